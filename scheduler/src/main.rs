@@ -1,0 +1,2 @@
+//! The scheduler alone.
+fn main() {}

@@ -1,0 +1,2 @@
+//! mesos-miner
+fn main() {}

@@ -1,0 +1,34 @@
+//! What is happening right now, for display. Never accounted.
+
+/// The content of an executor's `MESSAGE`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Live {
+    /// From a worker.
+    Worker(WorkerLive),
+    /// From the pool server.
+    Pool(PoolLive),
+}
+
+/// A worker's present state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerLive {
+    /// H/s over the last interval.
+    pub hashrate: f64,
+    /// Mining threads.
+    pub threads: u32,
+    /// Name of the hash backend.
+    pub backend: String,
+    /// Difficulty that the pool asks for.
+    pub difficulty: f64,
+}
+
+/// The pool server's present state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolLive {
+    /// Authorised connections.
+    pub connections: u32,
+    /// Height of the block being worked on.
+    pub height: u64,
+    /// Network difficulty.
+    pub difficulty: f64,
+}

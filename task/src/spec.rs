@@ -1,0 +1,63 @@
+//! What the scheduler wants a task to do.
+
+use std::time::Duration;
+
+/// The content of `TaskInfo.data`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskSpec {
+    /// The shortest time between two reports; nothing is sent while nothing changed, a block is reported at once.
+    pub report_interval: Duration,
+    /// Time between two [`Live`](crate::Live) messages.
+    pub live_interval: Duration,
+    /// Server or worker.
+    pub kind: TaskKind,
+}
+
+/// The two kinds of task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskKind {
+    /// The pool server; one per framework.
+    Server(ServerSpec),
+    /// A miner.
+    Worker(WorkerSpec),
+}
+
+/// What a server task needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerSpec {
+    /// The name of its host as workers should dial it: the offer's `hostname`.
+    pub host: String,
+    /// Stratum port, taken from the offer.
+    pub stratum_port: u16,
+    /// HTTP port, taken from the offer.
+    pub http_port: u16,
+    /// Wanted time between two shares of one worker.
+    pub share_interval: Duration,
+    /// Where blocks come from.
+    pub chain: Chain,
+}
+
+/// Where the pool server's blocks come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// A chain of its own, in memory.
+    Builtin {
+        /// Wanted time between two blocks; difficulty follows the hashrate to keep it.
+        block_interval: Duration,
+    },
+}
+
+/// What a worker task needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerSpec {
+    /// The pool's URL, such as `stratum+tcp://host:3333`.
+    pub pool: String,
+    /// Stratum user name; for our own pool server this is the task id.
+    pub user: String,
+    /// Stratum password.
+    pub password: String,
+    /// CPUs given to task and executor together; it decides threads and duty.
+    pub cpus: f64,
+    /// Name of the hash backend, or `None` for the fastest.
+    pub backend: Option<String>,
+}
