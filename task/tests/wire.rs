@@ -1,0 +1,169 @@
+//! Round trips, bytes that must never change, and bytes that must be refused.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use task::{
+    Account, Chain, DecodeError, Live, PoolLive, Report, ServerAddress, ServerSpec, ShareRow, TaskKind,
+    TaskSpec, Totals, Verdict, WorkerLive, WorkerSpec,
+};
+
+fn worker_spec() -> TaskSpec {
+    TaskSpec {
+        report_interval: Duration::from_secs(60),
+        live_interval: Duration::from_secs(5),
+        kind: TaskKind::Worker(WorkerSpec {
+            pool: "stratum+tcp://[::1]:3333".into(),
+            user: "miner-worker-7".into(),
+            password: "x".into(),
+            cpus: 1.5,
+            backend: Some("avx2".into()),
+        }),
+    }
+}
+
+fn server_spec() -> TaskSpec {
+    TaskSpec {
+        report_interval: Duration::from_secs(1),
+        live_interval: Duration::from_secs(5),
+        kind: TaskKind::Server(ServerSpec {
+            host: "agent-1".into(),
+            stratum_port: 31001,
+            http_port: 31000,
+            share_interval: Duration::from_secs(1),
+            chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
+        }),
+    }
+}
+
+#[test]
+fn specifications_survive_the_wire() {
+    for spec in [worker_spec(), server_spec()] {
+        assert_eq!(TaskSpec::decode(&spec.encode()).unwrap(), spec);
+    }
+}
+
+#[test]
+fn live_messages_survive_the_wire() {
+    let worker = WorkerLive { hashrate: 4.2e7, threads: 2, backend: "avx512".into(), difficulty: 0.01 };
+    let pool = PoolLive { connections: 3, height: 170, difficulty: 1.5 };
+    for live in [Live::Worker(worker), Live::Pool(pool)] {
+        assert_eq!(Live::decode(&live.encode()).unwrap(), live);
+    }
+}
+
+/// Version 1 as first released: a later program must still read these bytes, and write them as long as it says
+/// that it writes version 1.
+#[test]
+fn the_bytes_of_version_1_stay() {
+    let report = Report {
+        sequence: 2,
+        accounts: vec![Account {
+            worker: "w".into(),
+            totals: Totals { hashes: 1 << 64, accepted_work: 300, accepted: 1, ..Totals::default() },
+            rows: Vec::new(),
+            rows_omitted: 5,
+        }],
+        server: None,
+    };
+    let bytes = [
+        0x08, 1, // version
+        0x10, 2, // sequence
+        0x1a, 14, // account
+        0x0a, 1, b'w', // worker
+        0x12, 7, 0x10, 1, 0x18, 0xac, 2, 0x28, 1, // totals: hashes_high, work_low, accepted
+        0x20, 5, // rows_omitted
+    ];
+    assert_eq!(report.encode(), bytes);
+    assert_eq!(Report::decode(&bytes).unwrap(), report);
+}
+
+#[test]
+fn fields_of_a_later_minor_change_are_skipped() {
+    let mut bytes = worker_spec().encode();
+    bytes.extend([0xfa, 0x01, 3, b'n', b'e', b'w']); // field 31, never used
+    assert_eq!(TaskSpec::decode(&bytes).unwrap(), worker_spec());
+}
+
+#[test]
+fn other_versions_are_refused_by_number() {
+    let mut bytes = worker_spec().encode();
+    bytes[1] = 9;
+    let error = TaskSpec::decode(&bytes).unwrap_err();
+    assert!(matches!(error, DecodeError::Version { version: 9, .. }), "{error}");
+    assert!(matches!(Report::decode(&[]).unwrap_err(), DecodeError::Version { version: 0, .. }));
+}
+
+#[test]
+fn a_specification_is_either_a_server_or_a_worker() {
+    let neither = [0x08, 1];
+    assert!(matches!(TaskSpec::decode(&neither).unwrap_err(), DecodeError::Field { field: "kind", .. }));
+    let mut both = worker_spec().encode();
+    both.extend(&server_spec().encode()[2..]);
+    assert!(matches!(TaskSpec::decode(&both).unwrap_err(), DecodeError::Field { field: "kind", .. }));
+}
+
+fn verdicts() -> impl Strategy<Value = Verdict> {
+    prop_oneof![
+        Just(Verdict::Accepted),
+        Just(Verdict::Stale),
+        Just(Verdict::Unanswered),
+        (0u32..1 << 31).prop_map(Verdict::Rejected),
+    ]
+}
+
+prop_compose! {
+    fn rows()(
+        job in "[0-9a-f]{0,40}",
+        extranonce2 in prop::collection::vec(any::<u8>(), 0..16),
+        (ntime, version, nonce) in any::<(u32, u32, u32)>(),
+        difficulty in 0.0f64..1e20,
+        verdict in verdicts(),
+        micros in any::<u32>(),
+    ) -> ShareRow {
+        let round_trip = Duration::from_micros(micros.into());
+        ShareRow { job, extranonce2, ntime, version, nonce, difficulty, verdict, round_trip }
+    }
+}
+
+prop_compose! {
+    fn totals()(
+        (hashes, accepted_work) in any::<(u128, u128)>(),
+        (accepted, rejected, stale, unanswered, blocks) in any::<(u64, u64, u64, u64, u64)>(),
+    ) -> Totals {
+        Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks }
+    }
+}
+
+prop_compose! {
+    fn reports()(
+        sequence in any::<u64>(),
+        accounts in prop::collection::vec(
+            (".{0,20}", totals(), prop::collection::vec(rows(), 0..4), any::<u64>()),
+            0..4,
+        ),
+        server in prop::option::of(("[a-z0-9.:]{1,20}", any::<(u16, u16)>())),
+    ) -> Report {
+        let accounts = accounts
+            .into_iter()
+            .map(|(worker, totals, rows, rows_omitted)| Account { worker, totals, rows, rows_omitted })
+            .collect();
+        let server = server
+            .map(|(host, (stratum_port, http_port))| ServerAddress { host, stratum_port, http_port });
+        Report { sequence, accounts, server }
+    }
+}
+
+proptest! {
+    #[test]
+    fn reports_survive_the_wire(report in reports()) {
+        prop_assert_eq!(Report::decode(&report.encode()).unwrap(), report);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = TaskSpec::decode(&bytes);
+        let _ = Report::decode(&bytes);
+        let _ = Live::decode(&bytes);
+    }
+}
