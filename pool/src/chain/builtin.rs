@@ -1,0 +1,250 @@
+//! A chain of our own, in memory: real headers, merkle trees and proof of work, with a difficulty that follows
+//! the miners' hashrate so that a block comes each interval.
+//!
+//! It begins with regtest's genesis block. The first [`MATURITY`] blocks are mined on the spot at the lowest
+//! difficulty, a few hundred hashes in all, so that their coinbases can be spent: blocks then hold transactions
+//! whose inputs exist, signed by nobody since their scripts ask for nothing, but with witnesses to commit to.
+//! Unlike on regtest, each block has a target of its own.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bitcoin::constants::genesis_block;
+use bitcoin::opcodes::OP_TRUE;
+use bitcoin::script::Builder;
+use bitcoin::transaction::Version;
+use bitcoin::{
+    Amount, Block, BlockHash, CompactTarget, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn,
+    TxOut, Witness, absolute,
+};
+
+use super::coinbase::{CoinbasePlan, EXTRANONCE_SIZE};
+use super::merkle::witness_commitment_script;
+use super::template::{AssembleError, Solution, Template, check_block};
+
+/// Blocks until a coinbase may be spent (consensus).
+const MATURITY: usize = 100;
+/// Blocks whose median time the next one must exceed (consensus).
+const MEDIAN_SPAN: usize = 11;
+/// Blocks between two halvings of the subsidy (consensus).
+const HALVING_INTERVAL: u64 = 210_000;
+/// The header's version: BIP-0009 bits, none set.
+const VERSION: u32 = 0x2000_0000;
+/// The easiest target: regtest's limit, every second hash meets it.
+const EASIEST: u32 = 0x207f_ffff;
+/// What each transaction leaves to the miner.
+const FEE: Amount = Amount::from_sat(1_000);
+/// Unspent outputs kept for later blocks; older ones stay unspent for ever.
+const MAX_COINS: usize = 8;
+
+/// An output that anyone can spend.
+#[derive(Clone, Copy, Debug)]
+struct Coin {
+    outpoint: OutPoint,
+    value: Amount,
+}
+
+/// The chain's present state: its tip, and what the next block can spend.
+#[derive(Clone, Debug)]
+pub struct BuiltinChain {
+    block_interval: Duration,
+    tag: Vec<u8>,
+    height: u64,
+    tip: BlockHash,
+    /// Times of the last blocks, oldest first.
+    times: VecDeque<u32>,
+    /// Coinbases that can't be spent yet, oldest first.
+    immature: VecDeque<Coin>,
+    /// Outputs for the next blocks to spend, oldest first.
+    coins: VecDeque<Coin>,
+}
+
+/// Why a block does not extend the chain.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// Another block was faster.
+    #[error("block {hash} extends {parent}, but the tip is {tip}")]
+    Orphan {
+        /// The block's hash.
+        hash: BlockHash,
+        /// The block that it extends.
+        parent: BlockHash,
+        /// The chain's tip.
+        tip: BlockHash,
+    },
+    /// Its time is not after the median of the last eleven.
+    #[error("block {hash} has time {time}, the earliest allowed is {earliest}")]
+    TooOld {
+        /// The block's hash.
+        hash: BlockHash,
+        /// The block's time.
+        time: u32,
+        /// The earliest time allowed.
+        earliest: u32,
+    },
+    /// It breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] AssembleError),
+}
+
+impl BuiltinChain {
+    /// A chain that is ready for its first miner.
+    ///
+    /// `tag` goes into every coinbase; `now` is in seconds since the Unix epoch.
+    pub fn new(block_interval: Duration, tag: &[u8], now: u32) -> BuiltinChain {
+        let genesis = genesis_block(Network::Regtest);
+        let mut chain = BuiltinChain {
+            block_interval,
+            tag: tag.to_vec(),
+            height: 0,
+            tip: genesis.block_hash(),
+            times: VecDeque::from([genesis.header.time]),
+            immature: VecDeque::new(),
+            coins: VecDeque::new(),
+        };
+        let start = now.saturating_sub(MATURITY as u32);
+        for second in start..start + MATURITY as u32 {
+            chain.mine_one(second);
+        }
+        chain
+    }
+
+    /// Height of the tip.
+    pub fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// Hash of the tip.
+    pub fn tip(&self) -> BlockHash {
+        self.tip
+    }
+
+    /// The next block for miners of this hashrate (H/s) altogether.
+    pub fn template(&self, hashrate: f64, now: u32) -> Template {
+        let hashes = hashrate * self.block_interval.as_secs_f64();
+        let target = hasher::Target::from_difficulty(hashes / crate::HASHES_PER_DIFFICULTY);
+        let bits = target.to_compact().0.min(EASIEST);
+        self.template_with(CompactTarget::from_consensus(bits), now)
+    }
+
+    fn template_with(&self, bits: CompactTarget, now: u32) -> Template {
+        let height = self.height + 1;
+        let (transactions, fees) = self.transactions(height);
+        let min_time = self.median_time().saturating_add(1);
+        let coinbase = CoinbasePlan {
+            height,
+            tag: self.tag.clone(),
+            outputs: vec![TxOut { value: subsidy(height) + fees, script_pubkey: anyone_can_spend() }],
+            witness_commitment: Some(witness_commitment_script(&transactions)),
+        };
+        let times = (min_time, now.max(min_time));
+        Template::new(height, VERSION, self.tip, bits, times, coinbase.cut(), transactions)
+    }
+
+    /// Extends the chain by a block, which is checked whole.
+    ///
+    /// # Errors
+    /// If the block does not extend the tip, or breaks a rule. The chain is unchanged then.
+    pub fn accept(&mut self, block: &Block) -> Result<(), ChainError> {
+        let (hash, parent, tip) = (block.block_hash(), block.header.prev_blockhash, self.tip);
+        if parent != tip {
+            return Err(ChainError::Orphan { hash, parent, tip });
+        }
+        let (time, earliest) = (block.header.time, self.median_time().saturating_add(1));
+        if time < earliest {
+            return Err(ChainError::TooOld { hash, time, earliest });
+        }
+        check_block(block, self.height + 1, block.header.bits)?;
+
+        self.height += 1;
+        self.tip = hash;
+        self.times.push_back(time);
+        if self.times.len() > MEDIAN_SPAN {
+            self.times.pop_front();
+        }
+        self.move_coins(block);
+        Ok(())
+    }
+
+    fn move_coins(&mut self, block: &Block) {
+        let spent: Vec<OutPoint> =
+            block.txdata.iter().flat_map(|tx| tx.input.iter().map(|input| input.previous_output)).collect();
+        if self.immature.len() >= MATURITY {
+            self.coins.extend(self.immature.pop_front());
+        }
+        self.coins.retain(|coin| !spent.contains(&coin.outpoint));
+        for (index, tx) in block.txdata.iter().enumerate() {
+            let Some(output) = tx.output.first() else { continue };
+            let coin = Coin { outpoint: OutPoint::new(tx.compute_txid(), 0), value: output.value };
+            if index == 0 { self.immature.push_back(coin) } else { self.coins.push_back(coin) }
+        }
+        while self.coins.len() > MAX_COINS {
+            self.coins.pop_front();
+        }
+    }
+
+    /// The transactions of the next block and their fees. Their number varies, none included, so that merkle
+    /// trees of different shapes occur.
+    fn transactions(&self, height: u64) -> (Vec<Transaction>, Amount) {
+        let mature = (self.immature.len() >= MATURITY).then(|| self.immature.front()).flatten();
+        let wanted = usize::try_from(height % (MAX_COINS as u64 + 1)).unwrap_or_default();
+        let transactions: Vec<Transaction> = mature
+            .into_iter()
+            .chain(&self.coins)
+            .filter(|coin| coin.value > FEE)
+            .take(wanted)
+            .map(spend)
+            .collect();
+        let fees = FEE * transactions.len() as u64;
+        (transactions, fees)
+    }
+
+    fn median_time(&self) -> u32 {
+        let mut times: Vec<u32> = self.times.iter().copied().collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    }
+
+    fn mine_one(&mut self, now: u32) {
+        let template = self.template_with(CompactTarget::from_consensus(EASIEST), now);
+        let block = (0..=u32::MAX)
+            .find_map(|nonce| {
+                let extranonces = &[0; EXTRANONCE_SIZE];
+                let solution =
+                    Solution { extranonces, version: template.version, ntime: template.time, nonce };
+                template.assemble(solution).ok()
+            })
+            .expect("every second hash meets this target");
+        self.accept(&block).expect("it was made from this chain's own template");
+    }
+}
+
+fn subsidy(height: u64) -> Amount {
+    let halvings = u32::try_from(height / HALVING_INTERVAL).unwrap_or(u32::MAX);
+    Amount::from_sat(Amount::from_int_btc(50).to_sat().checked_shr(halvings).unwrap_or(0))
+}
+
+/// The script that an [`anyone_can_spend`] output commits to.
+fn witness_script() -> ScriptBuf {
+    Builder::new().push_opcode(OP_TRUE).into_script()
+}
+
+fn anyone_can_spend() -> ScriptBuf {
+    witness_script().to_p2wsh()
+}
+
+/// Moves a coin to a new output like the old one, less the fee.
+fn spend(coin: &Coin) -> Transaction {
+    Transaction {
+        version: Version::TWO,
+        lock_time: absolute::LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: coin.outpoint,
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence::MAX,
+            witness: Witness::from_slice(&[witness_script().as_bytes()]),
+        }],
+        output: vec![TxOut { value: coin.value - FEE, script_pubkey: anyone_can_spend() }],
+    }
+}
