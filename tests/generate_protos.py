@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""Makes the Python modules that tests/mesos-box/check/run.py wants with --wire protobuf from our own .proto files.
+
+  generate_protos.py OUT PROTO_FOLDER...
+
+Needs the Python package grpcio-tools on the path (scripts/peers installs it). Messages that Mesos' own scheduler or
+agent would understand and ours don't describe can't pass the check: it reads and writes with these modules only.
+"""
+import os
+import sys
+
+from grpc_tools import protoc
+
+
+def main():
+    out, folders = os.path.abspath(sys.argv[1]), [os.path.abspath(f) for f in sys.argv[2:]]
+    os.makedirs(out, exist_ok=True)
+    files = sorted(os.path.relpath(os.path.join(at, name), folder)
+                   for folder in folders for at, _, names in os.walk(folder)
+                   for name in names if name.endswith(".proto"))
+    status = protoc.main(["protoc"] + ["-I" + f for f in folders] + ["--python_out=" + out] + files)
+    if status:
+        sys.exit("protoc ended with status %d" % status)
+
+
+if __name__ == "__main__":
+    main()

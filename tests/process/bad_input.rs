@@ -1,0 +1,196 @@
+//! Bad input: a clear message that names the value, a status that isn't 0, nothing left running.
+
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+
+use crate::support::http::Server;
+use crate::support::process::{Ended, mesos_miner};
+use crate::support::{LATER, SOON};
+
+/// What the command line itself shows to be wrong.
+const USAGE: i32 = 64;
+/// What only an attempt shows to be wrong.
+const FAILURE: i32 = 1;
+
+/// Runs to the end, with nothing left over.
+fn run(arguments: &[&str]) -> Ended {
+    let mut process = mesos_miner(arguments);
+    let ended = process.wait(LATER);
+    process.assert_nothing_left(&process.family(), SOON);
+    ended
+}
+
+/// Runs and expects this exit status and each of these texts, in small letters, on standard error.
+fn refused(status: i32, arguments: &[&str], mentions: &[&str]) {
+    let ended = run(arguments);
+    let errors = ended.errors().to_lowercase();
+    assert_eq!(ended.status.code(), Some(status), "{arguments:?}: {ended:#?}");
+    for text in mentions {
+        assert!(errors.contains(text), "{arguments:?} should mention {text:?}: {ended:#?}");
+    }
+    assert!(!errors.contains("panicked"), "{arguments:?}: {ended:#?}");
+    assert!(ended.stdout.is_empty(), "errors belong on standard error: {ended:#?}");
+}
+
+/// An address that nobody listens on.
+fn closed_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").to_string()
+}
+
+#[test]
+fn unknown_flag() {
+    for command in ["local", "scheduler", "executor", "mine", "pool", "bench"] {
+        refused(USAGE, &[command, "--warp-speed"], &["--warp-speed", "usage"]);
+    }
+    refused(USAGE, &["--warp-speed"], &["--warp-speed"]);
+}
+
+#[test]
+fn unknown_subcommand() {
+    refused(USAGE, &["mint"], &["mint"]);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for arguments in [&["--help"][..], &["--version"], &["local", "--help"], &["mine", "--help"]] {
+        let ended = run(arguments);
+        assert!(ended.status.success(), "{ended:#?}");
+        assert!(!ended.stdout.is_empty(), "{ended:#?}");
+    }
+}
+
+#[test]
+fn zero_threads() {
+    refused(USAGE, &["mine", "-o", "127.0.0.1:3333", "-u", "me", "-t", "0"], &["'0'", "-t"]);
+}
+
+#[test]
+fn unknown_pool_scheme() {
+    refused(USAGE, &["mine", "-o", "gopher://127.0.0.1:3333", "-u", "me"], &["gopher", "stratum+tcp"]);
+}
+
+#[test]
+fn bad_pool_address() {
+    for address in ["127.0.0.1", "127.0.0.1:notaport", "127.0.0.1:70000", "stratum+tcp://", ":3333"] {
+        refused(USAGE, &["mine", "-o", address, "-u", "me"], &[address]);
+    }
+}
+
+#[test]
+fn unknown_master_scheme() {
+    refused(USAGE, &["scheduler", "--master", "gopher://127.0.0.1:5050"], &["gopher"]);
+}
+
+#[test]
+fn bad_master_address() {
+    for address in ["127.0.0.1:notaport", "127.0.0.1:70000", ":5050"] {
+        refused(USAGE, &["scheduler", "--master", address], &[address]);
+    }
+}
+
+#[test]
+fn bad_durations() {
+    for value in ["soon", "-5s", ""] {
+        let argument = format!("--duration={value}");
+        refused(USAGE, &["local", &argument], &["--duration", &format!("'{value}'")]);
+    }
+}
+
+#[test]
+fn unreachable_pool_without_retry() {
+    let address = closed_address();
+    refused(FAILURE, &["mine", "-o", &address, "-u", "me", "-t", "1", "--no-retry"], &[&address, "refused"]);
+}
+
+#[test]
+fn unreachable_pool_is_tried_again_and_said_so() {
+    let address = closed_address();
+    let mut miner = mesos_miner(["mine", "-o", &address, "-u", "me", "-t", "1"]);
+    for _ in 0..2 {
+        miner.wait_for_error(SOON, |line| is_retry(line, &address).then_some(()));
+    }
+    assert!(miner.is_running());
+    miner.signal(Signal::INT);
+    miner.wait(SOON);
+    miner.assert_nothing_left(&miner.family(), SOON);
+}
+
+#[test]
+fn unreachable_master_without_retry() {
+    let address = closed_address();
+    refused(FAILURE, &["scheduler", "--master", &address, "--no-retry"], &[&address, "refused"]);
+}
+
+#[test]
+fn unreachable_master_is_tried_again_and_said_so() {
+    let address = closed_address();
+    let mut scheduler = mesos_miner(["scheduler", "--master", &address]);
+    for _ in 0..2 {
+        scheduler.wait_for_error(SOON, |line| is_retry(line, &address).then_some(()));
+    }
+    assert!(scheduler.is_running());
+    scheduler.signal(Signal::INT);
+    scheduler.wait(SOON);
+    scheduler.assert_nothing_left(&scheduler.family(), SOON);
+}
+
+/// A line that names the peer and promises another attempt.
+fn is_retry(line: &str, address: &str) -> bool {
+    let small = line.to_lowercase();
+    line.contains(address) && ["again", "retry"].iter().any(|word| small.contains(word))
+}
+
+#[test]
+fn a_master_that_is_not_mesos() {
+    for status in ["200 OK", "405 Method Not Allowed", "501 Unsupported method"] {
+        let server = Server::answering(status, "<html>It works!</html>");
+        let address = server.address.to_string();
+        // It is no use to try again: that is some other server.
+        refused(FAILURE, &["scheduler", "--master", &address], &[&address, "mesos"]);
+    }
+}
+
+#[test]
+fn a_master_that_is_not_http() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut stream, b"220 mail.example ESMTP\r\n");
+        }
+    });
+    refused(FAILURE, &["scheduler", "--master", &address, "--no-retry"], &[&address]);
+}
+
+#[test]
+fn a_pool_that_speaks_no_stratum() {
+    let server = Server::answering("400 Bad Request", "no");
+    let address = server.address.to_string();
+    refused(FAILURE, &["mine", "-o", &address, "-u", "me", "-t", "1", "--no-retry"], &[&address]);
+}
+
+#[test]
+fn pool_port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    refused(FAILURE, &["pool", "--chain", "builtin", "--listen", &address], &[&address, "in use"]);
+}
+
+#[test]
+fn pool_address_that_is_none() {
+    refused(USAGE, &["pool", "--chain", "builtin", "--listen", "nowhere:x"], &["nowhere:x"]);
+}
+
+#[test]
+fn cluster_port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    refused(FAILURE, &["local", "--cluster-only", "--port", &port], &[&port, "in use"]);
+}
+
+#[test]
+fn executor_by_hand() {
+    refused(FAILURE, &["executor"], &["mesos_agent_endpoint", "mesos_framework_id", "mesos_executor_id"]);
+}

@@ -1,0 +1,101 @@
+//! `mesos-miner local`: everything on one machine with one command.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::process::{Ended, Process, mesos_miner};
+use crate::support::summary::Summary;
+use crate::support::{LATER, SOON, until};
+
+/// Waits for the end and checks what holds for every run that ended well.
+fn end(local: &mut Process) -> Summary {
+    let family = local.family();
+    let ended: Ended = local.wait(LATER);
+    assert!(ended.status.success(), "{ended:#?}");
+    local.assert_nothing_left(&family, SOON);
+    Summary::of(&ended)
+}
+
+/// Waits until executors mine: the server's and `workers` workers' processes are there, and use the CPU.
+fn mining(local: &Process, workers: usize) {
+    until("a server and its workers run", LATER, || {
+        let busy = local.family().iter().filter(|p| cpu_ticks(p.pid) > 20).count();
+        (local.family().len() > workers && busy >= workers).then_some(())
+    });
+}
+
+/// The CPU time of a process so far, in ticks of 10 ms.
+fn cpu_ticks(pid: i32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
+    fields.skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn mines_until_a_block_is_found() {
+    let summary = end(&mut mesos_miner(["local", "--blocks", "1", "--json"]));
+    assert!(summary.blocks >= 1, "{summary:?}");
+    assert!(summary.shares.accepted >= summary.blocks, "{summary:?}");
+    assert_eq!(summary.workers, 1, "{summary:?}");
+    assert!(summary.hashes > 0, "{summary:?}");
+    // The server and the worker, both killed at the end.
+    assert_eq!(summary.tasks.values().sum::<u64>(), 2, "{summary:?}");
+    assert_eq!(summary.tasks.get("TASK_KILLED"), Some(&2), "{summary:?}");
+}
+
+#[test]
+fn mines_for_a_duration() {
+    let summary = end(&mut mesos_miner(["local", "--duration", "20s", "--json"]));
+    assert!(summary.seconds >= 20.0, "{summary:?}");
+    assert!(summary.tasks.keys().all(|state| state == "TASK_KILLED"), "{summary:?}");
+}
+
+#[test]
+fn several_small_workers() {
+    let mut local = mesos_miner(["local", "--workers", "2", "--blocks", "1", "--json"]);
+    let summary = end(&mut local);
+    assert_eq!(summary.workers, 2, "{summary:?}");
+    assert_eq!(summary.tasks.values().sum::<u64>(), 3, "{summary:?}");
+}
+
+#[test]
+fn an_interrupt_ends_it_with_a_summary() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut local = mesos_miner(["local", "--json"]);
+        mining(&local, 1);
+        local.signal(signal);
+        let summary = end(&mut local);
+        assert_eq!(summary.workers, 1, "{summary:?}");
+        assert!(summary.hashes > 0, "{summary:?}");
+        assert_eq!(summary.tasks.get("TASK_KILLED"), Some(&2), "{summary:?}");
+    }
+}
+
+#[test]
+fn an_interrupt_ends_it_at_any_moment() {
+    // At its first sign of life: cluster and scheduler are just starting.
+    let mut local = mesos_miner(["local", "--json"]);
+    until("it handles signals", SOON, || handles_interrupt(local.id()).then_some(()));
+    local.signal(Signal::INT);
+    let ended = local.wait(LATER);
+    assert!(ended.status.success(), "{ended:#?}");
+    local.assert_nothing_left(&local.family(), SOON);
+}
+
+/// Whether the process has a handler for SIGINT.
+fn handles_interrupt(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:"));
+    caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0b10 != 0)
+}
+
+#[test]
+fn nothing_survives_its_sudden_death() {
+    let mut local = mesos_miner(["local"]);
+    mining(&local, 1);
+    let family = local.family();
+    local.signal(Signal::KILL);
+    local.wait(SOON);
+    local.assert_nothing_left(&family, Duration::from_secs(5));
+}

@@ -1,0 +1,12 @@
+//! Tests that drive the real binary as a user does, one module per thing that a user does.
+//!
+//! Nothing here is mocked but peers that misbehave on purpose. Tests that need a peer which `cargo test` doesn't
+//! install say that they are skipped; `scripts/test` with `REQUIRE_PEERS=1` makes that a failure.
+
+mod bad_input;
+mod embedded;
+mod historical_block;
+mod local;
+mod real_mesos;
+mod standalone;
+mod support;

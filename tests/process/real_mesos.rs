@@ -1,0 +1,90 @@
+//! The framework on a real Mesos: a master and two agents as separate processes.
+
+use std::collections::BTreeMap;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::mesos_box::MesosBox;
+use crate::support::process::mesos_miner;
+use crate::support::summary::Summary;
+use crate::support::{LATER, SOON, peer, until};
+
+/// All tasks of our frameworks that the master knows, by name, with every state that each has been in.
+fn tasks(state: &Value) -> BTreeMap<String, Vec<String>> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let frameworks = [list(&state["frameworks"]), list(&state["completed_frameworks"])].concat();
+    let tasks = frameworks.iter().flat_map(|f| [list(&f["tasks"]), list(&f["completed_tasks"])].concat());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    tasks
+        .map(|t| (text(&t["id"]), list(&t["statuses"]).iter().map(|s| text(&s["state"])).collect()))
+        .collect()
+}
+
+fn running(state: &Value, prefix: &str) -> usize {
+    let is_running = |statuses: &Vec<String>| statuses.last().is_some_and(|s| s == "TASK_RUNNING");
+    tasks(state).iter().filter(|(id, statuses)| id.starts_with(prefix) && is_running(statuses)).count()
+}
+
+/// Everything that was used is free again, and nothing of a framework is left.
+fn assert_clean(mesos: &MesosBox) {
+    until("no executor process remains", SOON, || mesos.executors().is_empty().then_some(()));
+    until("every resource has come back", SOON, || {
+        let state = mesos.state();
+        let agents = state["slaves"].as_array()?;
+        let used = |a: &Value, what: &str| a["used_resources"][what].as_f64().unwrap_or(f64::NAN);
+        let free = |a: &Value| used(a, "cpus") == 0.0 && used(a, "mem") == 0.0;
+        let gone = state["frameworks"].as_array()?.is_empty();
+        (gone && agents.len() == 2 && agents.iter().all(free)).then_some(())
+    });
+}
+
+#[test]
+fn mines_on_two_agents_and_leaves_nothing_behind() {
+    let Some(command) = peer::mesos() else { return };
+    let mesos = MesosBox::start(&command, 2);
+    let master = mesos.master.to_string();
+    let mut scheduler = mesos_miner(["scheduler", "--master", &master, "--teardown-on-exit", "--json"]);
+    until("one server and one worker per agent run", LATER, || {
+        assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
+        let state = mesos.state();
+        (running(&state, "miner-server-") == 1 && running(&state, "miner-worker-") == 2).then_some(())
+    });
+    let agents: Vec<Value> = mesos.state()["frameworks"][0]["tasks"].as_array().expect("tasks").clone();
+    let of_workers =
+        agents.iter().filter(|t| t["id"].as_str().is_some_and(|id| id.starts_with("miner-worker-")));
+    let mut hosts: Vec<_> =
+        of_workers.map(|t| t["slave_id"].as_str().expect("an agent").to_owned()).collect();
+    hosts.dedup();
+    assert_eq!(hosts.len(), 2, "one worker on each agent: {agents:#?}");
+    assert_eq!(mesos.executors().len(), 3, "one executor process per task");
+
+    scheduler.signal(Signal::INT);
+    let ended = scheduler.wait(LATER);
+    assert!(ended.status.success(), "{ended:#?}");
+    let summary = Summary::of(&ended);
+    assert_eq!(summary.workers, 2, "{summary:?}");
+    assert_eq!(summary.tasks, BTreeMap::from([("TASK_KILLED".to_owned(), 3)]), "KILL is honoured");
+    assert!(summary.hashes > 0, "the workers' last reports were counted: {summary:?}");
+
+    let seen = tasks(&mesos.state());
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    assert!(seen.values().all(|s| s.contains(&"TASK_RUNNING".to_owned())), "{seen:?}");
+    assert!(seen.values().all(|s| s.last().is_some_and(|last| last == "TASK_KILLED")), "{seen:?}");
+    assert_clean(&mesos);
+}
+
+#[test]
+fn shares_are_accounted() {
+    let Some(command) = peer::mesos() else { return };
+    let mesos = MesosBox::start(&command, 2);
+    let master = mesos.master.to_string();
+    let mut scheduler =
+        mesos_miner(["scheduler", "--master", &master, "--teardown-on-exit", "--duration", "45s", "--json"]);
+    let ended = scheduler.wait(LATER);
+    assert!(ended.status.success(), "{ended:#?}");
+    let summary = Summary::of(&ended);
+    assert!(summary.shares.accepted > 0, "{summary:?}");
+    assert_eq!(summary.shares.rejected, 0, "{summary:?}");
+    assert_clean(&mesos);
+}

@@ -1,0 +1,85 @@
+//! Which processes belong to a test, however they were started.
+//!
+//! A process is the test's own if it descends from the test's child, or if the test's own temporary folder
+//! shows in its environment or working directory. The second way also finds orphans: executors live in
+//! sandboxes below that folder. Never by name: other tests run the same programs at the same time.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+/// A process that can't be confused with a later one of the same number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot.
+    started: u64,
+    /// Its command line, for messages.
+    pub command: String,
+}
+
+struct Stat {
+    parent: i32,
+    state: char,
+    started: u64,
+}
+
+/// `/proc/PID/stat`; the second field may hold spaces and parentheses.
+fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let rest: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    Some(Stat {
+        state: rest.first()?.chars().next()?,
+        parent: rest.get(1)?.parse().ok()?,
+        started: rest.get(19)?.parse().ok()?,
+    })
+}
+
+fn pids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("there is a /proc");
+    entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn identity(pid: i32) -> Option<Identity> {
+    let stat = stat(pid)?;
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command = String::from_utf8_lossy(&command).replace('\0', " ");
+    // A zombie runs nothing; it only waits for a parent that may be the test itself.
+    (stat.state != 'Z').then_some(Identity { pid, started: stat.started, command })
+}
+
+/// Whether that very process still runs.
+pub fn alive(process: &Identity) -> bool {
+    identity(process.pid).is_some_and(|now| now.started == process.started)
+}
+
+/// The children of `root`, their children and so on, without `root`.
+pub fn descendants(root: i32) -> HashSet<Identity> {
+    let parents: Vec<(i32, i32)> = pids().into_iter().filter_map(|p| Some((p, stat(p)?.parent))).collect();
+    let mut family = HashSet::from([root]);
+    loop {
+        let before = family.len();
+        for (pid, parent) in &parents {
+            if family.contains(parent) {
+                family.insert(*pid);
+            }
+        }
+        if family.len() == before {
+            break;
+        }
+    }
+    family.into_iter().filter(|p| *p != root).filter_map(identity).collect()
+}
+
+/// Processes with `folder` in their environment or as a parent of their working directory.
+pub fn marked(folder: &Path) -> HashSet<Identity> {
+    let mark = folder.to_str().expect("temporary folders are plain text").as_bytes();
+    let own = std::process::id() as i32;
+    let is_marked = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.windows(mark.len()).any(|w| w == mark)
+            || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
+    };
+    pids().into_iter().filter(|p| *p != own).filter(is_marked).filter_map(identity).collect()
+}

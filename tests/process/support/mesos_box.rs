@@ -1,0 +1,86 @@
+//! A real Mesos: one master and agents as separate processes.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::process::{Process, start_in};
+use super::{LATER, http};
+
+/// Ports that a box has for itself: the first 16 for Mesos, the others for the tasks.
+const STEP: u16 = 64;
+
+/// A box that is ready; it ends, with everything that it started, when dropped.
+pub struct MesosBox {
+    process: Process,
+    pub master: SocketAddr,
+}
+
+impl MesosBox {
+    /// Starts a master and `agents` agents of two CPUs each.
+    pub fn start(command: &Path, agents: u16) -> MesosBox {
+        let port = free_ports(STEP);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let work = folder.path().join("mesos");
+        let arguments = [
+            "up".to_owned(),
+            format!("--port={port}"),
+            format!("--agents={agents}"),
+            "--cpus=2".to_owned(),
+            "--mem=1024".to_owned(),
+            // One range for all, since only one server listens at a time, and ports of our own, since all boxes of a
+            // machine share its loopback.
+            format!("--ports=[{}-{}]", port + 16, port + STEP - 1),
+            format!("--work-dir={}", work.display()),
+            // Its own resources come back to the framework sooner than once a second.
+            "--master-flag=allocation_interval=200ms".to_owned(),
+        ];
+        let mut process = start_in(folder, command, arguments);
+        process.wait_for_output(LATER, |line| (line == "ready").then_some(()));
+        MesosBox { process, master: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+
+    /// The master's whole state.
+    pub fn state(&self) -> Value {
+        http::get_json(self.master, "/master/state").expect("the master answers")
+    }
+
+    /// The processes of executors: those that run in a sandbox of this box.
+    pub fn executors(&self) -> Vec<super::descent::Identity> {
+        let work = self.process.folder().join("mesos");
+        let is_sandbox = |p: &super::descent::Identity| {
+            let environment = std::fs::read(format!("/proc/{}/environ", p.pid)).unwrap_or_default();
+            environment.split(|b| *b == 0).any(|v| v.starts_with(b"MESOS_EXECUTOR_ID="))
+        };
+        super::descent::marked(&work).into_iter().filter(is_sandbox).collect()
+    }
+}
+
+impl Drop for MesosBox {
+    fn drop(&mut self) {
+        // Gently first, so that it sweeps executors up; the process's own end does the rest.
+        if self.process.is_running() {
+            self.process.signal(Signal::TERM);
+            let limit = std::time::Instant::now() + super::SOON;
+            while self.process.is_running() && std::time::Instant::now() < limit {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+/// The first of `count` ports in a row that are free now. Mesos can't be told "any port": the agents' are the master's
+/// plus one, two and so on, and what agents offer must be named.
+fn free_ports(count: u16) -> u16 {
+    /// Boxes of one test binary never try the same ports, not even at the same moment.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Below the ports that the system hands out, so that no other test can be given one in between.
+    let start = (std::process::id() % 128) as u16 * STEP;
+    let candidates = std::iter::repeat_with(|| 12_000 + (start + NEXT.fetch_add(STEP, Relaxed)) % 20_000);
+    let is_free = |first: &u16| (*first..first + count).all(free);
+    candidates.take(256).find(is_free).expect("there are free ports")
+}

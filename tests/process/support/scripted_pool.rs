@@ -1,0 +1,65 @@
+//! A pool that says literal lines: no code of this project reads or writes them.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use serde_json::{Value, json};
+
+/// Plays a fixed part to every client and hands over each `mining.submit`'s parameters.
+pub struct ScriptedPool {
+    pub address: SocketAddr,
+    pub submits: Receiver<Vec<Value>>,
+}
+
+/// What the pool says: the answer to `mining.subscribe`, and the lines after the authorisation.
+#[derive(Clone)]
+pub struct Script {
+    pub subscribed: Value,
+    pub notifications: Vec<String>,
+}
+
+impl ScriptedPool {
+    pub fn start(script: Script) -> ScriptedPool {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (sender, submits) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (script, sender) = (script.clone(), sender.clone());
+                // A client that goes away is no failure of the pool's.
+                std::thread::spawn(move || drop(serve(&stream, &script, &sender)));
+            }
+        });
+        ScriptedPool { address, submits }
+    }
+}
+
+fn serve(mut stream: &TcpStream, script: &Script, submits: &Sender<Vec<Value>>) -> std::io::Result<()> {
+    for line in BufReader::new(stream).lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let method = request["method"].as_str().unwrap_or_default();
+        let result = match method {
+            "mining.subscribe" => script.subscribed.clone(),
+            "mining.authorize" | "mining.submit" => json!(true),
+            // Old pools know nothing else, such as mining.configure.
+            _ => {
+                let error = json!([-3, format!("Method '{method}' not found"), null]);
+                writeln!(stream, "{}", json!({"id": request["id"], "result": null, "error": error}))?;
+                continue;
+            }
+        };
+        writeln!(stream, "{}", json!({"id": request["id"], "result": result, "error": null}))?;
+        if method == "mining.authorize" {
+            for line in &script.notifications {
+                writeln!(stream, "{line}")?;
+            }
+        }
+        if method == "mining.submit" {
+            let parameters = request["params"].as_array().cloned().unwrap_or_default();
+            // The test may have heard enough.
+            let _ = submits.send(parameters);
+        }
+    }
+    Ok(())
+}

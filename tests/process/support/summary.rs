@@ -1,0 +1,51 @@
+//! The object that `--json` prints last.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::process::Ended;
+
+/// Every member is needed, none may be added: the documented shape is the whole shape.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    pub seconds: f64,
+    pub hashes: u128,
+    pub hashrate: f64,
+    pub shares: Shares,
+    pub blocks: u64,
+    pub workers: u64,
+    pub tasks: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shares {
+    pub accepted: u64,
+    pub rejected: u64,
+    pub stale: u64,
+    pub unanswered: u64,
+}
+
+impl Summary {
+    /// Reads the last line of standard output and checks what holds for every run.
+    pub fn of(ended: &Ended) -> Summary {
+        let line = ended.stdout.last().unwrap_or_else(|| panic!("no output: {ended:#?}"));
+        let summary: Summary =
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}\n{ended:#?}"));
+        let rate = summary.hashes as f64 / summary.seconds;
+        assert!(summary.seconds > 0.0, "{line}");
+        assert!(
+            (summary.hashrate - rate).abs() <= rate * 0.01 + 1.0,
+            "hashrate is hashes per second: {line}"
+        );
+        let Shares { accepted, rejected, stale, unanswered } = summary.shares;
+        assert!(summary.blocks <= accepted, "each block is an accepted share: {line}");
+        assert!(
+            u128::from(accepted + rejected + stale + unanswered) <= summary.hashes,
+            "each share is a hash: {line}"
+        );
+        summary
+    }
+}
