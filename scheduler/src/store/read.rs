@@ -1,0 +1,101 @@
+//! Rows → what an earlier life of the scheduler left behind.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row};
+use task::{ServerAddress, Totals};
+
+use super::write::kind;
+use crate::ledger::{Entry, Ledger};
+use crate::record::{FrameworkRecord, Kind, Recovered, TaskRecord};
+
+/// Reads the framework that has not ended, with its tasks and accounts.
+pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
+    let next: i64 =
+        connection.query_row("SELECT coalesce(max(number), 0) + 1 FROM task", [], |row| row.get(0))?;
+    let mut recovered = Recovered { next_number: unsigned(next), ..Recovered::default() };
+    let sql =
+        "SELECT id, started_ms, peak FROM framework WHERE ended_ms IS NULL ORDER BY started_ms DESC LIMIT 1";
+    let found: Option<(String, i64, i64)> =
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    let Some((id, started, peak)) = found else { return Ok(recovered) };
+    recovered.tasks = tasks(connection, &id)?;
+    recovered.ledger = ledger(connection, &id)?;
+    recovered.peak_workers = unsigned(peak);
+    recovered.framework = Some(FrameworkRecord { id, started_ms: unsigned(started) });
+    Ok(recovered)
+}
+
+fn unsigned(n: i64) -> u64 {
+    n.try_into().unwrap_or(0)
+}
+
+fn tasks(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<TaskRecord>> {
+    let mut query = connection.prepare(
+        "SELECT id, kind, agent, host, server, cpus_milli, stratum_host, stratum_port, http_port, state
+         FROM task WHERE framework = ?1 ORDER BY number",
+    )?;
+    let rows = query.query_map([framework], |row| {
+        Ok(TaskRecord {
+            id: row.get(0)?,
+            kind: kind_at(row, 1)?,
+            agent: row.get(2)?,
+            host: row.get(3)?,
+            server: row.get(4)?,
+            cpus_milli: unsigned(row.get(5)?),
+            address: address(row)?,
+            state: row.get(9)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn address(row: &Row<'_>) -> rusqlite::Result<Option<ServerAddress>> {
+    let Some(host) = row.get::<_, Option<String>>(6)? else { return Ok(None) };
+    Ok(Some(ServerAddress { host, stratum_port: row.get(7)?, http_port: row.get(8)? }))
+}
+
+fn kind_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Kind> {
+    let name: String = row.get(column)?;
+    kind(&name).ok_or_else(|| invalid(column, &format!("unknown kind of task {name:?}")))
+}
+
+fn invalid(column: usize, what: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.into())
+}
+
+fn ledger(connection: &Connection, framework: &str) -> rusqlite::Result<Ledger> {
+    let mut query = connection.prepare(
+        "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
+             rows_omitted
+         FROM account WHERE framework = ?1",
+    )?;
+    let mut rows = query.query([framework])?;
+    let mut ledger = Ledger::default();
+    while let Some(row) = rows.next()? {
+        let (task, worker): (String, String) = (row.get(0)?, row.get(1)?);
+        ledger.insert(&task, &worker, kind_at(row, 2)?, entry(row)?);
+    }
+    Ok(ledger)
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let count = |column| row.get(column).map(unsigned);
+    Ok(Entry {
+        sequence: count(3)?,
+        totals: Totals {
+            hashes: sum(row, 4)?,
+            accepted_work: sum(row, 5)?,
+            accepted: count(6)?,
+            rejected: count(7)?,
+            stale: count(8)?,
+            unanswered: count(9)?,
+            blocks: count(10)?,
+        },
+        rows_omitted: count(11)?,
+    })
+}
+
+fn sum(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|_| invalid(column, &format!("not a sum: {text:?}")))
+}

@@ -1,0 +1,91 @@
+//! The tables, and how durable they are.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// The format that this program writes, kept in SQLite's `user_version`.
+const FORMAT: i64 = 1;
+
+/// The 128-bit sums are decimal text: SQLite's integers have 63 bits.
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS framework (
+    id         TEXT PRIMARY KEY,
+    started_ms INTEGER NOT NULL,
+    ended_ms   INTEGER,
+    peak       INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS task (
+    id           TEXT PRIMARY KEY,
+    number       INTEGER NOT NULL,
+    framework    TEXT NOT NULL,
+    kind         TEXT NOT NULL,
+    agent        TEXT NOT NULL,
+    host         TEXT NOT NULL,
+    server       TEXT,
+    cpus_milli   INTEGER NOT NULL,
+    stratum_host TEXT,
+    stratum_port INTEGER,
+    http_port    INTEGER,
+    state        TEXT,
+    reason       TEXT,
+    message      TEXT,
+    created_ms   INTEGER NOT NULL,
+    updated_ms   INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS task_framework ON task (framework);
+
+CREATE TABLE IF NOT EXISTS account (
+    task          TEXT NOT NULL,
+    worker        TEXT NOT NULL,
+    kind          TEXT NOT NULL,
+    framework     TEXT NOT NULL,
+    sequence      INTEGER NOT NULL,
+    hashes        TEXT NOT NULL,
+    accepted_work TEXT NOT NULL,
+    accepted      INTEGER NOT NULL,
+    rejected      INTEGER NOT NULL,
+    stale         INTEGER NOT NULL,
+    unanswered    INTEGER NOT NULL,
+    blocks        INTEGER NOT NULL,
+    rows_omitted  INTEGER NOT NULL,
+    updated_ms    INTEGER NOT NULL,
+    PRIMARY KEY (task, worker)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS share (
+    task          TEXT NOT NULL,
+    worker        TEXT NOT NULL,
+    sequence      INTEGER NOT NULL,
+    ordinal       INTEGER NOT NULL,
+    job           TEXT NOT NULL,
+    extranonce2   BLOB NOT NULL,
+    ntime         INTEGER NOT NULL,
+    version       INTEGER NOT NULL,
+    nonce         INTEGER NOT NULL,
+    difficulty    REAL,
+    verdict       TEXT NOT NULL,
+    round_trip_us INTEGER NOT NULL,
+    received_ms   INTEGER NOT NULL,
+    PRIMARY KEY (task, worker, sequence, ordinal)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS share_received ON share (received_ms);
+";
+
+/// Makes the tables where they are missing. A commit returns when the disk has it.
+pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let database = |source| StoreError::Database { path: path.to_owned(), source };
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(database)?;
+    if found > FORMAT {
+        return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT });
+    }
+    // In this mode readers (a `ledger` command, a backup) never block the writer.
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(database)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(database)?;
+    connection.execute_batch(TABLES).map_err(database)?;
+    connection.pragma_update(None, "user_version", FORMAT).map_err(database)
+}

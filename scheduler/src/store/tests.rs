@@ -1,0 +1,193 @@
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, channel};
+
+use task::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
+
+use super::*;
+use crate::record::{Kind, StatusRecord, TaskRecord};
+
+fn open(folder: &Path) -> (Store, Recovered, Receiver<Notice>) {
+    let (sender, notices) = channel();
+    let (store, recovered) = Store::open(folder, move |notice| drop(sender.send(notice))).unwrap();
+    (store, recovered, notices)
+}
+
+fn worker(number: u64) -> TaskRecord {
+    TaskRecord {
+        id: format!("miner-worker-{number}"),
+        kind: Kind::Worker,
+        agent: "agent".into(),
+        host: "host".into(),
+        server: Some("miner-server-1".into()),
+        cpus_milli: 1900,
+        address: None,
+        state: None,
+    }
+}
+
+fn server() -> TaskRecord {
+    let address = ServerAddress { host: "::1".into(), stratum_port: 3333, http_port: 3334 };
+    TaskRecord {
+        id: "miner-server-1".into(),
+        kind: Kind::Server,
+        server: None,
+        address: Some(address),
+        ..worker(1)
+    }
+}
+
+fn report(sequence: u64, hashes: u128) -> Report {
+    let row = ShareRow {
+        job: "j".into(),
+        extranonce2: vec![0, 1],
+        ntime: u32::MAX,
+        version: 0x2000_0000,
+        nonce: u32::MAX,
+        difficulty: 1.5,
+        verdict: Verdict::Rejected(23),
+        round_trip: Duration::from_micros(70),
+    };
+    let totals = Totals { hashes, accepted: sequence, blocks: 1, ..Totals::default() };
+    let account =
+        Account { worker: "miner-worker-2".into(), totals, rows: vec![row.clone(), row], rows_omitted: 3 };
+    Report { sequence, accounts: vec![account], server: None }
+}
+
+fn status(task: &TaskRecord, state: &str, report: Option<Report>) -> Change {
+    Change::Status(StatusRecord {
+        task: task.id.clone(),
+        kind: task.kind,
+        state: Some(state.into()),
+        reason: None,
+        message: None,
+        report,
+    })
+}
+
+fn rows(folder: &Path) -> i64 {
+    let connection = Connection::open(folder.join(DATABASE)).unwrap();
+    connection.query_row("SELECT count(*) FROM share", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn all_is_back_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, recovered, notices) = open(folder.path());
+    assert_eq!(recovered, Recovered { next_number: 1, ..Recovered::default() });
+    let big = u128::from(u64::MAX) * 7;
+    let changes = [
+        Change::Framework { id: "f".into() },
+        Change::Task(server()),
+        Change::Task(worker(2)),
+        status(&server(), "TASK_RUNNING", Some(report(1, 0))),
+        status(&worker(2), "TASK_RUNNING", Some(report(2, big))),
+        status(&worker(2), "TASK_RUNNING", Some(report(1, 5))),
+        status(&worker(2), "TASK_RUNNING", Some(report(2, big))),
+        Change::Peak(1),
+        Change::Task(worker(3)),
+        Change::Forget { task: worker(3).id },
+    ];
+    for (ticket, change) in changes.iter().enumerate() {
+        store.persist(ticket as u64, change.clone());
+    }
+    store.close().unwrap();
+    let written: Vec<Ticket> = notices
+        .iter()
+        .flat_map(|notice| match notice {
+            Notice::Persisted(tickets) => tickets,
+            Notice::Refused(error) => panic!("{error}"),
+        })
+        .collect();
+    assert_eq!(written, (0..changes.len() as u64).collect::<Vec<_>>());
+
+    let (_store, recovered, _notices) = open(folder.path());
+    assert_eq!(recovered.framework.unwrap().id, "f");
+    assert_eq!((recovered.next_number, recovered.peak_workers), (3, 1));
+    let running = Some("TASK_RUNNING".to_owned());
+    let expected =
+        [TaskRecord { state: running.clone(), ..server() }, TaskRecord { state: running, ..worker(2) }];
+    assert_eq!(recovered.tasks, expected);
+    let line = recovered.ledger.lines()["miner-worker-2"];
+    assert_eq!((line.worker.hashes, line.worker.accepted, line.pool.accepted), (big, 2, 1));
+    assert_eq!(recovered.ledger.sum().1, 1);
+    assert_eq!(
+        rows(folder.path()),
+        6,
+        "a repeated report brings its rows once, a late one still brings them"
+    );
+}
+
+#[test]
+fn an_ended_framework_is_not_gone_on_with_but_its_numbers_are_not_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _, _notices) = open(folder.path());
+    let changes = [Change::Framework { id: "f".into() }, Change::Task(worker(7)), Change::FrameworkEnded];
+    for change in changes {
+        store.persist(0, change);
+    }
+    store.close().unwrap();
+    let (_store, recovered, _notices) = open(folder.path());
+    assert_eq!(recovered, Recovered { next_number: 8, ..Recovered::default() });
+}
+
+#[test]
+fn the_framework_is_remembered_for_changes_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    for change in [Change::Framework { id: "f".into() }, Change::Task(worker(1))] {
+        let (store, ..) = open(folder.path());
+        store.persist(0, change);
+        store.close().unwrap();
+    }
+    assert_eq!(open(folder.path()).1.tasks.len(), 1);
+}
+
+#[test]
+fn a_second_scheduler_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_store, ..) = open(folder.path());
+    let error = Store::open(folder.path(), |_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    assert!(error.to_string().contains("--state-dir"));
+}
+
+#[test]
+fn a_later_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    Connection::open(folder.path().join(DATABASE)).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(Store::open(folder.path(), |_| ()), Err(StoreError::Format { found: 99, .. })));
+}
+
+#[test]
+fn a_disk_that_refuses_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _, notices) = open(folder.path());
+    let other = Connection::open(folder.path().join(DATABASE)).unwrap();
+    other.execute_batch("ALTER TABLE framework RENAME TO away").unwrap();
+    store.persist(1, Change::Framework { id: "f".into() });
+    assert!(matches!(notices.recv(), Ok(Notice::Refused(_))));
+    other.execute_batch("ALTER TABLE away RENAME TO framework").unwrap();
+    let persisted: BTreeSet<Ticket> = notices
+        .iter()
+        .find_map(|notice| match notice {
+            Notice::Persisted(tickets) => Some(tickets.into_iter().collect()),
+            Notice::Refused(_) => None,
+        })
+        .unwrap();
+    assert!(persisted.contains(&1));
+    store.close().unwrap();
+}
+
+#[test]
+fn old_rows_go_and_totals_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ..) = open(folder.path());
+    store.persist(0, Change::Framework { id: "f".into() });
+    store.persist(1, Change::Task(worker(2)));
+    store.persist(2, status(&worker(2), "TASK_RUNNING", Some(report(1, 5))));
+    store.close().unwrap();
+    let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+    assert_eq!(write::expire_rows(&connection, ROW_RETENTION).unwrap(), 0);
+    connection.execute("UPDATE share SET received_ms = received_ms - 8 * 24 * 3600 * 1000", []).unwrap();
+    assert_eq!(write::expire_rows(&connection, ROW_RETENTION).unwrap(), 2);
+    assert_eq!(open(folder.path()).1.ledger.sum().0.worker.hashes, 5);
+}
