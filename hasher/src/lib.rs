@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`Work`] is everything a search needs, computed once per job; [`Backend`] is one of several implementations of the
-//! same search, listed in one table and chosen at run time . Every backend finds exactly the hits of
+//! same search, listed in one table and chosen at run time ([`calibrate()`]). Every backend finds exactly the hits of
 //! the portable one, which is written to be read and serves as the oracle of all tests.
 //!
 //! ```
@@ -27,15 +27,18 @@
 //! ```
 
 mod backend;
+mod calibrate;
 mod cursor;
 mod digest;
 mod header;
 mod hit;
+pub mod measure;
 mod sha256;
 mod target;
 mod work;
 
 pub use backend::{Backend, BackendError, SelfTestError};
+pub use calibrate::{CALIBRATION_TIME, Calibration, Rate, calibrate};
 pub use cursor::{Cursor, Progress};
 pub use digest::{Digest, sha256d};
 pub use header::Header;
