@@ -1,0 +1,252 @@
+//! RecordIO, the framing of Mesos' event streams: the length in decimal, a newline, that many bytes, and so on.
+//!
+//! Bytes in, records out; no socket. Mesos puts one record in each HTTP chunk so far, but nothing promises it,
+//! so the reader takes pieces of any size. See "RecordIO response format" in Mesos' documentation of the
+//! scheduler's HTTP API.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Largest record that a reader takes unless told otherwise: 64 MiB. The largest records of a real master are
+/// OFFERS for clusters of ten thousand agents, some ten megabytes.
+pub const DEFAULT_LIMIT: usize = 64 << 20;
+
+/// Digits of the largest length that fits 64 bits.
+const MAX_DIGITS: usize = 20;
+
+/// Why bytes are not a stream of records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Where a length should stand is something else.
+    #[error("{found:?} is not the length of a record")]
+    Length {
+        /// What stands there, cut short.
+        found: String,
+    },
+    /// A record is larger than the reader takes.
+    #[error("a record of {length} bytes; at most {limit} are accepted")]
+    TooLong {
+        /// Bytes that the stream announces.
+        length: u64,
+        /// Bytes that the reader takes.
+        limit: usize,
+    },
+    /// The stream has ended inside a record.
+    #[error("the stream ended inside a record")]
+    Truncated,
+}
+
+/// Takes a stream apart into records.
+///
+/// ```
+/// let mut reader = mesos::recordio::RecordReader::default();
+/// reader.push(b"5\nhel");
+/// assert_eq!(reader.next(), Ok(None));
+/// reader.push(b"lo0\n");
+/// assert_eq!(reader.next().unwrap().unwrap(), "hello");
+/// assert_eq!(reader.next().unwrap().unwrap(), "");
+/// assert_eq!(reader.finish(), Ok(()));
+/// ```
+#[derive(Debug)]
+pub struct RecordReader {
+    buffer: BytesMut,
+    /// Length of the record that comes next, once its line is complete.
+    length: Option<usize>,
+    limit: usize,
+    /// After an error nobody knows where the next record starts.
+    failed: Option<RecordError>,
+}
+
+impl Default for RecordReader {
+    fn default() -> Self {
+        Self::with_limit(DEFAULT_LIMIT)
+    }
+}
+
+impl RecordReader {
+    /// A reader that refuses records of more than `limit` bytes.
+    pub fn with_limit(limit: usize) -> Self {
+        Self { buffer: BytesMut::new(), length: None, limit, failed: None }
+    }
+
+    /// Adds what has arrived. Memory is taken for what is there, never for what a length announces.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.failed.is_none() {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// The next complete record, or `None` if more bytes are needed.
+    ///
+    /// # Errors
+    /// When the bytes are not RecordIO, or a record is too long. The reader stays in that state.
+    #[allow(clippy::should_implement_trait)] // an iterator's `None` is an end; this one means "not yet"
+    pub fn next(&mut self) -> Result<Option<Bytes>, RecordError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        self.advance().inspect_err(|error| {
+            self.buffer = BytesMut::new();
+            self.failed = Some(error.clone());
+        })
+    }
+
+    /// To be asked when the stream has ended.
+    ///
+    /// # Errors
+    /// When it ended inside a record, or had failed before.
+    pub fn finish(&self) -> Result<(), RecordError> {
+        match &self.failed {
+            Some(error) => Err(error.clone()),
+            None if self.buffer.is_empty() && self.length.is_none() => Ok(()),
+            None => Err(RecordError::Truncated),
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<Bytes>, RecordError> {
+        let length = match self.length {
+            Some(length) => length,
+            None => match self.take_length()? {
+                Some(length) => *self.length.insert(length),
+                None => return Ok(None),
+            },
+        };
+        if self.buffer.len() < length {
+            return Ok(None);
+        }
+        self.length = None;
+        Ok(Some(self.buffer.split_to(length).freeze()))
+    }
+
+    fn take_length(&mut self) -> Result<Option<usize>, RecordError> {
+        let start = &self.buffer[..self.buffer.len().min(MAX_DIGITS + 1)];
+        let Some(end) = start.iter().position(|&byte| byte == b'\n') else {
+            let possible = start.len() <= MAX_DIGITS && start.iter().all(u8::is_ascii_digit);
+            return if possible { Ok(None) } else { Err(not_a_length(start)) };
+        };
+        let line = &start[..end];
+        let length = parse_length(line).ok_or_else(|| not_a_length(line))?;
+        match usize::try_from(length) {
+            Ok(fits) if fits <= self.limit => {
+                self.buffer.advance(end + 1);
+                Ok(Some(fits))
+            }
+            _ => Err(RecordError::TooLong { length, limit: self.limit }),
+        }
+    }
+}
+
+/// Digits only: `str::parse` would also take a sign.
+fn parse_length(line: &[u8]) -> Option<u64> {
+    if line.is_empty() || !line.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(line).ok()?.parse().ok()
+}
+
+fn not_a_length(found: &[u8]) -> RecordError {
+    RecordError::Length { found: String::from_utf8_lossy(found).into_owned() }
+}
+
+/// One record with its length in front.
+pub fn encode(record: &[u8]) -> Vec<u8> {
+    let mut framed = record.len().to_string().into_bytes();
+    framed.reserve_exact(1 + record.len());
+    framed.push(b'\n');
+    framed.extend_from_slice(record);
+    framed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn reader(bytes: &[u8]) -> RecordReader {
+        let mut reader = RecordReader::with_limit(1000);
+        reader.push(bytes);
+        reader
+    }
+
+    #[test]
+    fn says_what_stands_where_a_length_should() {
+        for (bytes, found) in [
+            (&b"\n"[..], ""),
+            (b"+5\nhello", "+5"),
+            (b"-1\n", "-1"),
+            (b" 5\nhello", " 5"),
+            (b"5\r\nhello", "5\r"),
+            (b"<html>", "<html>"),
+            (b"99999999999999999999\n", "99999999999999999999"),
+            (b"000000000000000000000000000001\n", "000000000000000000000"),
+        ] {
+            assert_eq!(reader(bytes).next(), Err(RecordError::Length { found: found.into() }));
+        }
+    }
+
+    #[test]
+    fn refuses_a_long_record_before_its_bytes_arrive() {
+        assert_eq!(reader(b"1001\n").next(), Err(RecordError::TooLong { length: 1001, limit: 1000 }));
+        assert_eq!(reader(b"1000\n").next(), Ok(None));
+    }
+
+    #[test]
+    fn stays_failed() {
+        let mut reader = reader(b"x");
+        let error = reader.next().unwrap_err();
+        reader.push(b"0\n");
+        assert_eq!(reader.next(), Err(error.clone()));
+        assert_eq!(reader.finish(), Err(error));
+    }
+
+    #[test]
+    fn tells_a_clean_end_from_a_cut() {
+        for (bytes, end) in [
+            (&b""[..], Ok(())),
+            (b"1\nx", Ok(())),
+            (b"1\nx1", Err(RecordError::Truncated)),
+            (b"1\n", Err(RecordError::Truncated)),
+            (b"3\nab", Err(RecordError::Truncated)),
+        ] {
+            let mut reader = reader(bytes);
+            while reader.next().unwrap().is_some() {}
+            assert_eq!(reader.finish(), end);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn gives_back_what_was_encoded_however_it_is_cut(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..10),
+            cuts in prop::collection::vec(1usize..100, 1..50),
+        ) {
+            let stream: Vec<u8> = records.iter().flat_map(|record| encode(record)).collect();
+            let mut reader = RecordReader::default();
+            let mut read = Vec::new();
+            let (mut rest, mut cuts) = (&stream[..], cuts.iter().cycle());
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+                reader.push(piece);
+                rest = after;
+                while let Some(record) = reader.next().unwrap() {
+                    read.push(record.to_vec());
+                }
+            }
+            while let Some(record) = reader.next().unwrap() {
+                read.push(record.to_vec());
+            }
+            prop_assert_eq!(read, records);
+            prop_assert_eq!(reader.finish(), Ok(()));
+        }
+
+        #[test]
+        fn never_panics(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..10)) {
+            let mut reader = RecordReader::with_limit(20);
+            for piece in pieces {
+                reader.push(&piece);
+                while let Ok(Some(_)) = reader.next() {}
+            }
+            let _ = reader.finish();
+        }
+    }
+}
