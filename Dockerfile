@@ -2,9 +2,9 @@
 #
 #   docker build -t mesos-miner .
 #   docker run --network host -v mesos-miner:/var/lib/mesos-miner mesos-miner scheduler --master HOST:PORT \
-#     --state-dir /var/lib/mesos-miner --executor-path /usr/local/bin/mesos-miner
+#     --state-dir /var/lib/mesos-miner --executor-image mesos-miner
 #
-# As the executor's image nothing needs to be set: the scheduler names the command, and the binary is on the PATH.
+# As the executor's image nothing needs to be set: the binary is the entry point, the scheduler adds its arguments.
 
 FROM rust:1-bookworm AS build
 WORKDIR /src

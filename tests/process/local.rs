@@ -36,7 +36,7 @@ fn cpu_ticks(pid: i32) -> u64 {
 fn mines_until_a_block_is_found() {
     let summary = end(&mut mesos_miner(["local", "--blocks", "1", "--json"]));
     assert!(summary.blocks >= 1, "{summary:?}");
-    assert!(summary.shares.accepted >= summary.blocks, "{summary:?}");
+    assert!(summary.shares.accepted > 0, "{summary:?}");
     assert_eq!(summary.workers, 1, "{summary:?}");
     assert!(summary.hashes > 0, "{summary:?}");
     // The server and the worker, both killed at the end.
