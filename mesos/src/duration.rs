@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn names_what_it_cannot_read() {
-        for text in ["", "5", "secs", "5 fortnights", "-1secs", "infsecs", "1e400secs", "5secs!", "1e30weeks"] {
+        for text in ["", "5", "secs", "5 fortnights", "-1secs", "infsecs", "1e400secs", "5secs!", "1e30weeks"]
+        {
             assert_eq!(parse(text), Err(DurationError(text.to_owned())));
         }
     }

@@ -1,6 +1,21 @@
 //! Apache Mesos v1 scheduler and executor HTTP API for any framework.
 
+pub mod address;
+pub mod auth;
 pub mod backoff;
+pub mod connect;
 pub mod duration;
+pub mod env;
+pub mod error;
+pub mod executor;
+pub mod heartbeat;
+mod http;
+mod ids;
 pub mod recordio;
+pub mod scheduler;
+mod subscription;
 pub mod v1;
+
+pub use error::{CallError, Refusal, StreamError};
+pub use http::Config;
+pub use subscription::{StreamEvent, Subscription};

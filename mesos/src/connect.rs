@@ -1,0 +1,39 @@
+//! How a connection comes about. Replaceable, so that TLS, a domain socket or a test can take TCP's place.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::address::HostPort;
+
+/// A stream of bytes in both directions.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection in the making.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
+
+/// Opens connections. The client sets the time limit.
+pub trait Connect: Send + Sync {
+    /// Opens one to that address.
+    fn connect(&self, address: &HostPort) -> Connecting;
+}
+
+/// Plain TCP, names resolved by the system; all addresses of a name are tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tcp;
+
+impl Connect for Tcp {
+    fn connect(&self, address: &HostPort) -> Connecting {
+        let (host, port) = (address.host.clone(), address.port);
+        Box::pin(async move {
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Io>)
+        })
+    }
+}

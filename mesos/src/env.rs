@@ -1,0 +1,246 @@
+//! What an agent tells an executor by environment variables.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::address::{AddressError, Endpoint, HostPort};
+use crate::auth::Auth;
+use crate::duration::{self, DurationError};
+use crate::executor::Identity;
+use crate::v1::AgentId;
+
+/// Mesos' own defaults, for what an agent does not say.
+const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+const DEFAULT_RECOVERY: Duration = Duration::from_secs(15 * 60);
+const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);
+
+/// The environment of an executor, read and checked.
+#[derive(Debug, Clone)]
+pub struct ExecutorEnv {
+    /// Who this executor is (`MESOS_FRAMEWORK_ID`, `MESOS_EXECUTOR_ID`).
+    pub identity: Identity,
+    /// The agent (`MESOS_SLAVE_ID`).
+    pub agent_id: AgentId,
+    /// Where the agent takes calls (`MESOS_AGENT_ENDPOINT`, and the prefix of `MESOS_SLAVE_PID`).
+    pub endpoint: Endpoint,
+    /// The folder that the executor may write to (`MESOS_SANDBOX`, else `MESOS_DIRECTORY`).
+    pub sandbox: Option<PathBuf>,
+    /// Whether the executor outlives a restart of the agent (`MESOS_CHECKPOINT`).
+    pub checkpoint: bool,
+    /// How long to go on trying to reach the agent (`MESOS_RECOVERY_TIMEOUT`). Zero without checkpointing:
+    /// no agent that comes back would know this executor.
+    pub recovery_timeout: Duration,
+    /// Longest wait between two tries (`MESOS_SUBSCRIPTION_BACKOFF_MAX`). An agent that has recovered waits
+    /// for its executors just as long, so a quarter of it is wiser.
+    pub subscription_backoff_max: Duration,
+    /// Time from SHUTDOWN to SIGKILL (`MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD`).
+    pub shutdown_grace_period: Duration,
+    /// What the calls carry (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`).
+    pub auth: Auth,
+    /// A socket of the agent to be preferred to its endpoint (`MESOS_DOMAIN_SOCKET`).
+    pub domain_socket: Option<PathBuf>,
+}
+
+/// Everything that is wrong with an environment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.describe())]
+pub struct EnvError {
+    /// Variables that an agent always sets, but that are not there.
+    pub missing: Vec<&'static str>,
+    /// Variables with a value that cannot be understood.
+    pub malformed: Vec<Malformed>,
+}
+
+/// A variable with a value that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {error}")]
+pub struct Malformed {
+    /// The variable.
+    pub name: &'static str,
+    /// What is wrong with its value.
+    pub error: ValueError,
+}
+
+/// What is wrong with a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// It should be an address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// It should be a duration.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
+}
+
+impl EnvError {
+    fn describe(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.missing.is_empty() {
+            let (are, names) = (if self.missing.len() == 1 { "is" } else { "are" }, self.missing.join(", "));
+            parts.push(format!("{names} {are} not set (a Mesos agent sets them: was this started by one?)"));
+        }
+        parts.extend(self.malformed.iter().map(ToString::to_string));
+        parts.join("; ")
+    }
+}
+
+impl ExecutorEnv {
+    /// Reads the environment of this process. The token stays in it: remove it before starting other programs.
+    ///
+    /// # Errors
+    /// When variables are missing or malformed; all of them at once.
+    pub fn from_process() -> Result<Self, EnvError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads an environment given as a function from names to values. An empty value counts as none.
+    ///
+    /// # Errors
+    /// When variables are missing or malformed; all of them at once.
+    pub fn from_lookup(get: impl Fn(&str) -> Option<String>) -> Result<Self, EnvError> {
+        let mut reader = Reader { get, error: EnvError { missing: vec![], malformed: vec![] } };
+        let identity = Identity {
+            framework_id: reader.required("MESOS_FRAMEWORK_ID").into(),
+            executor_id: reader.required("MESOS_EXECUTOR_ID").into(),
+        };
+        let agent_id = reader.required("MESOS_SLAVE_ID").into();
+        let address = reader.address("MESOS_AGENT_ENDPOINT");
+        let path = executor_path(reader.optional("MESOS_SLAVE_PID").as_deref());
+        let checkpoint = reader.optional("MESOS_CHECKPOINT").is_some_and(|value| value == "1");
+        let recovery_timeout = reader.duration("MESOS_RECOVERY_TIMEOUT", DEFAULT_RECOVERY);
+        let backoff = reader.duration("MESOS_SUBSCRIPTION_BACKOFF_MAX", DEFAULT_BACKOFF);
+        let grace = reader.duration("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", DEFAULT_GRACE);
+        let sandbox = reader.optional("MESOS_SANDBOX").or_else(|| reader.optional("MESOS_DIRECTORY"));
+        let token = reader.optional("MESOS_EXECUTOR_AUTHENTICATION_TOKEN");
+        let domain_socket = reader.optional("MESOS_DOMAIN_SOCKET").map(PathBuf::from);
+        match address {
+            Some(address) if reader.error.is_empty() => Ok(Self {
+                identity,
+                agent_id,
+                endpoint: Endpoint { address, path },
+                sandbox: sandbox.map(PathBuf::from),
+                checkpoint,
+                recovery_timeout: if checkpoint { recovery_timeout } else { Duration::ZERO },
+                subscription_backoff_max: backoff,
+                shutdown_grace_period: grace,
+                auth: token.map_or(Auth::None, Auth::bearer),
+                domain_socket,
+            }),
+            _ => Err(reader.error),
+        }
+    }
+}
+
+/// The path that belongs to a process id like `slave(1)@127.0.0.1:5051`.
+fn executor_path(pid: Option<&str>) -> String {
+    match pid.and_then(|pid| pid.split_once('@')) {
+        Some((name, _)) if !name.is_empty() => format!("/{name}/api/v1/executor"),
+        _ => "/api/v1/executor".to_owned(),
+    }
+}
+
+impl EnvError {
+    fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.malformed.is_empty()
+    }
+}
+
+/// Reads variables one after the other and keeps what is wrong.
+struct Reader<F> {
+    get: F,
+    error: EnvError,
+}
+
+impl<F: Fn(&str) -> Option<String>> Reader<F> {
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.get)(name).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, name: &'static str) -> String {
+        self.optional(name).unwrap_or_else(|| {
+            self.error.missing.push(name);
+            String::new()
+        })
+    }
+
+    fn address(&mut self, name: &'static str) -> Option<HostPort> {
+        match self.required(name) {
+            missing if missing.is_empty() => None,
+            text => text.parse().map_err(|error: AddressError| self.malformed(name, error.into())).ok(),
+        }
+    }
+
+    fn duration(&mut self, name: &'static str, default: Duration) -> Duration {
+        let Some(text) = self.optional(name) else { return default };
+        duration::parse(&text).unwrap_or_else(|error| {
+            self.malformed(name, error.into());
+            default
+        })
+    }
+
+    fn malformed(&mut self, name: &'static str, error: ValueError) {
+        self.error.malformed.push(Malformed { name, error });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As an agent of Mesos 1.11 was seen to set it.
+    const RECORDED: &str = include_str!("../tests/data/executor-environment.txt");
+
+    fn recorded(name: &str) -> Option<String> {
+        RECORDED.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+    }
+
+    #[test]
+    fn reads_what_a_real_agent_sets() {
+        let env = ExecutorEnv::from_lookup(recorded).unwrap();
+        assert_eq!(env.identity.executor_id.value, "worker");
+        assert_eq!(env.identity.framework_id.value, "ef807da1-7846-4b86-8a64-98222ed7d389-0000");
+        assert_eq!(env.agent_id.value, "ef807da1-7846-4b86-8a64-98222ed7d389-S0");
+        assert_eq!(env.endpoint.to_string(), "http://127.0.0.1:5051/slave(1)/api/v1/executor");
+        assert!(env.checkpoint && env.sandbox.unwrap().starts_with("/tmp/mesos/agent1"));
+        assert_eq!(env.recovery_timeout, Duration::from_secs(900));
+        assert_eq!(env.subscription_backoff_max, Duration::from_secs(2));
+        assert_eq!(env.shutdown_grace_period, Duration::from_secs(3));
+        assert!(matches!(env.auth, Auth::None) && env.domain_socket.is_none());
+    }
+
+    #[test]
+    fn needs_little() {
+        let env = ExecutorEnv::from_lookup(|name| match name {
+            "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".into()),
+            "MESOS_AGENT_ENDPOINT" => Some("[::1]:5051".into()),
+            "MESOS_EXECUTOR_AUTHENTICATION_TOKEN" => Some("abc".into()),
+            _ => None,
+        })
+        .unwrap();
+        assert_eq!(env.endpoint.to_string(), "http://[::1]:5051/api/v1/executor");
+        assert!(!env.checkpoint && env.recovery_timeout.is_zero());
+        assert!(!format!("{env:?}").contains("abc"), "a secret must not get into logs");
+    }
+
+    #[test]
+    fn reports_everything_at_once() {
+        let error = ExecutorEnv::from_lookup(|name| match name {
+            "MESOS_SLAVE_ID" => Some(String::new()),
+            "MESOS_AGENT_ENDPOINT" => Some("nowhere".into()),
+            "MESOS_RECOVERY_TIMEOUT" => Some("soon".into()),
+            _ => None,
+        })
+        .unwrap_err();
+        assert_eq!(error.missing, ["MESOS_FRAMEWORK_ID", "MESOS_EXECUTOR_ID", "MESOS_SLAVE_ID"]);
+        let names: Vec<_> = error.malformed.iter().map(|malformed| malformed.name).collect();
+        assert_eq!(names, ["MESOS_AGENT_ENDPOINT", "MESOS_RECOVERY_TIMEOUT"]);
+        let text = error.to_string();
+        assert!(
+            text.starts_with(
+                "MESOS_FRAMEWORK_ID, MESOS_EXECUTOR_ID, MESOS_SLAVE_ID are not set (a Mesos agent"
+            )
+        );
+        assert!(text.contains("MESOS_AGENT_ENDPOINT: \"nowhere\" has no valid port"), "{text}");
+    }
+}

@@ -1,0 +1,80 @@
+//! The executor's side: a custom executor and its agent.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use mesos::env::ExecutorEnv;
+//! use mesos::executor::{self, Event, ExecutorClient};
+//! use mesos::v1::TaskState;
+//! use std::time::SystemTime;
+//!
+//! let env = ExecutorEnv::from_process()?;
+//! let client = ExecutorClient::from_env(&env);
+//! let mut events = client.subscribe(&executor::subscribe(&env.identity, vec![], vec![])).await?;
+//! while let Some(event) = events.next().await? {
+//!     if let Event::Launch(task) = event {
+//!         let done = executor::status(&env.identity, task.task_id, TaskState::TaskFinished, SystemTime::now());
+//!         client.call(&executor::update(&env.identity, done)).await?;
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+
+mod calls;
+mod event;
+
+use std::sync::Arc;
+
+pub use self::calls::{Identity, heartbeat, message, status, subscribe, update};
+pub use self::event::Event;
+use crate::address::Endpoint;
+use crate::env::ExecutorEnv;
+use crate::error::CallError;
+use crate::http::{Config, Http, Outgoing};
+use crate::subscription::Subscription;
+use crate::v1::executor::Call;
+
+/// Talks to the agent. Clones share connections.
+///
+/// It neither sleeps nor tries again: [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff) are
+/// what the caller needs for that. Must be used within a tokio runtime.
+#[derive(Debug, Clone)]
+pub struct ExecutorClient {
+    http: Arc<Http>,
+    endpoint: Endpoint,
+}
+
+impl ExecutorClient {
+    /// For the agent that has started this process, with its token if it gave one. Does nothing yet.
+    pub fn from_env(env: &ExecutorEnv) -> Self {
+        let config = Config { auth: env.auth.clone(), ..Config::default() };
+        Self::with_config(env.endpoint.clone(), config)
+    }
+
+    /// With other settings.
+    pub fn with_config(endpoint: Endpoint, config: Config) -> Self {
+        Self { http: Arc::new(Http::new(config)), endpoint }
+    }
+
+    /// Subscribes, by a call of [`subscribe`](crate::executor::subscribe).
+    ///
+    /// # Errors
+    /// When the agent cannot be reached, is still starting, or refuses. A refusal that is not transient after a
+    /// restart of the agent ("Framework cannot be found") means that it does not know this executor any more:
+    /// time to exit.
+    pub async fn subscribe(&self, call: &Call) -> Result<Subscription<Event>, CallError> {
+        let opened = self.http.subscribe(&self.endpoint, &outgoing(call)).await?;
+        Ok(Subscription::new(opened, None, &self.http.config, None))
+    }
+
+    /// Sends a call. `Ok` means that the agent has it.
+    ///
+    /// # Errors
+    /// When the agent cannot be reached, is still starting, or refuses the call.
+    pub async fn call(&self, call: &Call) -> Result<(), CallError> {
+        self.http.call(&self.endpoint, &outgoing(call)).await
+    }
+}
+
+fn outgoing(call: &Call) -> Outgoing {
+    Outgoing { name: calls::name(call), body: calls::encode(call), stream_id: None }
+}

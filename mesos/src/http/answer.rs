@@ -1,0 +1,130 @@
+//! What an answer means.
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, LOCATION, SERVER};
+use hyper::{Response, StatusCode, Uri};
+
+use super::{Outgoing, PROTOBUF};
+use crate::address::{AddressError, Endpoint};
+use crate::auth::Auth;
+use crate::error::{CallError, Refusal};
+
+/// As much of an error's text as is worth reading, in bytes.
+const MAX_MESSAGE: usize = 4096;
+
+/// Whether the answer to SUBSCRIBE is a stream of events.
+pub(super) fn is_stream(response: &Response<Incoming>) -> bool {
+    response.headers().get(CONTENT_TYPE) == Some(&PROTOBUF)
+}
+
+/// The request target. A path that cannot be one becomes `/`, and the peer will refuse it.
+pub(super) fn path(endpoint: &Endpoint) -> Uri {
+    Uri::try_from(endpoint.path.as_str()).unwrap_or_else(|_| Uri::from_static("/"))
+}
+
+/// Where a redirect leads.
+pub(super) fn redirected(endpoint: &Endpoint, response: &Response<Incoming>) -> Result<Endpoint, CallError> {
+    let location = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let target = match location {
+        Some(location) => endpoint.redirected(&location),
+        None => Err(AddressError::Redirect(String::new())),
+    };
+    target.map_err(|source| CallError::Redirect { endpoint: endpoint.clone(), source })
+}
+
+/// An exchange that hyper gave up.
+pub(super) fn broken(endpoint: &Endpoint, source: hyper::Error) -> CallError {
+    if source.is_parse() {
+        let found = format!("its answer is not HTTP ({source})");
+        return CallError::NotMesos { endpoint: endpoint.clone(), found };
+    }
+    CallError::Broken { endpoint: endpoint.clone(), source }
+}
+
+/// Reads an answer of no interest to its end, so that the connection can be used again. Not if it is long.
+pub(super) async fn drain(response: Response<Incoming>) -> bool {
+    Limited::new(response.into_body(), MAX_MESSAGE).collect().await.is_ok()
+}
+
+/// What an answer means that is not the one hoped for.
+pub(super) async fn refusal(
+    endpoint: &Endpoint,
+    call: &Outgoing,
+    auth: &Auth,
+    response: Response<Incoming>,
+) -> CallError {
+    let status = response.status();
+    let content_type = header(&response, CONTENT_TYPE);
+    let server = header(&response, SERVER);
+    let message = message(response).await;
+    let endpoint = endpoint.clone();
+    if status.is_success() {
+        let found = format!("HTTP {status}, {}, to {}: {message}", describe(&content_type), call.name);
+        return CallError::NotMesos { endpoint, found };
+    }
+    // While it starts, Mesos answers a bare 404, without a Server header as always.
+    let starting = status == StatusCode::NOT_FOUND && server.is_none() && !is_html(&content_type);
+    if starting || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+        return CallError::NotReady { endpoint, status: status.as_u16(), message };
+    }
+    if is_html(&content_type) || status == StatusCode::NOT_FOUND || !status.is_client_error() {
+        let found = format!("HTTP {status}, {}: {message}", describe(&content_type));
+        return CallError::NotMesos { endpoint, found };
+    }
+    let refusal = kind(status, call, auth, &message);
+    CallError::Refused { endpoint, call: call.name, status: status.as_u16(), message, refusal }
+}
+
+fn kind(status: StatusCode, call: &Outgoing, auth: &Auth, message: &str) -> Refusal {
+    let subscribing = call.name == "SUBSCRIBE";
+    match status {
+        StatusCode::UNAUTHORIZED if *auth == Auth::None => Refusal::CredentialsNeeded,
+        StatusCode::UNAUTHORIZED => Refusal::CredentialsWrong,
+        StatusCode::FORBIDDEN if message.contains("not subscribed") && !subscribing => Refusal::NotSubscribed,
+        StatusCode::FORBIDDEN => Refusal::Forbidden,
+        StatusCode::BAD_REQUEST if message.contains("stream ID") && !subscribing => Refusal::NotSubscribed,
+        StatusCode::BAD_REQUEST => Refusal::Malformed,
+        StatusCode::CONFLICT => Refusal::Conflict,
+        StatusCode::NOT_ACCEPTABLE | StatusCode::UNSUPPORTED_MEDIA_TYPE => Refusal::MediaType,
+        _ => Refusal::Other,
+    }
+}
+
+fn header(response: &Response<Incoming>, name: hyper::header::HeaderName) -> Option<String> {
+    response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+fn is_html(content_type: &Option<String>) -> bool {
+    content_type.as_deref().is_some_and(|it| it.starts_with("text/html"))
+}
+
+fn describe(content_type: &Option<String>) -> &str {
+    content_type.as_deref().unwrap_or("of no stated type")
+}
+
+/// The start of the body as one line of text.
+async fn message(response: Response<Incoming>) -> String {
+    let mut body = response.into_body();
+    let mut bytes = Vec::new();
+    // Whatever comes before an end of any kind is good enough.
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Some(data) = frame.data_ref() {
+            bytes.extend_from_slice(data);
+        }
+        if bytes.len() >= MAX_MESSAGE {
+            break;
+        }
+    }
+    one_line(&String::from_utf8_lossy(&bytes))
+}
+
+/// At most 200 characters, white space as single blanks.
+fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None if line.is_empty() => "no text".to_owned(),
+        None => line,
+    }
+}

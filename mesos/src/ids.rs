@@ -1,0 +1,95 @@
+//! Conveniences for names and states: `"t1".into()`, `{id}`, `state.is_terminal()`.
+
+use std::fmt;
+
+use crate::v1::{
+    AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, ResourceProviderId, TaskId,
+    TaskState, TaskStatus, task_status,
+};
+
+macro_rules! id {
+    ($($name:ident $(, $field:ident)*;)*) => {$(
+        impl From<String> for $name {
+            fn from(value: String) -> Self {
+                Self { value, $($field: None,)* }
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(value: &str) -> Self {
+                value.to_owned().into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.value)
+            }
+        }
+    )*};
+}
+
+id! {
+    AgentId;
+    ContainerId, parent;
+    ExecutorId;
+    FrameworkId;
+    OfferId;
+    OperationId;
+    ResourceProviderId;
+    TaskId;
+}
+
+impl TaskState {
+    /// Whether no update can follow. Mesos itself calls TASK_LOST, TASK_DROPPED, TASK_GONE and
+    /// TASK_GONE_BY_OPERATOR terminal, too, but a task was seen to come back after TASK_LOST.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::TaskFinished | Self::TaskFailed | Self::TaskKilled | Self::TaskError)
+    }
+
+    /// Whether the task is not running as far as Mesos knows, and its resources are free again.
+    pub fn is_terminal(self) -> bool {
+        use TaskState::*;
+        self.is_final() || matches!(self, TaskLost | TaskDropped | TaskGone | TaskGoneByOperator)
+    }
+}
+
+impl TaskStatus {
+    /// The state, or `None` for one that this crate has no name for. (`state()` would say TASK_STAGING then.)
+    pub fn known_state(&self) -> Option<TaskState> {
+        TaskState::try_from(self.state).ok()
+    }
+
+    /// Whether this update must be acknowledged. Others must not be.
+    pub fn needs_acknowledgement(&self) -> bool {
+        self.uuid.as_ref().is_some_and(|uuid| !uuid.is_empty())
+    }
+
+    /// The reason, or `None` if there is none or this crate has no name for it.
+    pub fn known_reason(&self) -> Option<task_status::Reason> {
+        self.reason.and_then(|reason| task_status::Reason::try_from(reason).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_state_or_reason_is_not_taken_for_another() {
+        let status = TaskStatus { state: 99, reason: Some(99), ..TaskStatus::default() };
+        assert_eq!((status.known_state(), status.known_reason()), (None, None));
+        let status = TaskStatus { state: TaskState::TaskStarting.into(), ..TaskStatus::default() };
+        assert_eq!(status.known_state(), Some(TaskState::TaskStarting));
+    }
+
+    #[test]
+    fn final_states_are_terminal() {
+        for number in 0..=13 {
+            let state = TaskState::try_from(number).unwrap();
+            assert!(!state.is_final() || state.is_terminal());
+        }
+        assert!(!TaskState::TaskUnreachable.is_terminal() && !TaskState::TaskUnknown.is_terminal());
+        assert!(TaskState::TaskLost.is_terminal() && !TaskState::TaskLost.is_final());
+    }
+}

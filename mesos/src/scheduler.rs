@@ -1,0 +1,148 @@
+//! The scheduler's side: a framework and the master.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use mesos::scheduler::{self, Event, SchedulerClient};
+//! use mesos::v1::FrameworkInfo;
+//!
+//! let client = SchedulerClient::new("127.0.0.1:5050".parse()?);
+//! let info = FrameworkInfo { user: "nobody".into(), name: "idle".into(), ..Default::default() };
+//! let mut events = client.subscribe(&scheduler::subscribe(info)).await?;
+//! let mut id = None;
+//! while let Some(event) = events.next().await? {
+//!     match event {
+//!         Event::Subscribed(subscribed) => id = Some(subscribed.framework_id),
+//!         Event::Offers(offers) => {
+//!             let Some(id) = &id else { continue };
+//!             let ids = offers.into_iter().map(|offer| offer.id).collect();
+//!             client.call(&scheduler::decline(id, ids, None)).await?;
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+
+mod calls;
+mod event;
+pub mod operation;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::header::HeaderValue;
+
+pub use self::calls::{
+    accept, accept_inverse_offers, acknowledge, acknowledge_operation_status, decline,
+    decline_inverse_offers, kill, message, reconcile, reconcile_operations, request, revive, shutdown,
+    subscribe, subscribe_with, suppress, teardown, update_framework,
+};
+pub use self::event::Event;
+use crate::address::{Endpoint, HostPort, Masters};
+use crate::error::CallError;
+use crate::http::{Config, Http, Opened, Outgoing, STREAM_ID};
+use crate::subscription::{SessionGuard, Subscription};
+use crate::v1::scheduler::Call;
+
+const PATH: &str = "/api/v1/scheduler";
+
+/// Talks to the leading master. Clones share connections and subscription.
+///
+/// It neither sleeps nor tries again: [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff) are
+/// what the caller needs for that. Must be used within a tokio runtime.
+#[derive(Debug, Clone)]
+pub struct SchedulerClient {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    http: Http,
+    masters: Masters,
+    /// Which master to ask first: the one that last knew the leader.
+    first: AtomicUsize,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+/// What ties calls to the latest subscription.
+#[derive(Debug)]
+struct Session {
+    endpoint: Endpoint,
+    stream_id: HeaderValue,
+}
+
+impl SchedulerClient {
+    /// With default settings. Does nothing yet.
+    pub fn new(masters: Masters) -> Self {
+        Self::with_config(masters, Config::default())
+    }
+
+    /// With other settings.
+    pub fn with_config(masters: Masters, config: Config) -> Self {
+        let (first, session) = (AtomicUsize::new(0), Mutex::default());
+        Self { shared: Arc::new(Shared { http: Http::new(config), masters, first, session }) }
+    }
+
+    /// Subscribes, by a call of [`subscribe`](crate::scheduler::subscribe): asks one master after the other and
+    /// follows them to the leader. The calls of this client belong to the latest subscription.
+    ///
+    /// # Errors
+    /// When no master takes it: then the error of the last one asked. An error that is not transient comes at
+    /// once, without asking other masters.
+    pub async fn subscribe(&self, call: &Call) -> Result<Subscription<Event>, CallError> {
+        let outgoing = Outgoing { name: calls::name(call), body: calls::encode(call), stream_id: None };
+        let addresses = self.shared.masters.addresses();
+        let first = self.shared.first.load(Ordering::Relaxed);
+        let mut last = CallError::NotSubscribed;
+        for index in (0..addresses.len()).map(|step| (first + step) % addresses.len()) {
+            let start = endpoint(&addresses[index]);
+            match self.shared.http.subscribe(&start, &outgoing).await {
+                Ok(opened) => {
+                    self.shared.first.store(index, Ordering::Relaxed);
+                    return self.begin(opened);
+                }
+                Err(error) if error.is_transient() => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// Sends a call. `Ok` means only that it is well-formed and has arrived; whether it works shows in events,
+    /// or not at all.
+    ///
+    /// # Errors
+    /// When there is no subscription, the master cannot be reached, or refuses the call.
+    pub async fn call(&self, call: &Call) -> Result<(), CallError> {
+        let session = self.session().clone().ok_or(CallError::NotSubscribed)?;
+        let stream_id = Some(session.stream_id.clone());
+        let outgoing = Outgoing { name: calls::name(call), body: calls::encode(call), stream_id };
+        self.shared.http.call(&session.endpoint, &outgoing).await
+    }
+
+    fn begin(&self, opened: Opened) -> Result<Subscription<Event>, CallError> {
+        let Some(stream_id) = opened.response.headers().get(STREAM_ID).cloned() else {
+            let found = "it answers SUBSCRIBE without a Mesos-Stream-Id".to_owned();
+            return Err(CallError::NotMesos { endpoint: opened.endpoint, found });
+        };
+        let text = String::from_utf8_lossy(stream_id.as_bytes()).into_owned();
+        let session = Arc::new(Session { endpoint: opened.endpoint.clone(), stream_id });
+        *self.session() = Some(session.clone());
+        let client = self.clone();
+        let end = SessionGuard(Box::new(move || {
+            let mut current = client.session();
+            if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &session)) {
+                *current = None;
+            }
+        }));
+        Ok(Subscription::new(opened, Some(text), &self.shared.http.config, Some(end)))
+    }
+
+    fn session(&self) -> std::sync::MutexGuard<'_, Option<Arc<Session>>> {
+        self.shared.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn endpoint(address: &HostPort) -> Endpoint {
+    Endpoint { address: address.clone(), path: PATH.to_owned() }
+}

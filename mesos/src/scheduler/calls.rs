@@ -1,0 +1,189 @@
+//! One function for each call. All but [`subscribe`] carry the framework's id.
+
+use std::time::Duration;
+
+use prost::Message as _;
+
+use crate::v1::scheduler::call::{self, Type};
+use crate::v1::scheduler::{Call, OfferConstraints};
+use crate::v1::{
+    AgentId, ExecutorId, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, OperationId,
+    OperationStatus, Request, TaskId, TaskStatus, offer::Operation,
+};
+
+fn call(framework: &FrameworkId, kind: Type) -> Call {
+    Call { framework_id: Some(framework.clone()), r#type: Some(kind.into()), ..Call::default() }
+}
+
+fn filters(refuse: Option<Duration>) -> Option<Filters> {
+    refuse.map(|refuse| Filters { refuse_seconds: Some(refuse.as_secs_f64()) })
+}
+
+/// SUBSCRIBE: as a new framework, or as the one that `info.id` names.
+pub fn subscribe(info: FrameworkInfo) -> Call {
+    subscribe_with(info, Vec::new(), None)
+}
+
+/// SUBSCRIBE without offers for `suppressed_roles`, and with conditions on agents.
+pub fn subscribe_with(
+    info: FrameworkInfo,
+    suppressed_roles: Vec<String>,
+    offer_constraints: Option<OfferConstraints>,
+) -> Call {
+    Call {
+        framework_id: info.id.clone(),
+        r#type: Some(Type::Subscribe.into()),
+        subscribe: Some(call::Subscribe { framework_info: info, suppressed_roles, offer_constraints }),
+        ..Call::default()
+    }
+}
+
+/// TEARDOWN: ends the framework with all its tasks and executors. The stream ends, too.
+pub fn teardown(framework: &FrameworkId) -> Call {
+    call(framework, Type::Teardown)
+}
+
+/// ACCEPT: uses offers, all of one agent, by doing `operations` in order. What they leave over is declined for
+/// `refuse` (`None`: for Mesos' default, 5 s). See [`operation`](super::operation) for the operations.
+pub fn accept(
+    framework: &FrameworkId,
+    offer_ids: Vec<OfferId>,
+    operations: Vec<Operation>,
+    refuse: Option<Duration>,
+) -> Call {
+    let accept = call::Accept { offer_ids, operations, filters: filters(refuse) };
+    Call { accept: Some(accept), ..call(framework, Type::Accept) }
+}
+
+/// DECLINE: doesn't want these offers, nor the same resources for `refuse` (`None`: for Mesos' default, 5 s).
+pub fn decline(framework: &FrameworkId, offer_ids: Vec<OfferId>, refuse: Option<Duration>) -> Call {
+    let decline = call::Decline { offer_ids, filters: filters(refuse) };
+    Call { decline: Some(decline), ..call(framework, Type::Decline) }
+}
+
+/// ACCEPT_INVERSE_OFFERS: will have given the resources back in time.
+pub fn accept_inverse_offers(framework: &FrameworkId, inverse_offer_ids: Vec<OfferId>) -> Call {
+    let accept = call::AcceptInverseOffers { inverse_offer_ids, filters: None };
+    Call { accept_inverse_offers: Some(accept), ..call(framework, Type::AcceptInverseOffers) }
+}
+
+/// DECLINE_INVERSE_OFFERS: may not be able to give the resources back in time; asked again after `refuse`.
+pub fn decline_inverse_offers(
+    framework: &FrameworkId,
+    inverse_offer_ids: Vec<OfferId>,
+    refuse: Option<Duration>,
+) -> Call {
+    let decline = call::DeclineInverseOffers { inverse_offer_ids, filters: filters(refuse) };
+    Call { decline_inverse_offers: Some(decline), ..call(framework, Type::DeclineInverseOffers) }
+}
+
+/// REVIVE: lifts all filters and wants offers again for these roles; none: for all of the framework's.
+pub fn revive(framework: &FrameworkId, roles: Vec<String>) -> Call {
+    Call { revive: Some(call::Revive { roles }), ..call(framework, Type::Revive) }
+}
+
+/// SUPPRESS: wants no offers for these roles until REVIVE; none: for all of the framework's.
+pub fn suppress(framework: &FrameworkId, roles: Vec<String>) -> Call {
+    Call { suppress: Some(call::Suppress { roles }), ..call(framework, Type::Suppress) }
+}
+
+/// KILL: ends a task. Tell the agent if it is known: without it a task that the master has forgotten, but its
+/// agent has not, lives on. `policy` overrides the task's own.
+pub fn kill(
+    framework: &FrameworkId,
+    task: TaskId,
+    agent: Option<AgentId>,
+    policy: Option<KillPolicy>,
+) -> Call {
+    let kill = call::Kill { task_id: task, agent_id: agent, kill_policy: policy };
+    Call { kill: Some(kill), ..call(framework, Type::Kill) }
+}
+
+/// SHUTDOWN: ends an executor with all its tasks.
+pub fn shutdown(framework: &FrameworkId, executor: ExecutorId, agent: AgentId) -> Call {
+    let shutdown = call::Shutdown { executor_id: executor, agent_id: agent };
+    Call { shutdown: Some(shutdown), ..call(framework, Type::Shutdown) }
+}
+
+/// ACKNOWLEDGE of an update: the next update of that task may come. `None` for an update that must not be
+/// acknowledged, which is one without a uuid or agent (from the master itself, answers to RECONCILE among them).
+pub fn acknowledge(framework: &FrameworkId, update: &TaskStatus) -> Option<Call> {
+    let acknowledge = call::Acknowledge {
+        agent_id: update.agent_id.clone()?,
+        task_id: update.task_id.clone(),
+        uuid: update.uuid.clone().filter(|_| update.needs_acknowledgement())?,
+    };
+    Some(Call { acknowledge: Some(acknowledge), ..call(framework, Type::Acknowledge) })
+}
+
+/// ACKNOWLEDGE_OPERATION_STATUS of an update; `None` if it has no uuid or no operation id and so must not be
+/// acknowledged.
+pub fn acknowledge_operation_status(framework: &FrameworkId, update: &OperationStatus) -> Option<Call> {
+    let acknowledge = call::AcknowledgeOperationStatus {
+        agent_id: update.agent_id.clone(),
+        resource_provider_id: update.resource_provider_id.clone(),
+        uuid: update.uuid.clone()?.value,
+        operation_id: update.operation_id.clone()?,
+    };
+    let kind = Type::AcknowledgeOperationStatus;
+    Some(Call { acknowledge_operation_status: Some(acknowledge), ..call(framework, kind) })
+}
+
+/// RECONCILE: asks for the state of these tasks; none: of all that the master knows. Answers come as updates
+/// without uuid, or not at all while the agent of a task has not come back.
+pub fn reconcile(framework: &FrameworkId, tasks: Vec<(TaskId, Option<AgentId>)>) -> Call {
+    let tasks = tasks.into_iter().map(|(task_id, agent_id)| call::reconcile::Task { task_id, agent_id });
+    Call { reconcile: Some(call::Reconcile { tasks: tasks.collect() }), ..call(framework, Type::Reconcile) }
+}
+
+/// RECONCILE_OPERATIONS: the same for operations.
+pub fn reconcile_operations(
+    framework: &FrameworkId,
+    operations: Vec<(OperationId, Option<AgentId>)>,
+) -> Call {
+    let operations = operations.into_iter().map(|(operation_id, agent_id)| {
+        call::reconcile_operations::Operation { operation_id, agent_id, resource_provider_id: None }
+    });
+    let reconcile = call::ReconcileOperations { operations: operations.collect() };
+    Call { reconcile_operations: Some(reconcile), ..call(framework, Type::ReconcileOperations) }
+}
+
+/// MESSAGE to an executor. May be lost, and nobody says so.
+pub fn message(framework: &FrameworkId, executor: ExecutorId, agent: AgentId, data: Vec<u8>) -> Call {
+    let message = call::Message { agent_id: agent, executor_id: executor, data };
+    Call { message: Some(message), ..call(framework, Type::Message) }
+}
+
+/// REQUEST for resources. Mesos' own allocator ignores it.
+pub fn request(framework: &FrameworkId, requests: Vec<Request>) -> Call {
+    Call { request: Some(call::Request { requests }), ..call(framework, Type::Request) }
+}
+
+/// UPDATE_FRAMEWORK: changes the description of the framework that `info.id` names (not its user, principal or
+/// checkpointing), and replaces its suppressed roles and conditions on agents.
+pub fn update_framework(
+    info: FrameworkInfo,
+    suppressed_roles: Vec<String>,
+    offer_constraints: Option<OfferConstraints>,
+) -> Call {
+    Call {
+        framework_id: info.id.clone(),
+        r#type: Some(Type::UpdateFramework.into()),
+        update_framework: Some(call::UpdateFramework {
+            framework_info: info,
+            suppressed_roles,
+            offer_constraints,
+        }),
+        ..Call::default()
+    }
+}
+
+/// The name of a call's type, for messages.
+pub(super) fn name(call: &Call) -> &'static str {
+    call.r#type().as_str_name()
+}
+
+/// The bytes that go over the wire.
+pub(super) fn encode(call: &Call) -> bytes::Bytes {
+    call.encode_to_vec().into()
+}

@@ -1,0 +1,75 @@
+//! One function for each thing that can be done with an offer. The result goes into
+//! [`accept`](super::accept).
+
+use crate::v1::offer::Operation;
+use crate::v1::offer::operation::{
+    Create, CreateDisk, Destroy, DestroyDisk, GrowVolume, Launch, LaunchGroup, Reserve, ShrinkVolume, Type,
+    Unreserve,
+};
+use crate::v1::resource::disk_info::source::Type as DiskType;
+use crate::v1::{ExecutorInfo, OperationId, Resource, TaskGroupInfo, TaskInfo, value};
+
+fn operation(kind: Type) -> Operation {
+    Operation { r#type: Some(kind.into()), ..Operation::default() }
+}
+
+/// LAUNCH: starts tasks, each by its executor or by Mesos' own.
+pub fn launch(task_infos: Vec<TaskInfo>) -> Operation {
+    Operation { launch: Some(Launch { task_infos }), ..operation(Type::Launch) }
+}
+
+/// LAUNCH_GROUP: starts tasks together or not at all.
+pub fn launch_group(executor: ExecutorInfo, tasks: Vec<TaskInfo>) -> Operation {
+    let group = LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };
+    Operation { launch_group: Some(group), ..operation(Type::LaunchGroup) }
+}
+
+/// RESERVE: keeps resources for a role. They are given as they shall be; the master works out what they are
+/// made from.
+pub fn reserve(resources: Vec<Resource>) -> Operation {
+    Operation { reserve: Some(Reserve { source: Vec::new(), resources }), ..operation(Type::Reserve) }
+}
+
+/// UNRESERVE: undoes the innermost reservation.
+pub fn unreserve(resources: Vec<Resource>) -> Operation {
+    Operation { unreserve: Some(Unreserve { resources }), ..operation(Type::Unreserve) }
+}
+
+/// CREATE: makes persistent volumes.
+pub fn create(volumes: Vec<Resource>) -> Operation {
+    Operation { create: Some(Create { volumes }), ..operation(Type::Create) }
+}
+
+/// DESTROY: removes persistent volumes with what is on them.
+pub fn destroy(volumes: Vec<Resource>) -> Operation {
+    Operation { destroy: Some(Destroy { volumes }), ..operation(Type::Destroy) }
+}
+
+/// GROW_VOLUME: adds disk to a persistent volume.
+pub fn grow_volume(volume: Resource, addition: Resource) -> Operation {
+    Operation { grow_volume: Some(GrowVolume { volume, addition }), ..operation(Type::GrowVolume) }
+}
+
+/// SHRINK_VOLUME: takes megabytes from a persistent volume.
+pub fn shrink_volume(volume: Resource, megabytes: f64) -> Operation {
+    let shrink = ShrinkVolume { volume, subtract: value::Scalar { value: megabytes } };
+    Operation { shrink_volume: Some(shrink), ..operation(Type::ShrinkVolume) }
+}
+
+/// CREATE_DISK: turns a raw disk of a storage provider into one of that type.
+pub fn create_disk(source: Resource, target: DiskType, profile: Option<String>) -> Operation {
+    let create = CreateDisk { source, target_type: target.into(), target_profile: profile };
+    Operation { create_disk: Some(create), ..operation(Type::CreateDisk) }
+}
+
+/// DESTROY_DISK: makes a disk raw again.
+pub fn destroy_disk(source: Resource) -> Operation {
+    Operation { destroy_disk: Some(DestroyDisk { source }), ..operation(Type::DestroyDisk) }
+}
+
+impl Operation {
+    /// The same with an id, so that its fate is told by UPDATE_OPERATION_STATUS. Not for the two launches.
+    pub fn with_id(self, id: OperationId) -> Self {
+        Self { id: Some(id), ..self }
+    }
+}

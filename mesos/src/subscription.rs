@@ -1,0 +1,154 @@
+//! A stream of events.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use prost::Message;
+use tokio::time::{Instant, timeout_at};
+
+use crate::address::Endpoint;
+use crate::error::StreamError;
+use crate::heartbeat::Watchdog;
+use crate::http::{Config, Connection, Opened};
+use crate::recordio::RecordReader;
+
+/// What can be read from a stream.
+pub trait StreamEvent: From<Self::Wire> {
+    /// The message that stands in a record.
+    type Wire: Message + Default;
+
+    /// How often something is expected before the stream itself says so; `None`: never.
+    const FIRST_INTERVAL: Option<Duration>;
+
+    /// `Some` if this event says how often something is expected from now on (inner `None`: never).
+    fn heartbeat_interval(&self) -> Option<Option<Duration>>;
+}
+
+/// The events of one subscription. Its connection ends when this is dropped.
+#[derive(Debug)]
+pub struct Subscription<E> {
+    endpoint: Endpoint,
+    stream_id: Option<String>,
+    body: Incoming,
+    reader: RecordReader,
+    watchdog: Watchdog,
+    ended: bool,
+    _connection: Connection,
+    // Ends the client's session with the stream.
+    _session: Option<SessionGuard>,
+    _event: PhantomData<fn() -> E>,
+}
+
+/// Something to be done when a subscription ends.
+pub(crate) struct SessionGuard(pub Box<dyn Fn() + Send + Sync>);
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for SessionGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionGuard")
+    }
+}
+
+impl<E: StreamEvent> Subscription<E> {
+    pub(crate) fn new(
+        opened: Opened,
+        stream_id: Option<String>,
+        config: &Config,
+        session: Option<SessionGuard>,
+    ) -> Self {
+        Self {
+            endpoint: opened.endpoint,
+            stream_id,
+            body: opened.response.into_body(),
+            reader: RecordReader::with_limit(config.record_limit),
+            watchdog: Watchdog::new(E::FIRST_INTERVAL, config.missed_heartbeats, Instant::now()),
+            ended: false,
+            _connection: opened.connection,
+            _session: session,
+            _event: PhantomData,
+        }
+    }
+
+    /// Who sends the events: the leading master after redirects, or the agent.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What ties calls to this stream; executors have none.
+    pub fn stream_id(&self) -> Option<&str> {
+        self.stream_id.as_deref()
+    }
+
+    /// Expects something every `interval` from now on (`None`: never). Set by itself where the peer tells it.
+    pub fn set_heartbeat_interval(&mut self, interval: Option<Duration>) {
+        self.watchdog.set_interval(interval);
+    }
+
+    /// The next event; `None` when the peer has ended the stream in good order.
+    ///
+    /// Cancelling the future loses nothing: what has arrived is kept for the next call.
+    ///
+    /// # Errors
+    /// When the stream breaks, is silent for too long, or is not made of events. Subscribe again then.
+    pub async fn next(&mut self) -> Result<Option<E>, StreamError> {
+        loop {
+            match self.reader.next() {
+                Ok(Some(record)) => return self.decode(&record).map(Some),
+                Ok(None) if self.ended => return Ok(None),
+                Ok(None) => self.fill().await?,
+                Err(source) => return Err(StreamError::Record { endpoint: self.endpoint.clone(), source }),
+            }
+        }
+    }
+
+    fn decode(&mut self, record: &Bytes) -> Result<E, StreamError> {
+        let wire = E::Wire::decode(record.as_ref()).map_err(|source| StreamError::Event {
+            endpoint: self.endpoint.clone(),
+            length: record.len(),
+            source,
+        })?;
+        let event = E::from(wire);
+        if let Some(interval) = event.heartbeat_interval() {
+            self.watchdog.set_interval(interval);
+        }
+        Ok(event)
+    }
+
+    /// Waits for more bytes, or the end.
+    async fn fill(&mut self) -> Result<(), StreamError> {
+        let frame = match self.watchdog.deadline() {
+            Some(deadline) => timeout_at(deadline, self.body.frame()).await.map_err(|_| self.silent())?,
+            None => self.body.frame().await,
+        };
+        self.watchdog.heard(Instant::now());
+        let endpoint = || self.endpoint.clone();
+        match frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.reader.push(data);
+                }
+            }
+            Some(Err(source)) => return Err(StreamError::Broken { endpoint: endpoint(), source }),
+            None => {
+                self.ended = true;
+                self.reader
+                    .finish()
+                    .map_err(|source| StreamError::Record { endpoint: endpoint(), source })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn silent(&self) -> StreamError {
+        let silence = self.watchdog.limit().unwrap_or_default();
+        StreamError::Silent { endpoint: self.endpoint.clone(), silence }
+    }
+}
