@@ -1,0 +1,83 @@
+//! `mining.notify`: a new job.
+
+use hasher::CompactTarget;
+use serde_json::json;
+
+use super::field::{Field, Fields};
+use super::{Call, Id, MessageError};
+use crate::job::swap_words;
+
+/// A new job, its nine fields in wire order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notify {
+    /// The pool's name for the job.
+    pub job: String,
+    /// Digest of the block before, internal byte order. On the wire each of its 32-bit words is turned around.
+    pub prev_hash: [u8; 32],
+    /// The coinbase transaction up to extranonce1.
+    pub coinb1: Vec<u8>,
+    /// The coinbase transaction from behind extranonce2.
+    pub coinb2: Vec<u8>,
+    /// The coinbase's merkle branch from the leaf up, internal byte order, also on the wire.
+    pub branch: Vec<[u8; 32]>,
+    /// Header version.
+    pub version: u32,
+    /// The network's target.
+    pub nbits: CompactTarget,
+    /// Header time, seconds since the Unix epoch.
+    pub ntime: u32,
+    /// Whether all older jobs are void; `None` where the pool leaves it out.
+    pub clean: Option<bool>,
+}
+
+impl Notify {
+    /// Method name.
+    pub const METHOD: &str = "mining.notify";
+    /// Longest job id taken, in bytes. The longest that pools are known to give is 40.
+    const MAX_JOB: usize = 256;
+    /// A branch this long belongs to a block of 2^32 transactions.
+    const MAX_BRANCH: usize = 32;
+
+    pub(super) fn from_params(fields: &Fields<'_>) -> Result<Notify, MessageError> {
+        let id = fields.need(0, "job id")?;
+        let job = id.text()?;
+        if job.len() > Notify::MAX_JOB {
+            return Err(id.invalid("at most 256 bytes"));
+        }
+        Ok(Notify {
+            job,
+            prev_hash: swap_words(fields.need(1, "prevhash")?.digest()?),
+            coinb1: fields.need(2, "coinb1")?.bytes(usize::MAX)?,
+            coinb2: fields.need(3, "coinb2")?.bytes(usize::MAX)?,
+            branch: fields.get(4, "merkle branch").map_or(Ok(Vec::new()), Notify::read_branch)?,
+            version: fields.need(5, "version")?.hex_u32()?,
+            nbits: CompactTarget(fields.need(6, "nbits")?.hex_u32()?),
+            ntime: fields.need(7, "ntime")?.hex_u32()?,
+            clean: fields.get(8, "clean_jobs").map(|field| field.bool()).transpose()?,
+        })
+    }
+
+    fn read_branch(field: Field<'_>) -> Result<Vec<[u8; 32]>, MessageError> {
+        let nodes = field.array()?;
+        if nodes.len() > Notify::MAX_BRANCH {
+            return Err(field.invalid("at most 32 nodes"));
+        }
+        nodes.iter().map(|value| Field { value, ..field }.digest()).collect()
+    }
+
+    /// The notification that carries this.
+    pub fn to_call(&self) -> Call {
+        let mut params = vec![
+            json!(self.job),
+            json!(hex::encode(swap_words(self.prev_hash))),
+            json!(hex::encode(&self.coinb1)),
+            json!(hex::encode(&self.coinb2)),
+            json!(self.branch.iter().map(hex::encode).collect::<Vec<_>>()),
+            json!(format!("{:08x}", self.version)),
+            json!(format!("{:08x}", self.nbits.0)),
+            json!(format!("{:08x}", self.ntime)),
+        ];
+        params.extend(self.clean.map(|clean| json!(clean)));
+        Call { id: Id::Null, method: Notify::METHOD.to_owned(), params }
+    }
+}

@@ -1,0 +1,239 @@
+//! What a miner requests.
+
+use serde_json::{Map, Value, json};
+
+use super::field::{Field, Fields};
+use super::notification::number;
+use super::{Call, Id, MessageError};
+use crate::text::printable;
+
+/// A request from miner to pool.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// `mining.configure` (BIP-0310).
+    Configure(Configure),
+    /// `mining.subscribe`.
+    Subscribe(Subscribe),
+    /// `mining.authorize`.
+    Authorize(Authorize),
+    /// `mining.suggest_difficulty`. Positive and finite.
+    SuggestDifficulty(f64),
+    /// `mining.extranonce.subscribe`: the miner understands `mining.set_extranonce`.
+    SubscribeExtranonce,
+    /// `mining.submit`.
+    Submit(Submit),
+    /// `mining.ping`: wants any answer.
+    Ping,
+    /// Anything else, by its name (cut if long).
+    Unknown(String),
+}
+
+/// The extensions that a miner asks for. `None`: not asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Configure {
+    /// All extensions asked for by name, known or not, in the miner's order; at most 32.
+    pub extensions: Vec<String>,
+    /// Version bits that the miner is able to choose, if it asks for version rolling.
+    pub version_mask: Option<u32>,
+    /// Least difficulty that suits the miner; zero switches the extension off.
+    pub minimum_difficulty: Option<f64>,
+}
+
+/// `mining.subscribe`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscribe {
+    /// The miner's name and version.
+    pub user_agent: Option<String>,
+    /// The session to resume.
+    pub session: Option<String>,
+}
+
+/// `mining.authorize`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorize {
+    /// Account and worker, commonly with a dot between.
+    pub user: String,
+    /// Hardly ever a secret: pools read options from it.
+    pub password: String,
+}
+
+/// `mining.submit`, its five or six fields in wire order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submit {
+    /// The authorized user.
+    pub user: String,
+    /// The job's id.
+    pub job: String,
+    /// The miner's part of the coinbase.
+    pub extranonce2: Vec<u8>,
+    /// Header time, seconds since the Unix epoch.
+    pub ntime: u32,
+    /// Header nonce.
+    pub nonce: u32,
+    /// The version bits that the miner chose, if version rolling was granted.
+    pub version_bits: Option<u32>,
+}
+
+/// Longest name of a user, password, agent or job that a request may carry, in bytes.
+const MAX_TEXT: usize = 512;
+
+impl Request {
+    /// Reads a call that came from a miner.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the method is known but a field is missing or wrong.
+    pub fn from_call(call: &Call) -> Result<Request, MessageError> {
+        let fields = |method| Fields { method, values: &call.params };
+        Ok(match call.method.as_str() {
+            Configure::METHOD => Request::Configure(Configure::from_params(&fields(Configure::METHOD))?),
+            "mining.subscribe" => Request::Subscribe(Subscribe::from_params(&fields("mining.subscribe"))?),
+            "mining.authorize" => Request::Authorize(Authorize::from_params(&fields("mining.authorize"))?),
+            "mining.suggest_difficulty" => {
+                let field = fields("mining.suggest_difficulty").need(0, "difficulty")?;
+                Request::SuggestDifficulty(field.difficulty()?)
+            }
+            "mining.extranonce.subscribe" => Request::SubscribeExtranonce,
+            "mining.submit" => Request::Submit(Submit::from_params(&fields("mining.submit"))?),
+            "mining.ping" => Request::Ping,
+            other => Request::Unknown(printable(other)),
+        })
+    }
+
+    /// The call that carries this.
+    pub fn to_call(&self, id: Id) -> Call {
+        let (method, params) = match self {
+            Request::Configure(configure) => (Configure::METHOD, configure.to_params()),
+            Request::Subscribe(subscribe) => ("mining.subscribe", subscribe.to_params()),
+            Request::Authorize(Authorize { user, password }) => {
+                ("mining.authorize", vec![json!(user), json!(password)])
+            }
+            Request::SuggestDifficulty(difficulty) => {
+                ("mining.suggest_difficulty", vec![number(*difficulty)])
+            }
+            Request::SubscribeExtranonce => ("mining.extranonce.subscribe", vec![]),
+            Request::Submit(submit) => ("mining.submit", submit.to_params()),
+            Request::Ping => ("mining.ping", vec![]),
+            Request::Unknown(method) => (method.as_str(), vec![]),
+        };
+        Call { id, method: method.to_owned(), params }
+    }
+}
+
+impl Configure {
+    const METHOD: &str = "mining.configure";
+    const MAX_EXTENSIONS: usize = 32;
+
+    /// The request for these extensions and for `mining.set_extranonce`.
+    pub fn new(version_mask: Option<u32>, minimum_difficulty: Option<f64>) -> Configure {
+        let mut extensions = Vec::new();
+        extensions.extend(version_mask.map(|_| "version-rolling".to_owned()));
+        extensions.extend(minimum_difficulty.map(|_| "minimum-difficulty".to_owned()));
+        extensions.push("subscribe-extranonce".to_owned());
+        Configure { extensions, version_mask, minimum_difficulty }
+    }
+
+    /// Whether this extension is asked for.
+    pub fn asks_for(&self, extension: &str) -> bool {
+        self.extensions.iter().any(|asked| asked == extension)
+    }
+
+    fn from_params(fields: &Fields<'_>) -> Result<Configure, MessageError> {
+        let list = fields.need(0, "extensions")?;
+        let names = list.array()?;
+        if names.len() > Configure::MAX_EXTENSIONS {
+            return Err(list.invalid("at most 32 extensions"));
+        }
+        let extensions: Vec<String> =
+            names.iter().map(|value| short(Field { value, ..list })).collect::<Result<_, _>>()?;
+        let mut configure = Configure { extensions, ..Configure::default() };
+        let options = fields.get(1, "extension parameters").and_then(|field| field.value.as_object());
+        let option = |name| {
+            let value = options?.get(name).filter(|value| !value.is_null())?;
+            Some(Field { method: fields.method, name, value })
+        };
+        if configure.asks_for("version-rolling") {
+            let mask = option("version-rolling.mask").map(|field| field.hex_u32()).transpose()?;
+            configure.version_mask = Some(mask.unwrap_or(u32::MAX));
+        }
+        if configure.asks_for("minimum-difficulty") {
+            let field = option("minimum-difficulty.value");
+            let zero = |field: &Field<'_>| field.value.as_f64() == Some(0.0);
+            let least =
+                field.map(|field| if zero(&field) { Ok(0.0) } else { field.difficulty() }).transpose()?;
+            configure.minimum_difficulty = Some(least.unwrap_or(0.0));
+        }
+        Ok(configure)
+    }
+
+    fn to_params(&self) -> Vec<Value> {
+        let mut options = Map::new();
+        if let Some(mask) = self.version_mask {
+            options.insert("version-rolling.mask".to_owned(), json!(format!("{mask:08x}")));
+            options.insert("version-rolling.min-bit-count".to_owned(), json!(mask.count_ones().min(2)));
+        }
+        if let Some(least) = self.minimum_difficulty {
+            options.insert("minimum-difficulty.value".to_owned(), number(least));
+        }
+        vec![json!(self.extensions), Value::Object(options)]
+    }
+}
+
+impl Subscribe {
+    fn from_params(fields: &Fields<'_>) -> Result<Subscribe, MessageError> {
+        Ok(Subscribe {
+            user_agent: fields.get(0, "user agent").map(short).transpose()?,
+            session: fields.get(1, "session").map(short).transpose()?,
+        })
+    }
+
+    fn to_params(&self) -> Vec<Value> {
+        match (&self.user_agent, &self.session) {
+            (None, None) => vec![],
+            (Some(agent), None) => vec![json!(agent)],
+            (agent, Some(session)) => vec![json!(agent), json!(session)],
+        }
+    }
+}
+
+impl Authorize {
+    fn from_params(fields: &Fields<'_>) -> Result<Authorize, MessageError> {
+        let user = short(fields.need(0, "user")?)?;
+        let password = fields.get(1, "password").map(short).transpose()?.unwrap_or_default();
+        Ok(Authorize { user, password })
+    }
+}
+
+impl Submit {
+    fn from_params(fields: &Fields<'_>) -> Result<Submit, MessageError> {
+        Ok(Submit {
+            user: short(fields.need(0, "user")?)?,
+            job: short(fields.need(1, "job id")?)?,
+            extranonce2: fields.need(2, "extranonce2")?.bytes(16)?,
+            ntime: fields.need(3, "ntime")?.hex_u32()?,
+            nonce: fields.need(4, "nonce")?.hex_u32()?,
+            version_bits: fields.get(5, "version bits").map(|field| field.hex_u32()).transpose()?,
+        })
+    }
+
+    fn to_params(&self) -> Vec<Value> {
+        let mut params = vec![
+            json!(self.user),
+            json!(self.job),
+            json!(hex::encode(&self.extranonce2)),
+            json!(format!("{:08x}", self.ntime)),
+            json!(format!("{:08x}", self.nonce)),
+        ];
+        params.extend(self.version_bits.map(|bits| json!(format!("{bits:08x}"))));
+        params
+    }
+}
+
+/// A string that is kept and shown: of bounded length, and nothing that a terminal would obey.
+fn short(field: Field<'_>) -> Result<String, MessageError> {
+    let text = field.text()?;
+    if text.len() > MAX_TEXT || text.contains(char::is_control) {
+        return Err(field.invalid("at most 512 bytes without control characters"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,26 @@
+//! Text that a peer wrote, made safe to log and to show.
+
+/// Longest text of a peer that is kept, in characters.
+const MAX_CHARS: usize = 300;
+
+/// Returns `text` on one line, without control characters (a terminal would obey them) and of bounded length.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown: String =
+        text.trim().chars().take(MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.trim().chars().nth(MAX_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_and_length_are_tamed() {
+        assert_eq!(printable(" a\u{1b}[2J\nb "), "a [2J b");
+        assert_eq!(printable(&"x".repeat(100_000)).chars().count(), 301);
+        assert_eq!(printable(&"ü".repeat(300)), "ü".repeat(300));
+    }
+}
