@@ -12,6 +12,7 @@ pub mod heartbeat;
 mod http;
 mod ids;
 pub mod recordio;
+pub mod resources;
 pub mod scheduler;
 mod subscription;
 pub mod v1;

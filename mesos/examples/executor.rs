@@ -1,0 +1,36 @@
+//! The smallest executor: every task runs for a second and is finished. To be started by an agent; see the other
+//! example.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::bail;
+use mesos::env::ExecutorEnv;
+use mesos::executor::{self, Event, ExecutorClient};
+use mesos::v1::TaskState;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let env = ExecutorEnv::from_process()?;
+    let client = ExecutorClient::from_env(&env);
+    let mut events = client.subscribe(&executor::subscribe(&env.identity, vec![], vec![])).await?;
+    let mut last = None;
+    while let Some(event) = events.next().await? {
+        match event {
+            Event::Launch(task) => {
+                for state in [TaskState::TaskRunning, TaskState::TaskFinished] {
+                    let status =
+                        executor::status(&env.identity, task.task_id.clone(), state, SystemTime::now());
+                    last = status.uuid.clone();
+                    client.call(&executor::update(&env.identity, status)).await?;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+            // The agent has stored the last update: the task is really finished, whatever happens now.
+            Event::Acknowledged(acknowledged) if Some(&acknowledged.uuid) == last.as_ref() => return Ok(()),
+            Event::Shutdown => return Ok(()),
+            Event::Error(message) => bail!("the agent refuses: {message}"),
+            other => eprintln!("{other:?}"),
+        }
+    }
+    Ok(())
+}
