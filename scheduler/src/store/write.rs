@@ -108,7 +108,9 @@ impl Changes<'_> {
     fn status(&self, framework: Option<&str>, status: &StatusRecord) -> rusqlite::Result<()> {
         if let Some(state) = &status.state {
             self.run(
-                "UPDATE task SET state = ?2, reason = ?3, message = ?4, updated_ms = ?5 WHERE id = ?1",
+                "UPDATE task SET state = ?2, reason = ?3, message = ?4, updated_ms = ?5
+                 WHERE id = ?1 AND coalesce(state, '') NOT IN
+                     ('TASK_FINISHED', 'TASK_FAILED', 'TASK_KILLED', 'TASK_ERROR')",
                 params![status.task, state, status.reason, status.message, self.now],
             )?;
         }

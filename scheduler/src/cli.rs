@@ -1,0 +1,260 @@
+//! The command line: [`Args`] (what was typed) → [`Config`] (checked).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::Parser;
+
+use crate::config::{Config, Containerizer, Credential, ExecutorSource};
+
+/// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about)]
+pub struct Args {
+    /// The Mesos master, HOST:PORT or http://HOST:PORT.
+    #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", default_value = "127.0.0.1:5050")]
+    pub master: String,
+    /// Folder for the framework's id, launches and ledger; a restart with the same folder goes on.
+    #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
+    pub state_dir: PathBuf,
+    /// At the end, end all tasks and the framework; otherwise the tasks keep mining.
+    #[arg(long, env = "MINER_TEARDOWN_ON_EXIT")]
+    pub teardown_on_exit: bool,
+    /// End after this time, such as 30s, 5m or 12h [default: never].
+    #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// End when so many blocks have been found [default: never].
+    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub blocks: Option<u64>,
+    /// Print the summary as one line of JSON, and nothing else on standard output.
+    #[arg(long, env = "MINER_JSON")]
+    pub json: bool,
+    /// The framework's name.
+    #[arg(long, env = "MINER_NAME", default_value = "mesos-miner")]
+    pub name: String,
+    /// Unix user for the executors [default: the one who runs the scheduler].
+    #[arg(long, env = "MINER_USER")]
+    pub user: Option<String>,
+    /// Mesos role that gets the offers.
+    #[arg(long, env = "MINER_ROLE", default_value = "*")]
+    pub role: String,
+    /// Who the framework says it is [default: nobody].
+    #[arg(long, env = "MINER_PRINCIPAL")]
+    pub principal: Option<String>,
+    /// File with the principal's secret [default: no authentication].
+    #[arg(long, value_name = "FILE", env = "MINER_SECRET_FILE", requires = "principal")]
+    pub secret_file: Option<PathBuf>,
+    /// CPUs of the pool server's task.
+    #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "1", value_parser = parse_cpus)]
+    pub server_cpus: f64,
+    /// Shortest time between two reports of a task; agents keep every report of a live task.
+    #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = parse_duration)]
+    pub report_interval: Duration,
+    /// Time between two live messages of a task, which are shown but never accounted.
+    #[arg(long, value_name = "TIME", env = "MINER_LIVE_INTERVAL", default_value = "5s", value_parser = parse_duration)]
+    pub live_interval: Duration,
+    /// Wanted time between two shares of a worker.
+    #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = parse_duration)]
+    pub share_interval: Duration,
+    /// Wanted time between two blocks of the built-in chain.
+    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = parse_duration)]
+    pub block_interval: Duration,
+    /// Hash backend of the workers [default: the fastest].
+    #[arg(long, env = "MINER_BACKEND")]
+    pub backend: Option<String>,
+    /// Give up, with exit status 1, when the master can't be reached.
+    #[arg(long, env = "MINER_NO_RETRY")]
+    pub no_retry: bool,
+    /// HOST[:PORT] under which agents fetch the executor from this scheduler
+    /// [default: this machine as the master sees it, any port].
+    #[arg(long, value_name = "ADDRESS", env = "MINER_ARTIFACT_ADDRESS")]
+    pub artifact_address: Option<String>,
+    /// Have agents fetch the executor from here instead.
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "MINER_EXECUTOR_URI",
+        group = "source",
+        conflicts_with = "artifact_address"
+    )]
+    pub executor_uri: Option<String>,
+    /// The executor's path on every agent; nothing is fetched.
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "MINER_EXECUTOR_PATH",
+        group = "source",
+        conflicts_with = "artifact_address"
+    )]
+    pub executor_path: Option<String>,
+    /// Container image with the executor as its entry point; nothing is fetched.
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        env = "MINER_EXECUTOR_IMAGE",
+        group = "source",
+        conflicts_with = "artifact_address"
+    )]
+    pub executor_image: Option<String>,
+    /// Who runs the container of --executor-image.
+    #[arg(long, env = "MINER_CONTAINERIZER", value_enum, default_value = "docker")]
+    pub containerizer: Containerizer,
+}
+
+impl Args {
+    /// Checks everything; `executable` is the file to serve to the agents, asked for only if it is needed.
+    ///
+    /// # Errors
+    /// If a file can't be read, or a value is no good.
+    pub fn into_config(self, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<Config> {
+        let executor = match (self.executor_uri, self.executor_path, self.executor_image) {
+            (Some(uri), _, _) => ExecutorSource::Uri(uri),
+            (_, Some(path), _) => ExecutorSource::Path(path),
+            (_, _, Some(image)) => ExecutorSource::Image { image, containerizer: self.containerizer },
+            _ => ExecutorSource::Serve { executable: executable()?, address: self.artifact_address },
+        };
+        ensure!(!self.name.trim().is_empty(), "--name must not be empty");
+        Ok(Config {
+            master: self.master,
+            state_dir: self.state_dir,
+            name: self.name,
+            user: self.user.unwrap_or_else(current_user),
+            role: self.role,
+            credential: credential(self.principal, self.secret_file.as_deref())?,
+            teardown_on_exit: self.teardown_on_exit,
+            duration: self.duration,
+            blocks: self.blocks,
+            quiet: self.json,
+            retry: !self.no_retry,
+            server_cpus: self.server_cpus,
+            report_interval: self.report_interval,
+            live_interval: self.live_interval,
+            share_interval: self.share_interval,
+            block_interval: self.block_interval,
+            backend: self.backend,
+            executor,
+        })
+    }
+}
+
+fn credential(principal: Option<String>, secret_file: Option<&Path>) -> anyhow::Result<Option<Credential>> {
+    let Some(principal) = principal else { return Ok(None) };
+    let secret = match secret_file {
+        None => None,
+        Some(path) => {
+            let secret = fs::read_to_string(path)
+                .with_context(|| format!("cannot read the secret file {}", path.display()))?;
+            let secret = secret.trim_end_matches(['\r', '\n']).to_owned();
+            ensure!(!secret.is_empty(), "the secret file {} is empty", path.display());
+            Some(secret)
+        }
+    };
+    Ok(Some(Credential { principal, secret }))
+}
+
+/// The name of the user who runs this process: agents know users by name.
+fn current_user() -> String {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let named = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    };
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    passwd.lines().find_map(named).or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned())
+}
+
+/// Reads `250ms`, `30s`, `5m`, `12h`, or a number of seconds.
+///
+/// # Errors
+/// If it is none of these, zero, or too long for a clock.
+pub fn parse_duration(text: &str) -> anyhow::Result<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match &text[digits.len()..] {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        unit => bail!("unknown unit {unit:?}: write a time such as 250ms, 30s, 5m, 12h or 7d"),
+    };
+    let number: f64 = digits.parse().context("write a time such as 250ms, 30s, 5m, 12h or 7d")?;
+    let seconds = number * seconds;
+    ensure!((0.001..1e9).contains(&seconds), "must be at least 1ms and less than 30 years");
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn parse_cpus(text: &str) -> anyhow::Result<f64> {
+    let cpus: f64 = text.parse().context("write a number of CPUs such as 1 or 0.5")?;
+    ensure!((0.02..=1024.0).contains(&cpus), "must be from 0.02 to 1024");
+    Ok(cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(["scheduler"].iter().chain(args))
+    }
+
+    #[test]
+    fn defaults_are_those_of_a_cluster() {
+        let config = parse(&[]).unwrap().into_config(|| Ok("/bin/miner".into())).unwrap();
+        let defaults = Config { user: config.user.clone(), ..Config::new("127.0.0.1:5050", "/bin/miner") };
+        assert_eq!(format!("{config:?}"), format!("{defaults:?}"));
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_name_and_help() {
+        use clap::CommandFactory;
+        for arg in Args::command()
+            .get_arguments()
+            .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+        {
+            assert!(arg.get_env().is_some_and(|name| name.to_string_lossy().starts_with("MINER_")), "{arg}");
+            assert!(arg.get_help().is_some(), "{arg}");
+        }
+    }
+
+    #[test]
+    fn durations_with_and_without_units() {
+        for (text, ms) in [("250ms", 250), ("30s", 30_000), ("1.5", 1500), ("2m", 120_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(ms), "{text}");
+        }
+        for text in ["", "s", "-1s", "0", "1y", "nan", "inf", "1e300d", "5 s", "é"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for args in [
+            &["--server-cpus", "0"][..],
+            &["--blocks", "0"],
+            &["--duration", "soon"],
+            &["--secret-file", "x"],
+            &["--executor-uri", "a", "--executor-path", "b"],
+            &["--executor-uri", "a", "--artifact-address", "b"],
+            &["--no-such-flag"],
+        ] {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_secret_comes_from_its_file_and_is_never_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, "s3cret\n").unwrap();
+        let args = ["--principal", "miner", "--executor-path", "/x", "--secret-file", path.to_str().unwrap()];
+        let config = parse(&args).unwrap().into_config(|| bail!("not needed")).unwrap();
+        assert_eq!(config.credential.as_ref().unwrap().secret.as_deref(), Some("s3cret"));
+        assert!(!format!("{config:?}").contains("s3cret"));
+        fs::write(&path, "\n").unwrap();
+        assert!(parse(&args).unwrap().into_config(|| bail!("not needed")).is_err());
+    }
+}

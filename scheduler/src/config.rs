@@ -1,0 +1,129 @@
+//! What the scheduler is to do, complete and checked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
+const FAILOVER: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The same where the scheduler is to take its tasks with it: long enough for a restart.
+const SHORT_FAILOVER: Duration = Duration::from_secs(60);
+
+/// What the scheduler is to do. [`Config::new`] has the defaults of a cluster.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The master: `HOST:PORT` or an `http://` URL.
+    pub master: String,
+    /// Where the framework's id, launch intents and ledger are kept.
+    pub state_dir: PathBuf,
+    /// `FrameworkInfo.name`.
+    pub name: String,
+    /// The Unix user for the executors.
+    pub user: String,
+    /// The Mesos role that gets the offers.
+    pub role: String,
+    /// Who the framework says it is, with the secret if the master asks for one.
+    pub credential: Option<Credential>,
+    /// At the end, end all tasks and the framework too; otherwise they go on without the scheduler.
+    pub teardown_on_exit: bool,
+    /// Ends by itself after this time.
+    pub duration: Option<Duration>,
+    /// Ends by itself after so many blocks.
+    pub blocks: Option<u64>,
+    /// No live display: standard output is for the summary.
+    pub quiet: bool,
+    /// Keep trying when the master can't be reached.
+    pub retry: bool,
+    /// CPUs of the server task.
+    pub server_cpus: f64,
+    /// Shortest time between two reports of a task.
+    pub report_interval: Duration,
+    /// Time between two live messages of a task.
+    pub live_interval: Duration,
+    /// Wanted time between two shares of a worker.
+    pub share_interval: Duration,
+    /// Wanted time between two blocks of the built-in chain.
+    pub block_interval: Duration,
+    /// The hash backend of the workers; `None` for the fastest.
+    pub backend: Option<String>,
+    /// How the executor gets to the agents.
+    pub executor: ExecutorSource,
+}
+
+impl Config {
+    /// The defaults of a cluster, serving `executable` to the agents.
+    pub fn new(master: impl Into<String>, executable: impl Into<PathBuf>) -> Config {
+        Config {
+            master: master.into(),
+            state_dir: PathBuf::from("mesos-miner-state"),
+            name: "mesos-miner".to_owned(),
+            user: "root".to_owned(),
+            role: "*".to_owned(),
+            credential: None,
+            teardown_on_exit: false,
+            duration: None,
+            blocks: None,
+            quiet: false,
+            retry: true,
+            server_cpus: 1.0,
+            report_interval: Duration::from_secs(60),
+            live_interval: Duration::from_secs(5),
+            share_interval: Duration::from_secs(1),
+            block_interval: Duration::from_secs(20),
+            backend: None,
+            executor: ExecutorSource::Serve { executable: executable.into(), address: None },
+        }
+    }
+
+    /// How long the master is to keep the tasks when it does not hear from the scheduler.
+    pub fn failover_timeout(&self) -> Duration {
+        if self.teardown_on_exit { SHORT_FAILOVER } else { FAILOVER }
+    }
+}
+
+/// Name and secret for a master that asks for them.
+#[derive(Clone)]
+pub struct Credential {
+    /// The name.
+    pub principal: String,
+    /// The secret, if there is one.
+    pub secret: Option<String>,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential").field("principal", &self.principal).finish_non_exhaustive()
+    }
+}
+
+/// How the executor gets to the agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecutorSource {
+    /// The scheduler serves this file over HTTP.
+    Serve {
+        /// The file.
+        executable: PathBuf,
+        /// `HOST[:PORT]` under which the agents reach the scheduler; `None`: the local address of a connection
+        /// to the master, and any port.
+        address: Option<String>,
+    },
+    /// The agents fetch it from here.
+    Uri(String),
+    /// It is at this path on every agent.
+    Path(String),
+    /// It is the entry point of a container image.
+    Image {
+        /// The image's name.
+        image: String,
+        /// Who runs the container.
+        containerizer: Containerizer,
+    },
+}
+
+/// Who runs a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Containerizer {
+    /// The Docker daemon of the agent.
+    Docker,
+    /// The agent itself.
+    Mesos,
+}

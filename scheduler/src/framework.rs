@@ -1,0 +1,399 @@
+//! The framework's decisions: `on_event(event, now) -> effects`. Pure: no clock, no disk, no socket.
+//!
+//! Rules that hold whatever happens:
+//! - an update is acknowledged only when its record is on disk, and it changes nothing before that;
+//! - a task is launched only when its launch is written down;
+//! - there is one server at most; workers are launched only while it runs, and killed when it is gone;
+//! - a task that should not be there is killed, again and again until Mesos says that it ended.
+
+mod agents;
+mod ending;
+mod event;
+mod launching;
+mod reconcile;
+mod snapshot;
+mod task;
+mod updates;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use ::task::Live;
+use mesos::v1::TaskState;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+pub use self::event::{Call, Effect, Event, Notice};
+pub use self::snapshot::{Snapshot, TaskLine};
+
+use self::agents::Agents;
+use self::ending::Ending;
+use self::launching::LAUNCH_TIMEOUT;
+use self::reconcile::Reconciler;
+use self::task::{Phase, Task};
+use self::updates::Update;
+use crate::launch::Template;
+use crate::ledger::Ledger;
+use crate::offers::Wanted;
+use crate::record::{Change, Kind, Recovered, StatusRecord, Ticket};
+
+/// An unreachable server is replaced after this time.
+const UNREACHABLE_SERVER: Duration = Duration::from_secs(60);
+/// A server that does not listen after this time is replaced. Fetching and starting must fit in.
+const SERVER_START: Duration = Duration::from_secs(180);
+
+/// What the user wants, as far as decisions depend on it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What all tasks have in common.
+    pub template: Template,
+    /// The server's CPU, thousandths.
+    pub server_cpus_milli: u64,
+    /// End all tasks at the end.
+    pub teardown: bool,
+    /// End after this time.
+    pub duration: Option<Duration>,
+    /// End after so many blocks.
+    pub blocks: Option<u64>,
+    /// For jitter.
+    pub seed: u64,
+}
+
+/// What happens when a ticket comes back.
+#[derive(Debug)]
+enum Pending {
+    Launch(String),
+    Update(Box<Update>),
+    Nothing,
+}
+
+/// All that the framework knows.
+#[derive(Debug)]
+pub struct State {
+    settings: Settings,
+    random: StdRng,
+    started: Instant,
+    connected: bool,
+    framework: Option<String>,
+    /// All tasks of this framework, those that ended too: some come back.
+    tasks: BTreeMap<String, Task>,
+    /// The one server, from the decision to launch it until it is gone.
+    server: Option<String>,
+    next_number: u64,
+    ledger: Ledger,
+    peak: u64,
+    next_ticket: Ticket,
+    pending: BTreeMap<Ticket, Pending>,
+    agents: Agents,
+    /// What the master was last told that is wanted.
+    told: Wanted,
+    reconciler: Reconciler,
+    /// Tasks that are to end and have not.
+    killing: BTreeSet<String>,
+    ending: Ending,
+    effects: Vec<Effect>,
+}
+
+impl State {
+    /// Goes on where an earlier life of the scheduler stopped.
+    pub fn new(settings: Settings, recovered: Recovered, now: Instant) -> State {
+        let mut state = State {
+            random: StdRng::seed_from_u64(settings.seed),
+            settings,
+            started: now,
+            connected: false,
+            framework: recovered.framework.map(|framework| framework.id),
+            tasks: BTreeMap::new(),
+            server: None,
+            next_number: recovered.next_number.max(1),
+            ledger: recovered.ledger,
+            peak: recovered.peak_workers,
+            next_ticket: 1,
+            pending: BTreeMap::new(),
+            agents: Agents::default(),
+            told: Wanted::Nothing,
+            reconciler: Reconciler::default(),
+            killing: BTreeSet::new(),
+            ending: Ending::No,
+            effects: Vec::new(),
+        };
+        for record in recovered.tasks {
+            let id = record.id.clone();
+            let task = Task::new(record, Phase::Sent(now), now);
+            if !task.is_worker() {
+                // The one launched last; an older one was given up, if it has not ended.
+                state.server = (!task.is_over()).then(|| id.clone());
+            }
+            state.tasks.insert(id, task);
+        }
+        let superfluous: Vec<String> = state
+            .tasks
+            .values()
+            .filter(|task| !state.belongs(task))
+            .map(|task| task.record.id.clone())
+            .collect();
+        for id in superfluous {
+            state.want_kill(&id, now);
+        }
+        state
+    }
+
+    /// The id to subscribe with.
+    pub fn framework(&self) -> Option<&str> {
+        self.framework.as_deref()
+    }
+
+    /// Takes in what has happened; the effects must be carried out in order.
+    pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        match event {
+            Event::Subscribed { framework } => self.subscribed(framework, now),
+            Event::Disconnected => self.disconnected(),
+            Event::Removed => self.removed(now),
+            Event::Offers(offers) => self.offers(&offers, now),
+            Event::Rescinded { offer } => self.rescinded(&offer),
+            Event::Update(status) => self.update(*status, now),
+            Event::Message { executor, data } => self.message(&executor, &data, now),
+            Event::Failure { agent, executor, status } => self.failure(agent, executor, status),
+            Event::Persisted(ticket) => self.persisted(ticket, now),
+            Event::Tick => self.tick(now),
+            Event::Stop => self.stop(now),
+        }
+        self.kill_what_is_due(now);
+        self.go_on_ending(now);
+        self.tell_what_is_wanted();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn subscribed(&mut self, framework: String, now: Instant) {
+        if self.framework.as_ref().is_some_and(|known| *known != framework) {
+            self.removed(now);
+        }
+        self.connected = true;
+        // A new subscription starts with no filters, and with offers wanted.
+        self.told = self.wanted();
+        if self.told == Wanted::Nothing {
+            self.told = Wanted::Workers;
+        }
+        if self.framework.is_none() {
+            self.framework = Some(framework.clone());
+            self.persist(Change::Framework { id: framework.clone() }, Pending::Nothing);
+        }
+        self.publish(Notice::Subscribed { framework });
+        self.start_reconciling(now);
+        for id in self.killing.clone() {
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.kill_at_once(now);
+            }
+        }
+    }
+
+    fn disconnected(&mut self) {
+        self.connected = false;
+        // Offers are void: what was to be launched on them is not.
+        for task in self.tasks.values_mut() {
+            if let Phase::Writing(accept) = &mut task.phase {
+                *accept = None;
+            }
+        }
+    }
+
+    /// The master has given the framework up, so nothing of it is left. The ledger starts anew with a new one.
+    fn removed(&mut self, now: Instant) {
+        let gone = TaskState::TaskGone.as_str_name();
+        let lost: Vec<(String, Kind)> = self
+            .tasks
+            .values()
+            .filter(|task| task.may_live())
+            .map(|task| (task.record.id.clone(), task.record.kind))
+            .collect();
+        for (task, kind) in lost {
+            let (state, message) =
+                (Some(gone.to_owned()), Some("the master has given the framework up".to_owned()));
+            let status = StatusRecord { task, kind, state, reason: None, message, report: None };
+            self.persist(Change::Status(status), Pending::Nothing);
+        }
+        if let Some(framework) = self.framework.take() {
+            self.publish(Notice::Removed { framework });
+            self.persist(Change::FrameworkEnded, Pending::Nothing);
+        }
+        self.connected = false;
+        self.tasks.clear();
+        self.killing.clear();
+        self.server = None;
+        self.ledger = Ledger::default();
+        self.peak = 0;
+        self.started = now;
+        for pending in self.pending.values_mut() {
+            *pending = Pending::Nothing;
+        }
+    }
+
+    fn persisted(&mut self, ticket: Ticket, now: Instant) {
+        match self.pending.remove(&ticket) {
+            Some(Pending::Launch(task)) => self.launch(&task, now),
+            Some(Pending::Update(update)) => self.apply(*update, now),
+            Some(Pending::Nothing) | None => {}
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.connected {
+            self.reconcile_what_is_due(now);
+            self.give_up_silent_launches(now);
+            self.watch_server(now);
+        }
+        let over =
+            self.settings.duration.is_some_and(|duration| now.duration_since(self.started) >= duration);
+        let found = self.settings.blocks.is_some_and(|blocks| self.ledger.sum().1 >= blocks);
+        if over || found {
+            self.stop(now);
+        }
+    }
+
+    /// Replaces a server that does not come up, or that has been unreachable for long.
+    fn watch_server(&mut self, now: Instant) {
+        let Some(task) = self.server.as_ref().and_then(|id| self.tasks.get(id)) else { return };
+        let Phase::Sent(sent) = task.phase else { return };
+        let why = match task.state {
+            Some(TaskState::TaskUnreachable) if now.duration_since(task.since) >= UNREACHABLE_SERVER => {
+                "its agent does not answer"
+            }
+            Some(TaskState::TaskStaging | TaskState::TaskStarting)
+                if now.duration_since(sent) >= SERVER_START =>
+            {
+                "it does not come up"
+            }
+            _ => return,
+        };
+        let id = task.record.id.clone();
+        self.publish(Notice::GivenUp { task: id.clone(), why });
+        self.agent_failed(&id, why, now);
+        self.lose_server(now);
+        self.want_kill(&id, now);
+    }
+
+    /// A launch that the master never heard of, or whose agent is silent.
+    fn give_up_silent_launches(&mut self, now: Instant) {
+        let silent = |task: &&Task| match task.phase {
+            Phase::Sent(sent) => task.state.is_none() && now.duration_since(sent) >= LAUNCH_TIMEOUT,
+            Phase::Writing(_) => false,
+        };
+        let ids: Vec<String> =
+            self.tasks.values().filter(silent).map(|task| task.record.id.clone()).collect();
+        for id in ids {
+            self.publish(Notice::GivenUp { task: id.clone(), why: "its launch was never answered" });
+            self.presume_lost(&id, now);
+        }
+    }
+
+    fn message(&mut self, executor: &str, data: &[u8], now: Instant) {
+        match (self.tasks.get_mut(executor), Live::decode(data)) {
+            (Some(task), Ok(live)) => task.live = Some((now, live)),
+            // Only for display, and the next one comes soon.
+            (None, _) | (_, Err(_)) => tracing::debug!(executor, "unexpected message"),
+        }
+    }
+
+    fn failure(&mut self, agent: Option<String>, executor: Option<String>, status: Option<i32>) {
+        let text = match (executor, agent) {
+            (Some(executor), _) => {
+                if self.tasks.get(&executor).is_none_or(|task| task.kill.is_some() || status == Some(0)) {
+                    return;
+                }
+                format!("the executor of {executor} ended{}", status.map(wait_status).unwrap_or_default())
+            }
+            (None, Some(agent)) => format!("agent {agent} is gone"),
+            (None, None) => return,
+        };
+        self.publish(Notice::Failure(text));
+    }
+
+    /// What the next offers are wanted for.
+    fn wanted(&self) -> Wanted {
+        if self.ending != Ending::No {
+            return Wanted::Nothing;
+        }
+        match self.server.as_ref().and_then(|id| self.tasks.get(id)) {
+            None => Wanted::Server { cpus_milli: self.settings.server_cpus_milli },
+            Some(server) if server.is_running() => Wanted::Workers,
+            Some(_) => Wanted::Nothing,
+        }
+    }
+
+    /// SUPPRESS when nothing is wanted. REVIVE when something else is wanted than before, since what was declined
+    /// may fit now.
+    fn tell_what_is_wanted(&mut self) {
+        let wanted = self.wanted();
+        if self.connected && wanted != self.told {
+            self.told = wanted;
+            self.call(if wanted == Wanted::Nothing { Call::Suppress } else { Call::Revive });
+        }
+    }
+
+    /// Whether a task has its place: the one server, and the workers that work for it.
+    fn belongs(&self, task: &Task) -> bool {
+        match task.record.kind {
+            Kind::Server => self.server.as_ref() == Some(&task.record.id),
+            Kind::Worker => self.server.is_some() && self.server == task.record.server,
+        }
+    }
+
+    fn want_kill(&mut self, id: &str, now: Instant) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        if task.is_over() {
+            return;
+        }
+        task.want_kill(now);
+        // A launch that is being written down is called off when that is done.
+        if matches!(task.phase, Phase::Sent(_)) {
+            self.killing.insert(id.to_owned());
+        }
+    }
+
+    fn kill_what_is_due(&mut self, now: Instant) {
+        if !self.connected {
+            return;
+        }
+        for id in self.killing.clone() {
+            let Some(task) = self.tasks.get_mut(&id) else { continue };
+            if task.kill_due(now) {
+                let agent = task.record.agent.clone();
+                self.call(Call::Kill { task: id, agent });
+            }
+        }
+    }
+
+    fn persist(&mut self, change: Change, pending: Pending) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.pending.insert(ticket, pending);
+        self.effects.push(Effect::Persist(ticket, change));
+    }
+
+    /// Without a subscription a call would have no effect; what matters is made up for after the next one.
+    fn call(&mut self, call: Call) {
+        if self.connected {
+            self.effects.push(Effect::Call(call));
+        }
+    }
+
+    fn publish(&mut self, notice: Notice) {
+        self.effects.push(Effect::Publish(notice));
+    }
+
+    /// A time around `middle`, so that a thousand schedulers do not act at once.
+    fn jitter(&mut self, middle: Duration) -> Duration {
+        middle.mul_f64(self.random.random_range(0.75..1.25))
+    }
+}
+
+/// A wait(2) status in words.
+fn wait_status(status: i32) -> String {
+    match (status & 0x7f, status >> 8) {
+        (0, code) => format!(" with exit status {code}"),
+        (signal, _) => format!(" by signal {signal}"),
+    }
+}

@@ -1,0 +1,89 @@
+//! Agents on which tasks fail again and again get a growing pause.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::{Notice, State};
+use crate::offers::{Cause, Remark};
+
+/// The pause after the first failure; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A task that ran for so long makes up for earlier failures.
+const GOOD_RUN: Duration = Duration::from_secs(60);
+
+/// What is remembered of agents, by id.
+#[derive(Debug, Default)]
+pub(super) struct Agents {
+    failures: BTreeMap<String, (u32, Instant)>,
+    /// The last reason why nothing was launched there.
+    remarks: BTreeMap<String, Remark>,
+}
+
+impl Agents {
+    /// Which agents are to be left alone, and for how long.
+    pub fn paused(&self, now: Instant) -> BTreeMap<String, Duration> {
+        let rest = |(agent, (_, until)): (&String, &(u32, Instant))| {
+            (*until > now).then(|| (agent.clone(), *until - now))
+        };
+        self.failures.iter().filter_map(rest).collect()
+    }
+
+    /// Counts a failure; the number in a row, and the pause.
+    fn failed(&mut self, agent: &str, ran: Option<Duration>, now: Instant) -> (u32, Duration) {
+        let (failures, until) = self.failures.entry(agent.to_owned()).or_insert((0, now));
+        if ran.is_some_and(|ran| ran >= GOOD_RUN) {
+            *failures = 0;
+        }
+        *failures += 1;
+        let pause = FIRST_PAUSE.saturating_mul(1 << (*failures - 1).min(16)).min(LONGEST_PAUSE);
+        *until = now + pause;
+        (*failures, pause)
+    }
+
+    /// Remembers why nothing is launched; whether that is news.
+    pub fn remark(&mut self, remark: &Remark) -> bool {
+        if matches!(remark.cause, Cause::Paused(_)) {
+            return false; // said when the pause began
+        }
+        self.remarks.insert(remark.agent.clone(), remark.clone()).as_ref() != Some(remark)
+    }
+
+    /// Something is launched after all.
+    pub fn forget_remark(&mut self, agent: &str) {
+        self.remarks.remove(agent);
+    }
+
+    /// All reasons why nothing is launched somewhere.
+    pub fn remarks(&self) -> impl Iterator<Item = &Remark> {
+        self.remarks.values()
+    }
+}
+
+impl State {
+    /// A task ended on its agent although nobody wanted it to.
+    pub(super) fn agent_failed(&mut self, task: &str, why: &str, now: Instant) {
+        let Some(task) = self.tasks.get(task) else { return };
+        let ran = task.running_since.map(|since| now.duration_since(since));
+        let host = task.record.host.clone();
+        let (failures, pause) = self.agents.failed(&task.record.agent, ran, now);
+        let why = why.to_owned();
+        self.publish(Notice::Paused { host, pause, failures, why });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_a_good_run_makes_up() {
+        let mut agents = Agents::default();
+        let now = Instant::now();
+        let pauses: Vec<u64> = (0..12).map(|_| agents.failed("a", None, now).1.as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        assert_eq!(agents.paused(now)["a"], LONGEST_PAUSE);
+        assert!(agents.paused(now + LONGEST_PAUSE).is_empty());
+        assert_eq!(agents.failed("a", Some(GOOD_RUN), now), (1, FIRST_PAUSE));
+    }
+}

@@ -1,0 +1,246 @@
+//! What the state machine is told, and what it wants done.
+
+use std::fmt;
+use std::time::Duration;
+
+use mesos::v1::{Offer, TaskInfo, TaskStatus};
+use task::ServerAddress;
+
+use crate::launch::pool_url;
+use crate::offers::Remark;
+use crate::record::{Change, Ticket};
+
+/// Something that has happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A subscription stands, under this framework id.
+    Subscribed {
+        /// The id.
+        framework: String,
+    },
+    /// The subscription is gone; offers are void, calls have no effect.
+    Disconnected,
+    /// The master has given the framework up: its tasks are gone, its id is of no more use.
+    Removed,
+    /// Offers.
+    Offers(Vec<Offer>),
+    /// An offer is gone.
+    Rescinded {
+        /// Its id.
+        offer: String,
+    },
+    /// A status update.
+    Update(Box<TaskStatus>),
+    /// An executor's message.
+    Message {
+        /// The executor's id, which is its task's.
+        executor: String,
+        /// The content.
+        data: Vec<u8>,
+    },
+    /// An executor has ended or, without one, an agent is gone. Updates of the tasks follow.
+    Failure {
+        /// The agent's id.
+        agent: Option<String>,
+        /// The executor's id.
+        executor: Option<String>,
+        /// As wait(2) gives it.
+        status: Option<i32>,
+    },
+    /// A change is on disk.
+    Persisted(Ticket),
+    /// Time has passed.
+    Tick,
+    /// The user wants an end.
+    Stop,
+}
+
+/// Something to do, in the order given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Write this down, and say [`Event::Persisted`] when the disk has it.
+    Persist(Ticket, Change),
+    /// Tell the master.
+    Call(Call),
+    /// Tell the user.
+    Publish(Notice),
+    /// All is done; nothing more will come.
+    Finish,
+}
+
+/// A call to the master.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// Launches one task.
+    Accept {
+        /// The offers to use.
+        offers: Vec<String>,
+        /// The task.
+        task: Box<TaskInfo>,
+        /// For how long what is left should not be offered again.
+        refuse: Duration,
+    },
+    /// Gives offers back.
+    Decline {
+        /// The offers.
+        offers: Vec<String>,
+        /// For how long they should not be offered again.
+        refuse: Duration,
+    },
+    /// Wants no offers.
+    Suppress,
+    /// Wants offers, also of what was declined.
+    Revive,
+    /// Ends a task.
+    Kill {
+        /// Its id.
+        task: String,
+        /// Its agent's id.
+        agent: String,
+    },
+    /// An update is on disk.
+    Acknowledge {
+        /// The task's id.
+        task: String,
+        /// The agent's id.
+        agent: String,
+        /// The update's uuid.
+        uuid: Vec<u8>,
+    },
+    /// Asks for the state of these tasks (id, agent), or of all that the master knows.
+    Reconcile(Vec<(String, String)>),
+    /// Ends the framework.
+    Teardown,
+}
+
+/// Something that the user wants to know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Subscribed.
+    Subscribed {
+        /// The framework's id.
+        framework: String,
+    },
+    /// The master has given an earlier framework up.
+    Removed {
+        /// The framework's id.
+        framework: String,
+    },
+    /// A task is launched.
+    Launched {
+        /// Its id.
+        task: String,
+        /// Its host.
+        host: String,
+        /// Thousandths of a CPU.
+        cpus_milli: u64,
+    },
+    /// The server listens.
+    ServerUp {
+        /// The task's id.
+        task: String,
+        /// Where.
+        address: ServerAddress,
+    },
+    /// A worker mines.
+    Mining {
+        /// The task's id.
+        task: String,
+        /// Its host.
+        host: String,
+    },
+    /// A task ended.
+    Ended {
+        /// Its id.
+        task: String,
+        /// Its host.
+        host: String,
+        /// Mesos' name of the state.
+        state: String,
+        /// Reason and message, for people.
+        why: String,
+    },
+    /// The server is no more; workers are killed.
+    ServerLost {
+        /// The task's id.
+        task: String,
+        /// How many workers are killed.
+        workers: usize,
+    },
+    /// A task did not come up or does not answer, and is given up.
+    GivenUp {
+        /// The task's id.
+        task: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// Nothing is launched on an agent for a while.
+    Paused {
+        /// The agent's host.
+        host: String,
+        /// For how long.
+        pause: Duration,
+        /// How many tasks failed in a row.
+        failures: u32,
+        /// The last failure.
+        why: String,
+    },
+    /// Nothing is launched on what was offered.
+    Remark(Remark),
+    /// An executor ended without being asked to, or an agent is gone.
+    Failure(String),
+    /// A task that is not in the books is killed.
+    Unknown {
+        /// Its id.
+        task: String,
+    },
+    /// A report could not be read.
+    BadReport {
+        /// The task's id.
+        task: String,
+        /// Why.
+        why: String,
+    },
+    /// The end has begun.
+    Ending {
+        /// How many tasks are to be ended.
+        tasks: usize,
+    },
+    /// A step of the end took too long.
+    Overdue {
+        /// The tasks that were waited for.
+        tasks: Vec<String>,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Subscribed { framework } => write!(f, "subscribed as framework {framework}"),
+            Notice::Removed { framework } => {
+                write!(f, "the master has given framework {framework} up; starting a new one")
+            }
+            Notice::Launched { task, host, cpus_milli } => {
+                write!(f, "launching {task} on {host} with {} CPU", *cpus_milli as f64 / 1e3)
+            }
+            Notice::ServerUp { task, address } => write!(f, "{task} listens at {}", pool_url(address)),
+            Notice::Mining { task, host } => write!(f, "{task} mines on {host}"),
+            Notice::Ended { task, host, state, why } => write!(f, "{task} on {host}: {state}{why}"),
+            Notice::ServerLost { task, workers } => {
+                write!(f, "{task} is gone: killing its {workers} workers and starting over")
+            }
+            Notice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
+            Notice::Paused { host, pause, failures, why } => write!(
+                f,
+                "nothing is launched on {host} for {:.0} s: {failures} failed in a row, the last with {why}",
+                pause.as_secs_f64()
+            ),
+            Notice::Remark(remark) => remark.fmt(f),
+            Notice::Failure(text) => f.write_str(text),
+            Notice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
+            Notice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
+            Notice::Ending { tasks } => write!(f, "ending {tasks} tasks"),
+            Notice::Overdue { tasks } => write!(f, "no longer waiting for {}", tasks.join(", ")),
+        }
+    }
+}

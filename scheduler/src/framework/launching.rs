@@ -1,0 +1,153 @@
+//! Offers → launches: decided, written down, then sent.
+
+use std::time::{Duration, Instant};
+
+use ::task::ServerAddress;
+use mesos::v1::{Offer, TaskState};
+
+use super::task::{Phase, Task};
+use super::{Call, Notice, Pending, State};
+use crate::offers::{self, Accept, Demand, Remark, Wanted};
+use crate::record::{Change, Kind, StatusRecord, TaskRecord};
+
+/// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
+const REFUSE: Duration = Duration::from_secs(60);
+/// A launch without any update is reconciled after this time…
+pub(super) const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
+/// …and given up after this one: longer than an agent needs to notice that its master was restarted.
+pub(super) const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
+
+impl State {
+    pub(super) fn offers(&mut self, offers: &[Offer], now: Instant) {
+        let demand =
+            Demand { wanted: self.wanted(), paused: self.agents.paused(now), refuse: self.jitter(REFUSE) };
+        let plan = offers::plan(offers, &demand);
+        let server_placed = matches!(demand.wanted, Wanted::Server { .. }) && !plan.accepts.is_empty();
+        for accept in plan.accepts {
+            self.write_down(accept, now);
+        }
+        for decline in plan.declines {
+            self.call(Call::Decline { offers: decline.offers, refuse: decline.refuse });
+        }
+        if !server_placed {
+            for remark in plan.remarks {
+                self.remark(remark);
+            }
+        }
+    }
+
+    /// What is left beside a task of ours needs no explanation.
+    fn remark(&mut self, remark: Remark) {
+        let busy = |task: &Task| task.record.agent == remark.agent && task.is_worker() && !task.is_over();
+        if !self.tasks.values().any(busy) && self.agents.remark(&remark) {
+            self.publish(Notice::Remark(remark));
+        }
+    }
+
+    /// The launch is sent when this is on disk; until then its offers are held.
+    fn write_down(&mut self, accept: Accept, now: Instant) {
+        let kind = if accept.ports.is_some() { Kind::Server } else { Kind::Worker };
+        let id = format!("miner-{}-{}", kind.name(), self.next_number);
+        self.next_number += 1;
+        let address = accept.ports.map(|(http_port, stratum_port)| {
+            let host = accept.host.clone();
+            ServerAddress { host, stratum_port, http_port }
+        });
+        let record = TaskRecord {
+            id: id.clone(),
+            kind,
+            agent: accept.agent.clone(),
+            host: accept.host.clone(),
+            server: if kind == Kind::Worker { self.server.clone() } else { None },
+            cpus_milli: accept.cpus_milli,
+            address,
+            state: None,
+        };
+        if kind == Kind::Server {
+            self.server = Some(id.clone());
+        }
+        self.agents.forget_remark(&accept.agent);
+        let task = Task::new(record.clone(), Phase::Writing(Some(Box::new(accept))), now);
+        self.tasks.insert(id.clone(), task);
+        self.persist(Change::Task(record), Pending::Launch(id));
+    }
+
+    pub(super) fn rescinded(&mut self, offer: &str) {
+        for task in self.tasks.values_mut() {
+            if let Phase::Writing(accept) = &mut task.phase
+                && accept.as_ref().is_some_and(|accept| accept.offers.iter().any(|id| id == offer))
+            {
+                // The agent's other offers, if any, come back by themselves when the launch is forgotten.
+                let rest = accept.take().map(|accept| accept.offers).unwrap_or_default();
+                let rest: Vec<String> = rest.into_iter().filter(|id| id != offer).collect();
+                if !rest.is_empty() {
+                    self.call(Call::Decline { offers: rest, refuse: Duration::ZERO });
+                }
+                return;
+            }
+        }
+    }
+
+    /// The launch is on disk: sends it if it is still wanted and possible, forgets it otherwise.
+    pub(super) fn launch(&mut self, id: &str, now: Instant) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        let Phase::Writing(accept) = &mut task.phase else { return };
+        let accept = accept.take();
+        let called_off = task.kill.is_some();
+        let record = task.record.clone();
+        let wanted = match record.kind {
+            Kind::Server => self.server.as_deref() == Some(id),
+            Kind::Worker => self.wanted() == Wanted::Workers && self.server == record.server,
+        };
+        match accept {
+            Some(accept) if wanted && self.connected && !called_off => self.send(&record, *accept, now),
+            accept => {
+                if let Some(accept) = accept {
+                    self.call(Call::Decline { offers: accept.offers, refuse: Duration::ZERO });
+                }
+                self.forget(id);
+            }
+        }
+    }
+
+    fn send(&mut self, record: &TaskRecord, accept: Accept, now: Instant) {
+        let server = record.server.as_ref().and_then(|id| self.tasks.get(id));
+        let pool = server.and_then(|server| server.record.address.as_ref());
+        let task = self.settings.template.task(record, pool, accept.executor, accept.task);
+        let refuse = self.jitter(REFUSE);
+        self.call(Call::Accept { offers: accept.offers, task: Box::new(task), refuse });
+        let (host, cpus_milli) = (record.host.clone(), record.cpus_milli);
+        self.publish(Notice::Launched { task: record.id.clone(), host, cpus_milli });
+        if let Some(task) = self.tasks.get_mut(&record.id) {
+            task.phase = Phase::Sent(now);
+        }
+    }
+
+    fn forget(&mut self, id: &str) {
+        self.tasks.remove(id);
+        if self.server.as_deref() == Some(id) {
+            self.server = None;
+        }
+        self.persist(Change::Forget { task: id.to_owned() }, Pending::Nothing);
+    }
+
+    /// Nothing was ever heard of it: taken for lost, so that another can take its place.
+    pub(super) fn presume_lost(&mut self, id: &str, now: Instant) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        task.state = Some(TaskState::TaskLost);
+        task.since = now;
+        let status = StatusRecord {
+            task: id.to_owned(),
+            kind: task.record.kind,
+            state: Some(TaskState::TaskLost.as_str_name().to_owned()),
+            reason: None,
+            message: Some("the launch was never answered".to_owned()),
+            report: None,
+        };
+        self.persist(Change::Status(status), Pending::Nothing);
+        self.killing.remove(id);
+        if self.server.as_deref() == Some(id) {
+            self.lose_server(now);
+        }
+    }
+}

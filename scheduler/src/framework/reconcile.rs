@@ -1,0 +1,83 @@
+//! Asking the master what has become of our tasks, until each has answered.
+//!
+//! See "Reconciliation" in Mesos' documentation. A master gives no answer for a task whose agent may yet come
+//! back, so it must be asked again, with growing pauses. An implicit request (for all tasks) finds what we don't
+//! know of.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use mesos::backoff::Backoff;
+use mesos::v1::TaskState;
+
+use super::launching::LAUNCH_DOUBT;
+use super::task::{Phase, Task};
+use super::{Call, State};
+
+const FIRST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(60);
+const IMPLICIT: Duration = Duration::from_secs(15 * 60);
+
+/// What was asked and not answered.
+#[derive(Debug)]
+pub(super) struct Reconciler {
+    waiting: BTreeSet<String>,
+    backoff: Backoff,
+    next: Option<Instant>,
+    implicit: Option<Instant>,
+}
+
+impl Default for Reconciler {
+    fn default() -> Reconciler {
+        let backoff = Backoff::new(FIRST, LONGEST);
+        Reconciler { waiting: BTreeSet::new(), backoff, next: None, implicit: None }
+    }
+}
+
+impl Reconciler {
+    /// An update of this task came.
+    pub fn answered(&mut self, task: &str) {
+        self.waiting.remove(task);
+    }
+}
+
+impl State {
+    /// After each subscription: much may have happened.
+    pub(super) fn start_reconciling(&mut self, now: Instant) {
+        self.reconciler = Reconciler::default();
+        let doubtful = |task: &&Task| task.may_live() || task.state == Some(TaskState::TaskLost);
+        self.reconciler.waiting =
+            self.tasks.values().filter(doubtful).map(|task| task.record.id.clone()).collect();
+        for task in self.tasks.values_mut() {
+            // Time without a subscription does not count.
+            if let (Phase::Sent(sent), None) = (&mut task.phase, task.state) {
+                *sent = now;
+            }
+        }
+        self.reconcile_what_is_due(now);
+    }
+
+    pub(super) fn reconcile_what_is_due(&mut self, now: Instant) {
+        let silent = |task: &&Task| match task.phase {
+            Phase::Sent(sent) => task.state.is_none() && now.duration_since(sent) >= LAUNCH_DOUBT,
+            Phase::Writing(_) => false,
+        };
+        let silent = self.tasks.values().filter(silent).map(|task| task.record.id.clone());
+        let reconciler = &mut self.reconciler;
+        let idle = reconciler.waiting.is_empty();
+        reconciler.waiting.extend(silent);
+        if reconciler.waiting.is_empty() {
+            reconciler.backoff.reset();
+            reconciler.next = None;
+        } else if idle || reconciler.next.is_none_or(|next| now >= next) {
+            reconciler.next = Some(now + reconciler.backoff.delay_with(&mut self.random));
+            let agent = |id: &String| self.tasks.get(id).map(|task| (id.clone(), task.record.agent.clone()));
+            let tasks = reconciler.waiting.iter().filter_map(agent).collect();
+            self.call(Call::Reconcile(tasks));
+        }
+        if self.reconciler.implicit.is_none_or(|at| now >= at) {
+            self.reconciler.implicit = Some(now + self.jitter(IMPLICIT));
+            self.call(Call::Reconcile(Vec::new()));
+        }
+    }
+}

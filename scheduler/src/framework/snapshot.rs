@@ -1,0 +1,113 @@
+//! What is shown: a copy of the state for display and summary. Decides nothing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ::task::{Live, Totals};
+
+use super::State;
+use super::task::{Phase, Task};
+use crate::ledger::{Ledger, Line};
+use crate::record::Kind;
+use crate::summary::Summary;
+
+/// A live message older than this says nothing about now.
+const LIVE: Duration = Duration::from_secs(20);
+
+/// The state of the framework, for people.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Whether there is a subscription.
+    pub connected: bool,
+    /// The framework's id.
+    pub framework: Option<String>,
+    /// The tasks that have not ended, in the order of their launch.
+    pub tasks: Vec<TaskLine>,
+    /// How many tasks are, or ended, in each state.
+    pub states: BTreeMap<String, u64>,
+    /// Both columns of the ledger.
+    pub totals: Line,
+    /// Blocks found.
+    pub blocks: u64,
+    /// The most workers that mined at once.
+    pub peak: u64,
+    /// Why nothing is launched somewhere.
+    pub remarks: Vec<String>,
+}
+
+/// One task, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskLine {
+    /// Its id.
+    pub id: String,
+    /// Server or worker.
+    pub kind: Kind,
+    /// Its agent's host name.
+    pub host: String,
+    /// Mesos' name of its state, or what comes before it has one.
+    pub state: String,
+    /// Thousandths of a CPU.
+    pub cpus_milli: u64,
+    /// What it does right now, if it said so lately.
+    pub live: Option<Live>,
+    /// A worker's own account.
+    pub totals: Totals,
+}
+
+impl State {
+    /// A copy for display.
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let (totals, blocks) = self.ledger.sum();
+        let mut alive: Vec<&Task> = self.tasks.values().filter(|task| !task.is_over()).collect();
+        alive.sort_by_key(|task| (task.record.kind, task.record.id.len(), &task.record.id));
+        Snapshot {
+            connected: self.connected,
+            framework: self.framework.clone(),
+            tasks: alive.into_iter().map(|task| line(task, &self.ledger, now)).collect(),
+            states: self.states(),
+            totals,
+            blocks,
+            peak: self.peak,
+            remarks: self.agents.remarks().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The figures of the framework so far; `seconds` is its age.
+    pub fn summary(&self, seconds: f64) -> Summary {
+        Summary::new(&self.ledger, seconds, self.peak, self.states())
+    }
+
+    /// How many tasks there are that may still be running.
+    pub fn live_tasks(&self) -> usize {
+        self.tasks.values().filter(|task| task.may_live()).count()
+    }
+
+    fn states(&self) -> BTreeMap<String, u64> {
+        let mut states = BTreeMap::new();
+        for task in self.tasks.values() {
+            if let Some(state) = task.state {
+                *states.entry(state.as_str_name().to_owned()).or_default() += 1;
+            }
+        }
+        states
+    }
+}
+
+fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskLine {
+    let id = &task.record.id;
+    let state = match (task.state, &task.phase) {
+        (Some(state), _) => state.as_str_name(),
+        (None, Phase::Writing(_)) => "writing",
+        (None, Phase::Sent(_)) => "launched",
+    };
+    let live = task.live.as_ref().filter(|(at, _)| now.duration_since(*at) < LIVE);
+    TaskLine {
+        id: id.clone(),
+        kind: task.record.kind,
+        host: task.record.host.clone(),
+        state: state.to_owned(),
+        cpus_milli: task.record.cpus_milli,
+        live: live.map(|(_, live)| live.clone()),
+        totals: ledger.entry(id, id).map(|entry| entry.totals).unwrap_or_default(),
+    }
+}

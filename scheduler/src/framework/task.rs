@@ -1,0 +1,100 @@
+//! One task as the framework sees it.
+
+use std::time::{Duration, Instant};
+
+use mesos::v1::TaskState;
+use task::Live;
+
+use crate::offers::Accept;
+use crate::record::{Kind, TaskRecord};
+
+/// First and longest time between two KILLs of one task.
+const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+/// How far a launch has come.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// It is being written down; the offers are held. Without them, it will not be launched.
+    Writing(Option<Box<Accept>>),
+    /// The master was told then (or by an earlier life of the scheduler).
+    Sent(Instant),
+}
+
+/// A task that was or will be launched.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub record: TaskRecord,
+    pub phase: Phase,
+    /// `None` before the first update.
+    pub state: Option<TaskState>,
+    /// Since when it is in this state.
+    pub since: Instant,
+    /// When it last came to run, if it did.
+    pub running_since: Option<Instant>,
+    /// When to kill it again, if it is to end.
+    pub kill: Option<Kill>,
+    /// An update with this uuid is on its way to the disk.
+    pub pending_uuid: Option<Vec<u8>>,
+    /// The last live message.
+    pub live: Option<(Instant, Live)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kill {
+    again: Instant,
+    pause: Duration,
+}
+
+impl Task {
+    pub fn new(record: TaskRecord, phase: Phase, now: Instant) -> Task {
+        let state = record.state.as_deref().and_then(TaskState::from_str_name);
+        let running_since = (state == Some(TaskState::TaskRunning)).then_some(now);
+        Task { record, phase, state, since: now, running_since, kill: None, pending_uuid: None, live: None }
+    }
+
+    pub fn is_worker(&self) -> bool {
+        self.record.kind == Kind::Worker
+    }
+
+    /// As far as is known it has ended, though it may come back unless the state is final.
+    pub fn is_over(&self) -> bool {
+        self.state.is_some_and(is_over)
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.state == Some(TaskState::TaskRunning)
+    }
+
+    /// Its agent may have it: launched, and not over.
+    pub fn may_live(&self) -> bool {
+        matches!(self.phase, Phase::Sent(_)) && !self.is_over()
+    }
+
+    /// Whether a KILL is due; to be sent then.
+    pub fn kill_due(&mut self, now: Instant) -> bool {
+        let alive = self.may_live();
+        match &mut self.kill {
+            Some(kill) if alive && now >= kill.again => {
+                kill.again = now + kill.pause;
+                kill.pause = (kill.pause * 2).min(KILL_AGAIN.1);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// From now on it is to end.
+    pub fn want_kill(&mut self, now: Instant) {
+        self.kill.get_or_insert(Kill { again: now, pause: KILL_AGAIN.0 });
+    }
+
+    /// It showed life after it was to end: kill it at the next occasion.
+    pub fn kill_at_once(&mut self, now: Instant) {
+        self.kill = Some(Kill { again: now, pause: KILL_AGAIN.0 });
+    }
+}
+
+/// The task does not run as far as Mesos knows.
+pub(super) fn is_over(state: TaskState) -> bool {
+    state.is_terminal() || state == TaskState::TaskUnknown
+}

@@ -1,0 +1,222 @@
+//! Status updates: recorded, then acted on, then acknowledged.
+
+use std::time::Instant;
+
+use ::task::Report;
+use mesos::v1::{TaskState, TaskStatus, task_status};
+
+use super::task::{Phase, Task, is_over};
+use super::{Call, Notice, Pending, State};
+use crate::record::{Change, Kind, StatusRecord, TaskRecord};
+
+/// An update on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Update {
+    task: String,
+    agent: String,
+    state: Option<TaskState>,
+    reason: Option<task_status::Reason>,
+    message: Option<String>,
+    report: Option<Report>,
+    uuid: Option<Vec<u8>>,
+}
+
+impl State {
+    pub(super) fn update(&mut self, status: TaskStatus, now: Instant) {
+        let id = status.task_id.value.clone();
+        self.reconciler.answered(&id);
+        if !self.tasks.contains_key(&id) && !self.adopt(&status, now) {
+            return;
+        }
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let (state, reason) = (status.known_state(), status.known_reason());
+        let uuid = status.uuid.filter(|uuid| !uuid.is_empty());
+        if uuid.is_some() && uuid == task.pending_uuid {
+            return; // the same once more: it is acknowledged when it is on disk
+        }
+        if uuid.is_none() && status.data.is_none() && state == task.state {
+            return; // an answer to RECONCILE that tells nothing new
+        }
+        let agent = status.agent_id.map_or_else(|| task.record.agent.clone(), |agent| agent.value);
+        let kind = task.record.kind;
+        if uuid.is_some() {
+            task.pending_uuid.clone_from(&uuid);
+        }
+        let report = self.report(&id, status.data.as_deref());
+        let record = StatusRecord {
+            task: id.clone(),
+            kind,
+            state: state.map(|state| state.as_str_name().to_owned()),
+            reason: reason.map(|reason| reason.as_str_name().to_owned()),
+            message: status.message.clone(),
+            report: report.clone(),
+        };
+        let update = Update { task: id, agent, state, reason, message: status.message, report, uuid };
+        self.persist(Change::Status(record), Pending::Update(Box::new(update)));
+    }
+
+    /// A report that can't be read must not keep its update from being acknowledged.
+    fn report(&mut self, task: &str, data: Option<&[u8]>) -> Option<Report> {
+        match Report::decode(data.filter(|data| !data.is_empty())?) {
+            Ok(report) => Some(report),
+            Err(error) => {
+                self.publish(Notice::BadReport { task: task.to_owned(), why: error.to_string() });
+                None
+            }
+        }
+    }
+
+    /// Takes a task in that is not in the books (a lost state folder), to account for it and to end it; whether
+    /// there is a task at all.
+    fn adopt(&mut self, status: &TaskStatus, now: Instant) -> bool {
+        let over = status.known_state().is_none_or(is_over);
+        if over && status.uuid.is_none() {
+            return false;
+        }
+        let id = status.task_id.value.clone();
+        let number = id.rsplit('-').next().and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0);
+        self.next_number = self.next_number.max(number.saturating_add(1));
+        let server = id.starts_with("miner-server-");
+        let agent = status.agent_id.as_ref().map(|agent| agent.value.clone()).unwrap_or_default();
+        let record = TaskRecord {
+            id: id.clone(),
+            kind: if server { Kind::Server } else { Kind::Worker },
+            host: agent.clone(),
+            agent,
+            server: None,
+            cpus_milli: 0,
+            address: None,
+            state: None,
+        };
+        if !over {
+            self.publish(Notice::Unknown { task: id.clone() });
+        }
+        self.tasks.insert(id.clone(), Task::new(record.clone(), Phase::Sent(now), now));
+        self.persist(Change::Task(record), Pending::Nothing);
+        if !over {
+            self.want_kill(&id, now);
+        }
+        true
+    }
+
+    /// The update is on disk: acts on it and acknowledges it.
+    pub(super) fn apply(&mut self, update: Update, now: Instant) {
+        let Some(task) = self.tasks.get_mut(&update.task) else { return };
+        if let Some(report) = &update.report {
+            self.ledger.record(&update.task, task.record.kind, report);
+            if let (Kind::Server, Some(address)) = (task.record.kind, &report.server) {
+                task.record.address = Some(address.clone());
+            }
+        }
+        if task.pending_uuid == update.uuid {
+            task.pending_uuid = None;
+        }
+        let before = task.state;
+        if let Some(state) = update.state
+            && !before.is_some_and(TaskState::is_final)
+        {
+            if before != Some(state) {
+                task.state = Some(state);
+                task.since = now;
+            }
+            if is_over(state) {
+                if !before.is_some_and(is_over) {
+                    self.ended(&update, state, now);
+                }
+            } else {
+                self.alive(&update.task, before, state, now);
+            }
+        }
+        if let Some(uuid) = update.uuid {
+            self.call(Call::Acknowledge { task: update.task, agent: update.agent, uuid });
+        }
+    }
+
+    fn alive(&mut self, id: &str, before: Option<TaskState>, state: TaskState, now: Instant) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        let (kill, host, address) = (task.kill, task.record.host.clone(), task.record.address.clone());
+        let running = state == TaskState::TaskRunning && before != Some(state);
+        if running {
+            task.running_since.get_or_insert(now);
+        }
+        let belongs = self.tasks.get(id).is_some_and(|task| self.belongs(task));
+        if running {
+            let task = id.to_owned();
+            self.publish(match address {
+                Some(address) => Notice::ServerUp { task, address },
+                None => Notice::Mining { task, host },
+            });
+            self.count_workers();
+        }
+        if belongs && kill.is_none() {
+            return;
+        }
+        self.want_kill(id, now);
+        let returned = before.is_some_and(|before| is_over(before) || before == TaskState::TaskUnreachable);
+        if returned && let Some(task) = self.tasks.get_mut(id) {
+            task.kill_at_once(now);
+        }
+    }
+
+    /// Keeps the most workers that mined at once.
+    fn count_workers(&mut self) {
+        let mining = self.tasks.values().filter(|task| task.is_worker() && task.is_running()).count() as u64;
+        if mining > self.peak {
+            self.peak = mining;
+            self.persist(Change::Peak(mining), Pending::Nothing);
+        }
+    }
+
+    fn ended(&mut self, update: &Update, state: TaskState, now: Instant) {
+        self.killing.remove(&update.task);
+        let Some(task) = self.tasks.get(&update.task) else { return };
+        let asked_for = task.kill.is_some();
+        let host = task.record.host.clone();
+        let why = why(update);
+        self.publish(Notice::Ended {
+            task: update.task.clone(),
+            host,
+            state: state.as_str_name().to_owned(),
+            why: why.clone(),
+        });
+        if !asked_for && is_failure(state, update.reason) {
+            self.agent_failed(&update.task, &format!("{}{why}", state.as_str_name()), now);
+        }
+        if self.server.as_deref() == Some(update.task.as_str()) {
+            self.lose_server(now);
+        }
+    }
+
+    /// The server is gone, whatever the reason: its workers would be talking to a dead server.
+    pub(super) fn lose_server(&mut self, now: Instant) {
+        let Some(server) = self.server.take() else { return };
+        let workers: Vec<String> = self
+            .tasks
+            .values()
+            .filter(|task| task.record.server.as_ref() == Some(&server) && !task.is_over())
+            .map(|task| task.record.id.clone())
+            .collect();
+        self.publish(Notice::ServerLost { task: server, workers: workers.len() });
+        for id in workers {
+            self.want_kill(&id, now);
+        }
+    }
+}
+
+/// Whether the agent is to blame, so that the next try there should wait.
+fn is_failure(state: TaskState, reason: Option<task_status::Reason>) -> bool {
+    use TaskState::*;
+    match state {
+        TaskFailed | TaskError | TaskFinished | TaskKilled => true,
+        // A race with another offer or rescission, not the agent's fault.
+        TaskDropped => reason != Some(task_status::Reason::InvalidOffers),
+        _ => false,
+    }
+}
+
+/// Reason and message, for people.
+fn why(update: &Update) -> String {
+    let reason = update.reason.map(|reason| format!(" ({})", reason.as_str_name())).unwrap_or_default();
+    let message = update.message.as_deref().filter(|message| !message.is_empty());
+    format!("{reason}{}", message.map(|message| format!(": {message}")).unwrap_or_default())
+}
