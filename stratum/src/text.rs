@@ -5,9 +5,10 @@ const MAX_CHARS: usize = 300;
 
 /// Returns `text` on one line, without control characters (a terminal would obey them) and of bounded length.
 pub(crate) fn printable(text: &str) -> String {
+    let text = text.trim_matches(|c: char| c.is_control() || c.is_whitespace());
     let mut shown: String =
-        text.trim().chars().take(MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.trim().chars().nth(MAX_CHARS).is_some() {
+        text.chars().take(MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MAX_CHARS).is_some() {
         shown.push('…');
     }
     shown

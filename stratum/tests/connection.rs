@@ -1,0 +1,141 @@
+//! Lines over streams that deliver as they please.
+
+use std::time::Duration;
+
+use serde_json::json;
+use stratum::{Call, Connection, Id, Message, ReadError, Reader, WriteError, Writer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::time::timeout;
+
+const LIMIT: usize = 1000;
+
+fn ping(id: u64) -> Message {
+    Message::Call(Call { id: Id::Number(id), method: "mining.ping".to_owned(), params: vec![json!("ü")] })
+}
+
+/// Everything that can be read from these bytes, which come `at_once` at a time.
+async fn read_all(bytes: &[u8], at_once: usize) -> Vec<Result<Message, String>> {
+    let (near, mut far) = duplex(at_once);
+    let mut connection = Connection::new(near, LIMIT);
+    let write = async move {
+        // The reader may have given up.
+        let _ = far.write_all(bytes).await;
+    };
+    let read = async move {
+        let mut messages = Vec::new();
+        loop {
+            match connection.read().await {
+                Ok(None) => return messages,
+                Ok(Some(message)) => messages.push(Ok(message)),
+                Err(error) => {
+                    messages.push(Err(error.to_string()));
+                    if error.is_fatal() {
+                        return messages;
+                    }
+                }
+            }
+        }
+    };
+    tokio::join!(write, read).1
+}
+
+#[tokio::test]
+async fn lines_come_whole_however_they_are_cut() {
+    let text =
+        format!("{}\r\n\n  \n{}\nnonsense\n{}\n", ping(1).to_line(), ping(2).to_line(), ping(3).to_line());
+    let expected = read_all(text.as_bytes(), 10_000).await;
+    assert_eq!(expected.len(), 4, "{expected:?}");
+    assert_eq!([&expected[0], &expected[1], &expected[3]], [&Ok(ping(1)), &Ok(ping(2)), &Ok(ping(3))]);
+    assert!(expected[2].as_ref().unwrap_err().contains("nonsense"));
+    for at_once in 1..=text.len() {
+        assert_eq!(read_all(text.as_bytes(), at_once).await, expected, "{at_once}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_cut_by_the_end_is_an_error() {
+    let line = ping(1).to_line();
+    let read = read_all(format!("{line}\n{line}").as_bytes(), 7).await;
+    assert_eq!(read.len(), 2);
+    assert!(read[1].as_ref().unwrap_err().contains(&format!("after {} bytes", line.len())), "{read:?}");
+}
+
+#[tokio::test]
+async fn long_lines_are_refused_with_and_without_end() {
+    let line = |length: usize| format!("{{\"id\":1,\"method\":\"{}\"}}\n", "x".repeat(length - 20));
+    let longest = line(LIMIT);
+    assert_eq!(longest.len(), LIMIT + 1);
+    assert!(read_all(longest.as_bytes(), 100).await[0].is_ok());
+    for too_long in [line(LIMIT + 1), "x".repeat(LIMIT + 1), "x".repeat(100 * LIMIT)] {
+        for at_once in [1, 100, 1_000_000] {
+            let read = read_all(too_long.as_bytes(), at_once).await;
+            assert_eq!(read, [Err(format!("a line of more than {LIMIT} bytes"))]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_harm_only_their_own_line() {
+    let mut bytes = b"\xff\xfe\x00\n{\"id\":1,\"method\":\"mining.ping\",\"params\":[\"\xff\"]}\n".to_vec();
+    bytes.extend(format!("{}\n", ping(2).to_line()).bytes());
+    let read = read_all(&bytes, 5).await;
+    assert!(read[0].is_err() && read[1].is_ok(), "{read:?}");
+    assert_eq!(read[2], Ok(ping(2)));
+}
+
+#[tokio::test]
+async fn a_dropped_read_loses_nothing() {
+    let (near, mut far) = duplex(1000);
+    let mut connection = Connection::new(near, LIMIT);
+    for byte in format!("{}\n", ping(7).to_line()).bytes() {
+        // Polled once, then dropped.
+        assert!(timeout(Duration::ZERO, connection.read()).await.is_err());
+        far.write_all(&[byte]).await.unwrap();
+    }
+    assert_eq!(connection.read().await.unwrap(), Some(ping(7)));
+}
+
+#[tokio::test]
+async fn a_dropped_send_is_finished_by_the_next() {
+    let (near, far) = duplex(5);
+    let (_, mut writer) = Connection::new(near, LIMIT).into_parts();
+    assert!(timeout(Duration::ZERO, writer.send(&ping(1))).await.is_err());
+    assert!(!writer.is_empty());
+    let write = async move {
+        writer.send(&ping(2)).await.unwrap();
+        writer.shutdown().await.unwrap();
+        assert!(writer.is_empty());
+    };
+    let mut reader = Reader::new(far, LIMIT);
+    let read = async move {
+        [reader.read().await.unwrap(), reader.read().await.unwrap(), reader.read().await.unwrap()]
+    };
+    assert_eq!(tokio::join!(write, read).1, [Some(ping(1)), Some(ping(2)), None]);
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_is_noticed() {
+    let (near, _far) = duplex(1);
+    let mut writer = Writer::new(near);
+    let line = "x".repeat(100_000);
+    let refused = (0..1000).find_map(|_| writer.queue(&line).err());
+    assert!(matches!(refused, Some(WriteError::Backlog { bytes }) if bytes > 100_000));
+}
+
+#[tokio::test]
+async fn a_broken_stream_is_an_error() {
+    let (near, far) = duplex(10);
+    let (mut reader, mut writer) = Connection::new(near, LIMIT).into_parts();
+    drop(far);
+    assert!(matches!(writer.send(&ping(1)).await, Err(WriteError::Io(_))));
+    assert!(matches!(reader.read().await, Ok(None) | Err(ReadError::Io(_))));
+}
+
+#[tokio::test]
+async fn one_line_is_one_write_ended_by_a_newline() {
+    let (near, mut far) = duplex(1000);
+    Writer::new(near).send(&ping(1)).await.unwrap();
+    let mut text = String::new();
+    far.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, format!("{}\n", ping(1).to_line()));
+}
