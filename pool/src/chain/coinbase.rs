@@ -5,8 +5,8 @@ use bitcoin::script::{Builder, PushBytesBuf};
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute};
 
-/// Bytes that a connection's extranonce1 and the miner's extranonce2 take together in the coinbase.
-pub const EXTRANONCE_SIZE: usize = 12;
+/// Bytes in the coinbase that tell apart jobs, connections and what a miner tries.
+pub const EXTRANONCE_SIZE: usize = 14;
 
 /// A script of the coinbase's input may not be longer (consensus).
 const MAX_SCRIPT_SIZE: usize = 100;

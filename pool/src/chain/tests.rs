@@ -139,11 +139,11 @@ fn low_heights_are_pushed_as_core_does() {
         let plan = CoinbasePlan { height, tag: vec![], outputs: vec![], witness_commitment: None };
         plan.cut().prefix[42..].to_vec()
     };
-    assert_eq!(script(1), [0x51, 12]);
-    assert_eq!(script(16), [0x60, 12]);
-    assert_eq!(script(17), [1, 17, 12]);
-    assert_eq!(script(128), [2, 128, 0, 12]);
-    assert_eq!(script(840_000), [3, 0x40, 0xd1, 0x0c, 12]);
+    assert_eq!(script(1), [0x51, 14]);
+    assert_eq!(script(16), [0x60, 14]);
+    assert_eq!(script(17), [1, 17, 14]);
+    assert_eq!(script(128), [2, 128, 0, 14]);
+    assert_eq!(script(840_000), [3, 0x40, 0xd1, 0x0c, 14]);
 }
 
 proptest! {

@@ -1,0 +1,177 @@
+//! `mesos-miner pool`: the pool server alone.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Limits};
+use crate::serve::{Listen, ServeOptions, Server};
+
+/// Options of `mesos-miner pool`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Address for miners to connect to; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", env = "POOL_LISTEN", default_value = "0.0.0.0:3333")]
+    pub listen: SocketAddr,
+    /// Address for /healthz, /api/v1/summary and /metrics; without it, there is no HTTP server
+    #[arg(long, value_name = "ADDRESS:PORT", env = "POOL_HTTP")]
+    pub http: Option<SocketAddr>,
+    /// Where blocks come from
+    #[arg(long, value_enum, env = "POOL_CHAIN", default_value = "builtin")]
+    pub chain: Chain,
+    /// Time between two blocks of the built-in chain, whose difficulty follows the miners' hashrate
+    #[arg(long, value_name = "TIME", env = "POOL_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
+    pub block_interval: Duration,
+    /// Time between two shares of one miner, whose difficulty follows its hashrate
+    #[arg(long, value_name = "TIME", env = "POOL_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
+    pub share_interval: Duration,
+    /// Difficulty for a miner that suggests none
+    #[arg(long, value_name = "DIFFICULTY", env = "POOL_START_DIFFICULTY", default_value = "0.001", value_parser = difficulty)]
+    pub start_difficulty: f64,
+    /// Lowest difficulty, unless the chain's is lower
+    #[arg(long, value_name = "DIFFICULTY", env = "POOL_MINIMUM_DIFFICULTY", default_value = "0.000001", value_parser = difficulty)]
+    pub minimum_difficulty: f64,
+    /// Miners connected at once
+    #[arg(long, value_name = "N", env = "POOL_MAX_CONNECTIONS", default_value_t = Limits::default().connections)]
+    pub max_connections: usize,
+}
+
+/// Where blocks come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Chain {
+    /// A chain of the pool's own, in memory, for trying things out
+    Builtin,
+}
+
+impl Args {
+    fn options(&self) -> ServeOptions {
+        let Chain::Builtin = self.chain;
+        ServeOptions {
+            stratum: Listen::At(self.listen),
+            http: self.http.map(Listen::At),
+            config: Config {
+                share_interval: self.share_interval,
+                start_difficulty: self.start_difficulty,
+                minimum_difficulty: self.minimum_difficulty,
+                limits: Limits { connections: self.max_connections, ..Limits::default() },
+            },
+            block_interval: self.block_interval,
+        }
+    }
+}
+
+/// Runs a pool until Ctrl-C or SIGTERM. Prints where it listens, and at the end what it has counted.
+///
+/// # Errors
+/// If an address can't be listened on, or the system refuses what every program needs.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the pool's threads")?;
+    runtime.block_on(serve(args.options()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stdout, reason = "results go to stdout")]
+async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let server = Server::bind(options).await?;
+    println!("listening on {}", server.stratum_addr());
+    if let Some(http) = server.http_addr() {
+        println!("HTTP on http://{http}");
+    }
+    let (handle, stop) = (server.handle(), CancellationToken::new());
+    let watch = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.cancel();
+    };
+    tokio::join!(server.run(stop.clone()), watch);
+    let totals = handle.summary().totals;
+    println!(
+        "shares: {} accepted, {} rejected, {} stale; blocks: {}",
+        totals.accepted, totals.rejected, totals.stale, totals.blocks
+    );
+    Ok(())
+}
+
+/// Reads `20s`, `1.5m`, `500ms`; a bare number is in seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || format!("{text:?} is no time above zero; write it like 20s, 500ms, 1.5m or 2h");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(expected()),
+    };
+    let seconds = digits.parse::<f64>().map_err(|_| expected())? * unit;
+    // From a millisecond to a year: what is beyond is a slip, and would overflow somewhere.
+    if !(0.001..=31_536_000.0).contains(&seconds) {
+        return Err(format!("{text:?} is out of range: a time is from 1ms to 8760h"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn difficulty(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| format!("{text:?} is no difficulty; it must be a number above zero"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let options = Cli::parse_from(["pool"]).args.options();
+        assert_eq!(options.config, Config::default());
+        assert_eq!(options.block_interval, Duration::from_secs(20));
+        assert_eq!(options.http, None);
+    }
+
+    #[test]
+    fn reads_times() {
+        for (text, millis) in
+            [("20s", 20_000), ("1", 1_000), ("500ms", 500), ("1.5m", 90_000), ("2h", 7_200_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "0s", "-1s", "1d", "1e300h", "nan", "inf", "ü", "1 s"] {
+            assert!(duration(text).is_err_and(|error| error.contains(text)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_bad_values_by_name() {
+        for (flag, value) in [
+            ("--listen", "localhost"),
+            ("--listen", "1.2.3.4:99999"),
+            ("--start-difficulty", "0"),
+            ("--chain", "x"),
+        ] {
+            let error = Cli::try_parse_from(["pool", flag, value]).err().map(|error| error.to_string());
+            assert!(
+                error.is_some_and(|error| error.contains(value) && error.contains(flag)),
+                "{flag} {value}"
+            );
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! One miner's connection: reads, lets the [`Session`] decide, and does what it says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stratum::connection::{Reader, Writer};
+use stratum::{ReadError, WriteError};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::session::{Effect, Now, Session};
+use crate::shared::{Presence, Shared};
+
+/// Why a connection ended, other than by the miner's or the pool's will.
+#[derive(Debug, thiserror::Error)]
+enum ConnectionError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("the miner does not read what it is sent")]
+    Stuck,
+    #[error("no worker was authorized in time")]
+    Unauthorized,
+}
+
+/// Serves one connection until either side ends it.
+pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stop: CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "the socket can't be set to send at once");
+    }
+    let (read, write) = stream.into_split();
+    let mut connection = Connection {
+        reader: Reader::new(read, shared.config.limits.line_bytes),
+        writer: Writer::new(write),
+        budget: Budget::new(shared.config.limits.messages_per_second, Instant::now()),
+        presence: Presence::new(shared.clone()),
+        shared,
+    };
+    tracing::debug!(%peer, "connected");
+    match stop.run_until_cancelled(connection.run()).await {
+        None | Some(Ok(())) => tracing::debug!(%peer, "disconnected"),
+        Some(Err(error)) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(%peer, error, "connection ended");
+        }
+    }
+}
+
+struct Connection {
+    reader: Reader<OwnedReadHalf>,
+    writer: Writer<OwnedWriteHalf>,
+    budget: Budget,
+    presence: Presence,
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    async fn run(&mut self) -> Result<(), ConnectionError> {
+        let shared = self.shared.clone();
+        let mut jobs = shared.job.subscribe();
+        let extranonce1 = shared.new_extranonce1();
+        let job = jobs.borrow_and_update().clone();
+        let mut session = Session::new(shared.config.settings(), extranonce1, job, Now::read());
+        loop {
+            let next_tick = session.next_tick();
+            let readable_at = self.budget.available_at();
+            let throttled = readable_at > Instant::now();
+            // Nothing new is taken while something waits to be sent: a slow miner gets the latest job, not all.
+            let effects = tokio::select! {
+                biased;
+                _ = jobs.changed() => {
+                    let job = jobs.borrow_and_update().clone();
+                    job.map(|job| session.on_job(job, Now::read())).unwrap_or_default()
+                }
+                message = self.reader.read(), if !throttled => {
+                    let Some(message) = message? else { return Ok(()) };
+                    let now = Now::read();
+                    self.budget.spend(now.at);
+                    let mut effects = session.on_message(message, now);
+                    stamp(&mut effects, now.at.elapsed());
+                    effects
+                }
+                () = sleep_until(readable_at.into()), if throttled => Vec::new(),
+                () = sleep_until(next_tick.into()) => session.on_tick(Now::read()),
+            };
+            for effect in effects {
+                self.carry_out(effect).await?;
+            }
+            let sent = timeout(shared.config.limits.write_within, self.writer.flush()).await;
+            sent.map_err(|_| ConnectionError::Stuck)??;
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) -> Result<(), ConnectionError> {
+        match effect {
+            Effect::Send(line) => self.writer.queue(&line)?,
+            Effect::Count(judged) => self.shared.count(judged),
+            // It fails only when the pool ends.
+            Effect::Found(block) => drop(self.shared.found.send(block).await),
+            Effect::Broken(error) => tracing::error!(%error, "a solution makes no valid block"),
+            Effect::Authorized => self.presence.authorize(),
+            Effect::Hashrate(hashrate) => self.presence.set_hashrate(hashrate),
+            Effect::Close => return Err(ConnectionError::Unauthorized),
+        }
+        Ok(())
+    }
+}
+
+/// Writes into the share's row how long its check took.
+fn stamp(effects: &mut [Effect], took: Duration) {
+    for effect in effects {
+        if let Effect::Count(judged) = effect {
+            judged.row.round_trip = took;
+        }
+    }
+}
+
+/// Lets so many messages per second pass; the others wait in the socket, which slows down their sender.
+struct Budget {
+    per_message: Duration,
+    burst: Duration,
+    /// When the budget would be full again.
+    full_at: Instant,
+}
+
+impl Budget {
+    fn new(per_second: u32, now: Instant) -> Budget {
+        let per_message = Duration::from_secs(1) / per_second.max(1);
+        Budget { per_message, burst: Duration::from_secs(1), full_at: now }
+    }
+
+    fn available_at(&self) -> Instant {
+        self.full_at.checked_sub(self.burst).unwrap_or(self.full_at)
+    }
+
+    fn spend(&mut self, now: Instant) {
+        self.full_at = self.full_at.max(now) + self.per_message;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budget_passes_a_burst_and_then_the_rate() {
+        // Instants can't go below the machine's start.
+        let now = Instant::now() + Duration::from_secs(10);
+        let mut budget = Budget::new(10, now);
+        let mut passed = 0;
+        while budget.available_at() <= now {
+            budget.spend(now);
+            passed += 1;
+        }
+        assert_eq!(passed, 11);
+        assert_eq!(budget.available_at(), now + Duration::from_millis(100));
+        budget.spend(now + Duration::from_secs(3600));
+        assert!(budget.available_at() < now + Duration::from_secs(3600));
+    }
+}

@@ -1,0 +1,77 @@
+//! The pool seen from outside: what reports and displays need.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use task::{Account, PoolLive, Totals};
+use tokio::sync::watch;
+
+pub use crate::accounts::WorkerSummary;
+use crate::shared::Shared;
+
+/// Counts of what happened since the pool started; each change wakes those who wait for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Shares judged, whatever the verdict.
+    pub shares: u64,
+    /// Blocks found.
+    pub blocks: u64,
+}
+
+/// The pool at a glance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Connections, height and network difficulty.
+    pub live: PoolLive,
+    /// H/s of all connections, as their difficulties follow it.
+    pub hashrate: u64,
+    /// Sums over all workers since the pool started.
+    pub totals: Totals,
+    /// All workers since the pool started, by name.
+    pub workers: Vec<WorkerSummary>,
+}
+
+/// Reads a pool's accounts and state; outlives the pool.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Handle {
+        Handle(shared)
+    }
+
+    /// Takes the accounts that changed since they were last taken, with their shares since then, by worker name.
+    ///
+    /// Rows are handed out once: whoever reports them must be the only one to call this.
+    pub fn take_changed(&self) -> Vec<Account> {
+        self.0.accounts().take_changed()
+    }
+
+    /// Takes all accounts, otherwise like [`Handle::take_changed`]: for a last report.
+    pub fn take_all(&self) -> Vec<Account> {
+        self.0.accounts().take_all()
+    }
+
+    /// Tells of shares and blocks as they are counted.
+    pub fn changes(&self) -> watch::Receiver<Changes> {
+        self.0.changes()
+    }
+
+    /// What the pool does now.
+    pub fn live(&self) -> PoolLive {
+        self.0.live()
+    }
+
+    /// Whether there is work for miners.
+    pub fn has_work(&self) -> bool {
+        self.0.job.borrow().is_some()
+    }
+
+    /// The pool at a glance; takes nothing.
+    pub fn summary(&self) -> Summary {
+        let workers = self.0.accounts().summary(Instant::now());
+        let mut totals = Totals::default();
+        workers.iter().for_each(|worker| totals += worker.totals);
+        Summary { live: self.live(), hashrate: self.0.hashrate.total(), totals, workers }
+    }
+}

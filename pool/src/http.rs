@@ -1,0 +1,189 @@
+//! The pool's own HTTP server:
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/healthz` | 200 if there is work for miners, else 503 |
+//! | `/api/v1/summary` | JSON: the pool, its totals, all workers |
+//! | `/metrics` | Prometheus text |
+//!
+//! It reads snapshots only and decides nothing.
+
+use std::convert::Infallible;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use task::Totals;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::handle::{Handle, Summary};
+use crate::server::{BindError, listen};
+
+/// Connections at once; further ones wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+/// Time for a request's head to arrive, and for an idle connection to send the next.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Time for a whole connection, so that nobody holds a place for ever.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(60);
+/// Pause after a failed accept: it mostly means that there are no more descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening HTTP server.
+#[derive(Debug)]
+pub struct Http {
+    listener: TcpListener,
+    address: SocketAddr,
+    handle: Handle,
+}
+
+impl Http {
+    /// Listens on an address (port 0: a free one).
+    ///
+    /// # Errors
+    /// If the port is in use, or the address is not ours.
+    pub async fn bind(address: SocketAddr, handle: Handle) -> Result<Http, BindError> {
+        let (listener, address) = listen(address).await?;
+        Ok(Http { listener, address, handle })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let serve = async {
+            loop {
+                let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                match self.listener.accept().await {
+                    Ok((stream, _)) => {
+                        let connection = connection(stream, self.handle.clone());
+                        let stop = stop.clone();
+                        tokio::spawn(async move {
+                            stop.run_until_cancelled(connection).await;
+                            drop(slot);
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept an HTTP connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        };
+        stop.run_until_cancelled(serve).await;
+    }
+}
+
+async fn connection(stream: TcpStream, handle: Handle) {
+    let service = service_fn(move |request| {
+        let response = answer(&request, &handle);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(16 << 10);
+    let serve = server.serve_connection(TokioIo::new(stream), service);
+    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_WITHIN, serve).await {
+        tracing::debug!(%error, "HTTP connection ended");
+    }
+}
+
+fn answer(request: &Request<Incoming>, handle: &Handle) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
+        response.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/healthz" if handle.has_work() => text(StatusCode::OK, "ok\n".into()),
+        "/healthz" => text(StatusCode::SERVICE_UNAVAILABLE, "no work\n".into()),
+        "/api/v1/summary" => {
+            let mut body = json(&handle.summary()).to_string();
+            body.push('\n');
+            respond(StatusCode::OK, "application/json", body)
+        }
+        "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4", metrics(&handle.summary())),
+        _ => text(StatusCode::NOT_FOUND, "there are /healthz, /api/v1/summary and /metrics\n".into()),
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; charset=utf-8", body)
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response
+}
+
+/// The summary as JSON. `accepted_work` may exceed what a JSON reader's numbers hold, so it is a string.
+fn json(summary: &Summary) -> Value {
+    let totals = |totals: &Totals| {
+        json!({
+            "shares": {"accepted": totals.accepted, "rejected": totals.rejected, "stale": totals.stale},
+            "accepted_work": totals.accepted_work.to_string(),
+            "blocks": totals.blocks,
+        })
+    };
+    let workers: Vec<Value> = summary
+        .workers
+        .iter()
+        .map(|worker| json!({"worker": &*worker.worker, "hashrate": worker.hashrate, "totals": totals(&worker.totals)}))
+        .collect();
+    json!({
+        "connections": summary.live.connections,
+        "height": summary.live.height,
+        "difficulty": summary.live.difficulty,
+        "hashrate": summary.hashrate,
+        "totals": totals(&summary.totals),
+        "workers": workers,
+    })
+}
+
+fn metrics(summary: &Summary) -> String {
+    let Summary { live, hashrate, totals, .. } = summary;
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, samples: &[(&str, f64)]| {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+    };
+    let shares = [
+        ("{verdict=\"accepted\"}", totals.accepted as f64),
+        ("{verdict=\"rejected\"}", totals.rejected as f64),
+        ("{verdict=\"stale\"}", totals.stale as f64),
+    ];
+    family("pool_shares_total", "counter", "Shares judged.", &shares);
+    let work = [("", totals.accepted_work as f64)];
+    family("pool_accepted_hashes_total", "counter", "Expected hashes of the accepted shares.", &work);
+    family("pool_blocks_total", "counter", "Blocks found.", &[("", totals.blocks as f64)]);
+    family(
+        "pool_connections",
+        "gauge",
+        "Connections with an authorized worker.",
+        &[("", live.connections.into())],
+    );
+    family("pool_workers", "gauge", "Workers with an account.", &[("", summary.workers.len() as f64)]);
+    family("pool_height", "gauge", "Height of the block in work.", &[("", live.height as f64)]);
+    family("pool_network_difficulty", "gauge", "Difficulty of the block in work.", &[("", live.difficulty)]);
+    let hashrate = [("", *hashrate as f64)];
+    family("pool_hashrate_hashes_per_second", "gauge", "Estimated hashrate of all connections.", &hashrate);
+    text
+}

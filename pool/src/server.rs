@@ -1,0 +1,127 @@
+//! The listener and all that hangs on it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcoin::Block;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::connection;
+use crate::handle::Handle;
+use crate::shared::Shared;
+use crate::source::Source;
+
+/// Pause after a failed accept: it mostly means that there are no more descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time for connections to end when the pool does.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// A port that can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct BindError {
+    /// The address asked for.
+    pub address: SocketAddr,
+    /// What the system says.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A pool that listens, but serves nobody until it is [`run`](Pool::run).
+#[derive(Debug)]
+pub struct Pool {
+    listener: TcpListener,
+    address: SocketAddr,
+    source: Source,
+    shared: Arc<Shared>,
+    found: mpsc::Receiver<Box<Block>>,
+}
+
+impl Pool {
+    /// Listens on an address (port 0: a free one) for miners to work on `source`.
+    ///
+    /// # Errors
+    /// If the port is in use, or the address is not ours.
+    pub async fn bind(
+        address: SocketAddr,
+        config: Config,
+        source: impl Into<Source>,
+    ) -> Result<Pool, BindError> {
+        let (listener, address) = listen(address).await?;
+        let source = source.into();
+        let (shared, found) = Shared::new(config);
+        source.prepare(&shared);
+        Ok(Pool { listener, address, source, shared: Arc::new(shared), found })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For reports and displays, also after the pool's end.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.shared.clone())
+    }
+
+    /// Serves miners until `stop`. When this returns, no connection is open and all shares are in the accounts.
+    pub async fn run(self, stop: CancellationToken) {
+        let stop = stop.child_token();
+        // Should this future be dropped, its tasks end as well.
+        let _guard = stop.clone().drop_guard();
+        let tasks = TaskTracker::new();
+        tasks.spawn(self.source.run(self.shared.clone(), self.found, stop.clone()));
+        let slots = Arc::new(Semaphore::new(self.shared.config.limits.connections));
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => admit(stream, peer, &slots, &tasks, &self.shared, &stop),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.listener);
+        tasks.close();
+        if tokio::time::timeout(STOP_WITHIN, tasks.wait()).await.is_err() {
+            tracing::warn!(left = tasks.len(), "connections did not end in time");
+        }
+    }
+}
+
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    slots: &Arc<Semaphore>,
+    tasks: &TaskTracker,
+    shared: &Arc<Shared>,
+    stop: &CancellationToken,
+) {
+    let Ok(slot) = slots.clone().try_acquire_owned() else {
+        tracing::debug!(%peer, "too many connections");
+        return;
+    };
+    let serve = connection::serve(stream, peer, shared.clone(), stop.clone());
+    tasks.spawn(async move {
+        serve.await;
+        drop(slot);
+    });
+}
+
+/// Listens, and says where (port 0 gives a free port).
+pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let error = |source| BindError { address, source };
+    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let address = listener.local_addr().map_err(error)?;
+    Ok((listener, address))
+}

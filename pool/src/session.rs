@@ -1,0 +1,361 @@
+//! One connection's side of the protocol, without the connection: messages and jobs in, [`Effect`]s out. No socket, no
+//! clock, no lock, so that every rule can be tested by calling it.
+//!
+//! A session decides all about its shares by itself: its extranonce1 is unique in the pool, so no other session can
+//! have seen the same header.
+
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bitcoin::Block;
+use bitcoin::hashes::Hash;
+use stratum::message::{Authorize, Configure, ConfigureAnswer, SubscribeAnswer};
+use stratum::{Call, Message, Notification, Notify, Reason, Request, Response};
+
+use crate::accounts::Judged;
+use crate::chain::AssembleError;
+use crate::job::{EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, IssuedJob, Job, JobId};
+use crate::vardiff::{Goal, Vardiff};
+
+/// Version bits that miners may roll (BIP-0320).
+const VERSION_MASK: u32 = 0x1fff_e000;
+/// Jobs of one connection that shares are taken for; older ones are stale.
+const MAX_ISSUED: usize = 32;
+/// Workers that one connection may authorize.
+const MAX_WORKERS: usize = 64;
+/// Accepted shares of one connection for one block; the bound of what is remembered to tell duplicates.
+const MAX_SEEN: usize = 1 << 14;
+/// Limits of the time between two looks at a silent miner.
+const MIN_TICK: Duration = Duration::from_secs(1);
+const MAX_TICK: Duration = Duration::from_secs(30);
+/// The least change of a hashrate that others are told of.
+const NEWS: f64 = 0.1;
+
+/// What time it is: by a clock that never jumps, and by the calendar.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For intervals.
+    pub at: Instant,
+    /// For headers: seconds since the Unix epoch.
+    pub unix: u32,
+}
+
+impl Now {
+    /// Reads both clocks.
+    pub fn read() -> Now {
+        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Now { at: Instant::now(), unix: u32::try_from(unix.as_secs()).unwrap_or(u32::MAX) }
+    }
+}
+
+/// What a session wants done. In order; a count comes before the answer that tells the miner of it.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send this line, which has no line end.
+    Send(String),
+    /// Put a share into the accounts.
+    Count(Judged),
+    /// A block was found.
+    Found(Box<Block>),
+    /// A share met the network's target, but makes no valid block: our own mistake.
+    Broken(AssembleError),
+    /// The first worker was authorized.
+    Authorized,
+    /// The miner's estimated hashrate, in H/s, is a new one.
+    Hashrate(u64),
+    /// End the connection: no worker was authorized in time.
+    Close,
+}
+
+/// What all sessions have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Difficulty wanted.
+    pub goal: Goal,
+    /// Time for the first `mining.authorize`.
+    pub authorize_within: Duration,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    extranonce1: [u8; EXTRANONCE1_SIZE],
+    version_mask: u32,
+    subscribed: bool,
+    workers: Vec<Arc<str>>,
+    vardiff: Vardiff,
+    /// The pool's present job, sent or not.
+    job: Option<Arc<Job>>,
+    /// Jobs that shares are taken for, oldest first.
+    issued: Vec<IssuedJob>,
+    /// The first job id ever sent here, and the last: what lies between and is not in `issued` is stale.
+    sent: Option<(JobId, JobId)>,
+    /// Digests of the accepted shares on the present tip.
+    seen: HashSet<[u8; 32]>,
+    /// The difficulty that the miner was told.
+    announced: Option<f64>,
+    reported_hashrate: u64,
+    opened: Instant,
+    next_tick: Instant,
+}
+
+impl Session {
+    /// A session for a connection that was just opened; `extranonce1` is unique among all open ones.
+    pub fn new(
+        settings: Settings,
+        extranonce1: [u8; EXTRANONCE1_SIZE],
+        job: Option<Arc<Job>>,
+        now: Now,
+    ) -> Session {
+        let mut session = Session {
+            settings,
+            extranonce1,
+            version_mask: 0,
+            subscribed: false,
+            workers: Vec::new(),
+            vardiff: Vardiff::new(settings.goal, now.at),
+            job,
+            issued: Vec::new(),
+            sent: None,
+            seen: HashSet::new(),
+            announced: None,
+            reported_hashrate: 0,
+            opened: now.at,
+            next_tick: now.at,
+        };
+        session.schedule_tick(now);
+        session
+    }
+
+    /// When [`Session::on_tick`] should be called next.
+    pub fn next_tick(&self) -> Instant {
+        self.next_tick
+    }
+
+    /// Takes a message from the miner.
+    pub fn on_message(&mut self, message: Message, now: Now) -> Vec<Effect> {
+        match message {
+            Message::Call(call) => self.on_call(call, now),
+            // We ask nothing of miners.
+            Message::Response(_) => Vec::new(),
+        }
+    }
+
+    /// Takes a new job from the pool.
+    pub fn on_job(&mut self, job: Arc<Job>, now: Now) -> Vec<Effect> {
+        let clean = self.job.as_ref().is_none_or(|old| old.is_outdated_by(&job));
+        if clean {
+            self.issued.clear();
+            self.seen.clear();
+        }
+        self.job = Some(job);
+        let mut effects = Vec::new();
+        if self.is_ready() {
+            self.retarget(now, &mut effects);
+            self.issue(clean, &mut effects);
+        }
+        effects
+    }
+
+    /// Does what is due without anything having come.
+    pub fn on_tick(&mut self, now: Now) -> Vec<Effect> {
+        self.schedule_tick(now);
+        let patience = self.settings.authorize_within;
+        if self.workers.is_empty() && now.at.saturating_duration_since(self.opened) >= patience {
+            return vec![Effect::Close];
+        }
+        let mut effects = Vec::new();
+        self.follow_hashrate(now, &mut effects);
+        effects
+    }
+
+    fn schedule_tick(&mut self, now: Now) {
+        let mut wait = (self.settings.goal.share_interval * 4).clamp(MIN_TICK, MAX_TICK);
+        if self.workers.is_empty() {
+            let left = (self.opened + self.settings.authorize_within).saturating_duration_since(now.at);
+            wait = wait.min(left.max(Duration::from_millis(1)));
+        }
+        self.next_tick = now.at + wait;
+    }
+
+    fn on_call(&mut self, call: Call, now: Now) -> Vec<Effect> {
+        let request = match Request::from_call(&call) {
+            Ok(request) => request,
+            Err(error) => {
+                let reason = Reason::new(Reason::OTHER, &error.to_string());
+                return vec![send(Response::error(call.id, reason))];
+            }
+        };
+        let mut effects = Vec::new();
+        let ready = self.is_ready();
+        let response = match request {
+            Request::Configure(configure) => Response::ok(call.id, self.configure(&configure)),
+            Request::Subscribe(_) => Response::ok(call.id, self.subscribe()),
+            Request::Authorize(authorize) => match self.authorize(authorize) {
+                Ok(()) => Response::ok(call.id, true),
+                Err(reason) => Response::error(call.id, reason),
+            },
+            Request::SuggestDifficulty(difficulty) => {
+                // The difficulty in force is dealt with below, like every other change.
+                self.vardiff.suggest(difficulty, now.at);
+                Response::ok(call.id, true)
+            }
+            Request::Submit(submit) => match self.submit(submit, now, &mut effects) {
+                Ok(()) => Response::ok(call.id, true),
+                Err(reason) => Response::error(call.id, reason),
+            },
+            Request::SubscribeExtranonce => Response::ok(call.id, true),
+            Request::Ping => Response::ok(call.id, "pong"),
+            Request::Unknown(method) => {
+                let reason = Reason::new(Reason::OTHER, &format!("unknown method {method}"));
+                Response::error(call.id, reason)
+            }
+        };
+        effects.push(send(response));
+        if !ready && self.is_ready() {
+            self.begin(now, &mut effects);
+        } else {
+            self.follow_hashrate(now, &mut effects);
+        }
+        effects
+    }
+
+    fn is_ready(&self) -> bool {
+        self.subscribed && !self.workers.is_empty()
+    }
+
+    fn configure(&mut self, configure: &Configure) -> serde_json::Value {
+        let used = self.job.as_ref().map_or(0, |job| job.template.version);
+        let granted = configure.version_mask.map(|wanted| wanted & VERSION_MASK & !used);
+        self.version_mask = granted.unwrap_or(self.version_mask);
+        if let Some(minimum) = configure.minimum_difficulty {
+            self.vardiff.at_least(minimum);
+        }
+        let answer = ConfigureAnswer {
+            version_mask: granted,
+            minimum_difficulty: configure.minimum_difficulty.map(|_| true),
+            // It is never changed.
+            subscribe_extranonce: Some(true),
+        };
+        answer.to_result(&configure.extensions)
+    }
+
+    fn subscribe(&mut self) -> serde_json::Value {
+        self.subscribed = true;
+        let answer = SubscribeAnswer {
+            session: Some(hex::encode(self.extranonce1)),
+            extranonce1: self.extranonce1.to_vec(),
+            extranonce2_len: EXTRANONCE2_SIZE,
+        };
+        answer.to_result()
+    }
+
+    fn authorize(&mut self, authorize: Authorize) -> Result<(), Reason> {
+        let refuse = |text: &str| Err(Reason::new(Reason::UNAUTHORIZED, text));
+        let Authorize { user, password } = authorize;
+        if user.chars().any(char::is_control) {
+            return refuse("the user name has control characters");
+        }
+        if let Some(difficulty) = fixed_difficulty(&password) {
+            self.vardiff.fix(difficulty);
+        }
+        if self.workers.iter().any(|worker| **worker == *user) {
+            return Ok(());
+        }
+        if self.workers.len() >= MAX_WORKERS {
+            return refuse("too many workers on this connection");
+        }
+        self.workers.push(user.into());
+        Ok(())
+    }
+
+    /// Sends the first job.
+    fn begin(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Authorized);
+        self.report_hashrate(now, effects);
+        self.retarget(now, effects);
+        self.issue(true, effects);
+    }
+
+    /// Tells the pool of a new hashrate and the miner of a new difficulty.
+    fn follow_hashrate(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.is_ready() {
+            self.report_hashrate(now, effects);
+            if self.retarget(now, effects) {
+                // Miners apply a new difficulty to the next job only.
+                self.issue(false, effects);
+            }
+        }
+    }
+
+    fn report_hashrate(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let hashrate = self.vardiff.hashrate(now.at);
+        let reported = self.reported_hashrate as f64;
+        if (hashrate - reported).abs() > NEWS * reported.max(1.0) {
+            self.reported_hashrate = hashrate as u64;
+            effects.push(Effect::Hashrate(self.reported_hashrate));
+        }
+    }
+
+    /// Announces the difficulty if it is a new one; it holds for the next job. Returns whether it is.
+    fn retarget(&mut self, now: Now, effects: &mut Vec<Effect>) -> bool {
+        let network = self.job.as_ref().map_or(f64::INFINITY, |job| job.difficulty);
+        let difficulty = self.vardiff.retarget(network, now.at);
+        if self.announced == Some(difficulty) {
+            return false;
+        }
+        self.announced = Some(difficulty);
+        for issued in &mut self.issued {
+            issued.lowest = issued.lowest.min(difficulty);
+        }
+        effects.extend(Notification::SetDifficulty(difficulty).to_call().map(send));
+        true
+    }
+
+    /// Sends the present job, under a new id.
+    fn issue(&mut self, clean: bool, effects: &mut Vec<Effect>) {
+        let Some(job) = self.job.clone() else { return };
+        let last = self.sent.map(|(_, last)| last).filter(|last| last.serial == job.serial);
+        let Some(issue) = last.map_or(Some(0), |last| last.issue.checked_add(1)) else {
+            return; // So many jobs for one template are a miner's whim; it keeps the one that it has.
+        };
+        let id = JobId { serial: job.serial, issue };
+        self.sent = Some((self.sent.map_or(id, |(first, _)| first), id));
+        effects.push(send(notify(id, &job, clean).to_call()));
+        let difficulty = self.vardiff.difficulty();
+        if self.issued.len() >= MAX_ISSUED {
+            self.issued.remove(0);
+        }
+        self.issued.push(IssuedJob { id, job, difficulty, lowest: difficulty });
+    }
+}
+
+fn notify(id: JobId, job: &Job, clean: bool) -> Notify {
+    let template = &job.template;
+    Notify {
+        job: id.to_string(),
+        prev_hash: template.prev_hash.to_byte_array(),
+        coinb1: [&template.coinbase.prefix[..], &id.issue.to_be_bytes()].concat(),
+        coinb2: template.coinbase.suffix.clone(),
+        branch: template.branch.clone(),
+        version: template.version,
+        nbits: hasher::CompactTarget(template.bits.to_consensus()),
+        ntime: template.time,
+        clean: Some(clean),
+    }
+}
+
+fn send(message: impl Into<Message>) -> Effect {
+    Effect::Send(message.into().to_line())
+}
+
+/// The difficulty that a password asks for, as in `x,d=0.5`.
+fn fixed_difficulty(password: &str) -> Option<f64> {
+    password.split([',', ';', ' ']).find_map(|option| option.trim().strip_prefix("d=")?.parse().ok())
+}

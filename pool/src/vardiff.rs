@@ -1,0 +1,248 @@
+//! Difficulty per connection: as high as makes a share come each share interval.
+//!
+//! The hashrate is estimated from accepted work. What a miner says of
+//! itself (`mining.suggest_difficulty`) counts as if it had been seen for a few intervals, so that a wrong
+//! suggestion is soon outweighed.
+
+use std::time::{Duration, Instant};
+
+use crate::HASHES_PER_DIFFICULTY;
+use crate::meter::Meter;
+
+/// Share intervals after which work weighs 1/e. With a share each interval, the estimate is then off by 12 %
+/// (one standard deviation).
+const MEMORY: f64 = 32.0;
+/// Share intervals that a miner's own suggestion is worth.
+const SUGGESTION_WEIGHT: f64 = 8.0;
+/// Share intervals that our guess about an unknown miner is worth.
+const GUESS_WEIGHT: f64 = 2.0;
+/// A difficulty stays while it is right within this factor: each change costs a new job.
+const TOLERANCE: f64 = 1.5;
+/// Share intervals between two changes, unless the estimate has run away by [`RUNAWAY`].
+const PATIENCE: f64 = 4.0;
+/// A factor that is corrected at once.
+const RUNAWAY: f64 = 4.0;
+
+/// What the pool wants of each connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Goal {
+    /// Wanted time between two shares.
+    pub share_interval: Duration,
+    /// Difficulty for a miner of which nothing is known.
+    pub start: f64,
+    /// The lowest difficulty, unless the network's is lower.
+    pub minimum: f64,
+}
+
+/// A connection's difficulty and the estimate that it follows.
+#[derive(Clone, Debug)]
+pub struct Vardiff {
+    goal: Goal,
+    fixed: Option<f64>,
+    difficulty: f64,
+    changed: Instant,
+    meter: Meter,
+}
+
+impl Vardiff {
+    /// For a miner of which nothing is known yet.
+    pub fn new(goal: Goal, now: Instant) -> Vardiff {
+        let mut vardiff = Vardiff {
+            goal,
+            fixed: None,
+            difficulty: goal.start,
+            changed: now,
+            meter: Meter::new(MEMORY * goal.share_interval.as_secs_f64(), now),
+        };
+        vardiff.assume(goal.start, GUESS_WEIGHT, now);
+        vardiff
+    }
+
+    /// The difficulty in force.
+    pub fn difficulty(&self) -> f64 {
+        self.difficulty
+    }
+
+    /// The miner's hashrate in H/s, as far as it is known.
+    pub fn hashrate(&self, now: Instant) -> f64 {
+        self.meter.hashrate(now)
+    }
+
+    /// Takes a miner's suggestion for its difficulty; one that makes no sense is ignored.
+    pub fn suggest(&mut self, difficulty: f64, now: Instant) {
+        if difficulty.is_finite() && difficulty > 0.0 {
+            self.assume(difficulty, SUGGESTION_WEIGHT, now);
+            if self.fixed.is_none() {
+                self.difficulty = difficulty.max(self.goal.minimum);
+            }
+        }
+    }
+
+    /// Keeps the difficulty from now on; one that makes no sense is ignored.
+    pub fn fix(&mut self, difficulty: f64) {
+        if difficulty.is_finite() && difficulty > 0.0 {
+            self.fixed = Some(difficulty.max(self.goal.minimum));
+            self.difficulty = difficulty.max(self.goal.minimum);
+        }
+    }
+
+    /// Counts an accepted share that took this many hashes on average.
+    pub fn accepted(&mut self, hashes: f64, now: Instant) {
+        self.meter.add(hashes, now);
+    }
+
+    /// Takes a miner's word that lower difficulties don't suit it.
+    pub fn at_least(&mut self, minimum: f64) {
+        if minimum.is_finite() {
+            self.goal.minimum = self.goal.minimum.max(minimum);
+            self.difficulty = self.difficulty.max(self.goal.minimum);
+        }
+    }
+
+    /// Changes the difficulty if it is due, and returns the one in force. `network` is the highest that makes sense,
+    /// since a block must always be a share.
+    pub fn retarget(&mut self, network: f64, now: Instant) -> f64 {
+        let ideal = match self.fixed {
+            Some(fixed) => fixed,
+            None => (self.hashrate(now) * self.interval() / HASHES_PER_DIFFICULTY).max(self.goal.minimum),
+        };
+        let ideal = ideal.min(network);
+        let factor = (ideal / self.difficulty).max(self.difficulty / ideal);
+        let rested = now.saturating_duration_since(self.changed).as_secs_f64() >= PATIENCE * self.interval();
+        let due = match self.fixed {
+            Some(_) => ideal != self.difficulty,
+            None => factor > RUNAWAY || (rested && factor > TOLERANCE),
+        };
+        if due || self.difficulty > network {
+            self.difficulty = ideal;
+            self.changed = now;
+        }
+        self.difficulty
+    }
+
+    fn interval(&self) -> f64 {
+        self.goal.share_interval.as_secs_f64()
+    }
+
+    /// As if shares of this difficulty had come for some intervals.
+    fn assume(&mut self, difficulty: f64, intervals: f64, now: Instant) {
+        let hashrate = difficulty * HASHES_PER_DIFFICULTY / self.interval();
+        self.meter.assume(hashrate, self.interval() * intervals, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goal() -> Goal {
+        Goal { share_interval: Duration::from_secs(1), start: 0.001, minimum: 1e-6 }
+    }
+
+    /// Mines for a time at a steady hashrate, without the luck of real shares.
+    fn mine(vardiff: &mut Vardiff, from: Instant, seconds: f64, hashrate: f64) -> (Instant, u32) {
+        let (mut at, mut shares) = (0.0, 0);
+        let end = from + Duration::from_secs_f64(seconds);
+        loop {
+            at += vardiff.difficulty() * HASHES_PER_DIFFICULTY / hashrate;
+            if at > seconds {
+                return (end, shares);
+            }
+            let now = from + Duration::from_secs_f64(at);
+            vardiff.accepted(vardiff.difficulty() * HASHES_PER_DIFFICULTY, now);
+            vardiff.retarget(f64::INFINITY, now);
+            shares += 1;
+        }
+    }
+
+    #[test]
+    fn settles_at_a_share_per_interval() {
+        for hashrate in [1e5, 1e7, 4e9, 1e14] {
+            let now = Instant::now();
+            let mut vardiff = Vardiff::new(goal(), now);
+            // A slow miner is silent at first: only a tick can lower its difficulty.
+            let mut start = now;
+            for second in 1..300 {
+                start = now + Duration::from_secs(second);
+                vardiff.retarget(f64::INFINITY, start);
+                if vardiff.difficulty() * HASHES_PER_DIFFICULTY < hashrate * 4.0 {
+                    break;
+                }
+            }
+            let (now, early) = mine(&mut vardiff, start, 300.0, hashrate);
+            assert!(early < 2_000, "{hashrate} H/s: {early} shares in the first 300 s");
+            let (now, shares) = mine(&mut vardiff, now, 100.0, hashrate);
+            assert!((60..=160).contains(&shares), "{hashrate} H/s: {shares} shares in 100 s");
+            assert!(
+                (vardiff.hashrate(now) / hashrate).ln().abs() < 0.3,
+                "{} for {hashrate}",
+                vardiff.hashrate(now)
+            );
+        }
+    }
+
+    #[test]
+    fn a_suggestion_is_taken_and_a_wrong_one_outweighed() {
+        let now = Instant::now();
+        let mut vardiff = Vardiff::new(goal(), now);
+        vardiff.suggest(2.0, now);
+        assert_eq!(vardiff.difficulty(), 2.0);
+        assert_eq!(vardiff.retarget(f64::INFINITY, now), 2.0);
+        assert!((vardiff.hashrate(now) - 2.0 * HASHES_PER_DIFFICULTY).abs() < 1.0);
+        for second in 1..=120 {
+            vardiff.retarget(f64::INFINITY, now + Duration::from_secs(second));
+        }
+        assert!(vardiff.difficulty() < 0.05, "{}", vardiff.difficulty());
+    }
+
+    #[test]
+    fn nonsense_is_ignored() {
+        let now = Instant::now();
+        let mut vardiff = Vardiff::new(goal(), now);
+        for difficulty in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            vardiff.suggest(difficulty, now);
+            vardiff.fix(difficulty);
+            assert_eq!(vardiff.difficulty(), 0.001);
+        }
+        vardiff.suggest(1e-300, now);
+        assert_eq!(vardiff.difficulty(), 1e-6);
+    }
+
+    #[test]
+    fn never_above_the_network_and_back_when_it_rises() {
+        let now = Instant::now();
+        let mut vardiff = Vardiff::new(goal(), now);
+        vardiff.suggest(4.0, now);
+        assert_eq!(vardiff.retarget(0.5, now), 0.5);
+        assert_eq!(vardiff.retarget(0.5, now), 0.5);
+        assert_eq!(vardiff.retarget(100.0, now), 4.0);
+        // Below the minimum only if the network is.
+        assert_eq!(vardiff.retarget(1e-9, now), 1e-9);
+    }
+
+    #[test]
+    fn a_fixed_difficulty_stays() {
+        let now = Instant::now();
+        let mut vardiff = Vardiff::new(goal(), now);
+        vardiff.fix(0.25);
+        vardiff.suggest(8.0, now);
+        for _ in 0..1_000 {
+            vardiff.accepted(0.25 * HASHES_PER_DIFFICULTY, now + Duration::from_millis(1));
+        }
+        assert_eq!(vardiff.retarget(f64::INFINITY, now + Duration::from_secs(60)), 0.25);
+        assert_eq!(vardiff.retarget(0.125, now), 0.125);
+        assert_eq!(vardiff.retarget(10.0, now), 0.25);
+    }
+
+    #[test]
+    fn a_burst_raises_it_at_once() {
+        let now = Instant::now();
+        let mut vardiff = Vardiff::new(goal(), now);
+        let mut shares = 0;
+        while vardiff.retarget(f64::INFINITY, now + Duration::from_millis(10)) == 0.001 {
+            vardiff.accepted(vardiff.difficulty() * HASHES_PER_DIFFICULTY, now + Duration::from_millis(10));
+            shares += 1;
+        }
+        assert!(shares < 10, "{shares}");
+    }
+}
