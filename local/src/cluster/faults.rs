@@ -1,0 +1,111 @@
+//! Disturbances: deaths and returns of master and agents.
+
+use super::core::{Core, Fault, Input, Life, Party};
+use crate::agent::{self, Agent};
+use crate::link::{Now, ToMaster};
+use crate::master::{self, Master};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+impl Core {
+    pub(super) async fn on_fault(&mut self, fault: Fault) {
+        info!(?fault, "a fault, as asked");
+        match fault {
+            Fault::KillAgent(place) => self.kill_agent(place),
+            Fault::StartAgent(place) => self.start_agent(place).await,
+            Fault::StopAgent(place) => self.stop_agent(place),
+            Fault::KillMaster => self.kill_master(),
+            Fault::StartMaster => self.start_master().await,
+            Fault::RescindOffers => self.queue.push_back(Input::Master(master::Input::RescindAll)),
+            Fault::DuplicateUpdates(on) => self.streams.duplicate_updates = on,
+            Fault::KillExecutor(id) => {
+                let containers = (0..self.places.len()).filter_map(|place| self.agent(place));
+                let doomed: Vec<_> = containers.flat_map(|agent| agent.containers_of(&id)).collect();
+                for container in doomed {
+                    if let Some(kill) = self.containers.get(&container) {
+                        kill.cancel();
+                    }
+                }
+            }
+        }
+    }
+
+    fn kill_agent(&mut self, index: usize) {
+        let Some(place) = self.places.get_mut(index) else { return };
+        let Life::Alive(agent) = &mut place.life else { return };
+        let durable = agent.take_durable();
+        place.server.cancel();
+        place.life = Life::Dead(Box::new(durable));
+        self.streams.forget(Party::Agent(index));
+        self.queue.push_back(Input::Master(master::Input::AgentLost(index)));
+    }
+
+    /// Starts the agent's next life if it is dead or has left.
+    pub(super) async fn start_agent(&mut self, index: usize) {
+        let Some(place) = self.places.get_mut(index) else { return };
+        let durable = match &mut place.life {
+            Life::Alive(_) => return,
+            Life::Dead(durable) => durable.take(),
+            Life::Left(agent) if agent.is_idle() => agent.take_durable(),
+            // Its executors are still ending; once they have, it may come back.
+            Life::Left(_) => return,
+        };
+        let address = place.address;
+        place.life = Life::Alive(Box::new(Agent::recover(durable, Now::read())));
+        place.server = CancellationToken::new();
+        let missed = std::mem::take(&mut place.missed);
+        self.queue.extend(missed.into_iter().map(|input| Input::Agent(index, input)));
+        self.queue.push_back(Input::Agent(index, agent::Input::Reconnect));
+        if let Some(listener) = bind_again(address).await {
+            self.serve(Party::Agent(index), listener);
+        }
+    }
+
+    fn stop_agent(&mut self, index: usize) {
+        let Some(place) = self.places.get_mut(index) else { return };
+        let Life::Alive(agent) = &mut place.life else { return };
+        let mut next = Agent::recover(agent.empty_durable(), Now::read());
+        std::mem::swap(agent.as_mut(), &mut next);
+        place.life = Life::Left(Box::new(next));
+        self.queue.push_back(Input::Master(master::Input::Agent(index, ToMaster::Unregister)));
+        self.queue.push_back(Input::Agent(index, agent::Input::Stop));
+    }
+
+    fn kill_master(&mut self) {
+        let Some(master) = self.master.take() else { return };
+        self.registry = master.registry();
+        self.master_server.cancel();
+        self.streams.forget(Party::Master);
+    }
+
+    async fn start_master(&mut self) {
+        if self.master.is_some() {
+            return;
+        }
+        let config = self.config.master(self.address);
+        let awaited = std::mem::take(&mut self.registry);
+        self.master = Some(Master::new(config, awaited, Now::read()));
+        self.master_server = CancellationToken::new();
+        self.reconnect_at = Some(Instant::now() + self.config.agent_timeout);
+        if let Some(listener) = bind_again(self.address).await {
+            self.serve(Party::Master, listener);
+        }
+    }
+}
+
+/// Binds an address that was just given up; its last owner may need a moment to let go.
+async fn bind_again(address: SocketAddr) -> Option<TcpListener> {
+    let mut failure = None;
+    for _ in 0..200 {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Some(listener),
+            Err(error) => failure = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    warn!(%address, ?failure, "cannot listen again");
+    None
+}

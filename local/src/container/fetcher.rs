@@ -1,0 +1,192 @@
+//! Brings the files of a command into its sandbox, under Mesos' rules for names, `executable` and `extract`.
+//!
+//! Sources are `http://` addresses, `file://` addresses and absolute paths. Archives are unpacked by `tar`
+//! or `unzip`. Nothing is cached: on one machine a copy costs little.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use mesos::v1::command_info::Uri;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::AsyncWriteExt;
+
+/// How long a source may say nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Endings of archives, and the command that unpacks them.
+const ARCHIVES: [(&str, &[&str]); 8] = [
+    (".tar", &["tar", "-xf"]),
+    (".tar.gz", &["tar", "-xzf"]),
+    (".tgz", &["tar", "-xzf"]),
+    (".tar.bz2", &["tar", "-xjf"]),
+    (".tbz2", &["tar", "-xjf"]),
+    (".tar.xz", &["tar", "-xJf"]),
+    (".txz", &["tar", "-xJf"]),
+    (".zip", &["unzip", "-oq"]),
+];
+
+/// Why a file could not be fetched.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    #[error("{uri:?} has no file name; set output_file")]
+    NoName { uri: String },
+    #[error("the output file {name:?} is not inside the sandbox")]
+    Outside { name: String },
+    #[error("cannot fetch {uri:?}: only http://, file:// and absolute paths are supported here")]
+    Scheme { uri: String },
+    #[error("cannot fetch {uri:?}: {reason}")]
+    Http { uri: String, reason: String },
+    #[error("cannot fetch {uri:?}: {source}")]
+    Io { uri: String, source: std::io::Error },
+    #[error("cannot unpack {name:?}: {reason}")]
+    Unpack { name: String, reason: String },
+}
+
+/// Fetches all files, one after the other.
+///
+/// # Errors
+/// The first that cannot be fetched.
+pub async fn fetch_all(uris: &[Uri], sandbox: &Path) -> Result<(), FetchError> {
+    for uri in uris {
+        fetch(uri, sandbox).await?;
+    }
+    Ok(())
+}
+
+async fn fetch(uri: &Uri, sandbox: &Path) -> Result<(), FetchError> {
+    let value = uri.value.trim();
+    let name = output_name(uri)?;
+    let target = sandbox.join(&name);
+    let failed = |source| FetchError::Io { uri: value.to_owned(), source };
+    if let Some(folder) = target.parent() {
+        tokio::fs::create_dir_all(folder).await.map_err(failed)?;
+    }
+    if value.starts_with("http://") {
+        download(value, &target).await?;
+    } else if let Some(path) = local_path(value) {
+        tokio::fs::copy(path, &target).await.map_err(failed)?;
+    } else {
+        return Err(FetchError::Scheme { uri: value.to_owned() });
+    }
+    if uri.executable.unwrap_or(false) {
+        let mode = std::fs::Permissions::from_mode(0o755);
+        tokio::fs::set_permissions(&target, mode).await.map_err(failed)
+    } else if uri.extract.unwrap_or(true) {
+        unpack(&target, sandbox).await
+    } else {
+        Ok(())
+    }
+}
+
+fn local_path(value: &str) -> Option<&str> {
+    match value.strip_prefix("file://") {
+        Some(path) => Some(path.strip_prefix("localhost").unwrap_or(path)),
+        None => value.starts_with('/').then_some(value),
+    }
+}
+
+/// Where the file goes, below the sandbox.
+fn output_name(uri: &Uri) -> Result<PathBuf, FetchError> {
+    if let Some(name) = uri.output_file.as_deref().filter(|name| !name.is_empty()) {
+        let path = PathBuf::from(name);
+        let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        return if inside { Ok(path) } else { Err(FetchError::Outside { name: name.to_owned() }) };
+    }
+    let value = uri.value.trim();
+    let path = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let path =
+        if value.starts_with("http://") { path.split(['?', '#']).next().unwrap_or(path) } else { path };
+    match path.rsplit_once('/').map(|(_, name)| name) {
+        Some(name) if !matches!(name, "" | "." | "..") => Ok(PathBuf::from(name)),
+        _ => Err(FetchError::NoName { uri: value.to_owned() }),
+    }
+}
+
+async fn download(uri: &str, target: &Path) -> Result<(), FetchError> {
+    let http = |reason: String| FetchError::Http { uri: uri.to_owned(), reason };
+    let late = |_| http(format!("nothing came for {} s", PATIENCE.as_secs()));
+    let io = |source| FetchError::Io { uri: uri.to_owned(), source };
+    let address: hyper::Uri = uri.parse().map_err(|error| http(format!("not a URI: {error}")))?;
+    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let response = tokio::time::timeout(PATIENCE, client.get(address)).await.map_err(late)?;
+    let response = response.map_err(|error| http(reason_of(&error)))?;
+    if !response.status().is_success() {
+        return Err(http(format!("the server answers {}", response.status())));
+    }
+    let mut file = tokio::fs::File::create(target).await.map_err(io)?;
+    let mut body = response.into_body();
+    while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame()).await.map_err(late)? {
+        let frame = frame.map_err(|error| http(reason_of(&error)))?;
+        if let Ok(data) = frame.into_data() {
+            file.write_all(&data).await.map_err(io)?;
+        }
+    }
+    file.flush().await.map_err(io)
+}
+
+/// An error with all its causes.
+fn reason_of(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+async fn unpack(archive: &Path, sandbox: &Path) -> Result<(), FetchError> {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let kind = ARCHIVES.iter().find(|(ending, _)| name.ends_with(ending));
+    let Some((_, [program, option])) = kind.map(|(ending, command)| (ending, *command)) else {
+        return Ok(());
+    };
+    let failed = |reason: String| FetchError::Unpack { name: name.clone(), reason };
+    let run = tokio::process::Command::new(program)
+        .arg(option)
+        .arg(archive)
+        .current_dir(sandbox)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = run.await.map_err(|error| failed(format!("{program}: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(value: &str, output_file: Option<&str>) -> Uri {
+        Uri { value: value.into(), output_file: output_file.map(str::to_owned), ..Default::default() }
+    }
+
+    #[test]
+    fn names() {
+        let name = |value| output_name(&uri(value, None)).map(|path| path.display().to_string());
+        assert_eq!(name("http://host:1/a/b.tar.gz?x=/y#z").unwrap(), "b.tar.gz");
+        assert_eq!(name("file:///usr/bin/tool").unwrap(), "tool");
+        assert_eq!(name("/usr/bin/tool").unwrap(), "tool");
+        assert!(name("http://host:1").is_err() && name("http://host/").is_err() && name("tool").is_err());
+        assert!(output_name(&uri("/x", Some("a/b"))).is_ok());
+        assert!(output_name(&uri("/x", Some("../b"))).is_err());
+        assert!(output_name(&uri("/x", Some("/b"))).is_err());
+    }
+
+    #[tokio::test]
+    async fn files_come_with_the_right_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("tool");
+        std::fs::write(&source, "x").unwrap();
+        let sandbox = folder.path().join("sandbox");
+        let plain = uri(&format!("file://{}", source.display()), Some("sub/plain"));
+        let tool = Uri { executable: Some(true), ..uri(source.to_str().unwrap(), None) };
+        fetch_all(&[plain, tool], &sandbox).await.unwrap();
+        let mode = |name| std::fs::metadata(sandbox.join(name)).unwrap().permissions().mode() & 0o111;
+        assert_eq!((mode("sub/plain"), mode("tool")), (0, 0o111));
+        let missing = fetch_all(&[uri("/no/such/file", None)], &sandbox).await.unwrap_err();
+        assert!(missing.to_string().contains("/no/such/file"));
+        assert!(fetch_all(&[uri("ftp://host/file", None)], &sandbox).await.is_err());
+    }
+}

@@ -1,0 +1,197 @@
+//! The HTTP side of the cluster: connections, request bodies, replies and event streams.
+//!
+//! Nothing here knows Mesos' rules; a [`Handler`] answers every request.
+
+pub mod wire;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// Longest request body, in bytes.
+const MAX_BODY: usize = 16 << 20;
+/// How long a peer may take to send the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request, read whole.
+#[derive(Debug)]
+pub struct Request {
+    /// Its method.
+    pub method: Method,
+    /// The path without the query.
+    pub path: String,
+    /// `Content-Type`, if it came.
+    pub content_type: Option<String>,
+    /// `Accept`, if it came.
+    pub accept: Option<String>,
+    /// `Mesos-Stream-Id`, if it came.
+    pub stream_id: Option<String>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What a handler answers.
+pub struct Reply {
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    stream_id: Option<String>,
+    body: ReplyBody,
+}
+
+impl Reply {
+    /// A status with a text that says why.
+    pub fn text(status: u16, message: impl Into<String>) -> Self {
+        Self::data(status, "text/plain; charset=utf-8", message.into().into_bytes())
+    }
+
+    /// 202 without a body.
+    pub fn accepted() -> Self {
+        Self { content_type: None, ..Self::data(202, "", Vec::new()) }
+    }
+
+    /// A body of a known type.
+    pub fn data(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = ReplyBody::Whole(Some(Bytes::from(body)).filter(|b| !b.is_empty()));
+        Self { status, content_type: Some(content_type), stream_id: None, body }
+    }
+
+    /// An event stream; each frame becomes one chunk.
+    pub fn stream(content_type: &'static str, stream_id: Option<String>, frames: Frames) -> Self {
+        let body = ReplyBody::Stream(frames);
+        Self { status: StatusCode::OK, content_type: Some(content_type), stream_id, body }
+    }
+
+    fn into_response(self) -> Response<ReplyBody> {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if let Some(kind) = self.content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        if let Some(id) = self.stream_id.and_then(|id| HeaderValue::try_from(id).ok()) {
+            headers.insert("mesos-stream-id", id);
+        }
+        response
+    }
+}
+
+/// The reading end of an event stream; tells when the peer has gone.
+pub struct Frames {
+    /// The frames to send.
+    pub receiver: mpsc::Receiver<Bytes>,
+    /// Called once, when the stream ends for whatever reason.
+    pub on_end: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        if let Some(on_end) = self.on_end.take() {
+            on_end();
+        }
+    }
+}
+
+enum ReplyBody {
+    Whole(Option<Bytes>),
+    Stream(Frames),
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Whole(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
+            Self::Stream(frames) => {
+                frames.receiver.poll_recv(context).map(|data| data.map(|data| Ok(Frame::data(data))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(data) => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Answers requests.
+pub type Handler = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
+
+/// Serves connections until `stop`; then cuts all of them at once, in the middle of a stream if need be.
+pub async fn serve(listener: TcpListener, handler: Handler, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((socket, _)) = accepted else {
+            // Out of file descriptors, for instance: wait for some to be closed.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        // Events are small and must not wait for one another; failing that they are only slower.
+        let _ = socket.set_nodelay(true);
+        let (handler, stop) = (handler.clone(), stop.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |request| answer(handler.clone(), request));
+            let connection = hyper::server::conn::http1::Builder::new()
+                .pipeline_flush(true)
+                .serve_connection(TokioIo::new(socket), service);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                ended = connection => if let Err(error) = ended {
+                    debug!(%error, "a connection ended early");
+                },
+            }
+        });
+    }
+}
+
+async fn answer(
+    handler: Handler,
+    request: hyper::Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible> {
+    let (head, body) = request.into_parts();
+    let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let body = match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) => {
+            return Ok(Reply::text(413, format!("Cannot read the body: {error}")).into_response());
+        }
+        Err(_) => return Ok(Reply::text(408, "The body did not arrive in time").into_response()),
+    };
+    let request = Request {
+        path: head.uri.path().to_owned(),
+        content_type: header("content-type"),
+        accept: header("accept"),
+        stream_id: header("mesos-stream-id"),
+        method: head.method,
+        body,
+    };
+    Ok(handler(request).await.into_response())
+}

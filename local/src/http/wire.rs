@@ -1,0 +1,185 @@
+//! The two encodings of the API and how a request chooses between them.
+
+use super::Request;
+use crate::http::Reply;
+use mesos::v1::{executor, scheduler};
+use prost::Message;
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+};
+use std::sync::LazyLock;
+
+/// The descriptors of all messages, for JSON.
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    let bytes: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+    DescriptorPool::decode(bytes).expect("the build script wrote valid descriptors")
+});
+
+/// A message that can be named, as JSON needs it.
+pub trait Named: Message + Default {
+    /// Its full name in the .proto files.
+    const NAME: &'static str;
+
+    /// Its description.
+    fn descriptor() -> MessageDescriptor {
+        POOL.get_message_by_name(Self::NAME).expect("each Named message is in the .proto files")
+    }
+}
+
+macro_rules! named {
+    ($($kind:ty = $name:literal),* $(,)?) => { $(impl Named for $kind { const NAME: &'static str = $name; })* };
+}
+
+named! {
+    scheduler::Call = "mesos.v1.scheduler.Call",
+    scheduler::Event = "mesos.v1.scheduler.Event",
+    executor::Call = "mesos.v1.executor.Call",
+    executor::Event = "mesos.v1.executor.Event",
+    crate::operator::master::Call = "mesos.v1.master.Call",
+    crate::operator::master::Response = "mesos.v1.master.Response",
+    crate::operator::agent::Call = "mesos.v1.agent.Call",
+    crate::operator::agent::Response = "mesos.v1.agent.Response",
+}
+
+/// An encoding of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// `application/json`
+    Json,
+    /// `application/x-protobuf`
+    Protobuf,
+}
+
+impl Wire {
+    /// Its media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/x-protobuf",
+        }
+    }
+
+    /// The message as bytes.
+    pub fn encode<T: Named>(self, message: &T) -> Vec<u8> {
+        match self {
+            Self::Protobuf => message.encode_to_vec(),
+            Self::Json => to_json(message),
+        }
+    }
+
+    /// The message in `bytes`.
+    ///
+    /// # Errors
+    /// What is wrong with them, in Mesos' words.
+    pub fn decode<T: Named>(self, bytes: &[u8]) -> Result<T, String> {
+        match self {
+            Self::Protobuf => {
+                T::decode(bytes).map_err(|_| "Failed to parse body into Call protobuf".to_owned())
+            }
+            Self::Json => from_json(bytes),
+        }
+    }
+}
+
+fn to_json<T: Named>(message: &T) -> Vec<u8> {
+    let mut dynamic = DynamicMessage::new(T::descriptor());
+    let mut bytes = Vec::new();
+    let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
+    let written = dynamic.transcode_from(message).map_err(|error| error.to_string()).and_then(|()| {
+        dynamic
+            .serialize_with_options(&mut serde_json::Serializer::new(&mut bytes), &options)
+            .map_err(|error| error.to_string())
+    });
+    if let Err(error) = written {
+        tracing::error!(error, message = T::NAME, "a message has no JSON form");
+    }
+    bytes
+}
+
+fn from_json<T: Named>(bytes: &[u8]) -> Result<T, String> {
+    // Parsed to a value first, so that JSON that is none is told from JSON that is no Call.
+    let value: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|error| format!("Failed to parse body into JSON: {error}"))?;
+    let options = DeserializeOptions::new().deny_unknown_fields(false);
+    let convert = |error: String| format!("Failed to convert JSON into Call protobuf: {error}");
+    let dynamic = DynamicMessage::deserialize_with_options(T::descriptor(), value, &options)
+        .map_err(|error| convert(error.to_string()))?;
+    dynamic.transcode_to().map_err(|error| convert(error.to_string()))
+}
+
+/// The body's encoding, the encoding the answer shall have, and the message.
+///
+/// # Errors
+/// The refusal: 405, 400, 415 or 406, in Mesos' words.
+pub fn read<T: Named>(request: &Request) -> Result<(Wire, T), Reply> {
+    if request.method != hyper::Method::POST {
+        let what = format!(
+            "405 Method Not Allowed. Expecting one of {{ 'POST' }}, but received '{}'.",
+            request.method
+        );
+        return Err(Reply::text(405, what));
+    }
+    let given = match request.content_type.as_deref() {
+        Some("application/json") => Wire::Json,
+        Some("application/x-protobuf") => Wire::Protobuf,
+        Some(_) => {
+            let what = "Expecting 'Content-Type' of application/json or application/x-protobuf";
+            return Err(Reply::text(415, what));
+        }
+        None => return Err(Reply::text(400, "Expecting 'Content-Type' to be present")),
+    };
+    let message = given.decode(&request.body).map_err(|what| Reply::text(400, what))?;
+    let wanted = accepted(request.accept.as_deref()).ok_or_else(|| {
+        let what = "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'";
+        Reply::text(406, what)
+    })?;
+    Ok((wanted, message))
+}
+
+/// JSON wins where both are allowed.
+fn accepted(accept: Option<&str>) -> Option<Wire> {
+    let Some(accept) = accept else { return Some(Wire::Json) };
+    let types: Vec<&str> =
+        accept.split(',').map(|part| part.split(';').next().unwrap_or(part).trim()).collect();
+    let allows = |wire: Wire| {
+        types.iter().any(|kind| matches!(*kind, "*/*" | "application/*") || *kind == wire.content_type())
+    };
+    [Wire::Json, Wire::Protobuf].into_iter().find(|wire| allows(*wire))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_wins_where_both_are_allowed() {
+        assert_eq!(accepted(None), Some(Wire::Json));
+        assert_eq!(accepted(Some("*/*")), Some(Wire::Json));
+        assert_eq!(accepted(Some("application/x-protobuf, application/json")), Some(Wire::Json));
+        assert_eq!(accepted(Some("application/x-protobuf;q=0.5")), Some(Wire::Protobuf));
+        assert_eq!(accepted(Some("text/html")), None);
+    }
+
+    #[test]
+    fn json_is_mesos_json() {
+        let text = br#"{"type":"ACKNOWLEDGE","framework_id":{"value":"f"},"revive":null,"future":1,
+            "acknowledge":{"agent_id":{"value":"a"},"task_id":{"value":"t"},"uuid":"AAEC"}}"#;
+        let call: scheduler::Call = Wire::Json.decode(text).unwrap();
+        assert_eq!(call.acknowledge.as_ref().unwrap().uuid, [0, 1, 2]);
+        let again: serde_json::Value = serde_json::from_slice(&Wire::Json.encode(&call)).unwrap();
+        assert_eq!(again["framework_id"]["value"], "f");
+        assert_eq!(again["acknowledge"]["uuid"], "AAEC");
+        assert_eq!(again["type"], "ACKNOWLEDGE");
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        for text in ["{", "[]", r#"{"framework_id":{"value":7}}"#] {
+            assert!(Wire::Json.decode::<scheduler::Call>(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(Wire::Protobuf.decode::<scheduler::Call>(b"{}").is_err());
+        // A name that is none counts as absent, as in Mesos.
+        let call: scheduler::Call = Wire::Json.decode(br#"{"type":"revive"}"#).unwrap();
+        assert_eq!(call.r#type, None);
+    }
+}
