@@ -107,8 +107,10 @@ pub enum Refusal {
     CredentialsWrong,
     /// 403.
     Forbidden,
-    /// The subscription that the call belongs to is over (400 about the stream id, or 403).
+    /// The subscription that the call belongs to is over.
     NotSubscribed,
+    /// The agent does not know the framework or the executor, or not any more.
+    Disowned,
     /// 400.
     Malformed,
     /// 409.
@@ -128,6 +130,7 @@ impl fmt::Display for Refusal {
                 "not allowed for this principal; check the access control lists (ACLs) of Mesos"
             }
             Self::NotSubscribed => "the subscription is over; subscribe again",
+            Self::Disowned => "the agent does not know this executor any more; it should exit",
             Self::Malformed => "the call is not valid as it is, and trying again will not help",
             Self::Conflict => "it conflicts with the present state; look at that state before trying again",
             Self::MediaType => "protobuf over HTTP is not spoken there; check address and path",

@@ -58,9 +58,8 @@ impl ExecutorClient {
     /// Subscribes, by a call of [`subscribe`](crate::executor::subscribe).
     ///
     /// # Errors
-    /// When the agent cannot be reached, is still starting, or refuses. A refusal that is not transient after a
-    /// restart of the agent ("Framework cannot be found") means that it does not know this executor any more:
-    /// time to exit.
+    /// When the agent cannot be reached, is still starting, or refuses. After a restart of the agent
+    /// [`Refusal::Disowned`](crate::Refusal::Disowned) means that it is time to exit.
     pub async fn subscribe(&self, call: &Call) -> Result<Subscription<Event>, CallError> {
         let opened = self.http.subscribe(&self.endpoint, &outgoing(call)).await?;
         Ok(Subscription::new(opened, None, &self.http.config, None))

@@ -76,14 +76,17 @@ pub(super) async fn refusal(
     CallError::Refused { endpoint, call: call.name, status: status.as_u16(), message, refusal }
 }
 
+/// The status is not enough: 400 and 403 also say that the other side has lost or replaced the subscription.
 fn kind(status: StatusCode, call: &Outgoing, auth: &Auth, message: &str) -> Refusal {
-    let subscribing = call.name == "SUBSCRIBE";
+    let bad_request = status == StatusCode::BAD_REQUEST;
+    let unknown = bad_request && message.ends_with("cannot be found");
+    let replaced = bad_request && message.contains("stream ID") || message.contains("is not subscribed");
     match status {
         StatusCode::UNAUTHORIZED if *auth == Auth::None => Refusal::CredentialsNeeded,
         StatusCode::UNAUTHORIZED => Refusal::CredentialsWrong,
-        StatusCode::FORBIDDEN if message.contains("not subscribed") && !subscribing => Refusal::NotSubscribed,
+        _ if replaced || unknown && call.stream_id.is_some() => Refusal::NotSubscribed,
+        _ if unknown => Refusal::Disowned,
         StatusCode::FORBIDDEN => Refusal::Forbidden,
-        StatusCode::BAD_REQUEST if message.contains("stream ID") && !subscribing => Refusal::NotSubscribed,
         StatusCode::BAD_REQUEST => Refusal::Malformed,
         StatusCode::CONFLICT => Refusal::Conflict,
         StatusCode::NOT_ACCEPTABLE | StatusCode::UNSUPPORTED_MEDIA_TYPE => Refusal::MediaType,

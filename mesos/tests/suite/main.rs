@@ -1,0 +1,9 @@
+//! The binding against recorded bytes of a real Mesos 1.11, and against peers that misbehave.
+
+mod calls;
+mod fake;
+mod fields;
+mod odd_peers;
+mod recorded;
+mod replay;
+mod streams;

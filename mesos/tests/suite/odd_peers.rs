@@ -1,0 +1,169 @@
+//! Peers that are no Mesos, or one that has stopped working.
+
+use std::time::Duration;
+
+use mesos::address::{Endpoint, HostPort};
+use mesos::v1::scheduler::event;
+use mesos::{CallError, Config, StreamError, scheduler};
+
+use crate::fake::{Answer, Fake, chunk, refused, stream_head, subscribe};
+
+/// Long enough for a loaded machine to answer within where an answer is awaited; short where none comes.
+fn impatient() -> Config {
+    Config { call_timeout: Duration::from_millis(50), ..Config::default() }
+}
+
+async fn not_mesos(answer: &str) -> String {
+    let error = refused(Answer::Pieces(answer.into(), 4096), Config::default()).await;
+    assert!(!error.is_transient(), "{error}");
+    let CallError::NotMesos { found, .. } = &error else { panic!("{error:?}") };
+    assert!(
+        error.to_string().contains("does not look like Mesos")
+            && error.to_string().contains("check the address")
+    );
+    found.clone()
+}
+
+#[tokio::test]
+async fn a_master_that_is_not_mesos_is_recognised() {
+    for (answer, expected) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>\nhi</html>",
+            "HTTP 200 OK, text/html, to SUBSCRIBE: <html> hi</html",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n",
+            "it answers SUBSCRIBE without a Mesos-Stream-Id",
+        ),
+        (
+            "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n",
+            "HTTP 202 Accepted, of no stated type, to SUBSCRIBE: no text",
+        ),
+        (
+            "HTTP/1.0 501 Unsupported method ('POST')\r\nServer: SimpleHTTP\r\nContent-Type: text/html\r\n\r\nno",
+            "HTTP 501 Not Implemented, text/html: no",
+        ),
+        (
+            "HTTP/1.1 404 Not Found\r\nServer: nginx\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nnone",
+            "HTTP 404 Not Found, text/plain: none",
+        ),
+        (
+            "HTTP/1.1 405 Not Allowed\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno",
+            "HTTP 405 Method Not Allowed, text/html: no",
+        ),
+    ] {
+        assert_eq!(not_mesos(answer).await, expected);
+    }
+    for answer in
+        ["SSH-2.0-OpenSSH_9.2\r\n", "{\"id\":null,\"error\":[20,\"?\"]}\n", "\u{15}\u{3}\u{3}\0\u{2}\u{2}F"]
+    {
+        let found = not_mesos(answer).await;
+        assert!(found.starts_with("its answer is not HTTP"), "{found}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_silence_and_a_sudden_end_are_worth_trying_again() {
+    let address: HostPort = Fake::start(vec![]).await.address.clone();
+    let client = scheduler::SchedulerClient::new(address.clone().into());
+    let error = client.subscribe(&subscribe()).await.unwrap_err();
+    assert!(error.is_transient());
+    assert_eq!(error.to_string(), format!("cannot connect to {address}"));
+
+    let error = refused(Answer::Silence(vec![]), impatient()).await;
+    assert!(matches!(error, CallError::Timeout { .. }) && error.is_transient(), "{error}");
+    let error = refused(Answer::Hang, Config::default()).await;
+    assert!(matches!(error, CallError::Broken { .. }) && error.is_transient(), "{error}");
+    // An answer that begins, but does not end.
+    let half = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\nhalf";
+    let error = refused(Answer::Silence(half.to_vec()), impatient()).await;
+    assert!(matches!(error, CallError::Timeout { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn redirects_in_a_circle_end() {
+    let to_itself = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n";
+    let fake = Fake::start(vec![Answer::Bytes(to_itself.into()); 6]).await;
+    let error = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap_err();
+    assert!(matches!(error, CallError::Redirects { count: 5, .. }) && error.is_transient(), "{error}");
+    assert_eq!(fake.asked().len(), 6);
+
+    for location in ["", "Location: https://elsewhere/\r\n"] {
+        let answer = format!("HTTP/1.1 307 Temporary Redirect\r\n{location}Content-Length: 0\r\n\r\n");
+        let error = refused(Answer::Bytes(answer.into()), Config::default()).await;
+        assert!(matches!(error, CallError::Redirect { .. }) && !error.is_transient(), "{error}");
+    }
+}
+
+fn subscribed(interval: f64) -> Vec<u8> {
+    let first = event::Subscribed { heartbeat_interval_seconds: Some(interval), ..Default::default() };
+    chunk(scheduler::Event::Subscribed(Box::new(first)))
+}
+
+#[tokio::test]
+async fn a_stream_without_heartbeats_is_taken_for_dead() {
+    let bytes = [stream_head(), subscribed(0.02), chunk(scheduler::Event::Heartbeat)].concat();
+    let fake = Fake::start(vec![Answer::Silence(bytes)]).await;
+    let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+    assert!(matches!(stream.next().await, Ok(Some(scheduler::Event::Subscribed(_)))));
+    assert!(matches!(stream.next().await, Ok(Some(scheduler::Event::Heartbeat))));
+    let error = stream.next().await.unwrap_err();
+    assert!(
+        matches!(error, StreamError::Silent { silence, .. } if silence == Duration::from_millis(100)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn next_can_be_cancelled_without_loss() {
+    let head = [stream_head(), subscribed(15.0)].concat();
+    let fake =
+        Fake::start(vec![Answer::Pieces([head, chunk(scheduler::Event::Heartbeat)].concat(), 1)]).await;
+    let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+    let mut events = Vec::new();
+    while events.len() < 2 {
+        tokio::select! {
+            biased;
+            event = stream.next() => events.push(event.unwrap().unwrap()),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert!(matches!(events[..], [scheduler::Event::Subscribed(_), scheduler::Event::Heartbeat]));
+}
+
+#[tokio::test]
+async fn garbage_in_a_stream_is_an_error_of_its_own() {
+    let with = |chunk: &str| Answer::Bytes([stream_head(), chunk.into()].concat());
+    for (chunk, expected) in [
+        ("5\r\nhello\r\n", "is malformed"),
+        ("4\r\n2\n\u{7f}\u{7f}\r\n", "sent 2 bytes that are no event"),
+        ("3\r\n9\nx\r\n0\r\n\r\n", "is malformed"),
+        ("zz\r\n", "broke"),
+    ] {
+        let fake = Fake::start(vec![with(chunk)]).await;
+        let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+        let error = stream.next().await.unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    }
+    let fake = Fake::start(vec![with("5\r\n10\nab\r\n")]).await;
+    let config = Config { record_limit: 9, ..Config::default() };
+    let mut stream = fake.client(config).subscribe(&subscribe()).await.unwrap();
+    assert!(matches!(stream.next().await, Err(StreamError::Record { .. })));
+}
+
+#[tokio::test]
+async fn an_unknown_event_does_not_end_the_stream() {
+    // Type 77, and a field 99 that nobody knows.
+    let unknown = b"7\r\n5\n\x08\x4d\x98\x06\x01\r\n".to_vec();
+    let bytes = [stream_head(), unknown, chunk(scheduler::Event::Heartbeat)].concat();
+    let fake = Fake::start(vec![Answer::Bytes(bytes)]).await;
+    let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+    assert!(matches!(stream.next().await, Ok(Some(scheduler::Event::Unknown(_)))));
+    assert!(matches!(stream.next().await, Ok(Some(scheduler::Event::Heartbeat))));
+}
+
+#[test]
+fn an_endpoint_shows_as_a_url() {
+    let endpoint = Endpoint { address: "[::1]:5051".parse().unwrap(), path: "/x".into() };
+    assert_eq!(endpoint.to_string(), "http://[::1]:5051/x");
+}
