@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
+use clap::builder::BoolishValueParser;
 
 use crate::config::{Config, Containerizer, Credential, ExecutorSource};
+use crate::launch::EXECUTABLE;
+use crate::signals::stop_token;
+use crate::summary::Summary;
 
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
 #[derive(Clone, Debug, Parser)]
@@ -20,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
     /// At the end, end all tasks and the framework; otherwise the tasks keep mining.
-    #[arg(long, env = "MINER_TEARDOWN_ON_EXIT")]
+    #[arg(long, env = "MINER_TEARDOWN_ON_EXIT", value_parser = BoolishValueParser::new())]
     pub teardown_on_exit: bool,
     /// End after this time, such as 30s, 5m or 12h [default: never].
     #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = parse_duration)]
@@ -29,7 +34,7 @@ pub struct Args {
     #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
     pub blocks: Option<u64>,
     /// Print the summary as one line of JSON, and nothing else on standard output.
-    #[arg(long, env = "MINER_JSON")]
+    #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// The framework's name.
     #[arg(long, env = "MINER_NAME", default_value = "mesos-miner")]
@@ -65,7 +70,7 @@ pub struct Args {
     #[arg(long, env = "MINER_BACKEND")]
     pub backend: Option<String>,
     /// Give up, with exit status 1, when the master can't be reached.
-    #[arg(long, env = "MINER_NO_RETRY")]
+    #[arg(long, env = "MINER_NO_RETRY", value_parser = BoolishValueParser::new())]
     pub no_retry: bool,
     /// HOST[:PORT] under which agents fetch the executor from this scheduler
     /// [default: this machine as the master sees it, any port].
@@ -101,6 +106,94 @@ pub struct Args {
     /// Who runs the container of --executor-image.
     #[arg(long, env = "MINER_CONTAINERIZER", value_enum, default_value = "docker")]
     pub containerizer: Containerizer,
+}
+
+/// Reads the command line; ends the process with status 64 if it is no good.
+pub fn parse() -> Args {
+    Args::try_parse().unwrap_or_else(|error| {
+        let status = if error.use_stderr() { 64 } else { 0 };
+        // There is nobody else to tell if this fails.
+        let _ = error.print();
+        std::process::exit(status)
+    })
+}
+
+/// Runs the scheduler and prints the summary, or the error with all its causes.
+pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ran = runtime.block_on(execute(args, executable));
+    // An agent that still fetches the executor is no reason to wait.
+    runtime.shutdown_background();
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the scheduler until Ctrl-C or SIGTERM and prints the summary; needs a tokio runtime.
+///
+/// # Errors
+/// As [`run`](crate::run); and if the framework could not be ended as wished.
+pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
+    let json = args.json;
+    let config = args.into_config(executable)?;
+    let state_dir = config.state_dir.clone();
+    let stop = stop_token().context("cannot wait for signals")?;
+    let summary = crate::run(config, stop).await?;
+    print(&summary, json)?;
+    if let Some(tasks) = summary.left_running {
+        let text = format!(
+            "{tasks} tasks keep mining; start the scheduler again with --state-dir {} to go on, or with \
+             --teardown-on-exit as well to end them with it",
+            state_dir.display()
+        );
+        if json { eprintln!("{text}") } else { println!("{text}") }
+    }
+    match summary.failure {
+        None => Ok(()),
+        Some(failure) => bail!(failure),
+    }
+}
+
+/// Prints the summary on standard output, as one line of JSON or as text.
+///
+/// # Errors
+/// If standard output is closed.
+pub fn print(summary: &Summary, json: bool) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, summary)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{summary}")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// The `mesos-miner` beside this program: it holds the executor.
+///
+/// # Errors
+/// If there is none.
+pub fn sibling_executable() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot tell where this program is")?;
+    let sibling = this.with_file_name(EXECUTABLE);
+    ensure!(
+        sibling.is_file(),
+        "there is no {}, which agents are to run: build it (cargo build, with --release if this is), or say where \
+         they find it (--executor-uri, --executor-path, --executor-image)",
+        sibling.display()
+    );
+    Ok(sibling)
 }
 
 impl Args {

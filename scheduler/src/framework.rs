@@ -76,6 +76,9 @@ pub struct State {
     settings: Settings,
     random: StdRng,
     started: Instant,
+    /// The framework's age: `age_at_birth` at the time `born`.
+    born: Instant,
+    age_at_birth: Duration,
     connected: bool,
     framework: Option<String>,
     /// All tasks of this framework, those that ended too: some come back.
@@ -98,12 +101,14 @@ pub struct State {
 }
 
 impl State {
-    /// Goes on where an earlier life of the scheduler stopped.
-    pub fn new(settings: Settings, recovered: Recovered, now: Instant) -> State {
+    /// Goes on where an earlier life of the scheduler stopped; `age` is how long ago the framework began.
+    pub fn new(settings: Settings, recovered: Recovered, age: Duration, now: Instant) -> State {
         let mut state = State {
             random: StdRng::seed_from_u64(settings.seed),
             settings,
             started: now,
+            born: now,
+            age_at_birth: age,
             connected: false,
             framework: recovered.framework.map(|framework| framework.id),
             tasks: BTreeMap::new(),
@@ -225,7 +230,7 @@ impl State {
         self.server = None;
         self.ledger = Ledger::default();
         self.peak = 0;
-        self.started = now;
+        (self.born, self.age_at_birth) = (now, Duration::ZERO);
         for pending in self.pending.values_mut() {
             *pending = Pending::Nothing;
         }

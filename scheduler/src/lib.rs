@@ -1,12 +1,33 @@
 //! The Mesos framework: runs one pool server and as many workers as the cluster has room for, and keeps their
 //! accounts.
+//!
+//! ```text
+//!             events                    Persist            tickets
+//!  master ───────────▶ framework::State ────────▶ store ───────────┐
+//!    ▲     driver          │      ▲                                │
+//!    └─────────────────────┘      └────────────────────────────────┘
+//!             calls
+//! ```
+//!
+//! [`framework`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
+//! [`store`] writes, [`artifact`] gives agents the executor, `display` shows.
 
+pub mod artifact;
 pub mod cli;
 pub mod config;
+mod display;
+mod driver;
 pub mod framework;
 pub mod launch;
 pub mod ledger;
 pub mod offers;
 pub mod record;
+mod run;
+pub mod signals;
 pub mod store;
 pub mod summary;
+mod wire;
+
+pub use config::Config;
+pub use run::run;
+pub use summary::Summary;

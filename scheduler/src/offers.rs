@@ -5,8 +5,6 @@
 //! is launched takes its resources from the offers' own entries, so that reservations and the role they were
 //! allocated to stay as they are.
 
-mod amounts;
-
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +12,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use mesos::resources::{Quantity, Resources, Shortage};
 use mesos::v1::{Offer, Resource};
-
-use self::amounts::Amounts;
 
 /// Memory of the server's executor and task together, MB.
 pub const SERVER_MEM: u64 = 256;
@@ -188,37 +185,42 @@ pub fn plan(offers: &[Offer], demand: &Demand) -> Plan {
 /// What one task takes.
 struct Fit {
     cpus_milli: u64,
-    executor: Vec<Resource>,
-    task: Vec<Resource>,
+    executor: Resources,
+    task: Resources,
     ports: Option<(u16, u16)>,
 }
 
 impl Fit {
     fn on(self, agent: &str, host: &str, offers: Vec<String>) -> Accept {
         let Fit { cpus_milli, executor, task, ports } = self;
-        Accept { offers, agent: agent.to_owned(), host: host.to_owned(), cpus_milli, executor, task, ports }
+        let (agent, host) = (agent.to_owned(), host.to_owned());
+        Accept { offers, agent, host, cpus_milli, executor: executor.into(), task: task.into(), ports }
     }
 }
 
 fn fill(offers: &[&Offer], wanted: Wanted) -> Result<Fit, Cause> {
-    let mut left = Amounts::of(offers.iter().flat_map(|offer| &offer.resources));
-    let (cpus_milli, mem, ports) = (left.scalar_milli("cpus"), left.scalar_milli("mem") / 1000, left.ports());
-    let (cpus, needs_mem, needs_ports) = match wanted {
-        Wanted::Server { cpus_milli } => (cpus_milli, SERVER_MEM, 2),
-        Wanted::Workers | Wanted::Nothing => (cpus_milli.max(WORKER_CPUS_MILLI), WORKER_MEM, 0),
+    let pieces = offers.iter().flat_map(|offer| offer.resources.iter().cloned());
+    let mut left = Resources::from(pieces.collect::<Vec<_>>());
+    // What Mesos may take back at any time, or shares out, is not for us.
+    left.split_off(|piece| piece.revocable.is_some() || piece.shared.is_some());
+    let (cpus, mem, ports) = (left.sum("cpus"), left.sum("mem"), left.count("ports"));
+    let too_small = Cause::TooSmall { wanted, cpus_milli: cpus.milli(), mem: mem.milli() / 1000, ports };
+    let fit = match wanted {
+        Wanted::Nothing => return Err(too_small),
+        Wanted::Server { cpus_milli } => take(&mut left, cpus_milli, SERVER_MEM, 2),
+        Wanted::Workers => take(&mut left, cpus.milli().max(WORKER_CPUS_MILLI), WORKER_MEM, 0),
     };
-    if cpus_milli < cpus || mem < needs_mem || ports < needs_ports {
-        return Err(Cause::TooSmall { wanted, cpus_milli, mem, ports });
-    }
-    let mut executor = left.take("cpus", EXECUTOR_CPUS_MILLI);
-    executor.extend(left.take("mem", EXECUTOR_MEM * 1000));
-    let mut task = left.take("cpus", cpus - EXECUTOR_CPUS_MILLI);
-    task.extend(left.take("mem", (needs_mem - EXECUTOR_MEM) * 1000));
-    let ports = match left.take_ports(needs_ports) {
-        (resources, numbers) => {
-            task.extend(resources);
-            numbers.first().copied().zip(numbers.get(1).copied())
-        }
-    };
-    Ok(Fit { cpus_milli: cpus, executor, task, ports })
+    fit.map_err(|_| too_small)
+}
+
+fn take(left: &mut Resources, cpus_milli: u64, mem: u64, ports: usize) -> Result<Fit, Shortage> {
+    let mut executor = left.take("cpus", Quantity::from_milli(EXECUTOR_CPUS_MILLI))?;
+    executor.extend(left.take("mem", Quantity::whole(EXECUTOR_MEM))?);
+    let mut task = left.take("cpus", Quantity::from_milli(cpus_milli.saturating_sub(EXECUTOR_CPUS_MILLI)))?;
+    task.extend(left.take("mem", Quantity::whole(mem - EXECUTOR_MEM))?);
+    let (numbers, taken) = left.take_values("ports", ports)?;
+    task.extend(taken);
+    let mut numbers = numbers.into_iter().filter_map(|port| u16::try_from(port).ok());
+    let ports = numbers.next().zip(numbers.next());
+    Ok(Fit { cpus_milli, executor, task, ports })
 }

@@ -25,6 +25,12 @@ pub struct Summary {
     pub workers: u64,
     /// How many tasks ended in each state, by Mesos' names.
     pub tasks: BTreeMap<String, u64>,
+    /// How many tasks were left running, if they were meant to; not a figure of the summary.
+    #[serde(skip)]
+    pub left_running: Option<usize>,
+    /// What could not be ended as wished; not a figure of the summary.
+    #[serde(skip)]
+    pub failure: Option<String>,
 }
 
 /// Shares by verdict; no share is in two of them.
@@ -53,7 +59,18 @@ impl Summary {
         let (sum, blocks) = ledger.sum();
         let hashes = sum.worker.hashes;
         let hashrate = if seconds > 0.0 { hashes as f64 / seconds } else { 0.0 };
-        Summary { seconds, hashes, hashrate, shares: sum.worker.into(), blocks, workers, tasks }
+        let shares = sum.worker.into();
+        Summary {
+            seconds,
+            hashes,
+            hashrate,
+            shares,
+            blocks,
+            workers,
+            tasks,
+            left_running: None,
+            failure: None,
+        }
     }
 }
 
@@ -105,6 +122,8 @@ mod tests {
             blocks: 1,
             workers: 2,
             tasks: BTreeMap::from([("TASK_KILLED".to_owned(), 3)]),
+            left_running: Some(2),
+            failure: Some("not shown".to_owned()),
         };
         assert_eq!(
             serde_json::to_string(&summary).unwrap(),

@@ -72,9 +72,10 @@ impl State {
         }
     }
 
-    /// The figures of the framework so far; `seconds` is its age.
-    pub fn summary(&self, seconds: f64) -> Summary {
-        Summary::new(&self.ledger, seconds, self.peak, self.states())
+    /// The figures of the framework so far.
+    pub fn summary(&self, now: Instant) -> Summary {
+        let age = self.age_at_birth + now.duration_since(self.born);
+        Summary::new(&self.ledger, age.as_secs_f64(), self.peak, self.states())
     }
 
     /// How many tasks there are that may still be running.

@@ -1,0 +1,174 @@
+//! The scheduler from its configuration to its summary.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use mesos::address::Masters;
+use mesos::auth::Auth;
+use mesos::backoff::Backoff;
+use mesos::scheduler::SchedulerClient;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::artifact::ArtifactServer;
+use crate::config::{Config, ExecutorSource};
+use crate::display::Display;
+use crate::driver::{Driver, Outcome};
+use crate::framework::{Settings, State};
+use crate::launch::{Delivery, Template};
+use crate::record::Change;
+use crate::store::Store;
+use crate::summary::Summary;
+
+/// Runs the framework until `stop` is cancelled, or `duration` or `blocks` are reached, and everything that has to
+/// end has ended.
+///
+/// # Errors
+/// If the configuration is no good, the state folder or the executable can't be used, or the master is no Mesos
+/// master or refuses the framework; with `retry` off also if it can't be reached.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Summary> {
+    let masters: Masters =
+        config.master.parse().with_context(|| format!("{:?} is no address of a master", config.master))?;
+    let (sender, notices) = mpsc::unbounded_channel();
+    let notify = move |notice| drop(sender.send(notice));
+    let (store, recovered) = Store::open(&config.state_dir, notify)?;
+    let display = Display::start(config.quiet);
+    let Some((delivery, artifact)) = delivery(&config, &masters, &display, &stop).await? else {
+        return Ok(Summary::default());
+    };
+    let age = recovered.framework.as_ref().map_or(Duration::ZERO, |framework| since(framework.started_ms));
+    let state = State::new(settings(&config, delivery), recovered, age, Instant::now());
+    let client = SchedulerClient::with_config(masters, client_config(&config));
+    let driver = Driver { config: &config, client, state, store: &store, notices, display: &display, stop };
+    let ran = driver.run().await;
+    drop(artifact);
+    let Outcome { state, flushed } = match ran {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            store.close()?;
+            return Err(error);
+        }
+    };
+    let mut summary = state.summary(Instant::now());
+    match (state.framework(), flushed, config.teardown_on_exit) {
+        (None, ..) => {}
+        (Some(_), _, false) => summary.left_running = Some(state.live_tasks()),
+        // The id is of no more use.
+        (Some(_), Ok(()), true) => store.persist(0, Change::FrameworkEnded),
+        (Some(framework), Err(why), true) => {
+            let limit = config.failover_timeout().as_secs();
+            summary.failure = Some(format!(
+                "framework {framework} could not be torn down ({why}); the master ends it {limit} s after it lost \
+                 this scheduler"
+            ));
+        }
+    }
+    drop(display);
+    store.close()?;
+    Ok(summary)
+}
+
+fn since(started_ms: u64) -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(Duration::from_millis(started_ms))
+}
+
+fn settings(config: &Config, delivery: Delivery) -> Settings {
+    Settings {
+        template: Template {
+            name: config.name.clone(),
+            report_interval: config.report_interval,
+            live_interval: config.live_interval,
+            share_interval: config.share_interval,
+            block_interval: config.block_interval,
+            backend: config.backend.clone(),
+            delivery,
+        },
+        server_cpus_milli: (config.server_cpus * 1000.0).round() as u64,
+        teardown: config.teardown_on_exit,
+        duration: config.duration,
+        blocks: config.blocks,
+        seed: rand::random(),
+    }
+}
+
+fn client_config(config: &Config) -> mesos::Config {
+    let auth = match &config.credential {
+        Some(credential) => match &credential.secret {
+            Some(secret) => Auth::basic(&credential.principal, secret),
+            None => Auth::None,
+        },
+        None => Auth::None,
+    };
+    mesos::Config { auth, ..mesos::Config::default() }
+}
+
+/// How the executor gets to the agents, and the server for it if it is ours; `None` if stopped meanwhile.
+async fn delivery(
+    config: &Config,
+    masters: &Masters,
+    display: &Display,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<(Delivery, Option<ArtifactServer>)>> {
+    let delivery = match &config.executor {
+        ExecutorSource::Serve { executable, address } => {
+            let Some(local) = local_address(config, masters, display, stop).await? else { return Ok(None) };
+            let server = ArtifactServer::start(executable, address.as_deref(), local).await?;
+            let delivery = Delivery::Fetch { uri: server.uri().to_owned(), cache: true };
+            return Ok(Some((delivery, Some(server))));
+        }
+        ExecutorSource::Uri(uri) => Delivery::Fetch { uri: uri.clone(), cache: false },
+        ExecutorSource::Path(path) => Delivery::Path(path.clone()),
+        ExecutorSource::Image { image, containerizer } => {
+            Delivery::Image { image: image.clone(), containerizer: *containerizer }
+        }
+    };
+    Ok(Some((delivery, None)))
+}
+
+/// This machine's address on the way to the master, which is likely the way to the agents, too.
+async fn local_address(
+    config: &Config,
+    masters: &Masters,
+    display: &Display,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<IpAddr>> {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+    loop {
+        let mut failed = None;
+        for master in masters.addresses() {
+            match tokio::net::lookup_host((master.host.as_str(), master.port)).await {
+                Ok(mut found) => match found.find_map(|address| route(address).ok()) {
+                    Some(local) => return Ok(Some(local)),
+                    None => failed = Some(std::io::ErrorKind::NetworkUnreachable.into()),
+                },
+                Err(error) => failed = Some(error),
+            }
+        }
+        let error = failed.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
+        if !config.retry {
+            return Err(error).context(format!("cannot reach master {}", config.master));
+        }
+        let pause = backoff.delay();
+        display.say(format!(
+            "cannot reach master {}: {error}; retrying in {:.1} s",
+            config.master,
+            pause.as_secs_f64()
+        ));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// The local end of a connection; a datagram socket needs nobody at the other end.
+fn route(to: SocketAddr) -> std::io::Result<IpAddr> {
+    let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(to)?;
+    socket.local_addr().map(|local| local.ip())
+}
