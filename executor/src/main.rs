@@ -1,2 +1,22 @@
-//! The executor alone.
-fn main() {}
+//! The executor crate alone: `cargo run -p executor -- -o HOST:PORT` mines, `… -- executor` runs under an agent.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use executor::cli::Command;
+use executor::start;
+
+/// Bitcoin miner and custom Mesos executor
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    match start::parse::<Cli>() {
+        Ok(cli) => start::exit(cli.command.run(None)),
+        Err(code) => code,
+    }
+}

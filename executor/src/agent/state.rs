@@ -1,0 +1,483 @@
+//! What the executor does when something happens. No socket, no timer, no thread; the only thing that is not
+//! decided by the input is the stamp of an update (its UUID and time), on which nothing depends.
+//!
+//! One task per executor. Everything that must not be lost is kept here until the agent acknowledges it, and goes
+//! with every new subscription; `ACKNOWLEDGED` means that the agent has it on disk.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use mesos::env::ExecutorEnv;
+use mesos::executor::{self, Event, Identity};
+use mesos::v1::executor::{Call, event};
+use mesos::v1::framework_info::capability::Type as Capability;
+use mesos::v1::{KillPolicy, TaskId, TaskInfo, TaskState, TaskStatus};
+use task::{Live, Report, TaskSpec};
+use tracing::{debug, info, warn};
+
+use crate::runner::{TaskError, TaskEvent};
+
+/// Mesos' own default for tasks without a kill policy.
+const DEFAULT_GRACE: Duration = Duration::from_secs(3);
+/// How long the end waits for the agent's acknowledgement, which usually takes 2 ms.
+const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the very first subscription may be tried.
+const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(2);
+/// Share of the executor's grace period that its task may use; the rest is for the last update.
+const TASK_SHARE_OF_GRACE: f64 = 0.6;
+
+/// What the executor knows about itself from its environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Its own and its framework's id.
+    pub identity: Identity,
+    /// Whether the agent keeps executors over its restarts.
+    pub checkpoint: bool,
+    /// How long to wait for a restarted agent.
+    pub recovery_timeout: Duration,
+    /// From SHUTDOWN to the agent's SIGKILL.
+    pub shutdown_grace: Duration,
+}
+
+impl From<&ExecutorEnv> for Profile {
+    fn from(env: &ExecutorEnv) -> Profile {
+        Profile {
+            identity: env.identity.clone(),
+            checkpoint: env.checkpoint,
+            recovery_timeout: env.recovery_timeout,
+            shutdown_grace: env.shutdown_grace_period,
+        }
+    }
+}
+
+/// What may happen.
+#[derive(Debug)]
+pub enum Input {
+    /// The agent said something.
+    Mesos(Box<Event>),
+    /// The subscription ended or could not be made.
+    Disconnected(String),
+    /// The agent refuses this executor for good.
+    Disowned(String),
+    /// The operating system asks us to end.
+    Signal,
+    /// The task said something.
+    Task(TaskEvent),
+    /// The task has ended.
+    Ended(Result<Report, TaskError>),
+    /// [`State::deadline`] may have passed.
+    Tick,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Subscribe with [`State::subscription`], after a short pause.
+    Subscribe,
+    /// Send a call.
+    Send(Box<Call>),
+    /// Start the task.
+    Launch {
+        /// Its id.
+        task_id: String,
+        /// What to do.
+        spec: Box<TaskSpec>,
+        /// Its time to end when it is killed.
+        grace: Duration,
+    },
+    /// Ask the task to end.
+    Stop,
+    /// End the task by force.
+    Abort,
+    /// End this process; with an error if it ends badly.
+    Exit(Result<(), String>),
+}
+
+#[derive(Debug)]
+struct Task {
+    info: TaskInfo,
+    phase: Phase,
+    /// The latest report, without its rows: they were told.
+    last: Option<Report>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Phase {
+    Starting,
+    Running,
+    Stopping { until: Instant, failure: Option<String> },
+    Ended,
+}
+
+/// The executor.
+#[derive(Debug)]
+pub struct State {
+    profile: Profile,
+    connected: bool,
+    /// When the connection was lost, or the executor started.
+    since: Instant,
+    subscribed_before: bool,
+    reports_killing: bool,
+    task: Option<Task>,
+    /// Tasks that were to be killed before they came.
+    killed_early: BTreeSet<TaskId>,
+    unacknowledged_tasks: Vec<TaskInfo>,
+    unacknowledged: Vec<TaskStatus>,
+    /// How many of them the last subscription carried.
+    carried: usize,
+    /// Set when there is nothing left to do but to wait for acknowledgements.
+    leaving: bool,
+    leave_by: Option<Instant>,
+    failure: Option<String>,
+}
+
+impl State {
+    /// An executor that has not subscribed yet.
+    pub fn new(profile: Profile, now: Instant) -> State {
+        State {
+            profile,
+            connected: false,
+            since: now,
+            subscribed_before: false,
+            reports_killing: false,
+            task: None,
+            killed_early: BTreeSet::new(),
+            unacknowledged_tasks: Vec::new(),
+            unacknowledged: Vec::new(),
+            carried: 0,
+            leaving: false,
+            leave_by: None,
+            failure: None,
+        }
+    }
+
+    /// The SUBSCRIBE call with all that is not acknowledged.
+    pub fn subscription(&mut self) -> Call {
+        self.carried = self.unacknowledged.len();
+        let (tasks, updates) = (self.unacknowledged_tasks.clone(), self.unacknowledged.clone());
+        executor::subscribe(&self.profile.identity, tasks, updates)
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let stop = match self.task.as_ref().map(|task| &task.phase) {
+            Some(Phase::Stopping { until, .. }) => Some(*until),
+            _ => None,
+        };
+        let give_up = (!self.connected).then(|| self.since + self.patience());
+        [stop, self.leave_by, give_up].into_iter().flatten().min()
+    }
+
+    /// Decides.
+    pub fn on(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        let mut effects = match input {
+            Input::Mesos(event) => self.on_event(*event, now),
+            Input::Disconnected(why) => self.on_disconnected(&why, now),
+            Input::Disowned(why) => self.give_up(format!("the agent refuses this executor: {why}")),
+            Input::Signal => self.shut_down(None, now),
+            Input::Task(event) => self.on_task_event(event),
+            Input::Ended(result) => self.on_ended(result),
+            Input::Tick => Vec::new(),
+        };
+        effects.extend(self.on_time(now));
+        effects
+    }
+
+    fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        match event {
+            Event::Subscribed(subscribed) => self.on_subscribed(&subscribed, now),
+            Event::Launch(task) => self.launch(*task, now),
+            Event::LaunchGroup(group) => self.launch_group(group.tasks, now),
+            Event::Kill(kill) => self.kill(kill.task_id, kill.kill_policy.as_ref(), now),
+            Event::Acknowledged(acknowledged) => {
+                self.unacknowledged.retain(|status| status.uuid.as_ref() != Some(&acknowledged.uuid));
+                self.unacknowledged_tasks.retain(|task| task.task_id != acknowledged.task_id);
+                Vec::new()
+            }
+            Event::Shutdown => self.shut_down(None, now),
+            Event::Error(message) => {
+                self.shut_down(Some(format!("the agent reported an error: {message}")), now)
+            }
+            // No task listens to messages yet.
+            Event::Message(_) | Event::Heartbeat => Vec::new(),
+            Event::Unknown(event) => {
+                debug!(?event, "an event of a later Mesos");
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn on_subscribed(&mut self, subscribed: &event::Subscribed, now: Instant) -> Vec<Effect> {
+        let capabilities = &subscribed.framework_info.capabilities;
+        self.reports_killing = capabilities.iter().any(|c| c.r#type() == Capability::TaskKillingState);
+        info!(agent = subscribed.agent_info.hostname, again = self.subscribed_before, "subscribed");
+        self.connected = true;
+        self.subscribed_before = true;
+        if self.leaving {
+            self.leave_by = Some(now + ACKNOWLEDGE_DEADLINE);
+        }
+        // What was made while the subscription was under way has not been sent yet.
+        let missed = self.unacknowledged.get(self.carried..).unwrap_or_default().to_vec();
+        missed.into_iter().map(|status| self.send(status)).collect()
+    }
+
+    fn launch(&mut self, info: TaskInfo, now: Instant) -> Vec<Effect> {
+        let id = info.task_id.clone();
+        if self.task.as_ref().is_some_and(|task| task.info.task_id == id) {
+            debug!(task = id.value, "launched already");
+            return Vec::new();
+        }
+        self.unacknowledged_tasks.push(info.clone());
+        if let Some(task) = &self.task {
+            let text = format!("this executor runs only one task, {}", task.info.task_id.value);
+            return self.update(id, TaskState::TaskFailed, Some(text), None);
+        }
+        let spec = TaskSpec::decode(info.data.as_deref().unwrap_or_default());
+        let killed = self.killed_early.remove(&id);
+        let grace = grace(info.kill_policy.as_ref()).unwrap_or(DEFAULT_GRACE);
+        self.task = Some(Task { info, phase: Phase::Starting, last: None });
+        match spec {
+            _ if killed => {
+                self.end(TaskState::TaskKilled, Some("killed before it started".into()), None, now)
+            }
+            Err(error) => self.end(
+                TaskState::TaskFailed,
+                Some(format!("can't read the task's data: {error}")),
+                None,
+                now,
+            ),
+            Ok(spec) => {
+                let mut effects = self.update(id.clone(), TaskState::TaskStarting, None, None);
+                effects.push(Effect::Launch { task_id: id.value, spec: Box::new(spec), grace });
+                effects
+            }
+        }
+    }
+
+    /// A group starts whole or not at all.
+    fn launch_group(&mut self, tasks: Vec<TaskInfo>, now: Instant) -> Vec<Effect> {
+        let count = tasks.len();
+        if let [_] = tasks[..] {
+            return tasks.into_iter().flat_map(|task| self.launch(task, now)).collect();
+        }
+        let text = format!("this executor runs only one task, not a group of {count}");
+        let mut effects = Vec::new();
+        for task in tasks {
+            let id = task.task_id.clone();
+            self.unacknowledged_tasks.push(task);
+            effects.extend(self.update(id, TaskState::TaskFailed, Some(text.clone()), None));
+        }
+        if self.task.is_none() {
+            self.leave(now);
+        }
+        effects
+    }
+
+    fn kill(&mut self, id: TaskId, policy: Option<&KillPolicy>, now: Instant) -> Vec<Effect> {
+        let Some(task) = &mut self.task else {
+            self.killed_early.insert(id);
+            return Vec::new();
+        };
+        if task.info.task_id != id {
+            warn!(task = id.value, "asked to kill a task that is not ours");
+            return Vec::new();
+        }
+        let own = || grace(task.info.kill_policy.as_ref());
+        let until = now + grace(policy).or_else(own).unwrap_or(DEFAULT_GRACE);
+        match &mut task.phase {
+            Phase::Ended => Vec::new(),
+            Phase::Stopping { until: earlier, .. } => {
+                *earlier = until.min(*earlier);
+                Vec::new()
+            }
+            phase => {
+                *phase = Phase::Stopping { until, failure: None };
+                let mut effects = vec![Effect::Stop];
+                if self.reports_killing {
+                    effects.extend(self.update(id, TaskState::TaskKilling, None, None));
+                }
+                effects
+            }
+        }
+    }
+
+    /// Ends the task and then the executor, within its grace period.
+    fn shut_down(&mut self, failure: Option<String>, now: Instant) -> Vec<Effect> {
+        let grace = self.profile.shutdown_grace;
+        self.leaving = true;
+        self.leave_by = Some(now + grace.mul_f64(0.9));
+        if self.failure.is_none() {
+            self.failure.clone_from(&failure);
+        }
+        let until = now + grace.mul_f64(TASK_SHARE_OF_GRACE);
+        match self.task.as_mut().map(|task| &mut task.phase) {
+            None | Some(Phase::Ended) => Vec::new(),
+            Some(Phase::Stopping { until: earlier, .. }) => {
+                *earlier = until.min(*earlier);
+                Vec::new()
+            }
+            Some(phase) => {
+                *phase = Phase::Stopping { until, failure };
+                vec![Effect::Stop]
+            }
+        }
+    }
+
+    fn on_disconnected(&mut self, why: &str, now: Instant) -> Vec<Effect> {
+        if self.connected {
+            warn!(why, "the agent is gone");
+            self.connected = false;
+            self.since = now;
+        } else {
+            debug!(why, "no subscription yet");
+        }
+        if self.subscribed_before && !self.profile.checkpoint {
+            let text = "the agent is gone, and without checkpointing it will not take this executor back";
+            return self.give_up(text.into());
+        }
+        vec![Effect::Subscribe]
+    }
+
+    fn patience(&self) -> Duration {
+        if self.subscribed_before { self.profile.recovery_timeout } else { FIRST_SUBSCRIPTION }
+    }
+
+    fn give_up(&mut self, why: String) -> Vec<Effect> {
+        vec![Effect::Abort, Effect::Exit(Err(why))]
+    }
+
+    fn on_task_event(&mut self, event: TaskEvent) -> Vec<Effect> {
+        let Some(task) = self.task.as_mut() else { return Vec::new() };
+        let report = match event {
+            TaskEvent::Live(live) => return self.message(&live),
+            TaskEvent::Running(report) | TaskEvent::Report(report) => report,
+        };
+        let state = match task.phase {
+            Phase::Ended => return Vec::new(),
+            Phase::Stopping { .. } if self.reports_killing => TaskState::TaskKilling,
+            Phase::Stopping { .. } => TaskState::TaskRunning,
+            Phase::Starting | Phase::Running => {
+                task.phase = Phase::Running;
+                TaskState::TaskRunning
+            }
+        };
+        task.last = Some(without_rows(&report));
+        let id = task.info.task_id.clone();
+        self.update(id, state, None, Some(&report))
+    }
+
+    fn on_ended(&mut self, result: Result<Report, TaskError>) -> Vec<Effect> {
+        let Some(task) = self.task.as_mut() else { return Vec::new() };
+        let (text, report) = match result {
+            Ok(report) => (None, Some(report)),
+            Err(error) => {
+                (Some(error.message), error.last.map(|report| *report).or_else(|| task.last.take()))
+            }
+        };
+        let (state, text) = match &task.phase {
+            Phase::Ended => return Vec::new(),
+            Phase::Stopping { failure: Some(failure), .. } => (TaskState::TaskFailed, Some(failure.clone())),
+            Phase::Stopping { failure: None, .. } => (TaskState::TaskKilled, text),
+            Phase::Starting | Phase::Running if text.is_some() => (TaskState::TaskFailed, text),
+            Phase::Starting | Phase::Running => (TaskState::TaskFinished, text),
+        };
+        self.finish(state, text, report.as_ref())
+    }
+
+    /// Sends the terminal update.
+    fn finish(&mut self, state: TaskState, text: Option<String>, report: Option<&Report>) -> Vec<Effect> {
+        let Some(task) = self.task.as_mut() else { return Vec::new() };
+        task.phase = Phase::Ended;
+        let id = task.info.task_id.clone();
+        self.leaving = true;
+        self.update(id, state, text, report)
+    }
+
+    fn end(
+        &mut self,
+        state: TaskState,
+        text: Option<String>,
+        report: Option<&Report>,
+        now: Instant,
+    ) -> Vec<Effect> {
+        let effects = self.finish(state, text, report);
+        self.leave(now);
+        effects
+    }
+
+    fn leave(&mut self, now: Instant) {
+        self.leaving = true;
+        self.leave_by.get_or_insert(now + ACKNOWLEDGE_DEADLINE);
+    }
+
+    /// What is due because of the time, and whether the end has come.
+    fn on_time(&mut self, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some(Phase::Stopping { until, .. }) = self.task.as_ref().map(|task| &task.phase)
+            && *until <= now
+        {
+            effects.push(Effect::Abort);
+            effects.extend(self.on_ended(Err(TaskError::new("did not end within its grace period"))));
+        }
+        let busy = self.task.as_ref().is_some_and(|task| task.phase != Phase::Ended);
+        if !self.connected && self.since + self.patience() <= now {
+            let seconds = self.patience().as_secs();
+            effects.extend(self.give_up(format!("the agent has been away for {seconds} s")));
+        } else if self.leaving && !busy {
+            effects.extend(self.try_to_leave(now));
+        }
+        effects
+    }
+
+    fn try_to_leave(&mut self, now: Instant) -> Option<Effect> {
+        if self.connected {
+            self.leave(now);
+        }
+        let late = self.leave_by.is_some_and(|by| by <= now);
+        if late && !self.unacknowledged.is_empty() {
+            warn!(updates = self.unacknowledged.len(), "leaving without the agent's acknowledgement");
+        }
+        let done = late || self.unacknowledged.is_empty();
+        done.then(|| Effect::Exit(self.failure.clone().map_or(Ok(()), Err)))
+    }
+
+    fn update(
+        &mut self,
+        task_id: TaskId,
+        state: TaskState,
+        text: Option<String>,
+        report: Option<&Report>,
+    ) -> Vec<Effect> {
+        let mut status = executor::status(&self.profile.identity, task_id, state, SystemTime::now());
+        status.message = text;
+        status.data = report.map(Report::encode);
+        self.unacknowledged.push(status.clone());
+        if self.connected { vec![self.send(status)] } else { Vec::new() }
+    }
+
+    fn send(&self, status: TaskStatus) -> Effect {
+        Effect::Send(Box::new(executor::update(&self.profile.identity, status)))
+    }
+
+    fn message(&self, live: &Live) -> Vec<Effect> {
+        if !self.connected {
+            return Vec::new();
+        }
+        vec![Effect::Send(Box::new(executor::message(&self.profile.identity, live.encode())))]
+    }
+}
+
+fn grace(policy: Option<&KillPolicy>) -> Option<Duration> {
+    let nanoseconds = policy?.grace_period.as_ref()?.nanoseconds;
+    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
+}
+
+/// Rows are told once; a report that is repeated in a terminal update leaves them out.
+fn without_rows(report: &Report) -> Report {
+    let mut report = report.clone();
+    for account in &mut report.accounts {
+        account.rows.clear();
+    }
+    report
+}

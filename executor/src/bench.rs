@@ -1,0 +1,151 @@
+//! `mesos-miner bench`: how fast each backend is here, against a yardstick that ran a moment ago.
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use hasher::measure::{clock_hertz, yardstick};
+use hasher::{Backend, MAX_VERSIONS};
+use serde::Serialize;
+
+use crate::cli::BenchArgs;
+
+/// Slices are short and interleaved with the yardstick, so that both see the same clock.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Name of the backend.
+    pub backend: &'static str,
+    /// Whether versions were rolled.
+    pub rolled: bool,
+    /// Threads that ran at once.
+    pub threads: usize,
+    /// Million hashes per second of all threads together.
+    pub mhs: f64,
+    /// Core clock cycles per hash of one thread; absent where the clock can't be estimated.
+    pub cycles_per_hash: Option<f64>,
+    /// How many times as fast as the `sha2` crate with as many threads.
+    pub ratio_sha2: f64,
+}
+
+/// Measures all backends that pass their self-test and prints the table.
+///
+/// # Errors
+/// If stdout can't be written.
+pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    let mut broken = false;
+    let mut rows = Vec::new();
+    for backend in Backend::available() {
+        match backend.self_test() {
+            Ok(()) => {
+                rows.extend([true, false].map(|rolled| measure(backend, rolled, args.threads, args.time())))
+            }
+            Err(error) => {
+                broken = true;
+                eprintln!("{backend} is not used: {error}");
+            }
+        }
+    }
+    for name in Backend::names().filter(|name| Backend::named(name).is_err()) {
+        eprintln!("{name}: skipped, this CPU lacks what it needs");
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&rows)?)?;
+    } else {
+        print(&mut out, &rows)?;
+    }
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn measure(backend: Backend, rolled: bool, threads: NonZeroUsize, time: Duration) -> Row {
+    let versions = if rolled { MAX_VERSIONS } else { 1 };
+    let slices = (time.as_millis() / SLICE.as_millis() / 2).max(1);
+    let (mut rates, mut cycles, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..slices {
+        let reference = on_all(threads, || yardstick(SLICE).rate());
+        let hertz = clock_hertz();
+        let rate = on_all(threads, || backend.measure(versions, SLICE).rate());
+        ratios.push(rate / reference);
+        rates.push(rate / 1e6);
+        cycles.extend(hertz.map(|hertz| hertz * threads.get() as f64 / rate));
+    }
+    Row {
+        backend: backend.name(),
+        rolled,
+        threads: threads.get(),
+        mhs: median(rates).unwrap_or_default(),
+        cycles_per_hash: median(cycles),
+        ratio_sha2: median(ratios).unwrap_or_default(),
+    }
+}
+
+/// The sum of what the function gives on so many threads at once.
+fn on_all(threads: NonZeroUsize, rate: impl Fn() -> f64 + Sync) -> f64 {
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.get()).map(|_| scope.spawn(&rate)).collect();
+        // A measurement does not panic; if it did, its thread would have done no hashes.
+        rate() + others.into_iter().map(|other| other.join().unwrap_or_default()).sum::<f64>()
+    })
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:<12} {:<8} {:>7} {:>10} {:>12} {:>8}",
+        "backend", "versions", "threads", "MH/s", "cycles/hash", "× sha2"
+    )?;
+    for row in rows {
+        let versions = if row.rolled { "rolled" } else { "one" };
+        let cycles = row.cycles_per_hash.map_or("?".to_owned(), |cycles| format!("{cycles:.1}"));
+        writeln!(
+            out,
+            "{:<12} {versions:<8} {:>7} {:>10.2} {cycles:>12} {:>8.2}",
+            row.backend, row.threads, row.mhs, row.ratio_sha2
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_documented_names() {
+        let row = Row {
+            backend: "portable",
+            rolled: true,
+            threads: 1,
+            mhs: 2.5,
+            cycles_per_hash: None,
+            ratio_sha2: 0.2,
+        };
+        let json = serde_json::to_string(&[row]).expect("a row is plain data");
+        assert_eq!(
+            json,
+            r#"[{"backend":"portable","rolled":true,"threads":1,"mhs":2.5,"cycles_per_hash":null,"ratio_sha2":0.2}]"#
+        );
+    }
+
+    #[test]
+    fn measures_on_all_threads() {
+        let row = measure(Backend::portable(), false, NonZeroUsize::MIN.saturating_add(1), Duration::ZERO);
+        assert!(row.mhs > 0.0 && row.ratio_sha2 > 0.0 && row.threads == 2);
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(Vec::new()), None);
+    }
+}

@@ -1,0 +1,227 @@
+//! The mining threads: a rayon pool of their own, parked while there is no job.
+//!
+//! ```text
+//! mine(job) ─generation + 1→ threads ─claim→ unit ─Work→ scan, scan, scan … ─Found→ channel
+//! ```
+//!
+//! A thread looks at the generation between two chunks of some 20 µs; what it found before goes into the channel
+//! with the job it was found for, so a change of job loses nothing. What it did not search goes back to the
+//! [`search`], so nothing is skipped if that job comes again.
+
+pub mod cpus;
+mod duty;
+pub mod search;
+pub mod space;
+mod thread;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hasher::{Backend, Digest, Header};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use stratum::job::Job;
+use tokio::sync::mpsc;
+
+use self::cpus::CpuPlan;
+use self::duty::Duty;
+use self::search::{Search, Searches};
+
+/// Finds that wait for the miner. With a target so easy that the miner can't keep up, threads wait.
+const FOUND_QUEUE: usize = 1024;
+
+/// A header that meets its job's target.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The job that it was found for, with the target of that time.
+    pub job: Arc<Job>,
+    /// What [`Engine::mine`] returned for that job.
+    pub generation: u64,
+    /// The bytes of extranonce2 as they stand in the coinbase.
+    pub extranonce2: Vec<u8>,
+    /// The header, with its version and nonce.
+    pub header: Header,
+    /// Its hash.
+    pub digest: Digest,
+}
+
+/// A job as the threads get it.
+#[derive(Debug)]
+struct Assignment {
+    job: Arc<Job>,
+    search: Arc<Search>,
+    generation: u64,
+}
+
+/// Counters of one thread, alone on their cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Slot {
+    hashes: AtomicU64,
+    generation: AtomicU64,
+}
+
+impl Slot {
+    /// Only the owning thread writes, so load and store need not be one operation.
+    fn add(&self, hashes: u64, generation: u64) {
+        self.hashes.store(self.hashes.load(Ordering::Relaxed).wrapping_add(hashes), Ordering::Relaxed);
+        self.generation.store(generation, Ordering::Release);
+    }
+}
+
+/// Read by all threads after every chunk, so not on a cache line with anything that is written.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Generation(AtomicU64);
+
+impl std::ops::Deref for Generation {
+    type Target = AtomicU64;
+
+    fn deref(&self) -> &AtomicU64 {
+        &self.0
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    backend: Backend,
+    generation: Generation,
+    current: Mutex<Current>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Current {
+    assignment: Option<Arc<Assignment>>,
+    generation: u64,
+    stopped: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a job newer than `seen`; `None` when the engine stops.
+    fn wait(&self, seen: u64) -> Option<Arc<Assignment>> {
+        let mut current = self.lock();
+        loop {
+            if current.stopped {
+                return None;
+            }
+            match &current.assignment {
+                Some(assignment) if assignment.generation > seen => return Some(assignment.clone()),
+                _ => current = self.changed.wait(current).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Waits for a time; false if a change of job cut it short.
+    fn rest(&self, time: Duration, generation: u64) -> bool {
+        let unchanged = |current: &mut Current| current.generation == generation && !current.stopped;
+        let waited = self.changed.wait_timeout_while(self.lock(), time, unchanged);
+        waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Current, u64)) -> u64 {
+        let mut current = self.lock();
+        current.generation += 1;
+        let generation = current.generation;
+        change(&mut current, generation);
+        self.generation.store(generation, Ordering::Release);
+        self.changed.notify_all();
+        generation
+    }
+}
+
+/// Reads the engine's counters; stays valid after the engine has stopped.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    slots: Arc<[Slot]>,
+}
+
+impl Counters {
+    /// Hashes since the engine started.
+    pub fn hashes(&self) -> u128 {
+        self.slots.iter().map(|slot| u128::from(slot.hashes.load(Ordering::Relaxed))).sum()
+    }
+
+    /// For each thread, the generation of its last chunk; 0 before its first.
+    pub fn generations(&self) -> impl Iterator<Item = u64> + '_ {
+        self.slots.iter().map(|slot| slot.generation.load(Ordering::Acquire))
+    }
+}
+
+/// The running threads. Dropping it stops them.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    slots: Arc<[Slot]>,
+    searches: Searches,
+    /// Holds the threads; they end by themselves once `stopped` is set.
+    _pool: ThreadPool,
+}
+
+impl Engine {
+    /// Starts the threads, parked; what they find comes out of the receiver.
+    ///
+    /// # Errors
+    /// If the system gives us no threads.
+    pub fn start(
+        backend: Backend,
+        cpus: &CpuPlan,
+    ) -> Result<(Engine, mpsc::Receiver<Found>), ThreadPoolBuildError> {
+        let threads = cpus.threads.get();
+        let (found, receiver) = mpsc::channel(FOUND_QUEUE);
+        let current = Current { assignment: None, generation: 0, stopped: false };
+        let shared = Arc::new(Shared {
+            backend,
+            generation: Generation::default(),
+            current: Mutex::new(current),
+            changed: Condvar::new(),
+        });
+        let slots: Arc<[Slot]> = (0..threads).map(|_| Slot::default()).collect();
+        let pool =
+            ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("miner-{i}")).build()?;
+        let (body, counters, pins) = (shared.clone(), slots.clone(), cpus.pins.clone());
+        let duty = Duty::new(cpus.duty);
+        pool.spawn_broadcast(move |context| {
+            if let Some(slot) = counters.get(context.index()) {
+                thread::run(&body, slot, found.clone(), pins.get(context.index()).copied(), duty);
+            }
+        });
+        Ok((Engine { shared, slots, searches: Searches::default(), _pool: pool }, receiver))
+    }
+
+    /// Sets all threads on a job and returns its generation, which rises with each call.
+    pub fn mine(&mut self, job: Arc<Job>) -> u64 {
+        let search = self.searches.of(&job);
+        self.shared.change(|current, generation| {
+            current.assignment = Some(Arc::new(Assignment { job, search, generation }));
+        })
+    }
+
+    /// Parks all threads, and returns the generation of what they find from now on: nothing.
+    pub fn pause(&mut self) -> u64 {
+        self.shared.change(|current, _| current.assignment = None)
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> Counters {
+        Counters { slots: self.slots.clone() }
+    }
+
+    /// Ends the threads. The receiver of finds ends (`None`) when the last thread has; then the counters are final.
+    pub fn stop(&mut self) {
+        self.shared.change(|current, _| {
+            current.assignment = None;
+            current.stopped = true;
+        });
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,269 @@
+//! How many threads may mine, and for which share of their time.
+//!
+//! What limits us comes from four places: `-t`, the task's `cpus`, the cpuset (the threads we may run on) and the
+//! quota of the control group. A fractional limit becomes one thread per started CPU, each of which rests for
+//! part of its time: throttling by the kernel would stop the threads of the network, too.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// How the mining threads are run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CpuPlan {
+    /// Number of mining threads.
+    pub threads: NonZeroUsize,
+    /// Share of the time that each thread works, above 0 and at most 1.
+    pub duty: f64,
+    /// The core for each thread, in order; empty leaves them to the kernel.
+    pub pins: Vec<usize>,
+}
+
+/// What the user or the task asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CpuRequest {
+    /// `-t`: so many threads at full duty, whatever the quota is.
+    pub threads: Option<usize>,
+    /// The task's `cpus`.
+    pub cpus: Option<f64>,
+    /// `--cpu-affinity`: the cores to pin to, used in turn.
+    pub affinity: Vec<usize>,
+}
+
+/// What the machine allows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CpuLimits {
+    /// Cores of the cpuset.
+    pub cores: Vec<usize>,
+    /// CPUs of the control group's quota, if it has one.
+    pub quota: Option<f64>,
+}
+
+/// A request that can't be met.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum CpuError {
+    /// `-t 0`.
+    #[error("0 threads can't mine; give -t a number from 1, or leave it out to use all CPUs")]
+    ZeroThreads,
+    /// More threads than anyone could mean.
+    #[error("{0} threads are more than {MAX_THREADS}; give -t about the number of CPUs")]
+    TooManyThreads(usize),
+    /// A number of CPUs that is no positive number.
+    #[error("{0} CPUs can't mine; a worker needs more than 0")]
+    NoCpus(f64),
+    /// A core outside the cpuset.
+    #[error("core {core} of --cpu-affinity is not among those allowed here ({allowed:?})")]
+    CoreNotAllowed {
+        /// The core asked for.
+        core: usize,
+        /// The cpuset.
+        allowed: Vec<usize>,
+    },
+}
+
+/// Upper bound of `-t`.
+pub const MAX_THREADS: usize = 4096;
+
+/// Decides threads, duty and cores.
+///
+/// Threads are pinned only if they fill the cpuset: then each has a core of its own. Fewer would all choose the
+/// same first cores as the next worker on this host; they are left to the kernel.
+///
+/// # Errors
+/// If the request is for no threads, no CPUs, or a core that is not allowed.
+pub fn plan(request: &CpuRequest, limits: &CpuLimits) -> Result<CpuPlan, CpuError> {
+    if let Some(&core) = request.affinity.iter().find(|core| !limits.cores.contains(core)) {
+        return Err(CpuError::CoreNotAllowed { core, allowed: limits.cores.clone() });
+    }
+    let allowed =
+        if request.affinity.is_empty() { limits.cores.len() } else { request.affinity.len() }.max(1);
+    let (threads, duty) = match request.threads {
+        Some(0) => return Err(CpuError::ZeroThreads),
+        Some(threads) if threads > MAX_THREADS => return Err(CpuError::TooManyThreads(threads)),
+        Some(threads) => (threads, 1.0),
+        None => share(usable(request.cpus, limits.quota, allowed)?),
+    };
+    let pins = match request.affinity.is_empty() {
+        false => request.affinity.iter().copied().cycle().take(threads).collect(),
+        true if threads == limits.cores.len() => limits.cores.clone(),
+        true => Vec::new(),
+    };
+    Ok(CpuPlan { threads: NonZeroUsize::new(threads).ok_or(CpuError::ZeroThreads)?, duty, pins })
+}
+
+fn usable(cpus: Option<f64>, quota: Option<f64>, allowed: usize) -> Result<f64, CpuError> {
+    let wanted = cpus.unwrap_or(allowed as f64);
+    // Not `<= 0.0`: that would let NaN pass.
+    if !(wanted > 0.0) {
+        return Err(CpuError::NoCpus(wanted));
+    }
+    Ok(wanted.min(allowed as f64).min(quota.unwrap_or(f64::INFINITY)))
+}
+
+/// CPUs as threads and duty. Sums of resources are rounded to thousandths, as Mesos does.
+fn share(cpus: f64) -> (usize, f64) {
+    let cpus = ((cpus * 1000.0).round() / 1000.0).max(0.001);
+    let threads = cpus.ceil();
+    (threads as usize, cpus / threads)
+}
+
+impl CpuLimits {
+    /// Asks this machine.
+    pub fn of_this_process() -> CpuLimits {
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let cores: Vec<usize> = cores.into_iter().map(|core| core.id).collect();
+        let fallback = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        CpuLimits {
+            cores: if cores.is_empty() { (0..fallback).collect() } else { cores },
+            quota: quota(Path::new("/proc/self/cgroup"), Path::new("/sys/fs/cgroup")),
+        }
+    }
+}
+
+/// The smallest CPU quota of our control group and its parents, version 2 or 1.
+fn quota(groups: &Path, root: &Path) -> Option<f64> {
+    let groups = std::fs::read_to_string(groups).ok()?;
+    groups.lines().filter_map(|line| quota_of_line(line, root)).min_by(f64::total_cmp)
+}
+
+/// One line of `/proc/self/cgroup`: `0::/path` (version 2) or `4:cpu,cpuacct:/path` (version 1).
+fn quota_of_line(line: &str, root: &Path) -> Option<f64> {
+    let mut fields = line.splitn(3, ':');
+    let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+    let (root, read): (PathBuf, fn(&Path) -> Option<f64>) = match controllers {
+        "" => (root.to_path_buf(), quota_v2),
+        names if names.split(',').any(|name| name == "cpu") => {
+            let named = root.join(names);
+            (if named.is_dir() { named } else { root.join("cpu") }, quota_v1)
+        }
+        _ => return None,
+    };
+    let mut folder = root.join(path.trim_start_matches('/'));
+    let mut least: Option<f64> = None;
+    // Inside a container the path may be that of the host; then only the root is there.
+    while folder.starts_with(&root) {
+        if let Some(quota) = read(&folder) {
+            least = Some(least.map_or(quota, |least| least.min(quota)));
+        }
+        if !folder.pop() {
+            break;
+        }
+    }
+    least
+}
+
+fn quota_v2(folder: &Path) -> Option<f64> {
+    let text = std::fs::read_to_string(folder.join("cpu.max")).ok()?;
+    let (quota, period) = text.trim().split_once(' ')?;
+    ratio(quota, period)
+}
+
+fn quota_v1(folder: &Path) -> Option<f64> {
+    let read = |name| std::fs::read_to_string(folder.join(name)).ok();
+    ratio(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?)
+}
+
+/// `max` and -1, which mean "no limit", are no positive numbers.
+fn ratio(quota: &str, period: &str) -> Option<f64> {
+    let (quota, period): (f64, f64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
+    (quota > 0.0 && period > 0.0).then_some(quota / period)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(cores: usize, quota: Option<f64>) -> CpuLimits {
+        CpuLimits { cores: (0..cores).collect(), quota }
+    }
+
+    fn threads_and_duty(request: CpuRequest, limits: CpuLimits) -> (usize, f64, usize) {
+        let plan = plan(&request, &limits).expect("a request that can be met");
+        (plan.threads.get(), plan.duty, plan.pins.len())
+    }
+
+    fn cpus(cpus: f64) -> CpuRequest {
+        CpuRequest { cpus: Some(cpus), ..CpuRequest::default() }
+    }
+
+    #[test]
+    fn all_cpus_by_default_and_pinned() {
+        assert_eq!(threads_and_duty(CpuRequest::default(), limits(4, None)), (4, 1.0, 4));
+    }
+
+    #[test]
+    fn fractions_become_threads_and_duty() {
+        assert_eq!(threads_and_duty(cpus(1.5), limits(4, None)), (2, 0.75, 0));
+        assert_eq!(threads_and_duty(cpus(0.3), limits(4, None)), (1, 0.3, 0));
+        assert_eq!(threads_and_duty(cpus(0.3), limits(1, None)), (1, 0.3, 1));
+        assert_eq!(threads_and_duty(cpus(1.9000000000000001), limits(2, None)), (2, 0.95, 2));
+        assert_eq!(threads_and_duty(CpuRequest::default(), limits(8, Some(2.5))), (3, 2.5 / 3.0, 0));
+    }
+
+    #[test]
+    fn more_cpus_than_cores_are_not_more_threads() {
+        assert_eq!(threads_and_duty(cpus(16.0), limits(2, None)), (2, 1.0, 2));
+    }
+
+    #[test]
+    fn two_workers_of_one_cpu_are_left_to_the_kernel() {
+        assert_eq!(threads_and_duty(cpus(1.0), limits(2, None)), (1, 1.0, 0));
+    }
+
+    #[test]
+    fn threads_given_by_hand_win_over_the_quota() {
+        let request = CpuRequest { threads: Some(3), ..CpuRequest::default() };
+        assert_eq!(threads_and_duty(request, limits(2, Some(0.5))), (3, 1.0, 0));
+    }
+
+    #[test]
+    fn affinity_limits_and_pins() {
+        let request = CpuRequest { affinity: vec![1, 3], ..CpuRequest::default() };
+        assert_eq!(plan(&request, &limits(4, None)).expect("allowed cores").pins, [1, 3]);
+        let request = CpuRequest { affinity: vec![3], threads: Some(2), ..CpuRequest::default() };
+        assert_eq!(plan(&request, &limits(4, None)).expect("allowed cores").pins, [3, 3]);
+    }
+
+    #[test]
+    fn requests_for_nothing_are_refused() {
+        let none = CpuRequest { threads: Some(0), ..CpuRequest::default() };
+        assert_eq!(plan(&none, &limits(2, None)), Err(CpuError::ZeroThreads));
+        for bad in [0.0, -1.0, f64::NAN] {
+            assert!(matches!(plan(&cpus(bad), &limits(2, None)), Err(CpuError::NoCpus(_))));
+        }
+        let core = CpuRequest { affinity: vec![7], ..CpuRequest::default() };
+        assert!(matches!(plan(&core, &limits(2, None)), Err(CpuError::CoreNotAllowed { core: 7, .. })));
+    }
+
+    #[test]
+    fn quota_is_the_least_of_the_path() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (root, groups) = (dir.path().join("cg"), dir.path().join("groups"));
+        let leaf = root.join("a/b");
+        std::fs::create_dir_all(&leaf).expect("folders");
+        std::fs::write(&groups, "0::/a/b\n").expect("a file");
+        assert_eq!(quota(&groups, &root), None);
+        std::fs::write(leaf.join("cpu.max"), "max 100000\n").expect("a file");
+        assert_eq!(quota(&groups, &root), None);
+        std::fs::write(root.join("a/cpu.max"), "150000 100000\n").expect("a file");
+        assert_eq!(quota(&groups, &root), Some(1.5));
+        std::fs::write(leaf.join("cpu.max"), "30000 100000\n").expect("a file");
+        assert_eq!(quota(&groups, &root), Some(0.3));
+    }
+
+    #[test]
+    fn quota_of_version_1() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (root, groups) = (dir.path().join("cg"), dir.path().join("groups"));
+        let leaf = root.join("cpu,cpuacct/docker");
+        std::fs::create_dir_all(&leaf).expect("folders");
+        std::fs::write(&groups, "9:memory:/docker\n4:cpu,cpuacct:/docker\n").expect("a file");
+        std::fs::write(leaf.join("cpu.cfs_quota_us"), "-1\n").expect("a file");
+        std::fs::write(leaf.join("cpu.cfs_period_us"), "100000\n").expect("a file");
+        assert_eq!(quota(&groups, &root), None);
+        std::fs::write(leaf.join("cpu.cfs_quota_us"), "250000\n").expect("a file");
+        assert_eq!(quota(&groups, &root), Some(2.5));
+    }
+}

@@ -1,0 +1,219 @@
+//! What there is to search in a job: extranonce2 × version bits × ntime, cut into units.
+//!
+//! A unit is one extranonce2 value, one ntime and a group of versions; a thread searches all 2^32 nonces of each
+//! of its versions. Units are numbered, and the number alone decides what is in a unit: two threads that hold
+//! different numbers can never search the same header twice, and counting up skips none.
+//!
+//! The order is extranonce2 first, since it is free of all rules, then the version bits beyond the first group,
+//! then ntime, which is rolled forward only and by at most [`NTIME_SPAN`].
+
+use std::num::NonZeroUsize;
+
+/// How far ntime may run ahead of the job's own, in seconds.
+///
+/// Small on purpose: a pool's rules on ntime are not told to the miner, and on test networks the difficulty may
+/// depend on it. With two bytes of extranonce2 and no version rolling, one core needs a month to get here.
+pub const NTIME_SPAN: u32 = 60;
+
+/// The part of a job that decides what can be varied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Bytes of extranonce2.
+    pub extranonce2_len: usize,
+    /// The job's version.
+    pub version: u32,
+    /// Version bits that may be changed (BIP-0310).
+    pub version_mask: u32,
+    /// The job's time, seconds since the Unix epoch.
+    pub ntime: u32,
+}
+
+/// All units of one job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Space {
+    shape: Shape,
+    /// Versions in a unit; the last group may have fewer.
+    group: u64,
+    extranonces: u64,
+    groups: u64,
+    units: u64,
+}
+
+/// What one thread takes at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// The value of extranonce2; big-endian in the coinbase.
+    pub extranonce2: u64,
+    /// Seconds since the Unix epoch.
+    pub ntime: u32,
+    /// Number of the first version.
+    first_version: u64,
+    /// How many versions.
+    versions: u64,
+}
+
+impl Space {
+    /// Cuts a job into units of at most `group` versions.
+    pub fn new(shape: Shape, group: NonZeroUsize) -> Space {
+        Space::with_span(shape, group, NTIME_SPAN)
+    }
+
+    fn with_span(shape: Shape, group: NonZeroUsize, span: u32) -> Space {
+        let group = group.get() as u64;
+        let bits = u32::try_from(shape.extranonce2_len.saturating_mul(8)).unwrap_or(u32::MAX);
+        let extranonces = 1u64.checked_shl(bits).unwrap_or(u64::MAX);
+        let groups = (1u64 << shape.version_mask.count_ones()).div_ceil(group);
+        // A time beyond 2^32 (the year 2106) can't be written into a header.
+        let times = u64::from(span.min(u32::MAX - shape.ntime)) + 1;
+        let units = extranonces.saturating_mul(groups).saturating_mul(times);
+        Space { shape, group, extranonces, groups, units }
+    }
+
+    /// The number of units; numbers run from 0. Saturates at `u64::MAX`, which no machine will ever reach.
+    pub fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// The unit of this number, or `None` beyond the last.
+    pub fn unit(&self, number: u64) -> Option<Unit> {
+        if number >= self.units {
+            return None;
+        }
+        let rest = number / self.extranonces;
+        let first_version = rest % self.groups * self.group;
+        let all = 1u64 << self.shape.version_mask.count_ones();
+        Some(Unit {
+            extranonce2: number % self.extranonces,
+            ntime: self.shape.ntime + u32::try_from(rest / self.groups).unwrap_or(0),
+            first_version,
+            versions: self.group.min(all - first_version),
+        })
+    }
+
+    /// The versions of a unit; the job's own is the first one of the first group.
+    pub fn versions(&self, unit: &Unit) -> impl Iterator<Item = u32> + use<> {
+        let Shape { version, version_mask, .. } = self.shape;
+        let first = unit.first_version;
+        // At most 2^32 versions are numbered, so the cast loses nothing.
+        (first..first + unit.versions).map(move |n| version ^ spread(n as u32, version_mask))
+    }
+
+    /// The bytes of a unit's extranonce2 as they stand in the coinbase.
+    pub fn extranonce2(&self, unit: &Unit) -> Vec<u8> {
+        let len = self.shape.extranonce2_len;
+        let value = unit.extranonce2.to_be_bytes();
+        let mut bytes = vec![0; len];
+        let n = len.min(value.len());
+        bytes[len - n..].copy_from_slice(&value[value.len() - n..]);
+        bytes
+    }
+}
+
+/// Puts the low bits of `value` at the places of the ones in `mask`, lowest first.
+fn spread(value: u32, mask: u32) -> u32 {
+    let mut left = mask;
+    let mut out = 0;
+    for bit in 0..mask.count_ones() {
+        let lowest = left & left.wrapping_neg();
+        if value >> bit & 1 == 1 {
+            out |= lowest;
+        }
+        left ^= lowest;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn group(n: usize) -> NonZeroUsize {
+        NonZeroUsize::new(n).expect("tests use groups of at least one")
+    }
+
+    fn shape(extranonce2_len: usize, version_mask: u32) -> Shape {
+        Shape { extranonce2_len, version: 0x2000_0000, version_mask, ntime: 1_700_000_000 }
+    }
+
+    #[test]
+    fn spread_fills_the_mask_from_its_lowest_bit() {
+        assert_eq!(spread(0b101, 0x1fff_e000), 0xa000);
+        assert_eq!(spread(0xffff, 0x1fff_e000), 0x1fff_e000);
+        assert_eq!(spread(0b11, 0x8000_0001), 0x8000_0001);
+        assert_eq!(spread(7, 0), 0);
+        assert_eq!(spread(u32::MAX, u32::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn order_is_extranonce2_then_versions_then_ntime() {
+        let space = Space::new(shape(1, 0b111 << 13), group(3));
+        let at = |n| space.unit(n).expect("in range");
+        assert_eq!((at(0).extranonce2, at(255).extranonce2), (0, 255));
+        assert_eq!(space.versions(&at(255)).collect::<Vec<_>>(), [0x2000_0000, 0x2000_2000, 0x2000_4000]);
+        assert_eq!(at(256).extranonce2, 0);
+        assert_eq!(space.versions(&at(256)).next(), Some(0x2000_6000));
+        assert_eq!(space.versions(&at(512)).count(), 2, "eight versions leave two for the third group");
+        assert_eq!((at(767).ntime, at(768).ntime), (1_700_000_000, 1_700_000_001));
+        assert_eq!(space.units(), 256 * 3 * (u64::from(NTIME_SPAN) + 1));
+        assert_eq!(space.unit(space.units()), None);
+    }
+
+    #[test]
+    fn without_extranonce2_and_rolling_only_ntime_is_left() {
+        let space = Space::new(shape(0, 0), group(24));
+        assert_eq!(space.units(), u64::from(NTIME_SPAN) + 1);
+        let last = space.unit(space.units() - 1).expect("in range");
+        assert_eq!(last.ntime, 1_700_000_000 + NTIME_SPAN);
+        assert_eq!(space.extranonce2(&last), Vec::<u8>::new());
+        assert_eq!(space.versions(&last).collect::<Vec<_>>(), [0x2000_0000]);
+    }
+
+    #[test]
+    fn extremes_neither_overflow_nor_wrap() {
+        let mut widest = shape(16, u32::MAX);
+        widest.ntime = u32::MAX - 1;
+        let space = Space::new(widest, group(24));
+        assert_eq!(space.units(), u64::MAX);
+        let unit = space.unit(u64::MAX - 1).expect("in range");
+        assert_eq!(space.extranonce2(&unit).len(), 16);
+        assert!(Space::new(Shape { ntime: u32::MAX, ..shape(0, 0) }, group(1)).unit(1).is_none());
+    }
+
+    #[test]
+    fn extranonce2_is_big_endian_and_padded() {
+        let space = Space::new(shape(10, 0), group(1));
+        let unit = space.unit(0x0102).expect("in range");
+        assert_eq!(space.extranonce2(&unit), [0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Over the whole space, each (extranonce2, version, ntime) comes exactly once.
+        #[test]
+        fn nothing_twice_nothing_skipped(
+            len in 0usize..=1,
+            mask in any::<u32>(),
+            n in 1usize..40,
+            span in 0u32..3,
+        ) {
+            // Keep at most five bits, so that the space can be walked.
+            let mask = (0..32).filter(|bit| mask >> bit & 1 == 1).take(5).fold(0, |m, bit| m | 1u32 << bit);
+            let space = Space::with_span(shape(len, mask), group(n), span);
+            let mut seen = HashSet::new();
+            for number in 0..space.units() {
+                let unit = space.unit(number).expect("in range");
+                for version in space.versions(&unit) {
+                    prop_assert_eq!((version ^ 0x2000_0000) & !mask, 0);
+                    prop_assert!(seen.insert((unit.extranonce2, version, unit.ntime)));
+                }
+            }
+            let all = (1u64 << (8 * len)) * (1 << mask.count_ones()) * (u64::from(span) + 1);
+            prop_assert_eq!(seen.len() as u64, all);
+        }
+    }
+}

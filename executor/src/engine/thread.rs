@@ -1,0 +1,198 @@
+//! One mining thread: claim a piece, build its work, scan it chunk by chunk, hand over what is found.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use hasher::{Hit, HitBuffer, Work};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc;
+use tracing::{debug, error};
+
+use super::duty::{Duty, SLICE};
+use super::search::Piece;
+use super::space::Unit;
+use super::{Assignment, Found, Shared, Slot};
+
+/// The nicest of all: the machine stays usable, and the network threads run at once when something arrives.
+const NICE: i32 = 19;
+
+/// Mines until the engine stops.
+pub(super) fn run(
+    shared: &Shared,
+    slot: &Slot,
+    found: mpsc::Sender<Found>,
+    core: Option<usize>,
+    duty: Option<Duty>,
+) {
+    if let Some(id) = core
+        && !core_affinity::set_for_current(core_affinity::CoreId { id })
+    {
+        debug!(core = id, "can't pin a mining thread; the kernel places it");
+    }
+    // On Linux this is the calling thread's alone.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        debug!(%error, "can't lower the priority of a mining thread");
+    }
+    let mut miner = Thread { shared, slot, found, hits: HitBuffer::new(), pace: duty.map(Pace::new) };
+    let mut generation = 0;
+    while let Some(assignment) = shared.wait(generation) {
+        generation = assignment.generation;
+        if !miner.search(&assignment) {
+            return;
+        }
+    }
+}
+
+struct Thread<'a> {
+    shared: &'a Shared,
+    slot: &'a Slot,
+    found: mpsc::Sender<Found>,
+    hits: HitBuffer,
+    pace: Option<Pace>,
+}
+
+impl Thread<'_> {
+    /// Works on a job until it is replaced or all claimed; false if nobody takes what is found any more.
+    fn search(&mut self, assignment: &Arc<Assignment>) -> bool {
+        while self.is_current(assignment)
+            && let Some(piece) = assignment.search.claim()
+        {
+            let Some(unit) = assignment.search.space().unit(piece.unit) else { return true };
+            let part = Part::new(assignment, &unit);
+            match part.work() {
+                Ok(work) => {
+                    if !self.scan(assignment, &part, &work, piece) {
+                        return false;
+                    }
+                }
+                // Units hold 1 to MAX_VERSIONS different versions, which is all that a work asks for.
+                Err(error) => error!(%error, "a unit can't be searched"),
+            }
+        }
+        true
+    }
+
+    fn is_current(&self, assignment: &Assignment) -> bool {
+        self.shared.generation.load(Ordering::Acquire) == assignment.generation
+    }
+
+    /// Searches a piece to its end or until the job is replaced. No allocation and no lock but for hits.
+    fn scan(&mut self, assignment: &Arc<Assignment>, part: &Part, work: &Work, piece: Piece) -> bool {
+        let mut cursor = piece.cursor;
+        loop {
+            let progress = self.shared.backend.scan(work, cursor, &mut self.hits);
+            self.slot.add(progress.hashes, assignment.generation);
+            for hit in self.hits.drain() {
+                // Waits while the queue is full. Nobody listens only when the engine is being dropped.
+                if self.found.blocking_send(part.found(hit)).is_err() {
+                    return false;
+                }
+            }
+            match progress.next {
+                None => return true,
+                Some(next) => cursor = next,
+            }
+            if !self.is_current(assignment) {
+                assignment.search.give_back(Piece { cursor, ..piece });
+                return true;
+            }
+            self.rest(assignment.generation);
+        }
+    }
+
+    fn rest(&mut self, generation: u64) {
+        if let Some(pace) = &mut self.pace
+            && let Some(rest) = pace.due()
+            && self.shared.rest(rest, generation)
+        {
+            pace.restart();
+        }
+    }
+}
+
+/// A unit of a job with all that is needed to make headers of it.
+struct Part<'a> {
+    assignment: &'a Arc<Assignment>,
+    extranonce2: Vec<u8>,
+    unit: &'a Unit,
+    header: hasher::Header,
+}
+
+impl<'a> Part<'a> {
+    fn new(assignment: &'a Arc<Assignment>, unit: &'a Unit) -> Part<'a> {
+        let extranonce2 = assignment.search.space().extranonce2(unit);
+        let header = assignment.job.header(&extranonce2, unit.ntime, assignment.job.version);
+        Part { assignment, extranonce2, unit, header }
+    }
+
+    fn work(&self) -> Result<Work, hasher::WorkError> {
+        let versions: Vec<u32> = self.assignment.search.space().versions(self.unit).collect();
+        Work::new(&self.header, &versions, &self.assignment.job.target)
+    }
+
+    fn found(&self, hit: Hit) -> Found {
+        let header = hasher::Header { version: hit.version, nonce: hit.nonce, ..self.header };
+        Found {
+            job: self.assignment.job.clone(),
+            generation: self.assignment.generation,
+            extranonce2: self.extranonce2.clone(),
+            header,
+            digest: header.digest(),
+        }
+    }
+}
+
+/// Watches a thread's CPU time.
+struct Pace {
+    duty: Duty,
+    since: Instant,
+    used: Duration,
+}
+
+impl Pace {
+    fn new(duty: Duty) -> Pace {
+        Pace { duty, since: Instant::now(), used: cpu_time() }
+    }
+
+    fn restart(&mut self) {
+        *self = Pace::new(self.duty);
+    }
+
+    /// The rest that is due now. A rest that is cut short by a new job stays due.
+    fn due(&mut self) -> Option<Duration> {
+        let elapsed = self.since.elapsed();
+        if elapsed < SLICE {
+            return None;
+        }
+        let rest = self.duty.rest(cpu_time().saturating_sub(self.used), elapsed);
+        if rest.is_zero() {
+            self.restart();
+            return None;
+        }
+        Some(rest)
+    }
+}
+
+/// CPU time of the calling thread.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_grows_with_work() {
+        let before = cpu_time();
+        let started = Instant::now();
+        let mut bytes = [0; 32];
+        while cpu_time() == before && started.elapsed() < Duration::from_secs(30) {
+            bytes = hasher::sha256d(&bytes);
+        }
+        assert!(cpu_time() > before);
+        assert_ne!(bytes, [0; 32]);
+    }
+}

@@ -1,0 +1,202 @@
+//! `mesos-miner mine`: the terminal front end, with cpuminer's habits.
+
+mod summary;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use task::{Totals, Verdict};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::summary::{Hashrate, Summary};
+use crate::cli::MineArgs;
+use crate::engine::Counters;
+use crate::miner::{self, Event, MinerError};
+use crate::rig::{Rig, difficulty_for};
+use crate::tally::{Outcome, Tally};
+use crate::worker::every;
+
+/// Events that the miner may be ahead of the terminal.
+const EVENTS: usize = 256;
+/// Time between two lines with the hashrate.
+const HASHRATE_LINES: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Mines until Ctrl-C, SIGTERM or `--duration`, then prints a summary.
+///
+/// # Errors
+/// If nothing can mine here, or the pools are out of reach and no more tries are left.
+pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("can't start the runtime")?;
+    runtime.block_on(mine(args))?;
+    // A name lookup that hangs must not keep the process alive.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn mine(args: &MineArgs) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let stop = CancellationToken::new();
+    end_by(&stop, args)?;
+    let rig = Rig::assemble_in_background(args.backend(), args.cpus()).await?;
+    let (user, password) = args.credentials();
+    let mut terminal = Terminal {
+        tally: Tally::new(&user),
+        counters: rig.engine.counters(),
+        started,
+        last: (0, started),
+        shares: !args.quiet && !args.json,
+        threads: rig.threads,
+        mined: false,
+    };
+    terminal.log(format_args!("{} miner threads started, using {}", rig.threads, rig.backend));
+    let config = miner::Config {
+        pools: args.urls.clone(),
+        user,
+        password,
+        suggest_difficulty: Some(difficulty_for(rig.hashrate, args.share_interval)),
+        retries: args.retries(),
+        retry_pause: args.retry_pause(),
+        silence: args.silence(),
+    };
+    let (sender, events) = mpsc::channel(EVENTS);
+    let mining = miner::run(config, rig.engine, rig.found, sender, stop);
+    let (mined, ()) = tokio::join!(mining, terminal.show(events));
+    terminal.end(mined, args.json)
+}
+
+/// Arranges for the end: at a signal, or after `--duration`.
+fn end_by(stop: &CancellationToken, args: &MineArgs) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).context("can't listen for signals");
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (duration, stop) = (args.duration, stop.clone());
+    tokio::spawn(async move {
+        let limit = async {
+            match duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = limit => {}
+        }
+        stop.cancel();
+        // Who asks twice does not want to wait for the last answers.
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(130);
+    });
+    Ok(())
+}
+
+/// What the user sees, and the account behind it.
+struct Terminal {
+    tally: Tally,
+    counters: Counters,
+    started: Instant,
+    /// Hashes and time of the last line with a hashrate.
+    last: (u128, Instant),
+    /// Whether to print a line per share.
+    shares: bool,
+    threads: u32,
+    /// Whether there were hashes at all.
+    mined: bool,
+}
+
+impl Terminal {
+    async fn show(&mut self, mut events: mpsc::Receiver<Event>) {
+        let mut lines = every(HASHRATE_LINES);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.on_event(event),
+                    None => return,
+                },
+                _ = lines.tick(), if self.mined => self.show_hashrate(),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Authorized { pool } => self.log(format_args!("mining for {pool}")),
+            Event::Lost { error, retry_in } => {
+                self.log(format_args!("{error}; trying again in {:.1} s", retry_in.as_secs_f64()));
+            }
+            Event::Job { id, difficulty, clean } => {
+                tracing::debug!(id, difficulty, clean, "new job");
+                if clean {
+                    tracing::info!(difficulty, "new block, or the pool's first job");
+                }
+            }
+            Event::Hashing => {
+                self.mined = true;
+                self.last = (self.counters.hashes(), Instant::now());
+            }
+            Event::Message(text) => self.log(format_args!("the pool says: {text}")),
+            Event::Share { outcome, reason } => {
+                let text = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                self.on_share(*outcome, &text);
+            }
+        }
+    }
+
+    fn on_share(&mut self, outcome: Outcome, reason: &str) {
+        let verdict = match outcome.row.verdict {
+            Verdict::Accepted if outcome.block => "yay!!! a block",
+            Verdict::Accepted => "yay!!!",
+            Verdict::Rejected(_) => "booooo",
+            Verdict::Stale => "stale",
+            Verdict::Unanswered => "unanswered",
+        };
+        self.tally.count(outcome);
+        if self.shares {
+            let hashes = self.counters.hashes();
+            let Totals { accepted, rejected, stale, unanswered, .. } = self.tally.totals(hashes);
+            let all = accepted + rejected + stale + unanswered;
+            let percent = accepted as f64 / all.max(1) as f64 * 100.0;
+            let rate = Hashrate(self.hashrate_since_start());
+            self.log(format_args!("accepted: {accepted}/{all} ({percent:.2}%), {rate} ({verdict}){reason}"));
+        }
+    }
+
+    fn show_hashrate(&mut self) {
+        let (hashes, now) = (self.counters.hashes(), Instant::now());
+        let (before, since) = std::mem::replace(&mut self.last, (hashes, now));
+        let rate = Hashrate((hashes - before) as f64 / (now - since).as_secs_f64().max(1e-9));
+        self.log(format_args!("{} threads: {rate}", self.threads));
+    }
+
+    fn hashrate_since_start(&self) -> f64 {
+        self.counters.hashes() as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// Progress goes to stderr, where it does not mix with results.
+    fn log(&self, line: std::fmt::Arguments<'_>) {
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+
+    fn end(&self, mined: Result<(), MinerError>, json: bool) -> anyhow::Result<()> {
+        let totals = self.tally.totals(self.counters.hashes());
+        let workers = u64::from(self.mined);
+        let summary = Summary::new(&totals, self.started.elapsed(), workers);
+        let mut out = io::stdout().lock();
+        // Who closed our stdout does not want to know.
+        let _ = match json {
+            true => writeln!(out, "{}", serde_json::to_string(&summary)?),
+            false => writeln!(out, "{summary}"),
+        };
+        mined.context("giving up")
+    }
+}

@@ -1,0 +1,171 @@
+//! The runner of a worker task: mines, and reports as the task's specification says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use task::{Live, Report, TaskKind, WorkerLive, WorkerSpec};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::{debug, info, warn};
+
+use crate::engine::Counters;
+use crate::engine::cpus::CpuRequest;
+use crate::miner::{self, Event};
+use crate::rig::{Rig, difficulty_for};
+use crate::runner::{Runner, TaskContext, TaskError, TaskEvent};
+use crate::tally::Tally;
+
+/// Wanted time between two shares.
+const SHARE_INTERVAL: Duration = Duration::from_secs(1);
+/// A pool that went away comes back soon, as a new server task; this is the longest pause between two tries.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Silence after which a pool counts as lost.
+const SILENCE: Duration = Duration::from_secs(120);
+/// Events that the miner may be ahead of the reports.
+const EVENTS: usize = 256;
+
+/// The runner for worker tasks.
+pub fn runner() -> Runner {
+    Arc::new(|context| Box::pin(run(context)))
+}
+
+async fn run(context: TaskContext) -> Result<Report, TaskError> {
+    let TaskKind::Worker(spec) = context.spec.kind.clone() else {
+        return Err(TaskError::new("a worker can't run a server's task"));
+    };
+    let request = CpuRequest { cpus: Some(spec.cpus), ..CpuRequest::default() };
+    let rig = Rig::assemble_in_background(spec.backend.clone(), request)
+        .await
+        .map_err(|error| TaskError::new(format!("can't mine here: {error:#}")))?;
+    let config = config(&spec, rig.hashrate)?;
+    let worker = Worker {
+        context,
+        tally: Tally::new(&spec.user),
+        counters: rig.engine.counters(),
+        live: WorkerLive {
+            hashrate: 0.0,
+            threads: rig.threads,
+            backend: rig.backend.name().to_owned(),
+            difficulty: 0.0,
+        },
+        running: false,
+        shown: (0, Instant::now()),
+    };
+    let (sender, events) = mpsc::channel(EVENTS);
+    let stop = worker.context.stop.clone();
+    let mining = miner::run(config, rig.engine, rig.found, sender, stop);
+    // Joined, not spawned: when this future is dropped, the miner and its threads end with it.
+    let (mined, (report, trouble)) = tokio::join!(mining, worker.report(events));
+    match mined {
+        Ok(()) => Ok(report),
+        Err(error) => {
+            let message = trouble.unwrap_or_else(|| miner::chain(&error));
+            Err(TaskError { message, last: Some(Box::new(report)) })
+        }
+    }
+}
+
+fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> {
+    let pool = spec.pool.parse().map_err(|error| TaskError::new(format!("bad pool address: {error}")))?;
+    Ok(miner::Config {
+        pools: vec![pool],
+        user: spec.user.clone(),
+        password: spec.password.clone(),
+        suggest_difficulty: Some(difficulty_for(hashrate, SHARE_INTERVAL)),
+        retries: None,
+        retry_pause: RETRY_PAUSE,
+        silence: SILENCE,
+    })
+}
+
+struct Worker {
+    context: TaskContext,
+    tally: Tally,
+    counters: Counters,
+    live: WorkerLive,
+    /// Whether Running was told.
+    running: bool,
+    /// Hashes at the last live message.
+    shown: (u128, Instant),
+}
+
+impl Worker {
+    /// Turns the miner's events into the task's, until the miner ends; returns the last report.
+    async fn report(mut self, mut events: mpsc::Receiver<Event>) -> (Report, Option<String>) {
+        let mut reports = every(self.context.spec.report_interval);
+        let mut lives = every(self.context.spec.live_interval);
+        let mut trouble = None;
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::Lost { error, .. }) => {
+                        warn!(error, "the pool is lost; trying again");
+                        trouble = Some(error);
+                    }
+                    Some(event) => self.on_event(event).await,
+                    None => return (self.tally.report(self.counters.hashes()), trouble),
+                },
+                _ = reports.tick(), if self.running => self.tell_changes().await,
+                _ = lives.tick(), if self.running => self.tell_live().await,
+            }
+        }
+    }
+
+    async fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Hashing => {
+                self.running = true;
+                let report = self.tally.report(self.counters.hashes());
+                self.tell(TaskEvent::Running(report)).await;
+            }
+            Event::Job { id, difficulty, clean } => {
+                debug!(job = id, difficulty, clean, "new job");
+                self.live.difficulty = difficulty;
+            }
+            Event::Share { outcome, reason } => {
+                if let Some(reason) = reason {
+                    warn!(job = outcome.row.job, %reason, "the pool rejected a share");
+                }
+                let blocks = self.tally.totals(0).blocks;
+                self.tally.count(*outcome);
+                if self.tally.totals(0).blocks > blocks {
+                    info!("a block");
+                    self.tell_changes().await;
+                }
+            }
+            Event::Authorized { pool } => info!(%pool, "mining"),
+            Event::Message(text) => info!(text, "the pool says"),
+            Event::Lost { .. } => {}
+        }
+    }
+
+    async fn tell_changes(&mut self) {
+        let hashes = self.counters.hashes();
+        // After the stop, everything goes into the last report.
+        if self.running && !self.context.stop.is_cancelled() && self.tally.changed(hashes) {
+            let report = self.tally.report(hashes);
+            self.tell(TaskEvent::Report(report)).await;
+        }
+    }
+
+    async fn tell_live(&mut self) {
+        let (hashes, now) = (self.counters.hashes(), Instant::now());
+        let (before, since) = std::mem::replace(&mut self.shown, (hashes, now));
+        let seconds = (now - since).as_secs_f64();
+        self.live.hashrate = if seconds > 0.0 { (hashes - before) as f64 / seconds } else { 0.0 };
+        self.tell(TaskEvent::Live(Live::Worker(self.live.clone()))).await;
+    }
+
+    async fn tell(&self, event: TaskEvent) {
+        // Nobody listens only when the executor is ending.
+        let _ = self.context.events.send(event).await;
+    }
+}
+
+/// Ticks after each period; a period of zero counts as a millisecond.
+pub(crate) fn every(period: Duration) -> tokio::time::Interval {
+    let period = period.max(Duration::from_millis(1));
+    let mut interval = interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
