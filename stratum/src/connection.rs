@@ -18,7 +18,7 @@ pub const POOL_LINE_LIMIT: usize = 1 << 20;
 /// Enough for anything a miner sends.
 pub const MINER_LINE_LIMIT: usize = 16 << 10;
 /// What a peer may leave unread before it counts as gone, in bytes.
-const BACKLOG_LIMIT: usize = 4 << 20;
+const BACKLOG_LIMIT: usize = 1 << 20;
 
 /// Both directions of one stream.
 #[derive(Debug)]
@@ -172,22 +172,22 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     ///
     /// Fails if the peer has left too much unread; nothing is queued then.
     pub fn queue(&mut self, line: &str) -> Result<(), WriteError> {
-        let bytes = self.waiting.len() - self.sent;
+        let bytes = self.waiting();
         if bytes > BACKLOG_LIMIT {
             return Err(WriteError::Backlog { bytes });
         }
         // Room is made here and not after each write, where it would move the rest every time.
         self.waiting.drain(..self.sent);
         self.sent = 0;
-        self.waiting.reserve_exact(line.len() + 1);
+        self.waiting.reserve(line.len() + 1);
         self.waiting.extend_from_slice(line.as_bytes());
         self.waiting.push(b'\n');
         Ok(())
     }
 
-    /// Whether anything waits to be sent.
-    pub fn is_empty(&self) -> bool {
-        self.sent == self.waiting.len()
+    /// Bytes that wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len() - self.sent
     }
 
     /// Sends all that was queued. Cancel-safe.
