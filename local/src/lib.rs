@@ -1,7 +1,20 @@
-//! An embedded one-machine cluster: a master and agents inside one process that speak Mesos' v1 HTTP API
-//! and run real executor processes; and the command that mines on it.
+//! An embedded one-machine cluster, and the command that mines on it.
+//!
+//! [`cluster`] holds a master and agents inside one process. They speak Mesos' v1 HTTP API and run real
+//! executor processes, so a framework can't tell them from a real cluster. `mesos-miner local` ([`cli`])
+//! starts such a cluster and runs the scheduler against it, as it would against any other.
+//!
+//! ```text
+//!  HTTP ──▶ routes ──▶ core ──▶ Master::handle ──▶ effects: answers, events, messages to agents
+//!                       ▲  └──▶ Agent::handle  ──▶ effects: the same, and processes
+//!                       └────── containers: started, failed, exited
+//! ```
+//!
+//! Master and agents decide and do nothing else: an input and the time go in, effects come out. One task,
+//! the core, owns them all.
 
 mod agent;
+pub mod cli;
 pub mod cluster;
 mod container;
 mod http;
@@ -9,3 +22,4 @@ mod link;
 mod master;
 mod operator;
 mod resources;
+mod shares;

@@ -1,0 +1,265 @@
+//! The command line of `mesos-miner local`.
+
+use crate::cluster::{Cluster, Config};
+use crate::shares;
+use anyhow::{Context, ensure};
+use clap::Parser;
+use clap::builder::BoolishValueParser;
+use scheduler::cli::parse_duration;
+use scheduler::config::ExecutorSource;
+use scheduler::{Summary, signals};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// Run everything on this machine: an embedded Mesos cluster, a pool server and workers under it.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about)]
+#[command(after_help = "Exit status: 0 after Ctrl-C or a limit, 1 after a failure, 64 for bad usage.")]
+pub struct Args {
+    /// Number of workers, each on an embedded agent of its own.
+    #[arg(long, visible_alias = "agents", value_name = "N", env = "MINER_WORKERS", default_value = "1")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub workers: u16,
+    /// CPUs of all agents together [default: all that this process may use].
+    #[arg(long, value_name = "CPUS", env = "MINER_CPUS", value_parser = parse_cpus)]
+    pub cpus: Option<f64>,
+    /// CPUs of the pool server's task; the workers share the rest.
+    #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "0.1", value_parser = parse_cpus)]
+    pub server_cpus: f64,
+    /// Memory that each agent offers, in megabytes; it is not enforced.
+    #[arg(long, value_name = "MB", env = "MINER_MEM", default_value = "1024")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub mem: u32,
+    /// End after this time, such as 30s, 5m or 12h [default: never].
+    #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// End when so many blocks have been found [default: never].
+    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub blocks: Option<u64>,
+    /// Print the summary as one line of JSON, and nothing else on standard output.
+    #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+    /// Wanted time between two shares of a worker.
+    #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = parse_duration)]
+    pub share_interval: Duration,
+    /// Wanted time between two blocks of the built-in chain.
+    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = parse_duration)]
+    pub block_interval: Duration,
+    /// Hash backend of the workers [default: the fastest].
+    #[arg(long, env = "MINER_BACKEND")]
+    pub backend: Option<String>,
+    /// The master's port on 127.0.0.1; the agents take the ports after it. 0: any free ports.
+    #[arg(long, env = "MINER_PORT", default_value = "0")]
+    pub port: u16,
+    /// Folder for sandboxes and the ledger; it is kept [default: a temporary one, removed at the end].
+    #[arg(long, value_name = "DIR", env = "MINER_WORK_DIR")]
+    pub work_dir: Option<PathBuf>,
+    /// Serve only the cluster, for any framework, until Ctrl-C or --duration.
+    #[arg(long, env = "MINER_CLUSTER_ONLY", value_parser = BoolishValueParser::new())]
+    #[arg(conflicts_with_all = ["blocks", "json"])]
+    pub cluster_only: bool,
+}
+
+fn parse_cpus(text: &str) -> anyhow::Result<f64> {
+    let cpus: f64 = text.parse().context("write a number of CPUs such as 2 or 0.5")?;
+    ensure!((0.02..=1024.0).contains(&cpus), "must be from 0.02 to 1024");
+    Ok(cpus)
+}
+
+/// Runs it to its end and prints the summary, or the error with all its causes. `executable` gives the file
+/// that is to run as the executor.
+pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ran = runtime.block_on(execute(args, executable));
+    // Whoever still fetches something from us is no reason to wait.
+    runtime.shutdown_background();
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs it until Ctrl-C, SIGTERM or a limit; needs a tokio runtime.
+///
+/// # Errors
+/// If the cluster can't be started or the scheduler fails.
+pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
+    let stop = signals::stop_token().context("cannot wait for signals")?;
+    if args.cluster_only {
+        return serve(&args, stop).await;
+    }
+    let json = args.json;
+    let summary = run(&args, executable()?, stop).await?;
+    scheduler::cli::print(&summary, json)?;
+    match summary.failure {
+        None => Ok(()),
+        Some(failure) => anyhow::bail!(failure),
+    }
+}
+
+/// Starts a cluster and mines on it until `stop` or a limit; nothing is left running when it returns.
+///
+/// # Errors
+/// If the cluster can't be started or the scheduler fails.
+pub async fn run(args: &Args, executable: PathBuf, stop: CancellationToken) -> anyhow::Result<Summary> {
+    let folder = Folder::of(args)?;
+    let cpus = total_cpus(args);
+    if let Some(reason) = shares::shortage(cpus, args.server_cpus, args.workers) {
+        eprintln!("note: {reason}");
+    }
+    let agents = shares::agents(cpus, args.server_cpus, f64::from(args.mem), args.workers);
+    let cluster =
+        Cluster::start(Config { port: args.port, ..Config::new(folder.path().join("mesos"), agents) })
+            .await?;
+    let config = config(args, cluster.address(), folder.path().join("state"), executable);
+    let ran = scheduler::run(config, stop).await;
+    cluster.stop().await;
+    ran
+}
+
+fn config(args: &Args, master: SocketAddr, state_dir: PathBuf, executable: PathBuf) -> scheduler::Config {
+    let address = Some(master.ip().to_string());
+    scheduler::Config {
+        state_dir,
+        teardown_on_exit: true,
+        duration: args.duration,
+        blocks: args.blocks,
+        quiet: args.json,
+        server_cpus: args.server_cpus,
+        report_interval: Duration::from_secs(1),
+        live_interval: Duration::from_secs(1),
+        share_interval: args.share_interval,
+        block_interval: args.block_interval,
+        backend: args.backend.clone(),
+        executor: ExecutorSource::Serve { executable: executable.clone(), address },
+        ..scheduler::Config::new(master.to_string(), executable)
+    }
+}
+
+/// The cluster alone, until `stop` or `--duration`.
+async fn serve(args: &Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let folder = Folder::of(args)?;
+    // No share is set aside for a server: whatever comes may use all of it.
+    let agents = shares::agents(total_cpus(args), 0.0, f64::from(args.mem), args.workers);
+    let cluster =
+        Cluster::start(Config { port: args.port, ..Config::new(folder.path().to_owned(), agents) }).await?;
+    announce(&cluster, folder.path())?;
+    let limit = async {
+        match args.duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = limit => {}
+    }
+    cluster.stop().await;
+    Ok(())
+}
+
+fn announce(cluster: &Cluster, work_dir: &Path) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "master: http://{}", cluster.address())?;
+    for agent in cluster.agents() {
+        writeln!(out, "agent: http://{agent}")?;
+    }
+    writeln!(out, "work folder: {}", work_dir.display())?;
+    writeln!(out, "ready")?;
+    Ok(out.flush()?)
+}
+
+/// What this process may use: its CPU set, and its share of a container's.
+fn total_cpus(args: &Args) -> f64 {
+    let available = || std::thread::available_parallelism().map_or(1, |n| n.get());
+    args.cpus.unwrap_or_else(|| available() as f64)
+}
+
+/// The folder for sandboxes and the ledger.
+enum Folder {
+    Kept(PathBuf),
+    Temporary(TempDir),
+}
+
+impl Folder {
+    fn of(args: &Args) -> anyhow::Result<Self> {
+        match &args.work_dir {
+            Some(path) => Ok(Self::Kept(path.clone())),
+            None => tempfile::Builder::new()
+                .prefix("mesos-miner-")
+                .tempdir()
+                .map(Self::Temporary)
+                .context("cannot make a temporary folder; name one with --work-dir"),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("local").chain(args.iter().copied()))
+    }
+
+    #[test]
+    fn every_option_has_a_variable_and_help() {
+        Args::command().debug_assert();
+        for arg in Args::command().get_arguments() {
+            assert!(arg.get_env().is_some_and(|name| name.to_string_lossy().starts_with("MINER_")), "{arg}");
+            assert!(arg.get_help().is_some(), "{arg}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for args in [
+            &["--workers", "0"][..],
+            &["--workers", "101"],
+            &["--cpus", "0"],
+            &["--cpus", "nan"],
+            &["--server-cpus", "-1"],
+            &["--mem", "0"],
+            &["--port", "65536"],
+            &["--blocks", "0"],
+            &["--cluster-only", "--json"],
+            &["--no-such-flag"],
+        ] {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
+        assert_eq!(parse(&["--agents", "3"]).unwrap().workers, 3);
+    }
+
+    #[test]
+    fn the_scheduler_is_told_what_local_means() {
+        let args = parse(&["--duration", "30s", "--json"]).unwrap();
+        let config = config(&args, "127.0.0.1:5050".parse().unwrap(), "/s".into(), "/x".into());
+        assert!(config.teardown_on_exit && config.quiet);
+        assert_eq!(config.server_cpus, 0.1);
+        assert_eq!(config.report_interval, Duration::from_secs(1));
+        assert_eq!(config.duration, Some(Duration::from_secs(30)));
+        assert_eq!(config.master, "127.0.0.1:5050");
+    }
+}
