@@ -11,16 +11,35 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::hit::Memory;
 use crate::{Cursor, HitBuffer, Progress, Work};
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 mod scan;
 mod self_test;
+#[cfg(target_arch = "x86_64")]
+mod sha_ni;
+#[cfg(target_arch = "x86_64")]
+mod unroll;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 
 pub use self_test::SelfTestError;
 
 /// All backends, usually the fastest first; which is really the fastest, calibration decides.
-static BACKENDS: &[Entry] = &[portable::ENTRY];
+static BACKENDS: &[Entry] = &[
+    #[cfg(target_arch = "x86_64")]
+    avx512::ENTRY,
+    #[cfg(target_arch = "x86_64")]
+    sha_ni::ENTRY,
+    #[cfg(target_arch = "x86_64")]
+    avx2::ENTRY,
+    portable::ENTRY,
+];
 
 /// What the table knows of a backend.
 struct Entry {
@@ -42,7 +61,7 @@ struct Entry {
 ///
 /// # Safety
 /// The entry's `available` must have returned true.
-type Search = unsafe fn(work: &Work, first: u32, candidates: &mut [u16]) -> bool;
+type Search = unsafe fn(work: &Work, first: u32, memory: &mut Memory, candidates: &mut [u16]) -> bool;
 
 /// One implementation of the search, known to run on this CPU.
 #[derive(Clone, Copy)]

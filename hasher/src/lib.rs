@@ -30,6 +30,7 @@ mod backend;
 mod calibrate;
 mod cursor;
 mod digest;
+mod fold;
 mod header;
 mod hit;
 pub mod measure;

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::fold::{FoldedRounds, FoldedSchedule};
 use crate::sha256::{self, IV};
 use crate::{Digest, Header, Hit, Target};
 
@@ -18,10 +19,10 @@ pub struct Work {
     header: Header,
     target: Target,
     versions: [u32; MAX_VERSIONS],
-    midstates: [[u32; 8]; MAX_VERSIONS],
+    rounds: [FoldedRounds; MAX_VERSIONS],
     count: usize,
     end: u64,
-    tail: [u32; 3],
+    schedule: FoldedSchedule,
     candidate_mask: u32,
 }
 
@@ -54,21 +55,22 @@ impl Work {
         let message: [u32; 20] = std::array::from_fn(|i| {
             u32::from_be_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]])
         });
+        let tail = [message[16], message[17], message[18]];
         let mut work = Work {
             header: Header { nonce: 0, ..*header },
             target: *target,
             versions: [0; MAX_VERSIONS],
-            midstates: [[0; 8]; MAX_VERSIONS],
+            rounds: [FoldedRounds::default(); MAX_VERSIONS],
             count: versions.len(),
             end: 1 << 32,
-            tail: [message[16], message[17], message[18]],
+            schedule: FoldedSchedule::new(tail),
             candidate_mask: candidate_mask(target),
         };
         work.versions[..versions.len()].copy_from_slice(versions);
         let mut block: [u32; 16] = std::array::from_fn(|i| message[i]);
-        for (midstate, version) in work.midstates.iter_mut().zip(versions) {
+        for (rounds, version) in work.rounds.iter_mut().zip(versions) {
             block[0] = version.swap_bytes();
-            *midstate = sha256::compress(IV, &block);
+            *rounds = FoldedRounds::new(sha256::compress(IV, &block), tail);
         }
         Ok(work)
     }
@@ -104,14 +106,14 @@ impl Work {
         self.header(hit).digest()
     }
 
-    /// The state after the first 64 bytes of the header, for each version.
-    pub(crate) fn midstates(&self) -> &[[u32; 8]] {
-        &self.midstates[..self.count]
+    /// What is constant in the rounds of the second block, for each version.
+    pub(crate) fn rounds(&self) -> &[FoldedRounds] {
+        &self.rounds[..self.count]
     }
 
-    /// Words 0 to 2 of the second block: the end of the merkle root, ntime and nBits. Word 3 is the nonce.
-    pub(crate) fn tail(&self) -> [u32; 3] {
-        self.tail
+    /// What is constant in the schedule of the second block.
+    pub(crate) fn schedule(&self) -> &FoldedSchedule {
+        &self.schedule
     }
 
     /// Bits of the last word of a hash that must be zero for the hash to be worth an exact look.

@@ -10,6 +10,7 @@
 
 use super::Entry;
 use crate::Work;
+use crate::hit::Memory;
 use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, PAD, compress};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -21,13 +22,13 @@ pub(super) const ENTRY: Entry = Entry {
     search,
 };
 
-fn search(work: &Work, first: u32, candidates: &mut [u16]) -> bool {
-    let midstates = work.midstates();
+fn search(work: &Work, first: u32, _memory: &mut Memory, candidates: &mut [u16]) -> bool {
+    let versions = work.rounds();
     let mut any = false;
-    for (i, item) in candidates.chunks_exact_mut(midstates.len()).enumerate() {
+    for (i, item) in candidates.chunks_exact_mut(versions.len()).enumerate() {
         let nonce = first.wrapping_add(i as u32);
-        for (candidate, midstate) in item.iter_mut().zip(midstates) {
-            let found = last_word(*midstate, work.tail(), nonce) & work.candidate_mask() == 0;
+        for (candidate, version) in item.iter_mut().zip(versions) {
+            let found = last_word(version.midstate, work.schedule().tail, nonce) & work.candidate_mask() == 0;
             *candidate = u16::from(found);
             any |= found;
         }

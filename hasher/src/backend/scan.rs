@@ -22,7 +22,7 @@ pub(super) fn scan(entry: &Entry, work: &Work, from: Cursor, hits: &mut HitBuffe
     let candidates = &mut candidates[..items * versions];
     // SAFETY: an entry is only reachable through a `Backend`, which is made after `available` said yes.
     #[allow(unsafe_code)]
-    let any = unsafe { (entry.search)(work, from.nonce, candidates) };
+    let any = unsafe { (entry.search)(work, from.nonce, hits.memory(), candidates) };
 
     let mut end = (u64::from(from.nonce) + (items * entry.lanes) as u64).min(work.end()) * versions as u64;
     if any {

@@ -1,0 +1,242 @@
+//! One nonce a stream, four streams: the SHA extensions of x86, which do two rounds in one instruction.
+//!
+//! The instruction for two rounds has a latency of twice its throughput or more, so streams run side by side until
+//! its unit is never idle: two are not enough, and six give nothing more. Words come in groups of four, and so do
+//! rounds here.
+#![allow(unsafe_code)]
+#![allow(clippy::needless_range_loop)] // An index stands for a stream in several arrays at once.
+
+use std::arch::x86_64::*;
+
+use super::Entry;
+use super::unroll::unroll;
+use crate::Work;
+use crate::fold::{FoldedRounds, FoldedSchedule};
+use crate::hit::Memory;
+use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, K, PAD};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "sha-ni",
+    lanes: 1,
+    features: &["sha_ni", "sse4_1", "ssse3"],
+    available: || {
+        is_x86_feature_detected!("sha")
+            && is_x86_feature_detected!("sse4.1")
+            && is_x86_feature_detected!("ssse3")
+    },
+    items: |versions| STREAMS * (600 / (STREAMS * versions)),
+    search,
+};
+
+const STREAMS: usize = 4;
+
+/// K + W of the rounds of hash 1 for one nonce, in groups of four.
+type Schedule = [__m128i; 16];
+
+/// The working variables as the instructions want them, the first named in the highest lane.
+#[derive(Clone, Copy)]
+struct State {
+    abef: __m128i,
+    cdgh: __m128i,
+}
+
+/// What is constant for a version.
+#[derive(Clone, Copy)]
+struct Version {
+    midstate: State,
+    /// The state after round 1; the nonce enters in round 3.
+    state_1: State,
+}
+
+/// See `Search` for what it does.
+///
+/// # Safety
+/// The CPU must have the features of the entry.
+unsafe fn search(work: &Work, first: u32, _memory: &mut Memory, candidates: &mut [u16]) -> bool {
+    // SAFETY: the caller checked the features.
+    unsafe { search_enabled(work, first, candidates) }
+}
+
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+fn search_enabled(work: &Work, first: u32, candidates: &mut [u16]) -> bool {
+    let count = work.rounds().len();
+    let mut versions = [Version::new(&work.rounds()[0]); crate::MAX_VERSIONS];
+    for (version, rounds) in versions.iter_mut().zip(work.rounds()) {
+        *version = Version::new(rounds);
+    }
+    let mut nonce = first;
+    let mut any = false;
+    for candidates in candidates.chunks_exact_mut(STREAMS * count) {
+        let schedules = schedule(work.schedule(), nonce);
+        nonce = nonce.wrapping_add(STREAMS as u32);
+        // Where the next item is in the rectangle of nonces and versions; four nonces fill the streams for any count.
+        let (mut row, mut column) = (0, 0);
+        for candidates in candidates.as_chunks_mut::<STREAMS>().0 {
+            let mut items = [(&versions[0], &schedules[0]); STREAMS];
+            for item in &mut items {
+                *item = (&versions[column], &schedules[row]);
+                column += 1;
+                if column == count {
+                    (row, column) = (row + 1, 0);
+                }
+            }
+            let last = second(first_hash(items));
+            for (candidate, last) in candidates.iter_mut().zip(last) {
+                let found = last & work.candidate_mask() == 0;
+                *candidate = u16::from(found);
+                any |= found;
+            }
+        }
+    }
+    any
+}
+
+impl State {
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    fn new([a, b, c, d, e, f, g, h]: [u32; 8]) -> State {
+        State { abef: words([f, e, b, a]), cdgh: words([h, g, d, c]) }
+    }
+}
+
+impl Version {
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    fn new(folded: &FoldedRounds) -> Version {
+        Version { midstate: State::new(folded.midstate), state_1: State::new(folded.state_1) }
+    }
+}
+
+/// Four words, the first in the lowest lane.
+#[target_feature(enable = "sse2")]
+#[inline]
+fn words([w0, w1, w2, w3]: [u32; 4]) -> __m128i {
+    _mm_set_epi32(w3 as i32, w2 as i32, w1 as i32, w0 as i32)
+}
+
+/// The round constants of a group of four rounds.
+#[target_feature(enable = "sse2")]
+#[inline]
+fn constants(group: usize) -> __m128i {
+    words(std::array::from_fn(|i| K[4 * group + i]))
+}
+
+/// The next four words of a schedule after sixteen, of which `m[0]` are the first four.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+#[inline]
+fn next_words(m0: __m128i, m1: __m128i, m2: __m128i, m3: __m128i) -> __m128i {
+    let with_seventh = _mm_add_epi32(_mm_sha256msg1_epu32(m0, m1), _mm_alignr_epi8::<4>(m3, m2));
+    _mm_sha256msg2_epu32(with_seventh, m3)
+}
+
+/// Two rounds for each stream, whose K + W are in the lower half of `k_plus_w`.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+#[inline]
+fn two_rounds(states: &mut [State; STREAMS], k_plus_w: [__m128i; STREAMS]) {
+    for s in 0..STREAMS {
+        let State { abef, cdgh } = states[s];
+        states[s] = State { abef: _mm_sha256rnds2_epu32(cdgh, abef, k_plus_w[s]), cdgh: abef };
+    }
+}
+
+/// Four rounds for each stream.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+#[inline]
+fn four_rounds(states: &mut [State; STREAMS], mut k_plus_w: [__m128i; STREAMS]) {
+    two_rounds(states, k_plus_w);
+    for upper in &mut k_plus_w {
+        *upper = _mm_shuffle_epi32::<0b_00_00_11_10>(*upper);
+    }
+    two_rounds(states, k_plus_w);
+}
+
+/// Computes the schedules of hash 1 for four nonces.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+#[inline]
+fn schedule(folded: &FoldedSchedule, first: u32) -> [Schedule; STREAMS] {
+    let zero = _mm_setzero_si128();
+    let mut schedules = [[zero; 16]; STREAMS];
+    let mut m = [[zero; 4]; STREAMS];
+    for s in 0..STREAMS {
+        let [w0, w1, w2] = folded.tail;
+        // The header is little-endian, SHA-256 reads big-endian words.
+        let nonce = first.wrapping_add(s as u32).swap_bytes();
+        m[s] = [words([w0, w1, w2, nonce]), words([PAD, 0, 0, 0]), zero, words([0, 0, 0, HEADER_BITS])];
+        for group in 0..4 {
+            schedules[s][group] = _mm_add_epi32(m[s][group], constants(group));
+        }
+    }
+    unroll!(G in 4 5 6 7 8 9 10 11 12 13 14 15 => {
+        for s in 0..STREAMS {
+            let next = next_words(m[s][G % 4], m[s][(G + 1) % 4], m[s][(G + 2) % 4], m[s][(G + 3) % 4]);
+            m[s][G % 4] = next;
+            schedules[s][G] = _mm_add_epi32(next, constants(G));
+        }
+    });
+    schedules
+}
+
+/// Runs hash 1 from round 2 on; returns its words, in two groups of four.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+#[inline]
+fn first_hash(items: [(&Version, &Schedule); STREAMS]) -> [[__m128i; 2]; STREAMS] {
+    let mut states = [items[0].0.state_1; STREAMS];
+    let mut k_plus_w = [items[0].1[0]; STREAMS];
+    for s in 0..STREAMS {
+        states[s] = items[s].0.state_1;
+        k_plus_w[s] = _mm_shuffle_epi32::<0b_00_00_11_10>(items[s].1[0]);
+    }
+    two_rounds(&mut states, k_plus_w);
+    unroll!(G in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 => {
+        for s in 0..STREAMS {
+            k_plus_w[s] = items[s].1[G];
+        }
+        four_rounds(&mut states, k_plus_w);
+    });
+    let mut hashes = [[states[0].abef; 2]; STREAMS];
+    for s in 0..STREAMS {
+        let midstate = items[s].0.midstate;
+        // From a, b, e, f in falling lanes to rising ones; then the halves change places.
+        let abef = _mm_shuffle_epi32::<0b_00_01_10_11>(_mm_add_epi32(states[s].abef, midstate.abef));
+        let cdgh = _mm_shuffle_epi32::<0b_00_01_10_11>(_mm_add_epi32(states[s].cdgh, midstate.cdgh));
+        hashes[s] = [_mm_unpacklo_epi64(abef, cdgh), _mm_unpackhi_epi64(abef, cdgh)];
+    }
+    hashes
+}
+
+/// Runs hash 2 as far as its last word needs it, and returns that word.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+#[inline]
+fn second(hashes: [[__m128i; 2]; STREAMS]) -> [u32; STREAMS] {
+    let mut states = [State::new(IV); STREAMS];
+    let mut m = [[_mm_setzero_si128(); 4]; STREAMS];
+    for s in 0..STREAMS {
+        let [abcd, efgh] = hashes[s];
+        m[s] = [abcd, efgh, words([PAD, 0, 0, 0]), words([0, 0, 0, DIGEST_BITS])];
+    }
+    let mut k_plus_w = [m[0][0]; STREAMS];
+    unroll!(G in 0 1 2 3 => {
+        for s in 0..STREAMS {
+            k_plus_w[s] = _mm_add_epi32(m[s][G], constants(G));
+        }
+        four_rounds(&mut states, k_plus_w);
+    });
+    unroll!(G in 4 5 6 7 8 9 10 11 12 13 14 15 => {
+        for s in 0..STREAMS {
+            let next = next_words(m[s][G % 4], m[s][(G + 1) % 4], m[s][(G + 2) % 4], m[s][(G + 3) % 4]);
+            m[s][G % 4] = next;
+            k_plus_w[s] = _mm_add_epi32(next, constants(G));
+        }
+        if G < 15 {
+            four_rounds(&mut states, k_plus_w);
+        } else {
+            // The last word is h after round 63, which is f after round 61, in the lowest lane.
+            two_rounds(&mut states, k_plus_w);
+        }
+    });
+    let mut last = [0; STREAMS];
+    for s in 0..STREAMS {
+        last[s] = (_mm_cvtsi128_si32(states[s].abef) as u32).wrapping_add(IV[7]);
+    }
+    last
+}

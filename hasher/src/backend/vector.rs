@@ -1,0 +1,123 @@
+//! The search on vectors: many nonces at a time, one in each lane. Written once for all vector widths.
+//!
+//! The work item is *(version, nonce vector)*. Its cost is that of the arithmetic, so the design is about doing less
+//! of it and keeping the units busy:
+//!
+//! * What is constant is folded ([`fold`](crate::fold)); the schedule of hash 1 depends on the nonce alone, so all
+//!   versions share it ([`schedule`]), and it is stored with the round constants added.
+//! * Hash 1 and rounds 0 to 15 of hash 2 read ready K + W and need no schedule ([`first`]); the rest of hash 2 carries
+//!   its schedule along ([`second`]). The stages are functions of their own, each run over a batch of items.
+//! * A round is a chain of dependent operations; several items, *streams*, run side by side so that one's gaps are
+//!   filled by the others.
+//! * Code is kept small by loops of eight rounds (after which each working variable is back in its register), since
+//!   straight-line code beyond some 5000 instructions falls out of the caches of decoded instructions.
+
+#![allow(clippy::needless_range_loop)] // An index stands for a stream in several arrays at once.
+
+mod chunk;
+mod first;
+mod schedule;
+mod second;
+
+pub(super) use chunk::{Stages, backend, items, search};
+pub(super) use first::first;
+pub(super) use schedule::schedule;
+pub(super) use second::second;
+
+use super::unroll::unroll;
+
+/// A vector of 32-bit lanes in a register. The operations are those of SHA-256, so that an instruction set can use
+/// what it has for them.
+///
+/// A value proves that the CPU has the instructions: the first one is only made where they are enabled. All methods
+/// must be inlined into functions that enable the features.
+///
+/// # Safety
+/// The type must be a plain vector of integers: any bytes are a value, and the memory it is stored in has no other
+/// meaning.
+#[allow(unsafe_code)]
+pub(super) unsafe trait Lanes: Copy {
+    /// Number of lanes, at most 16.
+    const COUNT: usize;
+
+    /// A vector with the same value in each lane, given one as proof.
+    fn splat(self, value: u32) -> Self;
+    /// The message words for nonces `first`, `first + 1`, …: each with its bytes swapped, for a header is
+    /// little-endian. Given a vector as proof.
+    fn nonces(self, first: u32) -> Self;
+    fn add(self, other: Self) -> Self;
+    fn rotate_right<const BITS: i32>(self) -> Self;
+    fn shift_right<const BITS: u32>(self) -> Self;
+    fn xor3(self, b: Self, c: Self) -> Self;
+    /// Bits of `f` where self has ones, of `g` elsewhere.
+    fn choose(self, f: Self, g: Self) -> Self;
+    fn majority(self, b: Self, c: Self) -> Self;
+    /// The vector itself, as a value whose origin the compiler must not look into.
+    ///
+    /// LLVM reassociates chains of additions: it would move the addition of K + W, which is ready long before, behind
+    /// those on the critical path. This costs no instruction and keeps the order as written.
+    fn pin(self) -> Self;
+    /// One bit for each lane that has zeros wherever `mask` has ones.
+    fn zero_lanes(self, mask: Self) -> u16;
+
+    /// Adds the same value to each lane.
+    #[inline(always)]
+    fn plus(self, value: u32) -> Self {
+        self.add(self.splat(value))
+    }
+    #[inline(always)]
+    fn big_sigma0(self) -> Self {
+        self.rotate_right::<2>().xor3(self.rotate_right::<13>(), self.rotate_right::<22>())
+    }
+    #[inline(always)]
+    fn big_sigma1(self) -> Self {
+        self.rotate_right::<6>().xor3(self.rotate_right::<11>(), self.rotate_right::<25>())
+    }
+    #[inline(always)]
+    fn small_sigma0(self) -> Self {
+        self.rotate_right::<7>().xor3(self.rotate_right::<18>(), self.shift_right::<3>())
+    }
+    #[inline(always)]
+    fn small_sigma1(self) -> Self {
+        self.rotate_right::<17>().xor3(self.rotate_right::<19>(), self.shift_right::<10>())
+    }
+}
+
+/// The working variables of one stream: a, b, …, h.
+pub(super) type State<L> = [L; 8];
+/// K + W of the 64 rounds of hash 1 for one nonce vector, word t in place t; in place 0 is the nonce vector itself, 1 to
+/// 7 are unused.
+pub(super) type Schedule<L> = [L; 64];
+
+/// Schedule words 16 to 63 of one stream, word t in place t − 16, where their recurrence is computed.
+pub(super) type Words<L> = [L; 48];
+
+/// Word t of a schedule, for place t − 16 of the words, by the whole recurrence.
+#[inline(always)]
+fn word<L: Lanes, const N: usize>(words: &[L; N], place: usize) -> L {
+    let back = |distance: usize| words[place - distance];
+    back(15).small_sigma0().add(back(16)).add(back(7)).add(back(2).small_sigma1())
+}
+
+/// What [`first`] leaves of an item for [`second`].
+#[repr(C)]
+pub(super) struct Item<L> {
+    /// Words 0 to 7 of the message of hash 2: hash 1.
+    words: [L; 8],
+    /// The working variables after round 15 of hash 2.
+    state: State<L>,
+    /// Makes the distance between items odd in vectors, so that they don't fall into the same sets of the cache.
+    _padding: L,
+}
+
+/// Nonce vectors that [`schedule`] prepares at a time.
+pub(super) const SCHEDULE_STREAMS: usize = 2;
+/// One round for each of some streams, with K + W given.
+#[inline(always)]
+fn round<L: Lanes, const S: usize>(states: &mut [State<L>; S], k_plus_w: [L; S]) {
+    for s in 0..S {
+        let [a, b, c, d, e, f, g, h] = states[s];
+        let t1 = h.add(k_plus_w[s]).pin().add(e.choose(f, g)).add(e.big_sigma1());
+        states[s] = [t1.add(a.majority(b, c)).add(a.big_sigma0()), a, b, c, d.add(t1), e, f, g];
+    }
+}
