@@ -83,11 +83,8 @@ impl Id {
     fn from_raw(raw: Option<&RawValue>) -> Id {
         match raw.map(RawValue::get) {
             None | Some("null") => Id::Null,
-            // Only canonical digits, so that writing the number gives back the same text.
-            Some(text) => match text.parse::<u64>() {
-                Ok(number) if text != "-0" && !text.starts_with('+') => Id::Number(number),
-                _ => Id::Other(text.to_owned()),
-            },
+            // JSON allows neither a plus nor leading zeros: writing the number gives back the same text.
+            Some(text) => text.parse().map_or_else(|_| Id::Other(text.to_owned()), Id::Number),
         }
     }
 }

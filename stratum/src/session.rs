@@ -343,3 +343,22 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_never_come_are_given_up() {
+        let mut session = Session::new(Options::new("pool.example:1".parse().unwrap(), "u", "x"));
+        let share = Share { job: "j".to_owned(), extranonce2: vec![0; 4], ntime: 0, nonce: 0, version: 0 };
+        let ids: Vec<u64> = (0..=Session::MAX_PENDING).map(|_| session.submit(&share).0).collect();
+        assert_eq!(session.pending.len(), Session::MAX_PENDING);
+        let mut answer = |id| {
+            let response = Response::ok(Id::Number(id), true);
+            session.on_message(response.into()).unwrap().remove(0)
+        };
+        assert!(matches!(answer(ids[0]), Event::Ignored(_)));
+        assert_eq!(answer(ids[1]), Event::Answer { id: ids[1], verdict: Verdict::Accepted });
+    }
+}

@@ -52,13 +52,13 @@ pub enum PoolUrlError {
     Scheme {
         /// What stands before `://`.
         scheme: String,
-        /// The whole address.
+        /// The whole address, but for a user.
         url: String,
     },
     /// There is no port.
     #[error("no port in pool address {url:?}: write HOST:PORT")]
     NoPort {
-        /// The whole address.
+        /// The whole address, but for a user.
         url: String,
     },
     /// The port is no number from 1 to 65535.
@@ -66,7 +66,7 @@ pub enum PoolUrlError {
     Port {
         /// What stands for the port.
         port: String,
-        /// The whole address.
+        /// The whole address, but for a user.
         url: String,
     },
     /// The host is empty or holds what no host name holds.
@@ -74,7 +74,7 @@ pub enum PoolUrlError {
     Host {
         /// What stands for the host.
         host: String,
-        /// The whole address.
+        /// The whole address, but for a user.
         url: String,
     },
     /// User and password don't belong here.
@@ -89,7 +89,8 @@ impl FromStr for PoolUrl {
     type Err = PoolUrlError;
 
     fn from_str(text: &str) -> Result<PoolUrl, PoolUrlError> {
-        let url = || printable(text);
+        // A password that somebody put into the address is not repeated.
+        let url = || printable(text.rsplit_once('@').map_or(text, |(_, address)| address));
         let (scheme, rest) = match text.trim().split_once("://") {
             None => (Scheme::Tcp, text.trim()),
             Some((name, rest)) => {
@@ -97,8 +98,8 @@ impl FromStr for PoolUrl {
                 (scheme.ok_or_else(|| PoolUrlError::Scheme { scheme: printable(name), url: url() })?, rest)
             }
         };
-        if let Some((_, address)) = rest.rsplit_once('@') {
-            return Err(PoolUrlError::User { url: printable(address) });
+        if rest.contains('@') {
+            return Err(PoolUrlError::User { url: url() });
         }
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = split_authority(authority).ok_or_else(|| PoolUrlError::NoPort { url: url() })?;
@@ -193,8 +194,11 @@ mod tests {
         for text in [":3333", "::1:3333", "[pool]:3333", "po ol:3333", "a/b:3333"] {
             assert!(matches!(parse(text), Err(PoolUrlError::Host { .. })), "{text}");
         }
-        let user = message("stratum+tcp://me:secret@pool:3333");
-        assert!(user.contains("pool:3333") && !user.contains("secret"), "{user}");
+        for text in ["stratum+tcp://me:secret@pool:3333", "me:secret@pool:3333", "http://me:secret@pool:3333"]
+        {
+            let user = message(text);
+            assert!(user.contains("pool:3333") && !user.contains("secret"), "{user}");
+        }
     }
 
     #[test]
