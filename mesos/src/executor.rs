@@ -55,7 +55,7 @@ impl ExecutorClient {
         Self { http: Arc::new(Http::new(config)), endpoint }
     }
 
-    /// Subscribes, by a call of [`subscribe`](crate::executor::subscribe).
+    /// Subscribes, by a call of [`subscribe`].
     ///
     /// # Errors
     /// When the agent cannot be reached, is still starting, or refuses. After a restart of the agent

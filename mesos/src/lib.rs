@@ -1,4 +1,4 @@
-//! Apache Mesos v1 scheduler and executor HTTP API for any framework.
+#![doc = include_str!("../README.md")]
 
 pub mod address;
 pub mod auth;

@@ -83,7 +83,7 @@ impl SchedulerClient {
         Self { shared: Arc::new(Shared { http: Http::new(config), masters, first, session }) }
     }
 
-    /// Subscribes, by a call of [`subscribe`](crate::scheduler::subscribe): asks one master after the other and
+    /// Subscribes, by a call of [`subscribe`]: asks one master after the other and
     /// follows them to the leader. The calls of this client belong to the latest subscription.
     ///
     /// # Errors

@@ -124,9 +124,13 @@ impl<E: StreamEvent> Subscription<E> {
 
     /// Waits for more bytes, or the end.
     async fn fill(&mut self) -> Result<(), StreamError> {
-        let frame = match self.watchdog.deadline() {
-            Some(deadline) => timeout_at(deadline, self.body.frame()).await.map_err(|_| self.silent())?,
-            None => self.body.frame().await,
+        let frame = loop {
+            let Some(deadline) = self.watchdog.deadline() else { break self.body.frame().await };
+            match timeout_at(deadline, self.body.frame()).await {
+                Ok(frame) => break frame,
+                Err(_) if self.watchdog.look_again(Instant::now()) => {}
+                Err(_) => return Err(self.silent()),
+            }
         };
         self.watchdog.heard(Instant::now());
         let endpoint = || self.endpoint.clone();

@@ -7,7 +7,7 @@ use mesos::executor::{self, ExecutorClient};
 use mesos::{CallError, Config, scheduler, v1};
 use prost::Message;
 
-use crate::fake::{Answer, Fake, accepted, stream_head, subscribe};
+use crate::fake::{Answer, Fake, accepted, nobody, stream_head, subscribe};
 use crate::recorded;
 use crate::streams::decode;
 
@@ -100,7 +100,7 @@ async fn a_master_that_has_lost_the_lead_says_so() {
 
 #[tokio::test]
 async fn the_next_master_is_asked_when_one_does_not_answer() {
-    let gone = Fake::start(vec![]).await.address.clone();
+    let (_socket, gone) = nobody();
     let busy = Fake::start(vec![Answer::Bytes(recorded::answer(
         "failures/election/scheduler-call-01-SUBSCRIBE.http",
     ))])

@@ -6,7 +6,7 @@ use mesos::address::{Endpoint, HostPort};
 use mesos::v1::FrameworkInfo;
 use mesos::{CallError, scheduler, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// What to do with one request.
 #[derive(Clone)]
@@ -123,10 +123,21 @@ pub fn stream_head() -> Vec<u8> {
         .to_vec()
 }
 
-/// One event as a chunk of a stream.
-pub fn chunk(event: scheduler::Event) -> Vec<u8> {
-    let record = mesos::recordio::encode(&prost::Message::encode_to_vec(&v1::scheduler::Event::from(event)));
-    [format!("{:x}\r\n", record.len()).as_bytes(), &record, b"\r\n"].concat()
+/// Events as one chunk of a stream.
+pub fn chunk(events: impl IntoIterator<Item = scheduler::Event>) -> Vec<u8> {
+    let records = events.into_iter().flat_map(|event| {
+        mesos::recordio::encode(&prost::Message::encode_to_vec(&v1::scheduler::Event::from(event)))
+    });
+    let records: Vec<u8> = records.collect();
+    [format!("{:x}\r\n", records.len()).as_bytes(), &records, b"\r\n"].concat()
+}
+
+/// An address where nobody listens, as long as the socket is kept.
+pub fn nobody() -> (TcpSocket, HostPort) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string().parse().unwrap();
+    (socket, address)
 }
 
 /// How a real master answers every other call.

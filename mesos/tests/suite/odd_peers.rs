@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use mesos::address::{Endpoint, HostPort};
+use mesos::address::Endpoint;
+use mesos::scheduler::{self, Event};
 use mesos::v1::scheduler::event;
-use mesos::{CallError, Config, StreamError, scheduler};
+use mesos::{CallError, Config, StreamError};
 
-use crate::fake::{Answer, Fake, chunk, refused, stream_head, subscribe};
+use crate::fake::{Answer, Fake, chunk, nobody, refused, stream_head, subscribe};
 
 /// Long enough for a loaded machine to answer within where an answer is awaited; short where none comes.
 fn impatient() -> Config {
@@ -64,7 +65,7 @@ async fn a_master_that_is_not_mesos_is_recognised() {
 
 #[tokio::test]
 async fn nobody_there_silence_and_a_sudden_end_are_worth_trying_again() {
-    let address: HostPort = Fake::start(vec![]).await.address.clone();
+    let (_socket, address) = nobody();
     let client = scheduler::SchedulerClient::new(address.clone().into());
     let error = client.subscribe(&subscribe()).await.unwrap_err();
     assert!(error.is_transient());
@@ -95,30 +96,27 @@ async fn redirects_in_a_circle_end() {
     }
 }
 
-fn subscribed(interval: f64) -> Vec<u8> {
+fn subscribed(interval: f64) -> Event {
     let first = event::Subscribed { heartbeat_interval_seconds: Some(interval), ..Default::default() };
-    chunk(scheduler::Event::Subscribed(Box::new(first)))
+    Event::Subscribed(Box::new(first))
 }
 
 #[tokio::test]
 async fn a_stream_without_heartbeats_is_taken_for_dead() {
-    let bytes = [stream_head(), subscribed(0.02), chunk(scheduler::Event::Heartbeat)].concat();
+    let bytes = [stream_head(), chunk([subscribed(0.02), Event::Heartbeat])].concat();
     let fake = Fake::start(vec![Answer::Silence(bytes)]).await;
     let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
-    assert!(matches!(stream.next().await, Ok(Some(scheduler::Event::Subscribed(_)))));
-    assert!(matches!(stream.next().await, Ok(Some(scheduler::Event::Heartbeat))));
+    assert!(matches!(stream.next().await, Ok(Some(Event::Subscribed(_)))));
+    assert!(matches!(stream.next().await, Ok(Some(Event::Heartbeat))));
     let error = stream.next().await.unwrap_err();
-    assert!(
-        matches!(error, StreamError::Silent { silence, .. } if silence == Duration::from_millis(100)),
-        "{error}"
-    );
+    let StreamError::Silent { silence, .. } = error else { panic!("{error}") };
+    assert_eq!(silence, Duration::from_millis(100));
 }
 
 #[tokio::test]
 async fn next_can_be_cancelled_without_loss() {
-    let head = [stream_head(), subscribed(15.0)].concat();
-    let fake =
-        Fake::start(vec![Answer::Pieces([head, chunk(scheduler::Event::Heartbeat)].concat(), 1)]).await;
+    let bytes = [stream_head(), chunk([subscribed(15.0)]), chunk([Event::Heartbeat])].concat();
+    let fake = Fake::start(vec![Answer::Pieces(bytes, 1)]).await;
     let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
     let mut events = Vec::new();
     while events.len() < 2 {
@@ -128,7 +126,7 @@ async fn next_can_be_cancelled_without_loss() {
             () = tokio::task::yield_now() => {}
         }
     }
-    assert!(matches!(events[..], [scheduler::Event::Subscribed(_), scheduler::Event::Heartbeat]));
+    assert!(matches!(events[..], [Event::Subscribed(_), Event::Heartbeat]));
 }
 
 #[tokio::test]
@@ -155,11 +153,11 @@ async fn garbage_in_a_stream_is_an_error_of_its_own() {
 async fn an_unknown_event_does_not_end_the_stream() {
     // Type 77, and a field 99 that nobody knows.
     let unknown = b"7\r\n5\n\x08\x4d\x98\x06\x01\r\n".to_vec();
-    let bytes = [stream_head(), unknown, chunk(scheduler::Event::Heartbeat)].concat();
+    let bytes = [stream_head(), unknown, chunk([Event::Heartbeat])].concat();
     let fake = Fake::start(vec![Answer::Bytes(bytes)]).await;
     let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
-    assert!(matches!(stream.next().await, Ok(Some(scheduler::Event::Unknown(_)))));
-    assert!(matches!(stream.next().await, Ok(Some(scheduler::Event::Heartbeat))));
+    assert!(matches!(stream.next().await, Ok(Some(Event::Unknown(_)))));
+    assert!(matches!(stream.next().await, Ok(Some(Event::Heartbeat))));
 }
 
 #[test]
