@@ -6,6 +6,7 @@ mod server_task;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use executor::start;
 
@@ -20,6 +21,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Local(Box<local::cli::Args>),
+    Scheduler(Box<scheduler::cli::Args>),
     /// Serve work to miners over a chain of its own
     Pool(pool::cli::Args),
     #[command(flatten)]
@@ -28,17 +31,26 @@ enum Command {
 
 fn main() -> ExitCode {
     match start::parse::<Cli>() {
-        Ok(cli) => start::exit(run(cli.command)),
+        Ok(cli) => run(cli.command),
         Err(code) => code,
     }
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn run(command: Command) -> ExitCode {
+    let executable = || std::env::current_exe().context("can't find this program's own file");
     match command {
-        Command::Executor(command) => command.run(Some(server_task::runner())),
+        Command::Executor(command) => start::exit(command.run(Some(server_task::runner()))),
+        Command::Local(args) => {
+            start::init_logs("warn");
+            local::cli::main(*args, executable)
+        }
+        Command::Scheduler(args) => {
+            start::init_logs("warn");
+            scheduler::cli::main(*args, executable)
+        }
         Command::Pool(args) => {
             start::init_logs("info");
-            pool::cli::run(args)
+            start::exit(pool::cli::run(args))
         }
     }
 }

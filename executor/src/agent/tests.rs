@@ -1,1 +1,5 @@
+//! The state machine, event by event, and the whole executor against a small agent.
 
+mod fake;
+mod machine;
+mod process;

@@ -1,0 +1,163 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mesos::env::ExecutorEnv;
+use mesos::executor::Event;
+use mesos::v1::executor::event;
+use mesos::v1::{TaskInfo, TaskState, TaskStatus};
+use task::{Report, TaskKind, TaskSpec, WorkerSpec};
+use tokio::task::JoinHandle;
+
+use super::fake::{Agent, Stream};
+use crate::agent::Executor;
+use crate::runner::{Runner, Runners, TaskEvent};
+
+/// Generous: only a hang should meet it.
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Reports once, and again at the end.
+fn obedient() -> Runner {
+    Arc::new(|context| {
+        Box::pin(async move {
+            let report = |sequence| Report { sequence, ..Report::default() };
+            let _ = context.events.send(TaskEvent::Running(report(1))).await;
+            context.stop.cancelled().await;
+            Ok(report(2))
+        })
+    })
+}
+
+fn stubborn() -> Runner {
+    Arc::new(|_| Box::pin(std::future::pending()))
+}
+
+fn start(agent: &Agent, worker: Runner, checkpoint: bool) -> JoinHandle<anyhow::Result<()>> {
+    let address = agent.address.clone();
+    let env = ExecutorEnv::from_lookup(|name| match name {
+        "MESOS_AGENT_ENDPOINT" => Some(address.clone()),
+        "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".into()),
+        "MESOS_CHECKPOINT" => checkpoint.then(|| "1".into()),
+        _ => None,
+    });
+    let env = env.expect("a complete environment");
+    tokio::spawn(async move { Executor::new(&env, Runners { server: None, worker }).run().await })
+}
+
+fn launch() -> Event {
+    let worker = WorkerSpec {
+        pool: "127.0.0.1:1".into(),
+        user: "t".into(),
+        password: "x".into(),
+        cpus: 1.0,
+        backend: None,
+    };
+    let interval = Duration::from_secs(1);
+    let spec =
+        TaskSpec { report_interval: interval, live_interval: interval, kind: TaskKind::Worker(worker) };
+    let data = Some(spec.encode());
+    Event::Launch(Box::new(TaskInfo { task_id: "t".into(), data, ..TaskInfo::default() }))
+}
+
+fn kill(grace: Duration) -> Event {
+    let nanoseconds = i64::try_from(grace.as_nanos()).expect("a short time");
+    let grace_period = Some(mesos::v1::DurationInfo { nanoseconds });
+    let kill_policy = Some(mesos::v1::KillPolicy { grace_period });
+    Event::Kill(event::Kill { task_id: "t".into(), kill_policy })
+}
+
+/// Takes the next update, which must be of that state, and acknowledges it.
+async fn update(agent: &mut Agent, stream: &mut Stream, state: TaskState) -> TaskStatus {
+    let (call, _) = agent.call().await;
+    let status = call.update.expect("an update").status;
+    assert_eq!(status.state(), state, "{:?}", status.message);
+    let uuid = status.uuid.clone().expect("a uuid");
+    stream.send(Event::Acknowledged(event::Acknowledged { task_id: "t".into(), uuid })).await;
+    status
+}
+
+async fn end(executor: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::time::timeout(DEADLINE, executor).await.expect("an end in time").expect("no panic")
+}
+
+#[tokio::test]
+async fn launch_kill_and_the_last_report() {
+    let mut agent = Agent::start().await;
+    let executor = start(&agent, obedient(), true);
+    let mut stream = agent.subscribed().await;
+    stream.send(Event::Subscribed(Box::default())).await;
+    stream.send(launch()).await;
+    update(&mut agent, &mut stream, TaskState::TaskStarting).await;
+    update(&mut agent, &mut stream, TaskState::TaskRunning).await;
+    stream.send(kill(Duration::from_secs(20))).await;
+    let status = update(&mut agent, &mut stream, TaskState::TaskKilled).await;
+    let report = Report::decode(status.data.as_deref().expect("data")).expect("a report");
+    assert_eq!(report.sequence, 2);
+    end(executor).await.expect("a good end");
+}
+
+#[tokio::test]
+async fn a_stubborn_task_is_ended_by_force() {
+    let mut agent = Agent::start().await;
+    let executor = start(&agent, stubborn(), true);
+    let mut stream = agent.subscribed().await;
+    stream.send(Event::Subscribed(Box::default())).await;
+    stream.send(launch()).await;
+    update(&mut agent, &mut stream, TaskState::TaskStarting).await;
+    let asked = Instant::now();
+    stream.send(kill(Duration::from_millis(300))).await;
+    update(&mut agent, &mut stream, TaskState::TaskKilled).await;
+    assert!(asked.elapsed() >= Duration::from_millis(300), "not before its time");
+    end(executor).await.expect("a good end");
+}
+
+#[tokio::test]
+async fn a_broken_stream_is_subscribed_again_with_what_is_unacknowledged() {
+    let mut agent = Agent::start().await;
+    let executor = start(&agent, obedient(), true);
+    let mut stream = agent.subscribed().await;
+    stream.send(Event::Subscribed(Box::default())).await;
+    stream.send(launch()).await;
+    let (starting, _) = agent.call().await;
+    let (running, _) = agent.call().await;
+    drop(stream);
+    let (call, stream) = agent.call().await;
+    let mut stream = stream.expect("a subscription");
+    let subscribe = call.subscribe.expect("a SUBSCRIBE call");
+    assert_eq!(subscribe.unacknowledged_tasks.len(), 1);
+    let resent: Vec<_> = subscribe.unacknowledged_updates.into_iter().map(Some).collect();
+    let uuid = |call: &mesos::v1::executor::Call| call.update.as_ref().map(|u| u.status.uuid.clone());
+    let sent = [uuid(&starting), uuid(&running)];
+    assert_eq!(resent.iter().map(|u| u.as_ref().map(|u| u.status.uuid.clone())).collect::<Vec<_>>(), sent);
+    stream.send(Event::Subscribed(Box::default())).await;
+    stream.send(Event::Shutdown).await;
+    update(&mut agent, &mut stream, TaskState::TaskKilled).await;
+    for uuid in sent.into_iter().flatten().flatten() {
+        stream.send(Event::Acknowledged(event::Acknowledged { task_id: "t".into(), uuid })).await;
+    }
+    end(executor).await.expect("a good end");
+}
+
+#[tokio::test]
+async fn without_checkpointing_a_dead_agent_means_the_end() {
+    let mut agent = Agent::start().await;
+    let executor = start(&agent, obedient(), false);
+    let mut stream = agent.subscribed().await;
+    stream.send(Event::Subscribed(Box::default())).await;
+    stream.send(launch()).await;
+    update(&mut agent, &mut stream, TaskState::TaskStarting).await;
+    agent.die();
+    drop(stream);
+    let error = end(executor).await.expect_err("a bad end");
+    assert!(error.to_string().contains("checkpointing"), "{error}");
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_there_is_given_up() {
+    let mut agent = Agent::start().await;
+    agent.die();
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    agent.address = gone.local_addr().expect("an address").to_string();
+    drop(gone);
+    let error = end(start(&agent, obedient(), true)).await.expect_err("a bad end");
+    assert!(error.to_string().contains("away"), "{error}");
+}
