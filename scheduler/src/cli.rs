@@ -19,7 +19,7 @@ use crate::summary::Summary;
 #[command(version, about)]
 pub struct Args {
     /// The Mesos master, HOST:PORT or http://HOST:PORT.
-    #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", default_value = "127.0.0.1:5050")]
+    #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", default_value = "127.0.0.1:5050", value_parser = parse_master)]
     pub master: String,
     /// Folder for the framework's id, launches and ledger; a restart with the same folder goes on.
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
@@ -279,6 +279,10 @@ pub fn parse_duration(text: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+fn parse_master(text: &str) -> Result<String, mesos::address::AddressError> {
+    text.parse::<mesos::address::Masters>().map(|_| text.to_owned())
+}
+
 fn parse_cpus(text: &str) -> anyhow::Result<f64> {
     let cpus: f64 = text.parse().context("write a number of CPUs such as 1 or 0.5")?;
     ensure!((0.02..=1024.0).contains(&cpus), "must be from 0.02 to 1024");
@@ -327,6 +331,8 @@ mod tests {
     fn bad_values_are_refused() {
         for args in [
             &["--server-cpus", "0"][..],
+            &["--master", "ftp://x"],
+            &["--master", "x:99999"],
             &["--blocks", "0"],
             &["--duration", "soon"],
             &["--secret-file", "x"],

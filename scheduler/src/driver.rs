@@ -116,7 +116,9 @@ impl Driver<'_> {
                 Ok(subscription) => subscription,
                 Err(error) if !ever && !error.is_transient() => return Err(refused(error, self.config)),
                 Err(error) if !self.config.retry => {
-                    return Err(error).context("giving up, as --no-retry says");
+                    let master = &self.config.master;
+                    return Err(error)
+                        .with_context(|| format!("giving up on master {master}, as --no-retry says"));
                 }
                 Err(error) => {
                     if self.pause(&chain(&error), backoff.delay()).await {
@@ -172,8 +174,8 @@ impl Driver<'_> {
     /// Waits before the next try; whether the state machine is done meanwhile.
     async fn pause(&mut self, why: &str, pause: Duration) -> bool {
         let master = &self.config.master;
-        self.display
-            .say(format!("cannot reach master {master}: {why}; retrying in {:.1} s", pause.as_secs_f64()));
+        let seconds = pause.as_secs_f64();
+        self.display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})"));
         let mut over = std::pin::pin!(tokio::time::sleep(pause));
         let mut tick = ticker();
         loop {

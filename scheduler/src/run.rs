@@ -153,11 +153,8 @@ async fn local_address(
             return Err(error).context(format!("cannot reach master {}", config.master));
         }
         let pause = backoff.delay();
-        display.say(format!(
-            "cannot reach master {}: {error}; retrying in {:.1} s",
-            config.master,
-            pause.as_secs_f64()
-        ));
+        let (master, seconds) = (&config.master, pause.as_secs_f64());
+        display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error})"));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return Ok(None),

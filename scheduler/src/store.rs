@@ -9,6 +9,8 @@ mod schema;
 mod write;
 
 #[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
 mod tests;
 
 use std::fs::{self, File, TryLockError};

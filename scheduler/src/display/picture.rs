@@ -34,7 +34,7 @@ pub(super) fn lines(snapshot: &Snapshot, elapsed: Duration, colours: bool) -> Ve
 /// Everything in one line.
 pub(super) fn line(snapshot: &Snapshot) -> String {
     let hashrates: Vec<f64> = snapshot.tasks.iter().filter_map(hashrate).collect();
-    let total = Hashrate(hashrates.iter().sum());
+    let total = Hashrate(hashrates.iter().fold(0.0, |sum, hashrate| sum + hashrate));
     let Shares { accepted, rejected, stale, unanswered } = snapshot.totals.worker.into();
     let mut text = format!(
         "{total} by {} workers; shares: {accepted} accepted, {rejected} rejected, {stale} stale, \

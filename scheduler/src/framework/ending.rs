@@ -34,7 +34,9 @@ impl State {
         }
         if self.settings.teardown {
             let tasks = self.tasks.values().filter(|task| task.may_live()).count();
-            self.publish(Notice::Ending { tasks });
+            if tasks > 0 {
+                self.publish(Notice::Ending { tasks });
+            }
             self.ending = Ending::Killing(Kind::Worker, now + STEP);
         } else {
             self.ending = Ending::Leaving(now + LEAVE);

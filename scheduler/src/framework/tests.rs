@@ -1,1 +1,215 @@
+//! The state machine event by event, with a clock and a disk that the test moves.
 
+mod duplicates;
+mod end;
+mod launch;
+mod loss;
+mod reconnect;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use ::task::{Account, Report, ServerAddress, TaskKind, TaskSpec, Totals};
+use mesos::resources::{Quantity, ranges, scalar};
+use mesos::v1::{Offer, TaskStatus, task_status};
+
+use super::*;
+use crate::launch::Delivery;
+use crate::store::memory::Memory;
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        template: Template {
+            name: "mesos-miner".into(),
+            report_interval: Duration::from_secs(1),
+            live_interval: Duration::from_secs(5),
+            share_interval: Duration::from_secs(1),
+            block_interval: Duration::from_secs(20),
+            backend: None,
+            delivery: Delivery::Path("/opt/mesos-miner".into()),
+        },
+        server_cpus_milli: 1000,
+        teardown: true,
+        duration: None,
+        blocks: None,
+        seed: 1,
+    }
+}
+
+pub(super) fn offer(id: &str, agent: &str, cpus: f64, mem: u64) -> Offer {
+    Offer {
+        id: id.into(),
+        framework_id: "f".into(),
+        agent_id: agent.into(),
+        hostname: format!("{agent}.host"),
+        resources: vec![
+            scalar("cpus", Quantity::new(cpus)),
+            scalar("mem", Quantity::whole(mem)),
+            ranges("ports", [31000..=31000, 31010..=31020]),
+        ],
+        ..Offer::default()
+    }
+}
+
+/// An update as an agent sends it; the uuid is made of the task and `n`.
+pub(super) fn status(task: &str, state: TaskState, n: u8) -> TaskStatus {
+    let mut uuid = task.as_bytes().to_vec();
+    uuid.push(n);
+    TaskStatus {
+        task_id: task.into(),
+        state: state.into(),
+        agent_id: Some("a".into()),
+        uuid: Some(uuid),
+        ..TaskStatus::default()
+    }
+}
+
+pub(super) fn report(worker: &str, sequence: u64, accepted: u64) -> Vec<u8> {
+    let totals = Totals { hashes: u128::from(accepted) * 7, accepted, ..Totals::default() };
+    let account = Account { worker: worker.into(), totals, ..Account::default() };
+    Report { sequence, accounts: vec![account], server: None }.encode()
+}
+
+/// A state machine between a clock, a disk and the record of what it wanted.
+pub(super) struct Script {
+    pub state: State,
+    pub now: Instant,
+    pub disk: Memory,
+    /// On the way to the disk.
+    pub queue: Vec<(Ticket, Change)>,
+    pub calls: Vec<Call>,
+    pub notices: Vec<Notice>,
+    pub finished: bool,
+    settings: Settings,
+}
+
+impl Script {
+    pub fn new() -> Script {
+        Script::with(settings())
+    }
+
+    pub fn with(settings: Settings) -> Script {
+        let (now, disk) = (Instant::now(), Memory::new());
+        let state = State::new(settings.clone(), disk.recover(), Duration::ZERO, now);
+        let (queue, calls, notices) = (Vec::new(), Vec::new(), Vec::new());
+        Script { state, now, disk, queue, calls, notices, finished: false, settings }
+    }
+
+    /// Subscribed, with a server that runs on agent `a` as miner-server-1.
+    pub fn with_server() -> Script {
+        let mut script = Script::new();
+        script.subscribe();
+        script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));
+        script.write();
+        script.update(status("miner-server-1", TaskState::TaskRunning, 1));
+        script.write();
+        script.clear();
+        script
+    }
+
+    /// The same, with workers miner-worker-2 on `a` and miner-worker-3 on `b` that run.
+    pub fn with_workers() -> Script {
+        let mut script = Script::with_server();
+        script.event(Event::Offers(vec![offer("o2", "a", 0.5, 700), offer("o3", "b", 2.0, 700)]));
+        script.write();
+        for task in ["miner-worker-2", "miner-worker-3"] {
+            script.update(TaskStatus {
+                data: Some(report(task, 1, 0)),
+                ..status(task, TaskState::TaskRunning, 1)
+            });
+        }
+        script.write();
+        script.clear();
+        script
+    }
+
+    pub fn subscribe(&mut self) {
+        self.event(Event::Subscribed { framework: "f".into() });
+    }
+
+    pub fn event(&mut self, event: Event) {
+        for effect in self.state.on_event(event, self.now) {
+            assert!(!self.finished, "{effect:?} after the end");
+            match effect {
+                Effect::Persist(ticket, change) => self.queue.push((ticket, change)),
+                Effect::Call(call) => self.calls.push(call),
+                Effect::Publish(notice) => self.notices.push(notice),
+                Effect::Finish => self.finished = true,
+            }
+        }
+    }
+
+    pub fn update(&mut self, status: TaskStatus) {
+        self.event(Event::Update(Box::new(status)));
+    }
+
+    /// The disk takes everything that waits, and what follows from it.
+    pub fn write(&mut self) {
+        while !self.queue.is_empty() {
+            self.write_some(self.queue.len());
+        }
+    }
+
+    pub fn write_some(&mut self, count: usize) {
+        let batch: Vec<_> = self.queue.drain(..count).collect();
+        self.disk.write(&batch);
+        for (ticket, _) in batch {
+            self.event(Event::Persisted(ticket));
+        }
+    }
+
+    /// Time passes, tick by tick.
+    pub fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end && !self.finished {
+            self.now += Duration::from_millis(500).min(end - self.now);
+            self.event(Event::Tick);
+        }
+    }
+
+    /// The process dies, with all that was not written, and another one starts.
+    pub fn restart(&mut self) {
+        self.queue.clear();
+        self.state = State::new(self.settings.clone(), self.disk.recover(), Duration::from_secs(5), self.now);
+        self.clear();
+    }
+
+    pub fn clear(&mut self) {
+        self.calls.clear();
+        self.notices.clear();
+    }
+
+    /// The ids of the tasks launched so far.
+    pub fn launched(&self) -> Vec<String> {
+        let task = |call: &Call| match call {
+            Call::Accept { task, .. } => Some(task.task_id.value.clone()),
+            _ => None,
+        };
+        self.calls.iter().filter_map(task).collect()
+    }
+
+    pub fn killed(&self) -> Vec<&str> {
+        let task = |call: &'_ Call| matches!(call, Call::Kill { .. });
+        let name = |call| match call {
+            &Call::Kill { ref task, .. } => task.as_str(),
+            _ => unreachable!(),
+        };
+        self.calls.iter().filter(|call| task(call)).map(name).collect()
+    }
+
+    pub fn acknowledged(&self) -> Vec<&str> {
+        let name = |call| match call {
+            &Call::Acknowledge { ref task, .. } => Some(task.as_str()),
+            _ => None,
+        };
+        self.calls.iter().filter_map(name).collect()
+    }
+
+    pub fn declined(&self) -> Vec<&str> {
+        let offers = |call| match call {
+            &Call::Decline { ref offers, .. } => offers.as_slice(),
+            _ => &[],
+        };
+        self.calls.iter().flat_map(offers).map(String::as_str).collect()
+    }
+}

@@ -1,0 +1,111 @@
+use super::*;
+
+#[test]
+fn an_update_is_acknowledged_when_its_record_is_on_disk() {
+    let mut script = Script::with_workers();
+    let update = TaskStatus {
+        data: Some(report("miner-worker-2", 2, 5)),
+        ..status("miner-worker-2", TaskState::TaskRunning, 2)
+    };
+    script.update(update);
+    script.wait(Duration::from_secs(30));
+    assert!(script.acknowledged().is_empty());
+    assert_eq!(
+        script.state.snapshot(script.now).totals.worker.accepted,
+        0,
+        "not counted before it is written"
+    );
+    script.write();
+    assert_eq!(script.acknowledged(), ["miner-worker-2"]);
+    assert_eq!(script.disk.recover().ledger.sum().0.worker.accepted, 5);
+    assert_eq!(script.state.snapshot(script.now).totals.worker.accepted, 5);
+}
+
+#[test]
+fn a_repeated_update_is_written_once_while_the_disk_is_slow_and_acknowledged_again_later() {
+    let mut script = Script::with_workers();
+    let update = || TaskStatus {
+        data: Some(report("miner-worker-2", 2, 5)),
+        ..status("miner-worker-2", TaskState::TaskRunning, 2)
+    };
+    for _ in 0..3 {
+        script.update(update());
+    }
+    assert_eq!(script.queue.len(), 1);
+    script.write();
+    assert_eq!(script.acknowledged().len(), 1);
+    script.update(update());
+    script.write();
+    assert_eq!(script.acknowledged().len(), 2);
+    assert_eq!(script.disk.recover().ledger.sum().0.worker.accepted, 5);
+}
+
+#[test]
+fn an_old_update_after_the_last_one_changes_nothing() {
+    let mut script = Script::with_workers();
+    script.update(status("miner-worker-2", TaskState::TaskFinished, 3));
+    script.update(status("miner-worker-2", TaskState::TaskRunning, 2));
+    script.write();
+    let ended = |record: &crate::record::TaskRecord| record.id == "miner-worker-2";
+    let recovered = script.disk.recover();
+    let state = recovered.tasks.iter().find(|record| ended(record)).unwrap().state.clone();
+    assert_eq!(state.as_deref(), Some("TASK_FINISHED"));
+    assert_eq!(script.state.snapshot(script.now).states["TASK_FINISHED"], 1);
+    assert_eq!(script.acknowledged().len(), 2);
+}
+
+#[test]
+fn a_report_that_cannot_be_read_is_said_and_acknowledged() {
+    let mut script = Script::with_workers();
+    let data = Some(vec![0xff; 9]);
+    script.update(TaskStatus { data, ..status("miner-worker-2", TaskState::TaskRunning, 2) });
+    script.write();
+    assert!(matches!(script.notices[..], [Notice::BadReport { .. }]));
+    assert_eq!(script.acknowledged(), ["miner-worker-2"]);
+}
+
+#[test]
+fn a_state_of_a_later_mesos_is_acknowledged_and_changes_nothing() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus { state: 99, ..status("miner-server-1", TaskState::TaskRunning, 2) });
+    script.write();
+    assert_eq!(script.acknowledged(), ["miner-server-1"]);
+    assert!(script.killed().is_empty());
+}
+
+#[test]
+fn unknown_tasks_are_accounted_and_killed() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus {
+        data: Some(report("miner-worker-77", 4, 9)),
+        ..status("miner-worker-77", TaskState::TaskRunning, 1)
+    });
+    script.write();
+    assert_eq!(script.killed(), ["miner-worker-77"]);
+    assert_eq!(script.acknowledged(), ["miner-worker-77"]);
+    assert_eq!(script.disk.recover().ledger.sum().0.worker.accepted, 9);
+    script.clear();
+    script.update(status("miner-worker-77", TaskState::TaskKilled, 2));
+    script.write();
+    assert_eq!(script.acknowledged(), ["miner-worker-77"]);
+    script.event(Event::Offers(vec![offer("o5", "c", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-78"], "its number is not used again");
+}
+
+#[test]
+fn answers_about_tasks_that_nobody_knows_are_nothing_to_do() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-77", TaskState::TaskGone, 1) });
+    assert!(script.queue.is_empty() && script.calls.is_empty());
+}
+
+#[test]
+fn messages_and_persisted_tickets_from_nowhere_do_no_harm() {
+    let mut script = Script::with_workers();
+    script.event(Event::Message { executor: "nobody".into(), data: vec![1, 2, 3] });
+    script.event(Event::Message { executor: "miner-worker-2".into(), data: vec![1, 2, 3] });
+    script.event(Event::Persisted(999));
+    script.event(Event::Rescinded { offer: "none".into() });
+    assert!(script.queue.is_empty() && script.calls.is_empty());
+}

@@ -1,0 +1,164 @@
+use super::*;
+
+#[test]
+fn the_server_comes_first_and_is_launched_when_its_launch_is_on_disk() {
+    let mut script = Script::new();
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024), offer("o2", "b", 2.0, 1024)]));
+    assert!(script.launched().is_empty(), "not on disk yet");
+    assert_eq!(script.declined(), ["o2"]);
+    script.wait(Duration::from_secs(3));
+    assert!(script.launched().is_empty(), "a slow disk is waited for");
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-1"]);
+    let Some(Call::Accept { offers, task, .. }) =
+        script.calls.iter().find(|call| matches!(call, Call::Accept { .. }))
+    else {
+        panic!()
+    };
+    assert_eq!(offers, &["o1"]);
+    let TaskKind::Server(server) = TaskSpec::decode(task.data.as_deref().unwrap()).unwrap().kind else {
+        panic!()
+    };
+    assert_eq!((server.host.as_str(), server.http_port, server.stratum_port), ("a.host", 31000, 31010));
+}
+
+#[test]
+fn nothing_is_wanted_while_the_server_starts() {
+    let mut script = Script::new();
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
+    assert!(script.calls.contains(&Call::Suppress));
+    script.write();
+    script.clear();
+    script.update(status("miner-server-1", TaskState::TaskStarting, 1));
+    script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
+    script.write();
+    assert!(script.launched().is_empty());
+    assert_eq!(script.declined(), ["o2"]);
+    script.update(status("miner-server-1", TaskState::TaskRunning, 2));
+    assert!(!script.calls.contains(&Call::Revive), "it runs when that is on disk");
+    script.write();
+    assert!(script.calls.contains(&Call::Revive));
+}
+
+#[test]
+fn workers_get_the_servers_address_and_all_the_cpu() {
+    let mut script = Script::with_server();
+    let server = Some(ServerAddress { host: "pool.host".into(), stratum_port: 4444, http_port: 1 });
+    let data = Some(Report { sequence: 1, accounts: vec![], server }.encode());
+    script.update(TaskStatus { data, ..status("miner-server-1", TaskState::TaskRunning, 2) });
+    script.write();
+    script.event(Event::Offers(vec![offer("o2", "a", 0.25, 100), offer("o3", "a", 0.5, 100)]));
+    script.write();
+    let Some(Call::Accept { offers, task, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
+    assert_eq!(offers, &["o2", "o3"], "all offers of an agent are used together");
+    let TaskKind::Worker(worker) = TaskSpec::decode(task.data.as_deref().unwrap()).unwrap().kind else {
+        panic!()
+    };
+    assert_eq!((worker.pool.as_str(), worker.cpus), ("stratum+tcp://pool.host:4444", 0.75));
+    assert_eq!(worker.user, task.task_id.value);
+}
+
+#[test]
+fn why_no_worker_is_launched_is_said_once() {
+    let mut script = Script::with_server();
+    for id in ["o2", "o3"] {
+        script.event(Event::Offers(vec![offer(id, "a", 0.05, 700)]));
+    }
+    let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["no worker on a.host: 0.05 CPU and 700 MB are left; a worker needs 0.1 CPU and 128 MB"]
+    );
+    assert_eq!(script.declined(), ["o2", "o3"]);
+}
+
+#[test]
+fn what_is_left_beside_a_worker_needs_no_explanation() {
+    let mut script = Script::with_workers();
+    script.event(Event::Offers(vec![offer("o4", "b", 0.0, 500)]));
+    assert!(script.notices.is_empty(), "{:?}", script.notices);
+    assert_eq!(script.declined(), ["o4"]);
+}
+
+#[test]
+fn an_offer_rescinded_while_the_launch_is_written_is_not_used() {
+    let mut script = Script::new();
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
+    script.event(Event::Rescinded { offer: "o1".into() });
+    script.write();
+    assert!(script.launched().is_empty());
+    assert!(script.disk.recover().tasks.is_empty());
+    assert_eq!(script.calls.last(), Some(&Call::Revive), "a server is wanted again");
+    script.event(Event::Offers(vec![offer("o2", "a", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-2"]);
+}
+
+#[test]
+fn a_launch_is_called_off_when_the_server_goes_meanwhile() {
+    let mut script = Script::with_server();
+    script.update(status("miner-server-1", TaskState::TaskFailed, 2));
+    script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
+    script.write();
+    assert!(script.launched().is_empty());
+    assert_eq!(script.declined(), ["o2"], "offers that are not used are given back");
+    assert_eq!(script.disk.recover().tasks.len(), 1);
+}
+
+#[test]
+fn a_launch_without_an_update_is_asked_about_and_then_given_up() {
+    let mut script = Script::new();
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
+    script.write();
+    script.clear();
+    script.wait(Duration::from_secs(60));
+    let asked = |call: &&Call| matches!(call, Call::Reconcile(tasks) if tasks == &[("miner-server-1".to_owned(), "a".to_owned())]);
+    assert!(script.calls.iter().filter(asked).count() >= 3);
+    script.wait(Duration::from_secs(120));
+    script.write();
+    script.event(Event::Offers(vec![offer("o2", "a", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-2"], "with a fresh id");
+    script.clear();
+    script.update(status("miner-server-1", TaskState::TaskRunning, 1));
+    script.write();
+    assert_eq!(script.killed(), ["miner-server-1"], "there is one server");
+    assert_eq!(script.acknowledged(), ["miner-server-1"]);
+}
+
+#[test]
+fn a_launch_that_the_master_does_not_know_is_made_again() {
+    let mut script = Script::new();
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
+    script.write();
+    script.update(TaskStatus {
+        uuid: None,
+        reason: Some(task_status::Reason::InvalidOffers.into()),
+        ..status("miner-server-1", TaskState::TaskDropped, 1)
+    });
+    script.write();
+    script.event(Event::Offers(vec![offer("o2", "a", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-1", "miner-server-2"]);
+    assert!(script.acknowledged().is_empty(), "no uuid, no acknowledgement");
+}
+
+#[test]
+fn a_server_that_does_not_come_up_is_replaced() {
+    let mut script = Script::new();
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
+    script.write();
+    script.update(status("miner-server-1", TaskState::TaskStarting, 1));
+    script.write();
+    script.wait(SERVER_START + Duration::from_secs(1));
+    assert!(script.killed().contains(&"miner-server-1"));
+    script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-1", "miner-server-2"]);
+}

@@ -1,0 +1,165 @@
+use super::*;
+
+/// Every way in which a server can end has the same consequence.
+#[test]
+fn when_the_server_ends_all_workers_are_killed_and_it_starts_over() {
+    use TaskState::*;
+    for end in [TaskFailed, TaskFinished, TaskKilled, TaskError, TaskLost, TaskGone, TaskGoneByOperator] {
+        let mut script = Script::with_workers();
+        script.update(status("miner-server-1", end, 2));
+        assert!(script.killed().is_empty(), "{end:?} is not on disk yet");
+        script.write();
+        assert_eq!(script.killed(), ["miner-worker-2", "miner-worker-3"], "{end:?}");
+        assert!(script.calls.contains(&Call::Revive));
+        script.clear();
+        for task in ["miner-worker-2", "miner-worker-3"] {
+            script.update(status(task, TaskKilled, 2));
+        }
+        script.write();
+        script.wait(Duration::from_secs(2));
+        script.event(Event::Offers(vec![offer("o5", "b", 2.0, 1024)]));
+        script.write();
+        assert_eq!(script.launched(), ["miner-server-4"], "{end:?}");
+        script.update(status("miner-server-4", TaskRunning, 1));
+        script.write();
+        script.event(Event::Offers(vec![offer("o6", "a", 2.0, 1024)]));
+        script.write();
+        assert_eq!(script.launched(), ["miner-server-4", "miner-worker-5"], "{end:?}");
+    }
+}
+
+#[test]
+fn a_kill_is_repeated_until_the_task_ended() {
+    let mut script = Script::with_workers();
+    script.update(status("miner-server-1", TaskState::TaskFailed, 2));
+    script.write();
+    script.update(status("miner-worker-2", TaskState::TaskKilled, 2));
+    script.write();
+    script.clear();
+    script.wait(Duration::from_secs(40));
+    assert_eq!(script.killed(), ["miner-worker-3"; 3]);
+    script.update(status("miner-worker-3", TaskState::TaskKilled, 2));
+    script.write();
+    script.clear();
+    script.wait(Duration::from_secs(200));
+    assert!(script.killed().is_empty());
+}
+
+#[test]
+fn a_worker_that_ends_is_replaced_by_the_next_offer_after_a_pause_that_grows() {
+    let mut script = Script::with_server();
+    let mut pauses = Vec::new();
+    for n in 2..6u8 {
+        let task = format!("miner-worker-{n}");
+        script.clear();
+        let mut waited = 0;
+        while script.launched().is_empty() {
+            script.event(Event::Offers(vec![offer("o", "b", 2.0, 1024)]));
+            script.write();
+            script.now += Duration::from_millis(500);
+            waited += 1;
+        }
+        pauses.push(waited);
+        assert_eq!(script.launched(), [task.as_str()]);
+        script.clear();
+        let failed = TaskStatus {
+            message: Some("no luck".into()),
+            reason: Some(task_status::Reason::ExecutorTerminated.into()),
+            ..status(&task, TaskState::TaskFailed, 1)
+        };
+        script.update(failed);
+        script.write();
+        let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
+        assert!(said[0].contains("TASK_FAILED (REASON_EXECUTOR_TERMINATED): no luck"), "{said:?}");
+        assert!(said[1].starts_with("nothing is launched on b.host for"), "{said:?}");
+    }
+    assert!(pauses.is_sorted() && pauses[3] > pauses[1], "{pauses:?}");
+}
+
+#[test]
+fn an_unreachable_server_is_waited_for_then_replaced_and_killed_when_it_returns() {
+    let mut script = Script::with_workers();
+    let unreachable = TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskUnreachable, 2) };
+    script.update(unreachable);
+    script.write();
+    script.wait(Duration::from_secs(50));
+    script.event(Event::Offers(vec![offer("o4", "c", 2.0, 1024)]));
+    script.write();
+    assert!(script.launched().is_empty() && script.killed().is_empty());
+    script.wait(Duration::from_secs(20));
+    assert!(script.killed().contains(&"miner-worker-2"));
+    script.event(Event::Offers(vec![offer("o5", "c", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-4"], "it does not wait for workers to die");
+    script.clear();
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 3) });
+    script.write();
+    assert!(script.killed().contains(&"miner-server-1"));
+    assert!(!script.killed().contains(&"miner-server-4"));
+}
+
+#[test]
+fn an_unreachable_server_that_returns_in_time_goes_on() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskUnreachable, 2) });
+    script.write();
+    script.wait(Duration::from_secs(30));
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 3) });
+    script.write();
+    script.wait(Duration::from_secs(100));
+    assert!(script.killed().is_empty());
+    script.event(Event::Offers(vec![offer("o5", "c", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-4"]);
+}
+
+#[test]
+fn a_lost_worker_that_returns_mines_on() {
+    let mut script = Script::with_workers();
+    for state in [TaskState::TaskLost, TaskState::TaskUnreachable, TaskState::TaskGone] {
+        script.update(TaskStatus { uuid: None, ..status("miner-worker-3", state, 2) });
+        script.write();
+        script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskRunning, 3) });
+        script.write();
+    }
+    assert!(script.killed().is_empty());
+    assert_eq!(script.state.snapshot(script.now).states["TASK_RUNNING"], 3);
+}
+
+#[test]
+fn a_lost_worker_that_returns_to_another_server_is_killed() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskLost, 2) });
+    script.update(status("miner-server-1", TaskState::TaskFailed, 2));
+    script.write();
+    assert_eq!(script.killed(), ["miner-worker-2"]);
+    script.clear();
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskRunning, 3) });
+    script.write();
+    assert_eq!(script.killed(), ["miner-worker-3"]);
+}
+
+#[test]
+fn failures_of_executors_and_agents_are_said() {
+    let mut script = Script::with_workers();
+    let failure = |executor: Option<&str>, status| Event::Failure {
+        agent: Some("b".into()),
+        executor: executor.map(Into::into),
+        status,
+    };
+    for event in [
+        failure(Some("miner-worker-3"), Some(256)),
+        failure(Some("miner-worker-3"), Some(9)),
+        failure(Some("miner-worker-3"), Some(0)),
+        failure(None, None),
+    ] {
+        script.event(event);
+    }
+    let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
+    let expected = [
+        "the executor of miner-worker-3 ended with exit status 1",
+        "the executor of miner-worker-3 ended by signal 9",
+        "agent b is gone",
+    ];
+    assert_eq!(said, expected);
+}
