@@ -19,7 +19,7 @@ use mesos::Subscription;
 use mesos::env::ExecutorEnv;
 use mesos::executor::{Event, ExecutorClient};
 use mesos::v1::executor::Call;
-use task::{Report, TaskSpec};
+use task::{Report, TaskKind, TaskSpec};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ pub fn run(_args: &ExecutorArgs, runners: Runners) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("can't start the runtime")?;
-    let result = runtime.block_on(Executor::new(&env, runners).run());
+    let result = runtime.block_on(async { Executor::new(&env, runners).run().await });
     // A task that hangs must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result.map(|()| ExitCode::SUCCESS)
@@ -155,7 +155,12 @@ impl Executor {
     }
 
     fn launch(&mut self, task_id: String, spec: TaskSpec, grace: Duration) {
-        info!(task_id, ?spec.kind, "starting");
+        // Not the whole specification: it holds the pool's password.
+        let kind = match &spec.kind {
+            TaskKind::Server(_) => "pool server",
+            TaskKind::Worker(_) => "worker",
+        };
+        info!(task_id, kind, "starting");
         let (events, receiver) = mpsc::channel(TASK_EVENTS);
         let stop = CancellationToken::new();
         let runner = self.runners.of(&spec.kind);
