@@ -7,6 +7,7 @@
 mod handshake;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use crate::message::{
 use crate::share::{Reason, Share, Verdict};
 use crate::url::PoolUrl;
 
-/// What a session is to ask for.
-#[derive(Clone, Debug, PartialEq)]
+/// What a session is to ask for. Its debug form leaves the password out.
+#[derive(Clone, PartialEq)]
 pub struct Options {
     /// The pool that the connection leads to: `client.reconnect` may only stay with it.
     pub pool: PoolUrl,
@@ -60,6 +61,16 @@ impl Options {
             minimum_difficulty: None,
             resume: None,
         }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("pool", &self.pool)
+            .field("user", &self.user)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
     }
 }
 

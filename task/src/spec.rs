@@ -1,5 +1,6 @@
 //! What the scheduler wants a task to do.
 
+use std::fmt;
 use std::time::Duration;
 
 /// The content of `TaskInfo.data`.
@@ -47,8 +48,8 @@ pub enum Chain {
     },
 }
 
-/// What a worker task needs to know.
-#[derive(Clone, Debug, PartialEq)]
+/// What a worker task needs to know. Its debug form leaves the password out.
+#[derive(Clone, PartialEq)]
 pub struct WorkerSpec {
     /// The pool's URL, such as `stratum+tcp://host:3333`.
     pub pool: String,
@@ -60,4 +61,15 @@ pub struct WorkerSpec {
     pub cpus: f64,
     /// Name of the hash backend, or `None` for the fastest.
     pub backend: Option<String>,
+}
+
+impl fmt::Debug for WorkerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerSpec")
+            .field("pool", &self.pool)
+            .field("user", &self.user)
+            .field("cpus", &self.cpus)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
 }

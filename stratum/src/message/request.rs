@@ -1,5 +1,7 @@
 //! What a miner requests.
 
+use std::fmt;
+
 use serde_json::{Map, Value, json};
 
 use super::field::{Field, Fields};
@@ -48,13 +50,19 @@ pub struct Subscribe {
     pub session: Option<String>,
 }
 
-/// `mining.authorize`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `mining.authorize`. Its debug form leaves the password out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Authorize {
     /// Account and worker, commonly with a dot between.
     pub user: String,
     /// Hardly ever a secret: pools read options from it.
     pub password: String,
+}
+
+impl fmt::Debug for Authorize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorize").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// `mining.submit`, its five or six fields in wire order.
