@@ -167,8 +167,8 @@ impl State {
             Event::Stop => self.stop(now),
         }
         self.kill_what_is_due(now);
-        self.go_on_ending(now);
         self.tell_what_is_wanted();
+        self.go_on_ending(now);
         std::mem::take(&mut self.effects)
     }
 

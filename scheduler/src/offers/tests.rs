@@ -1,1 +1,167 @@
+use mesos::resources::{Quantity, ranges, scalar};
+use mesos::v1::resource::{AllocationInfo, RevocableInfo};
+use proptest::prelude::*;
 
+use super::*;
+
+fn offer(id: &str, agent: &str, resources: Vec<Resource>) -> Offer {
+    Offer {
+        id: id.into(),
+        framework_id: "f".into(),
+        agent_id: agent.into(),
+        hostname: format!("{agent}.host"),
+        resources,
+        ..Offer::default()
+    }
+}
+
+fn simple(id: &str, agent: &str, cpus: f64, mem: u64, ports: u64) -> Offer {
+    let mut resources = vec![scalar("cpus", Quantity::new(cpus)), scalar("mem", Quantity::whole(mem))];
+    if ports > 0 {
+        resources.push(ranges("ports", [31000..=31000 + ports - 1]));
+    }
+    offer(id, agent, resources)
+}
+
+fn demand(wanted: Wanted) -> Demand {
+    Demand { wanted, paused: BTreeMap::new(), refuse: Duration::from_secs(60) }
+}
+
+const SERVER: Wanted = Wanted::Server { cpus_milli: 1000 };
+
+fn total(resources: &[Resource], name: &str) -> u64 {
+    Resources::from(resources.to_vec()).sum(name).milli()
+}
+
+#[test]
+fn the_server_takes_what_it_needs_and_two_ports_as_resources() {
+    let plan = plan(&[simple("o", "a", 4.0, 4096, 9)], &demand(SERVER));
+    let [accept] = &plan.accepts[..] else { panic!("{plan:?}") };
+    assert_eq!(accept.ports, Some((31000, 31001)));
+    assert_eq!(total(&accept.task, "cpus") + total(&accept.executor, "cpus"), 1000);
+    assert_eq!(total(&accept.task, "mem") + total(&accept.executor, "mem"), 256_000);
+    assert_eq!(Resources::from(accept.task.clone()).count("ports"), 2);
+    assert!(plan.declines.is_empty() && plan.remarks.is_empty());
+}
+
+#[test]
+fn ports_may_come_from_several_ranges() {
+    let mut split = simple("o", "a", 4.0, 4096, 0);
+    split.resources.push(ranges("ports", [31000..=31000, 31005..=31009]));
+    assert_eq!(plan(&[split], &demand(SERVER)).accepts[0].ports, Some((31000, 31005)));
+}
+
+#[test]
+fn one_server_is_enough_and_its_absence_is_explained() {
+    let offers = [simple("o1", "a", 1.0, 256, 2), simple("o2", "b", 1.0, 256, 2)];
+    let both = plan(&offers, &demand(SERVER));
+    assert_eq!((both.accepts.len(), both.declines.len(), both.remarks.len()), (1, 1, 0));
+    for lacking in
+        [simple("o", "a", 0.999, 256, 2), simple("o", "a", 1.0, 255, 2), simple("o", "a", 1.0, 256, 1)]
+    {
+        let plan = plan(&[lacking], &demand(SERVER));
+        assert!(plan.accepts.is_empty());
+        let text = plan.remarks[0].to_string();
+        assert!(text.starts_with("no server on a.host: ") && text.contains("--server-cpus"), "{text}");
+    }
+}
+
+#[test]
+fn a_worker_takes_all_the_cpu_of_all_offers_of_its_agent() {
+    let offers =
+        [simple("o1", "a", 0.7, 64, 0), simple("o2", "b", 1.0, 512, 3), simple("o3", "a", 0.4, 64, 0)];
+    let plan = plan(&offers, &demand(Wanted::Workers));
+    let cpus: Vec<_> =
+        plan.accepts.iter().map(|it| (it.agent.as_str(), it.cpus_milli, it.offers.len(), it.ports)).collect();
+    assert_eq!(cpus, [("a", 1100, 2, None), ("b", 1000, 1, None)]);
+    let accept = &plan.accepts[0];
+    assert_eq!(total(&accept.task, "mem") + total(&accept.executor, "mem"), 128_000);
+    assert_eq!(total(&accept.task, "cpus") + total(&accept.executor, "cpus"), 1100);
+}
+
+#[test]
+fn a_tenth_of_a_cpu_is_worth_a_worker_and_less_is_not() {
+    assert_eq!(plan(&[simple("o", "a", 0.1, 128, 0)], &demand(Wanted::Workers)).accepts.len(), 1);
+    for lacking in [simple("o", "a", 0.099, 128, 0), simple("o", "a", 1.0, 127, 0)] {
+        let plan = plan(&[lacking], &demand(Wanted::Workers));
+        assert_eq!((plan.accepts.len(), plan.declines.len()), (0, 1));
+        assert!(plan.remarks[0].to_string().starts_with("no worker on a.host: "));
+    }
+}
+
+#[test]
+fn a_paused_agent_is_left_alone_for_the_rest_of_its_pause() {
+    let mut demand = demand(Wanted::Workers);
+    demand.paused.insert("a".into(), Duration::from_secs(7));
+    let plan = plan(&[simple("o1", "a", 2.0, 512, 0), simple("o2", "b", 2.0, 512, 0)], &demand);
+    assert_eq!(plan.accepts[0].agent, "b");
+    assert_eq!(plan.declines, [Decline { offers: vec!["o1".into()], refuse: Duration::from_secs(7) }]);
+    assert!(plan.remarks[0].to_string().contains("for 7 s"));
+}
+
+#[test]
+fn roles_and_allocations_stay_and_revocable_resources_are_left() {
+    let mut offer = simple("o", "a", 1.0, 512, 0);
+    for resource in &mut offer.resources {
+        resource.allocation_info = Some(AllocationInfo { role: Some("miners".into()) });
+    }
+    let revocable = Resource { revocable: Some(RevocableInfo {}), ..scalar("cpus", Quantity::new(8.0)) };
+    offer.resources.push(revocable);
+    let plan = plan(&[offer], &demand(Wanted::Workers));
+    let accept = &plan.accepts[0];
+    assert_eq!(accept.cpus_milli, 1000);
+    for resource in accept.task.iter().chain(&accept.executor) {
+        assert_eq!(resource.allocation_info.as_ref().unwrap().role.as_deref(), Some("miners"));
+        assert!(resource.revocable.is_none());
+    }
+}
+
+#[test]
+fn offers_without_anything_do_no_harm() {
+    let odd = Resource { name: "ports".into(), ..ranges("ports", [5..=2, u64::MAX..=u64::MAX]) };
+    for wanted in [SERVER, Wanted::Workers, Wanted::Nothing] {
+        let offers = [offer("o1", "a", vec![]), offer("o2", "b", vec![odd.clone()])];
+        let plan = plan(&offers, &demand(wanted));
+        assert_eq!((plan.accepts.len(), plan.declines.len()), (0, 2));
+    }
+}
+
+fn offers() -> impl Strategy<Value = Vec<Offer>> {
+    let one = (0..3usize, 0..4000u32, 0..600u64, 0..4u64);
+    prop::collection::vec(one, 0..8).prop_map(|offers| {
+        let offer = |(i, (agent, cpus, mem, ports)): (usize, (usize, u32, u64, u64))| {
+            simple(&format!("o{i}"), ["a", "b", "c"][agent], f64::from(cpus) / 1000.0, mem, ports)
+        };
+        offers.into_iter().enumerate().map(offer).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_offer_is_answered_once_and_nothing_is_taken_that_was_not_offered(
+        offers in offers(),
+        wanted in prop_oneof![Just(SERVER), Just(Wanted::Workers), Just(Wanted::Nothing)],
+    ) {
+        let plan = plan(&offers, &demand(wanted));
+        let accepted = plan.accepts.iter().flat_map(|accept| &accept.offers);
+        let declined = plan.declines.iter().flat_map(|decline| &decline.offers);
+        let mut answered: Vec<_> = accepted.chain(declined).cloned().collect();
+        answered.sort();
+        let mut given: Vec<_> = offers.iter().map(|offer| offer.id.value.clone()).collect();
+        given.sort();
+        prop_assert_eq!(answered, given);
+        for accept in &plan.accepts {
+            let own = offers.iter().filter(|offer| accept.offers.contains(&offer.id.value));
+            let offered: Vec<Resource> = own.flat_map(|offer| offer.resources.clone()).collect();
+            let used: Vec<Resource> = accept.task.iter().chain(&accept.executor).cloned().collect();
+            for name in ["cpus", "mem"] {
+                prop_assert!(total(&used, name) <= total(&offered, name));
+            }
+            if wanted == Wanted::Workers {
+                prop_assert_eq!(total(&used, "cpus"), total(&offered, "cpus"));
+            }
+        }
+        prop_assert!(wanted != SERVER || plan.accepts.len() <= 1);
+        prop_assert!(wanted != Wanted::Nothing || plan.accepts.is_empty() && plan.remarks.is_empty());
+    }
+}
