@@ -1,11 +1,12 @@
-//! How a connection comes about. Replaceable, so that TLS, a domain socket or a test can take TCP's place.
+//! How a connection comes about. Replaceable, so that a domain socket, TLS or a test can take TCP's place.
 
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::address::HostPort;
 
@@ -35,5 +36,19 @@ impl Connect for Tcp {
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Io>)
         })
+    }
+}
+
+/// A Unix domain socket, whatever the address: for executors of an agent that has one.
+#[derive(Debug, Clone)]
+pub struct Domain(
+    /// Where the socket is.
+    pub PathBuf,
+);
+
+impl Connect for Domain {
+    fn connect(&self, _: &HostPort) -> Connecting {
+        let path = self.0.clone();
+        Box::pin(async move { Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>) })
     }
 }

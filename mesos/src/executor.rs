@@ -27,6 +27,7 @@ use std::sync::Arc;
 pub use self::calls::{Identity, heartbeat, message, status, subscribe, update};
 pub use self::event::Event;
 use crate::address::Endpoint;
+use crate::connect::Domain;
 use crate::env::ExecutorEnv;
 use crate::error::CallError;
 use crate::http::{Config, Http, Outgoing};
@@ -44,9 +45,13 @@ pub struct ExecutorClient {
 }
 
 impl ExecutorClient {
-    /// For the agent that has started this process, with its token if it gave one. Does nothing yet.
+    /// For the agent that has started this process, by its domain socket if it has one, with its token if it
+    /// gave one. Does nothing yet.
     pub fn from_env(env: &ExecutorEnv) -> Self {
-        let config = Config { auth: env.auth.clone(), ..Config::default() };
+        let mut config = Config { auth: env.auth.clone(), ..Config::default() };
+        if let Some(path) = &env.domain_socket {
+            config.connector = Arc::new(Domain(path.clone()));
+        }
         Self::with_config(env.endpoint.clone(), config)
     }
 

@@ -1,13 +1,15 @@
 //! What the clients send, and on which connections.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesos::auth::Auth;
+use mesos::env::ExecutorEnv;
 use mesos::executor::{self, ExecutorClient};
 use mesos::{CallError, Config, scheduler, v1};
 use prost::Message;
 
-use crate::fake::{Answer, Fake, accepted, nobody, stream_head, subscribe};
+use crate::fake::{Answer, Fake, accepted, nobody, serve, stream_head, subscribe};
 use crate::recorded;
 use crate::streams::decode;
 
@@ -53,6 +55,34 @@ async fn an_executor_asks_under_its_agents_prefix_with_its_token() {
         assert!(asked.head.contains("authorization: bearer t.o.k\r\n"));
         assert!(!asked.head.contains("mesos-stream-id"));
     }
+}
+
+#[tokio::test]
+async fn an_executor_prefers_the_agents_domain_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let answers = Arc::new(Mutex::new(vec![accepted()].into_iter()));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let keep = asked.clone();
+    let agent = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        serve(stream, 0, keep, answers).await;
+    });
+    let (_socket, nobody) = nobody();
+    let env = ExecutorEnv::from_lookup(|name| match name {
+        "MESOS_AGENT_ENDPOINT" => Some(nobody.to_string()),
+        "MESOS_DOMAIN_SOCKET" => Some(path.to_str()?.to_owned()),
+        "MESOS_SLAVE_PID" => Some("slave(1)@127.0.0.1:5051".to_owned()),
+        "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".to_owned()),
+        _ => None,
+    })
+    .unwrap();
+    let client = ExecutorClient::from_env(&env);
+    client.call(&executor::heartbeat(&env.identity)).await.unwrap();
+    drop(client);
+    agent.await.unwrap();
+    assert!(asked.lock().unwrap()[0].head.starts_with("post /slave(1)/api/v1/executor http/1.1\r\n"));
 }
 
 #[tokio::test]

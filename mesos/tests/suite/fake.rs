@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use mesos::address::{Endpoint, HostPort};
 use mesos::v1::FrameworkInfo;
 use mesos::{CallError, scheduler, v1};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket};
 
 /// What to do with one request.
 #[derive(Clone)]
@@ -53,6 +53,7 @@ impl Fake {
         let (keep, mut connections) = (asked.clone(), 0..);
         let listening = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
                 tokio::spawn(serve(stream, connections.next().unwrap(), keep.clone(), answers.clone()));
             }
         });
@@ -72,13 +73,13 @@ impl Fake {
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
+/// Answers the requests of one connection.
+pub async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     connection: usize,
     asked: Arc<Mutex<Vec<Asked>>>,
     answers: Arc<Mutex<std::vec::IntoIter<Answer>>>,
 ) {
-    stream.set_nodelay(true).unwrap();
     while let Some((head, body)) = request(&mut stream).await {
         asked.lock().unwrap().push(Asked { connection, head, body });
         let answer = answers.lock().unwrap().next().expect("an answer for each request");
@@ -103,7 +104,7 @@ async fn serve(
     }
 }
 
-async fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
