@@ -16,7 +16,7 @@ fn the_real_mesos_check_passes_on_it() {
     let script = format!(
         // The check's executor finds its modules only in that folder: agents hand no PYTHONPATH on.
         "set -e; export PYTHONPATH={python}; protos=$TMPDIR/protos; mkdir $protos; ln -s {python}/google $protos/; \
-         python3 {tests}/generate_protos.py $protos {root}/mesos/proto; \
+         python3 {tests}/generate_protos.py $protos {root}/mesos/proto {root}/local/proto; \
          exec python3 {box_}/check/run.py --master {master} --wire protobuf --protos $protos",
         python = python.display(),
         tests = peer::root().join("tests").display(),
