@@ -39,7 +39,7 @@ impl Connect for Tcp {
     }
 }
 
-/// A Unix domain socket, whatever the address: for executors of an agent that has one.
+/// A Unix domain socket, for executors of an agent that has one; TCP as long as there is no such file.
 #[derive(Debug, Clone)]
 pub struct Domain(
     /// Where the socket is.
@@ -47,8 +47,15 @@ pub struct Domain(
 );
 
 impl Connect for Domain {
-    fn connect(&self, _: &HostPort) -> Connecting {
-        let path = self.0.clone();
-        Box::pin(async move { Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>) })
+    fn connect(&self, address: &HostPort) -> Connecting {
+        let (path, tcp) = (self.0.clone(), Tcp.connect(address));
+        Box::pin(async move {
+            match UnixStream::connect(path).await {
+                Ok(stream) => Ok(Box::new(stream) as Box<dyn Io>),
+                // An agent was seen to announce a socket that it had not made.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => tcp.await,
+                Err(error) => Err(error),
+            }
+        })
     }
 }

@@ -1,8 +1,10 @@
 //! What the clients send, and on which connections.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mesos::address::HostPort;
 use mesos::auth::Auth;
 use mesos::env::ExecutorEnv;
 use mesos::executor::{self, ExecutorClient};
@@ -70,19 +72,30 @@ async fn an_executor_prefers_the_agents_domain_socket() {
         serve(stream, 0, keep, answers).await;
     });
     let (_socket, nobody) = nobody();
-    let env = ExecutorEnv::from_lookup(|name| match name {
-        "MESOS_AGENT_ENDPOINT" => Some(nobody.to_string()),
-        "MESOS_DOMAIN_SOCKET" => Some(path.to_str()?.to_owned()),
-        "MESOS_SLAVE_PID" => Some("slave(1)@127.0.0.1:5051".to_owned()),
-        "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".to_owned()),
-        _ => None,
-    })
-    .unwrap();
+    let env = environment(&nobody, &path);
     let client = ExecutorClient::from_env(&env);
     client.call(&executor::heartbeat(&env.identity)).await.unwrap();
     drop(client);
     agent.await.unwrap();
     assert!(asked.lock().unwrap()[0].head.starts_with("post /slave(1)/api/v1/executor http/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn an_executor_does_without_a_domain_socket_that_is_not_there() {
+    let fake = Fake::start(vec![accepted()]).await;
+    let env = environment(&fake.address, Path::new("/nowhere/agent.sock"));
+    ExecutorClient::from_env(&env).call(&executor::heartbeat(&env.identity)).await.unwrap();
+}
+
+fn environment(endpoint: &HostPort, domain_socket: &Path) -> ExecutorEnv {
+    let lookup = |name: &str| match name {
+        "MESOS_AGENT_ENDPOINT" => Some(endpoint.to_string()),
+        "MESOS_DOMAIN_SOCKET" => Some(domain_socket.to_str()?.to_owned()),
+        "MESOS_SLAVE_PID" => Some("slave(1)@127.0.0.1:5051".to_owned()),
+        "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".to_owned()),
+        _ => None,
+    };
+    ExecutorEnv::from_lookup(lookup).unwrap()
 }
 
 #[tokio::test]
