@@ -112,7 +112,7 @@ impl Driver<'_> {
             let Some(tried) = self.subscribe().await else {
                 return Ok(self.outcome(Err("there is no subscription".to_owned())));
             };
-            let subscription = match tried {
+            let mut subscription = match tried {
                 Ok(subscription) => subscription,
                 Err(error) if !ever && !error.is_transient() => return Err(refused(error, self.config)),
                 Err(error) if !self.config.retry => {
@@ -128,9 +128,10 @@ impl Driver<'_> {
                 }
             };
             let mut calls = Calls::start(self.client.clone());
-            let end = self.serve(subscription, &mut calls, &mut ever).await?;
+            let end = self.serve(&mut subscription, &mut calls, &mut ever).await?;
             match end {
                 End::Finished => {
+                    // The subscription must live as long as there are calls.
                     let flushed = calls.flush().await;
                     return Ok(self.outcome(flushed));
                 }
@@ -192,7 +193,7 @@ impl Driver<'_> {
     /// One subscription, from its first event to its end. `ever` is set when it stands.
     async fn serve(
         &mut self,
-        mut subscription: Subscription<scheduler::Event>,
+        subscription: &mut Subscription<scheduler::Event>,
         calls: &mut Calls,
         ever: &mut bool,
     ) -> anyhow::Result<End> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use ::task::Report;
 use mesos::v1::{TaskState, TaskStatus, task_status};
 
+use super::ending::Ending;
 use super::task::{Phase, Task, is_over};
 use super::{Call, Notice, Pending, State};
 use crate::record::{Change, Kind, StatusRecord, TaskRecord};
@@ -196,7 +197,9 @@ impl State {
             .filter(|task| task.record.server.as_ref() == Some(&server) && !task.is_over())
             .map(|task| task.record.id.clone())
             .collect();
-        self.publish(Notice::ServerLost { task: server, workers: workers.len() });
+        if self.ending == Ending::No {
+            self.publish(Notice::ServerLost { task: server, workers: workers.len() });
+        }
         for id in workers {
             self.want_kill(&id, now);
         }
