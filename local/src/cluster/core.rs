@@ -12,6 +12,7 @@ use crate::master::{self, Master};
 use mesos::v1::{executor, scheduler};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -63,6 +64,8 @@ pub(super) struct Place {
     pub life: Life,
     /// Cuts its connections.
     pub server: CancellationToken,
+    /// Files that its executors share.
+    pub cache: Arc<container::Cache>,
     /// What happened to containers while the agent was dead.
     pub missed: Vec<agent::Input>,
 }
@@ -126,17 +129,47 @@ impl Core {
             sender,
             receiver,
         };
+        if core.config.dormant {
+            core.sleep_at_first(agents);
+            return core;
+        }
         core.serve(Party::Master, master.0);
         for (index, (listener, address)) in agents.into_iter().enumerate() {
             let size = &core.config.agents[index];
             let agent = Agent::new(core.config.agent(index, size, address));
             let life = Life::Alive(Box::new(agent));
-            let server = CancellationToken::new();
-            core.places.push(Place { address, life, server, missed: Vec::new() });
+            core.add_place(address, life);
             core.serve(Party::Agent(index), listener);
             core.queue.push_back(Input::Agent(index, agent::Input::Reconnect));
         }
         core
+    }
+
+    /// Nobody lives yet; the listeners go, so that connections are refused.
+    fn sleep_at_first(&mut self, agents: Vec<(TcpListener, SocketAddr)>) {
+        self.master = None;
+        for (index, (_, address)) in agents.into_iter().enumerate() {
+            let agent = Agent::new(self.config.agent(index, &self.config.agents[index], address));
+            let life = Life::Dead(Box::new(agent.empty_durable()));
+            self.add_place(address, life);
+        }
+    }
+
+    fn add_place(&mut self, address: SocketAddr, life: Life) {
+        let folder = self.config.work_dir.join(format!("agent{}", self.places.len() + 1)).join("fetch");
+        let cache = Arc::new(container::Cache::new(folder));
+        self.places.push(Place {
+            address,
+            life,
+            server: CancellationToken::new(),
+            cache,
+            missed: Vec::new(),
+        });
+    }
+
+    /// Whether the agent in that place has left and ended all its executors.
+    pub fn has_left(&self, place: usize) -> bool {
+        self.places.get(place).is_none_or(|place| matches!(&place.life, Life::Left(agent) if agent.is_idle()))
     }
 
     /// The master, unless it is dead.

@@ -137,6 +137,7 @@ impl Core {
     }
 
     fn start(&mut self, place: usize, start: Start) {
+        let Some(cache) = self.places.get(place).map(|place| place.cache.clone()) else { return };
         let kill = CancellationToken::new();
         let container = start.container;
         self.containers.insert(container, kill.clone());
@@ -147,6 +148,6 @@ impl Core {
                 let _ = sender.send(Message::Container { place, container, event });
             }
         };
-        self.running.spawn(container::run(start, kill, report));
+        self.running.spawn(container::run(start, cache, kill, report));
     }
 }

@@ -65,6 +65,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// How long an executor without an agent goes on. Short, so that none outlives the cluster for long.
     pub recovery_timeout: Duration,
+    /// Master and agents are down at first: see [`Handle::start_master`] and [`Handle::start_agent`].
+    pub dormant: bool,
 }
 
 impl Config {
@@ -82,6 +84,7 @@ impl Config {
             reregistration_timeout: Duration::from_secs(2),
             shutdown_grace: Duration::from_secs(5),
             recovery_timeout: Duration::from_secs(2),
+            dormant: false,
         }
     }
 
@@ -273,12 +276,24 @@ impl Handle {
         self.fault(Fault::KillExecutor(executor_id.to_owned()));
     }
 
+    /// Whether the agent has left for good and none of its executors is left.
+    pub async fn has_left(&self, index: usize) -> bool {
+        self.look(move |core| Some(core.has_left(index))).await.unwrap_or(true)
+    }
+
     /// `/master/state`; none after the end of the cluster or while the master is dead.
     pub async fn state(&self) -> Option<serde_json::Value> {
+        self.look(|core| core.master().map(|master| master.state_json(false))).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core) -> Option<T> + Send + 'static,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         let look = Box::new(move |core: &Core| {
             // Nobody waits any more: then nobody needs it.
-            let _ = reply.send(core.master().map(|master| master.state_json(false)));
+            let _ = reply.send(look(core));
         });
         self.sender.send(Message::Look(look)).ok()?;
         answer.await.ok().flatten()

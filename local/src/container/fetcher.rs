@@ -1,18 +1,20 @@
 //! Brings the files of a command into its sandbox, under Mesos' rules for names, `executable` and `extract`.
 //!
 //! Sources are `http://` addresses, `file://` addresses and absolute paths. Archives are unpacked by `tar`
-//! or `unzip`. Nothing is cached: on one machine a copy costs little.
+//! or `unzip`. What is marked `cache` is kept by the agent under its whole URI and copied from there.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use mesos::v1::command_info::Uri;
+use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Mutex;
 
 /// How long a source may say nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +29,35 @@ const ARCHIVES: [(&str, &[&str]); 8] = [
     (".txz", &["tar", "-xJf"]),
     (".zip", &["unzip", "-oq"]),
 ];
+
+/// What an agent keeps of files that are marked `cache`.
+#[derive(Debug, Default)]
+pub struct Cache {
+    folder: PathBuf,
+    /// By URI. Locked while a file is fetched, so that two who want the same fetch it once.
+    files: Mutex<HashMap<String, PathBuf>>,
+}
+
+impl Cache {
+    /// A cache in a folder, which is made when it is needed.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, files: Mutex::default() }
+    }
+
+    /// The file behind `uri`, fetched if it is not there.
+    async fn file(&self, uri: &str) -> Result<PathBuf, FetchError> {
+        let mut files = self.files.lock().await;
+        if let Some(path) = files.get(uri) {
+            return Ok(path.clone());
+        }
+        let failed = |source| FetchError::Io { uri: uri.to_owned(), source };
+        tokio::fs::create_dir_all(&self.folder).await.map_err(failed)?;
+        let path = self.folder.join(uuid::Uuid::new_v4().to_string());
+        bring(uri, &path).await?;
+        files.insert(uri.to_owned(), path.clone());
+        Ok(path)
+    }
+}
 
 /// Why a file could not be fetched.
 #[derive(Debug, Error)]
@@ -49,14 +80,14 @@ pub enum FetchError {
 ///
 /// # Errors
 /// The first that cannot be fetched.
-pub async fn fetch_all(uris: &[Uri], sandbox: &Path) -> Result<(), FetchError> {
+pub async fn fetch_all(uris: &[Uri], sandbox: &Path, cache: &Cache) -> Result<(), FetchError> {
     for uri in uris {
-        fetch(uri, sandbox).await?;
+        fetch(uri, sandbox, cache).await?;
     }
     Ok(())
 }
 
-async fn fetch(uri: &Uri, sandbox: &Path) -> Result<(), FetchError> {
+async fn fetch(uri: &Uri, sandbox: &Path, cache: &Cache) -> Result<(), FetchError> {
     let value = uri.value.trim();
     let name = output_name(uri)?;
     let target = sandbox.join(&name);
@@ -64,12 +95,10 @@ async fn fetch(uri: &Uri, sandbox: &Path) -> Result<(), FetchError> {
     if let Some(folder) = target.parent() {
         tokio::fs::create_dir_all(folder).await.map_err(failed)?;
     }
-    if value.starts_with("http://") {
-        download(value, &target).await?;
-    } else if let Some(path) = local_path(value) {
-        tokio::fs::copy(path, &target).await.map_err(failed)?;
+    if uri.cache.unwrap_or(false) {
+        tokio::fs::copy(cache.file(value).await?, &target).await.map_err(failed)?;
     } else {
-        return Err(FetchError::Scheme { uri: value.to_owned() });
+        bring(value, &target).await?;
     }
     if uri.executable.unwrap_or(false) {
         let mode = std::fs::Permissions::from_mode(0o755);
@@ -79,6 +108,15 @@ async fn fetch(uri: &Uri, sandbox: &Path) -> Result<(), FetchError> {
     } else {
         Ok(())
     }
+}
+
+async fn bring(uri: &str, target: &Path) -> Result<(), FetchError> {
+    if uri.starts_with("http://") {
+        return download(uri, target).await;
+    }
+    let path = local_path(uri).ok_or_else(|| FetchError::Scheme { uri: uri.to_owned() })?;
+    let copied = tokio::fs::copy(path, target).await;
+    copied.map(drop).map_err(|source| FetchError::Io { uri: uri.to_owned(), source })
 }
 
 fn local_path(value: &str) -> Option<&str> {
@@ -182,11 +220,26 @@ mod tests {
         let sandbox = folder.path().join("sandbox");
         let plain = uri(&format!("file://{}", source.display()), Some("sub/plain"));
         let tool = Uri { executable: Some(true), ..uri(source.to_str().unwrap(), None) };
-        fetch_all(&[plain, tool], &sandbox).await.unwrap();
+        let cache = Cache::default();
+        fetch_all(&[plain, tool], &sandbox, &cache).await.unwrap();
         let mode = |name| std::fs::metadata(sandbox.join(name)).unwrap().permissions().mode() & 0o111;
         assert_eq!((mode("sub/plain"), mode("tool")), (0, 0o111));
-        let missing = fetch_all(&[uri("/no/such/file", None)], &sandbox).await.unwrap_err();
+        let missing = fetch_all(&[uri("/no/such/file", None)], &sandbox, &cache).await.unwrap_err();
         assert!(missing.to_string().contains("/no/such/file"));
-        assert!(fetch_all(&[uri("ftp://host/file", None)], &sandbox).await.is_err());
+        assert!(fetch_all(&[uri("ftp://host/file", None)], &sandbox, &cache).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_cached_file_is_fetched_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("data");
+        let cache = Cache::new(folder.path().join("cache"));
+        let wanted = Uri { cache: Some(true), ..uri(source.to_str().unwrap(), None) };
+        for sandbox in ["a", "b"] {
+            // The second time the source is something else already.
+            std::fs::write(&source, sandbox).unwrap();
+            fetch_all(std::slice::from_ref(&wanted), &folder.path().join(sandbox), &cache).await.unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(folder.path().join("b/data")).unwrap(), "a");
     }
 }

@@ -4,10 +4,12 @@ mod fetcher;
 mod output;
 
 use crate::agent::Start;
+pub use fetcher::Cache;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::process::{Child, Command};
@@ -41,10 +43,10 @@ enum StartError {
 }
 
 /// Runs a container until its process has ended. `kill` ends it by SIGKILL.
-pub async fn run(start: Start, kill: CancellationToken, report: impl Fn(Event)) {
+pub async fn run(start: Start, cache: Arc<Cache>, kill: CancellationToken, report: impl Fn(Event)) {
     let prepared = tokio::select! {
-        () = kill.cancelled() => return report(Event::Exited(libc_sigkill())),
-        prepared = prepare(&start) => prepared,
+        () = kill.cancelled() => return report(Event::Exited(Signal::KILL.as_raw())),
+        prepared = prepare(&start, &cache) => prepared,
     };
     let mut child = match prepared.and_then(|()| spawn(&start)) {
         Ok(child) => child,
@@ -59,10 +61,6 @@ pub async fn run(start: Start, kill: CancellationToken, report: impl Fn(Event)) 
     drop(group);
     debug!(container = %start.container, pid, status, "ended");
     report(Event::Exited(status));
-}
-
-fn libc_sigkill() -> i32 {
-    Signal::KILL.as_raw()
 }
 
 async fn wait(child: &mut Child, group: &Group, kill: &CancellationToken, sandbox: &Path) -> i32 {
@@ -98,7 +96,7 @@ impl Drop for Group {
     }
 }
 
-async fn prepare(start: &Start) -> Result<(), StartError> {
+async fn prepare(start: &Start, cache: &Cache) -> Result<(), StartError> {
     let sandbox = &start.sandbox;
     let failed = |source| StartError::Sandbox { path: sandbox.clone(), source };
     tokio::fs::create_dir_all(sandbox).await.map_err(failed)?;
@@ -108,7 +106,7 @@ async fn prepare(start: &Start) -> Result<(), StartError> {
         let _ = tokio::fs::remove_file(&latest).await;
         let _ = tokio::fs::symlink(sandbox, &latest).await;
     }
-    fetcher::fetch_all(&start.command.uris, sandbox)
+    fetcher::fetch_all(&start.command.uris, sandbox, cache)
         .await
         .map_err(|source| StartError::Fetch { container: start.container, source })
 }

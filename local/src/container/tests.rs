@@ -22,8 +22,10 @@ async fn runs_in_its_sandbox_with_its_own_environment() {
     let folder = tempfile::tempdir().unwrap();
     let events = Mutex::new(Vec::new());
     let script = "pwd; env | grep -c '^HOME='; echo $OWN; exit 3";
-    run(start(script, folder.path()), CancellationToken::new(), |event| events.lock().unwrap().push(event))
-        .await;
+    run(start(script, folder.path()), Arc::default(), CancellationToken::new(), |event| {
+        events.lock().unwrap().push(event)
+    })
+    .await;
     let events = events.into_inner().unwrap();
     assert!(matches!(events[..], [Event::Started(_), Event::Exited(0x300)]), "{events:?}");
     let sandbox = folder.path().join("runs/1").canonicalize().unwrap();
@@ -37,9 +39,14 @@ async fn a_kill_reaches_the_whole_group() {
     let folder = tempfile::tempdir().unwrap();
     let kill = CancellationToken::new();
     let events = Mutex::new(Vec::new());
-    let container = run(start("sleep 600 & echo $! > child; wait", folder.path()), kill.clone(), |event| {
-        events.lock().unwrap().push(event);
-    });
+    let container = run(
+        start("sleep 600 & echo $! > child; wait", folder.path()),
+        Arc::default(),
+        kill.clone(),
+        |event| {
+            events.lock().unwrap().push(event);
+        },
+    );
     let file = folder.path().join("runs/1/child");
     let ready = async {
         while std::fs::read_to_string(&file).map_or(true, |text| !text.ends_with('\n')) {
@@ -72,7 +79,8 @@ async fn what_cannot_start_says_why() {
     ] {
         let events = Mutex::new(Vec::new());
         let start = Start { command, ..start("", folder.path()) };
-        run(start, CancellationToken::new(), |event| events.lock().unwrap().push(event)).await;
+        run(start, Arc::default(), CancellationToken::new(), |event| events.lock().unwrap().push(event))
+            .await;
         assert!(matches!(&events.into_inner().unwrap()[..], [Event::Failed(_)]));
     }
 }
