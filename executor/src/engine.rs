@@ -12,6 +12,8 @@ pub mod cpus;
 mod duty;
 pub mod search;
 pub mod space;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -392,7 +392,7 @@ impl Miner {
                 link.send(&message).await
             }
             Err(outcome) => {
-                self.tell(Event::Share { outcome: Box::new(outcome), reason: None }).await;
+                self.tell(Event::Share { outcome, reason: None }).await;
                 Ok(())
             }
         }
@@ -436,7 +436,7 @@ impl Miner {
         self.abandon(u64::MAX).await;
         for found in last {
             if let Err(outcome) = self.shares.judge(&found) {
-                self.tell(Event::Share { outcome: Box::new(outcome), reason: None }).await;
+                self.tell(Event::Share { outcome, reason: None }).await;
             }
         }
     }

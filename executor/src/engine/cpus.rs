@@ -95,8 +95,7 @@ pub fn plan(request: &CpuRequest, limits: &CpuLimits) -> Result<CpuPlan, CpuErro
 
 fn usable(cpus: Option<f64>, quota: Option<f64>, allowed: usize) -> Result<f64, CpuError> {
     let wanted = cpus.unwrap_or(allowed as f64);
-    // Not `<= 0.0`: that would let NaN pass.
-    if !(wanted > 0.0) {
+    if wanted.is_nan() || wanted <= 0.0 {
         return Err(CpuError::NoCpus(wanted));
     }
     Ok(wanted.min(allowed as f64).min(quota.unwrap_or(f64::INFINITY)))

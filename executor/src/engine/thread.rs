@@ -190,9 +190,8 @@ mod tests {
         let started = Instant::now();
         let mut bytes = [0; 32];
         while cpu_time() == before && started.elapsed() < Duration::from_secs(30) {
-            bytes = hasher::sha256d(&bytes);
+            bytes = std::hint::black_box(hasher::sha256d(&bytes));
         }
         assert!(cpu_time() > before);
-        assert_ne!(bytes, [0; 32]);
     }
 }

@@ -40,9 +40,9 @@ impl Shares {
     }
 
     /// The share to submit, or the outcome of a find that is outdated.
-    pub fn judge(&self, found: &Found) -> Result<Share, Outcome> {
+    pub fn judge(&self, found: &Found) -> Result<Share, Box<Outcome>> {
         if found.generation < self.valid_from {
-            return Err(outcome(found, task::Verdict::Stale, Duration::ZERO));
+            return Err(Box::new(outcome(found, task::Verdict::Stale, Duration::ZERO)));
         }
         Ok(Share {
             job: found.job.id.clone(),

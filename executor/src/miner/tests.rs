@@ -1,1 +1,323 @@
+//! The miner against a pool that is a few literal lines of JSON.
 
+use std::num::NonZeroUsize;
+
+use hasher::Backend;
+use serde_json::Value;
+use task::Verdict as Fate;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::engine::cpus::CpuPlan;
+
+/// Generous: only a hang should meet it.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A pool's end of one connection.
+struct Pool {
+    lines: Lines<BufReader<OwnedReadHalf>>,
+    out: OwnedWriteHalf,
+}
+
+impl Pool {
+    async fn accept(listener: &TcpListener) -> Pool {
+        let (stream, _) = timeout(DEADLINE, listener.accept()).await.expect("in time").expect("a connection");
+        Pool::over(stream)
+    }
+
+    fn over(stream: TcpStream) -> Pool {
+        let (read, out) = stream.into_split();
+        Pool { lines: BufReader::new(read).lines(), out }
+    }
+
+    async fn say(&mut self, line: &str) {
+        self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the miner listens");
+    }
+
+    /// The next request of that method; others are left unanswered.
+    async fn hear(&mut self, method: &str) -> Value {
+        loop {
+            let line = timeout(DEADLINE, self.lines.next_line()).await.expect("in time").expect("a line");
+            let call: Value = serde_json::from_str(&line.expect("an open connection")).expect("JSON");
+            if call["method"] == method {
+                return call;
+            }
+        }
+    }
+
+    async fn answer(&mut self, call: &Value, result: &str, error: &str) {
+        self.say(&format!(r#"{{"id":{},"result":{result},"error":{error}}}"#, call["id"])).await;
+    }
+
+    /// Takes the miner in; afterwards it mines job "a" at a very low difficulty.
+    async fn welcome(&mut self) {
+        let call = self.hear("mining.subscribe").await;
+        self.answer(&call, r#"[[["mining.notify","s"]],"00000001",4]"#, "null").await;
+        let call = self.hear("mining.authorize").await;
+        assert_eq!(call["params"], serde_json::json!(["me.rig", "x"]));
+        self.answer(&call, "true", "null").await;
+        self.say(r#"{"id":null,"method":"mining.set_difficulty","params":[1e-7]}"#).await;
+        self.notify("a", true).await;
+    }
+
+    async fn notify(&mut self, id: &str, clean: bool) {
+        let prev = "00".repeat(32);
+        self.say(&format!(
+            r#"{{"id":null,"method":"mining.notify","params":["{id}","{prev}","01{}","02",[],"20000000","1d00ffff","65000000",{clean}]}}"#,
+            hex::encode(id)
+        ))
+        .await;
+    }
+}
+
+/// A miner with one thread, and what it tells.
+struct Rig {
+    events: mpsc::Receiver<Event>,
+    stop: CancellationToken,
+    miner: JoinHandle<Result<(), MinerError>>,
+    /// Fates of the shares so far.
+    fates: Vec<Fate>,
+}
+
+impl Rig {
+    fn start(pools: &[&TcpListener], change: impl FnOnce(&mut Config)) -> Rig {
+        let pools = pools.iter().map(|pool| pool.local_addr().expect("an address").to_string());
+        let mut config = Config {
+            pools: pools.map(|address| address.parse().expect("an address")).collect(),
+            user: "me.rig".into(),
+            password: "x".into(),
+            suggest_difficulty: Some(0.5),
+            retries: None,
+            retry_pause: Duration::from_millis(20),
+            silence: DEADLINE,
+        };
+        change(&mut config);
+        let cpus = CpuPlan { threads: NonZeroUsize::MIN, duty: 1.0, pins: Vec::new() };
+        let (engine, found) = Engine::start(Backend::portable(), &cpus).expect("a thread");
+        let (sender, events) = mpsc::channel(10_000);
+        let stop = CancellationToken::new();
+        let miner = tokio::spawn(run(config, engine, found, sender, stop.clone()));
+        Rig { events, stop, miner, fates: Vec::new() }
+    }
+
+    /// Waits for an event of a kind; notes the fates of shares on the way.
+    async fn wait(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            let event = timeout(DEADLINE, self.events.recv()).await.expect(what).expect(what);
+            if let Event::Share { outcome, .. } = &event {
+                self.fates.push(outcome.row.verdict);
+            }
+            if wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    async fn wait_for_fate(&mut self, fate: Fate) -> Outcome {
+        let wanted =
+            |event: &Event| matches!(event, Event::Share { outcome, .. } if outcome.row.verdict == fate);
+        match self.wait("a share's fate", wanted).await {
+            Event::Share { outcome, .. } => *outcome,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn wait_for_loss(&mut self) -> String {
+        match self.wait("a loss", |event| matches!(event, Event::Lost { .. })).await {
+            Event::Lost { error, .. } => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Stops the miner and returns all fates.
+    async fn end(mut self) -> Vec<Fate> {
+        self.stop.cancel();
+        while let Some(event) = timeout(DEADLINE, self.events.recv()).await.expect("an end in time") {
+            if let Event::Share { outcome, .. } = event {
+                self.fates.push(outcome.row.verdict);
+            }
+        }
+        self.miner.await.expect("no panic").expect("a good end");
+        self.fates
+    }
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
+}
+
+#[tokio::test]
+async fn each_answer_becomes_the_fate_of_its_share() {
+    let listener = listen().await;
+    let mut rig = Rig::start(&[&listener], |_| {});
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome().await;
+    let first = pool.hear("mining.submit").await;
+    let second = pool.hear("mining.submit").await;
+    let third = pool.hear("mining.submit").await;
+    assert_eq!((&first["params"][0], &first["params"][1]), (&"me.rig".into(), &"a".into()));
+    // In another order than asked.
+    pool.answer(&second, "null", r#"[23,"Low difficulty",null]"#).await;
+    pool.answer(&third, "false", r#"[21,"Stale",null]"#).await;
+    pool.answer(&first, "true", "null").await;
+    let accepted = rig.wait_for_fate(Fate::Accepted).await;
+    assert_eq!(rig.fates, [Fate::Rejected(23), Fate::Stale, Fate::Accepted]);
+    let nonce = first["params"][4].as_str().expect("a nonce");
+    assert_eq!(format!("{:08x}", accepted.row.nonce), nonce);
+    assert_eq!(accepted.work, hasher::Target::from_difficulty(1e-7).work());
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn the_difficulty_asked_for_comes_from_the_hashrate() {
+    let listener = listen().await;
+    let rig = Rig::start(&[&listener], |config| config.suggest_difficulty = Some(0.125));
+    let mut pool = Pool::accept(&listener).await;
+    let call = pool.hear("mining.subscribe").await;
+    pool.answer(&call, r#"[[],"00000001",4]"#, "null").await;
+    let call = pool.hear("mining.suggest_difficulty").await;
+    assert_eq!(call["params"], serde_json::json!([0.125]));
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_again_and_its_open_shares_are_unanswered() {
+    let listener = listen().await;
+    let mut rig = Rig::start(&[&listener], |_| {});
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome().await;
+    pool.hear("mining.submit").await;
+    drop(pool);
+    rig.wait_for_fate(Fate::Unanswered).await;
+    let error = rig.wait_for_loss().await;
+    assert!(error.contains("127.0.0.1"), "{error}");
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome().await;
+    let call = pool.hear("mining.submit").await;
+    pool.answer(&call, "true", "null").await;
+    rig.wait_for_fate(Fate::Accepted).await;
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn every_share_submitted_has_one_fate() {
+    let listener = listen().await;
+    let rig = Rig::start(&[&listener], |_| {});
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome().await;
+    let mut submitted = 0;
+    for round in 0..20 {
+        let call = pool.hear("mining.submit").await;
+        submitted += 1;
+        match round % 3 {
+            0 => pool.answer(&call, "true", "null").await,
+            1 => pool.answer(&call, "null", r#"[22,"Duplicate",null]"#).await,
+            _ => {}
+        }
+        if round % 5 == 4 {
+            pool.notify(&format!("job{round}"), true).await;
+        }
+    }
+    let count = tokio::spawn(async move {
+        // What still comes until the miner closes, unanswered.
+        while let Ok(Some(line)) = pool.lines.next_line().await {
+            submitted += u32::from(line.contains("mining.submit"));
+        }
+        submitted
+    });
+    let fates = rig.end().await;
+    let submitted = count.await.expect("no panic");
+    let with = |wanted: Fate| fates.iter().filter(|fate| **fate == wanted).count() as u32;
+    assert_eq!((with(Fate::Accepted), with(Fate::Rejected(22))), (7, 7));
+    assert_eq!(with(Fate::Unanswered), submitted - 14);
+    assert_eq!(with(Fate::Stale) + submitted, fates.len() as u32, "stale ones were never sent");
+}
+
+#[tokio::test]
+async fn without_retries_a_pool_out_of_reach_is_an_error() {
+    let listener = listen().await;
+    let mut rig = Rig::start(&[&listener], |config| config.retries = Some(0));
+    drop(Pool::accept(&listener).await);
+    let error = timeout(DEADLINE, &mut rig.miner).await.expect("in time").expect("no panic");
+    // Which of them, depends on what the pool had read before it closed.
+    let lost =
+        matches!(error, Err(MinerError::Closed { .. } | MinerError::Read { .. } | MinerError::Write { .. }));
+    assert!(lost, "{error:?}");
+
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let gone = listen().await;
+    let mut rig = Rig::start(&[&gone], |config| {
+        config.retries = Some(0);
+        config.pools = vec![address.to_string().parse().expect("an address")];
+    });
+    let error = timeout(DEADLINE, &mut rig.miner).await.expect("in time").expect("no panic");
+    assert!(matches!(error, Err(MinerError::Connect { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_unwanted_user_is_told_so() {
+    let listener = listen().await;
+    let mut rig = Rig::start(&[&listener], |config| config.retries = Some(0));
+    let mut pool = Pool::accept(&listener).await;
+    let call = pool.hear("mining.subscribe").await;
+    pool.answer(&call, r#"[[],"00000001",4]"#, "null").await;
+    let call = pool.hear("mining.authorize").await;
+    pool.answer(&call, "false", r#"[24,"Unauthorized worker",null]"#).await;
+    let error = timeout(DEADLINE, &mut rig.miner).await.expect("in time").expect("no panic");
+    let error = chain(&error.expect_err("refused"));
+    assert!(error.contains("me.rig") && error.contains("Unauthorized worker"), "{error}");
+}
+
+#[tokio::test]
+async fn a_silent_pool_is_pinged_and_then_lost() {
+    let listener = listen().await;
+    let mut rig = Rig::start(&[&listener], |config| config.silence = Duration::from_millis(100));
+    let mut pool = Pool::accept(&listener).await;
+    pool.hear("mining.ping").await;
+    let error = rig.wait_for_loss().await;
+    assert!(error.contains("silent"), "{error}");
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn the_next_pool_is_tried_when_one_is_out_of_reach() {
+    let (dead, alive) = (listen().await, listen().await);
+    let rig = Rig::start(&[&dead, &alive], |_| {});
+    drop(dead);
+    let mut pool = Pool::accept(&alive).await;
+    pool.welcome().await;
+    pool.hear("mining.submit").await;
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_pool_may_send_the_miner_to_another_port() {
+    let (first, second) = (listen().await, listen().await);
+    let rig = Rig::start(&[&first], |_| {});
+    let mut pool = Pool::accept(&first).await;
+    pool.welcome().await;
+    let port = second.local_addr().expect("an address").port();
+    pool.say(&format!(r#"{{"id":null,"method":"client.reconnect","params":["",{port},0]}}"#)).await;
+    let mut pool = Pool::accept(&second).await;
+    pool.welcome().await;
+    pool.hear("mining.submit").await;
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn nonsense_lines_are_skipped() {
+    let listener = listen().await;
+    let rig = Rig::start(&[&listener], |_| {});
+    let mut pool = Pool::accept(&listener).await;
+    for line in ["", "{", "[]", r#"{"method":"mining.notify","params":[1]}"#, r#"{"id":77,"result":true}"#] {
+        pool.say(line).await;
+    }
+    pool.welcome().await;
+    pool.hear("mining.submit").await;
+    rig.end().await;
+}
