@@ -1,0 +1,190 @@
+//! JSON-RPC over HTTP to one node.
+
+mod answer;
+mod auth;
+mod error;
+mod url;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+pub use auth::Credentials;
+pub use error::RpcError;
+pub use url::{DEFAULT_PORT, NodeUrl, NodeUrlError};
+
+use crate::text::one_line;
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Time to open a connection. 5 s.
+    pub connect: Duration,
+    /// Time for the whole answer to a call, unless the caller says otherwise. 30 s: a busy node takes its time for a
+    /// template.
+    pub call: Duration,
+    /// The longest answer, in bytes. 32 MiB: a template of 4 MB of transactions is 8 MB of hexadecimal digits and some
+    /// hundred bytes for each transaction.
+    pub answer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { connect: Duration::from_secs(5), call: Duration::from_secs(30), answer: 32 << 20 }
+    }
+}
+
+/// Speaks to one node. Calls may overlap: each has a connection to itself while it lasts.
+pub struct Client {
+    url: NodeUrl,
+    uri: Uri,
+    authorization: auth::Authorization,
+    http: HttpClient<HttpConnector, Full<Bytes>>,
+    limits: Limits,
+    next_id: AtomicU64,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("url", &self.url).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// If the address can't be that of a request, which [`NodeUrl::parse`] leaves little room for.
+    pub fn new(url: NodeUrl, credentials: Credentials, limits: Limits) -> Result<Client, NodeUrlError> {
+        let uri = Uri::try_from(url.to_string())
+            .map_err(|_| NodeUrlError::Host { host: url.host.clone(), url: url.to_string() })?;
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(limits.connect));
+        connector.set_nodelay(true);
+        // A long poll is silent for minutes; this finds out if the node is gone.
+        connector.set_keepalive(Some(Duration::from_secs(30)));
+        let http = HttpClient::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            // Below the time after which nodes close idle connections: bcoin after 5 s, Bitcoin Core after 30 s.
+            .pool_idle_timeout(Duration::from_secs(4))
+            .build(connector);
+        let authorization = auth::Authorization::new(credentials);
+        Ok(Client { url, uri, authorization, http, limits, next_id: AtomicU64::new(1) })
+    }
+
+    /// The node's address.
+    pub fn url(&self) -> &NodeUrl {
+        &self.url
+    }
+
+    /// Calls a method and waits for its result.
+    ///
+    /// # Errors
+    /// [`RpcError`]: no answer, not an answer, or the node's own error.
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<T, RpcError> {
+        self.call_within(self.limits.call, method, params).await
+    }
+
+    /// The same with a time limit of its own, as for a long poll.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn call_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: &'static str,
+        params: Value,
+    ) -> Result<T, RpcError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let body = json!({"jsonrpc": "1.0", "id": id, "method": method, "params": params}).to_string();
+        let answered = tokio::time::timeout(limit, self.exchange(method, body.into())).await;
+        let timeout = || RpcError::Timeout { node: self.url.to_string(), method, after: limit };
+        let (status, body) = answered.map_err(|_| timeout())??;
+        let node = self.url.to_string();
+        answer::read(&body).map_err(|failure| match failure {
+            answer::Failure::Refused { code, message } => RpcError::Refused { node, method, code, message },
+            answer::Failure::Result(source) if status.is_success() => {
+                RpcError::Result { node, method, source }
+            }
+            answer::Failure::Result(_) | answer::Failure::NotJsonRpc => {
+                let excerpt = one_line(&String::from_utf8_lossy(&body[..body.len().min(1000)]));
+                RpcError::NotJsonRpc { node, method, status: status.as_u16(), excerpt }
+            }
+        })
+    }
+
+    /// Sends the request, a second time if the cookie has changed.
+    async fn exchange(&self, method: &'static str, body: Bytes) -> Result<(StatusCode, Bytes), RpcError> {
+        let mut again = true;
+        loop {
+            let header = self.authorization.header().map_err(|source| self.bad_cookie(source))?;
+            let response = self
+                .http
+                .request(self.request(header.clone(), body.clone()))
+                .await
+                .map_err(|error| self.broken(method, error.into()))?;
+            let status = response.status();
+            if status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN {
+                return Ok((status, self.body(method, response).await?));
+            }
+            let renewed =
+                self.authorization.renew(header.as_ref()).map_err(|source| self.bad_cookie(source))?;
+            if !(again && renewed && status == StatusCode::UNAUTHORIZED) {
+                let hint = match status {
+                    StatusCode::FORBIDDEN => "it does not allow our address (rpcallowip)",
+                    _ => self.authorization.hint(),
+                };
+                let node = self.url.to_string();
+                return Err(RpcError::Unauthorized { node, status: status.as_u16(), hint });
+            }
+            again = false;
+        }
+    }
+
+    fn request(&self, authorization: Option<HeaderValue>, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = hyper::Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
+        request
+    }
+
+    async fn body(
+        &self,
+        method: &'static str,
+        response: Response<hyper::body::Incoming>,
+    ) -> Result<Bytes, RpcError> {
+        let limit = self.limits.answer;
+        let collected = Limited::new(response.into_body(), limit).collect().await;
+        collected.map(|body| body.to_bytes()).map_err(|source| match source.is::<LengthLimitError>() {
+            true => RpcError::TooLong { node: self.url.to_string(), method, limit },
+            false => self.broken(method, source),
+        })
+    }
+
+    fn broken(&self, method: &'static str, source: Box<dyn std::error::Error + Send + Sync>) -> RpcError {
+        RpcError::Connection { node: self.url.to_string(), method, source }
+    }
+
+    fn bad_cookie(&self, source: std::io::Error) -> RpcError {
+        RpcError::Cookie { node: self.url.to_string(), path: self.authorization.cookie_path(), source }
+    }
+}
