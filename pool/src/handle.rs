@@ -24,7 +24,7 @@ pub struct Summary {
     /// Connections, height and network difficulty.
     pub live: PoolLive,
     /// H/s of all connections, as their difficulties follow it.
-    pub hashrate: u64,
+    pub hashrate: f64,
     /// Sums over all workers since the pool started.
     pub totals: Totals,
     /// All workers since the pool started, by name.

@@ -183,7 +183,7 @@ fn metrics(summary: &Summary) -> String {
     family("pool_workers", "gauge", "Workers with an account.", &[("", summary.workers.len() as f64)]);
     family("pool_height", "gauge", "Height of the block in work.", &[("", live.height as f64)]);
     family("pool_network_difficulty", "gauge", "Difficulty of the block in work.", &[("", live.difficulty)]);
-    let hashrate = [("", *hashrate as f64)];
+    let hashrate = [("", *hashrate)];
     family("pool_hashrate_hashes_per_second", "gauge", "Estimated hashrate of all connections.", &hashrate);
     text
 }

@@ -1,6 +1,6 @@
 //! What the pool's tasks share. Each part has one lock or none, and no lock is held across an await.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -96,14 +96,27 @@ impl Shared {
 /// The sum of what the connections estimate of their miners.
 #[derive(Debug, Default)]
 pub struct Hashrate {
-    total: AtomicU64,
+    /// Wide enough for any number of connections that claim anything.
+    total: Mutex<u128>,
     changed: Notify,
 }
 
 impl Hashrate {
     /// H/s of all connections.
-    pub fn total(&self) -> u64 {
-        self.total.load(Ordering::Relaxed)
+    pub fn total(&self) -> f64 {
+        *self.lock() as f64
+    }
+
+    fn replace(&self, old: u64, new: u64) {
+        {
+            let mut total = self.lock();
+            *total = *total + u128::from(new) - u128::from(old);
+        }
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u128> {
+        self.total.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until a connection's estimate changes.
@@ -135,12 +148,8 @@ impl Presence {
 
     /// The connection's miner is estimated anew, in H/s.
     pub fn set_hashrate(&mut self, hashrate: u64) {
-        // A suggestion may be any number; the sum of 2^24 of these fits.
-        let hashrate = hashrate.min(u64::MAX >> 24);
-        // Wraps below zero and back: only the sum matters.
-        let change = hashrate.wrapping_sub(std::mem::replace(&mut self.hashrate, hashrate));
-        self.shared.hashrate.total.fetch_add(change, Ordering::Relaxed);
-        self.shared.hashrate.changed.notify_one();
+        let old = std::mem::replace(&mut self.hashrate, hashrate);
+        self.shared.hashrate.replace(old, hashrate);
     }
 }
 

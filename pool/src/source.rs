@@ -13,9 +13,9 @@ use crate::session::Now;
 use crate::shared::Shared;
 
 /// H/s to begin with, before any miner has come: a single slow core.
-const FIRST_GUESS: u64 = 1_000_000;
+const FIRST_GUESS: f64 = 1e6;
 /// A block in work gets a new target when the hashrate is off by this factor from what its target was made for.
-const TOLERANCE: u64 = 2;
+const TOLERANCE: f64 = 2.0;
 /// Time between two jobs, so that miners that are far too fast for the first target don't drown all others in jobs.
 const SPACING: Duration = Duration::from_millis(50);
 
@@ -37,7 +37,7 @@ impl Source {
     /// Publishes the first job, if there is one without waiting.
     pub(crate) fn prepare(&self, shared: &Shared) {
         match self {
-            Source::Builtin(chain) => shared.publish(chain.template(FIRST_GUESS as f64, Now::read().unix)),
+            Source::Builtin(chain) => shared.publish(chain.template(FIRST_GUESS, Now::read().unix)),
         }
     }
 
@@ -75,14 +75,14 @@ async fn run_builtin(mut chain: BuiltinChain, shared: Arc<Shared>, mut found: mp
             () = shared.hashrate.changed() => {
                 let now = shared.hashrate.total();
                 // With all miners gone, the last target is as good as any.
-                if now == 0 || (now < hashrate * TOLERANCE && hashrate < now * TOLERANCE) {
+                if now == 0.0 || (now < hashrate * TOLERANCE && hashrate < now * TOLERANCE) {
                     continue;
                 }
             }
         }
         sleep_until(not_before).await;
         not_before = Instant::now() + SPACING;
-        hashrate = Some(shared.hashrate.total()).filter(|total| *total > 0).unwrap_or(hashrate);
-        shared.publish(chain.template(hashrate as f64, Now::read().unix));
+        hashrate = Some(shared.hashrate.total()).filter(|total| *total > 0.0).unwrap_or(hashrate);
+        shared.publish(chain.template(hashrate, Now::read().unix));
     }
 }

@@ -1,0 +1,558 @@
+//! A miner made of literal lines, against a pool on a real socket. It shares no code with the pool but SHA-256d:
+//! what the wire says, it takes apart itself.
+
+use std::time::Duration;
+
+use pool::chain::BuiltinChain;
+use pool::{Config, Handle, Limits, Pool};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// No step takes anywhere near as long, however slow the machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct TestPool {
+    address: std::net::SocketAddr,
+    handle: Handle,
+    stop: CancellationToken,
+    run: JoinHandle<()>,
+}
+
+impl TestPool {
+    async fn start(config: Config) -> TestPool {
+        // An interval this long makes the chain's difficulty 1000 shares, so that blocks come only when wanted.
+        TestPool::with_block_interval(config, Duration::from_secs(1_000)).await
+    }
+
+    async fn with_block_interval(config: Config, interval: Duration) -> TestPool {
+        let chain = BuiltinChain::new(interval, b"test", now());
+        let pool = Pool::bind("127.0.0.1:0".parse().unwrap(), config, chain).await.unwrap();
+        let (address, handle, stop) = (pool.local_addr(), pool.handle(), CancellationToken::new());
+        let run = tokio::spawn(pool.run(stop.clone()));
+        TestPool { address, handle, stop, run }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(DEADLINE, self.run).await.unwrap().unwrap();
+    }
+}
+
+/// A few hundred hashes a share.
+fn easy() -> Config {
+    Config { start_difficulty: 1e-7, minimum_difficulty: 1e-7, ..Config::default() }
+}
+
+fn now() -> u32 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as u32
+}
+
+#[derive(Clone, Debug)]
+struct WireJob {
+    id: String,
+    prev_hash: Vec<u8>,
+    coinb1: Vec<u8>,
+    coinb2: Vec<u8>,
+    branch: Vec<Vec<u8>>,
+    version: u32,
+    nbits: u32,
+    ntime: u32,
+    clean: bool,
+}
+
+struct Client {
+    lines: tokio::io::Lines<BufReader<OwnedReadHalf>>,
+    write: OwnedWriteHalf,
+    extranonce1: Vec<u8>,
+    difficulty: f64,
+    jobs: Vec<WireJob>,
+}
+
+impl Client {
+    async fn connect(pool: &TestPool) -> Client {
+        let (read, write) = TcpStream::connect(pool.address).await.unwrap().into_split();
+        let lines = BufReader::new(read).lines();
+        Client { lines, write, extranonce1: vec![], difficulty: 0.0, jobs: vec![] }
+    }
+
+    /// Subscribed, authorized, and with a job.
+    async fn ready(pool: &TestPool, worker: &str) -> Client {
+        let mut client = Client::connect(pool).await;
+        client.subscribe().await;
+        let line = json!({"id": 3, "method": "mining.authorize", "params": [worker, "x"]});
+        assert_eq!(client.ask(&line.to_string()).await["result"], true);
+        client.until(|client| !client.jobs.is_empty()).await;
+        client
+    }
+
+    async fn subscribe(&mut self) {
+        let answer = self.ask(r#"{"id": 2, "method": "mining.subscribe", "params": ["raw/1"]}"#).await;
+        assert_eq!(answer["error"], Value::Null);
+        assert_eq!(answer["result"][0][1][0], "mining.notify");
+        self.extranonce1 = unhex(&answer["result"][1]);
+        assert_eq!(answer["result"][2], 8);
+    }
+
+    async fn send(&mut self, line: &str) {
+        self.write.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+
+    /// The next line, notifications taken note of; `None` at the end of the connection.
+    async fn next(&mut self) -> Option<Value> {
+        let line = tokio::time::timeout(DEADLINE, self.lines.next_line()).await.expect("the pool is silent");
+        let message: Value = serde_json::from_str(&line.ok()??).unwrap();
+        let params = &message["params"];
+        if message["method"] == "mining.set_difficulty" {
+            self.difficulty = params[0].as_f64().unwrap();
+        }
+        if message["method"] == "mining.notify" {
+            let job = WireJob {
+                id: params[0].as_str().unwrap().to_owned(),
+                // Each group of four bytes comes turned around.
+                prev_hash: unhex(&params[1]).chunks(4).flat_map(|word| word.iter().rev().copied()).collect(),
+                coinb1: unhex(&params[2]),
+                coinb2: unhex(&params[3]),
+                branch: params[4].as_array().unwrap().iter().map(unhex).collect(),
+                version: u32::from_str_radix(params[5].as_str().unwrap(), 16).unwrap(),
+                nbits: u32::from_str_radix(params[6].as_str().unwrap(), 16).unwrap(),
+                ntime: u32::from_str_radix(params[7].as_str().unwrap(), 16).unwrap(),
+                clean: params[8].as_bool().unwrap(),
+            };
+            if job.clean {
+                self.jobs.clear();
+            }
+            self.jobs.push(job);
+        }
+        Some(message)
+    }
+
+    async fn until(&mut self, done: impl Fn(&Client) -> bool) {
+        let wait = async {
+            while !done(self) {
+                self.next().await.expect("the pool hung up");
+            }
+        };
+        tokio::time::timeout(DEADLINE, wait).await.expect("what was waited for did not come");
+    }
+
+    /// Sends a line and waits for its answer.
+    async fn ask(&mut self, line: &str) -> Value {
+        self.send(line).await;
+        let id = serde_json::from_str::<Value>(line).unwrap()["id"].clone();
+        loop {
+            let message = self.next().await.expect("the pool hung up");
+            if message.get("method").is_none() && message["id"] == id {
+                return message;
+            }
+        }
+    }
+
+    fn job(&self) -> WireJob {
+        self.jobs.last().unwrap().clone()
+    }
+
+    fn header(&self, job: &WireJob, extranonce2: &[u8; 8], version: u32, ntime: u32, nonce: u32) -> [u8; 80] {
+        let coinbase = [&job.coinb1[..], &self.extranonce1, extranonce2, &job.coinb2].concat();
+        let mut root = hasher::sha256d(&coinbase).to_vec();
+        for node in &job.branch {
+            root = hasher::sha256d(&[&root[..], node].concat()).to_vec();
+        }
+        let mut header = [0; 80];
+        header[..4].copy_from_slice(&version.to_le_bytes());
+        header[4..36].copy_from_slice(&job.prev_hash);
+        header[36..68].copy_from_slice(&root);
+        header[68..72].copy_from_slice(&ntime.to_le_bytes());
+        header[72..76].copy_from_slice(&job.nbits.to_le_bytes());
+        header[76..].copy_from_slice(&nonce.to_le_bytes());
+        header
+    }
+
+    /// Finds a nonce whose difficulty is in the range.
+    fn search(
+        &self,
+        job: &WireJob,
+        extranonce2: &[u8; 8],
+        version: u32,
+        wanted: std::ops::Range<f64>,
+    ) -> u32 {
+        let header = self.header(job, extranonce2, version, job.ntime, 0);
+        assert!(wanted.start < wanted.end, "no digest is in {wanted:?}");
+        (0..20_000_000u32)
+            .find(|nonce| {
+                let mut header = header;
+                header[76..].copy_from_slice(&nonce.to_le_bytes());
+                wanted.contains(&difficulty(&hasher::sha256d(&header)))
+            })
+            .expect("a digest in the range")
+    }
+
+    /// A nonce that is a share but no block.
+    fn share(&self, job: &WireJob, extranonce2: &[u8; 8]) -> u32 {
+        self.search(job, extranonce2, job.version, self.difficulty * 1.001..network(job) * 0.999)
+    }
+
+    /// Submits and returns the error's code, or 0.
+    async fn submit(&mut self, worker: &str, job: &str, extranonce2: &[u8], ntime: u32, nonce: u32) -> u64 {
+        let params =
+            json!([worker, job, hex::encode(extranonce2), format!("{ntime:08x}"), format!("{nonce:08x}")]);
+        self.submit_params(params).await
+    }
+
+    async fn submit_params(&mut self, params: Value) -> u64 {
+        let line = json!({"id": 4, "method": "mining.submit", "params": params});
+        let answer = self.ask(&line.to_string()).await;
+        match answer["error"][0].as_u64() {
+            None => {
+                assert_eq!(answer["result"], true);
+                0
+            }
+            Some(code) => code,
+        }
+    }
+}
+
+fn unhex(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap()).unwrap()
+}
+
+/// Difficulty that a digest reaches, from its four most significant bytes that are not zero.
+fn difficulty(digest: &[u8; 32]) -> f64 {
+    let number = digest.iter().rev().fold(0.0, |sum, byte| sum * 256.0 + f64::from(*byte));
+    65535.0 * 2f64.powi(208) / number
+}
+
+fn network(job: &WireJob) -> f64 {
+    let (exponent, mantissa) = ((job.nbits >> 24) as i32, f64::from(job.nbits & 0x7f_ffff));
+    65535.0 * 2f64.powi(208) / (mantissa * 2f64.powi(8 * (exponent - 3)))
+}
+
+#[tokio::test]
+async fn every_verdict() {
+    let pool = TestPool::start(easy()).await;
+    let mut client = Client::connect(&pool).await;
+    let e2 = [1; 8];
+
+    // Before subscribing and authorizing, nothing counts.
+    assert_eq!(client.submit("w", "1", &e2, now(), 0).await, 25);
+    client.subscribe().await;
+    assert_eq!(client.submit("w", "1", &e2, now(), 0).await, 24);
+    assert_eq!(
+        client.ask(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#).await["result"],
+        true
+    );
+    client.until(|client| !client.jobs.is_empty()).await;
+    assert!(client.job().clean && client.difficulty == 1e-7);
+
+    let job = client.job();
+    let nonce = client.share(&job, &e2);
+    assert_eq!(client.submit("other", &job.id, &e2, job.ntime, nonce).await, 24);
+    assert_eq!(client.submit("w", &job.id, &e2, job.ntime, nonce).await, 0);
+    assert_eq!(client.submit("w", &job.id, &e2, job.ntime, nonce).await, 22);
+    // The same share in another spelling is still the same.
+    let spelled = json!([
+        "w",
+        job.id.to_uppercase(),
+        "0101010101010101",
+        format!("{:X}", job.ntime),
+        format!("{nonce:X}")
+    ]);
+    assert_eq!(client.submit_params(spelled).await, 22);
+
+    let low = client.search(&job, &e2, job.version, 0.0..client.difficulty * 0.9);
+    assert_eq!(client.submit("w", &job.id, &e2, job.ntime, low).await, 23);
+    assert_eq!(client.submit("w", "ffff0000", &e2, job.ntime, nonce).await, 21);
+    assert_eq!(client.submit("w", "no hex", &e2, job.ntime, nonce).await, 21);
+    assert_eq!(client.submit("w", &job.id, &e2[..7], job.ntime, nonce).await, 20);
+    assert_eq!(client.submit("w", &job.id, &e2, job.ntime + 3 * 3600, nonce).await, 20);
+    assert_eq!(client.submit("w", &job.id, &e2, job.ntime - 3 * 3600, nonce).await, 20);
+    assert_eq!(client.submit_params(json!(["w", job.id, "0101010101010101", "xyz", "00000000"])).await, 20);
+    assert_eq!(client.submit_params(json!([])).await, 20);
+    assert_eq!(client.ask(r#"{"id":"x","method":"mining.frobnicate","params":[]}"#).await["error"][0], 20);
+
+    let accounts = pool.handle.take_changed();
+    assert_eq!(accounts.len(), 1);
+    let account = &accounts[0];
+    assert_eq!(account.worker, "w");
+    let totals = account.totals;
+    assert_eq!((totals.accepted, totals.rejected, totals.stale, totals.hashes), (1, 6, 2, 0));
+    assert_eq!(totals.accepted_work, hasher::Target::from_difficulty(1e-7).work());
+    assert_eq!((account.rows.len(), account.rows_omitted), (9, 0));
+    let row = &account.rows[0];
+    assert_eq!(
+        (row.nonce, row.ntime, row.version, &row.extranonce2[..]),
+        (nonce, job.ntime, job.version, &e2[..])
+    );
+    assert!(row.difficulty >= 1e-7 && row.job == job.id);
+    assert_eq!(pool.handle.take_changed(), []);
+    pool.end().await;
+}
+
+#[tokio::test]
+async fn a_block_makes_new_jobs_for_all_and_old_shares_stale() {
+    let pool = TestPool::with_block_interval(easy(), Duration::from_secs(20)).await;
+    let (mut finder, mut other) = (Client::ready(&pool, "finder").await, Client::ready(&pool, "other").await);
+    assert_ne!(finder.extranonce1, other.extranonce1);
+    let mut changes = pool.handle.changes();
+    for _ in 0..3 {
+        finder.until(|client| !client.jobs.is_empty()).await;
+        let height = pool.handle.live().height;
+        let (job, old) = (finder.job(), other.job());
+        let stale = other.share(&old, &[0; 8]);
+        let nonce = finder.search(&job, &[0; 8], job.version, network(&job) * 1.001..f64::INFINITY);
+        assert_eq!(finder.submit("finder", &job.id, &[0; 8], job.ntime, nonce).await, 0);
+        // What the pool says next, it says to all.
+        let hash = hasher::sha256d(&finder.header(&job, &[0; 8], job.version, job.ntime, nonce)).to_vec();
+        for client in [&mut finder, &mut other] {
+            client.until(|client| client.jobs.iter().any(|job| job.prev_hash == hash)).await;
+            assert!(client.jobs[0].clean);
+        }
+        assert_eq!(pool.handle.live().height, height + 1);
+        assert_eq!(other.submit("other", &old.id, &[0; 8], old.ntime, stale).await, 21);
+        assert_eq!(finder.submit("finder", &job.id, &[0; 8], job.ntime, nonce).await, 21);
+    }
+    assert_eq!(changes.wait_for(|changes| changes.blocks == 3).await.unwrap().blocks, 3);
+    let accounts = pool.handle.take_all();
+    assert_eq!(
+        accounts.iter().map(|a| (a.worker.as_str(), a.totals.blocks)).collect::<Vec<_>>(),
+        [("finder", 3), ("other", 0)]
+    );
+    assert_eq!(accounts.iter().map(|a| a.totals.stale).sum::<u64>(), 6);
+    pool.end().await;
+}
+
+#[tokio::test]
+async fn version_rolling_within_the_mask_only() {
+    let pool = TestPool::start(easy()).await;
+    let mut client = Client::connect(&pool).await;
+    let answer = client
+        .ask(r#"{"id":1,"method":"mining.configure","params":[["version-rolling","x"],{"version-rolling.mask":"ffffffff"}]}"#)
+        .await;
+    assert_eq!(
+        answer["result"],
+        json!({"version-rolling": true, "version-rolling.mask": "1fffe000", "x": false})
+    );
+    client.subscribe().await;
+    client.ask(r#"{"id":1,"method":"mining.authorize","params":["w"]}"#).await;
+    client.until(|client| !client.jobs.is_empty()).await;
+    let job = client.job();
+    let rolled = job.version | 0x0012_4000;
+    let nonce = client.search(&job, &[0; 8], rolled, client.difficulty * 1.001..network(&job) * 0.999);
+    let ntime = format!("{:08x}", job.ntime);
+    let nonce = format!("{nonce:08x}");
+    let params = |worker: &str, job: &WireJob, bits: &str| {
+        json!([worker, job.id, "0000000000000000", ntime, nonce, bits])
+    };
+    assert_eq!(client.submit_params(params("w", &job, "00124001")).await, 20);
+    assert_eq!(client.submit_params(params("w", &job, "00124000")).await, 0);
+    assert_eq!(client.submit_params(params("w", &job, "124000")).await, 22);
+    assert_eq!(pool.handle.take_all()[0].rows[1].version, rolled);
+
+    // Who has not asked may not roll.
+    let mut plain = Client::ready(&pool, "p").await;
+    let own = plain.job();
+    assert_eq!(plain.submit_params(params("p", &own, "00124000")).await, 20);
+    pool.end().await;
+}
+
+#[tokio::test]
+async fn difficulty_by_suggestion_and_password() {
+    let pool = TestPool::start(easy()).await;
+    let mut client = Client::connect(&pool).await;
+    client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[0.00002]}"#).await;
+    client.subscribe().await;
+    client.ask(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#).await;
+    client.until(|client| !client.jobs.is_empty()).await;
+    assert_eq!(client.difficulty, 0.00002);
+    // A later one comes with a job of its own; a share of the old job may then be as easy as before.
+    let old = client.job();
+    client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[0.0001]}"#).await;
+    client.until(|client| client.job().id != old.id).await;
+    assert_eq!(client.difficulty, 0.0001);
+    assert!(!client.job().clean);
+    let nonce = client.search(&old, &[0; 8], old.version, 0.000021..0.00009);
+    assert_eq!(client.submit("w", &old.id, &[0; 8], old.ntime, nonce).await, 0);
+    let new = client.job();
+    assert_ne!(new.coinb1, old.coinb1, "both jobs would have the same headers");
+    let nonce = client.search(&new, &[0; 8], new.version, 0.000021..0.00009);
+    assert_eq!(client.submit("w", &new.id, &[0; 8], new.ntime, nonce).await, 23);
+
+    let mut fixed = Client::connect(&pool).await;
+    fixed.subscribe().await;
+    fixed.ask(r#"{"id":1,"method":"mining.authorize","params":["f","x,d=0.00003"]}"#).await;
+    fixed.until(|client| !client.jobs.is_empty()).await;
+    assert_eq!(fixed.difficulty, 0.00003);
+    pool.end().await;
+}
+
+#[tokio::test]
+async fn a_suggestion_sets_the_chain_and_is_capped_by_it() {
+    let pool = TestPool::with_block_interval(easy(), Duration::from_secs(20)).await;
+    let mut client = Client::connect(&pool).await;
+    let before = pool.handle.live().difficulty;
+    client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[1000]}"#).await;
+    client.subscribe().await;
+    client.ask(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#).await;
+    // At first no share may be harder than a block; then the chain follows the new hashrate.
+    client
+        .until(|client| {
+            client.difficulty > 500.0 && client.jobs.last().is_some_and(|job| network(job) > 10_000.0)
+        })
+        .await;
+    assert!(client.jobs.len() >= 2 && network(&client.jobs[0]) < 1.0, "the first job has the old target");
+    assert!(before < 1.0 && network(&client.job()) < 20_100.0);
+    drop(client);
+    pool.end().await;
+}
+
+#[tokio::test]
+async fn malformed_input_ends_its_own_connection_only() {
+    let pool = TestPool::start(easy()).await;
+    let mut good = Client::ready(&pool, "good").await;
+    let long = format!(r#"{{"id":1,"method":"{}"}}"#, "x".repeat(20_000));
+    for line in ["GET / HTTP/1.1", "{", "[]", "{}", "\u{0}\u{1}", &long] {
+        let mut bad = Client::connect(&pool).await;
+        // It may hang up while we still write.
+        let _ = bad.write.write_all(format!("{line}\n").as_bytes()).await;
+        assert_eq!(bad.next().await, None, "{line:.20}");
+    }
+    // No UTF-8 at all.
+    let mut bad = Client::connect(&pool).await;
+    bad.write.write_all(b"\xff\xfe\n").await.unwrap();
+    assert_eq!(bad.next().await, None);
+    let job = good.job();
+    let nonce = good.share(&job, &[0; 8]);
+    assert_eq!(good.submit("good", &job.id, &[0; 8], job.ntime, nonce).await, 0);
+    pool.end().await;
+}
+
+#[tokio::test]
+async fn limits_on_connections_and_on_time_to_authorize() {
+    let limits = Limits { connections: 1, authorize_within: Duration::from_millis(200), ..Limits::default() };
+    let pool = TestPool::start(Config { limits, ..easy() }).await;
+    let mut first = Client::connect(&pool).await;
+    first.subscribe().await;
+    let mut second = Client::connect(&pool).await;
+    assert_eq!(second.next().await, None, "one connection too many");
+    assert_eq!(first.next().await, None, "no worker in time");
+    // Its place is free again, and with a worker there is no hurry.
+    let mut third = loop {
+        let mut client = Client::connect(&pool).await;
+        let _ =
+            client.write.write_all(b"{\"id\":3,\"method\":\"mining.authorize\",\"params\":[\"w\"]}\n").await;
+        if client.next().await.is_some() {
+            break client;
+        }
+    };
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    third.subscribe().await;
+    pool.end().await;
+}
+
+#[tokio::test]
+async fn accounts_outlive_connections_and_the_pool() {
+    let pool = TestPool::start(easy()).await;
+    for round in 0..2u8 {
+        let mut client = Client::ready(&pool, "w").await;
+        let job = client.job();
+        let nonce = client.share(&job, &[round; 8]);
+        assert_eq!(client.submit("w", &job.id, &[round; 8], job.ntime, nonce).await, 0);
+    }
+    let handle = pool.handle.clone();
+    pool.end().await;
+    assert_eq!(handle.live().connections, 0);
+    let accounts = handle.take_all();
+    assert_eq!((accounts.len(), accounts[0].totals.accepted, accounts[0].rows.len()), (1, 2, 2));
+}
+
+#[tokio::test]
+async fn every_hash_a_block_is_no_meltdown() {
+    // The easiest chain there is: every second hash is a block, for several miners that never stop.
+    let config = Config { start_difficulty: 1e-12, minimum_difficulty: 1e-12, ..Config::default() };
+    let pool = TestPool::with_block_interval(config, Duration::from_nanos(1)).await;
+    let start = pool.handle.live().height;
+    let mut miners = Vec::new();
+    for name in ["a", "b", "c"] {
+        let mut client = Client::ready(&pool, name).await;
+        miners.push(tokio::spawn(async move {
+            for round in 0..300u32 {
+                let job = client.job();
+                let params =
+                    json!([name, job.id, format!("{round:016x}"), format!("{:08x}", job.ntime), "00000000"]);
+                let code = client.submit_params(params).await;
+                assert!([0, 21, 23].contains(&code), "{code}");
+            }
+        }));
+    }
+    for miner in miners {
+        tokio::time::timeout(DEADLINE, miner).await.unwrap().unwrap();
+    }
+    let mut late = Client::ready(&pool, "late").await;
+    let answer = late.ask(r#"{"id":9,"method":"mining.ping","params":[]}"#).await;
+    assert_eq!(answer["result"], "pong");
+    let handle = pool.handle.clone();
+    pool.end().await;
+    let (live, summary) = (handle.live(), handle.summary());
+    assert!(summary.totals.blocks >= 1);
+    // Each block is counted once and raises the height by one; the last may not have been taken when the pool ended.
+    let risen = live.height - start;
+    assert!((risen..=risen + 1).contains(&summary.totals.blocks), "{risen} {}", summary.totals.blocks);
+    assert_eq!(summary.totals.accepted + summary.totals.rejected + summary.totals.stale, 900);
+}
+
+#[tokio::test]
+async fn http_tells_health_and_numbers() {
+    let options = pool::ServeOptions {
+        stratum: pool::Listen::Everywhere(0),
+        http: Some(pool::Listen::Everywhere(0)),
+        config: easy(),
+        block_interval: Duration::from_secs(1_000),
+    };
+    let server = pool::Server::bind(options).await.unwrap();
+    let (stratum, http) = (server.stratum_addr().port(), server.http_addr().unwrap().port());
+    let (handle, stop) = (server.handle(), CancellationToken::new());
+    let run = tokio::spawn(server.run(stop.clone()));
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], stratum));
+    let pool = TestPool { address, handle, stop, run };
+    let mut client = Client::ready(&pool, "w\"1").await;
+    let job = client.job();
+    let nonce = client.share(&job, &[0; 8]);
+    assert_eq!(client.submit("w\"1", &job.id, &[0; 8], job.ntime, nonce).await, 0);
+
+    assert_eq!(get(http, "/healthz").await, ("200".into(), "ok\n".into()));
+    let (status, body) = get(http, "/api/v1/summary").await;
+    let summary: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status.as_str(), &summary["height"], &summary["connections"]),
+        ("200", &json!(101), &json!(1))
+    );
+    assert_eq!(summary["totals"]["shares"], json!({"accepted": 1, "rejected": 0, "stale": 0}));
+    assert_eq!(summary["workers"][0]["worker"], "w\"1");
+    let (_, metrics) = get(http, "/metrics").await;
+    assert!(metrics.contains("\npool_shares_total{verdict=\"accepted\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("# TYPE pool_height gauge\npool_height 101\n"), "{metrics}");
+    assert_eq!(get(http, "/").await.0, "404");
+    pool.end().await;
+}
+
+async fn get(port: u16, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    tokio::time::timeout(DEADLINE, stream.read_to_string(&mut response)).await.unwrap().unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let pool = TestPool::start(easy()).await;
+    let chain = BuiltinChain::new(Duration::from_secs(20), b"", now());
+    let error = Pool::bind(pool.address, easy(), chain).await.unwrap_err();
+    assert!(error.to_string().contains(&pool.address.to_string()));
+    pool.end().await;
+}
