@@ -1,7 +1,7 @@
 //! The command line of `mesos-miner local`.
 
 use crate::cluster::{Cluster, Config};
-use crate::shares;
+use crate::{ports, shares};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
@@ -121,7 +121,8 @@ pub async fn run(args: &Args, executable: PathBuf, stop: CancellationToken) -> a
     if let Some(reason) = shares::shortage(cpus, args.server_cpus, args.workers) {
         eprintln!("note: {reason}");
     }
-    let agents = shares::agents(cpus, args.server_cpus, f64::from(args.mem), args.workers);
+    let mut agents = shares::agents(cpus, args.server_cpus, f64::from(args.mem), args.workers);
+    let _claims = ports::claim(&mut agents);
     let cluster =
         Cluster::start(Config { port: args.port, ..Config::new(folder.path().join("mesos"), agents) })
             .await?;
@@ -154,7 +155,8 @@ fn config(args: &Args, master: SocketAddr, state_dir: PathBuf, executable: PathB
 async fn serve(args: &Args, stop: CancellationToken) -> anyhow::Result<()> {
     let folder = Folder::of(args)?;
     // No share is set aside for a server: whatever comes may use all of it.
-    let agents = shares::agents(total_cpus(args), 0.0, f64::from(args.mem), args.workers);
+    let mut agents = shares::agents(total_cpus(args), 0.0, f64::from(args.mem), args.workers);
+    let _claims = ports::claim(&mut agents);
     let cluster =
         Cluster::start(Config { port: args.port, ..Config::new(folder.path().to_owned(), agents) }).await?;
     announce(&cluster, folder.path())?;

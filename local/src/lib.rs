@@ -21,5 +21,6 @@ mod http;
 mod link;
 mod master;
 mod operator;
+mod ports;
 mod resources;
 mod shares;
