@@ -34,6 +34,13 @@ fn scheme(text: &str) -> &str {
     text.split("://").next().unwrap_or_default()
 }
 
+/// What may be shown of an address: `zk://user:secret@host` has a secret in it.
+fn shown(text: &str) -> String {
+    let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+    format!("{scheme}…@{after}")
+}
+
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostPort {
@@ -52,30 +59,11 @@ impl HostPort {
         if text.is_empty() {
             return Err(AddressError::Empty);
         }
-        let bad_host = || AddressError::Host(text.to_owned());
-        let bad_port = || AddressError::Port(text.to_owned());
-        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-            let (host, after) = rest.split_once(']').ok_or_else(bad_host)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| bad_host())?;
-            match after.strip_prefix(':') {
-                Some(port) => (host, Some(port)),
-                None if after.is_empty() => (host, None),
-                None => return Err(bad_port()),
-            }
-        } else {
-            match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            }
-        };
-        let in_brackets = text.starts_with('[');
-        let fits_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if host.is_empty() || (!in_brackets && !host.chars().all(fits_name)) {
-            return Err(bad_host());
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => split_ipv6(rest),
+            None => split_name(text),
         }
-        if !in_brackets && port.is_some_and(|port| port.contains(':')) {
-            return Err(bad_host()); // an IPv6 address without brackets
-        }
+        .ok_or_else(|| AddressError::Host(shown(text)))?;
         let port = match port {
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
             Some(_) => None,
@@ -83,9 +71,25 @@ impl HostPort {
         };
         match port {
             Some(port) if port > 0 => Ok(Self { host: host.to_owned(), port }),
-            _ => Err(bad_port()),
+            _ => Err(AddressError::Port(shown(text))),
         }
     }
+}
+
+/// Host and port of what follows an opening bracket.
+fn split_ipv6(rest: &str) -> Option<(&str, Option<&str>)> {
+    let (host, after) = rest.split_once(']')?;
+    host.parse::<std::net::Ipv6Addr>().ok()?;
+    let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').unwrap_or_default()) };
+    Some((host, port))
+}
+
+/// Host and port of a name or an IPv4 address. More than one colon means an IPv6 address without brackets.
+fn split_name(text: &str) -> Option<(&str, Option<&str>)> {
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let fits = !host.is_empty() && host.chars().all(is_name) && !port.is_some_and(|port| port.contains(':'));
+    fits.then_some((host, port))
 }
 
 impl FromStr for HostPort {
@@ -130,7 +134,7 @@ impl FromStr for Masters {
         let text = text.trim();
         // A zk:// address has commas of its own.
         if text.starts_with("zk://") {
-            return Err(AddressError::NotYetSupported(text.to_owned()));
+            return Err(AddressError::NotYetSupported(shown(text)));
         }
         text.split(',').map(|one| parse_master(one.trim())).collect::<Result<_, _>>().map(Self)
     }
@@ -139,8 +143,8 @@ impl FromStr for Masters {
 fn parse_master(text: &str) -> Result<HostPort, AddressError> {
     let authority = match text.split_once("://") {
         Some(("http", rest)) => rest.strip_suffix('/').unwrap_or(rest),
-        Some(("https" | "zk", _)) => return Err(AddressError::NotYetSupported(text.to_owned())),
-        Some(_) => return Err(AddressError::Scheme(text.to_owned())),
+        Some(("https" | "zk", _)) => return Err(AddressError::NotYetSupported(shown(text))),
+        Some(_) => return Err(AddressError::Scheme(shown(text))),
         None => text,
     };
     HostPort::parse(authority, Some(DEFAULT_MASTER_PORT))
@@ -242,9 +246,11 @@ mod tests {
             ("[::1]1", Port(text("[::1]1"))),
             ("a b:1", Host(text("a b:1"))),
             ("http://a:1/b", Port(text("a:1/b"))),
+            ("http://u:p@a:1", Host(text("…@a:1"))),
+            ("u:p@a:1", Host(text("…@a:1"))),
             ("ftp://a:1", Scheme(text("ftp://a:1"))),
             ("https://a:1", NotYetSupported(text("https://a:1"))),
-            ("zk://u:p@a:1,b:2/mesos", NotYetSupported(text("zk://u:p@a:1,b:2/mesos"))),
+            ("zk://u:p@a:1,b:2/mesos", NotYetSupported(text("zk://…@a:1,b:2/mesos"))),
         ] {
             assert_eq!(masters(given), Err(error), "{given}");
         }

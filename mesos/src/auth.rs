@@ -4,7 +4,7 @@ use std::fmt;
 
 use hyper::header::HeaderValue;
 
-/// What every call carries. `Debug` does not show secrets.
+/// What every call carries, also to the leader that a master redirects to. `Debug` does not show secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Auth {

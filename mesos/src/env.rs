@@ -74,6 +74,10 @@ pub enum ValueError {
 }
 
 impl EnvError {
+    fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.malformed.is_empty()
+    }
+
     fn describe(&self) -> String {
         let mut parts = Vec::new();
         if !self.missing.is_empty() {
@@ -137,12 +141,6 @@ fn executor_path(pid: Option<&str>) -> String {
     match pid.and_then(|pid| pid.split_once('@')) {
         Some((name, _)) if !name.is_empty() => format!("/{name}/api/v1/executor"),
         _ => "/api/v1/executor".to_owned(),
-    }
-}
-
-impl EnvError {
-    fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.malformed.is_empty()
     }
 }
 

@@ -38,7 +38,7 @@ pub enum CallError {
         source: hyper::Error,
     },
     /// A master or agent that is starting, or a master without a leader.
-    #[error("{endpoint} is not ready yet (HTTP {status}: {message})")]
+    #[error("{endpoint} is not ready yet (HTTP {status}: {message}){}", starting_hint(*status))]
     NotReady {
         /// Who.
         endpoint: Endpoint,
@@ -95,6 +95,11 @@ pub enum CallError {
         /// What is odd about its answer.
         found: String,
     },
+}
+
+/// A master or agent that starts says 404 for some milliseconds; an agent asked for a master's API says so always.
+fn starting_hint(status: u16) -> &'static str {
+    if status == 404 { "; if that goes on, check the address" } else { "" }
 }
 
 /// Kinds of refusals. `Display` says what to do.

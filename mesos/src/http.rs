@@ -5,6 +5,7 @@
 
 mod answer;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -65,8 +66,8 @@ impl Default for Config {
     }
 }
 
-impl std::fmt::Debug for Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("auth", &self.auth)
             .field("connect_timeout", &self.connect_timeout)
@@ -100,6 +101,12 @@ pub(crate) struct Connection {
     driver: JoinHandle<()>,
 }
 
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({})", self.address)
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
@@ -111,12 +118,6 @@ impl Drop for Connection {
 pub(crate) struct Http {
     pub config: Config,
     idle: Mutex<Vec<Connection>>,
-}
-
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Connection({})", self.address)
-    }
 }
 
 impl Http {
@@ -210,7 +211,8 @@ impl Http {
     fn request(&self, endpoint: &Endpoint, call: &Outgoing) -> Request<Body> {
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = answer::path(endpoint);
+        // A path that cannot be one becomes `/`, and the peer will refuse it.
+        *request.uri_mut() = Uri::try_from(endpoint.path.as_str()).unwrap_or_default();
         let headers = request.headers_mut();
         if let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
             headers.insert(HOST, host);

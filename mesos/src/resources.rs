@@ -176,19 +176,13 @@ impl Resources {
         Ok((numbers, taken))
     }
 
-    /// Takes one particular number of a resource's ranges: a port that must be this one.
-    ///
-    /// # Errors
-    /// When it is not there.
-    pub fn take_value(&mut self, name: &str, number: u64) -> Result<Self, Shortage> {
-        for piece in self.0.iter_mut().filter(|piece| piece.name == name) {
-            if values::take_number(piece, number) {
-                let taken = values::with_values(piece, &[number]);
-                self.drop_empty(name);
-                return Ok(Self(vec![taken]));
-            }
-        }
-        Err(shortage(name, 1, 0))
+    /// Takes one particular number of a resource's ranges: a port that must be this one. `None` if it is not
+    /// there.
+    pub fn take_value(&mut self, name: &str, number: u64) -> Option<Self> {
+        let named = self.0.iter_mut().filter(|piece| piece.name == name);
+        let taken = named.filter_map(|piece| values::take_number(piece, number)).next()?;
+        self.drop_empty(name);
+        Some(Self(vec![taken]))
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = &Resource> {

@@ -83,8 +83,8 @@ impl SchedulerClient {
         Self { shared: Arc::new(Shared { http: Http::new(config), masters, first, session }) }
     }
 
-    /// Subscribes, by a call of [`subscribe`]: asks one master after the other and
-    /// follows them to the leader. The calls of this client belong to the latest subscription.
+    /// Subscribes, by a call of [`subscribe`]: asks one master after the other and follows them to the leader.
+    /// The calls of this client belong to its latest subscription.
     ///
     /// # Errors
     /// When no master takes it: then the error of the last one asked. An error that is not transient comes at

@@ -3,7 +3,7 @@
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, LOCATION, SERVER};
-use hyper::{Response, StatusCode, Uri};
+use hyper::{Response, StatusCode};
 
 use super::{Outgoing, PROTOBUF};
 use crate::address::{AddressError, Endpoint};
@@ -12,15 +12,12 @@ use crate::error::{CallError, Refusal};
 
 /// As much of an error's text as is worth reading, in bytes.
 const MAX_MESSAGE: usize = 4096;
+/// Stands for a message that is not there.
+const NO_TEXT: &str = "no text";
 
 /// Whether the answer to SUBSCRIBE is a stream of events.
 pub(super) fn is_stream(response: &Response<Incoming>) -> bool {
     response.headers().get(CONTENT_TYPE) == Some(&PROTOBUF)
-}
-
-/// The request target. A path that cannot be one becomes `/`, and the peer will refuse it.
-pub(super) fn path(endpoint: &Endpoint) -> Uri {
-    Uri::try_from(endpoint.path.as_str()).unwrap_or_else(|_| Uri::from_static("/"))
 }
 
 /// Where a redirect leads.
@@ -63,8 +60,10 @@ pub(super) async fn refusal(
         let found = format!("HTTP {status}, {}, to {}: {message}", describe(&content_type), call.name);
         return CallError::NotMesos { endpoint, found };
     }
-    // While it starts, Mesos answers a bare 404, without a Server header as always.
-    let starting = status == StatusCode::NOT_FOUND && server.is_none() && !is_html(&content_type);
+    // How Mesos answers while it starts; as always without a Server header.
+    let starting = status == StatusCode::NOT_FOUND
+        && server.is_none()
+        && matches!(message.as_str(), "404 Not Found." | NO_TEXT);
     if starting || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
         return CallError::NotReady { endpoint, status: status.as_u16(), message };
     }
@@ -127,7 +126,7 @@ fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", &line[..end]),
-        None if line.is_empty() => "no text".to_owned(),
+        None if line.is_empty() => NO_TEXT.to_owned(),
         None => line,
     }
 }

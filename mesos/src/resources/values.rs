@@ -36,11 +36,11 @@ pub(super) fn take_first(piece: &mut Resource, count: usize, numbers: &mut Vec<u
     }
 }
 
-/// Takes one number out of `piece`; says whether it was there.
-pub(super) fn take_number(piece: &mut Resource, number: u64) -> bool {
+/// Takes one number out of `piece`, as a resource like it, if it is there.
+pub(super) fn take_number(piece: &mut Resource, number: u64) -> Option<Resource> {
     let holds = |range: &Range| range.begin <= number && number <= range.end;
     if !list(piece).iter().any(holds) {
-        return false;
+        return None;
     }
     let mut left = Vec::new();
     for range in list(piece) {
@@ -56,7 +56,7 @@ pub(super) fn take_number(piece: &mut Resource, number: u64) -> bool {
         }
     }
     set(piece, left);
-    true
+    Some(with_values(piece, &[number]))
 }
 
 /// A resource like `piece` that consists of these numbers. Neighbours are joined.

@@ -49,6 +49,10 @@ async fn a_master_that_is_not_mesos_is_recognised() {
             "HTTP 404 Not Found, text/plain: none",
         ),
         (
+            "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 18\r\n\r\n404 page not found",
+            "HTTP 404 Not Found, text/plain: 404 page not found",
+        ),
+        (
             "HTTP/1.1 405 Not Allowed\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno",
             "HTTP 405 Method Not Allowed, text/html: no",
         ),

@@ -48,7 +48,7 @@ pub fn decode<M: Message + Default>(bytes: &[u8], name: &str) -> M {
     message
 }
 
-/// The type of each event. `None` where this crate has no name for it.
+/// The type of each event. In protobuf, every one must be known, and survive being typed.
 fn types(file: &File) -> Vec<String> {
     let name = |record: &Bytes| match (file.kind.protobuf, file.kind.executor) {
         (false, _) => {
