@@ -9,6 +9,7 @@ use hasher::Backend;
 use stratum::PoolUrl;
 
 use crate::engine::cpus::{CpuRequest, MAX_THREADS};
+use crate::miner;
 use crate::runner::{Runner, Runners};
 use crate::start::init_logs;
 use crate::worker;
@@ -205,7 +206,9 @@ pub struct ExecutorArgs {}
 const AUTO: &str = "auto";
 
 fn pool_url(text: &str) -> Result<PoolUrl, String> {
-    text.parse::<PoolUrl>().map_err(|error| error.to_string())
+    let url = text.parse::<PoolUrl>().map_err(|error| error.to_string())?;
+    miner::check_scheme(&url).map_err(|error| error.to_string())?;
+    Ok(url)
 }
 
 fn userpass(text: &str) -> Result<(String, String), String> {
@@ -319,6 +322,7 @@ mod tests {
             ("-o h:1 -t many", "not a whole number"),
             ("-o h:1 -a scrypt", "scrypt is not supported"),
             ("-o gopher://h:1", "gopher"),
+            ("-o stratum+ssl://h:1", "TLS"),
             ("-o h:1 --backend abacus", "abacus"),
             ("-o h:1 --cpu-affinity 1,x", "is no core number"),
             ("-o h:1 --cpu-affinity 0x0", "names no core"),

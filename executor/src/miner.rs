@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesos::backoff::Backoff;
+use stratum::url::Scheme;
 use stratum::{
     Job, Message, Options, PoolUrl, ProtocolError, ReadError, Reason, Session, Verdict, WriteError,
 };
@@ -181,6 +182,17 @@ pub async fn run(
     let counters = engine.counters();
     let shares = Shares::default();
     Miner { config, engine, counters, found, events, stop, shares, hashing: false, worked: false }.run().await
+}
+
+/// Tells early whether a pool's address is one that [`run`] can connect to.
+///
+/// # Errors
+/// If it asks for TLS.
+pub fn check_scheme(pool: &PoolUrl) -> Result<(), MinerError> {
+    match pool.scheme {
+        Scheme::Tcp => Ok(()),
+        Scheme::Ssl => Err(MinerError::Tls { pool: pool.clone() }),
+    }
 }
 
 /// An error with all its causes, on one line.

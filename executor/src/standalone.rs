@@ -51,7 +51,7 @@ async fn mine(args: &MineArgs) -> anyhow::Result<()> {
         counters: rig.engine.counters(),
         started,
         last: (0, started),
-        shares: !args.quiet && !args.json,
+        shares: !args.quiet,
         threads: rig.threads,
         mined: false,
     };

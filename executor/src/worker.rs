@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stratum::{PoolUrl, PoolUrlError};
 use task::{Live, Report, TaskKind, WorkerLive, WorkerSpec};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::engine::Counters;
@@ -21,6 +23,8 @@ const SHARE_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Silence after which a pool counts as lost.
 const SILENCE: Duration = Duration::from_secs(120);
+/// A worker that has not hashed by then fails, and says what was in its way.
+const START_DEADLINE: Duration = Duration::from_secs(60);
 /// Events that the miner may be ahead of the reports.
 const EVENTS: usize = 256;
 
@@ -52,21 +56,20 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         shown: (0, Instant::now()),
     };
     let (sender, events) = mpsc::channel(EVENTS);
-    let stop = worker.context.stop.clone();
-    let mining = miner::run(config, rig.engine, rig.found, sender, stop);
+    let stop = worker.context.stop.child_token();
+    let mining = miner::run(config, rig.engine, rig.found, sender, stop.clone());
     // Joined, not spawned: when this future is dropped, the miner and its threads end with it.
-    let (mined, (report, trouble)) = tokio::join!(mining, worker.report(events));
-    match mined {
-        Ok(()) => Ok(report),
-        Err(error) => {
-            let message = trouble.unwrap_or_else(|| miner::chain(&error));
-            Err(TaskError { message, last: Some(Box::new(report)) })
-        }
+    let (mined, (report, failure)) = tokio::join!(mining, worker.report(events, stop));
+    match failure.or(mined.err().map(|error| miner::chain(&error))) {
+        None => Ok(report),
+        Some(message) => Err(TaskError { message, last: Some(Box::new(report)) }),
     }
 }
 
 fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> {
-    let pool = spec.pool.parse().map_err(|error| TaskError::new(format!("bad pool address: {error}")))?;
+    let bad = |error: &dyn std::error::Error| TaskError::new(format!("bad pool address: {error}"));
+    let pool: PoolUrl = spec.pool.parse().map_err(|error: PoolUrlError| bad(&error))?;
+    miner::check_scheme(&pool).map_err(|error| bad(&error))?;
     Ok(miner::Config {
         pools: vec![pool],
         user: spec.user.clone(),
@@ -90,23 +93,34 @@ struct Worker {
 }
 
 impl Worker {
-    /// Turns the miner's events into the task's, until the miner ends; returns the last report.
-    async fn report(mut self, mut events: mpsc::Receiver<Event>) -> (Report, Option<String>) {
+    /// Turns the miner's events into the task's, until the miner ends; returns the last report, and why the worker
+    /// failed if it never got to work.
+    async fn report(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        stop: CancellationToken,
+    ) -> (Report, Option<String>) {
         let mut reports = every(self.context.spec.report_interval);
         let mut lives = every(self.context.spec.live_interval);
-        let mut trouble = None;
+        let start_by = Instant::now() + START_DEADLINE;
+        let (mut trouble, mut failure) = ("the pool gives no job".to_owned(), None);
         loop {
             tokio::select! {
                 event = events.recv() => match event {
                     Some(Event::Lost { error, .. }) => {
                         warn!(error, "the pool is lost; trying again");
-                        trouble = Some(error);
+                        trouble = error;
                     }
                     Some(event) => self.on_event(event).await,
-                    None => return (self.tally.report(self.counters.hashes()), trouble),
+                    None => return (self.tally.report(self.counters.hashes()), failure),
                 },
                 _ = reports.tick(), if self.running => self.tell_changes().await,
                 _ = lives.tick(), if self.running => self.tell_live().await,
+                () = sleep_until(start_by), if !self.running && failure.is_none() => {
+                    let seconds = START_DEADLINE.as_secs();
+                    failure = Some(format!("no work within {seconds} s: {trouble}"));
+                    stop.cancel();
+                }
             }
         }
     }

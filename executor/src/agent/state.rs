@@ -21,8 +21,8 @@ use crate::runner::{TaskError, TaskEvent};
 const DEFAULT_GRACE: Duration = Duration::from_secs(3);
 /// How long the end waits for the agent's acknowledgement, which usually takes 2 ms.
 const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long the very first subscription may be tried.
-const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(2);
+/// How long the very first subscription may be tried: an agent that is not there any more by then is dead.
+const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(3);
 /// Share of the executor's grace period that its task may use; the rest is for the last update.
 const TASK_SHARE_OF_GRACE: f64 = 0.6;
 
@@ -164,8 +164,7 @@ impl State {
             Some(Phase::Stopping { until, .. }) => Some(*until),
             _ => None,
         };
-        let give_up = (!self.connected).then(|| self.since + self.patience());
-        [stop, self.leave_by, give_up].into_iter().flatten().min()
+        [stop, self.leave_by, self.recovery_deadline()].into_iter().flatten().min()
     }
 
     /// Decides.
@@ -332,6 +331,10 @@ impl State {
         } else {
             debug!(why, "no subscription yet");
         }
+        // Not by a timer: an agent that is only slow to answer is not dead.
+        if !self.subscribed_before && self.since + FIRST_SUBSCRIPTION <= now {
+            return self.give_up(format!("can't subscribe with the agent: {why}"));
+        }
         if self.subscribed_before && !self.profile.checkpoint {
             let text = "the agent is gone, and without checkpointing it will not take this executor back";
             return self.give_up(text.into());
@@ -339,8 +342,9 @@ impl State {
         vec![Effect::Subscribe]
     }
 
-    fn patience(&self) -> Duration {
-        if self.subscribed_before { self.profile.recovery_timeout } else { FIRST_SUBSCRIPTION }
+    /// Until when an agent that was there is waited for.
+    fn recovery_deadline(&self) -> Option<Instant> {
+        (self.subscribed_before && !self.connected).then(|| self.since + self.profile.recovery_timeout)
     }
 
     fn give_up(&mut self, why: String) -> Vec<Effect> {
@@ -421,8 +425,8 @@ impl State {
             effects.extend(self.on_ended(Err(TaskError::new("did not end within its grace period"))));
         }
         let busy = self.task.as_ref().is_some_and(|task| task.phase != Phase::Ended);
-        if !self.connected && self.since + self.patience() <= now {
-            let seconds = self.patience().as_secs();
+        if self.recovery_deadline().is_some_and(|by| by <= now) {
+            let seconds = self.profile.recovery_timeout.as_secs();
             effects.extend(self.give_up(format!("the agent has been away for {seconds} s")));
         } else if self.leaving && !busy {
             effects.extend(self.try_to_leave(now));

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use stratum::connection::POOL_LINE_LIMIT;
-use stratum::url::Scheme;
 use stratum::{Connection, Message, PoolUrl, ReadError};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, trace};
 
-use super::MinerError;
+use super::{MinerError, check_scheme};
 
 /// Time to connect, name lookup included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,9 +26,7 @@ pub(super) struct Link {
 
 impl Link {
     pub async fn connect(pool: &PoolUrl) -> Result<Link, MinerError> {
-        if pool.scheme == Scheme::Ssl {
-            return Err(MinerError::Tls { pool: pool.clone() });
-        }
+        check_scheme(pool)?;
         let connecting = TcpStream::connect((pool.host.as_str(), pool.port));
         let stream = match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(connected) => {

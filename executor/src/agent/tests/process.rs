@@ -159,5 +159,5 @@ async fn an_agent_that_is_not_there_is_given_up() {
     agent.address = gone.local_addr().expect("an address").to_string();
     drop(gone);
     let error = end(start(&agent, obedient(), true)).await.expect_err("a bad end");
-    assert!(error.to_string().contains("away"), "{error}");
+    assert!(error.to_string().contains("cannot connect"), "{error}");
 }
