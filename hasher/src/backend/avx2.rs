@@ -23,7 +23,7 @@ pub(super) const ENTRY: Entry = Entry {
 #[repr(transparent)]
 struct Vector(__m256i);
 
-vector::backend! { Vector, "avx2", first: 2, second: 2, Vector(_mm256_setzero_si256()) }
+vector::backend! { Vector, "avx2", first: 2, second: 1, Vector(_mm256_setzero_si256()) }
 
 // SAFETY: 256 bits without meaning beyond their value. For all methods: a `Vector` is only made where AVX2 is enabled,
 // so the CPU has it.

@@ -85,9 +85,14 @@ pub(super) unsafe trait Lanes: Copy {
 
 /// The working variables of one stream: a, b, …, h.
 pub(super) type State<L> = [L; 8];
-/// K + W of the 64 rounds of hash 1 for one nonce vector, word t in place t; in place 0 is the nonce vector itself, 1 to
-/// 7 are unused.
-pub(super) type Schedule<L> = [L; 64];
+/// What all versions share of a nonce vector.
+#[repr(C)]
+pub(super) struct Schedule<L> {
+    /// The nonces as message words.
+    nonces: L,
+    /// K + W of rounds 8 to 63 of hash 1: that of round t in place t − 8.
+    k_plus_w: [L; 56],
+}
 
 /// Schedule words 16 to 63 of one stream, word t in place t − 16, where their recurrence is computed.
 pub(super) type Words<L> = [L; 48];
@@ -96,7 +101,7 @@ pub(super) type Words<L> = [L; 48];
 #[inline(always)]
 fn word<L: Lanes, const N: usize>(words: &[L; N], place: usize) -> L {
     let back = |distance: usize| words[place - distance];
-    back(15).small_sigma0().add(back(16)).add(back(7)).add(back(2).small_sigma1())
+    back(15).small_sigma0().add(back(16)).pin().add(back(7)).pin().add(back(2).small_sigma1())
 }
 
 /// What [`first`] leaves of an item for [`second`].

@@ -16,7 +16,7 @@ pub(in super::super) fn constants<L: Lanes>(proof: L, folded: &FoldedSchedule, s
             17 => folded.w17,
             _ => 0,
         };
-        schedule[t] = proof.splat(K[t].wrapping_add(word));
+        schedule.k_plus_w[t - 8] = proof.splat(K[t].wrapping_add(word));
     }
 }
 
@@ -31,7 +31,7 @@ pub(in super::super) fn schedule<L: Lanes>(
     words: &mut [Words<L>; SCHEDULE_STREAMS],
 ) {
     for (schedule, nonces) in schedules.iter_mut().zip(nonces) {
-        schedule[0] = nonces;
+        schedule.nonces = nonces;
     }
     words_18_to_33(folded, nonces, schedules, words);
     // The compiler shall not know how many turns there are, or it would unroll them.
@@ -44,7 +44,7 @@ pub(in super::super) fn schedule<L: Lanes>(
                 let window: &mut [L; 16 + STEP] = words[s][t - 32..].first_chunk_mut().expect("as above");
                 let word = word(window, 16 + I);
                 window[16 + I] = word;
-                schedules[s][t + I] = word.plus(k[I]);
+                schedules[s].k_plus_w[t - 8 + I] = word.plus(k[I]);
             }
         });
     }
@@ -81,7 +81,7 @@ fn words_18_to_33<L: Lanes>(
         w[33] = w[31].small_sigma1().add(w[26]).add(w[18].small_sigma0()).plus(folded.w17);
         unroll!(T in 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 => {
             words[s][T - 16] = w[T];
-            schedules[s][T] = w[T].plus(K[T]);
+            schedules[s].k_plus_w[T - 8] = w[T].plus(K[T]);
         });
     }
 }

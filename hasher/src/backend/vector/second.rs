@@ -45,37 +45,43 @@ pub(in super::super) fn second<L: Lanes, const S: usize>(
 }
 
 /// Rounds 16 to 31, in whose schedule the padding is folded: words 8 to 15 are PAD, six zeros and 256.
+///
+/// The compiler shall not know what the words in memory are: it would keep in registers what there is no room for, and
+/// spill it. Only the last two words, whose σ1 is on the critical path, stay in registers.
 #[inline(always)]
 fn rounds_16_to_31<L: Lanes, const S: usize>(
     states: &mut [State<L>; S],
     items: &[Item<L>; S],
     words: &mut [Words<L>; S],
 ) {
+    let mut recent = [[states[0][0]; 2]; S];
     macro_rules! step {
-        ($t:expr, $h:ident, $w:ident => $word:expr) => {
+        // Word t from: h, words 0 to 7; w, words 16 to 31, word 16 + i in place i; and r, word t − 2.
+        ($t:expr, $h:ident, $w:ident, $r:ident => $word:expr) => {
             let mut w = [states[0][0]; S];
+            let words = black_box(&mut *words);
             for s in 0..S {
-                // Words 0 to 7 of the message, and words 16 to 31: word 16 + i in place i.
-                let ($h, $w) = (&items[s].words, &words[s]);
+                let ($h, $w, $r) = (&items[s].words, &words[s], recent[s][0]);
                 w[s] = $word;
                 words[s][$t - 16] = w[s];
+                recent[s] = [recent[s][1], w[s]];
             }
             round_with_k(states, K[$t], w);
         };
     }
-    step!(16, h, _w => h[0].add(h[1].small_sigma0()));
-    step!(17, h, _w => h[1].add(h[2].small_sigma0()).plus(const { small_sigma1(DIGEST_BITS) }));
+    step!(16, h, _w, _r => h[0].add(h[1].small_sigma0()));
+    step!(17, h, _w, _r => h[1].add(h[2].small_sigma0()).plus(const { small_sigma1(DIGEST_BITS) }));
     unroll!(T in 18 19 20 21 => {
-        step!(T, h, w => h[T - 16].add(h[T - 15].small_sigma0()).add(w[T - 18].small_sigma1()));
+        step!(T, h, _w, r => h[T - 16].add(h[T - 15].small_sigma0()).pin().add(r.small_sigma1()));
     });
-    step!(22, h, w => h[6].add(h[7].small_sigma0()).plus(DIGEST_BITS).add(w[4].small_sigma1()));
-    step!(23, h, w => h[7].add(w[0]).plus(const { small_sigma0(PAD) }).add(w[5].small_sigma1()));
-    step!(24, _h, w => w[1].plus(PAD).add(w[6].small_sigma1()));
+    step!(22, h, _w, r => h[6].add(h[7].small_sigma0()).plus(DIGEST_BITS).pin().add(r.small_sigma1()));
+    step!(23, h, w, r => h[7].plus(const { small_sigma0(PAD) }).add(w[0]).pin().add(r.small_sigma1()));
+    step!(24, _h, w, r => w[1].plus(PAD).pin().add(r.small_sigma1()));
     unroll!(T in 25 26 27 28 29 => {
-        step!(T, _h, w => w[T - 23].add(w[T - 18].small_sigma1()));
+        step!(T, _h, w, r => w[T - 23].add(r.small_sigma1()));
     });
-    step!(30, _h, w => w[7].plus(const { small_sigma0(DIGEST_BITS) }).add(w[12].small_sigma1()));
-    step!(31, _h, w => w[0].small_sigma0().add(w[8]).plus(DIGEST_BITS).add(w[13].small_sigma1()));
+    step!(30, _h, w, r => w[7].plus(const { small_sigma0(DIGEST_BITS) }).pin().add(r.small_sigma1()));
+    step!(31, _h, w, r => w[0].small_sigma0().plus(DIGEST_BITS).add(w[8]).pin().add(r.small_sigma1()));
 }
 
 /// Rounds 56 to 60; from 57 on only the half that makes e, the last with the constant that hash 2 ends with added.
