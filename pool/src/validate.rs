@@ -128,3 +128,114 @@ fn rolled(version: u32, mask: u32, bits: Option<u32>) -> Option<u32> {
         Some(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::chain::BuiltinChain;
+    use crate::job::{Job, JobId};
+
+    const NOW: u32 = 1_800_000_000;
+    const MASK: u32 = 0x1fff_e000;
+
+    fn issued(difficulty: f64, lowest: f64) -> IssuedJob {
+        let chain = BuiltinChain::new(Duration::from_secs(20), b"", NOW);
+        let job = Arc::new(Job::next(None, chain.template(1e3, NOW)));
+        IssuedJob { id: JobId { serial: 1, issue: 7 }, job, difficulty, lowest }
+    }
+
+    fn terms(version_mask: u32) -> Terms {
+        Terms { extranonce1: [1, 2, 3, 4], version_mask, now: NOW }
+    }
+
+    const SHARE: Submission<'_> =
+        Submission { extranonce2: &[0; 8], ntime: NOW, nonce: 0, version_bits: None };
+
+    fn code(issued: &IssuedJob, mask: u32, share: &Submission<'_>) -> u32 {
+        validate(issued, &terms(mask), share).map_or_else(|refusal| refusal.reason.code, |_| 0)
+    }
+
+    #[test]
+    fn limits_of_time_and_version() {
+        // Every hash is a share.
+        let issued = issued(1e-30, 1e-30);
+        let earliest = issued.job.template.min_time;
+        for (ntime, expected) in [
+            (earliest - 1, 20),
+            (earliest, 0),
+            (NOW + MAX_AHEAD, 0),
+            (NOW + MAX_AHEAD + 1, 20),
+            (0, 20),
+            (u32::MAX, 20),
+        ] {
+            assert_eq!(code(&issued, 0, &Submission { ntime, ..SHARE }), expected, "{ntime}");
+        }
+        for (mask, bits, expected) in [
+            (0, None, 0),
+            (0, Some(0), 0),
+            (0, Some(0x2000), 20),
+            (MASK, Some(0x2000), 0),
+            (MASK, Some(MASK), 0),
+            (MASK, Some(0x2000_2000), 0),
+            (MASK, Some(0x1000), 20),
+            (MASK, Some(0x8000_0000), 20),
+        ] {
+            assert_eq!(
+                code(&issued, mask, &Submission { version_bits: bits, ..SHARE }),
+                expected,
+                "{bits:08x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn work_is_that_of_the_difficulty_that_was_met() {
+        let (mut high, mut low, mut neither) = (0, 0, 0);
+        let issued = issued(1e-8, 1e-9);
+        for nonce in 0..2_000 {
+            let share = Submission { nonce, ..SHARE };
+            match validate(&issued, &terms(0), &share) {
+                Ok(proof) if proof.work == Target::from_difficulty(1e-8).work() => {
+                    assert!(proof.digest.difficulty() >= 1e-8 * 0.999_999);
+                    high += 1;
+                }
+                Ok(proof) => {
+                    assert_eq!(proof.work, Target::from_difficulty(1e-9).work());
+                    assert!(proof.digest.difficulty() < 1e-8);
+                    low += 1;
+                }
+                Err(refusal) => {
+                    assert_eq!(refusal.reason.code, 23);
+                    assert!(refusal.difficulty < 1e-9);
+                    neither += 1;
+                }
+            }
+        }
+        assert!(high > 0 && low > high && neither > low, "{high} {low} {neither}");
+    }
+
+    proptest! {
+        #[test]
+        fn verdict_and_header_fit(
+            extranonce2: [u8; 8], ntime in NOW - 50..NOW + 8_000, nonce: u32, bits: Option<u32>, mask in prop_oneof![Just(0), Just(MASK)],
+        ) {
+            let issued = issued(1e-9, 1e-9);
+            let share = Submission { extranonce2: &extranonce2, ntime, nonce, version_bits: bits };
+            match validate(&issued, &terms(mask), &share) {
+                Ok(proof) => {
+                    let header = issued.job.template.header(proof.solution(&share));
+                    prop_assert_eq!(header.digest(), proof.digest);
+                    prop_assert_eq!(&proof.extranonces[..6], &[0, 7, 1, 2, 3, 4]);
+                    prop_assert_eq!(proof.version & !mask, issued.job.template.version & !mask);
+                    prop_assert_eq!(issued.job.template.assemble(proof.solution(&share)).is_ok(), proof.solves);
+                }
+                Err(refusal) => prop_assert!([20, 23].contains(&refusal.reason.code)),
+            }
+        }
+    }
+}

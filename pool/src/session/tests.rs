@@ -1,1 +1,183 @@
+//! The rules that need a clock or an order of events which a socket can't be held to.
 
+use super::*;
+use crate::chain::BuiltinChain;
+
+const UNIX: u32 = 1_800_000_000;
+
+struct Bench {
+    session: Session,
+    chain: BuiltinChain,
+    job: Arc<Job>,
+    now: Now,
+}
+
+impl Bench {
+    /// A session on a chain for miners of this hashrate, wanting a share per second.
+    fn new(hashrate: f64) -> Bench {
+        let goal = Goal { share_interval: Duration::from_secs(1), start: 1e-8, minimum: 1e-9 };
+        let settings = Settings { goal, authorize_within: Duration::from_secs(30) };
+        let chain = BuiltinChain::new(Duration::from_secs(20), b"", UNIX);
+        let job = Arc::new(Job::next(None, chain.template(hashrate, UNIX)));
+        let now = Now { at: Instant::now(), unix: UNIX };
+        Bench { session: Session::new(settings, [1, 2, 3, 4], Some(job.clone()), now), chain, job, now }
+    }
+
+    fn ready(hashrate: f64) -> Bench {
+        let mut bench = Bench::new(hashrate);
+        bench.line(r#"{"id":1,"method":"mining.subscribe","params":[]}"#);
+        bench.line(r#"{"id":2,"method":"mining.authorize","params":["w","x"]}"#);
+        bench
+    }
+
+    fn line(&mut self, line: &str) -> Vec<Effect> {
+        self.session.on_message(Message::from_line(line).unwrap(), self.now)
+    }
+
+    fn pass(&mut self, seconds: u64) -> Vec<Effect> {
+        self.now.at += Duration::from_secs(seconds);
+        self.now.unix += seconds as u32;
+        self.session.on_tick(self.now)
+    }
+
+    fn new_job(&mut self, hashrate: f64) -> Vec<Effect> {
+        self.job = Arc::new(Job::next(Some(&self.job), self.chain.template(hashrate, self.now.unix)));
+        self.session.on_job(self.job.clone(), self.now)
+    }
+
+    /// Submits for the last job until a share is accepted.
+    fn mine(&mut self) -> Vec<Effect> {
+        let id = self.session.issued.last().unwrap().id;
+        for nonce in 0..10_000_000u32 {
+            let effects = self.line(&format!(
+                r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0000000000000000","{:08x}","{nonce:08x}"]}}"#,
+                self.job.template.time
+            ));
+            if lines(&effects).iter().any(|line| line.contains("\"result\":true")) {
+                return effects;
+            }
+        }
+        panic!("no share found");
+    }
+}
+
+fn lines(effects: &[Effect]) -> Vec<&str> {
+    effects
+        .iter()
+        .filter_map(|e| if let Effect::Send(line) = e { Some(line.as_str()) } else { None })
+        .collect()
+}
+
+#[test]
+fn first_job_comes_once_both_are_done_in_either_order() {
+    let subscribe = r#"{"id":1,"method":"mining.subscribe","params":[]}"#;
+    let authorize = r#"{"id":2,"method":"mining.authorize","params":["w","x"]}"#;
+    for order in [[subscribe, authorize], [authorize, subscribe]] {
+        let mut bench = Bench::new(1e6);
+        assert_eq!(lines(&bench.line(order[0])).len(), 1);
+        let effects = bench.line(order[1]);
+        let sent = lines(&effects);
+        assert_eq!(sent.len(), 3, "{sent:?}");
+        assert!(sent[1].contains("mining.set_difficulty") && sent[2].contains("mining.notify"));
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Authorized)));
+        // Doing it again brings no second job.
+        assert_eq!(lines(&bench.line(order[1])).len(), 1);
+    }
+}
+
+#[test]
+fn a_session_without_a_worker_is_closed_in_time_and_one_with_is_not() {
+    let mut bench = Bench::new(1e6);
+    assert!(bench.session.next_tick() <= bench.now.at + Duration::from_secs(30));
+    assert!(bench.pass(29).is_empty());
+    assert!(bench.session.next_tick() <= bench.now.at + Duration::from_secs(1));
+    assert!(matches!(bench.pass(1)[..], [Effect::Close]));
+
+    let mut bench = Bench::ready(1e6);
+    assert!(!bench.pass(3_600).iter().any(|effect| matches!(effect, Effect::Close)));
+}
+
+#[test]
+fn count_comes_before_the_answer_and_a_block_is_found_once() {
+    // So easy that nearly every share is a block.
+    let mut bench = Bench::ready(0.0);
+    let (mut blocks, mut counted) = (0, 0);
+    for _ in 0..3 {
+        let effects = bench.mine();
+        let count = effects.iter().position(|effect| matches!(effect, Effect::Count(_))).unwrap();
+        let answer = effects.iter().position(|effect| matches!(effect, Effect::Send(_))).unwrap();
+        assert!(count < answer);
+        blocks += effects.iter().filter(|effect| matches!(effect, Effect::Found(_))).count();
+        counted += effects.iter().filter(|e| matches!(e, Effect::Count(judged) if judged.block)).count();
+        bench.session.seen.clear();
+    }
+    assert_eq!((blocks, counted), (1, 1));
+}
+
+#[test]
+fn a_silent_miner_gets_easier_jobs_and_its_old_job_gets_easier_too() {
+    let mut bench = Bench::ready(1e9);
+    bench.line(r#"{"id":3,"method":"mining.suggest_difficulty","params":[2]}"#);
+    let before = bench.session.vardiff.difficulty();
+    let effects = bench.pass(60);
+    let sent = lines(&effects);
+    assert!(sent.len() == 2 && sent[0].contains("set_difficulty") && sent[1].contains("notify"), "{sent:?}");
+    assert!(sent[1].ends_with("false]}"), "older jobs stay good: {}", sent[1]);
+    let now = bench.session.vardiff.difficulty();
+    assert!(now < before / 4.0);
+    // The very first job was sent before the suggestion.
+    let first = &bench.session.issued[1];
+    assert!(first.difficulty > now && first.lowest == now);
+}
+
+#[test]
+fn a_harder_template_of_the_same_block_outdates_nothing() {
+    let mut bench = Bench::ready(1e6);
+    let first = bench.session.issued[0].id;
+    let effects = bench.new_job(1e9);
+    assert!(lines(&effects).iter().any(|line| line.contains("notify") && line.ends_with("false]}")));
+    assert!(bench.session.issued.iter().any(|issued| issued.id == first));
+}
+
+#[test]
+fn what_is_kept_of_old_jobs_is_bounded() {
+    let mut bench = Bench::ready(1e6);
+    let first = bench.session.issued[0].id;
+    for _ in 0..3 * MAX_ISSUED {
+        bench.new_job(1e6);
+    }
+    assert_eq!(bench.session.issued.len(), MAX_ISSUED);
+    let submit = |id: JobId| {
+        format!(
+            r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0000000000000000","6b49d200","0"]}}"#
+        )
+    };
+    let forgotten = bench.line(&submit(first));
+    assert!(lines(&forgotten)[0].contains("[21,\"stale\""), "{forgotten:?}");
+    let unknown = bench.line(&submit(JobId { serial: 9_999, issue: 0 }));
+    assert!(lines(&unknown)[0].contains("[21,\"job not found\""), "{unknown:?}");
+}
+
+#[test]
+fn names_are_checked_and_bounded() {
+    let mut bench = Bench::new(1e6);
+    let mut authorize = |name: &str| {
+        let effects = bench.line(&format!(r#"{{"id":2,"method":"mining.authorize","params":["{name}"]}}"#));
+        lines(&effects)[0].contains("\"result\":true")
+    };
+    assert!(!authorize("a\\u001b[2J"));
+    for name in 0..MAX_WORKERS {
+        assert!(authorize(&name.to_string()));
+    }
+    assert!(!authorize("one more"));
+    assert!(authorize("0"), "known ones may come again");
+}
+
+#[test]
+fn passwords_may_fix_the_difficulty() {
+    for (password, difficulty) in
+        [("d=2", Some(2.0)), ("x,d=0.5", Some(0.5)), ("x; d=1e-3 ", Some(1e-3)), ("x", None), ("d=x", None)]
+    {
+        assert_eq!(fixed_difficulty(password), difficulty, "{password:?}");
+    }
+}
