@@ -1,0 +1,215 @@
+//! The coinbase transaction, cut where the extranonces go.
+
+use bitcoin::consensus::encode;
+use bitcoin::script::{Builder, PushBytesBuf};
+use bitcoin::transaction::Version;
+use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute};
+
+use crate::template::Template;
+
+/// The script of a coinbase's input may not be longer (consensus).
+const MAX_SCRIPT_SIZE: usize = 100;
+/// The most bytes that an opcode of one byte pushes.
+const MAX_SHORT_PUSH: usize = 75;
+
+/// What a coinbase is to contain beside what the template says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoinbasePlan {
+    /// Where subsidy and fees go, all of them.
+    pub payout: ScriptBuf,
+    /// Bytes for the end of the input's script, such as the pool's name; cut to what fits.
+    pub tag: Vec<u8>,
+    /// Bytes left free between the coinbase's parts, 1 to [`CoinbasePlan::MAX_EXTRANONCE_SIZE`].
+    pub extranonce_size: usize,
+}
+
+/// A coinbase in its form without witness, which is the one that its txid is made of: before and after the
+/// extranonces. Stratum calls them coinb1 and coinb2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoinbaseParts {
+    /// All before the extranonces.
+    pub prefix: Vec<u8>,
+    /// All after the extranonces.
+    pub suffix: Vec<u8>,
+}
+
+/// A plan that no coinbase can carry out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CoinbaseError {
+    /// No room for the extranonces, or none asked for.
+    #[error(
+        "{size} bytes of extranonces: a coinbase has room for 1 to {}",
+        CoinbasePlan::MAX_EXTRANONCE_SIZE
+    )]
+    ExtranonceSize {
+        /// The bytes asked for.
+        size: usize,
+    },
+}
+
+impl CoinbasePlan {
+    /// The most room that a coinbase gives to extranonces, in bytes.
+    pub const MAX_EXTRANONCE_SIZE: usize = MAX_SHORT_PUSH;
+
+    /// Lays out the transaction for a template and cuts it.
+    ///
+    /// What the node wants in the script ([`Template::coinbase_aux`]) comes before the tag; what does not fit into a
+    /// coinbase is left out.
+    ///
+    /// # Errors
+    /// If the extranonces don't fit.
+    pub fn cut(&self, template: &Template) -> Result<CoinbaseParts, CoinbaseError> {
+        let size = self.extranonce_size;
+        if size == 0 || size > Self::MAX_EXTRANONCE_SIZE {
+            return Err(CoinbaseError::ExtranonceSize { size });
+        }
+        // At most 5 bytes; with the extranonces' push the script is never shorter than the 2 that consensus wants.
+        let height = height_script(template.height);
+        let mut script = Builder::from(height.to_bytes()).push_slice(push(&vec![0; size]));
+        for aux in &template.coinbase_aux {
+            if !aux.is_empty() && aux.len() <= room(&script) {
+                script = script.push_slice(push(aux));
+            }
+        }
+        let tag = self.tag.get(..room(&script)).unwrap_or(&self.tag);
+        if !tag.is_empty() {
+            script = script.push_slice(push(tag));
+        }
+        let bytes = encode::serialize(&self.transaction(template, script.into_script()));
+        // Version, number of inputs, outpoint, length of the script (one byte: it is at most 100), the height, and the
+        // opcode that pushes the extranonces.
+        let cut = 4 + 1 + 36 + 1 + height.len() + 1;
+        Ok(CoinbaseParts { prefix: bytes[..cut].to_vec(), suffix: bytes[cut + size..].to_vec() })
+    }
+
+    fn transaction(&self, template: &Template, script_sig: ScriptBuf) -> Transaction {
+        let payout = TxOut { value: template.coinbase_value, script_pubkey: self.payout.clone() };
+        let commitment = template.witness_commitment.clone();
+        let commitment = commitment.map(|script_pubkey| TxOut { value: Amount::ZERO, script_pubkey });
+        let input = TxIn {
+            previous_output: OutPoint::null(),
+            script_sig,
+            sequence: Sequence::MAX,
+            witness: Witness::new(),
+        };
+        Transaction {
+            version: Version::TWO,
+            lock_time: absolute::LockTime::ZERO,
+            input: vec![input],
+            output: std::iter::once(payout).chain(commitment).collect(),
+        }
+    }
+}
+
+impl CoinbaseParts {
+    /// The serialized coinbase with these extranonces, without witness.
+    pub fn join(&self, extranonces: &[u8]) -> Vec<u8> {
+        [&self.prefix, extranonces, &self.suffix].concat()
+    }
+}
+
+/// What a coinbase's script must begin with (BIP-0034): the height, pushed as Bitcoin Core does it, which below 17 is
+/// an opcode.
+pub(crate) fn height_script(height: u32) -> ScriptBuf {
+    Builder::new().push_int(height.into()).into_script()
+}
+
+/// Bytes that one more push may have.
+fn room(script: &Builder) -> usize {
+    MAX_SCRIPT_SIZE.saturating_sub(script.as_bytes().len() + 1).min(MAX_SHORT_PUSH)
+}
+
+fn push(bytes: &[u8]) -> PushBytesBuf {
+    PushBytesBuf::try_from(bytes.to_vec()).expect("shorter than the longest script")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing;
+
+    fn plan(tag: &[u8], extranonce_size: usize) -> CoinbasePlan {
+        CoinbasePlan { payout: ScriptBuf::from_bytes(vec![0x51]), tag: tag.to_vec(), extranonce_size }
+    }
+
+    fn script_sig(template: &Template, plan: &CoinbasePlan) -> Vec<u8> {
+        let parts = plan.cut(template).unwrap();
+        let bytes = parts.join(&vec![0xee; plan.extranonce_size]);
+        let coinbase: Transaction = encode::deserialize(&bytes).unwrap();
+        assert!(coinbase.is_coinbase());
+        coinbase.input[0].script_sig.to_bytes()
+    }
+
+    #[test]
+    fn heights_are_pushed_as_core_does() {
+        let plan = plan(b"", 1);
+        for (height, expected) in [
+            (0, vec![0x00]),
+            (1, vec![0x51]),
+            (16, vec![0x60]),
+            (17, vec![1, 17]),
+            (127, vec![1, 127]),
+            (128, vec![2, 128, 0]),
+            (32_767, vec![2, 0xff, 0x7f]),
+            (32_768, vec![3, 0, 0x80, 0]),
+            (840_000, vec![3, 0x40, 0xd1, 0x0c]),
+            (0x7fff_ffff, vec![4, 0xff, 0xff, 0xff, 0x7f]),
+        ] {
+            let template = Template { height, ..testing::template(0) };
+            let script = script_sig(&template, &plan);
+            assert_eq!(script, [&expected[..], &[1, 0xee]].concat(), "{height}");
+            assert!(script.len() >= 2);
+        }
+    }
+
+    #[test]
+    fn pays_all_to_one_script_and_commits_last() {
+        let template = testing::template(1);
+        let coinbase: Transaction =
+            encode::deserialize(&plan(b"/tag/", 8).cut(&template).unwrap().join(&[7; 8])).unwrap();
+        assert_eq!(coinbase.output.len(), 2);
+        assert_eq!(coinbase.output[0].value, template.coinbase_value);
+        assert_eq!(coinbase.output[0].script_pubkey.as_bytes(), [0x51]);
+        assert_eq!(Some(&coinbase.output[1].script_pubkey), template.witness_commitment.as_ref());
+        assert_eq!(coinbase.output[1].value, Amount::ZERO);
+        // Before segwit there is nothing to commit to.
+        let before = Template { witness_commitment: None, ..template };
+        let bytes = plan(b"", 8).cut(&before).unwrap().join(&[7; 8]);
+        assert_eq!(encode::deserialize::<Transaction>(&bytes).unwrap().output.len(), 1);
+    }
+
+    #[test]
+    fn the_node_comes_before_the_tag() {
+        let aux = vec![b"mined by bcoin".to_vec(), vec![1; 80]];
+        let template = Template { coinbase_aux: aux, ..testing::template(0) };
+        let script = script_sig(&template, &plan(&[b't'; 200], 12));
+        assert_eq!(script.len(), 100);
+        let text = [&[14], &b"mined by bcoin"[..], &[68], &[b't'; 68]].concat();
+        assert!(script.ends_with(&text), "{script:?}");
+    }
+
+    #[test]
+    fn extranonces_must_fit() {
+        for size in [0, 76, usize::MAX] {
+            let error = plan(b"", size).cut(&testing::template(0)).unwrap_err();
+            assert_eq!(error, CoinbaseError::ExtranonceSize { size });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_plan_gives_a_coinbase(
+            height in 0u32..=i32::MAX as u32, tag: Vec<u8>, aux: Vec<Vec<u8>>, size in 1usize..=75,
+        ) {
+            let template = Template { height, coinbase_aux: aux, ..testing::template(0) };
+            let script = script_sig(&template, &plan(&tag, size));
+            prop_assert!((2..=100).contains(&script.len()));
+            prop_assert!(script.starts_with(height_script(height).as_bytes()));
+            let at = height_script(height).len() + 1;
+            prop_assert_eq!(&script[at..at + size], vec![0xee; size]);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Merkle branch of the coinbase, and the witness commitment.
+
+use bitcoin::hashes::{Hash, sha256d};
+use bitcoin::{Block, ScriptBuf, WitnessCommitment, WitnessMerkleNode, Wtxid};
+
+/// What the coinbase's witness holds, and the commitment is made with (BIP-0141).
+pub(crate) const WITNESS_RESERVED_VALUE: [u8; 32] = [0; 32];
+
+/// First bytes of a witness commitment's script: `OP_RETURN`, a push of 36 bytes, and the header of BIP-0141.
+const COMMITMENT_MAGIC: [u8; 6] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
+
+/// The hashes that lead from the coinbase's txid to the merkle root, lowest first; from the txids of the transactions
+/// after it. All in internal byte order.
+pub(crate) fn coinbase_branch(txids: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
+    // The coinbase itself is the row's unknown first element, which this vector leaves out.
+    let mut row = txids;
+    let mut branch = Vec::new();
+    while let Some((sibling, rest)) = row.split_first() {
+        branch.push(*sibling);
+        row = rest
+            .chunks(2)
+            .filter_map(|pair| match pair {
+                [left, right] => Some(join(left, right)),
+                // An odd last element is joined with itself.
+                [single] => Some(join(single, single)),
+                _ => None,
+            })
+            .collect();
+    }
+    branch
+}
+
+/// The merkle root over a coinbase with this txid, all in internal byte order.
+pub(crate) fn root_from_branch(coinbase_txid: [u8; 32], branch: &[[u8; 32]]) -> [u8; 32] {
+    branch.iter().fold(coinbase_txid, |root, sibling| join(&root, sibling))
+}
+
+fn join(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    let mut both = [0; 64];
+    both[..32].copy_from_slice(left);
+    both[32..].copy_from_slice(right);
+    sha256d::Hash::hash(&both).to_byte_array()
+}
+
+/// The output script with the witness commitment of a block with these transactions after its coinbase.
+pub(crate) fn witness_commitment_script(wtxids: impl Iterator<Item = Wtxid>) -> ScriptBuf {
+    // The coinbase counts as all zeros: it holds the commitment, so it can't be committed to.
+    let coinbase = std::iter::once(sha256d::Hash::all_zeros());
+    let leaves = coinbase.chain(wtxids.map(Wtxid::to_raw_hash)).collect::<Vec<_>>();
+    let root = bitcoin::merkle_tree::calculate_root(leaves.into_iter())
+        .expect("the coinbase's leaf is always there");
+    let commitment: WitnessCommitment =
+        Block::compute_witness_commitment(&WitnessMerkleNode::from_raw_hash(root), &WITNESS_RESERVED_VALUE);
+    let mut script = COMMITMENT_MAGIC.to_vec();
+    script.extend_from_slice(commitment.as_byte_array());
+    ScriptBuf::from_bytes(script)
+}

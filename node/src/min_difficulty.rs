@@ -1,0 +1,228 @@
+//! The 20-minute rule of testnet3 and testnet4: a block whose time is more than 20 minutes after its parent's may have
+//! the lowest difficulty. So there the header's time decides its bits, and neither may change without the other.
+//!
+//! The rule is `GetNextWorkRequired` in Bitcoin Core's `src/pow.cpp`; it does not apply to the first block of a
+//! difficulty period. Regtest has it too, where it changes nothing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bitcoin::{CompactTarget, Network};
+
+use crate::template::Template;
+
+/// The bits of difficulty 1, the lowest of both testnets.
+const LOWEST: u32 = 0x1d00_ffff;
+
+/// Seconds after the parent's time from which on, exclusively, the lowest difficulty applies.
+const DELAY: u32 = 20 * 60;
+/// How far ahead of its clock a node accepts a block's time, in seconds (consensus).
+const MAX_AHEAD: u32 = 2 * 60 * 60;
+/// What we stay below that, in seconds, because clocks differ.
+const MARGIN: u32 = 60;
+/// Blocks of a difficulty period.
+const PERIOD: u32 = 2016;
+
+/// When to use the lowest difficulty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinDifficultyTime {
+    /// Once 20 minutes have really passed.
+    #[default]
+    Honest,
+    /// As soon as a header whose time is 20 minutes after its parent's is accepted: up to two hours ahead.
+    Early,
+}
+
+/// Not one of the two words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither honest nor early")]
+pub struct MinDifficultyTimeError(String);
+
+impl FromStr for MinDifficultyTime {
+    type Err = MinDifficultyTimeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "honest" => Ok(Self::Honest),
+            "early" => Ok(Self::Early),
+            _ => Err(MinDifficultyTimeError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for MinDifficultyTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Honest => "honest",
+            Self::Early => "early",
+        })
+    }
+}
+
+/// Time and bits of a job's headers. All times are seconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The target in the header, for every time from `first` to `last`.
+    pub bits: CompactTarget,
+    /// The time to begin with.
+    pub start: u32,
+    /// The earliest time of the header.
+    pub first: u32,
+    /// The latest time of the header, beyond which `bits` would be wrong; `u32::MAX` if they never are. That nodes
+    /// accept no time more than two hours ahead of theirs comes on top.
+    pub last: u32,
+    /// From when on (our clock) other times and bits are better, so that a new job is due; none if never.
+    pub until: Option<u32>,
+}
+
+/// Whether a network has the rule, so that the parent's time matters.
+pub fn applies_to(network: Network) -> bool {
+    matches!(network, Network::Testnet | Network::Testnet4)
+}
+
+impl Times {
+    /// Time and bits for a template at `now` (our clock). `parent_time` is the time in the header of the block before;
+    /// without it the template is taken as it is, and its bits for what they are at its own time only.
+    pub fn of(
+        template: &Template,
+        network: Network,
+        parent_time: Option<u32>,
+        now: u32,
+        policy: MinDifficultyTime,
+    ) -> Times {
+        let now = now.max(template.time);
+        let start = now.max(template.min_time);
+        let plain =
+            Times { bits: template.bits, start, first: template.min_time, last: u32::MAX, until: None };
+        if !applies_to(network) || template.height.is_multiple_of(PERIOD) {
+            return plain;
+        }
+        let Some(parent_time) = parent_time else {
+            return Times { start: template.time, first: template.time, last: template.time, ..plain };
+        };
+        let boundary = parent_time.saturating_add(DELAY);
+        let lowest = CompactTarget::from_consensus(LOWEST);
+        let first = template.min_time.max(boundary.saturating_add(1));
+        let lowest_from = match policy {
+            MinDifficultyTime::Honest => first,
+            MinDifficultyTime::Early => first.saturating_sub(MAX_AHEAD - MARGIN),
+        };
+        if now >= lowest_from || template.time > boundary {
+            return Times { bits: lowest, start: now.max(first), first, last: u32::MAX, until: None };
+        }
+        if template.bits == lowest {
+            // The chain is at its lowest difficulty anyway: crossing the boundary changes nothing.
+            return plain;
+        }
+        Times { last: boundary, until: Some(lowest_from), ..plain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::MinDifficultyTime::{Early, Honest};
+    use super::*;
+    use crate::testing;
+
+    const PARENT: u32 = 1_800_000_000;
+    const REAL: u32 = 0x1900_ffff;
+
+    fn template(time: u32, bits: u32) -> Template {
+        let bits = CompactTarget::from_consensus(bits);
+        Template { height: 2017, time, min_time: PARENT - 3000, bits, ..testing::template(0) }
+    }
+
+    fn bits(times: &Times) -> u32 {
+        times.bits.to_consensus()
+    }
+
+    fn at(now: u32, policy: MinDifficultyTime) -> Times {
+        Times::of(&template(PARENT + 10, REAL), Network::Testnet4, Some(PARENT), now, policy)
+    }
+
+    #[test]
+    fn honest_waits_twenty_minutes() {
+        let times = at(PARENT + 10, Honest);
+        assert_eq!((bits(&times), times.start, times.first), (REAL, PARENT + 10, PARENT - 3000));
+        assert_eq!((times.last, times.until), (PARENT + 1200, Some(PARENT + 1201)));
+        assert_eq!(bits(&at(PARENT + 1200, Honest)), REAL);
+        let times = at(PARENT + 1201, Honest);
+        assert_eq!((bits(&times), times.start, times.first), (LOWEST, PARENT + 1201, PARENT + 1201));
+        assert_eq!((times.last, times.until), (u32::MAX, None));
+        assert_eq!(at(PARENT + 5000, Honest).start, PARENT + 5000);
+    }
+
+    #[test]
+    fn early_goes_ahead_but_not_too_far() {
+        let times = at(PARENT + 10, Early);
+        assert_eq!((bits(&times), times.start, times.first), (LOWEST, PARENT + 1201, PARENT + 1201));
+        // The parent's time is itself nearly two hours ahead of our clock.
+        let template = template(PARENT - 7000, REAL);
+        let at = |now| Times::of(&template, Network::Testnet, Some(PARENT), now, Early);
+        let times = at(PARENT - 7000);
+        assert_eq!((bits(&times), times.last), (REAL, PARENT + 1200));
+        let until = times.until.unwrap();
+        assert_eq!(PARENT + 1201 - until, 7140);
+        assert_eq!(bits(&at(until - 1)), REAL);
+        assert_eq!((bits(&at(until)), at(until).start), (LOWEST, PARENT + 1201));
+    }
+
+    #[test]
+    fn the_node_s_clock_counts_too() {
+        // Ours is behind: the node has applied the rule.
+        let template = template(PARENT + 1300, LOWEST);
+        let times = Times::of(&template, Network::Testnet4, Some(PARENT), PARENT + 5, Honest);
+        assert_eq!((bits(&times), times.start, times.first), (LOWEST, PARENT + 1300, PARENT + 1201));
+    }
+
+    #[test]
+    fn elsewhere_time_changes_nothing() {
+        let template = template(PARENT + 10, REAL);
+        let of =
+            |template: &Template, network| Times::of(template, network, Some(PARENT), PARENT + 5000, Early);
+        for network in [Network::Bitcoin, Network::Signet, Network::Regtest] {
+            let times = of(&template, network);
+            assert_eq!((bits(&times), times.start, times.last), (REAL, PARENT + 5000, u32::MAX));
+        }
+        // The first block of a period never has the lowest difficulty by the rule.
+        let first = Template { height: 2016 * 3, ..template.clone() };
+        assert_eq!(bits(&of(&first, Network::Testnet4)), REAL);
+        // Where the chain's own difficulty is the lowest, the boundary means nothing.
+        let lowest = Template { bits: CompactTarget::from_consensus(LOWEST), ..template.clone() };
+        let times = Times::of(&lowest, Network::Testnet4, Some(PARENT), PARENT + 20, Honest);
+        assert_eq!((bits(&times), times.last, times.until), (LOWEST, u32::MAX, None));
+        // Without the parent's time nothing may roll.
+        let times = Times::of(&template, Network::Testnet4, None, PARENT + 20, Early);
+        assert_eq!((times.first, times.start, times.last), (PARENT + 10, PARENT + 10, PARENT + 10));
+    }
+
+    #[test]
+    fn words() {
+        for policy in [Honest, Early] {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+        }
+        assert!("x".parse::<MinDifficultyTime>().unwrap_err().to_string().contains("\"x\""));
+    }
+
+    proptest! {
+        /// The rule itself as oracle: at both ends of what a job may use, the bits are those that Bitcoin Core asks for.
+        #[test]
+        fn bits_are_right_at_every_time(after in 0u32..20_000, now in 0u32..20_000, early: bool) {
+            let required = |time: u32| if time > PARENT + DELAY { LOWEST } else { REAL };
+            let time = PARENT - 5000 + after;
+            let template = template(time, required(time));
+            let now = PARENT - 5000 + now;
+            let policy = if early { Early } else { Honest };
+            let times = Times::of(&template, Network::Testnet4, Some(PARENT), now, policy);
+            prop_assert!((times.first..=times.last).contains(&times.start), "{:?}", times);
+            for time in [times.first, times.start, times.last] {
+                prop_assert_eq!(bits(&times), required(time));
+            }
+            prop_assert!(times.first >= template.min_time);
+            prop_assert!(times.start < now.max(time) + MAX_AHEAD);
+            prop_assert!(times.until.is_none_or(|until| until > now.max(time)));
+        }
+    }
+}

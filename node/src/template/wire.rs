@@ -1,0 +1,198 @@
+//! The JSON of a template, and the checks that make it a [`Template`](super::Template).
+
+use std::collections::BTreeMap;
+
+use bitcoin::consensus::encode;
+use bitcoin::{Amount, BlockHash, CompactTarget, ScriptBuf, Target, Transaction};
+use serde::Deserialize;
+
+use super::{RULES, TemplateError, TemplateTransaction, branch, has_rule};
+use crate::merkle;
+use crate::text::one_line;
+
+/// BIP-0009: the three top bits say that the others are version bits.
+const TOP_BITS: u32 = 0xe000_0000;
+
+/// Members that we use; all numbers as wide as a node could write them, so that a wrong one is named.
+#[derive(Deserialize)]
+pub(super) struct Template {
+    version: i64,
+    #[serde(default)]
+    rules: Option<Vec<String>>,
+    #[serde(default)]
+    vbavailable: Option<BTreeMap<String, u32>>,
+    #[serde(default)]
+    vbrequired: Option<i64>,
+    previousblockhash: String,
+    transactions: Vec<TransactionEntry>,
+    #[serde(default)]
+    coinbaseaux: Option<BTreeMap<String, String>>,
+    coinbasevalue: u64,
+    #[serde(default)]
+    longpollid: Option<String>,
+    #[serde(default)]
+    target: Option<String>,
+    #[serde(default)]
+    mintime: Option<u64>,
+    curtime: u64,
+    bits: String,
+    height: u64,
+    #[serde(default)]
+    signet_challenge: Option<String>,
+    #[serde(default)]
+    default_witness_commitment: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TransactionEntry {
+    data: String,
+    #[serde(default)]
+    txid: Option<String>,
+    #[serde(default)]
+    hash: Option<String>,
+    #[serde(default)]
+    fee: Option<i64>,
+}
+
+fn bad(member: &'static str, value: impl std::fmt::Display, wanted: &'static str) -> TemplateError {
+    TemplateError::Member { member, value: one_line(&value.to_string()), wanted }
+}
+
+impl Template {
+    pub(super) fn check(self) -> Result<super::Template, TemplateError> {
+        let rules = self.rules.unwrap_or_default();
+        check_rules(&rules)?;
+        let version = version(self.version)?;
+        let bits = bits(&self.bits, self.target.as_deref())?;
+        let prev_hash = self.previousblockhash.parse::<BlockHash>();
+        let prev_hash = prev_hash.map_err(|_| bad("previousblockhash", &self.previousblockhash, HASH))?;
+        let height = u32::try_from(self.height).ok().filter(|height| *height <= i32::MAX as u32);
+        let transactions = transactions(self.transactions)?;
+        let given = self.default_witness_commitment.as_deref();
+        let witness_commitment = witness_commitment(given, has_rule(&rules, "segwit"), &transactions)?;
+        let time = seconds("curtime", self.curtime)?;
+        let coinbase_value = Amount::from_sat(self.coinbasevalue);
+        if coinbase_value > Amount::MAX_MONEY {
+            return Err(bad("coinbasevalue", self.coinbasevalue, "more than there will ever be"));
+        }
+        let required = version_bits("vbrequired", self.vbrequired.unwrap_or(0))?;
+        let known = self.vbavailable.unwrap_or_default().into_values().fold(0, |all, bit| {
+            // A bit that isn't one can't be rolled either.
+            all | 1u32.checked_shl(bit).unwrap_or(0)
+        });
+        Ok(super::Template {
+            height: height.ok_or_else(|| bad("height", self.height, "it should be a block's height"))?,
+            version,
+            used_version_bits: (version | required | known) & !TOP_BITS,
+            prev_hash,
+            bits,
+            time,
+            min_time: self.mintime.map_or(Ok(time), |mintime| seconds("mintime", mintime))?,
+            coinbase_value,
+            coinbase_aux: coinbase_aux(self.coinbaseaux.unwrap_or_default())?,
+            witness_commitment,
+            branch: branch(&transactions),
+            transactions,
+            longpoll_id: self.longpollid,
+            signet_challenge: self
+                .signet_challenge
+                .map(|hex| script("signet_challenge", &hex))
+                .transpose()?,
+            rules,
+        })
+    }
+}
+
+const HASH: &str = "it should be 64 hexadecimal digits";
+const HEX: &str = "it should be hexadecimal digits";
+
+/// BIP-0009: a rule with `!` changes blocks in a way that a miner must understand.
+fn check_rules(rules: &[String]) -> Result<(), TemplateError> {
+    let unknown = rules.iter().filter_map(|rule| rule.strip_prefix('!')).find(|rule| !RULES.contains(rule));
+    match unknown {
+        Some(rule) => Err(TemplateError::UnknownRule { rule: one_line(rule) }),
+        None => Ok(()),
+    }
+}
+
+/// Bitcoin Core's version is a signed number, bcoin's an unsigned one.
+fn version(value: i64) -> Result<u32, TemplateError> {
+    version_bits("version", value)
+}
+
+fn version_bits(member: &'static str, value: i64) -> Result<u32, TemplateError> {
+    let signed = i32::try_from(value).map(|version| version as u32);
+    signed.or_else(|_| u32::try_from(value)).map_err(|_| bad(member, value, "it should have 32 bits"))
+}
+
+fn seconds(member: &'static str, value: u64) -> Result<u32, TemplateError> {
+    u32::try_from(value).map_err(|_| bad(member, value, "it should be seconds of 32 bits"))
+}
+
+fn bits(text: &str, target: Option<&str>) -> Result<CompactTarget, TemplateError> {
+    let wanted = "it should be 8 hexadecimal digits of a target that can be met";
+    let bits = u32::from_str_radix(text, 16).ok().filter(|_| text.len() == 8 && !text.starts_with('+'));
+    let bits = CompactTarget::from_consensus(bits.ok_or_else(|| bad("bits", text, wanted))?);
+    let from_bits = Target::from_compact(bits);
+    if from_bits == Target::ZERO {
+        return Err(bad("bits", text, wanted));
+    }
+    let Some(target) = target else { return Ok(bits) };
+    let given = Target::from_unprefixed_hex(target).map_err(|_| bad("target", target, HASH))?;
+    if given != from_bits {
+        return Err(bad("target", target, "it should be that of bits"));
+    }
+    Ok(bits)
+}
+
+fn coinbase_aux(values: BTreeMap<String, String>) -> Result<Vec<Vec<u8>>, TemplateError> {
+    let values = values.into_values().filter(|value| !value.is_empty());
+    values.map(|value| hex::decode(&value).map_err(|_| bad("coinbaseaux", &value, HEX))).collect()
+}
+
+fn script(member: &'static str, text: &str) -> Result<ScriptBuf, TemplateError> {
+    ScriptBuf::from_hex(text).map_err(|_| bad(member, text, HEX))
+}
+
+fn transactions(entries: Vec<TransactionEntry>) -> Result<Vec<TemplateTransaction>, TemplateError> {
+    entries.into_iter().enumerate().map(|(index, entry)| transaction(index, entry)).collect()
+}
+
+fn transaction(index: usize, entry: TransactionEntry) -> Result<TemplateTransaction, TemplateError> {
+    let transaction: Transaction = encode::deserialize_hex(&entry.data)
+        .map_err(|source| TemplateError::Transaction { index, source })?;
+    let (txid, wtxid) = (transaction.compute_txid(), transaction.compute_wtxid());
+    let check = |member, given: Option<String>, computed: String| match given {
+        Some(given) if !given.eq_ignore_ascii_case(&computed) => {
+            Err(TemplateError::Id { index, member, given: one_line(&given), computed })
+        }
+        _ => Ok(()),
+    };
+    // Before BIP-0145 there was no txid, and hash was what is the txid now.
+    if entry.txid.is_some() {
+        check("hash", entry.hash, wtxid.to_string())?;
+    } else {
+        check("hash", entry.hash, txid.to_string())?;
+    }
+    check("txid", entry.txid, txid.to_string())?;
+    Ok(TemplateTransaction { transaction, txid, wtxid, fee: entry.fee })
+}
+
+/// The commitment that a block of these transactions needs. bcoin gives one also before segwit is active, when a
+/// block must not have a coinbase with a witness; there is none to be made then.
+fn witness_commitment(
+    given: Option<&str>,
+    segwit: bool,
+    transactions: &[TemplateTransaction],
+) -> Result<Option<ScriptBuf>, TemplateError> {
+    let computed = merkle::witness_commitment_script(transactions.iter().map(|tx| tx.wtxid));
+    if let Some(given) = given {
+        let given = script("default_witness_commitment", given)?;
+        // After the commitment anything may follow (BIP-0141), but what it would mean we don't know.
+        if given != computed {
+            let (given, computed) = (given.to_hex_string(), computed.to_hex_string());
+            return Err(TemplateError::Commitment { given: one_line(&given), computed });
+        }
+    }
+    Ok(segwit.then_some(computed))
+}
