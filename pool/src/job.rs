@@ -53,6 +53,11 @@ impl Job {
         !self.solved.swap(true, Ordering::AcqRel)
     }
 
+    /// Whether the block was claimed already.
+    pub fn is_claimed(&self) -> bool {
+        self.solved.load(Ordering::Acquire)
+    }
+
     /// Whether `newer` makes this job worthless.
     pub fn is_outdated_by(&self, newer: &Job) -> bool {
         self.template.prev_hash != newer.template.prev_hash

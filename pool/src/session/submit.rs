@@ -81,11 +81,11 @@ impl Session {
     /// The block that a share makes, if it is the first to make one on this tip.
     fn block(&self, accepted: &Accepted, submit: &Submit, effects: &mut Vec<Effect>) -> Option<Effect> {
         let Accepted { issued, proof } = accepted;
-        if !proof.solves || !issued.job.claim() {
+        if !proof.solves || issued.job.is_claimed() {
             return None;
         }
         match issued.job.template.assemble(proof.solution(&submission(submit))) {
-            Ok(block) => Some(Effect::Found(Box::new(block))),
+            Ok(block) => issued.job.claim().then(|| Effect::Found(Box::new(block))),
             Err(error) => {
                 effects.push(Effect::Broken(error));
                 None
