@@ -4,7 +4,9 @@
 //! stream's connection would ruin it), the task, and the clock.
 
 mod calls;
+mod outbox;
 pub mod state;
+pub mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use self::calls::Calls;
-use self::state::{Effect, Input, Profile, State};
+use self::state::State;
+use self::terms::{Effect, Input, Profile};
 use crate::cli::ExecutorArgs;
 use crate::miner::chain;
 use crate::runner::{Runners, TaskContext, TaskError, TaskEvent};

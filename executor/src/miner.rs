@@ -4,6 +4,8 @@
 //! pools are out of reach and it may not try again. In both cases the engine has stopped and every share's fate was
 //! told before it returns.
 
+mod config;
+mod error;
 mod link;
 mod shares;
 #[cfg(test)]
@@ -14,16 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesos::backoff::Backoff;
-use stratum::url::Scheme;
-use stratum::{
-    Job, Message, Options, PoolUrl, ProtocolError, ReadError, Reason, Session, Verdict, WriteError,
-};
-use thiserror::Error;
+use stratum::{Job, Message, Options, PoolUrl, Reason, Session, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+pub use self::config::{Config, check_scheme};
+pub use self::error::MinerError;
+pub(crate) use self::error::chain;
 use self::link::Link;
 use self::shares::Shares;
 use crate::engine::{Counters, Engine, Found};
@@ -35,25 +36,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How often to look whether the threads have begun to hash.
 const FIRST_HASH_POLL: Duration = Duration::from_millis(2);
-
-/// Where and how to mine.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// Pools in order of preference; the next one is tried when one is out of reach.
-    pub pools: Vec<PoolUrl>,
-    /// Stratum user name.
-    pub user: String,
-    /// Stratum password.
-    pub password: String,
-    /// The difficulty to ask for.
-    pub suggest_difficulty: Option<f64>,
-    /// How often to try again in a row; `None`: for ever.
-    pub retries: Option<u64>,
-    /// Longest pause between two tries.
-    pub retry_pause: Duration,
-    /// After so long without a word, a pool counts as lost.
-    pub silence: Duration,
-}
 
 /// What happens while mining.
 #[derive(Clone, Debug)]
@@ -92,75 +74,6 @@ pub enum Event {
     Message(String),
 }
 
-/// Why a pool can't be mined for.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum MinerError {
-    /// There is no pool to connect to.
-    #[error("no pool is given")]
-    NoPool,
-    /// TLS is not there yet.
-    #[error("{pool} wants TLS, which this miner can't speak; use the pool's stratum+tcp port")]
-    Tls {
-        /// Which pool.
-        pool: PoolUrl,
-    },
-    /// No connection.
-    #[error("can't connect to {pool}")]
-    Connect {
-        /// Which pool.
-        pool: PoolUrl,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// No connection in time.
-    #[error("{pool} did not answer within {} s", after.as_secs())]
-    ConnectTimeout {
-        /// Which pool.
-        pool: PoolUrl,
-        /// The time limit.
-        after: Duration,
-    },
-    /// The pool ended the connection.
-    #[error("{pool} closed the connection")]
-    Closed {
-        /// Which pool.
-        pool: PoolUrl,
-    },
-    /// The pool is silent.
-    #[error("{pool} has been silent for {} s", after.as_secs_f32())]
-    Silent {
-        /// Which pool.
-        pool: PoolUrl,
-        /// For how long.
-        after: Duration,
-    },
-    /// Reading failed.
-    #[error("lost the connection to {pool}")]
-    Read {
-        /// Which pool.
-        pool: PoolUrl,
-        /// How.
-        source: ReadError,
-    },
-    /// Writing failed.
-    #[error("lost the connection to {pool}")]
-    Write {
-        /// Which pool.
-        pool: PoolUrl,
-        /// How.
-        source: WriteError,
-    },
-    /// The pool does not want us.
-    #[error("{pool} can't be mined for")]
-    Refused {
-        /// Which pool.
-        pool: PoolUrl,
-        /// What it said.
-        source: ProtocolError,
-    },
-}
-
 /// How a connection ended.
 enum End {
     Stopped,
@@ -182,23 +95,6 @@ pub async fn run(
     let counters = engine.counters();
     let shares = Shares::default();
     Miner { config, engine, counters, found, events, stop, shares, hashing: false, worked: false }.run().await
-}
-
-/// Tells early whether a pool's address is one that [`run`] can connect to.
-///
-/// # Errors
-/// If it asks for TLS.
-pub fn check_scheme(pool: &PoolUrl) -> Result<(), MinerError> {
-    match pool.scheme {
-        Scheme::Tcp => Ok(()),
-        Scheme::Ssl => Err(MinerError::Tls { pool: pool.clone() }),
-    }
-}
-
-/// An error with all its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 struct Miner {

@@ -1,20 +1,20 @@
 //! What the executor does when something happens. No socket, no timer, no thread; the only thing that is not
 //! decided by the input is the stamp of an update (its UUID and time), on which nothing depends.
 //!
-//! One task per executor. Everything that must not be lost is kept here until the agent acknowledges it, and goes
-//! with every new subscription; `ACKNOWLEDGED` means that the agent has it on disk.
+//! One task per executor. What must not be lost is kept in the [`outbox`](super::outbox).
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use mesos::env::ExecutorEnv;
-use mesos::executor::{self, Event, Identity};
+use mesos::executor::Event;
 use mesos::v1::executor::{Call, event};
 use mesos::v1::framework_info::capability::Type as Capability;
-use mesos::v1::{KillPolicy, TaskId, TaskInfo, TaskState, TaskStatus};
-use task::{Live, Report, TaskSpec};
+use mesos::v1::{KillPolicy, TaskId, TaskInfo, TaskState};
+use task::{Report, TaskSpec};
 use tracing::{debug, info, warn};
 
+use super::outbox::Outbox;
+use super::terms::{Effect, Input, Profile};
 use crate::runner::{TaskError, TaskEvent};
 
 /// Mesos' own default for tasks without a kill policy.
@@ -25,73 +25,6 @@ const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(5);
 const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(3);
 /// Share of the executor's grace period that its task may use; the rest is for the last update.
 const TASK_SHARE_OF_GRACE: f64 = 0.6;
-
-/// What the executor knows about itself from its environment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Profile {
-    /// Its own and its framework's id.
-    pub identity: Identity,
-    /// Whether the agent keeps executors over its restarts.
-    pub checkpoint: bool,
-    /// How long to wait for a restarted agent.
-    pub recovery_timeout: Duration,
-    /// From SHUTDOWN to the agent's SIGKILL.
-    pub shutdown_grace: Duration,
-}
-
-impl From<&ExecutorEnv> for Profile {
-    fn from(env: &ExecutorEnv) -> Profile {
-        Profile {
-            identity: env.identity.clone(),
-            checkpoint: env.checkpoint,
-            recovery_timeout: env.recovery_timeout,
-            shutdown_grace: env.shutdown_grace_period,
-        }
-    }
-}
-
-/// What may happen.
-#[derive(Debug)]
-pub enum Input {
-    /// The agent said something.
-    Mesos(Box<Event>),
-    /// The subscription ended or could not be made.
-    Disconnected(String),
-    /// The agent refuses this executor for good.
-    Disowned(String),
-    /// The operating system asks us to end.
-    Signal,
-    /// The task said something.
-    Task(TaskEvent),
-    /// The task has ended.
-    Ended(Result<Report, TaskError>),
-    /// [`State::deadline`] may have passed.
-    Tick,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, PartialEq)]
-pub enum Effect {
-    /// Subscribe with [`State::subscription`], after a short pause.
-    Subscribe,
-    /// Send a call.
-    Send(Box<Call>),
-    /// Start the task.
-    Launch {
-        /// Its id.
-        task_id: String,
-        /// What to do.
-        spec: Box<TaskSpec>,
-        /// Its time to end when it is killed.
-        grace: Duration,
-    },
-    /// Ask the task to end.
-    Stop,
-    /// End the task by force.
-    Abort,
-    /// End this process; with an error if it ends badly.
-    Exit(Result<(), String>),
-}
 
 #[derive(Debug)]
 struct Task {
@@ -113,7 +46,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct State {
     profile: Profile,
-    connected: bool,
+    outbox: Outbox,
     /// When the connection was lost, or the executor started.
     since: Instant,
     subscribed_before: bool,
@@ -121,10 +54,6 @@ pub struct State {
     task: Option<Task>,
     /// Tasks that were to be killed before they came.
     killed_early: BTreeSet<TaskId>,
-    unacknowledged_tasks: Vec<TaskInfo>,
-    unacknowledged: Vec<TaskStatus>,
-    /// How many of them the last subscription carried.
-    carried: usize,
     /// Set when there is nothing left to do but to wait for acknowledgements.
     leaving: bool,
     leave_by: Option<Instant>,
@@ -135,16 +64,13 @@ impl State {
     /// An executor that has not subscribed yet.
     pub fn new(profile: Profile, now: Instant) -> State {
         State {
+            outbox: Outbox::new(profile.identity.clone()),
             profile,
-            connected: false,
             since: now,
             subscribed_before: false,
             reports_killing: false,
             task: None,
             killed_early: BTreeSet::new(),
-            unacknowledged_tasks: Vec::new(),
-            unacknowledged: Vec::new(),
-            carried: 0,
             leaving: false,
             leave_by: None,
             failure: None,
@@ -153,9 +79,7 @@ impl State {
 
     /// The SUBSCRIBE call with all that is not acknowledged.
     pub fn subscription(&mut self) -> Call {
-        self.carried = self.unacknowledged.len();
-        let (tasks, updates) = (self.unacknowledged_tasks.clone(), self.unacknowledged.clone());
-        executor::subscribe(&self.profile.identity, tasks, updates)
+        self.outbox.subscription()
     }
 
     /// When [`Input::Tick`] is due.
@@ -189,8 +113,7 @@ impl State {
             Event::LaunchGroup(group) => self.launch_group(group.tasks, now),
             Event::Kill(kill) => self.kill(kill.task_id, kill.kill_policy.as_ref(), now),
             Event::Acknowledged(acknowledged) => {
-                self.unacknowledged.retain(|status| status.uuid.as_ref() != Some(&acknowledged.uuid));
-                self.unacknowledged_tasks.retain(|task| task.task_id != acknowledged.task_id);
+                self.outbox.acknowledged(&acknowledged);
                 Vec::new()
             }
             Event::Shutdown => self.shut_down(None, now),
@@ -211,14 +134,11 @@ impl State {
         let capabilities = &subscribed.framework_info.capabilities;
         self.reports_killing = capabilities.iter().any(|c| c.r#type() == Capability::TaskKillingState);
         info!(agent = subscribed.agent_info.hostname, again = self.subscribed_before, "subscribed");
-        self.connected = true;
         self.subscribed_before = true;
         if self.leaving {
             self.leave_by = Some(now + ACKNOWLEDGE_DEADLINE);
         }
-        // What was made while the subscription was under way has not been sent yet.
-        let missed = self.unacknowledged.get(self.carried..).unwrap_or_default().to_vec();
-        missed.into_iter().map(|status| self.send(status)).collect()
+        self.outbox.connected().into_iter().map(|call| Effect::Send(Box::new(call))).collect()
     }
 
     fn launch(&mut self, info: TaskInfo, now: Instant) -> Vec<Effect> {
@@ -227,7 +147,7 @@ impl State {
             debug!(task = id.value, "launched already");
             return Vec::new();
         }
-        self.unacknowledged_tasks.push(info.clone());
+        self.outbox.launched(info.clone());
         if let Some(task) = &self.task {
             let text = format!("this executor runs only one task, {}", task.info.task_id.value);
             return self.update(id, TaskState::TaskFailed, Some(text), None);
@@ -264,7 +184,7 @@ impl State {
         let mut effects = Vec::new();
         for task in tasks {
             let id = task.task_id.clone();
-            self.unacknowledged_tasks.push(task);
+            self.outbox.launched(task);
             effects.extend(self.update(id, TaskState::TaskFailed, Some(text.clone()), None));
         }
         if self.task.is_none() {
@@ -324,9 +244,9 @@ impl State {
     }
 
     fn on_disconnected(&mut self, why: &str, now: Instant) -> Vec<Effect> {
-        if self.connected {
+        if self.outbox.is_connected() {
             warn!(why, "the agent is gone");
-            self.connected = false;
+            self.outbox.disconnected();
             self.since = now;
         } else {
             debug!(why, "no subscription yet");
@@ -344,7 +264,8 @@ impl State {
 
     /// Until when an agent that was there is waited for.
     fn recovery_deadline(&self) -> Option<Instant> {
-        (self.subscribed_before && !self.connected).then(|| self.since + self.profile.recovery_timeout)
+        (self.subscribed_before && !self.outbox.is_connected())
+            .then(|| self.since + self.profile.recovery_timeout)
     }
 
     fn give_up(&mut self, why: String) -> Vec<Effect> {
@@ -354,7 +275,9 @@ impl State {
     fn on_task_event(&mut self, event: TaskEvent) -> Vec<Effect> {
         let Some(task) = self.task.as_mut() else { return Vec::new() };
         let report = match event {
-            TaskEvent::Live(live) => return self.message(&live),
+            TaskEvent::Live(live) => {
+                return self.outbox.message(&live).map(Effect::Send).into_iter().collect();
+            }
             TaskEvent::Running(report) | TaskEvent::Report(report) => report,
         };
         let state = match task.phase {
@@ -435,14 +358,14 @@ impl State {
     }
 
     fn try_to_leave(&mut self, now: Instant) -> Option<Effect> {
-        if self.connected {
+        if self.outbox.is_connected() {
             self.leave(now);
         }
         let late = self.leave_by.is_some_and(|by| by <= now);
-        if late && !self.unacknowledged.is_empty() {
-            warn!(updates = self.unacknowledged.len(), "leaving without the agent's acknowledgement");
+        if late && self.outbox.waiting() > 0 {
+            warn!(updates = self.outbox.waiting(), "leaving without the agent's acknowledgement");
         }
-        let done = late || self.unacknowledged.is_empty();
+        let done = late || self.outbox.waiting() == 0;
         done.then(|| Effect::Exit(self.failure.clone().map_or(Ok(()), Err)))
     }
 
@@ -453,22 +376,7 @@ impl State {
         text: Option<String>,
         report: Option<&Report>,
     ) -> Vec<Effect> {
-        let mut status = executor::status(&self.profile.identity, task_id, state, SystemTime::now());
-        status.message = text;
-        status.data = report.map(Report::encode);
-        self.unacknowledged.push(status.clone());
-        if self.connected { vec![self.send(status)] } else { Vec::new() }
-    }
-
-    fn send(&self, status: TaskStatus) -> Effect {
-        Effect::Send(Box::new(executor::update(&self.profile.identity, status)))
-    }
-
-    fn message(&self, live: &Live) -> Vec<Effect> {
-        if !self.connected {
-            return Vec::new();
-        }
-        vec![Effect::Send(Box::new(executor::message(&self.profile.identity, live.encode())))]
+        self.outbox.update(task_id, state, text, report).map(Effect::Send).into_iter().collect()
     }
 }
 

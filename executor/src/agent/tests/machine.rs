@@ -7,7 +7,8 @@ use mesos::v1::{
 };
 use task::{Live, Report, TaskKind, TaskSpec, WorkerLive, WorkerSpec};
 
-use crate::agent::state::{Effect, Input, Profile, State};
+use crate::agent::state::State;
+use crate::agent::terms::{Effect, Input, Profile};
 use crate::runner::{TaskError, TaskEvent};
 
 const RECOVERY: Duration = Duration::from_secs(900);
