@@ -76,7 +76,8 @@ impl Bundle {
         let mut sum = Self::default();
         let kind = |k: &Kind| Kind { role: role.map(str::to_owned), ..k.clone() };
         for (k, amount) in &self.scalars {
-            *sum.scalars.entry(kind(k)).or_default() += amount;
+            let entry = sum.scalars.entry(kind(k)).or_default();
+            *entry = entry.saturating_add(*amount);
         }
         for (k, ranges) in &self.ranges {
             let entry = sum.ranges.entry(kind(k)).or_default();

@@ -186,6 +186,8 @@ impl Agent {
         let (state, reason, message) = executor.verdict.clone().unwrap_or_else(|| {
             (TaskState::TaskFailed, Reason::ExecutorTerminated, "Executor terminated".into())
         });
+        let lost = state == TaskState::TaskGone && !self.partition_aware(&framework_id);
+        let state = if lost { TaskState::TaskLost } else { state };
         for id in executor.tasks.keys() {
             let mut update = status(id, state, Source::Agent, reason, message.clone(), now);
             update.executor_id = Some(executor.info.executor_id.clone());

@@ -1,7 +1,7 @@
 //! Registration, and the life after a sudden death: what a checkpointing agent finds on its disk.
 
 use super::executor::{Phase, duration};
-use super::{Agent, Config, Effect, Framework};
+use super::{Agent, Config, Effect, Framework, UpdateStream};
 use crate::link::{KnownTask, Now, ToMaster};
 use mesos::v1::task_status::Reason;
 use mesos::v1::{FrameworkInfo, TaskState};
@@ -37,6 +37,11 @@ impl Agent {
         Durable { config: self.config.clone(), id: self.id.clone(), frameworks: BTreeMap::new() }
     }
 
+    /// Whether it knows the container.
+    pub fn has_container(&self, container: Uuid) -> bool {
+        self.executors().any(|executor| executor.container == container)
+    }
+
     /// The containers of all executors of that name.
     pub fn containers_of(&self, executor_id: &str) -> Vec<Uuid> {
         let named = self.executors().filter(|executor| executor.info.executor_id.value == executor_id);
@@ -53,6 +58,8 @@ impl Agent {
                 executor.deadline = None;
             }
         }
+        // A repeat that is due now would wait for the registration, and wake the agent until then.
+        frameworks.values_mut().flat_map(|f| f.updates.values_mut()).for_each(UpdateStream::resend);
         let waiting = frameworks.values().any(|framework| !framework.executors.is_empty());
         let recovering = waiting.then(|| now.instant + config.reregistration_timeout);
         Self { config, id, frameworks, recovering, stopping: false, effects: Vec::new() }
@@ -114,7 +121,7 @@ impl Framework {
     fn unreported(&self, framework_id: &str) -> Vec<KnownTask> {
         let known = |id: &String| self.executors.values().any(|executor| executor.tasks.contains_key(id));
         let ended = self.updates.iter().filter(|(id, stream)| stream.has_ended() && !known(id));
-        let task = |(id, stream): (&String, &super::UpdateStream)| {
+        let task = |(id, stream): (&String, &UpdateStream)| {
             let status = stream.first()?;
             let info = mesos::v1::TaskInfo {
                 name: id.clone(),

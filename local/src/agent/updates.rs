@@ -60,7 +60,7 @@ impl UpdateStream {
     }
 
     /// Sends again at the next occasion, whatever the time.
-    fn resend(&mut self) {
+    pub fn resend(&mut self) {
         self.retry_at = None;
     }
 

@@ -287,8 +287,16 @@ impl Core {
                     self.start_agent(place).await;
                 }
                 self.all_agents(|| agent::Input::Stop);
+                self.kill_forgotten();
             }
         }
+    }
+
+    /// Kills containers of which no agent knows any more: nobody else would end them.
+    fn kill_forgotten(&self) {
+        let known =
+            |id: Uuid| (0..self.places.len()).any(|i| self.agent(i).is_some_and(|a| a.has_container(id)));
+        self.containers.iter().filter(|(id, _)| !known(**id)).for_each(|(_, kill)| kill.cancel());
     }
 
     /// Carries inputs and effects out until nothing is left to do.

@@ -66,10 +66,11 @@ impl Core {
 
     fn stop_agent(&mut self, index: usize) {
         let Some(place) = self.places.get_mut(index) else { return };
-        let Life::Alive(agent) = &mut place.life else { return };
-        let mut next = Agent::recover(agent.empty_durable(), Now::read());
-        std::mem::swap(agent.as_mut(), &mut next);
-        place.life = Life::Left(Box::new(next));
+        let Life::Alive(agent) = &place.life else { return };
+        let empty = Box::new(agent.empty_durable());
+        if let Life::Alive(agent) = std::mem::replace(&mut place.life, Life::Dead(empty)) {
+            place.life = Life::Left(agent);
+        }
         self.queue.push_back(Input::Master(master::Input::Agent(index, ToMaster::Unregister)));
         self.queue.push_back(Input::Agent(index, agent::Input::Stop));
     }

@@ -7,6 +7,9 @@ use mesos::v1::{ExecutorInfo, FrameworkInfo, TaskInfo, TaskState, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+/// More than a task needs that goes through its states once.
+const MAX_STATUSES: usize = 20;
+
 /// One task.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
@@ -44,6 +47,9 @@ impl Task {
         match self.statuses.last_mut() {
             Some(last) if last.state == status.state => *last = kept,
             _ => self.statuses.push(kept),
+        }
+        if self.statuses.len() > MAX_STATUSES {
+            self.statuses.remove(0);
         }
     }
 

@@ -1,0 +1,227 @@
+//! A whole cluster over its sockets: this test program is the scheduler, and also the executor that the
+//! agents start.
+
+use local::cluster::{AgentSize, Cluster, Config, Handle};
+use mesos::Subscription;
+use mesos::env::ExecutorEnv;
+use mesos::executor::{self, ExecutorClient};
+use mesos::resources::{Quantity, Resources};
+use mesos::scheduler::{self, Event, SchedulerClient, operation};
+use mesos::v1::framework_info::{Capability, capability};
+use mesos::v1::{
+    CommandInfo, ExecutorInfo, FrameworkId, FrameworkInfo, Offer, TaskInfo, TaskState, TaskStatus,
+};
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+
+/// Far more than anything here takes, however busy the machine is.
+const LATER: Duration = Duration::from_secs(60);
+
+/// Not a test: what an agent runs as the executor. Each task runs until it is killed.
+#[tokio::test]
+async fn executor_for_the_other_tests() {
+    let Ok(env) = ExecutorEnv::from_process() else { return };
+    let client = ExecutorClient::from_env(&env);
+    let mut events = client.subscribe(&executor::subscribe(&env.identity, vec![], vec![])).await.unwrap();
+    // Without the agent there is nothing to do: the end of the stream is the end of the executor.
+    while let Ok(Some(event)) = events.next().await {
+        let (task, state) = match event {
+            executor::Event::Launch(task) => (task.task_id.clone(), TaskState::TaskRunning),
+            executor::Event::Kill(kill) => (kill.task_id, TaskState::TaskKilled),
+            executor::Event::Shutdown => return,
+            _ => continue,
+        };
+        let status = executor::status(&env.identity, task, state, SystemTime::now());
+        client.call(&executor::update(&env.identity, status)).await.unwrap();
+    }
+}
+
+struct World {
+    cluster: Cluster,
+    client: SchedulerClient,
+    events: Subscription<Event>,
+    framework: FrameworkId,
+    /// Those that are still good.
+    offers: Vec<Offer>,
+    folder: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sizes = vec![AgentSize::new(0, 2.0, 1024.0)];
+        let config = Config {
+            allocation_interval: Duration::from_millis(50),
+            ..Config::new(folder.path().join("mesos"), sizes)
+        };
+        let cluster = Cluster::start(config).await.unwrap();
+        let client = SchedulerClient::new(cluster.address().to_string().parse().unwrap());
+        let capabilities = [capability::Type::MultiRole, capability::Type::PartitionAware];
+        let capabilities = capabilities.map(|kind| Capability { r#type: Some(kind.into()) });
+        let info = FrameworkInfo {
+            roles: vec!["*".into()],
+            failover_timeout: Some(60.0),
+            checkpoint: Some(true),
+            capabilities: capabilities.to_vec(),
+            ..Default::default()
+        };
+        let mut events = client.subscribe(&scheduler::subscribe(info)).await.unwrap();
+        let Some(Event::Subscribed(subscribed)) = events.next().await.unwrap() else {
+            panic!("not subscribed")
+        };
+        Self { cluster, client, events, framework: subscribed.framework_id, offers: Vec::new(), folder }
+    }
+
+    fn handle(&self) -> Handle {
+        self.cluster.handle()
+    }
+
+    /// The next event that `wanted` makes something of. Updates are acknowledged and offers kept on the way.
+    async fn next<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
+        let find = async {
+            loop {
+                let event = self.events.next().await.unwrap().expect("the stream goes on");
+                match &event {
+                    Event::Offers(offers) => self.offers.extend(offers.iter().cloned()),
+                    Event::Rescind(id) => self.offers.retain(|offer| offer.id != *id),
+                    Event::Update(status) => {
+                        if let Some(call) = scheduler::acknowledge(&self.framework, status) {
+                            self.client.call(&call).await.unwrap();
+                        }
+                    }
+                    _ => {}
+                }
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(LATER, find).await.expect("it comes")
+    }
+
+    /// An offer that is large enough: small pieces come, too.
+    async fn offer(&mut self) -> Offer {
+        loop {
+            let large =
+                |offer: &Offer| Resources::from(offer.resources.clone()).sum("cpus") >= Quantity::new(0.5);
+            if let Some(found) = self.offers.iter().position(large) {
+                return self.offers.swap_remove(found);
+            }
+            self.next(|event| matches!(event, Event::Offers(_)).then_some(())).await;
+        }
+    }
+
+    async fn update(&mut self, wanted: TaskState) -> TaskStatus {
+        self.next(|event| match event {
+            Event::Update(status) if status.state() == wanted => Some(*status),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn launch(&mut self, name: &str, command: &str) {
+        let offer = self.offer().await;
+        let mut offered = Resources::from(offer.resources.clone());
+        let mut part = || {
+            let mut part = offered.take("cpus", Quantity::new(0.1)).unwrap();
+            part.extend(offered.take("mem", Quantity::whole(32)).unwrap());
+            part.into()
+        };
+        let executor = ExecutorInfo {
+            executor_id: name.into(),
+            command: Some(CommandInfo { value: Some(command.to_owned()), ..Default::default() }),
+            resources: part(),
+            ..Default::default()
+        };
+        let task = TaskInfo {
+            name: name.into(),
+            task_id: name.into(),
+            agent_id: offer.agent_id,
+            resources: part(),
+            executor: Some(executor),
+            ..Default::default()
+        };
+        let operations = vec![operation::launch(vec![task])];
+        let call = scheduler::accept(&self.framework, vec![offer.id], operations, Some(Duration::ZERO));
+        self.client.call(&call).await.unwrap();
+    }
+
+    async fn running(&mut self, name: &str) -> TaskStatus {
+        let this = std::env::current_exe().unwrap().display().to_string();
+        self.launch(name, &format!("exec {this} --exact executor_for_the_other_tests --nocapture")).await;
+        self.update(TaskState::TaskRunning).await
+    }
+}
+
+#[tokio::test]
+async fn a_task_runs_and_is_killed() {
+    let mut world = World::new().await;
+    world.running("t1").await;
+    let state = world.handle().state().await.unwrap();
+    assert_eq!(state["frameworks"][0]["tasks"][0]["state"], "TASK_RUNNING");
+    let kill = scheduler::kill(&world.framework, "t1".into(), None, None);
+    world.client.call(&kill).await.unwrap();
+    world.update(TaskState::TaskKilled).await;
+    world.client.call(&scheduler::teardown(&world.framework)).await.unwrap();
+    let end =
+        async { while world.events.next().await.expect("the stream ends with its last chunk").is_some() {} };
+    tokio::time::timeout(LATER, end).await.expect("it ends");
+    world.cluster.stop().await;
+    assert!(world.folder.path().join("mesos/agent1/slaves").is_dir(), "sandboxes stay until the folder goes");
+}
+
+#[tokio::test]
+async fn the_end_of_an_executor_is_told() {
+    let mut world = World::new().await;
+    world.launch("t1", "exit 7").await;
+    let failure = world.next(|event| match event {
+        Event::Failure(failure) => Some(failure),
+        _ => None,
+    });
+    assert_eq!(failure.await.status, Some(0x700));
+    world.update(TaskState::TaskFailed).await;
+    world.running("t2").await;
+    world.handle().kill_executor("t2");
+    world.update(TaskState::TaskFailed).await;
+}
+
+#[tokio::test]
+async fn offers_are_rescinded_and_made_again() {
+    let mut world = World::new().await;
+    let offer = world.offer().await;
+    world.handle().rescind_offers();
+    let rescinded = world.next(|event| match event {
+        Event::Rescind(id) => Some(id),
+        _ => None,
+    });
+    assert_eq!(rescinded.await, offer.id);
+    assert_ne!(world.offer().await.id, offer.id);
+}
+
+#[tokio::test]
+async fn updates_come_twice_on_demand() {
+    let mut world = World::new().await;
+    world.handle().duplicate_updates(true);
+    let first = world.running("t1").await;
+    assert_eq!(world.update(TaskState::TaskRunning).await.uuid, first.uuid);
+}
+
+#[tokio::test]
+async fn an_executor_that_ends_with_its_agent_loses_the_task() {
+    let mut world = World::new().await;
+    world.running("t1").await;
+    world.handle().kill_agent(0);
+    world.handle().start_agent(0);
+    world.update(TaskState::TaskFailed).await;
+    world.running("t2").await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error_that_says_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { port, ..Config::new(folder.path().to_owned(), vec![AgentSize::new(0, 1.0, 64.0)]) };
+    let error = Cluster::start(config).await.unwrap_err().to_string();
+    assert!(error.contains(&port.to_string()) && error.contains("--port"), "{error}");
+}
