@@ -63,3 +63,28 @@ fn search(backend: Backend, start: u32, count: usize) -> Vec<Hit> {
     }
     hits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Entry, portable};
+    use super::*;
+    use crate::hit::Memory;
+
+    /// A backend that misses whatever is in its last item.
+    static BROKEN: Entry = Entry { name: "broken", search: misses_the_last, ..portable::ENTRY };
+
+    #[allow(unsafe_code)]
+    unsafe fn misses_the_last(work: &Work, first: u32, memory: &mut Memory, candidates: &mut [u16]) -> bool {
+        // SAFETY: the portable backend needs nothing.
+        let any = unsafe { (portable::ENTRY.search)(work, first, memory, candidates) };
+        *candidates.last_mut().unwrap() = 0;
+        any
+    }
+
+    #[test]
+    fn a_backend_that_misses_hits_is_found_out() {
+        let error = self_test(Backend(&BROKEN)).unwrap_err();
+        assert_eq!(error.backend, "broken");
+        assert!(error.found < error.expected, "{error}");
+    }
+}
