@@ -52,6 +52,13 @@ pub enum NetworkError {
     },
 }
 
+impl NetworkError {
+    /// Whether asking again may do better, with nothing changed on our side.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, NetworkError::Rpc(error) if error.is_transient())
+    }
+}
+
 /// An address that can't be paid to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -87,6 +87,11 @@ impl Client {
         &self.url
     }
 
+    /// How the client behaves.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Calls a method and waits for its result.
     ///
     /// # Errors

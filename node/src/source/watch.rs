@@ -1,0 +1,174 @@
+//! One node, watched: a long poll for the next tip, and every now and then a plain request for new fees.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcoin::{BlockHash, Network};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{Fetched, SourceError, State, Timing};
+use crate::backoff::Backoff;
+use crate::min_difficulty;
+use crate::network::{self, NetworkError};
+use crate::rpc::{Client, RpcError};
+use crate::template::{self, Template, Unchecked};
+
+/// Time for a long poll. Not less: Bitcoin Core notices a client that went away only when it answers, and has but few
+/// threads for RPC. That a node is gone shows at the next refresh.
+const LONG_POLL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a node is asked for its tip if it knows no long poll.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Watches a node for ever.
+pub(super) async fn watch(
+    client: Arc<Client>,
+    network: Network,
+    timing: Timing,
+    publish: impl Fn(State) + Send + Sync,
+) {
+    let mut backoff = Backoff::new(timing.retry.0, timing.retry.1);
+    loop {
+        let session = Session { client: &client, network, timing, publish: &publish };
+        let Err((error, worked)) = session.run().await;
+        if worked {
+            backoff.reset();
+        }
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(%error, cause, "no templates from this node");
+        publish(State::Down(Arc::new(error)));
+        sleep(backoff.delay()).await;
+    }
+}
+
+/// The time from one failure of a node to the next.
+struct Session<'a, P> {
+    client: &'a Client,
+    network: Network,
+    timing: Timing,
+    publish: &'a P,
+}
+
+impl<P: Fn(State)> Session<'_, P> {
+    /// Runs until something fails; also says whether there was a template before.
+    async fn run(&self) -> Result<Infallible, (SourceError, bool)> {
+        let mut current = self.start().await.map_err(|error| (error, false))?;
+        tracing::info!(node = %self.client.url(), height = current.template.height, "node works");
+        let mut moved = true;
+        loop {
+            (self.publish)(State::Up(current.clone()));
+            let next = self.next(&mut current, moved).await.map_err(|error| (error, true))?;
+            moved = next.template.prev_hash != current.template.prev_hash;
+            current = next;
+        }
+    }
+
+    async fn start(&self) -> Result<Arc<Fetched>, SourceError> {
+        let found = network::detect(self.client).await?;
+        if found != self.network {
+            let node = self.client.url().to_string();
+            let (found, wanted) = (network::name(found), network::name(self.network));
+            return Err(NetworkError::Other { node, found, wanted }.into());
+        }
+        self.fetch(None).await
+    }
+
+    /// The template after `current`, by one long poll. Those that come meanwhile by refreshes on the same tip are
+    /// published and become `current`.
+    async fn next(&self, current: &mut Arc<Fetched>, moved: bool) -> Result<Arc<Fetched>, SourceError> {
+        let not_before = Instant::now() + if moved { Duration::ZERO } else { self.timing.pause };
+        let mut poll = pin!(self.poll(current.template.clone(), not_before));
+        loop {
+            let refresh = async {
+                sleep(self.timing.refresh).await;
+                self.fetch(Some(current)).await
+            };
+            tokio::select! {
+                // A refresh that is under way then may be older than what the poll gave: it is dropped.
+                polled = &mut poll => {
+                    let fault = match polled {
+                        Ok(template) => return self.complete(template, Some(current)).await,
+                        Err(fault) => fault,
+                    };
+                    // Perhaps only the poll failed, as it does behind a proxy with little patience.
+                    tracing::debug!(%fault, "long poll failed");
+                    return self.fetch(Some(current)).await;
+                }
+                refreshed = refresh => {
+                    let refreshed = refreshed?;
+                    if refreshed.template.prev_hash != current.template.prev_hash {
+                        return Ok(refreshed);
+                    }
+                    *current = refreshed;
+                    (self.publish)(State::Up(current.clone()));
+                }
+            }
+        }
+    }
+
+    /// Waits until the node has something newer than `template`.
+    async fn poll(&self, template: Arc<Template>, not_before: Instant) -> Result<Template, SourceError> {
+        sleep_until(not_before).await;
+        if let Some(id) = &template.longpoll_id {
+            return self.get(LONG_POLL, Some(id)).await;
+        }
+        let tip = template.prev_hash.to_string();
+        loop {
+            sleep(POLL).await;
+            let now: String = self.client.call("getbestblockhash", json!([])).await?;
+            if !now.eq_ignore_ascii_case(&tip) {
+                return self.get(self.client.limits().call, None).await;
+            }
+        }
+    }
+
+    async fn fetch(&self, previous: Option<&Fetched>) -> Result<Arc<Fetched>, SourceError> {
+        let template = self.get(self.client.limits().call, None).await?;
+        self.complete(template, previous).await
+    }
+
+    async fn get(&self, limit: Duration, longpoll_id: Option<&str>) -> Result<Template, SourceError> {
+        let request = template::request(longpoll_id);
+        let unchecked: Unchecked = self.client.call_within(limit, "getblocktemplate", request).await?;
+        // Decoding and hashing megabytes is nothing to do among the runtime's other tasks.
+        let checked = match tokio::task::spawn_blocking(|| unchecked.check()).await {
+            Ok(checked) => checked,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is on its way out.
+                Err(_) => std::future::pending().await,
+            },
+        };
+        checked.map_err(|source| SourceError::Template { node: self.client.url().to_string(), source })
+    }
+
+    /// Adds what the template itself does not say.
+    async fn complete(
+        &self,
+        template: Template,
+        previous: Option<&Fetched>,
+    ) -> Result<Arc<Fetched>, SourceError> {
+        if let Some(challenge) = &template.signet_challenge {
+            network::check_challenge(challenge)?;
+        }
+        let known = previous.filter(|previous| previous.template.prev_hash == template.prev_hash);
+        let parent_time = match known {
+            Some(previous) => previous.parent_time,
+            None if min_difficulty::applies_to(self.network) => Some(self.time_of(template.prev_hash).await?),
+            None => None,
+        };
+        Ok(Arc::new(Fetched { template: Arc::new(template), parent_time }))
+    }
+
+    async fn time_of(&self, block: BlockHash) -> Result<u32, RpcError> {
+        #[derive(Deserialize)]
+        struct Header {
+            time: u32,
+        }
+        let header: Header = self.client.call("getblockheader", json!([block.to_string(), true])).await?;
+        Ok(header.time)
+    }
+}
