@@ -1,0 +1,264 @@
+//! How fast each backend searches, as a multiple of the yardstick: the `sha2` crate with midstate and `compress256`.
+//!
+//! `cargo bench -p hasher --bench search [-- --check] [--rounds N] [--backend NAME]`
+//!
+//! Every figure is the median over rounds; in a round each backend has a slice of 50 ms right after a slice of the
+//! yardstick, so that what disturbs one disturbs both. Cycles are those of the core clock, estimated by a chain of
+//! dependent additions around each slice; their bound is what the operations would take if no unit ever idled.
+//!
+//! `--check` exits with 1 if a ratio is below what the CPU must reach, and with 2 without a verdict: if there is no
+//! table for this CPU, or the yardstick itself ran below 95 % of its speed there.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use hasher::measure::{Measurement, clock_hertz, yardstick};
+use hasher::{Backend, MAX_VERSIONS};
+
+const SLICE: Duration = Duration::from_millis(50);
+
+/// What must be reached on a kind of core.
+struct Core {
+    name: &'static str,
+    /// Family and models, as in /proc/cpuinfo.
+    family: u32,
+    models: &'static [(u32, u32)],
+    /// Cycles per hash of the yardstick.
+    yardstick: f64,
+    goals: &'static [Goal],
+}
+
+struct Goal {
+    backend: &'static str,
+    rolled: bool,
+    /// Lowest ratio to the yardstick that passes.
+    minimum: f64,
+    /// Cycles per hash at which the units never idle, where they have been counted.
+    bound: Option<f64>,
+}
+
+const fn goal(backend: &'static str, rolled: bool, minimum: f64, bound: Option<f64>) -> Goal {
+    Goal { backend, rolled, minimum, bound }
+}
+
+/// Vector operations for 16 nonces: per version, and of the schedule that versions share. See docs/PERFORMANCE.md.
+const OPERATIONS: f64 = 2387.0;
+const SHARED_OPERATIONS: f64 = 460.0;
+
+/// Cycles per hash if so many 512-bit operations run in each cycle.
+const fn avx512_bound(per_cycle: f64, versions: f64) -> Option<f64> {
+    Some((OPERATIONS + SHARED_OPERATIONS / versions) / per_cycle / 16.0)
+}
+
+static CORES: &[Core] = &[
+    Core {
+        name: "Zen 5",
+        family: 26,
+        models: &[(0, u32::MAX)],
+        yardstick: 362.0,
+        goals: &[
+            goal("avx512", true, 8.0, avx512_bound(4.0, MAX_VERSIONS as f64)),
+            goal("avx512", false, 6.4, avx512_bound(4.0, 1.0)),
+            goal("sha-ni", true, 2.4, None),
+            goal("sha-ni", false, 2.1, None),
+            goal("avx2", true, 1.5, Some(153.0)),
+            goal("avx2", false, 1.35, Some(180.0)),
+        ],
+    },
+    // 512-bit operations take two passes here, so AVX-512 gains half as much.
+    Core {
+        name: "Zen 4",
+        family: 25,
+        models: &[(0x10, 0x1f), (0x60, 0xaf)],
+        yardstick: 328.0,
+        goals: &[
+            goal("avx512", true, 3.6, avx512_bound(2.0, MAX_VERSIONS as f64)),
+            goal("avx512", false, 2.95, avx512_bound(2.0, 1.0)),
+            goal("sha-ni", true, 2.95, None),
+            goal("sha-ni", false, 2.2, None),
+            goal("avx2", true, 1.7, Some(153.0)),
+            goal("avx2", false, 1.4, Some(180.0)),
+        ],
+    },
+];
+
+struct Options {
+    check: bool,
+    rounds: usize,
+    backend: Option<String>,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options { check: false, rounds: 15, backend: None };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--bench" => {} // cargo adds it
+            "--check" => options.check = true,
+            "--rounds" => {
+                let value = arguments.next().unwrap_or_default();
+                options.rounds = value
+                    .parse()
+                    .ok()
+                    .filter(|n| *n > 0)
+                    .ok_or(format!("--rounds {value:?}: a number above 0"))?;
+            }
+            "--backend" => {
+                let name = arguments.next().unwrap_or_default();
+                options.backend =
+                    Some(Backend::named(&name).map_err(|error| error.to_string())?.name().to_owned());
+            }
+            other => {
+                return Err(format!(
+                    "unknown option {other:?}; there are --check, --rounds N and --backend NAME"
+                ));
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// One line of the table and what was measured for it, a figure for each round.
+struct Row {
+    backend: Backend,
+    rolled: bool,
+    ratios: Vec<f64>,
+    rates: Vec<f64>,
+    cycles: Vec<f64>,
+}
+
+impl Row {
+    fn versions(&self) -> usize {
+        if self.rolled { MAX_VERSIONS } else { 1 }
+    }
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(64);
+        }
+    };
+    for name in Backend::names() {
+        if let Err(error) = Backend::named(name) {
+            println!("skipped: {error}");
+        }
+    }
+    let mut rows: Vec<Row> = Backend::available()
+        .filter(|backend| options.backend.as_deref().is_none_or(|name| name == backend.name()))
+        .flat_map(|backend| [true, false].map(|rolled| (backend, rolled)))
+        .map(|(backend, rolled)| Row { backend, rolled, ratios: vec![], rates: vec![], cycles: vec![] })
+        .collect();
+    if let Some(error) = rows.iter().find_map(|row| row.backend.self_test().err()) {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
+    let mut yardstick_cycles = Vec::new();
+    for _ in 0..options.rounds {
+        for row in &mut rows {
+            let (base, base_cycles) = slice(|| yardstick(SLICE));
+            let (measured, cycles) = slice(|| row.backend.measure(row.versions(), SLICE));
+            yardstick_cycles.extend(base_cycles);
+            row.ratios.push(measured.rate() / base.rate());
+            row.rates.push(measured.rate());
+            row.cycles.extend(cycles);
+        }
+    }
+    let core = this_core();
+    let yardstick_cycles = median(&yardstick_cycles);
+    print_table(&rows, core, yardstick_cycles);
+    if options.check { verdict(&rows, core, yardstick_cycles) } else { ExitCode::SUCCESS }
+}
+
+/// Runs a slice; the clock is the faster of those before and after it, since an interruption makes one seem slower.
+fn slice(run: impl FnOnce() -> Measurement) -> (Measurement, Option<f64>) {
+    let before = clock_hertz();
+    let measured = run();
+    let clock = before.into_iter().chain(clock_hertz()).reduce(f64::max);
+    (measured, clock.map(|hertz| measured.cycles_per_hash(hertz)))
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// The table of the CPU this runs on, if there is one.
+fn this_core() -> Option<&'static Core> {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let field = |name: &str| {
+        let line =
+            cpuinfo.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+        line.split(':').nth(1).map(str::trim)
+    };
+    let (family, model): (u32, u32) = (field("cpu family")?.parse().ok()?, field("model")?.parse().ok()?);
+    let amd = field("vendor_id")? == "AuthenticAMD";
+    let of_model = |core: &&Core| core.models.iter().any(|(first, last)| (*first..=*last).contains(&model));
+    CORES.iter().filter(|core| amd && core.family == family).find(of_model)
+}
+
+fn goal_of(row: &Row, core: Option<&'static Core>) -> Option<&'static Goal> {
+    core?.goals.iter().find(|goal| goal.backend == row.backend.name() && goal.rolled == row.rolled)
+}
+
+fn print_table(rows: &[Row], core: Option<&'static Core>, yardstick_cycles: Option<f64>) {
+    let number =
+        |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+    println!(
+        "core: {}; yardstick: {} cycles per hash",
+        core.map_or("no table", |core| core.name),
+        number(yardstick_cycles, 1)
+    );
+    println!(
+        "{:<10} {:>6} {:>8} {:>8} {:>9} {:>10} {:>8} {:>9}",
+        "backend", "rolled", "× sha2", "minimum", "MH/s", "cycles/h", "bound", "% of it"
+    );
+    for row in rows {
+        let goal = goal_of(row, core);
+        let (cycles, bound) = (median(&row.cycles), goal.and_then(|goal| goal.bound));
+        let of_bound = cycles.zip(bound).map(|(cycles, bound)| 100.0 * bound / cycles);
+        println!(
+            "{:<10} {:>6} {:>8} {:>8} {:>9} {:>10} {:>8} {:>9}",
+            row.backend,
+            row.versions(),
+            number(median(&row.ratios), 2),
+            number(goal.map(|goal| goal.minimum), 2),
+            number(median(&row.rates).map(|rate| rate / 1e6), 2),
+            number(cycles, 1),
+            number(bound, 1),
+            number(of_bound, 0),
+        );
+    }
+}
+
+fn verdict(rows: &[Row], core: Option<&'static Core>, yardstick_cycles: Option<f64>) -> ExitCode {
+    let (Some(core), Some(cycles)) = (core, yardstick_cycles) else {
+        println!("no verdict: there is no table for this CPU");
+        return ExitCode::from(2);
+    };
+    if core.yardstick / cycles < 0.95 {
+        println!(
+            "no verdict: the yardstick took {cycles:.1} cycles per hash, undisturbed it takes {:.1}",
+            core.yardstick
+        );
+        return ExitCode::from(2);
+    }
+    let mut passed = true;
+    for row in rows {
+        let (Some(goal), Some(ratio)) = (goal_of(row, Some(core)), median(&row.ratios)) else { continue };
+        if ratio < goal.minimum {
+            passed = false;
+            println!(
+                "too slow: {} with {} versions: {ratio:.2}, not {}",
+                row.backend,
+                row.versions(),
+                goal.minimum
+            );
+        }
+    }
+    println!("{}", if passed { "passed" } else { "failed" });
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
