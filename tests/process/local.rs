@@ -99,3 +99,18 @@ fn nothing_survives_its_sudden_death() {
     local.wait(SOON);
     local.assert_nothing_left(&family, Duration::from_secs(5));
 }
+
+#[test]
+fn where_no_worker_fits_the_reason_is_said() {
+    let mut local = mesos_miner(["local", "--cpus", "0.15", "--duration", "3s", "--json"]);
+    local.wait_for_error(SOON, |line| line.contains("no worker will be launched").then_some(()));
+    let summary = end(&mut local);
+    assert_eq!(summary.workers, 0, "{summary:?}");
+    assert_eq!(summary.hashes, 0, "{summary:?}");
+}
+
+#[test]
+fn one_core_is_enough() {
+    let summary = end(&mut mesos_miner(["local", "--cpus", "1", "--blocks", "1", "--json"]));
+    assert_eq!(summary.workers, 1, "{summary:?}");
+}

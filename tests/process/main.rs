@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod embedded;
+mod faults;
 mod historical_block;
 mod local;
 mod real_mesos;

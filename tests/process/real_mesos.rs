@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::descent::executors;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::mesos_miner;
 use crate::support::summary::Summary;
@@ -28,7 +29,7 @@ fn running(state: &Value, prefix: &str) -> usize {
 
 /// Everything that was used is free again, and nothing of a framework is left.
 fn assert_clean(mesos: &MesosBox) {
-    until("no executor process remains", SOON, || mesos.executors().is_empty().then_some(()));
+    until("no executor process remains", SOON, || executors(&mesos.work_folder()).is_empty().then_some(()));
     until("every resource has come back", SOON, || {
         let state = mesos.state();
         let agents = state["slaves"].as_array()?;
@@ -57,7 +58,7 @@ fn mines_on_two_agents_and_leaves_nothing_behind() {
         of_workers.map(|t| t["slave_id"].as_str().expect("an agent").to_owned()).collect();
     hosts.dedup();
     assert_eq!(hosts.len(), 2, "one worker on each agent: {agents:#?}");
-    assert_eq!(mesos.executors().len(), 3, "one executor process per task");
+    assert_eq!(executors(&mesos.work_folder()).len(), 3, "one executor process per task");
 
     scheduler.signal(Signal::INT);
     let ended = scheduler.wait(LATER);

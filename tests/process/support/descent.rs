@@ -83,3 +83,27 @@ pub fn marked(folder: &Path) -> HashSet<Identity> {
     };
     pids().into_iter().filter(|p| *p != own).filter(is_marked).filter_map(identity).collect()
 }
+
+/// A running executor.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    /// Its id, which is its task's.
+    pub id: String,
+    /// Its process.
+    pub process: Identity,
+}
+
+/// The executors whose sandboxes are below `folder`, one entry each: the process that the agent started.
+pub fn executors(folder: &Path) -> Vec<Executor> {
+    let mut found: Vec<Executor> = marked(folder).into_iter().filter_map(executor).collect();
+    // A shell in front of the executor has the same environment; the executor is the younger one.
+    found.sort_by_key(|e| (e.id.clone(), std::cmp::Reverse((e.process.started, e.process.pid))));
+    found.dedup_by(|a, b| a.id == b.id);
+    found
+}
+
+fn executor(process: Identity) -> Option<Executor> {
+    let environment = fs::read(format!("/proc/{}/environ", process.pid)).ok()?;
+    let id = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"MESOS_EXECUTOR_ID="))?;
+    Some(Executor { id: String::from_utf8_lossy(id).into_owned(), process })
+}

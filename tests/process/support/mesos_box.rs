@@ -1,7 +1,7 @@
 //! A real Mesos: one master and agents as separate processes.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use rustix::process::Signal;
@@ -48,14 +48,9 @@ impl MesosBox {
         http::get_json(self.master, "/master/state").expect("the master answers")
     }
 
-    /// The processes of executors: those that run in a sandbox of this box.
-    pub fn executors(&self) -> Vec<super::descent::Identity> {
-        let work = self.process.folder().join("mesos");
-        let is_sandbox = |p: &super::descent::Identity| {
-            let environment = std::fs::read(format!("/proc/{}/environ", p.pid)).unwrap_or_default();
-            environment.split(|b| *b == 0).any(|v| v.starts_with(b"MESOS_EXECUTOR_ID="))
-        };
-        super::descent::marked(&work).into_iter().filter(is_sandbox).collect()
+    /// The folder that all sandboxes are below.
+    pub fn work_folder(&self) -> PathBuf {
+        self.process.folder().join("mesos")
     }
 }
 
