@@ -72,7 +72,7 @@ pub struct Args {
     /// Give up, with exit status 1, when the master can't be reached.
     #[arg(long, env = "MINER_NO_RETRY", value_parser = BoolishValueParser::new())]
     pub no_retry: bool,
-    /// HOST[:PORT] under which agents fetch the executor from this scheduler
+    /// HOST or HOST:PORT under which agents fetch the executor from this scheduler
     /// [default: this machine as the master sees it, any port].
     #[arg(long, value_name = "ADDRESS", env = "MINER_ARTIFACT_ADDRESS")]
     pub artifact_address: Option<String>,

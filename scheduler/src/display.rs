@@ -86,7 +86,8 @@ impl Drop for Display {
 
 /// The writing thread. Errors of the terminal are nobody's concern.
 fn write(items: &Receiver<Item>, mode: Mode) {
-    let (started, mut drawn, mut last) = (Instant::now(), 0, None);
+    let (started, mut drawn) = (Instant::now(), 0);
+    let mut last = started;
     let mut shown = String::new();
     while let Ok(item) = items.recv() {
         match item {
@@ -103,8 +104,8 @@ fn write(items: &Receiver<Item>, mode: Mode) {
             }
             Item::Picture(snapshot) => {
                 let line = picture::line(&snapshot);
-                if last.is_none_or(|at: Instant| at.elapsed() >= SPARSE) && line != shown {
-                    last = Some(Instant::now());
+                if last.elapsed() >= SPARSE && line != shown {
+                    last = Instant::now();
                     let _ = writeln!(std::io::stdout(), "[{:>7.1}] {line}", started.elapsed().as_secs_f64());
                     shown = line;
                 }

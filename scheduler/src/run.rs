@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::artifact::ArtifactServer;
 use crate::config::{Config, ExecutorSource};
 use crate::display::Display;
-use crate::driver::{Driver, Outcome};
+use crate::driver::{Driver, Inputs, Outcome};
 use crate::framework::{Settings, State};
 use crate::launch::{Delivery, Template};
 use crate::record::Change;
@@ -40,8 +40,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Summ
     let age = recovered.framework.as_ref().map_or(Duration::ZERO, |framework| since(framework.started_ms));
     let state = State::new(settings(&config, delivery), recovered, age, Instant::now());
     let client = SchedulerClient::with_config(masters, client_config(&config));
-    let driver = Driver { config: &config, client, state, store: &store, notices, display: &display, stop };
-    let ran = driver.run().await;
+    let driver = Driver { config: &config, client, state, store: &store, display: &display };
+    let ran = driver.run(Inputs::new(notices, stop)).await;
     drop(artifact);
     let Outcome { state, flushed } = match ran {
         Ok(outcome) => outcome,

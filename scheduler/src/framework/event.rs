@@ -149,6 +149,13 @@ pub enum Notice {
         /// Its host.
         host: String,
     },
+    /// The agent of a task does not answer the master.
+    Unreachable {
+        /// The task's id.
+        task: String,
+        /// Its host.
+        host: String,
+    },
     /// A task ended.
     Ended {
         /// Its id.
@@ -225,6 +232,9 @@ impl fmt::Display for Notice {
             }
             Notice::ServerUp { task, address } => write!(f, "{task} listens at {}", pool_url(address)),
             Notice::Mining { task, host } => write!(f, "{task} mines on {host}"),
+            Notice::Unreachable { task, host } => {
+                write!(f, "{task} cannot be reached: {host} does not answer")
+            }
             Notice::Ended { task, host, state, why } => write!(f, "{task} on {host}: {state}{why}"),
             Notice::ServerLost { task, workers } => {
                 write!(f, "{task} is gone: killing its {workers} workers and starting over")

@@ -189,27 +189,29 @@ impl Script {
     }
 
     pub fn killed(&self) -> Vec<&str> {
-        let task = |call: &'_ Call| matches!(call, Call::Kill { .. });
-        let name = |call| match call {
-            &Call::Kill { ref task, .. } => task.as_str(),
-            _ => unreachable!(),
-        };
-        self.calls.iter().filter(|call| task(call)).map(name).collect()
+        let kills = |call: &&Call| matches!(call, Call::Kill { .. });
+        self.calls.iter().filter(kills).map(task_of).collect()
     }
 
     pub fn acknowledged(&self) -> Vec<&str> {
-        let name = |call| match call {
-            &Call::Acknowledge { ref task, .. } => Some(task.as_str()),
-            _ => None,
-        };
-        self.calls.iter().filter_map(name).collect()
+        let acknowledges = |call: &&Call| matches!(call, Call::Acknowledge { .. });
+        self.calls.iter().filter(acknowledges).map(task_of).collect()
     }
 
     pub fn declined(&self) -> Vec<&str> {
-        let offers = |call| match call {
-            &Call::Decline { ref offers, .. } => offers.as_slice(),
-            _ => &[],
-        };
-        self.calls.iter().flat_map(offers).map(String::as_str).collect()
+        let mut declined = Vec::new();
+        for call in &self.calls {
+            if let Call::Decline { offers, .. } = call {
+                declined.extend(offers.iter().map(String::as_str));
+            }
+        }
+        declined
+    }
+}
+
+fn task_of(call: &Call) -> &str {
+    match call {
+        Call::Kill { task, .. } | Call::Acknowledge { task, .. } => task,
+        _ => "",
     }
 }

@@ -134,22 +134,24 @@ impl State {
     }
 
     fn alive(&mut self, id: &str, before: Option<TaskState>, state: TaskState, now: Instant) {
+        let wanted = self.tasks.get(id).is_some_and(|task| task.kill.is_none() && self.belongs(task));
         let Some(task) = self.tasks.get_mut(id) else { return };
-        let (kill, host, address) = (task.kill, task.record.host.clone(), task.record.address.clone());
+        let (host, address) = (task.record.host.clone(), task.record.address.clone());
         let running = state == TaskState::TaskRunning && before != Some(state);
         if running {
             task.running_since.get_or_insert(now);
+            self.count_workers();
         }
-        let belongs = self.tasks.get(id).is_some_and(|task| self.belongs(task));
-        if running {
-            let task = id.to_owned();
+        let task = id.to_owned();
+        if state == TaskState::TaskUnreachable && before != Some(state) {
+            self.publish(Notice::Unreachable { task, host });
+        } else if running && wanted {
             self.publish(match address {
                 Some(address) => Notice::ServerUp { task, address },
                 None => Notice::Mining { task, host },
             });
-            self.count_workers();
         }
-        if belongs && kill.is_none() {
+        if wanted {
             return;
         }
         self.want_kill(id, now);

@@ -1,5 +1,6 @@
 use mesos::resources::{Quantity, ranges, scalar};
 use mesos::v1::resource::{AllocationInfo, RevocableInfo};
+use mesos::v1::value::Range;
 use proptest::prelude::*;
 
 use super::*;
@@ -118,7 +119,8 @@ fn roles_and_allocations_stay_and_revocable_resources_are_left() {
 
 #[test]
 fn offers_without_anything_do_no_harm() {
-    let odd = Resource { name: "ports".into(), ..ranges("ports", [5..=2, u64::MAX..=u64::MAX]) };
+    let mut odd = ranges("ports", [u64::MAX..=u64::MAX]);
+    odd.ranges.as_mut().unwrap().range.push(Range { begin: 5, end: 2 });
     for wanted in [SERVER, Wanted::Workers, Wanted::Nothing] {
         let offers = [offer("o1", "a", vec![]), offer("o2", "b", vec![odd.clone()])];
         let plan = plan(&offers, &demand(wanted));

@@ -192,12 +192,12 @@ impl World {
                 let old = self.history[which % self.history.len()].clone();
                 self.event(Event::Update(Box::new(old)));
             }
-            16 if which % 4 == 0 => self.end(&task, TaskState::TaskFailed),
-            17 if which % 4 == 0 => {
+            16 if which.is_multiple_of(4) => self.end(&task, TaskState::TaskFailed),
+            17 if which.is_multiple_of(4) => {
                 self.script.restart();
                 self.reconnect();
             }
-            18 if which % 4 == 0 => {
+            18 if which.is_multiple_of(4) => {
                 self.event(Event::Disconnected);
                 self.reconnect();
             }

@@ -1,0 +1,86 @@
+//! The calls of one subscription, sent one after the other in the order in which they were decided.
+
+use std::time::Duration;
+
+use mesos::CallError;
+use mesos::scheduler::SchedulerClient;
+use mesos::v1::FrameworkId;
+use mesos::v1::scheduler::Call as WireCall;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::chain;
+use crate::framework::Call;
+use crate::wire;
+
+/// For the last calls to be answered.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// A queue, and the task that empties it until a call fails.
+pub(super) struct Calls {
+    framework: Option<FrameworkId>,
+    queue: mpsc::UnboundedSender<WireCall>,
+    sender: JoinHandle<Result<(), CallError>>,
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.sender.abort();
+    }
+}
+
+impl Calls {
+    pub fn start(client: SchedulerClient) -> Calls {
+        let (queue, receiver) = mpsc::unbounded_channel();
+        Calls { framework: None, queue, sender: tokio::spawn(send(client, receiver)) }
+    }
+
+    /// Calls carry the framework's id.
+    pub fn belong_to(&mut self, framework: &FrameworkId) {
+        self.framework = Some(framework.clone());
+    }
+
+    pub fn send(&self, call: Call) {
+        tracing::debug!(?call);
+        if let Some(call) = self.framework.as_ref().and_then(|framework| wire::call(framework, call)) {
+            // The queue is closed when a call has failed, and the subscription will be over, too.
+            let _ = self.queue.send(call);
+        }
+    }
+
+    /// Waits until a call fails; why.
+    pub async fn failed(&mut self) -> String {
+        match (&mut self.sender).await {
+            Ok(Err(error)) => chain(&error),
+            Ok(Ok(())) => "calls have ended".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Waits until all calls are answered.
+    pub async fn flush(mut self) -> Result<(), String> {
+        self.queue = mpsc::unbounded_channel().0;
+        match timeout(FLUSH, &mut self.sender).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(chain(&error)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", FLUSH.as_secs())),
+        }
+    }
+}
+
+async fn send(
+    client: SchedulerClient,
+    mut queue: mpsc::UnboundedReceiver<WireCall>,
+) -> Result<(), CallError> {
+    while let Some(call) = queue.recv().await {
+        match client.call(&call).await {
+            Ok(()) => {}
+            // The same call would be refused again, and others need not be.
+            Err(error) if !error.is_transient() => tracing::error!("{}", chain(&error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

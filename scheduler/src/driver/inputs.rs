@@ -1,0 +1,47 @@
+//! What the state machine is told by others than the master: disk, clock, user.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::display::Display;
+use crate::framework::Event;
+use crate::store::Notice;
+
+const TICK: Duration = Duration::from_millis(500);
+
+/// Disk, clock and user.
+pub(crate) struct Inputs {
+    notices: mpsc::UnboundedReceiver<Notice>,
+    tick: Interval,
+    stop: CancellationToken,
+    stopped: bool,
+}
+
+impl Inputs {
+    pub fn new(notices: mpsc::UnboundedReceiver<Notice>, stop: CancellationToken) -> Inputs {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Inputs { notices, tick, stop, stopped: false }
+    }
+
+    /// Waits for the next of them. Cancelling loses nothing.
+    pub async fn next(&mut self, display: &Display) -> Vec<Event> {
+        tokio::select! {
+            Some(notice) = self.notices.recv() => match notice {
+                Notice::Persisted(tickets) => tickets.into_iter().map(Event::Persisted).collect(),
+                Notice::Refused(error) => {
+                    display.say(format!("cannot write to the state folder, trying again: {error}"));
+                    Vec::new()
+                }
+            },
+            () = self.stop.cancelled(), if !self.stopped => {
+                self.stopped = true;
+                vec![Event::Stop]
+            }
+            _ = self.tick.tick() => vec![Event::Tick],
+        }
+    }
+}

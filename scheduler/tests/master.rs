@@ -1,0 +1,291 @@
+//! The scheduler against a master that this test plays, over real sockets.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mesos::recordio;
+use mesos::resources::{Quantity, ranges, scalar};
+use mesos::scheduler::Event;
+use mesos::v1::scheduler::call::Type;
+use mesos::v1::scheduler::{Call, Event as WireEvent, event};
+use mesos::v1::{Offer, TaskState, TaskStatus};
+use prost::Message;
+use scheduler::config::ExecutorSource;
+use scheduler::{Config, Summary};
+use task::{Account, Report, Totals};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A call, and for SUBSCRIBE the way to send events.
+type Heard = (Call, Option<mpsc::UnboundedSender<Event>>);
+
+struct Master {
+    address: SocketAddr,
+    heard: mpsc::UnboundedReceiver<Heard>,
+}
+
+impl Master {
+    async fn start() -> Master {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, heard) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(connection(socket, sender.clone()));
+            }
+        });
+        Master { address, heard }
+    }
+
+    /// The next call of this type; others are passed over.
+    async fn call(&mut self, wanted: Type) -> Heard {
+        let next = async {
+            loop {
+                let (call, events) = self.heard.recv().await.expect("the listener lives");
+                if call.r#type() == wanted {
+                    return (call, events);
+                }
+            }
+        };
+        timeout(DEADLINE, next).await.unwrap_or_else(|_| panic!("no {wanted:?} came"))
+    }
+
+    /// Waits for SUBSCRIBE and says SUBSCRIBED; the id that came, and the way to send events.
+    async fn subscribed(&mut self, id: &str) -> (Option<String>, mpsc::UnboundedSender<Event>) {
+        let (call, events) = self.call(Type::Subscribe).await;
+        let events = events.unwrap();
+        let subscribed = event::Subscribed {
+            framework_id: id.into(),
+            heartbeat_interval_seconds: None,
+            master_info: None,
+        };
+        events.send(Event::Subscribed(Box::new(subscribed))).unwrap();
+        (call.framework_id.map(|id| id.value), events)
+    }
+
+    /// Brings a server task up; its id.
+    async fn server(&mut self, events: &mpsc::UnboundedSender<Event>) -> String {
+        events.send(Event::Offers(vec![offer()])).unwrap();
+        let (call, _) = self.call(Type::Accept).await;
+        let operation = call.accept.unwrap().operations.remove(0);
+        let id = operation.launch.unwrap().task_infos.remove(0).task_id.value;
+        events.send(Event::Update(Box::new(status(&id, TaskState::TaskRunning, 1)))).unwrap();
+        let (call, _) = self.call(Type::Acknowledge).await;
+        assert_eq!(call.acknowledge.unwrap().task_id.value, id);
+        id
+    }
+}
+
+/// Serves one connection; a stream of events never comes back to calls.
+async fn connection(mut socket: TcpStream, heard: mpsc::UnboundedSender<Heard>) {
+    let mut buffer = Vec::new();
+    while let Some(call) = request(&mut socket, &mut buffer).await {
+        if call.r#type() != Type::Subscribe {
+            heard.send((call, None)).ok();
+            if socket.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await.is_err() {
+                return;
+            }
+            continue;
+        }
+        let (sender, mut events) = mpsc::unbounded_channel::<Event>();
+        heard.send((call, Some(sender))).ok();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nMesos-Stream-Id: s\r\n\
+                    Transfer-Encoding: chunked\r\n\r\n";
+        let mut sent = socket.write_all(head.as_bytes()).await;
+        while let (Ok(()), Some(event)) = (&sent, events.recv().await) {
+            let record = recordio::encode(&WireEvent::from(event).encode_to_vec());
+            let chunk = [format!("{:x}\r\n", record.len()).as_bytes(), &record, b"\r\n"].concat();
+            sent = socket.write_all(&chunk).await;
+        }
+        return;
+    }
+}
+
+async fn request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Call> {
+    loop {
+        let text = String::from_utf8_lossy(buffer).to_ascii_lowercase();
+        if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+            let length =
+                text.split("content-length: ").nth(1)?.split("\r\n").next()?.parse::<usize>().ok()?;
+            if buffer.len() >= end + 4 + length {
+                let rest = buffer.split_off(end + 4 + length);
+                let request = std::mem::replace(buffer, rest);
+                return Some(Call::decode(&request[end + 4..]).expect("a call"));
+            }
+        }
+        if socket.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+fn offer() -> Offer {
+    Offer {
+        id: "o".into(),
+        framework_id: "f".into(),
+        agent_id: "a".into(),
+        hostname: "h".into(),
+        resources: vec![
+            scalar("cpus", Quantity::new(1.0)),
+            scalar("mem", Quantity::whole(512)),
+            ranges("ports", [31000..=31009]),
+        ],
+        ..Offer::default()
+    }
+}
+
+/// With a report in which the pool has accepted `n` shares of a worker.
+fn status(task: &str, state: TaskState, n: u8) -> TaskStatus {
+    let totals = Totals { accepted: n.into(), blocks: 1, ..Totals::default() };
+    let account = Account { worker: "w".into(), totals, ..Account::default() };
+    TaskStatus {
+        task_id: task.into(),
+        state: state.into(),
+        agent_id: Some("a".into()),
+        uuid: Some(vec![n; 16]),
+        data: Some(Report { sequence: n.into(), accounts: vec![account], server: None }.encode()),
+        ..TaskStatus::default()
+    }
+}
+
+struct Run {
+    running: JoinHandle<anyhow::Result<Summary>>,
+    stop: CancellationToken,
+    folder: tempfile::TempDir,
+}
+
+impl Run {
+    fn start(address: impl ToString, change: impl FnOnce(&mut Config)) -> Run {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::new(address.to_string(), "unused");
+        config.executor = ExecutorSource::Path("/opt/mesos-miner".into());
+        config.state_dir = folder.path().to_owned();
+        config.teardown_on_exit = true;
+        config.quiet = true;
+        change(&mut config);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(scheduler::run(config, stop.clone()));
+        Run { running, stop, folder }
+    }
+
+    async fn end(self) -> anyhow::Result<Summary> {
+        timeout(DEADLINE, self.running).await.expect("it ends").expect("it does not panic")
+    }
+}
+
+#[tokio::test]
+async fn a_framework_from_its_first_subscription_to_its_teardown() {
+    let mut master = Master::start().await;
+    let run = Run::start(master.address, |_| ());
+    let (id, events) = master.subscribed("f").await;
+    assert_eq!(id, None);
+    let server = master.server(&events).await;
+    run.stop.cancel();
+    let (call, _) = master.call(Type::Kill).await;
+    assert_eq!(call.kill.unwrap().task_id.value, server);
+    events.send(Event::Update(Box::new(status(&server, TaskState::TaskKilled, 2)))).unwrap();
+    let (call, _) = master.call(Type::Acknowledge).await;
+    assert_eq!(call.acknowledge.unwrap().uuid, [2; 16]);
+    let (call, _) = master.call(Type::Teardown).await;
+    assert_eq!(call.framework_id.unwrap().value, "f");
+    let summary = run.end().await.unwrap();
+    assert_eq!((summary.tasks["TASK_KILLED"], summary.blocks, &summary.failure), (1, 1, &None));
+}
+
+#[tokio::test]
+async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
+    let mut master = Master::start().await;
+    let run = Run::start(master.address, |config| config.teardown_on_exit = false);
+    let (_, events) = master.subscribed("f").await;
+    let server = master.server(&events).await;
+    drop(events);
+    let (id, _events) = master.subscribed("f").await;
+    assert_eq!(id.as_deref(), Some("f"));
+    let (call, _) = master.call(Type::Reconcile).await;
+    assert_eq!(call.reconcile.unwrap().tasks[0].task_id.value, server);
+    run.stop.cancel();
+    let summary = run.end().await.unwrap();
+    assert_eq!((summary.left_running, summary.tasks["TASK_RUNNING"]), (Some(1), 1));
+}
+
+#[tokio::test]
+async fn a_restart_with_the_same_folder_is_the_same_framework() {
+    let mut master = Master::start().await;
+    let first = Run::start(master.address, |config| config.teardown_on_exit = false);
+    let (_, events) = master.subscribed("f").await;
+    master.server(&events).await;
+    let folder = first.folder.path().to_owned();
+    let (stop, running, _kept) = (first.stop, first.running, first.folder);
+    stop.cancel();
+    timeout(DEADLINE, running).await.unwrap().unwrap().unwrap();
+
+    let second = Run::start(master.address, |config| {
+        config.state_dir = folder;
+        config.teardown_on_exit = false;
+    });
+    let (id, events) = master.subscribed("f").await;
+    assert_eq!(id.as_deref(), Some("f"));
+    events.send(Event::Offers(vec![offer()])).unwrap();
+    let (call, _) = master.call(Type::Accept).await;
+    let task = call.accept.unwrap().operations.remove(0).launch.unwrap().task_infos.remove(0);
+    assert_eq!(task.task_id.value, "miner-worker-2", "the server runs already");
+    second.stop.cancel();
+    assert_eq!(second.end().await.unwrap().blocks, 1);
+}
+
+#[tokio::test]
+async fn an_id_that_the_master_gave_up_is_followed_by_a_new_framework() {
+    let mut master = Master::start().await;
+    let run = Run::start(master.address, |_| ());
+    let (_, events) = master.subscribed("f").await;
+    master.server(&events).await;
+    events.send(Event::Error("Framework has been removed".into())).unwrap();
+    let (id, events) = master.subscribed("g").await;
+    assert_eq!(id, None);
+    assert_eq!(master.server(&events).await, "miner-server-2");
+    drop(run);
+}
+
+#[tokio::test]
+async fn refusals_and_takeovers_end_the_scheduler_with_the_masters_words() {
+    for (message, expected) in
+        [("Framework failed over", "another scheduler"), ("role 'x' is bad", "role 'x' is bad")]
+    {
+        let mut master = Master::start().await;
+        let run = Run::start(master.address, |_| ());
+        let (_, events) = master.subscribed("f").await;
+        events.send(Event::Error(message.into())).unwrap();
+        let error = format!("{:#}", run.end().await.unwrap_err());
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// An address that refuses connections as long as its socket is kept.
+fn nobody() -> (SocketAddr, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (socket.local_addr().unwrap(), socket)
+}
+
+#[tokio::test]
+async fn without_retry_an_unreachable_master_is_an_error() {
+    let (nobody, _socket) = nobody();
+    let run = Run::start(nobody, |config| config.retry = false);
+    let error = format!("{:#}", run.end().await.unwrap_err());
+    assert!(error.contains("--no-retry") && error.contains(&nobody.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn while_the_master_is_away_it_can_be_stopped() {
+    let (nobody, _socket) = nobody();
+    let run = Run::start(nobody, |_| ());
+    run.stop.cancel();
+    let summary = run.end().await.unwrap();
+    assert_eq!((summary.tasks.len(), summary.failure), (0, None));
+}
