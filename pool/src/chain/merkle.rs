@@ -31,11 +31,6 @@ pub fn coinbase_branch(transactions: &[Transaction]) -> Vec<[u8; 32]> {
     branch
 }
 
-/// The merkle root over a coinbase with this txid, all in internal byte order.
-pub fn root_from_branch(coinbase_txid: [u8; 32], branch: &[[u8; 32]]) -> [u8; 32] {
-    branch.iter().fold(coinbase_txid, |root, sibling| join(&root, sibling))
-}
-
 fn join(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     let mut both = [0; 64];
     both[..32].copy_from_slice(left);

@@ -6,7 +6,7 @@ use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::{Block, BlockHash, CompactTarget, Target, Transaction, TxMerkleNode, Witness};
 
 use super::coinbase::{CoinbaseParts, height_script};
-use super::merkle::{WITNESS_RESERVED_VALUE, coinbase_branch, root_from_branch};
+use super::merkle::{WITNESS_RESERVED_VALUE, coinbase_branch};
 
 /// A block to be mined.
 #[derive(Clone, Debug)]
@@ -70,8 +70,7 @@ pub enum AssembleError {
 }
 
 impl Template {
-    /// A template with its merkle branch.
-    #[allow(clippy::too_many_arguments, reason = "one per field; all are needed")]
+    /// A template with its merkle branch; the pair is the earliest time and the one to begin with.
     pub fn new(
         height: u64,
         version: u32,
@@ -91,7 +90,7 @@ impl Template {
         hasher::Header {
             version: solution.version,
             prev_hash: self.prev_hash.to_byte_array(),
-            merkle_root: root_from_branch(txid, &self.branch),
+            merkle_root: stratum::job::merkle_root(txid, &self.branch),
             ntime: solution.ntime,
             nbits: hasher::CompactTarget(self.bits.to_consensus()),
             nonce: solution.nonce,
