@@ -14,6 +14,7 @@ mod reconcile;
 mod snapshot;
 mod task;
 mod updates;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,6 @@ pub use self::snapshot::{Snapshot, TaskLine};
 
 use self::agents::Agents;
 use self::ending::Ending;
-use self::launching::LAUNCH_TIMEOUT;
 use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
 use self::updates::Update;
@@ -39,11 +39,6 @@ use crate::launch::Template;
 use crate::ledger::Ledger;
 use crate::offers::Wanted;
 use crate::record::{Change, Kind, Recovered, StatusRecord, Ticket};
-
-/// An unreachable server is replaced after this time.
-const UNREACHABLE_SERVER: Duration = Duration::from_secs(60);
-/// A server that does not listen after this time is replaced. Fetching and starting must fit in.
-const SERVER_START: Duration = Duration::from_secs(180);
 
 /// What the user wants, as far as decisions depend on it.
 #[derive(Clone, Debug)]
@@ -96,6 +91,8 @@ pub struct State {
     reconciler: Reconciler,
     /// Tasks that are to end and have not.
     killing: BTreeSet<String>,
+    /// Whether one of them may be due.
+    kill_now: bool,
     ending: Ending,
     effects: Vec<Effect>,
 }
@@ -122,6 +119,7 @@ impl State {
             told: Wanted::Nothing,
             reconciler: Reconciler::default(),
             killing: BTreeSet::new(),
+            kill_now: false,
             ending: Ending::No,
             effects: Vec::new(),
         };
@@ -188,11 +186,12 @@ impl State {
         }
         self.publish(Notice::Subscribed { framework });
         self.start_reconciling(now);
-        for id in self.killing.clone() {
-            if let Some(task) = self.tasks.get_mut(&id) {
+        for id in &self.killing {
+            if let Some(task) = self.tasks.get_mut(id) {
                 task.kill_at_once(now);
             }
         }
+        self.kill_now = true;
     }
 
     fn disconnected(&mut self) {
@@ -245,6 +244,7 @@ impl State {
     }
 
     fn tick(&mut self, now: Instant) {
+        self.kill_now = true;
         if self.connected {
             self.reconcile_what_is_due(now);
             self.give_up_silent_launches(now);
@@ -255,42 +255,6 @@ impl State {
         let found = self.settings.blocks.is_some_and(|blocks| self.ledger.sum().1 >= blocks);
         if over || found {
             self.stop(now);
-        }
-    }
-
-    /// Replaces a server that does not come up, or that has been unreachable for long.
-    fn watch_server(&mut self, now: Instant) {
-        let Some(task) = self.server.as_ref().and_then(|id| self.tasks.get(id)) else { return };
-        let Phase::Sent(sent) = task.phase else { return };
-        let why = match task.state {
-            Some(TaskState::TaskUnreachable) if now.duration_since(task.since) >= UNREACHABLE_SERVER => {
-                "its agent does not answer"
-            }
-            Some(TaskState::TaskStaging | TaskState::TaskStarting)
-                if now.duration_since(sent) >= SERVER_START =>
-            {
-                "it does not come up"
-            }
-            _ => return,
-        };
-        let id = task.record.id.clone();
-        self.publish(Notice::GivenUp { task: id.clone(), why });
-        self.agent_failed(&id, why, now);
-        self.lose_server(now);
-        self.want_kill(&id, now);
-    }
-
-    /// A launch that the master never heard of, or whose agent is silent.
-    fn give_up_silent_launches(&mut self, now: Instant) {
-        let silent = |task: &&Task| match task.phase {
-            Phase::Sent(sent) => task.state.is_none() && now.duration_since(sent) >= LAUNCH_TIMEOUT,
-            Phase::Writing(_) => false,
-        };
-        let ids: Vec<String> =
-            self.tasks.values().filter(silent).map(|task| task.record.id.clone()).collect();
-        for id in ids {
-            self.publish(Notice::GivenUp { task: id.clone(), why: "its launch was never answered" });
-            self.presume_lost(&id, now);
         }
     }
 
@@ -348,25 +312,26 @@ impl State {
 
     fn want_kill(&mut self, id: &str, now: Instant) {
         let Some(task) = self.tasks.get_mut(id) else { return };
-        if task.is_over() {
+        if task.is_over() || task.kill.is_some() && self.killing.contains(id) {
             return;
         }
         task.want_kill(now);
         // A launch that is being written down is called off when that is done.
         if matches!(task.phase, Phase::Sent(_)) {
             self.killing.insert(id.to_owned());
+            self.kill_now = true;
         }
     }
 
     fn kill_what_is_due(&mut self, now: Instant) {
-        if !self.connected {
+        if !self.connected || !std::mem::take(&mut self.kill_now) {
             return;
         }
-        for id in self.killing.clone() {
-            let Some(task) = self.tasks.get_mut(&id) else { continue };
+        for id in &self.killing {
+            let Some(task) = self.tasks.get_mut(id) else { continue };
             if task.kill_due(now) {
-                let agent = task.record.agent.clone();
-                self.call(Call::Kill { task: id, agent });
+                let (task, agent) = (id.clone(), task.record.agent.clone());
+                self.effects.push(Effect::Call(Call::Kill { task, agent }));
             }
         }
     }

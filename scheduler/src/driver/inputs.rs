@@ -1,6 +1,6 @@
 //! What the state machine is told by others than the master: disk, clock, user.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -11,6 +11,8 @@ use crate::framework::Event;
 use crate::store::Notice;
 
 const TICK: Duration = Duration::from_millis(500);
+/// The disk is tried every second; the user need not hear of each.
+const COMPLAIN: Duration = Duration::from_secs(30);
 
 /// Disk, clock and user.
 pub(crate) struct Inputs {
@@ -18,13 +20,14 @@ pub(crate) struct Inputs {
     tick: Interval,
     stop: CancellationToken,
     stopped: bool,
+    complained: Option<Instant>,
 }
 
 impl Inputs {
     pub fn new(notices: mpsc::UnboundedReceiver<Notice>, stop: CancellationToken) -> Inputs {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Inputs { notices, tick, stop, stopped: false }
+        Inputs { notices, tick, stop, stopped: false, complained: None }
     }
 
     /// Waits for the next of them. Cancelling loses nothing.
@@ -33,7 +36,10 @@ impl Inputs {
             Some(notice) = self.notices.recv() => match notice {
                 Notice::Persisted(tickets) => tickets.into_iter().map(Event::Persisted).collect(),
                 Notice::Refused(error) => {
-                    display.say(format!("cannot write to the state folder, trying again: {error}"));
+                    if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
+                        self.complained = Some(Instant::now());
+                        display.say(format!("cannot write to the state folder, trying again: {error}"));
+                    }
                     Vec::new()
                 }
             },

@@ -12,10 +12,6 @@ use crate::record::{Change, Kind, StatusRecord, TaskRecord};
 
 /// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
 const REFUSE: Duration = Duration::from_secs(60);
-/// A launch without any update is reconciled after this time…
-pub(super) const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
-/// …and given up after this one: longer than an agent needs to notice that its master was restarted.
-pub(super) const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl State {
     pub(super) fn offers(&mut self, offers: &[Offer], now: Instant) {

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use mesos::backoff::Backoff;
 use mesos::v1::TaskState;
 
-use super::launching::LAUNCH_DOUBT;
 use super::task::{Phase, Task};
 use super::{Call, State};
 
 const FIRST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(60);
 const IMPLICIT: Duration = Duration::from_secs(15 * 60);
+/// A launch without any update is asked about after this time.
+const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
 
 /// What was asked and not answered.
 #[derive(Debug)]

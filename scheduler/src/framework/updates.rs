@@ -158,6 +158,7 @@ impl State {
         let returned = before.is_some_and(|before| is_over(before) || before == TaskState::TaskUnreachable);
         if returned && let Some(task) = self.tasks.get_mut(id) {
             task.kill_at_once(now);
+            self.kill_now = true;
         }
     }
 

@@ -156,7 +156,7 @@ fn a_server_that_does_not_come_up_is_replaced() {
     script.write();
     script.update(status("miner-server-1", TaskState::TaskStarting, 1));
     script.write();
-    script.wait(SERVER_START + Duration::from_secs(1));
+    script.wait(watch::SERVER_START + Duration::from_secs(1));
     assert!(script.killed().contains(&"miner-server-1"));
     script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
     script.write();

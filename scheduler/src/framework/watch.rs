@@ -1,0 +1,54 @@
+//! Tasks that say nothing, or not what they should, for too long.
+
+use std::time::{Duration, Instant};
+
+use mesos::v1::TaskState;
+
+use super::task::{Phase, Task};
+use super::{Notice, State};
+
+/// An unreachable server is replaced after this time.
+pub(super) const UNREACHABLE_SERVER: Duration = Duration::from_secs(60);
+/// A server that does not listen after this time is replaced. Fetching and starting must fit in.
+pub(super) const SERVER_START: Duration = Duration::from_secs(180);
+/// A launch without any update is given up after this time: longer than an agent needs to notice that its master
+/// was restarted.
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
+
+impl State {
+    /// Replaces a server that does not come up, or that has been unreachable for long.
+    pub(super) fn watch_server(&mut self, now: Instant) {
+        let Some(task) = self.server.as_ref().and_then(|id| self.tasks.get(id)) else { return };
+        let Phase::Sent(sent) = task.phase else { return };
+        let why = match task.state {
+            Some(TaskState::TaskUnreachable) if now.duration_since(task.since) >= UNREACHABLE_SERVER => {
+                "its agent does not answer"
+            }
+            Some(TaskState::TaskStaging | TaskState::TaskStarting)
+                if now.duration_since(sent) >= SERVER_START =>
+            {
+                "it does not come up"
+            }
+            _ => return,
+        };
+        let id = task.record.id.clone();
+        self.publish(Notice::GivenUp { task: id.clone(), why });
+        self.agent_failed(&id, why, now);
+        self.lose_server(now);
+        self.want_kill(&id, now);
+    }
+
+    /// A launch that the master never heard of, or whose agent is silent.
+    pub(super) fn give_up_silent_launches(&mut self, now: Instant) {
+        let silent = |task: &&Task| match task.phase {
+            Phase::Sent(sent) => task.state.is_none() && now.duration_since(sent) >= LAUNCH_TIMEOUT,
+            Phase::Writing(_) => false,
+        };
+        let ids: Vec<String> =
+            self.tasks.values().filter(silent).map(|task| task.record.id.clone()).collect();
+        for id in ids {
+            self.publish(Notice::GivenUp { task: id.clone(), why: "its launch was never answered" });
+            self.presume_lost(&id, now);
+        }
+    }
+}
