@@ -117,7 +117,7 @@ impl Config {
 #[non_exhaustive]
 pub enum StartError {
     /// An address is taken or not ours.
-    #[error("cannot listen on {address} ({what}): {source}; choose another --port, or 0 for any free one")]
+    #[error("cannot listen on {address} for the {what}; choose another --port, or 0 for any free one")]
     Bind {
         /// Which.
         address: SocketAddr,
@@ -127,7 +127,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The work folder can't be used.
-    #[error("cannot use the work folder {path:?}: {source}")]
+    #[error("cannot use the work folder {path:?}")]
     WorkDir {
         /// Which.
         path: PathBuf,
