@@ -118,11 +118,23 @@ pub(super) struct Item<L> {
 /// Nonce vectors that [`schedule`] prepares at a time.
 pub(super) const SCHEDULE_STREAMS: usize = 2;
 /// One round for each of some streams, with K + W given.
+///
+/// Written step by step across the streams, and each sum pinned, so that the instructions come in this order: while
+/// one stream waits for its Σ1, the longest chain, the others have work.
 #[inline(always)]
 fn round<L: Lanes, const S: usize>(states: &mut [State<L>; S], k_plus_w: [L; S]) {
+    let mut t1 = k_plus_w;
     for s in 0..S {
-        let [a, b, c, d, e, f, g, h] = states[s];
-        let t1 = h.add(k_plus_w[s]).pin().add(e.choose(f, g)).add(e.big_sigma1());
-        states[s] = [t1.add(a.majority(b, c)).add(a.big_sigma0()), a, b, c, d.add(t1), e, f, g];
+        let [.., e, f, g, h] = states[s];
+        t1[s] = h.add(k_plus_w[s]).pin().add(e.choose(f, g)).pin();
+    }
+    for s in 0..S {
+        t1[s] = t1[s].add(states[s][4].big_sigma1()).pin();
+    }
+    for s in 0..S {
+        let [a, b, c, d, e, f, g, _] = states[s];
+        let next_e = d.add(t1[s]).pin();
+        let next_a = t1[s].add(a.majority(b, c)).pin().add(a.big_sigma0()).pin();
+        states[s] = [next_a, a, b, c, next_e, e, f, g];
     }
 }
