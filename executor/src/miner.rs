@@ -292,18 +292,22 @@ impl Miner {
         link: &mut Link,
         session: &mut Session,
     ) -> Result<(), MinerError> {
-        match self.shares.judge(&found) {
-            Ok(share) => {
-                let (id, message) = session.submit(&share);
-                // Noted first: if sending fails half-way, nobody knows whether the pool has it.
-                self.shares.sent(id, found, std::time::Instant::now());
-                link.send(&message).await
-            }
+        match self.prepare(found, session) {
+            Ok(message) => link.send(&message).await,
             Err(outcome) => {
                 self.tell(Event::Share { outcome, reason: None }).await;
                 Ok(())
             }
         }
+    }
+
+    /// The message that submits a find, or its outcome if it is outdated. Noted before it is sent: if that fails
+    /// half-way, nobody knows whether the pool has it.
+    fn prepare(&mut self, found: Found, session: &mut Session) -> Result<Message, Box<Outcome>> {
+        let share = self.shares.judge(&found)?;
+        let (id, message) = session.submit(&share);
+        self.shares.sent(id, found, std::time::Instant::now());
+        Ok(message)
     }
 
     async fn look_for_hashes(&mut self) {
@@ -357,7 +361,13 @@ impl Miner {
     ) -> Result<(), MinerError> {
         let deadline = Instant::now() + LAST_ANSWERS;
         while let Some(found) = last.pop_front() {
-            self.on_found(found, link, session).await?;
+            match self.prepare(found, session) {
+                Ok(message) => match timeout_at(deadline, link.send(&message)).await {
+                    Ok(sent) => sent?,
+                    Err(_) => return Ok(()),
+                },
+                Err(outcome) => self.tell(Event::Share { outcome, reason: None }).await,
+            }
         }
         while self.shares.waiting() {
             let Ok(message) = timeout_at(deadline, link.read()).await else { break };

@@ -4,7 +4,7 @@ mod summary;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use task::{Totals, Verdict};
@@ -22,7 +22,7 @@ use crate::worker::every;
 /// Events that the miner may be ahead of the terminal.
 const EVENTS: usize = 256;
 /// Time between two lines with the hashrate.
-const HASHRATE_LINES: std::time::Duration = std::time::Duration::from_secs(10);
+const HASHRATE_LINES: Duration = Duration::from_secs(10);
 
 /// Mines until Ctrl-C, SIGTERM or `--duration`, then prints a summary.
 ///
@@ -34,10 +34,10 @@ pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("can't start the runtime")?;
-    runtime.block_on(mine(args))?;
+    let result = runtime.block_on(mine(args));
     // A name lookup that hangs must not keep the process alive.
     runtime.shutdown_background();
-    Ok(ExitCode::SUCCESS)
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 async fn mine(args: &MineArgs) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! What the executor does when something happens. No socket, no timer, no thread; the only thing that is not
 //! decided by the input is the stamp of an update (its UUID and time), on which nothing depends.
 //!
-//! One task per executor. What must not be lost is kept in the [`outbox`](super::outbox).
+//! One task per executor. What must not be lost is kept in the outbox beside it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -88,7 +88,8 @@ impl State {
             Some(Phase::Stopping { until, .. }) => Some(*until),
             _ => None,
         };
-        [stop, self.leave_by, self.recovery_deadline()].into_iter().flatten().min()
+        let leave = self.leave_by.filter(|_| !self.is_busy());
+        [stop, leave, self.recovery_deadline()].into_iter().flatten().min()
     }
 
     /// Decides.
@@ -109,7 +110,7 @@ impl State {
     fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         match event {
             Event::Subscribed(subscribed) => self.on_subscribed(&subscribed, now),
-            Event::Launch(task) => self.launch(*task, now),
+            Event::Launch(task) => self.launch(*task),
             Event::LaunchGroup(group) => self.launch_group(group.tasks, now),
             Event::Kill(kill) => self.kill(kill.task_id, kill.kill_policy.as_ref(), now),
             Event::Acknowledged(acknowledged) => {
@@ -141,7 +142,7 @@ impl State {
         self.outbox.connected().into_iter().map(|call| Effect::Send(Box::new(call))).collect()
     }
 
-    fn launch(&mut self, info: TaskInfo, now: Instant) -> Vec<Effect> {
+    fn launch(&mut self, info: TaskInfo) -> Vec<Effect> {
         let id = info.task_id.clone();
         if self.task.as_ref().is_some_and(|task| task.info.task_id == id) {
             debug!(task = id.value, "launched already");
@@ -152,20 +153,19 @@ impl State {
             let text = format!("this executor runs only one task, {}", task.info.task_id.value);
             return self.update(id, TaskState::TaskFailed, Some(text), None);
         }
+        if self.leaving {
+            return self.update(id, TaskState::TaskFailed, Some("this executor is ending".into()), None);
+        }
         let spec = TaskSpec::decode(info.data.as_deref().unwrap_or_default());
         let killed = self.killed_early.remove(&id);
         let grace = grace(info.kill_policy.as_ref()).unwrap_or(DEFAULT_GRACE);
         self.task = Some(Task { info, phase: Phase::Starting, last: None });
         match spec {
-            _ if killed => {
-                self.end(TaskState::TaskKilled, Some("killed before it started".into()), None, now)
+            _ if killed => self.finish(TaskState::TaskKilled, Some("killed before it started".into()), None),
+            Err(error) => {
+                let text = format!("can't read the task's data: {error}");
+                self.finish(TaskState::TaskFailed, Some(text), None)
             }
-            Err(error) => self.end(
-                TaskState::TaskFailed,
-                Some(format!("can't read the task's data: {error}")),
-                None,
-                now,
-            ),
             Ok(spec) => {
                 let mut effects = self.update(id.clone(), TaskState::TaskStarting, None, None);
                 effects.push(Effect::Launch { task_id: id.value, spec: Box::new(spec), grace });
@@ -178,7 +178,7 @@ impl State {
     fn launch_group(&mut self, tasks: Vec<TaskInfo>, now: Instant) -> Vec<Effect> {
         let count = tasks.len();
         if let [_] = tasks[..] {
-            return tasks.into_iter().flat_map(|task| self.launch(task, now)).collect();
+            return tasks.into_iter().flat_map(|task| self.launch(task)).collect();
         }
         let text = format!("this executor runs only one task, not a group of {count}");
         let mut effects = Vec::new();
@@ -262,6 +262,10 @@ impl State {
         vec![Effect::Subscribe]
     }
 
+    fn is_busy(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| task.phase != Phase::Ended)
+    }
+
     /// Until when an agent that was there is waited for.
     fn recovery_deadline(&self) -> Option<Instant> {
         (self.subscribed_before && !self.outbox.is_connected())
@@ -321,18 +325,6 @@ impl State {
         self.update(id, state, text, report)
     }
 
-    fn end(
-        &mut self,
-        state: TaskState,
-        text: Option<String>,
-        report: Option<&Report>,
-        now: Instant,
-    ) -> Vec<Effect> {
-        let effects = self.finish(state, text, report);
-        self.leave(now);
-        effects
-    }
-
     fn leave(&mut self, now: Instant) {
         self.leaving = true;
         self.leave_by.get_or_insert(now + ACKNOWLEDGE_DEADLINE);
@@ -347,11 +339,10 @@ impl State {
             effects.push(Effect::Abort);
             effects.extend(self.on_ended(Err(TaskError::new("did not end within its grace period"))));
         }
-        let busy = self.task.as_ref().is_some_and(|task| task.phase != Phase::Ended);
         if self.recovery_deadline().is_some_and(|by| by <= now) {
             let seconds = self.profile.recovery_timeout.as_secs();
             effects.extend(self.give_up(format!("the agent has been away for {seconds} s")));
-        } else if self.leaving && !busy {
+        } else if self.leaving && !self.is_busy() {
             effects.extend(self.try_to_leave(now));
         }
         effects

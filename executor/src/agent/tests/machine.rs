@@ -264,6 +264,7 @@ fn a_group_of_one_is_a_task_and_larger_ones_fail_whole() {
     let mut machine = Machine::subscribed(true);
     let failed = |id: &str| (id.to_owned(), TaskState::TaskFailed);
     assert_eq!(updates(&machine.agent(group(&["a", "b"]))), [failed("a"), failed("b")]);
+    assert_eq!(updates(&machine.agent(launch("late"))), [failed("late")]);
     assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())));
 }
 
