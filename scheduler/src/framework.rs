@@ -40,6 +40,9 @@ use crate::ledger::Ledger;
 use crate::offers::Wanted;
 use crate::record::{Change, Kind, Recovered, StatusRecord, Ticket};
 
+/// The CPU, on record, of a task that was found running and is to end: nobody here launched it.
+const ADOPTED: u64 = 0;
+
 /// What the user wants, as far as decisions depend on it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -126,7 +129,7 @@ impl State {
         for record in recovered.tasks {
             let id = record.id.clone();
             let task = Task::new(record, Phase::Sent(now), now);
-            if !task.is_worker() {
+            if !task.is_worker() && task.record.cpus_milli != ADOPTED {
                 // The one launched last; an older one was given up, if it has not ended.
                 state.server = (!task.is_over()).then(|| id.clone());
             }

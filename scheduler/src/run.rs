@@ -46,7 +46,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Summ
     let Outcome { state, flushed } = match ran {
         Ok(outcome) => outcome,
         Err(error) => {
-            store.close()?;
+            // What went wrong first is what the user must know.
+            let _ = store.close().inspect_err(|error| tracing::error!(%error));
             return Err(error);
         }
     };

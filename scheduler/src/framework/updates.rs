@@ -7,7 +7,7 @@ use mesos::v1::{TaskState, TaskStatus, task_status};
 
 use super::ending::Ending;
 use super::task::{Phase, Task, is_over};
-use super::{Call, Notice, Pending, State};
+use super::{ADOPTED, Call, Notice, Pending, State};
 use crate::record::{Change, Kind, StatusRecord, TaskRecord};
 
 /// An update on its way to the disk.
@@ -85,7 +85,7 @@ impl State {
             host: agent.clone(),
             agent,
             server: None,
-            cpus_milli: 0,
+            cpus_milli: ADOPTED,
             address: None,
             state: None,
         };

@@ -94,6 +94,19 @@ fn unknown_tasks_are_accounted_and_killed() {
 }
 
 #[test]
+fn an_unknown_server_is_killed_even_after_a_restart() {
+    let mut script = Script::with_workers();
+    let server = Some(ServerAddress { host: "x".into(), stratum_port: 1, http_port: 2 });
+    let data = Some(Report { sequence: 1, accounts: vec![], server }.encode());
+    script.update(TaskStatus { data, ..status("miner-server-77", TaskState::TaskRunning, 1) });
+    script.write();
+    assert_eq!(script.killed(), ["miner-server-77"]);
+    script.restart();
+    script.subscribe();
+    assert_eq!(script.killed(), ["miner-server-77"], "the known server goes on, with its workers");
+}
+
+#[test]
 fn answers_about_tasks_that_nobody_knows_are_nothing_to_do() {
     let mut script = Script::with_workers();
     script.update(TaskStatus { uuid: None, ..status("miner-worker-77", TaskState::TaskGone, 1) });
