@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::zookeeper::Ensemble;
+
 /// Port of a master unless said otherwise.
 pub const DEFAULT_MASTER_PORT: u16 = 5050;
 
@@ -19,11 +21,20 @@ pub enum AddressError {
     /// Not a number from 1 to 65535.
     #[error("{0:?} has no valid port; expected HOST:PORT with a port from 1 to 65535")]
     Port(String),
+    /// What follows `zk://` names no node.
+    #[error("{0:?} has no valid path; expected zk://HOST:PORT,HOST:PORT/PATH, as masters have it in --zk")]
+    ZooKeeperPath(String),
+    /// What stands before the `@` of a `zk://` address is not shown.
+    #[error("no USER:PASSWORD before the @; expected zk://USER:PASSWORD@HOST:PORT,HOST:PORT/PATH")]
+    ZooKeeperCredentials,
+    /// A `zk://` address among others.
+    #[error("{0:?}: zk:// must stand alone; several ZooKeeper servers are zk://HOST:PORT,HOST:PORT/PATH")]
+    ZooKeeperInList(String),
     /// Something that will be understood one day.
     #[error("{0:?}: {scheme}:// is not yet supported; give the masters as HOST:PORT,HOST:PORT", scheme = scheme(.0))]
     NotYetSupported(String),
     /// A scheme that is not one of Mesos'.
-    #[error("{0:?}: unknown scheme {scheme}://; expected HOST:PORT or http://HOST:PORT", scheme = scheme(.0))]
+    #[error("{0:?}: unknown scheme {scheme}://; expected HOST:PORT, http://HOST:PORT or zk://HOST:PORT/PATH", scheme = scheme(.0))]
     Scheme(String),
     /// A redirect without a usable target.
     #[error("{0:?} is no place to be redirected to")]
@@ -110,40 +121,65 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// The masters of a cluster, in the order in which they are to be tried.
+/// The masters of a cluster: a list in the order in which they are to be tried, or where in ZooKeeper the leader
+/// is to be found. Neither `Debug` nor `Display` shows ZooKeeper's password.
 ///
 /// ```
-/// let masters: mesos::address::Masters = "m1:5050,http://m2,[::1]:5051".parse().unwrap();
+/// use mesos::address::Masters;
+///
+/// let masters: Masters = "m1:5050,http://m2,[::1]:5051".parse().unwrap();
 /// assert_eq!(masters.to_string(), "m1:5050,m2:5050,[::1]:5051");
+/// let masters: Masters = "zk://miner:secret@z1,z2:2182/mesos".parse().unwrap();
+/// assert_eq!(masters.to_string(), "zk://…@z1:2181,z2:2182/mesos");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Masters(Vec<HostPort>);
+pub struct Masters(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Listed(Vec<HostPort>),
+    Elected(Ensemble),
+}
 
 impl Masters {
-    /// The addresses; never none.
+    /// The list; none if ZooKeeper is to be asked.
     pub fn addresses(&self) -> &[HostPort] {
-        &self.0
+        match &self.0 {
+            Kind::Listed(addresses) => addresses,
+            Kind::Elected(_) => &[],
+        }
+    }
+
+    /// The ZooKeeper to be asked.
+    pub fn ensemble(&self) -> Option<&Ensemble> {
+        match &self.0 {
+            Kind::Listed(_) => None,
+            Kind::Elected(ensemble) => Some(ensemble),
+        }
     }
 }
 
 impl FromStr for Masters {
     type Err = AddressError;
 
-    /// Reads one or several of `HOST`, `HOST:PORT`, `http://HOST:PORT`, separated by commas.
+    /// Reads one or several of `HOST`, `HOST:PORT`, `http://HOST:PORT`, separated by commas, or
+    /// `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH`.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
         // A zk:// address has commas of its own.
-        if text.starts_with("zk://") {
-            return Err(AddressError::NotYetSupported(shown(text)));
+        if let Some(rest) = text.strip_prefix("zk://") {
+            return Ensemble::parse(rest).map(|ensemble| Self(Kind::Elected(ensemble)));
         }
-        text.split(',').map(|one| parse_master(one.trim())).collect::<Result<_, _>>().map(Self)
+        let addresses = text.split(',').map(|one| parse_master(one.trim()));
+        Ok(Self(Kind::Listed(addresses.collect::<Result<_, _>>()?)))
     }
 }
 
 fn parse_master(text: &str) -> Result<HostPort, AddressError> {
     let authority = match text.split_once("://") {
         Some(("http", rest)) => rest.strip_suffix('/').unwrap_or(rest),
-        Some(("https" | "zk", _)) => return Err(AddressError::NotYetSupported(shown(text))),
+        Some(("zk", _)) => return Err(AddressError::ZooKeeperInList(shown(text))),
+        Some(("https", _)) => return Err(AddressError::NotYetSupported(shown(text))),
         Some(_) => return Err(AddressError::Scheme(shown(text))),
         None => text,
     };
@@ -152,13 +188,16 @@ fn parse_master(text: &str) -> Result<HostPort, AddressError> {
 
 impl From<HostPort> for Masters {
     fn from(address: HostPort) -> Self {
-        Self(vec![address])
+        Self(Kind::Listed(vec![address]))
     }
 }
 
 impl fmt::Display for Masters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, address) in self.0.iter().enumerate() {
+        if let Kind::Elected(ensemble) = &self.0 {
+            return ensemble.fmt(f);
+        }
+        for (index, address) in self.addresses().iter().enumerate() {
             write!(f, "{}{address}", if index > 0 { "," } else { "" })?;
         }
         Ok(())
@@ -220,6 +259,7 @@ mod tests {
             (" a:1, b:2 ,c ", "a:1,b:2,c:5050"),
             ("[::1]", "[::1]:5050"),
             ("http://[fe80::1]:81", "[fe80::1]:81"),
+            (" zk://u:p@a:1,b/mesos ", "zk://…@a:1,b:2181/mesos"),
         ] {
             assert_eq!(masters(text).as_deref(), Ok(read));
         }
@@ -250,13 +290,14 @@ mod tests {
             ("u:p@a:1", Host(text("…@a:1"))),
             ("ftp://a:1", Scheme(text("ftp://a:1"))),
             ("https://a:1", NotYetSupported(text("https://a:1"))),
-            ("zk://u:p@a:1,b:2/mesos", NotYetSupported(text("zk://…@a:1,b:2/mesos"))),
+            ("zk://u:p@a:1,b:2", ZooKeeperPath(text("a:1,b:2"))),
+            ("a:1,zk://u:p@b:2/mesos", ZooKeeperInList(text("zk://…@b:2/mesos"))),
         ] {
             assert_eq!(masters(given), Err(error), "{given}");
         }
         assert_eq!(
-            masters("zk://a/m").unwrap_err().to_string(),
-            "\"zk://a/m\": zk:// is not yet supported; give the masters as HOST:PORT,HOST:PORT"
+            masters("https://a").unwrap_err().to_string(),
+            "\"https://a\": https:// is not yet supported; give the masters as HOST:PORT,HOST:PORT"
         );
     }
 

@@ -5,12 +5,16 @@ use std::io;
 use std::time::Duration;
 
 use crate::address::{AddressError, Endpoint, HostPort};
+use crate::detector::DetectError;
 use crate::recordio::RecordError;
 
 /// Why a call, or a subscription, did not succeed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
+    /// ZooKeeper names no leader.
+    #[error("there is no leading master to subscribe to")]
+    NoLeader(#[source] DetectError),
     /// Nobody listens there, or the name is not known.
     #[error("cannot connect to {address}")]
     Connect {
@@ -150,6 +154,7 @@ impl CallError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { source, .. } => source.kind() != io::ErrorKind::InvalidInput,
+            Self::NoLeader(source) => source.is_transient(),
             Self::Timeout { .. }
             | Self::Broken { .. }
             | Self::NotReady { .. }
@@ -190,6 +195,14 @@ pub enum StreamError {
         endpoint: Endpoint,
         /// For how long.
         silence: Duration,
+    },
+    /// ZooKeeper names another leader. The stream's master may be frozen or cut off, and not know it yet.
+    #[error("{endpoint} does not lead any more: ZooKeeper names {leader}")]
+    Moved {
+        /// Whose stream it is.
+        endpoint: Endpoint,
+        /// Who leads.
+        leader: HostPort,
     },
     /// Not RecordIO.
     #[error("the event stream of {endpoint} is malformed")]

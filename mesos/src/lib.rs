@@ -4,6 +4,7 @@ pub mod address;
 pub mod auth;
 pub mod backoff;
 pub mod connect;
+pub mod detector;
 pub mod duration;
 pub mod env;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod resources;
 pub mod scheduler;
 mod subscription;
 pub mod v1;
+pub mod zookeeper;
 
 pub use error::{CallError, Refusal, StreamError};
 pub use http::Config;

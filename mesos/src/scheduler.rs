@@ -39,9 +39,10 @@ pub use self::calls::{
 };
 pub use self::event::Event;
 use crate::address::{Endpoint, HostPort, Masters};
+use crate::detector::Detector;
 use crate::error::CallError;
 use crate::http::{Config, Http, Opened, Outgoing, STREAM_ID};
-use crate::subscription::{SessionGuard, Subscription};
+use crate::subscription::{Moves, SessionGuard, Subscription};
 use crate::v1::scheduler::Call;
 
 const PATH: &str = "/api/v1/scheduler";
@@ -58,8 +59,8 @@ pub struct SchedulerClient {
 #[derive(Debug)]
 struct Shared {
     http: Http,
-    masters: Masters,
-    /// Which master to ask first: the one that last knew the leader.
+    detector: Detector,
+    /// Which master of a list to ask first: the one that last knew the leader.
     first: AtomicUsize,
     session: Mutex<Option<Arc<Session>>>,
 }
@@ -80,18 +81,26 @@ impl SchedulerClient {
     /// With other settings.
     pub fn with_config(masters: Masters, config: Config) -> Self {
         let (first, session) = (AtomicUsize::new(0), Mutex::default());
-        Self { shared: Arc::new(Shared { http: Http::new(config), masters, first, session }) }
+        let (http, detector) = (Http::new(config), Detector::new(masters));
+        Self { shared: Arc::new(Shared { http, detector, first, session }) }
     }
 
-    /// Subscribes, by a call of [`subscribe`]: asks one master after the other and follows them to the leader.
-    /// The calls of this client belong to its latest subscription.
+    /// What finds the leader. A change of the leader is a good reason to subscribe before a pause is over.
+    pub fn detector(&self) -> &Detector {
+        &self.shared.detector
+    }
+
+    /// Subscribes, by a call of [`subscribe`]: asks one master after the other, or the one that ZooKeeper names,
+    /// and follows them to the leader. The calls of this client belong to its latest subscription.
     ///
     /// # Errors
-    /// When no master takes it: then the error of the last one asked. An error that is not transient comes at
+    /// When ZooKeeper names no leader in time, or no master takes it: then the error of the last one asked. An error that is not transient comes at
     /// once, without asking other masters.
     pub async fn subscribe(&self, call: &Call) -> Result<Subscription<Event>, CallError> {
         let outgoing = Outgoing { name: calls::name(call), body: calls::encode(call), stream_id: None };
-        let addresses = self.shared.masters.addresses();
+        let within = self.shared.http.config.call_timeout;
+        let addresses = self.shared.detector.candidates(within).await.map_err(CallError::NoLeader)?;
+        let moves = Moves { detector: self.detector().clone(), known: self.detector().leader() };
         let first = self.shared.first.load(Ordering::Relaxed);
         let mut last = CallError::NotSubscribed;
         for index in (0..addresses.len()).map(|step| (first + step) % addresses.len()) {
@@ -99,7 +108,7 @@ impl SchedulerClient {
             match self.shared.http.subscribe(&start, &outgoing).await {
                 Ok(opened) => {
                     self.shared.first.store(index, Ordering::Relaxed);
-                    return self.begin(opened);
+                    return Ok(self.begin(opened)?.until(moves));
                 }
                 Err(error) if error.is_transient() => last = error,
                 Err(error) => return Err(error),

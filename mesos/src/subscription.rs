@@ -9,7 +9,8 @@ use hyper::body::Incoming;
 use prost::Message;
 use tokio::time::{Instant, timeout_at};
 
-use crate::address::Endpoint;
+use crate::address::{Endpoint, HostPort};
+use crate::detector::{Detector, Leader};
 use crate::error::StreamError;
 use crate::heartbeat::Watchdog;
 use crate::http::{Config, Connection, Opened};
@@ -37,9 +38,31 @@ pub struct Subscription<E> {
     watchdog: Watchdog,
     ended: bool,
     _connection: Connection,
+    moves: Option<Moves>,
     // Ends the client's session with the stream.
     _session: Option<SessionGuard>,
     _event: PhantomData<fn() -> E>,
+}
+
+/// How a stream learns that its master leads no more, which a frozen one cannot tell.
+#[derive(Debug, Clone)]
+pub(crate) struct Moves {
+    pub detector: Detector,
+    /// Who was known to lead when the stream began; it may have begun at a later leader by a redirect.
+    pub known: Option<Leader>,
+}
+
+impl Moves {
+    /// Waits for a leader who listens elsewhere.
+    async fn away_from(mut self, address: &HostPort) -> HostPort {
+        loop {
+            let leader = self.detector.leader_other_than(self.known.as_ref()).await;
+            if leader.address != *address {
+                return leader.address;
+            }
+            self.known = Some(leader);
+        }
+    }
 }
 
 /// Something to be done when a subscription ends.
@@ -71,10 +94,17 @@ impl<E: StreamEvent> Subscription<E> {
             reader: RecordReader::with_limit(config.record_limit),
             watchdog: Watchdog::new(E::FIRST_INTERVAL, config.missed_heartbeats, Instant::now()),
             ended: false,
+            moves: None,
             _connection: opened.connection,
             _session: session,
             _event: PhantomData,
         }
+    }
+
+    /// Ends the stream as soon as another master leads.
+    pub(crate) fn until(mut self, moves: Moves) -> Self {
+        self.moves = Some(moves);
+        self
     }
 
     /// Who sends the events: the leading master after redirects, or the agent.
@@ -97,13 +127,14 @@ impl<E: StreamEvent> Subscription<E> {
     /// Cancelling the future loses nothing: what has arrived is kept for the next call.
     ///
     /// # Errors
-    /// When the stream breaks, is silent for too long, or is not made of events. Subscribe again then.
+    /// When the stream breaks, is silent for too long, is not made of events, or ZooKeeper names another leader.
+    /// Subscribe again then.
     pub async fn next(&mut self) -> Result<Option<E>, StreamError> {
         loop {
             match self.reader.next() {
                 Ok(Some(record)) => return self.decode(&record).map(Some),
                 Ok(None) if self.ended => return Ok(None),
-                Ok(None) => self.fill().await?,
+                Ok(None) => self.fill_or_move().await?,
                 Err(source) => return Err(StreamError::Record { endpoint: self.endpoint.clone(), source }),
             }
         }
@@ -120,6 +151,19 @@ impl<E: StreamEvent> Subscription<E> {
             self.watchdog.set_interval(interval);
         }
         Ok(event)
+    }
+
+    /// What has arrived comes first.
+    async fn fill_or_move(&mut self) -> Result<(), StreamError> {
+        let Some(moves) = self.moves.clone() else { return self.fill().await };
+        let endpoint = self.endpoint.clone();
+        tokio::select! {
+            biased;
+            filled = self.fill() => filled,
+            leader = moves.away_from(&endpoint.address) => {
+                Err(StreamError::Moved { endpoint: endpoint.clone(), leader })
+            }
+        }
     }
 
     /// Waits for more bytes, or the end.

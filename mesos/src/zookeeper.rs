@@ -1,0 +1,119 @@
+//! `zk://` addresses: a ZooKeeper ensemble and the node under which masters stand for election.
+
+use std::fmt;
+
+use crate::address::{AddressError, HostPort};
+
+/// Port of a ZooKeeper server unless said otherwise.
+pub const DEFAULT_PORT: u16 = 2181;
+
+/// What `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH` says. Neither `Debug` nor `Display` shows the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ensemble {
+    /// `USER:PASSWORD` for ZooKeeper's digest scheme.
+    credentials: Option<String>,
+    servers: Vec<HostPort>,
+    path: String,
+}
+
+impl Ensemble {
+    /// Reads what follows `zk://`.
+    pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
+        // The last one, as passwords may hold any character.
+        let (credentials, rest) = match text.rsplit_once('@') {
+            Some((credentials, rest)) => (Some(credentials.to_owned()), rest),
+            None => (None, text),
+        };
+        if credentials
+            .as_ref()
+            .is_some_and(|text| text.split_once(':').is_none_or(|(user, _)| user.is_empty()))
+        {
+            return Err(AddressError::ZooKeeperCredentials);
+        }
+        let (servers, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+        let path = path.trim_end_matches('/');
+        let plain =
+            |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains(char::is_control);
+        if path.is_empty() || !path.split('/').skip(1).all(plain) {
+            return Err(AddressError::ZooKeeperPath(rest.to_owned()));
+        }
+        let servers = servers.split(',').map(|server| HostPort::parse(server.trim(), Some(DEFAULT_PORT)));
+        Ok(Self { credentials, servers: servers.collect::<Result<_, _>>()?, path: path.to_owned() })
+    }
+
+    /// The servers; never none.
+    pub fn servers(&self) -> &[HostPort] {
+        &self.servers
+    }
+
+    /// The node that holds the candidates, with its leading slash.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// For ZooKeeper's digest scheme.
+    pub(crate) fn credentials(&self) -> Option<&str> {
+        self.credentials.as_deref()
+    }
+
+    /// The servers as ZooKeeper's own connect strings have them.
+    pub(crate) fn connect_string(&self) -> String {
+        self.servers.iter().map(HostPort::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl fmt::Display for Ensemble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = if self.credentials.is_some() { "…@" } else { "" };
+        write!(f, "zk://{secret}{}{}", self.connect_string(), self.path)
+    }
+}
+
+impl fmt::Debug for Ensemble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ensemble({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_servers_path_and_credentials() {
+        for (text, shown) in [
+            ("h/mesos", "zk://h:2181/mesos"),
+            ("h1:1,[::1]:2, h3/a/b/", "zk://h1:1,[::1]:2,h3:2181/a/b"),
+            ("user:pa/ss@wo:rd@h/mesos", "zk://…@h:2181/mesos"),
+        ] {
+            let ensemble = Ensemble::parse(text).unwrap();
+            assert_eq!(ensemble.to_string(), shown);
+            assert_eq!(format!("{ensemble:?}"), format!("Ensemble({shown})"));
+        }
+        let secret = Ensemble::parse("user:pa/ss@wo:rd@h/mesos").unwrap();
+        assert_eq!(secret.credentials(), Some("user:pa/ss@wo:rd"));
+        assert_eq!(secret.servers(), ["h:2181".parse().unwrap()]);
+        assert_eq!(secret.path(), "/mesos");
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_keeps_secrets() {
+        use AddressError::*;
+        for (text, error) in [
+            ("", ZooKeeperPath(String::new())),
+            ("h", ZooKeeperPath("h".into())),
+            ("u:secret@h/", ZooKeeperPath("h/".into())),
+            ("h/a//b", ZooKeeperPath("h/a//b".into())),
+            ("h/a/../b", ZooKeeperPath("h/a/../b".into())),
+            ("/mesos", Empty),
+            ("h,,i/mesos", Empty),
+            ("u:secret@h:0/mesos", Port("h:0".into())),
+            ("secret@h/mesos", ZooKeeperCredentials),
+            (":secret@h/mesos", ZooKeeperCredentials),
+        ] {
+            let found = Ensemble::parse(text).unwrap_err();
+            assert!(!found.to_string().contains("secret"), "{found}");
+            assert_eq!(found, error, "{text}");
+        }
+    }
+}
