@@ -3,6 +3,8 @@
 mod answer;
 mod auth;
 mod error;
+#[cfg(test)]
+mod tests;
 mod url;
 
 use std::fmt;

@@ -3,6 +3,8 @@
 //! Each node is watched by a task of its own all the time, so that going over to the next one, and back, takes no more
 //! than a look at what is known already.
 
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::fmt;
@@ -248,57 +250,5 @@ impl Last {
         let faults = faults.filter(|_| !self.all_down)?;
         self.all_down = true;
         Some(Event::AllDown(faults))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bitcoin::BlockHash;
-    use bitcoin::hashes::Hash;
-
-    use super::*;
-    use crate::testing;
-
-    fn up(tip: u8) -> State {
-        let template = Template { prev_hash: BlockHash::from_byte_array([tip; 32]), ..testing::template(0) };
-        State::Up(Arc::new(Fetched { template: Arc::new(template), parent_time: None }))
-    }
-
-    fn down() -> State {
-        let fault = NetworkError::SignetKey { challenge: "00".into() };
-        State::Down(Arc::new(fault.into()))
-    }
-
-    fn told(event: Option<Event>) -> Option<(usize, bool)> {
-        match event {
-            Some(Event::New(update)) => Some((update.node, update.clean)),
-            Some(Event::AllDown(faults)) => Some((faults.len(), false)),
-            None => None,
-        }
-    }
-
-    #[test]
-    fn the_first_node_that_works_is_used() {
-        let mut last = Last::default();
-        let (first, second) = (up(1), up(1));
-        assert_eq!(told(last.decide(&[State::Starting, State::Starting])), None);
-        assert_eq!(told(last.decide(&[State::Starting, second.clone()])), Some((1, true)));
-        // The same tip by another node is no reason to start over.
-        assert_eq!(told(last.decide(&[first.clone(), second.clone()])), Some((0, false)));
-        assert_eq!(told(last.decide(&[first.clone(), up(2)])), None);
-        assert_eq!(told(last.decide(&[down(), second.clone()])), Some((1, false)));
-        assert_eq!(told(last.decide(&[up(3), second])), Some((0, true)));
-    }
-
-    #[test]
-    fn a_total_loss_is_told_once() {
-        let mut last = Last::default();
-        assert_eq!(told(last.decide(&[down(), State::Starting])), None);
-        assert_eq!(told(last.decide(&[down(), down()])), Some((2, false)));
-        assert_eq!(told(last.decide(&[down(), down()])), None);
-        assert_eq!(told(last.decide(&[down(), up(1)])), Some((1, true)));
-        assert!(matches!(last.decide(&[down(), down()]), Some(Event::AllDown(_))));
-        // The same tip again after the loss.
-        assert_eq!(told(last.decide(&[up(1), down()])), Some((0, false)));
     }
 }

@@ -1,4 +1,6 @@
-//! Templates and a tiny miner for the tests of this crate.
+//! Templates, a tiny miner, and nodes that do as they are told, for the tests of this crate.
+
+pub mod fake;
 
 use bitcoin::consensus::encode;
 use bitcoin::hashes::Hash;

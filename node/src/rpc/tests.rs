@@ -1,0 +1,155 @@
+//! The client against nodes of every mood.
+
+use std::error::Error;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::testing::fake::{FakeNode, Reply, soon};
+
+const BASIC: &str = "Basic bWU6c2VjcmV0";
+
+fn basic() -> Credentials {
+    Credentials::Basic { user: "me".into(), password: "secret".into() }
+}
+
+/// All that a log could show of an error.
+fn told(error: &RpcError) -> String {
+    let mut text = format!("{error}\n{error:?}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!("\n{cause}\n{cause:?}");
+        source = cause.source();
+    }
+    text
+}
+
+async fn height(client: &Client) -> Result<u32, RpcError> {
+    soon(client.call("getblockcount", json!([]))).await
+}
+
+#[tokio::test]
+async fn calls_and_is_answered() {
+    let node = FakeNode::start(|_| async { Reply::result(json!(7)) }).await;
+    let client = node.client_as(basic());
+    assert_eq!(height(&client).await.unwrap(), 7);
+    assert_eq!(height(&client).await.unwrap(), 7);
+    let call = node.calls().pop().unwrap();
+    assert_eq!((call.method.as_str(), call.params), ("getblockcount", json!([])));
+    assert_eq!((call.path.as_str(), call.authorization.as_deref()), ("/wallet/w", Some(BASIC)));
+    assert!(!format!("{client:?}").contains("secret"));
+}
+
+#[tokio::test]
+async fn a_new_cookie_is_read_when_the_old_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".cookie");
+    let valid = Arc::new(Mutex::new("Basic X19jb29raWVfXzphYWE=".to_owned()));
+    let shared = valid.clone();
+    let node = FakeNode::start(move |call| {
+        let known = call.authorization.as_ref() == Some(&*shared.lock().unwrap());
+        async move { if known { Reply::result(json!(7)) } else { Reply::text(401, "") } }
+    });
+    let node = node.await;
+    let client = node.client_as(Credentials::Cookie(path.clone()));
+
+    // The node isn't running yet.
+    let error = height(&client).await.unwrap_err();
+    assert!(matches!(&error, RpcError::Cookie { path: named, .. } if *named == path) && error.is_transient());
+    std::fs::write(&path, "__cookie__:aaa").unwrap();
+    assert_eq!(height(&client).await.unwrap(), 7);
+
+    // It starts again and has a new one.
+    *valid.lock().unwrap() = "Basic X19jb29raWVfXzpiYmI=".to_owned();
+    std::fs::write(&path, "__cookie__:bbb").unwrap();
+    assert_eq!(height(&client).await.unwrap(), 7);
+    assert_eq!(node.calls().len(), 3);
+
+    // Somebody else's.
+    *valid.lock().unwrap() = String::new();
+    let error = height(&client).await.unwrap_err();
+    assert!(matches!(error, RpcError::Unauthorized { status: 401, .. }), "{error}");
+    assert_eq!(node.calls().len(), 4);
+    assert!(!told(&error).contains("bbb"));
+}
+
+#[tokio::test]
+async fn refusals_say_what_to_do_but_no_secret() {
+    let node = FakeNode::start(|call| async move {
+        let forbidden = call.method == "getblockcount";
+        Reply::text(if forbidden { 403 } else { 401 }, "go away")
+    });
+    let node = node.await;
+    let client = node.client_as(basic());
+    let error = height(&client).await.unwrap_err();
+    assert!(error.to_string().contains("rpcallowip"), "{error}");
+    let error = soon(client.call::<u32>("uptime", json!([]))).await.unwrap_err();
+    assert!(error.to_string().contains("password is wrong"), "{error}");
+    assert!(!told(&error).contains("secret") && !told(&error).contains(BASIC));
+    assert!(!error.is_transient());
+    let error = soon(node.client().call::<u32>("uptime", json!([]))).await.unwrap_err();
+    assert!(error.to_string().contains("wants a user"), "{error}");
+}
+
+#[tokio::test]
+async fn errors_are_read_under_every_status() {
+    let turn = AtomicUsize::new(0);
+    let node = FakeNode::start(move |_| {
+        let reply = match turn.fetch_add(1, Ordering::Relaxed) {
+            0 => Reply::error(500, -28, "Verifying blocks…"),
+            1 => Reply::error(404, -32601, "Method not found"),
+            2 => Reply::error(200, -32601, "Method not found: x."),
+            3 => Reply::text(503, "Work queue depth exceeded"),
+            4 => Reply::text(404, "<html>\nnothing here"),
+            5 => Reply::result(json!("seven")),
+            _ => Reply::text(200, ""),
+        };
+        async { reply }
+    });
+    let node = node.await;
+    let client = node.client();
+    for (part, transient) in [
+        ("Verifying blocks… (code -28)", true),
+        ("Method not found (code -32601)", false),
+        ("Method not found: x. (code -32601)", false),
+        ("HTTP 503 and no JSON-RPC: Work queue depth exceeded", true),
+        ("HTTP 404 and no JSON-RPC: <html> nothing here", false),
+        ("something else than expected", false),
+        ("no JSON-RPC: no text", false),
+    ] {
+        let error = height(&client).await.unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+        assert_eq!(error.is_transient(), transient, "{error}");
+        assert!(error.to_string().contains(&node.url.to_string()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_bounded_in_length_and_time() {
+    let node = FakeNode::start(|call| async move {
+        if call.method == "getblockcount" {
+            return Reply::result(json!("7".repeat(2000)));
+        }
+        std::future::pending().await
+    });
+    let node = node.await;
+    let limits = Limits { answer: 1000, call: Duration::from_millis(50), ..Limits::default() };
+    let client = Client::new(node.url.clone(), Credentials::None, limits).unwrap();
+    let patient = Duration::from_secs(60);
+    let error = client.call_within::<u32>(patient, "getblockcount", json!([])).await.unwrap_err();
+    assert!(matches!(error, RpcError::TooLong { limit: 1000, .. }), "{error}");
+    let error = soon(client.call::<u32>("uptime", json!([]))).await.unwrap_err();
+    assert!(matches!(error, RpcError::Timeout { method: "uptime", .. }) && error.is_transient());
+}
+
+#[tokio::test]
+async fn nobody_at_home() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://me:secret@{}", listener.local_addr().unwrap());
+    drop(listener);
+    let (url, credentials) = NodeUrl::parse(&url).unwrap();
+    let client = Client::new(url, credentials.unwrap(), Limits::default()).unwrap();
+    let error = height(&client).await.unwrap_err();
+    assert!(matches!(error, RpcError::Connection { .. }) && error.is_transient());
+    assert!(!told(&error).contains("secret"));
+}

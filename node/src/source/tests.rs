@@ -1,0 +1,315 @@
+//! Which node is used when, and what a watcher makes of one that behaves like Bitcoin Core.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+
+use bitcoin::BlockHash;
+use bitcoin::hashes::Hash;
+
+use super::*;
+use crate::testing;
+use crate::testing::fake::{Call, FakeNode, Reply, soon};
+
+fn up(tip: u8) -> State {
+    let template = Template { prev_hash: BlockHash::from_byte_array([tip; 32]), ..testing::template(0) };
+    State::Up(Arc::new(Fetched { template: Arc::new(template), parent_time: None }))
+}
+
+fn down() -> State {
+    let fault = NetworkError::SignetKey { challenge: "00".into() };
+    State::Down(Arc::new(fault.into()))
+}
+
+fn told(event: Option<Event>) -> Option<(usize, bool)> {
+    match event {
+        Some(Event::New(update)) => Some((update.node, update.clean)),
+        Some(Event::AllDown(faults)) => Some((faults.len(), false)),
+        None => None,
+    }
+}
+
+#[test]
+fn the_first_node_that_works_is_used() {
+    let mut last = Last::default();
+    let (first, second) = (up(1), up(1));
+    assert_eq!(told(last.decide(&[State::Starting, State::Starting])), None);
+    assert_eq!(told(last.decide(&[State::Starting, second.clone()])), Some((1, true)));
+    // The same tip by another node is no reason to start over.
+    assert_eq!(told(last.decide(&[first.clone(), second.clone()])), Some((0, false)));
+    assert_eq!(told(last.decide(&[first.clone(), up(2)])), None);
+    assert_eq!(told(last.decide(&[down(), second.clone()])), Some((1, false)));
+    assert_eq!(told(last.decide(&[up(3), second])), Some((0, true)));
+}
+
+#[test]
+fn a_total_loss_is_told_once() {
+    let mut last = Last::default();
+    assert_eq!(told(last.decide(&[down(), State::Starting])), None);
+    assert_eq!(told(last.decide(&[down(), down()])), Some((2, false)));
+    assert_eq!(told(last.decide(&[down(), down()])), None);
+    assert_eq!(told(last.decide(&[down(), up(1)])), Some((1, true)));
+    assert!(matches!(last.decide(&[down(), down()]), Some(Event::AllDown(_))));
+    // The same tip again after the loss.
+    assert_eq!(told(last.decide(&[up(1), down()])), Some((0, false)));
+}
+
+/// A node that behaves like Bitcoin Core, as far as we ask.
+struct Core {
+    node: FakeNode,
+    state: latest::Sender<Chain>,
+}
+
+#[derive(Clone)]
+struct Chain {
+    name: &'static str,
+    tip: u8,
+    /// Rises with the mempool.
+    fees: u64,
+    longpoll: bool,
+    up: bool,
+    challenge: Option<&'static str>,
+}
+
+impl Core {
+    async fn start(tip: u8) -> Core {
+        Core::with(Chain { name: "regtest", tip, fees: 1, longpoll: true, up: true, challenge: None }).await
+    }
+
+    async fn with(chain: Chain) -> Core {
+        let (state, receiver) = latest::channel(chain);
+        let node = FakeNode::start(move |call| answer(call, receiver.clone())).await;
+        Core { node, state }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Chain)) {
+        self.state.send_modify(change);
+    }
+
+    fn count(&self, wanted: impl Fn(&Call) -> bool) -> usize {
+        self.node.calls().iter().filter(|call| wanted(call)).count()
+    }
+
+    fn polls(&self) -> usize {
+        self.count(|call| call.params[0].get("longpollid").is_some())
+    }
+}
+
+async fn answer(call: Call, mut state: latest::Receiver<Chain>) -> Reply {
+    let mut chain = state.borrow_and_update().clone();
+    let hash = |tip: u8| BlockHash::from_byte_array([tip; 32]).to_string();
+    let id = |chain: &Chain| format!("{}{}", hash(chain.tip), chain.fees);
+    if call.method == "getblocktemplate" && call.params[0]["longpollid"] == json!(id(&chain)) {
+        state.changed().await.unwrap();
+        chain = state.borrow_and_update().clone();
+    }
+    if !chain.up {
+        return Reply::error(500, -28, "Loading…");
+    }
+    let network = chain.name.parse().unwrap_or(Network::from_core_arg(chain.name).unwrap());
+    Reply::result(match call.method.as_str() {
+        "getblockchaininfo" => json!({"chain": chain.name}),
+        "getblockhash" => json!(bitcoin::constants::genesis_block(network).block_hash().to_string()),
+        "getbestblockhash" => json!(hash(chain.tip)),
+        "getblockheader" => json!({"time": 1_799_999_000 + u32::from(chain.tip)}),
+        "getblocktemplate" => {
+            let mut template = testing::json(1);
+            template["previousblockhash"] = json!(hash(chain.tip));
+            template["coinbasevalue"] = json!(chain.fees);
+            template["longpollid"] = if chain.longpoll { json!(id(&chain)) } else { json!(null) };
+            template["signet_challenge"] = json!(chain.challenge);
+            template
+        }
+        other => panic!("{other}"),
+    })
+}
+
+const FAST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(20));
+/// Longer than any test lasts.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Longpolls only.
+fn timing() -> Timing {
+    Timing { refresh: NEVER, pause: Duration::from_millis(10), retry: FAST }
+}
+
+fn watch_all(cores: &[&Core], network: Network, timing: Timing) -> Templates {
+    Nodes::new(cores.iter().map(|core| core.node.client())).unwrap().templates(network, timing)
+}
+
+async fn update(templates: &mut Templates) -> Update {
+    match soon(templates.next()).await {
+        Event::New(update) => update,
+        Event::AllDown(faults) => panic!("{faults:?}"),
+    }
+}
+
+async fn fault(templates: &mut Templates) -> String {
+    loop {
+        if let Event::AllDown(faults) = soon(templates.next()).await {
+            return faults[0].to_string();
+        }
+    }
+}
+
+fn fees(update: &Update) -> u64 {
+    update.template.coinbase_value.to_sat()
+}
+
+#[tokio::test]
+async fn a_long_poll_tells_of_tips_and_fees() {
+    let core = Core::start(1).await;
+    let mut templates = watch_all(&[&core], Network::Regtest, timing());
+    let first = update(&mut templates).await;
+    assert!(first.clean && first.parent_time.is_none());
+    for tip in 2..6 {
+        core.change(|chain| chain.tip = tip);
+        let next = update(&mut templates).await;
+        assert!(next.clean && next.node == 0);
+        assert_eq!(next.template.prev_hash, BlockHash::from_byte_array([tip; 32]));
+    }
+    core.change(|chain| chain.fees = 9);
+    let next = update(&mut templates).await;
+    assert!(!next.clean && fees(&next) == 9);
+    let calls = core.node.calls();
+    assert_eq!(calls.iter().filter(|call| call.method == "getblockchaininfo").count(), 1);
+    assert_eq!(calls.last().unwrap().params[0]["rules"], json!(["segwit", "signet"]));
+}
+
+#[tokio::test]
+async fn refreshes_keep_the_long_poll() {
+    let core = Core::start(1).await;
+    let refresh = Duration::from_millis(20);
+    let mut templates = watch_all(&[&core], Network::Regtest, Timing { refresh, ..timing() });
+    assert!(update(&mut templates).await.clean);
+    for _ in 0..5 {
+        assert!(!update(&mut templates).await.clean);
+    }
+    assert_eq!(core.polls(), 1);
+    assert!(core.count(|call| call.method == "getblocktemplate") >= 6);
+}
+
+#[tokio::test]
+async fn a_node_without_long_polls_is_asked_for_its_tip() {
+    let core = Core::with(Chain { longpoll: false, ..Core::start(1).await.state.borrow().clone() }).await;
+    let mut templates = watch_all(&[&core], Network::Regtest, timing());
+    update(&mut templates).await;
+    core.change(|chain| chain.tip = 2);
+    assert!(update(&mut templates).await.clean);
+    assert_eq!(core.polls(), 0);
+}
+
+#[tokio::test]
+async fn the_second_node_steps_in_and_back() {
+    let (first, second) = (Core::start(1).await, Core::start(1).await);
+    first.change(|chain| chain.up = false);
+    let mut templates = watch_all(&[&first, &second], Network::Regtest, timing());
+    let next = update(&mut templates).await;
+    assert!(next.clean && next.node == 1);
+    first.change(|chain| chain.up = true);
+    let next = update(&mut templates).await;
+    assert!(!next.clean && next.node == 0);
+    // The first goes away in the middle of its long poll, and the second has a block meanwhile.
+    second.change(|chain| chain.tip = 2);
+    drop(first);
+    let mut next = update(&mut templates).await;
+    while next.template.prev_hash != BlockHash::from_byte_array([2; 32]) {
+        next = update(&mut templates).await;
+    }
+    assert!(next.clean && next.node == 1);
+    drop(second);
+    assert!(fault(&mut templates).await.contains("can't be reached"));
+}
+
+#[tokio::test]
+async fn nodes_of_another_network_are_not_used() {
+    let core = Core::start(1).await;
+    let nodes = Nodes::new([core.node.client()]).unwrap();
+    assert_eq!(soon(nodes.network()).await.unwrap(), Network::Regtest);
+    let mut templates = watch_all(&[&core], Network::Testnet4, timing());
+    let fault = fault(&mut templates).await;
+    assert!(fault.contains("is on regtest, but we mine on testnet4"), "{fault}");
+    assert_eq!(Nodes::new([]).unwrap_err(), NoNodes);
+}
+
+#[tokio::test]
+async fn the_network_is_waited_for() {
+    let core = Core::start(1).await;
+    core.change(|chain| chain.up = false);
+    let nodes = Nodes::new([core.node.client()]).unwrap();
+    let waiting = tokio::spawn(async move { nodes.network().await });
+    while core.node.calls().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    core.change(|chain| chain.up = true);
+    assert_eq!(soon(waiting).await.unwrap().unwrap(), Network::Regtest);
+
+    // Waiting does not help against an unknown network.
+    let nowhere = FakeNode::start(|call| async move {
+        let info = json!({"chain": "simnet"});
+        Reply::result(if call.method == "getblockchaininfo" { info } else { json!("00") })
+    });
+    let nowhere = nowhere.await;
+    let error = soon(Nodes::new([nowhere.client()]).unwrap().network()).await.unwrap_err();
+    assert!(error.to_string().contains("\"simnet\""), "{error}");
+}
+
+#[tokio::test]
+async fn a_signet_with_a_key_is_refused() {
+    let signet = |challenge| Chain {
+        name: "signet",
+        tip: 1,
+        fees: 1,
+        longpoll: true,
+        up: true,
+        challenge: Some(challenge),
+    };
+    let core = Core::with(signet("51")).await;
+    update(&mut watch_all(&[&core], Network::Signet, timing())).await;
+    let core = Core::with(signet("5121")).await;
+    let fault = fault(&mut watch_all(&[&core], Network::Signet, timing())).await;
+    assert!(fault.contains("challenge 5121"), "{fault}");
+}
+
+#[tokio::test]
+async fn testnets_tell_the_parent_s_time() {
+    let core = Core::with(Chain { name: "testnet4", ..Core::start(1).await.state.borrow().clone() }).await;
+    let mut templates = watch_all(&[&core], Network::Testnet4, timing());
+    assert_eq!(update(&mut templates).await.parent_time, Some(1_799_999_001));
+    core.change(|chain| chain.fees = 2);
+    assert_eq!(update(&mut templates).await.parent_time, Some(1_799_999_001));
+    core.change(|chain| chain.tip = 2);
+    assert_eq!(update(&mut templates).await.parent_time, Some(1_799_999_002));
+    assert_eq!(core.count(|call| call.method == "getblockheader"), 2);
+}
+
+#[tokio::test]
+async fn a_bad_template_is_named() {
+    let core =
+        Core::with(Chain { challenge: Some("zz"), ..Core::start(1).await.state.borrow().clone() }).await;
+    let fault = fault(&mut watch_all(&[&core], Network::Regtest, timing())).await;
+    assert!(fault.contains(&core.node.url.to_string()), "{fault}");
+}
+
+#[tokio::test]
+async fn blocks_are_submitted_until_a_node_has_answered() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    let busy = FakeNode::start(move |_| {
+        let first = counted.fetch_add(1, Ordering::Relaxed) < 2;
+        async move { if first { Reply::text(503, "busy") } else { Reply::result(json!("duplicate")) } }
+    });
+    let busy = busy.await;
+    let gone = FakeNode::start(|_| async { Reply::text(503, "gone") }).await;
+    let block = bitcoin::constants::genesis_block(Network::Regtest);
+    let nodes = Nodes::new([gone.client(), busy.client()]).unwrap();
+    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Duplicate);
+    assert_eq!(tries.load(Ordering::Relaxed), 3);
+    assert!(!gone.calls().is_empty());
+    let sent = &busy.calls()[0];
+    assert_eq!(sent.params, json!([bitcoin::consensus::encode::serialize_hex(&block)]));
+
+    let strict = FakeNode::start(|_| async { Reply::result(json!("rejected: high-hash")) }).await;
+    let nodes = Nodes::new([gone.client(), strict.client()]).unwrap();
+    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Rejected("high-hash".into()));
+}

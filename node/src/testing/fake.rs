@@ -1,0 +1,128 @@
+//! A node that does as it is told, on a port of its own.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::rpc::{Client, Credentials, Limits, NodeUrl};
+
+/// A call as it came in.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub method: String,
+    pub params: Value,
+    pub path: String,
+    pub authorization: Option<String>,
+}
+
+/// An HTTP answer.
+pub struct Reply {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn result(result: Value) -> Reply {
+        Reply { status: 200, body: json!({"result": result, "error": null, "id": 1}).to_string() }
+    }
+
+    pub fn error(status: u16, code: i64, message: &str) -> Reply {
+        let error = json!({"code": code, "message": message});
+        Reply { status, body: json!({"result": null, "error": error, "id": 1}).to_string() }
+    }
+
+    pub fn text(status: u16, body: &str) -> Reply {
+        Reply { status, body: body.to_owned() }
+    }
+}
+
+type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
+
+/// Answers until it is dropped.
+pub struct FakeNode {
+    pub url: NodeUrl,
+    calls: Arc<Mutex<Vec<Call>>>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for FakeNode {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl FakeNode {
+    pub async fn start<F>(handler: impl Fn(Call) -> F + Send + Sync + 'static) -> FakeNode
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |call| Box::pin(handler(call)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/wallet/w", listener.local_addr().unwrap()).parse().unwrap();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let server = tokio::spawn(serve(listener, handler, calls.clone()));
+        FakeNode { url, calls, server }
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub fn client(&self) -> Client {
+        self.client_as(Credentials::None)
+    }
+
+    pub fn client_as(&self, credentials: Credentials) -> Client {
+        Client::new(self.url.clone(), credentials, Limits::default()).unwrap()
+    }
+}
+
+async fn serve(listener: TcpListener, handler: Handler, calls: Arc<Mutex<Vec<Call>>>) {
+    // Connections end with the server.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (handler, calls) = (handler.clone(), calls.clone());
+        let service = service_fn(move |request| answer(request, handler.clone(), calls.clone()));
+        connections.spawn(async move {
+            let served = hyper::server::conn::http1::Builder::new();
+            let _ = served.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    handler: Handler,
+    calls: Arc<Mutex<Vec<Call>>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let authorization = request.headers().get(AUTHORIZATION).map(|v| v.to_str().unwrap().to_owned());
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let method = body["method"].as_str().unwrap().to_owned();
+    let call = Call { method, params: body["params"].clone(), path, authorization };
+    calls.lock().unwrap().push(call.clone());
+    let reply = handler(call).await;
+    let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+    *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap();
+    Ok(response)
+}
+
+/// Fails the test instead of waiting for ever.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it should have come by now")
+}
