@@ -49,7 +49,7 @@ struct Entry {
     /// The CPU features it needs, as Linux names them in /proc/cpuinfo.
     features: &'static [&'static str],
     available: fn() -> bool,
-    /// Items of `lanes` nonces in a chunk of work with that many versions; a chunk takes some 20 µs.
+    /// Items of `lanes` nonces in a chunk of work with that many versions; a chunk takes 20 to 50 µs.
     items: fn(versions: usize) -> usize,
     search: Search,
 }
@@ -128,7 +128,7 @@ impl Backend {
         self.0.lanes
     }
 
-    /// Hashes headers from a place in the work's space on, for some 20 µs, and appends those that meet the target to
+    /// Hashes headers from a place in the work's space on, for some 20 to 50 µs, and appends those that meet the target to
     /// `hits`.
     ///
     /// Ends earlier where the space ends or `hits` is full; no place between `from` and the returned
@@ -183,6 +183,21 @@ mod tests {
             assert_eq!(Backend::names().filter(|name| *name == backend.name()).count(), 1);
         }
         assert_eq!(Backend::available().last(), Some(Backend::portable()));
+    }
+
+    #[test]
+    fn chunks_fit_the_candidates_of_a_scan() {
+        for entry in BACKENDS {
+            for versions in 1..=crate::MAX_VERSIONS {
+                let items = (entry.items)(versions);
+                assert!(
+                    (1..=scan::MAX_CANDIDATES / versions).contains(&items),
+                    "{}, {versions}: {items}",
+                    entry.name
+                );
+                assert!(entry.lanes <= u16::BITS as usize);
+            }
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(super) const ENTRY: Entry = Entry {
 #[repr(transparent)]
 struct Vector(__m256i);
 
+// Its 16 registers hold the working variables of two streams in the stage without a schedule, of one in the other; what
+// else is needed comes from memory.
 vector::backend! { Vector, "avx2", first: 2, second: 1, Vector(_mm256_setzero_si256()) }
 
 // SAFETY: 256 bits without meaning beyond their value. For all methods: a `Vector` is only made where AVX2 is enabled,

@@ -23,6 +23,7 @@ pub(super) const ENTRY: Entry = Entry {
 #[repr(transparent)]
 struct Vector(__m512i);
 
+// Three streams of eight working variables and as many temporaries fill the 32 registers; with a schedule, two do.
 vector::backend! { Vector, "avx512f,avx512bw", first: 3, second: 2, Vector(_mm512_setzero_si512()) }
 
 /// The operands of the ternary operation as it numbers its truth table: bit i of an operand is its value in row i, so a

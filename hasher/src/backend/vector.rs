@@ -4,9 +4,9 @@
 //! of it and keeping the units busy:
 //!
 //! * What is constant is folded ([`fold`](crate::fold)); the schedule of hash 1 depends on the nonce alone, so all
-//!   versions share it ([`schedule`]), and it is stored with the round constants added.
-//! * Hash 1 and rounds 0 to 15 of hash 2 read ready K + W and need no schedule ([`first`]); the rest of hash 2 carries
-//!   its schedule along ([`second`]). The stages are functions of their own, each run over a batch of items.
+//!   versions share it ([`schedule()`]), and it is stored with the round constants added.
+//! * Hash 1 and rounds 0 to 15 of hash 2 read ready K + W and need no schedule ([`first()`]); the rest of hash 2 carries
+//!   its schedule along ([`second()`]). The stages are functions of their own, each run over a batch of items.
 //! * A round is a chain of dependent operations; several items, *streams*, run side by side so that one's gaps are
 //!   filled by the others.
 //! * Code is kept small by loops of eight rounds (after which each working variable is back in its register), since
@@ -104,7 +104,7 @@ fn word<L: Lanes, const N: usize>(words: &[L; N], place: usize) -> L {
     back(15).small_sigma0().add(back(16)).pin().add(back(7)).pin().add(back(2).small_sigma1())
 }
 
-/// What [`first`] leaves of an item for [`second`].
+/// What [`first()`] leaves of an item for [`second()`].
 #[repr(C)]
 pub(super) struct Item<L> {
     /// Words 0 to 7 of the message of hash 2: hash 1.
@@ -115,7 +115,7 @@ pub(super) struct Item<L> {
     _padding: L,
 }
 
-/// Nonce vectors that [`schedule`] prepares at a time.
+/// Nonce vectors that [`schedule()`] prepares at a time.
 pub(super) const SCHEDULE_STREAMS: usize = 2;
 /// One round for each of some streams, with K + W given.
 ///

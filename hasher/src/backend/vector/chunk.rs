@@ -8,7 +8,9 @@ use crate::hit::Memory;
 /// The stages, each compiled with the instruction set of the lanes, as functions of their own.
 ///
 /// The `backend!` macro implements this; the functions only add `#[target_feature]`.
-pub(in super::super) trait Stages<const FIRST: usize, const SECOND: usize>: Lanes {
+pub(in crate::backend) trait Stages<const FIRST: usize, const SECOND: usize>:
+    Lanes
+{
     fn schedule(
         folded: &FoldedSchedule,
         nonces: [Self; SCHEDULE_STREAMS],
@@ -58,7 +60,7 @@ const fn group(versions: usize) -> usize {
 }
 
 /// Nonce vectors in a chunk of about so many work items.
-pub(in super::super) const fn items(versions: usize, about: usize) -> usize {
+pub(in crate::backend) const fn items(versions: usize, about: usize) -> usize {
     let group = group(versions);
     let groups = about / (group * versions);
     if groups == 0 { group } else { group * groups }
@@ -66,7 +68,7 @@ pub(in super::super) const fn items(versions: usize, about: usize) -> usize {
 
 /// Hashes a chunk, see [`Search`](super::super::Search).
 #[inline(always)]
-pub(in super::super) fn search<L: Stages<FIRST, SECOND>, const FIRST: usize, const SECOND: usize>(
+pub(in crate::backend) fn search<L: Stages<FIRST, SECOND>, const FIRST: usize, const SECOND: usize>(
     proof: L,
     work: &Work,
     start: u32,
@@ -209,4 +211,4 @@ macro_rules! backend {
         }
     };
 }
-pub(in super::super) use backend;
+pub(in crate::backend) use backend;

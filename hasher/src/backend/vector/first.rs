@@ -8,7 +8,7 @@ use crate::sha256::{DIGEST_BITS, IV, K, PAD};
 
 /// K + W of rounds 8 to 15 of hash 2, where W is the padding.
 #[inline(always)]
-pub(in super::super) fn padding<L: Lanes>(proof: L) -> [L; 8] {
+pub(in crate::backend) fn padding<L: Lanes>(proof: L) -> [L; 8] {
     let mut padding = [proof; 8];
     for (i, k_plus_w) in padding.iter_mut().enumerate() {
         let word = match i + 8 {
@@ -26,7 +26,7 @@ pub(in super::super) fn padding<L: Lanes>(proof: L) -> [L; 8] {
 /// Both runs of rounds with ready K + W, 8 to 63 of hash 1 and 8 to 15 of hash 2, go through the same loop: the code
 /// of eight rounds of three streams is 1500 instructions' worth of decoding that exists once.
 #[inline(always)]
-pub(in super::super) fn first<L: Lanes, const S: usize>(
+pub(in crate::backend) fn first<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
     schedules: [&Schedule<L>; S],
     padding: &[L; 8],

@@ -8,7 +8,7 @@ use crate::sha256::{HEADER_BITS, K, PAD, small_sigma0};
 
 /// Writes K + W of rounds 8 to 17, which do not depend on the nonce.
 #[inline(always)]
-pub(in super::super) fn constants<L: Lanes>(proof: L, folded: &FoldedSchedule, schedule: &mut Schedule<L>) {
+pub(in crate::backend) fn constants<L: Lanes>(proof: L, folded: &FoldedSchedule, schedule: &mut Schedule<L>) {
     for t in 8..18 {
         let word = match t {
             15 => HEADER_BITS,
@@ -24,7 +24,7 @@ pub(in super::super) fn constants<L: Lanes>(proof: L, folded: &FoldedSchedule, s
 ///
 /// `words` is memory for the schedule without K.
 #[inline(always)]
-pub(in super::super) fn schedule<L: Lanes>(
+pub(in crate::backend) fn schedule<L: Lanes>(
     folded: &FoldedSchedule,
     nonces: [L; SCHEDULE_STREAMS],
     schedules: &mut [Schedule<L>; SCHEDULE_STREAMS],

@@ -11,7 +11,7 @@ use crate::sha256::{DIGEST_BITS, IV, K, PAD, small_sigma0, small_sigma1};
 /// The last word is h after round 63 plus a constant, and h after round 63 is e after round 60: rounds 61 to 63 are
 /// not needed, and of rounds 57 to 60 only the half that makes e.
 #[inline(always)]
-pub(in super::super) fn second<L: Lanes, const S: usize>(
+pub(in crate::backend) fn second<L: Lanes, const S: usize>(
     items: &[Item<L>; S],
     words: &mut [Words<L>; S],
     mask: L,
