@@ -62,26 +62,31 @@ fn words_18_to_33<L: Lanes>(
     schedules: &mut [Schedule<L>; SCHEDULE_STREAMS],
     words: &mut [Words<L>; SCHEDULE_STREAMS],
 ) {
-    for s in 0..SCHEDULE_STREAMS {
-        let n = nonces[s];
-        let mut w = [n.splat(0); 34];
-        w[18] = n.small_sigma0().plus(folded.w18);
-        w[19] = n.plus(folded.w19);
-        w[20] = w[18].small_sigma1().plus(PAD);
-        w[21] = w[19].small_sigma1();
-        w[22] = w[20].small_sigma1().plus(HEADER_BITS);
-        w[23] = w[21].small_sigma1().plus(folded.w16);
-        w[24] = w[22].small_sigma1().plus(folded.w17);
-        unroll!(T in 25 26 27 28 29 => {
-            w[T] = w[T - 2].small_sigma1().add(w[T - 7]);
-        });
-        w[30] = w[28].small_sigma1().add(w[23]).plus(const { small_sigma0(HEADER_BITS) });
-        w[31] = w[29].small_sigma1().add(w[24]).plus(folded.w31);
-        w[32] = w[30].small_sigma1().add(w[25]).plus(folded.w32);
-        w[33] = w[31].small_sigma1().add(w[26]).add(w[18].small_sigma0()).plus(folded.w17);
-        unroll!(T in 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 => {
-            words[s][T - 16] = w[T];
-            schedules[s].k_plus_w[T - 8] = w[T].plus(K[T]);
-        });
+    let mut w = [[nonces[0]; 34]; SCHEDULE_STREAMS];
+    macro_rules! word {
+        // Word t from n, the nonces, and w, the words before it.
+        ($t:expr, $n:ident, $w:ident => $word:expr) => {
+            for s in 0..SCHEDULE_STREAMS {
+                let ($n, $w) = (nonces[s], &w[s]);
+                let word = $word.pin();
+                w[s][$t] = word;
+                words[s][$t - 16] = word;
+                schedules[s].k_plus_w[$t - 8] = word.plus(K[$t]);
+            }
+        };
     }
+    word!(18, n, _w => n.small_sigma0().plus(folded.w18));
+    word!(19, n, _w => n.plus(folded.w19));
+    word!(20, _n, w => w[18].small_sigma1().plus(PAD));
+    word!(21, _n, w => w[19].small_sigma1());
+    word!(22, _n, w => w[20].small_sigma1().plus(HEADER_BITS));
+    word!(23, _n, w => w[21].small_sigma1().plus(folded.w16));
+    word!(24, _n, w => w[22].small_sigma1().plus(folded.w17));
+    unroll!(T in 25 26 27 28 29 => {
+        word!(T, _n, w => w[T - 2].small_sigma1().add(w[T - 7]));
+    });
+    word!(30, _n, w => w[23].plus(const { small_sigma0(HEADER_BITS) }).pin().add(w[28].small_sigma1()));
+    word!(31, _n, w => w[24].plus(folded.w31).pin().add(w[29].small_sigma1()));
+    word!(32, _n, w => w[25].plus(folded.w32).pin().add(w[30].small_sigma1()));
+    word!(33, _n, w => w[18].small_sigma0().plus(folded.w17).add(w[26]).pin().add(w[31].small_sigma1()));
 }
