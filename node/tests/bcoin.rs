@@ -1,0 +1,230 @@
+//! Templates in, blocks out, with a real node: bcoin on regtest.
+
+mod support;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcoin::consensus::encode;
+use bitcoin::hashes::Hash;
+use bitcoin::script::Builder;
+use bitcoin::transaction::Version;
+use bitcoin::{
+    Address, Amount, Block, BlockHash, Network, OutPoint, ScriptBuf, Sequence, Target, Transaction, TxIn,
+    TxOut, Witness, absolute, opcodes,
+};
+use node::{
+    Client, CoinbasePlan, Draft, Event, Nodes, RpcError, Solution, Template, Templates, Timing, Update,
+    Verdict, network,
+};
+use serde_json::{Value, json};
+use support::{Bcoin, DEADLINE};
+
+/// Anyone may spend what pays to the hash of this.
+fn redeem_script() -> ScriptBuf {
+    Builder::new().push_opcode(opcodes::OP_TRUE).into_script()
+}
+
+fn plan() -> CoinbasePlan {
+    let address = Address::p2wsh(&redeem_script(), Network::Regtest).to_string();
+    let payout = network::payout_script(&address, Network::Regtest).unwrap();
+    CoinbasePlan { payout, tag: b"/mesos-miner test/".to_vec(), extranonce_size: 12 }
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("it should have come by now")
+}
+
+async fn template(client: &Client) -> Arc<Template> {
+    let request = json!([{"rules": ["segwit"]}]);
+    let json: Value = soon(client.call("getblocktemplate", request)).await.unwrap();
+    Arc::new(Template::from_json(&json.to_string()).unwrap())
+}
+
+async fn height(client: &Client) -> u32 {
+    soon(client.call("getblockcount", json!([]))).await.unwrap()
+}
+
+/// Mines by trying; on regtest every second hash will do. `extra` tells apart blocks of the same template.
+fn mine(template: &Arc<Template>, extra: u8) -> Block {
+    let draft = Draft::new(template.clone(), &plan()).unwrap();
+    let target = Target::from_compact(template.bits);
+    let extranonces = &[extra; 12];
+    let (version, ntime, bits) = (template.version, template.time, template.bits);
+    let solution = (0..)
+        .map(|nonce| Solution { extranonces, version, ntime, bits, nonce })
+        .find(|solution| draft.header(*solution).validate_pow(target).is_ok());
+    draft.assemble(solution.unwrap()).unwrap()
+}
+
+async fn next_block(nodes: &Nodes) -> Block {
+    let block = mine(&template(&nodes.clients()[0]).await, 0);
+    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Accepted);
+    block
+}
+
+async fn update(templates: &mut Templates) -> Update {
+    match soon(templates.next()).await {
+        Event::New(update) => update,
+        Event::AllDown(faults) => panic!("{faults:?}"),
+    }
+}
+
+/// Waits for work on top of a block.
+async fn work_on(templates: &mut Templates, tip: BlockHash) -> Update {
+    loop {
+        let update = update(templates).await;
+        if update.template.prev_hash == tip {
+            return update;
+        }
+    }
+}
+
+/// A payment of all but a fee from an output to the same script.
+fn spend(previous: &Transaction) -> Transaction {
+    let output = &previous.output[0];
+    Transaction {
+        version: Version::TWO,
+        lock_time: absolute::LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::new(previous.compute_txid(), 0),
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence::MAX,
+            witness: Witness::from_slice(&[redeem_script().as_bytes()]),
+        }],
+        output: vec![TxOut {
+            value: output.value - Amount::from_sat(10_000),
+            script_pubkey: output.script_pubkey.clone(),
+        }],
+    }
+}
+
+/// From the first block, whose height is an opcode, over the activation of segwit to a block whose transactions have
+/// witnesses.
+#[tokio::test]
+async fn the_chain_grows_by_our_blocks() {
+    let Some(bcoin) = Bcoin::start().await else { return };
+    let nodes = Nodes::new([bcoin.client()]).unwrap();
+    let client = nodes.clients()[0].clone();
+    assert_eq!(soon(nodes.network()).await.unwrap(), Network::Regtest);
+
+    let first = next_block(&nodes).await;
+    assert_eq!(height(&client).await, 1);
+    let shown: Value = client.call("getblock", json!([first.block_hash().to_string()])).await.unwrap();
+    assert_eq!((&shown["height"], &shown["confirmations"]), (&json!(1), &json!(1)));
+    assert!(first.txdata[0].input[0].witness.is_empty(), "segwit is not active yet");
+
+    let mut mined = 1;
+    while !template(&client).await.has_rule("segwit") {
+        next_block(&nodes).await;
+        mined += 1;
+        assert_eq!(height(&client).await, mined);
+        assert!(mined < 1000, "segwit never becomes active");
+    }
+
+    // bcoin takes no witness before the first block under the new rule.
+    next_block(&nodes).await;
+    // A payment, and one from it.
+    let parent = spend(&first.txdata[0]);
+    let child = spend(&parent);
+    for payment in [&parent, &child] {
+        let id: String =
+            client.call("sendrawtransaction", json!([encode::serialize_hex(payment)])).await.unwrap();
+        assert_eq!(id, payment.compute_txid().to_string());
+    }
+    let in_mempool = async || client.call::<Vec<String>>("getrawmempool", json!([])).await.unwrap().len();
+    soon(async {
+        while in_mempool().await < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let block = next_block(&nodes).await;
+    assert_eq!(block.txdata[1..], [parent, child]);
+    assert_eq!(height(&client).await, mined + 2);
+
+    let coinbase = &block.txdata[0];
+    assert_eq!(coinbase.output[0].script_pubkey, plan().payout);
+    // A halved subsidy, and the fees.
+    assert_eq!(coinbase.output[0].value.to_sat() % 100_000, 20_000);
+    assert_eq!(coinbase.input[0].witness.len(), 1);
+    let shown: Value = client.call("getblock", json!([block.block_hash().to_string()])).await.unwrap();
+    assert_eq!(shown["tx"].as_array().unwrap().len(), 3);
+    assert_eq!(shown["weight"], json!(block.weight().to_wu()));
+}
+
+#[tokio::test]
+async fn its_verdicts_are_understood() {
+    let Some(bcoin) = Bcoin::start().await else { return };
+    let nodes = Nodes::new([bcoin.client()]).unwrap();
+    let client = nodes.clients()[0].clone();
+    let template = template(&client).await;
+    let block = mine(&template, 0);
+    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Accepted);
+    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Duplicate);
+    assert_eq!(height(&client).await, 1);
+
+    let mut weak = block.clone();
+    while weak.header.validate_pow(weak.header.target()).is_ok() {
+        weak.header.nonce += 1;
+    }
+    assert_eq!(soon(nodes.submit(&weak)).await, Verdict::Rejected("high-hash".into()));
+    let orphan = Template { prev_hash: BlockHash::from_byte_array([7; 32]), ..(*template).clone() };
+    let verdict = soon(nodes.submit(&mine(&Arc::new(orphan), 0))).await;
+    assert_eq!(verdict, Verdict::Rejected("bad-prevblk".into()));
+
+    let error = client.call::<Option<String>>("submitblock", json!(["00"])).await.unwrap_err();
+    assert!(matches!(error, RpcError::Refused { code: RpcError::DESERIALIZATION, .. }), "{error}");
+    let error = client.call::<Value>("nonsense", json!([])).await.unwrap_err();
+    assert!(matches!(error, RpcError::Refused { code: -32601, .. }), "{error}");
+    let error = bcoin.client_as("wrong").call::<u32>("getblockcount", json!([])).await.unwrap_err();
+    assert!(matches!(error, RpcError::Unauthorized { status: 401, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn its_long_poll_tells_of_blocks_and_a_reorganisation() {
+    let Some(bcoin) = Bcoin::start().await else { return };
+    let nodes = Nodes::new([bcoin.client()]).unwrap();
+    // No refresh would help within the deadline.
+    let mut templates =
+        nodes.templates(Network::Regtest, Timing { refresh: 10 * DEADLINE, ..Timing::default() });
+    let fork = update(&mut templates).await;
+    assert!(fork.clean && fork.template.height == 1 && fork.parent_time.is_none());
+
+    let block = next_block(&nodes).await;
+    let next = work_on(&mut templates, block.block_hash()).await;
+    assert!(next.clean && next.template.height == 2);
+
+    // Another block of height 1, which the node keeps aside, and one on top, which makes it the chain.
+    let rival = mine(&fork.template, 1);
+    assert!(soon(nodes.submit(&rival)).await.is_accepted());
+    let on_rival = Template { prev_hash: rival.block_hash(), ..(*next.template).clone() };
+    let second = mine(&Arc::new(on_rival), 1);
+    assert_eq!(soon(nodes.submit(&second)).await, Verdict::Accepted);
+    let next = work_on(&mut templates, second.block_hash()).await;
+    assert!(next.clean && next.template.height == 3);
+    let block = next_block(&nodes).await;
+    assert_eq!(block.header.prev_blockhash, second.block_hash());
+    assert_eq!(height(&nodes.clients()[0]).await, 3);
+}
+
+#[tokio::test]
+async fn its_restart_is_survived() {
+    let Some(mut bcoin) = Bcoin::start().await else { return };
+    let nodes = Nodes::new([bcoin.client()]).unwrap();
+    let mut templates = nodes.templates(Network::Regtest, Timing::default());
+    assert!(update(&mut templates).await.clean);
+    let block = next_block(&nodes).await;
+    work_on(&mut templates, block.block_hash()).await;
+
+    bcoin.stop();
+    while !matches!(soon(templates.next()).await, Event::AllDown(_)) {}
+    // What was found meanwhile goes out as soon as the node is back. Its chain was in memory and is gone.
+    let (submitter, again) = (nodes.clone(), block.clone());
+    let submitted = tokio::spawn(async move { submitter.submit(&again).await });
+    bcoin.start_again().await;
+    assert!(soon(submitted).await.unwrap().is_accepted());
+    let next = work_on(&mut templates, block.block_hash()).await;
+    assert_eq!(next.template.height, 2);
+}
