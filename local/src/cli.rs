@@ -147,7 +147,7 @@ fn config(args: &Args, master: SocketAddr, state_dir: PathBuf, executable: PathB
         block_interval: args.block_interval,
         backend: args.backend.clone(),
         executor: ExecutorSource::Serve { executable: executable.clone(), address },
-        ..scheduler::Config::new(master.to_string(), executable)
+        ..scheduler::Config::new(master, executable)
     }
 }
 
@@ -262,6 +262,6 @@ mod tests {
         assert_eq!(config.server_cpus, 0.1);
         assert_eq!(config.report_interval, Duration::from_secs(1));
         assert_eq!(config.duration, Some(Duration::from_secs(30)));
-        assert_eq!(config.master, "127.0.0.1:5050");
+        assert_eq!(config.master.to_string(), "127.0.0.1:5050");
     }
 }

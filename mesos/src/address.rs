@@ -1,6 +1,7 @@
 //! Where masters and agents listen.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use crate::zookeeper::Ensemble;
@@ -189,6 +190,12 @@ fn parse_master(text: &str) -> Result<HostPort, AddressError> {
 impl From<HostPort> for Masters {
     fn from(address: HostPort) -> Self {
         Self(Kind::Listed(vec![address]))
+    }
+}
+
+impl From<SocketAddr> for Masters {
+    fn from(address: SocketAddr) -> Self {
+        HostPort { host: address.ip().to_string(), port: address.port() }.into()
     }
 }
 

@@ -1,13 +1,16 @@
 //! The command line: [`Args`] (what was typed) → [`Config`] (checked).
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use clap::Parser;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Parser};
+use mesos::address::Masters;
 
 use crate::config::{Config, Containerizer, Credential, ExecutorSource};
 use crate::launch::EXECUTABLE;
@@ -18,9 +21,11 @@ use crate::summary::Summary;
 #[derive(Clone, Debug, Parser)]
 #[command(version, about)]
 pub struct Args {
-    /// The Mesos master, HOST:PORT or http://HOST:PORT.
-    #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", default_value = "127.0.0.1:5050", value_parser = parse_master)]
-    pub master: String,
+    /// The Mesos master, HOST:PORT, several with commas between, or zk://[USER:PASSWORD@]HOST:PORT,…/PATH; or
+    /// file:///PATH of a file that says so, which keeps the password from the list of processes.
+    #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
+    #[arg(default_value = "127.0.0.1:5050", value_parser = MastersParser)]
+    pub master: Masters,
     /// Folder for the framework's id, launches and ledger; a restart with the same folder goes on.
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
@@ -279,8 +284,25 @@ pub fn parse_duration(text: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-fn parse_master(text: &str) -> Result<String, mesos::address::AddressError> {
-    text.parse::<mesos::address::Masters>().map(|_| text.to_owned())
+/// Unlike a function in its place it does not show the whole value in its errors: there may be a password in it.
+#[derive(Clone)]
+struct MastersParser;
+
+impl TypedValueParser for MastersParser {
+    type Value = Masters;
+
+    fn parse_ref(&self, cmd: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Masters, clap::Error> {
+        parse_masters(&value.to_string_lossy()).map_err(|error| {
+            let message = format!("invalid value for '--master <ADDRESS>': {error:#}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(cmd)
+        })
+    }
+}
+
+fn parse_masters(text: &str) -> anyhow::Result<Masters> {
+    let Some(path) = text.strip_prefix("file://") else { return Ok(text.parse()?) };
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    text.trim().parse().with_context(|| format!("the file {path} names no master"))
 }
 
 fn parse_cpus(text: &str) -> anyhow::Result<f64> {
@@ -297,10 +319,15 @@ mod tests {
         Args::try_parse_from(["scheduler"].iter().chain(args))
     }
 
+    fn masters(text: &str) -> Masters {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn defaults_are_those_of_a_cluster() {
         let config = parse(&[]).unwrap().into_config(|| Ok("/bin/miner".into())).unwrap();
-        let defaults = Config { user: config.user.clone(), ..Config::new("127.0.0.1:5050", "/bin/miner") };
+        let defaults =
+            Config { user: config.user.clone(), ..Config::new(masters("127.0.0.1:5050"), "/bin/miner") };
         assert_eq!(format!("{config:?}"), format!("{defaults:?}"));
     }
 
@@ -333,6 +360,8 @@ mod tests {
             &["--server-cpus", "0"][..],
             &["--master", "ftp://x"],
             &["--master", "x:99999"],
+            &["--master", "zk://host"],
+            &["--master", "file:///no/such/file"],
             &["--blocks", "0"],
             &["--duration", "soon"],
             &["--secret-file", "x"],
@@ -341,6 +370,25 @@ mod tests {
             &["--no-such-flag"],
         ] {
             assert!(parse(args).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_zookeeper_is_never_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master");
+        fs::write(&path, "zk://miner:s3cret@z1,z2:1/mesos\n").unwrap();
+        let url = format!("file://{}", path.display());
+        for value in [url.as_str(), "zk://miner:s3cret@z1,z2:1/mesos"] {
+            let config = parse(&["--master", value]).unwrap().into_config(|| Ok("/x".into())).unwrap();
+            assert_eq!(config.master, masters("zk://miner:s3cret@z1,z2:1/mesos"));
+            assert!(!format!("{config:?} {}", config.master).contains("s3cret"));
+        }
+        fs::write(&path, "zk://miner:s3cret@z1:x/mesos").unwrap();
+        for value in [url.as_str(), "zk://miner:s3cret@z1", "zk://s3cret@z1/mesos"] {
+            let error = parse(&["--master", value]).unwrap_err();
+            assert!(error.to_string().contains("--master"), "{error}");
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         }
     }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mesos::address::Masters;
+
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
 const FAILOVER: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The same where the scheduler is to take its tasks with it: long enough for a restart.
@@ -11,8 +13,8 @@ const SHORT_FAILOVER: Duration = Duration::from_secs(60);
 /// What the scheduler is to do. [`Config::new`] has the defaults of a cluster.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The master: `HOST:PORT` or an `http://` URL.
-    pub master: String,
+    /// The masters, or where in ZooKeeper to find the one that leads.
+    pub master: Masters,
     /// Where the framework's id, launch intents and ledger are kept.
     pub state_dir: PathBuf,
     /// `FrameworkInfo.name`.
@@ -51,7 +53,7 @@ pub struct Config {
 
 impl Config {
     /// The defaults of a cluster, serving `executable` to the agents.
-    pub fn new(master: impl Into<String>, executable: impl Into<PathBuf>) -> Config {
+    pub fn new(master: impl Into<Masters>, executable: impl Into<PathBuf>) -> Config {
         Config {
             master: master.into(),
             state_dir: PathBuf::from("mesos-miner-state"),

@@ -119,11 +119,18 @@ impl Driver<'_> {
         Ok(End::Lost(chain(&error)))
     }
 
-    /// Waits before the next try.
+    /// Waits before the next try, unless a new leader makes that worthwhile at once.
     async fn pause(&mut self, inputs: &mut Inputs, why: &str, pause: Duration) -> ControlFlow<()> {
         let (master, seconds) = (&self.config.master, pause.as_secs_f64());
         self.display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})"));
-        match self.meanwhile(inputs, tokio::time::sleep(pause)).await {
+        let changed = self.client.detector().changed();
+        let pause = async move {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = changed => {}
+            }
+        };
+        match self.meanwhile(inputs, pause).await {
             Ok(()) => ControlFlow::Continue(()),
             Err(Done) => ControlFlow::Break(()),
         }

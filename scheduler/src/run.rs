@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use mesos::address::Masters;
 use mesos::auth::Auth;
 use mesos::backoff::Backoff;
+use mesos::detector::{DetectError, Detector};
 use mesos::scheduler::SchedulerClient;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,9 @@ use crate::record::Change;
 use crate::store::Store;
 use crate::summary::Summary;
 
+/// How long to wait for ZooKeeper to name a leader before saying that there is none.
+const ELECTION: Duration = Duration::from_secs(15);
+
 /// Runs the framework until `stop` is cancelled, or `duration` or `blocks` are reached, and everything that has to
 /// end has ended.
 ///
@@ -28,18 +31,16 @@ use crate::summary::Summary;
 /// If the configuration is no good, the state folder or the executable can't be used, or the master is no Mesos
 /// master or refuses the framework; with `retry` off also if it can't be reached.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Summary> {
-    let masters: Masters =
-        config.master.parse().with_context(|| format!("{:?} is no address of a master", config.master))?;
+    let client = SchedulerClient::with_config(config.master.clone(), client_config(&config));
     let (sender, notices) = mpsc::unbounded_channel();
     let notify = move |notice| drop(sender.send(notice));
     let (store, recovered) = Store::open(&config.state_dir, notify)?;
     let display = Display::start(config.quiet);
-    let Some((delivery, artifact)) = delivery(&config, &masters, &display, &stop).await? else {
+    let Some((delivery, artifact)) = delivery(&config, client.detector(), &display, &stop).await? else {
         return Ok(Summary::default());
     };
     let age = recovered.framework.as_ref().map_or(Duration::ZERO, |framework| since(framework.started_ms));
     let state = State::new(settings(&config, delivery), recovered, age, Instant::now());
-    let client = SchedulerClient::with_config(masters, client_config(&config));
     let driver = Driver { config: &config, client, state, store: &store, display: &display };
     let ran = driver.run(Inputs::new(notices, stop)).await;
     drop(artifact);
@@ -110,13 +111,13 @@ fn client_config(config: &Config) -> mesos::Config {
 /// How the executor gets to the agents, and the server for it if it is ours; `None` if stopped meanwhile.
 async fn delivery(
     config: &Config,
-    masters: &Masters,
+    detector: &Detector,
     display: &Display,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<(Delivery, Option<ArtifactServer>)>> {
     let delivery = match &config.executor {
         ExecutorSource::Serve { executable, address } => {
-            let Some(local) = local_address(config, masters, display, stop).await? else { return Ok(None) };
+            let Some(local) = local_address(config, detector, display, stop).await? else { return Ok(None) };
             let server = ArtifactServer::start(executable, address.as_deref(), local).await?;
             let delivery = Delivery::Fetch { uri: server.uri().to_owned(), cache: true };
             return Ok(Some((delivery, Some(server))));
@@ -133,34 +134,47 @@ async fn delivery(
 /// This machine's address on the way to the master, which is likely the way to the agents, too.
 async fn local_address(
     config: &Config,
-    masters: &Masters,
+    detector: &Detector,
     display: &Display,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<IpAddr>> {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
     loop {
-        let mut failed = None;
-        for master in masters.addresses() {
-            match tokio::net::lookup_host((master.host.as_str(), master.port)).await {
-                Ok(mut found) => match found.find_map(|address| route(address).ok()) {
-                    Some(local) => return Ok(Some(local)),
-                    None => failed = Some(std::io::ErrorKind::NetworkUnreachable.into()),
-                },
-                Err(error) => failed = Some(error),
-            }
-        }
-        let error = failed.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
-        if !config.retry {
+        let found = tokio::select! {
+            found = route_to_any(detector) => found,
+            () = stop.cancelled() => return Ok(None),
+        };
+        let error = match found {
+            Ok(local) => return Ok(Some(local)),
+            Err(error) => error,
+        };
+        let hopeless = error.downcast_ref::<DetectError>().is_some_and(|error| !error.is_transient());
+        if !config.retry || hopeless {
             return Err(error).context(format!("cannot reach master {}", config.master));
         }
         let pause = backoff.delay();
         let (master, seconds) = (&config.master, pause.as_secs_f64());
-        display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error})"));
+        display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error:#})"));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return Ok(None),
         }
     }
+}
+
+/// The local end of the way to one of the masters.
+async fn route_to_any(detector: &Detector) -> anyhow::Result<IpAddr> {
+    let mut failed = std::io::Error::from(std::io::ErrorKind::NotFound);
+    for master in detector.candidates(ELECTION).await? {
+        match tokio::net::lookup_host((master.host.as_str(), master.port)).await {
+            Ok(mut found) => match found.find_map(|address| route(address).ok()) {
+                Some(local) => return Ok(local),
+                None => failed = std::io::ErrorKind::NetworkUnreachable.into(),
+            },
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed.into())
 }
 
 /// The local end of a connection; a datagram socket needs nobody at the other end.

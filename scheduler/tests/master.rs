@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mesos::address::Masters;
 use mesos::recordio;
 use mesos::resources::{Quantity, ranges, scalar};
 use mesos::scheduler::Event;
@@ -161,9 +162,9 @@ struct Run {
 }
 
 impl Run {
-    fn start(address: impl ToString, change: impl FnOnce(&mut Config)) -> Run {
+    fn start(address: impl Into<Masters>, change: impl FnOnce(&mut Config)) -> Run {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::new(address.to_string(), "unused");
+        let mut config = Config::new(address, "unused");
         config.executor = ExecutorSource::Path("/opt/mesos-miner".into());
         config.state_dir = folder.path().to_owned();
         config.teardown_on_exit = true;
