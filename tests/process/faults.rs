@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::support::descent::{Executor, executors};
-use crate::support::mesos_box::MesosBox;
+use crate::support::http;
+use crate::support::mesos_box::{MesosBox, Part};
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{LATER, SOON, peer, until};
@@ -122,6 +124,49 @@ fn killed_worker_on_the_embedded_cluster() {
 fn killed_worker_on_a_real_mesos() {
     let Some(mining) = Mining::real() else { return };
     killed_worker(mining);
+}
+
+/// Master and agents come and go; tasks go on mining all the while, and none is launched twice.
+fn killed_part_of_a_real_mesos(part: Part) {
+    let Some(mut mining) = Mining::real() else { return };
+    let ids =
+        |mining: &Mining| mining.executors("").into_iter().map(|e| (e.id, e.process)).collect::<Vec<_>>();
+    let before = ids(&mining);
+    assert_eq!(before.len(), 3, "{before:?}");
+    let mesos = mining.mesos.as_mut().expect("it is a real one");
+    mesos.kill_and_restart(part);
+    let back = match part {
+        Part::Master => 2,
+        Part::Agent => 1,
+    };
+    until("the agents are back, and so is the framework with its three tasks", LATER, || {
+        let state = http::get_json(mesos.master, "/master/state")?;
+        let all_active =
+            |list: &Value, n| list.as_array().is_some_and(|l| l.len() == n && l.iter().all(is_active));
+        let returned =
+            state["slaves"].as_array()?.iter().filter(|a| a["reregistered_time"].is_number()).count();
+        let framework = &state["frameworks"][0];
+        let tasks = framework["tasks"].as_array()?.iter().filter(|t| t["state"] == "TASK_RUNNING").count();
+        let whole = all_active(&state["slaves"], 2) && all_active(&state["frameworks"], 1);
+        (whole && returned >= back && tasks == 3).then_some(())
+    });
+    assert_eq!(ids(&mining), before);
+    let tasks = mining.end();
+    assert_eq!(tasks, BTreeMap::from([("TASK_KILLED".into(), 3)]));
+}
+
+fn is_active(value: &Value) -> bool {
+    value["active"] == true
+}
+
+#[test]
+fn killed_master_on_a_real_mesos() {
+    killed_part_of_a_real_mesos(Part::Master);
+}
+
+#[test]
+fn killed_agent_on_a_real_mesos() {
+    killed_part_of_a_real_mesos(Part::Agent);
 }
 
 /// Tasks go on while there is no scheduler; the next one adopts them and launches nothing twice.

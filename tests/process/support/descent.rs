@@ -41,7 +41,8 @@ fn pids() -> Vec<i32> {
     entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-fn identity(pid: i32) -> Option<Identity> {
+/// What runs under that number.
+pub fn identity(pid: i32) -> Option<Identity> {
     let stat = stat(pid)?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");

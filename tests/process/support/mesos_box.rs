@@ -2,21 +2,34 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::process::{Process, start_in};
-use super::{LATER, http};
+use super::process::{Process, start, start_in};
+use super::{LATER, SOON, descent, http, until};
 
 /// Ports that a box has for itself: the first 16 for Mesos, the others for the tasks.
 const STEP: u16 = 64;
 
 /// A box that is ready; it ends, with everything that it started, when dropped.
 pub struct MesosBox {
+    /// What was restarted, before the box itself: it goes first.
+    restarted: Vec<Process>,
     process: Process,
+    command: PathBuf,
+    arguments: Vec<String>,
     pub master: SocketAddr,
+}
+
+/// A process of a box that can be killed alone.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    Master,
+    /// The first agent.
+    Agent,
 }
 
 impl MesosBox {
@@ -25,8 +38,7 @@ impl MesosBox {
         let port = free_ports(STEP);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let work = folder.path().join("mesos");
-        let arguments = [
-            "up".to_owned(),
+        let arguments = vec![
             format!("--port={port}"),
             format!("--agents={agents}"),
             "--cpus=2".to_owned(),
@@ -35,12 +47,41 @@ impl MesosBox {
             // machine share its loopback.
             format!("--ports=[{}-{}]", port + 16, port + STEP - 1),
             format!("--work-dir={}", work.display()),
-            // Its own resources come back to the framework sooner than once a second.
+            // Its own resources come back to the framework sooner than once a second, and a killed master or agent is
+            // missed after four seconds instead of 25.
             "--master-flag=allocation_interval=200ms".to_owned(),
+            "--master-flag=agent_ping_timeout=2secs".to_owned(),
+            "--master-flag=max_agent_ping_timeouts=2".to_owned(),
         ];
-        let mut process = start_in(folder, command, arguments);
+        let mut process = start_in(folder, command, std::iter::once(&"up".to_owned()).chain(&arguments));
         process.wait_for_output(LATER, |line| (line == "ready").then_some(()));
-        MesosBox { process, master: SocketAddr::from(([127, 0, 0, 1], port)) }
+        let master = SocketAddr::from(([127, 0, 0, 1], port));
+        MesosBox { restarted: Vec::new(), process, command: command.to_owned(), arguments, master }
+    }
+
+    /// Kills a part and starts it again with the same command; gives it no time to come up.
+    pub fn kill_and_restart(&mut self, part: Part) {
+        let key = match part {
+            Part::Master => "masters",
+            Part::Agent => "agents",
+        };
+        let state =
+            std::fs::read(self.work_folder().join("box.json")).expect("a box that is ready says so there");
+        let state: Value = serde_json::from_slice(&state).expect("the box writes JSON");
+        let pid = state[key][0]["pid"].as_i64().and_then(|pid| Pid::from_raw(pid as i32)).expect("a number");
+        let identity = descent::identity(pid.as_raw_nonzero().get()).expect("it runs");
+        kill_process(pid, Signal::KILL).expect("it runs");
+        until("it is gone", SOON, || (!descent::alive(&identity)).then_some(()));
+
+        let flags = Command::new(&self.command)
+            .arg("flags")
+            .args(&self.arguments)
+            .output()
+            .expect("it was run before");
+        let commands: Value = serde_json::from_slice(&flags.stdout).expect("the box writes JSON");
+        let words: Vec<&str> =
+            commands[key][0].as_array().expect("a command").iter().filter_map(Value::as_str).collect();
+        self.restarted.push(start(words[0], &words[1..]));
     }
 
     /// The master's whole state.
@@ -56,10 +97,11 @@ impl MesosBox {
 
 impl Drop for MesosBox {
     fn drop(&mut self) {
+        self.restarted.clear();
         // Gently first, so that it sweeps executors up; the process's own end does the rest.
         if self.process.is_running() {
             self.process.signal(Signal::TERM);
-            let limit = std::time::Instant::now() + super::SOON;
+            let limit = std::time::Instant::now() + SOON;
             while self.process.is_running() && std::time::Instant::now() < limit {
                 std::thread::sleep(std::time::Duration::from_millis(20));
             }
