@@ -62,7 +62,12 @@ impl Link {
     }
 
     pub async fn send(&mut self, message: &Message) -> Result<(), MinerError> {
-        trace!(target: "protocol", "> {}", message.to_line());
+        match message {
+            Message::Call(call) if call.method == "mining.authorize" => {
+                trace!(target: "protocol", "> mining.authorize, not shown since it has the password");
+            }
+            message => trace!(target: "protocol", "> {}", message.to_line()),
+        }
         let pool = self.pool.clone();
         match timeout(SEND_TIMEOUT, self.connection.send(message)).await {
             Ok(sent) => sent.map_err(|source| MinerError::Write { pool, source }),
