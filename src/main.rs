@@ -23,6 +23,7 @@ struct Cli {
 enum Command {
     Local(Box<local::cli::Args>),
     Scheduler(Box<scheduler::cli::Args>),
+    Ledger(scheduler::accounts::cli::Args),
     /// Serve work to miners over a chain of its own
     Pool(pool::cli::Args),
     #[command(flatten)]
@@ -48,6 +49,7 @@ fn run(command: Command) -> ExitCode {
             start::init_logs("warn");
             scheduler::cli::main(*args, executable)
         }
+        Command::Ledger(args) => start::exit(scheduler::accounts::cli::run(args)),
         Command::Pool(args) => {
             start::init_logs("info");
             start::exit(pool::cli::run(args))

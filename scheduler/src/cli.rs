@@ -29,6 +29,9 @@ pub struct Args {
     /// Folder for the framework's id, launches and ledger; a restart with the same folder goes on.
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
+    /// How long rows of single shares are kept; totals are kept for ever.
+    #[arg(long, value_name = "TIME", env = "MINER_LEDGER_RETENTION", default_value = "7d", value_parser = parse_duration)]
+    pub ledger_retention: Duration,
     /// At the end, end all tasks and the framework; otherwise the tasks keep mining.
     #[arg(long, env = "MINER_TEARDOWN_ON_EXIT", value_parser = BoolishValueParser::new())]
     pub teardown_on_exit: bool,
@@ -217,6 +220,7 @@ impl Args {
         Ok(Config {
             master: self.master,
             state_dir: self.state_dir,
+            ledger_retention: self.ledger_retention,
             name: self.name,
             user: self.user.unwrap_or_else(current_user),
             role: self.role,

@@ -17,6 +17,8 @@ pub struct Config {
     pub master: Masters,
     /// Where the framework's id, launch intents and ledger are kept.
     pub state_dir: PathBuf,
+    /// How long rows of single shares are kept; totals are kept for ever.
+    pub ledger_retention: Duration,
     /// `FrameworkInfo.name`.
     pub name: String,
     /// The Unix user for the executors.
@@ -57,6 +59,7 @@ impl Config {
         Config {
             master: master.into(),
             state_dir: PathBuf::from("mesos-miner-state"),
+            ledger_retention: Duration::from_secs(7 * 24 * 3600),
             name: "mesos-miner".to_owned(),
             user: "root".to_owned(),
             role: "*".to_owned(),

@@ -75,6 +75,13 @@ impl Ledger {
         self.entries.get(&(task.to_owned(), worker.to_owned())).map(|(_, entry)| entry)
     }
 
+    /// All accounts: reporting task, worker, the reporter's kind, account.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Kind, &Entry)> {
+        self.entries
+            .iter()
+            .map(|((task, worker), (kind, entry))| (task.as_str(), worker.as_str(), *kind, entry))
+    }
+
     /// Both columns of every worker, by its name.
     pub fn lines(&self) -> BTreeMap<&str, Line> {
         let mut lines: BTreeMap<&str, Line> = BTreeMap::new();

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! [`framework`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
-//! [`store`] writes, [`artifact`] gives agents the executor, `display` shows.
+//! [`store`] writes, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows.
 
+pub mod accounts;
 pub mod artifact;
 pub mod cli;
 pub mod config;

@@ -34,7 +34,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Summ
     let client = SchedulerClient::with_config(config.master.clone(), client_config(&config));
     let (sender, notices) = mpsc::unbounded_channel();
     let notify = move |notice| drop(sender.send(notice));
-    let (store, recovered) = Store::open(&config.state_dir, notify)?;
+    let (store, recovered) = Store::open(&config.state_dir, config.ledger_retention, notify)?;
     let display = Display::start(config.quiet);
     let Some((delivery, artifact)) = delivery(&config, client.detector(), &display, &stop).await? else {
         return Ok(Summary::default());

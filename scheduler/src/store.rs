@@ -4,6 +4,7 @@
 //! disk has them, and hands the tickets back. A write that fails is tried again until it works: nothing is
 //! acknowledged to Mesos meanwhile, so nothing is lost. One scheduler at a time: the folder is locked.
 
+mod books;
 mod read;
 mod schema;
 mod write;
@@ -23,10 +24,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+pub use self::books::{Books, books};
 use crate::record::{Change, Recovered, Ticket};
 
-/// How long rows of single shares are kept; totals are kept for ever.
-pub const ROW_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The database's name in the state folder.
 pub const DATABASE: &str = "scheduler.sqlite";
 /// So many changes at most go into one transaction.
@@ -73,6 +73,12 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// No scheduler has written there.
+    #[error("there is no ledger in {}; name the scheduler's state folder with --state-dir", path.display())]
+    NoLedger {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The last changes could not be written.
     #[error("{lost} changes could not be written to {}", path.display())]
     Unwritten {
@@ -105,12 +111,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or makes the state folder, and reads what is in it. `notify` is called from the writing thread.
+    /// Opens or makes the state folder, and reads what is in it. Rows of single shares are removed when they are
+    /// older than `retention`; totals stay for ever. `notify` is called from the writing thread.
     ///
     /// # Errors
     /// If the folder can't be used, another scheduler uses it, or a later version wrote it.
     pub fn open(
         folder: &Path,
+        retention: Duration,
         notify: impl FnMut(Notice) + Send + 'static,
     ) -> Result<(Store, Recovered), StoreError> {
         let io = |path: &Path| {
@@ -127,7 +135,7 @@ impl Store {
         let framework = recovered.framework.as_ref().map(|framework| framework.id.clone());
         let (queue, receiver) = mpsc::channel();
         let closing = Arc::new(AtomicBool::new(false));
-        let writer = Writer { connection, framework, notify, closing: Arc::clone(&closing) };
+        let writer = Writer { connection, framework, retention, notify, closing: Arc::clone(&closing) };
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(&receiver))
@@ -171,6 +179,7 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
 struct Writer<N> {
     connection: Connection,
     framework: Option<String>,
+    retention: Duration,
     notify: N,
     closing: Arc<AtomicBool>,
 }
@@ -188,7 +197,7 @@ impl<N: FnMut(Notice)> Writer<N> {
             (self.notify)(Notice::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
             if cleaned.is_none_or(|at| at.elapsed() > Duration::from_secs(3600)) {
                 cleaned = Some(Instant::now());
-                if let Err(error) = write::expire_rows(&self.connection, ROW_RETENTION) {
+                if let Err(error) = write::expire_rows(&self.connection, self.retention) {
                     tracing::warn!(%error, "cannot remove old share rows");
                 }
             }

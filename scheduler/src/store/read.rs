@@ -19,7 +19,7 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
         connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
     let Some((id, started, peak)) = found else { return Ok(recovered) };
     recovered.tasks = tasks(connection, &id)?;
-    recovered.ledger = ledger(connection, &id)?;
+    ledger(connection, &id, &mut recovered.ledger)?;
     recovered.peak_workers = unsigned(peak);
     recovered.framework = Some(FrameworkRecord { id, started_ms: unsigned(started) });
     Ok(recovered)
@@ -29,7 +29,8 @@ fn unsigned(n: i64) -> u64 {
     n.try_into().unwrap_or(0)
 }
 
-fn tasks(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<TaskRecord>> {
+/// The tasks of a framework, in the order of their launch.
+pub(super) fn tasks(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<TaskRecord>> {
     let mut query = connection.prepare(
         "SELECT id, kind, agent, host, server, cpus_milli, stratum_host, stratum_port, http_port, state
          FROM task WHERE framework = ?1 ORDER BY number",
@@ -63,19 +64,19 @@ fn invalid(column: usize, what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.into())
 }
 
-fn ledger(connection: &Connection, framework: &str) -> rusqlite::Result<Ledger> {
+/// Adds the accounts of a framework.
+pub(super) fn ledger(connection: &Connection, framework: &str, ledger: &mut Ledger) -> rusqlite::Result<()> {
     let mut query = connection.prepare(
         "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
              rows_omitted
          FROM account WHERE framework = ?1",
     )?;
     let mut rows = query.query([framework])?;
-    let mut ledger = Ledger::default();
     while let Some(row) = rows.next()? {
         let (task, worker): (String, String) = (row.get(0)?, row.get(1)?);
         ledger.insert(&task, &worker, kind_at(row, 2)?, entry(row)?);
     }
-    Ok(ledger)
+    Ok(())
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {

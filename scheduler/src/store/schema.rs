@@ -1,6 +1,7 @@
 //! The tables, and how durable they are.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -8,6 +9,9 @@ use super::StoreError;
 
 /// The format that this program writes, kept in SQLite's `user_version`.
 const FORMAT: i64 = 1;
+
+/// How long to wait for another connection.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The 128-bit sums are decimal text: SQLite's integers have 63 bits.
 const TABLES: &str = "
@@ -78,14 +82,21 @@ CREATE INDEX IF NOT EXISTS share_received ON share (received_ms);
 /// Makes the tables where they are missing. A commit returns when the disk has it.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let database = |source| StoreError::Database { path: path.to_owned(), source };
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(database)?;
-    if found > FORMAT {
-        return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT });
-    }
+    found(connection, path)?;
     // In this mode readers (a `ledger` command, a backup) never block the writer.
     connection.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(database)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(database)?;
+    connection.busy_timeout(PATIENCE).map_err(database)?;
     connection.execute_batch(TABLES).map_err(database)?;
     connection.pragma_update(None, "user_version", FORMAT).map_err(database)
+}
+
+/// The format that is there, 0 if nothing is; refused if it is later than this program.
+pub(super) fn found(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let found = found.map_err(|source| StoreError::Database { path: path.to_owned(), source })?;
+    if found > FORMAT {
+        return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT });
+    }
+    Ok(found)
 }

@@ -6,9 +6,11 @@ use task::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 use super::*;
 use crate::record::{Kind, StatusRecord, TaskRecord};
 
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
 fn open(folder: &Path) -> (Store, Recovered, Receiver<Notice>) {
     let (sender, notices) = channel();
-    let (store, recovered) = Store::open(folder, move |notice| drop(sender.send(notice))).unwrap();
+    let (store, recovered) = Store::open(folder, WEEK, move |notice| drop(sender.send(notice))).unwrap();
     (store, recovered, notices)
 }
 
@@ -145,7 +147,7 @@ fn the_framework_is_remembered_for_changes_after_reopening() {
 fn a_second_scheduler_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (_store, ..) = open(folder.path());
-    let error = Store::open(folder.path(), |_| ()).unwrap_err();
+    let error = Store::open(folder.path(), WEEK, |_| ()).unwrap_err();
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
     assert!(error.to_string().contains("--state-dir"));
 }
@@ -154,7 +156,7 @@ fn a_second_scheduler_is_refused() {
 fn a_later_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     Connection::open(folder.path().join(DATABASE)).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::open(folder.path(), |_| ()), Err(StoreError::Format { found: 99, .. })));
+    assert!(matches!(Store::open(folder.path(), WEEK, |_| ()), Err(StoreError::Format { found: 99, .. })));
 }
 
 #[test]
@@ -186,8 +188,8 @@ fn old_rows_go_and_totals_stay() {
     store.persist(2, status(&worker(2), "TASK_RUNNING", Some(report(1, 5))));
     store.close().unwrap();
     let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
-    assert_eq!(write::expire_rows(&connection, ROW_RETENTION).unwrap(), 0);
+    assert_eq!(write::expire_rows(&connection, WEEK).unwrap(), 0);
     connection.execute("UPDATE share SET received_ms = received_ms - 8 * 24 * 3600 * 1000", []).unwrap();
-    assert_eq!(write::expire_rows(&connection, ROW_RETENTION).unwrap(), 2);
+    assert_eq!(write::expire_rows(&connection, WEEK).unwrap(), 2);
     assert_eq!(open(folder.path()).1.ledger.sum().0.worker.hashes, 5);
 }

@@ -1,0 +1,177 @@
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+use proptest::prelude::*;
+use task::{Account, Report};
+
+use super::*;
+use crate::record::{Change, StatusRecord};
+use crate::store::{self, Store, StoreError};
+
+fn task(kind: Kind, number: u64, state: &str) -> TaskRecord {
+    TaskRecord {
+        id: format!("miner-{}-{number}", kind.name()),
+        kind,
+        agent: "a".into(),
+        host: "h".into(),
+        server: None,
+        cpus_milli: 1000,
+        address: None,
+        state: Some(state.into()),
+    }
+}
+
+fn report(sequence: u64, accounts: &[(&str, u64)]) -> Report {
+    let account = |&(worker, accepted): &(&str, u64)| Account {
+        worker: worker.into(),
+        totals: Totals { accepted, accepted_work: u128::from(accepted) << 70, ..Totals::default() },
+        ..Account::default()
+    };
+    Report { sequence, accounts: accounts.iter().map(account).collect(), server: None }
+}
+
+/// A worker that lives, one that died, one whose server died, and an outsider with a name to be wary of.
+fn books() -> Books {
+    let tasks = vec![
+        task(Kind::Server, 1, "TASK_FAILED"),
+        task(Kind::Worker, 2, "TASK_RUNNING"),
+        task(Kind::Worker, 3, "TASK_FAILED"),
+        task(Kind::Worker, 10, "TASK_KILLED"),
+    ];
+    let mut books = Books { frameworks: vec!["f".into()], tasks, ..Books::default() };
+    let pool = [("miner-worker-2", 9), ("miner-worker-3", 5), ("miner-worker-10", 4), ("=1,\"x\"\x1b[2J", 7)];
+    books.ledger.record("miner-server-1", Kind::Server, &report(1, &pool));
+    for (worker, accepted) in [("miner-worker-2", 8), ("miner-worker-3", 3), ("miner-worker-10", 6)] {
+        books.ledger.record(worker, Kind::Worker, &report(1, &[(worker, accepted)]));
+    }
+    books
+}
+
+#[test]
+fn differences_are_shown_of_tasks_that_ended() {
+    let accounts = Accounts::new(&books());
+    let rows: Vec<_> = accounts
+        .workers
+        .iter()
+        .map(|row| (row.pool.accepted, row.worker.accepted, row.unreported, row.uncounted))
+        .collect();
+    let expected =
+        [(9, 8, None, None), (5, 3, Some(2), Some(0)), (4, 6, Some(0), Some(2)), (7, 0, None, None)];
+    assert_eq!(rows, expected);
+    let total = &accounts.total;
+    assert_eq!((total.pool.accepted, total.worker.accepted), (25, 17));
+    assert_eq!((total.unreported, total.uncounted), (Some(2), Some(2)));
+    assert_eq!((accounts.servers.len(), accounts.servers[0].pool.accepted), (1, 25));
+}
+
+#[test]
+fn an_outsider_that_calls_itself_a_server_does_not_get_its_line() {
+    let mut books = books();
+    books.ledger.record("miner-server-1", Kind::Server, &report(2, &[("miner-server-1", 3)]));
+    let accounts = Accounts::new(&books);
+    assert_eq!((accounts.total.pool.accepted, accounts.servers[0].pool.accepted), (28, 28));
+}
+
+#[test]
+fn all_forms_have_all_lines_and_no_name_does_harm() {
+    let accounts = Accounts::new(&books());
+    let table = accounts.to_string();
+    assert_eq!(table.lines().count(), 7, "{table}");
+    assert!(!table.contains('\x1b'));
+    let dead = table.lines().find(|line| line.starts_with("miner-worker-3 ")).unwrap();
+    let cells: Vec<_> = dead.split_whitespace().collect();
+    assert_eq!(cells, ["miner-worker-3", "h", "TASK_FAILED", "5", "3", "0", "0", "0", "0", "2", "0"]);
+    let csv = render::csv(&accounts);
+    let columns = csv.lines().next().unwrap().split(',').count();
+    assert_eq!((csv.lines().count(), columns), (7, 22));
+    let dead = csv.lines().find(|line| line.starts_with("worker,miner-worker-3,")).unwrap();
+    assert!(dead.split(',').count() == columns && dead.ends_with(",2,0"), "{dead}");
+    assert!(csv.contains("outsider,\"=1,\"\"x\"\"\x1b[2J\",,,"), "{csv}");
+    let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&accounts).unwrap()).unwrap();
+    assert_eq!(json["workers"][1]["unreported"], 2);
+    assert_eq!(json["workers"][0]["unreported"], serde_json::Value::Null);
+    assert_eq!(json["total"]["pool"]["accepted"], 25);
+}
+
+#[test]
+fn it_is_read_while_a_scheduler_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = store::books(folder.path(), false).unwrap_err();
+    assert!(matches!(missing, StoreError::NoLedger { .. }), "{missing}");
+    let (sender, written) = std::sync::mpsc::channel();
+    let week = Duration::from_secs(7 * 24 * 3600);
+    let (store, _) = Store::open(folder.path(), week, move |notice| drop(sender.send(notice))).unwrap();
+    let worker = task(Kind::Worker, 2, "TASK_RUNNING");
+    let status = StatusRecord {
+        task: worker.id.clone(),
+        kind: Kind::Worker,
+        state: worker.state.clone(),
+        reason: None,
+        message: None,
+        report: Some(report(1, &[(&worker.id, 4)])),
+    };
+    for (ticket, change) in
+        [Change::Framework { id: "f".into() }, Change::Task(worker), Change::Status(status)]
+            .into_iter()
+            .enumerate()
+    {
+        store.persist(ticket as u64, change);
+        written.recv().unwrap();
+    }
+    let accounts = Accounts::new(&store::books(folder.path(), false).unwrap());
+    assert_eq!((accounts.frameworks.as_slice(), accounts.total.worker.accepted), (&["f".to_owned()][..], 4));
+    store.persist(9, Change::FrameworkEnded);
+    store.close().unwrap();
+    assert_eq!(
+        Accounts::new(&store::books(folder.path(), false).unwrap()),
+        accounts,
+        "also when it has ended"
+    );
+}
+
+#[test]
+fn other_frameworks_count_only_if_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(folder.path(), Duration::from_secs(60), |_| ()).unwrap();
+    for (n, id) in ["f", "g"].into_iter().enumerate() {
+        store.persist(0, Change::Framework { id: id.into() });
+        store.persist(0, Change::Task(task(Kind::Worker, n as u64 + 1, "TASK_KILLED")));
+        store.persist(0, Change::FrameworkEnded);
+    }
+    store.close().unwrap();
+    assert_eq!(store::books(folder.path(), true).unwrap().tasks.len(), 2);
+    assert_eq!(store::books(folder.path(), false).unwrap().tasks.len(), 1);
+}
+
+#[test]
+fn every_flag_has_an_environment_name_and_help() {
+    cli::Args::command().debug_assert();
+    for arg in cli::Args::command().get_arguments() {
+        assert!(arg.get_env().is_some_and(|name| name.to_string_lossy().starts_with("MINER_")), "{arg}");
+        assert!(arg.get_help().is_some(), "{arg}");
+    }
+    assert!(cli::Args::try_parse_from(["ledger", "--json", "--csv"]).is_err());
+}
+
+proptest! {
+    /// Whatever was reported, the lines add up to the total, and so do the servers' counts.
+    #[test]
+    fn lines_add_up(reports in prop::collection::vec((0..3usize, 0..4usize, 0..100u64), 0..30)) {
+        let tasks = [(Kind::Server, 1), (Kind::Server, 2), (Kind::Worker, 3)];
+        let tasks: Vec<_> = tasks.into_iter().map(|(kind, n)| task(kind, n, "TASK_KILLED")).collect();
+        let mut books = Books { tasks: tasks.clone(), ..Books::default() };
+        for (sequence, (reporter, worker, accepted)) in reports.into_iter().enumerate() {
+            let worker = ["miner-worker-3", "somebody", "miner-server-1", ""][worker];
+            let reporter = &tasks[reporter];
+            books.ledger.record(&reporter.id, reporter.kind, &report(sequence as u64 + 1, &[(worker, accepted)]));
+        }
+        let accounts = Accounts::new(&books);
+        let (sum, _) = books.ledger.sum();
+        prop_assert_eq!(accounts.total.pool.accepted, sum.pool.accepted);
+        prop_assert_eq!(accounts.total.worker.accepted, sum.worker.accepted);
+        prop_assert_eq!(accounts.servers.iter().map(|row| row.pool.accepted).sum::<u64>(), sum.pool.accepted);
+        let (unreported, uncounted) = (accounts.total.unreported.unwrap(), accounts.total.uncounted.unwrap());
+        let dead = &accounts.workers[0];
+        prop_assert_eq!(dead.pool.accepted + uncounted, dead.worker.accepted + unreported);
+    }
+}
