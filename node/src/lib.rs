@@ -1,5 +1,32 @@
 //! A Bitcoin node's JSON-RPC: block templates in, blocks out.
 //!
+//! ```text
+//! node ─getblocktemplate→ Template ─+CoinbasePlan→ Draft ─+Solution→ Block ─submitblock→ Verdict
+//! ```
+//!
+//! A [`Template`] has been checked and never changes. A [`Draft`] adds a coinbase that pays somebody, cut where
+//! Stratum's extranonces go; [`Times`] says which time and bits its headers may have. What miners decide is a
+//! [`Solution`]; the block that it makes is checked by the `bitcoin` crate before any node sees it.
+//!
+//! Written to the BIPs and to what Bitcoin Core documents, and tolerant where bcoin differs.
+//!
+//! ```no_run
+//! use node::{Client, CoinbasePlan, Draft, Event, Limits, NodeUrl, Nodes, Timing, network};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let (url, credentials) = NodeUrl::parse("http://user:password@localhost:18443")?;
+//! let nodes = Nodes::new([Client::new(url, credentials.unwrap_or_default(), Limits::default())?])?;
+//! let network = nodes.network().await?;
+//! let payout = network::payout_script("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", network)?;
+//! let plan = CoinbasePlan { payout, tag: b"/mine/".to_vec(), extranonce_size: 12 };
+//! let mut templates = nodes.templates(network, Timing::default());
+//! while let Event::New(update) = templates.next().await {
+//!     let draft = Draft::new(update.template, &plan)?;
+//!     // … mine, and with a solution: nodes.submit(&draft.assemble(solution)?).await
+//! }
+//! # Ok(()) }
+//! ```
+//!
 //! - [`rpc`]: the client for one node;
 //! - [`template`]: what `getblocktemplate` gives, checked;
 //! - [`coinbase`], [`draft`]: from a template to jobs and, with a solution, to a block;

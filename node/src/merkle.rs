@@ -55,3 +55,50 @@ pub(crate) fn witness_commitment_script(wtxids: impl Iterator<Item = Wtxid>) -> 
     script.extend_from_slice(commitment.as_byte_array());
     ScriptBuf::from_bytes(script)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A hash as explorers show it, in internal byte order.
+    fn internal(shown: &str) -> [u8; 32] {
+        let mut bytes: [u8; 32] = hex::decode(shown).unwrap().try_into().unwrap();
+        bytes.reverse();
+        bytes
+    }
+
+    #[test]
+    fn block_100000_has_the_root_that_it_has() {
+        let txids = [
+            "8c14f0db3df150123e6f3dbbf30f8b955a8249b62ac1d1ff16284aefa3d06d87",
+            "fff2525b8931402dd09222c50775608f75787bd2b87e56995a7bdd30f79702c4",
+            "6359f0868171b1d194cbee1af2f16ea598ae8fad666d9b012c8ed2b79a236ec4",
+            "e9a66845e05d5abc0ad04ec80f774a7e585c6e8db975962d069a522137b80c1d",
+        ];
+        let [coinbase, others @ ..] = txids.map(internal);
+        let branch = coinbase_branch(others.to_vec());
+        assert_eq!(branch.len(), 2);
+        let root = "f3e94742aca4b5ef85488dc37c06c3282295ffec960994b2c0d5ac2a25a95766";
+        assert_eq!(root_from_branch(coinbase, &branch), internal(root));
+    }
+
+    #[test]
+    fn a_block_without_transactions_has_the_commitment_that_nodes_give() {
+        let script = witness_commitment_script(std::iter::empty()).to_hex_string();
+        assert_eq!(script, "6a24aa21a9ede2f61c3f71d1defd3fa999dfa36953755c690689799962b48bebd836974e8cf9");
+    }
+
+    proptest! {
+        #[test]
+        fn the_branch_leads_to_the_tree_s_root(
+            coinbase: [u8; 32], others in proptest::collection::vec(any::<[u8; 32]>(), 0..70),
+        ) {
+            let leaves = std::iter::once(coinbase).chain(others.iter().copied());
+            let leaves = leaves.map(sha256d::Hash::from_byte_array).collect::<Vec<_>>();
+            let root = bitcoin::merkle_tree::calculate_root(leaves.into_iter()).unwrap();
+            prop_assert_eq!(root_from_branch(coinbase, &coinbase_branch(others)), root.to_byte_array());
+        }
+    }
+}

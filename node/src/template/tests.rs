@@ -1,6 +1,13 @@
+//! Templates of both dialects, and of none.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::coinbase::CoinbasePlan;
+use crate::draft::Draft;
 use crate::testing;
 
 fn parse(change: impl FnOnce(&mut Value)) -> Result<Template, TemplateError> {
@@ -89,7 +96,20 @@ fn transactions_must_be_what_their_ids_say() {
 fn rules_that_matter_must_be_known() {
     assert!(refusal(|j| j["rules"] = json!(["csv", "!mweb"])).contains("\"mweb\""));
     assert!(parse(|j| j["rules"] = json!(["mweb", "!segwit", "!signet"])).is_ok());
-    assert_eq!(parse(|j| j["rules"] = json!(["csv"])).unwrap().witness_commitment, None);
+}
+
+#[test]
+fn witnesses_need_a_commitment() {
+    let commitment = |change: fn(&mut Value)| parse(change).unwrap().witness_commitment;
+    assert!(commitment(|j| j["rules"] = json!(["csv"])).is_some());
+    // The second one has no witness.
+    let lone = |json: &mut Value| {
+        let plain = json["transactions"][1].clone();
+        json["transactions"] = json!([plain]);
+        json["rules"] = json!(["csv"]);
+        json.as_object_mut().unwrap().remove("default_witness_commitment");
+    };
+    assert_eq!(commitment(lone), None);
 }
 
 #[test]
@@ -114,6 +134,10 @@ fn members_with_nonsense_are_named() {
         ("bits", json!("00000000")),
         ("target", json!("00")),
         ("target", json!("00".repeat(32))),
+        ("target", json!("€".repeat(21) + "0")),
+        ("bits", json!("€€00")),
+        ("previousblockhash", json!("€".repeat(21) + "0")),
+        ("default_witness_commitment", json!("€€")),
         ("height", json!(1u64 << 31)),
         ("curtime", json!(1u64 << 32)),
         ("mintime", json!(1u64 << 32)),
@@ -139,4 +163,39 @@ fn asks_for_what_it_understands() {
     assert_eq!(request(None)[0]["rules"], json!(["segwit", "signet"]));
     assert!(request(None)[0].get("longpollid").is_none());
     assert_eq!(request(Some("x"))[0]["longpollid"], "x");
+}
+
+/// Values that a member of a template might have, right or wrong.
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(|number| json!(number)),
+        any::<u64>().prop_map(|number| json!(number)),
+        "[0-9a-f]{0,80}".prop_map(|text| json!(text)),
+        any::<String>().prop_map(|text| json!(text)),
+        Just(json!([])),
+        Just(json!({"flags": "00"})),
+        Just(json!(["!segwit"])),
+    ]
+}
+
+proptest! {
+    /// Whatever a node says, there is an error or a template that blocks can be made of.
+    #[test]
+    fn no_template_makes_us_fall_over(changes in proptest::collection::vec((any::<usize>(), any_value()), 1..4)) {
+        let mut json = testing::json(2);
+        let members: Vec<String> = json.as_object().unwrap().keys().cloned().collect();
+        for (place, value) in changes {
+            json[&members[place % members.len()]] = value;
+        }
+        if let Ok(template) = Template::from_json(&json.to_string()) {
+            let plan = CoinbasePlan { payout: ScriptBuf::new(), tag: vec![1; 100], extranonce_size: 12 };
+            let draft = Draft::new(Arc::new(template), &plan).unwrap();
+            let assembled = draft.assemble(testing::solution(&draft, &[0; 12], 0));
+            // Half of all hashes miss the target, and that is the only fault.
+            if let Err(fault) = assembled {
+                prop_assert!(fault.to_string().contains("proof of work"), "{}", fault);
+            }
+        }
+    }
 }

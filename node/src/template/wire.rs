@@ -138,8 +138,10 @@ fn bits(text: &str, target: Option<&str>) -> Result<CompactTarget, TemplateError
         return Err(bad("bits", text, wanted));
     }
     let Some(target) = target else { return Ok(bits) };
-    let given = Target::from_unprefixed_hex(target).map_err(|_| bad("target", target, HASH))?;
-    if given != from_bits {
+    // Not by Target's own function, which panics on text that is not ASCII (bitcoin 0.32).
+    let mut given = [0; 32];
+    hex::decode_to_slice(target, &mut given).map_err(|_| bad("target", target, HASH))?;
+    if Target::from_be_bytes(given) != from_bits {
         return Err(bad("target", target, "it should be that of bits"));
     }
     Ok(bits)
@@ -194,5 +196,7 @@ fn witness_commitment(
             return Err(TemplateError::Commitment { given: one_line(&given), computed });
         }
     }
-    Ok(segwit.then_some(computed))
+    // Transactions with witnesses need one, whatever the rules say.
+    let witnesses = transactions.iter().any(|tx| tx.txid.to_raw_hash() != tx.wtxid.to_raw_hash());
+    Ok((segwit || witnesses).then_some(computed))
 }
