@@ -77,7 +77,7 @@ impl Driver<'_> {
                         backoff.reset();
                     }
                     if self.handle(Event::Disconnected, None).is_continue()
-                        && self.pause(&mut inputs, &why, backoff.delay()).await.is_continue()
+                        && self.pause(&mut inputs, &why, &mut backoff).await.is_continue()
                     {
                         continue;
                     }
@@ -120,14 +120,16 @@ impl Driver<'_> {
     }
 
     /// Waits before the next try, unless a new leader makes that worthwhile at once.
-    async fn pause(&mut self, inputs: &mut Inputs, why: &str, pause: Duration) -> ControlFlow<()> {
+    async fn pause(&mut self, inputs: &mut Inputs, why: &str, backoff: &mut Backoff) -> ControlFlow<()> {
+        let pause = backoff.delay();
         let (master, seconds) = (&self.config.master, pause.as_secs_f64());
         self.display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})"));
         let changed = self.client.detector().changed();
         let pause = async move {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = changed => {}
+                // It will be ready soon, however long there was none.
+                _ = changed => backoff.reset(),
             }
         };
         match self.meanwhile(inputs, pause).await {
