@@ -18,7 +18,7 @@ mod thread;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hasher::{Backend, Digest, Header};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
@@ -61,13 +61,25 @@ struct Assignment {
 struct Slot {
     hashes: AtomicU64,
     generation: AtomicU64,
+    /// When the first chunk of this generation was done, in nanoseconds since the engine's start.
+    switched: AtomicU64,
 }
 
 impl Slot {
     /// Only the owning thread writes, so load and store need not be one operation.
-    fn add(&self, hashes: u64, generation: u64) {
+    fn add(&self, hashes: u64, generation: u64, start: Instant) {
         self.hashes.store(self.hashes.load(Ordering::Relaxed).wrapping_add(hashes), Ordering::Relaxed);
-        self.generation.store(generation, Ordering::Release);
+        if self.generation.load(Ordering::Relaxed) != generation {
+            let since = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.switched.store(since, Ordering::Relaxed);
+            self.generation.store(generation, Ordering::Release);
+        }
+    }
+
+    /// See [`Counters::switches`].
+    fn switch(&self, start: Instant) -> (u64, Instant) {
+        let generation = self.generation.load(Ordering::Acquire);
+        (generation, start + Duration::from_nanos(self.switched.load(Ordering::Relaxed)))
     }
 }
 
@@ -87,6 +99,7 @@ impl std::ops::Deref for Generation {
 #[derive(Debug)]
 struct Shared {
     backend: Backend,
+    start: Instant,
     generation: Generation,
     current: Mutex<Current>,
     changed: Condvar,
@@ -140,6 +153,7 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub struct Counters {
     slots: Arc<[Slot]>,
+    start: Instant,
 }
 
 impl Counters {
@@ -148,9 +162,10 @@ impl Counters {
         self.slots.iter().map(|slot| u128::from(slot.hashes.load(Ordering::Relaxed))).sum()
     }
 
-    /// For each thread, the generation of its last chunk; 0 before its first.
-    pub fn generations(&self) -> impl Iterator<Item = u64> + '_ {
-        self.slots.iter().map(|slot| slot.generation.load(Ordering::Acquire))
+    /// For each thread, the generation of its last chunk (0 before its first) and when it had done the first chunk of
+    /// that generation; if a thread changes at this moment, the time may be that of the next one.
+    pub fn switches(&self) -> impl Iterator<Item = (u64, Instant)> + '_ {
+        self.slots.iter().map(|slot| slot.switch(self.start))
     }
 }
 
@@ -178,6 +193,7 @@ impl Engine {
         let current = Current { assignment: None, generation: 0, stopped: false };
         let shared = Arc::new(Shared {
             backend,
+            start: Instant::now(),
             generation: Generation::default(),
             current: Mutex::new(current),
             changed: Condvar::new(),
@@ -210,7 +226,7 @@ impl Engine {
 
     /// The counters.
     pub fn counters(&self) -> Counters {
-        Counters { slots: self.slots.clone() }
+        Counters { slots: self.slots.clone(), start: self.shared.start }
     }
 
     /// Ends the threads. The receiver of finds ends (`None`) when the last thread has; then the counters are final.

@@ -84,12 +84,14 @@ fn all_threads_take_a_new_job() {
     let (mut engine, _found) = Engine::start(Backend::portable(), &plan(4, 1.0)).expect("threads");
     let counters = engine.counters();
     for coinb1 in 1..4 {
-        let generation = engine.mine(job("j", coinb1, Target::ZERO));
         let started = Instant::now();
-        while !counters.generations().all(|seen| seen == generation) {
+        let generation = engine.mine(job("j", coinb1, Target::ZERO));
+        while !counters.switches().all(|(seen, _)| seen == generation) {
             assert!(started.elapsed() < DEADLINE, "a thread does not take the job");
             std::thread::sleep(Duration::from_millis(1));
         }
+        let now = Instant::now();
+        assert!(counters.switches().all(|(_, at)| started < at && at <= now));
     }
 }
 

@@ -82,7 +82,7 @@ impl Thread<'_> {
         let mut cursor = piece.cursor;
         loop {
             let progress = self.shared.backend.scan(work, cursor, &mut self.hits);
-            self.slot.add(progress.hashes, assignment.generation);
+            self.slot.add(progress.hashes, assignment.generation, self.shared.start);
             for hit in self.hits.drain() {
                 // Waits while the queue is full. Nobody listens only when the engine is being dropped.
                 if self.found.blocking_send(part.found(hit)).is_err() {
