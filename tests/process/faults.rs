@@ -1,6 +1,7 @@
 //! What is killed is replaced, without anyone's help: one suite, on the embedded cluster and on a real Mesos.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,10 +27,13 @@ impl Mining {
     }
 
     fn real() -> Option<Mining> {
-        let mesos = MesosBox::start(&peer::mesos()?, 2);
-        let master = mesos.master.to_string();
-        let scheduler = mesos_miner(["scheduler", "--master", &master, "--teardown-on-exit", "--json"]);
-        Some(Mining { scheduler, mesos: Some(mesos) }.ready())
+        Some(Mining::on(MesosBox::start(&peer::mesos()?, 2)))
+    }
+
+    fn on(mesos: MesosBox) -> Mining {
+        let scheduler =
+            mesos_miner(["scheduler", "--master", &mesos.address, "--teardown-on-exit", "--json"]);
+        Mining { scheduler, mesos: Some(mesos) }.ready()
     }
 
     fn ready(mut self) -> Mining {
@@ -126,21 +130,16 @@ fn killed_worker_on_a_real_mesos() {
     killed_worker(mining);
 }
 
-/// Master and agents come and go; tasks go on mining all the while, and none is launched twice.
-fn killed_part_of_a_real_mesos(part: Part) {
-    let Some(mut mining) = Mining::real() else { return };
+/// Master and agents come and go; tasks go on mining all the while, and none is launched twice. `kill` gives the
+/// address of the master to ask then, and how many agents have to register with it again.
+fn tasks_outlive(mut mining: Mining, kill: impl FnOnce(&mut MesosBox) -> (SocketAddr, usize)) {
     let ids =
         |mining: &Mining| mining.executors("").into_iter().map(|e| (e.id, e.process)).collect::<Vec<_>>();
     let before = ids(&mining);
     assert_eq!(before.len(), 3, "{before:?}");
-    let mesos = mining.mesos.as_mut().expect("it is a real one");
-    mesos.kill_and_restart(part);
-    let back = match part {
-        Part::Master => 2,
-        Part::Agent => 1,
-    };
+    let (master, returning) = kill(mining.mesos.as_mut().expect("it is a real one"));
     until("the agents are back, and so is the framework with its three tasks", LATER, || {
-        let state = http::get_json(mesos.master, "/master/state")?;
+        let state = http::get_json(master, "/master/state")?;
         let all_active =
             |list: &Value, n| list.as_array().is_some_and(|l| l.len() == n && l.iter().all(is_active));
         let returned =
@@ -148,7 +147,7 @@ fn killed_part_of_a_real_mesos(part: Part) {
         let framework = &state["frameworks"][0];
         let tasks = framework["tasks"].as_array()?.iter().filter(|t| t["state"] == "TASK_RUNNING").count();
         let whole = all_active(&state["slaves"], 2) && all_active(&state["frameworks"], 1);
-        (whole && returned >= back && tasks == 3).then_some(())
+        (whole && returned >= returning && tasks == 3).then_some(())
     });
     assert_eq!(ids(&mining), before);
     let tasks = mining.end();
@@ -161,12 +160,26 @@ fn is_active(value: &Value) -> bool {
 
 #[test]
 fn killed_master_on_a_real_mesos() {
-    killed_part_of_a_real_mesos(Part::Master);
+    let Some(mining) = Mining::real() else { return };
+    tasks_outlive(mining, |mesos| {
+        mesos.kill_and_restart(Part::Master);
+        (mesos.master, 2)
+    });
 }
 
 #[test]
 fn killed_agent_on_a_real_mesos() {
-    killed_part_of_a_real_mesos(Part::Agent);
+    let Some(mining) = Mining::real() else { return };
+    tasks_outlive(mining, |mesos| {
+        mesos.kill_and_restart(Part::Agent);
+        (mesos.master, 1)
+    });
+}
+
+#[test]
+fn killed_leader_of_two_real_masters() {
+    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
+    tasks_outlive(Mining::on(MesosBox::elected(&command)), |mesos| (mesos.kill_leader(), 2));
 }
 
 /// Tasks go on while there is no scheduler; the next one adopts them and launches nothing twice.

@@ -23,6 +23,14 @@ pub fn mesos() -> Option<PathBuf> {
     require("Mesos (tests/mesos-box)", there.then_some(command))
 }
 
+/// What mesos-box needs for elections, or `None`, said aloud, where it isn't installed.
+pub fn zookeeper() -> Option<()> {
+    let jar = Path::new("/usr/share/java/zookeeper.jar").exists();
+    let java = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|p| p.join("java").exists()));
+    require("ZooKeeper (Debian's libzookeeper-java and a Java)", (jar && java).then_some(()))
+}
+
 /// A folder with Python's protobuf and grpc_tools, to be put on `PYTHONPATH`, or `None`, said aloud.
 pub fn python_protobuf() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
