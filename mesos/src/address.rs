@@ -31,11 +31,11 @@ pub enum AddressError {
     /// A `zk://` address among others.
     #[error("{0:?}: zk:// must stand alone; several ZooKeeper servers are zk://HOST:PORT,HOST:PORT/PATH")]
     ZooKeeperInList(String),
-    /// Something that will be understood one day.
-    #[error("{0:?}: {scheme}:// is not yet supported; give the masters as HOST:PORT,HOST:PORT", scheme = scheme(.0))]
-    NotYetSupported(String),
+    /// Some of a list with TLS and some without.
+    #[error("{0:?}: either all masters of a list are https:// or none")]
+    MixedSchemes(String),
     /// A scheme that is not one of Mesos'.
-    #[error("{0:?}: unknown scheme {scheme}://; expected HOST:PORT, http://HOST:PORT or zk://HOST:PORT/PATH", scheme = scheme(.0))]
+    #[error("{0:?}: unknown scheme {scheme}://; expected HOST:PORT, http://, https:// or zk://HOST:PORT/PATH", scheme = scheme(.0))]
     Scheme(String),
     /// A redirect without a usable target.
     #[error("{0:?} is no place to be redirected to")]
@@ -51,6 +51,25 @@ fn shown(text: &str) -> String {
     let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
     let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
     format!("{scheme}…@{after}")
+}
+
+/// How to talk to an address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// Plain HTTP.
+    #[default]
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
 }
 
 /// A host and a port.
@@ -138,7 +157,7 @@ pub struct Masters(Kind);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    Listed(Vec<HostPort>),
+    Listed(Scheme, Vec<HostPort>),
     Elected(Ensemble),
 }
 
@@ -146,7 +165,7 @@ impl Masters {
     /// The list; none if ZooKeeper is to be asked.
     pub fn addresses(&self) -> &[HostPort] {
         match &self.0 {
-            Kind::Listed(addresses) => addresses,
+            Kind::Listed(_, addresses) => addresses,
             Kind::Elected(_) => &[],
         }
     }
@@ -154,8 +173,16 @@ impl Masters {
     /// The ZooKeeper to be asked.
     pub fn ensemble(&self) -> Option<&Ensemble> {
         match &self.0 {
-            Kind::Listed(_) => None,
+            Kind::Listed(..) => None,
             Kind::Elected(ensemble) => Some(ensemble),
+        }
+    }
+
+    /// How to talk to them; `None` if ZooKeeper is to be asked, which does not know that.
+    pub fn scheme(&self) -> Option<Scheme> {
+        match &self.0 {
+            Kind::Listed(scheme, _) => Some(*scheme),
+            Kind::Elected(_) => None,
         }
     }
 }
@@ -163,33 +190,38 @@ impl Masters {
 impl FromStr for Masters {
     type Err = AddressError;
 
-    /// Reads one or several of `HOST`, `HOST:PORT`, `http://HOST:PORT`, separated by commas, or
-    /// `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH`.
+    /// Reads one or several of `HOST`, `HOST:PORT`, `http://HOST:PORT`, separated by commas, or of
+    /// `https://HOST:PORT`, or `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH`.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
         // A zk:// address has commas of its own.
         if let Some(rest) = text.strip_prefix("zk://") {
             return Ensemble::parse(rest).map(|ensemble| Self(Kind::Elected(ensemble)));
         }
-        let addresses = text.split(',').map(|one| parse_master(one.trim()));
-        Ok(Self(Kind::Listed(addresses.collect::<Result<_, _>>()?)))
+        let masters = text.split(',').map(|one| parse_master(one.trim())).collect::<Result<Vec<_>, _>>()?;
+        let scheme = masters.first().map_or(Scheme::Http, |(scheme, _)| *scheme);
+        if masters.iter().any(|(other, _)| *other != scheme) {
+            return Err(AddressError::MixedSchemes(shown(text)));
+        }
+        Ok(Self(Kind::Listed(scheme, masters.into_iter().map(|(_, address)| address).collect())))
     }
 }
 
-fn parse_master(text: &str) -> Result<HostPort, AddressError> {
-    let authority = match text.split_once("://") {
-        Some(("http", rest)) => rest.strip_suffix('/').unwrap_or(rest),
+fn parse_master(text: &str) -> Result<(Scheme, HostPort), AddressError> {
+    let (scheme, rest) = match text.split_once("://") {
+        Some(("http", rest)) => (Scheme::Http, rest),
+        Some(("https", rest)) => (Scheme::Https, rest),
         Some(("zk", _)) => return Err(AddressError::ZooKeeperInList(shown(text))),
-        Some(("https", _)) => return Err(AddressError::NotYetSupported(shown(text))),
         Some(_) => return Err(AddressError::Scheme(shown(text))),
-        None => text,
+        None => return Ok((Scheme::Http, HostPort::parse(text, Some(DEFAULT_MASTER_PORT))?)),
     };
-    HostPort::parse(authority, Some(DEFAULT_MASTER_PORT))
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    Ok((scheme, HostPort::parse(authority, Some(DEFAULT_MASTER_PORT))?))
 }
 
 impl From<HostPort> for Masters {
     fn from(address: HostPort) -> Self {
-        Self(Kind::Listed(vec![address]))
+        Self(Kind::Listed(Scheme::Http, vec![address]))
     }
 }
 
@@ -201,11 +233,13 @@ impl From<SocketAddr> for Masters {
 
 impl fmt::Display for Masters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Kind::Elected(ensemble) = &self.0 {
-            return ensemble.fmt(f);
-        }
-        for (index, address) in self.addresses().iter().enumerate() {
-            write!(f, "{}{address}", if index > 0 { "," } else { "" })?;
+        let (scheme, addresses) = match &self.0 {
+            Kind::Elected(ensemble) => return ensemble.fmt(f),
+            Kind::Listed(Scheme::Http, addresses) => ("", addresses),
+            Kind::Listed(Scheme::Https, addresses) => ("https://", addresses),
+        };
+        for (index, address) in addresses.iter().enumerate() {
+            write!(f, "{}{scheme}{address}", if index > 0 { "," } else { "" })?;
         }
         Ok(())
     }
@@ -214,6 +248,8 @@ impl fmt::Display for Masters {
 /// A place to send calls to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    /// How to talk to it.
+    pub scheme: Scheme,
     /// Who listens there.
     pub address: HostPort,
     /// Path of the requests, with its leading slash.
@@ -221,106 +257,36 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Where a `Location` header leads to: `//HOST:PORT/PATH` as Mesos writes it, a full `http://` URL, or a
-    /// path on the same server.
+    /// Where a `Location` header leads to: `//HOST:PORT/PATH` as Mesos writes it, a full URL, or a path on the
+    /// same server. Never from TLS to plain HTTP, where secrets would be seen.
     ///
     /// # Errors
     /// When it is none of these.
     pub fn redirected(&self, location: &str) -> Result<Self, AddressError> {
         let error = || AddressError::Redirect(location.to_owned());
-        let rest = match location.strip_prefix("http:").unwrap_or(location).strip_prefix("//") {
-            Some(rest) => rest,
-            None if location.starts_with('/') => {
+        let (scheme, rest) = match location.split_once("//") {
+            Some(("", rest)) => (self.scheme, rest),
+            Some(("https:", rest)) => (Scheme::Https, rest),
+            Some(("http:", rest)) if self.scheme == Scheme::Http => (Scheme::Http, rest),
+            _ if location.starts_with('/') => {
                 return Ok(Self { path: location.to_owned(), ..self.clone() });
             }
-            None => return Err(error()),
+            _ => return Err(error()),
         };
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         // Without a port it is HTTP's, as in any URL.
-        let address = HostPort::parse(authority, Some(80)).map_err(|_| error())?;
+        let port = if scheme == Scheme::Https { 443 } else { 80 };
+        let address = HostPort::parse(authority, Some(port)).map_err(|_| error())?;
         let path = if path.is_empty() { self.path.clone() } else { path.to_owned() };
-        Ok(Self { address, path })
+        Ok(Self { scheme, address, path })
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.address, self.path)
+        write!(f, "{}://{}{}", self.scheme, self.address, self.path)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn masters(text: &str) -> Result<String, AddressError> {
-        text.parse::<Masters>().map(|masters| masters.to_string())
-    }
-
-    #[test]
-    fn reads_one_or_several_masters() {
-        for (text, read) in [
-            ("127.0.0.1:5050", "127.0.0.1:5050"),
-            ("localhost", "localhost:5050"),
-            ("http://m1:80/", "m1:80"),
-            (" a:1, b:2 ,c ", "a:1,b:2,c:5050"),
-            ("[::1]", "[::1]:5050"),
-            ("http://[fe80::1]:81", "[fe80::1]:81"),
-            (" zk://u:p@a:1,b/mesos ", "zk://…@a:1,b:2181/mesos"),
-        ] {
-            assert_eq!(masters(text).as_deref(), Ok(read));
-        }
-    }
-
-    #[test]
-    fn says_what_is_wrong_with_an_address() {
-        use AddressError::*;
-        let text = String::from;
-        for (given, error) in [
-            ("", Empty),
-            ("a:1,,b:2", Empty),
-            ("a:", Port(text("a:"))),
-            ("a:0", Port(text("a:0"))),
-            ("a:+1", Port(text("a:+1"))),
-            ("a:65536", Port(text("a:65536"))),
-            ("a:b", Port(text("a:b"))),
-            (":5050", Host(text(":5050"))),
-            ("::1", Host(text("::1"))),
-            ("::1:5050", Host(text("::1:5050"))),
-            ("fe80::1", Host(text("fe80::1"))),
-            ("[::1", Host(text("[::1"))),
-            ("[x]:1", Host(text("[x]:1"))),
-            ("[::1]1", Port(text("[::1]1"))),
-            ("a b:1", Host(text("a b:1"))),
-            ("http://a:1/b", Port(text("a:1/b"))),
-            ("http://u:p@a:1", Host(text("…@a:1"))),
-            ("u:p@a:1", Host(text("…@a:1"))),
-            ("ftp://a:1", Scheme(text("ftp://a:1"))),
-            ("https://a:1", NotYetSupported(text("https://a:1"))),
-            ("zk://u:p@a:1,b:2", ZooKeeperPath(text("a:1,b:2"))),
-            ("a:1,zk://u:p@b:2/mesos", ZooKeeperInList(text("zk://…@b:2/mesos"))),
-        ] {
-            assert_eq!(masters(given), Err(error), "{given}");
-        }
-        assert_eq!(
-            masters("https://a").unwrap_err().to_string(),
-            "\"https://a\": https:// is not yet supported; give the masters as HOST:PORT,HOST:PORT"
-        );
-    }
-
-    #[test]
-    fn follows_redirects_with_and_without_a_scheme() {
-        let start = Endpoint { address: "a:1".parse().unwrap(), path: "/api/v1/scheduler".into() };
-        for (location, target) in [
-            ("//127.0.0.1:5050/master/api/v1/scheduler", "http://127.0.0.1:5050/master/api/v1/scheduler"),
-            ("http://m/x", "http://m:80/x"),
-            ("//[::1]:5050", "http://[::1]:5050/api/v1/scheduler"),
-            ("/elsewhere", "http://a:1/elsewhere"),
-        ] {
-            assert_eq!(start.redirected(location).unwrap().to_string(), target);
-        }
-        for location in ["", "https://a:1/x", "//", "relative", "//a:x/"] {
-            assert_eq!(start.redirected(location), Err(AddressError::Redirect(location.into())));
-        }
-    }
-}
+mod tests;

@@ -101,6 +101,7 @@ pub struct Detector {
 #[derive(Debug)]
 struct Shared {
     masters: Masters,
+    by_name: bool,
     watch: OnceLock<Watch>,
 }
 
@@ -119,7 +120,12 @@ impl Drop for Watch {
 impl Detector {
     /// Does nothing yet.
     pub fn new(masters: Masters) -> Self {
-        Self { shared: Arc::new(Shared { masters, watch: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { masters, by_name: false, watch: OnceLock::new() }) }
+    }
+
+    /// Prefers leaders' host names to their IP addresses, as certificates do. Does nothing yet.
+    pub fn by_name(masters: Masters) -> Self {
+        Self { shared: Arc::new(Shared { masters, by_name: true, watch: OnceLock::new() }) }
     }
 
     /// Where it looks.
@@ -176,7 +182,7 @@ impl Detector {
     fn watch(&self, ensemble: &Ensemble) -> channel::Receiver<Seen> {
         let start = || {
             let (sender, seen) = channel::channel(Seen::default());
-            Watch { seen, task: tokio::spawn(watch::run(ensemble.clone(), sender)) }
+            Watch { seen, task: tokio::spawn(watch::run(ensemble.clone(), self.shared.by_name, sender)) }
         };
         self.shared.watch.get_or_init(start).seen.clone()
     }

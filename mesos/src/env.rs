@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::address::{AddressError, Endpoint, HostPort};
+use crate::address::{AddressError, Endpoint, HostPort, Scheme};
 use crate::auth::Auth;
 use crate::duration::{self, DurationError};
 use crate::executor::Identity;
@@ -122,7 +122,7 @@ impl ExecutorEnv {
             Some(address) if reader.error.is_empty() => Ok(Self {
                 identity,
                 agent_id,
-                endpoint: Endpoint { address, path },
+                endpoint: Endpoint { scheme: Scheme::Http, address, path },
                 sandbox: sandbox.map(PathBuf::from),
                 checkpoint,
                 recovery_timeout: if checkpoint { recovery_timeout } else { Duration::ZERO },

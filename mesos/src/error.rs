@@ -153,7 +153,10 @@ impl CallError {
     /// (see [`CallError::needs_subscription`]).
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { source, .. } => source.kind() != io::ErrorKind::InvalidInput,
+            // InvalidData: TLS has failed, for the lack of it or of trust.
+            Self::Connect { source, .. } => {
+                !matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+            }
             Self::NoLeader(source) => source.is_transient(),
             Self::Timeout { .. }
             | Self::Broken { .. }

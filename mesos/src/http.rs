@@ -19,11 +19,12 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::address::{Endpoint, HostPort};
+use crate::address::{Endpoint, HostPort, Scheme};
 use crate::auth::Auth;
 use crate::connect::{Connect, Tcp};
 use crate::error::CallError;
 use crate::recordio;
+use crate::tls::Tls;
 
 /// The encoding of everything this crate says.
 pub(crate) const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
@@ -51,6 +52,8 @@ pub struct Config {
     pub missed_heartbeats: u32,
     /// How connections come about. TCP.
     pub connector: Arc<dyn Connect>,
+    /// How `https://` ones are made secure. None: they fail.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Config {
@@ -62,6 +65,7 @@ impl Default for Config {
             record_limit: recordio::DEFAULT_LIMIT,
             missed_heartbeats: 5,
             connector: Arc::new(Tcp),
+            tls: None,
         }
     }
 }
@@ -74,6 +78,7 @@ impl fmt::Debug for Config {
             .field("call_timeout", &self.call_timeout)
             .field("record_limit", &self.record_limit)
             .field("missed_heartbeats", &self.missed_heartbeats)
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }
@@ -129,7 +134,7 @@ impl Http {
     pub async fn subscribe(&self, start: &Endpoint, call: &Outgoing) -> Result<Opened, CallError> {
         let mut endpoint = start.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut connection = self.connect(&endpoint.address).await?;
+            let mut connection = self.connect(&endpoint).await?;
             let request = self.request(&endpoint, call);
             let sent = self.limit(&endpoint, connection.sender.send_request(request)).await?;
             let response = sent.map_err(|error| answer::broken(&endpoint, error))?;
@@ -182,15 +187,26 @@ impl Http {
                 return Err(answer::broken(endpoint, error.into_error()));
             }
         }
-        let mut connection = self.connect(&endpoint.address).await?;
+        let mut connection = self.connect(endpoint).await?;
         let request = self.request(endpoint, call);
         let sent = self.limit(endpoint, connection.sender.send_request(request)).await?;
         Ok((connection, sent.map_err(|error| answer::broken(endpoint, error))?))
     }
 
-    async fn connect(&self, address: &HostPort) -> Result<Connection, CallError> {
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, CallError> {
         let limit = self.config.connect_timeout;
-        let connecting = timeout(limit, self.config.connector.connect(address)).await;
+        let address = &endpoint.address;
+        let transport = || self.config.connector.connect(address);
+        let connecting = match (endpoint.scheme, &self.config.tls) {
+            (Scheme::Http, _) => transport(),
+            (Scheme::Https, Some(tls)) => tls.secure(&address.host, transport()),
+            (Scheme::Https, None) => {
+                let source =
+                    std::io::Error::new(std::io::ErrorKind::InvalidInput, "https:// needs Config::tls");
+                return Err(CallError::Connect { address: address.clone(), source });
+            }
+        };
+        let connecting = timeout(limit, connecting).await;
         let io = connecting
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(|source| CallError::Connect { address: address.clone(), source })?;

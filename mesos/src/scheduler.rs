@@ -38,7 +38,7 @@ pub use self::calls::{
     subscribe, subscribe_with, suppress, teardown, update_framework,
 };
 pub use self::event::Event;
-use crate::address::{Endpoint, HostPort, Masters};
+use crate::address::{Endpoint, Masters, Scheme};
 use crate::detector::Detector;
 use crate::error::CallError;
 use crate::http::{Config, Http, Opened, Outgoing, STREAM_ID};
@@ -81,7 +81,9 @@ impl SchedulerClient {
     /// With other settings.
     pub fn with_config(masters: Masters, config: Config) -> Self {
         let (first, session) = (AtomicUsize::new(0), Mutex::default());
-        let (http, detector) = (Http::new(config), Detector::new(masters));
+        // Certificates are for names rather than for IP addresses.
+        let detector = if config.tls.is_some() { Detector::by_name(masters) } else { Detector::new(masters) };
+        let http = Http::new(config);
         Self { shared: Arc::new(Shared { http, detector, first, session }) }
     }
 
@@ -98,13 +100,14 @@ impl SchedulerClient {
     /// once, without asking other masters.
     pub async fn subscribe(&self, call: &Call) -> Result<Subscription<Event>, CallError> {
         let outgoing = Outgoing { name: calls::name(call), body: calls::encode(call), stream_id: None };
+        let scheme = self.scheme();
         let within = self.shared.http.config.call_timeout;
         let addresses = self.shared.detector.candidates(within).await.map_err(CallError::NoLeader)?;
         let moves = Moves { detector: self.detector().clone(), known: self.detector().leader() };
         let first = self.shared.first.load(Ordering::Relaxed);
         let mut last = CallError::NotSubscribed;
         for index in (0..addresses.len()).map(|step| (first + step) % addresses.len()) {
-            let start = endpoint(&addresses[index]);
+            let start = Endpoint { scheme, address: addresses[index].clone(), path: PATH.to_owned() };
             match self.shared.http.subscribe(&start, &outgoing).await {
                 Ok(opened) => {
                     self.shared.first.store(index, Ordering::Relaxed);
@@ -147,11 +150,13 @@ impl SchedulerClient {
         Ok(Subscription::new(opened, Some(text), &self.shared.http.config, Some(end)))
     }
 
+    /// ZooKeeper does not tell whether masters talk TLS: they do if we are prepared for it.
+    fn scheme(&self) -> Scheme {
+        let prepared = if self.shared.http.config.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        self.detector().masters().scheme().unwrap_or(prepared)
+    }
+
     fn session(&self) -> std::sync::MutexGuard<'_, Option<Arc<Session>>> {
         self.shared.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn endpoint(address: &HostPort) -> Endpoint {
-    Endpoint { address: address.clone(), path: PATH.to_owned() }
 }

@@ -30,13 +30,14 @@ pub(super) fn first(nodes: &[String]) -> Option<&str> {
 }
 
 /// Reads a candidate's node: a `MasterInfo` in JSON.
-pub(super) fn read(data: &[u8]) -> Result<Leader, String> {
+pub(super) fn read(data: &[u8], by_name: bool) -> Result<Leader, String> {
     let info: Value = serde_json::from_slice(data).map_err(|error| format!("not JSON: {error}"))?;
     let text = |place: &str| info.pointer(place).and_then(Value::as_str).filter(|text| !text.is_empty());
     let hostname = text("/address/hostname").or_else(|| text("/hostname"));
     // As a number it is in network byte order, as if those bytes were a little-endian one.
     let number = || info.pointer("/ip")?.as_u64().and_then(|ip| u32::try_from(ip).ok());
-    let host = text("/address/ip")
+    let host = if by_name { hostname } else { None }
+        .or_else(|| text("/address/ip"))
         .or(hostname)
         .map(str::to_owned)
         .or_else(|| number().map(|ip| Ipv4Addr::from(ip.to_le_bytes()).to_string()))
@@ -80,6 +81,7 @@ mod tests {
             br#"{"address":{"hostname":"localhost","ip":"127.0.0.1","port":5050},"capabilities":[{"type":"AGENT_UPDATE"},
             {"type":"AGENT_DRAINING"},{"type":"QUOTA_V2"}],"hostname":"localhost","id":"9a1c","ip":16777343,
             "pid":"master@127.0.0.1:5050","port":5050,"version":"1.11.0"}"#,
+            false,
         );
         let expected = Leader {
             address: "127.0.0.1:5050".parse().unwrap(),
@@ -92,8 +94,15 @@ mod tests {
             (r#"{"address":{"ip":"fe80::1","port":1}}"#, "[fe80::1]:1"),
             (r#"{"address":{"hostname":"m1","port":1}}"#, "m1:1"),
         ] {
-            assert_eq!(read(json.as_bytes()).unwrap().address.to_string(), address);
+            assert_eq!(read(json.as_bytes(), false).unwrap().address.to_string(), address);
         }
+    }
+
+    #[test]
+    fn prefers_names_where_certificates_are_looked_at() {
+        let read = |json: &str| read(json.as_bytes(), true).unwrap().address.to_string();
+        assert_eq!(read(r#"{"address":{"hostname":"m1","ip":"127.0.0.1","port":5050}}"#), "m1:5050");
+        assert_eq!(read(r#"{"address":{"ip":"127.0.0.1","port":5050}}"#), "127.0.0.1:5050");
     }
 
     #[test]
@@ -109,7 +118,7 @@ mod tests {
             r#"{"address":{"ip":"a/b:80/","port":1}}"#,
             r#"{"address":7,"ip":-1,"port":1}"#,
         ] {
-            assert!(read(json.as_bytes()).is_err(), "{json}");
+            assert!(read(json.as_bytes(), false).is_err(), "{json}");
         }
     }
 }

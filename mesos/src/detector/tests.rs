@@ -3,7 +3,8 @@ use super::*;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn leader(address: &str, id: &str) -> Leader {
-    leader::read(format!(r#"{{"address":{{"ip":"{address}","port":5050}},"id":"{id}"}}"#).as_bytes()).unwrap()
+    leader::read(format!(r#"{{"address":{{"ip":"{address}","port":5050}},"id":"{id}"}}"#).as_bytes(), false)
+        .unwrap()
 }
 
 /// A detector that sees what it is told.

@@ -19,10 +19,10 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Publishes what there is to see, for ever.
-pub(super) async fn run(ensemble: Ensemble, seen: Sender<Seen>) {
+pub(super) async fn run(ensemble: Ensemble, by_name: bool, seen: Sender<Seen>) {
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
-        let Err(error) = session(&ensemble, &seen, &mut backoff).await;
+        let Err(error) = session(&ensemble, by_name, &seen, &mut backoff).await;
         tracing::debug!(%ensemble, ?error, "no session with ZooKeeper");
         // Whoever led last may well lead on: its session is another one.
         seen.send_modify(|seen| seen.trouble = Some(error));
@@ -33,6 +33,7 @@ pub(super) async fn run(ensemble: Ensemble, seen: Sender<Seen>) {
 /// One session, until it is lost. Losing a connection for a moment does not end it: the client sees to that.
 async fn session(
     ensemble: &Ensemble,
+    by_name: bool,
     seen: &Sender<Seen>,
     backoff: &mut Backoff,
 ) -> Result<Infallible, DetectError> {
@@ -46,7 +47,7 @@ async fn session(
     }
     let client = connector.connect(&ensemble.connect_string()).await.map_err(failed)?;
     loop {
-        let (now, watcher) = look(&client, ensemble).await.map_err(failed)?;
+        let (now, watcher) = look(&client, ensemble, by_name).await.map_err(failed)?;
         backoff.reset();
         let unclear = matches!(now.trouble, Some(DetectError::Unreadable { .. }));
         if let Some(leader) = &now.leader {
@@ -61,7 +62,11 @@ async fn session(
 }
 
 /// Who leads now, and what tells when to look again.
-async fn look(client: &Client, ensemble: &Ensemble) -> Result<(Seen, OneshotWatcher), ZkError> {
+async fn look(
+    client: &Client,
+    ensemble: &Ensemble,
+    by_name: bool,
+) -> Result<(Seen, OneshotWatcher), ZkError> {
     loop {
         let path = ensemble.path();
         let none = |trouble| Seen { leader: None, trouble: Some(trouble) };
@@ -87,7 +92,7 @@ async fn look(client: &Client, ensemble: &Ensemble) -> Result<(Seen, OneshotWatc
             Err(ZkError::NoNode) => continue,
             Err(error) => return Err(error),
         };
-        let seen = match leader::read(&data) {
+        let seen = match leader::read(&data, by_name) {
             Ok(leader) => Seen { leader: Some(leader), trouble: None },
             Err(found) => none(DetectError::Unreadable { node, found }),
         };

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use mesos::address::{Endpoint, HostPort};
+use mesos::address::{Endpoint, HostPort, Scheme};
 use mesos::v1::FrameworkInfo;
 use mesos::{CallError, scheduler, v1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -69,7 +69,11 @@ impl Fake {
     }
 
     pub fn agent(&self) -> Endpoint {
-        Endpoint { address: self.address.clone(), path: "/slave(1)/api/v1/executor".into() }
+        Endpoint {
+            scheme: Scheme::Http,
+            address: self.address.clone(),
+            path: "/slave(1)/api/v1/executor".into(),
+        }
     }
 }
 

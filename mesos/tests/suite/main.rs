@@ -7,3 +7,4 @@ mod odd_peers;
 mod recorded;
 mod replay;
 mod streams;
+mod tls;

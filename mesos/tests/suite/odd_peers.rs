@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesos::address::Endpoint;
+use mesos::address::{Endpoint, Scheme};
 use mesos::scheduler::{self, Event};
 use mesos::v1::scheduler::event;
 use mesos::{CallError, Config, StreamError};
@@ -93,7 +93,7 @@ async fn redirects_in_a_circle_end() {
     assert!(matches!(error, CallError::Redirects { count: 5, .. }) && error.is_transient(), "{error}");
     assert_eq!(fake.asked().len(), 6);
 
-    for location in ["", "Location: https://elsewhere/\r\n"] {
+    for location in ["", "Location: ftp://elsewhere/\r\n"] {
         let answer = format!("HTTP/1.1 307 Temporary Redirect\r\n{location}Content-Length: 0\r\n\r\n");
         let error = refused(Answer::Bytes(answer.into()), Config::default()).await;
         assert!(matches!(error, CallError::Redirect { .. }) && !error.is_transient(), "{error}");
@@ -166,6 +166,7 @@ async fn an_unknown_event_does_not_end_the_stream() {
 
 #[test]
 fn an_endpoint_shows_as_a_url() {
-    let endpoint = Endpoint { address: "[::1]:5051".parse().unwrap(), path: "/x".into() };
+    let endpoint =
+        Endpoint { scheme: Scheme::Http, address: "[::1]:5051".parse().unwrap(), path: "/x".into() };
     assert_eq!(endpoint.to_string(), "http://[::1]:5051/x");
 }

@@ -1,0 +1,175 @@
+//! TLS: whom to trust, and who we are.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+use crate::connect::{Connecting, Io};
+
+/// Where certificates and keys are, as PEM files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Certificates of the authorities to trust, instead of those that the system trusts.
+    pub ca_cert: Option<PathBuf>,
+    /// Our own certificate, followed by those between it and its authority, and its private key. For peers that
+    /// want to know who we are.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// Why certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file has something else in it.
+    #[error("{path} has no {wanted} in PEM format")]
+    Pem {
+        /// Which one.
+        path: PathBuf,
+        /// What it should have.
+        wanted: &'static str,
+        /// What is wrong with it, if it looked like the right thing.
+        #[source]
+        source: Option<pem::Error>,
+    },
+    /// A certificate or key that is of no use, such as a key that does not belong to its certificate.
+    #[error("cannot use {path}")]
+    Unusable {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The system trusts nobody, or does not say whom.
+    #[error("no trusted certificates found on this system ({found}); give a CA file")]
+    NoRoots {
+        /// What was found instead.
+        found: String,
+    },
+    /// The library does not work as it is built.
+    #[error("TLS is not available")]
+    Library(#[source] rustls::Error),
+}
+
+/// Makes connections secure. The peer's certificate must be for the host name, or IP address, that is connected to.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl Tls {
+    /// With certificates from files; without them, trusts whom the system trusts and presents nothing.
+    ///
+    /// # Errors
+    /// When there is nobody to trust, or a file is not what it should be.
+    pub fn from_files(files: &Files) -> Result<Self, TlsError> {
+        let roots = match &files.ca_cert {
+            Some(path) => roots_in(path)?,
+            None => system_roots()?,
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Library)?
+            .with_root_certificates(roots);
+        let mut config = match &files.client {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+                .map_err(|source| TlsError::Unusable { path: certificate.clone(), source })?,
+        };
+        // Proxies might choose HTTP/2 otherwise.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// Secures a connection in the making.
+    pub(crate) fn secure(&self, host: &str, transport: Connecting) -> Connecting {
+        let connector = TlsConnector::from(self.config.clone());
+        let host = host.to_owned();
+        Box::pin(async move {
+            let name = ServerName::try_from(host)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+            let stream = connector.connect(name, transport.await?).await.map_err(explain)?;
+            Ok(Box::new(stream) as Box<dyn Io>)
+        })
+    }
+}
+
+/// Says what to do about a handshake that failed.
+fn explain(error: io::Error) -> io::Error {
+    use rustls::{CertificateError, Error};
+    let hint = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            "; give the CA that has signed it as a CA file"
+        }
+        Some(Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "; use a name that is in the certificate",
+        Some(Error::InvalidMessage(_)) => "; it does not look like TLS: try http:// instead of https://",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{error}{hint}"))
+}
+
+fn system_roots() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Some systems trust certificates that are odd in one way or another.
+    let (good, odd) = roots.add_parsable_certificates(found.certs);
+    if good == 0 {
+        let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+        let found = if errors.is_empty() { format!("{odd} are malformed") } else { errors.join("; ") };
+        return Err(TlsError::NoRoots { found });
+    }
+    Ok(roots)
+}
+
+fn roots_in(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|source| TlsError::Unusable { path: path.to_owned(), source })?;
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |source| TlsError::Pem { path: path.to_owned(), wanted: "certificate", source };
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(Some(error)))?;
+    if found.is_empty() { Err(wrong(None)) } else { Ok(found) }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| TlsError::Pem {
+        path: path.to_owned(),
+        wanted: "private key",
+        source: Some(source),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
