@@ -1,5 +1,9 @@
 //! The command line: [`Args`] (what was typed) → [`Config`] (checked).
 
+mod placement;
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +16,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
 use mesos::address::Masters;
 
+pub use self::placement::PlacementArgs;
 use crate::config::{Config, Containerizer, Credential, ExecutorSource};
 use crate::launch::EXECUTABLE;
 use crate::signals::stop_token;
@@ -62,6 +67,9 @@ pub struct Args {
     /// CPUs of the pool server's task.
     #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "1", value_parser = parse_cpus)]
     pub server_cpus: f64,
+    /// Where tasks may run, and with how much CPU.
+    #[command(flatten)]
+    pub placement: PlacementArgs,
     /// Shortest time between two reports of a task; agents keep every report of a live task.
     #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = parse_duration)]
     pub report_interval: Duration,
@@ -231,6 +239,7 @@ impl Args {
             quiet: self.json,
             retry: !self.no_retry,
             server_cpus: self.server_cpus,
+            placement: self.placement.check(self.server_cpus)?,
             report_interval: self.report_interval,
             live_interval: self.live_interval,
             share_interval: self.share_interval,
@@ -313,99 +322,4 @@ fn parse_cpus(text: &str) -> anyhow::Result<f64> {
     let cpus: f64 = text.parse().context("write a number of CPUs such as 1 or 0.5")?;
     ensure!((0.02..=1024.0).contains(&cpus), "must be from 0.02 to 1024");
     Ok(cpus)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
-        Args::try_parse_from(["scheduler"].iter().chain(args))
-    }
-
-    fn masters(text: &str) -> Masters {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn defaults_are_those_of_a_cluster() {
-        let config = parse(&[]).unwrap().into_config(|| Ok("/bin/miner".into())).unwrap();
-        let defaults =
-            Config { user: config.user.clone(), ..Config::new(masters("127.0.0.1:5050"), "/bin/miner") };
-        assert_eq!(format!("{config:?}"), format!("{defaults:?}"));
-    }
-
-    #[test]
-    fn every_flag_has_an_environment_name_and_help() {
-        use clap::CommandFactory;
-        for arg in Args::command()
-            .get_arguments()
-            .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
-        {
-            assert!(arg.get_env().is_some_and(|name| name.to_string_lossy().starts_with("MINER_")), "{arg}");
-            assert!(arg.get_help().is_some(), "{arg}");
-        }
-    }
-
-    #[test]
-    fn durations_with_and_without_units() {
-        for (text, ms) in [("250ms", 250), ("30s", 30_000), ("1.5", 1500), ("2m", 120_000), ("1h", 3_600_000)]
-        {
-            assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(ms), "{text}");
-        }
-        for text in ["", "s", "-1s", "0", "1y", "nan", "inf", "1e300d", "5 s", "é"] {
-            assert!(parse_duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn bad_values_are_refused() {
-        for args in [
-            &["--server-cpus", "0"][..],
-            &["--master", "ftp://x"],
-            &["--master", "x:99999"],
-            &["--master", "zk://host"],
-            &["--master", "file:///no/such/file"],
-            &["--blocks", "0"],
-            &["--duration", "soon"],
-            &["--secret-file", "x"],
-            &["--executor-uri", "a", "--executor-path", "b"],
-            &["--executor-uri", "a", "--artifact-address", "b"],
-            &["--no-such-flag"],
-        ] {
-            assert!(parse(args).is_err(), "{args:?}");
-        }
-    }
-
-    #[test]
-    fn the_password_of_zookeeper_is_never_printed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("master");
-        fs::write(&path, "zk://miner:s3cret@z1,z2:1/mesos\n").unwrap();
-        let url = format!("file://{}", path.display());
-        for value in [url.as_str(), "zk://miner:s3cret@z1,z2:1/mesos"] {
-            let config = parse(&["--master", value]).unwrap().into_config(|| Ok("/x".into())).unwrap();
-            assert_eq!(config.master, masters("zk://miner:s3cret@z1,z2:1/mesos"));
-            assert!(!format!("{config:?} {}", config.master).contains("s3cret"));
-        }
-        fs::write(&path, "zk://miner:s3cret@z1:x/mesos").unwrap();
-        for value in [url.as_str(), "zk://miner:s3cret@z1", "zk://s3cret@z1/mesos"] {
-            let error = parse(&["--master", value]).unwrap_err();
-            assert!(error.to_string().contains("--master"), "{error}");
-            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_secret_comes_from_its_file_and_is_never_printed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret");
-        fs::write(&path, "s3cret\n").unwrap();
-        let args = ["--principal", "miner", "--executor-path", "/x", "--secret-file", path.to_str().unwrap()];
-        let config = parse(&args).unwrap().into_config(|| bail!("not needed")).unwrap();
-        assert_eq!(config.credential.as_ref().unwrap().secret.as_deref(), Some("s3cret"));
-        assert!(!format!("{config:?}").contains("s3cret"));
-        fs::write(&path, "\n").unwrap();
-        assert!(parse(&args).unwrap().into_config(|| bail!("not needed")).is_err());
-    }
 }

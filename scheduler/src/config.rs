@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use mesos::address::Masters;
 
+use crate::offers::Placement;
+
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
 const FAILOVER: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The same where the scheduler is to take its tasks with it: long enough for a restart.
@@ -39,6 +41,8 @@ pub struct Config {
     pub retry: bool,
     /// CPUs of the server task.
     pub server_cpus: f64,
+    /// Where tasks may run, and with how much CPU.
+    pub placement: Placement,
     /// Shortest time between two reports of a task.
     pub report_interval: Duration,
     /// Time between two live messages of a task.
@@ -70,6 +74,7 @@ impl Config {
             quiet: false,
             retry: true,
             server_cpus: 1.0,
+            placement: Placement::default(),
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
             share_interval: Duration::from_secs(1),

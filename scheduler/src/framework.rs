@@ -37,7 +37,7 @@ use self::task::{Phase, Task};
 use self::updates::Update;
 use crate::launch::Template;
 use crate::ledger::Ledger;
-use crate::offers::Wanted;
+use crate::offers::{Placement, Wanted};
 use crate::record::{Change, Kind, Recovered, StatusRecord, Ticket};
 
 /// The CPU, on record, of a task that was found running and is to end: nobody here launched it.
@@ -50,6 +50,8 @@ pub struct Settings {
     pub template: Template,
     /// The server's CPU, thousandths.
     pub server_cpus_milli: u64,
+    /// Where tasks may run, and with how much CPU.
+    pub placement: Placement,
     /// End all tasks at the end.
     pub teardown: bool,
     /// End after this time.
@@ -91,6 +93,10 @@ pub struct State {
     agents: Agents,
     /// What the master was last told that is wanted.
     told: Wanted,
+    /// Offers were declined because of a constraint that may be met when workers come or go.
+    held_back: bool,
+    /// What was declined is to be offered again.
+    offer_again: bool,
     reconciler: Reconciler,
     /// Tasks that are to end and have not.
     killing: BTreeSet<String>,
@@ -120,6 +126,8 @@ impl State {
             pending: BTreeMap::new(),
             agents: Agents::default(),
             told: Wanted::Nothing,
+            held_back: false,
+            offer_again: false,
             reconciler: Reconciler::default(),
             killing: BTreeSet::new(),
             kill_now: false,
@@ -290,7 +298,7 @@ impl State {
         }
         match self.server.as_ref().and_then(|id| self.tasks.get(id)) {
             None => Wanted::Server { cpus_milli: self.settings.server_cpus_milli },
-            Some(server) if server.is_running() => Wanted::Workers,
+            Some(server) if server.is_running() && self.room().is_some() => Wanted::Workers,
             Some(_) => Wanted::Nothing,
         }
     }
@@ -299,7 +307,8 @@ impl State {
     /// may fit now.
     fn tell_what_is_wanted(&mut self) {
         let wanted = self.wanted();
-        if self.connected && wanted != self.told {
+        let again = std::mem::take(&mut self.offer_again) && wanted == Wanted::Workers;
+        if self.connected && (again || wanted != self.told) {
             self.told = wanted;
             self.call(if wanted == Wanted::Nothing { Call::Suppress } else { Call::Revive });
         }

@@ -208,6 +208,7 @@ mod tests {
             server: Some("miner-server-1".into()),
             cpus_milli: 1900,
             address: None,
+            attributes: Default::default(),
             state: None,
         }
     }

@@ -16,6 +16,7 @@ pub mod accounts;
 pub mod artifact;
 pub mod cli;
 pub mod config;
+pub mod constraints;
 mod display;
 mod driver;
 pub mod framework;

@@ -1,19 +1,22 @@
 //! Offers → what to launch on them, what to decline. Pure.
 //!
 //! A server takes a fixed amount of CPU, memory and two ports. A worker takes a fixed amount of memory and all the
-//! CPU that is left. All offers of one agent are used together, since Mesos offers an agent in pieces. Whatever
+//! CPU that is left, as far as [`Limits`] and [`constraints`](crate::constraints) allow. All offers of one agent are used together, since Mesos offers an agent in pieces. Whatever
 //! is launched takes its resources from the offers' own entries, so that reservations and the role they were
 //! allocated to stay as they are.
 
+mod remark;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use mesos::resources::{Quantity, Resources, Shortage};
 use mesos::v1::{Offer, Resource};
+
+pub use self::remark::{Cause, Remark};
+use crate::constraints::{Constraint, Place};
 
 /// Memory of the server's executor and task together, MB.
 pub const SERVER_MEM: u64 = 256;
@@ -40,11 +43,57 @@ pub enum Wanted {
     Workers,
 }
 
+/// How much CPU workers may take, in thousandths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most for all tasks together, the server included.
+    pub max_cpus_milli: Option<u64>,
+    /// The most workers.
+    pub max_workers: Option<u64>,
+    /// The most for one worker; `None`: all that its agent offers.
+    pub worker_cpus_milli: Option<u64>,
+    /// The least worth a worker.
+    pub min_worker_cpus_milli: u64,
+    /// To be left on each agent.
+    pub reserve_cpus_milli: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_cpus_milli: None,
+            max_workers: None,
+            worker_cpus_milli: None,
+            min_worker_cpus_milli: WORKER_CPUS_MILLI,
+            reserve_cpus_milli: 0,
+        }
+    }
+}
+
+/// Where tasks may run, and with how much CPU.
+#[derive(Clone, Debug, Default)]
+pub struct Placement {
+    /// How much CPU.
+    pub limits: Limits,
+    /// Where workers may run; all must be met.
+    pub workers: Vec<Constraint>,
+    /// Where the server may run; all must be met.
+    pub server: Vec<Constraint>,
+}
+
 /// What is wanted, and where not.
 #[derive(Clone, Debug)]
-pub struct Demand {
+pub struct Demand<'a> {
     /// What is wanted.
     pub wanted: Wanted,
+    /// Where, and with how much CPU.
+    pub placement: &'a Placement,
+    /// CPU that workers may still take, thousandths.
+    pub cpus_left_milli: u64,
+    /// Workers that may still be launched.
+    pub workers_left: u64,
+    /// Where workers are.
+    pub placed: Vec<Place>,
     /// Agents to leave alone, by id, and for how long.
     pub paused: BTreeMap<String, Duration>,
     /// How long what is of no use should not be offered again.
@@ -60,6 +109,8 @@ pub struct Plan {
     pub declines: Vec<Decline>,
     /// Why nothing is launched where something is wanted.
     pub remarks: Vec<Remark>,
+    /// Whether a constraint kept something from being launched: what it depends on may change.
+    pub held_back: bool,
 }
 
 /// One task for one agent.
@@ -69,10 +120,12 @@ pub struct Accept {
     pub offers: Vec<String>,
     /// The agent's id.
     pub agent: String,
-    /// The agent's host name.
-    pub host: String,
+    /// The agent's host name and attributes.
+    pub place: Place,
     /// Thousandths of a CPU, executor and task together.
     pub cpus_milli: u64,
+    /// Whether what is left is enough for another worker, and should be offered again at once.
+    pub more: bool,
     /// The executor's part.
     pub executor: Vec<Resource>,
     /// The task's part, ports included.
@@ -90,125 +143,156 @@ pub struct Decline {
     pub refuse: Duration,
 }
 
-/// Why nothing is launched on an agent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Remark {
-    /// The agent's id.
-    pub agent: String,
-    /// The agent's host name.
-    pub host: String,
-    /// The reason.
-    pub cause: Cause,
-}
-
-/// A reason to launch nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cause {
-    /// Not enough of something.
-    TooSmall {
-        /// What is wanted.
-        wanted: Wanted,
-        /// Thousandths of a CPU on offer.
-        cpus_milli: u64,
-        /// Memory on offer, MB.
-        mem: u64,
-        /// Ports on offer.
-        ports: u64,
-    },
-    /// Tasks have failed there.
-    Paused(Duration),
-}
-
-impl fmt::Display for Remark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = &self.host;
-        match self.cause {
-            Cause::Paused(rest) => {
-                write!(
-                    f,
-                    "nothing is launched on {host} for {:.0} s, since tasks failed there",
-                    rest.as_secs_f64()
-                )
-            }
-            Cause::TooSmall { wanted: Wanted::Server { cpus_milli }, cpus_milli: cpus, mem, ports } => {
-                write!(
-                    f,
-                    "no server on {host}: {} CPU, {mem} MB and {ports} ports are offered; a server needs {} CPU \
-                 (--server-cpus), {SERVER_MEM} MB and two ports",
-                    cpus as f64 / 1e3,
-                    cpus_milli as f64 / 1e3
-                )
-            }
-            Cause::TooSmall { cpus_milli: cpus, mem, .. } => write!(
-                f,
-                "no worker on {host}: {} CPU and {mem} MB are left; a worker needs {} CPU and {WORKER_MEM} MB",
-                cpus as f64 / 1e3,
-                WORKER_CPUS_MILLI as f64 / 1e3
-            ),
-        }
-    }
-}
-
 /// Decides about offers.
-pub fn plan(offers: &[Offer], demand: &Demand) -> Plan {
+pub fn plan(offers: &[Offer], demand: &Demand<'_>) -> Plan {
     let mut agents: BTreeMap<&str, Vec<&Offer>> = BTreeMap::new();
     for offer in offers {
         agents.entry(&offer.agent_id.value).or_default().push(offer);
     }
-    let mut plan = Plan::default();
-    let mut wanted = demand.wanted;
+    let mut planner = Planner { demand: demand.clone(), plan: Plan::default() };
+    // A constraint that is not met now may be when something is launched on another agent.
+    loop {
+        let launches = planner.plan.accepts.len();
+        agents.retain(|agent, offers| !planner.try_agent(agent, offers));
+        if planner.plan.accepts.len() == launches {
+            break;
+        }
+    }
     for (agent, offers) in agents {
-        let ids = || offers.iter().map(|offer| offer.id.value.clone()).collect();
-        let host = offers.first().map(|offer| offer.hostname.clone()).unwrap_or_default();
-        let remark = |cause| Remark { agent: agent.to_owned(), host: host.clone(), cause };
-        let outcome = match demand.paused.get(agent) {
-            _ if wanted == Wanted::Nothing => Err((demand.refuse, None)),
-            Some(rest) => Err((*rest, Some(remark(Cause::Paused(*rest))))),
-            None => fill(&offers, wanted).map_err(|cause| (demand.refuse, Some(remark(cause)))),
-        };
-        match outcome {
-            Ok(fit) => {
-                if matches!(wanted, Wanted::Server { .. }) {
-                    wanted = Wanted::Nothing;
-                }
-                plan.accepts.push(fit.on(agent, &host, ids()));
+        planner.held_back(agent, &offers);
+    }
+    planner.plan
+}
+
+/// One task of each agent's offers; what was decided so far.
+struct Planner<'a> {
+    demand: Demand<'a>,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    /// Launches something or declines; `false` if only a constraint is against a launch.
+    fn try_agent(&mut self, agent: &str, offers: &[&Offer]) -> bool {
+        if let (false, Some(rest)) = (self.nothing_wanted(), self.demand.paused.get(agent)) {
+            let rest = *rest;
+            self.decline(agent, offers, rest, Some(Cause::Paused(rest)));
+            return true;
+        }
+        let refuse = self.demand.refuse;
+        let wanted = self.demand.wanted;
+        if self.nothing_wanted() {
+            self.decline(agent, offers, refuse, None);
+            return true;
+        }
+        let fit = match fill(offers, &self.demand) {
+            Ok(fit) => fit,
+            Err(cause) => {
+                self.decline(agent, offers, refuse, Some(cause));
+                return true;
             }
-            Err((refuse, remark)) => {
-                plan.declines.push(Decline { offers: ids(), refuse });
-                plan.remarks.extend(remark);
+        };
+        let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
+        if self.unmet(&place).is_some() {
+            return false;
+        }
+        if wanted == Wanted::Workers {
+            self.demand.placed.push(place.clone());
+            self.demand.workers_left -= 1;
+            self.demand.cpus_left_milli = self.demand.cpus_left_milli.saturating_sub(fit.cpus_milli);
+        } else {
+            self.demand.wanted = Wanted::Nothing;
+        }
+        let more = wanted == Wanted::Workers
+            && fit.left_milli >= self.demand.placement.limits.min_worker_cpus_milli
+            && !self.nothing_wanted()
+            && self.unmet(&place).is_none();
+        self.plan.accepts.push(fit.on(agent, place, more, ids(offers)));
+        true
+    }
+
+    fn nothing_wanted(&self) -> bool {
+        let Demand { wanted, workers_left, cpus_left_milli, placement, .. } = &self.demand;
+        match wanted {
+            Wanted::Nothing => true,
+            Wanted::Server { .. } => false,
+            Wanted::Workers => {
+                *workers_left == 0 || *cpus_left_milli < placement.limits.min_worker_cpus_milli
             }
         }
     }
-    plan
+
+    /// The first constraint that is not met.
+    fn unmet(&self, place: &Place) -> Option<&Constraint> {
+        let Demand { wanted, placement, placed, .. } = &self.demand;
+        let (constraints, placed) = match wanted {
+            Wanted::Workers => (&placement.workers, &placed[..]),
+            _ => (&placement.server, &[][..]),
+        };
+        constraints.iter().find(|constraint| !constraint.allows(place, placed))
+    }
+
+    fn held_back(&mut self, agent: &str, offers: &[&Offer]) {
+        let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
+        let cause = match self.unmet(&place) {
+            _ if self.nothing_wanted() => None,
+            unmet => unmet.map(|constraint| Cause::Constraint(self.demand.wanted, constraint.to_string())),
+        };
+        self.plan.held_back |= cause.is_some();
+        self.decline(agent, offers, self.demand.refuse, cause);
+    }
+
+    fn decline(&mut self, agent: &str, offers: &[&Offer], refuse: Duration, cause: Option<Cause>) {
+        self.plan.declines.push(Decline { offers: ids(offers), refuse });
+        let host = offers.first().map(|offer| offer.hostname.clone()).unwrap_or_default();
+        self.plan.remarks.extend(cause.map(|cause| Remark { agent: agent.to_owned(), host, cause }));
+    }
+}
+
+fn ids(offers: &[&Offer]) -> Vec<String> {
+    offers.iter().map(|offer| offer.id.value.clone()).collect()
 }
 
 /// What one task takes.
 struct Fit {
     cpus_milli: u64,
+    /// CPU that another worker could have, thousandths.
+    left_milli: u64,
     executor: Resources,
     task: Resources,
     ports: Option<(u16, u16)>,
 }
 
 impl Fit {
-    fn on(self, agent: &str, host: &str, offers: Vec<String>) -> Accept {
-        let Fit { cpus_milli, executor, task, ports } = self;
-        let (agent, host) = (agent.to_owned(), host.to_owned());
-        Accept { offers, agent, host, cpus_milli, executor: executor.into(), task: task.into(), ports }
+    fn on(self, agent: &str, place: Place, more: bool, offers: Vec<String>) -> Accept {
+        let Fit { cpus_milli, executor, task, ports, .. } = self;
+        let (executor, task) = (executor.into(), task.into());
+        Accept { offers, agent: agent.to_owned(), place, cpus_milli, more, executor, task, ports }
     }
 }
 
-fn fill(offers: &[&Offer], wanted: Wanted) -> Result<Fit, Cause> {
+fn fill(offers: &[&Offer], demand: &Demand<'_>) -> Result<Fit, Cause> {
     let pieces = offers.iter().flat_map(|offer| offer.resources.iter().cloned());
     let mut left = Resources::from(pieces.collect::<Vec<_>>());
     // What Mesos may take back at any time, or shares out, is not for us.
     left.split_off(|piece| piece.revocable.is_some() || piece.shared.is_some());
-    let (cpus, mem, ports) = (left.sum("cpus"), left.sum("mem"), left.count("ports"));
-    let too_small = Cause::TooSmall { wanted, cpus_milli: cpus.milli(), mem: mem.milli() / 1000, ports };
-    let fit = match wanted {
+    let (cpus, mem, ports) = (left.sum("cpus").milli(), left.sum("mem").milli() / 1000, left.count("ports"));
+    let limits = &demand.placement.limits;
+    let free = cpus.saturating_sub(limits.reserve_cpus_milli);
+    let needed = limits.min_worker_cpus_milli;
+    let too_small = match demand.wanted {
+        Wanted::Server { cpus_milli } => Cause::NoServer { needed: cpus_milli, cpus_milli: cpus, mem, ports },
+        _ => Cause::NoWorker { needed, cpus_milli: cpus, reserved: limits.reserve_cpus_milli, mem },
+    };
+    let fit = match demand.wanted {
         Wanted::Nothing => return Err(too_small),
         Wanted::Server { cpus_milli } => take(&mut left, cpus_milli, SERVER_MEM, 2),
-        Wanted::Workers => take(&mut left, cpus.milli().max(WORKER_CPUS_MILLI), WORKER_MEM, 0),
+        Wanted::Workers if free < needed => return Err(too_small),
+        Wanted::Workers => {
+            let most = limits.worker_cpus_milli.unwrap_or(u64::MAX).min(demand.cpus_left_milli);
+            let wanted = free.min(most);
+            let fit = take(&mut left, wanted, WORKER_MEM, 0);
+            fit.map(|fit| Fit { left_milli: free - wanted, ..fit })
+        }
     };
     fit.map_err(|_| too_small)
 }
@@ -222,5 +306,5 @@ fn take(left: &mut Resources, cpus_milli: u64, mem: u64, ports: usize) -> Result
     task.extend(taken);
     let mut numbers = numbers.into_iter().filter_map(|port| u16::try_from(port).ok());
     let ports = numbers.next().zip(numbers.next());
-    Ok(Fit { cpus_milli, executor, task, ports })
+    Ok(Fit { cpus_milli, left_milli: 0, executor, task, ports })
 }

@@ -1,5 +1,7 @@
 //! What is written down before anything depends on it. Knows nothing of how it is stored.
 
+use std::collections::BTreeMap;
+
 use task::{Report, ServerAddress};
 
 use crate::ledger::Ledger;
@@ -43,6 +45,8 @@ pub struct TaskRecord {
     pub cpus_milli: u64,
     /// For a server: where it will listen.
     pub address: Option<ServerAddress>,
+    /// The agent's attributes as text, for constraints.
+    pub attributes: BTreeMap<String, String>,
     /// The last state that Mesos gave, by Mesos' name (`TASK_RUNNING`); `None` before the first.
     pub state: Option<String>,
 }

@@ -90,6 +90,7 @@ fn settings(config: &Config, delivery: Delivery) -> Settings {
             delivery,
         },
         server_cpus_milli: (config.server_cpus * 1000.0).round() as u64,
+        placement: config.placement.clone(),
         teardown: config.teardown_on_exit,
         duration: config.duration,
         blocks: config.blocks,

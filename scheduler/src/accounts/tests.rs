@@ -17,6 +17,7 @@ fn task(kind: Kind, number: u64, state: &str) -> TaskRecord {
         server: None,
         cpus_milli: 1000,
         address: None,
+        attributes: Default::default(),
         state: Some(state.into()),
     }
 }

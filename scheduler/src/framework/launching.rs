@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use ::task::ServerAddress;
 use mesos::v1::{Offer, TaskState};
 
+use super::ending::Ending;
 use super::task::{Phase, Task};
 use super::{Call, Notice, Pending, State};
+use crate::constraints::Place;
 use crate::offers::{self, Accept, Demand, Remark, Wanted};
 use crate::record::{Change, Kind, StatusRecord, TaskRecord};
 
@@ -15,10 +17,23 @@ const REFUSE: Duration = Duration::from_secs(60);
 
 impl State {
     pub(super) fn offers(&mut self, offers: &[Offer], now: Instant) {
-        let demand =
-            Demand { wanted: self.wanted(), paused: self.agents.paused(now), refuse: self.jitter(REFUSE) };
+        let (wanted, refuse) = (self.wanted(), self.jitter(REFUSE));
+        let (cpus_left_milli, workers_left) = self.room().unwrap_or((0, 0));
+        let demand = Demand {
+            wanted,
+            placement: &self.settings.placement,
+            cpus_left_milli,
+            workers_left,
+            placed: self.places(),
+            paused: self.agents.paused(now),
+            refuse,
+        };
         let plan = offers::plan(offers, &demand);
-        let server_placed = matches!(demand.wanted, Wanted::Server { .. }) && !plan.accepts.is_empty();
+        let server_placed = matches!(wanted, Wanted::Server { .. }) && !plan.accepts.is_empty();
+        if !plan.accepts.is_empty() {
+            self.workers_changed();
+        }
+        self.held_back |= plan.held_back;
         for accept in plan.accepts {
             self.write_down(accept, now);
         }
@@ -30,6 +45,40 @@ impl State {
                 self.remark(remark);
             }
         }
+    }
+
+    /// CPU (thousandths) and number of workers that there may be beside those there are; `None` if no more.
+    pub(super) fn room(&self) -> Option<(u64, u64)> {
+        let limits = &self.settings.placement.limits;
+        if limits.max_cpus_milli.is_none() && limits.max_workers.is_none() {
+            return Some((u64::MAX, u64::MAX));
+        }
+        let workers = self.tasks.values().filter(|task| task.is_worker() && !task.is_over());
+        let (used, count) = workers.fold((0u64, 0u64), |(cpus, count), task| {
+            (cpus.saturating_add(task.record.cpus_milli), count + 1)
+        });
+        let used = used.saturating_add(self.settings.server_cpus_milli);
+        let cpus = limits.max_cpus_milli.map_or(u64::MAX, |most| most.saturating_sub(used));
+        let workers = limits.max_workers.map_or(u64::MAX, |most| most.saturating_sub(count));
+        (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
+    }
+
+    /// Where workers are; asked for only if it matters.
+    fn places(&self) -> Vec<Place> {
+        if self.settings.placement.workers.is_empty() {
+            return Vec::new();
+        }
+        let workers = self.tasks.values().filter(|task| task.is_worker() && !task.is_over());
+        let place = |task: &Task| Place {
+            host: task.record.host.clone(),
+            attributes: task.record.attributes.clone(),
+        };
+        workers.map(place).collect()
+    }
+
+    /// Workers come or go: constraints that were not met may be now.
+    pub(super) fn workers_changed(&mut self) {
+        self.offer_again |= std::mem::take(&mut self.held_back);
     }
 
     /// What is left beside a task of ours needs no explanation.
@@ -46,14 +95,15 @@ impl State {
         let id = format!("miner-{}-{}", kind.name(), self.next_number);
         self.next_number += 1;
         let address = accept.ports.map(|(http_port, stratum_port)| {
-            let host = accept.host.clone();
+            let host = accept.place.host.clone();
             ServerAddress { host, stratum_port, http_port }
         });
         let record = TaskRecord {
             id: id.clone(),
             kind,
             agent: accept.agent.clone(),
-            host: accept.host.clone(),
+            host: accept.place.host.clone(),
+            attributes: accept.place.attributes.clone(),
             server: if kind == Kind::Worker { self.server.clone() } else { None },
             cpus_milli: accept.cpus_milli,
             address,
@@ -93,7 +143,7 @@ impl State {
         let record = task.record.clone();
         let wanted = match record.kind {
             Kind::Server => self.server.as_deref() == Some(id),
-            Kind::Worker => self.wanted() == Wanted::Workers && self.server == record.server,
+            Kind::Worker => self.serves() && self.server == record.server,
         };
         match accept {
             Some(accept) if wanted && self.connected && !called_off => self.send(&record, *accept, now),
@@ -106,11 +156,17 @@ impl State {
         }
     }
 
+    /// Whether workers have a server to work for.
+    fn serves(&self) -> bool {
+        let server = self.server.as_ref().and_then(|id| self.tasks.get(id));
+        self.ending == Ending::No && server.is_some_and(Task::is_running)
+    }
+
     fn send(&mut self, record: &TaskRecord, accept: Accept, now: Instant) {
         let server = record.server.as_ref().and_then(|id| self.tasks.get(id));
         let pool = server.and_then(|server| server.record.address.as_ref());
         let task = self.settings.template.task(record, pool, accept.executor, accept.task);
-        let refuse = self.jitter(REFUSE);
+        let refuse = if accept.more { Duration::ZERO } else { self.jitter(REFUSE) };
         self.call(Call::Accept { offers: accept.offers, task: Box::new(task), refuse });
         let (host, cpus_milli) = (record.host.clone(), record.cpus_milli);
         self.publish(Notice::Launched { task: record.id.clone(), host, cpus_milli });

@@ -3,6 +3,7 @@
 mod duplicates;
 mod end;
 mod launch;
+mod limits;
 mod loss;
 mod reconnect;
 mod world;
@@ -29,6 +30,7 @@ pub(super) fn settings() -> Settings {
             delivery: Delivery::Path("/opt/mesos-miner".into()),
         },
         server_cpus_milli: 1000,
+        placement: Placement::default(),
         teardown: true,
         duration: None,
         blocks: None,

@@ -1,5 +1,6 @@
 //! Status updates: recorded, then acted on, then acknowledged.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ::task::Report;
@@ -87,6 +88,7 @@ impl State {
             server: None,
             cpus_milli: ADOPTED,
             address: None,
+            attributes: BTreeMap::new(),
             state: None,
         };
         if !over {
@@ -183,6 +185,7 @@ impl State {
             state: state.as_str_name().to_owned(),
             why: why.clone(),
         });
+        self.workers_changed();
         if !asked_for && is_failure(state, update.reason) {
             self.agent_failed(&update.task, &format!("{}{why}", state.as_str_name()), now);
         }

@@ -24,8 +24,20 @@ fn simple(id: &str, agent: &str, cpus: f64, mem: u64, ports: u64) -> Offer {
     offer(id, agent, resources)
 }
 
-fn demand(wanted: Wanted) -> Demand {
-    Demand { wanted, paused: BTreeMap::new(), refuse: Duration::from_secs(60) }
+fn demand(wanted: Wanted) -> Demand<'static> {
+    demand_with(wanted, Placement::default())
+}
+
+fn demand_with(wanted: Wanted, placement: Placement) -> Demand<'static> {
+    Demand {
+        wanted,
+        placement: Box::leak(Box::new(placement)),
+        cpus_left_milli: u64::MAX,
+        workers_left: u64::MAX,
+        placed: vec![],
+        paused: BTreeMap::new(),
+        refuse: Duration::from_secs(60),
+    }
 }
 
 const SERVER: Wanted = Wanted::Server { cpus_milli: 1000 };
@@ -128,6 +140,55 @@ fn offers_without_anything_do_no_harm() {
     }
 }
 
+#[test]
+fn what_is_reserved_on_an_agent_stays_free() {
+    let limits = Limits { reserve_cpus_milli: 500, min_worker_cpus_milli: 1000, ..Limits::default() };
+    let demand = demand_with(Wanted::Workers, Placement { limits, ..Placement::default() });
+    let plan = plan(&[simple("o1", "a", 2.0, 512, 0), simple("o2", "b", 1.4, 512, 0)], &demand);
+    assert_eq!((plan.accepts.len(), plan.accepts[0].cpus_milli), (1, 1500));
+    assert_eq!(
+        plan.remarks[0].to_string(),
+        "no worker on b.host: 1.4 CPU and 512 MB are left, 0.5 CPU of it reserved (--reserve-cpus); a worker \
+         needs 1 CPU and 128 MB"
+    );
+}
+
+#[test]
+fn a_constraint_is_tried_again_when_something_is_launched_elsewhere() {
+    let workers = vec!["hostname:GROUP_BY:3".parse().unwrap()];
+    let placed = ["a.host", "b.host"].map(|host| Place { host: host.into(), ..Place::default() });
+    let demand = Demand {
+        placed: placed.into(),
+        ..demand_with(Wanted::Workers, Placement { workers, ..Placement::default() })
+    };
+    let offers = ["a", "b", "c"].map(|agent| simple(agent, agent, 1.0, 512, 0));
+    let both = plan(&offers[..2], &demand);
+    assert!(both.accepts.is_empty() && both.held_back && both.remarks.len() == 2);
+    let all = plan(&offers, &demand);
+    assert!(all.accepts.len() == 3 && !all.held_back && all.remarks.is_empty());
+}
+
+fn placements() -> impl Strategy<Value = Placement> {
+    let constraint =
+        prop::sample::select(vec!["hostname:UNIQUE", "hostname:GROUP_BY:2", "hostname:UNLIKE:a.*"]);
+    let limits = (prop::option::of(0..5000u64), prop::option::of(0..3u64), prop::option::of(500..2000u64));
+    let constraints = prop::collection::vec(constraint, 0..2);
+    (limits, 20..500u64, 0..1000u64, constraints).prop_map(
+        |((cpus, workers, each), min, reserve, constraints)| {
+            let constraints: Vec<Constraint> =
+                constraints.into_iter().map(|text| text.parse().unwrap()).collect();
+            let limits = Limits {
+                max_cpus_milli: cpus,
+                max_workers: workers,
+                worker_cpus_milli: each,
+                min_worker_cpus_milli: min,
+                reserve_cpus_milli: reserve,
+            };
+            Placement { limits, workers: constraints.clone(), server: constraints }
+        },
+    )
+}
+
 fn offers() -> impl Strategy<Value = Vec<Offer>> {
     let one = (0..3usize, 0..4000u32, 0..600u64, 0..4u64);
     prop::collection::vec(one, 0..8).prop_map(|offers| {
@@ -139,6 +200,33 @@ fn offers() -> impl Strategy<Value = Vec<Offer>> {
 }
 
 proptest! {
+    #[test]
+    fn limits_hold_and_every_offer_is_answered_once(offers in offers(), placement in placements(), placed in 0..3usize) {
+        let limits = placement.limits.clone();
+        let (cpus, workers) = (limits.max_cpus_milli.unwrap_or(u64::MAX), limits.max_workers.unwrap_or(u64::MAX));
+        let placed = (0..placed).map(|i| Place { host: format!("{}.host", ["a", "b"][i]), ..Place::default() });
+        let demand = Demand {
+            placed: placed.collect(),
+            cpus_left_milli: cpus,
+            workers_left: workers,
+            ..demand_with(Wanted::Workers, placement)
+        };
+        let plan = plan(&offers, &demand);
+        let accepted = plan.accepts.iter().flat_map(|accept| &accept.offers);
+        let answered = accepted.chain(plan.declines.iter().flat_map(|decline| &decline.offers)).count();
+        prop_assert_eq!(answered, offers.len());
+        prop_assert!(plan.accepts.len() as u64 <= workers);
+        prop_assert!(plan.accepts.iter().map(|accept| accept.cpus_milli).sum::<u64>() <= cpus);
+        for accept in &plan.accepts {
+            let own = offers.iter().filter(|offer| accept.offers.contains(&offer.id.value));
+            let offered = total(&own.flat_map(|offer| offer.resources.clone()).collect::<Vec<_>>(), "cpus");
+            let used = total(&accept.task, "cpus") + total(&accept.executor, "cpus");
+            prop_assert_eq!(used, accept.cpus_milli);
+            prop_assert!(used >= limits.min_worker_cpus_milli && used + limits.reserve_cpus_milli <= offered);
+            prop_assert!(limits.worker_cpus_milli.is_none_or(|most| used <= most.max(limits.min_worker_cpus_milli)));
+        }
+    }
+
     #[test]
     fn every_offer_is_answered_once_and_nothing_is_taken_that_was_not_offered(
         offers in offers(),

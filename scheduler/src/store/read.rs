@@ -1,5 +1,7 @@
 //! Rows → what an earlier life of the scheduler left behind.
 
+use std::collections::BTreeMap;
+
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 use task::{ServerAddress, Totals};
@@ -19,6 +21,7 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
         connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
     let Some((id, started, peak)) = found else { return Ok(recovered) };
     recovered.tasks = tasks(connection, &id)?;
+    attributes(connection, &id, &mut recovered.tasks)?;
     ledger(connection, &id, &mut recovered.ledger)?;
     recovered.peak_workers = unsigned(peak);
     recovered.framework = Some(FrameworkRecord { id, started_ms: unsigned(started) });
@@ -44,10 +47,27 @@ pub(super) fn tasks(connection: &Connection, framework: &str) -> rusqlite::Resul
             server: row.get(4)?,
             cpus_milli: unsigned(row.get(5)?),
             address: address(row)?,
+            attributes: BTreeMap::new(),
             state: row.get(9)?,
         })
     })?;
     rows.collect()
+}
+
+/// What the tasks' agents have for attributes. Only launches need it.
+fn attributes(connection: &Connection, framework: &str, tasks: &mut [TaskRecord]) -> rusqlite::Result<()> {
+    let mut places: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut query = connection.prepare(
+        "SELECT task, name, value FROM attribute JOIN task ON task.id = attribute.task WHERE framework = ?1",
+    )?;
+    let mut rows = query.query([framework])?;
+    while let Some(row) = rows.next()? {
+        places.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
+    }
+    for task in tasks {
+        task.attributes = places.remove(&task.id).unwrap_or_default();
+    }
+    Ok(())
 }
 
 fn address(row: &Row<'_>) -> rusqlite::Result<Option<ServerAddress>> {

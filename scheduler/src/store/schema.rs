@@ -42,6 +42,13 @@ CREATE TABLE IF NOT EXISTS task (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS task_framework ON task (framework);
 
+CREATE TABLE IF NOT EXISTS attribute (
+    task  TEXT NOT NULL,
+    name  TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (task, name)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS account (
     task          TEXT NOT NULL,
     worker        TEXT NOT NULL,

@@ -23,6 +23,7 @@ fn worker(number: u64) -> TaskRecord {
         server: Some("miner-server-1".into()),
         cpus_milli: 1900,
         address: None,
+        attributes: [("rack".to_owned(), "r1".to_owned())].into(),
         state: None,
     }
 }

@@ -67,7 +67,10 @@ impl Changes<'_> {
                 self.run("UPDATE framework SET ended_ms = ?2 WHERE id = ?1", params![id, self.now])
             }
             Change::Task(record) => self.task(framework.as_deref(), record),
-            Change::Forget { task } => self.run("DELETE FROM task WHERE id = ?1", params![task]),
+            Change::Forget { task } => {
+                self.run("DELETE FROM attribute WHERE task = ?1", params![task])?;
+                self.run("DELETE FROM task WHERE id = ?1", params![task])
+            }
             Change::Status(status) => self.status(framework.as_deref(), status),
             Change::Peak(workers) => self.run(
                 "UPDATE framework SET peak = max(peak, ?2) WHERE id = ?1",
@@ -102,7 +105,14 @@ impl Changes<'_> {
                 record.state,
                 self.now,
             ],
-        )
+        )?;
+        for (name, value) in &record.attributes {
+            self.run(
+                "INSERT OR IGNORE INTO attribute (task, name, value) VALUES (?1, ?2, ?3)",
+                params![record.id, name, value],
+            )?;
+        }
+        Ok(())
     }
 
     fn status(&self, framework: Option<&str>, status: &StatusRecord) -> rusqlite::Result<()> {

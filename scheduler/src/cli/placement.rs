@@ -1,0 +1,83 @@
+//! Flags that say where tasks may run, and with how much CPU.
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use crate::constraints::Constraint;
+use crate::offers::{Limits, Placement};
+
+/// Where tasks may run, and with how much CPU.
+#[derive(Clone, Debug, Args)]
+pub struct PlacementArgs {
+    /// The most CPUs of all tasks together, the server included [default: all that is offered].
+    #[arg(long, value_name = "CPUS", env = "MINER_MAX_CPUS", value_parser = parse_sum)]
+    pub max_cpus: Option<f64>,
+    /// The most workers [default: as many as fit].
+    #[arg(long, value_name = "N", env = "MINER_MAX_WORKERS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_workers: Option<u64>,
+    /// The most CPUs of one worker; an agent with more of them gets several [default: all of its agent].
+    #[arg(long, value_name = "CPUS", env = "MINER_CPUS_PER_WORKER", value_parser = parse_worker)]
+    pub cpus_per_worker: Option<f64>,
+    /// The least CPUs worth a worker.
+    #[arg(long, value_name = "CPUS", env = "MINER_MIN_WORKER_CPUS", default_value = "0.1", value_parser = parse_worker)]
+    pub min_worker_cpus: f64,
+    /// CPUs to leave to others on each agent.
+    #[arg(long, value_name = "CPUS", env = "MINER_RESERVE_CPUS", default_value = "0", value_parser = parse_sum)]
+    pub reserve_cpus: f64,
+    /// Where workers may run, such as rack:UNIQUE or hostname:LIKE:node[0-9]+: FIELD:OPERATOR[:VALUE] as in Marathon,
+    /// with UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER; may be repeated (in the variable: one a line).
+    #[arg(long, value_name = "RULE", env = "MINER_CONSTRAINT", value_delimiter = '\n')]
+    pub constraint: Vec<Constraint>,
+    /// Where the server may run, likewise.
+    #[arg(long, value_name = "RULE", env = "MINER_SERVER_CONSTRAINT", value_delimiter = '\n')]
+    pub server_constraint: Vec<Constraint>,
+}
+
+impl PlacementArgs {
+    /// Whether it makes sense together.
+    ///
+    /// # Errors
+    /// If no worker could ever be launched.
+    pub(super) fn check(self, server_cpus: f64) -> anyhow::Result<Placement> {
+        let least = self.min_worker_cpus;
+        if let Some(most) = self.cpus_per_worker {
+            ensure!(most >= least, "--cpus-per-worker {most} is less than --min-worker-cpus {least}");
+        }
+        if let Some(most) = self.max_cpus {
+            ensure!(
+                milli(most) >= milli(server_cpus) + milli(least),
+                "--max-cpus {most} leaves nothing for workers: the server takes {server_cpus} (--server-cpus), a worker \
+                 at least {least} (--min-worker-cpus)"
+            );
+        }
+        Ok(Placement {
+            limits: Limits {
+                max_cpus_milli: self.max_cpus.map(milli),
+                max_workers: self.max_workers,
+                worker_cpus_milli: self.cpus_per_worker.map(milli),
+                min_worker_cpus_milli: milli(least),
+                reserve_cpus_milli: milli(self.reserve_cpus),
+            },
+            workers: self.constraint,
+            server: self.server_constraint,
+        })
+    }
+}
+
+fn milli(cpus: f64) -> u64 {
+    (cpus * 1000.0).round() as u64
+}
+
+fn parse_sum(text: &str) -> anyhow::Result<f64> {
+    parse(text, 0.0, 1e7)
+}
+
+fn parse_worker(text: &str) -> anyhow::Result<f64> {
+    parse(text, 0.02, 1024.0)
+}
+
+fn parse(text: &str, least: f64, most: f64) -> anyhow::Result<f64> {
+    let cpus: f64 = text.parse().context("write a number of CPUs such as 1 or 0.5")?;
+    ensure!((least..=most).contains(&cpus), "must be from {least} to {most}");
+    Ok(cpus)
+}

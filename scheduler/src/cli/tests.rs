@@ -1,0 +1,111 @@
+use super::*;
+
+fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+    Args::try_parse_from(["scheduler"].iter().chain(args))
+}
+
+fn masters(text: &str) -> Masters {
+    text.parse().unwrap()
+}
+
+#[test]
+fn defaults_are_those_of_a_cluster() {
+    let config = parse(&[]).unwrap().into_config(|| Ok("/bin/miner".into())).unwrap();
+    let defaults =
+        Config { user: config.user.clone(), ..Config::new(masters("127.0.0.1:5050"), "/bin/miner") };
+    assert_eq!(format!("{config:?}"), format!("{defaults:?}"));
+}
+
+#[test]
+fn every_flag_has_an_environment_name_and_help() {
+    use clap::CommandFactory;
+    for arg in
+        Args::command().get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+    {
+        assert!(arg.get_env().is_some_and(|name| name.to_string_lossy().starts_with("MINER_")), "{arg}");
+        assert!(arg.get_help().is_some(), "{arg}");
+    }
+}
+
+#[test]
+fn limits_that_leave_no_worker_are_refused() {
+    let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into()));
+    for args in [
+        &["--max-cpus", "1.05"][..],
+        &["--max-cpus", "2", "--min-worker-cpus", "1.5"],
+        &["--cpus-per-worker", "1", "--min-worker-cpus", "1.5"],
+    ] {
+        let error = config(args).unwrap_err().to_string();
+        assert!(error.contains(args[0]) && error.contains("--min-worker-cpus"), "{error}");
+    }
+    let args = ["--max-cpus", "1.1", "--constraint", "rack:UNIQUE", "--constraint", "hostname:LIKE:a,b|c"];
+    let placement = config(&args).unwrap().placement;
+    assert_eq!(placement.limits.max_cpus_milli, Some(1100));
+    let rules: Vec<_> = placement.workers.iter().map(ToString::to_string).collect();
+    assert_eq!(rules, ["rack:UNIQUE", "hostname:LIKE:a,b|c"]);
+}
+
+#[test]
+fn durations_with_and_without_units() {
+    for (text, ms) in [("250ms", 250), ("30s", 30_000), ("1.5", 1500), ("2m", 120_000), ("1h", 3_600_000)] {
+        assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(ms), "{text}");
+    }
+    for text in ["", "s", "-1s", "0", "1y", "nan", "inf", "1e300d", "5 s", "é"] {
+        assert!(parse_duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn bad_values_are_refused() {
+    for args in [
+        &["--server-cpus", "0"][..],
+        &["--master", "ftp://x"],
+        &["--master", "x:99999"],
+        &["--master", "zk://host"],
+        &["--master", "file:///no/such/file"],
+        &["--blocks", "0"],
+        &["--max-workers", "0"],
+        &["--cpus-per-worker", "0"],
+        &["--constraint", "rack:SOMEWHERE"],
+        &["--server-constraint", "rack"],
+        &["--duration", "soon"],
+        &["--secret-file", "x"],
+        &["--executor-uri", "a", "--executor-path", "b"],
+        &["--executor-uri", "a", "--artifact-address", "b"],
+        &["--no-such-flag"],
+    ] {
+        assert!(parse(args).is_err(), "{args:?}");
+    }
+}
+
+#[test]
+fn the_password_of_zookeeper_is_never_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master");
+    fs::write(&path, "zk://miner:s3cret@z1,z2:1/mesos\n").unwrap();
+    let url = format!("file://{}", path.display());
+    for value in [url.as_str(), "zk://miner:s3cret@z1,z2:1/mesos"] {
+        let config = parse(&["--master", value]).unwrap().into_config(|| Ok("/x".into())).unwrap();
+        assert_eq!(config.master, masters("zk://miner:s3cret@z1,z2:1/mesos"));
+        assert!(!format!("{config:?} {}", config.master).contains("s3cret"));
+    }
+    fs::write(&path, "zk://miner:s3cret@z1:x/mesos").unwrap();
+    for value in [url.as_str(), "zk://miner:s3cret@z1", "zk://s3cret@z1/mesos"] {
+        let error = parse(&["--master", value]).unwrap_err();
+        assert!(error.to_string().contains("--master"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn the_secret_comes_from_its_file_and_is_never_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    fs::write(&path, "s3cret\n").unwrap();
+    let args = ["--principal", "miner", "--executor-path", "/x", "--secret-file", path.to_str().unwrap()];
+    let config = parse(&args).unwrap().into_config(|| bail!("not needed")).unwrap();
+    assert_eq!(config.credential.as_ref().unwrap().secret.as_deref(), Some("s3cret"));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    fs::write(&path, "\n").unwrap();
+    assert!(parse(&args).unwrap().into_config(|| bail!("not needed")).is_err());
+}

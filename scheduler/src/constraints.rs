@@ -1,0 +1,332 @@
+//! Where tasks may run, in Marathon's language: `FIELD:OPERATOR[:VALUE]`, where the field is `hostname` or an
+//! attribute of the agents. Pure. See "Constraints" in Marathon's documentation.
+//!
+//! | operator | a task may run where the field's value |
+//! |---|---|
+//! | `UNIQUE` | is that of no other task |
+//! | `CLUSTER` | is that of all other tasks |
+//! | `CLUSTER:V` | is `V` |
+//! | `GROUP_BY` | is new, or has the fewest tasks |
+//! | `GROUP_BY:N` | likewise, and there are at least `N` values before one is used again |
+//! | `LIKE:R` | matches the regular expression as a whole |
+//! | `UNLIKE:R` | does not, or there is no such attribute |
+//! | `MAX_PER:N` | is that of fewer than `N` tasks |
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use mesos::v1::{Attribute, Offer};
+use regex::Regex;
+
+/// The field that stands for the agent's host name.
+const HOSTNAME: &str = "hostname";
+
+/// One rule. Displays as it was written.
+#[derive(Clone, Debug)]
+pub struct Constraint {
+    text: String,
+    field: String,
+    operator: Operator,
+}
+
+#[derive(Clone, Debug)]
+enum Operator {
+    Unique,
+    Cluster(Option<String>),
+    GroupBy(usize),
+    Like(Regex),
+    Unlike(Regex),
+    MaxPer(usize),
+}
+
+/// What constraints know of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its host name.
+    pub host: String,
+    /// Its attributes as text.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Why a text is no constraint.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConstraintError {
+    /// There is no operator.
+    #[error("{0:?} is not FIELD:OPERATOR[:VALUE], such as rack:UNIQUE or hostname:LIKE:node[0-9]+")]
+    Shape(String),
+    /// The operator is not known.
+    #[error("{0:?} is none of UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE and MAX_PER")]
+    Operator(String),
+    /// The operator takes no value.
+    #[error("{operator} takes no value, but {value:?} is given")]
+    Superfluous {
+        /// The operator.
+        operator: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// The value is missing or no number.
+    #[error("{operator} takes a number of at least 1, not {value:?}")]
+    Number {
+        /// The operator.
+        operator: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// The value is missing or no regular expression.
+    #[error("{operator} takes a regular expression")]
+    Regex {
+        /// The operator.
+        operator: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: regex::Error,
+    },
+}
+
+impl FromStr for Constraint {
+    type Err = ConstraintError;
+
+    fn from_str(text: &str) -> Result<Constraint, ConstraintError> {
+        let mut parts = text.splitn(3, ':');
+        let (field, operator) = match (parts.next(), parts.next()) {
+            (Some(field), Some(operator)) if !field.is_empty() => (field, operator),
+            _ => return Err(ConstraintError::Shape(text.to_owned())),
+        };
+        let value = parts.next();
+        let operator = match operator {
+            "UNIQUE" => match value {
+                None => Operator::Unique,
+                Some(value) => {
+                    return Err(ConstraintError::Superfluous { operator: "UNIQUE", value: value.to_owned() });
+                }
+            },
+            "CLUSTER" => Operator::Cluster(value.filter(|value| !value.is_empty()).map(str::to_owned)),
+            "GROUP_BY" => Operator::GroupBy(value.map_or(Ok(1), |value| number("GROUP_BY", value))?),
+            "LIKE" => Operator::Like(regex("LIKE", value)?),
+            "UNLIKE" => Operator::Unlike(regex("UNLIKE", value)?),
+            "MAX_PER" => Operator::MaxPer(number("MAX_PER", value.unwrap_or_default())?),
+            other => return Err(ConstraintError::Operator(other.to_owned())),
+        };
+        Ok(Constraint { text: text.to_owned(), field: field.to_owned(), operator })
+    }
+}
+
+fn number(operator: &'static str, value: &str) -> Result<usize, ConstraintError> {
+    let number = value.parse().ok().filter(|number| *number >= 1);
+    number.ok_or_else(|| ConstraintError::Number { operator, value: value.to_owned() })
+}
+
+/// Anchored at both ends, as Marathon does.
+fn regex(operator: &'static str, value: Option<&str>) -> Result<Regex, ConstraintError> {
+    let error = |source| ConstraintError::Regex { operator, source };
+    let value = value.ok_or_else(|| error(regex::Error::Syntax("there is none".to_owned())))?;
+    // By itself first: a stray parenthesis must not close the group.
+    Regex::new(value).map_err(error)?;
+    Regex::new(&format!("^(?:{value})$")).map_err(error)
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Place {
+    /// The agent of an offer.
+    pub fn of(offer: &Offer) -> Place {
+        let attribute = |attribute: &Attribute| (attribute.name.clone(), text(attribute));
+        Place { host: offer.hostname.clone(), attributes: offer.attributes.iter().map(attribute).collect() }
+    }
+
+    fn value(&self, field: &str) -> Option<&str> {
+        if field == HOSTNAME { Some(&self.host) } else { self.attributes.get(field).map(String::as_str) }
+    }
+}
+
+/// An attribute's value as Mesos' agents are told it: `3.5`, `[1-5,7-9]`, `{a,b}`, `text`.
+fn text(attribute: &Attribute) -> String {
+    if let Some(scalar) = &attribute.scalar {
+        return scalar.value.to_string();
+    }
+    if let Some(ranges) = &attribute.ranges {
+        let ranges: Vec<_> = ranges.range.iter().map(|it| format!("{}-{}", it.begin, it.end)).collect();
+        return format!("[{}]", ranges.join(","));
+    }
+    if let Some(set) = &attribute.set {
+        return format!("{{{}}}", set.item.join(","));
+    }
+    attribute.text.as_ref().map(|text| text.value.clone()).unwrap_or_default()
+}
+
+impl Constraint {
+    /// Whether one more task may run here, beside those placed already. Without the attribute, only UNLIKE is met.
+    pub fn allows(&self, here: &Place, placed: &[Place]) -> bool {
+        let Some(value) = here.value(&self.field) else {
+            return matches!(self.operator, Operator::Unlike(_));
+        };
+        let mut values = placed.iter().map(|place| place.value(&self.field));
+        match &self.operator {
+            Operator::Unique => values.all(|other| other != Some(value)),
+            Operator::Cluster(Some(wanted)) => value == wanted,
+            Operator::Cluster(None) => values.all(|other| other == Some(value)),
+            Operator::GroupBy(least) => may_join(value, values.flatten(), *least),
+            Operator::Like(regex) => regex.is_match(value),
+            Operator::Unlike(regex) => !regex.is_match(value),
+            Operator::MaxPer(most) => values.filter(|other| *other == Some(value)).count() < *most,
+        }
+    }
+}
+
+/// Whether a group is new, or the smallest of at least so many.
+fn may_join<'a>(group: &str, placed: impl Iterator<Item = &'a str>, least: usize) -> bool {
+    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+    for other in placed {
+        *sizes.entry(other).or_default() += 1;
+    }
+    match sizes.get(group) {
+        None => true,
+        Some(size) => sizes.len() >= least && sizes.values().min() == Some(size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesos::v1::value;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place(rack: &str) -> Place {
+        let attributes = BTreeMap::from([("rack".to_owned(), rack.to_owned())]);
+        Place { host: format!("{rack}.host"), attributes }
+    }
+
+    /// Whether one more may run on `rack`, beside those on `placed`.
+    fn allows(constraint: &str, rack: &str, placed: &[&str]) -> bool {
+        let placed: Vec<_> = placed.iter().map(|rack| place(rack)).collect();
+        constraint.parse::<Constraint>().unwrap().allows(&place(rack), &placed)
+    }
+
+    #[test]
+    fn each_operator_does_what_marathon_says() {
+        for (constraint, rack, placed, expected) in [
+            ("rack:UNIQUE", "a", &["b", "c"][..], true),
+            ("rack:UNIQUE", "a", &["b", "a"], false),
+            ("hostname:UNIQUE", "a", &["a"], false),
+            ("rack:CLUSTER:a", "a", &["b"], true),
+            ("rack:CLUSTER:a", "b", &[], false),
+            ("rack:CLUSTER", "b", &[], true),
+            ("rack:CLUSTER", "b", &["b", "b"], true),
+            ("rack:CLUSTER", "a", &["b"], false),
+            ("rack:GROUP_BY", "a", &["a", "a", "b"], false),
+            ("rack:GROUP_BY", "b", &["a", "a", "b"], true),
+            ("rack:GROUP_BY", "c", &["a", "a", "b"], true),
+            ("rack:GROUP_BY", "a", &["a"], true),
+            ("rack:GROUP_BY:3", "a", &["a"], false),
+            ("rack:GROUP_BY:3", "a", &["a", "b", "c"], true),
+            ("rack:LIKE:a[0-9]+", "a17", &[], true),
+            ("rack:LIKE:a[0-9]", "a17", &[], false),
+            ("rack:LIKE:a|b1", "b1", &[], true),
+            ("rack:LIKE:(?i)A:.*", "a:b", &[], true),
+            ("rack:UNLIKE:a", "ab", &[], true),
+            ("rack:UNLIKE:a.", "ab", &[], false),
+            ("rack:MAX_PER:2", "a", &["a", "b"], true),
+            ("rack:MAX_PER:2", "a", &["a", "b", "a"], false),
+        ] {
+            assert_eq!(allows(constraint, rack, placed), expected, "{constraint} {rack} {placed:?}");
+        }
+    }
+
+    #[test]
+    fn without_the_attribute_only_unlike_is_met() {
+        for operator in ["UNIQUE", "CLUSTER", "CLUSTER:a", "GROUP_BY", "LIKE:.*", "MAX_PER:9"] {
+            assert!(!allows(&format!("zone:{operator}"), "a", &[]), "{operator}");
+        }
+        assert!(allows("zone:UNLIKE:.*", "a", &[]));
+    }
+
+    #[test]
+    fn errors_name_what_is_wrong() {
+        for (text, part) in [
+            ("", "FIELD:OPERATOR"),
+            ("rack", "FIELD:OPERATOR"),
+            (":UNIQUE", "FIELD:OPERATOR"),
+            ("rack:unique", "\"unique\""),
+            ("rack:UNIQUE:3", "\"3\""),
+            ("rack:MAX_PER", "MAX_PER"),
+            ("rack:MAX_PER:0", "\"0\""),
+            ("rack:GROUP_BY:x", "\"x\""),
+            ("rack:LIKE", "LIKE takes"),
+            ("rack:UNLIKE:(", "UNLIKE takes"),
+            ("rack:LIKE:a)(b", "LIKE takes"),
+        ] {
+            let error = text.parse::<Constraint>().unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        assert_eq!("rack:LIKE:a:b".parse::<Constraint>().unwrap().to_string(), "rack:LIKE:a:b");
+    }
+
+    #[test]
+    fn attributes_of_all_types_become_text() {
+        let attribute = |name: &str| Attribute { name: name.to_owned(), ..Attribute::default() };
+        let range = |begin, end| value::Range { begin, end };
+        let offer = Offer {
+            hostname: "h".into(),
+            attributes: vec![
+                Attribute { text: Some(value::Text { value: "r1".into() }), ..attribute("text") },
+                Attribute { scalar: Some(value::Scalar { value: 3.0 }), ..attribute("scalar") },
+                Attribute {
+                    ranges: Some(value::Ranges { range: vec![range(1, 5), range(7, 9)] }),
+                    ..attribute("ranges")
+                },
+                Attribute {
+                    set: Some(value::Set { item: vec!["a".into(), "b".into()] }),
+                    ..attribute("set")
+                },
+                attribute("none"),
+            ],
+            ..Offer::default()
+        };
+        let place = Place::of(&offer);
+        let values = ["hostname", "text", "scalar", "ranges", "set", "none"].map(|name| place.value(name));
+        assert_eq!(values, ["h", "r1", "3", "[1-5,7-9]", "{a,b}", ""].map(Some));
+    }
+
+    /// Places one task after the other wherever it is allowed; how many ended up where.
+    fn fill(constraint: &str, offers: &[u8]) -> BTreeMap<u8, usize> {
+        let constraint: Constraint = constraint.parse().unwrap();
+        let (mut placed, mut counts) = (Vec::new(), BTreeMap::new());
+        for rack in offers {
+            let here = place(&rack.to_string());
+            if constraint.allows(&here, &placed) {
+                placed.push(here);
+                *counts.entry(*rack).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_placed_keeps_to_the_rule(offers in prop::collection::vec(0u8..4, 0..40)) {
+            let kinds = offers.iter().collect::<std::collections::BTreeSet<_>>().len();
+            let unique = fill("rack:UNIQUE", &offers);
+            prop_assert!(unique.len() == kinds && unique.values().all(|count| *count == 1));
+            prop_assert!(fill("rack:CLUSTER", &offers).len() <= 1);
+            prop_assert!(fill("rack:MAX_PER:3", &offers).values().all(|count| *count <= 3));
+            let groups = fill(&format!("rack:GROUP_BY:{}", kinds.max(1)), &offers);
+            let (least, most) = (groups.values().min(), groups.values().max());
+            prop_assert!(most.unwrap_or(&0) - least.unwrap_or(&0) <= 1, "{:?}", groups);
+        }
+
+        #[test]
+        fn no_text_is_a_panic(text in "[a-z:]{0,8}(UNIQUE|CLUSTER|GROUP_BY|LIKE|UNLIKE|MAX_PER)?:?\\PC{0,8}") {
+            if let Ok(constraint) = text.parse::<Constraint>() {
+                constraint.allows(&place("a"), &[place("a"), Place::default()]);
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Why nothing is launched on what was offered.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{SERVER_MEM, WORKER_MEM, Wanted};
+
+/// Why nothing is launched on an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remark {
+    /// The agent's id.
+    pub agent: String,
+    /// The agent's host name.
+    pub host: String,
+    /// The reason.
+    pub cause: Cause,
+}
+
+/// A reason to launch nothing. CPU is in thousandths, memory in MB.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cause {
+    /// Not enough of something for a server.
+    NoServer {
+        /// CPU that it needs.
+        needed: u64,
+        /// CPU on offer.
+        cpus_milli: u64,
+        /// Memory on offer.
+        mem: u64,
+        /// Ports on offer.
+        ports: u64,
+    },
+    /// Not enough of something for a worker.
+    NoWorker {
+        /// The least CPU.
+        needed: u64,
+        /// CPU on offer.
+        cpus_milli: u64,
+        /// CPU that is not to be used.
+        reserved: u64,
+        /// Memory on offer.
+        mem: u64,
+    },
+    /// A constraint, as it was written, is not met.
+    Constraint(Wanted, String),
+    /// Tasks have failed there.
+    Paused(Duration),
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.host;
+        let cpu = |milli: &u64| *milli as f64 / 1e3;
+        match &self.cause {
+            Cause::Paused(rest) => write!(
+                f,
+                "nothing is launched on {host} for {:.0} s, since tasks failed there",
+                rest.as_secs_f64()
+            ),
+            Cause::Constraint(Wanted::Server { .. }, constraint) => {
+                write!(f, "no server on {host}: --server-constraint {constraint} is not met")
+            }
+            Cause::Constraint(_, constraint) => {
+                write!(f, "no worker on {host}: --constraint {constraint} is not met")
+            }
+            Cause::NoServer { needed, cpus_milli, mem, ports } => write!(
+                f,
+                "no server on {host}: {} CPU, {mem} MB and {ports} ports are offered; a server needs {} CPU \
+                 (--server-cpus), {SERVER_MEM} MB and two ports",
+                cpu(cpus_milli),
+                cpu(needed)
+            ),
+            Cause::NoWorker { needed, cpus_milli, reserved, mem } => {
+                write!(f, "no worker on {host}: {} CPU and {mem} MB are left", cpu(cpus_milli))?;
+                if *reserved > 0 {
+                    write!(f, ", {} CPU of it reserved (--reserve-cpus)", cpu(reserved))?;
+                }
+                write!(f, "; a worker needs {} CPU and {WORKER_MEM} MB", cpu(needed))
+            }
+        }
+    }
+}
