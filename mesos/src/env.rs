@@ -7,6 +7,7 @@ use crate::address::{AddressError, Endpoint, HostPort, Scheme};
 use crate::auth::Auth;
 use crate::duration::{self, DurationError};
 use crate::executor::Identity;
+use crate::tls::Files;
 use crate::v1::AgentId;
 
 /// Mesos' own defaults, for what an agent does not say.
@@ -21,7 +22,8 @@ pub struct ExecutorEnv {
     pub identity: Identity,
     /// The agent (`MESOS_SLAVE_ID`).
     pub agent_id: AgentId,
-    /// Where the agent takes calls (`MESOS_AGENT_ENDPOINT`, and the prefix of `MESOS_SLAVE_PID`).
+    /// Where the agent takes calls (`MESOS_AGENT_ENDPOINT`, the prefix of `MESOS_SLAVE_PID`, and TLS if
+    /// `LIBPROCESS_SSL_ENABLED` says so).
     pub endpoint: Endpoint,
     /// The folder that the executor may write to (`MESOS_SANDBOX`, else `MESOS_DIRECTORY`).
     pub sandbox: Option<PathBuf>,
@@ -35,6 +37,9 @@ pub struct ExecutorEnv {
     pub subscription_backoff_max: Duration,
     /// Time from SHUTDOWN to SIGKILL (`MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD`).
     pub shutdown_grace_period: Duration,
+    /// Certificates for TLS (`LIBPROCESS_SSL_CA_FILE`, `LIBPROCESS_SSL_CERT_FILE`, `LIBPROCESS_SSL_KEY_FILE`). Agents
+    /// pass these on if their `--executor_environment_variables` has them.
+    pub tls_files: Files,
     /// What the calls carry (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`).
     pub auth: Auth,
     /// A socket of the agent to be preferred to its endpoint (`MESOS_DOMAIN_SOCKET`).
@@ -116,18 +121,30 @@ impl ExecutorEnv {
         let backoff = reader.duration("MESOS_SUBSCRIPTION_BACKOFF_MAX", DEFAULT_BACKOFF);
         let grace = reader.duration("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", DEFAULT_GRACE);
         let sandbox = reader.optional("MESOS_SANDBOX").or_else(|| reader.optional("MESOS_DIRECTORY"));
+        let ssl = reader.optional("LIBPROCESS_SSL_ENABLED");
+        let scheme = if ssl.is_some_and(|value| value == "1" || value == "true") {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
+        let file = |name| reader.optional(name).map(PathBuf::from);
+        let tls_files = Files {
+            ca_cert: file("LIBPROCESS_SSL_CA_FILE"),
+            client: file("LIBPROCESS_SSL_CERT_FILE").zip(file("LIBPROCESS_SSL_KEY_FILE")),
+        };
         let token = reader.optional("MESOS_EXECUTOR_AUTHENTICATION_TOKEN");
         let domain_socket = reader.optional("MESOS_DOMAIN_SOCKET").map(PathBuf::from);
         match address {
             Some(address) if reader.error.is_empty() => Ok(Self {
                 identity,
                 agent_id,
-                endpoint: Endpoint { scheme: Scheme::Http, address, path },
+                endpoint: Endpoint { scheme, address, path },
                 sandbox: sandbox.map(PathBuf::from),
                 checkpoint,
                 recovery_timeout: if checkpoint { recovery_timeout } else { Duration::ZERO },
                 subscription_backoff_max: backoff,
                 shutdown_grace_period: grace,
+                tls_files,
                 auth: token.map_or(Auth::None, Auth::bearer),
                 domain_socket,
             }),
@@ -213,12 +230,30 @@ mod tests {
             "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".into()),
             "MESOS_AGENT_ENDPOINT" => Some("[::1]:5051".into()),
             "MESOS_EXECUTOR_AUTHENTICATION_TOKEN" => Some("abc".into()),
+            // Means nothing on its own.
+            "LIBPROCESS_SSL_CERT_FILE" => Some("/cert".into()),
             _ => None,
         })
         .unwrap();
+        assert_eq!(env.tls_files, Files::default());
         assert_eq!(env.endpoint.to_string(), "http://[::1]:5051/api/v1/executor");
         assert!(!env.checkpoint && env.recovery_timeout.is_zero());
         assert!(!format!("{env:?}").contains("abc"), "a secret must not get into logs");
+    }
+
+    #[test]
+    fn an_agent_may_talk_tls() {
+        let env = ExecutorEnv::from_lookup(|name| match name {
+            "LIBPROCESS_SSL_ENABLED" => Some("true".into()),
+            "LIBPROCESS_SSL_CA_FILE" => Some("/ca".into()),
+            "LIBPROCESS_SSL_CERT_FILE" => Some("/cert".into()),
+            "LIBPROCESS_SSL_KEY_FILE" => Some("/key".into()),
+            name => recorded(name),
+        })
+        .unwrap();
+        assert_eq!(env.endpoint.to_string(), "https://127.0.0.1:5051/slave(1)/api/v1/executor");
+        let client = Some(("/cert".into(), "/key".into()));
+        assert_eq!(env.tls_files, Files { ca_cert: Some("/ca".into()), client });
     }
 
     #[test]

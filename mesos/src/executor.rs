@@ -22,16 +22,18 @@
 mod calls;
 mod event;
 
+use std::error::Error;
 use std::sync::Arc;
 
 pub use self::calls::{Identity, heartbeat, message, status, subscribe, update};
 pub use self::event::Event;
-use crate::address::Endpoint;
+use crate::address::{Endpoint, Scheme};
 use crate::connect::Domain;
 use crate::env::ExecutorEnv;
 use crate::error::CallError;
 use crate::http::{Config, Http, Outgoing};
 use crate::subscription::Subscription;
+use crate::tls::Tls;
 use crate::v1::executor::Call;
 
 /// Talks to the agent. Clones share connections.
@@ -46,11 +48,19 @@ pub struct ExecutorClient {
 
 impl ExecutorClient {
     /// For the agent that has started this process, by its domain socket if it has one, with its token if it
-    /// gave one. Does nothing yet.
+    /// gave one, and over TLS if the agent talks it. Does nothing yet; certificates that cannot be used are logged,
+    /// and then no connection comes about.
     pub fn from_env(env: &ExecutorEnv) -> Self {
         let mut config = Config { auth: env.auth.clone(), ..Config::default() };
-        if let Some(path) = &env.domain_socket {
-            config.connector = Arc::new(Domain(path.clone()));
+        match (env.endpoint.scheme, &env.domain_socket) {
+            (Scheme::Http, Some(path)) => config.connector = Arc::new(Domain(path.clone())),
+            (Scheme::Http, None) => {}
+            // There is no TLS on a domain socket, and from there no way back to it.
+            (Scheme::Https, _) => {
+                config.tls = Tls::from_files(&env.tls_files)
+                    .inspect_err(|error| tracing::error!(error = error as &dyn Error, "no TLS to the agent"))
+                    .ok();
+            }
         }
         Self::with_config(env.endpoint.clone(), config)
     }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use mesos::address::Masters;
+use mesos::env::ExecutorEnv;
+use mesos::executor::{self, ExecutorClient};
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::tls::{Files, Tls, TlsError};
 use mesos::{CallError, Config};
@@ -144,6 +146,27 @@ async fn shows_its_own_certificate_where_one_is_wanted() {
     assert!(text.to_lowercase().contains("certificate"), "{text}");
     assert!(asked.lock().unwrap().is_empty());
     client(&masters, &authority.files(true)).subscribe(&subscribe()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_executor_calls_an_agent_that_talks_tls() {
+    let authority = Authority::new();
+    let files = authority.files(true);
+    let (certificate, key) = files.client.unwrap();
+    let (port, asked) = secure(authority.acceptor(&["127.0.0.1"], true), vec![accepted()]).await;
+    let text = |path: &Path| Some(path.to_str().unwrap().to_owned());
+    let env = ExecutorEnv::from_lookup(|name| match name {
+        "MESOS_AGENT_ENDPOINT" => Some(format!("127.0.0.1:{port}")),
+        "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".to_owned()),
+        "LIBPROCESS_SSL_ENABLED" => Some("1".to_owned()),
+        "LIBPROCESS_SSL_CA_FILE" => text(&authority.file("ca.pem")),
+        "LIBPROCESS_SSL_CERT_FILE" => text(&certificate),
+        "LIBPROCESS_SSL_KEY_FILE" => text(&key),
+        _ => None,
+    });
+    let env = env.unwrap();
+    ExecutorClient::from_env(&env).call(&executor::heartbeat(&env.identity)).await.unwrap();
+    assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
