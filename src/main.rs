@@ -40,19 +40,19 @@ fn main() -> ExitCode {
 fn run(command: Command) -> ExitCode {
     let executable = || std::env::current_exe().context("can't find this program's own file");
     match command {
-        Command::Executor(command) => start::exit(command.run(Some(server_task::runner()))),
+        Command::Executor(command) => program::exit(command.run(Some(server_task::runner()))),
         Command::Local(args) => {
-            start::init_logs("warn");
+            program::init_logs("warn");
             local::cli::main(*args, executable)
         }
         Command::Scheduler(args) => {
-            start::init_logs("warn");
+            program::init_logs("warn");
             scheduler::cli::main(*args, executable)
         }
-        Command::Ledger(args) => start::exit(scheduler::accounts::cli::run(args)),
+        Command::Ledger(args) => program::exit(scheduler::accounts::cli::run(args)),
         Command::Pool(args) => {
-            start::init_logs("info");
-            start::exit(pool::cli::run(args))
+            program::init_logs("info");
+            program::exit(pool::cli::run(args))
         }
     }
 }

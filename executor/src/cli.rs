@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use hasher::Backend;
+use program::{duration, init_logs};
 use stratum::PoolUrl;
 
 use crate::engine::cpus::{CpuRequest, MAX_THREADS};
 use crate::miner;
 use crate::runner::{Runner, Runners};
-use crate::start::init_logs;
 use crate::worker;
 
 /// The subcommands of this crate.
@@ -50,33 +50,33 @@ impl Command {
 #[command(after_help = "Exit status: 0 after Ctrl-C or --duration, 1 after a failure, 64 for bad usage.")]
 pub struct MineArgs {
     /// Pool to mine for, [stratum+tcp://]HOST:PORT; give several to fall back on the later ones
-    #[arg(short = 'o', long = "url", required = true, env = "MESOS_MINER_URL", value_name = "URL")]
+    #[arg(short = 'o', long = "url", required = true, env = "MINER_URL", value_name = "URL")]
     #[arg(value_delimiter = ',', value_parser = pool_url)]
     pub urls: Vec<PoolUrl>,
     /// User name for the pool, often an address or ACCOUNT.WORKER
-    #[arg(short, long, env = "MESOS_MINER_USER", default_value = "")]
+    #[arg(short, long, env = "MINER_USER", default_value = "")]
     pub user: String,
     /// Password for the pool
-    #[arg(short, long = "pass", env = "MESOS_MINER_PASS", default_value = "x", hide_env_values = true)]
+    #[arg(short, long = "pass", env = "MINER_PASS", default_value = "x", hide_env_values = true)]
     pub pass: String,
     /// User name and password in one, USER:PASS
     #[arg(short = 'O', long, value_name = "USER:PASS", conflicts_with_all = ["user", "pass"])]
     #[arg(value_parser = userpass)]
     pub userpass: Option<(String, String)>,
     /// Mining threads [default: one for each CPU that this process may use]
-    #[arg(short, long, env = "MESOS_MINER_THREADS", value_name = "N", value_parser = threads)]
+    #[arg(short, long, env = "MINER_THREADS", value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
     /// Hash algorithm; Bitcoin's sha256d is the only one here
     #[arg(short, long = "algo", default_value = "sha256d", value_parser = algorithm)]
     pub algorithm: String,
     /// Backend by name, see `bench`; `auto` takes the fastest
-    #[arg(long, env = "MESOS_MINER_BACKEND", default_value = "auto", value_parser = backend)]
+    #[arg(long, env = "MINER_BACKEND", default_value = "auto", value_parser = backend)]
     pub backend: String,
     /// Pin the threads to these cores: a list such as 0,2-3, or a mask such as 0xd
-    #[arg(long, env = "MESOS_MINER_CPU_AFFINITY", value_name = "CORES", value_parser = affinity)]
+    #[arg(long, env = "MINER_CPU_AFFINITY", value_name = "CORES", value_parser = affinity)]
     pub cpu_affinity: Option<Cores>,
     /// Give up when a pool can't be reached or is lost, instead of trying again
-    #[arg(long, env = "MESOS_MINER_NO_RETRY")]
+    #[arg(long, env = "MINER_NO_RETRY")]
     pub no_retry: bool,
     /// How often to try again in a row: -1 for ever, 0 is --no-retry
     #[arg(short, long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
@@ -91,13 +91,13 @@ pub struct MineArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
     /// Stop after this time, such as 30s, 5m or 1h
-    #[arg(long, env = "MESOS_MINER_DURATION", value_name = "TIME", value_parser = duration)]
+    #[arg(long, env = "MINER_DURATION", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
     /// Print a summary as one line of JSON at the end, the last on stdout
-    #[arg(long, env = "MESOS_MINER_JSON")]
+    #[arg(long, env = "MINER_JSON")]
     pub json: bool,
     /// Print no line per share
-    #[arg(short, long, env = "MESOS_MINER_QUIET")]
+    #[arg(short, long, env = "MINER_QUIET")]
     pub quiet: bool,
     /// Log more
     #[arg(short = 'D', long)]
@@ -263,24 +263,6 @@ fn core_list(text: &str) -> Result<Vec<usize>, String> {
     Ok(cores)
 }
 
-/// Reads `30s`, `1.5m`, `2h`, `500ms`, or a plain number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        other => return Err(format!("unknown unit {other:?}; use ms, s, m, h or d")),
-    };
-    let seconds = digits.parse::<f64>().map_err(|_| "no time such as 30s, 5m or 1h".to_owned())? * unit;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|time| !time.is_zero())
-        .ok_or("must be more than 0".into())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -327,8 +309,8 @@ mod tests {
             ("-o h:1 --cpu-affinity 1,x", "is no core number"),
             ("-o h:1 --cpu-affinity 0x0", "names no core"),
             ("-o h:1 -O me", "no colon"),
-            ("-o h:1 --duration 5y", "unknown unit"),
-            ("-o h:1 --duration 0s", "more than 0"),
+            ("-o h:1 --duration 5y", "\"5y\" is no time"),
+            ("-o h:1 --duration 0s", "out of range"),
             ("-o h:1 --frobnicate", "--frobnicate"),
         ] {
             let message = parse(line).expect_err(line);
@@ -337,12 +319,8 @@ mod tests {
     }
 
     #[test]
-    fn cores_and_times() {
+    fn cores_in_lists_and_masks() {
         assert_eq!(affinity("0,2-3"), Ok(Cores(vec![0, 2, 3])));
         assert_eq!(affinity("0xd"), Ok(Cores(vec![0, 2, 3])));
-        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
-        assert!(duration("1é").is_err());
     }
 }

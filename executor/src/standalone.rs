@@ -1,17 +1,16 @@
 //! `mesos-miner mine`: the terminal front end, with cpuminer's habits.
 
-mod summary;
-
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use program::{Hashrate, Summary};
 use task::{Totals, Verdict};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::summary::{Hashrate, Summary};
 use crate::cli::MineArgs;
 use crate::engine::Counters;
 use crate::miner::{self, Event, MinerError};
@@ -42,8 +41,7 @@ pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
 
 async fn mine(args: &MineArgs) -> anyhow::Result<()> {
     let started = Instant::now();
-    let stop = CancellationToken::new();
-    end_by(&stop, args)?;
+    let stop = end_by(args.duration)?;
     let rig = Rig::assemble_in_background(args.backend(), args.cpus()).await?;
     let (user, password) = args.credentials();
     let mut terminal = Terminal {
@@ -72,32 +70,16 @@ async fn mine(args: &MineArgs) -> anyhow::Result<()> {
 }
 
 /// Arranges for the end: at a signal, or after `--duration`.
-fn end_by(stop: &CancellationToken, args: &MineArgs) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).context("can't listen for signals");
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    let (duration, stop) = (args.duration, stop.clone());
-    tokio::spawn(async move {
-        let limit = async {
-            match duration {
-                Some(duration) => tokio::time::sleep(duration).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = limit => {}
-        }
-        stop.cancel();
-        // Who asks twice does not want to wait for the last answers.
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        std::process::exit(130);
-    });
-    Ok(())
+fn end_by(duration: Option<Duration>) -> anyhow::Result<CancellationToken> {
+    let stop = program::stop_token().context("can't listen for signals")?;
+    if let Some(duration) = duration {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(duration).await;
+            stop.cancel();
+        });
+    }
+    Ok(stop)
 }
 
 /// What the user sees, and the account behind it.
@@ -190,13 +172,9 @@ impl Terminal {
     fn end(&self, mined: Result<(), MinerError>, json: bool) -> anyhow::Result<()> {
         let totals = self.tally.totals(self.counters.hashes());
         let workers = u64::from(self.mined);
-        let summary = Summary::new(&totals, self.started.elapsed(), workers);
-        let mut out = io::stdout().lock();
+        let summary = Summary::new(&totals, self.started.elapsed().as_secs_f64(), workers, BTreeMap::new());
         // Who closed our stdout does not want to know.
-        let _ = match json {
-            true => writeln!(out, "{}", serde_json::to_string(&summary)?),
-            false => writeln!(out, "{summary}"),
-        };
+        let _ = summary.print(json);
         mined.context("giving up")
     }
 }

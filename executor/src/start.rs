@@ -1,13 +1,10 @@
-//! What every main of the workspace does first and last: words in, logs on, exit status out.
+//! The command line of a main whose `mine` and `executor` are subcommands.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use tracing_subscriber::EnvFilter;
-
-/// Exit status for bad usage (`EX_USAGE` of sysexits.h).
-const USAGE: u8 = 64;
+use clap::Parser;
+use program::USAGE;
 
 /// Reads a command line that has subcommands, `mine` and `executor` among them.
 ///
@@ -37,32 +34,6 @@ fn with_subcommand(mut words: Vec<OsString>, under_mesos: bool) -> Vec<OsString>
         words.insert(1, default.into());
     }
     words
-}
-
-/// Sends logs to stderr. `default` is a filter such as `info`; `RUST_LOG` overrides it.
-pub fn init_logs(default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(color && std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false)
-        .init();
-}
-
-/// Prints an error with all its causes, once, and turns the end into an exit status.
-pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
-}
-
-/// Prints a usage error in clap's form and gives its exit status.
-pub fn usage_error<T: CommandFactory>(message: &str) -> ExitCode {
-    let _ = T::command().error(clap::error::ErrorKind::ValueValidation, message).print();
-    ExitCode::from(USAGE)
 }
 
 #[cfg(test)]

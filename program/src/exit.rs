@@ -1,0 +1,24 @@
+//! How a program ends.
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+/// Exit status for bad usage (`EX_USAGE` of sysexits.h).
+pub const USAGE: u8 = 64;
+
+/// Prints an error with all its causes, once, and turns the end into an exit status.
+pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints a usage error in clap's form and gives its exit status.
+pub fn usage_error<T: CommandFactory>(message: &str) -> ExitCode {
+    // A terminal that is gone needs no error.
+    let _ = T::command().error(ErrorKind::ValueValidation, message).print();
+    ExitCode::from(USAGE)
+}

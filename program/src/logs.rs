@@ -1,0 +1,18 @@
+//! Logs go to stderr, results to stdout.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Sends logs to stderr. `default` is a filter such as `info`; `RUST_LOG` overrides it. Colours only on a terminal
+/// and without `NO_COLOR`.
+pub fn init_logs(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(color && std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,157 @@
+//! What was done in all: the last thing that `mine`, `scheduler` and `local` print.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+
+use serde::Serialize;
+use task::Totals;
+
+/// The figures printed at the end; with `--json` as one line of JSON.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// Seconds since it was started; for a framework, restarts of the scheduler included.
+    pub seconds: f64,
+    /// Hashes searched.
+    pub hashes: u128,
+    /// `hashes / seconds`.
+    pub hashrate: f64,
+    /// Shares by verdict, from the workers' accounts.
+    pub shares: Shares,
+    /// Blocks found; one that pool and worker both report counts once.
+    pub blocks: u64,
+    /// The most workers that mined at once.
+    pub workers: u64,
+    /// How many Mesos tasks ended in each state, by Mesos' names; empty without Mesos.
+    pub tasks: BTreeMap<String, u64>,
+}
+
+/// Shares by verdict; no share is in two of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Shares {
+    /// The pool accepted them.
+    pub accepted: u64,
+    /// The pool rejected them for any reason but staleness.
+    pub rejected: u64,
+    /// Outdated: rejected with code 21, or dropped unsent.
+    pub stale: u64,
+    /// Submitted, and the answer never came.
+    pub unanswered: u64,
+}
+
+impl From<&Totals> for Shares {
+    fn from(totals: &Totals) -> Shares {
+        let Totals { accepted, rejected, stale, unanswered, .. } = *totals;
+        Shares { accepted, rejected, stale, unanswered }
+    }
+}
+
+impl Summary {
+    /// Of the workers' totals; `workers` is the most that mined at once, `tasks` counts final states.
+    pub fn new(totals: &Totals, seconds: f64, workers: u64, tasks: BTreeMap<String, u64>) -> Summary {
+        let hashes = totals.hashes;
+        let hashrate = if seconds > 0.0 { hashes as f64 / seconds } else { 0.0 };
+        Summary { seconds, hashes, hashrate, shares: totals.into(), blocks: totals.blocks, workers, tasks }
+    }
+
+    /// Prints it on stdout: one line of JSON, or some lines for people.
+    ///
+    /// # Errors
+    /// If stdout is gone.
+    pub fn print(&self, json: bool) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if json {
+            serde_json::to_writer(&mut out, self)?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{self}")?;
+        }
+        out.flush()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:.1} s, {} hashes, {}", self.seconds, self.hashes, Hashrate(self.hashrate))?;
+        let Shares { accepted, rejected, stale, unanswered } = self.shares;
+        write!(
+            f,
+            "shares: {accepted} accepted, {rejected} rejected, {stale} stale, {unanswered} unanswered; blocks: {}",
+            self.blocks
+        )?;
+        if self.tasks.is_empty() {
+            return Ok(());
+        }
+        write!(f, "\nworkers at once: {}; tasks:", self.workers)?;
+        for (i, (state, count)) in self.tasks.iter().enumerate() {
+            write!(f, "{} {count} {state}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// H/s with a prefix, such as `2.50 MH/s`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hashrate(pub f64);
+
+impl fmt::Display for Hashrate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PREFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
+        let mut rate = self.0;
+        let mut prefix = 0;
+        while rate >= 1000.0 && prefix + 1 < PREFIXES.len() {
+            rate /= 1000.0;
+            prefix += 1;
+        }
+        write!(f, "{rate:.2} {}H/s", PREFIXES[prefix])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        let totals = Totals {
+            hashes: 61,
+            accepted: 4,
+            rejected: 3,
+            stale: 2,
+            unanswered: 1,
+            blocks: 1,
+            accepted_work: 9,
+        };
+        let tasks = BTreeMap::from([("TASK_FAILED".to_owned(), 1), ("TASK_KILLED".to_owned(), 3)]);
+        Summary::new(&totals, 30.5, 2, tasks)
+    }
+
+    #[test]
+    fn json_has_every_figure_and_nothing_else() {
+        assert_eq!(
+            serde_json::to_string(&summary()).expect("plain data"),
+            r#"{"seconds":30.5,"hashes":61,"hashrate":2.0,"shares":{"accepted":4,"rejected":3,"stale":2,"unanswered":1},"blocks":1,"workers":2,"tasks":{"TASK_FAILED":1,"TASK_KILLED":3}}"#
+        );
+    }
+
+    #[test]
+    fn text_names_every_figure() {
+        assert_eq!(
+            Summary { hashrate: 2.5e6, ..summary() }.to_string(),
+            "30.5 s, 61 hashes, 2.50 MH/s\n\
+             shares: 4 accepted, 3 rejected, 2 stale, 1 unanswered; blocks: 1\n\
+             workers at once: 2; tasks: 1 TASK_FAILED, 3 TASK_KILLED"
+        );
+    }
+
+    #[test]
+    fn no_time_is_no_rate() {
+        assert_eq!(Summary::new(&Totals::default(), 0.0, 0, BTreeMap::new()).hashrate, 0.0);
+    }
+
+    #[test]
+    fn hashrates_have_a_prefix() {
+        assert_eq!(Hashrate(999.0).to_string(), "999.00 H/s");
+        assert_eq!(Hashrate(2.5e6).to_string(), "2.50 MH/s");
+        assert_eq!(Hashrate(3e18).to_string(), "3.00 EH/s");
+    }
+}
