@@ -1,0 +1,140 @@
+//! The engine around the search: scaling over threads, what a job costs before its first hash, a change of job.
+//!
+//! `cargo bench --bench engine`; midstates for k versions are in `hasher`'s bench `job`. Figures of the whole miner
+//! come from `cargo bench --bench whole_miner`.
+
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use executor::engine::Engine;
+use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
+use hasher::{Backend, CALIBRATION_TIME, CompactTarget, MAX_VERSIONS, Target, calibrate};
+use stratum::Job;
+use stratum::job::merkle_root;
+
+/// Hashes that count as one iteration of the scaling bench; some milliseconds of one thread.
+const BATCH: u64 = 1 << 20;
+/// How often the counters are looked at: seldom, since the looking thread takes a core away.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A job of a block with about 2^`depth` transactions.
+fn job(id: u32, depth: u8) -> Arc<Job> {
+    Arc::new(Job {
+        id: id.to_string(),
+        prev_hash: [7; 32],
+        coinb1: [&[1; 60][..], &id.to_le_bytes()].concat(),
+        coinb2: vec![2; 160],
+        branch: (0..depth).map(|level| [level; 32]).collect(),
+        version: 0x2000_0000,
+        nbits: CompactTarget(0x1d00_ffff),
+        ntime: 1_700_000_000,
+        clean: true,
+        target: Target::ZERO,
+        version_mask: 0x1fff_e000,
+        extranonce1: vec![1, 2, 3, 4],
+        extranonce2_len: 8,
+    })
+}
+
+fn fastest() -> Backend {
+    calibrate(MAX_VERSIONS, CALIBRATION_TIME).best()
+}
+
+/// An engine as `mine -t` runs it.
+fn engine(backend: Backend, threads: NonZeroUsize) -> Engine {
+    let request = CpuRequest { threads: Some(threads.get()), ..CpuRequest::default() };
+    let plan = plan(&request, &CpuLimits::of_this_process()).expect("a number of threads");
+    // Nothing meets the target zero, so nothing is found and nobody needs to listen.
+    Engine::start(backend, &plan).expect("threads").0
+}
+
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// 1, 2, 4 … threads and as many as there are cores.
+fn thread_counts() -> Vec<NonZeroUsize> {
+    let powers = std::iter::successors(Some(NonZeroUsize::MIN), |n| n.checked_mul(NonZeroUsize::new(2)?));
+    let mut counts: Vec<_> = powers.take_while(|n| *n < cores()).collect();
+    counts.push(cores());
+    counts
+}
+
+fn thread_scaling(c: &mut Criterion) {
+    let backend = fastest();
+    let mut group = c.benchmark_group("threads");
+    group.throughput(Throughput::Elements(BATCH));
+    for threads in thread_counts() {
+        let mut engine = engine(backend, threads);
+        let counters = engine.counters();
+        engine.mine(job(0, 12));
+        group.bench_function(BenchmarkId::from_parameter(threads), |b| {
+            b.iter_custom(|iterations| {
+                let wanted = u128::from(iterations * BATCH);
+                let (before, start) = (counters.hashes(), Instant::now());
+                loop {
+                    std::thread::sleep(LOOK);
+                    let (done, time) = (counters.hashes() - before, start.elapsed());
+                    if done >= wanted {
+                        return time.mul_f64(wanted as f64 / done as f64);
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// From the call to the end of the slowest thread's first chunk on the new job, some 20 µs of which are that chunk's.
+fn job_switch(c: &mut Criterion) {
+    let mut engine = engine(fastest(), cores());
+    let counters = engine.counters();
+    let mut id = 0;
+    c.bench_function("job switch, all threads", |b| {
+        b.iter_custom(|iterations| {
+            let mut sum = Duration::ZERO;
+            for _ in 0..iterations {
+                id += 1;
+                let job = job(id, 12);
+                let start = Instant::now();
+                let generation = engine.mine(job);
+                while counters.switches().any(|(seen, _)| seen != generation) {
+                    std::thread::sleep(LOOK);
+                }
+                sum += counters.switches().map(|(_, at)| at - start).max().unwrap_or_default();
+            }
+            sum
+        });
+    });
+}
+
+fn building(c: &mut Criterion) {
+    let mut group = c.benchmark_group("coinbase to header");
+    for depth in [0, 4, 12] {
+        let job = job(0, depth);
+        group.bench_function(BenchmarkId::new("branch", depth), |b| {
+            b.iter(|| job.header(black_box(&[3; 8]), job.ntime, job.version));
+        });
+    }
+    group.finish();
+    let job = job(0, 12);
+    let mut group = c.benchmark_group("merkle root");
+    group.throughput(Throughput::Elements(12));
+    group.bench_function(BenchmarkId::new("branch", 12), |b| {
+        b.iter(|| merkle_root(black_box([9; 32]), &job.branch));
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3));
+    targets = thread_scaling, job_switch, building
+}
+criterion_main!(benches);

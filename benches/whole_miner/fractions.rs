@@ -1,0 +1,56 @@
+//! Workers that may use part of a CPU.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use executor::engine::Engine;
+use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
+use hasher::{CompactTarget, Target};
+use std::sync::Arc;
+use stratum::Job;
+
+use crate::figure::{Bound, Figure};
+use crate::machine::{Watch, cpus, mining_threads};
+use crate::mining::backend;
+
+const TIME: Duration = Duration::from_secs(5);
+
+pub fn measure() -> Vec<Figure> {
+    [0.3, 1.5].into_iter().filter(|share| *share <= cpus() as f64).flat_map(run).collect()
+}
+
+fn run(share: f64) -> [Figure; 2] {
+    let request = CpuRequest { cpus: Some(share), ..CpuRequest::default() };
+    let plan = plan(&request, &CpuLimits::of_this_process()).expect("a share of this machine");
+    let (mut engine, _found) = Engine::start(backend(), &plan).expect("threads");
+    engine.mine(job());
+    let used = || mining_threads(std::process::id()).iter().sum::<Duration>();
+    let (watch, before, start) = (Watch::start(&[std::process::id()]), used(), Instant::now());
+    thread::sleep(TIME);
+    let ratio = (used() - before).as_secs_f64() / start.elapsed().as_secs_f64() / share;
+    let details = format!("{share} CPUs as {} threads", plan.threads);
+    [
+        Figure::new("CPU time ÷ fraction allowed", ratio, "×", Bound::AtLeast(0.97), watch.load())
+            .with(details.clone()),
+        Figure::steady("CPU time ÷ fraction allowed", ratio, "×", Bound::AtMost(1.02)).with(details),
+    ]
+}
+
+/// Nothing meets its target.
+fn job() -> Arc<Job> {
+    Arc::new(Job {
+        id: "1".to_owned(),
+        prev_hash: [7; 32],
+        coinb1: vec![1; 60],
+        coinb2: vec![2; 160],
+        branch: vec![[3; 32]; 12],
+        version: 0x2000_0000,
+        nbits: CompactTarget(0x1703_4219),
+        ntime: 1_700_000_000,
+        clean: true,
+        target: Target::ZERO,
+        version_mask: 0x1fff_e000,
+        extranonce1: vec![1, 2, 3, 4],
+        extranonce2_len: 8,
+    })
+}

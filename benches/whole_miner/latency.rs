@@ -1,0 +1,144 @@
+//! How long a new job takes to reach the threads, all cores mining.
+//!
+//! From just before the server writes the line of `mining.notify` in one call, to the end of each thread's first chunk
+//! on the job: the chunk, some 20 µs, is part of the figure.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use executor::engine::Counters;
+use executor::engine::cpus::CpuRequest;
+use executor::miner::{self, Config};
+use executor::rig::Rig;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::PLAY_POOL;
+use crate::figure::{Bound, Figure, quantile};
+use crate::machine::{Watch, cpus};
+use crate::mining::backend;
+use crate::pool::{BenchPool, monotonic};
+
+const JOBS: u64 = 1000;
+/// A share every few seconds.
+const DIFFICULTY: f64 = 0.05;
+/// The pool waits before a job, so that this process sleeps when it comes, and after it, so that it sleeps on.
+const CALM: Duration = Duration::from_millis(5);
+/// Only something broken should meet it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The other process: gives a job for each line it reads and says when.
+pub fn play_pool() {
+    let pool = BenchPool::start(DIFFICULTY, true);
+    println!("{}", pool.address);
+    for _ in std::io::stdin().lines().map_while(Result::ok) {
+        thread::sleep(CALM);
+        let time = pool.notify();
+        thread::sleep(CALM);
+        println!("{}", time.map_or("no miner".to_owned(), |time| time.to_string()));
+    }
+}
+
+struct RemotePool {
+    child: Child,
+    commands: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl RemotePool {
+    fn start() -> RemotePool {
+        let program = std::env::current_exe().expect("this program has a file");
+        let mut child = Command::new(program)
+            .arg(PLAY_POOL)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program runs, so it can be started");
+        let commands = child.stdin.take().expect("piped");
+        let answers = BufReader::new(child.stdout.take().expect("piped")).lines();
+        RemotePool { child, commands, answers }
+    }
+
+    fn answer(&mut self) -> String {
+        self.answers.next().expect("the pool lives").expect("the pool writes text")
+    }
+
+    fn notify(&mut self) -> u64 {
+        writeln!(self.commands, "notify").expect("the pool lives");
+        let answer = self.answer();
+        answer.parse().unwrap_or_else(|_| panic!("the pool says {answer:?}"))
+    }
+}
+
+impl Drop for RemotePool {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn measure() -> Vec<Figure> {
+    let mut pool = RemotePool::start();
+    let address = pool.answer();
+    let rig = Rig::assemble(Some(backend().name()), &CpuRequest::default()).expect("threads");
+    let (counters, stop) = (rig.engine.counters(), CancellationToken::new());
+    let stopped = stop.clone();
+    let mining = thread::spawn(move || mine(rig, &address, stopped));
+    // The pool gives its first job by itself.
+    wait_for(&counters, 1);
+    let watch = Watch::start(&[std::process::id(), pool.child.id()]);
+    let anchor = (Instant::now(), monotonic());
+    let mut times = Vec::new();
+    for job in 2..JOBS + 2 {
+        let written = anchor.0 + Duration::from_nanos(pool.notify().saturating_sub(anchor.1));
+        wait_for(&counters, job);
+        times.extend(
+            counters.switches().map(|(_, at)| at.saturating_duration_since(written).as_secs_f64() * 1e6),
+        );
+    }
+    let load = watch.load();
+    stop.cancel();
+    mining.join().expect("the miner does not panic");
+    let details = format!(
+        "{JOBS} jobs × {} threads, 10 % below {:.0} µs, 90 % below {:.0} µs",
+        cpus(),
+        quantile(&times, 0.1),
+        quantile(&times, 0.9)
+    );
+    vec![
+        Figure::new("new job, median", quantile(&times, 0.5), "µs", Bound::AtMost(200.0), load).with(details),
+        Figure::new("new job, 99 %", quantile(&times, 0.99), "µs", Bound::AtMost(2000.0), load)
+            .with(format!("slowest {:.0} µs", quantile(&times, 1.0))),
+    ]
+}
+
+fn wait_for(counters: &Counters, generation: u64) {
+    let start = Instant::now();
+    while counters.switches().any(|(seen, _)| seen != generation) {
+        assert!(start.elapsed() < DEADLINE, "job {generation} does not come to all threads");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The miner in a runtime like that of `mine`.
+fn mine(rig: Rig, address: &str, stop: CancellationToken) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let config = Config {
+        pools: vec![address.parse().expect("an address and a port")],
+        user: "bench".to_owned(),
+        password: "x".to_owned(),
+        suggest_difficulty: Some(DIFFICULTY),
+        retries: Some(0),
+        retry_pause: Duration::from_secs(1),
+        silence: Duration::from_secs(60),
+    };
+    runtime.expect("a runtime").block_on(async {
+        let (sender, mut events) = mpsc::channel(256);
+        let listen = async { while events.recv().await.is_some() {} };
+        let (mined, ()) = tokio::join!(miner::run(config, rig.engine, rig.found, sender, stop), listen);
+        mined.expect("the pool stays");
+    });
+}

@@ -1,0 +1,29 @@
+//! Peak resident memory of a miner after a minute.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::figure::{Bound, Figure};
+use crate::machine::memory;
+use crate::mining::{Miner, Pool};
+
+const TIME: Duration = Duration::from_secs(60);
+const THREADS: usize = 2;
+const MB: f64 = 1e6;
+
+pub fn measure() -> Vec<Figure> {
+    let pool = Pool::start();
+    let miner = Miner::start(&pool.address, THREADS, &[]);
+    thread::sleep(TIME);
+    let (peak, own) = memory(miner.id()).expect("the miner runs");
+    miner.interrupt();
+    let details = format!(
+        "{:.1} MB of it now its own, the rest mapped from files; {:?}",
+        own as f64 / MB,
+        miner.summary().shares
+    );
+    vec![
+        Figure::steady("peak resident memory of mine -t 2", peak as f64 / MB, "MB", Bound::AtMost(24.0))
+            .with(details),
+    ]
+}

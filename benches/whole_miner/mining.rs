@@ -1,0 +1,144 @@
+//! The binary as a child: `mesos-miner pool` and `mesos-miner mine`.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use hasher::{Backend, CALIBRATION_TIME, MAX_VERSIONS, calibrate};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+
+use crate::machine;
+
+/// Only something broken should meet it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The backend for everything measured in this run, so that all figures are about the same search.
+pub fn backend() -> Backend {
+    static BACKEND: OnceLock<Backend> = OnceLock::new();
+    *BACKEND.get_or_init(|| calibrate(MAX_VERSIONS, CALIBRATION_TIME * 4).best())
+}
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesos-miner"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+}
+
+/// Ends a child and waits for it.
+fn end(child: &mut Child, signal: Signal) {
+    if let Ok(pid) = i32::try_from(child.id())
+        && let Some(pid) = Pid::from_raw(pid)
+    {
+        // It may have ended by itself.
+        let _ = kill_process(pid, signal);
+    }
+    let _ = child.wait();
+}
+
+/// The pool of this project over its built-in chain.
+pub struct Pool {
+    child: Child,
+    /// Where it listens.
+    pub address: String,
+}
+
+impl Pool {
+    pub fn start() -> Pool {
+        let mut child =
+            binary().args(["pool", "--listen", "127.0.0.1:0"]).spawn().expect("the binary was just built");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the pool says where it listens");
+        let address = line.trim().trim_start_matches("listening on ").to_owned();
+        Pool { child, address }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        end(&mut self.child, Signal::TERM);
+    }
+}
+
+/// The last line of `mine --json`, as far as it is needed here.
+#[derive(Debug, Deserialize)]
+pub struct Summary {
+    pub hashes: u64,
+    pub shares: Shares,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Shares {
+    pub accepted: u64,
+    pub rejected: u64,
+    pub stale: u64,
+    pub unanswered: u64,
+}
+
+/// A running `mesos-miner mine`.
+pub struct Miner {
+    child: Child,
+    /// When it was started.
+    pub started: Instant,
+}
+
+impl Miner {
+    /// Mines with some threads; share lines and statistics are on.
+    pub fn start(address: &str, threads: usize, more: &[&str]) -> Miner {
+        let started = Instant::now();
+        let mut command = binary();
+        command.args(["mine", "--json", "-u", "bench", "-o", address, "-t", &threads.to_string()]).args(more);
+        Miner { child: command.spawn().expect("the binary was just built"), started }
+    }
+
+    /// [`Miner::start`] with the backend of this run; returns once all threads mine.
+    pub fn start_hashing(address: &str, threads: usize) -> Miner {
+        let miner = Miner::start(address, threads, &["--backend", backend().name()]);
+        let all_mine = || {
+            let times = machine::mining_threads(miner.id());
+            times.len() == threads && times.iter().all(|time| *time > Duration::from_millis(5))
+        };
+        while !all_mine() {
+            assert!(miner.started.elapsed() < DEADLINE, "the miner does not begin to mine");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        miner
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// CPU time of all its mining threads.
+    pub fn mining_time(&self) -> Duration {
+        machine::mining_threads(self.id()).iter().sum()
+    }
+
+    /// Asks it to end.
+    pub fn interrupt(&self) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            kill_process(pid, Signal::TERM).expect("it runs");
+        }
+    }
+
+    /// Waits for its end, after [`Miner::interrupt`].
+    pub fn summary(mut self) -> Summary {
+        let mut text = String::new();
+        let mut stdout = self.child.stdout.take().expect("piped");
+        stdout.read_to_string(&mut text).expect("the miner's summary");
+        let line = text.lines().last().expect("the miner ends with a summary");
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is no summary: {error}"))
+    }
+}
+
+impl Drop for Miner {
+    fn drop(&mut self) {
+        end(&mut self.child, Signal::KILL);
+    }
+}

@@ -1,0 +1,55 @@
+//! Two workers of one CPU each beside each other.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::figure::{Bound, Figure, quantile};
+use crate::machine::{Load, Watch, allowed_cores, cpus};
+use crate::mining::{Miner, Pool};
+
+const ROUNDS: usize = 5;
+const TIME: Duration = Duration::from_secs(3);
+
+pub fn measure() -> Vec<Figure> {
+    if cpus() < 2 {
+        println!("workers    skipped: one CPU has no room for two workers");
+        return Vec::new();
+    }
+    let pool = Pool::start();
+    let (mut ratios, mut load, mut cores) = (Vec::new(), Load::default(), String::new());
+    for _ in 0..ROUNDS {
+        let (one, alone, _) = mine(&pool, 1);
+        let (two, beside, allowed) = mine(&pool, 2);
+        ratios.push(two / (2.0 * one));
+        load = load.and(alone).and(beside);
+        cores = allowed;
+    }
+    let ratio = quantile(&ratios, 0.5);
+    vec![
+        Figure::new("two 1-CPU workers ÷ twice one", ratio, "×", Bound::AtLeast(0.95), load)
+            .with(format!("their threads may run on cores {cores}")),
+    ]
+}
+
+/// Hashes per second of so many workers together.
+fn mine(pool: &Pool, workers: usize) -> (f64, Load, String) {
+    let miners: Vec<_> = (0..workers)
+        .map(|_| {
+            let miner = Miner::start_hashing(&pool.address, 1);
+            // What it has hashed until now counts from its start of hashing.
+            let head_start = miner.mining_time();
+            (miner, Instant::now(), head_start)
+        })
+        .collect();
+    let cores: Vec<_> = miners.iter().filter_map(|(miner, ..)| allowed_cores(miner.id())).collect();
+    let mut ours: Vec<u32> = miners.iter().map(|(miner, ..)| miner.id()).collect();
+    ours.push(pool.id());
+    let watch = Watch::start(&ours);
+    thread::sleep(TIME);
+    let load = watch.load();
+    let times: Vec<f64> =
+        miners.iter().map(|(_, since, head_start)| (since.elapsed() + *head_start).as_secs_f64()).collect();
+    miners.iter().for_each(|(miner, ..)| miner.interrupt());
+    let hashes = miners.into_iter().map(|(miner, ..)| miner.summary().hashes as f64);
+    (hashes.zip(times).map(|(hashes, time)| hashes / time).sum(), load, cores.join(" and "))
+}
