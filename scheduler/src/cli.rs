@@ -3,6 +3,7 @@
 mod placement;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,6 +18,7 @@ use clap::{Arg, Command, Parser};
 use mesos::address::Masters;
 
 pub use self::placement::PlacementArgs;
+pub use self::tls::TlsArgs;
 use crate::config::{Config, Containerizer, Credential, ExecutorSource};
 use crate::launch::EXECUTABLE;
 use crate::signals::stop_token;
@@ -26,7 +28,7 @@ use crate::summary::Summary;
 #[derive(Clone, Debug, Parser)]
 #[command(version, about)]
 pub struct Args {
-    /// The Mesos master, HOST:PORT, several with commas between, or zk://[USER:PASSWORD@]HOST:PORT,…/PATH; or
+    /// The Mesos master, [https://]HOST:PORT, several with commas between, or zk://[USER:PASSWORD@]HOST:PORT,…/PATH; or
     /// file:///PATH of a file that says so, which keeps the password from the list of processes.
     #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
     #[arg(default_value = "127.0.0.1:5050", value_parser = MastersParser)]
@@ -64,6 +66,9 @@ pub struct Args {
     /// File with the principal's secret [default: no authentication].
     #[arg(long, value_name = "FILE", env = "MINER_SECRET_FILE", requires = "principal")]
     pub secret_file: Option<PathBuf>,
+    /// Masters behind TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// CPUs of the pool server's task.
     #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "1", value_parser = parse_cpus)]
     pub server_cpus: f64,
@@ -226,6 +231,7 @@ impl Args {
         };
         ensure!(!self.name.trim().is_empty(), "--name must not be empty");
         Ok(Config {
+            tls: self.tls.check(&self.master)?,
             master: self.master,
             state_dir: self.state_dir,
             ledger_retention: self.ledger_retention,

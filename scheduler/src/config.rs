@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mesos::address::Masters;
+use mesos::tls::Tls;
 
 use crate::offers::Placement;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub role: String,
     /// Who the framework says it is, with the secret if the master asks for one.
     pub credential: Option<Credential>,
+    /// What secures connections to masters; needed if they are `https://`.
+    pub tls: Option<Tls>,
     /// At the end, end all tasks and the framework too; otherwise they go on without the scheduler.
     pub teardown_on_exit: bool,
     /// Ends by itself after this time.
@@ -68,6 +71,7 @@ impl Config {
             user: "root".to_owned(),
             role: "*".to_owned(),
             credential: None,
+            tls: None,
             teardown_on_exit: false,
             duration: None,
             blocks: None,

@@ -106,7 +106,7 @@ fn client_config(config: &Config) -> mesos::Config {
         },
         None => Auth::None,
     };
-    mesos::Config { auth, ..mesos::Config::default() }
+    mesos::Config { auth, tls: config.tls.clone(), ..mesos::Config::default() }
 }
 
 /// How the executor gets to the agents, and the server for it if it is ours; `None` if stopped meanwhile.

@@ -79,6 +79,19 @@ fn bad_values_are_refused() {
 }
 
 #[test]
+fn certificates_are_for_masters_that_talk_tls() {
+    let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into()));
+    let plain = config(&["--ca-cert", "/no/such/file"]).unwrap_err();
+    assert!(plain.to_string().contains("127.0.0.1:5050 is plain HTTP"), "{plain}");
+    for master in ["https://m", "zk://z/mesos"] {
+        let error = config(&["--master", master, "--ca-cert", "/no/such/file"]).unwrap_err();
+        assert!(format!("{error:#}").contains("cannot read /no/such/file"), "{error:#}");
+    }
+    assert!(config(&["--master", "zk://z/mesos"]).unwrap().tls.is_none());
+    assert!(parse(&["--client-cert", "x"]).is_err() && parse(&["--client-key", "x"]).is_err());
+}
+
+#[test]
 fn the_password_of_zookeeper_is_never_printed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master");

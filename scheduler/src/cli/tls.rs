@@ -1,0 +1,49 @@
+//! Flags for masters behind TLS.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use mesos::address::{Masters, Scheme};
+use mesos::tls::{Files, Tls};
+
+/// Masters behind TLS.
+#[derive(Clone, Debug, Args)]
+pub struct TlsArgs {
+    /// Authorities to trust for an https:// master, a PEM file [default: those that the system trusts]. With zk:// it
+    /// says that masters talk TLS.
+    #[arg(long, value_name = "FILE", env = "MINER_CA_CERT")]
+    pub ca_cert: Option<PathBuf>,
+    /// Our certificate, for masters that ask for one, a PEM file.
+    #[arg(long, value_name = "FILE", env = "MINER_CLIENT_CERT", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+    /// The private key of our certificate, a PEM file.
+    #[arg(long, value_name = "FILE", env = "MINER_CLIENT_KEY", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// What secures the connections to these masters, if anything.
+    ///
+    /// # Errors
+    /// If there are files but no TLS, or a file is not what it should be.
+    pub(super) fn check(self, masters: &Masters) -> anyhow::Result<Option<Tls>> {
+        let files = Files { ca_cert: self.ca_cert, client: self.client_cert.zip(self.client_key) };
+        let wanted = match masters.scheme() {
+            Some(Scheme::Https) => true,
+            Some(Scheme::Http) => {
+                ensure!(
+                    files == Files::default(),
+                    "--ca-cert and --client-cert are for TLS, but --master {masters} is plain HTTP: write https://"
+                );
+                false
+            }
+            // ZooKeeper doesn't tell.
+            None => files != Files::default(),
+        };
+        if !wanted {
+            return Ok(None);
+        }
+        Tls::from_files(&files).map(Some).context("cannot talk TLS to the master")
+    }
+}
