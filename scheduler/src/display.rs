@@ -17,6 +17,9 @@ const QUEUE: usize = 1000;
 /// Between two lines where there is no terminal.
 const SPARSE: Duration = Duration::from_secs(10);
 
+/// What a terminal is taken for that does not tell its width, or tells too little to show anything.
+const NARROWEST: usize = 40;
+
 /// The way to the writing thread.
 #[derive(Debug)]
 pub(crate) struct Display {
@@ -97,7 +100,7 @@ fn write(items: &Receiver<Item>, mode: Mode) {
                 let _ = writeln!(std::io::stderr(), "[{:>7.1}] {text}", started.elapsed().as_secs_f64());
             }
             Item::Picture(snapshot) if mode == Mode::Live => {
-                let picture = picture::lines(&snapshot, started.elapsed(), colours());
+                let picture = picture::lines(&snapshot, started.elapsed(), width(), bold());
                 erase(&mut drawn);
                 draw(&picture);
                 drawn = picture.len();
@@ -114,8 +117,14 @@ fn write(items: &Receiver<Item>, mode: Mode) {
     }
 }
 
-fn colours() -> bool {
+fn bold() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Columns of the terminal.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.map_or(0, |size| usize::from(size.ws_col)).max(NARROWEST)
 }
 
 /// Takes the last picture off the terminal.
@@ -131,8 +140,7 @@ fn erase(drawn: &mut usize) {
 fn draw(picture: &[String]) {
     let mut out = std::io::stdout().lock();
     for line in picture {
-        // A line that wraps would spoil the count of lines to go up.
-        let _ = writeln!(out, "\x1b[?7l{line}\x1b[?7h");
+        let _ = writeln!(out, "{line}");
     }
     let _ = out.flush();
 }

@@ -11,44 +11,62 @@ use crate::summary::{Hashrate, Shares};
 /// Tasks beyond this number are only counted.
 const TASKS: usize = 20;
 
-/// The picture for a terminal, line by line.
-pub(super) fn lines(snapshot: &Snapshot, elapsed: Duration, colours: bool) -> Vec<String> {
-    let mut lines = Vec::new();
-    let bold = |text: String| if colours { format!("\x1b[1m{text}\x1b[0m") } else { text };
+/// The picture for a terminal, line by line, none longer than `width` characters; the hashrate stands out
+/// if `bold`.
+pub(super) fn lines(snapshot: &Snapshot, elapsed: Duration, width: usize, bold: bool) -> Vec<String> {
     let framework = snapshot.framework.as_deref().unwrap_or("no framework yet");
     let connected = if snapshot.connected { "subscribed" } else { "not subscribed" };
-    lines.push(format!("{framework}, {connected}, {} s", elapsed.as_secs()));
-    for task in snapshot.tasks.iter().take(TASKS) {
-        lines.push(task_line(task));
-    }
+    let mut lines = vec![format!("framework {framework}, {connected}, {} s", elapsed.as_secs())];
+    lines.extend(snapshot.tasks.iter().take(TASKS).map(task_line));
     if snapshot.tasks.len() > TASKS {
         lines.push(format!("  … and {} more tasks", snapshot.tasks.len() - TASKS));
     }
     if !snapshot.tasks.iter().any(|task| task.kind == Kind::Worker) {
         lines.extend(snapshot.remarks.iter().take(3).map(|remark| format!("  {remark}")));
     }
-    lines.push(bold(line(snapshot)));
+    let figures = lines.len();
+    lines.extend([hashrates(snapshot), shares(snapshot), tasks(snapshot)]);
+    for (i, line) in lines.iter_mut().enumerate() {
+        crop(line, width);
+        if bold && i == figures {
+            *line = format!("\x1b[1m{line}\x1b[0m");
+        }
+    }
     lines
+}
+
+/// A line that wraps would spoil the count of lines to go up.
+fn crop(line: &mut String, width: usize) {
+    if let Some((cut, _)) = line.char_indices().nth(width.saturating_sub(1))
+        && line.chars().count() > width
+    {
+        line.truncate(cut);
+        line.push('…');
+    }
 }
 
 /// Everything in one line.
 pub(super) fn line(snapshot: &Snapshot) -> String {
+    format!("{}; {}; {}", hashrates(snapshot), shares(snapshot), tasks(snapshot))
+}
+
+fn hashrates(snapshot: &Snapshot) -> String {
     let hashrates: Vec<f64> = snapshot.tasks.iter().filter_map(hashrate).collect();
     let total = Hashrate(hashrates.iter().fold(0.0, |sum, hashrate| sum + hashrate));
+    let plural = if hashrates.len() == 1 { "" } else { "s" };
+    format!("{total} by {} worker{plural}", hashrates.len())
+}
+
+fn shares(snapshot: &Snapshot) -> String {
     let Shares { accepted, rejected, stale, unanswered } = snapshot.totals.worker.into();
-    let mut text = format!(
-        "{total} by {} workers; shares: {accepted} accepted, {rejected} rejected, {stale} stale, \
-         {unanswered} unanswered; blocks: {}; tasks:",
-        hashrates.len(),
-        snapshot.blocks
-    );
-    for (i, (state, count)) in snapshot.states.iter().enumerate() {
-        text.push_str(&format!("{} {count} {state}", if i == 0 { "" } else { "," }));
-    }
-    if snapshot.states.is_empty() {
-        text.push_str(" none");
-    }
-    text
+    format!("shares: {accepted} accepted, {rejected} rejected, {stale} stale, {unanswered} unanswered")
+}
+
+fn tasks(snapshot: &Snapshot) -> String {
+    let states: Vec<String> =
+        snapshot.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let states = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
+    format!("blocks: {}; tasks: {states}", snapshot.blocks)
 }
 
 fn hashrate(task: &TaskLine) -> Option<f64> {
@@ -66,7 +84,7 @@ fn task_line(task: &TaskLine) -> String {
         Some(Live::Worker(live)) => {
             let Shares { accepted, rejected, stale, .. } = task.totals.into();
             format!(
-                "{head}: {} ({}, {} threads, difficulty {:.4}), shares {accepted}/{rejected}/{stale}",
+                "{head}: {}, shares {accepted}/{rejected}/{stale} ({}, {} threads, difficulty {:.4})",
                 Hashrate(live.hashrate),
                 live.backend,
                 live.threads,
@@ -74,7 +92,7 @@ fn task_line(task: &TaskLine) -> String {
             )
         }
         Some(Live::Pool(live)) => format!(
-            "{head}: {} connections, block {}, difficulty {:.4}",
+            "{head}: {} miners, block {}, difficulty {:.4}",
             live.connections, live.height, live.difficulty
         ),
         None => head,
@@ -108,7 +126,7 @@ mod tests {
     fn the_total_is_the_sum_and_each_worker_has_its_line() {
         let snapshot = Snapshot { tasks: vec![worker(2, 2e6), worker(3, 3e6)], ..Snapshot::default() };
         assert!(line(&snapshot).starts_with("5.00 MH/s by 2 workers;"), "{}", line(&snapshot));
-        let picture = lines(&snapshot, Duration::from_secs(5), false).join("\n");
+        let picture = lines(&snapshot, Duration::from_secs(5), 120, false).join("\n");
         assert!(picture.contains("miner-worker-3") && picture.contains("3.00 MH/s"), "{picture}");
         assert!(!picture.contains('\x1b'));
     }
@@ -116,13 +134,24 @@ mod tests {
     #[test]
     fn many_tasks_do_not_fill_the_screen() {
         let snapshot = Snapshot { tasks: (0..500).map(|n| worker(n, 1.0)).collect(), ..Snapshot::default() };
-        assert!(lines(&snapshot, Duration::ZERO, true).len() < 30);
+        assert!(lines(&snapshot, Duration::ZERO, 80, true).len() < 30);
     }
 
     #[test]
     fn without_workers_the_reason_is_shown() {
         let remarks = vec!["no worker on h: 0 CPU".to_owned()];
         let snapshot = Snapshot { remarks, ..Snapshot::default() };
-        assert!(lines(&snapshot, Duration::ZERO, false).iter().any(|line| line.contains("no worker on h")));
+        assert!(
+            lines(&snapshot, Duration::ZERO, 80, false).iter().any(|line| line.contains("no worker on h"))
+        );
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let snapshot = Snapshot { tasks: vec![worker(2, 2e6)], ..Snapshot::default() };
+        let picture = lines(&snapshot, Duration::ZERO, 40, false);
+        assert!(picture.iter().all(|line| line.chars().count() <= 40), "{picture:#?}");
+        assert!(picture.iter().any(|line| line.ends_with('…')), "{picture:#?}");
+        assert_eq!(lines(&snapshot, Duration::ZERO, 1, false)[1], "…");
     }
 }
