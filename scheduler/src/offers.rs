@@ -75,6 +75,8 @@ impl Default for Limits {
 pub struct Placement {
     /// How much CPU.
     pub limits: Limits,
+    /// Workers take CPU that Mesos may take back at any time, and no other.
+    pub revocable: bool,
     /// Where workers may run; all must be met.
     pub workers: Vec<Constraint>,
     /// Where the server may run; all must be met.
@@ -273,15 +275,25 @@ impl Fit {
 fn fill(offers: &[&Offer], demand: &Demand<'_>) -> Result<Fit, Cause> {
     let pieces = offers.iter().flat_map(|offer| offer.resources.iter().cloned());
     let mut left = Resources::from(pieces.collect::<Vec<_>>());
-    // What Mesos may take back at any time, or shares out, is not for us.
-    left.split_off(|piece| piece.revocable.is_some() || piece.shared.is_some());
+    // What Mesos may take back at any time is for no server, and what it shares out not for us.
+    let revocable = left.split_off(|piece| piece.revocable.is_some() || piece.shared.is_some());
+    let use_revocable = demand.placement.revocable && demand.wanted == Wanted::Workers;
+    if use_revocable {
+        // A task that mixes the two is refused.
+        left.split_off(|piece| piece.name == "cpus");
+        let usable = |piece: &Resource| piece.name == "cpus" && piece.shared.is_none();
+        left.extend(revocable.into_iter().filter(usable));
+    }
     let (cpus, mem, ports) = (left.sum("cpus").milli(), left.sum("mem").milli() / 1000, left.count("ports"));
     let limits = &demand.placement.limits;
     let free = cpus.saturating_sub(limits.reserve_cpus_milli);
     let needed = limits.min_worker_cpus_milli;
     let too_small = match demand.wanted {
         Wanted::Server { cpus_milli } => Cause::NoServer { needed: cpus_milli, cpus_milli: cpus, mem, ports },
-        _ => Cause::NoWorker { needed, cpus_milli: cpus, reserved: limits.reserve_cpus_milli, mem },
+        _ => {
+            let reserved = limits.reserve_cpus_milli;
+            Cause::NoWorker { needed, cpus_milli: cpus, reserved, revocable: use_revocable, mem }
+        }
     };
     let fit = match demand.wanted {
         Wanted::Nothing => return Err(too_small),

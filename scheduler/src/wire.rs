@@ -71,6 +71,10 @@ pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo
         capability.set_type(kind);
         capability
     };
+    let mut capabilities = vec![Type::PartitionAware, Type::TaskKillingState, Type::MultiRole];
+    if config.placement.revocable {
+        capabilities.push(Type::RevocableResources);
+    }
     FrameworkInfo {
         user: config.user.clone(),
         name: config.name.clone(),
@@ -80,7 +84,27 @@ pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo
         roles: vec![config.role.clone()],
         hostname: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),
         principal: config.credential.as_ref().map(|credential| credential.principal.clone()),
-        capabilities: [Type::PartitionAware, Type::TaskKillingState, Type::MultiRole].map(capability).into(),
+        capabilities: capabilities.into_iter().map(capability).collect(),
         ..FrameworkInfo::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesos::address::Masters;
+
+    use super::*;
+
+    #[test]
+    fn revocable_cpu_is_offered_only_to_those_who_ask_for_it() {
+        let masters: Masters = "127.0.0.1:5050".parse().unwrap();
+        let mut config = Config::new(masters, "/x");
+        let wanted = framework_info::capability::Type::RevocableResources;
+        let asks = |config: &Config| {
+            framework_info(config, None).capabilities.iter().any(|capability| capability.r#type() == wanted)
+        };
+        assert!(!asks(&config));
+        config.placement.revocable = true;
+        assert!(asks(&config));
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use crate::constraints::Constraint;
 use crate::offers::{Limits, Placement};
@@ -24,6 +25,9 @@ pub struct PlacementArgs {
     /// CPUs to leave to others on each agent.
     #[arg(long, value_name = "CPUS", env = "MINER_RESERVE_CPUS", default_value = "0", value_parser = parse_sum)]
     pub reserve_cpus: f64,
+    /// Have workers take revocable CPU, which Mesos may take back at any time, and no other.
+    #[arg(long, env = "MINER_REVOCABLE", value_parser = BoolishValueParser::new())]
+    pub revocable: bool,
     /// Where workers may run, such as rack:UNIQUE or hostname:LIKE:node[0-9]+: FIELD:OPERATOR[:VALUE] as in Marathon,
     /// with UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER; may be repeated (in the variable: one a line).
     #[arg(long, value_name = "RULE", env = "MINER_CONSTRAINT", value_delimiter = '\n')]
@@ -58,6 +62,7 @@ impl PlacementArgs {
                 min_worker_cpus_milli: milli(least),
                 reserve_cpus_milli: milli(self.reserve_cpus),
             },
+            revocable: self.revocable,
             workers: self.constraint,
             server: self.server_constraint,
         })

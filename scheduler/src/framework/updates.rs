@@ -215,6 +215,9 @@ impl State {
 /// Whether the agent is to blame, so that the next try there should wait.
 fn is_failure(state: TaskState, reason: Option<task_status::Reason>) -> bool {
     use TaskState::*;
+    if reason == Some(task_status::Reason::ContainerPreempted) {
+        return false; // Mesos has taken revocable CPU back, as it may at any time
+    }
     match state {
         TaskFailed | TaskError | TaskFinished | TaskKilled => true,
         // A race with another offer or rescission, not the agent's fault.

@@ -36,6 +36,8 @@ pub enum Cause {
         needed: u64,
         /// CPU on offer.
         cpus_milli: u64,
+        /// Whether it must be revocable.
+        revocable: bool,
         /// CPU that is not to be used.
         reserved: u64,
         /// Memory on offer.
@@ -70,12 +72,13 @@ impl fmt::Display for Remark {
                 cpu(cpus_milli),
                 cpu(needed)
             ),
-            Cause::NoWorker { needed, cpus_milli, reserved, mem } => {
-                write!(f, "no worker on {host}: {} CPU and {mem} MB are left", cpu(cpus_milli))?;
+            Cause::NoWorker { needed, cpus_milli, revocable, reserved, mem } => {
+                let kind = if *revocable { "revocable CPU" } else { "CPU" };
+                write!(f, "no worker on {host}: {} {kind} and {mem} MB are left", cpu(cpus_milli))?;
                 if *reserved > 0 {
                     write!(f, ", {} CPU of it reserved (--reserve-cpus)", cpu(reserved))?;
                 }
-                write!(f, "; a worker needs {} CPU and {WORKER_MEM} MB", cpu(needed))
+                write!(f, "; a worker needs {} {kind} and {WORKER_MEM} MB", cpu(needed))
             }
         }
     }

@@ -130,6 +130,27 @@ fn roles_and_allocations_stay_and_revocable_resources_are_left() {
 }
 
 #[test]
+fn workers_on_revocable_cpu_take_nothing_else_and_the_server_none_of_it() {
+    let mut offer = simple("o", "a", 1.0, 512, 2);
+    let revocable =
+        |cpus: f64| Resource { revocable: Some(RevocableInfo {}), ..scalar("cpus", Quantity::new(cpus)) };
+    offer.resources.push(revocable(3.5));
+    let placement = Placement { revocable: true, ..Placement::default() };
+    let server = plan(&[offer.clone()], &demand_with(SERVER, placement.clone()));
+    let worker = plan(&[offer], &demand_with(Wanted::Workers, placement.clone()));
+    for (plan, cpus, expected) in [(server, 1000, false), (worker, 3500, true)] {
+        let accept = &plan.accepts[0];
+        assert_eq!(accept.cpus_milli, cpus);
+        for resource in accept.task.iter().chain(&accept.executor) {
+            assert_eq!(resource.revocable.is_some(), expected && resource.name == "cpus", "{resource:?}");
+        }
+    }
+    let none = plan(&[simple("o", "a", 4.0, 512, 0)], &demand_with(Wanted::Workers, placement));
+    let text = none.remarks[0].to_string();
+    assert!(text.contains(": 0 revocable CPU and") && text.contains("needs 0.1 revocable CPU"), "{text}");
+}
+
+#[test]
 fn offers_without_anything_do_no_harm() {
     let mut odd = ranges("ports", [u64::MAX..=u64::MAX]);
     odd.ranges.as_mut().unwrap().range.push(Range { begin: 5, end: 2 });
@@ -184,7 +205,7 @@ fn placements() -> impl Strategy<Value = Placement> {
                 min_worker_cpus_milli: min,
                 reserve_cpus_milli: reserve,
             };
-            Placement { limits, workers: constraints.clone(), server: constraints }
+            Placement { limits, workers: constraints.clone(), server: constraints, revocable: false }
         },
     )
 }

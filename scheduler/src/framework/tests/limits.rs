@@ -150,3 +150,19 @@ fn the_server_has_rules_of_its_own() {
     assert_eq!(script.state.tasks["miner-worker-2"].record.host, "a.host");
     assert_eq!(script.launched().len(), 2);
 }
+
+#[test]
+fn revocation_is_no_failure_of_the_agent() {
+    let mut script = Script::with_workers();
+    for (task, state) in [("miner-worker-2", TaskState::TaskGone), ("miner-worker-3", TaskState::TaskFailed)]
+    {
+        let mut status = status(task, state, 2);
+        status.set_reason(task_status::Reason::ContainerPreempted);
+        script.update(status);
+    }
+    script.write();
+    assert!(script.notices.iter().all(|notice| !matches!(notice, Notice::Paused { .. })));
+    script.event(Event::Offers(vec![offer("o9", "b", 2.0, 700)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-4"], "the next offer is used at once");
+}
