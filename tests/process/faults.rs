@@ -131,8 +131,9 @@ fn killed_worker_on_a_real_mesos() {
 }
 
 /// Master and agents come and go; tasks go on mining all the while, and none is launched twice. `kill` gives the
-/// address of the master to ask then, and how many agents have to register with it again.
-fn tasks_outlive(mut mining: Mining, kill: impl FnOnce(&mut MesosBox) -> (SocketAddr, usize)) {
+/// address of the master to ask then, and how many agents have to register with it again. Returns what the scheduler
+/// said.
+fn tasks_outlive(mut mining: Mining, kill: impl FnOnce(&mut MesosBox) -> (SocketAddr, usize)) -> Vec<String> {
     let ids =
         |mining: &Mining| mining.executors("").into_iter().map(|e| (e.id, e.process)).collect::<Vec<_>>();
     let before = ids(&mining);
@@ -150,8 +151,10 @@ fn tasks_outlive(mut mining: Mining, kill: impl FnOnce(&mut MesosBox) -> (Socket
         (whole && returned >= returning && tasks == 3).then_some(())
     });
     assert_eq!(ids(&mining), before);
+    let said = mining.scheduler.stderr();
     let tasks = mining.end();
     assert_eq!(tasks, BTreeMap::from([("TASK_KILLED".into(), 3)]));
+    said
 }
 
 fn is_active(value: &Value) -> bool {
@@ -180,6 +183,15 @@ fn killed_agent_on_a_real_mesos() {
 fn killed_leader_of_two_real_masters() {
     let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
     tasks_outlive(Mining::on(MesosBox::elected(&command)), |mesos| (mesos.kill_leader(), 2));
+}
+
+/// Nothing but ZooKeeper tells: the stream stays open, and would be given up only after five missed heartbeats.
+#[test]
+fn frozen_leader_of_two_real_masters() {
+    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
+    let mining = Mining::on(MesosBox::elected(&command));
+    let said = tasks_outlive(mining, |mesos| (mesos.freeze_leader(), 2));
+    assert!(said.iter().any(|line| line.contains("does not lead any more: ZooKeeper names")), "{said:#?}");
 }
 
 /// Tasks go on while there is no scheduler; the next one adopts them and launches nothing twice.

@@ -107,13 +107,27 @@ impl MesosBox {
 
     /// Kills the master that leads, for good, and gives the address of the other one.
     pub fn kill_leader(&mut self) -> SocketAddr {
+        let (leader, other) = self.leader_and_other();
+        kill(&leader);
+        other
+    }
+
+    /// Stops the master that leads in its tracks, with all its connections open, and gives the address of the other.
+    pub fn freeze_leader(&mut self) -> SocketAddr {
+        let (leader, other) = self.leader_and_other();
+        kill_process(pid(&leader), Signal::STOP).expect("it runs");
+        other
+    }
+
+    /// The number of the leading master's process, and the address of the other master.
+    fn leader_and_other(&self) -> (Value, SocketAddr) {
         let leader = self.state()["leader_info"]["port"].as_u64().expect("there is one");
         let parts = self.parts();
         let masters = parts["masters"].as_array().expect("a list");
         let leads = |m: &&Value| m["url"].as_str().is_some_and(|url| url.ends_with(&format!(":{leader}")));
-        kill(&masters.iter().find(leads).expect("it is one of ours")["pid"]);
+        let number = masters.iter().find(leads).expect("it is one of ours")["pid"].clone();
         let port = self.master.port();
-        SocketAddr::from(([127, 0, 0, 1], if u64::from(port) == leader { port + 100 } else { port }))
+        (number, ([127, 0, 0, 1], if u64::from(port) == leader { port + 100 } else { port }).into())
     }
 
     /// What the box says of its processes.
@@ -134,9 +148,13 @@ impl MesosBox {
     }
 }
 
+fn pid(number: &Value) -> Pid {
+    number.as_i64().and_then(|pid| Pid::from_raw(pid as i32)).expect("a number")
+}
+
 /// Kills the process of that number and waits until it is gone.
-fn kill(pid: &Value) {
-    let pid = pid.as_i64().and_then(|pid| Pid::from_raw(pid as i32)).expect("a number");
+fn kill(number: &Value) {
+    let pid = pid(number);
     let identity = descent::identity(pid.as_raw_nonzero().get()).expect("it runs");
     kill_process(pid, Signal::KILL).expect("it runs");
     until("it is gone", SOON, || (!descent::alive(&identity)).then_some(()));
