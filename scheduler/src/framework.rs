@@ -10,6 +10,7 @@ mod agents;
 mod ending;
 mod event;
 mod launching;
+mod past;
 mod reconcile;
 mod snapshot;
 mod task;
@@ -32,6 +33,7 @@ pub use self::snapshot::{Snapshot, TaskLine};
 
 use self::agents::Agents;
 use self::ending::Ending;
+use self::past::{Late, Past};
 use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
 use self::updates::Update;
@@ -67,6 +69,7 @@ pub struct Settings {
 enum Pending {
     Launch(String),
     Update(Box<Update>),
+    Late(Box<Late>),
     Nothing,
 }
 
@@ -81,8 +84,10 @@ pub struct State {
     age_at_birth: Duration,
     connected: bool,
     framework: Option<String>,
-    /// All tasks of this framework, those that ended too: some come back.
+    /// The tasks of this framework, those that ended too: some come back.
     tasks: BTreeMap<String, Task>,
+    /// What is left of those that ended long ago.
+    past: Past,
     /// The one server, from the decision to launch it until it is gone.
     server: Option<String>,
     next_number: u64,
@@ -118,6 +123,7 @@ impl State {
             connected: false,
             framework: recovered.framework.map(|framework| framework.id),
             tasks: BTreeMap::new(),
+            past: Past::default(),
             server: None,
             next_number: recovered.next_number.max(1),
             ledger: recovered.ledger,
@@ -143,6 +149,7 @@ impl State {
             }
             state.tasks.insert(id, task);
         }
+        state.start_past(now);
         let superfluous: Vec<String> = state
             .tasks
             .values()
@@ -227,7 +234,7 @@ impl State {
         for (task, kind) in lost {
             let (state, message) =
                 (Some(gone.to_owned()), Some("the master has given the framework up".to_owned()));
-            let status = StatusRecord { task, kind, state, reason: None, message, report: None };
+            let status = StatusRecord { task, kind, state, reason: None, last: false, message, report: None };
             self.persist(Change::Status(status), Pending::Nothing);
         }
         if let Some(framework) = self.framework.take() {
@@ -236,6 +243,7 @@ impl State {
         }
         self.connected = false;
         self.tasks.clear();
+        self.past = Past::default();
         self.killing.clear();
         self.server = None;
         self.ledger = Ledger::default();
@@ -250,12 +258,14 @@ impl State {
         match self.pending.remove(&ticket) {
             Some(Pending::Launch(task)) => self.launch(&task, now),
             Some(Pending::Update(update)) => self.apply(*update, now),
+            Some(Pending::Late(late)) => self.answer_late(*late),
             Some(Pending::Nothing) | None => {}
         }
     }
 
     fn tick(&mut self, now: Instant) {
         self.kill_now = true;
+        self.look_at_past(now);
         if self.connected {
             self.reconcile_what_is_due(now);
             self.give_up_silent_launches(now);

@@ -210,6 +210,7 @@ mod tests {
             address: None,
             attributes: Default::default(),
             state: None,
+            closed: false,
         }
     }
 

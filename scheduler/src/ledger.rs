@@ -3,11 +3,17 @@
 //! Reports carry totals since the start of the reporting task and a sequence number. An account keeps the totals
 //! of the highest sequence number seen, so that repeating, reordering or skipping reports changes no sum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use task::{Report, Totals};
 
 use crate::record::Kind;
+
+/// So many workers that are no tasks keep an account of their own with a server that has ended: whoever reaches the
+/// Stratum port chooses names at will.
+pub const OUTSIDERS: usize = 100;
+/// Under this name all others are booked; the pool server, whose names are bounded too, calls them the same.
+pub const OTHERS: &str = "(others)";
 
 /// One reporter's account of one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +48,9 @@ impl Line {
 pub struct Ledger {
     /// By reporting task, then by worker. A worker reports under its own task id.
     entries: BTreeMap<(String, String), (Kind, Entry)>,
+    /// The sum of what is no longer kept apart.
+    folded: Line,
+    folded_blocks: u64,
 }
 
 impl Ledger {
@@ -82,7 +91,27 @@ impl Ledger {
             .map(|((task, worker), (kind, entry))| (task.as_str(), worker.as_str(), *kind, entry))
     }
 
-    /// Both columns of every worker, by its name.
+    /// The workers of whom this task has an account.
+    pub fn workers_of(&self, task: &str) -> impl Iterator<Item = &str> {
+        let all = self.entries.range((task.to_owned(), String::new())..);
+        all.take_while(move |((reporter, _), _)| reporter == task).map(|((_, worker), _)| worker.as_str())
+    }
+
+    /// Keeps only sums of workers that neither are tasks of interest nor have accounts with one.
+    pub fn fold(&mut self, of_interest: impl Fn(&str) -> bool) {
+        let kept = self.entries.keys().filter(|(task, worker)| of_interest(task) || of_interest(worker));
+        let kept: BTreeSet<String> = kept.map(|(_, worker)| worker.clone()).collect();
+        let (entries, gone) =
+            std::mem::take(&mut self.entries).into_iter().partition(|((_, worker), _)| kept.contains(worker));
+        let gone = Ledger { entries: gone, ..Ledger::default() };
+        self.entries = entries;
+        let (sum, blocks) = gone.sum();
+        self.folded.worker += sum.worker;
+        self.folded.pool += sum.pool;
+        self.folded_blocks = self.folded_blocks.saturating_add(blocks);
+    }
+
+    /// Both columns of every worker that is kept apart, by its name.
     pub fn lines(&self) -> BTreeMap<&str, Line> {
         let mut lines: BTreeMap<&str, Line> = BTreeMap::new();
         for ((_, worker), (kind, entry)) in &self.entries {
@@ -97,8 +126,8 @@ impl Ledger {
 
     /// The sum of all lines, and the blocks of all of them.
     pub fn sum(&self) -> (Line, u64) {
-        let mut sum = Line::default();
-        let mut blocks = 0u64;
+        let mut sum = self.folded;
+        let mut blocks = self.folded_blocks;
         for line in self.lines().values() {
             sum.worker += line.worker;
             sum.pool += line.pool;
@@ -176,6 +205,29 @@ mod tests {
     }
 
     proptest! {
+        /// Folding changes no sum, and forgets nobody of interest.
+        #[test]
+        fn folding_keeps_the_sums(
+            reports in prop::collection::vec((0..4usize, 0..4usize, 1..4u64, 0..50u64, 0..3u64), 0..30),
+            living in prop::collection::btree_set(0..4usize, 0..4),
+        ) {
+            let names = ["s1", "s2", "w1", "w2"];
+            let mut ledger = Ledger::default();
+            for (reporter, worker, sequence, accepted, blocks) in reports {
+                let kind = if reporter < 2 { Kind::Server } else { Kind::Worker };
+                ledger.record(names[reporter], kind, &report(sequence, &[(names[worker], accepted, blocks)]));
+            }
+            let (before, lives) = (ledger.clone(), |task: &str| living.iter().any(|i| names[*i] == task));
+            ledger.fold(lives);
+            prop_assert_eq!(ledger.sum(), before.sum());
+            for (task, worker, _, entry) in before.iter().filter(|(task, worker, ..)| lives(task) || lives(worker)) {
+                prop_assert_eq!(ledger.entry(task, worker), Some(entry));
+            }
+            ledger.fold(|_| false);
+            prop_assert_eq!(ledger.sum(), before.sum());
+            prop_assert_eq!(ledger.iter().count(), 0);
+        }
+
         /// Whatever order reports come in and however often, the sums are those of the last one.
         #[test]
         fn sums_are_exact(steps in prop::collection::vec((0u64..5, 0u64..3), 1..20), order in prop::collection::vec(any::<prop::sample::Index>(), 0..60)) {

@@ -49,6 +49,8 @@ pub struct TaskRecord {
     pub attributes: BTreeMap<String, String>,
     /// The last state that Mesos gave, by Mesos' name (`TASK_RUNNING`); `None` before the first.
     pub state: Option<String>,
+    /// Its own last update was recorded: nothing new can come, at most the same once more.
+    pub closed: bool,
 }
 
 /// One change of what is on disk.
@@ -70,6 +72,12 @@ pub enum Change {
     },
     /// A status update.
     Status(StatusRecord),
+    /// A server task ended for good: its accounts of all but the first [`OUTSIDERS`](crate::ledger::OUTSIDERS)
+    /// workers that are no tasks become one.
+    FoldOutsiders {
+        /// The server task's id.
+        server: String,
+    },
     /// So many workers mine at once: more than ever before.
     Peak(u64),
 }
@@ -85,6 +93,8 @@ pub struct StatusRecord {
     pub state: Option<String>,
     /// Mesos' name of the reason, if any.
     pub reason: Option<String>,
+    /// Whether it is the task's own last update, and not only what the master knows of its end.
+    pub last: bool,
     /// Mesos' or the executor's words for people.
     pub message: Option<String>,
     /// The task's account of its work.

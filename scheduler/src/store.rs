@@ -5,6 +5,7 @@
 //! acknowledged to Mesos meanwhile, so nothing is lost. One scheduler at a time: the folder is locked.
 
 mod books;
+mod outsiders;
 mod read;
 mod schema;
 mod write;

@@ -19,6 +19,7 @@ fn task(kind: Kind, number: u64, state: &str) -> TaskRecord {
         address: None,
         attributes: Default::default(),
         state: Some(state.into()),
+        closed: false,
     }
 }
 
@@ -108,6 +109,7 @@ fn it_is_read_while_a_scheduler_runs() {
         kind: Kind::Worker,
         state: worker.state.clone(),
         reason: None,
+        last: false,
         message: None,
         report: Some(report(1, &[(&worker.id, 4)])),
     };

@@ -12,12 +12,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A task that ran for so long makes up for earlier failures.
 const GOOD_RUN: Duration = Duration::from_secs(60);
 
+/// Failures are forgotten so long after the last pause.
+const FORGIVEN: Duration = Duration::from_secs(24 * 3600);
+/// A reason that was not found again for so long no longer holds.
+const OUTDATED: Duration = Duration::from_secs(600);
+
 /// What is remembered of agents, by id.
 #[derive(Debug, Default)]
 pub(super) struct Agents {
     failures: BTreeMap<String, (u32, Instant)>,
-    /// The last reason why nothing was launched there.
-    remarks: BTreeMap<String, Remark>,
+    /// The last reason why nothing was launched there, and when that was last so.
+    remarks: BTreeMap<String, (Instant, Remark)>,
 }
 
 impl Agents {
@@ -42,11 +47,12 @@ impl Agents {
     }
 
     /// Remembers why nothing is launched; whether that is news.
-    pub fn remark(&mut self, remark: &Remark) -> bool {
+    pub fn remark(&mut self, remark: &Remark, now: Instant) -> bool {
         if matches!(remark.cause, Cause::Paused(_)) {
             return false; // said when the pause began
         }
-        self.remarks.insert(remark.agent.clone(), remark.clone()).as_ref() != Some(remark)
+        let before = self.remarks.insert(remark.agent.clone(), (now, remark.clone()));
+        before.is_none_or(|(_, before)| before != *remark)
     }
 
     /// Something is launched after all.
@@ -56,7 +62,13 @@ impl Agents {
 
     /// All reasons why nothing is launched somewhere.
     pub fn remarks(&self) -> impl Iterator<Item = &Remark> {
-        self.remarks.values()
+        self.remarks.values().map(|(_, remark)| remark)
+    }
+
+    /// Agents come and go: what is old says nothing any more.
+    pub fn forget_old(&mut self, now: Instant) {
+        self.failures.retain(|_, (_, until)| *until + FORGIVEN > now);
+        self.remarks.retain(|_, (at, _)| *at + OUTDATED > now);
     }
 }
 
@@ -75,6 +87,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offers::Wanted;
 
     #[test]
     fn pauses_grow_up_to_a_bound_and_a_good_run_makes_up() {
@@ -85,5 +98,23 @@ mod tests {
         assert_eq!(agents.paused(now)["a"], LONGEST_PAUSE);
         assert!(agents.paused(now + LONGEST_PAUSE).is_empty());
         assert_eq!(agents.failed("a", Some(GOOD_RUN), now), (1, FIRST_PAUSE));
+    }
+
+    #[test]
+    fn agents_that_are_no_more_are_forgotten() {
+        let mut agents = Agents::default();
+        let now = Instant::now();
+        let remark = Remark {
+            agent: "a".into(),
+            host: "h".into(),
+            cause: Cause::Constraint(Wanted::Workers, "c".into()),
+        };
+        assert!(agents.remark(&remark, now));
+        assert!(!agents.remark(&remark, now + Duration::from_secs(60)));
+        agents.failed("a", None, now);
+        agents.forget_old(now + OUTDATED);
+        assert_eq!((agents.failures.len(), agents.remarks.len()), (1, 1));
+        agents.forget_old(now + FORGIVEN + LONGEST_PAUSE);
+        assert_eq!((agents.failures.len(), agents.remarks.len()), (0, 0));
     }
 }

@@ -42,7 +42,7 @@ impl State {
         }
         if !server_placed {
             for remark in plan.remarks {
-                self.remark(remark);
+                self.remark(remark, now);
             }
         }
     }
@@ -82,9 +82,9 @@ impl State {
     }
 
     /// What is left beside a task of ours needs no explanation.
-    fn remark(&mut self, remark: Remark) {
+    fn remark(&mut self, remark: Remark, now: Instant) {
         let busy = |task: &Task| task.record.agent == remark.agent && task.is_worker() && !task.is_over();
-        if !self.tasks.values().any(busy) && self.agents.remark(&remark) {
+        if !self.tasks.values().any(busy) && self.agents.remark(&remark, now) {
             self.publish(Notice::Remark(remark));
         }
     }
@@ -108,6 +108,7 @@ impl State {
             cpus_milli: accept.cpus_milli,
             address,
             state: None,
+            closed: false,
         };
         if kind == Kind::Server {
             self.server = Some(id.clone());
@@ -193,6 +194,7 @@ impl State {
             kind: task.record.kind,
             state: Some(TaskState::TaskLost.as_str_name().to_owned()),
             reason: None,
+            last: false,
             message: Some("the launch was never answered".to_owned()),
             report: None,
         };

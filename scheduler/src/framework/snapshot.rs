@@ -90,6 +90,9 @@ impl State {
                 *states.entry(state.as_str_name().to_owned()).or_default() += 1;
             }
         }
+        for (state, count) in self.past.states() {
+            *states.entry(state.as_str_name().to_owned()).or_default() += count;
+        }
         states
     }
 }

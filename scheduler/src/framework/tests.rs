@@ -5,6 +5,7 @@ mod end;
 mod launch;
 mod limits;
 mod loss;
+mod past;
 mod reconnect;
 mod world;
 

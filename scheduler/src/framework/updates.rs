@@ -27,6 +27,9 @@ impl State {
     pub(super) fn update(&mut self, status: TaskStatus, now: Instant) {
         let id = status.task_id.value.clone();
         self.reconciler.answered(&id);
+        if !self.tasks.contains_key(&id) && self.past.contains(&id) {
+            return self.late_update(&status);
+        }
         if !self.tasks.contains_key(&id) && !self.adopt(&status, now) {
             return;
         }
@@ -50,6 +53,7 @@ impl State {
             kind,
             state: state.map(|state| state.as_str_name().to_owned()),
             reason: reason.map(|reason| reason.as_str_name().to_owned()),
+            last: uuid.is_some() && state.is_some_and(TaskState::is_final),
             message: status.message.clone(),
             report: report.clone(),
         };
@@ -58,7 +62,7 @@ impl State {
     }
 
     /// A report that can't be read must not keep its update from being acknowledged.
-    fn report(&mut self, task: &str, data: Option<&[u8]>) -> Option<Report> {
+    pub(super) fn report(&mut self, task: &str, data: Option<&[u8]>) -> Option<Report> {
         match Report::decode(data.filter(|data| !data.is_empty())?) {
             Ok(report) => Some(report),
             Err(error) => {
@@ -90,6 +94,7 @@ impl State {
             address: None,
             attributes: BTreeMap::new(),
             state: None,
+            closed: false,
         };
         if !over {
             self.publish(Notice::Unknown { task: id.clone() });
@@ -114,6 +119,7 @@ impl State {
         if task.pending_uuid == update.uuid {
             task.pending_uuid = None;
         }
+        task.record.closed |= update.uuid.is_some() && update.state.is_some_and(TaskState::is_final);
         let before = task.state;
         if let Some(state) = update.state
             && !before.is_some_and(TaskState::is_final)

@@ -22,6 +22,10 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
     let Some((id, started, peak)) = found else { return Ok(recovered) };
     recovered.tasks = tasks(connection, &id)?;
     attributes(connection, &id, &mut recovered.tasks)?;
+    let mut closed = connection.prepare("SELECT EXISTS (SELECT 1 FROM closed WHERE task = ?1)")?;
+    for task in &mut recovered.tasks {
+        task.closed = closed.query_row([&task.id], |row| row.get(0))?;
+    }
     ledger(connection, &id, &mut recovered.ledger)?;
     recovered.peak_workers = unsigned(peak);
     recovered.framework = Some(FrameworkRecord { id, started_ms: unsigned(started) });
@@ -49,6 +53,7 @@ pub(super) fn tasks(connection: &Connection, framework: &str) -> rusqlite::Resul
             address: address(row)?,
             attributes: BTreeMap::new(),
             state: row.get(9)?,
+            closed: false,
         })
     })?;
     rows.collect()
@@ -99,7 +104,9 @@ pub(super) fn ledger(connection: &Connection, framework: &str, ledger: &mut Ledg
     Ok(())
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+/// The account in a row whose columns from the fourth on are those of the table from `sequence` to
+/// `rows_omitted`.
+pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let count = |column| row.get(column).map(unsigned);
     Ok(Entry {
         sequence: count(3)?,

@@ -49,6 +49,10 @@ CREATE TABLE IF NOT EXISTS attribute (
     PRIMARY KEY (task, name)
 ) WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS closed (
+    task TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS account (
     task          TEXT NOT NULL,
     worker        TEXT NOT NULL,

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 use task::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 
 use super::*;
+use crate::ledger::{OTHERS, OUTSIDERS};
 use crate::record::{Kind, StatusRecord, TaskRecord};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -25,6 +26,7 @@ fn worker(number: u64) -> TaskRecord {
         address: None,
         attributes: [("rack".to_owned(), "r1".to_owned())].into(),
         state: None,
+        closed: false,
     }
 }
 
@@ -62,6 +64,7 @@ fn status(task: &TaskRecord, state: &str, report: Option<Report>) -> Change {
         kind: task.kind,
         state: Some(state.into()),
         reason: None,
+        last: false,
         message: None,
         report,
     })
@@ -178,6 +181,45 @@ fn a_disk_that_refuses_is_asked_again() {
         .unwrap();
     assert!(persisted.contains(&1));
     store.close().unwrap();
+}
+
+#[test]
+fn the_excess_of_outsiders_becomes_one_account_and_the_sum_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ..) = open(folder.path());
+    let account = |worker: String, accepted| Account {
+        worker,
+        totals: Totals { accepted, accepted_work: u128::from(accepted) << 65, ..Totals::default() },
+        ..Account::default()
+    };
+    let excess = 7;
+    let mut accounts: Vec<_> =
+        (0..OUTSIDERS + excess).map(|i| account(format!("outsider {i}"), i as u64 + 10)).collect();
+    accounts.push(account(OTHERS.to_owned(), 5));
+    accounts.push(account(worker(2).id, 1));
+    let report = Report { sequence: 1, accounts, server: None };
+    let changes = [
+        Change::Framework { id: "f".into() },
+        Change::Task(server()),
+        Change::Task(worker(2)),
+        status(&server(), "TASK_KILLED", Some(report)),
+    ];
+    for change in changes {
+        store.persist(0, change);
+    }
+    store.close().unwrap();
+    let before = open(folder.path()).1.ledger;
+    for _ in 0..2 {
+        let (store, ..) = open(folder.path());
+        store.persist(0, Change::FoldOutsiders { server: server().id });
+        store.close().unwrap();
+        let after = open(folder.path()).1.ledger;
+        assert_eq!(after.sum(), before.sum());
+        assert_eq!(after.lines().len(), OUTSIDERS + 2);
+        // The seven smallest are 10 to 16.
+        assert_eq!(after.lines()[OTHERS].pool.accepted, 5 + 91);
+        assert_eq!(after.lines()[worker(2).id.as_str()].pool.accepted, 1);
+    }
 }
 
 #[test]

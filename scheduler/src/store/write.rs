@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use task::{Account, Verdict};
 
+use super::outsiders;
 use crate::ledger;
 use crate::record::{Change, Kind, StatusRecord, TaskRecord, Ticket};
 
@@ -72,6 +73,7 @@ impl Changes<'_> {
                 self.run("DELETE FROM task WHERE id = ?1", params![task])
             }
             Change::Status(status) => self.status(framework.as_deref(), status),
+            Change::FoldOutsiders { server } => outsiders::fold(self.transaction, server),
             Change::Peak(workers) => self.run(
                 "UPDATE framework SET peak = max(peak, ?2) WHERE id = ?1",
                 params![framework.as_deref(), integer(*workers)],
@@ -123,6 +125,9 @@ impl Changes<'_> {
                      ('TASK_FINISHED', 'TASK_FAILED', 'TASK_KILLED', 'TASK_ERROR')",
                 params![status.task, state, status.reason, status.message, self.now],
             )?;
+        }
+        if status.last {
+            self.run("INSERT OR IGNORE INTO closed (task) VALUES (?1)", params![status.task])?;
         }
         let Some(report) = &status.report else { return Ok(()) };
         if let Some(address) = &report.server {

@@ -1,0 +1,69 @@
+//! Accounts of workers that are no tasks, with a server that has ended: the excess becomes one.
+
+use rusqlite::{Connection, params};
+
+use super::read::entry;
+use crate::ledger::{Entry, OTHERS, OUTSIDERS};
+
+/// Adds up all but the largest accounts. Repeating it changes nothing, since few are left after the first time.
+pub(super) fn fold(connection: &Connection, server: &str) -> rusqlite::Result<()> {
+    let mut query = connection.prepare_cached(
+        "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
+             rows_omitted
+         FROM account
+         WHERE task = ?1 AND worker <> ?2 AND worker NOT IN (SELECT id FROM task)
+         ORDER BY accepted DESC, worker LIMIT -1 OFFSET ?3",
+    )?;
+    let excess = query
+        .query_map(params![server, OTHERS, OUTSIDERS as i64], |row| {
+            Ok((row.get::<_, String>(1)?, entry(row)?))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut sum = Entry::default();
+    for (worker, entry) in &excess {
+        sum.sequence = sum.sequence.max(entry.sequence);
+        sum.totals += entry.totals;
+        sum.rows_omitted = sum.rows_omitted.saturating_add(entry.rows_omitted);
+        connection
+            .prepare_cached("DELETE FROM account WHERE task = ?1 AND worker = ?2")?
+            .execute(params![server, worker])?;
+    }
+    if excess.is_empty() { Ok(()) } else { add(connection, server, sum) }
+}
+
+fn add(connection: &Connection, server: &str, mut sum: Entry) -> rusqlite::Result<()> {
+    let mut query = connection.prepare_cached(
+        "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
+             rows_omitted
+         FROM account WHERE task = ?1 AND worker = ?2",
+    )?;
+    for known in query.query_map(params![server, OTHERS], entry)? {
+        let known = known?;
+        sum.sequence = sum.sequence.max(known.sequence);
+        sum.totals += known.totals;
+        sum.rows_omitted = sum.rows_omitted.saturating_add(known.rows_omitted);
+    }
+    let totals = &sum.totals;
+    let integer = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO account (task, worker, kind, framework, sequence, hashes, accepted_work, accepted,
+                 rejected, stale, unanswered, blocks, rows_omitted, updated_ms)
+             SELECT ?1, ?2, 'server', framework, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, updated_ms
+             FROM task WHERE id = ?1",
+        )?
+        .execute(params![
+            server,
+            OTHERS,
+            integer(sum.sequence),
+            totals.hashes.to_string(),
+            totals.accepted_work.to_string(),
+            integer(totals.accepted),
+            integer(totals.rejected),
+            integer(totals.stale),
+            integer(totals.unanswered),
+            integer(totals.blocks),
+            integer(sum.rows_omitted),
+        ])
+        .map(drop)
+}
