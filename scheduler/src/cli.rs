@@ -1,6 +1,7 @@
 //! The command line: [`Args`] (what was typed) → [`Config`] (checked).
 
 mod placement;
+mod pool;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -18,6 +19,7 @@ use clap::{Arg, Command, Parser};
 use mesos::address::Masters;
 
 pub use self::placement::PlacementArgs;
+pub use self::pool::PoolArgs;
 pub use self::tls::TlsArgs;
 use crate::config::{Config, Containerizer, Credential, ExecutorSource};
 use crate::launch::EXECUTABLE;
@@ -72,6 +74,9 @@ pub struct Args {
     /// CPUs of the pool server's task.
     #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "1", value_parser = parse_cpus)]
     pub server_cpus: f64,
+    /// Where workers mine, if not at a server task.
+    #[command(flatten)]
+    pub pool: PoolArgs,
     /// Where tasks may run, and with how much CPU.
     #[command(flatten)]
     pub placement: PlacementArgs,
@@ -245,7 +250,8 @@ impl Args {
             quiet: self.json,
             retry: !self.no_retry,
             server_cpus: self.server_cpus,
-            placement: self.placement.check(self.server_cpus)?,
+            placement: self.placement.check(if self.pool.pool.is_some() { 0.0 } else { self.server_cpus })?,
+            pool: self.pool.check()?,
             report_interval: self.report_interval,
             live_interval: self.live_interval,
             share_interval: self.share_interval,

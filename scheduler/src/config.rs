@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesos::address::Masters;
 use mesos::tls::Tls;
 
+use crate::launch::Pool;
 use crate::offers::Placement;
 
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
@@ -44,6 +45,8 @@ pub struct Config {
     pub retry: bool,
     /// CPUs of the server task.
     pub server_cpus: f64,
+    /// Where workers mine; `None`: at a server task of our own.
+    pub pool: Option<Pool>,
     /// Where tasks may run, and with how much CPU.
     pub placement: Placement,
     /// Shortest time between two reports of a task.
@@ -78,6 +81,7 @@ impl Config {
             quiet: false,
             retry: true,
             server_cpus: 1.0,
+            pool: None,
             placement: Placement::default(),
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),

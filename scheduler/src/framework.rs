@@ -143,7 +143,10 @@ impl State {
         for record in recovered.tasks {
             let id = record.id.clone();
             let task = Task::new(record, Phase::Sent(now), now);
-            if !task.is_worker() && task.record.cpus_milli != ADOPTED {
+            if !task.is_worker()
+                && task.record.cpus_milli != ADOPTED
+                && state.settings.template.pool.is_none()
+            {
                 // The one launched last; an older one was given up, if it has not ended.
                 state.server = (!task.is_over()).then(|| id.clone());
             }
@@ -306,9 +309,11 @@ impl State {
         if self.ending != Ending::No {
             return Wanted::Nothing;
         }
+        let idle = || if self.room().is_some() { Wanted::Workers } else { Wanted::Nothing };
         match self.server.as_ref().and_then(|id| self.tasks.get(id)) {
+            _ if self.settings.template.pool.is_some() => idle(),
             None => Wanted::Server { cpus_milli: self.settings.server_cpus_milli },
-            Some(server) if server.is_running() && self.room().is_some() => Wanted::Workers,
+            Some(server) if server.is_running() => idle(),
             Some(_) => Wanted::Nothing,
         }
     }
@@ -328,8 +333,14 @@ impl State {
     fn belongs(&self, task: &Task) -> bool {
         match task.record.kind {
             Kind::Server => self.server.as_ref() == Some(&task.record.id),
-            Kind::Worker => self.server.is_some() && self.server == task.record.server,
+            Kind::Worker => self.employer().is_some() && self.employer() == task.record.server.as_deref(),
         }
+    }
+
+    /// Whom workers work for: the pool, or the one server.
+    fn employer(&self) -> Option<&str> {
+        let pool = self.settings.template.pool.as_ref().map(|pool| pool.url.as_str());
+        pool.or(self.server.as_deref())
     }
 
     fn want_kill(&mut self, id: &str, now: Instant) {

@@ -41,6 +41,23 @@ pub enum Delivery {
     },
 }
 
+/// A pool to mine at instead of a server task.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// `[stratum+tcp://]HOST:PORT`.
+    pub url: String,
+    /// The account there; workers call themselves `USER.TASK`. Without it, `TASK`.
+    pub user: Option<String>,
+    /// The password there.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("url", &self.url).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
 /// What all tasks have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
@@ -56,12 +73,14 @@ pub struct Template {
     pub block_interval: Duration,
     /// The workers' hash backend.
     pub backend: Option<String>,
+    /// Where workers mine; `None`: at the server task.
+    pub pool: Option<Pool>,
     /// How an agent gets the executor.
     pub delivery: Delivery,
 }
 
 impl Template {
-    /// The task of a record; `pool` is the server that a worker is to use.
+    /// The task of a record; `pool` is the server that a worker is to use, unless there is a pool for all.
     pub fn task(
         &self,
         record: &TaskRecord,
@@ -124,9 +143,15 @@ impl Template {
                 chain: Chain::Builtin { block_interval: self.block_interval },
             }),
             _ => TaskKind::Worker(WorkerSpec {
-                pool: pool.map(pool_url).unwrap_or_default(),
-                user: record.id.clone(),
-                password: "x".to_owned(),
+                pool: match &self.pool {
+                    Some(pool) => pool.url.clone(),
+                    None => pool.map(pool_url).unwrap_or_default(),
+                },
+                user: match self.pool.as_ref().and_then(|pool| pool.user.as_ref()) {
+                    Some(user) => format!("{user}.{}", record.id),
+                    None => record.id.clone(),
+                },
+                password: self.pool.as_ref().map_or("x", |pool| &pool.password).to_owned(),
                 cpus: record.cpus_milli as f64 / 1000.0,
                 backend: self.backend.clone(),
             }),
@@ -195,6 +220,7 @@ mod tests {
             share_interval: Duration::from_secs(1),
             block_interval: Duration::from_secs(20),
             backend: None,
+            pool: None,
             delivery,
         }
     }
@@ -253,6 +279,27 @@ mod tests {
             spec.kind,
             TaskKind::Server(ServerSpec { stratum_port: 31001, http_port: 31000, .. })
         ));
+    }
+
+    #[test]
+    fn at_a_pool_workers_have_an_account() {
+        let spec = |user: Option<&str>| {
+            let user = user.map(str::to_owned);
+            let pool = Pool { url: "stratum+tcp://pool:3333".into(), user, password: "s3cret".into() };
+            assert!(!format!("{pool:?}").contains("s3cret"));
+            let template = Template { pool: Some(pool), ..template(Delivery::Path("/opt/m".into())) };
+            let info = template.task(&worker(), None, vec![], vec![]);
+            let TaskKind::Worker(spec) = TaskSpec::decode(&info.data.unwrap()).unwrap().kind else {
+                panic!()
+            };
+            spec
+        };
+        let named = spec(Some("bc1q"));
+        assert_eq!(
+            (named.pool.as_str(), named.user.as_str()),
+            ("stratum+tcp://pool:3333", "bc1q.miner-worker-2")
+        );
+        assert_eq!((named.password.as_str(), spec(None).user.as_str()), ("s3cret", "miner-worker-2"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct TaskRecord {
     pub agent: String,
     /// Host name of the agent.
     pub host: String,
-    /// For a worker: id of the server task that it works for.
+    /// For a worker: id of the server task that it works for, or URL of the pool.
     pub server: Option<String>,
     /// Thousandths of a CPU, executor and task together.
     pub cpus_milli: u64,

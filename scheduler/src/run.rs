@@ -87,6 +87,7 @@ fn settings(config: &Config, delivery: Delivery) -> Settings {
             share_interval: config.share_interval,
             block_interval: config.block_interval,
             backend: config.backend.clone(),
+            pool: config.pool.clone(),
             delivery,
         },
         server_cpus_milli: (config.server_cpus * 1000.0).round() as u64,

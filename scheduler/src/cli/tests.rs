@@ -46,6 +46,19 @@ fn limits_that_leave_no_worker_are_refused() {
 }
 
 #[test]
+fn the_password_of_a_pool_comes_from_a_file_and_is_never_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    fs::write(&path, "s3cret\n").unwrap();
+    let args = ["--pool", "[::1]:3333", "--pool-user", "bc1q", "--max-cpus", "0.1", "--pool-password-file"];
+    let args = [&args[..], &[path.to_str().unwrap()]].concat();
+    let config = parse(&args).unwrap().into_config(|| Ok("/x".into())).unwrap();
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let pool = config.pool.unwrap();
+    assert_eq!((pool.url.as_str(), pool.password.as_str()), ("stratum+tcp://[::1]:3333", "s3cret"));
+}
+
+#[test]
 fn durations_with_and_without_units() {
     for (text, ms) in [("250ms", 250), ("30s", 30_000), ("1.5", 1500), ("2m", 120_000), ("1h", 3_600_000)] {
         assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(ms), "{text}");
@@ -67,6 +80,13 @@ fn bad_values_are_refused() {
         &["--max-workers", "0"],
         &["--cpus-per-worker", "0"],
         &["--constraint", "rack:SOMEWHERE"],
+        &["--pool", "http://x:1"],
+        &["--pool", "host"],
+        &["--pool", "::1:3333"],
+        &["--pool", "host:0"],
+        &["--pool", "user:pass@host:1"],
+        &["--pool-user", "u"],
+        &["--pool", "host:1", "--server-constraint", "rack:CLUSTER:a"],
         &["--server-constraint", "rack"],
         &["--duration", "soon"],
         &["--secret-file", "x"],

@@ -57,7 +57,8 @@ impl State {
         let (used, count) = workers.fold((0u64, 0u64), |(cpus, count), task| {
             (cpus.saturating_add(task.record.cpus_milli), count + 1)
         });
-        let used = used.saturating_add(self.settings.server_cpus_milli);
+        let server = if self.settings.template.pool.is_some() { 0 } else { self.settings.server_cpus_milli };
+        let used = used.saturating_add(server);
         let cpus = limits.max_cpus_milli.map_or(u64::MAX, |most| most.saturating_sub(used));
         let workers = limits.max_workers.map_or(u64::MAX, |most| most.saturating_sub(count));
         (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
@@ -104,7 +105,7 @@ impl State {
             agent: accept.agent.clone(),
             host: accept.place.host.clone(),
             attributes: accept.place.attributes.clone(),
-            server: if kind == Kind::Worker { self.server.clone() } else { None },
+            server: if kind == Kind::Worker { self.employer().map(str::to_owned) } else { None },
             cpus_milli: accept.cpus_milli,
             address,
             state: None,
@@ -144,7 +145,7 @@ impl State {
         let record = task.record.clone();
         let wanted = match record.kind {
             Kind::Server => self.server.as_deref() == Some(id),
-            Kind::Worker => self.serves() && self.server == record.server,
+            Kind::Worker => self.serves() && self.employer() == record.server.as_deref(),
         };
         match accept {
             Some(accept) if wanted && self.connected && !called_off => self.send(&record, *accept, now),
@@ -160,7 +161,8 @@ impl State {
     /// Whether workers have a server to work for.
     fn serves(&self) -> bool {
         let server = self.server.as_ref().and_then(|id| self.tasks.get(id));
-        self.ending == Ending::No && server.is_some_and(Task::is_running)
+        let pool = self.settings.template.pool.is_some();
+        self.ending == Ending::No && (pool || server.is_some_and(Task::is_running))
     }
 
     fn send(&mut self, record: &TaskRecord, accept: Accept, now: Instant) {

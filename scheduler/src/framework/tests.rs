@@ -6,6 +6,7 @@ mod launch;
 mod limits;
 mod loss;
 mod past;
+mod pool;
 mod reconnect;
 mod world;
 
@@ -28,6 +29,7 @@ pub(super) fn settings() -> Settings {
             share_interval: Duration::from_secs(1),
             block_interval: Duration::from_secs(20),
             backend: None,
+            pool: None,
             delivery: Delivery::Path("/opt/mesos-miner".into()),
         },
         server_cpus_milli: 1000,
