@@ -38,7 +38,7 @@ fn options(spec: &ServerSpec) -> ServeOptions {
         stratum: Listen::Everywhere(spec.stratum_port),
         http: Some(Listen::Everywhere(spec.http_port)),
         config: Config { share_interval: spec.share_interval, ..Config::default() },
-        block_interval,
+        chain: pool::Chain::Builtin { block_interval },
     }
 }
 

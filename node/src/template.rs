@@ -125,6 +125,44 @@ impl Template {
         serde_json::from_str::<wire::Template>(result)?.check()
     }
 
+    /// A template that no node has given, for a chain of one's own: segwit is active and no version bit is in use. The
+    /// pair is the earliest time and the node's; `coinbase_value` is subsidy and fees.
+    pub fn compose(
+        height: u32,
+        version: u32,
+        prev_hash: BlockHash,
+        bits: CompactTarget,
+        (min_time, time): (u32, u32),
+        coinbase_value: Amount,
+        transactions: Vec<Transaction>,
+    ) -> Template {
+        let identify = |transaction: Transaction| TemplateTransaction {
+            txid: transaction.compute_txid(),
+            wtxid: transaction.compute_wtxid(),
+            transaction,
+            fee: None,
+        };
+        let transactions: Vec<_> = transactions.into_iter().map(identify).collect();
+        let commitment = merkle::witness_commitment_script(transactions.iter().map(|tx| tx.wtxid));
+        Template {
+            height,
+            version,
+            used_version_bits: 0,
+            prev_hash,
+            bits,
+            time,
+            min_time,
+            coinbase_value,
+            coinbase_aux: Vec::new(),
+            witness_commitment: Some(commitment),
+            branch: branch(&transactions),
+            transactions,
+            longpoll_id: None,
+            signet_challenge: None,
+            rules: vec!["!segwit".to_owned()],
+        }
+    }
+
     /// Whether a rule is in force, named with or without `!`.
     pub fn has_rule(&self, name: &str) -> bool {
         has_rule(&self.rules, name)

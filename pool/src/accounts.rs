@@ -28,7 +28,7 @@ pub struct Judged {
     pub row: ShareRow,
     /// Its expected hashes, if it was accepted.
     pub work: u128,
-    /// Whether it made a block.
+    /// Whether it makes a block, so that its row is kept. The block itself is counted when the chain has it.
     pub block: bool,
 }
 
@@ -85,7 +85,6 @@ impl Accounts {
             entry.meter.add(work as f64, now);
         }
         entry.totals.count(row.verdict, work);
-        entry.totals.blocks += u64::from(block);
         if entry.rows.len() < MAX_ROWS_PER_WORKER && self.rows < MAX_ROWS {
             entry.rows.push(row);
             self.rows += 1;
@@ -96,6 +95,14 @@ impl Accounts {
                 *last = row;
             }
         }
+    }
+
+    /// Counts a block of a worker.
+    pub fn count_block(&mut self, worker: &Arc<str>, now: Instant) {
+        let name = if self.entries.contains_key(worker) { worker } else { &self.overflow };
+        let entry = self.entries.entry(name.clone()).or_insert_with(|| Entry::new(now));
+        entry.changed = true;
+        entry.totals.blocks += 1;
     }
 
     /// Takes the accounts that changed since they were last taken, with the rows since then, by name.
@@ -229,6 +236,7 @@ mod tests {
             accounts.count(judged("a", nonce, Verdict::Accepted), Instant::now());
         }
         accounts.count(Judged { block: true, ..judged("a", 777_777, Verdict::Accepted) }, Instant::now());
+        accounts.count_block(&"a".into(), Instant::now());
         let account = accounts.take_changed().remove(0);
         assert_eq!(account.rows.last().map(|row| row.nonce), Some(777_777));
         assert_eq!((account.rows_omitted, account.totals.blocks), (1, 1));

@@ -1,5 +1,7 @@
 //! `mesos-miner pool`: the pool server alone.
 
+mod node;
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,8 +10,13 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+pub use self::node::{NodeArgs, PayoutKind};
 use crate::config::{Config, Limits};
-use crate::serve::{Listen, ServeOptions, Server};
+use crate::serve::{self, Listen, ServeOptions, Server};
+use crate::source::Payout;
+
+/// Exit status for bad usage (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
 
 /// Options of `mesos-miner pool`.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,6 +45,9 @@ pub struct Args {
     /// Miners connected at once
     #[arg(long, value_name = "N", env = "POOL_MAX_CONNECTIONS", default_value_t = Limits::default().connections)]
     pub max_connections: usize,
+    /// What only a node needs.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// Where blocks come from.
@@ -45,12 +55,27 @@ pub struct Args {
 pub enum Chain {
     /// A chain of the pool's own, in memory, for trying things out
     Builtin,
+    /// A Bitcoin node's, which gives templates and takes blocks
+    Node,
 }
 
 impl Args {
-    fn options(&self) -> ServeOptions {
-        let Chain::Builtin = self.chain;
-        ServeOptions {
+    /// Checks what clap can't.
+    fn payout(&self) -> Result<Option<Payout>, String> {
+        match (self.chain, self.node.given()) {
+            (Chain::Node, _) => Ok(Some(self.node.payout()?)),
+            (Chain::Builtin, None) => Ok(None),
+            (Chain::Builtin, Some(option)) => Err(format!("{option} needs --chain node")),
+        }
+    }
+
+    fn options(&self, payout: Option<Payout>) -> anyhow::Result<ServeOptions> {
+        let block_interval = self.block_interval;
+        let chain = match payout {
+            None => serve::Chain::Builtin { block_interval },
+            Some(payout) => serve::Chain::Node(self.node.options(payout, |name| std::env::var(name).ok())?),
+        };
+        Ok(ServeOptions {
             stratum: Listen::At(self.listen),
             http: self.http.map(Listen::At),
             config: Config {
@@ -59,38 +84,53 @@ impl Args {
                 minimum_difficulty: self.minimum_difficulty,
                 limits: Limits { connections: self.max_connections, ..Limits::default() },
             },
-            block_interval: self.block_interval,
-        }
+            chain,
+        })
     }
 }
 
 /// Runs a pool until Ctrl-C or SIGTERM. Prints where it listens, and at the end what it has counted.
 ///
 /// # Errors
-/// If an address can't be listened on, or the system refuses what every program needs.
+/// If an address can't be listened on, the nodes can't be mined on, or the system refuses what every program needs.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let payout = match args.payout() {
+        Ok(payout) => payout,
+        Err(text) => {
+            let _ = clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{text}\n")).print();
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let options = args.options(payout)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the pool's threads")?;
-    runtime.block_on(serve(args.options()))?;
+    runtime.block_on(serve(options))?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    let server = Server::bind(options).await?;
+    let mut interrupted = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    let server = tokio::select! {
+        server = Server::bind(options) => server?,
+        // While it waits for a node.
+        () = interrupted() => return Ok(()),
+    };
     println!("listening on {}", server.stratum_addr());
     if let Some(http) = server.http_addr() {
         println!("HTTP on http://{http}");
     }
     let (handle, stop) = (server.handle(), CancellationToken::new());
     let watch = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        interrupted().await;
         stop.cancel();
     };
     tokio::join!(server.run(stop.clone()), watch);
@@ -140,10 +180,62 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_library() {
-        let options = Cli::parse_from(["pool"]).args.options();
+        let args = Cli::parse_from(["pool"]).args;
+        let options = args.options(args.payout().unwrap()).unwrap();
         assert_eq!(options.config, Config::default());
-        assert_eq!(options.block_interval, Duration::from_secs(20));
+        assert_eq!(options.chain, serve::Chain::Builtin { block_interval: Duration::from_secs(20) });
         assert_eq!(options.http, None);
+    }
+
+    const NODE: [&str; 5] = ["pool", "--chain", "node", "--bitcoind", "http://127.0.0.1:18443"];
+    const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+
+    fn with(more: &[&str]) -> Result<Args, clap::Error> {
+        Cli::try_parse_from(NODE.iter().chain(more)).map(|cli| cli.args)
+    }
+
+    #[test]
+    fn reads_nodes_and_their_credentials() {
+        let more = ["--bitcoind", "http://a:b@[::1]", "--cookie-file", "/x/.cookie", "--address", ADDRESS];
+        let args = with(&more).unwrap();
+        let payout = args.payout().unwrap();
+        assert_eq!(payout, Some(Payout::Address(ADDRESS.into())));
+        let serve::Chain::Node(options) = args.options(payout).unwrap().chain else { panic!() };
+        let cookie = ::node::Credentials::Cookie("/x/.cookie".into());
+        assert_eq!(options.nodes[0], ("http://127.0.0.1:18443".parse().unwrap(), cookie));
+        let own = ::node::Credentials::Basic { user: "a".into(), password: "b".into() };
+        assert_eq!(options.nodes[1], ("http://[::1]:8332".parse().unwrap(), own));
+        assert_eq!(options.tag, b"/mesos-miner/");
+
+        let args = with(&["--rpc-user", "me", "--payout", "user"]).unwrap();
+        assert_eq!(args.payout(), Ok(Some(Payout::User)));
+        let options = args.node.options(Payout::User, |name| Some(format!("value of {name}"))).unwrap();
+        let basic =
+            ::node::Credentials::Basic { user: "me".into(), password: "value of POOL_RPC_PASSWORD".into() };
+        assert_eq!(options.nodes[0].1, basic);
+        let error = args.node.options(Payout::User, |_| None).unwrap_err().to_string();
+        assert!(error.contains("POOL_RPC_PASSWORD") && error.contains("--rpc-password-file"), "{error}");
+        let args =
+            with(&["--rpc-user", "me", "--rpc-password-file", "/no/such/file", "--payout", "user"]).unwrap();
+        let error = format!("{:#}", args.node.options(Payout::User, |_| None).unwrap_err());
+        assert!(error.contains("/no/such/file") && error.contains("No such file"), "{error}");
+    }
+
+    #[test]
+    fn node_options_hang_together() {
+        assert!(with(&[]).unwrap().payout().unwrap_err().contains("--address"));
+        let both = with(&["--payout", "user", "--address", ADDRESS]).unwrap();
+        assert!(both.payout().unwrap_err().contains("leave out --address"));
+        let builtin = Cli::parse_from(["pool", "--address", ADDRESS]).args;
+        assert_eq!(builtin.payout().unwrap_err(), "--address needs --chain node");
+        for more in
+            [&["--cookie-file", "x", "--rpc-user", "y"][..], &["--address", "satoshi"], &["--payout", "x"]]
+        {
+            assert!(with(more).is_err(), "{more:?}");
+        }
+        assert!(Cli::try_parse_from(["pool", "--chain", "node"]).is_err());
+        let error = with(&["--min-difficulty-time", "late"]).unwrap_err().to_string();
+        assert!(error.contains("late"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bitcoin::Network;
+
 use crate::session::Settings;
 use crate::vardiff::Goal;
 
@@ -58,7 +60,7 @@ impl Default for Limits {
 
 impl Config {
     /// What a session needs to know of this.
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self, pays_users: Option<Network>) -> Settings {
         Settings {
             goal: Goal {
                 share_interval: self.share_interval,
@@ -66,6 +68,7 @@ impl Config {
                 minimum: self.minimum_difficulty,
             },
             authorize_within: self.limits.authorize_within,
+            pays_users,
         }
     }
 }

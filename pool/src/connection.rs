@@ -25,6 +25,8 @@ enum ConnectionError {
     Stuck,
     #[error("no worker was authorized in time")]
     Unauthorized,
+    #[error("there is no work")]
+    NoWork,
 }
 
 /// Serves one connection until either side ends it.
@@ -64,7 +66,10 @@ impl Connection {
         let mut jobs = shared.job.subscribe();
         let extranonce1 = shared.new_extranonce1();
         let job = jobs.borrow_and_update().clone();
-        let mut session = Session::new(shared.config.settings(), extranonce1, job, Now::read());
+        if job.is_none() {
+            return Err(ConnectionError::NoWork);
+        }
+        let mut session = Session::new(shared.settings(), extranonce1, job, Now::read());
         loop {
             let next_tick = session.next_tick();
             let readable_at = self.budget.available_at();
@@ -74,7 +79,8 @@ impl Connection {
                 biased;
                 _ = jobs.changed() => {
                     let job = jobs.borrow_and_update().clone();
-                    job.map(|job| session.on_job(job, Now::read())).unwrap_or_default()
+                    // Without work a miner does better elsewhere, and it goes there only if we end it.
+                    session.on_job(job.ok_or(ConnectionError::NoWork)?, Now::read())
                 }
                 message = self.reader.read(), if !throttled => {
                     let Some(message) = message? else { return Ok(()) };
@@ -100,7 +106,7 @@ impl Connection {
             Effect::Send(line) => self.writer.queue(&line)?,
             Effect::Count(judged) => self.shared.count(judged),
             // It fails only when the pool ends.
-            Effect::Found(block) => drop(self.shared.found.send(block).await),
+            Effect::Found(found) => drop(self.shared.found.send(found).await),
             Effect::Broken(error) => tracing::error!(%error, "a solution makes no valid block"),
             Effect::Authorized => self.presence.authorize(),
             Effect::Hashrate(hashrate) => self.presence.set_hashrate(hashrate),

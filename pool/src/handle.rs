@@ -14,7 +14,7 @@ use crate::shared::Shared;
 pub struct Changes {
     /// Shares judged, whatever the verdict.
     pub shares: u64,
-    /// Blocks found.
+    /// Blocks found that have become part of the chain.
     pub blocks: u64,
 }
 
@@ -25,6 +25,8 @@ pub struct Summary {
     pub live: PoolLive,
     /// H/s of all connections, as their difficulties follow it.
     pub hashrate: f64,
+    /// Blocks that were found, but have not become part of the chain, since the pool started.
+    pub rejected_blocks: u64,
     /// Sums over all workers since the pool started.
     pub totals: Totals,
     /// All workers since the pool started, by name.
@@ -67,11 +69,25 @@ impl Handle {
         self.0.job.borrow().is_some()
     }
 
+    /// What is wrong with the work, in one sentence: miners may have some all the same.
+    pub fn trouble(&self) -> Option<String> {
+        if let Some((since, what)) = self.0.trouble.get() {
+            return Some(format!("{what} (for {} s now)", since.elapsed().as_secs()));
+        }
+        (!self.has_work()).then(|| "there is no work".to_owned())
+    }
+
     /// The pool at a glance; takes nothing.
     pub fn summary(&self) -> Summary {
         let workers = self.0.accounts().summary(Instant::now());
         let mut totals = Totals::default();
         workers.iter().for_each(|worker| totals += worker.totals);
-        Summary { live: self.live(), hashrate: self.0.hashrate.total(), totals, workers }
+        Summary {
+            live: self.live(),
+            hashrate: self.0.hashrate.total(),
+            rejected_blocks: self.0.rejected_blocks(),
+            totals,
+            workers,
+        }
     }
 }

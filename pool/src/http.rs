@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/healthz` | 200 if there is work for miners, else 503 |
+//! | `/healthz` | 200 if there is work for miners that can be relied on, else 503 and what is wrong |
 //! | `/api/v1/summary` | JSON: the pool, its totals, all workers |
 //! | `/metrics` | Prometheus text |
 //!
@@ -28,7 +28,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::handle::{Handle, Summary};
-use crate::server::{BindError, listen};
 
 /// Connections at once; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -48,13 +47,9 @@ pub struct Http {
 }
 
 impl Http {
-    /// Listens on an address (port 0: a free one).
-    ///
-    /// # Errors
-    /// If the port is in use, or the address is not ours.
-    pub async fn bind(address: SocketAddr, handle: Handle) -> Result<Http, BindError> {
-        let (listener, address) = listen(address).await?;
-        Ok(Http { listener, address, handle })
+    /// On a socket that listens.
+    pub fn on((listener, address): (TcpListener, SocketAddr), handle: Handle) -> Http {
+        Http { listener, address, handle }
     }
 
     /// Where it listens.
@@ -108,8 +103,10 @@ fn answer(request: &Request<Incoming>, handle: &Handle) -> Response<Full<Bytes>>
         return response;
     }
     match request.uri().path() {
-        "/healthz" if handle.has_work() => text(StatusCode::OK, "ok\n".into()),
-        "/healthz" => text(StatusCode::SERVICE_UNAVAILABLE, "no work\n".into()),
+        "/healthz" => match handle.trouble() {
+            None => text(StatusCode::OK, "ok\n".into()),
+            Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
+        },
         "/api/v1/summary" => {
             let mut body = json(&handle.summary()).to_string();
             body.push('\n');
@@ -150,6 +147,7 @@ fn json(summary: &Summary) -> Value {
         "height": summary.live.height,
         "difficulty": summary.live.difficulty,
         "hashrate": summary.hashrate,
+        "rejected_blocks": summary.rejected_blocks,
         "totals": totals(&summary.totals),
         "workers": workers,
     })
@@ -173,7 +171,14 @@ fn metrics(summary: &Summary) -> String {
     family("pool_shares_total", "counter", "Shares judged.", &shares);
     let work = [("", totals.accepted_work as f64)];
     family("pool_accepted_hashes_total", "counter", "Expected hashes of the accepted shares.", &work);
-    family("pool_blocks_total", "counter", "Blocks found.", &[("", totals.blocks as f64)]);
+    family(
+        "pool_blocks_total",
+        "counter",
+        "Blocks found that the chain has taken.",
+        &[("", totals.blocks as f64)],
+    );
+    let rejected = [("", summary.rejected_blocks as f64)];
+    family("pool_rejected_blocks_total", "counter", "Blocks found that the chain has not taken.", &rejected);
     family(
         "pool_connections",
         "gauge",

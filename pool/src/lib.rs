@@ -1,14 +1,14 @@
-//! The miner server: a Stratum V1 pool over a chain of its own.
+//! The miner server: a Stratum V1 pool over a Bitcoin node or a chain of its own.
 //!
 //! ```text
-//! Source ─Template→ Job ─watch→ Session ─IssuedJob→ miner ─Submit→ validate ─→ Effect::{Count, Found}
+//! Source ─Work→ Job ─watch→ Session ─IssuedJob→ miner ─Submit→ validate ─→ Effect::{Count, Found}
 //!   ↑                                                                             │      │
 //!   └───────────────────────────── Block ────────────────────────────────────────────────┘
 //!                                                                   Accounts ←────┘ ─→ Handle
 //! ```
 //!
-//! - [`chain`]: templates, the blocks that come of them, and the built-in chain;
-//! - `source`: the task that owns the chain; takes blocks, publishes jobs;
+//! - [`chain`]: the built-in chain;
+//! - [`Source`]: the task that owns the chain or speaks to the nodes; takes blocks, publishes work;
 //! - `session`: one connection's protocol state, pure; `validate` and `vardiff` are its judges;
 //! - `connection`, `server`: the sockets;
 //! - `accounts`, [`Handle`]: what each worker has done.
@@ -32,9 +32,9 @@ mod vardiff;
 
 pub use config::{Config, Limits};
 pub use handle::{Changes, Handle, Summary, WorkerSummary};
-pub use serve::{Listen, ServeOptions, Server};
+pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};
 pub use server::{BindError, Pool};
-pub use source::Source;
+pub use source::{NodeError, NodeOptions, NodeSource, Payout, Source};
 
 /// Hashes that it takes on average to reach difficulty 1, as pools count it.
 pub const HASHES_PER_DIFFICULTY: f64 = 4_294_967_296.0;

@@ -3,20 +3,23 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::BuiltinChain;
 use crate::config::Config;
 use crate::handle::Handle;
 use crate::http::Http;
-use crate::server::{BindError, Pool};
+use crate::server::{BindError, Pool, listen};
 use crate::session::Now;
+use crate::source::{NodeError, NodeOptions, NodeSource, Source};
 
-/// What goes into every coinbase, before what tells this pool from all others.
-const TAG: &str = "/mesos-miner/";
+/// What goes into every coinbase where nothing else is asked for; on the built-in chain before what tells this pool
+/// from all others.
+pub(crate) const TAG: &str = "/mesos-miner/";
 
 /// Where a server listens, and where its blocks come from.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServeOptions {
     /// Where miners connect.
     pub stratum: Listen,
@@ -24,8 +27,20 @@ pub struct ServeOptions {
     pub http: Option<Listen>,
     /// How miners are treated.
     pub config: Config,
-    /// Wanted time between two blocks of the built-in chain.
-    pub block_interval: Duration,
+    /// Where blocks come from.
+    pub chain: Chain,
+}
+
+/// Where blocks come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chain {
+    /// A chain of the server's own.
+    Builtin {
+        /// Wanted time between two blocks.
+        block_interval: Duration,
+    },
+    /// Bitcoin nodes.
+    Node(NodeOptions),
 }
 
 /// An address to listen on.
@@ -37,6 +52,18 @@ pub enum Listen {
     Everywhere(u16),
 }
 
+/// A server that can't begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The nodes can't be mined on.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+}
+
 /// A server that listens and can be run.
 #[derive(Debug)]
 pub struct Server {
@@ -45,35 +72,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on all addresses.
+    /// Waits for work, if it comes from a node, and then listens on all addresses.
     ///
     /// # Errors
-    /// If one of them can't be listened on.
-    pub async fn bind(options: ServeOptions) -> Result<Server, BindError> {
-        // Two pools that start in the same second must not mine the same block.
-        let tag = format!("{TAG}{:016x}/", rand::random::<u64>());
-        let chain = BuiltinChain::new(options.block_interval, tag.as_bytes(), Now::read().unix);
-        let pool = match options.stratum {
-            Listen::At(address) => Pool::bind(address, options.config, chain).await?,
-            Listen::Everywhere(port) => {
-                let [first, second] = everywhere(port);
-                // A host without IPv6 has no address for it; the error that counts is that of IPv4.
-                match Pool::bind(first, options.config, chain.clone()).await {
-                    Ok(pool) => pool,
-                    Err(_) => Pool::bind(second, options.config, chain).await?,
-                }
-            }
-        };
+    /// If one of them can't be listened on, or the nodes can't be mined on.
+    pub async fn bind(options: ServeOptions) -> Result<Server, ServeError> {
+        let source = options.chain.source().await?;
+        let pool = Pool::on(options.stratum.listen().await?, options.config, source);
         let http = match options.http {
             None => None,
-            Some(Listen::At(address)) => Some(Http::bind(address, pool.handle()).await?),
-            Some(Listen::Everywhere(port)) => {
-                let [first, second] = everywhere(port);
-                match Http::bind(first, pool.handle()).await {
-                    Ok(http) => Some(http),
-                    Err(_) => Some(Http::bind(second, pool.handle()).await?),
-                }
-            }
+            Some(address) => Some(Http::on(address.listen().await?, pool.handle())),
         };
         Ok(Server { pool, http })
     }
@@ -104,7 +112,30 @@ impl Server {
     }
 }
 
-/// One socket on the first serves both kinds of addresses; the second is for hosts without IPv6.
-fn everywhere(port: u16) -> [SocketAddr; 2] {
-    [(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]
+impl Chain {
+    async fn source(self) -> Result<Source, NodeError> {
+        match self {
+            Chain::Builtin { block_interval } => {
+                // Two pools that start in the same second must not mine the same block.
+                let tag = format!("{TAG}{:016x}/", rand::random::<u64>());
+                Ok(BuiltinChain::new(block_interval, tag.as_bytes(), Now::read().unix).into())
+            }
+            Chain::Node(options) => Ok(NodeSource::connect(options).await?.into()),
+        }
+    }
+}
+
+impl Listen {
+    async fn listen(self) -> Result<(TcpListener, SocketAddr), BindError> {
+        let port = match self {
+            Listen::At(address) => return listen(address).await,
+            Listen::Everywhere(port) => port,
+        };
+        // One socket on the first serves both kinds of addresses. A host without IPv6 has no address for it; the error
+        // that counts is that of IPv4.
+        match listen((Ipv6Addr::UNSPECIFIED, port).into()).await {
+            Ok(listening) => Ok(listening),
+            Err(_) => listen((Ipv4Addr::UNSPECIFIED, port).into()).await,
+        }
+    }
 }

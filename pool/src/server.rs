@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::Block;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +14,7 @@ use crate::config::Config;
 use crate::connection;
 use crate::handle::Handle;
 use crate::shared::Shared;
-use crate::source::Source;
+use crate::source::{Found, Source};
 
 /// Pause after a failed accept: it mostly means that there are no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,7 +39,7 @@ pub struct Pool {
     address: SocketAddr,
     source: Source,
     shared: Arc<Shared>,
-    found: mpsc::Receiver<Box<Block>>,
+    found: mpsc::Receiver<Found>,
 }
 
 impl Pool {
@@ -53,11 +52,15 @@ impl Pool {
         config: Config,
         source: impl Into<Source>,
     ) -> Result<Pool, BindError> {
-        let (listener, address) = listen(address).await?;
-        let source = source.into();
-        let (shared, found) = Shared::new(config);
+        Ok(Pool::on(listen(address).await?, config, source.into()))
+    }
+
+    /// A pool on a socket that listens.
+    pub(crate) fn on((listener, address): (TcpListener, SocketAddr), config: Config, source: Source) -> Pool {
+        let mut source = source;
+        let (shared, found) = Shared::new(config, source.pays_users());
         source.prepare(&shared);
-        Ok(Pool { listener, address, source, shared: Arc::new(shared), found })
+        Pool { listener, address, source, shared: Arc::new(shared), found }
     }
 
     /// Where it listens.
@@ -76,7 +79,10 @@ impl Pool {
         // Should this future be dropped, its tasks end as well.
         let _guard = stop.clone().drop_guard();
         let tasks = TaskTracker::new();
-        tasks.spawn(self.source.run(self.shared.clone(), self.found, stop.clone()));
+        // Outlives the connections, so that no block is lost that one of them has just found.
+        let stop_source = CancellationToken::new();
+        let _source_guard = stop_source.clone().drop_guard();
+        let source = tokio::spawn(self.source.run(self.shared.clone(), self.found, stop_source.clone()));
         let slots = Arc::new(Semaphore::new(self.shared.config.limits.connections));
         loop {
             let accepted = tokio::select! {
@@ -95,6 +101,10 @@ impl Pool {
         tasks.close();
         if tokio::time::timeout(STOP_WITHIN, tasks.wait()).await.is_err() {
             tracing::warn!(left = tasks.len(), "connections did not end in time");
+        }
+        stop_source.cancel();
+        if let Err(error) = source.await {
+            tracing::error!(%error, "the source of work failed");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! A session decides all about its shares by itself: its extranonce1 is unique in the pool, so no other session can
 //! have seen the same header.
 
+mod authorize;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -12,22 +13,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitcoin::Block;
 use bitcoin::hashes::Hash;
-use stratum::message::{Authorize, Configure, ConfigureAnswer, SubscribeAnswer};
+use bitcoin::{Network, ScriptBuf};
+use node::Draft;
+use node::draft::AssembleError;
+use stratum::message::{Configure, ConfigureAnswer, SubscribeAnswer};
 use stratum::{Call, Message, Notification, Notify, Reason, Request, Response};
 
 use crate::accounts::Judged;
-use crate::chain::AssembleError;
 use crate::job::{EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, IssuedJob, Job, JobId};
+use crate::source::Found;
 use crate::vardiff::{Goal, Vardiff};
 
-/// Version bits that miners may roll (BIP-0320).
-const VERSION_MASK: u32 = 0x1fff_e000;
 /// Jobs of one connection that shares are taken for; older ones are stale.
 const MAX_ISSUED: usize = 32;
-/// Workers that one connection may authorize.
-const MAX_WORKERS: usize = 64;
 /// Accepted shares of one connection for one block; the bound of what is remembered to tell duplicates.
 const MAX_SEEN: usize = 1 << 14;
 /// Limits of the time between two looks at a silent miner.
@@ -61,7 +60,7 @@ pub enum Effect {
     /// Put a share into the accounts.
     Count(Judged),
     /// A block was found.
-    Found(Box<Block>),
+    Found(Found),
     /// A share met the network's target, but makes no valid block: our own mistake.
     Broken(AssembleError),
     /// The first worker was authorized.
@@ -79,6 +78,8 @@ pub struct Settings {
     pub goal: Goal,
     /// Time for the first `mining.authorize`.
     pub authorize_within: Duration,
+    /// Blocks pay the addresses in the workers' names, which are of this network.
+    pub pays_users: Option<Network>,
 }
 
 /// The state of one connection.
@@ -86,9 +87,14 @@ pub struct Settings {
 pub struct Session {
     settings: Settings,
     extranonce1: [u8; EXTRANONCE1_SIZE],
+    /// Version bits that the miner wants to roll.
+    wanted_mask: u32,
+    /// Those that it was told it may.
     version_mask: u32,
     subscribed: bool,
     workers: Vec<Arc<str>>,
+    /// Whom this connection's blocks pay, where each pays its own.
+    payee: Option<ScriptBuf>,
     vardiff: Vardiff,
     /// The pool's present job, sent or not.
     job: Option<Arc<Job>>,
@@ -96,6 +102,8 @@ pub struct Session {
     issued: Vec<IssuedJob>,
     /// The first job id ever sent here, and the last: what lies between and is not in `issued` is stale.
     sent: Option<(JobId, JobId)>,
+    /// No job on the present tip was sent yet.
+    new_tip: bool,
     /// Digests of the accepted shares on the present tip.
     seen: HashSet<[u8; 32]>,
     /// The difficulty that the miner was told.
@@ -116,13 +124,16 @@ impl Session {
         let mut session = Session {
             settings,
             extranonce1,
+            wanted_mask: 0,
             version_mask: 0,
             subscribed: false,
             workers: Vec::new(),
+            payee: None,
             vardiff: Vardiff::new(settings.goal, now.at),
             job,
             issued: Vec::new(),
             sent: None,
+            new_tip: true,
             seen: HashSet::new(),
             announced: None,
             reported_hashrate: 0,
@@ -149,10 +160,11 @@ impl Session {
 
     /// Takes a new job from the pool.
     pub fn on_job(&mut self, job: Arc<Job>, now: Now) -> Vec<Effect> {
-        let clean = self.job.as_ref().is_none_or(|old| old.is_outdated_by(&job));
-        if clean {
+        let clean = self.job.as_ref().is_none_or(|old| old.gives_way_to(&job));
+        if self.job.as_ref().is_none_or(|old| old.is_outdated_by(&job)) {
             self.issued.clear();
             self.seen.clear();
+            self.new_tip = true;
         }
         self.job = Some(job);
         let mut effects = Vec::new();
@@ -231,8 +243,9 @@ impl Session {
     }
 
     fn configure(&mut self, configure: &Configure) -> serde_json::Value {
-        let used = self.job.as_ref().map_or(0, |job| job.template.version);
-        let granted = configure.version_mask.map(|wanted| wanted & VERSION_MASK & !used);
+        let allowed = self.job.as_ref().map_or(0, |job| job.version_mask);
+        self.wanted_mask = configure.version_mask.unwrap_or(self.wanted_mask);
+        let granted = configure.version_mask.map(|wanted| wanted & allowed);
         self.version_mask = granted.unwrap_or(self.version_mask);
         if let Some(minimum) = configure.minimum_difficulty {
             self.vardiff.at_least(minimum);
@@ -254,25 +267,6 @@ impl Session {
             extranonce2_len: EXTRANONCE2_SIZE,
         };
         answer.to_result()
-    }
-
-    fn authorize(&mut self, authorize: Authorize) -> Result<(), Reason> {
-        let refuse = |text: &str| Err(Reason::new(Reason::UNAUTHORIZED, text));
-        let Authorize { user, password } = authorize;
-        if user.chars().any(char::is_control) {
-            return refuse("the user name has control characters");
-        }
-        if let Some(difficulty) = fixed_difficulty(&password) {
-            self.vardiff.fix(difficulty);
-        }
-        if self.workers.iter().any(|worker| **worker == *user) {
-            return Ok(());
-        }
-        if self.workers.len() >= MAX_WORKERS {
-            return refuse("too many workers on this connection");
-        }
-        self.workers.push(user.into());
-        Ok(())
     }
 
     /// Sends the first job.
@@ -321,41 +315,50 @@ impl Session {
     /// Sends the present job, under a new id.
     fn issue(&mut self, clean: bool, effects: &mut Vec<Effect>) {
         let Some(job) = self.job.clone() else { return };
-        let last = self.sent.map(|(_, last)| last).filter(|last| last.serial == job.serial);
-        let Some(issue) = last.map_or(Some(0), |last| last.issue.checked_add(1)) else {
-            return; // So many jobs for one template are a miner's whim; it keeps the one that it has.
+        let Some(draft) = job.draft(self.payee.as_ref()) else { return };
+        // Counted over all jobs on one tip: two of them may differ in nothing but what the count makes of them.
+        let issue = match self.sent {
+            // So many jobs for one template are a miner's whim; it keeps the one that it has.
+            Some((_, last)) if last.serial == job.serial && last.issue == u16::MAX => return,
+            Some((_, last)) if !self.new_tip => last.issue.wrapping_add(1),
+            _ => 0,
         };
+        self.new_tip = false;
         let id = JobId { serial: job.serial, issue };
         self.sent = Some((self.sent.map_or(id, |(first, _)| first), id));
-        effects.push(send(notify(id, &job, clean).to_call()));
+        self.restrict(&job, effects);
+        effects.push(send(notify(id, &job, &draft, clean).to_call()));
         let difficulty = self.vardiff.difficulty();
         if self.issued.len() >= MAX_ISSUED {
             self.issued.remove(0);
         }
-        self.issued.push(IssuedJob { id, job, difficulty, lowest: difficulty });
+        self.issued.push(IssuedJob { id, job, draft, difficulty, lowest: difficulty });
+    }
+
+    /// Tells the miner which version bits it may roll, if a job changes that.
+    fn restrict(&mut self, job: &Job, effects: &mut Vec<Effect>) {
+        let mask = self.wanted_mask & job.version_mask;
+        if std::mem::replace(&mut self.version_mask, mask) != mask {
+            effects.extend(Notification::SetVersionMask(mask).to_call().map(send));
+        }
     }
 }
 
-fn notify(id: JobId, job: &Job, clean: bool) -> Notify {
-    let template = &job.template;
+fn notify(id: JobId, job: &Job, draft: &Draft, clean: bool) -> Notify {
+    let (template, times) = (&draft.template, &job.work.times);
     Notify {
         job: id.to_string(),
         prev_hash: template.prev_hash.to_byte_array(),
-        coinb1: [&template.coinbase.prefix[..], &id.issue.to_be_bytes()].concat(),
-        coinb2: template.coinbase.suffix.clone(),
+        coinb1: [&draft.coinbase.prefix[..], &id.issue.to_be_bytes()].concat(),
+        coinb2: draft.coinbase.suffix.clone(),
         branch: template.branch.clone(),
         version: template.version,
-        nbits: hasher::CompactTarget(template.bits.to_consensus()),
-        ntime: template.time,
+        nbits: hasher::CompactTarget(times.bits.to_consensus()),
+        ntime: times.start,
         clean: Some(clean),
     }
 }
 
 fn send(message: impl Into<Message>) -> Effect {
     Effect::Send(message.into().to_line())
-}
-
-/// The difficulty that a password asks for, as in `x,d=0.5`.
-fn fixed_difficulty(password: &str) -> Option<f64> {
-    password.split([',', ';', ' ']).find_map(|option| option.trim().strip_prefix("d=")?.parse().ok())
 }

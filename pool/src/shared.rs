@@ -1,17 +1,19 @@
 //! What the pool's tasks share. Each part has one lock or none, and no lock is held across an await.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bitcoin::Block;
+use bitcoin::Network;
 use task::PoolLive;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::accounts::{Accounts, Judged};
 use crate::config::Config;
 use crate::handle::Changes;
-use crate::job::{EXTRANONCE1_SIZE, Job};
+use crate::job::{EXTRANONCE1_SIZE, Job, Work};
+use crate::session::Settings;
+use crate::source::Found;
 
 /// Blocks that wait for the chain. There is one per tip, so more than one hardly ever does.
 const FOUND_QUEUE: usize = 16;
@@ -21,31 +23,41 @@ const FOUND_QUEUE: usize = 16;
 pub struct Shared {
     /// What the pool was told.
     pub config: Config,
-    /// The present job, if there is one.
+    /// The network of the addresses in the miners' names, if these are what blocks pay to.
+    pub pays_users: Option<Network>,
+    /// The present job; none before the first, and where work was withdrawn.
     pub job: watch::Sender<Option<Arc<Job>>>,
     /// Where found blocks go.
-    pub found: mpsc::Sender<Box<Block>>,
+    pub found: mpsc::Sender<Found>,
     /// Hashrate of all connections.
     pub hashrate: Hashrate,
     /// Connections with an authorized worker.
     pub authorized: AtomicU32,
+    /// What is wrong with the pool's work, if anything.
+    pub trouble: Trouble,
     changes: watch::Sender<Changes>,
     accounts: Mutex<Accounts>,
+    rejected_blocks: AtomicU64,
+    last_serial: AtomicU32,
     next_extranonce1: AtomicU32,
 }
 
 impl Shared {
     /// A pool without work, and the end of its queue of found blocks.
-    pub fn new(config: Config) -> (Shared, mpsc::Receiver<Box<Block>>) {
+    pub fn new(config: Config, pays_users: Option<Network>) -> (Shared, mpsc::Receiver<Found>) {
         let (found, blocks) = mpsc::channel(FOUND_QUEUE);
         let shared = Shared {
             config,
+            pays_users,
             job: watch::Sender::new(None),
             found,
             hashrate: Hashrate::default(),
             authorized: AtomicU32::new(0),
+            trouble: Trouble::default(),
             changes: watch::Sender::new(Changes::default()),
             accounts: Mutex::default(),
+            rejected_blocks: AtomicU64::new(0),
+            last_serial: AtomicU32::new(0),
             next_extranonce1: AtomicU32::new(rand::random()),
         };
         (shared, blocks)
@@ -58,12 +70,24 @@ impl Shared {
 
     /// Counts a share and tells those who wait for news.
     pub fn count(&self, judged: Judged) {
-        let block = judged.block;
         self.accounts().count(judged, Instant::now());
-        self.changes.send_modify(|changes| {
-            changes.shares += 1;
-            changes.blocks += u64::from(block);
-        });
+        self.changes.send_modify(|changes| changes.shares += 1);
+    }
+
+    /// Counts a block that has become part of the chain. Its share has been counted before.
+    pub fn count_block(&self, worker: &Arc<str>) {
+        self.accounts().count_block(worker, Instant::now());
+        self.changes.send_modify(|changes| changes.blocks += 1);
+    }
+
+    /// Counts a block that has not.
+    pub fn count_rejected_block(&self) {
+        self.rejected_blocks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Blocks that have not become part of the chain.
+    pub fn rejected_blocks(&self) -> u64 {
+        self.rejected_blocks.load(Ordering::Relaxed)
     }
 
     /// The accounts, locked.
@@ -77,9 +101,20 @@ impl Shared {
         self.changes.subscribe()
     }
 
-    /// Makes a template the present job.
-    pub fn publish(&self, template: crate::chain::Template) {
-        self.job.send_modify(|job| *job = Some(Arc::new(Job::next(job.as_deref(), template))));
+    /// Makes work the present job.
+    pub fn publish(&self, work: Work) {
+        let serial = self.last_serial.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        self.job.send_replace(Some(Arc::new(Job::new(serial, work))));
+    }
+
+    /// Takes the present job back: connections end, and new ones are refused.
+    pub fn withdraw(&self) {
+        self.job.send_replace(None);
+    }
+
+    /// What a session needs to know of all this.
+    pub fn settings(&self) -> Settings {
+        self.config.settings(self.pays_users)
     }
 
     /// What the pool does now.
@@ -87,9 +122,36 @@ impl Shared {
         let job = self.job.borrow();
         PoolLive {
             connections: self.authorized.load(Ordering::Relaxed),
-            height: job.as_ref().map_or(0, |job| job.template.height),
+            height: job.as_ref().map_or(0, |job| job.work.template.height.into()),
             difficulty: job.as_ref().map_or(0.0, |job| job.difficulty),
         }
+    }
+}
+
+/// What is wrong with the pool's work, in one sentence.
+#[derive(Debug, Default)]
+pub struct Trouble(Mutex<Option<(Instant, &'static str)>>);
+
+impl Trouble {
+    /// Something is wrong; it began with the first call since the last [`Trouble::clear`].
+    pub fn set(&self, what: &'static str) {
+        let mut trouble = self.lock();
+        let since = trouble.map_or_else(Instant::now, |(since, _)| since);
+        *trouble = Some((since, what));
+    }
+
+    /// All is well; says whether it was not.
+    pub fn clear(&self) -> bool {
+        self.lock().take().is_some()
+    }
+
+    /// What is wrong, and since when.
+    pub fn get(&self) -> Option<(Instant, &'static str)> {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, &'static str)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,23 +1,29 @@
-//! Where templates come from: the one place that knows every kind of chain.
+//! Where work comes from: the one place that knows every kind of chain.
+
+mod builtin;
+mod node;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bitcoin::Block;
+use bitcoin::{Block, Network};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+pub use self::node::{NodeError, NodeOptions, NodeSource, Payout};
 use crate::chain::BuiltinChain;
-use crate::session::Now;
 use crate::shared::Shared;
 
-/// H/s to begin with, before any miner has come: a single slow core.
-const FIRST_GUESS: f64 = 1e6;
-/// A block in work gets a new target when the hashrate is off by this factor from what its target was made for.
-const TOLERANCE: f64 = 2.0;
-/// Time between two jobs, so that miners that are far too fast for the first target don't drown all others in jobs.
-const SPACING: Duration = Duration::from_millis(50);
+#[cfg(test)]
+pub(crate) use self::builtin::work as builtin_work;
+
+/// A block that a miner has found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The worker's name, as its account has it.
+    pub worker: Arc<str>,
+    /// The block, checked as far as it can be without the chain.
+    pub block: Box<Block>,
+}
 
 /// A chain that the pool works on.
 #[derive(Debug)]
@@ -25,6 +31,8 @@ const SPACING: Duration = Duration::from_millis(50);
 pub enum Source {
     /// A chain of its own, in memory.
     Builtin(Box<BuiltinChain>),
+    /// A Bitcoin node's.
+    Node(Box<NodeSource>),
 }
 
 impl From<BuiltinChain> for Source {
@@ -33,56 +41,39 @@ impl From<BuiltinChain> for Source {
     }
 }
 
-impl Source {
-    /// Publishes the first job, if there is one without waiting.
-    pub(crate) fn prepare(&self, shared: &Shared) {
-        match self {
-            Source::Builtin(chain) => shared.publish(chain.template(FIRST_GUESS, Now::read().unix)),
-        }
-    }
-
-    /// Takes found blocks and publishes jobs until told to stop.
-    pub(crate) async fn run(
-        self,
-        shared: Arc<Shared>,
-        found: mpsc::Receiver<Box<Block>>,
-        stop: CancellationToken,
-    ) {
-        match self {
-            Source::Builtin(chain) => {
-                let run = run_builtin(*chain, shared, found);
-                stop.run_until_cancelled(run).await;
-            }
-        }
+impl From<NodeSource> for Source {
+    fn from(source: NodeSource) -> Source {
+        Source::Node(Box::new(source))
     }
 }
 
-/// Owns the chain: every block that is found passes through here, one after the other.
-async fn run_builtin(mut chain: BuiltinChain, shared: Arc<Shared>, mut found: mpsc::Receiver<Box<Block>>) {
-    let mut hashrate = FIRST_GUESS;
-    let mut not_before = Instant::now();
-    loop {
-        tokio::select! {
-            block = found.recv() => {
-                let Some(block) = block else { return };
-                if let Err(error) = chain.accept(&block) {
-                    tracing::error!(%error, "the chain refused a block of its own pool");
-                } else {
-                    let transactions = block.txdata.len();
-                    tracing::info!(height = chain.height(), hash = %chain.tip(), transactions, "block found");
-                }
-            }
-            () = shared.hashrate.changed() => {
-                let now = shared.hashrate.total();
-                // With all miners gone, the last target is as good as any.
-                if now == 0.0 || (now < hashrate * TOLERANCE && hashrate < now * TOLERANCE) {
-                    continue;
-                }
-            }
+impl Source {
+    /// The network of the addresses in the miners' names, if these are what blocks pay to.
+    pub(crate) fn pays_users(&self) -> Option<Network> {
+        match self {
+            Source::Builtin(_) => None,
+            Source::Node(source) => source.pays_users(),
         }
-        sleep_until(not_before).await;
-        not_before = Instant::now() + SPACING;
-        hashrate = Some(shared.hashrate.total()).filter(|total| *total > 0.0).unwrap_or(hashrate);
-        shared.publish(chain.template(hashrate, Now::read().unix));
+    }
+
+    /// Publishes the first job.
+    pub(crate) fn prepare(&mut self, shared: &Shared) {
+        match self {
+            Source::Builtin(chain) => builtin::prepare(chain, shared),
+            Source::Node(source) => source.prepare(shared),
+        }
+    }
+
+    /// Takes found blocks and publishes jobs until told to stop, and then takes what has been found until then.
+    pub(crate) async fn run(
+        self,
+        shared: Arc<Shared>,
+        found: mpsc::Receiver<Found>,
+        stop: CancellationToken,
+    ) {
+        match self {
+            Source::Builtin(chain) => builtin::run(*chain, shared, found, stop).await,
+            Source::Node(source) => source.run(shared, found, stop).await,
+        }
     }
 }

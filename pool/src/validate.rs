@@ -1,10 +1,10 @@
 //! The check of one share. Pure: the same input always gets the same verdict.
 
 use hasher::{Digest, Target};
+use node::Solution;
 use stratum::Reason;
 
-use crate::chain::Solution;
-use crate::job::{EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, IssuedJob};
+use crate::job::{EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, IssuedJob, header};
 
 /// How far ahead of our clock a header's time may be, in seconds: what nodes allow (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
@@ -49,12 +49,13 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// The solution for [`Template::assemble`](crate::chain::Template::assemble).
-    pub fn solution(&self, submission: &Submission<'_>) -> Solution<'_> {
+    /// The solution for [`Draft::assemble`](node::Draft::assemble).
+    pub fn solution(&self, issued: &IssuedJob, submission: &Submission<'_>) -> Solution<'_> {
         Solution {
             extranonces: &self.extranonces,
             version: self.version,
             ntime: submission.ntime,
+            bits: issued.job.work.times.bits,
             nonce: submission.nonce,
         }
     }
@@ -76,8 +77,9 @@ pub struct Refusal {
 /// # Errors
 /// [`Refusal`] says why the share does not count.
 pub fn validate(issued: &IssuedJob, terms: &Terms, share: &Submission<'_>) -> Result<Proof, Refusal> {
-    let template = &issued.job.template;
-    let version = rolled(template.version, terms.version_mask, share.version_bits);
+    let (template, times) = (&issued.job.work.template, &issued.job.work.times);
+    let mask = terms.version_mask & issued.job.version_mask;
+    let version = rolled(template.version, mask, share.version_bits);
     let refuse = |code, difficulty, message: String| Refusal {
         reason: Reason::new(code, &message),
         version: version.unwrap_or(template.version),
@@ -91,18 +93,19 @@ pub fn validate(issued: &IssuedJob, terms: &Terms, share: &Submission<'_>) -> Re
             share.extranonce2.len()
         ));
     }
-    let latest = terms.now.max(template.time).saturating_add(MAX_AHEAD);
-    if !(template.min_time..=latest).contains(&share.ntime) {
-        return other(format!("ntime {} is not in {}..={latest}", share.ntime, template.min_time));
+    let latest = terms.now.max(times.start).saturating_add(MAX_AHEAD).min(times.last);
+    if !(times.first..=latest).contains(&share.ntime) {
+        return other(format!("ntime {} is not in {}..={latest}", share.ntime, times.first));
     }
     let Some(version) = version else {
         let bits = share.version_bits.unwrap_or_default();
-        return other(format!("version bits {bits:08x} exceed the mask {:08x}", terms.version_mask));
+        return other(format!("version bits {bits:08x} exceed the mask {mask:08x}"));
     };
 
     let extranonces = [&issued.id.issue.to_be_bytes()[..], &terms.extranonce1, share.extranonce2].concat();
-    let (ntime, nonce) = (share.ntime, share.nonce);
-    let digest = template.header(Solution { extranonces: &extranonces, version, ntime, nonce }).digest();
+    let (bits, ntime, nonce) = (times.bits, share.ntime, share.nonce);
+    let solution = Solution { extranonces: &extranonces, version, ntime, bits, nonce };
+    let digest = header(&issued.draft, solution).digest();
     let solves = issued.job.target.is_met_by(&digest);
     // Asked for the difficulty that was in force when the job was sent, and for a lower one that came since.
     let asked = [issued.difficulty, issued.lowest].map(Target::from_difficulty);
@@ -145,8 +148,10 @@ mod tests {
 
     fn issued(difficulty: f64, lowest: f64) -> IssuedJob {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", NOW);
-        let job = Arc::new(Job::next(None, chain.template(1e3, NOW)));
-        IssuedJob { id: JobId { serial: 1, issue: 7 }, job, difficulty, lowest }
+        let work = crate::source::builtin_work(&chain, 1e3, NOW, Default::default());
+        let job = Arc::new(Job::new(1, work));
+        let draft = job.draft(None).unwrap();
+        IssuedJob { id: JobId { serial: 1, issue: 7 }, job, draft, difficulty, lowest }
     }
 
     fn terms(version_mask: u32) -> Terms {
@@ -164,7 +169,7 @@ mod tests {
     fn limits_of_time_and_version() {
         // Every hash is a share.
         let issued = issued(1e-30, 1e-30);
-        let earliest = issued.job.template.min_time;
+        let earliest = issued.job.work.times.first;
         for (ntime, expected) in [
             (earliest - 1, 20),
             (earliest, 0),
@@ -228,11 +233,11 @@ mod tests {
             let share = Submission { extranonce2: &extranonce2, ntime, nonce, version_bits: bits };
             match validate(&issued, &terms(mask), &share) {
                 Ok(proof) => {
-                    let header = issued.job.template.header(proof.solution(&share));
+                    let header = header(&issued.draft, proof.solution(&issued, &share));
                     prop_assert_eq!(header.digest(), proof.digest);
                     prop_assert_eq!(&proof.extranonces[..6], &[0, 7, 1, 2, 3, 4]);
-                    prop_assert_eq!(proof.version & !mask, issued.job.template.version & !mask);
-                    prop_assert_eq!(issued.job.template.assemble(proof.solution(&share)).is_ok(), proof.solves);
+                    prop_assert_eq!(proof.version & !mask, issued.job.work.template.version & !mask);
+                    prop_assert_eq!(issued.draft.assemble(proof.solution(&issued, &share)).is_ok(), proof.solves);
                 }
                 Err(refusal) => prop_assert!([20, 23].contains(&refusal.reason.code)),
             }

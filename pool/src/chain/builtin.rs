@@ -7,6 +7,7 @@
 //! Unlike on regtest, each block has a target of its own.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::constants::genesis_block;
@@ -18,16 +19,17 @@ use bitcoin::{
     TxOut, Witness, absolute,
 };
 
-use super::coinbase::{CoinbasePlan, EXTRANONCE_SIZE};
-use super::merkle::witness_commitment_script;
-use super::template::{AssembleError, Solution, Template, check_block};
+use node::draft::{AssembleError, check_block};
+use node::{CoinbasePlan, Draft, Solution, Template};
+
+use crate::job::EXTRANONCE_SIZE;
 
 /// Blocks until a coinbase may be spent (consensus).
 const MATURITY: usize = 100;
 /// Blocks whose median time the next one must exceed (consensus).
 const MEDIAN_SPAN: usize = 11;
 /// Blocks between two halvings of the subsidy (consensus).
-const HALVING_INTERVAL: u64 = 210_000;
+const HALVING_INTERVAL: u32 = 210_000;
 /// The header's version: BIP-0009 bits, none set.
 const VERSION: u32 = 0x2000_0000;
 /// The easiest target: regtest's limit, every second hash meets it.
@@ -49,7 +51,7 @@ struct Coin {
 pub struct BuiltinChain {
     block_interval: Duration,
     tag: Vec<u8>,
-    height: u64,
+    height: u32,
     tip: BlockHash,
     /// Times of the last blocks, oldest first.
     times: VecDeque<u32>,
@@ -111,7 +113,7 @@ impl BuiltinChain {
     }
 
     /// Height of the tip.
-    pub fn height(&self) -> u64 {
+    pub fn height(&self) -> u32 {
         self.height
     }
 
@@ -128,18 +130,17 @@ impl BuiltinChain {
         self.template_with(CompactTarget::from_consensus(bits), now)
     }
 
+    /// How its coinbases are laid out.
+    pub fn plan(&self) -> CoinbasePlan {
+        CoinbasePlan { payout: anyone_can_spend(), tag: self.tag.clone(), extranonce_size: EXTRANONCE_SIZE }
+    }
+
     fn template_with(&self, bits: CompactTarget, now: u32) -> Template {
         let height = self.height + 1;
         let (transactions, fees) = self.transactions(height);
         let min_time = self.median_time().saturating_add(1);
-        let coinbase = CoinbasePlan {
-            height,
-            tag: self.tag.clone(),
-            outputs: vec![TxOut { value: subsidy(height) + fees, script_pubkey: anyone_can_spend() }],
-            witness_commitment: Some(witness_commitment_script(&transactions)),
-        };
         let times = (min_time, now.max(min_time));
-        Template::new(height, VERSION, self.tip, bits, times, coinbase.cut(), transactions)
+        Template::compose(height, VERSION, self.tip, bits, times, subsidy(height) + fees, transactions)
     }
 
     /// Extends the chain by a block, which is checked whole.
@@ -186,9 +187,9 @@ impl BuiltinChain {
 
     /// The transactions of the next block and their fees. Their number varies, none included, so that merkle
     /// trees of different shapes occur.
-    fn transactions(&self, height: u64) -> (Vec<Transaction>, Amount) {
+    fn transactions(&self, height: u32) -> (Vec<Transaction>, Amount) {
         let mature = (self.immature.len() >= MATURITY).then(|| self.immature.front()).flatten();
-        let wanted = usize::try_from(height % (MAX_COINS as u64 + 1)).unwrap_or_default();
+        let wanted = usize::try_from(height % (MAX_COINS as u32 + 1)).unwrap_or_default();
         let transactions: Vec<Transaction> = mature
             .into_iter()
             .chain(&self.coins)
@@ -208,20 +209,18 @@ impl BuiltinChain {
 
     fn mine_one(&mut self, now: u32) {
         let template = self.template_with(CompactTarget::from_consensus(EASIEST), now);
+        let (version, ntime, bits) = (template.version, template.time, template.bits);
+        let draft = Draft::new(Arc::new(template), &self.plan()).expect("the extranonces fit");
+        let extranonces = &[0; EXTRANONCE_SIZE];
         let block = (0..=u32::MAX)
-            .find_map(|nonce| {
-                let extranonces = &[0; EXTRANONCE_SIZE];
-                let solution =
-                    Solution { extranonces, version: template.version, ntime: template.time, nonce };
-                template.assemble(solution).ok()
-            })
+            .find_map(|nonce| draft.assemble(Solution { extranonces, version, ntime, bits, nonce }).ok())
             .expect("every second hash meets this target");
         self.accept(&block).expect("it was made from this chain's own template");
     }
 }
 
-fn subsidy(height: u64) -> Amount {
-    let halvings = u32::try_from(height / HALVING_INTERVAL).unwrap_or(u32::MAX);
+fn subsidy(height: u32) -> Amount {
+    let halvings = height / HALVING_INTERVAL;
     Amount::from_sat(Amount::from_int_btc(50).to_sat().checked_shr(halvings).unwrap_or(0))
 }
 

@@ -7,7 +7,13 @@ use bitcoin::hashes::Hash;
 use bitcoin::{Block, CompactTarget, TxMerkleNode};
 use proptest::prelude::*;
 
+use std::sync::Arc;
+
+use node::draft::{AssembleError, check_block};
+use node::{Draft, Solution, Template};
+
 use super::*;
+use crate::job::EXTRANONCE_SIZE;
 
 const NOW: u32 = 1_800_000_000;
 
@@ -16,12 +22,11 @@ fn chain() -> BuiltinChain {
 }
 
 /// Mines a template whose target is easy enough for a brute search.
-fn mine(template: &Template, extranonces: &[u8]) -> Block {
+fn mine(chain: &BuiltinChain, template: &Template, extranonces: &[u8]) -> Block {
+    let draft = Draft::new(Arc::new(template.clone()), &chain.plan()).unwrap();
+    let (version, ntime, bits) = (template.version, template.time, template.bits);
     (0..)
-        .find_map(|nonce| {
-            let solution = Solution { extranonces, version: template.version, ntime: template.time, nonce };
-            template.assemble(solution).ok()
-        })
+        .find_map(|nonce| draft.assemble(Solution { extranonces, version, ntime, bits, nonce }).ok())
         .unwrap()
 }
 
@@ -32,7 +37,7 @@ fn assert_sound(block: &Block, template: &Template) {
     assert!(block.check_merkle_root());
     assert!(block.check_witness_commitment());
     assert!(block.header.validate_pow(bitcoin::Target::from_compact(template.bits)).is_ok());
-    assert_eq!(block.bip34_block_height(), Ok(template.height));
+    assert_eq!(block.bip34_block_height(), Ok(template.height.into()));
     assert_eq!(block.header.prev_blockhash, template.prev_hash);
 }
 
@@ -42,7 +47,7 @@ fn blocks_of_every_shape_are_sound() {
     let mut sizes = std::collections::BTreeSet::new();
     for round in 0..60u32 {
         let template = chain.template(0.0, NOW + round);
-        let block = mine(&template, &[round as u8; EXTRANONCE_SIZE]);
+        let block = mine(&chain, &template, &[round as u8; EXTRANONCE_SIZE]);
         assert_sound(&block, &template);
         sizes.insert(block.txdata.len());
         chain.accept(&block).unwrap();
@@ -57,7 +62,7 @@ fn transactions_spend_what_exists_and_only_once() {
     let mut spent = std::collections::HashSet::new();
     for round in 0..40 {
         let template = chain.template(0.0, NOW + round);
-        let block = mine(&template, &[0; EXTRANONCE_SIZE]);
+        let block = mine(&chain, &template, &[0; EXTRANONCE_SIZE]);
         for input in block.txdata.iter().skip(1).flat_map(|tx| &tx.input) {
             assert!(spent.insert(input.previous_output), "{} is spent twice", input.previous_output);
             assert!(!input.witness.is_empty());
@@ -87,7 +92,8 @@ fn target_follows_the_hashrate() {
 fn refuses_what_does_not_extend_the_tip() {
     let mut chain = chain();
     let template = chain.template(0.0, NOW);
-    let (first, second) = (mine(&template, &[1; EXTRANONCE_SIZE]), mine(&template, &[2; EXTRANONCE_SIZE]));
+    let (first, second) =
+        (mine(&chain, &template, &[1; EXTRANONCE_SIZE]), mine(&chain, &template, &[2; EXTRANONCE_SIZE]));
     chain.accept(&first).unwrap();
     assert!(matches!(chain.accept(&second), Err(ChainError::Orphan { .. })));
     assert!(matches!(chain.accept(&first), Err(ChainError::Orphan { .. })));
@@ -99,10 +105,10 @@ fn refuses_a_time_at_the_median() {
     let mut chain = chain();
     let mut template = chain.template(0.0, NOW);
     template.time = template.min_time - 1;
-    let block = mine(&template, &[0; EXTRANONCE_SIZE]);
+    let block = mine(&chain, &template, &[0; EXTRANONCE_SIZE]);
     assert!(matches!(chain.accept(&block), Err(ChainError::TooOld { .. })));
     template.time += 1;
-    chain.accept(&mine(&template, &[0; EXTRANONCE_SIZE])).unwrap();
+    chain.accept(&mine(&chain, &template, &[0; EXTRANONCE_SIZE])).unwrap();
 }
 
 #[test]
@@ -110,11 +116,11 @@ fn every_tampering_breaks_a_rule() {
     let mut chain = chain();
     // A height with transactions, so that there is something to tamper with.
     while chain.template(0.0, NOW).transactions.len() < 2 {
-        let block = mine(&chain.template(0.0, NOW), &[0; EXTRANONCE_SIZE]);
+        let block = mine(&chain, &chain.template(0.0, NOW), &[0; EXTRANONCE_SIZE]);
         chain.accept(&block).unwrap();
     }
     let template = chain.template(0.0, NOW);
-    let block = mine(&template, &[0; EXTRANONCE_SIZE]);
+    let block = mine(&chain, &template, &[0; EXTRANONCE_SIZE]);
     let rule = |tamper: fn(&mut Block)| {
         let mut block = block.clone();
         tamper(&mut block);
@@ -133,19 +139,6 @@ fn every_tampering_breaks_a_rule() {
     assert!(check_block(&block, template.height, template.bits).is_ok());
 }
 
-#[test]
-fn low_heights_are_pushed_as_core_does() {
-    let script = |height| {
-        let plan = CoinbasePlan { height, tag: vec![], outputs: vec![], witness_commitment: None };
-        plan.cut().prefix[42..].to_vec()
-    };
-    assert_eq!(script(1), [0x51, 14]);
-    assert_eq!(script(16), [0x60, 14]);
-    assert_eq!(script(17), [1, 17, 14]);
-    assert_eq!(script(128), [2, 128, 0, 14]);
-    assert_eq!(script(840_000), [3, 0x40, 0xd1, 0x0c, 14]);
-}
-
 proptest! {
     #[test]
     fn header_and_block_agree(
@@ -153,16 +146,18 @@ proptest! {
     ) {
         let mut chain = chain();
         for round in 0..rounds {
-            let block = mine(&chain.template(0.0, NOW + round), &[0; EXTRANONCE_SIZE]);
+            let block = mine(&chain, &chain.template(0.0, NOW + round), &[0; EXTRANONCE_SIZE]);
             chain.accept(&block).unwrap();
         }
-        let template = chain.template(0.0, NOW);
-        let solution = Solution { extranonces: &extranonces, version, ntime, nonce };
-        let digest = template.header(solution).digest();
-        match template.assemble(solution) {
+        let draft = Draft::new(Arc::new(chain.template(0.0, NOW)), &chain.plan()).unwrap();
+        let bits = draft.template.bits;
+        let solution = Solution { extranonces: &extranonces, version, ntime, bits, nonce };
+        let header = crate::job::header(&draft, solution);
+        let digest = header.digest();
+        match draft.assemble(solution) {
             Ok(block) => {
                 prop_assert_eq!(block.block_hash().to_byte_array(), digest.to_bytes());
-                prop_assert_eq!(encode::serialize(&block.header), template.header(solution).to_bytes());
+                prop_assert_eq!(encode::serialize(&block.header), header.to_bytes());
             }
             // Half of the hashes miss even this target; nothing else may be wrong.
             Err(AssembleError::Rule { hash, rule, .. }) => {
@@ -171,17 +166,5 @@ proptest! {
             }
             Err(error) => prop_assert!(false, "{}", error),
         }
-    }
-
-    #[test]
-    fn any_tag_fits(tag: Vec<u8>, height in 1u64..10_000_000) {
-        let plan = CoinbasePlan { height, tag, outputs: vec![], witness_commitment: None };
-        let parts = plan.cut();
-        let bytes = [&parts.prefix[..], &[7; EXTRANONCE_SIZE], &parts.suffix[..]].concat();
-        // A transaction without outputs is not valid, but decodes.
-        let tx: bitcoin::Transaction = encode::deserialize(&bytes).unwrap();
-        let script = tx.input[0].script_sig.as_bytes();
-        prop_assert!((2..=100).contains(&script.len()));
-        prop_assert!(script.windows(EXTRANONCE_SIZE).any(|window| window == [7; EXTRANONCE_SIZE]));
     }
 }

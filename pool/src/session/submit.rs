@@ -1,7 +1,9 @@
 //! `mining.submit`: from the miner's fields to a verdict, in the order in which pools check.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bitcoin::Block;
 use stratum::Reason;
 use stratum::message::Submit;
 use task::{ShareRow, Verdict};
@@ -9,6 +11,7 @@ use task::{ShareRow, Verdict};
 use super::{Effect, MAX_SEEN, Now, Session};
 use crate::accounts::{Judged, ledger_verdict};
 use crate::job::{IssuedJob, JobId};
+use crate::source::Found;
 use crate::validate::{Proof, Refusal, Submission, Terms, validate};
 
 /// What a peer may call a job that we don't know; longer names are cut in the accounts.
@@ -31,19 +34,16 @@ impl Session {
             return Err(Reason::new(Reason::UNAUTHORIZED, "unauthorized worker"));
         };
         let judgement = self.judge(&submit, now);
-        let found = judgement.as_ref().ok().and_then(|accepted| self.block(accepted, &submit, effects));
-        let mut judged = Judged {
-            worker: if worker.is_empty() { NAMELESS.into() } else { worker },
-            row: row(&submit, &judgement),
-            work: 0,
-            block: found.is_some(),
-        };
+        let worker: Arc<str> = if worker.is_empty() { NAMELESS.into() } else { worker };
+        let block = judgement.as_ref().ok().and_then(|accepted| block(accepted, &submit, effects));
+        let mut judged =
+            Judged { worker: worker.clone(), row: row(&submit, &judgement), work: 0, block: block.is_some() };
         if let Ok(Accepted { proof, .. }) = &judgement {
             judged.work = proof.work;
             self.vardiff.accepted(proof.work as f64, now.at);
         }
         effects.push(Effect::Count(judged));
-        effects.extend(found);
+        effects.extend(block.map(|block| Effect::Found(Found { worker, block: Box::new(block) })));
         judgement.map(|_| ()).map_err(|refusal| refusal.reason)
     }
 
@@ -77,19 +77,20 @@ impl Session {
         let text = if id.is_some_and(was_sent) { "stale" } else { "job not found" };
         Err(Reason::new(Reason::JOB_NOT_FOUND, text))
     }
+}
 
-    /// The block that a share makes, if it is the first to make one on this tip.
-    fn block(&self, accepted: &Accepted, submit: &Submit, effects: &mut Vec<Effect>) -> Option<Effect> {
-        let Accepted { issued, proof } = accepted;
-        if !proof.solves || issued.job.is_claimed() {
-            return None;
-        }
-        match issued.job.template.assemble(proof.solution(&submission(submit))) {
-            Ok(block) => issued.job.claim().then(|| Effect::Found(Box::new(block))),
-            Err(error) => {
-                effects.push(Effect::Broken(error));
-                None
-            }
+/// The block that a share makes, if it is the first to make one.
+fn block(accepted: &Accepted, submit: &Submit, effects: &mut Vec<Effect>) -> Option<Block> {
+    let Accepted { issued, proof } = accepted;
+    let claim = &issued.job.work.claim;
+    if !proof.solves || claim.is_taken() {
+        return None;
+    }
+    match issued.draft.assemble(proof.solution(issued, &submission(submit))) {
+        Ok(block) => claim.take().then_some(block),
+        Err(error) => {
+            effects.push(Effect::Broken(error));
+            None
         }
     }
 }

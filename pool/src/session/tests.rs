@@ -1,7 +1,12 @@
 //! The rules that need a clock or an order of events which a socket can't be held to.
 
+use node::network::payout_script;
+
+use super::authorize::{MAX_WORKERS, fixed_difficulty};
 use super::*;
 use crate::chain::BuiltinChain;
+use crate::job::{Claim, Work};
+use crate::source::builtin_work;
 
 const UNIX: u32 = 1_800_000_000;
 
@@ -16,9 +21,9 @@ impl Bench {
     /// A session on a chain for miners of this hashrate, wanting a share per second.
     fn new(hashrate: f64) -> Bench {
         let goal = Goal { share_interval: Duration::from_secs(1), start: 1e-8, minimum: 1e-9 };
-        let settings = Settings { goal, authorize_within: Duration::from_secs(30) };
+        let settings = Settings { goal, authorize_within: Duration::from_secs(30), pays_users: None };
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", UNIX);
-        let job = Arc::new(Job::next(None, chain.template(hashrate, UNIX)));
+        let job = Arc::new(Job::new(1, builtin_work(&chain, hashrate, UNIX, Claim::default())));
         let now = Now { at: Instant::now(), unix: UNIX };
         Bench { session: Session::new(settings, [1, 2, 3, 4], Some(job.clone()), now), chain, job, now }
     }
@@ -41,7 +46,13 @@ impl Bench {
     }
 
     fn new_job(&mut self, hashrate: f64) -> Vec<Effect> {
-        self.job = Arc::new(Job::next(Some(&self.job), self.chain.template(hashrate, self.now.unix)));
+        let claim = self.job.work.claim.clone();
+        let work = builtin_work(&self.chain, hashrate, self.now.unix, claim);
+        self.offer(work)
+    }
+
+    fn offer(&mut self, work: Work) -> Vec<Effect> {
+        self.job = Arc::new(Job::new(self.job.serial + 1, work));
         self.session.on_job(self.job.clone(), self.now)
     }
 
@@ -51,7 +62,7 @@ impl Bench {
         for nonce in 0..10_000_000u32 {
             let effects = self.line(&format!(
                 r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0000000000000000","{:08x}","{nonce:08x}"]}}"#,
-                self.job.template.time
+                self.job.work.times.start
             ));
             if lines(&effects).iter().any(|line| line.contains("\"result\":true")) {
                 return effects;
@@ -180,4 +191,66 @@ fn passwords_may_fix_the_difficulty() {
     {
         assert_eq!(fixed_difficulty(password), difficulty, "{password:?}");
     }
+}
+
+#[test]
+fn two_jobs_on_a_tip_share_no_header() {
+    let mut bench = Bench::ready(1e6);
+    let first = bench.session.issued[0].id;
+    bench.new_job(1e6);
+    let second = bench.session.issued[1].id;
+    assert_eq!((first.issue, second.issue), (0, 1));
+    let mut work = bench.job.work.clone();
+    Arc::make_mut(&mut work.template).prev_hash = bitcoin::BlockHash::all_zeros();
+    bench.offer(work);
+    assert_eq!(bench.session.issued[0].id, JobId { serial: 3, issue: 0 });
+}
+
+#[test]
+fn times_and_version_bits_follow_the_job() {
+    let mut bench = Bench::ready(0.0);
+    bench.line(r#"{"id":5,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"00c06000"}]}"#);
+    assert_eq!(bench.session.version_mask, 0x00c0_6000);
+    let mut work = bench.job.work.clone();
+    Arc::make_mut(&mut work.template).used_version_bits = 0x4000;
+    (work.times.last, work.times.until) = (work.times.start + 5, Some(UNIX + 6));
+    let effects = bench.offer(work.clone());
+    let sent = lines(&effects);
+    assert!(sent[0].contains("set_version_mask") && sent[0].contains("00c02000"), "{sent:?}");
+    assert!(sent[1].ends_with("false]}"), "{sent:?}");
+    let late = format!(
+        r#"{{"id":4,"method":"mining.submit","params":["w","{}","0000000000000000","{:08x}","00000000"]}}"#,
+        bench.session.issued.last().unwrap().id,
+        work.times.start + 6
+    );
+    assert!(lines(&bench.line(&late))[0].contains("[20,\"ntime"));
+    // What the bits were to give way to is to be turned to at once, but outdates nothing.
+    work.times.until = None;
+    let effects = bench.offer(work);
+    assert!(lines(&effects)[0].ends_with("true]}"), "{effects:?}");
+    assert_eq!(bench.session.issued.len(), 3);
+}
+
+#[test]
+fn users_are_paid_at_their_address() {
+    let mut bench = Bench::new(1e6);
+    bench.session.settings.pays_users = Some(Network::Regtest);
+    let mut work = bench.job.work.clone();
+    work.payout = None;
+    bench.offer(work);
+    bench.line(r#"{"id":1,"method":"mining.subscribe","params":[]}"#);
+    let mut authorize = |name: &str| {
+        let line = format!(r#"{{"id":2,"method":"mining.authorize","params":["{name}","x"]}}"#);
+        lines(&bench.line(&line)).join("\n")
+    };
+    let (mine, main) = ("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4");
+    assert!(authorize("me.rig").contains("[24,"));
+    let refused = authorize(&format!("{main}.rig"));
+    assert!(refused.contains("[24,") && refused.contains("the node is on regtest"), "{refused}");
+    assert!(authorize(&format!("{mine}.rig1")).contains("mining.notify"));
+    assert!(authorize(mine).contains("true"));
+    assert!(authorize("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080").contains("[24,"));
+    let coinbase = &bench.session.issued[0].draft.coinbase;
+    let script = payout_script(mine, Network::Regtest).unwrap();
+    assert!(coinbase.suffix.windows(script.len()).any(|window| window == script.as_bytes()));
 }

@@ -290,7 +290,7 @@ async fn http_tells_health_and_numbers() {
         stratum: pool::Listen::Everywhere(0),
         http: Some(pool::Listen::Everywhere(0)),
         config: easy(),
-        block_interval: Duration::from_secs(1_000),
+        chain: pool::Chain::Builtin { block_interval: Duration::from_secs(1_000) },
     };
     let server = pool::Server::bind(options).await.unwrap();
     let (stratum, http) = (server.stratum_addr().port(), server.http_addr().unwrap().port());

@@ -1,0 +1,147 @@
+//! Options of `mesos-miner pool --chain node`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use bitcoin::Address;
+use bitcoin::address::NetworkUnchecked;
+use node::{Credentials, MinDifficultyTime, NodeUrl, Timing};
+
+use crate::serve::TAG;
+use crate::source::{NodeOptions, Payout};
+
+/// The environment variable with the password that goes with `--rpc-user`.
+const PASSWORD: &str = "POOL_RPC_PASSWORD";
+/// A password file is one line; whatever is longer is none.
+const MAX_PASSWORD: u64 = 4096;
+
+/// Which nodes, how to prove to them who we are, and whom blocks pay.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "With --chain node")]
+pub struct NodeArgs {
+    /// JSON-RPC address of a Bitcoin node, as http://HOST:PORT; may be given again, the best node first
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "POOL_BITCOIND",
+        value_delimiter = ',',
+        hide_env_values = true,
+        required_if_eq("chain", "node")
+    )]
+    pub bitcoind: Vec<String>,
+    /// The cookie file that Bitcoin Core writes in its data directory
+    #[arg(long, value_name = "FILE", env = "POOL_COOKIE_FILE", conflicts_with_all = ["rpc_user", "rpc_password_file"])]
+    pub cookie_file: Option<PathBuf>,
+    /// User for the nodes' RPC; its password is in POOL_RPC_PASSWORD or in --rpc-password-file
+    #[arg(long, value_name = "NAME", env = "POOL_RPC_USER")]
+    pub rpc_user: Option<String>,
+    /// File with the password of --rpc-user
+    #[arg(long, value_name = "FILE", env = "POOL_RPC_PASSWORD_FILE", requires = "rpc_user")]
+    pub rpc_password_file: Option<PathBuf>,
+    /// Whom blocks pay; nobody gets a fee
+    #[arg(long, value_enum, env = "POOL_PAYOUT", default_value = "address")]
+    pub payout: PayoutKind,
+    /// Address that all blocks pay, of the node's network
+    #[arg(long, value_name = "ADDRESS", env = "POOL_ADDRESS", value_parser = address)]
+    pub address: Option<String>,
+    /// Text for the coinbase of each block
+    #[arg(long, value_name = "TEXT", env = "POOL_TAG", default_value = TAG)]
+    pub tag: String,
+    /// On testnets, when to make a block of the lowest difficulty: honest, once 20 minutes have passed since the last
+    /// one; early, as soon as nodes take a block that says so
+    #[arg(long, value_name = "WHEN", env = "POOL_MIN_DIFFICULTY_TIME", default_value_t)]
+    pub min_difficulty_time: MinDifficultyTime,
+}
+
+/// Whom blocks pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PayoutKind {
+    /// All blocks pay --address
+    Address,
+    /// A block pays the address in the name of the worker who found it: ADDRESS or ADDRESS.WORKER
+    User,
+}
+
+impl NodeArgs {
+    /// The first option that was given, if any has no default.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        [
+            ("--bitcoind", !self.bitcoind.is_empty()),
+            ("--cookie-file", self.cookie_file.is_some()),
+            ("--rpc-user", self.rpc_user.is_some()),
+            ("--address", self.address.is_some()),
+            ("--payout user", self.payout == PayoutKind::User),
+        ]
+        .into_iter()
+        .find_map(|(option, given)| given.then_some(option))
+    }
+
+    /// Whom blocks pay.
+    ///
+    /// # Errors
+    /// What is wrong with the combination of options.
+    pub(super) fn payout(&self) -> Result<Payout, &'static str> {
+        match (self.payout, &self.address) {
+            (PayoutKind::User, None) => Ok(Payout::User),
+            (PayoutKind::User, Some(_)) => {
+                Err("--payout user pays the addresses in the workers' names: leave out --address")
+            }
+            (PayoutKind::Address, Some(address)) => Ok(Payout::Address(address.clone())),
+            (PayoutKind::Address, None) => Err(
+                "--chain node needs --address ADDRESS, or --payout user for addresses in the workers' names",
+            ),
+        }
+    }
+
+    /// All of this, with the password read from where it is.
+    ///
+    /// # Errors
+    /// If an address is none, or the password can't be read.
+    pub(super) fn options(
+        &self,
+        payout: Payout,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<NodeOptions> {
+        let common = self.credentials(env)?;
+        let nodes = self.bitcoind.iter().map(|text| {
+            let (url, own) = NodeUrl::parse(text).context("--bitcoind")?;
+            Ok((url, own.unwrap_or_else(|| common.clone())))
+        });
+        Ok(NodeOptions {
+            nodes: nodes.collect::<anyhow::Result<_>>()?,
+            payout,
+            tag: self.tag.clone().into_bytes(),
+            min_difficulty_time: self.min_difficulty_time,
+            timing: Timing::default(),
+        })
+    }
+
+    fn credentials(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Credentials> {
+        if let Some(path) = &self.cookie_file {
+            return Ok(Credentials::Cookie(path.clone()));
+        }
+        let Some(user) = self.rpc_user.clone() else { return Ok(Credentials::None) };
+        let password = match &self.rpc_password_file {
+            Some(path) => read_password(path).with_context(|| {
+                format!("cannot read the password in --rpc-password-file {}", path.display())
+            })?,
+            None => env(PASSWORD)
+                .with_context(|| format!("--rpc-user needs {PASSWORD} or --rpc-password-file FILE"))?,
+        };
+        Ok(Credentials::Basic { user, password })
+    }
+}
+
+fn read_password(path: &Path) -> anyhow::Result<String> {
+    anyhow::ensure!(std::fs::metadata(path)?.len() <= MAX_PASSWORD, "it is longer than {MAX_PASSWORD} bytes");
+    let text = std::fs::read_to_string(path)?;
+    let line = text.trim_end_matches(['\r', '\n']);
+    anyhow::ensure!(!line.is_empty() && !line.contains('\n'), "it is not one line");
+    Ok(line.to_owned())
+}
+
+/// Only that it is an address: the node's network is not known yet.
+fn address(text: &str) -> Result<String, String> {
+    let parsed = text.parse::<Address<NetworkUnchecked>>();
+    parsed.map(|_| text.to_owned()).map_err(|error| format!("{text:?} is no Bitcoin address: {error}"))
+}

@@ -1,0 +1,94 @@
+//! Work on the built-in chain, whose difficulty follows the miners' hashrate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use node::Times;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::Found;
+use crate::chain::BuiltinChain;
+use crate::job::{Claim, Work};
+use crate::session::Now;
+use crate::shared::Shared;
+
+/// H/s to begin with, before any miner has come: a single slow core.
+const FIRST_GUESS: f64 = 1e6;
+/// A block in work gets a new target when the hashrate is off by this factor from what its target was made for.
+const TOLERANCE: f64 = 2.0;
+/// Time between two jobs, so that miners that are far too fast for the first target don't drown all others in jobs.
+const SPACING: Duration = Duration::from_millis(50);
+
+/// Publishes the first job.
+pub fn prepare(chain: &BuiltinChain, shared: &Shared) {
+    shared.publish(work(chain, FIRST_GUESS, Now::read().unix, Claim::default()));
+}
+
+/// The next block for miners of this hashrate (H/s) altogether.
+pub fn work(chain: &BuiltinChain, hashrate: f64, now: u32, claim: Claim) -> Work {
+    let template = chain.template(hashrate, now);
+    let (bits, start, first) = (template.bits, template.time, template.min_time);
+    let plan = chain.plan();
+    Work {
+        template: Arc::new(template),
+        times: Times { bits, start, first, last: u32::MAX, until: None },
+        payout: Some(plan.payout),
+        tag: plan.tag.into(),
+        claim,
+    }
+}
+
+/// Owns the chain: every block that is found passes through here, one after the other.
+pub async fn run(
+    mut chain: BuiltinChain,
+    shared: Arc<Shared>,
+    mut found: mpsc::Receiver<Found>,
+    stop: CancellationToken,
+) {
+    // The chain's rules leave no block in doubt: whatever is claimed has been published before or is taken below.
+    let published = shared.job.borrow().as_ref().map(|job| job.work.claim.clone());
+    let mut claim = published.unwrap_or_default();
+    let mut hashrate = FIRST_GUESS;
+    let mut not_before = Instant::now();
+    loop {
+        tokio::select! {
+            biased;
+            block = found.recv() => {
+                let Some(block) = block else { return };
+                take(&mut chain, &shared, &block);
+                claim = Claim::default();
+            }
+            () = stop.cancelled() => break,
+            () = shared.hashrate.changed() => {
+                let now = shared.hashrate.total();
+                // With all miners gone, the last target is as good as any.
+                if now == 0.0 || (now < hashrate * TOLERANCE && hashrate < now * TOLERANCE) {
+                    continue;
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sleep_until(not_before) => {}
+        }
+        not_before = Instant::now() + SPACING;
+        hashrate = Some(shared.hashrate.total()).filter(|total| *total > 0.0).unwrap_or(hashrate);
+        shared.publish(work(&chain, hashrate, Now::read().unix, claim.clone()));
+    }
+    while let Ok(block) = found.try_recv() {
+        take(&mut chain, &shared, &block);
+    }
+}
+
+fn take(chain: &mut BuiltinChain, shared: &Shared, found: &Found) {
+    if let Err(error) = chain.accept(&found.block) {
+        tracing::error!(%error, "the chain refused a block of its own pool");
+        shared.count_rejected_block();
+    } else {
+        let transactions = found.block.txdata.len();
+        tracing::info!(height = chain.height(), hash = %chain.tip(), transactions, "block found");
+        shared.count_block(&found.worker);
+    }
+}

@@ -1,0 +1,219 @@
+//! Work from Bitcoin nodes, and blocks to them.
+
+mod desk;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcoin::Network;
+use node::network::{NetworkError, PayoutError, payout_script};
+use node::rpc::{NodeUrl, NodeUrlError};
+use node::source::NoNodes;
+use node::{Client, Credentials, Event, Limits, MinDifficultyTime, Nodes, Templates, Timing, Verdict};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::desk::{Desk, Move};
+use super::Found;
+use crate::session::Now;
+use crate::shared::Shared;
+
+/// Time at the pool's end for nodes to judge the last blocks.
+const JUDGE_WITHIN: Duration = Duration::from_secs(10);
+/// Blocks that wait for a node's verdict. There is one per tip and each new tip comes from a node, so this is never
+/// reached unless nodes give templates, but no answers.
+const MAX_SUBMISSIONS: usize = 64;
+
+/// Whom blocks pay. Nobody gets a fee.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payout {
+    /// All blocks pay this address.
+    Address(String),
+    /// A block pays the address in the name of the worker who found it: `ADDRESS` or `ADDRESS.WORKER`.
+    User,
+}
+
+/// Which nodes, and what blocks are to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeOptions {
+    /// Nodes on one network, the best first.
+    pub nodes: Vec<(NodeUrl, Credentials)>,
+    /// Whom blocks pay.
+    pub payout: Payout,
+    /// Bytes for the end of each coinbase's script; cut to what fits.
+    pub tag: Vec<u8>,
+    /// When to use the lowest difficulty of testnets.
+    pub min_difficulty_time: MinDifficultyTime,
+    /// How nodes are watched.
+    pub timing: Timing,
+}
+
+/// Nodes that can't be mined on as wanted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// There is no node.
+    #[error(transparent)]
+    None(#[from] NoNodes),
+    /// A node's address can't be used.
+    #[error(transparent)]
+    Url(#[from] NodeUrlError),
+    /// No node can be mined on, and waiting won't help.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The address can't be paid to on the nodes' network.
+    #[error(transparent)]
+    Payout(#[from] PayoutError),
+}
+
+/// Nodes that have given a first template.
+#[derive(Debug)]
+pub struct NodeSource {
+    nodes: Nodes,
+    templates: Templates,
+    desk: Desk,
+}
+
+impl NodeSource {
+    /// Waits for a first template, for ever, and says in the log what it waits for.
+    ///
+    /// # Errors
+    /// If waiting won't help: see [`NodeError`].
+    pub async fn connect(options: NodeOptions) -> Result<NodeSource, NodeError> {
+        let clients = options
+            .nodes
+            .into_iter()
+            .map(|(url, credentials)| Client::new(url, credentials, Limits::default()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let nodes = Nodes::new(clients)?;
+        let network = nodes.network().await?;
+        let payout = match &options.payout {
+            Payout::Address(address) => Some(payout_script(address, network)?),
+            Payout::User => None,
+        };
+        let mut templates = nodes.templates(network, options.timing);
+        let first = loop {
+            match templates.next().await {
+                Event::New(update) => break update,
+                Event::AllDown(_) => tracing::warn!("no node gives a template yet; waiting"),
+            }
+        };
+        let desk = Desk::new(network, payout, options.tag.into(), options.min_difficulty_time, first);
+        Ok(NodeSource { nodes, templates, desk })
+    }
+
+    /// The network of the addresses in the miners' names, if these are what blocks pay to.
+    pub(super) fn pays_users(&self) -> Option<Network> {
+        self.desk.pays_users()
+    }
+
+    /// Publishes the first job.
+    pub(super) fn prepare(&mut self, shared: &Shared) {
+        shared.publish(self.desk.work(Now::read()));
+    }
+
+    /// Takes found blocks and publishes jobs until told to stop; then waits a little for the last verdicts.
+    pub(super) async fn run(
+        mut self,
+        shared: Arc<Shared>,
+        mut found: mpsc::Receiver<Found>,
+        stop: CancellationToken,
+    ) {
+        let mut submissions = JoinSet::new();
+        loop {
+            let room = submissions.len() < MAX_SUBMISSIONS;
+            let now = Now::read();
+            let due = self.desk.due(now);
+            let next = tokio::select! {
+                biased;
+                Some(found) = found.recv(), if room => {
+                    submissions.spawn(submit(self.nodes.clone(), found));
+                    None
+                }
+                Some(Ok((found, verdict))) = submissions.join_next() => {
+                    judged(&shared, &found, &verdict);
+                    self.desk.on_verdict(found.block.header.prev_blockhash, &verdict);
+                    None
+                }
+                event = self.templates.next() => match event {
+                    Event::New(update) => self.desk.on_update(update),
+                    Event::AllDown(_) => self.desk.on_all_down(Now::read()),
+                },
+                () = sleep(due.unwrap_or_default()), if due.is_some() => self.desk.on_time(Now::read()),
+                () = stop.cancelled() => break,
+            };
+            if let Some(next) = next {
+                self.carry_out(next, &shared);
+            }
+        }
+        while let Ok(found) = found.try_recv() {
+            submissions.spawn(submit(self.nodes.clone(), found));
+        }
+        let last = async {
+            while let Some(done) = submissions.join_next().await {
+                if let Ok((found, verdict)) = done {
+                    judged(&shared, &found, &verdict);
+                }
+            }
+        };
+        if timeout(JUDGE_WITHIN, last).await.is_err() {
+            tracing::error!(blocks = submissions.len(), "no node has answered: these blocks are lost");
+        }
+    }
+
+    fn carry_out(&mut self, next: Move, shared: &Shared) {
+        match next {
+            Move::Publish => {
+                shared.publish(self.desk.work(Now::read()));
+                if shared.trouble.clear() {
+                    tracing::info!("a node works again");
+                }
+            }
+            Move::Warn { keep } => {
+                let minutes = keep.as_secs() / 60;
+                tracing::error!(
+                    "no node works: miners keep their last job, but for {minutes} minutes at most"
+                );
+                shared.trouble.set("no node works: the last job may be outdated");
+            }
+            Move::Withdraw => {
+                tracing::error!("no node works for too long: connections end, so that miners turn elsewhere");
+                shared.trouble.set("no node works: there is no work");
+                shared.withdraw();
+            }
+        }
+    }
+}
+
+async fn submit(nodes: Nodes, found: Found) -> (Found, Verdict) {
+    let verdict = nodes.submit(&found.block).await;
+    (found, verdict)
+}
+
+fn judged(shared: &Shared, found: &Found, verdict: &Verdict) {
+    let hash = found.block.block_hash();
+    let worker = &*found.worker;
+    match verdict {
+        Verdict::Accepted | Verdict::Duplicate => {
+            let (transactions, pays) = (found.block.txdata.len(), value(found));
+            tracing::info!(%hash, worker, transactions, %pays, "block found");
+            shared.count_block(&found.worker);
+        }
+        Verdict::Inconclusive => {
+            tracing::warn!(%hash, worker, "block found, but another was faster");
+            shared.count_rejected_block();
+        }
+        Verdict::Rejected(reason) => {
+            tracing::error!(%hash, worker, reason, "THE NODE REJECTED OUR BLOCK");
+            shared.count_rejected_block();
+        }
+    }
+}
+
+/// What a block's coinbase pays.
+fn value(found: &Found) -> bitcoin::Amount {
+    let outputs = found.block.txdata.first().map(|coinbase| &coinbase.output[..]).unwrap_or_default();
+    outputs.iter().map(|output| output.value).sum()
+}
