@@ -47,10 +47,13 @@ pub struct Row {
     /// As the worker counts.
     pub worker: Column,
     /// Accepted shares that the pool counts and the worker did not live to report. Only of tasks that ended; a
-    /// live one reports them soon.
+    /// live one reports them soon. `None` also for those that mined at a pool of others.
     pub unreported: Option<u64>,
     /// Accepted shares that the worker counts and the pool server did not live to report. Only of tasks that ended.
     pub uncounted: Option<u64>,
+    /// It mined at a pool that reports to nobody here: there is nothing to compare.
+    #[serde(skip)]
+    elsewhere: bool,
 }
 
 /// One count.
@@ -97,7 +100,8 @@ impl Column {
 impl Row {
     fn of(task: &TaskRecord) -> Row {
         let state = task.state.clone();
-        Row { task: task.id.clone(), host: Some(task.host.clone()), state, ..Row::default() }
+        let elsewhere = task.server.as_ref().is_some_and(|server| server.contains("://"));
+        Row { task: task.id.clone(), host: Some(task.host.clone()), state, elsewhere, ..Row::default() }
     }
 
     fn has_ended(&self) -> bool {
@@ -106,7 +110,7 @@ impl Row {
     }
 
     fn compare(&mut self) {
-        if self.has_ended() {
+        if self.has_ended() && !self.elsewhere {
             let (pool, worker) = (self.pool.accepted, self.worker.accepted);
             self.unreported = Some(pool.saturating_sub(worker));
             self.uncounted = Some(worker.saturating_sub(pool));

@@ -304,31 +304,6 @@ impl State {
         self.publish(Notice::Failure(text));
     }
 
-    /// What the next offers are wanted for.
-    fn wanted(&self) -> Wanted {
-        if self.ending != Ending::No {
-            return Wanted::Nothing;
-        }
-        let idle = || if self.room().is_some() { Wanted::Workers } else { Wanted::Nothing };
-        match self.server.as_ref().and_then(|id| self.tasks.get(id)) {
-            _ if self.settings.template.pool.is_some() => idle(),
-            None => Wanted::Server { cpus_milli: self.settings.server_cpus_milli },
-            Some(server) if server.is_running() => idle(),
-            Some(_) => Wanted::Nothing,
-        }
-    }
-
-    /// SUPPRESS when nothing is wanted. REVIVE when something else is wanted than before, since what was declined
-    /// may fit now.
-    fn tell_what_is_wanted(&mut self) {
-        let wanted = self.wanted();
-        let again = std::mem::take(&mut self.offer_again) && wanted == Wanted::Workers;
-        if self.connected && (again || wanted != self.told) {
-            self.told = wanted;
-            self.call(if wanted == Wanted::Nothing { Call::Suppress } else { Call::Revive });
-        }
-    }
-
     /// Whether a task has its place: the one server, and the workers that work for it.
     fn belongs(&self, task: &Task) -> bool {
         match task.record.kind {

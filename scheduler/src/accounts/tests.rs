@@ -67,6 +67,17 @@ fn differences_are_shown_of_tasks_that_ended() {
 }
 
 #[test]
+fn at_a_pool_of_others_there_is_nothing_to_compare() {
+    let mut books = books();
+    for task in &mut books.tasks {
+        task.server = Some("stratum+tcp://pool:1".into());
+    }
+    let accounts = Accounts::new(&books);
+    assert!(accounts.workers.iter().all(|row| row.unreported.is_none() && row.uncounted.is_none()));
+    assert_eq!(accounts.total.worker.accepted, 17);
+}
+
+#[test]
 fn an_outsider_that_calls_itself_a_server_does_not_get_its_line() {
     let mut books = books();
     books.ledger.record("miner-server-1", Kind::Server, &report(2, &[("miner-server-1", 3)]));

@@ -16,6 +16,31 @@ use crate::record::{Change, Kind, StatusRecord, TaskRecord};
 const REFUSE: Duration = Duration::from_secs(60);
 
 impl State {
+    /// What the next offers are wanted for.
+    pub(super) fn wanted(&self) -> Wanted {
+        if self.ending != Ending::No {
+            return Wanted::Nothing;
+        }
+        let idle = || if self.room().is_some() { Wanted::Workers } else { Wanted::Nothing };
+        match self.server.as_ref().and_then(|id| self.tasks.get(id)) {
+            _ if self.settings.template.pool.is_some() => idle(),
+            None => Wanted::Server { cpus_milli: self.settings.server_cpus_milli },
+            Some(server) if server.is_running() => idle(),
+            Some(_) => Wanted::Nothing,
+        }
+    }
+
+    /// SUPPRESS when nothing is wanted. REVIVE when something else is wanted than before, since what was declined
+    /// may fit now.
+    pub(super) fn tell_what_is_wanted(&mut self) {
+        let wanted = self.wanted();
+        let again = std::mem::take(&mut self.offer_again) && wanted == Wanted::Workers;
+        if self.connected && (again || wanted != self.told) {
+            self.told = wanted;
+            self.call(if wanted == Wanted::Nothing { Call::Suppress } else { Call::Revive });
+        }
+    }
+
     pub(super) fn offers(&mut self, offers: &[Offer], now: Instant) {
         let (wanted, refuse) = (self.wanted(), self.jitter(REFUSE));
         let (cpus_left_milli, workers_left) = self.room().unwrap_or((0, 0));
