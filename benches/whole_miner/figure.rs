@@ -26,22 +26,30 @@ pub struct Figure {
     details: String,
     /// Share of the machine that others had meanwhile; `None` if the figure does not depend on it.
     others: Option<f64>,
+    /// The share from which on there is no verdict.
+    noise: f64,
 }
 
 impl Figure {
     /// A figure that others on the machine can spoil.
     pub fn new(what: &'static str, value: f64, unit: &'static str, bound: Bound, load: Load) -> Figure {
-        Figure { what, value, unit, bound, details: String::new(), others: Some(load.others()) }
+        Figure { what, value, unit, bound, details: String::new(), others: Some(load.others()), noise: NOISE }
     }
 
     /// A figure that is the same on a busy machine.
     pub fn steady(what: &'static str, value: f64, unit: &'static str, bound: Bound) -> Figure {
-        Figure { what, value, unit, bound, details: String::new(), others: None }
+        Figure { what, value, unit, bound, details: String::new(), others: None, noise: NOISE }
     }
 
     /// Adds details.
     pub fn with(mut self, details: String) -> Figure {
         self.details = details;
+        self
+    }
+
+    /// For figures that less noise spoils.
+    pub fn refused_above(mut self, noise: f64) -> Figure {
+        self.noise = noise;
         self
     }
 
@@ -53,7 +61,7 @@ impl Figure {
     }
 
     fn noisy(&self) -> bool {
-        self.others.is_some_and(|others| others > NOISE)
+        self.others.is_some_and(|others| others > self.noise)
     }
 }
 

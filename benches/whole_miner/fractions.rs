@@ -1,12 +1,12 @@
 //! Workers that may use part of a CPU.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use executor::engine::Engine;
 use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
 use hasher::{CompactTarget, Target};
-use std::sync::Arc;
 use stratum::Job;
 
 use crate::figure::{Bound, Figure};
@@ -28,11 +28,11 @@ fn run(share: f64) -> [Figure; 2] {
     let (watch, before, start) = (Watch::start(&[std::process::id()]), used(), Instant::now());
     thread::sleep(TIME);
     let ratio = (used() - before).as_secs_f64() / start.elapsed().as_secs_f64() / share;
-    let details = format!("{share} CPUs as {} threads", plan.threads);
+    let details = format!("{share} CPUs, threads: {}", plan.threads);
     [
-        Figure::new("CPU time ÷ fraction allowed", ratio, "×", Bound::AtLeast(0.97), watch.load())
+        Figure::new("part of a CPU is used", ratio, "×", Bound::AtLeast(0.97), watch.load())
             .with(details.clone()),
-        Figure::steady("CPU time ÷ fraction allowed", ratio, "×", Bound::AtMost(1.02)).with(details),
+        Figure::steady("part of a CPU is kept to", ratio, "×", Bound::AtMost(1.02)).with(details),
     ]
 }
 

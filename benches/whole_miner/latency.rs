@@ -24,6 +24,9 @@ use crate::pool::{BenchPool, monotonic};
 const JOBS: u64 = 1000;
 /// A share every few seconds.
 const DIFFICULTY: f64 = 0.05;
+/// A process of another control group keeps a core for a slice of some milliseconds, whatever wakes meanwhile: others
+/// that have 1 % of the time make 1 % of the jobs late.
+const TAIL_NOISE: f64 = 0.005;
 /// The pool waits before a job, so that this process sleeps when it comes, and after it, so that it sleeps on.
 const CALM: Duration = Duration::from_millis(5);
 /// Only something broken should meet it.
@@ -111,6 +114,7 @@ pub fn measure() -> Vec<Figure> {
     vec![
         Figure::new("new job, median", quantile(&times, 0.5), "µs", Bound::AtMost(200.0), load).with(details),
         Figure::new("new job, 99 %", quantile(&times, 0.99), "µs", Bound::AtMost(2000.0), load)
+            .refused_above(TAIL_NOISE)
             .with(format!("slowest {:.0} µs", quantile(&times, 1.0))),
     ]
 }

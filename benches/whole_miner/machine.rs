@@ -120,6 +120,12 @@ impl Load {
         self.theirs.as_secs_f64() / self.whole.as_secs_f64().max(1e-9)
     }
 
+    /// The load as it matters to a run that uses only some of the CPUs: others may have the rest.
+    pub fn beside(self, used: f64) -> Load {
+        let free = self.whole.mul_f64(1.0 - (used / cpus() as f64).min(1.0));
+        Load { theirs: self.theirs.saturating_sub(free), ..self }
+    }
+
     /// Both together.
     pub fn and(self, other: Load) -> Load {
         Load {

@@ -17,11 +17,9 @@ pub fn measure() -> Vec<Figure> {
     thread::sleep(TIME);
     let (peak, own) = memory(miner.id()).expect("the miner runs");
     miner.interrupt();
-    let details = format!(
-        "{:.1} MB of it now its own, the rest mapped from files; {:?}",
-        own as f64 / MB,
-        miner.summary().shares
-    );
+    let shares = miner.summary().shares.accepted;
+    let details =
+        format!("{:.1} MB of it now its own, the rest mapped from files; {shares} shares", own as f64 / MB);
     vec![
         Figure::steady("peak resident memory of mine -t 2", peak as f64 / MB, "MB", Bound::AtMost(24.0))
             .with(details),
