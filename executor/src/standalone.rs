@@ -28,15 +28,7 @@ const HASHRATE_LINES: Duration = Duration::from_secs(10);
 /// # Errors
 /// If nothing can mine here, or the pools are out of reach and no more tries are left.
 pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("can't start the runtime")?;
-    let result = runtime.block_on(mine(args));
-    // A name lookup that hangs must not keep the process alive.
-    runtime.shutdown_background();
-    result.map(|()| ExitCode::SUCCESS)
+    program::block_on(1, mine(args)).map(|()| ExitCode::SUCCESS)
 }
 
 async fn mine(args: &MineArgs) -> anyhow::Result<()> {
@@ -172,7 +164,7 @@ impl Terminal {
     fn end(&self, mined: Result<(), MinerError>, json: bool) -> anyhow::Result<()> {
         let totals = self.tally.totals(self.counters.hashes());
         let workers = u64::from(self.mined);
-        let summary = Summary::new(&totals, self.started.elapsed().as_secs_f64(), workers, BTreeMap::new());
+        let summary = Summary::new(totals, self.started.elapsed().as_secs_f64(), workers, BTreeMap::new());
         // Who closed our stdout does not want to know.
         let _ = summary.print(json);
         mined.context("giving up")

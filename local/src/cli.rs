@@ -5,9 +5,9 @@ use crate::{ports, shares};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use scheduler::cli::parse_duration;
+use program::duration;
+use scheduler::Ended;
 use scheduler::config::ExecutorSource;
-use scheduler::{Summary, signals};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub mem: u32,
     /// End after this time, such as 30s, 5m or 12h [default: never].
-    #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// End when so many blocks have been found [default: never].
     #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -45,10 +45,10 @@ pub struct Args {
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// Wanted time between two shares of a worker.
-    #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
     /// Wanted time between two blocks of the built-in chain.
-    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
     /// Hash backend of the workers [default: the fastest].
     #[arg(long, env = "MINER_BACKEND")]
@@ -74,23 +74,7 @@ fn parse_cpus(text: &str) -> anyhow::Result<f64> {
 /// Runs it to its end and prints the summary, or the error with all its causes. `executable` gives the file
 /// that is to run as the executor.
 pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let ran = runtime.block_on(execute(args, executable));
-    // Whoever still fetches something from us is no reason to wait.
-    runtime.shutdown_background();
-    match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit(program::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
 }
 
 /// Runs it until Ctrl-C, SIGTERM or a limit; needs a tokio runtime.
@@ -98,14 +82,14 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
 /// # Errors
 /// If the cluster can't be started or the scheduler fails.
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
-    let stop = signals::stop_token().context("cannot wait for signals")?;
+    let stop = program::stop_token().context("cannot wait for signals")?;
     if args.cluster_only {
         return serve(&args, stop).await;
     }
     let json = args.json;
-    let summary = run(&args, executable()?, stop).await?;
-    scheduler::cli::print(&summary, json)?;
-    match summary.failure {
+    let ended = run(&args, executable()?, stop).await?;
+    ended.summary.print(json)?;
+    match ended.failure {
         None => Ok(()),
         Some(failure) => anyhow::bail!(failure),
     }
@@ -115,7 +99,7 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
 ///
 /// # Errors
 /// If the cluster can't be started or the scheduler fails.
-pub async fn run(args: &Args, executable: PathBuf, stop: CancellationToken) -> anyhow::Result<Summary> {
+pub async fn run(args: &Args, executable: PathBuf, stop: CancellationToken) -> anyhow::Result<Ended> {
     let folder = Folder::of(args)?;
     let cpus = total_cpus(args);
     if let Some(reason) = shares::shortage(cpus, args.server_cpus, args.workers) {

@@ -39,16 +39,16 @@ pub struct Shares {
     pub unanswered: u64,
 }
 
-impl From<&Totals> for Shares {
-    fn from(totals: &Totals) -> Shares {
-        let Totals { accepted, rejected, stale, unanswered, .. } = *totals;
+impl From<Totals> for Shares {
+    fn from(totals: Totals) -> Shares {
+        let Totals { accepted, rejected, stale, unanswered, .. } = totals;
         Shares { accepted, rejected, stale, unanswered }
     }
 }
 
 impl Summary {
     /// Of the workers' totals; `workers` is the most that mined at once, `tasks` counts final states.
-    pub fn new(totals: &Totals, seconds: f64, workers: u64, tasks: BTreeMap<String, u64>) -> Summary {
+    pub fn new(totals: Totals, seconds: f64, workers: u64, tasks: BTreeMap<String, u64>) -> Summary {
         let hashes = totals.hashes;
         let hashrate = if seconds > 0.0 { hashes as f64 / seconds } else { 0.0 };
         Summary { seconds, hashes, hashrate, shares: totals.into(), blocks: totals.blocks, workers, tasks }
@@ -122,7 +122,7 @@ mod tests {
             accepted_work: 9,
         };
         let tasks = BTreeMap::from([("TASK_FAILED".to_owned(), 1), ("TASK_KILLED".to_owned(), 3)]);
-        Summary::new(&totals, 30.5, 2, tasks)
+        Summary::new(totals, 30.5, 2, tasks)
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn no_time_is_no_rate() {
-        assert_eq!(Summary::new(&Totals::default(), 0.0, 0, BTreeMap::new()).hashrate, 0.0);
+        assert_eq!(Summary::new(Totals::default(), 0.0, 0, BTreeMap::new()).hashrate, 0.0);
     }
 
     #[test]

@@ -17,14 +17,13 @@ use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
 use mesos::address::Masters;
+use program::duration;
 
 pub use self::placement::PlacementArgs;
 pub use self::pool::PoolArgs;
 pub use self::tls::TlsArgs;
 use crate::config::{Config, Containerizer, Credential, ExecutorSource};
 use crate::launch::EXECUTABLE;
-use crate::signals::stop_token;
-use crate::summary::Summary;
 
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
 #[derive(Clone, Debug, Parser)]
@@ -39,13 +38,13 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
     /// How long rows of single shares are kept; totals are kept for ever.
-    #[arg(long, value_name = "TIME", env = "MINER_LEDGER_RETENTION", default_value = "7d", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_LEDGER_RETENTION", default_value = "7d", value_parser = duration)]
     pub ledger_retention: Duration,
     /// At the end, end all tasks and the framework; otherwise the tasks keep mining.
     #[arg(long, env = "MINER_TEARDOWN_ON_EXIT", value_parser = BoolishValueParser::new())]
     pub teardown_on_exit: bool,
     /// End after this time, such as 30s, 5m or 12h [default: never].
-    #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// End when so many blocks have been found [default: never].
     #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -81,16 +80,16 @@ pub struct Args {
     #[command(flatten)]
     pub placement: PlacementArgs,
     /// Shortest time between two reports of a task; agents keep every report of a live task.
-    #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = duration)]
     pub report_interval: Duration,
     /// Time between two live messages of a task, which are shown but never accounted.
-    #[arg(long, value_name = "TIME", env = "MINER_LIVE_INTERVAL", default_value = "5s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_LIVE_INTERVAL", default_value = "5s", value_parser = duration)]
     pub live_interval: Duration,
     /// Wanted time between two shares of a worker.
-    #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
     /// Wanted time between two blocks of the built-in chain.
-    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
     /// Hash backend of the workers [default: the fastest].
     #[arg(long, env = "MINER_BACKEND")]
@@ -137,7 +136,7 @@ pub struct Args {
 /// Reads the command line; ends the process with status 64 if it is no good.
 pub fn parse() -> Args {
     Args::try_parse().unwrap_or_else(|error| {
-        let status = if error.use_stderr() { 64 } else { 0 };
+        let status = if error.use_stderr() { i32::from(program::USAGE) } else { 0 };
         // There is nobody else to tell if this fails.
         let _ = error.print();
         std::process::exit(status)
@@ -146,23 +145,7 @@ pub fn parse() -> Args {
 
 /// Runs the scheduler and prints the summary, or the error with all its causes.
 pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let ran = runtime.block_on(execute(args, executable));
-    // An agent that still fetches the executor is no reason to wait.
-    runtime.shutdown_background();
-    match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit(program::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
 }
 
 /// Runs the scheduler until Ctrl-C or SIGTERM and prints the summary; needs a tokio runtime.
@@ -173,10 +156,10 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     let json = args.json;
     let config = args.into_config(executable)?;
     let state_dir = config.state_dir.clone();
-    let stop = stop_token().context("cannot wait for signals")?;
-    let summary = crate::run(config, stop).await?;
-    print(&summary, json)?;
-    if let Some(tasks) = summary.left_running {
+    let stop = program::stop_token().context("cannot wait for signals")?;
+    let ended = crate::run(config, stop).await?;
+    ended.summary.print(json)?;
+    if let Some(tasks) = ended.left_running {
         let text = format!(
             "{tasks} tasks keep mining; start the scheduler again with --state-dir {} to go on, or with \
              --teardown-on-exit as well to end them with it",
@@ -184,26 +167,10 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
         );
         if json { eprintln!("{text}") } else { println!("{text}") }
     }
-    match summary.failure {
+    match ended.failure {
         None => Ok(()),
         Some(failure) => bail!(failure),
     }
-}
-
-/// Prints the summary on standard output, as one line of JSON or as text.
-///
-/// # Errors
-/// If standard output is closed.
-pub fn print(summary: &Summary, json: bool) -> anyhow::Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, summary)?;
-        writeln!(out)?;
-    } else {
-        writeln!(out, "{summary}")?;
-    }
-    Ok(out.flush()?)
 }
 
 /// The `mesos-miner` beside this program: it holds the executor.
@@ -287,26 +254,6 @@ fn current_user() -> String {
     };
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     passwd.lines().find_map(named).or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned())
-}
-
-/// Reads `250ms`, `30s`, `5m`, `12h`, or a number of seconds.
-///
-/// # Errors
-/// If it is none of these, zero, or too long for a clock.
-pub fn parse_duration(text: &str) -> anyhow::Result<Duration> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let seconds = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        unit => bail!("unknown unit {unit:?}: write a time such as 250ms, 30s, 5m, 12h or 7d"),
-    };
-    let number: f64 = digits.parse().context("write a time such as 250ms, 30s, 5m, 12h or 7d")?;
-    let seconds = number * seconds;
-    ensure!((0.001..1e9).contains(&seconds), "must be at least 1ms and less than 30 years");
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// Unlike a function in its place it does not show the whole value in its errors: there may be a password in it.

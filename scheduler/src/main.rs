@@ -3,10 +3,8 @@
 use std::process::ExitCode;
 
 use scheduler::cli;
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    program::init_logs("warn");
     cli::main(cli::parse(), cli::sibling_executable)
 }

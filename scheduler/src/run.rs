@@ -15,11 +15,11 @@ use crate::artifact::ArtifactServer;
 use crate::config::{Config, ExecutorSource};
 use crate::display::Display;
 use crate::driver::{Driver, Inputs, Outcome};
+use crate::ended::Ended;
 use crate::framework::{Settings, State};
 use crate::launch::{Delivery, Template};
 use crate::record::Change;
 use crate::store::Store;
-use crate::summary::Summary;
 
 /// How long to wait for ZooKeeper to name a leader before saying that there is none.
 const ELECTION: Duration = Duration::from_secs(15);
@@ -30,14 +30,14 @@ const ELECTION: Duration = Duration::from_secs(15);
 /// # Errors
 /// If the configuration is no good, the state folder or the executable can't be used, or the master is no Mesos
 /// master or refuses the framework; with `retry` off also if it can't be reached.
-pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Summary> {
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ended> {
     let client = SchedulerClient::with_config(config.master.clone(), client_config(&config));
     let (sender, notices) = mpsc::unbounded_channel();
     let notify = move |notice| drop(sender.send(notice));
     let (store, recovered) = Store::open(&config.state_dir, config.ledger_retention, notify)?;
     let display = Display::start(config.quiet);
     let Some((delivery, artifact)) = delivery(&config, client.detector(), &display, &stop).await? else {
-        return Ok(Summary::default());
+        return Ok(Ended::default());
     };
     let age = recovered.framework.as_ref().map_or(Duration::ZERO, |framework| since(framework.started_ms));
     let state = State::new(settings(&config, delivery), recovered, age, Instant::now());
@@ -52,15 +52,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Summ
             return Err(error);
         }
     };
-    let mut summary = state.summary(Instant::now());
+    let mut ended = Ended { summary: state.summary(Instant::now()), ..Ended::default() };
     match (state.framework(), flushed, config.teardown_on_exit) {
         (None, ..) => {}
-        (Some(_), _, false) => summary.left_running = Some(state.live_tasks()),
+        (Some(_), _, false) => ended.left_running = Some(state.live_tasks()),
         // The id is of no more use.
         (Some(_), Ok(()), true) => store.persist(0, Change::FrameworkEnded),
         (Some(framework), Err(why), true) => {
             let limit = config.failover_timeout().as_secs();
-            summary.failure = Some(format!(
+            ended.failure = Some(format!(
                 "framework {framework} could not be torn down ({why}); the master ends it {limit} s after it lost \
                  this scheduler"
             ));
@@ -68,7 +68,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Summ
     }
     drop(display);
     store.close()?;
-    Ok(summary)
+    Ok(ended)
 }
 
 fn since(started_ms: u64) -> Duration {

@@ -12,7 +12,7 @@ use mesos::v1::scheduler::{Call, Event as WireEvent, event};
 use mesos::v1::{Offer, TaskState, TaskStatus};
 use prost::Message;
 use scheduler::config::ExecutorSource;
-use scheduler::{Config, Summary};
+use scheduler::{Config, Ended};
 use task::{Account, Report, Totals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -156,7 +156,7 @@ fn status(task: &str, state: TaskState, n: u8) -> TaskStatus {
 }
 
 struct Run {
-    running: JoinHandle<anyhow::Result<Summary>>,
+    running: JoinHandle<anyhow::Result<Ended>>,
     stop: CancellationToken,
     folder: tempfile::TempDir,
 }
@@ -175,7 +175,7 @@ impl Run {
         Run { running, stop, folder }
     }
 
-    async fn end(self) -> anyhow::Result<Summary> {
+    async fn end(self) -> anyhow::Result<Ended> {
         timeout(DEADLINE, self.running).await.expect("it ends").expect("it does not panic")
     }
 }
@@ -195,8 +195,8 @@ async fn a_framework_from_its_first_subscription_to_its_teardown() {
     assert_eq!(call.acknowledge.unwrap().uuid, [2; 16]);
     let (call, _) = master.call(Type::Teardown).await;
     assert_eq!(call.framework_id.unwrap().value, "f");
-    let summary = run.end().await.unwrap();
-    assert_eq!((summary.tasks["TASK_KILLED"], summary.blocks, &summary.failure), (1, 1, &None));
+    let Ended { summary, failure, .. } = run.end().await.unwrap();
+    assert_eq!((summary.tasks["TASK_KILLED"], summary.blocks, failure), (1, 1, None));
 }
 
 #[tokio::test]
@@ -211,8 +211,8 @@ async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
     let (call, _) = master.call(Type::Reconcile).await;
     assert_eq!(call.reconcile.unwrap().tasks[0].task_id.value, server);
     run.stop.cancel();
-    let summary = run.end().await.unwrap();
-    assert_eq!((summary.left_running, summary.tasks["TASK_RUNNING"]), (Some(1), 1));
+    let Ended { summary, left_running, .. } = run.end().await.unwrap();
+    assert_eq!((left_running, summary.tasks["TASK_RUNNING"]), (Some(1), 1));
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
     let task = call.accept.unwrap().operations.remove(0).launch.unwrap().task_infos.remove(0);
     assert_eq!(task.task_id.value, "miner-worker-2", "the server runs already");
     second.stop.cancel();
-    assert_eq!(second.end().await.unwrap().blocks, 1);
+    assert_eq!(second.end().await.unwrap().summary.blocks, 1);
 }
 
 #[tokio::test]
@@ -287,6 +287,6 @@ async fn while_the_master_is_away_it_can_be_stopped() {
     let (nobody, _socket) = nobody();
     let run = Run::start(nobody, |_| ());
     run.stop.cancel();
-    let summary = run.end().await.unwrap();
-    assert_eq!((summary.tasks.len(), summary.failure), (0, None));
+    let Ended { summary, failure, .. } = run.end().await.unwrap();
+    assert_eq!((summary.tasks.len(), failure), (0, None));
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use program::{Hashrate, Shares};
 use task::Live;
 
 use crate::framework::{Snapshot, TaskLine};
 use crate::record::Kind;
-use crate::summary::{Hashrate, Shares};
 
 /// Tasks beyond this number are only counted.
 const TASKS: usize = 20;

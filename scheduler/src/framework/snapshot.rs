@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ::task::{Live, Totals};
+use program::Summary;
 
 use super::State;
 use super::task::{Phase, Task};
 use crate::ledger::{Ledger, Line};
 use crate::record::Kind;
-use crate::summary::Summary;
 
 /// A live message older than this says nothing about now.
 const LIVE: Duration = Duration::from_secs(20);
@@ -75,7 +75,9 @@ impl State {
     /// The figures of the framework so far.
     pub fn summary(&self, now: Instant) -> Summary {
         let age = self.age_at_birth + now.duration_since(self.born);
-        Summary::new(&self.ledger, age.as_secs_f64(), self.peak, self.states())
+        let (sum, blocks) = self.ledger.sum();
+        let totals = Totals { blocks, ..sum.worker };
+        Summary::new(totals, age.as_secs_f64(), self.peak, self.states())
     }
 
     /// How many tasks there are that may still be running.
