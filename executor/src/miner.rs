@@ -7,6 +7,7 @@
 mod config;
 mod error;
 mod link;
+mod pace;
 mod shares;
 #[cfg(test)]
 mod tests;
@@ -221,7 +222,7 @@ impl Miner {
                         return Ok(Some(end));
                     }
                 }
-                Some(found) = self.found.recv() => self.on_found(found, link, session).await?,
+                Some(found) = pace::next_find(&mut self.found, self.shares.outstanding()) => self.on_found(found, link, session).await?,
                 () = sleep(FIRST_HASH_POLL), if self.worked && !self.hashing => self.look_for_hashes().await,
                 () = sleep_until(heard + watch) => {
                     if asked {

@@ -69,6 +69,11 @@ impl Shares {
         Some(outcome(&pending.found, verdict, now - pending.sent))
     }
 
+    /// How many answers are outstanding.
+    pub fn outstanding(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Whether answers are outstanding.
     pub fn waiting(&self) -> bool {
         !self.pending.is_empty()
