@@ -4,6 +4,7 @@
 //! install say that they are skipped; `scripts/test` with `REQUIRE_PEERS=1` makes that a failure.
 
 mod bad_input;
+mod bitcoin_node;
 mod embedded;
 mod faults;
 mod historical_block;

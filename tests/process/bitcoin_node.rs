@@ -1,0 +1,285 @@
+//! `mesos-miner pool --chain node` between a real node, bcoin on regtest, and `mesos-miner mine`. Every second hash is a
+//! block there, so this is also as fast as it can get.
+
+#[path = "../../node/tests/support/mod.rs"]
+mod bcoin;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bcoin::Bcoin;
+use bitcoin::consensus::encode;
+use bitcoin::opcodes::OP_TRUE;
+use bitcoin::script::Builder;
+use bitcoin::transaction::Version;
+use bitcoin::{
+    Address, Amount, Block, BlockHash, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut,
+    Witness, absolute,
+};
+use node::{Client, CoinbasePlan, Draft, Solution, Template};
+use rustix::process::Signal;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::support::http::{get, get_json};
+use crate::support::process::{Process, mesos_miner};
+use crate::support::summary::Summary;
+use crate::support::{LATER, SOON, until};
+
+/// A node, to be asked from threads that may block.
+struct Node {
+    runtime: Runtime,
+    bcoin: Bcoin,
+    client: Client,
+}
+
+impl Node {
+    fn start() -> Option<Node> {
+        let runtime = Runtime::new().expect("threads");
+        let bcoin = runtime.block_on(Bcoin::start())?;
+        let client = bcoin.client();
+        Some(Node { runtime, bcoin, client })
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: &'static str, parameters: Value) -> T {
+        self.runtime.block_on(self.client.call(method, parameters)).expect("the node answers")
+    }
+
+    fn height(&self) -> u64 {
+        self.ask("getblockcount", json!([]))
+    }
+
+    fn block(&self, height: u64) -> Block {
+        let hash: String = self.ask("getblockhash", json!([height]));
+        let hex: String = self.ask("getblock", json!([hash, false]));
+        encode::deserialize_hex(&hex).expect("a block")
+    }
+
+    /// Replaces the last block by two others.
+    fn overtake(&self) {
+        let json: Value = self.ask("getblocktemplate", json!([{"rules": ["segwit"]}]));
+        let template = Template::from_json(&json.to_string()).expect("a template");
+        let left = self.block(u64::from(template.height) - 1);
+        let height = template.height - 1;
+        let first = Template { height, prev_hash: left.header.prev_blockhash, ..template.clone() };
+        let first = self.mine(first);
+        self.mine(Template { prev_hash: first, ..template });
+    }
+
+    /// Mines by trying and submits.
+    fn mine(&self, template: Template) -> BlockHash {
+        let payout = ScriptBuf::new();
+        let plan = CoinbasePlan { payout, tag: b"another pool".to_vec(), extranonce_size: 1 };
+        let (version, ntime, bits) = (template.version, template.time, template.bits);
+        let draft = Draft::new(Arc::new(template), &plan).expect("a coinbase");
+        let solve = |nonce| draft.assemble(Solution { extranonces: &[0], version, ntime, bits, nonce }).ok();
+        let block = (0..).find_map(solve).expect("every second hash will do");
+        let verdict: Option<String> = self.ask("submitblock", json!([encode::serialize_hex(&block)]));
+        assert_eq!(verdict, None);
+        block.block_hash()
+    }
+
+    fn restart(&mut self, meanwhile: impl FnOnce()) {
+        self.bcoin.stop();
+        meanwhile();
+        self.runtime.block_on(self.bcoin.start_again());
+    }
+}
+
+/// The pool on that node.
+struct Pool {
+    process: Process,
+    stratum: String,
+    http: SocketAddr,
+    /// Holds the password.
+    _folder: tempfile::TempDir,
+}
+
+impl Pool {
+    fn start(node: &Node, payout: &[&str]) -> Pool {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let password = folder.path().join("password");
+        std::fs::write(&password, format!("{}\n", Bcoin::PASSWORD)).expect("a file");
+        let (url, password) = (node.client.url().to_string(), password.to_string_lossy());
+        let mut arguments = vec!["pool", "--chain", "node", "--bitcoind", &url, "--rpc-user", "x"];
+        arguments.extend(["--rpc-password-file", &password, "--tag", "/process test/"]);
+        arguments.extend(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        arguments.extend(payout);
+        let mut process = mesos_miner(arguments);
+        let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
+        let stratum = process.wait_for_output(SOON, after("listening on "));
+        let http = process.wait_for_output(SOON, after("HTTP on http://"));
+        Pool { process, stratum, http: http.parse().expect("an address"), _folder: folder }
+    }
+
+    fn summary(&self) -> Value {
+        get_json(self.http, "/api/v1/summary").expect("it answers")
+    }
+
+    fn blocks(&self) -> u64 {
+        self.summary()["totals"]["blocks"].as_u64().expect("a number")
+    }
+
+    fn rejected_blocks(&self) -> u64 {
+        self.summary()["rejected_blocks"].as_u64().expect("a number")
+    }
+
+    fn health(&self) -> String {
+        String::from_utf8_lossy(&get(self.http, "/healthz").expect("it answers")).into_owned()
+    }
+
+    fn wait_for_blocks(&self, blocks: u64) {
+        until(&format!("{blocks} blocks"), LATER, || (self.blocks() >= blocks).then_some(()));
+    }
+
+    fn miner(&self, user: &str) -> Process {
+        mesos_miner(["mine", "-o", &self.stratum, "-u", user, "-t", "1", "--json"])
+    }
+
+    /// Interrupts it; returns the blocks that it reports in the end.
+    fn end(mut self) -> u64 {
+        self.process.signal(Signal::INT);
+        let ended = self.process.wait(SOON);
+        assert!(ended.status.success(), "{ended:#?}");
+        let last = ended.stdout.last().expect("it sums up");
+        let blocks = last.rsplit_once("blocks: ").expect("it counts blocks").1;
+        blocks.parse().expect("a number")
+    }
+}
+
+fn end(mut miner: Process) -> Summary {
+    miner.signal(Signal::INT);
+    let ended = miner.wait(SOON);
+    assert!(ended.status.success(), "{ended:#?}");
+    Summary::of(&ended)
+}
+
+/// Anyone may spend what pays to the hash of this; it takes no witness, which the node's young chain does not know.
+fn redeem_script() -> ScriptBuf {
+    Builder::new().push_opcode(OP_TRUE).into_script()
+}
+
+fn payout() -> Address {
+    Address::p2sh(&redeem_script(), Network::Regtest).expect("a short script")
+}
+
+/// A payment of all but a fee to the same script.
+fn spend(previous: &Transaction) -> Transaction {
+    let redeem =
+        bitcoin::script::PushBytesBuf::try_from(redeem_script().into_bytes()).expect("a short script");
+    let output = &previous.output[0];
+    Transaction {
+        version: Version::TWO,
+        lock_time: absolute::LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::new(previous.compute_txid(), 0),
+            script_sig: Builder::new().push_slice(redeem).into_script(),
+            sequence: Sequence::MAX,
+            witness: Witness::new(),
+        }],
+        output: vec![TxOut {
+            value: output.value - Amount::from_sat(10_000),
+            script_pubkey: output.script_pubkey.clone(),
+        }],
+    }
+}
+
+#[test]
+fn the_node_s_height_rises_by_exactly_the_blocks_reported() {
+    let Some(node) = Node::start() else { return };
+    let address = payout().to_string();
+    let pool = Pool::start(&node, &["--address", &address]);
+    assert_eq!(pool.health(), "ok\n");
+    let miner = pool.miner("rig");
+    pool.wait_for_blocks(200);
+
+    // A transaction, and one more from it.
+    let parent = spend(&node.block(1).txdata[0]);
+    let child = spend(&parent);
+    for payment in [&parent, &child] {
+        let _: String = node.ask("sendrawtransaction", json!([encode::serialize_hex(payment)]));
+    }
+    let mut height = 200;
+    until("the transactions are mined", LATER, || {
+        let fresh = height + 1..=node.height();
+        height = *fresh.end();
+        fresh.into_iter().any(|height| node.block(height).txdata.contains(&child)).then_some(())
+    });
+    let summary = end(miner);
+    until("the node has all blocks", SOON, || (pool.blocks() == node.height()).then_some(()));
+    assert_eq!((pool.rejected_blocks(), summary.shares.rejected), (0, 0), "{summary:?}");
+    let blocks = pool.end();
+    assert_eq!(blocks, node.height());
+    assert!(blocks >= 200);
+
+    let mut transactions = Vec::new();
+    for height in 1..=blocks {
+        let block = node.block(height);
+        let coinbase = &block.txdata[0];
+        assert_eq!(coinbase.output[0].script_pubkey, payout().script_pubkey(), "{height}");
+        let script = coinbase.input[0].script_sig.as_bytes();
+        assert!(script.ends_with(b"/process test/"), "{height}: {script:?}");
+        transactions.extend_from_slice(&block.txdata[1..]);
+    }
+    assert_eq!(transactions, [parent, child]);
+}
+
+#[test]
+fn a_reorganisation_and_a_restart_in_mid_work_are_survived() {
+    let Some(mut node) = Node::start() else { return };
+    let pool = Pool::start(&node, &["--payout", "user"]);
+    let user = format!("{}.rig", payout());
+    let miner = pool.miner(&user);
+    pool.wait_for_blocks(20);
+
+    // The miner holds a job on the old tip meanwhile.
+    miner.signal(Signal::STOP);
+    let before = until("the node has all blocks", SOON, || {
+        let blocks = pool.blocks();
+        (blocks == node.height()).then_some(blocks)
+    });
+    node.overtake();
+    assert_eq!(node.height(), before + 1);
+    until("work on the new tip", SOON, || (pool.summary()["height"] == json!(before + 2)).then_some(()));
+    miner.signal(Signal::CONT);
+    pool.wait_for_blocks(before + 20);
+    miner.signal(Signal::STOP);
+    // One block of the pool's is on the branch that was left, and two are not its own.
+    let settled = until("the node has all blocks again", SOON, || {
+        let blocks = pool.blocks();
+        (blocks + 1 == node.height()).then_some(blocks)
+    });
+    miner.signal(Signal::CONT);
+    pool.wait_for_blocks(settled + 1);
+
+    // Its chain is in memory and gone.
+    let mut lost = 0;
+    node.restart(|| {
+        until("the pool says that the node is down", SOON, || {
+            pool.health().starts_with("no node works").then_some(())
+        });
+        lost = pool.blocks();
+    });
+    until("the pool says that the node is up", LATER, || (pool.health() == "ok\n").then_some(()));
+    pool.wait_for_blocks(lost + 20);
+    end(miner);
+    until("the node has all new blocks", SOON, || (pool.blocks() - lost == node.height()).then_some(()));
+    let height = node.height();
+    assert_eq!(pool.end() - lost, height);
+    for height in 1..=height {
+        assert_eq!(node.block(height).txdata[0].output[0].script_pubkey, payout().script_pubkey());
+    }
+}
+
+#[test]
+fn an_address_of_another_network_is_refused() {
+    let Some(node) = Node::start() else { return };
+    let main = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+    let url =
+        format!("http://x:{}@{}", Bcoin::PASSWORD, node.client.url().to_string().replace("http://", ""));
+    let mut pool = mesos_miner(["pool", "--chain", "node", "--bitcoind", &url, "--address", main]);
+    let ended = pool.wait(SOON);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    assert!(ended.errors().contains("is for main, but the node is on regtest"), "{ended:#?}");
+}
