@@ -88,7 +88,7 @@ fn thread_scaling(c: &mut Criterion) {
     group.finish();
 }
 
-/// From the call to the end of the slowest thread's first chunk on the new job, some 20 µs of which are that chunk's.
+/// From the call to the end of the slowest thread's first chunk on the new job, some 15 to 40 µs of which are that chunk's.
 fn job_switch(c: &mut Criterion) {
     let mut engine = engine(fastest(), cores());
     let counters = engine.counters();

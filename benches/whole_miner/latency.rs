@@ -1,7 +1,7 @@
 //! How long a new job takes to reach the threads, all cores mining.
 //!
 //! From just before the server writes the line of `mining.notify` in one call, to the end of each thread's first chunk
-//! on the job: the chunk, some 20 µs, is part of the figure.
+//! on the job: the chunk, some 15 to 40 µs, is part of the figure.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
