@@ -1,10 +1,7 @@
 //! Where masters and agents listen.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
-
-use crate::zookeeper::Ensemble;
 
 /// Port of a master unless said otherwise.
 pub const DEFAULT_MASTER_PORT: u16 = 5050;
@@ -47,7 +44,7 @@ fn scheme(text: &str) -> &str {
 }
 
 /// What may be shown of an address: `zk://user:secret@host` has a secret in it.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
     let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
     format!("{scheme}…@{after}")
@@ -138,110 +135,6 @@ impl fmt::Display for HostPort {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
-    }
-}
-
-/// The masters of a cluster: a list in the order in which they are to be tried, or where in ZooKeeper the leader
-/// is to be found. Neither `Debug` nor `Display` shows ZooKeeper's password.
-///
-/// ```
-/// use mesos::address::Masters;
-///
-/// let masters: Masters = "m1:5050,http://m2,[::1]:5051".parse().unwrap();
-/// assert_eq!(masters.to_string(), "m1:5050,m2:5050,[::1]:5051");
-/// let masters: Masters = "zk://miner:secret@z1,z2:2182/mesos".parse().unwrap();
-/// assert_eq!(masters.to_string(), "zk://…@z1:2181,z2:2182/mesos");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Masters(Kind);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    Listed(Scheme, Vec<HostPort>),
-    Elected(Ensemble),
-}
-
-impl Masters {
-    /// The list; none if ZooKeeper is to be asked.
-    pub fn addresses(&self) -> &[HostPort] {
-        match &self.0 {
-            Kind::Listed(_, addresses) => addresses,
-            Kind::Elected(_) => &[],
-        }
-    }
-
-    /// The ZooKeeper to be asked.
-    pub fn ensemble(&self) -> Option<&Ensemble> {
-        match &self.0 {
-            Kind::Listed(..) => None,
-            Kind::Elected(ensemble) => Some(ensemble),
-        }
-    }
-
-    /// How to talk to them; `None` if ZooKeeper is to be asked, which does not know that.
-    pub fn scheme(&self) -> Option<Scheme> {
-        match &self.0 {
-            Kind::Listed(scheme, _) => Some(*scheme),
-            Kind::Elected(_) => None,
-        }
-    }
-}
-
-impl FromStr for Masters {
-    type Err = AddressError;
-
-    /// Reads one or several of `HOST`, `HOST:PORT`, `http://HOST:PORT`, separated by commas, or of
-    /// `https://HOST:PORT`, or `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH`.
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let text = text.trim();
-        // A zk:// address has commas of its own.
-        if let Some(rest) = text.strip_prefix("zk://") {
-            return Ensemble::parse(rest).map(|ensemble| Self(Kind::Elected(ensemble)));
-        }
-        let masters = text.split(',').map(|one| parse_master(one.trim())).collect::<Result<Vec<_>, _>>()?;
-        let scheme = masters.first().map_or(Scheme::Http, |(scheme, _)| *scheme);
-        if masters.iter().any(|(other, _)| *other != scheme) {
-            return Err(AddressError::MixedSchemes(shown(text)));
-        }
-        Ok(Self(Kind::Listed(scheme, masters.into_iter().map(|(_, address)| address).collect())))
-    }
-}
-
-fn parse_master(text: &str) -> Result<(Scheme, HostPort), AddressError> {
-    let (scheme, rest) = match text.split_once("://") {
-        Some(("http", rest)) => (Scheme::Http, rest),
-        Some(("https", rest)) => (Scheme::Https, rest),
-        Some(("zk", _)) => return Err(AddressError::ZooKeeperInList(shown(text))),
-        Some(_) => return Err(AddressError::Scheme(shown(text))),
-        None => return Ok((Scheme::Http, HostPort::parse(text, Some(DEFAULT_MASTER_PORT))?)),
-    };
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    Ok((scheme, HostPort::parse(authority, Some(DEFAULT_MASTER_PORT))?))
-}
-
-impl From<HostPort> for Masters {
-    fn from(address: HostPort) -> Self {
-        Self(Kind::Listed(Scheme::Http, vec![address]))
-    }
-}
-
-impl From<SocketAddr> for Masters {
-    fn from(address: SocketAddr) -> Self {
-        HostPort { host: address.ip().to_string(), port: address.port() }.into()
-    }
-}
-
-impl fmt::Display for Masters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, addresses) = match &self.0 {
-            Kind::Elected(ensemble) => return ensemble.fmt(f),
-            Kind::Listed(Scheme::Http, addresses) => ("", addresses),
-            Kind::Listed(Scheme::Https, addresses) => ("https://", addresses),
-        };
-        for (index, address) in addresses.iter().enumerate() {
-            write!(f, "{}{scheme}{address}", if index > 0 { "," } else { "" })?;
-        }
-        Ok(())
     }
 }
 

@@ -23,7 +23,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub use self::leader::Leader;
-use crate::address::{HostPort, Masters};
+use crate::address::HostPort;
+use crate::masters::Masters;
 use crate::zookeeper::Ensemble;
 
 /// Why there is no leader to be had from ZooKeeper.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::address::{AddressError, Endpoint, HostPort, Scheme};
 use crate::auth::Auth;
 use crate::duration::{self, DurationError};
-use crate::executor::Identity;
+use crate::executor::calls::Identity;
 use crate::tls::Files;
 use crate::v1::AgentId;
 

@@ -19,7 +19,7 @@
 //! # Ok(()) }
 //! ```
 
-mod calls;
+pub(crate) mod calls;
 mod event;
 
 use std::error::Error;

@@ -12,6 +12,7 @@ pub mod executor;
 pub mod heartbeat;
 mod http;
 mod ids;
+pub mod masters;
 pub mod recordio;
 pub mod resources;
 pub mod scheduler;

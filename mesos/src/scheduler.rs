@@ -38,10 +38,11 @@ pub use self::calls::{
     subscribe, subscribe_with, suppress, teardown, update_framework,
 };
 pub use self::event::Event;
-use crate::address::{Endpoint, Masters, Scheme};
+use crate::address::{Endpoint, Scheme};
 use crate::detector::Detector;
 use crate::error::CallError;
 use crate::http::{Config, Http, Opened, Outgoing, STREAM_ID};
+use crate::masters::Masters;
 use crate::subscription::{Moves, SessionGuard, Subscription};
 use crate::v1::scheduler::Call;
 

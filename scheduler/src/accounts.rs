@@ -15,7 +15,8 @@ use mesos::v1::TaskState;
 use serde::Serialize;
 use task::Totals;
 
-use crate::record::{Kind, TaskRecord};
+use crate::kind::Kind;
+use crate::record::TaskRecord;
 use crate::store::Books;
 
 /// All accounts of one framework, or of several.

@@ -16,7 +16,7 @@ use anyhow::{Context, bail, ensure};
 use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
-use mesos::address::Masters;
+use mesos::masters::Masters;
 use program::duration;
 
 pub use self::placement::PlacementArgs;

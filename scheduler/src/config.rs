@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesos::address::Masters;
+use mesos::masters::Masters;
 use mesos::tls::Tls;
 
 use crate::launch::Pool;

@@ -37,10 +37,11 @@ use self::past::{Late, Past};
 use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
 use self::updates::Update;
+use crate::kind::Kind;
 use crate::launch::Template;
 use crate::ledger::Ledger;
 use crate::offers::{Placement, Wanted};
-use crate::record::{Change, Kind, Recovered, StatusRecord, Ticket};
+use crate::record::{Change, Recovered, StatusRecord, Ticket};
 
 /// The CPU, on record, of a task that was found running and is to end: nobody here launched it.
 const ADOPTED: u64 = 0;

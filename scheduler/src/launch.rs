@@ -13,7 +13,8 @@ use mesos::v1::{
 use task::{Chain, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 
 use crate::config::Containerizer;
-use crate::record::{Kind, TaskRecord};
+use crate::kind::Kind;
+use crate::record::TaskRecord;
 
 /// The executor's file name in the sandbox, when it is fetched.
 pub const EXECUTABLE: &str = "mesos-miner";

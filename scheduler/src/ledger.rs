@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use task::{Report, Totals};
 
-use crate::record::Kind;
+use crate::kind::Kind;
 
 /// So many workers that are no tasks keep an account of their own with a server that has ended: whoever reaches the
 /// Stratum port chooses names at will.

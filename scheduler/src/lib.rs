@@ -21,6 +21,7 @@ mod display;
 mod driver;
 mod ended;
 pub mod framework;
+pub mod kind;
 pub mod launch;
 pub mod ledger;
 pub mod offers;

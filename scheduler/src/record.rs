@@ -4,29 +4,11 @@ use std::collections::BTreeMap;
 
 use task::{Report, ServerAddress};
 
+use crate::kind::Kind;
 use crate::ledger::Ledger;
 
 /// Names a change that is on its way to the disk; handed back when it has arrived. Rises by one.
 pub type Ticket = u64;
-
-/// The two kinds of task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// The pool server; its reports fill the pool's column of the ledger.
-    Server,
-    /// A miner; its reports fill the workers' column.
-    Worker,
-}
-
-impl Kind {
-    /// The word in task ids and in the store.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Server => "server",
-            Kind::Worker => "worker",
-        }
-    }
-}
 
 /// A task, written down before it is launched.
 #[derive(Clone, Debug, PartialEq)]

@@ -91,7 +91,7 @@ pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo
 
 #[cfg(test)]
 mod tests {
-    use mesos::address::Masters;
+    use mesos::masters::Masters;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mesos::address::Masters;
+use mesos::masters::Masters;
 use mesos::recordio;
 use mesos::resources::{Quantity, ranges, scalar};
 use mesos::scheduler::Event;

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use mesos::address::Masters;
 use mesos::env::ExecutorEnv;
 use mesos::executor::{self, ExecutorClient};
+use mesos::masters::Masters;
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::tls::{Files, Tls, TlsError};
 use mesos::{CallError, Config};

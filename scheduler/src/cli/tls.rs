@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use mesos::address::{Masters, Scheme};
+use mesos::address::Scheme;
+use mesos::masters::Masters;
 use mesos::tls::{Files, Tls};
 
 /// Masters behind TLS.

@@ -6,7 +6,7 @@ use program::{Hashrate, Shares};
 use task::Live;
 
 use crate::framework::{Snapshot, TaskLine};
-use crate::record::Kind;
+use crate::kind::Kind;
 
 /// Tasks beyond this number are only counted.
 const TASKS: usize = 20;

@@ -7,7 +7,7 @@ use mesos::v1::TaskState;
 
 use super::task::{Phase, Task};
 use super::{Call, Effect, Notice, State};
-use crate::record::Kind;
+use crate::kind::Kind;
 
 /// For one kind of task to end. Mesos' own grace period is shorter.
 const STEP: Duration = Duration::from_secs(15);

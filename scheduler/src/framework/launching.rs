@@ -9,8 +9,9 @@ use super::ending::Ending;
 use super::task::{Phase, Task};
 use super::{Call, Notice, Pending, State};
 use crate::constraints::Place;
+use crate::kind::Kind;
 use crate::offers::{self, Accept, Demand, Remark, Wanted};
-use crate::record::{Change, Kind, StatusRecord, TaskRecord};
+use crate::record::{Change, StatusRecord, TaskRecord};
 
 /// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
 const REFUSE: Duration = Duration::from_secs(60);

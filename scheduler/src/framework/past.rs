@@ -8,8 +8,9 @@ use mesos::v1::{TaskState, TaskStatus};
 
 use super::task::{Task, is_over};
 use super::{Call, Pending, State};
+use crate::kind::Kind;
 use crate::ledger::OUTSIDERS;
-use crate::record::{Change, Kind, StatusRecord};
+use crate::record::{Change, StatusRecord};
 
 /// A task whose last update is recorded is kept for so long.
 const KEEP_CLOSED: Duration = Duration::from_secs(600);

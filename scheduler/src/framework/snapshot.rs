@@ -8,8 +8,8 @@ use program::Summary;
 
 use super::State;
 use super::task::{Phase, Task};
+use crate::kind::Kind;
 use crate::ledger::{Ledger, Line};
-use crate::record::Kind;
 
 /// A live message older than this says nothing about now.
 const LIVE: Duration = Duration::from_secs(20);

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 use task::Live;
 
+use crate::kind::Kind;
 use crate::offers::Accept;
-use crate::record::{Kind, TaskRecord};
+use crate::record::TaskRecord;
 
 /// First and longest time between two KILLs of one task.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));

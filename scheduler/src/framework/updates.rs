@@ -9,7 +9,8 @@ use mesos::v1::{TaskState, TaskStatus, task_status};
 use super::ending::Ending;
 use super::task::{Phase, Task, is_over};
 use super::{ADOPTED, Call, Notice, Pending, State};
-use crate::record::{Change, Kind, StatusRecord, TaskRecord};
+use crate::kind::Kind;
+use crate::record::{Change, StatusRecord, TaskRecord};
 
 /// An update on its way to the disk.
 #[derive(Debug)]

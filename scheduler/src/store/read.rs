@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use task::{ServerAddress, Totals};
 
 use super::write::kind;
+use crate::kind::Kind;
 use crate::ledger::{Entry, Ledger};
-use crate::record::{FrameworkRecord, Kind, Recovered, TaskRecord};
+use crate::record::{FrameworkRecord, Recovered, TaskRecord};
 
 /// Reads the framework that has not ended, with its tasks and accounts.
 pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {

@@ -4,8 +4,9 @@ use std::sync::mpsc::{Receiver, channel};
 use task::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 
 use super::*;
+use crate::kind::Kind;
 use crate::ledger::{OTHERS, OUTSIDERS};
-use crate::record::{Kind, StatusRecord, TaskRecord};
+use crate::record::{StatusRecord, TaskRecord};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 

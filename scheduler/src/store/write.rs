@@ -6,8 +6,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use task::{Account, Verdict};
 
 use super::outsiders;
+use crate::kind::Kind;
 use crate::ledger;
-use crate::record::{Change, Kind, StatusRecord, TaskRecord, Ticket};
+use crate::record::{Change, StatusRecord, TaskRecord, Ticket};
 
 /// Writes a batch in one transaction. `framework` is the one that the changes belong to; it follows them.
 pub(super) fn write(

@@ -1,0 +1,20 @@
+//! Server or worker.
+
+/// The two kinds of task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// The pool server; its reports fill the pool's column of the ledger.
+    Server,
+    /// A miner; its reports fill the workers' column.
+    Worker,
+}
+
+impl Kind {
+    /// The word in task ids and in the store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Server => "server",
+            Kind::Worker => "worker",
+        }
+    }
+}
