@@ -28,8 +28,8 @@ pub struct PlacementArgs {
     /// Have workers take revocable CPU, which Mesos may take back at any time, and no other.
     #[arg(long, env = "MINER_REVOCABLE", value_parser = BoolishValueParser::new())]
     pub revocable: bool,
-    /// Where workers may run, such as rack:UNIQUE or hostname:LIKE:node[0-9]+: FIELD:OPERATOR[:VALUE] as in Marathon,
-    /// with UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER; may be repeated (in the variable: one a line).
+    /// Where workers may run, such as rack:UNIQUE or hostname:LIKE:node1.*: FIELD:OPERATOR or FIELD:OPERATOR:VALUE as
+    /// in Marathon, with UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER; may be repeated (in the variable: one a line).
     #[arg(long, value_name = "RULE", env = "MINER_CONSTRAINT", value_delimiter = '\n')]
     pub constraint: Vec<Constraint>,
     /// Where the server may run, likewise.
