@@ -24,7 +24,7 @@ enum Command {
     Local(Box<local::cli::Args>),
     Scheduler(Box<scheduler::cli::Args>),
     Ledger(scheduler::accounts::cli::Args),
-    /// Serve work to miners over a chain of its own
+    /// Serve work to miners, from a Bitcoin node or a chain of its own
     Pool(pool::cli::Args),
     #[command(flatten)]
     Executor(executor::cli::Command),
