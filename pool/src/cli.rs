@@ -7,43 +7,39 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use program::duration;
 
 pub use self::node::{NodeArgs, PayoutKind};
 use crate::config::{Config, Limits};
 use crate::serve::{self, Listen, ServeOptions, Server};
 use crate::source::Payout;
 
-/// Exit status for bad usage (`EX_USAGE` of sysexits.h).
-const USAGE: u8 = 64;
-
 /// Options of `mesos-miner pool`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Address for miners to connect to; port 0 is any free one
-    #[arg(long, value_name = "ADDRESS:PORT", env = "POOL_LISTEN", default_value = "0.0.0.0:3333")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_LISTEN", default_value = "0.0.0.0:3333")]
     pub listen: SocketAddr,
     /// Address for /healthz, /api/v1/summary and /metrics; without it, there is no HTTP server
-    #[arg(long, value_name = "ADDRESS:PORT", env = "POOL_HTTP")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP")]
     pub http: Option<SocketAddr>,
     /// Where blocks come from
-    #[arg(long, value_enum, env = "POOL_CHAIN", default_value = "builtin")]
+    #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin")]
     pub chain: Chain,
     /// Time between two blocks of the built-in chain, whose difficulty follows the miners' hashrate
-    #[arg(long, value_name = "TIME", env = "POOL_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
     /// Time between two shares of one miner, whose difficulty follows its hashrate
-    #[arg(long, value_name = "TIME", env = "POOL_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
     /// Difficulty for a miner that suggests none
-    #[arg(long, value_name = "DIFFICULTY", env = "POOL_START_DIFFICULTY", default_value = "0.001", value_parser = difficulty)]
+    #[arg(long, value_name = "DIFFICULTY", env = "MINER_START_DIFFICULTY", default_value = "0.001", value_parser = difficulty)]
     pub start_difficulty: f64,
     /// Lowest difficulty, unless the chain's is lower
-    #[arg(long, value_name = "DIFFICULTY", env = "POOL_MINIMUM_DIFFICULTY", default_value = "0.000001", value_parser = difficulty)]
+    #[arg(long, value_name = "DIFFICULTY", env = "MINER_MINIMUM_DIFFICULTY", default_value = "0.000001", value_parser = difficulty)]
     pub minimum_difficulty: f64,
     /// Miners connected at once
-    #[arg(long, value_name = "N", env = "POOL_MAX_CONNECTIONS", default_value_t = Limits::default().connections)]
+    #[arg(long, value_name = "N", env = "MINER_MAX_CONNECTIONS", default_value_t = Limits::default().connections)]
     pub max_connections: usize,
     /// What only a node needs.
     #[command(flatten)]
@@ -98,67 +94,32 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(payout) => payout,
         Err(text) => {
             let _ = clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{text}\n")).print();
-            return Ok(ExitCode::from(USAGE));
+            return Ok(ExitCode::from(program::USAGE));
         }
     };
     let options = args.options(payout)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the pool's threads")?;
-    runtime.block_on(serve(options))?;
-    Ok(ExitCode::SUCCESS)
+    program::block_on(2, serve(options)).map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(options: ServeOptions) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    let mut interrupted = async || {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
+    let stop = program::stop_token().context("cannot wait for signals")?;
     let server = tokio::select! {
         server = Server::bind(options) => server?,
         // While it waits for a node.
-        () = interrupted() => return Ok(()),
+        () = stop.cancelled() => return Ok(()),
     };
     println!("listening on {}", server.stratum_addr());
     if let Some(http) = server.http_addr() {
         println!("HTTP on http://{http}");
     }
-    let (handle, stop) = (server.handle(), CancellationToken::new());
-    let watch = async {
-        interrupted().await;
-        stop.cancel();
-    };
-    tokio::join!(server.run(stop.clone()), watch);
+    let handle = server.handle();
+    server.run(stop).await;
     let totals = handle.summary().totals;
     println!(
         "shares: {} accepted, {} rejected, {} stale; blocks: {}",
         totals.accepted, totals.rejected, totals.stale, totals.blocks
     );
     Ok(())
-}
-
-/// Reads `20s`, `1.5m`, `500ms`; a bare number is in seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("{text:?} is no time above zero; write it like 20s, 500ms, 1.5m or 2h");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(expected()),
-    };
-    let seconds = digits.parse::<f64>().map_err(|_| expected())? * unit;
-    // From a millisecond to a year: what is beyond is a slip, and would overflow somewhere.
-    if !(0.001..=31_536_000.0).contains(&seconds) {
-        return Err(format!("{text:?} is out of range: a time is from 1ms to 8760h"));
-    }
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 fn difficulty(text: &str) -> Result<f64, String> {
@@ -211,10 +172,10 @@ mod tests {
         assert_eq!(args.payout(), Ok(Some(Payout::User)));
         let options = args.node.options(Payout::User, |name| Some(format!("value of {name}"))).unwrap();
         let basic =
-            ::node::Credentials::Basic { user: "me".into(), password: "value of POOL_RPC_PASSWORD".into() };
+            ::node::Credentials::Basic { user: "me".into(), password: "value of MINER_RPC_PASSWORD".into() };
         assert_eq!(options.nodes[0].1, basic);
         let error = args.node.options(Payout::User, |_| None).unwrap_err().to_string();
-        assert!(error.contains("POOL_RPC_PASSWORD") && error.contains("--rpc-password-file"), "{error}");
+        assert!(error.contains("MINER_RPC_PASSWORD") && error.contains("--rpc-password-file"), "{error}");
         let args =
             with(&["--rpc-user", "me", "--rpc-password-file", "/no/such/file", "--payout", "user"]).unwrap();
         let error = format!("{:#}", args.node.options(Payout::User, |_| None).unwrap_err());
@@ -236,18 +197,6 @@ mod tests {
         assert!(Cli::try_parse_from(["pool", "--chain", "node"]).is_err());
         let error = with(&["--min-difficulty-time", "late"]).unwrap_err().to_string();
         assert!(error.contains("late"), "{error}");
-    }
-
-    #[test]
-    fn reads_times() {
-        for (text, millis) in
-            [("20s", 20_000), ("1", 1_000), ("500ms", 500), ("1.5m", 90_000), ("2h", 7_200_000)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "s", "0s", "-1s", "1d", "1e300h", "nan", "inf", "ü", "1 s"] {
-            assert!(duration(text).is_err_and(|error| error.contains(text)), "{text:?}");
-        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::serve::TAG;
 use crate::source::{NodeOptions, Payout};
 
 /// The environment variable with the password that goes with `--rpc-user`.
-const PASSWORD: &str = "POOL_RPC_PASSWORD";
+const PASSWORD: &str = "MINER_RPC_PASSWORD";
 /// A password file is one line; whatever is longer is none.
 const MAX_PASSWORD: u64 = 4096;
 
@@ -23,33 +23,33 @@ pub struct NodeArgs {
     #[arg(
         long,
         value_name = "URL",
-        env = "POOL_BITCOIND",
+        env = "MINER_BITCOIND",
         value_delimiter = ',',
         hide_env_values = true,
         required_if_eq("chain", "node")
     )]
     pub bitcoind: Vec<String>,
     /// The cookie file that Bitcoin Core writes in its data directory
-    #[arg(long, value_name = "FILE", env = "POOL_COOKIE_FILE", conflicts_with_all = ["rpc_user", "rpc_password_file"])]
+    #[arg(long, value_name = "FILE", env = "MINER_COOKIE_FILE", conflicts_with_all = ["rpc_user", "rpc_password_file"])]
     pub cookie_file: Option<PathBuf>,
-    /// User for the nodes' RPC; its password is in POOL_RPC_PASSWORD or in --rpc-password-file
-    #[arg(long, value_name = "NAME", env = "POOL_RPC_USER")]
+    /// User for the nodes' RPC; its password is in MINER_RPC_PASSWORD or in --rpc-password-file
+    #[arg(long, value_name = "NAME", env = "MINER_RPC_USER")]
     pub rpc_user: Option<String>,
     /// File with the password of --rpc-user
-    #[arg(long, value_name = "FILE", env = "POOL_RPC_PASSWORD_FILE", requires = "rpc_user")]
+    #[arg(long, value_name = "FILE", env = "MINER_RPC_PASSWORD_FILE", requires = "rpc_user")]
     pub rpc_password_file: Option<PathBuf>,
     /// Whom blocks pay; nobody gets a fee
-    #[arg(long, value_enum, env = "POOL_PAYOUT", default_value = "address")]
+    #[arg(long, value_enum, env = "MINER_PAYOUT", default_value = "address")]
     pub payout: PayoutKind,
     /// Address that all blocks pay, of the node's network
-    #[arg(long, value_name = "ADDRESS", env = "POOL_ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", env = "MINER_ADDRESS", value_parser = address)]
     pub address: Option<String>,
     /// Text for the coinbase of each block
-    #[arg(long, value_name = "TEXT", env = "POOL_TAG", default_value = TAG)]
+    #[arg(long, value_name = "TEXT", env = "MINER_TAG", default_value = TAG)]
     pub tag: String,
     /// On testnets, when to make a block of the lowest difficulty: honest, once 20 minutes have passed since the last
     /// one; early, as soon as nodes take a block that says so
-    #[arg(long, value_name = "WHEN", env = "POOL_MIN_DIFFICULTY_TIME", default_value_t)]
+    #[arg(long, value_name = "WHEN", env = "MINER_MIN_DIFFICULTY_TIME", default_value_t)]
     pub min_difficulty_time: MinDifficultyTime,
 }
 
