@@ -26,7 +26,6 @@ use stratum::job::Job;
 use tokio::sync::mpsc;
 
 use self::cpus::CpuPlan;
-use self::duty::Duty;
 use self::search::{Search, Searches};
 
 /// Finds that wait for the miner. With a target so easy that the miner can't keep up, threads wait.
@@ -131,11 +130,10 @@ impl Shared {
         }
     }
 
-    /// Waits for a time; false if a change of job cut it short.
-    fn rest(&self, time: Duration, generation: u64) -> bool {
+    /// Waits for a time, or until the job changes.
+    fn rest(&self, time: Duration, generation: u64) {
         let unchanged = |current: &mut Current| current.generation == generation && !current.stopped;
-        let waited = self.changed.wait_timeout_while(self.lock(), time, unchanged);
-        waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        drop(self.changed.wait_timeout_while(self.lock(), time, unchanged));
     }
 
     fn change(&self, change: impl FnOnce(&mut Current, u64)) -> u64 {
@@ -201,11 +199,10 @@ impl Engine {
         let slots: Arc<[Slot]> = (0..threads).map(|_| Slot::default()).collect();
         let pool =
             ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("miner-{i}")).build()?;
-        let (body, counters, pins) = (shared.clone(), slots.clone(), cpus.pins.clone());
-        let duty = Duty::new(cpus.duty);
+        let (body, counters, pins, share) = (shared.clone(), slots.clone(), cpus.pins.clone(), cpus.duty);
         pool.spawn_broadcast(move |context| {
             if let Some(slot) = counters.get(context.index()) {
-                thread::run(&body, slot, found.clone(), pins.get(context.index()).copied(), duty);
+                thread::run(&body, slot, found.clone(), pins.get(context.index()).copied(), share);
             }
         });
         Ok((Engine { shared, slots, searches: Searches::default(), _pool: pool }, receiver))

@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 use tracing::{debug, error};
 
-use super::duty::{Duty, SLICE};
+use super::duty::Duty;
 use super::search::Piece;
 use super::space::Unit;
 use super::{Assignment, Found, Shared, Slot};
@@ -17,14 +17,8 @@ use super::{Assignment, Found, Shared, Slot};
 /// The nicest of all: the machine stays usable, and the network threads run at once when something arrives.
 const NICE: i32 = 19;
 
-/// Mines until the engine stops.
-pub(super) fn run(
-    shared: &Shared,
-    slot: &Slot,
-    found: mpsc::Sender<Found>,
-    core: Option<usize>,
-    duty: Option<Duty>,
-) {
+/// Mines until the engine stops; `share` is the part of a CPU that it may use.
+pub(super) fn run(shared: &Shared, slot: &Slot, found: mpsc::Sender<Found>, core: Option<usize>, share: f64) {
     if let Some(id) = core
         && !core_affinity::set_for_current(core_affinity::CoreId { id })
     {
@@ -34,7 +28,8 @@ pub(super) fn run(
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         debug!(%error, "can't lower the priority of a mining thread");
     }
-    let mut miner = Thread { shared, slot, found, hits: HitBuffer::new(), pace: duty.map(Pace::new) };
+    let duty = Duty::new(share, Instant::now(), cpu_time());
+    let mut miner = Thread { shared, slot, found, hits: HitBuffer::new(), duty };
     let mut generation = 0;
     while let Some(assignment) = shared.wait(generation) {
         generation = assignment.generation;
@@ -49,7 +44,7 @@ struct Thread<'a> {
     slot: &'a Slot,
     found: mpsc::Sender<Found>,
     hits: HitBuffer,
-    pace: Option<Pace>,
+    duty: Option<Duty>,
 }
 
 impl Thread<'_> {
@@ -102,11 +97,13 @@ impl Thread<'_> {
     }
 
     fn rest(&mut self, generation: u64) {
-        if let Some(pace) = &mut self.pace
-            && let Some(rest) = pace.due()
-            && self.shared.rest(rest, generation)
-        {
-            pace.restart();
+        if let Some(duty) = &mut self.duty {
+            let now = Instant::now();
+            if duty.is_due(now)
+                && let Some(rest) = duty.rest(now, cpu_time())
+            {
+                self.shared.rest(rest, generation);
+            }
         }
     }
 }
@@ -140,37 +137,6 @@ impl<'a> Part<'a> {
             header,
             digest: header.digest(),
         }
-    }
-}
-
-/// Watches a thread's CPU time.
-struct Pace {
-    duty: Duty,
-    since: Instant,
-    used: Duration,
-}
-
-impl Pace {
-    fn new(duty: Duty) -> Pace {
-        Pace { duty, since: Instant::now(), used: cpu_time() }
-    }
-
-    fn restart(&mut self) {
-        *self = Pace::new(self.duty);
-    }
-
-    /// The rest that is due now. A rest that is cut short by a new job stays due.
-    fn due(&mut self) -> Option<Duration> {
-        let elapsed = self.since.elapsed();
-        if elapsed < SLICE {
-            return None;
-        }
-        let rest = self.duty.rest(cpu_time().saturating_sub(self.used), elapsed);
-        if rest.is_zero() {
-            self.restart();
-            return None;
-        }
-        Some(rest)
     }
 }
 
