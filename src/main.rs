@@ -25,7 +25,7 @@ enum Command {
     Scheduler(Box<scheduler::cli::Args>),
     Ledger(scheduler::accounts::cli::Args),
     /// Serve work to miners, from a Bitcoin node or a chain of its own
-    Pool(pool::cli::Args),
+    Pool(Box<pool::cli::Args>),
     #[command(flatten)]
     Executor(executor::cli::Command),
 }
@@ -52,7 +52,7 @@ fn run(command: Command) -> ExitCode {
         Command::Ledger(args) => program::exit(scheduler::accounts::cli::run(args)),
         Command::Pool(args) => {
             program::init_logs("info");
-            program::exit(pool::cli::run(args))
+            program::exit(pool::cli::run(*args))
         }
     }
 }
