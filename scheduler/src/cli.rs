@@ -22,8 +22,8 @@ use program::duration;
 pub use self::placement::PlacementArgs;
 pub use self::pool::PoolArgs;
 pub use self::tls::TlsArgs;
-use crate::config::{Config, Containerizer, Credential, ExecutorSource};
-use crate::launch::EXECUTABLE;
+use crate::config::{Config, Credential, ExecutorSource};
+use crate::launch::{Containerizer, EXECUTABLE};
 
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
 #[derive(Clone, Debug, Parser)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesos::masters::Masters;
 use mesos::tls::Tls;
 
-use crate::launch::Pool;
+use crate::launch::{Containerizer, Pool};
 use crate::offers::Placement;
 
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
@@ -135,13 +135,4 @@ pub enum ExecutorSource {
         /// Who runs the container.
         containerizer: Containerizer,
     },
-}
-
-/// Who runs a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Containerizer {
-    /// The Docker daemon of the agent.
-    Docker,
-    /// The agent itself.
-    Mesos,
 }

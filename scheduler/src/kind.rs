@@ -17,4 +17,9 @@ impl Kind {
             Kind::Worker => "worker",
         }
     }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Kind> {
+        [Kind::Server, Kind::Worker].into_iter().find(|kind| kind.name() == name)
+    }
 }

@@ -12,7 +12,6 @@ use mesos::v1::{
 };
 use task::{Chain, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 
-use crate::config::Containerizer;
 use crate::kind::Kind;
 use crate::record::TaskRecord;
 
@@ -40,6 +39,15 @@ pub enum Delivery {
         /// Who runs the container.
         containerizer: Containerizer,
     },
+}
+
+/// Who runs a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Containerizer {
+    /// The Docker daemon of the agent.
+    Docker,
+    /// The agent itself.
+    Mesos,
 }
 
 /// A pool to mine at instead of a server task.

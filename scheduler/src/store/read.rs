@@ -6,7 +6,6 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 use task::{ServerAddress, Totals};
 
-use super::write::kind;
 use crate::kind::Kind;
 use crate::ledger::{Entry, Ledger};
 use crate::record::{FrameworkRecord, Recovered, TaskRecord};
@@ -83,7 +82,7 @@ fn address(row: &Row<'_>) -> rusqlite::Result<Option<ServerAddress>> {
 
 fn kind_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Kind> {
     let name: String = row.get(column)?;
-    kind(&name).ok_or_else(|| invalid(column, &format!("unknown kind of task {name:?}")))
+    Kind::named(&name).ok_or_else(|| invalid(column, &format!("unknown kind of task {name:?}")))
 }
 
 fn invalid(column: usize, what: &str) -> rusqlite::Error {

@@ -6,7 +6,6 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use task::{Account, Verdict};
 
 use super::outsiders;
-use crate::kind::Kind;
 use crate::ledger;
 use crate::record::{Change, StatusRecord, TaskRecord, Ticket};
 
@@ -216,9 +215,4 @@ fn verdict(verdict: Verdict) -> String {
         Verdict::Stale => "stale".to_owned(),
         Verdict::Unanswered => "unanswered".to_owned(),
     }
-}
-
-/// The word for a kind in the tables, read back.
-pub(super) fn kind(name: &str) -> Option<Kind> {
-    [Kind::Server, Kind::Worker].into_iter().find(|kind| kind.name() == name)
 }
