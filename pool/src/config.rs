@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bitcoin::Network;
 
-use crate::session::Settings;
 use crate::vardiff::Goal;
 
 /// How a pool treats its miners.
@@ -33,6 +32,17 @@ pub struct Limits {
     pub authorize_within: Duration,
     /// Time for a connection to take what it is sent.
     pub write_within: Duration,
+}
+
+/// What all sessions have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Difficulty wanted.
+    pub goal: Goal,
+    /// Time for the first `mining.authorize`.
+    pub authorize_within: Duration,
+    /// Blocks pay the addresses in the workers' names, which are of this network.
+    pub pays_users: Option<Network>,
 }
 
 impl Default for Config {

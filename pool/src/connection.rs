@@ -11,7 +11,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::session::{Effect, Now, Session};
+use crate::clock::Now;
+use crate::session::{Effect, Session};
 use crate::shared::{Presence, Shared};
 
 /// Why a connection ended, other than by the miner's or the pool's will.

@@ -7,16 +7,7 @@ use task::{Account, PoolLive, Totals};
 use tokio::sync::watch;
 
 pub use crate::accounts::WorkerSummary;
-use crate::shared::Shared;
-
-/// Counts of what happened since the pool started; each change wakes those who wait for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Shares judged, whatever the verdict.
-    pub shares: u64,
-    /// Blocks found that have become part of the chain.
-    pub blocks: u64,
-}
+use crate::shared::{Changes, Shared};
 
 /// The pool at a glance.
 #[derive(Clone, Debug, PartialEq)]

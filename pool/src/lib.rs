@@ -16,8 +16,10 @@
 mod accounts;
 pub mod chain;
 pub mod cli;
+mod clock;
 mod config;
 mod connection;
+mod found;
 mod handle;
 mod http;
 mod job;
@@ -31,9 +33,10 @@ mod validate;
 mod vardiff;
 
 pub use config::{Config, Limits};
-pub use handle::{Changes, Handle, Summary, WorkerSummary};
+pub use handle::{Handle, Summary, WorkerSummary};
 pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};
 pub use server::{BindError, Pool};
+pub use shared::Changes;
 pub use source::{NodeError, NodeOptions, NodeSource, Payout, Source};
 
 /// Hashes that it takes on average to reach difficulty 1, as pools count it.

@@ -7,11 +7,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::BuiltinChain;
+use crate::clock::Now;
 use crate::config::Config;
 use crate::handle::Handle;
 use crate::http::Http;
 use crate::server::{BindError, Pool, listen};
-use crate::session::Now;
 use crate::source::{NodeError, NodeOptions, NodeSource, Source};
 
 /// What goes into every coinbase where nothing else is asked for; on the built-in chain before what tells this pool

@@ -12,9 +12,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::connection;
+use crate::found::Found;
 use crate::handle::Handle;
 use crate::shared::Shared;
-use crate::source::{Found, Source};
+use crate::source::Source;
 
 /// Pause after a failed accept: it mostly means that there are no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

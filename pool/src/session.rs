@@ -13,17 +13,19 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bitcoin::ScriptBuf;
 use bitcoin::hashes::Hash;
-use bitcoin::{Network, ScriptBuf};
 use node::Draft;
 use node::draft::AssembleError;
 use stratum::message::{Configure, ConfigureAnswer, SubscribeAnswer};
 use stratum::{Call, Message, Notification, Notify, Reason, Request, Response};
 
 use crate::accounts::Judged;
+use crate::clock::Now;
+use crate::config::Settings;
+use crate::found::Found;
 use crate::job::{EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, IssuedJob, Job, JobId};
-use crate::source::Found;
-use crate::vardiff::{Goal, Vardiff};
+use crate::vardiff::Vardiff;
 
 /// Jobs of one connection that shares are taken for; older ones are stale.
 const MAX_ISSUED: usize = 32;
@@ -34,23 +36,6 @@ const MIN_TICK: Duration = Duration::from_secs(1);
 const MAX_TICK: Duration = Duration::from_secs(30);
 /// The least change of a hashrate that others are told of.
 const NEWS: f64 = 0.1;
-
-/// What time it is: by a clock that never jumps, and by the calendar.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// For intervals.
-    pub at: Instant,
-    /// For headers: seconds since the Unix epoch.
-    pub unix: u32,
-}
-
-impl Now {
-    /// Reads both clocks.
-    pub fn read() -> Now {
-        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Now { at: Instant::now(), unix: u32::try_from(unix.as_secs()).unwrap_or(u32::MAX) }
-    }
-}
 
 /// What a session wants done. In order; a count comes before the answer that tells the miner of it.
 #[derive(Debug)]
@@ -69,17 +54,6 @@ pub enum Effect {
     Hashrate(u64),
     /// End the connection: no worker was authorized in time.
     Close,
-}
-
-/// What all sessions have in common.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Difficulty wanted.
-    pub goal: Goal,
-    /// Time for the first `mining.authorize`.
-    pub authorize_within: Duration,
-    /// Blocks pay the addresses in the workers' names, which are of this network.
-    pub pays_users: Option<Network>,
 }
 
 /// The state of one connection.

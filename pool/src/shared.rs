@@ -9,14 +9,21 @@ use task::PoolLive;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::accounts::{Accounts, Judged};
-use crate::config::Config;
-use crate::handle::Changes;
+use crate::config::{Config, Settings};
+use crate::found::Found;
 use crate::job::{EXTRANONCE1_SIZE, Job, Work};
-use crate::session::Settings;
-use crate::source::Found;
 
 /// Blocks that wait for the chain. There is one per tip, so more than one hardly ever does.
 const FOUND_QUEUE: usize = 16;
+
+/// Counts of what happened since the pool started; each change wakes those who wait for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Shares judged, whatever the verdict.
+    pub shares: u64,
+    /// Blocks found that have become part of the chain.
+    pub blocks: u64,
+}
 
 /// The pool as its connections see it.
 #[derive(Debug)]

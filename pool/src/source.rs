@@ -5,25 +5,17 @@ mod node;
 
 use std::sync::Arc;
 
-use bitcoin::{Block, Network};
+use bitcoin::Network;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::node::{NodeError, NodeOptions, NodeSource, Payout};
 use crate::chain::BuiltinChain;
+use crate::found::Found;
 use crate::shared::Shared;
 
 #[cfg(test)]
 pub(crate) use self::builtin::work as builtin_work;
-
-/// A block that a miner has found.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The worker's name, as its account has it.
-    pub worker: Arc<str>,
-    /// The block, checked as far as it can be without the chain.
-    pub block: Box<Block>,
-}
 
 /// A chain that the pool works on.
 #[derive(Debug)]

@@ -8,10 +8,11 @@ use stratum::Reason;
 use stratum::message::Submit;
 use task::{ShareRow, Verdict};
 
-use super::{Effect, MAX_SEEN, Now, Session};
+use super::{Effect, MAX_SEEN, Session};
 use crate::accounts::{Judged, ledger_verdict};
+use crate::clock::Now;
+use crate::found::Found;
 use crate::job::{IssuedJob, JobId};
-use crate::source::Found;
 use crate::validate::{Proof, Refusal, Submission, Terms, validate};
 
 /// What a peer may call a job that we don't know; longer names are cut in the accounts.

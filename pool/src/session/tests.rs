@@ -1,5 +1,6 @@
 //! The rules that need a clock or an order of events which a socket can't be held to.
 
+use bitcoin::Network;
 use node::network::payout_script;
 
 use super::authorize::{MAX_WORKERS, fixed_difficulty};
@@ -7,6 +8,7 @@ use super::*;
 use crate::chain::BuiltinChain;
 use crate::job::{Claim, Work};
 use crate::source::builtin_work;
+use crate::vardiff::Goal;
 
 const UNIX: u32 = 1_800_000_000;
 

@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::Found;
 use crate::chain::BuiltinChain;
+use crate::clock::Now;
+use crate::found::Found;
 use crate::job::{Claim, Work};
-use crate::session::Now;
 use crate::shared::Shared;
 
 /// H/s to begin with, before any miner has come: a single slow core.

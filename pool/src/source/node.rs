@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::desk::{Desk, Move};
-use super::Found;
-use crate::session::Now;
+use crate::clock::Now;
+use crate::found::Found;
 use crate::shared::Shared;
 
 /// Time at the pool's end for nodes to judge the last blocks.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use bitcoin::{BlockHash, Network, ScriptBuf};
 use node::{MinDifficultyTime, Times, Update, Verdict};
 
+use crate::clock::Now;
 use crate::job::{Claim, Work};
-use crate::session::Now;
 
 /// How long miners keep the last job when no node works: until then it is more likely than not that nobody has found
 /// another block.

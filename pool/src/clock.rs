@@ -1,0 +1,20 @@
+//! The time, by both of the clocks that the pool goes by.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// What time it is: by a clock that never jumps, and by the calendar.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For intervals.
+    pub at: Instant,
+    /// For headers: seconds since the Unix epoch.
+    pub unix: u32,
+}
+
+impl Now {
+    /// Reads both clocks.
+    pub fn read() -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { at: Instant::now(), unix: u32::try_from(unix.as_secs()).unwrap_or(u32::MAX) }
+    }
+}
