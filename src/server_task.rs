@@ -1,5 +1,6 @@
 //! The pool server as a task: from the pool's handle to the executor's events.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +35,15 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
 
 fn options(spec: &ServerSpec) -> ServeOptions {
     let Chain::Builtin { block_interval } = spec.chain;
+    // On a cluster of one machine nobody else is to be served.
+    let loopback = spec.host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
+    let listen = |port| match loopback {
+        Some(address) => Listen::At(SocketAddr::new(address, port)),
+        None => Listen::Everywhere(port),
+    };
     ServeOptions {
-        stratum: Listen::Everywhere(spec.stratum_port),
-        http: Some(Listen::Everywhere(spec.http_port)),
+        stratum: listen(spec.stratum_port),
+        http: Some(listen(spec.http_port)),
         config: Config { share_interval: spec.share_interval, ..Config::default() },
         chain: pool::Chain::Builtin { block_interval },
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 
+use anyhow::Context;
 use serde::Serialize;
 use task::Totals;
 
@@ -54,11 +55,19 @@ impl Summary {
         Summary { seconds, hashes, hashrate, shares: totals.into(), blocks: totals.blocks, workers, tasks }
     }
 
-    /// Prints it on stdout: one line of JSON, or some lines for people.
+    /// Prints it on stdout: one line of JSON, or some lines for people. Who has closed the other end of a pipe does
+    /// not want it, which is no error.
     ///
     /// # Errors
-    /// If stdout is gone.
-    pub fn print(&self, json: bool) -> io::Result<()> {
+    /// If stdout can't be written to.
+    pub fn print(&self, json: bool) -> anyhow::Result<()> {
+        match self.write(json) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("cannot write to standard output"),
+        }
+    }
+
+    fn write(&self, json: bool) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if json {
             serde_json::to_writer(&mut out, self)?;

@@ -371,7 +371,8 @@ impl State {
 
 /// A wait(2) status in words.
 fn wait_status(status: i32) -> String {
-    match (status & 0x7f, status >> 8) {
+    // An exit status has eight bits; what Mesos puts above them means nothing.
+    match (status & 0x7f, status >> 8 & 0xff) {
         (0, code) => format!(" with exit status {code}"),
         (signal, _) => format!(" by signal {signal}"),
     }

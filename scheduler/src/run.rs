@@ -8,6 +8,7 @@ use mesos::auth::Auth;
 use mesos::backoff::Backoff;
 use mesos::detector::{DetectError, Detector};
 use mesos::scheduler::SchedulerClient;
+use program::Summary;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -36,15 +37,21 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ende
     let notify = move |notice| drop(sender.send(notice));
     let (store, recovered) = Store::open(&config.state_dir, config.ledger_retention, notify)?;
     let display = Display::start(config.quiet);
-    let Some((delivery, artifact)) = delivery(&config, client.detector(), &display, &stop).await? else {
-        return Ok(Ended::default());
+    let begun = Instant::now();
+    let delivered = tokio::select! {
+        delivered = delivery(&config, client.detector(), &display, &stop) => delivered?,
+        () = limit(config.duration) => None,
+    };
+    let Some((delivery, artifact)) = delivered else {
+        let summary = Summary { seconds: begun.elapsed().as_secs_f64(), ..Summary::default() };
+        return Ok(Ended { summary, ..Ended::default() });
     };
     let age = recovered.framework.as_ref().map_or(Duration::ZERO, |framework| since(framework.started_ms));
-    let state = State::new(settings(&config, delivery), recovered, age, Instant::now());
+    let state = State::new(settings(&config, delivery, begun), recovered, age, Instant::now());
     let driver = Driver { config: &config, client, state, store: &store, display: &display };
     let ran = driver.run(Inputs::new(notices, stop)).await;
     drop(artifact);
-    let Outcome { state, flushed } = match ran {
+    let Outcome { mut state, flushed } = match ran {
         Ok(outcome) => outcome,
         Err(error) => {
             // What went wrong first is what the user must know.
@@ -52,6 +59,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ende
             return Err(error);
         }
     };
+    if config.teardown_on_exit && flushed.is_ok() {
+        for change in state.torn_down() {
+            store.persist(0, change);
+        }
+    }
     let mut ended = Ended { summary: state.summary(Instant::now()), ..Ended::default() };
     match (state.framework(), flushed, config.teardown_on_exit) {
         (None, ..) => {}
@@ -78,7 +90,15 @@ fn since(started_ms: u64) -> Duration {
         .saturating_sub(Duration::from_millis(started_ms))
 }
 
-fn settings(config: &Config, delivery: Delivery) -> Settings {
+/// Passes when a time is over; without one, never.
+async fn limit(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn settings(config: &Config, delivery: Delivery, begun: Instant) -> Settings {
     Settings {
         template: Template {
             name: config.name.clone(),
@@ -93,7 +113,7 @@ fn settings(config: &Config, delivery: Delivery) -> Settings {
         server_cpus_milli: (config.server_cpus * 1000.0).round() as u64,
         placement: config.placement.clone(),
         teardown: config.teardown_on_exit,
-        duration: config.duration,
+        duration: config.duration.map(|duration| duration.saturating_sub(begun.elapsed())),
         blocks: config.blocks,
         seed: rand::random(),
     }

@@ -8,6 +8,7 @@ use mesos::v1::TaskState;
 use super::task::{Phase, Task};
 use super::{Call, Effect, Notice, State};
 use crate::kind::Kind;
+use crate::record::{Change, StatusRecord};
 
 /// For one kind of task to end. Mesos' own grace period is shorter.
 const STEP: Duration = Duration::from_secs(15);
@@ -41,6 +42,25 @@ impl State {
         } else {
             self.ending = Ending::Leaving(now + LEAVE);
         }
+    }
+
+    /// The master has taken the TEARDOWN, which kills what did not end before. Returns what is to be written down.
+    pub fn torn_down(&mut self) -> Vec<Change> {
+        let killed = TaskState::TaskKilled;
+        let live = self.tasks.values_mut().filter(|task| task.may_live());
+        live.map(|task| {
+            task.state = Some(killed);
+            Change::Status(StatusRecord {
+                task: task.record.id.clone(),
+                kind: task.record.kind,
+                state: Some(killed.as_str_name().to_owned()),
+                reason: None,
+                last: false,
+                message: Some("ended by TEARDOWN without a last report".to_owned()),
+                report: None,
+            })
+        })
+        .collect()
     }
 
     pub(super) fn go_on_ending(&mut self, now: Instant) {
