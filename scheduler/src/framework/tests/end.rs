@@ -40,6 +40,9 @@ fn each_step_has_a_deadline() {
     script.wait(Duration::from_secs(20));
     assert!(script.finished);
     assert_eq!(script.calls.last(), Some(&Call::Teardown));
+    assert_eq!(script.state.torn_down().len(), 3, "TEARDOWN killed what did not answer");
+    assert_eq!(script.state.summary(script.now).tasks, [("TASK_KILLED".to_owned(), 3)].into());
+    assert!(script.state.torn_down().is_empty());
 }
 
 #[test]
