@@ -1,6 +1,7 @@
 //! What every program of the workspace does first and last: times on the command line, logs, runtime, signals,
-//! exit status, and the summary at the end.
+//! exit status, the summary at the end, and how many of what.
 
+mod counted;
 mod duration;
 mod exit;
 mod logs;
@@ -8,6 +9,7 @@ mod runtime;
 mod signals;
 mod summary;
 
+pub use counted::counted;
 pub use duration::{DurationError, duration};
 pub use exit::{USAGE, exit, usage_error};
 pub use logs::init_logs;

@@ -17,7 +17,7 @@ use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
 use mesos::masters::Masters;
-use program::duration;
+use program::{counted, duration};
 
 pub use self::placement::PlacementArgs;
 pub use self::pool::PoolArgs;
@@ -160,9 +160,11 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     let ended = crate::run(config, stop).await?;
     ended.summary.print(json)?;
     if let Some(tasks) = ended.left_running {
+        let verb = if tasks == 1 { "keeps" } else { "keep" };
         let text = format!(
-            "{tasks} tasks keep mining; start the scheduler again with --state-dir {} to go on, or with \
+            "{} {verb} mining; start the scheduler again with --state-dir {} to go on, or with \
              --teardown-on-exit as well to end them with it",
+            counted(tasks, "task"),
             state_dir.display()
         );
         if json { eprintln!("{text}") } else { println!("{text}") }

@@ -32,7 +32,7 @@ pub(crate) struct Driver<'a> {
     pub config: &'a Config,
     pub client: SchedulerClient,
     pub state: State,
-    pub store: &'a Store,
+    pub store: &'a mut Store,
     pub display: &'a Display,
 }
 
@@ -165,6 +165,8 @@ impl Driver<'_> {
                     Ok(Some(scheduler::Event::Error(message))) => return self.refused(&message),
                     Ok(Some(event)) => {
                         if let scheduler::Event::Subscribed(subscribed) = &event {
+                            // Now there is something to keep.
+                            self.store.make()?;
                             *ever = true;
                             calls.belong_to(&subscribed.framework_id);
                         }

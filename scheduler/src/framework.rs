@@ -163,6 +163,10 @@ impl State {
         for id in superfluous {
             state.want_kill(&id, now);
         }
+        let tasks = state.live_tasks();
+        if tasks > 0 {
+            state.publish(Notice::GoingOn { tasks });
+        }
         state
     }
 

@@ -35,7 +35,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ende
     let client = SchedulerClient::with_config(config.master.clone(), client_config(&config));
     let (sender, notices) = mpsc::unbounded_channel();
     let notify = move |notice| drop(sender.send(notice));
-    let (store, recovered) = Store::open(&config.state_dir, config.ledger_retention, notify)?;
+    let (mut store, recovered) = Store::open(&config.state_dir, config.ledger_retention, notify)?;
     let display = Display::start(config.quiet);
     let begun = Instant::now();
     let delivered = tokio::select! {
@@ -48,7 +48,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ende
     };
     let age = recovered.framework.as_ref().map_or(Duration::ZERO, |framework| since(framework.started_ms));
     let state = State::new(settings(&config, delivery, begun), recovered, age, Instant::now());
-    let driver = Driver { config: &config, client, state, store: &store, display: &display };
+    let driver = Driver { config: &config, client, state, store: &mut store, display: &display };
     let ran = driver.run(Inputs::new(notices, stop)).await;
     drop(artifact);
     let Outcome { mut state, flushed } = match ran {

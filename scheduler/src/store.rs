@@ -2,7 +2,8 @@
 //!
 //! Changes are queued with a ticket; the thread writes all that have gathered in one transaction, waits until the
 //! disk has them, and hands the tickets back. A write that fails is tried again until it works: nothing is
-//! acknowledged to Mesos meanwhile, so nothing is lost. One scheduler at a time: the folder is locked.
+//! acknowledged to Mesos meanwhile, so nothing is lost. One scheduler at a time: the folder is locked. A folder that
+//! is not there is made only when there is something to keep.
 
 mod books;
 mod outsiders;
@@ -15,6 +16,7 @@ pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rustix::fs::{Access, access};
 
 pub use self::books::{Books, books};
 use crate::record::{Change, Recovered, Ticket};
@@ -101,19 +104,33 @@ pub enum Notice {
 
 /// The way to the writing thread. Dropping it without [`close`](Store::close) leaves queued changes to the
 /// thread, which still writes them if the process lives long enough.
-#[derive(Debug)]
 pub struct Store {
     queue: mpsc::Sender<(Ticket, Change)>,
-    thread: JoinHandle<usize>,
+    /// As long as there is no folder; changes gather in the queue.
+    plan: Option<Plan>,
+    thread: Option<Thread>,
     path: PathBuf,
     closing: Arc<AtomicBool>,
+}
+
+type Plan = Box<dyn FnOnce() -> Result<(Thread, Recovered), StoreError> + Send>;
+
+struct Thread {
+    handle: JoinHandle<usize>,
     /// Held open for the lock on it.
     _lock: File,
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl Store {
-    /// Opens or makes the state folder, and reads what is in it. Rows of single shares are removed when they are
-    /// older than `retention`; totals stay for ever. `notify` is called from the writing thread.
+    /// Opens the state folder and reads what is in it; if there is none, it is made by [`make`](Store::make). Rows
+    /// of single shares are removed when they are older than `retention`; totals stay for ever. `notify` is called
+    /// from the writing thread.
     ///
     /// # Errors
     /// If the folder can't be used, another scheduler uses it, or a later version wrote it.
@@ -122,26 +139,32 @@ impl Store {
         retention: Duration,
         notify: impl FnMut(Notice) + Send + 'static,
     ) -> Result<(Store, Recovered), StoreError> {
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::Io { path, source }
-        };
-        fs::create_dir_all(folder).map_err(io(folder))?;
-        let lock = lock(folder)?;
-        let path = folder.join(DATABASE);
-        let database = |source| StoreError::Database { path: path.clone(), source };
-        let connection = Connection::open(&path).map_err(database)?;
-        schema::prepare(&connection, &path)?;
-        let recovered = read::recover(&connection).map_err(database)?;
-        let framework = recovered.framework.as_ref().map(|framework| framework.id.clone());
         let (queue, receiver) = mpsc::channel();
         let closing = Arc::new(AtomicBool::new(false));
-        let writer = Writer { connection, framework, retention, notify, closing: Arc::clone(&closing) };
-        let thread = thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || writer.run(&receiver))
-            .map_err(io(&path))?;
-        Ok((Store { queue, thread, path, closing, _lock: lock }, recovered))
+        let start = {
+            let (folder, closing) = (folder.to_owned(), Arc::clone(&closing));
+            move || start(&folder, retention, notify, receiver, closing)
+        };
+        let mut store =
+            Store { queue, plan: Some(Box::new(start)), thread: None, path: folder.join(DATABASE), closing };
+        let recovered = if folder.exists() {
+            store.make()?
+        } else {
+            can_be_made(folder)?;
+            None
+        };
+        Ok((store, recovered.unwrap_or_else(|| Recovered { next_number: 1, ..Recovered::default() })))
+    }
+
+    /// Makes the folder if there is none yet, and gives what is in it.
+    ///
+    /// # Errors
+    /// As [`open`](Store::open).
+    pub fn make(&mut self) -> Result<Option<Recovered>, StoreError> {
+        let Some(start) = self.plan.take() else { return Ok(None) };
+        let (thread, recovered) = start()?;
+        self.thread = Some(thread);
+        Ok(Some(recovered))
     }
 
     /// Queues a change.
@@ -150,19 +173,57 @@ impl Store {
         let _ = self.queue.send((ticket, change));
     }
 
-    /// Waits until all that was queued is written.
+    /// Waits until all that was queued is written. A folder that was never made has nothing to wait for.
     ///
     /// # Errors
     /// If the disk keeps refusing.
     pub fn close(self) -> Result<(), StoreError> {
         self.closing.store(true, Ordering::Relaxed);
         drop(self.queue);
-        match self.thread.join() {
+        let Some(Thread { handle, _lock }) = self.thread else { return Ok(()) };
+        match handle.join() {
             Ok(0) => Ok(()),
             Ok(lost) => Err(StoreError::Unwritten { path: self.path, lost }),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
+}
+
+/// Makes and opens what is missing, and starts the writing thread.
+fn start(
+    folder: &Path,
+    retention: Duration,
+    notify: impl FnMut(Notice) + Send + 'static,
+    queue: mpsc::Receiver<(Ticket, Change)>,
+    closing: Arc<AtomicBool>,
+) -> Result<(Thread, Recovered), StoreError> {
+    fs::create_dir_all(folder).map_err(io(folder))?;
+    let lock = lock(folder)?;
+    let path = folder.join(DATABASE);
+    let database = |source| StoreError::Database { path: path.clone(), source };
+    let connection = Connection::open(&path).map_err(database)?;
+    schema::prepare(&connection, &path)?;
+    let recovered = read::recover(&connection).map_err(database)?;
+    let framework = recovered.framework.as_ref().map(|framework| framework.id.clone());
+    let writer = Writer { connection, framework, retention, notify, closing };
+    let thread = thread::Builder::new().name("store".to_owned());
+    let handle = thread.spawn(move || writer.run(&queue)).map_err(io(&path))?;
+    Ok((Thread { handle, _lock: lock }, recovered))
+}
+
+/// Better said now than when there is something to keep.
+fn can_be_made(folder: &Path) -> Result<(), StoreError> {
+    let absolute = std::path::absolute(folder).map_err(io(folder))?;
+    let there = absolute.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
+    if !there.is_dir() {
+        return Err(io(there)(io::ErrorKind::NotADirectory.into()));
+    }
+    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| io(there)(error.into()))
+}
+
+fn io(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { path, source }
 }
 
 /// Locks the folder for as long as the file is open.

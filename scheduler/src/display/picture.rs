@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use program::{Hashrate, Shares};
+use program::{Hashrate, Shares, counted};
 use task::Live;
 
 use crate::framework::{Snapshot, TaskLine};
@@ -19,7 +19,7 @@ pub(super) fn lines(snapshot: &Snapshot, elapsed: Duration, width: usize, bold: 
     let mut lines = vec![format!("framework {framework}, {connected}, {} s", elapsed.as_secs())];
     lines.extend(snapshot.tasks.iter().take(TASKS).map(task_line));
     if snapshot.tasks.len() > TASKS {
-        lines.push(format!("  … and {} more tasks", snapshot.tasks.len() - TASKS));
+        lines.push(format!("  … and {}", counted(snapshot.tasks.len() - TASKS, "more task")));
     }
     if !snapshot.tasks.iter().any(|task| task.kind == Kind::Worker) {
         lines.extend(snapshot.remarks.iter().take(3).map(|remark| format!("  {remark}")));
@@ -53,8 +53,7 @@ pub(super) fn line(snapshot: &Snapshot) -> String {
 fn hashrates(snapshot: &Snapshot) -> String {
     let hashrates: Vec<f64> = snapshot.tasks.iter().filter_map(hashrate).collect();
     let total = Hashrate(hashrates.iter().fold(0.0, |sum, hashrate| sum + hashrate));
-    let plural = if hashrates.len() == 1 { "" } else { "s" };
-    format!("{total} by {} worker{plural}", hashrates.len())
+    format!("{total} by {}", counted(hashrates.len(), "worker"))
 }
 
 fn shares(snapshot: &Snapshot) -> String {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mesos::v1::{Offer, TaskInfo, TaskStatus};
+use program::counted;
 use task::ServerAddress;
 
 use crate::launch::pool_url;
@@ -126,6 +127,11 @@ pub enum Notice {
         /// The framework's id.
         framework: String,
     },
+    /// An earlier life of the scheduler, or another one, has left tasks running.
+    GoingOn {
+        /// How many.
+        tasks: usize,
+    },
     /// A task is launched.
     Launched {
         /// Its id.
@@ -227,6 +233,9 @@ impl fmt::Display for Notice {
             Notice::Removed { framework } => {
                 write!(f, "the master has given framework {framework} up; starting a new one")
             }
+            Notice::GoingOn { tasks } => {
+                write!(f, "going on with what was left mining: {}", counted(*tasks, "task"))
+            }
             Notice::Launched { task, host, cpus_milli } => {
                 write!(f, "launching {task} on {host} with {} CPU", *cpus_milli as f64 / 1e3)
             }
@@ -237,7 +246,7 @@ impl fmt::Display for Notice {
             }
             Notice::Ended { task, host, state, why } => write!(f, "{task} on {host}: {state}{why}"),
             Notice::ServerLost { task, workers } => {
-                write!(f, "{task} is gone: killing its {workers} workers and starting over")
+                write!(f, "{task} is gone: killing its {} and starting over", counted(*workers, "worker"))
             }
             Notice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
             Notice::Paused { host, pause, failures, why } => write!(
@@ -249,7 +258,7 @@ impl fmt::Display for Notice {
             Notice::Failure(text) => f.write_str(text),
             Notice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
             Notice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
-            Notice::Ending { tasks } => write!(f, "ending {tasks} tasks"),
+            Notice::Ending { tasks } => write!(f, "ending {}", counted(*tasks, "task")),
             Notice::Overdue { tasks } => write!(f, "no longer waiting for {}", tasks.join(", ")),
         }
     }

@@ -2,47 +2,36 @@
 
 use rusqlite::{Connection, params};
 
-use super::read::entry;
+use super::read::{self, Account};
 use crate::ledger::{Entry, OTHERS, OUTSIDERS};
 
 /// Adds up all but the largest accounts. Repeating it changes nothing, since few are left after the first time.
 pub(super) fn fold(connection: &Connection, server: &str) -> rusqlite::Result<()> {
-    let mut query = connection.prepare_cached(
-        "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
-             rows_omitted
-         FROM account
-         WHERE task = ?1 AND worker <> ?2 AND worker NOT IN (SELECT id FROM task)
+    let excess = read::accounts(
+        connection,
+        "task = ?1 AND worker <> ?2 AND worker NOT IN (SELECT id FROM task)
          ORDER BY accepted DESC, worker LIMIT -1 OFFSET ?3",
+        params![server, OTHERS, OUTSIDERS as i64],
     )?;
-    let excess = query
-        .query_map(params![server, OTHERS, OUTSIDERS as i64], |row| {
-            Ok((row.get::<_, String>(1)?, entry(row)?))
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+    if excess.is_empty() {
+        return Ok(());
+    }
+    let known = read::accounts(connection, "task = ?1 AND worker = ?2", params![server, OTHERS])?;
     let mut sum = Entry::default();
-    for (worker, entry) in &excess {
+    for Account { entry, .. } in excess.iter().chain(&known) {
         sum.sequence = sum.sequence.max(entry.sequence);
         sum.totals += entry.totals;
         sum.rows_omitted = sum.rows_omitted.saturating_add(entry.rows_omitted);
+    }
+    for account in &excess {
         connection
             .prepare_cached("DELETE FROM account WHERE task = ?1 AND worker = ?2")?
-            .execute(params![server, worker])?;
+            .execute(params![server, account.worker])?;
     }
-    if excess.is_empty() { Ok(()) } else { add(connection, server, sum) }
+    set(connection, server, &sum)
 }
 
-fn add(connection: &Connection, server: &str, mut sum: Entry) -> rusqlite::Result<()> {
-    let mut query = connection.prepare_cached(
-        "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
-             rows_omitted
-         FROM account WHERE task = ?1 AND worker = ?2",
-    )?;
-    for known in query.query_map(params![server, OTHERS], entry)? {
-        let known = known?;
-        sum.sequence = sum.sequence.max(known.sequence);
-        sum.totals += known.totals;
-        sum.rows_omitted = sum.rows_omitted.saturating_add(known.rows_omitted);
-    }
+fn set(connection: &Connection, server: &str, sum: &Entry) -> rusqlite::Result<()> {
     let totals = &sum.totals;
     let integer = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     connection

@@ -91,22 +91,43 @@ fn invalid(column: usize, what: &str) -> rusqlite::Error {
 
 /// Adds the accounts of a framework.
 pub(super) fn ledger(connection: &Connection, framework: &str, ledger: &mut Ledger) -> rusqlite::Result<()> {
-    let mut query = connection.prepare(
-        "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
-             rows_omitted
-         FROM account WHERE framework = ?1",
-    )?;
-    let mut rows = query.query([framework])?;
-    while let Some(row) = rows.next()? {
-        let (task, worker): (String, String) = (row.get(0)?, row.get(1)?);
-        ledger.insert(&task, &worker, kind_at(row, 2)?, entry(row)?);
+    for account in accounts(connection, "framework = ?1", [framework])? {
+        ledger.insert(&account.task, &account.worker, account.kind, account.entry);
     }
     Ok(())
 }
 
-/// The account in a row whose columns from the fourth on are those of the table from `sequence` to
-/// `rows_omitted`.
-pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+/// A row of the accounts.
+pub(super) struct Account {
+    /// Who reports.
+    pub task: String,
+    /// Of whom.
+    pub worker: String,
+    /// What the reporter is.
+    pub kind: Kind,
+    /// The account.
+    pub entry: Entry,
+}
+
+/// The accounts that meet a condition, which may end in an order and a limit.
+pub(super) fn accounts(
+    connection: &Connection,
+    condition: &str,
+    values: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<Account>> {
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
+             rows_omitted
+         FROM account WHERE {condition}"
+    ))?;
+    let account = |row: &Row<'_>| {
+        Ok(Account { task: row.get(0)?, worker: row.get(1)?, kind: kind_at(row, 2)?, entry: entry(row)? })
+    };
+    query.query_map(values, account)?.collect()
+}
+
+/// The account in a row of [`accounts`].
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let count = |column| row.get(column).map(unsigned);
     Ok(Entry {
         sequence: count(3)?,

@@ -77,6 +77,29 @@ fn rows(folder: &Path) -> i64 {
 }
 
 #[test]
+fn a_folder_is_made_when_there_is_something_to_keep() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("a/b");
+    let (mut store, recovered, notices) = open(&folder);
+    assert_eq!((recovered.framework, recovered.next_number), (None, 1));
+    store.persist(1, Change::Framework { id: "f".into() });
+    assert!(!above.path().join("a").exists());
+    store.make().unwrap();
+    assert!(matches!(notices.recv(), Ok(Notice::Persisted(tickets)) if tickets == [1]));
+    assert!(store.make().unwrap().is_none(), "once is enough");
+    store.close().unwrap();
+    assert_eq!(open(&folder).1.framework.unwrap().id, "f");
+
+    let never = above.path().join("never");
+    open(&never).0.close().unwrap();
+    assert!(!never.exists());
+    let file = folder.join(DATABASE);
+    assert!(
+        matches!(Store::open(&file.join("below"), WEEK, |_| ()), Err(StoreError::Io { path, .. }) if path == file)
+    );
+}
+
+#[test]
 fn all_is_back_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let (store, recovered, notices) = open(folder.path());
