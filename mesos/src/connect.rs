@@ -5,15 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+pub use net::Io;
+use tokio::net::UnixStream;
 
 use crate::address::HostPort;
-
-/// A stream of bytes in both directions.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+use crate::tls::Tls;
 
 /// A connection in the making.
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
@@ -32,11 +28,17 @@ impl Connect for Tcp {
     fn connect(&self, address: &HostPort) -> Connecting {
         let (host, port) = (address.host.clone(), address.port);
         Box::pin(async move {
-            let stream = TcpStream::connect((host, port)).await?;
-            stream.set_nodelay(true)?;
+            let stream = net::dial::tcp(&host, port).await?;
             Ok(Box::new(stream) as Box<dyn Io>)
         })
     }
+}
+
+/// Secures a connection in the making.
+pub(crate) fn secured(tls: &Tls, host: &str, transport: Connecting) -> Connecting {
+    // Proxies might choose HTTP/2 otherwise.
+    let (tls, host) = (tls.for_protocol("http/1.1"), host.to_owned());
+    Box::pin(async move { Ok(Box::new(tls.secure(&host, transport.await?).await?) as Box<dyn Io>) })
 }
 
 /// A Unix domain socket, for executors of an agent that has one; TCP as long as there is no such file.

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::address::{Endpoint, HostPort, Scheme};
 use crate::auth::Auth;
-use crate::connect::{Connect, Tcp};
+use crate::connect::{Connect, Tcp, secured};
 use crate::error::CallError;
 use crate::recordio;
 use crate::tls::Tls;
@@ -199,7 +199,7 @@ impl Http {
         let transport = || self.config.connector.connect(address);
         let connecting = match (endpoint.scheme, &self.config.tls) {
             (Scheme::Http, _) => transport(),
-            (Scheme::Https, Some(tls)) => tls.secure(&address.host, transport()),
+            (Scheme::Https, Some(tls)) => secured(tls, &address.host, transport()),
             (Scheme::Https, None) => {
                 let source =
                     std::io::Error::new(std::io::ErrorKind::InvalidInput, "https:// needs Config::tls");

@@ -2,7 +2,6 @@
 
 pub mod address;
 pub mod auth;
-pub mod backoff;
 pub mod connect;
 pub mod detector;
 pub mod duration;
@@ -17,10 +16,10 @@ pub mod recordio;
 pub mod resources;
 pub mod scheduler;
 mod subscription;
-pub mod tls;
 pub mod v1;
 pub mod zookeeper;
 
 pub use error::{CallError, Refusal, StreamError};
 pub use http::Config;
+pub use net::{backoff, tls};
 pub use subscription::{StreamEvent, Subscription};

@@ -34,7 +34,6 @@
 //! - [`submit`]: a block to all nodes, and their verdicts;
 //! - [`network`], [`min_difficulty`]: where the node is, whom that lets us pay, and what the clock does to bits.
 
-mod backoff;
 pub mod coinbase;
 pub mod draft;
 mod merkle;

@@ -15,11 +15,11 @@ use bitcoin::{Block, Network};
 use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
 
-use crate::backoff::Backoff;
 use crate::network::{self, NetworkError};
 use crate::rpc::Client;
 use crate::submit::{self, Verdict};
 use crate::template::{Template, TemplateError};
+use net::Backoff;
 
 /// How nodes are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use bitcoin::{Block, BlockHash};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::backoff::Backoff;
 use crate::rpc::{Client, RpcError};
 use crate::text::one_line;
+use net::Backoff;
 
 /// The first and the longest pause before a block is submitted again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));

@@ -11,11 +11,11 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Fetched, SourceError, State, Timing};
-use crate::backoff::Backoff;
 use crate::min_difficulty;
 use crate::network::{self, NetworkError};
 use crate::rpc::{Client, RpcError};
 use crate::template::{self, Template, Unchecked};
+use net::Backoff;
 
 /// Time for a long poll. Not less: Bitcoin Core notices a client that went away only when it answers, and has but few
 /// threads for RPC. That a node is gone shows at the next refresh.

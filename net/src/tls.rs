@@ -5,13 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use crate::connect::{Connecting, Io};
+use crate::fingerprint::{Fingerprint, Pinned};
 
 /// Where certificates and keys are, as PEM files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,41 +95,73 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Library)?
             .with_root_certificates(roots);
-        let mut config = match &files.client {
+        let config = match &files.client {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => builder
                 .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
                 .map_err(|source| TlsError::Unusable { path: certificate.clone(), source })?,
         };
-        // Proxies might choose HTTP/2 otherwise.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config) })
     }
 
-    /// Secures a connection in the making.
-    pub(crate) fn secure(&self, host: &str, transport: Connecting) -> Connecting {
-        let connector = TlsConnector::from(self.config.clone());
-        let host = host.to_owned();
-        Box::pin(async move {
-            let name = ServerName::try_from(host)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-            let stream = connector.connect(name, transport.await?).await.map_err(explain)?;
-            Ok(Box::new(stream) as Box<dyn Io>)
-        })
+    /// Trusts the servers whose certificate has one of these fingerprints, and nobody else. Neither the certificate's
+    /// names nor its dates matter then.
+    ///
+    /// # Errors
+    /// Only if the library does not work as it is built.
+    pub fn pinned(any_of: Vec<Fingerprint>) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Library)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned { any_of, provider }))
+            .with_no_client_auth();
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// The same, asking for this application protocol (ALPN), such as `http/1.1`.
+    #[must_use]
+    pub fn for_protocol(&self, name: &str) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![name.as_bytes().to_vec()];
+        Self { config: Arc::new(config) }
+    }
+
+    /// Makes a connection to `host` (a name, or an IP address without brackets) secure.
+    ///
+    /// # Errors
+    /// If the stream fails, or the server is not to be trusted; says what to do where that is known.
+    pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &str,
+        stream: S,
+    ) -> io::Result<TlsStream<S>> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        TlsConnector::from(self.config.clone()).connect(name, stream).await.map_err(explain)
     }
 }
 
 /// Says what to do about a handshake that failed.
 fn explain(error: io::Error) -> io::Error {
     use rustls::{CertificateError, Error};
+    let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+    if closed.contains(&error.kind()) {
+        let text =
+            "the server ended the connection instead of agreeing on TLS; does it speak TLS on this port?";
+        return io::Error::new(error.kind(), text);
+    }
     let hint = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
-            "; give the CA that has signed it as a CA file"
+            "; give the CA that has signed it as a CA file, or pin the certificate's fingerprint"
         }
         Some(Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => "; use a name that is in the certificate",
-        Some(Error::InvalidMessage(_)) => "; it does not look like TLS: try http:// instead of https://",
+        Some(Error::InvalidMessage(_)) => {
+            "; what answers does not look like TLS: try the address without TLS, or another port"
+        }
         _ => return error,
     };
     io::Error::new(error.kind(), format!("{error}{hint}"))

@@ -1,0 +1,19 @@
+//! Connections: TCP with a time limit, through a SOCKS5 proxy, made secure by TLS, and how long to wait before the next
+//! try. Knows of no protocol that is spoken over them.
+//!
+//! - [`dial`]: from a host and a port to a stream of bytes;
+//! - [`proxy`]: where a SOCKS5 proxy is and who we are to it;
+//! - [`tls`]: whom to trust, and who we are; [`fingerprint`] for servers that no authority vouches for;
+//! - [`backoff`]: jittered pauses between tries.
+
+pub mod backoff;
+pub mod dial;
+pub mod fingerprint;
+pub mod proxy;
+pub mod tls;
+
+pub use backoff::Backoff;
+pub use dial::{DialError, Dialer, Io};
+pub use fingerprint::Fingerprint;
+pub use proxy::Proxy;
+pub use tls::Tls;

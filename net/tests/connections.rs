@@ -1,0 +1,171 @@
+//! Connections over TLS and through proxies, to servers of the test's own.
+
+mod support;
+
+use std::error::Error;
+use std::time::Duration;
+
+use net::tls::{Files, Tls};
+use net::{DialError, Dialer, Fingerprint, Proxy};
+use support::authority::Authority;
+use support::socks::Socks;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// Echoes four bytes to everybody who comes; over TLS if it can.
+async fn echo(tls: Option<TlsAcceptor>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tls = tls.clone();
+            tokio::spawn(async move {
+                let mut stream: Box<dyn net::Io> = match tls {
+                    None => Box::new(stream),
+                    Some(tls) => Box::new(tls.accept(stream).await?),
+                };
+                let mut four = [0; 4];
+                stream.read_exact(&mut four).await?;
+                stream.write_all(&four).await?;
+                stream.flush().await
+            });
+        }
+    });
+    port
+}
+
+async fn works(dialer: &Dialer, host: &str, port: u16, secure: bool) {
+    let mut stream = dialer.connect(host, port, secure).await.unwrap();
+    stream.write_all(b"ping").await.unwrap();
+    stream.flush().await.unwrap();
+    let mut four = [0; 4];
+    stream.read_exact(&mut four).await.unwrap();
+    assert_eq!(&four, b"ping");
+}
+
+async fn failure(dialer: &Dialer, host: &str, port: u16, secure: bool) -> (DialError, String) {
+    let Err(error) = dialer.connect(host, port, secure).await else { panic!("connected to {host}") };
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    (error, text)
+}
+
+fn trusting(files: &Files) -> Dialer {
+    Dialer { tls: Some(Tls::from_files(files).unwrap()), ..Dialer::default() }
+}
+
+fn pinning(fingerprints: &[Fingerprint]) -> Dialer {
+    Dialer { tls: Some(Tls::pinned(fingerprints.to_vec()).unwrap()), ..Dialer::default() }
+}
+
+fn through(proxy: &str) -> Dialer {
+    Dialer { proxy: Some(proxy.parse::<Proxy>().unwrap()), ..Dialer::default() }
+}
+
+#[tokio::test]
+async fn trusts_an_authority_for_its_names() {
+    let authority = Authority::new();
+    let port = echo(Some(authority.server(&["localhost"]).0)).await;
+    let dialer = trusting(&Files { ca_cert: Some(authority.file()), client: None });
+    works(&dialer, "localhost", port, true).await;
+    let (_, text) = failure(&dialer, "127.0.0.1", port, true).await;
+    assert!(text.contains("use a name that is in the certificate"), "{text}");
+    let (_, text) = failure(&dialer, "not a name", port, true).await;
+    assert!(text.contains("can't"), "{text}");
+    let stranger = Authority::new();
+    let other = trusting(&Files { ca_cert: Some(stranger.file()), client: None });
+    let (_, text) = failure(&other, "localhost", port, true).await;
+    assert!(text.contains("give the CA") && text.contains("fingerprint"), "{text}");
+}
+
+#[tokio::test]
+async fn a_pinned_server_needs_no_authority_and_no_name() {
+    let (acceptor, certificate) = Authority::new().server(&["elsewhere.example"]);
+    let port = echo(Some(acceptor)).await;
+    let (right, wrong) = (Fingerprint::of(&certificate), Fingerprint([7; 32]));
+    works(&pinning(&[wrong, right]), "127.0.0.1", port, true).await;
+    let (error, text) = failure(&pinning(&[wrong]), "127.0.0.1", port, true).await;
+    assert!(matches!(error, DialError::Tls(_)), "{error:?}");
+    assert!(text.contains(&right.to_string()), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_and_a_dialer_without_trust_are_told_apart() {
+    let port = echo(None).await;
+    works(&Dialer::default(), "127.0.0.1", port, false).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (mut talks, _) = listener.accept().await.unwrap();
+        talks.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let (closes, _) = listener.accept().await.unwrap();
+        drop(closes);
+        talks
+    });
+    let (_, text) = failure(&pinning(&[]), "127.0.0.1", plain, true).await;
+    assert!(text.contains("does not look like TLS"), "{text}");
+    let (_, text) = failure(&pinning(&[]), "127.0.0.1", plain, true).await;
+    assert!(text.contains("does it speak TLS"), "{text}");
+    drop(server);
+    let (error, _) = failure(&Dialer::default(), "127.0.0.1", port, true).await;
+    assert!(matches!(error, DialError::NoTls));
+}
+
+#[tokio::test]
+async fn a_proxy_looks_names_up_and_carries_tls() {
+    let (acceptor, certificate) = Authority::new().server(&["pool.invalid"]);
+    let (plain, secure) = (echo(None).await, echo(Some(acceptor)).await);
+    let proxy = Socks::start(None).await;
+    let mut dialer = through(&format!("socks5://{}", proxy.address));
+    works(&dialer, "pool.invalid", plain, false).await;
+    dialer.tls = pinning(&[Fingerprint::of(&certificate)]).tls;
+    works(&dialer, "pool.invalid", secure, true).await;
+    works(&dialer, "::1", plain, false).await;
+    let asked = proxy.asked.lock().unwrap().clone();
+    assert_eq!(
+        asked,
+        [("pool.invalid".into(), plain), ("pool.invalid".into(), secure), ("::1".into(), plain)]
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_may_want_a_user() {
+    let port = echo(None).await;
+    let proxy = Socks::start(Some(("me", "p@ss"))).await;
+    let at = proxy.address;
+    works(&through(&format!("socks5://me:p%40ss@{at}")), "127.0.0.1", port, false).await;
+    let (_, text) = failure(&through(&format!("socks5://me:wrong@{at}")), "127.0.0.1", port, false).await;
+    assert!(text.contains("check its user and password") && !text.contains("wrong"), "{text}");
+    let (_, text) = failure(&through(&format!("socks5://{at}")), "127.0.0.1", port, false).await;
+    assert!(text.contains("wants a user and password"), "{text}");
+    assert_eq!(proxy.asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn says_whether_proxy_or_server_is_out_of_reach() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = listener.local_addr().unwrap().port();
+    drop(listener);
+    let (error, _) = failure(&Dialer::default(), "127.0.0.1", closed, false).await;
+    assert!(matches!(error, DialError::Connect(_)), "{error:?}");
+    let (error, text) = failure(&through(&format!("127.0.0.1:{closed}")), "h", 1, false).await;
+    assert!(
+        matches!(error, DialError::Proxy { .. }) && text.contains("can't connect to the proxy"),
+        "{text}"
+    );
+    let proxy = Socks::start(None).await;
+    let (error, _) = failure(&through(&proxy.address.to_string()), "h", closed, false).await;
+    assert!(matches!(error, DialError::Refused { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn everything_together_has_a_time_limit() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let after = Duration::from_millis(50);
+    for (dialer, secure) in [(pinning(&[]), true), (through(&format!("127.0.0.1:{port}")), false)] {
+        let (error, text) = failure(&Dialer { timeout: after, ..dialer }, "127.0.0.1", port, secure).await;
+        assert!(matches!(error, DialError::Timeout { .. }) && text.contains("0.05 s"), "{text}");
+    }
+}
