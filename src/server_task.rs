@@ -4,10 +4,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use executor::{Runner, TaskContext, TaskError, TaskEvent};
+use node::cli::Choice;
+use node::{Credentials, MinDifficultyTime, Payout};
 use pool::{Config, Handle, Listen, ServeOptions, Server};
-use task::{Account, Chain, Live, Report, ServerAddress, ServerSpec, TaskKind};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use task::{Account, Chain, Live, NodeSpec, Report, ServerAddress, ServerSpec, TaskKind};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+
+/// For a first template. The scheduler would give a task up that says nothing for 180 s; this one says why.
+const FIRST_WORK: Duration = Duration::from_secs(150);
+
+/// Least time between two reports of blocks.
+const BLOCKS_APART: Duration = Duration::from_secs(1);
 
 /// The runner for server tasks.
 pub fn runner() -> Runner {
@@ -18,9 +27,15 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let TaskKind::Server(spec) = context.spec.kind.clone() else {
         return Err(TaskError::new("a server can't run a worker's task"));
     };
-    let server = Server::bind(options(&spec))
-        .await
-        .map_err(|error| TaskError::new(format!("{:#}", anyhow::Error::new(error))))?;
+    let options = options(&spec).map_err(failed)?;
+    let server = tokio::select! {
+        server = Server::bind(options) => server.map_err(|error| failed(error.into()))?,
+        () = context.stop.cancelled() => return Ok(Report::default()),
+        () = tokio::time::sleep(FIRST_WORK) => {
+            let seconds = FIRST_WORK.as_secs();
+            return Err(TaskError::new(format!("no node has given work within {seconds} s; its log says why")));
+        }
+    };
     let address = ServerAddress {
         host: spec.host,
         stratum_port: server.stratum_addr().port(),
@@ -33,20 +48,45 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     Ok(reporter.last())
 }
 
-fn options(spec: &ServerSpec) -> ServeOptions {
-    let Chain::Builtin { block_interval } = spec.chain;
+fn failed(error: anyhow::Error) -> TaskError {
+    TaskError::new(format!("{error:#}"))
+}
+
+fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
     // On a cluster of one machine nobody else is to be served.
     let loopback = spec.host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
     let listen = |port| match loopback {
         Some(address) => Listen::At(SocketAddr::new(address, port)),
         None => Listen::Everywhere(port),
     };
-    ServeOptions {
+    Ok(ServeOptions {
         stratum: listen(spec.stratum_port),
         http: Some(listen(spec.http_port)),
         config: Config { share_interval: spec.share_interval, ..Config::default() },
-        chain: pool::Chain::Builtin { block_interval },
-    }
+        chain: match &spec.chain {
+            Chain::Builtin { block_interval } => pool::Chain::Builtin { block_interval: *block_interval },
+            Chain::Node(node) => pool::Chain::Node(choice(node)?.into()),
+        },
+    })
+}
+
+fn choice(spec: &NodeSpec) -> anyhow::Result<Choice> {
+    let access = |node: &task::NodeAccess| {
+        let credentials = match node.credentials.clone() {
+            Some((user, password)) => Credentials::Basic { user, password },
+            None => Credentials::None,
+        };
+        Ok((node.url.parse().context("the task's specification")?, credentials))
+    };
+    Ok(Choice {
+        nodes: spec.nodes.iter().map(access).collect::<anyhow::Result<_>>()?,
+        payout: Payout::Address(spec.address.clone()),
+        tag: spec.tag.clone(),
+        min_difficulty_time: match spec.early_min_difficulty {
+            true => MinDifficultyTime::Early,
+            false => MinDifficultyTime::Honest,
+        },
+    })
 }
 
 struct Reporter {
@@ -62,19 +102,21 @@ impl Reporter {
         let mut changes = self.pool.changes();
         let mut reports = every(self.context.spec.report_interval);
         let mut lives = every(self.context.spec.live_interval);
-        let mut blocks = 0;
+        // A block is told at once, those that follow it together: on a network of the lowest difficulty there may be
+        // hundreds a second.
+        let (mut blocks, mut told) = (0, 0);
+        let mut next_block = Instant::now();
         let stop = self.context.stop.clone();
         let first = self.next(Vec::new());
         self.tell(TaskEvent::Running(first)).await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return self,
-                Ok(()) = changes.changed() => {
-                    let now = changes.borrow_and_update().blocks;
-                    if now != blocks {
-                        blocks = now;
-                        self.tell_changes().await;
-                    }
+                Ok(()) = changes.changed() => blocks = changes.borrow_and_update().blocks,
+                () = sleep_until(next_block), if blocks != told => {
+                    told = blocks;
+                    next_block = Instant::now() + BLOCKS_APART;
+                    self.tell_changes().await;
                 }
                 _ = reports.tick() => self.tell_changes().await,
                 _ = lives.tick() => self.tell(TaskEvent::Live(Live::Pool(self.pool.live()))).await,

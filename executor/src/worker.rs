@@ -25,6 +25,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(120);
 /// A worker that has not hashed by then fails, and says what was in its way.
 const START_DEADLINE: Duration = Duration::from_secs(60);
+/// Least time between two reports of blocks.
+const BLOCKS_APART: Duration = Duration::from_secs(1);
 /// Events that the miner may be ahead of the reports.
 const EVENTS: usize = 256;
 
@@ -54,6 +56,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         },
         running: false,
         shown: (0, Instant::now()),
+        blocks: (None, false),
     };
     let (sender, events) = mpsc::channel(EVENTS);
     let stop = worker.context.stop.child_token();
@@ -90,6 +93,8 @@ struct Worker {
     running: bool,
     /// Hashes at the last live message.
     shown: (u128, Instant),
+    /// When the last report of a block was sent, and whether there is one to be sent.
+    blocks: (Option<Instant>, bool),
 }
 
 impl Worker {
@@ -115,6 +120,10 @@ impl Worker {
                     None => return (self.tally.report(self.counters.hashes()), failure),
                 },
                 _ = reports.tick(), if self.running => self.tell_changes().await,
+                () = sleep_until(self.block_due()), if self.blocks.1 => {
+                    self.blocks = (Some(Instant::now()), false);
+                    self.tell_changes().await;
+                }
                 _ = lives.tick(), if self.running => self.tell_live().await,
                 () = sleep_until(start_by), if !self.running && failure.is_none() => {
                     let seconds = START_DEADLINE.as_secs();
@@ -144,13 +153,19 @@ impl Worker {
                 self.tally.count(*outcome);
                 if self.tally.totals(0).blocks > blocks {
                     info!("a block");
-                    self.tell_changes().await;
+                    self.blocks.1 = true;
                 }
             }
             Event::Authorized { pool } => info!(%pool, "mining"),
             Event::Message(text) => info!(text, "the pool says"),
             Event::Lost { .. } => {}
         }
+    }
+
+    /// A block is told at once, those that follow it together: on a network of the lowest difficulty there may be
+    /// hundreds a second.
+    fn block_due(&self) -> Instant {
+        self.blocks.0.map_or_else(Instant::now, |last| last + BLOCKS_APART)
     }
 
     async fn tell_changes(&mut self) {

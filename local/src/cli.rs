@@ -8,6 +8,7 @@ use clap::builder::BoolishValueParser;
 use program::duration;
 use scheduler::Ended;
 use scheduler::config::ExecutorSource;
+use scheduler::launch::Programs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -128,7 +129,7 @@ fn config(args: &Args, master: SocketAddr, state_dir: PathBuf, executable: PathB
         report_interval: Duration::from_secs(1),
         live_interval: Duration::from_secs(1),
         share_interval: args.share_interval,
-        block_interval: args.block_interval,
+        programs: Programs::builtin(args.block_interval),
         backend: args.backend.clone(),
         executor: ExecutorSource::Serve { executable: executable.clone(), address },
         ..scheduler::Config::new(master, executable)

@@ -32,8 +32,10 @@
 //! - [`coinbase`], [`draft`]: from a template to jobs and, with a solution, to a block;
 //! - [`source`]: the stream of new templates, from the first of several nodes that works;
 //! - [`submit`]: a block to all nodes, and their verdicts;
+//! - [`cli`]: the options that say all this;
 //! - [`network`], [`min_difficulty`]: where the node is, whom that lets us pay, and what the clock does to bits.
 
+pub mod cli;
 pub mod coinbase;
 pub mod draft;
 mod merkle;
@@ -50,6 +52,7 @@ mod text;
 pub use coinbase::{CoinbaseParts, CoinbasePlan};
 pub use draft::{Draft, Solution};
 pub use min_difficulty::{MinDifficultyTime, Times};
+pub use network::Payout;
 pub use rpc::{Client, Credentials, Limits, NodeUrl, RpcError};
 pub use source::{Event, Nodes, Templates, Timing, Update};
 pub use submit::Verdict;

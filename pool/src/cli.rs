@@ -1,18 +1,16 @@
 //! `mesos-miner pool`: the pool server alone.
 
-mod node;
-
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use node::Payout;
+use node::cli::NodeArgs;
 use program::duration;
 
-pub use self::node::{NodeArgs, PayoutKind};
 use crate::config::{Config, Limits};
 use crate::serve::{self, Listen, ServeOptions, Server};
-use crate::source::Payout;
 
 /// Options of `mesos-miner pool`.
 #[derive(Clone, Debug, clap::Args)]
@@ -69,7 +67,9 @@ impl Args {
         let block_interval = self.block_interval;
         let chain = match payout {
             None => serve::Chain::Builtin { block_interval },
-            Some(payout) => serve::Chain::Node(self.node.options(payout, |name| std::env::var(name).ok())?),
+            Some(payout) => {
+                serve::Chain::Node(self.node.choose(payout, |name| std::env::var(name).ok())?.into())
+            }
         };
         Ok(ServeOptions {
             stratum: Listen::At(self.listen),
@@ -162,23 +162,23 @@ mod tests {
         let payout = args.payout().unwrap();
         assert_eq!(payout, Some(Payout::Address(ADDRESS.into())));
         let serve::Chain::Node(options) = args.options(payout).unwrap().chain else { panic!() };
-        let cookie = ::node::Credentials::Cookie("/x/.cookie".into());
+        let cookie = node::Credentials::Cookie("/x/.cookie".into());
         assert_eq!(options.nodes[0], ("http://127.0.0.1:18443".parse().unwrap(), cookie));
-        let own = ::node::Credentials::Basic { user: "a".into(), password: "b".into() };
+        let own = node::Credentials::Basic { user: "a".into(), password: "b".into() };
         assert_eq!(options.nodes[1], ("http://[::1]:8332".parse().unwrap(), own));
         assert_eq!(options.tag, b"/mesos-miner/");
 
         let args = with(&["--rpc-user", "me", "--payout", "user"]).unwrap();
         assert_eq!(args.payout(), Ok(Some(Payout::User)));
-        let options = args.node.options(Payout::User, |name| Some(format!("value of {name}"))).unwrap();
+        let options = args.node.choose(Payout::User, |name| Some(format!("value of {name}"))).unwrap();
         let basic =
-            ::node::Credentials::Basic { user: "me".into(), password: "value of MINER_RPC_PASSWORD".into() };
+            node::Credentials::Basic { user: "me".into(), password: "value of MINER_RPC_PASSWORD".into() };
         assert_eq!(options.nodes[0].1, basic);
-        let error = args.node.options(Payout::User, |_| None).unwrap_err().to_string();
+        let error = args.node.choose(Payout::User, |_| None).unwrap_err().to_string();
         assert!(error.contains("MINER_RPC_PASSWORD") && error.contains("--rpc-password-file"), "{error}");
         let args =
             with(&["--rpc-user", "me", "--rpc-password-file", "/no/such/file", "--payout", "user"]).unwrap();
-        let error = format!("{:#}", args.node.options(Payout::User, |_| None).unwrap_err());
+        let error = format!("{:#}", args.node.choose(Payout::User, |_| None).unwrap_err());
         assert!(error.contains("/no/such/file") && error.contains("No such file"), "{error}");
     }
 

@@ -37,7 +37,7 @@ pub use handle::{Handle, Summary, WorkerSummary};
 pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};
 pub use server::{BindError, Pool};
 pub use shared::Changes;
-pub use source::{NodeError, NodeOptions, NodeSource, Payout, Source};
+pub use source::{NodeError, NodeOptions, NodeSource, Source};
 
 /// Hashes that it takes on average to reach difficulty 1, as pools count it.
 pub const HASHES_PER_DIFFICULTY: f64 = 4_294_967_296.0;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use node::cli::TAG;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -13,10 +14,6 @@ use crate::handle::Handle;
 use crate::http::Http;
 use crate::server::{BindError, Pool, listen};
 use crate::source::{NodeError, NodeOptions, NodeSource, Source};
-
-/// What goes into every coinbase where nothing else is asked for; on the built-in chain before what tells this pool
-/// from all others.
-pub(crate) const TAG: &str = "/mesos-miner/";
 
 /// Where a server listens, and where its blocks come from.
 #[derive(Clone, Debug, PartialEq)]

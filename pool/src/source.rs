@@ -9,7 +9,7 @@ use bitcoin::Network;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use self::node::{NodeError, NodeOptions, NodeSource, Payout};
+pub use self::node::{NodeError, NodeOptions, NodeSource};
 use crate::chain::BuiltinChain;
 use crate::found::Found;
 use crate::shared::Shared;

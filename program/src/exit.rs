@@ -1,5 +1,6 @@
 //! How a program ends.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -8,11 +9,23 @@ use clap::error::ErrorKind;
 /// Exit status for bad usage (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
 
-/// Prints an error with all its causes, once, and turns the end into an exit status.
+/// Options that are well-formed one by one, but make no sense together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Prints an error with all its causes, once, and turns the end into an exit status: [`USAGE`] for [`Usage`].
 pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        ExitCode::FAILURE
+        if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })
 }
 

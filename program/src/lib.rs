@@ -11,7 +11,7 @@ mod summary;
 
 pub use counted::counted;
 pub use duration::{DurationError, duration};
-pub use exit::{USAGE, exit, usage_error};
+pub use exit::{USAGE, Usage, exit, usage_error};
 pub use logs::init_logs;
 pub use runtime::block_on;
 pub use signals::stop_token;

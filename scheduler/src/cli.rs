@@ -2,6 +2,7 @@
 
 mod placement;
 mod pool;
+mod server;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -21,6 +22,7 @@ use program::{counted, duration};
 
 pub use self::placement::PlacementArgs;
 pub use self::pool::PoolArgs;
+pub use self::server::{ChainKind, Kind as ServerKind, ServerArgs};
 pub use self::tls::TlsArgs;
 use crate::config::{Config, Credential, ExecutorSource};
 use crate::launch::{Containerizer, EXECUTABLE};
@@ -73,6 +75,9 @@ pub struct Args {
     /// CPUs of the pool server's task.
     #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "1", value_parser = parse_cpus)]
     pub server_cpus: f64,
+    /// What server and workers are.
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// Where workers mine, if not at a server task.
     #[command(flatten)]
     pub pool: PoolArgs,
@@ -224,7 +229,7 @@ impl Args {
             report_interval: self.report_interval,
             live_interval: self.live_interval,
             share_interval: self.share_interval,
-            block_interval: self.block_interval,
+            programs: self.server.check(self.block_interval, |name| std::env::var(name).ok())?,
             backend: self.backend,
             executor,
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesos::masters::Masters;
 use mesos::tls::Tls;
 
-use crate::launch::{Containerizer, Pool};
+use crate::launch::{Containerizer, Pool, Programs};
 use crate::offers::Placement;
 
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
@@ -55,8 +55,8 @@ pub struct Config {
     pub live_interval: Duration,
     /// Wanted time between two shares of a worker.
     pub share_interval: Duration,
-    /// Wanted time between two blocks of the built-in chain.
-    pub block_interval: Duration,
+    /// What server and workers are.
+    pub programs: Programs,
     /// The hash backend of the workers; `None` for the fastest.
     pub backend: Option<String>,
     /// How the executor gets to the agents.
@@ -86,7 +86,7 @@ impl Config {
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
             share_interval: Duration::from_secs(1),
-            block_interval: Duration::from_secs(20),
+            programs: Programs::default(),
             backend: None,
             executor: ExecutorSource::Serve { executable: executable.into(), address: None },
         }

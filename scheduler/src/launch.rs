@@ -4,14 +4,18 @@
 //! the task is to do travels in `TaskInfo.data`, which the master's state page does not show; nothing of it is on
 //! a command line.
 
+mod foreign;
+
 use std::time::Duration;
 
+use mesos::resources::Resources;
 use mesos::v1::{
-    CommandInfo, ContainerInfo, DiscoveryInfo, ExecutorInfo, Image, Port, Ports, Resource, TaskInfo,
-    command_info, container_info, discovery_info, executor_info, image,
+    CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, ExecutorInfo, Image, KillPolicy, Port, Ports,
+    Resource, TaskInfo, command_info, container_info, discovery_info, executor_info, image,
 };
 use task::{Chain, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 
+pub use self::foreign::{Arguments, ImageTask};
 use crate::kind::Kind;
 use crate::record::TaskRecord;
 
@@ -19,6 +23,9 @@ use crate::record::TaskRecord;
 pub const EXECUTABLE: &str = "mesos-miner";
 /// The subcommand that makes the program an executor.
 const SUBCOMMAND: &str = "executor";
+
+/// For a server that is killed to hear from its node about the last blocks found.
+const SERVER_GRACE: Duration = Duration::from_secs(12);
 
 /// How an agent gets the executor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +74,46 @@ impl std::fmt::Debug for Pool {
     }
 }
 
+/// What server and workers are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Programs {
+    /// The server.
+    pub server: Server,
+    /// The image that workers run; `None`: our own miner.
+    pub worker: Option<ImageTask>,
+}
+
+/// What the server is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Server {
+    /// Our pool server under our executor, over this chain.
+    Builtin(Chain),
+    /// An image of somebody else's under Mesos' own executor.
+    Image(ImageTask),
+}
+
+impl Programs {
+    /// All of it our own, over a chain of the server's own with this wanted time between two blocks.
+    pub fn builtin(block_interval: Duration) -> Programs {
+        Programs { server: Server::Builtin(Chain::Builtin { block_interval }), worker: None }
+    }
+
+    /// The images of somebody else's.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        let server = match &self.server {
+            Server::Image(image) => Some(image),
+            Server::Builtin(_) => None,
+        };
+        server.into_iter().chain(&self.worker).map(|task| task.image.as_str())
+    }
+}
+
+impl Default for Programs {
+    fn default() -> Programs {
+        Programs::builtin(Duration::from_secs(20))
+    }
+}
+
 /// What all tasks have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
@@ -78,8 +125,8 @@ pub struct Template {
     pub live_interval: Duration,
     /// Wanted time between two shares of a worker.
     pub share_interval: Duration,
-    /// Wanted time between two blocks.
-    pub block_interval: Duration,
+    /// What server and workers are.
+    pub programs: Programs,
     /// The workers' hash backend.
     pub backend: Option<String>,
     /// Where workers mine; `None`: at the server task.
@@ -97,16 +144,48 @@ impl Template {
         executor: Vec<Resource>,
         resources: Vec<Resource>,
     ) -> TaskInfo {
-        TaskInfo {
+        let info = TaskInfo {
             name: record.id.clone(),
             task_id: record.id.as_str().into(),
             agent_id: record.agent.as_str().into(),
-            resources,
-            executor: Some(self.executor(&record.id, executor)),
-            data: Some(self.spec(record, pool).encode()),
             discovery: record.address.as_ref().map(|address| self.discovery(address)),
             ..TaskInfo::default()
+        };
+        if let Some(image) = self.image(record.kind) {
+            // Mesos' own executor brings its own resources.
+            let mut all = Resources::from(resources);
+            all.extend(executor);
+            return TaskInfo { resources: all.into(), ..image.task(info, record, self.pool_address(pool)) };
         }
+        TaskInfo {
+            resources,
+            executor: Some(self.executor(&record.id, executor)),
+            kill_policy: (record.kind == Kind::Server).then(|| KillPolicy {
+                grace_period: Some(DurationInfo { nanoseconds: SERVER_GRACE.as_nanos() as i64 }),
+            }),
+            data: Some(self.spec(record, pool).encode()),
+            ..info
+        }
+    }
+
+    /// The image that tasks of this kind run; `None`: our own program.
+    fn image(&self, kind: Kind) -> Option<&ImageTask> {
+        match (kind, &self.programs.server) {
+            (Kind::Worker, _) => self.programs.worker.as_ref(),
+            (Kind::Server, Server::Image(image)) => Some(image),
+            (Kind::Server, Server::Builtin(_)) => None,
+        }
+    }
+
+    /// Host and port of the pool for all or, without one, of the server.
+    fn pool_address(&self, server: Option<&ServerAddress>) -> (String, String) {
+        let url = match &self.pool {
+            Some(pool) => pool.url.clone(),
+            None => server.map(pool_url).unwrap_or_default(),
+        };
+        let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+        (host.to_owned(), port.to_owned())
     }
 
     fn executor(&self, id: &str, resources: Vec<Resource>) -> ExecutorInfo {
@@ -143,14 +222,16 @@ impl Template {
     }
 
     fn spec(&self, record: &TaskRecord, pool: Option<&ServerAddress>) -> TaskSpec {
-        let kind = match (record.kind, &record.address) {
-            (Kind::Server, Some(address)) => TaskKind::Server(ServerSpec {
-                host: address.host.clone(),
-                stratum_port: address.stratum_port,
-                http_port: address.http_port,
-                share_interval: self.share_interval,
-                chain: Chain::Builtin { block_interval: self.block_interval },
-            }),
+        let kind = match (&self.programs.server, &record.address) {
+            (Server::Builtin(chain), Some(address)) if record.kind == Kind::Server => {
+                TaskKind::Server(ServerSpec {
+                    host: address.host.clone(),
+                    stratum_port: address.stratum_port,
+                    http_port: address.http_port,
+                    share_interval: self.share_interval,
+                    chain: chain.clone(),
+                })
+            }
             _ => TaskKind::Worker(WorkerSpec {
                 pool: match &self.pool {
                     Some(pool) => pool.url.clone(),
@@ -218,109 +299,4 @@ pub fn pool_url(address: &ServerAddress) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn template(delivery: Delivery) -> Template {
-        Template {
-            name: "mesos-miner".into(),
-            report_interval: Duration::from_secs(60),
-            live_interval: Duration::from_secs(5),
-            share_interval: Duration::from_secs(1),
-            block_interval: Duration::from_secs(20),
-            backend: None,
-            pool: None,
-            delivery,
-        }
-    }
-
-    fn worker() -> TaskRecord {
-        TaskRecord {
-            id: "miner-worker-2".into(),
-            kind: Kind::Worker,
-            agent: "a".into(),
-            host: "h".into(),
-            server: Some("miner-server-1".into()),
-            cpus_milli: 1900,
-            address: None,
-            attributes: Default::default(),
-            state: None,
-            closed: false,
-        }
-    }
-
-    #[test]
-    fn a_fetched_executor_runs_from_the_sandbox_and_nothing_but_its_role_is_on_the_command_line() {
-        let uri = "http://h:1/abc/mesos-miner".to_owned();
-        let address = ServerAddress { host: "fe80::1".into(), stratum_port: 3333, http_port: 3334 };
-        let info = template(Delivery::Fetch { uri: uri.clone(), cache: true }).task(
-            &worker(),
-            Some(&address),
-            vec![],
-            vec![],
-        );
-        let executor = info.executor.unwrap();
-        assert_eq!(executor.executor_id.value, info.task_id.value);
-        let command = executor.command.unwrap();
-        assert_eq!(command.value.as_deref(), Some("./mesos-miner"));
-        assert_eq!(command.arguments, ["./mesos-miner", "executor"]);
-        assert_eq!(command.shell, Some(false));
-        assert_eq!(command.uris[0].value, uri);
-        assert_eq!(command.uris[0].executable, Some(true));
-        let spec = TaskSpec::decode(&info.data.unwrap()).unwrap();
-        let TaskKind::Worker(worker) = spec.kind else { panic!("{spec:?}") };
-        assert_eq!(worker.pool, "stratum+tcp://[fe80::1]:3333");
-        assert_eq!((worker.user.as_str(), worker.cpus), ("miner-worker-2", 1.9));
-    }
-
-    #[test]
-    fn a_server_says_where_it_listens() {
-        let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
-        let record = TaskRecord { kind: Kind::Server, server: None, address: Some(address), ..worker() };
-        let info = template(Delivery::Path("/opt/m".into())).task(&record, None, vec![], vec![]);
-        let ports = info.discovery.unwrap().ports.unwrap().ports;
-        let ports: Vec<_> = ports.iter().map(|port| (port.number, port.name.as_deref())).collect();
-        assert_eq!(ports, [(31000, Some("http")), (31001, Some("stratum"))]);
-        let command = info.executor.unwrap().command.unwrap();
-        assert_eq!((command.value.as_deref(), command.uris.len()), (Some("/opt/m"), 0));
-        let spec = TaskSpec::decode(&info.data.unwrap()).unwrap();
-        assert!(matches!(
-            spec.kind,
-            TaskKind::Server(ServerSpec { stratum_port: 31001, http_port: 31000, .. })
-        ));
-    }
-
-    #[test]
-    fn at_a_pool_workers_have_an_account() {
-        let spec = |user: Option<&str>| {
-            let user = user.map(str::to_owned);
-            let pool = Pool { url: "stratum+tcp://pool:3333".into(), user, password: "s3cret".into() };
-            assert!(!format!("{pool:?}").contains("s3cret"));
-            let template = Template { pool: Some(pool), ..template(Delivery::Path("/opt/m".into())) };
-            let info = template.task(&worker(), None, vec![], vec![]);
-            let TaskKind::Worker(spec) = TaskSpec::decode(&info.data.unwrap()).unwrap().kind else {
-                panic!()
-            };
-            spec
-        };
-        let named = spec(Some("bc1q"));
-        assert_eq!(
-            (named.pool.as_str(), named.user.as_str()),
-            ("stratum+tcp://pool:3333", "bc1q.miner-worker-2")
-        );
-        assert_eq!((named.password.as_str(), spec(None).user.as_str()), ("s3cret", "miner-worker-2"));
-    }
-
-    #[test]
-    fn an_image_brings_its_own_entry_point() {
-        for containerizer in [Containerizer::Docker, Containerizer::Mesos] {
-            let delivery = Delivery::Image { image: "miner:1".into(), containerizer };
-            let executor = template(delivery).task(&worker(), None, vec![], vec![]).executor.unwrap();
-            let command = executor.command.unwrap();
-            assert_eq!((command.value, command.arguments), (None, vec!["executor".to_owned()]));
-            let container = executor.container.unwrap();
-            assert_eq!(container.docker.is_some(), containerizer == Containerizer::Docker);
-            assert_eq!(container.mesos.is_some(), containerizer == Containerizer::Mesos);
-        }
-    }
-}
+mod tests;

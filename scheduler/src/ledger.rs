@@ -36,10 +36,11 @@ pub struct Line {
 }
 
 impl Line {
-    /// Blocks found. The pool's count is the authority; where it was lost with its server, the worker's stands
-    /// in, so that a block which both reported counts once.
+    /// Blocks found. The pool alone knows what became of them: on a real chain, not every share that is good enough
+    /// for a block becomes part of it. Only of a worker of whom it says nothing, as at a pool that is not ours, the own
+    /// count stands in.
     pub fn blocks(&self) -> u64 {
-        self.pool.blocks.max(self.worker.blocks)
+        if self.pool == Totals::default() { self.worker.blocks } else { self.pool.blocks }
     }
 }
 

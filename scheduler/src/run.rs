@@ -37,6 +37,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ende
     let notify = move |notice| drop(sender.send(notice));
     let (mut store, recovered) = Store::open(&config.state_dir, config.ledger_retention, notify)?;
     let display = Display::start(config.quiet);
+    for image in config.programs.images() {
+        display.say(format!(
+            "of {image} only whether it runs is known: its work is in no account but a pool server's of ours"
+        ));
+    }
     let begun = Instant::now();
     let delivered = tokio::select! {
         delivered = delivery(&config, client.detector(), &display, &stop) => delivered?,
@@ -105,7 +110,7 @@ fn settings(config: &Config, delivery: Delivery, begun: Instant) -> Settings {
             report_interval: config.report_interval,
             live_interval: config.live_interval,
             share_interval: config.share_interval,
-            block_interval: config.block_interval,
+            programs: config.programs.clone(),
             backend: config.backend.clone(),
             pool: config.pool.clone(),
             delivery,

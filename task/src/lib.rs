@@ -18,5 +18,5 @@ mod wire;
 
 pub use live::{Live, PoolLive, WorkerLive};
 pub use report::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
-pub use spec::{Chain, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
+pub use spec::{Chain, NodeAccess, NodeSpec, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 pub use wire::{DecodeError, OLDEST_VERSION, VERSION};

@@ -46,6 +46,36 @@ pub enum Chain {
         /// Wanted time between two blocks; difficulty follows the hashrate to keep it.
         block_interval: Duration,
     },
+    /// Bitcoin nodes.
+    Node(NodeSpec),
+}
+
+/// What a server that mines on Bitcoin nodes needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSpec {
+    /// Nodes on one network, the best first.
+    pub nodes: Vec<NodeAccess>,
+    /// Address that all blocks pay.
+    pub address: String,
+    /// Bytes for the end of each coinbase's script.
+    pub tag: Vec<u8>,
+    /// On testnets: make blocks of the lowest difficulty as soon as nodes take them.
+    pub early_min_difficulty: bool,
+}
+
+/// How to reach a node. Its debug form leaves user and password out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeAccess {
+    /// `http://HOST:PORT` as the server's agent sees it, without user and password.
+    pub url: String,
+    /// User and password, if it wants them.
+    pub credentials: Option<(String, String)>,
+}
+
+impl fmt::Debug for NodeAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeAccess").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// What a worker task needs to know. Its debug form leaves the password out.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use task::{
-    Account, Chain, DecodeError, Live, PoolLive, Report, ServerAddress, ServerSpec, ShareRow, TaskKind,
-    TaskSpec, Totals, Verdict, WorkerLive, WorkerSpec,
+    Account, Chain, DecodeError, Live, NodeAccess, NodeSpec, PoolLive, Report, ServerAddress, ServerSpec,
+    ShareRow, TaskKind, TaskSpec, Totals, Verdict, WorkerLive, WorkerSpec,
 };
 
 fn worker_spec() -> TaskSpec {
@@ -36,9 +36,41 @@ fn server_spec() -> TaskSpec {
     }
 }
 
+fn node_spec() -> TaskSpec {
+    let TaskKind::Server(server) = server_spec().kind else { unreachable!() };
+    let access = |url: &str, credentials| NodeAccess { url: url.into(), credentials };
+    let node = NodeSpec {
+        nodes: vec![
+            access("http://[::1]:8332", Some(("me".into(), "s3cret".into()))),
+            access("http://b:8332", None),
+        ],
+        address: "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080".into(),
+        tag: b"/t/".to_vec(),
+        early_min_difficulty: true,
+    };
+    TaskSpec { kind: TaskKind::Server(ServerSpec { chain: Chain::Node(node), ..server }), ..server_spec() }
+}
+
+#[test]
+fn a_specification_shows_no_password() {
+    let shown = format!("{:?} {:?}", node_spec(), worker_spec());
+    assert!(
+        shown.contains("http://b:8332") && !shown.contains("s3cret") && !shown.contains("password"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_server_has_one_chain() {
+    // The chain is the last field of both, inside the same message.
+    let mut both = node_spec().encode();
+    both.extend(&server_spec().encode()[8..]);
+    assert!(matches!(TaskSpec::decode(&both).unwrap_err(), DecodeError::Field { field: "chain", .. }));
+}
+
 #[test]
 fn specifications_survive_the_wire() {
-    for spec in [worker_spec(), server_spec()] {
+    for spec in [worker_spec(), server_spec(), node_spec()] {
         assert_eq!(TaskSpec::decode(&spec.encode()).unwrap(), spec);
     }
 }

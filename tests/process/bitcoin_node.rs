@@ -2,7 +2,7 @@
 //! block there, so this is also as fast as it can get.
 
 #[path = "../../node/tests/support/mod.rs"]
-mod bcoin;
+pub mod bcoin;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,14 +28,14 @@ use crate::support::summary::Summary;
 use crate::support::{LATER, SOON, until};
 
 /// A node, to be asked from threads that may block.
-struct Node {
+pub struct Node {
     runtime: Runtime,
     bcoin: Bcoin,
-    client: Client,
+    pub client: Client,
 }
 
 impl Node {
-    fn start() -> Option<Node> {
+    pub fn start() -> Option<Node> {
         let runtime = Runtime::new().expect("threads");
         let bcoin = runtime.block_on(Bcoin::start())?;
         let client = bcoin.client();
@@ -46,11 +46,11 @@ impl Node {
         self.runtime.block_on(self.client.call(method, parameters)).expect("the node answers")
     }
 
-    fn height(&self) -> u64 {
+    pub fn height(&self) -> u64 {
         self.ask("getblockcount", json!([]))
     }
 
-    fn block(&self, height: u64) -> Block {
+    pub fn block(&self, height: u64) -> Block {
         let hash: String = self.ask("getblockhash", json!([height]));
         let hex: String = self.ask("getblock", json!([hash, false]));
         encode::deserialize_hex(&hex).expect("a block")
@@ -171,7 +171,7 @@ fn redeem_script() -> ScriptBuf {
     Builder::new().push_opcode(OP_TRUE).into_script()
 }
 
-fn payout() -> Address {
+pub fn payout() -> Address {
     Address::p2sh(&redeem_script(), Network::Regtest).expect("a short script")
 }
 

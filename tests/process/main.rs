@@ -9,6 +9,7 @@ mod embedded;
 mod faults;
 mod historical_block;
 mod local;
+mod mesos_on_node;
 mod real_mesos;
 mod standalone;
 mod support;

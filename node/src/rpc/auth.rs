@@ -29,6 +29,24 @@ pub enum Credentials {
     Cookie(PathBuf),
 }
 
+impl Credentials {
+    /// User and password as a node takes them now; a cookie is read.
+    ///
+    /// # Errors
+    /// If the cookie can't be read, or is none.
+    pub fn user_and_password(&self) -> io::Result<Option<(String, String)>> {
+        match self {
+            Credentials::None => Ok(None),
+            Credentials::Basic { user, password } => Ok(Some((user.clone(), password.clone()))),
+            Credentials::Cookie(path) => {
+                let cookie = read_cookie(path)
+                    .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+                Ok(cookie.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned())))
+            }
+        }
+    }
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -136,6 +154,8 @@ mod tests {
         let first = authorization.header().unwrap();
         assert!(!authorization.renew(first.as_ref()).unwrap());
 
+        let cookie = Credentials::Cookie(path.clone()).user_and_password().unwrap();
+        assert_eq!(cookie, Some(("__cookie__".into(), "one".into())));
         fs::write(&path, "__cookie__:two").unwrap();
         assert_eq!(authorization.header().unwrap(), first);
         assert!(authorization.renew(first.as_ref()).unwrap());

@@ -28,7 +28,7 @@ impl Drop for Bcoin {
 }
 
 impl Bcoin {
-    pub const PASSWORD: &str = "k3y";
+    pub const PASSWORD: &str = "s3cret-k3y-of-a-node";
 
     /// Starts it and waits until it answers; `None`, said aloud, where it isn't installed.
     pub async fn start() -> Option<Bcoin> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::Network;
-use node::network::{NetworkError, PayoutError, payout_script};
+use node::cli::Choice;
+use node::network::{NetworkError, Payout, PayoutError, payout_script};
 use node::rpc::{NodeUrl, NodeUrlError};
 use node::source::NoNodes;
 use node::{Client, Credentials, Event, Limits, MinDifficultyTime, Nodes, Templates, Timing, Verdict};
@@ -26,15 +27,6 @@ const JUDGE_WITHIN: Duration = Duration::from_secs(10);
 /// reached unless nodes give templates, but no answers.
 const MAX_SUBMISSIONS: usize = 64;
 
-/// Whom blocks pay. Nobody gets a fee.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payout {
-    /// All blocks pay this address.
-    Address(String),
-    /// A block pays the address in the name of the worker who found it: `ADDRESS` or `ADDRESS.WORKER`.
-    User,
-}
-
 /// Which nodes, and what blocks are to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeOptions {
@@ -48,6 +40,13 @@ pub struct NodeOptions {
     pub min_difficulty_time: MinDifficultyTime,
     /// How nodes are watched.
     pub timing: Timing,
+}
+
+impl From<Choice> for NodeOptions {
+    fn from(choice: Choice) -> NodeOptions {
+        let Choice { nodes, payout, tag, min_difficulty_time } = choice;
+        NodeOptions { nodes, payout, tag, min_difficulty_time, timing: Timing::default() }
+    }
 }
 
 /// Nodes that can't be mined on as wanted.

@@ -1,3 +1,5 @@
+mod server;
+
 use super::*;
 
 fn parse(args: &[&str]) -> Result<Args, clap::Error> {

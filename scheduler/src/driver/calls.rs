@@ -42,7 +42,11 @@ impl Calls {
     }
 
     pub fn send(&self, call: Call) {
-        tracing::debug!(?call);
+        match &call {
+            // Not all of it: what tasks are told may hold a password.
+            Call::Accept { task, .. } => tracing::debug!(task = task.task_id.value, "ACCEPT"),
+            call => tracing::debug!(?call),
+        }
         if let Some(call) = self.framework.as_ref().and_then(|framework| wire::call(framework, call)) {
             // The queue is closed when a call has failed, and the subscription will be over, too.
             let _ = self.queue.send(call);

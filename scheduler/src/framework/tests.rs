@@ -17,7 +17,7 @@ use mesos::resources::{Quantity, ranges, scalar};
 use mesos::v1::{Offer, TaskStatus, task_status};
 
 use super::*;
-use crate::launch::Delivery;
+use crate::launch::{Delivery, Programs};
 use crate::store::memory::Memory;
 
 pub(super) fn settings() -> Settings {
@@ -27,7 +27,7 @@ pub(super) fn settings() -> Settings {
             report_interval: Duration::from_secs(1),
             live_interval: Duration::from_secs(5),
             share_interval: Duration::from_secs(1),
-            block_interval: Duration::from_secs(20),
+            programs: Programs::default(),
             backend: None,
             pool: None,
             delivery: Delivery::Path("/opt/mesos-miner".into()),

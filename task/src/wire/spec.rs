@@ -3,7 +3,7 @@ use std::time::Duration;
 use prost::Message;
 
 use super::{DecodeError, VERSION, millis, port, read};
-use crate::{Chain, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
+use crate::{Chain, NodeAccess, NodeSpec, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 
 #[derive(Clone, PartialEq, Message)]
 struct SpecMessage {
@@ -31,12 +31,37 @@ struct ServerMessage {
     share_interval_ms: u64,
     #[prost(message, optional, tag = "5")]
     builtin: Option<BuiltinMessage>,
+    #[prost(message, optional, tag = "6")]
+    node: Option<NodeMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct BuiltinMessage {
     #[prost(uint64, tag = "1")]
     block_interval_ms: u64,
+}
+
+/// A reader of before it came finds no chain in it, and says so.
+#[derive(Clone, PartialEq, Message)]
+struct NodeMessage {
+    #[prost(message, repeated, tag = "1")]
+    nodes: Vec<AccessMessage>,
+    #[prost(string, tag = "2")]
+    address: String,
+    #[prost(bytes = "vec", tag = "3")]
+    tag: Vec<u8>,
+    #[prost(bool, tag = "4")]
+    early_min_difficulty: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AccessMessage {
+    #[prost(string, tag = "1")]
+    url: String,
+    #[prost(string, optional, tag = "2")]
+    user: Option<String>,
+    #[prost(string, optional, tag = "3")]
+    password: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -92,13 +117,19 @@ impl TaskSpec {
 
 impl From<&ServerSpec> for ServerMessage {
     fn from(spec: &ServerSpec) -> ServerMessage {
-        let Chain::Builtin { block_interval } = spec.chain;
+        let (builtin, node) = match &spec.chain {
+            Chain::Builtin { block_interval } => {
+                (Some(BuiltinMessage { block_interval_ms: millis(*block_interval) }), None)
+            }
+            Chain::Node(node) => (None, Some(node.into())),
+        };
         ServerMessage {
             host: spec.host.clone(),
             stratum_port: spec.stratum_port.into(),
             http_port: spec.http_port.into(),
             share_interval_ms: millis(spec.share_interval),
-            builtin: Some(BuiltinMessage { block_interval_ms: millis(block_interval) }),
+            builtin,
+            node,
         }
     }
 }
@@ -108,14 +139,50 @@ impl TryFrom<ServerMessage> for ServerSpec {
 
     fn try_from(message: ServerMessage) -> Result<ServerSpec, DecodeError> {
         let what = "server specification";
-        let builtin = message.builtin.ok_or(DecodeError::Field { what, field: "chain" })?;
+        let chain = match (message.builtin, message.node) {
+            (Some(builtin), None) => {
+                Chain::Builtin { block_interval: Duration::from_millis(builtin.block_interval_ms) }
+            }
+            (None, Some(node)) => Chain::Node(node.into()),
+            _ => return Err(DecodeError::Field { what, field: "chain" }),
+        };
         Ok(ServerSpec {
             host: message.host,
             stratum_port: port(what, "Stratum port", message.stratum_port)?,
             http_port: port(what, "HTTP port", message.http_port)?,
             share_interval: Duration::from_millis(message.share_interval_ms),
-            chain: Chain::Builtin { block_interval: Duration::from_millis(builtin.block_interval_ms) },
+            chain,
         })
+    }
+}
+
+impl From<&NodeSpec> for NodeMessage {
+    fn from(spec: &NodeSpec) -> NodeMessage {
+        let access = |node: &NodeAccess| {
+            let (user, password) = node.credentials.clone().unzip();
+            AccessMessage { url: node.url.clone(), user, password }
+        };
+        NodeMessage {
+            nodes: spec.nodes.iter().map(access).collect(),
+            address: spec.address.clone(),
+            tag: spec.tag.clone(),
+            early_min_difficulty: spec.early_min_difficulty,
+        }
+    }
+}
+
+impl From<NodeMessage> for NodeSpec {
+    fn from(message: NodeMessage) -> NodeSpec {
+        let access = |node: AccessMessage| NodeAccess {
+            url: node.url,
+            credentials: node.user.map(|user| (user, node.password.unwrap_or_default())),
+        };
+        NodeSpec {
+            nodes: message.nodes.into_iter().map(access).collect(),
+            address: message.address,
+            tag: message.tag,
+            early_min_difficulty: message.early_min_difficulty,
+        }
     }
 }
 

@@ -1,14 +1,16 @@
-//! Options of `mesos-miner pool --chain node`.
+//! Options for mining on nodes, of every program that does it.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bitcoin::Address;
 use bitcoin::address::NetworkUnchecked;
-use node::{Credentials, MinDifficultyTime, NodeUrl, Timing};
 
-use crate::serve::TAG;
-use crate::source::{NodeOptions, Payout};
+use crate::network::Payout;
+use crate::{Credentials, MinDifficultyTime, NodeUrl};
+
+/// What goes into every coinbase where nothing else is asked for.
+pub const TAG: &str = "/mesos-miner/";
 
 /// The environment variable with the password that goes with `--rpc-user`.
 const PASSWORD: &str = "MINER_RPC_PASSWORD";
@@ -19,7 +21,8 @@ const MAX_PASSWORD: u64 = 4096;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "With --chain node")]
 pub struct NodeArgs {
-    /// JSON-RPC address of a Bitcoin node, as http://HOST:PORT; may be given again, the best node first
+    /// JSON-RPC address of a Bitcoin node, as http://HOST:PORT; may be given again, the best node first; or
+    /// file:///PATH of a file with such addresses, one a line, also with USER:PASSWORD@ in front of HOST
     #[arg(
         long,
         value_name = "URL",
@@ -53,6 +56,19 @@ pub struct NodeArgs {
     pub min_difficulty_time: MinDifficultyTime,
 }
 
+/// Nodes, and what blocks are to be: all that the options say, with passwords read from where they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Nodes on one network, the best first.
+    pub nodes: Vec<(NodeUrl, Credentials)>,
+    /// Whom blocks pay.
+    pub payout: Payout,
+    /// Bytes for the end of each coinbase's script.
+    pub tag: Vec<u8>,
+    /// When to use the lowest difficulty of testnets.
+    pub min_difficulty_time: MinDifficultyTime,
+}
+
 /// Whom blocks pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PayoutKind {
@@ -64,7 +80,7 @@ pub enum PayoutKind {
 
 impl NodeArgs {
     /// The first option that was given, if any has no default.
-    pub(super) fn given(&self) -> Option<&'static str> {
+    pub fn given(&self) -> Option<&'static str> {
         [
             ("--bitcoind", !self.bitcoind.is_empty()),
             ("--cookie-file", self.cookie_file.is_some()),
@@ -80,7 +96,7 @@ impl NodeArgs {
     ///
     /// # Errors
     /// What is wrong with the combination of options.
-    pub(super) fn payout(&self) -> Result<Payout, &'static str> {
+    pub fn payout(&self) -> Result<Payout, &'static str> {
         match (self.payout, &self.address) {
             (PayoutKind::User, None) => Ok(Payout::User),
             (PayoutKind::User, Some(_)) => {
@@ -97,23 +113,29 @@ impl NodeArgs {
     ///
     /// # Errors
     /// If an address is none, or the password can't be read.
-    pub(super) fn options(
-        &self,
-        payout: Payout,
-        env: impl Fn(&str) -> Option<String>,
-    ) -> anyhow::Result<NodeOptions> {
-        let common = self.credentials(env)?;
-        let nodes = self.bitcoind.iter().map(|text| {
-            let (url, own) = NodeUrl::parse(text).context("--bitcoind")?;
-            Ok((url, own.unwrap_or_else(|| common.clone())))
-        });
-        Ok(NodeOptions {
-            nodes: nodes.collect::<anyhow::Result<_>>()?,
+    pub fn choose(&self, payout: Payout, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Choice> {
+        Ok(Choice {
+            nodes: self.nodes(env)?,
             payout,
             tag: self.tag.clone().into_bytes(),
             min_difficulty_time: self.min_difficulty_time,
-            timing: Timing::default(),
         })
+    }
+
+    /// The nodes' addresses and what they know us by.
+    ///
+    /// # Errors
+    /// If an address is none, or a file can't be read.
+    pub fn nodes(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Vec<(NodeUrl, Credentials)>> {
+        let common = self.credentials(env)?;
+        let mut nodes = Vec::new();
+        for text in &self.bitcoind {
+            for line in lines(text)? {
+                let (url, own) = NodeUrl::parse(&line).context("--bitcoind")?;
+                nodes.push((url, own.unwrap_or_else(|| common.clone())));
+            }
+        }
+        Ok(nodes)
     }
 
     fn credentials(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Credentials> {
@@ -132,6 +154,16 @@ impl NodeArgs {
     }
 }
 
+/// What was given, or what stands in the file that was given.
+fn lines(text: &str) -> anyhow::Result<Vec<String>> {
+    let Some(path) = text.strip_prefix("file://") else { return Ok(vec![text.to_owned()]) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --bitcoind {path}"))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
+    let lines: Vec<_> = lines.collect();
+    anyhow::ensure!(!lines.is_empty(), "the file {path} of --bitcoind names no node");
+    Ok(lines)
+}
+
 fn read_password(path: &Path) -> anyhow::Result<String> {
     anyhow::ensure!(std::fs::metadata(path)?.len() <= MAX_PASSWORD, "it is longer than {MAX_PASSWORD} bytes");
     let text = std::fs::read_to_string(path)?;
@@ -144,4 +176,39 @@ fn read_password(path: &Path) -> anyhow::Result<String> {
 fn address(text: &str) -> Result<String, String> {
     let parsed = text.parse::<Address<NetworkUnchecked>>();
     parsed.map(|_| text.to_owned()).map_err(|error| format!("{text:?} is no Bitcoin address: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[arg(long)]
+        chain: Option<String>,
+        #[command(flatten)]
+        node: NodeArgs,
+    }
+
+    #[test]
+    fn addresses_and_credentials_may_stand_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes");
+        std::fs::write(&path, "http://me:s3cret@a:1\n\n http://b:2 \n").unwrap();
+        let url = format!("file://{}", path.display());
+        let args = Cli::parse_from(["x", "--chain", "node", "--bitcoind", &url, "--bitcoind", "http://c:3"]);
+        assert_eq!(args.chain.as_deref(), Some("node"));
+        let nodes = args.node.nodes(|_| None).unwrap();
+        let shown: Vec<_> = nodes.iter().map(|(url, _)| url.to_string()).collect();
+        assert_eq!(shown, ["http://a:1", "http://b:2", "http://c:3"]);
+        let own = Credentials::Basic { user: "me".into(), password: "s3cret".into() };
+        assert_eq!((&nodes[0].1, &nodes[1].1), (&own, &Credentials::None));
+        std::fs::write(&path, "http://me:s3cret@a:x\n").unwrap();
+        let error = format!("{:#}", args.node.nodes(|_| None).unwrap_err());
+        assert!(error.contains("--bitcoind") && !error.contains("s3cret"), "{error}");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(args.node.nodes(|_| None).is_err());
+    }
 }

@@ -1,0 +1,185 @@
+//! Flags that say what server and workers are: our own, or images of somebody else's.
+
+use std::str::FromStr;
+
+use anyhow::Context;
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use node::cli::NodeArgs;
+use node::{Credentials, MinDifficultyTime, NodeUrl, Payout};
+use program::Usage;
+use task::{Chain, NodeAccess, NodeSpec};
+
+use crate::launch::{Arguments, ImageTask, Programs, Server};
+
+/// What server and workers are.
+#[derive(Clone, Debug, Args)]
+pub struct ServerArgs {
+    /// What the server is: builtin, our pool server; or docker:IMAGE, such as docker:derekchiang/p2pool, run by Mesos'
+    /// own executor, of whose work nothing is accounted.
+    #[arg(
+        long,
+        value_name = "KIND",
+        env = "MINER_SERVER",
+        default_value = "builtin",
+        conflicts_with = "pool"
+    )]
+    pub server: Kind,
+    /// Where the built-in server's blocks come from.
+    #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin", conflicts_with = "pool")]
+    pub chain: ChainKind,
+    /// Nodes.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Arguments of the image of --server, words with spaces between, in which {bitcoind_address}, {p2pool_port},
+    /// {worker_port}, {rpc_user}, {rpc_password} and {task_id} are filled in.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "MINER_SERVER_ARGUMENTS",
+        allow_hyphen_values = true,
+        default_value = "--bitcoind-address {bitcoind_address} --p2pool-port {p2pool_port} -w {worker_port} \
+                         {rpc_user} {rpc_password}"
+    )]
+    pub server_arguments: String,
+    /// Show user and password of --rpc-user to all who can see the master's state or the agents' processes, where
+    /// --server-arguments name them.
+    #[arg(long, env = "MINER_ALLOW_CREDENTIALS_IN_ARGUMENTS", value_parser = BoolishValueParser::new())]
+    pub allow_credentials_in_arguments: bool,
+    /// Docker image to run as worker instead of our own, such as derekchiang/cpuminer; nothing of its work is accounted
+    /// but what our own server sees.
+    #[arg(long, value_name = "IMAGE", env = "MINER_WORKER_IMAGE")]
+    pub worker_image: Option<String>,
+    /// Arguments of --worker-image, in which {server_host}, {worker_port} and {task_id} are filled in.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "MINER_WORKER_ARGUMENTS",
+        allow_hyphen_values = true,
+        default_value = "-o {server_host}:{worker_port}"
+    )]
+    pub worker_arguments: String,
+}
+
+/// What the server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Our pool server under our executor.
+    Builtin,
+    /// This image.
+    Docker(String),
+}
+
+/// Where the built-in server's blocks come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ChainKind {
+    /// A chain of the server's own, in memory, for trying things out.
+    Builtin,
+    /// A Bitcoin node's, which the server's agent must reach.
+    Node,
+}
+
+impl FromStr for Kind {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Kind> {
+        match (text, text.strip_prefix("docker:")) {
+            ("builtin", _) => Ok(Kind::Builtin),
+            (_, Some(image)) if !image.is_empty() => Ok(Kind::Docker(image.to_owned())),
+            _ => anyhow::bail!("write builtin or docker:IMAGE"),
+        }
+    }
+}
+
+impl ServerArgs {
+    /// What to run, with the credentials read from where they are.
+    ///
+    /// # Errors
+    /// If options contradict each other, or a file can't be read.
+    pub(super) fn check(
+        &self,
+        block_interval: std::time::Duration,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Programs> {
+        let server = match &self.server {
+            Kind::Docker(image) => Server::Image(self.server_image(image, env)?),
+            Kind::Builtin if self.chain == ChainKind::Node => Server::Builtin(Chain::Node(self.spec(env)?)),
+            Kind::Builtin => {
+                if let Some(option) = self.node.given() {
+                    return Err(Usage(format!("{option} needs --chain node or --server docker:IMAGE")).into());
+                }
+                Server::Builtin(Chain::Builtin { block_interval })
+            }
+        };
+        let worker = match &self.worker_image {
+            None => None,
+            Some(image) => {
+                let arguments =
+                    Arguments::parse(&self.worker_arguments, &["server_host", "worker_port", "task_id"])
+                        .map_err(|error| Usage(format!("--worker-arguments: {error}")))?;
+                Some(ImageTask { image: image.clone(), arguments })
+            }
+        };
+        Ok(Programs { server, worker })
+    }
+
+    fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
+        let Payout::Address(address) = self.node.payout().map_err(|text| Usage(text.to_owned()))? else {
+            let text = "--payout user pays the addresses in the workers' names, but tasks' names are their ids: use \
+                        --address";
+            return Err(Usage(text.to_owned()).into());
+        };
+        let nodes = self.node.nodes(env)?.into_iter();
+        Ok(NodeSpec {
+            nodes: nodes
+                .map(|(url, credentials)| access(&url, credentials))
+                .collect::<anyhow::Result<_>>()?,
+            address,
+            tag: self.node.tag.clone().into_bytes(),
+            early_min_difficulty: self.node.min_difficulty_time == MinDifficultyTime::Early,
+        })
+    }
+
+    fn server_image(&self, image: &str, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<ImageTask> {
+        let all = ["bitcoind_address", "p2pool_port", "worker_port", "rpc_user", "rpc_password", "task_id"];
+        let mut arguments = Arguments::parse(&self.server_arguments, &all)
+            .map_err(|error| Usage(format!("--server-arguments: {error}")))?;
+        let secret = ["rpc_user", "rpc_password"].into_iter().find(|name| arguments.name(name));
+        if let (Some(name), false) = (secret, self.allow_credentials_in_arguments) {
+            return Err(Usage(format!(
+                "{{{name}}} in --server-arguments is shown to all who can see the master's state or the agents' \
+                 processes: add --allow-credentials-in-arguments if that may be, or use other --server-arguments"
+            ))
+            .into());
+        }
+        let nodes = self.node.nodes(env)?;
+        let Some((url, credentials)) = nodes.into_iter().next() else {
+            let needing = ["bitcoind_address", "rpc_user", "rpc_password"]
+                .into_iter()
+                .find(|name| arguments.name(name));
+            if let Some(name) = needing {
+                return Err(Usage(format!("{{{name}}} in --server-arguments needs --bitcoind")).into());
+            }
+            return Ok(ImageTask { image: image.to_owned(), arguments });
+        };
+        arguments.fill("bitcoind_address", &url.host);
+        match (access(&url, credentials)?.credentials, secret) {
+            (None, None) => {}
+            (None, Some(name)) => {
+                let text = format!("{{{name}}} in --server-arguments needs --rpc-user or --cookie-file");
+                return Err(Usage(text).into());
+            }
+            (Some((user, password)), _) => {
+                arguments.fill("rpc_user", &user);
+                arguments.fill("rpc_password", &password);
+            }
+        }
+        Ok(ImageTask { image: image.to_owned(), arguments })
+    }
+}
+
+/// A cookie is on this machine, and the server on another one: its content goes along.
+fn access(url: &NodeUrl, credentials: Credentials) -> anyhow::Result<NodeAccess> {
+    let credentials = credentials.user_and_password().context("cannot read --cookie-file")?;
+    Ok(NodeAccess { url: url.to_string(), credentials })
+}

@@ -1,0 +1,89 @@
+use super::*;
+use crate::launch::{Programs, Server};
+
+const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+
+fn programs(args: &[&str]) -> anyhow::Result<Programs> {
+    let args = Args::try_parse_from(std::iter::once("scheduler").chain(args.iter().copied()))?;
+    args.server.check(Duration::from_secs(7), |_| None)
+}
+
+/// What is said about options that make no sense together.
+fn usage(args: &[&str]) -> String {
+    let error = programs(args).unwrap_err();
+    assert!(error.is::<program::Usage>(), "{args:?}: {error:#}");
+    error.to_string()
+}
+
+fn password_file(folder: &tempfile::TempDir) -> String {
+    let path = folder.path().join("password");
+    fs::write(&path, "s3cret\n").unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn without_options_all_is_our_own() {
+    assert_eq!(programs(&[]).unwrap(), Programs::builtin(Duration::from_secs(7)));
+}
+
+#[test]
+fn a_node_and_what_it_knows_us_by_go_into_the_specification() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = password_file(&folder);
+    let node =
+        ["--chain", "node", "--bitcoind", "http://btc:8332", "--bitcoind", "http://a:b@[::1]:1", "--address"];
+    let basic = [&node[..], &[ADDRESS, "--rpc-user", "me", "--rpc-password-file", &file]].concat();
+    let cookie_file = folder.path().join("cookie");
+    fs::write(&cookie_file, "__cookie__:s3cret").unwrap();
+    let cookie = [&node[..], &[ADDRESS, "--cookie-file", cookie_file.to_str().unwrap()]].concat();
+    for (args, user) in [(basic, "me"), (cookie, "__cookie__")] {
+        let programs = programs(&args).unwrap();
+        assert!(!format!("{programs:?}").contains("s3cret"));
+        let Server::Builtin(task::Chain::Node(spec)) = programs.server else { panic!() };
+        let urls: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
+        assert_eq!(urls, ["http://btc:8332", "http://[::1]:1"]);
+        assert_eq!(spec.nodes[0].credentials, Some((user.into(), "s3cret".into())));
+        assert_eq!(spec.nodes[1].credentials, Some(("a".into(), "b".into())), "its own");
+        assert_eq!((spec.address.as_str(), &spec.tag[..]), (ADDRESS, &b"/mesos-miner/"[..]));
+    }
+    assert!(usage(&[&node[..], &[ADDRESS, "--payout", "user"]].concat()).contains("leave out --address"));
+    let users = usage(&["--chain", "node", "--bitcoind", "b", "--payout", "user"]);
+    assert!(users.contains("use --address"), "{users}");
+    assert!(usage(&["--chain", "node", "--bitcoind", "b"]).contains("--address"));
+    assert_eq!(usage(&["--bitcoind", "b"]), "--bitcoind needs --chain node or --server docker:IMAGE");
+}
+
+#[test]
+fn credentials_in_arguments_must_be_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = password_file(&folder);
+    let docker = ["--server", "docker:p2pool", "--bitcoind", "btc"];
+    let given = [&docker[..], &["--rpc-user", "me", "--rpc-password-file", &file]].concat();
+    let text = usage(&given);
+    assert!(text.contains("{rpc_user}") && text.contains("--allow-credentials-in-arguments"), "{text}");
+    let allowed = programs(&[&given[..], &["--allow-credentials-in-arguments"]].concat()).unwrap();
+    assert!(!format!("{allowed:?}").contains("s3cret"));
+    let none = usage(&[&docker[..], &["--allow-credentials-in-arguments"]].concat());
+    assert!(none.contains("needs --rpc-user or --cookie-file"), "{none}");
+    let nobody = usage(&["--server", "docker:p2pool", "--allow-credentials-in-arguments"]);
+    assert!(nobody.contains("{bitcoind_address}") && nobody.contains("--bitcoind"), "{nobody}");
+    // Without credentials nothing needs to be allowed.
+    programs(&["--server", "docker:x", "--server-arguments", "-w {worker_port} {task_id}"]).unwrap();
+    let unknown = usage(&["--server", "docker:x", "--server-arguments", "{password}"]);
+    assert!(unknown.contains("{password}") && unknown.contains("{rpc_password}"), "{unknown}");
+    let open = usage(&["--worker-image", "x", "--worker-arguments", "-o {server_host"]);
+    assert!(open.contains("--worker-arguments") && open.contains("\"{server_host\""), "{open}");
+}
+
+#[test]
+fn kinds_of_servers_are_builtin_and_docker() {
+    for args in [
+        &["--server", "p2pool"][..],
+        &["--server", "docker:"],
+        &["--server", "docker:x", "--pool", "h:1"],
+        &["--chain", "node", "--bitcoind", "b", "--pool", "h:1"],
+        &["--chain", "node"],
+    ] {
+        assert!(parse(args).is_err(), "{args:?}");
+    }
+}

@@ -1,0 +1,192 @@
+use mesos::resources::{Quantity, ranges, scalar};
+
+use super::*;
+
+fn template(delivery: Delivery) -> Template {
+    Template {
+        name: "mesos-miner".into(),
+        report_interval: Duration::from_secs(60),
+        live_interval: Duration::from_secs(5),
+        share_interval: Duration::from_secs(1),
+        programs: Programs::default(),
+        backend: None,
+        pool: None,
+        delivery,
+    }
+}
+
+fn worker_record() -> TaskRecord {
+    TaskRecord {
+        id: "miner-worker-2".into(),
+        kind: Kind::Worker,
+        agent: "a".into(),
+        host: "h".into(),
+        server: Some("miner-server-1".into()),
+        cpus_milli: 1900,
+        address: None,
+        attributes: Default::default(),
+        state: None,
+        closed: false,
+    }
+}
+
+#[test]
+fn a_fetched_executor_runs_from_the_sandbox_and_nothing_but_its_role_is_on_the_command_line() {
+    let uri = "http://h:1/abc/mesos-miner".to_owned();
+    let address = ServerAddress { host: "fe80::1".into(), stratum_port: 3333, http_port: 3334 };
+    let info = template(Delivery::Fetch { uri: uri.clone(), cache: true }).task(
+        &worker_record(),
+        Some(&address),
+        vec![],
+        vec![],
+    );
+    let executor = info.executor.unwrap();
+    assert_eq!(executor.executor_id.value, info.task_id.value);
+    let command = executor.command.unwrap();
+    assert_eq!(command.value.as_deref(), Some("./mesos-miner"));
+    assert_eq!(command.arguments, ["./mesos-miner", "executor"]);
+    assert_eq!(command.shell, Some(false));
+    assert_eq!(command.uris[0].value, uri);
+    assert_eq!(command.uris[0].executable, Some(true));
+    let spec = TaskSpec::decode(&info.data.unwrap()).unwrap();
+    let TaskKind::Worker(worker) = spec.kind else { panic!("{spec:?}") };
+    assert_eq!(worker.pool, "stratum+tcp://[fe80::1]:3333");
+    assert_eq!((worker.user.as_str(), worker.cpus), ("miner-worker-2", 1.9));
+}
+
+#[test]
+fn a_server_says_where_it_listens() {
+    let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
+    let record = TaskRecord { kind: Kind::Server, server: None, address: Some(address), ..worker_record() };
+    let info = template(Delivery::Path("/opt/m".into())).task(&record, None, vec![], vec![]);
+    let ports = info.discovery.unwrap().ports.unwrap().ports;
+    let ports: Vec<_> = ports.iter().map(|port| (port.number, port.name.as_deref())).collect();
+    assert_eq!(ports, [(31000, Some("http")), (31001, Some("stratum"))]);
+    let command = info.executor.unwrap().command.unwrap();
+    assert_eq!((command.value.as_deref(), command.uris.len()), (Some("/opt/m"), 0));
+    let spec = TaskSpec::decode(&info.data.unwrap()).unwrap();
+    assert!(matches!(spec.kind, TaskKind::Server(ServerSpec { stratum_port: 31001, http_port: 31000, .. })));
+}
+
+#[test]
+fn at_a_pool_workers_have_an_account() {
+    let spec = |user: Option<&str>| {
+        let user = user.map(str::to_owned);
+        let pool = Pool { url: "stratum+tcp://pool:3333".into(), user, password: "s3cret".into() };
+        assert!(!format!("{pool:?}").contains("s3cret"));
+        let template = Template { pool: Some(pool), ..template(Delivery::Path("/opt/m".into())) };
+        let info = template.task(&worker_record(), None, vec![], vec![]);
+        let TaskKind::Worker(spec) = TaskSpec::decode(&info.data.unwrap()).unwrap().kind else { panic!() };
+        spec
+    };
+    let named = spec(Some("bc1q"));
+    assert_eq!(
+        (named.pool.as_str(), named.user.as_str()),
+        ("stratum+tcp://pool:3333", "bc1q.miner-worker-2")
+    );
+    assert_eq!((named.password.as_str(), spec(None).user.as_str()), ("s3cret", "miner-worker-2"));
+}
+
+#[test]
+fn an_image_brings_its_own_entry_point() {
+    for containerizer in [Containerizer::Docker, Containerizer::Mesos] {
+        let delivery = Delivery::Image { image: "miner:1".into(), containerizer };
+        let executor = template(delivery).task(&worker_record(), None, vec![], vec![]).executor.unwrap();
+        let command = executor.command.unwrap();
+        assert_eq!((command.value, command.arguments), (None, vec!["executor".to_owned()]));
+        let container = executor.container.unwrap();
+        assert_eq!(container.docker.is_some(), containerizer == Containerizer::Docker);
+        assert_eq!(container.mesos.is_some(), containerizer == Containerizer::Mesos);
+    }
+}
+
+/// The original's `TaskInfo`s, field by field. What differs: names of workers' tasks (ours are called alike wherever
+/// they run), the ports, which the original used without taking them, and DiscoveryInfo, which it did not have.
+#[test]
+fn images_run_as_the_original_s_did() {
+    let default = |option: &str| {
+        let command = <crate::cli::Args as clap::CommandFactory>::command();
+        let arg = command.get_arguments().find(|arg| arg.get_long() == Some(option)).unwrap();
+        arg.get_default_values()[0].to_str().unwrap().to_owned()
+    };
+    let all = ["bitcoind_address", "p2pool_port", "worker_port", "rpc_user", "rpc_password"];
+    let mut arguments = Arguments::parse(&default("server-arguments"), &all).unwrap();
+    arguments.fill("bitcoind_address", "10.0.0.5");
+    arguments.fill("rpc_user", "user");
+    arguments.fill("rpc_password", "pass word {x}");
+    let server = ImageTask { image: "derekchiang/p2pool".into(), arguments };
+    assert!(!format!("{server:?}").contains("pass"));
+    let arguments = Arguments::parse(&default("worker-arguments"), &["server_host", "worker_port"]).unwrap();
+    let worker = ImageTask { image: "derekchiang/cpuminer".into(), arguments };
+    let programs = Programs { server: Server::Image(server), worker: Some(worker) };
+    let template = Template { programs, ..template(Delivery::Path("/opt/m".into())) };
+
+    let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
+    let record = TaskRecord {
+        id: "miner-server-1".into(),
+        kind: Kind::Server,
+        server: None,
+        address: Some(address.clone()),
+        ..worker_record()
+    };
+    let part =
+        |cpus: f64, mem: u64| vec![scalar("cpus", Quantity::new(cpus)), scalar("mem", Quantity::whole(mem))];
+    let mut rest = part(0.99, 224);
+    rest.push(ranges("ports", [31000..=31001]));
+    let info = template.task(&record, None, part(0.01, 32), rest);
+    let docker = |image: &str| {
+        let mut docker = container_info::DockerInfo { image: image.into(), ..Default::default() };
+        docker.set_network(container_info::docker_info::Network::Host);
+        let mut container = ContainerInfo { docker: Some(docker), ..ContainerInfo::default() };
+        container.set_type(container_info::Type::Docker);
+        container
+    };
+    let mut resources = part(1.0, 256);
+    resources.push(ranges("ports", [31000..=31001]));
+    let command = |arguments: &[&str]| CommandInfo {
+        shell: Some(false),
+        arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
+        ..CommandInfo::default()
+    };
+    let words =
+        ["--bitcoind-address", "10.0.0.5", "--p2pool-port", "31000", "-w", "31001", "user", "pass word {x}"];
+    let expected = TaskInfo {
+        name: "task-miner-server-1".into(),
+        task_id: "miner-server-1".into(),
+        agent_id: "a".into(),
+        resources,
+        command: Some(command(&words)),
+        container: Some(docker("derekchiang/p2pool")),
+        discovery: info.discovery.clone(),
+        ..TaskInfo::default()
+    };
+    assert_eq!(info, expected);
+    assert!(info.discovery.is_some());
+
+    let info = template.task(&worker_record(), Some(&address), part(0.01, 32), part(1.89, 96));
+    let expected = TaskInfo {
+        name: "task-miner-worker-2".into(),
+        task_id: "miner-worker-2".into(),
+        agent_id: "a".into(),
+        resources: part(1.9, 128),
+        command: Some(command(&["-o", "h:31001"])),
+        container: Some(docker("derekchiang/cpuminer")),
+        ..TaskInfo::default()
+    };
+    assert_eq!(info, expected);
+}
+
+#[test]
+fn a_worker_image_may_mine_at_a_pool() {
+    let arguments = Arguments::parse(
+        "-o {server_host}:{worker_port} -u {task_id}",
+        &["server_host", "worker_port", "task_id"],
+    );
+    let worker = Some(ImageTask { image: "cpuminer".into(), arguments: arguments.unwrap() });
+    let pool = Some(Pool { url: "stratum+tcp://[::1]:3333".into(), user: None, password: "x".into() });
+    let programs = Programs { worker, ..Programs::default() };
+    let template = Template { programs, pool, ..template(Delivery::Path("/opt/m".into())) };
+    let info = template.task(&worker_record(), None, vec![], vec![]);
+    assert_eq!(info.command.unwrap().arguments, ["-o", "[::1]:3333", "-u", "miner-worker-2"]);
+    assert!(info.executor.is_none() && info.data.is_none());
+}
