@@ -4,16 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use stratum::connection::{Reader, Writer};
-use stratum::{ReadError, WriteError};
+use stratum::{Id, ReadError, WriteError};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
-use crate::session::{Effect, Session};
-use crate::shared::{Presence, Shared};
+use crate::found::{Forward, Reply, Wanted};
+use crate::session::{Effect, Session, Why};
+use crate::shared::{Presence, Present, Shared};
 
 /// Why a connection ended, other than by the miner's or the pool's will.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +33,10 @@ enum ConnectionError {
     Unauthorized,
     #[error("there is no work")]
     NoWork,
+    #[error("its extranonces don't fit into the new work")]
+    Extranonces,
+    #[error("the upstream pool leaves no room for another connection")]
+    Full,
 }
 
 /// Serves one connection until either side ends it.
@@ -41,6 +50,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, sto
         writer: Writer::new(write),
         budget: Budget::new(shared.config.limits.messages_per_second, Instant::now()),
         presence: Presence::new(shared.clone()),
+        replies: FuturesUnordered::new(),
         shared,
     };
     tracing::debug!(%peer, "connected");
@@ -58,19 +68,20 @@ struct Connection {
     writer: Writer<OwnedWriteHalf>,
     budget: Budget,
     presence: Presence,
+    /// Shares that an upstream pool is judging.
+    replies: FuturesUnordered<BoxFuture<'static, (Id, Reply)>>,
     shared: Arc<Shared>,
 }
 
 impl Connection {
     async fn run(&mut self) -> Result<(), ConnectionError> {
         let shared = self.shared.clone();
-        let mut jobs = shared.job.subscribe();
-        let extranonce1 = shared.new_extranonce1();
-        let job = jobs.borrow_and_update().clone();
-        if job.is_none() {
-            return Err(ConnectionError::NoWork);
-        }
-        let mut session = Session::new(shared.settings(), extranonce1, job, Now::read());
+        let mut presents = shared.present.subscribe();
+        let present = presents.borrow_and_update().clone();
+        let layout = present.layout().ok_or(ConnectionError::NoWork)?;
+        let extranonce1 = shared.extranonces.take(layout.extranonce1).ok_or(ConnectionError::Full)?;
+        let job = present.job().cloned();
+        let mut session = Session::new(shared.settings(), extranonce1.bytes(), layout, job, Now::read());
         loop {
             let next_tick = session.next_tick();
             let readable_at = self.budget.available_at();
@@ -78,11 +89,16 @@ impl Connection {
             // Nothing new is taken while something waits to be sent: a slow miner gets the latest job, not all.
             let effects = tokio::select! {
                 biased;
-                _ = jobs.changed() => {
-                    let job = jobs.borrow_and_update().clone();
-                    // Without work a miner does better elsewhere, and it goes there only if we end it.
-                    session.on_job(job.ok_or(ConnectionError::NoWork)?, Now::read())
+                _ = presents.changed() => {
+                    let present = presents.borrow_and_update().clone();
+                    match present {
+                        Present::Job(job) => session.on_job(job, Now::read()),
+                        Present::Idle(_) => session.on_idle(),
+                        // Without work a miner does better elsewhere, and it goes there only if we end it.
+                        Present::Nothing => return Err(ConnectionError::NoWork),
+                    }
                 }
+                Some((id, reply)) = self.replies.next() => session.on_reply(id, &reply),
                 message = self.reader.read(), if !throttled => {
                     let Some(message) = message? else { return Ok(()) };
                     let now = Now::read();
@@ -108,12 +124,24 @@ impl Connection {
             Effect::Count(judged) => self.shared.count(judged),
             // It fails only when the pool ends.
             Effect::Found(found) => drop(self.shared.found.send(found).await),
+            Effect::Forward { id, share } => self.forward(id, *share).await,
             Effect::Broken(error) => tracing::error!(%error, "a solution makes no valid block"),
             Effect::Authorized => self.presence.authorize(),
             Effect::Hashrate(hashrate) => self.presence.set_hashrate(hashrate),
-            Effect::Close => return Err(ConnectionError::Unauthorized),
+            Effect::Close(Why::Unauthorized) => return Err(ConnectionError::Unauthorized),
+            Effect::Close(Why::Extranonces) => return Err(ConnectionError::Extranonces),
         }
         Ok(())
+    }
+
+    /// Hands a share to the upstream pool, which may slow down this connection: its answers are waited for.
+    async fn forward(&mut self, id: Id, wanted: Wanted) {
+        let (reply, answer) = oneshot::channel();
+        if let Some(upstream) = &self.shared.forward {
+            // It fails only when the pool ends.
+            let _ = upstream.send(Forward { wanted, reply }).await;
+        }
+        self.replies.push(Box::pin(async move { (id, answer.await.unwrap_or(Reply::Unanswered)) }));
     }
 }
 

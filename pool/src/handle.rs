@@ -57,7 +57,7 @@ impl Handle {
 
     /// Whether there is work for miners.
     pub fn has_work(&self) -> bool {
-        self.0.job.borrow().is_some()
+        self.0.present.borrow().job().is_some()
     }
 
     /// What is wrong with the work, in one sentence: miners may have some all the same.

@@ -4,24 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitcoin::ScriptBuf;
-use bitcoin::hashes::Hash;
-use hasher::Target;
-use node::{CoinbasePlan, Draft, Solution, Template, Times};
+use hasher::{CompactTarget, Target};
+use node::{CoinbasePlan, Draft, Template, Times};
 
-/// Bytes of the coinbase that count the jobs which a connection got for one block, so that no two of them share
-/// a single header: a miner that starts over with each job never repeats itself.
-pub const ISSUE_SIZE: usize = 2;
-/// Bytes of a connection's extranonce1.
-pub const EXTRANONCE1_SIZE: usize = 4;
-/// Bytes that the miner chooses.
-pub const EXTRANONCE2_SIZE: usize = 8;
-/// All of these.
-pub const EXTRANONCE_SIZE: usize = ISSUE_SIZE + EXTRANONCE1_SIZE + EXTRANONCE2_SIZE;
+use crate::layout::Layout;
+use crate::puzzle::Puzzle;
 
-const _: () = assert!(EXTRANONCE_SIZE <= CoinbasePlan::MAX_EXTRANONCE_SIZE);
+const _: () = assert!(Layout::OWN.size() <= CoinbasePlan::MAX_EXTRANONCE_SIZE);
 
 /// Version bits that miners may roll (BIP-0320).
-const VERSION_MASK: u32 = 0x1fff_e000;
+pub const VERSION_MASK: u32 = 0x1fff_e000;
 
 /// The right to make a block, which only one share gets. Whoever publishes work decides which of it makes the same block.
 #[derive(Clone, Debug, Default)]
@@ -54,71 +46,168 @@ pub struct Work {
     pub claim: Claim,
 }
 
+/// An upstream pool's job, of which each connection gets a part.
+#[derive(Clone, Debug)]
+pub struct Borrowed {
+    /// The job as the upstream pool gave it.
+    pub job: Arc<stratum::Job>,
+    /// Which subscription it came with: shares can go back to no other.
+    pub link: u64,
+    /// How its extranonce2 is shared out.
+    pub layout: Layout,
+    /// Rises with each job that voids all earlier ones.
+    pub epoch: u64,
+    /// The right to make this block, as far as we see: only the upstream pool knows.
+    pub claim: Claim,
+}
+
+/// What a job is about.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A block that we make.
+    Block(Work),
+    /// A job of an upstream pool.
+    Upstream(Borrowed),
+}
+
+impl From<Work> for Content {
+    fn from(work: Work) -> Content {
+        Content::Block(work)
+    }
+}
+
+impl From<Borrowed> for Content {
+    fn from(borrowed: Borrowed) -> Content {
+        Content::Upstream(borrowed)
+    }
+}
+
 /// Work for all connections. Each gives it an id, a difficulty and an extranonce1 of its own.
 #[derive(Debug)]
 pub struct Job {
     /// Rises with each job of the pool; the first is 1.
     pub serial: u32,
-    /// The block to be made.
-    pub work: Work,
-    /// What the digest of a block must meet.
+    /// What it is about.
+    pub content: Content,
+    /// Height of the block, 0 if it is not known.
+    pub height: u32,
+    /// Time and bits of its headers.
+    pub times: Times,
+    /// What a digest must meet for the job's source to hear of it: the network's target, or an easier one of the
+    /// upstream pool's shares.
     pub target: Target,
-    /// The target as a difficulty.
+    /// The same as a difficulty; none of a connection is higher.
     pub difficulty: f64,
+    /// What the digest of a block must meet, as a difficulty.
+    pub network: f64,
     /// Version bits that may be rolled.
     pub version_mask: u32,
-    /// The draft that all connections share, if they do.
-    shared: Option<Arc<Draft>>,
+    /// What miners may choose in the coinbase.
+    pub layout: Layout,
+    /// The puzzle that all connections share, if they do.
+    shared: Option<Puzzle>,
 }
 
 impl Job {
     /// A job to be published.
-    pub fn new(serial: u32, work: Work) -> Job {
-        let target = hasher::CompactTarget(work.times.bits.to_consensus());
-        // A template with nonsense in it can't be solved, but is no reason to fall over.
-        let target = Target::from_compact(target).unwrap_or(Target::ZERO);
-        Job {
-            serial,
-            target,
-            difficulty: target.difficulty(),
-            version_mask: VERSION_MASK & !work.template.used_version_bits,
-            shared: work.payout.clone().map(|payout| draft(&work, payout)),
-            work,
+    pub fn new(serial: u32, content: impl Into<Content>) -> Job {
+        match content.into() {
+            Content::Block(work) => Job::block(serial, work),
+            Content::Upstream(borrowed) => Job::upstream(serial, borrowed),
         }
     }
 
-    /// The block with a coinbase. It pays `payee` where each miner is paid by itself; none if there is nobody to pay.
-    pub fn draft(&self, payee: Option<&ScriptBuf>) -> Option<Arc<Draft>> {
-        self.shared.clone().or_else(|| Some(draft(&self.work, payee?.clone())))
+    fn block(serial: u32, work: Work) -> Job {
+        let target = network_target(work.times.bits.to_consensus());
+        Job {
+            serial,
+            height: work.template.height,
+            times: work.times,
+            target,
+            difficulty: target.difficulty(),
+            network: target.difficulty(),
+            version_mask: VERSION_MASK & !work.template.used_version_bits,
+            layout: Layout::OWN,
+            shared: work.payout.clone().map(|payout| draft(&work, payout)),
+            content: Content::Block(work),
+        }
+    }
+
+    fn upstream(serial: u32, borrowed: Borrowed) -> Job {
+        let job = &borrowed.job;
+        let network = network_target(job.nbits.0);
+        // A block is worth telling of whatever the upstream pool asks for.
+        let target = if job.target.difficulty() > network.difficulty() { network } else { job.target };
+        let bits = bitcoin::CompactTarget::from_consensus(job.nbits.0);
+        Job {
+            serial,
+            height: height(&job.coinb1).unwrap_or(0),
+            // What else the upstream pool allows of time is not known.
+            times: Times { bits, start: job.ntime, first: job.ntime, last: u32::MAX, until: None },
+            target,
+            difficulty: target.difficulty(),
+            network: network.difficulty(),
+            version_mask: job.version_mask,
+            layout: borrowed.layout,
+            shared: Some(Puzzle::Upstream(job.clone())),
+            content: Content::Upstream(borrowed),
+        }
+    }
+
+    /// What its headers are made of. Blocks pay `payee` where each miner is paid by itself; none if there is nobody to
+    /// pay.
+    pub fn puzzle(&self, payee: Option<&ScriptBuf>) -> Option<Puzzle> {
+        match &self.content {
+            Content::Block(work) => self.shared.clone().or_else(|| Some(draft(work, payee?.clone()))),
+            Content::Upstream(_) => self.shared.clone(),
+        }
+    }
+
+    /// The right to make this block.
+    pub fn claim(&self) -> &Claim {
+        match &self.content {
+            Content::Block(work) => &work.claim,
+            Content::Upstream(borrowed) => &borrowed.claim,
+        }
     }
 
     /// Whether `newer` makes this job worthless.
     pub fn is_outdated_by(&self, newer: &Job) -> bool {
-        self.work.template.prev_hash != newer.work.template.prev_hash
+        match (&self.content, &newer.content) {
+            (Content::Block(old), Content::Block(new)) => old.template.prev_hash != new.template.prev_hash,
+            (Content::Upstream(old), Content::Upstream(new)) => old.epoch != new.epoch,
+            _ => true,
+        }
     }
 
     /// Whether `newer` is the one that this job's bits were to make way for, so that a miner should turn to it at once.
     pub fn gives_way_to(&self, newer: &Job) -> bool {
-        self.is_outdated_by(newer) || (self.work.times.until.is_some() && newer.work.times.until.is_none())
+        self.is_outdated_by(newer) || (self.times.until.is_some() && newer.times.until.is_none())
     }
 }
 
-fn draft(work: &Work, payout: ScriptBuf) -> Arc<Draft> {
-    let plan = CoinbasePlan { payout, tag: work.tag.to_vec(), extranonce_size: EXTRANONCE_SIZE };
-    Arc::new(Draft::new(work.template.clone(), &plan).expect("the extranonces fit"))
+/// A template with nonsense in it can't be solved, but is no reason to fall over.
+fn network_target(bits: u32) -> Target {
+    Target::from_compact(CompactTarget(bits)).unwrap_or(Target::ZERO)
 }
 
-/// The header that a solution makes, as its 80 bytes are hashed.
-pub fn header(draft: &Draft, solution: Solution<'_>) -> hasher::Header {
-    let header = draft.header(solution);
-    hasher::Header {
-        // The same 32 bits.
-        version: header.version.to_consensus() as u32,
-        prev_hash: header.prev_blockhash.to_byte_array(),
-        merkle_root: header.merkle_root.to_byte_array(),
-        ntime: header.time,
-        nbits: hasher::CompactTarget(header.bits.to_consensus()),
-        nonce: header.nonce,
+fn draft(work: &Work, payout: ScriptBuf) -> Puzzle {
+    let plan = CoinbasePlan { payout, tag: work.tag.to_vec(), extranonce_size: Layout::OWN.size() };
+    Puzzle::Block(Arc::new(Draft::new(work.template.clone(), &plan).expect("the extranonces fit")))
+}
+
+/// The height that a coinbase begins with (BIP-0034), read from its first half.
+fn height(coinb1: &[u8]) -> Option<u32> {
+    // Version, number of inputs, outpoint, and the length of the script, which is one byte: it is at most 100.
+    let script = coinb1.get(4 + 1 + 36 + 1..)?;
+    match *script {
+        // OP_1 to OP_16
+        [opcode @ 0x51..=0x60, ..] => Some(u32::from(opcode - 0x50)),
+        [length @ 1..=4, ref rest @ ..] => {
+            let digits = rest.get(..usize::from(length))?;
+            Some(digits.iter().rev().fold(0, |height, digit| height << 8 | u32::from(*digit)))
+        }
+        _ => None,
     }
 }
 
@@ -129,8 +218,8 @@ pub struct IssuedJob {
     pub id: JobId,
     /// What all connections work on.
     pub job: Arc<Job>,
-    /// The block with this connection's coinbase.
-    pub draft: Arc<Draft>,
+    /// What its headers are made of, with this connection's coinbase.
+    pub puzzle: Puzzle,
     /// The difficulty in force when it was sent.
     pub difficulty: f64,
     /// The lowest difficulty in force since then: some miners use it for jobs that they have already.
@@ -187,17 +276,17 @@ mod tests {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", 1_800_000_000);
         let work = |hashrate| crate::source::builtin_work(&chain, hashrate, 1_800_000_000, Claim::default());
         let first = Job::new(1, work(0.0));
-        let harder = Job::new(2, Work { claim: first.work.claim.clone(), ..work(1e6) });
+        let harder = Job::new(2, Work { claim: first.claim().clone(), ..work(1e6) });
         assert!(!first.is_outdated_by(&harder) && !first.gives_way_to(&harder));
         assert!(harder.difficulty > first.difficulty);
-        assert!(harder.work.claim.take());
-        assert!(!harder.work.claim.take() && !first.work.claim.take() && first.work.claim.is_taken());
+        assert!(harder.claim().take());
+        assert!(!harder.claim().take() && !first.claim().take() && first.claim().is_taken());
 
         let mut other = work(0.0);
         Arc::make_mut(&mut other.template).prev_hash =
             bitcoin::constants::genesis_block(bitcoin::Network::Bitcoin).block_hash();
         let other = Job::new(3, other);
-        assert!(harder.is_outdated_by(&other) && harder.gives_way_to(&other) && other.work.claim.take());
+        assert!(harder.is_outdated_by(&other) && harder.gives_way_to(&other) && other.claim().take());
     }
 
     #[test]
@@ -214,11 +303,15 @@ mod tests {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", 1_800_000_000);
         let mut work = crate::source::builtin_work(&chain, 0.0, 1_800_000_000, Claim::default());
         let (mine, yours) = (ScriptBuf::from_bytes(vec![0x51]), ScriptBuf::from_bytes(vec![0x52]));
+        let coinb1 = |job: &Job, payee| match job.puzzle(payee)? {
+            Puzzle::Block(draft) => Some(draft.coinbase.clone()),
+            Puzzle::Upstream(_) => None,
+        };
         let job = Job::new(1, work.clone());
-        assert_eq!(job.draft(None).unwrap().coinbase, job.draft(Some(&mine)).unwrap().coinbase);
+        assert_eq!(coinb1(&job, None), coinb1(&job, Some(&mine)));
         work.payout = None;
         let job = Job::new(1, work);
-        assert!(job.draft(None).is_none());
-        assert_ne!(job.draft(Some(&mine)).unwrap().coinbase, job.draft(Some(&yours)).unwrap().coinbase);
+        assert!(job.puzzle(None).is_none());
+        assert_ne!(coinb1(&job, Some(&mine)), coinb1(&job, Some(&yours)));
     }
 }

@@ -59,7 +59,7 @@ impl Pool {
     /// A pool on a socket that listens.
     pub(crate) fn on((listener, address): (TcpListener, SocketAddr), config: Config, source: Source) -> Pool {
         let mut source = source;
-        let (shared, found) = Shared::new(config, source.pays_users());
+        let (shared, found) = Shared::new(config, source.pays_users(), source.forward());
         source.prepare(&shared);
         Pool { listener, address, source, shared: Arc::new(shared), found }
     }

@@ -14,17 +14,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::ScriptBuf;
-use bitcoin::hashes::Hash;
-use node::Draft;
 use node::draft::AssembleError;
 use stratum::message::{Configure, ConfigureAnswer, SubscribeAnswer};
-use stratum::{Call, Message, Notification, Notify, Reason, Request, Response};
+use stratum::{Call, Id, Message, Notification, Reason, Request, Response};
 
+use self::submit::Answer;
 use crate::accounts::Judged;
 use crate::clock::Now;
 use crate::config::Settings;
-use crate::found::Found;
-use crate::job::{EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, IssuedJob, Job, JobId};
+use crate::found::{Found, Reply, Wanted};
+use crate::job::{IssuedJob, Job, JobId, VERSION_MASK};
+use crate::layout::Layout;
 use crate::vardiff::Vardiff;
 
 /// Jobs of one connection that shares are taken for; older ones are stale.
@@ -46,21 +46,38 @@ pub enum Effect {
     Count(Judged),
     /// A block was found.
     Found(Found),
+    /// An upstream pool has to judge a share. Its reply goes to [`Session::on_reply`].
+    Forward {
+        /// The id of the miner's request, which waits for its answer.
+        id: Id,
+        /// The share. It is not counted yet.
+        share: Box<Wanted>,
+    },
     /// A share met the network's target, but makes no valid block: our own mistake.
     Broken(AssembleError),
     /// The first worker was authorized.
     Authorized,
     /// The miner's estimated hashrate, in H/s, is a new one.
     Hashrate(u64),
-    /// End the connection: no worker was authorized in time.
-    Close,
+    /// End the connection.
+    Close(Why),
+}
+
+/// Why a session ends its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// No worker was authorized in time.
+    Unauthorized,
+    /// The extranonces that the miner was given don't fit into the new work: it has to ask for others.
+    Extranonces,
 }
 
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
-    extranonce1: [u8; EXTRANONCE1_SIZE],
+    extranonce1: Vec<u8>,
+    layout: Layout,
     /// Version bits that the miner wants to roll.
     wanted_mask: u32,
     /// Those that it was told it may.
@@ -88,16 +105,19 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session for a connection that was just opened; `extranonce1` is unique among all open ones.
+    /// A session for a connection that was just opened; `extranonce1`, as long as `layout` says, is unique among all
+    /// open ones.
     pub fn new(
         settings: Settings,
-        extranonce1: [u8; EXTRANONCE1_SIZE],
+        extranonce1: Vec<u8>,
+        layout: Layout,
         job: Option<Arc<Job>>,
         now: Now,
     ) -> Session {
         let mut session = Session {
             settings,
             extranonce1,
+            layout,
             wanted_mask: 0,
             version_mask: 0,
             subscribed: false,
@@ -134,11 +154,12 @@ impl Session {
 
     /// Takes a new job from the pool.
     pub fn on_job(&mut self, job: Arc<Job>, now: Now) -> Vec<Effect> {
+        if !self.layout.looks_like(&job.layout) {
+            return vec![Effect::Close(Why::Extranonces)];
+        }
         let clean = self.job.as_ref().is_none_or(|old| old.gives_way_to(&job));
         if self.job.as_ref().is_none_or(|old| old.is_outdated_by(&job)) {
-            self.issued.clear();
-            self.seen.clear();
-            self.new_tip = true;
+            self.outdate();
         }
         self.job = Some(job);
         let mut effects = Vec::new();
@@ -149,12 +170,34 @@ impl Session {
         effects
     }
 
+    /// There is no work for the time being: all shares are stale from now on.
+    pub fn on_idle(&mut self) -> Vec<Effect> {
+        self.job = None;
+        self.outdate();
+        Vec::new()
+    }
+
+    /// Tells the miner what an upstream pool says of the share that it submitted with this request.
+    pub fn on_reply(&mut self, id: Id, reply: &Reply) -> Vec<Effect> {
+        let response = match reply.to_miner() {
+            Ok(()) => Response::ok(id, true),
+            Err(reason) => Response::error(id, reason),
+        };
+        vec![send(response)]
+    }
+
+    fn outdate(&mut self) {
+        self.issued.clear();
+        self.seen.clear();
+        self.new_tip = true;
+    }
+
     /// Does what is due without anything having come.
     pub fn on_tick(&mut self, now: Now) -> Vec<Effect> {
         self.schedule_tick(now);
         let patience = self.settings.authorize_within;
         if self.workers.is_empty() && now.at.saturating_duration_since(self.opened) >= patience {
-            return vec![Effect::Close];
+            return vec![Effect::Close(Why::Unauthorized)];
         }
         let mut effects = Vec::new();
         self.follow_hashrate(now, &mut effects);
@@ -192,8 +235,12 @@ impl Session {
                 self.vardiff.suggest(difficulty, now.at);
                 Response::ok(call.id, true)
             }
-            Request::Submit(submit) => match self.submit(submit, now, &mut effects) {
-                Ok(()) => Response::ok(call.id, true),
+            Request::Submit(submit) => match self.submit(&call.id, submit, now, &mut effects) {
+                Ok(Answer::Now) => Response::ok(call.id, true),
+                Ok(Answer::Later) => {
+                    self.follow_hashrate(now, &mut effects);
+                    return effects;
+                }
                 Err(reason) => Response::error(call.id, reason),
             },
             Request::SubscribeExtranonce => Response::ok(call.id, true),
@@ -217,7 +264,8 @@ impl Session {
     }
 
     fn configure(&mut self, configure: &Configure) -> serde_json::Value {
-        let allowed = self.job.as_ref().map_or(0, |job| job.version_mask);
+        // Each job says which of these it leaves to miners.
+        let allowed = self.job.as_ref().map_or(VERSION_MASK, |job| job.version_mask);
         self.wanted_mask = configure.version_mask.unwrap_or(self.wanted_mask);
         let granted = configure.version_mask.map(|wanted| wanted & allowed);
         self.version_mask = granted.unwrap_or(self.version_mask);
@@ -236,9 +284,9 @@ impl Session {
     fn subscribe(&mut self) -> serde_json::Value {
         self.subscribed = true;
         let answer = SubscribeAnswer {
-            session: Some(hex::encode(self.extranonce1)),
-            extranonce1: self.extranonce1.to_vec(),
-            extranonce2_len: EXTRANONCE2_SIZE,
+            session: Some(hex::encode(&self.extranonce1)),
+            extranonce1: self.extranonce1.clone(),
+            extranonce2_len: self.layout.extranonce2,
         };
         answer.to_result()
     }
@@ -273,8 +321,8 @@ impl Session {
 
     /// Announces the difficulty if it is a new one; it holds for the next job. Returns whether it is.
     fn retarget(&mut self, now: Now, effects: &mut Vec<Effect>) -> bool {
-        let network = self.job.as_ref().map_or(f64::INFINITY, |job| job.difficulty);
-        let difficulty = self.vardiff.retarget(network, now.at);
+        let highest = self.job.as_ref().map_or(f64::INFINITY, |job| job.difficulty);
+        let difficulty = self.vardiff.retarget(highest, now.at);
         if self.announced == Some(difficulty) {
             return false;
         }
@@ -289,24 +337,26 @@ impl Session {
     /// Sends the present job, under a new id.
     fn issue(&mut self, clean: bool, effects: &mut Vec<Effect>) {
         let Some(job) = self.job.clone() else { return };
-        let Some(draft) = job.draft(self.payee.as_ref()) else { return };
+        let Some(puzzle) = job.puzzle(self.payee.as_ref()) else { return };
         // Counted over all jobs on one tip: two of them may differ in nothing but what the count makes of them.
         let issue = match self.sent {
-            // So many jobs for one template are a miner's whim; it keeps the one that it has.
-            Some((_, last)) if last.serial == job.serial && last.issue == u16::MAX => return,
-            Some((_, last)) if !self.new_tip => last.issue.wrapping_add(1),
+            // So many jobs for one template are a miner's whim; it keeps the one that it has. So it does where an upstream
+            // pool leaves no room to count.
+            Some((_, last)) if last.serial == job.serial && last.issue == job.layout.last_issue() => return,
+            Some((_, last)) if !self.new_tip => last.issue.wrapping_add(1) & job.layout.last_issue(),
             _ => 0,
         };
         self.new_tip = false;
         let id = JobId { serial: job.serial, issue };
         self.sent = Some((self.sent.map_or(id, |(first, _)| first), id));
         self.restrict(&job, effects);
-        effects.push(send(notify(id, &job, &draft, clean).to_call()));
+        let (start, bits) = (job.times.start, job.times.bits.to_consensus());
+        effects.push(send(puzzle.notify(id, &job.layout, start, bits, clean).to_call()));
         let difficulty = self.vardiff.difficulty();
         if self.issued.len() >= MAX_ISSUED {
             self.issued.remove(0);
         }
-        self.issued.push(IssuedJob { id, job, draft, difficulty, lowest: difficulty });
+        self.issued.push(IssuedJob { id, job, puzzle, difficulty, lowest: difficulty });
     }
 
     /// Tells the miner which version bits it may roll, if a job changes that.
@@ -315,21 +365,6 @@ impl Session {
         if std::mem::replace(&mut self.version_mask, mask) != mask {
             effects.extend(Notification::SetVersionMask(mask).to_call().map(send));
         }
-    }
-}
-
-fn notify(id: JobId, job: &Job, draft: &Draft, clean: bool) -> Notify {
-    let (template, times) = (&draft.template, &job.work.times);
-    Notify {
-        job: id.to_string(),
-        prev_hash: template.prev_hash.to_byte_array(),
-        coinb1: [&draft.coinbase.prefix[..], &id.issue.to_be_bytes()].concat(),
-        coinb2: draft.coinbase.suffix.clone(),
-        branch: template.branch.clone(),
-        version: template.version,
-        nbits: hasher::CompactTarget(times.bits.to_consensus()),
-        ntime: times.start,
-        clean: Some(clean),
     }
 }
 

@@ -10,8 +10,10 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::accounts::{Accounts, Judged};
 use crate::config::{Config, Settings};
-use crate::found::Found;
-use crate::job::{EXTRANONCE1_SIZE, Job, Work};
+use crate::found::{Forward, Found};
+use crate::job::{Content, Job};
+use crate::layout::Layout;
+use crate::lease::Extranonces;
 
 /// Blocks that wait for the chain. There is one per tip, so more than one hardly ever does.
 const FOUND_QUEUE: usize = 16;
@@ -25,6 +27,37 @@ pub struct Changes {
     pub blocks: u64,
 }
 
+/// What there is for miners to do.
+#[allow(dead_code, reason = "for the source of work that speaks to an upstream pool, which comes next")]
+#[derive(Clone, Debug)]
+pub enum Present {
+    /// Nothing: miners do better elsewhere, so connections end.
+    Nothing,
+    /// Nothing, but there will be something soon: connections are kept, and shares are stale.
+    Idle(Layout),
+    /// A job.
+    Job(Arc<Job>),
+}
+
+impl Present {
+    /// The job, if there is one.
+    pub fn job(&self) -> Option<&Arc<Job>> {
+        match self {
+            Present::Job(job) => Some(job),
+            Present::Nothing | Present::Idle(_) => None,
+        }
+    }
+
+    /// What a new connection may choose in the coinbase; none if there shall be no connection.
+    pub fn layout(&self) -> Option<Layout> {
+        match self {
+            Present::Nothing => None,
+            Present::Idle(layout) => Some(*layout),
+            Present::Job(job) => Some(job.layout),
+        }
+    }
+}
+
 /// The pool as its connections see it.
 #[derive(Debug)]
 pub struct Shared {
@@ -32,10 +65,14 @@ pub struct Shared {
     pub config: Config,
     /// The network of the addresses in the miners' names, if these are what blocks pay to.
     pub pays_users: Option<Network>,
-    /// The present job; none before the first, and where work was withdrawn.
-    pub job: watch::Sender<Option<Arc<Job>>>,
+    /// The present work; nothing before the first, and where work was withdrawn.
+    pub present: watch::Sender<Present>,
     /// Where found blocks go.
     pub found: mpsc::Sender<Found>,
+    /// Where shares go that an upstream pool wants, if there is one.
+    pub forward: Option<mpsc::Sender<Forward>>,
+    /// Extranonce1 of every connection.
+    pub extranonces: Arc<Extranonces>,
     /// Hashrate of all connections.
     pub hashrate: Hashrate,
     /// Connections with an authorized worker.
@@ -46,18 +83,23 @@ pub struct Shared {
     accounts: Mutex<Accounts>,
     rejected_blocks: AtomicU64,
     last_serial: AtomicU32,
-    next_extranonce1: AtomicU32,
 }
 
 impl Shared {
     /// A pool without work, and the end of its queue of found blocks.
-    pub fn new(config: Config, pays_users: Option<Network>) -> (Shared, mpsc::Receiver<Found>) {
+    pub fn new(
+        config: Config,
+        pays_users: Option<Network>,
+        forward: Option<mpsc::Sender<Forward>>,
+    ) -> (Shared, mpsc::Receiver<Found>) {
         let (found, blocks) = mpsc::channel(FOUND_QUEUE);
         let shared = Shared {
             config,
             pays_users,
-            job: watch::Sender::new(None),
+            present: watch::Sender::new(Present::Nothing),
             found,
+            forward,
+            extranonces: Arc::default(),
             hashrate: Hashrate::default(),
             authorized: AtomicU32::new(0),
             trouble: Trouble::default(),
@@ -65,14 +107,8 @@ impl Shared {
             accounts: Mutex::default(),
             rejected_blocks: AtomicU64::new(0),
             last_serial: AtomicU32::new(0),
-            next_extranonce1: AtomicU32::new(rand::random()),
         };
         (shared, blocks)
-    }
-
-    /// An extranonce1 that no other open connection has: there are fewer than 2^32.
-    pub fn new_extranonce1(&self) -> [u8; EXTRANONCE1_SIZE] {
-        self.next_extranonce1.fetch_add(1, Ordering::Relaxed).to_be_bytes()
     }
 
     /// Counts a share and tells those who wait for news.
@@ -109,14 +145,24 @@ impl Shared {
     }
 
     /// Makes work the present job.
-    pub fn publish(&self, work: Work) {
+    pub fn publish(&self, content: impl Into<Content>) {
         let serial = self.last_serial.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        self.job.send_replace(Some(Arc::new(Job::new(serial, work))));
+        self.present.send_replace(Present::Job(Arc::new(Job::new(serial, content))));
     }
 
     /// Takes the present job back: connections end, and new ones are refused.
     pub fn withdraw(&self) {
-        self.job.send_replace(None);
+        self.present.send_replace(Present::Nothing);
+    }
+
+    /// Takes the present job back, but keeps connections for the next one.
+    #[allow(dead_code, reason = "for the source of work that speaks to an upstream pool, which comes next")]
+    pub fn idle(&self) {
+        self.present.send_if_modified(|present| {
+            let Present::Job(job) = present else { return false };
+            *present = Present::Idle(job.layout);
+            true
+        });
     }
 
     /// What a session needs to know of all this.
@@ -126,11 +172,12 @@ impl Shared {
 
     /// What the pool does now.
     pub fn live(&self) -> PoolLive {
-        let job = self.job.borrow();
+        let present = self.present.borrow();
+        let job = present.job();
         PoolLive {
             connections: self.authorized.load(Ordering::Relaxed),
-            height: job.as_ref().map_or(0, |job| job.work.template.height.into()),
-            difficulty: job.as_ref().map_or(0.0, |job| job.difficulty),
+            height: job.map_or(0, |job| job.height.into()),
+            difficulty: job.map_or(0.0, |job| job.network),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::node::{NodeError, NodeOptions, NodeSource};
 use crate::chain::BuiltinChain;
-use crate::found::Found;
+use crate::found::{Forward, Found};
 use crate::shared::Shared;
 
 #[cfg(test)]
@@ -46,6 +46,11 @@ impl Source {
             Source::Builtin(_) => None,
             Source::Node(source) => source.pays_users(),
         }
+    }
+
+    /// Where shares go that an upstream pool wants.
+    pub(crate) fn forward(&self) -> Option<mpsc::Sender<Forward>> {
+        None
     }
 
     /// Publishes the first job.

@@ -4,7 +4,7 @@ use hasher::{Digest, Target};
 use node::Solution;
 use stratum::Reason;
 
-use crate::job::{EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, IssuedJob, header};
+use crate::job::IssuedJob;
 
 /// How far ahead of our clock a header's time may be, in seconds: what nodes allow (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
@@ -24,9 +24,9 @@ pub struct Submission<'a> {
 
 /// What a connection may do, and when it did it.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Terms<'a> {
     /// The connection's part of the coinbase.
-    pub extranonce1: [u8; EXTRANONCE1_SIZE],
+    pub extranonce1: &'a [u8],
     /// Version bits that were granted; 0 for none.
     pub version_mask: u32,
     /// Our clock, seconds since the Unix epoch.
@@ -42,9 +42,9 @@ pub struct Proof {
     pub version: u32,
     /// Its expected hashes: those of the difficulty that it was asked for.
     pub work: u128,
-    /// Whether it also meets the network's target.
+    /// Whether it also meets the job's own target.
     pub solves: bool,
-    /// Issue number, extranonce1 and extranonce2 as they stand in the coinbase.
+    /// All bytes between the coinbase's halves.
     pub extranonces: Vec<u8>,
 }
 
@@ -55,7 +55,7 @@ impl Proof {
             extranonces: &self.extranonces,
             version: self.version,
             ntime: submission.ntime,
-            bits: issued.job.work.times.bits,
+            bits: issued.job.times.bits,
             nonce: submission.nonce,
         }
     }
@@ -76,22 +76,21 @@ pub struct Refusal {
 ///
 /// # Errors
 /// [`Refusal`] says why the share does not count.
-pub fn validate(issued: &IssuedJob, terms: &Terms, share: &Submission<'_>) -> Result<Proof, Refusal> {
-    let (template, times) = (&issued.job.work.template, &issued.job.work.times);
+pub fn validate(issued: &IssuedJob, terms: &Terms<'_>, share: &Submission<'_>) -> Result<Proof, Refusal> {
+    let (times, layout) = (&issued.job.times, &issued.job.layout);
+    let own_version = issued.puzzle.version();
     let mask = terms.version_mask & issued.job.version_mask;
-    let version = rolled(template.version, mask, share.version_bits);
+    let version = rolled(own_version, mask, share.version_bits);
     let refuse = |code, difficulty, message: String| Refusal {
         reason: Reason::new(code, &message),
-        version: version.unwrap_or(template.version),
+        version: version.unwrap_or(own_version),
         difficulty,
     };
     let other = |message| Err(refuse(Reason::OTHER, 0.0, message));
 
-    if share.extranonce2.len() != EXTRANONCE2_SIZE {
-        return other(format!(
-            "extranonce2 has {} bytes instead of {EXTRANONCE2_SIZE}",
-            share.extranonce2.len()
-        ));
+    let (size, wanted) = (share.extranonce2.len(), layout.extranonce2);
+    if size != wanted {
+        return other(format!("extranonce2 has {size} bytes instead of {wanted}"));
     }
     let latest = terms.now.max(times.start).saturating_add(MAX_AHEAD).min(times.last);
     if !(times.first..=latest).contains(&share.ntime) {
@@ -102,17 +101,17 @@ pub fn validate(issued: &IssuedJob, terms: &Terms, share: &Submission<'_>) -> Re
         return other(format!("version bits {bits:08x} exceed the mask {mask:08x}"));
     };
 
-    let extranonces = [&issued.id.issue.to_be_bytes()[..], &terms.extranonce1, share.extranonce2].concat();
+    let extranonces = layout.join(issued.id.issue, terms.extranonce1, share.extranonce2);
     let (bits, ntime, nonce) = (times.bits, share.ntime, share.nonce);
     let solution = Solution { extranonces: &extranonces, version, ntime, bits, nonce };
-    let digest = header(&issued.draft, solution).digest();
+    let digest = issued.puzzle.header(solution).digest();
     let solves = issued.job.target.is_met_by(&digest);
     // Asked for the difficulty that was in force when the job was sent, and for a lower one that came since.
     let asked = [issued.difficulty, issued.lowest].map(Target::from_difficulty);
     let met = asked.into_iter().find(|target| target.is_met_by(&digest));
     match met {
         Some(target) => Ok(Proof { digest, version, work: target.work(), solves, extranonces }),
-        // Rounding may put the lowest difficulty a hair above the network's.
+        // Rounding may put the lowest difficulty a hair above the job's own.
         None if solves => Ok(Proof { digest, version, work: issued.job.target.work(), solves, extranonces }),
         None => {
             let reached = digest.difficulty();
@@ -150,12 +149,12 @@ mod tests {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", NOW);
         let work = crate::source::builtin_work(&chain, 1e3, NOW, Default::default());
         let job = Arc::new(Job::new(1, work));
-        let draft = job.draft(None).unwrap();
-        IssuedJob { id: JobId { serial: 1, issue: 7 }, job, draft, difficulty, lowest }
+        let puzzle = job.puzzle(None).unwrap();
+        IssuedJob { id: JobId { serial: 1, issue: 7 }, job, puzzle, difficulty, lowest }
     }
 
-    fn terms(version_mask: u32) -> Terms {
-        Terms { extranonce1: [1, 2, 3, 4], version_mask, now: NOW }
+    fn terms(version_mask: u32) -> Terms<'static> {
+        Terms { extranonce1: &[1, 2, 3, 4], version_mask, now: NOW }
     }
 
     const SHARE: Submission<'_> =
@@ -169,7 +168,7 @@ mod tests {
     fn limits_of_time_and_version() {
         // Every hash is a share.
         let issued = issued(1e-30, 1e-30);
-        let earliest = issued.job.work.times.first;
+        let earliest = issued.job.times.first;
         for (ntime, expected) in [
             (earliest - 1, 20),
             (earliest, 0),
@@ -233,11 +232,12 @@ mod tests {
             let share = Submission { extranonce2: &extranonce2, ntime, nonce, version_bits: bits };
             match validate(&issued, &terms(mask), &share) {
                 Ok(proof) => {
-                    let header = header(&issued.draft, proof.solution(&issued, &share));
+                    let crate::puzzle::Puzzle::Block(draft) = &issued.puzzle else { panic!() };
+                    let header = issued.puzzle.header(proof.solution(&issued, &share));
                     prop_assert_eq!(header.digest(), proof.digest);
                     prop_assert_eq!(&proof.extranonces[..6], &[0, 7, 1, 2, 3, 4]);
-                    prop_assert_eq!(proof.version & !mask, issued.job.work.template.version & !mask);
-                    prop_assert_eq!(issued.draft.assemble(proof.solution(&issued, &share)).is_ok(), proof.solves);
+                    prop_assert_eq!(proof.version & !mask, issued.puzzle.version() & !mask);
+                    prop_assert_eq!(draft.assemble(proof.solution(&issued, &share)).is_ok(), proof.solves);
                 }
                 Err(refusal) => prop_assert!([20, 23].contains(&refusal.reason.code)),
             }

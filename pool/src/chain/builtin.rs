@@ -22,7 +22,7 @@ use bitcoin::{
 use node::draft::{AssembleError, check_block};
 use node::{CoinbasePlan, Draft, Solution, Template};
 
-use crate::job::EXTRANONCE_SIZE;
+use crate::layout::Layout;
 
 /// Blocks until a coinbase may be spent (consensus).
 const MATURITY: usize = 100;
@@ -132,7 +132,11 @@ impl BuiltinChain {
 
     /// How its coinbases are laid out.
     pub fn plan(&self) -> CoinbasePlan {
-        CoinbasePlan { payout: anyone_can_spend(), tag: self.tag.clone(), extranonce_size: EXTRANONCE_SIZE }
+        CoinbasePlan {
+            payout: anyone_can_spend(),
+            tag: self.tag.clone(),
+            extranonce_size: Layout::OWN.size(),
+        }
     }
 
     fn template_with(&self, bits: CompactTarget, now: u32) -> Template {
@@ -211,7 +215,7 @@ impl BuiltinChain {
         let template = self.template_with(CompactTarget::from_consensus(EASIEST), now);
         let (version, ntime, bits) = (template.version, template.time, template.bits);
         let draft = Draft::new(Arc::new(template), &self.plan()).expect("the extranonces fit");
-        let extranonces = &[0; EXTRANONCE_SIZE];
+        let extranonces = &[0; Layout::OWN.size()];
         let block = (0..=u32::MAX)
             .find_map(|nonce| draft.assemble(Solution { extranonces, version, ntime, bits, nonce }).ok())
             .expect("every second hash meets this target");

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::Block;
-use stratum::Reason;
+use hasher::{Digest, Target};
 use stratum::message::Submit;
+use stratum::{Id, Reason, Share};
 use task::{ShareRow, Verdict};
 
 use super::{Effect, MAX_SEEN, Session};
 use crate::accounts::{Judged, ledger_verdict};
 use crate::clock::Now;
-use crate::found::Found;
-use crate::job::{IssuedJob, JobId};
+use crate::found::{Found, Wanted};
+use crate::job::{Borrowed, Content, IssuedJob, JobId};
+use crate::puzzle::Puzzle;
 use crate::validate::{Proof, Refusal, Submission, Terms, validate};
 
 /// What a peer may call a job that we don't know; longer names are cut in the accounts.
@@ -20,14 +22,24 @@ const MAX_JOB_NAME: usize = 40;
 /// The account of miners that give no user name, as `minerd` without `-u` does.
 const NAMELESS: &str = "(nameless)";
 
+/// When a share that is as good as we can see is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// At once.
+    Now,
+    /// When an upstream pool has judged it.
+    Later,
+}
+
 impl Session {
-    /// Judges a share, with all that follows from it but the answer.
+    /// Judges a share that came with the request `id`, with all that follows from it but the answer.
     pub(super) fn submit(
         &mut self,
+        id: &Id,
         submit: Submit,
         now: Now,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Reason> {
+    ) -> Result<Answer, Reason> {
         if !self.subscribed {
             return Err(Reason::new(Reason::NOT_SUBSCRIBED, "not subscribed"));
         }
@@ -39,19 +51,24 @@ impl Session {
         let block = judgement.as_ref().ok().and_then(|accepted| block(accepted, &submit, effects));
         let mut judged =
             Judged { worker: worker.clone(), row: row(&submit, &judgement), work: 0, block: block.is_some() };
-        if let Ok(Accepted { proof, .. }) = &judgement {
+        if let Ok(Accepted { proof, issued }) = &judgement {
             judged.work = proof.work;
             self.vardiff.accepted(proof.work as f64, now.at);
+            if let (true, Content::Upstream(borrowed)) = (proof.solves, &issued.job.content) {
+                judged.block = makes_block(borrowed, proof.digest);
+                let share = Box::new(forwarded(borrowed, proof, &submit, judged));
+                effects.push(Effect::Forward { id: id.clone(), share });
+                return Ok(Answer::Later);
+            }
         }
         effects.push(Effect::Count(judged));
         effects.extend(block.map(|block| Effect::Found(Found { worker, block: Box::new(block) })));
-        judgement.map(|_| ()).map_err(|refusal| refusal.reason)
+        judgement.map(|_| Answer::Now).map_err(|refusal| refusal.reason)
     }
 
     fn judge(&mut self, submit: &Submit, now: Now) -> Result<Accepted, Refusal> {
         let issued = self.find(&submit.job).map_err(unjudged)?.clone();
-        let (extranonce1, version_mask) = (self.extranonce1, self.version_mask);
-        let terms = Terms { extranonce1, version_mask, now: now.unix };
+        let terms = Terms { extranonce1: &self.extranonce1, version_mask: self.version_mask, now: now.unix };
         let proof = validate(&issued, &terms, &submission(submit))?;
         let refuse = |code, text| Refusal {
             reason: Reason::new(code, text),
@@ -83,17 +100,36 @@ impl Session {
 /// The block that a share makes, if it is the first to make one.
 fn block(accepted: &Accepted, submit: &Submit, effects: &mut Vec<Effect>) -> Option<Block> {
     let Accepted { issued, proof } = accepted;
-    let claim = &issued.job.work.claim;
+    let claim = issued.job.claim();
+    let Puzzle::Block(draft) = &issued.puzzle else { return None };
     if !proof.solves || claim.is_taken() {
         return None;
     }
-    match issued.draft.assemble(proof.solution(issued, &submission(submit))) {
+    match draft.assemble(proof.solution(issued, &submission(submit))) {
         Ok(block) => claim.take().then_some(block),
         Err(error) => {
             effects.push(Effect::Broken(error));
             None
         }
     }
+}
+
+/// A share as the upstream pool has to get it.
+fn forwarded(borrowed: &Borrowed, proof: &Proof, submit: &Submit, judged: Judged) -> Wanted {
+    let share = Share {
+        job: borrowed.job.id.clone(),
+        extranonce2: proof.extranonces.clone(),
+        ntime: submit.ntime,
+        nonce: submit.nonce,
+        version: proof.version,
+    };
+    Wanted { link: borrowed.link, share, judged }
+}
+
+/// Whether a share of an upstream pool's makes a block, and is the first to make it.
+fn makes_block(borrowed: &Borrowed, digest: Digest) -> bool {
+    Target::from_compact(borrowed.job.nbits).is_ok_and(|target| target.is_met_by(&digest))
+        && borrowed.claim.take()
 }
 
 struct Accepted {

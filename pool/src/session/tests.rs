@@ -1,12 +1,14 @@
 //! The rules that need a clock or an order of events which a socket can't be held to.
 
 use bitcoin::Network;
+use bitcoin::hashes::Hash;
 use node::network::payout_script;
 
 use super::authorize::{MAX_WORKERS, fixed_difficulty};
 use super::*;
 use crate::chain::BuiltinChain;
-use crate::job::{Claim, Work};
+use crate::job::{Borrowed, Claim, Content, Work};
+use crate::puzzle::Puzzle;
 use crate::source::builtin_work;
 use crate::vardiff::Goal;
 
@@ -27,7 +29,12 @@ impl Bench {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", UNIX);
         let job = Arc::new(Job::new(1, builtin_work(&chain, hashrate, UNIX, Claim::default())));
         let now = Now { at: Instant::now(), unix: UNIX };
-        Bench { session: Session::new(settings, [1, 2, 3, 4], Some(job.clone()), now), chain, job, now }
+        Bench {
+            session: Session::new(settings, vec![1, 2, 3, 4], Layout::OWN, Some(job.clone()), now),
+            chain,
+            job,
+            now,
+        }
     }
 
     fn ready(hashrate: f64) -> Bench {
@@ -48,9 +55,14 @@ impl Bench {
     }
 
     fn new_job(&mut self, hashrate: f64) -> Vec<Effect> {
-        let claim = self.job.work.claim.clone();
+        let claim = self.job.claim().clone();
         let work = builtin_work(&self.chain, hashrate, self.now.unix, claim);
         self.offer(work)
+    }
+
+    fn work(&self) -> Work {
+        let Content::Block(work) = &self.job.content else { panic!("no block") };
+        work.clone()
     }
 
     fn offer(&mut self, work: Work) -> Vec<Effect> {
@@ -64,7 +76,7 @@ impl Bench {
         for nonce in 0..10_000_000u32 {
             let effects = self.line(&format!(
                 r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0000000000000000","{:08x}","{nonce:08x}"]}}"#,
-                self.job.work.times.start
+                self.job.times.start
             ));
             if lines(&effects).iter().any(|line| line.contains("\"result\":true")) {
                 return effects;
@@ -104,10 +116,10 @@ fn a_session_without_a_worker_is_closed_in_time_and_one_with_is_not() {
     assert!(bench.session.next_tick() <= bench.now.at + Duration::from_secs(30));
     assert!(bench.pass(29).is_empty());
     assert!(bench.session.next_tick() <= bench.now.at + Duration::from_secs(1));
-    assert!(matches!(bench.pass(1)[..], [Effect::Close]));
+    assert!(matches!(bench.pass(1)[..], [Effect::Close(Why::Unauthorized)]));
 
     let mut bench = Bench::ready(1e6);
-    assert!(!bench.pass(3_600).iter().any(|effect| matches!(effect, Effect::Close)));
+    assert!(!bench.pass(3_600).iter().any(|effect| matches!(effect, Effect::Close(_))));
 }
 
 #[test]
@@ -202,7 +214,7 @@ fn two_jobs_on_a_tip_share_no_header() {
     bench.new_job(1e6);
     let second = bench.session.issued[1].id;
     assert_eq!((first.issue, second.issue), (0, 1));
-    let mut work = bench.job.work.clone();
+    let mut work = bench.work();
     Arc::make_mut(&mut work.template).prev_hash = bitcoin::BlockHash::all_zeros();
     bench.offer(work);
     assert_eq!(bench.session.issued[0].id, JobId { serial: 3, issue: 0 });
@@ -213,7 +225,7 @@ fn times_and_version_bits_follow_the_job() {
     let mut bench = Bench::ready(0.0);
     bench.line(r#"{"id":5,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"00c06000"}]}"#);
     assert_eq!(bench.session.version_mask, 0x00c0_6000);
-    let mut work = bench.job.work.clone();
+    let mut work = bench.work();
     Arc::make_mut(&mut work.template).used_version_bits = 0x4000;
     (work.times.last, work.times.until) = (work.times.start + 5, Some(UNIX + 6));
     let effects = bench.offer(work.clone());
@@ -237,7 +249,7 @@ fn times_and_version_bits_follow_the_job() {
 fn users_are_paid_at_their_address() {
     let mut bench = Bench::new(1e6);
     bench.session.settings.pays_users = Some(Network::Regtest);
-    let mut work = bench.job.work.clone();
+    let mut work = bench.work();
     work.payout = None;
     bench.offer(work);
     bench.line(r#"{"id":1,"method":"mining.subscribe","params":[]}"#);
@@ -252,7 +264,132 @@ fn users_are_paid_at_their_address() {
     assert!(authorize(&format!("{mine}.rig1")).contains("mining.notify"));
     assert!(authorize(mine).contains("true"));
     assert!(authorize("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080").contains("[24,"));
-    let coinbase = &bench.session.issued[0].draft.coinbase;
+    let Puzzle::Block(draft) = &bench.session.issued[0].puzzle else { panic!("no block") };
+    let coinbase = &draft.coinbase;
     let script = payout_script(mine, Network::Regtest).unwrap();
     assert!(coinbase.suffix.windows(script.len()).any(|window| window == script.as_bytes()));
+}
+
+/// A session on an upstream pool's job whose shares have this difficulty, wanting a share per second.
+fn proxied(difficulty: f64, extranonce2_len: usize) -> Bench {
+    let mut bench = Bench::new(1e6);
+    bench.now.at = Instant::now();
+    bench.job = Arc::new(Job::new(1, borrowed(difficulty, extranonce2_len, 0)));
+    bench.session = Session::new(
+        bench.session.settings,
+        vec![0xaa; bench.job.layout.extranonce1],
+        bench.job.layout,
+        Some(bench.job.clone()),
+        bench.now,
+    );
+    bench.line(r#"{"id":1,"method":"mining.subscribe","params":[]}"#);
+    bench.line(r#"{"id":2,"method":"mining.authorize","params":["w","x"]}"#);
+    bench
+}
+
+fn borrowed(difficulty: f64, extranonce2_len: usize, epoch: u64) -> Borrowed {
+    let job = stratum::Job {
+        id: format!("{epoch:040}"),
+        prev_hash: [7; 32],
+        coinb1: [&[0; 41][..], &[11, 3, 0x40, 0xd1, 0x0c, 7]].concat(),
+        coinb2: vec![1, 2, 3],
+        branch: vec![[9; 32]],
+        version: 0x2000_0000,
+        nbits: hasher::CompactTarget(0x1d00_ffff),
+        ntime: UNIX,
+        clean: true,
+        target: hasher::Target::from_difficulty(difficulty),
+        version_mask: 0,
+        extranonce1: vec![5, 6],
+        extranonce2_len,
+    };
+    let layout = Layout::split(extranonce2_len).unwrap();
+    Borrowed { job: Arc::new(job), link: 3, layout, epoch, claim: Claim::default() }
+}
+
+#[test]
+fn shares_for_the_upstream_pool_wait_for_its_verdict() {
+    let mut bench = proxied(1e-6, 8);
+    // A hundred times what the miner is asked for.
+    assert_eq!(bench.job.height, 840_000);
+    let id = bench.session.issued[0].id;
+    let (mut forwarded, mut counted) = (None, 0);
+    for nonce in 0..u32::MAX {
+        let effects = bench.line(&format!(
+            r#"{{"id":44,"method":"mining.submit","params":["w","{id}","0102","{UNIX:08x}","{nonce:08x}"]}}"#
+        ));
+        counted += effects
+            .iter()
+            .filter(|e| matches!(e, Effect::Count(judged) if judged.row.verdict == task::Verdict::Accepted))
+            .count();
+        if let Some(Effect::Forward { id, share }) =
+            effects.into_iter().find(|e| matches!(e, Effect::Forward { .. }))
+        {
+            forwarded = Some((id, share));
+            break;
+        }
+    }
+    let (id, wanted) = forwarded.unwrap();
+    assert!(counted > 0, "what the upstream pool does not want is judged here");
+    let Content::Upstream(borrowed) = &bench.job.content else { panic!() };
+    let Wanted { link, share, judged } = *wanted;
+    assert_eq!((link, &share.job, judged.block), (3, &borrowed.job.id, false));
+    assert_eq!(share.extranonce2, [0, 0, 0, 0, 0xaa, 0xaa, 1, 2]);
+    let header = borrowed.job.header(&share.extranonce2, share.ntime, share.version);
+    let digest = hasher::Header { nonce: share.nonce, ..header }.digest();
+    assert!(borrowed.job.target.is_met_by(&digest));
+    for (reply, answer) in [
+        (Reply::Verdict(stratum::Verdict::Accepted), "\"result\":true"),
+        (Reply::Stale, "[21,\"stale"),
+        (Reply::Unanswered, "[20,"),
+    ] {
+        let effects = bench.session.on_reply(id.clone(), &reply);
+        assert!(lines(&effects)[0].contains(answer) && lines(&effects)[0].contains("44"), "{effects:?}");
+    }
+}
+
+#[test]
+fn no_difficulty_is_above_the_upstream_s() {
+    let mut bench = proxied(2e-8, 8);
+    bench.line(r#"{"id":3,"method":"mining.suggest_difficulty","params":[2]}"#);
+    assert!(bench.session.issued.iter().all(|issued| issued.difficulty <= bench.job.difficulty));
+    assert!((bench.job.difficulty / 2e-8 - 1.0).abs() < 1e-6);
+    // Nor above the network's, where shares are worth more than blocks.
+    assert_eq!(Job::new(2, borrowed(1e9, 8, 1)).difficulty, 1.0);
+}
+
+#[test]
+fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
+    let mut bench = proxied(1e-9, 8);
+    let first = bench.session.issued[0].id;
+    let publish = |bench: &mut Bench, serial, borrowed: Borrowed| {
+        bench.job = Arc::new(Job::new(serial, borrowed));
+        bench.session.on_job(bench.job.clone(), bench.now)
+    };
+    // Another job of the same block, then one that voids both, from a pool with a shorter extranonce2.
+    let effects = publish(&mut bench, 2, borrowed(1e-9, 8, 0));
+    assert!(lines(&effects).last().unwrap().ends_with("false]}"), "{effects:?}");
+    assert_eq!(bench.session.issued.len(), 2);
+    let effects = publish(&mut bench, 3, borrowed(1e-9, 4, 1));
+    assert!(lines(&effects).last().unwrap().ends_with("true]}"), "{effects:?}");
+    assert_eq!(bench.session.issued.len(), 1);
+    let submit = |id: JobId| {
+        format!(r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0102","{UNIX:08x}","0"]}}"#)
+    };
+    assert!(lines(&bench.line(&submit(first)))[0].contains("[21,\"stale\""));
+
+    let last = bench.session.issued[0].id;
+    assert!(bench.session.on_idle().is_empty());
+    assert!(lines(&bench.line(&submit(last)))[0].contains("[21,\"stale\""));
+    assert!(lines(&bench.pass(60)).iter().all(|line| !line.contains("notify")));
+    let effects = publish(&mut bench, 4, borrowed(1e-9, 4, 2));
+    assert!(lines(&effects).last().unwrap().contains("mining.notify"), "{effects:?}");
+
+    // Without room to count jobs, none is sent twice.
+    assert_eq!(bench.job.layout.issue, 0);
+    bench.line(r#"{"id":3,"method":"mining.suggest_difficulty","params":[1e-9]}"#);
+    assert!(lines(&bench.pass(600)).iter().all(|line| !line.contains("notify")));
+
+    let effects = publish(&mut bench, 5, borrowed(1e-9, 3, 3));
+    assert!(matches!(effects[..], [Effect::Close(Why::Extranonces)]), "{effects:?}");
 }

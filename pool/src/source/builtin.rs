@@ -48,7 +48,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     // The chain's rules leave no block in doubt: whatever is claimed has been published before or is taken below.
-    let published = shared.job.borrow().as_ref().map(|job| job.work.claim.clone());
+    let published = shared.present.borrow().job().map(|job| job.claim().clone());
     let mut claim = published.unwrap_or_default();
     let mut hashrate = FIRST_GUESS;
     let mut not_before = Instant::now();
