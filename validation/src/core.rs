@@ -1,0 +1,179 @@
+//! A chain that Bitcoin Core's kernel validates.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use bitcoin::consensus::encode;
+use bitcoin::hashes::Hash;
+use bitcoin::{Block, BlockHash, Network, Transaction};
+use bitcoinkernel::prelude::*;
+use bitcoinkernel::{
+    BlockValidationResult, BlockValidationStateRef, ChainType, ChainstateManager, ChainstateManagerBuilder,
+    Context, ContextBuilder, Log, Logger, ValidationMode,
+};
+use node::Template;
+use tempfile::TempDir;
+
+use crate::template;
+
+/// A network to mine on, from its first block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Net {
+    /// Every second hash is a block.
+    Regtest,
+    /// A signet of one's own, whose challenge anybody satisfies: `51` (OP_TRUE).
+    Signet,
+    /// Testnet4, where a block takes 2^32 hashes.
+    Testnet4,
+}
+
+impl Net {
+    /// As the `bitcoin` crate calls it.
+    pub fn network(self) -> Network {
+        match self {
+            Net::Regtest => Network::Regtest,
+            Net::Signet => Network::Signet,
+            Net::Testnet4 => Network::Testnet4,
+        }
+    }
+}
+
+/// Core's verdict on a block that it does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The reason as Core logs it: a word such as `bad-cb-height`, and mostly an explanation.
+    pub reason: String,
+    /// Its kind, where Core hands it out.
+    pub kind: Option<BlockValidationResult>,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// What the kernel's callback last said of a block.
+type Checked = Arc<Mutex<Option<(ValidationMode, BlockValidationResult)>>>;
+
+/// A chain in memory that begins with its network's first block.
+pub struct Core {
+    chain: ChainstateManager,
+    checked: Checked,
+    net: Net,
+    // After all that uses them.
+    _context: Context,
+    _directory: TempDir,
+}
+
+impl Core {
+    /// A chain of nothing but its first block.
+    ///
+    /// # Errors
+    /// If the kernel can't begin.
+    pub fn new(net: Net) -> anyhow::Result<Core> {
+        let checked = Checked::default();
+        let told = checked.clone();
+        let builder = ContextBuilder::new().with_block_checked_validation(
+            move |_block: bitcoinkernel::Block, state: BlockValidationStateRef<'_>| {
+                *lock(&told) = Some((state.mode(), state.result()));
+            },
+        );
+        let builder = match net {
+            Net::Regtest => builder.chain_type(ChainType::Regtest),
+            Net::Testnet4 => builder.chain_type(ChainType::Testnet4),
+            Net::Signet => builder.signet(&template::SIGNET_CHALLENGE),
+        };
+        let context = builder.build().context("the kernel's context")?;
+        let directory = TempDir::new()?;
+        let path = |name| {
+            let path = directory.path().join(name);
+            path.to_str().map(str::to_owned).context("the temporary directory's name")
+        };
+        let chain = ChainstateManagerBuilder::new(&context, &path("data")?, &path("blocks")?)?
+            .block_tree_db_in_memory(true)
+            .chainstate_db_in_memory(true)
+            .build()
+            .context("the kernel's chain")?;
+        Ok(Core { chain, checked, net, _context: context, _directory: directory })
+    }
+
+    /// The network.
+    pub fn net(&self) -> Net {
+        self.net
+    }
+
+    /// Blocks after the first one.
+    pub fn height(&self) -> u32 {
+        self.chain.active_chain().height().try_into().unwrap_or_default()
+    }
+
+    /// The last block's hash.
+    pub fn tip(&self) -> BlockHash {
+        BlockHash::from_byte_array(self.chain.active_chain().tip().block_hash().to_bytes())
+    }
+
+    /// What a node would answer `getblocktemplate` with at `now` (seconds since the Unix epoch) and these transactions
+    /// and fees (satoshi) in its memory pool, read by the pool's own reader.
+    ///
+    /// # Errors
+    /// If the reader does not take it.
+    pub fn template(&self, now: u32, transactions: &[(Transaction, u64)]) -> anyhow::Result<Template> {
+        let tip = self.chain.active_chain().tip();
+        let json = template::json(self.net, &tip, now, transactions);
+        Template::from_json(&json.to_string()).context("the template")
+    }
+
+    /// Has Core judge a block.
+    ///
+    /// # Errors
+    /// The reason, if Core does not make it its last block.
+    pub fn submit(&self, block: &Block) -> Result<(), Rejected> {
+        let kernel_block = bitcoinkernel::Block::new(&encode::serialize(block));
+        let kernel_block = kernel_block.expect("what the bitcoin crate writes, Core reads");
+        // The kernel's log is one for the whole process.
+        let turn = lock(&TURN);
+        let lines = Lines::default();
+        let logger = Logger::new(Keep(lines.clone())).expect("the kernel's log");
+        *lock(&self.checked) = None;
+        let result = self.chain.process_block(&kernel_block);
+        drop(logger);
+        drop(turn);
+        let checked = lock(&self.checked).take();
+        let lines = lock(&lines);
+        let valid = matches!(checked, Some((ValidationMode::Valid, _)));
+        if result.is_new_block() && valid && self.tip() == block.block_hash() {
+            return Ok(());
+        }
+        let kind = checked.map(|(_, kind)| kind).filter(|kind| *kind != BlockValidationResult::Unset);
+        let reason = lines.iter().find_map(|line| reason(line));
+        Err(Rejected {
+            reason: reason.unwrap_or_else(|| format!("{result:?}, {checked:?}: {lines:?}")),
+            kind,
+        })
+    }
+}
+
+/// What Core rejected a block for, by the line that it logs.
+fn reason(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("FAILED (").or_else(|| line.split_once(" failed, "))?;
+    Some(rest.trim_end().trim_end_matches(')').to_owned())
+}
+
+/// Whose turn it is to have the kernel's log.
+static TURN: Mutex<()> = Mutex::new(());
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+struct Keep(Lines);
+
+impl Log for Keep {
+    fn log(&self, message: &str) {
+        lock(&self.0).push(message.to_owned());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

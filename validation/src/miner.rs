@@ -1,0 +1,107 @@
+//! From a template to a block, with nothing but the code that pool and miner have for it.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use bitcoin::hashes::Hash;
+use bitcoin::{Block, ScriptBuf};
+use hasher::{Backend, Cursor, HitBuffer, Target, Work};
+use node::{CoinbasePlan, Draft, MinDifficultyTime, Solution, Template, Times};
+
+use crate::core::Net;
+
+/// As much as the pool leaves free: what it counts itself, extranonce1 and extranonce2.
+const EXTRANONCE_SIZE: usize = 14;
+/// Versions that are searched at once, with bits rolled that BIP-0320 leaves to miners.
+const ROLLED: [u32; 3] = [0, 0x0000_2000, 0x1fff_e000];
+
+/// A solution that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mined {
+    /// The block.
+    pub block: Block,
+    /// Which of the extranonces it has.
+    pub extranonce: u64,
+    /// The header's nonce.
+    pub nonce: u32,
+}
+
+/// The template with a coinbase that pays `payout`.
+///
+/// # Errors
+/// If the coinbase has no room for all.
+pub fn draft(template: Template, payout: ScriptBuf) -> anyhow::Result<Draft> {
+    let plan = CoinbasePlan { payout, tag: b"/mesos-miner/".to_vec(), extranonce_size: EXTRANONCE_SIZE };
+    Ok(Draft::new(Arc::new(template), &plan)?)
+}
+
+/// Finds a block, at the time of the draft's template.
+///
+/// # Errors
+/// If the solution makes none.
+pub fn mine(net: Net, draft: &Draft) -> anyhow::Result<Mined> {
+    mine_from(net, draft, (0, 0))
+}
+
+/// Finds a block from an extranonce and a nonce on: where one is known to be, that is quick.
+///
+/// # Errors
+/// If the solution makes none.
+pub fn mine_from(net: Net, draft: &Draft, (extranonce, nonce): (u64, u32)) -> anyhow::Result<Mined> {
+    let template = &draft.template;
+    let times = Times::of(template, net.network(), None, template.time, MinDifficultyTime::Honest);
+    let mut from = Cursor::at_nonce(nonce);
+    for extranonce in extranonce.. {
+        let mut extranonces = vec![0; EXTRANONCE_SIZE];
+        extranonces[EXTRANONCE_SIZE - 8..].copy_from_slice(&extranonce.to_be_bytes());
+        let solution = Solution {
+            extranonces: &extranonces,
+            version: template.version,
+            ntime: times.start,
+            bits: times.bits,
+            nonce: 0,
+        };
+        if let Some(hit) = search(&draft.header(solution), from)? {
+            let solution = Solution { version: hit.version, nonce: hit.nonce, ..solution };
+            let block = draft.assemble(solution).context("the solution")?;
+            return Ok(Mined { block, extranonce, nonce: hit.nonce });
+        }
+        from = Cursor::default();
+    }
+    anyhow::bail!("there are no more extranonces")
+}
+
+/// Does a block's work anew after its header or what it commits to was changed: all that the header says stays.
+///
+/// # Errors
+/// If no nonce will do.
+pub fn remine(block: &mut Block) -> anyhow::Result<()> {
+    let hit = search(&block.header, Cursor::default())?.context("no nonce will do")?;
+    block.header.version = bitcoin::block::Version::from_consensus(hit.version as i32);
+    block.header.nonce = hit.nonce;
+    Ok(())
+}
+
+fn search(header: &bitcoin::block::Header, from: Cursor) -> anyhow::Result<Option<hasher::Hit>> {
+    let header = hasher::Header {
+        // The same 32 bits.
+        version: header.version.to_consensus() as u32,
+        prev_hash: header.prev_blockhash.to_byte_array(),
+        merkle_root: header.merkle_root.to_byte_array(),
+        ntime: header.time,
+        nbits: hasher::CompactTarget(header.bits.to_consensus()),
+        nonce: 0,
+    };
+    let versions = ROLLED.map(|bits| header.version ^ bits);
+    let work = Work::new(&header, &versions, &Target::from_compact(header.nbits)?)?;
+    let backend = Backend::available().next().unwrap_or_else(Backend::portable);
+    let mut hits = HitBuffer::new();
+    let mut next = Some(from);
+    while let Some(cursor) = next {
+        next = backend.scan(&work, cursor, &mut hits).next;
+        if let Some(hit) = hits.drain().next() {
+            return Ok(Some(hit));
+        }
+    }
+    Ok(None)
+}
