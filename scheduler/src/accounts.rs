@@ -52,6 +52,9 @@ pub struct Row {
     pub unreported: Option<u64>,
     /// Accepted shares that the worker counts and the pool server did not live to report. Only of tasks that ended.
     pub uncounted: Option<u64>,
+    /// A server that ended without its last report: what it counted after the one before is not in its count, so that
+    /// the count may be short by what came within one report interval.
+    pub short: bool,
     /// It mined at a pool that reports to nobody here: there is nothing to compare.
     #[serde(skip)]
     elsewhere: bool,
@@ -110,6 +113,12 @@ impl Row {
         state.is_some_and(TaskState::is_terminal)
     }
 
+    /// Only the end that was asked for, or its own, comes with a task's last report.
+    fn lacks_last_report(&self) -> bool {
+        let last = [TaskState::TaskKilled, TaskState::TaskFinished].map(|state| state.as_str_name());
+        self.has_ended() && !last.contains(&self.state.as_deref().unwrap_or_default())
+    }
+
     fn compare(&mut self) {
         if self.has_ended() && !self.elsewhere {
             let (pool, worker) = (self.pool.accepted, self.worker.accepted);
@@ -134,8 +143,9 @@ impl Accounts {
                 servers.named(task).pool.add(&entry.totals, entry.rows_omitted);
             }
         }
-        let (mut workers, servers) = (workers.rows, servers.rows);
+        let (mut workers, mut servers) = (workers.rows, servers.rows);
         workers.iter_mut().for_each(Row::compare);
+        servers.iter_mut().for_each(|server| server.short = server.lacks_last_report());
         Accounts {
             frameworks: books.frameworks.clone(),
             total: total(&workers),

@@ -50,6 +50,13 @@ impl fmt::Display for Accounts {
             }
             writeln!(f, "{}", text.trim_end())?;
         }
+        for server in self.servers.iter().filter(|server| server.short) {
+            let (task, state) = (printable(&server.task), server.state.as_deref().unwrap_or("-"));
+            writeln!(
+                f,
+                "short: {task} ended as {state} without its last report; its count may lack up to one report interval"
+            )?;
+        }
         Ok(())
     }
 }
@@ -90,7 +97,7 @@ pub(super) fn csv(accounts: &Accounts) -> String {
             text.push_str(&format!(",{reporter}_{name}"));
         }
     }
-    text.push_str(",unreported,uncounted\n");
+    text.push_str(",unreported,uncounted,short\n");
     for (kind, rows) in [
         ("worker", &accounts.workers[..]),
         ("total", std::slice::from_ref(&accounts.total)),
@@ -115,7 +122,8 @@ fn csv_line(kind: &str, row: &Row) -> String {
     for column in [&row.pool, &row.worker] {
         cells.extend(figures(column));
     }
-    cells.extend([number(row.unreported), number(row.uncounted)]);
+    let short = if kind == "server" { row.short.to_string() } else { String::new() };
+    cells.extend([number(row.unreported), number(row.uncounted), short]);
     cells.join(",")
 }
 

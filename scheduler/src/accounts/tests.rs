@@ -67,6 +67,19 @@ fn differences_are_shown_of_tasks_that_ended() {
 }
 
 #[test]
+fn a_server_that_ended_with_its_last_report_is_not_short() {
+    for (state, short) in
+        [("TASK_RUNNING", false), ("TASK_KILLED", false), ("TASK_LOST", true), ("TASK_GONE", true)]
+    {
+        let mut books = books();
+        books.tasks[0].state = Some(state.into());
+        let accounts = Accounts::new(&books);
+        assert_eq!(accounts.servers[0].short, short, "{state}");
+        assert_eq!(accounts.to_string().contains("short:"), short, "{state}");
+    }
+}
+
+#[test]
 fn at_a_pool_of_others_there_is_nothing_to_compare() {
     let mut books = books();
     for task in &mut books.tasks {
@@ -89,20 +102,24 @@ fn an_outsider_that_calls_itself_a_server_does_not_get_its_line() {
 fn all_forms_have_all_lines_and_no_name_does_harm() {
     let accounts = Accounts::new(&books());
     let table = accounts.to_string();
-    assert_eq!(table.lines().count(), 7, "{table}");
+    assert_eq!(table.lines().count(), 8, "{table}");
+    let last = table.lines().last().unwrap();
+    assert!(last.starts_with("short: miner-server-1 ended as TASK_FAILED without its last report"), "{last}");
     assert!(!table.contains('\x1b'));
     let dead = table.lines().find(|line| line.starts_with("miner-worker-3 ")).unwrap();
     let cells: Vec<_> = dead.split_whitespace().collect();
     assert_eq!(cells, ["miner-worker-3", "h", "TASK_FAILED", "5", "3", "0", "0", "0", "0", "2", "0"]);
     let csv = render::csv(&accounts);
     let columns = csv.lines().next().unwrap().split(',').count();
-    assert_eq!((csv.lines().count(), columns), (7, 22));
+    assert_eq!((csv.lines().count(), columns), (7, 23));
+    assert!(csv.lines().last().unwrap().ends_with(",true"), "{csv}");
     let dead = csv.lines().find(|line| line.starts_with("worker,miner-worker-3,")).unwrap();
-    assert!(dead.split(',').count() == columns && dead.ends_with(",2,0"), "{dead}");
+    assert!(dead.split(',').count() == columns && dead.ends_with(",2,0,"), "{dead}");
     assert!(csv.contains("outsider,\"=1,\"\"x\"\"\x1b[2J\",,,"), "{csv}");
     let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&accounts).unwrap()).unwrap();
     assert_eq!(json["workers"][1]["unreported"], 2);
     assert_eq!(json["workers"][0]["unreported"], serde_json::Value::Null);
+    assert_eq!((&json["servers"][0]["short"], &json["workers"][0]["short"]), (&true.into(), &false.into()));
     assert_eq!(json["total"]["pool"]["accepted"], 25);
 }
 
