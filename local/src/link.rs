@@ -75,6 +75,8 @@ pub enum ToAgent {
         /// Which.
         executor_id: String,
     },
+    /// The framework has subscribed again: what it has not acknowledged may not have reached it.
+    Resend(String),
     /// End all executors of a framework and forget it.
     RemoveFramework(String),
     /// For an executor.

@@ -182,6 +182,7 @@ impl Agent {
             ToAgent::Shutdown { framework_id, executor_id } => {
                 self.shut_down(&framework_id, &executor_id, now);
             }
+            ToAgent::Resend(framework_id) => self.resend(&framework_id, now),
             ToAgent::RemoveFramework(framework_id) => self.remove_framework(&framework_id, now),
             ToAgent::Message { framework_id, executor_id, data } => {
                 let stream = self.executor(&framework_id, &executor_id).and_then(|executor| executor.stream);

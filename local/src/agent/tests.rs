@@ -180,6 +180,19 @@ fn the_same_update_twice_goes_out_once() {
 }
 
 #[test]
+fn a_scheduler_that_is_back_need_not_wait_for_the_repeat() {
+    let mut world = World::new();
+    world.run("t");
+    world.subscribe(1, &[]);
+    let running = Uuid::new_v4();
+    world.update("t", TaskState::TaskRunning, running);
+    let again = world.handle(Input::Master(ToAgent::Resend("F".into())));
+    assert_eq!(again, [Seen::Update("t".into(), TaskState::TaskRunning, None)]);
+    world.acknowledge("t", running);
+    assert_eq!(world.handle(Input::Master(ToAgent::Resend("F".into()))), []);
+}
+
+#[test]
 fn an_executor_that_never_subscribes_is_killed() {
     let mut world = World::new();
     world.run("t1");

@@ -118,6 +118,13 @@ impl Agent {
         self.forward_all(now);
     }
 
+    /// The same for one framework, whose scheduler is back.
+    pub(super) fn resend(&mut self, framework_id: &str, now: Now) {
+        let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
+        framework.updates.values_mut().for_each(UpdateStream::resend);
+        self.forward(framework_id, now);
+    }
+
     pub(super) fn on_acknowledged(&mut self, framework_id: &str, task_id: &str, uuid: &[u8], now: Now) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         let Some(stream) = framework.updates.get_mut(task_id) else { return };

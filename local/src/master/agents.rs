@@ -88,7 +88,7 @@ impl Master {
             format!("{}-S{number}", self.id)
         });
         info.id = Some(v1::AgentId { value: id.clone() });
-        self.awaited.remove(&id);
+        let was_awaited = self.awaited.remove(&id);
         let before = self.agents.remove(&id);
         let registered = before.as_ref().map_or(now.unix, |agent| agent.registered);
         let agent = Agent {
@@ -100,7 +100,7 @@ impl Master {
             removed: false,
             kill_later: BTreeSet::new(),
             registered,
-            reregistered: before.as_ref().map(|_| now.unix),
+            reregistered: (was_awaited || before.is_some()).then_some(now.unix),
         };
         self.agents.insert(id.clone(), agent);
         self.effects.push(Effect::Agent(place, ToAgent::Registered(id.clone())));

@@ -44,6 +44,10 @@ impl Master {
         self.update_framework(&id, info, &subscribe.suppressed_roles, now);
         let master_info = self.master_info();
         self.send(&id, event::subscribed(&id, master_info));
+        // As Mesos' master tells its agents of a framework's new address.
+        for agent in self.agents.values().filter(|agent| agent.is_active()) {
+            self.effects.push(Effect::Agent(agent.place, ToAgent::Resend(id.clone())));
+        }
     }
 
     /// Ends the subscription that another one takes over.

@@ -171,6 +171,7 @@ impl Master {
                 "active": agent.is_active(),
                 "version": VERSION,
                 "registered_time": agent.registered.as_secs_f64(),
+                "reregistered_time": agent.reregistered.map(|at| at.as_secs_f64()),
                 "resources": totals(&agent.total.to_resources()),
                 "used_resources": totals(&self.allocated(id).to_resources()),
                 "offered_resources": totals(&self.offered(|offer| offer.agent_id == *id).to_resources()),

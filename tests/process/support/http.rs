@@ -24,6 +24,19 @@ pub fn get_json(address: SocketAddr, path: &str) -> Option<serde_json::Value> {
     serde_json::from_slice(&get(address, path).ok()?).ok()
 }
 
+/// The status of the answer to a POST of JSON.
+pub fn post_json(address: SocketAddr, path: &str, body: &serde_json::Value) -> std::io::Result<u16> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let (body, kind) = (body.to_string(), "application/json");
+    let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: {kind}\r\nAccept: {kind}");
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.ok_or_else(|| std::io::Error::other(format!("no status in {line:?}")))
+}
+
 /// Answers every request with the same status line and text until dropped.
 pub struct Server {
     pub address: SocketAddr,

@@ -1,24 +1,26 @@
 //! A real Mesos: one master and agents as separate processes.
 
-use std::net::{SocketAddr, TcpListener};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::ports::{self, STEP};
 use super::process::{Process, start, start_in};
 use super::{LATER, SOON, descent, http, until};
 
-/// Ports that a box has for itself: the first 16 for Mesos and its ZooKeeper, then the tasks', from 100 on those of a
-/// second master.
-const STEP: u16 = 128;
-
 /// A box that is ready; it ends, with everything that it started, when dropped.
+///
+/// It has ports for itself: the first 16 for Mesos and its ZooKeeper, then the tasks', from 100 on those of a second
+/// master.
 pub struct MesosBox {
     /// ZooKeeper, and what was restarted: these go first.
-    others: Vec<Process>,
+    others: BTreeMap<Part, Process>,
+    /// Of what was restarted, those before the last.
+    _ended: Vec<Process>,
     process: Process,
     command: PathBuf,
     arguments: Vec<String>,
@@ -29,36 +31,50 @@ pub struct MesosBox {
 }
 
 /// A process of a box that can be killed alone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
+    /// The only master, or the first one.
     Master,
-    /// The first agent.
-    Agent,
+    /// The agent of this number, from 0.
+    Agent(usize),
+    /// Of a box with elections.
+    Zookeeper,
 }
 
 impl MesosBox {
     /// Starts a master and `agents` agents of two CPUs each.
     pub fn start(command: &Path, agents: u16) -> MesosBox {
-        let port = free_ports(STEP);
-        MesosBox::on(port, command, agents, Vec::new(), format!("127.0.0.1:{port}"))
+        MesosBox::with_options(command, agents, &[])
+    }
+
+    /// As [`start`](Self::start), with more arguments for `mesos-box up`.
+    pub fn with_options(command: &Path, agents: u16, more: &[&str]) -> MesosBox {
+        let port = ports::free(STEP);
+        let more = more.iter().map(|argument| (*argument).to_owned()).collect();
+        MesosBox::on(port, command, agents, more, format!("127.0.0.1:{port}"))
     }
 
     /// Starts a ZooKeeper, two masters that have it elect one of them, and two agents.
     pub fn elected(command: &Path) -> MesosBox {
-        let port = free_ports(STEP);
+        MesosBox::elected_with(command, &["--master-flag=zk_session_timeout=3secs"])
+    }
+
+    /// The same with more arguments for `mesos-box up`.
+    pub fn elected_with(command: &Path, more: &[&str]) -> MesosBox {
+        let port = ports::free(STEP);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let work = format!("--work-dir={}", folder.path().display());
         let zookeeper = start_in(folder, command, ["zk".to_owned(), format!("--port={}", port + 15), work]);
         let address = format!("zk://127.0.0.1:{}/mesos", port + 15);
-        let arguments = vec![
+        let mut arguments = vec![
             "--masters=2".to_owned(),
             // Either of them is enough for the registry, as the other one will be dead.
             "--quorum=1".to_owned(),
             format!("--zk={address}"),
-            "--master-flag=zk_session_timeout=3secs".to_owned(),
         ];
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         let mut mesos = MesosBox::on(port, command, 2, arguments, address);
-        mesos.others.push(zookeeper);
+        mesos.others.insert(Part::Zookeeper, zookeeper);
         mesos
     }
 
@@ -84,31 +100,61 @@ impl MesosBox {
         let mut process = start_in(folder, command, std::iter::once(&"up".to_owned()).chain(&arguments));
         process.wait_for_output(LATER, |line| (line == "ready").then_some(()));
         let master = SocketAddr::from(([127, 0, 0, 1], port));
-        MesosBox { others: Vec::new(), process, command: command.to_owned(), arguments, master, address }
+        let (others, _ended) = (BTreeMap::new(), Vec::new());
+        MesosBox { others, _ended, process, command: command.to_owned(), arguments, master, address }
     }
 
-    /// Kills a part and starts it again with the same command; gives it no time to come up.
-    pub fn kill_and_restart(&mut self, part: Part) {
-        let key = match part {
-            Part::Master => "masters",
-            Part::Agent => "agents",
+    /// Kills a part.
+    pub fn kill(&self, part: Part) {
+        kill(self.pid(part));
+    }
+
+    /// Starts a part that was killed, with the same command; gives it no time to come up.
+    pub fn restart(&mut self, part: Part) {
+        let process = match part {
+            Part::Zookeeper => {
+                let folder = self.others[&part].folder().display();
+                let port = self.master.port() + 15;
+                start(&self.command, ["zk", &format!("--port={port}"), &format!("--work-dir={folder}")])
+            }
+            _ => {
+                let flags = Command::new(&self.command).arg("flags").args(&self.arguments).output();
+                let flags = flags.expect("it was run before").stdout;
+                let commands: Value = serde_json::from_slice(&flags).expect("the box writes JSON");
+                let (kind, number) = part.key();
+                let words = commands[kind][number].as_array().expect("a command").iter();
+                let words: Vec<&str> = words.filter_map(Value::as_str).collect();
+                start(words[0], &words[1..])
+            }
         };
-        kill(&self.parts()[key][0]["pid"]);
-        let flags = Command::new(&self.command)
-            .arg("flags")
-            .args(&self.arguments)
-            .output()
-            .expect("it was run before");
-        let commands: Value = serde_json::from_slice(&flags.stdout).expect("the box writes JSON");
-        let words: Vec<&str> =
-            commands[key][0].as_array().expect("a command").iter().filter_map(Value::as_str).collect();
-        self.others.push(start(words[0], &words[1..]));
+        // What it replaces owns the folder that it works in.
+        self._ended.extend(self.others.insert(part, process));
+    }
+
+    /// Stops a part in its tracks, with all its connections open.
+    pub fn freeze(&self, part: Part) {
+        kill_process(self.pid(part), Signal::STOP).expect("it runs");
+    }
+
+    /// Has it go on.
+    pub fn thaw(&self, part: Part) {
+        kill_process(self.pid(part), Signal::CONT).expect("it is there");
+    }
+
+    fn pid(&self, part: Part) -> Pid {
+        match self.others.get(&part) {
+            Some(process) => Pid::from_raw(process.id()).expect("not 0"),
+            None => {
+                let (kind, number) = part.key();
+                pid(&self.parts()[kind][number]["pid"])
+            }
+        }
     }
 
     /// Kills the master that leads, for good, and gives the address of the other one.
     pub fn kill_leader(&mut self) -> SocketAddr {
         let (leader, other) = self.leader_and_other();
-        kill(&leader);
+        kill(pid(&leader));
         other
     }
 
@@ -152,13 +198,23 @@ impl MesosBox {
     }
 }
 
+impl Part {
+    /// Where the box lists it.
+    fn key(self) -> (&'static str, usize) {
+        match self {
+            Part::Master => ("masters", 0),
+            Part::Agent(number) => ("agents", number),
+            Part::Zookeeper => panic!("it is not the box's own"),
+        }
+    }
+}
+
 fn pid(number: &Value) -> Pid {
     number.as_i64().and_then(|pid| Pid::from_raw(pid as i32)).expect("a number")
 }
 
 /// Kills the process of that number and waits until it is gone.
-fn kill(number: &Value) {
-    let pid = pid(number);
+fn kill(pid: Pid) {
     let identity = descent::identity(pid.as_raw_nonzero().get()).expect("it runs");
     kill_process(pid, Signal::KILL).expect("it runs");
     until("it is gone", SOON, || (!descent::alive(&identity)).then_some(()));
@@ -176,17 +232,4 @@ impl Drop for MesosBox {
             }
         }
     }
-}
-
-/// The first of `count` ports in a row that are free now. Mesos can't be told "any port": the agents' are the master's
-/// plus one, two and so on, and what agents offer must be named.
-fn free_ports(count: u16) -> u16 {
-    /// Boxes of one test binary never try the same ports, not even at the same moment.
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    // Below the ports that the system hands out, so that no other test can be given one in between.
-    let start = (std::process::id() % 128) as u16 * STEP;
-    let candidates = std::iter::repeat_with(|| 12_000 + (start + NEXT.fetch_add(STEP, Relaxed)) % 19_968);
-    let is_free = |first: &u16| (*first..first + count).all(free);
-    candidates.take(256).find(is_free).expect("there are free ports")
 }

@@ -1,9 +1,13 @@
 //! What the process tests share: real processes with deadlines, a scripted pool, plain HTTP, the real peers.
 
+pub mod books;
+pub mod cluster;
 pub mod descent;
+pub mod embedded;
 pub mod http;
 pub mod mesos_box;
 pub mod peer;
+pub mod ports;
 pub mod process;
 pub mod scripted_pool;
 pub mod summary;

@@ -1,0 +1,200 @@
+//! Masters and agents come and go; tasks go on mining all the while, and none is launched twice.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::mining::{A_WHILE, Mining, list, text};
+use crate::support::cluster::Cluster;
+use crate::support::mesos_box::{MesosBox, Part};
+use crate::support::{LATER, SOON, http, peer, until};
+
+faults! {
+    both: killed_master killed_agent lost_agent;
+    real: frozen_master frozen_agent drained_agent deactivated_agent
+}
+
+/// All tasks live on, with the same processes, until `is_over` tells that the fault is.
+fn tasks_outlive(mining: &mut Mining, hit: Instant, is_over: impl Fn(&Mining) -> bool) {
+    let before = mining.tasks();
+    mining.recovers(hit, |mining| is_over(mining) && mining.tasks() == before);
+}
+
+fn only_the_end_killed_tasks(mining: Mining) -> Vec<String> {
+    let (summary, ended) = mining.end();
+    assert_eq!(summary.tasks, BTreeMap::from([("TASK_KILLED".into(), 3)]));
+    ended.stderr
+}
+
+/// So many agents have registered anew since the master has started, or since they were last gone.
+fn returned(mining: &Mining) -> usize {
+    let state = mining.cluster.state().unwrap_or_default();
+    list(&state["slaves"]).iter().filter(|agent| agent["reregistered_time"].is_number()).count()
+}
+
+fn killed_master(mut mining: Mining) {
+    mining.cluster.kill(Part::Master);
+    let hit = Instant::now();
+    mining.cluster.restart(Part::Master);
+    tasks_outlive(&mut mining, hit, |mining| returned(mining) == 2);
+    only_the_end_killed_tasks(mining);
+}
+
+/// Back before it is missed.
+fn killed_agent(mut mining: Mining) {
+    mining.cluster.kill(Part::Agent(0));
+    let hit = Instant::now();
+    mining.cluster.restart(Part::Agent(0));
+    tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
+    only_the_end_killed_tasks(mining);
+}
+
+/// Back only after the master has given it up: its tasks were unreachable, went on mining all the while, and come back.
+fn lost_agent(mut mining: Mining) {
+    let away = other_agent(&mining);
+    mining.cluster.kill(Part::Agent(away));
+    until_unreachable(&mining);
+    let hit = Instant::now();
+    mining.cluster.restart(Part::Agent(away));
+    tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
+    only_the_end_killed_tasks(mining);
+}
+
+/// The number of the agent that has a worker only.
+fn other_agent(mining: &Mining) -> usize {
+    1 - mining.agent_of(&mining.server())
+}
+
+fn until_unreachable(mining: &Mining) {
+    until("the master gives the agent up", SOON, || {
+        let state = mining.cluster.state()?;
+        (list(&state["frameworks"][0]["unreachable_tasks"]).len() == 1).then_some(())
+    });
+}
+
+/// Long enough that its agents have missed it; what was sent meanwhile has waited in sockets.
+fn frozen_master(mut mining: Mining) {
+    mining.cluster.real().freeze(Part::Master);
+    std::thread::sleep(A_WHILE);
+    let hit = Instant::now();
+    mining.cluster.real().thaw(Part::Master);
+    tasks_outlive(&mut mining, hit, |_| true);
+    only_the_end_killed_tasks(mining);
+}
+
+/// As lost, but its executors' connections never break.
+fn frozen_agent(mut mining: Mining) {
+    let away = other_agent(&mining);
+    mining.cluster.real().freeze(Part::Agent(away));
+    until_unreachable(&mining);
+    let hit = Instant::now();
+    mining.cluster.real().thaw(Part::Agent(away));
+    tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
+    only_the_end_killed_tasks(mining);
+}
+
+/// The operator wants the agent of the server empty: everything moves, and the agent is used again when it may be.
+fn drained_agent(mut mining: Mining) {
+    let (before, server) = (mining.tasks(), mining.server());
+    let agent = agent_id(&mining, &server.id);
+    operator(&mining, json!({"type": "DRAIN_AGENT", "drain_agent": {"agent_id": {"value": agent}}}));
+    until("nothing runs there, and a server elsewhere", LATER, || {
+        let state = mining.cluster.state()?;
+        let tasks = list(&state["frameworks"][0]["tasks"]);
+        let runs = |t: &&Value| t["state"] == "TASK_RUNNING" && text(&t["id"]).starts_with("miner-server-");
+        let elsewhere = tasks.iter().filter(runs).any(|task| task["slave_id"] != *agent);
+        (elsewhere && tasks.iter().all(|task| task["slave_id"] != *agent)).then_some(())
+    });
+    let drained = || mining.cluster.state().map(|state| text(&slave(&state, &agent)["drain_info"]["state"]));
+    until("it is drained", SOON, || (drained()? == "DRAINED").then_some(()));
+    let hit = Instant::now();
+    operator(
+        &mining,
+        json!({"type": "REACTIVATE_AGENT", "reactivate_agent": {"agent_id": {"value": agent}}}),
+    );
+    mining.recovers(hit, |mining| mining.tasks().is_disjoint(&before));
+    let (summary, ended) = mining.end();
+    assert!(summary.tasks.keys().all(|state| state == "TASK_KILLED"), "{ended:#?}");
+}
+
+/// No offers come from there any more; what runs goes on.
+fn deactivated_agent(mut mining: Mining) {
+    let before = mining.tasks();
+    let worker = mining.workers().into_iter().find(|w| mining.agent_of(w) == other_agent(&mining));
+    let worker = worker.expect("there is one on each agent");
+    let agent = agent_id(&mining, &worker.id);
+    let call = |what: &str| {
+        let name = what.to_lowercase();
+        json!({"type": what, name: {"agent_id": {"value": agent}}})
+    };
+    operator(&mining, call("DEACTIVATE_AGENT"));
+    mining.kill(&worker);
+    until("it is gone", SOON, || (mining.tasks().len() == 2).then_some(()));
+    let hit = Instant::now();
+    operator(&mining, call("REACTIVATE_AGENT"));
+    mining.recovers(hit, |mining| mining.tasks().intersection(&before).count() == 2);
+    let (summary, ended) = mining.end();
+    assert_eq!(
+        summary.tasks,
+        BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 3)]),
+        "{ended:#?}"
+    );
+}
+
+/// The id of the agent on which a task runs.
+fn agent_id(mining: &Mining, task: &str) -> String {
+    let state = mining.cluster.state().expect("a master leads");
+    let tasks = list(&state["frameworks"][0]["tasks"]);
+    text(&tasks.iter().find(|t| t["id"] == *task).expect("it runs")["slave_id"])
+}
+
+fn slave(state: &Value, id: &str) -> Value {
+    list(&state["slaves"]).into_iter().find(|agent| agent["id"] == *id).unwrap_or_default()
+}
+
+/// A call of the operator API.
+fn operator(mining: &Mining, call: Value) {
+    let status = http::post_json(mining.cluster.master(), "/api/v1", &call).expect("the master answers");
+    assert_eq!(status, 200, "{call}");
+}
+
+fn elected() -> Option<Mining> {
+    let (command, ()) = (peer::mesos()?, peer::zookeeper()?);
+    Some(Mining::on(Cluster::Real(MesosBox::elected(&command))))
+}
+
+#[test]
+fn killed_leader_of_two_real_masters() {
+    let Some(mut mining) = elected() else { return };
+    let hit = Instant::now();
+    let _ = mining.cluster.real().kill_leader();
+    tasks_outlive(&mut mining, hit, |mining| returned(mining) == 2);
+    only_the_end_killed_tasks(mining);
+}
+
+/// Nothing but ZooKeeper tells: the stream stays open, and would be given up only after five missed heartbeats.
+#[test]
+fn frozen_leader_of_two_real_masters() {
+    let Some(mut mining) = elected() else { return };
+    let hit = Instant::now();
+    let other = mining.cluster.real().freeze_leader();
+    mining.cluster.real().master = other;
+    tasks_outlive(&mut mining, hit, |mining| returned(mining) == 2);
+    let said = only_the_end_killed_tasks(mining);
+    assert!(said.iter().any(|line| line.contains("does not lead any more: ZooKeeper names")), "{said:#?}");
+}
+
+/// Back within the masters' and agents' session timeout, as whoever watches over it starts it again.
+#[test]
+fn killed_zookeeper_of_two_real_masters() {
+    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
+    let patient = ["--master-flag=zk_session_timeout=30secs", "--agent-flag=zk_session_timeout=30secs"];
+    let mesos = MesosBox::elected_with(&command, &patient);
+    let mut mining = Mining::on(Cluster::Real(mesos));
+    mining.cluster.kill(Part::Zookeeper);
+    let hit = Instant::now();
+    mining.cluster.restart(Part::Zookeeper);
+    tasks_outlive(&mut mining, hit, |_| true);
+    only_the_end_killed_tasks(mining);
+}

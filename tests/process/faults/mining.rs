@@ -1,0 +1,242 @@
+//! A framework that mines on some cluster, and what must hold after a fault.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::books::{Books, Row};
+use crate::support::cluster::Cluster;
+use crate::support::descent::{Executor, executors};
+use crate::support::embedded::Embedded;
+use crate::support::http;
+use crate::support::mesos_box::MesosBox;
+use crate::support::process::{Ended, Process, mesos_miner};
+use crate::support::summary::Summary;
+use crate::support::{LATER, SOON, peer, until};
+
+/// Workers: one on each agent.
+pub const WORKERS: usize = 2;
+
+/// A scheduler that mines with two workers on some cluster, with reports often enough for a test.
+pub struct Mining {
+    pub scheduler: Process,
+    pub cluster: Cluster,
+    state: TempDir,
+    /// Tasks that the test has killed, or whose last report it has made impossible.
+    dead: BTreeSet<String>,
+}
+
+impl Mining {
+    pub fn embedded() -> Mining {
+        Mining::on(Cluster::Embedded(Embedded::start(WORKERS, 1.0, |_| ())))
+    }
+
+    /// On a real Mesos, if there is one.
+    pub fn real() -> Option<Mining> {
+        let mesos = MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &["--cpus=1"]);
+        Some(Mining::on(Cluster::Real(mesos)))
+    }
+
+    pub fn on(cluster: Cluster) -> Mining {
+        let address = cluster.address();
+        Mining::at(cluster, &address, &[])
+    }
+
+    /// With a scheduler that looks for the master elsewhere, or with more arguments.
+    pub fn at(cluster: Cluster, address: &str, more: &[&str]) -> Mining {
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let scheduler = scheduler(address, state.path(), more);
+        let mut mining = Mining { scheduler, cluster, state, dead: BTreeSet::new() };
+        mining.until_it_mines(|_| true);
+        mining
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.state.path().to_owned()
+    }
+
+    /// Starts a scheduler again with the state of the one before, which has ended.
+    pub fn restart_scheduler(&mut self) {
+        self.scheduler = scheduler(&self.cluster.address(), self.state.path(), &[]);
+    }
+
+    /// Another scheduler has taken over, with a state folder of its own; gives the one before.
+    pub fn take_over(&mut self, scheduler: Process, state: TempDir) -> Process {
+        self.state = state;
+        std::mem::replace(&mut self.scheduler, scheduler)
+    }
+
+    /// What the present server counts itself: accepted shares, by its HTTP interface.
+    pub fn pool_count(&self) -> Option<u64> {
+        let server = self.server().id;
+        let state = self.cluster.state()?;
+        let tasks = list(&state["frameworks"][0]["tasks"]);
+        let ports = text(&tasks.iter().find(|task| task["id"] == *server)?["resources"]["ports"]);
+        let port = ports.trim_start_matches('[').split(['-', ',', ']']).next()?.parse::<u16>().ok()?;
+        http::get_json(([127, 0, 0, 1], port).into(), "/api/v1/summary")?["totals"]["shares"]["accepted"]
+            .as_u64()
+    }
+
+    /// The executors whose id starts like this.
+    pub fn executors(&self, prefix: &str) -> Vec<Executor> {
+        executors(&self.cluster.work_folder()).into_iter().filter(|e| e.id.starts_with(prefix)).collect()
+    }
+
+    pub fn server(&self) -> Executor {
+        self.executors("miner-server-").into_iter().next().expect("there is a server")
+    }
+
+    pub fn workers(&self) -> Vec<Executor> {
+        self.executors("miner-worker-")
+    }
+
+    /// The ids of the tasks whose executors run, with their processes.
+    pub fn tasks(&self) -> BTreeSet<(String, i32)> {
+        self.executors("").into_iter().map(|e| (e.id, e.process.pid)).collect()
+    }
+
+    /// Kills an executor: its task can't report any more.
+    pub fn kill(&mut self, executor: &Executor) {
+        self.dead.insert(executor.id.clone());
+        signal(executor, Signal::KILL);
+    }
+
+    /// The number of the agent on which a task runs.
+    pub fn agent_of(&self, executor: &Executor) -> usize {
+        let folder = std::fs::read_link(format!("/proc/{}/cwd", executor.process.pid)).expect("it runs");
+        let below = folder.strip_prefix(self.cluster.work_folder()).expect("its sandbox").to_owned();
+        let number = |part: &std::ffi::OsStr| part.to_str()?.strip_prefix("agent")?.parse::<usize>().ok();
+        below.iter().find_map(number).expect("an agent's folder") - 1
+    }
+
+    pub fn books(&self) -> Books {
+        Books::read(self.state.path()).unwrap_or_default()
+    }
+
+    /// Waits until one server and two workers run as the master sees it, no other process of ours does, `besides`
+    /// holds, and then both accounts of both workers grow in the scheduler's ledger.
+    pub fn until_it_mines(&mut self, besides: impl Fn(&Mining) -> bool) {
+        until("everything runs again", LATER, || {
+            assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
+            (self.is_whole() && besides(self)).then_some(())
+        });
+        let before = self.books();
+        let was = |row: &Row| {
+            before.worker(&row.task).map_or((0, 0), |row| (row.pool.accepted, row.worker.accepted))
+        };
+        until("both accounts of both workers grow", LATER, || {
+            assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
+            let now = self.books();
+            let grown = |row: &&Row| row.pool.accepted > was(row).0 && row.worker.accepted > was(row).1;
+            (now.running().filter(grown).count() == WORKERS).then_some(())
+        });
+    }
+
+    /// The same; measures and prints how long it took since `hit`.
+    pub fn recovers(&mut self, hit: Instant, besides: impl Fn(&Mining) -> bool) {
+        self.until_it_mines(besides);
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Not eprintln!, which the harness keeps from view in tests that pass.
+        let seconds = hit.elapsed().as_secs_f64();
+        let _ = writeln!(std::io::stderr(), "{test}: mines again after {seconds:.1} s");
+    }
+
+    fn is_whole(&self) -> bool {
+        let Some(state) = self.cluster.state() else { return false };
+        let frameworks = list(&state["frameworks"]);
+        let [framework] = frameworks.as_slice() else { return false };
+        let running = list(&framework["tasks"]).into_iter().filter(|t| t["state"] == "TASK_RUNNING");
+        let running: BTreeSet<String> = running.map(|t| text(&t["id"])).collect();
+        let processes: BTreeSet<String> = self.tasks().into_iter().map(|(id, _)| id).collect();
+        let agents = list(&state["slaves"]);
+        framework["active"] == true
+            && agents.len() == WORKERS
+            && agents.iter().all(|agent| agent["active"] == true)
+            && running.iter().filter(|id| id.starts_with("miner-server-")).count() == 1
+            && running.len() == 1 + WORKERS
+            && processes == running
+    }
+
+    /// Ends it: nothing is left, and the accounts agree. Gives the summary and what the scheduler said.
+    pub fn end(mut self) -> (Summary, Ended) {
+        self.scheduler.signal(Signal::INT);
+        let ended = self.scheduler.wait(LATER);
+        assert!(ended.status.success(), "{ended:#?}");
+        until("no executor is left", SOON, || self.executors("").is_empty().then_some(()));
+        until("no task is left and every resource is free", SOON, || {
+            let state = self.cluster.state()?;
+            let used = |a: &Value, what: &str| a["used_resources"][what].as_f64().unwrap_or(f64::NAN);
+            let free = |a: &Value| used(a, "cpus") == 0.0 && used(a, "mem") == 0.0;
+            (list(&state["frameworks"]).is_empty() && list(&state["slaves"]).iter().all(free)).then_some(())
+        });
+        let summary = Summary::of(&ended);
+        self.check_accounts(&summary);
+        (summary, ended)
+    }
+
+    fn check_accounts(&self, summary: &Summary) {
+        let books = self.books();
+        assert_eq!(summary.workers as usize, WORKERS, "{summary:?}");
+        assert_eq!(summary.shares.rejected, 0, "{summary:?}");
+        assert_eq!(books.total.worker.accepted, summary.shares.accepted, "{books:#?} {summary:?}");
+        assert!(books.pool() > 0, "{books:#?}");
+        for server in &books.servers {
+            let died = self.dead.contains(&server.task);
+            assert_eq!(server.short, died, "a server that died, and no other, is short: {server:#?}");
+        }
+        let server_died = books.servers.iter().any(|server| server.short);
+        for row in &books.workers {
+            let (pool, worker) = (row.pool.accepted, row.worker.accepted);
+            assert_eq!(row.unreported, Some(pool.saturating_sub(worker)), "nothing is hidden: {row:#?}");
+            assert_eq!(row.uncounted, Some(worker.saturating_sub(pool)), "nothing is hidden: {row:#?}");
+            assert!(server_died || worker <= pool, "the pool counts what a worker counts: {row:#?}");
+            if !server_died && !self.dead.contains(&row.task) {
+                assert!(pool - worker <= row.worker.unanswered, "the accounts agree: {row:#?}");
+            }
+        }
+    }
+}
+
+/// Sends a signal to an executor.
+pub fn signal(executor: &Executor, signal: Signal) {
+    kill_process(Pid::from_raw(executor.process.pid).expect("not 0"), signal).expect("it runs");
+}
+
+/// Starts a scheduler.
+pub fn scheduler(master: &str, state: &std::path::Path, more: &[&str]) -> Process {
+    let state = state.display().to_string();
+    let arguments = [
+        "scheduler",
+        "--master",
+        master,
+        "--state-dir",
+        &state,
+        "--teardown-on-exit",
+        "--json",
+        "--server-cpus",
+        "0.2",
+        "--report-interval",
+        "1s",
+        "--live-interval",
+        "500ms",
+    ];
+    mesos_miner(arguments.iter().chain(more))
+}
+
+/// The elements of a JSON list.
+pub fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+/// A JSON string.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// How long a fault lasts that only has to be noticed.
+pub const A_WHILE: Duration = Duration::from_secs(5);

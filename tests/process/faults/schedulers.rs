@@ -1,0 +1,145 @@
+//! Schedulers that die, stop, are taken over, or are refused.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Instant;
+
+use rusqlite::Connection;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::mining::{Mining, WORKERS, scheduler};
+use crate::support::cluster::Cluster;
+use crate::support::mesos_box::MesosBox;
+use crate::support::{SOON, peer, until};
+
+faults! { both: killed_scheduler frozen_scheduler forgotten_tasks second_scheduler_with_the_same_id; real: }
+
+/// Tasks go on while there is no scheduler; the next one adopts them and launches nothing twice.
+fn killed_scheduler(mut mining: Mining) {
+    let before = mining.tasks();
+    mining.scheduler.signal(Signal::KILL);
+    mining.scheduler.wait(SOON);
+    let hit = Instant::now();
+    mining.restart_scheduler();
+    mining.recovers(hit, |mining| mining.tasks() == before);
+    all_killed_at_the_end(mining);
+}
+
+/// Mesos sees no difference to a slow one; what was not acknowledged comes again.
+fn frozen_scheduler(mut mining: Mining) {
+    let before = mining.tasks();
+    mining.scheduler.signal(Signal::STOP);
+    let reported = mining.books().pool();
+    until("the pool's count goes ahead of the ledger", SOON, || {
+        (mining.pool_count()? >= reported + 10).then_some(())
+    });
+    let hit = Instant::now();
+    mining.scheduler.signal(Signal::CONT);
+    mining.recovers(hit, |mining| mining.tasks() == before);
+    all_killed_at_the_end(mining);
+}
+
+/// The state folder has lost its tasks, so that Mesos tells of tasks that nobody here knows: they are accounted for,
+/// killed and replaced.
+fn forgotten_tasks(mut mining: Mining) {
+    let before = mining.tasks();
+    mining.scheduler.signal(Signal::KILL);
+    mining.scheduler.wait(SOON);
+    let forgotten = database(&mining.state_dir()).execute("DELETE FROM task", []).expect("a table of tasks");
+    assert_eq!(forgotten, 1 + WORKERS);
+    let hit = Instant::now();
+    mining.restart_scheduler();
+    mining.recovers(hit, |mining| mining.tasks().is_disjoint(&before));
+    let (summary, ended) = mining.end();
+    assert_eq!(summary.tasks, BTreeMap::from([("TASK_KILLED".into(), 6)]), "{ended:#?}");
+}
+
+/// It takes over; the first one ends and says so, and no task notices.
+fn second_scheduler_with_the_same_id(mut mining: Mining) {
+    let before = mining.tasks();
+    let copy = copy_of(&mining.state_dir());
+    let hit = Instant::now();
+    let second = scheduler(&mining.cluster.address(), copy.path(), &[]);
+    let first = mining.take_over(second, copy).wait(SOON);
+    assert_eq!(first.status.code(), Some(1), "{first:#?}");
+    assert!(first.errors().contains("another scheduler has taken this framework over"), "{first:#?}");
+    mining.recovers(hit, |mining| mining.tasks() == before);
+    all_killed_at_the_end(mining);
+}
+
+fn all_killed_at_the_end(mining: Mining) {
+    let (summary, ended) = mining.end();
+    assert_eq!(summary.tasks, BTreeMap::from([("TASK_KILLED".into(), 3)]), "{ended:#?}");
+}
+
+fn database(state: &Path) -> Connection {
+    Connection::open(state.join("scheduler.sqlite")).expect("a database")
+}
+
+/// A state folder with the same framework in it.
+fn copy_of(state: &Path) -> TempDir {
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    let into = copy.path().join("scheduler.sqlite");
+    let into = into.to_str().expect("temporary folders are plain text");
+    database(state).execute("VACUUM INTO ?1", [into]).expect("a copy");
+    copy
+}
+
+/// A real Mesos that knows two principals, of whom only one may have the role.
+fn strict() -> Option<(Mining, TempDir)> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        let file =
+            std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
+        path.display().to_string()
+    };
+    let credentials = r#"{"credentials": [{"principal": "miner", "secret": "right"}, {"principal": "guest", "secret": "guest"}]}"#;
+    let acls = r#"{"register_frameworks": [{"principals": {"values": ["miner"]}, "roles": {"values": ["mining"]}},
+        {"principals": {"type": "ANY"}, "roles": {"type": "NONE"}}]}"#;
+    let (credentials, acls) = (write("credentials", credentials), write("acls", acls));
+    let options = ["--cpus=1", "--credentials", &credentials, "--master-flag", &format!("acls={acls}")];
+    let mesos = MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &options);
+    let secret = write("right", "right\n");
+    write("wrong", "wrong\n");
+    write("guest", "guest\n");
+    let address = mesos.address.clone();
+    let who = ["--role", "mining", "--principal", "miner", "--secret-file", &secret];
+    Some((Mining::at(Cluster::Real(mesos), &address, &who), folder))
+}
+
+/// Whoever has not the right secret gets nowhere, not even with the right framework id; whoever has it mines on.
+#[test]
+fn wrong_credentials_on_a_real_mesos() {
+    let Some((mining, secrets)) = strict() else { return };
+    let file = secrets.path().join("wrong").display().to_string();
+    let who = ["--role", "mining", "--principal", "miner", "--secret-file", &file];
+    let said = refused_without_harm(mining, &who);
+    assert!(said.contains("401") && said.contains("credentials"), "{said}");
+}
+
+/// The refusal is an event in a stream that begins like any other.
+#[test]
+fn role_that_is_not_allowed_on_a_real_mesos() {
+    let Some((mining, secrets)) = strict() else { return };
+    let file = secrets.path().join("guest").display().to_string();
+    let who = ["--role", "mining", "--principal", "guest", "--secret-file", &file];
+    let said = refused_without_harm(mining, &who);
+    assert!(said.contains("the master refuses the framework") && said.contains("mining"), "{said}");
+}
+
+/// Another scheduler with the same framework id is refused and ends with what it returns; the first one mines on.
+fn refused_without_harm(mut mining: Mining, who: &[&str]) -> String {
+    let before = mining.tasks();
+    let copy = copy_of(&mining.state_dir());
+    let hit = Instant::now();
+    let ended = scheduler(&mining.cluster.address(), copy.path(), who).wait(SOON);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    mining.recovers(hit, |mining| mining.tasks() == before);
+    all_killed_at_the_end(mining);
+    ended.errors()
+}

@@ -1,0 +1,83 @@
+//! The accounts, as `mesos-miner ledger --json` gives them.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::SOON;
+use super::process::mesos_miner;
+
+/// What `mesos-miner ledger` says of one framework.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Books {
+    pub workers: Vec<Row>,
+    pub servers: Vec<Row>,
+    pub total: Row,
+}
+
+/// One line.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Row {
+    pub task: String,
+    pub state: Option<String>,
+    pub pool: Column,
+    pub worker: Column,
+    pub unreported: Option<u64>,
+    pub uncounted: Option<u64>,
+    pub short: bool,
+}
+
+/// One count.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct Column {
+    pub accepted: u64,
+    pub rejected: u64,
+    pub stale: u64,
+    pub unanswered: u64,
+    pub blocks: u64,
+}
+
+impl Row {
+    pub fn is_running(&self) -> bool {
+        self.state.as_deref() == Some("TASK_RUNNING")
+    }
+}
+
+impl Books {
+    /// Reads them beside a scheduler that may be writing them; `None` while there are none.
+    pub fn read(state_dir: &Path) -> Option<Books> {
+        let ended = mesos_miner([
+            "ledger".as_ref(),
+            "--json".as_ref(),
+            "--state-dir".as_ref(),
+            state_dir.as_os_str(),
+        ])
+        .wait(SOON);
+        if !ended.status.success() {
+            assert!(ended.errors().contains("there is no ledger"), "{ended:#?}");
+            return None;
+        }
+        Some(
+            serde_json::from_str(&ended.stdout.join(""))
+                .unwrap_or_else(|error| panic!("{error}: {ended:#?}")),
+        )
+    }
+
+    /// The line of a worker.
+    pub fn worker(&self, task: &str) -> Option<&Row> {
+        self.workers.iter().find(|row| row.task == task)
+    }
+
+    /// The workers that run now.
+    pub fn running(&self) -> impl Iterator<Item = &Row> {
+        self.workers.iter().filter(|row| row.is_running())
+    }
+
+    /// What the pool servers count: the sum of both ways to add it up must be the same.
+    pub fn pool(&self) -> u64 {
+        let of_servers: u64 = self.servers.iter().map(|row| row.pool.accepted).sum();
+        let of_workers: u64 = self.workers.iter().map(|row| row.pool.accepted).sum();
+        assert_eq!((of_servers, of_workers), (of_workers, self.total.pool.accepted), "{self:#?}");
+        of_servers
+    }
+}

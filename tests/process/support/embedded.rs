@@ -1,0 +1,64 @@
+//! The embedded cluster inside the test, so that its master and agents can be killed alone.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use local::cluster::{AgentSize, Cluster, Config, Handle};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::descent;
+
+/// An embedded cluster; its executors are processes of their own, as `local` runs them.
+pub struct Embedded {
+    runtime: Runtime,
+    cluster: Option<Cluster>,
+    folder: TempDir,
+    pub master: SocketAddr,
+}
+
+impl Embedded {
+    /// Starts a master and agents of `cpus` CPUs each. What takes Mesos seconds takes it no longer than needed.
+    pub fn start(agents: usize, cpus: f64, change: impl FnOnce(&mut Config)) -> Embedded {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let mut sizes: Vec<AgentSize> = (0..agents).map(|i| AgentSize::new(i, cpus, 1024.0)).collect();
+        // Ports of our own, since all clusters of a machine share its loopback.
+        let ports = super::ports::free(super::ports::STEP);
+        sizes.iter_mut().for_each(|size| size.ports = (ports, ports + super::ports::STEP - 1));
+        let mut config = Config {
+            allocation_interval: Duration::from_millis(200),
+            agent_timeout: Duration::from_secs(4),
+            recovery_timeout: Duration::from_secs(900),
+            ..Config::new(folder.path().join("mesos"), sizes)
+        };
+        change(&mut config);
+        let cluster = runtime.block_on(Cluster::start(config)).expect("a cluster");
+        let master = cluster.address();
+        Embedded { runtime, cluster: Some(cluster), folder, master }
+    }
+
+    /// To disturb it.
+    pub fn handle(&self) -> Handle {
+        self.cluster.as_ref().expect("only dropping takes it").handle()
+    }
+
+    /// The folder that all sandboxes are below.
+    pub fn work_folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        let _inside = self.runtime.enter();
+        drop(self.cluster.take());
+        for process in descent::marked(self.folder.path()) {
+            // It may have ended just now.
+            let _ = kill_process(Pid::from_raw(process.pid).expect("not 0"), Signal::KILL);
+        }
+    }
+}
