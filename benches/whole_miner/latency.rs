@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use executor::engine::Counters;
 use executor::engine::cpus::CpuRequest;
-use executor::miner::{self, Config};
+use executor::miner::{self, Config, Pool};
 use executor::rig::Rig;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -130,15 +130,9 @@ fn wait_for(counters: &Counters, generation: u64) {
 /// The miner in a runtime like that of `mine`.
 fn mine(rig: Rig, address: &str, stop: CancellationToken) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let config = Config {
-        pools: vec![address.parse().expect("an address and a port")],
-        user: "bench".to_owned(),
-        password: "x".to_owned(),
-        suggest_difficulty: Some(DIFFICULTY),
-        retries: Some(0),
-        retry_pause: Duration::from_secs(1),
-        silence: Duration::from_secs(60),
-    };
+    let url = address.parse().expect("an address and a port");
+    let pool = Pool { url, user: "bench".to_owned(), password: "x".to_owned() };
+    let config = Config { suggest_difficulty: Some(DIFFICULTY), retries: Some(0), ..Config::new(vec![pool]) };
     runtime.expect("a runtime").block_on(async {
         let (sender, mut events) = mpsc::channel(256);
         let listen = async { while events.recv().await.is_some() {} };

@@ -10,7 +10,7 @@ use program::{duration, init_logs};
 use stratum::PoolUrl;
 
 use crate::engine::cpus::{CpuRequest, MAX_THREADS};
-use crate::miner;
+use crate::miner::Pool;
 use crate::runner::{Runner, Runners};
 use crate::worker;
 
@@ -162,6 +162,13 @@ impl MineArgs {
         (self.backend != AUTO).then(|| self.backend.clone())
     }
 
+    /// The pools, with our name and password at each.
+    pub fn pools(&self) -> Vec<Pool> {
+        let (user, password) = self.credentials();
+        let pool = |url: &PoolUrl| Pool { url: url.clone(), user: user.clone(), password: password.clone() };
+        self.urls.iter().map(pool).collect()
+    }
+
     /// Longest pause between two tries.
     pub fn retry_pause(&self) -> Duration {
         Duration::from_secs(self.retry_pause)
@@ -207,7 +214,11 @@ const AUTO: &str = "auto";
 
 fn pool_url(text: &str) -> Result<PoolUrl, String> {
     let url = text.parse::<PoolUrl>().map_err(|error| error.to_string())?;
-    miner::check_scheme(&url).map_err(|error| error.to_string())?;
+    if url.scheme.is_secure() {
+        return Err(format!(
+            "{url} wants TLS, which this miner can't speak; use the pool's stratum+tcp port"
+        ));
+    }
     Ok(url)
 }
 

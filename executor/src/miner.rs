@@ -1,14 +1,12 @@
-//! Mines for a pool: owns the connection, the present job and the shares; same code under Mesos and standalone.
+//! Mines for a pool: hands the pool client's jobs to the engine, and the engine's finds to the pool client; same code
+//! under Mesos and standalone.
 //!
 //! [`run`] tells its front end everything by [`Event`]s; it keeps no totals. It ends when it is stopped, or when the
 //! pools are out of reach and it may not try again. In both cases the engine has stopped and every share's fate was
 //! told before it returns.
 
-mod config;
-mod error;
-mod link;
+mod finds;
 mod pace;
-mod shares;
 #[cfg(test)]
 mod tests;
 
@@ -16,23 +14,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesos::backoff::Backoff;
-use stratum::{Job, Message, Options, PoolUrl, Reason, Session, Verdict};
+use client::{Answer, Client};
+pub use client::{ClientError, Config, Pool, chain};
+use stratum::{Job, PoolUrl, Reason};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
-pub use self::config::{Config, check_scheme};
-pub use self::error::MinerError;
-pub(crate) use self::error::chain;
-use self::link::Link;
-use self::shares::Shares;
+use self::finds::Finds;
 use crate::engine::{Counters, Engine, Found};
 use crate::tally::Outcome;
 
-/// First pause before a pool is tried again; doubled up to [`Config::retry_pause`].
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// How long the answers to the last shares are waited for.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How often to look whether the threads have begun to hash.
@@ -75,13 +68,6 @@ pub enum Event {
     Message(String),
 }
 
-/// How a connection ended.
-enum End {
-    Stopped,
-    Moved { pool: PoolUrl, wait: Duration },
-    Lost(MinerError),
-}
-
 /// Mines until `stop` is cancelled.
 ///
 /// # Errors
@@ -92,223 +78,85 @@ pub async fn run(
     found: mpsc::Receiver<Found>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
-) -> Result<(), MinerError> {
+) -> Result<(), ClientError> {
     let counters = engine.counters();
-    let shares = Shares::default();
-    Miner { config, engine, counters, found, events, stop, shares, hashing: false, worked: false }.run().await
+    let finds = Finds::default();
+    let miner = Miner { engine, counters, found, events, stop, finds, hashing: false, working: false };
+    miner.run(Client::new(config)).await
 }
 
 struct Miner {
-    config: Config,
     engine: Engine,
     counters: Counters,
     found: mpsc::Receiver<Found>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
-    shares: Shares,
+    finds: Finds,
     /// Whether the first hash was done.
     hashing: bool,
-    /// Whether the present connection has brought a job.
-    worked: bool,
+    /// Whether there is a job.
+    working: bool,
 }
 
 impl Miner {
-    async fn run(mut self) -> Result<(), MinerError> {
-        let mut backoff = Backoff::new(FIRST_PAUSE, self.config.retry_pause);
-        let (mut index, mut failures) = (0, 0);
-        let mut moved_to = None;
-        loop {
-            let Some(listed) = self.config.pools.get(index).cloned() else {
-                self.finish(None).await;
-                return Err(MinerError::NoPool);
-            };
-            self.worked = false;
-            let pool = moved_to.take().unwrap_or(listed);
-            let error = match self.serve(&pool).await {
-                End::Stopped => return Ok(()),
-                End::Moved { pool, wait } => {
-                    self.disconnected().await;
-                    moved_to = Some(pool);
-                    // A pool that moves its miners in circles must not keep them busy with that.
-                    if self.pause(wait.max(FIRST_PAUSE)).await {
-                        continue;
-                    }
-                    self.finish(None).await;
-                    return Ok(());
-                }
-                End::Lost(error) => error,
-            };
-            self.disconnected().await;
-            if self.worked {
-                // What worked until now is the first to be tried again, after the first pool.
-                (index, failures) = (0, 0);
-                backoff.reset();
-            } else {
-                index = (index + 1) % self.config.pools.len();
-            }
-            failures += 1;
-            if self.config.retries.is_some_and(|retries| failures > retries) {
-                self.finish(None).await;
-                return Err(error);
-            }
-            let retry_in = if index == 0 { backoff.delay() } else { Duration::ZERO };
-            self.tell(Event::Lost { error: chain(&error), retry_in }).await;
-            if !self.pause(retry_in).await {
-                self.finish(None).await;
-                return Ok(());
-            }
-        }
-    }
-
-    /// Waits; false if stopped meanwhile.
-    async fn pause(&self, time: Duration) -> bool {
-        tokio::select! {
-            () = self.stop.cancelled() => false,
-            () = sleep(time) => true,
-        }
-    }
-
-    /// Mines for one pool until something ends it.
-    async fn serve(&mut self, pool: &PoolUrl) -> End {
-        let connected = tokio::select! {
-            () = self.stop.cancelled() => None,
-            connected = Link::connect(pool) => Some(connected),
-        };
-        let mut link = match connected {
-            None => {
-                self.finish(None).await;
-                return End::Stopped;
-            }
-            Some(Ok(link)) => link,
-            Some(Err(error)) => return End::Lost(error),
-        };
-        let options = Options {
-            suggest_difficulty: self.config.suggest_difficulty,
-            ..Options::new(pool.clone(), self.config.user.clone(), self.config.password.clone())
-        };
-        let mut session = Session::new(options);
-        for message in session.start() {
-            if let Err(error) = link.send(&message).await {
-                return End::Lost(error);
-            }
-        }
-        match self.converse(pool, &mut link, &mut session).await {
-            Ok(Some(end)) => end,
-            Ok(None) => {
-                self.finish(Some((&mut link, &mut session))).await;
-                End::Stopped
-            }
-            Err(error) => End::Lost(error),
-        }
-    }
-
-    /// Takes messages and finds as they come; `None` when stopped.
-    async fn converse(
-        &mut self,
-        pool: &PoolUrl,
-        link: &mut Link,
-        session: &mut Session,
-    ) -> Result<Option<End>, MinerError> {
-        let mut heard = Instant::now();
-        let mut asked = false;
-        loop {
-            let watch = if asked { self.config.silence } else { self.config.silence / 2 };
+    async fn run(mut self, mut client: Client) -> Result<(), ClientError> {
+        let error = loop {
+            let outstanding = client.outstanding();
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ok(None),
-                message = link.read() => {
-                    (heard, asked) = (Instant::now(), false);
-                    if let Some(end) = self.on_message(pool, link, session, message?).await? {
-                        return Ok(Some(end));
-                    }
+                () = self.stop.cancelled() => break None,
+                event = client.next() => match event {
+                    Ok(event) => self.on_event(event).await,
+                    Err(error) => break Some(error),
+                },
+                Some(found) = pace::next_find(&mut self.found, outstanding) => {
+                    self.on_found(found, &mut client).await;
                 }
-                Some(found) = pace::next_find(&mut self.found, self.shares.outstanding()) => self.on_found(found, link, session).await?,
-                () = sleep(FIRST_HASH_POLL), if self.worked && !self.hashing => self.look_for_hashes().await,
-                () = sleep_until(heard + watch) => {
-                    if asked {
-                        return Err(MinerError::Silent { pool: pool.clone(), after: self.config.silence });
-                    }
-                    asked = true;
-                    link.send(&session.ping()).await?;
-                }
-            }
-        }
-    }
-
-    async fn on_message(
-        &mut self,
-        pool: &PoolUrl,
-        link: &mut Link,
-        session: &mut Session,
-        message: Message,
-    ) -> Result<Option<End>, MinerError> {
-        let events = match session.on_message(message) {
-            Ok(events) => events,
-            Err(source) if source.is_fatal() => {
-                return Err(MinerError::Refused { pool: pool.clone(), source });
-            }
-            Err(error) => {
-                warn!(%pool, %error, "a message that can't be obeyed");
-                return Ok(None);
+                () = sleep(FIRST_HASH_POLL), if self.working && !self.hashing => self.look_for_hashes().await,
             }
         };
-        for event in events {
-            match event {
-                stratum::Event::Send(message) => link.send(&message).await?,
-                stratum::Event::Job(job) => self.on_job(&job).await,
-                stratum::Event::Answer { id, verdict } => self.on_answer(id, verdict).await,
-                stratum::Event::Authorized => self.tell(Event::Authorized { pool: pool.clone() }).await,
-                stratum::Event::Reconnect { pool, wait } => return Ok(Some(End::Moved { pool, wait })),
-                stratum::Event::ShowMessage(text) => self.tell(Event::Message(text)).await,
-                stratum::Event::Subscribed { .. } => debug!(%pool, "subscribed"),
-                stratum::Event::Difficulty(difficulty) => debug!(%pool, difficulty, "of the jobs to come"),
-                stratum::Event::VersionMask(mask) => debug!(%pool, mask = format!("{mask:08x}"), "may roll"),
-                stratum::Event::Ignored(message) => debug!(%pool, ?message, "not for us"),
+        self.finish(client, error.is_none()).await;
+        error.map_or(Ok(()), Err)
+    }
+
+    async fn on_event(&mut self, event: client::Event) {
+        match event {
+            client::Event::Job(job) => self.on_job(&job).await,
+            client::Event::Answer(answer) => self.on_answer(answer).await,
+            client::Event::Lost { error, retry_in } => {
+                // The threads rest: there is nobody to work for.
+                self.engine.pause();
+                self.working = false;
+                self.tell(Event::Lost { error: chain(&error), retry_in }).await;
             }
+            client::Event::Authorized { pool } => self.tell(Event::Authorized { pool }).await,
+            client::Event::Message(text) => self.tell(Event::Message(text)).await,
+            // Each job has its own difficulty, mask and extranonces.
+            other => debug!(?other, "of the jobs to come"),
         }
-        Ok(None)
     }
 
     async fn on_job(&mut self, job: &Arc<Job>) {
-        let generation = self.engine.mine(job.clone());
-        self.shares.on_job(job, generation);
-        self.worked = true;
+        self.engine.mine(job.clone());
+        self.working = true;
         let difficulty = job.target.difficulty();
         self.tell(Event::Job { id: job.id.clone(), difficulty, clean: job.clean }).await;
     }
 
-    async fn on_answer(&mut self, id: u64, verdict: Verdict) {
-        if let Some(outcome) = self.shares.answered(id, &verdict, std::time::Instant::now()) {
-            let reason = match verdict {
-                Verdict::Accepted => None,
-                Verdict::Rejected(reason) => Some(reason),
-            };
+    async fn on_answer(&mut self, answer: Answer) {
+        if let Some((outcome, reason)) = self.finds.answered(answer) {
             self.tell(Event::Share { outcome: Box::new(outcome), reason }).await;
         }
     }
 
-    async fn on_found(
-        &mut self,
-        found: Found,
-        link: &mut Link,
-        session: &mut Session,
-    ) -> Result<(), MinerError> {
-        match self.prepare(found, session) {
-            Ok(message) => link.send(&message).await,
-            Err(outcome) => {
+    async fn on_found(&mut self, found: Found, client: &mut Client) {
+        match client.submit(&found.job, finds::share(&found)) {
+            Some(ticket) => self.finds.submitted(ticket, found),
+            None => {
+                let outcome = Box::new(finds::stale(&found));
                 self.tell(Event::Share { outcome, reason: None }).await;
-                Ok(())
             }
         }
-    }
-
-    /// The message that submits a find, or its outcome if it is outdated. Noted before it is sent: if that fails
-    /// half-way, nobody knows whether the pool has it.
-    fn prepare(&mut self, found: Found, session: &mut Session) -> Result<Message, Box<Outcome>> {
-        let share = self.shares.judge(&found)?;
-        let (id, message) = session.submit(&share);
-        self.shares.sent(id, found, std::time::Instant::now());
-        Ok(message)
     }
 
     async fn look_for_hashes(&mut self) {
@@ -318,20 +166,8 @@ impl Miner {
         }
     }
 
-    /// The threads rest, and what was sent will not be answered.
-    async fn disconnected(&mut self) {
-        let generation = self.engine.pause();
-        self.abandon(generation).await;
-    }
-
-    async fn abandon(&mut self, generation: u64) {
-        for outcome in self.shares.disconnected(generation, std::time::Instant::now()) {
-            self.tell(Event::Share { outcome: Box::new(outcome), reason: None }).await;
-        }
-    }
-
     /// Stops the threads, submits what they found if there is a connection, and waits a moment for the answers.
-    async fn finish(&mut self, open: Option<(&mut Link, &mut Session)>) {
+    async fn finish(&mut self, mut client: Client, more: bool) {
         self.engine.stop();
         let mut last = VecDeque::new();
         while let Some(found) = self.found.recv().await {
@@ -340,50 +176,20 @@ impl Miner {
         if !self.hashing {
             self.look_for_hashes().await;
         }
-        if let Some((link, session)) = open
-            && let Err(error) = self.last_shares(&mut last, link, session).await
-        {
-            debug!(%error, "while waiting for the last answers");
-        }
-        // What is left has nowhere to go: stale.
-        self.abandon(u64::MAX).await;
         for found in last {
-            if let Err(outcome) = self.shares.judge(&found) {
-                self.tell(Event::Share { outcome, reason: None }).await;
-            }
+            self.on_found(found, &mut client).await;
         }
-    }
-
-    async fn last_shares(
-        &mut self,
-        last: &mut VecDeque<Found>,
-        link: &mut Link,
-        session: &mut Session,
-    ) -> Result<(), MinerError> {
         let deadline = Instant::now() + LAST_ANSWERS;
-        while let Some(found) = last.pop_front() {
-            match self.prepare(found, session) {
-                Ok(message) => match timeout_at(deadline, link.send(&message)).await {
-                    Ok(sent) => sent?,
-                    Err(_) => return Ok(()),
-                },
-                Err(outcome) => self.tell(Event::Share { outcome, reason: None }).await,
+        while more && client.is_connected() && client.outstanding() > 0 {
+            match timeout_at(deadline, client.next()).await {
+                Ok(Ok(client::Event::Answer(answer))) => self.on_answer(answer).await,
+                Ok(Ok(event)) => debug!(?event, "while waiting for the last answers"),
+                Ok(Err(_)) | Err(_) => break,
             }
         }
-        while self.shares.waiting() {
-            let Ok(message) = timeout_at(deadline, link.read()).await else { break };
-            match session.on_message(message?) {
-                Ok(events) => {
-                    for event in events {
-                        if let stratum::Event::Answer { id, verdict } = event {
-                            self.on_answer(id, verdict).await;
-                        }
-                    }
-                }
-                Err(error) => debug!(%error, "while waiting for the last answers"),
-            }
+        for answer in client.close() {
+            self.on_answer(answer).await;
         }
-        Ok(())
     }
 
     async fn tell(&self, event: Event) {

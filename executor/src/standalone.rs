@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::MineArgs;
 use crate::engine::Counters;
-use crate::miner::{self, Event, MinerError};
+use crate::miner::{self, ClientError, Event};
 use crate::rig::{Rig, difficulty_for};
 use crate::tally::{Outcome, Tally};
 use crate::worker::every;
@@ -35,7 +35,7 @@ async fn mine(args: &MineArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = end_by(args.duration)?;
     let rig = Rig::assemble_in_background(args.backend(), args.cpus()).await?;
-    let (user, password) = args.credentials();
+    let (user, _) = args.credentials();
     let mut terminal = Terminal {
         tally: Tally::new(&user),
         counters: rig.engine.counters(),
@@ -47,13 +47,11 @@ async fn mine(args: &MineArgs) -> anyhow::Result<()> {
     };
     terminal.log(format_args!("{} miner threads started, using {}", rig.threads, rig.backend));
     let config = miner::Config {
-        pools: args.urls.clone(),
-        user,
-        password,
         suggest_difficulty: Some(difficulty_for(rig.hashrate, args.share_interval)),
         retries: args.retries(),
         retry_pause: args.retry_pause(),
         silence: args.silence(),
+        ..miner::Config::new(args.pools())
     };
     let (sender, events) = mpsc::channel(EVENTS);
     let mining = miner::run(config, rig.engine, rig.found, sender, stop);
@@ -161,7 +159,7 @@ impl Terminal {
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
-    fn end(&self, mined: Result<(), MinerError>, json: bool) -> anyhow::Result<()> {
+    fn end(&self, mined: Result<(), ClientError>, json: bool) -> anyhow::Result<()> {
         let totals = self.tally.totals(self.counters.hashes());
         let workers = u64::from(self.mined);
         let summary = Summary::new(totals, self.started.elapsed().as_secs_f64(), workers, BTreeMap::new());

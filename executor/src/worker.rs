@@ -72,15 +72,12 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
 fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> {
     let bad = |error: &dyn std::error::Error| TaskError::new(format!("bad pool address: {error}"));
     let pool: PoolUrl = spec.pool.parse().map_err(|error: PoolUrlError| bad(&error))?;
-    miner::check_scheme(&pool).map_err(|error| bad(&error))?;
+    let pool = miner::Pool { url: pool, user: spec.user.clone(), password: spec.password.clone() };
     Ok(miner::Config {
-        pools: vec![pool],
-        user: spec.user.clone(),
-        password: spec.password.clone(),
         suggest_difficulty: Some(difficulty_for(hashrate, SHARE_INTERVAL)),
-        retries: None,
         retry_pause: RETRY_PAUSE,
         silence: SILENCE,
+        ..miner::Config::new(vec![pool])
     })
 }
 

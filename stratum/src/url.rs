@@ -33,6 +33,11 @@ pub enum Scheme {
 impl Scheme {
     const ALL: [Scheme; 2] = [Scheme::Tcp, Scheme::Ssl];
 
+    /// Whether it is over TLS.
+    pub fn is_secure(self) -> bool {
+        self == Scheme::Ssl
+    }
+
     fn name(self) -> &'static str {
         match self {
             Scheme::Tcp => "stratum+tcp",

@@ -1,44 +1,33 @@
-//! Why a pool can't be mined for.
+//! Why a pool can't be worked for.
 
 use std::time::Duration;
 
+use net::DialError;
 use stratum::{PoolUrl, ProtocolError, ReadError, WriteError};
 use thiserror::Error;
 
-/// Why a pool can't be mined for.
+/// Why a pool can't be worked for.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum MinerError {
+pub enum ClientError {
     /// There is no pool to connect to.
     #[error("no pool is given")]
     NoPool,
-    /// TLS is not there yet.
-    #[error("{pool} wants TLS, which this miner can't speak; use the pool's stratum+tcp port")]
-    Tls {
-        /// Which pool.
-        pool: PoolUrl,
-    },
     /// No connection.
     #[error("can't connect to {pool}")]
     Connect {
         /// Which pool.
         pool: PoolUrl,
         /// Why.
-        source: std::io::Error,
-    },
-    /// No connection in time.
-    #[error("{pool} did not answer within {} s", after.as_secs())]
-    ConnectTimeout {
-        /// Which pool.
-        pool: PoolUrl,
-        /// The time limit.
-        after: Duration,
+        source: Box<DialError>,
     },
     /// The pool ended the connection.
-    #[error("{pool} closed the connection")]
+    #[error("{pool} closed the connection{hint}")]
     Closed {
         /// Which pool.
         pool: PoolUrl,
+        /// What may be the reason, from a semicolon on; may be empty.
+        hint: &'static str,
     },
     /// The pool is silent.
     #[error("{pool} has been silent for {} s", after.as_secs_f32())]
@@ -48,11 +37,27 @@ pub enum MinerError {
         /// For how long.
         after: Duration,
     },
+    /// The pool takes us in and gives nothing to work on.
+    #[error("{pool} gave no job within {} s", after.as_secs_f32())]
+    NoJob {
+        /// Which pool.
+        pool: PoolUrl,
+        /// The time limit.
+        after: Duration,
+    },
+    /// Something else than a pool is there.
+    #[error("{pool} speaks HTTP, not Stratum: give the pool's Stratum port, which its web pages name")]
+    Http {
+        /// Which pool.
+        pool: PoolUrl,
+    },
     /// Reading failed.
-    #[error("lost the connection to {pool}")]
+    #[error("lost the connection to {pool}{hint}")]
     Read {
         /// Which pool.
         pool: PoolUrl,
+        /// What may be the reason, from a semicolon on; may be empty.
+        hint: &'static str,
         /// How.
         source: ReadError,
     },
@@ -72,10 +77,18 @@ pub enum MinerError {
         /// What it said.
         source: ProtocolError,
     },
+    /// The pool asked to connect anew, or elsewhere in its domain.
+    #[error("{pool} asks to connect to {to}")]
+    Moved {
+        /// Which pool.
+        pool: PoolUrl,
+        /// Where it wants us to go.
+        to: PoolUrl,
+    },
 }
 
 /// An error with all its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
