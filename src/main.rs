@@ -26,6 +26,7 @@ enum Command {
     Ledger(scheduler::accounts::cli::Args),
     /// Serve work to miners, from a Bitcoin node or a chain of its own
     Pool(Box<pool::cli::Args>),
+    Accounts(pool::cli::accounts::Args),
     #[command(flatten)]
     Executor(executor::cli::Command),
 }
@@ -50,6 +51,7 @@ fn run(command: Command) -> ExitCode {
             scheduler::cli::main(*args, executable)
         }
         Command::Ledger(args) => program::exit(scheduler::accounts::cli::run(args)),
+        Command::Accounts(args) => program::exit(pool::cli::accounts::run(&args)),
         Command::Pool(args) => {
             program::init_logs("info");
             program::exit(pool::cli::run(*args))

@@ -8,7 +8,7 @@ use anyhow::Context;
 use executor::{Runner, TaskContext, TaskError, TaskEvent};
 use node::cli::Choice;
 use node::{Credentials, MinDifficultyTime, Payout};
-use pool::{Config, Handle, Listen, ServeOptions, Server};
+use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions};
 use task::{Account, Chain, Live, NodeSpec, Report, ServerAddress, ServerSpec, TaskKind};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
@@ -17,6 +17,9 @@ const FIRST_WORK: Duration = Duration::from_secs(150);
 
 /// Least time between two reports of blocks.
 const BLOCKS_APART: Duration = Duration::from_secs(1);
+
+/// The data folder, in the task's sandbox: it dies with it.
+const DATA: &str = "mesos-miner-pool";
 
 /// The runner for server tasks.
 pub fn runner() -> Runner {
@@ -67,6 +70,7 @@ fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
             Chain::Builtin { block_interval } => pool::Chain::Builtin { block_interval: *block_interval },
             Chain::Node(node) => pool::Chain::Node(choice(node)?.into()),
         },
+        data: Some(StoreOptions { folder: DATA.into(), retention: StoreOptions::RETENTION }),
     })
 }
 

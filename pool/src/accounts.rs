@@ -6,12 +6,16 @@ use std::time::Instant;
 
 use task::{Account, ShareRow, Totals, Verdict};
 
+use crate::clock::Now;
 use crate::meter::Meter;
+use crate::record::{BlockRecord, ShareRecord, Unsaved};
 
 /// Rows kept per worker between two reports.
 const MAX_ROWS_PER_WORKER: usize = 128;
 /// Rows kept in all between two reports.
 const MAX_ROWS: usize = 8_192;
+/// Accepted shares that wait for the disk; further ones leave no row.
+const MAX_UNSAVED: usize = 65_536;
 /// Workers with an account of their own.
 const MAX_WORKERS: usize = 65_536;
 /// The account of all further workers: names come from peers, and may not take all memory.
@@ -35,16 +39,29 @@ pub struct Judged {
 #[derive(Debug)]
 struct Entry {
     meter: Meter,
+    /// What earlier lives of the pool counted.
+    before: Totals,
+    /// Sums since this one began.
     totals: Totals,
     rows: Vec<ShareRow>,
     rows_omitted: u64,
     changed: bool,
+    /// Whether it is in the list of those that the disk has not got.
+    unsaved: bool,
 }
 
 impl Entry {
     fn new(now: Instant) -> Entry {
         let meter = Meter::new(METER_MEMORY, now);
-        Entry { meter, totals: Totals::default(), rows: Vec::new(), rows_omitted: 0, changed: false }
+        let (before, totals) = (Totals::default(), Totals::default());
+        Entry { meter, before, totals, rows: Vec::new(), rows_omitted: 0, changed: false, unsaved: false }
+    }
+
+    /// Sums since the accounts began.
+    fn lifetime(&self) -> Totals {
+        let mut sum = self.before;
+        sum += self.totals;
+        sum
     }
 }
 
@@ -53,38 +70,62 @@ impl Entry {
 pub struct WorkerSummary {
     /// The worker's name.
     pub worker: Arc<str>,
-    /// Sums since the pool started.
+    /// Sums since the accounts began: with a data folder, also over earlier lives of the pool.
     pub totals: Totals,
     /// H/s, estimated from its shares of the last minutes.
     pub hashrate: f64,
 }
 
-/// The accounts of all workers since the pool started. They outlive connections.
+/// The accounts of all workers. They outlive connections.
 #[derive(Debug)]
 pub struct Accounts {
     entries: HashMap<Arc<str>, Entry>,
     overflow: Arc<str>,
     rows: usize,
+    /// What the disk has not got yet, if there is one.
+    journal: Option<Journal>,
+}
+
+#[derive(Debug, Default)]
+struct Journal {
+    workers: Vec<Arc<str>>,
+    shares: Vec<ShareRecord>,
+    shares_omitted: u64,
+    blocks: Vec<BlockRecord>,
 }
 
 impl Default for Accounts {
     fn default() -> Accounts {
-        Accounts { entries: HashMap::new(), overflow: OVERFLOW.into(), rows: 0 }
+        Accounts { entries: HashMap::new(), overflow: OVERFLOW.into(), rows: 0, journal: None }
     }
 }
 
 impl Accounts {
+    /// Goes on from what the disk has, and notes what it has to get from now on.
+    pub fn restore(&mut self, workers: Vec<(Arc<str>, Totals)>, now: Instant) {
+        self.journal = Some(Journal::default());
+        for (worker, before) in workers {
+            self.entries.insert(worker, Entry { before, ..Entry::new(now) });
+        }
+    }
+
     /// Counts a share, whatever its verdict.
-    pub fn count(&mut self, judged: Judged, now: Instant) {
+    pub fn count(&mut self, judged: Judged, now: Now) {
         let Judged { worker, row, work, block } = judged;
-        let full = self.entries.len() >= MAX_WORKERS && !self.entries.contains_key(&worker);
-        let entry = self.entries.entry(if full { self.overflow.clone() } else { worker });
-        let entry = entry.or_insert_with(|| Entry::new(now));
+        let accepted = row.verdict == Verdict::Accepted;
+        let worker = self.account_of(worker);
+        let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now.at));
         entry.changed = true;
-        if row.verdict == Verdict::Accepted {
-            entry.meter.add(work as f64, now);
+        if accepted {
+            entry.meter.add(work as f64, now.at);
         }
         entry.totals.count(row.verdict, work);
+        if let Some(journal) = &mut self.journal {
+            if accepted {
+                journal.share(&worker, &row, work, now.unix_ms);
+            }
+            journal.worker(worker, entry);
+        }
         if entry.rows.len() < MAX_ROWS_PER_WORKER && self.rows < MAX_ROWS {
             entry.rows.push(row);
             self.rows += 1;
@@ -97,12 +138,39 @@ impl Accounts {
         }
     }
 
-    /// Counts a block of a worker.
-    pub fn count_block(&mut self, worker: &Arc<str>, now: Instant) {
-        let name = if self.entries.contains_key(worker) { worker } else { &self.overflow };
-        let entry = self.entries.entry(name.clone()).or_insert_with(|| Entry::new(now));
-        entry.changed = true;
-        entry.totals.blocks += 1;
+    /// Counts a block of a worker that the chain has judged.
+    pub fn count_block(&mut self, record: BlockRecord, now: Instant) {
+        if record.refused.is_none() {
+            // Its share has made the account, if not in an earlier life of the pool.
+            let worker = self.account_of(record.worker.clone());
+            let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now));
+            entry.changed = true;
+            entry.totals.blocks += 1;
+            if let Some(journal) = &mut self.journal {
+                journal.worker(worker, entry);
+            }
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.blocks.push(record);
+        }
+    }
+
+    /// The account that a worker's name goes to.
+    fn account_of(&self, worker: Arc<str>) -> Arc<str> {
+        let full = self.entries.len() >= MAX_WORKERS && !self.entries.contains_key(&worker);
+        if full { self.overflow.clone() } else { worker }
+    }
+
+    /// Takes what the disk has not got. It has to get it before what is taken next.
+    pub fn take_unsaved(&mut self) -> Unsaved {
+        let Some(journal) = &mut self.journal else { return Unsaved::default() };
+        let Journal { workers, shares, shares_omitted, blocks } = std::mem::take(journal);
+        let totals = workers.into_iter().filter_map(|worker| {
+            let entry = self.entries.get_mut(&worker)?;
+            entry.unsaved = false;
+            Some((worker, entry.lifetime()))
+        });
+        Unsaved { workers: totals.collect(), shares, shares_omitted, blocks }
     }
 
     /// Takes the accounts that changed since they were last taken, with the rows since then, by name.
@@ -110,9 +178,9 @@ impl Accounts {
         self.take(|entry| entry.changed)
     }
 
-    /// Takes all accounts, with the rows since they were last taken, by name.
+    /// Takes all accounts of this life of the pool, with the rows since they were last taken, by name.
     pub fn take_all(&mut self) -> Vec<Account> {
-        self.take(|_| true)
+        self.take(|entry| entry.totals != Totals::default())
     }
 
     fn take(&mut self, wanted: fn(&Entry) -> bool) -> Vec<Account> {
@@ -142,12 +210,28 @@ impl Accounts {
             .iter()
             .map(|(worker, entry)| WorkerSummary {
                 worker: worker.clone(),
-                totals: entry.totals,
+                totals: entry.lifetime(),
                 hashrate: entry.meter.hashrate(now),
             })
             .collect();
         workers.sort_by(|a, b| a.worker.cmp(&b.worker));
         workers
+    }
+}
+
+impl Journal {
+    fn worker(&mut self, worker: Arc<str>, entry: &mut Entry) {
+        if !std::mem::replace(&mut entry.unsaved, true) {
+            self.workers.push(worker);
+        }
+    }
+
+    fn share(&mut self, worker: &Arc<str>, row: &ShareRow, work: u128, accepted_ms: u64) {
+        if self.shares.len() < MAX_UNSAVED {
+            self.shares.push(ShareRecord { worker: worker.clone(), row: row.clone(), work, accepted_ms });
+        } else {
+            self.shares_omitted += 1;
+        }
     }
 }
 
@@ -162,97 +246,4 @@ pub fn ledger_verdict(verdict: &stratum::Verdict) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn judged(worker: &str, nonce: u32, verdict: Verdict) -> Judged {
-        let row = ShareRow {
-            job: "1".into(),
-            extranonce2: vec![0; 8],
-            ntime: 1,
-            version: 0x2000_0000,
-            nonce,
-            difficulty: 1.0,
-            verdict,
-            round_trip: Duration::ZERO,
-        };
-        Judged { worker: worker.into(), row, work: 1_000, block: false }
-    }
-
-    #[test]
-    fn totals_are_exact_and_rows_bounded() {
-        let mut accounts = Accounts::default();
-        let many = 3 * MAX_ROWS_PER_WORKER as u32;
-        for nonce in 0..many {
-            accounts.count(judged("a", nonce, Verdict::Accepted), Instant::now());
-        }
-        accounts.count(judged("b", 0, Verdict::Rejected(23)), Instant::now());
-        accounts.count(judged("b", 0, Verdict::Stale), Instant::now());
-        let taken = accounts.take_changed();
-        assert_eq!(taken.iter().map(|a| a.worker.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(
-            (taken[0].totals.accepted, taken[0].totals.accepted_work),
-            (many.into(), u128::from(many) * 1_000)
-        );
-        assert_eq!(taken[0].rows.len(), MAX_ROWS_PER_WORKER);
-        assert_eq!(taken[0].rows_omitted, u64::from(many) - MAX_ROWS_PER_WORKER as u64);
-        assert_eq!(
-            (taken[1].totals.rejected, taken[1].totals.stale, taken[1].totals.accepted_work),
-            (1, 1, 0)
-        );
-
-        assert_eq!(accounts.take_changed(), []);
-        accounts.count(judged("a", 0, Verdict::Accepted), Instant::now());
-        let taken = accounts.take_changed();
-        assert_eq!((taken.len(), taken[0].rows.len(), taken[0].totals.accepted), (1, 1, u64::from(many) + 1));
-        assert_eq!(taken[0].rows_omitted, u64::from(many) - MAX_ROWS_PER_WORKER as u64);
-        assert_eq!(accounts.take_all().len(), 2);
-    }
-
-    #[test]
-    fn rows_are_bounded_over_all_workers() {
-        let mut accounts = Accounts::default();
-        let workers = MAX_ROWS / MAX_ROWS_PER_WORKER + 10;
-        for worker in 0..workers {
-            for nonce in 0..MAX_ROWS_PER_WORKER as u32 {
-                accounts.count(judged(&worker.to_string(), nonce, Verdict::Accepted), Instant::now());
-            }
-        }
-        let taken = accounts.take_changed();
-        assert_eq!(taken.iter().map(|a| a.rows.len()).sum::<usize>(), MAX_ROWS);
-        assert_eq!(taken.iter().map(|a| a.rows_omitted).sum::<u64>() as usize, 10 * MAX_ROWS_PER_WORKER);
-        assert_eq!(
-            taken.iter().map(|a| a.totals.accepted).sum::<u64>() as usize,
-            workers * MAX_ROWS_PER_WORKER
-        );
-    }
-
-    #[test]
-    fn a_block_keeps_its_row() {
-        let mut accounts = Accounts::default();
-        for nonce in 0..MAX_ROWS_PER_WORKER as u32 {
-            accounts.count(judged("a", nonce, Verdict::Accepted), Instant::now());
-        }
-        accounts.count(Judged { block: true, ..judged("a", 777_777, Verdict::Accepted) }, Instant::now());
-        accounts.count_block(&"a".into(), Instant::now());
-        let account = accounts.take_changed().remove(0);
-        assert_eq!(account.rows.last().map(|row| row.nonce), Some(777_777));
-        assert_eq!((account.rows_omitted, account.totals.blocks), (1, 1));
-    }
-
-    #[test]
-    fn names_without_end_share_an_account() {
-        let mut accounts = Accounts::default();
-        for name in 0..MAX_WORKERS + 5 {
-            accounts.count(judged(&name.to_string(), 0, Verdict::Accepted), Instant::now());
-        }
-        let workers = accounts.summary(Instant::now());
-        assert_eq!(workers.len(), MAX_WORKERS + 1);
-        assert_eq!(workers.iter().find(|w| &*w.worker == OVERFLOW).map(|w| w.totals.accepted), Some(5));
-        // Those that came first go on as before.
-        accounts.count(judged("0", 1, Verdict::Accepted), Instant::now());
-        assert_eq!(accounts.summary(Instant::now())[1].totals.accepted, 2);
-    }
-}
+mod tests;

@@ -1,5 +1,8 @@
 //! `mesos-miner pool`: the pool server alone.
 
+pub mod accounts;
+mod data;
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +12,7 @@ use node::Payout;
 use node::cli::NodeArgs;
 use program::duration;
 
+pub use self::data::DataArgs;
 use crate::config::{Config, Limits};
 use crate::serve::{self, Listen, ServeOptions, Server};
 
@@ -39,6 +43,9 @@ pub struct Args {
     /// Miners connected at once
     #[arg(long, value_name = "N", env = "MINER_MAX_CONNECTIONS", default_value_t = Limits::default().connections)]
     pub max_connections: usize,
+    /// What outlives the process.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// What only a node needs.
     #[command(flatten)]
     pub node: NodeArgs,
@@ -81,6 +88,7 @@ impl Args {
                 limits: Limits { connections: self.max_connections, ..Limits::default() },
             },
             chain,
+            data: self.data.options(self.chain),
         })
     }
 }
@@ -132,6 +140,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::store::StoreOptions;
 
     #[derive(Parser)]
     struct Cli {
@@ -145,7 +154,7 @@ mod tests {
         let options = args.options(args.payout().unwrap()).unwrap();
         assert_eq!(options.config, Config::default());
         assert_eq!(options.chain, serve::Chain::Builtin { block_interval: Duration::from_secs(20) });
-        assert_eq!(options.http, None);
+        assert_eq!((options.http, options.data), (None, None));
     }
 
     const NODE: [&str; 5] = ["pool", "--chain", "node", "--bitcoind", "http://127.0.0.1:18443"];
@@ -197,6 +206,17 @@ mod tests {
         assert!(Cli::try_parse_from(["pool", "--chain", "node"]).is_err());
         let error = with(&["--min-difficulty-time", "late"]).unwrap_err().to_string();
         assert!(error.contains("late"), "{error}");
+    }
+
+    #[test]
+    fn real_blocks_are_kept_and_others_where_asked_for() {
+        let folder = |args: Args| args.data.options(args.chain).map(|options| options.folder);
+        let node = with(&["--address", ADDRESS]).unwrap();
+        assert_eq!(node.data.retention, StoreOptions::RETENTION);
+        assert_eq!(folder(node), Some("mesos-miner-pool".into()));
+        assert_eq!(folder(with(&["--data-dir", "/x"]).unwrap()), Some("/x".into()));
+        assert_eq!(folder(Cli::parse_from(["pool"]).args), None);
+        assert_eq!(folder(Cli::parse_from(["pool", "--data-dir", "x"]).args), Some("x".into()));
     }
 
     #[test]

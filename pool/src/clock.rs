@@ -9,12 +9,18 @@ pub struct Now {
     pub at: Instant,
     /// For headers: seconds since the Unix epoch.
     pub unix: u32,
+    /// For records: milliseconds since the Unix epoch.
+    pub unix_ms: u64,
 }
 
 impl Now {
     /// Reads both clocks.
     pub fn read() -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { at: Instant::now(), unix: u32::try_from(unix.as_secs()).unwrap_or(u32::MAX) }
+        Now {
+            at: Instant::now(),
+            unix: u32::try_from(unix.as_secs()).unwrap_or(u32::MAX),
+            unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 }

@@ -16,11 +16,11 @@ pub struct Summary {
     pub live: PoolLive,
     /// H/s of all connections, as their difficulties follow it.
     pub hashrate: f64,
-    /// Blocks that were found, but have not become part of the chain, since the pool started.
+    /// Blocks that were found, but have not become part of the chain.
     pub rejected_blocks: u64,
-    /// Sums over all workers since the pool started.
+    /// Sums over all workers since the accounts began: with a data folder, also over earlier lives of the pool.
     pub totals: Totals,
-    /// All workers since the pool started, by name.
+    /// All workers with an account, by name.
     pub workers: Vec<WorkerSummary>,
 }
 
@@ -63,6 +63,9 @@ impl Handle {
     /// What is wrong with the work, in one sentence: miners may have some all the same.
     pub fn trouble(&self) -> Option<String> {
         if let Some((since, what)) = self.0.trouble.get() {
+            return Some(format!("{what} (for {} s now)", since.elapsed().as_secs()));
+        }
+        if let Some((since, what)) = self.0.disk_trouble.get() {
             return Some(format!("{what} (for {} s now)", since.elapsed().as_secs()));
         }
         (!self.has_work()).then(|| "there is no work".to_owned())

@@ -11,7 +11,8 @@
 //! - [`Source`]: the task that owns the chain or speaks to the nodes; takes blocks, publishes work;
 //! - `session`: one connection's protocol state, pure; `validate` and `vardiff` are its judges;
 //! - `connection`, `server`: the sockets;
-//! - `accounts`, [`Handle`]: what each worker has done.
+//! - `accounts`, [`Handle`]: what each worker has done;
+//! - `store`: the data folder, where accounts and found blocks outlive the process; [`books`] reads it.
 
 mod accounts;
 pub mod chain;
@@ -27,11 +28,13 @@ mod layout;
 mod lease;
 mod meter;
 mod puzzle;
+mod record;
 mod serve;
 mod server;
 mod session;
 mod shared;
 mod source;
+mod store;
 mod validate;
 mod vardiff;
 
@@ -41,6 +44,7 @@ pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};
 pub use server::{BindError, Pool};
 pub use shared::Changes;
 pub use source::{NodeError, NodeOptions, NodeSource, Source};
+pub use store::{BlockBook, Books, DATABASE, StoreError, StoreOptions, WorkerBook, books};
 
 /// Hashes that it takes on average to reach difficulty 1, as pools count it.
 pub const HASHES_PER_DIFFICULTY: f64 = 4_294_967_296.0;

@@ -14,6 +14,7 @@ use crate::handle::Handle;
 use crate::http::Http;
 use crate::server::{BindError, Pool, listen};
 use crate::source::{NodeError, NodeOptions, NodeSource, Source};
+use crate::store::{Store, StoreError, StoreOptions};
 
 /// Where a server listens, and where its blocks come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub struct ServeOptions {
     pub config: Config,
     /// Where blocks come from.
     pub chain: Chain,
+    /// Where accounts and found blocks are kept; without it, they are lost with the process.
+    pub data: Option<StoreOptions>,
 }
 
 /// Where blocks come from.
@@ -56,6 +59,9 @@ pub enum ServeError {
     /// An address can't be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The data folder is of no use.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The nodes can't be mined on.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -72,10 +78,11 @@ impl Server {
     /// Waits for work, if it comes from a node, and then listens on all addresses.
     ///
     /// # Errors
-    /// If one of them can't be listened on, or the nodes can't be mined on.
+    /// If one of them can't be listened on, the data folder can't be used, or the nodes can't be mined on.
     pub async fn bind(options: ServeOptions) -> Result<Server, ServeError> {
+        let data = options.data.as_ref().map(Store::open).transpose()?;
         let source = options.chain.source().await?;
-        let pool = Pool::on(options.stratum.listen().await?, options.config, source);
+        let pool = Pool::on(options.stratum.listen().await?, options.config, source, data);
         let http = match options.http {
             None => None,
             Some(address) => Some(Http::on(address.listen().await?, pool.handle())),

@@ -14,8 +14,10 @@ use crate::config::Config;
 use crate::connection;
 use crate::found::Found;
 use crate::handle::Handle;
+use crate::record::Recovered;
 use crate::shared::Shared;
 use crate::source::Source;
+use crate::store::{Store, Writing};
 
 /// Pause after a failed accept: it mostly means that there are no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +43,7 @@ pub struct Pool {
     source: Source,
     shared: Arc<Shared>,
     found: mpsc::Receiver<Found>,
+    store: Option<Store>,
 }
 
 impl Pool {
@@ -53,15 +56,24 @@ impl Pool {
         config: Config,
         source: impl Into<Source>,
     ) -> Result<Pool, BindError> {
-        Ok(Pool::on(listen(address).await?, config, source.into()))
+        Ok(Pool::on(listen(address).await?, config, source.into(), None))
     }
 
-    /// A pool on a socket that listens.
-    pub(crate) fn on((listener, address): (TcpListener, SocketAddr), config: Config, source: Source) -> Pool {
+    /// A pool on a socket that listens. Without a data folder, all is lost with the process.
+    pub(crate) fn on(
+        (listener, address): (TcpListener, SocketAddr),
+        config: Config,
+        source: Source,
+        data: Option<(Store, Recovered)>,
+    ) -> Pool {
         let mut source = source;
-        let (shared, found) = Shared::new(config, source.pays_users(), source.forward());
+        let (mut shared, found) = Shared::new(config, source.pays_users(), source.forward());
+        let store = data.map(|(store, recovered)| {
+            shared.restore(recovered, store.waiting());
+            store
+        });
         source.prepare(&shared);
-        Pool { listener, address, source, shared: Arc::new(shared), found }
+        Pool { listener, address, source, shared: Arc::new(shared), found, store }
     }
 
     /// Where it listens.
@@ -74,8 +86,10 @@ impl Pool {
         Handle::new(self.shared.clone())
     }
 
-    /// Serves miners until `stop`. When this returns, no connection is open and all shares are in the accounts.
+    /// Serves miners until `stop`. When this returns, no connection is open and all shares are in the accounts, also on
+    /// disk.
     pub async fn run(self, stop: CancellationToken) {
+        let writing = self.store.and_then(|store| start_writing(store, &self.shared));
         let stop = stop.child_token();
         // Should this future be dropped, its tasks end as well.
         let _guard = stop.clone().drop_guard();
@@ -107,7 +121,26 @@ impl Pool {
         if let Err(error) = source.await {
             tracing::error!(%error, "the source of work failed");
         }
+        if let Some(writing) = writing
+            && let Err(error) = tokio::task::spawn_blocking(|| writing.close()).await
+        {
+            tracing::error!(%error, "the accounts were not written to the end");
+        }
     }
+}
+
+/// From now on what is counted gets to disk.
+fn start_writing(store: Store, shared: &Arc<Shared>) -> Option<Writing> {
+    let (accounts, told) = (shared.clone(), shared.clone());
+    let take = move || accounts.accounts().take_unsaved();
+    let refused = move |refused| match refused {
+        true => told.disk_trouble.set("the accounts can't be written to disk"),
+        false => drop(told.disk_trouble.clear()),
+    };
+    store
+        .start(take, refused)
+        .map_err(|error| tracing::error!(%error, "there is no thread to write the accounts"))
+        .ok()
 }
 
 fn admit(

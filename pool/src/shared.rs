@@ -9,11 +9,14 @@ use task::PoolLive;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::accounts::{Accounts, Judged};
+use crate::clock::Now;
 use crate::config::{Config, Settings};
 use crate::found::{Forward, Found};
 use crate::job::{Content, Job};
 use crate::layout::Layout;
 use crate::lease::Extranonces;
+use crate::record::{BlockRecord, Recovered};
+use crate::store::WaitingBlocks;
 
 /// Blocks that wait for the chain. There is one per tip, so more than one hardly ever does.
 const FOUND_QUEUE: usize = 16;
@@ -79,6 +82,10 @@ pub struct Shared {
     pub authorized: AtomicU32,
     /// What is wrong with the pool's work, if anything.
     pub trouble: Trouble,
+    /// What is wrong with the disk that the accounts are on, if anything.
+    pub disk_trouble: Trouble,
+    /// Where found blocks are kept until a node has judged them, if there is a data folder.
+    pub waiting: Option<WaitingBlocks>,
     changes: watch::Sender<Changes>,
     accounts: Mutex<Accounts>,
     rejected_blocks: AtomicU64,
@@ -103,6 +110,8 @@ impl Shared {
             hashrate: Hashrate::default(),
             authorized: AtomicU32::new(0),
             trouble: Trouble::default(),
+            disk_trouble: Trouble::default(),
+            waiting: None,
             changes: watch::Sender::new(Changes::default()),
             accounts: Mutex::default(),
             rejected_blocks: AtomicU64::new(0),
@@ -111,21 +120,29 @@ impl Shared {
         (shared, blocks)
     }
 
+    /// Goes on from what an earlier life of the pool left in its data folder.
+    pub fn restore(&mut self, recovered: Recovered, waiting: WaitingBlocks) {
+        self.accounts().restore(recovered.workers, Instant::now());
+        self.rejected_blocks = AtomicU64::new(recovered.refused_blocks);
+        self.waiting = Some(waiting);
+    }
+
     /// Counts a share and tells those who wait for news.
     pub fn count(&self, judged: Judged) {
-        self.accounts().count(judged, Instant::now());
+        self.accounts().count(judged, Now::read());
         self.changes.send_modify(|changes| changes.shares += 1);
     }
 
-    /// Counts a block that has become part of the chain. Its share has been counted before.
-    pub fn count_block(&self, worker: &Arc<str>) {
-        self.accounts().count_block(worker, Instant::now());
-        self.changes.send_modify(|changes| changes.blocks += 1);
-    }
-
-    /// Counts a block that has not.
-    pub fn count_rejected_block(&self) {
-        self.rejected_blocks.fetch_add(1, Ordering::Relaxed);
+    /// Counts a block that the chain has judged. Its share has been counted before.
+    pub fn count_block(&self, record: BlockRecord) {
+        let taken = record.refused.is_none();
+        if !taken {
+            self.rejected_blocks.fetch_add(1, Ordering::Relaxed);
+        }
+        self.accounts().count_block(record, Instant::now());
+        if taken {
+            self.changes.send_modify(|changes| changes.blocks += 1);
+        }
     }
 
     /// Blocks that have not become part of the chain.

@@ -290,3 +290,48 @@ fn an_address_of_another_network_is_refused() {
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
     assert!(ended.errors().contains("is for main, but the node is on regtest"), "{ended:#?}");
 }
+
+#[test]
+fn a_block_found_while_the_node_is_down_outlives_the_pool() {
+    let Some(mut node) = Node::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().to_string_lossy();
+    let arguments = ["--payout", "user", "--data-dir", &data];
+    let mut pool = Pool::start(&node, &arguments);
+    node.bcoin.stop();
+    // It has work, and goes on with it.
+    let miner = pool.miner(&format!("{}.rig", payout()));
+    let waiting = || {
+        let files = std::fs::read_dir(folder.path().join("blocks")).expect("a folder");
+        files
+            .filter(|file| file.as_ref().is_ok_and(|f| f.path().extension() == Some("json".as_ref())))
+            .count()
+    };
+    until("the block is on disk", LATER, || (waiting() == 1).then_some(()));
+    pool.process.signal(Signal::KILL);
+    pool.process.wait(SOON);
+    end_lonely(miner);
+    assert_eq!((pool_books(&folder).blocks.len(), waiting()), (0, 1));
+
+    node.runtime.block_on(node.bcoin.start_again());
+    assert_eq!(node.height(), 0);
+    let pool = Pool::start(&node, &arguments);
+    pool.wait_for_blocks(1);
+    assert_eq!(node.height(), 1);
+    assert_eq!(node.block(1).txdata[0].output[0].script_pubkey, payout().script_pubkey());
+    until("the file is gone", SOON, || (waiting() == 0).then_some(()));
+    assert_eq!(pool.end(), 1);
+    let books = pool_books(&folder);
+    assert_eq!((books.totals.blocks, books.blocks.len()), (1, 1));
+    assert!(books.blocks[0].worker.ends_with(".rig") && books.blocks[0].refused.is_none());
+}
+
+fn pool_books(folder: &tempfile::TempDir) -> pool::Books {
+    pool::books(folder.path()).expect("accounts")
+}
+
+/// Ends a miner that has lost its pool.
+fn end_lonely(mut miner: Process) {
+    miner.signal(Signal::KILL);
+    miner.wait(SOON);
+}

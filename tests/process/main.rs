@@ -10,6 +10,7 @@ mod faults;
 mod historical_block;
 mod local;
 mod mesos_on_node;
+mod pool_data;
 mod real_mesos;
 mod standalone;
 mod support;

@@ -48,9 +48,12 @@ impl Session {
         };
         let judgement = self.judge(&submit, now);
         let worker: Arc<str> = if worker.is_empty() { NAMELESS.into() } else { worker };
-        let block = judgement.as_ref().ok().and_then(|accepted| block(accepted, &submit, effects));
-        let mut judged =
-            Judged { worker: worker.clone(), row: row(&submit, &judgement), work: 0, block: block.is_some() };
+        let block = judgement.as_ref().ok().and_then(|accepted| {
+            let block = block(accepted, &submit, effects)?;
+            let height = accepted.issued.job.height;
+            Some(Found { worker: worker.clone(), height, at: now.unix, block: Box::new(block) })
+        });
+        let mut judged = Judged { worker, row: row(&submit, &judgement), work: 0, block: block.is_some() };
         if let Ok(Accepted { proof, issued }) = &judgement {
             judged.work = proof.work;
             self.vardiff.accepted(proof.work as f64, now.at);
@@ -62,7 +65,7 @@ impl Session {
             }
         }
         effects.push(Effect::Count(judged));
-        effects.extend(block.map(|block| Effect::Found(Found { worker, block: Box::new(block) })));
+        effects.extend(block.map(Effect::Found));
         judgement.map(|_| Answer::Now).map_err(|refusal| refusal.reason)
     }
 

@@ -28,7 +28,7 @@ impl Bench {
         let settings = Settings { goal, authorize_within: Duration::from_secs(30), pays_users: None };
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", UNIX);
         let job = Arc::new(Job::new(1, builtin_work(&chain, hashrate, UNIX, Claim::default())));
-        let now = Now { at: Instant::now(), unix: UNIX };
+        let now = Now { at: Instant::now(), unix: UNIX, unix_ms: 0 };
         Bench {
             session: Session::new(settings, vec![1, 2, 3, 4], Layout::OWN, Some(job.clone()), now),
             chain,

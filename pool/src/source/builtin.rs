@@ -85,10 +85,10 @@ pub async fn run(
 fn take(chain: &mut BuiltinChain, shared: &Shared, found: &Found) {
     if let Err(error) = chain.accept(&found.block) {
         tracing::error!(%error, "the chain refused a block of its own pool");
-        shared.count_rejected_block();
+        shared.count_block(found.record(Some(error.to_string())));
     } else {
         let transactions = found.block.txdata.len();
         tracing::info!(height = chain.height(), hash = %chain.tip(), transactions, "block found");
-        shared.count_block(&found.worker);
+        shared.count_block(found.record(None));
     }
 }

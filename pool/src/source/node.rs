@@ -1,6 +1,7 @@
 //! Work from Bitcoin nodes, and blocks to them.
 
 mod desk;
+mod submission;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,14 @@ use node::cli::Choice;
 use node::network::{NetworkError, Payout, PayoutError, payout_script};
 use node::rpc::{NodeUrl, NodeUrlError};
 use node::source::NoNodes;
-use node::{Client, Credentials, Event, Limits, MinDifficultyTime, Nodes, Templates, Timing, Verdict};
+use node::{Client, Credentials, Event, Limits, MinDifficultyTime, Nodes, Templates, Timing};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::desk::{Desk, Move};
+use self::submission::{judged, submit};
 use crate::clock::Now;
 use crate::found::Found;
 use crate::shared::Shared;
@@ -121,6 +123,9 @@ impl NodeSource {
         stop: CancellationToken,
     ) {
         let mut submissions = JoinSet::new();
+        for found in submission::left_behind(&shared).await {
+            submissions.spawn(submit(self.nodes.clone(), found, None));
+        }
         loop {
             let room = submissions.len() < MAX_SUBMISSIONS;
             let now = Now::read();
@@ -128,7 +133,7 @@ impl NodeSource {
             let next = tokio::select! {
                 biased;
                 Some(found) = found.recv(), if room => {
-                    submissions.spawn(submit(self.nodes.clone(), found));
+                    submissions.spawn(submit(self.nodes.clone(), found, shared.waiting.clone()));
                     None
                 }
                 Some(Ok((found, verdict))) = submissions.join_next() => {
@@ -148,7 +153,7 @@ impl NodeSource {
             }
         }
         while let Ok(found) = found.try_recv() {
-            submissions.spawn(submit(self.nodes.clone(), found));
+            submissions.spawn(submit(self.nodes.clone(), found, shared.waiting.clone()));
         }
         let last = async {
             while let Some(done) = submissions.join_next().await {
@@ -158,7 +163,7 @@ impl NodeSource {
             }
         };
         if timeout(JUDGE_WITHIN, last).await.is_err() {
-            tracing::error!(blocks = submissions.len(), "no node has answered: these blocks are lost");
+            submission::left(&shared, submissions.len());
         }
     }
 
@@ -184,35 +189,4 @@ impl NodeSource {
             }
         }
     }
-}
-
-async fn submit(nodes: Nodes, found: Found) -> (Found, Verdict) {
-    let verdict = nodes.submit(&found.block).await;
-    (found, verdict)
-}
-
-fn judged(shared: &Shared, found: &Found, verdict: &Verdict) {
-    let hash = found.block.block_hash();
-    let worker = &*found.worker;
-    match verdict {
-        Verdict::Accepted | Verdict::Duplicate => {
-            let (transactions, pays) = (found.block.txdata.len(), value(found));
-            tracing::info!(%hash, worker, transactions, %pays, "block found");
-            shared.count_block(&found.worker);
-        }
-        Verdict::Inconclusive => {
-            tracing::warn!(%hash, worker, "block found, but another was faster");
-            shared.count_rejected_block();
-        }
-        Verdict::Rejected(reason) => {
-            tracing::error!(%hash, worker, reason, "THE NODE REJECTED OUR BLOCK");
-            shared.count_rejected_block();
-        }
-    }
-}
-
-/// What a block's coinbase pays.
-fn value(found: &Found) -> bitcoin::Amount {
-    let outputs = found.block.txdata.first().map(|coinbase| &coinbase.output[..]).unwrap_or_default();
-    outputs.iter().map(|output| output.value).sum()
 }

@@ -291,6 +291,7 @@ async fn http_tells_health_and_numbers() {
         http: Some(pool::Listen::Everywhere(0)),
         config: easy(),
         chain: pool::Chain::Builtin { block_interval: Duration::from_secs(1_000) },
+        data: None,
     };
     let server = pool::Server::bind(options).await.unwrap();
     let (stratum, http) = (server.stratum_addr().port(), server.http_addr().unwrap().port());

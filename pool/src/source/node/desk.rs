@@ -147,7 +147,7 @@ mod tests {
     fn now(seconds: u32) -> Now {
         static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
         let start = *START.get_or_init(Instant::now);
-        Now { at: start + Duration::from_secs(seconds.into()), unix: UNIX + seconds }
+        Now { at: start + Duration::from_secs(seconds.into()), unix: UNIX + seconds, unix_ms: 0 }
     }
 
     #[test]

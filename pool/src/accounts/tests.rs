@@ -1,0 +1,144 @@
+//! What is exact, what is bounded, and what the disk gets.
+
+use std::time::Duration;
+
+use super::*;
+
+fn judged(worker: &str, nonce: u32, verdict: Verdict) -> Judged {
+    let row = ShareRow {
+        job: "1".into(),
+        extranonce2: vec![0; 8],
+        ntime: 1,
+        version: 0x2000_0000,
+        nonce,
+        difficulty: 1.0,
+        verdict,
+        round_trip: Duration::ZERO,
+    };
+    Judged { worker: worker.into(), row, work: 1_000, block: false }
+}
+
+fn block(worker: &str, refused: Option<&str>) -> BlockRecord {
+    BlockRecord {
+        hash: bitcoin::constants::genesis_block(bitcoin::Network::Regtest).block_hash(),
+        height: 1,
+        worker: worker.into(),
+        transactions: 1,
+        value: bitcoin::Amount::ONE_BTC,
+        found: 1,
+        refused: refused.map(str::to_owned),
+    }
+}
+
+#[test]
+fn totals_are_exact_and_rows_bounded() {
+    let mut accounts = Accounts::default();
+    let many = 3 * MAX_ROWS_PER_WORKER as u32;
+    for nonce in 0..many {
+        accounts.count(judged("a", nonce, Verdict::Accepted), Now::read());
+    }
+    accounts.count(judged("b", 0, Verdict::Rejected(23)), Now::read());
+    accounts.count(judged("b", 0, Verdict::Stale), Now::read());
+    let taken = accounts.take_changed();
+    assert_eq!(taken.iter().map(|a| a.worker.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(
+        (taken[0].totals.accepted, taken[0].totals.accepted_work),
+        (many.into(), u128::from(many) * 1_000)
+    );
+    assert_eq!(taken[0].rows.len(), MAX_ROWS_PER_WORKER);
+    assert_eq!(taken[0].rows_omitted, u64::from(many) - MAX_ROWS_PER_WORKER as u64);
+    assert_eq!((taken[1].totals.rejected, taken[1].totals.stale, taken[1].totals.accepted_work), (1, 1, 0));
+
+    assert_eq!(accounts.take_changed(), []);
+    accounts.count(judged("a", 0, Verdict::Accepted), Now::read());
+    let taken = accounts.take_changed();
+    assert_eq!((taken.len(), taken[0].rows.len(), taken[0].totals.accepted), (1, 1, u64::from(many) + 1));
+    assert_eq!(taken[0].rows_omitted, u64::from(many) - MAX_ROWS_PER_WORKER as u64);
+    assert_eq!(accounts.take_all().len(), 2);
+}
+
+#[test]
+fn rows_are_bounded_over_all_workers() {
+    let mut accounts = Accounts::default();
+    let workers = MAX_ROWS / MAX_ROWS_PER_WORKER + 10;
+    for worker in 0..workers {
+        for nonce in 0..MAX_ROWS_PER_WORKER as u32 {
+            accounts.count(judged(&worker.to_string(), nonce, Verdict::Accepted), Now::read());
+        }
+    }
+    let taken = accounts.take_changed();
+    assert_eq!(taken.iter().map(|a| a.rows.len()).sum::<usize>(), MAX_ROWS);
+    assert_eq!(taken.iter().map(|a| a.rows_omitted).sum::<u64>() as usize, 10 * MAX_ROWS_PER_WORKER);
+    assert_eq!(taken.iter().map(|a| a.totals.accepted).sum::<u64>() as usize, workers * MAX_ROWS_PER_WORKER);
+}
+
+#[test]
+fn a_block_keeps_its_row() {
+    let mut accounts = Accounts::default();
+    for nonce in 0..MAX_ROWS_PER_WORKER as u32 {
+        accounts.count(judged("a", nonce, Verdict::Accepted), Now::read());
+    }
+    accounts.count(Judged { block: true, ..judged("a", 777_777, Verdict::Accepted) }, Now::read());
+    accounts.count_block(block("a", None), Instant::now());
+    let account = accounts.take_changed().remove(0);
+    assert_eq!(account.rows.last().map(|row| row.nonce), Some(777_777));
+    assert_eq!((account.rows_omitted, account.totals.blocks), (1, 1));
+}
+
+#[test]
+fn names_without_end_share_an_account() {
+    let mut accounts = Accounts::default();
+    for name in 0..MAX_WORKERS + 5 {
+        accounts.count(judged(&name.to_string(), 0, Verdict::Accepted), Now::read());
+    }
+    let workers = accounts.summary(Instant::now());
+    assert_eq!(workers.len(), MAX_WORKERS + 1);
+    assert_eq!(workers.iter().find(|w| &*w.worker == OVERFLOW).map(|w| w.totals.accepted), Some(5));
+    // Those that came first go on as before.
+    accounts.count(judged("0", 1, Verdict::Accepted), Now::read());
+    assert_eq!(accounts.summary(Instant::now())[1].totals.accepted, 2);
+}
+
+#[test]
+fn the_disk_gets_each_share_once_and_totals_over_all_lives() {
+    let before = Totals { accepted: 10, accepted_work: 10_000, blocks: 1, ..Totals::default() };
+    let mut accounts = Accounts::default();
+    accounts.restore(vec![("a".into(), before), ("gone".into(), before)], Instant::now());
+    assert!(accounts.take_unsaved().is_empty());
+    accounts.count(judged("a", 1, Verdict::Accepted), Now::read());
+    accounts.count(judged("a", 2, Verdict::Rejected(23)), Now::read());
+    accounts.count(judged("b", 3, Verdict::Stale), Now::read());
+    accounts.count_block(block("a", None), Instant::now());
+    accounts.count_block(block("b", Some("high-hash")), Instant::now());
+    let unsaved = accounts.take_unsaved();
+    let totals: HashMap<_, _> = unsaved.workers.iter().cloned().collect();
+    let a = Totals { accepted: 11, accepted_work: 11_000, rejected: 1, blocks: 2, ..Totals::default() };
+    assert_eq!((totals.len(), totals["a"], totals["b"].stale, totals["b"].blocks), (2, a, 1, 0));
+    assert_eq!(unsaved.shares.iter().map(|share| share.row.nonce).collect::<Vec<_>>(), [1]);
+    assert_eq!(unsaved.blocks.len(), 2);
+    assert!(accounts.take_unsaved().is_empty());
+
+    // Displays tell of all lives, reports of this one: the others have reported for themselves.
+    let summary = accounts.summary(Instant::now());
+    assert_eq!(
+        summary.iter().map(|w| (&*w.worker, w.totals.accepted)).collect::<Vec<_>>(),
+        [("a", 11), ("b", 0), ("gone", 10)]
+    );
+    let report = accounts.take_all();
+    assert_eq!(
+        report.iter().map(|a| (a.worker.as_str(), a.totals.accepted)).collect::<Vec<_>>(),
+        [("a", 1), ("b", 0)]
+    );
+}
+
+#[test]
+fn a_disk_that_stands_still_costs_rows_and_no_totals() {
+    let mut accounts = Accounts::default();
+    accounts.restore(vec![], Instant::now());
+    for nonce in 0..MAX_UNSAVED as u32 + 3 {
+        accounts.count(judged("a", nonce, Verdict::Accepted), Now::read());
+    }
+    let unsaved = accounts.take_unsaved();
+    assert_eq!((unsaved.shares.len(), unsaved.shares_omitted), (MAX_UNSAVED, 3));
+    assert_eq!(unsaved.workers[0].1.accepted, MAX_UNSAVED as u64 + 3);
+}

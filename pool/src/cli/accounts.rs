@@ -1,0 +1,78 @@
+//! `mesos-miner accounts`: what a pool has counted, read from its data folder.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::builder::BoolishValueParser;
+use serde_json::{Value, json};
+use task::Totals;
+
+use crate::store::{Books, books};
+
+/// Show what a pool has counted, also while it runs
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The pool's data folder
+    #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR", default_value = "mesos-miner-pool")]
+    pub data_dir: PathBuf,
+    /// One JSON object instead of a table
+    #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// Prints the accounts.
+///
+/// # Errors
+/// If there are none, or they can't be read.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let books = books(&args.data_dir)?;
+    let text = if args.json { json(&books).to_string() } else { table(&books) };
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // `| head` has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.context("cannot write to standard output")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(books: &Books) -> String {
+    let line = |name: &str, totals: &Totals| {
+        let Totals { accepted, rejected, stale, blocks, accepted_work, .. } = totals;
+        format!("{accepted:>12} {rejected:>10} {stale:>10} {blocks:>7} {accepted_work:>24}  {name}\n")
+    };
+    let mut text = format!(
+        "{:>12} {:>10} {:>10} {:>7} {:>24}  worker\n",
+        "accepted", "rejected", "stale", "blocks", "accepted hashes"
+    );
+    for worker in &books.workers {
+        // Names come from miners, who must not write on this terminal. The pool takes no control characters either.
+        text += &line(&worker.name.replace(char::is_control, "?"), &worker.totals);
+    }
+    text + line("(all)", &books.totals).trim_end()
+}
+
+fn json(books: &Books) -> Value {
+    let totals = |totals: &Totals| {
+        json!({
+            "shares": {"accepted": totals.accepted, "rejected": totals.rejected, "stale": totals.stale},
+            "accepted_work": totals.accepted_work.to_string(),
+            "blocks": totals.blocks,
+        })
+    };
+    let workers = books
+        .workers
+        .iter()
+        .map(|worker| json!({"worker": worker.name, "rows": worker.rows, "totals": totals(&worker.totals)}));
+    let blocks = books.blocks.iter().map(|block| {
+        json!({"hash": block.hash, "height": block.height, "worker": block.worker, "refused": block.refused})
+    });
+    json!({
+        "totals": totals(&books.totals),
+        "shares_since_ms": books.shares_since_ms,
+        "workers": workers.collect::<Vec<_>>(),
+        "blocks": blocks.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,33 @@
+//! Options of the data folder.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use program::duration;
+
+use super::Chain;
+use crate::store::StoreOptions;
+
+/// The data folder, in the current one, of a pool that mines real blocks.
+const DEFAULT: &str = "mesos-miner-pool";
+
+/// Where accounts and found blocks are kept, and for how long.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DataArgs {
+    /// Folder for the accounts and for found blocks that no node has judged yet. Without it: ./mesos-miner-pool with
+    /// --chain node; the built-in chain ends with the pool, and then so do its accounts
+    #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// How long rows of single shares are kept in the accounts; totals are kept for ever
+    #[arg(long, value_name = "TIME", env = "MINER_RETENTION", default_value = "7d", value_parser = duration)]
+    pub retention: Duration,
+}
+
+impl DataArgs {
+    /// Where to keep what must not be lost, if there is anything.
+    pub(super) fn options(&self, chain: Chain) -> Option<StoreOptions> {
+        let default = (chain != Chain::Builtin).then(|| PathBuf::from(DEFAULT));
+        let folder = self.data_dir.clone().or(default)?;
+        Some(StoreOptions { folder, retention: self.retention })
+    }
+}

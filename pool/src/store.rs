@@ -1,0 +1,271 @@
+//! The data folder: accounts in an SQLite database, and found blocks that no node has judged yet.
+//!
+//! Shares are counted in memory. Every 100 ms a thread of its own takes what has changed and writes it in one transaction,
+//! so the way of a share never waits for a disk. What the thread takes are totals and the rows that belong to them, of
+//! one moment: each share is in the database once, whole, or not yet. A process that is killed loses at most what came
+//! since the last transaction; one that ends writes all of it. A write that fails is tried again until it works.
+//!
+//! One pool at a time: the folder is locked.
+
+mod books;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod waiting;
+mod write;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+pub use self::books::{BlockBook, Books, WorkerBook, books};
+pub use self::waiting::WaitingBlocks;
+use self::write::WorkerIds;
+use crate::record::{Recovered, Unsaved};
+
+/// The database's name in the data folder.
+pub const DATABASE: &str = "pool.sqlite";
+/// Time between two transactions.
+const PERIOD: Duration = Duration::from_millis(100);
+/// Pause after a failed one.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long the end waits for a disk that refuses.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+/// Time between two looks for rows that are too old.
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+
+/// Where a pool keeps what it must not lose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The data folder; made where it is missing.
+    pub folder: PathBuf,
+    /// How long rows of single shares are kept; totals stay for ever.
+    pub retention: Duration,
+}
+
+impl StoreOptions {
+    /// How long rows of single shares are kept unless told otherwise.
+    pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+}
+
+/// Why the data folder is of no use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The folder or a file in it can't be made or opened.
+    #[error("cannot use data folder {}", path.display())]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// The system's finding.
+        #[source]
+        source: io::Error,
+    },
+    /// Another pool has it.
+    #[error("data folder {} is in use by another pool; give this one its own with --data-dir", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file is not a pool's.
+    #[error("{} is not a pool's database; move it away, or name another folder with --data-dir", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a later version of this program.
+    #[error("{} has format {found}; this program knows formats up to {known}", path.display())]
+    Format {
+        /// The database.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The latest known one.
+        known: i64,
+    },
+    /// The database can't be opened or read.
+    #[error("cannot read {}", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// SQLite's finding.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// No pool has written there.
+    #[error("there are no accounts in {}; name the pool's data folder with --data-dir", path.display())]
+    NoAccounts {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// An open data folder to which nothing is written yet.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    ids: WorkerIds,
+    path: PathBuf,
+    retention: Duration,
+    waiting: WaitingBlocks,
+    /// Held open for the lock on it.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens or makes the data folder, and reads what is in it.
+    ///
+    /// # Errors
+    /// If the folder can't be used, another pool uses it, or somebody else or a later version wrote the database.
+    pub fn open(options: &StoreOptions) -> Result<(Store, Recovered), StoreError> {
+        let StoreOptions { folder, retention } = options;
+        let io = |source| StoreError::Io { path: folder.clone(), source };
+        fs::create_dir_all(folder).map_err(io)?;
+        let lock = lock(folder)?;
+        let path = folder.join(DATABASE);
+        let database = |source| schema::error(&path, source);
+        let connection = Connection::open(&path).map_err(database)?;
+        schema::prepare(&connection, &path)?;
+        let (recovered, ids) = read::recover(&connection).map_err(database)?;
+        let waiting = WaitingBlocks::open(folder).map_err(io)?;
+        // Those of a process that was killed between writing a verdict down and removing the file.
+        for hash in waiting.hashes().map_err(io)? {
+            if read::has_block(&connection, &hash).map_err(database)? {
+                waiting.forget(&hash).map_err(io)?;
+            }
+        }
+        Ok((Store { connection, ids, path, retention: *retention, waiting, _lock: lock }, recovered))
+    }
+
+    /// Where found blocks wait for their verdict.
+    pub fn waiting(&self) -> WaitingBlocks {
+        self.waiting.clone()
+    }
+
+    /// Begins to write what `take` gives. `refused` is told when the disk refuses, and when it no longer does.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(
+        self,
+        take: impl FnMut() -> Unsaved + Send + 'static,
+        refused: impl FnMut(bool) + Send + 'static,
+    ) -> io::Result<Writing> {
+        let (stop, stopped) = mpsc::channel();
+        let writer = Writer { store: self, take, refused, expired: None };
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&stopped))?;
+        Ok(Writing { stop, thread })
+    }
+}
+
+/// A thread that writes. Dropping this lets it write what is left, without waiting for that.
+#[derive(Debug)]
+pub struct Writing {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Writing {
+    /// Waits until everything is written, or the disk has refused for a while. Blocks.
+    pub fn close(self) {
+        drop(self.stop);
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+struct Writer<T, R> {
+    store: Store,
+    take: T,
+    refused: R,
+    expired: Option<Instant>,
+}
+
+impl<T: FnMut() -> Unsaved, R: FnMut(bool)> Writer<T, R> {
+    fn run(mut self, stopped: &mpsc::Receiver<()>) {
+        loop {
+            let stop = stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Disconnected);
+            let unsaved = (self.take)();
+            if !unsaved.is_empty() && !self.write_until_done(&unsaved, stopped) {
+                tracing::error!(
+                    path = %self.store.path.display(), workers = unsaved.workers.len(), blocks = unsaved.blocks.len(),
+                    "the disk refused to the end: these accounts' last changes are lost"
+                );
+            }
+            if stop {
+                return;
+            }
+            self.expire();
+        }
+    }
+
+    /// Tries again and again; gives up only when the pool has been waiting to end for a while.
+    fn write_until_done(&mut self, unsaved: &Unsaved, stopped: &mpsc::Receiver<()>) -> bool {
+        let Store { connection, ids, path, waiting, .. } = &mut self.store;
+        let mut failed = false;
+        let mut stopping: Option<Instant> = None;
+        while let Err(error) = write::write(connection, ids, unsaved) {
+            if !std::mem::replace(&mut failed, true) {
+                tracing::error!(path = %path.display(), %error, "the accounts can't be written; trying again");
+                (self.refused)(true);
+            }
+            if stopped.recv_timeout(RETRY) == Err(RecvTimeoutError::Disconnected) {
+                if stopping.get_or_insert_with(Instant::now).elapsed() > CLOSE_WITHIN {
+                    return false;
+                }
+                thread::sleep(PERIOD);
+            }
+        }
+        if failed {
+            tracing::info!(path = %path.display(), "the accounts are written again");
+            (self.refused)(false);
+        }
+        if unsaved.shares_omitted > 0 {
+            tracing::warn!(
+                shares = unsaved.shares_omitted,
+                "shares have no rows of their own, but are in the totals"
+            );
+        }
+        for block in &unsaved.blocks {
+            if let Err(error) = waiting.settle(block) {
+                let folder = waiting.folder().display();
+                tracing::error!(hash = %block.hash, %folder, %error, "a judged block's file can't be removed");
+            }
+        }
+        true
+    }
+
+    /// Removes old rows, some at a time.
+    fn expire(&mut self) {
+        if self.expired.is_some_and(|at| at.elapsed() < EXPIRE_EVERY) {
+            return;
+        }
+        match write::expire(&self.store.connection, self.store.retention) {
+            Ok(true) => {}
+            Ok(false) => self.expired = Some(Instant::now()),
+            Err(error) => {
+                self.expired = Some(Instant::now());
+                tracing::warn!(%error, "cannot remove old rows of shares");
+            }
+        }
+    }
+}
+
+/// Locks the folder for as long as the file is open.
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let open = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = open.map_err(|source| StoreError::Io { path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
+    }
+}

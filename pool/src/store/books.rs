@@ -1,0 +1,98 @@
+//! The accounts, read beside a pool that may be writing them.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+use task::Totals;
+
+use super::read::{totals, unsigned};
+use super::{DATABASE, StoreError, schema};
+
+/// What is in the books at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Books {
+    /// All workers, by name.
+    pub workers: Vec<WorkerBook>,
+    /// Sums over all workers.
+    pub totals: Totals,
+    /// Blocks found, whatever became of them, by height.
+    pub blocks: Vec<BlockBook>,
+    /// When the oldest share that has a row was accepted, milliseconds since the Unix epoch.
+    pub shares_since_ms: Option<u64>,
+}
+
+/// A worker's account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerBook {
+    /// The worker's name.
+    pub name: String,
+    /// Sums for ever.
+    pub totals: Totals,
+    /// Rows of single accepted shares.
+    pub rows: u64,
+}
+
+/// A block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockBook {
+    /// Its hash in hex, as nodes write it.
+    pub hash: String,
+    /// Its height.
+    pub height: u64,
+    /// Who found it.
+    pub worker: String,
+    /// Why it did not become part of the chain; none if it did.
+    pub refused: Option<String>,
+}
+
+/// Reads the accounts in a pool's data folder. Nothing is locked, and nothing changed.
+///
+/// # Errors
+/// If there are none, or they can't be read.
+pub fn books(folder: &Path) -> Result<Books, StoreError> {
+    let path = folder.join(DATABASE);
+    if !path.is_file() {
+        return Err(StoreError::NoAccounts { path: folder.to_owned() });
+    }
+    let database = |source| schema::error(&path, source);
+    let mut connection =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(database)?;
+    connection.busy_timeout(schema::PATIENCE).map_err(database)?;
+    if !schema::exists(&connection, &path)? {
+        return Err(StoreError::NoAccounts { path: folder.to_owned() });
+    }
+    // All of one moment.
+    let moment = connection.transaction().map_err(database)?;
+    read(&moment).map_err(database)
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Books> {
+    let mut books = Books::default();
+    let mut query = connection.prepare(
+        "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, coalesce(rows, 0)
+         FROM worker LEFT JOIN (SELECT worker, count(*) AS rows FROM share GROUP BY worker) AS kept
+             ON kept.worker = worker.id
+         ORDER BY name",
+    )?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let worker = WorkerBook { name: row.get(1)?, totals: totals(row)?, rows: row.get(8).map(unsigned)? };
+        books.totals += worker.totals;
+        books.workers.push(worker);
+    }
+    let mut query =
+        connection.prepare("SELECT hash, height, worker, refused FROM block ORDER BY height, found")?;
+    let blocks = query.query_map([], |row| {
+        Ok(BlockBook {
+            hash: row.get(0)?,
+            height: row.get(1).map(unsigned)?,
+            worker: row.get(2)?,
+            refused: row.get(3)?,
+        })
+    })?;
+    books.blocks = blocks.collect::<rusqlite::Result<_>>()?;
+    let oldest: Option<i64> =
+        connection.query_row("SELECT min(accepted_ms) FROM share", [], |row| row.get(0))?;
+    books.shares_since_ms = oldest.map(unsigned);
+    Ok(books)
+}

@@ -1,0 +1,200 @@
+//! What the disk keeps over a clean end, a kill, a refusal; and whose files are left alone.
+
+use std::sync::{Arc, Mutex};
+
+use bitcoin::Network;
+use task::{ShareRow, Totals, Verdict};
+
+use super::*;
+use crate::found::Found;
+use crate::record::{BlockRecord, ShareRecord};
+
+fn options(folder: &Path) -> StoreOptions {
+    StoreOptions { folder: folder.to_owned(), retention: StoreOptions::RETENTION }
+}
+
+fn open(folder: &Path) -> (Store, Recovered) {
+    Store::open(&options(folder)).unwrap()
+}
+
+fn totals(accepted: u64) -> Totals {
+    // More than SQLite's integers hold.
+    let accepted_work = u128::from(accepted) << 70;
+    Totals { accepted, accepted_work, rejected: 1, stale: 2, unanswered: 4, blocks: 3, ..Totals::default() }
+}
+
+fn share(worker: &str, accepted_ms: u64) -> ShareRecord {
+    let row = ShareRow {
+        job: "j".into(),
+        extranonce2: vec![0, 1],
+        ntime: u32::MAX,
+        version: 0x2000_0000,
+        nonce: u32::MAX,
+        difficulty: 1.5,
+        verdict: Verdict::Accepted,
+        round_trip: Duration::ZERO,
+    };
+    ShareRecord { worker: worker.into(), row, work: 1 << 70, accepted_ms }
+}
+
+fn now_ms() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64
+}
+
+fn found() -> Found {
+    let block = Box::new(bitcoin::constants::genesis_block(Network::Regtest));
+    Found { worker: "a".into(), height: 7, at: 8, block }
+}
+
+/// Writes all of it and ends.
+fn write_all(store: Store, batches: Vec<Unsaved>) {
+    let mut batches = batches.into_iter();
+    let last = Arc::new(Mutex::new(false));
+    let done = last.clone();
+    let take = move || {
+        batches.next().unwrap_or_else(|| {
+            *done.lock().unwrap() = true;
+            Unsaved::default()
+        })
+    };
+    let writing = store.start(take, |_| {}).unwrap();
+    while !*last.lock().unwrap() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    writing.close();
+}
+
+#[test]
+fn totals_and_rows_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, recovered) = open(folder.path());
+    assert_eq!(recovered, Recovered::default());
+    let first = Unsaved {
+        workers: vec![("a".into(), totals(1)), ("b".into(), totals(5))],
+        shares: vec![share("a", now_ms())],
+        ..Unsaved::default()
+    };
+    let record = found().record(Some("high-hash".into()));
+    let second = Unsaved {
+        workers: vec![("a".into(), totals(2))],
+        shares: vec![share("a", now_ms()), share("b", now_ms())],
+        blocks: vec![record.clone()],
+        ..Unsaved::default()
+    };
+    write_all(store, vec![first, second]);
+
+    let (store, mut recovered) = open(folder.path());
+    recovered.workers.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(recovered.workers, [("a".into(), totals(2)), ("b".into(), totals(5))]);
+    assert_eq!(recovered.refused_blocks, 1);
+    let more =
+        Unsaved { workers: vec![("b".into(), totals(6))], shares: vec![share("b", 9)], ..Unsaved::default() };
+    write_all(store, vec![more]);
+
+    let books = books(folder.path()).unwrap();
+    let rows: Vec<_> = books.workers.iter().map(|w| (w.name.as_str(), w.totals.accepted, w.rows)).collect();
+    // The row of 1970 is older than a week.
+    assert_eq!(rows, [("a", 2, 2), ("b", 6, 1)]);
+    assert_eq!(books.totals.accepted_work, 8 << 70);
+    let BlockRecord { hash, .. } = record;
+    assert_eq!((books.blocks[0].hash.clone(), books.blocks[0].height), (hash.to_string(), 7));
+    assert_eq!(books.blocks[0].refused.as_deref(), Some("high-hash"));
+}
+
+#[test]
+fn one_pool_at_a_time_and_nobody_elses_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    let error = Store::open(&options(folder.path())).unwrap_err();
+    assert!(
+        matches!(error, StoreError::Locked { .. }) && error.to_string().contains("--data-dir"),
+        "{error}"
+    );
+    drop(store);
+    let path = folder.path().join(DATABASE);
+    let sql = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    sql("PRAGMA user_version = 2");
+    for error in [Store::open(&options(folder.path())).unwrap_err(), books(folder.path()).unwrap_err()] {
+        assert!(matches!(error, StoreError::Format { found: 2, known: 1, .. }), "{error}");
+        assert!(error.to_string().contains("pool.sqlite"), "{error}");
+    }
+    sql("PRAGMA user_version = 1; PRAGMA application_id = 7");
+    let foreign = |folder: &Path| {
+        for error in [Store::open(&options(folder)).unwrap_err(), books(folder).unwrap_err()] {
+            assert!(matches!(error, StoreError::Foreign { .. }), "{error:?}");
+        }
+    };
+    foreign(folder.path());
+    std::fs::write(&path, "Dear diary, today I have not found a block. ".repeat(50)).unwrap();
+    foreign(folder.path());
+    let before = std::fs::read(&path).unwrap();
+    assert!(before.starts_with(b"Dear diary"));
+
+    let empty = tempfile::tempdir().unwrap();
+    let error = books(empty.path()).unwrap_err();
+    assert!(matches!(error, StoreError::NoAccounts { .. }), "{error}");
+    let file = empty.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = Store::open(&options(&file)).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }) && error.to_string().contains("file"), "{error}");
+}
+
+#[test]
+fn a_disk_that_refuses_is_told_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    // Another writer in the way, for longer than SQLite waits.
+    let other = Connection::open(folder.path().join(DATABASE)).unwrap();
+    store.connection.busy_timeout(Duration::from_millis(50)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (sender, told) = mpsc::channel();
+    let mut batch = Some(Unsaved { workers: vec![("a".into(), totals(1))], ..Unsaved::default() });
+    let refused = move |refused| sender.send(refused).unwrap();
+    let writing = store.start(move || batch.take().unwrap_or_default(), refused).unwrap();
+    let soon = Duration::from_secs(60);
+    assert_eq!(told.recv_timeout(soon), Ok(true));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(told.recv_timeout(soon), Ok(false));
+    writing.close();
+    assert_eq!(books(folder.path()).unwrap().totals.accepted, 1);
+}
+
+#[test]
+fn a_found_block_waits_until_its_verdict_is_in_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    let waiting = store.waiting();
+    waiting.keep(&found()).unwrap();
+    assert_eq!(waiting.waiting().unwrap(), [found()]);
+    // Whatever else lies there is left alone.
+    std::fs::write(waiting.folder().join("x.json"), "{}").unwrap();
+    std::fs::write(waiting.folder().join("x.json.new"), "{").unwrap();
+    assert_eq!(waiting.waiting().unwrap(), [found()]);
+    let record = found().record(None);
+    write_all(store, vec![Unsaved { blocks: vec![record], ..Unsaved::default() }]);
+    assert_eq!(waiting.waiting().unwrap(), []);
+    assert_eq!(books(folder.path()).unwrap().blocks[0].refused, None);
+
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    let waiting = store.waiting();
+    waiting.keep(&found()).unwrap();
+    let refused = found().record(Some("bad-txns".into()));
+    write_all(store, vec![Unsaved { blocks: vec![refused], ..Unsaved::default() }]);
+    assert_eq!(waiting.waiting().unwrap(), []);
+    let hash = found().block.block_hash();
+    let left = std::fs::read_to_string(waiting.folder().join(format!("{hash}.refused.json"))).unwrap();
+    assert!(left.contains("bad-txns") && left.contains("\"block\": \"01000000"), "{left}");
+}
+
+#[test]
+fn a_block_that_was_judged_before_the_kill_is_not_counted_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    let waiting = store.waiting();
+    write_all(store, vec![Unsaved { blocks: vec![found().record(None)], ..Unsaved::default() }]);
+    // As if the process had been killed between the transaction and the file's removal.
+    waiting.keep(&found()).unwrap();
+    let (_store, _) = open(folder.path());
+    assert_eq!(waiting.waiting().unwrap(), []);
+}

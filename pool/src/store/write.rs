@@ -1,0 +1,130 @@
+//! What changed → rows, in one transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rusqlite::{Connection, Transaction, params};
+use task::Totals;
+
+use crate::record::{BlockRecord, ShareRecord, Unsaved};
+
+/// Old rows removed in one transaction: new shares never wait long for it.
+const EXPIRE_AT_ONCE: u32 = 5_000;
+
+/// The numbers that stand for workers' names in the database.
+pub(super) type WorkerIds = HashMap<Arc<str>, i64>;
+
+/// Writes all or nothing.
+pub(super) fn write(
+    connection: &mut Connection,
+    ids: &mut WorkerIds,
+    unsaved: &Unsaved,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let mut new = WorkerIds::new();
+    for (name, totals) in &unsaved.workers {
+        let id = worker(&transaction, name, totals)?;
+        if !ids.contains_key(name) {
+            new.insert(name.clone(), id);
+        }
+    }
+    for record in &unsaved.shares {
+        // Whoever has a share has totals, too, and they were written above or before.
+        if let Some(id) = new.get(&record.worker).or_else(|| ids.get(&record.worker)) {
+            share(&transaction, *id, record)?;
+        }
+    }
+    for record in &unsaved.blocks {
+        block(&transaction, record)?;
+    }
+    transaction.commit()?;
+    ids.extend(new);
+    Ok(())
+}
+
+fn worker(transaction: &Transaction<'_>, name: &str, totals: &Totals) -> rusqlite::Result<i64> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO worker (name, accepted, rejected, stale, unanswered, accepted_work, blocks, updated_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (name) DO UPDATE SET accepted = excluded.accepted, rejected = excluded.rejected,
+                 stale = excluded.stale, unanswered = excluded.unanswered,
+                 accepted_work = excluded.accepted_work, blocks = excluded.blocks,
+                 updated_ms = excluded.updated_ms
+             RETURNING id",
+        )?
+        .query_row(
+            params![
+                name,
+                integer(totals.accepted),
+                integer(totals.rejected),
+                integer(totals.stale),
+                integer(totals.unanswered),
+                totals.accepted_work.to_string(),
+                integer(totals.blocks),
+                integer(now_ms()),
+            ],
+            |row| row.get(0),
+        )
+}
+
+fn share(transaction: &Transaction<'_>, worker: i64, record: &ShareRecord) -> rusqlite::Result<()> {
+    let ShareRecord { row, work, accepted_ms, .. } = record;
+    transaction
+        .prepare_cached(
+            "INSERT INTO share (worker, accepted_ms, job, extranonce2, ntime, version, nonce, difficulty, work)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            worker,
+            integer(*accepted_ms),
+            row.job,
+            row.extranonce2,
+            row.ntime,
+            row.version,
+            row.nonce,
+            row.difficulty,
+            work.to_string(),
+        ])
+        .map(drop)
+}
+
+fn block(transaction: &Transaction<'_>, record: &BlockRecord) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO block (hash, height, worker, found, transactions, value, refused)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            record.hash.to_string(),
+            record.height,
+            &*record.worker,
+            record.found,
+            integer(record.transactions as u64),
+            integer(record.value.to_sat()),
+            record.refused,
+        ])
+        .map(drop)
+}
+
+/// Removes some of the rows of shares that are too old; whether there may be more.
+pub(super) fn expire(connection: &Connection, retention: Duration) -> rusqlite::Result<bool> {
+    let limit = now_ms().saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM share WHERE id IN
+                 (SELECT id FROM share WHERE accepted_ms < ?1 ORDER BY accepted_ms LIMIT ?2)",
+        )?
+        .execute(params![integer(limit), EXPIRE_AT_ONCE])?;
+    Ok(removed >= EXPIRE_AT_ONCE as usize)
+}
+
+fn integer(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds since the Unix epoch.
+fn now_ms() -> u64 {
+    UNIX_EPOCH.elapsed().map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
