@@ -6,6 +6,7 @@
 mod calls;
 mod outbox;
 pub mod state;
+mod task;
 pub mod terms;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use ::task::{Report, TaskKind, TaskSpec};
 use anyhow::Context;
 use futures_util::FutureExt;
 use mesos::CallError;
@@ -21,7 +23,6 @@ use mesos::Subscription;
 use mesos::env::ExecutorEnv;
 use mesos::executor::{Event, ExecutorClient};
 use mesos::v1::executor::Call;
-use task::{Report, TaskKind, TaskSpec};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

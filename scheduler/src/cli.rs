@@ -9,6 +9,7 @@ mod tls;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -90,6 +91,9 @@ pub struct Args {
     /// Time between two live messages of a task, which are shown but never accounted.
     #[arg(long, value_name = "TIME", env = "MINER_LIVE_INTERVAL", default_value = "5s", value_parser = duration)]
     pub live_interval: Duration,
+    /// Renew a task after so many updates, up to a tenth fewer lest all are renewed at once; at least 10.
+    #[arg(long, value_name = "N", env = "MINER_UPDATES_PER_TASK", default_value = "100000", value_parser = updates)]
+    pub updates_per_task: NonZeroU64,
     /// Wanted time between two shares of a worker.
     #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
@@ -228,6 +232,7 @@ impl Args {
             pool: self.pool.check()?,
             report_interval: self.report_interval,
             live_interval: self.live_interval,
+            updates_per_task: self.updates_per_task,
             share_interval: self.share_interval,
             programs: self.server.check(self.block_interval, |name| std::env::var(name).ok())?,
             backend: self.backend,
@@ -282,6 +287,12 @@ fn parse_masters(text: &str) -> anyhow::Result<Masters> {
     let Some(path) = text.strip_prefix("file://") else { return Ok(text.parse()?) };
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     text.trim().parse().with_context(|| format!("the file {path} names no master"))
+}
+
+fn updates(text: &str) -> anyhow::Result<NonZeroU64> {
+    let updates: NonZeroU64 = text.parse().context("write a number of updates such as 100000")?;
+    ensure!(updates.get() >= 10, "must be at least 10: a task needs some to start and to end");
+    Ok(updates)
 }
 
 fn parse_cpus(text: &str) -> anyhow::Result<f64> {

@@ -1,5 +1,6 @@
 //! What the scheduler is to do, complete and checked.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::offers::Placement;
 const FAILOVER: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The same where the scheduler is to take its tasks with it: long enough for a restart.
 const SHORT_FAILOVER: Duration = Duration::from_secs(60);
+
+/// Two months of reports, one a minute.
+const UPDATES_PER_TASK: u64 = 100_000;
 
 /// What the scheduler is to do. [`Config::new`] has the defaults of a cluster.
 #[derive(Clone, Debug)]
@@ -53,6 +57,8 @@ pub struct Config {
     pub report_interval: Duration,
     /// Time between two live messages of a task.
     pub live_interval: Duration,
+    /// A task is renewed after so many updates, since agents never forget those of a live task.
+    pub updates_per_task: NonZeroU64,
     /// Wanted time between two shares of a worker.
     pub share_interval: Duration,
     /// What server and workers are.
@@ -85,6 +91,7 @@ impl Config {
             placement: Placement::default(),
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
+            updates_per_task: NonZeroU64::new(UPDATES_PER_TASK).unwrap_or(NonZeroU64::MIN),
             share_interval: Duration::from_secs(1),
             programs: Programs::default(),
             backend: None,

@@ -6,6 +6,7 @@
 
 mod foreign;
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use mesos::resources::Resources;
@@ -123,6 +124,8 @@ pub struct Template {
     pub report_interval: Duration,
     /// Time between two live messages.
     pub live_interval: Duration,
+    /// A task is renewed after so many updates, or somewhat fewer: see [`staggered`].
+    pub updates_per_task: NonZeroU64,
     /// Wanted time between two shares of a worker.
     pub share_interval: Duration,
     /// What server and workers are.
@@ -246,7 +249,12 @@ impl Template {
                 backend: self.backend.clone(),
             }),
         };
-        TaskSpec { report_interval: self.report_interval, live_interval: self.live_interval, kind }
+        TaskSpec {
+            report_interval: self.report_interval,
+            live_interval: self.live_interval,
+            max_updates: Some(staggered(self.updates_per_task, &record.id)),
+            kind,
+        }
     }
 
     fn discovery(&self, address: &ServerAddress) -> DiscoveryInfo {
@@ -286,6 +294,17 @@ fn container(image: &str, containerizer: Containerizer) -> ContainerInfo {
         }
     }
     info
+}
+
+/// The limit of one task: up to a tenth lower than `limit`, so that tasks launched together are not renewed together.
+///
+/// Multiples of the golden ratio's fraction are spread evenly, however many there are.
+fn staggered(limit: NonZeroU64, task: &str) -> NonZeroU64 {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    let number: u64 = task.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    let fraction = number.wrapping_mul(GOLDEN) >> 32;
+    let less = (u128::from(limit.get() / 10) * u128::from(fraction)) >> 32;
+    NonZeroU64::new(limit.get() - less as u64).unwrap_or(limit)
 }
 
 /// The address as a Stratum URL.

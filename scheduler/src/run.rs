@@ -109,6 +109,7 @@ fn settings(config: &Config, delivery: Delivery, begun: Instant) -> Settings {
             name: config.name.clone(),
             report_interval: config.report_interval,
             live_interval: config.live_interval,
+            updates_per_task: config.updates_per_task,
             share_interval: config.share_interval,
             programs: config.programs.clone(),
             backend: config.backend.clone(),

@@ -1,6 +1,7 @@
 //! What the scheduler wants a task to do.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// The content of `TaskInfo.data`.
@@ -10,6 +11,9 @@ pub struct TaskSpec {
     pub report_interval: Duration,
     /// Time between two [`Live`](crate::Live) messages.
     pub live_interval: Duration,
+    /// So many updates at most are made of the task, the last one with `TASK_FINISHED`; then a fresh task is to take
+    /// its place. `None`: it is never renewed, which is what specifications without this field mean.
+    pub max_updates: Option<NonZeroU64>,
     /// Server or worker.
     pub kind: TaskKind,
 }

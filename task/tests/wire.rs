@@ -1,5 +1,6 @@
 //! Round trips, bytes that must never change, and bytes that must be refused.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -12,6 +13,7 @@ fn worker_spec() -> TaskSpec {
     TaskSpec {
         report_interval: Duration::from_secs(60),
         live_interval: Duration::from_secs(5),
+        max_updates: NonZeroU64::new(100_000),
         kind: TaskKind::Worker(WorkerSpec {
             pool: "stratum+tcp://[::1]:3333".into(),
             user: "miner-worker-7".into(),
@@ -26,6 +28,7 @@ fn server_spec() -> TaskSpec {
     TaskSpec {
         report_interval: Duration::from_secs(1),
         live_interval: Duration::from_secs(5),
+        max_updates: None,
         kind: TaskKind::Server(ServerSpec {
             host: "agent-1".into(),
             stratum_port: 31001,

@@ -12,5 +12,6 @@ mod local;
 mod mesos_on_node;
 mod pool_data;
 mod real_mesos;
+mod renewal;
 mod standalone;
 mod support;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use mesos::executor::{self, Identity};
 use mesos::v1::executor::{Call, event};
 use mesos::v1::{TaskId, TaskInfo, TaskState, TaskStatus};
-use task::{Live, Report};
+use task::Live;
 
 /// The updates, in the order in which they were made.
 #[derive(Debug)]
@@ -67,11 +67,11 @@ impl Outbox {
         task_id: TaskId,
         state: TaskState,
         text: Option<String>,
-        report: Option<&Report>,
+        data: Option<Vec<u8>>,
     ) -> Option<Box<Call>> {
         let mut status = executor::status(&self.identity, task_id, state, SystemTime::now());
         status.message = text;
-        status.data = report.map(Report::encode);
+        status.data = data;
         self.updates.push(status.clone());
         self.connected.then(|| Box::new(executor::update(&self.identity, status)))
     }

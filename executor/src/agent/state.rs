@@ -14,33 +14,16 @@ use task::{Report, TaskSpec};
 use tracing::{debug, info, warn};
 
 use super::outbox::Outbox;
+use super::task::{DEFAULT_GRACE, End, Phase, Task, grace, without_rows};
 use super::terms::{Effect, Input, Profile};
 use crate::runner::{TaskError, TaskEvent};
 
-/// Mesos' own default for tasks without a kill policy.
-const DEFAULT_GRACE: Duration = Duration::from_secs(3);
 /// How long the end waits for the agent's acknowledgement, which usually takes 2 ms.
 const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the very first subscription may be tried: an agent that is not there any more by then is dead.
 const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(3);
 /// Share of the executor's grace period that its task may use; the rest is for the last update.
 const TASK_SHARE_OF_GRACE: f64 = 0.6;
-
-#[derive(Debug)]
-struct Task {
-    info: TaskInfo,
-    phase: Phase,
-    /// The latest report, without its rows: they were told.
-    last: Option<Report>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Phase {
-    Starting,
-    Running,
-    Stopping { until: Instant, failure: Option<String> },
-    Ended,
-}
 
 /// The executor.
 #[derive(Debug)]
@@ -99,7 +82,7 @@ impl State {
             Input::Disconnected(why) => self.on_disconnected(&why, now),
             Input::Disowned(why) => self.give_up(format!("the agent refuses this executor: {why}")),
             Input::Signal => self.shut_down(None, now),
-            Input::Task(event) => self.on_task_event(event),
+            Input::Task(event) => self.on_task_event(event, now),
             Input::Ended(result) => self.on_ended(result),
             Input::Tick => Vec::new(),
         };
@@ -159,7 +142,7 @@ impl State {
         let spec = TaskSpec::decode(info.data.as_deref().unwrap_or_default());
         let killed = self.killed_early.remove(&id);
         let grace = grace(info.kill_policy.as_ref()).unwrap_or(DEFAULT_GRACE);
-        self.task = Some(Task { info, phase: Phase::Starting, last: None });
+        self.task = Some(Task::new(info, spec.as_ref().ok().and_then(|spec| spec.max_updates)));
         match spec {
             _ if killed => self.finish(TaskState::TaskKilled, Some("killed before it started".into()), None),
             Err(error) => {
@@ -202,23 +185,15 @@ impl State {
             warn!(task = id.value, "asked to kill a task that is not ours");
             return Vec::new();
         }
-        let own = || grace(task.info.kill_policy.as_ref());
-        let until = now + grace(policy).or_else(own).unwrap_or(DEFAULT_GRACE);
-        match &mut task.phase {
-            Phase::Ended => Vec::new(),
-            Phase::Stopping { until: earlier, .. } => {
-                *earlier = until.min(*earlier);
-                Vec::new()
-            }
-            phase => {
-                *phase = Phase::Stopping { until, failure: None };
-                let mut effects = vec![Effect::Stop];
-                if self.reports_killing {
-                    effects.extend(self.update(id, TaskState::TaskKilling, None, None));
-                }
-                effects
-            }
+        let until = now + grace(policy).unwrap_or(task.grace());
+        if !task.stop(until, End::Killed) {
+            return Vec::new();
         }
+        let mut effects = vec![Effect::Stop];
+        if self.reports_killing {
+            effects.extend(self.update(id, TaskState::TaskKilling, None, None));
+        }
+        effects
     }
 
     /// Ends the task and then the executor, within its grace period.
@@ -230,17 +205,9 @@ impl State {
             self.failure.clone_from(&failure);
         }
         let until = now + grace.mul_f64(TASK_SHARE_OF_GRACE);
-        match self.task.as_mut().map(|task| &mut task.phase) {
-            None | Some(Phase::Ended) => Vec::new(),
-            Some(Phase::Stopping { until: earlier, .. }) => {
-                *earlier = until.min(*earlier);
-                Vec::new()
-            }
-            Some(phase) => {
-                *phase = Phase::Stopping { until, failure };
-                vec![Effect::Stop]
-            }
-        }
+        let end = failure.map_or(End::Killed, End::Failed);
+        let stops = self.task.as_mut().is_some_and(|task| task.stop(until, end));
+        if stops { vec![Effect::Stop] } else { Vec::new() }
     }
 
     fn on_disconnected(&mut self, why: &str, now: Instant) -> Vec<Effect> {
@@ -276,7 +243,7 @@ impl State {
         vec![Effect::Abort, Effect::Exit(Err(why))]
     }
 
-    fn on_task_event(&mut self, event: TaskEvent) -> Vec<Effect> {
+    fn on_task_event(&mut self, event: TaskEvent, now: Instant) -> Vec<Effect> {
         let Some(task) = self.task.as_mut() else { return Vec::new() };
         let report = match event {
             TaskEvent::Live(live) => {
@@ -286,7 +253,7 @@ impl State {
         };
         let state = match task.phase {
             Phase::Ended => return Vec::new(),
-            Phase::Stopping { .. } if self.reports_killing => TaskState::TaskKilling,
+            Phase::Stopping { end: End::Killed, .. } if self.reports_killing => TaskState::TaskKilling,
             Phase::Stopping { .. } => TaskState::TaskRunning,
             Phase::Starting | Phase::Running => {
                 task.phase = Phase::Running;
@@ -295,7 +262,16 @@ impl State {
         };
         task.last = Some(without_rows(&report));
         let id = task.info.task_id.clone();
-        self.update(id, state, None, Some(&report))
+        let mut effects = self.update(id, state, None, Some(&report));
+        effects.extend(self.renew_if_due(now));
+        effects
+    }
+
+    /// An agent never forgets the updates of a live task, so after so many a fresh one is to take its place.
+    fn renew_if_due(&mut self, now: Instant) -> Option<Effect> {
+        let task = self.task.as_mut().filter(|task| task.is_used_up())?;
+        let until = now + task.grace();
+        task.stop(until, End::Renewed).then_some(Effect::Stop)
     }
 
     fn on_ended(&mut self, result: Result<Report, TaskError>) -> Vec<Effect> {
@@ -308,8 +284,13 @@ impl State {
         };
         let (state, text) = match &task.phase {
             Phase::Ended => return Vec::new(),
-            Phase::Stopping { failure: Some(failure), .. } => (TaskState::TaskFailed, Some(failure.clone())),
-            Phase::Stopping { failure: None, .. } => (TaskState::TaskKilled, text),
+            Phase::Stopping { end: End::Failed(failure), .. } => {
+                (TaskState::TaskFailed, Some(failure.clone()))
+            }
+            Phase::Stopping { end: End::Killed, .. } => (TaskState::TaskKilled, text),
+            Phase::Stopping { end: End::Renewed, .. } => {
+                (TaskState::TaskFinished, Some(task.why_renewed(text.as_deref())))
+            }
             Phase::Starting | Phase::Running if text.is_some() => (TaskState::TaskFailed, text),
             Phase::Starting | Phase::Running => (TaskState::TaskFinished, text),
         };
@@ -367,20 +348,10 @@ impl State {
         text: Option<String>,
         report: Option<&Report>,
     ) -> Vec<Effect> {
-        self.outbox.update(task_id, state, text, report).map(Effect::Send).into_iter().collect()
+        let data = report.map(Report::encode);
+        if let Some(task) = self.task.as_mut().filter(|task| task.info.task_id == task_id) {
+            task.count_update(data.as_deref());
+        }
+        self.outbox.update(task_id, state, text, data).map(Effect::Send).into_iter().collect()
     }
-}
-
-fn grace(policy: Option<&KillPolicy>) -> Option<Duration> {
-    let nanoseconds = policy?.grace_period.as_ref()?.nanoseconds;
-    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
-}
-
-/// Rows are told once; a report that is repeated in a terminal update leaves them out.
-fn without_rows(report: &Report) -> Report {
-    let mut report = report.clone();
-    for account in &mut report.accounts {
-        account.rows.clear();
-    }
-    report
 }

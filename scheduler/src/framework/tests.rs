@@ -10,6 +10,7 @@ mod pool;
 mod reconnect;
 mod world;
 
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use ::task::{Account, Report, ServerAddress, TaskKind, TaskSpec, Totals};
@@ -26,6 +27,7 @@ pub(super) fn settings() -> Settings {
             name: "mesos-miner".into(),
             report_interval: Duration::from_secs(1),
             live_interval: Duration::from_secs(5),
+            updates_per_task: NonZeroU64::new(100_000).unwrap(),
             share_interval: Duration::from_secs(1),
             programs: Programs::default(),
             backend: None,

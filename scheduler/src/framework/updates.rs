@@ -184,6 +184,8 @@ impl State {
         self.killing.remove(&update.task);
         let Some(task) = self.tasks.get(&update.task) else { return };
         let asked_for = task.kill.is_some();
+        // What ran and finished has made all its updates, and a fresh one is to take its place.
+        let renewed = state == TaskState::TaskFinished && task.running_since.is_some();
         let host = task.record.host.clone();
         let why = why(update);
         self.publish(Notice::Ended {
@@ -193,7 +195,7 @@ impl State {
             why: why.clone(),
         });
         self.workers_changed();
-        if !asked_for && is_failure(state, update.reason) {
+        if !asked_for && !renewed && is_failure(state, update.reason) {
             self.agent_failed(&update.task, &format!("{}{why}", state.as_str_name()), now);
         }
         if self.server.as_deref() == Some(update.task.as_str()) {

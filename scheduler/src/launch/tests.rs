@@ -7,6 +7,7 @@ fn template(delivery: Delivery) -> Template {
         name: "mesos-miner".into(),
         report_interval: Duration::from_secs(60),
         live_interval: Duration::from_secs(5),
+        updates_per_task: NonZeroU64::new(100_000).unwrap(),
         share_interval: Duration::from_secs(1),
         programs: Programs::default(),
         backend: None,
@@ -52,6 +53,22 @@ fn a_fetched_executor_runs_from_the_sandbox_and_nothing_but_its_role_is_on_the_c
     let TaskKind::Worker(worker) = spec.kind else { panic!("{spec:?}") };
     assert_eq!(worker.pool, "stratum+tcp://[fe80::1]:3333");
     assert_eq!((worker.user.as_str(), worker.cpus), ("miner-worker-2", 1.9));
+}
+
+#[test]
+fn tasks_launched_together_are_not_renewed_together() {
+    let limit = NonZeroU64::new(100_000).unwrap();
+    let mut limits: Vec<u64> =
+        (1..=100).map(|n| staggered(limit, &format!("miner-worker-{n}")).get()).collect();
+    assert!(limits.iter().all(|limit| (90_000..=100_000).contains(limit)), "{limits:?}");
+    limits.sort_unstable();
+    let gap = limits.windows(2).map(|pair| pair[1] - pair[0]).min();
+    // At a report a minute, none is renewed within half an hour of another.
+    assert!(gap >= Some(30), "{gap:?}");
+    for few in 1..=20 {
+        let few = NonZeroU64::new(few).unwrap();
+        assert!(staggered(few, "miner-worker-7").get() >= few.get() - few.get() / 10);
+    }
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use prost::Message;
@@ -17,6 +18,9 @@ struct SpecMessage {
     server: Option<ServerMessage>,
     #[prost(message, optional, tag = "5")]
     worker: Option<WorkerMessage>,
+    /// Zero: no limit.
+    #[prost(uint64, tag = "6")]
+    max_updates: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -91,6 +95,7 @@ impl TaskSpec {
             live_interval_ms: millis(self.live_interval),
             server,
             worker,
+            max_updates: self.max_updates.map_or(0, NonZeroU64::get),
         }
         .encode_to_vec()
     }
@@ -110,6 +115,7 @@ impl TaskSpec {
         Ok(TaskSpec {
             report_interval: Duration::from_millis(message.report_interval_ms),
             live_interval: Duration::from_millis(message.live_interval_ms),
+            max_updates: NonZeroU64::new(message.max_updates),
             kind,
         })
     }

@@ -52,8 +52,12 @@ fn launch() -> Event {
         backend: None,
     };
     let interval = Duration::from_secs(1);
-    let spec =
-        TaskSpec { report_interval: interval, live_interval: interval, kind: TaskKind::Worker(worker) };
+    let spec = TaskSpec {
+        report_interval: interval,
+        live_interval: interval,
+        max_updates: None,
+        kind: TaskKind::Worker(worker),
+    };
     let data = Some(spec.encode());
     Event::Launch(Box::new(TaskInfo { task_id: "t".into(), data, ..TaskInfo::default() }))
 }

@@ -77,6 +77,28 @@ fn a_worker_that_ends_is_replaced_by_the_next_offer_after_a_pause_that_grows() {
 }
 
 #[test]
+fn a_worker_that_made_all_its_updates_is_replaced_at_once() {
+    let mut script = Script::with_workers();
+    for n in 4..20u64 {
+        let last = format!("miner-worker-{}", n - 1);
+        let data = Some(report(&last, 100, n));
+        script.update(TaskStatus { data, ..status(&last, TaskState::TaskFinished, 2) });
+        script.write();
+        script.event(Event::Offers(vec![offer("o", "b", 2.0, 1024)]));
+        script.write();
+        let fresh = format!("miner-worker-{n}");
+        assert_eq!(script.launched(), [fresh.as_str()], "no pause");
+        script.clear();
+        script.update(TaskStatus {
+            data: Some(report(&fresh, 1, 0)),
+            ..status(&fresh, TaskState::TaskRunning, 1)
+        });
+        script.write();
+    }
+    assert_eq!(script.state.ledger.sum().0.worker.accepted, (4..20).sum::<u64>(), "no report is lost");
+}
+
+#[test]
 fn an_unreachable_server_is_waited_for_then_replaced_and_killed_when_it_returns() {
     let mut script = Script::with_workers();
     let unreachable = TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskUnreachable, 2) };
