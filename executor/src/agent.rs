@@ -22,11 +22,13 @@ use mesos::CallError;
 use mesos::Subscription;
 use mesos::env::ExecutorEnv;
 use mesos::executor::{Event, ExecutorClient};
+use mesos::token;
 use mesos::v1::executor::Call;
+use program::Signals;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use self::calls::Calls;
 use self::state::State;
@@ -45,7 +47,11 @@ const TASK_EVENTS: usize = 64;
 /// # Errors
 /// If this process was not started by a Mesos agent, the agent refuses it, or goes away for good.
 pub fn run(_args: &ExecutorArgs, runners: Runners) -> anyhow::Result<ExitCode> {
-    let env = ExecutorEnv::from_process()
+    let token = token::hide().unwrap_or_else(|error| {
+        warn!(%error, "can't hide the agent's token: it stays in this process's environment");
+        None
+    });
+    let env = ExecutorEnv::from_process_and(token)
         .context("an executor is started by a Mesos agent; to mine without Mesos, use `mesos-miner mine`")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -97,7 +103,7 @@ impl Executor {
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::new().context("can't listen for signals")?;
         self.subscribe(Duration::ZERO);
         loop {
             let input = self.next(&mut signals).await;
@@ -128,7 +134,7 @@ impl Executor {
                 self.link = Link::None;
                 failure(&why)
             }
-            () = signals.next() => Input::Signal,
+            _ = signals.next() => Input::Signal,
             () = timer => Input::Tick,
         }
     }
@@ -229,28 +235,4 @@ async fn next_of_task(running: &mut Option<Running>) -> Input {
     let result = result.await;
     *running = None;
     Input::Ended(result)
-}
-
-/// What the operating system sends to end a process.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).context("can't listen for signals");
-        Ok(Signals {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

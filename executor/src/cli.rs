@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use hasher::Backend;
-use program::{duration, init_logs};
+use program::{duration, init_bounded_logs, init_logs};
 use stratum::PoolUrl;
 
 use crate::engine::cpus::{CpuRequest, MAX_THREADS};
@@ -38,7 +38,7 @@ impl Command {
             }
             Command::Bench(args) => crate::run_bench(args),
             Command::Executor(args) => {
-                init_logs("info");
+                init_bounded_logs("info");
                 crate::run_executor(args, Runners { server, worker: worker::runner() })
             }
         }

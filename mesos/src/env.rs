@@ -8,6 +8,7 @@ use crate::auth::Auth;
 use crate::duration::{self, DurationError};
 use crate::executor::calls::Identity;
 use crate::tls::Files;
+use crate::token;
 use crate::v1::AgentId;
 
 /// Mesos' own defaults, for what an agent does not say.
@@ -95,12 +96,23 @@ impl EnvError {
 }
 
 impl ExecutorEnv {
-    /// Reads the environment of this process. The token stays in it: remove it before starting other programs.
+    /// Reads the environment of this process. A token stays in it; see [`token::hide`].
     ///
     /// # Errors
     /// When variables are missing or malformed; all of them at once.
     pub fn from_process() -> Result<Self, EnvError> {
-        Self::from_lookup(|name| std::env::var(name).ok())
+        Self::from_process_and(None)
+    }
+
+    /// Reads the environment of this process, with the token that [`token::hide`] returned, if any.
+    ///
+    /// # Errors
+    /// When variables are missing or malformed; all of them at once.
+    pub fn from_process_and(token: Option<String>) -> Result<Self, EnvError> {
+        Self::from_lookup(|name| match &token {
+            Some(token) if name == token::VARIABLE => Some(token.clone()),
+            _ => std::env::var(name).ok(),
+        })
     }
 
     /// Reads an environment given as a function from names to values. An empty value counts as none.
@@ -132,7 +144,7 @@ impl ExecutorEnv {
             ca_cert: file("LIBPROCESS_SSL_CA_FILE"),
             client: file("LIBPROCESS_SSL_CERT_FILE").zip(file("LIBPROCESS_SSL_KEY_FILE")),
         };
-        let token = reader.optional("MESOS_EXECUTOR_AUTHENTICATION_TOKEN");
+        let token = reader.optional(token::VARIABLE);
         let domain_socket = reader.optional("MESOS_DOMAIN_SOCKET").map(PathBuf::from);
         match address {
             Some(address) if reader.error.is_empty() => Ok(Self {

@@ -16,6 +16,7 @@ pub mod recordio;
 pub mod resources;
 pub mod scheduler;
 mod subscription;
+pub mod token;
 pub mod v1;
 pub mod zookeeper;
 

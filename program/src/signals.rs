@@ -8,11 +8,7 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// If the system refuses to tell of signals.
 pub fn stop_token() -> std::io::Result<CancellationToken> {
-    let mut signals = Signals {
-        interrupt: signal(SignalKind::interrupt())?,
-        terminate: signal(SignalKind::terminate())?,
-        hangup: signal(SignalKind::hangup())?,
-    };
+    let mut signals = Signals::new()?;
     let token = CancellationToken::new();
     let cancelled = token.clone();
     tokio::spawn(async move {
@@ -24,15 +20,29 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
     Ok(token)
 }
 
-struct Signals {
+/// What asks a process to end: Ctrl-C, SIGTERM and SIGHUP.
+#[derive(Debug)]
+pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    /// The number of the next one.
-    async fn next(&mut self) -> i32 {
+    /// Listens from now on; none of them ends the process by itself any more. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// If the system refuses to tell of signals.
+    pub fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The number of the next one. Cancelling loses nothing.
+    pub async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
             _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
