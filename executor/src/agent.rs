@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ::task::{Report, TaskKind, TaskSpec};
+use ::task::{Instruction, Report, TaskKind, TaskSpec};
 use anyhow::Context;
 use futures_util::FutureExt;
 use mesos::CallError;
@@ -41,6 +41,8 @@ use crate::runner::{Runners, TaskContext, TaskError, TaskEvent};
 const RETRY: Duration = Duration::from_millis(400);
 /// Events of the task that may wait.
 const TASK_EVENTS: usize = 64;
+/// Instructions to the task that may wait.
+const INSTRUCTIONS: usize = 4;
 
 /// Runs as a Mesos executor until the task has ended, or the agent has no use for this process any more.
 ///
@@ -75,6 +77,7 @@ enum Link {
 
 /// The task, while it runs.
 struct Running {
+    instructions: mpsc::Sender<Instruction>,
     events: mpsc::Receiver<TaskEvent>,
     stop: CancellationToken,
     task: JoinHandle<Result<Report, TaskError>>,
@@ -144,6 +147,12 @@ impl Executor {
             Effect::Subscribe => self.subscribe(RETRY),
             Effect::Send(call) => self.calls.send(*call),
             Effect::Launch { task_id, spec, grace } => self.launch(task_id, *spec, grace),
+            Effect::Instruct(instruction) => {
+                if let Some(running) = &self.running {
+                    // A task that does not listen is told again.
+                    let _ = running.instructions.try_send(instruction);
+                }
+            }
             Effect::Stop => {
                 if let Some(running) = &self.running {
                     running.stop.cancel();
@@ -172,11 +181,13 @@ impl Executor {
         };
         info!(task_id, kind, "starting");
         let (events, receiver) = mpsc::channel(TASK_EVENTS);
+        let (instructions, instructed) = mpsc::channel(INSTRUCTIONS);
         let stop = CancellationToken::new();
         let runner = self.runners.of(&spec.kind);
-        let context = TaskContext { task_id, spec, events, stop: stop.clone(), grace };
+        let context =
+            TaskContext { task_id, spec, instructions: instructed, events, stop: stop.clone(), grace };
         let task = tokio::spawn(async move { runner?(context).await });
-        self.running = Some(Running { events: receiver, stop, task });
+        self.running = Some(Running { instructions, events: receiver, stop, task });
     }
 
     fn abort(&mut self) {

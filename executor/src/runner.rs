@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use task::{Live, Report, TaskKind, TaskSpec};
+use task::{Instruction, Live, Report, TaskKind, TaskSpec};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,8 @@ pub struct TaskContext {
     pub task_id: String,
     /// What to do.
     pub spec: TaskSpec,
+    /// What the scheduler wants meanwhile. It repeats what is not obeyed.
+    pub instructions: mpsc::Receiver<Instruction>,
     /// What happens meanwhile.
     pub events: mpsc::Sender<TaskEvent>,
     /// Cancelled when the task is to end. The runner then sends no more events and returns its last report.

@@ -53,6 +53,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
             threads: rig.threads,
             backend: rig.backend.name().to_owned(),
             difficulty: 0.0,
+            pool: spec.pool.clone(),
         },
         running: false,
         shown: (0, Instant::now()),

@@ -20,6 +20,8 @@ pub struct WorkerLive {
     pub backend: String,
     /// Difficulty that the pool asks for.
     pub difficulty: f64,
+    /// URL of the pool that it mines at, or tries to; empty from executors of version 1.
+    pub pool: String,
 }
 
 /// The pool server's present state.

@@ -1,5 +1,6 @@
 //! The protobuf form. Field numbers are for ever: a field that goes leaves a gap.
 
+mod instruction;
 mod live;
 mod report;
 mod spec;
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use prost::Message;
 
-/// The version that this crate writes.
-pub const VERSION: u32 = 1;
+/// The version that this crate writes. 2: executors obey [`Instruction`](crate::Instruction)s, end a task that has made
+/// all its updates, and know servers that mine on a node.
+pub const VERSION: u32 = 2;
 /// The oldest version that this crate reads.
 pub const OLDEST_VERSION: u32 = 1;
 
@@ -54,6 +56,17 @@ fn read<M: Message + Default>(
         OLDEST_VERSION..=VERSION => Ok(message),
         version => Err(DecodeError::Version { what, version }),
     }
+}
+
+/// The version of a specification, report or message, whatever it holds; `None` if the bytes are none of these.
+pub fn version(bytes: &[u8]) -> Option<u32> {
+    #[derive(Clone, PartialEq, Message)]
+    struct Envelope {
+        #[prost(uint32, tag = "1")]
+        version: u32,
+    }
+    let envelope = Envelope::decode(bytes).ok()?;
+    (envelope.version > 0).then_some(envelope.version)
 }
 
 fn millis(duration: Duration) -> u64 {

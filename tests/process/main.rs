@@ -6,6 +6,7 @@
 mod bad_input;
 mod bitcoin_node;
 mod embedded;
+mod executor;
 mod faults;
 mod historical_block;
 mod local;

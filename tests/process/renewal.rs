@@ -66,7 +66,7 @@ fn a_worker_that_made_all_its_updates_is_renewed() {
         &master,
         "--teardown-on-exit",
         "--json",
-        "--report-interval=1ms",
+        "--report-interval=5ms",
         "--share-interval=5s",
         "--server-cpus=0.2",
         "--updates-per-task",

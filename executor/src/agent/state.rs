@@ -10,7 +10,7 @@ use mesos::executor::Event;
 use mesos::v1::executor::{Call, event};
 use mesos::v1::framework_info::capability::Type as Capability;
 use mesos::v1::{KillPolicy, TaskId, TaskInfo, TaskState};
-use task::{Report, TaskSpec};
+use task::{Instruction, Report, TaskSpec};
 use tracing::{debug, info, warn};
 
 use super::outbox::Outbox;
@@ -104,8 +104,8 @@ impl State {
             Event::Error(message) => {
                 self.shut_down(Some(format!("the agent reported an error: {message}")), now)
             }
-            // No task listens to messages yet.
-            Event::Message(_) | Event::Heartbeat => Vec::new(),
+            Event::Message(data) => self.on_message(&data),
+            Event::Heartbeat => Vec::new(),
             Event::Unknown(event) => {
                 debug!(?event, "an event of a later Mesos");
                 Vec::new()
@@ -123,6 +123,20 @@ impl State {
             self.leave_by = Some(now + ACKNOWLEDGE_DEADLINE);
         }
         self.outbox.connected().into_iter().map(|call| Effect::Send(Box::new(call))).collect()
+    }
+
+    fn on_message(&mut self, data: &[u8]) -> Vec<Effect> {
+        match Instruction::decode(data) {
+            Ok(instruction) if self.is_busy() => vec![Effect::Instruct(instruction)],
+            Ok(instruction) => {
+                debug!(?instruction, "no task to obey it");
+                Vec::new()
+            }
+            Err(error) => {
+                warn!(%error, "a message that can't be read");
+                Vec::new()
+            }
+        }
     }
 
     fn launch(&mut self, info: TaskInfo) -> Vec<Effect> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesos::env::ExecutorEnv;
 use mesos::executor::{Event, Identity};
 use mesos::v1::executor::Call;
-use task::{Report, TaskSpec};
+use task::{Instruction, Report, TaskSpec};
 
 use crate::runner::{TaskError, TaskEvent};
 
@@ -68,6 +68,8 @@ pub enum Effect {
         /// Its time to end when it is killed.
         grace: Duration,
     },
+    /// Pass an instruction on to the task.
+    Instruct(Instruction),
     /// Ask the task to end.
     Stop,
     /// End the task by force.

@@ -116,6 +116,7 @@ mod tests {
                 threads: 2,
                 backend: "avx2".into(),
                 difficulty: 1.0,
+                pool: "pool:3333".into(),
             })),
             totals: Default::default(),
         }

@@ -23,6 +23,8 @@ struct WorkerLiveMessage {
     backend: String,
     #[prost(double, tag = "4")]
     difficulty: f64,
+    #[prost(string, tag = "5")]
+    pool: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -40,8 +42,8 @@ impl Live {
     pub fn encode(&self) -> Vec<u8> {
         let (worker, pool) = match self {
             Live::Worker(live) => {
-                let WorkerLive { hashrate, threads, backend, difficulty } = live.clone();
-                (Some(WorkerLiveMessage { hashrate, threads, backend, difficulty }), None)
+                let WorkerLive { hashrate, threads, backend, difficulty, pool } = live.clone();
+                (Some(WorkerLiveMessage { hashrate, threads, backend, difficulty, pool }), None)
             }
             Live::Pool(live) => {
                 let PoolLive { connections, height, difficulty } = *live;
@@ -59,8 +61,8 @@ impl Live {
         let what = "live message";
         let message = read(what, bytes, |m: &LiveMessage| m.version)?;
         match (message.worker, message.pool) {
-            (Some(WorkerLiveMessage { hashrate, threads, backend, difficulty }), None) => {
-                Ok(Live::Worker(WorkerLive { hashrate, threads, backend, difficulty }))
+            (Some(WorkerLiveMessage { hashrate, threads, backend, difficulty, pool }), None) => {
+                Ok(Live::Worker(WorkerLive { hashrate, threads, backend, difficulty, pool }))
             }
             (None, Some(PoolLiveMessage { connections, height, difficulty })) => {
                 Ok(Live::Pool(PoolLive { connections, height, difficulty }))

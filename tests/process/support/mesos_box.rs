@@ -54,13 +54,6 @@ impl MesosBox {
         MesosBox::on(port, command, agents, more, format!("127.0.0.1:{port}"))
     }
 
-    /// The same with further options.
-    pub fn with_options(command: &Path, agents: u16, options: &[&str]) -> MesosBox {
-        let port = free_ports(STEP);
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
-        MesosBox::on(port, command, agents, options, format!("127.0.0.1:{port}"))
-    }
-
     /// Starts a ZooKeeper, two masters that have it elect one of them, and two agents.
     pub fn elected(command: &Path) -> MesosBox {
         MesosBox::elected_with(command, &["--master-flag=zk_session_timeout=3secs"])
@@ -185,7 +178,7 @@ impl MesosBox {
 
     /// The number of the first agent's process.
     pub fn agent(&self) -> i32 {
-        pid(&self.parts()["agents"][0]["pid"]).as_raw_nonzero().get()
+        self.pid(Part::Agent(0)).as_raw_nonzero().get()
     }
 
     /// What the box says of its processes.

@@ -4,6 +4,7 @@ pub mod books;
 pub mod cluster;
 pub mod descent;
 pub mod embedded;
+pub mod framework;
 pub mod http;
 pub mod mesos_box;
 pub mod peer;

@@ -6,7 +6,7 @@ use mesos::v1::executor::{Call, call, event};
 use mesos::v1::{
     DurationInfo, FrameworkInfo, KillPolicy, TaskGroupInfo, TaskInfo, TaskState, TaskStatus, framework_info,
 };
-use task::{Live, Report, TaskKind, TaskSpec, WorkerLive, WorkerSpec};
+use task::{Instruction, Live, Report, TaskKind, TaskSpec, WorkerLive, WorkerSpec};
 
 use crate::agent::state::State;
 use crate::agent::terms::{Effect, Input, Profile};
@@ -461,6 +461,42 @@ fn a_disowned_executor_ends_at_once() {
     let effects = machine.input(Input::Disowned("Framework cannot be found".into()));
     assert_eq!(effects.first(), Some(&Effect::Abort));
     assert!(matches!(exits(&effects), Some(Err(text)) if text.contains("cannot be found")));
+}
+
+#[test]
+fn instructions_are_passed_on_to_a_live_task_only() {
+    let instruction = Instruction::MineAt { pool: "pool:3333".into() };
+    let message = || Event::Message(instruction.encode());
+    let mut machine = Machine::subscribed(true);
+    assert_eq!(machine.agent(message()), []);
+    let mut machine = Machine::running(true);
+    assert_eq!(machine.agent(message()), [Effect::Instruct(instruction.clone())]);
+    assert_eq!(machine.agent(Event::Message(b"something else".to_vec())), []);
+    machine.input(Input::Ended(Ok(report(2))));
+    assert_eq!(machine.agent(message()), []);
+}
+
+#[test]
+fn a_specification_of_a_later_version_fails_with_a_reason() {
+    let mut machine = Machine::subscribed(true);
+    let mut info = task("t");
+    info.data.as_mut().expect("it has data")[1] = 3;
+    let effects = machine.agent(Event::Launch(Box::new(info)));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!(status.state(), TaskState::TaskFailed);
+    let text =
+        "can't read the task's data: task specification of version 3; this program reads versions 1 to 2";
+    assert_eq!(status.message.as_deref(), Some(text));
+}
+
+/// As a scheduler of version 1 wrote it.
+#[test]
+fn a_specification_of_the_version_before_is_run() {
+    let mut machine = Machine::subscribed(true);
+    let mut info = task("t");
+    info.data.as_mut().expect("it has data")[1] = 1;
+    let effects = machine.agent(Event::Launch(Box::new(info)));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Launch { .. })), "{effects:?}");
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! Bytes as each version wrote them, kept for ever: scheduler and executors of neighbouring versions work together.
+//!
+//! `data/version-N.txt` was written by the program when N was its version; a line is a name and bytes in hexadecimal.
+//! When the version rises, what this one writes becomes a file of its own, and the tests below go on with both.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use task::{
+    Account, Chain, Instruction, Live, PoolLive, Report, ServerAddress, ServerSpec, ShareRow, TaskKind,
+    TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
+};
+
+const VERSION_1: &str = include_str!("data/version-1.txt");
+const VERSION_2: &str = include_str!("data/version-2.txt");
+
+fn golden(text: &str) -> BTreeMap<&str, Vec<u8>> {
+    let byte = |hex: &[u8]| u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap();
+    let line = |line: &'static str| line.split_once(' ').unwrap();
+    let text: &'static str = String::leak(text.to_owned());
+    text.lines().map(line).map(|(name, hex)| (name, hex.as_bytes().chunks(2).map(byte).collect())).collect()
+}
+
+fn worker_specification() -> TaskSpec {
+    TaskSpec {
+        report_interval: Duration::from_secs(60),
+        live_interval: Duration::from_secs(5),
+        max_updates: None,
+        kind: TaskKind::Worker(WorkerSpec {
+            pool: "stratum+tcp://[::1]:3333".into(),
+            user: "miner-worker-7".into(),
+            password: "x".into(),
+            cpus: 1.5,
+            backend: Some("avx2".into()),
+        }),
+    }
+}
+
+fn server_specification() -> TaskSpec {
+    TaskSpec {
+        report_interval: Duration::from_secs(1),
+        live_interval: Duration::from_secs(5),
+        max_updates: None,
+        kind: TaskKind::Server(ServerSpec {
+            host: "agent-1".into(),
+            stratum_port: 31001,
+            http_port: 31000,
+            share_interval: Duration::from_secs(1),
+            chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
+        }),
+    }
+}
+
+fn report() -> Report {
+    let row = |verdict| ShareRow {
+        job: "1f".into(),
+        extranonce2: vec![0, 0, 0, 7],
+        ntime: 1_700_000_000,
+        version: 0x2000_2000,
+        nonce: 0x1234_5678,
+        difficulty: 0.25,
+        verdict,
+        round_trip: Duration::from_micros(1500),
+    };
+    let totals = Totals {
+        hashes: (3 << 64) + 5,
+        accepted_work: (1 << 64) + 9,
+        accepted: 10,
+        rejected: 2,
+        stale: 3,
+        unanswered: 1,
+        blocks: 4,
+    };
+    let account = Account {
+        worker: "miner-worker-7".into(),
+        totals,
+        rows: [Verdict::Accepted, Verdict::Rejected(23), Verdict::Stale, Verdict::Unanswered].map(row).into(),
+        rows_omitted: 6,
+    };
+    let server = ServerAddress { host: "agent-1".into(), stratum_port: 31001, http_port: 31000 };
+    Report { sequence: 300, accounts: vec![account], server: Some(server) }
+}
+
+fn live_worker() -> WorkerLive {
+    let backend = "avx512".into();
+    WorkerLive { hashrate: 4.2e7, threads: 2, backend, difficulty: 0.01, pool: String::new() }
+}
+
+fn live_pool() -> Live {
+    Live::Pool(PoolLive { connections: 3, height: 170, difficulty: 1.5 })
+}
+
+#[test]
+fn what_version_1_wrote_is_read() {
+    let bytes = golden(VERSION_1);
+    assert!(bytes.values().all(|bytes| version(bytes) == Some(1)));
+    assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), worker_specification());
+    assert_eq!(TaskSpec::decode(&bytes["server-specification"]).unwrap(), server_specification());
+    assert_eq!(Report::decode(&bytes["report"]).unwrap(), report());
+    assert_eq!(Live::decode(&bytes["live-worker"]).unwrap(), Live::Worker(live_worker()));
+    assert_eq!(Live::decode(&bytes["live-pool"]).unwrap(), live_pool());
+}
+
+#[test]
+fn version_2_is_written_and_read() {
+    let limited = TaskSpec { max_updates: NonZeroU64::new(100_000), ..worker_specification() };
+    let pool = "stratum+tcp://[::1]:3334".to_owned();
+    let live = Live::Worker(WorkerLive { pool: pool.clone(), ..live_worker() });
+    let instruction = Instruction::MineAt { pool };
+    let written = [
+        ("worker-specification", limited.encode()),
+        ("server-specification", server_specification().encode()),
+        ("report", report().encode()),
+        ("live-worker", live.encode()),
+        ("live-pool", live_pool().encode()),
+        ("instruction", instruction.encode()),
+    ];
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let text: String = written.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect();
+    assert_eq!((VERSION, text.as_str()), (2, VERSION_2));
+    let bytes = golden(VERSION_2);
+    assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), limited);
+    assert_eq!(TaskSpec::decode(&bytes["server-specification"]).unwrap(), server_specification());
+    assert_eq!(Report::decode(&bytes["report"]).unwrap(), report());
+    assert_eq!(Live::decode(&bytes["live-worker"]).unwrap(), live);
+    assert_eq!(Live::decode(&bytes["live-pool"]).unwrap(), live_pool());
+    assert_eq!(Instruction::decode(&bytes["instruction"]).unwrap(), instruction);
+}
+
+#[test]
+fn bytes_that_are_none_of_these_have_no_version() {
+    assert_eq!([version(&[]), version(&[0xff]), version(&[0x10, 3])], [None; 3]);
+}

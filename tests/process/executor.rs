@@ -1,0 +1,273 @@
+//! The executor under a real agent, in all the ways in which it can be told to end, and with what an agent may ask of it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use mesos::resources::{Quantity, scalar};
+use mesos::scheduler::{self, operation};
+use mesos::v1::{DurationInfo, ExecutorInfo, KillPolicy, Offer, Resource, TaskInfo, TaskState, TaskStatus};
+use task::Report;
+
+use crate::support::descent::{Executor, alive, executors};
+use crate::support::framework::{Framework, executor, launch, worker};
+use crate::support::mesos_box::{MesosBox, Part};
+use crate::support::process::{Process, mesos_miner};
+use crate::support::{SOON, peer, until};
+
+/// One agent, a framework, and a pool to mine at.
+struct Stage {
+    framework: Framework,
+    mesos: MesosBox,
+    pool: String,
+    _pool: Process,
+}
+
+impl Stage {
+    fn new() -> Option<Stage> {
+        Stage::with_options(&[], true)
+    }
+
+    fn with_options(options: &[&str], checkpoint: bool) -> Option<Stage> {
+        let mesos = MesosBox::with_options(&peer::mesos()?, 1, options);
+        let framework = Framework::on(mesos.master, checkpoint);
+        let mut process =
+            mesos_miner(["pool", "--chain", "builtin", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        let pool =
+            process.wait_for_output(SOON, |line| line.strip_prefix("listening on ").map(str::to_owned));
+        Some(Stage { framework, mesos, pool, _pool: process })
+    }
+
+    /// A task that mines.
+    fn mining(mut self, id: &str) -> Stage {
+        let pool = self.pool.clone();
+        self.framework.accept(|offer| launch(offer, id, &pool));
+        self.framework.until(id, TaskState::TaskRunning);
+        self
+    }
+
+    fn kill(&self, id: &str, policy: Option<KillPolicy>) {
+        let agent = self.framework.updates.iter().find_map(|u| u.agent_id.clone());
+        self.framework.call(&scheduler::kill(&self.framework.id, id.into(), agent, policy));
+    }
+
+    /// The only executor.
+    fn executor(&self) -> Executor {
+        until("the executor runs", SOON, || match &executors(&self.mesos.work_folder())[..] {
+            [one] => Some(one.clone()),
+            _ => None,
+        })
+    }
+
+    /// Nothing of it is left.
+    fn ends(&self) {
+        until("no executor is left", SOON, || executors(&self.mesos.work_folder()).is_empty().then_some(()));
+    }
+}
+
+fn hashes(status: &TaskStatus) -> u128 {
+    let report = Report::decode(status.data.as_deref().expect("a report")).expect("a report");
+    report.accounts[0].totals.hashes
+}
+
+#[test]
+fn a_second_launch_fails_and_the_first_task_goes_on() {
+    let Some(stage) = Stage::new() else { return };
+    let mut stage = stage.mining("first");
+    let pool = stage.pool.clone();
+    stage.framework.accept(|offer| {
+        let executor = Some(executor(offer, "first"));
+        operation::launch(vec![TaskInfo { executor, ..worker(offer, "second", &pool) }])
+    });
+    let failed = stage.framework.until("second", TaskState::TaskFailed);
+    assert!(failed.message().contains("only one task, first"), "{failed:?}");
+    assert_eq!(stage.executor().id, "first");
+    stage.kill("first", None);
+    let killed = stage.framework.until("first", TaskState::TaskKilled);
+    assert!(hashes(&killed) > 0, "{killed:?}");
+    let states = ["TASK_STARTING", "TASK_RUNNING", "TASK_KILLING", "TASK_KILLED"];
+    assert_eq!(stage.framework.states("first"), states);
+    stage.ends();
+}
+
+#[test]
+fn a_group_of_one_mines_and_a_larger_one_fails_whole() {
+    let Some(mut stage) = Stage::new() else { return };
+    let pool = stage.pool.clone();
+    let framework_id = stage.framework.id.clone();
+    let group = |id: &'static str, tasks: &'static [&'static str], pool: String| {
+        let framework_id = Some(framework_id.clone());
+        move |offer: &Offer| {
+            let tasks = tasks.iter().map(|task| worker(offer, task, &pool)).collect();
+            // Disk and the framework's id are asked for in groups only.
+            let mut executor = ExecutorInfo { framework_id, ..executor(offer, id) };
+            let allocation_info = executor.resources[0].allocation_info.clone();
+            executor.resources.push(Resource { allocation_info, ..scalar("disk", Quantity::whole(1)) });
+            operation::launch_group(executor, tasks)
+        }
+    };
+    stage.framework.accept(group("pair", &["left", "right"], pool.clone()));
+    for task in ["left", "right"] {
+        let failed = stage.framework.until(task, TaskState::TaskFailed);
+        assert!(failed.message().contains("not a group of 2"), "{failed:?}");
+    }
+    stage.ends();
+    stage.framework.accept(group("alone", &["one"], pool));
+    stage.framework.until("one", TaskState::TaskRunning);
+    stage.kill("one", None);
+    stage.framework.until("one", TaskState::TaskKilled);
+    stage.ends();
+}
+
+#[test]
+fn a_kill_before_the_start_is_the_end() {
+    let Some(mut stage) = Stage::new() else { return };
+    let pool = stage.pool.clone();
+    let mut agent = None;
+    stage.framework.accept(|offer| {
+        agent = Some(offer.agent_id.clone());
+        launch(offer, "t", &pool)
+    });
+    stage.framework.call(&scheduler::kill(&stage.framework.id, "t".into(), agent, None));
+    stage.framework.until("t", TaskState::TaskKilled);
+    stage.ends();
+}
+
+#[test]
+fn a_grace_period_is_a_limit_and_not_a_wait() {
+    let Some(stage) = Stage::new() else { return };
+    let mut stage = stage.mining("t");
+    let policy = |seconds: i64| {
+        let nanoseconds = seconds * 1_000_000_000;
+        Some(KillPolicy { grace_period: Some(DurationInfo { nanoseconds }) })
+    };
+    // A day: whoever waited for it would miss the deadline.
+    stage.kill("t", policy(24 * 3600));
+    assert!(hashes(&stage.framework.until("t", TaskState::TaskKilled)) > 0);
+    stage.ends();
+    // None at all: the task has no time to say anything, but its end is told, and with it the last report before.
+    let mut stage = stage.mining("u");
+    stage.kill("u", policy(0));
+    let killed = stage.framework.until("u", TaskState::TaskKilled);
+    assert!(hashes(&killed) > 0, "{killed:?}");
+    stage.ends();
+}
+
+#[test]
+fn a_shutdown_ends_with_the_last_report() {
+    let Some(stage) = Stage::new() else { return };
+    let mut stage = stage.mining("t");
+    let agent = stage.framework.updates[0].agent_id.clone().expect("an agent");
+    stage.framework.call(&scheduler::shutdown(&stage.framework.id, "t".into(), agent));
+    // Killed by the agent after the grace period it would be TASK_FAILED, without a report.
+    let killed = stage.framework.until("t", TaskState::TaskKilled);
+    assert!(hashes(&killed) > 0, "{killed:?}");
+    stage.ends();
+}
+
+#[test]
+fn a_specification_of_the_future_fails_with_a_reason() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.framework.accept(|offer| {
+        let mut task = worker(offer, "t", "127.0.0.1:1");
+        // The version is the first field.
+        task.data.as_mut().expect("it has data")[1] = 99;
+        operation::launch(vec![TaskInfo { executor: Some(executor(offer, "t")), ..task }])
+    });
+    let failed = stage.framework.until("t", TaskState::TaskFailed);
+    assert!(failed.message().contains("of version 99; this program reads versions 1 to "), "{failed:?}");
+    stage.ends();
+}
+
+/// The new agent knows nothing of the executor of a framework that does not checkpoint; nobody would ever kill it.
+#[test]
+fn an_executor_that_its_agent_disowns_ends_by_itself() {
+    let Some(stage) = Stage::with_options(&[], false) else { return };
+    let mut stage = stage.mining("t");
+    let executor = stage.executor();
+    stage.mesos.kill(Part::Agent(0));
+    stage.mesos.restart(Part::Agent(0));
+    until("the executor has ended", SOON, || (!alive(&executor.process)).then_some(()));
+}
+
+#[test]
+fn the_token_authenticates_and_is_out_of_sight() {
+    let key = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(key.path(), "a key that signs tokens").expect("written");
+    let file = format!("--agent-flag=jwt_secret_key={}", key.path().display());
+    let options =
+        ["--agent-flag=authenticate_http_executors=true", "--agent-flag=http_authenticators=jwt", &file];
+    let Some(stage) = Stage::with_options(&options, true) else { return };
+    let mut stage = stage.mining("t");
+    assert_eq!(without_token(stage.mesos.master.port() + 1), "HTTP/1.1 401 Unauthorized");
+    let executor = stage.executor();
+    let environment = fs::read(format!("/proc/{}/environ", executor.process.pid)).expect("it runs");
+    let environment = String::from_utf8_lossy(&environment);
+    let names: Vec<_> = environment.split('\0').filter_map(|v| Some(v.split_once('=')?.0)).collect();
+    assert!(names.contains(&"MESOS_EXECUTOR_ID"), "{names:?}");
+    assert!(!names.contains(&"MESOS_EXECUTOR_AUTHENTICATION_TOKEN"), "{names:?}");
+    assert!(names.contains(&"MESOS_EXECUTOR_TOKEN_ON_STDIN"), "there was one: {names:?}");
+    assert!(executor.process.command.trim_end().ends_with("mesos-miner executor"), "{executor:?}");
+    stage.kill("t", None);
+    stage.framework.until("t", TaskState::TaskKilled);
+    stage.ends();
+}
+
+/// The first line of the agent's answer to an executor that has no token.
+fn without_token(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the agent listens");
+    let request = "POST /slave(1)/api/v1/executor HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+                   Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    stream.write_all(request.as_bytes()).expect("it listens");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+/// A real agent opens its domain socket in its `main`, which is the one part of it that a box has of its own; so the
+/// socket is ours here, and leads to the agent.
+#[test]
+fn the_domain_socket_is_used_where_the_agent_has_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let socket = folder.path().join("agent.sock");
+    let location = format!("--agent-flag=domain_socket_location={}", socket.display());
+    let options = ["--agent-flag=http_executor_domain_sockets=true", &location];
+    let Some(mut stage) = Stage::with_options(&options, true) else { return };
+    let taken = lead(&socket, stage.mesos.master.port() + 1);
+    stage = stage.mining("t");
+    assert!(taken.load(Relaxed) >= 2, "the stream, and calls beside it");
+    stage.kill("t", None);
+    assert!(hashes(&stage.framework.until("t", TaskState::TaskKilled)) > 0);
+    stage.ends();
+}
+
+/// Makes a domain socket that leads to a port; counts its connections.
+fn lead(socket: &Path, port: u16) -> Arc<AtomicUsize> {
+    let listener = UnixListener::bind(socket).expect("a free path");
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = taken.clone();
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            counter.fetch_add(1, Relaxed);
+            let far = TcpStream::connect(("127.0.0.1", port)).expect("the agent listens");
+            let back = (far.try_clone().expect("a copy"), near.try_clone().expect("a copy"));
+            std::thread::spawn(move || carry(near, &far, |far| drop(far.shutdown(Shutdown::Write))));
+            std::thread::spawn(move || carry(back.0, &back.1, |near| drop(near.shutdown(Shutdown::Write))));
+        }
+    });
+    taken
+}
+
+/// Carries bytes one way until there are no more.
+fn carry<W>(mut from: impl Read, to: &W, end: impl FnOnce(&W))
+where
+    for<'a> &'a W: Write,
+{
+    // A connection that breaks ends like one that is closed.
+    let _ = std::io::copy(&mut from, &mut &*to);
+    end(to);
+}
