@@ -170,7 +170,7 @@ impl Driver<'_> {
                             *ever = true;
                             calls.belong_to(&subscribed.framework_id);
                         }
-                        wire::event(event).into_iter().collect()
+                        wire::events(event)
                     }
                     Ok(None) => return Ok(End::Lost("it ended the event stream".to_owned())),
                     Err(error) => return Ok(End::Lost(chain(&error))),

@@ -10,6 +10,7 @@ mod agents;
 mod ending;
 mod event;
 mod launching;
+mod maintenance;
 mod past;
 mod reconcile;
 mod snapshot;
@@ -29,10 +30,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 pub use self::event::{Call, Effect, Event, Notice};
+pub use self::maintenance::{Away, InverseOffer};
 pub use self::snapshot::{Snapshot, TaskLine};
 
 use self::agents::Agents;
 use self::ending::Ending;
+use self::maintenance::Maintenance;
 use self::past::{Late, Past};
 use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
@@ -97,6 +100,7 @@ pub struct State {
     next_ticket: Ticket,
     pending: BTreeMap<Ticket, Pending>,
     agents: Agents,
+    maintenance: Maintenance,
     /// What the master was last told that is wanted.
     told: Wanted,
     /// Offers were declined because of a constraint that may be met when workers come or go.
@@ -132,6 +136,7 @@ impl State {
             next_ticket: 1,
             pending: BTreeMap::new(),
             agents: Agents::default(),
+            maintenance: Maintenance::default(),
             told: Wanted::Nothing,
             held_back: false,
             offer_again: false,
@@ -183,6 +188,9 @@ impl State {
             Event::Removed => self.removed(now),
             Event::Offers(offers) => self.offers(&offers, now),
             Event::Rescinded { offer } => self.rescinded(&offer),
+            Event::Planned(agents) => self.maintenance_planned(agents, now),
+            Event::InverseOffers(offers) => self.inverse_offers(offers, now),
+            Event::InverseRescinded { offer } => self.inverse_offer_rescinded(&offer),
             Event::Update(status) => self.update(*status, now),
             Event::Message { executor, data } => self.message(&executor, &data, now),
             Event::Failure { agent, executor, status } => self.failure(agent, executor, status),
@@ -190,6 +198,7 @@ impl State {
             Event::Tick => self.tick(now),
             Event::Stop => self.stop(now),
         }
+        self.go_on_moving(now);
         self.kill_what_is_due(now);
         self.tell_what_is_wanted();
         self.go_on_ending(now);
@@ -201,6 +210,7 @@ impl State {
             self.removed(now);
         }
         self.connected = true;
+        self.maintenance.forget();
         // A new subscription starts with no filters, and with offers wanted.
         self.told = self.wanted();
         if self.told == Wanted::Nothing {
@@ -278,6 +288,7 @@ impl State {
             self.reconcile_what_is_due(now);
             self.give_up_silent_launches(now);
             self.watch_server(now);
+            self.drain(now);
         }
         let over =
             self.settings.duration.is_some_and(|duration| now.duration_since(self.started) >= duration);

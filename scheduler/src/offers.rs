@@ -29,6 +29,9 @@ const EXECUTOR_CPUS_MILLI: u64 = 10;
 /// The executor's part of a task's memory, MB: the least that Mesos asks for.
 const EXECUTOR_MEM: u64 = 32;
 
+/// Plans of maintenance change, and nobody says so but the next offer.
+const LEAVING: Duration = Duration::from_secs(10);
+
 /// What is wanted from the next offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -98,6 +101,8 @@ pub struct Demand<'a> {
     pub placed: Vec<Place>,
     /// Agents to leave alone, by id, and for how long.
     pub paused: BTreeMap<String, Duration>,
+    /// Agents whose machines go away soon, by id, and when.
+    pub leaving: BTreeMap<String, Duration>,
     /// How long what is of no use should not be offered again.
     pub refuse: Duration,
 }
@@ -181,6 +186,11 @@ impl Planner<'_> {
             return true;
         }
         let refuse = self.demand.refuse;
+        if let (false, Some(left)) = (self.nothing_wanted(), self.demand.leaving.get(agent)) {
+            let left = *left;
+            self.decline(agent, offers, refuse.min(LEAVING), Some(Cause::Leaving(left)));
+            return true;
+        }
         let wanted = self.demand.wanted;
         if self.nothing_wanted() {
             self.decline(agent, offers, refuse, None);

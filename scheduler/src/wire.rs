@@ -1,13 +1,45 @@
 //! Between the state machine's words and those of the `mesos` crate.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use mesos::scheduler::{self, operation};
-use mesos::v1::{FrameworkId, FrameworkInfo, TaskStatus, framework_info};
+use mesos::v1::{FrameworkId, FrameworkInfo, Offer, TaskStatus, Unavailability, framework_info};
 
 use crate::config::Config;
-use crate::framework::{Call, Event};
+use crate::framework::{Away, Call, Event, InverseOffer};
+
+/// Longer times say no more, and sums of them stay in range.
+const LONG: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 
 /// What the master said, if it concerns the state machine. ERROR and HEARTBEAT are the driver's business.
-pub(crate) fn event(event: scheduler::Event) -> Option<Event> {
+pub(crate) fn events(event: scheduler::Event) -> Vec<Event> {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let planned = match &event {
+        scheduler::Event::Offers(offers) => {
+            let plan = |offer: &Offer| {
+                (offer.agent_id.value.clone(), offer.unavailability.as_ref().and_then(|it| away(it, unix)))
+            };
+            Some(Event::Planned(offers.iter().map(plan).collect()))
+        }
+        _ => None,
+    };
+    planned.into_iter().chain(one(event, unix)).collect()
+}
+
+/// When a machine is away, as seen from `unix` (time since the Unix epoch); `None` if that is over.
+fn away(unavailability: &Unavailability, unix: Duration) -> Option<Away> {
+    let nanoseconds =
+        |nanoseconds: i64| Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0)).min(LONG);
+    let start = nanoseconds(unavailability.start.nanoseconds);
+    let end = unavailability.duration.as_ref().map(|lasts| start + nanoseconds(lasts.nanoseconds));
+    if end.is_some_and(|end| end <= unix) {
+        return None;
+    }
+    let begins_in = start.saturating_sub(unix);
+    Some(Away { begins_in, lasts: end.map(|end| end - start.max(unix)) })
+}
+
+fn one(event: scheduler::Event, unix: Duration) -> Option<Event> {
     match event {
         scheduler::Event::Subscribed(subscribed) => {
             Some(Event::Subscribed { framework: subscribed.framework_id.value })
@@ -23,9 +55,19 @@ pub(crate) fn event(event: scheduler::Event) -> Option<Event> {
             executor: failure.executor_id.map(|executor| executor.value),
             status: failure.status,
         }),
-        scheduler::Event::InverseOffers(_)
-        | scheduler::Event::RescindInverseOffer(_)
-        | scheduler::Event::UpdateOperationStatus(_)
+        scheduler::Event::InverseOffers(offers) => {
+            let inverse = |offer: mesos::v1::InverseOffer| {
+                let away = away(&offer.unavailability, unix)?;
+                Some(InverseOffer {
+                    id: offer.id.value,
+                    agent: offer.agent_id.map(|agent| agent.value),
+                    away,
+                })
+            };
+            Some(Event::InverseOffers(offers.into_iter().filter_map(inverse).collect()))
+        }
+        scheduler::Event::RescindInverseOffer(offer) => Some(Event::InverseRescinded { offer: offer.value }),
+        scheduler::Event::UpdateOperationStatus(_)
         | scheduler::Event::Error(_)
         | scheduler::Event::Heartbeat => None,
         other => {
@@ -43,6 +85,8 @@ pub(crate) fn call(framework: &FrameworkId, call: Call) -> Option<mesos::v1::sch
             scheduler::accept(framework, ids(offers), vec![operation::launch(vec![*task])], Some(refuse))
         }
         Call::Decline { offers, refuse } => scheduler::decline(framework, ids(offers), Some(refuse)),
+        Call::AcceptInverse { offers } => scheduler::accept_inverse_offers(framework, ids(offers)),
+        Call::DeclineInverse { offers } => scheduler::decline_inverse_offers(framework, ids(offers), None),
         Call::Suppress => scheduler::suppress(framework, Vec::new()),
         Call::Revive => scheduler::revive(framework, Vec::new()),
         Call::Kill { task, agent } => {
@@ -93,7 +137,28 @@ pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo
 mod tests {
     use mesos::masters::Masters;
 
+    use mesos::v1::{DurationInfo, TimeInfo};
+
     use super::*;
+
+    #[test]
+    fn times_of_maintenance_are_told_from_now_on() {
+        let unix = Duration::from_secs(1000);
+        let away = |start: i64, lasts: Option<i64>| {
+            let start = TimeInfo { nanoseconds: start.saturating_mul(1_000_000_000) };
+            let duration =
+                lasts.map(|lasts| DurationInfo { nanoseconds: lasts.saturating_mul(1_000_000_000) });
+            super::away(&Unavailability { start, duration }, unix)
+                .map(|away| (away.begins_in.as_secs(), away.lasts.map(|lasts| lasts.as_secs())))
+        };
+        assert_eq!(away(1060, Some(30)), Some((60, Some(30))));
+        assert_eq!(away(1060, None), Some((60, None)));
+        assert_eq!(away(900, Some(130)), Some((0, Some(30))), "it has begun");
+        assert_eq!(away(900, None), Some((0, None)));
+        assert_eq!(away(900, Some(100)), None, "it is over");
+        assert_eq!(away(-5, None), Some((0, None)));
+        assert!(away(i64::MAX, Some(i64::MAX)).is_some());
+    }
 
     #[test]
     fn revocable_cpu_is_offered_only_to_those_who_ask_for_it() {

@@ -10,6 +10,7 @@ mod executor;
 mod faults;
 mod historical_block;
 mod local;
+mod maintenance;
 mod mesos_on_node;
 mod pool_data;
 mod real_mesos;

@@ -52,7 +52,11 @@ impl Agents {
             return false; // said when the pause began
         }
         let before = self.remarks.insert(remark.agent.clone(), (now, remark.clone()));
-        before.is_none_or(|(_, before)| before != *remark)
+        let alike = |before: &Remark| match (&before.cause, &remark.cause) {
+            (Cause::Leaving(_), Cause::Leaving(_)) => true,
+            _ => before == remark,
+        };
+        before.is_none_or(|(_, before)| !alike(&before))
     }
 
     /// Something is launched after all.

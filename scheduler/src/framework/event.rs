@@ -7,6 +7,7 @@ use mesos::v1::{Offer, TaskInfo, TaskStatus};
 use program::counted;
 use task::ServerAddress;
 
+use super::maintenance::{Away, InverseOffer};
 use crate::launch::pool_url;
 use crate::offers::Remark;
 use crate::record::{Change, Ticket};
@@ -27,6 +28,15 @@ pub enum Event {
     Offers(Vec<Offer>),
     /// An offer is gone.
     Rescinded {
+        /// Its id.
+        offer: String,
+    },
+    /// What the offers that follow say of their agents' machines.
+    Planned(Vec<(String, Option<Away>)>),
+    /// Resources are wanted back.
+    InverseOffers(Vec<InverseOffer>),
+    /// An inverse offer is gone.
+    InverseRescinded {
         /// Its id.
         offer: String,
     },
@@ -87,6 +97,16 @@ pub enum Call {
         offers: Vec<String>,
         /// For how long they should not be offered again.
         refuse: Duration,
+    },
+    /// Will have given the resources back in time.
+    AcceptInverse {
+        /// The inverse offers.
+        offers: Vec<String>,
+    },
+    /// Can't tell which resources are meant.
+    DeclineInverse {
+        /// The inverse offers.
+        offers: Vec<String>,
     },
     /// Wants no offers.
     Suppress,
@@ -187,6 +207,22 @@ pub enum Notice {
         /// Why.
         why: &'static str,
     },
+    /// A machine with tasks is to go away.
+    Maintenance {
+        /// The agent's host.
+        host: String,
+        /// When.
+        begins_in: Duration,
+        /// How many tasks are there.
+        tasks: usize,
+    },
+    /// The server's machine is to go away; workers end before it.
+    ServerMoves {
+        /// The task's id.
+        task: String,
+        /// How many workers it has.
+        workers: usize,
+    },
     /// Nothing is launched on an agent for a while.
     Paused {
         /// The agent's host.
@@ -249,6 +285,19 @@ impl fmt::Display for Notice {
                 write!(f, "{task} is gone: killing its {} and starting over", counted(*workers, "worker"))
             }
             Notice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
+            Notice::Maintenance { host, begins_in, tasks } => write!(
+                f,
+                "{host} goes away for maintenance in {:.0} s: {} there will end before",
+                begins_in.as_secs_f64(),
+                counted(*tasks, "task")
+            ),
+            Notice::ServerMoves { task, workers } => {
+                write!(
+                    f,
+                    "{task} makes way for maintenance: ending its {} first",
+                    counted(*workers, "worker")
+                )
+            }
             Notice::Paused { host, pause, failures, why } => write!(
                 f,
                 "nothing is launched on {host} for {:.0} s: {failures} failed in a row, the last with {why}",

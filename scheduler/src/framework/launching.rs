@@ -19,7 +19,7 @@ const REFUSE: Duration = Duration::from_secs(60);
 impl State {
     /// What the next offers are wanted for.
     pub(super) fn wanted(&self) -> Wanted {
-        if self.ending != Ending::No {
+        if self.ending != Ending::No || self.maintenance.is_moving() {
             return Wanted::Nothing;
         }
         let idle = || if self.room().is_some() { Wanted::Workers } else { Wanted::Nothing };
@@ -52,6 +52,7 @@ impl State {
             workers_left,
             placed: self.places(),
             paused: self.agents.paused(now),
+            leaving: self.maintenance.leaving(matches!(wanted, Wanted::Server { .. }), now),
             refuse,
         };
         let plan = offers::plan(offers, &demand);

@@ -5,6 +5,7 @@ mod end;
 mod launch;
 mod limits;
 mod loss;
+mod maintenance;
 mod past;
 mod pool;
 mod reconnect;

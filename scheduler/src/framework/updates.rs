@@ -224,8 +224,10 @@ impl State {
 /// Whether the agent is to blame, so that the next try there should wait.
 fn is_failure(state: TaskState, reason: Option<task_status::Reason>) -> bool {
     use TaskState::*;
-    if reason == Some(task_status::Reason::ContainerPreempted) {
-        return false; // Mesos has taken revocable CPU back, as it may at any time
+    use task_status::Reason;
+    // Mesos has taken revocable CPU back, as it may at any time; or an operator empties the agent.
+    if matches!(reason, Some(Reason::ContainerPreempted | Reason::AgentDraining)) {
+        return false;
     }
     match state {
         TaskFailed | TaskError | TaskFinished | TaskKilled => true,

@@ -47,6 +47,8 @@ pub enum Cause {
     Constraint(Wanted, String),
     /// Tasks have failed there.
     Paused(Duration),
+    /// The machine goes away in this time.
+    Leaving(Duration),
 }
 
 impl fmt::Display for Remark {
@@ -58,6 +60,14 @@ impl fmt::Display for Remark {
                 f,
                 "nothing is launched on {host} for {:.0} s, since tasks failed there",
                 rest.as_secs_f64()
+            ),
+            Cause::Leaving(left) if left.is_zero() => {
+                write!(f, "nothing is launched on {host}, which is away for maintenance")
+            }
+            Cause::Leaving(left) => write!(
+                f,
+                "nothing is launched on {host}, which goes away for maintenance in {:.0} s",
+                left.as_secs_f64()
             ),
             Cause::Constraint(Wanted::Server { .. }, constraint) => {
                 write!(f, "no server on {host}: --server-constraint {constraint} is not met")

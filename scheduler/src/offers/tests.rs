@@ -36,6 +36,7 @@ fn demand_with(wanted: Wanted, placement: Placement) -> Demand<'static> {
         workers_left: u64::MAX,
         placed: vec![],
         paused: BTreeMap::new(),
+        leaving: BTreeMap::new(),
         refuse: Duration::from_secs(60),
     }
 }

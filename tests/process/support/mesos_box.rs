@@ -21,6 +21,8 @@ pub struct MesosBox {
     others: BTreeMap<Part, Process>,
     /// Of what was restarted, those before the last.
     _ended: Vec<Process>,
+    /// The agent under a host name of its own.
+    added: Option<Process>,
     process: Process,
     command: PathBuf,
     arguments: Vec<String>,
@@ -101,7 +103,16 @@ impl MesosBox {
         process.wait_for_output(LATER, |line| (line == "ready").then_some(()));
         let master = SocketAddr::from(([127, 0, 0, 1], port));
         let (others, _ended) = (BTreeMap::new(), Vec::new());
-        MesosBox { others, _ended, process, command: command.to_owned(), arguments, master, address }
+        MesosBox {
+            others,
+            added: None,
+            _ended,
+            process,
+            command: command.to_owned(),
+            arguments,
+            master,
+            address,
+        }
     }
 
     /// Kills a part.
@@ -118,10 +129,8 @@ impl MesosBox {
                 start(&self.command, ["zk", &format!("--port={port}"), &format!("--work-dir={folder}")])
             }
             _ => {
-                let flags = Command::new(&self.command).arg("flags").args(&self.arguments).output();
-                let flags = flags.expect("it was run before").stdout;
-                let commands: Value = serde_json::from_slice(&flags).expect("the box writes JSON");
                 let (kind, number) = part.key();
+                let commands = self.commands(&[]);
                 let words = commands[kind][number].as_array().expect("a command").iter();
                 let words: Vec<&str> = words.filter_map(Value::as_str).collect();
                 start(words[0], &words[1..])
@@ -149,6 +158,31 @@ impl MesosBox {
                 pid(&self.parts()[kind][number]["pid"])
             }
         }
+    }
+
+    /// Adds an agent under a host name of its own, the second after one that the box has; gives it no time to come up.
+    /// One that was added before is about to end, and is started again then.
+    pub fn add_agent(&mut self, hostname: &str) {
+        if let Some(mut before) = self.added.take() {
+            before.wait(SOON);
+        }
+        let words = self.commands(&["--agents=2"])["agents"][1].clone();
+        let words = words.as_array().expect("a command").iter().filter_map(Value::as_str);
+        let words: Vec<String> = words
+            .map(|word| match word.starts_with("--hostname=") {
+                true => format!("--hostname={hostname}"),
+                false => word.to_owned(),
+            })
+            .collect();
+        self.added = Some(start(&words[0], &words[1..]));
+    }
+
+    /// The commands of the box's processes, if it was started with `more` at the end.
+    fn commands(&self, more: &[&str]) -> Value {
+        let mut command = Command::new(&self.command);
+        let flags =
+            command.arg("flags").args(&self.arguments).args(more).output().expect("it was run before");
+        serde_json::from_slice(&flags.stdout).expect("the box writes JSON")
     }
 
     /// Kills the master that leads, for good, and gives the address of the other one.
@@ -228,6 +262,7 @@ fn kill(pid: Pid) {
 impl Drop for MesosBox {
     fn drop(&mut self) {
         self.others.clear();
+        self.added = None;
         // Gently first, so that it sweeps executors up; the process's own end does the rest.
         if self.process.is_running() {
             self.process.signal(Signal::TERM);

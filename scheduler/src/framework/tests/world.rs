@@ -67,6 +67,7 @@ impl World {
                 }
                 Call::Reconcile(tasks) => self.asked.extend(tasks.into_iter().map(|(task, _)| task)),
                 Call::Suppress | Call::Revive | Call::Teardown => {}
+                Call::AcceptInverse { .. } | Call::DeclineInverse { .. } => {}
             }
         }
         let servers =

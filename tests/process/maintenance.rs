@@ -1,0 +1,169 @@
+//! What an operator does to agents of a real Mesos, and that mining goes on elsewhere meanwhile and there afterwards.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::http;
+use crate::support::mesos_box::MesosBox;
+use crate::support::process::{Process, mesos_miner};
+use crate::support::summary::Summary;
+use crate::support::{LATER, SOON, peer, until};
+
+/// A scheduler on two agents that are machines of their own, as far as Mesos can tell.
+struct Mining {
+    mesos: MesosBox,
+    scheduler: Process,
+}
+
+const HOSTS: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
+
+impl Mining {
+    fn start() -> Option<Mining> {
+        let mut mesos = MesosBox::start(&peer::mesos()?, 1);
+        mesos.add_agent(HOSTS[1]);
+        let master = mesos.master.to_string();
+        let arguments = ["--teardown-on-exit", "--report-interval", "1s", "--json"];
+        let scheduler = mesos_miner(["scheduler", "--master", &master].iter().chain(&arguments));
+        let mut mining = Mining { mesos, scheduler };
+        mining.until_running(&[("server", None), ("worker", Some(HOSTS[0])), ("worker", Some(HOSTS[1]))]);
+        Some(mining)
+    }
+
+    fn state(&self) -> Value {
+        self.mesos.state()
+    }
+
+    /// Id and host of an agent in use; the agent's id changes when it comes back.
+    fn host(state: &Value, id: &Value) -> String {
+        let agents = state["slaves"].as_array().expect("agents");
+        let agent = agents.iter().find(|agent| agent["id"] == *id);
+        agent.and_then(|agent| agent["hostname"].as_str()).unwrap_or_default().to_owned()
+    }
+
+    /// Kind and host of each task, once all of them run.
+    fn running(&self) -> Option<Vec<(String, String)>> {
+        let state = self.state();
+        let tasks = state["frameworks"][0]["tasks"].as_array()?;
+        let task = |task: &Value| {
+            let kind = if task["id"].as_str()?.starts_with("miner-server-") { "server" } else { "worker" };
+            let running = task["state"] == "TASK_RUNNING";
+            running.then(|| (kind.to_owned(), Mining::host(&state, &task["slave_id"])))
+        };
+        tasks.iter().map(task).collect()
+    }
+
+    fn until_running(&mut self, wanted: &[(&str, Option<&str>)]) {
+        until(&format!("these run, and no others: {wanted:?}"), LATER, || {
+            assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
+            let mut running = self.running()?;
+            for (kind, host) in wanted {
+                let fits = |(k, h): &(String, String)| k == kind && host.is_none_or(|host| h == host);
+                running.remove(running.iter().position(fits)?);
+            }
+            running.is_empty().then_some(())
+        });
+    }
+
+    fn server_host(&self) -> String {
+        let server = self.running().expect("all run").into_iter().find(|(kind, _)| kind == "server");
+        server.expect("there is a server").1
+    }
+
+    fn agent_on(&self, host: &str) -> Value {
+        let state = self.state();
+        let agents = state["slaves"].as_array().expect("agents").iter();
+        let mut found = agents.filter(|agent| agent["hostname"] == host && agent["active"] != json!(null));
+        json!({"value": found.next().expect("it is there")["id"]})
+    }
+
+    fn post(&self, path: &str, json: &Value) {
+        let status = http::post_json(self.mesos.master, path, json).expect("the master answers");
+        assert!((200..300).contains(&status), "{path} {json}: {status}");
+    }
+
+    fn said(&self, text: &str) -> bool {
+        self.scheduler.stderr().iter().any(|line| line.contains(text))
+    }
+
+    fn end(mut self) {
+        assert!(!self.said("failed in a row"), "{:#?}", self.scheduler.stderr());
+        self.scheduler.signal(Signal::INT);
+        let ended = self.scheduler.wait(LATER);
+        assert!(ended.status.success(), "{ended:#?}");
+        let summary = Summary::of(&ended);
+        assert!(summary.tasks.keys().all(|state| state == "TASK_KILLED"), "{ended:#?}");
+    }
+}
+
+fn other(host: &str) -> &'static str {
+    HOSTS.into_iter().find(|other| *other != host).expect("there are two")
+}
+
+/// Plans that this machine is away for an hour, some seconds from now.
+fn schedule(mining: &Mining, machine: &Value, begins_in: Duration) {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let start = (unix + begins_in).as_nanos() as u64;
+    let hour = 3_600_000_000_000_u64;
+    let unavailability = json!({"start": {"nanoseconds": start}, "duration": {"nanoseconds": hour}});
+    let window = json!({"machine_ids": [machine], "unavailability": unavailability});
+    mining.post("/maintenance/schedule", &json!({"windows": [window]}));
+}
+
+#[test]
+fn maintenance_empties_a_machine_in_time_and_mining_goes_on_there_afterwards() {
+    let Some(mut mining) = Mining::start() else { return };
+    let [first, second] = HOSTS;
+    let machine = |host: &str| json!({"hostname": host, "ip": "127.0.0.1"});
+    let on = |server, workers: &[&'static str]| {
+        let workers = workers.iter().map(|host| ("worker", Some(*host)));
+        [("server", Some(server))].into_iter().chain(workers).collect::<Vec<_>>()
+    };
+    mining.until_running(&on(first, &HOSTS));
+    // In less time than an agent is emptied before: it begins at once.
+    schedule(&mining, &machine(first), Duration::from_secs(50));
+    mining.until_running(&on(second, &[second]));
+    assert!(mining.said("127.0.0.1 goes away for maintenance") && mining.said("makes way for maintenance"));
+    let status = http::get_json(mining.mesos.master, "/maintenance/status").expect("the master answers");
+    let answers = status["draining_machines"][0]["statuses"].to_string();
+    assert!(answers.contains("\"ACCEPT\""), "{status}");
+
+    mining.post("/maintenance/schedule", &json!({"windows": []}));
+    mining.until_running(&on(second, &HOSTS));
+    schedule(&mining, &machine(second), Duration::from_secs(50));
+    mining.until_running(&on(first, &[first]));
+    mining.post("/machine/down", &json!([machine(second)]));
+    until("its agent is gone", SOON, || (mining.state()["slaves"].as_array()?.len() == 1).then_some(()));
+    mining.post("/machine/up", &json!([machine(second)]));
+    mining.mesos.add_agent(second);
+    mining.until_running(&on(first, &HOSTS));
+    mining.end();
+}
+
+#[test]
+fn agents_that_an_operator_drains_or_deactivates_are_used_again_when_reactivated() {
+    let Some(mut mining) = Mining::start() else { return };
+    let drained = mining.server_host();
+    let stays = other(&drained);
+    let agent = mining.agent_on(&drained);
+    let call = |kind: &str, more: Value| {
+        let mut body = json!({"agent_id": agent});
+        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        json!({"type": kind.to_uppercase(), kind: body})
+    };
+    mining.post(
+        "/api/v1",
+        &call("drain_agent", json!({"max_grace_period": {"nanoseconds": 30_000_000_000_u64}})),
+    );
+    mining.until_running(&[("server", Some(stays)), ("worker", Some(stays))]);
+    mining.post("/api/v1", &call("reactivate_agent", json!({})));
+    let all = [("server", Some(stays)), ("worker", Some(stays)), ("worker", Some(drained.as_str()))];
+    mining.until_running(&all);
+
+    mining.post("/api/v1", &call("deactivate_agent", json!({})));
+    mining.until_running(&all);
+    mining.post("/api/v1", &call("reactivate_agent", json!({})));
+    mining.until_running(&all);
+    mining.end();
+}
