@@ -66,18 +66,6 @@ impl Mining {
         });
     }
 
-    fn server_host(&self) -> String {
-        let server = self.running().expect("all run").into_iter().find(|(kind, _)| kind == "server");
-        server.expect("there is a server").1
-    }
-
-    fn agent_on(&self, host: &str) -> Value {
-        let state = self.state();
-        let agents = state["slaves"].as_array().expect("agents").iter();
-        let mut found = agents.filter(|agent| agent["hostname"] == host && agent["active"] != json!(null));
-        json!({"value": found.next().expect("it is there")["id"]})
-    }
-
     fn post(&self, path: &str, json: &Value) {
         let status = http::post_json(self.mesos.master, path, json).expect("the master answers");
         assert!((200..300).contains(&status), "{path} {json}: {status}");
@@ -95,10 +83,6 @@ impl Mining {
         let summary = Summary::of(&ended);
         assert!(summary.tasks.keys().all(|state| state == "TASK_KILLED"), "{ended:#?}");
     }
-}
-
-fn other(host: &str) -> &'static str {
-    HOSTS.into_iter().find(|other| *other != host).expect("there are two")
 }
 
 /// Plans that this machine is away for an hour, some seconds from now.
@@ -138,32 +122,5 @@ fn maintenance_empties_a_machine_in_time_and_mining_goes_on_there_afterwards() {
     mining.post("/machine/up", &json!([machine(second)]));
     mining.mesos.add_agent(second);
     mining.until_running(&on(first, &HOSTS));
-    mining.end();
-}
-
-#[test]
-fn agents_that_an_operator_drains_or_deactivates_are_used_again_when_reactivated() {
-    let Some(mut mining) = Mining::start() else { return };
-    let drained = mining.server_host();
-    let stays = other(&drained);
-    let agent = mining.agent_on(&drained);
-    let call = |kind: &str, more: Value| {
-        let mut body = json!({"agent_id": agent});
-        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
-        json!({"type": kind.to_uppercase(), kind: body})
-    };
-    mining.post(
-        "/api/v1",
-        &call("drain_agent", json!({"max_grace_period": {"nanoseconds": 30_000_000_000_u64}})),
-    );
-    mining.until_running(&[("server", Some(stays)), ("worker", Some(stays))]);
-    mining.post("/api/v1", &call("reactivate_agent", json!({})));
-    let all = [("server", Some(stays)), ("worker", Some(stays)), ("worker", Some(drained.as_str()))];
-    mining.until_running(&all);
-
-    mining.post("/api/v1", &call("deactivate_agent", json!({})));
-    mining.until_running(&all);
-    mining.post("/api/v1", &call("reactivate_agent", json!({})));
-    mining.until_running(&all);
     mining.end();
 }

@@ -22,7 +22,7 @@ pub struct MesosBox {
     /// Of what was restarted, those before the last.
     _ended: Vec<Process>,
     /// The agent under a host name of its own.
-    added: Option<Process>,
+    added: Option<Box<Process>>,
     process: Process,
     command: PathBuf,
     arguments: Vec<String>,
@@ -174,7 +174,7 @@ impl MesosBox {
                 false => word.to_owned(),
             })
             .collect();
-        self.added = Some(start(&words[0], &words[1..]));
+        self.added = Some(Box::new(start(&words[0], &words[1..])));
     }
 
     /// The commands of the box's processes, if it was started with `more` at the end.
