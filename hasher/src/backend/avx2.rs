@@ -33,16 +33,16 @@ unsafe impl Lanes for Vector {
     const COUNT: usize = 8;
 
     #[inline(always)]
-    fn splat(self, value: u32) -> Vector {
+    fn splat(self, value: &u32) -> Vector {
         // SAFETY: see above.
-        Vector(unsafe { _mm256_set1_epi32(value as i32) })
+        Vector(unsafe { _mm256_set1_epi32(*value as i32) })
     }
 
     #[inline(always)]
     fn nonces(self, first: u32) -> Vector {
         // SAFETY: see above.
         unsafe {
-            let nonces = _mm256_add_epi32(self.splat(first).0, _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+            let nonces = _mm256_add_epi32(self.splat(&first).0, _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
             let swap_bytes = _mm256_set1_epi64x(0x0405_0607_0001_0203);
             let swap_bytes = _mm256_add_epi8(
                 swap_bytes,

@@ -1,7 +1,6 @@
 //! 16 lanes: AVX-512, which rotates in one operation and computes any function of three bits in one.
 #![allow(unsafe_code)]
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::Entry;
@@ -41,9 +40,15 @@ unsafe impl Lanes for Vector {
     const COUNT: usize = 16;
 
     #[inline(always)]
-    fn splat(self, value: u32) -> Vector {
+    fn splat(self, value: &u32) -> Vector {
         // SAFETY: see above.
-        Vector(unsafe { _mm512_set1_epi32(value as i32) })
+        Vector(unsafe { operations::splat(value) })
+    }
+
+    #[inline(always)]
+    fn plus(self, value: &u32) -> Vector {
+        // SAFETY: see above.
+        Vector(unsafe { operations::plus(self.0, value) })
     }
 
     #[inline(always)]
@@ -51,7 +56,7 @@ unsafe impl Lanes for Vector {
         // SAFETY: see above.
         unsafe {
             let lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-            let nonces = _mm512_add_epi32(self.splat(first).0, lanes);
+            let nonces = _mm512_add_epi32(self.splat(&first).0, lanes);
             let swap_bytes = _mm512_set4_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203);
             Vector(_mm512_shuffle_epi8(nonces, swap_bytes))
         }
@@ -60,58 +65,103 @@ unsafe impl Lanes for Vector {
     #[inline(always)]
     fn add(self, other: Vector) -> Vector {
         // SAFETY: see above.
-        Vector(unsafe { _mm512_add_epi32(self.0, other.0) })
+        Vector(unsafe { operations::add(self.0, other.0) })
     }
 
     #[inline(always)]
     fn rotate_right<const BITS: i32>(self) -> Vector {
         // SAFETY: see above.
-        Vector(unsafe { _mm512_ror_epi32::<BITS>(self.0) })
+        Vector(unsafe { operations::rotate_right::<BITS>(self.0) })
     }
 
     #[inline(always)]
     fn shift_right<const BITS: u32>(self) -> Vector {
         // SAFETY: see above.
-        Vector(unsafe { _mm512_srli_epi32::<BITS>(self.0) })
+        Vector(unsafe { operations::shift_right::<BITS>(self.0) })
     }
 
     #[inline(always)]
     fn xor3(self, b: Vector, c: Vector) -> Vector {
         // SAFETY: see above.
-        Vector(unsafe { _mm512_ternarylogic_epi32::<XOR3>(self.0, b.0, c.0) })
+        Vector(unsafe { operations::ternary::<XOR3>(self.0, b.0, c.0) })
     }
 
     #[inline(always)]
     fn choose(self, f: Vector, g: Vector) -> Vector {
         // SAFETY: see above.
-        Vector(unsafe { _mm512_ternarylogic_epi32::<CHOOSE>(self.0, f.0, g.0) })
+        Vector(unsafe { operations::ternary::<CHOOSE>(self.0, f.0, g.0) })
     }
 
     #[inline(always)]
     fn majority(self, b: Vector, c: Vector) -> Vector {
         // SAFETY: see above.
-        Vector(unsafe { _mm512_ternarylogic_epi32::<MAJORITY>(self.0, b.0, c.0) })
+        Vector(unsafe { operations::ternary::<MAJORITY>(self.0, b.0, c.0) })
     }
 
     #[inline(always)]
     fn pin(self) -> Vector {
-        /// An operand in a 512-bit register needs a function that enables AVX-512.
-        #[target_feature(enable = "avx512f")]
-        #[inline]
-        fn pin(mut vector: __m512i) -> __m512i {
-            // SAFETY: no instruction at all.
-            unsafe {
-                asm!("/* {0} */", inout(zmm_reg) vector, options(pure, nomem, nostack, preserves_flags))
-            };
-            vector
-        }
-        // SAFETY: see above.
-        Vector(unsafe { pin(self.0) })
+        self // A sum in assembly is opaque already.
     }
 
     #[inline(always)]
     fn zero_lanes(self, mask: Vector) -> u16 {
         // SAFETY: see above.
         unsafe { _mm512_testn_epi32_mask(self.0, mask.0) }
+    }
+}
+
+/// The operations, each an instruction of its own that the compiler leaves in its place.
+///
+/// With intrinsics it reorders them, and by that the search loses one part in twenty: the order of instructions that
+/// the rounds are written in would not reach the CPU. Registers are still allocated by the compiler.
+mod operations {
+    use std::arch::asm;
+    use std::arch::x86_64::__m512i;
+
+    /// Defines a function that is one instruction, with its result in `out`.
+    macro_rules! operation {
+        ($name:ident $(<$n:ident: $number:ty>)?, $instruction:literal, $options:ident,
+            ($($operand:ident: $type:ty = $class:ident),+) $(, $constant:expr)?) => {
+            #[target_feature(enable = "avx512f,avx512bw")]
+            #[inline]
+            pub(super) fn $name$(<const $n: $number>)?($($operand: $type),+) -> __m512i {
+                let out;
+                // SAFETY: the function enables the instruction, which changes nothing but its result, and reads no
+                // memory but what a reference points to.
+                unsafe {
+                    asm!(
+                        $instruction,
+                        out = lateout(zmm_reg) out,
+                        $($operand = in($class) $operand,)+
+                        $(n = const $constant,)?
+                        options($options, nostack, preserves_flags),
+                    );
+                }
+                out
+            }
+        };
+    }
+    operation!(add, "vpaddd {out}, {a}, {b}", nomem, (a: __m512i = zmm_reg, b: __m512i = zmm_reg));
+    operation!(plus, "vpaddd {out}, {a}, dword ptr [{b}]{{1to16}}", readonly, (a: __m512i = zmm_reg, b: &u32 = reg));
+    operation!(splat, "vpbroadcastd {out}, dword ptr [{value}]", readonly, (value: &u32 = reg));
+    operation!(rotate_right<BITS: i32>, "vprord {out}, {a}, {n}", nomem, (a: __m512i = zmm_reg), BITS);
+    operation!(shift_right<BITS: u32>, "vpsrld {out}, {a}, {n}", nomem, (a: __m512i = zmm_reg), BITS);
+
+    /// Any function of three bits, by its truth table.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    #[inline]
+    pub(super) fn ternary<const TABLE: i32>(mut a: __m512i, b: __m512i, c: __m512i) -> __m512i {
+        // SAFETY: as above. The instruction overwrites its first operand.
+        unsafe {
+            asm!(
+                "vpternlogd {a}, {b}, {c}, {table}",
+                a = inout(zmm_reg) a,
+                b = in(zmm_reg) b,
+                c = in(zmm_reg) c,
+                table = const TABLE & 0xff,
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+        a
     }
 }

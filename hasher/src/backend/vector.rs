@@ -24,7 +24,7 @@ pub(super) use first::first;
 pub(super) use schedule::schedule;
 pub(super) use second::second;
 
-use super::unroll::unroll;
+use super::unroll::{streams, unroll};
 
 /// A vector of 32-bit lanes in a register. The operations are those of SHA-256, so that an instruction set can use
 /// what it has for them.
@@ -40,8 +40,8 @@ pub(super) unsafe trait Lanes: Copy {
     /// Number of lanes, at most 16.
     const COUNT: usize;
 
-    /// A vector with the same value in each lane, given one as proof.
-    fn splat(self, value: u32) -> Self;
+    /// A vector with the same value in each lane, given one as proof. By reference, because the CPU takes it from memory.
+    fn splat(self, value: &u32) -> Self;
     /// The message words for nonces `first`, `first + 1`, …: each with its bytes swapped, for a header is
     /// little-endian. Given a vector as proof.
     fn nonces(self, first: u32) -> Self;
@@ -62,12 +62,8 @@ pub(super) unsafe trait Lanes: Copy {
 
     /// Adds the same value to each lane.
     #[inline(always)]
-    fn plus(self, value: u32) -> Self {
+    fn plus(self, value: &u32) -> Self {
         self.add(self.splat(value))
-    }
-    #[inline(always)]
-    fn big_sigma0(self) -> Self {
-        self.rotate_right::<2>().xor3(self.rotate_right::<13>(), self.rotate_right::<22>())
     }
     #[inline(always)]
     fn big_sigma1(self) -> Self {
@@ -101,7 +97,8 @@ pub(super) type Words<L> = [L; 48];
 #[inline(always)]
 fn word<L: Lanes, const N: usize>(words: &[L; N], place: usize) -> L {
     let back = |distance: usize| words[place - distance];
-    back(15).small_sigma0().add(back(16)).pin().add(back(7)).pin().add(back(2).small_sigma1())
+    let (sigma0, sigma1) = (back(15).small_sigma0(), back(2).small_sigma1());
+    sigma0.add(back(16)).pin().add(back(7)).pin().add(sigma1).pin()
 }
 
 /// What [`first()`] leaves of an item for [`second()`].
@@ -117,24 +114,31 @@ pub(super) struct Item<L> {
 
 /// Nonce vectors that [`schedule()`] prepares at a time.
 pub(super) const SCHEDULE_STREAMS: usize = 2;
-/// One round for each of some streams, with K + W given.
-///
-/// Written step by step across the streams, and each sum pinned, so that the instructions come in this order: while
-/// one stream waits for its Σ1, the longest chain, the others have work.
+
+/// One round, with K + W given.
 #[inline(always)]
-fn round<L: Lanes, const S: usize>(states: &mut [State<L>; S], k_plus_w: [L; S]) {
-    let mut t1 = k_plus_w;
-    for s in 0..S {
-        let [.., e, f, g, h] = states[s];
-        t1[s] = h.add(k_plus_w[s]).pin().add(e.choose(f, g)).pin();
-    }
-    for s in 0..S {
-        t1[s] = t1[s].add(states[s][4].big_sigma1()).pin();
-    }
-    for s in 0..S {
-        let [a, b, c, d, e, f, g, _] = states[s];
-        let next_e = d.add(t1[s]).pin();
-        let next_a = t1[s].add(a.majority(b, c)).pin().add(a.big_sigma0()).pin();
-        states[s] = [next_a, a, b, c, next_e, e, f, g];
-    }
+fn round<L: Lanes>(state: State<L>, k_plus_w: L) -> State<L> {
+    let h = state[7];
+    round_with(state, |choose| h.add(k_plus_w).pin().add(choose).pin())
+}
+
+/// One round, in which a function adds h, K and W to what it is given.
+///
+/// The statements stand in an order that keeps the units busy, and AVX-512 executes them in just this order: rotations
+/// first, since only half of the units can do them, then what needs nothing but the state, then the sums, of which the
+/// one that makes e comes first as the next round starts with it. One stream after the other: the CPU looks far enough
+/// ahead to fill one's gaps with the next.
+#[inline(always)]
+fn round_with<L: Lanes>([a, b, c, d, e, f, g, _]: State<L>, sum: impl FnOnce(L) -> L) -> State<L> {
+    let (e25, e11) = (e.rotate_right::<25>(), e.rotate_right::<11>());
+    let a2 = a.rotate_right::<2>();
+    let e6 = e.rotate_right::<6>();
+    let (a13, a22) = (a.rotate_right::<13>(), a.rotate_right::<22>());
+    let big_sigma1 = e6.xor3(e11, e25);
+    let majority = a.majority(b, c);
+    let t1 = sum(e.choose(f, g)).add(big_sigma1).pin();
+    let next_e = d.add(t1).pin();
+    let big_sigma0 = a2.xor3(a13, a22);
+    let next_a = t1.add(majority).pin().add(big_sigma0).pin();
+    [next_a, a, b, c, next_e, e, f, g]
 }

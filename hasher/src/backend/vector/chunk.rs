@@ -90,7 +90,7 @@ pub(in crate::backend) fn search<L: Stages<FIRST, SECOND>, const FIRST: usize, c
     for out in &mut schedules[..group] {
         schedule::constants(proof, work.schedule(), out);
     }
-    let mask = proof.splat(work.candidate_mask());
+    let mask = proof.splat(&work.candidate_mask());
     let mut any = 0;
     let mut nonce = start;
     for candidates in candidates.chunks_exact_mut(group * versions.len()) {

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use super::{Item, Lanes, Schedule, State, round, unroll};
+use super::{Item, Lanes, Schedule, State, round, round_with, streams, unroll};
 use crate::fold::FoldedRounds;
 use crate::sha256::{DIGEST_BITS, IV, K, PAD};
 
@@ -16,7 +16,7 @@ pub(in crate::backend) fn padding<L: Lanes>(proof: L) -> [L; 8] {
             15 => DIGEST_BITS,
             _ => 0,
         };
-        *k_plus_w = proof.splat(K[i + 8].wrapping_add(word));
+        *k_plus_w = proof.splat(&K[i + 8].wrapping_add(word));
     }
     padding
 }
@@ -39,11 +39,9 @@ pub(in crate::backend) fn first<L: Lanes, const S: usize>(
         // The compiler shall not know how many rows there are, or it would unroll them.
         for row in 0..black_box(rows[0].len()) {
             unroll!(I in 0 1 2 3 4 5 6 7 => {
-                let mut k_plus_w = [padding[0]; S];
-                for s in 0..S {
-                    k_plus_w[s] = rows[s][row][I];
-                }
-                round(&mut states, k_plus_w);
+                streams!(s in 0..S => {
+                    states[s] = round(states[s], rows[s][row][I]);
+                });
             });
         }
         if hash == 2 {
@@ -53,9 +51,9 @@ pub(in crate::backend) fn first<L: Lanes, const S: usize>(
         states = rounds_0_to_7(versions, states, items);
         rows = [std::slice::from_ref(padding); S];
     }
-    for s in 0..S {
+    streams!(s in 0..S => {
         items[s].state = states[s];
-    }
+    });
 }
 
 /// Rounds 3 to 7 of hash 1; what is folded into the constants is told in `fold`.
@@ -64,24 +62,25 @@ fn rounds_3_to_7<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
     schedules: [&Schedule<L>; S],
 ) -> [State<L>; S] {
-    let mut states = [[schedules[0].nonces; 8]; S];
-    for s in 0..S {
-        let nonces = schedules[s].nonces;
-        let FoldedRounds { a3_e3, a, e, h, .. } = versions[s];
-        let [a0, a1, a2] = a.map(|value| nonces.splat(value));
-        let [_, e1, e2] = e.map(|value| nonces.splat(value));
-
-        let (a3, e3) = (nonces.plus(a3_e3[0]), nonces.plus(a3_e3[1]));
-        let t1 = e3.choose(e2, e1).plus(h[0]).add(e3.big_sigma1());
-        let (a4, e4) = (t1.add(a3.majority(a2, a1)).add(a3.big_sigma0()), a0.add(t1));
-        let t1 = e4.choose(e3, e2).plus(h[1]).add(e4.big_sigma1());
-        let (a5, e5) = (t1.add(a4.majority(a3, a2)).add(a4.big_sigma0()), a1.add(t1));
-        let t1 = e5.choose(e4, e3).plus(h[2]).add(e5.big_sigma1());
-        let (a6, e6) = (t1.add(a5.majority(a4, a3)).add(a5.big_sigma0()), a2.add(t1));
-        states[s] = [a6, a5, a4, a3, e6, e5, e4, e3];
-    }
-    let k = states[0][0].splat(K[7]);
-    round(&mut states, [k; S]);
+    let nonces = schedules[0].nonces;
+    let splat = |value: &u32| nonces.splat(value);
+    let mut states = [[nonces; 8]; S];
+    streams!(s in 0..S => {
+        let FoldedRounds { a3_e3, a, e, .. } = versions[s];
+        let n = schedules[s].nonces;
+        let ([a0, a1, a2], [_, e1, e2]) = (a.each_ref().map(splat), e.each_ref().map(splat));
+        // e0 only enters `h`; the nonces stand in its place.
+        states[s] = [n.plus(&a3_e3[0]), a2, a1, a0, n.plus(&a3_e3[1]), e2, e1, n];
+    });
+    unroll!(I in 0 1 2 => {
+        streams!(s in 0..S => {
+            states[s] = round_with(states[s], |choose| choose.plus(&versions[s].h[I]));
+        });
+    });
+    streams!(s in 0..S => {
+        let h = states[s][7];
+        states[s] = round_with(states[s], |choose| h.plus(&K[7]).add(choose));
+    });
     states
 }
 
@@ -100,39 +99,32 @@ fn rounds_0_to_7<L: Lanes, const S: usize>(
         let [a0, _, _, _, e0, _, _, _] = crate::sha256::round(IV, K[0]);
         [a0, e0]
     };
-    for s in 0..S {
-        let mut w = states[s];
+    streams!(s in 0..S => {
         unroll!(I in 0 1 2 3 4 5 6 7 => {
-            w[I] = w[I].plus(versions[s].midstate[I]);
-            items[s].words[I] = w[I];
+            states[s][I] = states[s][I].plus(&versions[s].midstate[I]);
+            items[s].words[I] = states[s][I];
         });
-        let constant = |value: u32| w[0].splat(value);
-        let [before_a0, before_a1] = [constant(IV[0]), constant(IV[1])];
-        let [before_e0, before_e1] = [constant(IV[4]), constant(IV[5])];
-
-        let (a0, e0) = (w[0].plus(A0_E0[0]), w[0].plus(A0_E0[1]));
-        let h = const { IV[6].wrapping_add(K[1]) };
-        let t1 = w[1].plus(h).add(e0.choose(before_e0, before_e1)).add(e0.big_sigma1());
-        let (a1, e1) = (t1.add(a0.majority(before_a0, before_a1)).add(a0.big_sigma0()), t1.plus(IV[2]));
-        let h = const { IV[5].wrapping_add(K[2]) };
-        let t1 = w[2].plus(h).add(e1.choose(e0, before_e0)).add(e1.big_sigma1());
-        let (a2, e2) = (t1.add(a1.majority(a0, before_a0)).add(a1.big_sigma0()), t1.plus(IV[1]));
-        let h = const { IV[4].wrapping_add(K[3]) };
-        let t1 = w[3].plus(h).add(e2.choose(e1, e0)).add(e2.big_sigma1());
-        let (a3, e3) = (t1.add(a2.majority(a1, a0)).add(a2.big_sigma0()), t1.plus(IV[0]));
-        states[s] = [a3, a2, a1, a0, e3, e2, e1, e0];
-    }
+    });
+    let words = states;
+    let [a, b, c, _, e, f, g, _] = IV.each_ref().map(|value| states[0][0].splat(value));
+    streams!(s in 0..S => {
+        let w0 = words[s][0];
+        // h only enters the constants.
+        states[s] = [w0.plus(&A0_E0[0]), a, b, c, w0.plus(&A0_E0[1]), e, f, g];
+    });
+    unroll!(T in 1 2 3 => {
+        let h: &u32 = const { &IV[7 - T].wrapping_add(K[T]) };
+        streams!(s in 0..S => {
+            states[s] = round_with(states[s], |choose| words[s][T].plus(h).add(choose));
+        });
+    });
     // Words 4 to 7 are read back where they are used: known to be what was stored, they would be kept, and spilled.
     let items = black_box(items);
     unroll!(T in 4 5 6 7 => {
-        for state in &mut states {
-            state[7] = state[7].plus(K[T]).pin();
-        }
-        let mut words = [states[0][0]; S];
-        for s in 0..S {
-            words[s] = items[s].words[T];
-        }
-        round(&mut states, words);
+        streams!(s in 0..S => {
+            let h = states[s][7];
+            states[s] = round_with(states[s], |choose| h.plus(&K[T]).pin().add(items[s].words[T]).pin().add(choose).pin());
+        });
     });
     states
 }
