@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod data;
+mod limits;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -13,7 +14,8 @@ use node::cli::NodeArgs;
 use program::duration;
 
 pub use self::data::DataArgs;
-use crate::config::{Config, Limits};
+pub use self::limits::LimitArgs;
+use crate::config::Config;
 use crate::serve::{self, Listen, ServeOptions, Server};
 
 /// Options of `mesos-miner pool`.
@@ -40,9 +42,9 @@ pub struct Args {
     /// Lowest difficulty, unless the chain's is lower
     #[arg(long, value_name = "DIFFICULTY", env = "MINER_MINIMUM_DIFFICULTY", default_value = "0.000001", value_parser = difficulty)]
     pub minimum_difficulty: f64,
-    /// Miners connected at once
-    #[arg(long, value_name = "N", env = "MINER_MAX_CONNECTIONS", default_value_t = Limits::default().connections)]
-    pub max_connections: usize,
+    /// Limits for miners.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// What outlives the process.
     #[command(flatten)]
     pub data: DataArgs,
@@ -85,7 +87,8 @@ impl Args {
                 share_interval: self.share_interval,
                 start_difficulty: self.start_difficulty,
                 minimum_difficulty: self.minimum_difficulty,
-                limits: Limits { connections: self.max_connections, ..Limits::default() },
+                limits: self.limits.limits(),
+                bans: self.limits.bans(),
             },
             chain,
             data: self.data.options(self.chain),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bitcoin::Network;
 
+use crate::bans::BanRules;
 use crate::vardiff::Goal;
 
 /// How a pool treats its miners.
@@ -17,6 +18,8 @@ pub struct Config {
     pub minimum_difficulty: f64,
     /// What a peer can take of us.
     pub limits: Limits,
+    /// When an address is banned.
+    pub bans: BanRules,
 }
 
 /// What a peer can take of us.
@@ -52,6 +55,7 @@ impl Default for Config {
             start_difficulty: 0.001,
             minimum_difficulty: 1e-6,
             limits: Limits::default(),
+            bans: BanRules::default(),
         }
     }
 }

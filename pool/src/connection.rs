@@ -1,6 +1,6 @@
 //! One miner's connection: reads, lets the [`Session`] decide, and does what it says.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,14 @@ use stratum::connection::{Reader, Writer};
 use stratum::{Id, ReadError, WriteError};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
 use crate::found::{Forward, Reply, Wanted};
-use crate::session::{Effect, Session, Why};
+use crate::lease::Lease;
+use crate::session::{Effect, Session, SessionId, Why};
 use crate::shared::{Presence, Present, Shared};
 
 /// Why a connection ended, other than by the miner's or the pool's will.
@@ -37,6 +38,8 @@ enum ConnectionError {
     Extranonces,
     #[error("the upstream pool leaves no room for another connection")]
     Full,
+    #[error("its address is banned for too many rejected shares")]
+    Banned,
 }
 
 /// Serves one connection until either side ends it.
@@ -51,6 +54,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, sto
         budget: Budget::new(shared.config.limits.messages_per_second, Instant::now()),
         presence: Presence::new(shared.clone()),
         replies: FuturesUnordered::new(),
+        peer: peer.ip(),
         shared,
     };
     tracing::debug!(%peer, "connected");
@@ -70,7 +74,14 @@ struct Connection {
     presence: Presence,
     /// Shares that an upstream pool is judging.
     replies: FuturesUnordered<BoxFuture<'static, (Id, Reply)>>,
+    peer: IpAddr,
     shared: Arc<Shared>,
+}
+
+/// A session and the extranonce1 that goes with it.
+struct Seat {
+    session: Session,
+    lease: Lease,
 }
 
 impl Connection {
@@ -79,10 +90,28 @@ impl Connection {
         let mut presents = shared.present.subscribe();
         let present = presents.borrow_and_update().clone();
         let layout = present.layout().ok_or(ConnectionError::NoWork)?;
-        let extranonce1 = shared.extranonces.take(layout.extranonce1).ok_or(ConnectionError::Full)?;
+        let lease = shared.lease(layout.extranonce1).ok_or(ConnectionError::Full)?;
         let job = present.job().cloned();
-        let mut session = Session::new(shared.settings(), extranonce1.bytes(), layout, job, Now::read());
+        let (settings, id) = (shared.settings(), rand::random());
+        let session = Session::new(settings, id, lease.bytes(), layout, job, Now::read());
+        let mut seat = Seat { session, lease };
+        let ended = self.converse(&mut seat, &mut presents).await;
+        if let (false, Seat { session, lease }) = (matches!(ended, Err(ConnectionError::Banned)), seat)
+            && let Some(parked) = session.park()
+        {
+            shared.parking.park(parked, lease, Instant::now());
+        }
+        ended
+    }
+
+    async fn converse(
+        &mut self,
+        seat: &mut Seat,
+        presents: &mut watch::Receiver<Present>,
+    ) -> Result<(), ConnectionError> {
+        let write_within = self.shared.config.limits.write_within;
         loop {
+            let session = &mut seat.session;
             let next_tick = session.next_tick();
             let readable_at = self.budget.available_at();
             let throttled = readable_at > Instant::now();
@@ -111,15 +140,26 @@ impl Connection {
                 () = sleep_until(next_tick.into()) => session.on_tick(Now::read()),
             };
             for effect in effects {
-                self.carry_out(effect).await?;
+                self.carry_out(effect, seat).await?;
             }
-            let sent = timeout(shared.config.limits.write_within, self.writer.flush()).await;
+            let sent = timeout(write_within, self.writer.flush()).await;
             sent.map_err(|_| ConnectionError::Stuck)??;
         }
     }
 
-    async fn carry_out(&mut self, effect: Effect) -> Result<(), ConnectionError> {
+    async fn carry_out(&mut self, effect: Effect, seat: &mut Seat) -> Result<(), ConnectionError> {
         match effect {
+            Effect::Resume { call, session } => {
+                for effect in self.resume(call, &session, seat) {
+                    // None of these is of this kind.
+                    Box::pin(self.carry_out(effect, seat)).await?;
+                }
+            }
+            Effect::Judged(accepted) => {
+                if self.shared.bans.count(self.peer, accepted, Instant::now()) {
+                    return Err(ConnectionError::Banned);
+                }
+            }
             Effect::Send(line) => self.writer.queue(&line)?,
             Effect::Count(judged) => self.shared.count(judged),
             // It fails only when the pool ends.
@@ -132,6 +172,17 @@ impl Connection {
             Effect::Close(Why::Extranonces) => return Err(ConnectionError::Extranonces),
         }
         Ok(())
+    }
+
+    /// Puts the miner in its former place, if that is free and still fits.
+    fn resume(&self, call: Id, id: &SessionId, seat: &mut Seat) -> Vec<Effect> {
+        let now = Now::read();
+        let former = self.shared.parking.take(id, now.at);
+        let former = former.filter(|(parked, _)| seat.session.takes(parked)).map(|(parked, lease)| {
+            seat.lease = lease;
+            parked
+        });
+        seat.session.on_resume(call, former, now)
     }
 
     /// Hands a share to the upstream pool, which may slow down this connection: its answers are waited for.

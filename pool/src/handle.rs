@@ -18,6 +18,10 @@ pub struct Summary {
     pub hashrate: f64,
     /// Blocks that were found, but have not become part of the chain.
     pub rejected_blocks: u64,
+    /// Addresses that are banned at present.
+    pub banned: usize,
+    /// Bans since the pool started.
+    pub bans: u64,
     /// Sums over all workers since the accounts began: with a data folder, also over earlier lives of the pool.
     pub totals: Totals,
     /// All workers with an account, by name.
@@ -79,6 +83,8 @@ impl Handle {
         Summary {
             live: self.live(),
             hashrate: self.0.hashrate.total(),
+            banned: self.0.bans.present(Instant::now()),
+            bans: self.0.bans.total(),
             rejected_blocks: self.0.rejected_blocks(),
             totals,
             workers,

@@ -148,6 +148,7 @@ fn json(summary: &Summary) -> Value {
         "difficulty": summary.live.difficulty,
         "hashrate": summary.hashrate,
         "rejected_blocks": summary.rejected_blocks,
+        "bans": {"present": summary.banned, "total": summary.bans},
         "totals": totals(&summary.totals),
         "workers": workers,
     })
@@ -185,6 +186,8 @@ fn metrics(summary: &Summary) -> String {
         "Connections with an authorized worker.",
         &[("", live.connections.into())],
     );
+    family("pool_bans_total", "counter", "Addresses banned.", &[("", summary.bans as f64)]);
+    family("pool_banned_addresses", "gauge", "Addresses banned at present.", &[("", summary.banned as f64)]);
     family("pool_workers", "gauge", "Workers with an account.", &[("", summary.workers.len() as f64)]);
     family("pool_height", "gauge", "Height of the block in work.", &[("", live.height as f64)]);
     family("pool_network_difficulty", "gauge", "Difficulty of the block in work.", &[("", live.difficulty)]);

@@ -15,6 +15,7 @@
 //! - `store`: the data folder, where accounts and found blocks outlive the process; [`books`] reads it.
 
 mod accounts;
+mod bans;
 pub mod chain;
 pub mod cli;
 mod clock;
@@ -27,6 +28,7 @@ mod job;
 mod layout;
 mod lease;
 mod meter;
+mod parking;
 mod puzzle;
 mod record;
 mod serve;
@@ -38,6 +40,7 @@ mod store;
 mod validate;
 mod vardiff;
 
+pub use bans::BanRules;
 pub use config::{Config, Limits};
 pub use handle::{Handle, Summary, WorkerSummary};
 pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};

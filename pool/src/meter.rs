@@ -25,6 +25,11 @@ impl Meter {
         *self = Meter { hashes: hashrate * seconds, seconds, observed: now, ..*self };
     }
 
+    /// Leaves out the time until now.
+    pub fn skip(&mut self, now: Instant) {
+        self.observed = self.observed.max(now);
+    }
+
     /// Counts a share that took this many hashes on average.
     pub fn add(&mut self, hashes: f64, now: Instant) {
         self.pass(now);

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -151,6 +151,10 @@ fn admit(
     shared: &Arc<Shared>,
     stop: &CancellationToken,
 ) {
+    if shared.bans.is_banned(peer.ip(), Instant::now()) {
+        tracing::debug!(%peer, "its address is banned");
+        return;
+    }
     let Ok(slot) = slots.clone().try_acquire_owned() else {
         tracing::debug!(%peer, "too many connections");
         return;

@@ -5,6 +5,8 @@
 //! have seen the same header.
 
 mod authorize;
+mod effect;
+mod resume;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -14,15 +16,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::ScriptBuf;
-use node::draft::AssembleError;
 use stratum::message::{Configure, ConfigureAnswer, SubscribeAnswer};
 use stratum::{Call, Id, Message, Notification, Reason, Request, Response};
 
+pub use self::effect::{Effect, Why};
+pub use self::resume::{Parked, SessionId};
 use self::submit::Answer;
-use crate::accounts::Judged;
 use crate::clock::Now;
 use crate::config::Settings;
-use crate::found::{Found, Reply, Wanted};
+use crate::found::Reply;
 use crate::job::{IssuedJob, Job, JobId, VERSION_MASK};
 use crate::layout::Layout;
 use crate::vardiff::Vardiff;
@@ -37,45 +39,12 @@ const MAX_TICK: Duration = Duration::from_secs(30);
 /// The least change of a hashrate that others are told of.
 const NEWS: f64 = 0.1;
 
-/// What a session wants done. In order; a count comes before the answer that tells the miner of it.
-#[derive(Debug)]
-pub enum Effect {
-    /// Send this line, which has no line end.
-    Send(String),
-    /// Put a share into the accounts.
-    Count(Judged),
-    /// A block was found.
-    Found(Found),
-    /// An upstream pool has to judge a share. Its reply goes to [`Session::on_reply`].
-    Forward {
-        /// The id of the miner's request, which waits for its answer.
-        id: Id,
-        /// The share. It is not counted yet.
-        share: Box<Wanted>,
-    },
-    /// A share met the network's target, but makes no valid block: our own mistake.
-    Broken(AssembleError),
-    /// The first worker was authorized.
-    Authorized,
-    /// The miner's estimated hashrate, in H/s, is a new one.
-    Hashrate(u64),
-    /// End the connection.
-    Close(Why),
-}
-
-/// Why a session ends its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// No worker was authorized in time.
-    Unauthorized,
-    /// The extranonces that the miner was given don't fit into the new work: it has to ask for others.
-    Extranonces,
-}
-
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
+    /// What the miner has to say to go on with this after the connection's end.
+    id: SessionId,
     extranonce1: Vec<u8>,
     layout: Layout,
     /// Version bits that the miner wants to roll.
@@ -106,9 +75,10 @@ pub struct Session {
 
 impl Session {
     /// A session for a connection that was just opened; `extranonce1`, as long as `layout` says, is unique among all
-    /// open ones.
+    /// open ones, and nobody can guess `id`.
     pub fn new(
         settings: Settings,
+        id: SessionId,
         extranonce1: Vec<u8>,
         layout: Layout,
         job: Option<Arc<Job>>,
@@ -116,6 +86,7 @@ impl Session {
     ) -> Session {
         let mut session = Session {
             settings,
+            id,
             extranonce1,
             layout,
             wanted_mask: 0,
@@ -218,14 +189,20 @@ impl Session {
             Ok(request) => request,
             Err(error) => {
                 let reason = Reason::new(Reason::OTHER, &error.to_string());
-                return vec![send(Response::error(call.id, reason))];
+                let judged = (call.method == "mining.submit").then_some(Effect::Judged(false));
+                return judged.into_iter().chain([send(Response::error(call.id, reason))]).collect();
             }
         };
         let mut effects = Vec::new();
         let ready = self.is_ready();
         let response = match request {
             Request::Configure(configure) => Response::ok(call.id, self.configure(&configure)),
-            Request::Subscribe(_) => Response::ok(call.id, self.subscribe()),
+            Request::Subscribe(subscribe) => {
+                if let Some(session) = self.wanted_back(&subscribe) {
+                    return vec![Effect::Resume { call: call.id, session }];
+                }
+                Response::ok(call.id, self.subscribe())
+            }
             Request::Authorize(authorize) => match self.authorize(authorize) {
                 Ok(()) => Response::ok(call.id, true),
                 Err(reason) => Response::error(call.id, reason),
@@ -236,12 +213,20 @@ impl Session {
                 Response::ok(call.id, true)
             }
             Request::Submit(submit) => match self.submit(&call.id, submit, now, &mut effects) {
-                Ok(Answer::Now) => Response::ok(call.id, true),
+                Ok(Answer::Now) => {
+                    effects.push(Effect::Judged(true));
+                    Response::ok(call.id, true)
+                }
                 Ok(Answer::Later) => {
                     self.follow_hashrate(now, &mut effects);
                     return effects;
                 }
-                Err(reason) => Response::error(call.id, reason),
+                Err(reason) => {
+                    if !submit::is_outdated(&reason) {
+                        effects.push(Effect::Judged(false));
+                    }
+                    Response::error(call.id, reason)
+                }
             },
             Request::SubscribeExtranonce => Response::ok(call.id, true),
             Request::Ping => Response::ok(call.id, "pong"),
@@ -250,13 +235,18 @@ impl Session {
                 Response::error(call.id, reason)
             }
         };
+        self.respond(response, ready, now, &mut effects);
+        effects
+    }
+
+    /// Answers, and does what has become due since it was `ready` or not.
+    fn respond(&mut self, response: Response, ready: bool, now: Now, effects: &mut Vec<Effect>) {
         effects.push(send(response));
         if !ready && self.is_ready() {
-            self.begin(now, &mut effects);
+            self.begin(now, effects);
         } else {
-            self.follow_hashrate(now, &mut effects);
+            self.follow_hashrate(now, effects);
         }
-        effects
     }
 
     fn is_ready(&self) -> bool {
@@ -284,7 +274,7 @@ impl Session {
     fn subscribe(&mut self) -> serde_json::Value {
         self.subscribed = true;
         let answer = SubscribeAnswer {
-            session: Some(hex::encode(&self.extranonce1)),
+            session: Some(hex::encode(self.id)),
             extranonce1: self.extranonce1.clone(),
             extranonce2_len: self.layout.extranonce2,
         };

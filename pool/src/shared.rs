@@ -9,12 +9,14 @@ use task::PoolLive;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::accounts::{Accounts, Judged};
+use crate::bans::Bans;
 use crate::clock::Now;
 use crate::config::{Config, Settings};
 use crate::found::{Forward, Found};
 use crate::job::{Content, Job};
 use crate::layout::Layout;
-use crate::lease::Extranonces;
+use crate::lease::{Extranonces, Lease};
+use crate::parking::Parking;
 use crate::record::{BlockRecord, Recovered};
 use crate::store::WaitingBlocks;
 
@@ -76,6 +78,10 @@ pub struct Shared {
     pub forward: Option<mpsc::Sender<Forward>>,
     /// Extranonce1 of every connection.
     pub extranonces: Arc<Extranonces>,
+    /// Sessions that may go on over another connection.
+    pub parking: Parking,
+    /// Who is sent away.
+    pub bans: Bans,
     /// Hashrate of all connections.
     pub hashrate: Hashrate,
     /// Connections with an authorized worker.
@@ -107,6 +113,8 @@ impl Shared {
             found,
             forward,
             extranonces: Arc::default(),
+            parking: Parking::new(config.limits.connections),
+            bans: Bans::new(config.bans),
             hashrate: Hashrate::default(),
             authorized: AtomicU32::new(0),
             trouble: Trouble::default(),
@@ -118,6 +126,16 @@ impl Shared {
             last_serial: AtomicU32::new(0),
         };
         (shared, blocks)
+    }
+
+    /// An extranonce1 of `size` bytes; those of miners that have left are given up when there is no other.
+    pub fn lease(&self, size: usize) -> Option<Lease> {
+        loop {
+            match self.extranonces.take(size) {
+                None if self.parking.give_up_oldest() => {}
+                lease => return lease,
+            }
+        }
     }
 
     /// Goes on from what an earlier life of the pool left in its data folder.

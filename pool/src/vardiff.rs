@@ -86,6 +86,12 @@ impl Vardiff {
         }
     }
 
+    /// Goes on after a time in which nothing could come.
+    pub fn go_on(&mut self, now: Instant) {
+        self.meter.skip(now);
+        self.changed = now;
+    }
+
     /// Counts an accepted share that took this many hashes on average.
     pub fn accepted(&mut self, hashes: f64, now: Instant) {
         self.meter.add(hashes, now);

@@ -19,6 +19,8 @@ use crate::validate::{Proof, Refusal, Submission, Terms, validate};
 
 /// What a peer may call a job that we don't know; longer names are cut in the accounts.
 const MAX_JOB_NAME: usize = 40;
+/// Says of a job that it was there once, and not only that it is not known.
+const STALE: &str = "stale";
 /// The account of miners that give no user name, as `minerd` without `-u` does.
 const NAMELESS: &str = "(nameless)";
 
@@ -29,6 +31,11 @@ pub(super) enum Answer {
     Now,
     /// When an upstream pool has judged it.
     Later,
+}
+
+/// Whether a share was refused for no fault of the miner.
+pub(super) fn is_outdated(reason: &Reason) -> bool {
+    reason.code == Reason::JOB_NOT_FOUND && reason.message == STALE
 }
 
 impl Session {
@@ -95,7 +102,7 @@ impl Session {
             return Ok(issued);
         }
         let was_sent = |id: JobId| self.sent.is_some_and(|(first, last)| (first..=last).contains(&id));
-        let text = if id.is_some_and(was_sent) { "stale" } else { "job not found" };
+        let text = if id.is_some_and(was_sent) { STALE } else { "job not found" };
         Err(Reason::new(Reason::JOB_NOT_FOUND, text))
     }
 }

@@ -7,11 +7,13 @@ use node::network::payout_script;
 use super::authorize::{MAX_WORKERS, fixed_difficulty};
 use super::*;
 use crate::chain::BuiltinChain;
+use crate::found::Wanted;
 use crate::job::{Borrowed, Claim, Content, Work};
 use crate::puzzle::Puzzle;
 use crate::source::builtin_work;
 use crate::vardiff::Goal;
 
+const ID: SessionId = [7; 16];
 const UNIX: u32 = 1_800_000_000;
 
 struct Bench {
@@ -30,7 +32,7 @@ impl Bench {
         let job = Arc::new(Job::new(1, builtin_work(&chain, hashrate, UNIX, Claim::default())));
         let now = Now { at: Instant::now(), unix: UNIX, unix_ms: 0 };
         Bench {
-            session: Session::new(settings, vec![1, 2, 3, 4], Layout::OWN, Some(job.clone()), now),
+            session: Session::new(settings, ID, vec![1, 2, 3, 4], Layout::OWN, Some(job.clone()), now),
             chain,
             job,
             now,
@@ -277,6 +279,7 @@ fn proxied(difficulty: f64, extranonce2_len: usize) -> Bench {
     bench.job = Arc::new(Job::new(1, borrowed(difficulty, extranonce2_len, 0)));
     bench.session = Session::new(
         bench.session.settings,
+        ID,
         vec![0xaa; bench.job.layout.extranonce1],
         bench.job.layout,
         Some(bench.job.clone()),

@@ -2,6 +2,7 @@
 //! what the wire says, it takes apart itself.
 
 mod client;
+mod returning;
 
 use std::time::Duration;
 
