@@ -1,6 +1,9 @@
 //! `zk://` addresses: a ZooKeeper ensemble and the node under which masters stand for election.
 
 use std::fmt;
+use std::time::Duration;
+
+use zookeeper_client::{Client, Error};
 
 use crate::address::{AddressError, HostPort};
 
@@ -51,13 +54,26 @@ impl Ensemble {
         &self.path
     }
 
-    /// For ZooKeeper's digest scheme.
-    pub(crate) fn credentials(&self) -> Option<&str> {
-        self.credentials.as_deref()
+    /// Whether there are credentials.
+    pub fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
+    /// Begins a session, with the credentials in ZooKeeper's digest scheme if there are any. ZooKeeper may give it
+    /// another timeout. Losing the connection for a moment does not end it.
+    ///
+    /// # Errors
+    /// If none of the servers can be reached.
+    pub async fn connect(&self, session_timeout: Duration) -> Result<Client, Error> {
+        let mut connector = Client::connector().with_session_timeout(session_timeout).with_fail_eagerly();
+        if let Some(credentials) = &self.credentials {
+            connector = connector.with_auth("digest", credentials.as_bytes());
+        }
+        connector.connect(&self.connect_string()).await
     }
 
     /// The servers as ZooKeeper's own connect strings have them.
-    pub(crate) fn connect_string(&self) -> String {
+    fn connect_string(&self) -> String {
         self.servers.iter().map(HostPort::to_string).collect::<Vec<_>>().join(",")
     }
 }
@@ -91,7 +107,8 @@ mod tests {
             assert_eq!(format!("{ensemble:?}"), format!("Ensemble({shown})"));
         }
         let secret = Ensemble::parse("user:pa/ss@wo:rd@h/mesos").unwrap();
-        assert_eq!(secret.credentials(), Some("user:pa/ss@wo:rd"));
+        assert_eq!(secret.credentials.as_deref(), Some("user:pa/ss@wo:rd"));
+        assert!(secret.has_credentials());
         assert_eq!(secret.servers(), ["h:2181".parse().unwrap()]);
         assert_eq!(secret.path(), "/mesos");
     }

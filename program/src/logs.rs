@@ -24,6 +24,8 @@ pub fn init_bounded_logs(default: &str) {
 /// Sends logs to stderr. `default` is a filter such as `info`; `RUST_LOG` overrides it. Colours only on a terminal
 /// and without `NO_COLOR`.
 pub fn init_logs(default: &str) {
+    // What ZooKeeper's client warns of is told by those who use it.
+    let default = format!("{default},zookeeper_client=error");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()

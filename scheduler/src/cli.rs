@@ -6,8 +6,8 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod zk;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use clap::builder::{BoolishValueParser, TypedValueParser};
-use clap::error::ErrorKind;
-use clap::{Arg, Command, Parser};
+use clap::Parser;
+use clap::builder::BoolishValueParser;
 use mesos::masters::Masters;
-use program::{counted, duration};
+use program::duration;
 
 pub use self::placement::PlacementArgs;
 pub use self::pool::PoolArgs;
 pub use self::server::{ChainKind, Kind as ServerKind, ServerArgs};
 pub use self::tls::TlsArgs;
+use self::zk::MastersParser;
+pub use self::zk::ZkArgs;
 use crate::config::{Config, Credential, ExecutorSource};
 use crate::launch::{Containerizer, EXECUTABLE};
 
@@ -35,8 +36,11 @@ pub struct Args {
     /// The Mesos master: HOST:PORT, https://HOST:PORT, several with commas between; or zk://HOST:PORT,…/PATH, also with
     /// USER:PASSWORD@ in front; or file:///PATH of a file that says so, which keeps the password from the list of processes.
     #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
-    #[arg(default_value = "127.0.0.1:5050", value_parser = MastersParser)]
+    #[arg(default_value = "127.0.0.1:5050", value_parser = MastersParser { option: "--master <ADDRESS>" })]
     pub master: Masters,
+    /// Several schedulers, of which one leads and the others wait.
+    #[command(flatten)]
+    pub zk: ZkArgs,
     /// Folder for the framework's id, launches and ledger; a restart with the same folder goes on.
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
@@ -164,18 +168,11 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
     let json = args.json;
     let config = args.into_config(executable)?;
-    let state_dir = config.state_dir.clone();
+    let (state_dir, zk) = (config.state_dir.clone(), config.zk.clone());
     let stop = program::stop_token().context("cannot wait for signals")?;
     let ended = crate::run(config, stop).await?;
     ended.summary.print(json)?;
-    if let Some(tasks) = ended.left_running {
-        let verb = if tasks == 1 { "keeps" } else { "keep" };
-        let text = format!(
-            "{} {verb} mining; start the scheduler again with --state-dir {} to go on, or with \
-             --teardown-on-exit as well to end them with it",
-            counted(tasks, "task"),
-            state_dir.display()
-        );
+    for text in ended.last_words(&state_dir, zk.as_ref().map(|zk| &zk.ensemble)) {
         if json { eprintln!("{text}") } else { println!("{text}") }
     }
     match ended.failure {
@@ -215,6 +212,7 @@ impl Args {
         ensure!(!self.name.trim().is_empty(), "--name must not be empty");
         Ok(Config {
             tls: self.tls.check(&self.master)?,
+            zk: self.zk.check(&self.master)?,
             master: self.master,
             state_dir: self.state_dir,
             ledger_retention: self.ledger_retention,
@@ -266,27 +264,6 @@ fn current_user() -> String {
     };
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     passwd.lines().find_map(named).or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned())
-}
-
-/// Unlike a function in its place it does not show the whole value in its errors: there may be a password in it.
-#[derive(Clone)]
-struct MastersParser;
-
-impl TypedValueParser for MastersParser {
-    type Value = Masters;
-
-    fn parse_ref(&self, cmd: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Masters, clap::Error> {
-        parse_masters(&value.to_string_lossy()).map_err(|error| {
-            let message = format!("invalid value for '--master <ADDRESS>': {error:#}\n");
-            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(cmd)
-        })
-    }
-}
-
-fn parse_masters(text: &str) -> anyhow::Result<Masters> {
-    let Some(path) = text.strip_prefix("file://") else { return Ok(text.parse()?) };
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    text.trim().parse().with_context(|| format!("the file {path} names no master"))
 }
 
 fn updates(text: &str) -> anyhow::Result<NonZeroU64> {

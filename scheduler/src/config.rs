@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use mesos::masters::Masters;
 use mesos::tls::Tls;
+use mesos::zookeeper::Ensemble;
 
 use crate::launch::{Containerizer, Pool, Programs};
 use crate::offers::Placement;
 
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
 const FAILOVER: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The same where the scheduler is to take its tasks with it: long enough for a restart.
+/// The same where the only scheduler is to take its tasks with it: long enough for a restart.
 const SHORT_FAILOVER: Duration = Duration::from_secs(60);
 
 /// Two months of reports, one a minute.
@@ -23,6 +24,8 @@ const UPDATES_PER_TASK: u64 = 100_000;
 pub struct Config {
     /// The masters, or where in ZooKeeper to find the one that leads.
     pub master: Masters,
+    /// Where several schedulers elect one, and keep what the next one needs.
+    pub zk: Option<Zk>,
     /// Where the framework's id, launch intents and ledger are kept.
     pub state_dir: PathBuf,
     /// How long rows of single shares are kept; totals are kept for ever.
@@ -74,6 +77,7 @@ impl Config {
     pub fn new(master: impl Into<Masters>, executable: impl Into<PathBuf>) -> Config {
         Config {
             master: master.into(),
+            zk: None,
             state_dir: PathBuf::from("mesos-miner-state"),
             ledger_retention: Duration::from_secs(7 * 24 * 3600),
             name: "mesos-miner".to_owned(),
@@ -101,8 +105,17 @@ impl Config {
 
     /// How long the master is to keep the tasks when it does not hear from the scheduler.
     pub fn failover_timeout(&self) -> Duration {
-        if self.teardown_on_exit { SHORT_FAILOVER } else { FAILOVER }
+        if self.teardown_on_exit && self.zk.is_none() { SHORT_FAILOVER } else { FAILOVER }
     }
+}
+
+/// A place in ZooKeeper that several schedulers share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zk {
+    /// The servers and the node.
+    pub ensemble: Ensemble,
+    /// A leader that ZooKeeper does not hear from for so long leads no more.
+    pub session_timeout: Duration,
 }
 
 /// Name and secret for a master that asks for them.

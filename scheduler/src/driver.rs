@@ -18,6 +18,7 @@ use self::calls::Calls;
 pub(crate) use self::inputs::Inputs;
 use crate::config::Config;
 use crate::display::Display;
+use crate::election::{self, Leadership};
 use crate::framework::{Effect, Event, State};
 use crate::store::Store;
 use crate::wire;
@@ -34,14 +35,21 @@ pub(crate) struct Driver<'a> {
     pub state: State,
     pub store: &'a mut Store,
     pub display: &'a Display,
+    /// Without it, nobody else ever leads.
+    pub leadership: Option<&'a Leadership>,
 }
 
 /// How the driver ended.
-pub(crate) struct Outcome {
-    /// For the summary.
-    pub state: State,
-    /// Whether the master took the last calls, or why not.
-    pub flushed: Result<(), String>,
+pub(crate) enum Outcome {
+    /// The state machine is done.
+    Finished {
+        /// For the summary.
+        state: Box<State>,
+        /// Whether the master took the last calls, or why not.
+        flushed: Result<(), String>,
+    },
+    /// Another scheduler leads, or may lead; why.
+    Deposed(String),
 }
 
 /// How a subscription, or the try to get one, ended.
@@ -52,6 +60,8 @@ enum End {
     Lost(String),
     /// The master gave the framework up; a new one is to be subscribed.
     Removed,
+    /// Another scheduler leads, or may lead; why.
+    Deposed(String),
 }
 
 impl Driver<'_> {
@@ -72,31 +82,43 @@ impl Driver<'_> {
                     }
                     Ok(())
                 }
+                End::Deposed(why) => return Ok(Outcome::Deposed(why)),
                 End::Lost(why) => {
                     if begun.elapsed() >= GOOD_SUBSCRIPTION {
                         backoff.reset();
                     }
-                    if self.handle(Event::Disconnected, None).is_continue()
-                        && self.pause(&mut inputs, &why, &mut backoff).await.is_continue()
-                    {
-                        continue;
+                    let done = match self.handle(Event::Disconnected, None) {
+                        ControlFlow::Continue(()) => self.pause(&mut inputs, &why, &mut backoff).await,
+                        ControlFlow::Break(()) => Err(Done::Finished),
+                    };
+                    match done {
+                        Ok(()) => continue,
+                        Err(Done::Finished) => Err(why),
+                        Err(Done::Deposed(why)) => return Ok(Outcome::Deposed(why)),
                     }
-                    Err(why)
                 }
             };
-            return Ok(Outcome { state: self.state, flushed });
+            return Ok(Outcome::Finished { state: Box::new(self.state), flushed });
         }
     }
 
     /// One subscription; `ever` is set when it stands.
     async fn subscribe_and_serve(&mut self, inputs: &mut Inputs, ever: &mut bool) -> anyhow::Result<End> {
         let call = scheduler::subscribe(wire::framework_info(self.config, self.state.framework()));
-        let client = self.client.clone();
-        let subscribing = async move { client.subscribe(&call).await };
+        let (client, leadership) = (self.client.clone(), self.leadership);
+        let subscribing = async move {
+            // The subscription would be taken from whoever leads.
+            match leadership {
+                Some(leadership) if !leadership.confirm().await => None,
+                _ => Some(client.subscribe(&call).await),
+            }
+        };
         let mut subscription = match self.meanwhile(inputs, subscribing).await {
-            Ok(Ok(subscription)) => subscription,
-            Ok(Err(error)) => return self.unreachable(error, *ever),
-            Err(Done) => return Ok(End::Finished(Err("there is no subscription".to_owned()))),
+            Ok(Some(Ok(subscription))) => subscription,
+            Ok(Some(Err(error))) => return self.unreachable(error, *ever),
+            Ok(None) => return Ok(End::Deposed(self.why_deposed())),
+            Err(Done::Deposed(why)) => return Ok(End::Deposed(why)),
+            Err(Done::Finished) => return Ok(End::Finished(Err("there is no subscription".to_owned()))),
         };
         let mut calls = Calls::start(self.client.clone());
         match self.serve(inputs, &mut subscription, &mut calls, ever).await? {
@@ -120,7 +142,7 @@ impl Driver<'_> {
     }
 
     /// Waits before the next try, unless a new leader makes that worthwhile at once.
-    async fn pause(&mut self, inputs: &mut Inputs, why: &str, backoff: &mut Backoff) -> ControlFlow<()> {
+    async fn pause(&mut self, inputs: &mut Inputs, why: &str, backoff: &mut Backoff) -> Result<(), Done> {
         let pause = backoff.delay();
         let (master, seconds) = (&self.config.master, pause.as_secs_f64());
         self.display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})"));
@@ -132,10 +154,7 @@ impl Driver<'_> {
                 _ = changed => backoff.reset(),
             }
         };
-        match self.meanwhile(inputs, pause).await {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(Done) => ControlFlow::Break(()),
-        }
+        self.meanwhile(inputs, pause).await
     }
 
     /// Waits for something while there is no subscription.
@@ -144,10 +163,11 @@ impl Driver<'_> {
         loop {
             let events = tokio::select! {
                 done = &mut work => return Ok(done),
+                why = election::lost(self.leadership) => return Err(Done::Deposed(why)),
                 events = inputs.next(self.display) => events,
             };
             if self.handle_all(events, None).is_break() {
-                return Err(Done);
+                return Err(Done::Finished);
             }
         }
     }
@@ -162,11 +182,17 @@ impl Driver<'_> {
         loop {
             let events = tokio::select! {
                 next = subscription.next() => match next {
-                    Ok(Some(scheduler::Event::Error(message))) => return self.refused(&message),
+                    Ok(Some(scheduler::Event::Error(message))) => return self.refused(&message).await,
                     Ok(Some(event)) => {
                         if let scheduler::Event::Subscribed(subscribed) = &event {
+                            // Whoever leads after this answer subscribes later, which ends this subscription.
+                            if let Some(leadership) = self.leadership
+                                && !leadership.confirm().await
+                            {
+                                return Ok(End::Deposed(self.why_deposed()));
+                            }
                             // Now there is something to keep.
-                            self.store.make()?;
+                            self.store.start()?;
                             *ever = true;
                             calls.belong_to(&subscribed.framework_id);
                         }
@@ -175,9 +201,14 @@ impl Driver<'_> {
                     Ok(None) => return Ok(End::Lost("it ended the event stream".to_owned())),
                     Err(error) => return Ok(End::Lost(chain(&error))),
                 },
+                why = election::lost(self.leadership) => return Ok(End::Deposed(why)),
                 why = calls.failed() => return Ok(End::Lost(why)),
                 events = inputs.next(self.display) => events,
             };
+            // After a long sleep the event may have come first.
+            if self.leadership.is_some_and(|leadership| !leadership.lease().holds(Instant::now())) {
+                return Ok(End::Deposed(self.why_deposed()));
+            }
             if self.handle_all(events, Some(calls)).is_break() {
                 return Ok(End::Finished(Ok(())));
             }
@@ -185,14 +216,26 @@ impl Driver<'_> {
     }
 
     /// ERROR is the last event of a subscription.
-    fn refused(&self, message: &str) -> anyhow::Result<End> {
+    async fn refused(&mut self, message: &str) -> anyhow::Result<End> {
         if message.contains("failed over") {
+            if let Some(leadership) = self.leadership {
+                if leadership.confirm().await {
+                    return Ok(End::Lost(
+                        "a scheduler that does not lead has subscribed in between".to_owned(),
+                    ));
+                }
+                return Ok(End::Deposed(self.why_deposed()));
+            }
             bail!("another scheduler has taken this framework over (the master says: {message})");
         }
         if message.contains("removed") && self.state.framework().is_some() {
             return Ok(End::Removed);
         }
         bail!("the master refuses the framework: {message}");
+    }
+
+    fn why_deposed(&self) -> String {
+        self.leadership.map(|leadership| leadership.lease().why()).unwrap_or_default()
     }
 
     fn handle_all(&mut self, events: Vec<Event>, calls: Option<&Calls>) -> ControlFlow<()> {
@@ -223,8 +266,13 @@ impl Driver<'_> {
     }
 }
 
-/// The state machine is done.
-struct Done;
+/// Nothing is to be waited for any more.
+enum Done {
+    /// The state machine is done.
+    Finished,
+    /// Another scheduler leads, or may lead; why.
+    Deposed(String),
+}
 
 /// An error with its causes, on one line.
 fn chain(error: &dyn std::error::Error) -> String {

@@ -128,7 +128,7 @@ impl State {
             connected: false,
             framework: recovered.framework.map(|framework| framework.id),
             tasks: BTreeMap::new(),
-            past: Past::default(),
+            past: recovered.past.into(),
             server: None,
             next_number: recovered.next_number.max(1),
             ledger: recovered.ledger,

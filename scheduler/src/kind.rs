@@ -1,7 +1,10 @@
 //! Server or worker.
 
+use serde::{Deserialize, Serialize};
+
 /// The two kinds of task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The pool server; its reports fill the pool's column of the ledger.
     Server,

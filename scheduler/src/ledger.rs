@@ -98,6 +98,18 @@ impl Ledger {
         all.take_while(move |((reporter, _), _)| reporter == task).map(|((_, worker), _)| worker.as_str())
     }
 
+    /// What is no longer kept apart: both columns, and the blocks.
+    pub fn folded(&self) -> (Line, u64) {
+        (self.folded, self.folded_blocks)
+    }
+
+    /// Adds to what is no longer kept apart.
+    pub fn add_folded(&mut self, line: Line, blocks: u64) {
+        self.folded.worker += line.worker;
+        self.folded.pool += line.pool;
+        self.folded_blocks = self.folded_blocks.saturating_add(blocks);
+    }
+
     /// Keeps only sums of workers that neither are tasks of interest nor have accounts with one.
     pub fn fold(&mut self, of_interest: impl Fn(&str) -> bool) {
         let kept = self.entries.keys().filter(|(task, worker)| of_interest(task) || of_interest(worker));
@@ -107,9 +119,7 @@ impl Ledger {
         let gone = Ledger { entries: gone, ..Ledger::default() };
         self.entries = entries;
         let (sum, blocks) = gone.sum();
-        self.folded.worker += sum.worker;
-        self.folded.pool += sum.pool;
-        self.folded_blocks = self.folded_blocks.saturating_add(blocks);
+        self.add_folded(sum, blocks);
     }
 
     /// Both columns of every worker that is kept apart, by its name.

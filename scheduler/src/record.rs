@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use task::{Report, ServerAddress};
 
 use crate::kind::Kind;
 use crate::ledger::Ledger;
+use crate::numbers::Numbers;
 
 /// Names a change that is on its way to the disk; handed back when it has arrived. Rises by one.
 pub type Ticket = u64;
 
 /// A task, written down before it is launched.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// `miner-server-N` or `miner-worker-N`; also the executor's id and the worker's Stratum user name.
     pub id: String,
@@ -26,6 +28,7 @@ pub struct TaskRecord {
     /// Thousandths of a CPU, executor and task together.
     pub cpus_milli: u64,
     /// For a server: where it will listen.
+    #[serde(default, with = "address")]
     pub address: Option<ServerAddress>,
     /// The agent's attributes as text, for constraints.
     pub attributes: BTreeMap<String, String>,
@@ -33,6 +36,22 @@ pub struct TaskRecord {
     pub state: Option<String>,
     /// Its own last update was recorded: nothing new can come, at most the same once more.
     pub closed: bool,
+}
+
+/// A server's address as a triple.
+mod address {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use task::ServerAddress;
+
+    pub fn serialize<S: Serializer>(address: &Option<ServerAddress>, to: S) -> Result<S::Ok, S::Error> {
+        let triple = |a: &ServerAddress| (a.host.clone(), a.stratum_port, a.http_port);
+        address.as_ref().map(triple).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ServerAddress>, D::Error> {
+        let triple: Option<(String, u16, u16)> = Option::deserialize(from)?;
+        Ok(triple.map(|(host, stratum_port, http_port)| ServerAddress { host, stratum_port, http_port }))
+    }
 }
 
 /// One change of what is on disk.
@@ -59,6 +78,12 @@ pub enum Change {
     FoldOutsiders {
         /// The server task's id.
         server: String,
+    },
+    /// These tasks ended long ago: of them only their numbers, their states as counts and the sums of their accounts
+    /// are needed any more.
+    Past {
+        /// Their ids.
+        tasks: Vec<String>,
     },
     /// So many workers mine at once: more than ever before.
     Peak(u64),
@@ -90,6 +115,8 @@ pub struct Recovered {
     pub framework: Option<FrameworkRecord>,
     /// Its tasks, those that ended too.
     pub tasks: Vec<TaskRecord>,
+    /// What is left of others that ended.
+    pub past: PastRecord,
     /// Its accounts.
     pub ledger: Ledger,
     /// The lowest number that was never used in a task id.
@@ -98,8 +125,19 @@ pub struct Recovered {
     pub peak_workers: u64,
 }
 
+/// What is left of tasks that ended long ago.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastRecord {
+    /// Those whose last update is recorded.
+    pub done: Numbers,
+    /// All others.
+    pub lost: Numbers,
+    /// How many of them ended in each state, by Mesos' names.
+    pub states: BTreeMap<String, u64>,
+}
+
 /// A framework that the master knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameworkRecord {
     /// Its id.
     pub id: String,

@@ -41,11 +41,7 @@ async fn session(
         ZkError::NoAuth | ZkError::AuthFailed => DetectError::Forbidden { ensemble: ensemble.clone() },
         source => DetectError::Unreachable { ensemble: ensemble.clone(), source },
     };
-    let mut connector = Client::connector().with_session_timeout(SESSION_TIMEOUT).with_fail_eagerly();
-    if let Some(credentials) = ensemble.credentials() {
-        connector = connector.with_auth("digest", credentials.as_bytes());
-    }
-    let client = connector.connect(&ensemble.connect_string()).await.map_err(failed)?;
+    let client = ensemble.connect(SESSION_TIMEOUT).await.map_err(failed)?;
     loop {
         let (now, watcher) = look(&client, ensemble, by_name).await.map_err(failed)?;
         backoff.reset();

@@ -130,7 +130,8 @@ fn it_is_read_while_a_scheduler_runs() {
     assert!(matches!(missing, StoreError::NoLedger { .. }), "{missing}");
     let (sender, written) = std::sync::mpsc::channel();
     let week = Duration::from_secs(7 * 24 * 3600);
-    let (store, _) = Store::open(folder.path(), week, move |notice| drop(sender.send(notice))).unwrap();
+    let (mut store, _) = Store::open(folder.path(), week, move |notice| drop(sender.send(notice))).unwrap();
+    store.start().unwrap();
     let worker = task(Kind::Worker, 2, "TASK_RUNNING");
     let status = StatusRecord {
         task: worker.id.clone(),
@@ -163,7 +164,8 @@ fn it_is_read_while_a_scheduler_runs() {
 #[test]
 fn other_frameworks_count_only_if_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, _) = Store::open(folder.path(), Duration::from_secs(60), |_| ()).unwrap();
+    let (mut store, _) = Store::open(folder.path(), Duration::from_secs(60), |_| ()).unwrap();
+    store.start().unwrap();
     for (n, id) in ["f", "g"].into_iter().enumerate() {
         store.persist(0, Change::Framework { id: id.into() });
         store.persist(0, Change::Task(task(Kind::Worker, n as u64 + 1, "TASK_KILLED")));

@@ -35,10 +35,10 @@ impl Inputs {
         tokio::select! {
             Some(notice) = self.notices.recv() => match notice {
                 Notice::Persisted(tickets) => tickets.into_iter().map(Event::Persisted).collect(),
-                Notice::Refused(error) => {
+                Notice::Refused(why) => {
                     if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
                         self.complained = Some(Instant::now());
-                        display.say(format!("cannot write to the state folder, trying again: {error}"));
+                        display.say(why);
                     }
                     Vec::new()
                 }

@@ -10,7 +10,8 @@ use super::task::{Task, is_over};
 use super::{Call, Pending, State};
 use crate::kind::Kind;
 use crate::ledger::OUTSIDERS;
-use crate::record::{Change, StatusRecord};
+use crate::numbers::{Numbers, number};
+use crate::record::{Change, PastRecord, StatusRecord};
 
 /// A task whose last update is recorded is kept for so long.
 const KEEP_CLOSED: Duration = Duration::from_secs(600);
@@ -19,6 +20,8 @@ const KEEP_CLOSED: Duration = Duration::from_secs(600);
 const KEEP_LOST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(60);
+/// So many at most move to the past at once, as one change of the store.
+const MOVE: usize = 500;
 
 /// What is left of tasks that ended long ago.
 #[derive(Debug, Default)]
@@ -40,6 +43,14 @@ pub(super) struct Late {
     alive: bool,
 }
 
+impl From<PastRecord> for Past {
+    fn from(record: PastRecord) -> Past {
+        let PastRecord { done, lost, states } = record;
+        let named = |(name, count): (String, u64)| Some((TaskState::from_str_name(&name)?, count));
+        Past { done, lost, states: states.into_iter().filter_map(named).collect(), looked: None }
+    }
+}
+
 impl Past {
     /// How many of them ended in each state.
     pub fn states(&self) -> impl Iterator<Item = (TaskState, u64)> {
@@ -47,7 +58,7 @@ impl Past {
     }
 
     pub fn contains(&self, id: &str) -> bool {
-        number(id).is_some_and(|number| self.done.contains(number) || self.lost.contains(number))
+        self.done.contains_task(id) || self.lost.contains_task(id)
     }
 }
 
@@ -89,6 +100,14 @@ impl State {
     }
 
     fn move_to_past(&mut self, ids: &[String], now: Instant) {
+        for ids in ids.chunks(MOVE) {
+            self.move_some_to_past(ids);
+        }
+        self.agents.forget_old(now);
+    }
+
+    fn move_some_to_past(&mut self, ids: &[String]) {
+        let mut moved = Vec::new();
         for id in ids {
             // A name that is not of our making can't be remembered by its number.
             let (Some(number), Some(task)) = (number(id), self.tasks.get(id)) else { continue };
@@ -106,12 +125,13 @@ impl State {
             self.tasks.remove(id);
             self.killing.remove(id);
             self.reconciler.answered(id);
+            moved.push(id.clone());
         }
-        if !ids.is_empty() {
+        if !moved.is_empty() {
             let tasks = &self.tasks;
             self.ledger.fold(|task| tasks.contains_key(task));
+            self.persist(Change::Past { tasks: moved }, Pending::Nothing);
         }
-        self.agents.forget_old(now);
     }
 
     fn is_ours(&self, name: &str) -> bool {
@@ -122,7 +142,7 @@ impl State {
     /// down, and they are killed if they live.
     pub(super) fn late_update(&mut self, status: &TaskStatus) {
         let task = status.task_id.value.clone();
-        let done = number(&task).is_some_and(|number| self.past.done.contains(number));
+        let done = self.past.done.contains_task(&task);
         let late = Late {
             agent: status.agent_id.as_ref().map(|agent| agent.value.clone()).unwrap_or_default(),
             uuid: status.uuid.clone().filter(|uuid| !uuid.is_empty()),
@@ -157,69 +177,3 @@ impl State {
 }
 
 const SERVER: &str = "miner-server-";
-const WORKER: &str = "miner-worker-";
-
-/// The number of a task whose id is one of ours.
-fn number(id: &str) -> Option<u64> {
-    let digits = id.strip_prefix(SERVER).or_else(|| id.strip_prefix(WORKER))?;
-    digits.parse().ok().filter(|number: &u64| number.to_string() == digits)
-}
-
-/// A set of numbers that takes little space when they are dense: first → last of each run.
-#[derive(Debug, Default)]
-struct Numbers(BTreeMap<u64, u64>);
-
-impl Numbers {
-    fn contains(&self, number: u64) -> bool {
-        self.0.range(..=number).next_back().is_some_and(|(_, last)| *last >= number)
-    }
-
-    fn insert(&mut self, number: u64) {
-        if self.contains(number) {
-            return;
-        }
-        let before = self.0.range(..number).next_back().map(|(first, last)| (*first, *last));
-        let first = match before {
-            Some((first, last)) if last.checked_add(1) == Some(number) => first,
-            _ => number,
-        };
-        let after = number.checked_add(1).and_then(|next| self.0.remove(&next));
-        self.0.insert(first, after.unwrap_or(number));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn numbers_are_a_set(inserted in prop::collection::vec(0u64..40, 0..60)) {
-            let mut numbers = Numbers::default();
-            let mut set = BTreeSet::new();
-            for number in inserted {
-                numbers.insert(number);
-                set.insert(number);
-                prop_assert!((0..42).all(|number| numbers.contains(number) == set.contains(&number)));
-            }
-            let runs = set.iter().filter(|number| **number == 0 || !set.contains(&(**number - 1))).count();
-            prop_assert_eq!(numbers.0.len(), runs, "dense runs take one place");
-        }
-    }
-
-    #[test]
-    fn only_ids_of_our_making_have_numbers() {
-        assert_eq!(number("miner-worker-7"), Some(7));
-        assert_eq!(number("miner-server-1"), Some(1));
-        for id in ["miner-worker-07", "miner-worker-+7", "miner-worker-", "worker-7", "miner-worker-7x"] {
-            assert_eq!(number(id), None, "{id}");
-        }
-        let mut numbers = Numbers::default();
-        numbers.insert(u64::MAX);
-        assert!(numbers.contains(u64::MAX) && !numbers.contains(0));
-    }
-}

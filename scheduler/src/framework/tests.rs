@@ -182,6 +182,14 @@ impl Script {
         self.clear();
     }
 
+    /// The same, and the next one starts on another machine: with an empty disk, or one where it has led before.
+    pub fn hand_over(&mut self, empty_disk: bool) {
+        self.queue.clear();
+        let recovered = self.disk.hand_over(empty_disk);
+        self.state = State::new(self.settings.clone(), recovered, Duration::from_secs(5), self.now);
+        self.clear();
+    }
+
     pub fn clear(&mut self) {
         self.calls.clear();
         self.notices.clear();

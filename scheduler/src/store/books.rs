@@ -19,6 +19,9 @@ pub struct Books {
     pub ledger: Ledger,
     /// Time of the oldest single share kept, milliseconds since the Unix epoch.
     pub shares_since_ms: Option<u64>,
+    /// Since when all of the last framework's single shares were kept here, milliseconds since the Unix epoch, if
+    /// schedulers elsewhere have led before.
+    pub rows_since_ms: Option<u64>,
 }
 
 /// Reads the last framework's books, or those of all. Nothing is locked, and nothing written.
@@ -42,6 +45,11 @@ pub fn books(folder: &Path, all: bool) -> Result<Books, StoreError> {
     read_all(&moment, all).map_err(database)
 }
 
+/// [`Books::rows_since_ms`] alone.
+pub fn rows_since(folder: &Path) -> Option<u64> {
+    books(folder, false).ok()?.rows_since_ms
+}
+
 fn read_all(connection: &Connection, all: bool) -> rusqlite::Result<Books> {
     let mut books = Books::default();
     let limit = if all { -1 } else { 1 };
@@ -52,6 +60,7 @@ fn read_all(connection: &Connection, all: bool) -> rusqlite::Result<Books> {
         let id = id?;
         books.tasks.extend(read::tasks(connection, &id)?);
         read::ledger(connection, &id, &mut books.ledger)?;
+        books.rows_since_ms = read::earlier(connection, &id)?.map(|earlier| earlier.rows_since_ms);
         books.frameworks.push(id);
     }
     let oldest =

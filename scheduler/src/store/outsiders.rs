@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::read::{self, Account};
+use super::values::integer;
 use crate::ledger::{Entry, OTHERS, OUTSIDERS};
 
 /// Adds up all but the largest accounts. Repeating it changes nothing, since few are left after the first time.
@@ -33,7 +34,6 @@ pub(super) fn fold(connection: &Connection, server: &str) -> rusqlite::Result<()
 
 fn set(connection: &Connection, server: &str, sum: &Entry) -> rusqlite::Result<()> {
     let totals = &sum.totals;
-    let integer = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO account (task, worker, kind, framework, sequence, hashes, accepted_work, accepted,

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::de::DeserializeOwned;
 use task::{ServerAddress, Totals};
 
+use super::sum::Sum;
+use super::values::unsigned;
 use crate::kind::Kind;
-use crate::ledger::{Entry, Ledger};
-use crate::record::{FrameworkRecord, Recovered, TaskRecord};
+use crate::ledger::{Entry, Ledger, Line};
+use crate::record::{FrameworkRecord, PastRecord, Recovered, TaskRecord};
 
 /// Reads the framework that has not ended, with its tasks and accounts.
 pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
     let next: i64 =
         connection.query_row("SELECT coalesce(max(number), 0) + 1 FROM task", [], |row| row.get(0))?;
     let mut recovered = Recovered { next_number: unsigned(next), ..Recovered::default() };
-    let sql =
-        "SELECT id, started_ms, peak FROM framework WHERE ended_ms IS NULL ORDER BY started_ms DESC LIMIT 1";
-    let found: Option<(String, i64, i64)> =
-        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    let Some((id, started, peak)) = found else { return Ok(recovered) };
+    let Some((framework, peak)) = framework(connection)? else { return Ok(recovered) };
+    let id = framework.id.clone();
     recovered.tasks = tasks(connection, &id)?;
     attributes(connection, &id, &mut recovered.tasks)?;
     let mut closed = connection.prepare("SELECT EXISTS (SELECT 1 FROM closed WHERE task = ?1)")?;
@@ -27,13 +27,27 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
         task.closed = closed.query_row([&task.id], |row| row.get(0))?;
     }
     ledger(connection, &id, &mut recovered.ledger)?;
-    recovered.peak_workers = unsigned(peak);
-    recovered.framework = Some(FrameworkRecord { id, started_ms: unsigned(started) });
+    if let Some(Earlier { past, next_number, .. }) = earlier(connection, &id)? {
+        recovered
+            .tasks
+            .retain(|task| !past.done.contains_task(&task.id) && !past.lost.contains_task(&task.id));
+        recovered.next_number = recovered.next_number.max(next_number);
+        recovered.past = past;
+    }
+    recovered.peak_workers = peak;
+    recovered.framework = Some(framework);
     Ok(recovered)
 }
 
-fn unsigned(n: i64) -> u64 {
-    n.try_into().unwrap_or(0)
+/// The framework that has not ended, and the most workers that mined at once.
+pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(FrameworkRecord, u64)>> {
+    let sql =
+        "SELECT id, started_ms, peak FROM framework WHERE ended_ms IS NULL ORDER BY started_ms DESC LIMIT 1";
+    let record = |row: &Row<'_>| {
+        let (id, started_ms) = (row.get(0)?, unsigned(row.get(1)?));
+        Ok((FrameworkRecord { id, started_ms }, unsigned(row.get(2)?)))
+    };
+    connection.query_row(sql, [], record).optional()
 }
 
 /// The tasks of a framework, in the order of their launch.
@@ -94,7 +108,43 @@ pub(super) fn ledger(connection: &Connection, framework: &str, ledger: &mut Ledg
     for account in accounts(connection, "framework = ?1", [framework])? {
         ledger.insert(&account.task, &account.worker, account.kind, account.entry);
     }
+    if let Some(earlier) = earlier(connection, framework)? {
+        let (line, blocks) = earlier.sum;
+        ledger.add_folded(line, blocks);
+    }
     Ok(())
+}
+
+/// What was done while schedulers elsewhere led.
+pub(super) struct Earlier {
+    /// Since when rows are kept here.
+    pub rows_since_ms: u64,
+    /// Both columns and the blocks of accounts that are not here.
+    pub sum: (Line, u64),
+    /// Tasks that had long ended when this one began to lead.
+    pub past: PastRecord,
+    /// The lowest number that was not used in a task id.
+    pub next_number: u64,
+}
+
+/// What was done while schedulers elsewhere led this framework, if any did.
+pub(super) fn earlier(connection: &Connection, framework: &str) -> rusqlite::Result<Option<Earlier>> {
+    let sql = "SELECT rows_since_ms, sum, past, next_number FROM earlier WHERE framework = ?1";
+    let earlier = |row: &Row<'_>| {
+        let sum: Sum = json(row, 1)?;
+        Ok(Earlier {
+            rows_since_ms: unsigned(row.get(0)?),
+            sum: sum.into(),
+            past: json(row, 2)?,
+            next_number: unsigned(row.get(3)?),
+        })
+    };
+    connection.query_row(sql, [framework], earlier).optional()
+}
+
+fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| invalid(column, &error.to_string()))
 }
 
 /// A row of the accounts.

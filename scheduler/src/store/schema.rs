@@ -13,7 +13,8 @@ const FORMAT: i64 = 1;
 /// How long to wait for another connection.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The 128-bit sums are decimal text: SQLite's integers have 63 bits.
+/// The 128-bit sums are decimal text: SQLite's integers have 63 bits. `earlier` is about what was done while schedulers
+/// elsewhere led: since when the rows are here, the sum of the accounts that are not, and the tasks that had long ended.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS framework (
     id         TEXT PRIMARY KEY,
@@ -51,6 +52,18 @@ CREATE TABLE IF NOT EXISTS attribute (
 
 CREATE TABLE IF NOT EXISTS closed (
     task TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS folder (
+    name TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS earlier (
+    framework     TEXT PRIMARY KEY,
+    rows_since_ms INTEGER NOT NULL,
+    sum           TEXT NOT NULL,
+    past          TEXT NOT NULL,
+    next_number   INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS account (
@@ -100,6 +113,13 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
     connection.busy_timeout(PATIENCE).map_err(database)?;
     connection.execute_batch(TABLES).map_err(database)?;
     connection.pragma_update(None, "user_version", FORMAT).map_err(database)
+}
+
+/// The folder's own name for itself; `new` if it has none yet.
+pub(super) fn name(connection: &Connection, new: &str) -> rusqlite::Result<String> {
+    connection
+        .execute("INSERT INTO folder (name) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM folder)", [new])?;
+    connection.query_row("SELECT name FROM folder", [], |row| row.get(0))
 }
 
 /// The format that is there, 0 if nothing is; refused if it is later than this program.

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 
+use rusqlite::Connection;
+
 use task::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 
 use super::*;
@@ -12,7 +14,10 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 fn open(folder: &Path) -> (Store, Recovered, Receiver<Notice>) {
     let (sender, notices) = channel();
-    let (store, recovered) = Store::open(folder, WEEK, move |notice| drop(sender.send(notice))).unwrap();
+    let (mut store, recovered) = Store::open(folder, WEEK, move |notice| drop(sender.send(notice))).unwrap();
+    if folder.exists() {
+        store.start().unwrap();
+    }
     (store, recovered, notices)
 }
 
@@ -84,9 +89,9 @@ fn a_folder_is_made_when_there_is_something_to_keep() {
     assert_eq!((recovered.framework, recovered.next_number), (None, 1));
     store.persist(1, Change::Framework { id: "f".into() });
     assert!(!above.path().join("a").exists());
-    store.make().unwrap();
+    store.start().unwrap();
     assert!(matches!(notices.recv(), Ok(Notice::Persisted(tickets)) if tickets == [1]));
-    assert!(store.make().unwrap().is_none(), "once is enough");
+    store.start().unwrap();
     store.close().unwrap();
     assert_eq!(open(&folder).1.framework.unwrap().id, "f");
 

@@ -1,11 +1,13 @@
 //! Changes → rows. Every statement may be repeated without changing the outcome.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use task::{Account, Verdict};
 
 use super::outsiders;
+use super::values::{integer, now_ms};
+use crate::kind::Kind;
 use crate::ledger;
 use crate::record::{Change, StatusRecord, TaskRecord, Ticket};
 
@@ -17,7 +19,7 @@ pub(super) fn write(
 ) -> rusqlite::Result<()> {
     let mut current = framework.clone();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let writer = Changes { transaction: &transaction, now: now_ms() };
+    let writer = Changes { transaction: &transaction, now: integer(now_ms()) };
     for (_, change) in batch {
         writer.apply(&mut current, change)?;
     }
@@ -28,7 +30,7 @@ pub(super) fn write(
 
 /// Removes rows of single shares that are older than `retention`.
 pub(super) fn expire_rows(connection: &Connection, retention: Duration) -> rusqlite::Result<usize> {
-    let oldest = now_ms().saturating_sub(retention.as_millis().try_into().unwrap_or(i64::MAX));
+    let oldest = integer(now_ms()).saturating_sub(retention.as_millis().try_into().unwrap_or(i64::MAX));
     connection.execute("DELETE FROM share WHERE received_ms < ?1", [oldest])
 }
 
@@ -37,19 +39,11 @@ pub(super) fn number(id: &str) -> i64 {
     id.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis().try_into().unwrap_or(i64::MAX)
-}
-
-/// SQLite's integers are signed. A count beyond them can only come from a peer that lies.
-fn integer(n: u64) -> i64 {
-    n.try_into().unwrap_or(i64::MAX)
-}
-
-struct Changes<'a> {
-    transaction: &'a Transaction<'a>,
-    now: i64,
+/// One transaction's changes.
+pub(super) struct Changes<'a> {
+    pub transaction: &'a Transaction<'a>,
+    /// Milliseconds since the Unix epoch.
+    pub now: i64,
 }
 
 impl Changes<'_> {
@@ -74,6 +68,8 @@ impl Changes<'_> {
             }
             Change::Status(status) => self.status(framework.as_deref(), status),
             Change::FoldOutsiders { server } => outsiders::fold(self.transaction, server),
+            // All is kept on disk.
+            Change::Past { .. } => Ok(()),
             Change::Peak(workers) => self.run(
                 "UPDATE framework SET peak = max(peak, ?2) WHERE id = ?1",
                 params![framework.as_deref(), integer(*workers)],
@@ -81,11 +77,12 @@ impl Changes<'_> {
         }
     }
 
-    fn run(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
+    pub fn run(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
         self.transaction.prepare_cached(sql)?.execute(values).map(drop)
     }
 
-    fn task(&self, framework: Option<&str>, record: &TaskRecord) -> rusqlite::Result<()> {
+    /// Writes a task down that may be there already.
+    pub fn task(&self, framework: Option<&str>, record: &TaskRecord) -> rusqlite::Result<()> {
         let address = record.address.as_ref();
         self.run(
             "INSERT INTO task (id, number, framework, kind, agent, host, server, cpus_milli, stratum_host,
@@ -138,16 +135,18 @@ impl Changes<'_> {
         }
         let entries = ledger::entries(&status.task, status.kind, report);
         for ((worker, entry), account) in entries.zip(&report.accounts) {
-            self.account(framework, status, worker, &entry)?;
+            self.account(framework, &status.task, status.kind, worker, &entry)?;
             self.rows(&status.task, worker, entry.sequence, account)?;
         }
         Ok(())
     }
 
-    fn account(
+    /// Sets an account unless a later one is there.
+    pub fn account(
         &self,
         framework: Option<&str>,
-        status: &StatusRecord,
+        task: &str,
+        kind: Kind,
         worker: &str,
         entry: &ledger::Entry,
     ) -> rusqlite::Result<()> {
@@ -162,9 +161,9 @@ impl Changes<'_> {
                  blocks = excluded.blocks, rows_omitted = excluded.rows_omitted, updated_ms = excluded.updated_ms
              WHERE excluded.sequence > sequence",
             params![
-                status.task,
+                task,
                 worker,
-                status.kind.name(),
+                kind.name(),
                 framework.unwrap_or_default(),
                 integer(entry.sequence),
                 totals.hashes.to_string(),

@@ -77,8 +77,7 @@ impl World {
 
     fn launch(&mut self, offers: &[String], task: &mesos::v1::TaskInfo) {
         let id = task.task_id.value.clone();
-        let written = self.script.disk.recover().tasks;
-        assert!(written.iter().any(|record| record.id == id), "{id} is launched before it is written");
+        assert!(self.script.disk.knows(&id), "{id} is launched before it is written");
         assert!(!self.tasks.contains_key(&id), "{id} is launched twice");
         let used: Vec<_> = offers.iter().filter_map(|offer| self.offers.remove(offer)).collect();
         assert_eq!(used.len(), offers.len(), "void offers are used");
@@ -102,11 +101,9 @@ impl World {
     /// The record of an acknowledged update must be on disk.
     fn acknowledged(&mut self, id: &str, uuid: &[u8]) {
         let update = self.history.iter().find(|update| update.uuid.as_deref() == Some(uuid)).unwrap();
-        let recovered = self.script.disk.recover();
         let report = Report::decode(update.data.as_deref().unwrap()).unwrap();
-        let account = &report.accounts[0];
-        let entry = recovered.ledger.entry(id, &account.worker).expect("acknowledged before it is written");
-        assert!(entry.sequence >= report.sequence, "acknowledged before it is written");
+        let written = self.script.disk.has(id, &report.accounts[0].worker, report.sequence);
+        assert!(written, "acknowledged before it is written");
         if let Some(real) = self.tasks.get_mut(id) {
             real.updates.retain(|update| update.uuid.as_deref() != Some(uuid));
         }
@@ -207,6 +204,10 @@ impl World {
                 self.reconnect();
             }
             19 => self.answer(),
+            21 if which.is_multiple_of(4) => {
+                self.script.hand_over(which.is_multiple_of(8));
+                self.reconnect();
+            }
             _ => {}
         }
     }
@@ -260,5 +261,44 @@ proptest! {
             prop_assert_eq!(accepted, real.accepted, "{}", id);
         }
         prop_assert_eq!(recovered.ledger.sum(), world.script.state.ledger.sum());
+        world.script.disk.assert_agreement();
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    /// The same with several machines, of which most have not seen everything.
+    #[test]
+    fn sums_are_exact_whoever_leads(
+        actions in prop::collection::vec((0u8..22, any::<u16>()), 0..250),
+    ) {
+        let mut world = World::new();
+        world.script.subscribe();
+        world.carry_out();
+        for (action, which) in actions {
+            world.act(action, which.into());
+        }
+        world.finish();
+        prop_assert!(world.script.finished);
+        for (id, real) in &world.tasks {
+            prop_assert!(real.state.is_terminal(), "{} is {:?}", id, real.state);
+            prop_assert!(real.updates.is_empty(), "{} has updates that nobody acknowledged", id);
+        }
+        let accepted: u64 =
+            world.tasks.iter().filter(|(id, _)| id.contains("worker")).map(|(_, real)| real.accepted).sum();
+        prop_assert_eq!(world.script.state.ledger.sum().0.worker.accepted, accepted);
+        prop_assert_eq!(world.script.disk.shared().ledger.sum(), world.script.state.ledger.sum());
+        world.script.disk.assert_agreement();
+        // Of what ended nothing is left but sums.
+        world.script.finished = false;
+        world.script.hand_over(true);
+        world.script.event(Event::Tick);
+        world.script.write();
+        let lost = world.script.disk.shared().tasks.len();
+        prop_assert!(world.script.disk.shared().tasks.iter().all(|task| !task.closed));
+        prop_assert!(world.script.disk.nodes() <= 1 + lost);
+        world.script.disk.assert_agreement();
     }
 }

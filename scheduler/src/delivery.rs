@@ -1,0 +1,94 @@
+//! How the executor gets to the agents, found out before anything is launched.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use anyhow::Context;
+use mesos::backoff::Backoff;
+use mesos::detector::{DetectError, Detector};
+use tokio_util::sync::CancellationToken;
+
+use crate::artifact::ArtifactServer;
+use crate::config::{Config, ExecutorSource};
+use crate::display::Display;
+use crate::launch::Delivery;
+
+/// How long to wait for ZooKeeper to name a leader before saying that there is none.
+const ELECTION: Duration = Duration::from_secs(15);
+
+/// How the executor gets to the agents, and the server for it if it is ours; `None` if stopped meanwhile.
+pub(crate) async fn delivery(
+    config: &Config,
+    detector: &Detector,
+    display: &Display,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<(Delivery, Option<ArtifactServer>)>> {
+    let delivery = match &config.executor {
+        ExecutorSource::Serve { executable, address } => {
+            let Some(local) = local_address(config, detector, display, stop).await? else { return Ok(None) };
+            let server = ArtifactServer::start(executable, address.as_deref(), local).await?;
+            let delivery = Delivery::Fetch { uri: server.uri().to_owned(), cache: true };
+            return Ok(Some((delivery, Some(server))));
+        }
+        ExecutorSource::Uri(uri) => Delivery::Fetch { uri: uri.clone(), cache: false },
+        ExecutorSource::Path(path) => Delivery::Path(path.clone()),
+        ExecutorSource::Image { image, containerizer } => {
+            Delivery::Image { image: image.clone(), containerizer: *containerizer }
+        }
+    };
+    Ok(Some((delivery, None)))
+}
+
+/// This machine's address on the way to the master, which is likely the way to the agents, too.
+async fn local_address(
+    config: &Config,
+    detector: &Detector,
+    display: &Display,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<IpAddr>> {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+    loop {
+        let found = tokio::select! {
+            found = route_to_any(detector) => found,
+            () = stop.cancelled() => return Ok(None),
+        };
+        let error = match found {
+            Ok(local) => return Ok(Some(local)),
+            Err(error) => error,
+        };
+        let hopeless = error.downcast_ref::<DetectError>().is_some_and(|error| !error.is_transient());
+        if !config.retry || hopeless {
+            return Err(error).context(format!("cannot reach master {}", config.master));
+        }
+        let pause = backoff.delay();
+        let (master, seconds) = (&config.master, pause.as_secs_f64());
+        display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error:#})"));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// The local end of the way to one of the masters.
+async fn route_to_any(detector: &Detector) -> anyhow::Result<IpAddr> {
+    let mut failed = std::io::Error::from(std::io::ErrorKind::NotFound);
+    for master in detector.candidates(ELECTION).await? {
+        match tokio::net::lookup_host((master.host.as_str(), master.port)).await {
+            Ok(mut found) => match found.find_map(|address| route(address).ok()) {
+                Some(local) => return Ok(local),
+                None => failed = std::io::ErrorKind::NetworkUnreachable.into(),
+            },
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed.into())
+}
+
+/// The local end of a connection; a datagram socket needs nobody at the other end.
+fn route(to: SocketAddr) -> std::io::Result<IpAddr> {
+    let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(to)?;
+    socket.local_addr().map(|local| local.ip())
+}

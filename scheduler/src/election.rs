@@ -1,0 +1,270 @@
+//! Which of several schedulers leads: the one whose ephemeral node in ZooKeeper came first.
+//!
+//! What keeps a scheduler that leads no more from doing harm, in this order:
+//!
+//! 1. Its own clock: it stops before its session can have expired ([`Lease`]).
+//! 2. ZooKeeper: launches and acknowledgements wait for a write in its session, and there is none without one.
+//! 3. Mesos: it subscribes only after ZooKeeper has said that it leads, and acts only if ZooKeeper says so again
+//!    after that. So whoever leads next subscribes later, under the same framework id, and from then on the master
+//!    takes no call of this one any more.
+
+mod lease;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use mesos::backoff::Backoff;
+use mesos::zookeeper::Ensemble;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use zookeeper_client::{
+    Acls, Client, CreateMode, CreateOptions, Error as ZkError, LockOptions, LockPrefix, OwnedLockClient,
+};
+
+pub(crate) use self::lease::Lease;
+use crate::config::Zk;
+use crate::display::Display;
+
+/// First and longest pause between two sessions.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// For ZooKeeper to hear that a leader goes.
+const RELEASE: Duration = Duration::from_secs(2);
+/// In Apache Curator's names for leaders' nodes.
+const LATCH: &str = "latch-";
+
+/// Who stands for election, as its node says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Candidate {
+    host: String,
+    process: u32,
+}
+
+impl Candidate {
+    fn this() -> Candidate {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Candidate { host, process: std::process::id() }
+    }
+
+    fn says(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// This scheduler leads, for as long as the lease holds.
+pub(crate) struct Leadership {
+    lock: Arc<OwnedLockClient>,
+    lease: Lease,
+    ensemble: Ensemble,
+    host: String,
+    keeper: JoinHandle<()>,
+}
+
+impl Drop for Leadership {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl Leadership {
+    /// The session, which checks the election's node with every write.
+    pub fn lock(&self) -> &Arc<OwnedLockClient> {
+        &self.lock
+    }
+
+    /// Whether it still leads.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Where schedulers meet.
+    pub fn ensemble(&self) -> &Ensemble {
+        &self.ensemble
+    }
+
+    /// This machine.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Asks ZooKeeper, and not only the clock; whether it still leads.
+    pub async fn confirm(&self) -> bool {
+        confirm(&self.lock, &self.lease).await
+    }
+
+    /// Lets another one lead at once.
+    pub async fn release(self) {
+        // Otherwise it is when the session expires.
+        let _ = timeout(RELEASE, self.lock.client().delete(self.lock.lock_path(), None)).await;
+    }
+}
+
+/// Waits until this scheduler leads no more; why.
+pub(crate) async fn lost(leadership: Option<&Leadership>) -> String {
+    match leadership {
+        Some(leadership) => leadership.lease().lost().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Who may do what with the nodes: with credentials, only their owner; they are what the whole framework hangs on.
+pub(crate) fn acls(ensemble: &Ensemble) -> Acls<'static> {
+    if ensemble.has_credentials() { Acls::creator_all() } else { Acls::anyone_all() }
+}
+
+/// Nodes that stay.
+pub(crate) fn persistent(ensemble: &Ensemble) -> CreateOptions<'static> {
+    CreateMode::Persistent.with_acls(acls(ensemble))
+}
+
+/// Stands for election until it is won; `None` if stopped before.
+///
+/// # Errors
+/// If ZooKeeper does not let this scheduler take part, or can't be reached and `retry` is off.
+pub(crate) async fn win(
+    zk: &Zk,
+    retry: bool,
+    display: &Display,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Leadership>> {
+    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+    loop {
+        let error = tokio::select! {
+            won = stand(zk, display, &mut backoff) => match won {
+                Ok(leadership) => return Ok(Some(leadership)),
+                Err(error) => error,
+            },
+            () = stop.cancelled() => return Ok(None),
+        };
+        let ensemble = &zk.ensemble;
+        if matches!(error, ZkError::NoAuth | ZkError::AuthFailed | ZkError::InvalidAcl) {
+            let advice = "give credentials that may: zk://USER:PASSWORD@HOST:PORT/PATH";
+            return Err(error).context(format!("{ensemble} may not be written; {advice}"));
+        }
+        if !retry {
+            return Err(error).context(format!("no session with ZooKeeper at {ensemble}"));
+        }
+        let pause = backoff.delay();
+        let seconds = pause.as_secs_f64();
+        display.say(format!("no session with ZooKeeper at {ensemble}, retrying in {seconds:.1} s ({error})"));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// One session, until the election is won or the session lost.
+async fn stand(zk: &Zk, display: &Display, backoff: &mut Backoff) -> Result<Leadership, ZkError> {
+    let sent = Instant::now();
+    let client = zk.ensemble.connect(zk.session_timeout).await?;
+    backoff.reset();
+    let folder = format!("{}/election", zk.ensemble.path());
+    let candidate = Candidate::this();
+    let options = LockOptions::new(acls(&zk.ensemble)).with_ancestor_options(persistent(&zk.ensemble))?;
+    let (prefix, says) = (LockPrefix::new_curator(&folder, LATCH)?, candidate.says());
+    let lock = tokio::select! {
+        lock = client.lock(prefix, &says, options) => lock?.into_owned(),
+        Err(error) = watch(&client, &folder, &candidate, display) => return Err(error),
+    };
+    let lock = Arc::new(lock);
+    let lease = Lease::new(client.session_timeout(), sent);
+    // It may have stood for long.
+    lease.confirmed(Instant::now());
+    if !confirm(&lock, &lease).await {
+        return Err(ZkError::SessionExpired);
+    }
+    display.say(format!("leading, as {} says", zk.ensemble));
+    let keeper = tokio::spawn(keep(Arc::clone(&lock), lease.clone()));
+    Ok(Leadership { lock, lease, ensemble: zk.ensemble.clone(), host: candidate.host, keeper })
+}
+
+/// Says who leads, whenever that changes.
+async fn watch(
+    client: &Client,
+    folder: &str,
+    this: &Candidate,
+    display: &Display,
+) -> Result<Infallible, ZkError> {
+    let mut said = None;
+    loop {
+        let (nodes, watcher) = match client.list_and_watch_children(folder).await {
+            Ok(found) => found,
+            // This one's own node will be the first.
+            Err(ZkError::NoNode | ZkError::ConnectionLoss) => {
+                tokio::time::sleep(RETRY.0).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(first) = first(&nodes) {
+            let leader = match client.get_data(&format!("{folder}/{first}")).await {
+                Ok((data, _)) => serde_json::from_slice::<Candidate>(&data).ok(),
+                // Gone in between: another one leads.
+                Err(ZkError::NoNode) => continue,
+                Err(ZkError::ConnectionLoss) => None,
+                Err(error) => return Err(error),
+            };
+            if let Some(leader) = leader.filter(|leader| leader != this && said.as_ref() != Some(leader)) {
+                display.say(format!("waiting for {} (process {}), which leads", leader.host, leader.process));
+                said = Some(leader);
+            }
+        }
+        watcher.changed().await;
+    }
+}
+
+/// The node that came first: the lowest number at the end of a name.
+fn first(nodes: &[String]) -> Option<&String> {
+    let number = |node: &String| node.rsplit_once(LATCH).and_then(|(_, number)| number.parse::<u64>().ok());
+    nodes.iter().filter_map(|node| Some((number(node)?, node))).min().map(|(_, node)| node)
+}
+
+/// Keeps the lease, as long as the session lives.
+async fn keep(lock: Arc<OwnedLockClient>, lease: Lease) {
+    while confirm(&lock, &lease).await {
+        tokio::time::sleep(lease.length() / 4).await;
+    }
+}
+
+/// Asks until there is an answer or the lease is over.
+async fn confirm(lock: &OwnedLockClient, lease: &Lease) -> bool {
+    let asking = async {
+        loop {
+            let sent = Instant::now();
+            // A server that lags behind might not know yet; after `sync` it does.
+            let asked = match lock.client().sync(lock.lock_path()).await {
+                Ok(()) => lock.client().check_stat(lock.lock_path()).await,
+                Err(error) => Err(error),
+            };
+            match asked {
+                Ok(Some(_)) => return lease.confirmed(sent),
+                Ok(None) => return lease.lose("its node in ZooKeeper is gone".to_owned()),
+                Err(ZkError::ConnectionLoss) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(error) => return lease.lose(error.to_string()),
+            }
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        _ = lease.lost() => {}
+    }
+    lease.holds(Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_number_leads_whatever_stands_before_it() {
+        let nodes = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let standing =
+            nodes(&["_c_ffff-latch-0000000009", "_c_0000-latch-0000000010", "something", "_c_1-latch-x"]);
+        assert_eq!(first(&standing).unwrap(), "_c_ffff-latch-0000000009");
+        assert_eq!(first(&nodes(&["something"])), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! The scheduler while it leads, from its store to the framework's end.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mesos::auth::Auth;
+use mesos::scheduler::SchedulerClient;
+use program::Summary;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::delivery::delivery;
+use crate::display::Display;
+use crate::driver::{Driver, Inputs, Outcome};
+use crate::election::{self, Leadership};
+use crate::ended::Ended;
+use crate::framework::{Settings, State};
+use crate::launch::{Delivery, Template};
+use crate::record::{Change, Recovered};
+use crate::store::{SharedError, Store};
+
+/// How it came to an end.
+pub(crate) enum Led {
+    /// As wished.
+    Ended(Box<Ended>),
+    /// Another scheduler leads, or may lead; why.
+    Deposed(String),
+}
+
+/// Runs the framework until it ends, or another scheduler leads. Time counts from `begun`.
+///
+/// # Errors
+/// As [`run`](crate::run).
+pub(crate) async fn lead(
+    config: &Config,
+    leadership: Option<&Leadership>,
+    begun: Instant,
+    display: &Display,
+    stop: CancellationToken,
+) -> anyhow::Result<Led> {
+    let client = SchedulerClient::with_config(config.master.clone(), client_config(config));
+    let (sender, notices) = mpsc::unbounded_channel();
+    let notify = move |notice| drop(sender.send(notice));
+    let (mut store, recovered) = Store::open(&config.state_dir, config.ledger_retention, notify)?;
+    let delivered = tokio::select! {
+        delivered = delivery(config, client.detector(), display, &stop) => delivered?,
+        () = limit(config.duration.map(|duration| duration.saturating_sub(begun.elapsed()))) => None,
+        why = election::lost(leadership) => return Ok(Led::Deposed(why)),
+    };
+    let Some((delivery, artifact)) = delivered else {
+        let summary = Summary { seconds: begun.elapsed().as_secs_f64(), ..Summary::default() };
+        return Ok(Led::Ended(Box::new(Ended { summary, ..Ended::default() })));
+    };
+    let recovered = match leadership {
+        None => recovered,
+        Some(leadership) => match store.share(leadership, recovered).await {
+            Ok(recovered) => recovered,
+            Err(SharedError::Deposed { why }) => return Ok(Led::Deposed(why)),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let state = state(config, delivery, recovered, begun);
+    let driver = Driver { config, client, state, store: &mut store, display, leadership };
+    let ran = driver.run(Inputs::new(notices, stop)).await;
+    drop(artifact);
+    match ran {
+        Ok(Outcome::Finished { state, flushed }) => {
+            let ended = end(config, *state, flushed, &store);
+            store.finish().await?;
+            Ok(Led::Ended(Box::new(ended)))
+        }
+        Ok(Outcome::Deposed(why)) => {
+            // What is not in ZooKeeper never counted, so it does not matter here.
+            let _ = store.abandon().await.inspect_err(|error| tracing::warn!(%error));
+            Ok(Led::Deposed(why))
+        }
+        Err(error) => {
+            // What went wrong first is what the user must know.
+            let _ = store.finish().await.inspect_err(|error| tracing::error!(%error));
+            Err(error)
+        }
+    }
+}
+
+/// The last entries, and what is left.
+fn end(config: &Config, mut state: State, flushed: Result<(), String>, store: &Store) -> Ended {
+    if config.teardown_on_exit && flushed.is_ok() {
+        for change in state.torn_down() {
+            store.persist(0, change);
+        }
+    }
+    let mut ended = Ended { summary: state.summary(Instant::now()), ..Ended::default() };
+    match (state.framework(), flushed, config.teardown_on_exit) {
+        (None, ..) => {}
+        (Some(_), _, false) => ended.left_running = Some(state.live_tasks()),
+        // The id is of no more use.
+        (Some(_), Ok(()), true) => {
+            store.persist(0, Change::FrameworkEnded);
+            ended.torn_down = true;
+        }
+        (Some(framework), Err(why), true) => {
+            let limit = config.failover_timeout().as_secs();
+            ended.failure = Some(format!(
+                "framework {framework} could not be torn down ({why}); the master ends it {limit} s after it lost \
+                 this scheduler"
+            ));
+        }
+    }
+    ended
+}
+
+fn state(config: &Config, delivery: Delivery, recovered: Recovered, begun: Instant) -> State {
+    let age = recovered.framework.as_ref().map_or(Duration::ZERO, |framework| since(framework.started_ms));
+    State::new(settings(config, delivery, begun), recovered, age, Instant::now())
+}
+
+fn since(started_ms: u64) -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(Duration::from_millis(started_ms))
+}
+
+/// Passes when a time is over; without one, never.
+pub(crate) async fn limit(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn settings(config: &Config, delivery: Delivery, begun: Instant) -> Settings {
+    Settings {
+        template: Template {
+            name: config.name.clone(),
+            report_interval: config.report_interval,
+            live_interval: config.live_interval,
+            updates_per_task: config.updates_per_task,
+            share_interval: config.share_interval,
+            programs: config.programs.clone(),
+            backend: config.backend.clone(),
+            pool: config.pool.clone(),
+            delivery,
+        },
+        server_cpus_milli: (config.server_cpus * 1000.0).round() as u64,
+        placement: config.placement.clone(),
+        teardown: config.teardown_on_exit,
+        duration: config.duration.map(|duration| duration.saturating_sub(begun.elapsed())),
+        blocks: config.blocks,
+        seed: rand::random(),
+    }
+}
+
+fn client_config(config: &Config) -> mesos::Config {
+    let auth = match &config.credential {
+        Some(credential) => match &credential.secret {
+            Some(secret) => Auth::basic(&credential.principal, secret),
+            None => Auth::None,
+        },
+        None => Auth::None,
+    };
+    mesos::Config { auth, tls: config.tls.clone(), ..mesos::Config::default() }
+}

@@ -1,0 +1,179 @@
+use task::{Account as Reported, Report, ServerAddress, Totals};
+
+use super::super::fake::{put, read};
+use super::*;
+use crate::kind::Kind;
+use crate::record::TaskRecord;
+
+fn task(kind: Kind, number: u64) -> TaskRecord {
+    TaskRecord {
+        id: format!("miner-{}-{number}", kind.name()),
+        kind,
+        agent: "a".into(),
+        host: "h".into(),
+        server: None,
+        cpus_milli: 1000,
+        address: (kind == Kind::Server).then(|| ServerAddress {
+            host: "::1".into(),
+            stratum_port: 3333,
+            http_port: 3334,
+        }),
+        attributes: [("rack".to_owned(), "r1".to_owned())].into(),
+        state: None,
+        closed: false,
+    }
+}
+
+fn update(task: &TaskRecord, state: &str, sequence: u64, accounts: &[(&str, u64)]) -> Change {
+    let account = |&(worker, accepted): &(&str, u64)| Reported {
+        worker: worker.into(),
+        totals: Totals { hashes: u128::MAX, accepted, ..Totals::default() },
+        ..Reported::default()
+    };
+    Change::Status(StatusRecord {
+        task: task.id.clone(),
+        kind: task.kind,
+        state: Some(state.into()),
+        reason: None,
+        last: state != "TASK_RUNNING",
+        message: None,
+        report: Some(Report {
+            sequence,
+            accounts: accounts.iter().map(account).collect(),
+            server: task.address.clone(),
+        }),
+    })
+}
+
+/// The mirror and the nodes that it has written so far.
+#[derive(Default)]
+struct Written {
+    mirror: Mirror,
+    content: BTreeMap<String, Vec<u8>>,
+}
+
+impl Written {
+    fn write(&mut self, changes: &[Change]) -> Vec<String> {
+        for change in changes {
+            self.mirror.apply(change, 7);
+        }
+        let writes = self.mirror.take_writes();
+        put(&mut self.content, &writes);
+        let mut read = read(&self.content).recovered().clone();
+        let mut mine = self.mirror.recovered().clone();
+        for recovered in [&mut read, &mut mine] {
+            recovered.tasks.sort_by(|a, b| a.id.cmp(&b.id));
+        }
+        // A number that was never launched may be used again.
+        assert!(read.next_number <= mine.next_number.max(1));
+        mine.next_number = read.next_number;
+        assert_eq!(read, mine, "what is read is what was written");
+        writes.into_iter().map(|write| write.name).collect()
+    }
+
+    fn with_two_tasks() -> Written {
+        let mut written = Written::default();
+        let (server, worker) = (task(Kind::Server, 1), task(Kind::Worker, 2));
+        written.write(&[
+            Change::Framework { id: "f".into() },
+            Change::Task(server.clone()),
+            update(&server, "TASK_RUNNING", 1, &[("miner-worker-2", 4), ("stranger/..", 2)]),
+            Change::Task(worker.clone()),
+            update(&worker, "TASK_RUNNING", 1, &[("miner-worker-2", 5)]),
+            Change::Peak(1),
+        ]);
+        written
+    }
+}
+
+#[test]
+fn a_change_is_one_node() {
+    let mut written = Written::with_two_tasks();
+    let names: Vec<&str> = written.content.keys().map(String::as_str).collect();
+    assert_eq!(names, [HEAD, "miner-server-1", "miner-server-1+0", "miner-worker-2"]);
+    let worker = task(Kind::Worker, 2);
+    let news = update(&worker, "TASK_RUNNING", 2, &[("miner-worker-2", 6)]);
+    assert_eq!(written.write(std::slice::from_ref(&news)), ["miner-worker-2"]);
+    let before = written.content.clone();
+    written.write(&[news]);
+    assert_eq!(written.content, before, "the same once more");
+    assert_eq!(written.write(&[Change::Task(task(Kind::Worker, 3))]), ["miner-worker-3"]);
+    assert_eq!(written.write(&[Change::Forget { task: "miner-worker-3".into() }]), ["miner-worker-3"]);
+    assert!(!written.content.contains_key("miner-worker-3"));
+    assert_eq!(written.mirror.recovered().next_number, 4);
+}
+
+#[test]
+fn what_ended_long_ago_is_a_sum() {
+    let mut written = Written::with_two_tasks();
+    let (server, worker) = (task(Kind::Server, 1), task(Kind::Worker, 2));
+    let sum = written.mirror.recovered().ledger.sum();
+    written.write(&[update(&worker, "TASK_FAILED", 2, &[("miner-worker-2", 5)])]);
+    written.write(&[Change::Past { tasks: vec![worker.id.clone()] }]);
+    assert!(written.content.contains_key("miner-worker-2"), "the server's account of it may still grow");
+    written.write(&[update(&server, "TASK_KILLED", 2, &[("miner-worker-2", 5)])]);
+    let writes = written.write(&[Change::Past { tasks: vec![server.id.clone()] }]);
+    assert_eq!(writes, [HEAD, "miner-server-1", "miner-server-1+0", "miner-worker-2"]);
+    assert_eq!(written.content.keys().collect::<Vec<_>>(), [HEAD]);
+    let recovered = read(&written.content).recovered().clone();
+    assert_eq!(recovered.ledger.sum().0.pool.accepted, sum.0.pool.accepted + 1);
+    assert_eq!(recovered.ledger.sum().0.worker, sum.0.worker);
+    assert_eq!(recovered.past.states, [("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 1)].into());
+    assert_eq!(recovered.next_number, 3, "no number is used twice");
+    // An update that comes once more.
+    assert!(written.write(&[update(&worker, "TASK_FAILED", 3, &[("miner-worker-2", 9)])]).is_empty());
+}
+
+#[test]
+fn strangers_fill_pages_of_bounded_size() {
+    let mut written = Written::with_two_tasks();
+    let server = task(Kind::Server, 1);
+    for batch in 0..40u64 {
+        let names: Vec<String> =
+            (0..100).map(|n| format!("\u{1}{batch}-{n}-{}", "\u{2}".repeat(100))).collect();
+        let accounts: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+        written.write(&[update(&server, "TASK_RUNNING", 2 + batch, &accounts)]);
+    }
+    assert!((10..60).contains(&written.content.len()), "{}", written.content.len());
+    assert!(written.content.values().all(|data| data.len() < 2 * PAGE));
+    // Another leader goes on where this one was.
+    let again = Written { mirror: read(&written.content), content: written.content.clone() };
+    let (pages, mut written) = (written.content.len(), again);
+    written.write(&[update(&server, "TASK_RUNNING", 99, &[("new", 1), ("stranger/..", 3)])]);
+    assert_eq!(written.content.len(), pages + 1);
+    assert_eq!(written.mirror.recovered().ledger.sum().0.pool.accepted, 4 + 3 + 4000 + 1);
+}
+
+#[test]
+fn the_end_of_a_framework_leaves_nothing_but_its_numbers() {
+    let mut written = Written::with_two_tasks();
+    written.write(&[Change::FrameworkEnded]);
+    assert_eq!(written.content.keys().collect::<Vec<_>>(), [HEAD]);
+    let recovered = read(&written.content).recovered().clone();
+    assert_eq!((recovered.framework, recovered.next_number), (None, 3));
+    written.write(&[Change::Framework { id: "g".into() }]);
+    assert_eq!(read(&written.content).recovered().framework.as_ref().unwrap().id, "g");
+}
+
+#[test]
+fn what_only_a_state_folder_held_is_taken_over() {
+    let recovered = Written::with_two_tasks().mirror.recovered().clone();
+    let mut mirror = Mirror::of(recovered.clone());
+    let mut content = BTreeMap::new();
+    put(&mut content, &mirror.take_writes());
+    assert_eq!(read(&content).recovered().ledger, recovered.ledger);
+    assert_eq!(read(&content).recovered().tasks, recovered.tasks);
+}
+
+#[test]
+fn a_later_format_and_other_peoples_nodes_are_refused() {
+    let refused = |head: &str| Mirror::read(head.as_bytes(), &BTreeMap::new()).unwrap_err().to_string();
+    let later = r#"{"format":2,"framework":null,"leader":null,"next_number":1,"peak_workers":0}"#;
+    assert!(refused(later).contains("format 2"));
+    assert!(refused("hello").contains("not of this program's making"));
+    let leader = Leader { folder: "x".into(), host: "h".into(), since_ms: 1 };
+    let mut mirror = Mirror::default();
+    mirror.lead(leader.clone());
+    let head = mirror.take_writes().remove(0).data.unwrap();
+    assert_eq!(Mirror::read(&head, &BTreeMap::new()).unwrap().leader(), Some(&leader));
+}
