@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use hasher::Backend;
-use program::{duration, init_bounded_logs, init_logs};
-use stratum::PoolUrl;
+use program::{AccessArgs, duration, init_bounded_logs, init_logs};
+use stratum::{PoolUrl, PoolUrlError};
 
 use crate::engine::cpus::{CpuRequest, MAX_THREADS};
 use crate::miner::Pool;
@@ -49,7 +49,8 @@ impl Command {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit status: 0 after Ctrl-C or --duration, 1 after a failure, 64 for bad usage.")]
 pub struct MineArgs {
-    /// Pool to mine for, [stratum+tcp://]HOST:PORT; give several to fall back on the later ones
+    /// Pool to mine for, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; give several to fall back on the later
+    /// ones while the earlier ones are out of reach
     #[arg(short = 'o', long = "url", required = true, env = "MINER_URL", value_name = "URL")]
     #[arg(value_delimiter = ',', value_parser = pool_url)]
     pub urls: Vec<PoolUrl>,
@@ -63,6 +64,9 @@ pub struct MineArgs {
     #[arg(short = 'O', long, value_name = "USER:PASS", conflicts_with_all = ["user", "pass"])]
     #[arg(value_parser = userpass)]
     pub userpass: Option<(String, String)>,
+    /// How to connect to the pools.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Mining threads [default: one for each CPU that this process may use]
     #[arg(short, long, env = "MINER_THREADS", value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
@@ -213,13 +217,7 @@ pub struct ExecutorArgs {}
 const AUTO: &str = "auto";
 
 fn pool_url(text: &str) -> Result<PoolUrl, String> {
-    let url = text.parse::<PoolUrl>().map_err(|error| error.to_string())?;
-    if url.scheme.is_secure() {
-        return Err(format!(
-            "{url} wants TLS, which this miner can't speak; use the pool's stratum+tcp port"
-        ));
-    }
-    Ok(url)
+    text.parse().map_err(|error: PoolUrlError| error.to_string())
 }
 
 fn userpass(text: &str) -> Result<(String, String), String> {
@@ -315,7 +313,8 @@ mod tests {
             ("-o h:1 -t many", "not a whole number"),
             ("-o h:1 -a scrypt", "scrypt is not supported"),
             ("-o gopher://h:1", "gopher"),
-            ("-o stratum+ssl://h:1", "TLS"),
+            ("-o h:1 --tls-fingerprint 12", "64 hexadecimal"),
+            ("-o h:1 -x http://p:1", "only SOCKS5"),
             ("-o h:1 --backend abacus", "abacus"),
             ("-o h:1 --cpu-affinity 1,x", "is no core number"),
             ("-o h:1 --cpu-affinity 0x0", "names no core"),

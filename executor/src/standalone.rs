@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use net::Dialer;
 use program::{Hashrate, Summary};
 use task::{Totals, Verdict};
 use tokio::sync::mpsc;
@@ -34,6 +35,8 @@ pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
 async fn mine(args: &MineArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = end_by(args.duration)?;
+    let access = args.access.access(|name| std::env::var(name).ok())?;
+    let dialer = Dialer::new(&access, args.urls.iter().any(|url| url.scheme.is_secure()))?;
     let rig = Rig::assemble_in_background(args.backend(), args.cpus()).await?;
     let (user, _) = args.credentials();
     let mut terminal = Terminal {
@@ -48,6 +51,7 @@ async fn mine(args: &MineArgs) -> anyhow::Result<()> {
     terminal.log(format_args!("{} miner threads started, using {}", rig.threads, rig.backend));
     let config = miner::Config {
         suggest_difficulty: Some(difficulty_for(rig.hashrate, args.share_interval)),
+        dialer,
         retries: args.retries(),
         retry_pause: args.retry_pause(),
         silence: args.silence(),

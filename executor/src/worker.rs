@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use net::Dialer;
+use program::access_of;
 use stratum::{PoolUrl, PoolUrlError};
 use task::{Live, Report, TaskKind, WorkerLive, WorkerSpec};
 use tokio::sync::mpsc;
@@ -73,9 +75,12 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
 fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> {
     let bad = |error: &dyn std::error::Error| TaskError::new(format!("bad pool address: {error}"));
     let pool: PoolUrl = spec.pool.parse().map_err(|error: PoolUrlError| bad(&error))?;
+    let dialer = Dialer::new(&access_of(&spec.access), pool.scheme.is_secure())
+        .map_err(|error| TaskError::new(format!("can't connect to {pool}: {}", miner::chain(&error))))?;
     let pool = miner::Pool { url: pool, user: spec.user.clone(), password: spec.password.clone() };
     Ok(miner::Config {
         suggest_difficulty: Some(difficulty_for(hashrate, SHARE_INTERVAL)),
+        dialer,
         retry_pause: RETRY_PAUSE,
         silence: SILENCE,
         ..miner::Config::new(vec![pool])

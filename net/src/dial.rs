@@ -12,7 +12,7 @@ use tokio_socks::tcp::Socks5Stream;
 use tracing::debug;
 
 use crate::proxy::Proxy;
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsError, Trust};
 
 /// A dead peer, or a middlebox that forgot the connection, is noticed after about this time plus three probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -36,6 +36,26 @@ pub struct Dialer {
 impl Default for Dialer {
     fn default() -> Dialer {
         Dialer { tls: None, proxy: None, timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Everything about connections that a user can choose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Whom to trust where a connection is to be secure.
+    pub trust: Trust,
+    /// Whom to connect through.
+    pub proxy: Option<Proxy>,
+}
+
+impl Dialer {
+    /// Connects as the user wants. `secure`: there may be secure connections.
+    ///
+    /// # Errors
+    /// If there is nobody to trust.
+    pub fn new(access: &Access, secure: bool) -> Result<Dialer, TlsError> {
+        let tls = if secure { Some(Tls::trusting(&access.trust)?) } else { None };
+        Ok(Dialer { tls, proxy: access.proxy.clone(), ..Dialer::default() })
     }
 }
 

@@ -13,7 +13,7 @@ pub mod proxy;
 pub mod tls;
 
 pub use backoff::Backoff;
-pub use dial::{DialError, Dialer, Io};
+pub use dial::{Access, DialError, Dialer, Io};
 pub use fingerprint::Fingerprint;
 pub use proxy::Proxy;
-pub use tls::Tls;
+pub use tls::{Tls, Trust};

@@ -25,6 +25,34 @@ pub struct Files {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
+/// Whom to trust as a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Whoever the system's authorities vouch for.
+    #[default]
+    System,
+    /// Whoever these authorities vouch for: certificates in PEM format.
+    Authorities(String),
+    /// Servers whose certificate has one of these fingerprints, and nobody else. Neither the certificate's names nor its
+    /// dates matter then.
+    Pinned(Vec<Fingerprint>),
+}
+
+impl Trust {
+    /// The authorities in a file, which is checked.
+    ///
+    /// # Errors
+    /// If it can't be read, or is no PEM file with certificates.
+    pub fn in_file(path: &Path) -> Result<Trust, TlsError> {
+        roots_in(path)?;
+        String::from_utf8(read(path)?).map(Trust::Authorities).map_err(|_| TlsError::Pem {
+            path: path.to_owned(),
+            wanted: "text",
+            source: None,
+        })
+    }
+}
+
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,6 +86,9 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// Authorities that can't be used.
+    #[error("the authorities to trust are no certificates in PEM format")]
+    Authorities,
     /// The system trusts nobody, or does not say whom.
     #[error("no trusted certificates found on this system ({found}); give a CA file")]
     NoRoots {
@@ -104,20 +135,23 @@ impl Tls {
         Ok(Self { config: Arc::new(config) })
     }
 
-    /// Trusts the servers whose certificate has one of these fingerprints, and nobody else. Neither the certificate's
-    /// names nor its dates matter then.
+    /// Trusts those, and presents nothing.
     ///
     /// # Errors
-    /// Only if the library does not work as it is built.
-    pub fn pinned(any_of: Vec<Fingerprint>) -> Result<Self, TlsError> {
+    /// If there is nobody to trust, or the authorities are no certificates.
+    pub fn trusting(trust: &Trust) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider.clone())
+        let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(TlsError::Library)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned { any_of, provider }))
-            .with_no_client_auth();
-        Ok(Self { config: Arc::new(config) })
+            .map_err(TlsError::Library)?;
+        let builder = match trust {
+            Trust::System => builder.with_root_certificates(system_roots()?),
+            Trust::Authorities(pem) => builder.with_root_certificates(roots_of(pem)?),
+            Trust::Pinned(any_of) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Pinned { any_of: any_of.clone(), provider })),
+        };
+        Ok(Self { config: Arc::new(builder.with_no_client_auth()) })
     }
 
     /// The same, asking for this application protocol (ALPN), such as `http/1.1`.
@@ -186,6 +220,15 @@ fn roots_in(path: &Path) -> Result<RootCertStore, TlsError> {
         roots.add(certificate).map_err(|source| TlsError::Unusable { path: path.to_owned(), source })?;
     }
     Ok(roots)
+}
+
+fn roots_of(pem: &str) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+        added.ok_or(TlsError::Authorities)?;
+    }
+    if roots.is_empty() { Err(TlsError::Authorities) } else { Ok(roots) }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -3,10 +3,11 @@
 mod support;
 
 use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
-use net::tls::{Files, Tls};
-use net::{DialError, Dialer, Fingerprint, Proxy};
+use net::tls::{TlsError, Trust};
+use net::{Access, DialError, Dialer, Fingerprint, Proxy, Tls};
 use support::authority::Authority;
 use support::socks::Socks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,12 +52,13 @@ async fn failure(dialer: &Dialer, host: &str, port: u16, secure: bool) -> (DialE
     (error, text)
 }
 
-fn trusting(files: &Files) -> Dialer {
-    Dialer { tls: Some(Tls::from_files(files).unwrap()), ..Dialer::default() }
+fn trusting(file: &Path) -> Dialer {
+    let access = Access { trust: Trust::in_file(file).unwrap(), proxy: None };
+    Dialer::new(&access, true).unwrap()
 }
 
 fn pinning(fingerprints: &[Fingerprint]) -> Dialer {
-    Dialer { tls: Some(Tls::pinned(fingerprints.to_vec()).unwrap()), ..Dialer::default() }
+    Dialer { tls: Some(Tls::trusting(&Trust::Pinned(fingerprints.to_vec())).unwrap()), ..Dialer::default() }
 }
 
 fn through(proxy: &str) -> Dialer {
@@ -67,14 +69,14 @@ fn through(proxy: &str) -> Dialer {
 async fn trusts_an_authority_for_its_names() {
     let authority = Authority::new();
     let port = echo(Some(authority.server(&["localhost"]).0)).await;
-    let dialer = trusting(&Files { ca_cert: Some(authority.file()), client: None });
+    let dialer = trusting(&authority.file());
     works(&dialer, "localhost", port, true).await;
     let (_, text) = failure(&dialer, "127.0.0.1", port, true).await;
     assert!(text.contains("use a name that is in the certificate"), "{text}");
     let (_, text) = failure(&dialer, "not a name", port, true).await;
     assert!(text.contains("can't"), "{text}");
     let stranger = Authority::new();
-    let other = trusting(&Files { ca_cert: Some(stranger.file()), client: None });
+    let other = trusting(&stranger.file());
     let (_, text) = failure(&other, "localhost", port, true).await;
     assert!(text.contains("give the CA") && text.contains("fingerprint"), "{text}");
 }
@@ -168,4 +170,16 @@ async fn everything_together_has_a_time_limit() {
         let (error, text) = failure(&Dialer { timeout: after, ..dialer }, "127.0.0.1", port, secure).await;
         assert!(matches!(error, DialError::Timeout { .. }) && text.contains("0.05 s"), "{text}");
     }
+}
+
+#[test]
+fn authorities_that_are_none_are_refused_early() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    assert!(matches!(Trust::in_file(&file), Err(TlsError::Read { .. })));
+    std::fs::write(&file, "no certificate").unwrap();
+    let error = Trust::in_file(&file).unwrap_err();
+    assert!(error.to_string().contains("has no certificate"), "{error}");
+    let trust = Trust::Authorities("no certificate".to_owned());
+    assert!(matches!(Dialer::new(&Access { trust, proxy: None }, true), Err(TlsError::Authorities)));
 }

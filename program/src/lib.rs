@@ -1,6 +1,7 @@
 //! What every program of the workspace does first and last: times on the command line, logs, runtime, signals,
 //! exit status, the summary at the end, and how many of what.
 
+mod access;
 mod counted;
 mod duration;
 mod exit;
@@ -9,6 +10,7 @@ mod runtime;
 mod signals;
 mod summary;
 
+pub use access::{AccessArgs, access_of, spec_of};
 pub use counted::counted;
 pub use duration::{DurationError, duration};
 pub use exit::{USAGE, Usage, exit, usage_error};

@@ -14,7 +14,7 @@ use mesos::v1::{
     CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, ExecutorInfo, Image, KillPolicy, Port, Ports,
     Resource, TaskInfo, command_info, container_info, discovery_info, executor_info, image,
 };
-use task::{Chain, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
+use task::{Chain, PoolAccess, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 
 pub use self::foreign::{Arguments, ImageTask};
 use crate::kind::Kind;
@@ -67,6 +67,8 @@ pub struct Pool {
     pub user: Option<String>,
     /// The password there.
     pub password: String,
+    /// How to connect there.
+    pub access: PoolAccess,
 }
 
 impl std::fmt::Debug for Pool {
@@ -245,6 +247,7 @@ impl Template {
                     None => record.id.clone(),
                 },
                 password: self.pool.as_ref().map_or("x", |pool| &pool.password).to_owned(),
+                access: self.pool.as_ref().map(|pool| pool.access.clone()).unwrap_or_default(),
                 cpus: record.cpus_milli as f64 / 1000.0,
                 backend: self.backend.clone(),
             }),

@@ -26,12 +26,14 @@ pub struct PoolUrl {
 pub enum Scheme {
     /// `stratum+tcp`, also if no scheme is given: plain TCP.
     Tcp,
-    /// `stratum+ssl`: TLS over TCP.
+    /// `stratum+ssl`, also written `stratum+tls`: TLS over TCP.
     Ssl,
 }
 
 impl Scheme {
-    const ALL: [Scheme; 2] = [Scheme::Tcp, Scheme::Ssl];
+    /// As miners and pools write them.
+    const SPELLINGS: [(&str, Scheme); 3] =
+        [("stratum+tcp", Scheme::Tcp), ("stratum+ssl", Scheme::Ssl), ("stratum+tls", Scheme::Ssl)];
 
     /// Whether it is over TLS.
     pub fn is_secure(self) -> bool {
@@ -99,7 +101,8 @@ impl FromStr for PoolUrl {
         let (scheme, rest) = match text.trim().split_once("://") {
             None => (Scheme::Tcp, text.trim()),
             Some((name, rest)) => {
-                let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.name().eq_ignore_ascii_case(name));
+                let scheme = Scheme::SPELLINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+                let scheme = scheme.map(|(_, scheme)| *scheme);
                 (scheme.ok_or_else(|| PoolUrlError::Scheme { scheme: printable(name), url: url() })?, rest)
             }
         };
@@ -180,6 +183,7 @@ mod tests {
         assert_eq!(parse(" STRATUM+TCP://10.0.0.1:1/ "), tcp("10.0.0.1", 1));
         assert_eq!(parse("[::1]:65535"), tcp("::1", 65535));
         assert_eq!(parse("stratum+ssl://a:443").map(|url| url.scheme), Ok(Scheme::Ssl));
+        assert_eq!(parse("Stratum+TLS://a:443"), parse("stratum+ssl://a:443"));
     }
 
     #[test]

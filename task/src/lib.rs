@@ -21,5 +21,7 @@ mod wire;
 pub use instruction::Instruction;
 pub use live::{Live, PoolLive, WorkerLive};
 pub use report::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
-pub use spec::{Chain, NodeAccess, NodeSpec, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
+pub use spec::{
+    Chain, NodeAccess, NodeSpec, PoolAccess, ProxyAccess, ServerSpec, TaskKind, TaskSpec, WorkerSpec,
+};
 pub use wire::{DecodeError, OLDEST_VERSION, VERSION, version};

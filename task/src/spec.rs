@@ -91,6 +91,8 @@ pub struct WorkerSpec {
     pub user: String,
     /// Stratum password.
     pub password: String,
+    /// How to connect to the pool.
+    pub access: PoolAccess,
     /// CPUs given to task and executor together; it decides threads and duty.
     pub cpus: f64,
     /// Name of the hash backend, or `None` for the fastest.
@@ -102,8 +104,52 @@ impl fmt::Debug for WorkerSpec {
         f.debug_struct("WorkerSpec")
             .field("pool", &self.pool)
             .field("user", &self.user)
+            .field("access", &self.access)
             .field("cpus", &self.cpus)
             .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How to connect to a pool; the default is a plain connection, or one that the system's authorities vouch for. Its
+/// debug form leaves the password out.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct PoolAccess {
+    /// Certificates, in PEM format, of the authorities to trust instead of the system's.
+    pub authorities: Option<String>,
+    /// SHA-256 over the pool's certificate; trusted instead of any authority if there is one.
+    pub fingerprints: Vec<[u8; 32]>,
+    /// A SOCKS5 proxy to connect through.
+    pub proxy: Option<ProxyAccess>,
+}
+
+/// A SOCKS5 proxy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyAccess {
+    /// Host name or IP address; IPv6 without its brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// User and password.
+    pub credentials: Option<(String, String)>,
+}
+
+impl fmt::Debug for PoolAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = self.proxy.as_ref().map(|proxy| (&proxy.host, proxy.port));
+        f.debug_struct("PoolAccess")
+            .field("authorities", &self.authorities.is_some())
+            .field("fingerprints", &self.fingerprints.len())
+            .field("proxy", &proxy)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ProxyAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyAccess")
+            .field("host", &self.host)
+            .field("port", &self.port)
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 mod instruction;
 mod live;
+mod pool_access;
 mod report;
 mod spec;
 

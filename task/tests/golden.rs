@@ -31,6 +31,7 @@ fn worker_specification() -> TaskSpec {
             pool: "stratum+tcp://[::1]:3333".into(),
             user: "miner-worker-7".into(),
             password: "x".into(),
+            access: task::PoolAccess::default(),
             cpus: 1.5,
             backend: Some("avx2".into()),
         }),

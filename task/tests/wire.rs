@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use task::{
-    Account, Chain, DecodeError, Instruction, Live, NodeAccess, NodeSpec, PoolLive, Report, ServerAddress,
-    ServerSpec, ShareRow, TaskKind, TaskSpec, Totals, Verdict, WorkerLive, WorkerSpec, version,
+    Account, Chain, DecodeError, Instruction, Live, NodeAccess, NodeSpec, PoolAccess, PoolLive, ProxyAccess,
+    Report, ServerAddress, ServerSpec, ShareRow, TaskKind, TaskSpec, Totals, Verdict, WorkerLive, WorkerSpec,
+    version,
 };
 
 fn worker_spec() -> TaskSpec {
@@ -18,6 +19,7 @@ fn worker_spec() -> TaskSpec {
             pool: "stratum+tcp://[::1]:3333".into(),
             user: "miner-worker-7".into(),
             password: "x".into(),
+            access: PoolAccess::default(),
             cpus: 1.5,
             backend: Some("avx2".into()),
         }),
@@ -54,9 +56,26 @@ fn node_spec() -> TaskSpec {
     TaskSpec { kind: TaskKind::Server(ServerSpec { chain: Chain::Node(node), ..server }), ..server_spec() }
 }
 
+fn secure_worker_spec() -> TaskSpec {
+    let TaskKind::Worker(worker) = worker_spec().kind else { unreachable!() };
+    let credentials = Some(("me".into(), "s3cret".into()));
+    let access = PoolAccess {
+        authorities: Some("-----BEGIN CERTIFICATE-----".into()),
+        fingerprints: vec![[7; 32], [8; 32]],
+        proxy: Some(ProxyAccess { host: "::1".into(), port: 1080, credentials }),
+    };
+    TaskSpec { kind: TaskKind::Worker(WorkerSpec { access, ..worker }), ..worker_spec() }
+}
+
+#[test]
+fn how_to_get_to_the_pool_comes_through() {
+    let spec = secure_worker_spec();
+    assert_eq!(TaskSpec::decode(&spec.encode()).unwrap(), spec);
+}
+
 #[test]
 fn a_specification_shows_no_password() {
-    let shown = format!("{:?} {:?}", node_spec(), worker_spec());
+    let shown = format!("{:?} {:?} {:?}", node_spec(), worker_spec(), secure_worker_spec());
     assert!(
         shown.contains("http://b:8332") && !shown.contains("s3cret") && !shown.contains("password"),
         "{shown}"

@@ -15,5 +15,6 @@ mod mesos_on_node;
 mod pool_data;
 mod real_mesos;
 mod renewal;
+mod secure;
 mod standalone;
 mod support;

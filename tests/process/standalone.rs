@@ -10,14 +10,14 @@ use crate::support::summary::{Shares, Summary};
 use crate::support::{LATER, SOON, until};
 
 /// A pool over the built-in chain on ports of its own choice.
-struct Pool {
+pub struct Pool {
     process: Process,
-    stratum: String,
+    pub stratum: String,
     http: SocketAddr,
 }
 
 impl Pool {
-    fn start() -> Pool {
+    pub fn start() -> Pool {
         let arguments = ["pool", "--chain", "builtin", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
         let mut process = mesos_miner(arguments);
         let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
@@ -27,7 +27,7 @@ impl Pool {
     }
 
     /// Its own count of the shares of each verdict and of blocks.
-    fn count(&self, what: &str) -> u64 {
+    pub fn count(&self, what: &str) -> u64 {
         let summary = get_json(self.http, "/api/v1/summary").expect("it answers");
         let totals = &summary["totals"];
         let count = if what == "blocks" { &totals[what] } else { &totals["shares"][what] };
@@ -36,7 +36,7 @@ impl Pool {
 }
 
 /// Mines until the pool has accepted a share, then interrupts; both accounts must agree.
-fn mines_and_ends(pool: &Pool, arguments: &[&str]) -> Summary {
+pub fn mines_and_ends(pool: &Pool, arguments: &[&str]) -> Summary {
     let mut miner = mesos_miner(arguments);
     until("the pool accepts shares", LATER, || {
         assert!(miner.is_running(), "{:#?}", miner.stderr());

@@ -89,7 +89,12 @@ fn a_server_says_where_it_listens() {
 fn at_a_pool_workers_have_an_account() {
     let spec = |user: Option<&str>| {
         let user = user.map(str::to_owned);
-        let pool = Pool { url: "stratum+tcp://pool:3333".into(), user, password: "s3cret".into() };
+        let pool = Pool {
+            url: "stratum+tcp://pool:3333".into(),
+            user,
+            password: "s3cret".into(),
+            access: task::PoolAccess::default(),
+        };
         assert!(!format!("{pool:?}").contains("s3cret"));
         let template = Template { pool: Some(pool), ..template(Delivery::Path("/opt/m".into())) };
         let info = template.task(&worker_record(), None, vec![], vec![]);
@@ -200,7 +205,12 @@ fn a_worker_image_may_mine_at_a_pool() {
         &["server_host", "worker_port", "task_id"],
     );
     let worker = Some(ImageTask { image: "cpuminer".into(), arguments: arguments.unwrap() });
-    let pool = Some(Pool { url: "stratum+tcp://[::1]:3333".into(), user: None, password: "x".into() });
+    let pool = Some(Pool {
+        url: "stratum+tcp://[::1]:3333".into(),
+        user: None,
+        password: "x".into(),
+        access: task::PoolAccess::default(),
+    });
     let programs = Programs { worker, ..Programs::default() };
     let template = Template { programs, pool, ..template(Delivery::Path("/opt/m".into())) };
     let info = template.task(&worker_record(), None, vec![], vec![]);

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use prost::Message;
 
+use super::pool_access::PoolAccessMessage;
 use super::{DecodeError, VERSION, millis, port, read};
 use crate::{Chain, NodeAccess, NodeSpec, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 
@@ -80,6 +81,9 @@ struct WorkerMessage {
     cpus: f64,
     #[prost(string, optional, tag = "5")]
     backend: Option<String>,
+    /// Absent where a worker connects plainly, as all did before this came.
+    #[prost(message, optional, tag = "6")]
+    access: Option<PoolAccessMessage>,
 }
 
 impl TaskSpec {
@@ -109,7 +113,7 @@ impl TaskSpec {
         let message = read(what, bytes, |m: &SpecMessage| m.version)?;
         let kind = match (message.server, message.worker) {
             (Some(server), None) => TaskKind::Server(server.try_into()?),
-            (None, Some(worker)) => TaskKind::Worker(worker.into()),
+            (None, Some(worker)) => TaskKind::Worker(worker.try_into()?),
             _ => return Err(DecodeError::Field { what, field: "kind" }),
         };
         Ok(TaskSpec {
@@ -200,18 +204,22 @@ impl From<&WorkerSpec> for WorkerMessage {
             password: spec.password.clone(),
             cpus: spec.cpus,
             backend: spec.backend.clone(),
+            access: PoolAccessMessage::of(&spec.access),
         }
     }
 }
 
-impl From<WorkerMessage> for WorkerSpec {
-    fn from(message: WorkerMessage) -> WorkerSpec {
-        WorkerSpec {
+impl TryFrom<WorkerMessage> for WorkerSpec {
+    type Error = DecodeError;
+
+    fn try_from(message: WorkerMessage) -> Result<WorkerSpec, DecodeError> {
+        Ok(WorkerSpec {
             pool: message.pool,
             user: message.user,
             password: message.password,
+            access: message.access.map(TryInto::try_into).transpose()?.unwrap_or_default(),
             cpus: message.cpus,
             backend: message.backend,
-        }
+        })
     }
 }

@@ -154,6 +154,7 @@ pub fn worker(offer: &Offer, id: &str, pool: &str) -> TaskInfo {
             pool: pool.into(),
             user: id.into(),
             password: "x".into(),
+            access: task::PoolAccess::default(),
             cpus: 0.2,
             backend: None,
         }),

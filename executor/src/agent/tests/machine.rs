@@ -99,6 +99,7 @@ fn limited_task(id: &str, max_updates: Option<u64>) -> TaskInfo {
         pool: "127.0.0.1:1".into(),
         user: id.into(),
         password: "x".into(),
+        access: task::PoolAccess::default(),
         cpus: 1.0,
         backend: None,
     };

@@ -48,6 +48,7 @@ fn launch() -> Event {
         pool: "127.0.0.1:1".into(),
         user: "t".into(),
         password: "x".into(),
+        access: task::PoolAccess::default(),
         cpus: 1.0,
         backend: None,
     };

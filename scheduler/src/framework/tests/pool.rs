@@ -4,7 +4,12 @@ use crate::offers::Limits;
 
 fn at(url: &str) -> Settings {
     let mut settings = settings();
-    settings.template.pool = Some(Pool { url: url.into(), user: None, password: "x".into() });
+    settings.template.pool = Some(Pool {
+        url: url.into(),
+        user: None,
+        password: "x".into(),
+        access: ::task::PoolAccess::default(),
+    });
     settings
 }
 

@@ -1,0 +1,67 @@
+//! Peers that are no pools, or bad ones.
+
+use std::time::Duration;
+
+use client::Config;
+use tokio::io::AsyncWriteExt;
+
+use crate::rig::{Rig, config};
+use crate::scripted::{Pool, listen, port};
+
+#[tokio::test]
+async fn an_http_server_is_told_from_a_pool() {
+    let listener = listen().await;
+    let mut rig = Rig::start(Config { retries: Some(0), ..config(&[port(&listener)]) });
+    let mut web = Pool::accept(&listener).await;
+    web.say("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html></html>").await;
+    let error = rig.end().await;
+    assert!(error.contains("speaks HTTP") && error.contains("Stratum port"), "{error}");
+}
+
+#[tokio::test]
+async fn a_tls_server_gets_a_hint() {
+    let listener = listen().await;
+    let mut rig = Rig::start(Config { retries: Some(0), ..config(&[port(&listener)]) });
+    let (mut stream, _) = listener.accept().await.expect("a connection");
+    // A fatal alert: what came was no TLS.
+    stream.write_all(&[0x15, 3, 3, 0, 2, 2, 50]).await.expect("written");
+    drop(stream);
+    let error = rig.end().await;
+    assert!(error.contains("stratum+ssl://"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_there_is_named() {
+    let listener = listen().await;
+    let gone = port(&listener);
+    drop(listener);
+    let mut rig = Rig::start(Config { retries: Some(1), ..config(&[gone]) });
+    let error = rig.end().await;
+    assert!(error.contains(&format!("127.0.0.1:{gone}")) && error.contains("refused"), "{error}");
+    assert_eq!(rig.losses.len(), 1);
+}
+
+#[tokio::test]
+async fn a_silent_pool_is_pinged_and_then_lost() {
+    let listener = listen().await;
+    let silence = Duration::from_millis(100);
+    let mut rig = Rig::start(Config { silence, ..config(&[port(&listener)]) });
+    let mut pool = Pool::accept(&listener).await;
+    pool.hear("mining.ping").await;
+    assert!(rig.loss().await.contains("silent"));
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn nonsense_lines_are_skipped() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::accept(&listener).await;
+    for line in ["", "{", "[]", r#"{"method":"mining.notify","params":[1]}"#, r#"{"id":77,"result":true}"#] {
+        pool.say(line).await;
+    }
+    pool.welcome("0a").await;
+    pool.notify("a", true).await;
+    rig.job("a").await;
+    rig.close().await;
+}

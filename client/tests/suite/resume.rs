@@ -1,0 +1,117 @@
+//! What becomes of shares when a connection ends.
+
+use client::{Config, Fate};
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, config};
+use crate::scripted::{Pool, listen, port};
+
+#[tokio::test]
+async fn a_resumed_session_gets_its_open_shares_again_and_a_duplicate_counts() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::accept(&listener).await;
+    let asked = pool.welcome("0a0b").await;
+    assert_eq!(asked.as_array().map(Vec::len), Some(1), "nothing to resume yet");
+    pool.notify("a", true).await;
+    let job = rig.job("a").await;
+    let tickets = [rig.submit(&job).await, rig.submit(&job).await].map(|ticket| ticket.expect("sent"));
+    let first = pool.hear("mining.submit").await;
+    let second = pool.hear("mining.submit").await;
+    drop(pool);
+    rig.loss().await;
+    // Found while there was no connection.
+    let late = rig.submit(&job).await.expect("it waits");
+
+    let mut pool = Pool::accept(&listener).await;
+    let asked = pool.welcome("0a0b").await;
+    assert_eq!(asked[1], "s");
+    let again = [
+        pool.hear("mining.submit").await,
+        pool.hear("mining.submit").await,
+        pool.hear("mining.submit").await,
+    ];
+    assert_eq!(again[0]["params"], first["params"]);
+    assert_eq!(again[1]["params"], second["params"]);
+    pool.answer(&again[0], Value::Null, json!([22, "Duplicate share", null])).await;
+    pool.answer(&again[1], json!(true), Value::Null).await;
+    pool.answer(&again[2], Value::Null, json!([22, "Duplicate share", null])).await;
+    assert_eq!(rig.fate(tickets[0]).await, Fate::Accepted);
+    assert_eq!(rig.fate(tickets[1]).await, Fate::Accepted);
+    assert!(matches!(rig.fate(late).await, Fate::Rejected(_)), "the pool can't have had it before");
+    // The job is still good.
+    let more = rig.submit(&job).await.expect("the session goes on");
+    let call = pool.hear("mining.submit").await;
+    pool.answer(&call, json!(true), Value::Null).await;
+    assert_eq!(rig.fate(more).await, Fate::Accepted);
+    assert_eq!(rig.close().await, []);
+}
+
+#[tokio::test]
+async fn without_a_resumed_session_open_shares_are_counted_as_unanswered() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome("0a0b").await;
+    pool.notify("a", true).await;
+    let job = rig.job("a").await;
+    let sent = rig.submit(&job).await.expect("sent");
+    pool.hear("mining.submit").await;
+    drop(pool);
+    rig.loss().await;
+    let unsent = rig.submit(&job).await.expect("it waits");
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome("0a0c").await;
+    assert_eq!(rig.fate(sent).await, Fate::Unanswered);
+    assert_eq!(rig.fate(unsent).await, Fate::Stale(None));
+    assert_eq!(rig.submit(&job).await, None, "its session is over");
+    assert_eq!(rig.close().await, []);
+}
+
+#[tokio::test]
+async fn nothing_waits_for_ever_to_be_resumed() {
+    let listener = listen().await;
+    let limbo = std::time::Duration::from_millis(50);
+    let mut rig = Rig::start(Config { limbo, ..config(&[port(&listener)]) });
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome("0a0b").await;
+    pool.notify("a", true).await;
+    let job = rig.job("a").await;
+    let ticket = rig.submit(&job).await.expect("sent");
+    pool.hear("mining.submit").await;
+    drop((pool, listener));
+    assert_eq!(rig.fate(ticket).await, Fate::Unanswered);
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn an_empty_extranonce1_proves_no_session() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome("").await;
+    pool.notify("a", true).await;
+    let job = rig.job("a").await;
+    let ticket = rig.submit(&job).await.expect("sent");
+    pool.hear("mining.submit").await;
+    drop(pool);
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome("").await;
+    assert_eq!(rig.fate(ticket).await, Fate::Unanswered);
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn what_is_open_at_the_end_is_told() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome("0a0b").await;
+    pool.notify("a", true).await;
+    let job = rig.job("a").await;
+    rig.submit(&job).await.expect("sent");
+    pool.notify("b", true).await;
+    rig.job("b").await;
+    assert_eq!(rig.submit(&job).await, None, "voided by a clean job");
+    assert_eq!(rig.close().await, [Fate::Unanswered]);
+}

@@ -1,0 +1,128 @@
+//! Pools that are reached by TLS and through a SOCKS5 proxy, by `mine` and by the scheduler's workers.
+
+#[path = "../../net/tests/support/mod.rs"]
+mod peers;
+
+use std::fs;
+
+use peers::authority::Authority;
+use peers::socks::Socks;
+use rustix::process::Signal;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+
+use crate::standalone::{Pool, mines_and_ends};
+use crate::support::process::mesos_miner;
+use crate::support::summary::Summary;
+use crate::support::{LATER, SOON, until};
+
+/// A pool behind TLS, with a certificate for `pool.invalid`, which only the proxy can find.
+struct Secure {
+    pool: Pool,
+    authority: Authority,
+    fingerprint: String,
+    port: u16,
+    proxy: Socks,
+    /// Runs what is around the pool, until it is dropped.
+    _runtime: Runtime,
+}
+
+impl Secure {
+    fn start() -> Secure {
+        let pool = Pool::start();
+        let authority = Authority::new();
+        let (acceptor, certificate) = authority.server(&["pool.invalid"]);
+        let runtime = Runtime::new().expect("a runtime");
+        let port = runtime.block_on(terminate(acceptor, pool.stratum.clone()));
+        let proxy = runtime.block_on(Socks::start(Some(("me", "s3cret"))));
+        let fingerprint = net::Fingerprint::of(&certificate).to_string();
+        Secure { pool, authority, fingerprint, port, proxy, _runtime: runtime }
+    }
+
+    fn proxy(&self) -> String {
+        format!("socks5://me@{}", self.proxy.address)
+    }
+}
+
+async fn terminate(acceptor: TlsAcceptor, pool: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, pool) = (acceptor.clone(), pool.clone());
+            tokio::spawn(async move {
+                let mut secure = acceptor.accept(stream).await?;
+                let mut plain = TcpStream::connect(pool).await?;
+                tokio::io::copy_bidirectional(&mut secure, &mut plain).await
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn mine_trusts_an_authority_and_goes_through_a_proxy() {
+    let secure = Secure::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (password, ca) = (folder.path().join("password"), secure.authority.file());
+    fs::write(&password, "s3cret\n").expect("written");
+    let url = format!("stratum+ssl://pool.invalid:{}", secure.port);
+    let (ca, password, proxy) =
+        (ca.to_str().expect("UTF-8"), password.to_str().expect("UTF-8"), secure.proxy());
+    let options = ["--tls-ca", ca, "--proxy", &proxy, "--proxy-password-file", password];
+    let line = [["mine", "-o", &url, "-t", "1", "--json"].as_slice(), &options].concat();
+    mines_and_ends(&secure.pool, &line);
+    let asked = secure.proxy.asked.lock().expect("no panic").clone();
+    assert_eq!(asked.first(), Some(&("pool.invalid".to_owned(), secure.port)));
+
+    // Neither a plain connection nor a certificate that nobody vouches for is put up with.
+    for (url, hint) in [
+        (format!("127.0.0.1:{}", secure.port), "stratum+ssl://"),
+        (format!("stratum+ssl://127.0.0.1:{}", secure.port), "use a name that is in the certificate"),
+    ] {
+        let ended = mesos_miner(["mine", "-o", &url, "--no-retry", "--tls-ca", ca]).wait(SOON);
+        assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+        assert!(ended.errors().contains(hint), "{ended:#?}");
+    }
+}
+
+#[test]
+fn workers_get_to_a_pinned_pool_through_a_proxy() {
+    let secure = Secure::start();
+    let mut cluster = mesos_miner(["local", "--cluster-only", "--port", "0", "--cpus", "1"]);
+    let master =
+        cluster.wait_for_output(SOON, |line| line.strip_prefix("master: http://").map(str::to_owned));
+    let folder = tempfile::tempdir().expect("a folder");
+    let password = folder.path().join("password");
+    fs::write(&password, "s3cret\n").expect("written");
+    let url = format!("stratum+tls://pool.invalid:{}", secure.port);
+    let state = folder.path().join("state");
+    let mut scheduler = mesos_miner([
+        "scheduler",
+        "--master",
+        &master,
+        "--state-dir",
+        state.to_str().expect("UTF-8"),
+        "--pool",
+        &url,
+        "--tls-fingerprint",
+        &secure.fingerprint,
+        "--proxy",
+        &secure.proxy(),
+        "--proxy-password-file",
+        password.to_str().expect("UTF-8"),
+        "--teardown-on-exit",
+        "--json",
+    ]);
+    until("the pool accepts shares", LATER, || {
+        assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
+        (secure.pool.count("accepted") >= 1).then_some(())
+    });
+    assert!(!secure.proxy.asked.lock().expect("no panic").is_empty());
+    scheduler.signal(Signal::INT);
+    let ended = scheduler.wait(LATER);
+    assert!(ended.status.success(), "{ended:#?}");
+    let summary = Summary::of(&ended);
+    assert!(summary.shares.accepted >= 1, "{summary:?}");
+}
