@@ -113,10 +113,11 @@ impl Row {
         state.is_some_and(TaskState::is_terminal)
     }
 
-    /// Only the end that was asked for, or its own, comes with a task's last report.
-    fn lacks_last_report(&self) -> bool {
-        let last = [TaskState::TaskKilled, TaskState::TaskFinished].map(|state| state.as_str_name());
-        self.has_ended() && !last.contains(&self.state.as_deref().unwrap_or_default())
+    /// Only the end that was asked for, or its own, comes for sure with a task's last report. Some never began.
+    fn may_lack_last_report(&self) -> bool {
+        use TaskState::{TaskDropped, TaskError, TaskFinished, TaskKilled};
+        let whole = [TaskKilled, TaskFinished, TaskDropped, TaskError].map(|state| state.as_str_name());
+        self.has_ended() && !whole.contains(&self.state.as_deref().unwrap_or_default())
     }
 
     fn compare(&mut self) {
@@ -145,7 +146,7 @@ impl Accounts {
         }
         let (mut workers, mut servers) = (workers.rows, servers.rows);
         workers.iter_mut().for_each(Row::compare);
-        servers.iter_mut().for_each(|server| server.short = server.lacks_last_report());
+        servers.iter_mut().for_each(|server| server.short = server.may_lack_last_report());
         Accounts {
             frameworks: books.frameworks.clone(),
             total: total(&workers),

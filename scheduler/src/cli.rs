@@ -98,6 +98,10 @@ pub struct Args {
     /// Renew a task after so many updates, up to a tenth fewer lest all are renewed at once; at least 10.
     #[arg(long, value_name = "N", env = "MINER_UPDATES_PER_TASK", default_value = "100000", value_parser = updates)]
     pub updates_per_task: NonZeroU64,
+    /// A task that runs but sends no live message for so long is ended and replaced. Longer than an agent may be away:
+    /// Mesos' agents need up to 75 s to find a restarted master.
+    #[arg(long, value_name = "TIME", env = "MINER_SILENCE_TIMEOUT", default_value = "120s", value_parser = duration)]
+    pub silence_timeout: Duration,
     /// Wanted time between two shares of a worker.
     #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
@@ -209,6 +213,12 @@ impl Args {
             (_, _, Some(image)) => ExecutorSource::Image { image, containerizer: self.containerizer },
             _ => ExecutorSource::Serve { executable: executable()?, address: self.artifact_address },
         };
+        ensure!(
+            self.silence_timeout >= 3 * self.live_interval,
+            "--silence-timeout {:?} is too short for a --live-interval of {:?}: give at least three times as much",
+            self.silence_timeout,
+            self.live_interval
+        );
         ensure!(!self.name.trim().is_empty(), "--name must not be empty");
         Ok(Config {
             tls: self.tls.check(&self.master)?,
@@ -231,6 +241,7 @@ impl Args {
             report_interval: self.report_interval,
             live_interval: self.live_interval,
             updates_per_task: self.updates_per_task,
+            silence_timeout: self.silence_timeout,
             share_interval: self.share_interval,
             programs: self.server.check(self.block_interval, |name| std::env::var(name).ok())?,
             backend: self.backend,

@@ -62,6 +62,8 @@ pub struct Config {
     pub live_interval: Duration,
     /// A task is renewed after so many updates, since agents never forget those of a live task.
     pub updates_per_task: NonZeroU64,
+    /// A running task that sends no live message for so long is replaced.
+    pub silence_timeout: Duration,
     /// Wanted time between two shares of a worker.
     pub share_interval: Duration,
     /// What server and workers are.
@@ -96,6 +98,7 @@ impl Config {
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
             updates_per_task: NonZeroU64::new(UPDATES_PER_TASK).unwrap_or(NonZeroU64::MIN),
+            silence_timeout: Duration::from_secs(120),
             share_interval: Duration::from_secs(1),
             programs: Programs::default(),
             backend: None,

@@ -54,6 +54,8 @@ const ADOPTED: u64 = 0;
 pub struct Settings {
     /// What all tasks have in common.
     pub template: Template,
+    /// A running task that has sent live messages and sends none for so long is replaced.
+    pub silence_timeout: Duration,
     /// The server's CPU, thousandths.
     pub server_cpus_milli: u64,
     /// Where tasks may run, and with how much CPU.
@@ -228,6 +230,10 @@ impl State {
             }
         }
         self.kill_now = true;
+        // Without a subscription nobody could be heard.
+        for task in self.tasks.values_mut().filter(|task| task.silent_since.is_some()) {
+            task.silent_since = Some(now);
+        }
     }
 
     fn disconnected(&mut self) {
@@ -289,6 +295,7 @@ impl State {
             self.give_up_silent_launches(now);
             self.watch_server(now);
             self.drain(now);
+            self.give_up_silent_tasks(now);
         }
         let over =
             self.settings.duration.is_some_and(|duration| now.duration_since(self.started) >= duration);
@@ -300,7 +307,10 @@ impl State {
 
     fn message(&mut self, executor: &str, data: &[u8], now: Instant) {
         match (self.tasks.get_mut(executor), Live::decode(data)) {
-            (Some(task), Ok(live)) => task.live = Some((now, live)),
+            (Some(task), Ok(live)) => {
+                task.live = Some((now, live));
+                task.silent_since = Some(now);
+            }
             // Only for display, and the next one comes soon.
             (None, _) | (_, Err(_)) => tracing::debug!(executor, "unexpected message"),
         }
@@ -354,8 +364,12 @@ impl State {
         for id in &self.killing {
             let Some(task) = self.tasks.get_mut(id) else { continue };
             if task.kill_due(now) {
+                let overdue = task.ignores_kills() && !task.record.agent.is_empty();
                 let (task, agent) = (id.clone(), task.record.agent.clone());
-                self.effects.push(Effect::Call(Call::Kill { task, agent }));
+                self.effects.push(Effect::Call(Call::Kill { task: task.clone(), agent: agent.clone() }));
+                if overdue {
+                    self.effects.push(Effect::Call(Call::Shutdown { executor: task, agent }));
+                }
             }
         }
     }

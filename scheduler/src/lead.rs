@@ -142,6 +142,7 @@ fn settings(config: &Config, delivery: Delivery, begun: Instant) -> Settings {
             pool: config.pool.clone(),
             delivery,
         },
+        silence_timeout: config.silence_timeout,
         server_cpus_milli: (config.server_cpus * 1000.0).round() as u64,
         placement: config.placement.clone(),
         teardown: config.teardown_on_exit,

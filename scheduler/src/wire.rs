@@ -93,6 +93,7 @@ pub(crate) fn call(framework: &FrameworkId, call: Call) -> Option<mesos::v1::sch
             let agent = Some(agent).filter(|agent| !agent.is_empty()).map(Into::into);
             scheduler::kill(framework, task.into(), agent, None)
         }
+        Call::Shutdown { executor, agent } => scheduler::shutdown(framework, executor.into(), agent.into()),
         Call::Acknowledge { task, agent, uuid } => {
             let (task_id, agent_id) = (task.into(), Some(agent.into()));
             let update = TaskStatus { task_id, agent_id, uuid: Some(uuid), ..TaskStatus::default() };

@@ -37,6 +37,8 @@ macro_rules! faults {
 }
 
 mod masters_and_agents;
+mod messages;
 mod mining;
 mod schedulers;
+mod table;
 mod tasks;

@@ -68,9 +68,13 @@ fn differences_are_shown_of_tasks_that_ended() {
 
 #[test]
 fn a_server_that_ended_with_its_last_report_is_not_short() {
-    for (state, short) in
-        [("TASK_RUNNING", false), ("TASK_KILLED", false), ("TASK_LOST", true), ("TASK_GONE", true)]
-    {
+    for (state, short) in [
+        ("TASK_RUNNING", false),
+        ("TASK_KILLED", false),
+        ("TASK_LOST", true),
+        ("TASK_DROPPED", false),
+        ("TASK_GONE", true),
+    ] {
         let mut books = books();
         books.tasks[0].state = Some(state.into());
         let accounts = Accounts::new(&books);

@@ -119,6 +119,13 @@ pub enum Call {
         /// Its agent's id.
         agent: String,
     },
+    /// Ends an executor, which is named as its task: its agent kills it if it does not end by itself.
+    Shutdown {
+        /// Its id.
+        executor: String,
+        /// Its agent's id.
+        agent: String,
+    },
     /// An update is on disk.
     Acknowledge {
         /// The task's id.

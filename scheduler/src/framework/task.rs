@@ -12,6 +12,9 @@ use crate::record::TaskRecord;
 /// First and longest time between two KILLs of one task.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
+/// So many KILLs are sent before the agent is asked to end the executor: time enough for a last report.
+const PATIENCE: u32 = 2;
+
 /// How far a launch has come.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Phase {
@@ -38,10 +41,14 @@ pub(super) struct Task {
     pub pending_uuid: Option<Vec<u8>>,
     /// The last live message.
     pub live: Option<(Instant, Live)>,
+    /// Since when it could have sent another one and has not, if it ever sent any.
+    pub silent_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kill {
+    /// How often it was killed so far.
+    sent: u32,
     again: Instant,
     pause: Duration,
 }
@@ -50,7 +57,17 @@ impl Task {
     pub fn new(record: TaskRecord, phase: Phase, now: Instant) -> Task {
         let state = record.state.as_deref().and_then(TaskState::from_str_name);
         let running_since = (state == Some(TaskState::TaskRunning)).then_some(now);
-        Task { record, phase, state, since: now, running_since, kill: None, pending_uuid: None, live: None }
+        Task {
+            record,
+            phase,
+            state,
+            since: now,
+            running_since,
+            kill: None,
+            pending_uuid: None,
+            live: None,
+            silent_since: None,
+        }
     }
 
     pub fn is_worker(&self) -> bool {
@@ -76,6 +93,7 @@ impl Task {
         let alive = self.may_live();
         match &mut self.kill {
             Some(kill) if alive && now >= kill.again => {
+                kill.sent += 1;
                 kill.again = now + kill.pause;
                 kill.pause = (kill.pause * 2).min(KILL_AGAIN.1);
                 true
@@ -84,14 +102,24 @@ impl Task {
         }
     }
 
+    /// Whether its executor does not do what it is told, so that its agent has to end it.
+    pub fn ignores_kills(&self) -> bool {
+        self.kill.is_some_and(|kill| kill.sent > PATIENCE)
+    }
+
     /// From now on it is to end.
     pub fn want_kill(&mut self, now: Instant) {
-        self.kill.get_or_insert(Kill { again: now, pause: KILL_AGAIN.0 });
+        self.kill.get_or_insert(Kill { sent: 0, again: now, pause: KILL_AGAIN.0 });
+    }
+
+    /// The same for one that says nothing any more.
+    pub fn want_end(&mut self, now: Instant) {
+        self.kill = Some(Kill { sent: PATIENCE, again: now, pause: KILL_AGAIN.0 });
     }
 
     /// It showed life after it was to end: kill it at the next occasion.
     pub fn kill_at_once(&mut self, now: Instant) {
-        self.kill = Some(Kill { again: now, pause: KILL_AGAIN.0 });
+        self.kill = Some(Kill { sent: 0, again: now, pause: KILL_AGAIN.0 });
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn settings() -> Settings {
             pool: None,
             delivery: Delivery::Path("/opt/mesos-miner".into()),
         },
+        silence_timeout: Duration::from_secs(120),
         server_cpus_milli: 1000,
         placement: Placement::default(),
         teardown: true,

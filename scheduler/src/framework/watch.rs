@@ -38,6 +38,31 @@ impl State {
         self.want_kill(&id, now);
     }
 
+    /// Replaces tasks that Mesos calls running but that say nothing any more: an executor that is stuck keeps its
+    /// resources for ever otherwise, and a server all its workers. Mesos itself does not look after executors.
+    pub(super) fn give_up_silent_tasks(&mut self, now: Instant) {
+        let limit = self.settings.silence_timeout;
+        let long_ago = |at: Instant| now.duration_since(at) >= limit;
+        let silent = |task: &&Task| {
+            let since = task.silent_since.filter(|_| task.is_running() && task.kill.is_none());
+            since.is_some_and(|since| long_ago(since) && long_ago(task.since))
+        };
+        let ids: Vec<String> =
+            self.tasks.values().filter(silent).map(|task| task.record.id.clone()).collect();
+        let why = "it says nothing any more";
+        for id in ids {
+            self.publish(Notice::GivenUp { task: id.clone(), why });
+            self.agent_failed(&id, why, now);
+            if self.server.as_ref() == Some(&id) {
+                self.lose_server(now);
+            }
+            self.want_kill(&id, now);
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.want_end(now);
+            }
+        }
+    }
+
     /// A launch that the master never heard of, or whose agent is silent.
     pub(super) fn give_up_silent_launches(&mut self, now: Instant) {
         let silent = |task: &&Task| match task.phase {

@@ -102,8 +102,13 @@ impl Mining {
 
     /// Kills an executor: its task can't report any more.
     pub fn kill(&mut self, executor: &Executor) {
-        self.dead.insert(executor.id.clone());
+        self.give_up(executor);
         signal(executor, Signal::KILL);
+    }
+
+    /// From now on this task can't report any more.
+    pub fn give_up(&mut self, executor: &Executor) {
+        self.dead.insert(executor.id.clone());
     }
 
     /// The number of the agent on which a task runs.
@@ -224,6 +229,11 @@ pub fn scheduler(master: &str, state: &std::path::Path, more: &[&str]) -> Proces
         "1s",
         "--live-interval",
         "500ms",
+        "--silence-timeout",
+        "10s",
+        // What a task leaves that is still ending may be enough for another small worker.
+        "--max-workers",
+        "2",
     ];
     mesos_miner(arguments.iter().chain(more))
 }

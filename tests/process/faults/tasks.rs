@@ -1,11 +1,13 @@
-//! Executors that die.
+//! Executors that die or get stuck.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::mining::Mining;
+use rustix::process::Signal;
 
-faults! { both: killed_server killed_worker; real: }
+use super::mining::{Mining, signal};
+
+faults! { both: killed_server killed_worker frozen_server frozen_worker; real: }
 
 /// Without its server a worker is of no use: everything starts over.
 fn killed_server(mut mining: Mining) {
@@ -22,6 +24,30 @@ fn killed_worker(mut mining: Mining) {
     let old = mining.tasks();
     let worker = mining.workers()[0].clone();
     mining.kill(&worker);
+    mining.recovers(Instant::now(), |mining| mining.tasks().intersection(&old).count() == 2);
+    let (summary, _) = mining.end();
+    assert_eq!(summary.tasks, BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 3)]));
+}
+
+/// Mesos takes no notice: it is the scheduler that misses its messages, and has the agent end it.
+fn frozen_server(mut mining: Mining) {
+    let old = mining.tasks();
+    let server = mining.server();
+    mining.give_up(&server);
+    signal(&server, Signal::STOP);
+    mining.recovers(Instant::now(), |mining| mining.tasks().is_disjoint(&old));
+    let (summary, ended) = mining.end();
+    assert_eq!(summary.tasks, BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 5)]));
+    let why = |line: &String| line.contains(&server.id) && line.contains("it says nothing any more");
+    assert!(ended.stderr.iter().any(why), "{ended:#?}");
+}
+
+/// The same without harm to others.
+fn frozen_worker(mut mining: Mining) {
+    let old = mining.tasks();
+    let worker = mining.workers()[0].clone();
+    mining.give_up(&worker);
+    signal(&worker, Signal::STOP);
     mining.recovers(Instant::now(), |mining| mining.tasks().intersection(&old).count() == 2);
     let (summary, _) = mining.end();
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 3)]));

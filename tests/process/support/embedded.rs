@@ -28,7 +28,9 @@ impl Embedded {
         let mut sizes: Vec<AgentSize> = (0..agents).map(|i| AgentSize::new(i, cpus, 1024.0)).collect();
         // Ports of our own, since all clusters of a machine share its loopback.
         let ports = super::ports::free(super::ports::STEP);
-        sizes.iter_mut().for_each(|size| size.ports = (ports, ports + super::ports::STEP - 1));
+        for (size, first) in sizes.iter_mut().zip((ports..).step_by(32)) {
+            size.ports = (first, first + 31);
+        }
         let mut config = Config {
             allocation_interval: Duration::from_millis(200),
             agent_timeout: Duration::from_secs(4),

@@ -88,9 +88,9 @@ impl MesosBox {
             format!("--agents={agents}"),
             "--cpus=2".to_owned(),
             "--mem=1024".to_owned(),
-            // One range for all, since only one server listens at a time, and ports of our own, since all boxes of a
-            // machine share its loopback.
-            format!("--ports=[{}-{}]", port + 16, port + 99),
+            // Ports of our own, since all boxes of a machine share its loopback, and of each agent's own, since a
+            // server may listen before the one that it replaces has ended.
+            format!("--ports=[{}-{}];[{}-{}]", port + 16, port + 57, port + 58, port + 99),
             format!("--work-dir={}", work.display()),
             // Its own resources come back to the framework sooner than once a second, and a killed master or agent is
             // missed after four seconds instead of 25.

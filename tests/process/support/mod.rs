@@ -10,6 +10,7 @@ pub mod mesos_box;
 pub mod peer;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod scripted_pool;
 pub mod summary;
 

@@ -120,6 +120,59 @@ fn an_unreachable_server_is_waited_for_then_replaced_and_killed_when_it_returns(
     assert!(!script.killed().contains(&"miner-server-4"));
 }
 
+fn live(task: &str) -> Event {
+    let live = ::task::Live::Worker(::task::WorkerLive::default());
+    Event::Message { executor: task.into(), data: live.encode() }
+}
+
+#[test]
+fn a_server_that_says_nothing_any_more_is_replaced_and_its_executor_ended() {
+    let mut script = Script::with_workers();
+    for task in ["miner-server-1", "miner-worker-2"] {
+        script.event(live(task));
+    }
+    script.wait(Duration::from_secs(60));
+    script.event(live("miner-worker-2"));
+    script.wait(Duration::from_secs(59));
+    assert!(script.killed().is_empty(), "miner-worker-3 has never said anything");
+    script.wait(Duration::from_secs(2));
+    assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2", "miner-worker-3"]);
+    let ends = |call: &&Call| matches!(call, Call::Shutdown { .. });
+    let ended: Vec<_> = script.calls.iter().filter(ends).collect();
+    assert_eq!(ended, [&Call::Shutdown { executor: "miner-server-1".into(), agent: "a".into() }]);
+    let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
+    assert!(said.contains(&"miner-server-1 is given up: it says nothing any more".into()), "{said:?}");
+    script.event(Event::Offers(vec![offer("o5", "c", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-4"]);
+}
+
+#[test]
+fn nobody_can_be_heard_without_a_subscription() {
+    let mut script = Script::with_workers();
+    script.event(live("miner-server-1"));
+    script.event(Event::Disconnected);
+    script.wait(Duration::from_secs(200));
+    script.subscribe();
+    script.wait(Duration::from_secs(100));
+    assert!(script.killed().is_empty());
+    script.wait(Duration::from_secs(30));
+    assert!(script.killed().contains(&"miner-server-1"));
+}
+
+#[test]
+fn an_executor_that_ignores_kills_is_ended_by_its_agent() {
+    let mut script = Script::with_workers();
+    script.update(status("miner-server-1", TaskState::TaskFailed, 2));
+    script.write();
+    let ends =
+        |script: &Script| script.calls.iter().filter(|call| matches!(call, Call::Shutdown { .. })).count();
+    script.wait(Duration::from_secs(10));
+    assert_eq!(ends(&script), 0, "each worker was asked twice, and may still bring its last report");
+    script.wait(Duration::from_secs(10));
+    assert_eq!(ends(&script), 2);
+}
+
 #[test]
 fn an_unreachable_server_that_returns_in_time_goes_on() {
     let mut script = Script::with_workers();

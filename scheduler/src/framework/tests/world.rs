@@ -66,7 +66,7 @@ impl World {
                     self.asked.extend(live.map(|(id, _)| id.clone()));
                 }
                 Call::Reconcile(tasks) => self.asked.extend(tasks.into_iter().map(|(task, _)| task)),
-                Call::Suppress | Call::Revive | Call::Teardown => {}
+                Call::Suppress | Call::Revive | Call::Teardown | Call::Shutdown { .. } => {}
                 Call::AcceptInverse { .. } | Call::DeclineInverse { .. } => {}
             }
         }

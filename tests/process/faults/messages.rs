@@ -1,0 +1,119 @@
+//! Messages that cross, or come twice. A proxy between scheduler and master makes them do so.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use mesos::v1::scheduler::{Call, call};
+use serde_json::json;
+
+use super::mining::{Mining, WORKERS};
+use crate::support::cluster::Cluster;
+use crate::support::embedded::Embedded;
+use crate::support::http;
+use crate::support::mesos_box::MesosBox;
+use crate::support::proxy::{Fate, Proxy};
+use crate::support::{SOON, peer, until};
+
+/// The first ACCEPT reaches the master only when it has rescinded the offer: the launch is lost, and made good by the
+/// next offer. `rescind` has the agent of that name lose its offers.
+fn rescinded_offer(cluster: Cluster, rescind: impl Fn(&str) + Send + Sync + 'static) {
+    let master = cluster.master();
+    let hit: Arc<Mutex<Option<Instant>>> = Arc::default();
+    let when = hit.clone();
+    let proxy = Proxy::start(master, move |call| {
+        let mut when = when.lock().expect("nobody panics with it");
+        if let (Some(accept), None) = (&call.accept, &*when) {
+            let launch = accept.operations[0].launch.as_ref().expect("it accepts to launch");
+            rescind(&launch.task_infos[0].agent_id.value);
+            *when = Some(Instant::now());
+        }
+        Fate::Passes
+    });
+    let mut mining = Mining::at(cluster, &proxy.address.to_string(), &[]);
+    let hit = hit.lock().expect("nobody panics with it").expect("there was an ACCEPT");
+    mining.recovers(hit, |_| true);
+    let (summary, ended) = mining.end();
+    assert_eq!(summary.tasks.get("TASK_DROPPED"), Some(&1), "it was not lost: {ended:#?}");
+}
+
+/// An acknowledgement that gets lost makes the agent send the update once more: it counts once.
+fn same_update_twice(cluster: Cluster) {
+    #[derive(Default)]
+    struct Seen {
+        swallowed: BTreeSet<Vec<u8>>,
+        /// Acknowledged a second time.
+        again: usize,
+        lossy: bool,
+    }
+    let seen: Arc<Mutex<Seen>> = Arc::default();
+    let watch = seen.clone();
+    let proxy = Proxy::start(cluster.master(), move |call: &Call| {
+        let mut seen = watch.lock().expect("nobody panics with it");
+        let Some(call::Acknowledge { uuid, .. }) = &call.acknowledge else { return Fate::Passes };
+        if seen.lossy && seen.swallowed.insert(uuid.clone()) {
+            return Fate::IsSwallowed;
+        }
+        seen.again += usize::from(seen.swallowed.contains(uuid));
+        Fate::Passes
+    });
+    let mut mining = Mining::at(cluster, &proxy.address.to_string(), &[]);
+    let before = mining.tasks();
+    let hit = Instant::now();
+    let seen = || seen.lock().expect("nobody panics with it");
+    seen().lossy = true;
+    until("all three tasks lose an acknowledgement", SOON, || (seen().swallowed.len() >= 3).then_some(()));
+    seen().lossy = false;
+    until("the updates come again", SOON, || (seen().again >= 3).then_some(()));
+    mining.recovers(hit, |mining| mining.tasks() == before);
+    mining.end();
+}
+
+fn embedded() -> Embedded {
+    Embedded::start(WORKERS, 1.0, |_| ())
+}
+
+fn real() -> Option<MesosBox> {
+    Some(MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &["--cpus=1"]))
+}
+
+mod on_the_embedded_cluster {
+    use super::{Cluster, embedded};
+
+    #[test]
+    fn rescinded_offer() {
+        let cluster = embedded();
+        let handle = cluster.handle();
+        super::rescinded_offer(Cluster::Embedded(cluster), move |_| handle.rescind_offers());
+    }
+
+    #[test]
+    fn same_update_twice() {
+        super::same_update_twice(Cluster::Embedded(embedded()));
+    }
+}
+
+mod on_a_real_mesos {
+    use super::{Cluster, http, json, real};
+
+    /// An agent that is deactivated loses its offers.
+    #[test]
+    fn rescinded_offer() {
+        let Some(mesos) = real() else { return };
+        let master = mesos.master;
+        super::rescinded_offer(Cluster::Real(mesos), move |agent| {
+            for (kind, name) in
+                [("DEACTIVATE_AGENT", "deactivate_agent"), ("REACTIVATE_AGENT", "reactivate_agent")]
+            {
+                let call = json!({"type": kind, name: {"agent_id": {"value": agent}}});
+                assert_eq!(http::post_json(master, "/api/v1", &call).expect("it answers"), 200);
+            }
+        });
+    }
+
+    #[test]
+    fn same_update_twice() {
+        let Some(mesos) = real() else { return };
+        super::same_update_twice(Cluster::Real(mesos));
+    }
+}
