@@ -9,6 +9,7 @@
 mod agents;
 mod ending;
 mod event;
+mod kills;
 mod launching;
 mod maintenance;
 mod past;
@@ -230,10 +231,7 @@ impl State {
             }
         }
         self.kill_now = true;
-        // Without a subscription nobody could be heard.
-        for task in self.tasks.values_mut().filter(|task| task.silent_since.is_some()) {
-            task.silent_since = Some(now);
-        }
+        self.listen_anew(now);
     }
 
     fn disconnected(&mut self) {
@@ -342,36 +340,6 @@ impl State {
     fn employer(&self) -> Option<&str> {
         let pool = self.settings.template.pool.as_ref().map(|pool| pool.url.as_str());
         pool.or(self.server.as_deref())
-    }
-
-    fn want_kill(&mut self, id: &str, now: Instant) {
-        let Some(task) = self.tasks.get_mut(id) else { return };
-        if task.is_over() || task.kill.is_some() && self.killing.contains(id) {
-            return;
-        }
-        task.want_kill(now);
-        // A launch that is being written down is called off when that is done.
-        if matches!(task.phase, Phase::Sent(_)) {
-            self.killing.insert(id.to_owned());
-            self.kill_now = true;
-        }
-    }
-
-    fn kill_what_is_due(&mut self, now: Instant) {
-        if !self.connected || !std::mem::take(&mut self.kill_now) {
-            return;
-        }
-        for id in &self.killing {
-            let Some(task) = self.tasks.get_mut(id) else { continue };
-            if task.kill_due(now) {
-                let overdue = task.ignores_kills() && !task.record.agent.is_empty();
-                let (task, agent) = (id.clone(), task.record.agent.clone());
-                self.effects.push(Effect::Call(Call::Kill { task: task.clone(), agent: agent.clone() }));
-                if overdue {
-                    self.effects.push(Effect::Call(Call::Shutdown { executor: task, agent }));
-                }
-            }
-        }
     }
 
     fn persist(&mut self, change: Change, pending: Pending) {

@@ -38,6 +38,13 @@ impl State {
         self.want_kill(&id, now);
     }
 
+    /// Without a subscription nobody could be heard.
+    pub(super) fn listen_anew(&mut self, now: Instant) {
+        for task in self.tasks.values_mut().filter(|task| task.silent_since.is_some()) {
+            task.silent_since = Some(now);
+        }
+    }
+
     /// Replaces tasks that Mesos calls running but that say nothing any more: an executor that is stuck keeps its
     /// resources for ever otherwise, and a server all its workers. Mesos itself does not look after executors.
     pub(super) fn give_up_silent_tasks(&mut self, now: Instant) {
