@@ -42,10 +42,11 @@
 //! - Shares without an answer when a connection ends wait for the session to be resumed and are then submitted again,
 //!   where "duplicate" means accepted. If it is not resumed, they are [`Fate::Unanswered`].
 //!
-//! - [`config`]: pools and patience; [`event`]: what happens; [`error`]: what goes wrong;
+//! - [`cli`]: options; [`config`]: pools and patience; [`event`]: what happens; [`error`]: what goes wrong;
 //! - `client`: the whole; `line`: one connection; `plan`: which pool next; `shares`: the fate of each share;
 //!   `limbo`: shares between two connections.
 
+pub mod cli;
 mod client;
 pub mod config;
 pub mod error;

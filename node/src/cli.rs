@@ -1,10 +1,11 @@
 //! Options for mining on nodes, of every program that does it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use bitcoin::Address;
 use bitcoin::address::NetworkUnchecked;
+use program::read_password;
 
 use crate::network::Payout;
 use crate::{Credentials, MinDifficultyTime, NodeUrl};
@@ -14,8 +15,6 @@ pub const TAG: &str = "/mesos-miner/";
 
 /// The environment variable with the password that goes with `--rpc-user`.
 const PASSWORD: &str = "MINER_RPC_PASSWORD";
-/// A password file is one line; whatever is longer is none.
-const MAX_PASSWORD: u64 = 4096;
 
 /// Which nodes, how to prove to them who we are, and whom blocks pay.
 #[derive(Clone, Debug, clap::Args)]
@@ -162,14 +161,6 @@ fn lines(text: &str) -> anyhow::Result<Vec<String>> {
     let lines: Vec<_> = lines.collect();
     anyhow::ensure!(!lines.is_empty(), "the file {path} of --bitcoind names no node");
     Ok(lines)
-}
-
-fn read_password(path: &Path) -> anyhow::Result<String> {
-    anyhow::ensure!(std::fs::metadata(path)?.len() <= MAX_PASSWORD, "it is longer than {MAX_PASSWORD} bytes");
-    let text = std::fs::read_to_string(path)?;
-    let line = text.trim_end_matches(['\r', '\n']);
-    anyhow::ensure!(!line.is_empty() && !line.contains('\n'), "it is not one line");
-    Ok(line.to_owned())
 }
 
 /// Only that it is an address: the node's network is not known yet.

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use client::cli::UpstreamArgs;
 use node::Payout;
 use node::cli::NodeArgs;
 use program::duration;
@@ -16,7 +17,10 @@ use program::duration;
 pub use self::data::DataArgs;
 pub use self::limits::LimitArgs;
 use crate::config::Config;
+use crate::forward::UpstreamSummary;
+use crate::handle::Summary;
 use crate::serve::{self, Listen, ServeOptions, Server};
+use crate::source::UpstreamOptions;
 
 /// Options of `mesos-miner pool`.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,6 +55,9 @@ pub struct Args {
     /// What only a node needs.
     #[command(flatten)]
     pub node: NodeArgs,
+    /// What only an upstream pool needs.
+    #[command(flatten)]
+    pub upstream: UpstreamArgs,
 }
 
 /// Where blocks come from.
@@ -65,6 +72,15 @@ pub enum Chain {
 impl Args {
     /// Checks what clap can't.
     fn payout(&self) -> Result<Option<Payout>, String> {
+        if let Some(upstream) = self.upstream.given() {
+            let other = (self.chain == Chain::Node).then_some("--chain node").or(self.node.given());
+            return match other {
+                None => Ok(None),
+                Some(other) => {
+                    Err(format!("{upstream} and {other} exclude each other: work comes from one of them"))
+                }
+            };
+        }
         match (self.chain, self.node.given()) {
             (Chain::Node, _) => Ok(Some(self.node.payout()?)),
             (Chain::Builtin, None) => Ok(None),
@@ -74,11 +90,11 @@ impl Args {
 
     fn options(&self, payout: Option<Payout>) -> anyhow::Result<ServeOptions> {
         let block_interval = self.block_interval;
-        let chain = match payout {
-            None => serve::Chain::Builtin { block_interval },
-            Some(payout) => {
-                serve::Chain::Node(self.node.choose(payout, |name| std::env::var(name).ok())?.into())
-            }
+        let env = |name: &str| std::env::var(name).ok();
+        let chain = match (payout, self.upstream.pools(env)?) {
+            (_, Some(pools)) => serve::Chain::Upstream(UpstreamOptions { pools }),
+            (None, None) => serve::Chain::Builtin { block_interval },
+            (Some(payout), None) => serve::Chain::Node(self.node.choose(payout, env)?.into()),
         };
         Ok(ServeOptions {
             stratum: Listen::At(self.listen),
@@ -116,7 +132,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let stop = program::stop_token().context("cannot wait for signals")?;
     let server = tokio::select! {
         server = Server::bind(options) => server?,
-        // While it waits for a node.
+        // While it waits for a node or an upstream pool.
         () = stop.cancelled() => return Ok(()),
     };
     println!("listening on {}", server.stratum_addr());
@@ -125,11 +141,22 @@ async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     }
     let handle = server.handle();
     server.run(stop).await;
-    let totals = handle.summary().totals;
+    let Summary { totals, upstream, .. } = handle.summary();
     println!(
         "shares: {} accepted, {} rejected, {} stale; blocks: {}",
         totals.accepted, totals.rejected, totals.stale, totals.blocks
     );
+    if let Some(UpstreamSummary { counts, .. }) = upstream {
+        println!(
+            "for the upstream pool: {} shares, {} accepted, {} rejected, {} stale, {} unanswered; blocks: {}",
+            counts.forwarded,
+            counts.accepted,
+            counts.rejected,
+            counts.stale,
+            counts.unanswered,
+            counts.blocks
+        );
+    }
     Ok(())
 }
 
@@ -220,6 +247,20 @@ mod tests {
         assert_eq!(folder(with(&["--data-dir", "/x"]).unwrap()), Some("/x".into()));
         assert_eq!(folder(Cli::parse_from(["pool"]).args), None);
         assert_eq!(folder(Cli::parse_from(["pool", "--data-dir", "x"]).args), Some("x".into()));
+    }
+
+    #[test]
+    fn an_upstream_pool_stands_alone() {
+        let parse = |more: &[&str]| Cli::parse_from([&["pool", "--upstream", "a:1,b:2"], more].concat()).args;
+        let args = parse(&["-u", "me"]);
+        let serve::Chain::Upstream(options) = args.options(args.payout().unwrap()).unwrap().chain else {
+            panic!()
+        };
+        assert_eq!(options.pools.len(), 2);
+        let error = parse(&["-u", "me", "--address", ADDRESS]).payout().unwrap_err();
+        assert!(error.contains("--upstream") && error.contains("--address"), "{error}");
+        let nobody = parse(&[]);
+        assert!(nobody.options(nobody.payout().unwrap()).unwrap_err().is::<program::Usage>());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
-use crate::found::{Forward, Reply, Wanted};
+use crate::forward::{Forward, Reply, Wanted};
 use crate::lease::Lease;
 use crate::session::{Effect, Session, SessionId, Why};
 use crate::shared::{Presence, Present, Shared};

@@ -7,6 +7,7 @@ use task::{Account, PoolLive, Totals};
 use tokio::sync::watch;
 
 pub use crate::accounts::WorkerSummary;
+use crate::forward::UpstreamSummary;
 use crate::shared::{Changes, Shared};
 
 /// The pool at a glance.
@@ -22,6 +23,8 @@ pub struct Summary {
     pub banned: usize,
     /// Bans since the pool started.
     pub bans: u64,
+    /// The upstream pool, if there is one.
+    pub upstream: Option<UpstreamSummary>,
     /// Sums over all workers since the accounts began: with a data folder, also over earlier lives of the pool.
     pub totals: Totals,
     /// All workers with an account, by name.
@@ -86,6 +89,7 @@ impl Handle {
             banned: self.0.bans.present(Instant::now()),
             bans: self.0.bans.total(),
             rejected_blocks: self.0.rejected_blocks(),
+            upstream: self.0.upstream(),
             totals,
             workers,
         }

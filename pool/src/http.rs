@@ -27,6 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::forward::UpstreamSummary;
 use crate::handle::{Handle, Summary};
 
 /// Connections at once; further ones wait to be accepted.
@@ -142,7 +143,20 @@ fn json(summary: &Summary) -> Value {
         .iter()
         .map(|worker| json!({"worker": &*worker.worker, "hashrate": worker.hashrate, "totals": totals(&worker.totals)}))
         .collect();
-    json!({
+    let upstream = summary.upstream.as_ref().map(|UpstreamSummary { pool, counts }| {
+        json!({
+            "pool": pool,
+            "shares": {
+                "forwarded": counts.forwarded,
+                "accepted": counts.accepted,
+                "rejected": counts.rejected,
+                "stale": counts.stale,
+                "unanswered": counts.unanswered,
+            },
+            "blocks": counts.blocks,
+        })
+    });
+    let mut answer = json!({
         "connections": summary.live.connections,
         "height": summary.live.height,
         "difficulty": summary.live.difficulty,
@@ -151,7 +165,11 @@ fn json(summary: &Summary) -> Value {
         "bans": {"present": summary.banned, "total": summary.bans},
         "totals": totals(&summary.totals),
         "workers": workers,
-    })
+    });
+    if let Some(upstream) = upstream {
+        answer["upstream"] = upstream;
+    }
+    answer
 }
 
 fn metrics(summary: &Summary) -> String {
@@ -191,6 +209,27 @@ fn metrics(summary: &Summary) -> String {
     family("pool_workers", "gauge", "Workers with an account.", &[("", summary.workers.len() as f64)]);
     family("pool_height", "gauge", "Height of the block in work.", &[("", live.height as f64)]);
     family("pool_network_difficulty", "gauge", "Difficulty of the block in work.", &[("", live.difficulty)]);
+    if let Some(UpstreamSummary { pool, counts }) = &summary.upstream {
+        let connected = [("", f64::from(u8::from(pool.is_some())))];
+        family("pool_upstream_connected", "gauge", "Whether an upstream pool takes our shares.", &connected);
+        let forwarded = [("", counts.forwarded as f64)];
+        family(
+            "pool_upstream_forwarded_total",
+            "counter",
+            "Shares that an upstream pool wanted.",
+            &forwarded,
+        );
+        let shares = [
+            ("{verdict=\"accepted\"}", counts.accepted as f64),
+            ("{verdict=\"rejected\"}", counts.rejected as f64),
+            ("{verdict=\"stale\"}", counts.stale as f64),
+            ("{verdict=\"unanswered\"}", counts.unanswered as f64),
+        ];
+        family("pool_upstream_shares_total", "counter", "What became of them.", &shares);
+        let blocks = [("", counts.blocks as f64)];
+        let help = "Accepted shares that met the network's target, at most one per tip.";
+        family("pool_upstream_blocks_total", "counter", help, &blocks);
+    }
     let hashrate = [("", *hashrate)];
     family("pool_hashrate_hashes_per_second", "gauge", "Estimated hashrate of all connections.", &hashrate);
     text

@@ -51,8 +51,6 @@ pub struct Work {
 pub struct Borrowed {
     /// The job as the upstream pool gave it.
     pub job: Arc<stratum::Job>,
-    /// Which subscription it came with: shares can go back to no other.
-    pub link: u64,
     /// How its extranonce2 is shared out.
     pub layout: Layout,
     /// Rises with each job that voids all earlier ones.

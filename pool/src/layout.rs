@@ -16,7 +16,6 @@ pub struct Layout {
 }
 
 /// An upstream pool that leaves too little for anybody to be given a part of it.
-#[allow(dead_code, reason = "for the source of work that speaks to an upstream pool, which comes next")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "its extranonce2 has {size} byte(s), which can't be shared out: that takes 2 for up to 256 workers, 4 for up to 65536"
@@ -38,7 +37,6 @@ impl Layout {
     ///
     /// # Errors
     /// If there is nothing to be shared out.
-    #[allow(dead_code, reason = "for the source of work that speaks to an upstream pool, which comes next")]
     pub fn split(size: usize) -> Result<Layout, TooSmall> {
         let (extranonce1, extranonce2) = match size {
             0 | 1 => return Err(TooSmall { size }),

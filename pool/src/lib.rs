@@ -21,6 +21,7 @@ pub mod cli;
 mod clock;
 mod config;
 mod connection;
+mod forward;
 mod found;
 mod handle;
 mod http;
@@ -42,11 +43,14 @@ mod vardiff;
 
 pub use bans::BanRules;
 pub use config::{Config, Limits};
+pub use forward::{ForwardCounts, UpstreamSummary};
 pub use handle::{Handle, Summary, WorkerSummary};
 pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};
 pub use server::{BindError, Pool};
 pub use shared::Changes;
-pub use source::{NodeError, NodeOptions, NodeSource, Source};
+pub use source::{
+    NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
+};
 pub use store::{BlockBook, Books, DATABASE, StoreError, StoreOptions, WorkerBook, books};
 
 /// Hashes that it takes on average to reach difficulty 1, as pools count it.

@@ -13,7 +13,9 @@ use crate::config::Config;
 use crate::handle::Handle;
 use crate::http::Http;
 use crate::server::{BindError, Pool, listen};
-use crate::source::{NodeError, NodeOptions, NodeSource, Source};
+use crate::source::{
+    NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
+};
 use crate::store::{Store, StoreError, StoreOptions};
 
 /// Where a server listens, and where its blocks come from.
@@ -41,6 +43,8 @@ pub enum Chain {
     },
     /// Bitcoin nodes.
     Node(NodeOptions),
+    /// Pools that we mine for ourselves.
+    Upstream(UpstreamOptions),
 }
 
 /// An address to listen on.
@@ -65,6 +69,9 @@ pub enum ServeError {
     /// The nodes can't be mined on.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// The upstream pools can't be mined for.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
 }
 
 /// A server that listens and can be run.
@@ -75,7 +82,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Waits for work, if it comes from a node, and then listens on all addresses.
+    /// Waits for work, if it comes from a node or an upstream pool, and then listens on all addresses.
     ///
     /// # Errors
     /// If one of them can't be listened on, the data folder can't be used, or the nodes can't be mined on.
@@ -117,7 +124,7 @@ impl Server {
 }
 
 impl Chain {
-    async fn source(self) -> Result<Source, NodeError> {
+    async fn source(self) -> Result<Source, ServeError> {
         match self {
             Chain::Builtin { block_interval } => {
                 // Two pools that start in the same second must not mine the same block.
@@ -125,6 +132,7 @@ impl Chain {
                 Ok(BuiltinChain::new(block_interval, tag.as_bytes(), Now::read().unix).into())
             }
             Chain::Node(options) => Ok(NodeSource::connect(options).await?.into()),
+            Chain::Upstream(options) => Ok(UpstreamSource::connect(options).await?.into()),
         }
     }
 }

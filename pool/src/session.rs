@@ -24,7 +24,7 @@ pub use self::resume::{Parked, SessionId};
 use self::submit::Answer;
 use crate::clock::Now;
 use crate::config::Settings;
-use crate::found::Reply;
+use crate::forward::Reply;
 use crate::job::{IssuedJob, Job, JobId, VERSION_MASK};
 use crate::layout::Layout;
 use crate::vardiff::Vardiff;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bitcoin::Network;
 use task::PoolLive;
@@ -12,7 +12,8 @@ use crate::accounts::{Accounts, Judged};
 use crate::bans::Bans;
 use crate::clock::Now;
 use crate::config::{Config, Settings};
-use crate::found::{Forward, Found};
+use crate::forward::{Forward, ForwardCounts, Reply, UpstreamSummary};
+use crate::found::Found;
 use crate::job::{Content, Job};
 use crate::layout::Layout;
 use crate::lease::{Extranonces, Lease};
@@ -33,7 +34,6 @@ pub struct Changes {
 }
 
 /// What there is for miners to do.
-#[allow(dead_code, reason = "for the source of work that speaks to an upstream pool, which comes next")]
 #[derive(Clone, Debug)]
 pub enum Present {
     /// Nothing: miners do better elsewhere, so connections end.
@@ -76,6 +76,8 @@ pub struct Shared {
     pub found: mpsc::Sender<Found>,
     /// Where shares go that an upstream pool wants, if there is one.
     pub forward: Option<mpsc::Sender<Forward>>,
+    /// The upstream pool, if there is one.
+    upstream: Mutex<UpstreamSummary>,
     /// Extranonce1 of every connection.
     pub extranonces: Arc<Extranonces>,
     /// Sessions that may go on over another connection.
@@ -112,6 +114,7 @@ impl Shared {
             present: watch::Sender::new(Present::Nothing),
             found,
             forward,
+            upstream: Mutex::default(),
             extranonces: Arc::default(),
             parking: Parking::new(config.limits.connections),
             bans: Bans::new(config.bans),
@@ -163,6 +166,35 @@ impl Shared {
         }
     }
 
+    /// Counts a share that an upstream pool wanted, and tells its miner what became of it after this time.
+    pub fn settle(&self, (forward, reply): (Forward, Reply), round_trip: Duration) {
+        let Forward { wanted, reply: miner } = forward;
+        let mut judged = wanted.judged;
+        let accepted = reply == Reply::Verdict(stratum::Verdict::Accepted);
+        judged.row.verdict = reply.verdict();
+        judged.row.round_trip = round_trip;
+        if !accepted {
+            judged.work = 0;
+        }
+        self.count(judged);
+        // The miner may be gone.
+        let _ = miner.send(reply);
+    }
+
+    /// The upstream pool that takes our shares now, by its address, and what has become of all shares so far.
+    pub fn set_upstream(&self, pool: Option<&str>, counts: ForwardCounts) {
+        *self.lock_upstream() = UpstreamSummary { pool: pool.map(str::to_owned), counts };
+    }
+
+    /// The upstream pool at a glance, if there is one.
+    pub fn upstream(&self) -> Option<UpstreamSummary> {
+        self.forward.is_some().then(|| self.lock_upstream().clone())
+    }
+
+    fn lock_upstream(&self) -> MutexGuard<'_, UpstreamSummary> {
+        self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Blocks that have not become part of the chain.
     pub fn rejected_blocks(&self) -> u64 {
         self.rejected_blocks.load(Ordering::Relaxed)
@@ -191,7 +223,6 @@ impl Shared {
     }
 
     /// Takes the present job back, but keeps connections for the next one.
-    #[allow(dead_code, reason = "for the source of work that speaks to an upstream pool, which comes next")]
     pub fn idle(&self) {
         self.present.send_if_modified(|present| {
             let Present::Job(job) = present else { return false };

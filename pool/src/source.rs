@@ -2,6 +2,7 @@
 
 mod builtin;
 mod node;
+mod upstream;
 
 use std::sync::Arc;
 
@@ -10,14 +11,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::node::{NodeError, NodeOptions, NodeSource};
+pub use self::upstream::{UpstreamError, UpstreamOptions, UpstreamSource};
 use crate::chain::BuiltinChain;
-use crate::found::{Forward, Found};
+use crate::forward::Forward;
+use crate::found::Found;
 use crate::shared::Shared;
 
 #[cfg(test)]
 pub(crate) use self::builtin::work as builtin_work;
 
-/// A chain that the pool works on.
+/// What the pool works on.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Source {
@@ -25,6 +28,8 @@ pub enum Source {
     Builtin(Box<BuiltinChain>),
     /// A Bitcoin node's.
     Node(Box<NodeSource>),
+    /// The jobs of an upstream pool.
+    Upstream(Box<UpstreamSource>),
 }
 
 impl From<BuiltinChain> for Source {
@@ -39,18 +44,27 @@ impl From<NodeSource> for Source {
     }
 }
 
+impl From<UpstreamSource> for Source {
+    fn from(source: UpstreamSource) -> Source {
+        Source::Upstream(Box::new(source))
+    }
+}
+
 impl Source {
     /// The network of the addresses in the miners' names, if these are what blocks pay to.
     pub(crate) fn pays_users(&self) -> Option<Network> {
         match self {
-            Source::Builtin(_) => None,
+            Source::Builtin(_) | Source::Upstream(_) => None,
             Source::Node(source) => source.pays_users(),
         }
     }
 
     /// Where shares go that an upstream pool wants.
     pub(crate) fn forward(&self) -> Option<mpsc::Sender<Forward>> {
-        None
+        match self {
+            Source::Builtin(_) | Source::Node(_) => None,
+            Source::Upstream(source) => Some(source.forward()),
+        }
     }
 
     /// Publishes the first job.
@@ -58,6 +72,7 @@ impl Source {
         match self {
             Source::Builtin(chain) => builtin::prepare(chain, shared),
             Source::Node(source) => source.prepare(shared),
+            Source::Upstream(source) => source.prepare(shared),
         }
     }
 
@@ -71,6 +86,8 @@ impl Source {
         match self {
             Source::Builtin(chain) => builtin::run(*chain, shared, found, stop).await,
             Source::Node(source) => source.run(shared, found, stop).await,
+            // Its blocks are the upstream pool's.
+            Source::Upstream(source) => source.run(shared, stop).await,
         }
     }
 }

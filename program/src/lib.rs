@@ -1,11 +1,12 @@
 //! What every program of the workspace does first and last: times on the command line, logs, runtime, signals,
-//! exit status, the summary at the end, and how many of what.
+//! exit status, passwords in files, the summary at the end, and how many of what.
 
 mod access;
 mod counted;
 mod duration;
 mod exit;
 mod logs;
+mod password;
 mod runtime;
 mod signals;
 mod summary;
@@ -15,6 +16,7 @@ pub use counted::counted;
 pub use duration::{DurationError, duration};
 pub use exit::{USAGE, Usage, exit, usage_error};
 pub use logs::{init_bounded_logs, init_logs};
+pub use password::read_password;
 pub use runtime::block_on;
 pub use signals::{Signals, stop_token};
 pub use summary::{Hashrate, Shares, Summary};

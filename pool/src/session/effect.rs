@@ -5,7 +5,8 @@ use stratum::Id;
 
 use super::resume::SessionId;
 use crate::accounts::Judged;
-use crate::found::{Found, Wanted};
+use crate::forward::Wanted;
+use crate::found::Found;
 
 /// What a session wants done. In order; a count comes before the answer that tells the miner of it.
 #[derive(Debug)]

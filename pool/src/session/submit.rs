@@ -12,7 +12,8 @@ use task::{ShareRow, Verdict};
 use super::{Effect, MAX_SEEN, Session};
 use crate::accounts::{Judged, ledger_verdict};
 use crate::clock::Now;
-use crate::found::{Found, Wanted};
+use crate::forward::Wanted;
+use crate::found::Found;
 use crate::job::{Borrowed, Content, IssuedJob, JobId};
 use crate::puzzle::Puzzle;
 use crate::validate::{Proof, Refusal, Submission, Terms, validate};
@@ -133,7 +134,7 @@ fn forwarded(borrowed: &Borrowed, proof: &Proof, submit: &Submit, judged: Judged
         nonce: submit.nonce,
         version: proof.version,
     };
-    Wanted { link: borrowed.link, share, judged }
+    Wanted { job: borrowed.job.clone(), share, judged }
 }
 
 /// Whether a share of an upstream pool's makes a block, and is the first to make it.

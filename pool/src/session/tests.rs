@@ -7,7 +7,7 @@ use node::network::payout_script;
 use super::authorize::{MAX_WORKERS, fixed_difficulty};
 use super::*;
 use crate::chain::BuiltinChain;
-use crate::found::Wanted;
+use crate::forward::Wanted;
 use crate::job::{Borrowed, Claim, Content, Work};
 use crate::puzzle::Puzzle;
 use crate::source::builtin_work;
@@ -307,7 +307,7 @@ fn borrowed(difficulty: f64, extranonce2_len: usize, epoch: u64) -> Borrowed {
         extranonce2_len,
     };
     let layout = Layout::split(extranonce2_len).unwrap();
-    Borrowed { job: Arc::new(job), link: 3, layout, epoch, claim: Claim::default() }
+    Borrowed { job: Arc::new(job), layout, epoch, claim: Claim::default() }
 }
 
 #[test]
@@ -335,8 +335,9 @@ fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     let (id, wanted) = forwarded.unwrap();
     assert!(counted > 0, "what the upstream pool does not want is judged here");
     let Content::Upstream(borrowed) = &bench.job.content else { panic!() };
-    let Wanted { link, share, judged } = *wanted;
-    assert_eq!((link, &share.job, judged.block), (3, &borrowed.job.id, false));
+    let Wanted { job, share, judged } = *wanted;
+    assert!(Arc::ptr_eq(&job, &borrowed.job));
+    assert_eq!((&share.job, judged.block), (&borrowed.job.id, false));
     assert_eq!(share.extranonce2, [0, 0, 0, 0, 0xaa, 0xaa, 1, 2]);
     let header = borrowed.job.header(&share.extranonce2, share.ntime, share.version);
     let digest = hasher::Header { nonce: share.nonce, ..header }.digest();

@@ -1,0 +1,108 @@
+//! Options for handing work of other pools on, of every program that does it.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use program::{Usage, read_password};
+use stratum::PoolUrl;
+
+use crate::config::Pool;
+
+/// The environment variable with the password, if it is in no file.
+const PASSWORD: &str = "MINER_UPSTREAM_PASSWORD";
+/// What pools take that want no password.
+const NO_PASSWORD: &str = "x";
+
+/// Which pools to mine for, and who we are to them.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Mining for a pool")]
+pub struct UpstreamArgs {
+    /// Mine for this pool, [stratum+tcp://]HOST:PORT, and share its work out among the workers; may be given again, for
+    /// pools that stand in while those before are out of reach
+    #[arg(long = "upstream", value_name = "URL", env = "MINER_UPSTREAM", value_delimiter = ',')]
+    pub upstreams: Vec<PoolUrl>,
+    /// User name for the pool, often an address or ACCOUNT.WORKER; its password is in MINER_UPSTREAM_PASSWORD or in
+    /// --upstream-password-file, if it wants one
+    #[arg(short = 'u', long, value_name = "NAME", env = "MINER_UPSTREAM_USER")]
+    pub upstream_user: Option<String>,
+    /// File with the password of --upstream-user
+    #[arg(long, value_name = "FILE", env = "MINER_UPSTREAM_PASSWORD_FILE")]
+    pub upstream_password_file: Option<PathBuf>,
+}
+
+impl UpstreamArgs {
+    /// The first option that was given, if any was.
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            ("--upstream", !self.upstreams.is_empty()),
+            ("--upstream-user", self.upstream_user.is_some()),
+            ("--upstream-password-file", self.upstream_password_file.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(option, given)| given.then_some(option))
+    }
+
+    /// The pools, with our name and password at each; none if there shall be none.
+    ///
+    /// # Errors
+    /// [`Usage`] if there is a user, but no pool, or the other way round; or if the password's file can't be read.
+    pub fn pools(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Vec<Pool>>> {
+        let user = match (self.upstreams.is_empty(), &self.upstream_user, self.given()) {
+            (true, _, None) => return Ok(None),
+            (true, _, Some(option)) => return Err(Usage(format!("{option} needs --upstream URL")).into()),
+            (false, None, _) => {
+                let text = "--upstream needs --upstream-user NAME: who is paid by the pool";
+                return Err(Usage(text.to_owned()).into());
+            }
+            (false, Some(user), _) => user,
+        };
+        let password = match &self.upstream_password_file {
+            Some(path) => read_password(path).with_context(|| {
+                format!("cannot read the password in --upstream-password-file {}", path.display())
+            })?,
+            None => env(PASSWORD).unwrap_or_else(|| NO_PASSWORD.to_owned()),
+        };
+        let pool = |url: &PoolUrl| Pool { url: url.clone(), user: user.clone(), password: password.clone() };
+        Ok(Some(self.upstreams.iter().map(pool).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        upstream: UpstreamArgs,
+    }
+
+    fn pools(arguments: &[&str], password: Option<&str>) -> anyhow::Result<Option<Vec<Pool>>> {
+        let cli = Cli::try_parse_from([&["x"], arguments].concat())?;
+        cli.upstream.pools(|name| password.filter(|_| name == PASSWORD).map(str::to_owned))
+    }
+
+    #[test]
+    fn pools_share_user_and_password() {
+        assert!(pools(&[], Some("s3cret")).unwrap().is_none());
+        let two = ["--upstream", "a:1,stratum+ssl://b:2", "-u", "me.farm"];
+        let given = pools(&two, Some("s3cret")).unwrap().unwrap();
+        assert_eq!(given[0].url.to_string(), "stratum+tcp://a:1");
+        assert!(given[1].url.scheme.is_secure());
+        assert!(given.iter().all(|pool| (&*pool.user, &*pool.password) == ("me.farm", "s3cret")));
+        assert!(!format!("{given:?}").contains("s3cret"));
+        assert_eq!(pools(&two, None).unwrap().unwrap()[0].password, "x");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let error = |arguments: &[&str]| pools(arguments, None).unwrap_err().to_string();
+        assert!(error(&["--upstream", "a:1"]).contains("--upstream-user"));
+        assert_eq!(error(&["-u", "me"]), "-u needs --upstream URL".replace("-u ", "--upstream-user "));
+        assert!(error(&["--upstream", "http://a:1", "-u", "x"]).contains("http"));
+        let file = ["--upstream", "a:1", "-u", "x", "--upstream-password-file", "/no/such/file"];
+        assert!(error(&file).contains("/no/such/file"));
+    }
+}

@@ -1,0 +1,153 @@
+//! Shares that an upstream pool is judging. No I/O but the log, no clock.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use client::Fate;
+use stratum::Verdict;
+
+use crate::forward::{Forward, ForwardCounts, Reply};
+
+/// Shares without an answer, by the ticket that each was given.
+#[derive(Debug)]
+pub struct Table<T> {
+    open: HashMap<T, Forward>,
+    counts: ForwardCounts,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table { open: HashMap::new(), counts: ForwardCounts::default() }
+    }
+}
+
+impl<T: Eq + Hash> Table<T> {
+    /// Shares without an answer.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether all are answered.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// What became of all shares so far.
+    pub fn counts(&self) -> ForwardCounts {
+        self.counts
+    }
+
+    /// A share was sent.
+    pub fn sent(&mut self, ticket: T, forward: Forward) {
+        self.counts.forwarded += 1;
+        self.open.insert(ticket, forward);
+    }
+
+    /// A share that could not be sent.
+    pub fn refused(&mut self, forward: Forward) -> (Forward, Reply) {
+        self.counts.forwarded += 1;
+        self.counts.stale += 1;
+        (forward, Reply::Stale)
+    }
+
+    /// The reply to a share; none if there is no such share.
+    pub fn answered(&mut self, ticket: T, reply: Reply) -> Option<(Forward, Reply)> {
+        let forward = self.open.remove(&ticket)?;
+        let count = match &reply {
+            Reply::Verdict(Verdict::Accepted) => &mut self.counts.accepted,
+            Reply::Verdict(Verdict::Rejected(reason)) if !reason.is_stale() => &mut self.counts.rejected,
+            Reply::Verdict(Verdict::Rejected(_)) | Reply::Stale => &mut self.counts.stale,
+            Reply::Unanswered => &mut self.counts.unanswered,
+        };
+        *count += 1;
+        if reply == Reply::Verdict(Verdict::Accepted) && forward.wanted.judged.block {
+            self.counts.blocks += 1;
+            tracing::info!(worker = &*forward.wanted.judged.worker, "a block for the upstream pool");
+        }
+        Some((forward, reply))
+    }
+}
+
+impl From<Fate> for Reply {
+    fn from(fate: Fate) -> Reply {
+        match fate {
+            Fate::Accepted => Reply::Verdict(Verdict::Accepted),
+            Fate::Rejected(reason) | Fate::Stale(Some(reason)) => Reply::Verdict(Verdict::Rejected(reason)),
+            Fate::Stale(None) => Reply::Stale,
+            Fate::Unanswered => Reply::Unanswered,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use hasher::{CompactTarget, Target};
+    use stratum::{Job, Reason, Share};
+    use task::ShareRow;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::accounts::Judged;
+    use crate::forward::Wanted;
+
+    fn forward(nonce: u32) -> Forward {
+        let job = Job {
+            id: "a".into(),
+            prev_hash: [0; 32],
+            coinb1: Vec::new(),
+            coinb2: Vec::new(),
+            branch: Vec::new(),
+            version: 1,
+            nbits: CompactTarget(0x1d00_ffff),
+            ntime: 0,
+            clean: true,
+            target: Target::from_difficulty(1.0),
+            version_mask: 0,
+            extranonce1: Vec::new(),
+            extranonce2_len: 4,
+        };
+        let row = ShareRow {
+            job: "a".into(),
+            extranonce2: vec![0; 2],
+            ntime: 0,
+            version: 1,
+            nonce,
+            difficulty: 1.0,
+            verdict: task::Verdict::Accepted,
+            round_trip: Duration::ZERO,
+        };
+        let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce, version: 1 };
+        let judged = Judged { worker: "w".into(), row, work: 1, block: true };
+        Forward { wanted: Wanted { job: Arc::new(job), share, judged }, reply: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn every_share_has_one_fate() {
+        let rejected = |code, text| Verdict::Rejected(Reason::new(code, text));
+        let replies = [
+            Reply::Verdict(Verdict::Accepted),
+            Reply::Verdict(rejected(23, "low")),
+            Reply::Verdict(rejected(21, "job not found")),
+            Reply::Stale,
+            Reply::Unanswered,
+        ];
+        let mut table = Table::default();
+        for ticket in 0..replies.len() {
+            table.sent(ticket, forward(ticket as u32));
+        }
+        assert_eq!(table.counts(), ForwardCounts { forwarded: 5, ..ForwardCounts::default() });
+        for (ticket, reply) in replies.into_iter().enumerate().rev() {
+            let (forward, given) = table.answered(ticket, reply.clone()).unwrap();
+            assert_eq!((forward.wanted.share.nonce, given), (ticket as u32, reply.clone()));
+            assert!(table.answered(ticket, reply).is_none(), "answered twice");
+        }
+        assert!(table.is_empty());
+        assert_eq!(table.refused(forward(9)).1, Reply::Stale);
+        let expected =
+            ForwardCounts { forwarded: 6, accepted: 1, rejected: 1, stale: 3, unanswered: 1, blocks: 1 };
+        assert_eq!(table.counts(), expected);
+    }
+}
