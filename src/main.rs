@@ -2,6 +2,7 @@
 //!
 //! One binary, so that the scheduler can ship itself to agents as the executor: one version, one checksum.
 
+mod health;
 mod server_task;
 
 use std::process::ExitCode;

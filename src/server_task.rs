@@ -12,6 +12,8 @@ use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions};
 use task::{Account, Chain, Live, NodeSpec, Report, ServerAddress, ServerSpec, TaskKind};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
+use crate::health::Check;
+
 /// For a first template. The scheduler would give a task up that says nothing for 180 s; this one says why.
 const FIRST_WORK: Duration = Duration::from_secs(150);
 
@@ -44,10 +46,11 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         stratum_port: server.stratum_addr().port(),
         http_port: server.http_addr().map_or(0, |address| address.port()),
     };
+    let check = Check::of(server.stratum_addr());
     let reporter = Reporter { pool: server.handle(), address, sequence: 0, context };
     let serving = server.run(reporter.context.stop.clone());
     // Joined, not spawned: when this future is dropped, the pool ends with it.
-    let ((), reporter) = tokio::join!(serving, reporter.report());
+    let ((), reporter) = tokio::join!(serving, reporter.report(check));
     Ok(reporter.last())
 }
 
@@ -102,7 +105,15 @@ struct Reporter {
 
 impl Reporter {
     /// Tells what changes until the task is stopped.
-    async fn report(mut self) -> Reporter {
+    async fn report(mut self, check: Check) -> Reporter {
+        let first = self.next(Vec::new());
+        self.tell(TaskEvent::Running(first)).await;
+        // Side by side: reports must not keep a look at the server from its end.
+        let looking = check.tell(self.context.events.clone(), self.context.stop.clone());
+        tokio::join!(self.tell_as_it_changes(), looking).0
+    }
+
+    async fn tell_as_it_changes(mut self) -> Reporter {
         let mut changes = self.pool.changes();
         let mut reports = every(self.context.spec.report_interval);
         let mut lives = every(self.context.spec.live_interval);
@@ -111,8 +122,6 @@ impl Reporter {
         let (mut blocks, mut told) = (0, 0);
         let mut next_block = Instant::now();
         let stop = self.context.stop.clone();
-        let first = self.next(Vec::new());
-        self.tell(TaskEvent::Running(first)).await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return self,

@@ -38,6 +38,8 @@ pub enum TaskEvent {
     Running(Report),
     /// The account changed: becomes a further `TASK_RUNNING`.
     Report(Report),
+    /// It was looked at and found well, or not and why; only when that changes. Becomes a `TASK_RUNNING` that says so.
+    Health(Result<(), String>),
     /// The present state, for display: becomes a `MESSAGE`, and may be lost.
     Live(Live),
 }

@@ -60,6 +60,14 @@ fn mines_on_two_agents_and_leaves_nothing_behind() {
     assert_eq!(hosts.len(), 2, "one worker on each agent: {agents:#?}");
     assert_eq!(executors(&mesos.work_folder()).len(), 3, "one executor process per task");
 
+    until("the server says that it is well", LATER, || {
+        let state = mesos.state();
+        let tasks = state["frameworks"][0]["tasks"].as_array()?;
+        let server =
+            tasks.iter().find(|t| t["id"].as_str().is_some_and(|id| id.starts_with("miner-server-")))?;
+        (server["statuses"].as_array()?.last()?["healthy"] == true).then_some(())
+    });
+
     scheduler.signal(Signal::INT);
     let ended = scheduler.wait(LATER);
     assert!(ended.status.success(), "{ended:#?}");

@@ -68,10 +68,12 @@ impl Outbox {
         state: TaskState,
         text: Option<String>,
         data: Option<Vec<u8>>,
+        healthy: Option<bool>,
     ) -> Option<Box<Call>> {
         let mut status = executor::status(&self.identity, task_id, state, SystemTime::now());
         status.message = text;
         status.data = data;
+        status.healthy = healthy;
         self.updates.push(status.clone());
         self.connected.then(|| Box::new(executor::update(&self.identity, status)))
     }

@@ -259,11 +259,17 @@ impl State {
 
     fn on_task_event(&mut self, event: TaskEvent, now: Instant) -> Vec<Effect> {
         let Some(task) = self.task.as_mut() else { return Vec::new() };
+        let mut text = None;
         let report = match event {
+            TaskEvent::Health(health) => {
+                task.healthy = Some(health.is_ok());
+                text = health.err();
+                None
+            }
             TaskEvent::Live(live) => {
                 return self.outbox.message(&live).map(Effect::Send).into_iter().collect();
             }
-            TaskEvent::Running(report) | TaskEvent::Report(report) => report,
+            TaskEvent::Running(report) | TaskEvent::Report(report) => Some(report),
         };
         let state = match task.phase {
             Phase::Ended => return Vec::new(),
@@ -274,9 +280,11 @@ impl State {
                 TaskState::TaskRunning
             }
         };
-        task.last = Some(without_rows(&report));
+        if let Some(report) = &report {
+            task.last = Some(without_rows(report));
+        }
         let id = task.info.task_id.clone();
-        let mut effects = self.update(id, state, None, Some(&report));
+        let mut effects = self.update(id, state, text, report.as_ref());
         effects.extend(self.renew_if_due(now));
         effects
     }
@@ -363,9 +371,11 @@ impl State {
         report: Option<&Report>,
     ) -> Vec<Effect> {
         let data = report.map(Report::encode);
+        let mut healthy = None;
         if let Some(task) = self.task.as_mut().filter(|task| task.info.task_id == task_id) {
             task.count_update(data.as_deref());
+            healthy = task.healthy.filter(|_| !state.is_terminal());
         }
-        self.outbox.update(task_id, state, text, data).map(Effect::Send).into_iter().collect()
+        self.outbox.update(task_id, state, text, data, healthy).map(Effect::Send).into_iter().collect()
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Task {
     pub phase: Phase,
     /// The latest report, without its rows: they were told.
     pub last: Option<Report>,
+    /// Whether it is well, if it was looked at.
+    pub healthy: Option<bool>,
     max_updates: Option<NonZeroU64>,
     /// Number and size of the updates so far.
     updates: u64,
@@ -47,7 +49,7 @@ pub(super) enum End {
 
 impl Task {
     pub fn new(info: TaskInfo, max_updates: Option<NonZeroU64>) -> Task {
-        Task { info, phase: Phase::Starting, last: None, max_updates, updates: 0, bytes: 0 }
+        Task { info, phase: Phase::Starting, last: None, healthy: None, max_updates, updates: 0, bytes: 0 }
     }
 
     /// From now on it is to end; whether that is news. An end that others want outweighs a renewal.

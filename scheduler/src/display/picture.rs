@@ -78,7 +78,12 @@ fn hashrate(task: &TaskLine) -> Option<f64> {
 fn task_line(task: &TaskLine) -> String {
     let TaskLine { id, host, state, .. } = task;
     let cpus = task.cpus_milli as f64 / 1000.0;
-    let head = format!("  {id:<16} {state:<13} {host}, {cpus} CPU");
+    let health = match task.healthy {
+        Some(true) => ", well",
+        Some(false) => ", NOT WELL",
+        None => "",
+    };
+    let head = format!("  {id:<16} {state:<13} {host}, {cpus} CPU{health}");
     match &task.live {
         Some(Live::Worker(live)) => {
             let Shares { accepted, rejected, stale, .. } = task.totals.into();
@@ -110,6 +115,7 @@ mod tests {
             kind: Kind::Worker,
             host: "h".into(),
             state: "TASK_RUNNING".into(),
+            healthy: None,
             cpus_milli: 1900,
             live: Some(Live::Worker(WorkerLive {
                 hashrate,
@@ -129,6 +135,13 @@ mod tests {
         let picture = lines(&snapshot, Duration::from_secs(5), 120, false).join("\n");
         assert!(picture.contains("miner-worker-3") && picture.contains("3.00 MH/s"), "{picture}");
         assert!(!picture.contains('\x1b'));
+    }
+
+    #[test]
+    fn a_task_that_is_not_well_stands_out() {
+        let line = |healthy| task_line(&TaskLine { healthy, ..worker(2, 1.0) });
+        assert!(line(Some(false)).contains("NOT WELL") && line(Some(true)).contains("CPU, well"));
+        assert!(!line(None).contains("well"));
     }
 
     #[test]

@@ -182,6 +182,15 @@ pub enum Notice {
         /// Its host.
         host: String,
     },
+    /// A task is not well, or well again.
+    Health {
+        /// The task's id.
+        task: String,
+        /// Whether it is.
+        healthy: bool,
+        /// Why not.
+        why: String,
+    },
     /// The agent of a task does not answer the master.
     Unreachable {
         /// The task's id.
@@ -284,6 +293,8 @@ impl fmt::Display for Notice {
             }
             Notice::ServerUp { task, address } => write!(f, "{task} listens at {}", pool_url(address)),
             Notice::Mining { task, host } => write!(f, "{task} mines on {host}"),
+            Notice::Health { task, healthy: true, .. } => write!(f, "{task} is well again"),
+            Notice::Health { task, why, .. } => write!(f, "{task} is not well: {why}"),
             Notice::Unreachable { task, host } => {
                 write!(f, "{task} cannot be reached: {host} does not answer")
             }

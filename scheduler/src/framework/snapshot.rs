@@ -46,6 +46,8 @@ pub struct TaskLine {
     pub host: String,
     /// Mesos' name of its state, or what comes before it has one.
     pub state: String,
+    /// Whether it is well, if it says so.
+    pub healthy: Option<bool>,
     /// Thousandths of a CPU.
     pub cpus_milli: u64,
     /// What it does right now, if it said so lately.
@@ -112,6 +114,7 @@ fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskLine {
         kind: task.record.kind,
         host: task.record.host.clone(),
         state: state.to_owned(),
+        healthy: task.health.map(|(healthy, _)| healthy),
         cpus_milli: task.record.cpus_milli,
         live: live.map(|(_, live)| live.clone()),
         totals: ledger.entry(id, id).map(|entry| entry.totals).unwrap_or_default(),

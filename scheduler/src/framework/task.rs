@@ -35,6 +35,8 @@ pub(super) struct Task {
     pub since: Instant,
     /// When it last came to run, if it did.
     pub running_since: Option<Instant>,
+    /// Whether it is well, if it says so, and since when.
+    pub health: Option<(bool, Instant)>,
     /// When to kill it again, if it is to end.
     pub kill: Option<Kill>,
     /// An update with this uuid is on its way to the disk.
@@ -63,6 +65,7 @@ impl Task {
             state,
             since: now,
             running_since,
+            health: None,
             kill: None,
             pending_uuid: None,
             live: None,
@@ -81,6 +84,11 @@ impl Task {
 
     pub fn is_running(&self) -> bool {
         self.state == Some(TaskState::TaskRunning)
+    }
+
+    /// Since when it says that it is not well.
+    pub fn ill_since(&self) -> Option<Instant> {
+        self.health.filter(|(healthy, _)| !healthy).map(|(_, since)| since)
     }
 
     /// Its agent may have it: launched, and not over.

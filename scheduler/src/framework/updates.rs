@@ -21,6 +21,7 @@ pub(super) struct Update {
     reason: Option<task_status::Reason>,
     message: Option<String>,
     report: Option<Report>,
+    healthy: Option<bool>,
     uuid: Option<Vec<u8>>,
 }
 
@@ -35,12 +36,13 @@ impl State {
             return;
         }
         let Some(task) = self.tasks.get_mut(&id) else { return };
-        let (state, reason) = (status.known_state(), status.known_reason());
+        let (state, reason, healthy) = (status.known_state(), status.known_reason(), status.healthy);
         let uuid = status.uuid.filter(|uuid| !uuid.is_empty());
         if uuid.is_some() && uuid == task.pending_uuid {
             return; // the same once more: it is acknowledged when it is on disk
         }
-        if uuid.is_none() && status.data.is_none() && state == task.state {
+        let as_well = healthy.is_none_or(|healthy| task.health.is_some_and(|(was, _)| was == healthy));
+        if uuid.is_none() && status.data.is_none() && state == task.state && as_well {
             return; // an answer to RECONCILE that tells nothing new
         }
         let agent = status.agent_id.map_or_else(|| task.record.agent.clone(), |agent| agent.value);
@@ -58,7 +60,8 @@ impl State {
             message: status.message.clone(),
             report: report.clone(),
         };
-        let update = Update { task: id, agent, state, reason, message: status.message, report, uuid };
+        let update =
+            Update { task: id, agent, state, reason, message: status.message, report, healthy, uuid };
         self.persist(Change::Status(record), Pending::Update(Box::new(update)));
     }
 
@@ -135,10 +138,26 @@ impl State {
                 }
             } else {
                 self.alive(&update.task, before, state, now);
+                self.note_health(&update, now);
             }
         }
         if let Some(uuid) = update.uuid {
             self.call(Call::Acknowledge { task: update.task, agent: update.agent, uuid });
+        }
+    }
+
+    fn note_health(&mut self, update: &Update, now: Instant) {
+        let Some(task) = self.tasks.get_mut(&update.task) else { return };
+        let before = task.health;
+        let Some(healthy) = update.healthy.filter(|healthy| before.is_none_or(|(was, _)| was != *healthy))
+        else {
+            return;
+        };
+        task.health = Some((healthy, now));
+        // That a task is well is no news unless it was not.
+        if !healthy || before.is_some() {
+            let why = update.message.clone().unwrap_or_default();
+            self.publish(Notice::Health { task: update.task.clone(), healthy, why });
         }
     }
 

@@ -11,12 +11,14 @@ use super::{Notice, State};
 pub(super) const UNREACHABLE_SERVER: Duration = Duration::from_secs(60);
 /// A server that does not listen after this time is replaced. Fetching and starting must fit in.
 pub(super) const SERVER_START: Duration = Duration::from_secs(180);
+/// A server that runs but gives no work is replaced after this time.
+pub(super) const ILL_SERVER: Duration = Duration::from_secs(60);
 /// A launch without any update is given up after this time: longer than an agent needs to notice that its master
 /// was restarted.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl State {
-    /// Replaces a server that does not come up, or that has been unreachable for long.
+    /// Replaces a server that does not come up, or that has been unreachable or not well for long.
     pub(super) fn watch_server(&mut self, now: Instant) {
         let Some(task) = self.server.as_ref().and_then(|id| self.tasks.get(id)) else { return };
         let Phase::Sent(sent) = task.phase else { return };
@@ -28,6 +30,11 @@ impl State {
                 if now.duration_since(sent) >= SERVER_START =>
             {
                 "it does not come up"
+            }
+            Some(TaskState::TaskRunning)
+                if task.ill_since().is_some_and(|since| now.duration_since(since) >= ILL_SERVER) =>
+            {
+                "it gives no work"
             }
             _ => return,
         };

@@ -382,6 +382,24 @@ fn an_error_fails_the_task_and_the_executor() {
 }
 
 #[test]
+fn updates_say_whether_the_task_is_well_while_it_runs() {
+    let mut machine = Machine::running(true);
+    let health = |machine: &mut Machine, health: Result<(), &str>| {
+        let effects = machine.input(Input::Task(TaskEvent::Health(health.map_err(str::to_owned))));
+        let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+        (status.state(), status.healthy, status.message.clone(), status.data.clone())
+    };
+    let well = (TaskState::TaskRunning, Some(true), None, None);
+    assert_eq!(health(&mut machine, Ok(())), well);
+    let ill = (TaskState::TaskRunning, Some(false), Some("no work".to_owned()), None);
+    assert_eq!(health(&mut machine, Err("no work")), ill);
+    let effects = machine.input(Input::Task(TaskEvent::Report(report(2))));
+    assert_eq!(statuses(&effects)[0].healthy, Some(false), "still so");
+    let effects = machine.input(Input::Ended(Ok(report(3))));
+    assert_eq!(statuses(&effects)[0].healthy, None);
+}
+
+#[test]
 fn what_is_not_acknowledged_goes_with_the_next_subscription() {
     let mut machine = Machine::subscribed(true);
     machine.agent(launch("t"));

@@ -238,3 +238,38 @@ fn failures_of_executors_and_agents_are_said() {
     ];
     assert_eq!(said, expected);
 }
+
+#[test]
+fn a_server_that_gives_no_work_for_long_is_replaced() {
+    let mut script = Script::with_workers();
+    let health = |n, healthy| TaskStatus {
+        healthy: Some(healthy),
+        message: (!healthy).then(|| "no job within 5 s".to_owned()),
+        ..status("miner-server-1", TaskState::TaskRunning, n)
+    };
+    for (n, healthy) in [(10, true), (11, false), (12, true)] {
+        script.update(health(n, healthy));
+        script.write();
+        script.wait(Duration::from_secs(40));
+    }
+    let said: Vec<_> = script.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["miner-server-1 is not well: no job within 5 s", "miner-server-1 is well again"]);
+    script.update(health(13, false));
+    script.write();
+    script.wait(watch::ILL_SERVER / 2);
+    script.update(health(14, false));
+    script.write();
+    assert!(script.killed().is_empty());
+    assert_eq!(script.state.snapshot(script.now).tasks[0].healthy, Some(false));
+    script.wait(watch::ILL_SERVER / 2);
+    assert!(
+        script
+            .notices
+            .iter()
+            .any(|notice| { notice.to_string() == "miner-server-1 is given up: it gives no work" })
+    );
+    assert!(script.killed().contains(&"miner-server-1"));
+    script.event(Event::Offers(vec![offer("o9", "c", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-4"]);
+}
