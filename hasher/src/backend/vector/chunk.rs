@@ -150,6 +150,7 @@ macro_rules! backend {
                     out: &mut [vector::Schedule<$lanes>; 2],
                     words: &mut [vector::Words<$lanes>; 2],
                 ) {
+                    vector::align_spills();
                     vector::schedule(folded, nonces, out, words);
                 }
                 // SAFETY: `nonces` prove that the CPU has the features.
@@ -171,6 +172,7 @@ macro_rules! backend {
                     padding: &[$lanes; 8],
                     items: &mut [vector::Item<$lanes>; $first],
                 ) {
+                    vector::align_spills();
                     vector::first(versions, schedules, padding, items);
                 }
                 // SAFETY: `padding` proves that the CPU has the features.
@@ -190,6 +192,7 @@ macro_rules! backend {
                     words: &mut [vector::Words<$lanes>; $second],
                     mask: $lanes,
                 ) -> [u16; $second] {
+                    vector::align_spills();
                     vector::second(items, words, mask)
                 }
                 // SAFETY: `mask` proves that the CPU has the features.
