@@ -18,12 +18,9 @@ use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, K, PAD, small_sigma0};
 pub(super) const ENTRY: Entry = Entry {
     name: "sha-ni",
     lanes: 1,
-    features: &["sha_ni", "sse4_1", "ssse3"],
-    available: || {
-        is_x86_feature_detected!("sha")
-            && is_x86_feature_detected!("sse4.1")
-            && is_x86_feature_detected!("ssse3")
-    },
+    // Not for its vectors: with it, instructions name their result, which saves moves.
+    features: &["sha_ni", "avx"],
+    available: || is_x86_feature_detected!("sha") && is_x86_feature_detected!("avx"),
     items: |versions| STREAMS * (600 / (STREAMS * versions)),
     search,
 };
@@ -59,6 +56,9 @@ unsafe fn search(work: &Work, first: u32, _memory: &mut Memory, candidates: &mut
 
 #[target_feature(enable = "sha,avx")]
 fn search_enabled(work: &Work, first: u32, candidates: &mut [u16]) -> bool {
+    if let [rounds] = work.rounds() {
+        return search_single(work, &Version::new(rounds), first, candidates);
+    }
     let count = work.rounds().len();
     let mut versions = [Version::new(&work.rounds()[0]); crate::MAX_VERSIONS];
     for (version, rounds) in versions.iter_mut().zip(work.rounds()) {
@@ -87,6 +87,22 @@ fn search_enabled(work: &Work, first: u32, candidates: &mut [u16]) -> bool {
                 *candidate = u16::from(found);
                 any |= found;
             }
+        }
+    }
+    any
+}
+
+/// Hashes a chunk under one version: no two items share a schedule, so each computes its own between its rounds.
+#[target_feature(enable = "sha,avx")]
+fn search_single(work: &Work, version: &Version, first: u32, candidates: &mut [u16]) -> bool {
+    let (mut nonce, mut any) = (first, false);
+    for candidates in candidates.as_chunks_mut::<STREAMS>().0 {
+        let last = last_words_single(work.schedule(), version, nonce);
+        nonce = nonce.wrapping_add(STREAMS as u32);
+        for (candidate, last) in candidates.iter_mut().zip(last) {
+            let found = last & work.candidate_mask() == 0;
+            *candidate = u16::from(found);
+            any |= found;
         }
     }
     any
@@ -165,33 +181,59 @@ fn empty_schedules() -> [Schedule; STREAMS] {
     [schedule; STREAMS]
 }
 
-/// Computes the rest of the schedules of hash 1 for four nonces.
+/// What is constant in groups 5 and 7 of the schedule of hash 1.
+struct Terms {
+    group_5: __m128i,
+    group_7: __m128i,
+}
+
+impl Terms {
+    #[target_feature(enable = "avx")]
+    #[inline]
+    fn new(folded: &FoldedSchedule) -> Terms {
+        let group_5 = words([PAD, 0, HEADER_BITS, folded.w16]);
+        Terms { group_5, group_7: words([0, 0, const { small_sigma0(HEADER_BITS) }, folded.w31]) }
+    }
+}
+
+/// Words 0 to 3 of the second block of a header.
+#[target_feature(enable = "avx")]
+#[inline]
+fn nonce_words(folded: &FoldedSchedule, nonce: u32) -> __m128i {
+    let [w0, w1, w2] = folded.tail;
+    // The header is little-endian, SHA-256 reads big-endian words.
+    words([w0, w1, w2, nonce.swap_bytes()])
+}
+
+/// Group G of the schedule of hash 1, of those that depend on the nonce: 4 to 15.
 ///
-/// Group g of the schedule is σ1(…) of the group before, an instruction of its own that takes the sum of the other
-/// three terms: w_t−16 + σ0(w_t−15), an instruction as well, and w_t−7. In groups 4 to 7 some of them are constant.
+/// It is σ1(…) of the group before, an instruction of its own that takes the sum of the other three terms: w_t−16 +
+/// σ0(w_t−15), an instruction as well, and w_t−7. In groups 4 to 7 some of them are constant.
+#[target_feature(enable = "sha,avx")]
+#[inline]
+fn header_words<const G: usize>(terms: &Terms, m: &[__m128i; 16]) -> __m128i {
+    match G {
+        4 => _mm_sha256msg2_epu32(_mm_sha256msg1_epu32(m[0], words(PADDING[0])), words(PADDING[2])),
+        5 => _mm_sha256msg2_epu32(terms.group_5, m[4]),
+        6 => _mm_sha256msg2_epu32(_mm_alignr_epi8::<4>(m[5], m[4]), m[5]),
+        7 => _mm_sha256msg2_epu32(_mm_add_epi32(terms.group_7, _mm_alignr_epi8::<4>(m[6], m[5])), m[6]),
+        _ => next_words(m[G - 4], m[G - 3], m[G - 2], m[G - 1]),
+    }
+}
+
+/// Computes the rest of the schedules of hash 1 for four nonces.
 #[target_feature(enable = "sha,avx")]
 #[inline]
 fn schedule(folded: &FoldedSchedule, first: u32, schedules: &mut [Schedule; STREAMS]) {
-    let [w0, w1, w2] = folded.tail;
-    let terms_5 = words([PAD, 0, HEADER_BITS, folded.w16]);
-    let terms_7 = words([0, 0, const { small_sigma0(HEADER_BITS) }, folded.w31]);
+    let terms = Terms::new(folded);
     let mut m = [[_mm_setzero_si128(); 16]; STREAMS];
     for s in 0..STREAMS {
-        // The header is little-endian, SHA-256 reads big-endian words.
-        let nonce = first.wrapping_add(s as u32).swap_bytes();
-        m[s][0] = words([w0, w1, w2, nonce]);
-        m[s][4] = _mm_sha256msg2_epu32(_mm_sha256msg1_epu32(m[s][0], words(PADDING[0])), words(PADDING[2]));
-        m[s][5] = _mm_sha256msg2_epu32(terms_5, m[s][4]);
-        m[s][6] = _mm_sha256msg2_epu32(_mm_alignr_epi8::<4>(m[s][5], m[s][4]), m[s][5]);
-        let terms = _mm_add_epi32(terms_7, _mm_alignr_epi8::<4>(m[s][6], m[s][5]));
-        m[s][7] = _mm_sha256msg2_epu32(terms, m[s][6]);
-        for group in [0, 4, 5, 6, 7] {
-            schedules[s][group] = _mm_add_epi32(m[s][group], constants(group));
-        }
+        m[s][0] = nonce_words(folded, first.wrapping_add(s as u32));
+        schedules[s][0] = _mm_add_epi32(m[s][0], constants(0));
     }
-    unroll!(G in 8 9 10 11 12 13 14 15 => {
+    unroll!(G in 4 5 6 7 8 9 10 11 12 13 14 15 => {
         for s in 0..STREAMS {
-            m[s][G] = next_words(m[s][G - 4], m[s][G - 3], m[s][G - 2], m[s][G - 1]);
+            m[s][G] = header_words::<G>(&terms, &m[s]);
             schedules[s][G] = _mm_add_epi32(m[s][G], constants(G));
         }
     });
@@ -205,6 +247,54 @@ fn schedule(folded: &FoldedSchedule, first: u32, schedules: &mut [Schedule; STRE
 #[inline(never)]
 fn last_words(items: [(&Version, &Schedule); STREAMS]) -> [u32; STREAMS] {
     second_hash(first_hash(items))
+}
+
+/// The same for nonces in a row under one version.
+#[target_feature(enable = "sha,avx")]
+#[inline(never)]
+fn last_words_single(folded: &FoldedSchedule, version: &Version, first: u32) -> [u32; STREAMS] {
+    second_hash(first_hash_single(folded, version, first))
+}
+
+/// Runs hash 1 from round 2 on with its schedule carried along: the units of the rounds and of the schedule then work at
+/// the same time.
+#[target_feature(enable = "sha,avx")]
+#[inline]
+fn first_hash_single(folded: &FoldedSchedule, version: &Version, first: u32) -> [[__m128i; 2]; STREAMS] {
+    let terms = Terms::new(folded);
+    let mut states = [version.state_1; STREAMS];
+    let mut m = [[_mm_setzero_si128(); 16]; STREAMS];
+    let mut k_plus_w = [_mm_setzero_si128(); STREAMS];
+    for s in 0..STREAMS {
+        m[s][0] = nonce_words(folded, first.wrapping_add(s as u32));
+        k_plus_w[s] = _mm_shuffle_epi32::<0b_00_00_11_10>(_mm_add_epi32(m[s][0], constants(0)));
+    }
+    two_rounds(&mut states, k_plus_w);
+    unroll!(G in 1 2 3 => {
+        four_rounds(&mut states, [_mm_add_epi32(words(PADDING[G - 1]), constants(G)); STREAMS]);
+    });
+    unroll!(G in 4 5 6 7 8 9 10 11 12 13 14 15 => {
+        for s in 0..STREAMS {
+            m[s][G] = header_words::<G>(&terms, &m[s]);
+            k_plus_w[s] = _mm_add_epi32(m[s][G], constants(G));
+        }
+        four_rounds(&mut states, k_plus_w);
+    });
+    words_of_hash_1(states, [&version.midstate; STREAMS])
+}
+
+/// The words of hash 1, in two groups of four.
+#[target_feature(enable = "sha,avx")]
+#[inline]
+fn words_of_hash_1(states: [State; STREAMS], midstates: [&State; STREAMS]) -> [[__m128i; 2]; STREAMS] {
+    let mut hashes = [[states[0].abef; 2]; STREAMS];
+    for s in 0..STREAMS {
+        // From a, b, e, f in falling lanes to rising ones; then the halves change places.
+        let abef = _mm_shuffle_epi32::<0b_00_01_10_11>(_mm_add_epi32(states[s].abef, midstates[s].abef));
+        let cdgh = _mm_shuffle_epi32::<0b_00_01_10_11>(_mm_add_epi32(states[s].cdgh, midstates[s].cdgh));
+        hashes[s] = [_mm_unpacklo_epi64(abef, cdgh), _mm_unpackhi_epi64(abef, cdgh)];
+    }
+    hashes
 }
 
 /// Runs hash 1 from round 2 on; returns its words, in two groups of four.
@@ -224,15 +314,7 @@ fn first_hash(items: [(&Version, &Schedule); STREAMS]) -> [[__m128i; 2]; STREAMS
         }
         four_rounds(&mut states, k_plus_w);
     });
-    let mut hashes = [[states[0].abef; 2]; STREAMS];
-    for s in 0..STREAMS {
-        let midstate = items[s].0.midstate;
-        // From a, b, e, f in falling lanes to rising ones; then the halves change places.
-        let abef = _mm_shuffle_epi32::<0b_00_01_10_11>(_mm_add_epi32(states[s].abef, midstate.abef));
-        let cdgh = _mm_shuffle_epi32::<0b_00_01_10_11>(_mm_add_epi32(states[s].cdgh, midstate.cdgh));
-        hashes[s] = [_mm_unpacklo_epi64(abef, cdgh), _mm_unpackhi_epi64(abef, cdgh)];
-    }
-    hashes
+    words_of_hash_1(states, items.map(|(version, _)| &version.midstate))
 }
 
 /// Runs hash 2 as far as its last word needs it, and returns that word.
