@@ -5,42 +5,26 @@
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use executor::engine::Engine;
 use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
-use hasher::{Backend, CALIBRATION_TIME, CompactTarget, MAX_VERSIONS, Target, calibrate};
-use stratum::Job;
+use hasher::{Backend, CALIBRATION_TIME, calibrate};
 use stratum::job::merkle_root;
+
+#[path = "shared/mod.rs"]
+mod shared;
+
+use shared::job;
 
 /// Hashes that count as one iteration of the scaling bench; some milliseconds of one thread.
 const BATCH: u64 = 1 << 20;
 /// How often the counters are looked at: seldom, since the looking thread takes a core away.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// A job of a block with about 2^`depth` transactions.
-fn job(id: u32, depth: u8) -> Arc<Job> {
-    Arc::new(Job {
-        id: id.to_string(),
-        prev_hash: [7; 32],
-        coinb1: [&[1; 60][..], &id.to_le_bytes()].concat(),
-        coinb2: vec![2; 160],
-        branch: (0..depth).map(|level| [level; 32]).collect(),
-        version: 0x2000_0000,
-        nbits: CompactTarget(0x1d00_ffff),
-        ntime: 1_700_000_000,
-        clean: true,
-        target: Target::ZERO,
-        version_mask: 0x1fff_e000,
-        extranonce1: vec![1, 2, 3, 4],
-        extranonce2_len: 8,
-    })
-}
-
 fn fastest() -> Backend {
-    calibrate(MAX_VERSIONS, CALIBRATION_TIME).best()
+    calibrate(CALIBRATION_TIME).choice().rolled
 }
 
 /// An engine as `mine -t` runs it.

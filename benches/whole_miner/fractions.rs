@@ -1,17 +1,15 @@
 //! Workers that may use part of a CPU.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use executor::engine::Engine;
 use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
-use hasher::{CompactTarget, Target};
-use stratum::Job;
 
 use crate::figure::{Bound, Figure};
 use crate::machine::{Watch, cpus, mining_threads};
 use crate::mining::backend;
+use crate::shared::job;
 
 const TIME: Duration = Duration::from_secs(5);
 
@@ -23,7 +21,7 @@ fn run(share: f64) -> [Figure; 2] {
     let request = CpuRequest { cpus: Some(share), ..CpuRequest::default() };
     let plan = plan(&request, &CpuLimits::of_this_process()).expect("a share of this machine");
     let (mut engine, _found) = Engine::start(backend(), &plan).expect("threads");
-    engine.mine(job());
+    engine.mine(job(1, 12));
     let used = || mining_threads(std::process::id()).iter().sum::<Duration>();
     let (watch, before, start) = (Watch::start(&[std::process::id()]), used(), Instant::now());
     thread::sleep(TIME);
@@ -34,23 +32,4 @@ fn run(share: f64) -> [Figure; 2] {
             .with(details.clone()),
         Figure::steady("part of a CPU is kept to", ratio, "×", Bound::AtMost(1.02)).with(details),
     ]
-}
-
-/// Nothing meets its target.
-fn job() -> Arc<Job> {
-    Arc::new(Job {
-        id: "1".to_owned(),
-        prev_hash: [7; 32],
-        coinb1: vec![1; 60],
-        coinb2: vec![2; 160],
-        branch: vec![[3; 32]; 12],
-        version: 0x2000_0000,
-        nbits: CompactTarget(0x1703_4219),
-        ntime: 1_700_000_000,
-        clean: true,
-        target: Target::ZERO,
-        version_mask: 0x1fff_e000,
-        extranonce1: vec![1, 2, 3, 4],
-        extranonce2_len: 8,
-    })
 }

@@ -16,6 +16,8 @@ mod machine;
 mod memory;
 mod mining;
 mod pool;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod shares;
 mod start;
 mod workers;

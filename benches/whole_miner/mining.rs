@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use hasher::{Backend, CALIBRATION_TIME, MAX_VERSIONS, calibrate};
+use hasher::{Backend, CALIBRATION_TIME, calibrate};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// The backend for everything measured in this run, so that all figures are about the same search.
 pub fn backend() -> Backend {
     static BACKEND: OnceLock<Backend> = OnceLock::new();
-    *BACKEND.get_or_init(|| calibrate(MAX_VERSIONS, CALIBRATION_TIME * 4).best())
+    *BACKEND.get_or_init(|| calibrate(CALIBRATION_TIME * 4).choice().rolled)
 }
 
 fn binary() -> Command {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hasher::{Backend, Digest, Header};
+use hasher::{Choice, Digest, Header};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use stratum::job::Job;
 use tokio::sync::mpsc;
@@ -97,7 +97,7 @@ impl std::ops::Deref for Generation {
 
 #[derive(Debug)]
 struct Shared {
-    backend: Backend,
+    backends: Choice,
     start: Instant,
     generation: Generation,
     current: Mutex<Current>,
@@ -183,14 +183,14 @@ impl Engine {
     /// # Errors
     /// If the system gives us no threads.
     pub fn start(
-        backend: Backend,
+        backends: impl Into<Choice>,
         cpus: &CpuPlan,
     ) -> Result<(Engine, mpsc::Receiver<Found>), ThreadPoolBuildError> {
         let threads = cpus.threads.get();
         let (found, receiver) = mpsc::channel(FOUND_QUEUE);
         let current = Current { assignment: None, generation: 0, stopped: false };
         let shared = Arc::new(Shared {
-            backend,
+            backends: backends.into(),
             start: Instant::now(),
             generation: Generation::default(),
             current: Mutex::new(current),

@@ -1,7 +1,7 @@
 //! What mines here: a backend, threads, and an estimate of their speed.
 
 use anyhow::Context;
-use hasher::{Backend, CALIBRATION_TIME, MAX_VERSIONS, calibrate};
+use hasher::{Backend, CALIBRATION_TIME, Choice, MAX_VERSIONS, calibrate};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{error, info};
@@ -20,10 +20,10 @@ pub struct Rig {
     /// What they find.
     pub found: mpsc::Receiver<Found>,
     /// What they run.
-    pub backend: Backend,
+    pub backends: Choice,
     /// How many they are.
     pub threads: u32,
-    /// Expected hashes per second of all threads together.
+    /// Expected hashes per second of all threads together, with versions rolled.
     pub hashrate: f64,
 }
 
@@ -34,15 +34,15 @@ impl Rig {
     /// If the backend fails its self-test, the request for CPUs can't be met, or there are no threads to be had.
     pub fn assemble(backend: Option<&str>, request: &CpuRequest) -> anyhow::Result<Rig> {
         let cpus = cpus::plan(request, &CpuLimits::of_this_process())?;
-        let (backend, rate) = match backend {
+        let (backends, rate) = match backend {
             Some(name) => named(name)?,
             None => fastest()?,
         };
-        let (engine, found) = Engine::start(backend, &cpus).context("can't start the mining threads")?;
+        let (engine, found) = Engine::start(backends, &cpus).context("can't start the mining threads")?;
         let threads = u32::try_from(cpus.threads.get()).unwrap_or(u32::MAX);
         let hashrate = rate * f64::from(threads) * cpus.duty;
-        info!(%backend, threads, duty = cpus.duty, pinned = !cpus.pins.is_empty(), "ready to mine");
-        Ok(Rig { engine, found, backend, threads, hashrate })
+        info!(%backends, threads, duty = cpus.duty, pinned = !cpus.pins.is_empty(), "ready to mine");
+        Ok(Rig { engine, found, backends, threads, hashrate })
     }
 
     /// The same on a thread where it may block.
@@ -54,19 +54,19 @@ impl Rig {
     }
 }
 
-fn named(name: &str) -> anyhow::Result<(Backend, f64)> {
+fn named(name: &str) -> anyhow::Result<(Choice, f64)> {
     let backend = Backend::named(name)?;
     backend.self_test()?;
-    Ok((backend, backend.measure(MAX_VERSIONS, MEASURE_TIME).rate()))
+    Ok((backend.into(), backend.measure(MAX_VERSIONS, MEASURE_TIME).rate()))
 }
 
-fn fastest() -> anyhow::Result<(Backend, f64)> {
-    let calibration = calibrate(MAX_VERSIONS, CALIBRATION_TIME);
+fn fastest() -> anyhow::Result<(Choice, f64)> {
+    let calibration = calibrate(CALIBRATION_TIME);
     for failure in &calibration.rejected {
         error!(%failure, "a backend computes wrong hashes here and is not used");
     }
-    let best = calibration.rates.first().context("no backend passed its self-test")?;
-    Ok((best.backend, best.hashes_per_second))
+    let best = calibration.rolled.first().context("no backend passed its self-test")?;
+    Ok((calibration.choice(), best.hashes_per_second))
 }
 
 /// The difficulty at which so many hashes per second give a share about every `interval`.

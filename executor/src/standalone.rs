@@ -48,7 +48,7 @@ async fn mine(args: &MineArgs) -> anyhow::Result<()> {
         threads: rig.threads,
         mined: false,
     };
-    terminal.log(format_args!("{} miner threads started, using {}", rig.threads, rig.backend));
+    terminal.log(format_args!("{} miner threads started, using {}", rig.threads, rig.backends));
     let config = miner::Config {
         suggest_difficulty: Some(difficulty_for(rig.hashrate, args.share_interval)),
         dialer,

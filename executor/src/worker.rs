@@ -53,7 +53,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         live: WorkerLive {
             hashrate: 0.0,
             threads: rig.threads,
-            backend: rig.backend.name().to_owned(),
+            backend: rig.backends.to_string(),
             difficulty: 0.0,
             pool: spec.pool.clone(),
         },

@@ -74,9 +74,9 @@ impl Thread<'_> {
 
     /// Searches a piece to its end or until the job is replaced. No allocation and no lock but for hits.
     fn scan(&mut self, assignment: &Arc<Assignment>, part: &Part, work: &Work, piece: Piece) -> bool {
-        let mut cursor = piece.cursor;
+        let (mut cursor, backend) = (piece.cursor, self.shared.backends.backend(work));
         loop {
-            let progress = self.shared.backend.scan(work, cursor, &mut self.hits);
+            let progress = backend.scan(work, cursor, &mut self.hits);
             self.slot.add(progress.hashes, assignment.generation, self.shared.start);
             for hit in self.hits.drain() {
                 // Waits while the queue is full. Nobody listens only when the engine is being dropped.
