@@ -12,6 +12,7 @@ mod event;
 mod kills;
 mod launching;
 mod maintenance;
+mod merging;
 mod past;
 mod reconcile;
 mod snapshot;
@@ -37,6 +38,7 @@ pub use self::snapshot::{Snapshot, TaskLine};
 use self::agents::Agents;
 use self::ending::Ending;
 use self::maintenance::Maintenance;
+use self::merging::Merging;
 use self::past::{Late, Past};
 use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
@@ -104,6 +106,7 @@ pub struct State {
     pending: BTreeMap<Ticket, Pending>,
     agents: Agents,
     maintenance: Maintenance,
+    merging: Merging,
     /// What the master was last told that is wanted.
     told: Wanted,
     /// Offers were declined because of a constraint that may be met when workers come or go.
@@ -140,6 +143,7 @@ impl State {
             pending: BTreeMap::new(),
             agents: Agents::default(),
             maintenance: Maintenance::default(),
+            merging: Merging::default(),
             told: Wanted::Nothing,
             held_back: false,
             offer_again: false,
@@ -293,6 +297,7 @@ impl State {
             self.give_up_silent_launches(now);
             self.watch_server(now);
             self.drain(now);
+            self.look_for_mergers(now);
             self.give_up_silent_tasks(now);
         }
         let over =

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use mesos::masters::Masters;
 use mesos::recordio;
-use mesos::resources::{Quantity, ranges, scalar};
+use mesos::resources::{Quantity, Resources, ranges, scalar};
 use mesos::scheduler::Event;
 use mesos::v1::scheduler::call::Type;
 use mesos::v1::scheduler::{Call, Event as WireEvent, event};
-use mesos::v1::{Offer, TaskState, TaskStatus};
+use mesos::v1::{Offer, TaskState, TaskStatus, container_info};
 use prost::Message;
 use scheduler::config::ExecutorSource;
+use scheduler::launch::{Arguments, ImageTask, Programs, Server};
 use scheduler::{Config, Ended};
 use task::{Account, Report, Totals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -289,4 +290,65 @@ async fn while_the_master_is_away_it_can_be_stopped() {
     run.stop.cancel();
     let Ended { summary, failure, .. } = run.end().await.unwrap();
     assert_eq!((summary.tasks.len(), failure), (0, None));
+}
+
+/// The original's server and worker from offer to ACCEPT; their updates, from Mesos' own executor, have no reports.
+#[tokio::test]
+async fn images_of_others_are_launched_as_the_original_s_were() {
+    let mut master = Master::start().await;
+    let run = Run::start(master.address, |config| {
+        let image = |image: &str, text: &str| {
+            let known = ["p2pool_port", "worker_port", "server_host"];
+            ImageTask { image: image.into(), arguments: Arguments::parse(text, &known).unwrap() }
+        };
+        let server = image("derekchiang/p2pool", "--p2pool-port {p2pool_port} -w {worker_port} user pass");
+        let worker = image("derekchiang/cpuminer", "-o {server_host}:{worker_port}");
+        config.programs = Programs { server: Server::Image(server), worker: Some(worker) };
+    });
+    let (_, events) = master.subscribed("f").await;
+    let update = |id: &str, state, n| {
+        events.send(Event::Update(Box::new(TaskStatus { data: None, ..status(id, state, n) }))).unwrap();
+    };
+    let bigger = scalar("cpus", Quantity::new(2.5));
+    let bigger =
+        Offer { resources: vec![bigger, scalar("mem", Quantity::whole(512))], id: "o2".into(), ..offer() };
+    let mut launched = Vec::new();
+    for offer in [offer(), bigger] {
+        events.send(Event::Offers(vec![offer])).unwrap();
+        let (call, _) = master.call(Type::Accept).await;
+        let task = call.accept.unwrap().operations.remove(0).launch.unwrap().task_infos.remove(0);
+        update(&task.task_id.value, TaskState::TaskRunning, launched.len() as u8 + 1);
+        let (call, _) = master.call(Type::Acknowledge).await;
+        assert_eq!(call.acknowledge.unwrap().task_id, task.task_id);
+        launched.push(task);
+    }
+    let expected = [
+        ("derekchiang/p2pool", vec!["--p2pool-port", "31000", "-w", "31001", "user", "pass"], 1000, 256),
+        ("derekchiang/cpuminer", vec!["-o", "h:31001"], 2500, 128),
+    ];
+    for (task, (image, arguments, cpus_milli, mem)) in launched.iter().zip(expected) {
+        assert_eq!(task.name, format!("task-{}", task.task_id.value));
+        assert!(task.executor.is_none() && task.data.is_none());
+        let container = task.container.as_ref().unwrap();
+        assert_eq!(container.r#type(), container_info::Type::Docker);
+        let docker = container.docker.as_ref().unwrap();
+        assert_eq!(
+            (docker.image.as_str(), docker.network()),
+            (image, container_info::docker_info::Network::Host)
+        );
+        let command = task.command.as_ref().unwrap();
+        assert_eq!((command.shell, command.value.as_ref()), (Some(false), None));
+        assert_eq!(command.arguments, arguments);
+        let resources = Resources::from(task.resources.clone());
+        assert_eq!((resources.sum("cpus").milli(), resources.sum("mem")), (cpus_milli, Quantity::whole(mem)));
+    }
+    run.stop.cancel();
+    for task in launched.iter().rev() {
+        let (call, _) = master.call(Type::Kill).await;
+        assert_eq!(call.kill.unwrap().task_id, task.task_id);
+        update(&task.task_id.value, TaskState::TaskKilled, 9);
+    }
+    master.call(Type::Teardown).await;
+    let Ended { summary, .. } = run.end().await.unwrap();
+    assert_eq!((summary.tasks["TASK_KILLED"], summary.workers, summary.hashes), (2, 1, 0));
 }

@@ -223,6 +223,15 @@ pub enum Notice {
         /// Why.
         why: &'static str,
     },
+    /// Workers of an agent end for one that has the CPU of all.
+    Merging {
+        /// The agent's host.
+        host: String,
+        /// How many they are.
+        workers: usize,
+        /// Thousandths of a CPU of the one.
+        cpus_milli: u64,
+    },
     /// A machine with tasks is to go away.
     Maintenance {
         /// The agent's host.
@@ -303,6 +312,12 @@ impl fmt::Display for Notice {
                 write!(f, "{task} is gone: killing its {} and starting over", counted(*workers, "worker"))
             }
             Notice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
+            Notice::Merging { host, workers, cpus_milli } => write!(
+                f,
+                "merging {} on {host} into one with {} CPU",
+                counted(*workers, "worker"),
+                *cpus_milli as f64 / 1e3
+            ),
             Notice::Maintenance { host, begins_in, tasks } => write!(
                 f,
                 "{host} goes away for maintenance in {:.0} s: {} there will end before",

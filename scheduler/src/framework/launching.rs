@@ -43,6 +43,7 @@ impl State {
     }
 
     pub(super) fn offers(&mut self, offers: &[Offer], now: Instant) {
+        let offers = self.hold_back_for_merging(offers);
         let (wanted, refuse) = (self.wanted(), self.jitter(REFUSE));
         let (cpus_left_milli, workers_left) = self.room().unwrap_or((0, 0));
         let demand = Demand {
@@ -55,7 +56,7 @@ impl State {
             leaving: self.maintenance.leaving(matches!(wanted, Wanted::Server { .. }), now),
             refuse,
         };
-        let plan = offers::plan(offers, &demand);
+        let plan = offers::plan(&offers, &demand);
         let server_placed = matches!(wanted, Wanted::Server { .. }) && !plan.accepts.is_empty();
         if !plan.accepts.is_empty() {
             self.workers_changed();
@@ -69,6 +70,7 @@ impl State {
         }
         if !server_placed {
             for remark in plan.remarks {
+                self.merge_with_rest(&remark, now);
                 self.remark(remark, now);
             }
         }

@@ -6,6 +6,7 @@ mod launch;
 mod limits;
 mod loss;
 mod maintenance;
+mod merging;
 mod past;
 mod pool;
 mod reconnect;

@@ -217,3 +217,69 @@ fn a_worker_image_may_mine_at_a_pool() {
     assert_eq!(info.command.unwrap().arguments, ["-o", "[::1]:3333", "-u", "miner-worker-2"]);
     assert!(info.executor.is_none() && info.data.is_none());
 }
+
+/// What Mesos is told of our image, whole: the executor runs in it, the task has neither command nor container.
+#[test]
+fn our_own_image_runs_the_executor_of_servers_and_workers() {
+    let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
+    let server = TaskRecord {
+        id: "miner-server-1".into(),
+        kind: Kind::Server,
+        server: None,
+        address: Some(address.clone()),
+        ..worker_record()
+    };
+    let docker = || {
+        let mut docker = container_info::DockerInfo { image: "miner:1".into(), ..Default::default() };
+        docker.set_network(container_info::docker_info::Network::Host);
+        let mut container = ContainerInfo { docker: Some(docker), ..ContainerInfo::default() };
+        container.set_type(container_info::Type::Docker);
+        container
+    };
+    let mesos = || {
+        let docker = image::Docker { name: "miner:1".into(), ..Default::default() };
+        let mut image = Image { docker: Some(docker), ..Image::default() };
+        image.set_type(image::Type::Docker);
+        let mesos = container_info::MesosInfo { image: Some(image) };
+        let mut container = ContainerInfo { mesos: Some(mesos), ..ContainerInfo::default() };
+        container.set_type(container_info::Type::Mesos);
+        container
+    };
+    let cases = [(Containerizer::Docker, docker()), (Containerizer::Mesos, mesos())];
+    for (record, (containerizer, container)) in
+        [server, worker_record()].iter().flat_map(|record| cases.iter().map(move |case| (record, case)))
+    {
+        let delivery = Delivery::Image { image: "miner:1".into(), containerizer: *containerizer };
+        let part = |cpus: f64| vec![scalar("cpus", Quantity::new(cpus))];
+        let info = template(delivery).task(record, Some(&address), part(0.01), part(0.99));
+        let mut executor = ExecutorInfo {
+            executor_id: record.id.as_str().into(),
+            name: Some(record.id.clone()),
+            resources: part(0.01),
+            container: Some(container.clone()),
+            command: Some(CommandInfo {
+                shell: Some(false),
+                arguments: vec!["executor".into()],
+                ..CommandInfo::default()
+            }),
+            ..ExecutorInfo::default()
+        };
+        executor.set_type(executor_info::Type::Custom);
+        assert_eq!(info.executor.as_ref(), Some(&executor));
+        let expected = TaskInfo {
+            name: record.id.clone(),
+            task_id: record.id.as_str().into(),
+            agent_id: "a".into(),
+            resources: part(0.99),
+            executor: Some(executor),
+            data: info.data.clone(),
+            discovery: info.discovery.clone(),
+            kill_policy: info.kill_policy.clone(),
+            ..TaskInfo::default()
+        };
+        assert_eq!(info, expected);
+        let is_server = record.kind == Kind::Server;
+        assert!(info.data.is_some() && info.discovery.is_some() == is_server);
+        assert_eq!(info.kill_policy.is_some(), is_server);
+    }
+}
