@@ -274,7 +274,7 @@ fn our_own_image_runs_the_executor_of_servers_and_workers() {
             executor: Some(executor),
             data: info.data.clone(),
             discovery: info.discovery.clone(),
-            kill_policy: info.kill_policy.clone(),
+            kill_policy: info.kill_policy,
             ..TaskInfo::default()
         };
         assert_eq!(info, expected);
