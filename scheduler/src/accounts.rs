@@ -16,6 +16,7 @@ use serde::Serialize;
 use task::Totals;
 
 use crate::kind::Kind;
+use crate::ledger::Line;
 use crate::record::TaskRecord;
 use crate::store::Books;
 
@@ -32,7 +33,13 @@ pub struct Accounts {
     pub total: Row,
     /// Since when single shares are kept, milliseconds since the Unix epoch; `None` if there is none.
     pub shares_since_ms: Option<u64>,
+    /// Since when single shares are complete in this state folder, milliseconds since the Unix epoch; `None` if
+    /// schedulers elsewhere never led.
+    pub rows_since_ms: Option<u64>,
 }
+
+/// The line of tasks that ended before, and whose own lines are not kept here.
+pub const EARLIER: &str = "(earlier)";
 
 /// One line: what the pool servers count, and what the worker counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -144,6 +151,12 @@ impl Accounts {
                 servers.named(task).pool.add(&entry.totals, entry.rows_omitted);
             }
         }
+        let (earlier, blocks) = books.ledger.folded();
+        if blocks > 0 || earlier != Line::default() {
+            workers.named(EARLIER).pool.add(&earlier.pool, 0);
+            workers.named(EARLIER).worker.add(&earlier.worker, 0);
+            servers.named(EARLIER).pool.add(&earlier.pool, 0);
+        }
         let (mut workers, mut servers) = (workers.rows, servers.rows);
         workers.iter_mut().for_each(Row::compare);
         servers.iter_mut().for_each(|server| server.short = server.may_lack_last_report());
@@ -153,6 +166,7 @@ impl Accounts {
             workers,
             servers,
             shares_since_ms: books.shares_since_ms,
+            rows_since_ms: books.rows_since_ms,
         }
     }
 }

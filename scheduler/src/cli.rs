@@ -36,7 +36,7 @@ pub struct Args {
     /// The Mesos master: HOST:PORT, https://HOST:PORT, several with commas between; or zk://HOST:PORT,…/PATH, also with
     /// USER:PASSWORD@ in front; or file:///PATH of a file that says so, which keeps the password from the list of processes.
     #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
-    #[arg(default_value = "127.0.0.1:5050", value_parser = MastersParser { option: "--master <ADDRESS>" })]
+    #[arg(default_value = "127.0.0.1:5050", value_parser = MastersParser)]
     pub master: Masters,
     /// Several schedulers, of which one leads and the others wait.
     #[command(flatten)]

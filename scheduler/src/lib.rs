@@ -10,7 +10,8 @@
 //! ```
 //!
 //! [`framework`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
-//! [`store`] writes, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows.
+//! [`store`] writes, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows. With
+//! several schedulers, `election` says which of them leads; the others wait.
 
 pub mod accounts;
 pub mod artifact;

@@ -40,5 +40,6 @@ mod masters_and_agents;
 mod messages;
 mod mining;
 mod schedulers;
+mod several_schedulers;
 mod table;
 mod tasks;

@@ -9,16 +9,26 @@ use clap::Parser;
 use clap::builder::BoolishValueParser;
 
 use super::{Accounts, render};
+use crate::cli::ZkArgs;
 use crate::store;
 
 /// Print the ledger: pool's and workers' accounts side by side; a running scheduler is not disturbed
+///
+/// What is kept: totals for ever, some 0.5 kB for each task that there ever was, and for each worker of each server task;
+/// single shares for --ledger-retention (7 days), some 150 bytes each, twice (the worker's and the pool's): with a share a
+/// second and worker, that is 180 MB a worker. In ZooKeeper (--zk of the scheduler): less than 1 kB for each task that
+/// lives or ended in the last ten minutes (or was lost in the last 30 days), in nodes of less than 1 MB; what ended before
+/// is one sum there, "(earlier)".
 #[derive(Clone, Debug, Parser)]
 pub struct Args {
     /// The scheduler's state folder.
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
+    /// Read what schedulers share in ZooKeeper instead.
+    #[command(flatten)]
+    pub zk: ZkArgs,
     /// All frameworks that the folder has seen, not only the last.
-    #[arg(long, env = "MINER_LEDGER_ALL", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "MINER_LEDGER_ALL", value_parser = BoolishValueParser::new(), conflicts_with = "zk")]
     pub all: bool,
     /// Print JSON.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new(), conflicts_with = "csv")]
@@ -31,9 +41,13 @@ pub struct Args {
 /// Reads the ledger and prints it on standard output.
 ///
 /// # Errors
-/// If there is no ledger in the folder, or it can't be read.
+/// If there is no ledger there, or it can't be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let accounts = Accounts::new(&store::books(&args.state_dir, args.all)?);
+    let books = match args.zk.place() {
+        Some(zk) => program::block_on(1, async move { Ok(store::shared_books(&zk).await?) })?,
+        None => store::books(&args.state_dir, args.all)?,
+    };
+    let accounts = Accounts::new(&books);
     let text = match (args.json, args.csv) {
         (true, _) => serde_json::to_string(&accounts)? + "\n",
         (_, true) => render::csv(&accounts),

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use super::{Accounts, Column, Row};
+use super::{Accounts, Column, EARLIER, Row};
+use crate::ended::date;
 
 /// Longer names are cut in the table: outsiders choose theirs.
 const NAME: usize = 40;
@@ -56,6 +57,9 @@ impl fmt::Display for Accounts {
                 f,
                 "short: {task} ended as {state} without its last report; its count may lack up to one report interval"
             )?;
+        }
+        if let Some(ms) = self.rows_since_ms {
+            writeln!(f, "single shares are complete here since {}; totals are since the start", date(ms))?;
         }
         Ok(())
     }
@@ -115,7 +119,11 @@ const FIELDS: [&str; 8] =
     ["hashes", "accepted_work", "accepted", "rejected", "stale", "unanswered", "blocks", "rows_omitted"];
 
 fn csv_line(kind: &str, row: &Row) -> String {
-    let kind = if kind == "worker" && row.host.is_none() { "outsider" } else { kind };
+    let kind = match kind {
+        _ if row.task == EARLIER => "earlier",
+        "worker" if row.host.is_none() => "outsider",
+        kind => kind,
+    };
     let text = |text: &Option<String>| quoted(text.as_deref().unwrap_or_default());
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     let mut cells = vec![kind.to_owned(), quoted(&row.task), text(&row.host), text(&row.state)];

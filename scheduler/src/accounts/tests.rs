@@ -190,6 +190,25 @@ fn every_flag_has_an_environment_name_and_help() {
     assert!(cli::Args::try_parse_from(["ledger", "--json", "--csv"]).is_err());
 }
 
+#[test]
+fn what_ended_before_is_a_line_of_its_own() {
+    let mut books = books();
+    let line = |pool, worker| Line {
+        pool: Totals { accepted: pool, ..Totals::default() },
+        worker: Totals { accepted: worker, ..Totals::default() },
+    };
+    books.ledger.add_folded(line(100, 90), 2);
+    books.rows_since_ms = Some(784_111_777_000);
+    let accounts = Accounts::new(&books);
+    assert_eq!((accounts.total.pool.accepted, accounts.total.worker.accepted), (125, 107));
+    assert_eq!(accounts.servers.iter().map(|row| row.pool.accepted).sum::<u64>(), 125);
+    let table = accounts.to_string();
+    assert!(table.contains("\n(earlier)") && table.contains("Sun, 06 Nov 1994 08:49:37 GMT"), "{table}");
+    assert!(render::csv(&accounts).contains("\nearlier,(earlier),"), "{}", render::csv(&accounts));
+    let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&accounts).unwrap()).unwrap();
+    assert_eq!(json["rows_since_ms"], 784_111_777_000u64);
+}
+
 proptest! {
     /// Whatever was reported, the lines add up to the total, and so do the servers' counts.
     #[test]

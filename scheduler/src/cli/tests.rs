@@ -134,3 +134,28 @@ fn the_secret_comes_from_its_file_and_is_never_printed() {
     fs::write(&path, "\n").unwrap();
     assert!(parse(&args).unwrap().into_config(|| bail!("not needed")).is_err());
 }
+
+#[test]
+fn schedulers_meet_at_a_place_of_their_own() {
+    let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into()));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "zk://miner:secret@z1,z2/miner\n").unwrap();
+    let from_file = format!("file://{}", file.path().display());
+    let zk = config(&["--zk", &from_file, "--zk-session-timeout", "4s"]).unwrap().zk.unwrap();
+    assert_eq!(zk.ensemble.to_string(), "zk://…@z1:2181,z2:2181/miner");
+    assert_eq!(zk.session_timeout, Duration::from_secs(4));
+    let config = config(&["--master", "zk://z1/mesos", "--zk", "zk://z1/mesos"]);
+    assert!(config.unwrap_err().to_string().contains("a path of their own"));
+    for bad in ["z1:2181/miner", "zk://z1", "zk://secret@z1/miner"] {
+        let error = parse(&["--zk", bad]).unwrap_err().to_string();
+        assert!(error.contains("--zk") && !error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn tasks_outlive_the_leader_of_several_schedulers() {
+    let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into())).unwrap();
+    let alone = config(&["--teardown-on-exit"]);
+    let several = config(&["--teardown-on-exit", "--zk", "zk://z1/miner"]);
+    assert!(alone.failover_timeout() < several.failover_timeout());
+}

@@ -129,6 +129,11 @@ pub(super) struct Earlier {
 
 /// What was done while schedulers elsewhere led this framework, if any did.
 pub(super) fn earlier(connection: &Connection, framework: &str) -> rusqlite::Result<Option<Earlier>> {
+    // A folder of an earlier version has no such table before its scheduler starts again.
+    let there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'earlier')";
+    if !connection.query_row(there, [], |row| row.get(0))? {
+        return Ok(None);
+    }
     let sql = "SELECT rows_since_ms, sum, past, next_number FROM earlier WHERE framework = ?1";
     let earlier = |row: &Row<'_>| {
         let sum: Sum = json(row, 1)?;

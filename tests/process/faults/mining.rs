@@ -51,9 +51,14 @@ impl Mining {
     pub fn at(cluster: Cluster, address: &str, more: &[&str]) -> Mining {
         let state = tempfile::tempdir().expect("a temporary folder");
         let scheduler = scheduler(address, state.path(), more);
-        let mut mining = Mining { scheduler, cluster, state, dead: BTreeSet::new() };
+        let mut mining = Mining::of(scheduler, cluster, state);
         mining.until_it_mines(|_| true);
         mining
+    }
+
+    /// With a scheduler that was started with that state folder.
+    pub fn of(scheduler: Process, cluster: Cluster, state: TempDir) -> Mining {
+        Mining { scheduler, cluster, state, dead: BTreeSet::new() }
     }
 
     pub fn state_dir(&self) -> PathBuf {

@@ -1,5 +1,6 @@
 //! The accounts, as `mesos-miner ledger --json` gives them.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -46,13 +47,16 @@ impl Row {
 impl Books {
     /// Reads them beside a scheduler that may be writing them; `None` while there are none.
     pub fn read(state_dir: &Path) -> Option<Books> {
-        let ended = mesos_miner([
-            "ledger".as_ref(),
-            "--json".as_ref(),
-            "--state-dir".as_ref(),
-            state_dir.as_os_str(),
-        ])
-        .wait(SOON);
+        Books::at("--state-dir".as_ref(), state_dir.as_os_str())
+    }
+
+    /// The same of what schedulers share in ZooKeeper.
+    pub fn shared(zk: &str) -> Option<Books> {
+        Books::at("--zk".as_ref(), zk.as_ref())
+    }
+
+    fn at(option: &OsStr, place: &OsStr) -> Option<Books> {
+        let ended = mesos_miner(["ledger".as_ref(), "--json".as_ref(), option, place]).wait(SOON);
         if !ended.status.success() {
             assert!(ended.errors().contains("there is no ledger"), "{ended:#?}");
             return None;

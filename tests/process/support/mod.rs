@@ -13,6 +13,7 @@ pub mod process;
 pub mod proxy;
 pub mod scripted_pool;
 pub mod summary;
+pub mod zookeeper;
 
 use std::time::{Duration, Instant};
 

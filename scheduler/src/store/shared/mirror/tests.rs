@@ -91,6 +91,7 @@ fn a_change_is_one_node() {
     let mut written = Written::with_two_tasks();
     let names: Vec<&str> = written.content.keys().map(String::as_str).collect();
     assert_eq!(names, [HEAD, "miner-server-1", "miner-server-1+0", "miner-worker-2"]);
+    assert!(written.content["miner-worker-2"].len() < 1000, "as the README says");
     let worker = task(Kind::Worker, 2);
     let news = update(&worker, "TASK_RUNNING", 2, &[("miner-worker-2", 6)]);
     assert_eq!(written.write(std::slice::from_ref(&news)), ["miner-worker-2"]);

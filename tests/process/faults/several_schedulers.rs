@@ -1,0 +1,169 @@
+//! Several schedulers that share a ZooKeeper: one leads, and when it is gone another one goes on with the same tasks and
+//! the right sums, on a machine that has seen nothing.
+
+use std::time::Instant;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::mining::{Mining, scheduler};
+use crate::support::books::Books;
+use crate::support::cluster::Cluster;
+use crate::support::mesos_box::MesosBox;
+use crate::support::process::Process;
+use crate::support::zookeeper::ZooKeeper;
+use crate::support::{LATER, SOON, peer, until};
+
+/// Where they meet.
+const PLACE: &str = "mining/here";
+
+/// A scheduler with a state folder of its own, as on a machine of its own.
+struct Candidate {
+    process: Process,
+    state: TempDir,
+}
+
+impl Candidate {
+    fn start(cluster: &Cluster, zookeeper: &ZooKeeper) -> Candidate {
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let zk = zookeeper.address(PLACE);
+        let more = ["--zk", &zk, "--zk-session-timeout", "4s"];
+        let process = scheduler(&cluster.address(), state.path(), &more);
+        Candidate { process, state }
+    }
+
+    fn leads(&self) -> bool {
+        said(&self.process, "leading, as") > said(&self.process, "not leading any more")
+    }
+
+    /// Waits until it waits for the one that leads.
+    fn waits(&mut self) {
+        self.process.wait_for_error(LATER, |line| line.contains("waiting for").then_some(()));
+    }
+
+    /// It ends at once, and says that it has ended nothing.
+    fn ends_at_once(mut self) {
+        self.process.signal(Signal::TERM);
+        let ended = self.process.wait(SOON);
+        assert!(ended.status.success(), "{ended:#?}");
+        let last = ended.stderr.last().map_or("", String::as_str);
+        assert!(last.contains("this scheduler was waiting"), "{ended:#?}");
+    }
+}
+
+fn said(process: &Process, what: &str) -> usize {
+    process.stderr().iter().filter(|line| line.contains(what)).count()
+}
+
+/// A real Mesos, a ZooKeeper, and the first scheduler that leads.
+fn start(command: &std::path::Path) -> (Mining, ZooKeeper, Candidate) {
+    let zookeeper = ZooKeeper::start(command);
+    let cluster = Cluster::Real(MesosBox::with_options(command, 2, &["--cpus=1"]));
+    // At once: whichever it is.
+    let mut both = [Candidate::start(&cluster, &zookeeper), Candidate::start(&cluster, &zookeeper)];
+    let leader = until("one of them leads", LATER, || both.iter().position(|candidate| candidate.leads()));
+    both[1 - leader].waits();
+    let [first, second] = both;
+    let (leader, other) = if leader == 0 { (first, second) } else { (second, first) };
+    let mut mining = Mining::of(leader.process, cluster, leader.state);
+    mining.until_it_mines(|_| true);
+    (mining, zookeeper, other)
+}
+
+/// The other one leads now; gives the one before.
+fn take_over(mining: &mut Mining, other: Candidate) -> Process {
+    mining.take_over(other.process, other.state)
+}
+
+/// The master knows no task but these three, and each was launched once.
+fn nothing_was_launched_twice(mining: &Mining) {
+    let state = mining.cluster.state().expect("the master answers");
+    let frameworks = state["frameworks"].as_array().expect("a list");
+    assert_eq!((frameworks.len(), &state["completed_frameworks"]), (1, &serde_json::json!([])), "{state:#}");
+    assert_eq!(frameworks[0]["tasks"].as_array().map(Vec::len), Some(3), "{state:#}");
+    assert_eq!(frameworks[0]["completed_tasks"], serde_json::json!([]), "{state:#}");
+}
+
+/// The pool's own count, and what the present leader has in its books and in ZooKeeper.
+fn the_sums_are_right(mining: &Mining, zookeeper: &ZooKeeper) {
+    let counted = mining.pool_count().expect("the pool answers");
+    until("all ledgers have what the pool had counted", SOON, || {
+        let shared = Books::shared(&zookeeper.address(PLACE)).expect("there is a ledger");
+        let ledgers = [mining.books(), shared];
+        let whole = |books: &Books| books.pool() >= counted && books.total.worker.accepted >= counted;
+        ledgers.iter().all(whole).then_some(())
+    });
+    let (ledger, counted) = (mining.books().pool(), mining.pool_count().expect("the pool answers"));
+    assert!(ledger <= counted, "nothing is counted twice: {ledger} in the ledger, {counted} at the pool");
+}
+
+#[test]
+fn killed_and_frozen_leaders_on_a_real_mesos() {
+    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
+    let (mut mining, zookeeper, second) = start(&command);
+    nothing_was_launched_twice(&mining);
+    let tasks = mining.tasks();
+
+    let hit = Instant::now();
+    mining.scheduler.signal(Signal::KILL);
+    until("the second one leads", LATER, || second.leads().then_some(()));
+    take_over(&mut mining, second).wait(SOON);
+    mining.recovers(hit, |mining| mining.tasks() == tasks);
+    nothing_was_launched_twice(&mining);
+    the_sums_are_right(&mining, &zookeeper);
+
+    // It can't know that it leads no more when it wakes.
+    let mut third = Candidate::start(&mining.cluster, &zookeeper);
+    third.waits();
+    let hit = Instant::now();
+    mining.scheduler.signal(Signal::STOP);
+    until("the third one leads", LATER, || third.leads().then_some(()));
+    let frozen = take_over(&mut mining, third);
+    mining.recovers(hit, |mining| mining.tasks() == tasks);
+    frozen.signal(Signal::CONT);
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let mut frozen = Candidate { process: frozen, state };
+    frozen.process.wait_for_error(LATER, |line| line.contains("not leading any more").then_some(()));
+    frozen.waits();
+    mining.until_it_mines(|mining| mining.tasks() == tasks);
+    assert_eq!(said(&mining.scheduler, "not leading any more"), 0, "{:#?}", mining.scheduler.stderr());
+    nothing_was_launched_twice(&mining);
+    the_sums_are_right(&mining, &zookeeper);
+
+    frozen.ends_at_once();
+    mining.until_it_mines(|mining| mining.tasks() == tasks);
+    let (summary, ended) = mining.end();
+    assert_eq!(summary.tasks, [("TASK_KILLED".to_owned(), 3)].into(), "{ended:#?}");
+    assert!(ended.errors().contains("the framework is torn down"), "{ended:#?}");
+    assert!(ended.errors().contains("single shares are complete in"), "{ended:#?}");
+}
+
+/// Short of the session timeout nothing is noticed; beyond it nobody leads until ZooKeeper is back.
+#[test]
+fn killed_zookeeper_on_a_real_mesos() {
+    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
+    let (mut mining, mut zookeeper, second) = start(&command);
+    let tasks = mining.tasks();
+    let hit = Instant::now();
+    zookeeper.kill();
+    until("nobody leads", LATER, || (said(&mining.scheduler, "not leading any more") == 1).then_some(()));
+    let counted = mining.pool_count().expect("the pool runs");
+    until("the tasks mine on", LATER, || (mining.pool_count()? > counted).then_some(()));
+    zookeeper.restart();
+    let again = |mining: &Mining| said(&mining.scheduler, "leading, as") == 2;
+    until("one of them leads again", LATER, || (second.leads() || again(&mining)).then_some(()));
+    let other = if second.leads() {
+        Candidate {
+            process: take_over(&mut mining, second),
+            state: tempfile::tempdir().expect("a temporary folder"),
+        }
+    } else {
+        second
+    };
+    mining.recovers(hit, |mining| mining.tasks() == tasks);
+    nothing_was_launched_twice(&mining);
+    the_sums_are_right(&mining, &zookeeper);
+    other.ends_at_once();
+    let (summary, ended) = mining.end();
+    assert_eq!(summary.tasks, [("TASK_KILLED".to_owned(), 3)].into(), "{ended:#?}");
+}

@@ -1,0 +1,52 @@
+//! A real ZooKeeper of one server, whose data survive it.
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::process::{Process, start};
+use super::{LATER, SOON, ports, until};
+
+pub struct ZooKeeper {
+    process: Process,
+    command: PathBuf,
+    port: u16,
+    data: TempDir,
+}
+
+impl ZooKeeper {
+    /// Starts one with mesos-box's command, and waits until it answers.
+    pub fn start(command: &Path) -> ZooKeeper {
+        let (port, data) = (ports::free(1), tempfile::tempdir().expect("a temporary folder"));
+        let process = run(command, port, data.path());
+        let zookeeper = ZooKeeper { process, command: command.to_owned(), port, data };
+        zookeeper.until_it_answers();
+        zookeeper
+    }
+
+    /// A place in it.
+    pub fn address(&self, path: &str) -> String {
+        format!("zk://127.0.0.1:{}/{path}", self.port)
+    }
+
+    pub fn kill(&mut self) {
+        self.process.signal(Signal::KILL);
+        self.process.wait(SOON);
+    }
+
+    /// Starts it again with the same data.
+    pub fn restart(&mut self) {
+        self.process = run(&self.command, self.port, self.data.path());
+        self.until_it_answers();
+    }
+
+    fn until_it_answers(&self) {
+        until("ZooKeeper answers", LATER, || TcpStream::connect(("127.0.0.1", self.port)).ok());
+    }
+}
+
+fn run(command: &Path, port: u16, data: &Path) -> Process {
+    start(command, ["zk", &format!("--port={port}"), &format!("--work-dir={}", data.display())])
+}
