@@ -46,6 +46,9 @@ pub struct Args {
     /// Lowest difficulty, unless the chain's is lower
     #[arg(long, value_name = "DIFFICULTY", env = "MINER_MINIMUM_DIFFICULTY", default_value = "0.000001", value_parser = difficulty)]
     pub minimum_difficulty: f64,
+    /// Highest difficulty, unless a miner itself wants a higher one; without it, there is none but the chain's
+    #[arg(long, value_name = "DIFFICULTY", env = "MINER_MAXIMUM_DIFFICULTY", value_parser = difficulty)]
+    pub maximum_difficulty: Option<f64>,
     /// Limits for miners.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -103,6 +106,7 @@ impl Args {
                 share_interval: self.share_interval,
                 start_difficulty: self.start_difficulty,
                 minimum_difficulty: self.minimum_difficulty,
+                maximum_difficulty: self.maximum_difficulty.unwrap_or(f64::INFINITY),
                 limits: self.limits.limits(),
                 bans: self.limits.bans(),
             },

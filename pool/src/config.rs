@@ -16,6 +16,8 @@ pub struct Config {
     pub start_difficulty: f64,
     /// The lowest difficulty, unless the network's is lower.
     pub minimum_difficulty: f64,
+    /// The highest difficulty, unless a miner itself wants a higher one.
+    pub maximum_difficulty: f64,
     /// What a peer can take of us.
     pub limits: Limits,
     /// When an address is banned.
@@ -54,6 +56,7 @@ impl Default for Config {
             share_interval: Duration::from_secs(1),
             start_difficulty: 0.001,
             minimum_difficulty: 1e-6,
+            maximum_difficulty: f64::INFINITY,
             limits: Limits::default(),
             bans: BanRules::default(),
         }
@@ -80,6 +83,7 @@ impl Config {
                 share_interval: self.share_interval,
                 start: self.start_difficulty,
                 minimum: self.minimum_difficulty,
+                maximum: self.maximum_difficulty,
             },
             authorize_within: self.limits.authorize_within,
             pays_users,

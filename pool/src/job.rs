@@ -1,11 +1,12 @@
 //! Work on its way to the miners.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bitcoin::ScriptBuf;
 use hasher::{CompactTarget, Target};
 use node::{CoinbasePlan, Draft, Template, Times};
+use stratum::Message;
 
 use crate::layout::Layout;
 use crate::puzzle::Puzzle;
@@ -104,6 +105,8 @@ pub struct Job {
     pub layout: Layout,
     /// The puzzle that all connections share, if they do.
     shared: Option<Puzzle>,
+    /// What tells connections of it that have had no other on the same tip: with a new block, the same line for all.
+    first_line: OnceLock<String>,
 }
 
 impl Job {
@@ -128,6 +131,7 @@ impl Job {
             layout: Layout::OWN,
             shared: work.payout.clone().map(|payout| draft(&work, payout)),
             content: Content::Block(work),
+            first_line: OnceLock::new(),
         }
     }
 
@@ -149,6 +153,18 @@ impl Job {
             layout: borrowed.layout,
             shared: Some(Puzzle::Upstream(job.clone())),
             content: Content::Upstream(borrowed),
+            first_line: OnceLock::new(),
+        }
+    }
+
+    /// The line that tells a miner of it. `puzzle` is what [`Job::puzzle`] gave for the miner.
+    pub fn line(&self, puzzle: &Puzzle, id: JobId, clean: bool) -> String {
+        let (start, bits) = (self.times.start, self.times.bits.to_consensus());
+        let line = || Message::from(puzzle.notify(id, &self.layout, start, bits, clean).to_call()).to_line();
+        if clean && id.issue == 0 && self.shared.is_some() {
+            self.first_line.get_or_init(line).clone()
+        } else {
+            line()
         }
     }
 
@@ -285,6 +301,19 @@ mod tests {
             bitcoin::constants::genesis_block(bitcoin::Network::Bitcoin).block_hash();
         let other = Job::new(3, other);
         assert!(harder.is_outdated_by(&other) && harder.gives_way_to(&other) && other.claim().take());
+    }
+
+    #[test]
+    fn a_line_that_is_kept_is_the_same_as_a_new_one() {
+        let chain = BuiltinChain::new(Duration::from_secs(20), b"", 1_800_000_000);
+        let job = Job::new(7, crate::source::builtin_work(&chain, 0.0, 1_800_000_000, Claim::default()));
+        let puzzle = job.puzzle(None).unwrap();
+        for (issue, clean) in [(0, true), (0, true), (0, false), (1, true), (0, true)] {
+            let id = JobId { serial: 7, issue };
+            let (start, bits) = (job.times.start, job.times.bits.to_consensus());
+            let new = puzzle.notify(id, &job.layout, start, bits, clean);
+            assert_eq!(job.line(&puzzle, id, clean), Message::from(new.to_call()).to_line());
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod cli;
 mod clock;
 mod config;
 mod connection;
+mod descriptors;
 mod forward;
 mod found;
 mod handle;

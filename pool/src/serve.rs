@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
 use crate::config::Config;
+use crate::descriptors;
 use crate::handle::Handle;
 use crate::http::Http;
 use crate::server::{BindError, Pool, listen};
@@ -87,6 +88,7 @@ impl Server {
     /// # Errors
     /// If one of them can't be listened on, the data folder can't be used, or the nodes can't be mined on.
     pub async fn bind(options: ServeOptions) -> Result<Server, ServeError> {
+        descriptors::allow(options.config.limits.connections);
         let data = options.data.as_ref().map(Store::open).transpose()?;
         let source = options.chain.source().await?;
         let pool = Pool::on(options.stratum.listen().await?, options.config, source, data);

@@ -340,8 +340,7 @@ impl Session {
         let id = JobId { serial: job.serial, issue };
         self.sent = Some((self.sent.map_or(id, |(first, _)| first), id));
         self.restrict(&job, effects);
-        let (start, bits) = (job.times.start, job.times.bits.to_consensus());
-        effects.push(send(puzzle.notify(id, &job.layout, start, bits, clean).to_call()));
+        effects.push(Effect::Send(job.line(&puzzle, id, clean)));
         let difficulty = self.vardiff.difficulty();
         if self.issued.len() >= MAX_ISSUED {
             self.issued.remove(0);

@@ -32,6 +32,16 @@ pub struct Goal {
     pub start: f64,
     /// The lowest difficulty, unless the network's is lower.
     pub minimum: f64,
+    /// The highest difficulty, unless the miner itself wants a higher one.
+    pub maximum: f64,
+}
+
+impl Goal {
+    /// The nearest difficulty within the limits.
+    fn clamp(&self, difficulty: f64) -> f64 {
+        // The lower limit wins should they cross.
+        difficulty.min(self.maximum).max(self.minimum)
+    }
 }
 
 /// A connection's difficulty and the estimate that it follows.
@@ -73,7 +83,7 @@ impl Vardiff {
         if difficulty.is_finite() && difficulty > 0.0 {
             self.assume(difficulty, SUGGESTION_WEIGHT, now);
             if self.fixed.is_none() {
-                self.difficulty = difficulty.max(self.goal.minimum);
+                self.difficulty = self.goal.clamp(difficulty);
             }
         }
     }
@@ -81,8 +91,8 @@ impl Vardiff {
     /// Keeps the difficulty from now on; one that makes no sense is ignored.
     pub fn fix(&mut self, difficulty: f64) {
         if difficulty.is_finite() && difficulty > 0.0 {
-            self.fixed = Some(difficulty.max(self.goal.minimum));
-            self.difficulty = difficulty.max(self.goal.minimum);
+            self.difficulty = self.goal.clamp(difficulty);
+            self.fixed = Some(self.difficulty);
         }
     }
 
@@ -101,6 +111,7 @@ impl Vardiff {
     pub fn at_least(&mut self, minimum: f64) {
         if minimum.is_finite() {
             self.goal.minimum = self.goal.minimum.max(minimum);
+            self.goal.maximum = self.goal.maximum.max(minimum);
             self.difficulty = self.difficulty.max(self.goal.minimum);
         }
     }
@@ -110,7 +121,7 @@ impl Vardiff {
     pub fn retarget(&mut self, network: f64, now: Instant) -> f64 {
         let ideal = match self.fixed {
             Some(fixed) => fixed,
-            None => (self.hashrate(now) * self.interval() / HASHES_PER_DIFFICULTY).max(self.goal.minimum),
+            None => self.goal.clamp(self.hashrate(now) * self.interval() / HASHES_PER_DIFFICULTY),
         };
         let ideal = ideal.min(network);
         let factor = (ideal / self.difficulty).max(self.difficulty / ideal);
@@ -142,7 +153,7 @@ mod tests {
     use super::*;
 
     fn goal() -> Goal {
-        Goal { share_interval: Duration::from_secs(1), start: 0.001, minimum: 1e-6 }
+        Goal { share_interval: Duration::from_secs(1), start: 0.001, minimum: 1e-6, maximum: f64::INFINITY }
     }
 
     /// Mines for a time at a steady hashrate, without the luck of real shares.
@@ -212,6 +223,20 @@ mod tests {
         }
         vardiff.suggest(1e-300, now);
         assert_eq!(vardiff.difficulty(), 1e-6);
+    }
+
+    #[test]
+    fn limits_hold_but_for_a_miner_that_wants_more() {
+        let now = Instant::now();
+        let mut vardiff = Vardiff::new(Goal { maximum: 2.0, ..goal() }, now);
+        vardiff.suggest(8.0, now);
+        assert_eq!(vardiff.retarget(f64::INFINITY, now), 2.0);
+        assert_eq!(vardiff.retarget(f64::INFINITY, now + Duration::from_secs(1)), 2.0);
+        vardiff.at_least(4.0);
+        assert_eq!(vardiff.retarget(f64::INFINITY, now + Duration::from_secs(2)), 4.0);
+        let mut vardiff = Vardiff::new(Goal { maximum: 2.0, ..goal() }, now);
+        vardiff.fix(1e9);
+        assert_eq!(vardiff.retarget(f64::INFINITY, now), 2.0);
     }
 
     #[test]

@@ -18,3 +18,4 @@ mod renewal;
 mod secure;
 mod standalone;
 mod support;
+mod third_party;

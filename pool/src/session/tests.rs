@@ -26,7 +26,12 @@ struct Bench {
 impl Bench {
     /// A session on a chain for miners of this hashrate, wanting a share per second.
     fn new(hashrate: f64) -> Bench {
-        let goal = Goal { share_interval: Duration::from_secs(1), start: 1e-8, minimum: 1e-9 };
+        let goal = Goal {
+            share_interval: Duration::from_secs(1),
+            start: 1e-8,
+            minimum: 1e-9,
+            maximum: f64::INFINITY,
+        };
         let settings = Settings { goal, authorize_within: Duration::from_secs(30), pays_users: None };
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", UNIX);
         let job = Arc::new(Job::new(1, builtin_work(&chain, hashrate, UNIX, Claim::default())));

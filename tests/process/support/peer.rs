@@ -33,12 +33,23 @@ pub fn zookeeper() -> Option<()> {
 
 /// A folder with Python's protobuf and grpc_tools, to be put on `PYTHONPATH`, or `None`, said aloud.
 pub fn python_protobuf() -> Option<PathBuf> {
+    let folder = cache().map(|cache| cache.join("python")).filter(|f| f.join("grpc_tools").is_dir());
+    require("grpcio-tools for Python", folder)
+}
+
+/// The packages of npm's stratum-client, to be put on `NODE_PATH`, or `None`, said aloud.
+pub fn stratum_client() -> Option<PathBuf> {
+    let folder = cache().map(|cache| cache.join("stratum-client")).filter(|f| f.join("installed").exists());
+    require("stratum-client for Node.js", folder.map(|folder| folder.join("node_modules")))
+}
+
+/// Where `scripts/peers` installs.
+fn cache() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
         let home = std::env::var_os("HOME")?;
         Some(Path::new(&home).join(".cache"))
     });
-    let folder = cache.map(|c| c.join("mesos-miner/python")).filter(|f| f.join("grpc_tools").is_dir());
-    require("grpcio-tools for Python", folder)
+    cache.map(|cache| cache.join("mesos-miner"))
 }
 
 /// The one place that decides between a skipped test and a failed one.

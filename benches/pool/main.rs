@@ -1,0 +1,179 @@
+//! What the pool server must hold: 10,000 miners, 2,000 shares a second, and how much memory a miner takes.
+//!
+//! `cargo bench --bench pool [-- --check] [--only NAME]…`
+//!
+//! `--check` exits with 1 if a figure misses its bound, and with 2 if there is no verdict on one because other
+//! processes (or other guests of the same host) had too much of the CPU meanwhile. The names are those in the output.
+//!
+//! The pool is the binary, on one core; the miners are this program once more, on the others: descriptors are limited
+//! for each process.
+
+#[allow(dead_code, reason = "shared with another bench")]
+#[path = "../whole_miner/figure.rs"]
+mod figure;
+#[allow(dead_code, reason = "shared with another bench")]
+#[path = "../whole_miner/machine.rs"]
+mod machine;
+mod miners;
+mod processes;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use figure::{Bound, Figure, quantile};
+use machine::Watch;
+use processes::{Miners, Pool};
+
+/// The option with which this program starts itself as miners.
+const PLAY_MINERS: &str = "--play-miners";
+/// Authorized miners, for the first and the last figure.
+const MINERS: usize = 10_000;
+/// New blocks that are timed.
+const BLOCKS: usize = 5;
+/// Shares per second, of so many miners, for so many seconds.
+const SHARES: usize = 2_000;
+const SHARE_MINERS: usize = 1_000;
+const SECONDS: usize = 20;
+/// Share of the machine that the two programs may have had to give up: more, and there is no verdict.
+const NOISE: f64 = 0.25;
+
+type Measurement = (&'static str, fn() -> Vec<Figure>);
+
+const MEASUREMENTS: [Measurement; 2] = [("crowd", crowd), ("shares", shares)];
+
+/// 10,000 miners: what they take, and how fast they hear of a block.
+fn crowd() -> Vec<Figure> {
+    let pool = Pool::start(&[
+        "--start-difficulty",
+        "1e-9",
+        "--minimum-difficulty",
+        "1e-9",
+        "--block-interval",
+        "20s",
+    ]);
+    // Whatever the first connections make it load for good.
+    Miners::start(&["crowd", &pool.address, "10", "0"]).end();
+    let before = pool.resident();
+    let mut miners = Miners::start(&["crowd", &pool.address, &MINERS.to_string(), &BLOCKS.to_string()]);
+    miners.wait_for("ready");
+    std::thread::sleep(Duration::from_secs(2));
+    let after = pool.resident();
+    let watch = Watch::start(&[pool.id(), miners.id()]);
+    miners.go();
+    let rounds: Vec<Vec<f64>> = (0..BLOCKS).map(|_| miners.numbers()).collect();
+    let load = watch.load();
+    miners.end();
+    let each = (after as f64 - before as f64) / MINERS as f64 / 1e3;
+    let all: Vec<f64> = rounds.concat();
+    let worst = rounds.iter().map(|round| quantile(round, 0.99)).fold(0.0, f64::max);
+    let details = format!(
+        "median {:.0} ms, last of all {:.0} ms, worst block's p99 {worst:.0} ms; {BLOCKS} blocks, {MINERS} miners",
+        quantile(&all, 0.5),
+        quantile(&all, 1.0)
+    );
+    vec![
+        Figure::new("new block's job, p99", quantile(&all, 0.99), "ms", Bound::AtMost(500.0), load)
+            .refused_above(NOISE)
+            .with(details),
+        Figure::steady("resident memory per miner", each, "kB", Bound::AtMost(20.0)).with(format!(
+            "{:.1} MB with {MINERS} authorized miners, {:.1} MB with none",
+            after as f64 / 1e6,
+            before as f64 / 1e6
+        )),
+    ]
+}
+
+/// 2,000 shares a second, all of them counted and written to disk.
+fn shares() -> Vec<Figure> {
+    let pool = Pool::start(&[
+        "--minimum-difficulty",
+        "1e-12",
+        "--start-difficulty",
+        "1e-12",
+        "--block-interval",
+        "100h",
+    ]);
+    let numbers = [SHARE_MINERS, SHARES, SECONDS].map(|number| number.to_string());
+    let mut miners = Miners::start(&["shares", &pool.address, &numbers[0], &numbers[1], &numbers[2]]);
+    miners.wait_for("ready");
+    let watch = Watch::start(&[pool.id(), miners.id()]);
+    let before = machine::process(pool.id());
+    miners.go();
+    let times = miners.numbers();
+    let load = watch.load();
+    let core = (machine::process(pool.id()) - before).as_secs_f64() / SECONDS as f64;
+    miners.end();
+    assert_eq!(times.len(), SHARES * SECONDS, "every share is accepted");
+    let books = pool.end();
+    assert_eq!(books, times.len() as u64, "every share is in the database");
+    let details = format!(
+        "median {:.2} ms, longest {:.1} ms; {} shares, all accepted and on disk; the pool took {:.0} % of a core",
+        quantile(&times, 0.5),
+        quantile(&times, 1.0),
+        times.len(),
+        core * 100.0
+    );
+    vec![
+        Figure::new(
+            "answer at 2000 shares/s on one core, p99",
+            quantile(&times, 0.99),
+            "ms",
+            Bound::AtMost(20.0),
+            load,
+        )
+        .refused_above(NOISE)
+        .with(details),
+    ]
+}
+
+struct Options {
+    check: bool,
+    only: Vec<String>,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options { check: false, only: Vec::new() };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--bench" => {} // cargo adds it
+            "--check" => options.check = true,
+            "--only" => {
+                let name = arguments.next().unwrap_or_default();
+                if !MEASUREMENTS.iter().any(|(known, _)| *known == name) {
+                    let known: Vec<_> = MEASUREMENTS.iter().map(|(name, _)| *name).collect();
+                    return Err(format!("--only {name:?}: there are {}", known.join(", ")));
+                }
+                options.only.push(name);
+            }
+            other => return Err(format!("unknown option {other:?}; there are --check and --only NAME")),
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).map(String::as_str) == Some(PLAY_MINERS) {
+        miners::play(&arguments[2..]);
+        return ExitCode::SUCCESS;
+    }
+    let options = match options() {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(64);
+        }
+    };
+    println!("{}", machine::describe());
+    let mut figures = Vec::new();
+    for (name, measure) in MEASUREMENTS {
+        if options.only.is_empty() || options.only.iter().any(|only| only == name) {
+            for figure in measure() {
+                println!("{name:<6} {figure}");
+                figures.push(figure);
+            }
+        }
+    }
+    if options.check { figure::verdict(&figures) } else { ExitCode::SUCCESS }
+}

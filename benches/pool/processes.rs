@@ -1,0 +1,131 @@
+//! The pool and the miners as processes, each on cores of its own.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::machine::cpus;
+
+/// Starts it on these cores: a child has those of the thread that starts it.
+fn start(mut command: Command, cores: impl Iterator<Item = usize> + Send + 'static) -> Child {
+    let start = move || {
+        let mut set = CpuSet::new();
+        cores.for_each(|core| set.set(core));
+        sched_setaffinity(None, &set).expect("the cores are there");
+        command.spawn().expect("it starts")
+    };
+    std::thread::spawn(start).join().expect("it starts")
+}
+
+fn lines(child: &mut Child) -> std::io::Lines<BufReader<ChildStdout>> {
+    BufReader::new(child.stdout.take().expect("a pipe")).lines()
+}
+
+/// `mesos-miner pool` over the built-in chain, on the first core.
+pub struct Pool {
+    child: Child,
+    data: tempfile::TempDir,
+    pub address: String,
+}
+
+impl Pool {
+    pub fn start(options: &[&str]) -> Pool {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesos-miner"));
+        command.args(["pool", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()).args(options);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).env("RUST_LOG", "warn");
+        let mut child = start(command, 0..1);
+        let listening = lines(&mut child).next().expect("it says where it listens").expect("text");
+        let address = listening.strip_prefix("listening on ").expect("an address").to_owned();
+        Pool { child, data, address }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the system says");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Ends it; the accepted shares in its database.
+    pub fn end(mut self) -> u64 {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
+        assert!(self.child.wait().expect("it ends").success());
+        accepted(self.data.path())
+    }
+}
+
+fn accepted(data: &Path) -> u64 {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesos-miner"));
+    let output = command.args(["accounts", "--json", "--data-dir"]).arg(data).output().expect("it starts");
+    let books: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rows = books["workers"].as_array().expect("workers").iter().map(|worker| worker["rows"].as_u64());
+    let rows: u64 = rows.map(|rows| rows.expect("a number")).sum();
+    assert_eq!(books["totals"]["shares"]["accepted"], rows);
+    rows
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// This program as miners, on all cores but the first.
+pub struct Miners {
+    child: Child,
+    stdin: ChildStdin,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Miners {
+    pub fn start(arguments: &[&str]) -> Miners {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.arg(crate::PLAY_MINERS).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = start(command, 1.min(cpus() - 1)..cpus());
+        let (stdin, lines) = (child.stdin.take().expect("a pipe"), lines(&mut child));
+        Miners { child, stdin, lines }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().expect("the miners have failed").expect("text")
+    }
+
+    pub fn wait_for(&mut self, wanted: &str) {
+        assert_eq!(self.line(), wanted);
+    }
+
+    /// Lets them do what they are to be measured at.
+    pub fn go(&mut self) {
+        writeln!(self.stdin, "go").expect("they read");
+    }
+
+    /// What they measured, in milliseconds.
+    pub fn numbers(&mut self) -> Vec<f64> {
+        self.line().split_whitespace().map(|number| number.parse().expect("a number")).collect()
+    }
+
+    /// Ends them.
+    pub fn end(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Miners {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}

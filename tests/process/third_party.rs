@@ -1,0 +1,30 @@
+//! The pool with a miner that shares nothing with it: npm's stratum-client.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::process::mesos_miner;
+use crate::support::{SOON, peer};
+
+#[test]
+fn somebody_else_s_client_gets_jobs_and_verdicts() {
+    let Some(packages) = peer::stratum_client() else { return };
+    let mut pool = mesos_miner(["pool", "--chain", "builtin", "--listen", "127.0.0.1:0"]);
+    let after = |line: &str| line.strip_prefix("listening on 127.0.0.1:").map(str::to_owned);
+    let port = pool.wait_for_output(SOON, after);
+    let output = Command::new("timeout")
+        .args([&SOON.as_secs().to_string(), "node"])
+        .arg(peer::root().join("tests/stratum-client/mine.js"))
+        .args(["127.0.0.1", &port, "rig.1"])
+        .env("NODE_PATH", packages)
+        .output()
+        .expect("Node.js is there with the package");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let result: Value =
+        serde_json::from_str(said.trim()).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!((&result["subscribed"], &result["authorized"]), (&json!(true), &json!(true)));
+    assert!(result["jobs"].as_u64() >= Some(1), "{result}");
+    // Accepted, duplicate, too easy, of an unknown job.
+    assert_eq!(result["verdicts"], json!([0, 22, 23, 21]), "{output:?}");
+}
