@@ -17,7 +17,7 @@ use std::time::Duration;
 use client::{Answer, Client};
 pub use client::{ClientError, Config, Pool, chain};
 use stratum::{Job, PoolUrl, Reason};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -79,10 +79,25 @@ pub async fn run(
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) -> Result<(), ClientError> {
+    run_movable(watch::channel(config).1, engine, found, events, stop).await
+}
+
+/// The same, for whatever pools `configs` last named: a change ends the connections to those before.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_movable(
+    mut configs: watch::Receiver<Config>,
+    engine: Engine,
+    found: mpsc::Receiver<Found>,
+    events: mpsc::Sender<Event>,
+    stop: CancellationToken,
+) -> Result<(), ClientError> {
     let counters = engine.counters();
     let finds = Finds::default();
     let miner = Miner { engine, counters, found, events, stop, finds, hashing: false, working: false };
-    miner.run(Client::new(config)).await
+    let config = configs.borrow_and_update().clone();
+    miner.run(Client::new(config), configs).await
 }
 
 struct Miner {
@@ -99,12 +114,22 @@ struct Miner {
 }
 
 impl Miner {
-    async fn run(mut self, mut client: Client) -> Result<(), ClientError> {
+    async fn run(
+        mut self,
+        mut client: Client,
+        mut configs: watch::Receiver<Config>,
+    ) -> Result<(), ClientError> {
         let error = loop {
             let outstanding = client.outstanding();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break None,
+                // Fails when nobody is left to change it.
+                Ok(()) = configs.changed() => {
+                    let config = configs.borrow_and_update().clone();
+                    let before = std::mem::replace(&mut client, Client::new(config));
+                    self.leave(before).await;
+                }
                 event = client.next() => match event {
                     Ok(event) => self.on_event(event).await,
                     Err(error) => break Some(error),
@@ -117,6 +142,15 @@ impl Miner {
         };
         self.finish(client, error.is_none()).await;
         error.map_or(Ok(()), Err)
+    }
+
+    /// Ends the connections to pools that are not to be mined at any more.
+    async fn leave(&mut self, client: Client) {
+        self.engine.pause();
+        self.working = false;
+        for answer in client.close() {
+            self.on_answer(answer).await;
+        }
     }
 
     async fn on_event(&mut self, event: client::Event) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use net::Dialer;
 use program::access_of;
 use stratum::{PoolUrl, PoolUrlError};
-use task::{Live, Report, TaskKind, WorkerLive, WorkerSpec};
-use tokio::sync::mpsc;
+use task::{Instruction, Live, Report, TaskKind, WorkerLive, WorkerSpec};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -45,9 +45,10 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let rig = Rig::assemble_in_background(spec.backend.clone(), request)
         .await
         .map_err(|error| TaskError::new(format!("can't mine here: {error:#}")))?;
-    let config = config(&spec, rig.hashrate)?;
+    let (pools, configs) = watch::channel(config(&spec, rig.hashrate)?);
     let worker = Worker {
         context,
+        pools,
         tally: Tally::new(&spec.user),
         counters: rig.engine.counters(),
         live: WorkerLive {
@@ -63,7 +64,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     };
     let (sender, events) = mpsc::channel(EVENTS);
     let stop = worker.context.stop.child_token();
-    let mining = miner::run(config, rig.engine, rig.found, sender, stop.clone());
+    let mining = miner::run_movable(configs, rig.engine, rig.found, sender, stop.clone());
     // Joined, not spawned: when this future is dropped, the miner and its threads end with it.
     let (mined, (report, failure)) = tokio::join!(mining, worker.report(events, stop));
     match failure.or(mined.err().map(|error| miner::chain(&error))) {
@@ -89,6 +90,8 @@ fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> 
 
 struct Worker {
     context: TaskContext,
+    /// Where the miner mines.
+    pools: watch::Sender<miner::Config>,
     tally: Tally,
     counters: Counters,
     live: WorkerLive,
@@ -110,9 +113,10 @@ impl Worker {
     ) -> (Report, Option<String>) {
         let mut reports = every(self.context.spec.report_interval);
         let mut lives = every(self.context.spec.live_interval);
-        let start_by = Instant::now() + START_DEADLINE;
+        let mut start_by = Instant::now() + START_DEADLINE;
         let (mut trouble, mut failure) = ("the pool gives no job".to_owned(), None);
         loop {
+            let block_due = self.block_due();
             tokio::select! {
                 event = events.recv() => match event {
                     Some(Event::Lost { error, .. }) => {
@@ -122,8 +126,13 @@ impl Worker {
                     Some(event) => self.on_event(event).await,
                     None => return (self.tally.report(self.counters.hashes()), failure),
                 },
+                Some(Instruction::MineAt { pool }) = self.context.instructions.recv() => {
+                    if self.mine_at(pool).await {
+                        start_by = Instant::now() + START_DEADLINE;
+                    }
+                }
                 _ = reports.tick(), if self.running => self.tell_changes().await,
-                () = sleep_until(self.block_due()), if self.blocks.1 => {
+                () = sleep_until(block_due), if self.blocks.1 => {
                     self.blocks = (Some(Instant::now()), false);
                     self.tell_changes().await;
                 }
@@ -135,6 +144,30 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Goes to another pool and says so; whether it is another one.
+    async fn mine_at(&mut self, pool: String) -> bool {
+        let other = pool != self.live.pool;
+        if other {
+            let url: PoolUrl = match pool.parse() {
+                Ok(url) => url,
+                Err(error) => {
+                    warn!(pool, %error, "told to mine at a pool that has no good address");
+                    return false;
+                }
+            };
+            info!(%url, "told to mine here from now on");
+            self.pools.send_modify(|config| {
+                for pool in &mut config.pools {
+                    pool.url = url.clone();
+                }
+            });
+            self.live.pool = pool;
+        }
+        // Whoever asks again has not heard it.
+        self.tell_live().await;
+        other
     }
 
     async fn on_event(&mut self, event: Event) {

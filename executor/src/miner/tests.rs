@@ -83,6 +83,7 @@ struct Rig {
     events: mpsc::Receiver<Event>,
     stop: CancellationToken,
     miner: JoinHandle<Result<(), ClientError>>,
+    configs: watch::Sender<Config>,
     /// Fates of the shares so far.
     fates: Vec<Fate>,
 }
@@ -102,8 +103,9 @@ impl Rig {
         let (engine, found) = Engine::start(Backend::portable(), &cpus).expect("a thread");
         let (sender, events) = mpsc::channel(10_000);
         let stop = CancellationToken::new();
-        let miner = tokio::spawn(run(config, engine, found, sender, stop.clone()));
-        Rig { events, stop, miner, fates: Vec::new() }
+        let (configs, receiver) = watch::channel(config);
+        let miner = tokio::spawn(run_movable(receiver, engine, found, sender, stop.clone()));
+        Rig { events, stop, miner, configs, fates: Vec::new() }
     }
 
     /// Waits for an event of a kind; notes the fates of shares on the way.
@@ -175,6 +177,26 @@ async fn each_answer_becomes_the_fate_of_its_share() {
     let nonce = first["params"][4].as_str().expect("a nonce");
     assert_eq!(format!("{:08x}", accepted.row.nonce), nonce);
     assert_eq!(accepted.work, hasher::Target::from_difficulty(1e-7).work());
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_miner_that_is_sent_to_another_pool_leaves_the_first_one_and_goes_on() {
+    let (first, second) = (listen().await, listen().await);
+    let mut rig = Rig::start(&[&first], |_| {});
+    let mut old = Pool::accept(&first).await;
+    old.welcome().await;
+    old.hear("mining.submit").await;
+    let address = second.local_addr().expect("an address").to_string();
+    rig.configs.send_modify(|config| config.pools = vec![pool(&address)]);
+    rig.wait_for_fate(Fate::Unanswered).await;
+    let mut new = Pool::accept(&second).await;
+    new.welcome().await;
+    let call = new.hear("mining.submit").await;
+    new.answer(&call, "true", "null").await;
+    rig.wait_for_fate(Fate::Accepted).await;
+    // The first one hears no more.
+    while timeout(DEADLINE, old.lines.next_line()).await.expect("an end in time").expect("lines").is_some() {}
     rig.end().await;
 }
 
