@@ -27,6 +27,7 @@ pub use self::tls::TlsArgs;
 use self::zk::MastersParser;
 pub use self::zk::ZkArgs;
 use crate::config::{Config, Credential, ExecutorSource};
+use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, EXECUTABLE};
 
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
@@ -89,6 +90,9 @@ pub struct Args {
     /// Where tasks may run, and with how much CPU.
     #[command(flatten)]
     pub placement: PlacementArgs,
+    /// What becomes of the workers when their server is gone.
+    #[arg(long, env = "MINER_ON_SERVER_LOSS", value_enum, default_value = "kill")]
+    pub on_server_loss: OnServerLoss,
     /// Shortest time between two reports of a task; agents keep every report of a live task.
     #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = duration)]
     pub report_interval: Duration,
@@ -220,6 +224,14 @@ impl Args {
             self.live_interval
         );
         ensure!(!self.name.trim().is_empty(), "--name must not be empty");
+        let programs = self.server.check(self.block_interval, |name| std::env::var(name).ok())?;
+        if self.on_server_loss == OnServerLoss::Repoint {
+            let theirs = programs.worker.is_some();
+            ensure!(
+                !theirs,
+                "--on-server-loss=repoint is for our own workers: others don't take another server"
+            );
+        }
         Ok(Config {
             tls: self.tls.check(&self.master)?,
             zk: self.zk.check(&self.master)?,
@@ -238,12 +250,13 @@ impl Args {
             server_cpus: self.server_cpus,
             placement: self.placement.check(if self.pool.pool.is_some() { 0.0 } else { self.server_cpus })?,
             pool: self.pool.check()?,
+            on_server_loss: self.on_server_loss,
             report_interval: self.report_interval,
             live_interval: self.live_interval,
             updates_per_task: self.updates_per_task,
             silence_timeout: self.silence_timeout,
             share_interval: self.share_interval,
-            programs: self.server.check(self.block_interval, |name| std::env::var(name).ok())?,
+            programs,
             backend: self.backend,
             executor,
         })

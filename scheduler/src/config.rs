@@ -8,6 +8,7 @@ use mesos::masters::Masters;
 use mesos::tls::Tls;
 use mesos::zookeeper::Ensemble;
 
+use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, Pool, Programs};
 use crate::offers::Placement;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub pool: Option<Pool>,
     /// Where tasks may run, and with how much CPU.
     pub placement: Placement,
+    /// What becomes of the workers when their server is gone.
+    pub on_server_loss: OnServerLoss,
     /// Shortest time between two reports of a task.
     pub report_interval: Duration,
     /// Time between two live messages of a task.
@@ -95,6 +98,7 @@ impl Config {
             server_cpus: 1.0,
             pool: None,
             placement: Placement::default(),
+            on_server_loss: OnServerLoss::default(),
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
             updates_per_task: NonZeroU64::new(UPDATES_PER_TASK).unwrap_or(NonZeroU64::MIN),

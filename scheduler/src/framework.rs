@@ -3,7 +3,8 @@
 //! Rules that hold whatever happens:
 //! - an update is acknowledged only when its record is on disk, and it changes nothing before that;
 //! - a task is launched only when its launch is written down;
-//! - there is one server at most; workers are launched only while it runs, and killed when it is gone;
+//! - there is one server at most; workers are launched only while it runs, and killed when it is gone, unless they are
+//!   to be sent to the next one;
 //! - a task that should not be there is killed, again and again until Mesos says that it ended.
 
 mod agents;
@@ -15,9 +16,11 @@ mod maintenance;
 mod merging;
 mod past;
 mod reconcile;
+mod repoint;
 mod snapshot;
 mod task;
 mod updates;
+mod versions;
 mod watch;
 
 #[cfg(test)]
@@ -33,6 +36,7 @@ use rand::{RngExt, SeedableRng};
 
 pub use self::event::{Call, Effect, Event, Notice};
 pub use self::maintenance::{Away, InverseOffer};
+pub use self::repoint::OnServerLoss;
 pub use self::snapshot::{Snapshot, TaskLine};
 
 use self::agents::Agents;
@@ -43,6 +47,7 @@ use self::past::{Late, Past};
 use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
 use self::updates::Update;
+use self::versions::Replaced;
 use crate::kind::Kind;
 use crate::launch::Template;
 use crate::ledger::Ledger;
@@ -63,6 +68,8 @@ pub struct Settings {
     pub server_cpus_milli: u64,
     /// Where tasks may run, and with how much CPU.
     pub placement: Placement,
+    /// What becomes of the workers when their server is gone.
+    pub on_server_loss: OnServerLoss,
     /// End all tasks at the end.
     pub teardown: bool,
     /// End after this time.
@@ -99,6 +106,10 @@ pub struct State {
     past: Past,
     /// The one server, from the decision to launch it until it is gone.
     server: Option<String>,
+    /// Since when there are workers that wait for a server.
+    without_server: Option<Instant>,
+    /// The last task that made place for a newer version.
+    replaced: Option<Replaced>,
     next_number: u64,
     ledger: Ledger,
     peak: u64,
@@ -136,6 +147,8 @@ impl State {
             tasks: BTreeMap::new(),
             past: recovered.past.into(),
             server: None,
+            without_server: None,
+            replaced: None,
             next_number: recovered.next_number.max(1),
             ledger: recovered.ledger,
             peak: recovered.peak_workers,
@@ -299,6 +312,9 @@ impl State {
             self.drain(now);
             self.look_for_mergers(now);
             self.give_up_silent_tasks(now);
+            self.send_orphans_on(now);
+            self.give_way(now);
+            self.replace_outdated(now);
         }
         let over =
             self.settings.duration.is_some_and(|duration| now.duration_since(self.started) >= duration);
@@ -311,32 +327,20 @@ impl State {
     fn message(&mut self, executor: &str, data: &[u8], now: Instant) {
         match (self.tasks.get_mut(executor), Live::decode(data)) {
             (Some(task), Ok(live)) => {
-                task.live = Some((now, live));
+                task.live = Some((now, live.clone()));
                 task.silent_since = Some(now);
+                self.mines_at(executor, &live);
             }
             // Only for display, and the next one comes soon.
             (None, _) | (_, Err(_)) => tracing::debug!(executor, "unexpected message"),
         }
     }
 
-    fn failure(&mut self, agent: Option<String>, executor: Option<String>, status: Option<i32>) {
-        let text = match (executor, agent) {
-            (Some(executor), _) => {
-                if self.tasks.get(&executor).is_none_or(|task| task.kill.is_some() || status == Some(0)) {
-                    return;
-                }
-                format!("the executor of {executor} ended{}", status.map(wait_status).unwrap_or_default())
-            }
-            (None, Some(agent)) => format!("agent {agent} is gone"),
-            (None, None) => return,
-        };
-        self.publish(Notice::Failure(text));
-    }
-
     /// Whether a task has its place: the one server, and the workers that work for it.
     fn belongs(&self, task: &Task) -> bool {
         match task.record.kind {
             Kind::Server => self.server.as_ref() == Some(&task.record.id),
+            Kind::Worker if self.can_be_sent_on(task) => true,
             Kind::Worker => self.employer().is_some() && self.employer() == task.record.server.as_deref(),
         }
     }
@@ -368,14 +372,5 @@ impl State {
     /// A time around `middle`, so that a thousand schedulers do not act at once.
     fn jitter(&mut self, middle: Duration) -> Duration {
         middle.mul_f64(self.random.random_range(0.75..1.25))
-    }
-}
-
-/// A wait(2) status in words.
-fn wait_status(status: i32) -> String {
-    // An exit status has eight bits; what Mesos puts above them means nothing.
-    match (status & 0x7f, status >> 8 & 0xff) {
-        (0, code) => format!(" with exit status {code}"),
-        (signal, _) => format!(" by signal {signal}"),
     }
 }

@@ -145,6 +145,7 @@ fn settings(config: &Config, delivery: Delivery, begun: Instant) -> Settings {
         silence_timeout: config.silence_timeout,
         server_cpus_milli: (config.server_cpus * 1000.0).round() as u64,
         placement: config.placement.clone(),
+        on_server_loss: config.on_server_loss,
         teardown: config.teardown_on_exit,
         duration: config.duration.map(|duration| duration.saturating_sub(begun.elapsed())),
         blocks: config.blocks,

@@ -73,6 +73,13 @@ pub enum Change {
     },
     /// A status update.
     Status(StatusRecord),
+    /// A worker has gone to another server.
+    Employer {
+        /// Its id.
+        task: String,
+        /// The server's.
+        server: String,
+    },
     /// A server task ended for good: its accounts of all but the first [`OUTSIDERS`](crate::ledger::OUTSIDERS)
     /// workers that are no tasks become one.
     FoldOutsiders {

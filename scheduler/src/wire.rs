@@ -94,6 +94,9 @@ pub(crate) fn call(framework: &FrameworkId, call: Call) -> Option<mesos::v1::sch
             scheduler::kill(framework, task.into(), agent, None)
         }
         Call::Shutdown { executor, agent } => scheduler::shutdown(framework, executor.into(), agent.into()),
+        Call::Message { executor, agent, data } => {
+            scheduler::message(framework, executor.into(), agent.into(), data)
+        }
         Call::Acknowledge { task, agent, uuid } => {
             let (task_id, agent_id) = (task.into(), Some(agent.into()));
             let update = TaskStatus { task_id, agent_id, uuid: Some(uuid), ..TaskStatus::default() };

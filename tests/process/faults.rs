@@ -39,6 +39,7 @@ macro_rules! faults {
 mod masters_and_agents;
 mod messages;
 mod mining;
+mod repoint;
 mod schedulers;
 mod several_schedulers;
 mod table;

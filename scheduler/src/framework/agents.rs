@@ -77,6 +77,20 @@ impl Agents {
 }
 
 impl State {
+    pub(super) fn failure(&mut self, agent: Option<String>, executor: Option<String>, status: Option<i32>) {
+        let text = match (executor, agent) {
+            (Some(executor), _) => {
+                if self.tasks.get(&executor).is_none_or(|task| task.kill.is_some() || status == Some(0)) {
+                    return;
+                }
+                format!("the executor of {executor} ended{}", status.map(wait_status).unwrap_or_default())
+            }
+            (None, Some(agent)) => format!("agent {agent} is gone"),
+            (None, None) => return,
+        };
+        self.publish(Notice::Failure(text));
+    }
+
     /// A task ended on its agent although nobody wanted it to.
     pub(super) fn agent_failed(&mut self, task: &str, why: &str, now: Instant) {
         let Some(task) = self.tasks.get(task) else { return };
@@ -85,6 +99,15 @@ impl State {
         let (failures, pause) = self.agents.failed(&task.record.agent, ran, now);
         let why = why.to_owned();
         self.publish(Notice::Paused { host, pause, failures, why });
+    }
+}
+
+/// A wait(2) status in words.
+fn wait_status(status: i32) -> String {
+    // An exit status has eight bits; what Mesos puts above them means nothing.
+    match (status & 0x7f, status >> 8 & 0xff) {
+        (0, code) => format!(" with exit status {code}"),
+        (signal, _) => format!(" by signal {signal}"),
     }
 }
 

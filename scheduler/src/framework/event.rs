@@ -126,6 +126,15 @@ pub enum Call {
         /// Its agent's id.
         agent: String,
     },
+    /// Tells an executor something. May be lost.
+    Message {
+        /// The executor's id.
+        executor: String,
+        /// The agent's id.
+        agent: String,
+        /// The content.
+        data: Vec<u8>,
+    },
     /// An update is on disk.
     Acknowledge {
         /// The task's id.
@@ -209,12 +218,31 @@ pub enum Notice {
         /// Reason and message, for people.
         why: String,
     },
-    /// The server is no more; workers are killed.
+    /// The server is no more; workers are killed, or wait for the next one.
     ServerLost {
         /// The task's id.
         task: String,
-        /// How many workers are killed.
+        /// How many workers it had.
         workers: usize,
+        /// Whether they stay.
+        kept: bool,
+    },
+    /// A worker has gone to another server.
+    SentOn {
+        /// The task's id.
+        task: String,
+        /// The server's.
+        server: String,
+    },
+    /// A worker is ended to make room for a server.
+    GivesWay {
+        /// The task's id.
+        task: String,
+    },
+    /// A task is ended because its executor is of an earlier version.
+    Outdated {
+        /// The task's id.
+        task: String,
     },
     /// A task did not come up or does not answer, and is given up.
     GivenUp {
@@ -308,8 +336,19 @@ impl fmt::Display for Notice {
                 write!(f, "{task} cannot be reached: {host} does not answer")
             }
             Notice::Ended { task, host, state, why } => write!(f, "{task} on {host}: {state}{why}"),
-            Notice::ServerLost { task, workers } => {
+            Notice::ServerLost { task, workers, kept: false } => {
                 write!(f, "{task} is gone: killing its {} and starting over", counted(*workers, "worker"))
+            }
+            Notice::ServerLost { task, workers, kept: true } => {
+                let workers = counted(*workers, "worker");
+                write!(f, "{task} is gone: its {workers} stay for the next server")
+            }
+            Notice::SentOn { task, server } => write!(f, "{task} mines at {server} now"),
+            Notice::GivesWay { task } => {
+                write!(f, "nothing on offer is enough for a server: {task} gives way")
+            }
+            Notice::Outdated { task } => {
+                write!(f, "{task} is of an earlier version: ending it, for a new one to take its place")
             }
             Notice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
             Notice::Merging { host, workers, cpus_milli } => write!(
@@ -324,6 +363,7 @@ impl fmt::Display for Notice {
                 begins_in.as_secs_f64(),
                 counted(*tasks, "task")
             ),
+            Notice::ServerMoves { task, workers: 0 } => write!(f, "{task} makes way for maintenance"),
             Notice::ServerMoves { task, workers } => {
                 write!(
                     f,

@@ -179,6 +179,11 @@ impl State {
         if self.maintenance.moving.is_some() || self.ending != Ending::No {
             return;
         }
+        if self.repoints() {
+            // They go on at the next one.
+            self.publish(Notice::ServerMoves { task: server.clone(), workers: 0 });
+            return self.want_kill(&server, now);
+        }
         let of_it = |task: &&Task| task.record.server.as_ref() == Some(&server) && !task.is_over();
         let workers: Vec<String> =
             self.tasks.values().filter(of_it).map(|task| task.record.id.clone()).collect();

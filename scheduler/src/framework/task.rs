@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 use task::Live;
 
+use super::repoint::Told;
 use crate::kind::Kind;
 use crate::offers::Accept;
 use crate::record::TaskRecord;
@@ -45,6 +46,10 @@ pub(super) struct Task {
     pub live: Option<(Instant, Live)>,
     /// Since when it could have sent another one and has not, if it ever sent any.
     pub silent_since: Option<Instant>,
+    /// The version of its last report.
+    pub version: Option<u32>,
+    /// For a worker that is to go to another server.
+    pub told: Option<Told>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +75,8 @@ impl Task {
             pending_uuid: None,
             live: None,
             silent_since: None,
+            version: None,
+            told: None,
         }
     }
 

@@ -10,6 +10,8 @@ mod merging;
 mod past;
 mod pool;
 mod reconnect;
+mod repoint;
+mod versions;
 mod world;
 
 use std::num::NonZeroU64;
@@ -39,6 +41,7 @@ pub(super) fn settings() -> Settings {
         silence_timeout: Duration::from_secs(120),
         server_cpus_milli: 1000,
         placement: Placement::default(),
+        on_server_loss: OnServerLoss::default(),
         teardown: true,
         duration: None,
         blocks: None,
@@ -107,7 +110,11 @@ impl Script {
 
     /// Subscribed, with a server that runs on agent `a` as miner-server-1.
     pub fn with_server() -> Script {
-        let mut script = Script::new();
+        Script::server_of(settings())
+    }
+
+    fn server_of(settings: Settings) -> Script {
+        let mut script = Script::with(settings);
         script.subscribe();
         script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));
         script.write();
@@ -119,7 +126,11 @@ impl Script {
 
     /// The same, with workers miner-worker-2 on `a` and miner-worker-3 on `b` that run.
     pub fn with_workers() -> Script {
-        let mut script = Script::with_server();
+        Script::workers_of(settings())
+    }
+
+    pub fn workers_of(settings: Settings) -> Script {
+        let mut script = Script::server_of(settings);
         script.event(Event::Offers(vec![offer("o2", "a", 0.5, 700), offer("o3", "b", 2.0, 700)]));
         script.write();
         for task in ["miner-worker-2", "miner-worker-3"] {
@@ -229,7 +240,9 @@ impl Script {
 
 fn task_of(call: &Call) -> &str {
     match call {
-        Call::Kill { task, .. } | Call::Acknowledge { task, .. } => task,
+        Call::Message { executor: task, .. } | Call::Kill { task, .. } | Call::Acknowledge { task, .. } => {
+            task
+        }
         _ => "",
     }
 }

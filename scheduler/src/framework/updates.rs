@@ -50,6 +50,9 @@ impl State {
         if uuid.is_some() {
             task.pending_uuid.clone_from(&uuid);
         }
+        if let Some(version) = status.data.as_deref().and_then(::task::version) {
+            task.version = Some(version);
+        }
         let report = self.report(&id, status.data.as_deref());
         let record = StatusRecord {
             task: id.clone(),
@@ -222,9 +225,17 @@ impl State {
         }
     }
 
-    /// The server is gone, whatever the reason: its workers would be talking to a dead server.
+    /// The server is gone, whatever the reason: its workers would be talking to a dead server, unless they stay for the
+    /// next one.
     pub(super) fn lose_server(&mut self, now: Instant) {
         let Some(server) = self.server.take() else { return };
+        if self.repoints() {
+            let (workers, kept) = (self.keep_workers(&server, now), true);
+            if self.ending == Ending::No {
+                self.publish(Notice::ServerLost { task: server, workers, kept });
+            }
+            return;
+        }
         let workers: Vec<String> = self
             .tasks
             .values()
@@ -232,7 +243,7 @@ impl State {
             .map(|task| task.record.id.clone())
             .collect();
         if self.ending == Ending::No {
-            self.publish(Notice::ServerLost { task: server, workers: workers.len() });
+            self.publish(Notice::ServerLost { task: server, workers: workers.len(), kept: false });
         }
         for id in workers {
             self.want_kill(&id, now);

@@ -67,6 +67,9 @@ impl Changes<'_> {
                 self.run("DELETE FROM task WHERE id = ?1", params![task])
             }
             Change::Status(status) => self.status(framework.as_deref(), status),
+            Change::Employer { task, server } => {
+                self.run("UPDATE task SET server = ?2 WHERE id = ?1", params![task, server])
+            }
             Change::FoldOutsiders { server } => outsiders::fold(self.transaction, server),
             // All is kept on disk.
             Change::Past { .. } => Ok(()),

@@ -67,7 +67,12 @@ impl Mining {
 
     /// Starts a scheduler again with the state of the one before, which has ended.
     pub fn restart_scheduler(&mut self) {
-        self.scheduler = scheduler(&self.cluster.address(), self.state.path(), &[]);
+        self.restart_scheduler_with(&[]);
+    }
+
+    /// The same with more arguments.
+    pub fn restart_scheduler_with(&mut self, more: &[&str]) {
+        self.scheduler = scheduler(&self.cluster.address(), self.state.path(), more);
     }
 
     /// Another scheduler has taken over, with a state folder of its own; gives the one before.
@@ -93,7 +98,7 @@ impl Mining {
     }
 
     pub fn server(&self) -> Executor {
-        self.executors("miner-server-").into_iter().next().expect("there is a server")
+        until("there is a server", LATER, || self.executors("miner-server-").into_iter().next())
     }
 
     pub fn workers(&self) -> Vec<Executor> {

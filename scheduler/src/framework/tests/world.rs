@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use ::task::{Instruction, WorkerLive};
 use proptest::prelude::*;
 
 use super::*;
@@ -34,8 +35,8 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
-        let script = Script::new();
+    fn new(on_server_loss: OnServerLoss) -> World {
+        let script = Script::with(Settings { on_server_loss, ..settings() });
         let (tasks, offers) = Default::default();
         World { script, tasks, offers, history: vec![], asked: vec![], next: 0 }
     }
@@ -66,6 +67,7 @@ impl World {
                     self.asked.extend(live.map(|(id, _)| id.clone()));
                 }
                 Call::Reconcile(tasks) => self.asked.extend(tasks.into_iter().map(|(task, _)| task)),
+                Call::Message { executor, data, .. } => self.instructed(&executor, &data),
                 Call::Suppress | Call::Revive | Call::Teardown | Call::Shutdown { .. } => {}
                 Call::AcceptInverse { .. } | Call::DeclineInverse { .. } => {}
             }
@@ -106,6 +108,17 @@ impl World {
         assert!(written, "acknowledged before it is written");
         if let Some(real) = self.tasks.get_mut(id) {
             real.updates.retain(|update| update.uuid.as_deref() != Some(uuid));
+        }
+    }
+
+    /// A worker obeys at once, if the message arrives.
+    fn instructed(&mut self, id: &str, data: &[u8]) {
+        let Instruction::MineAt { pool } = Instruction::decode(data).unwrap() else { return };
+        self.next += 1;
+        let alive = self.tasks.get(id).is_some_and(|real| !real.state.is_terminal());
+        if alive && !self.next.is_multiple_of(3) {
+            let live = Live::Worker(WorkerLive { pool, ..WorkerLive::default() });
+            self.event(Event::Message { executor: id.to_owned(), data: live.encode() });
         }
     }
 
@@ -244,8 +257,9 @@ proptest! {
     #[test]
     fn accounts_are_exact_and_the_rules_hold(
         actions in prop::collection::vec((0u8..21, any::<u16>()), 0..250),
+        repoint in any::<bool>(),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill });
         world.script.subscribe();
         world.carry_out();
         for (action, which) in actions {
@@ -273,8 +287,9 @@ proptest! {
     #[test]
     fn sums_are_exact_whoever_leads(
         actions in prop::collection::vec((0u8..22, any::<u16>()), 0..250),
+        repoint in any::<bool>(),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill });
         world.script.subscribe();
         world.carry_out();
         for (action, which) in actions {

@@ -157,6 +157,12 @@ impl Mirror {
                 self.dirty.insert(task.clone());
             }
             Change::Status(status) => self.status(status),
+            Change::Employer { task, server } => {
+                if let Some(known) = recovered.tasks.iter_mut().find(|known| known.id == *task) {
+                    known.server = Some(server.clone());
+                    self.dirty.insert(task.clone());
+                }
+            }
             Change::Past { tasks } => self.move_to_past(tasks),
             Change::Peak(workers) => {
                 recovered.peak_workers = recovered.peak_workers.max(*workers);

@@ -1,0 +1,88 @@
+//! Workers that outlive their server: `--on-server-loss=repoint`.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use rustix::process::Signal;
+
+use super::mining::{Mining, WORKERS};
+use crate::support::cluster::Cluster;
+use crate::support::descent::Executor;
+use crate::support::embedded::Embedded;
+use crate::support::mesos_box::MesosBox;
+use crate::support::{SOON, peer};
+
+fn on(cluster: Cluster) -> Mining {
+    let address = cluster.address();
+    Mining::at(cluster, &address, &["--on-server-loss=repoint"])
+}
+
+fn processes(workers: Vec<Executor>) -> BTreeSet<(String, i32)> {
+    workers.into_iter().map(|worker| (worker.id, worker.process.pid)).collect()
+}
+
+/// The same workers, in the same processes, mine at another server; both accounts of both of them grow.
+fn killed_server(mut mining: Mining) {
+    let workers = processes(mining.workers());
+    for _ in 0..2 {
+        let server = mining.server();
+        mining.kill(&server);
+        mining.recovers(Instant::now(), |mining| mining.server().id != server.id);
+        assert_eq!(processes(mining.workers()), workers);
+    }
+    let said = mining.scheduler.stderr();
+    let sent_on = said.iter().filter(|line| line.contains(" mines at miner-server-")).count();
+    assert_eq!(sent_on, 2 * WORKERS, "{said:#?}");
+    ended(mining, 2);
+}
+
+/// The server dies while nobody is there to see it; the next scheduler finds the workers and sends them on.
+fn killed_server_and_scheduler(mut mining: Mining) {
+    let workers = processes(mining.workers());
+    mining.scheduler.signal(Signal::KILL);
+    mining.scheduler.wait(SOON);
+    let server = mining.server();
+    mining.kill(&server);
+    mining.restart_scheduler_with(&["--on-server-loss=repoint"]);
+    mining.recovers(Instant::now(), |mining| mining.server().id != server.id);
+    assert_eq!(processes(mining.workers()), workers);
+    ended(mining, 1);
+}
+
+/// Only so many servers failed; all else was killed at the end, or because it was about to start on the server's room.
+fn ended(mining: Mining, servers: u64) {
+    let (summary, ended) = mining.end();
+    let states: Vec<&str> = summary.tasks.keys().map(String::as_str).collect();
+    assert_eq!(
+        (states, summary.tasks["TASK_FAILED"]),
+        (vec!["TASK_FAILED", "TASK_KILLED"], servers),
+        "{ended:#?}"
+    );
+}
+
+fn embedded() -> Mining {
+    on(Cluster::Embedded(Embedded::start(WORKERS, 1.0, |_| ())))
+}
+
+fn real() -> Option<Mining> {
+    Some(on(Cluster::Real(MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &["--cpus=1"]))))
+}
+
+#[test]
+fn killed_server_on_the_embedded_cluster() {
+    killed_server(embedded());
+}
+
+#[test]
+fn killed_server_on_a_real_mesos() {
+    if let Some(mining) = real() {
+        killed_server(mining);
+    }
+}
+
+#[test]
+fn killed_server_and_scheduler_on_a_real_mesos() {
+    if let Some(mining) = real() {
+        killed_server_and_scheduler(mining);
+    }
+}
