@@ -8,8 +8,8 @@ use anyhow::Context;
 use executor::{Runner, TaskContext, TaskError, TaskEvent};
 use node::cli::Choice;
 use node::{Credentials, MinDifficultyTime, Payout};
-use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions};
-use task::{Account, Chain, Live, NodeSpec, Report, ServerAddress, ServerSpec, TaskKind};
+use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions, UpstreamOptions};
+use task::{Account, Chain, Live, NodeSpec, Report, ServerAddress, ServerSpec, TaskKind, UpstreamSpec};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::health::Check;
@@ -38,7 +38,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         () = context.stop.cancelled() => return Ok(Report::default()),
         () = tokio::time::sleep(FIRST_WORK) => {
             let seconds = FIRST_WORK.as_secs();
-            return Err(TaskError::new(format!("no node has given work within {seconds} s; its log says why")));
+            return Err(TaskError::new(format!("no node or pool has given work within {seconds} s; its log says why")));
         }
     };
     let address = ServerAddress {
@@ -72,6 +72,7 @@ fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
         chain: match &spec.chain {
             Chain::Builtin { block_interval } => pool::Chain::Builtin { block_interval: *block_interval },
             Chain::Node(node) => pool::Chain::Node(choice(node)?.into()),
+            Chain::Upstream(spec) => pool::Chain::Upstream(upstream(spec)?),
         },
         data: Some(StoreOptions { folder: DATA.into(), retention: StoreOptions::RETENTION }),
     })
@@ -94,6 +95,15 @@ fn choice(spec: &NodeSpec) -> anyhow::Result<Choice> {
             false => MinDifficultyTime::Honest,
         },
     })
+}
+
+fn upstream(spec: &UpstreamSpec) -> anyhow::Result<UpstreamOptions> {
+    let UpstreamSpec { pools, user, password } = spec;
+    let pool = |url: &String| {
+        let url = url.parse().context("the task's specification")?;
+        Ok(client::Pool { url, user: user.clone(), password: password.clone() })
+    };
+    Ok(UpstreamOptions { pools: pools.iter().map(pool).collect::<anyhow::Result<_>>()? })
 }
 
 struct Reporter {

@@ -22,6 +22,7 @@ pub use instruction::Instruction;
 pub use live::{Live, PoolLive, WorkerLive};
 pub use report::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 pub use spec::{
-    Chain, NodeAccess, NodeSpec, PoolAccess, ProxyAccess, ServerSpec, TaskKind, TaskSpec, WorkerSpec,
+    Chain, NodeAccess, NodeSpec, PoolAccess, ProxyAccess, ServerSpec, TaskKind, TaskSpec, UpstreamSpec,
+    WorkerSpec,
 };
 pub use wire::{DecodeError, OLDEST_VERSION, VERSION, version};

@@ -52,6 +52,28 @@ pub enum Chain {
     },
     /// Bitcoin nodes.
     Node(NodeSpec),
+    /// A pool, whose work is shared out.
+    Upstream(UpstreamSpec),
+}
+
+/// What a server that shares out the work of a pool needs to know. Its debug form leaves the password out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpstreamSpec {
+    /// Pools' URLs such as `stratum+tcp://host:3333`, the best first.
+    pub pools: Vec<String>,
+    /// Stratum user name at all of them.
+    pub user: String,
+    /// Stratum password at all of them.
+    pub password: String,
+}
+
+impl fmt::Debug for UpstreamSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamSpec")
+            .field("pools", &self.pools)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a server that mines on Bitcoin nodes needs to know.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use task::{
     Account, Chain, DecodeError, Instruction, Live, NodeAccess, NodeSpec, PoolAccess, PoolLive, ProxyAccess,
-    Report, ServerAddress, ServerSpec, ShareRow, TaskKind, TaskSpec, Totals, Verdict, WorkerLive, WorkerSpec,
-    version,
+    Report, ServerAddress, ServerSpec, ShareRow, TaskKind, TaskSpec, Totals, UpstreamSpec, Verdict,
+    WorkerLive, WorkerSpec, version,
 };
 
 fn worker_spec() -> TaskSpec {
@@ -73,11 +73,28 @@ fn how_to_get_to_the_pool_comes_through() {
     assert_eq!(TaskSpec::decode(&spec.encode()).unwrap(), spec);
 }
 
+fn upstream_spec() -> TaskSpec {
+    let TaskKind::Server(server) = server_spec().kind else { unreachable!() };
+    let upstream = UpstreamSpec {
+        pools: vec!["stratum+tcp://a:3333".into(), "stratum+ssl://b:3334".into()],
+        user: "farm".into(),
+        password: "s3cret".into(),
+    };
+    TaskSpec {
+        kind: TaskKind::Server(ServerSpec { chain: Chain::Upstream(upstream), ..server }),
+        ..server_spec()
+    }
+}
+
 #[test]
 fn a_specification_shows_no_password() {
-    let shown = format!("{:?} {:?} {:?}", node_spec(), worker_spec(), secure_worker_spec());
+    let specs = [node_spec(), upstream_spec(), worker_spec(), secure_worker_spec()];
+    let shown = format!("{specs:?}");
     assert!(
-        shown.contains("http://b:8332") && !shown.contains("s3cret") && !shown.contains("password"),
+        shown.contains("http://b:8332")
+            && shown.contains("stratum+ssl://b:3334")
+            && !shown.contains("s3cret")
+            && !shown.contains("password"),
         "{shown}"
     );
 }
@@ -92,7 +109,7 @@ fn a_server_has_one_chain() {
 
 #[test]
 fn specifications_survive_the_wire() {
-    for spec in [worker_spec(), server_spec(), node_spec()] {
+    for spec in [worker_spec(), server_spec(), node_spec(), upstream_spec()] {
         assert_eq!(TaskSpec::decode(&spec.encode()).unwrap(), spec);
     }
 }

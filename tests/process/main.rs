@@ -19,3 +19,4 @@ mod secure;
 mod standalone;
 mod support;
 mod third_party;
+mod upstream;

@@ -5,10 +5,11 @@ use std::str::FromStr;
 use anyhow::Context;
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use client::cli::UpstreamArgs;
 use node::cli::NodeArgs;
 use node::{Credentials, MinDifficultyTime, NodeUrl, Payout};
 use program::Usage;
-use task::{Chain, NodeAccess, NodeSpec};
+use task::{Chain, NodeAccess, NodeSpec, UpstreamSpec};
 
 use crate::launch::{Arguments, ImageTask, Programs, Server};
 
@@ -31,6 +32,9 @@ pub struct ServerArgs {
     /// Nodes.
     #[command(flatten)]
     pub node: NodeArgs,
+    /// Pools.
+    #[command(flatten)]
+    pub upstream: UpstreamArgs,
     /// Arguments of the image of --server, words with spaces between, in which {bitcoind_address}, {p2pool_port},
     /// {worker_port}, {rpc_user}, {rpc_password} and {task_id} are filled in.
     #[arg(
@@ -101,10 +105,14 @@ impl ServerArgs {
         block_interval: std::time::Duration,
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Programs> {
-        let server = match &self.server {
-            Kind::Docker(image) => Server::Image(self.server_image(image, env)?),
-            Kind::Builtin if self.chain == ChainKind::Node => Server::Builtin(Chain::Node(self.spec(env)?)),
-            Kind::Builtin => {
+        let upstream = self.upstream(&env)?;
+        let server = match (&self.server, upstream) {
+            (_, Some(spec)) => Server::Builtin(Chain::Upstream(spec)),
+            (Kind::Docker(image), _) => Server::Image(self.server_image(image, env)?),
+            (Kind::Builtin, _) if self.chain == ChainKind::Node => {
+                Server::Builtin(Chain::Node(self.spec(env)?))
+            }
+            (Kind::Builtin, _) => {
                 if let Some(option) = self.node.given() {
                     return Err(Usage(format!("{option} needs --chain node or --server docker:IMAGE")).into());
                 }
@@ -121,6 +129,28 @@ impl ServerArgs {
             }
         };
         Ok(Programs { server, worker })
+    }
+
+    /// The pools whose work the server is to share out, if that is what it is to do.
+    fn upstream(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<UpstreamSpec>> {
+        let Some(option) = self.upstream.given() else { return Ok(None) };
+        let other = [
+            ("--server docker:IMAGE", self.server != Kind::Builtin),
+            ("--chain node", self.chain == ChainKind::Node),
+        ];
+        let other = other.into_iter().find_map(|(other, given)| given.then_some(other)).or(self.node.given());
+        if let Some(other) = other {
+            let text = format!("{option} and {other} exclude each other: work comes from one of them");
+            return Err(Usage(text).into());
+        }
+        let pools = self.upstream.pools(env)?.unwrap_or_default();
+        let first = pools.first().map(|pool| (pool.user.clone(), pool.password.clone()));
+        let Some((user, password)) = first else { return Ok(None) };
+        Ok(Some(UpstreamSpec {
+            pools: pools.iter().map(|pool| pool.url.to_string()).collect(),
+            user,
+            password,
+        }))
     }
 
     fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {

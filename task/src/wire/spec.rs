@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::pool_access::PoolAccessMessage;
 use super::{DecodeError, VERSION, millis, port, read};
-use crate::{Chain, NodeAccess, NodeSpec, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
+use crate::{Chain, NodeAccess, NodeSpec, ServerSpec, TaskKind, TaskSpec, UpstreamSpec, WorkerSpec};
 
 #[derive(Clone, PartialEq, Message)]
 struct SpecMessage {
@@ -38,6 +38,19 @@ struct ServerMessage {
     builtin: Option<BuiltinMessage>,
     #[prost(message, optional, tag = "6")]
     node: Option<NodeMessage>,
+    #[prost(message, optional, tag = "7")]
+    upstream: Option<UpstreamMessage>,
+}
+
+/// A reader of before it came finds no chain in it, and says so.
+#[derive(Clone, PartialEq, Message)]
+struct UpstreamMessage {
+    #[prost(string, repeated, tag = "1")]
+    pools: Vec<String>,
+    #[prost(string, tag = "2")]
+    user: String,
+    #[prost(string, tag = "3")]
+    password: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -127,12 +140,14 @@ impl TaskSpec {
 
 impl From<&ServerSpec> for ServerMessage {
     fn from(spec: &ServerSpec) -> ServerMessage {
-        let (builtin, node) = match &spec.chain {
+        let (mut builtin, mut node, mut upstream) = (None, None, None);
+        match &spec.chain {
             Chain::Builtin { block_interval } => {
-                (Some(BuiltinMessage { block_interval_ms: millis(*block_interval) }), None)
+                builtin = Some(BuiltinMessage { block_interval_ms: millis(*block_interval) });
             }
-            Chain::Node(node) => (None, Some(node.into())),
-        };
+            Chain::Node(spec) => node = Some(spec.into()),
+            Chain::Upstream(spec) => upstream = Some(spec.into()),
+        }
         ServerMessage {
             host: spec.host.clone(),
             stratum_port: spec.stratum_port.into(),
@@ -140,6 +155,7 @@ impl From<&ServerSpec> for ServerMessage {
             share_interval_ms: millis(spec.share_interval),
             builtin,
             node,
+            upstream,
         }
     }
 }
@@ -149,11 +165,12 @@ impl TryFrom<ServerMessage> for ServerSpec {
 
     fn try_from(message: ServerMessage) -> Result<ServerSpec, DecodeError> {
         let what = "server specification";
-        let chain = match (message.builtin, message.node) {
-            (Some(builtin), None) => {
+        let chain = match (message.builtin, message.node, message.upstream) {
+            (Some(builtin), None, None) => {
                 Chain::Builtin { block_interval: Duration::from_millis(builtin.block_interval_ms) }
             }
-            (None, Some(node)) => Chain::Node(node.into()),
+            (None, Some(node), None) => Chain::Node(node.into()),
+            (None, None, Some(upstream)) => Chain::Upstream(upstream.into()),
             _ => return Err(DecodeError::Field { what, field: "chain" }),
         };
         Ok(ServerSpec {
@@ -193,6 +210,20 @@ impl From<NodeMessage> for NodeSpec {
             tag: message.tag,
             early_min_difficulty: message.early_min_difficulty,
         }
+    }
+}
+
+impl From<&UpstreamSpec> for UpstreamMessage {
+    fn from(spec: &UpstreamSpec) -> UpstreamMessage {
+        let UpstreamSpec { pools, user, password } = spec.clone();
+        UpstreamMessage { pools, user, password }
+    }
+}
+
+impl From<UpstreamMessage> for UpstreamSpec {
+    fn from(message: UpstreamMessage) -> UpstreamSpec {
+        let UpstreamMessage { pools, user, password } = message;
+        UpstreamSpec { pools, user, password }
     }
 }
 

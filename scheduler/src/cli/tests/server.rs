@@ -54,6 +54,24 @@ fn a_node_and_what_it_knows_us_by_go_into_the_specification() {
 }
 
 #[test]
+fn pools_and_what_they_know_us_by_go_into_the_specification() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = password_file(&folder);
+    let upstream = ["--upstream", "a:3333", "--upstream", "stratum+ssl://b:1", "-u", "farm"];
+    let given = programs(&[&upstream[..], &["--upstream-password-file", &file]].concat()).unwrap();
+    assert!(!format!("{given:?}").contains("s3cret"));
+    let Server::Builtin(task::Chain::Upstream(spec)) = given.server else { panic!() };
+    assert_eq!(spec.pools, ["stratum+tcp://a:3333", "stratum+ssl://b:1"]);
+    assert_eq!((&*spec.user, &*spec.password), ("farm", "s3cret"));
+
+    assert!(usage(&upstream[..2]).contains("--upstream-user"));
+    let both = usage(&[&upstream[..], &["--chain", "node", "--bitcoind", "c"]].concat());
+    assert!(both.contains("--upstream and --chain node"), "{both}");
+    let both = usage(&[&upstream[..], &["--server", "docker:p2pool"]].concat());
+    assert!(both.contains("--server docker:IMAGE"), "{both}");
+}
+
+#[test]
 fn credentials_in_arguments_must_be_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let file = password_file(&folder);

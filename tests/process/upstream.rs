@@ -1,0 +1,207 @@
+//! `mesos-miner pool --upstream`: a pool to its workers and one miner to another pool.
+
+use std::net::SocketAddr;
+
+use hasher::{CompactTarget, Header, Target};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::http::get_json;
+use crate::support::ports;
+use crate::support::process::{Process, mesos_miner};
+use crate::support::scripted_pool::{Script, ScriptedPool};
+use crate::support::{LATER, SOON, until};
+
+/// Pools on the loopback, whose workers' shares come often enough on a slow machine.
+const EASY: [&str; 6] =
+    ["--share-interval", "100ms", "--start-difficulty", "0.00001", "--minimum-difficulty", "0.0000001"];
+
+struct Pool {
+    process: Process,
+    stratum: String,
+    http: SocketAddr,
+}
+
+impl Pool {
+    fn start(listen: &str, more: &[&str]) -> Pool {
+        let fixed = ["pool", "--listen", listen, "--http", "127.0.0.1:0"];
+        let mut process = mesos_miner([&fixed, &EASY[..], more].concat());
+        let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
+        let stratum = process.wait_for_output(SOON, after("listening on "));
+        let http = process.wait_for_output(SOON, after("HTTP on http://"));
+        Pool { process, stratum, http: http.parse().expect("an address") }
+    }
+
+    fn builtin() -> Pool {
+        Pool::start("127.0.0.1:0", &[])
+    }
+
+    fn proxy(upstreams: &str) -> Pool {
+        Pool::start("127.0.0.1:0", &["--upstream", upstreams, "-u", "farm"])
+    }
+
+    fn summary(&self) -> Value {
+        get_json(self.http, "/api/v1/summary").expect("it answers")
+    }
+
+    fn accepted(&self) -> u64 {
+        number(&self.summary()["totals"]["shares"]["accepted"])
+    }
+
+    fn forwarded(&self, what: &str) -> u64 {
+        number(&self.summary()["upstream"]["shares"][what])
+    }
+
+    /// Waits until so many shares of its workers have been accepted by the upstream pool.
+    fn forwards(&self, accepted: u64) {
+        until("shares for the upstream pool", LATER, || {
+            (self.forwarded("accepted") >= accepted).then_some(())
+        });
+    }
+
+    fn kill(mut self) {
+        self.process.signal(Signal::KILL);
+        self.process.wait(SOON);
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// A worker that ends as soon as it loses its connection.
+fn worker(pool: &Pool, name: &str) -> Process {
+    let fixed = ["mine", "-t", "1", "--share-interval", "50ms", "--no-retry"];
+    mesos_miner([&fixed[..], &["-o", &pool.stratum, "-u", name]].concat())
+}
+
+fn end(mut process: Process) {
+    assert!(process.is_running(), "{:#?}", process.stderr());
+    process.signal(Signal::INT);
+    let ended = process.wait(SOON);
+    assert!(ended.status.success(), "{ended:#?}");
+}
+
+#[test]
+fn both_pools_count_the_same() {
+    let upstream = Pool::builtin();
+    let proxy = Pool::proxy(&upstream.stratum);
+    let workers = ["one", "two"].map(|name| worker(&proxy, name));
+    proxy.forwards(10);
+    until("shares of each", LATER, || {
+        let summary = proxy.summary();
+        let workers = summary["workers"].as_array().expect("a list");
+        let all = workers.iter().all(|worker| number(&worker["totals"]["shares"]["accepted"]) > 0);
+        (all && workers.len() == 2).then_some(())
+    });
+    workers.into_iter().for_each(end);
+    until("all answers", SOON, || {
+        let answered = ["accepted", "rejected", "stale", "unanswered"].map(|what| proxy.forwarded(what));
+        (answered.iter().sum::<u64>() == proxy.forwarded("forwarded")).then_some(())
+    });
+    assert_eq!(proxy.forwarded("accepted"), upstream.accepted());
+    assert_eq!((proxy.forwarded("rejected"), proxy.forwarded("unanswered")), (0, 0));
+    // The others were below what the upstream pool asks for.
+    assert!(proxy.accepted() >= upstream.accepted());
+    let theirs = &upstream.summary()["workers"];
+    assert_eq!(theirs.as_array().map(Vec::len), Some(1), "one miner to the upstream pool: {theirs}");
+    assert_eq!(theirs[0]["worker"], "farm");
+
+    let mut process = proxy.process;
+    process.signal(Signal::INT);
+    let ended = process.wait(SOON);
+    assert!(ended.stdout.iter().any(|line| line.starts_with("for the upstream pool: ")), "{ended:#?}");
+}
+
+#[test]
+fn workers_survive_the_upstream_pool() {
+    let address = format!("127.0.0.1:{}", ports::free(1));
+    let upstream = Pool::start(&address, &[]);
+    let proxy = Pool::proxy(&address);
+    let worker = worker(&proxy, "one");
+    proxy.forwards(3);
+    upstream.kill();
+    until("the loss shows", SOON, || proxy.summary()["upstream"]["pool"].is_null().then_some(()));
+
+    let upstream = Pool::start(&address, &[]);
+    let before = proxy.forwarded("accepted");
+    proxy.forwards(before + 3);
+    assert!(upstream.accepted() > 0);
+    assert_eq!(number(&proxy.summary()["connections"]), 1);
+    end(worker);
+}
+
+#[test]
+fn another_pool_stands_in_and_workers_notice_nothing() {
+    let (first, second) = (Pool::builtin(), Pool::builtin());
+    let proxy = Pool::proxy(&format!("{},{}", first.stratum, second.stratum));
+    let worker = worker(&proxy, "one");
+    proxy.forwards(3);
+    assert_eq!(second.accepted(), 0);
+    first.kill();
+    until("shares for the second", LATER, || (second.accepted() >= 3).then_some(()));
+    assert_eq!(proxy.summary()["upstream"]["pool"], format!("stratum+tcp://{}", second.stratum));
+    assert_eq!(number(&proxy.summary()["connections"]), 1);
+    end(worker);
+}
+
+const DIFFICULTY: f64 = 1e-4;
+
+/// A pool as p2pool is one: no extranonce1, and no list of subscriptions.
+fn p2pool() -> Script {
+    let notify = json!([
+        "0123456789012345678901234567890123456789",
+        "00".repeat(32),
+        "01".repeat(50),
+        "02".repeat(50),
+        ["03".repeat(32)],
+        "20000000",
+        "1d00ffff",
+        "6b49d200",
+        true
+    ]);
+    Script {
+        subscribed: json!([["mining.notify", "ae6812eb4cd7735a302a8a9dd95cf71f"], "", 4]),
+        notifications: vec![
+            json!({"id": null, "method": "mining.set_difficulty", "params": [DIFFICULTY]}).to_string(),
+            json!({"id": null, "method": "mining.notify", "params": notify}).to_string(),
+        ],
+    }
+}
+
+#[test]
+fn an_upstream_pool_without_extranonce1_gets_its_own_headers_back() {
+    let upstream = ScriptedPool::start(p2pool());
+    let proxy = Pool::proxy(&upstream.address.to_string());
+    let workers = ["one", "two"].map(|name| worker(&proxy, name));
+    let mut parts = std::collections::HashSet::new();
+    while parts.len() < 2 {
+        let submit = upstream.submits.recv_timeout(LATER).expect("a share");
+        let text = |index: usize| submit[index].as_str().expect("text");
+        let bits = |index: usize| u32::from_str_radix(text(index), 16).expect("hex");
+        assert_eq!((text(0), text(1).len(), submit.len()), ("farm", 40, 5), "{submit:?}");
+        let extranonce2 = hex::decode(text(2)).expect("hex");
+        assert_eq!(extranonce2.len(), 4);
+        parts.insert(extranonce2[..2].to_vec());
+        // The header as the upstream pool makes it of its own job, without our code for jobs.
+        let coinbase = [vec![1; 50], extranonce2, vec![2; 50]].concat();
+        let root = hasher::sha256d(&[hasher::sha256d(&coinbase), [3; 32]].concat());
+        let header = Header {
+            version: 0x2000_0000,
+            prev_hash: [0; 32],
+            merkle_root: root,
+            ntime: bits(3),
+            nbits: CompactTarget(0x1d00_ffff),
+            nonce: bits(4),
+        };
+        assert!(Target::from_difficulty(DIFFICULTY).is_met_by(&header.digest()), "{submit:?}");
+    }
+    workers.into_iter().for_each(end);
+}
+
+#[test]
+fn who_is_paid_must_be_said() {
+    let ended = mesos_miner(["pool", "--upstream", "127.0.0.1:1"]).wait(SOON);
+    assert_eq!(ended.status.code(), Some(64), "{ended:#?}");
+    assert!(ended.errors().contains("--upstream-user"), "{ended:#?}");
+}
