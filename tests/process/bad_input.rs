@@ -49,6 +49,17 @@ fn unknown_flag() {
 }
 
 #[test]
+fn no_place_for_several_schedulers() {
+    let zk = format!("zk://{}/miner", closed_address());
+    refused(FAILURE, &["scheduler", "--zk", &zk, "--no-retry"], &["no session with zookeeper", &zk]);
+    refused(FAILURE, &["ledger", "--zk", &zk], &["zookeeper", &zk]);
+    refused(USAGE, &["scheduler", "--zk", "h:5050"], &["--zk", "zk://host:port"]);
+    refused(USAGE, &["ledger", "--zk", "zk://h"], &["--zk", "zk://host:port"]);
+    let masters = ["scheduler", "--master", "zk://h/mesos", "--zk", "zk://h/mesos"];
+    refused(FAILURE, &masters, &["zk://h:2181/mesos", "a path of their own"]);
+}
+
+#[test]
 fn unknown_subcommand() {
     refused(USAGE, &["mint"], &["mint"]);
 }
