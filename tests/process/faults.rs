@@ -38,7 +38,7 @@ macro_rules! faults {
 
 mod masters_and_agents;
 mod messages;
-mod mining;
+pub mod mining;
 mod repoint;
 mod schedulers;
 mod several_schedulers;

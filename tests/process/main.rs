@@ -16,6 +16,7 @@ mod pool_data;
 mod real_mesos;
 mod renewal;
 mod secure;
+mod secure_master;
 mod standalone;
 mod support;
 mod third_party;

@@ -1,7 +1,7 @@
 //! Pools that are reached by TLS and through a SOCKS5 proxy, by `mine` and by the scheduler's workers.
 
 #[path = "../../net/tests/support/mod.rs"]
-mod peers;
+pub mod peers;
 
 use std::fs;
 
@@ -45,7 +45,8 @@ impl Secure {
     }
 }
 
-async fn terminate(acceptor: TlsAcceptor, pool: String) -> u16 {
+/// Ends TLS in front of a plain server; the port.
+pub async fn terminate(acceptor: TlsAcceptor, pool: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {

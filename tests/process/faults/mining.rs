@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::books::{Books, Row};
+use crate::support::books::{Books, PoolBooks, Row};
 use crate::support::cluster::Cluster;
 use crate::support::descent::{Executor, executors};
 use crate::support::embedded::Embedded;
@@ -18,6 +18,10 @@ use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Ended, Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{LATER, SOON, peer, until};
+
+/// A dead server's count is short by what came within a report interval of a second. So late is no report even where the
+/// machine is very busy.
+const SHORT_MS: i64 = 15_000;
 
 /// Workers: one on each agent.
 pub const WORKERS: usize = 2;
@@ -203,6 +207,17 @@ impl Mining {
         for server in &books.servers {
             let died = self.dead.contains(&server.task);
             assert_eq!(server.short, died, "a server that died, and no other, is short: {server:#?}");
+            let Some(own) = PoolBooks::of(&server.task, &self.cluster.work_folder()) else {
+                assert_eq!(server.pool.accepted, 0, "it counts in its sandbox: {server:#?}");
+                continue;
+            };
+            if died {
+                let missing = own.accepted.saturating_sub(server.pool.accepted) as usize;
+                let span = own.times.first().zip(own.times.get(missing)).map(|(last, first)| last - first);
+                assert!(span.is_none_or(|ms| ms < SHORT_MS), "short by {missing}, {span:?} ms: {server:#?}");
+            } else {
+                assert_eq!(own.accepted, server.pool.accepted, "the pool's own count: {server:#?}");
+            }
         }
         let server_died = books.servers.iter().any(|server| server.short);
         for row in &books.workers {

@@ -1,8 +1,9 @@
 //! The accounts, as `mesos-miner ledger --json` gives them.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
 use serde::Deserialize;
 
 use super::SOON;
@@ -84,4 +85,38 @@ impl Books {
         assert_eq!((of_servers, of_workers), (of_workers, self.total.pool.accepted), "{self:#?}");
         of_servers
     }
+}
+
+/// What a server task has counted itself, in the database in its sandbox.
+#[derive(Debug)]
+pub struct PoolBooks {
+    /// Accepted shares.
+    pub accepted: u64,
+    /// When each of them was accepted, milliseconds since the Unix epoch, the last first.
+    pub times: Vec<i64>,
+}
+
+impl PoolBooks {
+    /// Of a server task whose sandbox is somewhere below `work_folder`; `None` if it never had one.
+    pub fn of(server: &str, work_folder: &Path) -> Option<PoolBooks> {
+        let database = find(work_folder, &|path| {
+            path.ends_with("mesos-miner-pool/pool.sqlite") && path.iter().any(|part| part == server)
+        })?;
+        let connection = Connection::open(database).expect("a database");
+        let accepted =
+            connection.query_row("SELECT total(accepted) FROM worker", [], |row| row.get::<_, f64>(0));
+        let mut times = connection.prepare("SELECT accepted_ms FROM share ORDER BY 1 DESC").expect("a table");
+        let times = times.query_map([], |row| row.get(0)).expect("rows").map(|time| time.expect("a number"));
+        Some(PoolBooks { accepted: accepted.expect("a sum") as u64, times: times.collect() })
+    }
+}
+
+/// The first file below a folder that is wanted. Links are not followed.
+fn find(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    entries.flatten().find_map(|entry| match entry.file_type().ok()? {
+        kind if kind.is_dir() => find(&entry.path(), wanted),
+        kind if kind.is_file() && wanted(&entry.path()) => Some(entry.path()),
+        _ => None,
+    })
 }
