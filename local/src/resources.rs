@@ -62,6 +62,26 @@ impl Bundle {
         sum
     }
 
+    /// With so many CPUs on top that may be taken back at any time.
+    pub fn with_revocable_cpus(mut self, cpus: f64) -> Self {
+        let kind = Kind { name: "cpus".into(), role: None, revocable: true };
+        self.scalars.insert(kind, (cpus * 1000.0).round() as i64);
+        self.drop_empty();
+        self
+    }
+
+    /// What nobody takes back.
+    pub fn without_revocable(mut self) -> Self {
+        self.scalars.retain(|kind, _| !kind.revocable);
+        self.ranges.retain(|kind, _| !kind.revocable);
+        self
+    }
+
+    /// Whether some of it may be taken back.
+    pub fn is_revocable(&self) -> bool {
+        self.scalars.keys().chain(self.ranges.keys()).any(|kind| kind.revocable)
+    }
+
     /// The same amounts, allocated to `role`.
     pub fn allocated_to(&self, role: &str) -> Self {
         self.with_role(Some(role))
@@ -252,6 +272,15 @@ mod tests {
             "cpus(allocated: *):2; mem(allocated: *):2048; ports(allocated: *):[31000-31099]"
         );
         assert_eq!(offer.unallocated(), total);
+    }
+
+    #[test]
+    fn what_may_be_taken_back_is_kept_apart() {
+        let total = Bundle::of_agent(1.0, 64.0, 0.0, (1, 2)).with_revocable_cpus(2.0);
+        assert_eq!(total.scalar("cpus"), 3.0);
+        assert!(!total.contains(&Bundle::of_agent(1.5, 0.0, 0.0, (1, 1))));
+        assert!(total.is_revocable() && !total.clone().without_revocable().is_revocable());
+        assert_eq!(Bundle::from_resources(&total.to_resources()), total);
     }
 
     #[test]

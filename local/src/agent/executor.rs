@@ -2,6 +2,7 @@
 
 use super::{Agent, Effect, Start, event};
 use crate::link::{Now, ToMaster, is_terminal, status};
+use crate::resources::Bundle;
 use mesos::v1::task_status::{Reason, Source};
 use mesos::v1::{self, ContainerStatus, ExecutorInfo, TaskInfo, TaskState, TaskStatus};
 use std::collections::BTreeMap;
@@ -203,6 +204,23 @@ impl Agent {
         };
         if let Some(executor) = self.executor_mut(&framework, &executor) {
             executor.stream = None;
+        }
+    }
+
+    /// Kills the executors that use revocable resources, themselves or by their tasks.
+    pub(super) fn revoke(&mut self) {
+        let uses = |resources: &[v1::Resource]| Bundle::from_resources(resources).is_revocable();
+        for executor in self.frameworks.values_mut().flat_map(|f| f.executors.values_mut()) {
+            let tasks = executor.tasks.values().any(|task| uses(&task.info.resources));
+            if tasks || uses(&executor.info.resources) {
+                executor.phase = Phase::Terminating;
+                executor.verdict.get_or_insert((
+                    TaskState::TaskGone,
+                    Reason::ContainerPreempted,
+                    "Container preempted by QoS correction".into(),
+                ));
+                self.effects.push(Effect::Kill(executor.container));
+            }
         }
     }
 

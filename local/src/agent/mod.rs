@@ -63,6 +63,8 @@ pub enum Input {
     Failed(Uuid, String),
     /// A process has ended; as wait(2) gives it.
     Exited(Uuid, i32),
+    /// Take revocable resources back.
+    Revoke,
     /// End all executors, for good.
     Stop,
     /// Time has passed.
@@ -146,6 +148,7 @@ impl Agent {
             Input::Started(container, pid) => self.on_started(container, pid),
             Input::Failed(container, why) => self.on_failed(container, &why, now),
             Input::Exited(container, status) => self.on_exited(container, status, now),
+            Input::Revoke => self.revoke(),
             Input::Stop => self.stop(now),
             Input::Tick => {}
         }

@@ -56,6 +56,7 @@ pub(super) enum Fault {
     RescindOffers,
     DuplicateUpdates(bool),
     KillExecutor(String),
+    Revoke(usize),
 }
 
 /// An agent's place in the cluster.

@@ -21,6 +21,7 @@ impl Core {
             Fault::StartMaster => self.start_master().await,
             Fault::RescindOffers => self.queue.push_back(Input::Master(master::Input::RescindAll)),
             Fault::DuplicateUpdates(on) => self.streams.duplicate_updates = on,
+            Fault::Revoke(place) => self.queue.push_back(Input::Agent(place, agent::Input::Revoke)),
             Fault::KillExecutor(id) => {
                 let containers = (0..self.places.len()).filter_map(|place| self.agent(place));
                 let doomed: Vec<_> = containers.flat_map(|agent| agent.containers_of(&id)).collect();

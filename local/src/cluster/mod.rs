@@ -28,6 +28,8 @@ pub struct AgentSize {
     pub disk: f64,
     /// First and last port.
     pub ports: (u16, u16),
+    /// CPUs beside the others that may be taken back at any time; only frameworks that can bear that are offered them.
+    pub revocable_cpus: f64,
 }
 
 impl AgentSize {
@@ -35,7 +37,7 @@ impl AgentSize {
     pub fn new(index: usize, cpus: f64, mem: f64) -> Self {
         // Below the ports that Linux gives to outgoing connections.
         let first = 31000 + 100 * u16::try_from(index % 14).unwrap_or_default();
-        Self { cpus, mem, disk: 1024.0, ports: (first, first + 99) }
+        Self { cpus, mem, disk: 1024.0, ports: (first, first + 99), revocable_cpus: 0.0 }
     }
 }
 
@@ -102,7 +104,8 @@ impl Config {
         agent::Config {
             hostname: address.ip().to_string(),
             port: address.port(),
-            total: Bundle::of_agent(size.cpus, size.mem, size.disk, ports),
+            total: Bundle::of_agent(size.cpus, size.mem, size.disk, ports)
+                .with_revocable_cpus(size.revocable_cpus),
             work_dir: self.work_dir.join(format!("agent{}", index + 1)),
             registration_timeout: self.registration_timeout,
             reregistration_timeout: self.reregistration_timeout,
@@ -274,6 +277,11 @@ impl Handle {
     /// Kills an executor's process group by SIGKILL, as if it had crashed.
     pub fn kill_executor(&self, executor_id: &str) {
         self.fault(Fault::KillExecutor(executor_id.to_owned()));
+    }
+
+    /// The agent takes revocable resources back, as Mesos' QoS controller has it do: executors that use any are killed.
+    pub fn revoke(&self, index: usize) {
+        self.fault(Fault::Revoke(index));
     }
 
     /// Whether the agent has left for good and none of its executors is left.

@@ -1,8 +1,10 @@
 //! Who is offered what: free resources of each agent go to the framework and role that holds least.
 
+use super::framework::has_capability;
 use super::{Effect, Master, event, roles};
 use crate::link::Now;
 use crate::resources::Bundle;
+use mesos::v1::framework_info::capability::Type as Capability;
 use mesos::v1::{self, resource::AllocationInfo};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -45,6 +47,12 @@ impl Master {
                 continue;
             }
             let Some((framework_id, role)) = self.neediest(&agent_id, &free) else { continue };
+            let bears = |f: &super::Framework| has_capability(&f.info, Capability::RevocableResources);
+            let bears_revocation = self.frameworks.get(&framework_id).is_some_and(bears);
+            let free = if bears_revocation { free } else { free.without_revocable() };
+            if free.is_empty() {
+                continue;
+            }
             if let Some(offer) = self.make_offer(&framework_id, &agent_id, &role, &free, now) {
                 made.entry(framework_id).or_default().push(offer);
             }

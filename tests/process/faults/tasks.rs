@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use super::mining::{Mining, signal};
+use super::mining::{Mining, WORKERS, signal};
+use crate::support::cluster::Cluster;
+use crate::support::embedded::Embedded;
 
 faults! { both: killed_server killed_worker frozen_server frozen_worker; real: }
 
@@ -42,7 +44,26 @@ fn frozen_server(mut mining: Mining) {
     assert!(ended.stderr.iter().any(why), "{ended:#?}");
 }
 
-/// The same without harm to others.
+/// Revocable CPU is taken back: that is nobody's fault, so the next workers come without a pause.
+#[test]
+fn revoked_workers_on_the_embedded_cluster() {
+    let cluster = Embedded::start(WORKERS, 0.3, |config| {
+        config.agents.iter_mut().for_each(|agent| agent.revocable_cpus = 0.7);
+    });
+    let (handle, address) = (cluster.handle(), cluster.master.to_string());
+    let mut mining = Mining::at(Cluster::Embedded(cluster), &address, &["--revocable"]);
+    let old = mining.tasks();
+    mining.workers().iter().for_each(|worker| mining.give_up(worker));
+    let hit = Instant::now();
+    (0..WORKERS).for_each(|agent| handle.revoke(agent));
+    mining.recovers(hit, |mining| mining.tasks().intersection(&old).count() == 1);
+    let (summary, ended) = mining.end();
+    let gone = ("TASK_GONE".into(), WORKERS as u64);
+    assert_eq!(summary.tasks, BTreeMap::from([gone, ("TASK_KILLED".into(), 3)]), "{ended:#?}");
+    assert!(!ended.errors().contains("failed in a row"), "{ended:#?}");
+}
+
+/// A stuck worker harms nobody else.
 fn frozen_worker(mut mining: Mining) {
     let old = mining.tasks();
     let worker = mining.workers()[0].clone();
