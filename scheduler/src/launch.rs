@@ -126,7 +126,7 @@ pub struct Template {
     pub report_interval: Duration,
     /// Time between two live messages.
     pub live_interval: Duration,
-    /// A task is renewed after so many updates, or somewhat fewer: see [`staggered`].
+    /// A task is renewed after so many updates, or up to a tenth fewer: not all tasks at once.
     pub updates_per_task: NonZeroU64,
     /// Wanted time between two shares of a worker.
     pub share_interval: Duration,
