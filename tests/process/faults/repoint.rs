@@ -68,21 +68,25 @@ fn real() -> Option<Mining> {
     Some(on(Cluster::Real(MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &["--cpus=1"]))))
 }
 
-#[test]
-fn killed_server_on_the_embedded_cluster() {
-    killed_server(embedded());
-}
-
-#[test]
-fn killed_server_on_a_real_mesos() {
-    if let Some(mining) = real() {
-        killed_server(mining);
+mod on_the_embedded_cluster {
+    #[test]
+    fn killed_server() {
+        super::killed_server(super::embedded());
     }
 }
 
-#[test]
-fn killed_server_and_scheduler_on_a_real_mesos() {
-    if let Some(mining) = real() {
-        killed_server_and_scheduler(mining);
+mod on_a_real_mesos {
+    #[test]
+    fn killed_server() {
+        if let Some(mining) = super::real() {
+            super::killed_server(mining);
+        }
+    }
+
+    #[test]
+    fn killed_server_and_scheduler() {
+        if let Some(mining) = super::real() {
+            super::killed_server_and_scheduler(mining);
+        }
     }
 }
