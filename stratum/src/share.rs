@@ -64,7 +64,7 @@ impl Reason {
         let text = message.to_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         let code = match () {
-            () if has(STALE_WORDS) => Reason::JOB_NOT_FOUND,
+            () if says_stale(&text) => Reason::JOB_NOT_FOUND,
             () if has(&["duplicate"]) => Reason::DUPLICATE,
             () if has(&["low diff", "low-diff", "high-hash", "high hash", "above target"]) => {
                 Reason::LOW_DIFFICULTY
@@ -78,8 +78,7 @@ impl Reason {
 
     /// Whether the share came too late: code 21, or a text that says so under another code.
     pub fn is_stale(&self) -> bool {
-        let text = self.message.to_lowercase();
-        self.code == Reason::JOB_NOT_FOUND || STALE_WORDS.iter().any(|word| text.contains(word))
+        self.code == Reason::JOB_NOT_FOUND || says_stale(&self.message.to_lowercase())
     }
 
     /// Whether the pool had this share already.
@@ -145,9 +144,12 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What pools write when a share came too late.
-const STALE_WORDS: &[&str] =
-    &["stale", "job not found", "job not exist", "unknown job", "invalid job", "old job"];
+/// What pools write when a share came too late, some with the job's id in the middle.
+fn says_stale(lower_case: &str) -> bool {
+    let has = |words: &[&str]| words.iter().any(|words| lower_case.contains(words));
+    has(&["stale", "unknown job", "invalid job", "old job"])
+        || has(&["job"]) && has(&["not found", "not exist"])
+}
 
 #[cfg(test)]
 mod tests {
@@ -180,6 +182,7 @@ mod tests {
     fn stale_and_duplicate_are_told_by_code_or_text() {
         assert!(Reason::new(21, "").is_stale());
         assert!(Reason::new(20, "Stale share").is_stale());
+        assert!(Reason::new(20, "Job '62345' not found").is_stale());
         assert!(!Reason::new(23, "Low difficulty share").is_stale());
         assert!(Reason::new(22, "").is_duplicate());
         assert!(Reason::new(20, "DUPLICATE").is_duplicate());
