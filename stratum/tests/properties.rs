@@ -1,19 +1,16 @@
 //! For any input: messages come back as they were written, headers are what the `bitcoin` crate makes of them, and
 //! nothing that a peer sends makes us panic.
 
-use bitcoin::hashes::{Hash, sha256d};
 use hasher::CompactTarget;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stratum::job::{Terms, rolled_version, swap_words};
+use stratum::job::{rolled_version, swap_words};
 use stratum::message::{
     Authorize, Configure, ConfigureAnswer, Reconnect, Submit, Subscribe, SubscribeAnswer,
 };
-use stratum::{
-    Call, Id, Job, Message, Notification, Notify, Options, Reason, Request, Response, Session, Share,
-};
+use stratum::{Call, Id, Message, Notification, Notify, Options, Reason, Request, Response, Session, Share};
 
 fn id() -> impl Strategy<Value = Id> {
     let other = prop_oneof![
@@ -283,52 +280,4 @@ proptest! {
         prop_assert_eq!(version & !mask, job & !mask);
         prop_assert_eq!(version & mask, bits & mask);
     }
-
-    /// The `bitcoin` crate computes the root from all transactions, the miner from its coinbase and a branch.
-    #[test]
-    fn headers_are_the_bitcoin_crates(
-        notify in notify(),
-        extranonce1 in vec(any::<u8>(), 0..20),
-        extranonce2 in vec(any::<u8>(), 2..=16),
-        others in vec(any::<[u8; 32]>(), 0..20),
-    ) {
-        let notify = Notify { branch: branch(&others), ..notify };
-        let terms = Terms {
-            target: hasher::Target::MAX,
-            version_mask: 0,
-            extranonce1,
-            extranonce2_len: extranonce2.len(),
-        };
-        let job = Job::new(notify, terms, true);
-        let header = job.header(&extranonce2, job.ntime, job.version);
-
-        let coinbase = [&job.coinb1[..], &job.extranonce1, &extranonce2, &job.coinb2].concat();
-        let digests = [sha256d::Hash::hash(&coinbase)].into_iter();
-        let digests = digests.chain(others.into_iter().map(sha256d::Hash::from_byte_array));
-        let expected = bitcoin::block::Header {
-            version: bitcoin::block::Version::from_consensus(job.version as i32),
-            prev_blockhash: bitcoin::BlockHash::from_byte_array(job.prev_hash),
-            merkle_root: bitcoin::merkle_tree::calculate_root(digests).unwrap().into(),
-            time: job.ntime,
-            bits: bitcoin::CompactTarget::from_consensus(job.nbits.0),
-            nonce: 0,
-        };
-        prop_assert_eq!(header.to_bytes().to_vec(), bitcoin::consensus::serialize(&expected));
-        prop_assert_eq!(header.digest().to_string(), expected.block_hash().to_string());
-    }
-}
-
-/// The branch of the first of several transactions, given the others' digests.
-fn branch(others: &[[u8; 32]]) -> Vec<[u8; 32]> {
-    // The place of the unknown coinbase holds anything: its side of the tree is never looked at.
-    let mut level: Vec<[u8; 32]> = [[0; 32]].into_iter().chain(others.iter().copied()).collect();
-    let mut branch = Vec::new();
-    while level.len() > 1 {
-        branch.push(level[1]);
-        level = level
-            .chunks(2)
-            .map(|pair| sha256d::Hash::hash(&[pair[0], *pair.last().unwrap()].concat()).to_byte_array())
-            .collect();
-    }
-    branch
 }

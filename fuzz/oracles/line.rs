@@ -1,0 +1,63 @@
+//! Lines of any bytes, in pieces of any size, against serde_json as a reader of their own.
+
+use futures_util::FutureExt;
+use serde_json::Value;
+use stratum::{Id, Message, ReadError, Reader, Response};
+use tokio::io::AsyncReadExt;
+
+/// Short, so that lines that are too long turn up.
+const LIMIT: usize = 512;
+
+/// The first byte says where the others are cut in two.
+pub fn check(data: &[u8]) {
+    let Some((at, bytes)) = data.split_first() else { return };
+    let (first, second) = bytes.split_at(usize::from(*at).min(bytes.len()));
+    let mut reader = Reader::new(first.chain(second), LIMIT);
+    let mut lines = bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| !String::from_utf8_lossy(line).trim().is_empty());
+    loop {
+        let read = reader.read().now_or_never().expect("bytes in memory are always there");
+        let mut next = || lines.next().expect("no more messages than lines");
+        match read {
+            Ok(None) => return assert_eq!(lines.next(), None, "a line was left out"),
+            Ok(Some(message)) => check_message(&message, &String::from_utf8_lossy(next())),
+            Err(ReadError::Message(_)) => {
+                next();
+            }
+            Err(ReadError::TooLong { .. }) => {
+                // Whitespace counts, too.
+                return assert!(bytes.split(|byte| *byte == b'\n').any(|line| line.len() > LIMIT));
+            }
+            Err(ReadError::Truncated { bytes: rest }) => {
+                let last = bytes.split(|byte| *byte == b'\n').next_back().unwrap_or_default();
+                return assert_eq!(rest, last.len());
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn check_message(message: &Message, line: &str) {
+    let json: Value = serde_json::from_str(line).expect("what is no JSON is no message");
+    match message {
+        Message::Call(call) => {
+            assert_eq!(json["method"], call.method.as_str());
+            match &json["params"] {
+                Value::Array(params) => assert_eq!(*params, call.params),
+                Value::Null => assert!(call.params.is_empty()),
+                other => assert_eq!(std::slice::from_ref(other), call.params),
+            }
+        }
+        Message::Response(response) => {
+            assert_eq!(json["result"], response.result);
+            // There is no answer to nothing: it can't be written.
+            if matches!(response, Response { id: Id::Null, .. }) {
+                return;
+            }
+        }
+    }
+    let written = message.to_line();
+    assert!(!written.contains('\n'), "{written:?}");
+    assert_eq!(Message::from_line(&written).expect("our own"), *message, "{written}");
+}

@@ -1,0 +1,52 @@
+//! The fuzz targets' oracles on bounded random cases; `fuzz/` runs them for as long as one likes.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+#[path = "../../fuzz/oracles/line.rs"]
+mod line;
+#[path = "../../fuzz/oracles/notify.rs"]
+mod notify;
+
+/// Pieces of messages, so that some lines are some.
+const PIECES: &[&str] = &[
+    "\n",
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "null",
+    "1e400",
+    "\"id\"",
+    "\"method\"",
+    "\"params\"",
+    "\"result\"",
+    "\"error\"",
+    "{\"id\":1,\"result\":true,\"error\":null}\n",
+    "{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[1e-8]}\n",
+    "{\"method\":\"x\",\"id\":340282366920938463463374607431768211456}\r\n",
+    "{\"id\":7.0,\"result\":null,\"error\":[21,\"\u{0}\",null]}\n",
+];
+
+fn lines() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => select(PIECES).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..40),
+    ];
+    (any::<u8>(), vec(piece, 0..30)).prop_map(|(at, pieces)| [vec![at], pieces.concat()].concat())
+}
+
+proptest! {
+    #[test]
+    fn lines_are_serde_json_s(bytes in lines()) {
+        line::check(&bytes);
+    }
+
+    #[test]
+    fn headers_are_the_bitcoin_crate_s(bytes in vec(any::<u8>(), 0..1500)) {
+        notify::check(&bytes);
+    }
+}
