@@ -3,6 +3,7 @@
 //! One binary, so that the scheduler can ship itself to agents as the executor: one version, one checksum.
 
 mod health;
+mod mine;
 mod server_task;
 
 use std::process::ExitCode;
@@ -28,8 +29,12 @@ enum Command {
     /// Serve work to miners, from a Bitcoin node or a chain of its own
     Pool(Box<pool::cli::Args>),
     Accounts(pool::cli::accounts::Args),
-    #[command(flatten)]
-    Executor(executor::cli::Command),
+    /// Mine for a pool, or on a Bitcoin node, without Mesos
+    Mine(Box<mine::Args>),
+    /// Measure the search
+    Bench(executor::cli::BenchArgs),
+    /// Run as a Mesos executor; an agent starts this
+    Executor(executor::cli::ExecutorArgs),
 }
 
 fn main() -> ExitCode {
@@ -42,7 +47,12 @@ fn main() -> ExitCode {
 fn run(command: Command) -> ExitCode {
     let executable = || std::env::current_exe().context("can't find this program's own file");
     match command {
-        Command::Executor(command) => program::exit(command.run(Some(server_task::runner()))),
+        Command::Mine(args) => program::exit(mine::run(&args)),
+        Command::Bench(args) => program::exit(executor::run_bench(&args)),
+        Command::Executor(args) => {
+            let command = executor::cli::Command::Executor(args);
+            program::exit(command.run(Some(server_task::runner())))
+        }
         Command::Local(args) => {
             program::init_logs("warn");
             local::cli::main(*args, executable)

@@ -51,7 +51,7 @@ impl Command {
 pub struct MineArgs {
     /// Pool to mine for, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; give several to fall back on the later
     /// ones while the earlier ones are out of reach
-    #[arg(short = 'o', long = "url", required = true, env = "MINER_URL", value_name = "URL")]
+    #[arg(short = 'o', long = "url", env = "MINER_URL", value_name = "URL")]
     #[arg(value_delimiter = ',', value_parser = pool_url)]
     pub urls: Vec<PoolUrl>,
     /// User name for the pool, often an address or ACCOUNT.WORKER
@@ -152,7 +152,7 @@ impl MineArgs {
     }
 
     /// What is logged besides the lines on the terminal.
-    fn log_filter(&self) -> &'static str {
+    pub fn log_filter(&self) -> &'static str {
         match (self.debug, self.protocol_dump) {
             (false, false) => "warn",
             (true, false) => "debug",
@@ -308,7 +308,6 @@ mod tests {
     #[test]
     fn bad_values_are_named() {
         for (line, part) in [
-            ("", "--url"),
             ("-o h:1 -t 0", "0 threads can't mine"),
             ("-o h:1 -t many", "not a whole number"),
             ("-o h:1 -a scrypt", "scrypt is not supported"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use net::Dialer;
-use program::{Hashrate, Summary};
+use program::{Hashrate, Summary, Usage};
 use task::{Totals, Verdict};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -29,12 +29,40 @@ const HASHRATE_LINES: Duration = Duration::from_secs(10);
 /// # Errors
 /// If nothing can mine here, or the pools are out of reach and no more tries are left.
 pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
-    program::block_on(1, mine(args)).map(|()| ExitCode::SUCCESS)
+    if args.urls.is_empty() {
+        return Err(Usage("no pool to mine for: give --url HOST:PORT".to_owned()).into());
+    }
+    let mine = async { mine(args, end_by(args.duration)?).await?.show(args.json) };
+    program::block_on(1, mine).map(|()| ExitCode::SUCCESS)
 }
 
-async fn mine(args: &MineArgs) -> anyhow::Result<()> {
+/// What came of mining.
+#[derive(Debug)]
+pub struct Mined {
+    /// To be shown at the end.
+    pub summary: Summary,
+    /// Whether it ended as it should.
+    pub ended: Result<(), ClientError>,
+}
+
+impl Mined {
+    /// Prints the summary.
+    ///
+    /// # Errors
+    /// If mining did not end as it should.
+    pub fn show(self, json: bool) -> anyhow::Result<()> {
+        // Who closed our stdout does not want to know.
+        let _ = self.summary.print(json);
+        self.ended.context("giving up")
+    }
+}
+
+/// Mines until `stop` is cancelled.
+///
+/// # Errors
+/// If nothing can mine here.
+pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mined> {
     let started = Instant::now();
-    let stop = end_by(args.duration)?;
     let access = args.access.access(|name| std::env::var(name).ok())?;
     let dialer = Dialer::new(&access, args.urls.iter().any(|url| url.scheme.is_secure()))?;
     let rig = Rig::assemble_in_background(args.backend(), args.cpus()).await?;
@@ -60,11 +88,14 @@ async fn mine(args: &MineArgs) -> anyhow::Result<()> {
     let (sender, events) = mpsc::channel(EVENTS);
     let mining = miner::run(config, rig.engine, rig.found, sender, stop);
     let (mined, ()) = tokio::join!(mining, terminal.show(events));
-    terminal.end(mined, args.json)
+    Ok(Mined { summary: terminal.summary(), ended: mined })
 }
 
 /// Arranges for the end: at a signal, or after `--duration`.
-fn end_by(duration: Option<Duration>) -> anyhow::Result<CancellationToken> {
+///
+/// # Errors
+/// If signals can't be listened for.
+pub fn end_by(duration: Option<Duration>) -> anyhow::Result<CancellationToken> {
     let stop = program::stop_token().context("can't listen for signals")?;
     if let Some(duration) = duration {
         let stop = stop.clone();
@@ -163,12 +194,9 @@ impl Terminal {
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
-    fn end(&self, mined: Result<(), ClientError>, json: bool) -> anyhow::Result<()> {
+    fn summary(&self) -> Summary {
         let totals = self.tally.totals(self.counters.hashes());
         let workers = u64::from(self.mined);
-        let summary = Summary::new(totals, self.started.elapsed().as_secs_f64(), workers, BTreeMap::new());
-        // Who closed our stdout does not want to know.
-        let _ = summary.print(json);
-        mined.context("giving up")
+        Summary::new(totals, self.started.elapsed().as_secs_f64(), workers, BTreeMap::new())
     }
 }

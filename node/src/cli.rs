@@ -18,18 +18,11 @@ const PASSWORD: &str = "MINER_RPC_PASSWORD";
 
 /// Which nodes, how to prove to them who we are, and whom blocks pay.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "With --chain node")]
+#[command(next_help_heading = "Mining on a node")]
 pub struct NodeArgs {
     /// JSON-RPC address of a Bitcoin node, as http://HOST:PORT; may be given again, the best node first; or
     /// file:///PATH of a file with such addresses, one a line, also with USER:PASSWORD@ in front of HOST
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "MINER_BITCOIND",
-        value_delimiter = ',',
-        hide_env_values = true,
-        required_if_eq("chain", "node")
-    )]
+    #[arg(long, value_name = "URL", env = "MINER_BITCOIND", value_delimiter = ',', hide_env_values = true)]
     pub bitcoind: Vec<String>,
     /// The cookie file that Bitcoin Core writes in its data directory
     #[arg(long, value_name = "FILE", env = "MINER_COOKIE_FILE", conflicts_with_all = ["rpc_user", "rpc_password_file"])]
@@ -96,6 +89,9 @@ impl NodeArgs {
     /// # Errors
     /// What is wrong with the combination of options.
     pub fn payout(&self) -> Result<Payout, &'static str> {
+        if self.bitcoind.is_empty() {
+            return Err("mining on a node needs its address: --bitcoind URL");
+        }
         match (self.payout, &self.address) {
             (PayoutKind::User, None) => Ok(Payout::User),
             (PayoutKind::User, Some(_)) => {
@@ -103,7 +99,7 @@ impl NodeArgs {
             }
             (PayoutKind::Address, Some(address)) => Ok(Payout::Address(address.clone())),
             (PayoutKind::Address, None) => Err(
-                "--chain node needs --address ADDRESS, or --payout user for addresses in the workers' names",
+                "mining on a node needs --address ADDRESS, or --payout user for addresses in the workers' names",
             ),
         }
     }

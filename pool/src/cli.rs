@@ -128,7 +128,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(program::USAGE));
         }
     };
-    let options = args.options(payout)?;
+    let options = args.options(payout).map_err(|error| program::Usage(format!("{error:#}")))?;
     program::block_on(2, serve(options)).map(|()| ExitCode::SUCCESS)
 }
 

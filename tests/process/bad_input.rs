@@ -91,6 +91,22 @@ fn bad_pool_address() {
 }
 
 #[test]
+fn bad_node_address() {
+    let paid = ["--address", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"];
+    for start in [["mine"].as_slice(), &["pool", "--chain", "node"]] {
+        for address in ["127.0.0.1:8332", "gopher://127.0.0.1:8332", "http://127.0.0.1:port"] {
+            let line = [start, &["--bitcoind", address], &paid].concat();
+            refused(USAGE, &line, &["--bitcoind", address]);
+        }
+    }
+    refused(USAGE, &["mine", "--bitcoind", "http://127.0.0.1:8332"], &["--address"]);
+    refused(USAGE, &["pool", "--chain", "node", "--address", paid[1]], &["--bitcoind"]);
+    refused(USAGE, &["mine", "-o", "127.0.0.1:1", "--bitcoind", "http://127.0.0.1:1"], &["--url"]);
+    refused(USAGE, &["mine", "-o", "127.0.0.1:1", "--address", paid[1]], &["--bitcoind"]);
+    refused(USAGE, &["mine"], &["--url"]);
+}
+
+#[test]
 fn unknown_master_scheme() {
     refused(USAGE, &["scheduler", "--master", "gopher://127.0.0.1:5050"], &["gopher"]);
 }

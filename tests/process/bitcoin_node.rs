@@ -280,6 +280,32 @@ fn a_reorganisation_and_a_restart_in_mid_work_are_survived() {
 }
 
 #[test]
+fn mine_works_straight_on_a_node() {
+    let Some(node) = Node::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let password = folder.path().join("password");
+    std::fs::write(&password, format!("{}\n", Bcoin::PASSWORD)).expect("a file");
+    let (url, password) = (node.client.url().to_string(), password.to_string_lossy());
+    let data = folder.path().join("data");
+    let (data, address) = (data.to_string_lossy(), payout().to_string());
+    let line =
+        ["--bitcoind", &url, "--rpc-user", "x", "--rpc-password-file", &password, "--address", &address];
+    let line = [["mine", "-t", "1", "--json", "--data-dir", &data].as_slice(), &line].concat();
+    let mut miner = mesos_miner(line);
+    until("the node has blocks", LATER, || {
+        assert!(miner.is_running(), "{:#?}", miner.stderr());
+        (node.height() >= 20).then_some(())
+    });
+    let summary = end(miner);
+    until("the node has all blocks", SOON, || (summary.blocks == node.height()).then_some(()));
+    assert!(summary.shares.accepted >= summary.blocks && summary.shares.rejected == 0, "{summary:?}");
+    for height in 1..=node.height() {
+        let coinbase = &node.block(height).txdata[0];
+        assert_eq!(coinbase.output[0].script_pubkey, payout().script_pubkey(), "{height}");
+    }
+}
+
+#[test]
 fn an_address_of_another_network_is_refused() {
     let Some(node) = Node::start() else { return };
     let main = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";

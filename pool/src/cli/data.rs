@@ -26,8 +26,13 @@ pub struct DataArgs {
 impl DataArgs {
     /// Where to keep what must not be lost, if there is anything.
     pub(super) fn options(&self, chain: Chain) -> Option<StoreOptions> {
-        let default = (chain != Chain::Builtin).then(|| PathBuf::from(DEFAULT));
-        let folder = self.data_dir.clone().or(default)?;
-        Some(StoreOptions { folder, retention: self.retention })
+        let kept = chain != Chain::Builtin || self.data_dir.is_some();
+        kept.then(|| self.for_real_blocks())
+    }
+
+    /// Where to keep what must not be lost, where blocks are real.
+    pub fn for_real_blocks(&self) -> StoreOptions {
+        let folder = self.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT));
+        StoreOptions { folder, retention: self.retention }
     }
 }

@@ -1,0 +1,88 @@
+//! `mesos-miner mine`: for pools, or straight on Bitcoin nodes, with a pool server of its own in the same process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use executor::cli::MineArgs;
+use executor::standalone;
+use node::cli::NodeArgs;
+use pool::cli::DataArgs;
+use pool::{Config, Listen, ServeOptions, Server};
+use program::Usage;
+use tokio_util::sync::CancellationToken;
+
+/// Options of `mine`, those for nodes included.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Exit status: 0 after Ctrl-C or --duration, 1 after a failure, 64 for bad usage.")]
+pub struct Args {
+    /// What mining takes in any case.
+    #[command(flatten)]
+    mine: MineArgs,
+    /// What only a node needs.
+    #[command(flatten)]
+    node: NodeArgs,
+    /// What outlives the process, on a node.
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+/// Mines until Ctrl-C, SIGTERM or `--duration`, then prints a summary.
+///
+/// # Errors
+/// If nothing can mine here, or neither pools nor nodes can be mined for.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    program::init_logs(args.mine.log_filter());
+    if args.node.bitcoind.is_empty() {
+        if let Some(option) = args.node.given() {
+            return Err(
+                Usage(format!("{option} is for mining on a node: name it with --bitcoind URL")).into()
+            );
+        }
+        return executor::run_mine(&args.mine);
+    }
+    if !args.mine.urls.is_empty() {
+        return Err(Usage("either a pool, --url, or a node, --bitcoind, but not both".to_owned()).into());
+    }
+    let options = options(args)?;
+    program::block_on(2, on_node(&args.mine, options)).map(|()| ExitCode::SUCCESS)
+}
+
+fn options(args: &Args) -> anyhow::Result<ServeOptions> {
+    let payout = args.node.payout().map_err(|text| Usage(text.to_owned()))?;
+    let chosen = args.node.choose(payout, |name| std::env::var(name).ok());
+    let choice = chosen.map_err(|error| Usage(format!("{error:#}")))?;
+    Ok(ServeOptions {
+        // For nobody else but us.
+        stratum: Listen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        http: None,
+        config: Config { share_interval: args.mine.share_interval, ..Config::default() },
+        chain: pool::Chain::Node(choice.into()),
+        data: Some(args.data.for_real_blocks()),
+    })
+}
+
+async fn on_node(args: &MineArgs, options: ServeOptions) -> anyhow::Result<()> {
+    let stop = standalone::end_by(args.duration)?;
+    let server = tokio::select! {
+        server = Server::bind(options) => server.context("can't mine on the node")?,
+        // While it waits for a node.
+        () = stop.cancelled() => return Ok(()),
+    };
+    let url = server.stratum_addr().to_string().parse().context("the pool server's own address")?;
+    let args = MineArgs { urls: vec![url], ..args.clone() };
+    let blocks = server.handle().changes();
+    let before = blocks.borrow().blocks;
+    // The server outlives the miner, whose last shares it has to judge.
+    let serving = CancellationToken::new();
+    let mining = async {
+        let mined = standalone::mine(&args, stop).await;
+        serving.cancel();
+        mined
+    };
+    let (mined, ()) = tokio::join!(mining, server.run(serving.clone()));
+    let mut mined = mined?;
+    // The server's count: of several solutions of one template only the first is a block.
+    mined.summary.blocks = blocks.borrow().blocks - before;
+    mined.show(args.json)
+}
