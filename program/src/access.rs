@@ -24,8 +24,8 @@ pub struct AccessArgs {
     #[arg(long, env = "MINER_TLS_FINGERPRINT", value_name = "SHA256", value_delimiter = ',')]
     #[arg(conflicts_with = "tls_ca")]
     pub tls_fingerprint: Vec<Fingerprint>,
-    /// SOCKS5 proxy to connect to pools through, socks5://[USER@]HOST:PORT; it looks the pools' names up. Its password
-    /// comes from MINER_PROXY_PASSWORD or --proxy-password-file
+    /// SOCKS5 proxy to connect to pools through, socks5://HOST:PORT or socks5://USER@HOST:PORT; it looks the pools'
+    /// names up. Its password comes from MINER_PROXY_PASSWORD or --proxy-password-file
     #[arg(short = 'x', long, env = "MINER_PROXY", value_name = "URL", hide_env_values = true)]
     pub proxy: Option<Proxy>,
     /// File with the proxy's password
