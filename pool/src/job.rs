@@ -8,6 +8,7 @@ use hasher::{CompactTarget, Target};
 use node::{CoinbasePlan, Draft, Template, Times};
 use stratum::Message;
 
+use crate::job_id::JobId;
 use crate::layout::Layout;
 use crate::puzzle::Puzzle;
 
@@ -240,50 +241,12 @@ pub struct IssuedJob {
     pub lowest: f64,
 }
 
-/// A job's id on one connection: the job's serial number, and which time the connection got this job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct JobId {
-    /// Serial number of the job.
-    pub serial: u32,
-    /// Counts from 0 for each job.
-    pub issue: u16,
-}
-
-impl JobId {
-    /// Reads what [`Display`](std::fmt::Display) writes; case and leading zeros don't matter.
-    pub fn parse(text: &str) -> Option<JobId> {
-        if text.starts_with('+') {
-            return None;
-        }
-        let number = u64::from_str_radix(text, 16).ok()?;
-        Some(JobId { serial: u32::try_from(number >> 16).ok()?, issue: number as u16 })
-    }
-}
-
-impl std::fmt::Display for JobId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:x}{:04x}", self.serial, self.issue)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::chain::BuiltinChain;
-
-    #[test]
-    fn ids_survive_the_trip() {
-        for (serial, issue) in [(1, 0), (0, 1), (0xabc, 0xffff), (u32::MAX, u16::MAX)] {
-            let id = JobId { serial, issue };
-            assert_eq!(JobId::parse(&id.to_string()), Some(id));
-            assert_eq!(JobId::parse(&id.to_string().to_uppercase()), Some(id));
-        }
-        for text in ["", "x", "+10000", "-1", "1ffffffff0000", "ffffffffffffffffff"] {
-            assert_eq!(JobId::parse(text), None, "{text:?}");
-        }
-    }
 
     #[test]
     fn one_block_per_claim_and_jobs_know_what_makes_them_worthless() {

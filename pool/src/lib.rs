@@ -27,6 +27,7 @@ mod found;
 mod handle;
 mod http;
 mod job;
+mod job_id;
 mod layout;
 mod lease;
 mod meter;

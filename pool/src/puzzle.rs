@@ -6,7 +6,7 @@ use bitcoin::hashes::Hash;
 use node::{Draft, Solution};
 use stratum::Notify;
 
-use crate::job::JobId;
+use crate::job_id::JobId;
 use crate::layout::Layout;
 
 /// A block's header but for what the miner decides.

@@ -25,7 +25,8 @@ use self::submit::Answer;
 use crate::clock::Now;
 use crate::config::Settings;
 use crate::forward::Reply;
-use crate::job::{IssuedJob, Job, JobId, VERSION_MASK};
+use crate::job::{IssuedJob, Job, VERSION_MASK};
+use crate::job_id::JobId;
 use crate::layout::Layout;
 use crate::vardiff::Vardiff;
 

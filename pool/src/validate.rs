@@ -140,7 +140,8 @@ mod tests {
 
     use super::*;
     use crate::chain::BuiltinChain;
-    use crate::job::{Job, JobId};
+    use crate::job::Job;
+    use crate::job_id::JobId;
 
     const NOW: u32 = 1_800_000_000;
     const MASK: u32 = 0x1fff_e000;

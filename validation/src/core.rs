@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context as _;
 use bitcoin::consensus::encode;
 use bitcoin::hashes::Hash;
-use bitcoin::{Block, BlockHash, Network, Transaction};
+use bitcoin::{Block, BlockHash, Transaction};
 use bitcoinkernel::prelude::*;
 use bitcoinkernel::{
     BlockValidationResult, BlockValidationStateRef, ChainType, ChainstateManager, ChainstateManagerBuilder,
@@ -15,29 +15,8 @@ use bitcoinkernel::{
 use node::Template;
 use tempfile::TempDir;
 
+use crate::net::{Net, SIGNET_CHALLENGE};
 use crate::template;
-
-/// A network to mine on, from its first block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Net {
-    /// Every second hash is a block.
-    Regtest,
-    /// A signet of one's own, whose challenge anybody satisfies: `51` (OP_TRUE).
-    Signet,
-    /// Testnet4, where a block takes 2^32 hashes.
-    Testnet4,
-}
-
-impl Net {
-    /// As the `bitcoin` crate calls it.
-    pub fn network(self) -> Network {
-        match self {
-            Net::Regtest => Network::Regtest,
-            Net::Signet => Network::Signet,
-            Net::Testnet4 => Network::Testnet4,
-        }
-    }
-}
 
 /// Core's verdict on a block that it does not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +62,7 @@ impl Core {
         let builder = match net {
             Net::Regtest => builder.chain_type(ChainType::Regtest),
             Net::Testnet4 => builder.chain_type(ChainType::Testnet4),
-            Net::Signet => builder.signet(&template::SIGNET_CHALLENGE),
+            Net::Signet => builder.signet(&SIGNET_CHALLENGE),
         };
         let context = builder.build().context("the kernel's context")?;
         let directory = TempDir::new()?;

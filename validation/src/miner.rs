@@ -8,7 +8,7 @@ use bitcoin::{Block, ScriptBuf};
 use hasher::{Backend, Cursor, HitBuffer, Target, Work};
 use node::{CoinbasePlan, Draft, MinDifficultyTime, Solution, Template, Times};
 
-use crate::core::Net;
+use crate::net::Net;
 
 /// As much as the pool leaves free: what it counts itself, extranonce1 and extranonce2.
 const EXTRANONCE_SIZE: usize = 14;

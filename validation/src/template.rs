@@ -9,10 +9,7 @@ use bitcoinkernel::BlockTreeEntry;
 use bitcoinkernel::prelude::*;
 use serde_json::{Value, json};
 
-use crate::core::Net;
-
-/// OP_TRUE: satisfied by anybody, with nothing in the block (BIP-0325).
-pub const SIGNET_CHALLENGE: [u8; 1] = [0x51];
+use crate::net::Net;
 
 /// Blocks whose median time a new block must be later than (BIP-0113).
 const MEDIAN_OF: usize = 11;

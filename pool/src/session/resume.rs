@@ -9,7 +9,8 @@ use stratum::{Id, Response};
 
 use super::{Effect, Session};
 use crate::clock::Now;
-use crate::job::{IssuedJob, Job, JobId};
+use crate::job::{IssuedJob, Job};
+use crate::job_id::JobId;
 use crate::layout::Layout;
 use crate::vardiff::Vardiff;
 

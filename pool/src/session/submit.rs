@@ -14,7 +14,8 @@ use crate::accounts::{Judged, ledger_verdict};
 use crate::clock::Now;
 use crate::forward::Wanted;
 use crate::found::Found;
-use crate::job::{Borrowed, Content, IssuedJob, JobId};
+use crate::job::{Borrowed, Content, IssuedJob};
+use crate::job_id::JobId;
 use crate::puzzle::Puzzle;
 use crate::validate::{Proof, Refusal, Submission, Terms, validate};
 

@@ -10,7 +10,7 @@ use ::task::{Instruction, Live};
 use mesos::v1::TaskState;
 
 use super::ending::Ending;
-use super::task::Task;
+use super::task::{Task, Told};
 use super::{Call, Notice, Pending, State};
 use crate::constraints::Place;
 use crate::launch::pool_url;
@@ -34,14 +34,6 @@ const PATIENCE: u32 = 12;
 const GIVE_WAY: Duration = Duration::from_secs(10);
 /// Executors obey instructions since this version of the wire form.
 const OBEDIENT_SINCE: u32 = 2;
-
-/// The messages to a worker.
-#[derive(Clone, Debug)]
-pub(super) struct Told {
-    server: String,
-    at: Instant,
-    times: u32,
-}
 
 impl State {
     /// Whether workers outlive their server. Those of somebody else's image obey nobody.

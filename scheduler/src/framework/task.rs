@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 use task::Live;
 
-use super::repoint::Told;
 use crate::kind::Kind;
 use crate::offers::Accept;
 use crate::record::TaskRecord;
@@ -50,6 +49,15 @@ pub(super) struct Task {
     pub version: Option<u32>,
     /// For a worker that is to go to another server.
     pub told: Option<Told>,
+}
+
+/// The messages that send a worker to a server.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub server: String,
+    /// When the last one was sent.
+    pub at: Instant,
+    pub times: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
