@@ -103,7 +103,23 @@ pub(crate) struct Opened {
 pub(crate) struct Connection {
     address: HostPort,
     sender: SendRequest<Body>,
-    driver: JoinHandle<()>,
+    driver: JoinHandle<Result<(), hyper::Error>>,
+}
+
+impl Connection {
+    async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, hyper::Error> {
+        match self.sender.send_request(request).await {
+            // It had ended before it got the request, as where a peer that wants a certificate refuses us only after
+            // the handshake of TLS 1.3: what ended it is the answer.
+            Err(error) if error.is_canceled() => Err(self.end().await.unwrap_or(error)),
+            answer => answer,
+        }
+    }
+
+    /// What ended it.
+    async fn end(&mut self) -> Option<hyper::Error> {
+        (&mut self.driver).await.ok()?.err()
+    }
 }
 
 impl fmt::Debug for Connection {
@@ -136,7 +152,7 @@ impl Http {
         for _ in 0..=MAX_REDIRECTS {
             let mut connection = self.connect(&endpoint).await?;
             let request = self.request(&endpoint, call);
-            let sent = self.limit(&endpoint, connection.sender.send_request(request)).await?;
+            let sent = self.limit(&endpoint, connection.send(request)).await?;
             let response = sent.map_err(|error| answer::broken(&endpoint, error))?;
             if response.status().is_redirection() {
                 endpoint = answer::redirected(&endpoint, &response)?;
@@ -189,7 +205,7 @@ impl Http {
         }
         let mut connection = self.connect(endpoint).await?;
         let request = self.request(endpoint, call);
-        let sent = self.limit(endpoint, connection.sender.send_request(request)).await?;
+        let sent = self.limit(endpoint, connection.send(request)).await?;
         Ok((connection, sent.map_err(|error| answer::broken(endpoint, error))?))
     }
 
@@ -216,10 +232,11 @@ impl Http {
             CallError::Connect { address: address.clone(), source }
         })?;
         let driver = tokio::spawn(async move {
-            // Whoever waits for an answer gets this error, too.
-            if let Err(error) = connection.await {
+            let ended = connection.await;
+            if let Err(error) = &ended {
                 tracing::trace!(%error, "connection ended");
             }
+            ended
         });
         Ok(Connection { address: address.clone(), sender, driver })
     }

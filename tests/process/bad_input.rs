@@ -94,7 +94,7 @@ fn bad_pool_address() {
 fn bad_node_address() {
     let paid = ["--address", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"];
     for start in [["mine"].as_slice(), &["pool", "--chain", "node"]] {
-        for address in ["127.0.0.1:8332", "gopher://127.0.0.1:8332", "http://127.0.0.1:port"] {
+        for address in ["gopher://127.0.0.1:8332", "http://127.0.0.1:port", "127.0.0.1:port"] {
             let line = [start, &["--bitcoind", address], &paid].concat();
             refused(USAGE, &line, &["--bitcoind", address]);
         }
