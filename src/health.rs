@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use client::{Client, Config, Event, Pool, chain};
+use client::{Client, Config, Event, Pool};
 use executor::TaskEvent;
+use program::chain;
 use stratum::PoolUrl;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};

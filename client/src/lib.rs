@@ -58,5 +58,5 @@ mod shares;
 
 pub use client::Client;
 pub use config::{Config, Pool};
-pub use error::{ClientError, chain};
+pub use error::ClientError;
 pub use event::{Answer, Event, Fate, Ticket};

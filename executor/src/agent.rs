@@ -24,7 +24,7 @@ use mesos::env::ExecutorEnv;
 use mesos::executor::{Event, ExecutorClient};
 use mesos::token;
 use mesos::v1::executor::Call;
-use program::Signals;
+use program::{Signals, chain};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,6 @@ use self::calls::Calls;
 use self::state::State;
 use self::terms::{Effect, Input, Profile};
 use crate::cli::ExecutorArgs;
-use crate::miner::chain;
 use crate::runner::{Runners, TaskContext, TaskError, TaskEvent};
 
 /// Pause between two tries to subscribe: a recovered agent waits only 2 s for its executors.

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Answer, Client};
-pub use client::{ClientError, Config, Pool, chain};
+pub use client::{ClientError, Config, Pool};
+use program::chain;
 use stratum::{Job, PoolUrl, Reason};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};

@@ -67,7 +67,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let mining = miner::run_movable(configs, rig.engine, rig.found, sender, stop.clone());
     // Joined, not spawned: when this future is dropped, the miner and its threads end with it.
     let (mined, (report, failure)) = tokio::join!(mining, worker.report(events, stop));
-    match failure.or(mined.err().map(|error| miner::chain(&error))) {
+    match failure.or(mined.err().map(|error| program::chain(&error))) {
         None => Ok(report),
         Some(message) => Err(TaskError { message, last: Some(Box::new(report)) }),
     }
@@ -77,7 +77,7 @@ fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> 
     let bad = |error: &dyn std::error::Error| TaskError::new(format!("bad pool address: {error}"));
     let pool: PoolUrl = spec.pool.parse().map_err(|error: PoolUrlError| bad(&error))?;
     let dialer = Dialer::new(&access_of(&spec.access), pool.scheme.is_secure())
-        .map_err(|error| TaskError::new(format!("can't connect to {pool}: {}", miner::chain(&error))))?;
+        .map_err(|error| TaskError::new(format!("can't connect to {pool}: {}", program::chain(&error))))?;
     let pool = miner::Pool { url: pool, user: spec.user.clone(), password: spec.password.clone() };
     Ok(miner::Config {
         suggest_difficulty: Some(difficulty_for(hashrate, SHARE_INTERVAL)),

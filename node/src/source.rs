@@ -1,7 +1,8 @@
-//! New templates as soon as a node has them, from the first of several nodes that works.
+//! New templates as soon as a node has them, from the best of several nodes.
 //!
-//! Each node is watched by a task of its own all the time, so that going over to the next one, and back, takes no more
-//! than a look at what is known already.
+//! That is the first in the operator's order that works and is not behind another one: a node that is up but has lost its
+//! peers is no better than one that is down. Each node is watched by a task of its own all the time, so that going over
+//! to the next one, and back, takes no more than a look at what is known already.
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::rpc::Client;
 use crate::submit::{self, Verdict};
 use crate::template::{Template, TemplateError};
 use net::Backoff;
+use program::chain;
 
 /// How nodes are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +106,10 @@ impl Nodes {
             for client in self.clients.iter() {
                 match network::detect(client).await {
                     Ok(network) => return Ok(network),
-                    Err(fault) => faults.push(fault),
+                    Err(fault) => {
+                        tracing::warn!(error = chain(&fault), "this node can't be asked for its network");
+                        faults.push(fault);
+                    }
                 }
             }
             if faults.iter().all(|fault| !fault.is_transient())
@@ -112,8 +117,9 @@ impl Nodes {
             {
                 return Err(first);
             }
-            tracing::warn!(nodes = self.clients.len(), "no node answers yet");
-            tokio::time::sleep(backoff.delay()).await;
+            let delay = backoff.delay();
+            tracing::warn!(nodes = self.clients.len(), again_in = ?delay, "waiting for a node");
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -224,11 +230,13 @@ struct Last {
 impl Last {
     /// What there is to tell now, if anything.
     fn decide(&mut self, states: &[State]) -> Option<Event> {
-        let up = states.iter().enumerate().find_map(|(node, state)| match state {
+        let up = states.iter().enumerate().filter_map(|(node, state)| match state {
             State::Up(fetched) => Some((node, fetched)),
             _ => None,
         });
-        let Some((node, fetched)) = up else { return self.decide_down(states) };
+        // Of several with the same height, the last of what is turned around: the first.
+        let best = up.rev().max_by_key(|(_, fetched)| fetched.template.height);
+        let Some((node, fetched)) = best else { return self.decide_down(states) };
         self.all_down = false;
         if self.told.as_ref().is_some_and(|told| Arc::ptr_eq(told, fetched)) {
             return None;

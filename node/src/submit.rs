@@ -11,9 +11,14 @@ use tokio::sync::mpsc;
 use crate::rpc::{Client, RpcError};
 use crate::text::one_line;
 use net::Backoff;
+use program::chain;
 
 /// The first and the longest pause before a block is submitted again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// Errors that are about the block itself, as Bitcoin Core and bcoin number them: it can't be decoded, has no coinbase
+/// (`RPC_INVALID_PARAMETER`), or breaks a rule (`RPC_VERIFY_ERROR`, `RPC_VERIFY_REJECTED`).
+const OF_THE_BLOCK: [i64; 4] = [RpcError::DESERIALIZATION, -8, -25, -26];
 
 /// What a node says about a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,8 +105,7 @@ async fn submit_to(
                 tracing::info!(%hash, node = %client.url(), ?verdict, "a node has judged our block");
             }
             (_, Err(error)) => {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::warn!(%hash, %error, cause, "block not submitted yet; trying again");
+                tracing::warn!(%hash, error = chain(error), "block not submitted yet; trying again");
             }
             _ => {}
         }
@@ -116,11 +120,12 @@ async fn submit_to(
     }
 }
 
-/// What the outcome of one try means. An error that the node itself gives for the block is its verdict.
+/// What the outcome of one try means. An error that the node itself gives for the block is its verdict; one of its own
+/// troubles, such as a full disk, is none.
 fn judge(result: &Result<Option<String>, RpcError>) -> Progress {
     match result {
         Ok(answer) => Progress::Answered(Verdict::parse(answer.as_deref())),
-        Err(error @ RpcError::Refused { message, .. }) if !error.is_transient() => {
+        Err(RpcError::Refused { code, message, .. }) if OF_THE_BLOCK.contains(code) => {
             Progress::Answered(Verdict::Rejected(message.clone()))
         }
         Err(_) => Progress::Failed,
@@ -174,7 +179,11 @@ mod tests {
         };
         let rejected = Progress::Answered(Verdict::Rejected("Block decode failed".into()));
         assert_eq!(refused(RpcError::DESERIALIZATION), rejected);
-        assert_eq!(refused(RpcError::WARMUP), Progress::Failed);
+        assert_eq!(refused(-25), rejected);
+        // Still starting, an exception, an internal error, a method that this user may not call.
+        for code in [RpcError::WARMUP, -1, -32603, -32601] {
+            assert_eq!(refused(code), Progress::Failed, "{code}");
+        }
         let timeout =
             RpcError::Timeout { node: "n".into(), method: "submitblock", after: Duration::from_secs(1) };
         assert_eq!(judge(&Err(timeout)), Progress::Failed);

@@ -1,7 +1,8 @@
 //! What every program of the workspace does first and last: times on the command line, logs, runtime, signals,
-//! exit status, passwords in files, the summary at the end, and how many of what.
+//! exit status, errors with their causes, passwords in files, the summary at the end, and how many of what.
 
 mod access;
+mod causes;
 mod counted;
 mod duration;
 mod exit;
@@ -12,6 +13,7 @@ mod signals;
 mod summary;
 
 pub use access::{AccessArgs, access_of, spec_of};
+pub use causes::chain;
 pub use counted::counted;
 pub use duration::{DurationError, duration};
 pub use exit::{USAGE, Usage, exit, usage_error};

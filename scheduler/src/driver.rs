@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use mesos::backoff::Backoff;
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::{CallError, Subscription};
+use program::chain;
 
 use self::calls::Calls;
 pub(crate) use self::inputs::Inputs;
@@ -272,16 +273,4 @@ enum Done {
     Finished,
     /// Another scheduler leads, or may lead; why.
     Deposed(String),
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

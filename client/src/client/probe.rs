@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use program::chain;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use crate::error::chain;
 use crate::line::Line;
 
 /// Looks at one pool at a time.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Answer, Client, ClientError, Config, Event, Fate, Pool, Ticket, chain};
+use client::{Answer, Client, ClientError, Config, Event, Fate, Pool, Ticket};
+use program::chain;
 use stratum::{Job, Share};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

@@ -12,7 +12,12 @@ use crate::testing;
 use crate::testing::fake::{Call, FakeNode, Reply, soon};
 
 fn up(tip: u8) -> State {
-    let template = Template { prev_hash: BlockHash::from_byte_array([tip; 32]), ..testing::template(0) };
+    up_at(tip, 7)
+}
+
+fn up_at(tip: u8, height: u32) -> State {
+    let prev_hash = BlockHash::from_byte_array([tip; 32]);
+    let template = Template { prev_hash, height, ..testing::template(0) };
     State::Up(Arc::new(Fetched { template: Arc::new(template), parent_time: None }))
 }
 
@@ -43,6 +48,20 @@ fn the_first_node_that_works_is_used() {
 }
 
 #[test]
+fn a_node_that_is_behind_is_left_until_it_has_caught_up() {
+    let mut last = Last::default();
+    let (old, new, other) = (up_at(1, 7), up_at(2, 8), up_at(3, 8));
+    assert_eq!(told(last.decide(&[old.clone(), down()])), Some((0, true)));
+    // Whoever hears of a block first is followed by the others mostly within a second.
+    assert_eq!(told(last.decide(&[old.clone(), new.clone()])), Some((1, true)));
+    assert_eq!(told(last.decide(&[old.clone(), new.clone()])), None);
+    assert_eq!(told(last.decide(&[up_at(2, 8), new.clone()])), Some((0, false)));
+    // At the same height it is the operator's order that counts.
+    assert_eq!(told(last.decide(&[other, new.clone()])), Some((0, true)));
+    assert_eq!(told(last.decide(&[old, down()])), Some((0, true)));
+}
+
+#[test]
 fn a_total_loss_is_told_once() {
     let mut last = Last::default();
     assert_eq!(told(last.decide(&[down(), State::Starting])), None);
@@ -69,11 +88,22 @@ struct Chain {
     longpoll: bool,
     up: bool,
     challenge: Option<&'static str>,
+    /// Also where it tells of its network.
+    tells_challenge: bool,
 }
 
 impl Core {
     async fn start(tip: u8) -> Core {
-        Core::with(Chain { name: "regtest", tip, fees: 1, longpoll: true, up: true, challenge: None }).await
+        Core::with(Chain {
+            name: "regtest",
+            tip,
+            fees: 1,
+            longpoll: true,
+            up: true,
+            challenge: None,
+            tells_challenge: false,
+        })
+        .await
     }
 
     async fn with(chain: Chain) -> Core {
@@ -108,6 +138,9 @@ async fn answer(call: Call, mut state: latest::Receiver<Chain>) -> Reply {
     }
     let network = chain.name.parse().unwrap_or(Network::from_core_arg(chain.name).unwrap());
     Reply::result(match call.method.as_str() {
+        "getblockchaininfo" if chain.tells_challenge => {
+            json!({"chain": chain.name, "signet_challenge": chain.challenge})
+        }
         "getblockchaininfo" => json!({"chain": chain.name}),
         "getblockhash" => json!(bitcoin::constants::genesis_block(network).block_hash().to_string()),
         "getbestblockhash" => json!(hash(chain.tip)),
@@ -263,12 +296,20 @@ async fn a_signet_with_a_key_is_refused() {
         longpoll: true,
         up: true,
         challenge: Some(challenge),
+        tells_challenge: false,
     };
     let core = Core::with(signet("51")).await;
     update(&mut watch_all(&[&core], Network::Signet, timing())).await;
     let core = Core::with(signet("5121")).await;
     let fault = fault(&mut watch_all(&[&core], Network::Signet, timing())).await;
     assert!(fault.contains("challenge 5121"), "{fault}");
+    // A node that says so by itself, as Bitcoin Core does since version 28, is not waited for.
+    core.change(|chain| chain.tells_challenge = true);
+    let nodes = Nodes::new([core.node.client()]).unwrap();
+    let error = soon(nodes.network()).await.unwrap_err().to_string();
+    assert!(error.contains("challenge 5121") && error.contains("a key that we don't have"), "{error}");
+    core.change(|chain| chain.challenge = Some("51"));
+    assert_eq!(soon(nodes.network()).await.unwrap(), Network::Signet);
 }
 
 #[tokio::test]
@@ -308,6 +349,12 @@ async fn blocks_are_submitted_until_a_node_has_answered() {
     assert!(!gone.calls().is_empty());
     let sent = &busy.calls()[0];
     assert_eq!(sent.params, json!([bitcoin::consensus::encode::serialize_hex(&block)]));
+
+    // One that does not answer at all keeps none of the others waiting.
+    let mute = FakeNode::start(|_| std::future::pending()).await;
+    let nodes = Nodes::new([mute.client(), busy.client()]).unwrap();
+    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Duplicate);
+    assert_eq!(mute.calls().len(), 1);
 
     let strict = FakeNode::start(|_| async { Reply::result(json!("rejected: high-hash")) }).await;
     let nodes = Nodes::new([gone.client(), strict.client()]).unwrap();

@@ -16,6 +16,7 @@ use crate::network::{self, NetworkError};
 use crate::rpc::{Client, RpcError};
 use crate::template::{self, Template, Unchecked};
 use net::Backoff;
+use program::chain;
 
 /// Time for a long poll. Not less: Bitcoin Core notices a client that went away only when it answers, and has but few
 /// threads for RPC. That a node is gone shows at the next refresh.
@@ -37,8 +38,7 @@ pub(super) async fn watch(
         if worked {
             backoff.reset();
         }
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::warn!(%error, cause, "no templates from this node");
+        tracing::warn!(error = chain(&error), "no templates from this node");
         publish(State::Down(Arc::new(error)));
         sleep(backoff.delay()).await;
     }

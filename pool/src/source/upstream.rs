@@ -118,7 +118,7 @@ impl UpstreamSource {
                     }
                     // It tries for ever, so this can't be but for want of a pool.
                     Err(error) => {
-                        tracing::error!(error = client::chain(&error), "there is no upstream pool any more");
+                        tracing::error!(error = program::chain(&error), "there is no upstream pool any more");
                         break;
                     }
                 },
@@ -205,7 +205,7 @@ fn log(event: &Event) {
     match event {
         Event::Authorized { pool } => tracing::info!(%pool, "mining for"),
         Event::Lost { error, retry_in } => {
-            tracing::warn!(error = client::chain(error), retry_in = ?retry_in, "no upstream pool");
+            tracing::warn!(error = program::chain(error), retry_in = ?retry_in, "no upstream pool");
         }
         Event::Message(text) => tracing::info!(text, "the upstream pool says"),
         event => tracing::debug!(?event, "upstream"),

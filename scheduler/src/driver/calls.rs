@@ -6,11 +6,11 @@ use mesos::CallError;
 use mesos::scheduler::SchedulerClient;
 use mesos::v1::FrameworkId;
 use mesos::v1::scheduler::Call as WireCall;
+use program::chain;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::chain;
 use crate::framework::Call;
 use crate::wire;
 
