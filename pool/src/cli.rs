@@ -237,7 +237,8 @@ mod tests {
         {
             assert!(with(more).is_err(), "{more:?}");
         }
-        assert!(Cli::try_parse_from(["pool", "--chain", "node"]).is_err());
+        let nowhere = Cli::parse_from(["pool", "--chain", "node"]).args.payout().unwrap_err();
+        assert!(nowhere.contains("--bitcoind URL"), "{nowhere}");
         let error = with(&["--min-difficulty-time", "late"]).unwrap_err().to_string();
         assert!(error.contains("late"), "{error}");
     }

@@ -49,6 +49,14 @@ impl Puzzle {
         }
     }
 
+    /// The time of whoever gave it, by its own clock, in seconds since the Unix epoch.
+    pub fn time(&self) -> u32 {
+        match self {
+            Puzzle::Block(draft) => draft.template.time,
+            Puzzle::Upstream(job) => job.ntime,
+        }
+    }
+
     /// The message for a miner. What it is not to know of the extranonces goes into the first half.
     pub fn notify(&self, id: JobId, layout: &Layout, start: u32, bits: u32, clean: bool) -> Notify {
         let hidden = layout.hidden(id.issue);

@@ -7,11 +7,11 @@
 mod authorize;
 mod effect;
 mod resume;
+mod seen;
 mod submit;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use stratum::{Call, Id, Message, Notification, Reason, Request, Response};
 
 pub use self::effect::{Effect, Why};
 pub use self::resume::{Parked, SessionId};
+use self::seen::Seen;
 use self::submit::Answer;
 use crate::clock::Now;
 use crate::config::Settings;
@@ -32,8 +33,10 @@ use crate::vardiff::Vardiff;
 
 /// Jobs of one connection that shares are taken for; older ones are stale.
 const MAX_ISSUED: usize = 32;
-/// Accepted shares of one connection for one block; the bound of what is remembered to tell duplicates.
+/// Accepted shares of one connection that are remembered to tell duplicates; older jobs make room.
 const MAX_SEEN: usize = 1 << 14;
+/// Accepted shares of one job after which its miner gets another one.
+const RENEW_AFTER: usize = MAX_SEEN / 2;
 /// Limits of the time between two looks at a silent miner.
 const MIN_TICK: Duration = Duration::from_secs(1);
 const MAX_TICK: Duration = Duration::from_secs(30);
@@ -65,8 +68,8 @@ pub struct Session {
     sent: Option<(JobId, JobId)>,
     /// No job on the present tip was sent yet.
     new_tip: bool,
-    /// Digests of the accepted shares on the present tip.
-    seen: HashSet<[u8; 32]>,
+    /// The accepted shares of `issued`.
+    seen: Seen,
     /// The difficulty that the miner was told.
     announced: Option<f64>,
     reported_hashrate: u64,
@@ -100,7 +103,7 @@ impl Session {
             issued: Vec::new(),
             sent: None,
             new_tip: true,
-            seen: HashSet::new(),
+            seen: Seen::default(),
             announced: None,
             reported_hashrate: 0,
             opened: now.at,
@@ -160,7 +163,7 @@ impl Session {
 
     fn outdate(&mut self) {
         self.issued.clear();
-        self.seen.clear();
+        self.seen = Seen::default();
         self.new_tip = true;
     }
 
@@ -344,9 +347,15 @@ impl Session {
         effects.push(Effect::Send(job.line(&puzzle, id, clean)));
         let difficulty = self.vardiff.difficulty();
         if self.issued.len() >= MAX_ISSUED {
-            self.issued.remove(0);
+            self.retire(0);
         }
         self.issued.push(IssuedJob { id, job, puzzle, difficulty, lowest: difficulty });
+    }
+
+    /// Takes shares of a job no more.
+    fn retire(&mut self, place: usize) {
+        let retired = self.issued.remove(place);
+        self.seen.forget(retired.id);
     }
 
     /// Tells the miner which version bits it may roll, if a job changes that.

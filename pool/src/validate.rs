@@ -92,7 +92,7 @@ pub fn validate(issued: &IssuedJob, terms: &Terms<'_>, share: &Submission<'_>) -
     if size != wanted {
         return other(format!("extranonce2 has {size} bytes instead of {wanted}"));
     }
-    let latest = terms.now.max(times.start).saturating_add(MAX_AHEAD).min(times.last);
+    let latest = terms.now.max(issued.puzzle.time()).saturating_add(MAX_AHEAD).min(times.last);
     if !(times.first..=latest).contains(&share.ntime) {
         return other(format!("ntime {} is not in {}..={latest}", share.ntime, times.first));
     }
@@ -146,10 +146,13 @@ mod tests {
     const NOW: u32 = 1_800_000_000;
     const MASK: u32 = 0x1fff_e000;
 
-    fn issued(difficulty: f64, lowest: f64) -> IssuedJob {
+    fn builtin_work() -> crate::job::Work {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", NOW);
-        let work = crate::source::builtin_work(&chain, 1e3, NOW, Default::default());
-        let job = Arc::new(Job::new(1, work));
+        crate::source::builtin_work(&chain, 1e3, NOW, Default::default())
+    }
+
+    fn issued(difficulty: f64, lowest: f64) -> IssuedJob {
+        let job = Arc::new(Job::new(1, builtin_work()));
         let puzzle = job.puzzle(None).unwrap();
         IssuedJob { id: JobId { serial: 1, issue: 7 }, job, puzzle, difficulty, lowest }
     }
@@ -195,6 +198,21 @@ mod tests {
                 expected,
                 "{bits:08x?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_job_that_starts_ahead_of_our_clock_goes_no_further_than_nodes_do() {
+        let mut issued = issued(1e-30, 1e-30);
+        // As with the lowest difficulty of testnets, taken early.
+        let start = NOW + 7_000;
+        let mut job = Job::new(1, builtin_work());
+        (job.times.start, job.times.first) = (start, start);
+        issued.job = Arc::new(job);
+        for (ntime, expected) in
+            [(start - 1, 20), (start, 0), (NOW + MAX_AHEAD, 0), (NOW + MAX_AHEAD + 1, 20)]
+        {
+            assert_eq!(code(&issued, 0, &Submission { ntime, ..SHARE }), expected, "{ntime}");
         }
     }
 

@@ -42,7 +42,8 @@ impl Session {
 
 /// The script that pays to the address in a worker's name.
 fn payee(user: &str, network: Network) -> Result<ScriptBuf, String> {
-    let address = user.split('.').next().unwrap_or_default();
+    // No kind of address has other characters. Mostly it is a dot that follows; p2pool's miners write `/1+0.1`.
+    let address = user.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
     payout_script(address, network)
         .map_err(|error| format!("this pool pays the address in the user name, ADDRESS.WORKER: {error}"))
 }

@@ -1,12 +1,12 @@
 //! A session that goes on over another connection.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bitcoin::ScriptBuf;
 use stratum::message::Subscribe;
 use stratum::{Id, Response};
 
+use super::seen::Seen;
 use super::{Effect, Session};
 use crate::clock::Now;
 use crate::job::{IssuedJob, Job};
@@ -29,7 +29,7 @@ pub struct Parked {
     issued: Vec<IssuedJob>,
     sent: Option<(JobId, JobId)>,
     new_tip: bool,
-    seen: HashSet<[u8; 32]>,
+    seen: Seen,
 }
 
 impl Parked {
@@ -46,7 +46,7 @@ impl Parked {
     /// Takes shares for its jobs no more, so that it need not know which have come.
     pub fn forget_jobs(&mut self) {
         self.issued = Vec::new();
-        self.seen = HashSet::new();
+        self.seen = Seen::default();
     }
 }
 

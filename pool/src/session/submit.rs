@@ -9,7 +9,7 @@ use stratum::message::Submit;
 use stratum::{Id, Reason, Share};
 use task::{ShareRow, Verdict};
 
-use super::{Effect, MAX_SEEN, Session};
+use super::{Effect, MAX_SEEN, RENEW_AFTER, Session};
 use crate::accounts::{Judged, ledger_verdict};
 use crate::clock::Now;
 use crate::forward::Wanted;
@@ -63,9 +63,10 @@ impl Session {
             Some(Found { worker: worker.clone(), height, at: now.unix, block: Box::new(block) })
         });
         let mut judged = Judged { worker, row: row(&submit, &judgement), work: 0, block: block.is_some() };
-        if let Ok(Accepted { proof, issued }) = &judgement {
+        if let Ok(accepted @ Accepted { proof, issued, .. }) = &judgement {
             judged.work = proof.work;
             self.vardiff.accepted(proof.work as f64, now.at);
+            self.renew(accepted, effects);
             if let (true, Content::Upstream(borrowed)) = (proof.solves, &issued.job.content) {
                 judged.block = makes_block(borrowed, proof.digest);
                 let share = Box::new(forwarded(borrowed, proof, &submit, judged));
@@ -88,14 +89,26 @@ impl Session {
             difficulty: proof.digest.difficulty(),
         };
         let digest = proof.digest.to_bytes();
-        if self.seen.contains(&digest) {
+        if self.seen.contains(issued.id, &digest) {
             return Err(refuse(Reason::DUPLICATE, "duplicate share"));
         }
-        if self.seen.len() >= MAX_SEEN {
-            return Err(refuse(Reason::OTHER, "too many shares for one block"));
+        while self.seen.len() >= MAX_SEEN {
+            let Some(oldest) = self.issued.iter().position(|other| other.id != issued.id) else {
+                return Err(refuse(Reason::OTHER, "too many shares for one job"));
+            };
+            self.retire(oldest);
         }
-        self.seen.insert(digest);
-        Ok(Accepted { issued, proof })
+        let shares = self.seen.insert(issued.id, digest);
+        Ok(Accepted { issued, proof, shares })
+    }
+
+    /// Gives the miner another job on the same block when it has sent so many shares of this one that remembering them
+    /// all takes too much room, as it may on a job that lasts for hours.
+    fn renew(&mut self, accepted: &Accepted, effects: &mut Vec<Effect>) {
+        let last = self.sent.is_some_and(|(_, last)| last == accepted.issued.id);
+        if last && accepted.shares >= RENEW_AFTER {
+            self.issue(false, effects);
+        }
     }
 
     fn find(&self, name: &str) -> Result<&IssuedJob, Reason> {
@@ -111,7 +124,7 @@ impl Session {
 
 /// The block that a share makes, if it is the first to make one.
 fn block(accepted: &Accepted, submit: &Submit, effects: &mut Vec<Effect>) -> Option<Block> {
-    let Accepted { issued, proof } = accepted;
+    let Accepted { issued, proof, .. } = accepted;
     let claim = issued.job.claim();
     let Puzzle::Block(draft) = &issued.puzzle else { return None };
     if !proof.solves || claim.is_taken() {
@@ -147,6 +160,8 @@ fn makes_block(borrowed: &Borrowed, digest: Digest) -> bool {
 struct Accepted {
     issued: IssuedJob,
     proof: Proof,
+    /// Of the same job so far.
+    shares: usize,
 }
 
 fn submission(submit: &Submit) -> Submission<'_> {
