@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stratum::{Job, PoolUrl, Resume, Share};
+use stratum::{Job, PoolUrl, Share};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use self::probe::Probe;
-use crate::config::Config;
+use crate::config::{Config, Known};
 use crate::error::ClientError;
 use crate::event::{Answer, Event, Ticket};
 use crate::limbo::Limbo;
@@ -29,8 +29,8 @@ pub struct Client {
     /// The connection before the switch to a better pool, until its shares are answered.
     old: Option<(Line, Instant)>,
     limbo: Option<Limbo>,
-    /// What each pool said how to resume its session.
-    resumes: Vec<Option<Resume>>,
+    /// Of each pool.
+    known: Vec<Known>,
     events: VecDeque<Event>,
     tickets: u64,
     extranonces: Option<(Vec<u8>, usize)>,
@@ -67,7 +67,7 @@ impl Client {
             probe: Probe::new(config.probe_interval),
             old: None,
             limbo: None,
-            resumes: vec![None; pools],
+            known: vec![Known::default(); pools],
             events: VecDeque::new(),
             tickets: 0,
             extranonces: None,
@@ -190,9 +190,8 @@ impl Client {
             Happened::Main(Err(error)) => self.on_lost(error),
             Happened::Probe(probe::News::Due) => {
                 let index = self.plan.probe();
-                if let Some(pool) = self.config.pools.get(index) {
-                    let resume = self.resumes.get(index).cloned().flatten();
-                    self.probe.start(index, Line::new(&self.config, pool, pool.url.clone(), resume));
+                if let (Some(pool), Some(known)) = (self.config.pools.get(index), self.known.get(index)) {
+                    self.probe.start(index, Line::new(&self.config, pool, pool.url.clone(), known));
                 }
             }
             Happened::Probe(probe::News::Back(found)) => self.switch(*found),
@@ -215,7 +214,9 @@ impl Client {
 
     fn connect(&mut self) {
         let index = self.plan.index();
-        let Some(pool) = self.config.pools.get(index).cloned() else {
+        let (Some(pool), Some(known)) =
+            (self.config.pools.get(index).cloned(), self.known.get(index).cloned())
+        else {
             self.given_up = Some(ClientError::NoPool);
             self.wait_long();
             return;
@@ -227,8 +228,7 @@ impl Client {
         if self.limbo.as_ref().is_some_and(|limbo| limbo.pool != index) {
             self.settle_limbo();
         }
-        let resume = self.resumes.get(index).cloned().flatten();
-        let line = Line::new(&self.config, &pool, url.unwrap_or(pool.url.clone()), resume);
+        let line = Line::new(&self.config, &pool, url.unwrap_or(pool.url.clone()), &known);
         self.main = Main::Line(Box::new(line));
     }
 
@@ -243,8 +243,8 @@ impl Client {
             }
             stratum::Event::Subscribed { resumed } => {
                 debug!(pool = %url, resumed, "subscribed");
-                if let Some(resume) = self.resumes.get_mut(self.plan.index()) {
-                    *resume = line.resume().cloned();
+                if let Some(known) = self.known.get_mut(self.plan.index()) {
+                    known.resume = line.resume().cloned();
                 }
                 match &mut self.limbo {
                     Some(limbo) if resumed => limbo.resumed = true,
@@ -289,7 +289,15 @@ impl Client {
     }
 
     fn on_lost(&mut self, error: ClientError) {
+        if let (Main::Line(line), Some(known)) = (&self.main, self.known.get_mut(self.plan.index())) {
+            known.hung_up = error.is_hang_up() && line.is_unheard() && !known.hung_up;
+        }
         let worked = self.leave();
+        self.go_on(error, worked);
+    }
+
+    /// Tries again, perhaps with another pool.
+    fn go_on(&mut self, error: ClientError, worked: Option<Duration>) {
         let Some(retry_in) = self.plan.lost(worked) else {
             self.given_up = Some(error);
             self.wait_long();
@@ -301,11 +309,15 @@ impl Client {
     }
 
     fn on_moved(&mut self, pool: PoolUrl, to: PoolUrl, wait: Duration) {
-        self.leave();
+        let worked = self.leave();
+        let error = ClientError::Moved { pool, to: to.clone() };
+        if !self.plan.moved(worked, wait) {
+            return self.go_on(error, None);
+        }
         // A pool that moves its miners in circles must not keep them busy with that.
         let retry_in = wait.max(FIRST_PAUSE);
-        self.main = Main::Waiting { url: Some(to.clone()), until: Instant::now() + retry_in };
-        self.events.push_back(Event::Lost { error: ClientError::Moved { pool, to }, retry_in });
+        self.main = Main::Waiting { url: Some(to), until: Instant::now() + retry_in };
+        self.events.push_back(Event::Lost { error, retry_in });
     }
 
     /// Ends the present connection; its shares wait for their session to be resumed, if it can be. Returns how long it

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use net::Dialer;
-use stratum::{Options, PoolUrl};
+use stratum::{Options, PoolUrl, Resume};
 
 /// A pool, and who we are to it. Its debug form leaves the password out.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub version_mask: u32,
     /// The difficulty to ask for; positive and finite. None.
     pub suggest_difficulty: Option<f64>,
+    /// Least difficulty to ask for, where a pool knows that extension; positive and finite. None.
+    pub minimum_difficulty: Option<f64>,
     /// How often to try again in a row; `None`: for ever. For ever.
     pub retries: Option<u64>,
     /// Longest pause between two tries. 30 s.
@@ -58,6 +60,7 @@ impl Config {
             dialer: Dialer::default(),
             version_mask: Options::VERSION_MASK,
             suggest_difficulty: None,
+            minimum_difficulty: None,
             retries: None,
             retry_pause: Duration::from_secs(30),
             silence: Duration::from_secs(300),
@@ -67,4 +70,14 @@ impl Config {
             limbo: Duration::from_secs(60),
         }
     }
+}
+
+/// What earlier connections to a pool have taught.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// How to resume the session with it.
+    pub resume: Option<Resume>,
+    /// Whether the last connection ended before a word was said. Some old pools hang up on `mining.configure`, so every
+    /// other try does without.
+    pub hung_up: bool,
 }

@@ -86,3 +86,10 @@ pub enum ClientError {
         to: PoolUrl,
     },
 }
+
+impl ClientError {
+    /// Whether a connection that stood was ended, by whomever.
+    pub(crate) fn is_hang_up(&self) -> bool {
+        matches!(self, ClientError::Closed { .. } | ClientError::Read { .. } | ClientError::Write { .. })
+    }
+}

@@ -14,7 +14,7 @@ use tokio::io::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, trace, warn};
 
-use crate::config::{Config, Pool};
+use crate::config::{Config, Known, Pool};
 use crate::error::ClientError;
 use crate::event::Answer;
 use crate::shares::{Jobs, Open, Pending};
@@ -55,11 +55,13 @@ enum Stage {
 
 impl Line {
     /// Begins to connect to `pool`, or to `url` where that has sent us.
-    pub fn new(config: &Config, pool: &Pool, url: PoolUrl, resume: Option<Resume>) -> Line {
+    pub fn new(config: &Config, pool: &Pool, url: PoolUrl, known: &Known) -> Line {
         let options = Options {
             version_mask: config.version_mask,
             suggest_difficulty: config.suggest_difficulty,
-            resume,
+            minimum_difficulty: config.minimum_difficulty,
+            configure: !known.hung_up,
+            resume: known.resume.clone(),
             ..Options::new(url.clone(), pool.user.clone(), pool.password.clone())
         };
         let (dialer, host, port) = (config.dialer.clone(), url.host.clone(), url.port);
@@ -254,6 +256,11 @@ impl Line {
     /// What an [`Event::Answer`] means for the share that it answers; `None` if it is none of ours.
     pub fn answered(&mut self, id: u64, verdict: stratum::Verdict) -> Option<Answer> {
         self.pending.answered(id, verdict, std::time::Instant::now())
+    }
+
+    /// Whether the pool took the connection and has said nothing so far.
+    pub fn is_unheard(&self) -> bool {
+        matches!(self.stage, Stage::Open { .. }) && !self.spoken
     }
 
     /// How long there was work to do, if at all.

@@ -9,6 +9,11 @@ pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// A connection that gave work for so long is worth being made again, as often as it is lost.
 const STABLE: Duration = Duration::from_secs(60);
 
+/// How often in a row a pool may send us elsewhere without giving work; two for load balancers, one for good measure.
+const MOVES: u64 = 3;
+/// How long a pool may have us wait before we connect elsewhere, where another pool stands by.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 /// The state of failover among pools 0, 1, 2 … in order of preference.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -20,13 +25,15 @@ pub(crate) struct Plan {
     backoff: Backoff,
     /// Whether the present pool was lost after working and is getting its second chance.
     second_chance: bool,
+    /// How often in a row the present pool sent us elsewhere without giving work.
+    moves: u64,
     probed: usize,
 }
 
 impl Plan {
     pub fn new(pools: usize, retries: Option<u64>, retry_pause: Duration) -> Plan {
         let backoff = Backoff::new(FIRST_PAUSE, retry_pause);
-        Plan { pools, index: 0, failures: 0, retries, backoff, second_chance: false, probed: 0 }
+        Plan { pools, index: 0, failures: 0, retries, backoff, second_chance: false, moves: 0, probed: 0 }
     }
 
     /// The pool to use.
@@ -37,6 +44,7 @@ impl Plan {
     /// The present pool was lost; `worked`: how long it had given work, if at all. How long to wait before the
     /// (perhaps other) pool is tried, or `None` to give up.
     pub fn lost(&mut self, worked: Option<Duration>) -> Option<Duration> {
+        self.moves = 0;
         if worked.is_some() {
             self.failures = 0;
         }
@@ -54,6 +62,16 @@ impl Plan {
         self.second_chance = false;
         self.index = (self.index + 1).checked_rem(self.pools).unwrap_or(0);
         Some(if self.index == 0 { self.backoff.delay() } else { Duration::ZERO })
+    }
+
+    /// The present pool asks to connect elsewhere, or again, after `wait`; `worked` as for [`Plan::lost`]. Whether to do
+    /// so; otherwise it counts as lost without having worked.
+    pub fn moved(&mut self, worked: Option<Duration>, wait: Duration) -> bool {
+        if worked.is_some() {
+            (self.failures, self.moves) = (0, 0);
+        }
+        self.moves += 1;
+        self.moves <= MOVES && (self.pools == 1 || wait <= LONGEST_WAIT)
     }
 
     /// Whether there is a better pool than the present one.
@@ -131,6 +149,19 @@ mod tests {
         let mut plan = Plan::new(1, Some(1), Duration::from_secs(1));
         assert!((0..9).all(|_| plan.lost(SHORT).is_some()));
         assert!(Plan::new(1, Some(0), Duration::ZERO).lost(LONG).is_none());
+    }
+
+    #[test]
+    fn a_pool_that_only_sends_us_about_is_left() {
+        let mut plan = plan(2);
+        for _ in 0..2 {
+            assert!((0..MOVES).all(|_| plan.moved(None, Duration::ZERO)));
+            assert!(!plan.moved(None, Duration::ZERO), "in circles");
+            plan.lost(None);
+        }
+        assert!((0..9).all(|_| plan.moved(SHORT, LONGEST_WAIT)), "it gives work in between");
+        assert!(!plan.moved(SHORT, LONGEST_WAIT + FIRST_PAUSE), "another one stands by");
+        assert!(Plan::new(1, None, FIRST_PAUSE).moved(SHORT, 10 * LONGEST_WAIT));
     }
 
     #[test]

@@ -145,3 +145,41 @@ async fn new_extranonces_are_told_before_the_job_that_has_them() {
     assert_eq!((job.extranonce1.as_slice(), job.extranonce2_len), ([0x0b, 0x0c].as_slice(), 8));
     rig.close().await;
 }
+
+#[tokio::test]
+async fn a_pool_that_sends_us_in_circles_is_left_for_the_next() {
+    let (first, second) = (listen().await, listen().await);
+    let probe_interval = Duration::from_secs(3600);
+    let mut rig = Rig::start(Config { probe_interval, ..config(&[port(&first), port(&second)]) });
+    let mut moves = 0;
+    let mut pool = loop {
+        tokio::select! {
+            mut pool = Pool::accept(&first) => {
+                pool.welcome("0a").await;
+                pool.say(r#"{"id":null,"method":"client.reconnect","params":[]}"#).await;
+                moves += 1;
+            }
+            pool = Pool::accept(&second) => break pool,
+        }
+    };
+    assert!((2..10).contains(&moves), "{moves}");
+    pool.welcome("0b").await;
+    pool.notify("b", true).await;
+    rig.job("b").await;
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn a_pool_that_wants_us_to_wait_long_is_left_for_the_next() {
+    let (first, second) = (listen().await, listen().await);
+    let probe_interval = Duration::from_secs(3600);
+    let mut rig = Rig::start(Config { probe_interval, ..config(&[port(&first), port(&second)]) });
+    let mut pool = Pool::accept(&first).await;
+    pool.welcome("0a").await;
+    pool.say(r#"{"id":null,"method":"client.reconnect","params":["",0,500]}"#).await;
+    let mut pool = Pool::accept(&second).await;
+    pool.welcome("0b").await;
+    pool.notify("b", true).await;
+    rig.job("b").await;
+    rig.close().await;
+}

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use client::Config;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
-use crate::rig::{Rig, config};
+use crate::rig::{Rig, config, pool};
 use crate::scripted::{Pool, listen, port};
 
 #[tokio::test]
@@ -60,6 +62,49 @@ async fn nonsense_lines_are_skipped() {
     for line in ["", "{", "[]", r#"{"method":"mining.notify","params":[1]}"#, r#"{"id":77,"result":true}"#] {
         pool.say(line).await;
     }
+    pool.welcome("0a").await;
+    pool.notify("a", true).await;
+    rig.job("a").await;
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn a_pool_that_hangs_up_on_configure_is_spoken_to_without() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::accept(&listener).await;
+    assert_eq!(pool.next().await["method"], "mining.configure");
+    drop(pool);
+    let mut pool = Pool::accept(&listener).await;
+    let call = pool.next().await;
+    assert_eq!(call["method"], "mining.subscribe");
+    pool.answer(&call, json!([[], "0a", 4]), Value::Null).await;
+    pool.notify("a", true).await;
+    rig.job("a").await;
+    // It may have been an accident: the next connection asks again.
+    drop(pool);
+    assert_eq!(Pool::accept(&listener).await.next().await["method"], "mining.configure");
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn the_least_difficulty_is_asked_for() {
+    let listener = listen().await;
+    let rig = Rig::start(Config { minimum_difficulty: Some(0.25), ..config(&[port(&listener)]) });
+    let call = Pool::accept(&listener).await.hear("mining.configure").await;
+    assert!(call["params"][0].as_array().is_some_and(|names| names.contains(&json!("minimum-difficulty"))));
+    assert_eq!(call["params"][1]["minimum-difficulty.value"], 0.25);
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn a_pool_may_have_an_address_of_version_6() {
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else {
+        return println!("skipped: this machine has no IPv6");
+    };
+    let url = format!("stratum+tcp://[::1]:{}", port(&listener));
+    let mut rig = Rig::start(Config { pools: vec![pool(&url)], ..config(&[]) });
+    let mut pool = Pool::accept(&listener).await;
     pool.welcome("0a").await;
     pool.notify("a", true).await;
     rig.job("a").await;

@@ -45,11 +45,16 @@ impl Pool {
         self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the client listens");
     }
 
+    /// The next request.
+    pub async fn next(&mut self) -> Value {
+        let line = timeout(DEADLINE, self.lines.next_line()).await.expect("in time").expect("a line");
+        serde_json::from_str(&line.expect("an open connection")).expect("JSON")
+    }
+
     /// The next request of that method; others are left unanswered.
     pub async fn hear(&mut self, method: &str) -> Value {
         loop {
-            let line = timeout(DEADLINE, self.lines.next_line()).await.expect("in time").expect("a line");
-            let call: Value = serde_json::from_str(&line.expect("an open connection")).expect("JSON");
+            let call = self.next().await;
             if call["method"] == method {
                 return call;
             }
