@@ -10,6 +10,7 @@ use node::cli::NodeArgs;
 use pool::cli::DataArgs;
 use pool::{Config, Listen, ServeOptions, Server};
 use program::Usage;
+use stratum::PoolUrl;
 use tokio_util::sync::CancellationToken;
 
 /// Options of `mine`, those for nodes included.
@@ -41,6 +42,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         return executor::run_mine(&args.mine);
     }
+    if let Some(instead) = args.mine.refused.instead() {
+        return Err(Usage(instead.to_owned()).into());
+    }
     if !args.mine.urls.is_empty() {
         return Err(Usage("either a pool, --url, or a node, --bitcoind, but not both".to_owned()).into());
     }
@@ -69,8 +73,8 @@ async fn on_node(args: &MineArgs, options: ServeOptions) -> anyhow::Result<()> {
         // While it waits for a node.
         () = stop.cancelled() => return Ok(()),
     };
-    let url = server.stratum_addr().to_string().parse().context("the pool server's own address")?;
-    let args = MineArgs { urls: vec![url], ..args.clone() };
+    let url: PoolUrl = server.stratum_addr().to_string().parse().context("the pool server's own address")?;
+    let args = MineArgs { urls: vec![url.into()], ..args.clone() };
     let blocks = server.handle().changes();
     let before = blocks.borrow().blocks;
     // The server outlives the miner, whose last shares it has to judge.

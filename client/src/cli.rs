@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use program::{Usage, read_password};
+use program::{Discreet, Usage, read_password};
 use stratum::PoolUrl;
+pub use stratum::PoolUrlError;
 
 use crate::config::Pool;
 
@@ -20,6 +21,7 @@ pub struct UpstreamArgs {
     /// Mine for this pool, [stratum+tcp://]HOST:PORT, and share its work out among the workers; may be given again, for
     /// pools that stand in while those before are out of reach
     #[arg(long = "upstream", value_name = "URL", env = "MINER_UPSTREAM", value_delimiter = ',')]
+    #[arg(value_parser = Discreet(pool_url))]
     pub upstreams: Vec<PoolUrl>,
     /// User name for the pool, often an address or ACCOUNT.WORKER; its password is in MINER_UPSTREAM_PASSWORD or in
     /// --upstream-password-file, if it wants one
@@ -67,6 +69,14 @@ impl UpstreamArgs {
     }
 }
 
+/// Reads a pool's address.
+///
+/// # Errors
+/// If it is none. A password in it is not repeated.
+pub fn pool_url(text: &str) -> Result<PoolUrl, PoolUrlError> {
+    text.parse()
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -102,6 +112,8 @@ mod tests {
         assert!(error(&["--upstream", "a:1"]).contains("--upstream-user"));
         assert_eq!(error(&["-u", "me"]), "-u needs --upstream URL".replace("-u ", "--upstream-user "));
         assert!(error(&["--upstream", "http://a:1", "-u", "x"]).contains("http"));
+        let secret = error(&["--upstream", "stratum+tcp://me:s3cret@a:1", "-u", "x"]);
+        assert!(secret.contains("a:1") && !secret.contains("s3cret"), "{secret}");
         let file = ["--upstream", "a:1", "-u", "x", "--upstream-password-file", "/no/such/file"];
         assert!(error(&file).contains("/no/such/file"));
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use net::Dialer;
-use program::{Hashrate, Summary, Usage};
+use program::{Hashrate, Summary};
 use task::{Totals, Verdict};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -29,9 +29,8 @@ const HASHRATE_LINES: Duration = Duration::from_secs(10);
 /// # Errors
 /// If nothing can mine here, or the pools are out of reach and no more tries are left.
 pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
-    if args.urls.is_empty() {
-        return Err(Usage("no pool to mine for: give --url HOST:PORT".to_owned()).into());
-    }
+    // What is wrong with the options comes before everything else.
+    args.pools()?;
     let mine = async { mine(args, end_by(args.duration)?).await?.show(args.json) };
     program::block_on(1, mine).map(|()| ExitCode::SUCCESS)
 }
@@ -64,11 +63,12 @@ impl Mined {
 pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mined> {
     let started = Instant::now();
     let access = args.access.access(|name| std::env::var(name).ok())?;
-    let dialer = Dialer::new(&access, args.urls.iter().any(|url| url.scheme.is_secure()))?;
+    let pools = args.pools()?;
+    let dialer = Dialer::new(&access, pools.iter().any(|pool| pool.url.scheme.is_secure()))?;
     let rig = Rig::assemble_in_background(args.backend(), args.cpus()).await?;
-    let (user, _) = args.credentials();
+    let user = pools.first().map(|pool| pool.user.as_str()).unwrap_or_default();
     let mut terminal = Terminal {
-        tally: Tally::new(&user),
+        tally: Tally::new(user),
         counters: rig.engine.counters(),
         started,
         last: (0, started),
@@ -79,11 +79,12 @@ pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mi
     terminal.log(format_args!("{} miner threads started, using {}", rig.threads, rig.backends));
     let config = miner::Config {
         suggest_difficulty: Some(difficulty_for(rig.hashrate, args.share_interval)),
+        minimum_difficulty: args.minimum_difficulty,
         dialer,
         retries: args.retries(),
         retry_pause: args.retry_pause(),
         silence: args.silence(),
-        ..miner::Config::new(args.pools())
+        ..miner::Config::new(pools)
     };
     let (sender, events) = mpsc::channel(EVENTS);
     let mining = miner::run(config, rig.engine, rig.found, sender, stop);

@@ -12,7 +12,7 @@ use anyhow::Context;
 use client::cli::UpstreamArgs;
 use node::Payout;
 use node::cli::NodeArgs;
-use program::duration;
+use program::{difficulty, duration};
 
 pub use self::data::DataArgs;
 pub use self::limits::LimitArgs;
@@ -162,11 +162,6 @@ async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-fn difficulty(text: &str) -> Result<f64, String> {
-    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
-    number.ok_or_else(|| format!("{text:?} is no difficulty; it must be a number above zero"))
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Options for connections to pools: whom to trust, whom to connect through.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use net::proxy::ProxyError;
 use net::{Access, Fingerprint, Proxy, Trust};
 use task::{PoolAccess, ProxyAccess};
 
+use crate::discreet::Discreet;
 use crate::exit::Usage;
+use crate::password::read_password;
 
 /// The environment variable with the proxy's password.
 const PROXY_PASSWORD: &str = "MINER_PROXY_PASSWORD";
@@ -17,7 +19,7 @@ const PROXY_PASSWORD: &str = "MINER_PROXY_PASSWORD";
 #[derive(Args, Clone, Debug, Default)]
 pub struct AccessArgs {
     /// Authorities to trust for stratum+ssl:// pools, a PEM file [default: those that the system trusts]
-    #[arg(long, env = "MINER_TLS_CA", value_name = "FILE")]
+    #[arg(long, alias = "cert", env = "MINER_TLS_CA", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
     /// SHA-256 fingerprint of the certificate that a stratum+ssl:// pool must have, whoever has signed it; give several
     /// for several pools
@@ -27,6 +29,7 @@ pub struct AccessArgs {
     /// SOCKS5 proxy to connect to pools through, socks5://HOST:PORT or socks5://USER@HOST:PORT; it looks the pools'
     /// names up. Its password comes from MINER_PROXY_PASSWORD or --proxy-password-file
     #[arg(short = 'x', long, env = "MINER_PROXY", value_name = "URL", hide_env_values = true)]
+    #[arg(value_parser = Discreet(proxy))]
     pub proxy: Option<Proxy>,
     /// File with the proxy's password
     #[arg(long, env = "MINER_PROXY_PASSWORD_FILE", value_name = "FILE", requires = "proxy")]
@@ -53,10 +56,9 @@ impl AccessArgs {
         };
         let password = match &self.proxy_password_file {
             Some(path) => {
-                let text = fs::read_to_string(path)
-                    .with_context(|| format!("cannot read the proxy's password file {}", path.display()))
-                    .map_err(|error| Usage(format!("{error:#}")))?;
-                Some(text.trim_end_matches(['\r', '\n']).to_owned())
+                let password = read_password(path)
+                    .with_context(|| format!("cannot read the proxy's password file {}", path.display()));
+                Some(password.map_err(|error| Usage(format!("{error:#}")))?)
             }
             None => environment(PROXY_PASSWORD),
         };
@@ -68,6 +70,10 @@ impl AccessArgs {
         };
         Ok(Access { trust, proxy })
     }
+}
+
+fn proxy(text: &str) -> Result<Proxy, ProxyError> {
+    text.parse()
 }
 
 /// The same for a task's specification.
@@ -137,9 +143,11 @@ mod tests {
             ("--proxy-password-file /nowhere", "--proxy"),
             ("--proxy socks5://me@h:1 --proxy-password-file /nowhere", "/nowhere"),
             ("--proxy socks5://h:1", "bad user or password"),
+            ("--proxy http://me:s3cret@h:1", "http://h:1"),
+            ("--proxy socks5://me:s3cret@h", "socks5://h"),
         ] {
             let error = format!("{:#}", access(line).expect_err(line));
-            assert!(error.contains(part), "{line}: {error}");
+            assert!(error.contains(part) && !error.contains("s3cret"), "{line}: {error}");
         }
     }
 }

@@ -1,9 +1,12 @@
-//! What every program of the workspace does first and last: times on the command line, logs, runtime, signals,
-//! exit status, errors with their causes, passwords in files, the summary at the end, and how many of what.
+//! What every program of the workspace does first and last: times, difficulties and secrets on the command line, logs,
+//! runtime, signals, exit status, errors with their causes, passwords in files, the summary at the end, and how many of
+//! what.
 
 mod access;
 mod causes;
 mod counted;
+mod difficulty;
+mod discreet;
 mod duration;
 mod exit;
 mod logs;
@@ -15,6 +18,8 @@ mod summary;
 pub use access::{AccessArgs, access_of, spec_of};
 pub use causes::chain;
 pub use counted::counted;
+pub use difficulty::difficulty;
+pub use discreet::Discreet;
 pub use duration::{DurationError, duration};
 pub use exit::{USAGE, Usage, exit, usage_error};
 pub use logs::{init_bounded_logs, init_logs};

@@ -18,14 +18,14 @@ use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use mesos::masters::Masters;
-use program::duration;
+use program::{Discreet, duration};
 
 pub use self::placement::PlacementArgs;
 pub use self::pool::PoolArgs;
 pub use self::server::{ChainKind, Kind as ServerKind, ServerArgs};
 pub use self::tls::TlsArgs;
-use self::zk::MastersParser;
 pub use self::zk::ZkArgs;
+use self::zk::parse_masters;
 use crate::config::{Config, Credential, ExecutorSource};
 use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, EXECUTABLE};
@@ -37,7 +37,7 @@ pub struct Args {
     /// The Mesos master: HOST:PORT, https://HOST:PORT, several with commas between; or zk://HOST:PORT,…/PATH, also with
     /// USER:PASSWORD@ in front; or file:///PATH of a file that says so, which keeps the password from the list of processes.
     #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
-    #[arg(default_value = "127.0.0.1:5050", value_parser = MastersParser)]
+    #[arg(default_value = "127.0.0.1:5050", value_parser = Discreet(parse_masters))]
     pub master: Masters,
     /// Several schedulers, of which one leads and the others wait.
     #[command(flatten)]

@@ -26,14 +26,18 @@ pub struct PoolUrl {
 pub enum Scheme {
     /// `stratum+tcp`, also if no scheme is given: plain TCP.
     Tcp,
-    /// `stratum+ssl`, also written `stratum+tls`: TLS over TCP.
+    /// `stratum+ssl`, also written `stratum+tls` or `stratum+tcps`: TLS over TCP.
     Ssl,
 }
 
 impl Scheme {
     /// As miners and pools write them.
-    const SPELLINGS: [(&str, Scheme); 3] =
-        [("stratum+tcp", Scheme::Tcp), ("stratum+ssl", Scheme::Ssl), ("stratum+tls", Scheme::Ssl)];
+    const SPELLINGS: [(&str, Scheme); 4] = [
+        ("stratum+tcp", Scheme::Tcp),
+        ("stratum+ssl", Scheme::Ssl),
+        ("stratum+tls", Scheme::Ssl),
+        ("stratum+tcps", Scheme::Ssl),
+    ];
 
     /// Whether it is over TLS.
     pub fn is_secure(self) -> bool {
@@ -183,7 +187,9 @@ mod tests {
         assert_eq!(parse(" STRATUM+TCP://10.0.0.1:1/ "), tcp("10.0.0.1", 1));
         assert_eq!(parse("[::1]:65535"), tcp("::1", 65535));
         assert_eq!(parse("stratum+ssl://a:443").map(|url| url.scheme), Ok(Scheme::Ssl));
-        assert_eq!(parse("Stratum+TLS://a:443"), parse("stratum+ssl://a:443"));
+        for other in ["Stratum+TLS://a:443", "stratum+tcps://a:443"] {
+            assert_eq!(parse(other), parse("stratum+ssl://a:443"));
+        }
     }
 
     #[test]

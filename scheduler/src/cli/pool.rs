@@ -1,11 +1,11 @@
 //! Flags for mining at a pool instead of a server task.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use clap::Args;
-use program::{AccessArgs, Usage, spec_of};
+use client::cli::PoolUrlError;
+use program::{AccessArgs, Discreet, Usage, read_password, spec_of};
 
 use crate::launch::Pool;
 
@@ -13,7 +13,7 @@ use crate::launch::Pool;
 #[derive(Clone, Debug, Args)]
 pub struct PoolArgs {
     /// Have workers mine at this pool, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; no server is launched.
-    #[arg(long, value_name = "URL", env = "MINER_POOL", value_parser = parse_url, conflicts_with_all = ["server_constraint", "upstreams"])]
+    #[arg(long, value_name = "URL", env = "MINER_POOL", value_parser = Discreet(parse_url), conflicts_with_all = ["server_constraint", "upstreams"])]
     pub pool: Option<String>,
     /// The account there; workers call themselves USER.TASK [default: TASK].
     #[arg(long, value_name = "USER", env = "MINER_POOL_USER", requires = "pool")]
@@ -40,32 +40,14 @@ impl PoolArgs {
         let access = spec_of(&self.access.access(|name| std::env::var(name).ok())?);
         let password = match &self.pool_password_file {
             None => "x".to_owned(),
-            Some(path) => {
-                let text = fs::read_to_string(path)
-                    .with_context(|| format!("cannot read the pool's password file {}", path.display()))?;
-                text.trim_end_matches(['\r', '\n']).to_owned()
-            }
+            Some(path) => read_password(path)
+                .with_context(|| format!("cannot read the pool's password file {}", path.display()))?,
         };
         Ok(Some(Pool { url, user: self.pool_user, password, access }))
     }
 }
 
 /// Checks what a worker would only find out later.
-fn parse_url(text: &str) -> anyhow::Result<String> {
-    let rest = match text.split_once("://") {
-        None => text,
-        Some(("stratum+tcp" | "stratum+ssl" | "stratum+tls", rest)) => rest,
-        Some((scheme, _)) => {
-            bail!("unknown scheme {scheme:?}: write stratum+tcp://HOST:PORT or stratum+ssl://HOST:PORT")
-        }
-    };
-    ensure!(!rest.contains('@'), "no user or password here: use --pool-user and --pool-password-file");
-    let (host, port) = rest.rsplit_once(':').context("no port: write HOST:PORT")?;
-    let port: u16 = port.parse().with_context(|| format!("bad port {port:?}: a number from 1 to 65535"))?;
-    let bracketed = host.starts_with('[') && host.ends_with(']');
-    ensure!(
-        port > 0 && !host.is_empty() && (bracketed || !host.contains([':', '/'])),
-        "write HOST:PORT, IPv6 in brackets"
-    );
-    Ok(if text == rest { format!("stratum+tcp://{text}") } else { text.to_owned() })
+fn parse_url(text: &str) -> Result<String, PoolUrlError> {
+    client::cli::pool_url(text).map(|url| url.to_string())
 }

@@ -1,16 +1,13 @@
 //! Addresses that may hold a password, and `--zk`.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::builder::TypedValueParser;
-use clap::error::ErrorKind;
-use clap::{Arg, Args, Command};
+use clap::Args;
 use mesos::masters::Masters;
 use mesos::zookeeper::Ensemble;
-use program::duration;
+use program::{Discreet, duration};
 
 use crate::config::Zk;
 
@@ -20,7 +17,7 @@ pub struct ZkArgs {
     /// Run several schedulers, of which one leads and the others wait: where in ZooKeeper they elect it and keep what
     /// the next one needs. zk://HOST:PORT,…/PATH, also with USER:PASSWORD@ in front; or file:///PATH of a file that says
     /// so, which keeps the password from the list of processes.
-    #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = EnsembleParser)]
+    #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = Discreet(ensemble))]
     pub zk: Option<Ensemble>,
     /// A leader that ZooKeeper does not hear from for so long leads no more; ZooKeeper has limits of its own.
     #[arg(long, value_name = "TIME", env = "MINER_ZK_SESSION_TIMEOUT", default_value = "10s", value_parser = duration)]
@@ -49,40 +46,14 @@ impl ZkArgs {
     }
 }
 
-/// Unlike a function in its place it does not show the whole value in its errors: there may be a password in it.
-#[derive(Clone)]
-pub(super) struct MastersParser;
-
-impl TypedValueParser for MastersParser {
-    type Value = Masters;
-
-    fn parse_ref(&self, cmd: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Masters, clap::Error> {
-        parse_masters(&value.to_string_lossy()).map_err(|error| invalid(cmd, "--master", &error))
-    }
+fn ensemble(text: &str) -> anyhow::Result<Ensemble> {
+    let masters = parse_masters(text)?;
+    let ensemble = masters.ensemble().cloned();
+    ensemble.with_context(|| format!("{masters}: write zk://HOST:PORT,HOST:PORT/PATH"))
 }
 
-/// The same for ZooKeeper alone.
-#[derive(Clone)]
-struct EnsembleParser;
-
-impl TypedValueParser for EnsembleParser {
-    type Value = Ensemble;
-
-    fn parse_ref(&self, cmd: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Ensemble, clap::Error> {
-        let parsed = parse_masters(&value.to_string_lossy()).and_then(|masters| {
-            let ensemble = masters.ensemble().cloned();
-            ensemble.with_context(|| format!("{masters}: write zk://HOST:PORT,HOST:PORT/PATH"))
-        });
-        parsed.map_err(|error| invalid(cmd, "--zk", &error))
-    }
-}
-
-fn invalid(cmd: &Command, option: &str, error: &anyhow::Error) -> clap::Error {
-    let message = format!("invalid value for '{option} <ADDRESS>': {error:#}\n");
-    clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(cmd)
-}
-
-fn parse_masters(text: &str) -> anyhow::Result<Masters> {
+/// Where the masters are, or the file that says so.
+pub(super) fn parse_masters(text: &str) -> anyhow::Result<Masters> {
     let Some(path) = text.strip_prefix("file://") else { return Ok(text.parse()?) };
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     text.trim().parse().with_context(|| format!("the file {path} holds no such address"))

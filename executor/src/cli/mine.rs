@@ -1,0 +1,261 @@
+//! Options of `mine`.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use program::{AccessArgs, Discreet, Usage, difficulty, duration};
+
+use super::minerd::{IgnoredArgs, RefusedArgs};
+use super::values::{
+    AUTO, Cores, PoolAddress, affinity, algorithm, backend, pool_address, threads, userpass,
+};
+use crate::engine::cpus::CpuRequest;
+use crate::miner::Pool;
+
+/// More than anyone could mean, and no more than a clock can be asked for.
+const MAX_SECONDS: u64 = 10_000_000;
+
+/// Options of `mine`. Names follow cpuminer's `minerd`, so that its command lines work as they stand.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Exit status: 0 after Ctrl-C or --duration, 1 after a failure, 64 for bad usage.")]
+pub struct MineArgs {
+    /// Pool to mine for, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; give several to fall back on the later
+    /// ones while the earlier ones are out of reach. USER:PASSWORD@ in front of HOST hold for that pool
+    #[arg(short = 'o', long = "url", env = "MINER_URL", value_name = "URL")]
+    #[arg(value_delimiter = ',', hide_env_values = true, value_parser = Discreet(pool_address))]
+    pub urls: Vec<PoolAddress>,
+    /// User name for the pool, often an address or ACCOUNT.WORKER
+    #[arg(short, long, env = "MINER_USER", default_value = "")]
+    pub user: String,
+    /// Password for the pool
+    #[arg(short, long = "pass", env = "MINER_PASS", default_value = "x", hide_env_values = true)]
+    pub pass: String,
+    /// User name and password in one, USER:PASS
+    #[arg(short = 'O', long, value_name = "USER:PASS", conflicts_with_all = ["user", "pass"])]
+    #[arg(env = "MINER_USERPASS", hide_env_values = true, value_parser = Discreet(userpass))]
+    pub userpass: Option<(String, String)>,
+    /// How to connect to the pools.
+    #[command(flatten)]
+    pub access: AccessArgs,
+    /// Mining threads [default: one for each CPU that this process may use]
+    #[arg(short, long, env = "MINER_THREADS", value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Hash algorithm; Bitcoin's sha256d is the only one here
+    #[arg(short, long = "algo", env = "MINER_ALGO", default_value = "sha256d", value_parser = algorithm)]
+    pub algorithm: String,
+    /// Backend by name, see `bench`; `auto` takes the fastest
+    #[arg(long, env = "MINER_BACKEND", default_value = "auto", value_parser = backend)]
+    pub backend: String,
+    /// Pin the threads to these cores: a list such as 0,2-3, or a mask such as 0xd
+    #[arg(long, env = "MINER_CPU_AFFINITY", value_name = "CORES", value_parser = affinity)]
+    pub cpu_affinity: Option<Cores>,
+    /// Give up when a pool can't be reached or is lost, instead of trying again
+    #[arg(long, env = "MINER_NO_RETRY", value_parser = BoolishValueParser::new())]
+    pub no_retry: bool,
+    /// How often to try again in a row: -1 for ever, 0 is --no-retry
+    #[arg(short, long, env = "MINER_RETRIES", value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
+    pub retries: i64,
+    /// Longest pause between two tries, in seconds
+    #[arg(short = 'R', long, env = "MINER_RETRY_PAUSE", value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    pub retry_pause: u64,
+    /// Seconds of silence after which a pool counts as lost
+    #[arg(short = 'T', long, env = "MINER_TIMEOUT", value_name = "SECONDS", default_value_t = 300)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    pub timeout: u64,
+    /// Wanted time between two shares; the pool is asked for a difficulty that gives it
+    #[arg(long, env = "MINER_SHARE_INTERVAL", value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub share_interval: Duration,
+    /// Least difficulty of a share; asked for where a pool knows this extension (BIP-0310)
+    #[arg(long, env = "MINER_MINIMUM_DIFFICULTY", value_name = "DIFFICULTY", value_parser = difficulty)]
+    pub minimum_difficulty: Option<f64>,
+    /// Stop after this time, such as 30s, 5m or 1h
+    #[arg(long, alias = "time-limit", env = "MINER_DURATION", value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Print a summary as one line of JSON at the end, the last on stdout
+    #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+    /// Print no line per share
+    #[arg(short, long, env = "MINER_QUIET", value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
+    /// Log more
+    #[arg(short = 'D', long, env = "MINER_DEBUG", value_parser = BoolishValueParser::new())]
+    pub debug: bool,
+    /// Log every line of the protocol
+    #[arg(short = 'P', long, env = "MINER_PROTOCOL_DUMP", value_parser = BoolishValueParser::new())]
+    pub protocol_dump: bool,
+    /// Options of minerd for protocols and logs that are not here: taken and ignored
+    #[command(flatten)]
+    pub ignored: IgnoredArgs,
+    /// Those whose user expects something that does not come.
+    #[command(flatten)]
+    pub refused: RefusedArgs,
+}
+
+impl MineArgs {
+    /// User and password, from wherever they were given.
+    pub fn credentials(&self) -> (String, String) {
+        self.userpass.clone().unwrap_or_else(|| (self.user.clone(), self.pass.clone()))
+    }
+
+    /// What is asked of the CPUs.
+    pub fn cpus(&self) -> CpuRequest {
+        let affinity = self.cpu_affinity.clone().map(|cores| cores.0).unwrap_or_default();
+        CpuRequest { threads: self.threads, cpus: None, affinity }
+    }
+
+    /// What is logged besides the lines on the terminal.
+    pub fn log_filter(&self) -> &'static str {
+        match (self.debug, self.protocol_dump) {
+            (false, false) => "warn",
+            (true, false) => "debug",
+            (false, true) => "warn,protocol=trace",
+            (true, true) => "debug,protocol=trace",
+        }
+    }
+
+    /// The backend, if one is forced.
+    pub fn backend(&self) -> Option<String> {
+        (self.backend != AUTO).then(|| self.backend.clone())
+    }
+
+    /// The pools, with our name and password at each.
+    ///
+    /// # Errors
+    /// [`Usage`] if there is none, or an option stands for what does not exist here.
+    pub fn pools(&self) -> Result<Vec<Pool>, Usage> {
+        if let Some(instead) = self.refused.instead() {
+            return Err(Usage(instead.to_owned()));
+        }
+        if self.urls.is_empty() {
+            return Err(Usage("no pool to mine for: give --url HOST:PORT".to_owned()));
+        }
+        let common = self.credentials();
+        let pool = |address: &PoolAddress| {
+            let (user, password) = match address.user.clone() {
+                Some((user, password)) => (user, password.unwrap_or_else(|| common.1.clone())),
+                None => common.clone(),
+            };
+            Pool { url: address.url.clone(), user, password }
+        };
+        Ok(self.urls.iter().map(pool).collect())
+    }
+
+    /// Longest pause between two tries.
+    pub fn retry_pause(&self) -> Duration {
+        Duration::from_secs(self.retry_pause)
+    }
+
+    /// Silence after which a pool counts as lost.
+    pub fn silence(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+
+    /// How often to try again in a row; `None`: for ever.
+    pub fn retries(&self) -> Option<u64> {
+        if self.no_retry { Some(0) } else { u64::try_from(self.retries).ok() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        mine: MineArgs,
+    }
+
+    fn parse(line: &str) -> Result<MineArgs, String> {
+        let words = ["mine"].into_iter().chain(line.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| cli.mine).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_line_of_minerd_works() {
+        let args = parse("-a sha256d -o stratum+tcp://pool.example:3333 -O me.rig:secret -t 2 -r 5 -R 10 -T 60 -q -S -D -P -s 5 --no-longpoll")
+            .expect("a valid line");
+        assert_eq!(args.credentials(), ("me.rig".into(), "secret".into()));
+        assert_eq!((args.threads, args.retries(), args.backend()), (Some(2), Some(5), None));
+    }
+
+    #[test]
+    fn a_line_of_cpuminer_opt_works() {
+        let args = parse("-a sha256d -o stratum+tcps://me.rig:p@ss@pool.example:3333 -o b:1 -u other --cert /ca.pem --time-limit 60 --cpu-priority 2 --no-color --coinbase-addr a")
+            .expect("a valid line");
+        let pools = args.pools().expect("pools");
+        let who: Vec<_> = pools.iter().map(|pool| (pool.user.as_str(), pool.password.as_str())).collect();
+        assert_eq!(who, [("me.rig", "p@ss"), ("other", "x")]);
+        assert!(pools[0].url.scheme.is_secure() && args.access.tls_ca.is_some());
+        assert_eq!(args.duration, Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_is_done_otherwise_here_is_told() {
+        for (option, instead) in [
+            ("--benchmark", "mesos-miner bench"),
+            ("-B", "foreground"),
+            ("-c miner.conf", "environment"),
+            ("-b 127.0.0.1:4048", "--json"),
+            ("--no-stratum", "--bitcoind"),
+        ] {
+            let args = parse(&format!("-o h:1 {option}")).expect(option);
+            let error = args.pools().expect_err(option).to_string();
+            assert!(error.contains(instead), "{option}: {error}");
+        }
+        assert!(parse("").expect("no usage error yet").pools().is_err_and(|error| error.0.contains("--url")));
+    }
+
+    #[test]
+    fn secrets_are_not_repeated() {
+        for line in [
+            "-o stratum+tcp://me:s3cret@h",
+            "-o h:1,gopher://me:s3cret@h:1",
+            "-O s3cret",
+            "-o h:1 -x http://me:s3cret@h:1",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        let args = parse("-o me:s3cret@h:1").expect("a valid line");
+        assert!(!format!("{:?}", args.urls).contains("s3cret"));
+    }
+
+    #[test]
+    fn the_original_worker_line_works() {
+        let args = parse("-o 10.0.0.1:9332").expect("a valid line");
+        assert_eq!(args.credentials(), (String::new(), "x".into()));
+        assert_eq!(args.retries(), None);
+        assert_eq!(parse("-o 10.0.0.1:9332 --no-retry").map(|args| args.retries()), Ok(Some(0)));
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        for (line, part) in [
+            ("-o h:1 -t 0", "0 threads can't mine"),
+            ("-o h:1 -t many", "not a whole number"),
+            ("-o h:1 -a scrypt", "scrypt is not supported"),
+            ("-o gopher://h:1", "gopher"),
+            ("-o http://h:8332", "--bitcoind"),
+            ("-o h:1 -R 0", "1..="),
+            ("-o h:1 -T 18446744073709551615", "1..="),
+            ("-o h:1 --minimum-difficulty 0", "no difficulty"),
+            ("-o h:1 --tls-fingerprint 12", "64 hexadecimal"),
+            ("-o h:1 -x http://p:1", "only SOCKS5"),
+            ("-o h:1 --backend abacus", "abacus"),
+            ("-o h:1 --cpu-affinity 1,x", "is no core number"),
+            ("-o h:1 --cpu-affinity 0x0", "names no core"),
+            ("-o h:1 -O me", "no colon"),
+            ("-o h:1 --duration 5y", "\"5y\" is no time"),
+            ("-o h:1 --duration 0s", "out of range"),
+            ("-o h:1 --frobnicate", "--frobnicate"),
+        ] {
+            let message = parse(line).expect_err(line);
+            assert!(message.contains(part), "{line}: {message}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Values of options, checked while they are read.
+
+use std::fmt;
+
+use hasher::Backend;
+use stratum::{PoolUrl, PoolUrlError};
+
+use crate::engine::cpus::MAX_THREADS;
+
+/// The backend that is none: the fastest.
+pub(super) const AUTO: &str = "auto";
+
+/// A pool's address as cpuminer takes it, with user and password in it, or without. Its debug form leaves the password
+/// out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PoolAddress {
+    /// Where it is.
+    pub url: PoolUrl,
+    /// Who we are there, if the address says so; perhaps without a password.
+    pub user: Option<(String, Option<String>)>,
+}
+
+impl From<PoolUrl> for PoolAddress {
+    fn from(url: PoolUrl) -> PoolAddress {
+        PoolAddress { url, user: None }
+    }
+}
+
+impl fmt::Debug for PoolAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolAddress").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Cores of `--cpu-affinity`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cores(pub Vec<usize>);
+
+/// Reads `[SCHEME://][USER[:PASSWORD]@]HOST:PORT`. No error repeats what may be a password.
+pub(super) fn pool_address(text: &str) -> Result<PoolAddress, String> {
+    let (scheme, rest) = match text.trim().split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text.trim()),
+    };
+    let (user, address) = match rest.rsplit_once('@') {
+        None => (None, rest),
+        Some((user, address)) => {
+            let (user, password) =
+                user.split_once(':').map_or((user, None), |(u, p)| (u, Some(p.to_owned())));
+            (Some((user.to_owned(), password)), address)
+        }
+    };
+    match format!("{scheme}{address}").parse() {
+        Ok(url) => Ok(PoolAddress { url, user }),
+        Err(error @ PoolUrlError::Scheme { .. }) if scheme.to_ascii_lowercase().starts_with("http") => {
+            Err(format!("{error}; a Bitcoin node is mined on with --bitcoind URL --address ADDRESS"))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+pub(super) fn userpass(text: &str) -> Result<(String, String), &'static str> {
+    let (user, pass) = text.split_once(':').ok_or("it has no colon; write USER:PASS")?;
+    Ok((user.to_owned(), pass.to_owned()))
+}
+
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 threads can't mine; leave -t out to use all CPUs".into()),
+        Ok(threads) if threads > MAX_THREADS => Err(format!("at most {MAX_THREADS} threads")),
+        Ok(threads) => Ok(threads),
+        Err(_) => Err("not a whole number from 1".into()),
+    }
+}
+
+pub(super) fn algorithm(text: &str) -> Result<String, String> {
+    match text {
+        "sha256d" => Ok(text.into()),
+        other => Err(format!("{other} is not supported; Bitcoin's sha256d is the only algorithm here")),
+    }
+}
+
+pub(super) fn backend(text: &str) -> Result<String, String> {
+    if text != AUTO {
+        Backend::named(text).map_err(|error| error.to_string())?;
+    }
+    Ok(text.into())
+}
+
+pub(super) fn affinity(text: &str) -> Result<Cores, String> {
+    let cores = match text.strip_prefix("0x") {
+        Some(digits) => {
+            let mask = u128::from_str_radix(digits, 16).map_err(|_| format!("{text} is no mask"))?;
+            (0..128).filter(|core| mask >> core & 1 == 1).collect()
+        }
+        None => core_list(text)?,
+    };
+    if cores.is_empty() { Err("it names no core".into()) } else { Ok(Cores(cores)) }
+}
+
+fn core_list(text: &str) -> Result<Vec<usize>, String> {
+    let number = |text: &str| match text.trim().parse::<usize>() {
+        Ok(core) if core < MAX_THREADS => Ok(core),
+        _ => Err(format!("{text:?} is no core number")),
+    };
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        cores.extend(number(first)?..=number(last)?);
+    }
+    Ok(cores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_with_user_and_password_or_without() {
+        let read = |text: &str| pool_address(text).map(|address| (address.url.to_string(), address.user));
+        let user = |user: &str, password: Option<&str>| Some((user.to_owned(), password.map(str::to_owned)));
+        let plain = "stratum+tcp://h:1".to_owned();
+        assert_eq!(read("h:1"), Ok((plain.clone(), None)));
+        assert_eq!(
+            read("stratum+tcp://me.rig:p@ss:w@h:1"),
+            Ok((plain.clone(), user("me.rig", Some("p@ss:w"))))
+        );
+        assert_eq!(read(" me@h:1 "), Ok((plain, user("me", None))));
+        assert_eq!(
+            read("stratum+ssl://me:x@[::1]:443"),
+            Ok(("stratum+ssl://[::1]:443".into(), user("me", Some("x"))))
+        );
+        assert!(!format!("{:?}", pool_address("me:s3cret@h:1")).contains("s3cret"));
+        let error = read("http://me:s3cret@h:8332").unwrap_err();
+        assert!(
+            error.contains("--bitcoind") && error.contains("h:8332") && !error.contains("s3cret"),
+            "{error}"
+        );
+        let error = read("stratum+tcp://me:s3cret@h").unwrap_err();
+        assert!(error.contains("no port") && !error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn cores_in_lists_and_masks() {
+        assert_eq!(affinity("0,2-3"), Ok(Cores(vec![0, 2, 3])));
+        assert_eq!(affinity("0xd"), Ok(Cores(vec![0, 2, 3])));
+    }
+}
