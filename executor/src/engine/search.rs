@@ -13,8 +13,9 @@ use super::space::{Shape, Space};
 /// Versions per unit: as many as a backend takes at once.
 const GROUP: NonZeroUsize = NonZeroUsize::new(MAX_VERSIONS).expect("a backend takes at least one version");
 
-/// Contents that are remembered, in case a pool announces one of them again.
-const REMEMBERED: usize = 8;
+/// Contents that are remembered, in case a pool announces one of them again: also one whose session is resumed after
+/// others stood in for it for some minutes.
+const REMEMBERED: usize = 64;
 
 /// A unit, or what is left of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,15 +94,16 @@ impl Searches {
     /// The search for a job: the one already going on if its content was announced before.
     ///
     /// Two jobs have the same content if they lead to the same headers; names and targets do not matter. If only the
-    /// version mask changed, the search goes on behind the extranonce2 values already taken, since headers of the
-    /// old mask may be headers of the new one, too.
+    /// version mask changed, the search goes on behind the units already taken under any mask, since headers of one
+    /// may be headers of the other, too.
     pub fn of(&mut self, job: &Arc<Job>) -> Arc<Search> {
-        let same = |search: &&Arc<Search>| same_headers(&search.job, job);
-        if let Some(search) = self.recent.iter().find(|search| same(search) && same_mask(&search.job, job)) {
-            return search.clone();
+        let same: Vec<_> = self.recent.iter().filter(|search| same_headers(&search.job, job)).collect();
+        let first = same.iter().map(|search| search.next.load(Ordering::Relaxed)).max().unwrap_or(0);
+        if let Some(search) = same.iter().find(|search| same_mask(&search.job, job)) {
+            search.next.fetch_max(first, Ordering::Relaxed);
+            return Arc::clone(search);
         }
-        let first = self.recent.iter().filter(same).map(|search| search.next.load(Ordering::Relaxed)).max();
-        let search = Arc::new(Search::new(job, first.unwrap_or(0)));
+        let search = Arc::new(Search::new(job, first));
         self.recent.push_front(search.clone());
         self.recent.truncate(REMEMBERED);
         search

@@ -132,6 +132,31 @@ fn another_mask_goes_on_behind_what_was_taken() {
     assert!(!Arc::ptr_eq(&first, &second));
     let next = second.claim().expect("a large space");
     assert!(taken.iter().all(|piece| piece.unit < next.unit));
+    // Back again, behind what was taken meanwhile.
+    let again = searches.of(&job("a", 1, Target::MAX));
+    assert!(Arc::ptr_eq(&first, &again));
+    assert!(again.claim().is_some_and(|piece| piece.unit > next.unit));
+}
+
+#[test]
+fn parked_threads_hash_nothing() {
+    let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(2, 1.0)).expect("threads");
+    let counters = engine.counters();
+    assert_eq!(counters.hashes(), 0, "no job, no hashes");
+    engine.mine(job("j", 1, Target::MAX));
+    take(&mut found, 100);
+    engine.pause();
+    // All that a thread still had in hand comes out; then the queue stays empty.
+    let started = Instant::now();
+    let mut last = (0, Instant::now());
+    while last.1.elapsed() < Duration::from_millis(100) {
+        assert!(started.elapsed() < DEADLINE, "the threads do not rest");
+        if counters.hashes() != last.0 {
+            last = (counters.hashes(), Instant::now());
+        }
+        while found.try_recv().is_ok() {}
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 proptest! {
