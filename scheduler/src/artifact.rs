@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,10 +52,10 @@ pub enum ArtifactError {
         address: String,
     },
     /// The port is taken, or the address is not one of this machine.
-    #[error("cannot listen on {address} (--artifact-address)")]
+    #[error("cannot listen on {addresses} (--artifact-address)")]
     Listen {
         /// Where.
-        address: SocketAddr,
+        addresses: String,
         /// The system's finding.
         #[source]
         source: io::Error,
@@ -95,15 +95,15 @@ impl ArtifactServer {
     ) -> Result<ArtifactServer, ArtifactError> {
         let (host, bind) = match address {
             Some(address) => parse(address)?,
-            None => (local.to_string(), SocketAddr::new(local, 0)),
+            None => (local.to_string(), vec![SocketAddr::new(local, 0)]),
         };
         let path = executable.to_owned();
         let opened = tokio::task::spawn_blocking(move || Artifact::open(&path)).await;
         let artifact = opened
             .unwrap_or_else(|panic| Err(io::Error::other(panic)))
             .map_err(|source| ArtifactError::File { path: executable.to_owned(), source })?;
-        let listen = |source| ArtifactError::Listen { address: bind, source };
-        let listener = TcpListener::bind(bind).await.map_err(listen)?;
+        let listen = |source| ArtifactError::Listen { addresses: shown(&bind), source };
+        let listener = TcpListener::bind(&bind[..]).await.map_err(listen)?;
         let port = listener.local_addr().map_err(listen)?.port();
         let host = if host.contains(':') { format!("[{host}]") } else { host };
         let uri = format!("http://{host}:{port}{}", artifact.path);
@@ -139,15 +139,15 @@ impl Artifact {
     }
 }
 
-/// The host to tell agents, and where to listen: on exactly this address if it is one, else on all.
-fn parse(address: &str) -> Result<(String, SocketAddr), ArtifactError> {
+/// The host to tell agents, and where to listen, the first that works: on exactly this address if it is one, else on all.
+fn parse(address: &str) -> Result<(String, Vec<SocketAddr>), ArtifactError> {
     let wrong = || ArtifactError::Address { address: address.to_owned() };
     let unbracketed = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Ok(ip) = unbracketed.unwrap_or(address).parse::<IpAddr>() {
-        return Ok((ip.to_string(), SocketAddr::new(ip, 0)));
+        return Ok((ip.to_string(), vec![SocketAddr::new(ip, 0)]));
     }
     if let Ok(socket) = address.parse::<SocketAddr>() {
-        return Ok((socket.ip().to_string(), socket));
+        return Ok((socket.ip().to_string(), vec![socket]));
     }
     let (host, port) = match address.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
@@ -157,7 +157,14 @@ fn parse(address: &str) -> Result<(String, SocketAddr), ArtifactError> {
     if host.is_empty() || !host.chars().all(valid) {
         return Err(wrong());
     }
-    Ok((host.to_owned(), SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port)))
+    // A name may stand for either kind of address. One socket on the first serves both; a host without IPv6 has no
+    // address for it.
+    let everywhere = [IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED)];
+    Ok((host.to_owned(), everywhere.map(|ip| SocketAddr::new(ip, port)).to_vec()))
+}
+
+fn shown(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 async fn serve(listener: TcpListener, artifact: Arc<Artifact>) {
@@ -241,13 +248,17 @@ fn content(artifact: &Arc<Artifact>) -> Body {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
+    use tokio::net::{TcpStream, ToSocketAddrs};
 
     use super::*;
 
     async fn get(server: &ArtifactServer, method: &str, path: &str) -> Vec<u8> {
         let authority = server.uri().strip_prefix("http://").unwrap().split('/').next().unwrap();
-        let mut socket = TcpStream::connect(authority).await.unwrap();
+        fetch(authority, authority, method, path).await
+    }
+
+    async fn fetch(from: impl ToSocketAddrs, authority: &str, method: &str, path: &str) -> Vec<u8> {
+        let mut socket = TcpStream::connect(from).await.unwrap();
         let request = format!("{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -279,6 +290,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_is_served_over_both_kinds_of_addresses() {
+        let file = file(b"x");
+        let local = IpAddr::from([127, 0, 0, 1]);
+        let server = ArtifactServer::start(file.path(), Some("localhost"), local).await.unwrap();
+        let (authority, path) = server.uri().strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let port: u16 = authority.strip_prefix("localhost:").unwrap().parse().unwrap();
+        let mut kinds = vec![local];
+        // Some machines have no IPv6 at all.
+        kinds.extend(TcpListener::bind("[::1]:0").await.is_ok().then(|| IpAddr::from(Ipv6Addr::LOCALHOST)));
+        for ip in kinds {
+            let answer = fetch(SocketAddr::new(ip, port), authority, "GET", &format!("/{path}")).await;
+            assert!(answer.starts_with(b"HTTP/1.1 200"), "{ip}");
+        }
+        let server = ArtifactServer::start(file.path(), Some("::1"), local).await;
+        assert!(server.is_err() || server.is_ok_and(|server| server.uri().starts_with("http://[::1]:")));
+    }
+
+    #[tokio::test]
     async fn a_missing_file_and_a_port_in_use_are_told_apart() {
         let local = IpAddr::from([127, 0, 0, 1]);
         let error = ArtifactServer::start(Path::new("/no/such/file"), None, local).await.unwrap_err();
@@ -291,13 +320,13 @@ mod tests {
 
     #[test]
     fn addresses_with_and_without_a_port() {
-        let parsed = |text: &str| parse(text).map(|(host, bind)| (host, bind.to_string())).ok();
+        let parsed = |text: &str| parse(text).map(|(host, bind)| (host, shown(&bind))).ok();
         let some = |host: &str, bind: &str| Some((host.to_owned(), bind.to_owned()));
         assert_eq!(parsed("10.0.0.1"), some("10.0.0.1", "10.0.0.1:0"));
         assert_eq!(parsed("10.0.0.1:80"), some("10.0.0.1", "10.0.0.1:80"));
         assert_eq!(parsed("::1"), some("::1", "[::1]:0"));
         assert_eq!(parsed("[::1]:80"), some("::1", "[::1]:80"));
-        assert_eq!(parsed("miner.example:80"), some("miner.example", "0.0.0.0:80"));
+        assert_eq!(parsed("miner.example:80"), some("miner.example", "[::]:80 or 0.0.0.0:80"));
         for wrong in ["", ":80", "a:b", "a:99999", "a b", "http://a"] {
             assert_eq!(parsed(wrong), None, "{wrong}");
         }
