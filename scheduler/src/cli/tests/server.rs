@@ -50,6 +50,7 @@ fn a_node_and_what_it_knows_us_by_go_into_the_specification() {
     let users = usage(&["--chain", "node", "--bitcoind", "b", "--payout", "user"]);
     assert!(users.contains("use --address"), "{users}");
     assert!(usage(&["--chain", "node", "--bitcoind", "b"]).contains("--address"));
+    assert!(usage(&["--chain", "node"]).contains("--bitcoind"));
     assert_eq!(usage(&["--bitcoind", "b"]), "--bitcoind needs --chain node or --server docker:IMAGE");
 }
 
@@ -100,7 +101,6 @@ fn kinds_of_servers_are_builtin_and_docker() {
         &["--server", "docker:"],
         &["--server", "docker:x", "--pool", "h:1"],
         &["--chain", "node", "--bitcoind", "b", "--pool", "h:1"],
-        &["--chain", "node"],
     ] {
         assert!(parse(args).is_err(), "{args:?}");
     }
