@@ -14,6 +14,7 @@ mod kills;
 mod launching;
 mod maintenance;
 mod merging;
+mod missing;
 mod past;
 mod reconcile;
 mod repoint;
@@ -309,6 +310,7 @@ impl State {
             self.reconcile_what_is_due(now);
             self.give_up_silent_launches(now);
             self.watch_server(now);
+            self.miss_workers(now);
             self.drain(now);
             self.look_for_mergers(now);
             self.give_up_silent_tasks(now);

@@ -8,7 +8,6 @@ use mesos::v1::{Offer, TaskState};
 use super::ending::Ending;
 use super::task::{Phase, Task};
 use super::{Call, Notice, Pending, State};
-use crate::constraints::Place;
 use crate::kind::Kind;
 use crate::offers::{self, Accept, Demand, Remark, Wanted};
 use crate::record::{Change, StatusRecord, TaskRecord};
@@ -51,7 +50,7 @@ impl State {
             placement: &self.settings.placement,
             cpus_left_milli,
             workers_left,
-            placed: self.places(),
+            placed: self.places_without(None),
             paused: self.agents.paused(now),
             leaving: self.maintenance.leaving(matches!(wanted, Wanted::Server { .. }), now),
             refuse,
@@ -82,28 +81,11 @@ impl State {
         if limits.max_cpus_milli.is_none() && limits.max_workers.is_none() {
             return Some((u64::MAX, u64::MAX));
         }
-        let workers = self.tasks.values().filter(|task| task.is_worker() && !task.is_over());
-        let (used, count) = workers.fold((0u64, 0u64), |(cpus, count), task| {
-            (cpus.saturating_add(task.record.cpus_milli), count + 1)
-        });
-        let server = if self.settings.template.pool.is_some() { 0 } else { self.settings.server_cpus_milli };
-        let used = used.saturating_add(server);
+        let (used, count) = self.taken();
+        let used = used.saturating_add(self.server_cpus());
         let cpus = limits.max_cpus_milli.map_or(u64::MAX, |most| most.saturating_sub(used));
         let workers = limits.max_workers.map_or(u64::MAX, |most| most.saturating_sub(count));
         (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
-    }
-
-    /// Where workers are; asked for only if it matters.
-    fn places(&self) -> Vec<Place> {
-        if self.settings.placement.workers.is_empty() {
-            return Vec::new();
-        }
-        let workers = self.tasks.values().filter(|task| task.is_worker() && !task.is_over());
-        let place = |task: &Task| Place {
-            host: task.record.host.clone(),
-            attributes: task.record.attributes.clone(),
-        };
-        workers.map(place).collect()
     }
 
     /// Workers come or go: constraints that were not met may be now.

@@ -63,10 +63,23 @@ impl State {
             Phase::Sent(sent) => task.state.is_none() && now.duration_since(sent) >= LAUNCH_DOUBT,
             Phase::Writing(_) => false,
         };
-        let silent = self.tasks.values().filter(silent).map(|task| task.record.id.clone());
+        let all = self.reconciler.implicit.is_none_or(|at| now >= at);
+        // Some day Mesos forgets agents that stay away, and their tasks, and tells only those who ask for these.
+        let unreachable = |task: &&Task| all && task.state == Some(TaskState::TaskUnreachable);
+        let doubtful = self.tasks.values().filter(|task| silent(task) || unreachable(task));
+        let doubtful: Vec<String> = doubtful.map(|task| task.record.id.clone()).collect();
+        self.ask_for(doubtful, now);
+        if all {
+            self.reconciler.implicit = Some(now + self.jitter(IMPLICIT));
+            self.call(Call::Reconcile(Vec::new()));
+        }
+    }
+
+    /// Asks for these and for those that have not answered, if it is time.
+    fn ask_for(&mut self, doubtful: Vec<String>, now: Instant) {
         let reconciler = &mut self.reconciler;
         let idle = reconciler.waiting.is_empty();
-        reconciler.waiting.extend(silent);
+        reconciler.waiting.extend(doubtful);
         if reconciler.waiting.is_empty() {
             reconciler.backoff.reset();
             reconciler.next = None;
@@ -75,10 +88,6 @@ impl State {
             let agent = |id: &String| self.tasks.get(id).map(|task| (id.clone(), task.record.agent.clone()));
             let tasks = reconciler.waiting.iter().filter_map(agent).collect();
             self.call(Call::Reconcile(tasks));
-        }
-        if self.reconciler.implicit.is_none_or(|at| now >= at) {
-            self.reconciler.implicit = Some(now + self.jitter(IMPLICIT));
-            self.call(Call::Reconcile(Vec::new()));
         }
     }
 }

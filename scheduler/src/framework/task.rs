@@ -49,6 +49,8 @@ pub(super) struct Task {
     pub version: Option<u32>,
     /// For a worker that is to go to another server.
     pub told: Option<Told>,
+    /// A worker that has been unreachable for so long that others may take its place.
+    pub missed: bool,
 }
 
 /// The messages that send a worker to a server.
@@ -85,6 +87,7 @@ impl Task {
             silent_since: None,
             version: None,
             told: None,
+            missed: false,
         }
     }
 
@@ -95,6 +98,11 @@ impl Task {
     /// As far as is known it has ended, though it may come back unless the state is final.
     pub fn is_over(&self) -> bool {
         self.state.is_some_and(is_over)
+    }
+
+    /// A worker that counts where there are to be only so many.
+    pub fn takes_place(&self) -> bool {
+        self.is_worker() && !self.is_over() && !self.missed
     }
 
     pub fn is_running(&self) -> bool {

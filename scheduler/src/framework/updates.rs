@@ -165,7 +165,10 @@ impl State {
     }
 
     fn alive(&mut self, id: &str, before: Option<TaskState>, state: TaskState, now: Instant) {
-        let wanted = self.tasks.get(id).is_some_and(|task| task.kill.is_none() && self.belongs(task));
+        let Some(task) = self.tasks.get(id) else { return };
+        let wanted = task.kill.is_none() && self.belongs(task);
+        let gone = task.missed && state != TaskState::TaskUnreachable || before.is_some_and(is_over);
+        let wanted = wanted && (!gone || self.has_place_again(id));
         let Some(task) = self.tasks.get_mut(id) else { return };
         let (host, address) = (task.record.host.clone(), task.record.address.clone());
         let running = state == TaskState::TaskRunning && before != Some(state);
@@ -191,6 +194,16 @@ impl State {
             task.kill_at_once(now);
             self.kill_now = true;
         }
+    }
+
+    /// Whether what was gone still has its place; says so if not.
+    fn has_place_again(&mut self, id: &str) -> bool {
+        let free = self.takes_place_again(id);
+        if !free {
+            let why = "others have taken its place";
+            self.publish(Notice::GivenUp { task: id.to_owned(), why });
+        }
+        free
     }
 
     /// Keeps the most workers that mined at once.

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
 
+use super::missing::UNREACHABLE;
 use super::task::{Phase, Task};
 use super::{Notice, State};
 
-/// An unreachable server is replaced after this time.
-pub(super) const UNREACHABLE_SERVER: Duration = Duration::from_secs(60);
 /// A server that does not listen after this time is replaced. Fetching and starting must fit in.
 pub(super) const SERVER_START: Duration = Duration::from_secs(180);
 /// A server that runs but gives no work is replaced after this time.
@@ -23,7 +22,7 @@ impl State {
         let Some(task) = self.server.as_ref().and_then(|id| self.tasks.get(id)) else { return };
         let Phase::Sent(sent) = task.phase else { return };
         let why = match task.state {
-            Some(TaskState::TaskUnreachable) if now.duration_since(task.since) >= UNREACHABLE_SERVER => {
+            Some(TaskState::TaskUnreachable) if now.duration_since(task.since) >= UNREACHABLE => {
                 "its agent does not answer"
             }
             Some(TaskState::TaskStaging | TaskState::TaskStarting)

@@ -128,6 +128,54 @@ fn offers_are_not_asked_for_again_and_again_while_a_rule_is_not_met() {
 }
 
 #[test]
+fn others_take_the_place_of_workers_that_stay_unreachable() {
+    let limits = Limits { max_workers: Some(1), ..Limits::default() };
+    let unique = constrained("rack:UNIQUE");
+    for (placement, missed) in [(Placement { limits, ..Placement::default() }, "d"), (unique, "o3")] {
+        let mut script = script(placement);
+        script.event(Event::Offers(vec![on_rack(offer("o2", "b", 1.0, 512), "r1")]));
+        script.write();
+        let state = |state, n| TaskStatus { uuid: None, ..status("miner-worker-2", state, n) };
+        script.update(status("miner-worker-2", TaskState::TaskRunning, 1));
+        script.update(state(TaskState::TaskUnreachable, 2));
+        script.write();
+        script.clear();
+        let another = || on_rack(offer(missed, "c", 1.0, 512), "r1");
+        script.event(Event::Offers(vec![another()]));
+        assert_eq!(script.declined(), [missed], "it may be back in a moment");
+        script.wait(Duration::from_secs(61));
+        assert!(script.calls.contains(&Call::Revive), "{:?}", script.calls);
+        script.event(Event::Offers(vec![another()]));
+        script.write();
+        assert_eq!(script.launched(), ["miner-worker-3"]);
+        script.update(status("miner-worker-3", TaskState::TaskRunning, 1));
+        script.write();
+        script.clear();
+        script.update(state(TaskState::TaskRunning, 3));
+        script.write();
+        assert_eq!(script.killed(), ["miner-worker-2"], "its place is taken");
+        let said = script.notices.iter().map(ToString::to_string);
+        let why = "miner-worker-2 is given up: others have taken its place";
+        assert!(said.clone().any(|text| text == why), "{:?}", said.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_worker_that_was_unreachable_for_long_mines_on_where_there_is_still_room() {
+    let limits = Limits { max_workers: Some(1), ..Limits::default() };
+    let mut script = script(Placement { limits, ..constrained("rack:UNIQUE") });
+    script.event(Event::Offers(vec![on_rack(offer("o2", "b", 1.0, 512), "r1")]));
+    script.write();
+    for state in [TaskState::TaskUnreachable, TaskState::TaskRunning] {
+        script.update(TaskStatus { uuid: None, ..status("miner-worker-2", state, 1) });
+        script.write();
+        script.wait(Duration::from_secs(100));
+    }
+    assert!(script.killed().is_empty());
+    assert!(script.calls.ends_with(&[Call::Suppress]), "there are enough again: {:?}", script.calls);
+}
+
+#[test]
 fn the_server_has_rules_of_its_own() {
     let server = vec!["hostname:LIKE:b.*".parse().unwrap()];
     let mut script = Script::with(Settings {

@@ -41,6 +41,27 @@ fn every_task_is_asked_for_until_it_has_answered() {
 }
 
 #[test]
+fn an_unreachable_task_is_asked_for_from_time_to_time_until_mesos_has_forgotten_it() {
+    let mut script = Script::with_workers();
+    let unreachable = TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnreachable, 9) };
+    script.update(unreachable.clone());
+    script.write();
+    script.wait(Duration::from_secs(60));
+    script.clear();
+    script.wait(Duration::from_secs(20 * 60));
+    assert_eq!(explicit(&script)[0], ["miner-worker-3"]);
+    script.update(unreachable);
+    script.clear();
+    script.wait(Duration::from_secs(300));
+    assert_eq!(explicit(&script), Vec::<Vec<&str>>::new(), "it has answered");
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnknown, 9) });
+    script.write();
+    script.clear();
+    script.wait(Duration::from_secs(40 * 60));
+    assert_eq!(explicit(&script), Vec::<Vec<&str>>::new());
+}
+
+#[test]
 fn a_restart_goes_on_where_it_was() {
     let mut script = Script::with_workers();
     script.update(TaskStatus {
