@@ -8,9 +8,15 @@ use mesos::env::ExecutorEnv;
 use mesos::executor::{self, Event, ExecutorClient};
 use mesos::v1::TaskState;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let env = ExecutorEnv::from_process()?;
+fn main() -> anyhow::Result<()> {
+    // Where agents authenticate their executors: first of all, before there are threads, out of everybody's sight.
+    let token = mesos::token::hide()?;
+    let env = ExecutorEnv::from_process_and(token)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(env))
+}
+
+async fn run(env: ExecutorEnv) -> anyhow::Result<()> {
     let client = ExecutorClient::from_env(&env);
     let mut events = client.subscribe(&executor::subscribe(&env.identity, vec![], vec![])).await?;
     let mut last = None;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use mesos::address::HostPort;
 use mesos::auth::Auth;
@@ -13,7 +12,6 @@ use prost::Message;
 
 use crate::fake::{Answer, Fake, accepted, nobody, serve, stream_head, subscribe};
 use crate::recorded;
-use crate::streams::decode;
 
 #[tokio::test]
 async fn calls_carry_stream_id_and_credentials_and_keep_off_the_stream() {
@@ -154,88 +152,4 @@ async fn the_next_master_is_asked_when_one_does_not_answer() {
     let stream = client.subscribe(&subscribe()).await.unwrap();
     assert_eq!(stream.endpoint().address, leader.address);
     assert_eq!(busy.asked().len(), 1);
-}
-
-/// The builders make what another program, which the real Mesos understood, has made.
-#[test]
-fn builders_agree_with_recorded_calls() {
-    let recorded = |number: &str| -> v1::scheduler::Call {
-        let name = format!("protobuf/scheduler-call-{number}.body.pb");
-        decode(&recorded::one(&name).bytes, &name)
-    };
-    let subscribe = recorded("01-SUBSCRIBE");
-    let info = subscribe.subscribe.clone().unwrap().framework_info;
-    assert_eq!(scheduler::subscribe(info), subscribe);
-
-    let decline = recorded("02-DECLINE");
-    let framework = decline.framework_id.clone().unwrap();
-    let part = decline.decline.clone().unwrap();
-    let refuse = part.filters.map(|filters| Duration::from_secs_f64(filters.refuse_seconds()));
-    assert_eq!(scheduler::decline(&framework, part.offer_ids, refuse), decline);
-
-    let accept = recorded("03-ACCEPT");
-    let part = accept.accept.clone().unwrap();
-    let refuse = part.filters.map(|filters| Duration::from_secs_f64(filters.refuse_seconds()));
-    let tasks = part.operations[0].launch.clone().unwrap().task_infos;
-    let launch = scheduler::operation::launch(tasks);
-    assert_eq!(scheduler::accept(&framework, part.offer_ids, vec![launch], refuse), accept);
-
-    let message = recorded("06-MESSAGE");
-    let part = message.message.clone().unwrap();
-    assert_eq!(scheduler::message(&framework, part.executor_id, part.agent_id, part.data), message);
-
-    let reconcile = recorded("07-RECONCILE");
-    let tasks = reconcile.reconcile.clone().unwrap().tasks;
-    let tasks = tasks.into_iter().map(|task| (task.task_id, task.agent_id)).collect();
-    assert_eq!(scheduler::reconcile(&framework, tasks), reconcile);
-
-    let kill = recorded("14-KILL");
-    let part = kill.kill.clone().unwrap();
-    assert_eq!(scheduler::kill(&framework, part.task_id, part.agent_id, part.kill_policy), kill);
-
-    let shutdown = recorded("23-SHUTDOWN");
-    let part = shutdown.shutdown.clone().unwrap();
-    assert_eq!(scheduler::shutdown(&framework, part.executor_id, part.agent_id), shutdown);
-
-    assert_eq!(scheduler::teardown(&framework), recorded("25-TEARDOWN"));
-}
-
-/// Each type of call has a builder, which sets the part that belongs to it.
-#[test]
-fn every_type_of_call_can_be_built() {
-    use v1::scheduler::call::Type;
-    let framework = v1::FrameworkId::from("f");
-    let info = v1::FrameworkInfo { id: Some(framework.clone()), ..v1::FrameworkInfo::default() };
-    let update = v1::TaskStatus { agent_id: Some("a".into()), uuid: Some(vec![1; 16]), ..Default::default() };
-    let operation = v1::OperationStatus {
-        operation_id: Some("o".into()),
-        uuid: Some(v1::Uuid { value: vec![2; 16] }),
-        ..Default::default()
-    };
-    let built = [
-        scheduler::subscribe(info.clone()),
-        scheduler::teardown(&framework),
-        scheduler::accept(&framework, vec![], vec![], None),
-        scheduler::decline(&framework, vec![], None),
-        scheduler::revive(&framework, vec![]),
-        scheduler::kill(&framework, "t".into(), None, None),
-        scheduler::shutdown(&framework, "e".into(), "a".into()),
-        scheduler::acknowledge(&framework, &update).unwrap(),
-        scheduler::reconcile(&framework, vec![]),
-        scheduler::message(&framework, "e".into(), "a".into(), vec![]),
-        scheduler::request(&framework, vec![]),
-        scheduler::suppress(&framework, vec![]),
-        scheduler::accept_inverse_offers(&framework, vec![]),
-        scheduler::decline_inverse_offers(&framework, vec![], None),
-        scheduler::acknowledge_operation_status(&framework, &operation).unwrap(),
-        scheduler::reconcile_operations(&framework, vec![]),
-        scheduler::update_framework(info, vec![], None),
-    ];
-    for (index, call) in built.iter().enumerate() {
-        assert_eq!(call.r#type() as usize, index + 1);
-        assert_eq!(call.framework_id.as_ref(), Some(&framework));
-        let fields = format!("{call:?}").matches(": Some(").count();
-        let bare = call.r#type() == Type::Teardown;
-        assert!(bare || fields > 2, "{call:?} lacks its part");
-    }
 }

@@ -46,7 +46,11 @@ impl Drop for Fake {
 
 impl Fake {
     pub async fn start(answers: Vec<Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), answers)
+    }
+
+    /// Listens there.
+    pub fn on(listener: TcpListener, answers: Vec<Answer>) -> Self {
         let address = listener.local_addr().unwrap().to_string().parse().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let answers = Arc::new(Mutex::new(answers.into_iter()));

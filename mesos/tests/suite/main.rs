@@ -3,8 +3,10 @@
 mod calls;
 mod fake;
 mod fields;
+mod ipv6;
 mod odd_peers;
 mod recorded;
 mod replay;
 mod streams;
 mod tls;
+mod typed;

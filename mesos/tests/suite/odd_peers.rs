@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesos::address::{Endpoint, Scheme};
 use mesos::scheduler::{self, Event};
 use mesos::v1::scheduler::event;
-use mesos::{CallError, Config, StreamError};
+use mesos::{CallError, Config, Refusal, StreamError};
 
 use crate::fake::{Answer, Fake, chunk, nobody, refused, stream_head, subscribe};
 
@@ -83,6 +83,14 @@ async fn nobody_there_silence_and_a_sudden_end_are_worth_trying_again() {
     let half = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\nhalf";
     let error = refused(Answer::Silence(half.to_vec()), impatient()).await;
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_principal_may_not_do_is_no_question_of_its_credentials() {
+    let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+    let error = refused(Answer::Bytes(answer.to_vec()), Config::default()).await;
+    assert!(!error.is_transient() && error.to_string().contains("(ACLs)"), "{error}");
+    assert!(matches!(error, CallError::Refused { refusal: Refusal::Forbidden, status: 403, .. }), "{error}");
 }
 
 #[tokio::test]
