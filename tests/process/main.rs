@@ -4,11 +4,13 @@
 //! install say that they are skipped; `scripts/test` with `REQUIRE_PEERS=1` makes that a failure.
 
 mod bad_input;
+mod binding;
 mod bitcoin_node;
 mod embedded;
 mod executor;
 mod faults;
 mod historical_block;
+mod ipv6;
 mod local;
 mod maintenance;
 mod mesos_on_node;

@@ -53,7 +53,7 @@ fn cache() -> Option<PathBuf> {
 }
 
 /// The one place that decides between a skipped test and a failed one.
-fn require<T>(name: &str, found: Option<T>) -> Option<T> {
+pub fn require<T>(name: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
         assert!(!required(), "REQUIRE_PEERS=1, but {name} is not installed; scripts/test installs it");
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
