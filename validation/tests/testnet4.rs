@@ -5,7 +5,8 @@ use validation::{Core, Net, Wallet, draft, mine_from};
 /// A block of testnet4 takes 2^32 hashes, so it was searched for once: time, extranonce and nonce of the first blocks.
 /// All else is made anew each time. Should the pool make other coinbases one day, the search begins here and goes on
 /// until there is a block, which takes minutes, and the test says what to write here.
-const FOUND_ON_TESTNET4: [(u32, u64, u32); 2] = [(1_714_778_460, 1, 964_310_735), (1_714_779_060, 0, 3_300_805_116)];
+const FOUND_ON_TESTNET4: [(u32, u64, u32); 2] =
+    [(1_714_778_460, 1, 964_310_735), (1_714_779_060, 0, 3_300_805_116)];
 
 #[test]
 fn first_blocks_of_testnet4() {
