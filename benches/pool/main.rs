@@ -8,21 +8,19 @@
 //! The pool is the binary, on one core; the miners are this program once more, on the others: descriptors are limited
 //! for each process.
 
-#[allow(dead_code, reason = "shared with another bench")]
-#[path = "../whole_miner/figure.rs"]
-mod figure;
-#[allow(dead_code, reason = "shared with another bench")]
-#[path = "../whole_miner/machine.rs"]
-mod machine;
 mod miners;
 mod processes;
+#[allow(dead_code, reason = "shared with another bench")]
+#[path = "../suite/mod.rs"]
+mod suite;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use figure::{Bound, Figure, quantile};
-use machine::Watch;
 use processes::{Miners, Pool};
+use suite::Measurement;
+use suite::figure::{Bound, Figure, quantile};
+use suite::machine::{self, Watch};
 
 /// The option with which this program starts itself as miners.
 const PLAY_MINERS: &str = "--play-miners";
@@ -36,8 +34,6 @@ const SHARE_MINERS: usize = 1_000;
 const SECONDS: usize = 20;
 /// Share of the machine that the two programs may have had to give up: more, and there is no verdict.
 const NOISE: f64 = 0.25;
-
-type Measurement = (&'static str, fn() -> Vec<Figure>);
 
 const MEASUREMENTS: [Measurement; 2] = [("crowd", crowd), ("shares", shares)];
 
@@ -126,54 +122,11 @@ fn shares() -> Vec<Figure> {
     ]
 }
 
-struct Options {
-    check: bool,
-    only: Vec<String>,
-}
-
-fn options() -> Result<Options, String> {
-    let mut options = Options { check: false, only: Vec::new() };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--bench" => {} // cargo adds it
-            "--check" => options.check = true,
-            "--only" => {
-                let name = arguments.next().unwrap_or_default();
-                if !MEASUREMENTS.iter().any(|(known, _)| *known == name) {
-                    let known: Vec<_> = MEASUREMENTS.iter().map(|(name, _)| *name).collect();
-                    return Err(format!("--only {name:?}: there are {}", known.join(", ")));
-                }
-                options.only.push(name);
-            }
-            other => return Err(format!("unknown option {other:?}; there are --check and --only NAME")),
-        }
-    }
-    Ok(options)
-}
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).map(String::as_str) == Some(PLAY_MINERS) {
         miners::play(&arguments[2..]);
         return ExitCode::SUCCESS;
     }
-    let options = match options() {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(64);
-        }
-    };
-    println!("{}", machine::describe());
-    let mut figures = Vec::new();
-    for (name, measure) in MEASUREMENTS {
-        if options.only.is_empty() || options.only.iter().any(|only| only == name) {
-            for figure in measure() {
-                println!("{name:<6} {figure}");
-                figures.push(figure);
-            }
-        }
-    }
-    if options.check { figure::verdict(&figures) } else { ExitCode::SUCCESS }
+    suite::run(&MEASUREMENTS, machine::describe)
 }

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::machine::cpus;
+use crate::suite::machine::cpus;
 
 /// Starts it on these cores: a child has those of the thread that starts it.
 fn start(mut command: Command, cores: impl Iterator<Item = usize> + Send + 'static) -> Child {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use hasher::MAX_VERSIONS;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::figure::{Bound, Figure, quantile};
-use crate::machine::{Load, Watch, cpus};
 use crate::mining::{Miner, Pool, backend};
+use crate::suite::figure::{Bound, Figure, quantile};
+use crate::suite::machine::{Load, Watch, cpus};
 
 const ROUNDS: usize = 7;
 /// The bare search runs before and after each run of the miner, so that a clock that drifts hits both.

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use executor::engine::Engine;
 use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
 
-use crate::figure::{Bound, Figure};
-use crate::machine::{Watch, cpus, mining_threads};
 use crate::mining::backend;
 use crate::shared::job;
+use crate::suite::figure::{Bound, Figure};
+use crate::suite::machine::{Watch, cpus, mining_threads};
 
 const TIME: Duration = Duration::from_secs(5);
 

@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::PLAY_POOL;
-use crate::figure::{Bound, Figure, quantile};
-use crate::machine::{Watch, cpus};
 use crate::mining::backend;
 use crate::pool::{BenchPool, monotonic};
+use crate::suite::figure::{Bound, Figure, quantile};
+use crate::suite::machine::{Watch, cpus};
 
 const JOBS: u64 = 1000;
 /// A share every few seconds.

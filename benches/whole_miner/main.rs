@@ -9,10 +9,8 @@
 //! say when each thread began. The pool then is a process of its own: this program, playing a pool.
 
 mod efficiency;
-mod figure;
 mod fractions;
 mod latency;
-mod machine;
 mod memory;
 mod mining;
 mod pool;
@@ -20,17 +18,16 @@ mod pool;
 mod shared;
 mod shares;
 mod start;
+#[path = "../suite/mod.rs"]
+mod suite;
 mod workers;
 
 use std::process::ExitCode;
 
-use figure::Figure;
+use suite::Measurement;
 
 /// The option with which this program starts itself as a pool.
 const PLAY_POOL: &str = "--play-pool";
-
-/// A measurement: its name and what takes it.
-type Measurement = (&'static str, fn() -> Vec<Figure>);
 
 const MEASUREMENTS: [Measurement; 7] = [
     ("efficiency", efficiency::measure),
@@ -42,53 +39,10 @@ const MEASUREMENTS: [Measurement; 7] = [
     ("memory", memory::measure),
 ];
 
-struct Options {
-    check: bool,
-    only: Vec<String>,
-}
-
-fn options() -> Result<Options, String> {
-    let mut options = Options { check: false, only: Vec::new() };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--bench" => {} // cargo adds it
-            "--check" => options.check = true,
-            "--only" => {
-                let name = arguments.next().unwrap_or_default();
-                if !MEASUREMENTS.iter().any(|(known, _)| *known == name) {
-                    let known: Vec<_> = MEASUREMENTS.iter().map(|(name, _)| *name).collect();
-                    return Err(format!("--only {name:?}: there are {}", known.join(", ")));
-                }
-                options.only.push(name);
-            }
-            other => return Err(format!("unknown option {other:?}; there are --check and --only NAME")),
-        }
-    }
-    Ok(options)
-}
-
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(PLAY_POOL) {
         latency::play_pool();
         return ExitCode::SUCCESS;
     }
-    let options = match options() {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(64);
-        }
-    };
-    println!("{}; search: {}", machine::describe(), mining::backend());
-    let mut figures = Vec::new();
-    for (name, measure) in MEASUREMENTS {
-        if options.only.is_empty() || options.only.iter().any(|only| only == name) {
-            for figure in measure() {
-                println!("{name:<10} {figure}");
-                figures.push(figure);
-            }
-        }
-    }
-    if options.check { figure::verdict(&figures) } else { ExitCode::SUCCESS }
+    suite::run(&MEASUREMENTS, || format!("{}; search: {}", suite::machine::describe(), mining::backend()))
 }

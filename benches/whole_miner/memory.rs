@@ -3,9 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::figure::{Bound, Figure};
-use crate::machine::memory;
 use crate::mining::{Miner, Pool};
+use crate::suite::figure::{Bound, Figure};
+use crate::suite::machine::memory;
 
 const TIME: Duration = Duration::from_secs(60);
 const THREADS: usize = 2;

@@ -9,7 +9,7 @@ use hasher::{Backend, CALIBRATION_TIME, calibrate};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use crate::machine;
+use crate::suite::machine;
 
 /// Only something broken should meet it.
 const DEADLINE: Duration = Duration::from_secs(30);

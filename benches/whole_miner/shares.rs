@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hasher::Target;
 
-use crate::figure::{Bound, Figure};
-use crate::machine::cpus;
 use crate::mining::Miner;
 use crate::pool::BenchPool;
+use crate::suite::figure::{Bound, Figure};
+use crate::suite::machine::cpus;
 
 const TIME: Duration = Duration::from_secs(10);
 /// Some hundred shares a second for each thread.

@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::figure::{Bound, Figure, quantile};
-use crate::machine::{Watch, cpus};
 use crate::mining::Miner;
 use crate::pool::BenchPool;
+use crate::suite::figure::{Bound, Figure, quantile};
+use crate::suite::machine::{Watch, cpus};
 
 const RUNS: usize = 15;
 /// A hit in some ten thousand hashes.
@@ -48,7 +48,7 @@ fn run() -> (Duration, Duration) {
     let since = Instant::now();
     loop {
         if let Some(share) = pool.first_share() {
-            return (share - miner.started, crate::machine::process(miner.id()));
+            return (share - miner.started, crate::suite::machine::process(miner.id()));
         }
         assert!(since.elapsed() < DEADLINE, "the miner finds nothing");
         std::thread::sleep(Duration::from_millis(2));

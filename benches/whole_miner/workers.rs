@@ -3,9 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::figure::{Bound, Figure, quantile};
-use crate::machine::{Load, Watch, allowed_cores, cpus};
 use crate::mining::{Miner, Pool};
+use crate::suite::figure::{Bound, Figure, quantile};
+use crate::suite::machine::{Load, Watch, allowed_cores, cpus};
 
 const ROUNDS: usize = 5;
 /// What others take is missing from two workers, but not from one.

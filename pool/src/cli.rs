@@ -4,6 +4,8 @@ pub mod accounts;
 mod data;
 mod limits;
 
+use std::fmt;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -139,19 +141,19 @@ async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         // While it waits for a node or an upstream pool.
         () = stop.cancelled() => return Ok(()),
     };
-    println!("listening on {}", server.stratum_addr());
+    say(format_args!("listening on {}", server.stratum_addr()));
     if let Some(http) = server.http_addr() {
-        println!("HTTP on http://{http}");
+        say(format_args!("HTTP on http://{http}"));
     }
     let handle = server.handle();
     server.run(stop).await;
     let Summary { totals, upstream, .. } = handle.summary();
-    println!(
+    say(format_args!(
         "shares: {} accepted, {} rejected, {} stale; blocks: {}",
         totals.accepted, totals.rejected, totals.stale, totals.blocks
-    );
+    ));
     if let Some(UpstreamSummary { counts, .. }) = upstream {
-        println!(
+        say(format_args!(
             "for the upstream pool: {} shares, {} accepted, {} rejected, {} stale, {} unanswered; blocks: {}",
             counts.forwarded,
             counts.accepted,
@@ -159,9 +161,14 @@ async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             counts.stale,
             counts.unanswered,
             counts.blocks
-        );
+        ));
     }
     Ok(())
+}
+
+/// Who closed our stdout does not want to know.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
 #[cfg(test)]

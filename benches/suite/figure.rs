@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::machine::Load;
+use super::machine::Load;
 
 /// Share of the machine that others may have had: more, and a figure says nothing about the miner.
 const NOISE: f64 = 0.05;
