@@ -1,6 +1,8 @@
 //! Disturbances: deaths and returns of master and agents.
 
-use super::core::{Core, Fault, Input, Life, Party};
+use super::core::{Core, Input};
+use super::message::{Fault, Party};
+use super::parts::Life;
 use crate::agent::{self, Agent};
 use crate::link::{Now, ToMaster};
 use crate::master::{self, Master};
@@ -23,19 +25,14 @@ impl Core {
             Fault::DuplicateUpdates(on) => self.streams.duplicate_updates = on,
             Fault::Revoke(place) => self.queue.push_back(Input::Agent(place, agent::Input::Revoke)),
             Fault::KillExecutor(id) => {
-                let containers = (0..self.places.len()).filter_map(|place| self.agent(place));
-                let doomed: Vec<_> = containers.flat_map(|agent| agent.containers_of(&id)).collect();
-                for container in doomed {
-                    if let Some(kill) = self.containers.get(&container) {
-                        kill.cancel();
-                    }
-                }
+                let doomed = self.parts.agents().flat_map(|agent| agent.containers_of(&id));
+                doomed.for_each(|container| self.kill(&container));
             }
         }
     }
 
     fn kill_agent(&mut self, index: usize) {
-        let Some(place) = self.places.get_mut(index) else { return };
+        let Some(place) = self.parts.places.get_mut(index) else { return };
         let Life::Alive(agent) = &mut place.life else { return };
         let durable = agent.take_durable();
         place.server.cancel();
@@ -46,7 +43,7 @@ impl Core {
 
     /// Starts the agent's next life if it is dead or has left.
     pub(super) async fn start_agent(&mut self, index: usize) {
-        let Some(place) = self.places.get_mut(index) else { return };
+        let Some(place) = self.parts.places.get_mut(index) else { return };
         let durable = match &mut place.life {
             Life::Alive(_) => return,
             Life::Dead(durable) => durable.take(),
@@ -66,7 +63,7 @@ impl Core {
     }
 
     fn stop_agent(&mut self, index: usize) {
-        let Some(place) = self.places.get_mut(index) else { return };
+        let Some(place) = self.parts.places.get_mut(index) else { return };
         let Life::Alive(agent) = &place.life else { return };
         let empty = Box::new(agent.empty_durable());
         if let Life::Alive(agent) = std::mem::replace(&mut place.life, Life::Dead(empty)) {
@@ -77,19 +74,19 @@ impl Core {
     }
 
     fn kill_master(&mut self) {
-        let Some(master) = self.master.take() else { return };
+        let Some(master) = self.parts.master.take() else { return };
         self.registry = master.registry();
         self.master_server.cancel();
         self.streams.forget(Party::Master);
     }
 
     async fn start_master(&mut self) {
-        if self.master.is_some() {
+        if self.parts.master.is_some() {
             return;
         }
         let config = self.config.master(self.address);
         let awaited = std::mem::take(&mut self.registry);
-        self.master = Some(Master::new(config, awaited, Now::read()));
+        self.parts.master = Some(Master::new(config, awaited, Now::read()));
         self.master_server = CancellationToken::new();
         self.reconnect_at = Some(Instant::now() + self.config.agent_timeout);
         if let Some(listener) = bind_again(self.address).await {

@@ -4,7 +4,8 @@
 //! `/metrics/snapshot`, `/version`, all but the last two also below `/master`. Agent: `/api/v1/executor`,
 //! `/api/v1`, `/state`, `/health`, all also below `/slave(1)`.
 
-use super::core::{Core, Message, Party, Pending};
+use super::message::{Message, Party, Pending};
+use super::parts::Parts;
 use crate::http::wire::{self, Named, Wire};
 use crate::http::{Handler, Reply, Request};
 use crate::link::Answer;
@@ -40,19 +41,19 @@ async fn master(request: Request, sender: Sender) -> Reply {
         }
         "/api/v1" => {
             let call = wire::read::<operator::master::Call>(&request);
-            operate(call, sender, |core, call| core.master().map(|master| master.operator(call))).await
+            operate(call, sender, |parts, call| parts.master().map(|master| master.operator(call))).await
         }
         "/health" => Reply::text(200, ""),
         "/version" => json_reply(&json!({"version": VERSION})),
-        "/state" => look(request, sender, |core| Some(core.master()?.state_json(false))).await,
-        "/frameworks" => look(request, sender, |core| Some(core.master()?.state_json(true))).await,
+        "/state" => look(request, sender, |parts| Some(parts.master()?.state_json(false))).await,
+        "/frameworks" => look(request, sender, |parts| Some(parts.master()?.state_json(true))).await,
         "/slaves" => {
-            look(request, sender, |core| {
-                Some(json!({"slaves": core.master()?.slaves_json(), "recovered_slaves": []}))
+            look(request, sender, |parts| {
+                Some(json!({"slaves": parts.master()?.slaves_json(), "recovered_slaves": []}))
             })
             .await
         }
-        "/metrics/snapshot" => look(request, sender, |core| Some(core.master()?.metrics_json())).await,
+        "/metrics/snapshot" => look(request, sender, |parts| Some(parts.master()?.metrics_json())).await,
         _ => Reply::text(404, ""),
     }
 }
@@ -65,11 +66,12 @@ async fn agent(place: usize, request: Request, sender: Sender) -> Reply {
         }
         "/api/v1" => {
             let call = wire::read::<operator::agent::Call>(&request);
-            operate(call, sender, move |core, call| core.agent(place).map(|agent| agent.operator(call))).await
+            operate(call, sender, move |parts, call| parts.agent(place).map(|agent| agent.operator(call)))
+                .await
         }
         "/health" => Reply::text(200, ""),
         "/version" => json_reply(&json!({"version": VERSION})),
-        "/state" => look(request, sender, move |core| Some(core.agent(place)?.state_json())).await,
+        "/state" => look(request, sender, move |parts| Some(parts.agent(place)?.state_json())).await,
         "/metrics/snapshot" => json_reply(&json!({})),
         _ => Reply::text(404, ""),
     }
@@ -98,15 +100,15 @@ fn gone() -> Reply {
     Reply::text(503, "Service unavailable")
 }
 
-/// Has a function look at the core.
+/// Has a function look at master and agents.
 async fn ask<T: Send + 'static>(
     sender: Sender,
-    look: impl FnOnce(&Core) -> Option<T> + Send + 'static,
+    look: impl FnOnce(&Parts) -> Option<T> + Send + 'static,
 ) -> Option<T> {
     let (reply, answer) = oneshot::channel();
-    let look = Box::new(move |core: &Core| {
+    let look = Box::new(move |parts: &Parts| {
         // The peer may have gone: then nobody needs it.
-        let _ = reply.send(look(core));
+        let _ = reply.send(look(parts));
     });
     sender.upgrade()?.send(Message::Look(look)).ok()?;
     answer.await.ok().flatten()
@@ -115,13 +117,13 @@ async fn ask<T: Send + 'static>(
 async fn operate<C: Named + Send + 'static, R: Named + Send + 'static>(
     call: Result<(Wire, C), Reply>,
     sender: Sender,
-    operator: impl FnOnce(&Core, &C) -> Option<Result<R, Answer>> + Send + 'static,
+    operator: impl FnOnce(&Parts, &C) -> Option<Result<R, Answer>> + Send + 'static,
 ) -> Reply {
     let (wire, call) = match call {
         Ok(read) => read,
         Err(refusal) => return refusal,
     };
-    match ask(sender, move |core| operator(core, &call)).await {
+    match ask(sender, move |parts| operator(parts, &call)).await {
         Some(Ok(response)) => Reply::data(200, wire.content_type(), wire.encode(&response)),
         Some(Err(Answer::Refused(status, message))) => Reply::text(status, message),
         Some(Err(_)) | None => gone(),
@@ -131,7 +133,7 @@ async fn operate<C: Named + Send + 'static, R: Named + Send + 'static>(
 async fn look(
     request: Request,
     sender: Sender,
-    view: impl FnOnce(&Core) -> Option<Value> + Send + 'static,
+    view: impl FnOnce(&Parts) -> Option<Value> + Send + 'static,
 ) -> Reply {
     if request.method != Method::GET {
         let what = format!(
