@@ -49,6 +49,7 @@ use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
 use self::updates::Update;
 use self::versions::Replaced;
+use self::watch::Watch;
 use crate::kind::Kind;
 use crate::launch::Template;
 use crate::ledger::Ledger;
@@ -119,6 +120,7 @@ pub struct State {
     agents: Agents,
     maintenance: Maintenance,
     merging: Merging,
+    watch: Watch,
     /// What the master was last told that is wanted.
     told: Wanted,
     /// Offers were declined because of a constraint that may be met when workers come or go.
@@ -158,6 +160,7 @@ impl State {
             agents: Agents::default(),
             maintenance: Maintenance::default(),
             merging: Merging::default(),
+            watch: Watch::default(),
             told: Wanted::Nothing,
             held_back: false,
             offer_again: false,
@@ -306,14 +309,11 @@ impl State {
     fn tick(&mut self, now: Instant) {
         self.kill_now = true;
         self.look_at_past(now);
+        self.watch(now);
         if self.connected {
             self.reconcile_what_is_due(now);
-            self.give_up_silent_launches(now);
-            self.watch_server(now);
-            self.miss_workers(now);
             self.drain(now);
             self.look_for_mergers(now);
-            self.give_up_silent_tasks(now);
             self.send_orphans_on(now);
             self.give_way(now);
             self.replace_outdated(now);

@@ -160,6 +160,33 @@ fn nobody_can_be_heard_without_a_subscription() {
     assert!(script.killed().contains(&"miner-server-1"));
 }
 
+/// Its process was stopped, or its machine asleep: the first thing that it hears may be its own clock.
+#[test]
+fn a_scheduler_that_was_away_hears_what_has_waited_before_it_gives_anybody_up() {
+    let mut script = Script::with_workers();
+    let tasks = ["miner-server-1", "miner-worker-2", "miner-worker-3"];
+    let all_live = |script: &mut Script| tasks.iter().for_each(|task| script.event(live(task)));
+    all_live(&mut script);
+    script.wait(Duration::from_secs(5));
+    script.now += Duration::from_secs(3600);
+    script.event(Event::Tick);
+    script.wait(Duration::from_secs(5));
+    all_live(&mut script);
+    script.wait(Duration::from_secs(100));
+    assert!(script.killed().is_empty());
+
+    all_live(&mut script);
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskUnreachable, 2) });
+    script.write();
+    script.now += Duration::from_secs(3600);
+    script.event(Event::Tick);
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 3) });
+    script.write();
+    all_live(&mut script);
+    script.wait(Duration::from_secs(100));
+    assert!(script.killed().is_empty());
+}
+
 #[test]
 fn an_executor_that_ignores_kills_is_ended_by_its_agent() {
     let mut script = Script::with_workers();
