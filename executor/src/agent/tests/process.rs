@@ -166,3 +166,42 @@ async fn an_agent_that_is_not_there_is_given_up() {
     let error = end(start(&agent, obedient(), true)).await.expect_err("a bad end");
     assert!(error.to_string().contains("cannot connect"), "{error}");
 }
+
+#[tokio::test]
+async fn an_error_ends_task_and_executor_with_its_text() {
+    let mut agent = Agent::start().await;
+    let executor = start(&agent, obedient(), true);
+    let mut stream = agent.subscribed().await;
+    stream.send(Event::Subscribed(Box::default())).await;
+    stream.send(launch()).await;
+    update(&mut agent, &mut stream, TaskState::TaskStarting).await;
+    update(&mut agent, &mut stream, TaskState::TaskRunning).await;
+    stream.send(Event::Error("no such framework".into())).await;
+    let status = update(&mut agent, &mut stream, TaskState::TaskFailed).await;
+    assert!(status.message.as_deref().is_some_and(|text| text.contains("no such framework")), "{status:?}");
+    assert!(status.data.is_some(), "with its last report");
+    let error = end(executor).await.expect_err("a bad end");
+    assert!(error.to_string().contains("no such framework"), "{error}");
+}
+
+/// An agent that has recovered waits only 2 s for its executors.
+#[tokio::test]
+async fn a_lost_agent_is_tried_twice_a_second() {
+    let mut agent = Agent::start().await;
+    let executor = start(&agent, obedient(), true);
+    let mut stream = agent.subscribed().await;
+    stream.send(Event::Subscribed(Box::default())).await;
+    // Each subscription ends at once.
+    drop(stream);
+    let (mut pauses, mut last) = (Vec::new(), None::<Instant>);
+    while pauses.len() < 6 {
+        drop(agent.subscribed().await);
+        let now = Instant::now();
+        pauses.extend(last.replace(now).map(|last| now - last));
+    }
+    // A busy machine makes some of them longer, but never all of them.
+    let shortest = pauses.iter().min().expect("some");
+    assert!(*shortest <= Duration::from_millis(500), "{pauses:?}");
+    assert!(*shortest >= Duration::from_millis(100), "no storm: {pauses:?}");
+    executor.abort();
+}
