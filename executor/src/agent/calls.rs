@@ -9,6 +9,9 @@ use mesos::v1::executor::call::Type;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
+/// Pause before an update is sent again to an agent that is not ready for it. One that recovers takes subscriptions at once,
+/// but updates only when its executors are back: up to 2 s later.
+const NOT_READY: Duration = Duration::from_millis(200);
 /// How long the process waits at its end for calls that are under way.
 const FLUSH: Duration = Duration::from_millis(500);
 
@@ -61,13 +64,27 @@ async fn send_all(
         match job {
             Job::Flush(done) => drop(done.send(())),
             Job::Call(call) => {
-                let Err(error) = client.call(&call).await else { continue };
-                debug!(%error, "a call failed");
-                // A message may be lost; an update may not.
-                if call.r#type() == Type::Update {
-                    let _ = failures.send(error);
+                if let Err(error) = send(&client, &call).await {
+                    debug!(%error, "a call failed");
+                    // A message may be lost; an update may not.
+                    if call.r#type() == Type::Update {
+                        let _ = failures.send(error);
+                    }
                 }
             }
+        }
+    }
+}
+
+/// An agent that is not ready is no reason to give the subscription up: events that it sends before the next one would be
+/// lost. When it dies meanwhile, the next try fails.
+async fn send(client: &ExecutorClient, call: &Call) -> Result<(), CallError> {
+    loop {
+        match client.call(call).await {
+            Err(CallError::NotReady { .. }) if call.r#type() == Type::Update => {
+                tokio::time::sleep(NOT_READY).await;
+            }
+            result => return result,
         }
     }
 }

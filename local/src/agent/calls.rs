@@ -48,10 +48,16 @@ impl Agent {
         let Some(executor) = framework.executors.get(&call.executor_id.value) else {
             return Err(Answer::bad("Executor cannot be found"));
         };
-        if executor.phase == Phase::Registering && call.r#type() != Type::Subscribe {
-            return Err(Answer::Refused(403, "Executor is not subscribed".into()));
+        match call.r#type() {
+            Type::Subscribe => Ok(()),
+            _ if executor.phase == Phase::Registering => {
+                Err(Answer::Refused(403, "Executor is not subscribed".into()))
+            }
+            _ if self.recovering.is_some() => {
+                Err(Answer::Refused(503, "Agent has not finished recovery".into()))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn subscribe(

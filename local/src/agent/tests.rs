@@ -259,6 +259,8 @@ fn an_agent_waits_for_the_executors_of_its_former_life() {
     assert_eq!(world.handle(Input::Reconnect), [], "not before its executors had their chance");
     let [answer, event] = subscribed();
     assert_eq!(world.subscribe(7, &[]), [answer, event]);
+    let early = world.update("t1", TaskState::TaskRunning, Uuid::new_v4());
+    assert!(matches!(early[..], [Seen::Answer(Answer::Refused(503, _))]), "as a real agent: {early:?}");
     // The update goes out twice, as from a real agent: at the end of the recovery and once registered.
     let running = || Seen::Update("t1".into(), TaskState::TaskRunning, None);
     assert_eq!(world.wait(2.0), [Seen::Register(1), running()]);

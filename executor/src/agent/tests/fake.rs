@@ -1,5 +1,8 @@
 //! A small agent: HTTP by hand, one subscription at a time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use mesos::executor::Event;
 use mesos::recordio;
 use mesos::v1::executor::{Call, Event as Wire, call};
@@ -13,6 +16,8 @@ pub(super) type Arrived = (Call, Option<Stream>);
 
 pub(super) struct Agent {
     pub address: String,
+    /// Calls are answered 503, as by an agent that recovers; subscriptions are not.
+    pub recovers: Arc<AtomicBool>,
     pub calls: mpsc::UnboundedReceiver<Arrived>,
     accept: tokio::task::JoinHandle<()>,
 }
@@ -22,12 +27,14 @@ impl Agent {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
         let (sender, calls) = mpsc::unbounded_channel();
+        let recovers = Arc::new(AtomicBool::new(false));
+        let refuses = recovers.clone();
         let accept = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, sender.clone()));
+                tokio::spawn(serve(stream, sender.clone(), refuses.clone()));
             }
         });
-        Agent { address, calls, accept }
+        Agent { address, recovers, calls, accept }
     }
 
     /// The stream of the next subscription.
@@ -64,7 +71,7 @@ impl Stream {
 }
 
 /// Reads requests; the connection of a subscription becomes its stream.
-async fn serve(stream: TcpStream, calls: mpsc::UnboundedSender<Arrived>) {
+async fn serve(stream: TcpStream, calls: mpsc::UnboundedSender<Arrived>, refuses: Arc<AtomicBool>) {
     let mut reader = BufReader::new(stream);
     while let Some(body) = request(&mut reader).await {
         let call = Call::decode(&body[..]).expect("a call");
@@ -75,8 +82,10 @@ async fn serve(stream: TcpStream, calls: mpsc::UnboundedSender<Arrived>) {
             let _ = calls.send((call, Some(Stream(stream))));
             return;
         }
+        let answer = if refuses.load(Relaxed) { "503 Service Unavailable" } else { "202 Accepted" };
         let _ = calls.send((call, None));
-        let _ = reader.get_mut().write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await;
+        let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
+        let _ = reader.get_mut().write_all(answer.as_bytes()).await;
     }
 }
 

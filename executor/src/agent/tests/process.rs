@@ -205,3 +205,33 @@ async fn a_lost_agent_is_tried_twice_a_second() {
     assert!(*shortest >= Duration::from_millis(100), "no storm: {pauses:?}");
     executor.abort();
 }
+
+/// While an agent recovers it takes subscriptions but no updates; it may send events all the same.
+#[tokio::test]
+async fn an_agent_that_recovers_keeps_its_subscription() {
+    let mut agent = Agent::start().await;
+    agent.recovers.store(true, std::sync::atomic::Ordering::Relaxed);
+    let executor = start(&agent, obedient(), true);
+    let mut stream = agent.subscribed().await;
+    stream.send(Event::Subscribed(Box::default())).await;
+    stream.send(launch()).await;
+    let (first, _) = agent.call().await;
+    let (again, subscribed) = agent.call().await;
+    assert!(subscribed.is_none() && again == first, "the same update once more: {again:?}");
+    agent.recovers.store(false, std::sync::atomic::Ordering::Relaxed);
+    // On the subscription that there was all the while.
+    stream.send(kill(Duration::from_secs(20))).await;
+    let mut states = Vec::new();
+    while states.last() != Some(&TaskState::TaskKilled) {
+        let (call, subscribed) = agent.call().await;
+        assert!(subscribed.is_none(), "{states:?}");
+        let status = call.update.expect("an update").status;
+        let uuid = status.uuid.clone().expect("a uuid");
+        stream.send(Event::Acknowledged(event::Acknowledged { task_id: "t".into(), uuid })).await;
+        states.push(status.state());
+        states.dedup();
+    }
+    use TaskState::{TaskKilled, TaskRunning, TaskStarting};
+    assert_eq!(states, [TaskStarting, TaskRunning, TaskKilled]);
+    end(executor).await.expect("a good end");
+}
