@@ -1,6 +1,7 @@
 //! The command line of `mesos-miner local`.
 
-use crate::cluster::{Cluster, Config};
+use crate::cluster::{Cluster, Config, Handle};
+use crate::folder::Folder;
 use crate::{ports, shares};
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -9,12 +10,12 @@ use program::duration;
 use scheduler::Ended;
 use scheduler::config::ExecutorSource;
 use scheduler::launch::Programs;
+use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 /// Run everything on this machine: an embedded Mesos cluster, a pool server and workers under it.
@@ -78,30 +79,32 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
     program::exit(program::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
 }
 
-/// Runs it until Ctrl-C, SIGTERM or a limit; needs a tokio runtime.
+/// Runs it until Ctrl-C, SIGTERM or a limit, or nobody reads what it prints any more; needs a tokio runtime.
 ///
 /// # Errors
 /// If the cluster can't be started or the scheduler fails.
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
-    let stop = program::stop_token().context("cannot wait for signals")?;
+    let (stop, again) = program::stop_token_and_again().context("cannot wait for signals")?;
+    let folder = Folder::of(args.work_dir.as_deref())?;
     if args.cluster_only {
-        return serve(&args, stop).await;
+        return serve(&args, &folder, stop, again).await;
     }
-    let json = args.json;
-    let ended = run(&args, executable()?, stop).await?;
-    ended.summary.print(json)?;
+    let ended = mine(&args, executable()?, &folder, stop, again).await?;
+    ended.summary.print(args.json)?;
     match ended.failure {
         None => Ok(()),
         Some(failure) => anyhow::bail!(failure),
     }
 }
 
-/// Starts a cluster and mines on it until `stop` or a limit; nothing is left running when it returns.
-///
-/// # Errors
-/// If the cluster can't be started or the scheduler fails.
-pub async fn run(args: &Args, executable: PathBuf, stop: CancellationToken) -> anyhow::Result<Ended> {
-    let folder = Folder::of(args)?;
+/// Mines on a cluster until `stop` or a limit; nothing is left running then.
+async fn mine(
+    args: &Args,
+    executable: PathBuf,
+    folder: &Folder,
+    stop: CancellationToken,
+    again: impl Future<Output = i32>,
+) -> anyhow::Result<Ended> {
     let cpus = total_cpus(args);
     if let Some(reason) = shares::shortage(cpus, args.server_cpus, args.workers) {
         eprintln!("note: {reason}");
@@ -112,9 +115,32 @@ pub async fn run(args: &Args, executable: PathBuf, stop: CancellationToken) -> a
         Cluster::start(Config { port: args.port, ..Config::new(folder.path().join("mesos"), agents) })
             .await?;
     let config = config(args, cluster.address(), folder.path().join("state"), executable);
-    let ran = scheduler::run(config, stop).await;
-    cluster.stop().await;
-    ran
+    let handle = cluster.handle();
+    let unheard = stop.clone();
+    let work = async {
+        let ran = scheduler::run(config, stop).await;
+        cluster.stop().await;
+        ran
+    };
+    let unheard = async {
+        program::reader_gone().await;
+        unheard.cancel();
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        ran = work => ran,
+        never = at_once(again, &handle, folder) => match never {},
+        never = unheard => match never {},
+    }
+}
+
+/// At the second signal: kills everything, and ends the process. Nothing that hangs is waited for.
+async fn at_once(again: impl Future<Output = i32>, cluster: &Handle, folder: &Folder) -> Infallible {
+    let number = again.await;
+    // A process that even SIGKILL does not end at once is not worth waiting for.
+    let _ = tokio::time::timeout(Duration::from_secs(2), cluster.kill()).await;
+    folder.remove();
+    std::process::exit(128 + number)
 }
 
 fn config(args: &Args, master: SocketAddr, state_dir: PathBuf, executable: PathBuf) -> scheduler::Config {
@@ -137,8 +163,12 @@ fn config(args: &Args, master: SocketAddr, state_dir: PathBuf, executable: PathB
 }
 
 /// The cluster alone, until `stop` or `--duration`.
-async fn serve(args: &Args, stop: CancellationToken) -> anyhow::Result<()> {
-    let folder = Folder::of(args)?;
+async fn serve(
+    args: &Args,
+    folder: &Folder,
+    stop: CancellationToken,
+    again: impl Future<Output = i32>,
+) -> anyhow::Result<()> {
     // No share is set aside for a server: whatever comes may use all of it.
     let mut agents = shares::agents(total_cpus(args), 0.0, f64::from(args.mem), args.workers);
     let _claims = ports::claim(&mut agents);
@@ -151,12 +181,18 @@ async fn serve(args: &Args, stop: CancellationToken) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
     };
+    let handle = cluster.handle();
+    let work = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = limit => {}
+        }
+        cluster.stop().await;
+    };
     tokio::select! {
-        () = stop.cancelled() => {}
-        () = limit => {}
+        () = work => Ok(()),
+        never = at_once(again, &handle, folder) => match never {},
     }
-    cluster.stop().await;
-    Ok(())
 }
 
 fn announce(cluster: &Cluster, work_dir: &Path) -> anyhow::Result<()> {
@@ -174,32 +210,6 @@ fn announce(cluster: &Cluster, work_dir: &Path) -> anyhow::Result<()> {
 fn total_cpus(args: &Args) -> f64 {
     let available = || std::thread::available_parallelism().map_or(1, |n| n.get());
     args.cpus.unwrap_or_else(|| available() as f64)
-}
-
-/// The folder for sandboxes and the ledger.
-enum Folder {
-    Kept(PathBuf),
-    Temporary(TempDir),
-}
-
-impl Folder {
-    fn of(args: &Args) -> anyhow::Result<Self> {
-        match &args.work_dir {
-            Some(path) => Ok(Self::Kept(path.clone())),
-            None => tempfile::Builder::new()
-                .prefix("mesos-miner-")
-                .tempdir()
-                .map(Self::Temporary)
-                .context("cannot make a temporary folder; name one with --work-dir"),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Temporary(folder) => folder.path(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod agent;
 pub mod cli;
 pub mod cluster;
 mod container;
+mod folder;
 mod http;
 mod link;
 mod master;

@@ -8,16 +8,33 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// If the system refuses to tell of signals.
 pub fn stop_token() -> std::io::Result<CancellationToken> {
+    let (token, again) = stop_token_and_again()?;
+    tokio::spawn(async move { std::process::exit(128 + again.await) });
+    Ok(token)
+}
+
+/// The same for those who have something to clear away even then: with a future that is ready when the process is to end
+/// at once, and gives the second one's number.
+///
+/// # Errors
+/// If the system refuses to tell of signals.
+pub fn stop_token_and_again() -> std::io::Result<(CancellationToken, impl Future<Output = i32>)> {
     let mut signals = Signals::new()?;
     let token = CancellationToken::new();
     let cancelled = token.clone();
-    tokio::spawn(async move {
+    let again = tokio::spawn(async move {
         signals.next().await;
         cancelled.cancel();
-        let number = signals.next().await;
-        std::process::exit(128 + number);
+        signals.next().await
     });
-    Ok(token)
+    let again = async move {
+        match again.await {
+            Ok(number) => number,
+            // The runtime is ending.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    Ok((token, again))
 }
 
 /// What asks a process to end: Ctrl-C, SIGTERM and SIGHUP.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::process::{Ended, Process, mesos_miner};
+use crate::support::process::{Ended, Process, mesos_miner, start};
 use crate::support::summary::Summary;
 use crate::support::{LATER, SOON, until};
 
@@ -14,6 +14,7 @@ fn end(local: &mut Process) -> Summary {
     let ended: Ended = local.wait(LATER);
     assert!(ended.status.success(), "{ended:#?}");
     local.assert_nothing_left(&family, SOON);
+    assert_eq!(left_behind(local), 0);
     Summary::of(&ended)
 }
 
@@ -90,6 +91,11 @@ fn handles_interrupt(pid: i32) -> bool {
     caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0b10 != 0)
 }
 
+/// What it left in the folder for temporary files.
+fn left_behind(local: &Process) -> usize {
+    std::fs::read_dir(local.folder()).expect("a folder").count()
+}
+
 #[test]
 fn nothing_survives_its_sudden_death() {
     let mut local = mesos_miner(["local"]);
@@ -98,6 +104,49 @@ fn nothing_survives_its_sudden_death() {
     local.signal(Signal::KILL);
     local.wait(SOON);
     local.assert_nothing_left(&family, Duration::from_secs(5));
+    // Its folder goes when the next one starts.
+    assert_eq!(left_behind(&local), 1);
+    let folder = format!("TMPDIR={}", local.folder().display());
+    let program = env!("CARGO_BIN_EXE_mesos-miner");
+    let mut next =
+        start("/usr/bin/env", [&folder, program, "local", "--cluster-only", "--duration", "100ms"]);
+    let ended = next.wait(SOON);
+    assert!(ended.status.success(), "{ended:#?}");
+    assert_eq!(left_behind(&local), 0);
+}
+
+/// The first interrupt ends it in good order, which takes a while if nobody answers; a second one is obeyed at once.
+#[test]
+fn a_second_interrupt_ends_it_at_once_and_clears_away() {
+    let mut local = mesos_miner(["local", "--workers", "2"]);
+    mining(&local, 2);
+    let family = local.family();
+    for process in &family {
+        kill_process(Pid::from_raw(process.pid).expect("not 0"), Signal::STOP).expect("it runs");
+    }
+    // Two that come at the same moment are one.
+    until("it has ended", SOON, || {
+        if local.is_running() {
+            local.signal(Signal::INT);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        (!local.is_running()).then_some(())
+    });
+    let ended = local.wait(SOON);
+    assert_eq!(ended.status.code(), Some(128 + 2), "{ended:#?}");
+    local.assert_nothing_left(&family, SOON);
+    assert_eq!(left_behind(&local), 0);
+}
+
+/// As in `mesos-miner local | head`.
+#[test]
+fn it_ends_when_nobody_reads_it_any_more() {
+    let line = format!("set -o pipefail; {} local | true", env!("CARGO_BIN_EXE_mesos-miner"));
+    let mut shell = start("/bin/bash", ["-c", &line]);
+    let ended = shell.wait(LATER);
+    assert!(ended.status.success(), "{ended:#?}");
+    shell.assert_nothing_left(&shell.family(), SOON);
+    assert_eq!(left_behind(&shell), 0);
 }
 
 #[test]

@@ -24,13 +24,29 @@ pub(super) struct Pending {
 
 /// What the core is told.
 pub(super) enum Message {
-    Scheduler { call: Box<scheduler::Call>, stream_id: Option<String>, pending: Pending },
-    Executor { place: usize, call: Box<executor::Call>, pending: Pending },
+    Scheduler {
+        call: Box<scheduler::Call>,
+        stream_id: Option<String>,
+        pending: Pending,
+    },
+    Executor {
+        place: usize,
+        call: Box<executor::Call>,
+        pending: Pending,
+    },
     Closed(Party, RequestId),
-    Container { place: usize, container: Uuid, event: container::Event },
+    Container {
+        place: usize,
+        container: Uuid,
+        event: container::Event,
+    },
     Look(Box<dyn FnOnce(&Parts) + Send>),
     Fault(Fault),
-    Stop(oneshot::Sender<()>),
+    /// Ends everything, in the executors' own time or at once.
+    Stop {
+        at_once: bool,
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// A disturbance.

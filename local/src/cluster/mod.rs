@@ -106,11 +106,7 @@ impl Cluster {
 
     /// Ends all executors (SHUTDOWN, their grace period, SIGKILL), then the rest.
     pub async fn stop(mut self) {
-        let (done, wait) = oneshot::channel();
-        if self.handle.sender.send(Message::Stop(done)).is_ok() {
-            // An error means that the core has ended already.
-            let _ = wait.await;
-        }
+        self.handle.stop(false).await;
         self.task.abort();
         let _ = (&mut self.task).await;
     }
@@ -198,6 +194,19 @@ impl Handle {
     /// `/master/state`; none after the end of the cluster or while the master is dead.
     pub async fn state(&self) -> Option<serde_json::Value> {
         self.look(|parts| parts.master().map(|master| master.state_json(false))).await
+    }
+
+    /// Kills all executors by SIGKILL and ends the cluster.
+    pub async fn kill(&self) {
+        self.stop(true).await;
+    }
+
+    async fn stop(&self, at_once: bool) {
+        let (done, wait) = oneshot::channel();
+        if self.sender.send(Message::Stop { at_once, done }).is_ok() {
+            // An error means that the core has ended already.
+            let _ = wait.await;
+        }
     }
 
     async fn look<T: Send + 'static>(

@@ -89,14 +89,22 @@ impl Core {
             }
             Message::Look(look) => look(&self.parts),
             Message::Fault(fault) => self.on_fault(fault).await,
-            Message::Stop(done) => {
+            Message::Stop { at_once, done } => {
                 self.stopping = Some(done);
-                for place in 0..self.parts.places.len() {
-                    self.start_agent(place).await;
-                }
-                self.all_agents(|| agent::Input::Stop);
-                self.kill_forgotten();
+                self.stop(at_once).await;
             }
+        }
+    }
+
+    async fn stop(&mut self, at_once: bool) {
+        for place in 0..self.parts.places.len() {
+            self.start_agent(place).await;
+        }
+        self.all_agents(|| agent::Input::Stop);
+        if at_once {
+            self.containers.values().for_each(|kill| kill.cancel());
+        } else {
+            self.kill_forgotten();
         }
     }
 
