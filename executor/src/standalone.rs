@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use net::Dialer;
-use program::{Hashrate, Summary};
+use program::{Hashrate, Summary, counted};
 use task::{Totals, Verdict};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,8 @@ pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mi
         threads: rig.threads,
         mined: false,
     };
-    terminal.log(format_args!("{} miner threads started, using {}", rig.threads, rig.backends));
+    let threads = counted(rig.threads, "miner thread");
+    terminal.log(format_args!("{threads} started, using {}", rig.backends));
     let config = miner::Config {
         suggest_difficulty: Some(difficulty_for(rig.hashrate, args.share_interval)),
         minimum_difficulty: args.minimum_difficulty,
@@ -140,7 +141,11 @@ impl Terminal {
         match event {
             Event::Authorized { pool } => self.log(format_args!("mining for {pool}")),
             Event::Lost { error, retry_in } => {
-                self.log(format_args!("{error}; trying again in {:.1} s", retry_in.as_secs_f64()));
+                if retry_in.is_zero() {
+                    self.log(format_args!("{error}; trying the next pool"));
+                } else {
+                    self.log(format_args!("{error}; trying again in {:.1} s", retry_in.as_secs_f64()));
+                }
             }
             Event::Job { id, difficulty, clean } => {
                 tracing::debug!(id, difficulty, clean, "new job");
@@ -183,7 +188,7 @@ impl Terminal {
         let (hashes, now) = (self.counters.hashes(), Instant::now());
         let (before, since) = std::mem::replace(&mut self.last, (hashes, now));
         let rate = Hashrate((hashes - before) as f64 / (now - since).as_secs_f64().max(1e-9));
-        self.log(format_args!("{} threads: {rate}", self.threads));
+        self.log(format_args!("{}: {rate}", counted(self.threads, "thread")));
     }
 
     fn hashrate_since_start(&self) -> f64 {

@@ -77,9 +77,13 @@ const ROUNDS: u32 = 4;
 ///
 /// The self-tests take a few milliseconds more.
 pub fn calibrate(time: Duration) -> Calibration {
+    calibrate_among(Backend::available(), time)
+}
+
+fn calibrate_among(backends: impl Iterator<Item = Backend>, time: Duration) -> Calibration {
     let mut rejected = Vec::new();
     let passed = |backend: &Backend| backend.self_test().map_err(|error| rejected.push(error)).is_ok();
-    let passed: Vec<Backend> = Backend::available().filter(passed).collect();
+    let passed: Vec<Backend> = backends.filter(passed).collect();
     let rolled = measure(&passed, MAX_VERSIONS, time / 2);
     let single = measure(&passed, 1, time / 2);
     Calibration { rolled, single, rejected }
@@ -116,6 +120,18 @@ mod tests {
         }
         let Choice { rolled, single } = calibration.choice();
         assert_eq!((rolled, single), (calibration.rolled[0].backend, calibration.single[0].backend));
+    }
+
+    #[test]
+    fn a_broken_backend_is_not_chosen_but_told() {
+        let both = [Backend::broken(), Backend::portable()];
+        let calibration = calibrate_among(both.into_iter(), Duration::from_millis(1));
+        assert_eq!(calibration.rejected.len(), 1);
+        assert_eq!(calibration.rejected[0].backend, "broken");
+        assert_eq!(calibration.choice(), Choice::from(Backend::portable()));
+        assert!(
+            calibration.rolled.iter().chain(&calibration.single).all(|rate| rate.hashes_per_second > 0.0)
+        );
     }
 
     #[test]

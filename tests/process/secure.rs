@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
 use crate::standalone::{Pool, mines_and_ends};
-use crate::support::process::mesos_miner;
+use crate::support::process::{mesos_miner, start};
 use crate::support::summary::Summary;
 use crate::support::{LATER, SOON, until};
 
@@ -86,6 +86,25 @@ fn mine_trusts_an_authority_and_goes_through_a_proxy() {
         assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
         assert!(ended.errors().contains(hint), "{ended:#?}");
     }
+}
+
+#[test]
+fn mine_trusts_whom_the_system_trusts() {
+    let pool = Pool::start();
+    let authority = Authority::new();
+    let runtime = Runtime::new().expect("a runtime");
+    let acceptor = authority.server(&["localhost"]).0;
+    let port = runtime.block_on(terminate(acceptor, pool.stratum.clone()));
+    // Where the system's certificates are, as OpenSSL's variable says it.
+    let system = format!("SSL_CERT_FILE={}", authority.file().display());
+    let url = format!("stratum+ssl://localhost:{port}");
+    let line = [system.as_str(), env!("CARGO_BIN_EXE_mesos-miner"), "mine", "-t", "1", "-o", &url];
+    let mut miner = start("env", line);
+    miner.wait_for_error(LATER, |line| line.contains("accepted: 1/").then_some(()));
+    miner.signal(Signal::TERM);
+    assert!(miner.wait(SOON).status.success());
+    let ended = mesos_miner(["mine", "-o", &url, "-t", "1", "--no-retry"]).wait(SOON);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
 }
 
 #[test]

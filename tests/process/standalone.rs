@@ -1,5 +1,6 @@
 //! `mesos-miner mine` against `mesos-miner pool`: the two ends with no Mesos.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use rustix::process::Signal;
@@ -88,6 +89,76 @@ fn each_share_is_shown_where_nobody_asked_for_json() {
     miner.signal(Signal::INT);
     let ended = miner.wait(SOON);
     assert!(ended.status.success() && ended.stdout.join("\n").contains("accepted"), "{ended:#?}");
+}
+
+/// Of each mining thread: its nice value and the cores that it may run on, as Linux writes them.
+fn mining_threads(process: i32) -> Vec<(i32, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("a process");
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let mut threads = Vec::new();
+    for task in tasks.filter_map(|task| Some(task.ok()?.path())) {
+        if read(task.join("comm")).starts_with("miner-") {
+            // Behind the name in brackets come state and so on; the nice value is the 19th field.
+            let stat = read(task.join("stat"));
+            let nice = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16)?.parse().ok());
+            let status = read(task.join("status"));
+            let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+            threads.push((nice.expect("a nice value"), cores.expect("cores").trim().to_owned()));
+        }
+    }
+    threads.sort();
+    threads
+}
+
+/// Threads that fill the machine are pinned, each to a core of its own; fewer are left to the kernel, since the next
+/// worker's might sit on the same cores. All leave the machine usable.
+#[test]
+fn mining_threads_are_nice_and_pinned_where_that_is_right() {
+    let pool = Pool::start();
+    let own = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let own = own.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("cores").trim();
+    let cores = std::thread::available_parallelism().expect("cores").get();
+    let first = own.split([',', '-']).next().expect("a core");
+    let mut cases = vec![(vec![], cores, cores), (vec!["--cpu-affinity", first, "-t", "2"], 2, 1)];
+    if cores > 1 {
+        cases.push((vec!["-t", "1"], 1, 0));
+    }
+    for (options, threads, distinct) in cases {
+        let line = [["mine", "-o", &pool.stratum, "-q"].as_slice(), &options].concat();
+        let mut miner = mesos_miner(line);
+        miner.wait_for_error(SOON, |line| line.starts_with("mining for").then_some(()));
+        let seen = until("the threads are set up", SOON, || {
+            let seen = mining_threads(miner.id());
+            let pinned: HashSet<_> =
+                seen.iter().filter(|(_, cores)| cores.parse::<usize>().is_ok()).collect();
+            let right = seen.len() == threads && pinned.len() == distinct;
+            (right && seen.iter().all(|(nice, _)| *nice == 19)).then_some(seen)
+        });
+        assert!(
+            distinct > 0 || seen.iter().all(|(_, cores)| cores == own),
+            "{options:?}: {seen:?}, not {own}"
+        );
+        miner.signal(Signal::TERM);
+        let ended = miner.wait(SOON);
+        assert!(ended.status.success() && ended.stdout.len() == 2, "{ended:#?}");
+    }
+}
+
+#[test]
+fn the_bench_measures_every_backend_with_rolling_and_without() {
+    let ended = mesos_miner(["bench", "--json", "--time", "1ms", "-t", "2"]).wait(SOON);
+    assert!(ended.status.success(), "{ended:#?}");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&ended.stdout.join("")).expect("an array");
+    let available: Vec<_> = hasher::Backend::available().map(hasher::Backend::name).collect();
+    let named: Vec<_> = rows.iter().filter_map(|row| row["backend"].as_str()).collect();
+    assert_eq!(named, available.iter().flat_map(|name| [*name; 2]).collect::<Vec<_>>());
+    for (row, rolled) in rows.iter().zip([true, false].into_iter().cycle()) {
+        assert_eq!((&row["rolled"], &row["threads"]), (&rolled.into(), &2.into()), "{row}");
+        let positive = |name: &str| row[name].as_f64().is_some_and(|figure| figure > 0.0);
+        assert!(["mhs", "cycles_per_hash", "ratio_sha2"].into_iter().all(positive), "{row}");
+    }
+    let ended = mesos_miner(["bench", "--time", "1ms"]).wait(SOON);
+    assert!(ended.stdout[0].contains("MH/s") && ended.stdout.len() == 1 + rows.len(), "{ended:#?}");
 }
 
 #[test]

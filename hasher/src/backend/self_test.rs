@@ -81,9 +81,16 @@ mod tests {
         any
     }
 
+    impl Backend {
+        /// One that must never be used.
+        pub(crate) fn broken() -> Backend {
+            Backend(&BROKEN)
+        }
+    }
+
     #[test]
     fn a_backend_that_misses_hits_is_found_out() {
-        let error = self_test(Backend(&BROKEN)).unwrap_err();
+        let error = self_test(Backend::broken()).unwrap_err();
         assert_eq!(error.backend, "broken");
         assert!(error.found < error.expected, "{error}");
     }

@@ -1,0 +1,62 @@
+//! The search asks for no memory: what it needs is made before it starts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use hasher::{Backend, Cursor, Header, HitBuffer, MAX_VERSIONS, Target, Work};
+
+/// The system's allocator, which counts what each thread asks for.
+struct Counting;
+
+thread_local! {
+    static REQUESTS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is the system allocator's; counting touches a thread-local without a destructor only.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        REQUESTS.set(REQUESTS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `alloc` above with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn requests(what: impl FnOnce()) -> u64 {
+    let before = REQUESTS.get();
+    what();
+    REQUESTS.get() - before
+}
+
+#[test]
+fn a_scan_allocates_nothing() {
+    assert_eq!(requests(|| drop(std::hint::black_box(Box::new(1)))), 1, "it is counted");
+    let rolled: Vec<u32> = (0..MAX_VERSIONS as u32).map(|i| 0x2000_0000 | i << 13).collect();
+    let mut hits = HitBuffer::new();
+    for backend in Backend::available() {
+        for (versions, target) in [
+            (&rolled[..], Target::from_difficulty(1e-6)),
+            (&rolled[..1], Target::MAX),
+            (&rolled, Target::ZERO),
+        ] {
+            let asked = requests(|| {
+                // A change of job asks for none either.
+                let work = Work::new(&Header::genesis(), versions, &target).expect("a few versions");
+                let mut cursor = Cursor::default();
+                for _ in 0..50 {
+                    cursor = backend.scan(&work, cursor, &mut hits).next.expect("a large space");
+                    hits.drain().for_each(drop);
+                }
+            });
+            assert_eq!(asked, 0, "{backend}, {} versions", versions.len());
+        }
+    }
+}
