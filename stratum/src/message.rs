@@ -163,6 +163,10 @@ impl Message {
     pub fn from_line(line: &str) -> Result<Message, MessageError> {
         let envelope: Envelope<'_> = serde_json::from_str(line)
             .map_err(|source| MessageError::Json { line: printable(line), source })?;
+        // serde takes an array for the members in their order.
+        if !line.trim_start().starts_with('{') {
+            return Err(MessageError::Shapeless { line: printable(line) });
+        }
         let id = Id::from_raw(envelope.id);
         // Some pools repeat the method in the answer.
         let is_answer = envelope.params.is_none() && (envelope.result.is_some() || envelope.error.is_some());

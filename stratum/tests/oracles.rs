@@ -28,6 +28,7 @@ const PIECES: &[&str] = &[
     "{\"id\":1,\"result\":true,\"error\":null}\n",
     "{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[1e-8]}\n",
     "{\"method\":\"x\",\"id\":340282366920938463463374607431768211456}\r\n",
+    "[0,\"\",20,\"\",2,2]\n",
     "{\"id\":7.0,\"result\":null,\"error\":[21,\"\u{0}\",null]}\n",
 ];
 
@@ -37,6 +38,14 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
         1 => vec(any::<u8>(), 0..40),
     ];
     (any::<u8>(), vec(piece, 0..30)).prop_map(|(at, pieces)| [vec![at], pieces.concat()].concat())
+}
+
+/// What fuzzing has found.
+#[test]
+fn arrays_are_no_messages() {
+    let line = r#"[0,"mining.ping",[],null,null,null]"#;
+    assert!(stratum::Message::from_line(line).is_err());
+    line::check(format!("\x07{line}\n{line}").as_bytes());
 }
 
 proptest! {
