@@ -122,6 +122,8 @@ pub enum Refusal {
     Disowned,
     /// 400.
     Malformed,
+    /// Another API is spoken under that path.
+    WrongApi,
     /// 409.
     Conflict,
     /// 406 or 415.
@@ -141,6 +143,7 @@ impl fmt::Display for Refusal {
             Self::NotSubscribed => "the subscription is over; subscribe again",
             Self::Disowned => "the agent does not know this executor any more; it should exit",
             Self::Malformed => "the call is not valid as it is, and trying again will not help",
+            Self::WrongApi => "another API is spoken there; is this an agent instead of a master?",
             Self::Conflict => "it conflicts with the present state; look at that state before trying again",
             Self::MediaType => "protobuf over HTTP is not spoken there; check address and path",
             Self::Other => "trying again will not help",

@@ -79,6 +79,8 @@ pub(super) async fn refusal(
 fn kind(status: StatusCode, call: &Outgoing, auth: &Auth, message: &str) -> Refusal {
     let bad_request = status == StatusCode::BAD_REQUEST;
     let unknown = bad_request && message.ends_with("cannot be found");
+    // An agent takes all below /api/v1 for its operators' API.
+    let wrong_api = bad_request && message == "Failed to parse body into a protobuf object";
     let replaced = bad_request && message.contains("stream ID") || message.contains("is not subscribed");
     match status {
         StatusCode::UNAUTHORIZED if *auth == Auth::None => Refusal::CredentialsNeeded,
@@ -86,6 +88,7 @@ fn kind(status: StatusCode, call: &Outgoing, auth: &Auth, message: &str) -> Refu
         _ if replaced || unknown && call.stream_id.is_some() => Refusal::NotSubscribed,
         _ if unknown => Refusal::Disowned,
         StatusCode::FORBIDDEN => Refusal::Forbidden,
+        StatusCode::BAD_REQUEST if wrong_api => Refusal::WrongApi,
         StatusCode::BAD_REQUEST => Refusal::Malformed,
         StatusCode::CONFLICT => Refusal::Conflict,
         StatusCode::NOT_ACCEPTABLE | StatusCode::UNSUPPORTED_MEDIA_TYPE => Refusal::MediaType,

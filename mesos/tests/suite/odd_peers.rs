@@ -93,6 +93,20 @@ async fn what_a_principal_may_not_do_is_no_question_of_its_credentials() {
     assert!(matches!(error, CallError::Refused { refusal: Refusal::Forbidden, status: 403, .. }), "{error}");
 }
 
+/// As an agent was seen to answer on the path of a master's API.
+#[tokio::test]
+async fn an_agent_is_not_taken_for_a_master() {
+    let answer = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 44\r\n\r\n\
+                  Failed to parse body into a protobuf object";
+    let error = refused(Answer::Pieces(format!("{answer}.").into(), 4096), Config::default()).await;
+    assert!(matches!(error, CallError::Refused { refusal: Refusal::Malformed, .. }), "{error}");
+    let error = refused(Answer::Pieces(answer.replace("44", "43").into(), 4096), Config::default()).await;
+    assert!(
+        !error.is_transient() && error.to_string().ends_with("is this an agent instead of a master?"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn redirects_in_a_circle_end() {
     let to_itself = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n";
