@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use mesos::backoff::Backoff;
 use mesos::scheduler::{self, SchedulerClient};
-use mesos::{CallError, Subscription};
+use mesos::{CallError, Refusal, Subscription};
 use program::chain;
 
 use self::calls::Calls;
@@ -134,7 +134,9 @@ impl Driver<'_> {
         let master = &self.config.master;
         // A master that was one before is only out of order.
         if !ever && !error.is_transient() {
-            return Err(error).with_context(|| format!("cannot run a framework on the master at {master}"));
+            let hint = hint(&error);
+            return Err(error)
+                .with_context(|| format!("cannot run a framework on the master at {master}{hint}"));
         }
         if !self.config.retry {
             return Err(error).with_context(|| format!("giving up on master {master}, as --no-retry says"));
@@ -227,7 +229,10 @@ impl Driver<'_> {
                 }
                 return Ok(End::Deposed(self.why_deposed()));
             }
-            bail!("another scheduler has taken this framework over (the master says: {message})");
+            bail!(
+                "another scheduler has subscribed with this framework's id and goes on with its tasks (the master \
+                 says: {message}); where several are to stand in for each other, give each --zk"
+            );
         }
         if message.contains("removed") && self.state.framework().is_some() {
             return Ok(End::Removed);
@@ -264,6 +269,17 @@ impl Driver<'_> {
             self.display.show(|| self.state.snapshot(now));
         }
         flow
+    }
+}
+
+/// Which options are about what went wrong.
+fn hint(error: &CallError) -> &'static str {
+    match error {
+        CallError::Refused { refusal: Refusal::CredentialsNeeded | Refusal::CredentialsWrong, .. } => {
+            " (--principal, --secret-file)"
+        }
+        CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
+        _ => "",
     }
 }
 

@@ -49,7 +49,11 @@ pub(crate) async fn lead(
     };
     let Some((delivery, artifact)) = delivered else {
         let summary = Summary { seconds: begun.elapsed().as_secs_f64(), ..Summary::default() };
-        return Ok(Led::Ended(Box::new(Ended { summary, ..Ended::default() })));
+        let ended = match leadership {
+            Some(_) => Ended { waited: true, ..Ended::default() },
+            None => before_all(config, &recovered),
+        };
+        return Ok(Led::Ended(Box::new(Ended { summary, ..ended })));
     };
     let recovered = match leadership {
         None => recovered,
@@ -91,22 +95,35 @@ fn end(config: &Config, mut state: State, flushed: Result<(), String>, store: &S
     }
     let mut ended = Ended { summary: state.summary(Instant::now()), ..Ended::default() };
     match (state.framework(), flushed, config.teardown_on_exit) {
-        (None, ..) => {}
+        (None, ..) => ended.never_began = true,
         (Some(_), _, false) => ended.left_running = Some(state.live_tasks()),
         // The id is of no more use.
         (Some(_), Ok(()), true) => {
             store.persist(0, Change::FrameworkEnded);
             ended.torn_down = true;
         }
-        (Some(framework), Err(why), true) => {
-            let limit = config.failover_timeout().as_secs();
-            ended.failure = Some(format!(
-                "framework {framework} could not be torn down ({why}); the master ends it {limit} s after it lost \
-                 this scheduler"
-            ));
-        }
+        (Some(framework), Err(why), true) => ended.failure = Some(not_torn_down(config, framework, &why)),
     }
     ended
+}
+
+/// It was stopped before it knew where to subscribe: all is as its earlier life has left it.
+fn before_all(config: &Config, recovered: &Recovered) -> Ended {
+    match &recovered.framework {
+        None => Ended { never_began: true, ..Ended::default() },
+        Some(framework) if config.teardown_on_exit => {
+            let failure = not_torn_down(config, &framework.id, "there is no subscription");
+            Ended { failure: Some(failure), ..Ended::default() }
+        }
+        Some(_) => Ended { left_running: Some(recovered.live_tasks()), ..Ended::default() },
+    }
+}
+
+fn not_torn_down(config: &Config, framework: &str, why: &str) -> String {
+    let limit = config.failover_timeout().as_secs();
+    format!(
+        "framework {framework} could not be torn down ({why}); the master ends it {limit} s after it lost this scheduler"
+    )
 }
 
 fn state(config: &Config, delivery: Delivery, recovered: Recovered, begun: Instant) -> State {

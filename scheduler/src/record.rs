@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mesos::v1::TaskState;
 use serde::{Deserialize, Serialize};
 use task::{Report, ServerAddress};
 
@@ -130,6 +131,14 @@ pub struct Recovered {
     pub next_number: u64,
     /// The most workers that mined at once.
     pub peak_workers: u64,
+}
+
+impl Recovered {
+    /// How many of its tasks have not ended, as far as is known.
+    pub fn live_tasks(&self) -> usize {
+        let state = |task: &TaskRecord| task.state.as_deref().and_then(TaskState::from_str_name);
+        self.tasks.iter().filter(|task| state(task).is_none_or(|state| !state.is_terminal())).count()
+    }
 }
 
 /// What is left of tasks that ended long ago.

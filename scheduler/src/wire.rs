@@ -165,6 +165,29 @@ mod tests {
     }
 
     #[test]
+    fn a_framework_introduces_itself() {
+        use framework_info::capability::Type;
+        let masters: Masters = "127.0.0.1:5050".parse().unwrap();
+        let credential = crate::config::Credential { principal: "p".into(), secret: None };
+        let config = Config {
+            name: "n".into(),
+            user: "u".into(),
+            role: "r".into(),
+            credential: Some(credential),
+            ..Config::new(masters, "/x")
+        };
+        let info = framework_info(&config, Some("f"));
+        let named = (info.name.as_str(), info.user.as_str(), info.principal.as_deref(), &info.roles[..]);
+        assert_eq!(named, ("n", "u", Some("p"), &["r".to_owned()][..]));
+        assert_eq!(
+            (info.id, info.checkpoint, info.failover_timeout),
+            (Some("f".into()), Some(true), Some(604_800.0))
+        );
+        let capabilities: Vec<_> = info.capabilities.iter().map(|capability| capability.r#type()).collect();
+        assert_eq!(capabilities, [Type::PartitionAware, Type::TaskKillingState, Type::MultiRole]);
+    }
+
+    #[test]
     fn revocable_cpu_is_offered_only_to_those_who_ask_for_it() {
         let masters: Masters = "127.0.0.1:5050".parse().unwrap();
         let mut config = Config::new(masters, "/x");

@@ -288,8 +288,8 @@ async fn while_the_master_is_away_it_can_be_stopped() {
     let (nobody, _socket) = nobody();
     let run = Run::start(nobody, |_| ());
     run.stop.cancel();
-    let Ended { summary, failure, .. } = run.end().await.unwrap();
-    assert_eq!((summary.tasks.len(), failure), (0, None));
+    let Ended { summary, failure, never_began, .. } = run.end().await.unwrap();
+    assert_eq!((summary.tasks.len(), failure, never_began), (0, None, true));
 }
 
 /// The original's server and worker from offer to ACCEPT; their updates, from Mesos' own executor, have no reports.

@@ -10,6 +10,7 @@ use super::ending::Ending;
 use super::task::{Phase, Task, is_over};
 use super::{ADOPTED, Call, Notice, Pending, State};
 use crate::kind::Kind;
+use crate::launch::Delivery;
 use crate::record::{Change, StatusRecord, TaskRecord};
 
 /// An update on its way to the disk.
@@ -222,7 +223,7 @@ impl State {
         // What ran and finished has made all its updates, and a fresh one is to take its place.
         let renewed = state == TaskState::TaskFinished && task.running_since.is_some();
         let host = task.record.host.clone();
-        let why = why(update);
+        let why = format!("{}{}", why(update), self.advice(update));
         self.publish(Notice::Ended {
             task: update.task.clone(),
             host,
@@ -235,6 +236,18 @@ impl State {
         }
         if self.server.as_deref() == Some(update.task.as_str()) {
             self.lose_server(now);
+        }
+    }
+
+    /// What to look at where the agent got no executor: by far the most likely reason is that it can't reach us.
+    fn advice(&self, update: &Update) -> String {
+        let launch = update.reason == Some(task_status::Reason::ContainerLaunchFailed);
+        let fetch = update.message.as_ref().is_some_and(|message| message.contains("fetch"));
+        match &self.settings.template.delivery {
+            Delivery::Fetch { uri, .. } if launch && fetch => {
+                format!("; does this agent reach {uri}? (--artifact-address, --executor-uri)")
+            }
+            _ => String::new(),
         }
     }
 

@@ -76,7 +76,12 @@ fn a_server_says_where_it_listens() {
     let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
     let record = TaskRecord { kind: Kind::Server, server: None, address: Some(address), ..worker_record() };
     let info = template(Delivery::Path("/opt/m".into())).task(&record, None, vec![], vec![]);
-    let ports = info.discovery.unwrap().ports.unwrap().ports;
+    let discovery = info.discovery.unwrap();
+    // Mesos-DNS makes _stratum._mesos-miner._tcp.FRAMEWORK.mesos of it.
+    assert_eq!(discovery.name.as_deref(), Some("mesos-miner"));
+    assert_eq!(discovery.visibility(), discovery_info::Visibility::Cluster);
+    let ports = discovery.ports.unwrap().ports;
+    assert!(ports.iter().all(|port| port.protocol.as_deref() == Some("tcp")));
     let ports: Vec<_> = ports.iter().map(|port| (port.number, port.name.as_deref())).collect();
     assert_eq!(ports, [(31000, Some("http")), (31001, Some("stratum"))]);
     let command = info.executor.unwrap().command.unwrap();

@@ -71,6 +71,9 @@ impl Local {
         let mut name = format!("{:032x}", rand::random::<u128>());
         let mut opened = None;
         if folder.exists() {
+            if !folder.is_dir() {
+                return Err(io(folder)(io::ErrorKind::NotADirectory.into()));
+            }
             let there = open(folder)?;
             let database = |source| StoreError::Database { path: folder.join(DATABASE), source };
             recovered = read::recover(&there.connection).map_err(database)?;

@@ -65,7 +65,7 @@ fn second_scheduler_with_the_same_id(mut mining: Mining) {
     let second = scheduler(&mining.cluster.address(), copy.path(), &[]);
     let first = mining.take_over(second, copy).wait(SOON);
     assert_eq!(first.status.code(), Some(1), "{first:#?}");
-    assert!(first.errors().contains("another scheduler has taken this framework over"), "{first:#?}");
+    assert!(first.errors().contains("another scheduler has subscribed with this framework"), "{first:#?}");
     mining.recovers(hit, |mining| mining.tasks() == before);
     all_killed_at_the_end(mining);
 }

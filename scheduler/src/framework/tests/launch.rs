@@ -75,6 +75,40 @@ fn why_no_worker_is_launched_is_said_once() {
 }
 
 #[test]
+fn what_is_of_no_use_is_declined_for_long_and_not_for_equally_long() {
+    let mut script = Script::with_server();
+    for _ in 0..50 {
+        script.event(Event::Offers(vec![offer("o2", "a", 0.05, 700)]));
+    }
+    let refused = script.calls.iter().map(|call| match call {
+        Call::Decline { refuse, .. } => refuse.as_millis(),
+        other => panic!("{other:?}"),
+    });
+    let refused: std::collections::BTreeSet<_> = refused.collect();
+    assert!(refused.iter().all(|ms| (45_000..=75_000).contains(ms)) && refused.len() > 25, "{refused:?}");
+}
+
+#[test]
+fn an_agent_that_cannot_fetch_the_executor_is_what_to_look_at() {
+    let fetch = Delivery::Fetch { uri: "http://h:1/x/mesos-miner".into(), cache: true };
+    let template = crate::launch::Template { delivery: fetch, ..settings().template };
+    let mut script = Script::with(Settings { template, ..settings() });
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));
+    script.write();
+    let failed = TaskStatus {
+        message: Some("Failed to fetch all URIs".into()),
+        reason: Some(task_status::Reason::ContainerLaunchFailed.into()),
+        ..status("miner-server-1", TaskState::TaskFailed, 1)
+    };
+    script.update(failed);
+    script.write();
+    let said: Vec<_> = script.notices.iter().map(ToString::to_string).collect();
+    let advice = "does this agent reach http://h:1/x/mesos-miner? (--artifact-address, --executor-uri)";
+    assert!(said.iter().any(|text| text.contains(advice)), "{said:?}");
+}
+
+#[test]
 fn what_is_left_beside_a_worker_needs_no_explanation() {
     let mut script = Script::with_workers();
     script.event(Event::Offers(vec![offer("o4", "b", 0.0, 500)]));
