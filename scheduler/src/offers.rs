@@ -99,6 +99,8 @@ pub struct Demand<'a> {
     pub workers_left: u64,
     /// Where workers are.
     pub placed: Vec<Place>,
+    /// How many tasks in a row have failed on an agent, by id.
+    pub failures: BTreeMap<String, u32>,
     /// Agents to leave alone, by id, and for how long.
     pub paused: BTreeMap<String, Duration>,
     /// Agents whose machines go away soon, by id, and when.
@@ -196,7 +198,8 @@ impl Planner<'_> {
             self.decline(agent, offers, refuse, None);
             return true;
         }
-        let fit = match fill(offers, &self.demand) {
+        let failures = self.demand.failures.get(agent).copied().unwrap_or(0);
+        let fit = match fill(offers, &self.demand, failures) {
             Ok(fit) => fit,
             Err(cause) => {
                 self.decline(agent, offers, refuse, Some(cause));
@@ -282,7 +285,7 @@ impl Fit {
     }
 }
 
-fn fill(offers: &[&Offer], demand: &Demand<'_>) -> Result<Fit, Cause> {
+fn fill(offers: &[&Offer], demand: &Demand<'_>, failures: u32) -> Result<Fit, Cause> {
     let pieces = offers.iter().flat_map(|offer| offer.resources.iter().cloned());
     let mut left = Resources::from(pieces.collect::<Vec<_>>());
     // What Mesos may take back at any time is for no server, and what it shares out not for us.
@@ -307,7 +310,13 @@ fn fill(offers: &[&Offer], demand: &Demand<'_>) -> Result<Fit, Cause> {
     };
     let fit = match demand.wanted {
         Wanted::Nothing => return Err(too_small),
-        Wanted::Server { cpus_milli } => take(&mut left, cpus_milli, SERVER_MEM, 2),
+        Wanted::Server { cpus_milli } => {
+            // Some other program may have the first ports, whoever gave them to Mesos.
+            let skipped = 2 * u64::from(failures) % ports.saturating_sub(1).max(1);
+            let skipped = left.take_values("ports", usize::try_from(skipped).unwrap_or(0));
+            drop(skipped);
+            take(&mut left, cpus_milli, SERVER_MEM, 2)
+        }
         Wanted::Workers if free < needed => return Err(too_small),
         Wanted::Workers => {
             let most = limits.worker_cpus_milli.unwrap_or(u64::MAX).min(demand.cpus_left_milli);

@@ -34,6 +34,11 @@ impl Agents {
         self.failures.iter().filter_map(rest).collect()
     }
 
+    /// How many tasks in a row have failed on each of them.
+    pub fn failures(&self) -> BTreeMap<String, u32> {
+        self.failures.iter().map(|(agent, (failures, _))| (agent.clone(), *failures)).collect()
+    }
+
     /// Counts a failure; the number in a row, and the pause.
     fn failed(&mut self, agent: &str, ran: Option<Duration>, now: Instant) -> (u32, Duration) {
         let (failures, until) = self.failures.entry(agent.to_owned()).or_insert((0, now));

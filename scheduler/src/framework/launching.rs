@@ -51,6 +51,7 @@ impl State {
             cpus_left_milli,
             workers_left,
             placed: self.places_without(None),
+            failures: self.agents.failures(),
             paused: self.agents.paused(now),
             leaving: self.maintenance.leaving(matches!(wanted, Wanted::Server { .. }), now),
             refuse,

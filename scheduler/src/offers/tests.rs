@@ -35,6 +35,7 @@ fn demand_with(wanted: Wanted, placement: Placement) -> Demand<'static> {
         cpus_left_milli: u64::MAX,
         workers_left: u64::MAX,
         placed: vec![],
+        failures: BTreeMap::new(),
         paused: BTreeMap::new(),
         leaving: BTreeMap::new(),
         refuse: Duration::from_secs(60),
@@ -63,6 +64,22 @@ fn ports_may_come_from_several_ranges() {
     let mut split = simple("o", "a", 4.0, 4096, 0);
     split.resources.push(ranges("ports", [31000..=31000, 31005..=31009]));
     assert_eq!(plan(&[split], &demand(SERVER)).accepts[0].ports, Some((31000, 31005)));
+}
+
+#[test]
+fn a_server_that_failed_tries_other_ports() {
+    let offer = |ports| [simple("o", "a", 4.0, 4096, ports)];
+    let mut demand = demand(SERVER);
+    let mut chosen = |ports, failures| {
+        demand.failures = BTreeMap::from([("a".to_owned(), failures)]);
+        let plan = plan(&offer(ports), &demand);
+        assert_eq!(Resources::from(plan.accepts[0].task.clone()).count("ports"), 2);
+        plan.accepts[0].ports
+    };
+    assert_eq!(chosen(10, 1), Some((31002, 31003)));
+    assert_eq!(chosen(10, 4), Some((31008, 31009)));
+    assert_eq!(chosen(10, 5), Some((31001, 31002)), "round and round");
+    assert_eq!(chosen(2, 7), Some((31000, 31001)), "there are no others");
 }
 
 #[test]
