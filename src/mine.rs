@@ -2,14 +2,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context;
 use executor::cli::MineArgs;
-use executor::standalone;
+use executor::standalone::{self, Mined};
 use node::cli::NodeArgs;
 use pool::cli::DataArgs;
 use pool::{Config, Listen, ServeOptions, Server};
-use program::Usage;
+use program::{Summary, Usage};
 use stratum::PoolUrl;
 use tokio_util::sync::CancellationToken;
 
@@ -67,11 +68,15 @@ fn options(args: &Args) -> anyhow::Result<ServeOptions> {
 }
 
 async fn on_node(args: &MineArgs, options: ServeOptions) -> anyhow::Result<()> {
+    let started = Instant::now();
     let stop = standalone::end_by(args.duration)?;
     let server = tokio::select! {
         server = Server::bind(options) => server.context("can't mine on the node")?,
         // While it waits for a node.
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => {
+            let summary = Summary { seconds: started.elapsed().as_secs_f64(), ..Summary::default() };
+            return Mined { summary, ended: Ok(()) }.show(args.json);
+        }
     };
     let url: PoolUrl = server.stratum_addr().to_string().parse().context("the pool server's own address")?;
     let args = MineArgs { urls: vec![url.into()], ..args.clone() };

@@ -174,3 +174,18 @@ fn hint(error: &tokio_socks::Error) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_kept_alive_and_send_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = tcp("127.0.0.1", listener.local_addr().unwrap().port()).await.unwrap();
+        assert!(SockRef::from(&stream).keepalive().unwrap() && stream.nodelay().unwrap());
+        assert_eq!(SockRef::from(&stream).tcp_keepalive_time().unwrap(), KEEPALIVE);
+    }
+}

@@ -145,6 +145,20 @@ fn mining_threads_are_nice_and_pinned_where_that_is_right() {
 }
 
 #[test]
+fn who_interrupts_the_wait_for_a_node_gets_a_summary_too() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let nobody = format!("http://{}", listener.local_addr().expect("bound"));
+    drop(listener);
+    let paid = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+    let mut miner = mesos_miner(["mine", "--json", "--bitcoind", &nobody, "--address", paid]);
+    miner.wait_for_error(SOON, |line| line.contains(&nobody).then_some(()));
+    miner.signal(Signal::INT);
+    let ended = miner.wait(SOON);
+    assert!(ended.status.success(), "{ended:#?}");
+    assert_eq!(Summary::of(&ended).hashes, 0);
+}
+
+#[test]
 fn the_bench_measures_every_backend_with_rolling_and_without() {
     let ended = mesos_miner(["bench", "--json", "--time", "1ms", "-t", "2"]).wait(SOON);
     assert!(ended.status.success(), "{ended:#?}");
