@@ -59,6 +59,9 @@ use crate::record::{Change, Recovered, StatusRecord, Ticket};
 /// The CPU, on record, of a task that was found running and is to end: nobody here launched it.
 const ADOPTED: u64 = 0;
 
+/// Without a tick for so long, the scheduler itself was stopped or held up.
+const AWAY: Duration = Duration::from_secs(5);
+
 /// What the user wants, as far as decisions depend on it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -130,6 +133,8 @@ pub struct State {
     reconciler: Reconciler,
     /// Tasks that are to end and have not.
     killing: BTreeSet<String>,
+    /// When time was last looked at.
+    ticked: Instant,
     /// Whether one of them may be due.
     kill_now: bool,
     ending: Ending,
@@ -166,6 +171,7 @@ impl State {
             offer_again: false,
             reconciler: Reconciler::default(),
             killing: BTreeSet::new(),
+            ticked: now,
             kill_now: false,
             ending: Ending::No,
             effects: Vec::new(),
@@ -308,6 +314,9 @@ impl State {
 
     fn tick(&mut self, now: Instant) {
         self.kill_now = true;
+        if now.duration_since(std::mem::replace(&mut self.ticked, now)) >= AWAY {
+            self.was_away(now);
+        }
         self.look_at_past(now);
         self.watch(now);
         if self.connected {

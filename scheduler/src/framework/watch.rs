@@ -94,6 +94,22 @@ impl State {
         }
     }
 
+    /// Nor while this process was stopped: what came meanwhile is still to be read, and it must not be held against the
+    /// tasks that it was not.
+    pub(super) fn was_away(&mut self, now: Instant) {
+        self.listen_anew(now);
+        for task in self.tasks.values_mut() {
+            match (&mut task.phase, task.state) {
+                (Phase::Sent(sent), None | Some(TaskState::TaskStaging | TaskState::TaskStarting)) => {
+                    *sent = now
+                }
+                (_, Some(TaskState::TaskUnreachable)) => task.since = now,
+                _ => {}
+            }
+            task.health = task.health.map(|(healthy, _)| (healthy, now));
+        }
+    }
+
     /// Replaces tasks that Mesos calls running but that say nothing any more: an executor that is stuck keeps its
     /// resources for ever otherwise, and a server all its workers. Mesos itself does not look after executors.
     fn give_up_silent_tasks(&mut self, now: Instant) {

@@ -187,6 +187,28 @@ fn a_scheduler_that_was_away_hears_what_has_waited_before_it_gives_anybody_up() 
     assert!(script.killed().is_empty());
 }
 
+/// Stopped, that is, with what the tasks said meanwhile still unread.
+#[test]
+fn a_scheduler_that_was_away_itself_blames_nobody_for_silence() {
+    let mut script = Script::with_workers();
+    script.event(live("miner-server-1"));
+    let unreachable = TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnreachable, 2) };
+    script.update(unreachable);
+    script.update(TaskStatus { healthy: Some(false), ..status("miner-server-1", TaskState::TaskRunning, 2) });
+    script.write();
+    script.now += Duration::from_secs(3600);
+    script.event(Event::Tick);
+    script.wait(Duration::from_secs(50));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+    assert!(!script.state.tasks["miner-worker-3"].missed);
+    script.update(TaskStatus { healthy: Some(true), ..status("miner-server-1", TaskState::TaskRunning, 3) });
+    script.write();
+    script.wait(Duration::from_secs(60));
+    assert!(script.killed().is_empty());
+    script.wait(Duration::from_secs(20));
+    assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
+}
+
 #[test]
 fn an_executor_that_ignores_kills_is_ended_by_its_agent() {
     let mut script = Script::with_workers();
