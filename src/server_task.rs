@@ -20,7 +20,7 @@ const FIRST_WORK: Duration = Duration::from_secs(150);
 /// Least time between two reports of blocks.
 const BLOCKS_APART: Duration = Duration::from_secs(1);
 
-/// The data folder, in the task's sandbox: it dies with it.
+/// The data folder unless another one is asked for, in the task's sandbox: it dies with it.
 const DATA: &str = "mesos-miner-pool";
 
 /// The runner for server tasks.
@@ -65,6 +65,7 @@ fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
         Some(address) => Listen::At(SocketAddr::new(address, port)),
         None => Listen::Everywhere(port),
     };
+    let folder = spec.data_dir.as_deref().unwrap_or(DATA);
     Ok(ServeOptions {
         stratum: listen(spec.stratum_port),
         http: Some(listen(spec.http_port)),
@@ -74,7 +75,7 @@ fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
             Chain::Node(node) => pool::Chain::Node(choice(node)?.into()),
             Chain::Upstream(spec) => pool::Chain::Upstream(upstream(spec)?),
         },
-        data: Some(StoreOptions { folder: DATA.into(), retention: StoreOptions::RETENTION }),
+        data: Some(StoreOptions { folder: folder.into(), retention: StoreOptions::RETENTION }),
     })
 }
 

@@ -84,6 +84,8 @@ pub struct Programs {
     pub server: Server,
     /// The image that workers run; `None`: our own miner.
     pub worker: Option<ImageTask>,
+    /// Where our own server keeps its accounts on its agent; `None`: in its sandbox.
+    pub data_dir: Option<String>,
 }
 
 /// What the server is.
@@ -98,7 +100,8 @@ pub enum Server {
 impl Programs {
     /// All of it our own, over a chain of the server's own with this wanted time between two blocks.
     pub fn builtin(block_interval: Duration) -> Programs {
-        Programs { server: Server::Builtin(Chain::Builtin { block_interval }), worker: None }
+        let server = Server::Builtin(Chain::Builtin { block_interval });
+        Programs { server, worker: None, data_dir: None }
     }
 
     /// The images of somebody else's.
@@ -235,6 +238,7 @@ impl Template {
                     http_port: address.http_port,
                     share_interval: self.share_interval,
                     chain: chain.clone(),
+                    data_dir: self.programs.data_dir.clone(),
                 })
             }
             _ => TaskKind::Worker(WorkerSpec {

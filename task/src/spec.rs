@@ -40,6 +40,8 @@ pub struct ServerSpec {
     pub share_interval: Duration,
     /// Where blocks come from.
     pub chain: Chain,
+    /// The folder of accounts and found blocks, as the task sees it; `None`: in its sandbox, with which it goes.
+    pub data_dir: Option<String>,
 }
 
 /// Where the pool server's blocks come from.

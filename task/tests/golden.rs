@@ -49,6 +49,7 @@ fn server_specification() -> TaskSpec {
             http_port: 31000,
             share_interval: Duration::from_secs(1),
             chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
+            data_dir: None,
         }),
     }
 }

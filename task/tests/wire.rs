@@ -37,6 +37,7 @@ fn server_spec() -> TaskSpec {
             http_port: 31000,
             share_interval: Duration::from_secs(1),
             chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
+            data_dir: None,
         }),
     }
 }
@@ -53,7 +54,9 @@ fn node_spec() -> TaskSpec {
         tag: b"/t/".to_vec(),
         early_min_difficulty: true,
     };
-    TaskSpec { kind: TaskKind::Server(ServerSpec { chain: Chain::Node(node), ..server }), ..server_spec() }
+    let data_dir = Some("/var/lib/pool".into());
+    let server = ServerSpec { chain: Chain::Node(node), data_dir, ..server };
+    TaskSpec { kind: TaskKind::Server(server), ..server_spec() }
 }
 
 fn secure_worker_spec() -> TaskSpec {

@@ -39,21 +39,16 @@ fn the_server_task_mines_on_a_node_and_shows_its_password_to_nobody() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let password = folder.path().join("password");
     std::fs::write(&password, Bcoin::PASSWORD).expect("it is ours");
+    let data = folder.path().join("of the host/data");
     let (master, url, address) =
         (mesos.master.to_string(), node.client.url().to_string(), payout().to_string());
     let mut scheduler = mesos_miner(
         [
-            ["scheduler", "--master", &master, "--teardown-on-exit", "--json", "--report-interval", "1s"],
-            ["--chain", "node", "--bitcoind", &url, "--rpc-user", "x", "--rpc-password-file"],
-            [
-                password.to_str().expect("plain text"),
-                "--address",
-                &address,
-                "--tag",
-                "/process test/",
-                "--state-dir",
-                "state",
-            ],
+            ["scheduler", "--master", &master, "--teardown-on-exit", "--json", "--report-interval", "1s"]
+                .as_slice(),
+            &["--chain", "node", "--bitcoind", &url, "--rpc-user", "x", "--rpc-password-file"],
+            &[password.to_str().expect("plain text"), "--address", &address, "--tag", "/process test/"],
+            &["--state-dir", "state", "--data-dir", data.to_str().expect("plain text")],
         ]
         .concat(),
     );
@@ -89,6 +84,8 @@ fn the_server_task_mines_on_a_node_and_shows_its_password_to_nobody() {
     let summary = Summary::of(&ended);
     assert_eq!(summary.blocks, node.height(), "{ended:#?}");
     assert_eq!(summary.shares.rejected, 0, "{summary:?}");
+    // The server's own accounts are not in its sandbox.
+    assert_eq!(pool::books(&data).expect("accounts").totals.blocks, node.height());
     for height in [1, node.height()] {
         let coinbase = &node.block(height).txdata[0];
         assert_eq!(coinbase.output[0].script_pubkey, payout().script_pubkey());

@@ -35,6 +35,11 @@ pub struct ServerArgs {
     /// Pools.
     #[command(flatten)]
     pub upstream: UpstreamArgs,
+    /// Folder on the server's agent, named from its root, for accounts and found blocks that no node has judged yet: a
+    /// path of the host or of a shared or persistent volume, which the task's user may write to. Without it, they are in
+    /// the task's sandbox and go with it.
+    #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR", conflicts_with = "pool")]
+    pub data_dir: Option<String>,
     /// Arguments of the image of --server, words with spaces between, in which {bitcoind_address}, {p2pool_port},
     /// {worker_port}, {rpc_user}, {rpc_password} and {task_id} are filled in.
     #[arg(
@@ -128,7 +133,24 @@ impl ServerArgs {
                 Some(ImageTask { image: image.clone(), arguments })
             }
         };
-        Ok(Programs { server, worker })
+        Ok(Programs { server, worker, data_dir: self.data_dir()? })
+    }
+
+    /// The server's folder, which must mean the same wherever the task runs.
+    fn data_dir(&self) -> anyhow::Result<Option<String>> {
+        let Some(folder) = &self.data_dir else { return Ok(None) };
+        if self.server != Kind::Builtin {
+            return Err(
+                Usage("--data-dir is for our own server, not for --server docker:IMAGE".into()).into()
+            );
+        }
+        if !std::path::Path::new(folder).is_absolute() {
+            return Err(Usage(format!(
+                "--data-dir {folder:?} is on the server's agent: name it from the root, such as /var/lib/mesos-miner"
+            ))
+            .into());
+        }
+        Ok(Some(folder.clone()))
     }
 
     /// The pools whose work the server is to share out, if that is what it is to do.

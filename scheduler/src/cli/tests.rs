@@ -61,6 +61,19 @@ fn the_password_of_a_pool_comes_from_a_file_and_is_never_printed() {
 }
 
 #[test]
+fn the_server_s_folder_means_the_same_on_every_agent() {
+    let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into()));
+    assert_eq!(config(&[]).unwrap().programs.data_dir, None);
+    let folder = config(&["--data-dir", "/var/lib/pool"]).unwrap().programs.data_dir;
+    assert_eq!(folder.as_deref(), Some("/var/lib/pool"));
+    let relative = config(&["--data-dir", "pool"]).unwrap_err().to_string();
+    assert!(relative.contains("--data-dir \"pool\"") && relative.contains("from the root"), "{relative}");
+    let image = config(&["--data-dir", "/x", "--server", "docker:x", "--server-arguments", "x"]).unwrap_err();
+    assert!(image.to_string().contains("--data-dir is for our own server"), "{image}");
+    assert!(parse(&["--data-dir", "/x", "--pool", "host:1"]).is_err());
+}
+
+#[test]
 fn bad_values_are_refused() {
     for args in [
         &["--server-cpus", "0"][..],

@@ -75,7 +75,10 @@ fn tasks_launched_together_are_not_renewed_together() {
 fn a_server_says_where_it_listens() {
     let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
     let record = TaskRecord { kind: Kind::Server, server: None, address: Some(address), ..worker_record() };
-    let info = template(Delivery::Path("/opt/m".into())).task(&record, None, vec![], vec![]);
+    let data_dir = Some("/var/lib/pool".to_owned());
+    let programs = Programs { data_dir: data_dir.clone(), ..Programs::default() };
+    let template = Template { programs, ..template(Delivery::Path("/opt/m".into())) };
+    let info = template.task(&record, None, vec![], vec![]);
     let discovery = info.discovery.unwrap();
     // Mesos-DNS makes _stratum._mesos-miner._tcp.FRAMEWORK.mesos of it.
     assert_eq!(discovery.name.as_deref(), Some("mesos-miner"));
@@ -87,7 +90,8 @@ fn a_server_says_where_it_listens() {
     let command = info.executor.unwrap().command.unwrap();
     assert_eq!((command.value.as_deref(), command.uris.len()), (Some("/opt/m"), 0));
     let spec = TaskSpec::decode(&info.data.unwrap()).unwrap();
-    assert!(matches!(spec.kind, TaskKind::Server(ServerSpec { stratum_port: 31001, http_port: 31000, .. })));
+    let TaskKind::Server(server) = spec.kind else { panic!("{spec:?}") };
+    assert_eq!((server.stratum_port, server.http_port, server.data_dir), (31001, 31000, data_dir));
 }
 
 #[test]
@@ -145,7 +149,7 @@ fn images_run_as_the_original_s_did() {
     assert!(!format!("{server:?}").contains("pass"));
     let arguments = Arguments::parse(&default("worker-arguments"), &["server_host", "worker_port"]).unwrap();
     let worker = ImageTask { image: "derekchiang/cpuminer".into(), arguments };
-    let programs = Programs { server: Server::Image(server), worker: Some(worker) };
+    let programs = Programs { server: Server::Image(server), worker: Some(worker), data_dir: None };
     let template = Template { programs, ..template(Delivery::Path("/opt/m".into())) };
 
     let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };

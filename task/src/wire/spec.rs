@@ -40,6 +40,9 @@ struct ServerMessage {
     node: Option<NodeMessage>,
     #[prost(message, optional, tag = "7")]
     upstream: Option<UpstreamMessage>,
+    /// A reader of before it came uses the sandbox.
+    #[prost(string, optional, tag = "8")]
+    data_dir: Option<String>,
 }
 
 /// A reader of before it came finds no chain in it, and says so.
@@ -156,6 +159,7 @@ impl From<&ServerSpec> for ServerMessage {
             builtin,
             node,
             upstream,
+            data_dir: spec.data_dir.clone(),
         }
     }
 }
@@ -179,6 +183,7 @@ impl TryFrom<ServerMessage> for ServerSpec {
             http_port: port(what, "HTTP port", message.http_port)?,
             share_interval: Duration::from_millis(message.share_interval_ms),
             chain,
+            data_dir: message.data_dir,
         })
     }
 }

@@ -104,4 +104,6 @@ fn kinds_of_servers_are_builtin_and_docker() {
     ] {
         assert!(parse(args).is_err(), "{args:?}");
     }
+    let nowhere = usage(&["--chain", "node"]);
+    assert!(nowhere.contains("--bitcoind URL"), "{nowhere}");
 }
