@@ -106,16 +106,15 @@ impl Nodes {
             for client in self.clients.iter() {
                 match network::detect(client).await {
                     Ok(network) => return Ok(network),
-                    Err(fault) => {
-                        tracing::warn!(error = chain(&fault), "this node can't be asked for its network");
-                        faults.push(fault);
-                    }
+                    Err(fault) => faults.push(fault),
                 }
             }
-            if faults.iter().all(|fault| !fault.is_transient())
-                && let Some(first) = faults.into_iter().next()
-            {
-                return Err(first);
+            let hopeless = faults.iter().all(|fault| !fault.is_transient());
+            if hopeless && !faults.is_empty() {
+                return Err(faults.swap_remove(0));
+            }
+            for fault in &faults {
+                tracing::warn!(error = chain(fault), "no answer from this node");
             }
             let delay = backoff.delay();
             tracing::warn!(nodes = self.clients.len(), again_in = ?delay, "waiting for a node");

@@ -101,7 +101,7 @@ impl NodeSource {
                 Event::AllDown(_) => tracing::warn!("no node gives a template yet; waiting"),
             }
         };
-        let desk = Desk::new(network, payout, options.tag.into(), options.min_difficulty_time, first);
+        let desk = Desk::new(network, payout, distinct(&options.tag), options.min_difficulty_time, first);
         Ok(NodeSource { nodes, templates, desk })
     }
 
@@ -188,5 +188,22 @@ impl NodeSource {
                 shared.withdraw();
             }
         }
+    }
+}
+
+/// The tag after some bytes that no other pool has: two that pay the same address on the same node must not search the
+/// same headers, should they give out the same extranonce1.
+fn distinct(tag: &[u8]) -> Arc<[u8]> {
+    [&rand::random::<[u8; 4]>()[..], tag].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_pools_make_the_same_coinbase() {
+        let tags: std::collections::HashSet<_> = (0..100).map(|_| distinct(b"/tag/")).collect();
+        assert!(tags.len() > 90 && tags.iter().all(|tag| tag.ends_with(b"/tag/")));
     }
 }

@@ -1,11 +1,12 @@
 //! The accounts, read beside a pool that may be writing them.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 use task::Totals;
 
-use super::read::{totals, unsigned};
+use super::read::{WORKERS, totals, unsigned};
 use super::{DATABASE, StoreError, schema};
 
 /// What is in the books at one moment.
@@ -68,15 +69,14 @@ pub fn books(folder: &Path) -> Result<Books, StoreError> {
 
 fn read(connection: &Connection) -> rusqlite::Result<Books> {
     let mut books = Books::default();
-    let mut query = connection.prepare(
-        "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, coalesce(rows, 0)
-         FROM worker LEFT JOIN (SELECT worker, count(*) AS rows FROM share GROUP BY worker) AS kept
-             ON kept.worker = worker.id
-         ORDER BY name",
-    )?;
+    let mut query = connection.prepare("SELECT worker, count(*) FROM share GROUP BY worker")?;
+    let kept = query.query_map([], |row| Ok((row.get(0)?, row.get(1).map(unsigned)?)))?;
+    let kept: HashMap<i64, u64> = kept.collect::<rusqlite::Result<_>>()?;
+    let mut query = connection.prepare(WORKERS)?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
-        let worker = WorkerBook { name: row.get(1)?, totals: totals(row)?, rows: row.get(8).map(unsigned)? };
+        let rows = kept.get(&row.get(0)?).copied().unwrap_or(0);
+        let worker = WorkerBook { name: row.get(1)?, totals: totals(row)?, rows };
         books.totals += worker.totals;
         books.workers.push(worker);
     }

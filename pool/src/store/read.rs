@@ -7,12 +7,14 @@ use task::Totals;
 use super::write::WorkerIds;
 use crate::record::Recovered;
 
+/// All workers: their number, their name, and what [`totals`] reads.
+pub(super) const WORKERS: &str =
+    "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks FROM worker ORDER BY name";
+
 /// Reads all workers, with the numbers that stand for them.
 pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(Recovered, WorkerIds)> {
     let (mut recovered, mut ids) = (Recovered::default(), WorkerIds::new());
-    let mut query = connection.prepare(
-        "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks FROM worker",
-    )?;
+    let mut query = connection.prepare(WORKERS)?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         let name: std::sync::Arc<str> = row.get(1)?;
@@ -29,7 +31,7 @@ pub(super) fn has_block(connection: &Connection, hash: &str) -> rusqlite::Result
     connection.query_row("SELECT EXISTS (SELECT 1 FROM block WHERE hash = ?1)", [hash], |row| row.get(0))
 }
 
-/// The totals in a row that has them from the third column on.
+/// The totals in a row of [`WORKERS`].
 pub(super) fn totals(row: &Row<'_>) -> rusqlite::Result<Totals> {
     let count = |column| row.get(column).map(unsigned);
     Ok(Totals {

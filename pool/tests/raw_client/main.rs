@@ -2,6 +2,7 @@
 //! what the wire says, it takes apart itself.
 
 mod client;
+mod prometheus;
 mod returning;
 
 use std::time::Duration;
@@ -313,8 +314,13 @@ async fn http_tells_health_and_numbers() {
         ("200", &json!(101), &json!(1))
     );
     assert_eq!(summary["totals"]["shares"], json!({"accepted": 1, "rejected": 0, "stale": 0}));
-    assert_eq!(summary["workers"][0]["worker"], "w\"1");
+    let worker = &summary["workers"][0];
+    assert_eq!(worker["worker"], "w\"1");
+    // Estimated from its only share: 429 hashes on average, in the seconds since.
+    let hashrate = worker["hashrate"].as_f64().unwrap();
+    assert!(hashrate > 0.0 && hashrate.is_finite(), "{summary}");
     let (_, metrics) = get(http, "/metrics").await;
+    prometheus::check(&metrics);
     assert!(metrics.contains("\npool_shares_total{verdict=\"accepted\"} 1\n"), "{metrics}");
     assert!(metrics.contains("# TYPE pool_height gauge\npool_height 101\n"), "{metrics}");
     assert_eq!(get(http, "/").await.0, "404");

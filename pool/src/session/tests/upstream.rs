@@ -129,3 +129,35 @@ fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     let effects = publish(&mut bench, 5, borrowed(1e-9, 3, 3));
     assert!(matches!(effects[..], [Effect::Close(Why::Extranonces)]), "{effects:?}");
 }
+
+#[test]
+fn version_rolling_is_what_the_upstream_pool_grants() {
+    let mut bench = proxied(1e-9, 8);
+    let configure = r#"{"id":5,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"1fffe000"}]}"#;
+    let effects = bench.line(configure);
+    assert!(lines(&effects)[0].contains(r#""version-rolling.mask":"00000000""#), "{effects:?}");
+    // Another pool grants some.
+    let mut granting = borrowed(1e-9, 8, 1);
+    granting.job = Arc::new(stratum::Job { version_mask: 0x00ff_e000, ..stratum::Job::clone(&granting.job) });
+    bench.job = Arc::new(Job::new(2, granting.clone()));
+    let effects = bench.session.on_job(bench.job.clone(), bench.now);
+    assert!(lines(&effects)[0].contains("set_version_mask") && lines(&effects)[0].contains("00ffe000"));
+
+    let id = bench.session.issued[0].id;
+    let submit = |nonce: u32, bits: &str| {
+        let params = format!(r#"["w","{id}","0102","{UNIX:08x}","{nonce:08x}","{bits}"]"#);
+        format!(r#"{{"id":4,"method":"mining.submit","params":{params}}}"#)
+    };
+    assert!(lines(&bench.line(&submit(0, "10000000")))[0].contains("[20,\"version bits"));
+    let forwarded = (0..).find_map(|nonce| {
+        let effects = bench.line(&submit(nonce, "00246000"));
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Forward { share, .. } => Some(share.share),
+            _ => None,
+        })
+    });
+    let share = forwarded.unwrap();
+    assert_eq!(share.version, 0x2024_6000);
+    let header = granting.job.header(&share.extranonce2, share.ntime, share.version);
+    assert!(granting.job.target.is_met_by(&hasher::Header { nonce: share.nonce, ..header }.digest()));
+}
