@@ -14,9 +14,7 @@ async fn the_first_pool_is_used_again_when_it_is_back_and_no_share_is_lost() {
     let first_port = port(&first);
     let mut rig = Rig::start(config(&[first_port, port(&second)]));
     drop(first);
-    let mut backup = Pool::accept(&second).await;
-    backup.welcome("0b").await;
-    backup.notify("b", true).await;
+    let mut backup = Pool::at_work(&second, "0b", "b").await;
     let old_job = rig.job("b").await;
     let before = rig.submit(&old_job).await.expect("sent");
     let before_call = backup.hear("mining.submit").await;
@@ -54,15 +52,11 @@ async fn answers_are_not_waited_for_at_the_pool_before_for_ever() {
     let drain = Duration::from_millis(50);
     let mut rig = Rig::start(Config { drain, ..config(&[first_port, port(&second)]) });
     drop(first);
-    let mut backup = Pool::accept(&second).await;
-    backup.welcome("0b").await;
-    backup.notify("b", true).await;
+    let mut backup = Pool::at_work(&second, "0b", "b").await;
     let job = rig.job("b").await;
     let ticket = rig.submit(&job).await.expect("sent");
     let first = listen_again(first_port).await;
-    let mut main = Pool::accept(&first).await;
-    main.welcome("0a").await;
-    main.notify("a", true).await;
+    let _main = Pool::at_work(&first, "0a", "a").await;
     assert_eq!(rig.fate(ticket).await, Fate::Unanswered);
     backup.hear("mining.submit").await;
     assert!(backup.is_over().await);
@@ -79,9 +73,7 @@ async fn a_pool_that_gives_no_job_is_left_for_the_next() {
     let mut rig = Rig::start(config);
     let mut idle = Pool::accept(&first).await;
     idle.welcome("0a").await;
-    let mut pool = Pool::accept(&second).await;
-    pool.welcome("0b").await;
-    pool.notify("b", true).await;
+    let _pool = Pool::at_work(&second, "0b", "b").await;
     rig.job("b").await;
     assert!(rig.losses.iter().any(|error| error.contains("gave no job")), "{:?}", rig.losses);
     rig.close().await;
@@ -96,9 +88,7 @@ async fn a_pool_that_refuses_us_is_left_for_the_next() {
     refuses.answer(&call, json!([[], "0a", 4]), Value::Null).await;
     let call = refuses.hear("mining.authorize").await;
     refuses.answer(&call, json!(false), json!([24, "Unauthorized worker", null])).await;
-    let mut pool = Pool::accept(&second).await;
-    pool.welcome("0b").await;
-    pool.notify("b", true).await;
+    let _pool = Pool::at_work(&second, "0b", "b").await;
     rig.job("b").await;
     assert!(rig.losses.iter().any(|error| error.contains("Unauthorized worker")), "{:?}", rig.losses);
     rig.close().await;
@@ -108,9 +98,7 @@ async fn a_pool_that_refuses_us_is_left_for_the_next() {
 async fn a_pool_may_send_the_client_to_another_port_and_the_session_goes_on_there() {
     let (first, second) = (listen().await, listen().await);
     let mut rig = Rig::start(config(&[port(&first)]));
-    let mut pool = Pool::accept(&first).await;
-    pool.welcome("0a").await;
-    pool.notify("a", true).await;
+    let mut pool = Pool::at_work(&first, "0a", "a").await;
     let job = rig.job("a").await;
     let ticket = rig.submit(&job).await.expect("sent");
     pool.hear("mining.submit").await;
@@ -129,9 +117,7 @@ async fn a_pool_may_send_the_client_to_another_port_and_the_session_goes_on_ther
 async fn new_extranonces_are_told_before_the_job_that_has_them() {
     let listener = listen().await;
     let mut rig = Rig::start(config(&[port(&listener)]));
-    let mut pool = Pool::accept(&listener).await;
-    pool.welcome("0a").await;
-    pool.notify("a", true).await;
+    let mut pool = Pool::at_work(&listener, "0a", "a").await;
     let wanted = |event| match event {
         Event::ExtranonceChanged { extranonce1, extranonce2_len } => Some((extranonce1, extranonce2_len)),
         _ => None,
@@ -177,9 +163,7 @@ async fn a_pool_that_wants_us_to_wait_long_is_left_for_the_next() {
     let mut pool = Pool::accept(&first).await;
     pool.welcome("0a").await;
     pool.say(r#"{"id":null,"method":"client.reconnect","params":["",0,500]}"#).await;
-    let mut pool = Pool::accept(&second).await;
-    pool.welcome("0b").await;
-    pool.notify("b", true).await;
+    let _pool = Pool::at_work(&second, "0b", "b").await;
     rig.job("b").await;
     rig.close().await;
 }

@@ -104,9 +104,7 @@ async fn a_pool_may_have_an_address_of_version_6() {
     };
     let url = format!("stratum+tcp://[::1]:{}", port(&listener));
     let mut rig = Rig::start(Config { pools: vec![pool(&url)], ..config(&[]) });
-    let mut pool = Pool::accept(&listener).await;
-    pool.welcome("0a").await;
-    pool.notify("a", true).await;
+    let _pool = Pool::at_work(&listener, "0a", "a").await;
     rig.job("a").await;
     rig.close().await;
 }

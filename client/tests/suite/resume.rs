@@ -51,9 +51,7 @@ async fn a_resumed_session_gets_its_open_shares_again_and_a_duplicate_counts() {
 async fn without_a_resumed_session_open_shares_are_counted_as_unanswered() {
     let listener = listen().await;
     let mut rig = Rig::start(config(&[port(&listener)]));
-    let mut pool = Pool::accept(&listener).await;
-    pool.welcome("0a0b").await;
-    pool.notify("a", true).await;
+    let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
     let job = rig.job("a").await;
     let sent = rig.submit(&job).await.expect("sent");
     pool.hear("mining.submit").await;
@@ -73,9 +71,7 @@ async fn nothing_waits_for_ever_to_be_resumed() {
     let listener = listen().await;
     let limbo = std::time::Duration::from_millis(50);
     let mut rig = Rig::start(Config { limbo, ..config(&[port(&listener)]) });
-    let mut pool = Pool::accept(&listener).await;
-    pool.welcome("0a0b").await;
-    pool.notify("a", true).await;
+    let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
     let job = rig.job("a").await;
     let ticket = rig.submit(&job).await.expect("sent");
     pool.hear("mining.submit").await;
@@ -88,9 +84,7 @@ async fn nothing_waits_for_ever_to_be_resumed() {
 async fn an_empty_extranonce1_proves_no_session() {
     let listener = listen().await;
     let mut rig = Rig::start(config(&[port(&listener)]));
-    let mut pool = Pool::accept(&listener).await;
-    pool.welcome("").await;
-    pool.notify("a", true).await;
+    let mut pool = Pool::at_work(&listener, "", "a").await;
     let job = rig.job("a").await;
     let ticket = rig.submit(&job).await.expect("sent");
     pool.hear("mining.submit").await;
@@ -105,9 +99,7 @@ async fn an_empty_extranonce1_proves_no_session() {
 async fn what_is_open_at_the_end_is_told() {
     let listener = listen().await;
     let mut rig = Rig::start(config(&[port(&listener)]));
-    let mut pool = Pool::accept(&listener).await;
-    pool.welcome("0a0b").await;
-    pool.notify("a", true).await;
+    let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
     let job = rig.job("a").await;
     rig.submit(&job).await.expect("sent");
     pool.notify("b", true).await;

@@ -36,6 +36,14 @@ impl Pool {
         Pool::over(stream)
     }
 
+    /// Takes the next client in and gives it a job, which voids all others.
+    pub async fn at_work(listener: &TcpListener, extranonce1: &str, job: &str) -> Pool {
+        let mut pool = Pool::accept(listener).await;
+        pool.welcome(extranonce1).await;
+        pool.notify(job, true).await;
+        pool
+    }
+
     fn over(stream: TcpStream) -> Pool {
         let (read, out) = stream.into_split();
         Pool { lines: BufReader::new(read).lines(), out }

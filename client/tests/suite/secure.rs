@@ -46,9 +46,7 @@ async fn a_pool_with_an_authority_of_its_own_behind_a_proxy_that_wants_a_passwor
         proxy: Some(format!("socks5://me:pass@{}", proxy.address).parse().expect("a proxy")),
     };
     let mut rig = Rig::start(secured(&format!("stratum+ssl://pool.invalid:{port}"), &access));
-    let mut pool = Pool::accept(&listener).await;
-    pool.welcome("0a").await;
-    pool.notify("a", true).await;
+    let mut pool = Pool::at_work(&listener, "0a", "a").await;
     let job = rig.job("a").await;
     let ticket = rig.submit(&job).await.expect("sent");
     let call = pool.hear("mining.submit").await;
