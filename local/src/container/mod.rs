@@ -6,6 +6,7 @@ mod output;
 use crate::agent::Start;
 pub use fetcher::Cache;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,6 +19,10 @@ use tracing::{debug, info};
 
 /// How often the size of the output files is looked at.
 const OUTPUT_CHECK: Duration = Duration::from_secs(1);
+
+/// How often, and with which pause, a program is tried that is busy.
+const BUSY_TRIES: u32 = 250;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What happens to a container.
 #[derive(Debug)]
@@ -48,7 +53,11 @@ pub async fn run(start: Start, cache: Arc<Cache>, kill: CancellationToken, repor
         () = kill.cancelled() => return report(Event::Exited(Signal::KILL.as_raw())),
         prepared = prepare(&start, &cache) => prepared,
     };
-    let mut child = match prepared.and_then(|()| spawn(&start)) {
+    let spawned = match prepared {
+        Ok(()) => spawn_when_closed(&start).await,
+        Err(error) => Err(error),
+    };
+    let mut child = match spawned {
         Ok(child) => child,
         Err(error) => return report(Event::Failed(error.to_string())),
     };
@@ -109,6 +118,20 @@ async fn prepare(start: &Start, cache: &Cache) -> Result<(), StartError> {
     fetcher::fetch_all(&start.command.uris, sandbox, cache)
         .await
         .map_err(|source| StartError::Fetch { container: start.container, source })
+}
+
+/// A program that was just written is busy as long as a process that was forked at that moment, for another container, has
+/// not begun its own program: the descriptor is inherited until then.
+async fn spawn_when_closed(start: &Start) -> Result<Child, StartError> {
+    for _ in 0..BUSY_TRIES {
+        match spawn(start) {
+            Err(StartError::Spawn { source, .. }) if source.kind() == ErrorKind::ExecutableFileBusy => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            spawned => return spawned,
+        }
+    }
+    spawn(start)
 }
 
 fn spawn(start: &Start) -> Result<Child, StartError> {

@@ -84,3 +84,26 @@ async fn what_cannot_start_says_why() {
         assert!(matches!(&events.into_inner().unwrap()[..], [Event::Failed(_)]));
     }
 }
+
+/// By a process that another container has just been forked into.
+#[tokio::test]
+async fn a_program_that_is_still_open_for_writing_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut start = start("./program", folder.path());
+    start.command.shell = Some(false);
+    start.command.arguments = vec!["./program".into()];
+    std::fs::create_dir_all(&start.sandbox).unwrap();
+    let program = start.sandbox.join("program");
+    std::fs::copy("/bin/true", &program).unwrap();
+    let writing = std::fs::OpenOptions::new().append(true).open(&program).unwrap();
+    let events = Mutex::new(Vec::new());
+    let container =
+        run(start, Arc::default(), CancellationToken::new(), |event| events.lock().unwrap().push(event));
+    let close = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        drop(writing);
+    };
+    tokio::join!(container, close);
+    let events = events.into_inner().unwrap();
+    assert!(matches!(events[..], [Event::Started(_), Event::Exited(0)]), "{events:?}");
+}
