@@ -55,7 +55,8 @@ impl fmt::Display for Accounts {
             let (task, state) = (printable(&server.task), server.state.as_deref().unwrap_or("-"));
             writeln!(
                 f,
-                "short: {task} ended as {state} without its last report; its count may lack up to one report interval"
+                "short: {task} ended as {state} without its last report; its count may lack up to one report interval, or \
+                 the time for which its agent was away"
             )?;
         }
         if let Some(ms) = self.rows_since_ms {
