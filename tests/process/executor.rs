@@ -1,5 +1,7 @@
 //! The executor under a real agent, in all the ways in which it can be told to end, and with what an agent may ask of it.
 
+mod agents;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,26 +15,26 @@ use mesos::scheduler::{self, operation};
 use mesos::v1::{DurationInfo, ExecutorInfo, KillPolicy, Offer, Resource, TaskInfo, TaskState, TaskStatus};
 use task::Report;
 
-use crate::support::descent::{Executor, alive, executors};
+use crate::support::descent::{Executor, executors};
 use crate::support::framework::{Framework, executor, launch, worker};
-use crate::support::mesos_box::{MesosBox, Part};
+use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Process, mesos_miner};
 use crate::support::{SOON, peer, until};
 
 /// One agent, a framework, and a pool to mine at.
-struct Stage {
-    framework: Framework,
-    mesos: MesosBox,
-    pool: String,
+pub struct Stage {
+    pub framework: Framework,
+    pub mesos: MesosBox,
+    pub pool: String,
     _pool: Process,
 }
 
 impl Stage {
-    fn new() -> Option<Stage> {
+    pub fn new() -> Option<Stage> {
         Stage::with_options(&[], true)
     }
 
-    fn with_options(options: &[&str], checkpoint: bool) -> Option<Stage> {
+    pub fn with_options(options: &[&str], checkpoint: bool) -> Option<Stage> {
         let mesos = MesosBox::with_options(&peer::mesos()?, 1, options);
         let framework = Framework::on(mesos.master, checkpoint);
         let mut process =
@@ -43,20 +45,20 @@ impl Stage {
     }
 
     /// A task that mines.
-    fn mining(mut self, id: &str) -> Stage {
+    pub fn mining(mut self, id: &str) -> Stage {
         let pool = self.pool.clone();
         self.framework.accept(|offer| launch(offer, id, &pool));
         self.framework.until(id, TaskState::TaskRunning);
         self
     }
 
-    fn kill(&self, id: &str, policy: Option<KillPolicy>) {
+    pub fn kill(&self, id: &str, policy: Option<KillPolicy>) {
         let agent = self.framework.updates.iter().find_map(|u| u.agent_id.clone());
         self.framework.call(&scheduler::kill(&self.framework.id, id.into(), agent, policy));
     }
 
     /// The only executor.
-    fn executor(&self) -> Executor {
+    pub fn executor(&self) -> Executor {
         until("the executor runs", SOON, || match &executors(&self.mesos.work_folder())[..] {
             [one] => Some(one.clone()),
             _ => None,
@@ -64,14 +66,17 @@ impl Stage {
     }
 
     /// Nothing of it is left.
-    fn ends(&self) {
+    pub fn ends(&self) {
         until("no executor is left", SOON, || executors(&self.mesos.work_folder()).is_empty().then_some(()));
     }
 }
 
+fn report(status: &TaskStatus) -> Report {
+    Report::decode(status.data.as_deref().expect("a report")).expect("a report")
+}
+
 fn hashes(status: &TaskStatus) -> u128 {
-    let report = Report::decode(status.data.as_deref().expect("a report")).expect("a report");
-    report.accounts[0].totals.hashes
+    report(status).accounts[0].totals.hashes
 }
 
 #[test]
@@ -181,17 +186,6 @@ fn a_specification_of_the_future_fails_with_a_reason() {
     let failed = stage.framework.until("t", TaskState::TaskFailed);
     assert!(failed.message().contains("of version 99; this program reads versions 1 to "), "{failed:?}");
     stage.ends();
-}
-
-/// The new agent knows nothing of the executor of a framework that does not checkpoint; nobody would ever kill it.
-#[test]
-fn an_executor_that_its_agent_disowns_ends_by_itself() {
-    let Some(stage) = Stage::with_options(&[], false) else { return };
-    let mut stage = stage.mining("t");
-    let executor = stage.executor();
-    stage.mesos.kill(Part::Agent(0));
-    stage.mesos.restart(Part::Agent(0));
-    until("the executor has ended", SOON, || (!alive(&executor.process)).then_some(()));
 }
 
 #[test]

@@ -36,6 +36,7 @@ macro_rules! faults {
     };
 }
 
+mod accounts;
 mod masters_and_agents;
 mod messages;
 pub mod mining;

@@ -27,6 +27,15 @@ fn only_the_end_killed_tasks(mining: Mining) -> Vec<String> {
     ended.stderr
 }
 
+/// Kills a part, and starts it again when the tasks have mined on without it; gives when that was.
+fn away(mining: &mut Mining, part: Part) -> Instant {
+    mining.cluster.kill(part);
+    mining.until_these_mine_on(&mining.workers());
+    let hit = Instant::now();
+    mining.cluster.restart(part);
+    hit
+}
+
 /// So many agents have registered anew since the master has started, or since they were last gone.
 fn returned(mining: &Mining) -> usize {
     let state = mining.cluster.state().unwrap_or_default();
@@ -34,18 +43,15 @@ fn returned(mining: &Mining) -> usize {
 }
 
 fn killed_master(mut mining: Mining) {
-    mining.cluster.kill(Part::Master);
-    let hit = Instant::now();
-    mining.cluster.restart(Part::Master);
+    let hit = away(&mut mining, Part::Master);
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 2);
     only_the_end_killed_tasks(mining);
 }
 
 /// Back before it is missed.
 fn killed_agent(mut mining: Mining) {
-    mining.cluster.kill(Part::Agent(0));
-    let hit = Instant::now();
-    mining.cluster.restart(Part::Agent(0));
+    let agent = mining.agent_of(&mining.server());
+    let hit = away(&mut mining, Part::Agent(agent));
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
     only_the_end_killed_tasks(mining);
 }
@@ -55,6 +61,7 @@ fn lost_agent(mut mining: Mining) {
     let away = other_agent(&mining);
     mining.cluster.kill(Part::Agent(away));
     until_unreachable(&mining);
+    mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
     mining.cluster.restart(Part::Agent(away));
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
@@ -77,6 +84,7 @@ fn until_unreachable(mining: &Mining) {
 fn frozen_master(mut mining: Mining) {
     mining.cluster.real().freeze(Part::Master);
     std::thread::sleep(A_WHILE);
+    mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
     mining.cluster.real().thaw(Part::Master);
     tasks_outlive(&mut mining, hit, |_| true);
@@ -88,6 +96,7 @@ fn frozen_agent(mut mining: Mining) {
     let away = other_agent(&mining);
     mining.cluster.real().freeze(Part::Agent(away));
     until_unreachable(&mining);
+    mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
     mining.cluster.real().thaw(Part::Agent(away));
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
@@ -192,9 +201,7 @@ fn killed_zookeeper_of_two_real_masters() {
     let patient = ["--master-flag=zk_session_timeout=30secs", "--agent-flag=zk_session_timeout=30secs"];
     let mesos = MesosBox::elected_with(&command, &patient);
     let mut mining = Mining::on(Cluster::Real(mesos));
-    mining.cluster.kill(Part::Zookeeper);
-    let hit = Instant::now();
-    mining.cluster.restart(Part::Zookeeper);
+    let hit = away(&mut mining, Part::Zookeeper);
     tasks_outlive(&mut mining, hit, |_| true);
     only_the_end_killed_tasks(mining);
 }

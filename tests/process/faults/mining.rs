@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::accounts;
 use crate::support::books::{Books, PoolBooks, Row};
 use crate::support::cluster::Cluster;
 use crate::support::descent::{Executor, executors};
@@ -18,10 +19,6 @@ use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Ended, Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{LATER, SOON, peer, until};
-
-/// A dead server's count is short by what came within a report interval of a second. So late is no report even where the
-/// machine is very busy.
-const SHORT_MS: i64 = 15_000;
 
 /// Workers: one on each agent.
 pub const WORKERS: usize = 2;
@@ -96,6 +93,25 @@ impl Mining {
             .as_u64()
     }
 
+    /// What a server has in its own database, whether or not Mesos answers.
+    fn own_books(&self, server: &str) -> Option<PoolBooks> {
+        PoolBooks::of(server, &self.cluster.work_folder())
+    }
+
+    /// Waits until the server has counted shares of each of these workers that were found from now on: hashes rise.
+    pub fn until_these_mine_on(&self, workers: &[Executor]) {
+        let server = self.server().id;
+        let count = |worker: &Executor| {
+            let own = self.own_books(&server)?;
+            Some(own.workers.get(&worker.id).map_or(0, |column| column.accepted))
+        };
+        let before: Vec<u64> = workers.iter().map(|worker| count(worker).unwrap_or(0)).collect();
+        until("the tasks mine on", LATER, || {
+            let mut now = workers.iter().zip(&before);
+            now.all(|(worker, before)| count(worker).is_some_and(|now| now >= before + 2)).then_some(())
+        });
+    }
+
     /// The executors whose id starts like this.
     pub fn executors(&self, prefix: &str) -> Vec<Executor> {
         executors(&self.cluster.work_folder()).into_iter().filter(|e| e.id.starts_with(prefix)).collect()
@@ -122,6 +138,11 @@ impl Mining {
 
     /// From now on this task can't report any more.
     pub fn give_up(&mut self, executor: &Executor) {
+        if executor.id.starts_with("miner-server-") {
+            until("the server has counted for long enough", LATER, || {
+                (self.own_books(&executor.id)?.span() > accounts::LONG).then_some(())
+            });
+        }
         self.dead.insert(executor.id.clone());
     }
 
@@ -203,32 +224,7 @@ impl Mining {
         assert_eq!(summary.workers as usize, WORKERS, "{summary:?}");
         assert_eq!(summary.shares.rejected, 0, "{summary:?}");
         assert_eq!(books.total.worker.accepted, summary.shares.accepted, "{books:#?} {summary:?}");
-        assert!(books.pool() > 0, "{books:#?}");
-        for server in &books.servers {
-            let died = self.dead.contains(&server.task);
-            assert_eq!(server.short, died, "a server that died, and no other, is short: {server:#?}");
-            let Some(own) = PoolBooks::of(&server.task, &self.cluster.work_folder()) else {
-                assert_eq!(server.pool.accepted, 0, "it counts in its sandbox: {server:#?}");
-                continue;
-            };
-            if died {
-                let missing = own.accepted.saturating_sub(server.pool.accepted) as usize;
-                let span = own.times.first().zip(own.times.get(missing)).map(|(last, first)| last - first);
-                assert!(span.is_none_or(|ms| ms < SHORT_MS), "short by {missing}, {span:?} ms: {server:#?}");
-            } else {
-                assert_eq!(own.accepted, server.pool.accepted, "the pool's own count: {server:#?}");
-            }
-        }
-        let server_died = books.servers.iter().any(|server| server.short);
-        for row in &books.workers {
-            let (pool, worker) = (row.pool.accepted, row.worker.accepted);
-            assert_eq!(row.unreported, Some(pool.saturating_sub(worker)), "nothing is hidden: {row:#?}");
-            assert_eq!(row.uncounted, Some(worker.saturating_sub(pool)), "nothing is hidden: {row:#?}");
-            assert!(server_died || worker <= pool, "the pool counts what a worker counts: {row:#?}");
-            if !server_died && !self.dead.contains(&row.task) {
-                assert!(pool - worker <= row.worker.unanswered, "the accounts agree: {row:#?}");
-            }
-        }
+        accounts::agree(self.state.path(), &self.cluster.work_folder(), &self.dead);
     }
 }
 

@@ -73,6 +73,11 @@ mod on_the_embedded_cluster {
     fn killed_server() {
         super::killed_server(super::embedded());
     }
+
+    #[test]
+    fn killed_server_and_scheduler() {
+        super::killed_server_and_scheduler(super::embedded());
+    }
 }
 
 mod on_a_real_mesos {

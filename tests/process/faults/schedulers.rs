@@ -22,6 +22,7 @@ fn killed_scheduler(mut mining: Mining) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::KILL);
     mining.scheduler.wait(SOON);
+    mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
     mining.restart_scheduler();
     mining.recovers(hit, |mining| mining.tasks() == before);

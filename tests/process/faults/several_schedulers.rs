@@ -1,14 +1,16 @@
 //! Several schedulers that share a ZooKeeper: one leads, and when it is gone another one goes on with the same tasks and
 //! the right sums, on a machine that has seen nothing.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::mining::{Mining, scheduler};
+use super::mining::{Mining, WORKERS, scheduler};
 use crate::support::books::Books;
 use crate::support::cluster::Cluster;
+use crate::support::embedded::Embedded;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::Process;
 use crate::support::zookeeper::ZooKeeper;
@@ -55,10 +57,8 @@ fn said(process: &Process, what: &str) -> usize {
     process.stderr().iter().filter(|line| line.contains(what)).count()
 }
 
-/// A real Mesos, a ZooKeeper, and the first scheduler that leads.
-fn start(command: &std::path::Path) -> (Mining, ZooKeeper, Candidate) {
-    let zookeeper = ZooKeeper::start(command);
-    let cluster = Cluster::Real(MesosBox::with_options(command, 2, &["--cpus=1"]));
+/// A cluster, a ZooKeeper, and the first scheduler that leads.
+fn start(cluster: Cluster, zookeeper: ZooKeeper) -> (Mining, ZooKeeper, Candidate) {
     // At once: whichever it is.
     let mut both = [Candidate::start(&cluster, &zookeeper), Candidate::start(&cluster, &zookeeper)];
     let leader = until("one of them leads", LATER, || both.iter().position(|candidate| candidate.leads()));
@@ -97,10 +97,8 @@ fn the_sums_are_right(mining: &Mining, zookeeper: &ZooKeeper) {
     assert!(ledger <= counted, "nothing is counted twice: {ledger} in the ledger, {counted} at the pool");
 }
 
-#[test]
-fn killed_and_frozen_leaders_on_a_real_mesos() {
-    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
-    let (mut mining, zookeeper, second) = start(&command);
+fn killed_and_frozen_leaders(cluster: Cluster, zookeeper: ZooKeeper) {
+    let (mut mining, zookeeper, second) = start(cluster, zookeeper);
     nothing_was_launched_twice(&mining);
     let tasks = mining.tasks();
 
@@ -139,10 +137,8 @@ fn killed_and_frozen_leaders_on_a_real_mesos() {
 }
 
 /// Short of the session timeout nothing is noticed; beyond it nobody leads until ZooKeeper is back.
-#[test]
-fn killed_zookeeper_on_a_real_mesos() {
-    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
-    let (mut mining, mut zookeeper, second) = start(&command);
+fn killed_zookeeper(cluster: Cluster, zookeeper: ZooKeeper) {
+    let (mut mining, mut zookeeper, second) = start(cluster, zookeeper);
     let tasks = mining.tasks();
     let hit = Instant::now();
     zookeeper.kill();
@@ -166,4 +162,40 @@ fn killed_zookeeper_on_a_real_mesos() {
     other.ends_at_once();
     let (summary, ended) = mining.end();
     assert_eq!(summary.tasks, [("TASK_KILLED".to_owned(), 3)].into(), "{ended:#?}");
+}
+
+/// A ZooKeeper, and the command that has started it.
+fn zookeeper() -> Option<(ZooKeeper, PathBuf)> {
+    let (command, ()) = (peer::mesos()?, peer::zookeeper()?);
+    Some((ZooKeeper::start(&command), command))
+}
+
+mod on_the_embedded_cluster {
+    use super::{Cluster, Embedded, WORKERS, zookeeper};
+
+    #[test]
+    fn killed_and_frozen_leaders() {
+        let Some((zookeeper, _)) = zookeeper() else { return };
+        super::killed_and_frozen_leaders(Cluster::Embedded(Embedded::start(WORKERS, 1.0, |_| ())), zookeeper);
+    }
+}
+
+mod on_a_real_mesos {
+    use super::{Cluster, MesosBox, WORKERS, zookeeper};
+
+    fn cluster(command: &std::path::Path) -> Cluster {
+        Cluster::Real(MesosBox::with_options(command, WORKERS as u16, &["--cpus=1"]))
+    }
+
+    #[test]
+    fn killed_and_frozen_leaders() {
+        let Some((zookeeper, command)) = zookeeper() else { return };
+        super::killed_and_frozen_leaders(cluster(&command), zookeeper);
+    }
+
+    #[test]
+    fn killed_zookeeper() {
+        let Some((zookeeper, command)) = zookeeper() else { return };
+        super::killed_zookeeper(cluster(&command), zookeeper);
+    }
 }

@@ -1,7 +1,9 @@
 //! The accounts, as `mesos-miner ledger --json` gives them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde::Deserialize;
@@ -39,6 +41,16 @@ pub struct Column {
     pub blocks: u64,
 }
 
+impl std::ops::AddAssign for Column {
+    fn add_assign(&mut self, other: Column) {
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.stale += other.stale;
+        self.unanswered += other.unanswered;
+        self.blocks += other.blocks;
+    }
+}
+
 impl Row {
     pub fn is_running(&self) -> bool {
         self.state.as_deref() == Some("TASK_RUNNING")
@@ -68,6 +80,14 @@ impl Books {
         )
     }
 
+    /// What `mesos-miner ledger` prints for people.
+    pub fn in_words(state_dir: &Path) -> Vec<String> {
+        let ended =
+            mesos_miner(["ledger".as_ref(), "--state-dir".as_ref(), state_dir.as_os_str()]).wait(SOON);
+        assert!(ended.status.success(), "{ended:#?}");
+        ended.stdout
+    }
+
     /// The line of a worker.
     pub fn worker(&self, task: &str) -> Option<&Row> {
         self.workers.iter().find(|row| row.task == task)
@@ -88,26 +108,51 @@ impl Books {
 }
 
 /// What a server task has counted itself, in the database in its sandbox.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PoolBooks {
-    /// Accepted shares.
-    pub accepted: u64,
-    /// When each of them was accepted, milliseconds since the Unix epoch, the last first.
+    /// Its account of each worker.
+    pub workers: BTreeMap<String, Column>,
+    /// When accepted shares came, milliseconds since the Unix epoch, the last first.
     pub times: Vec<i64>,
 }
 
 impl PoolBooks {
-    /// Of a server task whose sandbox is somewhere below `work_folder`; `None` if it never had one.
+    /// Of a server task whose sandbox is somewhere below `work_folder`; `None` if it never had one, or ended before it
+    /// made its tables.
     pub fn of(server: &str, work_folder: &Path) -> Option<PoolBooks> {
         let database = find(work_folder, &|path| {
             path.ends_with("mesos-miner-pool/pool.sqlite") && path.iter().any(|part| part == server)
         })?;
         let connection = Connection::open(database).expect("a database");
-        let accepted =
-            connection.query_row("SELECT total(accepted) FROM worker", [], |row| row.get::<_, f64>(0));
+        let mut workers = connection
+            .prepare("SELECT name, accepted, rejected, stale, unanswered, blocks FROM worker")
+            .ok()?;
+        let account = |row: &rusqlite::Row<'_>| {
+            let count = |place: usize| row.get::<_, i64>(place).map(i64::unsigned_abs);
+            let column = Column {
+                accepted: count(1)?,
+                rejected: count(2)?,
+                stale: count(3)?,
+                unanswered: count(4)?,
+                blocks: count(5)?,
+            };
+            Ok((row.get(0)?, column))
+        };
+        let workers = workers.query_map([], account).expect("rows").map(|row| row.expect("an account"));
         let mut times = connection.prepare("SELECT accepted_ms FROM share ORDER BY 1 DESC").expect("a table");
         let times = times.query_map([], |row| row.get(0)).expect("rows").map(|time| time.expect("a number"));
-        Some(PoolBooks { accepted: accepted.expect("a sum") as u64, times: times.collect() })
+        Some(PoolBooks { workers: workers.collect(), times: times.collect() })
+    }
+
+    /// Accepted shares of all workers.
+    pub fn accepted(&self) -> u64 {
+        self.workers.values().map(|column| column.accepted).sum()
+    }
+
+    /// The time between its first share and its last one.
+    pub fn span(&self) -> Duration {
+        let span = self.times.first().zip(self.times.last()).map_or(0, |(last, first)| last - first);
+        Duration::from_millis(u64::try_from(span).unwrap_or(0))
     }
 }
 

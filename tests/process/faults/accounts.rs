@@ -1,0 +1,87 @@
+//! After every fault the accounts agree: the pool's own one, in its database, with both columns of the ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::books::{Books, Column, PoolBooks, Row};
+
+/// A dead server's count is short by what came within one report interval, of a second here. So late is no report even
+/// where the machine is very busy.
+const SHORT: Duration = Duration::from_secs(4);
+/// A server counts for so long before it is killed, so that a report that never came would show.
+pub const LONG: Duration = Duration::from_secs(8);
+/// Shares that a killed server may have accepted without writing them down: it writes ten times a second.
+const UNWRITTEN: u64 = 10;
+
+/// Checks them when everything has ended. `dead` are the tasks that could not send a last report.
+pub fn agree(state: &Path, work_folder: &Path, dead: &BTreeSet<String>) {
+    let books = Books::read(state).expect("there is a ledger");
+    assert!(books.pool() > 0, "{books:#?}");
+    let mut own: BTreeMap<&str, Column> = BTreeMap::new();
+    let pools: Vec<(&Row, PoolBooks)> = books
+        .servers
+        .iter()
+        .map(|server| (server, PoolBooks::of(&server.task, work_folder).unwrap_or_default()))
+        .collect();
+    for (server, pool) in &pools {
+        let died = dead.contains(&server.task);
+        assert_eq!(server.short, died, "a server that died, and no other, is short: {server:#?}");
+        if died {
+            short(server, pool);
+        } else {
+            assert_eq!(server.pool, sum(pool.workers.values()), "the pool's own count: {server:#?}");
+        }
+        for (worker, column) in &pool.workers {
+            *own.entry(worker).or_default() += *column;
+        }
+    }
+    let server_died = books.servers.iter().any(|server| server.short);
+    for row in &books.workers {
+        let own = own.get(row.task.as_str()).copied().unwrap_or_default();
+        compare(row, own, server_died, dead.contains(&row.task));
+    }
+    let words = Books::in_words(state);
+    let said =
+        |server: &Row| words.iter().filter(|line| line.contains(&format!("short: {} ", server.task))).count();
+    for server in &books.servers {
+        assert_eq!(said(server), usize::from(server.short), "who reads it is told: {words:#?}");
+    }
+}
+
+/// What the ledger lacks of a dead server's count came within one report interval.
+fn short(server: &Row, pool: &PoolBooks) {
+    let missing = pool.accepted().saturating_sub(server.pool.accepted);
+    let first = usize::try_from(missing).ok().and_then(|missing| pool.times.get(missing.checked_sub(1)?));
+    let span = pool.times.first().zip(first).map_or(0, |(last, first)| last - first);
+    assert!(
+        u128::from(span.unsigned_abs()) < SHORT.as_millis(),
+        "short by {missing}, {span} ms: {server:#?}"
+    );
+    assert!(pool.span() > SHORT, "a report that never came would not show: {server:#?} {pool:?}");
+    assert!(server.pool.accepted <= pool.accepted() + UNWRITTEN, "counted twice: {server:#?} {pool:?}");
+}
+
+/// Both columns of a worker's line, and the pool's own account of it.
+fn compare(row: &Row, own: Column, server_died: bool, died: bool) {
+    let (pool, worker) = (row.pool.accepted, row.worker.accepted);
+    assert_eq!(row.unreported, Some(pool.saturating_sub(worker)), "nothing is hidden: {row:#?}");
+    assert_eq!(row.uncounted, Some(worker.saturating_sub(pool)), "nothing is hidden: {row:#?}");
+    if server_died {
+        assert!(pool.max(worker) <= own.accepted + UNWRITTEN, "the pool has seen them all: {own:?} {row:#?}");
+        return;
+    }
+    assert_eq!(row.pool, own, "the pool's own account: {row:#?}");
+    assert!(worker <= pool, "the pool counts what a worker counts: {row:#?}");
+    if !died {
+        // A share whose answer was still on its way when the worker was killed is said to be unanswered.
+        assert!(pool - worker <= row.worker.unanswered, "the accounts agree: {row:#?}");
+    }
+}
+
+fn sum<'a>(columns: impl Iterator<Item = &'a Column>) -> Column {
+    columns.fold(Column::default(), |mut sum, column| {
+        sum += *column;
+        sum
+    })
+}
