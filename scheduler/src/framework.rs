@@ -49,7 +49,6 @@ use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
 use self::updates::Update;
 use self::versions::Replaced;
-use self::watch::Watch;
 use crate::kind::Kind;
 use crate::launch::Template;
 use crate::ledger::Ledger;
@@ -123,7 +122,6 @@ pub struct State {
     agents: Agents,
     maintenance: Maintenance,
     merging: Merging,
-    watch: Watch,
     /// What the master was last told that is wanted.
     told: Wanted,
     /// Offers were declined because of a constraint that may be met when workers come or go.
@@ -165,7 +163,6 @@ impl State {
             agents: Agents::default(),
             maintenance: Maintenance::default(),
             merging: Merging::default(),
-            watch: Watch::default(),
             told: Wanted::Nothing,
             held_back: false,
             offer_again: false,
@@ -318,9 +315,9 @@ impl State {
             self.was_away(now);
         }
         self.look_at_past(now);
-        self.watch(now);
         if self.connected {
             self.reconcile_what_is_due(now);
+            self.watch(now);
             self.drain(now);
             self.look_for_mergers(now);
             self.send_orphans_on(now);

@@ -16,48 +16,13 @@ pub(super) const ILL_SERVER: Duration = Duration::from_secs(60);
 /// was restarted.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Ticks come twice a second. When none came for so long, the scheduler was stopped, its machine asleep or overloaded: what
-/// others said meanwhile waits to be heard.
-const ASLEEP: Duration = Duration::from_secs(5);
-/// The time that it takes to hear it, generously.
-const SETTLE: Duration = Duration::from_secs(10);
-
-/// Whether the scheduler itself was there to hear anything.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    ticked: Option<Instant>,
-    /// Until then nobody is given up.
-    settling: Option<Instant>,
-}
-
-impl Watch {
-    /// Whether it has just woken.
-    fn wakes(&mut self, now: Instant) -> bool {
-        let before = self.ticked.replace(now);
-        let wakes = before.is_some_and(|before| now.duration_since(before) >= ASLEEP);
-        if wakes {
-            self.settling = Some(now + SETTLE);
-        }
-        wakes
-    }
-
-    fn is_settling(&self, now: Instant) -> bool {
-        self.settling.is_some_and(|settled| now < settled)
-    }
-}
-
 impl State {
     /// Gives up what is silent, unreachable or not well for too long.
     pub(super) fn watch(&mut self, now: Instant) {
-        if self.watch.wakes(now) {
-            self.listen_anew(now);
-        }
-        if self.connected && !self.watch.is_settling(now) {
-            self.give_up_silent_launches(now);
-            self.watch_server(now);
-            self.miss_workers(now);
-            self.give_up_silent_tasks(now);
-        }
+        self.give_up_silent_launches(now);
+        self.watch_server(now);
+        self.miss_workers(now);
+        self.give_up_silent_tasks(now);
     }
 
     /// Replaces a server that does not come up, or that has been unreachable or not well for long.
