@@ -67,14 +67,16 @@ async fn a_real_master_takes_every_call_and_tells_of_operations() {
     let mesos = MesosBox::start(&command, 1);
     let client = SchedulerClient::new(mesos.master.into());
     let mut events = client.subscribe(&scheduler::subscribe(framework())).await.expect("a subscription");
-    let mut id = None;
+    let (mut id, mut accepted) = (None, false);
     let mut finished = BTreeSet::new();
     // UPDATE_OPERATION_STATUS of a reservation, and once more when asked for it; meanwhile all other calls.
     let told = async {
         while finished.len() < 2 {
             match events.next().await.expect("a stream").expect("more events") {
                 Event::Subscribed(subscribed) => id = Some(subscribed.framework_id),
-                Event::Offers(offers) if finished.is_empty() => {
+                // What it leaves over may be offered before the operation is done.
+                Event::Offers(offers) if !accepted => {
+                    accepted = true;
                     let (framework, offer) = (id.as_ref().expect("SUBSCRIBED is first"), &offers[0]);
                     let reserve = operation::reserve(reserved(&offer.resources)).with_id("o-1".into());
                     let accept = scheduler::accept(framework, vec![offer.id.clone()], vec![reserve], None);
