@@ -56,12 +56,15 @@ impl Agents {
         if matches!(remark.cause, Cause::Paused(_)) {
             return false; // said when the pause began
         }
-        let before = self.remarks.insert(remark.agent.clone(), (now, remark.clone()));
+        // Agents of one machine have its name in common: what was said of one of them was said of all.
         let alike = |before: &Remark| match (&before.cause, &remark.cause) {
+            _ if before.host != remark.host => false,
             (Cause::Leaving(_), Cause::Leaving(_)) => true,
-            _ => before == remark,
+            (before, now) => before == now,
         };
-        before.is_none_or(|(_, before)| !alike(&before))
+        let said = self.remarks.values().any(|(_, before)| alike(before));
+        self.remarks.insert(remark.agent.clone(), (now, remark.clone()));
+        !said
     }
 
     /// Something is launched after all.
@@ -143,6 +146,12 @@ mod tests {
         };
         assert!(agents.remark(&remark, now));
         assert!(!agents.remark(&remark, now + Duration::from_secs(60)));
+        let at =
+            |agent: &str, host: &str| Remark { agent: agent.into(), host: host.into(), ..remark.clone() };
+        assert!(!agents.remark(&at("b", "h"), now), "the same of another agent of the same machine");
+        assert!(agents.remark(&at("c", "other"), now));
+        agents.forget_remark("b");
+        agents.forget_remark("c");
         agents.failed("a", None, now);
         agents.forget_old(now + OUTDATED);
         assert_eq!((agents.failures.len(), agents.remarks.len()), (1, 1));

@@ -62,6 +62,9 @@ impl State {
         let (totals, blocks) = self.ledger.sum();
         let mut alive: Vec<&Task> = self.tasks.values().filter(|task| !task.is_over()).collect();
         alive.sort_by_key(|task| (task.record.kind, task.record.id.len(), &task.record.id));
+        let mut remarks: Vec<String> = self.agents.remarks().map(ToString::to_string).collect();
+        // Agents of one machine have its name in common.
+        remarks.dedup();
         Snapshot {
             connected: self.connected,
             framework: self.framework.clone(),
@@ -70,7 +73,7 @@ impl State {
             totals,
             blocks,
             peak: self.peak,
-            remarks: self.agents.remarks().map(ToString::to_string).collect(),
+            remarks,
         }
     }
 
