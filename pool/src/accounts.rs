@@ -1,14 +1,17 @@
 //! What each worker has done: exact totals, and a bounded number of single shares.
 
+mod meter;
+mod record;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use task::{Account, ShareRow, Totals, Verdict};
 
+pub use self::meter::Meter;
+pub use self::record::{BlockRecord, Recovered, ShareRecord, Unsaved};
 use crate::clock::Now;
-use crate::meter::Meter;
-use crate::record::{BlockRecord, ShareRecord, Unsaved};
 
 /// Rows kept per worker between two reports.
 const MAX_ROWS_PER_WORKER: usize = 128;

@@ -19,9 +19,9 @@ use program::{difficulty, duration};
 pub use self::data::DataArgs;
 pub use self::limits::LimitArgs;
 use crate::config::Config;
-use crate::forward::UpstreamSummary;
 use crate::handle::Summary;
 use crate::serve::{self, Listen, ServeOptions, Server};
+use crate::share::UpstreamSummary;
 use crate::source::UpstreamOptions;
 
 /// Options of `mesos-miner pool`.

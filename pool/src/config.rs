@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bitcoin::Network;
 
-use crate::bans::BanRules;
+use crate::admission::BanRules;
 use crate::vardiff::Goal;
 
 /// How a pool treats its miners.

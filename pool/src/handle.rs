@@ -7,7 +7,7 @@ use task::{Account, PoolLive, Totals};
 use tokio::sync::watch;
 
 pub use crate::accounts::WorkerSummary;
-use crate::forward::UpstreamSummary;
+use crate::share::UpstreamSummary;
 use crate::shared::{Changes, Shared};
 
 /// The pool at a glance.

@@ -1,5 +1,9 @@
 //! Work on its way to the miners.
 
+mod id;
+mod layout;
+mod puzzle;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -8,9 +12,9 @@ use hasher::{CompactTarget, Target};
 use node::{CoinbasePlan, Draft, Template, Times};
 use stratum::Message;
 
-use crate::job_id::JobId;
-use crate::layout::Layout;
-use crate::puzzle::Puzzle;
+pub use self::id::JobId;
+pub use self::layout::{Layout, TooSmall};
+pub use self::puzzle::Puzzle;
 
 const _: () = assert!(Layout::OWN.size() <= CoinbasePlan::MAX_EXTRANONCE_SIZE);
 

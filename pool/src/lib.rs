@@ -9,46 +9,36 @@
 //!
 //! - [`chain`]: the built-in chain;
 //! - [`Source`]: the task that owns the chain or speaks to the nodes; takes blocks, publishes work;
-//! - `session`: one connection's protocol state, pure; `validate` and `vardiff` are its judges;
-//! - `connection`, `server`: the sockets;
+//! - `job`: what miners get, and how the coinbase's free bytes are shared out among them;
+//! - `session`: one connection's protocol state, pure; `share` has the check of a share, `vardiff` its difficulty;
+//! - `server`: the sockets; `admission`: who may come, and with which extranonce1;
 //! - `accounts`, [`Handle`]: what each worker has done;
 //! - `store`: the data folder, where accounts and found blocks outlive the process; [`books`] reads it.
 
 mod accounts;
-mod bans;
+mod admission;
 pub mod chain;
 pub mod cli;
 mod clock;
 mod config;
-mod connection;
-mod descriptors;
-mod forward;
-mod found;
 mod handle;
 mod http;
 mod job;
-mod job_id;
-mod layout;
-mod lease;
-mod meter;
-mod parking;
-mod puzzle;
-mod record;
 mod serve;
 mod server;
 mod session;
+mod share;
 mod shared;
 mod source;
 mod store;
-mod validate;
 mod vardiff;
 
-pub use bans::BanRules;
+pub use admission::BanRules;
 pub use config::{Config, Limits};
-pub use forward::{ForwardCounts, UpstreamSummary};
 pub use handle::{Handle, Summary, WorkerSummary};
 pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};
 pub use server::{BindError, Pool};
+pub use share::{ForwardCounts, UpstreamSummary};
 pub use shared::Changes;
 pub use source::{
     NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,

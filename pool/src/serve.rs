@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
 use crate::config::Config;
-use crate::descriptors;
 use crate::handle::Handle;
 use crate::http::Http;
+use crate::server::descriptors;
 use crate::server::{BindError, Pool, listen};
 use crate::source::{
     NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,

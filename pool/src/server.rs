@@ -1,5 +1,8 @@
 //! The listener and all that hangs on it.
 
+mod connection;
+pub mod descriptors;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,11 +13,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::Recovered;
 use crate::config::Config;
-use crate::connection;
-use crate::found::Found;
 use crate::handle::Handle;
-use crate::record::Recovered;
+use crate::share::Found;
 use crate::shared::Shared;
 use crate::source::Source;
 use crate::store::{Store, Writing};

@@ -6,6 +6,7 @@
 
 mod authorize;
 mod effect;
+mod parking;
 mod resume;
 mod seen;
 mod submit;
@@ -20,15 +21,16 @@ use stratum::message::{Configure, ConfigureAnswer, SubscribeAnswer};
 use stratum::{Call, Id, Message, Notification, Reason, Request, Response};
 
 pub use self::effect::{Effect, Why};
-pub use self::resume::{Parked, SessionId};
+pub use self::parking::Parking;
+pub use self::resume::SessionId;
 use self::seen::Seen;
 use self::submit::Answer;
 use crate::clock::Now;
 use crate::config::Settings;
-use crate::forward::Reply;
+use crate::job::JobId;
+use crate::job::Layout;
 use crate::job::{IssuedJob, Job, VERSION_MASK};
-use crate::job_id::JobId;
-use crate::layout::Layout;
+use crate::share::Reply;
 use crate::vardiff::Vardiff;
 
 /// Jobs of one connection that shares are taken for; older ones are stale.

@@ -9,16 +9,16 @@ use task::PoolLive;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::accounts::{Accounts, Judged};
-use crate::bans::Bans;
+use crate::accounts::{BlockRecord, Recovered};
+use crate::admission::Bans;
+use crate::admission::{Extranonces, Lease};
 use crate::clock::Now;
 use crate::config::{Config, Settings};
-use crate::forward::{Forward, ForwardCounts, Reply, UpstreamSummary};
-use crate::found::Found;
+use crate::job::Layout;
 use crate::job::{Content, Job};
-use crate::layout::Layout;
-use crate::lease::{Extranonces, Lease};
-use crate::parking::Parking;
-use crate::record::{BlockRecord, Recovered};
+use crate::session::Parking;
+use crate::share::Found;
+use crate::share::{Forward, ForwardCounts, Reply, UpstreamSummary};
 use crate::store::WaitingBlocks;
 
 /// Blocks that wait for the chain. There is one per tip, so more than one hardly ever does.

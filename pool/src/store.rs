@@ -27,7 +27,7 @@ use rusqlite::Connection;
 pub use self::books::{BlockBook, Books, WorkerBook, books};
 pub use self::waiting::WaitingBlocks;
 use self::write::WorkerIds;
-use crate::record::{Recovered, Unsaved};
+use crate::accounts::{Recovered, Unsaved};
 
 /// The database's name in the data folder.
 pub const DATABASE: &str = "pool.sqlite";

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::HASHES_PER_DIFFICULTY;
-use crate::meter::Meter;
+use crate::accounts::Meter;
 
 /// Share intervals after which work weighs 1/e. With a share each interval, the estimate is then off by 12 %
 /// (one standard deviation).

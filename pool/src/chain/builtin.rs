@@ -22,7 +22,7 @@ use bitcoin::{
 use node::draft::{AssembleError, check_block};
 use node::{CoinbasePlan, Draft, Solution, Template};
 
-use crate::layout::Layout;
+use crate::job::Layout;
 
 /// Blocks until a coinbase may be spent (consensus).
 const MATURITY: usize = 100;

@@ -13,7 +13,7 @@ use node::draft::{AssembleError, check_block};
 use node::{Draft, Solution, Template};
 
 use super::*;
-use crate::layout::Layout;
+use crate::job::Layout;
 
 const EXTRANONCE_SIZE: usize = Layout::OWN.size();
 const NOW: u32 = 1_800_000_000;
@@ -153,7 +153,7 @@ proptest! {
         let draft = Draft::new(Arc::new(chain.template(0.0, NOW)), &chain.plan()).unwrap();
         let bits = draft.template.bits;
         let solution = Solution { extranonces: &extranonces, version, ntime, bits, nonce };
-        let header = crate::puzzle::Puzzle::Block(Arc::new(draft.clone())).header(solution);
+        let header = crate::job::Puzzle::Block(Arc::new(draft.clone())).header(solution);
         let digest = header.digest();
         match draft.assemble(solution) {
             Ok(block) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use program::duration;
 
-use crate::bans::BanRules;
+use crate::admission::BanRules;
 use crate::config::Limits;
 
 /// What miners may take of the pool, and who is sent away.

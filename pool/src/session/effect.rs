@@ -5,8 +5,8 @@ use stratum::Id;
 
 use super::resume::SessionId;
 use crate::accounts::Judged;
-use crate::forward::Wanted;
-use crate::found::Found;
+use crate::share::Found;
+use crate::share::Wanted;
 
 /// What a session wants done. In order; a count comes before the answer that tells the miner of it.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use crate::job_id::JobId;
+use crate::job::JobId;
 
 /// Digests of accepted shares, 32 bytes each.
 #[derive(Debug, Default)]

@@ -12,12 +12,12 @@ use task::{ShareRow, Verdict};
 use super::{Effect, MAX_SEEN, RENEW_AFTER, Session};
 use crate::accounts::{Judged, ledger_verdict};
 use crate::clock::Now;
-use crate::forward::Wanted;
-use crate::found::Found;
+use crate::job::JobId;
+use crate::job::Puzzle;
 use crate::job::{Borrowed, Content, IssuedJob};
-use crate::job_id::JobId;
-use crate::puzzle::Puzzle;
-use crate::validate::{Proof, Refusal, Submission, Terms, validate};
+use crate::share::Found;
+use crate::share::Wanted;
+use crate::share::{Proof, Refusal, Submission, Terms, validate};
 
 /// What a peer may call a job that we don't know; longer names are cut in the accounts.
 const MAX_JOB_NAME: usize = 40;

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
-use crate::found::Found;
 use crate::job::{Claim, Work};
+use crate::share::Found;
 use crate::shared::Shared;
 
 /// H/s to begin with, before any miner has come: a single slow core.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::desk::{Desk, Move};
 use self::submission::{judged, submit};
 use crate::clock::Now;
-use crate::found::Found;
+use crate::share::Found;
 use crate::shared::Shared;
 
 /// Time at the pool's end for nodes to judge the last blocks.

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::relay::{Effect, Relay};
 use self::table::Table;
-use crate::forward::{Forward, Reply};
-use crate::layout::TooSmall;
+use crate::job::TooSmall;
+use crate::share::{Forward, Reply};
 use crate::shared::Shared;
 
 /// Shares on their way from the connections to here.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 use task::Totals;
 
 use super::write::WorkerIds;
-use crate::record::Recovered;
+use crate::accounts::Recovered;
 
 /// All workers: their number, their name, and what [`totals`] reads.
 pub(super) const WORKERS: &str =

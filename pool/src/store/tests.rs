@@ -6,8 +6,8 @@ use bitcoin::Network;
 use task::{ShareRow, Totals, Verdict};
 
 use super::*;
-use crate::found::Found;
-use crate::record::{BlockRecord, ShareRecord};
+use crate::accounts::{BlockRecord, ShareRecord};
+use crate::share::Found;
 
 fn options(folder: &Path) -> StoreOptions {
     StoreOptions { folder: folder.to_owned(), retention: StoreOptions::RETENTION }

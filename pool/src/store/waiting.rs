@@ -12,8 +12,8 @@ use bitcoin::consensus::encode;
 use bitcoin::{Block, BlockHash};
 use serde_json::{Value, json};
 
-use crate::found::Found;
-use crate::record::BlockRecord;
+use crate::accounts::BlockRecord;
+use crate::share::Found;
 
 const WAITING: &str = "json";
 const REFUSED: &str = "refused.json";

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use rusqlite::{Connection, Transaction, params};
 use task::Totals;
 
-use crate::record::{BlockRecord, ShareRecord, Unsaved};
+use crate::accounts::{BlockRecord, ShareRecord, Unsaved};
 
 /// Old rows removed in one transaction: new shares never wait long for it.
 const EXPIRE_AT_ONCE: u32 = 5_000;

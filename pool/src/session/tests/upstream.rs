@@ -1,8 +1,8 @@
 //! Sessions on an upstream pool's jobs.
 
 use super::*;
-use crate::forward::Wanted;
 use crate::job::Borrowed;
+use crate::share::Wanted;
 
 /// A session on an upstream pool's job whose shares have this difficulty, wanting a share per second.
 fn proxied(difficulty: f64, extranonce2_len: usize) -> Bench {

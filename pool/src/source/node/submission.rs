@@ -2,7 +2,7 @@
 
 use node::{Nodes, Verdict};
 
-use crate::found::Found;
+use crate::share::Found;
 use crate::shared::Shared;
 use crate::store::WaitingBlocks;
 

@@ -7,7 +7,7 @@ use client::Event;
 use stratum::Job;
 
 use crate::job::{Borrowed, Claim};
-use crate::layout::{Layout, TooSmall};
+use crate::job::{Layout, TooSmall};
 
 /// How long miners keep the last job when no upstream pool works. So long the session may yet be resumed, and its shares
 /// count.

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use client::Fate;
 use stratum::Verdict;
 
-use crate::forward::{Forward, ForwardCounts, Reply};
+use crate::share::{Forward, ForwardCounts, Reply};
 
 /// Shares without an answer, by the ticket that each was given.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::accounts::Judged;
-    use crate::forward::Wanted;
+    use crate::share::Wanted;
 
     fn forward(nonce: u32) -> Forward {
         let job = Job {

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::chain::BuiltinChain;
     use crate::job::Job;
-    use crate::job_id::JobId;
+    use crate::job::JobId;
 
     const NOW: u32 = 1_800_000_000;
     const MASK: u32 = 0x1fff_e000;
@@ -251,7 +251,7 @@ mod tests {
             let share = Submission { extranonce2: &extranonce2, ntime, nonce, version_bits: bits };
             match validate(&issued, &terms(mask), &share) {
                 Ok(proof) => {
-                    let crate::puzzle::Puzzle::Block(draft) = &issued.puzzle else { panic!() };
+                    let crate::job::Puzzle::Block(draft) = &issued.puzzle else { panic!() };
                     let header = issued.puzzle.header(proof.solution(&issued, &share));
                     prop_assert_eq!(header.digest(), proof.digest);
                     prop_assert_eq!(&proof.extranonces[..6], &[0, 7, 1, 2, 3, 4]);

@@ -6,8 +6,8 @@ use bitcoin::hashes::Hash;
 use node::{Draft, Solution};
 use stratum::Notify;
 
-use crate::job_id::JobId;
-use crate::layout::Layout;
+use super::id::JobId;
+use super::layout::Layout;
 
 /// A block's header but for what the miner decides.
 #[derive(Clone, Debug)]

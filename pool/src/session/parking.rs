@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::lease::Lease;
-use crate::session::{Parked, SessionId};
+use super::resume::{Parked, SessionId};
+use crate::admission::Lease;
 
 /// How long a session is kept.
 const KEEP: Duration = Duration::from_secs(5 * 60);

@@ -15,10 +15,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Lease;
 use crate::clock::Now;
-use crate::forward::{Forward, Reply, Wanted};
-use crate::lease::Lease;
 use crate::session::{Effect, Session, SessionId, Why};
+use crate::share::{Forward, Reply, Wanted};
 use crate::shared::{Presence, Present, Shared};
 
 /// Why a connection ended, other than by the miner's or the pool's will.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bitcoin::{Amount, Block};
 
-use crate::record::BlockRecord;
+use crate::accounts::BlockRecord;
 
 /// A block that a miner has found.
 #[derive(Clone, Debug, PartialEq)]
