@@ -205,3 +205,17 @@ fn killed_zookeeper_of_two_real_masters() {
     tasks_outlive(&mut mining, hit, |_| true);
     only_the_end_killed_tasks(mining);
 }
+
+/// Back after the masters' sessions have expired: the one that led has ended itself by then, as it can't know whether it
+/// still leads.
+#[test]
+fn lost_zookeeper_of_two_real_masters() {
+    let Some(mut mining) = elected() else { return };
+    let other = mining.cluster.real().lose_zookeeper();
+    mining.until_these_mine_on(&mining.workers());
+    let hit = Instant::now();
+    mining.cluster.restart(Part::Zookeeper);
+    mining.cluster.real().master = other;
+    tasks_outlive(&mut mining, hit, |mining| returned(mining) == 2);
+    only_the_end_killed_tasks(mining);
+}

@@ -199,6 +199,15 @@ impl MesosBox {
         other
     }
 
+    /// Kills ZooKeeper and waits until the master that leads has ended itself; gives the address of the other.
+    pub fn lose_zookeeper(&mut self) -> SocketAddr {
+        let (leader, other) = self.leader_and_other();
+        let leader = descent::identity(pid(&leader).as_raw_nonzero().get()).expect("it runs");
+        self.kill(Part::Zookeeper);
+        gone(&leader);
+        other
+    }
+
     /// The number of the leading master's process, and the address of the other master.
     fn leader_and_other(&self) -> (Value, SocketAddr) {
         let leader = self.state()["leader_info"]["port"].as_u64().expect("there is one");
@@ -256,7 +265,11 @@ fn pid(number: &Value) -> Pid {
 fn kill(pid: Pid) {
     let identity = descent::identity(pid.as_raw_nonzero().get()).expect("it runs");
     kill_process(pid, Signal::KILL).expect("it runs");
-    until("it is gone", SOON, || (!descent::alive(&identity)).then_some(()));
+    gone(&identity);
+}
+
+fn gone(process: &descent::Identity) {
+    until("it is gone", SOON, || (!descent::alive(process)).then_some(()));
 }
 
 impl Drop for MesosBox {
