@@ -9,6 +9,7 @@ use executor::{Runner, TaskContext, TaskError, TaskEvent};
 use node::cli::Choice;
 use node::{Credentials, MinDifficultyTime, Payout};
 use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions, UpstreamOptions};
+use program::access_of;
 use task::{Account, Chain, Live, NodeSpec, Report, ServerAddress, ServerSpec, TaskKind, UpstreamSpec};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
@@ -99,12 +100,13 @@ fn choice(spec: &NodeSpec) -> anyhow::Result<Choice> {
 }
 
 fn upstream(spec: &UpstreamSpec) -> anyhow::Result<UpstreamOptions> {
-    let UpstreamSpec { pools, user, password } = spec;
+    let UpstreamSpec { pools, user, password, access } = spec;
     let pool = |url: &String| {
         let url = url.parse().context("the task's specification")?;
         Ok(client::Pool { url, user: user.clone(), password: password.clone() })
     };
-    Ok(UpstreamOptions { pools: pools.iter().map(pool).collect::<anyhow::Result<_>>()? })
+    let pools = pools.iter().map(pool).collect::<anyhow::Result<_>>()?;
+    Ok(UpstreamOptions { pools, access: access_of(access) })
 }
 
 struct Reporter {

@@ -14,7 +14,7 @@ use anyhow::Context;
 use client::cli::UpstreamArgs;
 use node::Payout;
 use node::cli::NodeArgs;
-use program::{difficulty, duration};
+use program::{AccessArgs, difficulty, duration};
 
 pub use self::data::DataArgs;
 pub use self::limits::LimitArgs;
@@ -63,6 +63,9 @@ pub struct Args {
     /// What only an upstream pool needs.
     #[command(flatten)]
     pub upstream: UpstreamArgs,
+    /// How to connect to the upstream pools.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// Where blocks come from.
@@ -77,6 +80,9 @@ pub enum Chain {
 impl Args {
     /// Checks what clap can't.
     fn payout(&self) -> Result<Option<Payout>, String> {
+        if let (None, Some(option)) = (self.upstream.given(), self.access.given()) {
+            return Err(format!("{option} needs --upstream URL"));
+        }
         if let Some(upstream) = self.upstream.given() {
             let other = (self.chain == Chain::Node).then_some("--chain node").or(self.node.given());
             return match other {
@@ -97,7 +103,10 @@ impl Args {
         let block_interval = self.block_interval;
         let env = |name: &str| std::env::var(name).ok();
         let chain = match (payout, self.upstream.pools(env)?) {
-            (_, Some(pools)) => serve::Chain::Upstream(UpstreamOptions { pools }),
+            (_, Some(pools)) => {
+                let access = self.access.access(env)?;
+                serve::Chain::Upstream(UpstreamOptions { pools, access })
+            }
             (None, None) => serve::Chain::Builtin { block_interval },
             (Some(payout), None) => serve::Chain::Node(self.node.choose(payout, env)?.into()),
         };
@@ -263,7 +272,9 @@ mod tests {
         let serve::Chain::Upstream(options) = args.options(args.payout().unwrap()).unwrap().chain else {
             panic!()
         };
-        assert_eq!(options.pools.len(), 2);
+        assert_eq!((options.pools.len(), options.access), (2, net::Access::default()));
+        let idle = Cli::parse_from(["pool", "--proxy", "socks5://h:1"]).args.payout().unwrap_err();
+        assert_eq!(idle, "--proxy needs --upstream URL");
         let error = parse(&["-u", "me", "--address", ADDRESS]).payout().unwrap_err();
         assert!(error.contains("--upstream") && error.contains("--address"), "{error}");
         let nobody = parse(&[]);

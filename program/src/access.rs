@@ -37,9 +37,15 @@ pub struct AccessArgs {
 }
 
 impl AccessArgs {
-    /// Whether anything was chosen.
-    pub fn is_given(&self) -> bool {
-        self.tls_ca.is_some() || !self.tls_fingerprint.is_empty() || self.proxy.is_some()
+    /// The first option that was given, if any was.
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            ("--tls-ca", self.tls_ca.is_some()),
+            ("--tls-fingerprint", !self.tls_fingerprint.is_empty()),
+            ("--proxy", self.proxy.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(option, given)| given.then_some(option))
     }
 
     /// What was chosen, with the contents of files. `environment` looks a variable up.

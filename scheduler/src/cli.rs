@@ -18,7 +18,8 @@ use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use mesos::masters::Masters;
-use program::{Discreet, duration};
+use program::{AccessArgs, Discreet, Usage, duration, spec_of};
+use task::PoolAccess;
 
 pub use self::placement::PlacementArgs;
 pub use self::pool::PoolArgs;
@@ -87,6 +88,9 @@ pub struct Args {
     /// Where workers mine, if not at a server task.
     #[command(flatten)]
     pub pool: PoolArgs,
+    /// How to connect to pools: workers to that of --pool, the server to those of --upstream.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Where tasks may run, and with how much CPU.
     #[command(flatten)]
     pub placement: PlacementArgs,
@@ -211,6 +215,8 @@ impl Args {
     /// # Errors
     /// If a file can't be read, or a value is no good.
     pub fn into_config(self, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<Config> {
+        let env = |name: &str| std::env::var(name).ok();
+        let access = self.access(env)?;
         let executor = match (self.executor_uri, self.executor_path, self.executor_image) {
             (Some(uri), _, _) => ExecutorSource::Uri(uri),
             (_, Some(path), _) => ExecutorSource::Path(path),
@@ -224,7 +230,7 @@ impl Args {
             self.live_interval
         );
         ensure!(!self.name.trim().is_empty(), "--name must not be empty");
-        let programs = self.server.check(self.block_interval, |name| std::env::var(name).ok())?;
+        let programs = self.server.check(self.block_interval, &access, env)?;
         if self.on_server_loss == OnServerLoss::Repoint {
             let theirs = programs.worker.is_some();
             ensure!(
@@ -249,7 +255,7 @@ impl Args {
             retry: !self.no_retry,
             server_cpus: self.server_cpus,
             placement: self.placement.check(if self.pool.pool.is_some() { 0.0 } else { self.server_cpus })?,
-            pool: self.pool.check()?,
+            pool: self.pool.check(access)?,
             on_server_loss: self.on_server_loss,
             report_interval: self.report_interval,
             live_interval: self.live_interval,
@@ -260,6 +266,17 @@ impl Args {
             backend: self.backend,
             executor,
         })
+    }
+
+    /// How to connect to pools.
+    fn access(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<PoolAccess> {
+        if let (None, None, Some(option)) =
+            (&self.pool.pool, self.server.upstream.given(), self.access.given())
+        {
+            let text = format!("{option} is for pools: it needs --pool URL or --upstream URL");
+            return Err(Usage(text).into());
+        }
+        Ok(spec_of(&self.access.access(env)?))
     }
 }
 

@@ -67,6 +67,8 @@ pub struct UpstreamSpec {
     pub user: String,
     /// Stratum password at all of them.
     pub password: String,
+    /// How to connect to them.
+    pub access: PoolAccess,
 }
 
 impl fmt::Debug for UpstreamSpec {
@@ -74,6 +76,7 @@ impl fmt::Debug for UpstreamSpec {
         f.debug_struct("UpstreamSpec")
             .field("pools", &self.pools)
             .field("user", &self.user)
+            .field("access", &self.access)
             .finish_non_exhaustive()
     }
 }

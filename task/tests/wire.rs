@@ -59,29 +59,34 @@ fn node_spec() -> TaskSpec {
     TaskSpec { kind: TaskKind::Server(server), ..server_spec() }
 }
 
-fn secure_worker_spec() -> TaskSpec {
-    let TaskKind::Worker(worker) = worker_spec().kind else { unreachable!() };
+fn secure_access() -> PoolAccess {
     let credentials = Some(("me".into(), "s3cret".into()));
-    let access = PoolAccess {
+    PoolAccess {
         authorities: Some("-----BEGIN CERTIFICATE-----".into()),
         fingerprints: vec![[7; 32], [8; 32]],
         proxy: Some(ProxyAccess { host: "::1".into(), port: 1080, credentials }),
-    };
-    TaskSpec { kind: TaskKind::Worker(WorkerSpec { access, ..worker }), ..worker_spec() }
+    }
+}
+
+fn secure_worker_spec() -> TaskSpec {
+    let TaskKind::Worker(worker) = worker_spec().kind else { unreachable!() };
+    TaskSpec { kind: TaskKind::Worker(WorkerSpec { access: secure_access(), ..worker }), ..worker_spec() }
 }
 
 #[test]
 fn how_to_get_to_the_pool_comes_through() {
-    let spec = secure_worker_spec();
-    assert_eq!(TaskSpec::decode(&spec.encode()).unwrap(), spec);
+    for spec in [secure_worker_spec(), upstream_spec(secure_access())] {
+        assert_eq!(TaskSpec::decode(&spec.encode()).unwrap(), spec);
+    }
 }
 
-fn upstream_spec() -> TaskSpec {
+fn upstream_spec(access: PoolAccess) -> TaskSpec {
     let TaskKind::Server(server) = server_spec().kind else { unreachable!() };
     let upstream = UpstreamSpec {
         pools: vec!["stratum+tcp://a:3333".into(), "stratum+ssl://b:3334".into()],
         user: "farm".into(),
         password: "s3cret".into(),
+        access,
     };
     TaskSpec {
         kind: TaskKind::Server(ServerSpec { chain: Chain::Upstream(upstream), ..server }),
@@ -91,7 +96,7 @@ fn upstream_spec() -> TaskSpec {
 
 #[test]
 fn a_specification_shows_no_password() {
-    let specs = [node_spec(), upstream_spec(), worker_spec(), secure_worker_spec()];
+    let specs = [node_spec(), upstream_spec(secure_access()), worker_spec(), secure_worker_spec()];
     let shown = format!("{specs:?}");
     assert!(
         shown.contains("http://b:8332")
@@ -112,7 +117,7 @@ fn a_server_has_one_chain() {
 
 #[test]
 fn specifications_survive_the_wire() {
-    for spec in [worker_spec(), server_spec(), node_spec(), upstream_spec()] {
+    for spec in [worker_spec(), server_spec(), node_spec(), upstream_spec(PoolAccess::default())] {
         assert_eq!(TaskSpec::decode(&spec.encode()).unwrap(), spec);
     }
 }

@@ -107,34 +107,31 @@ fn mine_trusts_whom_the_system_trusts() {
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
 }
 
-#[test]
-fn workers_get_to_a_pinned_pool_through_a_proxy() {
-    let secure = Secure::start();
-    let mut cluster = mesos_miner(["local", "--cluster-only", "--port", "0", "--cpus", "1"]);
+/// A scheduler on a cluster of its own, whose tasks are to get to the pool pinned and through the proxy.
+fn scheduler_mines(secure: &Secure, options: &[&str]) -> Summary {
+    let mut cluster = mesos_miner(["local", "--cluster-only", "--port", "0", "--cpus", "2"]);
     let master =
         cluster.wait_for_output(SOON, |line| line.strip_prefix("master: http://").map(str::to_owned));
     let folder = tempfile::tempdir().expect("a folder");
-    let password = folder.path().join("password");
+    let (password, state) = (folder.path().join("password"), folder.path().join("state"));
     fs::write(&password, "s3cret\n").expect("written");
-    let url = format!("stratum+tls://pool.invalid:{}", secure.port);
-    let state = folder.path().join("state");
-    let mut scheduler = mesos_miner([
+    let proxy = secure.proxy();
+    let common = [
         "scheduler",
         "--master",
         &master,
         "--state-dir",
         state.to_str().expect("UTF-8"),
-        "--pool",
-        &url,
         "--tls-fingerprint",
         &secure.fingerprint,
         "--proxy",
-        &secure.proxy(),
+        &proxy,
         "--proxy-password-file",
         password.to_str().expect("UTF-8"),
         "--teardown-on-exit",
         "--json",
-    ]);
+    ];
+    let mut scheduler = mesos_miner([&common, options].concat());
     until("the pool accepts shares", LATER, || {
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
         (secure.pool.count("accepted") >= 1).then_some(())
@@ -143,6 +140,21 @@ fn workers_get_to_a_pinned_pool_through_a_proxy() {
     scheduler.signal(Signal::INT);
     let ended = scheduler.wait(LATER);
     assert!(ended.status.success(), "{ended:#?}");
-    let summary = Summary::of(&ended);
+    Summary::of(&ended)
+}
+
+#[test]
+fn workers_get_to_a_pinned_pool_through_a_proxy() {
+    let secure = Secure::start();
+    let url = format!("stratum+tls://pool.invalid:{}", secure.port);
+    let summary = scheduler_mines(&secure, &["--pool", &url]);
+    assert!(summary.shares.accepted >= 1, "{summary:?}");
+}
+
+#[test]
+fn a_server_task_gets_to_a_pinned_pool_through_a_proxy() {
+    let secure = Secure::start();
+    let url = format!("stratum+tls://pool.invalid:{}", secure.port);
+    let summary = scheduler_mines(&secure, &["--upstream", &url, "-u", "farm"]);
     assert!(summary.shares.accepted >= 1, "{summary:?}");
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Answer, Client, ClientError, Config, Event, Pool};
-use net::Tls;
-use net::tls::{Files, TlsError};
+use net::tls::TlsError;
+use net::{Access, Dialer};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 pub struct UpstreamOptions {
     /// Pools, the best first: the others stand in while it is out of reach.
     pub pools: Vec<Pool>,
+    /// How to connect to them.
+    pub access: Access,
 }
 
 /// Upstream pools that can't be mined for as wanted.
@@ -43,7 +45,7 @@ pub enum UpstreamError {
     /// There is no pool to turn to any more.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The system's certificates can't be used.
+    /// There are no certificates to trust.
     #[error("can't speak to a stratum+ssl pool")]
     Tls(#[from] TlsError),
     /// What a pool leaves to us is too little to be shared out.
@@ -72,9 +74,8 @@ impl UpstreamSource {
     /// If waiting won't help: see [`UpstreamError`].
     pub async fn connect(options: UpstreamOptions) -> Result<UpstreamSource, UpstreamError> {
         let mut config = Config::new(options.pools);
-        if config.pools.iter().any(|pool| pool.url.scheme.is_secure()) {
-            config.dialer.tls = Some(Tls::from_files(&Files::default())?);
-        }
+        let secure = config.pools.iter().any(|pool| pool.url.scheme.is_secure());
+        config.dialer = Dialer::new(&options.access, secure)?;
         let mut client = Client::new(config);
         let mut relay = Relay::default();
         loop {

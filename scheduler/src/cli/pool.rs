@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use client::cli::PoolUrlError;
-use program::{AccessArgs, Discreet, Usage, read_password, spec_of};
+use program::{Discreet, read_password};
+use task::PoolAccess;
 
 use crate::launch::Pool;
 
@@ -21,23 +22,15 @@ pub struct PoolArgs {
     /// File with the password there [default: the password is x].
     #[arg(long, value_name = "FILE", env = "MINER_POOL_PASSWORD_FILE", requires = "pool")]
     pub pool_password_file: Option<PathBuf>,
-    /// How to connect there.
-    #[command(flatten)]
-    pub access: AccessArgs,
 }
 
 impl PoolArgs {
-    /// The pool, with the password from its file.
+    /// The pool, with the password from its file; `access` says how to connect there.
     ///
     /// # Errors
     /// If the file can't be read.
-    pub(super) fn check(self) -> anyhow::Result<Option<Pool>> {
-        let Some(url) = self.pool else {
-            let unused =
-                "--tls-ca, --tls-fingerprint and --proxy are for the pool of --pool, which is not given";
-            return if self.access.is_given() { Err(Usage(unused.into()).into()) } else { Ok(None) };
-        };
-        let access = spec_of(&self.access.access(|name| std::env::var(name).ok())?);
+    pub(super) fn check(self, access: PoolAccess) -> anyhow::Result<Option<Pool>> {
+        let Some(url) = self.pool else { return Ok(None) };
         let password = match &self.pool_password_file {
             None => "x".to_owned(),
             Some(path) => read_password(path)

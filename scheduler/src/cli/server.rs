@@ -9,9 +9,13 @@ use client::cli::UpstreamArgs;
 use node::cli::NodeArgs;
 use node::{Credentials, MinDifficultyTime, NodeUrl, Payout};
 use program::Usage;
-use task::{Chain, NodeAccess, NodeSpec, UpstreamSpec};
+use task::{Chain, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
 
 use crate::launch::{Arguments, ImageTask, Programs, Server};
+
+/// What --server-arguments may name of the node, and of the task.
+const NODE_WORDS: [&str; 4] = ["bitcoind_address", "bitcoind_port", "rpc_user", "rpc_password"];
+const TASK_WORDS: [&str; 3] = ["p2pool_port", "worker_port", "task_id"];
 
 /// What server and workers are.
 #[derive(Clone, Debug, Args)]
@@ -40,8 +44,8 @@ pub struct ServerArgs {
     /// the task's sandbox and go with it.
     #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR", conflicts_with = "pool")]
     pub data_dir: Option<String>,
-    /// Arguments of the image of --server, words with spaces between, in which {bitcoind_address}, {p2pool_port},
-    /// {worker_port}, {rpc_user}, {rpc_password} and {task_id} are filled in.
+    /// Arguments of the image of --server, words with spaces between, in which {bitcoind_address}, {bitcoind_port},
+    /// {p2pool_port}, {worker_port}, {rpc_user}, {rpc_password} and {task_id} are filled in.
     #[arg(
         long,
         value_name = "TEXT",
@@ -108,9 +112,10 @@ impl ServerArgs {
     pub(super) fn check(
         &self,
         block_interval: std::time::Duration,
+        access: &PoolAccess,
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Programs> {
-        let upstream = self.upstream(&env)?;
+        let upstream = self.upstream(access, &env)?;
         let server = match (&self.server, upstream) {
             (_, Some(spec)) => Server::Builtin(Chain::Upstream(spec)),
             (Kind::Docker(image), _) => Server::Image(self.server_image(image, env)?),
@@ -154,7 +159,11 @@ impl ServerArgs {
     }
 
     /// The pools whose work the server is to share out, if that is what it is to do.
-    fn upstream(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<UpstreamSpec>> {
+    fn upstream(
+        &self,
+        access: &PoolAccess,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Option<UpstreamSpec>> {
         let Some(option) = self.upstream.given() else { return Ok(None) };
         let other = [
             ("--server docker:IMAGE", self.server != Kind::Builtin),
@@ -172,6 +181,7 @@ impl ServerArgs {
             pools: pools.iter().map(|pool| pool.url.to_string()).collect(),
             user,
             password,
+            access: access.clone(),
         }))
     }
 
@@ -193,7 +203,7 @@ impl ServerArgs {
     }
 
     fn server_image(&self, image: &str, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<ImageTask> {
-        let all = ["bitcoind_address", "p2pool_port", "worker_port", "rpc_user", "rpc_password", "task_id"];
+        let all = [&NODE_WORDS[..], &TASK_WORDS[..]].concat();
         let mut arguments = Arguments::parse(&self.server_arguments, &all)
             .map_err(|error| Usage(format!("--server-arguments: {error}")))?;
         let secret = ["rpc_user", "rpc_password"].into_iter().find(|name| arguments.name(name));
@@ -206,15 +216,13 @@ impl ServerArgs {
         }
         let nodes = self.node.nodes(env)?;
         let Some((url, credentials)) = nodes.into_iter().next() else {
-            let needing = ["bitcoind_address", "rpc_user", "rpc_password"]
-                .into_iter()
-                .find(|name| arguments.name(name));
-            if let Some(name) = needing {
+            if let Some(name) = NODE_WORDS.into_iter().find(|name| arguments.name(name)) {
                 return Err(Usage(format!("{{{name}}} in --server-arguments needs --bitcoind")).into());
             }
             return Ok(ImageTask { image: image.to_owned(), arguments });
         };
         arguments.fill("bitcoind_address", &url.host);
+        arguments.fill("bitcoind_port", &url.port.to_string());
         match (access(&url, credentials)?.credentials, secret) {
             (None, None) => {}
             (None, Some(name)) => {

@@ -54,6 +54,9 @@ struct UpstreamMessage {
     user: String,
     #[prost(string, tag = "3")]
     password: String,
+    /// Absent where the server connects plainly, as all did before this came.
+    #[prost(message, optional, tag = "4")]
+    access: Option<PoolAccessMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -174,7 +177,7 @@ impl TryFrom<ServerMessage> for ServerSpec {
                 Chain::Builtin { block_interval: Duration::from_millis(builtin.block_interval_ms) }
             }
             (None, Some(node), None) => Chain::Node(node.into()),
-            (None, None, Some(upstream)) => Chain::Upstream(upstream.into()),
+            (None, None, Some(upstream)) => Chain::Upstream(upstream.try_into()?),
             _ => return Err(DecodeError::Field { what, field: "chain" }),
         };
         Ok(ServerSpec {
@@ -220,15 +223,18 @@ impl From<NodeMessage> for NodeSpec {
 
 impl From<&UpstreamSpec> for UpstreamMessage {
     fn from(spec: &UpstreamSpec) -> UpstreamMessage {
-        let UpstreamSpec { pools, user, password } = spec.clone();
-        UpstreamMessage { pools, user, password }
+        let UpstreamSpec { pools, user, password, access } = spec.clone();
+        UpstreamMessage { pools, user, password, access: PoolAccessMessage::of(&access) }
     }
 }
 
-impl From<UpstreamMessage> for UpstreamSpec {
-    fn from(message: UpstreamMessage) -> UpstreamSpec {
-        let UpstreamMessage { pools, user, password } = message;
-        UpstreamSpec { pools, user, password }
+impl TryFrom<UpstreamMessage> for UpstreamSpec {
+    type Error = DecodeError;
+
+    fn try_from(message: UpstreamMessage) -> Result<UpstreamSpec, DecodeError> {
+        let UpstreamMessage { pools, user, password, access } = message;
+        let access = access.map(TryInto::try_into).transpose()?.unwrap_or_default();
+        Ok(UpstreamSpec { pools, user, password, access })
     }
 }
 

@@ -5,7 +5,8 @@ const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
 fn programs(args: &[&str]) -> anyhow::Result<Programs> {
     let args = Args::try_parse_from(std::iter::once("scheduler").chain(args.iter().copied()))?;
-    args.server.check(Duration::from_secs(7), |_| None)
+    let access = args.access(|_| None)?;
+    args.server.check(Duration::from_secs(7), &access, |_| None)
 }
 
 /// What is said about options that make no sense together.
@@ -64,6 +65,13 @@ fn pools_and_what_they_know_us_by_go_into_the_specification() {
     let Server::Builtin(task::Chain::Upstream(spec)) = given.server else { panic!() };
     assert_eq!(spec.pools, ["stratum+tcp://a:3333", "stratum+ssl://b:1"]);
     assert_eq!((&*spec.user, &*spec.password), ("farm", "s3cret"));
+
+    let fingerprint = "ab".repeat(32);
+    let pinned = [&upstream[..], &["--tls-fingerprint", &fingerprint]].concat();
+    let Server::Builtin(task::Chain::Upstream(spec)) = programs(&pinned).unwrap().server else { panic!() };
+    assert_eq!(spec.access.fingerprints, [[0xab; 32]]);
+    let idle = usage(&["--proxy", "socks5://h:1"]);
+    assert!(idle.contains("--proxy") && idle.contains("--upstream URL"), "{idle}");
 
     assert!(usage(&upstream[..2]).contains("--upstream-user"));
     let both = usage(&[&upstream[..], &["--chain", "node", "--bitcoind", "c"]].concat());
