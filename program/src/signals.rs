@@ -1,7 +1,13 @@
 //! Ctrl-C, SIGTERM, and the end of the terminal.
 
+use std::time::{Duration, Instant};
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// So soon after the first signal another one is the same wish, told twice: `timeout` signals its child and then the
+/// whole group, and Ctrl-C reaches a program and also the wrapper that passes it on.
+const SAME: Duration = Duration::from_millis(300);
 
 /// A token that the first Ctrl-C, SIGTERM or SIGHUP cancels; the second one ends the process at once.
 ///
@@ -25,7 +31,13 @@ pub fn stop_token_and_again() -> std::io::Result<(CancellationToken, impl Future
     let again = tokio::spawn(async move {
         signals.next().await;
         cancelled.cancel();
-        signals.next().await
+        let first = Instant::now();
+        loop {
+            let number = signals.next().await;
+            if first.elapsed() >= SAME {
+                return number;
+            }
+        }
     });
     let again = async move {
         match again.await {

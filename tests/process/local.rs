@@ -65,6 +65,9 @@ fn an_interrupt_ends_it_with_a_summary() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut local = mesos_miner(["local", "--json"]);
         mining(&local, 1);
+        // Twice, as `timeout` and wrappers do; the pause is for the first one to be taken before the second one comes.
+        local.signal(signal);
+        std::thread::sleep(Duration::from_millis(5));
         local.signal(signal);
         let summary = end(&mut local);
         assert_eq!(summary.workers, 1, "{summary:?}");
