@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use executor::cli::known_backend;
 use executor::start;
 
 /// A Bitcoin mining system on Apache Mesos
@@ -55,10 +56,16 @@ fn run(command: Command) -> ExitCode {
         }
         Command::Local(args) => {
             program::init_logs("warn");
+            if let Err(error) = known_backend(args.backend.as_deref()) {
+                return program::exit(Err(error));
+            }
             local::cli::main(*args, executable)
         }
         Command::Scheduler(args) => {
             program::init_logs("warn");
+            if let Err(error) = known_backend(args.backend.as_deref()) {
+                return program::exit(Err(error));
+            }
             scheduler::cli::main(*args, executable)
         }
         Command::Ledger(args) => program::exit(scheduler::accounts::cli::run(args)),

@@ -8,11 +8,13 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use self::values::threads;
+use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
 use program::{duration, init_bounded_logs, init_logs};
 
 pub use self::mine::MineArgs;
-pub use self::values::{Cores, PoolAddress};
+pub use self::values::{Cores, PoolAddress, known_backend};
 use crate::runner::{Runner, Runners};
 use crate::worker;
 
@@ -51,13 +53,13 @@ impl Command {
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
     /// Print one line of JSON: an array with an object for each row
-    #[arg(long)]
+    #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// Threads to run at once
-    #[arg(short, long, value_name = "N", default_value = "1")]
+    #[arg(short, long, env = "MINER_THREADS", value_name = "N", default_value = "1", value_parser = threads)]
     pub threads: NonZeroUsize,
     /// Time for each row
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    #[arg(long, env = "MINER_TIME", value_name = "TIME", default_value = "1s", value_parser = duration)]
     time: Duration,
 }
 

@@ -139,6 +139,14 @@ impl Artifact {
     }
 }
 
+/// Checks `--artifact-address`.
+///
+/// # Errors
+/// If it is neither HOST nor HOST:PORT.
+pub fn checked_address(text: &str) -> Result<String, ArtifactError> {
+    parse(text).map(|_| text.to_owned())
+}
+
 /// The host to tell agents, and where to listen, the first that works: on exactly this address if it is one, else on all.
 fn parse(address: &str) -> Result<(String, Vec<SocketAddr>), ArtifactError> {
     let wrong = || ArtifactError::Address { address: address.to_owned() };

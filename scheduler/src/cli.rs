@@ -28,6 +28,7 @@ pub use self::tls::TlsArgs;
 pub use self::zk::ZkArgs;
 use self::zk::parse_masters;
 use crate::config::{Config, Credential, ExecutorSource};
+use crate::artifact::checked_address;
 use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, EXECUTABLE};
 
@@ -124,7 +125,7 @@ pub struct Args {
     pub no_retry: bool,
     /// HOST or HOST:PORT under which agents fetch the executor from this scheduler
     /// [default: this machine as the master sees it, any port].
-    #[arg(long, value_name = "ADDRESS", env = "MINER_ARTIFACT_ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", env = "MINER_ARTIFACT_ADDRESS", value_parser = checked_address)]
     pub artifact_address: Option<String>,
     /// Have agents fetch the executor from here instead.
     #[arg(
@@ -179,7 +180,7 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
 /// As [`run`](crate::run); and if the framework could not be ended as wished.
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
     let json = args.json;
-    let config = args.into_config(executable)?;
+    let config = args.into_config(executable).map_err(|error| Usage(format!("{error:#}")))?;
     let (state_dir, zk) = (config.state_dir.clone(), config.zk.clone());
     let stop = program::stop_token().context("cannot wait for signals")?;
     let ended = crate::run(config, stop).await?;

@@ -56,7 +56,7 @@ fn no_place_for_several_schedulers() {
     refused(USAGE, &["scheduler", "--zk", "h:5050"], &["--zk", "zk://host:port"]);
     refused(USAGE, &["ledger", "--zk", "zk://h"], &["--zk", "zk://host:port"]);
     let masters = ["scheduler", "--master", "zk://h/mesos", "--zk", "zk://h/mesos"];
-    refused(FAILURE, &masters, &["zk://h:2181/mesos", "a path of their own"]);
+    refused(USAGE, &masters, &["zk://h:2181/mesos", "a path of their own"]);
 }
 
 #[test]
@@ -104,6 +104,22 @@ fn bad_node_address() {
     refused(USAGE, &["mine", "-o", "127.0.0.1:1", "--bitcoind", "http://127.0.0.1:1"], &["--url"]);
     refused(USAGE, &["mine", "-o", "127.0.0.1:1", "--address", paid[1]], &["--bitcoind"]);
     refused(USAGE, &["mine"], &["--url"]);
+}
+
+#[test]
+fn options_that_make_no_sense_together() {
+    refused(USAGE, &["scheduler", "--silence-timeout", "1s"], &["--silence-timeout 1s", "--live-interval"]);
+    let cpus = ["scheduler", "--cpus-per-worker", "1", "--min-worker-cpus", "2"];
+    refused(USAGE, &cpus, &["--cpus-per-worker 1", "--min-worker-cpus 2"]);
+    refused(USAGE, &["scheduler", "--principal", "me", "--secret-file", "/no/file"], &["/no/file"]);
+    refused(USAGE, &["scheduler", "--artifact-address", "host:port"], &["host:port", "--artifact-address"]);
+}
+
+#[test]
+fn unknown_backend() {
+    for command in ["local", "scheduler"] {
+        refused(USAGE, &[command, "--backend", "abacus"], &["--backend", "abacus", "portable"]);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Options of `mine`.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
@@ -40,7 +41,7 @@ pub struct MineArgs {
     pub access: AccessArgs,
     /// Mining threads [default: one for each CPU that this process may use]
     #[arg(short, long, env = "MINER_THREADS", value_name = "N", value_parser = threads)]
-    pub threads: Option<usize>,
+    pub threads: Option<NonZeroUsize>,
     /// Hash algorithm; Bitcoin's sha256d is the only one here
     #[arg(short, long = "algo", env = "MINER_ALGO", default_value = "sha256d", value_parser = algorithm)]
     pub algorithm: String,
@@ -102,7 +103,7 @@ impl MineArgs {
     /// What is asked of the CPUs.
     pub fn cpus(&self) -> CpuRequest {
         let affinity = self.cpu_affinity.clone().map(|cores| cores.0).unwrap_or_default();
-        CpuRequest { threads: self.threads, cpus: None, affinity }
+        CpuRequest { threads: self.threads.map(NonZeroUsize::get), cpus: None, affinity }
     }
 
     /// What is logged besides the lines on the terminal.
@@ -180,7 +181,10 @@ mod tests {
         let args = parse("-a sha256d -o stratum+tcp://pool.example:3333 -O me.rig:secret -t 2 -r 5 -R 10 -T 60 -q -S -D -P -s 5 --no-longpoll")
             .expect("a valid line");
         assert_eq!(args.credentials(), ("me.rig".into(), "secret".into()));
-        assert_eq!((args.threads, args.retries(), args.backend()), (Some(2), Some(5), None));
+        assert_eq!(
+            (args.threads.map(NonZeroUsize::get), args.retries(), args.backend()),
+            (Some(2), Some(5), None)
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Values of options, checked while they are read.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
-use hasher::Backend;
+use hasher::{Backend, BackendError};
+use program::Usage;
 use stratum::{PoolUrl, PoolUrlError};
 
 use crate::engine::cpus::MAX_THREADS;
@@ -64,11 +66,11 @@ pub(super) fn userpass(text: &str) -> Result<(String, String), &'static str> {
     Ok((user.to_owned(), pass.to_owned()))
 }
 
-pub(super) fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("0 threads can't mine; leave -t out to use all CPUs".into()),
-        Ok(threads) if threads > MAX_THREADS => Err(format!("at most {MAX_THREADS} threads")),
-        Ok(threads) => Ok(threads),
+pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<usize>().map(NonZeroUsize::new) {
+        Ok(None) => Err("0 threads can't mine; leave -t out for the default".into()),
+        Ok(Some(threads)) if threads.get() > MAX_THREADS => Err(format!("at most {MAX_THREADS} threads")),
+        Ok(Some(threads)) => Ok(threads),
         Err(_) => Err("not a whole number from 1".into()),
     }
 }
@@ -85,6 +87,17 @@ pub(super) fn backend(text: &str) -> Result<String, String> {
         Backend::named(text).map_err(|error| error.to_string())?;
     }
     Ok(text.into())
+}
+
+/// Checks the name of a backend that is to mine elsewhere, on a CPU of which nothing is known here.
+///
+/// # Errors
+/// [`Usage`] if there is none of that name.
+pub fn known_backend(name: Option<&str>) -> anyhow::Result<()> {
+    match name.map(Backend::named) {
+        Some(Err(error @ BackendError::Unknown { .. })) => Err(Usage(format!("--backend: {error}")).into()),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn affinity(text: &str) -> Result<Cores, String> {
@@ -138,6 +151,14 @@ mod tests {
         );
         let error = read("stratum+tcp://me:s3cret@h").unwrap_err();
         assert!(error.contains("no port") && !error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn a_backend_for_elsewhere_need_not_run_here() {
+        assert!(known_backend(None).is_ok());
+        assert!(Backend::names().all(|name| known_backend(Some(name)).is_ok()));
+        let error = known_backend(Some("abacus")).unwrap_err();
+        assert!(error.is::<Usage>() && error.to_string().contains("abacus"), "{error}");
     }
 
     #[test]
