@@ -26,6 +26,7 @@ use crate::source::UpstreamOptions;
 
 /// Options of `mesos-miner pool`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Exit status: 0 after Ctrl-C or SIGTERM, 1 after a failure, 64 for bad usage.")]
 pub struct Args {
     /// Address for miners to connect to; port 0 is any free one
     #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_LISTEN", default_value = "0.0.0.0:3333")]
@@ -51,12 +52,12 @@ pub struct Args {
     /// Highest difficulty, unless a miner itself wants a higher one; without it, there is none but the chain's
     #[arg(long, value_name = "DIFFICULTY", env = "MINER_MAXIMUM_DIFFICULTY", value_parser = difficulty)]
     pub maximum_difficulty: Option<f64>,
-    /// Limits for miners.
-    #[command(flatten)]
-    pub limits: LimitArgs,
     /// What outlives the process.
     #[command(flatten)]
     pub data: DataArgs,
+    /// Limits for miners.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// What only a node needs.
     #[command(flatten)]
     pub node: NodeArgs,

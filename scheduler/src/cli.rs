@@ -26,15 +26,19 @@ pub use self::pool::PoolArgs;
 pub use self::server::{ChainKind, Kind as ServerKind, ServerArgs};
 pub use self::tls::TlsArgs;
 pub use self::zk::ZkArgs;
+pub(crate) use self::zk::ensemble;
 use self::zk::parse_masters;
-use crate::config::{Config, Credential, ExecutorSource};
 use crate::artifact::checked_address;
+use crate::config::{Config, Credential, ExecutorSource};
 use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, EXECUTABLE};
 
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about)]
+#[command(
+    after_help = "Exit status: 0 after Ctrl-C, SIGTERM or a limit, 1 after a failure, 64 for bad usage."
+)]
 pub struct Args {
     /// The Mesos master: HOST:PORT, https://HOST:PORT, several with commas between; or zk://HOST:PORT,…/PATH, also with
     /// USER:PASSWORD@ in front; or file:///PATH of a file that says so, which keeps the password from the list of processes.
@@ -83,18 +87,6 @@ pub struct Args {
     /// CPUs of the pool server's task.
     #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "1", value_parser = parse_cpus)]
     pub server_cpus: f64,
-    /// What server and workers are.
-    #[command(flatten)]
-    pub server: ServerArgs,
-    /// Where workers mine, if not at a server task.
-    #[command(flatten)]
-    pub pool: PoolArgs,
-    /// How to connect to pools: workers to that of --pool, the server to those of --upstream.
-    #[command(flatten)]
-    pub access: AccessArgs,
-    /// Where tasks may run, and with how much CPU.
-    #[command(flatten)]
-    pub placement: PlacementArgs,
     /// What becomes of the workers when their server is gone.
     #[arg(long, env = "MINER_ON_SERVER_LOSS", value_enum, default_value = "kill")]
     pub on_server_loss: OnServerLoss,
@@ -157,6 +149,19 @@ pub struct Args {
     /// Who runs the container of --executor-image.
     #[arg(long, env = "MINER_CONTAINERIZER", value_enum, default_value = "docker")]
     pub containerizer: Containerizer,
+    // What is flattened and has a heading of its own comes last: whatever follows would stand under that heading, too.
+    /// Where tasks may run, and with how much CPU.
+    #[command(flatten)]
+    pub placement: PlacementArgs,
+    /// What server and workers are.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Where workers mine, if not at a server task.
+    #[command(flatten)]
+    pub pool: PoolArgs,
+    /// How to connect to pools: workers to that of --pool, the server to those of --upstream.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// Reads the command line; ends the process with status 64 if it is no good.

@@ -14,8 +14,8 @@ const DEFAULT: &str = "mesos-miner-pool";
 /// Where accounts and found blocks are kept, and for how long.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DataArgs {
-    /// Folder for the accounts and for found blocks that no node has judged yet. Without it: ./mesos-miner-pool with
-    /// --chain node; the built-in chain ends with the pool, and then so do its accounts
+    /// Folder for the accounts and for found blocks that no node has judged yet. Without it: ./mesos-miner-pool where
+    /// blocks are real or another pool's; a built-in chain ends with the pool, and then so do its accounts
     #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// How long rows of single shares are kept in the accounts; totals are kept for ever

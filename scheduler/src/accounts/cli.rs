@@ -3,14 +3,21 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
+use mesos::zookeeper::Ensemble;
+use program::Discreet;
 
 use super::{Accounts, render};
-use crate::cli::ZkArgs;
+use crate::cli::ensemble;
+use crate::config::Zk;
 use crate::store;
+
+/// Of the session in which the ledger is read.
+const SESSION: Duration = Duration::from_secs(10);
 
 /// Print the ledger: pool's and workers' accounts side by side; a running scheduler is not disturbed
 ///
@@ -24,9 +31,10 @@ pub struct Args {
     /// The scheduler's state folder.
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
-    /// Read what schedulers share in ZooKeeper instead.
-    #[command(flatten)]
-    pub zk: ZkArgs,
+    /// Read what schedulers share in ZooKeeper instead: their --zk. zk://HOST:PORT,…/PATH, also with USER:PASSWORD@ in
+    /// front; or file:///PATH of a file that says so, which keeps the password from the list of processes.
+    #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = Discreet(ensemble))]
+    pub zk: Option<Ensemble>,
     /// All frameworks that the folder has seen, not only the last.
     #[arg(long, env = "MINER_LEDGER_ALL", value_parser = BoolishValueParser::new(), conflicts_with = "zk")]
     pub all: bool,
@@ -43,7 +51,7 @@ pub struct Args {
 /// # Errors
 /// If there is no ledger there, or it can't be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let books = match args.zk.place() {
+    let books = match args.zk.map(|ensemble| Zk { ensemble, session_timeout: SESSION }) {
         Some(zk) => program::block_on(1, async move { Ok(store::shared_books(&zk).await?) })?,
         None => store::books(&args.state_dir, args.all)?,
     };

@@ -9,6 +9,7 @@ use crate::offers::{Limits, Placement};
 
 /// Where tasks may run, and with how much CPU.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Where tasks run")]
 pub struct PlacementArgs {
     /// The most CPUs of all tasks together, the server included [default: all that is offered].
     #[arg(long, value_name = "CPUS", env = "MINER_MAX_CPUS", value_parser = parse_sum)]

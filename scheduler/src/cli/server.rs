@@ -19,6 +19,7 @@ const TASK_WORDS: [&str; 3] = ["p2pool_port", "worker_port", "task_id"];
 
 /// What server and workers are.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Server and workers")]
 pub struct ServerArgs {
     /// What the server is: builtin, our pool server; or docker:IMAGE, such as docker:derekchiang/p2pool, run by Mesos'
     /// own executor, of whose work nothing is accounted.
@@ -33,12 +34,6 @@ pub struct ServerArgs {
     /// Where the built-in server's blocks come from.
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin", conflicts_with = "pool")]
     pub chain: ChainKind,
-    /// Nodes.
-    #[command(flatten)]
-    pub node: NodeArgs,
-    /// Pools.
-    #[command(flatten)]
-    pub upstream: UpstreamArgs,
     /// Folder on the server's agent, named from its root, for accounts and found blocks that no node has judged yet: a
     /// path of the host or of a shared or persistent volume, which the task's user may write to. Without it, they are in
     /// the task's sandbox and go with it.
@@ -72,6 +67,12 @@ pub struct ServerArgs {
         default_value = "-o {server_host}:{worker_port}"
     )]
     pub worker_arguments: String,
+    /// Nodes.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Pools.
+    #[command(flatten)]
+    pub upstream: UpstreamArgs,
 }
 
 /// What the server is.

@@ -46,7 +46,8 @@ impl ZkArgs {
     }
 }
 
-fn ensemble(text: &str) -> anyhow::Result<Ensemble> {
+/// An ensemble's address and path, or the file that says so.
+pub(crate) fn ensemble(text: &str) -> anyhow::Result<Ensemble> {
     let masters = parse_masters(text)?;
     let ensemble = masters.ensemble().cloned();
     ensemble.with_context(|| format!("{masters}: write zk://HOST:PORT,HOST:PORT/PATH"))
