@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use self::picture::Size;
 use crate::framework::Snapshot;
 
 /// So much may wait to be written; what comes on top is left out.
@@ -17,8 +18,8 @@ const QUEUE: usize = 1000;
 /// Between two lines where there is no terminal.
 const SPARSE: Duration = Duration::from_secs(10);
 
-/// What a terminal is taken for that does not tell its width, or tells too little to show anything.
-const NARROWEST: usize = 40;
+/// What a terminal is taken for that does not tell its size.
+const SIZE: Size = Size { columns: 80, rows: 24 };
 
 /// The way to the writing thread.
 #[derive(Debug)]
@@ -94,13 +95,17 @@ fn write(items: &Receiver<Item>, mode: Mode) {
     let mut shown = String::new();
     while let Ok(item) = items.recv() {
         match item {
-            Item::End => return,
+            Item::End => {
+                // The summary follows.
+                erase(&mut drawn);
+                return;
+            }
             Item::News(text) => {
                 erase(&mut drawn);
                 let _ = writeln!(std::io::stderr(), "[{:>7.1}] {text}", started.elapsed().as_secs_f64());
             }
             Item::Picture(snapshot) if mode == Mode::Live => {
-                let picture = picture::lines(&snapshot, started.elapsed(), width(), bold());
+                let picture = picture::lines(&snapshot, started.elapsed(), size(), bold());
                 erase(&mut drawn);
                 draw(&picture);
                 drawn = picture.len();
@@ -121,10 +126,11 @@ fn bold() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Columns of the terminal.
-fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    size.map_or(0, |size| usize::from(size.ws_col)).max(NARROWEST)
+/// Of the terminal, at this moment.
+fn size() -> Size {
+    let told = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    let told = told.map(|size| Size { columns: size.ws_col.into(), rows: size.ws_row.into() });
+    told.filter(|size| size.columns > 0 && size.rows > 0).unwrap_or(SIZE)
 }
 
 /// Takes the last picture off the terminal.

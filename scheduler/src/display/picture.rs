@@ -10,16 +10,26 @@ use crate::kind::Kind;
 
 /// Tasks beyond this number are only counted.
 const TASKS: usize = 20;
+/// What stands around them: the framework, how many more there are, three lines of figures, and the cursor's line.
+const OTHERS: usize = 6;
 
-/// The picture for a terminal, line by line, none longer than `width` characters; the hashrate stands out
-/// if `bold`.
-pub(super) fn lines(snapshot: &Snapshot, elapsed: Duration, width: usize, bold: bool) -> Vec<String> {
+/// Of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub columns: usize,
+    pub rows: usize,
+}
+
+/// The picture for a terminal, line by line: none wraps, and all of them fit above the cursor, since what scrolls away
+/// can't be drawn over. The hashrate stands out if `bold`.
+pub(super) fn lines(snapshot: &Snapshot, elapsed: Duration, size: Size, bold: bool) -> Vec<String> {
     let framework = snapshot.framework.as_deref().unwrap_or("no framework yet");
     let connected = if snapshot.connected { "subscribed" } else { "not subscribed" };
     let mut lines = vec![format!("framework {framework}, {connected}, {} s", elapsed.as_secs())];
-    lines.extend(snapshot.tasks.iter().take(TASKS).map(task_line));
-    if snapshot.tasks.len() > TASKS {
-        lines.push(format!("  … and {}", counted(snapshot.tasks.len() - TASKS, "more task")));
+    let room = size.rows.saturating_sub(OTHERS).min(TASKS);
+    lines.extend(snapshot.tasks.iter().take(room).map(task_line));
+    if snapshot.tasks.len() > room {
+        lines.push(format!("  … and {}", counted(snapshot.tasks.len() - room, "more task")));
     }
     if !snapshot.tasks.iter().any(|task| task.kind == Kind::Worker) {
         lines.extend(snapshot.remarks.iter().take(3).map(|remark| format!("  {remark}")));
@@ -27,12 +37,12 @@ pub(super) fn lines(snapshot: &Snapshot, elapsed: Duration, width: usize, bold: 
     let figures = lines.len();
     lines.extend([hashrates(snapshot), shares(snapshot), tasks(snapshot)]);
     for (i, line) in lines.iter_mut().enumerate() {
-        crop(line, width);
+        crop(line, size.columns);
         if bold && i == figures {
             *line = format!("\x1b[1m{line}\x1b[0m");
         }
     }
-    lines
+    lines.split_off(lines.len().saturating_sub(size.rows.saturating_sub(1)))
 }
 
 /// A line that wraps would spoil the count of lines to go up.
@@ -96,8 +106,10 @@ fn task_line(task: &TaskLine) -> String {
             )
         }
         Some(Live::Pool(live)) => format!(
-            "{head}: {} miners, block {}, difficulty {:.4}",
-            live.connections, live.height, live.difficulty
+            "{head}: {}, block {}, difficulty {:.4}",
+            counted(live.connections, "miner"),
+            live.height,
+            live.difficulty
         ),
         None => head,
     }
@@ -108,6 +120,10 @@ mod tests {
     use task::WorkerLive;
 
     use super::*;
+
+    fn size(columns: usize, rows: usize) -> Size {
+        Size { columns, rows }
+    }
 
     fn worker(n: usize, hashrate: f64) -> TaskLine {
         TaskLine {
@@ -132,7 +148,7 @@ mod tests {
     fn the_total_is_the_sum_and_each_worker_has_its_line() {
         let snapshot = Snapshot { tasks: vec![worker(2, 2e6), worker(3, 3e6)], ..Snapshot::default() };
         assert!(line(&snapshot).starts_with("5.00 MH/s by 2 workers;"), "{}", line(&snapshot));
-        let picture = lines(&snapshot, Duration::from_secs(5), 120, false).join("\n");
+        let picture = lines(&snapshot, Duration::from_secs(5), size(120, 24), false).join("\n");
         assert!(picture.contains("miner-worker-3") && picture.contains("3.00 MH/s"), "{picture}");
         assert!(!picture.contains('\x1b'));
     }
@@ -147,7 +163,15 @@ mod tests {
     #[test]
     fn many_tasks_do_not_fill_the_screen() {
         let snapshot = Snapshot { tasks: (0..500).map(|n| worker(n, 1.0)).collect(), ..Snapshot::default() };
-        assert!(lines(&snapshot, Duration::ZERO, 80, true).len() < 30);
+        for rows in 1..60 {
+            let picture = lines(&snapshot, Duration::ZERO, size(80, rows), false);
+            assert!(picture.len() < rows, "{rows}: {picture:#?}");
+            if rows > OTHERS {
+                let tasks = picture.iter().filter(|line| line.contains("miner-worker")).count();
+                let more = format!("… and {} more tasks", 500 - tasks);
+                assert!(tasks > 0 && picture.iter().any(|line| line.contains(&more)), "{picture:#?}");
+            }
+        }
     }
 
     #[test]
@@ -155,16 +179,18 @@ mod tests {
         let remarks = vec!["no worker on h: 0 CPU".to_owned()];
         let snapshot = Snapshot { remarks, ..Snapshot::default() };
         assert!(
-            lines(&snapshot, Duration::ZERO, 80, false).iter().any(|line| line.contains("no worker on h"))
+            lines(&snapshot, Duration::ZERO, size(80, 24), false)
+                .iter()
+                .any(|line| line.contains("no worker on h"))
         );
     }
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         let snapshot = Snapshot { tasks: vec![worker(2, 2e6)], ..Snapshot::default() };
-        let picture = lines(&snapshot, Duration::ZERO, 40, false);
+        let picture = lines(&snapshot, Duration::ZERO, size(40, 24), false);
         assert!(picture.iter().all(|line| line.chars().count() <= 40), "{picture:#?}");
         assert!(picture.iter().any(|line| line.ends_with('…')), "{picture:#?}");
-        assert_eq!(lines(&snapshot, Duration::ZERO, 1, false)[1], "…");
+        assert_eq!(lines(&snapshot, Duration::ZERO, size(1, 24), false)[1], "…");
     }
 }
