@@ -207,5 +207,6 @@ fn total(rows: &[Row]) -> Row {
         uncounted = uncounted.saturating_add(row.uncounted.unwrap_or(0));
     }
     (total.unreported, total.uncounted) = (Some(unreported), Some(uncounted));
+    total.elsewhere = !rows.is_empty() && rows.iter().all(|row| row.elsewhere);
     total
 }

@@ -69,15 +69,17 @@ impl fmt::Display for Accounts {
 fn cells(row: &Row) -> [String; 11] {
     let text = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), printable);
     let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
+    // A zero would say that the pool of others took nothing.
+    let pool = |count: u64| number((!row.elsewhere).then_some(count));
     [
         printable(&row.task),
         text(&row.host),
         text(&row.state),
-        row.pool.accepted.to_string(),
+        pool(row.pool.accepted),
         row.worker.accepted.to_string(),
-        (row.pool.rejected.saturating_add(row.pool.stale)).to_string(),
+        pool(row.pool.rejected.saturating_add(row.pool.stale)),
         (row.worker.rejected.saturating_add(row.worker.stale)).to_string(),
-        row.pool.blocks.to_string(),
+        pool(row.pool.blocks),
         row.worker.blocks.to_string(),
         number(row.unreported),
         number(row.uncounted),

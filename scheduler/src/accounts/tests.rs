@@ -92,6 +92,14 @@ fn at_a_pool_of_others_there_is_nothing_to_compare() {
     let accounts = Accounts::new(&books);
     assert!(accounts.workers.iter().all(|row| row.unreported.is_none() && row.uncounted.is_none()));
     assert_eq!(accounts.total.worker.accepted, 17);
+    books.tasks.retain(|task| task.kind == Kind::Worker);
+    books.ledger = Default::default();
+    books.ledger.record("miner-worker-2", Kind::Worker, &report(1, &[("miner-worker-2", 8)]));
+    let table = Accounts::new(&books).to_string();
+    for name in ["miner-worker-2 ", "total "] {
+        let line = table.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(line.split_whitespace().skip(3).take(3).eq(["-", "8", "-"]), "{table}");
+    }
 }
 
 #[test]
