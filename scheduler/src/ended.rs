@@ -44,7 +44,7 @@ impl Ended {
             };
             let others = if zk.is_some() { "whoever waits goes on with them; otherwise " } else { "" };
             words.push(format!(
-                "{} {verb} mining; {others}start the scheduler again with {which} to go on, or with \
+                "{} {verb} mining (figures as of their last reports); {others}start the scheduler again with {which} to go on, or with \
                  --teardown-on-exit as well to end them with it",
                 counted(tasks, "task"),
             ));
@@ -77,7 +77,7 @@ mod tests {
         let ended = Ended::default;
         let left = last(Ended { left_running: Some(3), ..ended() });
         assert!(
-            left.starts_with("3 tasks keep mining; start the scheduler again with --state-dir dir"),
+            left.starts_with("3 tasks keep mining") && left.contains("again with --state-dir dir"),
             "{left}"
         );
         assert!(last(Ended { left_running: Some(1), ..ended() }).starts_with("1 task keeps mining"));

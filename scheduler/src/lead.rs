@@ -69,8 +69,10 @@ pub(crate) async fn lead(
     drop(artifact);
     match ran {
         Ok(Outcome::Finished { state, flushed }) => {
-            let ended = end(config, *state, flushed, &store);
-            store.finish().await?;
+            let mut ended = end(config, *state, flushed, &store);
+            if let Err(error) = store.finish().await {
+                ended.failure.get_or_insert(format!("{error:#}"));
+            }
             Ok(Led::Ended(Box::new(ended)))
         }
         Ok(Outcome::Deposed(why)) => {

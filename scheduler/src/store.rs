@@ -169,6 +169,7 @@ impl Store {
     /// As [`open`](Store::open).
     pub fn start(&mut self) -> Result<(), StoreError> {
         let (next, notify) = (Arc::clone(&self.next), Arc::clone(&self.notify));
+        let folder = self.local.folder().to_owned();
         let said = move |said| match (said, next.get()) {
             (Said::Written(batch), None) => {
                 notify(Notice::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
@@ -178,7 +179,10 @@ impl Store {
                 let _ = next.send(batch);
             }
             (Said::Refused(error), _) => {
-                notify(Notice::Refused(format!("cannot write to the state folder, trying again: {error}")));
+                let folder = folder.display();
+                notify(Notice::Refused(format!(
+                    "cannot write to state folder {folder}, trying again: {error}"
+                )));
             }
         };
         self.local.start(self.adopted.take().as_ref(), self.retention, said)

@@ -337,7 +337,11 @@ impl fmt::Display for Notice {
             }
             Notice::Ended { task, host, state, why } => write!(f, "{task} on {host}: {state}{why}"),
             Notice::ServerLost { task, workers, kept: false } => {
-                write!(f, "{task} is gone: killing its {} and starting over", counted(*workers, "worker"))
+                write!(f, "{task} is gone: ")?;
+                match workers {
+                    0 => f.write_str("starting over"),
+                    workers => write!(f, "killing its {} and starting over", counted(*workers, "worker")),
+                }
             }
             Notice::ServerLost { task, workers, kept: true } => {
                 let workers = counted(*workers, "worker");

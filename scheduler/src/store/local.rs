@@ -92,6 +92,11 @@ impl Local {
         &self.name
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Makes the folder if there is none yet, takes in what another scheduler has left, and begins to write. Rows of
     /// single shares are removed when they are older than `retention`; totals stay for ever. `notify` is called from
     /// the writing thread. Does nothing the second time.

@@ -56,8 +56,10 @@ pub enum SharedError {
     #[error("{0:#}")]
     Unreadable(#[source] anyhow::Error),
     /// No scheduler has led there.
-    #[error("there is no ledger at {path} in ZooKeeper: name the schedulers' path with --zk; or the framework is torn down, and \
-             its ledger in the --state-dir of whoever led")]
+    #[error(
+        "there is no ledger at {path} in ZooKeeper: name the schedulers' path with --zk; or the framework is torn down, and \
+             its ledger in the --state-dir of whoever led"
+    )]
     NoLedger {
         /// The node.
         path: String,
