@@ -44,8 +44,8 @@ impl Ended {
             };
             let others = if zk.is_some() { "whoever waits goes on with them; otherwise " } else { "" };
             words.push(format!(
-                "{} {verb} mining (figures as of their last reports); {others}start the scheduler again with {which} to go on, or with \
-                 --teardown-on-exit as well to end them with it",
+                "{} {verb} mining (figures as of their last reports); {others}start the scheduler again with \
+                 {which} to go on, or with --teardown-on-exit as well to end them with it",
                 counted(tasks, "task"),
             ));
         } else if self.torn_down {
