@@ -1,13 +1,15 @@
 //! From a host and a port to a stream of bytes.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_socks::tcp::Socks5Stream;
 use tracing::debug;
 
@@ -16,6 +18,8 @@ use crate::tls::{Tls, TlsError, Trust};
 
 /// A dead peer, or a middlebox that forgot the connection, is noticed after about this time plus three probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long an address of a name may be silent before the next one is tried beside it (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A stream of bytes in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -98,21 +102,48 @@ pub enum DialError {
     NoTls,
 }
 
-/// Plain TCP, names resolved by the system; all addresses of a name are tried. With keepalive, without delay of small
-/// messages, without a time limit.
+/// Plain TCP, names resolved by the system; all addresses of a name are tried, and one that is silent keeps the others
+/// waiting for a moment only. With keepalive, without delay of small messages, without a time limit.
 ///
 /// # Errors
 /// As the system says.
 pub async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+    let stream = first_of(lookup_host((host, port)).await?).await?;
+    tune(&stream);
+    Ok(stream)
+}
+
+/// For connections that are mostly silent and then carry small messages: keepalive, and no delay.
+pub fn tune(stream: &TcpStream) {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
-    let options =
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive).and_then(|()| stream.set_nodelay(true));
+    let options = SockRef::from(stream).set_tcp_keepalive(&keepalive).and_then(|()| stream.set_nodelay(true));
     // Both only make a good connection better.
     if let Err(error) = options {
         debug!(%error, "can't set socket options");
     }
-    Ok(stream)
+}
+
+/// Connects to whichever address answers, in this order, each with a head start before the next.
+async fn first_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut addresses = addresses.fuse();
+    let mut tries = JoinSet::new();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        let next = addresses.next();
+        let more = next.is_some();
+        if let Some(address) = next {
+            tries.spawn(TcpStream::connect(address));
+        }
+        tokio::select! {
+            done = tries.join_next() => match done {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => failure = error,
+                Some(Err(error)) => failure = error.into(),
+                None => return Err(failure),
+            },
+            () = sleep(HEAD_START), if more => {}
+        }
+    }
 }
 
 impl Dialer {
@@ -177,9 +208,37 @@ fn hint(error: &tokio_socks::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use socket2::{Domain, Socket, Type};
     use tokio::net::TcpListener;
 
     use super::*;
+
+    /// An address that answers nobody: its queue of connections is full, and nobody accepts one.
+    async fn silent() -> (Socket, Vec<TcpStream>, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_secs(1), TcpStream::connect(address)).await {
+            queued.push(stream.unwrap());
+        }
+        (socket, queued, address)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_does_not_keep_a_name_s_others_waiting() {
+        let (_socket, _queued, silent) = silent().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let refuses = SocketAddr::from(([127, 0, 0, 1], 1));
+        for order in [vec![silent, good], vec![good, silent], vec![refuses, silent, good]] {
+            let connected = timeout(Duration::from_secs(60), first_of(order.into_iter()));
+            assert_eq!(connected.await.expect("in time").unwrap().peer_addr().unwrap(), good);
+        }
+        assert!(first_of([refuses].into_iter()).await.is_err());
+        assert!(first_of([].into_iter()).await.is_err());
+    }
 
     #[tokio::test]
     async fn connections_are_kept_alive_and_send_at_once() {
