@@ -173,7 +173,7 @@ impl Session {
     pub fn on_tick(&mut self, now: Now) -> Vec<Effect> {
         self.schedule_tick(now);
         let patience = self.settings.authorize_within;
-        if self.workers.is_empty() && now.at.saturating_duration_since(self.opened) >= patience {
+        if !self.is_ready() && now.at.saturating_duration_since(self.opened) >= patience {
             return vec![Effect::Close(Why::Unauthorized)];
         }
         let mut effects = Vec::new();
@@ -183,7 +183,7 @@ impl Session {
 
     fn schedule_tick(&mut self, now: Now) {
         let mut wait = (self.settings.goal.share_interval * 4).clamp(MIN_TICK, MAX_TICK);
-        if self.workers.is_empty() {
+        if !self.is_ready() {
             let left = (self.opened + self.settings.authorize_within).saturating_duration_since(now.at);
             wait = wait.min(left.max(Duration::from_millis(1)));
         }

@@ -30,7 +30,7 @@ enum ConnectionError {
     Write(#[from] WriteError),
     #[error("the miner does not read what it is sent")]
     Stuck,
-    #[error("no worker was authorized in time")]
+    #[error("it has not subscribed and authorized a worker in time")]
     Unauthorized,
     #[error("there is no work")]
     NoWork,
@@ -44,9 +44,7 @@ enum ConnectionError {
 
 /// Serves one connection until either side ends it.
 pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stop: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "the socket can't be set to send at once");
-    }
+    net::dial::tune(&stream);
     let (read, write) = stream.into_split();
     let mut connection = Connection {
         reader: Reader::new(read, shared.config.limits.line_bytes),

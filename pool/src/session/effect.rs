@@ -47,7 +47,7 @@ pub enum Effect {
 /// Why a session ends its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// No worker was authorized in time.
+    /// It was not subscribed, with a worker authorized, in time.
     Unauthorized,
     /// The extranonces that the miner was given don't fit into the new work: it has to ask for others.
     Extranonces,

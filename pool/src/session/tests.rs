@@ -126,6 +126,13 @@ fn a_session_without_a_worker_is_closed_in_time_and_one_with_is_not() {
     assert!(bench.session.next_tick() <= bench.now.at + Duration::from_secs(1));
     assert!(matches!(bench.pass(1)[..], [Effect::Close(Why::Unauthorized)]));
 
+    // Nor does a name alone hold a place.
+    let mut bench = Bench::new(1e6);
+    assert!(
+        lines(&bench.line(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#))[0].contains("true")
+    );
+    assert!(matches!(bench.pass(30)[..], [Effect::Close(Why::Unauthorized)]));
+
     let mut bench = Bench::ready(1e6);
     assert!(!bench.pass(3_600).iter().any(|effect| matches!(effect, Effect::Close(_))));
 }
