@@ -23,6 +23,10 @@ const PATIENCE: f64 = 4.0;
 /// A factor that is corrected at once.
 const RUNAWAY: f64 = 4.0;
 
+/// The difficulty of the hardest target, 1: 0xffff · 2^208. Whoever says more than this means nothing by it, and sums with
+/// it would not stay finite.
+const HARDEST: f64 = 65535.0 * (1u128 << 104) as f64 * (1u128 << 104) as f64;
+
 /// What the pool wants of each connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Goal {
@@ -81,6 +85,7 @@ impl Vardiff {
     /// Takes a miner's suggestion for its difficulty; one that makes no sense is ignored.
     pub fn suggest(&mut self, difficulty: f64, now: Instant) {
         if difficulty.is_finite() && difficulty > 0.0 {
+            let difficulty = difficulty.min(HARDEST);
             self.assume(difficulty, SUGGESTION_WEIGHT, now);
             if self.fixed.is_none() {
                 self.difficulty = self.goal.clamp(difficulty);
@@ -223,6 +228,17 @@ mod tests {
         }
         vardiff.suggest(1e-300, now);
         assert_eq!(vardiff.difficulty(), 1e-6);
+    }
+
+    #[test]
+    fn a_boast_is_forgotten() {
+        let now = Instant::now();
+        let mut vardiff = Vardiff::new(goal(), now);
+        vardiff.suggest(f64::MAX, now);
+        assert!(vardiff.hashrate(now).is_finite());
+        let later = now + Duration::from_secs(3 * 3600);
+        assert_eq!(vardiff.retarget(100.0, later), goal().minimum);
+        assert!(vardiff.hashrate(later) < 1.0, "{}", vardiff.hashrate(later));
     }
 
     #[test]
