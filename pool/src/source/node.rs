@@ -169,6 +169,7 @@ impl NodeSource {
 
     fn carry_out(&mut self, next: Move, shared: &Shared) {
         match next {
+            Move::Renew => shared.publish(self.desk.work(Now::read())),
             Move::Publish => {
                 shared.publish(self.desk.work(Now::read()));
                 if shared.trouble.clear() {

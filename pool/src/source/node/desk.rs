@@ -16,8 +16,10 @@ const KEEP_WORK: Duration = Duration::from_secs(10 * 60);
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Give out the present work.
+    /// A node has given new work: give it out.
     Publish,
+    /// Give the present work out again, with other times. That says nothing about the nodes.
+    Renew,
     /// Say that no node works and that miners keep their job so long at most.
     Warn {
         /// From now on.
@@ -116,7 +118,7 @@ impl Desk {
         }
         if self.until.is_some_and(|until| now.unix >= until) {
             self.until = None;
-            return Some(Move::Publish);
+            return Some(Move::Renew);
         }
         None
     }
@@ -195,7 +197,7 @@ mod tests {
         assert_eq!((work.times.bits.to_consensus(), work.times.last), (0x1900_ffff, UNIX + 1200));
         assert_eq!(desk.due(now(0)), Some(Duration::from_secs(1201)));
         assert_eq!(desk.on_time(now(1200)), None);
-        assert_eq!(desk.on_time(now(1201)), Some(Move::Publish));
+        assert_eq!(desk.on_time(now(1201)), Some(Move::Renew));
         let work = desk.work(now(1201));
         assert_eq!((work.times.bits.to_consensus(), work.times.first), (0x1d00_ffff, UNIX + 1201));
         assert_eq!(desk.due(now(1201)), None);
