@@ -16,7 +16,7 @@ use crate::error::ClientError;
 use crate::event::{Answer, Event, Ticket};
 use crate::limbo::Limbo;
 use crate::line::Line;
-use crate::plan::{FIRST_PAUSE, Plan};
+use crate::plan::Plan;
 use crate::shares::Open;
 
 /// See the [crate's documentation](crate).
@@ -292,7 +292,8 @@ impl Client {
         if let (Main::Line(line), Some(known)) = (&self.main, self.known.get_mut(self.plan.index())) {
             known.hung_up = error.is_hang_up() && line.is_unheard() && !known.hung_up;
         }
-        let worked = self.leave();
+        // Jobs of a pool that then refuses us are no work.
+        let worked = self.leave().filter(|_| !matches!(error, ClientError::Refused { .. }));
         self.go_on(error, worked);
     }
 
@@ -311,11 +312,9 @@ impl Client {
     fn on_moved(&mut self, pool: PoolUrl, to: PoolUrl, wait: Duration) {
         let worked = self.leave();
         let error = ClientError::Moved { pool, to: to.clone() };
-        if !self.plan.moved(worked, wait) {
+        let Some(retry_in) = self.plan.moved(worked, wait) else {
             return self.go_on(error, None);
-        }
-        // A pool that moves its miners in circles must not keep them busy with that.
-        let retry_in = wait.max(FIRST_PAUSE);
+        };
         self.main = Main::Waiting { url: Some(to), until: Instant::now() + retry_in };
         self.events.push_back(Event::Lost { error, retry_in });
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use net::Backoff;
 
 /// First pause before the pools are tried again; doubled up to the configured one.
-pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A connection that gave work for so long makes the next pause the first one again. One that gives a job and ends, over
+/// and over, is made less and less often.
+const WORTH: Duration = Duration::from_secs(10);
 /// A connection that gave work for so long is worth being made again, as often as it is lost.
 const STABLE: Duration = Duration::from_secs(60);
 
@@ -52,11 +55,11 @@ impl Plan {
         if self.retries.is_some_and(|retries| self.failures > retries) {
             return None;
         }
+        self.forgive(worked);
         let stable = worked.is_some_and(|time| time >= STABLE);
         if stable || worked.is_some() && !self.second_chance {
             // The pool restarts, or the network had a hiccup: it may resume the session.
             self.second_chance = true;
-            self.backoff.reset();
             return Some(self.backoff.delay());
         }
         self.second_chance = false;
@@ -64,14 +67,23 @@ impl Plan {
         Some(if self.index == 0 { self.backoff.delay() } else { Duration::ZERO })
     }
 
-    /// The present pool asks to connect elsewhere, or again, after `wait`; `worked` as for [`Plan::lost`]. Whether to do
-    /// so; otherwise it counts as lost without having worked.
-    pub fn moved(&mut self, worked: Option<Duration>, wait: Duration) -> bool {
+    /// The present pool asks to connect elsewhere, or again, after `wait`; `worked` as for [`Plan::lost`]. How long to
+    /// wait before that, or `None` not to do it: then it counts as lost without having worked.
+    pub fn moved(&mut self, worked: Option<Duration>, wait: Duration) -> Option<Duration> {
         if worked.is_some() {
             (self.failures, self.moves) = (0, 0);
         }
+        self.forgive(worked);
         self.moves += 1;
-        self.moves <= MOVES && (self.pools == 1 || wait <= LONGEST_WAIT)
+        let obey = self.moves <= MOVES && (self.pools == 1 || wait <= LONGEST_WAIT);
+        // A pool that moves its miners in circles must not keep them busy with that.
+        obey.then(|| wait.max(self.backoff.delay()))
+    }
+
+    fn forgive(&mut self, worked: Option<Duration>) {
+        if worked.is_some_and(|time| time >= WORTH) {
+            self.backoff.reset();
+        }
     }
 
     /// Whether there is a better pool than the present one.
@@ -129,6 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_that_gives_a_job_and_ends_is_not_hammered() {
+        let (mut plan, mut moving) = (plan(1), plan(1));
+        for _ in 0..12 {
+            plan.lost(SHORT);
+            moving.moved(SHORT, Duration::ZERO);
+        }
+        for pause in [plan.lost(SHORT), moving.moved(SHORT, Duration::ZERO)] {
+            assert!(pause.is_some_and(|pause| pause >= Duration::from_secs(15)), "{pause:?}");
+        }
+        assert!(plan.lost(Some(WORTH)).is_some_and(|pause| pause <= FIRST_PAUSE));
+        assert!(moving.moved(Some(WORTH), Duration::ZERO).is_some_and(|pause| pause <= FIRST_PAUSE));
+    }
+
+    #[test]
     fn what_worked_gets_a_second_chance_and_no_third() {
         let mut plan = plan(2);
         plan.lost(SHORT);
@@ -155,13 +181,14 @@ mod tests {
     fn a_pool_that_only_sends_us_about_is_left() {
         let mut plan = plan(2);
         for _ in 0..2 {
-            assert!((0..MOVES).all(|_| plan.moved(None, Duration::ZERO)));
-            assert!(!plan.moved(None, Duration::ZERO), "in circles");
+            assert!((0..MOVES).all(|_| plan.moved(None, Duration::ZERO).is_some()));
+            assert_eq!(plan.moved(None, Duration::ZERO), None, "in circles");
             plan.lost(None);
         }
-        assert!((0..9).all(|_| plan.moved(SHORT, LONGEST_WAIT)), "it gives work in between");
-        assert!(!plan.moved(SHORT, LONGEST_WAIT + FIRST_PAUSE), "another one stands by");
-        assert!(Plan::new(1, None, FIRST_PAUSE).moved(SHORT, 10 * LONGEST_WAIT));
+        assert!((0..9).all(|_| plan.moved(SHORT, LONGEST_WAIT) == Some(LONGEST_WAIT)), "it gives work");
+        assert_eq!(plan.moved(SHORT, LONGEST_WAIT + FIRST_PAUSE), None, "another one stands by");
+        let (mut one, long) = (Plan::new(1, None, FIRST_PAUSE), 10 * LONGEST_WAIT);
+        assert_eq!(one.moved(SHORT, long), Some(long));
     }
 
     #[test]
