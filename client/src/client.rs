@@ -64,7 +64,7 @@ impl Client {
         Client {
             plan: Plan::new(pools, config.retries, config.retry_pause),
             main: Main::Waiting { url: None, until: Instant::now() },
-            probe: Probe::new(config.probe_interval),
+            probe: Probe::new(config.probe_interval, config.dialer.timeout + config.start),
             old: None,
             limbo: None,
             known: vec![Known::default(); pools],

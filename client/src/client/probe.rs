@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use program::chain;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 use crate::line::Line;
 
+/// What a pool that is looked at may say before it is used: more is no pool that is back.
+const MAX_EVENTS: usize = 1024;
+
 /// Looks at one pool at a time.
 pub(super) struct Probe {
     interval: Duration,
+    /// Time for a pool to be back.
+    patience: Duration,
     next: Instant,
     line: Option<Found>,
 }
@@ -21,6 +26,7 @@ pub(super) struct Found {
     pub line: Box<Line>,
     /// What it has said so far.
     pub events: Vec<stratum::Event>,
+    until: Instant,
 }
 
 /// What comes of looking.
@@ -32,18 +38,20 @@ pub(super) enum News {
 }
 
 impl Probe {
-    pub fn new(interval: Duration) -> Probe {
-        Probe { interval, next: Instant::now() + interval, line: None }
+    pub fn new(interval: Duration, patience: Duration) -> Probe {
+        Probe { interval, patience, next: Instant::now() + interval, line: None }
     }
 
     /// Forgets what it was looking at: the pools are tried in order now.
     pub fn reset(&mut self) {
-        *self = Probe::new(self.interval);
+        *self = Probe::new(self.interval, self.patience);
     }
 
     pub fn start(&mut self, index: usize, line: Line) {
-        self.next = Instant::now() + self.interval;
-        self.line = Some(Found { index, line: Box::new(line), events: Vec::new() });
+        let now = Instant::now();
+        self.next = now + self.interval;
+        let until = now + self.patience;
+        self.line = Some(Found { index, line: Box::new(line), events: Vec::new(), until });
     }
 
     /// Cancel-safe.
@@ -53,14 +61,20 @@ impl Probe {
                 sleep_until(self.next).await;
                 return News::Due;
             };
-            match found.line.next().await {
-                Ok(event) => found.events.push(event),
-                Err(error) => {
-                    debug!(error = chain(&error), "a better pool is not back");
-                    self.line = None;
-                    self.next = Instant::now() + self.interval;
-                    continue;
+            let failed = match timeout_at(found.until, found.line.next()).await {
+                Ok(Ok(event)) if found.events.len() < MAX_EVENTS => {
+                    found.events.push(event);
+                    None
                 }
+                Ok(Ok(_)) => Some("it says a lot, but does not authorize us and give a job".to_owned()),
+                Ok(Err(error)) => Some(chain(&error)),
+                Err(_) => Some("it has not authorized us and given a job in time".to_owned()),
+            };
+            if let Some(error) = failed {
+                debug!(error, "a better pool is not back");
+                self.line = None;
+                self.next = Instant::now() + self.interval;
+                continue;
             }
             if found.line.authorized && found.line.worked.is_some() {
                 self.next = Instant::now() + self.interval;

@@ -95,6 +95,48 @@ async fn a_pool_that_refuses_us_is_left_for_the_next() {
 }
 
 #[tokio::test]
+async fn a_job_from_a_pool_that_then_refuses_us_is_no_work() {
+    let listener = listen().await;
+    let mut rig = Rig::start(Config { retries: Some(2), ..config(&[port(&listener)]) });
+    for _ in 0..3 {
+        let mut pool = Pool::accept(&listener).await;
+        let call = pool.hear("mining.subscribe").await;
+        pool.answer(&call, json!([[["mining.notify", "s"]], "0a", 4]), Value::Null).await;
+        pool.notify("a", true).await;
+        let call = pool.hear("mining.authorize").await;
+        pool.answer(&call, json!(false), json!([24, "Unauthorized worker", null])).await;
+    }
+    assert!(rig.end().await.contains("Unauthorized worker"));
+}
+
+#[tokio::test]
+async fn a_better_pool_that_gives_work_but_never_takes_us_does_not_hide_the_next() {
+    let (first, second, third) = (listen().await, listen().await, listen().await);
+    let (first_port, second_port) = (port(&first), port(&second));
+    let mut config =
+        Config { start: Duration::from_millis(50), ..config(&[first_port, second_port, port(&third)]) };
+    config.dialer.timeout = Duration::from_millis(50);
+    let mut rig = Rig::start(config);
+    drop((first, second));
+    let _last = Pool::at_work(&third, "0c", "c").await;
+    rig.job("c").await;
+    let (first, second) = (listen_again(first_port).await, listen_again(second_port).await);
+    let deaf = tokio::spawn(async move {
+        loop {
+            let mut pool = Pool::accept(&first).await;
+            let call = pool.hear("mining.subscribe").await;
+            pool.answer(&call, json!([[["mining.notify", "s"]], "0a", 4]), Value::Null).await;
+            pool.notify("a", true).await;
+            while !pool.is_over().await {}
+        }
+    });
+    let _pool = Pool::at_work(&second, "0b", "b").await;
+    rig.job("b").await;
+    deaf.abort();
+    rig.close().await;
+}
+
+#[tokio::test]
 async fn a_pool_may_send_the_client_to_another_port_and_the_session_goes_on_there() {
     let (first, second) = (listen().await, listen().await);
     let mut rig = Rig::start(config(&[port(&first)]));
