@@ -116,6 +116,8 @@ impl Client {
             if let Err(error) = line.submit(open) {
                 debug!(%error, "while submitting");
             }
+            let lost = line.pending.overflow().map(|open| open.given_up(std::time::Instant::now()));
+            self.events.extend(lost.map(Event::Answer));
         }
         self.tickets += 1;
         Some(ticket)

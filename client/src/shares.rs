@@ -1,6 +1,6 @@
 //! The shares of one connection: which jobs may still be submitted for, and what became of each share. Pure.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +10,8 @@ use crate::event::{Answer, Fate, Ticket};
 
 /// Jobs that are kept in mind, for pools that never say "clean".
 const MAX_JOBS: usize = 1024;
+/// Shares without an answer, for pools that never give one; the session waits for no more either.
+const MAX_PENDING: usize = 10_000;
 
 /// A share without an answer.
 #[derive(Clone, Debug)]
@@ -67,7 +69,7 @@ impl Jobs {
 
 /// Shares without an answer, by the ids of their requests.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(HashMap<u64, Sent>);
+pub(crate) struct Pending(BTreeMap<u64, Sent>);
 
 #[derive(Debug)]
 struct Sent {
@@ -100,9 +102,15 @@ impl Pending {
         Some(open.answer(fate, now))
     }
 
+    /// The oldest share, if so many are open that nobody will hear of it any more.
+    pub fn overflow(&mut self) -> Option<Open> {
+        let over = self.0.len() > MAX_PENDING;
+        over.then(|| self.0.pop_first().map(|(_, sent)| sent.open)).flatten()
+    }
+
     /// All that are left, in the order of their submission.
     pub fn take(&mut self) -> Vec<Open> {
-        let mut left: Vec<Open> = self.0.drain().map(|(_, sent)| sent.open).collect();
+        let mut left: Vec<Open> = std::mem::take(&mut self.0).into_values().map(|sent| sent.open).collect();
         left.sort_by_key(|open| open.ticket);
         left
     }
@@ -191,6 +199,20 @@ mod tests {
         let round_trip = Duration::from_millis(7);
         assert_eq!(lost, [Answer { ticket: Ticket(40), fate: Fate::Unanswered, round_trip }]);
         assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn a_pool_that_never_answers_does_not_fill_the_memory() {
+        let now = Instant::now();
+        let mut pending = Pending::default();
+        for id in 0..MAX_PENDING as u64 {
+            pending.send(id, open(id, now));
+            assert!(pending.overflow().is_none());
+        }
+        pending.send(MAX_PENDING as u64, open(MAX_PENDING as u64, now));
+        let oldest = pending.overflow().map(|open| open.given_up(now));
+        assert_eq!(oldest.map(|answer| (answer.ticket, answer.fate)), Some((Ticket(0), Fate::Unanswered)));
+        assert_eq!(pending.len(), MAX_PENDING);
     }
 
     #[test]
