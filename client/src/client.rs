@@ -328,6 +328,10 @@ impl Client {
         let worked = line.worked_for();
         let left = line.pending.take();
         let resumable = worked.is_some() && line.resume().is_some();
+        // It may have changed since the subscription.
+        if let (Some(resume), Some(known)) = (line.resume(), self.known.get_mut(self.plan.index())) {
+            known.resume = Some(resume.clone());
+        }
         let jobs = std::mem::take(&mut line.jobs);
         if worked.is_some() {
             self.settle_limbo();

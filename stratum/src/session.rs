@@ -276,6 +276,10 @@ impl Session {
                 vec![Event::Difficulty(difficulty)]
             }
             Notification::SetExtranonce { extranonce1, extranonce2_len } => {
+                // Only a connection that gets this one can submit the shares to come again.
+                if let Some(resume) = &mut self.resume {
+                    resume.extranonce1.clone_from(&extranonce1);
+                }
                 self.extranonces = Some((extranonce1, extranonce2_len));
                 Vec::new()
             }

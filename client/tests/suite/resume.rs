@@ -67,6 +67,31 @@ async fn without_a_resumed_session_open_shares_are_counted_as_unanswered() {
 }
 
 #[tokio::test]
+async fn a_session_with_new_extranonces_is_resumed_only_with_these() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::at_work(&listener, "0a", "a").await;
+    rig.job("a").await;
+    for (given, fate) in [("0b", Fate::Accepted), ("0a", Fate::Unanswered)] {
+        pool.say(r#"{"id":null,"method":"mining.set_extranonce","params":["0b",4]}"#).await;
+        pool.notify("b", true).await;
+        let job = rig.job("b").await;
+        let ticket = rig.submit(&job).await.expect("sent");
+        pool.hear("mining.submit").await;
+        drop(pool);
+        rig.loss().await;
+        pool = Pool::accept(&listener).await;
+        assert_eq!(pool.welcome(given).await[1], "s");
+        if fate == Fate::Accepted {
+            let call = pool.hear("mining.submit").await;
+            pool.answer(&call, json!(true), Value::Null).await;
+        }
+        assert_eq!(rig.fate(ticket).await, fate);
+    }
+    rig.close().await;
+}
+
+#[tokio::test]
 async fn nothing_waits_for_ever_to_be_resumed() {
     let listener = listen().await;
     let limbo = std::time::Duration::from_millis(50);
