@@ -176,8 +176,8 @@ impl Client {
                 None => std::future::pending().await,
             }
         };
+        // In no fixed order: a pool that talks without a pause must not keep the others waiting.
         tokio::select! {
-            biased;
             happened = main => happened,
             happened = old => happened,
             news = self.probe.next(), if improvable => Happened::Probe(news),

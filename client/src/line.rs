@@ -117,17 +117,18 @@ impl Line {
             }
             Stage::Open { reader, writer } => (reader, writer),
         };
+        // What we have to say goes first: a pool that talks without a pause must not keep us from it.
         tokio::select! {
             biased;
-            message = reader.read() => match message {
-                Ok(Some(message)) => self.on_message(message),
-                Ok(None) => Err(ClientError::Closed { pool: self.url.clone(), hint: self.hint() }),
-                Err(error) => self.on_read_error(error),
-            },
             flushed = writer.flush(), if writer.waiting() > 0 => {
                 self.blocked = None;
                 flushed.map_err(|source| ClientError::Write { pool: self.url.clone(), source })
             }
+            message = reader.read() => match message {
+                Ok(Some(message)) => self.on_message(message).and_then(|()| self.check_blocked()),
+                Ok(None) => Err(ClientError::Closed { pool: self.url.clone(), hint: self.hint() }),
+                Err(error) => self.on_read_error(error),
+            },
             () = sleep_until(deadline) => self.on_deadline(),
         }
     }
@@ -153,11 +154,9 @@ impl Line {
     }
 
     fn on_deadline(&mut self) -> Result<(), ClientError> {
+        self.check_blocked()?;
         let now = Instant::now();
         let pool = || self.url.clone();
-        if self.blocked.is_some_and(|since| now >= since + SEND_TIMEOUT) {
-            return Err(ClientError::Silent { pool: pool(), after: SEND_TIMEOUT });
-        }
         if self.worked.is_none() && now >= self.opened + self.start {
             return Err(ClientError::NoJob { pool: pool(), after: self.start });
         }
@@ -167,6 +166,14 @@ impl Line {
         self.asked = true;
         let ping = self.session.ping();
         self.send(&ping)
+    }
+
+    /// Fails for a pool that does not take what we send, however much it says itself.
+    fn check_blocked(&self) -> Result<(), ClientError> {
+        match self.blocked.is_some_and(|since| since.elapsed() >= SEND_TIMEOUT) {
+            true => Err(ClientError::Silent { pool: self.url.clone(), after: SEND_TIMEOUT }),
+            false => Ok(()),
+        }
     }
 
     fn on_message(&mut self, message: Message) -> Result<(), ClientError> {

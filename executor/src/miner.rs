@@ -122,8 +122,11 @@ impl Miner {
     ) -> Result<(), ClientError> {
         let error = loop {
             let outstanding = client.outstanding();
+            if self.stop.is_cancelled() {
+                break None;
+            }
+            // In no fixed order: a pool that talks without a pause must not keep shares from being submitted.
             tokio::select! {
-                biased;
                 () = self.stop.cancelled() => break None,
                 // Fails when nobody is left to change it.
                 Ok(()) = configs.changed() => {
@@ -215,7 +218,8 @@ impl Miner {
             self.on_found(found, &mut client).await;
         }
         let deadline = Instant::now() + LAST_ANSWERS;
-        while more && client.is_connected() && client.outstanding() > 0 {
+        // The clock is asked, too: where something is always to be read, a timeout never comes to its turn.
+        while more && client.is_connected() && client.outstanding() > 0 && Instant::now() < deadline {
             match timeout_at(deadline, client.next()).await {
                 Ok(Ok(client::Event::Answer(answer))) => self.on_answer(answer).await,
                 Ok(Ok(event)) => debug!(?event, "while waiting for the last answers"),

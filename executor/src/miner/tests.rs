@@ -1,5 +1,6 @@
 //! The miner against a pool that is a few literal lines of JSON.
 
+use std::io::{BufRead, Write};
 use std::num::NonZeroUsize;
 
 use hasher::Backend;
@@ -264,6 +265,42 @@ async fn every_share_submitted_has_one_fate() {
     assert_eq!((with(Fate::Accepted), with(Fate::Rejected(22))), (7, 7));
     assert_eq!(with(Fate::Unanswered), submitted - 14);
     assert_eq!(with(Fate::Stale) + submitted, fates.len() as u32, "stale ones were never sent");
+}
+
+#[tokio::test]
+async fn a_pool_that_never_stops_talking_holds_up_neither_shares_nor_the_end() {
+    let listener = listen().await;
+    let mut rig = Rig::start(&[&listener], |_| {});
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome().await;
+    // Threads of their own, so that there is always something to be read.
+    let whole = pool.lines.into_inner().into_inner().reunite(pool.out).expect("one connection");
+    let stream = whole.into_std().expect("a socket");
+    stream.set_nonblocking(false).expect("a socket that can wait");
+    let mut out = stream.try_clone().expect("a second handle");
+    let flood = std::thread::spawn(move || {
+        let prev = "00".repeat(32);
+        let line = format!(
+            r#"{{"id":null,"method":"mining.notify","params":["b","{prev}","01","02",[],"20000000","1d00ffff","65000000",false]}}"#
+        );
+        let lines = format!("{line}\n").repeat(1_000);
+        while out.write_all(lines.as_bytes()).is_ok() {}
+    });
+    let (enough, submitted) = tokio::sync::oneshot::channel();
+    let reader = std::thread::spawn(move || {
+        let mut lines = std::io::BufReader::new(stream).lines().map_while(Result::ok);
+        let submits = lines.by_ref().filter(|line| line.contains("mining.submit")).take(50).count();
+        // No answer comes: at the end, too, they are waited for, but not for ever.
+        let _ = enough.send(submits);
+        lines.for_each(drop);
+    });
+    let drained = tokio::spawn(async move { while rig.events.recv().await.is_some() {} });
+    assert_eq!(timeout(DEADLINE, submitted).await.expect("shares in time"), Ok(50));
+    rig.stop.cancel();
+    timeout(DEADLINE, rig.miner).await.expect("an end in time").expect("no panic").expect("a good end");
+    drained.await.expect("no panic");
+    flood.join().expect("no panic");
+    reader.join().expect("no panic");
 }
 
 #[tokio::test]

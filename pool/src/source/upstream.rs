@@ -106,8 +106,11 @@ impl UpstreamSource {
         let mut table = Table::default();
         loop {
             let due = self.relay.due();
+            if stop.is_cancelled() {
+                break;
+            }
+            // In no fixed order: a pool that talks without a pause must not keep shares from being submitted.
             let effect = tokio::select! {
-                biased;
                 event = self.client.next() => match event {
                     Ok(Event::Answer(answer)) => {
                         settle(&shared, &mut table, answer);
@@ -172,7 +175,8 @@ impl UpstreamSource {
             submit(&mut self.client, shared, &mut table, forward);
         }
         let deadline = Instant::now() + ANSWER_WITHIN;
-        while !table.is_empty() {
+        // The clock is asked, too: where something is always to be read, a timeout never comes to its turn.
+        while !table.is_empty() && Instant::now() < deadline {
             match timeout_at(deadline, self.client.next()).await {
                 Ok(Ok(Event::Answer(answer))) => settle(shared, &mut table, answer),
                 Ok(Ok(_)) => {}
