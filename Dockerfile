@@ -14,7 +14,11 @@ RUN cargo build --release --locked --package mesos-miner --bin mesos-miner \
  && strip target/release/mesos-miner
 
 FROM debian:bookworm-slim
-# The binary carries everything else with it. The number is fixed so that volumes keep their owner.
+# The binary carries all but the authorities that vouch for stratum+ssl:// pools and https:// masters.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/*
+# The number is fixed so that volumes keep their owner.
 RUN groupadd --gid 10001 miner \
  && useradd --uid 10001 --gid miner --no-create-home --home-dir /var/lib/mesos-miner miner \
  && install -d -o miner -g miner /var/lib/mesos-miner
