@@ -132,12 +132,9 @@ pub(crate) async fn win(
 ) -> anyhow::Result<Option<Leadership>> {
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
-        let error = tokio::select! {
-            won = stand(zk, display, &mut backoff) => match won {
-                Ok(leadership) => return Ok(Some(leadership)),
-                Err(error) => error,
-            },
-            () = stop.cancelled() => return Ok(None),
+        let error = match stand(zk, display, &mut backoff, stop).await {
+            Ok(won) => return Ok(won),
+            Err(error) => error,
         };
         let ensemble = &zk.ensemble;
         if matches!(error, ZkError::NoAuth | ZkError::AuthFailed | ZkError::InvalidAcl) {
@@ -157,10 +154,18 @@ pub(crate) async fn win(
     }
 }
 
-/// One session, until the election is won or the session lost.
-async fn stand(zk: &Zk, display: &Display, backoff: &mut Backoff) -> Result<Leadership, ZkError> {
+/// One session, until the election is won or the session lost; `None` if stopped before.
+async fn stand(
+    zk: &Zk,
+    display: &Display,
+    backoff: &mut Backoff,
+    stop: &CancellationToken,
+) -> Result<Option<Leadership>, ZkError> {
     let sent = Instant::now();
-    let client = zk.ensemble.connect(zk.session_timeout).await?;
+    let client = tokio::select! {
+        client = zk.ensemble.connect(zk.session_timeout) => client?,
+        () = stop.cancelled() => return Ok(None),
+    };
     backoff.reset();
     let folder = format!("{}/election", zk.ensemble.path());
     let candidate = Candidate::this();
@@ -169,6 +174,11 @@ async fn stand(zk: &Zk, display: &Display, backoff: &mut Backoff) -> Result<Lead
     let lock = tokio::select! {
         lock = client.lock(prefix, &says, options) => lock?.into_owned(),
         Err(error) = watch(&client, &folder, &candidate, display) => return Err(error),
+        () = stop.cancelled() => {
+            // Otherwise its turn comes, and nobody leads until its session expires.
+            let _ = timeout(RELEASE, withdraw(&client, &folder)).await;
+            return Ok(None);
+        }
     };
     let lock = Arc::new(lock);
     let lease = Lease::new(client.session_timeout(), sent);
@@ -179,7 +189,19 @@ async fn stand(zk: &Zk, display: &Display, backoff: &mut Backoff) -> Result<Lead
     }
     display.say(format!("leading, as {} says", zk.ensemble));
     let keeper = tokio::spawn(keep(Arc::clone(&lock), lease.clone()));
-    Ok(Leadership { lock, lease, ensemble: zk.ensemble.clone(), host: candidate.host, keeper })
+    Ok(Some(Leadership { lock, lease, ensemble: zk.ensemble.clone(), host: candidate.host, keeper }))
+}
+
+/// Takes back what was put up in this session.
+async fn withdraw(client: &Client, folder: &str) -> Result<(), ZkError> {
+    for node in client.list_children(folder).await? {
+        let path = format!("{folder}/{node}");
+        if client.check_stat(&path).await?.is_some_and(|stat| stat.ephemeral_owner == client.session_id().0) {
+            // The lock may have done it.
+            let _ = client.delete(&path, None).await;
+        }
+    }
+    Ok(())
 }
 
 /// Says who leads, whenever that changes.

@@ -1,5 +1,6 @@
 //! The scheduler from its configuration to its summary.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use program::Summary;
@@ -33,9 +34,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ende
         };
     };
     loop {
+        let waiting = stop.child_token();
+        let mut win = pin!(election::win(zk, config.retry, &display, &waiting));
         let won = tokio::select! {
-            won = election::win(zk, config.retry, &display, &stop) => won?,
-            () = limit(config.duration.map(|duration| duration.saturating_sub(begun.elapsed()))) => None,
+            won = &mut win => won?,
+            () = limit(config.duration.map(|duration| duration.saturating_sub(begun.elapsed()))) => {
+                waiting.cancel();
+                win.await?
+            }
         };
         let Some(leadership) = won else {
             let summary = Summary { seconds: begun.elapsed().as_secs_f64(), ..Summary::default() };

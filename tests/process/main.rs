@@ -6,6 +6,7 @@
 mod bad_input;
 mod binding;
 mod bitcoin_node;
+mod election;
 mod embedded;
 mod executor;
 mod faults;

@@ -1,0 +1,57 @@
+//! Several schedulers that meet in ZooKeeper, where there is no master yet.
+
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+
+use crate::support::process::{Ended, Process, mesos_miner};
+use crate::support::zookeeper::ZooKeeper;
+use crate::support::{LATER, SOON, peer};
+
+/// A scheduler with a master that is not there, and with a session that outlives it for long if it does not end it.
+fn candidate(zookeeper: &ZooKeeper, more: &[&str]) -> Process {
+    let unused =
+        TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").to_string();
+    let zk = zookeeper.address("miner");
+    let line = ["scheduler", "--master", &unused, "--zk", &zk, "--zk-session-timeout", "40s"];
+    mesos_miner([&line, more].concat())
+}
+
+fn ends(mut process: Process) -> Ended {
+    let ended = process.wait(SOON);
+    assert!(ended.status.success(), "{ended:#?}");
+    ended
+}
+
+/// What `process` says first: whether it leads.
+fn leads(process: &mut Process) -> bool {
+    process.wait_for_error(LATER, |line| match line {
+        _ if line.contains("leading, as") => Some(true),
+        _ if line.contains("waiting for") => Some(false),
+        _ => None,
+    })
+}
+
+#[test]
+fn nobody_waits_for_a_scheduler_that_has_ended() {
+    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
+    let zookeeper = ZooKeeper::start(&command);
+    let mut leader = candidate(&zookeeper, &[]);
+    assert!(leads(&mut leader));
+    let mut waiting = candidate(&zookeeper, &[]);
+    assert!(!leads(&mut waiting));
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut next = candidate(&zookeeper, &["--duration", "1d"]);
+        assert!(!leads(&mut next));
+        next.signal(signal);
+        let ended = ends(next);
+        assert!(ended.stdout.iter().any(|line| line.contains("this scheduler was waiting")), "{ended:#?}");
+    }
+    ends(candidate(&zookeeper, &["--duration", "1s"]));
+    waiting.signal(Signal::TERM);
+    ends(waiting);
+    leader.signal(Signal::TERM);
+    ends(leader);
+    let mut last = candidate(&zookeeper, &[]);
+    assert!(leads(&mut last), "{:#?}", last.stderr());
+}
