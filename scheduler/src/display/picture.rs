@@ -10,8 +10,10 @@ use crate::kind::Kind;
 
 /// Tasks beyond this number are only counted.
 const TASKS: usize = 20;
-/// What stands around them: the framework, how many more there are, three lines of figures, and the cursor's line.
-const OTHERS: usize = 6;
+/// What stands around them: the framework, how many more there are, three lines of figures, and [`FREE`] ones.
+const OTHERS: usize = 5 + FREE;
+/// The cursor's line, and one above the picture: terminals keep a copy of what a whole screen is cleared of.
+const FREE: usize = 2;
 
 /// Of a terminal, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub(super) fn lines(snapshot: &Snapshot, elapsed: Duration, size: Size, bold: bo
             *line = format!("\x1b[1m{line}\x1b[0m");
         }
     }
-    lines.split_off(lines.len().saturating_sub(size.rows.saturating_sub(1)))
+    lines.split_off(lines.len().saturating_sub(size.rows.saturating_sub(FREE)))
 }
 
 /// A line that wraps would spoil the count of lines to go up.
@@ -165,7 +167,7 @@ mod tests {
         let snapshot = Snapshot { tasks: (0..500).map(|n| worker(n, 1.0)).collect(), ..Snapshot::default() };
         for rows in 1..60 {
             let picture = lines(&snapshot, Duration::ZERO, size(80, rows), false);
-            assert!(picture.len() < rows, "{rows}: {picture:#?}");
+            assert!(picture.len() <= rows.saturating_sub(FREE), "{rows}: {picture:#?}");
             if rows > OTHERS {
                 let tasks = picture.iter().filter(|line| line.contains("miner-worker")).count();
                 let more = format!("… and {} more tasks", 500 - tasks);
