@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hasher::measure::{clock_hertz, yardstick};
 use hasher::{Backend, MAX_VERSIONS};
+use program::complain;
 use serde::Serialize;
 
 use crate::cli::BenchArgs;
@@ -46,12 +47,12 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             }
             Err(error) => {
                 broken = true;
-                eprintln!("{backend} is not used: {error}");
+                complain(format_args!("{backend} is not used: {error}"));
             }
         }
     }
     for name in Backend::names().filter(|name| Backend::named(name).is_err()) {
-        eprintln!("{name}: skipped, this CPU lacks what it needs");
+        complain(format_args!("{name}: skipped, this CPU lacks what it needs"));
     }
     let mut out = io::stdout().lock();
     if args.json {

@@ -1,13 +1,12 @@
 //! `mesos-miner mine`: the terminal front end, with cpuminer's habits.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use net::Dialer;
-use program::{Hashrate, Summary, counted};
+use program::{Hashrate, Summary, complain, counted};
 use task::{Totals, Verdict};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -197,7 +196,7 @@ impl Terminal {
 
     /// Progress goes to stderr, where it does not mix with results.
     fn log(&self, line: std::fmt::Arguments<'_>) {
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        complain(line);
     }
 
     fn summary(&self) -> Summary {

@@ -6,7 +6,7 @@ use crate::{ports, shares};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use program::duration;
+use program::{complain, duration};
 use scheduler::Ended;
 use scheduler::config::ExecutorSource;
 use scheduler::launch::Programs;
@@ -107,7 +107,7 @@ async fn mine(
 ) -> anyhow::Result<Ended> {
     let cpus = total_cpus(args);
     if let Some(reason) = shares::shortage(cpus, args.server_cpus, args.workers) {
-        eprintln!("note: {reason}");
+        complain(format_args!("note: {reason}"));
     }
     let mut agents = shares::agents(cpus, args.server_cpus, f64::from(args.mem), args.workers);
     let _claims = ports::claim(&mut agents);

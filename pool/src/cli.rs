@@ -4,8 +4,6 @@ pub mod accounts;
 mod data;
 mod limits;
 
-use std::fmt;
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +12,7 @@ use anyhow::Context;
 use client::cli::UpstreamArgs;
 use node::Payout;
 use node::cli::NodeArgs;
-use program::{AccessArgs, difficulty, duration};
+use program::{AccessArgs, difficulty, duration, say};
 
 pub use self::data::DataArgs;
 pub use self::limits::LimitArgs;
@@ -174,11 +172,6 @@ async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Who closed our stdout does not want to know.
-fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
+use crate::say::complain;
+
 /// Exit status for bad usage (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
 
@@ -24,7 +26,7 @@ impl std::error::Error for Usage {}
 /// Prints an error with all its causes, once, and turns the end into an exit status: [`USAGE`] for [`Usage`].
 pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        complain(format_args!("error: {error:#}"));
         if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })
 }

@@ -13,6 +13,7 @@ mod logs;
 mod password;
 mod reader;
 mod runtime;
+mod say;
 mod signals;
 mod summary;
 
@@ -27,5 +28,6 @@ pub use logs::{init_bounded_logs, init_logs};
 pub use password::read_password;
 pub use reader::reader_gone;
 pub use runtime::block_on;
+pub use say::{complain, say};
 pub use signals::{Signals, stop_token, stop_token_and_again};
 pub use summary::{Hashrate, Shares, Summary};

@@ -18,6 +18,7 @@ pub fn init_bounded_logs(default: &str) {
         .with_writer(Mutex::new(Bounded::new(std::io::stderr())))
         .with_ansi(false)
         .with_target(false)
+        .log_internal_errors(false)
         .init();
 }
 
@@ -33,5 +34,6 @@ pub fn init_logs(default: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(color && std::io::stderr().is_terminal())
         .with_target(false)
+        .log_internal_errors(false)
         .init();
 }

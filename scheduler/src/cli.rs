@@ -18,7 +18,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use mesos::masters::Masters;
-use program::{AccessArgs, Discreet, Usage, duration, spec_of};
+use program::{AccessArgs, Discreet, Usage, complain, duration, say, spec_of};
 use task::PoolAccess;
 
 pub use self::placement::PlacementArgs;
@@ -191,7 +191,7 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     let ended = crate::run(config, stop).await?;
     ended.summary.print(json)?;
     for text in ended.last_words(&state_dir, zk.as_ref().map(|zk| &zk.ensemble)) {
-        if json { eprintln!("{text}") } else { println!("{text}") }
+        if json { complain(text) } else { say(text) }
     }
     match ended.failure {
         None => Ok(()),

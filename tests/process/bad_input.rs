@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use rustix::process::Signal;
 
 use crate::support::http::Server;
-use crate::support::process::{Ended, mesos_miner};
+use crate::support::process::{Ended, mesos_miner, start};
 use crate::support::{LATER, SOON};
 
 /// What the command line itself shows to be wrong.
@@ -237,6 +237,26 @@ fn cluster_port_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port().to_string();
     refused(FAILURE, &["local", "--cluster-only", "--port", &port], &[&port, "in use"]);
+}
+
+/// As in `mesos-miner … 2>&1 | head -1`: what can't be written is no panic, and the exit status is the same.
+#[test]
+fn nobody_reads_the_output() {
+    let address = closed_address();
+    let master = format!("scheduler --master {address}");
+    for (line, status) in [
+        (format!("{master} --duration 100ms"), 0),
+        (format!("{master} --no-retry"), FAILURE),
+        (format!("{master} --silence-timeout 1s"), USAGE),
+        (format!("mine -o {address} -u me -t 1 --no-retry"), FAILURE),
+        ("pool --listen nowhere".to_owned(), USAGE),
+    ] {
+        // The pipe's reader has ended before the program begins.
+        let script =
+            format!("exec 3> >(true); wait $!; exec {} {line} >&3 2>&3", env!("CARGO_BIN_EXE_mesos-miner"));
+        let ended = start("/bin/bash", ["-c", &script]).wait(LATER);
+        assert_eq!(ended.status.code(), Some(status), "{line}: {ended:#?}");
+    }
 }
 
 #[test]
