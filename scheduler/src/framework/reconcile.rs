@@ -43,6 +43,12 @@ impl Reconciler {
 }
 
 impl State {
+    /// Whether all that was asked is answered.
+    #[cfg(test)]
+    pub(super) fn reconciler_is_idle(&self) -> bool {
+        self.reconciler.waiting.is_empty()
+    }
+
     /// After each subscription: much may have happened.
     pub(super) fn start_reconciling(&mut self, now: Instant) {
         self.reconciler = Reconciler::default();
@@ -64,9 +70,10 @@ impl State {
             Phase::Writing(_) => false,
         };
         let all = self.reconciler.implicit.is_none_or(|at| now >= at);
-        // Some day Mesos forgets agents that stay away, and their tasks, and tells only those who ask for these.
-        let unreachable = |task: &&Task| all && task.state == Some(TaskState::TaskUnreachable);
-        let doubtful = self.tasks.values().filter(|task| silent(task) || unreachable(task));
+        // Of what the master does not know it tells only those who ask for it: some day it forgets agents that stay
+        // away, and their tasks.
+        let live = |task: &&Task| all && task.may_live();
+        let doubtful = self.tasks.values().filter(|task| silent(task) || live(task));
         let doubtful: Vec<String> = doubtful.map(|task| task.record.id.clone()).collect();
         self.ask_for(doubtful, now);
         if all {
