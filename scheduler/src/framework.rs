@@ -175,7 +175,9 @@ impl State {
         };
         for record in recovered.tasks {
             let id = record.id.clone();
-            let task = Task::new(record, Phase::Sent(now), now);
+            let mut task = Task::new(record, Phase::Sent(now), now);
+            // Who has reported sends messages, too, unless it fell silent before this life of the scheduler.
+            task.silent_since = state.ledger.workers_of(&id).next().map(|_| now);
             if !task.is_worker()
                 && task.record.cpus_milli != ADOPTED
                 && state.settings.template.pool.is_none()

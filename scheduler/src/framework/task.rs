@@ -43,7 +43,7 @@ pub(super) struct Task {
     pub pending_uuid: Option<Vec<u8>>,
     /// The last live message.
     pub live: Option<(Instant, Live)>,
-    /// Since when it could have sent another one and has not, if it ever sent any.
+    /// Since when it could have sent another one and has not, if it is one that does.
     pub silent_since: Option<Instant>,
     /// The version of its last report.
     pub version: Option<u32>,

@@ -160,6 +160,20 @@ fn nobody_can_be_heard_without_a_subscription() {
     assert!(script.killed().contains(&"miner-server-1"));
 }
 
+#[test]
+fn what_fell_silent_before_this_life_of_the_scheduler_is_replaced_too() {
+    let mut script = Script::with_workers();
+    script.restart();
+    script.subscribe();
+    for _ in 0..3 {
+        script.wait(Duration::from_secs(50));
+        script.event(live("miner-worker-2"));
+    }
+    assert_eq!(script.killed()[0], "miner-worker-3", "it has reported, but says nothing");
+    assert!(!script.killed().contains(&"miner-worker-2"));
+    assert!(!script.killed().contains(&"miner-server-1"), "it never reported: who knows what it is");
+}
+
 /// Its process was stopped, or its machine asleep: the first thing that it hears may be its own clock.
 #[test]
 fn a_scheduler_that_was_away_hears_what_has_waited_before_it_gives_anybody_up() {
