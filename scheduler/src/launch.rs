@@ -104,6 +104,14 @@ impl Programs {
         Programs { server, worker: None, data_dir: None }
     }
 
+    /// Whether tasks of this kind run our own program.
+    pub fn is_ours(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Server => matches!(self.server, Server::Builtin(_)),
+            Kind::Worker => self.worker.is_none(),
+        }
+    }
+
     /// The images of somebody else's.
     pub fn images(&self) -> impl Iterator<Item = &str> {
         let server = match &self.server {

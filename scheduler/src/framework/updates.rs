@@ -220,8 +220,10 @@ impl State {
         self.killing.remove(&update.task);
         let Some(task) = self.tasks.get(&update.task) else { return };
         let asked_for = task.kill.is_some();
-        // What ran and finished has made all its updates, and a fresh one is to take its place.
-        let renewed = state == TaskState::TaskFinished && task.running_since.is_some();
+        // What ran and finished has made all its updates, and a fresh one is to take its place. Somebody else's program
+        // makes none: it has given up, and may well do so again at once.
+        let ours = self.settings.template.programs.is_ours(task.record.kind);
+        let renewed = state == TaskState::TaskFinished && task.running_since.is_some() && ours;
         let host = task.record.host.clone();
         let why = format!("{}{}", why(update), self.advice(update));
         self.publish(Notice::Ended {

@@ -99,6 +99,23 @@ fn a_worker_that_made_all_its_updates_is_replaced_at_once() {
 }
 
 #[test]
+fn somebody_elses_worker_that_finishes_again_and_again_has_its_agent_paused() {
+    let mut settings = settings();
+    let arguments = crate::launch::Arguments::parse("", &[]).unwrap();
+    settings.template.programs.worker =
+        Some(crate::launch::ImageTask { image: "cpuminer".into(), arguments });
+    let mut script = Script::workers_of(settings);
+    script.update(status("miner-worker-3", TaskState::TaskFinished, 2));
+    script.write();
+    script.event(Event::Offers(vec![offer("o", "b", 2.0, 1024)]));
+    script.write();
+    assert!(script.launched().is_empty());
+    let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
+    let paused = "nothing is launched on b.host for 1 s: 1 failed in a row, the last with TASK_FINISHED";
+    assert!(said.contains(&paused.to_owned()), "{said:?}");
+}
+
+#[test]
 fn an_unreachable_server_is_waited_for_then_replaced_and_killed_when_it_returns() {
     let mut script = Script::with_workers();
     let unreachable = TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskUnreachable, 2) };
