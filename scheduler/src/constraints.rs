@@ -162,6 +162,11 @@ fn text(attribute: &Attribute) -> String {
 }
 
 impl Constraint {
+    /// What it looks at of an agent.
+    pub fn value<'a>(&self, place: &'a Place) -> Option<&'a str> {
+        place.value(&self.field)
+    }
+
     /// Whether one more task may run here, beside those placed already. Without the attribute, only UNLIKE is met.
     pub fn allows(&self, here: &Place, placed: &[Place]) -> bool {
         let Some(value) = here.value(&self.field) else {

@@ -9,7 +9,7 @@ mod remark;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesos::resources::{Quantity, Resources, Shortage};
@@ -153,35 +153,58 @@ pub struct Decline {
 }
 
 /// Decides about offers.
-pub fn plan(offers: &[Offer], demand: &Demand<'_>) -> Plan {
-    let mut agents: BTreeMap<&str, Vec<&Offer>> = BTreeMap::new();
+pub fn plan<'a>(offers: &'a [Offer], demand: &Demand<'_>) -> Plan {
+    let mut agents: BTreeMap<&'a str, Vec<&'a Offer>> = BTreeMap::new();
     for offer in offers {
         agents.entry(&offer.agent_id.value).or_default().push(offer);
     }
-    let mut planner = Planner { demand: demand.clone(), plan: Plan::default() };
+    let mut planner = Planner { demand: demand.clone(), plan: Plan::default(), unmet: BTreeSet::new() };
+    let candidate = |(agent, offers): (&'a str, Vec<&'a Offer>)| {
+        let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
+        let values = planner.constraints().iter().map(|it| it.value(&place).map(str::to_owned)).collect();
+        Candidate { agent, offers, place, values, fits: false }
+    };
+    let mut candidates: Vec<Candidate<'_>> = agents.into_iter().map(candidate).collect();
     // A constraint that is not met now may be when something is launched on another agent.
     loop {
         let launches = planner.plan.accepts.len();
-        agents.retain(|agent, offers| !planner.try_agent(agent, offers));
+        candidates.retain_mut(|candidate| !planner.try_agent(candidate));
         if planner.plan.accepts.len() == launches {
             break;
         }
     }
-    for (agent, offers) in agents {
-        planner.held_back(agent, &offers);
+    for candidate in candidates {
+        planner.held_back(&candidate);
     }
     planner.plan
+}
+
+/// An agent that has not been decided about.
+struct Candidate<'a> {
+    agent: &'a str,
+    offers: Vec<&'a Offer>,
+    place: Place,
+    /// All that constraints look at.
+    values: Vec<Option<String>>,
+    /// What it offers is enough: only a constraint was against it.
+    fits: bool,
 }
 
 /// One task of each agent's offers; what was decided so far.
 struct Planner<'a> {
     demand: Demand<'a>,
     plan: Plan,
+    /// What constraints did not allow since the last launch. Thousands of agents may have the same few values.
+    unmet: BTreeSet<Vec<Option<String>>>,
 }
 
 impl Planner<'_> {
     /// Launches something or declines; `false` if only a constraint is against a launch.
-    fn try_agent(&mut self, agent: &str, offers: &[&Offer]) -> bool {
+    fn try_agent(&mut self, candidate: &mut Candidate<'_>) -> bool {
+        if candidate.fits && self.unmet.contains(&candidate.values) {
+            return false;
+        }
+        let (agent, offers, place) = (candidate.agent, &candidate.offers[..], &candidate.place);
         if let (false, Some(rest)) = (self.nothing_wanted(), self.demand.paused.get(agent)) {
             let rest = *rest;
             self.decline(agent, offers, rest, Some(Cause::Paused(rest)));
@@ -206,10 +229,12 @@ impl Planner<'_> {
                 return true;
             }
         };
-        let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
-        if self.unmet(&place).is_some() {
+        candidate.fits = true;
+        if self.unmet.contains(&candidate.values) || self.unmet(place).is_some() {
+            self.unmet.insert(candidate.values.clone());
             return false;
         }
+        self.unmet.clear();
         if wanted == Wanted::Workers {
             self.demand.placed.push(place.clone());
             self.demand.workers_left -= 1;
@@ -220,8 +245,8 @@ impl Planner<'_> {
         let more = wanted == Wanted::Workers
             && fit.left_milli >= self.demand.placement.limits.min_worker_cpus_milli
             && !self.nothing_wanted()
-            && self.unmet(&place).is_none();
-        self.plan.accepts.push(fit.on(agent, place, more, ids(offers)));
+            && self.unmet(place).is_none();
+        self.plan.accepts.push(fit.on(agent, place.clone(), more, ids(offers)));
         true
     }
 
@@ -238,17 +263,19 @@ impl Planner<'_> {
 
     /// The first constraint that is not met.
     fn unmet(&self, place: &Place) -> Option<&Constraint> {
-        let Demand { wanted, placement, placed, .. } = &self.demand;
-        let (constraints, placed) = match wanted {
-            Wanted::Workers => (&placement.workers, &placed[..]),
-            _ => (&placement.server, &[][..]),
-        };
-        constraints.iter().find(|constraint| !constraint.allows(place, placed))
+        let placed = if self.demand.wanted == Wanted::Workers { &self.demand.placed[..] } else { &[] };
+        self.constraints().iter().find(|constraint| !constraint.allows(place, placed))
     }
 
-    fn held_back(&mut self, agent: &str, offers: &[&Offer]) {
-        let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
-        let cause = match self.unmet(&place) {
+    /// Those that what is wanted has to meet.
+    fn constraints(&self) -> &[Constraint] {
+        let placement = self.demand.placement;
+        if self.demand.wanted == Wanted::Workers { &placement.workers } else { &placement.server }
+    }
+
+    fn held_back(&mut self, candidate: &Candidate<'_>) {
+        let Candidate { agent, offers, place, .. } = candidate;
+        let cause = match self.unmet(place) {
             _ if self.nothing_wanted() => None,
             unmet => unmet.map(|constraint| Cause::Constraint(self.demand.wanted, constraint.to_string())),
         };

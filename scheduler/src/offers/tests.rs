@@ -207,6 +207,21 @@ fn a_constraint_is_tried_again_when_something_is_launched_elsewhere() {
     assert!(all.accepts.len() == 3 && !all.held_back && all.remarks.is_empty());
 }
 
+/// In the order of their racks, so that nearly each launch makes room for the next one on the other rack.
+#[test]
+fn a_thousand_agents_that_have_to_wait_for_each_other_are_all_used() {
+    let offers = (0..1000).map(|n| {
+        let mut offer = simple(&format!("o{n}"), &format!("a{n:04}"), 4.0, 4096, 0);
+        let text = Some(mesos::v1::value::Text { value: format!("r{}", n / 500) });
+        offer.attributes = vec![mesos::v1::Attribute { name: "rack".into(), text, ..Default::default() }];
+        offer
+    });
+    let workers = vec!["rack:GROUP_BY:2".parse().unwrap()];
+    let placement = Placement { workers, ..Placement::default() };
+    let plan = plan(&offers.collect::<Vec<_>>(), &demand_with(Wanted::Workers, placement));
+    assert_eq!((plan.accepts.len(), plan.declines.len(), plan.held_back), (1000, 0, false));
+}
+
 fn placements() -> impl Strategy<Value = Placement> {
     let constraint =
         prop::sample::select(vec!["hostname:UNIQUE", "hostname:GROUP_BY:2", "hostname:UNLIKE:a.*"]);
