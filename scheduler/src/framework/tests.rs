@@ -12,6 +12,7 @@ mod pool;
 mod reconnect;
 mod repoint;
 mod versions;
+mod weather;
 mod world;
 
 use std::num::NonZeroU64;

@@ -1,0 +1,90 @@
+//! A cluster in bad weather: agents that go, return and are renamed, executors that crash or hang, offers that are
+//! rescinded, launches that get lost, a master and a scheduler that start anew, a disk that is slow. Whatever has
+//! happened, when the weather is fine again the whole cluster mines without anyone's help: one server, no room left
+//! idle, nothing held back, nobody forgotten.
+
+mod cluster;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use self::cluster::{Cluster, Fate};
+use super::*;
+use crate::offers::{Limits, Placement};
+
+/// Longer than every pause together: those of agents, of filters, of silence, and a merger.
+const FINE: Duration = Duration::from_secs(45 * 60);
+
+impl Cluster {
+    fn act(&mut self, action: u8, which: usize) {
+        let task = self.pick(which);
+        match action {
+            0 => self.leave(which),
+            1 => self.come_back(which),
+            2 => self.say_goodbye(which),
+            3 => self.rename(which),
+            4 => self.crash(&task),
+            5 => self.hang(&task),
+            6 => self.rescind(which),
+            7 => self.reconnect(which.is_multiple_of(2)),
+            8 => self.restart(),
+            9 => self.slow_disk = !self.slow_disk,
+            10 => self.fate = Some(Fate::ALL[which % Fate::ALL.len()]),
+            11 => self.gone_by_operator(&task),
+            12 => self.repeat(which),
+            13 => self.pass(Duration::from_secs(60 + which as u64 % 240)),
+            _ => self.pass(Duration::from_secs(1 + which as u64 % 20)),
+        }
+    }
+
+    /// All trouble ends; whether all is well in the end, or what is not.
+    fn clear_up(&mut self) -> Result<(), String> {
+        (self.slow_disk, self.fate) = (false, None);
+        for which in 0..self.agents() {
+            self.come_back(which);
+        }
+        let end = self.script.now + FINE;
+        loop {
+            self.pass(Duration::from_secs(1));
+            let trouble = self.trouble();
+            if trouble.is_none() {
+                return Ok(());
+            }
+            if let Some(trouble) = trouble.filter(|_| self.script.now >= end) {
+                return Err(trouble);
+            }
+        }
+    }
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let (workers, cpus, worker) =
+        (prop::option::of(1u64..6), prop::option::of(1500u64..6000), prop::option::of(300u64..2000));
+    (workers, cpus, worker).prop_map(|(max_workers, max_cpus_milli, worker_cpus_milli)| Limits {
+        max_workers,
+        max_cpus_milli,
+        worker_cpus_milli,
+        ..Limits::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn after_the_storm_the_whole_cluster_mines_again(
+        actions in prop::collection::vec((0u8..20, any::<u16>()), 0..120),
+        limits in limits(),
+        repoint in any::<bool>(),
+    ) {
+        let on_server_loss = if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill };
+        let placement = Placement { limits, ..Placement::default() };
+        let mut cluster = Cluster::new(Settings { on_server_loss, placement, ..settings() });
+        for (action, which) in actions {
+            cluster.act(action, which.into());
+        }
+        let end = cluster.clear_up();
+        prop_assert!(end.is_ok(), "{}", end.unwrap_err());
+    }
+}
