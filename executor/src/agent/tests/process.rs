@@ -3,11 +3,11 @@ use std::time::{Duration, Instant};
 
 use mesos::env::ExecutorEnv;
 use mesos::executor::Event;
-use mesos::v1::executor::event;
-use mesos::v1::{TaskInfo, TaskState, TaskStatus};
-use task::{Report, TaskKind, TaskSpec, WorkerSpec};
+use mesos::v1::{TaskState, TaskStatus};
+use task::Report;
 use tokio::task::JoinHandle;
 
+use super::events::{acknowledged, kill, launch, subscribed};
 use super::fake::{Agent, Stream};
 use crate::agent::Executor;
 use crate::runner::{Runner, Runners, TaskEvent};
@@ -43,31 +43,12 @@ fn start(agent: &Agent, worker: Runner, checkpoint: bool) -> JoinHandle<anyhow::
     tokio::spawn(async move { Executor::new(&env, Runners { server: None, worker }).run().await })
 }
 
-fn launch() -> Event {
-    let worker = WorkerSpec {
-        pool: "127.0.0.1:1".into(),
-        user: "t".into(),
-        password: "x".into(),
-        access: task::PoolAccess::default(),
-        cpus: 1.0,
-        backend: None,
-    };
-    let interval = Duration::from_secs(1);
-    let spec = TaskSpec {
-        report_interval: interval,
-        live_interval: interval,
-        max_updates: None,
-        kind: TaskKind::Worker(worker),
-    };
-    let data = Some(spec.encode());
-    Event::Launch(Box::new(TaskInfo { task_id: "t".into(), data, ..TaskInfo::default() }))
-}
-
-fn kill(grace: Duration) -> Event {
-    let nanoseconds = i64::try_from(grace.as_nanos()).expect("a short time");
-    let grace_period = Some(mesos::v1::DurationInfo { nanoseconds });
-    let kill_policy = Some(mesos::v1::KillPolicy { grace_period });
-    Event::Kill(event::Kill { task_id: "t".into(), kill_policy })
+/// The stream of the next subscription, with the task launched on it.
+async fn launched(agent: &mut Agent) -> Stream {
+    let mut stream = agent.subscribed().await;
+    stream.send(subscribed(false)).await;
+    stream.send(launch("t")).await;
+    stream
 }
 
 /// Takes the next update, which must be of that state, and acknowledges it.
@@ -75,8 +56,7 @@ async fn update(agent: &mut Agent, stream: &mut Stream, state: TaskState) -> Tas
     let (call, _) = agent.call().await;
     let status = call.update.expect("an update").status;
     assert_eq!(status.state(), state, "{:?}", status.message);
-    let uuid = status.uuid.clone().expect("a uuid");
-    stream.send(Event::Acknowledged(event::Acknowledged { task_id: "t".into(), uuid })).await;
+    stream.send(acknowledged(&status)).await;
     status
 }
 
@@ -88,12 +68,10 @@ async fn end(executor: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
 async fn launch_kill_and_the_last_report() {
     let mut agent = Agent::start().await;
     let executor = start(&agent, obedient(), true);
-    let mut stream = agent.subscribed().await;
-    stream.send(Event::Subscribed(Box::default())).await;
-    stream.send(launch()).await;
+    let mut stream = launched(&mut agent).await;
     update(&mut agent, &mut stream, TaskState::TaskStarting).await;
     update(&mut agent, &mut stream, TaskState::TaskRunning).await;
-    stream.send(kill(Duration::from_secs(20))).await;
+    stream.send(kill("t", Some(Duration::from_secs(20)))).await;
     let status = update(&mut agent, &mut stream, TaskState::TaskKilled).await;
     let report = Report::decode(status.data.as_deref().expect("data")).expect("a report");
     assert_eq!(report.sequence, 2);
@@ -104,12 +82,10 @@ async fn launch_kill_and_the_last_report() {
 async fn a_stubborn_task_is_ended_by_force() {
     let mut agent = Agent::start().await;
     let executor = start(&agent, stubborn(), true);
-    let mut stream = agent.subscribed().await;
-    stream.send(Event::Subscribed(Box::default())).await;
-    stream.send(launch()).await;
+    let mut stream = launched(&mut agent).await;
     update(&mut agent, &mut stream, TaskState::TaskStarting).await;
     let asked = Instant::now();
-    stream.send(kill(Duration::from_millis(300))).await;
+    stream.send(kill("t", Some(Duration::from_millis(300)))).await;
     update(&mut agent, &mut stream, TaskState::TaskKilled).await;
     assert!(asked.elapsed() >= Duration::from_millis(300), "not before its time");
     end(executor).await.expect("a good end");
@@ -119,9 +95,7 @@ async fn a_stubborn_task_is_ended_by_force() {
 async fn a_broken_stream_is_subscribed_again_with_what_is_unacknowledged() {
     let mut agent = Agent::start().await;
     let executor = start(&agent, obedient(), true);
-    let mut stream = agent.subscribed().await;
-    stream.send(Event::Subscribed(Box::default())).await;
-    stream.send(launch()).await;
+    let stream = launched(&mut agent).await;
     let (starting, _) = agent.call().await;
     let (running, _) = agent.call().await;
     drop(stream);
@@ -129,15 +103,14 @@ async fn a_broken_stream_is_subscribed_again_with_what_is_unacknowledged() {
     let mut stream = stream.expect("a subscription");
     let subscribe = call.subscribe.expect("a SUBSCRIBE call");
     assert_eq!(subscribe.unacknowledged_tasks.len(), 1);
-    let resent: Vec<_> = subscribe.unacknowledged_updates.into_iter().map(Some).collect();
-    let uuid = |call: &mesos::v1::executor::Call| call.update.as_ref().map(|u| u.status.uuid.clone());
-    let sent = [uuid(&starting), uuid(&running)];
-    assert_eq!(resent.iter().map(|u| u.as_ref().map(|u| u.status.uuid.clone())).collect::<Vec<_>>(), sent);
-    stream.send(Event::Subscribed(Box::default())).await;
+    let sent = [starting, running].map(|call| call.update.expect("an update").status);
+    let resent = subscribe.unacknowledged_updates.into_iter().map(|update| update.status.uuid);
+    assert!(resent.eq(sent.iter().map(|status| status.uuid.clone())));
+    stream.send(subscribed(false)).await;
     stream.send(Event::Shutdown).await;
     update(&mut agent, &mut stream, TaskState::TaskKilled).await;
-    for uuid in sent.into_iter().flatten().flatten() {
-        stream.send(Event::Acknowledged(event::Acknowledged { task_id: "t".into(), uuid })).await;
+    for status in &sent {
+        stream.send(acknowledged(status)).await;
     }
     end(executor).await.expect("a good end");
 }
@@ -146,9 +119,7 @@ async fn a_broken_stream_is_subscribed_again_with_what_is_unacknowledged() {
 async fn without_checkpointing_a_dead_agent_means_the_end() {
     let mut agent = Agent::start().await;
     let executor = start(&agent, obedient(), false);
-    let mut stream = agent.subscribed().await;
-    stream.send(Event::Subscribed(Box::default())).await;
-    stream.send(launch()).await;
+    let mut stream = launched(&mut agent).await;
     update(&mut agent, &mut stream, TaskState::TaskStarting).await;
     agent.die();
     drop(stream);
@@ -171,9 +142,7 @@ async fn an_agent_that_is_not_there_is_given_up() {
 async fn an_error_ends_task_and_executor_with_its_text() {
     let mut agent = Agent::start().await;
     let executor = start(&agent, obedient(), true);
-    let mut stream = agent.subscribed().await;
-    stream.send(Event::Subscribed(Box::default())).await;
-    stream.send(launch()).await;
+    let mut stream = launched(&mut agent).await;
     update(&mut agent, &mut stream, TaskState::TaskStarting).await;
     update(&mut agent, &mut stream, TaskState::TaskRunning).await;
     stream.send(Event::Error("no such framework".into())).await;
@@ -190,7 +159,7 @@ async fn a_lost_agent_is_tried_twice_a_second() {
     let mut agent = Agent::start().await;
     let executor = start(&agent, obedient(), true);
     let mut stream = agent.subscribed().await;
-    stream.send(Event::Subscribed(Box::default())).await;
+    stream.send(subscribed(false)).await;
     // Each subscription ends at once.
     drop(stream);
     let (mut pauses, mut last) = (Vec::new(), None::<Instant>);
@@ -212,22 +181,19 @@ async fn an_agent_that_recovers_keeps_its_subscription() {
     let mut agent = Agent::start().await;
     agent.recovers.store(true, std::sync::atomic::Ordering::Relaxed);
     let executor = start(&agent, obedient(), true);
-    let mut stream = agent.subscribed().await;
-    stream.send(Event::Subscribed(Box::default())).await;
-    stream.send(launch()).await;
+    let mut stream = launched(&mut agent).await;
     let (first, _) = agent.call().await;
     let (again, subscribed) = agent.call().await;
     assert!(subscribed.is_none() && again == first, "the same update once more: {again:?}");
     agent.recovers.store(false, std::sync::atomic::Ordering::Relaxed);
     // On the subscription that there was all the while.
-    stream.send(kill(Duration::from_secs(20))).await;
+    stream.send(kill("t", Some(Duration::from_secs(20)))).await;
     let mut states = Vec::new();
     while states.last() != Some(&TaskState::TaskKilled) {
         let (call, subscribed) = agent.call().await;
         assert!(subscribed.is_none(), "{states:?}");
         let status = call.update.expect("an update").status;
-        let uuid = status.uuid.clone().expect("a uuid");
-        stream.send(Event::Acknowledged(event::Acknowledged { task_id: "t".into(), uuid })).await;
+        stream.send(acknowledged(&status)).await;
         states.push(status.state());
         states.dedup();
     }

@@ -1,0 +1,70 @@
+//! What happens while the agent is away, and when it is back.
+
+use super::*;
+
+#[test]
+fn what_is_not_acknowledged_goes_with_the_next_subscription() {
+    let mut machine = Machine::subscribed(true);
+    machine.agent(launch("t"));
+    machine.input(Input::Task(TaskEvent::Running(report(1))));
+    assert_eq!(machine.input(Input::Disconnected("gone".into())), [Effect::Subscribe]);
+    assert_eq!(machine.input(Input::Task(TaskEvent::Report(report(2)))), [], "nobody to send it to");
+    let (call, effects) = machine.subscribe();
+    let subscribe = call.subscribe.expect("a SUBSCRIBE call");
+    assert_eq!(call.r#type, Some(call::Type::Subscribe.into()));
+    assert_eq!(subscribe.unacknowledged_tasks.len(), 1);
+    assert_eq!(subscribe.unacknowledged_updates.len(), 3);
+    assert_eq!(effects, [], "the subscription carried them");
+    machine.acknowledge_all();
+    let subscribe = machine.state.subscription().subscribe.expect("a SUBSCRIBE call");
+    assert!(subscribe.unacknowledged_tasks.is_empty() && subscribe.unacknowledged_updates.is_empty());
+}
+
+#[test]
+fn what_was_made_during_the_subscription_is_sent_after_it() {
+    let mut machine = Machine::running(true);
+    machine.input(Input::Disconnected("gone".into()));
+    machine.state.subscription();
+    machine.input(Input::Task(TaskEvent::Report(report(2))));
+    let effects = machine.agent(subscribed(true));
+    assert_eq!(updates(&effects), [("t".into(), TaskState::TaskRunning)]);
+}
+
+#[test]
+fn without_checkpointing_the_agents_death_is_the_end() {
+    let mut machine = Machine::running(false);
+    let effects = machine.input(Input::Disconnected("gone".into()));
+    assert_eq!(effects.first(), Some(&Effect::Abort));
+    assert!(matches!(exits(&effects), Some(Err(_))));
+}
+
+#[test]
+fn with_checkpointing_the_task_goes_on_until_the_recovery_timeout() {
+    let mut machine = Machine::running(true);
+    assert_eq!(machine.input(Input::Disconnected("gone".into())), [Effect::Subscribe]);
+    machine.now += RECOVERY - Duration::from_millis(1);
+    assert_eq!(machine.input(Input::Disconnected("still gone".into())), [Effect::Subscribe]);
+    let effects = machine.after(Duration::from_millis(1));
+    assert!(effects.contains(&Effect::Abort) && matches!(exits(&effects), Some(Err(_))));
+}
+
+#[test]
+fn the_end_of_a_task_waits_for_the_agent_to_come_back() {
+    let mut machine = Machine::running(true);
+    machine.input(Input::Disconnected("gone".into()));
+    assert_eq!(machine.input(Input::Ended(Ok(report(2)))), []);
+    assert_eq!(machine.after(Duration::from_secs(60)), []);
+    machine.subscribe();
+    assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())));
+}
+
+#[test]
+fn the_first_subscription_is_tried_only_briefly() {
+    for checkpoint in [true, false] {
+        let mut machine = Machine::new(checkpoint);
+        assert_eq!(machine.input(Input::Disconnected("refused".into())), [Effect::Subscribe]);
+        assert_eq!(machine.after(Duration::from_secs(60)), [], "it may only be slow to answer");
+        let effects = machine.input(Input::Disconnected("refused".into()));
+        assert!(matches!(exits(&effects), Some(Err(text)) if text.contains("refused")));
+    }
+}

@@ -1,0 +1,115 @@
+//! How tasks and the executor end: kills, shutdown, failures.
+
+use super::*;
+
+#[test]
+fn a_kill_ends_the_task_with_its_last_report() {
+    let mut machine = Machine::running(true);
+    let effects = machine.agent(kill("t", None));
+    assert!(effects.contains(&Effect::Stop));
+    assert_eq!(updates(&effects), [("t".into(), TaskState::TaskKilling)]);
+    let effects = machine.input(Input::Ended(Ok(report(9))));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!(status.state(), TaskState::TaskKilled);
+    assert_eq!(data(status), report(9));
+    assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())));
+}
+
+#[test]
+fn killing_is_told_only_to_frameworks_that_know_it() {
+    let mut machine = Machine::new(true);
+    machine.state.subscription();
+    machine.agent(subscribed(false));
+    machine.agent(launch("t"));
+    assert_eq!(machine.agent(kill("t", None)), [Effect::Stop]);
+}
+
+#[test]
+fn a_task_that_overstays_its_grace_period_is_aborted() {
+    let mut machine = Machine::running(true);
+    machine.input(Input::Task(TaskEvent::Report(report(4))));
+    machine.agent(kill("t", Some(Duration::from_secs(2))));
+    assert_eq!(machine.state.deadline(), Some(machine.now + Duration::from_secs(2)));
+    assert_eq!(machine.after(Duration::from_millis(1999)), []);
+    let effects = machine.after(Duration::from_millis(1));
+    assert_eq!(effects.first(), Some(&Effect::Abort));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!(status.state(), TaskState::TaskKilled);
+    assert_eq!(data(status), report(4), "the last one known");
+    assert_eq!(machine.input(Input::Ended(Ok(report(5)))), [], "too late");
+}
+
+#[test]
+fn a_second_kill_only_shortens_the_grace_period() {
+    let mut machine = Machine::running(true);
+    machine.agent(kill("t", Some(Duration::from_secs(2))));
+    machine.agent(kill("t", Some(Duration::from_secs(60))));
+    assert_eq!(machine.state.deadline(), Some(machine.now + Duration::from_secs(2)));
+    let effects = machine.agent(kill("t", Some(Duration::ZERO)));
+    assert_eq!(effects.first(), Some(&Effect::Abort));
+    assert_eq!(updates(&effects), [("t".into(), TaskState::TaskKilled)]);
+}
+
+#[test]
+fn a_kill_of_a_stranger_changes_nothing() {
+    let mut machine = Machine::running(true);
+    assert_eq!(machine.agent(kill("other", None)), []);
+}
+
+#[test]
+fn a_task_that_fails_says_why_and_brings_its_report() {
+    let mut machine = Machine::running(true);
+    let error = TaskError { message: "port in use".into(), last: Some(Box::new(report(7))) };
+    let effects = machine.input(Input::Ended(Err(error)));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!((status.state(), status.message.as_deref()), (TaskState::TaskFailed, Some("port in use")));
+    assert_eq!(data(status), report(7));
+}
+
+#[test]
+fn shutdown_ends_task_and_executor_within_the_grace_period() {
+    let mut machine = Machine::running(true);
+    assert_eq!(machine.agent(Event::Shutdown), [Effect::Stop]);
+    let stop_by = machine.state.deadline().expect("a deadline");
+    assert!(stop_by < machine.now + GRACE);
+    let effects = machine.after(stop_by - machine.now);
+    assert_eq!(updates(&effects), [("t".into(), TaskState::TaskKilled)]);
+    let leave_by = machine.state.deadline().expect("a deadline");
+    assert!(leave_by < machine.now + GRACE, "before the agent's SIGKILL");
+    assert_eq!(exits(&machine.after(leave_by - machine.now)), Some(&Ok(())), "acknowledged or not");
+}
+
+#[test]
+fn shutdown_without_a_task_is_the_end() {
+    let mut machine = Machine::subscribed(true);
+    assert_eq!(machine.agent(Event::Shutdown), [Effect::Exit(Ok(()))]);
+    let mut machine = Machine::subscribed(true);
+    assert_eq!(machine.input(Input::Signal), [Effect::Exit(Ok(()))]);
+}
+
+#[test]
+fn an_error_fails_the_task_and_the_executor() {
+    let mut machine = Machine::running(true);
+    assert_eq!(machine.agent(Event::Error("bad call".into())), [Effect::Stop]);
+    let effects = machine.input(Input::Ended(Ok(report(2))));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!(status.state(), TaskState::TaskFailed);
+    assert!(status.message.as_deref().is_some_and(|text| text.contains("bad call")));
+    assert!(matches!(exits(&machine.acknowledge_all()), Some(Err(text)) if text.contains("bad call")));
+}
+
+#[test]
+fn an_agent_that_never_acknowledges_does_not_keep_the_process() {
+    let mut machine = Machine::running(true);
+    machine.input(Input::Ended(Ok(report(2))));
+    let deadline = machine.state.deadline().expect("a deadline");
+    assert_eq!(exits(&machine.after(deadline - machine.now)), Some(&Ok(())));
+}
+
+#[test]
+fn a_disowned_executor_ends_at_once() {
+    let mut machine = Machine::running(true);
+    let effects = machine.input(Input::Disowned("Framework cannot be found".into()));
+    assert_eq!(effects.first(), Some(&Effect::Abort));
+    assert!(matches!(exits(&effects), Some(Err(text)) if text.contains("cannot be found")));
+}

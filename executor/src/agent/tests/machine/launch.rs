@@ -1,0 +1,89 @@
+//! What is launched, and what is not.
+
+use super::*;
+
+#[test]
+fn a_task_starts_runs_and_finishes() {
+    let mut machine = Machine::subscribed(true);
+    let effects = machine.agent(launch("t"));
+    assert_eq!(updates(&effects), [("t".into(), TaskState::TaskStarting)]);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Launch { task_id, .. } if task_id == "t")));
+    let effects = machine.input(Input::Task(TaskEvent::Running(report(1))));
+    assert_eq!(updates(&effects), [("t".into(), TaskState::TaskRunning)]);
+    let effects = machine.input(Input::Task(TaskEvent::Report(report(2))));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!(data(status), report(2));
+    let effects = machine.input(Input::Ended(Ok(report(3))));
+    assert_eq!(updates(&effects), [("t".into(), TaskState::TaskFinished)]);
+    assert_eq!(exits(&effects), None, "not before the agent has the last update");
+    let effects = machine.acknowledge_all();
+    assert_eq!(exits(&effects), Some(&Ok(())));
+}
+
+#[test]
+fn only_one_task_runs_here() {
+    let mut machine = Machine::running(true);
+    let effects = machine.agent(launch("second"));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!((status.task_id.value.as_str(), status.state()), ("second", TaskState::TaskFailed));
+    assert!(status.message.as_deref().is_some_and(|text| text.contains("only one task, t")));
+    assert_eq!(machine.agent(launch("t")), [], "the first one again");
+    machine.acknowledge_all();
+    assert_eq!(updates(&machine.input(Input::Ended(Ok(report(2))))), [("t".into(), TaskState::TaskFinished)]);
+}
+
+#[test]
+fn a_group_of_one_is_a_task_and_larger_ones_fail_whole() {
+    let mut machine = Machine::subscribed(true);
+    let group =
+        |ids: &[&str]| Event::LaunchGroup(TaskGroupInfo { tasks: ids.iter().map(|id| task(id)).collect() });
+    assert_eq!(updates(&machine.agent(group(&["t"]))), [("t".into(), TaskState::TaskStarting)]);
+    let mut machine = Machine::subscribed(true);
+    let failed = |id: &str| (id.to_owned(), TaskState::TaskFailed);
+    assert_eq!(updates(&machine.agent(group(&["a", "b"]))), [failed("a"), failed("b")]);
+    assert_eq!(updates(&machine.agent(launch("late"))), [failed("late")]);
+    assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())));
+}
+
+#[test]
+fn a_kill_before_the_start_wins() {
+    let mut machine = Machine::subscribed(true);
+    assert_eq!(machine.agent(kill("t", None)), []);
+    let effects = machine.agent(launch("t"));
+    assert_eq!(updates(&effects), [("t".into(), TaskState::TaskKilled)]);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Launch { .. })));
+    assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())));
+}
+
+#[test]
+fn a_task_without_a_readable_specification_fails_with_a_reason() {
+    let mut machine = Machine::subscribed(true);
+    let info = TaskInfo { task_id: "t".into(), data: Some(vec![0xff]), ..TaskInfo::default() };
+    let effects = machine.agent(Event::Launch(Box::new(info)));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!(status.state(), TaskState::TaskFailed);
+    assert!(status.message.as_deref().is_some_and(|text| text.contains("task specification")));
+}
+
+#[test]
+fn a_specification_of_a_later_version_fails_with_a_reason() {
+    let mut machine = Machine::subscribed(true);
+    let mut info = task("t");
+    info.data.as_mut().expect("it has data")[1] = 3;
+    let effects = machine.agent(Event::Launch(Box::new(info)));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!(status.state(), TaskState::TaskFailed);
+    let text =
+        "can't read the task's data: task specification of version 3; this program reads versions 1 to 2";
+    assert_eq!(status.message.as_deref(), Some(text));
+}
+
+/// As a scheduler of version 1 wrote it.
+#[test]
+fn a_specification_of_the_version_before_is_run() {
+    let mut machine = Machine::subscribed(true);
+    let mut info = task("t");
+    info.data.as_mut().expect("it has data")[1] = 1;
+    let effects = machine.agent(Event::Launch(Box::new(info)));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Launch { .. })), "{effects:?}");
+}
