@@ -31,8 +31,8 @@ pub struct Piece {
 pub struct Search {
     job: Arc<Job>,
     space: Space,
-    /// The first unit that nobody claimed.
-    next: AtomicU64,
+    /// The first unit that nobody claimed, here or in a search of the same headers under other versions.
+    next: Arc<AtomicU64>,
     /// Pieces that were given back when the job changed. Taken before new units, so that none is skipped.
     left: Mutex<Vec<Piece>>,
     /// Whether `left` may hold something; spares threads that start on a new job the lock.
@@ -40,7 +40,7 @@ pub struct Search {
 }
 
 impl Search {
-    fn new(job: &Arc<Job>, first: u64) -> Search {
+    fn new(job: &Arc<Job>, next: Arc<AtomicU64>) -> Search {
         let shape = Shape {
             extranonce2_len: job.extranonce2_len,
             version: job.version,
@@ -50,7 +50,7 @@ impl Search {
         Search {
             job: job.clone(),
             space: Space::new(shape, GROUP),
-            next: AtomicU64::new(first),
+            next,
             left: Mutex::default(),
             any_left: AtomicBool::new(false),
         }
@@ -84,7 +84,7 @@ impl Search {
     }
 }
 
-/// The searches of the last few jobs.
+/// The searches of the last few jobs, the latest first.
 #[derive(Debug, Default)]
 pub struct Searches {
     recent: VecDeque<Arc<Search>>,
@@ -93,34 +93,29 @@ pub struct Searches {
 impl Searches {
     /// The search for a job: the one already going on if its content was announced before.
     ///
-    /// Two jobs have the same content if they lead to the same headers; names and targets do not matter. If only the
-    /// version mask changed, the search goes on behind the units already taken under any mask, since headers of one
-    /// may be headers of the other, too.
+    /// Two jobs have the same content if they lead to the same headers; names and targets do not matter. Those that
+    /// differ only in version or version mask may have some headers in common, so their searches count their units
+    /// together: no value of extranonce2 is searched under both. (That ends when all its values are used up; with two
+    /// bytes and no version rolling, one core needs a month for that.)
     pub fn of(&mut self, job: &Arc<Job>) -> Arc<Search> {
-        let same: Vec<_> = self.recent.iter().filter(|search| same_headers(&search.job, job)).collect();
-        let first = same.iter().map(|search| search.next.load(Ordering::Relaxed)).max().unwrap_or(0);
-        if let Some(search) = same.iter().find(|search| same_mask(&search.job, job)) {
-            search.next.fetch_max(first, Ordering::Relaxed);
-            return Arc::clone(search);
-        }
-        let search = Arc::new(Search::new(job, first));
+        let known = self.recent.iter().position(|search| same_content(&search.job, job));
+        let search = known.and_then(|place| self.recent.remove(place)).unwrap_or_else(|| {
+            let relative = self.recent.iter().find(|search| same_but_for_versions(&search.job, job));
+            Arc::new(Search::new(job, relative.map(|search| search.next.clone()).unwrap_or_default()))
+        });
         self.recent.push_front(search.clone());
         self.recent.truncate(REMEMBERED);
         search
     }
 }
 
-/// Whether two jobs have the same content, see [`Searches::of`].
-pub fn same_content(a: &Job, b: &Job) -> bool {
-    same_headers(a, b) && same_mask(a, b)
+/// See [`Searches::of`].
+fn same_content(a: &Job, b: &Job) -> bool {
+    (a.version, a.version_mask) == (b.version, b.version_mask) && same_but_for_versions(a, b)
 }
 
-fn same_mask(a: &Job, b: &Job) -> bool {
-    a.version_mask == b.version_mask
-}
-
-fn same_headers(a: &Job, b: &Job) -> bool {
-    (a.version, a.ntime, a.nbits, a.extranonce2_len) == (b.version, b.ntime, b.nbits, b.extranonce2_len)
+fn same_but_for_versions(a: &Job, b: &Job) -> bool {
+    (a.ntime, a.nbits, a.extranonce2_len) == (b.ntime, b.nbits, b.extranonce2_len)
         && a.prev_hash == b.prev_hash
         && a.extranonce1 == b.extranonce1
         && a.coinb1 == b.coinb1

@@ -3,12 +3,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hasher::{Backend, Cursor, Header, Target};
+use hasher::{Backend, CompactTarget, Cursor, Header, MAX_VERSIONS, Target};
 use proptest::prelude::*;
 use stratum::Job;
 
 use super::cpus::CpuPlan;
 use super::search::{Piece, Searches};
+use super::space::NTIME_SPAN;
 use super::{Engine, Found};
 
 /// Generous: only a hang should meet it.
@@ -122,20 +123,99 @@ fn same_content_is_one_search_and_other_content_another() {
     assert!(Arc::ptr_eq(&first, &searches.of(&job("a", 1, Target::MAX))), "remembered");
 }
 
+/// Each field but the name and the target tells headers apart.
 #[test]
-fn another_mask_goes_on_behind_what_was_taken() {
+fn whatever_changes_the_headers_is_another_search() {
+    let job = Job::clone(&job("a", 1, Target::MAX));
     let mut searches = Searches::default();
-    let first = searches.of(&job("a", 1, Target::MAX));
-    let taken: Vec<_> = (0..5).filter_map(|_| first.claim()).collect();
-    let masked = Arc::new(Job { version_mask: 0x0000_e000, ..Job::clone(&job("a", 1, Target::MAX)) });
-    let second = searches.of(&masked);
-    assert!(!Arc::ptr_eq(&first, &second));
-    let next = second.claim().expect("a large space");
-    assert!(taken.iter().all(|piece| piece.unit < next.unit));
-    // Back again, behind what was taken meanwhile.
-    let again = searches.of(&job("a", 1, Target::MAX));
-    assert!(Arc::ptr_eq(&first, &again));
-    assert!(again.claim().is_some_and(|piece| piece.unit > next.unit));
+    let first = searches.of(&Arc::new(job.clone()));
+    for other in [
+        Job { prev_hash: [8; 32], ..job.clone() },
+        Job { coinb1: vec![9], ..job.clone() },
+        Job { coinb2: vec![9], ..job.clone() },
+        Job { branch: vec![[3; 32]; 2], ..job.clone() },
+        Job { version: 0x3000_0000, ..job.clone() },
+        Job { nbits: CompactTarget(0x207f_ffff), ..job.clone() },
+        Job { ntime: job.ntime + 1, ..job.clone() },
+        Job { version_mask: 0xe000, ..job.clone() },
+        Job { extranonce1: vec![1, 2, 3, 5], ..job.clone() },
+        Job { extranonce2_len: 3, ..job.clone() },
+    ] {
+        assert!(!Arc::ptr_eq(&first, &searches.of(&Arc::new(other.clone()))), "{other:?}");
+    }
+}
+
+#[test]
+fn what_was_mined_lately_is_remembered() {
+    let mut searches = Searches::default();
+    let kept = searches.of(&job("a", 1, Target::MAX));
+    let once = searches.of(&job("b", 2, Target::MAX));
+    for coinb1 in 3..100 {
+        searches.of(&job("other", coinb1, Target::MAX));
+        assert!(Arc::ptr_eq(&kept, &searches.of(&job("a", 1, Target::MAX))), "in use all the while");
+    }
+    assert!(!Arc::ptr_eq(&once, &searches.of(&job("b", 2, Target::MAX))), "not for ever");
+}
+
+/// A thread may still claim for the job before when the next one is there already.
+#[test]
+fn searches_that_differ_in_their_versions_share_no_extranonce2() {
+    let job = Job::clone(&job("a", 1, Target::MAX));
+    let mut searches = Searches::default();
+    let different: Vec<_> = [(0x2000_0000, 0x1fff_e000), (0x2000_0000, 0xe000), (0x2000_2000, 0x1fff_e000)]
+        .map(|(version, version_mask)| searches.of(&Arc::new(Job { version, version_mask, ..job.clone() })))
+        .into();
+    let mut seen = HashSet::new();
+    for search in different.iter().cycle().take(30) {
+        let unit = search.claim().and_then(|piece| search.space().unit(piece.unit)).expect("a large space");
+        assert!(seen.insert(unit.extranonce2), "{unit:?}");
+    }
+}
+
+/// The last nonces of a unit were given back: they are searched first, then the next unit from its start.
+#[test]
+fn the_end_of_a_unit_is_searched_to_its_last_nonce() {
+    const LEFT: u32 = 10;
+    let job = job("a", 1, Target::MAX);
+    let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");
+    let search = engine.searches.of(&job);
+    let piece = search.claim().expect("the first unit");
+    search.give_back(Piece { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..piece });
+    engine.mine(job);
+    let places = LEFT as usize * MAX_VERSIONS;
+    let (first, second) = (take(&mut found, places), take(&mut found, places));
+    engine.stop();
+    for (finds, extranonce2, nonces) in
+        [(first, [0, 0, 0, 0], u32::MAX - LEFT + 1..=u32::MAX), (second, [0, 0, 0, 1], 0..=LEFT - 1)]
+    {
+        assert!(finds.iter().all(|found| found.extranonce2 == extranonce2));
+        let headers: HashSet<_> =
+            finds.iter().map(|found| (found.header.nonce, found.header.version)).collect();
+        assert_eq!(headers.len(), places, "none twice");
+        assert!(headers.iter().all(|(nonce, _)| nonces.contains(nonce)));
+    }
+}
+
+/// A job with nothing left to search parks the threads; the next one wakes them.
+#[test]
+fn the_end_of_the_space_is_no_end_of_the_engine() {
+    const LEFT: u32 = 7;
+    let small = Job { extranonce2_len: 0, version_mask: 0, ..Job::clone(&job("a", 1, Target::MAX)) };
+    let small = Arc::new(small);
+    let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(3, 1.0)).expect("threads");
+    let search = engine.searches.of(&small);
+    let claimed: Vec<_> = std::iter::from_fn(|| search.claim()).collect();
+    assert_eq!(claimed.len() as u32, NTIME_SPAN + 1);
+    for piece in &claimed {
+        search.give_back(Piece { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..*piece });
+    }
+    engine.mine(small);
+    let finds = take(&mut found, LEFT as usize * claimed.len());
+    let headers: HashSet<_> = finds.iter().map(|found| (found.header.ntime, found.header.nonce)).collect();
+    assert_eq!(headers.len(), finds.len(), "none twice");
+    assert!(headers.iter().all(|(ntime, _)| (1_700_000_000..=1_700_000_000 + NTIME_SPAN).contains(ntime)));
+    let next = engine.mine(job("b", 2, Target::MAX));
+    assert!(take(&mut found, 100).iter().all(|found| found.generation == next), "the first was used up");
 }
 
 #[test]
