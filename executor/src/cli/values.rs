@@ -119,7 +119,11 @@ fn core_list(text: &str) -> Result<Vec<usize>, String> {
     let mut cores = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        cores.extend(number(first)?..=number(last)?);
+        let range = number(first)?..=number(last)?;
+        if range.is_empty() {
+            return Err(format!("{part:?} runs backwards"));
+        }
+        cores.extend(range);
     }
     Ok(cores)
 }
@@ -165,5 +169,6 @@ mod tests {
     fn cores_in_lists_and_masks() {
         assert_eq!(affinity("0,2-3"), Ok(Cores(vec![0, 2, 3])));
         assert_eq!(affinity("0xd"), Ok(Cores(vec![0, 2, 3])));
+        assert!(affinity("0,3-1").is_err_and(|error| error.contains("3-1")));
     }
 }
