@@ -6,12 +6,12 @@
 //!
 //! A thread looks at the generation between two chunks of some 20 µs; what it found before goes into the channel
 //! with the job it was found for, so a change of job loses nothing. What it did not search goes back to the
-//! [`search`], so nothing is skipped if that job comes again.
+//! search, so nothing is skipped if that job comes again.
 
 pub mod cpus;
 mod duty;
-pub mod search;
-pub mod space;
+mod search;
+mod space;
 #[cfg(test)]
 mod tests;
 mod thread;

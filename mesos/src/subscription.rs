@@ -117,11 +117,6 @@ impl<E: StreamEvent> Subscription<E> {
         self.stream_id.as_deref()
     }
 
-    /// Expects something every `interval` from now on (`None`: never). Set by itself where the peer tells it.
-    pub fn set_heartbeat_interval(&mut self, interval: Option<Duration>) {
-        self.watchdog.set_interval(interval);
-    }
-
     /// The next event; `None` when the peer has ended the stream in good order.
     ///
     /// Cancelling the future loses nothing: what has arrived is kept for the next call.

@@ -23,7 +23,7 @@ pub const SERVER_MEM: u64 = 256;
 /// Memory of a worker's executor and task together, MB.
 pub const WORKER_MEM: u64 = 128;
 /// The least CPU worth a worker, thousandths.
-pub const WORKER_CPUS_MILLI: u64 = 100;
+const WORKER_CPUS_MILLI: u64 = 100;
 /// The executor's part of a task's CPU, thousandths: the least that Mesos asks for.
 const EXECUTOR_CPUS_MILLI: u64 = 10;
 /// The executor's part of a task's memory, MB: the least that Mesos asks for.
