@@ -219,6 +219,21 @@ fn odd_ends_have_defined_results() {
     }
 }
 
+/// A place among 24 versions is behind the last of two: the next nonce follows.
+#[test]
+fn a_place_of_other_work_skips_no_nonce() {
+    let work = |versions: &[u32]| Work::new(&Header::genesis(), versions, &Target::MAX).unwrap();
+    let many: Vec<u32> = (0..MAX_VERSIONS as u32).collect();
+    for backend in Backend::available() {
+        let mut full = HitBuffer::new();
+        let between = backend.scan(&work(&many), Cursor::at_nonce(6), &mut full).next.unwrap();
+        assert_eq!(between.nonce(), 7, "{backend}: in the middle of its versions");
+        let mut hits = HitBuffer::new();
+        backend.scan(&work(&[1, 2]), between, &mut hits);
+        assert_eq!(hits.iter().next(), Some(Hit { version: 1, nonce: 8 }), "{backend}");
+    }
+}
+
 #[test]
 fn every_backend_passes_its_self_test() {
     for backend in Backend::available() {
