@@ -116,8 +116,6 @@ impl Client {
             if let Err(error) = line.submit(open) {
                 debug!(%error, "while submitting");
             }
-            let lost = line.pending.overflow().map(|open| open.given_up(std::time::Instant::now()));
-            self.events.extend(lost.map(Event::Answer));
         }
         self.tickets += 1;
         Some(ticket)
@@ -268,6 +266,12 @@ impl Client {
     }
 
     fn on_job(&mut self, job: Arc<Job>) {
+        // Jobs come often enough for a look at what has gone unanswered for long.
+        if let Main::Line(line) = &mut self.main {
+            let now = std::time::Instant::now();
+            let lost = std::iter::from_fn(|| line.pending.hopeless(now));
+            self.events.extend(lost.map(|open| Event::Answer(open.given_up(now))));
+        }
         let extranonces = (job.extranonce1.clone(), job.extranonce2_len);
         if self.extranonces.as_ref() != Some(&extranonces) {
             self.extranonces = Some(extranonces.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stratum::{Job, Share, Verdict};
 
@@ -12,6 +12,9 @@ use crate::event::{Answer, Fate, Ticket};
 const MAX_JOBS: usize = 1024;
 /// Shares without an answer, for pools that never give one; the session waits for no more either.
 const MAX_PENDING: usize = 10_000;
+/// Time for an answer. A connection may last for months, and whoever submits only so many at once would come to a stop over
+/// the answers that get lost in that time.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// A share without an answer.
 #[derive(Clone, Debug)]
@@ -102,10 +105,12 @@ impl Pending {
         Some(open.answer(fate, now))
     }
 
-    /// The oldest share, if so many are open that nobody will hear of it any more.
-    pub fn overflow(&mut self) -> Option<Open> {
-        let over = self.0.len() > MAX_PENDING;
-        over.then(|| self.0.pop_first().map(|(_, sent)| sent.open)).flatten()
+    /// The oldest share, if it has been open for so long, or with so many others, that no answer will come.
+    pub fn hopeless(&mut self, now: Instant) -> Option<Open> {
+        let crowded = self.0.len() > MAX_PENDING;
+        let oldest = self.0.first_entry()?;
+        let late = now.saturating_duration_since(oldest.get().open.since) >= ANSWER_WITHIN;
+        (crowded || late).then(|| oldest.remove().open)
     }
 
     /// All that are left, in the order of their submission.
@@ -118,8 +123,6 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use hasher::{CompactTarget, Target};
     use stratum::Reason;
 
@@ -207,12 +210,25 @@ mod tests {
         let mut pending = Pending::default();
         for id in 0..MAX_PENDING as u64 {
             pending.send(id, open(id, now));
-            assert!(pending.overflow().is_none());
+            assert!(pending.hopeless(now).is_none());
         }
         pending.send(MAX_PENDING as u64, open(MAX_PENDING as u64, now));
-        let oldest = pending.overflow().map(|open| open.given_up(now));
+        let oldest = pending.hopeless(now).map(|open| open.given_up(now));
         assert_eq!(oldest.map(|answer| (answer.ticket, answer.fate)), Some((Ticket(0), Fate::Unanswered)));
         assert_eq!(pending.len(), MAX_PENDING);
+    }
+
+    #[test]
+    fn an_answer_that_got_lost_is_not_waited_for_as_long_as_the_connection_lasts() {
+        let now = Instant::now();
+        let mut pending = Pending::default();
+        pending.send(1, open(1, now));
+        pending.send(2, open(2, now + Duration::from_secs(1)));
+        assert!(pending.hopeless(now + ANSWER_WITHIN - Duration::from_secs(1)).is_none());
+        let lost = pending.hopeless(now + ANSWER_WITHIN).map(|open| open.ticket);
+        assert_eq!(lost, Some(Ticket(1)));
+        assert!(pending.hopeless(now + ANSWER_WITHIN).is_none());
+        assert_eq!(pending.answered(1, Verdict::Accepted, now), None, "it has had its fate");
     }
 
     #[test]
