@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use program::duration;
 
 use crate::admission::BanRules;
 use crate::config::Limits;
+
+/// More than any machine has ports and memory for.
+const MAX_CONNECTIONS: u64 = 10_000_000;
 
 /// What miners may take of the pool, and who is sent away.
 #[derive(Clone, Debug, clap::Args)]
@@ -14,6 +17,7 @@ use crate::config::Limits;
 pub struct LimitArgs {
     /// Miners connected at once
     #[arg(long, value_name = "N", env = "MINER_MAX_CONNECTIONS", default_value_t = Limits::default().connections)]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_CONNECTIONS))]
     pub max_connections: usize,
     /// Messages per second of one miner; more have to wait
     #[arg(long, value_name = "N", env = "MINER_MESSAGES_PER_SECOND", value_parser = clap::value_parser!(u32).range(1..),
@@ -52,5 +56,33 @@ impl LimitArgs {
         let Self { ban_shares: shares, ban_percent: percent, ban_time: time, ban_loopback: loopback, .. } =
             *self;
         BanRules { shares, percent, time, loopback }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        limits: LimitArgs,
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_named() {
+        assert_eq!(Cli::try_parse_from(["x"]).unwrap().limits.limits(), Limits::default());
+        for (option, bad) in [
+            ("--max-connections", ["0", "18446744073709551615"]),
+            ("--messages-per-second", ["0", "-1"]),
+            ("--ban-percent", ["0", "101"]),
+        ] {
+            for bad in bad {
+                let error = Cli::try_parse_from(["x", &format!("{option}={bad}")]).unwrap_err().to_string();
+                assert!(error.contains(option) && error.contains(bad), "{error}");
+            }
+        }
     }
 }
