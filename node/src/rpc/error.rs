@@ -110,8 +110,8 @@ impl RpcError {
     pub fn is_transient(&self) -> bool {
         match self {
             RpcError::Connection { .. } | RpcError::Timeout { .. } | RpcError::Cookie { .. } => true,
-            // Bitcoin Core: "Work queue depth exceeded".
-            RpcError::NotJsonRpc { status, .. } => *status == 503 || *status == 429,
+            // Bitcoin Core: "Work queue depth exceeded"; and a proxy before a node that is not there yet.
+            RpcError::NotJsonRpc { status, .. } => matches!(status, 429 | 502 | 503 | 504),
             RpcError::Refused { code, .. } => {
                 matches!(*code, Self::NOT_CONNECTED | Self::INITIAL_DOWNLOAD | Self::WARMUP)
             }

@@ -101,7 +101,8 @@ async fn errors_are_read_under_every_status() {
             2 => Reply::error(200, -32601, "Method not found: x."),
             3 => Reply::text(503, "Work queue depth exceeded"),
             4 => Reply::text(404, "<html>\nnothing here"),
-            5 => Reply::result(json!("seven")),
+            5 => Reply::text(502, "<html>Bad Gateway"),
+            6 => Reply::result(json!("seven")),
             _ => Reply::text(200, ""),
         };
         async { reply }
@@ -114,6 +115,7 @@ async fn errors_are_read_under_every_status() {
         ("Method not found: x. (code -32601)", false),
         ("HTTP 503 and no JSON-RPC: Work queue depth exceeded", true),
         ("HTTP 404 and no JSON-RPC: <html> nothing here", false),
+        ("HTTP 502 and no JSON-RPC: <html>Bad Gateway", true),
         ("something else than expected", false),
         ("no JSON-RPC: no text", false),
     ] {
