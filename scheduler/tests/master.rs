@@ -32,14 +32,21 @@ struct Master {
     heard: mpsc::UnboundedReceiver<Heard>,
 }
 
+/// How a master refuses calls of a type, if it does.
+type Refuses = fn(Type) -> Option<&'static str>;
+
 impl Master {
     async fn start() -> Master {
+        Master::that(|_| None).await
+    }
+
+    async fn that(refuses: Refuses) -> Master {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, heard) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(connection(socket, sender.clone()));
+                tokio::spawn(connection(socket, refuses, sender.clone()));
             }
         });
         Master { address, heard }
@@ -85,12 +92,14 @@ impl Master {
 }
 
 /// Serves one connection; a stream of events never comes back to calls.
-async fn connection(mut socket: TcpStream, heard: mpsc::UnboundedSender<Heard>) {
+async fn connection(mut socket: TcpStream, refuses: Refuses, heard: mpsc::UnboundedSender<Heard>) {
     let mut buffer = Vec::new();
     while let Some(call) = request(&mut socket, &mut buffer).await {
         if call.r#type() != Type::Subscribe {
+            let status = refuses(call.r#type()).unwrap_or("202 Accepted");
             heard.send((call, None)).ok();
-            if socket.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await.is_err() {
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            if socket.write_all(answer.as_bytes()).await.is_err() {
                 return;
             }
             continue;
@@ -266,6 +275,36 @@ async fn refusals_and_takeovers_end_the_scheduler_with_the_masters_words() {
         let error = format!("{:#}", run.end().await.unwrap_err());
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_refused_teardown_is_a_failure_and_the_framework_is_gone_on_with() {
+    let mut master = Master::that(|kind| (kind == Type::Teardown).then_some("403 Forbidden")).await;
+    let run = Run::start(master.address, |_| ());
+    let (_, _events) = master.subscribed("f").await;
+    master.call(Type::Reconcile).await;
+    run.stop.cancel();
+    master.call(Type::Teardown).await;
+    let folder = run.folder.path().to_owned();
+    let Run { running, folder: _kept, .. } = run;
+    let ended = timeout(DEADLINE, running).await.expect("it ends").expect("it does not panic").unwrap();
+    let failure = ended.failure.unwrap();
+    assert!(failure.contains("could not be torn down") && failure.contains("403"), "{failure}");
+    let again = Run::start(master.address, |config| config.state_dir = folder);
+    assert_eq!(master.subscribed("f").await.0.as_deref(), Some("f"));
+    again.stop.cancel();
+    again.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn where_its_credentials_are_no_good_any_more_it_subscribes_again() {
+    let mut master = Master::that(|kind| (kind == Type::Reconcile).then_some("401 Unauthorized")).await;
+    let run = Run::start(master.address, |config| config.teardown_on_exit = false);
+    let (_, _first) = master.subscribed("f").await;
+    let (id, _second) = master.subscribed("f").await;
+    assert_eq!(id.as_deref(), Some("f"));
+    run.stop.cancel();
+    run.end().await.unwrap();
 }
 
 /// An address that refuses connections as long as its socket is kept.

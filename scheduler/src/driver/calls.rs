@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use mesos::CallError;
 use mesos::scheduler::SchedulerClient;
 use mesos::v1::FrameworkId;
 use mesos::v1::scheduler::Call as WireCall;
+use mesos::v1::scheduler::call::Type;
+use mesos::{CallError, Refusal};
 use program::chain;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -81,10 +82,19 @@ async fn send(
     while let Some(call) = queue.recv().await {
         match client.call(&call).await {
             Ok(()) => {}
-            // The same call would be refused again, and others need not be.
-            Err(error) if !error.is_transient() => tracing::error!("{}", chain(&error)),
+            Err(error) if concerns_this_call_only(&call, &error) => tracing::error!("{}", chain(&error)),
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// The same call would be refused again, and others need not be. But with other credentials none is worth anything, and
+/// without TEARDOWN nothing has ended.
+fn concerns_this_call_only(call: &WireCall, error: &CallError) -> bool {
+    let who = matches!(
+        error,
+        CallError::Refused { refusal: Refusal::CredentialsNeeded | Refusal::CredentialsWrong, .. }
+    );
+    !error.is_transient() && !who && call.r#type() != Type::Teardown
 }
