@@ -25,9 +25,12 @@ pub(super) struct Size {
 /// The picture for a terminal, line by line: none wraps, and all of them fit above the cursor, since what scrolls away
 /// can't be drawn over. The hashrate stands out if `bold`.
 pub(super) fn lines(snapshot: &Snapshot, elapsed: Duration, size: Size, bold: bool) -> Vec<String> {
-    let framework = snapshot.framework.as_deref().unwrap_or("no framework yet");
+    let framework = match &snapshot.framework {
+        Some(id) => format!("framework {id}"),
+        None => "no framework yet".to_owned(),
+    };
     let connected = if snapshot.connected { "subscribed" } else { "not subscribed" };
-    let mut lines = vec![format!("framework {framework}, {connected}, {} s", elapsed.as_secs())];
+    let mut lines = vec![format!("{framework}, {connected}, {} s", elapsed.as_secs())];
     let room = size.rows.saturating_sub(OTHERS).min(TASKS);
     lines.extend(snapshot.tasks.iter().take(room).map(task_line));
     if snapshot.tasks.len() > room {
