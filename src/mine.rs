@@ -49,6 +49,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !args.mine.urls.is_empty() {
         return Err(Usage("either a pool, --url, or a node, --bitcoind, but not both".to_owned()).into());
     }
+    // The connection that they are about is to the server in this process.
+    let for_pools = args.mine.access.given().or(args.mine.retries().map(|_| "--no-retry (or --retries)"));
+    if let Some(option) = for_pools {
+        return Err(Usage(format!("{option} is for pools, not for the nodes of --bitcoind")).into());
+    }
     let options = options(args)?;
     program::block_on(2, on_node(&args.mine, options)).map(|()| ExitCode::SUCCESS)
 }

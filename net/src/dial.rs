@@ -68,8 +68,8 @@ impl Dialer {
 #[non_exhaustive]
 pub enum DialError {
     /// No TCP connection.
-    #[error("can't connect")]
-    Connect(#[source] io::Error),
+    #[error(transparent)]
+    Connect(io::Error),
     /// Not in time.
     #[error("no connection within {} s", after.as_secs_f32())]
     Timeout {

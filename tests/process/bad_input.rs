@@ -104,6 +104,10 @@ fn bad_node_address() {
     refused(USAGE, &["mine", "-o", "127.0.0.1:1", "--bitcoind", "http://127.0.0.1:1"], &["--url"]);
     refused(USAGE, &["mine", "-o", "127.0.0.1:1", "--address", paid[1]], &["--bitcoind"]);
     refused(USAGE, &["mine"], &["--url"]);
+    for option in [["--proxy", "socks5://127.0.0.1:1"].as_slice(), &["--no-retry"]] {
+        let line = [&["mine", "--bitcoind", "http://127.0.0.1:1"], &paid[..], option].concat();
+        refused(USAGE, &line, &[option[0], "--bitcoind"]);
+    }
 }
 
 #[test]
@@ -145,7 +149,8 @@ fn bad_durations() {
 #[test]
 fn unreachable_pool_without_retry() {
     let address = closed_address();
-    refused(FAILURE, &["mine", "-o", &address, "-u", "me", "-t", "1", "--no-retry"], &[&address, "refused"]);
+    let told = format!("can't connect to stratum+tcp://{address}: connection refused");
+    refused(FAILURE, &["mine", "-o", &address, "-u", "me", "-t", "1", "--no-retry"], &[&told]);
 }
 
 #[test]
