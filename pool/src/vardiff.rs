@@ -155,6 +155,9 @@ impl Vardiff {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     fn goal() -> Goal {
@@ -200,6 +203,41 @@ mod tests {
                 "{} for {hashrate}",
                 vardiff.hashrate(now)
             );
+        }
+    }
+
+    #[test]
+    fn luck_is_no_reason_for_a_change_and_a_rest_is_made_up_for() {
+        let (hashrate, mut random) = (1e8, StdRng::seed_from_u64(1));
+        let mut now = Instant::now();
+        let mut vardiff = Vardiff::new(goal(), now);
+        vardiff.suggest(hashrate / HASHES_PER_DIFFICULTY, now);
+        let mut run = |vardiff: &mut Vardiff, now: &mut Instant, shares: u32| {
+            let mut changes = 0;
+            for _ in 0..shares {
+                let before = vardiff.difficulty();
+                let luck = -(1.0 - random.random::<f64>()).ln();
+                *now += Duration::from_secs_f64(luck * before * HASHES_PER_DIFFICULTY / hashrate);
+                vardiff.accepted(before * HASHES_PER_DIFFICULTY, *now);
+                changes += u32::from(vardiff.retarget(f64::INFINITY, *now) != before);
+            }
+            changes
+        };
+        let changes = run(&mut vardiff, &mut now, 10_000);
+        assert!(changes < 100, "{changes} changes in 10,000 shares of a steady miner");
+        for _ in 0..20 {
+            // It rests for two minutes, in which only ticks come.
+            for _ in 0..30 {
+                now += Duration::from_secs(4);
+                vardiff.retarget(f64::INFINITY, now);
+            }
+            let back = now;
+            run(&mut vardiff, &mut now, 100);
+            let seconds = (now - back).as_secs_f64();
+            assert!(seconds > 1.0, "100 shares in {seconds} s after a rest");
+            run(&mut vardiff, &mut now, 200);
+            let off = vardiff.hashrate(now) / hashrate;
+            assert!((0.5..2.0).contains(&off), "{off} times its hashrate");
         }
     }
 
