@@ -120,7 +120,7 @@ impl Line {
         // What we have to say goes first: a pool that talks without a pause must not keep us from it.
         tokio::select! {
             biased;
-            flushed = writer.flush(), if writer.waiting() > 0 => {
+            flushed = writer.flush(), if writer.needs_flush() => {
                 self.blocked = None;
                 flushed.map_err(|source| ClientError::Write { pool: self.url.clone(), source })
             }

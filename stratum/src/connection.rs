@@ -147,12 +147,14 @@ pub struct Writer<W> {
     waiting: Vec<u8>,
     /// How much of `waiting` has gone.
     sent: usize,
+    /// Whether the stream may still hold some of it: one over TLS has a buffer of its own.
+    held: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
     /// Writes to `stream`.
     pub fn new(stream: W) -> Writer<W> {
-        Writer { stream, waiting: Vec::new(), sent: 0 }
+        Writer { stream, waiting: Vec::new(), sent: 0, held: false }
     }
 
     /// Sends a message and whatever was queued before. Cancel-safe: a message that was begun is finished by the next
@@ -190,6 +192,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.waiting.len() - self.sent
     }
 
+    /// Whether [`Writer::flush`] has something to do: also after one that was dropped half-way.
+    pub fn needs_flush(&self) -> bool {
+        self.held || self.waiting() > 0
+    }
+
     /// Sends all that was queued. Cancel-safe.
     ///
     /// # Errors
@@ -197,6 +204,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     /// Fails when the stream does.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
         while let Some(rest) = self.waiting.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            self.held = true;
             match self.stream.write(rest).await? {
                 0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 written => self.sent += written,
@@ -206,6 +214,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.waiting = Vec::new();
         self.sent = 0;
         self.stream.flush().await?;
+        self.held = false;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use stratum::{Call, Connection, Id, Message, ReadError, Reader, WriteError, Writer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
 use tokio::time::timeout;
 
 const LIMIT: usize = 1000;
@@ -138,4 +138,22 @@ async fn one_line_is_one_write_ended_by_a_newline() {
     let mut text = String::new();
     far.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, format!("{}\n", ping(1).to_line()));
+}
+
+#[tokio::test]
+async fn what_the_stream_itself_holds_back_is_not_forgotten() {
+    let (near, mut far) = duplex(4);
+    // As with TLS: it takes everything, and passes it on when it is flushed.
+    let mut writer = Writer::new(BufWriter::new(near));
+    assert!(!writer.needs_flush());
+    writer.queue(&ping(1).to_line()).unwrap();
+    assert!(writer.needs_flush());
+    assert!(timeout(Duration::ZERO, writer.flush()).await.is_err(), "nobody reads yet");
+    assert_eq!(writer.waiting(), 0);
+    assert!(writer.needs_flush());
+    let mut line = vec![0; ping(1).to_line().len() + 1];
+    let (flushed, read) = tokio::join!(writer.flush(), far.read_exact(&mut line));
+    flushed.unwrap();
+    read.unwrap();
+    assert!(!writer.needs_flush() && line.ends_with(b"\n"));
 }
