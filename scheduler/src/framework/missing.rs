@@ -46,7 +46,7 @@ impl State {
     /// A task that was lost, or missed, is there again: whether it still has a place.
     pub(super) fn takes_place_again(&mut self, id: &str) -> bool {
         let Some(task) = self.tasks.get_mut(id) else { return false };
-        task.missed = false;
+        (task.missed, task.unsure) = (false, false);
         if !task.is_worker() {
             return true;
         }

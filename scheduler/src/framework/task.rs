@@ -51,6 +51,8 @@ pub(super) struct Task {
     pub told: Option<Told>,
     /// A worker that has been unreachable for so long that others may take its place.
     pub missed: bool,
+    /// One that was unreachable when this life of the scheduler began: others may have its place already.
+    pub unsure: bool,
 }
 
 /// The messages that send a worker to a server.
@@ -88,6 +90,7 @@ impl Task {
             version: None,
             told: None,
             missed: false,
+            unsure: state == Some(TaskState::TaskUnreachable),
         }
     }
 

@@ -168,7 +168,8 @@ impl State {
     fn alive(&mut self, id: &str, before: Option<TaskState>, state: TaskState, now: Instant) {
         let Some(task) = self.tasks.get(id) else { return };
         let wanted = task.kill.is_none() && self.belongs(task);
-        let gone = task.missed && state != TaskState::TaskUnreachable || before.is_some_and(is_over);
+        let missed = task.missed || task.unsure;
+        let gone = missed && state != TaskState::TaskUnreachable || before.is_some_and(is_over);
         let wanted = wanted && (!gone || self.has_place_again(id));
         let Some(task) = self.tasks.get_mut(id) else { return };
         let (host, address) = (task.record.host.clone(), task.record.address.clone());

@@ -131,7 +131,13 @@ fn offers_are_not_asked_for_again_and_again_while_a_rule_is_not_met() {
 fn others_take_the_place_of_workers_that_stay_unreachable() {
     let limits = Limits { max_workers: Some(1), ..Limits::default() };
     let unique = constrained("rack:UNIQUE");
-    for (placement, missed) in [(Placement { limits, ..Placement::default() }, "d"), (unique, "o3")] {
+    let limited = Placement { limits, ..Placement::default() };
+    for (placement, missed, restarted) in [
+        (limited.clone(), "d", false),
+        (unique.clone(), "o3", false),
+        (limited, "d", true),
+        (unique, "o3", true),
+    ] {
         let mut script = script(placement);
         script.event(Event::Offers(vec![on_rack(offer("o2", "b", 1.0, 512), "r1")]));
         script.write();
@@ -150,6 +156,10 @@ fn others_take_the_place_of_workers_that_stay_unreachable() {
         assert_eq!(script.launched(), ["miner-worker-3"]);
         script.update(status("miner-worker-3", TaskState::TaskRunning, 1));
         script.write();
+        if restarted {
+            script.restart();
+            script.subscribe();
+        }
         script.clear();
         script.update(state(TaskState::TaskRunning, 3));
         script.write();

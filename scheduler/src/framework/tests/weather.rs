@@ -7,10 +7,12 @@ mod cluster;
 
 use std::time::Duration;
 
+use ::task::PoolAccess;
 use proptest::prelude::*;
 
 use self::cluster::{Cluster, Fate};
 use super::*;
+use crate::launch::Pool;
 use crate::offers::{Limits, Placement};
 
 /// Longer than every pause together: those of agents, of filters, of silence, and a merger.
@@ -33,7 +35,9 @@ impl Cluster {
             10 => self.fate = Some(Fate::ALL[which % Fate::ALL.len()]),
             11 => self.gone_by_operator(&task),
             12 => self.repeat(which),
-            13 => self.pass(Duration::from_secs(60 + which as u64 % 240)),
+            13 => self.mistake(&task, which),
+            14 => self.fall_ill(&task, which.is_multiple_of(3)),
+            15 => self.pass(Duration::from_secs(60 + which as u64 % 240)),
             _ => self.pass(Duration::from_secs(1 + which as u64 % 20)),
         }
     }
@@ -58,6 +62,10 @@ impl Cluster {
     }
 }
 
+fn pool() -> Pool {
+    Pool { url: "pool:3333".into(), user: None, password: "x".into(), access: PoolAccess::default() }
+}
+
 fn limits() -> impl Strategy<Value = Limits> {
     let (workers, cpus, worker) =
         (prop::option::of(1u64..6), prop::option::of(1500u64..6000), prop::option::of(300u64..2000));
@@ -74,13 +82,15 @@ proptest! {
 
     #[test]
     fn after_the_storm_the_whole_cluster_mines_again(
-        actions in prop::collection::vec((0u8..20, any::<u16>()), 0..120),
+        actions in prop::collection::vec((0u8..22, any::<u16>()), 0..120),
         limits in limits(),
-        repoint in any::<bool>(),
+        way in 0..3,
     ) {
-        let on_server_loss = if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill };
+        let on_server_loss = if way == 1 { OnServerLoss::Repoint } else { OnServerLoss::Kill };
         let placement = Placement { limits, ..Placement::default() };
-        let mut cluster = Cluster::new(Settings { on_server_loss, placement, ..settings() });
+        let mut settings = Settings { on_server_loss, placement, ..settings() };
+        settings.template.pool = (way == 2).then(pool);
+        let mut cluster = Cluster::new(settings);
         for (action, which) in actions {
             cluster.act(action, which.into());
         }

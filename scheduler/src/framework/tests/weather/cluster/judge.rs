@@ -8,7 +8,8 @@ impl Cluster {
         let (state, now) = (&self.script.state, self.script.now);
         let live = || self.tasks.iter().filter(|(_, task)| task.lives());
         let servers: Vec<&String> = live().map(|(id, _)| id).filter(|id| id.contains("server")).collect();
-        if servers.len() != 1 || state.server.as_ref() != Some(servers[0]) {
+        let wanted = usize::from(state.settings.template.pool.is_none());
+        if servers.len() != wanted || state.server.as_ref() != servers.first().copied() {
             return Some(format!("servers {servers:?}, known {:?}", state.server));
         }
         if let Some((id, task)) = live().find(|(_, task)| task.state != TaskState::TaskRunning || task.hung) {
@@ -39,8 +40,10 @@ impl Cluster {
     pub(super) fn idle_room(&self) -> Option<String> {
         let limits = &self.script.state.settings.placement.limits;
         let workers = || self.tasks.iter().filter(|(id, task)| task.lives() && id.contains("worker"));
-        let (count, used) =
-            (workers().count() as u64, workers().map(|(_, task)| task.cpus).sum::<u64>() + 1000);
+        let (count, used) = (
+            workers().count() as u64,
+            workers().map(|(_, task)| task.cpus).sum::<u64>() + self.script.state.server_cpus(),
+        );
         let over = limits.max_workers.is_some_and(|most| count > most)
             || limits.max_cpus_milli.is_some_and(|most| used > most);
         if over {

@@ -80,6 +80,24 @@ impl Cluster {
         self.drop_tasks(&agent, TaskState::TaskGoneByOperator);
     }
 
+    /// Mesos says that a task is gone which is not.
+    pub fn mistake(&mut self, task: &str, which: usize) {
+        let states =
+            [TaskState::TaskLost, TaskState::TaskGone, TaskState::TaskUnknown, TaskState::TaskUnreachable];
+        let Some(agent) = self.tasks.get(task).map(|task| task.agent.clone()) else { return };
+        self.tell(task, &agent, states[which % states.len()], None);
+    }
+
+    /// A server gives no work, or does again.
+    pub fn fall_ill(&mut self, task: &str, healthy: bool) {
+        if self.tasks.get(task).is_some_and(|real| real.state == TaskState::TaskRunning && !real.hung) {
+            self.update(task, TaskState::TaskRunning);
+            if let Some(update) = self.tasks.get_mut(task).and_then(|real| real.updates.last_mut()) {
+                update.healthy = Some(healthy);
+            }
+        }
+    }
+
     pub fn rescind(&mut self, which: usize) {
         let Some(id) = self.offers.keys().nth(which % self.offers.len().max(1)).cloned() else { return };
         self.offers.remove(&id);
