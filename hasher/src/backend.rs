@@ -128,8 +128,8 @@ impl Backend {
         self.0.lanes
     }
 
-    /// Hashes headers from a place in the work's space on, for some 20 to 50 µs, and appends those that meet the target to
-    /// `hits`.
+    /// Hashes headers from a place in the work's space on, for some 20 to 50 µs, and appends those that meet the target
+    /// to `hits`.
     ///
     /// Ends earlier where the space ends or `hits` is full; no place between `from` and the returned
     /// [`Progress::next`] is skipped or judged twice, and no hit there is lost. Each hit's full hash was compared with

@@ -44,8 +44,8 @@ impl Header {
     }
 
     /// Serializes the header as it is hashed and sent.
-    pub fn to_bytes(&self) -> [u8; 80] {
-        let mut bytes = [0; 80];
+    pub fn to_bytes(&self) -> [u8; Header::LEN] {
+        let mut bytes = [0; Header::LEN];
         bytes[..4].copy_from_slice(&self.version.to_le_bytes());
         bytes[4..36].copy_from_slice(&self.prev_hash);
         bytes[36..68].copy_from_slice(&self.merkle_root);
@@ -56,7 +56,7 @@ impl Header {
     }
 
     /// Reads a header from its serialized form; every 80 bytes are a header.
-    pub fn from_bytes(bytes: &[u8; 80]) -> Header {
+    pub fn from_bytes(bytes: &[u8; Header::LEN]) -> Header {
         let word = |at| u32::from_le_bytes(array(bytes, at));
         Header {
             version: word(0),
@@ -75,6 +75,6 @@ impl Header {
 }
 
 /// Copies N bytes of a header out of it; all callers pass constants that fit.
-fn array<const N: usize>(bytes: &[u8; 80], at: usize) -> [u8; N] {
+fn array<const N: usize>(bytes: &[u8; Header::LEN], at: usize) -> [u8; N] {
     std::array::from_fn(|i| bytes[at + i])
 }

@@ -71,6 +71,7 @@ fn search_enabled(work: &Work, first: u32, candidates: &mut [u16]) -> bool {
         schedule(work.schedule(), nonce, &mut schedules);
         nonce = nonce.wrapping_add(STREAMS as u32);
         // Where the next item is in the rectangle of nonces and versions; four nonces fill the streams for any count.
+        // Written out: with functions for this and for the marking below, the search was seen to take a seventh longer.
         let (mut row, mut column) = (0, 0);
         for candidates in candidates.as_chunks_mut::<STREAMS>().0 {
             let mut items = [(&versions[0], &schedules[0]); STREAMS];

@@ -18,6 +18,7 @@ use std::hint::black_box;
 
 mod chunk;
 mod first;
+mod places;
 mod schedule;
 mod second;
 

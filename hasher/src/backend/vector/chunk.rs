@@ -1,5 +1,6 @@
 //! A chunk of work items, led through the stages in batches.
 
+use super::places::Places;
 use super::{Item, Lanes, SCHEDULE_STREAMS, Schedule, Words, first, schedule};
 use crate::Work;
 use crate::fold::{FoldedRounds, FoldedSchedule};
@@ -86,15 +87,16 @@ pub(in crate::backend) fn search<L: Stages<FIRST, SECOND>, const FIRST: usize, c
     let versions = work.rounds();
     let group = group(versions.len());
     let Scratch { schedules, items, words, padding } = Scratch::in_memory(proof, memory);
+    let schedules = &mut schedules[..group];
     *padding = first::padding(proof);
-    for out in &mut schedules[..group] {
+    for out in &mut *schedules {
         schedule::constants(proof, work.schedule(), out);
     }
     let mask = proof.splat(&work.candidate_mask());
     let mut any = 0;
     let mut nonce = start;
     for candidates in candidates.chunks_exact_mut(group * versions.len()) {
-        for pair in schedules[..group].as_chunks_mut::<SCHEDULE_STREAMS>().0 {
+        for pair in schedules.as_chunks_mut::<SCHEDULE_STREAMS>().0 {
             let mut nonces = [proof; SCHEDULE_STREAMS];
             for vector in &mut nonces {
                 *vector = proof.nonces(nonce);
@@ -102,21 +104,13 @@ pub(in crate::backend) fn search<L: Stages<FIRST, SECOND>, const FIRST: usize, c
             }
             L::schedule(work.schedule(), nonces, pair, words);
         }
-        // Where the next item is in the rectangle of nonce vectors and versions.
-        let (mut vector, mut version) = (0, 0);
+        let mut places = Places::new(versions.len());
         for candidates in candidates.chunks_mut(BATCH) {
             let items = &mut items[..candidates.len()];
             for items in items.as_chunks_mut::<FIRST>().0 {
-                let mut rounds = [&versions[0]; FIRST];
-                let mut chosen = [&schedules[0]; FIRST];
-                for s in 0..FIRST {
-                    (rounds[s], chosen[s]) = (&versions[version], &schedules[vector]);
-                    version += 1;
-                    if version == versions.len() {
-                        (vector, version) = (vector + 1, 0);
-                    }
-                }
-                L::first(rounds, chosen, padding, items);
+                let places = places.take::<FIRST>();
+                let rounds = places.map(|(_, version)| &versions[version]);
+                L::first(rounds, places.map(|(vector, _)| &schedules[vector]), padding, items);
             }
             let (items, candidates) = (items.as_chunks::<SECOND>().0, candidates.as_chunks_mut().0);
             for (items, candidates) in items.iter().zip(candidates) {
@@ -131,24 +125,25 @@ pub(in crate::backend) fn search<L: Stages<FIRST, SECOND>, const FIRST: usize, c
 
 /// Makes a vector type a backend: compiles the stages with its instruction set and defines the `search` of the table.
 ///
-/// `first` and `second` are the numbers of streams of these stages: as many as the registers hold. `$proof` makes the first vector, in a function that enables the features.
+/// `first` and `second` are the numbers of streams of these stages: as many as the registers hold. `$proof` makes the
+/// first vector, in a function that enables the features.
 macro_rules! backend {
     ($lanes:ident, $features:literal, first: $first:literal, second: $second:literal, $proof:expr) => {
         impl vector::Stages<$first, $second> for $lanes {
             #[inline(always)]
             fn schedule(
                 folded: &FoldedSchedule,
-                nonces: [$lanes; 2],
-                out: &mut [vector::Schedule<$lanes>; 2],
-                words: &mut [vector::Words<$lanes>; 2],
+                nonces: [$lanes; vector::SCHEDULE_STREAMS],
+                out: &mut [vector::Schedule<$lanes>; vector::SCHEDULE_STREAMS],
+                words: &mut [vector::Words<$lanes>; vector::SCHEDULE_STREAMS],
             ) {
                 #[target_feature(enable = $features)]
                 #[inline(never)]
                 fn stage(
                     folded: &FoldedSchedule,
-                    nonces: [$lanes; 2],
-                    out: &mut [vector::Schedule<$lanes>; 2],
-                    words: &mut [vector::Words<$lanes>; 2],
+                    nonces: [$lanes; vector::SCHEDULE_STREAMS],
+                    out: &mut [vector::Schedule<$lanes>; vector::SCHEDULE_STREAMS],
+                    words: &mut [vector::Words<$lanes>; vector::SCHEDULE_STREAMS],
                 ) {
                     vector::align_spills();
                     vector::schedule(folded, nonces, out, words);

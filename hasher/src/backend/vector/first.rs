@@ -123,7 +123,9 @@ fn rounds_0_to_7<L: Lanes, const S: usize>(
     unroll!(T in 4 5 6 7 => {
         streams!(s in 0..S => {
             let h = states[s][7];
-            states[s] = round_with(states[s], |choose| h.plus(&K[T]).pin().add(items[s].words[T]).pin().add(choose).pin());
+            states[s] = round_with(states[s], |choose| {
+                h.plus(&K[T]).pin().add(items[s].words[T]).pin().add(choose).pin()
+            });
         });
     });
     states
