@@ -1,7 +1,7 @@
 //! What mines here: a backend, threads, and an estimate of their speed.
 
 use anyhow::Context;
-use hasher::{Backend, CALIBRATION_TIME, Choice, MAX_VERSIONS, calibrate};
+use hasher::{Backend, CALIBRATION_TIME, Choice, MAX_VERSIONS, Target, calibrate};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{error, info};
@@ -71,5 +71,5 @@ fn fastest() -> anyhow::Result<(Choice, f64)> {
 
 /// The difficulty at which so many hashes per second give a share about every `interval`.
 pub fn difficulty_for(hashrate: f64, interval: Duration) -> f64 {
-    hashrate * interval.as_secs_f64() / 2f64.powi(32)
+    hashrate * interval.as_secs_f64() / Target::HASHES_PER_DIFFICULTY
 }

@@ -43,6 +43,9 @@ impl Target {
     pub const MAX: Target = Target { limbs: [u64::MAX; 4] };
     /// The hardest target: only the all-zero hash would meet it.
     pub const ZERO: Target = Target { limbs: [0; 4] };
+    /// Hashes that it takes on average to meet the target of difficulty 1, as pools count them: 2^32, of which that
+    /// target asks 1/65535 more.
+    pub const HASHES_PER_DIFFICULTY: f64 = (1_u64 << 32) as f64;
 
     /// Reads a target from 32 bytes, the least significant first: the order in which SHA-256 gives a hash.
     pub fn from_le_bytes(bytes: [u8; 32]) -> Target {

@@ -44,6 +44,3 @@ pub use source::{
     NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
 };
 pub use store::{BlockBook, Books, DATABASE, StoreError, StoreOptions, WorkerBook, books};
-
-/// Hashes that it takes on average to reach difficulty 1, as pools count it.
-pub const HASHES_PER_DIFFICULTY: f64 = 4_294_967_296.0;

@@ -6,7 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::HASHES_PER_DIFFICULTY;
+use hasher::Target;
+
 use crate::accounts::Meter;
 
 /// Share intervals after which work weighs 1/e. With a share each interval, the estimate is then off by 12 %
@@ -126,7 +127,7 @@ impl Vardiff {
     pub fn retarget(&mut self, network: f64, now: Instant) -> f64 {
         let ideal = match self.fixed {
             Some(fixed) => fixed,
-            None => self.goal.clamp(self.hashrate(now) * self.interval() / HASHES_PER_DIFFICULTY),
+            None => self.goal.clamp(self.hashrate(now) * self.interval() / Target::HASHES_PER_DIFFICULTY),
         };
         let ideal = ideal.min(network);
         let factor = (ideal / self.difficulty).max(self.difficulty / ideal);
@@ -148,7 +149,7 @@ impl Vardiff {
 
     /// As if shares of this difficulty had come for some intervals.
     fn assume(&mut self, difficulty: f64, intervals: f64, now: Instant) {
-        let hashrate = difficulty * HASHES_PER_DIFFICULTY / self.interval();
+        let hashrate = difficulty * Target::HASHES_PER_DIFFICULTY / self.interval();
         self.meter.assume(hashrate, self.interval() * intervals, now);
     }
 }
@@ -169,12 +170,12 @@ mod tests {
         let (mut at, mut shares) = (0.0, 0);
         let end = from + Duration::from_secs_f64(seconds);
         loop {
-            at += vardiff.difficulty() * HASHES_PER_DIFFICULTY / hashrate;
+            at += vardiff.difficulty() * Target::HASHES_PER_DIFFICULTY / hashrate;
             if at > seconds {
                 return (end, shares);
             }
             let now = from + Duration::from_secs_f64(at);
-            vardiff.accepted(vardiff.difficulty() * HASHES_PER_DIFFICULTY, now);
+            vardiff.accepted(vardiff.difficulty() * Target::HASHES_PER_DIFFICULTY, now);
             vardiff.retarget(f64::INFINITY, now);
             shares += 1;
         }
@@ -190,7 +191,7 @@ mod tests {
             for second in 1..300 {
                 start = now + Duration::from_secs(second);
                 vardiff.retarget(f64::INFINITY, start);
-                if vardiff.difficulty() * HASHES_PER_DIFFICULTY < hashrate * 4.0 {
+                if vardiff.difficulty() * Target::HASHES_PER_DIFFICULTY < hashrate * 4.0 {
                     break;
                 }
             }
@@ -211,14 +212,14 @@ mod tests {
         let (hashrate, mut random) = (1e8, StdRng::seed_from_u64(1));
         let mut now = Instant::now();
         let mut vardiff = Vardiff::new(goal(), now);
-        vardiff.suggest(hashrate / HASHES_PER_DIFFICULTY, now);
+        vardiff.suggest(hashrate / Target::HASHES_PER_DIFFICULTY, now);
         let mut run = |vardiff: &mut Vardiff, now: &mut Instant, shares: u32| {
             let mut changes = 0;
             for _ in 0..shares {
                 let before = vardiff.difficulty();
                 let luck = -(1.0 - random.random::<f64>()).ln();
-                *now += Duration::from_secs_f64(luck * before * HASHES_PER_DIFFICULTY / hashrate);
-                vardiff.accepted(before * HASHES_PER_DIFFICULTY, *now);
+                *now += Duration::from_secs_f64(luck * before * Target::HASHES_PER_DIFFICULTY / hashrate);
+                vardiff.accepted(before * Target::HASHES_PER_DIFFICULTY, *now);
                 changes += u32::from(vardiff.retarget(f64::INFINITY, *now) != before);
             }
             changes
@@ -248,7 +249,7 @@ mod tests {
         vardiff.suggest(2.0, now);
         assert_eq!(vardiff.difficulty(), 2.0);
         assert_eq!(vardiff.retarget(f64::INFINITY, now), 2.0);
-        assert!((vardiff.hashrate(now) - 2.0 * HASHES_PER_DIFFICULTY).abs() < 1.0);
+        assert!((vardiff.hashrate(now) - 2.0 * Target::HASHES_PER_DIFFICULTY).abs() < 1.0);
         for second in 1..=120 {
             vardiff.retarget(f64::INFINITY, now + Duration::from_secs(second));
         }
@@ -312,7 +313,7 @@ mod tests {
         vardiff.fix(0.25);
         vardiff.suggest(8.0, now);
         for _ in 0..1_000 {
-            vardiff.accepted(0.25 * HASHES_PER_DIFFICULTY, now + Duration::from_millis(1));
+            vardiff.accepted(0.25 * Target::HASHES_PER_DIFFICULTY, now + Duration::from_millis(1));
         }
         assert_eq!(vardiff.retarget(f64::INFINITY, now + Duration::from_secs(60)), 0.25);
         assert_eq!(vardiff.retarget(0.125, now), 0.125);
@@ -325,7 +326,10 @@ mod tests {
         let mut vardiff = Vardiff::new(goal(), now);
         let mut shares = 0;
         while vardiff.retarget(f64::INFINITY, now + Duration::from_millis(10)) == 0.001 {
-            vardiff.accepted(vardiff.difficulty() * HASHES_PER_DIFFICULTY, now + Duration::from_millis(10));
+            vardiff.accepted(
+                vardiff.difficulty() * Target::HASHES_PER_DIFFICULTY,
+                now + Duration::from_millis(10),
+            );
             shares += 1;
         }
         assert!(shares < 10, "{shares}");

@@ -125,7 +125,7 @@ impl BuiltinChain {
     /// The next block for miners of this hashrate (H/s) altogether.
     pub fn template(&self, hashrate: f64, now: u32) -> Template {
         let hashes = hashrate * self.block_interval.as_secs_f64();
-        let target = hasher::Target::from_difficulty(hashes / crate::HASHES_PER_DIFFICULTY);
+        let target = hasher::Target::from_difficulty(hashes / hasher::Target::HASHES_PER_DIFFICULTY);
         let bits = target.to_compact().0.min(EASIEST);
         self.template_with(CompactTarget::from_consensus(bits), now)
     }

@@ -78,7 +78,7 @@ fn target_follows_the_hashrate() {
     let chain = chain();
     for hashrate in [1e3, 1e6, 250e6, 3e9, 1e15] {
         let target = bitcoin::Target::from_compact(chain.template(hashrate, NOW).bits);
-        let expected = hashrate * 20.0 / crate::HASHES_PER_DIFFICULTY;
+        let expected = hashrate * 20.0 / hasher::Target::HASHES_PER_DIFFICULTY;
         let error = target.difficulty_float() / expected - 1.0;
         // The compact form has 15 bits at least.
         assert!(error.abs() < 1e-4, "{hashrate} H/s: {error}");
