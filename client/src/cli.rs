@@ -21,7 +21,7 @@ pub struct UpstreamArgs {
     /// Mine for this pool, [stratum+tcp://]HOST:PORT, and share its work out among the workers; may be given again, for
     /// pools that stand in while those before are out of reach
     #[arg(long = "upstream", value_name = "URL", env = "MINER_UPSTREAM", value_delimiter = ',')]
-    #[arg(value_parser = Discreet(pool_url))]
+    #[arg(hide_env_values = true, value_parser = Discreet(pool_url))]
     pub upstreams: Vec<PoolUrl>,
     /// User name for the pool, often an address or ACCOUNT.WORKER; its password is in MINER_UPSTREAM_PASSWORD or in
     /// --upstream-password-file, if it wants one

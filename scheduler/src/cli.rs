@@ -124,6 +124,7 @@ pub struct Args {
         long,
         value_name = "URI",
         env = "MINER_EXECUTOR_URI",
+        hide_env_values = true,
         group = "source",
         conflicts_with = "artifact_address"
     )]

@@ -29,6 +29,17 @@ fn every_flag_has_an_environment_name_and_help() {
     }
 }
 
+/// Also where it is refused as a value: --help comes before.
+#[test]
+fn help_shows_no_address_that_may_hold_a_password() {
+    use clap::CommandFactory;
+    for name in ["master", "zk", "bitcoind", "upstreams", "pool", "proxy", "executor_uri"] {
+        let command = Args::command();
+        let arg = command.get_arguments().find(|arg| arg.get_id() == name).unwrap();
+        assert!(arg.is_hide_env_values_set(), "{name}");
+    }
+}
+
 #[test]
 fn limits_that_leave_no_worker_are_refused() {
     let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into()));
