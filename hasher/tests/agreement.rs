@@ -166,6 +166,22 @@ fn by_sha2(header: &Header, nonces: std::ops::Range<u32>) -> impl Iterator<Item 
     })
 }
 
+/// A backend only looks at leading zeros, and of the hashes that have as many as this target, half miss it.
+#[test]
+fn only_what_meets_the_target_is_a_hit() {
+    let target = Target::from_difficulty(1.9 * 2f64.powi(-27));
+    let header = Header::genesis();
+    let expected: Vec<Hit> = by_sha2(&header, 0..5000)
+        .filter(|(_, digest)| target.is_met_by(digest))
+        .map(|(nonce, _)| Hit { version: header.version, nonce })
+        .collect();
+    assert!((40..130).contains(&expected.len()), "82 hits expected, not {}", expected.len());
+    let work = Work::new(&header, &[header.version], &target).unwrap().with_end(5000);
+    for backend in Backend::available() {
+        assert_eq!(search(backend, &work, Cursor::default(), 0).0, expected, "{backend}");
+    }
+}
+
 /// With a target that every hash meets, each place of the space becomes a hit, in order, however small the steps.
 #[test]
 fn a_full_buffer_loses_nothing() {
