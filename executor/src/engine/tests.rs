@@ -172,6 +172,27 @@ fn searches_that_differ_in_their_versions_share_no_extranonce2() {
     }
 }
 
+/// What a thread had not searched when the job changed is searched when the job comes again: all places follow each other.
+#[test]
+fn a_job_that_comes_again_goes_on_where_it_stopped() {
+    let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");
+    let mut finds = Vec::new();
+    for coinb1 in [1, 2, 1, 2, 1] {
+        engine.mine(job("j", coinb1, Target::MAX));
+        // So many that the last of them are of this job.
+        finds.extend(take(&mut found, 3000));
+    }
+    engine.stop();
+    finds.extend(std::iter::from_fn(|| found.blocking_recv()));
+    for coinb1 in [1, 2] {
+        let of_job = finds.iter().filter(|found| found.job.coinb1 == [coinb1]);
+        for (place, found) in of_job.enumerate() {
+            assert_eq!(found.extranonce2, [0, 0, 0, 0], "still the first unit");
+            assert_eq!(found.header.nonce as usize, place / MAX_VERSIONS);
+        }
+    }
+}
+
 /// The last nonces of a unit were given back: they are searched first, then the next unit from its start.
 #[test]
 fn the_end_of_a_unit_is_searched_to_its_last_nonce() {
