@@ -11,8 +11,10 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::cursor::{Cursor, Progress};
+use crate::hit::HitBuffer;
 use crate::hit::Memory;
-use crate::{Cursor, HitBuffer, Progress, Work};
+use crate::work::Work;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::Digest;
+use crate::digest::Digest;
 
 /// A 256-bit number that a header's hash, read as a number, must not exceed.
 ///
@@ -234,6 +234,15 @@ impl fmt::Display for CompactTarget {
 impl fmt::Debug for CompactTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CompactTarget({self})")
+    }
+}
+
+impl Digest {
+    /// Returns the difficulty that this hash reached: that of the hardest target it meets.
+    ///
+    /// 1 is the difficulty of the target `0xffff << 208`. The all-zero hash reaches infinity.
+    pub fn difficulty(&self) -> f64 {
+        Target::from_le_bytes(self.to_bytes()).difficulty()
     }
 }
 

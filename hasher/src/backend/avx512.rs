@@ -5,9 +5,9 @@ use std::arch::x86_64::*;
 
 use super::Entry;
 use super::vector::{self, Lanes};
-use crate::Work;
 use crate::fold::{FoldedRounds, FoldedSchedule};
 use crate::hit::Memory;
+use crate::work::Work;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "avx512",
