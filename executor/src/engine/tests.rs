@@ -247,6 +247,24 @@ fn the_end_of_the_space_is_no_end_of_the_engine() {
     assert!(take(&mut found, 100).iter().all(|found| found.generation == next), "the first was used up");
 }
 
+/// Else a thread that has used a job up would look at it for ever instead of being parked.
+#[test]
+fn a_thread_waits_for_another_job_than_the_last() {
+    let (mut engine, _found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");
+    let mut seen = engine.mine(job("0", 0, Target::ZERO));
+    for id in 1..20 {
+        let (shared, (waits, waiting)) = (engine.shared.clone(), std::sync::mpsc::channel());
+        let thread = std::thread::spawn(move || {
+            waits.send(()).expect("somebody listens");
+            shared.wait(seen).map(|assignment| assignment.generation)
+        });
+        waiting.recv().expect("it waits");
+        let next = engine.mine(job(&id.to_string(), id, Target::ZERO));
+        assert_eq!(thread.join().expect("no panic"), Some(next));
+        seen = next;
+    }
+}
+
 #[test]
 fn parked_threads_hash_nothing() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(2, 1.0)).expect("threads");
