@@ -18,11 +18,17 @@ pub fn measure() -> Vec<Figure> {
 }
 
 fn run(share: f64) -> [Figure; 2] {
+    let threads = || mining_threads(std::process::id());
+    // Those of the engine before end some time after it was dropped. What they have used would count now, and be missed
+    // later.
+    while !threads().is_empty() {
+        thread::sleep(Duration::from_millis(1));
+    }
     let request = CpuRequest { cpus: Some(share), ..CpuRequest::default() };
     let plan = plan(&request, &CpuLimits::of_this_process()).expect("a share of this machine");
     let (mut engine, _found) = Engine::start(backend(), &plan).expect("threads");
     engine.mine(job(1, 12));
-    let used = || mining_threads(std::process::id()).iter().sum::<Duration>();
+    let used = || threads().iter().sum::<Duration>();
     let (watch, before, start) = (Watch::start(&[std::process::id()]), used(), Instant::now());
     thread::sleep(TIME);
     let ratio = (used() - before).as_secs_f64() / start.elapsed().as_secs_f64() / share;
