@@ -24,10 +24,6 @@ const PATIENCE: f64 = 4.0;
 /// A factor that is corrected at once.
 const RUNAWAY: f64 = 4.0;
 
-/// The difficulty of the hardest target, 1: 0xffff · 2^208. Whoever says more than this means nothing by it, and sums with
-/// it would not stay finite.
-const HARDEST: f64 = 65535.0 * (1u128 << 104) as f64 * (1u128 << 104) as f64;
-
 /// What the pool wants of each connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Goal {
@@ -86,7 +82,8 @@ impl Vardiff {
     /// Takes a miner's suggestion for its difficulty; one that makes no sense is ignored.
     pub fn suggest(&mut self, difficulty: f64, now: Instant) {
         if difficulty.is_finite() && difficulty > 0.0 {
-            let difficulty = difficulty.min(HARDEST);
+            // Whoever says more than this means nothing by it, and sums with it would not stay finite.
+            let difficulty = difficulty.min(Target::MAX_DIFFICULTY);
             self.assume(difficulty, SUGGESTION_WEIGHT, now);
             if self.fixed.is_none() {
                 self.difficulty = self.goal.clamp(difficulty);
