@@ -172,6 +172,12 @@ impl CallError {
         }
     }
 
+    /// Whether who we are was not told or not believed, so that no other call would succeed either.
+    pub fn concerns_credentials(&self) -> bool {
+        let credentials = [Refusal::CredentialsNeeded, Refusal::CredentialsWrong];
+        matches!(self, Self::Refused { refusal, .. } if credentials.contains(refusal))
+    }
+
     /// Whether the subscription is over, so that a new one must be made before any other call.
     pub fn needs_subscription(&self) -> bool {
         matches!(

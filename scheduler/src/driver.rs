@@ -275,9 +275,7 @@ impl Driver<'_> {
 /// Which options are about what went wrong.
 fn hint(error: &CallError) -> &'static str {
     match error {
-        CallError::Refused { refusal: Refusal::CredentialsNeeded | Refusal::CredentialsWrong, .. } => {
-            " (--principal, --secret-file)"
-        }
+        error if error.concerns_credentials() => " (--principal, --secret-file)",
         CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
         _ => "",
     }

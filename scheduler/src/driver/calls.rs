@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use mesos::CallError;
 use mesos::scheduler::SchedulerClient;
 use mesos::v1::FrameworkId;
 use mesos::v1::scheduler::Call as WireCall;
 use mesos::v1::scheduler::call::Type;
-use mesos::{CallError, Refusal};
 use program::chain;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -92,9 +92,5 @@ async fn send(
 /// The same call would be refused again, and others need not be. But with other credentials none is worth anything, and
 /// without TEARDOWN nothing has ended.
 fn concerns_this_call_only(call: &WireCall, error: &CallError) -> bool {
-    let who = matches!(
-        error,
-        CallError::Refused { refusal: Refusal::CredentialsNeeded | Refusal::CredentialsWrong, .. }
-    );
-    !error.is_transient() && !who && call.r#type() != Type::Teardown
+    !error.is_transient() && !error.concerns_credentials() && call.r#type() != Type::Teardown
 }
