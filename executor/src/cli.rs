@@ -8,12 +8,12 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use self::values::threads;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
 use program::{duration, init_bounded_logs, init_logs};
 
 pub use self::mine::MineArgs;
+use self::values::threads;
 pub use self::values::{Cores, PoolAddress, known_backend};
 use crate::runner::{Runner, Runners};
 use crate::worker;

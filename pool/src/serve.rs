@@ -12,8 +12,7 @@ use crate::clock::Now;
 use crate::config::Config;
 use crate::handle::Handle;
 use crate::http::Http;
-use crate::server::descriptors;
-use crate::server::{BindError, Pool, listen};
+use crate::server::{BindError, Pool, descriptors, listen};
 use crate::source::{
     NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
 };

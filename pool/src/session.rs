@@ -27,9 +27,7 @@ use self::seen::Seen;
 use self::submit::Answer;
 use crate::clock::Now;
 use crate::config::Settings;
-use crate::job::JobId;
-use crate::job::Layout;
-use crate::job::{IssuedJob, Job, VERSION_MASK};
+use crate::job::{IssuedJob, Job, JobId, Layout, VERSION_MASK};
 use crate::share::Reply;
 use crate::vardiff::Vardiff;
 

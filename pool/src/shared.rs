@@ -8,17 +8,13 @@ use bitcoin::Network;
 use task::PoolLive;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::accounts::{Accounts, Judged};
-use crate::accounts::{BlockRecord, Recovered};
-use crate::admission::Bans;
-use crate::admission::{Extranonces, Lease};
+use crate::accounts::{Accounts, BlockRecord, Judged, Recovered};
+use crate::admission::{Bans, Extranonces, Lease};
 use crate::clock::Now;
 use crate::config::{Config, Settings};
-use crate::job::Layout;
-use crate::job::{Content, Job};
+use crate::job::{Content, Job, Layout};
 use crate::session::Parking;
-use crate::share::Found;
-use crate::share::{Forward, ForwardCounts, Reply, UpstreamSummary};
+use crate::share::{Forward, ForwardCounts, Found, Reply, UpstreamSummary};
 use crate::store::WaitingBlocks;
 
 /// Blocks that wait for the chain. There is one per tip, so more than one hardly ever does.

@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::node::{NodeError, NodeOptions, NodeSource};
 pub use self::upstream::{UpstreamError, UpstreamOptions, UpstreamSource};
 use crate::chain::BuiltinChain;
-use crate::share::Forward;
-use crate::share::Found;
+use crate::share::{Forward, Found};
 use crate::shared::Shared;
 
 #[cfg(test)]

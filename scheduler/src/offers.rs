@@ -340,8 +340,8 @@ fn fill(offers: &[&Offer], demand: &Demand<'_>, failures: u32) -> Result<Fit, Ca
         Wanted::Server { cpus_milli } => {
             // Some other program may have the first ports, whoever gave them to Mesos.
             let skipped = 2 * u64::from(failures) % ports.saturating_sub(1).max(1);
-            let skipped = left.take_values("ports", usize::try_from(skipped).unwrap_or(0));
-            drop(skipped);
+            // There are more.
+            left.take_values("ports", usize::try_from(skipped).unwrap_or(0)).ok();
             take(&mut left, cpus_milli, SERVER_MEM, 2)
         }
         Wanted::Workers if free < needed => return Err(too_small),

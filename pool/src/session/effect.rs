@@ -5,8 +5,7 @@ use stratum::Id;
 
 use super::resume::SessionId;
 use crate::accounts::Judged;
-use crate::share::Found;
-use crate::share::Wanted;
+use crate::share::{Found, Wanted};
 
 /// What a session wants done. In order; a count comes before the answer that tells the miner of it.
 #[derive(Debug)]

@@ -9,9 +9,7 @@ use stratum::{Id, Response};
 use super::seen::Seen;
 use super::{Effect, Session};
 use crate::clock::Now;
-use crate::job::JobId;
-use crate::job::Layout;
-use crate::job::{IssuedJob, Job};
+use crate::job::{IssuedJob, Job, JobId, Layout};
 use crate::vardiff::Vardiff;
 
 /// What a miner has to know to resume a session.

@@ -12,12 +12,8 @@ use task::{ShareRow, Verdict};
 use super::{Effect, MAX_SEEN, RENEW_AFTER, Session};
 use crate::accounts::{Judged, ledger_verdict};
 use crate::clock::Now;
-use crate::job::JobId;
-use crate::job::Puzzle;
-use crate::job::{Borrowed, Content, IssuedJob};
-use crate::share::Found;
-use crate::share::Wanted;
-use crate::share::{Proof, Refusal, Submission, Terms, validate};
+use crate::job::{Borrowed, Content, IssuedJob, JobId, Puzzle};
+use crate::share::{Found, Proof, Refusal, Submission, Terms, Wanted, validate};
 
 /// What a peer may call a job that we don't know; longer names are cut in the accounts.
 const MAX_JOB_NAME: usize = 40;

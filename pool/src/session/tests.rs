@@ -9,8 +9,7 @@ use node::network::payout_script;
 use super::authorize::{MAX_WORKERS, fixed_difficulty};
 use super::*;
 use crate::chain::BuiltinChain;
-use crate::job::Puzzle;
-use crate::job::{Claim, Content, Work};
+use crate::job::{Claim, Content, Puzzle, Work};
 use crate::source::builtin_work;
 use crate::vardiff::Goal;
 

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use client::Event;
 use stratum::Job;
 
-use crate::job::{Borrowed, Claim};
-use crate::job::{Layout, TooSmall};
+use crate::job::{Borrowed, Claim, Layout, TooSmall};
 
 /// How long miners keep the last job when no upstream pool works. So long the session may yet be resumed, and its shares
 /// count.
