@@ -1,4 +1,4 @@
-//! What several benches need.
+//! What several benches need, and a test of the engine.
 
 use std::sync::Arc;
 

@@ -3,14 +3,17 @@
 //! A program of its own with one test, since what is counted is counted of the whole process.
 
 use std::alloc::System;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
 use executor::engine::{Counters, Engine};
-use hasher::{Backend, CompactTarget, Target};
+use hasher::Backend;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use stratum::Job;
+
+#[path = "../../benches/shared/mod.rs"]
+mod shared;
+
+use shared::job;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -18,25 +21,6 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// Some hundred chunks of the search, and far fewer hashes than a unit of it has.
 const HASHES: u128 = 1 << 21;
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// Nothing meets its target.
-fn job(id: &str) -> Arc<Job> {
-    Arc::new(Job {
-        id: id.to_owned(),
-        prev_hash: [7; 32],
-        coinb1: id.as_bytes().to_vec(),
-        coinb2: vec![2; 160],
-        branch: vec![[3; 32]; 12],
-        version: 0x2000_0000,
-        nbits: CompactTarget(0x1d00_ffff),
-        ntime: 1_700_000_000,
-        clean: true,
-        target: Target::ZERO,
-        version_mask: 0x1fff_e000,
-        extranonce1: vec![1, 2, 3, 4],
-        extranonce2_len: 8,
-    })
-}
 
 /// Waits until so many more hashes are done, without an allocation of its own.
 fn wait_for(counters: &Counters, hashes: u128) {
@@ -56,7 +40,7 @@ fn the_search_allocates_nothing() {
         let (mut engine, _found) = Engine::start(backend, &plan).expect("threads");
         let counters = engine.counters();
         let all = Region::new(ALLOCATOR);
-        engine.mine(job("a"));
+        engine.mine(job(0, 12));
         wait_for(&counters, HASHES);
         assert!(all.change().allocations > 0, "a job is built on the heap, or nothing is counted here");
 
