@@ -33,6 +33,10 @@ use crate::config::{Config, Credential, ExecutorSource};
 use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, EXECUTABLE};
 
+/// A master that has nothing to say sends a heartbeat every 15 s: in less than two of them, nobody can tell a task that
+/// says nothing from a master that passes nothing on.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
+
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about)]
@@ -100,7 +104,7 @@ pub struct Args {
     #[arg(long, value_name = "N", env = "MINER_UPDATES_PER_TASK", default_value = "100000", value_parser = updates)]
     pub updates_per_task: NonZeroU64,
     /// A task that runs but sends no live message for so long is ended and replaced. Longer than an agent may be away:
-    /// Mesos' agents need up to 75 s to find a restarted master.
+    /// Mesos' agents need up to 75 s to find a restarted master; 30 s at least.
     #[arg(long, value_name = "TIME", env = "MINER_SILENCE_TIMEOUT", default_value = "120s", value_parser = duration)]
     pub silence_timeout: Duration,
     /// Wanted time between two shares of a worker.
@@ -231,8 +235,9 @@ impl Args {
             _ => ExecutorSource::Serve { executable: executable()?, address: self.artifact_address },
         };
         ensure!(
-            self.silence_timeout >= 3 * self.live_interval,
-            "--silence-timeout {:?} is too short for a --live-interval of {:?}: give at least three times as much",
+            self.silence_timeout >= SHORTEST_SILENCE.max(3 * self.live_interval),
+            "--silence-timeout {:?} is too short: give at least {SHORTEST_SILENCE:?}, as the master itself may have \
+             nothing to say for half of that, and three times the --live-interval of {:?}",
             self.silence_timeout,
             self.live_interval
         );

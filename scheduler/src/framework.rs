@@ -133,6 +133,8 @@ pub struct State {
     killing: BTreeSet<String>,
     /// When time was last looked at.
     ticked: Instant,
+    /// When the master last said anything.
+    heard: Instant,
     /// Whether one of them may be due.
     kill_now: bool,
     ending: Ending,
@@ -169,6 +171,7 @@ impl State {
             reconciler: Reconciler::default(),
             killing: BTreeSet::new(),
             ticked: now,
+            heard: now,
             kill_now: false,
             ending: Ending::No,
             effects: Vec::new(),
@@ -211,7 +214,11 @@ impl State {
 
     /// Takes in what has happened; the effects must be carried out in order.
     pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        if event.is_from_master() {
+            self.hear_master(now);
+        }
         match event {
+            Event::Heartbeat => {}
             Event::Subscribed { framework } => self.subscribed(framework, now),
             Event::Disconnected => self.disconnected(),
             Event::Removed => self.removed(now),

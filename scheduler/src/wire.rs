@@ -11,7 +11,7 @@ use crate::framework::{Away, Call, Event, InverseOffer};
 /// Longer times say no more, and sums of them stay in range.
 const LONG: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 
-/// What the master said, if it concerns the state machine. ERROR and HEARTBEAT are the driver's business.
+/// What the master said, if it concerns the state machine. ERROR is the driver's business.
 pub(crate) fn events(event: scheduler::Event) -> Vec<Event> {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let planned = match &event {
@@ -67,9 +67,8 @@ fn one(event: scheduler::Event, unix: Duration) -> Option<Event> {
             Some(Event::InverseOffers(offers.into_iter().filter_map(inverse).collect()))
         }
         scheduler::Event::RescindInverseOffer(offer) => Some(Event::InverseRescinded { offer: offer.value }),
-        scheduler::Event::UpdateOperationStatus(_)
-        | scheduler::Event::Error(_)
-        | scheduler::Event::Heartbeat => None,
+        scheduler::Event::Heartbeat => Some(Event::Heartbeat),
+        scheduler::Event::UpdateOperationStatus(_) | scheduler::Event::Error(_) => None,
         other => {
             tracing::debug!(?other, "unknown event");
             None

@@ -112,7 +112,11 @@ fn bad_node_address() {
 
 #[test]
 fn options_that_make_no_sense_together() {
-    refused(USAGE, &["scheduler", "--silence-timeout", "1s"], &["--silence-timeout 1s", "--live-interval"]);
+    refused(
+        USAGE,
+        &["scheduler", "--silence-timeout", "1s"],
+        &["--silence-timeout 1s", "30s", "--live-interval"],
+    );
     let cpus = ["scheduler", "--cpus-per-worker", "1", "--min-worker-cpus", "2"];
     refused(USAGE, &cpus, &["--cpus-per-worker 1", "--min-worker-cpus 2"]);
     refused(USAGE, &["scheduler", "--principal", "me", "--secret-file", "/no/file"], &["/no/file"]);

@@ -20,6 +20,8 @@ pub enum Event {
         /// The id.
         framework: String,
     },
+    /// The master is there, and has nothing to say.
+    Heartbeat,
     /// The subscription is gone; offers are void, calls have no effect.
     Disconnected,
     /// The master has given the framework up: its tasks are gone, its id is of no more use.
@@ -64,6 +66,16 @@ pub enum Event {
     Tick,
     /// The user wants an end.
     Stop,
+}
+
+impl Event {
+    /// Whether it came through the subscription.
+    pub(super) fn is_from_master(&self) -> bool {
+        !matches!(
+            self,
+            Event::Disconnected | Event::Removed | Event::Persisted(_) | Event::Tick | Event::Stop
+        )
+    }
 }
 
 /// Something to do, in the order given.

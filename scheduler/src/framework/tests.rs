@@ -26,6 +26,9 @@ use super::*;
 use crate::launch::{Delivery, Programs};
 use crate::store::memory::Memory;
 
+/// A master has something to say at least so often.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+
 pub(super) fn settings() -> Settings {
     Settings {
         template: Template {
@@ -180,13 +183,32 @@ impl Script {
         }
     }
 
-    /// Time passes, tick by tick.
+    /// Time passes, tick by tick, and the master, if there is one, is there.
     pub fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end && !self.finished {
-            self.now += Duration::from_millis(500).min(end - self.now);
-            self.event(Event::Tick);
+            if self.heartbeat_due() {
+                self.event(Event::Heartbeat);
+            }
+            self.pass(Duration::from_millis(500).min(end - self.now));
         }
+    }
+
+    /// The same for a master that says nothing.
+    pub fn wait_for_master(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.pass(Duration::from_millis(500).min(end - self.now));
+        }
+    }
+
+    pub fn heartbeat_due(&self) -> bool {
+        self.state.connected && self.now >= self.state.heard + HEARTBEAT
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.event(Event::Tick);
     }
 
     /// The process dies, with all that was not written, and another one starts.

@@ -16,9 +16,15 @@ pub(super) const ILL_SERVER: Duration = Duration::from_secs(60);
 /// was restarted.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// A master that says nothing for so long, though it sends a heartbeat every 15 s, is stuck or out of reach itself.
+const MASTER_SILENT: Duration = Duration::from_secs(18);
+
 impl State {
-    /// Gives up what is silent, unreachable or not well for too long.
+    /// Gives up what is silent, unreachable or not well for too long, as far as it could be heard.
     pub(super) fn watch(&mut self, now: Instant) {
+        if self.master_is_silent(now) {
+            return;
+        }
         self.give_up_silent_launches(now);
         self.watch_server(now);
         self.miss_workers(now);
@@ -57,6 +63,18 @@ impl State {
         for task in self.tasks.values_mut().filter(|task| task.silent_since.is_some()) {
             task.silent_since = Some(now);
         }
+    }
+
+    fn master_is_silent(&self, now: Instant) -> bool {
+        now.duration_since(self.heard) >= MASTER_SILENT
+    }
+
+    /// The master says something. All that tasks say comes through it: what waited behind its silence is still to come.
+    pub(super) fn hear_master(&mut self, now: Instant) {
+        if self.master_is_silent(now) {
+            self.was_away(now);
+        }
+        self.heard = now;
     }
 
     /// Nor while this process was stopped: what came meanwhile is still to be read, and it must not be held against the

@@ -251,7 +251,7 @@ pub fn scheduler(master: &str, state: &std::path::Path, more: &[&str]) -> Proces
         "--live-interval",
         "500ms",
         "--silence-timeout",
-        "10s",
+        "30s",
         // What a task leaves that is still ending may be enough for another small worker.
         "--max-workers",
         "2",

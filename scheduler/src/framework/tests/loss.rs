@@ -177,6 +177,38 @@ fn nobody_can_be_heard_without_a_subscription() {
     assert!(script.killed().contains(&"miner-server-1"));
 }
 
+/// It is stuck, or the network is, and no connection breaks: what tasks say waits behind it.
+#[test]
+fn a_master_that_says_nothing_is_not_held_against_tasks() {
+    let mut script = Script::with_workers();
+    for task in ["miner-server-1", "miner-worker-2", "miner-worker-3"] {
+        script.event(live(task));
+    }
+    script.update(TaskStatus { healthy: Some(false), ..status("miner-server-1", TaskState::TaskRunning, 2) });
+    script.write();
+    script.wait_for_master(Duration::from_secs(3600));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+    script.event(Event::Heartbeat);
+    script.wait(Duration::from_secs(50));
+    assert!(script.killed().is_empty(), "it may be well again");
+    script.wait(Duration::from_secs(20));
+    assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
+}
+
+/// Its heartbeats tell that the others are quiet, not it.
+#[test]
+fn tasks_that_all_say_nothing_are_given_up_in_time() {
+    for limit in [30, 120].map(Duration::from_secs) {
+        let mut script = Script::workers_of(Settings { silence_timeout: limit, ..settings() });
+        let tasks = ["miner-server-1", "miner-worker-2", "miner-worker-3"];
+        tasks.iter().for_each(|task| script.event(live(task)));
+        script.wait(limit - Duration::from_secs(1));
+        assert!(script.killed().is_empty(), "{:?}", script.notices);
+        script.wait(Duration::from_secs(2));
+        assert_eq!(script.killed(), tasks);
+    }
+}
+
 #[test]
 fn what_fell_silent_before_this_life_of_the_scheduler_is_replaced_too() {
     let mut script = Script::with_workers();

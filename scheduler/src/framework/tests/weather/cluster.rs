@@ -144,6 +144,9 @@ impl Cluster {
         for _ in 0..time.as_secs() {
             self.script.now += Duration::from_secs(1);
             if !self.deaf {
+                if self.script.heartbeat_due() {
+                    self.event(Event::Heartbeat);
+                }
                 self.allocate();
             }
             self.work();
