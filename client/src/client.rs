@@ -1,5 +1,6 @@
 //! The whole client: the present connection, the one before it, and the look-out for a better one.
 
+mod ending;
 mod probe;
 
 use std::collections::VecDeque;
@@ -13,7 +14,7 @@ use tracing::debug;
 use self::probe::Probe;
 use crate::config::{Config, Known};
 use crate::error::ClientError;
-use crate::event::{Answer, Event, Ticket};
+use crate::event::{Event, Ticket};
 use crate::limbo::Limbo;
 use crate::line::Line;
 use crate::plan::Plan;
@@ -135,22 +136,6 @@ impl Client {
     /// Whether there is a connection that answers may come from.
     pub fn is_connected(&self) -> bool {
         matches!(self.main, Main::Line(_))
-    }
-
-    /// Ends all connections. What was waiting for an answer is answered now; answers that nobody has fetched from
-    /// [`Client::next`] are among them.
-    pub fn close(mut self) -> Vec<Answer> {
-        self.settle_limbo();
-        self.settle_old();
-        if let Main::Line(line) = &mut self.main {
-            let left = line.pending.take();
-            self.give_up(left);
-        }
-        let answers = self.events.into_iter().filter_map(|event| match event {
-            Event::Answer(answer) => Some(answer),
-            _ => None,
-        });
-        answers.collect()
     }
 
     async fn wait(&mut self) -> Happened {

@@ -19,7 +19,7 @@ pub use client::{ClientError, Config, Pool};
 use program::chain;
 use stratum::{Job, PoolUrl, Reason};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -217,16 +217,8 @@ impl Miner {
         for found in last {
             self.on_found(found, &mut client).await;
         }
-        let deadline = Instant::now() + LAST_ANSWERS;
-        // The clock is asked, too: where something is always to be read, a timeout never comes to its turn.
-        while more && client.is_connected() && client.outstanding() > 0 && Instant::now() < deadline {
-            match timeout_at(deadline, client.next()).await {
-                Ok(Ok(client::Event::Answer(answer))) => self.on_answer(answer).await,
-                Ok(Ok(event)) => debug!(?event, "while waiting for the last answers"),
-                Ok(Err(_)) | Err(_) => break,
-            }
-        }
-        for answer in client.close() {
+        let last = if more { client.finish(LAST_ANSWERS).await } else { client.close() };
+        for answer in last {
             self.on_answer(answer).await;
         }
     }

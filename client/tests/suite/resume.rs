@@ -1,10 +1,12 @@
 //! What becomes of shares when a connection ends.
 
+use std::time::Duration;
+
 use client::{Config, Fate};
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, config};
-use crate::scripted::{Pool, listen, port};
+use crate::scripted::{DEADLINE, Pool, listen, port};
 
 #[tokio::test]
 async fn a_resumed_session_gets_its_open_shares_again_and_a_duplicate_counts() {
@@ -131,4 +133,41 @@ async fn what_is_open_at_the_end_is_told() {
     rig.job("b").await;
     assert_eq!(rig.submit(&job).await, None, "voided by a clean job");
     assert_eq!(rig.close().await, [Fate::Unanswered]);
+}
+
+#[tokio::test]
+async fn at_the_end_a_pool_that_is_there_is_waited_for_but_not_for_ever() {
+    for (within, fate) in [(DEADLINE, Fate::Accepted), (Duration::from_millis(10), Fate::Unanswered)] {
+        let listener = listen().await;
+        let mut rig = Rig::start(config(&[port(&listener)]));
+        let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
+        let job = rig.job("a").await;
+        let mut calls = Vec::new();
+        for _ in 0..2 {
+            rig.submit(&job).await.expect("sent");
+            calls.push(pool.hear("mining.submit").await);
+        }
+        let finish = tokio::spawn(rig.finish(within));
+        if fate == Fate::Accepted {
+            pool.notify("b", false).await;
+            for call in &calls {
+                pool.answer(call, json!(true), Value::Null).await;
+            }
+        }
+        assert_eq!(finish.await.expect("no panic"), [fate.clone(), fate]);
+    }
+}
+
+#[tokio::test]
+async fn at_the_end_a_pool_that_is_gone_is_not_waited_for() {
+    let listener = listen().await;
+    let mut rig = Rig::start(Config { retry_pause: DEADLINE, ..config(&[port(&listener)]) });
+    let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
+    let job = rig.job("a").await;
+    rig.submit(&job).await.expect("sent");
+    pool.hear("mining.submit").await;
+    drop(pool);
+    rig.loss().await;
+    // It would take too long for the test.
+    assert_eq!(rig.finish(10 * DEADLINE).await, [Fate::Unanswered]);
 }

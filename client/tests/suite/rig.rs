@@ -27,6 +27,7 @@ pub struct Rig {
 enum Order {
     Submit(Arc<Job>, Share, tokio::sync::oneshot::Sender<Option<Ticket>>),
     Close,
+    Finish(Duration),
 }
 
 pub fn pool(url: &str) -> Pool {
@@ -63,6 +64,7 @@ impl Rig {
                             let _ = reply.send(client.submit(&job, share));
                         }
                         Some(Order::Close) | None => return client.close(),
+                        Some(Order::Finish(within)) => return client.finish(within).await,
                     }
                 }
             }
@@ -141,7 +143,16 @@ impl Rig {
 
     /// Ends the client; returns what it still had to answer.
     pub async fn close(self) -> Vec<Fate> {
-        let _ = self.orders.send(Order::Close);
+        self.end_by(Order::Close).await
+    }
+
+    /// The same after it has waited for answers.
+    pub async fn finish(self, within: Duration) -> Vec<Fate> {
+        self.end_by(Order::Finish(within)).await
+    }
+
+    async fn end_by(self, order: Order) -> Vec<Fate> {
+        let _ = self.orders.send(order);
         let answers = timeout(DEADLINE, self.task).await.expect("an end in time").expect("no panic");
         answers.into_iter().map(|answer| answer.fate).collect()
     }

@@ -12,7 +12,7 @@ use client::{Answer, Client, ClientError, Config, Event, Pool};
 use net::tls::TlsError;
 use net::{Access, Dialer};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::relay::{Effect, Relay};
@@ -174,16 +174,7 @@ impl UpstreamSource {
         while let Ok(forward) = self.shares.try_recv() {
             submit(&mut self.client, shared, &mut table, forward);
         }
-        let deadline = Instant::now() + ANSWER_WITHIN;
-        // The clock is asked, too: where something is always to be read, a timeout never comes to its turn.
-        while !table.is_empty() && Instant::now() < deadline {
-            match timeout_at(deadline, self.client.next()).await {
-                Ok(Ok(Event::Answer(answer))) => settle(shared, &mut table, answer),
-                Ok(Ok(_)) => {}
-                Ok(Err(_)) | Err(_) => break,
-            }
-        }
-        for answer in self.client.close() {
+        for answer in self.client.finish(ANSWER_WITHIN).await {
             settle(shared, &mut table, answer);
         }
         shared.set_upstream(None, table.counts());
