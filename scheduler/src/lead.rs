@@ -13,7 +13,7 @@ use crate::delivery::delivery;
 use crate::display::Display;
 use crate::driver::{Driver, Inputs, Outcome};
 use crate::election::{self, Leadership};
-use crate::ended::Ended;
+use crate::ended::{Ended, Left};
 use crate::framework::{Settings, State};
 use crate::launch::{Delivery, Template};
 use crate::record::{Change, Recovered};
@@ -50,10 +50,10 @@ pub(crate) async fn lead(
     let Some((delivery, artifact)) = delivered else {
         let summary = Summary { seconds: begun.elapsed().as_secs_f64(), ..Summary::default() };
         let ended = match leadership {
-            Some(_) => Ended { waited: true, ..Ended::default() },
-            None => before_all(config, &recovered),
+            Some(_) => Ended::new(summary, Left::Led),
+            None => before_all(config, &recovered, summary),
         };
-        return Ok(Led::Ended(Box::new(Ended { summary, ..ended })));
+        return Ok(Led::Ended(Box::new(ended)));
     };
     let recovered = match leadership {
         None => recovered,
@@ -95,37 +95,36 @@ fn end(config: &Config, mut state: State, flushed: Result<(), String>, store: &S
             store.persist(0, change);
         }
     }
-    let mut ended = Ended { summary: state.summary(Instant::now()), ..Ended::default() };
+    let summary = state.summary(Instant::now());
     match (state.framework(), flushed, config.teardown_on_exit) {
-        (None, ..) => ended.never_began = true,
-        (Some(_), _, false) => ended.left_running = Some(state.live_tasks()),
+        (None, ..) => Ended::new(summary, Left::NeverBegan),
+        (Some(_), _, false) => Ended::new(summary, Left::Running(state.live_tasks())),
         // The id is of no more use.
         (Some(_), Ok(()), true) => {
             store.persist(0, Change::FrameworkEnded);
-            ended.torn_down = true;
+            Ended::new(summary, Left::TornDown)
         }
-        (Some(framework), Err(why), true) => ended.failure = Some(not_torn_down(config, framework, &why)),
+        (Some(framework), Err(why), true) => not_torn_down(config, framework, &why, summary),
     }
-    ended
 }
 
 /// It was stopped before it knew where to subscribe: all is as its earlier life has left it.
-fn before_all(config: &Config, recovered: &Recovered) -> Ended {
+fn before_all(config: &Config, recovered: &Recovered, summary: Summary) -> Ended {
     match &recovered.framework {
-        None => Ended { never_began: true, ..Ended::default() },
+        None => Ended::new(summary, Left::NeverBegan),
         Some(framework) if config.teardown_on_exit => {
-            let failure = not_torn_down(config, &framework.id, "there is no subscription");
-            Ended { failure: Some(failure), ..Ended::default() }
+            not_torn_down(config, &framework.id, "there is no subscription", summary)
         }
-        Some(_) => Ended { left_running: Some(recovered.live_tasks()), ..Ended::default() },
+        Some(_) => Ended::new(summary, Left::Running(recovered.live_tasks())),
     }
 }
 
-fn not_torn_down(config: &Config, framework: &str, why: &str) -> String {
+fn not_torn_down(config: &Config, framework: &str, why: &str, summary: Summary) -> Ended {
     let limit = config.failover_timeout().as_secs();
-    format!(
+    let failure = format!(
         "framework {framework} could not be torn down ({why}); the master ends it {limit} s after it lost this scheduler"
-    )
+    );
+    Ended { failure: Some(failure), ..Ended::new(summary, Left::NotTornDown) }
 }
 
 fn state(config: &Config, delivery: Delivery, recovered: Recovered, begun: Instant) -> State {

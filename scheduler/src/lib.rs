@@ -36,5 +36,5 @@ pub mod store;
 mod wire;
 
 pub use config::Config;
-pub use ended::Ended;
+pub use ended::{Ended, Left};
 pub use run::run;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Zk};
 use crate::display::Display;
 use crate::election::{self, Leadership};
-use crate::ended::Ended;
+use crate::ended::{Ended, Left};
 use crate::lead::{Led, lead, limit};
 use crate::store;
 
@@ -45,7 +45,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ende
         };
         let Some(leadership) = won else {
             let summary = Summary { seconds: begun.elapsed().as_secs_f64(), ..Summary::default() };
-            return Ok(Ended { summary, waited: true, ..Ended::default() });
+            return Ok(Ended::new(summary, Left::Led));
         };
         match term(&config, zk, leadership, begun, &display, stop.clone()).await? {
             Led::Ended(mut ended) => {

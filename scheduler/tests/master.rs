@@ -13,7 +13,7 @@ use mesos::v1::{Offer, TaskState, TaskStatus, container_info};
 use prost::Message;
 use scheduler::config::ExecutorSource;
 use scheduler::launch::{Arguments, ImageTask, Programs, Server};
-use scheduler::{Config, Ended};
+use scheduler::{Config, Ended, Left};
 use task::{Account, Report, Totals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -221,8 +221,8 @@ async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
     let (call, _) = master.call(Type::Reconcile).await;
     assert_eq!(call.reconcile.unwrap().tasks[0].task_id.value, server);
     run.stop.cancel();
-    let Ended { summary, left_running, .. } = run.end().await.unwrap();
-    assert_eq!((left_running, summary.tasks["TASK_RUNNING"]), (Some(1), 1));
+    let Ended { summary, left, .. } = run.end().await.unwrap();
+    assert_eq!((left, summary.tasks["TASK_RUNNING"]), (Left::Running(1), 1));
 }
 
 #[tokio::test]
@@ -327,8 +327,8 @@ async fn while_the_master_is_away_it_can_be_stopped() {
     let (nobody, _socket) = nobody();
     let run = Run::start(nobody, |_| ());
     run.stop.cancel();
-    let Ended { summary, failure, never_began, .. } = run.end().await.unwrap();
-    assert_eq!((summary.tasks.len(), failure, never_began), (0, None, true));
+    let Ended { summary, failure, left, .. } = run.end().await.unwrap();
+    assert_eq!((summary.tasks.len(), failure, left), (0, None, Left::NeverBegan));
 }
 
 /// The original's server and worker from offer to ACCEPT; their updates, from Mesos' own executor, have no reports.

@@ -1,6 +1,6 @@
 //! What is shown: a copy of the state for display and summary. Decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use ::task::{Live, Totals};
@@ -62,9 +62,10 @@ impl State {
         let (totals, blocks) = self.ledger.sum();
         let mut alive: Vec<&Task> = self.tasks.values().filter(|task| !task.is_over()).collect();
         alive.sort_by_key(|task| (task.record.kind, task.record.id.len(), &task.record.id));
-        let mut remarks: Vec<String> = self.agents.remarks().map(ToString::to_string).collect();
         // Agents of one machine have its name in common.
-        remarks.dedup();
+        let mut said = BTreeSet::new();
+        let remarks = self.agents.remarks().map(ToString::to_string);
+        let remarks = remarks.filter(|remark| said.insert(remark.clone())).collect();
         Snapshot {
             connected: self.connected,
             framework: self.framework.clone(),
