@@ -2,6 +2,15 @@
 
 use super::*;
 
+/// Why a task that can't be run failed.
+fn refusal(machine: &mut Machine, info: TaskInfo) -> String {
+    let id = info.task_id.clone();
+    let effects = machine.agent(Event::Launch(Box::new(info)));
+    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
+    assert_eq!((&status.task_id, status.state()), (&id, TaskState::TaskFailed));
+    status.message.clone().unwrap_or_default()
+}
+
 #[test]
 fn a_task_starts_runs_and_finishes() {
     let mut machine = Machine::subscribed(true);
@@ -23,10 +32,8 @@ fn a_task_starts_runs_and_finishes() {
 #[test]
 fn only_one_task_runs_here() {
     let mut machine = Machine::running(true);
-    let effects = machine.agent(launch("second"));
-    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
-    assert_eq!((status.task_id.value.as_str(), status.state()), ("second", TaskState::TaskFailed));
-    assert!(status.message.as_deref().is_some_and(|text| text.contains("only one task, t")));
+    let why = refusal(&mut machine, task("second"));
+    assert!(why.contains("only one task, t"), "{why}");
     assert_eq!(machine.agent(launch("t")), [], "the first one again");
     machine.acknowledge_all();
     assert_eq!(updates(&machine.input(Input::Ended(Ok(report(2))))), [("t".into(), TaskState::TaskFinished)]);
@@ -59,10 +66,8 @@ fn a_kill_before_the_start_wins() {
 fn a_task_without_a_readable_specification_fails_with_a_reason() {
     let mut machine = Machine::subscribed(true);
     let info = TaskInfo { task_id: "t".into(), data: Some(vec![0xff]), ..TaskInfo::default() };
-    let effects = machine.agent(Event::Launch(Box::new(info)));
-    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
-    assert_eq!(status.state(), TaskState::TaskFailed);
-    assert!(status.message.as_deref().is_some_and(|text| text.contains("task specification")));
+    let why = refusal(&mut machine, info);
+    assert!(why.contains("task specification"), "{why}");
 }
 
 #[test]
@@ -70,12 +75,9 @@ fn a_specification_of_a_later_version_fails_with_a_reason() {
     let mut machine = Machine::subscribed(true);
     let mut info = task("t");
     info.data.as_mut().expect("it has data")[1] = 3;
-    let effects = machine.agent(Event::Launch(Box::new(info)));
-    let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
-    assert_eq!(status.state(), TaskState::TaskFailed);
     let text =
         "can't read the task's data: task specification of version 3; this program reads versions 1 to 2";
-    assert_eq!(status.message.as_deref(), Some(text));
+    assert_eq!(refusal(&mut machine, info), text);
 }
 
 /// As a scheduler of version 1 wrote it.
