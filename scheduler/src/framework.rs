@@ -15,6 +15,7 @@ mod launching;
 mod maintenance;
 mod merging;
 mod missing;
+mod notice;
 mod past;
 mod reconcile;
 mod repoint;
@@ -35,8 +36,9 @@ use mesos::v1::TaskState;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-pub use self::event::{Call, Effect, Event, Notice};
+pub use self::event::{Call, Effect, Event};
 pub use self::maintenance::{Away, InverseOffer};
+pub use self::notice::Notice;
 pub use self::repoint::OnServerLoss;
 pub use self::snapshot::{Snapshot, TaskLine};
 
