@@ -11,7 +11,6 @@ use crate::chain::BuiltinChain;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::handle::Handle;
-use crate::http::Http;
 use crate::server::{BindError, Pool, descriptors, listen};
 use crate::source::{
     NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
@@ -78,7 +77,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     pool: Pool,
-    http: Option<Http>,
+    http: Option<monitor::Server<Handle>>,
 }
 
 impl Server {
@@ -93,7 +92,7 @@ impl Server {
         let pool = Pool::on(options.stratum.listen().await?, options.config, source, data);
         let http = match options.http {
             None => None,
-            Some(address) => Some(Http::on(address.listen().await?, pool.handle())),
+            Some(address) => Some(monitor::Server::on(address.listen().await?, pool.handle())),
         };
         Ok(Server { pool, http })
     }
@@ -105,7 +104,7 @@ impl Server {
 
     /// Where health and numbers are served.
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(Http::local_addr)
+        self.http.as_ref().map(monitor::Server::local_addr)
     }
 
     /// For reports and displays, also after the server's end.

@@ -1,0 +1,159 @@
+//! What the pool shows of itself: `/healthz` is about the work, whether miners can rely on it. It reads snapshots only and
+//! decides nothing.
+
+use monitor::{Kind, Metrics, Subject};
+use serde_json::{Value, json};
+use task::Totals;
+
+use crate::handle::{Handle, Summary};
+use crate::share::UpstreamSummary;
+
+impl Subject for Handle {
+    fn trouble(&self) -> Option<String> {
+        Handle::trouble(self)
+    }
+
+    fn summary(&self) -> Value {
+        json(&Handle::summary(self))
+    }
+
+    fn metrics(&self, metrics: &mut Metrics) {
+        let summary = Handle::summary(self);
+        work(&summary, metrics);
+        people(&summary, metrics);
+        if let Some(upstream) = &summary.upstream {
+            upstream_work(upstream, metrics);
+        }
+    }
+}
+
+/// The summary as JSON. `accepted_work` may exceed what a JSON reader's numbers hold, so it is a string.
+fn json(summary: &Summary) -> Value {
+    let totals = |totals: &Totals| {
+        json!({
+            "shares": {"accepted": totals.accepted, "rejected": totals.rejected, "stale": totals.stale},
+            "accepted_work": totals.accepted_work.to_string(),
+            "blocks": totals.blocks,
+        })
+    };
+    let workers: Vec<Value> = summary
+        .workers
+        .iter()
+        .map(|worker| json!({"worker": &*worker.worker, "hashrate": worker.hashrate, "totals": totals(&worker.totals)}))
+        .collect();
+    let upstream = summary.upstream.as_ref().map(|UpstreamSummary { pool, counts }| {
+        json!({
+            "pool": pool,
+            "shares": {
+                "forwarded": counts.forwarded,
+                "accepted": counts.accepted,
+                "rejected": counts.rejected,
+                "stale": counts.stale,
+                "unanswered": counts.unanswered,
+            },
+            "blocks": counts.blocks,
+        })
+    });
+    let mut answer = json!({
+        "connections": summary.live.connections,
+        "height": summary.live.height,
+        "difficulty": summary.live.difficulty,
+        "hashrate": summary.hashrate,
+        "rejected_blocks": summary.rejected_blocks,
+        "bans": {"present": summary.banned, "total": summary.bans},
+        "totals": totals(&summary.totals),
+        "workers": workers,
+    });
+    if let Some(upstream) = upstream {
+        answer["upstream"] = upstream;
+    }
+    answer
+}
+
+/// Shares, blocks and what they are for.
+fn work(summary: &Summary, metrics: &mut Metrics) {
+    let Summary { live, totals, .. } = summary;
+    let shares = [
+        ("accepted", totals.accepted as f64),
+        ("rejected", totals.rejected as f64),
+        ("stale", totals.stale as f64),
+    ];
+    metrics.by("pool_shares_total", Kind::Counter, "Shares judged.", "verdict", shares);
+    metrics.single(
+        "pool_accepted_hashes_total",
+        Kind::Counter,
+        "Expected hashes of the accepted shares.",
+        totals.accepted_work as f64,
+    );
+    metrics.single(
+        "pool_blocks_total",
+        Kind::Counter,
+        "Blocks found that the chain has taken.",
+        totals.blocks as f64,
+    );
+    metrics.single(
+        "pool_rejected_blocks_total",
+        Kind::Counter,
+        "Blocks found that the chain has not taken.",
+        summary.rejected_blocks as f64,
+    );
+    metrics.single("pool_height", Kind::Gauge, "Height of the block in work.", live.height as f64);
+    metrics.single(
+        "pool_network_difficulty",
+        Kind::Gauge,
+        "Difficulty of the block in work.",
+        live.difficulty,
+    );
+}
+
+/// Who mines, and who may not.
+fn people(summary: &Summary, metrics: &mut Metrics) {
+    metrics.single(
+        "pool_connections",
+        Kind::Gauge,
+        "Connections with an authorized worker.",
+        summary.live.connections.into(),
+    );
+    metrics.single("pool_bans_total", Kind::Counter, "Addresses banned.", summary.bans as f64);
+    metrics.single(
+        "pool_banned_addresses",
+        Kind::Gauge,
+        "Addresses banned at present.",
+        summary.banned as f64,
+    );
+    metrics.single("pool_workers", Kind::Gauge, "Workers with an account.", summary.workers.len() as f64);
+    metrics.single(
+        "pool_hashrate_hashes_per_second",
+        Kind::Gauge,
+        "Estimated hashrate of all connections.",
+        summary.hashrate,
+    );
+}
+
+fn upstream_work(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mut Metrics) {
+    metrics.single(
+        "pool_upstream_connected",
+        Kind::Gauge,
+        "Whether an upstream pool takes our shares.",
+        u8::from(pool.is_some()).into(),
+    );
+    metrics.single(
+        "pool_upstream_forwarded_total",
+        Kind::Counter,
+        "Shares that an upstream pool wanted.",
+        counts.forwarded as f64,
+    );
+    let shares = [
+        ("accepted", counts.accepted as f64),
+        ("rejected", counts.rejected as f64),
+        ("stale", counts.stale as f64),
+        ("unanswered", counts.unanswered as f64),
+    ];
+    metrics.by("pool_upstream_shares_total", Kind::Counter, "What became of them.", "verdict", shares);
+    metrics.single(
+        "pool_upstream_blocks_total",
+        Kind::Counter,
+        "Accepted shares that met the network's target, at most one per tip.",
+        counts.blocks as f64,
+    );
+}
