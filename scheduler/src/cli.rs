@@ -9,6 +9,7 @@ mod tls;
 mod zk;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -70,6 +71,9 @@ pub struct Args {
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+    /// Address for /healthz, /api/v1/summary and /metrics; without it, there is no HTTP server.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP")]
+    pub http: Option<SocketAddr>,
     /// The framework's name.
     #[arg(long, env = "MINER_NAME", default_value = "mesos-miner")]
     pub name: String,
@@ -264,6 +268,7 @@ impl Args {
             duration: self.duration,
             blocks: self.blocks,
             quiet: self.json,
+            http: self.http,
             retry: !self.no_retry,
             server_cpus: self.server_cpus,
             placement: self.placement.check(if self.pool.pool.is_some() { 0.0 } else { self.server_cpus })?,

@@ -1,5 +1,6 @@
 //! What the scheduler is to do, complete and checked.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub struct Config {
     pub blocks: Option<u64>,
     /// No live display: standard output is for the summary.
     pub quiet: bool,
+    /// Where health and figures are served over HTTP, if at all.
+    pub http: Option<SocketAddr>,
     /// Keep trying when the master can't be reached.
     pub retry: bool,
     /// CPUs of the server task.
@@ -94,6 +97,7 @@ impl Config {
             duration: None,
             blocks: None,
             quiet: false,
+            http: None,
             retry: true,
             server_cpus: 1.0,
             pool: None,

@@ -6,12 +6,16 @@
 mod picture;
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use self::picture::Size;
 use crate::framework::Snapshot;
+use crate::page::{Page, Shown};
 
 /// So much may wait to be written; what comes on top is left out.
 const QUEUE: usize = 1000;
@@ -27,6 +31,7 @@ pub(crate) struct Display {
     queue: SyncSender<Item>,
     thread: Option<JoinHandle<()>>,
     mode: Mode,
+    shown: watch::Sender<Shown>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +47,7 @@ enum Mode {
 #[derive(Debug)]
 enum Item {
     News(String),
-    Picture(Box<Snapshot>),
+    Picture(Arc<Snapshot>),
     End,
 }
 
@@ -57,7 +62,7 @@ impl Display {
         };
         let (queue, items) = sync_channel(QUEUE);
         let thread = thread::Builder::new().name("display".to_owned()).spawn(move || write(&items, mode));
-        Display { queue, thread: thread.ok(), mode }
+        Display { queue, thread: thread.ok(), mode, shown: watch::Sender::new(None) }
     }
 
     /// Tells the user something.
@@ -67,12 +72,28 @@ impl Display {
         }
     }
 
+    /// The pictures for others.
+    pub fn page(&self) -> Page {
+        Page::of(self.shown.subscribe())
+    }
+
     /// Shows the present state, unless nobody looks.
     pub fn show(&self, snapshot: impl FnOnce() -> Snapshot) {
+        let others = self.shown.receiver_count() > 0;
+        if self.mode == Mode::Quiet && !others {
+            return;
+        }
+        let snapshot = Arc::new(snapshot());
         if self.mode != Mode::Quiet {
             // A picture that finds no room is followed by another one.
-            let _ = self.queue.try_send(Item::Picture(Box::new(snapshot())));
+            let _ = self.queue.try_send(Item::Picture(snapshot.clone()));
         }
+        self.shown.send_replace(Some(snapshot));
+    }
+
+    /// Others are to know at once whether there will be pictures: there are none while another scheduler leads.
+    pub fn leads(&self, leads: bool) {
+        self.shown.send_replace(leads.then(Arc::default));
     }
 }
 

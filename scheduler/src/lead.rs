@@ -38,6 +38,7 @@ pub(crate) async fn lead(
     display: &Display,
     stop: CancellationToken,
 ) -> anyhow::Result<Led> {
+    display.leads(true);
     let client = SchedulerClient::with_config(config.master.clone(), client_config(config));
     let (sender, notices) = mpsc::unbounded_channel();
     let notify = move |notice| drop(sender.send(notice));

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! [`framework`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
-//! [`store`] writes, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows. With
-//! several schedulers, `election` says which of them leads; the others wait.
+//! [`store`] writes, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows, also
+//! by `page` to others. With several schedulers, `election` says which of them leads; the others wait.
 
 pub mod accounts;
 pub mod artifact;
@@ -30,6 +30,7 @@ mod lead;
 pub mod ledger;
 pub mod numbers;
 pub mod offers;
+mod page;
 pub mod record;
 mod run;
 pub mod store;

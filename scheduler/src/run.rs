@@ -1,9 +1,13 @@
 //! The scheduler from its configuration to its summary.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Instant;
 
+use anyhow::Context;
+use monitor::Server;
 use program::Summary;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Zk};
@@ -11,6 +15,7 @@ use crate::display::Display;
 use crate::election::{self, Leadership};
 use crate::ended::{Ended, Left};
 use crate::lead::{Led, lead, limit};
+use crate::page::Page;
 use crate::store;
 
 /// Runs the framework until `stop` is cancelled, or `duration` or `blocks` are reached, and everything that has to
@@ -25,6 +30,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ende
         display.say(format!(
             "of {image} only whether it runs is known: its work is in no account but a pool server's of ours"
         ));
+    }
+    let end = CancellationToken::new();
+    let _end = end.clone().drop_guard();
+    if let Some(address) = config.http {
+        let server = listen(address, &display).await?;
+        tokio::spawn(server.run(end));
     }
     let begun = Instant::now();
     let Some(zk) = &config.zk else {
@@ -52,9 +63,25 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Ende
                 ended.rows_since_ms = store::rows_since(&config.state_dir);
                 return Ok(*ended);
             }
-            Led::Deposed(why) => display.say(format!("not leading any more ({why})")),
+            Led::Deposed(why) => {
+                display.leads(false);
+                display.say(format!("not leading any more ({why})"));
+            }
         }
     }
+}
+
+/// The HTTP server of `--http`.
+async fn listen(address: SocketAddr, display: &Display) -> anyhow::Result<Server<Page>> {
+    let listening = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        std::io::Result::Ok((listener, address))
+    };
+    let listening = listening.await.with_context(|| format!("cannot listen on {address} (--http)"))?;
+    let server = Server::on(listening, display.page());
+    display.say(format!("HTTP on http://{}", server.local_addr()));
+    Ok(server)
 }
 
 /// One term of leadership; the next one may begin when it is over.

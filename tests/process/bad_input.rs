@@ -237,6 +237,13 @@ fn pool_port_in_use() {
 }
 
 #[test]
+fn page_port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    refused(FAILURE, &["scheduler", "--http", &address], &[&address, "--http", "in use"]);
+}
+
+#[test]
 fn pool_address_that_is_none() {
     refused(USAGE, &["pool", "--chain", "builtin", "--listen", "nowhere:x"], &["nowhere:x"]);
 }

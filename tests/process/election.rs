@@ -3,10 +3,12 @@
 use std::net::TcpListener;
 
 use rustix::process::Signal;
+use serde_json::json;
 
+use crate::page::{page_of, text};
 use crate::support::process::{Ended, Process, mesos_miner};
 use crate::support::zookeeper::ZooKeeper;
-use crate::support::{LATER, SOON, peer};
+use crate::support::{LATER, SOON, http, peer};
 
 /// A scheduler with a master that is not there, and with a session that outlives it for long if it does not end it.
 fn candidate(zookeeper: &ZooKeeper, more: &[&str]) -> Process {
@@ -38,8 +40,11 @@ fn nobody_waits_for_a_scheduler_that_has_ended() {
     let zookeeper = ZooKeeper::start(&command);
     let mut leader = candidate(&zookeeper, &[]);
     assert!(leads(&mut leader));
-    let mut waiting = candidate(&zookeeper, &[]);
+    let mut waiting = candidate(&zookeeper, &["--http", "127.0.0.1:0"]);
     assert!(!leads(&mut waiting));
+    let page = page_of(&mut waiting);
+    assert_eq!(http::get_json(page, "/api/v1/summary"), Some(json!({"leads": false})));
+    assert_eq!(text(page, "/healthz").as_deref(), Some("ok\n"));
     for signal in [Signal::TERM, Signal::INT] {
         let mut next = candidate(&zookeeper, &["--duration", "1d"]);
         assert!(!leads(&mut next));

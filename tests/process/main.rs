@@ -15,6 +15,7 @@ mod ipv6;
 mod local;
 mod maintenance;
 mod mesos_on_node;
+mod page;
 mod pool_data;
 mod real_mesos;
 mod renewal;

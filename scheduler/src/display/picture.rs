@@ -66,9 +66,8 @@ pub(super) fn line(snapshot: &Snapshot) -> String {
 }
 
 fn hashrates(snapshot: &Snapshot) -> String {
-    let hashrates: Vec<f64> = snapshot.tasks.iter().filter_map(hashrate).collect();
-    let total = Hashrate(hashrates.iter().fold(0.0, |sum, hashrate| sum + hashrate));
-    format!("{total} by {}", counted(hashrates.len(), "worker"))
+    let total = Hashrate(snapshot.hashrates().fold(0.0, |sum, hashrate| sum + hashrate));
+    format!("{total} by {}", counted(snapshot.hashrates().count(), "worker"))
 }
 
 fn shares(snapshot: &Snapshot) -> String {
@@ -81,13 +80,6 @@ fn tasks(snapshot: &Snapshot) -> String {
         snapshot.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let states = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
     format!("blocks: {}; tasks: {states}", snapshot.blocks)
-}
-
-fn hashrate(task: &TaskLine) -> Option<f64> {
-    match &task.live {
-        Some(Live::Worker(live)) => Some(live.hashrate),
-        _ => None,
-    }
 }
 
 fn task_line(task: &TaskLine) -> String {

@@ -56,6 +56,23 @@ pub struct TaskLine {
     pub totals: Totals,
 }
 
+impl TaskLine {
+    /// H/s of a worker that tells.
+    pub fn hashrate(&self) -> Option<f64> {
+        match &self.live {
+            Some(Live::Worker(live)) => Some(live.hashrate),
+            _ => None,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The workers that tell their hashrates.
+    pub fn hashrates(&self) -> impl Iterator<Item = f64> {
+        self.tasks.iter().filter_map(TaskLine::hashrate)
+    }
+}
+
 impl State {
     /// A copy for display.
     pub fn snapshot(&self, now: Instant) -> Snapshot {

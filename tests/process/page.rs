@@ -1,0 +1,67 @@
+//! What the scheduler shows of itself over HTTP.
+
+use std::net::{SocketAddr, TcpListener};
+
+use rustix::process::Signal;
+
+use crate::support::embedded::Embedded;
+use crate::support::process::{Process, mesos_miner};
+use crate::support::{LATER, SOON, http, until};
+
+const ARGUMENTS: [&str; 9] = [
+    "scheduler",
+    "--http",
+    "127.0.0.1:0",
+    "--report-interval",
+    "1s",
+    "--server-cpus",
+    "0.1",
+    "--teardown-on-exit",
+    "--master",
+];
+
+/// Where it serves.
+pub fn page_of(scheduler: &mut Process) -> SocketAddr {
+    scheduler.wait_for_error(SOON, |line| line.split("HTTP on http://").nth(1)?.parse().ok())
+}
+
+pub fn text(page: SocketAddr, path: &str) -> Option<String> {
+    String::from_utf8(http::get(page, path).ok()?).ok()
+}
+
+fn ends(mut scheduler: Process) {
+    scheduler.signal(Signal::INT);
+    let ended = scheduler.wait(LATER);
+    assert!(ended.status.success(), "{ended:#?}");
+}
+
+#[test]
+fn shares_and_tasks_are_on_the_schedulers_page() {
+    let cluster = Embedded::start(1, 1.0, |_| ());
+    let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([cluster.master.to_string().as_str()]));
+    let page = page_of(&mut scheduler);
+    until("its page tells of shares", LATER, || {
+        let summary = http::get_json(page, "/api/v1/summary")?;
+        let accepted = |column: &str| summary["accounts"][column]["shares"]["accepted"].as_u64();
+        (accepted("pool")? > 0 && accepted("workers")? > 0).then_some(())
+    });
+    assert_eq!(text(page, "/healthz").as_deref(), Some("ok\n"));
+    let metrics = text(page, "/metrics").expect("it answers");
+    for line in ["scheduler_leads 1", "scheduler_connected 1", "scheduler_tasks{state=\"TASK_RUNNING\"} 2"] {
+        assert!(metrics.lines().any(|it| it == line), "{line} in {metrics}");
+    }
+    let state = http::get_json(page, "/api/v1/summary").expect("it answers");
+    assert_eq!(state["tasks"].as_array().map(Vec::len), Some(2), "{state}");
+    ends(scheduler);
+}
+
+#[test]
+fn a_scheduler_without_a_master_is_not_well() {
+    let unused = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let master = unused.local_addr().expect("bound").to_string();
+    drop(unused);
+    let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([master.as_str()]));
+    let page = page_of(&mut scheduler);
+    until("it says so", SOON, || text(page, "/healthz")?.contains("no subscription").then_some(()));
+    ends(scheduler);
+}
