@@ -130,7 +130,12 @@ fn running(snapshot: &Snapshot, metrics: &mut Metrics) {
     let workers = snapshot.hashrates().count() as f64;
     metrics.single("scheduler_workers", Kind::Gauge, "Workers that told their hashrate lately.", workers);
     let hashrate = snapshot.hashrates().fold(0.0, |sum, hashrate| sum + hashrate);
-    metrics.single("scheduler_hashrate_hashes_per_second", Kind::Gauge, "Their sum.", hashrate);
+    metrics.single(
+        "scheduler_hashrate_hashes_per_second",
+        Kind::Gauge,
+        "Sum of the hashrates that workers told lately.",
+        hashrate,
+    );
 }
 
 /// The ledger.
