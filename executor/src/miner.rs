@@ -19,7 +19,7 @@ pub use client::{ClientError, Config, Pool};
 use program::chain;
 use stratum::{Job, PoolUrl, Reason};
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -217,8 +217,18 @@ impl Miner {
         for found in last {
             self.on_found(found, &mut client).await;
         }
-        let last = if more { client.finish(LAST_ANSWERS).await } else { client.close() };
-        for answer in last {
+        let deadline = Instant::now() + LAST_ANSWERS;
+        while more
+            && client.is_connected()
+            && client.outstanding() > 0
+            && let Some(event) = client.next_until(deadline).await
+        {
+            match event {
+                client::Event::Answer(answer) => self.on_answer(answer).await,
+                event => debug!(?event, "while waiting for the last answers"),
+            }
+        }
+        for answer in client.close() {
             self.on_answer(answer).await;
         }
     }

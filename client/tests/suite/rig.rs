@@ -8,7 +8,7 @@ use program::chain;
 use stratum::{Job, Share};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::scripted::DEADLINE;
 
@@ -64,7 +64,7 @@ impl Rig {
                             let _ = reply.send(client.submit(&job, share));
                         }
                         Some(Order::Close) | None => return client.close(),
-                        Some(Order::Finish(within)) => return client.finish(within).await,
+                        Some(Order::Finish(within)) => return finish(client, within).await,
                     }
                 }
             }
@@ -156,4 +156,19 @@ impl Rig {
         let answers = timeout(DEADLINE, self.task).await.expect("an end in time").expect("no panic");
         answers.into_iter().map(|answer| answer.fate).collect()
     }
+}
+
+/// As a miner ends.
+async fn finish(mut client: Client, within: Duration) -> Vec<Answer> {
+    let (deadline, mut answers) = (Instant::now() + within, Vec::new());
+    while client.is_connected()
+        && client.outstanding() > 0
+        && let Some(event) = client.next_until(deadline).await
+    {
+        if let Event::Answer(answer) = event {
+            answers.push(answer);
+        }
+    }
+    answers.extend(client.close());
+    answers
 }

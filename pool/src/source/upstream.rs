@@ -174,7 +174,15 @@ impl UpstreamSource {
         while let Ok(forward) = self.shares.try_recv() {
             submit(&mut self.client, shared, &mut table, forward);
         }
-        for answer in self.client.finish(ANSWER_WITHIN).await {
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        while !table.is_empty()
+            && let Some(event) = self.client.next_until(deadline).await
+        {
+            if let Event::Answer(answer) = event {
+                settle(shared, &mut table, answer);
+            }
+        }
+        for answer in self.client.close() {
             settle(shared, &mut table, answer);
         }
         shared.set_upstream(None, table.counts());

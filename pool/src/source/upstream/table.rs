@@ -27,6 +27,11 @@ impl<T: Eq + Hash> Table<T> {
         self.open.len()
     }
 
+    /// Whether all are answered.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// What became of all shares so far.
     pub fn counts(&self) -> ForwardCounts {
         self.counts
@@ -139,7 +144,7 @@ mod tests {
             assert_eq!((forward.wanted.share.nonce, given), (ticket as u32, reply.clone()));
             assert!(table.answered(ticket, reply).is_none(), "answered twice");
         }
-        assert_eq!(table.len(), 0);
+        assert!(table.is_empty());
         assert_eq!(table.refused(forward(9)).1, Reply::Stale);
         let expected =
             ForwardCounts { forwarded: 6, accepted: 1, rejected: 1, stale: 3, unanswered: 1, blocks: 1 };
