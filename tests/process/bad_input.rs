@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use rustix::process::Signal;
 
 use crate::support::http::Server;
+use crate::support::ports::closed_address;
 use crate::support::process::{Ended, mesos_miner, start};
 use crate::support::{LATER, SOON};
 
@@ -32,12 +33,6 @@ fn refused(status: i32, arguments: &[&str], mentions: &[&str]) {
     }
     assert!(!errors.contains("panicked"), "{arguments:?}: {ended:#?}");
     assert!(!ended.stdout.join("\n").contains("error"), "errors belong on standard error: {ended:#?}");
-}
-
-/// An address that nobody listens on.
-fn closed_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
 }
 
 #[test]

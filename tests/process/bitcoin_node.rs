@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::http::{get, get_json};
+use crate::support::http::{get_json, get_text};
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{LATER, SOON, until};
@@ -126,7 +126,7 @@ impl Pool {
     }
 
     fn health(&self) -> String {
-        String::from_utf8_lossy(&get(self.http, "/healthz").expect("it answers")).into_owned()
+        get_text(self.http, "/healthz").expect("it answers")
     }
 
     fn wait_for_blocks(&self, blocks: u64) {

@@ -1,19 +1,17 @@
 //! Several schedulers that meet in ZooKeeper, where there is no master yet.
 
-use std::net::TcpListener;
-
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::page::{page_of, text};
+use crate::page::page_of;
+use crate::support::ports::closed_address;
 use crate::support::process::{Ended, Process, mesos_miner};
 use crate::support::zookeeper::ZooKeeper;
 use crate::support::{LATER, SOON, http, peer};
 
 /// A scheduler with a master that is not there, and with a session that outlives it for long if it does not end it.
 fn candidate(zookeeper: &ZooKeeper, more: &[&str]) -> Process {
-    let unused =
-        TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").to_string();
+    let unused = closed_address();
     let zk = zookeeper.address("miner");
     let line = ["scheduler", "--master", &unused, "--zk", &zk, "--zk-session-timeout", "40s"];
     mesos_miner([&line, more].concat())
@@ -44,7 +42,7 @@ fn nobody_waits_for_a_scheduler_that_has_ended() {
     assert!(!leads(&mut waiting));
     let page = page_of(&mut waiting);
     assert_eq!(http::get_json(page, "/api/v1/summary"), Some(json!({"leads": false})));
-    assert_eq!(text(page, "/healthz").as_deref(), Some("ok\n"));
+    assert_eq!(http::get_text(page, "/healthz").as_deref(), Some("ok\n"));
     for signal in [Signal::TERM, Signal::INT] {
         let mut next = candidate(&zookeeper, &["--duration", "1d"]);
         assert!(!leads(&mut next));

@@ -1,10 +1,11 @@
 //! What the scheduler shows of itself over HTTP.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
 use crate::support::embedded::Embedded;
+use crate::support::ports::closed_address;
 use crate::support::process::{Process, mesos_miner};
 use crate::support::{LATER, SOON, http, until};
 
@@ -25,10 +26,6 @@ pub fn page_of(scheduler: &mut Process) -> SocketAddr {
     scheduler.wait_for_error(SOON, |line| line.split("HTTP on http://").nth(1)?.parse().ok())
 }
 
-pub fn text(page: SocketAddr, path: &str) -> Option<String> {
-    String::from_utf8(http::get(page, path).ok()?).ok()
-}
-
 fn ends(mut scheduler: Process) {
     scheduler.signal(Signal::INT);
     let ended = scheduler.wait(LATER);
@@ -45,8 +42,8 @@ fn shares_and_tasks_are_on_the_schedulers_page() {
         let accepted = |column: &str| summary["accounts"][column]["shares"]["accepted"].as_u64();
         (accepted("pool")? > 0 && accepted("workers")? > 0).then_some(())
     });
-    assert_eq!(text(page, "/healthz").as_deref(), Some("ok\n"));
-    let metrics = text(page, "/metrics").expect("it answers");
+    assert_eq!(http::get_text(page, "/healthz").as_deref(), Some("ok\n"));
+    let metrics = http::get_text(page, "/metrics").expect("it answers");
     for line in ["scheduler_leads 1", "scheduler_connected 1", "scheduler_tasks{state=\"TASK_RUNNING\"} 2"] {
         assert!(metrics.lines().any(|it| it == line), "{line} in {metrics}");
     }
@@ -57,11 +54,9 @@ fn shares_and_tasks_are_on_the_schedulers_page() {
 
 #[test]
 fn a_scheduler_without_a_master_is_not_well() {
-    let unused = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let master = unused.local_addr().expect("bound").to_string();
-    drop(unused);
+    let master = closed_address();
     let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([master.as_str()]));
     let page = page_of(&mut scheduler);
-    until("it says so", SOON, || text(page, "/healthz")?.contains("no subscription").then_some(()));
+    until("it says so", SOON, || http::get_text(page, "/healthz")?.contains("no subscription").then_some(()));
     ends(scheduler);
 }

@@ -19,6 +19,11 @@ pub fn get(address: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
     Ok(answer.split_off(end + 4))
 }
 
+/// The text that a GET brings.
+pub fn get_text(address: SocketAddr, path: &str) -> Option<String> {
+    String::from_utf8(get(address, path).ok()?).ok()
+}
+
 /// The JSON that a GET brings.
 pub fn get_json(address: SocketAddr, path: &str) -> Option<serde_json::Value> {
     serde_json::from_slice(&get(address, path).ok()?).ok()

@@ -17,3 +17,9 @@ pub fn free(count: u16) -> u16 {
     let is_free = |first: &u16| (*first..first + count).all(free);
     candidates.take(256).find(is_free).expect("there are free ports")
 }
+
+/// An address that nobody listens on.
+pub fn closed_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").to_string()
+}
