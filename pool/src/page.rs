@@ -27,19 +27,20 @@ impl Subject for Handle {
     }
 }
 
-/// The summary as JSON. `accepted_work` may exceed what a JSON reader's numbers hold, so it is a string.
+/// An account as JSON. `accepted_work` may exceed what a JSON reader's numbers hold, so it is a string.
+pub(crate) fn account(totals: &Totals) -> Value {
+    json!({
+        "shares": {"accepted": totals.accepted, "rejected": totals.rejected, "stale": totals.stale},
+        "accepted_work": totals.accepted_work.to_string(),
+        "blocks": totals.blocks,
+    })
+}
+
 fn json(summary: &Summary) -> Value {
-    let totals = |totals: &Totals| {
-        json!({
-            "shares": {"accepted": totals.accepted, "rejected": totals.rejected, "stale": totals.stale},
-            "accepted_work": totals.accepted_work.to_string(),
-            "blocks": totals.blocks,
-        })
-    };
     let workers: Vec<Value> = summary
         .workers
         .iter()
-        .map(|worker| json!({"worker": &*worker.worker, "hashrate": worker.hashrate, "totals": totals(&worker.totals)}))
+        .map(|worker| json!({"worker": &*worker.worker, "hashrate": worker.hashrate, "totals": account(&worker.totals)}))
         .collect();
     let upstream = summary.upstream.as_ref().map(|UpstreamSummary { pool, counts }| {
         json!({
@@ -61,7 +62,7 @@ fn json(summary: &Summary) -> Value {
         "hashrate": summary.hashrate,
         "rejected_blocks": summary.rejected_blocks,
         "bans": {"present": summary.banned, "total": summary.bans},
-        "totals": totals(&summary.totals),
+        "totals": account(&summary.totals),
         "workers": workers,
     });
     if let Some(upstream) = upstream {

@@ -1,7 +1,8 @@
 //! What the user sees: lines of news, and a live picture where there is a terminal.
 //!
 //! A thread of its own writes, so that a terminal that is held up never holds up the framework. News go to standard
-//! error, the picture to standard output if that is a terminal; otherwise a line now and then takes its place.
+//! error, the picture to standard output if that is a terminal; otherwise a line now and then takes its place. The last
+//! picture is kept for those who ask for it over HTTP.
 
 mod picture;
 

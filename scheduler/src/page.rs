@@ -75,7 +75,7 @@ fn summary(snapshot: &Snapshot) -> Value {
         "leads": true,
         "connected": snapshot.connected,
         "framework": snapshot.framework,
-        "hashrate": snapshot.hashrates().fold(0.0, |sum, hashrate| sum + hashrate),
+        "hashrate": snapshot.hashrate(),
         "hashes": snapshot.totals.worker.hashes.to_string(),
         "accounts": {"pool": account(snapshot.totals.pool), "workers": account(snapshot.totals.worker)},
         "blocks": snapshot.blocks,
@@ -114,28 +114,23 @@ fn task(task: &TaskLine) -> Value {
 
 /// What runs at present, and the states of all that ever ran.
 fn running(snapshot: &Snapshot, metrics: &mut Metrics) {
-    let mut tasks: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut alive: BTreeMap<&str, u64> = BTreeMap::new();
     for task in &snapshot.tasks {
-        *tasks.entry(&task.state).or_default() += 1.0;
+        *alive.entry(&task.state).or_default() += 1;
     }
+    let tasks = alive.iter().map(|(state, count)| (*state, *count as f64));
     metrics.by("scheduler_tasks", Kind::Gauge, "Tasks that have not ended.", "state", tasks);
-    let ended = snapshot.states.iter().map(|(state, count)| {
-        let alive = snapshot.tasks.iter().filter(|task| task.state == *state).count();
-        (state.as_str(), count.saturating_sub(alive as u64) as f64)
+    let ended = snapshot.states.iter().filter_map(|(state, count)| {
+        let ended = count.saturating_sub(alive.get(state.as_str()).copied().unwrap_or(0));
+        (ended > 0).then_some((state.as_str(), ended as f64))
     });
-    let ended = ended.filter(|(_, count)| *count > 0.0);
     metrics.by("scheduler_tasks_ended_total", Kind::Counter, "Tasks that have ended.", "state", ended);
-    let cpus = snapshot.tasks.iter().fold(0.0, |sum, task| sum + task.cpus_milli as f64 / 1000.0);
+    let cpus = snapshot.tasks.iter().map(|task| task.cpus_milli).sum::<u64>() as f64 / 1000.0;
     metrics.single("scheduler_cpus", Kind::Gauge, "CPUs of tasks that have not ended.", cpus);
     let workers = snapshot.hashrates().count() as f64;
     metrics.single("scheduler_workers", Kind::Gauge, "Workers that told their hashrate lately.", workers);
-    let hashrate = snapshot.hashrates().fold(0.0, |sum, hashrate| sum + hashrate);
-    metrics.single(
-        "scheduler_hashrate_hashes_per_second",
-        Kind::Gauge,
-        "Sum of the hashrates that workers told lately.",
-        hashrate,
-    );
+    let help = "Sum of the hashrates that workers told lately.";
+    metrics.single("scheduler_hashrate_hashes_per_second", Kind::Gauge, help, snapshot.hashrate());
 }
 
 /// The ledger.

@@ -9,6 +9,7 @@ use clap::builder::BoolishValueParser;
 use serde_json::{Value, json};
 use task::Totals;
 
+use crate::page::account;
 use crate::store::{Books, books};
 
 /// Show what a pool has counted, also while it runs
@@ -55,22 +56,15 @@ fn table(books: &Books) -> String {
 }
 
 fn json(books: &Books) -> Value {
-    let totals = |totals: &Totals| {
-        json!({
-            "shares": {"accepted": totals.accepted, "rejected": totals.rejected, "stale": totals.stale},
-            "accepted_work": totals.accepted_work.to_string(),
-            "blocks": totals.blocks,
-        })
-    };
     let workers = books
         .workers
         .iter()
-        .map(|worker| json!({"worker": worker.name, "rows": worker.rows, "totals": totals(&worker.totals)}));
+        .map(|worker| json!({"worker": worker.name, "rows": worker.rows, "totals": account(&worker.totals)}));
     let blocks = books.blocks.iter().map(|block| {
         json!({"hash": block.hash, "height": block.height, "worker": block.worker, "refused": block.refused})
     });
     json!({
-        "totals": totals(&books.totals),
+        "totals": account(&books.totals),
         "shares_since_ms": books.shares_since_ms,
         "workers": workers.collect::<Vec<_>>(),
         "blocks": blocks.collect::<Vec<_>>(),

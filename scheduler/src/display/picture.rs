@@ -66,8 +66,7 @@ pub(super) fn line(snapshot: &Snapshot) -> String {
 }
 
 fn hashrates(snapshot: &Snapshot) -> String {
-    let total = Hashrate(snapshot.hashrates().fold(0.0, |sum, hashrate| sum + hashrate));
-    format!("{total} by {}", counted(snapshot.hashrates().count(), "worker"))
+    format!("{} by {}", Hashrate(snapshot.hashrate()), counted(snapshot.hashrates().count(), "worker"))
 }
 
 fn shares(snapshot: &Snapshot) -> String {

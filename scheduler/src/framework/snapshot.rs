@@ -71,6 +71,12 @@ impl Snapshot {
     pub fn hashrates(&self) -> impl Iterator<Item = f64> {
         self.tasks.iter().filter_map(TaskLine::hashrate)
     }
+
+    /// H/s of all of them.
+    pub fn hashrate(&self) -> f64 {
+        // The sum of none is -0.
+        self.hashrates().fold(0.0, |sum, hashrate| sum + hashrate)
+    }
 }
 
 impl State {

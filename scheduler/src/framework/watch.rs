@@ -65,18 +65,6 @@ impl State {
         }
     }
 
-    fn master_is_silent(&self, now: Instant) -> bool {
-        now.duration_since(self.heard) >= MASTER_SILENT
-    }
-
-    /// The master says something. All that tasks say comes through it: what waited behind its silence is still to come.
-    pub(super) fn hear_master(&mut self, now: Instant) {
-        if self.master_is_silent(now) {
-            self.was_away(now);
-        }
-        self.heard = now;
-    }
-
     /// Nor while this process was stopped: what came meanwhile is still to be read, and it must not be held against the
     /// tasks that it was not.
     pub(super) fn was_away(&mut self, now: Instant) {
@@ -91,6 +79,18 @@ impl State {
             }
             task.health = task.health.map(|(healthy, _)| (healthy, now));
         }
+    }
+
+    /// Nor while the master said nothing, through which all comes: what waited behind it is still to be read, too.
+    pub(super) fn hear_master(&mut self, now: Instant) {
+        if self.master_is_silent(now) {
+            self.was_away(now);
+        }
+        self.heard = now;
+    }
+
+    fn master_is_silent(&self, now: Instant) -> bool {
+        now.duration_since(self.heard) >= MASTER_SILENT
     }
 
     /// Replaces tasks that Mesos calls running but that say nothing any more: an executor that is stuck keeps its
