@@ -33,7 +33,8 @@ pub(super) struct Core {
     pub sender: mpsc::WeakUnboundedSender<Message>,
     pub receiver: mpsc::UnboundedReceiver<Message>,
     pub address: SocketAddr,
-    pub master_server: CancellationToken,
+    /// What answers at its address while it lives.
+    pub master_server: Option<http::Server>,
     /// Agents known to the dead master.
     pub registry: BTreeSet<String>,
     /// When the agents notice a new master.
@@ -59,7 +60,7 @@ impl Core {
             streams: Streams::new(sender.clone()),
             address: master.1,
             parts: Parts::default(),
-            master_server: CancellationToken::new(),
+            master_server: None,
             registry: BTreeSet::new(),
             reconnect_at: None,
             containers: HashMap::new(),
@@ -99,24 +100,17 @@ impl Core {
     fn add_place(&mut self, address: SocketAddr, life: Life) {
         let folder = self.config.work_dir.join(format!("agent{}", self.parts.places.len() + 1)).join("fetch");
         let cache = Arc::new(container::Cache::new(folder));
-        self.parts.places.push(Place {
-            address,
-            life,
-            server: CancellationToken::new(),
-            cache,
-            missed: Vec::new(),
-        });
+        self.parts.places.push(Place { address, life, server: None, cache, missed: Vec::new() });
     }
 
     /// Answers the requests to a party from now on.
     pub fn serve(&mut self, party: Party, listener: TcpListener) {
         let Some(sender) = self.sender.upgrade() else { return };
-        let stop = match party {
-            Party::Master => self.master_server.clone(),
-            Party::Agent(place) => self.parts.places[place].server.clone(),
-        };
-        let handler = routes::handler(party, sender.downgrade());
-        self.running.spawn(http::serve(listener, handler, stop));
+        let server = http::Server::start(listener, routes::handler(party, sender.downgrade()));
+        match party {
+            Party::Master => self.master_server = Some(server),
+            Party::Agent(place) => self.parts.places[place].server = Some(server),
+        }
     }
 
     /// Tells all agents the same.

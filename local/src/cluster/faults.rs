@@ -4,22 +4,22 @@ use super::core::{Core, Input};
 use super::message::{Fault, Party};
 use super::parts::Life;
 use crate::agent::{self, Agent};
+use crate::http;
 use crate::link::{Now, ToMaster};
 use crate::master::{self, Master};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 impl Core {
     pub(super) async fn on_fault(&mut self, fault: Fault) {
         info!(?fault, "a fault, as asked");
         match fault {
-            Fault::KillAgent(place) => self.kill_agent(place),
+            Fault::KillAgent(place) => self.kill_agent(place).await,
             Fault::StartAgent(place) => self.start_agent(place).await,
             Fault::StopAgent(place) => self.stop_agent(place),
-            Fault::KillMaster => self.kill_master(),
+            Fault::KillMaster => self.kill_master().await,
             Fault::StartMaster => self.start_master().await,
             Fault::RescindOffers => self.queue.push_back(Input::Master(master::Input::RescindAll)),
             Fault::DuplicateUpdates(on) => self.streams.duplicate_updates = on,
@@ -31,12 +31,12 @@ impl Core {
         }
     }
 
-    fn kill_agent(&mut self, index: usize) {
+    async fn kill_agent(&mut self, index: usize) {
         let Some(place) = self.parts.places.get_mut(index) else { return };
         let Life::Alive(agent) = &mut place.life else { return };
         let durable = agent.take_durable();
-        place.server.cancel();
         place.life = Life::Dead(Box::new(durable));
+        stop(&mut place.server).await;
         self.streams.forget(Party::Agent(index));
         self.queue.push_back(Input::Master(master::Input::AgentLost(index)));
     }
@@ -52,8 +52,9 @@ impl Core {
             Life::Left(_) => return,
         };
         let address = place.address;
+        // One that has left still answered.
+        stop(&mut place.server).await;
         place.life = Life::Alive(Box::new(Agent::recover(durable, Now::read())));
-        place.server = CancellationToken::new();
         let missed = std::mem::take(&mut place.missed);
         self.queue.extend(missed.into_iter().map(|input| Input::Agent(index, input)));
         self.queue.push_back(Input::Agent(index, agent::Input::Reconnect));
@@ -73,10 +74,10 @@ impl Core {
         self.queue.push_back(Input::Agent(index, agent::Input::Stop));
     }
 
-    fn kill_master(&mut self) {
+    async fn kill_master(&mut self) {
         let Some(master) = self.parts.master.take() else { return };
         self.registry = master.registry();
-        self.master_server.cancel();
+        stop(&mut self.master_server).await;
         self.streams.forget(Party::Master);
     }
 
@@ -87,11 +88,17 @@ impl Core {
         let config = self.config.master(self.address);
         let awaited = std::mem::take(&mut self.registry);
         self.parts.master = Some(Master::new(config, awaited, Now::read()));
-        self.master_server = CancellationToken::new();
         self.reconnect_at = Some(Instant::now() + self.config.agent_timeout);
         if let Some(listener) = bind_again(self.address).await {
             self.serve(Party::Master, listener);
         }
+    }
+}
+
+/// Connections are refused from then on, before anybody sees a stream end.
+async fn stop(server: &mut Option<http::Server>) {
+    if let Some(server) = server.take() {
+        server.stop().await;
     }
 }
 

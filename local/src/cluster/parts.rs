@@ -2,10 +2,10 @@
 
 use crate::agent::{self, Agent, Durable};
 use crate::container;
+use crate::http;
 use crate::master::Master;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// All of them.
 #[derive(Default)]
@@ -19,8 +19,8 @@ pub(super) struct Parts {
 pub(super) struct Place {
     pub address: SocketAddr,
     pub life: Life,
-    /// Cuts its connections.
-    pub server: CancellationToken,
+    /// What answers at its address while it lives.
+    pub server: Option<http::Server>,
     /// Files that its executors share.
     pub cache: Arc<container::Cache>,
     /// What happened to containers while the agent was dead.

@@ -28,8 +28,8 @@ impl Core {
             self.settle();
             if self.stopping.is_some() && self.containers.is_empty() {
                 self.streams.clear();
-                self.master_server.cancel();
-                self.parts.places.iter().for_each(|place| place.server.cancel());
+                self.master_server = None;
+                self.parts.places.iter_mut().for_each(|place| place.server = None);
                 if let Some(done) = self.stopping.take() {
                     // Whoever asked may have lost patience.
                     let _ = done.send(());

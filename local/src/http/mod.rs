@@ -2,30 +2,21 @@
 //!
 //! Nothing here knows Mesos' rules; a [`Handler`] answers every request.
 
+mod server;
 pub mod wire;
 
+pub use server::Server;
+
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-use tracing::debug;
-
-/// Longest request body, in bytes.
-const MAX_BODY: usize = 16 << 20;
-/// How long a peer may take to send the body of a request.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request, read whole.
 #[derive(Debug)]
@@ -141,57 +132,3 @@ impl Body for ReplyBody {
 
 /// Answers requests.
 pub type Handler = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
-
-/// Serves connections until `stop`; then cuts all of them at once, in the middle of a stream if need be.
-pub async fn serve(listener: TcpListener, handler: Handler, stop: CancellationToken) {
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((socket, _)) = accepted else {
-            // Out of file descriptors, for instance: wait for some to be closed.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        // Events are small and must not wait for one another; failing that they are only slower.
-        let _ = socket.set_nodelay(true);
-        let (handler, stop) = (handler.clone(), stop.clone());
-        tokio::spawn(async move {
-            let service = service_fn(move |request| answer(handler.clone(), request));
-            let connection = hyper::server::conn::http1::Builder::new()
-                .pipeline_flush(true)
-                .serve_connection(TokioIo::new(socket), service);
-            tokio::select! {
-                () = stop.cancelled() => {}
-                ended = connection => if let Err(error) = ended {
-                    debug!(%error, "a connection ended early");
-                },
-            }
-        });
-    }
-}
-
-async fn answer(
-    handler: Handler,
-    request: hyper::Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
-    let (head, body) = request.into_parts();
-    let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let body = match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => {
-            return Ok(Reply::text(413, format!("Cannot read the body: {error}")).into_response());
-        }
-        Err(_) => return Ok(Reply::text(408, "The body did not arrive in time").into_response()),
-    };
-    let request = Request {
-        path: head.uri.path().to_owned(),
-        content_type: header("content-type"),
-        accept: header("accept"),
-        stream_id: header("mesos-stream-id"),
-        method: head.method,
-        body,
-    };
-    Ok(handler(request).await.into_response())
-}
