@@ -88,6 +88,15 @@ impl SchedulerClient {
         Self { shared: Arc::new(Shared { http, detector, first, session }) }
     }
 
+    /// For the same masters with other settings, such as a secret that was replaced. It shares what finds the leader with
+    /// this client, but neither connections nor a subscription. Whether there is TLS must stay as it is.
+    #[must_use]
+    pub fn reconfigured(&self, config: Config) -> Self {
+        let (detector, session) = (self.shared.detector.clone(), Mutex::default());
+        let first = AtomicUsize::new(self.shared.first.load(Ordering::Relaxed));
+        Self { shared: Arc::new(Shared { http: Http::new(config), detector, first, session }) }
+    }
+
     /// What finds the leader. A change of the leader is a good reason to subscribe before a pause is over.
     pub fn detector(&self) -> &Detector {
         &self.shared.detector

@@ -11,7 +11,7 @@ mod zk;
 use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -29,8 +29,9 @@ pub use self::tls::TlsArgs;
 pub use self::zk::ZkArgs;
 pub(crate) use self::zk::ensemble;
 use self::zk::parse_masters;
+use crate::access::Access;
 use crate::artifact::checked_address;
-use crate::config::{Config, Credential, ExecutorSource};
+use crate::config::{Config, ExecutorSource};
 use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, EXECUTABLE};
 
@@ -86,7 +87,7 @@ pub struct Args {
     /// Who the framework says it is [default: nobody].
     #[arg(long, env = "MINER_PRINCIPAL")]
     pub principal: Option<String>,
-    /// File with the principal's secret [default: no authentication].
+    /// File with the principal's secret, read anew for each subscription [default: no authentication].
     #[arg(long, value_name = "FILE", env = "MINER_SECRET_FILE", requires = "principal")]
     pub secret_file: Option<PathBuf>,
     /// Masters behind TLS.
@@ -255,7 +256,7 @@ impl Args {
             );
         }
         Ok(Config {
-            tls: self.tls.check(&self.master)?,
+            access: Access::read(self.principal, self.secret_file, self.tls.check(&self.master)?)?,
             zk: self.zk.check(&self.master)?,
             master: self.master,
             state_dir: self.state_dir,
@@ -263,7 +264,6 @@ impl Args {
             name: self.name,
             user: self.user.unwrap_or_else(current_user),
             role: self.role,
-            credential: credential(self.principal, self.secret_file.as_deref())?,
             teardown_on_exit: self.teardown_on_exit,
             duration: self.duration,
             blocks: self.blocks,
@@ -295,21 +295,6 @@ impl Args {
         }
         Ok(spec_of(&self.access.access(env)?))
     }
-}
-
-fn credential(principal: Option<String>, secret_file: Option<&Path>) -> anyhow::Result<Option<Credential>> {
-    let Some(principal) = principal else { return Ok(None) };
-    let secret = match secret_file {
-        None => None,
-        Some(path) => {
-            let secret = fs::read_to_string(path)
-                .with_context(|| format!("cannot read the secret file {}", path.display()))?;
-            let secret = secret.trim_end_matches(['\r', '\n']).to_owned();
-            ensure!(!secret.is_empty(), "the secret file {} is empty", path.display());
-            Some(secret)
-        }
-    };
-    Ok(Some(Credential { principal, secret }))
 }
 
 /// The name of the user who runs this process: agents know users by name.

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mesos::masters::Masters;
-use mesos::tls::Tls;
 use mesos::zookeeper::Ensemble;
 
+use crate::access::Access;
 use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, Pool, Programs};
 use crate::offers::Placement;
@@ -38,10 +38,8 @@ pub struct Config {
     pub user: String,
     /// The Mesos role that gets the offers.
     pub role: String,
-    /// Who the framework says it is, with the secret if the master asks for one.
-    pub credential: Option<Credential>,
-    /// What secures connections to masters; needed if they are `https://`.
-    pub tls: Option<Tls>,
+    /// Who the framework says it is to masters, with what proves it; for `https://` ones, whom to trust.
+    pub access: Access,
     /// At the end, end all tasks and the framework too; otherwise they go on without the scheduler.
     pub teardown_on_exit: bool,
     /// Ends by itself after this time.
@@ -91,8 +89,7 @@ impl Config {
             name: "mesos-miner".to_owned(),
             user: "root".to_owned(),
             role: "*".to_owned(),
-            credential: None,
-            tls: None,
+            access: Access::default(),
             teardown_on_exit: false,
             duration: None,
             blocks: None,
@@ -127,21 +124,6 @@ pub struct Zk {
     pub ensemble: Ensemble,
     /// A leader that ZooKeeper does not hear from for so long leads no more.
     pub session_timeout: Duration,
-}
-
-/// Name and secret for a master that asks for them.
-#[derive(Clone)]
-pub struct Credential {
-    /// The name.
-    pub principal: String,
-    /// The secret, if there is one.
-    pub secret: Option<String>,
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credential").field("principal", &self.principal).finish_non_exhaustive()
-    }
 }
 
 /// How the executor gets to the agents.

@@ -17,6 +17,7 @@ use program::chain;
 
 use self::calls::Calls;
 pub(crate) use self::inputs::Inputs;
+use crate::access::Access;
 use crate::config::Config;
 use crate::display::Display;
 use crate::election::{self, Leadership};
@@ -32,6 +33,9 @@ const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
 /// Carries the state machine through subscription after subscription.
 pub(crate) struct Driver<'a> {
     pub config: &'a Config,
+    /// What the next subscription is made with, once its files are read again.
+    pub access: Access,
+    /// Of the present subscription, or the last one.
     pub client: SchedulerClient,
     pub state: State,
     pub store: &'a mut Store,
@@ -106,6 +110,8 @@ impl Driver<'_> {
     /// One subscription; `ever` is set when it stands.
     async fn subscribe_and_serve(&mut self, inputs: &mut Inputs, ever: &mut bool) -> anyhow::Result<End> {
         let call = scheduler::subscribe(wire::framework_info(self.config, self.state.framework()));
+        // Why the last one ended may be that the secret was replaced, or a certificate has run out.
+        self.client = self.client.reconfigured(self.access.renew().clone());
         let (client, leadership) = (self.client.clone(), self.leadership);
         let subscribing = async move {
             // The subscription would be taken from whoever leads.

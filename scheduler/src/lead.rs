@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mesos::auth::Auth;
 use mesos::scheduler::SchedulerClient;
 use program::Summary;
 use tokio::sync::mpsc;
@@ -39,7 +38,7 @@ pub(crate) async fn lead(
     stop: CancellationToken,
 ) -> anyhow::Result<Led> {
     display.leads(true);
-    let client = SchedulerClient::with_config(config.master.clone(), client_config(config));
+    let client = SchedulerClient::with_config(config.master.clone(), config.access.settings().clone());
     let (sender, notices) = mpsc::unbounded_channel();
     let notify = move |notice| drop(sender.send(notice));
     let (mut store, recovered) = Store::open(&config.state_dir, config.ledger_retention, notify)?;
@@ -65,7 +64,8 @@ pub(crate) async fn lead(
         },
     };
     let state = state(config, delivery, recovered, begun);
-    let driver = Driver { config, client, state, store: &mut store, display, leadership };
+    let access = config.access.clone();
+    let driver = Driver { config, access, client, state, store: &mut store, display, leadership };
     let ran = driver.run(Inputs::new(notices, stop)).await;
     drop(artifact);
     match ran {
@@ -170,15 +170,4 @@ fn settings(config: &Config, delivery: Delivery, begun: Instant) -> Settings {
         blocks: config.blocks,
         seed: rand::random(),
     }
-}
-
-fn client_config(config: &Config) -> mesos::Config {
-    let auth = match &config.credential {
-        Some(credential) => match &credential.secret {
-            Some(secret) => Auth::basic(&credential.principal, secret),
-            None => Auth::None,
-        },
-        None => Auth::None,
-    };
-    mesos::Config { auth, tls: config.tls.clone(), ..mesos::Config::default() }
 }

@@ -10,9 +10,10 @@
 //! ```
 //!
 //! [`framework`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
-//! [`store`] writes, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows, also
+//! [`store`] writes, [`access`] has what proves to masters who we are, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows, also
 //! by `page` to others. With several schedulers, `election` says which of them leads; the others wait.
 
+pub mod access;
 pub mod accounts;
 pub mod artifact;
 pub mod cli;

@@ -130,7 +130,7 @@ pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo
         checkpoint: Some(true),
         roles: vec![config.role.clone()],
         hostname: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),
-        principal: config.credential.as_ref().map(|credential| credential.principal.clone()),
+        principal: config.access.principal().map(str::to_owned),
         capabilities: capabilities.into_iter().map(capability).collect(),
         ..FrameworkInfo::default()
     }
@@ -167,12 +167,12 @@ mod tests {
     fn a_framework_introduces_itself() {
         use framework_info::capability::Type;
         let masters: Masters = "127.0.0.1:5050".parse().unwrap();
-        let credential = crate::config::Credential { principal: "p".into(), secret: None };
+        let access = crate::access::Access::read(Some("p".into()), None, None).unwrap();
         let config = Config {
             name: "n".into(),
             user: "u".into(),
             role: "r".into(),
-            credential: Some(credential),
+            access,
             ..Config::new(masters, "/x")
         };
         let info = framework_info(&config, Some("f"));

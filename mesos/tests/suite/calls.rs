@@ -40,6 +40,23 @@ async fn calls_carry_stream_id_and_credentials_and_keep_off_the_stream() {
 }
 
 #[tokio::test]
+async fn a_client_with_another_secret_subscribes_for_itself() {
+    let stream = || Answer::Silence(stream_head());
+    let fake = Fake::start(vec![stream(), stream(), accepted(), accepted()]).await;
+    let config = |secret: &str| Config { auth: Auth::basic("p", secret), ..Config::default() };
+    let before = fake.client(config("old"));
+    let _old = before.subscribe(&subscribe()).await.unwrap();
+    let client = before.reconfigured(config("new"));
+    let revive = scheduler::revive(&"f".into(), vec![]);
+    assert!(matches!(client.call(&revive).await, Err(CallError::NotSubscribed)));
+    let _new = client.subscribe(&subscribe()).await.unwrap();
+    client.call(&revive).await.unwrap();
+    before.call(&revive).await.unwrap();
+    let said = fake.asked().iter().map(|asked| asked.head.contains("basic cdpuzxc=\r\n")).collect::<Vec<_>>();
+    assert_eq!(said, [false, true, true, false], "\"p:new\", in lower case");
+}
+
+#[tokio::test]
 async fn an_executor_asks_under_its_agents_prefix_with_its_token() {
     let head =
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-protobuf\r\n\r\n";

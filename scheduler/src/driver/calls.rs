@@ -89,8 +89,10 @@ async fn send(
     Ok(())
 }
 
-/// The same call would be refused again, and others need not be. But with other credentials none is worth anything, and
-/// without TEARDOWN nothing has ended.
+/// The same call would be refused again, and others need not be. But with other credentials, or certificates, none is
+/// worth anything, and without TEARDOWN nothing has ended.
 fn concerns_this_call_only(call: &WireCall, error: &CallError) -> bool {
-    !error.is_transient() && !error.concerns_credentials() && call.r#type() != Type::Teardown
+    let all =
+        error.is_transient() || error.concerns_credentials() || matches!(error, CallError::Connect { .. });
+    !all && call.r#type() != Type::Teardown
 }

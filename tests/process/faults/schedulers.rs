@@ -1,6 +1,7 @@
 //! Schedulers that die, stop, are taken over, or are refused.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -12,8 +13,8 @@ use tempfile::TempDir;
 
 use super::mining::{Mining, WORKERS, scheduler};
 use crate::support::cluster::Cluster;
-use crate::support::mesos_box::MesosBox;
-use crate::support::{SOON, peer, until};
+use crate::support::mesos_box::{MesosBox, Part};
+use crate::support::{LATER, SOON, peer, until};
 
 faults! { both: killed_scheduler frozen_scheduler forgotten_tasks second_scheduler_with_the_same_id; real: }
 
@@ -94,8 +95,7 @@ fn strict() -> Option<(Mining, TempDir)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
-        let file =
-            std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path);
+        let file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
         path.display().to_string()
     };
@@ -121,6 +121,23 @@ fn wrong_credentials_on_a_real_mesos() {
     let who = ["--role", "mining", "--principal", "miner", "--secret-file", &file];
     let said = refused_without_harm(mining, &who);
     assert!(said.contains("401") && said.contains("credentials"), "{said}");
+}
+
+/// Masters know a new secret from their next start on, and the scheduler as soon as it stands in its file.
+#[test]
+fn replaced_secret_on_a_real_mesos() {
+    let Some((mut mining, secrets)) = strict() else { return };
+    let before = mining.tasks();
+    let credentials = secrets.path().join("credentials");
+    let known = fs::read_to_string(&credentials).expect("the file that the master has read");
+    mining.cluster.kill(Part::Master);
+    fs::write(&credentials, known.replace("right", "new")).expect("written");
+    mining.cluster.restart(Part::Master);
+    mining.scheduler.wait_for_error(LATER, |line| line.contains("HTTP 401").then_some(()));
+    let hit = Instant::now();
+    fs::write(secrets.path().join("right"), "new\n").expect("written");
+    mining.recovers(hit, |mining| mining.tasks() == before);
+    all_killed_at_the_end(mining);
 }
 
 /// The refusal is an event in a stream that begins like any other.

@@ -1,0 +1,117 @@
+//! What the framework proves itself with to masters, and whom it trusts as one: from files that may be replaced while it
+//! runs, as secrets and certificates are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use mesos::auth::Auth;
+use mesos::tls::{Files, Tls};
+
+/// Principal, secret and certificates, as the files had them when they were last read. `Debug` shows no secret.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    principal: Option<String>,
+    secret_file: Option<PathBuf>,
+    tls_files: Option<Files>,
+    settings: mesos::Config,
+}
+
+impl Access {
+    /// Reads the files: that of the principal's secret, if the master asks for one, and those for masters that talk
+    /// TLS. Without a principal, a secret means nothing.
+    ///
+    /// # Errors
+    /// If a file can't be read, or is not what it should be.
+    pub fn read(
+        principal: Option<String>,
+        secret_file: Option<PathBuf>,
+        tls_files: Option<Files>,
+    ) -> anyhow::Result<Access> {
+        let mut access = Access { principal, secret_file, tls_files, settings: mesos::Config::default() };
+        access.settings.auth = access.auth()?;
+        access.settings.tls = access.tls()?;
+        Ok(access)
+    }
+
+    /// Who the framework says it is.
+    pub fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
+    }
+
+    /// How to talk to masters, as the files were last read.
+    pub fn settings(&self) -> &mesos::Config {
+        &self.settings
+    }
+
+    /// Reads the files again. What can't be used, perhaps since it is just being written, stays as it was.
+    pub(crate) fn renew(&mut self) -> &mesos::Config {
+        match self.auth() {
+            Ok(auth) if auth != self.settings.auth => {
+                tracing::info!("the secret was replaced: using the new one");
+                self.settings.auth = auth;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("using the secret that was read before: {error:#}"),
+        }
+        match self.tls() {
+            Ok(tls) => self.settings.tls = tls,
+            Err(error) => tracing::warn!("using the certificates that were read before: {error:#}"),
+        }
+        &self.settings
+    }
+
+    fn auth(&self) -> anyhow::Result<Auth> {
+        match (&self.principal, &self.secret_file) {
+            (Some(principal), Some(path)) => Ok(Auth::basic(principal, secret_in(path)?)),
+            _ => Ok(Auth::None),
+        }
+    }
+
+    fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let files = self.tls_files.as_ref();
+        files.map(Tls::from_files).transpose().context("cannot talk TLS to the master")
+    }
+}
+
+fn secret_in(path: &Path) -> anyhow::Result<String> {
+    let secret = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the secret file {}", path.display()))?;
+    let secret = secret.trim_end_matches(['\r', '\n']);
+    ensure!(!secret.is_empty(), "the secret file {} is empty", path.display());
+    Ok(secret.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_secret_is_used_as_soon_as_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let basic = |secret: &str| Auth::basic("miner", secret);
+        fs::write(&path, "old\n").unwrap();
+        let mut access = Access::read(Some("miner".into()), Some(path.clone()), None).unwrap();
+        assert_eq!(access.settings().auth, basic("old"));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(access.renew().auth, basic("old"), "it is gone for a moment");
+        fs::write(&path, "").unwrap();
+        assert_eq!(access.renew().auth, basic("old"), "it is not yet written");
+        fs::write(&path, "new\n").unwrap();
+        assert_eq!(access.renew().auth, basic("new"));
+        assert!(!format!("{access:?}").contains("new"));
+    }
+
+    #[test]
+    fn certificates_that_are_no_good_any_more_do_not_take_the_place_of_those_that_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let authority = rcgen::generate_simple_self_signed(vec!["master".to_owned()]).unwrap().cert.pem();
+        fs::write(&path, &authority).unwrap();
+        let files = Files { ca_cert: Some(path.clone()), client: None };
+        let mut access = Access::read(None, None, Some(files)).unwrap();
+        fs::write(&path, &authority[..40]).unwrap();
+        assert!(access.tls().is_err() && access.renew().tls.is_some());
+    }
+}
