@@ -1,6 +1,12 @@
 //! Compiles the .proto files without protoc.
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::PathBuf;
+use std::{env, fs};
+
+use protox::prost_reflect::prost_types::field_descriptor_proto::Type;
+use protox::prost_reflect::prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// The roots; what they import comes with them. An operator API would be one more line here.
 const ROOTS: [&str; 2] = ["mesos/v1/scheduler/scheduler.proto", "mesos/v1/executor/executor.proto"];
@@ -8,6 +14,8 @@ const ROOTS: [&str; 2] = ["mesos/v1/scheduler/scheduler.proto", "mesos/v1/execut
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(ROOTS, ["proto"])?;
+    let shapes = PathBuf::from(env::var("OUT_DIR")?).join("shapes.rs");
+    fs::write(shapes, shapes_of(&descriptors))?;
     prost_build::Config::new()
         // Mesos compares executor descriptions field by field, so the same description must always give the
         // same bytes: no hash maps.
@@ -20,4 +28,36 @@ fn main() -> Result<(), Box<dyn Error>> {
         .type_attribute(".mesos.v1.OperationID", "#[derive(PartialOrd, Ord)]")
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Where in each message there is text, or another message, as a table in Rust for `src/utf8.rs`.
+fn shapes_of(files: &FileDescriptorSet) -> String {
+    let mut messages = BTreeMap::new();
+    for file in &files.file {
+        collect(&format!(".{}", file.package()), &file.message_type, &mut messages);
+    }
+    let index: BTreeMap<&str, usize> =
+        messages.keys().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+    let mut table = String::from("static SHAPES: &[(&str, Shape)] = &[\n");
+    for (name, message) in &messages {
+        let fields = message.field.iter().filter_map(|field| match field.r#type() {
+            Type::String => Some(format!("({}, Part::Text)", field.number())),
+            Type::Message => {
+                Some(format!("({}, Part::Message({}))", field.number(), index[field.type_name()]))
+            }
+            _ => None,
+        });
+        let fields = fields.collect::<Vec<_>>().join(", ");
+        table.push_str(&format!("    ({:?}, &[{fields}]),\n", &name[1..]));
+    }
+    table + "];\n"
+}
+
+/// By their full names, which begin with a dot.
+fn collect<'a>(within: &str, found: &'a [DescriptorProto], all: &mut BTreeMap<String, &'a DescriptorProto>) {
+    for message in found {
+        let name = format!("{within}.{}", message.name());
+        collect(&name, &message.nested_type, all);
+        all.insert(name, message);
+    }
 }

@@ -17,6 +17,7 @@ pub mod resources;
 pub mod scheduler;
 mod subscription;
 pub mod token;
+mod utf8;
 pub mod v1;
 pub mod zookeeper;
 

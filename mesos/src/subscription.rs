@@ -15,11 +15,15 @@ use crate::error::StreamError;
 use crate::heartbeat::Watchdog;
 use crate::http::{Config, Connection, Opened};
 use crate::recordio::RecordReader;
+use crate::utf8;
 
 /// What can be read from a stream.
 pub trait StreamEvent: From<Self::Wire> {
     /// The message that stands in a record.
     type Wire: Message + Default;
+
+    /// The full name of that message.
+    const NAME: &'static str;
 
     /// How often something is expected before the stream itself says so; `None`: never.
     const FIRST_INTERVAL: Option<Duration>;
@@ -136,7 +140,11 @@ impl<E: StreamEvent> Subscription<E> {
     }
 
     fn decode(&mut self, record: &Bytes) -> Result<E, StreamError> {
-        let wire = E::Wire::decode(record.as_ref()).map_err(|source| StreamError::Event {
+        let again = |error| match utf8::replaced(E::NAME, record) {
+            Some(replaced) => E::Wire::decode(replaced.as_slice()),
+            None => Err(error),
+        };
+        let wire = E::Wire::decode(record.as_ref()).or_else(again).map_err(|source| StreamError::Event {
             endpoint: self.endpoint.clone(),
             length: record.len(),
             source,

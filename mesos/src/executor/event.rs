@@ -75,6 +75,7 @@ impl From<Event> for Wire {
 
 impl StreamEvent for Event {
     type Wire = Wire;
+    const NAME: &'static str = "mesos.v1.executor.Event";
     /// An agent sends heartbeats only every half hour, and does not say so.
     const FIRST_INTERVAL: Option<Duration> = None;
 

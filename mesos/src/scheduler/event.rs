@@ -100,6 +100,7 @@ impl From<Event> for Wire {
 
 impl StreamEvent for Event {
     type Wire = Wire;
+    const NAME: &'static str = "mesos.v1.scheduler.Event";
     const FIRST_INTERVAL: Option<Duration> = Some(Duration::from_secs(15));
 
     fn heartbeat_interval(&self) -> Option<Option<Duration>> {

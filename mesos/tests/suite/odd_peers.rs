@@ -5,6 +5,8 @@ use std::time::Duration;
 use mesos::address::{Endpoint, Scheme};
 use mesos::scheduler::{self, Event};
 use mesos::v1::scheduler::event;
+use mesos::v1::value::Text;
+use mesos::v1::{Attribute, Offer};
 use mesos::{CallError, Config, Refusal, StreamError};
 
 use crate::fake::{Answer, Fake, chunk, nobody, refused, stream_head, subscribe};
@@ -184,6 +186,19 @@ async fn an_unknown_event_does_not_end_the_stream() {
     let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
     assert!(matches!(stream.next().await, Ok(Some(Event::Unknown(_)))));
     assert!(matches!(stream.next().await, Ok(Some(Event::Heartbeat))));
+}
+
+/// As a real agent was seen to pass its operator's attributes on.
+#[tokio::test]
+async fn text_that_is_not_utf_8_does_not_cost_the_event() {
+    let text = Some(Text { value: "rack #7".into() });
+    let offer = Offer { attributes: vec![Attribute { text, ..Default::default() }], ..Default::default() };
+    let mut offers = chunk([Event::Offers(vec![offer])]);
+    offers.iter_mut().filter(|byte| **byte == b'#').for_each(|byte| *byte = 0xb0);
+    let fake = Fake::start(vec![Answer::Bytes([stream_head(), offers].concat())]).await;
+    let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+    let Event::Offers(offers) = stream.next().await.unwrap().unwrap() else { panic!("OFFERS were sent") };
+    assert_eq!(offers[0].attributes[0].text.as_ref().unwrap().value, "rack \u{fffd}7");
 }
 
 #[test]
