@@ -190,6 +190,11 @@ impl Job {
         }
     }
 
+    /// Whether a connection that got this job under the id `last` can't get it once more.
+    pub fn is_used_up_by(&self, last: JobId) -> bool {
+        last.serial == self.serial && last.issue == self.layout.last_issue()
+    }
+
     /// Whether `newer` makes this job worthless.
     pub fn is_outdated_by(&self, newer: &Job) -> bool {
         match (&self.content, &newer.content) {

@@ -336,7 +336,7 @@ impl Session {
         let issue = match self.sent {
             // So many jobs for one template are a miner's whim; it keeps the one that it has. So it does where an upstream
             // pool leaves no room to count.
-            Some((_, last)) if last.serial == job.serial && last.issue == job.layout.last_issue() => return,
+            Some((_, last)) if job.is_used_up_by(last) => return,
             Some((_, last)) if !self.new_tip => last.issue.wrapping_add(1) & job.layout.last_issue(),
             _ => 0,
         };

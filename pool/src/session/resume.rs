@@ -73,9 +73,11 @@ impl Session {
         Some(id)
     }
 
-    /// Whether a former session can go on here: the work still leaves miners the same part of the coinbase.
+    /// Whether a former session can go on here: the work still leaves miners the same part of the coinbase, and there is a
+    /// job for it that it has not had, which with an upstream pool that leaves no room to count jobs there may not be.
     pub fn takes(&self, parked: &Parked) -> bool {
-        self.layout.looks_like(&parked.layout)
+        let had = |job: &Job| parked.sent.is_some_and(|(_, last)| job.is_used_up_by(last));
+        self.layout.looks_like(&parked.layout) && !self.job.as_deref().is_some_and(had)
     }
 
     /// Answers the request that brought [`Effect::Resume`]: with the former session, if it is still there.

@@ -15,9 +15,10 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether this share of this job has come before.
-    pub fn contains(&self, job: JobId, digest: &[u8; 32]) -> bool {
-        self.jobs.iter().any(|(id, digests)| *id == job && digests.contains(digest))
+    /// Whether this share has come before, of whichever job: an upstream pool may send the same work again where there is
+    /// no room to tell its jobs apart.
+    pub fn contains(&self, digest: &[u8; 32]) -> bool {
+        self.jobs.iter().any(|(_, digests)| digests.contains(digest))
     }
 
     /// Remembers a share; returns how many of its job there are.
@@ -57,10 +58,10 @@ mod tests {
         assert_eq!((seen.insert(first, [1; 32]), seen.insert(first, [2; 32])), (1, 2));
         assert_eq!((seen.insert(second, [1; 32]), seen.insert(second, [1; 32])), (1, 1));
         assert_eq!(seen.len(), 3);
-        assert!(seen.contains(first, &[2; 32]) && !seen.contains(second, &[2; 32]));
+        assert!(seen.contains(&[2; 32]) && !seen.contains(&[3; 32]));
         seen.forget(first);
         seen.forget(first);
         assert_eq!(seen.len(), 1);
-        assert!(!seen.contains(first, &[1; 32]) && seen.contains(second, &[1; 32]));
+        assert!(seen.contains(&[1; 32]) && !seen.contains(&[2; 32]));
     }
 }

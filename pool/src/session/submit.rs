@@ -85,7 +85,7 @@ impl Session {
             difficulty: proof.digest.difficulty(),
         };
         let digest = proof.digest.to_bytes();
-        if self.seen.contains(issued.id, &digest) {
+        if self.seen.contains(&digest) {
             return Err(refuse(Reason::DUPLICATE, "duplicate share"));
         }
         while self.seen.len() >= MAX_SEEN {

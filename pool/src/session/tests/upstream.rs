@@ -22,6 +22,14 @@ fn proxied(difficulty: f64, extranonce2_len: usize) -> Bench {
     bench
 }
 
+/// Submits for a job until a share is answered so; returns its line.
+fn mine_for(bench: &mut Bench, id: JobId, answer: &str) -> String {
+    let params = |nonce: u32| format!(r#"["w","{id}","0102","{UNIX:08x}","{nonce:08x}"]"#);
+    let mut lines_of =
+        (0..).map(|nonce| format!(r#"{{"id":4,"method":"mining.submit","params":{}}}"#, params(nonce)));
+    lines_of.find(|line| lines(&bench.line(line)).iter().any(|sent| sent.contains(answer))).unwrap()
+}
+
 fn borrowed(difficulty: f64, extranonce2_len: usize, epoch: u64) -> Borrowed {
     let job = stratum::Job {
         id: format!("{epoch:040}"),
@@ -160,4 +168,51 @@ fn version_rolling_is_what_the_upstream_pool_grants() {
     assert_eq!(share.version, 0x2024_6000);
     let header = granting.job.header(&share.extranonce2, share.ntime, share.version);
     assert!(granting.job.target.is_met_by(&hasher::Header { nonce: share.nonce, ..header }.digest()));
+}
+
+#[test]
+fn the_same_work_again_where_jobs_can_t_be_counted_counts_no_share_twice() {
+    let mut bench = proxied(1e-6, 4);
+    assert_eq!(bench.job.layout.issue, 0);
+    let first = bench.session.issued[0].id;
+    let share = mine_for(&mut bench, first, "\"result\":true");
+    // As with another difficulty or version mask of the upstream pool's.
+    let again = Job::new(2, bench.job.content.clone());
+    bench.session.on_job(Arc::new(again), bench.now);
+    let second = bench.session.issued[1].id;
+    assert!(first != second);
+    let effects = bench.line(&share.replace(&first.to_string(), &second.to_string()));
+    assert!(lines(&effects)[0].contains("[22,"), "{effects:?}");
+}
+
+#[test]
+fn a_session_is_resumed_only_if_there_is_a_job_for_it() {
+    // With room to count jobs, and without.
+    for (extranonce2_len, resumed) in [(8, true), (4, false)] {
+        let former = proxied(1e-9, extranonce2_len);
+        let job = former.job.clone();
+        let parked = former.session.park().unwrap();
+        let mut bench = proxied(1e-9, extranonce2_len);
+        let new = |bench: &Bench, job: &Arc<Job>| {
+            Session::new(
+                bench.session.settings,
+                [8; 16],
+                vec![0xbb; 2],
+                job.layout,
+                Some(job.clone()),
+                bench.now,
+            )
+        };
+        assert_eq!(new(&bench, &job).takes(&parked), resumed);
+        // There is one as soon as the upstream pool has sent another.
+        let next = Arc::new(Job::new(2, borrowed(1e-9, extranonce2_len, 0)));
+        bench.session = new(&bench, &next);
+        assert!(bench.session.takes(&parked));
+        bench.line(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#);
+        let effects = bench.session.on_resume(Id::Number(2), Some(parked), bench.now);
+        assert!(
+            lines(&effects)[0].contains("aaaa") && lines(&effects)[2].contains("mining.notify"),
+            "{effects:?}"
+        );
+    }
 }
