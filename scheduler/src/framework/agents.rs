@@ -93,10 +93,19 @@ impl State {
                 }
                 format!("the executor of {executor} ended{}", status.map(wait_status).unwrap_or_default())
             }
-            (None, Some(agent)) => format!("agent {agent} is gone"),
+            (None, Some(agent)) => match self.host_of(&agent) {
+                Some(host) => format!("the agent on {host} is gone ({agent})"),
+                None => format!("agent {agent} is gone"),
+            },
             (None, None) => return,
         };
         self.publish(Notice::Failure(text));
+    }
+
+    /// The host of an agent that has tasks of ours.
+    fn host_of(&self, agent: &str) -> Option<&str> {
+        let task = self.tasks.values().find(|task| task.record.agent == agent)?;
+        Some(&task.record.host)
     }
 
     /// A task ended on its agent although nobody wanted it to.

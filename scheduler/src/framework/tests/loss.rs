@@ -339,6 +339,7 @@ fn failures_of_executors_and_agents_are_said() {
         failure(Some("miner-worker-3"), Some(9)),
         failure(Some("miner-worker-3"), Some(0)),
         failure(None, None),
+        Event::Failure { agent: Some("unknown".into()), executor: None, status: None },
     ] {
         script.event(event);
     }
@@ -346,7 +347,8 @@ fn failures_of_executors_and_agents_are_said() {
     let expected = [
         "the executor of miner-worker-3 ended with exit status 1",
         "the executor of miner-worker-3 ended by signal 9",
-        "agent b is gone",
+        "the agent on b.host is gone (b)",
+        "agent unknown is gone",
     ];
     assert_eq!(said, expected);
 }
