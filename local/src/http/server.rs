@@ -6,7 +6,9 @@ use hyper::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use std::convert::Infallible;
+use std::net::Shutdown;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +66,10 @@ async fn accept(listener: TcpListener, handler: Handler, stop: CancellationToken
         // Events are small and must not wait for one another; failing that they are only slower.
         let _ = socket.set_nodelay(true);
         running.spawn(serve(socket, handler.clone(), refusing.clone()));
+    }
+    // A child that is about to become an executor may still hold a copy: closing ours alone would leave it listening.
+    if let Err(error) = SockRef::from(&listener).shutdown(Shutdown::Both) {
+        debug!(%error, "an address is only given up by closing it");
     }
     drop(listener);
     drop(cut);
