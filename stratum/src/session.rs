@@ -187,6 +187,8 @@ pub struct Session {
     difficulty: f64,
     /// `None` until version rolling is granted.
     version_mask: Option<u32>,
+    /// The pool knows that `mining.set_extranonce` is understood.
+    extranonce_may_change: bool,
     /// The latest job that came before the answer to subscribe, with the difficulty then in force.
     early: Option<(Notify, Target)>,
     job: Option<Arc<Job>>,
@@ -206,6 +208,7 @@ impl Session {
             resume: None,
             difficulty: 1.0,
             version_mask: None,
+            extranonce_may_change: false,
             early: None,
             job: None,
         }

@@ -36,7 +36,9 @@ impl Session {
     }
 
     pub(super) fn on_configured(&mut self, response: &Response) -> Result<Vec<Event>, ProtocolError> {
-        match ConfigureAnswer::from_response(response)?.version_mask {
+        let answer = ConfigureAnswer::from_response(response)?;
+        self.extranonce_may_change = answer.subscribe_extranonce == Some(true);
+        match answer.version_mask {
             Some(mask) => Ok(self.on_version_mask(mask)),
             None => Ok(Vec::new()),
         }
@@ -79,7 +81,15 @@ impl Session {
 
     pub(super) fn on_authorized(&mut self, response: &Response) -> Result<Vec<Event>, ProtocolError> {
         match response.refusal() {
-            None => Ok(vec![Event::Authorized]),
+            None => {
+                let mut events = vec![Event::Authorized];
+                if self.options.configure && !self.extranonce_may_change {
+                    // What pools had before mining.configure; those that have neither refuse it without harm.
+                    let request = self.request(Pending::Courtesy, Request::SubscribeExtranonce).1;
+                    events.push(Event::Send(request));
+                }
+                Ok(events)
+            }
             Some(reason) => Err(ProtocolError::Unauthorized { user: self.options.user.clone(), reason }),
         }
     }
