@@ -112,8 +112,10 @@ fn starting_hint(status: u16) -> &'static str {
 pub enum Refusal {
     /// 401, and nothing was presented.
     CredentialsNeeded,
-    /// 401 in spite of a principal and secret, or a token.
+    /// 401 in spite of a principal and secret.
     CredentialsWrong,
+    /// 401 in spite of an executor's token.
+    TokenWrong,
     /// 403.
     Forbidden,
     /// The subscription that the call belongs to is over.
@@ -137,6 +139,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::CredentialsNeeded => "authentication is required; give a principal and its secret",
             Self::CredentialsWrong => "the credentials were not accepted; check the principal and its secret",
+            Self::TokenWrong => "the token was not accepted; the agent that gave it has another key now",
             Self::Forbidden => {
                 "not allowed for this principal; check the access control lists (ACLs) of Mesos"
             }
@@ -174,7 +177,7 @@ impl CallError {
 
     /// Whether who we are was not told or not believed, so that no other call would succeed either.
     pub fn concerns_credentials(&self) -> bool {
-        let credentials = [Refusal::CredentialsNeeded, Refusal::CredentialsWrong];
+        let credentials = [Refusal::CredentialsNeeded, Refusal::CredentialsWrong, Refusal::TokenWrong];
         matches!(self, Self::Refused { refusal, .. } if credentials.contains(refusal))
     }
 

@@ -83,8 +83,11 @@ fn kind(status: StatusCode, call: &Outgoing, auth: &Auth, message: &str) -> Refu
     let wrong_api = bad_request && message == "Failed to parse body into a protobuf object";
     let replaced = bad_request && message.contains("stream ID") || message.contains("is not subscribed");
     match status {
-        StatusCode::UNAUTHORIZED if *auth == Auth::None => Refusal::CredentialsNeeded,
-        StatusCode::UNAUTHORIZED => Refusal::CredentialsWrong,
+        StatusCode::UNAUTHORIZED => match auth {
+            Auth::None => Refusal::CredentialsNeeded,
+            Auth::Basic { .. } => Refusal::CredentialsWrong,
+            Auth::Bearer(_) => Refusal::TokenWrong,
+        },
         _ if replaced || unknown && call.stream_id.is_some() => Refusal::NotSubscribed,
         _ if unknown => Refusal::Disowned,
         StatusCode::FORBIDDEN => Refusal::Forbidden,

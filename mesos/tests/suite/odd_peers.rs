@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesos::address::{Endpoint, Scheme};
+use mesos::auth::Auth;
 use mesos::scheduler::{self, Event};
 use mesos::v1::scheduler::event;
 use mesos::v1::value::Text;
@@ -93,6 +94,18 @@ async fn what_a_principal_may_not_do_is_no_question_of_its_credentials() {
     let error = refused(Answer::Bytes(answer.to_vec()), Config::default()).await;
     assert!(!error.is_transient() && error.to_string().contains("(ACLs)"), "{error}");
     assert!(matches!(error, CallError::Refused { refusal: Refusal::Forbidden, status: 403, .. }), "{error}");
+}
+
+/// As where an agent has another key than when it started this executor.
+#[tokio::test]
+async fn a_token_that_is_no_good_is_not_called_a_secret() {
+    let answer = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+    let config = Config { auth: Auth::bearer("t.o.k"), ..Config::default() };
+    let error = refused(Answer::Bytes(answer.to_vec()), config).await;
+    assert!(
+        error.concerns_credentials() && error.to_string().contains("the token was not accepted"),
+        "{error}"
+    );
 }
 
 /// As an agent was seen to answer on the path of a master's API.
