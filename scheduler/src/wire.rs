@@ -8,6 +8,9 @@ use mesos::v1::{FrameworkId, FrameworkInfo, Offer, TaskStatus, Unavailability, f
 use crate::config::Config;
 use crate::framework::{Away, Call, Event, InverseOffer};
 
+/// How often to be told again of maintenance that was agreed to. Mesos would do so every 5 s, for each agent.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
 /// Longer times say no more, and sums of them stay in range.
 const LONG: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 
@@ -84,7 +87,9 @@ pub(crate) fn call(framework: &FrameworkId, call: Call) -> Option<mesos::v1::sch
             scheduler::accept(framework, ids(offers), vec![operation::launch(vec![*task])], Some(refuse))
         }
         Call::Decline { offers, refuse } => scheduler::decline(framework, ids(offers), Some(refuse)),
-        Call::AcceptInverse { offers } => scheduler::accept_inverse_offers(framework, ids(offers)),
+        Call::AcceptInverse { offers } => {
+            scheduler::accept_inverse_offers(framework, ids(offers), Some(ASK_AGAIN))
+        }
         Call::DeclineInverse { offers } => scheduler::decline_inverse_offers(framework, ids(offers), None),
         Call::Suppress => scheduler::suppress(framework, Vec::new()),
         Call::Revive => scheduler::revive(framework, Vec::new()),

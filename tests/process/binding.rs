@@ -107,7 +107,7 @@ async fn a_real_master_takes_every_call_and_tells_of_operations() {
     let renamed = FrameworkInfo { name: "binding, renamed".into(), ..info };
     for call in [
         scheduler::update_framework(renamed, vec![], None),
-        scheduler::accept_inverse_offers(&framework, vec!["gone".into()]),
+        scheduler::accept_inverse_offers(&framework, vec!["gone".into()], Some(Duration::from_secs(1))),
         scheduler::decline_inverse_offers(&framework, vec!["gone".into()], Some(Duration::from_secs(1))),
         scheduler::request(&framework, vec![]),
         scheduler::suppress(&framework, vec![ROLE.into()]),

@@ -61,13 +61,19 @@ pub fn decline(framework: &FrameworkId, offer_ids: Vec<OfferId>, refuse: Option<
     Call { decline: Some(decline), ..call(framework, Type::Decline) }
 }
 
-/// ACCEPT_INVERSE_OFFERS: will have given the resources back in time.
-pub fn accept_inverse_offers(framework: &FrameworkId, inverse_offer_ids: Vec<OfferId>) -> Call {
-    let accept = call::AcceptInverseOffers { inverse_offer_ids, filters: None };
+/// ACCEPT_INVERSE_OFFERS: will have given the resources back in time. Until they are, or the plan changes, Mesos asks
+/// again every `refuse` (`None`: its default, 5 s).
+pub fn accept_inverse_offers(
+    framework: &FrameworkId,
+    inverse_offer_ids: Vec<OfferId>,
+    refuse: Option<Duration>,
+) -> Call {
+    let accept = call::AcceptInverseOffers { inverse_offer_ids, filters: filters(refuse) };
     Call { accept_inverse_offers: Some(accept), ..call(framework, Type::AcceptInverseOffers) }
 }
 
-/// DECLINE_INVERSE_OFFERS: may not be able to give the resources back in time; asked again after `refuse`.
+/// DECLINE_INVERSE_OFFERS: may not be able to give the resources back in time; asked again after `refuse` (`None`: Mesos'
+/// default, 5 s).
 pub fn decline_inverse_offers(
     framework: &FrameworkId,
     inverse_offer_ids: Vec<OfferId>,

@@ -18,7 +18,8 @@ pub fn launch(task_infos: Vec<TaskInfo>) -> Operation {
     Operation { launch: Some(Launch { task_infos }), ..operation(Type::Launch) }
 }
 
-/// LAUNCH_GROUP: starts tasks together or not at all.
+/// LAUNCH_GROUP: starts tasks together or not at all. A master takes only an executor with the `framework_id` set and
+/// with cpus, mem and disk of its own; the tasks name none.
 pub fn launch_group(executor: ExecutorInfo, tasks: Vec<TaskInfo>) -> Operation {
     let group = LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };
     Operation { launch_group: Some(group), ..operation(Type::LaunchGroup) }

@@ -76,7 +76,7 @@ fn every_type_of_call_can_be_built() {
         scheduler::message(&framework, "e".into(), "a".into(), vec![]),
         scheduler::request(&framework, vec![]),
         scheduler::suppress(&framework, vec![]),
-        scheduler::accept_inverse_offers(&framework, vec![]),
+        scheduler::accept_inverse_offers(&framework, vec![], None),
         scheduler::decline_inverse_offers(&framework, vec![], None),
         scheduler::acknowledge_operation_status(&framework, &operation).unwrap(),
         scheduler::reconcile_operations(&framework, vec![]),

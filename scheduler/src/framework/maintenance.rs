@@ -54,7 +54,7 @@ struct Window {
 pub(super) struct Maintenance {
     /// By agent.
     windows: BTreeMap<String, Window>,
-    /// The agents of inverse offers.
+    /// The last inverse offer of an agent, and which it is.
     inverse: BTreeMap<String, String>,
     /// The server that is to move, and until when its workers are waited for.
     moving: Option<(String, Instant)>,
@@ -115,6 +115,8 @@ impl State {
                 }
             }
             self.maintenance.set(&agent, offer.away, now);
+            // It is asked again and again, for as long as the plan stands; what was accepted before is never rescinded.
+            self.maintenance.inverse.retain(|_, other| *other != agent);
             self.maintenance.inverse.insert(offer.id.clone(), agent);
             accepted.push(offer.id);
         }
@@ -130,9 +132,7 @@ impl State {
     /// The plan has changed; if the agent is still to be emptied, another inverse offer says so.
     pub(super) fn inverse_offer_rescinded(&mut self, offer: &str) {
         let maintenance = &mut self.maintenance;
-        if let Some(agent) = maintenance.inverse.remove(offer)
-            && !maintenance.inverse.values().any(|other| *other == agent)
-        {
+        if let Some(agent) = maintenance.inverse.remove(offer) {
             maintenance.windows.remove(&agent);
         }
     }

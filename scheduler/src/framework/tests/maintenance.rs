@@ -55,6 +55,25 @@ fn an_agent_is_emptied_before_its_machine_goes_and_used_again_when_it_is_back() 
     assert_eq!(script.launched(), ["miner-worker-4"]);
 }
 
+/// Mesos asks for as long as the plan stands, which may be weeks; only what was not answered is ever rescinded.
+#[test]
+fn being_asked_again_and_again_leaves_nothing_behind() {
+    let mut script = Script::with_workers();
+    let asked = |id: &str| {
+        let (agent, away) = (Some("b".to_owned()), away(30 * MINUTE));
+        Event::InverseOffers(vec![InverseOffer { id: id.to_owned(), agent, away }])
+    };
+    for id in ["i1", "i2", "i3"] {
+        script.event(asked(id));
+        assert_eq!(script.calls.last(), Some(&Call::AcceptInverse { offers: vec![id.into()] }));
+    }
+    script.event(Event::InverseRescinded { offer: "i2".into() });
+    let leaves = |script: &Script| script.state.maintenance.leaving(true, script.now).contains_key("b");
+    assert!(leaves(&script), "of an old one");
+    script.event(Event::InverseRescinded { offer: "i3".into() });
+    assert!(!leaves(&script));
+}
+
 #[test]
 fn a_server_moves_when_its_workers_have_ended() {
     let mut script = Script::with_workers();
