@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Options of `mine`, those for nodes included.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Exit status: 0 after Ctrl-C or --duration, 1 after a failure, 64 for bad usage.")]
+#[command(after_help = program::EXIT_STATUS)]
 pub struct Args {
     /// What mining takes in any case.
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     program::init_logs(args.mine.log_filter());
     if args.node.bitcoind.is_empty() {
-        if let Some(option) = args.node.given() {
+        if let Some(option) = args.node.given().or(args.data.given()) {
             return Err(
                 Usage(format!("{option} is for mining on a node: name it with --bitcoind URL")).into()
             );

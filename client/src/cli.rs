@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::builder::NonEmptyStringValueParser;
 use program::{Discreet, Usage, read_password};
 use stratum::PoolUrl;
 pub use stratum::PoolUrlError;
@@ -26,6 +27,7 @@ pub struct UpstreamArgs {
     /// User name for the pool, often an address or ACCOUNT.WORKER; its password is in MINER_UPSTREAM_PASSWORD or in
     /// --upstream-password-file, if it wants one
     #[arg(short = 'u', long, value_name = "NAME", env = "MINER_UPSTREAM_USER")]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub upstream_user: Option<String>,
     /// File with the password of --upstream-user
     #[arg(long, value_name = "FILE", env = "MINER_UPSTREAM_PASSWORD_FILE")]

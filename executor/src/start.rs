@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use program::USAGE;
 
 /// Reads a command line that has subcommands, `mine` and `executor` among them.
 ///
@@ -15,11 +14,7 @@ use program::USAGE;
 /// The exit status, after help or an error was printed.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
     let under_mesos = std::env::var_os("MESOS_EXECUTOR_ID").is_some();
-    T::try_parse_from(with_subcommand(std::env::args_os().collect(), under_mesos)).map_err(|error| {
-        // Help goes to stdout, errors to stderr; a terminal that is gone needs neither.
-        let _ = error.print();
-        ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
-    })
+    program::parse(with_subcommand(std::env::args_os().collect(), under_mesos))
 }
 
 fn with_subcommand(mut words: Vec<OsString>, under_mesos: bool) -> Vec<OsString> {

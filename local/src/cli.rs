@@ -6,7 +6,7 @@ use crate::{ports, shares};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use program::{complain, duration};
+use program::{complain, duration, whole};
 use scheduler::Ended;
 use scheduler::config::ExecutorSource;
 use scheduler::launch::Programs;
@@ -20,12 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Run everything on this machine: an embedded Mesos cluster, a pool server and workers under it.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about)]
-#[command(after_help = "Exit status: 0 after Ctrl-C or a limit, 1 after a failure, 64 for bad usage.")]
+#[command(version, after_help = program::EXIT_STATUS)]
 pub struct Args {
     /// Number of workers, each on an embedded agent of its own.
     #[arg(long, visible_alias = "agents", value_name = "N", env = "MINER_WORKERS", default_value = "1")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(value_parser = whole::<u16>(1..=100))]
     pub workers: u16,
     /// CPUs of all agents together [default: all that this process may use].
     #[arg(long, value_name = "CPUS", env = "MINER_CPUS", value_parser = parse_cpus)]
@@ -35,13 +34,13 @@ pub struct Args {
     pub server_cpus: f64,
     /// Memory that each agent offers, in megabytes; it is not enforced.
     #[arg(long, value_name = "MB", env = "MINER_MEM", default_value = "1024")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    #[arg(value_parser = whole::<u32>(1..=16_777_216))]
     pub mem: u32,
     /// End after this time, such as 30s, 5m or 12h [default: never].
     #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// End when so many blocks have been found [default: never].
-    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole::<u64>(1..=u64::MAX))]
     pub blocks: Option<u64>,
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
@@ -52,11 +51,11 @@ pub struct Args {
     /// Wanted time between two blocks of the built-in chain.
     #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
-    /// Hash backend of the workers [default: the fastest].
+    /// Hash backend of the workers, by its name in `bench` [default: the fastest].
     #[arg(long, env = "MINER_BACKEND")]
     pub backend: Option<String>,
     /// The master's port on 127.0.0.1; the agents take the ports after it. 0: any free ports.
-    #[arg(long, env = "MINER_PORT", default_value = "0")]
+    #[arg(long, env = "MINER_PORT", default_value = "0", value_parser = whole::<u16>(0..=65535))]
     pub port: u16,
     /// Folder for sandboxes and the ledger; it is kept [default: a temporary one, removed at the end].
     #[arg(long, value_name = "DIR", env = "MINER_WORK_DIR")]

@@ -12,7 +12,7 @@ use anyhow::Context;
 use client::cli::UpstreamArgs;
 use node::Payout;
 use node::cli::NodeArgs;
-use program::{AccessArgs, difficulty, duration, say};
+use program::{AccessArgs, difficulty, duration, listen_address, say};
 
 pub use self::data::DataArgs;
 pub use self::limits::LimitArgs;
@@ -24,13 +24,13 @@ use crate::source::UpstreamOptions;
 
 /// Options of `mesos-miner pool`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Exit status: 0 after Ctrl-C or SIGTERM, 1 after a failure, 64 for bad usage.")]
+#[command(after_help = program::EXIT_STATUS)]
 pub struct Args {
     /// Address for miners to connect to; port 0 is any free one
-    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_LISTEN", default_value = "0.0.0.0:3333")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_LISTEN", default_value = "0.0.0.0:3333", value_parser = listen_address)]
     pub listen: SocketAddr,
     /// Address for /healthz, /api/v1/summary and /metrics; without it, there is no HTTP server
-    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP", value_parser = listen_address)]
     pub http: Option<SocketAddr>,
     /// Where blocks come from
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin")]
@@ -79,6 +79,12 @@ pub enum Chain {
 impl Args {
     /// Checks what clap can't.
     fn payout(&self) -> Result<Option<Payout>, String> {
+        let lowest = self.minimum_difficulty;
+        if let Some(highest) = self.maximum_difficulty.filter(|highest| *highest < lowest) {
+            return Err(format!(
+                "--maximum-difficulty {highest} is less than --minimum-difficulty {lowest}: raise the one or lower the other"
+            ));
+        }
         if let (None, Some(option)) = (self.upstream.given(), self.access.given()) {
             return Err(format!("{option} needs --upstream URL"));
         }
@@ -237,6 +243,9 @@ mod tests {
         assert!(both.payout().unwrap_err().contains("leave out --address"));
         let builtin = Cli::parse_from(["pool", "--address", ADDRESS]).args;
         assert_eq!(builtin.payout().unwrap_err(), "--address needs --chain node");
+        let crossed = ["pool", "--minimum-difficulty", "5", "--maximum-difficulty", "1"];
+        let crossed = Cli::parse_from(crossed).args.payout().unwrap_err();
+        assert!(crossed.contains("--maximum-difficulty 1 is less than --minimum-difficulty 5"), "{crossed}");
         for more in
             [&["--cookie-file", "x", "--rpc-user", "y"][..], &["--address", "satoshi"], &["--payout", "x"]]
         {
@@ -280,6 +289,7 @@ mod tests {
         for (flag, value) in [
             ("--listen", "localhost"),
             ("--listen", "1.2.3.4:99999"),
+            ("--http", "localhost:80"),
             ("--start-difficulty", "0"),
             ("--chain", "x"),
         ] {

@@ -126,7 +126,11 @@ impl Store {
     pub fn open(options: &StoreOptions) -> Result<(Store, Recovered), StoreError> {
         let StoreOptions { folder, retention } = options;
         let io = |source| StoreError::Io { path: folder.clone(), source };
-        fs::create_dir_all(folder).map_err(io)?;
+        fs::create_dir_all(folder).map_err(|error| {
+            // A file of that name; "file exists" would not say what is wrong with it.
+            let file = error.kind() == io::ErrorKind::AlreadyExists;
+            io(if file { io::ErrorKind::NotADirectory.into() } else { error })
+        })?;
         let lock = lock(folder)?;
         let path = folder.join(DATABASE);
         let database = |source| schema::error(&path, source);

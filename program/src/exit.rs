@@ -11,6 +11,10 @@ use crate::say::complain;
 /// Exit status for bad usage (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
 
+/// The end of a program's help.
+pub const EXIT_STATUS: &str = "Exit status: 0 when it ended as asked (Ctrl-C, SIGTERM, a limit), 64 for bad usage, 1 for any \
+                               other failure, 128 + the signal's number when a second signal ends it at once.";
+
 /// Options that are well-formed one by one, but make no sense together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage(pub String);

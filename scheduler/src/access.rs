@@ -1,12 +1,12 @@
 //! What the framework proves itself with to masters, and whom it trusts as one: from files that may be replaced while it
 //! runs, as secrets and certificates are.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use mesos::auth::Auth;
 use mesos::tls::{Files, Tls};
+use program::read_password;
 
 /// Principal, secret and certificates, as the files had them when they were last read. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
@@ -75,15 +75,13 @@ impl Access {
 }
 
 fn secret_in(path: &Path) -> anyhow::Result<String> {
-    let secret = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the secret file {}", path.display()))?;
-    let secret = secret.trim_end_matches(['\r', '\n']);
-    ensure!(!secret.is_empty(), "the secret file {} is empty", path.display());
-    Ok(secret.to_owned())
+    read_password(path).with_context(|| format!("cannot read the secret file {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

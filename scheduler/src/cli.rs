@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use mesos::masters::Masters;
-use program::{AccessArgs, Discreet, Usage, complain, duration, say, spec_of};
+use program::{AccessArgs, Discreet, Usage, complain, duration, listen_address, say, spec_of, whole};
 use task::PoolAccess;
 
 pub use self::placement::PlacementArgs;
@@ -41,10 +41,7 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about)]
-#[command(
-    after_help = "Exit status: 0 after Ctrl-C, SIGTERM or a limit, 1 after a failure, 64 for bad usage."
-)]
+#[command(version, after_help = program::EXIT_STATUS)]
 pub struct Args {
     /// The Mesos master: HOST:PORT, https://HOST:PORT, several with commas between; or zk://HOST:PORT,…/PATH, also with
     /// USER:PASSWORD@ in front; or file:///PATH of a file that says so, which keeps the password from the list of processes.
@@ -67,25 +64,25 @@ pub struct Args {
     #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// End when so many blocks have been found [default: never].
-    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole::<u64>(1..=u64::MAX))]
     pub blocks: Option<u64>,
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// Address for /healthz, /api/v1/summary and /metrics; without it, there is no HTTP server.
-    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP", value_parser = listen_address)]
     pub http: Option<SocketAddr>,
     /// The framework's name.
     #[arg(long, env = "MINER_NAME", default_value = "mesos-miner")]
     pub name: String,
     /// Unix user for the executors [default: the one who runs the scheduler].
-    #[arg(long, env = "MINER_USER")]
+    #[arg(long, env = "MINER_USER", value_parser = NonEmptyStringValueParser::new())]
     pub user: Option<String>,
     /// Mesos role that gets the offers.
-    #[arg(long, env = "MINER_ROLE", default_value = "*")]
+    #[arg(long, env = "MINER_ROLE", default_value = "*", value_parser = NonEmptyStringValueParser::new())]
     pub role: String,
     /// Who the framework says it is [default: nobody].
-    #[arg(long, env = "MINER_PRINCIPAL")]
+    #[arg(long, env = "MINER_PRINCIPAL", value_parser = NonEmptyStringValueParser::new())]
     pub principal: Option<String>,
     /// File with the principal's secret, read anew for each subscription [default: no authentication].
     #[arg(long, value_name = "FILE", env = "MINER_SECRET_FILE", requires = "principal")]
@@ -118,7 +115,7 @@ pub struct Args {
     /// Wanted time between two blocks of the built-in chain.
     #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
-    /// Hash backend of the workers [default: the fastest].
+    /// Hash backend of the workers, by its name in `bench` [default: the fastest].
     #[arg(long, env = "MINER_BACKEND")]
     pub backend: Option<String>,
     /// Give up, with exit status 1, when the master can't be reached.
@@ -133,6 +130,7 @@ pub struct Args {
         long,
         value_name = "URI",
         env = "MINER_EXECUTOR_URI",
+        value_parser = NonEmptyStringValueParser::new(),
         hide_env_values = true,
         group = "source",
         conflicts_with = "artifact_address"
@@ -143,6 +141,7 @@ pub struct Args {
         long,
         value_name = "PATH",
         env = "MINER_EXECUTOR_PATH",
+        value_parser = NonEmptyStringValueParser::new(),
         group = "source",
         conflicts_with = "artifact_address"
     )]
@@ -152,6 +151,7 @@ pub struct Args {
         long,
         value_name = "IMAGE",
         env = "MINER_EXECUTOR_IMAGE",
+        value_parser = NonEmptyStringValueParser::new(),
         group = "source",
         conflicts_with = "artifact_address"
     )]
@@ -172,16 +172,6 @@ pub struct Args {
     /// How to connect to pools: workers to that of --pool, the server to those of --upstream.
     #[command(flatten)]
     pub access: AccessArgs,
-}
-
-/// Reads the command line; ends the process with status 64 if it is no good.
-pub fn parse() -> Args {
-    Args::try_parse().unwrap_or_else(|error| {
-        let status = if error.use_stderr() { i32::from(program::USAGE) } else { 0 };
-        // There is nobody else to tell if this fails.
-        let _ = error.print();
-        std::process::exit(status)
-    })
 }
 
 /// Runs the scheduler and prints the summary, or the error with all its causes.

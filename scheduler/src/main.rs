@@ -6,5 +6,8 @@ use scheduler::cli;
 
 fn main() -> ExitCode {
     program::init_logs("warn");
-    cli::main(cli::parse(), cli::sibling_executable)
+    match program::parse(std::env::args_os()) {
+        Ok(args) => cli::main(args, cli::sibling_executable),
+        Err(code) => code,
+    }
 }

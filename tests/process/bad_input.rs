@@ -98,6 +98,7 @@ fn bad_node_address() {
     refused(USAGE, &["pool", "--chain", "node", "--address", paid[1]], &["--bitcoind"]);
     refused(USAGE, &["mine", "-o", "127.0.0.1:1", "--bitcoind", "http://127.0.0.1:1"], &["--url"]);
     refused(USAGE, &["mine", "-o", "127.0.0.1:1", "--address", paid[1]], &["--bitcoind"]);
+    refused(USAGE, &["mine", "-o", "127.0.0.1:1", "--data-dir", "x"], &["--data-dir", "--bitcoind"]);
     refused(USAGE, &["mine"], &["--url"]);
     for option in [["--proxy", "socks5://127.0.0.1:1"].as_slice(), &["--no-retry"]] {
         let line = [&["mine", "--bitcoind", "http://127.0.0.1:1"], &paid[..], option].concat();
@@ -134,6 +135,20 @@ fn unknown_master_scheme() {
 fn bad_master_address() {
     for address in ["127.0.0.1:notaport", "127.0.0.1:70000", ":5050"] {
         refused(USAGE, &["scheduler", "--master", address], &[address]);
+    }
+}
+
+#[test]
+fn numbers_below_zero() {
+    for line in [
+        ["local", "--cpus", "-1"],
+        ["local", "--duration", "-5s"],
+        ["scheduler", "--blocks", "-1"],
+        ["pool", "--start-difficulty", "-0.1"],
+        ["mine", "-t", "-1"],
+        ["bench", "--time", "-1s"],
+    ] {
+        refused(USAGE, &line, &[line[1], &format!("'{}'", line[2])]);
     }
 }
 
@@ -239,8 +254,13 @@ fn page_port_in_use() {
 }
 
 #[test]
-fn pool_address_that_is_none() {
-    refused(USAGE, &["pool", "--chain", "builtin", "--listen", "nowhere:x"], &["nowhere:x"]);
+fn address_to_listen_on_that_is_none() {
+    for line in [["pool", "--listen"], ["pool", "--http"], ["scheduler", "--http"]] {
+        for value in ["nowhere", "localhost:80", ":80"] {
+            let line = [&line[..], &[value]].concat();
+            refused(USAGE, &line, &[value, line[1], "address:port", "127.0.0.1:8080", "[::1]:8080"]);
+        }
+    }
 }
 
 #[test]

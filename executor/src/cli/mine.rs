@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use program::{AccessArgs, Discreet, Usage, difficulty, duration};
+use program::{AccessArgs, Discreet, Usage, difficulty, duration, whole};
 
 use super::minerd::{IgnoredArgs, RefusedArgs};
 use super::values::{
@@ -19,7 +19,7 @@ const MAX_SECONDS: u64 = 10_000_000;
 
 /// Options of `mine`. Names follow cpuminer's `minerd`, so that its command lines work as they stand.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Exit status: 0 after Ctrl-C or --duration, 1 after a failure, 64 for bad usage.")]
+#[command(after_help = program::EXIT_STATUS)]
 pub struct MineArgs {
     /// Pool to mine for, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; give several to fall back on the later
     /// ones while the earlier ones are out of reach. USER:PASSWORD@ in front of HOST hold for that pool
@@ -45,7 +45,7 @@ pub struct MineArgs {
     /// Hash algorithm; Bitcoin's sha256d is the only one here
     #[arg(short, long = "algo", env = "MINER_ALGO", default_value = "sha256d", value_parser = algorithm)]
     pub algorithm: String,
-    /// Backend by name, see `bench`; `auto` takes the fastest
+    /// Hash backend, by its name in `bench`; auto takes the fastest
     #[arg(long, env = "MINER_BACKEND", default_value = "auto", value_parser = backend)]
     pub backend: String,
     /// Pin the threads to these cores: a list such as 0,2-3, or a mask such as 0xd
@@ -59,11 +59,11 @@ pub struct MineArgs {
     pub retries: i64,
     /// Longest pause between two tries, in seconds
     #[arg(short = 'R', long, env = "MINER_RETRY_PAUSE", value_name = "SECONDS", default_value_t = 30)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    #[arg(value_parser = whole::<u64>(1..=MAX_SECONDS))]
     pub retry_pause: u64,
     /// Seconds of silence after which a pool counts as lost
     #[arg(short = 'T', long, env = "MINER_TIMEOUT", value_name = "SECONDS", default_value_t = 300)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    #[arg(value_parser = whole::<u64>(1..=MAX_SECONDS))]
     pub timeout: u64,
     /// Wanted time between two shares; the pool is asked for a difficulty that gives it
     #[arg(long, env = "MINER_SHARE_INTERVAL", value_name = "TIME", default_value = "1s", value_parser = duration)]
@@ -245,8 +245,8 @@ mod tests {
             ("-o h:1 -a scrypt", "scrypt is not supported"),
             ("-o gopher://h:1", "gopher"),
             ("-o http://h:8332", "--bitcoind"),
-            ("-o h:1 -R 0", "1..="),
-            ("-o h:1 -T 18446744073709551615", "1..="),
+            ("-o h:1 -R 0", "a whole number from 1 to"),
+            ("-o h:1 -T 1s", "a whole number from 1 to"),
             ("-o h:1 --minimum-difficulty 0", "no difficulty"),
             ("-o h:1 --tls-fingerprint 12", "64 hexadecimal"),
             ("-o h:1 -x http://p:1", "only SOCKS5"),

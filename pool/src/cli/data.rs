@@ -30,6 +30,11 @@ impl DataArgs {
         kept.then(|| self.for_real_blocks())
     }
 
+    /// The first option that was given, if any has no default.
+    pub fn given(&self) -> Option<&'static str> {
+        self.data_dir.as_ref().map(|_| "--data-dir")
+    }
+
     /// Where to keep what must not be lost, where blocks are real.
     pub fn for_real_blocks(&self) -> StoreOptions {
         let folder = self.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT));

@@ -3,8 +3,9 @@
 use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use program::{chain, whole};
 
-use crate::constraints::Constraint;
+use crate::constraints::{Constraint, ConstraintError};
 use crate::offers::{Limits, Placement};
 
 /// Where tasks may run, and with how much CPU.
@@ -15,7 +16,7 @@ pub struct PlacementArgs {
     #[arg(long, value_name = "CPUS", env = "MINER_MAX_CPUS", value_parser = parse_sum)]
     pub max_cpus: Option<f64>,
     /// The most workers [default: as many as fit].
-    #[arg(long, value_name = "N", env = "MINER_MAX_WORKERS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", env = "MINER_MAX_WORKERS", value_parser = whole::<u64>(1..=u64::MAX))]
     pub max_workers: Option<u64>,
     /// The most CPUs of one worker; an agent with more of them gets several [default: all of its agent].
     #[arg(long, value_name = "CPUS", env = "MINER_CPUS_PER_WORKER", value_parser = parse_worker)]
@@ -31,10 +32,10 @@ pub struct PlacementArgs {
     pub revocable: bool,
     /// Where workers may run, such as rack:UNIQUE or hostname:LIKE:node1.*: FIELD:OPERATOR or FIELD:OPERATOR:VALUE as
     /// in Marathon, with UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER; may be repeated (in the variable: one a line).
-    #[arg(long, value_name = "RULE", env = "MINER_CONSTRAINT", value_delimiter = '\n')]
+    #[arg(long, value_name = "RULE", env = "MINER_CONSTRAINT", value_delimiter = '\n', value_parser = rule)]
     pub constraint: Vec<Constraint>,
     /// Where the server may run, likewise.
-    #[arg(long, value_name = "RULE", env = "MINER_SERVER_CONSTRAINT", value_delimiter = '\n')]
+    #[arg(long, value_name = "RULE", env = "MINER_SERVER_CONSTRAINT", value_delimiter = '\n', value_parser = rule)]
     pub server_constraint: Vec<Constraint>,
 }
 
@@ -72,6 +73,11 @@ impl PlacementArgs {
 
 fn milli(cpus: f64) -> u64 {
     (cpus * 1000.0).round() as u64
+}
+
+/// With all causes: what is wrong with a regular expression.
+fn rule(text: &str) -> Result<Constraint, String> {
+    text.parse().map_err(|error: ConstraintError| chain(&error))
 }
 
 fn parse_sum(text: &str) -> anyhow::Result<f64> {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::Context;
 use clap::Args;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use client::cli::UpstreamArgs;
 use node::cli::NodeArgs;
 use node::{Credentials, MinDifficultyTime, NodeUrl, Payout};
@@ -56,7 +56,7 @@ pub struct ServerArgs {
     pub allow_credentials_in_arguments: bool,
     /// Docker image to run as worker instead of our own, such as derekchiang/cpuminer; nothing of its work is accounted
     /// but what our own server sees.
-    #[arg(long, value_name = "IMAGE", env = "MINER_WORKER_IMAGE")]
+    #[arg(long, value_name = "IMAGE", env = "MINER_WORKER_IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub worker_image: Option<String>,
     /// Arguments of --worker-image, in which {server_host}, {worker_port} and {task_id} are filled in.
     #[arg(

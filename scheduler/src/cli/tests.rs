@@ -98,6 +98,13 @@ fn bad_values_are_refused() {
         &["--max-workers", "0"],
         &["--cpus-per-worker", "0"],
         &["--constraint", "rack:SOMEWHERE"],
+        &["--http", "localhost:80"],
+        &["--role", ""],
+        &["--user", ""],
+        &["--principal", ""],
+        &["--executor-image", ""],
+        &["--worker-image", ""],
+        &["--upstream-user", ""],
         &["--pool", "http://x:1"],
         &["--pool", "host"],
         &["--pool", "::1:3333"],
@@ -114,6 +121,12 @@ fn bad_values_are_refused() {
     ] {
         assert!(parse(args).is_err(), "{args:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_regular_expression_is_told() {
+    let error = parse(&["--constraint", "rack:LIKE:["]).unwrap_err().to_string();
+    assert!(error.contains("rack:LIKE:[") && error.contains("unclosed character class"), "{error}");
 }
 
 #[test]
