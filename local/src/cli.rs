@@ -6,7 +6,7 @@ use crate::{ports, shares};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use program::{complain, duration, whole};
+use program::{complain, duration, listen_address, whole};
 use scheduler::Ended;
 use scheduler::config::ExecutorSource;
 use scheduler::launch::Programs;
@@ -45,6 +45,9 @@ pub struct Args {
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+    /// Address for the scheduler's /healthz, /api/v1/summary and /metrics; without it, there is no HTTP server.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP", value_parser = listen_address)]
+    pub http: Option<SocketAddr>,
     /// Wanted time between two shares of a worker.
     #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
@@ -62,7 +65,7 @@ pub struct Args {
     pub work_dir: Option<PathBuf>,
     /// Serve only the cluster, for any framework, until Ctrl-C or --duration.
     #[arg(long, env = "MINER_CLUSTER_ONLY", value_parser = BoolishValueParser::new())]
-    #[arg(conflicts_with_all = ["blocks", "json"])]
+    #[arg(conflicts_with_all = ["blocks", "json", "http"])]
     pub cluster_only: bool,
 }
 
@@ -150,6 +153,7 @@ fn config(args: &Args, master: SocketAddr, state_dir: PathBuf, executable: PathB
         duration: args.duration,
         blocks: args.blocks,
         quiet: args.json,
+        http: args.http,
         server_cpus: args.server_cpus,
         report_interval: Duration::from_secs(1),
         live_interval: Duration::from_secs(1),
@@ -250,9 +254,10 @@ mod tests {
 
     #[test]
     fn the_scheduler_is_told_what_local_means() {
-        let args = parse(&["--duration", "30s", "--json"]).unwrap();
+        let args = parse(&["--duration", "30s", "--json", "--http", "[::1]:8080"]).unwrap();
         let config = config(&args, "127.0.0.1:5050".parse().unwrap(), "/s".into(), "/x".into());
         assert!(config.teardown_on_exit && config.quiet);
+        assert_eq!(config.http, Some("[::1]:8080".parse().unwrap()));
         assert_eq!(config.server_cpus, 0.1);
         assert_eq!(config.report_interval, Duration::from_secs(1));
         assert_eq!(config.duration, Some(Duration::from_secs(30)));

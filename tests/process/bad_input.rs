@@ -255,7 +255,7 @@ fn page_port_in_use() {
 
 #[test]
 fn address_to_listen_on_that_is_none() {
-    for line in [["pool", "--listen"], ["pool", "--http"], ["scheduler", "--http"]] {
+    for line in [["pool", "--listen"], ["pool", "--http"], ["scheduler", "--http"], ["local", "--http"]] {
         for value in ["nowhere", "localhost:80", ":80"] {
             let line = [&line[..], &[value]].concat();
             refused(USAGE, &line, &[value, line[1], "address:port", "127.0.0.1:8080", "[::1]:8080"]);
