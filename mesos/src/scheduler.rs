@@ -22,6 +22,43 @@
 //! }
 //! # Ok(()) }
 //! ```
+//!
+//! To stay subscribed, whatever ends a stream. A call that fails with [`CallError::needs_subscription`] is a reason to
+//! leave the inner loop, too.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use mesos::backoff::Backoff;
+//! use mesos::scheduler::{self, Event, SchedulerClient};
+//! use mesos::v1::FrameworkInfo;
+//!
+//! async fn run(client: SchedulerClient, mut info: FrameworkInfo) -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+//!     loop {
+//!         let why = match client.subscribe(&scheduler::subscribe(info.clone())).await {
+//!             Ok(mut events) => loop {
+//!                 match events.next().await {
+//!                     Ok(Some(Event::Subscribed(subscribed))) => {
+//!                         backoff.reset();
+//!                         info.id = Some(subscribed.framework_id); // the same framework the next time
+//!                     }
+//!                     Ok(Some(Event::Error(message))) => return Err(message.into()),
+//!                     Ok(Some(event)) => println!("{event:?}"),
+//!                     Ok(None) => break "the stream has ended".to_owned(),
+//!                     Err(error) => break error.to_string(),
+//!                 }
+//!             },
+//!             Err(error) if error.is_transient() => error.to_string(),
+//!             Err(error) => return Err(error.into()),
+//!         };
+//!         eprintln!("{why}");
+//!         // A new leader ends the pause.
+//!         let changed = client.detector().changed();
+//!         let _ = tokio::time::timeout(backoff.delay(), changed).await;
+//!     }
+//! }
+//! ```
 
 mod calls;
 mod event;

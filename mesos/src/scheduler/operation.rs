@@ -1,5 +1,36 @@
 //! One function for each thing that can be done with an offer. The result goes into
 //! [`accept`](super::accept).
+//!
+//! Resources to be reserved, and volumes to be made, are given as they shall be. Here for a framework with the capability
+//! RESERVATION_REFINEMENT; with a principal, `reservation.principal` must be that one:
+//!
+//! ```
+//! use mesos::resources::{Quantity, Resources, Shortage};
+//! use mesos::scheduler::{self, operation};
+//! use mesos::v1::resource::disk_info::Persistence;
+//! use mesos::v1::resource::{DiskInfo, ReservationInfo, reservation_info};
+//! use mesos::v1::{FrameworkId, Offer, Resource, Volume, scheduler::Call, volume};
+//!
+//! /// A volume of 32 MB for the role `db`, which tasks will see as the folder `data`.
+//! fn make_volume(framework: &FrameworkId, offer: Offer) -> Result<Call, Shortage> {
+//!     let kind = Some(reservation_info::Type::Dynamic.into());
+//!     let reservation = ReservationInfo { r#type: kind, role: Some("db".into()), ..Default::default() };
+//!     let disk = Resources::from(offer.resources).take("disk", Quantity::whole(32))?.into_iter();
+//!     let reserved: Vec<_> =
+//!         disk.map(|disk| Resource { reservations: vec![reservation.clone()], ..disk }).collect();
+//!     let folder = Volume { mode: volume::Mode::Rw.into(), container_path: "data".into(), ..Default::default() };
+//!     let persistence = Some(Persistence { id: "db-1".into(), principal: None });
+//!     let volume = DiskInfo { persistence, volume: Some(folder), source: None };
+//!     let volumes = reserved.iter().map(|disk| Resource { disk: Some(volume.clone()), ..disk.clone() }).collect();
+//!     let operations = vec![operation::reserve(reserved), operation::create(volumes)];
+//!     Ok(scheduler::accept(framework, vec![offer.id], operations, None))
+//! }
+//! # use mesos::v1::offer::operation::Type;
+//! # let resources = vec![mesos::resources::scalar("disk", Quantity::whole(64))];
+//! # let call = make_volume(&"f".into(), Offer { resources, ..Offer::default() }).unwrap();
+//! # let kinds: Vec<_> = call.accept.unwrap().operations.iter().map(|it| it.r#type()).collect();
+//! # assert_eq!(kinds, [Type::Reserve, Type::Create]);
+//! ```
 
 use crate::v1::offer::Operation;
 use crate::v1::offer::operation::{
