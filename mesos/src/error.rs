@@ -41,12 +41,13 @@ pub enum CallError {
         #[source]
         source: hyper::Error,
     },
-    /// A master or agent that is starting, or a master without a leader.
+    /// A master or agent that is starting, a master without a leader, or a proxy that has too much to do or nobody behind
+    /// it.
     #[error("{endpoint} is not ready yet (HTTP {status}: {message}){}", starting_hint(*status))]
     NotReady {
         /// Who.
         endpoint: Endpoint,
-        /// The HTTP status, 404 or 5xx.
+        /// The HTTP status: 404, 408, 429 or 5xx.
         status: u16,
         /// What it says.
         message: String,

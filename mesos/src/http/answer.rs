@@ -64,7 +64,9 @@ pub(super) async fn refusal(
     let starting = status == StatusCode::NOT_FOUND
         && server.is_none()
         && matches!(message.as_str(), "404 Not Found." | NO_TEXT);
-    if starting || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+    // What is in front of a master may have had enough for now.
+    let busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    if starting || busy || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
         return CallError::NotReady { endpoint, status: status.as_u16(), message };
     }
     if is_html(&content_type) || status == StatusCode::NOT_FOUND || !status.is_client_error() {

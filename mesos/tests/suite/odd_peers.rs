@@ -96,6 +96,17 @@ async fn what_a_principal_may_not_do_is_no_question_of_its_credentials() {
     assert!(matches!(error, CallError::Refused { refusal: Refusal::Forbidden, status: 403, .. }), "{error}");
 }
 
+/// Proxies say so, mostly with a page for people.
+#[tokio::test]
+async fn who_is_only_busy_is_worth_trying_again() {
+    for status in ["408 Request Timeout", "429 Too Many Requests", "502 Bad Gateway", "504 Gateway Timeout"] {
+        let answer =
+            format!("HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>");
+        let error = refused(Answer::Bytes(answer.into()), Config::default()).await;
+        assert!(matches!(error, CallError::NotReady { .. }) && error.is_transient(), "{error}");
+    }
+}
+
 /// As where an agent has another key than when it started this executor.
 #[tokio::test]
 async fn a_token_that_is_no_good_is_not_called_a_secret() {
