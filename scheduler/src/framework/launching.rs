@@ -156,7 +156,7 @@ impl State {
         let called_off = task.kill.is_some();
         let record = task.record.clone();
         let wanted = match record.kind {
-            Kind::Server => self.server.as_deref() == Some(id),
+            Kind::Server => self.ending == Ending::No && self.server.as_deref() == Some(id),
             Kind::Worker => self.serves() && self.employer() == record.server.as_deref(),
         };
         match accept {

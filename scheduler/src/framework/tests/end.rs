@@ -82,6 +82,47 @@ fn a_launch_that_is_being_written_is_called_off() {
 }
 
 #[test]
+fn the_server_too_is_not_launched_any_more() {
+    for teardown in [true, false] {
+        let mut script = Script::with(Settings { teardown, ..settings() });
+        script.subscribe();
+        script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
+        script.event(Event::Stop);
+        script.write();
+        assert!(script.launched().is_empty());
+        assert_eq!(script.declined(), ["o1"]);
+        assert!(script.finished);
+        assert_eq!(script.state.live_tasks(), 0);
+        assert!(script.disk.recover().tasks.is_empty());
+    }
+}
+
+#[test]
+fn who_asks_twice_does_not_wait_longer() {
+    let mut script = Script::with_workers();
+    script.event(Event::Stop);
+    let ending = |notice: &Notice| matches!(notice, Notice::Ending { tasks: 3 });
+    assert!(script.notices.iter().any(ending), "{:?}", script.notices);
+    script.wait(Duration::from_secs(10));
+    script.event(Event::Stop);
+    script.wait(Duration::from_secs(6));
+    assert!(script.killed().contains(&"miner-server-1"));
+    assert_eq!(script.notices.iter().filter(|notice| ending(notice)).count(), 1);
+}
+
+#[test]
+fn without_teardown_a_disk_that_never_answers_is_not_waited_for_for_ever_either() {
+    let mut script = Script::workers_of(Settings { teardown: false, ..settings() });
+    script.update(status("miner-worker-2", TaskState::TaskFailed, 2));
+    script.event(Event::Stop);
+    script.wait(Duration::from_secs(3));
+    assert!(!script.finished);
+    script.wait(Duration::from_secs(5));
+    assert!(script.finished);
+    assert!(script.acknowledged().is_empty());
+}
+
+#[test]
 fn without_teardown_the_tasks_go_on() {
     let mut script = Script::with(Settings { teardown: false, ..settings() });
     script.subscribe();
