@@ -146,17 +146,22 @@ impl Place {
     }
 }
 
-/// An attribute's value as Mesos' agents are told it: `3.5`, `[1-5,7-9]`, `{a,b}`, `text`.
+/// An attribute's value as Mesos' agents are told it: `3.5`, `[1-5,7-9]`, `{a,b}`, `text`. Ranges and sets in order, as
+/// Marathon has them: the same ones are one value, however an agent lists them.
 fn text(attribute: &Attribute) -> String {
     if let Some(scalar) = &attribute.scalar {
         return scalar.value.to_string();
     }
     if let Some(ranges) = &attribute.ranges {
-        let ranges: Vec<_> = ranges.range.iter().map(|it| format!("{}-{}", it.begin, it.end)).collect();
+        let mut ranges: Vec<_> = ranges.range.iter().map(|it| (it.begin, it.end)).collect();
+        ranges.sort_unstable();
+        let ranges: Vec<_> = ranges.iter().map(|(begin, end)| format!("{begin}-{end}")).collect();
         return format!("[{}]", ranges.join(","));
     }
     if let Some(set) = &attribute.set {
-        return format!("{{{}}}", set.item.join(","));
+        let mut items: Vec<_> = set.item.iter().map(String::as_str).collect();
+        items.sort_unstable();
+        return format!("{{{}}}", items.join(","));
     }
     attribute.text.as_ref().map(|text| text.value.clone()).unwrap_or_default()
 }
@@ -224,6 +229,7 @@ mod tests {
             ("rack:CLUSTER:a", "a", &["b"], true),
             ("rack:CLUSTER:a", "b", &[], false),
             ("rack:CLUSTER", "b", &[], true),
+            ("rack:CLUSTER:", "b", &["b"], true),
             ("rack:CLUSTER", "b", &["b", "b"], true),
             ("rack:CLUSTER", "a", &["b"], false),
             ("rack:GROUP_BY", "a", &["a", "a", "b"], false),
@@ -284,11 +290,11 @@ mod tests {
                 Attribute { text: Some(value::Text { value: "r1".into() }), ..attribute("text") },
                 Attribute { scalar: Some(value::Scalar { value: 3.0 }), ..attribute("scalar") },
                 Attribute {
-                    ranges: Some(value::Ranges { range: vec![range(1, 5), range(7, 9)] }),
+                    ranges: Some(value::Ranges { range: vec![range(7, 9), range(1, 5)] }),
                     ..attribute("ranges")
                 },
                 Attribute {
-                    set: Some(value::Set { item: vec!["a".into(), "b".into()] }),
+                    set: Some(value::Set { item: vec!["b".into(), "a".into()] }),
                     ..attribute("set")
                 },
                 attribute("none"),
