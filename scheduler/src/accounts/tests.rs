@@ -67,6 +67,37 @@ fn differences_are_shown_of_tasks_that_ended() {
 }
 
 #[test]
+fn every_figure_of_every_account_is_in_the_sum() {
+    let totals = |n: u64| Totals {
+        hashes: u128::from(n) << 70,
+        accepted_work: u128::from(n) << 65,
+        accepted: n,
+        rejected: 2 * n,
+        stale: 3 * n,
+        unanswered: 4 * n,
+        blocks: 5 * n,
+    };
+    let mut books = Books::default();
+    for (server, n) in [("miner-server-1", 1), ("miner-server-2", 10)] {
+        let worker = "miner-worker-3".to_owned();
+        let account = Account { worker, totals: totals(n), rows_omitted: 6 * n, ..Account::default() };
+        let report = Report { sequence: 1, accounts: vec![account], server: None };
+        books.ledger.record(server, Kind::Server, &report);
+    }
+    books.ledger.add_folded(Line { worker: totals(1000), pool: totals(100) }, 0);
+    let accounts = Accounts::new(&books);
+    let figures = |column: &Column| {
+        let Column { accepted, rejected, stale, unanswered, blocks, rows_omitted, .. } = *column;
+        let wide = (column.hashes >> 70, column.accepted_work >> 65);
+        (wide, [accepted, rejected, stale, unanswered, blocks, rows_omitted])
+    };
+    assert_eq!(figures(&accounts.total.pool), ((111, 111), [111, 222, 333, 444, 555, 66]));
+    assert_eq!(figures(&accounts.total.worker), ((1000, 1000), [1000, 2000, 3000, 4000, 5000, 0]));
+    let servers = accounts.servers.iter().map(|row| (row.task.as_str(), row.pool.accepted));
+    assert!(servers.eq([("miner-server-1", 1), ("miner-server-2", 10), (EARLIER, 100)]));
+}
+
+#[test]
 fn a_server_that_ended_with_its_last_report_is_not_short() {
     for (state, short) in [
         ("TASK_RUNNING", false),

@@ -11,6 +11,7 @@ mod past;
 mod pool;
 mod reconnect;
 mod repoint;
+mod silence;
 mod versions;
 mod weather;
 mod world;
@@ -117,7 +118,7 @@ impl Script {
         Script::server_of(settings())
     }
 
-    fn server_of(settings: Settings) -> Script {
+    pub fn server_of(settings: Settings) -> Script {
         let mut script = Script::with(settings);
         script.subscribe();
         script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));

@@ -122,3 +122,47 @@ fn messages_and_persisted_tickets_from_nowhere_do_no_harm() {
     script.event(Event::Rescinded { offer: "none".into() });
     assert!(script.queue.is_empty() && script.calls.is_empty());
 }
+
+#[test]
+fn what_the_master_alone_knows_is_not_acknowledged() {
+    for uuid in [None, Some(Vec::new())] {
+        let mut script = Script::with_workers();
+        script.update(TaskStatus { uuid, ..status("miner-worker-2", TaskState::TaskUnreachable, 2) });
+        script.write();
+        assert_eq!(script.state.tasks["miner-worker-2"].state, Some(TaskState::TaskUnreachable));
+        assert!(script.acknowledged().is_empty());
+    }
+}
+
+#[test]
+fn an_update_without_a_report_is_no_bad_report() {
+    let mut script = Script::with_workers();
+    let data = Some(Vec::new());
+    script.update(TaskStatus { data, ..status("miner-worker-2", TaskState::TaskRunning, 2) });
+    script.write();
+    assert!(script.notices.is_empty(), "{:?}", script.notices);
+}
+
+/// As RECONCILE finds them.
+#[test]
+fn unknown_tasks_of_which_the_master_tells_are_killed() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-77", TaskState::TaskRunning, 1) });
+    script.write();
+    assert_eq!(script.killed(), ["miner-worker-77"]);
+    assert!(matches!(&script.notices[..], [Notice::Unknown { task }] if task == "miner-worker-77"));
+}
+
+#[test]
+fn the_last_update_of_an_unknown_task_counts() {
+    for (task, pool, worker) in [("miner-server-77", 9, 0), ("miner-worker-77", 0, 9)] {
+        let mut script = Script::with_workers();
+        let data = Some(report(task, 4, 9));
+        script.update(TaskStatus { data, ..status(task, TaskState::TaskFinished, 1) });
+        script.write();
+        assert_eq!(script.acknowledged(), [task]);
+        assert!(script.killed().is_empty());
+        let sum = script.disk.recover().ledger.sum().0;
+        assert_eq!((sum.pool.accepted, sum.worker.accepted), (pool, worker), "{task}");
+    }
+}

@@ -196,3 +196,44 @@ fn a_server_that_does_not_come_up_is_replaced() {
     script.write();
     assert_eq!(script.launched(), ["miner-server-1", "miner-server-2"]);
 }
+
+#[test]
+fn a_worker_whose_launch_was_never_answered_makes_place_for_another_one() {
+    let limits = crate::offers::Limits { max_workers: Some(1), ..Default::default() };
+    let placement = Placement { limits, ..Placement::default() };
+    let mut script = Script::server_of(Settings { placement, ..settings() });
+    script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
+    script.write();
+    script.wait(Duration::from_secs(119));
+    assert!(script.queue.is_empty() && script.notices.len() == 1, "{:?}", script.notices);
+    script.wait(Duration::from_secs(60));
+    let given_up = script.notices.iter().filter(|notice| matches!(notice, Notice::GivenUp { .. }));
+    assert_eq!(given_up.count(), 1, "{:?}", script.notices);
+    script.write();
+    let recovered = script.disk.recover();
+    let worker = recovered.tasks.iter().find(|task| task.id == "miner-worker-2").unwrap();
+    assert_eq!((worker.state.as_deref(), worker.closed), (Some("TASK_LOST"), false));
+    script.clear();
+    script.event(Event::Offers(vec![offer("o3", "c", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-3"]);
+    script.update(status("miner-worker-3", TaskState::TaskRunning, 1));
+    script.update(status("miner-worker-2", TaskState::TaskRunning, 1));
+    script.write();
+    assert_eq!(script.killed(), ["miner-worker-2"], "its place is taken");
+}
+
+#[test]
+fn only_the_launch_whose_offer_is_rescinded_is_called_off() {
+    let mut script = Script::with_server();
+    let offers = [offer("o2", "b", 1.0, 1024), offer("o3", "b", 1.0, 1024), offer("o4", "c", 1.0, 1024)];
+    script.event(Event::Offers(offers.into()));
+    script.event(Event::Rescinded { offer: "o9".into() });
+    assert!(script.calls.is_empty());
+    script.event(Event::Rescinded { offer: "o3".into() });
+    let given_back = Call::Decline { offers: vec!["o2".into()], refuse: Duration::ZERO };
+    assert_eq!(script.calls, [given_back], "what is left of it comes again at once");
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-3"]);
+    assert_eq!(script.state.tasks["miner-worker-3"].record.agent, "c");
+}

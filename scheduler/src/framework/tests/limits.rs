@@ -171,6 +171,26 @@ fn others_take_the_place_of_workers_that_stay_unreachable() {
 }
 
 #[test]
+fn a_lost_worker_that_returns_is_ended_if_others_have_its_place() {
+    for lost in [TaskState::TaskLost, TaskState::TaskGone, TaskState::TaskUnknown] {
+        let limits = Limits { max_workers: Some(1), ..Limits::default() };
+        let mut script = script(Placement { limits, ..Placement::default() });
+        script.event(Event::Offers(vec![offer("o2", "b", 1.0, 512)]));
+        script.write();
+        for state in [TaskState::TaskRunning, lost] {
+            script.update(TaskStatus { uuid: None, ..status("miner-worker-2", state, 1) });
+            script.write();
+        }
+        script.event(Event::Offers(vec![offer("o3", "c", 1.0, 512)]));
+        script.write();
+        assert_eq!(script.launched(), ["miner-worker-2", "miner-worker-3"], "{lost:?}");
+        script.update(TaskStatus { uuid: None, ..status("miner-worker-2", TaskState::TaskRunning, 2) });
+        script.write();
+        assert_eq!(script.killed(), ["miner-worker-2"], "{lost:?}");
+    }
+}
+
+#[test]
 fn a_worker_that_was_unreachable_for_long_mines_on_where_there_is_still_room() {
     let limits = Limits { max_workers: Some(1), ..Limits::default() };
     let mut script = script(Placement { limits, ..constrained("rack:UNIQUE") });

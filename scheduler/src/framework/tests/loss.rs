@@ -10,6 +10,8 @@ fn when_the_server_ends_all_workers_are_killed_and_it_starts_over() {
         assert!(script.killed().is_empty(), "{end:?} is not on disk yet");
         script.write();
         assert_eq!(script.killed(), ["miner-worker-2", "miner-worker-3"], "{end:?}");
+        let lost = |notice: &Notice| matches!(notice, Notice::ServerLost { workers: 2, kept: false, .. });
+        assert!(script.notices.iter().any(lost), "{:?}", script.notices);
         assert!(script.calls.contains(&Call::Revive));
         script.clear();
         for task in ["miner-worker-2", "miner-worker-3"] {
@@ -137,141 +139,6 @@ fn an_unreachable_server_is_waited_for_then_replaced_and_killed_when_it_returns(
     assert!(!script.killed().contains(&"miner-server-4"));
 }
 
-fn live(task: &str) -> Event {
-    let live = ::task::Live::Worker(::task::WorkerLive::default());
-    Event::Message { executor: task.into(), data: live.encode() }
-}
-
-#[test]
-fn a_server_that_says_nothing_any_more_is_replaced_and_its_executor_ended() {
-    let mut script = Script::with_workers();
-    for task in ["miner-server-1", "miner-worker-2"] {
-        script.event(live(task));
-    }
-    script.wait(Duration::from_secs(60));
-    script.event(live("miner-worker-2"));
-    script.wait(Duration::from_secs(59));
-    assert!(script.killed().is_empty(), "miner-worker-3 has never said anything");
-    script.wait(Duration::from_secs(2));
-    assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2", "miner-worker-3"]);
-    let ends = |call: &&Call| matches!(call, Call::Shutdown { .. });
-    let ended: Vec<_> = script.calls.iter().filter(ends).collect();
-    assert_eq!(ended, [&Call::Shutdown { executor: "miner-server-1".into(), agent: "a".into() }]);
-    let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
-    assert!(said.contains(&"miner-server-1 is given up: it says nothing any more".into()), "{said:?}");
-    script.event(Event::Offers(vec![offer("o5", "c", 2.0, 1024)]));
-    script.write();
-    assert_eq!(script.launched(), ["miner-server-4"]);
-}
-
-#[test]
-fn nobody_can_be_heard_without_a_subscription() {
-    let mut script = Script::with_workers();
-    script.event(live("miner-server-1"));
-    script.event(Event::Disconnected);
-    script.wait(Duration::from_secs(200));
-    script.subscribe();
-    script.wait(Duration::from_secs(100));
-    assert!(script.killed().is_empty());
-    script.wait(Duration::from_secs(30));
-    assert!(script.killed().contains(&"miner-server-1"));
-}
-
-/// It is stuck, or the network is, and no connection breaks: what tasks say waits behind it.
-#[test]
-fn a_master_that_says_nothing_is_not_held_against_tasks() {
-    let mut script = Script::with_workers();
-    for task in ["miner-server-1", "miner-worker-2", "miner-worker-3"] {
-        script.event(live(task));
-    }
-    script.update(TaskStatus { healthy: Some(false), ..status("miner-server-1", TaskState::TaskRunning, 2) });
-    script.write();
-    script.wait_for_master(Duration::from_secs(3600));
-    assert!(script.killed().is_empty(), "{:?}", script.notices);
-    script.event(Event::Heartbeat);
-    script.wait(Duration::from_secs(50));
-    assert!(script.killed().is_empty(), "it may be well again");
-    script.wait(Duration::from_secs(20));
-    assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
-}
-
-/// Its heartbeats tell that the others are quiet, not it.
-#[test]
-fn tasks_that_all_say_nothing_are_given_up_in_time() {
-    for limit in [30, 120].map(Duration::from_secs) {
-        let mut script = Script::workers_of(Settings { silence_timeout: limit, ..settings() });
-        let tasks = ["miner-server-1", "miner-worker-2", "miner-worker-3"];
-        tasks.iter().for_each(|task| script.event(live(task)));
-        script.wait(limit - Duration::from_secs(1));
-        assert!(script.killed().is_empty(), "{:?}", script.notices);
-        script.wait(Duration::from_secs(2));
-        assert_eq!(script.killed(), tasks);
-    }
-}
-
-#[test]
-fn what_fell_silent_before_this_life_of_the_scheduler_is_replaced_too() {
-    let mut script = Script::with_workers();
-    script.restart();
-    script.subscribe();
-    for _ in 0..3 {
-        script.wait(Duration::from_secs(50));
-        script.event(live("miner-worker-2"));
-    }
-    assert_eq!(script.killed()[0], "miner-worker-3", "it has reported, but says nothing");
-    assert!(!script.killed().contains(&"miner-worker-2"));
-    assert!(!script.killed().contains(&"miner-server-1"), "it never reported: who knows what it is");
-}
-
-/// Its process was stopped, or its machine asleep: the first thing that it hears may be its own clock.
-#[test]
-fn a_scheduler_that_was_away_hears_what_has_waited_before_it_gives_anybody_up() {
-    let mut script = Script::with_workers();
-    let tasks = ["miner-server-1", "miner-worker-2", "miner-worker-3"];
-    let all_live = |script: &mut Script| tasks.iter().for_each(|task| script.event(live(task)));
-    all_live(&mut script);
-    script.wait(Duration::from_secs(5));
-    script.now += Duration::from_secs(3600);
-    script.event(Event::Tick);
-    script.wait(Duration::from_secs(5));
-    all_live(&mut script);
-    script.wait(Duration::from_secs(100));
-    assert!(script.killed().is_empty());
-
-    all_live(&mut script);
-    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskUnreachable, 2) });
-    script.write();
-    script.now += Duration::from_secs(3600);
-    script.event(Event::Tick);
-    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 3) });
-    script.write();
-    all_live(&mut script);
-    script.wait(Duration::from_secs(100));
-    assert!(script.killed().is_empty());
-}
-
-/// Stopped, that is, with what the tasks said meanwhile still unread.
-#[test]
-fn a_scheduler_that_was_away_itself_blames_nobody_for_silence() {
-    let mut script = Script::with_workers();
-    script.event(live("miner-server-1"));
-    let unreachable = TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnreachable, 2) };
-    script.update(unreachable);
-    script.update(TaskStatus { healthy: Some(false), ..status("miner-server-1", TaskState::TaskRunning, 2) });
-    script.write();
-    script.now += Duration::from_secs(3600);
-    script.event(Event::Tick);
-    script.wait(Duration::from_secs(50));
-    assert!(script.killed().is_empty(), "{:?}", script.notices);
-    assert!(!script.state.tasks["miner-worker-3"].missed);
-    script.update(TaskStatus { healthy: Some(true), ..status("miner-server-1", TaskState::TaskRunning, 3) });
-    script.write();
-    script.wait(Duration::from_secs(60));
-    assert!(script.killed().is_empty());
-    script.wait(Duration::from_secs(20));
-    assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
-}
-
 #[test]
 fn an_executor_that_ignores_kills_is_ended_by_its_agent() {
     let mut script = Script::with_workers();
@@ -283,6 +150,59 @@ fn an_executor_that_ignores_kills_is_ended_by_its_agent() {
     assert_eq!(ends(&script), 0, "each worker was asked twice, and may still bring its last report");
     script.wait(Duration::from_secs(10));
     assert_eq!(ends(&script), 2);
+}
+
+#[test]
+fn a_task_is_unreachable_since_it_came_to_be_so() {
+    let mut script = Script::with_workers();
+    script.wait(Duration::from_secs(100));
+    for task in ["miner-server-1", "miner-worker-3"] {
+        script.update(TaskStatus { uuid: None, ..status(task, TaskState::TaskUnreachable, 2) });
+    }
+    script.write();
+    let said: Vec<_> = script.notices.iter().map(ToString::to_string).collect();
+    assert!(said[0].starts_with("miner-server-1 cannot be reached"), "{said:?}");
+    script.wait(Duration::from_secs(50));
+    assert!(script.killed().is_empty() && !script.state.tasks["miner-worker-3"].missed);
+    script.wait(Duration::from_secs(11));
+    assert!(script.killed().contains(&"miner-server-1"));
+    assert!(script.state.tasks["miner-worker-3"].missed);
+}
+
+#[test]
+fn a_task_ends_once_whatever_else_is_said_of_its_end() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskLost, 0) });
+    script.update(status("miner-worker-3", TaskState::TaskFailed, 2));
+    script.write();
+    let ends = script.notices.iter().filter(|notice| matches!(notice, Notice::Ended { .. }));
+    assert_eq!(ends.count(), 1);
+    assert_eq!(script.state.tasks["miner-worker-3"].state, Some(TaskState::TaskFailed));
+}
+
+#[test]
+fn a_worker_that_finishes_before_it_began_is_a_failure() {
+    let mut script = Script::with_server();
+    script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
+    script.write();
+    script.update(status("miner-worker-2", TaskState::TaskFinished, 1));
+    script.write();
+    assert!(script.notices.iter().any(|notice| matches!(notice, Notice::Paused { failures: 1, .. })));
+}
+
+#[test]
+fn the_most_workers_at_once_are_kept_when_there_are_fewer() {
+    let mut script = Script::with_workers();
+    for task in ["miner-worker-2", "miner-worker-3"] {
+        script.update(status(task, TaskState::TaskFinished, 2));
+    }
+    script.write();
+    script.event(Event::Offers(vec![offer("o4", "b", 2.0, 1024)]));
+    script.write();
+    script.update(status("miner-worker-4", TaskState::TaskRunning, 1));
+    script.write();
+    assert_eq!(script.state.snapshot(script.now).peak, 2);
+    assert_eq!(script.disk.recover().peak_workers, 2);
 }
 
 #[test]
@@ -340,9 +260,12 @@ fn failures_of_executors_and_agents_are_said() {
         failure(Some("miner-worker-3"), Some(0)),
         failure(None, None),
         Event::Failure { agent: Some("unknown".into()), executor: None, status: None },
+        failure(Some("nobody"), Some(9)),
     ] {
         script.event(event);
     }
+    script.state.want_kill("miner-worker-3", script.now);
+    script.event(failure(Some("miner-worker-3"), Some(9)));
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
     let expected = [
         "the executor of miner-worker-3 ended with exit status 1",
@@ -351,6 +274,25 @@ fn failures_of_executors_and_agents_are_said() {
         "agent unknown is gone",
     ];
     assert_eq!(said, expected);
+}
+
+/// A scheduler that starts anew has not heard it from the server itself.
+#[test]
+fn a_server_of_which_the_master_says_that_it_is_not_well_is_replaced() {
+    let mut script = Script::with_workers();
+    let answer = |healthy| TaskStatus {
+        uuid: None,
+        healthy: Some(healthy),
+        ..status("miner-server-1", TaskState::TaskRunning, 2)
+    };
+    script.restart();
+    script.subscribe();
+    script.update(answer(false));
+    script.write();
+    script.update(answer(false));
+    assert!(script.queue.is_empty(), "the same once more");
+    script.wait(watch::ILL_SERVER + Duration::from_secs(1));
+    assert!(script.killed().contains(&"miner-server-1"));
 }
 
 #[test]

@@ -108,3 +108,27 @@ fn outsiders_are_folded_when_their_server_has_ended() {
     );
     assert_eq!(script.state.ledger.iter().count(), 0);
 }
+
+/// What the master says of its end is not its own last update, which may still come with a report.
+#[test]
+fn the_last_report_counts_however_long_after_the_end_it_comes() {
+    for restarted in [false, true] {
+        let mut script = Script::with_workers();
+        script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskFailed, 0) });
+        script.write();
+        script.wait(LONG);
+        script.write();
+        if restarted {
+            script.restart();
+            script.subscribe();
+        }
+        script.clear();
+        let data = Some(report("miner-worker-3", 2, 9));
+        script.update(TaskStatus { data, ..status("miner-worker-3", TaskState::TaskFailed, 2) });
+        assert!(script.acknowledged().is_empty());
+        script.write();
+        assert_eq!(script.acknowledged(), ["miner-worker-3"]);
+        assert_eq!(script.disk.recover().ledger.sum().0.worker.accepted, 9);
+        assert_eq!(script.state.ledger.sum().0.worker.accepted, 9);
+    }
+}

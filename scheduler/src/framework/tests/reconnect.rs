@@ -148,6 +148,49 @@ fn a_framework_that_the_master_gave_up_is_followed_by_a_new_one() {
 }
 
 #[test]
+fn nothing_of_a_framework_that_the_master_gave_up_counts_for_the_next_one() {
+    let mut script = Script::with_workers();
+    script.wait(Duration::from_secs(100));
+    let last = |task: &str, n, accepted| TaskStatus {
+        data: Some(report(task, n, accepted)),
+        ..status(task, TaskState::TaskRunning, n as u8)
+    };
+    script.update(last("miner-worker-2", 2, 5));
+    script.write();
+    script.update(last("miner-worker-2", 3, 9));
+    script.clear();
+    script.event(Event::Removed);
+    assert!(matches!(&script.notices[..], [Notice::Removed { framework }] if framework == "f"));
+    let gone = |change: &Change| match change {
+        Change::Status(status) if status.state.as_deref() == Some("TASK_GONE") => Some(status.task.clone()),
+        _ => None,
+    };
+    let gone: Vec<_> = script.queue.iter().filter_map(|(_, change)| gone(change)).collect();
+    assert_eq!(gone, ["miner-server-1", "miner-worker-2", "miner-worker-3"], "as the ledger of before says");
+    script.write();
+    assert!(script.disk.recover().framework.is_none(), "its id is not used again, not even after a restart");
+    assert!(script.calls.is_empty(), "there is nobody to acknowledge to: {:?}", script.calls);
+    script.event(Event::Subscribed { framework: "g".into() });
+    let summary = script.state.summary(script.now);
+    assert_eq!((summary.seconds, summary.shares.accepted, summary.workers), (0.0, 0, 0));
+    assert!(summary.tasks.is_empty(), "{summary:?}");
+    script.wait(Duration::from_secs(60));
+    assert!(script.killed().is_empty() && explicit(&script).is_empty());
+}
+
+#[test]
+fn another_id_than_the_known_one_is_another_framework() {
+    let mut script = Script::with_workers();
+    script.event(Event::Subscribed { framework: "g".into() });
+    script.write();
+    assert_eq!(script.disk.recover().framework.unwrap().id, "g");
+    assert_eq!(script.state.live_tasks(), 0);
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-4"]);
+}
+
+#[test]
 fn a_new_subscription_is_told_again_that_nothing_is_wanted() {
     let mut script = Script::new();
     script.subscribe();
