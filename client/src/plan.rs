@@ -138,6 +138,11 @@ mod tests {
         }
         assert!(plan.lost(None).is_some_and(|pause| pause >= Duration::from_secs(15)));
         assert!(plan.lost(LONG).is_some_and(|pause| pause <= FIRST_PAUSE));
+        for _ in 0..12 {
+            plan.lost(None);
+        }
+        plan.improved(0);
+        assert!(plan.lost(None).is_some_and(|pause| pause <= FIRST_PAUSE));
     }
 
     #[test]
@@ -161,10 +166,13 @@ mod tests {
         assert_eq!(plan.index(), 0);
         plan.lost(SHORT);
         assert_eq!(plan.index(), 1, "it gives jobs and hangs up again and again");
-        for _ in 0..5 {
-            plan.lost(LONG);
-            assert_eq!(plan.index(), 1);
+        for worked in [SHORT, LONG, LONG] {
+            plan.lost(worked);
+            assert_eq!(plan.index(), 1, "it has chances of its own");
         }
+        plan.improved(0);
+        plan.lost(SHORT);
+        assert_eq!(plan.index(), 0, "as has the better one when it is back");
     }
 
     #[test]

@@ -183,6 +183,29 @@ mod tests {
     }
 
     #[test]
+    fn jobs_from_before_are_the_older_ones() {
+        let (mut before, mut jobs) = (Jobs::default(), Jobs::default());
+        for number in 0..MAX_JOBS {
+            before.add(&job(&number.to_string(), false));
+        }
+        let (oldest, new) = (before.0[0].clone(), job("new", false));
+        jobs.add(&new);
+        jobs.adopt(before);
+        assert_eq!(jobs.0.len(), MAX_JOBS);
+        assert!(jobs.has(&new) && !jobs.has(&oldest));
+    }
+
+    #[test]
+    fn shares_are_left_in_the_order_in_which_they_were_found() {
+        let now = Instant::now();
+        let mut pending = Pending::default();
+        for (id, ticket) in [(1, 9), (2, 3), (3, 4)] {
+            pending.send(id, open(ticket, now));
+        }
+        assert_eq!(pending.take().iter().map(|open| open.ticket.0).collect::<Vec<_>>(), [3, 4, 9]);
+    }
+
+    #[test]
     fn each_share_gets_one_fate() {
         let now = Instant::now();
         let later = now + Duration::from_millis(7);

@@ -6,7 +6,7 @@ use client::{Config, Event, Fate};
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, config};
-use crate::scripted::{Pool, listen, listen_again, port};
+use crate::scripted::{DEADLINE, Pool, listen, listen_again, port};
 
 #[tokio::test]
 async fn the_first_pool_is_used_again_when_it_is_back_and_no_share_is_lost() {
@@ -24,6 +24,10 @@ async fn the_first_pool_is_used_again_when_it_is_back_and_no_share_is_lost() {
     let first = listen_again(first_port).await;
     let mut main = Pool::accept(&first).await;
     main.welcome("0a").await;
+    main.say(r#"{"id":7,"method":"client.get_version","params":[]}"#).await;
+    while main.next().await["id"] != 7 {}
+    backup.notify("c", false).await;
+    rig.job("c").await;
     let meanwhile = rig.submit(&old_job).await.expect("sent");
     let meanwhile_call = backup.hear("mining.submit").await;
     main.notify("a", true).await;
@@ -47,21 +51,28 @@ async fn the_first_pool_is_used_again_when_it_is_back_and_no_share_is_lost() {
 
 #[tokio::test]
 async fn answers_are_not_waited_for_at_the_pool_before_for_ever() {
-    let (first, second) = (listen().await, listen().await);
-    let first_port = port(&first);
-    let drain = Duration::from_millis(50);
-    let mut rig = Rig::start(Config { drain, ..config(&[first_port, port(&second)]) });
-    drop(first);
-    let mut backup = Pool::at_work(&second, "0b", "b").await;
-    let job = rig.job("b").await;
-    let ticket = rig.submit(&job).await.expect("sent");
-    let first = listen_again(first_port).await;
-    let _main = Pool::at_work(&first, "0a", "a").await;
-    assert_eq!(rig.fate(ticket).await, Fate::Unanswered);
-    backup.hear("mining.submit").await;
-    assert!(backup.is_over().await);
-    assert_eq!(rig.submit(&job).await, None);
-    rig.close().await;
+    // It is silent, or ends the connection.
+    for (drain, silent) in [(Duration::from_millis(50), true), (10 * DEADLINE, false)] {
+        let (first, second) = (listen().await, listen().await);
+        let first_port = port(&first);
+        let mut rig = Rig::start(Config { drain, ..config(&[first_port, port(&second)]) });
+        drop(first);
+        let mut backup = Pool::at_work(&second, "0b", "b").await;
+        let job = rig.job("b").await;
+        let ticket = rig.submit(&job).await.expect("sent");
+        backup.hear("mining.submit").await;
+        let first = listen_again(first_port).await;
+        let _main = Pool::at_work(&first, "0a", "a").await;
+        rig.job("a").await;
+        if silent {
+            assert!(backup.is_over().await);
+        } else {
+            drop(backup);
+        }
+        assert_eq!(rig.fate(ticket).await, Fate::Unanswered);
+        assert_eq!(rig.submit(&job).await, None);
+        rig.close().await;
+    }
 }
 
 #[tokio::test]

@@ -81,7 +81,19 @@ async fn a_pool_that_hangs_up_on_configure_is_spoken_to_without() {
     pool.answer(&call, json!([[], "0a", 4]), Value::Null).await;
     pool.notify("a", true).await;
     rig.job("a").await;
-    // It may have been an accident: the next connection asks again.
+    // It may have been an accident: the next connections ask again, also after one that ended without a word.
+    drop(pool);
+    for method in ["mining.configure", "mining.subscribe", "mining.configure"] {
+        assert_eq!(Pool::accept(&listener).await.next().await["method"], method);
+    }
+    // Not so one that ended after a word.
+    let mut pool = Pool::accept(&listener).await;
+    assert_eq!(pool.next().await["method"], "mining.subscribe");
+    drop(pool);
+    let mut pool = Pool::accept(&listener).await;
+    assert_eq!(pool.next().await["method"], "mining.configure");
+    pool.say(r#"{"id":null,"method":"client.show_message","params":["no"]}"#).await;
+    rig.wait(|event| matches!(event, client::Event::Message(_)).then_some(())).await;
     drop(pool);
     assert_eq!(Pool::accept(&listener).await.next().await["method"], "mining.configure");
     rig.close().await;

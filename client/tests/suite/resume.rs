@@ -118,7 +118,119 @@ async fn an_empty_extranonce1_proves_no_session() {
     drop(pool);
     let mut pool = Pool::accept(&listener).await;
     pool.welcome("").await;
+    pool.notify("b", true).await;
+    rig.job("b").await;
+    // At once, not when the connection ends.
+    assert_eq!(
+        rig.answers.iter().map(|answer| (answer.ticket, &answer.fate)).collect::<Vec<_>>(),
+        [(ticket, &Fate::Unanswered)]
+    );
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn connections_that_fail_before_the_session_is_resumed_lose_no_share() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
+    let job = rig.job("a").await;
+    let ticket = rig.submit(&job).await.expect("sent");
+    pool.hear("mining.submit").await;
+    drop(pool);
+    // The second one has resumed the session, but takes no shares yet.
+    for subscribed in [false, true] {
+        let mut pool = Pool::accept(&listener).await;
+        let call = pool.hear("mining.subscribe").await;
+        if subscribed {
+            pool.answer(&call, json!([[["mining.notify", "s"]], "0a0b", 4]), Value::Null).await;
+            pool.hear("mining.authorize").await;
+        }
+    }
+    let mut pool = Pool::accept(&listener).await;
+    assert_eq!(pool.welcome("0a0b").await[1], "s");
+    let call = pool.hear("mining.submit").await;
+    pool.answer(&call, json!(true), Value::Null).await;
+    assert_eq!(rig.fate(ticket).await, Fate::Accepted);
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_between_its_job_and_our_shares_leaves_none_without_a_fate() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
+    let job = rig.job("a").await;
+    let ticket = rig.submit(&job).await.expect("sent");
+    pool.hear("mining.submit").await;
+    drop(pool);
+    let mut pool = Pool::accept(&listener).await;
+    let call = pool.hear("mining.subscribe").await;
+    pool.answer(&call, json!([[["mining.notify", "s"]], "0a0b", 4]), Value::Null).await;
+    pool.notify("b", true).await;
+    rig.job("b").await;
+    drop(pool);
     assert_eq!(rig.fate(ticket).await, Fate::Unanswered);
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn what_can_t_be_resumed_is_not_waited_for() {
+    // A pool that names no session, and one that another takes the place of.
+    for (subscriptions, second_chance) in [(json!([]), false), (json!([["mining.notify", "s"]]), true)] {
+        let (first, second) = (listen().await, listen().await);
+        let probe_interval = 10 * DEADLINE;
+        let mut rig = Rig::start(Config { probe_interval, ..config(&[port(&first), port(&second)]) });
+        let mut pool = Pool::accept(&first).await;
+        let call = pool.hear("mining.subscribe").await;
+        pool.answer(&call, json!([subscriptions, "0a0b", 4]), Value::Null).await;
+        let call = pool.hear("mining.authorize").await;
+        pool.answer(&call, json!(true), Value::Null).await;
+        pool.notify("a", true).await;
+        let job = rig.job("a").await;
+        let ticket = rig.submit(&job).await.expect("sent");
+        pool.hear("mining.submit").await;
+        drop((pool, first));
+        // The other one says nothing yet.
+        let _other = if second_chance { Some(Pool::accept(&second).await) } else { None };
+        assert_eq!(rig.fate(ticket).await, Fate::Unanswered);
+        rig.close().await;
+    }
+}
+
+#[tokio::test]
+async fn shares_that_wait_for_a_connection_are_not_without_end() {
+    let listener = listen().await;
+    let mut rig = Rig::start(Config { retry_pause: 10 * DEADLINE, ..config(&[port(&listener)]) });
+    let pool = Pool::at_work(&listener, "0a0b", "a").await;
+    let job = rig.job("a").await;
+    drop((pool, listener));
+    rig.loss().await;
+    let mut tickets = 0;
+    while rig.submit(&job).await.is_some() {
+        tickets += 1;
+        assert!(tickets < 100_000);
+    }
+    assert!(tickets >= 1_000);
+    assert_eq!(rig.close().await, vec![Fate::Stale(None); tickets]);
+}
+
+#[tokio::test]
+async fn shares_that_a_pool_never_answers_are_given_up_with_its_next_job() {
+    let listener = listen().await;
+    let mut rig = Rig::start(config(&[port(&listener)]));
+    let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
+    let job = rig.job("a").await;
+    let first = rig.submit(&job).await.expect("sent");
+    pool.hear("mining.submit").await;
+    // As many as are waited for at once.
+    for _ in 0..10_000 {
+        rig.submit(&job).await.expect("sent");
+        pool.hear("mining.submit").await;
+    }
+    pool.notify("b", false).await;
+    rig.job("b").await;
+    let given_up: Vec<_> = rig.answers.iter().map(|answer| (answer.ticket, answer.fate.clone())).collect();
+    assert_eq!(given_up, [(first, Fate::Unanswered)]);
     rig.close().await;
 }
 

@@ -38,8 +38,12 @@ pub fn config(ports: &[u16]) -> Config {
     let pools = ports.iter().map(|port| pool(&format!("127.0.0.1:{port}"))).collect();
     Config {
         retry_pause: Duration::from_millis(20),
-        silence: DEADLINE,
         probe_interval: Duration::from_millis(20),
+        // Whatever a test waits for must not come of these.
+        start: 10 * DEADLINE,
+        silence: 10 * DEADLINE,
+        limbo: 10 * DEADLINE,
+        drain: 10 * DEADLINE,
         ..Config::new(pools)
     }
 }
