@@ -199,6 +199,21 @@ mod tests {
         assert!(
             rule(|b| b.header.bits = CompactTarget::from_consensus(0x1d00_ffff)).contains("proof of work")
         );
+        // Neither are the bits anybody's choice, nor is their target.
+        assert!(
+            check_block(&block, draft.template.height, CompactTarget::from_consensus(0x2100_ffff)).is_err()
+        );
+        let missed = (0..).find_map(|nonce| {
+            let header = Header { nonce, ..block.header };
+            header.validate_pow(header.target()).is_err().then_some(header)
+        });
+        let missed = Block { header: missed.unwrap(), txdata: block.txdata.clone() };
+        assert!(check_block(&missed, draft.template.height, draft.template.bits).is_err());
+        let long = rule(|b| {
+            let input = &mut b.txdata[0].input[0];
+            input.script_sig = ScriptBuf::from_bytes([input.script_sig.as_bytes(), &[0; 100]].concat());
+        });
+        assert!(long.contains("2 to 100 bytes"), "{long}");
         assert!(check_block(&block, draft.template.height + 1, draft.template.bits).is_err());
         assert!(check_block(&block, draft.template.height, draft.template.bits).is_ok());
     }

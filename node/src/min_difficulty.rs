@@ -148,6 +148,12 @@ mod tests {
         assert_eq!((bits(&times), times.start, times.first), (REAL, PARENT + 10, PARENT - 3000));
         assert_eq!((times.last, times.until), (PARENT + 1200, Some(PARENT + 1201)));
         assert_eq!(bits(&at(PARENT + 1200, Honest)), REAL);
+        // By the node's clock as by ours.
+        for (time, expected) in [(PARENT + 1200, REAL), (PARENT + 1201, LOWEST)] {
+            let template = template(time, REAL);
+            let times = Times::of(&template, Network::Testnet4, Some(PARENT), PARENT + 10, Honest);
+            assert_eq!(bits(&times), expected);
+        }
         let times = at(PARENT + 1201, Honest);
         assert_eq!((bits(&times), times.start, times.first), (LOWEST, PARENT + 1201, PARENT + 1201));
         assert_eq!((times.last, times.until), (u32::MAX, None));

@@ -70,6 +70,7 @@ mod tests {
             ("pool.com", "pool.com.evil.org"),
             ("pool.co.uk", "evil.co.uk"),
             ("co.uk", "evil.co.uk"),
+            ("localhost", ""),
             ("localhost", "evil"),
             ("localhost", "evil.localhost"),
             ("10.0.0.1", "9.0.0.1"),

@@ -120,6 +120,8 @@ fn version_bits_in_use_are_named() {
         json["vbrequired"] = json!(4);
     });
     assert_eq!(template.unwrap().used_version_bits, 0x1000_0006);
+    // Set by the node, for whatever reason.
+    assert_eq!(parse(|j| j["version"] = json!(0x2000_8000)).unwrap().used_version_bits, 0x8000);
     assert_eq!(parse(|j| j["version"] = json!(-1)).unwrap().version, u32::MAX);
     assert_eq!(parse(|j| j["version"] = json!(u32::MAX)).unwrap().version, u32::MAX);
 }
@@ -150,6 +152,12 @@ fn members_with_nonsense_are_named() {
         let text = refusal(|json| json[member] = value.clone());
         assert!(text.contains(member) || text.contains("bits"), "{member} {value}: {text}");
     }
+    // Bits that no hash meets, where no target contradicts them.
+    let text = refusal(|json| {
+        json["bits"] = json!("00000000");
+        json["target"] = Value::Null;
+    });
+    assert!(text.contains("that can be met"), "{text}");
     for (member, value) in
         [("height", json!(-1)), ("bits", json!(545_259_519)), ("coinbasevalue", Value::Null)]
     {

@@ -1,5 +1,6 @@
 //! The rules that need a clock or an order of events which a socket can't be held to.
 
+mod shares;
 mod upstream;
 
 use bitcoin::Network;
@@ -191,6 +192,8 @@ fn what_is_kept_of_old_jobs_is_bounded() {
             r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0000000000000000","6b49d200","0"]}}"#
         )
     };
+    bench.mine();
+    assert_eq!(bench.session.seen.len(), 1);
     let forgotten = bench.line(&submit(first));
     assert!(lines(&forgotten)[0].contains("[21,\"stale\""), "{forgotten:?}");
     let unknown = bench.line(&submit(JobId { serial: 9_999, issue: 0 }));

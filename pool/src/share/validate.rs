@@ -202,6 +202,51 @@ mod tests {
     }
 
     #[test]
+    fn sizes_must_fit_and_a_job_s_own_mask_counts() {
+        let mut issued = issued(1e-30, 1e-30);
+        for (size, expected) in [(0, 20), (7, 20), (8, 0), (9, 20), (16, 20)] {
+            let extranonce2 = vec![0; size];
+            assert_eq!(
+                code(&issued, 0, &Submission { extranonce2: &extranonce2, ..SHARE }),
+                expected,
+                "{size}"
+            );
+        }
+        let rolled = Submission { version_bits: Some(0x2000), ..SHARE };
+        assert_eq!(code(&issued, MASK, &rolled), 0);
+        // The connection may roll it on other jobs.
+        let mut job = Job::new(1, builtin_work());
+        job.version_mask = MASK & !0x2000;
+        issued.job = Arc::new(job);
+        assert_eq!(code(&issued, MASK, &rolled), 20);
+    }
+
+    #[test]
+    fn two_hours_ahead_are_two_of_whichever_clock_is_ahead() {
+        let issued = issued(1e-30, 1e-30);
+        for (now, latest) in [(NOW - 500, NOW + MAX_AHEAD), (NOW + 500, NOW + 500 + MAX_AHEAD)] {
+            let terms = Terms { now, ..terms(0) };
+            assert!(validate(&issued, &terms, &Submission { ntime: latest, ..SHARE }).is_ok());
+            assert!(validate(&issued, &terms, &Submission { ntime: latest + 1, ..SHARE }).is_err());
+        }
+    }
+
+    #[test]
+    fn a_block_counts_whatever_was_asked_for_and_a_refusal_names_the_version() {
+        let mut issued = issued(1e9, 1e9);
+        let rolled = Submission { version_bits: Some(0x2000), ..SHARE };
+        let refusal = validate(&issued, &terms(MASK), &rolled).unwrap_err();
+        assert_eq!((refusal.reason.code, refusal.version), (23, issued.puzzle.version() | 0x2000));
+        // Every hash makes a block.
+        let mut job = Job::new(1, builtin_work());
+        job.target = Target::from_difficulty(1e-30);
+        issued.job = Arc::new(job);
+        let proof = validate(&issued, &terms(0), &SHARE).unwrap();
+        assert!(proof.solves);
+        assert_eq!(proof.work, issued.job.target.work());
+    }
+
+    #[test]
     fn a_job_that_starts_ahead_of_our_clock_goes_no_further_than_nodes_do() {
         let mut issued = issued(1e-30, 1e-30);
         // As with the lowest difficulty of testnets, taken early.

@@ -126,6 +126,8 @@ fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     assert!(bench.session.on_idle().is_empty());
     assert!(lines(&bench.line(&submit(last)))[0].contains("[21,\"stale\""));
     assert!(lines(&bench.pass(60)).iter().all(|line| !line.contains("notify")));
+    let suggest = r#"{"id":3,"method":"mining.suggest_difficulty","params":[5e-9]}"#;
+    assert!(lines(&bench.line(suggest)).iter().all(|line| !line.contains("notify")), "there is no job");
     let effects = publish(&mut bench, 4, borrowed(1e-9, 4, 2));
     assert!(lines(&effects).last().unwrap().contains("mining.notify"), "{effects:?}");
 
@@ -133,6 +135,9 @@ fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     assert_eq!(bench.job.layout.issue, 0);
     bench.line(r#"{"id":3,"method":"mining.suggest_difficulty","params":[1e-9]}"#);
     assert!(lines(&bench.pass(600)).iter().all(|line| !line.contains("notify")));
+    bench.session.announced = None;
+    let effects = bench.pass(600);
+    assert!(lines(&effects)[0].contains("set_difficulty") && lines(&effects).len() == 1, "{effects:?}");
 
     let effects = publish(&mut bench, 5, borrowed(1e-9, 3, 3));
     assert!(matches!(effects[..], [Effect::Close(Why::Extranonces)]), "{effects:?}");
@@ -180,7 +185,7 @@ fn the_same_work_again_where_jobs_can_t_be_counted_counts_no_share_twice() {
     let again = Job::new(2, bench.job.content.clone());
     bench.session.on_job(Arc::new(again), bench.now);
     let second = bench.session.issued[1].id;
-    assert!(first != second);
+    assert!(first != second && second.issue == 0);
     let effects = bench.line(&share.replace(&first.to_string(), &second.to_string()));
     assert!(lines(&effects)[0].contains("[22,"), "{effects:?}");
 }
@@ -215,4 +220,27 @@ fn a_session_is_resumed_only_if_there_is_a_job_for_it() {
             "{effects:?}"
         );
     }
+}
+
+#[test]
+fn the_first_share_on_a_tip_that_makes_a_block_is_told() {
+    let mut bench = proxied(1e-9, 8);
+    let mut easy = borrowed(1e-9, 8, 1);
+    easy.job = Arc::new(stratum::Job {
+        nbits: hasher::CompactTarget(0x207f_ffff),
+        ..stratum::Job::clone(&easy.job)
+    });
+    bench.job = Arc::new(Job::new(2, easy));
+    bench.session.on_job(bench.job.clone(), bench.now);
+    let id = bench.session.issued[0].id;
+    let forwarded = (0u32..).filter_map(|nonce| {
+        let params = format!(r#"["w","{id}","0102","{UNIX:08x}","{nonce:08x}"]"#);
+        let effects = bench.line(&format!(r#"{{"id":4,"method":"mining.submit","params":{params}}}"#));
+        effects
+            .into_iter()
+            .find_map(|e| if let Effect::Forward { share, .. } = e { Some(share.judged) } else { None })
+    });
+    let judged: Vec<_> = forwarded.take(2).collect();
+    assert_eq!(judged.iter().map(|judged| judged.block).collect::<Vec<_>>(), [true, false]);
+    assert!(judged.iter().all(|judged| judged.work > 0));
 }
