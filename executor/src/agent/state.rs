@@ -39,7 +39,10 @@ pub struct State {
     killed_early: BTreeSet<TaskId>,
     /// Set when there is nothing left to do but to wait for acknowledgements.
     leaving: bool,
+    /// Until when they are waited for, as long as there is an agent to give them.
     leave_by: Option<Instant>,
+    /// Until when the process is to end, whatever it waits for.
+    end_by: Option<Instant>,
     failure: Option<String>,
 }
 
@@ -56,6 +59,7 @@ impl State {
             killed_early: BTreeSet::new(),
             leaving: false,
             leave_by: None,
+            end_by: None,
             failure: None,
         }
     }
@@ -71,8 +75,8 @@ impl State {
             Some(Phase::Stopping { until, .. }) => Some(*until),
             _ => None,
         };
-        let leave = self.leave_by.filter(|_| !self.is_busy());
-        [stop, leave, self.recovery_deadline()].into_iter().flatten().min()
+        let leave = [self.leave_by, self.end_by].map(|by| by.filter(|_| !self.is_busy()));
+        leave.into_iter().chain([stop, self.recovery_deadline()]).flatten().min()
     }
 
     /// Decides.
@@ -92,7 +96,7 @@ impl State {
 
     fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         match event {
-            Event::Subscribed(subscribed) => self.on_subscribed(&subscribed, now),
+            Event::Subscribed(subscribed) => self.on_subscribed(&subscribed),
             Event::Launch(task) => self.launch(*task),
             Event::LaunchGroup(group) => self.launch_group(group.tasks, now),
             Event::Kill(kill) => self.kill(kill.task_id, kill.kill_policy.as_ref(), now),
@@ -114,14 +118,11 @@ impl State {
         }
     }
 
-    fn on_subscribed(&mut self, subscribed: &event::Subscribed, now: Instant) -> Vec<Effect> {
+    fn on_subscribed(&mut self, subscribed: &event::Subscribed) -> Vec<Effect> {
         let capabilities = &subscribed.framework_info.capabilities;
         self.reports_killing = capabilities.iter().any(|c| c.r#type() == Capability::TaskKillingState);
         info!(agent = subscribed.agent_info.hostname, again = self.subscribed_before, "subscribed");
         self.subscribed_before = true;
-        if self.leaving {
-            self.leave_by = Some(now + ACKNOWLEDGE_DEADLINE);
-        }
         self.outbox.connected().into_iter().map(|call| Effect::Send(Box::new(call))).collect()
     }
 
@@ -214,7 +215,7 @@ impl State {
     fn shut_down(&mut self, failure: Option<String>, now: Instant) -> Vec<Effect> {
         let grace = self.profile.shutdown_grace;
         self.leaving = true;
-        self.leave_by = Some(now + grace.mul_f64(0.9));
+        self.end_by.get_or_insert(now + grace.mul_f64(0.9));
         if self.failure.is_none() {
             self.failure.clone_from(&failure);
         }
@@ -228,6 +229,8 @@ impl State {
         if self.outbox.is_connected() {
             warn!(why, "the agent is gone");
             self.outbox.disconnected();
+            // What it did not acknowledge, its next life will.
+            self.leave_by = None;
             self.since = now;
         } else {
             debug!(why, "no subscription yet");
@@ -355,7 +358,7 @@ impl State {
         if self.outbox.is_connected() {
             self.leave(now);
         }
-        let late = self.leave_by.is_some_and(|by| by <= now);
+        let late = [self.leave_by, self.end_by].into_iter().flatten().any(|by| by <= now);
         if late && self.outbox.waiting() > 0 {
             warn!(updates = self.outbox.waiting(), "leaving without the agent's acknowledgement");
         }

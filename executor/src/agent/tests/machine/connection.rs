@@ -41,6 +41,7 @@ fn without_checkpointing_the_agents_death_is_the_end() {
 #[test]
 fn with_checkpointing_the_task_goes_on_until_the_recovery_timeout() {
     let mut machine = Machine::running(true);
+    assert_eq!(machine.after(2 * RECOVERY), [], "it was there all the time");
     assert_eq!(machine.input(Input::Disconnected("gone".into())), [Effect::Subscribe]);
     machine.now += RECOVERY - Duration::from_millis(1);
     assert_eq!(machine.input(Input::Disconnected("still gone".into())), [Effect::Subscribe]);
@@ -56,6 +57,44 @@ fn the_end_of_a_task_waits_for_the_agent_to_come_back() {
     assert_eq!(machine.after(Duration::from_secs(60)), []);
     machine.subscribe();
     assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())));
+}
+
+#[test]
+fn the_last_update_waits_for_an_agent_that_died_before_it_acknowledged() {
+    let mut machine = Machine::running(true);
+    machine.input(Input::Ended(Ok(report(2))));
+    assert_eq!(machine.after(Duration::from_secs(1)), []);
+    assert_eq!(machine.input(Input::Disconnected("gone".into())), [Effect::Subscribe]);
+    assert_eq!(machine.after(Duration::from_secs(60)), []);
+    let (call, effects) = machine.subscribe();
+    assert_eq!(call.subscribe.expect("a SUBSCRIBE call").unacknowledged_updates.len(), 1);
+    assert_eq!(effects, []);
+    assert_eq!(machine.after(Duration::from_secs(4)), [], "it has the same time again");
+    assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())));
+}
+
+#[test]
+fn an_acknowledgement_is_of_one_update() {
+    let mut machine = Machine::subscribed(true);
+    machine.agent(launch("t"));
+    machine.input(Input::Task(TaskEvent::Running(report(1))));
+    let waiting = machine.unacknowledged();
+    assert_eq!(waiting.len(), 2);
+    machine.agent(acknowledged(&waiting[0]));
+    let left: Vec<_> = machine.unacknowledged().iter().map(TaskStatus::state).collect();
+    assert_eq!(left, [TaskState::TaskRunning]);
+}
+
+#[test]
+fn an_acknowledgement_is_of_one_task() {
+    let mut machine = Machine::subscribed(true);
+    let tasks = ["a", "b"].map(task).into();
+    machine.agent(Event::LaunchGroup(TaskGroupInfo { tasks }));
+    let waiting = machine.unacknowledged();
+    machine.agent(acknowledged(&waiting[0]));
+    let subscribe = machine.state.subscription().subscribe.expect("a SUBSCRIBE call");
+    let tasks = subscribe.unacknowledged_tasks.iter().map(|task| task.task_id.value.as_str());
+    assert!(tasks.eq(["b"]));
 }
 
 #[test]

@@ -80,6 +80,63 @@ fn shutdown_ends_task_and_executor_within_the_grace_period() {
 }
 
 #[test]
+fn shutdown_has_its_grace_period_once_whatever_comes_after_it() {
+    let mut machine = Machine::running(true);
+    let start = machine.now;
+    machine.agent(Event::Shutdown);
+    machine.after(Duration::from_secs(2));
+    machine.input(Input::Signal);
+    machine.input(Input::Ended(Ok(report(2))));
+    machine.input(Input::Disconnected("gone".into()));
+    let leave_by = machine.state.deadline().expect("a deadline");
+    assert!(leave_by > machine.now && leave_by < start + GRACE);
+    assert_eq!(exits(&machine.after(leave_by - machine.now)), Some(&Ok(())));
+}
+
+#[test]
+fn a_task_that_was_killed_does_not_fail_when_the_agent_reports_an_error() {
+    let mut machine = Machine::running(true);
+    machine.agent(kill("t", None));
+    machine.agent(Event::Error("bad call".into()));
+    assert_eq!(updates(&machine.input(Input::Ended(Ok(report(2))))), [("t".into(), TaskState::TaskKilled)]);
+}
+
+#[test]
+fn reports_of_a_task_that_is_being_killed_say_so_if_the_framework_knows_it() {
+    for (knows, state) in [(true, TaskState::TaskKilling), (false, TaskState::TaskRunning)] {
+        let mut machine = Machine::new(true);
+        machine.state.subscription();
+        machine.agent(subscribed(knows));
+        machine.agent(launch("t"));
+        machine.agent(kill("t", None));
+        let effects = machine.input(Input::Task(TaskEvent::Report(report(2))));
+        assert_eq!(updates(&effects), [("t".into(), state)]);
+    }
+}
+
+#[test]
+fn a_task_that_crashes_repeats_its_last_totals_without_the_rows() {
+    let mut machine = Machine::running(true);
+    let row = task::ShareRow {
+        job: "1".into(),
+        extranonce2: vec![],
+        ntime: 1,
+        version: 2,
+        nonce: 3,
+        difficulty: 1.0,
+        verdict: task::Verdict::Accepted,
+        round_trip: Duration::ZERO,
+    };
+    let totals = task::Totals { accepted: 1, ..Default::default() };
+    let account = task::Account { totals, rows: vec![row], ..Default::default() };
+    let told = Report { sequence: 2, accounts: vec![account], server: None };
+    machine.input(Input::Task(TaskEvent::Report(told)));
+    let effects = machine.input(Input::Ended(Err(TaskError::new("crashed"))));
+    let last = data(&statuses(&effects)[0]);
+    assert_eq!((last.accounts[0].totals, last.accounts[0].rows.len()), (totals, 0));
+}
+
+#[test]
 fn shutdown_without_a_task_is_the_end() {
     let mut machine = Machine::subscribed(true);
     assert_eq!(machine.agent(Event::Shutdown), [Effect::Exit(Ok(()))]);

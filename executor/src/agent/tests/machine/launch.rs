@@ -53,6 +53,18 @@ fn a_group_of_one_is_a_task_and_larger_ones_fail_whole() {
 }
 
 #[test]
+fn a_group_that_is_refused_does_not_hurry_the_task_that_runs() {
+    let mut machine = Machine::running(true);
+    let tasks = ["a", "b"].map(task).into();
+    machine.agent(Event::LaunchGroup(TaskGroupInfo { tasks }));
+    machine.acknowledge_all();
+    assert_eq!(machine.after(Duration::from_secs(60)), []);
+    let effects = machine.input(Input::Ended(Ok(report(2))));
+    assert_eq!(updates(&effects), [("t".into(), TaskState::TaskFinished)]);
+    assert_eq!(exits(&effects), None, "not before the agent has the last update");
+}
+
+#[test]
 fn a_kill_before_the_start_wins() {
     let mut machine = Machine::subscribed(true);
     assert_eq!(machine.agent(kill("t", None)), []);
