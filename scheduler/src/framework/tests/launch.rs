@@ -190,8 +190,12 @@ fn a_server_that_does_not_come_up_is_replaced() {
     script.write();
     script.update(status("miner-server-1", TaskState::TaskStarting, 1));
     script.write();
-    script.wait(watch::SERVER_START + Duration::from_secs(1));
+    script.wait(watch::SERVER_START - Duration::from_secs(1));
+    assert!(script.killed().is_empty());
+    script.wait(Duration::from_secs(2));
     assert!(script.killed().contains(&"miner-server-1"));
+    let paused = |notice: &Notice| matches!(notice, Notice::Paused { host, .. } if host == "a.host");
+    assert!(script.notices.iter().any(paused), "{:?}", script.notices);
     script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
     script.write();
     assert_eq!(script.launched(), ["miner-server-1", "miner-server-2"]);

@@ -173,20 +173,24 @@ fn others_take_the_place_of_workers_that_stay_unreachable() {
 #[test]
 fn a_lost_worker_that_returns_is_ended_if_others_have_its_place() {
     for lost in [TaskState::TaskLost, TaskState::TaskGone, TaskState::TaskUnknown] {
-        let limits = Limits { max_workers: Some(1), ..Limits::default() };
-        let mut script = script(Placement { limits, ..Placement::default() });
-        script.event(Event::Offers(vec![offer("o2", "b", 1.0, 512)]));
-        script.write();
-        for state in [TaskState::TaskRunning, lost] {
-            script.update(TaskStatus { uuid: None, ..status("miner-worker-2", state, 1) });
+        for (max_workers, max_cpus, ended) in
+            [(Some(1), None, true), (None, Some(2999), true), (None, Some(3000), false)]
+        {
+            let limits = Limits { max_workers, max_cpus_milli: max_cpus, ..Limits::default() };
+            let mut script = script(Placement { limits: limits.clone(), ..Placement::default() });
+            script.event(Event::Offers(vec![offer("o2", "b", 1.0, 512)]));
             script.write();
+            for state in [TaskState::TaskRunning, lost] {
+                script.update(TaskStatus { uuid: None, ..status("miner-worker-2", state, 1) });
+                script.write();
+            }
+            script.event(Event::Offers(vec![offer("o3", "c", 1.0, 512)]));
+            script.write();
+            assert_eq!(script.launched(), ["miner-worker-2", "miner-worker-3"], "{lost:?}");
+            script.update(TaskStatus { uuid: None, ..status("miner-worker-2", TaskState::TaskRunning, 2) });
+            script.write();
+            assert_eq!(script.killed().contains(&"miner-worker-2"), ended, "{lost:?} {limits:?}");
         }
-        script.event(Event::Offers(vec![offer("o3", "c", 1.0, 512)]));
-        script.write();
-        assert_eq!(script.launched(), ["miner-worker-2", "miner-worker-3"], "{lost:?}");
-        script.update(TaskStatus { uuid: None, ..status("miner-worker-2", TaskState::TaskRunning, 2) });
-        script.write();
-        assert_eq!(script.killed(), ["miner-worker-2"], "{lost:?}");
     }
 }
 

@@ -169,3 +169,14 @@ fn tasks_that_an_operator_drains_are_no_failures_of_their_agent() {
     script.write();
     assert_eq!(script.launched(), ["miner-worker-4"]);
 }
+
+#[test]
+fn a_machine_that_goes_for_good_is_not_waited_for() {
+    let mut script = Script::with_workers();
+    script.event(planned("c", Some(Away { begins_in: Duration::ZERO, lasts: None })));
+    script.now += 10_000 * MINUTE;
+    script.event(Event::Tick);
+    script.event(Event::Offers(vec![offer("o9", "c", 2.0, 700)]));
+    script.write();
+    assert_eq!((script.launched().len(), script.declined()), (0, vec!["o9"]));
+}

@@ -132,3 +132,35 @@ fn the_last_report_counts_however_long_after_the_end_it_comes() {
         assert_eq!(script.state.ledger.sum().0.worker.accepted, 9);
     }
 }
+
+#[test]
+fn what_a_server_of_the_past_still_has_to_say_is_the_pools_count() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskGone, 0) });
+    script.write();
+    script.now += Duration::from_secs(31 * 24 * 3600);
+    script.event(Event::Tick);
+    script.write();
+    assert!(!script.state.tasks.contains_key("miner-server-1"));
+    let data = Some(report("miner-worker-2", 7, 9));
+    script.update(TaskStatus { data, ..status("miner-server-1", TaskState::TaskRunning, 2) });
+    script.write();
+    assert_eq!(script.killed().last(), Some(&"miner-server-1"));
+    let sum = script.disk.recover().ledger.sum().0;
+    assert_eq!((sum.pool.accepted, sum.worker.accepted), (9, 0));
+}
+
+#[test]
+fn outsiders_of_a_server_that_ended_become_one_if_there_are_many() {
+    for (outsiders, folded) in [(crate::ledger::OUTSIDERS, 0), (crate::ledger::OUTSIDERS + 1, 1)] {
+        let mut script = Script::with_workers();
+        let names = (0..outsiders).map(|n| format!("outsider {n}")).chain(["miner-worker-2".to_owned()]);
+        let accounts = names.map(|worker| Account { worker, ..Account::default() }).collect();
+        let data = Some(Report { sequence: 3, accounts, server: None }.encode());
+        script.update(TaskStatus { data, ..status("miner-server-1", TaskState::TaskFailed, 2) });
+        script.write();
+        script.wait(LONG);
+        let folds = |(_, change): &&(Ticket, Change)| matches!(change, Change::FoldOutsiders { server } if server == "miner-server-1");
+        assert_eq!(script.queue.iter().filter(folds).count(), folded, "{outsiders}");
+    }
+}

@@ -65,6 +65,19 @@ fn all_live_tasks_are_asked_for_from_time_to_time_also_the_unreachable_until_mes
 }
 
 #[test]
+fn lost_tasks_are_asked_for_too_after_a_subscription() {
+    let mut script = Script::with_workers();
+    for (task, state) in [("miner-worker-2", TaskState::TaskLost), ("miner-worker-3", TaskState::TaskKilled)]
+    {
+        script.update(status(task, state, 2));
+    }
+    script.write();
+    script.clear();
+    script.subscribe();
+    assert_eq!(explicit(&script), [["miner-server-1", "miner-worker-2"]]);
+}
+
+#[test]
 fn a_restart_goes_on_where_it_was() {
     let mut script = Script::with_workers();
     script.update(TaskStatus {

@@ -167,3 +167,95 @@ fn the_end_ends_workers_without_a_server_too() {
     script.event(Event::Stop);
     assert_eq!(script.killed(), ["miner-worker-2", "miner-worker-3"]);
 }
+
+#[test]
+fn workers_of_an_image_of_somebody_elses_are_killed() {
+    let mut settings = Settings { on_server_loss: OnServerLoss::Repoint, ..settings() };
+    let arguments = crate::launch::Arguments::parse("", &[]).unwrap();
+    settings.template.programs.worker =
+        Some(crate::launch::ImageTask { image: "cpuminer".into(), arguments });
+    let mut script = Script::workers_of(settings);
+    script.update(status("miner-server-1", TaskState::TaskFailed, 2));
+    script.write();
+    assert_eq!(script.killed(), ["miner-worker-2", "miner-worker-3"], "they obey nobody");
+}
+
+#[test]
+fn where_a_worker_mines_is_written_down_once() {
+    let mut script = with_workers();
+    script.change_server();
+    script.says("miner-worker-3", NEW);
+    script.says("miner-worker-3", NEW);
+    assert_eq!(script.queue.len(), 1);
+    assert_eq!(script.state.tasks["miner-worker-2"].record.server.as_deref(), Some("miner-server-1"));
+}
+
+/// Settings in which the larger worker, on agent `b`, is the one to give way, but for what a case adds.
+fn who_gives_way(placement: Placement, prepare: impl Fn(&mut Script)) -> Vec<String> {
+    let on_server_loss = OnServerLoss::Repoint;
+    let mut script = Script::workers_of(Settings { on_server_loss, placement, ..settings() });
+    prepare(&mut script);
+    script.update(status("miner-server-1", TaskState::TaskFailed, 2));
+    script.write();
+    script.wait(Duration::from_secs(12));
+    script.killed().into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn only_a_worker_whose_room_a_server_can_have_gives_way() {
+    assert_eq!(who_gives_way(Placement::default(), |_| {}), ["miner-worker-3"]);
+    let server = vec!["hostname:LIKE:a.*".parse().unwrap()];
+    assert_eq!(who_gives_way(Placement { server, ..Placement::default() }, |_| {}), ["miner-worker-2"]);
+    let unreachable = |script: &mut Script| {
+        let status = status("miner-worker-3", TaskState::TaskUnreachable, 2);
+        script.update(TaskStatus { uuid: None, ..status });
+    };
+    assert_eq!(who_gives_way(Placement::default(), unreachable), ["miner-worker-2"]);
+    let leaving = |script: &mut Script| {
+        let away = Away { begins_in: Duration::from_secs(600), lasts: None };
+        script.event(Event::Planned(vec![("b".into(), Some(away))]));
+    };
+    assert_eq!(who_gives_way(Placement::default(), leaving), ["miner-worker-2"]);
+}
+
+#[test]
+fn the_smallest_worker_that_is_large_enough_gives_way() {
+    let mut script = with_workers();
+    script.event(Event::Offers(vec![offer("o4", "c", 1.0, 1024), offer("o5", "d", 1.5, 1024)]));
+    script.write();
+    for task in ["miner-worker-4", "miner-worker-5"] {
+        script.update(status(task, TaskState::TaskRunning, 1));
+    }
+    script.update(status("miner-server-1", TaskState::TaskFailed, 2));
+    script.write();
+    script.wait(Duration::from_secs(12));
+    assert_eq!(script.killed(), ["miner-worker-4"]);
+}
+
+#[test]
+fn each_loss_of_a_server_has_its_own_time_to_find_room() {
+    let mut script = with_workers();
+    script.update(status("miner-server-1", TaskState::TaskFailed, 2));
+    script.write();
+    script.wait(Duration::from_secs(9));
+    script.event(Event::Offers(vec![offer("o9", "c", 1.0, 1024)]));
+    script.write();
+    script.update(status("miner-server-4", TaskState::TaskRunning, 1));
+    script.write();
+    script.wait(Duration::from_secs(2));
+    script.update(status("miner-server-4", TaskState::TaskFailed, 2));
+    script.write();
+    script.wait(Duration::from_secs(9));
+    assert!(script.killed().is_empty());
+}
+
+#[test]
+fn a_server_whose_machine_goes_away_moves_alone() {
+    let mut script = with_workers();
+    let away = Away { begins_in: Duration::ZERO, lasts: None };
+    script.event(Event::InverseOffers(vec![InverseOffer { id: "i".into(), agent: Some("a".into()), away }]));
+    assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2"], "what is there");
+    let moves = |notice: &&Notice| matches!(notice, Notice::ServerMoves { workers: 0, .. });
+    script.wait(Duration::from_secs(3));
+    assert_eq!(script.notices.iter().filter(moves).count(), 1);
+}

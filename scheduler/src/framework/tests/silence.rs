@@ -22,6 +22,7 @@ fn a_server_that_says_nothing_any_more_is_replaced_and_its_executor_ended() {
     assert_eq!(ended, [&Call::Shutdown { executor: "miner-server-1".into(), agent: "a".into() }]);
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
     assert!(said.contains(&"miner-server-1 is given up: it says nothing any more".into()), "{said:?}");
+    assert!(said.iter().any(|text| text.starts_with("nothing is launched on a.host for 1 s")), "{said:?}");
     script.event(Event::Offers(vec![offer("o5", "c", 2.0, 1024)]));
     script.write();
     assert_eq!(script.launched(), ["miner-server-4"]);
@@ -111,6 +112,42 @@ fn a_scheduler_that_was_away_hears_what_has_waited_before_it_gives_anybody_up() 
     all_live(&mut script);
     script.wait(Duration::from_secs(100));
     assert!(script.killed().is_empty());
+}
+
+#[test]
+fn a_task_that_could_not_be_heard_has_its_time_again() {
+    let mut script = Script::with_workers();
+    script.event(live("miner-worker-3"));
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnreachable, 2) });
+    script.write();
+    script.wait(Duration::from_secs(300));
+    assert!(script.killed().is_empty(), "it is unreachable, not silent");
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskRunning, 3) });
+    script.write();
+    script.wait(Duration::from_secs(100));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+    script.wait(Duration::from_secs(30));
+    assert_eq!(script.killed().first(), Some(&"miner-worker-3"));
+}
+
+#[test]
+fn a_launch_is_not_given_up_by_a_scheduler_that_was_away() {
+    for answered in [false, true] {
+        let mut script = Script::new();
+        script.subscribe();
+        script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
+        script.write();
+        if answered {
+            script.update(status("miner-server-1", TaskState::TaskStarting, 1));
+            script.write();
+        }
+        script.wait(Duration::from_secs(100));
+        script.now += Duration::from_secs(3600);
+        script.event(Event::Tick);
+        script.event(Event::Heartbeat);
+        script.wait(Duration::from_secs(100));
+        assert!(!script.notices.iter().any(|notice| matches!(notice, Notice::GivenUp { .. })));
+    }
 }
 
 /// Too short for its master to have fallen silent.
