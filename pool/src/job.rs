@@ -268,6 +268,14 @@ mod tests {
         assert!(harder.claim().take());
         assert!(!harder.claim().take() && !first.claim().take() && first.claim().is_taken());
 
+        // Where its bits have an end, it makes way for one without, but not for one with the same.
+        let ending = |serial| {
+            let mut job = Job::new(serial, work(0.0));
+            job.times.until = Some(1);
+            job
+        };
+        assert!(ending(4).gives_way_to(&first) && !ending(4).gives_way_to(&ending(5)));
+
         let mut other = work(0.0);
         Arc::make_mut(&mut other.template).prev_hash =
             bitcoin::constants::genesis_block(bitcoin::Network::Bitcoin).block_hash();
@@ -312,5 +320,7 @@ mod tests {
         let job = Job::new(1, work);
         assert!(job.puzzle(None).is_none());
         assert_ne!(coinb1(&job, Some(&mine)), coinb1(&job, Some(&yours)));
+        let line = |payee| job.line(&job.puzzle(Some(payee)).unwrap(), JobId { serial: 1, issue: 0 }, true);
+        assert_ne!(line(&mine), line(&yours), "nor is either told of the other's");
     }
 }

@@ -339,3 +339,6 @@ impl Drop for Presence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

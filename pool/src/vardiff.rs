@@ -114,7 +114,6 @@ impl Vardiff {
     pub fn at_least(&mut self, minimum: f64) {
         if minimum.is_finite() {
             self.goal.minimum = self.goal.minimum.max(minimum);
-            self.goal.maximum = self.goal.maximum.max(minimum);
             self.difficulty = self.difficulty.max(self.goal.minimum);
         }
     }
@@ -264,6 +263,38 @@ mod tests {
         }
         vardiff.suggest(1e-300, now);
         assert_eq!(vardiff.difficulty(), 1e-6);
+    }
+
+    #[test]
+    fn a_miner_s_least_difficulty_is_not_below_the_pool_s() {
+        let now = Instant::now();
+        let mut vardiff = Vardiff::new(goal(), now);
+        vardiff.at_least(1e-30);
+        vardiff.suggest(1e-30, now);
+        assert_eq!(vardiff.difficulty(), goal().minimum);
+        // The lower limit wins should they cross.
+        let mut vardiff = Vardiff::new(Goal { minimum: 5.0, maximum: 2.0, ..goal() }, now);
+        vardiff.suggest(1.0, now);
+        assert_eq!(vardiff.difficulty(), 5.0);
+    }
+
+    #[test]
+    fn small_changes_have_time_but_no_share_is_ever_harder_than_a_block() {
+        let now = Instant::now();
+        let mut vardiff = Vardiff::new(goal(), now);
+        vardiff.suggest(1.0, now);
+        // Twice as fast as was thought: that may be luck, so it waits until the last change is long enough ago.
+        let seen = 20.0 * Target::HASHES_PER_DIFFICULTY;
+        let at = |seconds| now + Duration::from_secs(seconds);
+        vardiff.accepted(seen, at(1));
+        assert_eq!(vardiff.retarget(f64::INFINITY, at(3)), 1.0);
+        let changed = vardiff.retarget(f64::INFINITY, at(4));
+        assert!(changed > 1.5, "{changed}");
+        vardiff.accepted(2.0 * seen, at(5));
+        assert_eq!(vardiff.retarget(f64::INFINITY, at(7)), changed, "it has just been changed");
+        assert!(vardiff.retarget(f64::INFINITY, at(8)) > 1.5 * changed);
+        let above = vardiff.difficulty() / 1.1;
+        assert_eq!(vardiff.retarget(above, at(8)), above);
     }
 
     #[test]

@@ -70,6 +70,9 @@ fn rows_are_bounded_over_all_workers() {
     assert_eq!(taken.iter().map(|a| a.rows.len()).sum::<usize>(), MAX_ROWS);
     assert_eq!(taken.iter().map(|a| a.rows_omitted).sum::<u64>() as usize, 10 * MAX_ROWS_PER_WORKER);
     assert_eq!(taken.iter().map(|a| a.totals.accepted).sum::<u64>() as usize, workers * MAX_ROWS_PER_WORKER);
+    // There is room again.
+    accounts.count(judged("0", 0, Verdict::Accepted), Now::read());
+    assert_eq!(accounts.take_changed()[0].rows.len(), 1);
 }
 
 #[test]
@@ -79,10 +82,12 @@ fn a_block_keeps_its_row() {
         accounts.count(judged("a", nonce, Verdict::Accepted), Now::read());
     }
     accounts.count(Judged { block: true, ..judged("a", 777_777, Verdict::Accepted) }, Now::read());
-    accounts.count_block(block("a", None), Instant::now());
+    accounts.count(judged("a", 8, Verdict::Accepted), Now::read());
     let account = accounts.take_changed().remove(0);
     assert_eq!(account.rows.last().map(|row| row.nonce), Some(777_777));
-    assert_eq!((account.rows_omitted, account.totals.blocks), (1, 1));
+    assert_eq!((account.rows_omitted, account.totals.blocks), (2, 0));
+    accounts.count_block(block("a", None), Instant::now());
+    assert_eq!(accounts.take_changed()[0].totals.blocks, 1, "it is news by itself");
 }
 
 #[test]

@@ -200,7 +200,14 @@ mod tests {
             bans.count(IpAddr::from((n + (1 << 28)).to_be_bytes()), true, now);
         }
         assert_eq!(bans.lock().addresses.len(), MAX_ADDRESSES);
+        // Those that are known are watched as before, and kept for as long as they go on or are banned.
+        let (busy, banned) = ("16.0.0.1", "16.0.0.2");
+        let soon = now + FORGET_AFTER / 2;
+        assert!(!bans.count(ip(busy), true, soon));
+        assert!(flood(&bans, banned, 10, now).is_some());
+        bans.lock().addresses.get_mut(&ip(banned)).unwrap().until = Some(now + 2 * FORGET_AFTER);
         bans.count(ip("192.0.2.1"), false, now + FORGET_AFTER);
-        assert_eq!(bans.lock().addresses.len(), 1);
+        assert_eq!(bans.lock().addresses.len(), 3);
+        assert!(bans.is_banned(ip(banned), now + FORGET_AFTER));
     }
 }

@@ -9,9 +9,9 @@ use super::resume::{Parked, SessionId};
 use crate::admission::Lease;
 
 /// How long a session is kept.
-const KEEP: Duration = Duration::from_secs(5 * 60);
+pub(super) const KEEP: Duration = Duration::from_secs(5 * 60);
 /// Digests of shares in all of them together, 32 bytes each; sessions beyond that are kept without their jobs.
-const MAX_DIGESTS: usize = 1 << 20;
+pub(super) const MAX_DIGESTS: usize = 1 << 20;
 
 /// All kept sessions.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The rules that need a clock or an order of events which a socket can't be held to.
 
+mod returning;
 mod shares;
 mod upstream;
 

@@ -74,6 +74,10 @@ fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     }
     let (id, wanted) = forwarded.unwrap();
     assert!(counted > 0, "what the upstream pool does not want is judged here");
+    let early =
+        format!(r#"{{"id":5,"method":"mining.submit","params":["w","ID","0102","{:08x}","0"]}}"#, UNIX - 1);
+    let effects = bench.line(&early.replace("ID", &bench.session.issued[0].id.to_string()));
+    assert!(lines(&effects)[0].contains("[20,\"ntime"), "{effects:?}");
     let Content::Upstream(borrowed) = &bench.job.content else { panic!() };
     let Wanted { job, share, judged } = *wanted;
     assert!(Arc::ptr_eq(&job, &borrowed.job));

@@ -169,6 +169,8 @@ mod tests {
         assert!(!desk.work(now(1)).claim.take());
         desk.on_update(update(1));
         assert!(desk.work(now(1)).claim.take());
+        desk.on_update(update(1));
+        assert!(!desk.work(now(1)).claim.take(), "one more try");
         desk.on_update(update(2));
         assert!(desk.work(now(1)).claim.take());
     }
@@ -201,5 +203,13 @@ mod tests {
         let work = desk.work(now(1201));
         assert_eq!((work.times.bits.to_consensus(), work.times.first), (0x1d00_ffff, UNIX + 1201));
         assert_eq!(desk.due(now(1201)), None);
+
+        // Whichever comes first: here the end of work that no node stands for, and with it of its times.
+        let mut desk = self::desk(Network::Testnet4);
+        desk.work(now(0));
+        desk.on_all_down(now(0));
+        assert_eq!(desk.due(now(0)), Some(KEEP_WORK));
+        assert_eq!(desk.on_time(now(600)), Some(Move::Withdraw));
+        assert_eq!(desk.due(now(600)), None);
     }
 }

@@ -233,5 +233,8 @@ mod tests {
         let effect = bench.event(Event::Job(Arc::new(job("a", true, 1))));
         assert_eq!(effect, Some(Effect::Unusable(TooSmall { size: 1 })));
         assert!(bench.relay.borrowed().is_none());
+        bench.job(job("b", true, 4));
+        bench.event(Event::Job(Arc::new(job("c", true, 1))));
+        assert!(bench.relay.borrowed().is_none(), "nor is there anything left to give out");
     }
 }

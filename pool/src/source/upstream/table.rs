@@ -120,7 +120,7 @@ mod tests {
             round_trip: Duration::ZERO,
         };
         let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce, version: 1 };
-        let judged = Judged { worker: "w".into(), row, work: 1, block: true };
+        let judged = Judged { worker: "w".into(), row, work: 1, block: nonce < 5 };
         Forward { wanted: Wanted { job: Arc::new(job), share, judged }, reply: oneshot::channel().0 }
     }
 
@@ -145,9 +145,12 @@ mod tests {
             assert!(table.answered(ticket, reply).is_none(), "answered twice");
         }
         assert!(table.is_empty());
+        // One that makes no block.
+        table.sent(7, forward(7));
+        table.answered(7, Reply::Verdict(Verdict::Accepted));
         assert_eq!(table.refused(forward(9)).1, Reply::Stale);
         let expected =
-            ForwardCounts { forwarded: 6, accepted: 1, rejected: 1, stale: 3, unanswered: 1, blocks: 1 };
+            ForwardCounts { forwarded: 7, accepted: 2, rejected: 1, stale: 3, unanswered: 1, blocks: 1 };
         assert_eq!(table.counts(), expected);
     }
 }

@@ -1,0 +1,131 @@
+//! What is counted, once and of whom.
+
+use stratum::{Reason, Share};
+use task::{ShareRow, Verdict};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::share::Wanted;
+use crate::store::{Store, StoreOptions};
+
+fn shared() -> Shared {
+    Shared::new(Config::default(), None, None).0
+}
+
+fn forward() -> (Forward, oneshot::Receiver<Reply>) {
+    let notify =
+        r#"{"method":"mining.notify","params":["a","PREV","","",[],"20000000","1d00ffff","65000000",true]}"#;
+    let line = notify.replace("PREV", &"00".repeat(32));
+    let Ok(stratum::Message::Call(call)) = stratum::Message::from_line(&line) else { panic!("no call") };
+    let Ok(stratum::Notification::Notify(notify)) = stratum::Notification::from_call(&call) else {
+        panic!("no job")
+    };
+    let target = hasher::Target::from_difficulty(1.0);
+    let terms = stratum::job::Terms { target, version_mask: 0, extranonce1: vec![], extranonce2_len: 4 };
+    let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce: 0, version: 1 };
+    let row = ShareRow {
+        job: "1".into(),
+        extranonce2: vec![0; 2],
+        ntime: 0,
+        version: 1,
+        nonce: 0,
+        difficulty: 1.0,
+        verdict: Verdict::Accepted,
+        round_trip: Duration::ZERO,
+    };
+    let judged = Judged { worker: "w".into(), row, work: 7, block: false };
+    let job = Arc::new(stratum::Job::new(notify, terms, true));
+    let (reply, answer) = oneshot::channel();
+    (Forward { wanted: Wanted { job, share, judged }, reply }, answer)
+}
+
+#[test]
+fn a_forwarded_share_counts_as_the_upstream_pool_has_judged_it() {
+    let rejected = |code| Reply::Verdict(stratum::Verdict::Rejected(Reason::new(code, "")));
+    for (reply, verdict, work) in [
+        (Reply::Verdict(stratum::Verdict::Accepted), Verdict::Accepted, 7),
+        (rejected(23), Verdict::Rejected(23), 0),
+        (rejected(21), Verdict::Stale, 0),
+        (Reply::Stale, Verdict::Stale, 0),
+        (Reply::Unanswered, Verdict::Unanswered, 0),
+    ] {
+        for miner_is_there in [true, false] {
+            let shared = shared();
+            let (forward, answer) = forward();
+            let answer = miner_is_there.then_some(answer);
+            shared.settle((forward, reply.clone()), Duration::from_millis(9));
+            let account = shared.accounts().take_all().remove(0);
+            let counts = account.totals.accepted + account.totals.rejected + account.totals.stale;
+            assert_eq!((counts + account.totals.unanswered, account.totals.accepted_work), (1, work));
+            let row = &account.rows[0];
+            assert_eq!((row.verdict, row.round_trip), (verdict, Duration::from_millis(9)));
+            assert_eq!(
+                answer.map(|mut answer| answer.try_recv().unwrap()),
+                miner_is_there.then(|| reply.clone())
+            );
+        }
+    }
+}
+
+fn block(refused: Option<&str>) -> BlockRecord {
+    BlockRecord {
+        hash: bitcoin::constants::genesis_block(Network::Regtest).block_hash(),
+        height: 1,
+        worker: "w".into(),
+        transactions: 1,
+        value: bitcoin::Amount::ONE_BTC,
+        found: 1,
+        refused: refused.map(str::to_owned),
+    }
+}
+
+#[test]
+fn a_block_counts_for_its_worker_or_as_refused() {
+    let shared = shared();
+    shared.count_block(block(None));
+    assert_eq!((shared.rejected_blocks(), shared.changes().borrow().blocks), (0, 1));
+    shared.count_block(block(Some("high-hash")));
+    assert_eq!((shared.rejected_blocks(), shared.changes().borrow().blocks), (1, 1));
+    assert_eq!(shared.accounts().take_all()[0].totals.blocks, 1);
+}
+
+#[test]
+fn refused_blocks_of_earlier_lives_are_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions { folder: folder.path().to_owned(), retention: StoreOptions::RETENTION };
+    let (store, recovered) = Store::open(&options).unwrap();
+    let mut shared = shared();
+    shared.restore(Recovered { refused_blocks: 3, ..recovered }, store.waiting());
+    shared.count_block(block(Some("high-hash")));
+    assert_eq!(shared.rejected_blocks(), 4);
+}
+
+#[test]
+fn a_connection_is_in_the_numbers_once_and_not_after_its_end() {
+    let shared = Arc::new(shared());
+    let numbers = || (shared.live().connections, shared.hashrate.total());
+    let mut presence = Presence::new(shared.clone());
+    let other = Presence::new(shared.clone());
+    for hashrate in [5, 1_000, 7] {
+        presence.authorize();
+        presence.set_hashrate(hashrate);
+        assert_eq!(numbers(), (1, hashrate as f64));
+    }
+    drop(other);
+    assert_eq!(numbers(), (1, 7.0));
+    drop(presence);
+    assert_eq!(numbers(), (0, 0.0));
+}
+
+#[test]
+fn trouble_lasts_from_its_beginning_to_its_end() {
+    let trouble = Trouble::default();
+    assert!(!trouble.clear());
+    trouble.set("a little");
+    let (since, _) = trouble.get().unwrap();
+    // Any later instant is another one.
+    while Instant::now() == since {}
+    trouble.set("more");
+    assert_eq!(trouble.get(), Some((since, "more")));
+    assert!(trouble.clear() && trouble.get().is_none());
+}
