@@ -18,6 +18,56 @@
 //! }
 //! # Ok(()) }
 //! ```
+//!
+//! To outlive restarts of the agent, keep what it has not acknowledged, and tell it again. An agent that recovers takes
+//! subscriptions before other calls, so a call that fails is a reason to subscribe again, too.
+//!
+//! ```no_run
+//! use std::time::{Instant, SystemTime};
+//!
+//! use mesos::env::ExecutorEnv;
+//! use mesos::executor::{self, Event, ExecutorClient};
+//! use mesos::v1::{TaskInfo, TaskState, TaskStatus};
+//!
+//! async fn run(env: ExecutorEnv) -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = ExecutorClient::from_env(&env);
+//!     let (mut tasks, mut updates) = (Vec::<TaskInfo>::new(), Vec::<TaskStatus>::new());
+//!     let mut lost = Instant::now();
+//!     loop {
+//!         match client.subscribe(&executor::subscribe(&env.identity, tasks.clone(), updates.clone())).await {
+//!             Ok(mut events) => {
+//!                 while let Ok(Some(event)) = events.next().await {
+//!                     match event {
+//!                         Event::Launch(task) => {
+//!                             let (id, state) = (task.task_id.clone(), TaskState::TaskRunning);
+//!                             let status = executor::status(&env.identity, id, state, SystemTime::now());
+//!                             tasks.push(*task);
+//!                             updates.push(status.clone());
+//!                             if client.call(&executor::update(&env.identity, status)).await.is_err() {
+//!                                 break;
+//!                             }
+//!                         }
+//!                         Event::Acknowledged(it) => {
+//!                             tasks.retain(|task| task.task_id != it.task_id);
+//!                             updates.retain(|update| update.uuid.as_ref() != Some(&it.uuid));
+//!                         }
+//!                         Event::Shutdown => return Ok(()),
+//!                         _ => {}
+//!                     }
+//!                 }
+//!                 lost = Instant::now();
+//!             }
+//!             Err(error) if error.is_transient() => {}
+//!             Err(error) => return Err(error.into()), // a new agent, for instance, which does not know us
+//!         }
+//!         // Zero without checkpointing.
+//!         if lost.elapsed() >= env.recovery_timeout {
+//!             return Err("the agent does not come back".into());
+//!         }
+//!         tokio::time::sleep(env.subscription_backoff_max / 4).await;
+//!     }
+//! }
+//! ```
 
 pub(crate) mod calls;
 mod event;
