@@ -102,6 +102,37 @@ fn totals_and_rows_come_back() {
 }
 
 #[test]
+fn rows_are_kept_for_a_week_and_totals_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    let ago = |hours: u64| share("a", now_ms() - hours * 3_600_000);
+    let shares = [0, 1, 24, 7 * 24 - 1, 7 * 24 + 1, 30 * 24].map(ago).to_vec();
+    write_all(store, vec![Unsaved { workers: vec![("a".into(), totals(6))], shares, ..Unsaved::default() }]);
+    let worker = books(folder.path()).unwrap().workers.remove(0);
+    assert_eq!((worker.rows, worker.totals), (4, totals(6)));
+}
+
+#[test]
+fn of_refused_blocks_the_latest_hundred_files_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let waiting = open(folder.path()).0.waiting();
+    let now = std::time::SystemTime::now();
+    for number in 0..101u64 {
+        // The names' order is not that of their age.
+        let path = waiting.folder().join(format!("{:03}.refused.json", number * 37 % 101));
+        File::create(path).unwrap().set_modified(now - Duration::from_secs(1_000 - number)).unwrap();
+    }
+    waiting.keep(&found()).unwrap();
+    waiting.settle(&found().record(Some("high-hash".into()))).unwrap();
+    let left =
+        fs::read_dir(waiting.folder()).unwrap().map(|file| file.unwrap().file_name()).collect::<Vec<_>>();
+    let has = |name: &str| left.iter().any(|file| file.to_str() == Some(name));
+    assert_eq!(left.len(), 100);
+    assert!(!has("000.refused.json") && !has("037.refused.json") && has("074.refused.json"));
+    assert!(has(&format!("{}.refused.json", found().block.block_hash())));
+}
+
+#[test]
 fn one_pool_at_a_time_and_nobody_elses_files() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
