@@ -2,9 +2,10 @@
 #
 #   docker build -t mesos-miner .
 #   docker run --network host -v mesos-miner:/var/lib/mesos-miner mesos-miner scheduler --master HOST:PORT \
-#     --state-dir /var/lib/mesos-miner --executor-image mesos-miner
+#     --state-dir /var/lib/mesos-miner --executor-image mesos-miner --user nobody
 #
-# As the executor's image nothing needs to be set: the binary is the entry point, the scheduler adds its arguments.
+# --user is one that the agents have, to whom they give the sandboxes; the default would be this image's own user. As the
+# executor's image nothing needs to be set: the binary is the entry point, the scheduler adds its arguments.
 
 FROM rust:1-bookworm AS build
 WORKDIR /src

@@ -1,9 +1,10 @@
-//! What a new job costs before the first hash: midstates for k versions and the folded constants.
+//! What comes before the first hash: of a job, midstates for k versions and the folded constants; of a process, the
+//! self-tests and the calibration.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use hasher::{Header, Target, Work};
+use hasher::{Backend, CALIBRATION_TIME, Header, Target, Work, calibrate};
 
 fn build_work(c: &mut Criterion) {
     let header = Header::genesis();
@@ -23,5 +24,15 @@ fn targets(c: &mut Criterion) {
     c.bench_function("header digest", |b| b.iter(|| black_box(Header::genesis()).digest()));
 }
 
-criterion_group!(benches, build_work, targets);
+fn start(c: &mut Criterion) {
+    let mut group = c.benchmark_group("start");
+    group.sample_size(10);
+    group.bench_function("self-tests", |b| {
+        b.iter(|| Backend::available().all(|backend| backend.self_test().is_ok()))
+    });
+    group.bench_function("calibration", |b| b.iter(|| calibrate(CALIBRATION_TIME)));
+    group.finish();
+}
+
+criterion_group!(benches, build_work, targets, start);
 criterion_main!(benches);

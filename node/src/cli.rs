@@ -39,7 +39,7 @@ pub struct NodeArgs {
     /// Address that all blocks pay, of the node's network
     #[arg(long, value_name = "ADDRESS", env = "MINER_ADDRESS", value_parser = address)]
     pub address: Option<String>,
-    /// Text for the coinbase of each block
+    /// Text for the coinbase of each block, cut where there is no more room: after some 80 bytes
     #[arg(long, value_name = "TEXT", env = "MINER_TAG", default_value = TAG)]
     pub tag: String,
     /// On testnets, when to make a block of the lowest difficulty: honest, once 20 minutes have passed since the last

@@ -75,7 +75,7 @@ pub struct Args {
     /// The framework's name.
     #[arg(long, env = "MINER_NAME", default_value = "mesos-miner")]
     pub name: String,
-    /// Unix user for the executors [default: the one who runs the scheduler].
+    /// Unix user for the executors, whom agents must have [default: the one who runs the scheduler].
     #[arg(long, env = "MINER_USER", value_parser = NonEmptyStringValueParser::new())]
     pub user: Option<String>,
     /// Mesos role that gets the offers.

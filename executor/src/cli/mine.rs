@@ -83,7 +83,7 @@ pub struct MineArgs {
     /// Log more
     #[arg(short = 'D', long, env = "MINER_DEBUG", value_parser = BoolishValueParser::new())]
     pub debug: bool,
-    /// Log every line of the protocol
+    /// Log every line of the protocol but the one with the password
     #[arg(short = 'P', long, env = "MINER_PROTOCOL_DUMP", value_parser = BoolishValueParser::new())]
     pub protocol_dump: bool,
     /// Options of minerd for protocols and logs that are not here: taken and ignored
