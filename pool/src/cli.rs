@@ -126,8 +126,8 @@ impl Args {
                 limits: self.limits.limits(),
                 bans: self.limits.bans(),
             },
+            data: self.data.options(&chain),
             chain,
-            data: self.data.options(self.chain),
         })
     }
 }
@@ -259,11 +259,17 @@ mod tests {
 
     #[test]
     fn real_blocks_are_kept_and_others_where_asked_for() {
-        let folder = |args: Args| args.data.options(args.chain).map(|options| options.folder);
+        let folder = |args: Args| {
+            let payout = args.payout().unwrap();
+            args.options(payout).unwrap().data.map(|options| options.folder)
+        };
         let node = with(&["--address", ADDRESS]).unwrap();
         assert_eq!(node.data.retention, StoreOptions::RETENTION);
         assert_eq!(folder(node), Some("mesos-miner-pool".into()));
-        assert_eq!(folder(with(&["--data-dir", "/x"]).unwrap()), Some("/x".into()));
+        let elsewhere = with(&["--address", ADDRESS, "--data-dir", "/x"]).unwrap();
+        assert_eq!(folder(elsewhere), Some("/x".into()));
+        let upstream = Cli::parse_from(["pool", "--upstream", "a:1", "-u", "me"]).args;
+        assert_eq!(folder(upstream), Some("mesos-miner-pool".into()));
         assert_eq!(folder(Cli::parse_from(["pool"]).args), None);
         assert_eq!(folder(Cli::parse_from(["pool", "--data-dir", "x"]).args), Some("x".into()));
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use hasher::{CompactTarget, Header, Target};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::support::http::get_json;
 use crate::support::ports;
@@ -20,16 +21,19 @@ struct Pool {
     process: Process,
     stratum: String,
     http: SocketAddr,
+    _data: TempDir,
 }
 
 impl Pool {
     fn start(listen: &str, more: &[&str]) -> Pool {
-        let fixed = ["pool", "--listen", listen, "--http", "127.0.0.1:0"];
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let folder = data.path().to_str().expect("temporary folders are plain text");
+        let fixed = ["pool", "--listen", listen, "--http", "127.0.0.1:0", "--data-dir", folder];
         let mut process = mesos_miner([&fixed, &EASY[..], more].concat());
         let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
         let stratum = process.wait_for_output(SOON, after("listening on "));
         let http = process.wait_for_output(SOON, after("HTTP on http://"));
-        Pool { process, stratum, http: http.parse().expect("an address") }
+        Pool { process, stratum, http: http.parse().expect("an address"), _data: data }
     }
 
     fn builtin() -> Pool {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use program::duration;
 
-use super::Chain;
+use crate::serve::Chain;
 use crate::store::StoreOptions;
 
-/// The data folder, in the current one, of a pool that mines real blocks.
+/// The data folder, in the current one, of a pool whose work is paid for.
 const DEFAULT: &str = "mesos-miner-pool";
 
 /// Where accounts and found blocks are kept, and for how long.
@@ -25,8 +25,9 @@ pub struct DataArgs {
 
 impl DataArgs {
     /// Where to keep what must not be lost, if there is anything.
-    pub(super) fn options(&self, chain: Chain) -> Option<StoreOptions> {
-        let kept = chain != Chain::Builtin || self.data_dir.is_some();
+    pub(super) fn options(&self, chain: &Chain) -> Option<StoreOptions> {
+        let ends_with_us = matches!(chain, Chain::Builtin { .. });
+        let kept = !ends_with_us || self.data_dir.is_some();
         kept.then(|| self.for_real_blocks())
     }
 
