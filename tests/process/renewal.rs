@@ -12,7 +12,7 @@ use crate::support::process::mesos_miner;
 use crate::support::summary::Summary;
 use crate::support::{LATER, SOON, peer, until};
 
-/// Updates of the task. `RENEWAL_UPDATES=100000` is the limit that users have by default, and takes half an hour.
+/// Updates of the task. `RENEWAL_UPDATES=100000` is the limit that users have by default, and takes some 20 minutes.
 fn updates() -> u64 {
     let number = std::env::var("RENEWAL_UPDATES").ok();
     number.map_or(1_000, |number| number.parse().expect("RENEWAL_UPDATES is a number"))
