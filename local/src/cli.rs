@@ -6,7 +6,7 @@ use crate::{ports, shares};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use program::{complain, duration, listen_address, whole};
+use program::{Usage, complain, counted, duration, listen_address, whole};
 use scheduler::Ended;
 use scheduler::config::ExecutorSource;
 use scheduler::launch::Programs;
@@ -86,6 +86,14 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
 /// # Errors
 /// If the cluster can't be started or the scheduler fails.
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
+    let most = u16::MAX - args.workers;
+    if args.port > most {
+        let (port, workers) = (args.port, counted(args.workers, "agent"));
+        return Err(Usage(format!(
+            "--port {port} leaves no ports after it for {workers}: give at most {most}"
+        ))
+        .into());
+    }
     let (stop, again) = program::stop_token_and_again().context("cannot wait for signals")?;
     let folder = Folder::of(args.work_dir.as_deref())?;
     if args.cluster_only {

@@ -8,6 +8,7 @@ use net::proxy::ProxyError;
 use net::{Access, Fingerprint, Proxy, Trust};
 use task::{PoolAccess, ProxyAccess};
 
+use crate::causes::chain;
 use crate::discreet::Discreet;
 use crate::exit::Usage;
 use crate::password::read_password;
@@ -55,7 +56,7 @@ impl AccessArgs {
     pub fn access(&self, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Access> {
         let trust = match &self.tls_ca {
             Some(path) => {
-                Trust::in_file(path).map_err(|error| Usage(format!("{:#}", anyhow::Error::new(error))))?
+                Trust::in_file(path).map_err(|error| Usage(format!("--tls-ca: {}", chain(&error))))?
             }
             None if self.tls_fingerprint.is_empty() => Trust::System,
             None => Trust::Pinned(self.tls_fingerprint.clone()),

@@ -116,6 +116,7 @@ fn options_that_make_no_sense_together() {
     let cpus = ["scheduler", "--cpus-per-worker", "1", "--min-worker-cpus", "2"];
     refused(USAGE, &cpus, &["--cpus-per-worker 1", "--min-worker-cpus 2"]);
     refused(USAGE, &["scheduler", "--principal", "me", "--secret-file", "/no/file"], &["/no/file"]);
+    refused(USAGE, &["local", "--workers", "2", "--port", "65534"], &["--port 65534", "2 agents", "65533"]);
     refused(USAGE, &["scheduler", "--artifact-address", "host:port"], &["host:port", "--artifact-address"]);
 }
 

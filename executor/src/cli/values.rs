@@ -103,7 +103,8 @@ pub fn known_backend(name: Option<&str>) -> anyhow::Result<()> {
 pub(super) fn affinity(text: &str) -> Result<Cores, String> {
     let cores = match text.strip_prefix("0x") {
         Some(digits) => {
-            let mask = u128::from_str_radix(digits, 16).map_err(|_| format!("{text} is no mask"))?;
+            let mask = u128::from_str_radix(digits, 16)
+                .map_err(|_| format!("{text} is no mask; write one such as 0xd, for cores 0, 2 and 3"))?;
             (0..128).filter(|core| mask >> core & 1 == 1).collect()
         }
         None => core_list(text)?,
@@ -114,7 +115,7 @@ pub(super) fn affinity(text: &str) -> Result<Cores, String> {
 fn core_list(text: &str) -> Result<Vec<usize>, String> {
     let number = |text: &str| match text.trim().parse::<usize>() {
         Ok(core) if core < MAX_THREADS => Ok(core),
-        _ => Err(format!("{text:?} is no core number")),
+        _ => Err(format!("{text:?} is no core number; write a list such as 0,2-3, or a mask such as 0xd")),
     };
     let mut cores = Vec::new();
     for part in text.split(',') {
