@@ -157,3 +157,6 @@ fn less(all: Totals, part: Totals) -> Totals {
         blocks: all.blocks.saturating_sub(part.blocks),
     }
 }
+
+#[cfg(test)]
+mod tests;

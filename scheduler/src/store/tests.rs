@@ -153,6 +153,24 @@ fn all_is_back_after_reopening() {
 }
 
 #[test]
+fn where_a_server_says_that_it_listens_is_back_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ..) = open(folder.path());
+    let address = Some(ServerAddress { host: "other".into(), stratum_port: 1, http_port: 2 });
+    let report = Report { sequence: 1, accounts: vec![], server: address.clone() };
+    let changes = [
+        Change::Framework { id: "f".into() },
+        Change::Task(server()),
+        status(&server(), "TASK_RUNNING", Some(report)),
+    ];
+    for change in changes {
+        store.persist(0, change);
+    }
+    store.close().unwrap();
+    assert_eq!(open(folder.path()).1.tasks[0].address, address);
+}
+
+#[test]
 fn an_ended_framework_is_not_gone_on_with_but_its_numbers_are_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _, _notices) = open(folder.path());
