@@ -178,3 +178,37 @@ fn a_later_format_and_other_peoples_nodes_are_refused() {
     let head = mirror.take_writes().remove(0).data.unwrap();
     assert_eq!(Mirror::read(&head, &BTreeMap::new()).unwrap().leader(), Some(&leader));
 }
+
+#[test]
+fn the_next_leader_finds_every_kind_of_change() {
+    let mut written = Written::with_two_tasks();
+    let employer = Change::Employer { task: "miner-worker-2".into(), server: "miner-server-9".into() };
+    assert_eq!(written.write(&[employer]), ["miner-worker-2"]);
+    assert_eq!(written.write(&[Change::Peak(5), Change::Peak(3)]), [HEAD]);
+    let address = Some(ServerAddress { host: "other".into(), stratum_port: 1, http_port: 2 });
+    let server = TaskRecord { address: address.clone(), ..task(Kind::Server, 1) };
+    let worker = task(Kind::Worker, 2);
+    written.write(&[
+        update(&server, "TASK_RUNNING", 2, &[]),
+        update(&worker, "TASK_KILLED", 3, &[]),
+        update(&worker, "TASK_RUNNING", 2, &[]),
+    ]);
+    let next = read(&written.content);
+    let Recovered { tasks, peak_workers, .. } = next.recovered();
+    assert_eq!((*peak_workers, &tasks[0].address), (5, &address));
+    let worker = (tasks[1].server.as_deref(), tasks[1].state.as_deref(), tasks[1].closed);
+    assert_eq!(worker, (Some("miner-server-9"), Some("TASK_KILLED"), true));
+}
+
+#[test]
+fn nodes_of_a_framework_that_was_torn_down_are_cleared_away() {
+    let mut written = Written::with_two_tasks();
+    let left = written.content["miner-worker-2"].clone();
+    written.write(&[Change::FrameworkEnded]);
+    written.content.insert("miner-worker-2".into(), left);
+    let mut next = read(&written.content);
+    assert!(next.recovered().tasks.is_empty());
+    assert_eq!(next.recovered().ledger.sum().0, Default::default());
+    put(&mut written.content, &next.take_writes());
+    assert!(written.content.keys().eq([HEAD]));
+}
