@@ -176,10 +176,12 @@ async fn a_connection_that_ends_between_its_job_and_our_shares_leaves_none_witho
 #[tokio::test]
 async fn what_can_t_be_resumed_is_not_waited_for() {
     // A pool that names no session, and one that another takes the place of.
-    for (subscriptions, second_chance) in [(json!([]), false), (json!([["mining.notify", "s"]]), true)] {
+    for (subscriptions, stands_by) in [(json!([]), false), (json!([["mining.notify", "s"]]), true)] {
         let (first, second) = (listen().await, listen().await);
         let probe_interval = 10 * DEADLINE;
-        let mut rig = Rig::start(Config { probe_interval, ..config(&[port(&first), port(&second)]) });
+        let mut pools = vec![port(&first)];
+        pools.extend(stands_by.then_some(port(&second)));
+        let mut rig = Rig::start(Config { probe_interval, ..config(&pools) });
         let mut pool = Pool::accept(&first).await;
         let call = pool.hear("mining.subscribe").await;
         pool.answer(&call, json!([subscriptions, "0a0b", 4]), Value::Null).await;
@@ -191,7 +193,7 @@ async fn what_can_t_be_resumed_is_not_waited_for() {
         pool.hear("mining.submit").await;
         drop((pool, first));
         // The other one says nothing yet.
-        let _other = if second_chance { Some(Pool::accept(&second).await) } else { None };
+        let _other = if stands_by { Some(Pool::accept(&second).await) } else { None };
         assert_eq!(rig.fate(ticket).await, Fate::Unanswered);
         rig.close().await;
     }

@@ -52,23 +52,26 @@ fn what_is_kept_is_bounded_in_number_and_time() {
 fn shares_of_those_that_are_kept_take_bounded_room() {
     let (now, all) = (Instant::now(), Arc::new(Extranonces::default()));
     let parking = Parking::new(10);
-    // Twice: what is taken or given up leaves its room to others.
-    for give_up in [false, true] {
-        parking.park(former([1; 16], MAX_DIGESTS), lease(&all), now);
-        parking.park(former([2; 16], 1), lease(&all), now);
-        let kept = if give_up {
-            assert!(parking.give_up_oldest());
-            None
-        } else {
-            parking.take(&[1; 16], now).map(|(parked, _)| parked.digests())
-        };
-        assert_eq!(kept, (!give_up).then_some(MAX_DIGESTS));
-        let (parked, _) = parking.take(&[2; 16], now).unwrap();
-        assert_eq!(parked.digests(), 0, "its jobs are forgotten, so that none of its shares counts twice");
-        let mut bench = Bench::new(1e6);
-        bench.session.on_resume(Id::Number(1), Some(parked), bench.now);
-        assert!(bench.session.issued.is_empty());
-    }
+    let digests =
+        |id: u8| parking.take(&[id; 16], now).map(|(parked, lease)| (parked.digests(), parked, lease));
+    parking.park(former([1; 16], MAX_DIGESTS), lease(&all), now);
+    parking.park(former([2; 16], 1), lease(&all), now);
+    let (known, forgotten, _) = digests(2).unwrap();
+    assert_eq!(known, 0);
+    // Its jobs are forgotten with them, so that none of its shares counts twice.
+    let mut bench = Bench::new(1e6);
+    bench.session.on_resume(Id::Number(1), Some(forgotten), bench.now);
+    assert!(bench.session.issued.is_empty());
+
+    // What is taken or given up leaves its room to others.
+    let (known, large, its) = digests(1).unwrap();
+    assert_eq!(known, MAX_DIGESTS);
+    parking.park(former([2; 16], 1), lease(&all), now);
+    assert_eq!(digests(2).unwrap().0, 1);
+    parking.park(large, its, now);
+    while parking.give_up_oldest() {}
+    parking.park(former([2; 16], 1), lease(&all), now);
+    assert_eq!(digests(2).unwrap().0, 1);
 }
 
 #[test]

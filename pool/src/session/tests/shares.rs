@@ -48,7 +48,9 @@ fn a_stale_share_is_no_fault_and_any_other_is() {
     assert_eq!(heard(&bench.line(&submit("", "77", 1, ""))), Some(false), "no such job");
     let broken = r#"{"id":4,"method":"mining.submit","params":["",7]}"#;
     assert_eq!(heard(&bench.line(broken)), Some(false), "no share at all");
+    assert_eq!(bench.session.seen.len(), 1);
     bench.session.on_idle();
+    assert_eq!(bench.session.seen.len(), 0);
     let effects = bench.line(&submit("", &id, 2, ",\"00006000\""));
     assert_eq!((heard(&effects), counted(&effects).row.verdict), (None, Verdict::Stale));
     assert_eq!(counted(&effects).row.version, 0x6000, "all that is known of it");

@@ -130,8 +130,9 @@ fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     assert!(bench.session.on_idle().is_empty());
     assert!(lines(&bench.line(&submit(last)))[0].contains("[21,\"stale\""));
     assert!(lines(&bench.pass(60)).iter().all(|line| !line.contains("notify")));
-    let suggest = r#"{"id":3,"method":"mining.suggest_difficulty","params":[5e-9]}"#;
-    assert!(lines(&bench.line(suggest)).iter().all(|line| !line.contains("notify")), "there is no job");
+    bench.session.announced = None;
+    let effects = bench.pass(60);
+    assert!(lines(&effects)[0].contains("set_difficulty") && lines(&effects).len() == 1, "there is no job");
     let effects = publish(&mut bench, 4, borrowed(1e-9, 4, 2));
     assert!(lines(&effects).last().unwrap().contains("mining.notify"), "{effects:?}");
 
