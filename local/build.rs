@@ -13,13 +13,14 @@ const ROOTS: [&str; 4] = [
 ];
 
 /// The common messages that the operator API uses; they are the crate `mesos`' own types.
-const COMMON: [&str; 17] = [
+const COMMON: [&str; 18] = [
     "AgentID",
     "AgentInfo",
     "ContainerID",
     "ContainerInfo",
     "ContainerStatus",
     "DiscoveryInfo",
+    "DurationInfo",
     "ExecutorID",
     "ExecutorInfo",
     "FrameworkID",

@@ -4,7 +4,7 @@
 //! so these are plain values.
 
 use crate::resources::Bundle;
-use mesos::v1::{AgentInfo, ExecutorInfo, FrameworkInfo, KillPolicy, TaskInfo, TaskStatus};
+use mesos::v1::{AgentInfo, DurationInfo, ExecutorInfo, FrameworkInfo, KillPolicy, TaskInfo, TaskStatus};
 use mesos::v1::{TaskState, task_status};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
@@ -34,6 +34,8 @@ pub type RequestId = u64;
 pub enum Answer {
     /// 202
     Accepted,
+    /// 200 without a body.
+    Done,
     /// 200, an event stream with this Mesos-Stream-Id.
     Stream(Option<String>),
     /// An error status and the reason.
@@ -68,6 +70,8 @@ pub enum ToAgent {
         /// How, if not as the task says.
         policy: Option<KillPolicy>,
     },
+    /// End all tasks, in so much time at most.
+    Drain(Option<DurationInfo>),
     /// End an executor.
     Shutdown {
         /// Whose it is.

@@ -279,8 +279,13 @@ impl Agent {
         if stream.is_some_and(|stream| stream.has_seen(&status)) {
             return;
         }
+        let drained =
+            self.draining && matches!(status.state(), TaskState::TaskKilling | TaskState::TaskKilled);
         let Some(executor) = self.executor_mut(framework_id, executor_id) else { return };
         let state = status.state();
+        if drained {
+            status.reason = Some(Reason::AgentDraining as i32);
+        }
         status.executor_id = Some(executor.info.executor_id.clone());
         status.container_status = Some(executor.container_status(&ip));
         status.timestamp.get_or_insert(now.unix.as_secs_f64());

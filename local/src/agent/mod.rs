@@ -111,6 +111,8 @@ pub struct Agent {
     /// Executors of a former life may come back until then; only then the agent registers.
     recovering: Option<Instant>,
     stopping: bool,
+    /// The master wants it empty.
+    draining: bool,
     effects: Vec<Effect>,
 }
 
@@ -134,6 +136,7 @@ impl Agent {
             frameworks: BTreeMap::new(),
             recovering: None,
             stopping: false,
+            draining: false,
             effects: Vec::new(),
         }
     }
@@ -153,6 +156,8 @@ impl Agent {
             Input::Tick => {}
         }
         self.on_time(now);
+        let is_busy = self.executors().any(|executor| !executor.tasks.is_empty());
+        self.draining &= is_busy;
         std::mem::take(&mut self.effects)
     }
 
@@ -182,6 +187,7 @@ impl Agent {
             ToAgent::Kill { framework_id, task_id, policy } => {
                 self.kill(&framework_id, &task_id, policy, now)
             }
+            ToAgent::Drain(longest) => self.drain(longest.as_ref(), now),
             ToAgent::Shutdown { framework_id, executor_id } => {
                 self.shut_down(&framework_id, &executor_id, now);
             }

@@ -62,7 +62,7 @@ impl Agent {
         frameworks.values_mut().flat_map(|f| f.updates.values_mut()).for_each(UpdateStream::resend);
         let waiting = frameworks.values().any(|framework| !framework.executors.is_empty());
         let recovering = waiting.then(|| now.instant + config.reregistration_timeout);
-        Self { config, id, frameworks, recovering, stopping: false, effects: Vec::new() }
+        Self { config, id, frameworks, recovering, stopping: false, draining: false, effects: Vec::new() }
     }
 
     /// Ends the wait for executors, and kills those that did not come back.

@@ -4,7 +4,7 @@ use super::executor::{Phase, Task};
 use super::{Agent, Effect, Framework, event};
 use crate::link::{Now, status};
 use mesos::v1::task_status::{Reason, Source};
-use mesos::v1::{FrameworkInfo, KillPolicy, TaskInfo, TaskState};
+use mesos::v1::{DurationInfo, FrameworkInfo, KillPolicy, TaskInfo, TaskState};
 use std::collections::BTreeMap;
 
 impl Agent {
@@ -75,6 +75,24 @@ impl Agent {
         self.update(framework_id, update, now);
         if abandoned {
             self.shut_down(framework_id, &executor_id, now);
+        }
+    }
+
+    /// Has all tasks killed, in so much time at most; the master wants it so.
+    pub(super) fn drain(&mut self, longest: Option<&DurationInfo>, now: Now) {
+        self.draining = true;
+        let tasks = self.frameworks.iter().flat_map(|(framework_id, framework)| {
+            let tasks = framework.executors.values().flat_map(|executor| executor.tasks.values());
+            tasks.map(|task| {
+                let own = task.info.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
+                let shorter =
+                    longest.filter(|longest| own.is_none_or(|own| longest.nanoseconds < own.nanoseconds));
+                let policy = shorter.map(|period| KillPolicy { grace_period: Some(*period) });
+                (framework_id.clone(), task.info.task_id.value.clone(), policy)
+            })
+        });
+        for (framework_id, task_id, policy) in tasks.collect::<Vec<_>>() {
+            self.kill(&framework_id, &task_id, policy, now);
         }
     }
 

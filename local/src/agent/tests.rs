@@ -283,3 +283,22 @@ fn bad_calls_are_refused() {
     assert!(refused(world.update("t1", TaskState::TaskRunning, Uuid::nil())));
     assert_eq!(world.update("unknown", TaskState::TaskRunning, Uuid::new_v4())[0], accepted());
 }
+
+#[test]
+fn tasks_of_an_agent_that_is_emptied_say_so() {
+    let mut world = World::new();
+    for task in ["t1", "t2"] {
+        world.run(task);
+    }
+    world.subscribe(1, &[]);
+    let longest = Some(v1::DurationInfo { nanoseconds: 1 });
+    let kills = world.handle(Input::Master(ToAgent::Drain(longest)));
+    assert_eq!(kills, [Seen::Event(Type::Kill), Seen::Event(Type::Kill)]);
+    let killed = |task: &str, reason| Seen::Update(task.into(), TaskState::TaskKilled, reason);
+    let draining = Some(Reason::AgentDraining);
+    assert!(world.update("t1", TaskState::TaskKilled, Uuid::new_v4()).contains(&killed("t1", draining)));
+    assert!(world.update("t2", TaskState::TaskKilled, Uuid::new_v4()).contains(&killed("t2", draining)));
+    // It is empty; what is launched later is not.
+    world.run("t3");
+    assert!(world.update("t3", TaskState::TaskKilled, Uuid::new_v4()).contains(&killed("t3", None)));
+}

@@ -11,7 +11,7 @@ use crate::container;
 use crate::http;
 use crate::link::Now;
 use crate::master::{self, Master};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,7 +36,7 @@ pub(super) struct Core {
     /// What answers at its address while it lives.
     pub master_server: Option<http::Server>,
     /// Agents known to the dead master.
-    pub registry: BTreeSet<String>,
+    pub registry: BTreeMap<String, master::Standing>,
     /// When the agents notice a new master.
     pub reconnect_at: Option<Instant>,
     pub parts: Parts,
@@ -61,7 +61,7 @@ impl Core {
             address: master.1,
             parts: Parts::default(),
             master_server: None,
-            registry: BTreeSet::new(),
+            registry: BTreeMap::new(),
             reconnect_at: None,
             containers: HashMap::new(),
             running: JoinSet::new(),
@@ -75,7 +75,7 @@ impl Core {
             core.sleep_at_first(agents);
             return core;
         }
-        core.parts.master = Some(Master::new(core.config.master(core.address), BTreeSet::new(), Now::read()));
+        core.parts.master = Some(Master::new(core.config.master(core.address), BTreeMap::new(), Now::read()));
         core.serve(Party::Master, master.0);
         for (index, (listener, address)) in agents.into_iter().enumerate() {
             let size = &core.config.agents[index];

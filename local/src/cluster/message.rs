@@ -5,6 +5,7 @@ use crate::container;
 use crate::http::Reply;
 use crate::http::wire::Wire;
 use crate::link::RequestId;
+use crate::operator;
 use mesos::v1::{executor, scheduler};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -27,6 +28,10 @@ pub(super) enum Message {
     Scheduler {
         call: Box<scheduler::Call>,
         stream_id: Option<String>,
+        pending: Pending,
+    },
+    Operator {
+        call: Box<operator::master::Call>,
         pending: Pending,
     },
     Executor {

@@ -9,7 +9,7 @@ use super::parts::Parts;
 use crate::http::wire::{self, Named, Wire};
 use crate::http::{Handler, Reply, Request};
 use crate::link::Answer;
-use crate::master::VERSION;
+use crate::master::{self, VERSION};
 use crate::operator;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -37,10 +37,13 @@ async fn master(request: Request, sender: Sender) -> Reply {
         "/api/v1/scheduler" => {
             let stream_id = request.stream_id.clone();
             let call = |call, pending| Message::Scheduler { call, stream_id, pending };
-            call_of(&request, sender, call).await
+            call_of(wire::read(&request), sender, call).await
         }
         "/api/v1" => {
             let call = wire::read::<operator::master::Call>(&request);
+            if call.as_ref().is_ok_and(|(_, call)| master::is_change(call)) {
+                return call_of(call, sender, |call, pending| Message::Operator { call, pending }).await;
+            }
             operate(call, sender, |parts, call| parts.master().map(|master| master.operator(call))).await
         }
         "/health" => Reply::text(200, ""),
@@ -62,7 +65,8 @@ async fn agent(place: usize, request: Request, sender: Sender) -> Reply {
     let path = request.path.strip_prefix("/slave(1)").unwrap_or(&request.path).to_owned();
     match path.as_str() {
         "/api/v1/executor" => {
-            call_of(&request, sender, |call, pending| Message::Executor { place, call, pending }).await
+            call_of(wire::read(&request), sender, |call, pending| Message::Executor { place, call, pending })
+                .await
         }
         "/api/v1" => {
             let call = wire::read::<operator::agent::Call>(&request);
@@ -79,11 +83,11 @@ async fn agent(place: usize, request: Request, sender: Sender) -> Reply {
 
 /// Hands a call to the core and waits for its answer.
 async fn call_of<T: Named>(
-    request: &Request,
+    call: Result<(Wire, T), Reply>,
     sender: Sender,
     message: impl FnOnce(Box<T>, Pending) -> Message,
 ) -> Reply {
-    let (wire, call) = match wire::read::<T>(request) {
+    let (wire, call) = match call {
         Ok(read) => read,
         Err(refusal) => return refusal,
     };

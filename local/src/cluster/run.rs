@@ -65,6 +65,13 @@ impl Core {
                 let request = self.streams.open(Party::Master, pending);
                 self.queue.push_back(Input::Master(master::Input::Call { request, stream_id, call }));
             }
+            Message::Operator { call, pending } => {
+                if self.parts.master.is_none() {
+                    return;
+                }
+                let request = self.streams.open(Party::Master, pending);
+                self.queue.push_back(Input::Master(master::Input::Operate { request, call }));
+            }
             Message::Executor { place, call, pending } => {
                 let request = self.streams.open(Party::Agent(place), pending);
                 self.queue.push_back(Input::Agent(place, agent::Input::Call(request, call)));

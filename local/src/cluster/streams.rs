@@ -44,7 +44,8 @@ impl Streams {
     pub fn answer(&mut self, request: RequestId, answer: Answer) {
         let Some((party, pending)) = self.waiting.remove(&request) else { return };
         let reply = match answer {
-            Answer::Accepted => Reply::accepted(),
+            Answer::Accepted => Reply::empty(202),
+            Answer::Done => Reply::empty(200),
             Answer::Refused(status, message) => Reply::text(status, message),
             Answer::Stream(id) => {
                 let (frames, receiver) = mpsc::channel(MAX_UNREAD);

@@ -49,9 +49,9 @@ impl Reply {
         Self::data(status, "text/plain; charset=utf-8", message.into().into_bytes())
     }
 
-    /// 202 without a body.
-    pub fn accepted() -> Self {
-        Self { content_type: None, ..Self::data(202, "", Vec::new()) }
+    /// A status without a body.
+    pub fn empty(status: u16) -> Self {
+        Self { content_type: None, ..Self::data(status, "", Vec::new()) }
     }
 
     /// A body of a known type.

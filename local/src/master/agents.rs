@@ -1,7 +1,7 @@
 //! What the master does about agents: registration, their messages, their loss.
 
 use super::framework::{Framework, Task};
-use super::{Effect, Master, event};
+use super::{Effect, Master, Standing, event};
 use crate::link::{KnownTask, Now, ToAgent, ToMaster, is_terminal, status};
 use crate::resources::Bundle;
 use mesos::v1::task_status::{Reason, Source};
@@ -24,13 +24,20 @@ pub(super) struct Agent {
     pub removed: bool,
     /// Tasks (with their frameworks) to be killed when it is back.
     pub kill_later: BTreeSet<(String, String)>,
+    /// What operators want of it.
+    pub standing: Standing,
     pub registered: Duration,
     pub reregistered: Option<Duration>,
 }
 
 impl Agent {
-    /// Whether it can be spoken to.
+    /// Whether its resources are offered.
     pub fn is_active(&self) -> bool {
+        self.is_connected() && matches!(self.standing, Standing::Active)
+    }
+
+    /// Whether it can be spoken to.
+    pub fn is_connected(&self) -> bool {
         self.lost_at.is_none() && !self.unreachable && !self.removed
     }
 
@@ -67,7 +74,7 @@ impl Master {
     fn agent_at(&self, place: usize) -> Option<String> {
         self.agents
             .iter()
-            .find(|(_, agent)| agent.place == place && agent.is_active())
+            .find(|(_, agent)| agent.place == place && agent.is_connected())
             .map(|(id, _)| id.clone())
     }
 
@@ -88,8 +95,10 @@ impl Master {
             format!("{}-S{number}", self.id)
         });
         info.id = Some(v1::AgentId { value: id.clone() });
-        let was_awaited = self.awaited.remove(&id);
+        let awaited = self.awaited.remove(&id);
         let before = self.agents.remove(&id);
+        let is_back = awaited.is_some() || before.is_some();
+        let standing = before.as_ref().map(|agent| agent.standing.clone()).or(awaited).unwrap_or_default();
         let registered = before.as_ref().map_or(now.unix, |agent| agent.registered);
         let agent = Agent {
             place,
@@ -99,8 +108,9 @@ impl Master {
             unreachable: false,
             removed: false,
             kill_later: BTreeSet::new(),
+            standing,
             registered,
-            reregistered: (was_awaited || before.is_some()).then_some(now.unix),
+            reregistered: is_back.then_some(now.unix),
         };
         self.agents.insert(id.clone(), agent);
         self.effects.push(Effect::Agent(place, ToAgent::Registered(id.clone())));
@@ -108,6 +118,7 @@ impl Master {
         for (framework_id, task_id) in before.map(|agent| agent.kill_later).unwrap_or_default() {
             self.effects.push(Effect::Agent(place, ToAgent::Kill { framework_id, task_id, policy: None }));
         }
+        self.drain(&id);
         self.next_allocation = now.instant;
     }
 
@@ -296,7 +307,7 @@ impl Master {
         self.send_update(framework_id, update);
     }
 
-    fn rescind_all_of(&mut self, agent_id: &str) {
+    pub(super) fn rescind_all_of(&mut self, agent_id: &str) {
         let ids: Vec<String> =
             self.offers.iter().filter(|(_, o)| o.agent_id == agent_id).map(|(id, _)| id.clone()).collect();
         ids.iter().for_each(|id| self.rescind(id));

@@ -88,7 +88,7 @@ impl Master {
 
     /// Tells an agent something, if it is connected.
     pub(super) fn tell(&mut self, agent_id: &str, message: ToAgent) {
-        if let Some(agent) = self.agents.get(agent_id).filter(|agent| agent.is_active()) {
+        if let Some(agent) = self.agents.get(agent_id).filter(|agent| agent.is_connected()) {
             self.effects.push(Effect::Agent(agent.place, message));
         }
     }
@@ -119,7 +119,7 @@ impl Master {
                 call::reconcile::Task { task_id: v1::TaskId { value: task_id }, agent_id: kill.agent_id };
             return self.reconcile_one(framework_id, &task, now);
         };
-        if let Some(agent) = self.agents.get_mut(&agent_id).filter(|agent| !agent.is_active()) {
+        if let Some(agent) = self.agents.get_mut(&agent_id).filter(|agent| !agent.is_connected()) {
             agent.kill_later.insert((framework_id.to_owned(), task_id));
             return;
         }

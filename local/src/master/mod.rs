@@ -7,6 +7,7 @@ mod agents;
 mod allocator;
 mod calls;
 mod framework;
+mod orders;
 mod reconcile;
 mod subscribe;
 pub mod view;
@@ -15,15 +16,18 @@ pub mod view;
 mod tests;
 
 use crate::link::{Answer, Now, RequestId, ToAgent, ToMaster};
+use crate::operator::master as api;
 use crate::resources::Bundle;
 use agents::Agent;
 use allocator::Offer;
 use framework::Framework;
 use mesos::v1::{self, FrameworkInfo, MasterInfo, TaskStatus, scheduler};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+pub use orders::{Standing, is_change};
 
 /// The version of Mesos whose behaviour this is.
 pub const VERSION: &str = "1.11.0";
@@ -56,6 +60,13 @@ pub enum Input {
         stream_id: Option<String>,
         /// The call.
         call: Box<scheduler::Call>,
+    },
+    /// An operator's call that changes something.
+    Operate {
+        /// To answer it.
+        request: RequestId,
+        /// The call.
+        call: Box<api::Call>,
     },
     /// A scheduler's event stream has ended.
     Closed(RequestId),
@@ -90,7 +101,7 @@ pub struct Master {
     started: Now,
     agents: BTreeMap<String, Agent>,
     /// Agents that a former life of the master knew and that are not back yet.
-    awaited: BTreeSet<String>,
+    awaited: BTreeMap<String, Standing>,
     frameworks: BTreeMap<String, Framework>,
     completed: VecDeque<Framework>,
     offers: BTreeMap<String, Offer>,
@@ -109,7 +120,7 @@ struct Numbers {
 
 impl Master {
     /// A master that knows nothing, except which agents a former life of it had.
-    pub fn new(config: Config, awaited: BTreeSet<String>, now: Now) -> Self {
+    pub fn new(config: Config, awaited: BTreeMap<String, Standing>, now: Now) -> Self {
         Self {
             config,
             id: Uuid::new_v4().to_string(),
@@ -129,6 +140,7 @@ impl Master {
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Effect> {
         match input {
             Input::Call { request, stream_id, call } => self.on_call(request, stream_id, *call, now),
+            Input::Operate { request, call } => self.on_operator(request, *call, now),
             Input::Closed(stream) => self.on_closed(stream, now),
             Input::Agent(place, message) => self.on_agent(place, message, now),
             Input::AgentLost(place) => self.on_agent_lost(place, now),
@@ -157,14 +169,20 @@ impl Master {
             .unwrap_or(self.next_allocation)
     }
 
-    /// The ids of all agents that it would wait for after a restart.
-    pub fn registry(&self) -> BTreeSet<String> {
-        self.agents.keys().chain(&self.awaited).cloned().collect()
+    /// The ids of all agents that it would wait for after a restart, and what operators want of them.
+    pub fn registry(&self) -> BTreeMap<String, Standing> {
+        let known = self.agents.iter().map(|(id, agent)| (id, &agent.standing));
+        known.chain(&self.awaited).map(|(id, standing)| (id.clone(), standing.clone())).collect()
+    }
+
+    /// How many agents are registered, connected, and not deactivated.
+    pub fn active_agents(&self) -> usize {
+        self.agents.values().filter(|agent| agent.is_active()).count()
     }
 
     /// How many agents are registered and connected.
-    pub fn active_agents(&self) -> usize {
-        self.agents.values().filter(|agent| agent.is_active()).count()
+    fn connected_agents(&self) -> usize {
+        self.agents.values().filter(|agent| agent.is_connected()).count()
     }
 
     fn on_time(&mut self, now: Now) {

@@ -33,7 +33,7 @@ impl Master {
         let update = match (framework.tasks.get(id), agent) {
             (Some(task), _) => latest(framework, task, now),
             // It may still come back with the task.
-            (None, Some(agent)) if self.awaited.contains(agent) => return,
+            (None, Some(agent)) if self.awaited.contains_key(agent) => return,
             (None, Some(agent)) if self.agents.get(agent).is_some_and(|a| a.is_registered()) => {
                 answer(TaskState::TaskGone, "Task is unknown to the agent")
             }

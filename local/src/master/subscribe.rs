@@ -45,7 +45,7 @@ impl Master {
         let master_info = self.master_info();
         self.send(&id, event::subscribed(&id, master_info));
         // As Mesos' master tells its agents of a framework's new address.
-        for agent in self.agents.values().filter(|agent| agent.is_active()) {
+        for agent in self.agents.values().filter(|agent| agent.is_connected()) {
             self.effects.push(Effect::Agent(agent.place, ToAgent::Resend(id.clone())));
         }
     }
@@ -105,7 +105,7 @@ impl Master {
         if let Some(stream) = framework.stream.take() {
             self.effects.push(Effect::Close(stream));
         }
-        for agent in self.agents.values().filter(|agent| agent.is_active()) {
+        for agent in self.agents.values().filter(|agent| agent.is_connected()) {
             self.effects.push(Effect::Agent(agent.place, ToAgent::RemoveFramework(framework_id.to_owned())));
         }
         let tasks: Vec<String> = framework.tasks.keys().cloned().collect();

@@ -1,5 +1,7 @@
 //! The master as a scheduler and an agent see it, without either.
 
+mod orders;
+
 use super::*;
 use crate::link::KnownTask;
 use mesos::v1::framework_info::{Capability, capability};
@@ -25,7 +27,7 @@ impl World {
         };
         let now = Now::read();
         let mut world =
-            Self { master: Master::new(config, BTreeSet::new(), now), now, stream_ids: BTreeMap::new() };
+            Self { master: Master::new(config, BTreeMap::new(), now), now, stream_ids: BTreeMap::new() };
         world.register(None, Vec::new());
         world
     }

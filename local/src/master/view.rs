@@ -2,7 +2,7 @@
 
 use super::agents::{Agent, time_info};
 use super::framework::{Framework, Task};
-use super::{Master, VERSION};
+use super::{Master, Standing, VERSION};
 use crate::link::{Answer, is_terminal};
 use crate::operator::master::{self as api, call, response as r, response::Type};
 use crate::resources::Bundle;
@@ -49,6 +49,9 @@ impl Master {
                 };
                 api::Response { get_state: Some(get_state), ..of(Type::GetState) }
             }
+            call::Type::DrainAgent | call::Type::DeactivateAgent | call::Type::ReactivateAgent => {
+                return Err(Answer::bad("This changes something"));
+            }
             call::Type::Unknown => {
                 return Err(Answer::bad("Failed to validate master::Call: Expecting 'type' to be present"));
             }
@@ -57,7 +60,11 @@ impl Master {
 
     fn get_agents(&self) -> r::GetAgents {
         let agents = self.agents.iter().filter(|(_, agent)| agent.is_registered()).map(|(id, agent)| {
+            let (drain_info, since) = self.drain_info(id).unzip();
             r::get_agents::Agent {
+                deactivated: Some(!matches!(agent.standing, Standing::Active)),
+                drain_info,
+                estimated_drain_start_time: since.map(time_info),
                 agent_info: agent.info.clone(),
                 active: agent.is_active(),
                 version: VERSION.into(),
@@ -163,7 +170,7 @@ impl Master {
     /// The agents, as in `/master/slaves`.
     pub fn slaves_json(&self) -> Vec<Value> {
         let view = |(id, agent): (&String, &Agent)| {
-            json!({
+            let mut view = json!({
                 "id": id,
                 "hostname": agent.info.hostname,
                 "port": agent.info.port,
@@ -175,8 +182,14 @@ impl Master {
                 "resources": totals(&agent.total.to_resources()),
                 "used_resources": totals(&self.allocated(id).to_resources()),
                 "offered_resources": totals(&self.offered(|offer| offer.agent_id == *id).to_resources()),
+                "deactivated": !matches!(agent.standing, Standing::Active),
                 "attributes": {},
-            })
+            });
+            if let Some((info, since)) = self.drain_info(id) {
+                view["drain_info"] = drain_json(&info);
+                view["estimated_drain_start_time_seconds"] = since.as_secs_f64().into();
+            }
+            view
         };
         self.agents.iter().filter(|(_, agent)| agent.is_registered() && !agent.removed).map(view).collect()
     }
@@ -189,7 +202,7 @@ impl Master {
         json!({
             "master/elected": 1.0,
             "master/slaves_active": self.active_agents(),
-            "master/slaves_connected": self.active_agents(),
+            "master/slaves_connected": self.connected_agents(),
             "master/frameworks_active": connected,
             "master/frameworks_connected": connected,
             "master/outstanding_offers": self.offers.len(),
@@ -244,6 +257,14 @@ impl Master {
 
 fn pid(agent: &Agent) -> String {
     format!("slave(1)@{}:{}", agent.info.hostname, agent.info.port.unwrap_or_default())
+}
+
+fn drain_json(info: &api::DrainInfo) -> Value {
+    let mut config = json!({"mark_gone": info.config.mark_gone()});
+    if let Some(period) = &info.config.max_grace_period {
+        config["max_grace_period"] = json!({"nanoseconds": period.nanoseconds});
+    }
+    json!({"state": info.state().as_str_name(), "config": config})
 }
 
 /// Resources by name, as `/master/state` has them.

@@ -11,8 +11,8 @@ use crate::support::mesos_box::{MesosBox, Part};
 use crate::support::{LATER, SOON, http, peer, until};
 
 faults! {
-    both: killed_master killed_agent lost_agent;
-    real: frozen_master frozen_agent drained_agent deactivated_agent
+    both: killed_master killed_agent lost_agent drained_agent deactivated_agent;
+    real: frozen_master frozen_agent
 }
 
 /// All tasks live on, with the same processes, until `is_over` tells that the fault is.
