@@ -140,6 +140,11 @@ fn deactivated_agent(mut mining: Mining) {
     operator(&mining, call("DEACTIVATE_AGENT"));
     mining.kill(&worker);
     until("it is gone", SOON, || (mining.tasks().len() == 2).then_some(()));
+    // Offers would have come several times meanwhile, and the pause after one failure is over.
+    mining.until_these_mine_on(&mining.workers());
+    let state = mining.cluster.state().expect("a master leads");
+    assert_eq!(slave(&state, &agent)["offered_resources"]["cpus"].as_f64(), Some(0.0));
+    assert_eq!(mining.tasks().len(), 2, "nothing is launched there");
     let hit = Instant::now();
     operator(&mining, call("REACTIVATE_AGENT"));
     mining.recovers(hit, |mining| mining.tasks().intersection(&before).count() == 2);
