@@ -125,7 +125,7 @@ impl Line {
                 flushed.map_err(|source| ClientError::Write { pool: self.url.clone(), source })
             }
             message = reader.read() => match message {
-                Ok(Some(message)) => self.on_message(message).and_then(|()| self.check_blocked()),
+                Ok(Some(message)) => self.on_message(message).and_then(|()| self.check_patience()),
                 Ok(None) => Err(ClientError::Closed { pool: self.url.clone(), hint: self.hint() }),
                 Err(error) => self.on_read_error(error),
             },
@@ -154,26 +154,24 @@ impl Line {
     }
 
     fn on_deadline(&mut self) -> Result<(), ClientError> {
-        self.check_blocked()?;
-        let now = Instant::now();
-        let pool = || self.url.clone();
-        if self.worked.is_none() && now >= self.opened + self.start {
-            return Err(ClientError::NoJob { pool: pool(), after: self.start });
-        }
+        self.check_patience()?;
         if self.asked {
-            return Err(ClientError::Silent { pool: pool(), after: self.silence });
+            return Err(ClientError::Silent { pool: self.url.clone(), after: self.silence });
         }
         self.asked = true;
         let ping = self.session.ping();
         self.send(&ping)
     }
 
-    /// Fails for a pool that does not take what we send, however much it says itself.
-    fn check_blocked(&self) -> Result<(), ClientError> {
-        match self.blocked.is_some_and(|since| since.elapsed() >= SEND_TIMEOUT) {
-            true => Err(ClientError::Silent { pool: self.url.clone(), after: SEND_TIMEOUT }),
-            false => Ok(()),
+    /// Fails for a pool that does not take what we send, or gives no job, however much it says itself.
+    fn check_patience(&self) -> Result<(), ClientError> {
+        if self.blocked.is_some_and(|since| since.elapsed() >= SEND_TIMEOUT) {
+            return Err(ClientError::Silent { pool: self.url.clone(), after: SEND_TIMEOUT });
         }
+        if self.worked.is_none() && self.opened.elapsed() >= self.start {
+            return Err(ClientError::NoJob { pool: self.url.clone(), after: self.start });
+        }
+        Ok(())
     }
 
     fn on_message(&mut self, message: Message) -> Result<(), ClientError> {

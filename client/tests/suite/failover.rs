@@ -91,6 +91,23 @@ async fn a_pool_that_gives_no_job_is_left_for_the_next() {
 }
 
 #[tokio::test]
+async fn a_pool_that_talks_without_a_pause_but_gives_no_job_is_left_for_the_next() {
+    let (first, second) = (listen().await, listen().await);
+    let start = Duration::from_millis(100);
+    let probe_interval = Duration::from_secs(3600);
+    let config = Config { start, probe_interval, ..config(&[port(&first), port(&second)]) };
+    let mut rig = Rig::start(config);
+    let mut idle = Pool::accept(&first).await;
+    idle.welcome("0a").await;
+    let flood = idle.flood(r#"{"id":null,"method":"mining.set_difficulty","params":[1]}"#);
+    let _pool = Pool::at_work(&second, "0b", "b").await;
+    rig.job("b").await;
+    assert!(rig.losses.iter().any(|error| error.contains("gave no job")), "{:?}", rig.losses);
+    rig.close().await;
+    flood.join().expect("no panic");
+}
+
+#[tokio::test]
 async fn a_pool_that_refuses_us_is_left_for_the_next() {
     let (first, second) = (listen().await, listen().await);
     let mut rig = Rig::start(config(&[port(&first), port(&second)]));

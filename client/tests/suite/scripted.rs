@@ -1,5 +1,6 @@
 //! A pool's end of one connection, line by line.
 
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -51,6 +52,16 @@ impl Pool {
 
     pub async fn say(&mut self, line: &str) {
         self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the client listens");
+    }
+
+    /// Says nothing but this line from now on, without a pause, until the client has gone.
+    pub fn flood(self, line: &str) -> std::thread::JoinHandle<()> {
+        let whole = self.lines.into_inner().into_inner().reunite(self.out).expect("one connection");
+        let mut stream = whole.into_std().expect("a socket");
+        stream.set_nonblocking(false).expect("a socket that can wait");
+        let lines = format!("{line}\n").repeat(1_000);
+        // A thread of its own, so that there is always something to be read.
+        std::thread::spawn(move || while stream.write_all(lines.as_bytes()).is_ok() {})
     }
 
     /// The next request.
