@@ -24,7 +24,7 @@ use mesos::resources::{Quantity, ranges, scalar};
 use mesos::v1::{Offer, TaskStatus, task_status};
 
 use super::*;
-use crate::launch::{Delivery, Programs};
+use crate::launch::{Arguments, Delivery, ImageTask, Programs};
 use crate::store::memory::Memory;
 
 /// A master has something to say at least so often.
@@ -52,6 +52,11 @@ pub(super) fn settings() -> Settings {
         blocks: None,
         seed: 1,
     }
+}
+
+/// The image of a miner that is not ours.
+pub(super) fn somebody_elses_worker() -> ImageTask {
+    ImageTask { image: "cpuminer".into(), arguments: Arguments::parse("", &[]).unwrap() }
 }
 
 pub(super) fn offer(id: &str, agent: &str, cpus: f64, mem: u64) -> Offer {

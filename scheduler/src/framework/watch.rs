@@ -12,6 +12,8 @@ use super::{Notice, State};
 pub(super) const SERVER_START: Duration = Duration::from_secs(180);
 /// A server that runs but gives no work is replaced after this time.
 pub(super) const ILL_SERVER: Duration = Duration::from_secs(60);
+/// A worker of ours ends by itself when it has had no work for a minute. One that does not is stuck.
+const WORKER_START: Duration = Duration::from_secs(120);
 /// A launch without any update is given up after this time: longer than an agent needs to notice that its master
 /// was restarted.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
@@ -98,14 +100,17 @@ impl State {
     fn give_up_silent_tasks(&mut self, now: Instant) {
         let limit = self.settings.silence_timeout;
         let long_ago = |at: Instant| now.duration_since(at) >= limit;
-        let silent = |task: &&Task| {
+        let silent = |task: &Task| {
             let since = task.silent_since.filter(|_| task.is_running() && task.kill.is_none());
             since.is_some_and(|since| long_ago(since) && long_ago(task.since))
         };
-        let ids: Vec<String> =
-            self.tasks.values().filter(silent).map(|task| task.record.id.clone()).collect();
-        let why = "it says nothing any more";
-        for id in ids {
+        let why = |task: &Task| {
+            let stuck = || self.is_stuck_at_its_start(task, now).then_some("it does not come up");
+            silent(task).then_some("it says nothing any more").or_else(stuck)
+        };
+        let ids: Vec<(String, &'static str)> =
+            self.tasks.values().filter_map(|task| Some((task.record.id.clone(), why(task)?))).collect();
+        for (id, why) in ids {
             self.publish(Notice::GivenUp { task: id.clone(), why });
             self.agent_failed(&id, why, now);
             if self.server.as_ref() == Some(&id) {
@@ -116,6 +121,16 @@ impl State {
                 task.want_end(now);
             }
         }
+    }
+
+    /// Its executor said that it begins, and nothing more. What others' images do until they run, nobody knows.
+    fn is_stuck_at_its_start(&self, task: &Task, now: Instant) -> bool {
+        let long_ago = |at: Instant| now.duration_since(at) >= WORKER_START;
+        task.is_worker()
+            && task.state == Some(TaskState::TaskStarting)
+            && task.kill.is_none()
+            && self.settings.template.programs.is_ours(task.record.kind)
+            && matches!(task.phase, Phase::Sent(sent) if long_ago(sent) && long_ago(task.since))
     }
 
     /// A launch that the master never heard of, or whose agent is silent.

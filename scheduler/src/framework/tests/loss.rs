@@ -103,9 +103,7 @@ fn a_worker_that_made_all_its_updates_is_replaced_at_once() {
 #[test]
 fn somebody_elses_worker_that_finishes_again_and_again_has_its_agent_paused() {
     let mut settings = settings();
-    let arguments = crate::launch::Arguments::parse("", &[]).unwrap();
-    settings.template.programs.worker =
-        Some(crate::launch::ImageTask { image: "cpuminer".into(), arguments });
+    settings.template.programs.worker = Some(somebody_elses_worker());
     let mut script = Script::workers_of(settings);
     script.update(status("miner-worker-3", TaskState::TaskFinished, 2));
     script.write();

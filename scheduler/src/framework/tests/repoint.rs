@@ -171,9 +171,7 @@ fn the_end_ends_workers_without_a_server_too() {
 #[test]
 fn workers_of_an_image_of_somebody_elses_are_killed() {
     let mut settings = Settings { on_server_loss: OnServerLoss::Repoint, ..settings() };
-    let arguments = crate::launch::Arguments::parse("", &[]).unwrap();
-    settings.template.programs.worker =
-        Some(crate::launch::ImageTask { image: "cpuminer".into(), arguments });
+    settings.template.programs.worker = Some(somebody_elses_worker());
     let mut script = Script::workers_of(settings);
     script.update(status("miner-server-1", TaskState::TaskFailed, 2));
     script.write();

@@ -130,6 +130,39 @@ fn a_task_that_could_not_be_heard_has_its_time_again() {
     assert_eq!(script.killed().first(), Some(&"miner-worker-3"));
 }
 
+/// With a third worker that has only said that it begins.
+fn beginning(settings: Settings) -> (Script, String) {
+    let mut script = Script::workers_of(settings);
+    script.event(Event::Offers(vec![offer("o4", "c", 2.0, 1024)]));
+    script.write();
+    let worker = script.launched().pop().expect("there is room");
+    script.update(status(&worker, TaskState::TaskStarting, 1));
+    script.write();
+    (script, worker)
+}
+
+/// An executor that was stopped just then would keep its resources for ever. One that is well ends by itself before.
+#[test]
+fn a_worker_that_begins_and_says_nothing_more_is_given_up() {
+    let (mut script, worker) = beginning(settings());
+    script.wait(Duration::from_secs(119));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+    script.wait(Duration::from_secs(2));
+    assert_eq!(script.killed(), [worker.as_str()]);
+    assert!(script.calls.contains(&Call::Shutdown { executor: worker.clone(), agent: "c".into() }));
+    let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
+    assert!(said.contains(&format!("{worker} is given up: it does not come up")), "{said:?}");
+}
+
+#[test]
+fn an_image_of_somebody_else_s_may_take_its_time() {
+    let mut settings = settings();
+    settings.template.programs.worker = Some(somebody_elses_worker());
+    let (mut script, _) = beginning(settings);
+    script.wait(Duration::from_secs(1000));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+}
+
 #[test]
 fn a_launch_is_not_given_up_by_a_scheduler_that_was_away() {
     for answered in [false, true] {
