@@ -9,7 +9,7 @@ use mesos::v1::TaskState;
 use super::{Stage, hashes, report};
 use crate::support::descent::{alive, executors};
 use crate::support::mesos_box::Part;
-use crate::support::{SOON, until};
+use crate::support::{LATER, SOON, until};
 
 /// Those reports of the task that have come, by their numbers.
 fn sequences(stage: &Stage) -> Vec<u64> {
@@ -35,12 +35,12 @@ fn reports_wait_for_the_agent_while_mining_goes_on() {
     stage.mesos.kill(Part::Agent(0));
     let (before, told) = (stage.framework.updates.last().map(hashes), sequences(&stage).len());
     let ticks = cpu_ticks(executor.process.pid);
-    until("it mines without an agent", SOON, || {
+    until("it mines without an agent", LATER, || {
         assert!(alive(&executor.process), "it does not outlive its agent");
         (cpu_ticks(executor.process.pid) > ticks + 30).then_some(())
     });
     stage.mesos.restart(Part::Agent(0));
-    let limit = Instant::now() + SOON;
+    let limit = Instant::now() + LATER;
     while sequences(&stage).len() < told + 5 {
         assert!(Instant::now() < limit, "not in time: {:?}", stage.framework.updates);
         stage.framework.next("the reports that have waited");

@@ -13,7 +13,7 @@ use crate::support::embedded::Embedded;
 use crate::support::http;
 use crate::support::mesos_box::MesosBox;
 use crate::support::proxy::{Fate, Proxy};
-use crate::support::{SOON, peer, until};
+use crate::support::{LATER, SOON, peer, until};
 
 /// The first ACCEPT reaches the master only when it has rescinded the offer: the launch is lost, and made good by the
 /// next offer. `rescind` has the agent of that name lose its offers.
@@ -62,7 +62,7 @@ fn same_update_twice(cluster: Cluster) {
     let hit = Instant::now();
     let seen = || seen.lock().expect("nobody panics with it");
     seen().lossy = true;
-    until("all three tasks lose an acknowledgement", SOON, || (seen().swallowed.len() >= 3).then_some(()));
+    until("all three tasks lose an acknowledgement", LATER, || (seen().swallowed.len() >= 3).then_some(()));
     seen().lossy = false;
     until("the updates come again", SOON, || (seen().again >= 3).then_some(()));
     mining.recovers(hit, |mining| mining.tasks() == before);

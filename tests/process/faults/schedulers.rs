@@ -35,7 +35,7 @@ fn frozen_scheduler(mut mining: Mining) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::STOP);
     let reported = mining.books().pool();
-    until("the pool's count goes ahead of the ledger", SOON, || {
+    until("the pool's count goes ahead of the ledger", LATER, || {
         (mining.pool_count()? >= reported + 10).then_some(())
     });
     let hit = Instant::now();
