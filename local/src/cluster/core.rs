@@ -8,7 +8,7 @@ use super::routes;
 use super::streams::Streams;
 use crate::agent::{self, Agent};
 use crate::container;
-use crate::http;
+use crate::http::server::Server;
 use crate::link::Now;
 use crate::master::{self, Master};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -34,7 +34,7 @@ pub(super) struct Core {
     pub receiver: mpsc::UnboundedReceiver<Message>,
     pub address: SocketAddr,
     /// What answers at its address while it lives.
-    pub master_server: Option<http::Server>,
+    pub master_server: Option<Server>,
     /// Agents known to the dead master.
     pub registry: BTreeMap<String, master::Standing>,
     /// When the agents notice a new master.
@@ -106,7 +106,7 @@ impl Core {
     /// Answers the requests to a party from now on.
     pub fn serve(&mut self, party: Party, listener: TcpListener) {
         let Some(sender) = self.sender.upgrade() else { return };
-        let server = http::Server::start(listener, routes::handler(party, sender.downgrade()));
+        let server = Server::start(listener, routes::handler(party, sender.downgrade()));
         match party {
             Party::Master => self.master_server = Some(server),
             Party::Agent(place) => self.parts.places[place].server = Some(server),

@@ -4,7 +4,7 @@ use super::core::{Core, Input};
 use super::message::{Fault, Party};
 use super::parts::Life;
 use crate::agent::{self, Agent};
-use crate::http;
+use crate::http::server::Server;
 use crate::link::{Now, ToMaster};
 use crate::master::{self, Master};
 use std::net::SocketAddr;
@@ -96,7 +96,7 @@ impl Core {
 }
 
 /// Connections are refused from then on, before anybody sees a stream end.
-async fn stop(server: &mut Option<http::Server>) {
+async fn stop(server: &mut Option<Server>) {
     if let Some(server) = server.take() {
         server.stop().await;
     }

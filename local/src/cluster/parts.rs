@@ -2,7 +2,7 @@
 
 use crate::agent::{self, Agent, Durable};
 use crate::container;
-use crate::http;
+use crate::http::server::Server;
 use crate::master::Master;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) struct Place {
     pub address: SocketAddr,
     pub life: Life,
     /// What answers at its address while it lives.
-    pub server: Option<http::Server>,
+    pub server: Option<Server>,
     /// Files that its executors share.
     pub cache: Arc<container::Cache>,
     /// What happened to containers while the agent was dead.

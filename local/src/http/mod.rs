@@ -2,10 +2,8 @@
 //!
 //! Nothing here knows Mesos' rules; a [`Handler`] answers every request.
 
-mod server;
+pub mod server;
 pub mod wire;
-
-pub use server::Server;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
