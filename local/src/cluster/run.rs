@@ -1,9 +1,10 @@
 //! The core's loop: what it is told, and what the time brings.
 
 use super::core::{Core, Input};
-use super::message::{Message, Party};
+use super::message::{Message, Party, Pending};
 use crate::agent::{self, Agent};
 use crate::container;
+use crate::link::RequestId;
 use crate::master::{self, Master};
 use std::time::{Duration, Instant};
 use tracing::warn;
@@ -58,18 +59,11 @@ impl Core {
     async fn on_message(&mut self, message: Message) {
         match message {
             Message::Scheduler { call, stream_id, pending } => {
-                if self.parts.master.is_none() {
-                    // The connection breaks, as with a dead process.
-                    return;
-                }
-                let request = self.streams.open(Party::Master, pending);
+                let Some(request) = self.open_at_master(pending) else { return };
                 self.queue.push_back(Input::Master(master::Input::Call { request, stream_id, call }));
             }
             Message::Operator { call, pending } => {
-                if self.parts.master.is_none() {
-                    return;
-                }
-                let request = self.streams.open(Party::Master, pending);
+                let Some(request) = self.open_at_master(pending) else { return };
                 self.queue.push_back(Input::Master(master::Input::Operate { request, call }));
             }
             Message::Executor { place, call, pending } => {
@@ -101,6 +95,11 @@ impl Core {
                 self.stop(at_once).await;
             }
         }
+    }
+
+    /// None if it is dead: the connection breaks.
+    fn open_at_master(&mut self, pending: Pending) -> Option<RequestId> {
+        self.parts.master().is_some().then(|| self.streams.open(Party::Master, pending))
     }
 
     async fn stop(&mut self, at_once: bool) {

@@ -33,7 +33,12 @@ pub(super) struct Agent {
 impl Agent {
     /// Whether its resources are offered.
     pub fn is_active(&self) -> bool {
-        self.is_connected() && matches!(self.standing, Standing::Active)
+        self.is_connected() && !self.is_deactivated()
+    }
+
+    /// Whether an operator wants nothing to be launched there.
+    pub fn is_deactivated(&self) -> bool {
+        !matches!(self.standing, Standing::Active)
     }
 
     /// Whether it can be spoken to.

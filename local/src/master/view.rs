@@ -2,7 +2,7 @@
 
 use super::agents::{Agent, time_info};
 use super::framework::{Framework, Task};
-use super::{Master, Standing, VERSION};
+use super::{Master, VERSION};
 use crate::link::{Answer, is_terminal};
 use crate::operator::master::{self as api, call, response as r, response::Type};
 use crate::resources::Bundle;
@@ -62,7 +62,7 @@ impl Master {
         let agents = self.agents.iter().filter(|(_, agent)| agent.is_registered()).map(|(id, agent)| {
             let (drain_info, since) = self.drain_info(id).unzip();
             r::get_agents::Agent {
-                deactivated: Some(!matches!(agent.standing, Standing::Active)),
+                deactivated: Some(agent.is_deactivated()),
                 drain_info,
                 estimated_drain_start_time: since.map(time_info),
                 agent_info: agent.info.clone(),
@@ -182,7 +182,7 @@ impl Master {
                 "resources": totals(&agent.total.to_resources()),
                 "used_resources": totals(&self.allocated(id).to_resources()),
                 "offered_resources": totals(&self.offered(|offer| offer.agent_id == *id).to_resources()),
-                "deactivated": !matches!(agent.standing, Standing::Active),
+                "deactivated": agent.is_deactivated(),
                 "attributes": {},
             });
             if let Some((info, since)) = self.drain_info(id) {
