@@ -75,8 +75,8 @@ async fn answers_are_not_waited_for_at_the_pool_before_for_ever() {
     }
 }
 
-#[tokio::test]
-async fn a_pool_that_gives_no_job_is_left_for_the_next() {
+/// A pool that takes us in and does that instead of giving a job is left for the next; gives what it does.
+async fn is_left_without_a_job<T>(does: impl FnOnce(Pool) -> T) -> T {
     let (first, second) = (listen().await, listen().await);
     let start = Duration::from_millis(100);
     let probe_interval = Duration::from_secs(3600);
@@ -84,26 +84,23 @@ async fn a_pool_that_gives_no_job_is_left_for_the_next() {
     let mut rig = Rig::start(config);
     let mut idle = Pool::accept(&first).await;
     idle.welcome("0a").await;
+    let done = does(idle);
     let _pool = Pool::at_work(&second, "0b", "b").await;
     rig.job("b").await;
     assert!(rig.losses.iter().any(|error| error.contains("gave no job")), "{:?}", rig.losses);
     rig.close().await;
+    done
+}
+
+#[tokio::test]
+async fn a_pool_that_gives_no_job_is_left_for_the_next() {
+    is_left_without_a_job(|silent| silent).await;
 }
 
 #[tokio::test]
 async fn a_pool_that_talks_without_a_pause_but_gives_no_job_is_left_for_the_next() {
-    let (first, second) = (listen().await, listen().await);
-    let start = Duration::from_millis(100);
-    let probe_interval = Duration::from_secs(3600);
-    let config = Config { start, probe_interval, ..config(&[port(&first), port(&second)]) };
-    let mut rig = Rig::start(config);
-    let mut idle = Pool::accept(&first).await;
-    idle.welcome("0a").await;
-    let flood = idle.flood(r#"{"id":null,"method":"mining.set_difficulty","params":[1]}"#);
-    let _pool = Pool::at_work(&second, "0b", "b").await;
-    rig.job("b").await;
-    assert!(rig.losses.iter().any(|error| error.contains("gave no job")), "{:?}", rig.losses);
-    rig.close().await;
+    let line = r#"{"id":null,"method":"mining.set_difficulty","params":[1]}"#;
+    let flood = is_left_without_a_job(|pool| pool.flood(line)).await;
     flood.join().expect("no panic");
 }
 
@@ -169,9 +166,7 @@ async fn a_pool_may_send_the_client_to_another_port_and_the_session_goes_on_ther
     let (first, second) = (listen().await, listen().await);
     let mut rig = Rig::start(config(&[port(&first)]));
     let mut pool = Pool::at_work(&first, "0a", "a").await;
-    let job = rig.job("a").await;
-    let ticket = rig.submit(&job).await.expect("sent");
-    pool.hear("mining.submit").await;
+    let ticket = rig.open_share(&mut pool, "a").await;
     let params = json!(["", port(&second), 0]);
     pool.say(&json!({"id": null, "method": "client.reconnect", "params": params}).to_string()).await;
     assert!(rig.loss().await.contains("asks to connect to"));

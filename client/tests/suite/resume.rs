@@ -77,9 +77,7 @@ async fn a_session_with_new_extranonces_is_resumed_only_with_these() {
     for (given, fate) in [("0b", Fate::Accepted), ("0a", Fate::Unanswered)] {
         pool.say(r#"{"id":null,"method":"mining.set_extranonce","params":["0b",4]}"#).await;
         pool.notify("b", true).await;
-        let job = rig.job("b").await;
-        let ticket = rig.submit(&job).await.expect("sent");
-        pool.hear("mining.submit").await;
+        let ticket = rig.open_share(&mut pool, "b").await;
         drop(pool);
         rig.loss().await;
         pool = Pool::accept(&listener).await;
@@ -99,9 +97,7 @@ async fn nothing_waits_for_ever_to_be_resumed() {
     let limbo = std::time::Duration::from_millis(50);
     let mut rig = Rig::start(Config { limbo, ..config(&[port(&listener)]) });
     let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
-    let job = rig.job("a").await;
-    let ticket = rig.submit(&job).await.expect("sent");
-    pool.hear("mining.submit").await;
+    let ticket = rig.open_share(&mut pool, "a").await;
     drop((pool, listener));
     assert_eq!(rig.fate(ticket).await, Fate::Unanswered);
     rig.close().await;
@@ -112,9 +108,7 @@ async fn an_empty_extranonce1_proves_no_session() {
     let listener = listen().await;
     let mut rig = Rig::start(config(&[port(&listener)]));
     let mut pool = Pool::at_work(&listener, "", "a").await;
-    let job = rig.job("a").await;
-    let ticket = rig.submit(&job).await.expect("sent");
-    pool.hear("mining.submit").await;
+    let ticket = rig.open_share(&mut pool, "a").await;
     drop(pool);
     let mut pool = Pool::accept(&listener).await;
     pool.welcome("").await;
@@ -133,9 +127,7 @@ async fn connections_that_fail_before_the_session_is_resumed_lose_no_share() {
     let listener = listen().await;
     let mut rig = Rig::start(config(&[port(&listener)]));
     let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
-    let job = rig.job("a").await;
-    let ticket = rig.submit(&job).await.expect("sent");
-    pool.hear("mining.submit").await;
+    let ticket = rig.open_share(&mut pool, "a").await;
     drop(pool);
     // The second one has resumed the session, but takes no shares yet.
     for subscribed in [false, true] {
@@ -159,9 +151,7 @@ async fn a_connection_that_ends_between_its_job_and_our_shares_leaves_none_witho
     let listener = listen().await;
     let mut rig = Rig::start(config(&[port(&listener)]));
     let mut pool = Pool::at_work(&listener, "0a0b", "a").await;
-    let job = rig.job("a").await;
-    let ticket = rig.submit(&job).await.expect("sent");
-    pool.hear("mining.submit").await;
+    let ticket = rig.open_share(&mut pool, "a").await;
     drop(pool);
     let mut pool = Pool::accept(&listener).await;
     let call = pool.hear("mining.subscribe").await;
@@ -188,9 +178,7 @@ async fn what_can_t_be_resumed_is_not_waited_for() {
         let call = pool.hear("mining.authorize").await;
         pool.answer(&call, json!(true), Value::Null).await;
         pool.notify("a", true).await;
-        let job = rig.job("a").await;
-        let ticket = rig.submit(&job).await.expect("sent");
-        pool.hear("mining.submit").await;
+        let ticket = rig.open_share(&mut pool, "a").await;
         drop((pool, first));
         // The other one says nothing yet.
         let _other = if stands_by { Some(Pool::accept(&second).await) } else { None };

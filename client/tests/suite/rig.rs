@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::scripted::DEADLINE;
+use crate::scripted::{self, DEADLINE};
 
 /// A client in a task of its own.
 pub struct Rig {
@@ -84,6 +84,14 @@ impl Rig {
             _ => {}
         }
         event
+    }
+
+    /// Waits for a job and submits a share of it; the pool has it then, and has not answered.
+    pub async fn open_share(&mut self, pool: &mut scripted::Pool, job: &str) -> Ticket {
+        let job = self.job(job).await;
+        let ticket = self.submit(&job).await.expect("sent");
+        pool.hear("mining.submit").await;
+        ticket
     }
 
     /// The next event that is wanted.
