@@ -32,8 +32,8 @@ use self::zk::parse_masters;
 use crate::access::Access;
 use crate::artifact::checked_address;
 use crate::config::{Config, ExecutorSource};
-use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, EXECUTABLE};
+use crate::policy::OnServerLoss;
 
 /// A master that has nothing to say sends a heartbeat every 15 s: in less than two of them, nobody can tell a task that
 /// says nothing from a master that passes nothing on.

@@ -9,9 +9,9 @@ use mesos::masters::Masters;
 use mesos::zookeeper::Ensemble;
 
 use crate::access::Access;
-use crate::framework::OnServerLoss;
 use crate::launch::{Containerizer, Pool, Programs};
 use crate::offers::Placement;
+use crate::policy::OnServerLoss;
 
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
 const FAILOVER: Duration = Duration::from_secs(7 * 24 * 3600);

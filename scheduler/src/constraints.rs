@@ -12,12 +12,16 @@
 //! | `UNLIKE:R` | does not, or there is no such attribute |
 //! | `MAX_PER:N` | is that of fewer than `N` tasks |
 
+mod groups;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use mesos::v1::{Attribute, Offer};
 use regex::Regex;
+
+pub use self::groups::{Occupancy, Trial};
 
 /// The field that stands for the agent's host name.
 const HOSTNAME: &str = "hostname";
@@ -172,34 +176,37 @@ impl Constraint {
         place.value(&self.field)
     }
 
-    /// Whether one more task may run here, beside those placed already. Without the attribute, only UNLIKE is met.
-    pub fn allows(&self, here: &Place, placed: &[Place]) -> bool {
+    /// Whether one more task may run here, beside those that are there or on trial. `index` is this constraint's among
+    /// those that the trial's occupancy was made for. Without the attribute, only UNLIKE is met.
+    pub fn allows(&self, here: &Place, index: usize, placed: &Trial<'_>) -> bool {
         let Some(value) = here.value(&self.field) else {
             return matches!(self.operator, Operator::Unlike(_));
         };
-        let mut values = placed.iter().map(|place| place.value(&self.field));
+        let groups = placed.groups(index);
+        let size = groups.map_or(0, |groups| groups.size(value));
         match &self.operator {
-            Operator::Unique => values.all(|other| other != Some(value)),
+            Operator::Unique => size == 0,
             Operator::Cluster(Some(wanted)) => value == wanted,
-            Operator::Cluster(None) => values.all(|other| other == Some(value)),
-            Operator::GroupBy(least) => may_join(value, values.flatten(), *least),
+            Operator::Cluster(None) => groups.is_none_or(|groups| groups.total() == size),
+            Operator::GroupBy(least) => {
+                size == 0
+                    || groups.is_none_or(|groups| groups.count() >= *least && groups.smallest() == Some(size))
+            }
             Operator::Like(regex) => regex.is_match(value),
             Operator::Unlike(regex) => !regex.is_match(value),
-            Operator::MaxPer(most) => values.filter(|other| *other == Some(value)).count() < *most,
+            Operator::MaxPer(most) => size < *most,
         }
+    }
+
+    /// Whether a place that was refused may be allowed when tasks are added elsewhere.
+    pub fn waits_for_others(&self) -> bool {
+        matches!(self.operator, Operator::GroupBy(_))
     }
 }
 
-/// Whether a group is new, or the smallest of at least so many.
-fn may_join<'a>(group: &str, placed: impl Iterator<Item = &'a str>, least: usize) -> bool {
-    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
-    for other in placed {
-        *sizes.entry(other).or_default() += 1;
-    }
-    match sizes.get(group) {
-        None => true,
-        Some(size) => sizes.len() >= least && sizes.values().min() == Some(size),
-    }
+/// Whether all constraints allow one more task here.
+pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &Trial<'_>) -> bool {
+    constraints.iter().enumerate().all(|(index, constraint)| constraint.allows(here, index, placed))
 }
 
 #[cfg(test)]
@@ -214,10 +221,17 @@ mod tests {
         Place { host: format!("{rack}.host"), attributes }
     }
 
+    fn allows_beside(constraint: &Constraint, here: &Place, placed: &[Place]) -> bool {
+        let constraints = std::slice::from_ref(constraint);
+        let mut occupancy = Occupancy::new(constraints);
+        placed.iter().for_each(|place| occupancy.add(constraints, place));
+        constraint.allows(here, 0, &Trial::of(&occupancy))
+    }
+
     /// Whether one more may run on `rack`, beside those on `placed`.
     fn allows(constraint: &str, rack: &str, placed: &[&str]) -> bool {
         let placed: Vec<_> = placed.iter().map(|rack| place(rack)).collect();
-        constraint.parse::<Constraint>().unwrap().allows(&place(rack), &placed)
+        allows_beside(&constraint.parse().unwrap(), &place(rack), &placed)
     }
 
     #[test]
@@ -312,7 +326,7 @@ mod tests {
         let (mut placed, mut counts) = (Vec::new(), BTreeMap::new());
         for rack in offers {
             let here = place(&rack.to_string());
-            if constraint.allows(&here, &placed) {
+            if allows_beside(&constraint, &here, &placed) {
                 placed.push(here);
                 *counts.entry(*rack).or_default() += 1;
             }
@@ -336,7 +350,7 @@ mod tests {
         #[test]
         fn no_text_is_a_panic(text in "[a-z:]{0,8}(UNIQUE|CLUSTER|GROUP_BY|LIKE|UNLIKE|MAX_PER)?:?\\PC{0,8}") {
             if let Ok(constraint) = text.parse::<Constraint>() {
-                constraint.allows(&place("a"), &[place("a"), Place::default()]);
+                allows_beside(&constraint, &place("a"), &[place("a"), Place::default()]);
             }
         }
     }

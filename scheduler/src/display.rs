@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use self::picture::Size;
-use crate::framework::Snapshot;
+use crate::core::Snapshot;
 use crate::page::{Page, Shown};
 
 /// So much may wait to be written; what comes on top is left out.

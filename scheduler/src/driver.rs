@@ -19,9 +19,9 @@ use self::calls::Calls;
 pub(crate) use self::inputs::Inputs;
 use crate::access::Access;
 use crate::config::Config;
+use crate::core::{Effect, Event, State};
 use crate::display::Display;
 use crate::election::{self, Leadership};
-use crate::framework::{Effect, Event, State};
 use crate::store::Store;
 use crate::wire;
 

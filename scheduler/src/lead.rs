@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::core::{Settings, State};
 use crate::delivery::delivery;
 use crate::display::Display;
 use crate::driver::{Driver, Inputs, Outcome};
 use crate::election::{self, Leadership};
 use crate::ended::{Ended, Left};
-use crate::framework::{Settings, State};
 use crate::launch::{Delivery, Template};
 use crate::record::{Change, Recovered};
 use crate::store::{SharedError, Store};
@@ -92,7 +92,7 @@ pub(crate) async fn lead(
 /// The last entries, and what is left.
 fn end(config: &Config, mut state: State, flushed: Result<(), String>, store: &Store) -> Ended {
     if config.teardown_on_exit && flushed.is_ok() {
-        for change in state.torn_down() {
+        for change in state.torn_down(Instant::now()) {
             store.persist(0, change);
         }
     }

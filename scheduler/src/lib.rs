@@ -3,13 +3,13 @@
 //!
 //! ```text
 //!             events                    Persist            tickets
-//!  master ───────────▶ framework::State ────────▶ store ───────────┐
+//!  master ───────────▶ core::State      ────────▶ store ───────────┐
 //!    ▲     driver          │      ▲                                │
 //!    └─────────────────────┘      └────────────────────────────────┘
 //!             calls
 //! ```
 //!
-//! [`framework`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
+//! [`core`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
 //! [`store`] writes, [`access`] has what proves to masters who we are, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows, also
 //! by `page` to others. With several schedulers, `election` says which of them leads; the others wait.
 
@@ -19,12 +19,13 @@ pub mod artifact;
 pub mod cli;
 pub mod config;
 pub mod constraints;
+pub mod core;
 mod delivery;
 mod display;
 mod driver;
 mod election;
 mod ended;
-pub mod framework;
+pub mod fleet;
 pub mod kind;
 pub mod launch;
 mod lead;
@@ -32,9 +33,11 @@ pub mod ledger;
 pub mod numbers;
 pub mod offers;
 mod page;
+pub mod policy;
 pub mod record;
 mod run;
 pub mod store;
+pub mod user_notice;
 mod wire;
 
 pub use config::Config;

@@ -1,22 +1,23 @@
 //! Offers → what to launch on them, what to decline. Pure.
 //!
 //! A server takes a fixed amount of CPU, memory and two ports. A worker takes a fixed amount of memory and all the
-//! CPU that is left, as far as [`Limits`] and [`constraints`](crate::constraints) allow. All offers of one agent are used together, since Mesos offers an agent in pieces. Whatever
-//! is launched takes its resources from the offers' own entries, so that reservations and the role they were
-//! allocated to stay as they are.
+//! CPU that is left, as far as [`Limits`] and [`constraints`](crate::constraints) allow. All offers of one agent are
+//! used together, since Mesos offers an agent in pieces. Whatever is launched takes its resources from the offers' own
+//! entries, so that reservations and the role they were allocated to stay as they are.
 
-mod remark;
 #[cfg(test)]
 mod tests;
+mod unused;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use mesos::resources::{Quantity, Resources, Shortage};
 use mesos::v1::{Offer, Resource};
 
-pub use self::remark::{Cause, Remark};
-use crate::constraints::{Constraint, Place};
+pub use self::unused::{DeclineReason, UnusedAgent};
+use crate::constraints::{Constraint, Occupancy, Place, Trial};
 
 /// Memory of the server's executor and task together, MB.
 pub const SERVER_MEM: u64 = 256;
@@ -31,9 +32,11 @@ const EXECUTOR_MEM: u64 = 32;
 
 /// Plans of maintenance change, and nobody says so but the next offer.
 const LEAVING: Duration = Duration::from_secs(10);
+/// Offers of an agent whose resources gather are given back for so long.
+const HELD: Duration = Duration::from_secs(1);
 
 /// What is wanted from the next offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
     /// Nothing: all is declined.
     Nothing,
@@ -86,6 +89,25 @@ pub struct Placement {
     pub server: Vec<Constraint>,
 }
 
+/// What speaks against launching on an agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentMarks {
+    /// How many tasks in a row have failed there.
+    pub failures: u32,
+    /// Nothing is to be launched there for so long, since tasks failed.
+    pub paused: Option<Duration>,
+    /// Its machine goes away in this time.
+    pub leaving: Option<Duration>,
+    /// Its offers are to be given back, so that they come as one.
+    pub held: bool,
+}
+
+/// Tells what speaks against launching on agents.
+pub trait Agents: fmt::Debug {
+    /// Of the agent with this id.
+    fn marks(&self, agent: &str) -> AgentMarks;
+}
+
 /// What is wanted, and where not.
 #[derive(Clone, Debug)]
 pub struct Demand<'a> {
@@ -97,14 +119,10 @@ pub struct Demand<'a> {
     pub cpus_left_milli: u64,
     /// Workers that may still be launched.
     pub workers_left: u64,
-    /// Where workers are.
-    pub placed: Vec<Place>,
-    /// How many tasks in a row have failed on an agent, by id.
-    pub failures: BTreeMap<String, u32>,
-    /// Agents to leave alone, by id, and for how long.
-    pub paused: BTreeMap<String, Duration>,
-    /// Agents whose machines go away soon, by id, and when.
-    pub leaving: BTreeMap<String, Duration>,
+    /// The workers that there are, as the placement's constraints count them.
+    pub placed: &'a Occupancy,
+    /// What speaks against single agents.
+    pub agents: &'a dyn Agents,
     /// How long what is of no use should not be offered again.
     pub refuse: Duration,
 }
@@ -117,7 +135,7 @@ pub struct Plan {
     /// What to decline.
     pub declines: Vec<Decline>,
     /// Why nothing is launched where something is wanted.
-    pub remarks: Vec<Remark>,
+    pub unused: Vec<UnusedAgent>,
     /// Whether a constraint kept something from being launched: what it depends on may change.
     pub held_back: bool,
 }
@@ -158,23 +176,18 @@ pub fn plan<'a>(offers: &'a [Offer], demand: &Demand<'_>) -> Plan {
     for offer in offers {
         agents.entry(&offer.agent_id.value).or_default().push(offer);
     }
-    let mut planner = Planner { demand: demand.clone(), plan: Plan::default(), unmet: BTreeSet::new() };
-    let candidate = |(agent, offers): (&'a str, Vec<&'a Offer>)| {
+    let mut planner = Planner::new(demand);
+    let mut waiting: BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>> = BTreeMap::new();
+    for (agent, offers) in agents {
         let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
-        let values = planner.constraints().iter().map(|it| it.value(&place).map(str::to_owned)).collect();
-        Candidate { agent, offers, place, values, fits: false }
-    };
-    let mut candidates: Vec<Candidate<'_>> = agents.into_iter().map(candidate).collect();
-    // A constraint that is not met now may be when something is launched on another agent.
-    loop {
-        let launches = planner.plan.accepts.len();
-        candidates.retain_mut(|candidate| !planner.try_agent(candidate));
-        if planner.plan.accepts.len() == launches {
-            break;
+        let candidate = Candidate { agent, offers, place };
+        if let Some(candidate) = planner.try_agent(candidate) {
+            waiting.entry(planner.values(&candidate.place)).or_default().push(candidate);
         }
     }
-    for candidate in candidates {
-        planner.held_back(&candidate);
+    planner.try_again(&mut waiting);
+    for candidate in waiting.into_values().flatten() {
+        planner.hold_back(&candidate);
     }
     planner.plan
 }
@@ -184,70 +197,86 @@ struct Candidate<'a> {
     agent: &'a str,
     offers: Vec<&'a Offer>,
     place: Place,
-    /// All that constraints look at.
-    values: Vec<Option<String>>,
-    /// What it offers is enough: only a constraint was against it.
-    fits: bool,
 }
 
 /// One task of each agent's offers; what was decided so far.
 struct Planner<'a> {
     demand: Demand<'a>,
+    /// The workers that there are, and those of the plan.
+    placed: Trial<'a>,
     plan: Plan,
-    /// What constraints did not allow since the last launch. Thousands of agents may have the same few values.
-    unmet: BTreeSet<Vec<Option<String>>>,
 }
 
-impl Planner<'_> {
-    /// Launches something or declines; `false` if only a constraint is against a launch.
-    fn try_agent(&mut self, candidate: &mut Candidate<'_>) -> bool {
-        if candidate.fits && self.unmet.contains(&candidate.values) {
-            return false;
-        }
-        let (agent, offers, place) = (candidate.agent, &candidate.offers[..], &candidate.place);
-        if let (false, Some(rest)) = (self.nothing_wanted(), self.demand.paused.get(agent)) {
-            let rest = *rest;
-            self.decline(agent, offers, rest, Some(Cause::Paused(rest)));
-            return true;
-        }
+impl<'a> Planner<'a> {
+    fn new(demand: &Demand<'a>) -> Self {
+        Self { placed: Trial::of(demand.placed), demand: demand.clone(), plan: Plan::default() }
+    }
+
+    /// Launches something or declines; gives the candidate back if only a constraint is against a launch.
+    fn try_agent<'c>(&mut self, candidate: Candidate<'c>) -> Option<Candidate<'c>> {
+        let marks = self.demand.agents.marks(candidate.agent);
         let refuse = self.demand.refuse;
-        if let (false, Some(left)) = (self.nothing_wanted(), self.demand.leaving.get(agent)) {
-            let left = *left;
-            self.decline(agent, offers, refuse.min(LEAVING), Some(Cause::Leaving(left)));
-            return true;
-        }
-        let wanted = self.demand.wanted;
-        if self.nothing_wanted() {
-            self.decline(agent, offers, refuse, None);
-            return true;
-        }
-        let failures = self.demand.failures.get(agent).copied().unwrap_or(0);
-        let fit = match fill(offers, &self.demand, failures) {
-            Ok(fit) => fit,
-            Err(cause) => {
-                self.decline(agent, offers, refuse, Some(cause));
-                return true;
+        if marks.held {
+            self.decline(&candidate, HELD, None);
+        } else if self.nothing_wanted() {
+            self.decline(&candidate, refuse, None);
+        } else if let Some(rest) = marks.paused {
+            self.decline(&candidate, rest, Some(DeclineReason::Paused(rest)));
+        } else if let Some(left) = marks.leaving {
+            self.decline(&candidate, refuse.min(LEAVING), Some(DeclineReason::Leaving(left)));
+        } else {
+            match fill(&candidate.offers, &self.demand, marks.failures) {
+                Err(reason) => self.decline(&candidate, refuse, Some(reason)),
+                Ok(_) if self.unmet(&candidate.place).is_some() => return Some(candidate),
+                Ok(fit) => self.accept(candidate, fit),
             }
-        };
-        candidate.fits = true;
-        if self.unmet.contains(&candidate.values) || self.unmet(place).is_some() {
-            self.unmet.insert(candidate.values.clone());
-            return false;
         }
-        self.unmet.clear();
-        if wanted == Wanted::Workers {
-            self.demand.placed.push(place.clone());
+        None
+    }
+
+    /// A constraint that was not met may be when something was launched on other agents. Those that look the same to all
+    /// constraints wait together, and are looked at only when the constraints' counts say that it may help.
+    fn try_again(&mut self, waiting: &mut BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>>) {
+        if !self.constraints().iter().any(Constraint::waits_for_others) {
+            return;
+        }
+        waiting.values_mut().for_each(|candidates| candidates.reverse());
+        loop {
+            let level = self.placed.level();
+            for candidates in waiting.values_mut() {
+                while let Some(next) = candidates.last()
+                    && (self.nothing_wanted() || self.unmet(&next.place).is_none())
+                    && let Some(next) = candidates.pop()
+                {
+                    self.try_agent(next);
+                }
+            }
+            waiting.retain(|_, candidates| !candidates.is_empty());
+            if waiting.is_empty() || self.placed.level() == level {
+                return;
+            }
+        }
+    }
+
+    /// All that constraints look at.
+    fn values(&self, place: &Place) -> Vec<Option<String>> {
+        self.constraints().iter().map(|it| it.value(place).map(str::to_owned)).collect()
+    }
+
+    fn accept(&mut self, candidate: Candidate<'_>, fit: Fit) {
+        let Candidate { agent, offers, place } = candidate;
+        let mut more = false;
+        if self.demand.wanted == Wanted::Workers {
+            self.placed.add(&self.demand.placement.workers, &place);
             self.demand.workers_left -= 1;
             self.demand.cpus_left_milli = self.demand.cpus_left_milli.saturating_sub(fit.cpus_milli);
+            more = fit.left_milli >= self.demand.placement.limits.min_worker_cpus_milli
+                && !self.nothing_wanted()
+                && self.unmet(&place).is_none();
         } else {
             self.demand.wanted = Wanted::Nothing;
         }
-        let more = wanted == Wanted::Workers
-            && fit.left_milli >= self.demand.placement.limits.min_worker_cpus_milli
-            && !self.nothing_wanted()
-            && self.unmet(place).is_none();
-        self.plan.accepts.push(fit.on(agent, place.clone(), more, ids(offers)));
-        true
+        self.plan.accepts.push(fit.on(agent, place, more, ids(&offers)));
     }
 
     fn nothing_wanted(&self) -> bool {
@@ -263,30 +292,43 @@ impl Planner<'_> {
 
     /// The first constraint that is not met.
     fn unmet(&self, place: &Place) -> Option<&Constraint> {
-        let placed = if self.demand.wanted == Wanted::Workers { &self.demand.placed[..] } else { &[] };
-        self.constraints().iter().find(|constraint| !constraint.allows(place, placed))
+        let constraints = self.constraints();
+        if self.demand.wanted == Wanted::Workers {
+            let unmet =
+                |(index, constraint): &(usize, &Constraint)| !constraint.allows(place, *index, &self.placed);
+            return constraints.iter().enumerate().find(unmet).map(|(_, constraint)| constraint);
+        }
+        let (nothing, none) = (Occupancy::default(), 0);
+        let nobody = Trial::of(&nothing);
+        constraints.iter().find(|constraint| !constraint.allows(place, none, &nobody))
     }
 
     /// Those that what is wanted has to meet.
-    fn constraints(&self) -> &[Constraint] {
+    fn constraints(&self) -> &'a [Constraint] {
         let placement = self.demand.placement;
         if self.demand.wanted == Wanted::Workers { &placement.workers } else { &placement.server }
     }
 
-    fn held_back(&mut self, candidate: &Candidate<'_>) {
-        let Candidate { agent, offers, place, .. } = candidate;
-        let cause = match self.unmet(place) {
+    fn hold_back(&mut self, candidate: &Candidate<'_>) {
+        let reason = match self.unmet(&candidate.place) {
             _ if self.nothing_wanted() => None,
-            unmet => unmet.map(|constraint| Cause::Constraint(self.demand.wanted, constraint.to_string())),
+            unmet => {
+                unmet.map(|constraint| DeclineReason::Constraint(self.demand.wanted, constraint.to_string()))
+            }
         };
-        self.plan.held_back |= cause.is_some();
-        self.decline(agent, offers, self.demand.refuse, cause);
+        self.plan.held_back |= reason.is_some();
+        self.decline(candidate, self.demand.refuse, reason);
     }
 
-    fn decline(&mut self, agent: &str, offers: &[&Offer], refuse: Duration, cause: Option<Cause>) {
+    fn decline(&mut self, candidate: &Candidate<'_>, refuse: Duration, reason: Option<DeclineReason>) {
+        let Candidate { agent, offers, .. } = candidate;
         self.plan.declines.push(Decline { offers: ids(offers), refuse });
         let host = offers.first().map(|offer| offer.hostname.clone()).unwrap_or_default();
-        self.plan.remarks.extend(cause.map(|cause| Remark { agent: agent.to_owned(), host, cause }));
+        self.plan.unused.extend(reason.map(|reason| UnusedAgent {
+            agent: (*agent).to_owned(),
+            host,
+            reason,
+        }));
     }
 }
 
@@ -312,7 +354,7 @@ impl Fit {
     }
 }
 
-fn fill(offers: &[&Offer], demand: &Demand<'_>, failures: u32) -> Result<Fit, Cause> {
+fn fill(offers: &[&Offer], demand: &Demand<'_>, failures: u32) -> Result<Fit, DeclineReason> {
     let pieces = offers.iter().flat_map(|offer| offer.resources.iter().cloned());
     let mut left = Resources::from(pieces.collect::<Vec<_>>());
     // What Mesos may take back at any time is for no server, and what it shares out not for us.
@@ -329,10 +371,12 @@ fn fill(offers: &[&Offer], demand: &Demand<'_>, failures: u32) -> Result<Fit, Ca
     let free = cpus.saturating_sub(limits.reserve_cpus_milli);
     let needed = limits.min_worker_cpus_milli;
     let too_small = match demand.wanted {
-        Wanted::Server { cpus_milli } => Cause::NoServer { needed: cpus_milli, cpus_milli: cpus, mem, ports },
+        Wanted::Server { cpus_milli } => {
+            DeclineReason::NoServer { needed: cpus_milli, cpus_milli: cpus, mem, ports }
+        }
         _ => {
             let reserved = limits.reserve_cpus_milli;
-            Cause::NoWorker { needed, cpus_milli: cpus, reserved, revocable: use_revocable, mem }
+            DeclineReason::NoWorker { needed, cpus_milli: cpus, reserved, revocable: use_revocable, mem }
         }
     };
     let fit = match demand.wanted {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use task::{Live, Totals};
 use tokio::sync::watch;
 
-use crate::framework::{Snapshot, TaskLine};
+use crate::core::{Snapshot, TaskLine};
 use crate::kind::Kind as TaskKind;
 
 /// The last picture, empty before the first one; none while another scheduler leads.

@@ -6,7 +6,8 @@ use mesos::scheduler::{self, operation};
 use mesos::v1::{FrameworkId, FrameworkInfo, Offer, TaskStatus, Unavailability, framework_info};
 
 use crate::config::Config;
-use crate::framework::{Away, Call, Event, InverseOffer};
+use crate::core::{Call, Event};
+use crate::policy::{Away, InverseOffer};
 
 /// How often to be told again of maintenance that was agreed to. Mesos would do so every 5 s, for each agent.
 const ASK_AGAIN: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use program::{Hashrate, Shares, counted};
 use task::Live;
 
-use crate::framework::{Snapshot, TaskLine};
+use crate::core::{Snapshot, TaskLine};
 use crate::kind::Kind;
 
 /// Tasks beyond this number are only counted.

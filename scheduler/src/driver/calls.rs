@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::framework::Call;
+use crate::core::Call;
 use crate::wire;
 
 /// For the last calls to be answered.

@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::core::Event;
 use crate::display::Display;
-use crate::framework::Event;
 use crate::store::Notice;
 
 const TICK: Duration = Duration::from_millis(500);

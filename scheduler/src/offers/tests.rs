@@ -34,12 +34,34 @@ fn demand_with(wanted: Wanted, placement: Placement) -> Demand<'static> {
         placement: Box::leak(Box::new(placement)),
         cpus_left_milli: u64::MAX,
         workers_left: u64::MAX,
-        placed: vec![],
-        failures: BTreeMap::new(),
-        paused: BTreeMap::new(),
-        leaving: BTreeMap::new(),
+        placed: Box::leak(Box::default()),
+        agents: Box::leak(Box::new(Marks::default())),
         refuse: Duration::from_secs(60),
     }
+}
+
+/// What speaks against agents, by id.
+#[derive(Debug, Default)]
+struct Marks(BTreeMap<String, AgentMarks>);
+
+impl Agents for Marks {
+    fn marks(&self, agent: &str) -> AgentMarks {
+        self.0.get(agent).copied().unwrap_or_default()
+    }
+}
+
+/// The same with marks of agent `a`.
+fn marked(marks: AgentMarks, demand: Demand<'static>) -> Demand<'static> {
+    let marks = Marks([("a".to_owned(), marks)].into());
+    Demand { agents: Box::leak(Box::new(marks)), ..demand }
+}
+
+/// The same with workers at these places.
+fn beside(placed: &[Place], demand: Demand<'static>) -> Demand<'static> {
+    let constraints = &demand.placement.workers;
+    let mut occupancy = Occupancy::new(constraints);
+    placed.iter().for_each(|place| occupancy.add(constraints, place));
+    Demand { placed: Box::leak(Box::new(occupancy)), ..demand }
 }
 
 const SERVER: Wanted = Wanted::Server { cpus_milli: 1000 };
@@ -56,7 +78,7 @@ fn the_server_takes_what_it_needs_and_two_ports_as_resources() {
     assert_eq!(total(&accept.task, "cpus") + total(&accept.executor, "cpus"), 1000);
     assert_eq!(total(&accept.task, "mem") + total(&accept.executor, "mem"), 256_000);
     assert_eq!(Resources::from(accept.task.clone()).count("ports"), 2);
-    assert!(plan.declines.is_empty() && plan.remarks.is_empty());
+    assert!(plan.declines.is_empty() && plan.unused.is_empty());
 }
 
 #[test]
@@ -69,9 +91,8 @@ fn ports_may_come_from_several_ranges() {
 #[test]
 fn a_server_that_failed_tries_other_ports() {
     let offer = |ports| [simple("o", "a", 4.0, 4096, ports)];
-    let mut demand = demand(SERVER);
-    let mut chosen = |ports, failures| {
-        demand.failures = BTreeMap::from([("a".to_owned(), failures)]);
+    let chosen = |ports, failures| {
+        let demand = marked(AgentMarks { failures, ..AgentMarks::default() }, demand(SERVER));
         let plan = plan(&offer(ports), &demand);
         assert_eq!(Resources::from(plan.accepts[0].task.clone()).count("ports"), 2);
         plan.accepts[0].ports
@@ -86,13 +107,13 @@ fn a_server_that_failed_tries_other_ports() {
 fn one_server_is_enough_and_its_absence_is_explained() {
     let offers = [simple("o1", "a", 1.0, 256, 2), simple("o2", "b", 1.0, 256, 2)];
     let both = plan(&offers, &demand(SERVER));
-    assert_eq!((both.accepts.len(), both.declines.len(), both.remarks.len()), (1, 1, 0));
+    assert_eq!((both.accepts.len(), both.declines.len(), both.unused.len()), (1, 1, 0));
     for lacking in
         [simple("o", "a", 0.999, 256, 2), simple("o", "a", 1.0, 255, 2), simple("o", "a", 1.0, 256, 1)]
     {
         let plan = plan(&[lacking], &demand(SERVER));
         assert!(plan.accepts.is_empty());
-        let text = plan.remarks[0].to_string();
+        let text = plan.unused[0].to_string();
         assert!(text.starts_with("no server on a.host: ") && text.contains("--server-cpus"), "{text}");
     }
 }
@@ -116,18 +137,18 @@ fn a_tenth_of_a_cpu_is_worth_a_worker_and_less_is_not() {
     for lacking in [simple("o", "a", 0.099, 128, 0), simple("o", "a", 1.0, 127, 0)] {
         let plan = plan(&[lacking], &demand(Wanted::Workers));
         assert_eq!((plan.accepts.len(), plan.declines.len()), (0, 1));
-        assert!(plan.remarks[0].to_string().starts_with("no worker on a.host: "));
+        assert!(plan.unused[0].to_string().starts_with("no worker on a.host: "));
     }
 }
 
 #[test]
 fn a_paused_agent_is_left_alone_for_the_rest_of_its_pause() {
-    let mut demand = demand(Wanted::Workers);
-    demand.paused.insert("a".into(), Duration::from_secs(7));
+    let marks = AgentMarks { paused: Some(Duration::from_secs(7)), ..AgentMarks::default() };
+    let demand = marked(marks, demand(Wanted::Workers));
     let plan = plan(&[simple("o1", "a", 2.0, 512, 0), simple("o2", "b", 2.0, 512, 0)], &demand);
     assert_eq!(plan.accepts[0].agent, "b");
     assert_eq!(plan.declines, [Decline { offers: vec!["o1".into()], refuse: Duration::from_secs(7) }]);
-    assert!(plan.remarks[0].to_string().contains("for 7 s"));
+    assert!(plan.unused[0].to_string().contains("for 7 s"));
 }
 
 #[test]
@@ -164,7 +185,7 @@ fn workers_on_revocable_cpu_take_nothing_else_and_the_server_none_of_it() {
         }
     }
     let none = plan(&[simple("o", "a", 4.0, 512, 0)], &demand_with(Wanted::Workers, placement));
-    let text = none.remarks[0].to_string();
+    let text = none.unused[0].to_string();
     assert!(text.contains(": 0 revocable CPU and") && text.contains("needs 0.1 revocable CPU"), "{text}");
 }
 
@@ -186,7 +207,7 @@ fn what_is_reserved_on_an_agent_stays_free() {
     let plan = plan(&[simple("o1", "a", 2.0, 512, 0), simple("o2", "b", 1.4, 512, 0)], &demand);
     assert_eq!((plan.accepts.len(), plan.accepts[0].cpus_milli), (1, 1500));
     assert_eq!(
-        plan.remarks[0].to_string(),
+        plan.unused[0].to_string(),
         "no worker on b.host: 1.4 CPU and 512 MB are left, 0.5 CPU of it reserved (--reserve-cpus); a worker \
          needs 1 CPU and 128 MB"
     );
@@ -196,15 +217,12 @@ fn what_is_reserved_on_an_agent_stays_free() {
 fn a_constraint_is_tried_again_when_something_is_launched_elsewhere() {
     let workers = vec!["hostname:GROUP_BY:3".parse().unwrap()];
     let placed = ["a.host", "b.host"].map(|host| Place { host: host.into(), ..Place::default() });
-    let demand = Demand {
-        placed: placed.into(),
-        ..demand_with(Wanted::Workers, Placement { workers, ..Placement::default() })
-    };
+    let demand = beside(&placed, demand_with(Wanted::Workers, Placement { workers, ..Placement::default() }));
     let offers = ["a", "b", "c"].map(|agent| simple(agent, agent, 1.0, 512, 0));
     let both = plan(&offers[..2], &demand);
-    assert!(both.accepts.is_empty() && both.held_back && both.remarks.len() == 2);
+    assert!(both.accepts.is_empty() && both.held_back && both.unused.len() == 2);
     let all = plan(&offers, &demand);
-    assert!(all.accepts.len() == 3 && !all.held_back && all.remarks.is_empty());
+    assert!(all.accepts.len() == 3 && !all.held_back && all.unused.is_empty());
 }
 
 /// In the order of their racks, so that nearly each launch makes room for the next one on the other rack.
@@ -259,12 +277,8 @@ proptest! {
         let limits = placement.limits.clone();
         let (cpus, workers) = (limits.max_cpus_milli.unwrap_or(u64::MAX), limits.max_workers.unwrap_or(u64::MAX));
         let placed = (0..placed).map(|i| Place { host: format!("{}.host", ["a", "b"][i]), ..Place::default() });
-        let demand = Demand {
-            placed: placed.collect(),
-            cpus_left_milli: cpus,
-            workers_left: workers,
-            ..demand_with(Wanted::Workers, placement)
-        };
+        let demand = beside(&placed.collect::<Vec<_>>(), demand_with(Wanted::Workers, placement));
+        let demand = Demand { cpus_left_milli: cpus, workers_left: workers, ..demand };
         let plan = plan(&offers, &demand);
         let accepted = plan.accepts.iter().flat_map(|accept| &accept.offers);
         let answered = accepted.chain(plan.declines.iter().flat_map(|decline| &decline.offers)).count();
@@ -306,6 +320,6 @@ proptest! {
             }
         }
         prop_assert!(wanted != SERVER || plan.accepts.len() <= 1);
-        prop_assert!(wanted != Wanted::Nothing || plan.accepts.is_empty() && plan.remarks.is_empty());
+        prop_assert!(wanted != Wanted::Nothing || plan.accepts.is_empty() && plan.unused.is_empty());
     }
 }

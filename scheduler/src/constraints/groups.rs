@@ -1,0 +1,237 @@
+//! How many tasks there are for each value of a constraint's field, kept as tasks come and go.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Constraint, Place};
+
+/// The tasks by the value of one field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Groups {
+    sizes: HashMap<String, usize>,
+    /// How many groups there are of each size.
+    by_size: BTreeMap<usize, usize>,
+    /// Tasks, those without the field too.
+    total: usize,
+}
+
+impl Groups {
+    fn size(&self, value: &str) -> usize {
+        self.sizes.get(value).copied().unwrap_or(0)
+    }
+
+    fn count(&mut self, size: usize, groups: isize) {
+        if size == 0 {
+            return;
+        }
+        let entry = self.by_size.entry(size).or_default();
+        *entry = entry.saturating_add_signed(groups);
+        if *entry == 0 {
+            self.by_size.remove(&size);
+        }
+    }
+
+    fn set(&mut self, value: &str, size: usize) {
+        self.count(self.size(value), -1);
+        self.count(size, 1);
+        if size == 0 {
+            self.sizes.remove(value);
+        } else if let Some(known) = self.sizes.get_mut(value) {
+            *known = size;
+        } else {
+            self.sizes.insert(value.to_owned(), size);
+        }
+    }
+
+    fn add(&mut self, value: Option<&str>) {
+        self.total += 1;
+        if let Some(value) = value {
+            self.set(value, self.size(value) + 1);
+        }
+    }
+
+    fn remove(&mut self, value: Option<&str>) {
+        self.total = self.total.saturating_sub(1);
+        if let Some(value) = value {
+            self.set(value, self.size(value).saturating_sub(1));
+        }
+    }
+}
+
+/// The workers that constraints count, by the field of each constraint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    groups: Vec<Groups>,
+}
+
+impl Occupancy {
+    /// No task yet, for these constraints.
+    pub fn new(constraints: &[Constraint]) -> Self {
+        Self { groups: vec![Groups::default(); constraints.len()] }
+    }
+
+    /// One more task. `constraints` are those that it was made for.
+    pub fn add(&mut self, constraints: &[Constraint], place: &Place) {
+        for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
+            groups.add(constraint.value(place));
+        }
+    }
+
+    /// One task fewer.
+    pub fn remove(&mut self, constraints: &[Constraint], place: &Place) {
+        for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
+            groups.remove(constraint.value(place));
+        }
+    }
+}
+
+/// An occupancy with changes that may or may not come about. Trying costs what is tried, not what is there.
+#[derive(Clone, Debug)]
+pub struct Trial<'a> {
+    groups: Vec<TrialGroups<'a>>,
+}
+
+impl<'a> Trial<'a> {
+    /// Begins with what is there.
+    pub fn of(occupancy: &'a Occupancy) -> Self {
+        Self { groups: occupancy.groups.iter().map(TrialGroups::of).collect() }
+    }
+
+    /// One more task.
+    pub fn add(&mut self, constraints: &[Constraint], place: &Place) {
+        for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
+            groups.total += 1;
+            if let Some(value) = constraint.value(place) {
+                groups.set(value, groups.size(value) + 1);
+            }
+        }
+    }
+
+    /// One task fewer.
+    pub fn remove(&mut self, constraints: &[Constraint], place: &Place) {
+        for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
+            groups.total = groups.total.saturating_sub(1);
+            if let Some(value) = constraint.value(place) {
+                groups.set(value, groups.size(value).saturating_sub(1));
+            }
+        }
+    }
+
+    /// The tasks by the field of the constraint with this index; none for a constraint that counts no tasks.
+    pub(super) fn groups(&self, index: usize) -> Option<&TrialGroups<'a>> {
+        self.groups.get(index)
+    }
+
+    /// Changes whenever a group that had to wait for others may have another task: how small the smallest groups are,
+    /// and how many there are.
+    pub fn level(&self) -> Vec<(usize, usize)> {
+        self.groups.iter().map(|groups| (groups.smallest().unwrap_or(0), groups.count())).collect()
+    }
+}
+
+/// The tasks by the value of one field, with changes on trial.
+#[derive(Clone, Debug)]
+pub(super) struct TrialGroups<'a> {
+    base: &'a Groups,
+    /// Sizes that differ from the base's.
+    changed: HashMap<String, usize>,
+    /// How many of the changed groups had this size before, and how many have it now.
+    before: BTreeMap<usize, usize>,
+    now: BTreeMap<usize, usize>,
+    total: usize,
+}
+
+impl<'a> TrialGroups<'a> {
+    fn of(base: &'a Groups) -> Self {
+        let (changed, before, now) = Default::default();
+        Self { base, changed, before, now, total: base.total }
+    }
+
+    /// All tasks, those without the field too.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The tasks with this value.
+    pub fn size(&self, value: &str) -> usize {
+        self.changed.get(value).copied().unwrap_or_else(|| self.base.size(value))
+    }
+
+    fn set(&mut self, value: &str, size: usize) {
+        match self.changed.get_mut(value) {
+            Some(known) => {
+                let old = std::mem::replace(known, size);
+                if let Some(groups) = self.now.get_mut(&old) {
+                    *groups -= 1;
+                }
+                self.now.retain(|_, groups| *groups > 0);
+            }
+            None => {
+                self.changed.insert(value.to_owned(), size);
+                *self.before.entry(self.base.size(value)).or_default() += 1;
+            }
+        }
+        *self.now.entry(size).or_default() += 1;
+    }
+
+    /// How many values have a task.
+    pub fn count(&self) -> usize {
+        let of = |sizes: &BTreeMap<usize, usize>| sizes.range(1..).map(|(_, groups)| groups).sum::<usize>();
+        self.base.sizes.len() + of(&self.now) - of(&self.before)
+    }
+
+    /// The tasks of the smallest group.
+    pub fn smallest(&self) -> Option<usize> {
+        let unchanged =
+            |(size, groups): &(&usize, &usize)| **groups > self.before.get(size).copied().unwrap_or(0);
+        let base = self.base.by_size.iter().find(unchanged).map(|(size, _)| *size);
+        let changed = self.now.range(1..).next().map(|(size, _)| *size);
+        base.into_iter().chain(changed).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place(rack: u8) -> Place {
+        Place { host: format!("h{rack}"), attributes: [("rack".to_owned(), rack.to_string())].into() }
+    }
+
+    fn figures(trial: &Trial<'_>) -> (usize, usize, Option<usize>, Vec<usize>) {
+        let groups = trial.groups(0).unwrap();
+        let sizes = (0..5).map(|rack| groups.size(&rack.to_string())).collect();
+        (groups.total(), groups.count(), groups.smallest(), sizes)
+    }
+
+    proptest! {
+        /// A trial tells what the occupancy would tell with the same changes.
+        #[test]
+        fn a_trial_is_what_would_be(
+            there in prop::collection::vec(0u8..5, 0..30),
+            tried in prop::collection::vec((any::<bool>(), 0u8..5), 0..30),
+        ) {
+            let constraints = ["rack:GROUP_BY".parse::<Constraint>().unwrap()];
+            let mut base = Occupancy::new(&constraints);
+            there.iter().for_each(|rack| base.add(&constraints, &place(*rack)));
+            let mut real = base.clone();
+            let mut trial = Trial::of(&base);
+            for (more, rack) in tried {
+                let there = trial.groups(0).unwrap().size(&rack.to_string());
+                if more {
+                    trial.add(&constraints, &place(rack));
+                    real.add(&constraints, &place(rack));
+                } else if there > 0 {
+                    trial.remove(&constraints, &place(rack));
+                    real.remove(&constraints, &place(rack));
+                }
+                prop_assert_eq!(figures(&trial), figures(&Trial::of(&real)));
+            }
+            for (rack, size) in figures(&Trial::of(&real)).3.into_iter().enumerate() {
+                (0..size).for_each(|_| real.remove(&constraints, &place(rack as u8)));
+            }
+            prop_assert_eq!(real, Occupancy::new(&constraints));
+        }
+    }
+}

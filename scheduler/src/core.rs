@@ -1,0 +1,144 @@
+//! The framework's decisions: `on_event(event, now) -> effects`. Pure: no clock, no disk, no socket.
+//!
+//! ```text
+//! Event ─▶ fleet, records ─▶ Happening ─▶ policies ─▶ Intent ─▶ fleet, Effect
+//!                               ▲                        │
+//!                               └────────────────────────┘
+//! ```
+//!
+//! Rules that hold whatever happens:
+//! - an update is acknowledged only when its record is on disk, and it changes nothing before that;
+//! - a task is launched only when its launch is written down;
+//! - there are no more servers than wanted; workers are launched only while theirs runs, and killed when it is gone,
+//!   unless they are to be sent to the next one;
+//! - a task that should not be there is killed, again and again until Mesos says that it ended.
+
+mod carry_out;
+mod event;
+mod outbox;
+mod records;
+mod session;
+mod settings;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod updates;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use program::Summary;
+
+pub use self::event::{Call, Effect, Event};
+pub use self::records::{Records, RetiredTasks};
+pub use self::session::Session;
+pub use self::settings::Settings;
+pub use self::snapshot::{Snapshot, TaskLine};
+
+use self::outbox::Outbox;
+use self::turn::Turn;
+use crate::fleet::{Fleet, Task};
+use crate::policy::{Happening, Policy, View, policies};
+use crate::record::{Change, Recovered};
+
+/// The framework.
+#[derive(Debug)]
+pub struct State {
+    settings: Settings,
+    session: Session,
+    fleet: Fleet,
+    records: Records,
+    policies: Vec<Box<dyn Policy>>,
+    outbox: Outbox,
+}
+
+impl State {
+    /// Goes on where an earlier run of the scheduler stopped; `age` is how long ago the framework began.
+    pub fn new(settings: Settings, mut recovered: Recovered, age: Duration, now: Instant) -> Self {
+        let tasks = std::mem::take(&mut recovered.tasks);
+        let mut state = Self {
+            session: Session::new(now),
+            fleet: Fleet::new(&settings.placement.workers),
+            records: Records::new(recovered, age, now),
+            policies: policies(&settings),
+            outbox: Outbox::default(),
+            settings,
+        };
+        tasks.into_iter().for_each(|record| state.fleet.insert(Task::found(record, now)));
+        let mut turn = state.turn(now);
+        turn.take_up_earlier_run();
+        let happenings = turn.happenings;
+        state.deal_with(happenings, now);
+        state
+    }
+
+    /// The id to subscribe with.
+    pub fn framework(&self) -> Option<&str> {
+        self.records.framework.as_deref()
+    }
+
+    /// Takes in what has happened; the effects must be carried out in order.
+    pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        let mut turn = self.turn(now);
+        turn.take_in(event);
+        let happenings = turn.happenings;
+        self.deal_with(happenings, now);
+        while self.deal_with([Happening::Settled].into(), now) {}
+        self.outbox.take()
+    }
+
+    /// A copy for display.
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        snapshot::snapshot(&self.session, &self.fleet, &self.records, now)
+    }
+
+    /// The figures of the framework so far.
+    pub fn summary(&self, now: Instant) -> Summary {
+        snapshot::summary(&self.fleet, &self.records, now)
+    }
+
+    /// How many tasks there are that may still be running.
+    pub fn live_tasks(&self) -> usize {
+        self.fleet.count_live()
+    }
+
+    /// The master has taken the TEARDOWN, which kills what did not end before. Returns what is to be written down.
+    pub fn torn_down(&mut self, now: Instant) -> Vec<Change> {
+        self.turn(now).torn_down()
+    }
+
+    /// Asks the rules about happenings, and carries out what they want; whether they wanted anything.
+    fn deal_with(&mut self, mut happenings: VecDeque<Happening>, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(happening) = happenings.pop_front() {
+            for rule in 0..self.policies.len() {
+                let view = View {
+                    settings: &self.settings,
+                    session: &self.session,
+                    fleet: &self.fleet,
+                    records: &self.records,
+                    unwritten: self.outbox.count_unwritten(),
+                };
+                let intents = self.policies[rule].on(&view, &happening, now);
+                any |= !intents.is_empty();
+                let mut turn = self.turn(now);
+                intents.into_iter().for_each(|intent| turn.carry_out(intent));
+                happenings.append(&mut turn.happenings);
+            }
+        }
+        any
+    }
+
+    fn turn(&mut self, now: Instant) -> Turn<'_> {
+        Turn {
+            settings: &self.settings,
+            session: &mut self.session,
+            fleet: &mut self.fleet,
+            records: &mut self.records,
+            outbox: &mut self.outbox,
+            happenings: VecDeque::new(),
+            now,
+        }
+    }
+}

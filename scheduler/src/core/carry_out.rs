@@ -1,0 +1,195 @@
+//! What rules want is carried out.
+
+use std::time::Duration;
+
+use ::task::ServerAddress;
+use mesos::v1::TaskState;
+
+use super::event::{Call, Effect};
+use super::outbox::Then;
+use super::turn::{Turn, end_without_report};
+use crate::fleet::Task;
+use crate::kind::Kind;
+use crate::ledger::OUTSIDERS;
+use crate::numbers::number;
+use crate::offers::{Accept, UnusedAgent};
+use crate::policy::{Happening, Intent};
+use crate::record::{Change, TaskRecord};
+use crate::user_notice::UserNotice;
+
+impl Turn<'_> {
+    pub fn carry_out(&mut self, intent: Intent) {
+        let now = self.now;
+        match intent {
+            Intent::Call(call) => self.call(call),
+            Intent::Notify(notice) => self.notify(notice),
+            Intent::Launch(accept) => self.write_down(*accept),
+            Intent::SendLaunch { task, refuse } => self.send_launch(task, refuse),
+            Intent::ForgetLaunch { task } => self.forget_launch(task),
+            Intent::End { task } => self.end(&task),
+            Intent::EndAnew { task } => self.fleet.want_end_anew(&task, now),
+            Intent::EndExecutor { task } => self.fleet.want_end_of_executor(&task, now),
+            Intent::SendKill { task } => self.send_kill(task),
+            Intent::PresumeLost { task } => self.presume_lost(task),
+            Intent::GiveUpServer { server } => {
+                if self.fleet.take_out_of_service(&server) {
+                    self.happen(Happening::ServerLost { server });
+                }
+            }
+            Intent::MoveServer { server } => self.fleet.set_moving(&server),
+            Intent::Assign { worker, server } => self.assign(worker, server),
+            Intent::PauseAgent { task, why } => self.pause_agent(&task, why),
+            Intent::SetWindow { agent, window } => self.fleet.set_window(&agent, window),
+            Intent::HoldOffers { agent, held } => self.fleet.hold_offers(&agent, held),
+            Intent::NoteUnused(unused) => self.note_unused(unused),
+            Intent::HoldSlot { task } => self.fleet.hold_slot(&task),
+            Intent::ReleaseSlot { task } => {
+                self.fleet.release_slot(&task);
+                self.happen(Happening::SlotReleased { task });
+            }
+            Intent::WantOffers => self.happen(Happening::OffersWanted),
+            Intent::Retire { tasks } => self.retire(tasks),
+            Intent::ForgetOldOfAgents => self.fleet.forget_old_of_agents(now),
+            Intent::BeginEnd => self.session.ending = true,
+            Intent::Finish => self.outbox.add(Effect::Finish),
+        }
+    }
+
+    /// A launch is sent when it is on disk; until then its offers are held.
+    fn write_down(&mut self, accept: Accept) {
+        let kind = if accept.ports.is_some() { Kind::Server } else { Kind::Worker };
+        let id = self.records.name(kind);
+        let address = accept.ports.map(|(http_port, stratum_port)| {
+            let host = accept.place.host.clone();
+            ServerAddress { host, stratum_port, http_port }
+        });
+        let record = TaskRecord {
+            id: id.clone(),
+            kind,
+            agent: accept.agent.clone(),
+            host: accept.place.host.clone(),
+            attributes: accept.place.attributes.clone(),
+            server: if kind == Kind::Worker { self.employer() } else { None },
+            cpus_milli: accept.cpus_milli,
+            address,
+            state: None,
+            closed: false,
+        };
+        self.fleet.forget_unused(&accept.agent);
+        self.fleet.insert(Task::planned(record.clone(), accept));
+        if kind == Kind::Server {
+            self.fleet.take_into_service(&id);
+        }
+        self.persist(Change::Task(record), Then::Launch(id));
+    }
+
+    /// Whom a new worker works for: the pool, or the server with the fewest workers.
+    fn employer(&self) -> Option<String> {
+        if let Some(pool) = &self.settings.template.pool {
+            return Some(pool.url.clone());
+        }
+        let servers = self.fleet.servers().filter(|server| server.is_running());
+        let server = servers.min_by_key(|server| self.fleet.count_workers_of(server.id()));
+        server.map(|server| server.id().to_owned())
+    }
+
+    fn send_launch(&mut self, id: String, refuse: Duration) {
+        let Some(accept) = self.fleet.launch_sent(&id, self.now) else { return };
+        let Some(record) = self.fleet.get(&id).map(Task::record) else { return };
+        let server = record.server.as_ref().and_then(|server| self.fleet.get(server));
+        let pool = server.and_then(|server| server.record().address.as_ref());
+        let task = self.settings.template.task(record, pool, accept.executor, accept.task);
+        let (host, cpus_milli) = (record.host.clone(), record.cpus_milli);
+        self.call(Call::Accept { offers: accept.offers, task: Box::new(task), refuse });
+        self.notify(UserNotice::Launched { task: id.clone(), host, cpus_milli });
+        self.happen(Happening::Launched { task: id });
+    }
+
+    /// What was never sent was never launched.
+    fn forget_launch(&mut self, id: String) {
+        let Some(task) = self.fleet.remove(&id) else { return };
+        let offers = crate::fleet::held_offers(&task).to_vec();
+        if !offers.is_empty() {
+            self.call(Call::Decline { offers, refuse: Duration::ZERO });
+        }
+        self.persist(Change::Forget { task: id }, Then::Nothing);
+    }
+
+    fn end(&mut self, id: &str) {
+        if self.fleet.get(id).is_some_and(|task| !task.is_over()) {
+            self.fleet.want_end(id, self.now);
+        }
+    }
+
+    fn send_kill(&mut self, id: String) {
+        self.fleet.kill_sent(&id, self.now);
+        let Some(task) = self.fleet.get(&id) else { return };
+        let (agent, overdue) = (task.agent().to_owned(), task.ignores_kills());
+        self.call(Call::Kill { task: id.clone(), agent: agent.clone() });
+        if overdue && !agent.is_empty() {
+            self.call(Call::Shutdown { executor: id, agent });
+        }
+    }
+
+    /// Nothing was ever heard of it: another can take its place.
+    fn presume_lost(&mut self, id: String) {
+        let Some(kind) = self.fleet.get(&id).map(|task| task.record().kind) else { return };
+        self.fleet.set_state(&id, TaskState::TaskLost, self.now);
+        let why = "the launch was never answered";
+        let status = end_without_report(id.clone(), kind, TaskState::TaskLost, why);
+        self.persist(Change::Status(status), Then::Nothing);
+        self.carry_out(Intent::GiveUpServer { server: id });
+    }
+
+    fn assign(&mut self, worker: String, server: String) {
+        self.fleet.assign(&worker, &server);
+        self.persist(Change::Employer { task: worker.clone(), server }, Then::Nothing);
+        self.happen(Happening::Assigned { worker });
+    }
+
+    fn pause_agent(&mut self, task: &str, why: String) {
+        let Some(host) = self.fleet.get(task).map(|task| task.host().to_owned()) else { return };
+        if let Some((pause, length)) = self.fleet.fail_agent(task, self.now) {
+            let failures = pause.failures;
+            self.notify(UserNotice::Paused { host, pause: length, failures, why });
+        }
+    }
+
+    /// What is left beside a worker needs no explanation, but may be merged with it.
+    fn note_unused(&mut self, unused: UnusedAgent) {
+        let busy = self.fleet.on_agent(&unused.agent).any(Task::is_worker);
+        self.happen(Happening::Unused(unused.clone()));
+        if !busy && self.fleet.note_unused(&unused, self.now) {
+            self.notify(UserNotice::Unused(unused));
+        }
+    }
+
+    fn retire(&mut self, ids: Vec<String>) {
+        let mut retired = Vec::new();
+        for id in ids {
+            // A name that is not of our making cannot be remembered by its number.
+            let (Some(number), Some(task)) = (number(&id), self.fleet.get(&id)) else { continue };
+            let Some(state) = task.state() else { continue };
+            let (kind, closed) = (task.record().kind, task.record().closed);
+            if kind == Kind::Server && closed {
+                self.fold_outsiders(&id);
+            }
+            self.records.retired.add(number, state, closed);
+            self.fleet.remove(&id);
+            retired.push(id);
+        }
+        if !retired.is_empty() {
+            let fleet = &self.fleet;
+            self.records.ledger.fold(|task| fleet.get(task).is_some());
+            self.persist(Change::Past { tasks: retired }, Then::Nothing);
+        }
+    }
+
+    fn fold_outsiders(&mut self, server: &str) {
+        let is_ours = |name: &&str| self.fleet.get(name).is_some() || self.records.retired.contains(name);
+        let outsiders = self.records.ledger.workers_of(server).filter(|name| !is_ours(name)).count();
+        if outsiders > OUTSIDERS {
+            self.persist(Change::FoldOutsiders { server: server.to_owned() }, Then::Nothing);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What the user wants, as far as decisions depend on it.
+
+use std::time::Duration;
+
+use crate::launch::Template;
+use crate::offers::Placement;
+use crate::policy::OnServerLoss;
+
+/// What the user wants, as far as decisions depend on it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What all tasks have in common.
+    pub template: Template,
+    /// A running task that has sent live messages and sends none for so long is replaced.
+    pub silence_timeout: Duration,
+    /// The server's CPU, thousandths.
+    pub server_cpus_milli: u64,
+    /// Where tasks may run, and with how much CPU.
+    pub placement: Placement,
+    /// What becomes of the workers when their server is gone.
+    pub on_server_loss: OnServerLoss,
+    /// End all tasks at the end.
+    pub teardown: bool,
+    /// End after this time.
+    pub duration: Option<Duration>,
+    /// End after so many blocks.
+    pub blocks: Option<u64>,
+    /// For jitter.
+    pub seed: u64,
+}

@@ -1,0 +1,289 @@
+//! The state machine event by event, with a clock and a disk that the test moves.
+
+mod duplicates;
+mod end;
+mod launch;
+mod limits;
+mod loss;
+mod maintenance;
+mod merging;
+mod past;
+mod pool;
+mod reconnect;
+mod repoint;
+mod silence;
+mod versions;
+mod weather;
+mod world;
+
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use ::task::{Account, Report, ServerAddress, TaskKind, TaskSpec, Totals};
+use mesos::resources::{Quantity, ranges, scalar};
+use mesos::v1::{Offer, TaskStatus, task_status};
+
+use mesos::v1::TaskState;
+
+use super::*;
+use crate::fleet::Slot;
+use crate::kind::Kind;
+use crate::launch::{Arguments, Delivery, ImageTask, Programs};
+use crate::offers::Placement;
+use crate::policy::{Away, ILL_SERVER, InverseOffer, OnServerLoss, SERVER_START};
+use crate::record::Ticket;
+use crate::store::memory::Memory;
+use crate::user_notice::UserNotice;
+
+/// A master has something to say at least so often.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        template: crate::launch::Template {
+            name: "mesos-miner".into(),
+            report_interval: Duration::from_secs(1),
+            live_interval: Duration::from_secs(5),
+            updates_per_task: NonZeroU64::new(100_000).unwrap(),
+            share_interval: Duration::from_secs(1),
+            programs: Programs::default(),
+            backend: None,
+            pool: None,
+            delivery: Delivery::Path("/opt/mesos-miner".into()),
+        },
+        silence_timeout: Duration::from_secs(120),
+        server_cpus_milli: 1000,
+        placement: Placement::default(),
+        on_server_loss: OnServerLoss::default(),
+        teardown: true,
+        duration: None,
+        blocks: None,
+        seed: 1,
+    }
+}
+
+/// The image of a miner that is not ours.
+pub(super) fn somebody_elses_worker() -> ImageTask {
+    ImageTask { image: "cpuminer".into(), arguments: Arguments::parse("", &[]).unwrap() }
+}
+
+pub(super) fn offer(id: &str, agent: &str, cpus: f64, mem: u64) -> Offer {
+    Offer {
+        id: id.into(),
+        framework_id: "f".into(),
+        agent_id: agent.into(),
+        hostname: format!("{agent}.host"),
+        resources: vec![
+            scalar("cpus", Quantity::new(cpus)),
+            scalar("mem", Quantity::whole(mem)),
+            ranges("ports", [31000..=31000, 31010..=31020]),
+        ],
+        ..Offer::default()
+    }
+}
+
+/// An update as an agent sends it; the uuid is made of the task and `n`.
+pub(super) fn status(task: &str, state: TaskState, n: u8) -> TaskStatus {
+    let mut uuid = task.as_bytes().to_vec();
+    uuid.push(n);
+    TaskStatus {
+        task_id: task.into(),
+        state: state.into(),
+        agent_id: Some("a".into()),
+        uuid: Some(uuid),
+        ..TaskStatus::default()
+    }
+}
+
+pub(super) fn report(worker: &str, sequence: u64, accepted: u64) -> Vec<u8> {
+    let totals = Totals { hashes: u128::from(accepted) * 7, accepted, ..Totals::default() };
+    let account = Account { worker: worker.into(), totals, ..Account::default() };
+    Report { sequence, accounts: vec![account], server: None }.encode()
+}
+
+/// A state machine between a clock, a disk and the record of what it wanted.
+pub(super) struct Script {
+    pub state: State,
+    pub now: Instant,
+    pub disk: Memory,
+    /// On the way to the disk.
+    pub queue: Vec<(Ticket, Change)>,
+    pub calls: Vec<Call>,
+    pub notices: Vec<UserNotice>,
+    pub finished: bool,
+    settings: Settings,
+}
+
+impl Script {
+    pub fn new() -> Script {
+        Script::with(settings())
+    }
+
+    pub fn with(settings: Settings) -> Script {
+        let (now, disk) = (Instant::now(), Memory::new());
+        let state = State::new(settings.clone(), disk.recover(), Duration::ZERO, now);
+        let (queue, calls, notices) = (Vec::new(), Vec::new(), Vec::new());
+        Script { state, now, disk, queue, calls, notices, finished: false, settings }
+    }
+
+    /// Subscribed, with a server that runs on agent `a` as miner-server-1.
+    pub fn with_server() -> Script {
+        Script::server_of(settings())
+    }
+
+    pub fn server_of(settings: Settings) -> Script {
+        let mut script = Script::with(settings);
+        script.subscribe();
+        script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));
+        script.write();
+        script.update(status("miner-server-1", TaskState::TaskRunning, 1));
+        script.write();
+        script.clear();
+        script
+    }
+
+    /// The same, with workers miner-worker-2 on `a` and miner-worker-3 on `b` that run.
+    pub fn with_workers() -> Script {
+        Script::workers_of(settings())
+    }
+
+    pub fn workers_of(settings: Settings) -> Script {
+        let mut script = Script::server_of(settings);
+        script.event(Event::Offers(vec![offer("o2", "a", 0.5, 700), offer("o3", "b", 2.0, 700)]));
+        script.write();
+        for task in ["miner-worker-2", "miner-worker-3"] {
+            script.update(TaskStatus {
+                data: Some(report(task, 1, 0)),
+                ..status(task, TaskState::TaskRunning, 1)
+            });
+        }
+        script.write();
+        script.clear();
+        script
+    }
+
+    pub fn subscribe(&mut self) {
+        self.event(Event::Subscribed { framework: "f".into() });
+    }
+
+    pub fn event(&mut self, event: Event) {
+        for effect in self.state.on_event(event, self.now) {
+            assert!(!self.finished, "{effect:?} after the end");
+            match effect {
+                Effect::Persist(ticket, change) => self.queue.push((ticket, change)),
+                Effect::Call(call) => self.calls.push(call),
+                Effect::Publish(notice) => self.notices.push(notice),
+                Effect::Finish => self.finished = true,
+            }
+        }
+    }
+
+    pub fn update(&mut self, status: TaskStatus) {
+        self.event(Event::Update(Box::new(status)));
+    }
+
+    /// The disk takes everything that waits, and what follows from it.
+    pub fn write(&mut self) {
+        while !self.queue.is_empty() {
+            self.write_some(self.queue.len());
+        }
+    }
+
+    pub fn write_some(&mut self, count: usize) {
+        let batch: Vec<_> = self.queue.drain(..count).collect();
+        self.disk.write(&batch);
+        for (ticket, _) in batch {
+            self.event(Event::Persisted(ticket));
+        }
+    }
+
+    /// Time passes, tick by tick, and the master, if there is one, is there.
+    pub fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end && !self.finished {
+            if self.heartbeat_due() {
+                self.event(Event::Heartbeat);
+            }
+            self.pass(Duration::from_millis(500).min(end - self.now));
+        }
+    }
+
+    /// The same for a master that says nothing.
+    pub fn wait_for_master(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.pass(Duration::from_millis(500).min(end - self.now));
+        }
+    }
+
+    pub fn heartbeat_due(&self) -> bool {
+        self.state.session.connected && self.now >= self.state.session.heard() + HEARTBEAT
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.event(Event::Tick);
+    }
+
+    /// The process dies, with all that was not written, and another one starts.
+    pub fn restart(&mut self) {
+        self.queue.clear();
+        self.state = State::new(self.settings.clone(), self.disk.recover(), Duration::from_secs(5), self.now);
+        self.clear();
+    }
+
+    /// The same, and the next one starts on another machine: with an empty disk, or one where it has led before.
+    pub fn hand_over(&mut self, empty_disk: bool) {
+        self.queue.clear();
+        let recovered = self.disk.hand_over(empty_disk);
+        self.state = State::new(self.settings.clone(), recovered, Duration::from_secs(5), self.now);
+        self.clear();
+    }
+
+    pub fn task(&self, id: &str) -> &Task {
+        self.state.fleet.get(id).expect("it is there")
+    }
+
+    pub fn clear(&mut self) {
+        self.calls.clear();
+        self.notices.clear();
+    }
+
+    /// The ids of the tasks launched so far.
+    pub fn launched(&self) -> Vec<String> {
+        let task = |call: &Call| match call {
+            Call::Accept { task, .. } => Some(task.task_id.value.clone()),
+            _ => None,
+        };
+        self.calls.iter().filter_map(task).collect()
+    }
+
+    pub fn killed(&self) -> Vec<&str> {
+        let kills = |call: &&Call| matches!(call, Call::Kill { .. });
+        self.calls.iter().filter(kills).map(task_of).collect()
+    }
+
+    pub fn acknowledged(&self) -> Vec<&str> {
+        let acknowledges = |call: &&Call| matches!(call, Call::Acknowledge { .. });
+        self.calls.iter().filter(acknowledges).map(task_of).collect()
+    }
+
+    pub fn declined(&self) -> Vec<&str> {
+        let mut declined = Vec::new();
+        for call in &self.calls {
+            if let Call::Decline { offers, .. } = call {
+                declined.extend(offers.iter().map(String::as_str));
+            }
+        }
+        declined
+    }
+}
+
+fn task_of(call: &Call) -> &str {
+    match call {
+        Call::Message { executor: task, .. } | Call::Kill { task, .. } | Call::Acknowledge { task, .. } => {
+            task
+        }
+        _ => "",
+    }
+}

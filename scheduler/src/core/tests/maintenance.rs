@@ -1,0 +1,183 @@
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn away(begins_in: Duration) -> Away {
+    Away { begins_in, lasts: Some(10 * MINUTE) }
+}
+
+/// An inverse offer named after the agent.
+fn wanted_back(agent: &str, begins_in: Duration) -> Event {
+    let agent = agent.to_owned();
+    Event::InverseOffers(vec![InverseOffer {
+        id: format!("i-{agent}"),
+        agent: Some(agent),
+        away: away(begins_in),
+    }])
+}
+
+fn planned(agent: &str, away: Option<Away>) -> Event {
+    Event::Planned(vec![(agent.to_owned(), away)])
+}
+
+fn killed_end(script: &mut Script, tasks: &[&str]) {
+    for task in tasks {
+        script.update(status(task, TaskState::TaskKilled, 2));
+    }
+    script.write();
+}
+
+#[test]
+fn an_agent_is_emptied_before_its_machine_goes_and_used_again_when_it_is_back() {
+    let mut script = Script::with_workers();
+    script.event(wanted_back("b", 5 * MINUTE));
+    assert!(script.calls.contains(&Call::AcceptInverse { offers: vec!["i-b".into()] }));
+    let said: Vec<_> = script.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["b.host goes away for maintenance in 300 s: 1 task there will end before"]);
+    script.wait(3 * MINUTE);
+    assert!(script.killed().is_empty(), "it can mine for a while yet");
+    script.event(wanted_back("b", 2 * MINUTE));
+    assert_eq!(script.notices.len(), 1, "said once");
+    script.wait(MINUTE + Duration::from_secs(1));
+    assert_eq!(script.killed(), ["miner-worker-3"]);
+    killed_end(&mut script, &["miner-worker-3"]);
+    assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })), "no failure");
+    script.clear();
+    script.event(planned("b", Some(away(MINUTE))));
+    script.event(Event::Offers(vec![offer("o4", "b", 2.0, 700)]));
+    script.write();
+    assert_eq!((script.launched().len(), script.declined()), (0, vec!["o4"]));
+    let said = script.notices.iter().map(ToString::to_string).next().unwrap();
+    assert_eq!(said, "nothing is launched on b.host, which goes away for maintenance in 60 s");
+    script.event(planned("b", None));
+    script.event(Event::Offers(vec![offer("o5", "b", 2.0, 700)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-4"]);
+}
+
+/// Mesos asks for as long as the plan stands, which may be weeks; only what was not answered is ever rescinded.
+#[test]
+fn being_asked_again_and_again_leaves_nothing_behind() {
+    let mut script = Script::with_workers();
+    let asked = |id: &str| {
+        let (agent, away) = (Some("b".to_owned()), away(30 * MINUTE));
+        Event::InverseOffers(vec![InverseOffer { id: id.to_owned(), agent, away }])
+    };
+    for id in ["i1", "i2", "i3"] {
+        script.event(asked(id));
+        assert_eq!(script.calls.last(), Some(&Call::AcceptInverse { offers: vec![id.into()] }));
+    }
+    script.event(Event::InverseRescinded { offer: "i2".into() });
+    let leaves =
+        |script: &Script| script.state.fleet.agent("b").is_some_and(|agent| agent.window().is_some());
+    assert!(leaves(&script), "of an old one");
+    script.event(Event::InverseRescinded { offer: "i3".into() });
+    assert!(!leaves(&script));
+}
+
+#[test]
+fn a_server_moves_when_its_workers_have_ended() {
+    let mut script = Script::with_workers();
+    script.event(wanted_back("a", Duration::ZERO));
+    assert_eq!(
+        script.killed(),
+        ["miner-worker-2", "miner-worker-3"],
+        "all of its workers, wherever they are"
+    );
+    assert_eq!(script.calls.last(), Some(&Call::Suppress));
+    script.event(Event::Offers(vec![offer("o4", "b", 2.0, 1024)]));
+    script.write();
+    assert!(script.launched().is_empty());
+    killed_end(&mut script, &["miner-worker-2"]);
+    assert_eq!(script.killed().len(), 2);
+    killed_end(&mut script, &["miner-worker-3"]);
+    assert_eq!(script.killed()[2..], ["miner-server-1"]);
+    script.clear();
+    killed_end(&mut script, &["miner-server-1"]);
+    assert!(script.calls.contains(&Call::Revive));
+    script.event(planned("a", Some(away(Duration::ZERO))));
+    script.event(Event::Offers(vec![offer("o5", "a", 2.0, 1024), offer("o6", "b", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-4"]);
+    assert_eq!(script.task("miner-server-4").record().agent, "b");
+    assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })));
+}
+
+#[test]
+fn a_server_does_not_wait_for_ever_for_its_workers() {
+    let mut script = Script::with_workers();
+    script.event(wanted_back("a", Duration::ZERO));
+    script.wait(Duration::from_secs(16));
+    assert!(script.killed().contains(&"miner-server-1"));
+}
+
+#[test]
+fn a_server_is_launched_where_it_can_stay() {
+    let mut script = Script::new();
+    script.subscribe();
+    script.event(Event::Planned(vec![("a".into(), Some(away(30 * MINUTE))), ("b".into(), None)]));
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024), offer("o2", "b", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.task("miner-server-1").record().agent, "b");
+    script.update(TaskStatus {
+        agent_id: Some("b".into()),
+        ..status("miner-server-1", TaskState::TaskRunning, 1)
+    });
+    script.write();
+    script.event(planned("a", Some(away(30 * MINUTE))));
+    script.event(Event::Offers(vec![offer("o3", "a", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched().last().unwrap(), "miner-worker-2", "half an hour is worth a worker");
+}
+
+#[test]
+fn maintenance_that_is_called_off_or_over_changes_nothing() {
+    let mut script = Script::with_workers();
+    script.event(wanted_back("b", 5 * MINUTE));
+    script.event(Event::InverseRescinded { offer: "i-b".into() });
+    script.wait(6 * MINUTE);
+    assert!(script.killed().is_empty());
+    script.event(wanted_back("b", 5 * MINUTE));
+    script.subscribe();
+    script.wait(6 * MINUTE);
+    assert!(script.killed().is_empty(), "what an earlier subscription said is void");
+    script.event(Event::InverseOffers(vec![InverseOffer {
+        id: "any".into(),
+        agent: None,
+        away: away(MINUTE),
+    }]));
+    assert!(script.calls.contains(&Call::DeclineInverse { offers: vec!["any".into()] }));
+    script.event(planned("c", Some(Away { begins_in: Duration::ZERO, lasts: Some(MINUTE) })));
+    script.wait(2 * MINUTE);
+    script.event(Event::Offers(vec![offer("o9", "c", 2.0, 700)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-4"], "it is over");
+}
+
+#[test]
+fn tasks_that_an_operator_drains_are_no_failures_of_their_agent() {
+    let mut script = Script::with_workers();
+    for (task, state) in
+        [("miner-worker-2", TaskState::TaskKilled), ("miner-worker-3", TaskState::TaskGoneByOperator)]
+    {
+        let mut status = status(task, state, 2);
+        status.set_reason(task_status::Reason::AgentDraining);
+        script.update(status);
+    }
+    script.write();
+    assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })));
+    script.event(Event::Offers(vec![offer("o9", "b", 2.0, 700)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-4"]);
+}
+
+#[test]
+fn a_machine_that_goes_for_good_is_not_waited_for() {
+    let mut script = Script::with_workers();
+    script.event(planned("c", Some(Away { begins_in: Duration::ZERO, lasts: None })));
+    script.now += 10_000 * MINUTE;
+    script.event(Event::Tick);
+    script.event(Event::Offers(vec![offer("o9", "c", 2.0, 700)]));
+    script.write();
+    assert_eq!((script.launched().len(), script.declined()), (0, vec!["o9"]));
+}

@@ -1,0 +1,93 @@
+use super::*;
+use crate::launch::Pool;
+use crate::offers::Limits;
+
+fn at(url: &str) -> Settings {
+    let mut settings = settings();
+    settings.template.pool = Some(Pool {
+        url: url.into(),
+        user: None,
+        password: "x".into(),
+        access: ::task::PoolAccess::default(),
+    });
+    settings
+}
+
+fn mining() -> Script {
+    let mut script = Script::with(at("stratum+tcp://pool:1"));
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024), offer("o2", "b", 2.0, 1024)]));
+    script.write();
+    script
+}
+
+#[test]
+fn at_a_pool_there_is_no_server_and_workers_come_at_once() {
+    let mut script = mining();
+    assert_eq!(script.launched(), ["miner-worker-1", "miner-worker-2"]);
+    let Some(Call::Accept { task, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
+    let TaskKind::Worker(worker) = TaskSpec::decode(task.data.as_deref().unwrap()).unwrap().kind else {
+        panic!()
+    };
+    assert_eq!(worker.pool, "stratum+tcp://pool:1");
+    script.update(status("miner-worker-1", TaskState::TaskRunning, 1));
+    script.update(status("miner-worker-2", TaskState::TaskFailed, 1));
+    script.write();
+    script.clear();
+    script.wait(Duration::from_secs(5));
+    script.event(Event::Offers(vec![offer("o3", "b", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-3"]);
+    assert!(script.killed().is_empty());
+}
+
+#[test]
+fn a_restart_adopts_the_workers_of_the_same_pool_and_ends_those_of_another() {
+    let mut script = mining();
+    for task in ["miner-worker-1", "miner-worker-2"] {
+        script.update(status(task, TaskState::TaskRunning, 1));
+    }
+    script.write();
+    script.restart();
+    script.subscribe();
+    script.wait(Duration::from_secs(5));
+    assert!(script.killed().is_empty());
+    for settings in [at("stratum+tcp://other:1"), settings()] {
+        let pool = settings.template.pool.is_some();
+        script.state = State::new(settings, script.disk.recover(), Duration::ZERO, script.now);
+        script.clear();
+        script.subscribe();
+        assert_eq!(script.killed(), ["miner-worker-1", "miner-worker-2"]);
+        script.event(Event::Offers(vec![offer("o9", "c", 2.0, 1024)]));
+        let Some((_, Change::Task(record))) = script.queue.pop() else { panic!("{:?}", script.queue) };
+        assert_eq!(record.kind == Kind::Worker, pool);
+        script.queue.clear();
+    }
+}
+
+#[test]
+fn a_server_from_earlier_is_ended_with_its_workers() {
+    let mut script = Script::with_workers();
+    script.state = State::new(at("stratum+tcp://pool:1"), script.disk.recover(), Duration::ZERO, script.now);
+    script.subscribe();
+    assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2", "miner-worker-3"]);
+}
+
+#[test]
+fn limits_know_of_no_server_and_the_end_is_an_end() {
+    let mut settings = at("stratum+tcp://pool:1");
+    settings.placement.limits = Limits { max_cpus_milli: Some(3000), ..Limits::default() };
+    let mut script = Script::with(settings);
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024), offer("o2", "b", 2.0, 1024)]));
+    script.write();
+    let cpus: Vec<_> = script.state.fleet.all().map(|task| task.record().cpus_milli).collect();
+    assert_eq!(cpus, [2000, 1000]);
+    script.event(Event::Stop);
+    for task in ["miner-worker-1", "miner-worker-2"] {
+        assert!(script.killed().contains(&task));
+        script.update(status(task, TaskState::TaskKilled, 1));
+    }
+    script.write();
+    assert!(script.finished && script.calls.contains(&Call::Teardown));
+}

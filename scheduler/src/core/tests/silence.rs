@@ -1,0 +1,221 @@
+use super::*;
+
+fn live(task: &str) -> Event {
+    let live = ::task::Live::Worker(::task::WorkerLive::default());
+    Event::Message { executor: task.into(), data: live.encode() }
+}
+
+#[test]
+fn a_server_that_says_nothing_any_more_is_replaced_and_its_executor_ended() {
+    let mut script = Script::with_workers();
+    for task in ["miner-server-1", "miner-worker-2"] {
+        script.event(live(task));
+    }
+    script.wait(Duration::from_secs(60));
+    script.event(live("miner-worker-2"));
+    script.wait(Duration::from_secs(59));
+    assert!(script.killed().is_empty(), "miner-worker-3 has never said anything");
+    script.wait(Duration::from_secs(2));
+    assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2", "miner-worker-3"]);
+    let ends = |call: &&Call| matches!(call, Call::Shutdown { .. });
+    let ended: Vec<_> = script.calls.iter().filter(ends).collect();
+    assert_eq!(ended, [&Call::Shutdown { executor: "miner-server-1".into(), agent: "a".into() }]);
+    let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
+    assert!(said.contains(&"miner-server-1 is given up: it says nothing any more".into()), "{said:?}");
+    assert!(said.iter().any(|text| text.starts_with("nothing is launched on a.host for 1 s")), "{said:?}");
+    script.event(Event::Offers(vec![offer("o5", "c", 2.0, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-4"]);
+}
+
+#[test]
+fn nobody_can_be_heard_without_a_subscription() {
+    let mut script = Script::with_workers();
+    script.event(live("miner-server-1"));
+    script.event(Event::Disconnected);
+    script.wait(Duration::from_secs(200));
+    script.subscribe();
+    script.wait(Duration::from_secs(100));
+    assert!(script.killed().is_empty());
+    script.wait(Duration::from_secs(30));
+    assert!(script.killed().contains(&"miner-server-1"));
+}
+
+/// It is stuck, or the network is, and no connection breaks: what tasks say waits behind it.
+#[test]
+fn a_master_that_says_nothing_is_not_held_against_tasks() {
+    let mut script = Script::with_workers();
+    for task in ["miner-server-1", "miner-worker-2", "miner-worker-3"] {
+        script.event(live(task));
+    }
+    script.update(TaskStatus { healthy: Some(false), ..status("miner-server-1", TaskState::TaskRunning, 2) });
+    script.write();
+    script.wait_for_master(Duration::from_secs(3600));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+    script.event(Event::Heartbeat);
+    script.wait(Duration::from_secs(50));
+    assert!(script.killed().is_empty(), "it may be well again");
+    script.wait(Duration::from_secs(20));
+    assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
+}
+
+/// Its heartbeats tell that the others are quiet, not it.
+#[test]
+fn tasks_that_all_say_nothing_are_given_up_in_time() {
+    for limit in [30, 120].map(Duration::from_secs) {
+        let mut script = Script::workers_of(Settings { silence_timeout: limit, ..settings() });
+        let tasks = ["miner-server-1", "miner-worker-2", "miner-worker-3"];
+        tasks.iter().for_each(|task| script.event(live(task)));
+        script.wait(limit - Duration::from_secs(1));
+        assert!(script.killed().is_empty(), "{:?}", script.notices);
+        script.wait(Duration::from_secs(2));
+        assert_eq!(script.killed(), tasks);
+    }
+}
+
+#[test]
+fn what_fell_silent_before_this_life_of_the_scheduler_is_replaced_too() {
+    let mut script = Script::with_workers();
+    script.restart();
+    script.subscribe();
+    for _ in 0..3 {
+        script.wait(Duration::from_secs(50));
+        script.event(live("miner-worker-2"));
+    }
+    assert_eq!(script.killed()[0], "miner-worker-3", "it has reported, but says nothing");
+    assert!(!script.killed().contains(&"miner-worker-2"));
+    assert!(!script.killed().contains(&"miner-server-1"), "it never reported: who knows what it is");
+}
+
+/// Its process was stopped, or its machine asleep: the first thing that it hears may be its own clock.
+#[test]
+fn a_scheduler_that_was_away_hears_what_has_waited_before_it_gives_anybody_up() {
+    let mut script = Script::with_workers();
+    let tasks = ["miner-server-1", "miner-worker-2", "miner-worker-3"];
+    let all_live = |script: &mut Script| tasks.iter().for_each(|task| script.event(live(task)));
+    all_live(&mut script);
+    script.wait(Duration::from_secs(5));
+    script.now += Duration::from_secs(3600);
+    script.event(Event::Tick);
+    script.wait(Duration::from_secs(5));
+    all_live(&mut script);
+    script.wait(Duration::from_secs(100));
+    assert!(script.killed().is_empty());
+
+    all_live(&mut script);
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskUnreachable, 2) });
+    script.write();
+    script.now += Duration::from_secs(3600);
+    script.event(Event::Tick);
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 3) });
+    script.write();
+    all_live(&mut script);
+    script.wait(Duration::from_secs(100));
+    assert!(script.killed().is_empty());
+}
+
+#[test]
+fn a_task_that_could_not_be_heard_has_its_time_again() {
+    let mut script = Script::with_workers();
+    script.event(live("miner-worker-3"));
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnreachable, 2) });
+    script.write();
+    script.wait(Duration::from_secs(300));
+    assert!(script.killed().is_empty(), "it is unreachable, not silent");
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskRunning, 3) });
+    script.write();
+    script.wait(Duration::from_secs(100));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+    script.wait(Duration::from_secs(30));
+    assert_eq!(script.killed().first(), Some(&"miner-worker-3"));
+}
+
+/// With a third worker that has only said that it begins.
+fn beginning(settings: Settings) -> (Script, String) {
+    let mut script = Script::workers_of(settings);
+    script.event(Event::Offers(vec![offer("o4", "c", 2.0, 1024)]));
+    script.write();
+    let worker = script.launched().pop().expect("there is room");
+    script.update(status(&worker, TaskState::TaskStarting, 1));
+    script.write();
+    (script, worker)
+}
+
+/// An executor that was stopped just then would keep its resources for ever. One that is well ends by itself before.
+#[test]
+fn a_worker_that_begins_and_says_nothing_more_is_given_up() {
+    let (mut script, worker) = beginning(settings());
+    script.wait(Duration::from_secs(119));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+    script.wait(Duration::from_secs(2));
+    assert_eq!(script.killed(), [worker.as_str()]);
+    assert!(script.calls.contains(&Call::Shutdown { executor: worker.clone(), agent: "c".into() }));
+    let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
+    assert!(said.contains(&format!("{worker} is given up: it does not come up")), "{said:?}");
+}
+
+#[test]
+fn an_image_of_somebody_else_s_may_take_its_time() {
+    let mut settings = settings();
+    settings.template.programs.worker = Some(somebody_elses_worker());
+    let (mut script, _) = beginning(settings);
+    script.wait(Duration::from_secs(1000));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+}
+
+#[test]
+fn a_launch_is_not_given_up_by_a_scheduler_that_was_away() {
+    for answered in [false, true] {
+        let mut script = Script::new();
+        script.subscribe();
+        script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
+        script.write();
+        if answered {
+            script.update(status("miner-server-1", TaskState::TaskStarting, 1));
+            script.write();
+        }
+        script.wait(Duration::from_secs(100));
+        script.now += Duration::from_secs(3600);
+        script.event(Event::Tick);
+        script.event(Event::Heartbeat);
+        script.wait(Duration::from_secs(100));
+        assert!(!script.notices.iter().any(|notice| matches!(notice, UserNotice::GivenUp { .. })));
+    }
+}
+
+/// Too short for its master to have fallen silent.
+#[test]
+fn a_scheduler_that_was_away_for_seconds_hears_what_has_waited_too() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskUnreachable, 2) });
+    script.write();
+    script.wait(Duration::from_secs(50));
+    script.event(Event::Heartbeat);
+    script.now += Duration::from_secs(12);
+    script.event(Event::Tick);
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 3) });
+    script.write();
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+}
+
+/// Stopped, that is, with what the tasks said meanwhile still unread.
+#[test]
+fn a_scheduler_that_was_away_itself_blames_nobody_for_silence() {
+    let mut script = Script::with_workers();
+    script.event(live("miner-server-1"));
+    let unreachable = TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnreachable, 2) };
+    script.update(unreachable);
+    script.update(TaskStatus { healthy: Some(false), ..status("miner-server-1", TaskState::TaskRunning, 2) });
+    script.write();
+    script.now += Duration::from_secs(3600);
+    script.event(Event::Tick);
+    script.wait(Duration::from_secs(50));
+    assert!(script.killed().is_empty(), "{:?}", script.notices);
+    assert!(script.task("miner-worker-3").slot() != Slot::Released);
+    script.update(TaskStatus { healthy: Some(true), ..status("miner-server-1", TaskState::TaskRunning, 3) });
+    script.write();
+    script.wait(Duration::from_secs(60));
+    assert!(script.killed().is_empty());
+    script.wait(Duration::from_secs(20));
+    assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
+}

@@ -1,0 +1,179 @@
+//! Master, agents and executors, as far as a scheduler can tell.
+
+mod agents;
+mod judge;
+mod master;
+mod storms;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use ::task::{Instruction, Live, WorkerLive};
+use mesos::v1::task_status::Reason;
+use mesos::v1::{TaskInfo, TaskState, TaskStatus};
+
+use super::super::*;
+
+/// Executors show life so often.
+const LIVE: Duration = Duration::from_secs(10);
+/// Until the master calls an agent's tasks unreachable.
+const PINGS: Duration = Duration::from_secs(75);
+/// Updates are repeated so often.
+const REPEAT: Duration = Duration::from_secs(10);
+/// An offer that is held for longer, though the disk is quick, is hoarded.
+const HELD: Duration = Duration::from_secs(5);
+
+/// What becomes of the next launch.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
+    /// The offer was gone.
+    InvalidOffers,
+    /// The agent was away.
+    AgentDisconnected,
+    /// Refused.
+    Invalid,
+    /// Lost without a word.
+    Lost,
+    /// No executor comes up.
+    NoExecutor,
+}
+
+impl Fate {
+    pub const ALL: [Fate; 5] =
+        [Fate::InvalidOffers, Fate::AgentDisconnected, Fate::Invalid, Fate::Lost, Fate::NoExecutor];
+}
+
+#[derive(Debug)]
+struct Agent {
+    id: String,
+    cpus: u64,
+    mem: u64,
+    /// Since when, and whether the master has noticed.
+    away: Option<(Instant, bool)>,
+}
+
+/// A task as it really is.
+#[derive(Debug)]
+struct Real {
+    agent: String,
+    cpus: u64,
+    mem: u64,
+    state: TaskState,
+    pool: String,
+    hung: bool,
+    next: Instant,
+    updates: Vec<TaskStatus>,
+    sent: Instant,
+    uuids: u8,
+}
+
+impl Real {
+    fn lives(&self) -> bool {
+        !self.state.is_terminal()
+    }
+}
+
+#[derive(Debug)]
+struct Piece {
+    agent: String,
+    cpus: u64,
+    mem: u64,
+    since: Instant,
+}
+
+struct Filter {
+    agent: String,
+    cpus: u64,
+    mem: u64,
+    until: Instant,
+}
+
+pub struct Cluster {
+    pub script: Script,
+    pub slow_disk: bool,
+    pub fate: Option<Fate>,
+    agents: Vec<Agent>,
+    tasks: BTreeMap<String, Real>,
+    offers: BTreeMap<String, Piece>,
+    /// Those that were answered once.
+    answered: BTreeSet<String>,
+    filters: Vec<Filter>,
+    suppressed: bool,
+    /// Calls get lost: the connection is about to break.
+    deaf: bool,
+    history: Vec<TaskStatus>,
+    /// Tasks that were asked for while nobody could tell.
+    unanswered: BTreeSet<String>,
+    next: u64,
+}
+
+impl Cluster {
+    pub fn new(settings: Settings) -> Cluster {
+        let agent = |(id, cpus, mem): (&str, u64, u64)| Agent { id: id.into(), cpus, mem, away: None };
+        let mut cluster = Cluster {
+            script: Script::with(settings),
+            slow_disk: false,
+            fate: None,
+            agents: [("a", 2000, 1024), ("b", 1500, 700), ("c", 4000, 900)].map(agent).into(),
+            tasks: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            filters: Vec::new(),
+            suppressed: false,
+            deaf: false,
+            history: Vec::new(),
+            unanswered: BTreeSet::new(),
+            next: 0,
+        };
+        cluster.subscribed();
+        cluster
+    }
+
+    pub fn agents(&self) -> usize {
+        self.agents.len()
+    }
+
+    pub fn pick(&self, which: usize) -> String {
+        let live: Vec<&String> =
+            self.tasks.iter().filter(|(_, task)| task.lives()).map(|(id, _)| id).collect();
+        if live.is_empty() { String::new() } else { live[which % live.len()].clone() }
+    }
+
+    fn here(&self, agent: &str) -> bool {
+        self.agents.iter().any(|it| it.id == agent && it.away.is_none())
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        for _ in 0..time.as_secs() {
+            self.script.now += Duration::from_secs(1);
+            if !self.deaf {
+                if self.script.heartbeat_due() {
+                    self.event(Event::Heartbeat);
+                }
+                self.allocate();
+            }
+            self.work();
+            self.write();
+            self.event(Event::Tick);
+        }
+    }
+
+    /// Without a subscription.
+    fn pass_alone(&mut self, time: Duration) {
+        for _ in 0..time.as_secs() {
+            self.script.now += Duration::from_secs(1);
+            self.write();
+            self.event(Event::Tick);
+        }
+    }
+
+    fn write(&mut self) {
+        while !self.slow_disk && !self.script.queue.is_empty() {
+            let batch = std::mem::take(&mut self.script.queue);
+            self.script.disk.write(&batch);
+            for (ticket, _) in batch {
+                self.event(Event::Persisted(ticket));
+            }
+        }
+    }
+}

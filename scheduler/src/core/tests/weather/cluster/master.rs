@@ -1,0 +1,181 @@
+//! The master: offers, calls, answers.
+
+use super::*;
+
+impl Cluster {
+    pub(super) fn subscribed(&mut self) {
+        self.filters.clear();
+        self.offers.clear();
+        self.suppressed = false;
+        self.script.subscribe();
+        self.carry_out();
+    }
+
+    pub(super) fn withdraw(&mut self, agent: &str) {
+        let gone: Vec<String> =
+            self.offers.iter().filter(|(_, it)| it.agent == agent).map(|(id, _)| id.clone()).collect();
+        for id in gone {
+            self.offers.remove(&id);
+            self.event(Event::Rescinded { offer: id });
+        }
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.script.event(event);
+        self.carry_out();
+    }
+
+    pub(super) fn tell(&mut self, task: &str, agent: &str, state: TaskState, reason: Option<Reason>) {
+        let reason = reason.map(Into::into);
+        let agent_id = Some(agent.into());
+        let status = TaskStatus { uuid: None, agent_id, reason, ..status(task, state, 0) };
+        self.unanswered.remove(task);
+        self.event(Event::Update(Box::new(status)));
+    }
+
+    pub(super) fn carry_out(&mut self) {
+        for call in std::mem::take(&mut self.script.calls) {
+            match call {
+                _ if self.deaf => {}
+                Call::Accept { offers, task, refuse } => self.accept(&offers, &task, refuse),
+                Call::Decline { offers, refuse } => {
+                    for id in offers {
+                        if let Some(Piece { agent, cpus, mem, .. }) = self.answered(&id) {
+                            self.filters.push(Filter { agent, cpus, mem, until: self.script.now + refuse });
+                        }
+                    }
+                }
+                Call::Kill { task, .. } => self.killed(&task),
+                Call::Shutdown { executor, agent } if self.here(&agent) => {
+                    self.end(&executor, TaskState::TaskFailed);
+                }
+                Call::Acknowledge { task, uuid, .. } => self.acknowledged(&task, &uuid),
+                Call::Reconcile(tasks) => self.reconcile(tasks),
+                Call::Message { executor, data, .. } => self.instructed(&executor, &data),
+                Call::Suppress => self.suppressed = true,
+                Call::Revive => {
+                    self.filters.clear();
+                    self.suppressed = false;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn answered(&mut self, offer: &str) -> Option<Piece> {
+        assert!(self.answered.insert(offer.to_owned()), "{offer} is answered twice");
+        self.offers.remove(offer)
+    }
+
+    pub(super) fn accept(&mut self, offers: &[String], info: &TaskInfo, refuse: Duration) {
+        let (id, agent) = (info.task_id.value.clone(), info.agent_id.value.clone());
+        assert!(!self.tasks.contains_key(&id), "{id} is launched twice");
+        assert!(self.script.disk.knows(&id), "{id} is launched before it is written");
+        let pieces: Vec<_> = offers.iter().map(|offer| self.answered(offer)).collect();
+        let (mut cpus, mut mem) = (0, 0);
+        for piece in pieces.iter().flatten() {
+            assert_eq!(piece.agent, agent);
+            (cpus, mem) = (cpus + piece.cpus, mem + piece.mem);
+        }
+        let void = pieces.iter().any(Option::is_none);
+        let fate = if void { Some(Fate::InvalidOffers) } else { self.fate.take() };
+        match fate {
+            Some(Fate::InvalidOffers) => {
+                return self.tell(&id, &agent, TaskState::TaskDropped, Some(Reason::InvalidOffers));
+            }
+            Some(Fate::AgentDisconnected) => {
+                return self.tell(&id, &agent, TaskState::TaskDropped, Some(Reason::AgentDisconnected));
+            }
+            Some(Fate::Invalid) => {
+                return self.tell(&id, &agent, TaskState::TaskError, Some(Reason::TaskInvalid));
+            }
+            Some(Fate::Lost) => return,
+            Some(Fate::NoExecutor) | None => {}
+        }
+        let all = || info.resources.iter().chain(&info.executor.as_ref().unwrap().resources);
+        let sum = |name: &str| -> f64 {
+            all().filter(|it| it.name == name).filter_map(|it| it.scalar).map(|it| it.value).sum()
+        };
+        let (used, used_mem) = ((sum("cpus") * 1000.0).round() as u64, sum("mem").round() as u64);
+        assert!(used <= cpus && used_mem <= mem, "{id} takes more than was offered");
+        let until = self.script.now + refuse;
+        self.filters.push(Filter { agent: agent.clone(), cpus: cpus - used, mem: mem - used_mem, until });
+        let now = self.script.now;
+        let real = Real {
+            agent,
+            cpus: used,
+            mem: used_mem,
+            state: TaskState::TaskStaging,
+            pool: String::new(),
+            hung: false,
+            next: now + Duration::from_secs(1),
+            updates: vec![],
+            sent: now,
+            uuids: 0,
+        };
+        self.tasks.insert(id.clone(), real);
+        if fate.is_some() {
+            self.end(&id, TaskState::TaskFailed);
+        }
+    }
+
+    pub(super) fn reconcile(&mut self, tasks: Vec<(String, String)>) {
+        let asked = if tasks.is_empty() {
+            self.tasks.iter().map(|(id, task)| (id.clone(), task.agent.clone())).collect()
+        } else {
+            tasks
+        };
+        for (id, agent) in asked {
+            let known = self.agents.iter().find(|it| it.id == agent);
+            let state = match (known.map(|agent| agent.away), self.tasks.get(&id)) {
+                (None, _) => TaskState::TaskUnknown,
+                (Some(Some((_, true))), Some(_)) => TaskState::TaskUnreachable,
+                (Some(Some((_, false))), Some(_)) => {
+                    self.unanswered.insert(id);
+                    continue;
+                }
+                (_, Some(task)) => task.state,
+                (_, None) => TaskState::TaskGone,
+            };
+            self.tell(&id, &agent, state, Some(Reason::Reconciliation));
+        }
+    }
+
+    /// As a master's allocator does once a second.
+    pub(super) fn allocate(&mut self) {
+        let now = self.script.now;
+        self.filters.retain(|filter| filter.until > now);
+        if self.suppressed {
+            return;
+        }
+        let mut offers = Vec::new();
+        for agent in self.agents.iter().filter(|agent| agent.away.is_none()) {
+            let (cpus, mem) = self.free(agent);
+            let refused = |it: &Filter| it.agent == agent.id && it.cpus >= cpus && it.mem >= mem;
+            if cpus < 10 && mem < 32 || self.filters.iter().any(refused) {
+                continue;
+            }
+            self.next += 1;
+            // In pieces, now and then.
+            let part = if self.next.is_multiple_of(3) { cpus / 2 } else { 0 };
+            for (n, (cpus, mem)) in [(cpus - part, mem), (part, 0)].into_iter().enumerate() {
+                if cpus + mem > 0 {
+                    let id = format!("o{}-{n}", self.next);
+                    offers.push(offer(&id, &agent.id, cpus as f64 / 1000.0, mem));
+                    self.offers.insert(id, Piece { agent: agent.id.clone(), cpus, mem, since: now });
+                }
+            }
+        }
+        if !offers.is_empty() {
+            self.event(Event::Offers(offers));
+        }
+    }
+
+    pub(super) fn free(&self, agent: &Agent) -> (u64, u64) {
+        let tasks = self.tasks.values().filter(|task| task.agent == agent.id && task.lives());
+        let used = tasks.fold((0, 0), |(cpus, mem), task| (cpus + task.cpus, mem + task.mem));
+        let offers = self.offers.values().filter(|offer| offer.agent == agent.id);
+        let offered = offers.fold((0, 0), |(cpus, mem), offer| (cpus + offer.cpus, mem + offer.mem));
+        (agent.cpus - used.0 - offered.0, agent.mem - used.1 - offered.1)
+    }
+}

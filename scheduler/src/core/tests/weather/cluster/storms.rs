@@ -1,0 +1,131 @@
+//! What may go wrong.
+
+use super::*;
+
+impl Cluster {
+    pub fn leave(&mut self, which: usize) {
+        let (count, now) = (self.agents.len(), self.script.now);
+        let agent = &mut self.agents[which % count];
+        agent.away.get_or_insert((now, false));
+        let id = agent.id.clone();
+        self.withdraw(&id);
+    }
+
+    pub fn come_back(&mut self, which: usize) {
+        let count = self.agents.len();
+        let agent = &mut self.agents[which % count];
+        let id = agent.id.clone();
+        let Some((_, noticed)) = agent.away.take() else { return };
+        let known: Vec<(String, TaskState)> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.agent == id)
+            .map(|(id, it)| (id.clone(), it.state))
+            .collect();
+        for (task, state) in known.into_iter().filter(|_| noticed) {
+            self.tell(&task, &id, state, Some(Reason::AgentReregistered));
+        }
+    }
+
+    /// SIGUSR1: its tasks end with it; it is back at once.
+    pub fn say_goodbye(&mut self, which: usize) {
+        let id = self.agents[which % self.agents.len()].id.clone();
+        if !self.here(&id) {
+            return;
+        }
+        self.withdraw(&id);
+        self.drop_tasks(&id, TaskState::TaskLost);
+    }
+
+    /// It lost its memory: another id, and the old one never returns.
+    pub fn rename(&mut self, which: usize) {
+        let count = self.agents.len();
+        let agent = &mut self.agents[which % count];
+        let old = agent.id.clone();
+        agent.id.push('\'');
+        agent.away = None;
+        self.withdraw(&old);
+        self.drop_tasks(&old, TaskState::TaskUnreachable);
+    }
+
+    pub(super) fn drop_tasks(&mut self, agent: &str, state: TaskState) {
+        let lost: Vec<String> =
+            self.tasks.iter().filter(|(_, task)| task.agent == agent).map(|(id, _)| id.clone()).collect();
+        for task in lost {
+            self.tasks.remove(&task);
+            self.tell(&task, agent, state, None);
+        }
+    }
+
+    pub fn crash(&mut self, task: &str) {
+        self.end(task, TaskState::TaskFailed);
+    }
+
+    /// One that has shown life before.
+    pub fn hang(&mut self, task: &str) {
+        let heard = self.script.state.fleet.get(task).is_some_and(|task| task.silent_since().is_some());
+        if let Some(task) =
+            self.tasks.get_mut(task).filter(|task| heard && task.state == TaskState::TaskRunning)
+        {
+            task.hung = true;
+        }
+    }
+
+    pub fn gone_by_operator(&mut self, task: &str) {
+        let Some(agent) = self.tasks.get(task).map(|task| task.agent.clone()) else { return };
+        let Some(which) = self.agents.iter().position(|it| it.id == agent) else { return };
+        self.agents[which].id.push('"');
+        self.agents[which].away = None;
+        self.withdraw(&agent);
+        self.drop_tasks(&agent, TaskState::TaskGoneByOperator);
+    }
+
+    /// Mesos says that a task is gone which is not.
+    pub fn mistake(&mut self, task: &str, which: usize) {
+        let states =
+            [TaskState::TaskLost, TaskState::TaskGone, TaskState::TaskUnknown, TaskState::TaskUnreachable];
+        let Some(agent) = self.tasks.get(task).map(|task| task.agent.clone()) else { return };
+        self.tell(task, &agent, states[which % states.len()], None);
+    }
+
+    /// A server gives no work, or does again.
+    pub fn fall_ill(&mut self, task: &str, healthy: bool) {
+        if self.tasks.get(task).is_some_and(|real| real.state == TaskState::TaskRunning && !real.hung) {
+            self.update(task, TaskState::TaskRunning);
+            if let Some(update) = self.tasks.get_mut(task).and_then(|real| real.updates.last_mut()) {
+                update.healthy = Some(healthy);
+            }
+        }
+    }
+
+    pub fn rescind(&mut self, which: usize) {
+        let Some(id) = self.offers.keys().nth(which % self.offers.len().max(1)).cloned() else { return };
+        self.offers.remove(&id);
+        self.event(Event::Rescinded { offer: id });
+    }
+
+    /// The connection breaks, or the master is another one; what was said last may be lost.
+    pub fn reconnect(&mut self, deaf: bool) {
+        self.deaf = deaf;
+        self.pass(Duration::from_secs(2));
+        self.deaf = false;
+        self.offers.clear();
+        self.event(Event::Disconnected);
+        self.pass_alone(Duration::from_secs(3));
+        self.subscribed();
+    }
+
+    pub fn restart(&mut self) {
+        self.offers.clear();
+        self.script.restart();
+        self.subscribed();
+    }
+
+    /// An update that was sent before comes once more.
+    pub fn repeat(&mut self, which: usize) {
+        if !self.history.is_empty() {
+            let old = self.history[which % self.history.len()].clone();
+            self.event(Event::Update(Box::new(old)));
+        }
+    }
+}

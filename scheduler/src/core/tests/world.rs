@@ -1,0 +1,319 @@
+//! A small cluster that does everything in any order, and what must hold all the same: nothing acknowledged or
+//! launched before it is on disk, never two servers, no more CPU than offered, and totals that are exact in the
+//! end, whatever was repeated, reordered, lost with a process or written late.
+
+use std::collections::BTreeMap;
+
+use ::task::{Instruction, Live, WorkerLive};
+use proptest::prelude::*;
+
+use super::*;
+
+const AGENTS: [(&str, u64); 2] = [("a", 2000), ("b", 1500)];
+
+/// A task as it really is.
+struct Real {
+    agent: String,
+    cpus_milli: u64,
+    state: TaskState,
+    sequence: u64,
+    accepted: u64,
+    /// Not acknowledged yet; the agent repeats the first one.
+    updates: Vec<TaskStatus>,
+}
+
+struct World {
+    script: Script,
+    tasks: BTreeMap<String, Real>,
+    /// Outstanding offers: agent, CPU.
+    offers: BTreeMap<String, (String, u64)>,
+    /// All that was ever sent with a uuid.
+    history: Vec<TaskStatus>,
+    /// To be answered without a uuid.
+    asked: Vec<String>,
+    next: u64,
+}
+
+impl World {
+    fn new(on_server_loss: OnServerLoss) -> World {
+        let script = Script::with(Settings { on_server_loss, ..settings() });
+        let (tasks, offers) = Default::default();
+        World { script, tasks, offers, history: vec![], asked: vec![], next: 0 }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.script.event(event);
+        self.carry_out();
+    }
+
+    fn write(&mut self, count: usize) {
+        let batch: Vec<_> = self.script.queue.drain(..count.min(self.script.queue.len())).collect();
+        self.script.disk.write(&batch);
+        for (ticket, _) in batch {
+            self.event(Event::Persisted(ticket));
+        }
+    }
+
+    /// Plays the master for what the state machine wants.
+    fn carry_out(&mut self) {
+        for call in std::mem::take(&mut self.script.calls) {
+            match call {
+                Call::Accept { offers, task, .. } => self.launch(&offers, &task),
+                Call::Decline { offers, .. } => self.offers.retain(|id, _| !offers.contains(id)),
+                Call::Kill { task, .. } => self.end(&task, TaskState::TaskKilled),
+                Call::Acknowledge { task, uuid, .. } => self.acknowledged(&task, &uuid),
+                Call::Reconcile(tasks) if tasks.is_empty() => {
+                    let live = self.tasks.iter().filter(|(_, task)| !task.state.is_terminal());
+                    self.asked.extend(live.map(|(id, _)| id.clone()));
+                }
+                Call::Reconcile(tasks) => self.asked.extend(tasks.into_iter().map(|(task, _)| task)),
+                Call::Message { executor, data, .. } => self.instructed(&executor, &data),
+                Call::Suppress | Call::Revive | Call::Teardown | Call::Shutdown { .. } => {}
+                Call::AcceptInverse { .. } | Call::DeclineInverse { .. } => {}
+            }
+        }
+        let servers =
+            self.tasks.iter().filter(|(id, task)| id.contains("server") && !task.state.is_terminal());
+        assert!(servers.count() <= 1, "two servers");
+    }
+
+    fn launch(&mut self, offers: &[String], task: &mesos::v1::TaskInfo) {
+        let id = task.task_id.value.clone();
+        assert!(self.script.disk.knows(&id), "{id} is launched before it is written");
+        assert!(!self.tasks.contains_key(&id), "{id} is launched twice");
+        let used: Vec<_> = offers.iter().filter_map(|offer| self.offers.remove(offer)).collect();
+        assert_eq!(used.len(), offers.len(), "void offers are used");
+        assert!(used.iter().all(|(agent, _)| *agent == task.agent_id.value));
+        let executor = task.executor.as_ref().unwrap();
+        let all = task.resources.iter().chain(&executor.resources);
+        let cpus: f64 = all.filter(|it| it.name == "cpus").map(|it| it.scalar.unwrap().value).sum();
+        let cpus_milli = (cpus * 1000.0).round() as u64;
+        assert!(cpus_milli <= used.iter().map(|(_, cpus)| cpus).sum(), "more CPU than offered");
+        let real = Real {
+            agent: task.agent_id.value.clone(),
+            cpus_milli,
+            state: TaskState::TaskStaging,
+            sequence: 0,
+            accepted: 0,
+            updates: vec![],
+        };
+        self.tasks.insert(id, real);
+    }
+
+    /// The record of an acknowledged update must be on disk.
+    fn acknowledged(&mut self, id: &str, uuid: &[u8]) {
+        let update = self.history.iter().find(|update| update.uuid.as_deref() == Some(uuid)).unwrap();
+        let report = Report::decode(update.data.as_deref().unwrap()).unwrap();
+        let written = self.script.disk.has(id, &report.accounts[0].worker, report.sequence);
+        assert!(written, "acknowledged before it is written");
+        if let Some(real) = self.tasks.get_mut(id) {
+            real.updates.retain(|update| update.uuid.as_deref() != Some(uuid));
+        }
+    }
+
+    /// A worker obeys at once, if the message arrives.
+    fn instructed(&mut self, id: &str, data: &[u8]) {
+        let Instruction::MineAt { pool } = Instruction::decode(data).unwrap() else { return };
+        self.next += 1;
+        let alive = self.tasks.get(id).is_some_and(|real| !real.state.is_terminal());
+        if alive && !self.next.is_multiple_of(3) {
+            let live = Live::Worker(WorkerLive { pool, ..WorkerLive::default() });
+            self.event(Event::Message { executor: id.to_owned(), data: live.encode() });
+        }
+    }
+
+    fn free(&self, agent: &str, cpus: u64) -> u64 {
+        let live = self.tasks.values().filter(|task| task.agent == agent && !task.state.is_terminal());
+        let offered: u64 = self.offers.values().filter(|(on, _)| on == agent).map(|(_, cpus)| cpus).sum();
+        cpus - live.map(|task| task.cpus_milli).sum::<u64>() - offered
+    }
+
+    fn offer(&mut self, which: usize) {
+        let (agent, cpus) = AGENTS[which % AGENTS.len()];
+        let free = self.free(agent, cpus);
+        self.next += 1;
+        let id = format!("o{}", self.next);
+        self.offers.insert(id.clone(), (agent.to_owned(), free));
+        self.event(Event::Offers(vec![offer(&id, agent, free as f64 / 1000.0, 1024)]));
+    }
+
+    /// The task does something, and its executor reports it.
+    fn progress(&mut self, id: &str, state: TaskState, accepted: u64) {
+        let Some(real) = self.tasks.get_mut(id) else { return };
+        if real.state.is_terminal() {
+            return;
+        }
+        real.state = state;
+        real.sequence += 1;
+        real.accepted += accepted;
+        let mut update = status(id, state, 0);
+        update.uuid = Some(format!("{id} {}", real.sequence).into_bytes());
+        update.agent_id = Some(real.agent.as_str().into());
+        update.data = Some(report(id, real.sequence, real.accepted));
+        self.history.push(update.clone());
+        real.updates.push(update);
+    }
+
+    fn end(&mut self, id: &str, state: TaskState) {
+        self.progress(id, state, 1);
+    }
+
+    fn deliver(&mut self, id: &str) {
+        if let Some(update) = self.tasks.get(id).and_then(|real| real.updates.first().cloned()) {
+            self.event(Event::Update(Box::new(update)));
+        }
+    }
+
+    fn answer(&mut self) {
+        for id in std::mem::take(&mut self.asked) {
+            let (state, agent) = match self.tasks.get(&id) {
+                Some(real) => (real.state, real.agent.clone()),
+                None => (TaskState::TaskGone, "a".to_owned()),
+            };
+            let agent_id = Some(agent.as_str().into());
+            self.script.update(TaskStatus { uuid: None, agent_id, ..status(&id, state, 0) });
+            self.carry_out();
+        }
+    }
+
+    fn pick(&self, which: usize) -> Option<String> {
+        let count = self.tasks.len();
+        (count > 0).then(|| self.tasks.keys().nth(which % count).cloned()).flatten()
+    }
+
+    fn reconnect(&mut self) {
+        self.offers.clear();
+        self.asked.clear();
+        self.script.subscribe();
+        self.carry_out();
+    }
+
+    fn act(&mut self, action: u8, which: usize) {
+        let task = self.pick(which).unwrap_or_default();
+        match action {
+            0..=3 => self.write(which % 4 + 1),
+            4 => {
+                self.script.now += Duration::from_millis(which as u64 % 500);
+                self.event(Event::Tick);
+            }
+            5 | 6 => self.offer(which),
+            7..=9 => self.progress(&task, TaskState::TaskRunning, which as u64 % 5),
+            10..=14 => self.deliver(&task),
+            15 if !self.history.is_empty() => {
+                let old = self.history[which % self.history.len()].clone();
+                self.event(Event::Update(Box::new(old)));
+            }
+            16 if which.is_multiple_of(4) => self.end(&task, TaskState::TaskFailed),
+            20 => {
+                self.script.now += Duration::from_secs(3600);
+                self.event(Event::Tick);
+            }
+            17 if which.is_multiple_of(4) => {
+                self.script.restart();
+                self.reconnect();
+            }
+            18 if which.is_multiple_of(4) => {
+                self.event(Event::Disconnected);
+                self.reconnect();
+            }
+            19 => self.answer(),
+            21 if which.is_multiple_of(4) => {
+                self.script.hand_over(which.is_multiple_of(8));
+                self.reconnect();
+            }
+            _ => {}
+        }
+    }
+
+    /// Everything that was sent arrives.
+    fn settle(&mut self) {
+        for _ in 0..50 {
+            self.write(usize::MAX);
+            self.answer();
+            for id in self.tasks.keys().cloned().collect::<Vec<_>>() {
+                self.deliver(&id);
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.settle();
+        self.event(Event::Stop);
+        for _ in 0..200 {
+            if self.script.finished {
+                break;
+            }
+            self.settle();
+            self.script.now += Duration::from_millis(500);
+            self.event(Event::Tick);
+        }
+        self.write(usize::MAX);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn accounts_are_exact_and_the_rules_hold(
+        actions in prop::collection::vec((0u8..21, any::<u16>()), 0..250),
+        repoint in any::<bool>(),
+    ) {
+        let mut world = World::new(if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill });
+        world.script.subscribe();
+        world.carry_out();
+        for (action, which) in actions {
+            world.act(action, which.into());
+        }
+        world.finish();
+        prop_assert!(world.script.finished);
+        let recovered = world.script.disk.recover();
+        for (id, real) in &world.tasks {
+            prop_assert!(real.state.is_terminal(), "{} is {:?}", id, real.state);
+            prop_assert!(real.updates.is_empty(), "{} has updates that nobody acknowledged", id);
+            let accepted = recovered.ledger.entry(id, id).map_or(0, |entry| entry.totals.accepted);
+            prop_assert_eq!(accepted, real.accepted, "{}", id);
+        }
+        prop_assert_eq!(recovered.ledger.sum(), world.script.state.records.ledger.sum());
+        world.script.disk.assert_agreement();
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    /// The same with several machines, of which most have not seen everything.
+    #[test]
+    fn sums_are_exact_whoever_leads(
+        actions in prop::collection::vec((0u8..22, any::<u16>()), 0..250),
+        repoint in any::<bool>(),
+    ) {
+        let mut world = World::new(if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill });
+        world.script.subscribe();
+        world.carry_out();
+        for (action, which) in actions {
+            world.act(action, which.into());
+        }
+        world.finish();
+        prop_assert!(world.script.finished);
+        for (id, real) in &world.tasks {
+            prop_assert!(real.state.is_terminal(), "{} is {:?}", id, real.state);
+            prop_assert!(real.updates.is_empty(), "{} has updates that nobody acknowledged", id);
+        }
+        let accepted: u64 =
+            world.tasks.iter().filter(|(id, _)| id.contains("worker")).map(|(_, real)| real.accepted).sum();
+        prop_assert_eq!(world.script.state.records.ledger.sum().0.worker.accepted, accepted);
+        prop_assert_eq!(world.script.disk.shared().ledger.sum(), world.script.state.records.ledger.sum());
+        world.script.disk.assert_agreement();
+        // Of what ended nothing is left but sums.
+        world.script.finished = false;
+        world.script.hand_over(true);
+        world.script.event(Event::Tick);
+        world.script.write();
+        let lost = world.script.disk.shared().tasks.len();
+        prop_assert!(world.script.disk.shared().tasks.iter().all(|task| !task.closed));
+        prop_assert!(world.script.disk.nodes() <= 1 + lost);
+        world.script.disk.assert_agreement();
+    }
+}

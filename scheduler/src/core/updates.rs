@@ -1,0 +1,229 @@
+//! Status updates and messages: updates are recorded, then acted on, then acknowledged.
+
+use std::collections::BTreeMap;
+
+use ::task::{Live, Report};
+use mesos::v1::{TaskState, TaskStatus, task_status};
+
+use super::outbox::Then;
+use super::turn::{ADOPTED, Turn};
+use crate::fleet::{StateChange, Task, is_over};
+use crate::kind::Kind;
+use crate::policy::{Ended, Happening};
+use crate::record::{Change, StatusRecord, TaskRecord};
+use crate::user_notice::UserNotice;
+
+/// An update on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Update {
+    task: String,
+    agent: String,
+    state: Option<TaskState>,
+    reason: Option<task_status::Reason>,
+    message: Option<String>,
+    report: Option<Report>,
+    healthy: Option<bool>,
+    uuid: Option<Vec<u8>>,
+}
+
+/// What to do about an update of a task that ended long ago, when it is on disk.
+#[derive(Debug)]
+pub(super) struct LateUpdate {
+    task: String,
+    agent: String,
+    uuid: Option<Vec<u8>>,
+    alive: bool,
+}
+
+impl LateUpdate {
+    pub fn recorded(self) -> Happening {
+        let Self { task, agent, uuid, alive } = self;
+        Happening::Recorded { task, agent, uuid, outlived: alive }
+    }
+}
+
+impl Turn<'_> {
+    pub fn update(&mut self, status: TaskStatus) {
+        let id = status.task_id.value.clone();
+        if let Some(version) = status.data.as_deref().and_then(::task::version) {
+            self.fleet.set_version(&id, version);
+        }
+        self.happen(Happening::Answered { task: id.clone() });
+        if self.fleet.get(&id).is_none() && self.records.retired.contains(&id) {
+            return self.late_update(&status);
+        }
+        if self.fleet.get(&id).is_none() && !self.adopt(&status) {
+            return;
+        }
+        let Some(task) = self.fleet.get(&id) else { return };
+        if tells_nothing_new(task, &status) {
+            return;
+        }
+        let (kind, known_agent) = (task.record().kind, task.agent().to_owned());
+        let (state, reason) = (status.known_state(), status.known_reason());
+        let uuid = status.uuid.filter(|uuid| !uuid.is_empty());
+        if uuid.is_some() {
+            self.fleet.set_pending(&id, uuid.clone());
+        }
+        let report = self.report(&id, status.data.as_deref());
+        let record = StatusRecord {
+            task: id.clone(),
+            kind,
+            state: state.map(|state| state.as_str_name().to_owned()),
+            reason: reason.map(|reason| reason.as_str_name().to_owned()),
+            last: uuid.is_some() && state.is_some_and(TaskState::is_final),
+            message: status.message.clone(),
+            report: report.clone(),
+        };
+        let update = Update {
+            task: id,
+            agent: status.agent_id.map_or(known_agent, |agent| agent.value),
+            state,
+            reason,
+            message: status.message,
+            report,
+            healthy: status.healthy,
+            uuid,
+        };
+        self.persist(Change::Status(record), Then::Update(Box::new(update)));
+    }
+
+    /// A report that cannot be read must not keep its update from being acknowledged.
+    fn report(&mut self, task: &str, data: Option<&[u8]>) -> Option<Report> {
+        match Report::decode(data.filter(|data| !data.is_empty())?) {
+            Ok(report) => Some(report),
+            Err(error) => {
+                self.notify(UserNotice::BadReport { task: task.to_owned(), why: error.to_string() });
+                None
+            }
+        }
+    }
+
+    /// Takes a task in that is not in the records (a lost state folder), to account for it and to end it; whether there
+    /// is a task at all.
+    fn adopt(&mut self, status: &TaskStatus) -> bool {
+        let over = status.known_state().is_none_or(is_over);
+        if over && status.uuid.is_none() {
+            return false;
+        }
+        let id = status.task_id.value.clone();
+        let number = id.rsplit('-').next().and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0);
+        self.records.use_number(number);
+        let agent = status.agent_id.as_ref().map(|agent| agent.value.clone()).unwrap_or_default();
+        let record = TaskRecord {
+            id: id.clone(),
+            kind: kind_of(&id),
+            host: agent.clone(),
+            agent,
+            server: None,
+            cpus_milli: ADOPTED,
+            address: None,
+            attributes: BTreeMap::new(),
+            state: None,
+            closed: false,
+        };
+        self.fleet.insert(Task::found(record.clone(), self.now));
+        if let Some(version) = status.data.as_deref().and_then(::task::version) {
+            self.fleet.set_version(&id, version);
+        }
+        if !over {
+            self.notify(UserNotice::Unknown { task: id.clone() });
+            self.fleet.want_end(&id, self.now);
+        }
+        self.persist(Change::Task(record), Then::Nothing);
+        true
+    }
+
+    /// The update is on disk: it is acted on and acknowledged.
+    pub fn apply(&mut self, update: Update) {
+        let id = update.task.as_str();
+        let Some(task) = self.fleet.get(id) else { return };
+        let (kind, known_health) = (task.record().kind, task.health());
+        let pending = task.pending_uuid() == update.uuid.as_deref();
+        if let Some(report) = &update.report {
+            self.records.ledger.record(id, kind, report);
+            if let (Kind::Server, Some(address)) = (kind, &report.server) {
+                self.fleet.set_address(id, address.clone());
+            }
+        }
+        if pending {
+            self.fleet.set_pending(id, None);
+        }
+        if update.uuid.is_some() && update.state.is_some_and(TaskState::is_final) {
+            self.fleet.close(id);
+        }
+        let change = update.state.and_then(|state| Some((state, self.fleet.set_state(id, state, self.now)?)));
+        let Update { task, agent, reason, message, healthy, uuid, .. } = update;
+        match change {
+            Some((state, StateChange { before, .. })) if is_over(state) && before.is_some_and(is_over) => {}
+            Some((state, _)) if is_over(state) => {
+                self.happen(Happening::Ended(Ended { task: task.clone(), state, reason, message }));
+            }
+            Some((state, change)) => {
+                self.note_peak();
+                self.happen(Happening::Alive { task: task.clone(), state, change });
+                if let Some(healthy) = healthy.filter(|is| known_health.is_none_or(|was| was.healthy != *is))
+                {
+                    self.fleet.set_health(&task, healthy, self.now);
+                    let (known, why) = (known_health.is_some(), message.unwrap_or_default());
+                    self.happen(Happening::Health { task: task.clone(), healthy, known, why });
+                }
+            }
+            None => {}
+        }
+        self.happen(Happening::Recorded { task, agent, uuid, outlived: false });
+    }
+
+    /// An update of a task that ended long ago: what repeats a last update is on disk already; of others it is written
+    /// down, and they are killed if they live.
+    fn late_update(&mut self, status: &TaskStatus) {
+        let task = status.task_id.value.clone();
+        let closed = self.records.retired.closed.contains_task(&task);
+        let late = LateUpdate {
+            agent: status.agent_id.as_ref().map(|agent| agent.value.clone()).unwrap_or_default(),
+            uuid: status.uuid.clone().filter(|uuid| !uuid.is_empty()),
+            alive: !closed && status.known_state().is_some_and(|state| !is_over(state)),
+            task,
+        };
+        if closed || late.uuid.is_none() {
+            return self.happen(late.recorded());
+        }
+        let record = StatusRecord {
+            kind: kind_of(&late.task),
+            task: late.task.clone(),
+            state: status.known_state().map(|state| state.as_str_name().to_owned()),
+            reason: status.known_reason().map(|reason| reason.as_str_name().to_owned()),
+            last: false,
+            message: status.message.clone(),
+            report: self.report(&late.task, status.data.as_deref()),
+        };
+        self.persist(Change::Status(record), Then::LateUpdate(Box::new(late)));
+    }
+
+    pub fn message(&mut self, executor: String, data: &[u8]) {
+        let heard = Live::decode(data).ok().and_then(|live| self.fleet.hear(&executor, live, self.now));
+        match heard {
+            Some(first) => self.happen(Happening::Spoke { task: executor, first }),
+            // Only for display, and the next one comes soon.
+            None => tracing::debug!(executor, "unexpected message"),
+        }
+    }
+}
+
+/// Whether an update is the same once more, which is acknowledged when it is on disk, or an answer to RECONCILE that
+/// tells nothing new.
+fn tells_nothing_new(task: &Task, status: &TaskStatus) -> bool {
+    match status.uuid.as_deref().filter(|uuid| !uuid.is_empty()) {
+        Some(uuid) => task.pending_uuid() == Some(uuid),
+        None => {
+            let known = |healthy| task.health().is_some_and(|health| health.healthy == healthy);
+            let as_well = status.healthy.is_none_or(known);
+            status.data.is_none() && status.known_state() == task.state() && as_well
+        }
+    }
+}
+
+/// What a task is that is known by its id alone.
+fn kind_of(id: &str) -> Kind {
+    if id.starts_with("miner-server-") { Kind::Server } else { Kind::Worker }
+}

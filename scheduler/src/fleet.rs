@@ -1,0 +1,268 @@
+//! The tasks and agents of the framework, with what is counted and looked up of them.
+//!
+//! Rules only read it. Whatever changes a task or an agent goes through a method here, so that counts and indexes always
+//! agree with them, and each question of a rule costs the same with a hundred tasks and with fifty thousand.
+
+mod agent;
+mod change;
+mod due;
+mod index;
+mod rates;
+mod servers;
+mod task;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::time::{Duration, Instant};
+
+use ::task::ServerAddress;
+use mesos::v1::TaskState;
+
+pub use self::agent::{Agent, Pause, Window};
+pub use self::change::StateChange;
+pub use self::due::DueQueue;
+pub use self::index::Present;
+pub use self::servers::Service;
+pub use self::task::{Health, Lifecycle, Slot, Task, is_over};
+
+use self::agent::Agents;
+use self::index::Index;
+pub use self::rates::LIVE;
+use self::rates::Rates;
+use self::servers::Servers;
+use crate::constraints::{Constraint, Occupancy};
+use crate::kind::Kind;
+use crate::numbers::number;
+use crate::offers::{self, Accept, AgentMarks, UnusedAgent};
+
+/// The place of a task in the order in which they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key(u64);
+
+/// All tasks and agents.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    tasks: BTreeMap<Key, Task>,
+    keys: HashMap<String, Key>,
+    next_key: u64,
+    agents: Agents,
+    servers: Servers,
+    index: Index,
+    rates: Rates,
+}
+
+impl Fleet {
+    /// Nothing yet. `constraints` are those that workers have to meet.
+    pub fn new(constraints: &[Constraint]) -> Self {
+        Self { index: Index::new(constraints), ..Self::default() }
+    }
+
+    // What there is.
+
+    /// The task with this id.
+    pub fn get(&self, id: &str) -> Option<&Task> {
+        self.tasks.get(self.keys.get(id)?)
+    }
+
+    /// All tasks, those that are over too, in the order in which they came.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// The tasks that are not over, in the order in which they came.
+    pub fn present(&self) -> impl DoubleEndedIterator<Item = &Task> {
+        self.index.present.iter().filter_map(|key| self.tasks.get(key))
+    }
+
+    /// The same after the task with this id. Where it is gone, its number tells its place.
+    pub fn present_after(&self, after: &str) -> impl Iterator<Item = &Task> {
+        let (key, last) = (self.keys.get(after).copied(), number(after));
+        let came_later = move |task: &&Task| match key {
+            Some(_) => true,
+            None => number(task.id()) > last,
+        };
+        let later = self.index.present.range((key.map_or(Unbounded, Excluded), Unbounded));
+        later.filter_map(|key| self.tasks.get(key)).filter(came_later)
+    }
+
+    /// The tasks on an agent that are not over.
+    pub fn on_agent(&self, agent: &str) -> impl Iterator<Item = &Task> {
+        let keys = self.index.by_agent.get(agent);
+        keys.into_iter().flatten().filter_map(|key| self.tasks.get(key))
+    }
+
+    /// The workers of a server or pool that are not over.
+    pub fn workers_of(&self, server: &str) -> impl Iterator<Item = &Task> {
+        let keys = self.index.by_server.get(server);
+        keys.into_iter().flatten().filter_map(|key| self.tasks.get(key))
+    }
+
+    /// How many workers of a server or pool are not over.
+    pub fn count_workers_of(&self, server: &str) -> usize {
+        self.index.by_server.get(server).map_or(0, |keys| keys.len())
+    }
+
+    /// The workers that are not over and whose server is given up, in the order in which they came.
+    pub fn workers_without_server(&self) -> impl Iterator<Item = &Task> {
+        let gone = self
+            .index
+            .by_server
+            .iter()
+            .filter(|(server, _)| !is_pool(server) && !self.servers.contains(server));
+        let mut keys: Vec<Key> = gone.flat_map(|(_, keys)| keys.iter().copied()).collect();
+        keys.sort_unstable();
+        keys.into_iter().filter_map(|key| self.tasks.get(&key))
+    }
+
+    /// Whether the task is one of those.
+    pub fn has_lost_its_server(&self, worker: &Task) -> bool {
+        let server = worker.record.server.as_deref();
+        !worker.is_over() && server.is_some_and(|server| !is_pool(server) && !self.servers.contains(server))
+    }
+
+    /// The tasks whose launch is being written down.
+    pub fn unsent(&self) -> impl Iterator<Item = &Task> {
+        self.index.unsent.iter().filter_map(|key| self.tasks.get(key))
+    }
+
+    /// The tasks that are over, those first that are so for longest: those whose last update is recorded, or the others.
+    pub fn ended(&self, closed: bool) -> impl Iterator<Item = &Task> {
+        let of_kind = self.index.ended.iter().filter(move |(is_closed, ..)| *is_closed == closed);
+        of_kind.filter_map(|(.., key)| self.tasks.get(key))
+    }
+
+    /// The servers in service: from the decision to launch one until it is given up.
+    pub fn servers(&self) -> impl Iterator<Item = &Task> {
+        self.servers.iter().filter_map(|(id, _)| self.get(id))
+    }
+
+    /// How the server with this id is used, if it is in service.
+    pub fn service(&self, id: &str) -> Option<Service> {
+        self.servers.get(id)
+    }
+
+    /// The servers that workers may work for: they run, and say where they listen.
+    pub fn open_servers(&self) -> impl Iterator<Item = (&Task, &ServerAddress)> {
+        let running = self.servers().filter(|server| server.is_running());
+        running.filter_map(|server| Some((server, server.record.address.as_ref()?)))
+    }
+
+    /// Among those the one with the fewest workers.
+    pub fn least_busy_server(&self) -> Option<(&Task, &ServerAddress)> {
+        self.open_servers().min_by_key(|(server, _)| self.count_workers_of(server.id()))
+    }
+
+    /// The next tasks to KILL, those first that wait for longest.
+    pub fn kills_due(&self, now: Instant) -> impl Iterator<Item = &Task> {
+        let due = self.index.kills.iter().take_while(move |(at, _)| *at <= now);
+        due.filter_map(|(_, key)| self.tasks.get(key))
+    }
+
+    /// The slowest of the workers that told their hashrate lately, by hashrate per CPU.
+    pub fn slowest(&self) -> impl Iterator<Item = &Task> {
+        self.rates.slowest().filter_map(|key| self.tasks.get(&key))
+    }
+
+    /// What is known of an agent.
+    pub fn agent(&self, id: &str) -> Option<&Agent> {
+        self.agents.get(id)
+    }
+
+    /// All reasons why nothing is launched somewhere, each once.
+    pub fn unused_reasons(&self) -> impl ExactSizeIterator<Item = UnusedAgent> + '_ {
+        self.agents.reasons()
+    }
+
+    // Counts.
+
+    /// How many tasks are in each of Mesos' states.
+    pub fn states(&self) -> &BTreeMap<TaskState, u64> {
+        &self.index.states
+    }
+
+    /// The same for those that are not over; before the first update there is no state.
+    pub fn present_states(&self) -> &BTreeMap<Option<TaskState>, u64> {
+        &self.index.present_states
+    }
+
+    /// How many launches are being written down.
+    pub fn count_unsent(&self) -> usize {
+        self.index.unsent.len()
+    }
+
+    /// The tasks of one kind that are not over, in numbers.
+    pub fn count(&self, kind: Kind) -> Present {
+        self.index.of_kind(kind)
+    }
+
+    /// How many tasks an agent may have.
+    pub fn count_live(&self) -> usize {
+        self.index.may_live
+    }
+
+    /// How many workers run.
+    pub fn count_running_workers(&self) -> usize {
+        self.index.running_workers
+    }
+
+    /// CPU (thousandths) and number of the workers that count where there are to be only so many.
+    pub fn placed(&self) -> (u64, u64) {
+        self.index.placed
+    }
+
+    /// The same workers as the constraints count them.
+    pub fn occupancy(&self) -> &Occupancy {
+        &self.index.occupancy
+    }
+
+    /// H/s of the workers that told theirs lately, and how many they are.
+    pub fn hashrate(&self) -> (f64, usize) {
+        (self.rates.sum(), self.rates.count())
+    }
+}
+
+/// What speaks against launching on agents, at one moment.
+#[derive(Debug)]
+pub struct Marks<'a> {
+    /// The agents.
+    pub fleet: &'a Fleet,
+    /// An agent is left alone if its machine goes away within this time.
+    pub notice: Duration,
+    /// The moment.
+    pub now: Instant,
+}
+
+impl offers::Agents for Marks<'_> {
+    fn marks(&self, agent: &str) -> AgentMarks {
+        let Some(agent) = self.fleet.agent(agent) else { return AgentMarks::default() };
+        let window = agent.window.filter(|window| window.from <= self.now + self.notice);
+        AgentMarks {
+            failures: agent.pause.map_or(0, |pause| pause.failures),
+            paused: agent.pause.filter(|pause| pause.until > self.now).map(|pause| pause.until - self.now),
+            leaving: window.map(|window| window.from.saturating_duration_since(self.now)),
+            held: agent.held,
+        }
+    }
+}
+
+/// Whether what a worker works for is the URL of a pool, and no server task.
+pub fn is_pool(server: &str) -> bool {
+    server.contains("://")
+}
+
+/// The offers that are held for a task.
+pub fn held_offers(task: &Task) -> &[String] {
+    match task.lifecycle() {
+        Lifecycle::Writing(accept) => &accept.offers,
+        Lifecycle::CalledOff { offers } => offers,
+        _ => &[],
+    }
+}
+
+/// The launch that is being written down, unless it was called off.
+pub fn planned_launch(task: &Task) -> Option<&Accept> {
+    match task.lifecycle() {
+        Lifecycle::Writing(accept) => Some(accept),
+        _ => None,
+    }
+}

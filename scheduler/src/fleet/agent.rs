@@ -1,0 +1,223 @@
+//! What is known of agents, beside the tasks that are there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::offers::{DeclineReason, UnusedAgent};
+
+/// The pause after the first failure; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A task that ran for so long makes up for earlier failures.
+const GOOD_RUN: Duration = Duration::from_secs(60);
+/// Failures are forgotten so long after the last pause.
+const FORGIVEN: Duration = Duration::from_secs(24 * 3600);
+/// A reason that was not found again for so long no longer holds.
+const OUTDATED: Duration = Duration::from_secs(600);
+
+/// Failures on an agent, and how long nothing is launched there for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// How many tasks in a row have failed.
+    pub failures: u32,
+    /// Until when nothing is launched.
+    pub until: Instant,
+}
+
+/// When an agent's machine goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// From when on it is away.
+    pub from: Instant,
+    /// Until when; `None`: for good.
+    pub until: Option<Instant>,
+}
+
+/// One agent.
+#[derive(Debug, Default)]
+pub struct Agent {
+    pub(super) pause: Option<Pause>,
+    pub(super) window: Option<Window>,
+    pub(super) held: bool,
+    pub(super) unused: Option<(Instant, UnusedAgent)>,
+}
+
+impl Agent {
+    /// Its failures.
+    pub fn pause(&self) -> Option<Pause> {
+        self.pause
+    }
+
+    /// When its machine goes away.
+    pub fn window(&self) -> Option<Window> {
+        self.window
+    }
+
+    /// Whether its offers are to be given back, so that they come as one.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    fn is_blank(&self) -> bool {
+        self.pause.is_none() && self.window.is_none() && !self.held && self.unused.is_none()
+    }
+}
+
+/// All agents of which something is known, by id.
+#[derive(Debug, Default)]
+pub(super) struct Agents {
+    known: HashMap<String, Agent>,
+    /// How many agents there are for each host and reason: agents of one machine have its name in common, and what was
+    /// said of one of them was said of all.
+    reasons: BTreeMap<(String, DeclineReason), usize>,
+}
+
+impl Agents {
+    pub fn get(&self, id: &str) -> Option<&Agent> {
+        self.known.get(id)
+    }
+
+    /// Changes one, and forgets it if nothing is left to know.
+    pub fn change<R>(&mut self, id: &str, change: impl FnOnce(&mut Agent) -> R) -> R {
+        if let Some(agent) = self.known.get_mut(id) {
+            let result = change(agent);
+            if agent.is_blank() {
+                self.known.remove(id);
+            }
+            return result;
+        }
+        let mut agent = Agent::default();
+        let result = change(&mut agent);
+        if !agent.is_blank() {
+            self.known.insert(id.to_owned(), agent);
+        }
+        result
+    }
+
+    /// Counts a failure of a task that ran for so long.
+    pub fn fail(&mut self, id: &str, ran: Option<Duration>, now: Instant) -> (Pause, Duration) {
+        self.change(id, |agent| {
+            let before = agent.pause.map_or(0, |pause| pause.failures);
+            let failures = if ran.is_some_and(|ran| ran >= GOOD_RUN) { 1 } else { before + 1 };
+            let length = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE);
+            let pause = Pause { failures, until: now + length };
+            agent.pause = Some(pause);
+            (pause, length)
+        })
+    }
+
+    /// Remembers why nothing is launched; whether that is news.
+    pub fn note_unused(&mut self, unused: &UnusedAgent, now: Instant) -> bool {
+        if matches!(unused.reason, DeclineReason::Paused(_)) {
+            return false; // said when the pause began
+        }
+        let news = !self.reasons.contains_key(&key(unused));
+        let before = self.change(&unused.agent, |agent| agent.unused.replace((now, unused.clone())));
+        *self.reasons.entry(key(unused)).or_default() += 1;
+        if let Some((_, before)) = before {
+            self.forget_reason(&before);
+        }
+        news
+    }
+
+    /// Something is launched after all.
+    pub fn forget_unused(&mut self, id: &str) {
+        let before = self.known.get_mut(id).and_then(|agent| agent.unused.take());
+        if let Some((_, before)) = before {
+            self.forget_reason(&before);
+            self.change(id, |_| ());
+        }
+    }
+
+    fn forget_reason(&mut self, unused: &UnusedAgent) {
+        let key = key(unused);
+        if let Some(count) = self.reasons.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.reasons.remove(&key);
+            }
+        }
+    }
+
+    /// All reasons why nothing is launched somewhere, each once.
+    pub fn reasons(&self) -> impl ExactSizeIterator<Item = UnusedAgent> + '_ {
+        self.reasons.keys().map(|(host, reason)| UnusedAgent {
+            agent: String::new(),
+            host: host.clone(),
+            reason: reason.clone(),
+        })
+    }
+
+    /// Agents come and go: what is old says nothing any more.
+    pub fn forget_old(&mut self, now: Instant) {
+        let mut outdated = Vec::new();
+        for agent in self.known.values_mut() {
+            agent.pause = agent.pause.filter(|pause| pause.until + FORGIVEN > now);
+            if agent.unused.as_ref().is_some_and(|(at, _)| *at + OUTDATED <= now) {
+                outdated.extend(agent.unused.take().map(|(_, unused)| unused));
+            }
+        }
+        outdated.iter().for_each(|unused| self.forget_reason(unused));
+        self.known.retain(|_, agent| !agent.is_blank());
+    }
+
+    /// What masters said of machines that go away is void.
+    pub fn forget_windows(&mut self) {
+        self.known.values_mut().for_each(|agent| agent.window = None);
+        self.known.retain(|_, agent| !agent.is_blank());
+    }
+}
+
+/// What is said of an agent once. When exactly its machine goes away is no news.
+fn key(unused: &UnusedAgent) -> (String, DeclineReason) {
+    let reason = match &unused.reason {
+        DeclineReason::Leaving(_) => DeclineReason::Leaving(Duration::MAX),
+        reason => reason.clone(),
+    };
+    (unused.host.clone(), reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offers::Wanted;
+
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_a_good_run_makes_up() {
+        let mut agents = Agents::default();
+        let now = Instant::now();
+        let pauses: Vec<u64> = (0..12).map(|_| agents.fail("a", None, now).1.as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        assert_eq!(agents.get("a").unwrap().pause.unwrap().until, now + LONGEST_PAUSE);
+        let (pause, length) = agents.fail("a", Some(GOOD_RUN), now);
+        assert_eq!((pause.failures, length), (1, FIRST_PAUSE));
+    }
+
+    #[test]
+    fn agents_that_are_no_more_are_forgotten() {
+        let mut agents = Agents::default();
+        let now = Instant::now();
+        let reason = DeclineReason::Constraint(Wanted::Workers, "c".into());
+        let unused = UnusedAgent { agent: "a".into(), host: "h".into(), reason };
+        assert!(agents.note_unused(&unused, now));
+        assert!(!agents.note_unused(&unused, now + Duration::from_secs(60)));
+        let at = |agent: &str, host: &str| UnusedAgent {
+            agent: agent.into(),
+            host: host.into(),
+            ..unused.clone()
+        };
+        assert!(!agents.note_unused(&at("b", "h"), now), "the same of another agent of the same machine");
+        assert!(agents.note_unused(&at("c", "other"), now));
+        agents.forget_unused("b");
+        agents.forget_unused("c");
+        assert_eq!(agents.reasons().len(), 1);
+        agents.fail("a", None, now);
+        agents.fail("d", None, now);
+        agents.forget_old(now + OUTDATED);
+        assert_eq!((agents.known.len(), agents.reasons().len()), (2, 1));
+        agents.forget_old(now + OUTDATED + Duration::from_secs(60));
+        assert_eq!((agents.known.len(), agents.reasons().len()), (2, 0));
+        agents.forget_old(now + FORGIVEN + LONGEST_PAUSE);
+        assert_eq!(agents.known.len(), 0);
+    }
+}

@@ -1,0 +1,297 @@
+//! How tasks and agents change.
+
+use std::time::{Duration, Instant};
+
+use ::task::{Live, ServerAddress};
+use mesos::v1::TaskState;
+
+use super::agent::{Pause, Window};
+use super::index::Facets;
+use super::task::{Health, Kill, Lifecycle, Slot, Task, is_over};
+use super::{Fleet, Key};
+use crate::constraints::Constraint;
+use crate::offers::{Accept, UnusedAgent};
+
+/// What a new state of a task means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// The state before.
+    pub before: Option<TaskState>,
+    /// Its slot before.
+    pub slot: Slot,
+}
+
+impl Fleet {
+    /// Takes a task in. One with the same id must not be there.
+    pub fn insert(&mut self, task: Task) {
+        let key = Key(self.next_key);
+        self.next_key += 1;
+        self.keys.insert(task.id().to_owned(), key);
+        self.index.follow(key, &task, None, Some(Facets::of(&task)));
+        self.tasks.insert(key, task);
+    }
+
+    /// Forgets a task.
+    pub fn remove(&mut self, id: &str) -> Option<Task> {
+        let key = self.keys.remove(id)?;
+        let task = self.tasks.remove(&key)?;
+        self.index.follow(key, &task, Some(Facets::of(&task)), None);
+        self.rates.remove(key);
+        self.servers.remove(id);
+        Some(task)
+    }
+
+    /// The only way in which a task changes.
+    fn change<R>(&mut self, id: &str, change: impl FnOnce(&mut Task) -> R) -> Option<R> {
+        let key = *self.keys.get(id)?;
+        let task = self.tasks.get_mut(&key)?;
+        let before = Facets::of(task);
+        let result = change(task);
+        let after = Facets::of(task);
+        if before != after {
+            self.index.follow(key, task, Some(before), Some(after));
+            if task.is_over() {
+                self.rates.remove(key);
+            }
+        }
+        Some(result)
+    }
+
+    /// Its launch is on disk and is sent; what it uses, unless it was called off.
+    pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<Box<Accept>> {
+        self.change(id, |task| {
+            if !matches!(task.lifecycle, Lifecycle::Writing(_)) {
+                return None;
+            }
+            match std::mem::replace(&mut task.lifecycle, Lifecycle::Launched { at: now }) {
+                Lifecycle::Writing(accept) => Some(accept),
+                _ => None,
+            }
+        })?
+    }
+
+    /// Its launch is not to be sent, since its offers are void.
+    pub fn call_off(&mut self, id: &str) {
+        self.change(id, |task| {
+            if task.is_unsent() {
+                task.lifecycle = Lifecycle::CalledOff { offers: Vec::new() };
+            }
+        });
+    }
+
+    /// All offers are void.
+    pub fn call_off_all(&mut self) {
+        let ids: Vec<String> = self.unsent().map(|task| task.id().to_owned()).collect();
+        for id in ids {
+            self.call_off(&id);
+        }
+    }
+
+    /// Mesos gives it this state. A final one stays, and a task that the master was not told of has none.
+    pub fn set_state(&mut self, id: &str, state: TaskState, now: Instant) -> Option<StateChange> {
+        self.change(id, |task| {
+            let (before, slot) = (task.state(), task.slot);
+            if before.is_some_and(TaskState::is_final) || task.is_unsent() {
+                return None;
+            }
+            if before != Some(state) {
+                let launched = task.launched().unwrap_or(now);
+                task.lifecycle = if is_over(state) {
+                    Lifecycle::Over { state, since: now }
+                } else {
+                    Lifecycle::Present { state, since: now, launched }
+                };
+            }
+            if state == TaskState::TaskRunning {
+                task.running_since.get_or_insert(now);
+            }
+            Some(StateChange { before, slot })
+        })?
+    }
+
+    /// Its own last update is recorded.
+    pub fn close(&mut self, id: &str) {
+        self.change(id, |task| task.record.closed = true);
+    }
+
+    /// A server says where it listens.
+    pub fn set_address(&mut self, id: &str, address: ServerAddress) {
+        self.change(id, |task| task.record.address = Some(address));
+    }
+
+    /// A worker works for this server now.
+    pub fn assign(&mut self, worker: &str, server: &str) {
+        let Some(key) = self.keys.get(worker).copied() else { return };
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        self.index.unassign(key, task);
+        task.record.server = Some(server.to_owned());
+        if !task.is_over() {
+            self.index.assign(key, task);
+        }
+    }
+
+    /// What it says of its health.
+    pub fn set_health(&mut self, id: &str, healthy: bool, now: Instant) {
+        self.change(id, |task| task.health = Some(Health { healthy, since: now }));
+    }
+
+    /// The version of the wire form of its last report.
+    pub fn set_version(&mut self, id: &str, version: u32) {
+        self.change(id, |task| task.version = Some(version));
+    }
+
+    /// An update with this uuid is on its way to the disk, or none is.
+    pub fn set_pending(&mut self, id: &str, uuid: Option<Vec<u8>>) {
+        self.change(id, |task| task.pending_uuid = uuid);
+    }
+
+    /// A live message; whether it is known now for the first time that it sends some.
+    pub fn hear(&mut self, id: &str, live: Live, now: Instant) -> Option<bool> {
+        let key = *self.keys.get(id)?;
+        let task = self.tasks.get_mut(&key)?;
+        task.live = Some((now, live));
+        let first = task.silent_since.replace(now).is_none();
+        self.rates.hear(key, task, now);
+        Some(first)
+    }
+
+    /// It is one that sends live messages.
+    pub fn expect_live(&mut self, id: &str, now: Instant) {
+        self.change(id, |task| task.silent_since = Some(now));
+    }
+
+    /// Live messages that are too old count no more.
+    pub fn expire(&mut self, now: Instant) {
+        self.rates.expire(&self.tasks, now);
+    }
+
+    /// It counts where there are to be only so many.
+    pub fn hold_slot(&mut self, id: &str) {
+        self.change(id, |task| task.slot = Slot::Held);
+    }
+
+    /// It counts no more.
+    pub fn release_slot(&mut self, id: &str) {
+        self.change(id, |task| task.slot = Slot::Released);
+    }
+
+    /// It is to end; a launch that is being written down is called off.
+    pub fn want_end(&mut self, id: &str, now: Instant) {
+        self.change(id, |task| {
+            if let Lifecycle::Writing(accept) = &mut task.lifecycle {
+                task.lifecycle = Lifecycle::CalledOff { offers: std::mem::take(&mut accept.offers) };
+            }
+            task.kill.get_or_insert(Kill::new(now));
+        });
+    }
+
+    /// The same for one that showed life after it was to end: the next KILL is due now.
+    pub fn want_end_anew(&mut self, id: &str, now: Instant) {
+        self.change(id, |task| task.kill = Some(Kill::new(now)));
+    }
+
+    /// The same for one whose executor does not answer.
+    pub fn want_end_of_executor(&mut self, id: &str, now: Instant) {
+        self.change(id, |task| task.kill = Some(Kill::last(now)));
+    }
+
+    /// All that are to end get their next KILL now.
+    pub fn kill_all_anew(&mut self, now: Instant) {
+        let keys = self.index.kills.iter().map(|(_, key)| *key);
+        let ids = keys.filter_map(|key| self.tasks.get(&key)).map(|task| task.id().to_owned());
+        for id in ids.collect::<Vec<_>>() {
+            self.want_end_anew(&id, now);
+        }
+    }
+
+    /// A KILL was sent.
+    pub fn kill_sent(&mut self, id: &str, now: Instant) {
+        self.change(id, |task| {
+            if let Some(kill) = &mut task.kill {
+                kill.count(now);
+            }
+        });
+    }
+
+    /// Nothing could be heard until now: what was not heard is held against nobody. Times begin anew, those of states only
+    /// if `all`, since a subscription that is renewed says what became of them.
+    pub fn listen_anew(&mut self, all: bool, now: Instant) {
+        for task in self.tasks.values_mut() {
+            task.silent_since = task.silent_since.map(|_| now);
+            match &mut task.lifecycle {
+                Lifecycle::Launched { at } => *at = now,
+                Lifecycle::Present { state, since, launched } if all => match state {
+                    TaskState::TaskStaging | TaskState::TaskStarting => *launched = now,
+                    TaskState::TaskUnreachable => *since = now,
+                    _ => {}
+                },
+                _ => {}
+            }
+            if all && let Some(health) = &mut task.health {
+                health.since = now;
+            }
+        }
+    }
+
+    /// The framework is no more, and its tasks with it. What is known of agents still holds.
+    pub fn forget_tasks(&mut self, constraints: &[Constraint]) {
+        let agents = std::mem::take(&mut self.agents);
+        *self = Self { agents, ..Self::new(constraints) };
+    }
+
+    // Servers.
+
+    /// A server is in service from now on.
+    pub fn take_into_service(&mut self, id: &str) {
+        self.servers.insert(id);
+    }
+
+    /// A server is given up; whether it was in service.
+    pub fn take_out_of_service(&mut self, id: &str) -> bool {
+        self.servers.remove(id)
+    }
+
+    /// A server is to move to another agent: it gets no more workers.
+    pub fn set_moving(&mut self, id: &str) {
+        self.servers.set_moving(id);
+    }
+
+    // Agents.
+
+    /// A task failed on its agent: how long nothing is launched there.
+    pub fn fail_agent(&mut self, task: &str, now: Instant) -> Option<(Pause, Duration)> {
+        let task = self.get(task)?;
+        let (agent, since) = (task.agent().to_owned(), task.running_since());
+        Some(self.agents.fail(&agent, since.map(|since| now.duration_since(since)), now))
+    }
+
+    /// Remembers why nothing is launched on an agent; whether that is news.
+    pub fn note_unused(&mut self, unused: &UnusedAgent, now: Instant) -> bool {
+        self.agents.note_unused(unused, now)
+    }
+
+    /// Something is launched on an agent.
+    pub fn forget_unused(&mut self, agent: &str) {
+        self.agents.forget_unused(agent);
+    }
+
+    /// Its machine goes away then, or does not.
+    pub fn set_window(&mut self, agent: &str, window: Option<Window>) {
+        self.agents.change(agent, |agent| agent.window = window);
+    }
+
+    /// What was said of machines that go away is void.
+    pub fn forget_windows(&mut self) {
+        self.agents.forget_windows();
+    }
+
+    /// Its offers are to be given back, so that they come as one, or not any more.
+    pub fn hold_offers(&mut self, agent: &str, held: bool) {
+        self.agents.change(agent, |agent| agent.held = held);
+    }
+
+    /// What is old says nothing of agents any more.
+    pub fn forget_old_of_agents(&mut self, now: Instant) {
+        self.agents.forget_old(now);
+    }
+}

@@ -1,0 +1,107 @@
+//! What the workers say of their speed: the sum, and who is slowest. Kept up to date with each live message.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use task::Live;
+
+use super::Key;
+use super::due::DueQueue;
+use super::task::Task;
+
+/// A live message older than this says nothing about now.
+pub const LIVE: Duration = Duration::from_secs(20);
+
+/// Steps of speed to one doubling: workers within one step count as equally fast, so that a worker whose figure moves a
+/// little stays where it is.
+const STEPS: f64 = 16.0;
+
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    /// H/s.
+    hashrate: u64,
+    step: i32,
+}
+
+/// The hashrates of the workers that told theirs lately.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    known: HashMap<Key, Rate>,
+    /// H/s of all of them. Whole numbers, so that what is added can be taken away again without a rest.
+    sum: u128,
+    by_step: BTreeMap<i32, BTreeSet<Key>>,
+    expiry: DueQueue<Key>,
+}
+
+impl Rates {
+    /// H/s of all of them.
+    pub fn sum(&self) -> f64 {
+        self.sum as f64
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The slowest first, by hashrate per CPU.
+    pub fn slowest(&self) -> impl Iterator<Item = Key> + '_ {
+        self.by_step.values().flatten().copied()
+    }
+
+    /// A live message of this task came at `now`.
+    pub fn hear(&mut self, key: Key, task: &Task, now: Instant) {
+        let Some((_, Live::Worker(live))) = task.live() else { return };
+        if task.is_over() {
+            return;
+        }
+        // Whatever a worker says: no sum of such figures overflows.
+        let hashrate = live.hashrate.clamp(0.0, 1e18) as u64;
+        let cpus = task.record().cpus_milli.max(1) as f64 / 1e3;
+        let step = ((hashrate.max(1) as f64 / cpus).log2() * STEPS).floor() as i32;
+        match self.known.insert(key, Rate { hashrate, step }) {
+            None => {
+                self.expiry.add(now + LIVE, key);
+                self.by_step.entry(step).or_default().insert(key);
+            }
+            Some(before) => {
+                self.sum -= u128::from(before.hashrate);
+                if before.step != step {
+                    self.leave(before.step, key);
+                    self.by_step.entry(step).or_default().insert(key);
+                }
+            }
+        }
+        self.sum += u128::from(hashrate);
+    }
+
+    /// It says nothing any more.
+    pub fn remove(&mut self, key: Key) {
+        if let Some(rate) = self.known.remove(&key) {
+            self.sum -= u128::from(rate.hashrate);
+            self.leave(rate.step, key);
+        }
+    }
+
+    fn leave(&mut self, step: i32, key: Key) {
+        if let Some(keys) = self.by_step.get_mut(&step) {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.by_step.remove(&step);
+            }
+        }
+    }
+
+    /// Forgets what is too old.
+    pub fn expire(&mut self, tasks: &BTreeMap<Key, Task>, now: Instant) {
+        while let Some(key) = self.expiry.take(now) {
+            if !self.known.contains_key(&key) {
+                continue;
+            }
+            match tasks.get(&key).and_then(Task::live) {
+                Some((at, _)) if *at + LIVE > now => self.expiry.add(*at + LIVE, key),
+                _ => self.remove(key),
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! One task and its life.
+
+use std::time::{Duration, Instant};
+
+use mesos::v1::TaskState;
+use task::Live;
+
+use crate::constraints::Place;
+use crate::kind::Kind;
+use crate::offers::Accept;
+use crate::record::TaskRecord;
+
+/// First and longest time between two KILLs of one task.
+const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+/// So many KILLs are sent before the agent is asked to end the executor: time enough for a last report.
+const KILLS_BEFORE_SHUTDOWN: u32 = 2;
+
+/// How far a task has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lifecycle {
+    /// Its launch is being written down; the offers are held.
+    Writing(Box<Accept>),
+    /// Its launch was called off while it was being written down. These offers are still held for it.
+    CalledOff {
+        /// The offers' ids.
+        offers: Vec<String>,
+    },
+    /// The master was told to launch it, by this run of the scheduler or an earlier one. No update has come.
+    Launched {
+        /// When, or when this run began.
+        at: Instant,
+    },
+    /// Mesos says that it is on its agent, or that its agent is unreachable.
+    Present {
+        /// Mesos' state.
+        state: TaskState,
+        /// Since when.
+        since: Instant,
+        /// When it was launched, as above.
+        launched: Instant,
+    },
+    /// It ended as far as Mesos knows. It may come back unless the state is final.
+    Over {
+        /// Mesos' state.
+        state: TaskState,
+        /// Since when.
+        since: Instant,
+    },
+}
+
+/// Whether a worker counts where there are to be only so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// It counts.
+    Held,
+    /// It was unreachable when this run of the scheduler began. It counts, but others may have its place already.
+    Unknown,
+    /// It has been unreachable for so long that others may take its place.
+    Released,
+}
+
+/// What a task says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it is well.
+    pub healthy: bool,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// The KILLs of a task that is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kill {
+    sent: u32,
+    pub again: Instant,
+    pause: Duration,
+}
+
+impl Kill {
+    /// The first one is due now.
+    pub fn new(now: Instant) -> Self {
+        Self { sent: 0, again: now, pause: KILL_AGAIN.0 }
+    }
+
+    /// For an executor that does not answer: the next one comes with a SHUTDOWN.
+    pub fn last(now: Instant) -> Self {
+        Self { sent: KILLS_BEFORE_SHUTDOWN, ..Self::new(now) }
+    }
+
+    pub fn count(&mut self, now: Instant) {
+        self.sent += 1;
+        self.again = now + self.pause;
+        self.pause = (self.pause * 2).min(KILL_AGAIN.1);
+    }
+}
+
+/// A task that was or will be launched. Only [`Fleet`](super::Fleet) changes it.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub(super) record: TaskRecord,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) running_since: Option<Instant>,
+    pub(super) health: Option<Health>,
+    pub(super) kill: Option<Kill>,
+    pub(super) pending_uuid: Option<Vec<u8>>,
+    pub(super) live: Option<(Instant, Live)>,
+    pub(super) silent_since: Option<Instant>,
+    pub(super) version: Option<u32>,
+    pub(super) slot: Slot,
+}
+
+impl Task {
+    fn new(record: TaskRecord, lifecycle: Lifecycle) -> Self {
+        Self {
+            record,
+            lifecycle,
+            running_since: None,
+            health: None,
+            kill: None,
+            pending_uuid: None,
+            live: None,
+            silent_since: None,
+            version: None,
+            slot: Slot::Held,
+        }
+    }
+
+    /// A task whose launch is being written down.
+    pub fn planned(record: TaskRecord, accept: Accept) -> Self {
+        Self::new(record, Lifecycle::Writing(Box::new(accept)))
+    }
+
+    /// A task of an earlier run of the scheduler, or one that the master told of.
+    pub fn found(record: TaskRecord, now: Instant) -> Self {
+        let state = record.state.as_deref().and_then(TaskState::from_str_name);
+        let lifecycle = match state {
+            None => Lifecycle::Launched { at: now },
+            Some(state) if is_over(state) => Lifecycle::Over { state, since: now },
+            Some(state) => Lifecycle::Present { state, since: now, launched: now },
+        };
+        let mut task = Self::new(record, lifecycle);
+        task.running_since = (state == Some(TaskState::TaskRunning)).then_some(now);
+        if state == Some(TaskState::TaskUnreachable) {
+            task.slot = Slot::Unknown;
+        }
+        task
+    }
+
+    /// What is written down of it.
+    pub fn record(&self) -> &TaskRecord {
+        &self.record
+    }
+
+    /// Its id, which is also its executor's.
+    pub fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// The agent's id; empty if it is not known.
+    pub fn agent(&self) -> &str {
+        &self.record.agent
+    }
+
+    /// The agent's host name.
+    pub fn host(&self) -> &str {
+        &self.record.host
+    }
+
+    /// What constraints look at of its agent.
+    pub fn place(&self) -> Place {
+        Place { host: self.record.host.clone(), attributes: self.record.attributes.clone() }
+    }
+
+    /// Whether it is a worker.
+    pub fn is_worker(&self) -> bool {
+        self.record.kind == Kind::Worker
+    }
+
+    /// How far it has come.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
+    /// The last state that Mesos gave; `None` before the first.
+    pub fn state(&self) -> Option<TaskState> {
+        match self.lifecycle {
+            Lifecycle::Present { state, .. } | Lifecycle::Over { state, .. } => Some(state),
+            Lifecycle::Writing(_) | Lifecycle::CalledOff { .. } | Lifecycle::Launched { .. } => None,
+        }
+    }
+
+    /// Since when it is in that state.
+    pub fn since(&self) -> Option<Instant> {
+        match self.lifecycle {
+            Lifecycle::Present { since, .. } | Lifecycle::Over { since, .. } => Some(since),
+            Lifecycle::Writing(_) | Lifecycle::CalledOff { .. } | Lifecycle::Launched { .. } => None,
+        }
+    }
+
+    /// Since when Mesos says `state` of it, if it does.
+    pub fn since_in(&self, state: TaskState) -> Option<Instant> {
+        self.since().filter(|_| self.state() == Some(state))
+    }
+
+    /// When the master was told to launch it, or when this run of the scheduler began; `None` if it was not told, or if
+    /// the task is over.
+    pub fn launched(&self) -> Option<Instant> {
+        match self.lifecycle {
+            Lifecycle::Launched { at } => Some(at),
+            Lifecycle::Present { launched, .. } => Some(launched),
+            Lifecycle::Writing(_) | Lifecycle::CalledOff { .. } | Lifecycle::Over { .. } => None,
+        }
+    }
+
+    /// Whether the master was not told of it yet.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Writing(_) | Lifecycle::CalledOff { .. })
+    }
+
+    /// When it was launched, while nothing was heard of it since.
+    pub fn unanswered_since(&self) -> Option<Instant> {
+        match self.lifecycle {
+            Lifecycle::Launched { at } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// It ended as far as Mesos knows, though it may come back unless the state is final.
+    pub fn is_over(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Over { .. })
+    }
+
+    /// Its agent may have it: it was launched, and is not over.
+    pub fn may_live(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Launched { .. } | Lifecycle::Present { .. })
+    }
+
+    /// Whether Mesos says that it runs.
+    pub fn is_running(&self) -> bool {
+        self.state() == Some(TaskState::TaskRunning)
+    }
+
+    /// A worker that counts where there are to be only so many.
+    pub fn takes_place(&self) -> bool {
+        self.is_worker() && !self.is_over() && self.slot != Slot::Released
+    }
+
+    /// Whether it counts.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// When it first came to run, if it did.
+    pub fn running_since(&self) -> Option<Instant> {
+        self.running_since
+    }
+
+    /// What it last said of its health.
+    pub fn health(&self) -> Option<Health> {
+        self.health
+    }
+
+    /// Since when it says that it is not well.
+    pub fn ill_since(&self) -> Option<Instant> {
+        self.health.filter(|health| !health.healthy).map(|health| health.since)
+    }
+
+    /// Whether it is to end.
+    pub fn is_to_end(&self) -> bool {
+        self.kill.is_some()
+    }
+
+    /// Whether its executor does not do what it is told, so that its agent has to end it.
+    pub fn ignores_kills(&self) -> bool {
+        self.kill.is_some_and(|kill| kill.sent > KILLS_BEFORE_SHUTDOWN)
+    }
+
+    /// The uuid of an update that is on its way to the disk.
+    pub fn pending_uuid(&self) -> Option<&[u8]> {
+        self.pending_uuid.as_deref()
+    }
+
+    /// Its last live message, and when it came.
+    pub fn live(&self) -> Option<&(Instant, Live)> {
+        self.live.as_ref()
+    }
+
+    /// Since when it could have sent another live message and has not, if it is one that does.
+    pub fn silent_since(&self) -> Option<Instant> {
+        self.silent_since
+    }
+
+    /// The version of the wire form of its last report.
+    pub fn version(&self) -> Option<u32> {
+        self.version
+    }
+}
+
+/// The task does not run as far as Mesos knows.
+pub fn is_over(state: TaskState) -> bool {
+    state.is_terminal() || state == TaskState::TaskUnknown
+}

@@ -1,0 +1,95 @@
+//! Why nothing is launched on what was offered.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{SERVER_MEM, WORKER_MEM, Wanted};
+
+/// Why nothing is launched on an agent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnusedAgent {
+    /// The agent's id.
+    pub agent: String,
+    /// The agent's host name.
+    pub host: String,
+    /// The reason.
+    pub reason: DeclineReason,
+}
+
+/// A reason to launch nothing. CPU is in thousandths, memory in MB.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeclineReason {
+    /// Not enough of something for a server.
+    NoServer {
+        /// CPU that it needs.
+        needed: u64,
+        /// CPU on offer.
+        cpus_milli: u64,
+        /// Memory on offer.
+        mem: u64,
+        /// Ports on offer.
+        ports: u64,
+    },
+    /// Not enough of something for a worker.
+    NoWorker {
+        /// The least CPU.
+        needed: u64,
+        /// CPU on offer.
+        cpus_milli: u64,
+        /// Whether it must be revocable.
+        revocable: bool,
+        /// CPU that is not to be used.
+        reserved: u64,
+        /// Memory on offer.
+        mem: u64,
+    },
+    /// A constraint, as it was written, is not met.
+    Constraint(Wanted, String),
+    /// Tasks have failed there.
+    Paused(Duration),
+    /// The machine goes away in this time.
+    Leaving(Duration),
+}
+
+impl fmt::Display for UnusedAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.host;
+        let cpu = |milli: &u64| *milli as f64 / 1e3;
+        match &self.reason {
+            DeclineReason::Paused(rest) => write!(
+                f,
+                "nothing is launched on {host} for {:.0} s, since tasks failed there",
+                rest.as_secs_f64()
+            ),
+            DeclineReason::Leaving(left) if left.is_zero() => {
+                write!(f, "nothing is launched on {host}, which is away for maintenance")
+            }
+            DeclineReason::Leaving(left) => write!(
+                f,
+                "nothing is launched on {host}, which goes away for maintenance in {:.0} s",
+                left.as_secs_f64()
+            ),
+            DeclineReason::Constraint(Wanted::Server { .. }, constraint) => {
+                write!(f, "no server on {host}: --server-constraint {constraint} is not met")
+            }
+            DeclineReason::Constraint(_, constraint) => {
+                write!(f, "no worker on {host}: --constraint {constraint} is not met")
+            }
+            DeclineReason::NoServer { needed, cpus_milli, mem, ports } => write!(
+                f,
+                "no server on {host}: {} CPU, {mem} MB and {ports} ports are offered; a server needs {} CPU \
+                 (--server-cpus), {SERVER_MEM} MB and two ports",
+                cpu(cpus_milli),
+                cpu(needed)
+            ),
+            DeclineReason::NoWorker { needed, cpus_milli, revocable, reserved, mem } => {
+                let kind = if *revocable { "revocable CPU" } else { "CPU" };
+                write!(f, "no worker on {host}: {} {kind} and {mem} MB are left", cpu(cpus_milli))?;
+                if *reserved > 0 {
+                    write!(f, ", {} CPU of it reserved (--reserve-cpus)", cpu(reserved))?;
+                }
+                write!(f, "; a worker needs {} {kind} and {WORKER_MEM} MB", cpu(needed))
+            }
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The rules of the framework, one a file. A rule reads the fleet and says what it wants; it changes nothing itself, and
+//! cannot see what another rule remembers.
+//!
+//! # Which rule wins
+//! [`policies`] lists them. For each happening they are asked in that order, and what one wants is carried out before the
+//! next one is asked. So an earlier rule wins: a task that an earlier rule ends is to end for all later ones, a server that
+//! it gives up is gone, an agent that it holds is left alone. Above all rules stands [`Intent`]'s own order: nothing is
+//! launched once the end has begun, and a task that is to end never goes on.
+
+mod acknowledge;
+mod agent_pause;
+mod give_way;
+mod kill;
+mod launch;
+mod launch_timeout;
+mod maintenance;
+mod merge;
+mod news;
+mod reconcile;
+mod redirect;
+mod retire;
+mod server_health;
+mod server_loss;
+mod shutdown;
+mod silence;
+mod unreachable;
+mod unwanted;
+mod upgrade;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use mesos::v1::{Offer, TaskState, task_status};
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+pub use self::maintenance::{Away, InverseOffer};
+#[cfg(test)]
+pub use self::server_health::{ILL_SERVER, SERVER_START};
+pub use self::server_loss::OnServerLoss;
+
+use crate::core::{Call, Records, Session, Settings};
+use crate::fleet::{Fleet, StateChange, Task, Window};
+use crate::offers::{Accept, UnusedAgent};
+use crate::user_notice::UserNotice;
+
+/// A rule.
+pub trait Policy: fmt::Debug + Send {
+    /// What is to be done about a happening.
+    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent>;
+}
+
+/// All rules, in the order in which they are asked.
+pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
+    vec![
+        Box::<retire::Retire>::default(),
+        Box::<unwanted::Unwanted>::default(),
+        Box::<news::News>::default(),
+        Box::<agent_pause::AgentPause>::default(),
+        Box::<server_loss::ServerLoss>::default(),
+        Box::new(reconcile::Reconcile::new(settings.seed)),
+        Box::<launch_timeout::LaunchTimeout>::default(),
+        Box::<server_health::ServerHealth>::default(),
+        Box::<unreachable::Unreachable>::default(),
+        Box::<silence::Silence>::default(),
+        Box::<maintenance::Maintenance>::default(),
+        Box::<merge::Merge>::default(),
+        Box::<redirect::Redirects>::default(),
+        Box::<give_way::GiveWay>::default(),
+        Box::<upgrade::Upgrade>::default(),
+        Box::<acknowledge::Acknowledge>::default(),
+        Box::<kill::Kill>::default(),
+        Box::new(launch::Launch::new(settings.seed)),
+        Box::<shutdown::Shutdown>::default(),
+    ]
+}
+
+/// What rules may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// What the user wants.
+    pub settings: &'a Settings,
+    /// The subscription.
+    pub session: &'a Session,
+    /// Tasks and agents.
+    pub fleet: &'a Fleet,
+    /// The framework's records.
+    pub records: &'a Records,
+    /// How many changes are on their way to the disk.
+    pub unwritten: usize,
+}
+
+impl View<'_> {
+    /// Whether workers outlive their server. Those of somebody else's image obey nobody.
+    pub fn keeps_workers(&self) -> bool {
+        let template = &self.settings.template;
+        self.settings.on_server_loss == OnServerLoss::Repoint
+            && template.pool.is_none()
+            && template.programs.worker.is_none()
+    }
+
+    /// Whether a worker works for a server task, and may be sent to another one.
+    pub fn can_be_redirected(&self, worker: &Task) -> bool {
+        let server = worker.record().server.as_deref();
+        self.keeps_workers() && server.is_some_and(|server| !crate::fleet::is_pool(server))
+    }
+
+    /// The pool that all workers are to work for, if there is one.
+    pub fn pool(&self) -> Option<&str> {
+        self.settings.template.pool.as_ref().map(|pool| pool.url.as_str())
+    }
+
+    /// Whether a task has its place: the servers in service, and the workers that work for them.
+    pub fn belongs(&self, task: &Task) -> bool {
+        if !task.is_worker() {
+            return self.fleet.service(task.id()).is_some();
+        }
+        let server = task.record().server.as_deref();
+        let serves = |server: &str| match self.pool() {
+            Some(pool) => pool == server,
+            None => self.fleet.service(server).is_some(),
+        };
+        self.can_be_redirected(task) || server.is_some_and(serves)
+    }
+
+    /// CPU (thousandths) and number of workers that there may be beside those there are; `None` if no more.
+    pub fn room(&self) -> Option<(u64, u64)> {
+        let limits = &self.settings.placement.limits;
+        let (used, count) = self.fleet.placed();
+        let used = used.saturating_add(self.server_cpus_milli());
+        let cpus = limits.max_cpus_milli.map_or(u64::MAX, |most| most.saturating_sub(used));
+        let workers = limits.max_workers.map_or(u64::MAX, |most| most.saturating_sub(count));
+        (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
+    }
+
+    /// CPU that the server takes, running or not, thousandths.
+    pub fn server_cpus_milli(&self) -> u64 {
+        if self.pool().is_some() { 0 } else { self.settings.server_cpus_milli }
+    }
+
+    /// Whether tasks can be heard, so that what is not heard may be held against them.
+    pub fn hears_tasks(&self, now: Instant) -> bool {
+        self.session.connected && !self.session.master_is_silent(now)
+    }
+}
+
+/// Something that rules may have to do something about.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// The tasks of an earlier run of the scheduler are in the fleet. Comes first.
+    Started,
+    /// A subscription stands.
+    Subscribed,
+    /// Time has passed.
+    Tick,
+    /// All that follows from an event is done. Comes last, and again after what is done about it.
+    Settled,
+    /// The user wants an end.
+    Stop,
+    /// Offers.
+    Offers(Vec<Offer>),
+    /// What the offers that follow say of their agents' machines.
+    Planned(Vec<(String, Option<Away>)>),
+    /// Resources are wanted back.
+    InverseOffers(Vec<InverseOffer>),
+    /// An inverse offer is gone.
+    InverseRescinded {
+        /// Its id.
+        offer: String,
+    },
+    /// An executor has ended.
+    ExecutorFailed {
+        /// Its id, which is its task's.
+        executor: String,
+        /// As wait(2) gives it.
+        status: Option<i32>,
+    },
+    /// An agent is gone.
+    AgentGone {
+        /// Its id.
+        agent: String,
+    },
+    /// The launch of a task is on disk.
+    LaunchWritten {
+        /// The task's id.
+        task: String,
+    },
+    /// The launch of a task was sent.
+    Launched {
+        /// The task's id.
+        task: String,
+    },
+    /// The master told of a task, or its agent did. Nothing of it is on disk yet.
+    Answered {
+        /// The task's id.
+        task: String,
+    },
+    /// A task is on its agent, and that is on disk.
+    Alive {
+        /// The task's id.
+        task: String,
+        /// Mesos' state.
+        state: TaskState,
+        /// What was before.
+        change: StateChange,
+    },
+    /// A task ended, and that is on disk.
+    Ended(Ended),
+    /// What follows from an update is on its way.
+    Recorded {
+        /// The task's id.
+        task: String,
+        /// The agent's id.
+        agent: String,
+        /// The update's id, if it is to be acknowledged.
+        uuid: Option<Vec<u8>>,
+        /// Whether the task ended long ago for us, and lives.
+        outlived: bool,
+    },
+    /// A task says that it is well, or not.
+    Health {
+        /// The task's id.
+        task: String,
+        /// Whether it is.
+        healthy: bool,
+        /// Whether it has said so before.
+        known: bool,
+        /// Why not.
+        why: String,
+    },
+    /// An executor sent a live message.
+    Spoke {
+        /// The task's id.
+        task: String,
+        /// Whether it is the first one.
+        first: bool,
+    },
+    /// A worker counts no more where there are to be only so many.
+    SlotReleased {
+        /// The task's id.
+        task: String,
+    },
+    /// A server was given up.
+    ServerLost {
+        /// The task's id.
+        server: String,
+    },
+    /// A worker works for another server now.
+    Assigned {
+        /// The worker's id.
+        worker: String,
+    },
+    /// Nothing is launched on what an agent offers.
+    Unused(UnusedAgent),
+    /// What was declined is to be offered again.
+    OffersWanted,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its id.
+    pub task: String,
+    /// Mesos' state.
+    pub state: TaskState,
+    /// Mesos' reason.
+    pub reason: Option<task_status::Reason>,
+    /// Mesos' or the executor's words.
+    pub message: Option<String>,
+}
+
+/// Something that a rule wants done.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    /// Tell the master. Without a subscription it comes to nothing.
+    Call(Call),
+    /// Tell the user.
+    Notify(UserNotice),
+    /// Write a launch down, and say when it is on disk.
+    Launch(Box<Accept>),
+    /// Send a launch that is on disk.
+    SendLaunch {
+        /// The task's id.
+        task: String,
+        /// For how long what is left of the offers should not be offered again.
+        refuse: Duration,
+    },
+    /// Give back the offers of a launch that is on disk, and forget it.
+    ForgetLaunch {
+        /// The task's id.
+        task: String,
+    },
+    /// A task is to end.
+    End {
+        /// Its id.
+        task: String,
+    },
+    /// A task that returned is to end: its next KILL is due now.
+    EndAnew {
+        /// Its id.
+        task: String,
+    },
+    /// A task whose executor does not answer is to end.
+    EndExecutor {
+        /// The task's id.
+        task: String,
+    },
+    /// Send a KILL that is due.
+    SendKill {
+        /// The task's id.
+        task: String,
+    },
+    /// A task of which nothing was ever heard counts as lost.
+    PresumeLost {
+        /// Its id.
+        task: String,
+    },
+    /// A server is given up.
+    GiveUpServer {
+        /// Its id.
+        server: String,
+    },
+    /// A server is to move: it gets no more workers.
+    MoveServer {
+        /// Its id.
+        server: String,
+    },
+    /// A worker works for another server now.
+    Assign {
+        /// The worker's id.
+        worker: String,
+        /// The server's id.
+        server: String,
+    },
+    /// A task failed on its agent.
+    PauseAgent {
+        /// The task's id.
+        task: String,
+        /// Why, for people.
+        why: String,
+    },
+    /// An agent's machine goes away then, or does not.
+    SetWindow {
+        /// The agent's id.
+        agent: String,
+        /// When.
+        window: Option<Window>,
+    },
+    /// An agent's offers are to be given back, so that they come as one, or not any more.
+    HoldOffers {
+        /// The agent's id.
+        agent: String,
+        /// Whether they are.
+        held: bool,
+    },
+    /// Nothing is launched on what an agent offers.
+    NoteUnused(UnusedAgent),
+    /// A worker counts again where there are to be only so many.
+    HoldSlot {
+        /// Its id.
+        task: String,
+    },
+    /// A worker counts no more where there are to be only so many.
+    ReleaseSlot {
+        /// Its id.
+        task: String,
+    },
+    /// What was declined is to be offered again.
+    WantOffers,
+    /// Of these tasks only numbers and sums are kept.
+    Retire {
+        /// Their ids.
+        tasks: Vec<String>,
+    },
+    /// What is old says nothing of agents any more.
+    ForgetOldOfAgents,
+    /// The end begins: nothing is launched any more.
+    BeginEnd,
+    /// All is done.
+    Finish,
+}
+
+/// A time around `middle`, so that a thousand schedulers do not act at once.
+fn jitter(random: &mut StdRng, middle: Duration) -> Duration {
+    middle.mul_f64(random.random_range(0.75..1.25))
+}

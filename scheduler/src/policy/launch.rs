@@ -1,0 +1,163 @@
+//! Offers → launches: a server where none is in service, then workers on all that is offered. Offers are asked for when
+//! something is wanted of them, and suppressed when not.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use mesos::v1::Offer;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::{Happening, Intent, Policy, View, jitter, maintenance};
+use crate::core::Call;
+use crate::fleet::{Marks, Service, Task, planned_launch};
+use crate::offers::{self, Demand, Wanted};
+
+/// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
+const REFUSE: Duration = Duration::from_secs(60);
+
+/// So many servers are wanted.
+const SERVERS: usize = 1;
+
+/// The rule.
+#[derive(Debug)]
+pub(super) struct Launch {
+    random: StdRng,
+    /// What the master was last told that is wanted.
+    announced_demand: Wanted,
+    /// Offers were declined because of a constraint that may be met when workers come or go.
+    held_back: bool,
+    /// What was declined is to be offered again.
+    offer_again: bool,
+}
+
+impl Launch {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            announced_demand: Wanted::Nothing,
+            held_back: false,
+            offer_again: false,
+        }
+    }
+}
+
+impl Policy for Launch {
+    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
+        match happening {
+            // A new subscription starts with no filters, and with offers wanted.
+            Happening::Subscribed => {
+                self.announced_demand = match wanted(view) {
+                    Wanted::Nothing => Wanted::Workers,
+                    wanted => wanted,
+                };
+            }
+            Happening::Offers(offers) => return self.use_offers(view, offers, now),
+            Happening::LaunchWritten { task } => return self.send(view, task),
+            Happening::Ended(_) | Happening::SlotReleased { .. } => self.workers_changed(),
+            Happening::OffersWanted => self.offer_again = true,
+            Happening::Settled => return self.announce_demand(view),
+            _ => {}
+        }
+        Vec::new()
+    }
+}
+
+impl Launch {
+    fn use_offers(&mut self, view: &View<'_>, offers: &[Offer], now: Instant) -> Vec<Intent> {
+        let (wanted, refuse) = (wanted(view), jitter(&mut self.random, REFUSE));
+        let (cpus_left_milli, workers_left) = view.room().unwrap_or((0, 0));
+        let for_server = matches!(wanted, Wanted::Server { .. });
+        let notice = if for_server { maintenance::NO_SERVER } else { maintenance::NO_LAUNCH };
+        let demand = Demand {
+            wanted,
+            placement: &view.settings.placement,
+            cpus_left_milli,
+            workers_left,
+            placed: view.fleet.occupancy(),
+            agents: &Marks { fleet: view.fleet, notice, now },
+            refuse,
+        };
+        let plan = offers::plan(offers, &demand);
+        let server_placed = for_server && !plan.accepts.is_empty();
+        if !plan.accepts.is_empty() {
+            self.workers_changed();
+        }
+        self.held_back |= plan.held_back;
+        let mut intents: Vec<Intent> =
+            plan.accepts.into_iter().map(|accept| Intent::Launch(Box::new(accept))).collect();
+        let mut declines: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
+        for decline in plan.declines {
+            declines.entry(decline.refuse).or_default().extend(decline.offers);
+        }
+        let decline = |(refuse, offers)| Intent::Call(Call::Decline { offers, refuse });
+        intents.extend(declines.into_iter().map(decline));
+        if !server_placed {
+            intents.extend(plan.unused.into_iter().map(Intent::NoteUnused));
+        }
+        intents
+    }
+
+    /// Workers come or go: constraints that were not met may be now.
+    fn workers_changed(&mut self) {
+        self.offer_again |= std::mem::take(&mut self.held_back);
+    }
+
+    /// The launch is on disk: it is sent if it is still wanted and possible, and forgotten otherwise.
+    fn send(&mut self, view: &View<'_>, task: &str) -> Vec<Intent> {
+        let Some(known) = view.fleet.get(task) else { return Vec::new() };
+        let task = task.to_owned();
+        match planned_launch(known) {
+            Some(accept) if view.session.connected && is_still_wanted(view, known) => {
+                let refuse = if accept.more { Duration::ZERO } else { jitter(&mut self.random, REFUSE) };
+                vec![Intent::SendLaunch { task, refuse }]
+            }
+            None if !known.is_unsent() => Vec::new(),
+            _ => vec![Intent::ForgetLaunch { task }],
+        }
+    }
+
+    /// SUPPRESS when nothing is wanted. REVIVE when something else is wanted than before, since what was declined
+    /// may fit now.
+    fn announce_demand(&mut self, view: &View<'_>) -> Vec<Intent> {
+        let wanted = wanted(view);
+        let again = std::mem::take(&mut self.offer_again) && wanted == Wanted::Workers;
+        if !view.session.connected || !again && wanted == self.announced_demand {
+            return Vec::new();
+        }
+        self.announced_demand = wanted;
+        vec![Intent::Call(if wanted == Wanted::Nothing { Call::Suppress } else { Call::Revive })]
+    }
+}
+
+/// What the next offers are wanted for.
+fn wanted(view: &View<'_>) -> Wanted {
+    let moves = |server: &Task| view.fleet.service(server.id()) == Some(Service::Moving);
+    if view.session.ending || view.fleet.servers().any(moves) {
+        return Wanted::Nothing;
+    }
+    if view.pool().is_none() && view.fleet.servers().count() < SERVERS {
+        return Wanted::Server { cpus_milli: view.settings.server_cpus_milli };
+    }
+    let serves = view.pool().is_some() || view.fleet.servers().any(Task::is_running);
+    if serves && view.room().is_some() { Wanted::Workers } else { Wanted::Nothing }
+}
+
+/// Whether a task that is about to be launched has its place.
+fn is_still_wanted(view: &View<'_>, task: &Task) -> bool {
+    if view.session.ending {
+        return false;
+    }
+    if !task.is_worker() {
+        return view.fleet.service(task.id()).is_some();
+    }
+    let server = task.record().server.as_deref();
+    match view.pool() {
+        Some(pool) => server == Some(pool),
+        None => {
+            let in_service = |server: &&str| view.fleet.service(server).is_some();
+            let server = server.filter(in_service).and_then(|server| view.fleet.get(server));
+            server.is_some_and(Task::is_running)
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A launch that the master never heard of, or whose agent is silent, is given up.
+
+use std::time::{Duration, Instant};
+
+use super::{Happening, Intent, Policy, View};
+use crate::fleet::DueQueue;
+use crate::user_notice::UserNotice;
+
+/// Longer than an agent needs to notice that its master was restarted.
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The rule.
+#[derive(Debug, Default)]
+pub(super) struct LaunchTimeout {
+    due: DueQueue<String>,
+}
+
+impl Policy for LaunchTimeout {
+    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
+        match happening {
+            Happening::Started => {
+                let unanswered = view.fleet.present().filter(|task| task.unanswered_since().is_some());
+                unanswered.for_each(|task| self.due.add(now + LAUNCH_TIMEOUT, task.id().to_owned()));
+            }
+            Happening::Launched { task } => self.due.add(now + LAUNCH_TIMEOUT, task.clone()),
+            Happening::Tick if view.hears_tasks(now) => return self.give_up(view, now),
+            _ => {}
+        }
+        Vec::new()
+    }
+}
+
+impl LaunchTimeout {
+    fn give_up(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        let mut intents = Vec::new();
+        for task in self.due.take_all(now) {
+            let Some(since) = view.fleet.get(&task).and_then(|task| task.unanswered_since()) else {
+                continue;
+            };
+            if since + LAUNCH_TIMEOUT > now {
+                self.due.add(since + LAUNCH_TIMEOUT, task);
+                continue;
+            }
+            let why = "its launch was never answered";
+            intents.push(Intent::Notify(UserNotice::GivenUp { task: task.clone(), why }));
+            intents.push(Intent::PresumeLost { task });
+        }
+        intents
+    }
+}

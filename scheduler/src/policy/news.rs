@@ -1,0 +1,106 @@
+//! The user is told what becomes of tasks.
+
+use std::time::Instant;
+
+use mesos::v1::{TaskState, task_status};
+
+use super::{Ended, Happening, Intent, Policy, View};
+use crate::fleet::StateChange;
+use crate::launch::Delivery;
+use crate::user_notice::UserNotice;
+
+/// The rule.
+#[derive(Debug, Default)]
+pub(super) struct News;
+
+impl Policy for News {
+    fn on(&mut self, view: &View<'_>, happening: &Happening, _now: Instant) -> Vec<Intent> {
+        let notice = match happening {
+            Happening::Started => Some(view.fleet.count_live())
+                .filter(|tasks| *tasks > 0)
+                .map(|tasks| UserNotice::GoingOn { tasks }),
+            Happening::ExecutorFailed { executor, status } => executor_failed(view, executor, *status),
+            Happening::AgentGone { agent } => Some(agent_gone(view, agent)),
+            Happening::Alive { task, state, change } => alive(view, task, *state, *change),
+            // That a task is well is no news unless it was not.
+            Happening::Health { task, healthy, known, why } => (!healthy || *known)
+                .then(|| UserNotice::Health { task: task.clone(), healthy: *healthy, why: why.clone() }),
+            Happening::Ended(ended) => self::ended(view, ended),
+            _ => None,
+        };
+        notice.map(Intent::Notify).into_iter().collect()
+    }
+}
+
+fn executor_failed(view: &View<'_>, executor: &str, status: Option<i32>) -> Option<UserNotice> {
+    let task = view.fleet.get(executor)?;
+    if task.is_to_end() || status == Some(0) {
+        return None;
+    }
+    let how = status.map(wait_status).unwrap_or_default();
+    Some(UserNotice::Failure(format!("the executor of {executor} ended{how}")))
+}
+
+fn agent_gone(view: &View<'_>, agent: &str) -> UserNotice {
+    UserNotice::Failure(match view.fleet.on_agent(agent).next() {
+        Some(task) => format!("the agent on {} is gone ({agent})", task.host()),
+        None => format!("agent {agent} is gone"),
+    })
+}
+
+/// A wait(2) status in words.
+fn wait_status(status: i32) -> String {
+    // An exit status has eight bits; what Mesos puts above them means nothing.
+    match (status & 0x7f, status >> 8 & 0xff) {
+        (0, code) => format!(" with exit status {code}"),
+        (signal, _) => format!(" by signal {signal}"),
+    }
+}
+
+fn alive(view: &View<'_>, task: &str, state: TaskState, change: StateChange) -> Option<UserNotice> {
+    if change.before == Some(state) {
+        return None;
+    }
+    let known = view.fleet.get(task)?;
+    let (task, host) = (task.to_owned(), known.host().to_owned());
+    match state {
+        TaskState::TaskUnreachable => Some(UserNotice::Unreachable { task, host }),
+        TaskState::TaskRunning if !known.is_to_end() => Some(match known.record().address.clone() {
+            Some(address) => UserNotice::ServerUp { task, address },
+            None => UserNotice::Mining { task, host },
+        }),
+        _ => None,
+    }
+}
+
+fn ended(view: &View<'_>, ended: &Ended) -> Option<UserNotice> {
+    let host = view.fleet.get(&ended.task)?.host().to_owned();
+    let why = format!("{}{}", ended.why(), advice(view, ended));
+    Some(UserNotice::Ended {
+        task: ended.task.clone(),
+        host,
+        state: ended.state.as_str_name().to_owned(),
+        why,
+    })
+}
+
+impl Ended {
+    /// Reason and message, for people.
+    pub(super) fn why(&self) -> String {
+        let reason = self.reason.map(|reason| format!(" ({})", reason.as_str_name())).unwrap_or_default();
+        let message = self.message.as_deref().filter(|message| !message.is_empty());
+        format!("{reason}{}", message.map(|message| format!(": {message}")).unwrap_or_default())
+    }
+}
+
+/// What to look at where the agent got no executor: by far the most likely reason is that it does not reach us.
+pub(super) fn advice(view: &View<'_>, ended: &Ended) -> String {
+    let launch = ended.reason == Some(task_status::Reason::ContainerLaunchFailed);
+    let fetch = ended.message.as_ref().is_some_and(|message| message.contains("fetch"));
+    match &view.settings.template.delivery {
+        Delivery::Fetch { uri, .. } if launch && fetch => {
+            format!("; does this agent reach {uri}? (--artifact-address, --executor-uri)")
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,250 @@
+//! What the state machine has to say to people.
+
+use std::fmt;
+use std::time::Duration;
+
+use program::counted;
+use task::ServerAddress;
+
+use crate::launch::pool_url;
+use crate::offers::UnusedAgent;
+
+/// Something that the user wants to know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UserNotice {
+    /// Subscribed.
+    Subscribed {
+        /// The framework's id.
+        framework: String,
+    },
+    /// The master has given an earlier framework up.
+    Removed {
+        /// The framework's id.
+        framework: String,
+    },
+    /// An earlier life of the scheduler, or another one, has left tasks running.
+    GoingOn {
+        /// How many.
+        tasks: usize,
+    },
+    /// A task is launched.
+    Launched {
+        /// Its id.
+        task: String,
+        /// Its host.
+        host: String,
+        /// Thousandths of a CPU.
+        cpus_milli: u64,
+    },
+    /// The server listens.
+    ServerUp {
+        /// The task's id.
+        task: String,
+        /// Where.
+        address: ServerAddress,
+    },
+    /// A worker mines.
+    Mining {
+        /// The task's id.
+        task: String,
+        /// Its host.
+        host: String,
+    },
+    /// A task is not well, or well again.
+    Health {
+        /// The task's id.
+        task: String,
+        /// Whether it is.
+        healthy: bool,
+        /// Why not.
+        why: String,
+    },
+    /// The agent of a task does not answer the master.
+    Unreachable {
+        /// The task's id.
+        task: String,
+        /// Its host.
+        host: String,
+    },
+    /// A task ended.
+    Ended {
+        /// Its id.
+        task: String,
+        /// Its host.
+        host: String,
+        /// Mesos' name of the state.
+        state: String,
+        /// Reason and message, for people.
+        why: String,
+    },
+    /// The server is no more; workers are killed, or wait for the next one.
+    ServerLost {
+        /// The task's id.
+        task: String,
+        /// How many workers it had.
+        workers: usize,
+        /// Whether they stay.
+        kept: bool,
+    },
+    /// A worker has gone to another server.
+    SentOn {
+        /// The task's id.
+        task: String,
+        /// The server's.
+        server: String,
+    },
+    /// A worker is ended to make room for a server.
+    GivesWay {
+        /// The task's id.
+        task: String,
+    },
+    /// A task is ended because its executor is of an earlier version.
+    Outdated {
+        /// The task's id.
+        task: String,
+    },
+    /// A task did not come up or does not answer, and is given up.
+    GivenUp {
+        /// The task's id.
+        task: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// Workers of an agent end for one that has the CPU of all.
+    Merging {
+        /// The agent's host.
+        host: String,
+        /// How many they are.
+        workers: usize,
+        /// Thousandths of a CPU of the one.
+        cpus_milli: u64,
+    },
+    /// A machine with tasks is to go away.
+    Maintenance {
+        /// The agent's host.
+        host: String,
+        /// When.
+        begins_in: Duration,
+        /// How many tasks are there.
+        tasks: usize,
+    },
+    /// The server's machine is to go away; workers end before it.
+    ServerMoves {
+        /// The task's id.
+        task: String,
+        /// How many workers it has.
+        workers: usize,
+    },
+    /// Nothing is launched on an agent for a while.
+    Paused {
+        /// The agent's host.
+        host: String,
+        /// For how long.
+        pause: Duration,
+        /// How many tasks failed in a row.
+        failures: u32,
+        /// The last failure.
+        why: String,
+    },
+    /// Nothing is launched on what was offered.
+    Unused(UnusedAgent),
+    /// An executor ended without being asked to, or an agent is gone.
+    Failure(String),
+    /// A task that is not in the books is killed.
+    Unknown {
+        /// Its id.
+        task: String,
+    },
+    /// A report could not be read.
+    BadReport {
+        /// The task's id.
+        task: String,
+        /// Why.
+        why: String,
+    },
+    /// The end has begun.
+    Ending {
+        /// How many tasks are to be ended.
+        tasks: usize,
+    },
+    /// A step of the end took too long.
+    Overdue {
+        /// The tasks that were waited for.
+        tasks: Vec<String>,
+    },
+}
+
+impl fmt::Display for UserNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UserNotice::Subscribed { framework } => write!(f, "subscribed as framework {framework}"),
+            UserNotice::Removed { framework } => {
+                write!(f, "the master has given framework {framework} up; starting a new one")
+            }
+            UserNotice::GoingOn { tasks } => {
+                write!(f, "going on with what was left mining: {}", counted(*tasks, "task"))
+            }
+            UserNotice::Launched { task, host, cpus_milli } => {
+                write!(f, "launching {task} on {host} with {} CPU", *cpus_milli as f64 / 1e3)
+            }
+            UserNotice::ServerUp { task, address } => write!(f, "{task} listens at {}", pool_url(address)),
+            UserNotice::Mining { task, host } => write!(f, "{task} mines on {host}"),
+            UserNotice::Health { task, healthy: true, .. } => write!(f, "{task} is well again"),
+            UserNotice::Health { task, why, .. } => write!(f, "{task} is not well: {why}"),
+            UserNotice::Unreachable { task, host } => {
+                write!(f, "{task} cannot be reached: {host} does not answer")
+            }
+            UserNotice::Ended { task, host, state, why } => write!(f, "{task} on {host}: {state}{why}"),
+            UserNotice::ServerLost { task, workers, kept: false } => {
+                write!(f, "{task} is gone: ")?;
+                match workers {
+                    0 => f.write_str("starting over"),
+                    workers => write!(f, "killing its {} and starting over", counted(*workers, "worker")),
+                }
+            }
+            UserNotice::ServerLost { task, workers, kept: true } => {
+                let workers = counted(*workers, "worker");
+                write!(f, "{task} is gone: its {workers} stay for the next server")
+            }
+            UserNotice::SentOn { task, server } => write!(f, "{task} mines at {server} now"),
+            UserNotice::GivesWay { task } => {
+                write!(f, "nothing on offer is enough for a server: {task} gives way")
+            }
+            UserNotice::Outdated { task } => {
+                write!(f, "{task} is of an earlier version: ending it, for a new one to take its place")
+            }
+            UserNotice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
+            UserNotice::Merging { host, workers, cpus_milli } => write!(
+                f,
+                "merging {} on {host} into one with {} CPU",
+                counted(*workers, "worker"),
+                *cpus_milli as f64 / 1e3
+            ),
+            UserNotice::Maintenance { host, begins_in, tasks } => write!(
+                f,
+                "{host} goes away for maintenance in {:.0} s: {} there will end before",
+                begins_in.as_secs_f64(),
+                counted(*tasks, "task")
+            ),
+            UserNotice::ServerMoves { task, workers: 0 } => write!(f, "{task} makes way for maintenance"),
+            UserNotice::ServerMoves { task, workers } => {
+                write!(
+                    f,
+                    "{task} makes way for maintenance: ending its {} first",
+                    counted(*workers, "worker")
+                )
+            }
+            UserNotice::Paused { host, pause, failures, why } => write!(
+                f,
+                "nothing is launched on {host} for {:.0} s: {failures} failed in a row, the last with {why}",
+                pause.as_secs_f64()
+            ),
+            UserNotice::Unused(unused) => unused.fmt(f),
+            UserNotice::Failure(text) => f.write_str(text),
+            UserNotice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
+            UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
+            UserNotice::Ending { tasks } => write!(f, "ending {}", counted(*tasks, "task")),
+            UserNotice::Overdue { tasks } => write!(f, "no longer waiting for {}", tasks.join(", ")),
+        }
+    }
+}
