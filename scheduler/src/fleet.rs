@@ -9,9 +9,10 @@ mod due;
 mod index;
 mod rates;
 mod servers;
+mod table;
 mod task;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::{Duration, Instant};
 
@@ -30,21 +31,16 @@ use self::index::Index;
 pub use self::rates::LIVE;
 use self::rates::Rates;
 use self::servers::Servers;
+use self::table::{Key, Table};
 use crate::constraints::{Constraint, Occupancy};
 use crate::kind::Kind;
 use crate::numbers::number;
 use crate::offers::{self, Accept, AgentMarks, UnusedAgent};
 
-/// The place of a task in the order in which they came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key(u64);
-
 /// All tasks and agents.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    tasks: BTreeMap<Key, Task>,
-    keys: HashMap<String, Key>,
-    next_key: u64,
+    tasks: Table,
     agents: Agents,
     servers: Servers,
     index: Index,
@@ -61,40 +57,40 @@ impl Fleet {
 
     /// The task with this id.
     pub fn get(&self, id: &str) -> Option<&Task> {
-        self.tasks.get(self.keys.get(id)?)
+        self.tasks.get(self.tasks.key(id)?)
     }
 
     /// All tasks, those that are over too, in the order in which they came.
     pub fn all(&self) -> impl DoubleEndedIterator<Item = &Task> {
-        self.tasks.values()
+        self.tasks.keys().filter_map(|key| self.tasks.get(key))
     }
 
     /// The tasks that are not over, in the order in which they came.
     pub fn present(&self) -> impl DoubleEndedIterator<Item = &Task> {
-        self.index.present.iter().filter_map(|key| self.tasks.get(key))
+        self.index.present.iter().filter_map(|key| self.tasks.get(*key))
     }
 
     /// The same after the task with this id. Where it is gone, its number tells its place.
     pub fn present_after(&self, after: &str) -> impl Iterator<Item = &Task> {
-        let (key, last) = (self.keys.get(after).copied(), number(after));
+        let (key, last) = (self.tasks.key(after), number(after));
         let came_later = move |task: &&Task| match key {
             Some(_) => true,
             None => number(task.id()) > last,
         };
         let later = self.index.present.range((key.map_or(Unbounded, Excluded), Unbounded));
-        later.filter_map(|key| self.tasks.get(key)).filter(came_later)
+        later.filter_map(|key| self.tasks.get(*key)).filter(came_later)
     }
 
     /// The tasks on an agent that are not over.
     pub fn on_agent(&self, agent: &str) -> impl Iterator<Item = &Task> {
         let keys = self.index.by_agent.get(agent);
-        keys.into_iter().flatten().filter_map(|key| self.tasks.get(key))
+        keys.into_iter().flatten().filter_map(|key| self.tasks.get(*key))
     }
 
     /// The workers of a server or pool that are not over.
     pub fn workers_of(&self, server: &str) -> impl Iterator<Item = &Task> {
         let keys = self.index.by_server.get(server);
-        keys.into_iter().flatten().filter_map(|key| self.tasks.get(key))
+        keys.into_iter().flatten().filter_map(|key| self.tasks.get(*key))
     }
 
     /// How many workers of a server or pool are not over.
@@ -111,7 +107,7 @@ impl Fleet {
             .filter(|(server, _)| !is_pool(server) && !self.servers.contains(server));
         let mut keys: Vec<Key> = gone.flat_map(|(_, keys)| keys.iter().copied()).collect();
         keys.sort_unstable();
-        keys.into_iter().filter_map(|key| self.tasks.get(&key))
+        keys.into_iter().filter_map(|key| self.tasks.get(key))
     }
 
     /// Whether the task is one of those.
@@ -122,13 +118,13 @@ impl Fleet {
 
     /// The tasks whose launch is being written down.
     pub fn unsent(&self) -> impl Iterator<Item = &Task> {
-        self.index.unsent.iter().filter_map(|key| self.tasks.get(key))
+        self.index.unsent.iter().filter_map(|key| self.tasks.get(*key))
     }
 
     /// The tasks that are over, those first that are so for longest: those whose last update is recorded, or the others.
     pub fn ended(&self, closed: bool) -> impl Iterator<Item = &Task> {
         let of_kind = self.index.ended.iter().filter(move |(is_closed, ..)| *is_closed == closed);
-        of_kind.filter_map(|(.., key)| self.tasks.get(key))
+        of_kind.filter_map(|(.., key)| self.tasks.get(*key))
     }
 
     /// The servers in service: from the decision to launch one until it is given up.
@@ -155,12 +151,12 @@ impl Fleet {
     /// The next tasks to KILL, those first that wait for longest.
     pub fn kills_due(&self, now: Instant) -> impl Iterator<Item = &Task> {
         let due = self.index.kills.iter().take_while(move |(at, _)| *at <= now);
-        due.filter_map(|(_, key)| self.tasks.get(key))
+        due.filter_map(|(_, key)| self.tasks.get(*key))
     }
 
     /// The slowest of the workers that told their hashrate lately, by hashrate per CPU.
     pub fn slowest(&self) -> impl Iterator<Item = &Task> {
-        self.rates.slowest().filter_map(|key| self.tasks.get(&key))
+        self.rates.slowest().filter_map(|key| self.tasks.get(key))
     }
 
     /// What is known of an agent.

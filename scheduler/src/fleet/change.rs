@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use ::task::{Live, ServerAddress};
 use mesos::v1::TaskState;
 
+use super::Fleet;
 use super::agent::{Pause, Window};
 use super::index::Facets;
 use super::task::{Health, Kill, Lifecycle, Slot, Task, is_over};
-use super::{Fleet, Key};
 use crate::constraints::Constraint;
 use crate::offers::{Accept, UnusedAgent};
 
@@ -24,34 +24,33 @@ pub struct StateChange {
 impl Fleet {
     /// Takes a task in. One with the same id must not be there.
     pub fn insert(&mut self, task: Task) {
-        let key = Key(self.next_key);
-        self.next_key += 1;
-        self.keys.insert(task.id().to_owned(), key);
-        self.index.follow(key, &task, None, Some(Facets::of(&task)));
-        self.tasks.insert(key, task);
+        let facets = Facets::of(&task);
+        let key = self.tasks.insert(task);
+        if let Some(task) = self.tasks.get(key) {
+            self.index.follow(key, task, None, Some(facets));
+        }
     }
 
     /// Forgets a task.
     pub fn remove(&mut self, id: &str) -> Option<Task> {
-        let key = self.keys.remove(id)?;
-        let task = self.tasks.remove(&key)?;
+        let (key, mut task) = self.tasks.remove(id)?;
         self.index.follow(key, &task, Some(Facets::of(&task)), None);
-        self.rates.remove(key);
+        self.rates.remove(key, &mut task);
         self.servers.remove(id);
         Some(task)
     }
 
     /// The only way in which a task changes.
     fn change<R>(&mut self, id: &str, change: impl FnOnce(&mut Task) -> R) -> Option<R> {
-        let key = *self.keys.get(id)?;
-        let task = self.tasks.get_mut(&key)?;
+        let key = self.tasks.key(id)?;
+        let task = self.tasks.get_mut(key)?;
         let before = Facets::of(task);
         let result = change(task);
         let after = Facets::of(task);
         if before != after {
             self.index.follow(key, task, Some(before), Some(after));
             if task.is_over() {
-                self.rates.remove(key);
+                self.rates.remove(key, task);
             }
         }
         Some(result)
@@ -121,8 +120,8 @@ impl Fleet {
 
     /// A worker works for this server now.
     pub fn assign(&mut self, worker: &str, server: &str) {
-        let Some(key) = self.keys.get(worker).copied() else { return };
-        let Some(task) = self.tasks.get_mut(&key) else { return };
+        let Some(key) = self.tasks.key(worker) else { return };
+        let Some(task) = self.tasks.get_mut(key) else { return };
         self.index.unassign(key, task);
         task.record.server = Some(server.to_owned());
         if !task.is_over() {
@@ -147,8 +146,8 @@ impl Fleet {
 
     /// A live message; whether it is known now for the first time that it sends some.
     pub fn hear(&mut self, id: &str, live: Live, now: Instant) -> Option<bool> {
-        let key = *self.keys.get(id)?;
-        let task = self.tasks.get_mut(&key)?;
+        let key = self.tasks.key(id)?;
+        let task = self.tasks.get_mut(key)?;
         task.live = Some((now, live));
         let first = task.silent_since.replace(now).is_none();
         self.rates.hear(key, task, now);
@@ -162,7 +161,7 @@ impl Fleet {
 
     /// Live messages that are too old count no more.
     pub fn expire(&mut self, now: Instant) {
-        self.rates.expire(&self.tasks, now);
+        self.rates.expire(&mut self.tasks, now);
     }
 
     /// It counts where there are to be only so many.
@@ -198,7 +197,7 @@ impl Fleet {
     /// All that are to end get their next KILL now.
     pub fn kill_all_anew(&mut self, now: Instant) {
         let keys = self.index.kills.iter().map(|(_, key)| *key);
-        let ids = keys.filter_map(|key| self.tasks.get(&key)).map(|task| task.id().to_owned());
+        let ids = keys.filter_map(|key| self.tasks.get(key)).map(|task| task.id().to_owned());
         for id in ids.collect::<Vec<_>>() {
             self.want_end_anew(&id, now);
         }
@@ -216,7 +215,7 @@ impl Fleet {
     /// Nothing could be heard until now: what was not heard is held against nobody. Times begin anew, those of states only
     /// if `all`, since a subscription that is renewed says what became of them.
     pub fn listen_anew(&mut self, all: bool, now: Instant) {
-        for task in self.tasks.values_mut() {
+        self.tasks.for_each_mut(|task| {
             task.silent_since = task.silent_since.map(|_| now);
             match &mut task.lifecycle {
                 Lifecycle::Launched { at } => *at = now,
@@ -230,7 +229,7 @@ impl Fleet {
             if all && let Some(health) = &mut task.health {
                 health.since = now;
             }
-        }
+        });
     }
 
     /// The framework is no more, and its tasks with it. What is known of agents still holds.

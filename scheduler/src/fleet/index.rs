@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use mesos::v1::TaskState;
 
-use super::Key;
+use super::table::Key;
 use super::task::Task;
 use crate::constraints::{Constraint, Occupancy};
 use crate::kind::Kind;

@@ -1,12 +1,12 @@
 //! What the workers say of their speed: the sum, and who is slowest. Kept up to date with each live message.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use task::Live;
 
-use super::Key;
 use super::due::DueQueue;
+use super::table::{Key, Table};
 use super::task::Task;
 
 /// A live message older than this says nothing about now.
@@ -16,8 +16,9 @@ pub const LIVE: Duration = Duration::from_secs(20);
 /// little stays where it is.
 const STEPS: f64 = 16.0;
 
+/// What one worker adds to the sum.
 #[derive(Clone, Copy, Debug)]
-struct Rate {
+pub(super) struct Rate {
     /// H/s.
     hashrate: u64,
     step: i32,
@@ -26,7 +27,7 @@ struct Rate {
 /// The hashrates of the workers that told theirs lately.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
-    known: HashMap<Key, Rate>,
+    count: usize,
     /// H/s of all of them. Whole numbers, so that what is added can be taken away again without a rest.
     sum: u128,
     by_step: BTreeMap<i32, BTreeSet<Key>>,
@@ -41,7 +42,7 @@ impl Rates {
 
     /// How many they are.
     pub fn count(&self) -> usize {
-        self.known.len()
+        self.count
     }
 
     /// The slowest first, by hashrate per CPU.
@@ -50,7 +51,7 @@ impl Rates {
     }
 
     /// A live message of this task came at `now`.
-    pub fn hear(&mut self, key: Key, task: &Task, now: Instant) {
+    pub fn hear(&mut self, key: Key, task: &mut Task, now: Instant) {
         let Some((_, Live::Worker(live))) = task.live() else { return };
         if task.is_over() {
             return;
@@ -59,8 +60,9 @@ impl Rates {
         let hashrate = live.hashrate.clamp(0.0, 1e18) as u64;
         let cpus = task.record().cpus_milli.max(1) as f64 / 1e3;
         let step = ((hashrate.max(1) as f64 / cpus).log2() * STEPS).floor() as i32;
-        match self.known.insert(key, Rate { hashrate, step }) {
+        match task.rate.replace(Rate { hashrate, step }) {
             None => {
+                self.count += 1;
                 self.expiry.add(now + LIVE, key);
                 self.by_step.entry(step).or_default().insert(key);
             }
@@ -76,8 +78,9 @@ impl Rates {
     }
 
     /// It says nothing any more.
-    pub fn remove(&mut self, key: Key) {
-        if let Some(rate) = self.known.remove(&key) {
+    pub fn remove(&mut self, key: Key, task: &mut Task) {
+        if let Some(rate) = task.rate.take() {
+            self.count -= 1;
             self.sum -= u128::from(rate.hashrate);
             self.leave(rate.step, key);
         }
@@ -93,14 +96,12 @@ impl Rates {
     }
 
     /// Forgets what is too old.
-    pub fn expire(&mut self, tasks: &BTreeMap<Key, Task>, now: Instant) {
+    pub fn expire(&mut self, tasks: &mut Table, now: Instant) {
         while let Some(key) = self.expiry.take(now) {
-            if !self.known.contains_key(&key) {
-                continue;
-            }
-            match tasks.get(&key).and_then(Task::live) {
+            let Some(task) = tasks.get_mut(key).filter(|task| task.rate.is_some()) else { continue };
+            match task.live() {
                 Some((at, _)) if *at + LIVE > now => self.expiry.add(*at + LIVE, key),
-                _ => self.remove(key),
+                _ => self.remove(key, task),
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 use task::Live;
 
+use super::rates::Rate;
 use crate::constraints::Place;
 use crate::kind::Kind;
 use crate::offers::Accept;
@@ -106,6 +107,8 @@ pub struct Task {
     pub(super) pending_uuid: Option<Vec<u8>>,
     pub(super) live: Option<(Instant, Live)>,
     pub(super) silent_since: Option<Instant>,
+    /// What it adds to the sum of the hashrates.
+    pub(super) rate: Option<Rate>,
     pub(super) version: Option<u32>,
     pub(super) slot: Slot,
 }
@@ -121,6 +124,7 @@ impl Task {
             pending_uuid: None,
             live: None,
             silent_since: None,
+            rate: None,
             version: None,
             slot: Slot::Held,
         }
