@@ -51,14 +51,10 @@ use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
 use self::updates::Update;
 use self::versions::Replaced;
+use crate::journal::{Assignment, Change, Ledger, Origin, Recovered, StatusRecord, Ticket};
 use crate::kind::Kind;
 use crate::launch::Template;
-use crate::ledger::Ledger;
 use crate::offers::{Placement, Wanted};
-use crate::record::{Change, Recovered, StatusRecord, Ticket};
-
-/// The CPU, on record, of a task that was found running and is to end: nobody here launched it.
-const ADOPTED: u64 = 0;
 
 /// Without a tick for so long, the scheduler itself was stopped or held up.
 const AWAY: Duration = Duration::from_secs(5);
@@ -155,7 +151,7 @@ impl State {
             connected: false,
             framework: recovered.framework.map(|framework| framework.id),
             tasks: BTreeMap::new(),
-            past: recovered.past.into(),
+            past: recovered.retired.into(),
             server: None,
             without_server: None,
             replaced: None,
@@ -184,7 +180,7 @@ impl State {
             // Who has reported sends messages, too, unless it fell silent before this life of the scheduler.
             task.silent_since = state.ledger.workers_of(&id).next().map(|_| now);
             if !task.is_worker()
-                && task.record.cpus_milli != ADOPTED
+                && task.record.origin != Origin::Found
                 && state.settings.template.pool.is_none()
             {
                 // The one launched last; an older one was given up, if it has not ended.
@@ -281,7 +277,6 @@ impl State {
 
     /// The master has given the framework up, so nothing of it is left. The ledger starts anew with a new one.
     fn removed(&mut self, now: Instant) {
-        let gone = TaskState::TaskGone.as_str_name();
         let lost: Vec<(String, Kind)> = self
             .tasks
             .values()
@@ -290,7 +285,7 @@ impl State {
             .collect();
         for (task, kind) in lost {
             let (state, message) =
-                (Some(gone.to_owned()), Some("the master has given the framework up".to_owned()));
+                (Some(TaskState::TaskGone), Some("the master has given the framework up".to_owned()));
             let status = StatusRecord { task, kind, state, reason: None, last: false, message, report: None };
             self.persist(Change::Status(status), Pending::Nothing);
         }
@@ -360,14 +355,14 @@ impl State {
         match task.record.kind {
             Kind::Server => self.server.as_ref() == Some(&task.record.id),
             Kind::Worker if self.can_be_sent_on(task) => true,
-            Kind::Worker => self.employer().is_some() && self.employer() == task.record.server.as_deref(),
+            Kind::Worker => self.assignment().is_some() && self.assignment() == task.record.assignment,
         }
     }
 
     /// Whom workers work for: the pool, or the one server.
-    fn employer(&self) -> Option<&str> {
-        let pool = self.settings.template.pool.as_ref().map(|pool| pool.url.as_str());
-        pool.or(self.server.as_deref())
+    fn assignment(&self) -> Option<Assignment> {
+        let pool = self.settings.template.pool.as_ref().map(|pool| Assignment::Pool(pool.url.clone()));
+        pool.or_else(|| self.server.clone().map(Assignment::Server))
     }
 
     fn persist(&mut self, change: Change, pending: Pending) {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`framework`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
-//! [`store`] writes, [`access`] has what proves to masters who we are, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows, also
+//! [`journal`] says what a change means and [`store`] writes it, [`access`] has what proves to masters who we are, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows, also
 //! by `page` to others. With several schedulers, `election` says which of them leads; the others wait.
 
 pub mod access;
@@ -25,14 +25,12 @@ mod driver;
 mod election;
 mod ended;
 pub mod framework;
+pub mod journal;
 pub mod kind;
 pub mod launch;
 mod lead;
-pub mod ledger;
-pub mod numbers;
 pub mod offers;
 mod page;
-pub mod record;
 mod run;
 pub mod store;
 mod wire;

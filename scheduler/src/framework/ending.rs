@@ -7,8 +7,8 @@ use mesos::v1::TaskState;
 
 use super::task::{Phase, Task};
 use super::{Call, Effect, Notice, State};
+use crate::journal::{Change, StatusRecord};
 use crate::kind::Kind;
-use crate::record::{Change, StatusRecord};
 
 /// For one kind of task to end. Mesos' own grace period is shorter.
 const STEP: Duration = Duration::from_secs(15);
@@ -53,7 +53,7 @@ impl State {
             Change::Status(StatusRecord {
                 task: task.record.id.clone(),
                 kind: task.record.kind,
-                state: Some(killed.as_str_name().to_owned()),
+                state: Some(killed),
                 reason: None,
                 last: false,
                 message: Some("ended by TEARDOWN without a last report".to_owned()),

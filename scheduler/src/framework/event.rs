@@ -6,7 +6,7 @@ use mesos::v1::{Offer, TaskInfo, TaskStatus};
 
 use super::maintenance::{Away, InverseOffer};
 use super::notice::Notice;
-use crate::record::{Change, Ticket};
+use crate::journal::{Change, Ticket};
 
 /// Something that has happened.
 #[derive(Clone, Debug)]

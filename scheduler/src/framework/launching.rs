@@ -8,9 +8,9 @@ use mesos::v1::{Offer, TaskState};
 use super::ending::Ending;
 use super::task::{Phase, Task};
 use super::{Call, Notice, Pending, State};
+use crate::journal::{Change, Origin, StatusRecord, TaskRecord};
 use crate::kind::Kind;
 use crate::offers::{self, Accept, Demand, Remark, Wanted};
-use crate::record::{Change, StatusRecord, TaskRecord};
 
 /// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
 const REFUSE: Duration = Duration::from_secs(60);
@@ -117,8 +117,10 @@ impl State {
             agent: accept.agent.clone(),
             host: accept.place.host.clone(),
             attributes: accept.place.attributes.clone(),
-            server: if kind == Kind::Worker { self.employer().map(str::to_owned) } else { None },
-            cpus_milli: accept.cpus_milli,
+            agent_url: None,
+            assignment: if kind == Kind::Worker { self.assignment() } else { None },
+            origin: Origin::Launched { cpus_milli: accept.cpus_milli },
+            specification: None,
             address,
             state: None,
             closed: false,
@@ -157,7 +159,7 @@ impl State {
         let record = task.record.clone();
         let wanted = match record.kind {
             Kind::Server => self.ending == Ending::No && self.server.as_deref() == Some(id),
-            Kind::Worker => self.serves() && self.employer() == record.server.as_deref(),
+            Kind::Worker => self.serves() && self.assignment() == record.assignment,
         };
         match accept {
             Some(accept) if wanted && self.connected && !called_off => self.send(&record, *accept, now),
@@ -178,12 +180,12 @@ impl State {
     }
 
     fn send(&mut self, record: &TaskRecord, accept: Accept, now: Instant) {
-        let server = record.server.as_ref().and_then(|id| self.tasks.get(id));
+        let server = record.server().and_then(|id| self.tasks.get(id));
         let pool = server.and_then(|server| server.record.address.as_ref());
         let task = self.settings.template.task(record, pool, accept.executor, accept.task);
         let refuse = if accept.more { Duration::ZERO } else { self.jitter(REFUSE) };
         self.call(Call::Accept { offers: accept.offers, task: Box::new(task), refuse });
-        let (host, cpus_milli) = (record.host.clone(), record.cpus_milli);
+        let (host, cpus_milli) = (record.host.clone(), record.cpus_milli());
         self.publish(Notice::Launched { task: record.id.clone(), host, cpus_milli });
         if let Some(task) = self.tasks.get_mut(&record.id) {
             task.phase = Phase::Sent(now);
@@ -206,7 +208,7 @@ impl State {
         let status = StatusRecord {
             task: id.to_owned(),
             kind: task.record.kind,
-            state: Some(TaskState::TaskLost.as_str_name().to_owned()),
+            state: Some(TaskState::TaskLost),
             reason: None,
             last: false,
             message: Some("the launch was never answered".to_owned()),

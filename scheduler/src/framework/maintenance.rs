@@ -184,7 +184,7 @@ impl State {
             self.publish(Notice::ServerMoves { task: server.clone(), workers: 0 });
             return self.want_kill(&server, now);
         }
-        let of_it = |task: &&Task| task.record.server.as_ref() == Some(&server) && !task.is_over();
+        let of_it = |task: &&Task| task.record.server() == Some(&server) && !task.is_over();
         let workers: Vec<String> =
             self.tasks.values().filter(of_it).map(|task| task.record.id.clone()).collect();
         self.publish(Notice::ServerMoves { task: server.clone(), workers: workers.len() });
@@ -200,7 +200,7 @@ impl State {
             self.maintenance.moving = None;
             return;
         }
-        let of_it = |task: &Task| task.record.server.as_ref() == Some(&server) && !task.is_over();
+        let of_it = |task: &Task| task.record.server() == Some(&server) && !task.is_over();
         if now >= deadline || !self.tasks.values().any(of_it) {
             self.want_kill(&server, now);
         }

@@ -89,13 +89,13 @@ impl State {
             let mined = task.running_since.is_some_and(|since| now.duration_since(since) >= SETTLED);
             mined && task.is_running() && task.kill.is_none() && self.belongs(task)
         };
-        let Some(biggest) = workers.iter().map(|task| task.record.cpus_milli).max() else { return };
+        let Some(biggest) = workers.iter().map(|task| task.record.cpus_milli()).max() else { return };
         if !workers.iter().all(is_settled) {
             return;
         }
         let limits = &self.settings.placement.limits;
         let free = free.min(self.room().map_or(0, |(cpus, _)| cpus));
-        let sum = workers.iter().map(|task| task.record.cpus_milli).sum::<u64>() + free;
+        let sum = workers.iter().map(|task| task.record.cpus_milli()).sum::<u64>() + free;
         let merged = sum.min(limits.worker_cpus_milli.unwrap_or(u64::MAX));
         if merged < biggest.saturating_mul(2) {
             return;

@@ -30,7 +30,7 @@ impl State {
     pub(super) fn taken(&self) -> (u64, u64) {
         let workers = self.tasks.values().filter(|task| task.takes_place());
         workers.fold((0u64, 0u64), |(cpus, count), task| {
-            (cpus.saturating_add(task.record.cpus_milli), count + 1)
+            (cpus.saturating_add(task.record.cpus_milli()), count + 1)
         })
     }
 

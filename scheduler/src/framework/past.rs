@@ -8,10 +8,8 @@ use mesos::v1::{TaskState, TaskStatus};
 
 use super::task::{Task, is_over};
 use super::{Call, Pending, State};
+use crate::journal::{Change, RetiredTasks, StatusRecord, TaskNumberSet, UNTRACKED_MINERS, number};
 use crate::kind::Kind;
-use crate::ledger::OUTSIDERS;
-use crate::numbers::{Numbers, number};
-use crate::record::{Change, PastRecord, StatusRecord};
 
 /// A task whose last update is recorded is kept for so long.
 const KEEP_CLOSED: Duration = Duration::from_secs(600);
@@ -27,9 +25,9 @@ const MOVE: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct Past {
     /// Those whose last update is recorded.
-    done: Numbers,
+    done: TaskNumberSet,
     /// All others.
-    lost: Numbers,
+    lost: TaskNumberSet,
     states: BTreeMap<TaskState, u64>,
     looked: Option<Instant>,
 }
@@ -43,11 +41,10 @@ pub(super) struct Late {
     alive: bool,
 }
 
-impl From<PastRecord> for Past {
-    fn from(record: PastRecord) -> Past {
-        let PastRecord { done, lost, states } = record;
-        let named = |(name, count): (String, u64)| Some((TaskState::from_str_name(&name)?, count));
-        Past { done, lost, states: states.into_iter().filter_map(named).collect(), looked: None }
+impl From<RetiredTasks> for Past {
+    fn from(record: RetiredTasks) -> Past {
+        let RetiredTasks { done, lost, states } = record;
+        Past { done, lost, states, looked: None }
     }
 }
 
@@ -115,8 +112,8 @@ impl State {
             let closed = task.record.closed;
             if task.record.kind == Kind::Server && closed {
                 let outsiders = self.ledger.workers_of(id).filter(|name| !self.is_ours(name)).count();
-                if outsiders > OUTSIDERS {
-                    self.persist(Change::FoldOutsiders { server: id.clone() }, Pending::Nothing);
+                if outsiders > UNTRACKED_MINERS {
+                    self.persist(Change::FoldUntrackedMiners { server: id.clone() }, Pending::Nothing);
                 }
             }
             let numbers = if closed { &mut self.past.done } else { &mut self.past.lost };
@@ -129,8 +126,8 @@ impl State {
         }
         if !moved.is_empty() {
             let tasks = &self.tasks;
-            self.ledger.fold(|task| tasks.contains_key(task));
-            self.persist(Change::Past { tasks: moved }, Pending::Nothing);
+            self.ledger.fold(&moved, |task| tasks.contains_key(task));
+            self.persist(Change::Retire { tasks: moved }, Pending::Nothing);
         }
     }
 
@@ -156,7 +153,7 @@ impl State {
         let record = StatusRecord {
             kind: if late.task.starts_with(SERVER) { Kind::Server } else { Kind::Worker },
             task: late.task.clone(),
-            state: status.known_state().map(|state| state.as_str_name().to_owned()),
+            state: status.known_state(),
             reason: status.known_reason().map(|reason| reason.as_str_name().to_owned()),
             last: false,
             message: status.message.clone(),

@@ -13,8 +13,8 @@ use super::ending::Ending;
 use super::task::{Task, Told};
 use super::{Call, Notice, Pending, State};
 use crate::constraints::Place;
+use crate::journal::{Assignment, Change};
 use crate::launch::pool_url;
-use crate::record::Change;
 
 /// What becomes of the workers when their server is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -46,7 +46,7 @@ impl State {
 
     /// Whether it works for a server task, if not for the present one.
     pub(super) fn can_be_sent_on(&self, task: &Task) -> bool {
-        self.repoints() && task.record.server.as_ref().is_some_and(|server| !server.contains("://"))
+        self.repoints() && task.record.server().is_some()
     }
 
     /// Live workers of another server than the present one that are to stay.
@@ -55,7 +55,7 @@ impl State {
             task.is_worker()
                 && task.may_live()
                 && task.kill.is_none()
-                && task.record.server != self.server
+                && task.record.server() != self.server.as_deref()
                 && self.can_be_sent_on(task)
         })
     }
@@ -113,10 +113,10 @@ impl State {
         let (task, server) = (id.to_owned(), server.to_owned());
         if let Some(task) = self.tasks.get_mut(id) {
             task.told = None;
-            task.record.server = Some(server.clone());
+            task.record.assignment = Some(Assignment::Server(server.clone()));
         }
         self.publish(Notice::SentOn { task: task.clone(), server: server.clone() });
-        self.persist(Change::Employer { task, server }, Pending::Nothing);
+        self.persist(Change::Assign { task, server }, Pending::Nothing);
     }
 
     /// Workers that stay may take all the room there is: one of them has to go if a server finds none.
@@ -153,7 +153,7 @@ impl State {
         let candidates = self.orphans().filter(|_| !placement.revocable).filter(helps);
         // One that is too small may be enough with what its agent has left.
         let cost = |task: &&Task| {
-            let cpus = task.record.cpus_milli;
+            let cpus = task.record.cpus_milli();
             (cpus < needed, if cpus < needed { u64::MAX - cpus } else { cpus })
         };
         candidates.min_by_key(cost).map(|task| task.record.id.clone())
@@ -162,7 +162,7 @@ impl State {
     /// The server is gone, and its workers wait for the next one; how many they are. Those that never mined are ended:
     /// they may well be on the very room that the server has left.
     pub(super) fn keep_workers(&mut self, server: &str, now: Instant) -> usize {
-        let of_server = |task: &&Task| task.is_worker() && task.record.server.as_deref() == Some(server);
+        let of_server = |task: &&Task| task.is_worker() && task.record.server() == Some(server);
         let live = self.tasks.values().filter(of_server).filter(|task| !task.is_over());
         let (kept, new): (Vec<_>, Vec<_>) = live.partition(|task| task.running_since.is_some());
         let (kept, new) = (kept.len(), new.iter().map(|task| task.record.id.clone()).collect::<Vec<_>>());

@@ -8,8 +8,8 @@ use program::Summary;
 
 use super::State;
 use super::task::{Phase, Task};
+use crate::journal::{Ledger, Line};
 use crate::kind::Kind;
-use crate::ledger::{Ledger, Line};
 
 /// A live message older than this says nothing about now.
 const LIVE: Duration = Duration::from_secs(20);
@@ -142,7 +142,7 @@ fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskLine {
         host: task.record.host.clone(),
         state: state.to_owned(),
         healthy: task.health.map(|(healthy, _)| healthy),
-        cpus_milli: task.record.cpus_milli,
+        cpus_milli: task.record.cpus_milli(),
         live: live.map(|(_, live)| live.clone()),
         totals: ledger.entry(id, id).map(|entry| entry.totals).unwrap_or_default(),
     }

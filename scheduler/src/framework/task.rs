@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 use task::Live;
 
+use crate::journal::TaskRecord;
 use crate::kind::Kind;
 use crate::offers::Accept;
-use crate::record::TaskRecord;
 
 /// First and longest time between two KILLs of one task.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
@@ -74,7 +74,7 @@ pub(super) struct Kill {
 
 impl Task {
     pub fn new(record: TaskRecord, phase: Phase, now: Instant) -> Task {
-        let state = record.state.as_deref().and_then(TaskState::from_str_name);
+        let state = record.state;
         let running_since = (state == Some(TaskState::TaskRunning)).then_some(now);
         Task {
             record,

@@ -12,6 +12,7 @@ mod pool;
 mod reconnect;
 mod repoint;
 mod silence;
+mod upgrade;
 mod versions;
 mod weather;
 mod world;

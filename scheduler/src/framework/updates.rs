@@ -8,10 +8,10 @@ use mesos::v1::{TaskState, TaskStatus, task_status};
 
 use super::ending::Ending;
 use super::task::{Phase, Task, is_over};
-use super::{ADOPTED, Call, Notice, Pending, State};
+use super::{Call, Notice, Pending, State};
+use crate::journal::{Change, Origin, StatusRecord, TaskRecord};
 use crate::kind::Kind;
 use crate::launch::Delivery;
-use crate::record::{Change, StatusRecord, TaskRecord};
 
 /// An update on its way to the disk.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl State {
         let record = StatusRecord {
             task: id.clone(),
             kind,
-            state: state.map(|state| state.as_str_name().to_owned()),
+            state,
             reason: reason.map(|reason| reason.as_str_name().to_owned()),
             last: uuid.is_some() && state.is_some_and(TaskState::is_final),
             message: status.message.clone(),
@@ -97,12 +97,14 @@ impl State {
             kind: if server { Kind::Server } else { Kind::Worker },
             host: agent.clone(),
             agent,
-            server: None,
-            cpus_milli: ADOPTED,
+            agent_url: None,
+            assignment: None,
+            origin: Origin::Found,
             address: None,
             attributes: BTreeMap::new(),
             state: None,
             closed: false,
+            specification: None,
         };
         if !over {
             self.publish(Notice::Unknown { task: id.clone() });
@@ -268,7 +270,7 @@ impl State {
         let workers: Vec<String> = self
             .tasks
             .values()
-            .filter(|task| task.record.server.as_ref() == Some(&server) && !task.is_over())
+            .filter(|task| task.record.server() == Some(&server) && !task.is_over())
             .map(|task| task.record.id.clone())
             .collect();
         if self.ending == Ending::No {
