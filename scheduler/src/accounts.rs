@@ -15,10 +15,9 @@ use mesos::v1::TaskState;
 use serde::Serialize;
 use task::Totals;
 
+use crate::journal::{Account, Assignment, Line, TaskRecord};
 use crate::kind::Kind;
-use crate::ledger::Line;
-use crate::record::TaskRecord;
-use crate::store::Books;
+use crate::store::LedgerSnapshot;
 
 /// All accounts of one framework, or of several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -110,8 +109,8 @@ impl Column {
 
 impl Row {
     fn of(task: &TaskRecord) -> Row {
-        let state = task.state.clone();
-        let elsewhere = task.server.as_ref().is_some_and(|server| server.contains("://"));
+        let state = task.state.map(|state| state.as_str_name().to_owned());
+        let elsewhere = matches!(task.assignment, Some(Assignment::Pool(_)));
         Row { task: task.id.clone(), host: Some(task.host.clone()), state, elsewhere, ..Row::default() }
     }
 
@@ -138,20 +137,20 @@ impl Row {
 
 impl Accounts {
     /// Puts the columns side by side.
-    pub fn new(books: &Books) -> Accounts {
-        let of_kind = |kind| books.tasks.iter().filter(move |task| task.kind == kind).map(Row::of);
+    pub fn new(snapshot: &LedgerSnapshot) -> Accounts {
+        let of_kind = |kind| snapshot.tasks.iter().filter(move |task| task.kind == kind).map(Row::of);
         let (mut workers, mut servers) = (Rows::default(), Rows::default());
         of_kind(Kind::Worker).for_each(|row| workers.push(row));
         of_kind(Kind::Server).for_each(|row| servers.push(row));
-        for (task, worker, kind, entry) in books.ledger.iter() {
+        for Account { reporter, kind, worker, entry } in snapshot.ledger.iter() {
             let row = workers.named(worker);
             let column = if kind == Kind::Server { &mut row.pool } else { &mut row.worker };
             column.add(&entry.totals, entry.rows_omitted);
             if kind == Kind::Server {
-                servers.named(task).pool.add(&entry.totals, entry.rows_omitted);
+                servers.named(reporter).pool.add(&entry.totals, entry.rows_omitted);
             }
         }
-        let (earlier, blocks) = books.ledger.folded();
+        let (earlier, blocks) = snapshot.ledger.folded();
         if blocks > 0 || earlier != Line::default() {
             workers.named(EARLIER).pool.add(&earlier.pool, 0);
             workers.named(EARLIER).worker.add(&earlier.worker, 0);
@@ -161,12 +160,12 @@ impl Accounts {
         workers.iter_mut().for_each(Row::compare);
         servers.iter_mut().for_each(|server| server.short = server.may_lack_last_report());
         Accounts {
-            frameworks: books.frameworks.clone(),
+            frameworks: snapshot.frameworks.clone(),
             total: total(&workers),
             workers,
             servers,
-            shares_since_ms: books.shares_since_ms,
-            rows_since_ms: books.rows_since_ms,
+            shares_since_ms: snapshot.shares_since_ms,
+            rows_since_ms: snapshot.rows_since_ms,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The framework's decisions: `on_event(event, now) -> effects`. Pure: no clock, no disk, no socket.
 //!
 //! ```text
-//! Event ─▶ fleet, records ─▶ Happening ─▶ policies ─▶ Intent ─▶ fleet, Effect
+//! Event ─▶ fleet, history ─▶ Happening ─▶ policies ─▶ Intent ─▶ fleet, Effect
 //!                               ▲                        │
 //!                               └────────────────────────┘
 //! ```
@@ -15,8 +15,8 @@
 
 mod carry_out;
 mod event;
+mod history;
 mod outbox;
-mod records;
 mod session;
 mod settings;
 mod snapshot;
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use program::Summary;
 
 pub use self::event::{Call, Effect, Event};
-pub use self::records::{Records, RetiredTasks};
+pub use self::history::History;
 pub use self::session::Session;
 pub use self::settings::Settings;
 pub use self::snapshot::{Snapshot, TaskLine};
@@ -39,8 +39,8 @@ pub use self::snapshot::{Snapshot, TaskLine};
 use self::outbox::Outbox;
 use self::turn::Turn;
 use crate::fleet::{Fleet, Task};
+use crate::journal::{Change, Recovered};
 use crate::policy::{Happening, Policy, View, policies};
-use crate::record::{Change, Recovered};
 
 /// The framework.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct State {
     settings: Settings,
     session: Session,
     fleet: Fleet,
-    records: Records,
+    history: History,
     policies: Vec<Box<dyn Policy>>,
     outbox: Outbox,
 }
@@ -60,7 +60,7 @@ impl State {
         let mut state = Self {
             session: Session::new(now),
             fleet: Fleet::new(&settings.placement.workers),
-            records: Records::new(recovered, age, now),
+            history: History::new(recovered, age, now),
             policies: policies(&settings),
             outbox: Outbox::default(),
             settings,
@@ -75,7 +75,7 @@ impl State {
 
     /// The id to subscribe with.
     pub fn framework(&self) -> Option<&str> {
-        self.records.framework.as_deref()
+        self.history.framework.as_deref()
     }
 
     /// Takes in what has happened; the effects must be carried out in order.
@@ -90,12 +90,12 @@ impl State {
 
     /// A copy for display.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        snapshot::snapshot(&self.session, &self.fleet, &self.records, now)
+        snapshot::snapshot(&self.session, &self.fleet, &self.history, now)
     }
 
     /// The figures of the framework so far.
     pub fn summary(&self, now: Instant) -> Summary {
-        snapshot::summary(&self.fleet, &self.records, now)
+        snapshot::summary(&self.fleet, &self.history, now)
     }
 
     /// How many tasks there are that may still be running.
@@ -117,7 +117,7 @@ impl State {
                     settings: &self.settings,
                     session: &self.session,
                     fleet: &self.fleet,
-                    records: &self.records,
+                    history: &self.history,
                     unwritten: self.outbox.count_unwritten(),
                 };
                 let intents = self.policies[rule].on(&view, &happening, now);
@@ -135,7 +135,7 @@ impl State {
             settings: &self.settings,
             session: &mut self.session,
             fleet: &mut self.fleet,
-            records: &mut self.records,
+            history: &mut self.history,
             outbox: &mut self.outbox,
             happenings: VecDeque::new(),
             now,

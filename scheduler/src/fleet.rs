@@ -20,11 +20,10 @@ use ::task::ServerAddress;
 use mesos::v1::TaskState;
 
 pub use self::agent::{Agent, Pause, Window};
-pub use self::change::StateChange;
 pub use self::due::DueQueue;
 pub use self::index::Present;
 pub use self::servers::Service;
-pub use self::task::{Health, Lifecycle, Slot, Task, is_over};
+pub use self::task::{Health, Lifecycle, Slot, StateChange, Task, is_over};
 
 use self::agent::Agents;
 use self::index::Index;
@@ -33,8 +32,8 @@ use self::rates::Rates;
 use self::servers::Servers;
 use self::table::{Key, Table};
 use crate::constraints::{Constraint, Occupancy};
+use crate::journal::number;
 use crate::kind::Kind;
-use crate::numbers::number;
 use crate::offers::{self, Accept, AgentMarks, UnusedAgent};
 
 /// All tasks and agents.
@@ -87,24 +86,20 @@ impl Fleet {
         keys.into_iter().flatten().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The workers of a server or pool that are not over.
+    /// The workers of a server that are not over.
     pub fn workers_of(&self, server: &str) -> impl Iterator<Item = &Task> {
         let keys = self.index.by_server.get(server);
         keys.into_iter().flatten().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// How many workers of a server or pool are not over.
+    /// How many workers of a server are not over.
     pub fn count_workers_of(&self, server: &str) -> usize {
         self.index.by_server.get(server).map_or(0, |keys| keys.len())
     }
 
     /// The workers that are not over and whose server is given up, in the order in which they came.
     pub fn workers_without_server(&self) -> impl Iterator<Item = &Task> {
-        let gone = self
-            .index
-            .by_server
-            .iter()
-            .filter(|(server, _)| !is_pool(server) && !self.servers.contains(server));
+        let gone = self.index.by_server.iter().filter(|(server, _)| !self.servers.contains(server));
         let mut keys: Vec<Key> = gone.flat_map(|(_, keys)| keys.iter().copied()).collect();
         keys.sort_unstable();
         keys.into_iter().filter_map(|key| self.tasks.get(key))
@@ -112,8 +107,8 @@ impl Fleet {
 
     /// Whether the task is one of those.
     pub fn has_lost_its_server(&self, worker: &Task) -> bool {
-        let server = worker.record.server.as_deref();
-        !worker.is_over() && server.is_some_and(|server| !is_pool(server) && !self.servers.contains(server))
+        let server = worker.record.server();
+        !worker.is_over() && server.is_some_and(|server| !self.servers.contains(server))
     }
 
     /// The tasks whose launch is being written down.
@@ -239,11 +234,6 @@ impl offers::Agents for Marks<'_> {
             held: agent.held,
         }
     }
-}
-
-/// Whether what a worker works for is the URL of a pool, and no server task.
-pub fn is_pool(server: &str) -> bool {
-    server.contains("://")
 }
 
 /// The offers that are held for a task.

@@ -17,8 +17,8 @@ use mesos::v1::{
 use task::{Chain, PoolAccess, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 
 pub use self::foreign::{Arguments, ImageTask};
+use crate::journal::TaskRecord;
 use crate::kind::Kind;
-use crate::record::TaskRecord;
 
 /// The executor's file name in the sandbox, when it is fetched.
 pub const EXECUTABLE: &str = "mesos-miner";
@@ -260,7 +260,7 @@ impl Template {
                 },
                 password: self.pool.as_ref().map_or("x", |pool| &pool.password).to_owned(),
                 access: self.pool.as_ref().map(|pool| pool.access.clone()).unwrap_or_default(),
-                cpus: record.cpus_milli as f64 / 1000.0,
+                cpus: record.cpus_milli() as f64 / 1000.0,
                 backend: self.backend.clone(),
             }),
         };

@@ -14,8 +14,8 @@ use crate::display::Display;
 use crate::driver::{Driver, Inputs, Outcome};
 use crate::election::{self, Leadership};
 use crate::ended::{Ended, Left};
+use crate::journal::{Change, Recovered};
 use crate::launch::{Delivery, Template};
-use crate::record::{Change, Recovered};
 use crate::store::{SharedError, Store};
 
 /// How it came to an end.

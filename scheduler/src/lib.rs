@@ -9,8 +9,9 @@
 //!             calls
 //! ```
 //!
-//! [`core`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
-//! [`store`] writes, [`access`] has what proves to masters who we are, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows, also
+//! [`core`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master, [`journal`] says
+//! what a change means and [`store`] writes it, [`access`] has what proves to masters who we are, [`accounts`] shows what
+//! it wrote, [`artifact`] gives agents the executor, `display` shows, also
 //! by `page` to others. With several schedulers, `election` says which of them leads; the others wait.
 
 pub mod access;
@@ -26,15 +27,13 @@ mod driver;
 mod election;
 mod ended;
 pub mod fleet;
+pub mod journal;
 pub mod kind;
 pub mod launch;
 mod lead;
-pub mod ledger;
-pub mod numbers;
 pub mod offers;
 mod page;
 pub mod policy;
-pub mod record;
 mod run;
 pub mod store;
 pub mod user_notice;

@@ -39,8 +39,9 @@ pub use self::maintenance::{Away, InverseOffer};
 pub use self::server_health::{ILL_SERVER, SERVER_START};
 pub use self::server_loss::OnServerLoss;
 
-use crate::core::{Call, Records, Session, Settings};
+use crate::core::{Call, History, Session, Settings};
 use crate::fleet::{Fleet, StateChange, Task, Window};
+use crate::journal::Assignment;
 use crate::offers::{Accept, UnusedAgent};
 use crate::user_notice::UserNotice;
 
@@ -84,8 +85,8 @@ pub struct View<'a> {
     pub session: &'a Session,
     /// Tasks and agents.
     pub fleet: &'a Fleet,
-    /// The framework's records.
-    pub records: &'a Records,
+    /// The framework's history.
+    pub history: &'a History,
     /// How many changes are on their way to the disk.
     pub unwritten: usize,
 }
@@ -101,8 +102,7 @@ impl View<'_> {
 
     /// Whether a worker works for a server task, and may be sent to another one.
     pub fn can_be_redirected(&self, worker: &Task) -> bool {
-        let server = worker.record().server.as_deref();
-        self.keeps_workers() && server.is_some_and(|server| !crate::fleet::is_pool(server))
+        self.keeps_workers() && worker.record().server().is_some()
     }
 
     /// The pool that all workers are to work for, if there is one.
@@ -115,12 +115,12 @@ impl View<'_> {
         if !task.is_worker() {
             return self.fleet.service(task.id()).is_some();
         }
-        let server = task.record().server.as_deref();
-        let serves = |server: &str| match self.pool() {
-            Some(pool) => pool == server,
-            None => self.fleet.service(server).is_some(),
+        let works = match &task.record().assignment {
+            Some(Assignment::Pool(pool)) => self.pool() == Some(pool),
+            Some(Assignment::Server(server)) => self.pool().is_none() && self.fleet.service(server).is_some(),
+            None => false,
         };
-        self.can_be_redirected(task) || server.is_some_and(serves)
+        works || self.can_be_redirected(task)
     }
 
     /// CPU (thousandths) and number of workers that there may be beside those there are; `None` if no more.

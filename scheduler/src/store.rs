@@ -8,16 +8,9 @@
 //! what the next leader needs, and says who is right where they differ: what it never got was never acknowledged and
 //! never launched.
 
-mod adopt;
-mod books;
-mod local;
-mod outsiders;
-mod read;
-mod schema;
-mod shared;
-mod sum;
-mod values;
-mod write;
+mod sqlite;
+mod totals_json;
+mod zookeeper;
 
 #[cfg(test)]
 pub(crate) mod memory;
@@ -31,13 +24,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use self::adopt::Adopted;
-pub use self::books::{Books, books, rows_since};
-use self::local::{Local, Said};
-use self::shared::{Leader, Shared};
-pub use self::shared::{SharedError, shared_books};
+use self::sqlite::catch_up::Handover;
+use self::sqlite::{FolderEvent, StateFolder};
+pub use self::sqlite::{ledger_snapshot, rows_since};
+use self::zookeeper::{Leader, SharedTree};
+pub use self::zookeeper::{SharedError, shared_ledger_snapshot};
 use crate::election::Leadership;
-use crate::record::{Change, Recovered, Ticket};
+use crate::journal::{Change, Ledger, Recovered, TaskRecord, Ticket};
 
 /// The database's name in the state folder.
 pub const DATABASE: &str = "scheduler.sqlite";
@@ -46,7 +39,7 @@ pub const DATABASE: &str = "scheduler.sqlite";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The folder or a file in it can't be made or opened.
+    /// The folder or a file in it cannot be made or opened.
     #[error("cannot use state folder {}", path.display())]
     Io {
         /// The folder or file.
@@ -62,7 +55,11 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Written by a later version of this program.
-    #[error("{} has format {found}; this program knows formats up to {known}", path.display())]
+    #[error(
+        "{} has format {found}; this program knows formats up to {known}: start the newer program that wrote it{}",
+        path.display(),
+        restore(copy.as_deref(), path)
+    )]
     Format {
         /// The database.
         path: PathBuf,
@@ -70,9 +67,11 @@ pub enum StoreError {
         found: i64,
         /// The latest known one.
         known: i64,
+        /// The copy in that format that the newer program left.
+        copy: Option<PathBuf>,
     },
-    /// The database can't be opened or read.
-    #[error("cannot read {}", path.display())]
+    /// The database cannot be opened or read.
+    #[error("cannot use {}; correct it with sqlite3, put a backup back, or begin anew with another --state-dir", path.display())]
     Database {
         /// The database.
         path: PathBuf,
@@ -96,32 +95,56 @@ pub enum StoreError {
     },
 }
 
-/// What the store says.
+fn restore(copy: Option<&Path>, path: &Path) -> String {
+    let name = path.display();
+    copy.map(|copy| {
+        format!(", or go back: move {} to {name}, without the -wal and -shm of the latter", copy.display())
+    })
+    .unwrap_or_default()
+}
+
+/// What became of changes.
 #[derive(Debug)]
-pub enum Notice {
+pub enum StoreEvent {
     /// These changes are where they have to be, oldest first.
     Persisted(Vec<Ticket>),
     /// Disk or ZooKeeper refuses, as told; it is tried again and again.
     Refused(String),
 }
 
-type Notify = Arc<dyn Fn(Notice) + Send + Sync>;
+/// The ledger at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LedgerSnapshot {
+    /// The frameworks' ids, oldest first.
+    pub frameworks: Vec<String>,
+    /// Their tasks, in the order of their launch.
+    pub tasks: Vec<TaskRecord>,
+    /// Their accounts.
+    pub ledger: Ledger,
+    /// Time of the oldest single share kept, milliseconds since the Unix epoch.
+    pub shares_since_ms: Option<u64>,
+    /// Since when all of the last framework's single shares were kept here, milliseconds since the Unix epoch, if
+    /// schedulers elsewhere have led before.
+    pub rows_since_ms: Option<u64>,
+}
+
+type Notify = Arc<dyn Fn(StoreEvent) + Send + Sync>;
 type Batch = Vec<(Ticket, Change)>;
 
 /// The state folder and, with several schedulers, ZooKeeper.
 pub struct Store {
-    local: Local,
+    folder: StateFolder,
     retention: Duration,
     notify: Notify,
     /// Where what the state folder has goes next.
     next: Arc<OnceLock<UnboundedSender<Batch>>>,
-    shared: Option<Shared>,
-    adopted: Option<Adopted>,
+    shared: Option<SharedTree>,
+    handover: Option<Handover>,
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("local", &self.local).finish_non_exhaustive()
+        f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
@@ -131,15 +154,15 @@ impl Store {
     /// for ever. `notify` is called from other threads.
     ///
     /// # Errors
-    /// If the folder can't be used or made, another scheduler uses it, or a later version wrote it.
+    /// If the folder cannot be used or made, another scheduler uses it, or a later version wrote it.
     pub fn open(
         folder: &Path,
         retention: Duration,
-        notify: impl Fn(Notice) + Send + Sync + 'static,
+        notify: impl Fn(StoreEvent) + Send + Sync + 'static,
     ) -> Result<(Store, Recovered), StoreError> {
-        let (local, recovered) = Local::open(folder)?;
-        let (next, shared, adopted) = Default::default();
-        Ok((Store { local, retention, notify: Arc::new(notify), next, shared, adopted }, recovered))
+        let (folder, recovered) = StateFolder::open(folder)?;
+        let (next, shared, handover) = Default::default();
+        Ok((Store { folder, retention, notify: Arc::new(notify), next, shared, handover }, recovered))
     }
 
     /// Takes the leadership over: reads what the leader before has left in ZooKeeper. `own` is what the state folder
@@ -152,14 +175,14 @@ impl Store {
         leadership: &Leadership,
         own: Recovered,
     ) -> Result<Recovered, SharedError> {
-        let leader = Leader::new(self.local.name(), leadership.host());
+        let leader = Leader::new(self.folder.name(), leadership.host());
         let notify = Arc::clone(&self.notify);
-        let (shared, queue, adopted) = Shared::take_over(leadership, leader, own, notify).await?;
+        let (shared, queue, handover) = SharedTree::take_over(leadership, leader, own, notify).await?;
         // It was never set: this is called once.
         let _ = self.next.set(queue);
         self.shared = Some(shared);
-        let recovered = adopted.recovered.clone();
-        self.adopted = Some(adopted);
+        let recovered = handover.recovered.clone();
+        self.handover = Some(handover);
         Ok(recovered)
     }
 
@@ -169,28 +192,28 @@ impl Store {
     /// As [`open`](Store::open).
     pub fn start(&mut self) -> Result<(), StoreError> {
         let (next, notify) = (Arc::clone(&self.next), Arc::clone(&self.notify));
-        let folder = self.local.folder().to_owned();
-        let said = move |said| match (said, next.get()) {
-            (Said::Written(batch), None) => {
-                notify(Notice::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
+        let folder = self.folder.path().to_owned();
+        let on_event = move |event| match (event, next.get()) {
+            (FolderEvent::Written(batch), None) => {
+                notify(StoreEvent::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
             }
-            (Said::Written(batch), Some(next)) => {
+            (FolderEvent::Written(batch), Some(next)) => {
                 // Nobody takes it when the leadership is lost: it is for the next leader then.
                 let _ = next.send(batch);
             }
-            (Said::Refused(error), _) => {
+            (FolderEvent::Refused(error), _) => {
                 let folder = folder.display();
-                notify(Notice::Refused(format!(
+                notify(StoreEvent::Refused(format!(
                     "cannot write to state folder {folder}, trying again: {error}"
                 )));
             }
         };
-        self.local.start(self.adopted.take().as_ref(), self.retention, said)
+        self.folder.start(self.handover.take().as_ref(), self.retention, on_event)
     }
 
     /// Queues a change.
     pub fn persist(&self, ticket: Ticket, change: Change) {
-        self.local.persist(ticket, change);
+        self.folder.persist(ticket, change);
     }
 
     /// Waits until all that was queued is in the state folder. What was never started has nothing to wait for.
@@ -198,7 +221,7 @@ impl Store {
     /// # Errors
     /// If the disk keeps refusing.
     pub fn close(self) -> Result<(), StoreError> {
-        self.local.close()
+        self.folder.close()
     }
 
     /// Waits until all that was queued is in the state folder; ZooKeeper is another scheduler's now.
@@ -214,8 +237,8 @@ impl Store {
     /// # Errors
     /// If disk or ZooKeeper keep refusing.
     pub async fn finish(self) -> anyhow::Result<()> {
-        let Store { local, next, shared, .. } = self;
-        tokio::task::spawn_blocking(|| local.close()).await??;
+        let Store { folder, next, shared, .. } = self;
+        tokio::task::spawn_blocking(|| folder.close()).await??;
         drop(next);
         match shared {
             Some(shared) => Ok(shared.finish().await?),

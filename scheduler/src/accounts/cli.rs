@@ -52,8 +52,8 @@ pub struct Args {
 /// If there is no ledger there, or it can't be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let books = match args.zk.map(|ensemble| Zk { ensemble, session_timeout: SESSION }) {
-        Some(zk) => program::block_on(1, async move { Ok(store::shared_books(&zk).await?) })?,
-        None => store::books(&args.state_dir, args.all)?,
+        Some(zk) => program::block_on(1, async move { Ok(store::shared_ledger_snapshot(&zk).await?) })?,
+        None => store::ledger_snapshot(&args.state_dir, args.all)?,
     };
     let accounts = Accounts::new(&books);
     let text = match (args.json, args.csv) {

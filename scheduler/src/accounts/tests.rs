@@ -5,21 +5,23 @@ use proptest::prelude::*;
 use task::{Account, Report};
 
 use super::*;
-use crate::record::{Change, StatusRecord};
+use crate::journal::{Assignment, Change, Origin, StatusRecord};
 use crate::store::{self, Store, StoreError};
 
-fn task(kind: Kind, number: u64, state: &str) -> TaskRecord {
+fn task(kind: Kind, number: u64, state: TaskState) -> TaskRecord {
     TaskRecord {
         id: format!("miner-{}-{number}", kind.name()),
         kind,
         agent: "a".into(),
         host: "h".into(),
-        server: None,
-        cpus_milli: 1000,
+        agent_url: None,
+        assignment: None,
+        origin: Origin::Launched { cpus_milli: 1000 },
         address: None,
         attributes: Default::default(),
-        state: Some(state.into()),
+        state: Some(state),
         closed: false,
+        specification: None,
     }
 }
 
@@ -33,25 +35,25 @@ fn report(sequence: u64, accounts: &[(&str, u64)]) -> Report {
 }
 
 /// A worker that lives, one that died, one whose server died, and an outsider with a name to be wary of.
-fn books() -> Books {
+fn snapshot() -> LedgerSnapshot {
     let tasks = vec![
-        task(Kind::Server, 1, "TASK_FAILED"),
-        task(Kind::Worker, 2, "TASK_RUNNING"),
-        task(Kind::Worker, 3, "TASK_FAILED"),
-        task(Kind::Worker, 10, "TASK_KILLED"),
+        task(Kind::Server, 1, TaskState::TaskFailed),
+        task(Kind::Worker, 2, TaskState::TaskRunning),
+        task(Kind::Worker, 3, TaskState::TaskFailed),
+        task(Kind::Worker, 10, TaskState::TaskKilled),
     ];
-    let mut books = Books { frameworks: vec!["f".into()], tasks, ..Books::default() };
+    let mut snapshot = LedgerSnapshot { frameworks: vec!["f".into()], tasks, ..LedgerSnapshot::default() };
     let pool = [("miner-worker-2", 9), ("miner-worker-3", 5), ("miner-worker-10", 4), ("=1,\"x\"\x1b[2J", 7)];
-    books.ledger.record("miner-server-1", Kind::Server, &report(1, &pool));
+    snapshot.ledger.record("miner-server-1", Kind::Server, &report(1, &pool));
     for (worker, accepted) in [("miner-worker-2", 8), ("miner-worker-3", 3), ("miner-worker-10", 6)] {
-        books.ledger.record(worker, Kind::Worker, &report(1, &[(worker, accepted)]));
+        snapshot.ledger.record(worker, Kind::Worker, &report(1, &[(worker, accepted)]));
     }
-    books
+    snapshot
 }
 
 #[test]
 fn differences_are_shown_of_tasks_that_ended() {
-    let accounts = Accounts::new(&books());
+    let accounts = Accounts::new(&snapshot());
     let rows: Vec<_> = accounts
         .workers
         .iter()
@@ -77,15 +79,15 @@ fn every_figure_of_every_account_is_in_the_sum() {
         unanswered: 4 * n,
         blocks: 5 * n,
     };
-    let mut books = Books::default();
+    let mut snapshot = LedgerSnapshot::default();
     for (server, n) in [("miner-server-1", 1), ("miner-server-2", 10)] {
         let worker = "miner-worker-3".to_owned();
         let account = Account { worker, totals: totals(n), rows_omitted: 6 * n, ..Account::default() };
         let report = Report { sequence: 1, accounts: vec![account], server: None };
-        books.ledger.record(server, Kind::Server, &report);
+        snapshot.ledger.record(server, Kind::Server, &report);
     }
-    books.ledger.add_folded(Line { worker: totals(1000), pool: totals(100) }, 0);
-    let accounts = Accounts::new(&books);
+    snapshot.ledger.add_folded(Line { worker: totals(1000), pool: totals(100) }, 0);
+    let accounts = Accounts::new(&snapshot);
     let figures = |column: &Column| {
         let Column { accepted, rejected, stale, unanswered, blocks, rows_omitted, .. } = *column;
         let wide = (column.hashes >> 70, column.accepted_work >> 65);
@@ -100,33 +102,33 @@ fn every_figure_of_every_account_is_in_the_sum() {
 #[test]
 fn a_server_that_ended_with_its_last_report_is_not_short() {
     for (state, short) in [
-        ("TASK_RUNNING", false),
-        ("TASK_KILLED", false),
-        ("TASK_LOST", true),
-        ("TASK_DROPPED", false),
-        ("TASK_GONE", true),
+        (TaskState::TaskRunning, false),
+        (TaskState::TaskKilled, false),
+        (TaskState::TaskLost, true),
+        (TaskState::TaskDropped, false),
+        (TaskState::TaskGone, true),
     ] {
-        let mut books = books();
-        books.tasks[0].state = Some(state.into());
-        let accounts = Accounts::new(&books);
-        assert_eq!(accounts.servers[0].short, short, "{state}");
-        assert_eq!(accounts.to_string().contains("short:"), short, "{state}");
+        let mut snapshot = snapshot();
+        snapshot.tasks[0].state = Some(state);
+        let accounts = Accounts::new(&snapshot);
+        assert_eq!(accounts.servers[0].short, short, "{state:?}");
+        assert_eq!(accounts.to_string().contains("short:"), short, "{state:?}");
     }
 }
 
 #[test]
 fn at_a_pool_of_others_there_is_nothing_to_compare() {
-    let mut books = books();
-    for task in &mut books.tasks {
-        task.server = Some("stratum+tcp://pool:1".into());
+    let mut snapshot = snapshot();
+    for task in &mut snapshot.tasks {
+        task.assignment = Some(Assignment::Pool("stratum+tcp://pool:1".into()));
     }
-    let accounts = Accounts::new(&books);
+    let accounts = Accounts::new(&snapshot);
     assert!(accounts.workers.iter().all(|row| row.unreported.is_none() && row.uncounted.is_none()));
     assert_eq!(accounts.total.worker.accepted, 17);
-    books.tasks.retain(|task| task.kind == Kind::Worker);
-    books.ledger = Default::default();
-    books.ledger.record("miner-worker-2", Kind::Worker, &report(1, &[("miner-worker-2", 8)]));
-    let table = Accounts::new(&books).to_string();
+    snapshot.tasks.retain(|task| task.kind == Kind::Worker);
+    snapshot.ledger = Default::default();
+    snapshot.ledger.record("miner-worker-2", Kind::Worker, &report(1, &[("miner-worker-2", 8)]));
+    let table = Accounts::new(&snapshot).to_string();
     for name in ["miner-worker-2 ", "total "] {
         let line = table.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(line.split_whitespace().skip(3).take(3).eq(["-", "8", "-"]), "{table}");
@@ -135,15 +137,15 @@ fn at_a_pool_of_others_there_is_nothing_to_compare() {
 
 #[test]
 fn an_outsider_that_calls_itself_a_server_does_not_get_its_line() {
-    let mut books = books();
-    books.ledger.record("miner-server-1", Kind::Server, &report(2, &[("miner-server-1", 3)]));
-    let accounts = Accounts::new(&books);
+    let mut snapshot = snapshot();
+    snapshot.ledger.record("miner-server-1", Kind::Server, &report(2, &[("miner-server-1", 3)]));
+    let accounts = Accounts::new(&snapshot);
     assert_eq!((accounts.total.pool.accepted, accounts.servers[0].pool.accepted), (28, 28));
 }
 
 #[test]
 fn all_forms_have_all_lines_and_no_name_does_harm() {
-    let accounts = Accounts::new(&books());
+    let accounts = Accounts::new(&snapshot());
     let table = accounts.to_string();
     assert_eq!(table.lines().count(), 8, "{table}");
     let last = table.lines().last().unwrap();
@@ -169,17 +171,17 @@ fn all_forms_have_all_lines_and_no_name_does_harm() {
 #[test]
 fn it_is_read_while_a_scheduler_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let missing = store::books(folder.path(), false).unwrap_err();
+    let missing = store::ledger_snapshot(folder.path(), false).unwrap_err();
     assert!(matches!(missing, StoreError::NoLedger { .. }), "{missing}");
     let (sender, written) = std::sync::mpsc::channel();
     let week = Duration::from_secs(7 * 24 * 3600);
     let (mut store, _) = Store::open(folder.path(), week, move |notice| drop(sender.send(notice))).unwrap();
     store.start().unwrap();
-    let worker = task(Kind::Worker, 2, "TASK_RUNNING");
+    let worker = task(Kind::Worker, 2, TaskState::TaskRunning);
     let status = StatusRecord {
         task: worker.id.clone(),
         kind: Kind::Worker,
-        state: worker.state.clone(),
+        state: worker.state,
         reason: None,
         last: false,
         message: None,
@@ -193,12 +195,12 @@ fn it_is_read_while_a_scheduler_runs() {
         store.persist(ticket as u64, change);
         written.recv().unwrap();
     }
-    let accounts = Accounts::new(&store::books(folder.path(), false).unwrap());
+    let accounts = Accounts::new(&store::ledger_snapshot(folder.path(), false).unwrap());
     assert_eq!((accounts.frameworks.as_slice(), accounts.total.worker.accepted), (&["f".to_owned()][..], 4));
     store.persist(9, Change::FrameworkEnded);
     store.close().unwrap();
     assert_eq!(
-        Accounts::new(&store::books(folder.path(), false).unwrap()),
+        Accounts::new(&store::ledger_snapshot(folder.path(), false).unwrap()),
         accounts,
         "also when it has ended"
     );
@@ -211,12 +213,12 @@ fn other_frameworks_count_only_if_asked_for() {
     store.start().unwrap();
     for (n, id) in ["f", "g"].into_iter().enumerate() {
         store.persist(0, Change::Framework { id: id.into() });
-        store.persist(0, Change::Task(task(Kind::Worker, n as u64 + 1, "TASK_KILLED")));
+        store.persist(0, Change::Task(task(Kind::Worker, n as u64 + 1, TaskState::TaskKilled)));
         store.persist(0, Change::FrameworkEnded);
     }
     store.close().unwrap();
-    assert_eq!(store::books(folder.path(), true).unwrap().tasks.len(), 2);
-    assert_eq!(store::books(folder.path(), false).unwrap().tasks.len(), 1);
+    assert_eq!(store::ledger_snapshot(folder.path(), true).unwrap().tasks.len(), 2);
+    assert_eq!(store::ledger_snapshot(folder.path(), false).unwrap().tasks.len(), 1);
 }
 
 #[test]
@@ -231,14 +233,14 @@ fn every_flag_has_an_environment_name_and_help() {
 
 #[test]
 fn what_ended_before_is_a_line_of_its_own() {
-    let mut books = books();
+    let mut snapshot = snapshot();
     let line = |pool, worker| Line {
         pool: Totals { accepted: pool, ..Totals::default() },
         worker: Totals { accepted: worker, ..Totals::default() },
     };
-    books.ledger.add_folded(line(100, 90), 2);
-    books.rows_since_ms = Some(784_111_777_000);
-    let accounts = Accounts::new(&books);
+    snapshot.ledger.add_folded(line(100, 90), 2);
+    snapshot.rows_since_ms = Some(784_111_777_000);
+    let accounts = Accounts::new(&snapshot);
     assert_eq!((accounts.total.pool.accepted, accounts.total.worker.accepted), (125, 107));
     assert_eq!(accounts.servers.iter().map(|row| row.pool.accepted).sum::<u64>(), 125);
     let table = accounts.to_string();
@@ -253,15 +255,15 @@ proptest! {
     #[test]
     fn lines_add_up(reports in prop::collection::vec((0..3usize, 0..4usize, 0..100u64), 0..30)) {
         let tasks = [(Kind::Server, 1), (Kind::Server, 2), (Kind::Worker, 3)];
-        let tasks: Vec<_> = tasks.into_iter().map(|(kind, n)| task(kind, n, "TASK_KILLED")).collect();
-        let mut books = Books { tasks: tasks.clone(), ..Books::default() };
+        let tasks: Vec<_> = tasks.into_iter().map(|(kind, n)| task(kind, n, TaskState::TaskKilled)).collect();
+        let mut snapshot = LedgerSnapshot { tasks: tasks.clone(), ..LedgerSnapshot::default() };
         for (sequence, (reporter, worker, accepted)) in reports.into_iter().enumerate() {
             let worker = ["miner-worker-3", "somebody", "miner-server-1", ""][worker];
             let reporter = &tasks[reporter];
-            books.ledger.record(&reporter.id, reporter.kind, &report(sequence as u64 + 1, &[(worker, accepted)]));
+            snapshot.ledger.record(&reporter.id, reporter.kind, &report(sequence as u64 + 1, &[(worker, accepted)]));
         }
-        let accounts = Accounts::new(&books);
-        let (sum, _) = books.ledger.sum();
+        let accounts = Accounts::new(&snapshot);
+        let (sum, _) = snapshot.ledger.sum();
         prop_assert_eq!(accounts.total.pool.accepted, sum.pool.accepted);
         prop_assert_eq!(accounts.total.worker.accepted, sum.worker.accepted);
         prop_assert_eq!(accounts.servers.iter().map(|row| row.pool.accepted).sum::<u64>(), sum.pool.accepted);

@@ -9,12 +9,10 @@ use super::event::{Call, Effect};
 use super::outbox::Then;
 use super::turn::{Turn, end_without_report};
 use crate::fleet::Task;
+use crate::journal::{Assignment, Change, Origin, TaskRecord, UNTRACKED_MINERS};
 use crate::kind::Kind;
-use crate::ledger::OUTSIDERS;
-use crate::numbers::number;
 use crate::offers::{Accept, UnusedAgent};
 use crate::policy::{Happening, Intent};
-use crate::record::{Change, TaskRecord};
 use crate::user_notice::UserNotice;
 
 impl Turn<'_> {
@@ -58,7 +56,7 @@ impl Turn<'_> {
     /// A launch is sent when it is on disk; until then its offers are held.
     fn write_down(&mut self, accept: Accept) {
         let kind = if accept.ports.is_some() { Kind::Server } else { Kind::Worker };
-        let id = self.records.name(kind);
+        let id = self.history.name(kind);
         let address = accept.ports.map(|(http_port, stratum_port)| {
             let host = accept.place.host.clone();
             ServerAddress { host, stratum_port, http_port }
@@ -69,37 +67,39 @@ impl Turn<'_> {
             agent: accept.agent.clone(),
             host: accept.place.host.clone(),
             attributes: accept.place.attributes.clone(),
-            server: if kind == Kind::Worker { self.employer() } else { None },
-            cpus_milli: accept.cpus_milli,
+            agent_url: None,
+            assignment: if kind == Kind::Worker { self.assignment() } else { None },
+            origin: Origin::Launched { cpus_milli: accept.cpus_milli },
             address,
             state: None,
             closed: false,
+            specification: None,
         };
         self.fleet.forget_unused(&accept.agent);
         self.fleet.insert(Task::planned(record.clone(), accept));
         if kind == Kind::Server {
             self.fleet.take_into_service(&id);
         }
-        self.persist(Change::Task(record), Then::Launch(id));
+        self.change(Change::Task(record), Then::Launch(id));
     }
 
     /// Whom a new worker works for: the pool, or the server with the fewest workers.
-    fn employer(&self) -> Option<String> {
+    fn assignment(&self) -> Option<Assignment> {
         if let Some(pool) = &self.settings.template.pool {
-            return Some(pool.url.clone());
+            return Some(Assignment::Pool(pool.url.clone()));
         }
         let servers = self.fleet.servers().filter(|server| server.is_running());
         let server = servers.min_by_key(|server| self.fleet.count_workers_of(server.id()));
-        server.map(|server| server.id().to_owned())
+        server.map(|server| Assignment::Server(server.id().to_owned()))
     }
 
     fn send_launch(&mut self, id: String, refuse: Duration) {
         let Some(accept) = self.fleet.launch_sent(&id, self.now) else { return };
         let Some(record) = self.fleet.get(&id).map(Task::record) else { return };
-        let server = record.server.as_ref().and_then(|server| self.fleet.get(server));
+        let server = record.server().and_then(|server| self.fleet.get(server));
         let pool = server.and_then(|server| server.record().address.as_ref());
         let task = self.settings.template.task(record, pool, accept.executor, accept.task);
-        let (host, cpus_milli) = (record.host.clone(), record.cpus_milli);
+        let (host, cpus_milli) = (record.host.clone(), record.cpus_milli());
         self.call(Call::Accept { offers: accept.offers, task: Box::new(task), refuse });
         self.notify(UserNotice::Launched { task: id.clone(), host, cpus_milli });
         self.happen(Happening::Launched { task: id });
@@ -112,7 +112,7 @@ impl Turn<'_> {
         if !offers.is_empty() {
             self.call(Call::Decline { offers, refuse: Duration::ZERO });
         }
-        self.persist(Change::Forget { task: id }, Then::Nothing);
+        self.change(Change::Forget { task: id }, Then::Nothing);
     }
 
     fn end(&mut self, id: &str) {
@@ -134,16 +134,14 @@ impl Turn<'_> {
     /// Nothing was ever heard of it: another can take its place.
     fn presume_lost(&mut self, id: String) {
         let Some(kind) = self.fleet.get(&id).map(|task| task.record().kind) else { return };
-        self.fleet.set_state(&id, TaskState::TaskLost, self.now);
         let why = "the launch was never answered";
         let status = end_without_report(id.clone(), kind, TaskState::TaskLost, why);
-        self.persist(Change::Status(status), Then::Nothing);
+        self.change(Change::Status(status), Then::Nothing);
         self.carry_out(Intent::GiveUpServer { server: id });
     }
 
     fn assign(&mut self, worker: String, server: String) {
-        self.fleet.assign(&worker, &server);
-        self.persist(Change::Employer { task: worker.clone(), server }, Then::Nothing);
+        self.change(Change::Assign { task: worker.clone(), server }, Then::Nothing);
         self.happen(Happening::Assigned { worker });
     }
 
@@ -164,32 +162,20 @@ impl Turn<'_> {
         }
     }
 
-    fn retire(&mut self, ids: Vec<String>) {
-        let mut retired = Vec::new();
-        for id in ids {
-            // A name that is not of our making cannot be remembered by its number.
-            let (Some(number), Some(task)) = (number(&id), self.fleet.get(&id)) else { continue };
-            let Some(state) = task.state() else { continue };
-            let (kind, closed) = (task.record().kind, task.record().closed);
-            if kind == Kind::Server && closed {
-                self.fold_outsiders(&id);
-            }
-            self.records.retired.add(number, state, closed);
-            self.fleet.remove(&id);
-            retired.push(id);
+    fn retire(&mut self, tasks: Vec<String>) {
+        let closed_server = |task: &&Task| !task.is_worker() && task.record().closed;
+        let servers = tasks.iter().filter_map(|id| self.fleet.get(id)).filter(closed_server);
+        for server in servers.map(|server| server.id().to_owned()).collect::<Vec<_>>() {
+            self.fold_untracked_miners(&server);
         }
-        if !retired.is_empty() {
-            let fleet = &self.fleet;
-            self.records.ledger.fold(|task| fleet.get(task).is_some());
-            self.persist(Change::Past { tasks: retired }, Then::Nothing);
-        }
+        self.change(Change::Retire { tasks }, Then::Nothing);
     }
 
-    fn fold_outsiders(&mut self, server: &str) {
-        let is_ours = |name: &&str| self.fleet.get(name).is_some() || self.records.retired.contains(name);
-        let outsiders = self.records.ledger.workers_of(server).filter(|name| !is_ours(name)).count();
-        if outsiders > OUTSIDERS {
-            self.persist(Change::FoldOutsiders { server: server.to_owned() }, Then::Nothing);
+    fn fold_untracked_miners(&mut self, server: &str) {
+        let is_ours = |name: &&str| self.fleet.get(name).is_some() || self.history.retired.contains(name);
+        let miners = self.history.ledger.workers_of(server).filter(|name| !is_ours(name)).count();
+        if miners > UNTRACKED_MINERS {
+            self.persist(Change::FoldUntrackedMiners { server: server.to_owned() }, Then::Nothing);
         }
     }
 }

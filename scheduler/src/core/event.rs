@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mesos::v1::{Offer, TaskInfo, TaskStatus};
 
+use crate::journal::{Change, Ticket};
 use crate::policy::{Away, InverseOffer};
-use crate::record::{Change, Ticket};
 use crate::user_notice::UserNotice;
 
 /// Something that has happened.

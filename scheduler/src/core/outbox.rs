@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event::Effect;
 use super::updates::{LateUpdate, Update};
-use crate::record::{Change, Ticket};
+use crate::journal::{Change, Ticket};
 
 /// What happens when a change is on disk.
 #[derive(Debug)]

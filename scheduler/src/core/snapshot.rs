@@ -6,10 +6,10 @@ use std::time::Instant;
 use ::task::{Live, Totals};
 use program::Summary;
 
-use super::{Records, Session};
+use super::{History, Session};
 use crate::fleet::{Fleet, LIVE, Task};
+use crate::journal::{Ledger, Line};
 use crate::kind::Kind;
-use crate::ledger::{Ledger, Line};
 
 /// The state of the framework, for people.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,33 +77,34 @@ impl Snapshot {
 }
 
 /// A copy for display.
-pub(super) fn snapshot(session: &Session, fleet: &Fleet, records: &Records, now: Instant) -> Snapshot {
-    let (totals, blocks) = records.ledger.sum();
+pub(super) fn snapshot(session: &Session, fleet: &Fleet, history: &History, now: Instant) -> Snapshot {
+    let (totals, blocks) = history.ledger.sum();
     let mut alive: Vec<&Task> = fleet.present().collect();
     alive.sort_by_key(|task| (task.record().kind, task.id().len(), task.id()));
     Snapshot {
         connected: session.connected,
-        framework: records.framework.clone(),
-        tasks: alive.into_iter().map(|task| line(task, &records.ledger, now)).collect(),
-        states: states(fleet, records),
+        framework: history.framework.clone(),
+        tasks: alive.into_iter().map(|task| line(task, &history.ledger, now)).collect(),
+        states: states(fleet, history),
         totals,
         blocks,
-        peak: records.peak_workers,
+        peak: history.peak_workers,
         remarks: fleet.unused_reasons().map(|unused| unused.to_string()).collect(),
     }
 }
 
 /// The figures of the framework so far.
-pub(super) fn summary(fleet: &Fleet, records: &Records, now: Instant) -> Summary {
-    let (sum, blocks) = records.ledger.sum();
+pub(super) fn summary(fleet: &Fleet, history: &History, now: Instant) -> Summary {
+    let (sum, blocks) = history.ledger.sum();
     let totals = Totals { blocks, ..sum.worker };
-    Summary::new(totals, records.age(now).as_secs_f64(), records.peak_workers, states(fleet, records))
+    Summary::new(totals, history.age(now).as_secs_f64(), history.peak_workers, states(fleet, history))
 }
 
-fn states(fleet: &Fleet, records: &Records) -> BTreeMap<String, u64> {
+fn states(fleet: &Fleet, history: &History) -> BTreeMap<String, u64> {
     let mut states = BTreeMap::new();
     let present = fleet.states().iter().map(|(state, count)| (*state, *count));
-    for (state, count) in present.chain(records.retired.states()) {
+    for (state, count) in present.chain(history.retired.states.iter().map(|(state, count)| (*state, *count)))
+    {
         *states.entry(state.as_str_name().to_owned()).or_default() += count;
     }
     states
@@ -123,7 +124,7 @@ fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskLine {
         host: task.host().to_owned(),
         state: state.to_owned(),
         healthy: task.health().map(|health| health.healthy),
-        cpus_milli: task.record().cpus_milli,
+        cpus_milli: task.record().cpus_milli(),
         live: live.map(|(_, live)| live.clone()),
         totals: ledger.entry(id, id).map(|entry| entry.totals).unwrap_or_default(),
     }

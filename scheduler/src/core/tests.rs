@@ -12,6 +12,7 @@ mod pool;
 mod reconnect;
 mod repoint;
 mod silence;
+mod upgrade;
 mod versions;
 mod weather;
 mod world;
@@ -27,11 +28,11 @@ use mesos::v1::TaskState;
 
 use super::*;
 use crate::fleet::Slot;
+use crate::journal::Ticket;
 use crate::kind::Kind;
 use crate::launch::{Arguments, Delivery, ImageTask, Programs};
 use crate::offers::Placement;
 use crate::policy::{Away, ILL_SERVER, InverseOffer, OnServerLoss, SERVER_START};
-use crate::record::Ticket;
 use crate::store::memory::Memory;
 use crate::user_notice::UserNotice;
 

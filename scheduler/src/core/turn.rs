@@ -6,14 +6,14 @@ use std::time::Instant;
 use mesos::v1::TaskState;
 
 use super::event::{Call, Effect, Event};
+use super::history::{History, Memory};
 use super::outbox::{Outbox, Then};
-use super::records::Records;
 use super::session::Session;
 use super::settings::Settings;
 use crate::fleet::{Fleet, Task, held_offers};
+use crate::journal::{self, Change, Origin, StatusRecord, Ticket};
 use crate::kind::Kind;
 use crate::policy::Happening;
-use crate::record::{Change, StatusRecord, Ticket};
 use crate::user_notice::UserNotice;
 
 /// What an event, or what a rule wants, may change.
@@ -21,7 +21,7 @@ pub(super) struct Turn<'a> {
     pub settings: &'a Settings,
     pub session: &'a mut Session,
     pub fleet: &'a mut Fleet,
-    pub records: &'a mut Records,
+    pub history: &'a mut History,
     pub outbox: &'a mut Outbox,
     /// What the rules are to hear, oldest first.
     pub happenings: VecDeque<Happening>,
@@ -29,8 +29,22 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// A change that is acted on when it is on disk.
     pub fn persist(&mut self, change: Change, then: Then) {
         self.outbox.persist(change, then);
+    }
+
+    /// A change that holds from now on.
+    pub fn change(&mut self, change: Change, then: Then) {
+        self.apply(&change);
+        self.persist(change, then);
+    }
+
+    /// The change is made in memory.
+    pub fn apply(&mut self, change: &Change) {
+        let mut memory = Memory { fleet: self.fleet, history: self.history, now: self.now };
+        // Times are for who reads the disk.
+        let Ok(()) = journal::apply(&mut memory, change, 0);
     }
 
     /// Without a subscription a call would have no effect; what matters is made up for after the next one.
@@ -53,12 +67,12 @@ impl Turn<'_> {
         let reports: Vec<String> = self
             .fleet
             .all()
-            .filter(|task| self.records.ledger.workers_of(task.id()).next().is_some())
+            .filter(|task| self.history.ledger.workers_of(task.id()).next().is_some())
             .map(|task| task.id().to_owned())
             .collect();
         // What has reported sends messages, too, unless it fell silent before this run.
         reports.iter().for_each(|id| self.fleet.expect_live(id, self.now));
-        let launched = |task: &&Task| !task.is_worker() && task.record().cpus_milli != ADOPTED;
+        let launched = |task: &&Task| !task.is_worker() && task.record().origin != Origin::Found;
         // The one launched last; an older one was given up, if it has not ended.
         let last = self.fleet.all().rfind(launched).filter(|server| !server.is_over());
         if let Some(id) = last.map(|server| server.id().to_owned())
@@ -103,14 +117,13 @@ impl Turn<'_> {
     }
 
     fn subscribed(&mut self, framework: String) {
-        if self.records.framework.as_ref().is_some_and(|known| *known != framework) {
+        if self.history.framework.as_ref().is_some_and(|known| *known != framework) {
             self.removed();
         }
         self.session.connected = true;
         self.fleet.forget_windows();
-        if self.records.framework.is_none() {
-            self.records.framework = Some(framework.clone());
-            self.persist(Change::Framework { id: framework.clone() }, Then::Nothing);
+        if self.history.framework.is_none() {
+            self.change(Change::Framework { id: framework.clone() }, Then::Nothing);
         }
         self.notify(UserNotice::Subscribed { framework });
         // Time without a subscription does not count.
@@ -132,20 +145,18 @@ impl Turn<'_> {
             let status = end_without_report(task, kind, TaskState::TaskGone, why);
             self.persist(Change::Status(status), Then::Nothing);
         }
-        if let Some(framework) = self.records.framework.take() {
+        if let Some(framework) = self.history.framework.clone() {
             self.notify(UserNotice::Removed { framework });
-            self.persist(Change::FrameworkEnded, Then::Nothing);
+            self.change(Change::FrameworkEnded, Then::Nothing);
         }
         self.session.connected = false;
-        self.fleet.forget_tasks(&self.settings.placement.workers);
-        self.records.clear(self.now);
         self.outbox.forget();
     }
 
     fn persisted(&mut self, ticket: Ticket) {
         match self.outbox.written(ticket) {
             Some(Then::Launch(task)) => self.happen(Happening::LaunchWritten { task }),
-            Some(Then::Update(update)) => self.apply(*update),
+            Some(Then::Update(update)) => self.act_on(*update),
             Some(Then::LateUpdate(update)) => self.happen(update.recorded()),
             Some(Then::Peak) => self.note_peak(),
             Some(Then::Nothing) | None => {}
@@ -176,12 +187,12 @@ impl Turn<'_> {
     /// Keeps the most workers that ran at once; the disk hears of the next one when it has the last one.
     pub fn note_peak(&mut self) {
         let running = self.fleet.count_running_workers() as u64;
-        let peak = self.records.peak_workers.max(running);
-        if peak > self.records.written_peak && !self.outbox.is_peak_pending() {
-            self.records.written_peak = peak;
+        let peak = self.history.peak_workers.max(running);
+        if peak > self.history.written_peak && !self.outbox.is_peak_pending() {
+            self.history.written_peak = peak;
             self.persist(Change::Peak(peak), Then::Peak);
         }
-        self.records.peak_workers = peak;
+        self.history.peak_workers = peak;
     }
 
     /// The master has taken the TEARDOWN; what is to be written down of what did not end before.
@@ -189,9 +200,10 @@ impl Turn<'_> {
         let live = self.fleet.present().filter(|task| task.may_live());
         let live: Vec<_> = live.map(|task| (task.id().to_owned(), task.record().kind)).collect();
         let end = |(task, kind): (String, Kind)| {
-            self.fleet.set_state(&task, TaskState::TaskKilled, self.now);
             let why = "ended by TEARDOWN without a last report";
-            Change::Status(end_without_report(task, kind, TaskState::TaskKilled, why))
+            let change = Change::Status(end_without_report(task, kind, TaskState::TaskKilled, why));
+            self.apply(&change);
+            change
         };
         live.into_iter().map(end).collect()
     }
@@ -202,13 +214,10 @@ pub(super) fn end_without_report(task: String, kind: Kind, state: TaskState, why
     StatusRecord {
         task,
         kind,
-        state: Some(state.as_str_name().to_owned()),
+        state: Some(state),
         reason: None,
         last: false,
         message: Some(why.to_owned()),
         report: None,
     }
 }
-
-/// The CPU, on record, of a task that was found running and is to end: nobody here launched it.
-pub(super) const ADOPTED: u64 = 0;

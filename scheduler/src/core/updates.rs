@@ -6,22 +6,19 @@ use ::task::{Live, Report};
 use mesos::v1::{TaskState, TaskStatus, task_status};
 
 use super::outbox::Then;
-use super::turn::{ADOPTED, Turn};
+use super::turn::Turn;
 use crate::fleet::{StateChange, Task, is_over};
+use crate::journal::{Change, Origin, StatusRecord, TaskRecord};
 use crate::kind::Kind;
 use crate::policy::{Ended, Happening};
-use crate::record::{Change, StatusRecord, TaskRecord};
 use crate::user_notice::UserNotice;
 
 /// An update on its way to the disk.
 #[derive(Debug)]
 pub(super) struct Update {
-    task: String,
+    record: StatusRecord,
     agent: String,
-    state: Option<TaskState>,
     reason: Option<task_status::Reason>,
-    message: Option<String>,
-    report: Option<Report>,
     healthy: Option<bool>,
     uuid: Option<Vec<u8>>,
 }
@@ -49,7 +46,7 @@ impl Turn<'_> {
             self.fleet.set_version(&id, version);
         }
         self.happen(Happening::Answered { task: id.clone() });
-        if self.fleet.get(&id).is_none() && self.records.retired.contains(&id) {
+        if self.fleet.get(&id).is_none() && self.history.retired.contains(&id) {
             return self.late_update(&status);
         }
         if self.fleet.get(&id).is_none() && !self.adopt(&status) {
@@ -65,26 +62,17 @@ impl Turn<'_> {
         if uuid.is_some() {
             self.fleet.set_pending(&id, uuid.clone());
         }
-        let report = self.report(&id, status.data.as_deref());
         let record = StatusRecord {
-            task: id.clone(),
+            report: self.report(&id, status.data.as_deref()),
+            task: id,
             kind,
-            state: state.map(|state| state.as_str_name().to_owned()),
+            state,
             reason: reason.map(|reason| reason.as_str_name().to_owned()),
             last: uuid.is_some() && state.is_some_and(TaskState::is_final),
-            message: status.message.clone(),
-            report: report.clone(),
-        };
-        let update = Update {
-            task: id,
-            agent: status.agent_id.map_or(known_agent, |agent| agent.value),
-            state,
-            reason,
             message: status.message,
-            report,
-            healthy: status.healthy,
-            uuid,
         };
+        let agent = status.agent_id.map_or(known_agent, |agent| agent.value);
+        let update = Update { record: record.clone(), agent, reason, healthy: status.healthy, uuid };
         self.persist(Change::Status(record), Then::Update(Box::new(update)));
     }
 
@@ -107,22 +95,22 @@ impl Turn<'_> {
             return false;
         }
         let id = status.task_id.value.clone();
-        let number = id.rsplit('-').next().and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0);
-        self.records.use_number(number);
         let agent = status.agent_id.as_ref().map(|agent| agent.value.clone()).unwrap_or_default();
         let record = TaskRecord {
             id: id.clone(),
             kind: kind_of(&id),
             host: agent.clone(),
             agent,
-            server: None,
-            cpus_milli: ADOPTED,
+            agent_url: None,
+            assignment: None,
+            origin: Origin::Found,
             address: None,
             attributes: BTreeMap::new(),
             state: None,
             closed: false,
+            specification: None,
         };
-        self.fleet.insert(Task::found(record.clone(), self.now));
+        self.change(Change::Task(record), Then::Nothing);
         if let Some(version) = status.data.as_deref().and_then(::task::version) {
             self.fleet.set_version(&id, version);
         }
@@ -130,36 +118,26 @@ impl Turn<'_> {
             self.notify(UserNotice::Unknown { task: id.clone() });
             self.fleet.want_end(&id, self.now);
         }
-        self.persist(Change::Task(record), Then::Nothing);
         true
     }
 
     /// The update is on disk: it is acted on and acknowledged.
-    pub fn apply(&mut self, update: Update) {
-        let id = update.task.as_str();
-        let Some(task) = self.fleet.get(id) else { return };
-        let (kind, known_health) = (task.record().kind, task.health());
-        let pending = task.pending_uuid() == update.uuid.as_deref();
-        if let Some(report) = &update.report {
-            self.records.ledger.record(id, kind, report);
-            if let (Kind::Server, Some(address)) = (kind, &report.server) {
-                self.fleet.set_address(id, address.clone());
-            }
+    pub fn act_on(&mut self, update: Update) {
+        let Update { record, agent, reason, healthy, uuid } = update;
+        let (task, state, message) = (record.task.clone(), record.state, record.message.clone());
+        let Some(known) = self.fleet.get(&task) else { return };
+        let change = StateChange { before: known.state(), slot: known.slot() };
+        let known_health = known.health();
+        if known.pending_uuid() == uuid.as_deref() {
+            self.fleet.set_pending(&task, None);
         }
-        if pending {
-            self.fleet.set_pending(id, None);
-        }
-        if update.uuid.is_some() && update.state.is_some_and(TaskState::is_final) {
-            self.fleet.close(id);
-        }
-        let change = update.state.and_then(|state| Some((state, self.fleet.set_state(id, state, self.now)?)));
-        let Update { task, agent, reason, message, healthy, uuid, .. } = update;
-        match change {
-            Some((state, StateChange { before, .. })) if is_over(state) && before.is_some_and(is_over) => {}
-            Some((state, _)) if is_over(state) => {
+        self.apply(&Change::Status(record));
+        match state.filter(|_| !change.before.is_some_and(TaskState::is_final)) {
+            Some(state) if is_over(state) && change.before.is_some_and(is_over) => {}
+            Some(state) if is_over(state) => {
                 self.happen(Happening::Ended(Ended { task: task.clone(), state, reason, message }));
             }
-            Some((state, change)) => {
+            Some(state) => {
                 self.note_peak();
                 self.happen(Happening::Alive { task: task.clone(), state, change });
                 if let Some(healthy) = healthy.filter(|is| known_health.is_none_or(|was| was.healthy != *is))
@@ -178,7 +156,7 @@ impl Turn<'_> {
     /// down, and they are killed if they live.
     fn late_update(&mut self, status: &TaskStatus) {
         let task = status.task_id.value.clone();
-        let closed = self.records.retired.closed.contains_task(&task);
+        let closed = self.history.retired.done.contains_task(&task);
         let late = LateUpdate {
             agent: status.agent_id.as_ref().map(|agent| agent.value.clone()).unwrap_or_default(),
             uuid: status.uuid.clone().filter(|uuid| !uuid.is_empty()),
@@ -191,7 +169,7 @@ impl Turn<'_> {
         let record = StatusRecord {
             kind: kind_of(&late.task),
             task: late.task.clone(),
-            state: status.known_state().map(|state| state.as_str_name().to_owned()),
+            state: status.known_state(),
             reason: status.known_reason().map(|reason| reason.as_str_name().to_owned()),
             last: false,
             message: status.message.clone(),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::Event;
 use crate::display::Display;
-use crate::store::Notice;
+use crate::store::StoreEvent;
 
 const TICK: Duration = Duration::from_millis(500);
 /// The disk is tried every second; the user need not hear of each.
@@ -16,7 +16,7 @@ const COMPLAIN: Duration = Duration::from_secs(30);
 
 /// Disk, clock and user.
 pub(crate) struct Inputs {
-    notices: mpsc::UnboundedReceiver<Notice>,
+    notices: mpsc::UnboundedReceiver<StoreEvent>,
     tick: Interval,
     stop: CancellationToken,
     stopped: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    pub fn new(notices: mpsc::UnboundedReceiver<Notice>, stop: CancellationToken) -> Inputs {
+    pub fn new(notices: mpsc::UnboundedReceiver<StoreEvent>, stop: CancellationToken) -> Inputs {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Inputs { notices, tick, stop, stopped: false, complained: None }
@@ -34,8 +34,8 @@ impl Inputs {
     pub async fn next(&mut self, display: &Display) -> Vec<Event> {
         tokio::select! {
             Some(notice) = self.notices.recv() => match notice {
-                Notice::Persisted(tickets) => tickets.into_iter().map(Event::Persisted).collect(),
-                Notice::Refused(why) => {
+                StoreEvent::Persisted(tickets) => tickets.into_iter().map(Event::Persisted).collect(),
+                StoreEvent::Refused(why) => {
                     if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
                         self.complained = Some(Instant::now());
                         display.say(why);

@@ -2,24 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use ::task::{Live, ServerAddress};
+use ::task::Live;
 use mesos::v1::TaskState;
 
 use super::Fleet;
 use super::agent::{Pause, Window};
 use super::index::Facets;
-use super::task::{Health, Kill, Lifecycle, Slot, Task, is_over};
-use crate::constraints::Constraint;
+use super::task::{Health, Kill, Lifecycle, Slot, Task};
+use crate::journal::TaskRecord;
 use crate::offers::{Accept, UnusedAgent};
-
-/// What a new state of a task means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StateChange {
-    /// The state before.
-    pub before: Option<TaskState>,
-    /// Its slot before.
-    pub slot: Slot,
-}
 
 impl Fleet {
     /// Takes a task in. One with the same id must not be there.
@@ -86,46 +77,27 @@ impl Fleet {
         }
     }
 
-    /// Mesos gives it this state. A final one stays, and a task that the master was not told of has none.
-    pub fn set_state(&mut self, id: &str, state: TaskState, now: Instant) -> Option<StateChange> {
-        self.change(id, |task| {
-            let (before, slot) = (task.state(), task.slot);
-            if before.is_some_and(TaskState::is_final) || task.is_unsent() {
-                return None;
-            }
-            if before != Some(state) {
-                let launched = task.launched().unwrap_or(now);
-                task.lifecycle = if is_over(state) {
-                    Lifecycle::Over { state, since: now }
-                } else {
-                    Lifecycle::Present { state, since: now, launched }
-                };
-            }
-            if state == TaskState::TaskRunning {
-                task.running_since.get_or_insert(now);
-            }
-            Some(StateChange { before, slot })
-        })?
-    }
-
-    /// Its own last update is recorded.
-    pub fn close(&mut self, id: &str) {
-        self.change(id, |task| task.record.closed = true);
-    }
-
-    /// A server says where it listens.
-    pub fn set_address(&mut self, id: &str, address: ServerAddress) {
-        self.change(id, |task| task.record.address = Some(address));
-    }
-
-    /// A worker works for this server now.
-    pub fn assign(&mut self, worker: &str, server: &str) {
-        let Some(key) = self.tasks.key(worker) else { return };
+    /// What is written down of it is this now, its state with it.
+    pub fn set_record(&mut self, record: TaskRecord, now: Instant) {
+        let Some(key) = self.tasks.key(&record.id) else { return };
         let Some(task) = self.tasks.get_mut(key) else { return };
-        self.index.unassign(key, task);
-        task.record.server = Some(server.to_owned());
-        if !task.is_over() {
+        let before = Facets::of(task);
+        let reassigned = record.assignment != task.record.assignment;
+        if reassigned {
+            self.index.unassign(key, task);
+        }
+        // A task that the master was not told of has no state.
+        if let Some(state) = record.state.filter(|_| !task.is_unsent()) {
+            task.set_state(state, now);
+        }
+        task.record = record;
+        if reassigned && before.is_present() {
             self.index.assign(key, task);
+        }
+        let after = Facets::of(task);
+        self.index.follow(key, task, Some(before), Some(after));
+        if task.is_over() {
+            self.rates.remove(key, task);
         }
     }
 
@@ -233,9 +205,10 @@ impl Fleet {
     }
 
     /// The framework is no more, and its tasks with it. What is known of agents still holds.
-    pub fn forget_tasks(&mut self, constraints: &[Constraint]) {
+    pub fn forget_tasks(&mut self) {
         let agents = std::mem::take(&mut self.agents);
-        *self = Self { agents, ..Self::new(constraints) };
+        let index = self.index.empty();
+        *self = Self { agents, index, ..Self::default() };
     }
 
     // Servers.

@@ -38,8 +38,12 @@ impl Facets {
             ended: task.since().filter(|_| over).map(|since| (task.record.closed, since)),
             kill_again: task.kill.map(|kill| kill.again).filter(|_| task.may_live()),
             // Whatever an offer says: the sum of all tasks stays in range.
-            cpus_milli: task.record.cpus_milli.min(1 << 40),
+            cpus_milli: task.record.cpus_milli().min(1 << 40),
         }
+    }
+
+    pub fn is_present(&self) -> bool {
+        !self.over
     }
 
     fn is_running_worker(&self) -> bool {
@@ -78,7 +82,7 @@ pub(super) struct Index {
     pub placed: (u64, u64),
     /// Those that are not over, by their agent.
     pub by_agent: HashMap<String, BTreeSet<Key>>,
-    /// By the server or pool that they work for: workers that are not over.
+    /// By the server that they work for: workers that are not over.
     pub by_server: HashMap<String, BTreeSet<Key>>,
     /// Those that are over, by whether their last update is recorded and since when.
     pub ended: BTreeSet<(bool, Instant, Key)>,
@@ -93,6 +97,11 @@ impl Index {
     pub fn new(constraints: &[Constraint]) -> Self {
         let occupancy = Occupancy::new(constraints);
         Self { constraints: constraints.to_owned(), occupancy, ..Self::default() }
+    }
+
+    /// The same for no tasks.
+    pub fn empty(&self) -> Self {
+        Self::new(&self.constraints)
     }
 
     /// Follows a change of a task; `None` is what it is before it is there, and after it is gone.
@@ -135,13 +144,13 @@ impl Index {
 
     /// Notes which server a worker that is not over works for.
     pub fn assign(&mut self, key: Key, task: &Task) {
-        if let Some(server) = task.record.server.as_ref().filter(|_| task.is_worker()) {
+        if let Some(server) = task.record.server() {
             insert_in(&mut self.by_server, server, key);
         }
     }
 
     pub fn unassign(&mut self, key: Key, task: &Task) {
-        if let Some(server) = &task.record.server {
+        if let Some(server) = task.record.server() {
             remove_in(&mut self.by_server, server, key);
         }
     }

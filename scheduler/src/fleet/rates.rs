@@ -58,7 +58,7 @@ impl Rates {
         }
         // Whatever a worker says: no sum of such figures overflows.
         let hashrate = live.hashrate.clamp(0.0, 1e18) as u64;
-        let cpus = task.record().cpus_milli.max(1) as f64 / 1e3;
+        let cpus = task.record().cpus_milli().max(1) as f64 / 1e3;
         let step = ((hashrate.max(1) as f64 / cpus).log2() * STEPS).floor() as i32;
         match task.rate.replace(Rate { hashrate, step }) {
             None => {

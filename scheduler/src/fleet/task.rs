@@ -7,9 +7,9 @@ use task::Live;
 
 use super::rates::Rate;
 use crate::constraints::Place;
+use crate::journal::TaskRecord;
 use crate::kind::Kind;
 use crate::offers::Accept;
-use crate::record::TaskRecord;
 
 /// First and longest time between two KILLs of one task.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
@@ -59,6 +59,15 @@ pub enum Slot {
     Unknown,
     /// It has been unreachable for so long that others may take its place.
     Released,
+}
+
+/// What a task was before an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// Mesos' state.
+    pub before: Option<TaskState>,
+    /// Its slot.
+    pub slot: Slot,
 }
 
 /// What a task says of itself.
@@ -137,7 +146,7 @@ impl Task {
 
     /// A task of an earlier run of the scheduler, or one that the master told of.
     pub fn found(record: TaskRecord, now: Instant) -> Self {
-        let state = record.state.as_deref().and_then(TaskState::from_str_name);
+        let state = record.state;
         let lifecycle = match state {
             None => Lifecycle::Launched { at: now },
             Some(state) if is_over(state) => Lifecycle::Over { state, since: now },
@@ -149,6 +158,21 @@ impl Task {
             task.slot = Slot::Unknown;
         }
         task
+    }
+
+    /// Mesos gives it this state.
+    pub(super) fn set_state(&mut self, state: TaskState, now: Instant) {
+        if self.state() != Some(state) {
+            let launched = self.launched().unwrap_or(now);
+            self.lifecycle = if is_over(state) {
+                Lifecycle::Over { state, since: now }
+            } else {
+                Lifecycle::Present { state, since: now, launched }
+            };
+        }
+        if state == TaskState::TaskRunning {
+            self.running_since.get_or_insert(now);
+        }
     }
 
     /// What is written down of it.

@@ -8,7 +8,7 @@ use std::fmt;
 use mesos::v1::{CommandInfo, TaskInfo};
 
 use super::{Containerizer, container};
-use crate::record::TaskRecord;
+use crate::journal::TaskRecord;
 
 /// An image, and what it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

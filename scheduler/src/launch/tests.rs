@@ -1,6 +1,7 @@
 use mesos::resources::{Quantity, ranges, scalar};
 
 use super::*;
+use crate::journal::{Assignment, Origin};
 
 fn template(delivery: Delivery) -> Template {
     Template {
@@ -22,12 +23,14 @@ fn worker_record() -> TaskRecord {
         kind: Kind::Worker,
         agent: "a".into(),
         host: "h".into(),
-        server: Some("miner-server-1".into()),
-        cpus_milli: 1900,
+        agent_url: None,
+        assignment: Some(Assignment::Server("miner-server-1".into())),
+        origin: Origin::Launched { cpus_milli: 1900 },
         address: None,
         attributes: Default::default(),
         state: None,
         closed: false,
+        specification: None,
     }
 }
 
@@ -74,7 +77,8 @@ fn tasks_launched_together_are_not_renewed_together() {
 #[test]
 fn a_server_says_where_it_listens() {
     let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
-    let record = TaskRecord { kind: Kind::Server, server: None, address: Some(address), ..worker_record() };
+    let record =
+        TaskRecord { kind: Kind::Server, assignment: None, address: Some(address), ..worker_record() };
     let data_dir = Some("/var/lib/pool".to_owned());
     let programs = Programs { data_dir: data_dir.clone(), ..Programs::default() };
     let template = Template { programs, ..template(Delivery::Path("/opt/m".into())) };
@@ -156,7 +160,7 @@ fn images_run_as_the_original_s_did() {
     let record = TaskRecord {
         id: "miner-server-1".into(),
         kind: Kind::Server,
-        server: None,
+        assignment: None,
         address: Some(address.clone()),
         ..worker_record()
     };
@@ -234,7 +238,7 @@ fn our_own_image_runs_the_executor_of_servers_and_workers() {
     let server = TaskRecord {
         id: "miner-server-1".into(),
         kind: Kind::Server,
-        server: None,
+        assignment: None,
         address: Some(address.clone()),
         ..worker_record()
     };

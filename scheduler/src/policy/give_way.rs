@@ -59,7 +59,7 @@ fn most_dispensable(view: &View<'_>, now: Instant) -> Option<String> {
     let candidates = redirect::waiting(view).filter(|_| !placement.revocable).filter(helps);
     // One that is too small may be enough with what its agent has left.
     let cost = |task: &&Task| {
-        let cpus = task.record().cpus_milli;
+        let cpus = task.record().cpus_milli();
         (cpus < needed, if cpus < needed { u64::MAX - cpus } else { cpus })
     };
     candidates.min_by_key(cost).map(|task| task.id().to_owned())

@@ -151,13 +151,6 @@ fn is_still_wanted(view: &View<'_>, task: &Task) -> bool {
     if !task.is_worker() {
         return view.fleet.service(task.id()).is_some();
     }
-    let server = task.record().server.as_deref();
-    match view.pool() {
-        Some(pool) => server == Some(pool),
-        None => {
-            let in_service = |server: &&str| view.fleet.service(server).is_some();
-            let server = server.filter(in_service).and_then(|server| view.fleet.get(server));
-            server.is_some_and(Task::is_running)
-        }
-    }
+    let server = task.record().server().and_then(|server| view.fleet.get(server));
+    view.belongs(task) && (view.pool().is_some() || server.is_some_and(Task::is_running))
 }

@@ -114,7 +114,7 @@ impl Merge {
             let mined = task.running_since().is_some_and(|since| now.duration_since(since) >= SETTLED);
             mined && task.is_running() && !task.is_to_end() && view.belongs(task)
         };
-        let cpus = |task: &&Task| task.record().cpus_milli;
+        let cpus = |task: &&Task| task.record().cpus_milli();
         let Some(biggest) = workers.iter().map(cpus).max() else { return Vec::new() };
         if !workers.iter().all(is_settled) {
             return Vec::new();

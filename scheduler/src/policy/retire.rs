@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Happening, Intent, Policy, View};
 use crate::fleet::Task;
+use crate::journal::number;
 
 /// A task whose last update is recorded is kept for so long.
 const KEEP_CLOSED: Duration = Duration::from_secs(600);
@@ -25,7 +26,9 @@ pub(super) struct Retire {
 impl Policy for Retire {
     fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
         match happening {
-            Happening::Started => retire(view.fleet.ended(true).collect()),
+            Happening::Started => {
+                retire(view.fleet.ended(true).filter(|task| may_retire(view, task)).collect())
+            }
             Happening::Tick if self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK) => {
                 self.looked = Some(now);
                 let ended = |closed, keep| {
@@ -41,9 +44,10 @@ impl Policy for Retire {
     }
 }
 
-/// Nothing of it is on its way, and nobody needs it.
+/// Nothing of it is on its way, and nobody needs it. A name that is not of our making cannot be remembered by its number.
 fn may_retire(view: &View<'_>, task: &Task) -> bool {
-    task.pending_uuid().is_none() && view.fleet.service(task.id()).is_none()
+    let needed = task.pending_uuid().is_some() || view.fleet.service(task.id()).is_some();
+    number(task.id()).is_some() && !needed
 }
 
 fn retire(tasks: Vec<&Task>) -> Vec<Intent> {

@@ -51,7 +51,7 @@ impl Policy for Shutdown {
 fn is_reached(view: &View<'_>, now: Instant) -> bool {
     let run = now.duration_since(view.session.started);
     let over = view.settings.duration.is_some_and(|duration| run >= duration);
-    over || view.settings.blocks.is_some_and(|blocks| view.records.ledger.sum().1 >= blocks)
+    over || view.settings.blocks.is_some_and(|blocks| view.history.ledger.sum().1 >= blocks)
 }
 
 impl Shutdown {
@@ -90,7 +90,7 @@ impl Shutdown {
             Self::Leaving(deadline) if view.unwritten > 0 && now < deadline => None,
             Self::Leaving(_) => Some(self.finish(view)),
             Self::Ending(kind, deadline) => {
-                let waits = view.records.framework.is_some() && is_waited_for(view, kind);
+                let waits = view.history.framework.is_some() && is_waited_for(view, kind);
                 if waits && now < deadline {
                     return None;
                 }
@@ -106,7 +106,7 @@ impl Shutdown {
 
     fn finish(&mut self, view: &View<'_>) -> Vec<Intent> {
         *self = Self::Done;
-        let teardown = view.settings.teardown && view.records.framework.is_some();
+        let teardown = view.settings.teardown && view.history.framework.is_some();
         let teardown = teardown.then_some(Intent::Call(Call::Teardown));
         teardown.into_iter().chain([Intent::Finish]).collect()
     }

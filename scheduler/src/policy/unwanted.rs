@@ -63,7 +63,7 @@ fn has_place_again(view: &View<'_>, task: &Task) -> bool {
     if task.takes_place() {
         others.remove(&placement.workers, &here);
     } else {
-        (cpus, count) = (cpus.saturating_add(task.record().cpus_milli), count + 1);
+        (cpus, count) = (cpus.saturating_add(task.record().cpus_milli()), count + 1);
     }
     let cpus = cpus.saturating_add(view.server_cpus_milli());
     let limits = &placement.limits;

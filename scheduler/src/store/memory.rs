@@ -5,11 +5,10 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::adopt::{Adopted, adopt};
-use super::shared::fake::Nodes;
-use super::{read, schema, write};
-use crate::ledger::Ledger;
-use crate::record::{Change, Recovered, Ticket};
+use super::sqlite::catch_up::{Handover, catch_up};
+use super::sqlite::{read, schema, tables};
+use super::zookeeper::fake::Nodes;
+use crate::journal::{Change, Ledger, Recovered, Ticket};
 
 /// A disk and a ZooKeeper in memory.
 pub(crate) struct Memory {
@@ -19,8 +18,8 @@ pub(crate) struct Memory {
 }
 
 fn empty() -> Connection {
-    let connection = Connection::open_in_memory().unwrap();
-    schema::prepare(&connection, Path::new("memory")).unwrap();
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::prepare(&mut connection, Path::new("memory")).unwrap();
     connection
 }
 
@@ -30,7 +29,7 @@ impl Memory {
     }
 
     pub fn write(&mut self, batch: &[(Ticket, Change)]) {
-        write::write(&mut self.connection, &mut self.framework, batch).unwrap();
+        tables::write(&mut self.connection, &mut self.framework, batch).unwrap();
         self.nodes.write(batch);
     }
 
@@ -45,9 +44,9 @@ impl Memory {
         if empty_disk {
             self.connection = empty();
         }
-        let adopted = Adopted { recovered: recovered.clone(), continued: !empty_disk };
-        adopt(&mut self.connection, &adopted).unwrap();
-        adopt(&mut self.connection, &adopted).unwrap();
+        let handover = Handover { recovered: recovered.clone(), continued: !empty_disk };
+        catch_up(&mut self.connection, &handover).unwrap();
+        catch_up(&mut self.connection, &handover).unwrap();
         self.framework = recovered.framework.as_ref().map(|framework| framework.id.clone());
         self.assert_agreement();
         recovered
@@ -63,19 +62,14 @@ impl Memory {
 
     /// Whether disk and ZooKeeper know of a task.
     pub fn knows(&self, task: &str) -> bool {
-        let known = |recovered: &Recovered| recovered.tasks.iter().any(|record| record.id == task);
-        known(&self.recover()) && known(self.nodes.written())
+        self.recover().tasks.iter().any(|record| record.id == task) && self.nodes.knows(task)
     }
 
     /// Whether disk and ZooKeeper have a report of a task, or a later one; in ZooKeeper it may be part of a sum.
     pub fn has(&self, task: &str, worker: &str, sequence: u64) -> bool {
-        let has = |recovered: &Recovered| {
-            let entry = recovered.ledger.entry(task, worker);
-            entry.is_some_and(|entry| entry.sequence >= sequence)
-        };
-        let shared = self.nodes.written();
-        let over = shared.past.done.contains_task(task) || shared.past.lost.contains_task(task);
-        over || has(&self.recover()) && has(shared)
+        let here =
+            || self.recover().ledger.entry(task, worker).is_some_and(|entry| entry.sequence >= sequence);
+        self.nodes.has_retired(task) || here() && self.nodes.has(task, worker, sequence)
     }
 
     /// What is in ZooKeeper.
@@ -87,4 +81,19 @@ impl Memory {
     pub fn nodes(&self) -> usize {
         self.nodes.len()
     }
+}
+
+/// What a scheduler goes on with in a copy of the folder that the last program of format 1 left.
+pub(crate) fn folder_of_format_1() -> Recovered {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1/scheduler.sqlite");
+    std::fs::copy(fixture, folder.path().join(super::DATABASE)).unwrap();
+    let (state_folder, recovered) = super::sqlite::StateFolder::open(folder.path()).unwrap();
+    state_folder.close().unwrap();
+    recovered
+}
+
+/// The same of the nodes that it left in ZooKeeper.
+pub(crate) fn tree_of_format_1() -> Recovered {
+    Nodes::of_format_1(include_str!("../../tests/fixtures/format-1/tree.json")).read()
 }

@@ -1,18 +1,20 @@
+mod agreement;
+
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 
 use rusqlite::Connection;
 
+use mesos::v1::TaskState;
 use task::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 
 use super::*;
+use crate::journal::{Assignment, OTHERS, Origin, StatusRecord, UNTRACKED_MINERS};
 use crate::kind::Kind;
-use crate::ledger::{OTHERS, OUTSIDERS};
-use crate::record::{StatusRecord, TaskRecord};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-fn open(folder: &Path) -> (Store, Recovered, Receiver<Notice>) {
+fn open(folder: &Path) -> (Store, Recovered, Receiver<StoreEvent>) {
     let (sender, notices) = channel();
     let (mut store, recovered) = Store::open(folder, WEEK, move |notice| drop(sender.send(notice))).unwrap();
     if folder.exists() {
@@ -27,12 +29,14 @@ fn worker(number: u64) -> TaskRecord {
         kind: Kind::Worker,
         agent: "agent".into(),
         host: "host".into(),
-        server: Some("miner-server-1".into()),
-        cpus_milli: 1900,
+        agent_url: Some("http://host:5051/slave(1)".into()),
+        assignment: Some(Assignment::Server("miner-server-1".into())),
+        origin: Origin::Launched { cpus_milli: 1900 },
         address: None,
         attributes: [("rack".to_owned(), "r1".to_owned())].into(),
         state: None,
         closed: false,
+        specification: Some("fingerprint".into()),
     }
 }
 
@@ -41,7 +45,7 @@ fn server() -> TaskRecord {
     TaskRecord {
         id: "miner-server-1".into(),
         kind: Kind::Server,
-        server: None,
+        assignment: None,
         address: Some(address),
         ..worker(1)
     }
@@ -64,16 +68,23 @@ fn report(sequence: u64, hashes: u128) -> Report {
     Report { sequence, accounts: vec![account], server: None }
 }
 
-fn status(task: &TaskRecord, state: &str, report: Option<Report>) -> Change {
+fn status(task: &TaskRecord, state: TaskState, report: Option<Report>) -> Change {
     Change::Status(StatusRecord {
         task: task.id.clone(),
         kind: task.kind,
-        state: Some(state.into()),
+        state: Some(state),
         reason: None,
         last: false,
         message: None,
         report,
     })
+}
+
+/// What there is before anything was written: a key.
+fn nothing(recovered: &Recovered) -> Recovered {
+    let specification_key = recovered.specification_key.clone();
+    assert!(specification_key.is_some());
+    Recovered { specification_key, ..Recovered::default() }
 }
 
 fn rows(folder: &Path) -> i64 {
@@ -90,7 +101,7 @@ fn a_folder_is_made_when_there_is_something_to_keep() {
     store.persist(1, Change::Framework { id: "f".into() });
     assert!(!above.path().join("a").exists());
     store.start().unwrap();
-    assert!(matches!(notices.recv(), Ok(Notice::Persisted(tickets)) if tickets == [1]));
+    assert!(matches!(notices.recv(), Ok(StoreEvent::Persisted(tickets)) if tickets == [1]));
     store.start().unwrap();
     store.close().unwrap();
     assert_eq!(open(&folder).1.framework.unwrap().id, "f");
@@ -108,16 +119,16 @@ fn a_folder_is_made_when_there_is_something_to_keep() {
 fn all_is_back_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let (store, recovered, notices) = open(folder.path());
-    assert_eq!(recovered, Recovered { next_number: 1, ..Recovered::default() });
+    assert_eq!(recovered, Recovered { next_number: 1, ..nothing(&recovered) });
     let big = u128::from(u64::MAX) * 7;
     let changes = [
         Change::Framework { id: "f".into() },
         Change::Task(server()),
         Change::Task(worker(2)),
-        status(&server(), "TASK_RUNNING", Some(report(1, 0))),
-        status(&worker(2), "TASK_RUNNING", Some(report(2, big))),
-        status(&worker(2), "TASK_RUNNING", Some(report(1, 5))),
-        status(&worker(2), "TASK_RUNNING", Some(report(2, big))),
+        status(&server(), TaskState::TaskRunning, Some(report(1, 0))),
+        status(&worker(2), TaskState::TaskRunning, Some(report(2, big))),
+        status(&worker(2), TaskState::TaskRunning, Some(report(1, 5))),
+        status(&worker(2), TaskState::TaskRunning, Some(report(2, big))),
         Change::Peak(1),
         Change::Task(worker(3)),
         Change::Forget { task: worker(3).id },
@@ -129,8 +140,8 @@ fn all_is_back_after_reopening() {
     let written: Vec<Ticket> = notices
         .iter()
         .flat_map(|notice| match notice {
-            Notice::Persisted(tickets) => tickets,
-            Notice::Refused(error) => panic!("{error}"),
+            StoreEvent::Persisted(tickets) => tickets,
+            StoreEvent::Refused(error) => panic!("{error}"),
         })
         .collect();
     assert_eq!(written, (0..changes.len() as u64).collect::<Vec<_>>());
@@ -138,11 +149,10 @@ fn all_is_back_after_reopening() {
     let (_store, recovered, _notices) = open(folder.path());
     assert_eq!(recovered.framework.unwrap().id, "f");
     assert_eq!((recovered.next_number, recovered.peak_workers), (3, 1));
-    let running = Some("TASK_RUNNING".to_owned());
-    let expected =
-        [TaskRecord { state: running.clone(), ..server() }, TaskRecord { state: running, ..worker(2) }];
+    let running = Some(TaskState::TaskRunning);
+    let expected = [TaskRecord { state: running, ..server() }, TaskRecord { state: running, ..worker(2) }];
     assert_eq!(recovered.tasks, expected);
-    let line = recovered.ledger.lines()["miner-worker-2"];
+    let line = recovered.ledger.line("miner-worker-2").unwrap();
     assert_eq!((line.worker.hashes, line.worker.accepted, line.pool.accepted), (big, 2, 1));
     assert_eq!(recovered.ledger.sum().1, 1);
     assert_eq!(
@@ -161,7 +171,7 @@ fn where_a_server_says_that_it_listens_is_back_after_reopening() {
     let changes = [
         Change::Framework { id: "f".into() },
         Change::Task(server()),
-        status(&server(), "TASK_RUNNING", Some(report)),
+        status(&server(), TaskState::TaskRunning, Some(report)),
     ];
     for change in changes {
         store.persist(0, change);
@@ -180,7 +190,7 @@ fn an_ended_framework_is_not_gone_on_with_but_its_numbers_are_not_used_again() {
     }
     store.close().unwrap();
     let (_store, recovered, _notices) = open(folder.path());
-    assert_eq!(recovered, Recovered { next_number: 8, ..Recovered::default() });
+    assert_eq!(recovered, Recovered { next_number: 8, ..nothing(&recovered) });
 }
 
 #[test]
@@ -207,7 +217,13 @@ fn a_second_scheduler_is_refused() {
 fn a_later_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     Connection::open(folder.path().join(DATABASE)).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::open(folder.path(), WEEK, |_| ()), Err(StoreError::Format { found: 99, .. })));
+    let error = Store::open(folder.path(), WEEK, |_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Format { found: 99, .. }));
+    assert!(error.to_string().ends_with("formats up to 2: start the newer program that wrote it"), "{error}");
+    let copy = folder.path().join("scheduler.format-2.sqlite");
+    std::fs::write(&copy, "").unwrap();
+    let error = Store::open(folder.path(), WEEK, |_| ()).unwrap_err().to_string();
+    assert!(error.contains(&format!("move {} to", copy.display())), "{error}");
 }
 
 #[test]
@@ -217,13 +233,13 @@ fn a_disk_that_refuses_is_asked_again() {
     let other = Connection::open(folder.path().join(DATABASE)).unwrap();
     other.execute_batch("ALTER TABLE framework RENAME TO away").unwrap();
     store.persist(1, Change::Framework { id: "f".into() });
-    assert!(matches!(notices.recv(), Ok(Notice::Refused(_))));
+    assert!(matches!(notices.recv(), Ok(StoreEvent::Refused(_))));
     other.execute_batch("ALTER TABLE away RENAME TO framework").unwrap();
     let persisted: BTreeSet<Ticket> = notices
         .iter()
         .find_map(|notice| match notice {
-            Notice::Persisted(tickets) => Some(tickets.into_iter().collect()),
-            Notice::Refused(_) => None,
+            StoreEvent::Persisted(tickets) => Some(tickets.into_iter().collect()),
+            StoreEvent::Refused(_) => None,
         })
         .unwrap();
     assert!(persisted.contains(&1));
@@ -241,7 +257,7 @@ fn the_excess_of_outsiders_becomes_one_account_and_the_sum_stays() {
     };
     let excess = 7;
     let mut accounts: Vec<_> =
-        (0..OUTSIDERS + excess).map(|i| account(format!("outsider {i}"), i as u64 + 10)).collect();
+        (0..UNTRACKED_MINERS + excess).map(|i| account(format!("outsider {i}"), i as u64 + 10)).collect();
     accounts.push(account(OTHERS.to_owned(), 5));
     accounts.push(account(worker(2).id, 1));
     let report = Report { sequence: 1, accounts, server: None };
@@ -249,7 +265,7 @@ fn the_excess_of_outsiders_becomes_one_account_and_the_sum_stays() {
         Change::Framework { id: "f".into() },
         Change::Task(server()),
         Change::Task(worker(2)),
-        status(&server(), "TASK_KILLED", Some(report)),
+        status(&server(), TaskState::TaskKilled, Some(report)),
     ];
     for change in changes {
         store.persist(0, change);
@@ -258,14 +274,14 @@ fn the_excess_of_outsiders_becomes_one_account_and_the_sum_stays() {
     let before = open(folder.path()).1.ledger;
     for _ in 0..2 {
         let (store, ..) = open(folder.path());
-        store.persist(0, Change::FoldOutsiders { server: server().id });
+        store.persist(0, Change::FoldUntrackedMiners { server: server().id });
         store.close().unwrap();
         let after = open(folder.path()).1.ledger;
         assert_eq!(after.sum(), before.sum());
-        assert_eq!(after.lines().len(), OUTSIDERS + 2);
+        assert_eq!(after.lines().len(), UNTRACKED_MINERS + 2);
         // The seven smallest are 10 to 16.
-        assert_eq!(after.lines()[OTHERS].pool.accepted, 5 + 91);
-        assert_eq!(after.lines()[worker(2).id.as_str()].pool.accepted, 1);
+        assert_eq!(after.line(OTHERS).unwrap().pool.accepted, 5 + 91);
+        assert_eq!(after.line(&worker(2).id).unwrap().pool.accepted, 1);
     }
 }
 
@@ -275,11 +291,11 @@ fn old_rows_go_and_totals_stay() {
     let (store, ..) = open(folder.path());
     store.persist(0, Change::Framework { id: "f".into() });
     store.persist(1, Change::Task(worker(2)));
-    store.persist(2, status(&worker(2), "TASK_RUNNING", Some(report(1, 5))));
+    store.persist(2, status(&worker(2), TaskState::TaskRunning, Some(report(1, 5))));
     store.close().unwrap();
     let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
-    assert_eq!(write::expire_rows(&connection, WEEK).unwrap(), 0);
+    assert_eq!(sqlite::tables::expire_rows(&connection, WEEK).unwrap(), 0);
     connection.execute("UPDATE share SET received_ms = received_ms - 8 * 24 * 3600 * 1000", []).unwrap();
-    assert_eq!(write::expire_rows(&connection, WEEK).unwrap(), 2);
+    assert_eq!(sqlite::tables::expire_rows(&connection, WEEK).unwrap(), 2);
     assert_eq!(open(folder.path()).1.ledger.sum().0.worker.hashes, 5);
 }

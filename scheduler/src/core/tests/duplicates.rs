@@ -46,10 +46,10 @@ fn an_old_update_after_the_last_one_changes_nothing() {
     script.update(status("miner-worker-2", TaskState::TaskFinished, 3));
     script.update(status("miner-worker-2", TaskState::TaskRunning, 2));
     script.write();
-    let ended = |record: &crate::record::TaskRecord| record.id == "miner-worker-2";
+    let ended = |record: &crate::journal::TaskRecord| record.id == "miner-worker-2";
     let recovered = script.disk.recover();
-    let state = recovered.tasks.iter().find(|record| ended(record)).unwrap().state.clone();
-    assert_eq!(state.as_deref(), Some("TASK_FINISHED"));
+    let state = recovered.tasks.iter().find(|record| ended(record)).unwrap().state;
+    assert_eq!(state, Some(TaskState::TaskFinished));
     assert_eq!(script.state.snapshot(script.now).states["TASK_FINISHED"], 1);
     assert_eq!(script.acknowledged().len(), 2);
 }

@@ -216,7 +216,7 @@ fn a_worker_whose_launch_was_never_answered_makes_place_for_another_one() {
     script.write();
     let recovered = script.disk.recover();
     let worker = recovered.tasks.iter().find(|task| task.id == "miner-worker-2").unwrap();
-    assert_eq!((worker.state.as_deref(), worker.closed), (Some("TASK_LOST"), false));
+    assert_eq!((worker.state, worker.closed), (Some(TaskState::TaskLost), false));
     script.clear();
     script.event(Event::Offers(vec![offer("o3", "c", 2.0, 1024)]));
     script.write();

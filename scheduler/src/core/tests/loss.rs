@@ -99,7 +99,7 @@ fn a_worker_that_made_all_its_updates_is_replaced_at_once() {
         script.write();
     }
     assert_eq!(
-        script.state.records.ledger.sum().0.worker.accepted,
+        script.state.history.ledger.sum().0.worker.accepted,
         (4..20).sum::<u64>(),
         "no report is lost"
     );

@@ -47,7 +47,7 @@ fn small_workers_of_one_agent_become_one() {
     assert!(script.calls.contains(&Call::Revive), "now all of it can come");
     script.event(Event::Offers(vec![offer("q4", "b", 1.7, 700)]));
     script.write();
-    assert_eq!(script.task("miner-worker-6").record().cpus_milli, 1700);
+    assert_eq!(script.task("miner-worker-6").record().cpus_milli(), 1700);
     assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })));
 }
 

@@ -87,7 +87,7 @@ fn a_thousand_short_lives_leave_nothing_behind() {
     script.wait(LONG);
     script.write();
     assert_eq!(script.state.fleet.all().map(Task::id).collect::<Vec<_>>(), ["miner-server-1"]);
-    assert_eq!(script.state.records.ledger.iter().count(), 0);
+    assert_eq!(script.state.history.ledger.iter().count(), 0);
     assert_eq!(script.state.summary(script.now).shares.accepted, accepted);
     assert_eq!(script.state.summary(script.now).tasks["TASK_FINISHED"], 998);
 }
@@ -96,7 +96,7 @@ fn a_thousand_short_lives_leave_nothing_behind() {
 fn outsiders_are_folded_when_their_server_has_ended() {
     let mut script = Script::with_server();
     let account = |n: usize| Account { worker: format!("outsider {n}"), ..Account::default() };
-    let accounts = (0..crate::ledger::OUTSIDERS + 5).map(account).collect();
+    let accounts = (0..crate::journal::UNTRACKED_MINERS + 5).map(account).collect();
     let data = Some(Report { sequence: 2, accounts, server: None }.encode());
     script.update(TaskStatus { data, ..status("miner-server-1", TaskState::TaskFailed, 2) });
     script.write();
@@ -104,9 +104,9 @@ fn outsiders_are_folded_when_their_server_has_ended() {
     script.write();
     assert_eq!(
         script.disk.recover().ledger.workers_of("miner-server-1").count(),
-        crate::ledger::OUTSIDERS + 1
+        crate::journal::UNTRACKED_MINERS + 1
     );
-    assert_eq!(script.state.records.ledger.iter().count(), 0);
+    assert_eq!(script.state.history.ledger.iter().count(), 0);
 }
 
 /// What the master says of its end is not its own last update, which may still come with a report.
@@ -129,7 +129,7 @@ fn the_last_report_counts_however_long_after_the_end_it_comes() {
         script.write();
         assert_eq!(script.acknowledged(), ["miner-worker-3"]);
         assert_eq!(script.disk.recover().ledger.sum().0.worker.accepted, 9);
-        assert_eq!(script.state.records.ledger.sum().0.worker.accepted, 9);
+        assert_eq!(script.state.history.ledger.sum().0.worker.accepted, 9);
     }
 }
 
@@ -152,7 +152,9 @@ fn what_a_server_of_the_past_still_has_to_say_is_the_pools_count() {
 
 #[test]
 fn outsiders_of_a_server_that_ended_become_one_if_there_are_many() {
-    for (outsiders, folded) in [(crate::ledger::OUTSIDERS, 0), (crate::ledger::OUTSIDERS + 1, 1)] {
+    for (outsiders, folded) in
+        [(crate::journal::UNTRACKED_MINERS, 0), (crate::journal::UNTRACKED_MINERS + 1, 1)]
+    {
         let mut script = Script::with_workers();
         let names = (0..outsiders).map(|n| format!("outsider {n}")).chain(["miner-worker-2".to_owned()]);
         let accounts = names.map(|worker| Account { worker, ..Account::default() }).collect();
@@ -160,7 +162,7 @@ fn outsiders_of_a_server_that_ended_become_one_if_there_are_many() {
         script.update(TaskStatus { data, ..status("miner-server-1", TaskState::TaskFailed, 2) });
         script.write();
         script.wait(LONG);
-        let folds = |(_, change): &&(Ticket, Change)| matches!(change, Change::FoldOutsiders { server } if server == "miner-server-1");
+        let folds = |(_, change): &&(Ticket, Change)| matches!(change, Change::FoldUntrackedMiners { server } if server == "miner-server-1");
         assert_eq!(script.queue.iter().filter(folds).count(), folded, "{outsiders}");
     }
 }

@@ -81,7 +81,7 @@ fn limits_know_of_no_server_and_the_end_is_an_end() {
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024), offer("o2", "b", 2.0, 1024)]));
     script.write();
-    let cpus: Vec<_> = script.state.fleet.all().map(|task| task.record().cpus_milli).collect();
+    let cpus: Vec<_> = script.state.fleet.all().map(|task| task.record().cpus_milli()).collect();
     assert_eq!(cpus, [2000, 1000]);
     script.event(Event::Stop);
     for task in ["miner-worker-1", "miner-worker-2"] {

@@ -175,7 +175,7 @@ fn nothing_of_a_framework_that_the_master_gave_up_counts_for_the_next_one() {
     script.event(Event::Removed);
     assert!(matches!(&script.notices[..], [UserNotice::Removed { framework }] if framework == "f"));
     let gone = |change: &Change| match change {
-        Change::Status(status) if status.state.as_deref() == Some("TASK_GONE") => Some(status.task.clone()),
+        Change::Status(status) if status.state == Some(TaskState::TaskGone) => Some(status.task.clone()),
         _ => None,
     };
     let gone: Vec<_> = script.queue.iter().filter_map(|(_, change)| gone(change)).collect();

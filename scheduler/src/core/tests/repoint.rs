@@ -185,7 +185,7 @@ fn where_a_worker_mines_is_written_down_once() {
     script.says("miner-worker-3", NEW);
     script.says("miner-worker-3", NEW);
     assert_eq!(script.queue.len(), 1);
-    assert_eq!(script.task("miner-worker-2").record().server.as_deref(), Some("miner-server-1"));
+    assert_eq!(script.task("miner-worker-2").record().server(), Some("miner-server-1"));
 }
 
 /// Settings in which the larger worker, on agent `b`, is the one to give way, but for what a case adds.

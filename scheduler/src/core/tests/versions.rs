@@ -20,7 +20,7 @@ fn outdated(on_server_loss: OnServerLoss) -> Script {
         script.update(TaskStatus { data, ..status(task, TaskState::TaskRunning, 3) });
     }
     script.write();
-    assert_eq!(script.state.records.ledger.sum().0.worker.accepted, 2, "the version before is worked with");
+    assert_eq!(script.state.history.ledger.sum().0.worker.accepted, 2, "the version before is worked with");
     script.clear();
     script
 }

@@ -274,7 +274,7 @@ proptest! {
             let accepted = recovered.ledger.entry(id, id).map_or(0, |entry| entry.totals.accepted);
             prop_assert_eq!(accepted, real.accepted, "{}", id);
         }
-        prop_assert_eq!(recovered.ledger.sum(), world.script.state.records.ledger.sum());
+        prop_assert_eq!(recovered.ledger.sum(), world.script.state.history.ledger.sum());
         world.script.disk.assert_agreement();
     }
 
@@ -303,8 +303,8 @@ proptest! {
         }
         let accepted: u64 =
             world.tasks.iter().filter(|(id, _)| id.contains("worker")).map(|(_, real)| real.accepted).sum();
-        prop_assert_eq!(world.script.state.records.ledger.sum().0.worker.accepted, accepted);
-        prop_assert_eq!(world.script.disk.shared().ledger.sum(), world.script.state.records.ledger.sum());
+        prop_assert_eq!(world.script.state.history.ledger.sum().0.worker.accepted, accepted);
+        prop_assert_eq!(world.script.disk.shared().ledger.sum(), world.script.state.history.ledger.sum());
         world.script.disk.assert_agreement();
         // Of what ended nothing is left but sums.
         world.script.finished = false;

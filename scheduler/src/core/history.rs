@@ -1,0 +1,151 @@
+//! What of the framework outlives its tasks: its id and age, its accounts, and what is left of tasks that ended long ago.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use crate::fleet::{Fleet, Task};
+use crate::journal::{Account, AvoidedAgent, Entry, Ledger, Records, Recovered, RetiredTasks, TaskRecord};
+use crate::kind::Kind;
+
+/// The framework's history, as far as it is on disk.
+#[derive(Debug)]
+pub struct History {
+    /// The framework's id.
+    pub framework: Option<String>,
+    /// The accounts.
+    pub ledger: Ledger,
+    /// Tasks that ended long ago.
+    pub retired: RetiredTasks,
+    /// The most workers that ran at once.
+    pub peak_workers: u64,
+    /// The same as it was last written down.
+    pub written_peak: u64,
+    avoided: BTreeMap<String, AvoidedAgent>,
+    next_number: u64,
+    /// The framework's age was this at that time.
+    age: (Duration, Instant),
+}
+
+impl History {
+    /// Goes on with what was recovered, all but the tasks; `age` is how long ago the framework began.
+    pub fn new(recovered: Recovered, age: Duration, now: Instant) -> Self {
+        let avoided = recovered.avoided.into_iter().map(|agent| (agent.agent.clone(), agent));
+        Self {
+            framework: recovered.framework.map(|framework| framework.id),
+            ledger: recovered.ledger,
+            retired: recovered.retired,
+            peak_workers: recovered.peak_workers,
+            written_peak: recovered.peak_workers,
+            avoided: avoided.collect(),
+            next_number: recovered.next_number.max(1),
+            age: (age, now),
+        }
+    }
+
+    /// A name for a new task.
+    pub fn name(&mut self, kind: Kind) -> String {
+        let name = format!("miner-{}-{}", kind.name(), self.next_number);
+        self.next_number += 1;
+        name
+    }
+
+    /// The framework's age.
+    pub fn age(&self, now: Instant) -> Duration {
+        self.age.0 + now.duration_since(self.age.1)
+    }
+}
+
+/// The records in memory: tasks are the fleet's, all else is history.
+#[derive(Debug)]
+pub(super) struct Memory<'a> {
+    pub fleet: &'a mut Fleet,
+    pub history: &'a mut History,
+    pub now: Instant,
+}
+
+impl Records for Memory<'_> {
+    type Error = Infallible;
+
+    fn framework(&self) -> Result<Option<Cow<'_, str>>, Infallible> {
+        Ok(self.history.framework.as_deref().map(Cow::Borrowed))
+    }
+
+    fn begin_framework(&mut self, id: &str, _now_ms: u64) -> Result<(), Infallible> {
+        self.history.framework = Some(id.to_owned());
+        Ok(())
+    }
+
+    fn end_framework(&mut self, _now_ms: u64) -> Result<(), Infallible> {
+        self.fleet.forget_tasks();
+        let recovered = Recovered {
+            next_number: self.history.next_number,
+            avoided: std::mem::take(&mut self.history.avoided).into_values().collect(),
+            ..Recovered::default()
+        };
+        *self.history = History::new(recovered, Duration::ZERO, self.now);
+        Ok(())
+    }
+
+    fn task(&self, id: &str) -> Result<Option<Cow<'_, TaskRecord>>, Infallible> {
+        Ok(self.fleet.get(id).map(|task| Cow::Borrowed(task.record())))
+    }
+
+    fn put_task(&mut self, task: TaskRecord) -> Result<(), Infallible> {
+        match self.fleet.get(&task.id) {
+            Some(_) => self.fleet.set_record(task, self.now),
+            None => self.fleet.insert(Task::found(task, self.now)),
+        }
+        Ok(())
+    }
+
+    fn remove_task(&mut self, id: &str) -> Result<(), Infallible> {
+        self.fleet.remove(id);
+        Ok(())
+    }
+
+    fn has_retired(&self, id: &str) -> Result<bool, Infallible> {
+        Ok(self.history.retired.contains(id))
+    }
+
+    fn retire_task(&mut self, task: TaskRecord) -> Result<(), Infallible> {
+        self.fleet.remove(&task.id);
+        self.history.retired.insert(&task);
+        Ok(())
+    }
+
+    fn account(&self, reporter: &str, worker: &str) -> Result<Option<Entry>, Infallible> {
+        Ok(self.history.ledger.entry(reporter, worker).copied())
+    }
+
+    fn put_account(&mut self, account: Account<'_>) -> Result<(), Infallible> {
+        self.history.ledger.put(account);
+        Ok(())
+    }
+
+    fn fold_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
+        self.history.ledger.fold(retired, |task| self.fleet.get(task).is_some());
+        Ok(())
+    }
+
+    fn raise_next_number(&mut self, at_least: u64) -> Result<(), Infallible> {
+        self.history.next_number = self.history.next_number.max(at_least);
+        Ok(())
+    }
+
+    fn raise_peak_workers(&mut self, at_least: u64) -> Result<(), Infallible> {
+        self.history.peak_workers = self.history.peak_workers.max(at_least);
+        Ok(())
+    }
+
+    fn avoid_agent(&mut self, agent: &AvoidedAgent) -> Result<(), Infallible> {
+        self.history.avoided.insert(agent.agent.clone(), agent.clone());
+        Ok(())
+    }
+
+    fn allow_agent(&mut self, agent: &str) -> Result<(), Infallible> {
+        self.history.avoided.remove(agent);
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! What each change means. Whoever keeps records only gets and puts them.
+
+use std::borrow::Cow;
+use std::slice;
+
+use mesos::v1::TaskState;
+use task::ShareRow;
+
+use super::change::{AvoidedAgent, Change, StatusRecord};
+use super::ledger::{Account, Entry, accounts};
+use super::task_numbers::number;
+use super::task_record::{Assignment, TaskRecord};
+use crate::kind::Kind;
+
+/// Where records are kept. What is not kept everywhere (single shares, words for people) has a method that does nothing
+/// unless it is overridden.
+pub trait Records {
+    /// Why they cannot be read or written.
+    type Error;
+
+    /// The id of the framework, if there is one that has not ended.
+    fn framework(&self) -> Result<Option<Cow<'_, str>>, Self::Error>;
+    /// A framework begins.
+    fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Self::Error>;
+    /// The framework ends, with all that belongs to it. Numbers stay used, and agents avoided.
+    fn end_framework(&mut self, now_ms: u64) -> Result<(), Self::Error>;
+
+    /// A task that has not retired.
+    fn task(&self, id: &str) -> Result<Option<Cow<'_, TaskRecord>>, Self::Error>;
+    /// Adds a task, or replaces the one with its id.
+    fn put_task(&mut self, task: TaskRecord) -> Result<(), Self::Error>;
+    /// Removes a task that was never launched.
+    fn remove_task(&mut self, id: &str) -> Result<(), Self::Error>;
+    /// Whether a task has retired.
+    fn has_retired(&self, id: &str) -> Result<bool, Self::Error>;
+    /// Moves a task to those that have retired. It has a number and a state.
+    fn retire_task(&mut self, task: TaskRecord) -> Result<(), Self::Error>;
+
+    /// One reporter's account of one worker.
+    fn account(&self, reporter: &str, worker: &str) -> Result<Option<Entry>, Self::Error>;
+    /// Adds an account, or replaces the one of the same reporter and worker.
+    fn put_account(&mut self, account: Account<'_>) -> Result<(), Self::Error>;
+    /// These tasks have retired: their accounts may become part of a sum, see [`Ledger::fold`](super::Ledger::fold).
+    fn fold_accounts(&mut self, retired: &[String]) -> Result<(), Self::Error>;
+
+    /// All numbers below this one are used.
+    fn raise_next_number(&mut self, at_least: u64) -> Result<(), Self::Error>;
+    /// So many workers have mined at once.
+    fn raise_peak_workers(&mut self, at_least: u64) -> Result<(), Self::Error>;
+
+    /// Adds an agent to avoid, or replaces the one of that name.
+    fn avoid_agent(&mut self, agent: &AvoidedAgent) -> Result<(), Self::Error>;
+    /// An agent is not avoided any more.
+    fn allow_agent(&mut self, agent: &str) -> Result<(), Self::Error>;
+
+    /// Keeps what Mesos said of a task's new state.
+    fn explain(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    /// Keeps single shares. They may be there already.
+    fn add_shares(
+        &mut self,
+        _reporter: &str,
+        _worker: &str,
+        _sequence: u64,
+        _shares: &[ShareRow],
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    /// A report of a task that has retired. Whoever keeps the accounts of such tasks can [`book`] it; elsewhere they are
+    /// part of a sum, and what is new cannot be told from what is in it.
+    fn late_report(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    /// Bounds the accounts that a server task left, where they are kept for ever.
+    fn fold_untracked_miners(&mut self, _server: &str) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+/// Applies one change; `now_ms` is in milliseconds since the Unix epoch. Repeating the last change changes nothing.
+///
+/// # Errors
+/// If the records cannot be read or written.
+pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Result<(), R::Error> {
+    match change {
+        Change::Framework { id } => {
+            if records.framework()?.as_deref() != Some(id) {
+                records.begin_framework(id, now_ms)?;
+            }
+            Ok(())
+        }
+        Change::FrameworkEnded => records.end_framework(now_ms),
+        Change::Task(task) => add_task(records, task),
+        Change::Forget { task } => {
+            records.remove_task(task)?;
+            // Somebody else may have mined under its name.
+            records.fold_accounts(slice::from_ref(task))
+        }
+        Change::Status(status) => update(records, status),
+        Change::Assign { task, server } => assign(records, task, server),
+        Change::FoldUntrackedMiners { server } => records.fold_untracked_miners(server),
+        Change::Retire { tasks } => retire(records, tasks),
+        Change::Peak(workers) => records.raise_peak_workers(*workers),
+        Change::AvoidAgent(agent) => records.avoid_agent(agent),
+        Change::AllowAgent { agent } => records.allow_agent(agent),
+    }
+}
+
+fn add_task<R: Records>(records: &mut R, task: &TaskRecord) -> Result<(), R::Error> {
+    if let Some(number) = number(&task.id) {
+        records.raise_next_number(number.saturating_add(1))?;
+    }
+    if records.task(&task.id)?.is_some() || records.has_retired(&task.id)? {
+        return Ok(());
+    }
+    records.put_task(task.clone())
+}
+
+/// A final state is never overwritten: what comes later was sent before.
+fn update<R: Records>(records: &mut R, status: &StatusRecord) -> Result<(), R::Error> {
+    let Some(task) = records.task(&status.task)? else {
+        return records.late_report(status);
+    };
+    let is_final = task.state.is_some_and(TaskState::is_final);
+    let state = status.state.filter(|_| !is_final);
+    let address = status.report.as_ref().and_then(|report| report.server.as_ref());
+    let address = address.filter(|_| task.kind == Kind::Server);
+    let changes = state.is_some() && state != task.state
+        || status.last && !task.closed
+        || address.is_some() && address != task.address.as_ref();
+    if changes {
+        let mut task = task.into_owned();
+        task.state = state.or(task.state);
+        task.closed |= status.last;
+        task.address = address.cloned().or(task.address);
+        records.put_task(task)?;
+    }
+    if state.is_some() {
+        records.explain(status)?;
+    }
+    book(records, status)
+}
+
+/// Takes the accounts of a report in. A report with an older sequence number changes no account.
+///
+/// # Errors
+/// If the records cannot be read or written.
+pub fn book<R: Records>(records: &mut R, status: &StatusRecord) -> Result<(), R::Error> {
+    let Some(report) = &status.report else { return Ok(()) };
+    for (account, reported) in accounts(&status.task, status.kind, report).zip(&report.accounts) {
+        let known = records.account(account.reporter, account.worker)?;
+        if account.entry.supersedes(known.as_ref()) {
+            records.put_account(account)?;
+        }
+        records.add_shares(account.reporter, account.worker, account.entry.sequence, &reported.rows)?;
+    }
+    Ok(())
+}
+
+fn assign<R: Records>(records: &mut R, id: &str, server: &str) -> Result<(), R::Error> {
+    let Some(task) = records.task(id)? else { return Ok(()) };
+    if task.server() != Some(server) {
+        let mut task = task.into_owned();
+        task.assignment = Some(Assignment::Server(server.to_owned()));
+        records.put_task(task)?;
+    }
+    Ok(())
+}
+
+/// Of a task that retires there remain its number and its state; its accounts become part of a sum when nobody needs
+/// them any more. A task whose name has no number could not be recognized later, so it stays; so does one without a
+/// state, which may be about to start.
+fn retire<R: Records>(records: &mut R, ids: &[String]) -> Result<(), R::Error> {
+    let mut retired = Vec::new();
+    for id in ids.iter().filter(|id| number(id).is_some()) {
+        if let Some(task) = records.task(id)?.filter(|task| task.state.is_some()) {
+            let task = task.into_owned();
+            records.retire_task(task)?;
+            retired.push(id.clone());
+        }
+    }
+    if retired.is_empty() { Ok(()) } else { records.fold_accounts(&retired) }
+}

@@ -1,0 +1,280 @@
+//! The accounts: what every worker did, as it counts itself and as the pool server counts it.
+//!
+//! Reports carry totals since the start of the reporting task and a sequence number. An account keeps the totals
+//! of the highest sequence number seen, so that repeating, reordering or skipping reports changes no sum. Sums are kept,
+//! not made when they are asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use task::{Report, Totals};
+
+use super::sums::{LineSum, TotalsSum, shown};
+use crate::kind::Kind;
+
+/// So many miners that are no tasks keep an account of their own with a server that has ended: whoever reaches the
+/// Stratum port chooses names at will.
+pub const UNTRACKED_MINERS: usize = 100;
+/// Under this name all others are booked; the pool server, whose names are bounded too, calls them the same.
+pub const OTHERS: &str = "(others)";
+
+/// One reporter's account of one worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Sequence number of the report that the totals come from.
+    pub sequence: u64,
+    /// Sums since the start of the reporting task.
+    pub totals: Totals,
+    /// Rows of single shares that the reporter left out.
+    pub rows_omitted: u64,
+}
+
+impl Entry {
+    /// Whether it is later than what is known.
+    pub fn supersedes(&self, known: Option<&Entry>) -> bool {
+        known.is_none_or(|known| known.sequence < self.sequence)
+    }
+}
+
+/// An account with its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account<'a> {
+    /// The task that reports.
+    pub reporter: &'a str,
+    /// What that task is.
+    pub kind: Kind,
+    /// Of whom.
+    pub worker: &'a str,
+    /// What it reports.
+    pub entry: Entry,
+}
+
+/// One worker's line: both accounts side by side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// As the worker counts.
+    pub worker: Totals,
+    /// As the pool servers count, all that it has worked for added up.
+    pub pool: Totals,
+}
+
+impl Line {
+    /// Blocks found. The pool alone knows what became of them: on a real chain, not every share that is good enough
+    /// for a block becomes part of it. Only of a worker of whom it says nothing, as at a pool that is not ours, the own
+    /// count stands in.
+    pub fn blocks(&self) -> u64 {
+        if self.pool == Totals::default() { self.worker.blocks } else { self.pool.blocks }
+    }
+}
+
+/// The accounts of one worker.
+#[derive(Clone, Debug, Default)]
+struct WorkerAccounts {
+    /// By reporting task.
+    by_reporter: BTreeMap<String, (Kind, Entry)>,
+    sum: LineSum,
+}
+
+/// A worker whose accounts are no longer kept apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoldedWorker {
+    /// Its name.
+    pub worker: String,
+    /// Both columns.
+    pub line: Line,
+    /// The accounts, by reporting task.
+    pub by_reporter: BTreeMap<String, (Kind, Entry)>,
+}
+
+/// All accounts of one framework.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// By worker. A worker reports under its own task id.
+    workers: BTreeMap<String, WorkerAccounts>,
+    /// Of whom each task reports.
+    reported: BTreeMap<String, BTreeSet<String>>,
+    /// The sum of accounts that are no longer kept apart, and of their blocks.
+    folded: LineSum,
+    folded_blocks: u128,
+    /// The sum of all accounts, folded or not, and of the blocks of all lines.
+    sum: LineSum,
+    blocks: u128,
+}
+
+/// As they are shown and stored: a sum beyond all numbers is the highest one.
+impl PartialEq for Ledger {
+    fn eq(&self, other: &Ledger) -> bool {
+        self.iter().eq(other.iter()) && self.folded() == other.folded() && self.sum() == other.sum()
+    }
+}
+
+impl Ledger {
+    /// Takes a report in; whether it told anything new.
+    pub fn record(&mut self, task: &str, kind: Kind, report: &Report) -> bool {
+        let mut news = false;
+        for account in accounts(task, kind, report) {
+            news |= self.insert(account);
+        }
+        news
+    }
+
+    /// Sets one account unless a later report is already in; whether it was set.
+    pub fn insert(&mut self, account: Account<'_>) -> bool {
+        let supersedes = account.entry.supersedes(self.entry(account.reporter, account.worker));
+        if supersedes {
+            self.put(account);
+        }
+        supersedes
+    }
+
+    /// Sets one account, whatever is there.
+    pub fn put(&mut self, account: Account<'_>) {
+        let Account { reporter, kind, worker, entry } = account;
+        if !self.workers.contains_key(worker) {
+            self.workers.insert(worker.to_owned(), WorkerAccounts::default());
+        }
+        let Some(accounts) = self.workers.get_mut(worker) else { return };
+        self.blocks -= u128::from(accounts.sum.line().blocks());
+        if let Some((kind, known)) = accounts.by_reporter.get(reporter) {
+            *column(&mut accounts.sum, *kind) -= &known.totals;
+            *column(&mut self.sum, *kind) -= &known.totals;
+        }
+        *column(&mut accounts.sum, kind) += &entry.totals;
+        *column(&mut self.sum, kind) += &entry.totals;
+        self.blocks += u128::from(accounts.sum.line().blocks());
+        if let Some(known) = accounts.by_reporter.get_mut(reporter) {
+            *known = (kind, entry);
+            return;
+        }
+        accounts.by_reporter.insert(reporter.to_owned(), (kind, entry));
+        self.reported.entry(reporter.to_owned()).or_default().insert(worker.to_owned());
+    }
+
+    /// One reporter's account of one worker.
+    pub fn entry(&self, reporter: &str, worker: &str) -> Option<&Entry> {
+        self.workers.get(worker)?.by_reporter.get(reporter).map(|(_, entry)| entry)
+    }
+
+    /// All accounts, worker by worker.
+    pub fn iter(&self) -> impl Iterator<Item = Account<'_>> {
+        self.workers.keys().flat_map(|worker| self.accounts_of(worker))
+    }
+
+    /// All accounts of one worker.
+    pub fn accounts_of<'a>(&'a self, worker: &'a str) -> impl Iterator<Item = Account<'a>> {
+        let accounts = self.workers.get(worker).into_iter().flat_map(|accounts| &accounts.by_reporter);
+        accounts.map(move |(reporter, (kind, entry))| Account {
+            reporter,
+            kind: *kind,
+            worker,
+            entry: *entry,
+        })
+    }
+
+    /// One reporter's account of one worker, with its names.
+    pub fn account<'a>(&'a self, reporter: &'a str, worker: &'a str) -> Option<Account<'a>> {
+        let (kind, entry) = self.workers.get(worker)?.by_reporter.get(reporter)?;
+        Some(Account { reporter, kind: *kind, worker, entry: *entry })
+    }
+
+    /// The workers of whom this task has an account.
+    pub fn workers_of(&self, task: &str) -> impl Iterator<Item = &str> {
+        self.reported.get(task).into_iter().flatten().map(String::as_str)
+    }
+
+    /// What is no longer kept apart: both columns, and the blocks.
+    pub fn folded(&self) -> (Line, u64) {
+        (self.folded.line(), shown(self.folded_blocks))
+    }
+
+    /// Adds to what is no longer kept apart.
+    pub fn add_folded(&mut self, line: Line, blocks: u64) {
+        for sum in [&mut self.folded, &mut self.sum] {
+            sum.worker += &line.worker;
+            sum.pool += &line.pool;
+        }
+        self.folded_blocks += u128::from(blocks);
+        self.blocks += u128::from(blocks);
+    }
+
+    /// These tasks are of interest no more: keeps only sums of the workers they had to do with, except of those that
+    /// are of interest themselves or have an account with a task that is. Returns the workers whose accounts became part
+    /// of the sum. Costs what these tasks reported, however many other accounts there are.
+    pub fn fold(&mut self, retired: &[String], of_interest: impl Fn(&str) -> bool) -> Vec<FoldedWorker> {
+        let mut workers: BTreeSet<String> = BTreeSet::new();
+        for task in retired {
+            workers.extend(self.reported.get(task).into_iter().flatten().cloned());
+            workers.extend(self.workers.contains_key(task).then(|| task.clone()));
+        }
+        let foldable = |ledger: &Ledger, worker: &str| {
+            let reporters = ledger.workers.get(worker).into_iter().flat_map(|it| it.by_reporter.keys());
+            !of_interest(worker) && !reporters.into_iter().any(|reporter| of_interest(reporter))
+        };
+        let mut folded = Vec::new();
+        for worker in workers {
+            if foldable(self, &worker) {
+                folded.extend(self.fold_worker(worker));
+            }
+        }
+        folded
+    }
+
+    /// The same for all tasks but those of interest; looks at each account.
+    pub fn fold_all_but(&mut self, of_interest: impl Fn(&str) -> bool) -> Vec<FoldedWorker> {
+        let retired: Vec<String> =
+            self.reported.keys().filter(|reporter| !of_interest(reporter)).cloned().collect();
+        self.fold(&retired, of_interest)
+    }
+
+    fn fold_worker(&mut self, worker: String) -> Option<FoldedWorker> {
+        let WorkerAccounts { by_reporter, sum } = self.workers.remove(&worker)?;
+        let line = sum.line();
+        self.folded += &sum;
+        self.folded_blocks += u128::from(line.blocks());
+        for reporter in by_reporter.keys() {
+            if let Some(workers) = self.reported.get_mut(reporter) {
+                workers.remove(&worker);
+                if workers.is_empty() {
+                    self.reported.remove(reporter);
+                }
+            }
+        }
+        Some(FoldedWorker { worker, line, by_reporter })
+    }
+
+    /// Both columns of a worker that is kept apart.
+    pub fn line(&self, worker: &str) -> Option<Line> {
+        self.workers.get(worker).map(|accounts| accounts.sum.line())
+    }
+
+    /// Both columns of every worker that is kept apart, by its name.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = (&str, Line)> {
+        self.workers.iter().map(|(worker, accounts)| (worker.as_str(), accounts.sum.line()))
+    }
+
+    /// The sum of all lines, and the blocks of all of them.
+    pub fn sum(&self) -> (Line, u64) {
+        (self.sum.line(), shown(self.blocks))
+    }
+}
+
+fn column(sum: &mut LineSum, kind: Kind) -> &mut TotalsSum {
+    match kind {
+        Kind::Worker => &mut sum.worker,
+        Kind::Server => &mut sum.pool,
+    }
+}
+
+/// The accounts of a report, each with the name it is booked under: a worker can speak for itself alone.
+pub fn accounts<'a>(reporter: &'a str, kind: Kind, report: &'a Report) -> impl Iterator<Item = Account<'a>> {
+    report.accounts.iter().map(move |account| {
+        let worker = match kind {
+            Kind::Worker => reporter,
+            Kind::Server => account.worker.as_str(),
+        };
+        let (totals, rows_omitted) = (account.totals, account.rows_omitted);
+        Account { reporter, kind, worker, entry: Entry { sequence: report.sequence, totals, rows_omitted } }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! The state folder: an SQLite database, written by a thread of its own.
+//!
+//! Changes are queued with a ticket; the thread writes all that have gathered in one transaction, waits until the
+//! disk has them, and hands the tickets back. A write that fails is tried again until it works: nothing is
+//! acknowledged to Mesos meanwhile, so nothing is lost. One scheduler at a time: the folder is locked. A folder that
+//! is not there is made only when there is something to keep.
+
+pub(super) mod catch_up;
+mod migration;
+pub(super) mod read;
+pub(super) mod schema;
+mod snapshot;
+pub(super) mod tables;
+mod untracked_miners;
+pub(super) mod values;
+
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use rustix::fs::{Access, access};
+
+use self::catch_up::{Handover, catch_up};
+pub use self::snapshot::{ledger_snapshot, rows_since};
+use super::{DATABASE, StoreError};
+use crate::journal::{Change, Recovered, SpecificationKey, Ticket};
+
+/// So many changes at most go into one transaction.
+const BATCH: usize = 1000;
+const RETRY: Duration = Duration::from_secs(1);
+/// How long [`StateFolder::close`] waits for a disk that refuses.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(super) enum FolderEvent {
+    /// These changes are on disk, oldest first.
+    Written(Vec<(Ticket, Change)>),
+    /// The disk refuses; the thread keeps trying.
+    Refused(rusqlite::Error),
+}
+
+/// The way to the writing thread. Dropping it without [`close`](StateFolder::close) leaves queued changes to the
+/// thread, which still writes them if the process lives long enough.
+pub(super) struct StateFolder {
+    /// Changes gather in it until the thread is started.
+    queue: mpsc::Sender<(Ticket, Change)>,
+    receiver: Option<mpsc::Receiver<(Ticket, Change)>>,
+    opened: Option<Opened>,
+    thread: Option<(JoinHandle<usize>, File)>,
+    folder: PathBuf,
+    identity: Identity,
+    closing: Arc<AtomicBool>,
+}
+
+/// What a folder has from its beginning.
+#[derive(Clone, Debug)]
+struct Identity {
+    /// Its own name for itself.
+    name: String,
+    specification_key: SpecificationKey,
+}
+
+impl Identity {
+    fn random() -> Self {
+        let name = format!("{:032x}", rand::random::<u128>());
+        Identity { name, specification_key: SpecificationKey::random() }
+    }
+}
+
+/// A database, and the lock on its folder for as long as the file is open.
+struct Opened {
+    connection: Connection,
+    lock: File,
+}
+
+impl fmt::Debug for StateFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateFolder").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl StateFolder {
+    /// Opens the state folder, if there is one, and reads what is in it.
+    ///
+    /// # Errors
+    /// If the folder can't be used or made, another scheduler uses it, or a later version wrote it.
+    pub fn open(folder: &Path) -> Result<(StateFolder, Recovered), StoreError> {
+        let mut identity = Identity::random();
+        let mut recovered = Recovered { next_number: 1, ..Recovered::default() };
+        let mut opened = None;
+        if folder.exists() {
+            if !folder.is_dir() {
+                return Err(io(folder)(io::ErrorKind::NotADirectory.into()));
+            }
+            let there = open(folder)?;
+            let database = |source| StoreError::Database { path: folder.join(DATABASE), source };
+            identity = identify(&there.connection, &identity).map_err(database)?;
+            recovered = read::recover(&there.connection).map_err(database)?;
+            recovered.fold_retired();
+            opened = Some(there);
+        } else {
+            can_be_made(folder)?;
+        }
+        recovered.specification_key = Some(identity.specification_key.clone());
+        let (queue, receiver) = mpsc::channel();
+        let (receiver, folder, closing) = (Some(receiver), folder.to_owned(), Arc::default());
+        Ok((StateFolder { queue, receiver, opened, thread: None, folder, identity, closing }, recovered))
+    }
+
+    /// The folder's own name for itself.
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes the folder if there is none yet, takes in what another scheduler has left, and begins to write. Rows of
+    /// single shares are removed when they are older than `retention`; totals stay for ever. `notify` is called from
+    /// the writing thread. Does nothing the second time.
+    ///
+    /// # Errors
+    /// As [`open`](StateFolder::open).
+    pub fn start(
+        &mut self,
+        handover: Option<&Handover>,
+        retention: Duration,
+        notify: impl FnMut(FolderEvent) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let Some(queue) = self.receiver.take() else { return Ok(()) };
+        let Opened { mut connection, lock } = match self.opened.take() {
+            Some(opened) => opened,
+            None => open(&self.folder)?,
+        };
+        let path = self.folder.join(DATABASE);
+        let database = |source| StoreError::Database { path: path.clone(), source };
+        self.identity = identify(&connection, &self.identity).map_err(database)?;
+        if let Some(handover) = handover {
+            catch_up(&mut connection, handover).map_err(database)?;
+        }
+        let framework = read::framework(&connection).map_err(database)?.map(|(framework, _)| framework.id);
+        let writer = Writer { connection, framework, retention, notify, closing: Arc::clone(&self.closing) };
+        let thread = thread::Builder::new().name("store".to_owned());
+        let handle = thread.spawn(move || writer.run(&queue)).map_err(io(&path))?;
+        self.thread = Some((handle, lock));
+        Ok(())
+    }
+
+    /// Queues a change.
+    pub fn persist(&self, ticket: Ticket, change: Change) {
+        // The thread ends only after this sender is dropped, unless it panicked; `close` tells then.
+        let _ = self.queue.send((ticket, change));
+    }
+
+    /// Waits until all that was queued is written. What was never started has nothing to wait for.
+    ///
+    /// # Errors
+    /// If the disk keeps refusing.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.closing.store(true, Ordering::Relaxed);
+        drop(self.queue);
+        let Some((handle, _lock)) = self.thread else { return Ok(()) };
+        match handle.join() {
+            Ok(0) => Ok(()),
+            Ok(lost) => Err(StoreError::Unwritten { path: self.folder.join(DATABASE), lost }),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Makes and opens what is missing.
+fn open(folder: &Path) -> Result<Opened, StoreError> {
+    fs::create_dir_all(folder).map_err(io(folder))?;
+    let lock = lock(folder)?;
+    let path = folder.join(DATABASE);
+    let connection = Connection::open(&path);
+    let mut connection = connection.map_err(|source| StoreError::Database { path: path.clone(), source })?;
+    schema::prepare(&mut connection, &path)?;
+    Ok(Opened { connection, lock })
+}
+
+/// What the folder has from its beginning; from `new` what it lacks.
+fn identify(connection: &Connection, new: &Identity) -> rusqlite::Result<Identity> {
+    let key = new.specification_key.to_hex();
+    connection.execute(
+        "INSERT INTO folder (name, specification_key) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM folder)",
+        [&new.name, &key],
+    )?;
+    connection.execute("UPDATE folder SET specification_key = ?1 WHERE specification_key IS NULL", [&key])?;
+    let name = connection.query_row("SELECT name FROM folder", [], |row| row.get(0))?;
+    // It is there, and a broken one is an error.
+    let specification_key = read::specification_key(connection)?.unwrap_or(new.specification_key.clone());
+    Ok(Identity { name, specification_key })
+}
+
+/// Better said now than when there is something to keep.
+fn can_be_made(folder: &Path) -> Result<(), StoreError> {
+    let absolute = std::path::absolute(folder).map_err(io(folder))?;
+    let there = absolute.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
+    if !there.is_dir() {
+        return Err(io(there)(io::ErrorKind::NotADirectory.into()));
+    }
+    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| io(there)(error.into()))
+}
+
+fn io(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { path, source }
+}
+
+/// Locks the folder for as long as the file is open.
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let open = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = open.map_err(|source| StoreError::Io { path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
+    }
+}
+
+struct Writer<N> {
+    connection: Connection,
+    framework: Option<String>,
+    retention: Duration,
+    notify: N,
+    closing: Arc<AtomicBool>,
+}
+
+impl<N: FnMut(FolderEvent)> Writer<N> {
+    /// Writes until the queue is closed; how many changes could not be written.
+    fn run(mut self, queue: &mpsc::Receiver<(Ticket, Change)>) -> usize {
+        let mut cleaned: Option<Instant> = None;
+        while let Ok(first) = queue.recv() {
+            let mut batch = vec![first];
+            batch.extend(queue.try_iter().take(BATCH - 1));
+            if !self.write_until_done(&batch) {
+                return batch.len() + queue.try_iter().count();
+            }
+            (self.notify)(FolderEvent::Written(batch));
+            if cleaned.is_none_or(|at| at.elapsed() > Duration::from_secs(3600)) {
+                cleaned = Some(Instant::now());
+                if let Err(error) = tables::expire_rows(&self.connection, self.retention) {
+                    tracing::warn!(%error, "cannot remove old share rows");
+                }
+            }
+        }
+        0
+    }
+
+    /// Tries again and again; gives up only when the scheduler has been waiting to end for a while.
+    fn write_until_done(&mut self, batch: &[(Ticket, Change)]) -> bool {
+        let mut closing_since: Option<Instant> = None;
+        loop {
+            match tables::write(&mut self.connection, &mut self.framework, batch) {
+                Ok(()) => return true,
+                Err(error) => (self.notify)(FolderEvent::Refused(error)),
+            }
+            if self.closing.load(Ordering::Relaxed)
+                && closing_since.get_or_insert_with(Instant::now).elapsed() > CLOSE_DEADLINE
+            {
+                return false;
+            }
+            thread::sleep(RETRY);
+        }
+    }
+}

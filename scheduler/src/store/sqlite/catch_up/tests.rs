@@ -1,0 +1,146 @@
+use std::path::Path;
+
+use task::{Account as Reported, Report, ServerAddress};
+
+use super::*;
+use crate::journal::{Account, Change, Entry, Origin, StatusRecord, TaskRecord};
+use crate::kind::Kind;
+use crate::store::sqlite::{schema, tables};
+
+fn task(kind: Kind, number: u64, state: Option<TaskState>) -> TaskRecord {
+    TaskRecord {
+        id: format!("miner-{}-{number}", kind.name()),
+        kind,
+        agent: "a".into(),
+        host: "h".into(),
+        agent_url: None,
+        assignment: None,
+        origin: Origin::Launched { cpus_milli: 1000 },
+        address: None,
+        attributes: [("rack".to_owned(), "r".to_owned())].into(),
+        state,
+        closed: false,
+        specification: None,
+    }
+}
+
+fn worker(number: u64, state: Option<TaskState>) -> TaskRecord {
+    task(Kind::Worker, number, state)
+}
+
+fn status(task: &TaskRecord, state: TaskState, sequence: u64, accepted: u64) -> Change {
+    let totals = Totals { accepted, ..Totals::default() };
+    let account = Reported { worker: task.id.clone(), totals, ..Reported::default() };
+    Change::Status(StatusRecord {
+        task: task.id.clone(),
+        kind: task.kind,
+        state: Some(state),
+        reason: None,
+        last: false,
+        message: None,
+        report: Some(Report { sequence, accounts: vec![account], server: None }),
+    })
+}
+
+fn entry(sequence: u64, accepted: u64) -> Entry {
+    let totals = Totals { accepted, ..Totals::default() };
+    Entry { sequence, totals, rows_omitted: 0 }
+}
+
+fn own(worker: &str, entry: Entry) -> Account<'_> {
+    Account { reporter: worker, kind: Kind::Worker, worker, entry }
+}
+
+/// The folder led once: the server was elsewhere then, worker 2 was ahead of ZooKeeper, worker 3 was never launched,
+/// worker 4 ended while others led, worker 5 here.
+fn folder() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::prepare(&mut connection, Path::new("memory")).unwrap();
+    let address = Some(ServerAddress { host: "old".into(), stratum_port: 1, http_port: 2 });
+    let changes = [
+        Change::Framework { id: "f".into() },
+        Change::Task(TaskRecord { address, ..task(Kind::Server, 1, None) }),
+        Change::Task(worker(2, None)),
+        status(&worker(2, None), TaskState::TaskRunning, 9, 90),
+        Change::Task(worker(3, None)),
+        Change::Task(worker(4, None)),
+        status(&worker(4, None), TaskState::TaskRunning, 1, 5),
+        Change::Task(worker(5, None)),
+        status(&worker(5, None), TaskState::TaskFailed, 1, 3),
+    ];
+    let batch: Vec<_> = changes.into_iter().map(|change| (0, change)).collect();
+    tables::write(&mut connection, &mut None, &batch).unwrap();
+    connection
+}
+
+/// What ZooKeeper has: also worker 6, which the folder never saw, and the sum of workers 4, 5 and 7.
+fn handover() -> Handover {
+    let address = Some(ServerAddress { host: "new".into(), stratum_port: 3, http_port: 4 });
+    let tasks = vec![
+        TaskRecord { address, ..task(Kind::Server, 1, Some(TaskState::TaskRunning)) },
+        worker(2, Some(TaskState::TaskRunning)),
+        TaskRecord { closed: true, ..worker(6, Some(TaskState::TaskKilled)) },
+    ];
+    let mut recovered = Recovered {
+        framework: Some(FrameworkRecord { id: "f".into(), started_ms: 1, removed_ms: Some(7) }),
+        tasks,
+        next_number: 20,
+        peak_workers: 7,
+        ..Recovered::default()
+    };
+    recovered.ledger.insert(own("miner-worker-2", entry(8, 80)));
+    recovered.ledger.insert(own("miner-worker-6", entry(1, 6)));
+    let folded = Totals { accepted: 5 + 3 + 11, ..Totals::default() };
+    recovered.ledger.add_folded(Line { worker: folded, ..Line::default() }, 0);
+    for number in [4, 5, 7] {
+        recovered.retired.done.insert(number);
+    }
+    Handover { recovered, continued: false }
+}
+
+#[test]
+fn what_others_have_seen_is_taken_over() {
+    let (mut connection, handover) = (folder(), handover());
+    for _ in 0..2 {
+        catch_up(&mut connection, &handover).unwrap();
+        let found = read::recover(&connection).unwrap();
+        assert_eq!(found.tasks, handover.recovered.tasks, "addresses, states and last updates too");
+        assert_eq!((found.next_number, found.peak_workers), (20, 7));
+        assert_eq!(found.retired, handover.recovered.retired);
+        assert_eq!(found.ledger.sum(), handover.recovered.ledger.sum());
+        let account = found.ledger.entry("miner-worker-2", "miner-worker-2").copied();
+        assert_eq!(account, Some(entry(8, 80)), "what was ahead comes again");
+    }
+}
+
+#[test]
+fn what_was_never_launched_is_forgotten_and_what_ended_elsewhere_is_said() {
+    let mut connection = folder();
+    catch_up(&mut connection, &handover()).unwrap();
+    let tasks = read::tasks(&connection, "f").unwrap();
+    let states: Vec<_> = tasks.iter().map(|(task, _)| (task.id.as_str(), task.state)).collect();
+    let expected = [
+        ("miner-server-1", Some(TaskState::TaskRunning)),
+        ("miner-worker-2", Some(TaskState::TaskRunning)),
+        ("miner-worker-4", None),
+        ("miner-worker-5", Some(TaskState::TaskFailed)),
+        ("miner-worker-6", Some(TaskState::TaskKilled)),
+    ];
+    assert_eq!(states, expected);
+    let text = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    let message = text("SELECT message FROM task WHERE id = 'miner-worker-4'");
+    assert_eq!(message, "it ended while another scheduler led");
+    assert!(!text("SELECT group_concat(task) FROM attribute").contains("miner-worker-3"));
+}
+
+#[test]
+fn a_framework_that_others_have_followed_with_another_one_has_ended() {
+    let mut connection = folder();
+    let mut handover = handover();
+    handover.recovered.framework = Some(FrameworkRecord { id: "g".into(), started_ms: 1, removed_ms: None });
+    catch_up(&mut connection, &handover).unwrap();
+    assert_eq!(read::recover(&connection).unwrap().framework, handover.recovered.framework);
+    handover.recovered = Recovered::default();
+    catch_up(&mut connection, &handover).unwrap();
+    assert_eq!(read::recover(&connection).unwrap().framework, None, "it was torn down");
+}

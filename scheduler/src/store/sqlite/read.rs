@@ -1,0 +1,304 @@
+//! Rows → what an earlier run of the scheduler left behind.
+
+use std::collections::BTreeMap;
+
+use mesos::v1::TaskState;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::de::DeserializeOwned;
+use task::{ServerAddress, Totals};
+
+use super::values::unsigned;
+use crate::journal::{
+    self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, Line, Origin, Recovered, RetiredTasks,
+    SpecificationKey, TaskRecord,
+};
+use crate::kind::Kind;
+use crate::store::totals_json::{RetiredJson, SumJson};
+
+/// Reads the framework that has not ended, with its tasks and accounts, those of retired tasks too.
+pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
+    let next: i64 =
+        connection.query_row("SELECT coalesce(max(number), 0) + 1 FROM task", [], |row| row.get(0))?;
+    let mut recovered = Recovered {
+        next_number: unsigned(next),
+        avoided: avoided(connection)?,
+        specification_key: specification_key(connection)?,
+        ..Recovered::default()
+    };
+    let Some((framework, peak)) = framework(connection)? else { return Ok(recovered) };
+    let id = framework.id.clone();
+    let mut tasks = tasks(connection, &id)?;
+    attributes(connection, &id, &mut tasks)?;
+    if let Some(LedElsewhere { retired, next_number, .. }) = led_elsewhere(connection, &id)? {
+        recovered.next_number = recovered.next_number.max(next_number);
+        recovered.retired = retired;
+        tasks.retain(|(task, _)| !recovered.retired.contains(&task.id));
+    }
+    for (task, retired) in tasks {
+        if retired {
+            recovered.retired.insert(&task);
+        } else {
+            recovered.tasks.push(task);
+        }
+    }
+    ledger(connection, &id, &mut recovered.ledger)?;
+    recovered.peak_workers = peak;
+    recovered.framework = Some(framework);
+    Ok(recovered)
+}
+
+/// The framework that has not ended, and the most workers that mined at once.
+pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(FrameworkRecord, u64)>> {
+    let sql = "SELECT id, started_ms, peak, removed_ms FROM framework WHERE ended_ms IS NULL
+         ORDER BY started_ms DESC LIMIT 1";
+    let record = |row: &Row<'_>| {
+        let removed_ms: Option<i64> = row.get(3)?;
+        let (id, started_ms) = (row.get(0)?, unsigned(row.get(1)?));
+        let framework = FrameworkRecord { id, started_ms, removed_ms: removed_ms.map(unsigned) };
+        Ok((framework, unsigned(row.get(2)?)))
+    };
+    connection.query_row(sql, [], record).optional()
+}
+
+/// A task of a framework that has not retired.
+pub(super) fn task(
+    connection: &Connection,
+    framework: &str,
+    id: &str,
+) -> rusqlite::Result<Option<TaskRecord>> {
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT {TASK} FROM task WHERE id = ?1 AND framework = ?2 AND NOT retired"
+    ))?;
+    let Some(mut task) = query.query_row([id, framework], task_in).optional()? else { return Ok(None) };
+    let mut query = connection.prepare_cached("SELECT name, value FROM attribute WHERE task = ?1")?;
+    let attributes = query.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    task.attributes = attributes.collect::<Result<_, _>>()?;
+    Ok(Some(task))
+}
+
+/// The columns of a task, in every format from 2 on.
+const TASK: &str =
+    "id, kind, agent, host, server, cpus_milli, stratum_host, stratum_port, http_port, state, pool,
+    origin, agent_url, specification, retired, EXISTS (SELECT 1 FROM closed WHERE closed.task = task.id)";
+
+/// The same as format 1 has them.
+const TASK_1: &str =
+    "id, kind, agent, host, CASE WHEN server LIKE 'miner-%' THEN server END, cpus_milli, stratum_host,
+    stratum_port, http_port, state, CASE WHEN server NOT LIKE 'miner-%' THEN server END,
+    CASE cpus_milli WHEN 0 THEN 'found' ELSE 'launched' END, NULL, NULL, 0,
+    EXISTS (SELECT 1 FROM closed WHERE closed.task = task.id)";
+
+/// The tasks of a framework without their attributes, in the order of their launch, and whether each has retired.
+pub(super) fn tasks(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<(TaskRecord, bool)>> {
+    let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let columns = if format < 2 { TASK_1 } else { TASK };
+    let mut query =
+        connection.prepare(&format!("SELECT {columns} FROM task WHERE framework = ?1 ORDER BY number"))?;
+    query.query_map([framework], |row| Ok((task_in(row)?, row.get(14)?)))?.collect()
+}
+
+fn task_in(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
+    let (server, pool): (Option<String>, Option<String>) = (row.get(4)?, row.get(10)?);
+    let origin: String = row.get(11)?;
+    let state: Option<String> = row.get(9)?;
+    Ok(TaskRecord {
+        id: row.get(0)?,
+        kind: kind_at(row, 1)?,
+        agent: row.get(2)?,
+        host: row.get(3)?,
+        agent_url: row.get(12)?,
+        assignment: server.map(Assignment::Server).or(pool.map(Assignment::Pool)),
+        origin: match origin.as_str() {
+            "found" => Origin::Found,
+            "launched" => Origin::Launched { cpus_milli: unsigned(row.get(5)?) },
+            _ => return Err(invalid(11, &format!("unknown origin of a task {origin:?}"))),
+        },
+        address: address(row)?,
+        attributes: BTreeMap::new(),
+        state: state.map(|name| state_named(9, &name)).transpose()?,
+        closed: row.get(15)?,
+        specification: row.get(13)?,
+    })
+}
+
+/// What the tasks' agents have for attributes. Only launches need it.
+fn attributes(
+    connection: &Connection,
+    framework: &str,
+    tasks: &mut [(TaskRecord, bool)],
+) -> rusqlite::Result<()> {
+    let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut query = connection.prepare(
+        "SELECT task, name, value FROM attribute JOIN task ON task.id = attribute.task WHERE framework = ?1",
+    )?;
+    let mut rows = query.query([framework])?;
+    while let Some(row) = rows.next()? {
+        found.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
+    }
+    for (task, _) in tasks {
+        task.attributes = found.remove(&task.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn address(row: &Row<'_>) -> rusqlite::Result<Option<ServerAddress>> {
+    let Some(host) = row.get::<_, Option<String>>(6)? else { return Ok(None) };
+    Ok(Some(ServerAddress { host, stratum_port: row.get(7)?, http_port: row.get(8)? }))
+}
+
+fn kind_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Kind> {
+    let name: String = row.get(column)?;
+    Kind::named(&name).ok_or_else(|| invalid(column, &format!("unknown kind of task {name:?}")))
+}
+
+fn state_named(column: usize, name: &str) -> rusqlite::Result<TaskState> {
+    TaskState::from_str_name(name).ok_or_else(|| invalid(column, &format!("unknown task state {name:?}")))
+}
+
+fn invalid(column: usize, what: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.into())
+}
+
+/// Adds the accounts of a framework.
+pub(in crate::store) fn ledger(
+    connection: &Connection,
+    framework: &str,
+    ledger: &mut Ledger,
+) -> rusqlite::Result<()> {
+    for row in accounts(connection, "framework = ?1", [framework])? {
+        ledger.put(row.account());
+    }
+    if let Some(elsewhere) = led_elsewhere(connection, framework)? {
+        let (line, blocks) = elsewhere.sum;
+        ledger.add_folded(line, blocks);
+    }
+    Ok(())
+}
+
+/// What was done while schedulers elsewhere led: a row of the table `earlier`.
+pub(super) struct LedElsewhere {
+    /// Since when rows are kept here.
+    pub rows_since_ms: u64,
+    /// Both columns and the blocks of accounts that are not here.
+    pub sum: (Line, u64),
+    /// Tasks that had retired when this scheduler began to lead.
+    pub retired: RetiredTasks,
+    /// The lowest number that was not used in a task id.
+    pub next_number: u64,
+}
+
+/// What was done while schedulers elsewhere led this framework, if any did.
+pub(super) fn led_elsewhere(
+    connection: &Connection,
+    framework: &str,
+) -> rusqlite::Result<Option<LedElsewhere>> {
+    // A folder of an earlier version has no such table before its scheduler starts again.
+    let there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'earlier')";
+    if !connection.query_row(there, [], |row| row.get(0))? {
+        return Ok(None);
+    }
+    let sql = "SELECT rows_since_ms, sum, past, next_number FROM earlier WHERE framework = ?1";
+    let row = |row: &Row<'_>| {
+        Ok(LedElsewhere {
+            rows_since_ms: unsigned(row.get(0)?),
+            sum: json::<SumJson>(row, 1, "sum")?.into(),
+            retired: json::<RetiredJson>(row, 2, "past")?.into(),
+            next_number: unsigned(row.get(3)?),
+        })
+    };
+    connection.query_row(sql, [framework], row).optional()
+}
+
+fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize, name: &str) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text)
+        .map_err(|error| invalid(column, &format!("column {name} of table earlier: {error}")))
+}
+
+fn avoided(connection: &Connection) -> rusqlite::Result<Vec<AvoidedAgent>> {
+    let mut query = connection.prepare("SELECT agent, why, since_ms FROM avoided_agent ORDER BY agent")?;
+    let agent = |row: &Row<'_>| {
+        Ok(AvoidedAgent { agent: row.get(0)?, why: row.get(1)?, since_ms: unsigned(row.get(2)?) })
+    };
+    query.query_map([], agent)?.collect()
+}
+
+/// The key of the fingerprints.
+pub(super) fn specification_key(connection: &Connection) -> rusqlite::Result<Option<SpecificationKey>> {
+    let sql = "SELECT specification_key FROM folder WHERE specification_key IS NOT NULL";
+    let text: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+    let key = |text: String| {
+        SpecificationKey::from_hex(&text)
+            .ok_or_else(|| invalid(0, "column specification_key of table folder is not a key"))
+    };
+    text.map(key).transpose()
+}
+
+/// A row of the accounts.
+pub(super) struct AccountRow {
+    /// Who reports.
+    pub task: String,
+    /// Of whom.
+    pub worker: String,
+    /// What the reporter is.
+    pub kind: Kind,
+    /// The account.
+    pub entry: Entry,
+}
+
+impl AccountRow {
+    pub fn account(&self) -> journal::Account<'_> {
+        journal::Account { reporter: &self.task, kind: self.kind, worker: &self.worker, entry: self.entry }
+    }
+}
+
+/// The accounts that meet a condition, which may end in an order and a limit.
+pub(super) fn accounts(
+    connection: &Connection,
+    condition: &str,
+    values: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<AccountRow>> {
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
+             rows_omitted
+         FROM account WHERE {condition}"
+    ))?;
+    let account = |row: &Row<'_>| {
+        Ok(AccountRow { task: row.get(0)?, worker: row.get(1)?, kind: kind_at(row, 2)?, entry: entry(row)? })
+    };
+    query.query_map(values, account)?.collect()
+}
+
+/// One reporter's account of one worker.
+pub(super) fn account(
+    connection: &Connection,
+    reporter: &str,
+    worker: &str,
+) -> rusqlite::Result<Option<Entry>> {
+    let found = accounts(connection, "task = ?1 AND worker = ?2", params![reporter, worker])?;
+    Ok(found.first().map(|row| row.entry))
+}
+
+/// The account in a row of [`accounts`].
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let count = |column| row.get(column).map(unsigned);
+    Ok(Entry {
+        sequence: count(3)?,
+        totals: Totals {
+            hashes: sum(row, 4)?,
+            accepted_work: sum(row, 5)?,
+            accepted: count(6)?,
+            rejected: count(7)?,
+            stale: count(8)?,
+            unanswered: count(9)?,
+            blocks: count(10)?,
+        },
+        rows_omitted: count(11)?,
+    })
+}
+
+fn sum(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|_| invalid(column, &format!("not a sum: {text:?}")))
+}

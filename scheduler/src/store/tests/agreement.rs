@@ -1,0 +1,311 @@
+//! Whatever changes come, memory, SQLite and ZooKeeper say the same of them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::journal::{self, AvoidedAgent, Entry, FrameworkRecord, Records, RetiredTasks, TaskRecord, number};
+use crate::store::sqlite::{read, schema, tables};
+use crate::store::zookeeper::fake::Nodes;
+
+const STATES: [TaskState; 6] = [
+    TaskState::TaskStaging,
+    TaskState::TaskRunning,
+    TaskState::TaskUnreachable,
+    TaskState::TaskGone,
+    TaskState::TaskFailed,
+    TaskState::TaskKilled,
+];
+
+/// Records in the plainest form.
+#[derive(Default)]
+struct Plain {
+    framework: Option<String>,
+    tasks: BTreeMap<String, TaskRecord>,
+    retired: RetiredTasks,
+    ledger: Ledger,
+    peak_workers: u64,
+    avoided: BTreeMap<String, AvoidedAgent>,
+}
+
+impl Records for Plain {
+    type Error = Infallible;
+
+    fn framework(&self) -> Result<Option<Cow<'_, str>>, Infallible> {
+        Ok(self.framework.as_deref().map(Cow::Borrowed))
+    }
+
+    fn begin_framework(&mut self, id: &str, _now_ms: u64) -> Result<(), Infallible> {
+        self.framework = Some(id.to_owned());
+        Ok(())
+    }
+
+    fn end_framework(&mut self, _now_ms: u64) -> Result<(), Infallible> {
+        *self = Plain { avoided: std::mem::take(&mut self.avoided), ..Plain::default() };
+        Ok(())
+    }
+
+    fn task(&self, id: &str) -> Result<Option<Cow<'_, TaskRecord>>, Infallible> {
+        Ok(self.tasks.get(id).map(Cow::Borrowed))
+    }
+
+    fn put_task(&mut self, task: TaskRecord) -> Result<(), Infallible> {
+        self.tasks.insert(task.id.clone(), task);
+        Ok(())
+    }
+
+    fn remove_task(&mut self, id: &str) -> Result<(), Infallible> {
+        self.tasks.remove(id);
+        Ok(())
+    }
+
+    fn has_retired(&self, id: &str) -> Result<bool, Infallible> {
+        Ok(self.retired.contains(id))
+    }
+
+    fn retire_task(&mut self, task: TaskRecord) -> Result<(), Infallible> {
+        self.tasks.remove(&task.id);
+        self.retired.insert(&task);
+        Ok(())
+    }
+
+    fn account(&self, reporter: &str, worker: &str) -> Result<Option<Entry>, Infallible> {
+        Ok(self.ledger.entry(reporter, worker).copied())
+    }
+
+    fn put_account(&mut self, account: journal::Account<'_>) -> Result<(), Infallible> {
+        self.ledger.put(account);
+        Ok(())
+    }
+
+    fn fold_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
+        let _folded = self.ledger.fold(retired, |task| self.tasks.contains_key(task));
+        Ok(())
+    }
+
+    fn raise_next_number(&mut self, _at_least: u64) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn raise_peak_workers(&mut self, at_least: u64) -> Result<(), Infallible> {
+        self.peak_workers = self.peak_workers.max(at_least);
+        Ok(())
+    }
+
+    fn avoid_agent(&mut self, agent: &AvoidedAgent) -> Result<(), Infallible> {
+        self.avoided.insert(agent.agent.clone(), agent.clone());
+        Ok(())
+    }
+
+    fn allow_agent(&mut self, agent: &str) -> Result<(), Infallible> {
+        self.avoided.remove(agent);
+        Ok(())
+    }
+}
+
+/// All three, and what is needed to choose changes that can be.
+struct Three {
+    plain: Plain,
+    nodes: Nodes,
+    connection: Connection,
+    framework: Option<String>,
+    frameworks: usize,
+    /// All tasks of this framework that there ever were.
+    ids: Vec<String>,
+    next_number: u64,
+}
+
+impl Three {
+    fn new() -> Self {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::prepare(&mut connection, Path::new("memory")).unwrap();
+        let (plain, nodes) = (Plain::default(), Nodes::default());
+        let (framework, frameworks, ids) = Default::default();
+        let mut three = Three { plain, nodes, connection, framework, frameworks, ids, next_number: 1 };
+        three.write(three.begin());
+        three
+    }
+
+    fn begin(&self) -> Vec<Change> {
+        vec![Change::Framework { id: format!("f{}", self.frameworks) }]
+    }
+
+    fn write(&mut self, changes: Vec<Change>) {
+        for change in &changes {
+            let Ok(()) = journal::apply(&mut self.plain, change, 7);
+        }
+        let batch: Vec<_> = changes.into_iter().map(|change| (0, change)).collect();
+        self.nodes.write(&batch);
+        tables::write(&mut self.connection, &mut self.framework, &batch).unwrap();
+    }
+
+    fn pick(&self, which: usize) -> Option<String> {
+        self.ids.get(which.checked_rem(self.ids.len())?).cloned()
+    }
+
+    fn change(&mut self, action: u8, which: usize, number: u64) -> Vec<Change> {
+        let id = self.pick(which);
+        match (action, id) {
+            (0 | 1, _) => vec![self.new_task(which)],
+            (2, Some(id)) => {
+                let again = self.plain.tasks.get(&id).cloned();
+                again
+                    .map(|task| Change::Task(TaskRecord { host: "elsewhere".into(), ..task }))
+                    .into_iter()
+                    .collect()
+            }
+            (3, Some(task)) => {
+                // Only what was never heard of was never launched.
+                let unheard = self.plain.tasks.get(&task).is_some_and(|task| task.state.is_none());
+                let unheard = unheard && self.plain.ledger.workers_of(&task).next().is_none();
+                unheard.then_some(Change::Forget { task }).into_iter().collect()
+            }
+            (4..=9, Some(task)) => vec![self.status(task, which, number)],
+            (10, Some(task)) => vec![Change::Assign { task, server: format!("miner-server-{}", number % 9) }],
+            (11 | 12, Some(task)) => {
+                let more = self.pick(which / 7).into_iter().chain(["miner-worker-x".to_owned()]);
+                vec![Change::Retire { tasks: more.chain([task]).collect() }]
+            }
+            (13, _) => vec![Change::Peak(number % 50)],
+            (14, _) => {
+                let agent = format!("agent/{}", number % 3);
+                vec![Change::AvoidAgent(AvoidedAgent {
+                    agent,
+                    why: "it errs".into(),
+                    since_ms: number % 1000,
+                })]
+            }
+            (15, _) => vec![Change::AllowAgent { agent: format!("agent/{}", number % 3) }],
+            (16, Some(server)) => vec![Change::FoldUntrackedMiners { server }],
+            (17, _) => self.begin(),
+            (18, _) if which.is_multiple_of(4) => {
+                self.frameworks += 1;
+                self.ids.clear();
+                [vec![Change::FrameworkEnded], self.begin()].concat()
+            }
+            (19, _) => {
+                self.nodes.hand_over();
+                vec![]
+            }
+            _ => vec![],
+        }
+    }
+
+    fn new_task(&mut self, which: usize) -> Change {
+        let number = self.next_number;
+        self.next_number += 1;
+        let task = match which % 4 {
+            0 => TaskRecord { id: format!("miner-server-{number}"), ..server() },
+            1 => TaskRecord { assignment: Some(Assignment::Pool("ssl://pool:1".into())), ..worker(number) },
+            2 => TaskRecord { origin: Origin::Found, assignment: None, agent_url: None, ..worker(number) },
+            _ => worker(number),
+        };
+        self.ids.push(task.id.clone());
+        Change::Task(task)
+    }
+
+    fn status(&self, task: String, which: usize, number: u64) -> Change {
+        let kind = if task.contains("server") { Kind::Server } else { Kind::Worker };
+        let state = STATES[which % STATES.len()];
+        let huge = number.is_multiple_of(11);
+        let totals = Totals {
+            hashes: if huge { u128::MAX - 3 } else { number.into() },
+            accepted: if huge { u64::MAX } else { number },
+            blocks: if kind == Kind::Server { number % 3 } else { 0 },
+            ..Totals::default()
+        };
+        let account = |worker: String| Account { worker, totals, ..Account::default() };
+        let workers = [self.pick(which / 3), self.pick(which / 5), Some(format!("some/one {}", which % 3))];
+        let accounts = workers.into_iter().flatten().map(account).collect();
+        let address = ServerAddress { host: format!("h{}", number % 2), stratum_port: 1, http_port: 2 };
+        let server = (kind == Kind::Server).then_some(address);
+        // What a task that retired reports is only booked where its accounts are kept.
+        let report = (!self.plain.retired.contains(&task)).then_some(Report {
+            sequence: number % 6 + 1,
+            accounts,
+            server,
+        });
+        Change::Status(StatusRecord {
+            task,
+            kind,
+            state: (!number.is_multiple_of(5)).then_some(state),
+            reason: Some("REASON".into()),
+            last: state.is_final() && number.is_multiple_of(2),
+            message: None,
+            report,
+        })
+    }
+
+    fn assert_agreement(&self) {
+        let plain = &self.plain;
+        let mut tasks: Vec<TaskRecord> = plain.tasks.values().cloned().collect();
+        tasks.sort_by_key(|task| number(&task.id));
+        let avoided: Vec<_> = plain.avoided.values().cloned().collect();
+        let (disk, nodes) = (read::recover(&self.connection).unwrap(), self.nodes.read());
+        for recovered in [&disk, &nodes] {
+            let id = |framework: &FrameworkRecord| framework.id.clone();
+            assert_eq!(recovered.framework.as_ref().map(id), plain.framework);
+            assert_eq!(recovered.tasks, tasks);
+            assert_eq!(recovered.retired, plain.retired);
+            assert_eq!((recovered.peak_workers, &recovered.avoided), (plain.peak_workers, &avoided));
+            assert_eq!(recovered.ledger.sum().0, plain.ledger.sum().0);
+            for account in plain.ledger.iter() {
+                assert_eq!(recovered.ledger.account(account.reporter, account.worker), Some(account));
+            }
+        }
+        assert!(nodes.ledger.iter().eq(plain.ledger.iter()), "the same is kept apart");
+        assert_eq!(nodes.ledger.sum().1, plain.ledger.sum().1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_sqlite_and_zookeeper_agree(
+        actions in prop::collection::vec((0u8..20, any::<u16>(), any::<u32>()), 0..120),
+    ) {
+        let mut three = Three::new();
+        for (action, which, number) in actions {
+            let changes = three.change(action, which.into(), number.into());
+            three.write(changes);
+        }
+        three.assert_agreement();
+    }
+}
+
+/// A record that comes twice, as after a transaction of which nobody knew whether it came about.
+#[test]
+fn the_last_change_may_be_repeated() {
+    let mut three = Three::new();
+    let kinds = [(0, 0), (0, 3), (4, 1), (10, 1), (13, 0), (14, 0), (4, 10), (11, 1), (15, 0), (3, 0)];
+    for (action, which) in kinds {
+        let changes = three.change(action, which, 8);
+        three.write(changes.clone());
+        let before = three.nodes.read();
+        three.write(changes);
+        assert_eq!(three.nodes.read(), before);
+        three.assert_agreement();
+    }
+}
+
+#[test]
+fn what_a_retired_task_still_reports_is_booked_where_its_account_is_kept() {
+    let mut three = Three::new();
+    let task = worker(1);
+    three.write(vec![
+        Change::Task(task.clone()),
+        status(&task, TaskState::TaskGone, Some(report(1, 5))),
+        Change::Retire { tasks: vec![task.id.clone()] },
+        status(&task, TaskState::TaskRunning, Some(report(2, 9))),
+        status(&worker(2), TaskState::TaskRunning, Some(report(2, 100))),
+    ]);
+    let hashes = |ledger: &Ledger| ledger.sum().0.worker.hashes;
+    let disk = read::recover(&three.connection).unwrap();
+    assert_eq!((hashes(&disk.ledger), hashes(&three.nodes.read().ledger)), (9, 5));
+    assert_eq!(disk.retired.states, [(TaskState::TaskGone, 1)].into(), "it ended as it did");
+    assert_eq!(disk.retired, three.plain.retired);
+}

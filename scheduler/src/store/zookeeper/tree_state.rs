@@ -1,0 +1,317 @@
+//! What ZooKeeper holds, as its only writer knows it: changes in, transactions to be written out. Pure.
+//!
+//! A task and all accounts of it are one node, written with every change, so that what was acknowledged is there for
+//! the next leader. What ended long ago is one sum in the node of the framework: the number of nodes follows the
+//! tasks that there are, not those that there were. Names of miners that are no tasks come from outside; they gather
+//! in pages of bounded size. What a change costs does not depend on how many tasks and accounts there are.
+
+mod pages;
+mod read;
+mod transactions;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+
+use self::pages::Pages;
+pub(super) use self::read::{Unreadable, format};
+use super::node::{AVOIDED, FORMAT, FrameworkNode, Leader, Node, avoided_name};
+use crate::journal::{
+    self, Account, AvoidedAgent, Change, Entry, FoldedWorker, FrameworkRecord, Ledger, Line, Records,
+    Recovered, RetiredTasks, SpecificationKey, TaskRecord, number,
+};
+use crate::kind::Kind;
+
+/// A node to be written, or deleted if it has no content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Write {
+    pub name: String,
+    pub data: Option<Vec<u8>>,
+}
+
+/// All that is in ZooKeeper, and which nodes have changed since they were last written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TreeState {
+    framework: Option<FrameworkRecord>,
+    tasks: BTreeMap<String, TaskRecord>,
+    retired: RetiredTasks,
+    ledger: Ledger,
+    next_number: u64,
+    peak_workers: u64,
+    avoided: BTreeMap<String, AvoidedAgent>,
+    specification_key: Option<SpecificationKey>,
+    leader: Option<Leader>,
+    /// Where the accounts of miners that are no tasks are.
+    pages: Pages,
+    /// The framework's node has changed.
+    framework_changed: bool,
+    /// Nodes that have changed.
+    changed: BTreeSet<String>,
+    /// Nodes from which accounts moved to the sum in the framework's node, and how much that was: written in one
+    /// transaction with it.
+    moved: BTreeMap<String, (Line, u64)>,
+    /// Nodes whose tasks have retired, or belonged to a framework that ended: written after the framework's node, which
+    /// says so.
+    dropped: BTreeSet<String>,
+    /// The sum that the framework's node has; the rest is in `moved`.
+    written_sum: (Line, u64),
+    /// The framework's node of format 1, to be kept when the new one is written.
+    copy: Option<Vec<u8>>,
+}
+
+impl TreeState {
+    /// Takes over what a state folder alone has held so far.
+    pub fn of(recovered: Recovered) -> Self {
+        let mut state = TreeState {
+            framework: recovered.framework,
+            tasks: recovered.tasks.into_iter().map(|task| (task.id.clone(), task)).collect(),
+            retired: recovered.retired,
+            ledger: recovered.ledger,
+            next_number: recovered.next_number,
+            peak_workers: recovered.peak_workers,
+            avoided: recovered.avoided.into_iter().map(|it| (it.agent.clone(), it)).collect(),
+            specification_key: recovered.specification_key,
+            ..TreeState::default()
+        };
+        state.written_sum = state.ledger.folded();
+        for account in state.ledger.iter() {
+            if number(account.worker).is_none() {
+                state.pages.place(account.reporter, account.worker);
+            }
+        }
+        state.write_all();
+        state
+    }
+
+    /// Every node is to be written.
+    fn write_all(&mut self) {
+        self.framework_changed = true;
+        self.changed.extend(self.tasks.keys().cloned());
+        self.changed.extend(self.avoided.keys().map(|agent| avoided_name(agent)));
+        let names = self.ledger.iter().filter_map(|it| self.node_of(it.reporter, it.worker));
+        let names: BTreeSet<String> = names.collect();
+        self.changed.extend(names);
+    }
+
+    /// What the next leader goes on with.
+    pub fn recovered(&self) -> Recovered {
+        let mut tasks: Vec<TaskRecord> = self.tasks.values().cloned().collect();
+        tasks.sort_by_key(|task| number(&task.id));
+        Recovered {
+            framework: self.framework.clone(),
+            tasks,
+            retired: self.retired.clone(),
+            ledger: self.ledger.clone(),
+            next_number: self.next_number,
+            peak_workers: self.peak_workers,
+            avoided: self.avoided.values().cloned().collect(),
+            specification_key: self.specification_key.clone(),
+        }
+    }
+
+    /// Who led last.
+    pub fn leader(&self) -> Option<&Leader> {
+        self.leader.as_ref()
+    }
+
+    /// From now on somebody else leads. A tree without a key gets `key`.
+    pub fn lead(&mut self, leader: Leader, key: Option<SpecificationKey>) {
+        self.leader = Some(leader);
+        self.specification_key = self.specification_key.take().or(key);
+        self.framework_changed = true;
+    }
+
+    /// Takes a change in; `now` is in milliseconds since the Unix epoch. Repeating it changes nothing.
+    pub fn apply(&mut self, change: &Change, now: u64) {
+        let Ok(()) = journal::apply(self, change, now);
+    }
+
+    /// Whether all before a change has to be written first, and it itself before all others: the framework's node then
+    /// says what has become of nodes that are written after it.
+    pub fn stands_alone(change: &Change) -> bool {
+        matches!(change, Change::Retire { .. } | Change::FrameworkEnded)
+    }
+
+    /// The node that has an account, if there is one.
+    fn node_of(&self, reporter: &str, worker: &str) -> Option<String> {
+        match number(worker) {
+            Some(_) => Some(worker.to_owned()),
+            None => self.pages.find(reporter, worker),
+        }
+    }
+
+    /// What became part of the sum leaves its nodes.
+    fn move_to_sum(&mut self, folded: FoldedWorker) {
+        let FoldedWorker { worker, line, by_reporter } = folded;
+        if number(&worker).is_some() {
+            self.add_moved(worker, line);
+            return;
+        }
+        for (reporter, (kind, entry)) in by_reporter {
+            let Some(page) = self.pages.remove(&reporter, &worker) else { continue };
+            let mut line = Line::default();
+            match kind {
+                Kind::Worker => line.worker = entry.totals,
+                Kind::Server => line.pool = entry.totals,
+            }
+            self.add_moved(page, line);
+        }
+    }
+
+    fn add_moved(&mut self, node: String, line: Line) {
+        let (sum, blocks) = self.moved.entry(node).or_default();
+        sum.worker += line.worker;
+        sum.pool += line.pool;
+        *blocks = blocks.saturating_add(line.blocks());
+        self.framework_changed = true;
+    }
+
+    /// A node as it is to be; `None` if it is to be deleted.
+    fn node(&self, name: &str) -> Option<Node> {
+        let mut node = Node::default();
+        match self.pages.workers(name) {
+            Some((reporter, workers)) => {
+                let accounts = workers.iter().filter_map(|worker| self.ledger.account(reporter, worker));
+                node.accounts = accounts.map(Into::into).collect();
+            }
+            None => {
+                node.task = self.tasks.get(name).cloned().map(Into::into);
+                node.accounts = self.ledger.accounts_of(name).map(Into::into).collect();
+                node.avoided = self.avoided_in(name).cloned().map(Into::into);
+            }
+        }
+        (node != Node::default()).then_some(node)
+    }
+
+    fn avoided_in(&self, name: &str) -> Option<&AvoidedAgent> {
+        let agent = hex::decode(name.strip_prefix(AVOIDED)?).ok()?;
+        self.avoided.get(&String::from_utf8(agent).ok()?)
+    }
+
+    /// The framework's node, as far as its sum is written.
+    fn framework_node(&self) -> FrameworkNode {
+        FrameworkNode {
+            format: FORMAT,
+            framework: self.framework.clone().map(Into::into),
+            leader: self.leader.clone(),
+            next_number: self.next_number,
+            peak_workers: self.peak_workers,
+            retired: self.retired.clone().into(),
+            sum: self.written_sum.into(),
+            specification_key: self.specification_key.as_ref().map(SpecificationKey::to_hex),
+        }
+    }
+}
+
+impl Records for TreeState {
+    type Error = Infallible;
+
+    fn framework(&self) -> Result<Option<Cow<'_, str>>, Infallible> {
+        Ok(self.framework.as_ref().map(|framework| Cow::Borrowed(framework.id.as_str())))
+    }
+
+    fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Infallible> {
+        self.framework = Some(FrameworkRecord { id: id.to_owned(), started_ms: now_ms, removed_ms: None });
+        self.framework_changed = true;
+        Ok(())
+    }
+
+    fn end_framework(&mut self, _now_ms: u64) -> Result<(), Infallible> {
+        let accounts = self.ledger.iter().filter_map(|it| self.node_of(it.reporter, it.worker));
+        let names: Vec<String> = accounts.chain(self.tasks.keys().cloned()).collect();
+        *self = TreeState {
+            next_number: self.next_number,
+            avoided: std::mem::take(&mut self.avoided),
+            specification_key: self.specification_key.take(),
+            leader: self.leader.take(),
+            changed: std::mem::take(&mut self.changed),
+            dropped: std::mem::take(&mut self.dropped),
+            copy: self.copy.take(),
+            framework_changed: true,
+            ..TreeState::default()
+        };
+        self.dropped.extend(names);
+        Ok(())
+    }
+
+    fn task(&self, id: &str) -> Result<Option<Cow<'_, TaskRecord>>, Infallible> {
+        Ok(self.tasks.get(id).map(Cow::Borrowed))
+    }
+
+    fn put_task(&mut self, task: TaskRecord) -> Result<(), Infallible> {
+        self.changed.insert(task.id.clone());
+        self.tasks.insert(task.id.clone(), task);
+        Ok(())
+    }
+
+    fn remove_task(&mut self, id: &str) -> Result<(), Infallible> {
+        if self.tasks.remove(id).is_some() {
+            self.changed.insert(id.to_owned());
+        }
+        Ok(())
+    }
+
+    fn has_retired(&self, id: &str) -> Result<bool, Infallible> {
+        Ok(self.retired.contains(id))
+    }
+
+    fn retire_task(&mut self, task: TaskRecord) -> Result<(), Infallible> {
+        self.tasks.remove(&task.id);
+        self.retired.insert(&task);
+        self.framework_changed = true;
+        self.dropped.insert(task.id);
+        Ok(())
+    }
+
+    fn account(&self, reporter: &str, worker: &str) -> Result<Option<Entry>, Infallible> {
+        Ok(self.ledger.entry(reporter, worker).copied())
+    }
+
+    fn put_account(&mut self, account: Account<'_>) -> Result<(), Infallible> {
+        self.ledger.put(account);
+        let Account { reporter, worker, .. } = account;
+        let node = match number(worker) {
+            Some(_) => worker.to_owned(),
+            None => self.pages.place(reporter, worker),
+        };
+        self.changed.insert(node);
+        Ok(())
+    }
+
+    fn fold_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
+        let tasks = &self.tasks;
+        for folded in self.ledger.fold(retired, |task| tasks.contains_key(task)) {
+            self.move_to_sum(folded);
+        }
+        Ok(())
+    }
+
+    fn raise_next_number(&mut self, at_least: u64) -> Result<(), Infallible> {
+        self.next_number = self.next_number.max(at_least);
+        Ok(())
+    }
+
+    fn raise_peak_workers(&mut self, at_least: u64) -> Result<(), Infallible> {
+        if self.peak_workers < at_least {
+            self.peak_workers = at_least;
+            self.framework_changed = true;
+        }
+        Ok(())
+    }
+
+    fn avoid_agent(&mut self, agent: &AvoidedAgent) -> Result<(), Infallible> {
+        self.changed.insert(avoided_name(&agent.agent));
+        self.avoided.insert(agent.agent.clone(), agent.clone());
+        Ok(())
+    }
+
+    fn allow_agent(&mut self, agent: &str) -> Result<(), Infallible> {
+        if self.avoided.remove(agent).is_some() {
+            self.changed.insert(avoided_name(agent));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! A tree of format 1, and what becomes of it.
+
+use super::*;
+use crate::store::zookeeper::node::FRAMEWORK_1;
+use crate::store::zookeeper::tree_state::{format, transactions};
+
+/// The nodes as the last program of format 1 left them, and as one of the first did; the fixtures' README says what is in
+/// them.
+const LAST: &str = include_str!("../../../../../tests/fixtures/format-1/tree.json");
+const FIRST: &str = include_str!("../../../../../tests/fixtures/format-1/tree-early.json");
+
+/// ZooKeeper with the nodes of both formats.
+#[derive(Clone, Debug, PartialEq)]
+struct Tree {
+    framework: Vec<u8>,
+    copy: Option<Vec<u8>>,
+    tasks: BTreeMap<String, Vec<u8>>,
+    shards: BTreeMap<String, Vec<u8>>,
+}
+
+impl Tree {
+    fn of_format_1(dump: &str) -> Self {
+        let nodes: BTreeMap<String, String> = serde_json::from_str(dump).unwrap();
+        let mut tasks: BTreeMap<String, Vec<u8>> =
+            nodes.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
+        let framework = tasks.remove(FRAMEWORK).unwrap();
+        Tree { framework, copy: None, tasks, shards: BTreeMap::new() }
+    }
+
+    fn put(&mut self, write: Write) {
+        match (write.name.as_str(), write.data) {
+            (FRAMEWORK, data) => self.framework = data.unwrap(),
+            (FRAMEWORK_1, data) => self.copy = data,
+            (_, Some(data)) => drop(self.shards.insert(write.name, data)),
+            (_, None) => drop(self.shards.remove(&write.name)),
+        }
+    }
+
+    /// As a new leader finds it.
+    fn read(&self) -> TreeState {
+        let nodes = if format(&self.framework).unwrap() == 1 { &self.tasks } else { &self.shards };
+        TreeState::read(&self.framework, nodes).unwrap()
+    }
+
+    /// A new leader takes over, and dies after so many writes; whether it was done before. All writes of a transaction
+    /// that has the framework's node come about at once.
+    fn take_over(&mut self, mut stop: usize) -> bool {
+        if format(&self.framework).unwrap() == 1 {
+            // What somebody left unfinished.
+            self.shards.clear();
+        }
+        let mut state = self.read();
+        state.lead(Leader { folder: "new".into(), host: "h".into(), since_ms: 2 }, None);
+        for transaction in state.take_transactions() {
+            let at_once = transaction.iter().any(|write| write.name == FRAMEWORK);
+            let portions = if at_once {
+                vec![transaction]
+            } else {
+                transaction.into_iter().map(|it| vec![it]).collect()
+            };
+            for portion in portions {
+                let Some(left) = stop.checked_sub(1) else { return false };
+                stop = left;
+                portion.into_iter().for_each(|write| self.put(write));
+            }
+        }
+        true
+    }
+}
+
+#[test]
+fn everything_is_taken_over() {
+    let recovered = Tree::of_format_1(LAST).read().recovered();
+    let (sum, blocks) = recovered.ledger.sum();
+    assert_eq!((sum.worker.accepted, sum.worker.blocks), (2600, 46));
+    assert_eq!((sum.pool.accepted, sum.pool.blocks, blocks), (69_598, 1163, 1163));
+    assert_eq!(sum.worker.hashes, 3_069_538_213_865_269_388_902_400);
+    assert_eq!(sum.pool.accepted_work, 5_135_425_976_168_149_493_481_472);
+    assert_eq!((recovered.next_number, recovered.peak_workers), (780, 6));
+    use TaskState::{TaskFailed, TaskFinished, TaskGone, TaskKilled, TaskRunning, TaskUnreachable};
+    let retired = [(TaskFailed, 4), (TaskFinished, 2), (TaskGone, 1), (TaskKilled, 4)];
+    assert_eq!(recovered.retired.states, retired.into());
+    assert_eq!((recovered.retired.done.contains(11), recovered.retired.lost.contains(3)), (true, true));
+    let launched = Origin::Launched { cpus_milli: 1000 };
+    let tasks: Vec<_> =
+        recovered.tasks.iter().map(|task| (task.id.as_str(), task.origin, task.state)).collect();
+    let expected = [
+        ("miner-server-12", launched, Some(TaskRunning)),
+        ("miner-worker-13", launched, Some(TaskRunning)),
+        ("miner-worker-14", launched, Some(TaskUnreachable)),
+        ("miner-worker-15", launched, Some(TaskGone)),
+        ("miner-worker-16", launched, Some(TaskFailed)),
+        ("miner-worker-17", launched, Some(TaskRunning)),
+        ("miner-worker-777", Origin::Found, Some(TaskRunning)),
+        ("miner-server-778", Origin::Found, Some(TaskRunning)),
+        ("miner-worker-779", launched, None),
+    ];
+    assert_eq!(tasks, expected);
+    assert_eq!(recovered.tasks[1].server(), Some("miner-server-12"));
+    assert_eq!(recovered.ledger.workers_of("miner-server-12").count(), 335, "miners that are no tasks, too");
+}
+
+#[test]
+fn a_tree_of_the_first_programs_has_no_tasks_that_retired() {
+    let recovered = Tree::of_format_1(FIRST).read().recovered();
+    assert_eq!(recovered.retired, Default::default());
+    assert_eq!((recovered.tasks.len(), recovered.ledger.folded()), (7, Default::default()));
+    let (sum, blocks) = recovered.ledger.sum();
+    assert_eq!((sum.worker.accepted, sum.pool.accepted, blocks), (705, 630, 12));
+}
+
+#[test]
+fn whoever_is_stopped_at_any_write_harms_nobody() {
+    for dump in [LAST, FIRST] {
+        let before = Tree::of_format_1(dump);
+        let expected = before.read().recovered();
+        let mut stop = 0;
+        loop {
+            let mut tree = before.clone();
+            let done = tree.take_over(stop);
+            assert_eq!(tree.tasks, before.tasks, "the copy");
+            if format(&tree.framework).unwrap() == 1 {
+                assert_eq!((&tree.framework, &tree.copy), (&before.framework, &None), "unharmed");
+                assert!(!done);
+            } else {
+                assert_eq!(tree.copy.as_ref(), Some(&before.framework));
+            }
+            // Another one of format 1 has led meanwhile, and something has changed.
+            let mut changed = tree.clone();
+            if format(&tree.framework).unwrap() == 1 {
+                changed.tasks.remove("miner-worker-13");
+                changed.tasks.remove("miner-worker-3");
+                let expected = changed.read().recovered();
+                assert!(changed.take_over(usize::MAX));
+                assert_eq!(changed.read().recovered(), expected, "{stop}");
+            }
+            assert!(tree.take_over(usize::MAX));
+            assert_eq!(tree.read().recovered(), expected, "{stop}");
+            assert!(tree.shards.values().all(|data| data.len() < transactions::BYTES));
+            if done {
+                break;
+            }
+            stop += 1;
+        }
+        assert!(stop >= before.tasks.len(), "{stop} steps");
+    }
+}
+
+#[test]
+fn the_end_of_a_framework_in_format_1_is_taken_over_as_well() {
+    let mut tree = Tree::of_format_1(FIRST);
+    tree.framework =
+        br#"{"format":1,"framework":null,"leader":null,"next_number":9,"peak_workers":0}"#.to_vec();
+    assert!(tree.take_over(usize::MAX));
+    assert!(tree.shards.is_empty());
+    let recovered = tree.read().recovered();
+    assert_eq!((recovered.framework, recovered.next_number, recovered.tasks), (None, 9, vec![]));
+}
+
+#[test]
+fn a_pool_in_format_1_stays_one() {
+    let mut tree = Tree::of_format_1(FIRST);
+    let node = tree.tasks.get_mut("miner-worker-3").unwrap();
+    let text = String::from_utf8(node.clone()).unwrap();
+    *node = text.replace(r#""server":"miner-server-1""#, r#""server":"ssl://pool:1""#).into_bytes();
+    assert!(tree.take_over(usize::MAX));
+    let tasks = tree.read().recovered().tasks;
+    let assignment = |id: &str| tasks.iter().find(|task| task.id == id).unwrap().assignment.clone();
+    use crate::journal::Assignment::{Pool, Server};
+    assert_eq!(assignment("miner-worker-3"), Some(Pool("ssl://pool:1".into())));
+    assert_eq!(assignment("miner-worker-2"), Some(Server("miner-server-1".into())));
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let with = |name: &str, from: &str, to: &str| {
+        let mut tree = Tree::of_format_1(LAST);
+        let node =
+            if name == FRAMEWORK { Some(&mut tree.framework) } else { tree.tasks.get_mut(name) }.unwrap();
+        let text = String::from_utf8(node.clone()).unwrap();
+        assert!(text.contains(from), "{text}");
+        *node = text.replacen(from, to, 1).into_bytes();
+        TreeState::read(&tree.framework, &tree.tasks)
+            .map(|state| state.recovered())
+            .map_err(|it| it.to_string())
+    };
+    let error = with(FRAMEWORK, r#""hashes":""#, r#""hashes":"x"#).unwrap_err();
+    assert!(error.contains("the node framework in") && error.contains("zkCli"), "{error}");
+    let error = with("miner-worker-13", r#""hashes":""#, r#""hashes":"-"#).unwrap_err();
+    assert!(error.contains("tasks/miner-worker-13"), "{error}");
+    let absent = with(FRAMEWORK, r#""hashes":"#, r#""other":"#).unwrap();
+    assert_eq!(absent.ledger.sum().0.worker.accepted, 2600, "what is absent is zero");
+}

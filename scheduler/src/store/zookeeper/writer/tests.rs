@@ -1,0 +1,82 @@
+use std::sync::Mutex;
+
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::super::fake::Flaky;
+use super::*;
+use crate::journal::{Origin, TaskRecord};
+use crate::kind::Kind;
+
+fn intent(number: u64, payload: usize) -> Change {
+    Change::Task(TaskRecord {
+        id: format!("miner-worker-{number}"),
+        kind: Kind::Worker,
+        agent: "a".into(),
+        host: "h".repeat(payload),
+        agent_url: None,
+        assignment: None,
+        origin: Origin::Launched { cpus_milli: 1000 },
+        address: None,
+        attributes: Default::default(),
+        state: None,
+        closed: false,
+        specification: None,
+    })
+}
+
+/// Writes these changes one by one; the tickets that came back, the complaints, and whether all was written.
+async fn write(tree: &mut Flaky, changes: Vec<Change>, closing: bool) -> (Vec<Ticket>, usize, bool) {
+    let told: Arc<Mutex<(Vec<Ticket>, usize)>> = Arc::default();
+    let notify: Notify = {
+        let told = Arc::clone(&told);
+        Arc::new(move |notice| match notice {
+            StoreEvent::Persisted(tickets) => told.lock().unwrap().0.extend(tickets),
+            StoreEvent::Refused(why) => {
+                assert!(why.contains("ZooKeeper"), "{why}");
+                told.lock().unwrap().1 += 1;
+            }
+        })
+    };
+    let (queue, receiver) = unbounded_channel();
+    for (ticket, change) in changes.into_iter().enumerate() {
+        queue.send(vec![(ticket as Ticket, change)]).unwrap();
+    }
+    drop(queue);
+    let closing = Arc::new(AtomicBool::new(closing));
+    let all = Writer { state: TreeState::default(), tree, notify, closing }.run(receiver).await;
+    let told = told.lock().unwrap();
+    (told.0.clone(), told.1, all)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_comes_back_when_its_change_is_there() {
+    let slow = || WriteError::Again("slow".into());
+    let mut tree = Flaky { failures: vec![slow(), slow()], ..Flaky::default() };
+    let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1), intent(2, 1)], false).await;
+    assert_eq!((tickets, complaints, all), (vec![0, 1], 2, true));
+    assert_eq!(tree.content.keys().collect::<Vec<_>>(), ["miner-worker-1", "miner-worker-2"]);
+    assert_eq!(tree.commits, 1, "what has gathered goes together");
+}
+
+#[tokio::test]
+async fn who_leads_no_more_gets_no_ticket() {
+    let mut tree = Flaky { failures: vec![WriteError::Deposed], ..Flaky::default() };
+    let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1)], false).await;
+    assert_eq!((tickets, complaints, all), (vec![], 0, false));
+    assert!(tree.content.is_empty());
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_ever() {
+    let mut tree = Flaky { failures: vec![WriteError::Again("away".into())], ..Flaky::default() };
+    let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1)], true).await;
+    assert_eq!((tickets, complaints, all), (vec![], 1, false));
+}
+
+#[tokio::test]
+async fn transactions_are_of_bounded_size() {
+    let mut tree = Flaky::default();
+    let (tickets, _, all) = write(&mut tree, (0..900).map(|n| intent(n, 4000)).collect(), false).await;
+    assert!(all && tickets.len() == 900 && tree.content.len() == 900);
+    assert!(tree.commits >= 8 && tree.largest <= 500_000, "{} {}", tree.commits, tree.largest);
+}
