@@ -17,7 +17,7 @@ use crate::launch::Delivery;
 const ELECTION: Duration = Duration::from_secs(15);
 
 /// How the executor gets to the agents, and the server for it if it is ours; `None` if stopped meanwhile.
-pub(crate) async fn delivery(
+pub(crate) async fn prepare_delivery(
     config: &Config,
     detector: &Detector,
     display: &Display,
@@ -62,7 +62,7 @@ async fn local_address(
         }
         let pause = backoff.delay();
         let (master, seconds) = (&config.master, pause.as_secs_f64());
-        display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error:#})"));
+        display.log(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error:#})"));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return Ok(None),

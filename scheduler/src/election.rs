@@ -1,12 +1,12 @@
 //! Which of several schedulers leads: the one whose ephemeral node in ZooKeeper came first.
 //!
-//! What keeps a scheduler that leads no more from doing harm, in this order:
+//! What keeps a scheduler that no longer leads from doing harm, in this order:
 //!
 //! 1. Its own clock: it stops before its session can have expired ([`Lease`]).
 //! 2. ZooKeeper: launches and acknowledgements wait for a write in its session, and there is none without one.
 //! 3. Mesos: it subscribes only after ZooKeeper has said that it leads, and acts only if ZooKeeper says so again
 //!    after that. So whoever leads next subscribes later, under the same framework id, and from then on the master
-//!    takes no call of this one any more.
+//!    takes no more calls of this one.
 
 mod lease;
 
@@ -44,12 +44,12 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn this() -> Candidate {
+    fn this() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Candidate { host, process: std::process::id() }
     }
 
-    fn says(&self) -> Vec<u8> {
+    fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
@@ -92,7 +92,7 @@ impl Leadership {
 
     /// Asks ZooKeeper, and not only the clock; whether it still leads.
     pub async fn confirm(&self) -> bool {
-        confirm(&self.lock, &self.lease).await
+        ask_zookeeper(&self.lock, &self.lease).await
     }
 
     /// Lets another one lead at once.
@@ -102,7 +102,40 @@ impl Leadership {
     }
 }
 
-/// Waits until this scheduler leads no more; why.
+/// Why a term as the leader ended before the framework did.
+#[derive(Debug)]
+pub(crate) enum TermError {
+    /// Another scheduler leads, or may lead; why.
+    Deposed(String),
+    /// This scheduler cannot go on.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for TermError {
+    fn from(error: anyhow::Error) -> Self {
+        TermError::Failed(error)
+    }
+}
+
+/// Asks ZooKeeper whether this scheduler leads. Where it is the only one, it does.
+pub(crate) async fn confirm(leadership: Option<&Leadership>) -> Result<(), TermError> {
+    match leadership {
+        Some(leadership) if !leadership.confirm().await => Err(TermError::Deposed(leadership.lease().why())),
+        _ => Ok(()),
+    }
+}
+
+/// The same, but asks only this scheduler's own clock.
+pub(crate) fn check_lease(leadership: Option<&Leadership>) -> Result<(), TermError> {
+    match leadership {
+        Some(leadership) if !leadership.lease().holds(Instant::now()) => {
+            Err(TermError::Deposed(leadership.lease().why()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits until this scheduler no longer leads; why.
 pub(crate) async fn lost(leadership: Option<&Leadership>) -> String {
     match leadership {
         Some(leadership) => leadership.lease().lost().await,
@@ -123,7 +156,7 @@ pub(crate) fn persistent(ensemble: &Ensemble) -> CreateOptions<'static> {
 /// Stands for election until it is won; `None` if stopped before.
 ///
 /// # Errors
-/// If ZooKeeper does not let this scheduler take part, or can't be reached and `retry` is off.
+/// If ZooKeeper does not let this scheduler take part, or cannot be reached and `retry` is off.
 pub(crate) async fn win(
     zk: &Zk,
     retry: bool,
@@ -146,7 +179,7 @@ pub(crate) async fn win(
         }
         let pause = backoff.delay();
         let seconds = pause.as_secs_f64();
-        display.say(format!("no session with ZooKeeper at {ensemble}, retrying in {seconds:.1} s ({error})"));
+        display.log(format!("no session with ZooKeeper at {ensemble}, retrying in {seconds:.1} s ({error})"));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return Ok(None),
@@ -170,9 +203,9 @@ async fn stand(
     let folder = format!("{}/election", zk.ensemble.path());
     let candidate = Candidate::this();
     let options = LockOptions::new(acls(&zk.ensemble)).with_ancestor_options(persistent(&zk.ensemble))?;
-    let (prefix, says) = (LockPrefix::new_curator(&folder, LATCH)?, candidate.says());
+    let (prefix, content) = (LockPrefix::new_curator(&folder, LATCH)?, candidate.to_json());
     let lock = tokio::select! {
-        lock = client.lock(prefix, &says, options) => lock?.into_owned(),
+        lock = client.lock(prefix, &content, options) => lock?.into_owned(),
         Err(error) = watch(&client, &folder, &candidate, display) => return Err(error),
         () = stop.cancelled() => {
             // Otherwise its turn comes, and nobody leads until its session expires.
@@ -184,11 +217,11 @@ async fn stand(
     let lease = Lease::new(client.session_timeout(), sent);
     // It may have stood for long.
     lease.confirmed(Instant::now());
-    if !confirm(&lock, &lease).await {
+    if !ask_zookeeper(&lock, &lease).await {
         return Err(ZkError::SessionExpired);
     }
-    display.say(format!("leading, as {} says", zk.ensemble));
-    let keeper = tokio::spawn(keep(Arc::clone(&lock), lease.clone()));
+    display.log(format!("leading, as {} says", zk.ensemble));
+    let keeper = tokio::spawn(renew(Arc::clone(&lock), lease.clone()));
     Ok(Some(Leadership { lock, lease, ensemble: zk.ensemble.clone(), host: candidate.host, keeper }))
 }
 
@@ -231,7 +264,7 @@ async fn watch(
                 Err(error) => return Err(error),
             };
             if let Some(leader) = leader.filter(|leader| leader != this && said.as_ref() != Some(leader)) {
-                display.say(format!("waiting for {} (process {}), which leads", leader.host, leader.process));
+                display.log(format!("waiting for {} (process {}), which leads", leader.host, leader.process));
                 said = Some(leader);
             }
         }
@@ -245,15 +278,15 @@ fn first(nodes: &[String]) -> Option<&String> {
     nodes.iter().filter_map(|node| Some((number(node)?, node))).min().map(|(_, node)| node)
 }
 
-/// Keeps the lease, as long as the session lives.
-async fn keep(lock: Arc<OwnedLockClient>, lease: Lease) {
-    while confirm(&lock, &lease).await {
+/// Renews the lease, as long as the session lives.
+async fn renew(lock: Arc<OwnedLockClient>, lease: Lease) {
+    while ask_zookeeper(&lock, &lease).await {
         tokio::time::sleep(lease.length() / 4).await;
     }
 }
 
-/// Asks until there is an answer or the lease is over.
-async fn confirm(lock: &OwnedLockClient, lease: &Lease) -> bool {
+/// Asks until there is an answer or the lease is over; whether the lease holds then.
+async fn ask_zookeeper(lock: &OwnedLockClient, lease: &Lease) -> bool {
     let asking = async {
         loop {
             let sent = Instant::now();

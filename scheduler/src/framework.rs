@@ -15,13 +15,13 @@ mod launching;
 mod maintenance;
 mod merging;
 mod missing;
-mod notice;
+mod overview;
 mod past;
 mod reconcile;
 mod repoint;
-mod snapshot;
 mod task;
 mod updates;
+mod user_notice;
 mod versions;
 mod watch;
 
@@ -38,14 +38,15 @@ use rand::{RngExt, SeedableRng};
 
 pub use self::event::{Call, Effect, Event};
 pub use self::maintenance::{Away, InverseOffer};
-pub use self::notice::Notice;
+pub use self::overview::{Failure, MAX_PAGE, Overview, TaskLine, TaskPage, UnusedReasons};
 pub use self::repoint::OnServerLoss;
-pub use self::snapshot::{Snapshot, TaskLine};
+pub use self::user_notice::UserNotice;
 
 use self::agents::Agents;
 use self::ending::Ending;
 use self::maintenance::Maintenance;
 use self::merging::Merging;
+use self::overview::Failures;
 use self::past::{Late, Past};
 use self::reconcile::Reconciler;
 use self::task::{Phase, Task};
@@ -122,6 +123,8 @@ pub struct State {
     next_ticket: Ticket,
     pending: BTreeMap<Ticket, Pending>,
     agents: Agents,
+    /// To be shown.
+    failures: Failures,
     maintenance: Maintenance,
     merging: Merging,
     /// What the master was last told that is wanted.
@@ -165,6 +168,7 @@ impl State {
             next_ticket: 1,
             pending: BTreeMap::new(),
             agents: Agents::default(),
+            failures: Failures::default(),
             maintenance: Maintenance::default(),
             merging: Merging::default(),
             told: Wanted::Nothing,
@@ -204,7 +208,7 @@ impl State {
         }
         let tasks = state.live_tasks();
         if tasks > 0 {
-            state.publish(Notice::GoingOn { tasks });
+            state.publish(UserNotice::GoingOn { tasks });
         }
         state
     }
@@ -258,7 +262,7 @@ impl State {
             self.framework = Some(framework.clone());
             self.persist(Change::Framework { id: framework.clone() }, Pending::Nothing);
         }
-        self.publish(Notice::Subscribed { framework });
+        self.publish(UserNotice::Subscribed { framework });
         self.start_reconciling(now);
         for id in &self.killing {
             if let Some(task) = self.tasks.get_mut(id) {
@@ -295,7 +299,7 @@ impl State {
             self.persist(Change::Status(status), Pending::Nothing);
         }
         if let Some(framework) = self.framework.take() {
-            self.publish(Notice::Removed { framework });
+            self.publish(UserNotice::Removed { framework });
             self.persist(Change::FrameworkEnded, Pending::Nothing);
         }
         self.connected = false;
@@ -384,7 +388,7 @@ impl State {
         }
     }
 
-    fn publish(&mut self, notice: Notice) {
+    fn publish(&mut self, notice: UserNotice) {
         self.effects.push(Effect::Publish(notice));
     }
 

@@ -13,7 +13,6 @@
 //! [`store`] writes, [`access`] has what proves to masters who we are, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows, also
 //! by `page` to others. With several schedulers, `election` says which of them leads; the others wait.
 
-pub mod access;
 pub mod accounts;
 pub mod artifact;
 pub mod cli;
@@ -23,20 +22,23 @@ mod delivery;
 mod display;
 mod driver;
 mod election;
-mod ended;
+mod end;
 pub mod framework;
 pub mod kind;
 pub mod launch;
-mod lead;
 pub mod ledger;
+pub mod master_access;
 pub mod numbers;
 pub mod offers;
 mod page;
+mod query;
 pub mod record;
 mod run;
 pub mod store;
+mod term;
+mod time_limit;
 mod wire;
 
 pub use config::Config;
-pub use ended::{Ended, Left};
+pub use end::SchedulerEnd;
 pub use run::run;

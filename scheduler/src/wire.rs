@@ -172,7 +172,7 @@ mod tests {
     fn a_framework_introduces_itself() {
         use framework_info::capability::Type;
         let masters: Masters = "127.0.0.1:5050".parse().unwrap();
-        let access = crate::access::Access::read(Some("p".into()), None, None).unwrap();
+        let access = crate::master_access::MasterAccess::read(Some("p".into()), None, None).unwrap();
         let config = Config {
             name: "n".into(),
             user: "u".into(),

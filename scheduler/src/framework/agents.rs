@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Notice, State};
+use super::{State, UserNotice};
 use crate::offers::{Cause, Remark};
 
 /// The pause after the first failure; it doubles with each.
@@ -99,7 +99,7 @@ impl State {
             },
             (None, None) => return,
         };
-        self.publish(Notice::Failure(text));
+        self.publish(UserNotice::Failure(text));
     }
 
     /// The host of an agent that has tasks of ours.
@@ -114,8 +114,9 @@ impl State {
         let ran = task.running_since.map(|since| now.duration_since(since));
         let host = task.record.host.clone();
         let (failures, pause) = self.agents.failed(&task.record.agent, ran, now);
+        self.failures.push(&task.record.id, &host, why, now);
         let why = why.to_owned();
-        self.publish(Notice::Paused { host, pause, failures, why });
+        self.publish(UserNotice::Paused { host, pause, failures, why });
     }
 }
 

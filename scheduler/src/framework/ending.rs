@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 
 use super::task::{Phase, Task};
-use super::{Call, Effect, Notice, State};
+use super::{Call, Effect, State, UserNotice};
 use crate::kind::Kind;
 use crate::record::{Change, StatusRecord};
 
@@ -36,7 +36,7 @@ impl State {
         if self.settings.teardown {
             let tasks = self.tasks.values().filter(|task| task.may_live()).count();
             if tasks > 0 {
-                self.publish(Notice::Ending { tasks });
+                self.publish(UserNotice::Ending { tasks });
             }
             self.ending = Ending::Killing(Kind::Worker, now + STEP);
         } else {
@@ -112,7 +112,7 @@ impl State {
             return true;
         }
         if now >= deadline && !waiting.is_empty() {
-            self.publish(Notice::Overdue { tasks: waiting });
+            self.publish(UserNotice::Overdue { tasks: waiting });
         }
         now >= deadline
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesos::v1::{Offer, TaskInfo, TaskStatus};
 
 use super::maintenance::{Away, InverseOffer};
-use super::notice::Notice;
+use super::user_notice::UserNotice;
 use crate::record::{Change, Ticket};
 
 /// Something that has happened.
@@ -82,7 +82,7 @@ pub enum Effect {
     /// Tell the master.
     Call(Call),
     /// Tell the user.
-    Publish(Notice),
+    Publish(UserNotice),
     /// All is done; nothing more will come.
     Finish,
 }

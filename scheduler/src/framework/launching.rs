@@ -7,7 +7,7 @@ use mesos::v1::{Offer, TaskState};
 
 use super::ending::Ending;
 use super::task::{Phase, Task};
-use super::{Call, Notice, Pending, State};
+use super::{Call, Pending, State, UserNotice};
 use crate::kind::Kind;
 use crate::offers::{self, Accept, Demand, Remark, Wanted};
 use crate::record::{Change, StatusRecord, TaskRecord};
@@ -98,7 +98,7 @@ impl State {
     fn remark(&mut self, remark: Remark, now: Instant) {
         let busy = |task: &Task| task.record.agent == remark.agent && task.is_worker() && !task.is_over();
         if !self.tasks.values().any(busy) && self.agents.remark(&remark, now) {
-            self.publish(Notice::Remark(remark));
+            self.publish(UserNotice::Remark(remark));
         }
     }
 
@@ -184,7 +184,7 @@ impl State {
         let refuse = if accept.more { Duration::ZERO } else { self.jitter(REFUSE) };
         self.call(Call::Accept { offers: accept.offers, task: Box::new(task), refuse });
         let (host, cpus_milli) = (record.host.clone(), record.cpus_milli);
-        self.publish(Notice::Launched { task: record.id.clone(), host, cpus_milli });
+        self.publish(UserNotice::Launched { task: record.id.clone(), host, cpus_milli });
         if let Some(task) = self.tasks.get_mut(&record.id) {
             task.phase = Phase::Sent(now);
         }

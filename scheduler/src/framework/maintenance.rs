@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::ending::Ending;
 use super::task::Task;
-use super::{Call, Notice, State};
+use super::{Call, State, UserNotice};
 use crate::kind::Kind;
 
 /// An agent is emptied so long before its machine goes away: tasks have that time to end and to be reported.
@@ -111,7 +111,7 @@ impl State {
                 let hosts: Vec<String> = tasks.map(|task| task.record.host.clone()).collect();
                 if let Some(host) = hosts.first().cloned() {
                     let begins_in = offer.away.begins_in;
-                    self.publish(Notice::Maintenance { host, begins_in, tasks: hosts.len() });
+                    self.publish(UserNotice::Maintenance { host, begins_in, tasks: hosts.len() });
                 }
             }
             self.maintenance.set(&agent, offer.away, now);
@@ -181,13 +181,13 @@ impl State {
         }
         if self.repoints() {
             // They go on at the next one.
-            self.publish(Notice::ServerMoves { task: server.clone(), workers: 0 });
+            self.publish(UserNotice::ServerMoves { task: server.clone(), workers: 0 });
             return self.want_kill(&server, now);
         }
         let of_it = |task: &&Task| task.record.server.as_ref() == Some(&server) && !task.is_over();
         let workers: Vec<String> =
             self.tasks.values().filter(of_it).map(|task| task.record.id.clone()).collect();
-        self.publish(Notice::ServerMoves { task: server.clone(), workers: workers.len() });
+        self.publish(UserNotice::ServerMoves { task: server.clone(), workers: workers.len() });
         for id in workers {
             self.want_kill(&id, now);
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use mesos::v1::Offer;
 
 use super::task::Task;
-use super::{Call, Notice, State};
+use super::{Call, State, UserNotice};
 use crate::offers::{Cause, Remark};
 
 /// A worker must have mined so long.
@@ -102,7 +102,7 @@ impl State {
         }
         let host = workers[0].record.host.clone();
         let workers: Vec<String> = workers.iter().map(|task| task.record.id.clone()).collect();
-        self.publish(Notice::Merging { host, workers: workers.len(), cpus_milli: merged });
+        self.publish(UserNotice::Merging { host, workers: workers.len(), cpus_milli: merged });
         for id in &workers {
             self.want_kill(id, now);
         }

@@ -11,7 +11,7 @@ use mesos::v1::TaskState;
 
 use super::ending::Ending;
 use super::task::{Task, Told};
-use super::{Call, Notice, Pending, State};
+use super::{Call, Pending, State, UserNotice};
 use crate::constraints::Place;
 use crate::launch::pool_url;
 use crate::record::Change;
@@ -93,7 +93,7 @@ impl State {
         }
         if times >= PATIENCE || task.version.is_some_and(|version| version < OBEDIENT_SINCE) {
             let why = "it does not go to the new server";
-            self.publish(Notice::GivenUp { task: id.to_owned(), why });
+            self.publish(UserNotice::GivenUp { task: id.to_owned(), why });
             return self.want_kill(id, now);
         }
         task.told = Some(Told { server: server.to_owned(), at: now, times: times + 1 });
@@ -115,7 +115,7 @@ impl State {
             task.told = None;
             task.record.server = Some(server.clone());
         }
-        self.publish(Notice::SentOn { task: task.clone(), server: server.clone() });
+        self.publish(UserNotice::SentOn { task: task.clone(), server: server.clone() });
         self.persist(Change::Employer { task, server }, Pending::Nothing);
     }
 
@@ -133,7 +133,7 @@ impl State {
         // The next one, if this was not enough.
         self.without_server = Some(now);
         if let Some(task) = self.most_dispensable(now) {
-            self.publish(Notice::GivesWay { task: task.clone() });
+            self.publish(UserNotice::GivesWay { task: task.clone() });
             self.want_kill(&task, now);
         }
     }

@@ -7,6 +7,7 @@ mod limits;
 mod loss;
 mod maintenance;
 mod merging;
+mod overview;
 mod past;
 mod pool;
 mod reconnect;
@@ -101,7 +102,7 @@ pub(super) struct Script {
     /// On the way to the disk.
     pub queue: Vec<(Ticket, Change)>,
     pub calls: Vec<Call>,
-    pub notices: Vec<Notice>,
+    pub notices: Vec<UserNotice>,
     pub finished: bool,
     settings: Settings,
 }

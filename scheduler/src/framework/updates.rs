@@ -8,7 +8,7 @@ use mesos::v1::{TaskState, TaskStatus, task_status};
 
 use super::ending::Ending;
 use super::task::{Phase, Task, is_over};
-use super::{ADOPTED, Call, Notice, Pending, State};
+use super::{ADOPTED, Call, Pending, State, UserNotice};
 use crate::kind::Kind;
 use crate::launch::Delivery;
 use crate::record::{Change, StatusRecord, TaskRecord};
@@ -74,7 +74,7 @@ impl State {
         match Report::decode(data.filter(|data| !data.is_empty())?) {
             Ok(report) => Some(report),
             Err(error) => {
-                self.publish(Notice::BadReport { task: task.to_owned(), why: error.to_string() });
+                self.publish(UserNotice::BadReport { task: task.to_owned(), why: error.to_string() });
                 None
             }
         }
@@ -105,7 +105,7 @@ impl State {
             closed: false,
         };
         if !over {
-            self.publish(Notice::Unknown { task: id.clone() });
+            self.publish(UserNotice::Unknown { task: id.clone() });
         }
         self.tasks.insert(id.clone(), Task::new(record.clone(), Phase::Sent(now), now));
         self.persist(Change::Task(record), Pending::Nothing);
@@ -161,7 +161,7 @@ impl State {
         // That a task is well is no news unless it was not.
         if !healthy || before.is_some() {
             let why = update.message.clone().unwrap_or_default();
-            self.publish(Notice::Health { task: update.task.clone(), healthy, why });
+            self.publish(UserNotice::Health { task: update.task.clone(), healthy, why });
         }
     }
 
@@ -180,11 +180,11 @@ impl State {
         }
         let task = id.to_owned();
         if state == TaskState::TaskUnreachable && before != Some(state) {
-            self.publish(Notice::Unreachable { task, host });
+            self.publish(UserNotice::Unreachable { task, host });
         } else if running && wanted {
             self.publish(match address {
-                Some(address) => Notice::ServerUp { task, address },
-                None => Notice::Mining { task, host },
+                Some(address) => UserNotice::ServerUp { task, address },
+                None => UserNotice::Mining { task, host },
             });
         }
         if wanted {
@@ -203,7 +203,7 @@ impl State {
         let free = self.takes_place_again(id);
         if !free {
             let why = "others have taken its place";
-            self.publish(Notice::GivenUp { task: id.to_owned(), why });
+            self.publish(UserNotice::GivenUp { task: id.to_owned(), why });
         }
         free
     }
@@ -227,7 +227,7 @@ impl State {
         let renewed = state == TaskState::TaskFinished && task.running_since.is_some() && ours;
         let host = task.record.host.clone();
         let why = format!("{}{}", why(update), self.advice(update));
-        self.publish(Notice::Ended {
+        self.publish(UserNotice::Ended {
             task: update.task.clone(),
             host,
             state: state.as_str_name().to_owned(),
@@ -261,7 +261,7 @@ impl State {
         if self.repoints() {
             let (workers, kept) = (self.keep_workers(&server, now), true);
             if self.ending == Ending::No {
-                self.publish(Notice::ServerLost { task: server, workers, kept });
+                self.publish(UserNotice::ServerLost { task: server, workers, kept });
             }
             return;
         }
@@ -272,7 +272,7 @@ impl State {
             .map(|task| task.record.id.clone())
             .collect();
         if self.ending == Ending::No {
-            self.publish(Notice::ServerLost { task: server, workers: workers.len(), kept: false });
+            self.publish(UserNotice::ServerLost { task: server, workers: workers.len(), kept: false });
         }
         for id in workers {
             self.want_kill(&id, now);

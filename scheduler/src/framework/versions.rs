@@ -9,7 +9,7 @@ use ::task::VERSION;
 
 use super::ending::Ending;
 use super::task::Task;
-use super::{Notice, State};
+use super::{State, UserNotice};
 
 /// Time between two replacements.
 const APART: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ impl State {
         let Some(task) = found.clone().find(|task| task.is_worker()).or_else(|| found.next()) else { return };
         let id = task.record.id.clone();
         self.replaced = Some(Replaced { at: now, mining });
-        self.publish(Notice::Outdated { task: id.clone() });
+        self.publish(UserNotice::Outdated { task: id.clone() });
         self.want_kill(&id, now);
     }
 }

@@ -6,7 +6,7 @@ use mesos::v1::TaskState;
 
 use super::missing::UNREACHABLE;
 use super::task::{Phase, Task};
-use super::{Notice, State};
+use super::{State, UserNotice};
 
 /// A server that does not listen after this time is replaced. Fetching and starting must fit in.
 pub(super) const SERVER_START: Duration = Duration::from_secs(180);
@@ -54,7 +54,7 @@ impl State {
             _ => return,
         };
         let id = task.record.id.clone();
-        self.publish(Notice::GivenUp { task: id.clone(), why });
+        self.publish(UserNotice::GivenUp { task: id.clone(), why });
         self.agent_failed(&id, why, now);
         self.lose_server(now);
         self.want_kill(&id, now);
@@ -111,7 +111,7 @@ impl State {
         let ids: Vec<(String, &'static str)> =
             self.tasks.values().filter_map(|task| Some((task.record.id.clone(), why(task)?))).collect();
         for (id, why) in ids {
-            self.publish(Notice::GivenUp { task: id.clone(), why });
+            self.publish(UserNotice::GivenUp { task: id.clone(), why });
             self.agent_failed(&id, why, now);
             if self.server.as_ref() == Some(&id) {
                 self.lose_server(now);
@@ -142,7 +142,7 @@ impl State {
         let ids: Vec<String> =
             self.tasks.values().filter(silent).map(|task| task.record.id.clone()).collect();
         for id in ids {
-            self.publish(Notice::GivenUp { task: id.clone(), why: "its launch was never answered" });
+            self.publish(UserNotice::GivenUp { task: id.clone(), why: "its launch was never answered" });
             self.presume_lost(&id, now);
         }
     }

@@ -11,14 +11,14 @@ fn an_update_is_acknowledged_when_its_record_is_on_disk() {
     script.wait(Duration::from_secs(30));
     assert!(script.acknowledged().is_empty());
     assert_eq!(
-        script.state.snapshot(script.now).totals.worker.accepted,
+        script.state.overview(script.now).totals.worker.accepted,
         0,
         "not counted before it is written"
     );
     script.write();
     assert_eq!(script.acknowledged(), ["miner-worker-2"]);
     assert_eq!(script.disk.recover().ledger.sum().0.worker.accepted, 5);
-    assert_eq!(script.state.snapshot(script.now).totals.worker.accepted, 5);
+    assert_eq!(script.state.overview(script.now).totals.worker.accepted, 5);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn an_old_update_after_the_last_one_changes_nothing() {
     let recovered = script.disk.recover();
     let state = recovered.tasks.iter().find(|record| ended(record)).unwrap().state.clone();
     assert_eq!(state.as_deref(), Some("TASK_FINISHED"));
-    assert_eq!(script.state.snapshot(script.now).states["TASK_FINISHED"], 1);
+    assert_eq!(script.state.overview(script.now).states["TASK_FINISHED"], 1);
     assert_eq!(script.acknowledged().len(), 2);
 }
 
@@ -60,7 +60,7 @@ fn a_report_that_cannot_be_read_is_said_and_acknowledged() {
     let data = Some(vec![0xff; 9]);
     script.update(TaskStatus { data, ..status("miner-worker-2", TaskState::TaskRunning, 2) });
     script.write();
-    assert!(matches!(script.notices[..], [Notice::BadReport { .. }]));
+    assert!(matches!(script.notices[..], [UserNotice::BadReport { .. }]));
     assert_eq!(script.acknowledged(), ["miner-worker-2"]);
 }
 
@@ -150,7 +150,7 @@ fn unknown_tasks_of_which_the_master_tells_are_killed() {
     script.update(TaskStatus { uuid: None, ..status("miner-worker-77", TaskState::TaskRunning, 1) });
     script.write();
     assert_eq!(script.killed(), ["miner-worker-77"]);
-    assert!(matches!(&script.notices[..], [Notice::Unknown { task }] if task == "miner-worker-77"));
+    assert!(matches!(&script.notices[..], [UserNotice::Unknown { task }] if task == "miner-worker-77"));
 }
 
 #[test]

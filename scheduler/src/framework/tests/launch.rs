@@ -194,7 +194,7 @@ fn a_server_that_does_not_come_up_is_replaced() {
     assert!(script.killed().is_empty());
     script.wait(Duration::from_secs(2));
     assert!(script.killed().contains(&"miner-server-1"));
-    let paused = |notice: &Notice| matches!(notice, Notice::Paused { host, .. } if host == "a.host");
+    let paused = |notice: &UserNotice| matches!(notice, UserNotice::Paused { host, .. } if host == "a.host");
     assert!(script.notices.iter().any(paused), "{:?}", script.notices);
     script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
     script.write();
@@ -211,7 +211,7 @@ fn a_worker_whose_launch_was_never_answered_makes_place_for_another_one() {
     script.wait(Duration::from_secs(119));
     assert!(script.queue.is_empty() && script.notices.len() == 1, "{:?}", script.notices);
     script.wait(Duration::from_secs(60));
-    let given_up = script.notices.iter().filter(|notice| matches!(notice, Notice::GivenUp { .. }));
+    let given_up = script.notices.iter().filter(|notice| matches!(notice, UserNotice::GivenUp { .. }));
     assert_eq!(given_up.count(), 1, "{:?}", script.notices);
     script.write();
     let recovered = script.disk.recover();

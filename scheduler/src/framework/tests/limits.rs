@@ -27,8 +27,8 @@ fn constrained(constraint: &str) -> Placement {
 
 /// The CPU of the workers launched so far, thousandths.
 fn cpus(script: &Script) -> Vec<u64> {
-    let cpus = |notice: &Notice| match notice {
-        Notice::Launched { cpus_milli, .. } => Some(*cpus_milli),
+    let cpus = |notice: &UserNotice| match notice {
+        UserNotice::Launched { cpus_milli, .. } => Some(*cpus_milli),
         _ => None,
     };
     script.notices.iter().filter_map(cpus).collect()
@@ -44,7 +44,7 @@ fn when_there_are_enough_workers_no_offers_are_wanted_until_one_ends() {
     assert_eq!(script.launched(), ["miner-worker-2", "miner-worker-3"]);
     assert_eq!(script.declined(), ["d"]);
     assert!(script.calls.contains(&Call::Suppress));
-    assert!(script.notices.iter().all(|notice| !matches!(notice, Notice::Remark(_))));
+    assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Remark(_))));
     script.clear();
     script.event(Event::Offers(vec![offer("late", "d", 1.0, 512)]));
     script.write();
@@ -243,7 +243,7 @@ fn revocation_is_no_failure_of_the_agent() {
         script.update(status);
     }
     script.write();
-    assert!(script.notices.iter().all(|notice| !matches!(notice, Notice::Paused { .. })));
+    assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })));
     script.event(Event::Offers(vec![offer("o9", "b", 2.0, 700)]));
     script.write();
     assert_eq!(script.launched(), ["miner-worker-4"], "the next offer is used at once");

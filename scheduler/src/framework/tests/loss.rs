@@ -10,7 +10,8 @@ fn when_the_server_ends_all_workers_are_killed_and_it_starts_over() {
         assert!(script.killed().is_empty(), "{end:?} is not on disk yet");
         script.write();
         assert_eq!(script.killed(), ["miner-worker-2", "miner-worker-3"], "{end:?}");
-        let lost = |notice: &Notice| matches!(notice, Notice::ServerLost { workers: 2, kept: false, .. });
+        let lost =
+            |notice: &UserNotice| matches!(notice, UserNotice::ServerLost { workers: 2, kept: false, .. });
         assert!(script.notices.iter().any(lost), "{:?}", script.notices);
         assert!(script.calls.contains(&Call::Revive));
         script.clear();
@@ -173,7 +174,7 @@ fn a_task_ends_once_whatever_else_is_said_of_its_end() {
     script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskLost, 0) });
     script.update(status("miner-worker-3", TaskState::TaskFailed, 2));
     script.write();
-    let ends = script.notices.iter().filter(|notice| matches!(notice, Notice::Ended { .. }));
+    let ends = script.notices.iter().filter(|notice| matches!(notice, UserNotice::Ended { .. }));
     assert_eq!(ends.count(), 1);
     assert_eq!(script.state.tasks["miner-worker-3"].state, Some(TaskState::TaskFailed));
 }
@@ -185,7 +186,7 @@ fn a_worker_that_finishes_before_it_began_is_a_failure() {
     script.write();
     script.update(status("miner-worker-2", TaskState::TaskFinished, 1));
     script.write();
-    assert!(script.notices.iter().any(|notice| matches!(notice, Notice::Paused { failures: 1, .. })));
+    assert!(script.notices.iter().any(|notice| matches!(notice, UserNotice::Paused { failures: 1, .. })));
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn the_most_workers_at_once_are_kept_when_there_are_fewer() {
     script.write();
     script.update(status("miner-worker-4", TaskState::TaskRunning, 1));
     script.write();
-    assert_eq!(script.state.snapshot(script.now).peak, 2);
+    assert_eq!(script.state.overview(script.now).peak, 2);
     assert_eq!(script.disk.recover().peak_workers, 2);
 }
 
@@ -228,7 +229,7 @@ fn a_lost_worker_that_returns_mines_on() {
         script.write();
     }
     assert!(script.killed().is_empty());
-    assert_eq!(script.state.snapshot(script.now).states["TASK_RUNNING"], 3);
+    assert_eq!(script.state.overview(script.now).states["TASK_RUNNING"], 3);
 }
 
 #[test]
@@ -314,7 +315,7 @@ fn a_server_that_gives_no_work_for_long_is_replaced() {
     script.update(health(14, false));
     script.write();
     assert!(script.killed().is_empty());
-    assert_eq!(script.state.snapshot(script.now).tasks[0].healthy, Some(false));
+    assert_eq!(script.state.overview(script.now).servers[0].healthy, Some(false));
     script.wait(watch::ILL_SERVER / 2);
     assert!(
         script

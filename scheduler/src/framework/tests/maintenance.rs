@@ -41,7 +41,7 @@ fn an_agent_is_emptied_before_its_machine_goes_and_used_again_when_it_is_back() 
     script.wait(MINUTE + Duration::from_secs(1));
     assert_eq!(script.killed(), ["miner-worker-3"]);
     killed_end(&mut script, &["miner-worker-3"]);
-    assert!(script.notices.iter().all(|notice| !matches!(notice, Notice::Paused { .. })), "no failure");
+    assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })), "no failure");
     script.clear();
     script.event(planned("b", Some(away(MINUTE))));
     script.event(Event::Offers(vec![offer("o4", "b", 2.0, 700)]));
@@ -99,7 +99,7 @@ fn a_server_moves_when_its_workers_have_ended() {
     script.write();
     assert_eq!(script.launched(), ["miner-server-4"]);
     assert_eq!(script.state.tasks["miner-server-4"].record.agent, "b");
-    assert!(script.notices.iter().all(|notice| !matches!(notice, Notice::Paused { .. })));
+    assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn tasks_that_an_operator_drains_are_no_failures_of_their_agent() {
         script.update(status);
     }
     script.write();
-    assert!(script.notices.iter().all(|notice| !matches!(notice, Notice::Paused { .. })));
+    assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })));
     script.event(Event::Offers(vec![offer("o9", "b", 2.0, 700)]));
     script.write();
     assert_eq!(script.launched(), ["miner-worker-4"]);

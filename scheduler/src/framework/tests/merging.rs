@@ -48,7 +48,7 @@ fn small_workers_of_one_agent_become_one() {
     script.event(Event::Offers(vec![offer("q4", "b", 1.7, 700)]));
     script.write();
     assert_eq!(script.state.tasks["miner-worker-6"].record.cpus_milli, 1700);
-    assert!(script.notices.iter().all(|notice| !matches!(notice, Notice::Paused { .. })));
+    assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })));
 }
 
 #[test]

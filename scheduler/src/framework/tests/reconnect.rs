@@ -93,8 +93,8 @@ fn a_restart_goes_on_where_it_was() {
     script.write();
     assert_eq!(script.launched(), ["miner-worker-4"], "the server is known to run; no number is used twice");
     assert!(script.killed().is_empty());
-    let snapshot = script.state.snapshot(script.now);
-    assert_eq!((snapshot.totals.worker.accepted, snapshot.peak), (5, 2));
+    let overview = script.state.overview(script.now);
+    assert_eq!((overview.totals.worker.accepted, overview.peak), (5, 2));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn nothing_of_a_framework_that_the_master_gave_up_counts_for_the_next_one() {
     script.update(last("miner-worker-2", 3, 9));
     script.clear();
     script.event(Event::Removed);
-    assert!(matches!(&script.notices[..], [Notice::Removed { framework }] if framework == "f"));
+    assert!(matches!(&script.notices[..], [UserNotice::Removed { framework }] if framework == "f"));
     let gone = |change: &Change| match change {
         Change::Status(status) if status.state.as_deref() == Some("TASK_GONE") => Some(status.task.clone()),
         _ => None,

@@ -60,7 +60,7 @@ fn workers_are_sent_to_the_new_server_until_they_say_that_they_are_there() {
     script.wait(Duration::from_secs(60));
     assert_eq!(script.told(), []);
     assert!(script.killed().is_empty());
-    assert_eq!(script.state.snapshot(script.now).states["TASK_RUNNING"], 3);
+    assert_eq!(script.state.overview(script.now).states["TASK_RUNNING"], 3);
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_server_whose_machine_goes_away_moves_alone() {
     let away = Away { begins_in: Duration::ZERO, lasts: None };
     script.event(Event::InverseOffers(vec![InverseOffer { id: "i".into(), agent: Some("a".into()), away }]));
     assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2"], "what is there");
-    let moves = |notice: &&Notice| matches!(notice, Notice::ServerMoves { workers: 0, .. });
+    let moves = |notice: &&UserNotice| matches!(notice, UserNotice::ServerMoves { workers: 0, .. });
     script.wait(Duration::from_secs(3));
     assert_eq!(script.notices.iter().filter(moves).count(), 1);
 }

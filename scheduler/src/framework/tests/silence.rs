@@ -179,7 +179,7 @@ fn a_launch_is_not_given_up_by_a_scheduler_that_was_away() {
         script.event(Event::Tick);
         script.event(Event::Heartbeat);
         script.wait(Duration::from_secs(100));
-        assert!(!script.notices.iter().any(|notice| matches!(notice, Notice::GivenUp { .. })));
+        assert!(!script.notices.iter().any(|notice| matches!(notice, UserNotice::GivenUp { .. })));
     }
 }
 

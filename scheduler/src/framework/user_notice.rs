@@ -11,7 +11,7 @@ use crate::offers::Remark;
 
 /// Something that the user wants to know.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Notice {
+pub enum UserNotice {
     /// Subscribed.
     Subscribed {
         /// The framework's id.
@@ -174,77 +174,77 @@ pub enum Notice {
     },
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for UserNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Notice::Subscribed { framework } => write!(f, "subscribed as framework {framework}"),
-            Notice::Removed { framework } => {
+            UserNotice::Subscribed { framework } => write!(f, "subscribed as framework {framework}"),
+            UserNotice::Removed { framework } => {
                 write!(f, "the master has given framework {framework} up; starting a new one")
             }
-            Notice::GoingOn { tasks } => {
+            UserNotice::GoingOn { tasks } => {
                 write!(f, "going on with what was left mining: {}", counted(*tasks, "task"))
             }
-            Notice::Launched { task, host, cpus_milli } => {
+            UserNotice::Launched { task, host, cpus_milli } => {
                 write!(f, "launching {task} on {host} with {} CPU", *cpus_milli as f64 / 1e3)
             }
-            Notice::ServerUp { task, address } => write!(f, "{task} listens at {}", pool_url(address)),
-            Notice::Mining { task, host } => write!(f, "{task} mines on {host}"),
-            Notice::Health { task, healthy: true, .. } => write!(f, "{task} is well again"),
-            Notice::Health { task, why, .. } => write!(f, "{task} is not well: {why}"),
-            Notice::Unreachable { task, host } => {
+            UserNotice::ServerUp { task, address } => write!(f, "{task} listens at {}", pool_url(address)),
+            UserNotice::Mining { task, host } => write!(f, "{task} mines on {host}"),
+            UserNotice::Health { task, healthy: true, .. } => write!(f, "{task} is well again"),
+            UserNotice::Health { task, why, .. } => write!(f, "{task} is not well: {why}"),
+            UserNotice::Unreachable { task, host } => {
                 write!(f, "{task} cannot be reached: {host} does not answer")
             }
-            Notice::Ended { task, host, state, why } => write!(f, "{task} on {host}: {state}{why}"),
-            Notice::ServerLost { task, workers, kept: false } => {
+            UserNotice::Ended { task, host, state, why } => write!(f, "{task} on {host}: {state}{why}"),
+            UserNotice::ServerLost { task, workers, kept: false } => {
                 write!(f, "{task} is gone: ")?;
                 match workers {
                     0 => f.write_str("starting over"),
                     workers => write!(f, "killing its {} and starting over", counted(*workers, "worker")),
                 }
             }
-            Notice::ServerLost { task, workers, kept: true } => {
+            UserNotice::ServerLost { task, workers, kept: true } => {
                 let workers = counted(*workers, "worker");
                 write!(f, "{task} is gone: its {workers} stay for the next server")
             }
-            Notice::SentOn { task, server } => write!(f, "{task} mines at {server} now"),
-            Notice::GivesWay { task } => {
+            UserNotice::SentOn { task, server } => write!(f, "{task} mines at {server} now"),
+            UserNotice::GivesWay { task } => {
                 write!(f, "nothing on offer is enough for a server: {task} gives way")
             }
-            Notice::Outdated { task } => {
+            UserNotice::Outdated { task } => {
                 write!(f, "{task} is of an earlier version: ending it, for a new one to take its place")
             }
-            Notice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
-            Notice::Merging { host, workers, cpus_milli } => write!(
+            UserNotice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
+            UserNotice::Merging { host, workers, cpus_milli } => write!(
                 f,
                 "merging {} on {host} into one with {} CPU",
                 counted(*workers, "worker"),
                 *cpus_milli as f64 / 1e3
             ),
-            Notice::Maintenance { host, begins_in, tasks } => write!(
+            UserNotice::Maintenance { host, begins_in, tasks } => write!(
                 f,
                 "{host} goes away for maintenance in {:.0} s: {} there will end before",
                 begins_in.as_secs_f64(),
                 counted(*tasks, "task")
             ),
-            Notice::ServerMoves { task, workers: 0 } => write!(f, "{task} makes way for maintenance"),
-            Notice::ServerMoves { task, workers } => {
+            UserNotice::ServerMoves { task, workers: 0 } => write!(f, "{task} makes way for maintenance"),
+            UserNotice::ServerMoves { task, workers } => {
                 write!(
                     f,
                     "{task} makes way for maintenance: ending its {} first",
                     counted(*workers, "worker")
                 )
             }
-            Notice::Paused { host, pause, failures, why } => write!(
+            UserNotice::Paused { host, pause, failures, why } => write!(
                 f,
                 "nothing is launched on {host} for {:.0} s: {failures} failed in a row, the last with {why}",
                 pause.as_secs_f64()
             ),
-            Notice::Remark(remark) => remark.fmt(f),
-            Notice::Failure(text) => f.write_str(text),
-            Notice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
-            Notice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
-            Notice::Ending { tasks } => write!(f, "ending {}", counted(*tasks, "task")),
-            Notice::Overdue { tasks } => write!(f, "no longer waiting for {}", tasks.join(", ")),
+            UserNotice::Remark(remark) => remark.fmt(f),
+            UserNotice::Failure(text) => f.write_str(text),
+            UserNotice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
+            UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
+            UserNotice::Ending { tasks } => write!(f, "ending {}", counted(*tasks, "task")),
+            UserNotice::Overdue { tasks } => write!(f, "no longer waiting for {}", tasks.join(", ")),
         }
     }
 }

@@ -10,14 +10,14 @@ use program::read_password;
 
 /// Principal, secret and certificates, as the files had them when they were last read. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
-pub struct Access {
+pub struct MasterAccess {
     principal: Option<String>,
     secret_file: Option<PathBuf>,
     tls_files: Option<Files>,
     settings: mesos::Config,
 }
 
-impl Access {
+impl MasterAccess {
     /// Reads the files: that of the principal's secret, if the master asks for one, and those for masters that talk
     /// TLS. Without a principal, a secret means nothing.
     ///
@@ -27,8 +27,9 @@ impl Access {
         principal: Option<String>,
         secret_file: Option<PathBuf>,
         tls_files: Option<Files>,
-    ) -> anyhow::Result<Access> {
-        let mut access = Access { principal, secret_file, tls_files, settings: mesos::Config::default() };
+    ) -> anyhow::Result<Self> {
+        let mut access =
+            MasterAccess { principal, secret_file, tls_files, settings: mesos::Config::default() };
         access.settings.auth = access.auth()?;
         access.settings.tls = access.tls()?;
         Ok(access)
@@ -90,7 +91,7 @@ mod tests {
         let path = folder.path().join("secret");
         let basic = |secret: &str| Auth::basic("miner", secret);
         fs::write(&path, "old\n").unwrap();
-        let mut access = Access::read(Some("miner".into()), Some(path.clone()), None).unwrap();
+        let mut access = MasterAccess::read(Some("miner".into()), Some(path.clone()), None).unwrap();
         assert_eq!(access.settings().auth, basic("old"));
         fs::remove_file(&path).unwrap();
         assert_eq!(access.renew().auth, basic("old"), "it is gone for a moment");
@@ -108,7 +109,7 @@ mod tests {
         let authority = rcgen::generate_simple_self_signed(vec!["master".to_owned()]).unwrap().cert.pem();
         fs::write(&path, &authority).unwrap();
         let files = Files { ca_cert: Some(path.clone()), client: None };
-        let mut access = Access::read(None, None, Some(files)).unwrap();
+        let mut access = MasterAccess::read(None, None, Some(files)).unwrap();
         fs::write(&path, &authority[..40]).unwrap();
         assert!(access.tls().is_err() && access.renew().tls.is_some());
     }
