@@ -118,7 +118,7 @@ pub struct Args {
     /// Hash backend of the workers, by its name in `bench` [default: the fastest].
     #[arg(long, env = "MINER_BACKEND")]
     pub backend: Option<String>,
-    /// Give up, with exit status 1, when the master can't be reached.
+    /// Give up, with exit status 1, when the master cannot be reached.
     #[arg(long, env = "MINER_NO_RETRY", value_parser = BoolishValueParser::new())]
     pub no_retry: bool,
     /// HOST or HOST:PORT under which agents fetch the executor from this scheduler
@@ -219,7 +219,7 @@ impl Args {
     /// Checks everything; `executable` is the file to serve to the agents, asked for only if it is needed.
     ///
     /// # Errors
-    /// If a file can't be read, or a value is no good.
+    /// If a file cannot be read, or a value is no good.
     pub fn into_config(self, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<Config> {
         let env = |name: &str| std::env::var(name).ok();
         let access = self.access(env)?;
@@ -242,11 +242,15 @@ impl Args {
             let theirs = programs.worker.is_some();
             ensure!(
                 !theirs,
-                "--on-server-loss=repoint is for our own workers: others don't take another server"
+                "--on-server-loss=repoint is for our own workers: others do not take another server"
             );
         }
         Ok(Config {
-            access: MasterAccess::read(self.principal, self.secret_file, self.tls.check(&self.master)?)?,
+            master_access: MasterAccess::read(
+                self.principal,
+                self.secret_file,
+                self.tls.check(&self.master)?,
+            )?,
             zk: self.zk.check(&self.master)?,
             master: self.master,
             state_dir: self.state_dir,

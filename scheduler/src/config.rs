@@ -26,7 +26,7 @@ const UPDATES_PER_TASK: u64 = 100_000;
 pub struct Config {
     /// The masters, or where in ZooKeeper to find the one that leads.
     pub master: Masters,
-    /// Where several schedulers elect one, and keep what the next one needs.
+    /// Where several schedulers elect the one that leads, and keep what the next one needs.
     pub zk: Option<Zk>,
     /// Where the framework's id, launch intents and ledger are kept.
     pub state_dir: PathBuf,
@@ -38,8 +38,8 @@ pub struct Config {
     pub user: String,
     /// The Mesos role that gets the offers.
     pub role: String,
-    /// Who the framework says it is to masters, with what proves it; for `https://` ones, whom to trust.
-    pub access: MasterAccess,
+    /// The credentials for masters, and for `https://` ones, the authorities to trust.
+    pub master_access: MasterAccess,
     /// At the end, end all tasks and the framework too; otherwise they go on without the scheduler.
     pub teardown_on_exit: bool,
     /// Ends by itself after this time.
@@ -89,7 +89,7 @@ impl Config {
             name: "mesos-miner".to_owned(),
             user: "root".to_owned(),
             role: "*".to_owned(),
-            access: MasterAccess::default(),
+            master_access: MasterAccess::default(),
             teardown_on_exit: false,
             duration: None,
             blocks: None,
@@ -116,7 +116,7 @@ impl Config {
         if self.teardown_on_exit && self.zk.is_none() { SHORT_FAILOVER } else { FAILOVER }
     }
 
-    /// What of it the framework's decisions depend on. `delivery` is how the executor gets to the agents, `remaining` is
+    /// The part that the framework's decisions depend on. `delivery` is how the executor gets to the agents, `remaining` is
     /// what is left of `duration`.
     pub(crate) fn framework_settings(&self, delivery: Delivery, remaining: Option<Duration>) -> Settings {
         Settings {

@@ -99,7 +99,7 @@ impl Driver<'_> {
     ) -> Result<SubscriptionEnd, TermError> {
         let call = scheduler::subscribe(wire::framework_info(self.config, self.state.framework()));
         // Why the last one ended may be that the secret was replaced, or a certificate has run out.
-        self.client = self.client.reconfigured(self.access.renew().clone());
+        self.client = self.client.reconfigured(self.access.reload().clone());
         let (client, leadership) = (self.client.clone(), self.leadership);
         let subscribing = async move {
             // The subscription would be taken from whoever leads.

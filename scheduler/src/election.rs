@@ -29,14 +29,14 @@ pub(crate) use self::lease::Lease;
 use crate::config::Zk;
 use crate::display::Display;
 
-/// First and longest pause between two sessions.
+/// First and longest pause between two attempts to get a session.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// For ZooKeeper to hear that a leader goes.
+/// Time for ZooKeeper to take the end of leadership.
 const RELEASE: Duration = Duration::from_secs(2);
-/// In Apache Curator's names for leaders' nodes.
+/// Part of the node names of Apache Curator's leader election.
 const LATCH: &str = "latch-";
 
-/// Who stands for election, as its node says.
+/// A scheduler that stands for election, as its node names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Candidate {
     host: String,
@@ -54,7 +54,7 @@ impl Candidate {
     }
 }
 
-/// This scheduler leads, for as long as the lease holds.
+/// The leadership of this scheduler, for as long as the lease holds.
 pub(crate) struct Leadership {
     lock: Arc<OwnedLockClient>,
     lease: Lease,
@@ -70,34 +70,34 @@ impl Drop for Leadership {
 }
 
 impl Leadership {
-    /// The session, which checks the election's node with every write.
+    /// The session; with every write it checks that the election node still exists.
     pub fn lock(&self) -> &Arc<OwnedLockClient> {
         &self.lock
     }
 
-    /// Whether it still leads.
+    /// The time until which it leads.
     pub fn lease(&self) -> &Lease {
         &self.lease
     }
 
-    /// Where schedulers meet.
+    /// The ZooKeeper that holds the election.
     pub fn ensemble(&self) -> &Ensemble {
         &self.ensemble
     }
 
-    /// This machine.
+    /// This machine's name.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Asks ZooKeeper, and not only the clock; whether it still leads.
+    /// Asks ZooKeeper whether it still leads.
     pub async fn confirm(&self) -> bool {
         ask_zookeeper(&self.lock, &self.lease).await
     }
 
-    /// Lets another one lead at once.
+    /// Ends the leadership, so that another scheduler can lead at once.
     pub async fn release(self) {
-        // Otherwise it is when the session expires.
+        // If this fails, the leadership ends when the session expires.
         let _ = timeout(RELEASE, self.lock.client().delete(self.lock.lock_path(), None)).await;
     }
 }
@@ -143,17 +143,17 @@ pub(crate) async fn lost(leadership: Option<&Leadership>) -> String {
     }
 }
 
-/// Who may do what with the nodes: with credentials, only their owner; they are what the whole framework hangs on.
+/// The permissions of the nodes. With credentials only their owner may touch them: the whole framework depends on them.
 pub(crate) fn acls(ensemble: &Ensemble) -> Acls<'static> {
     if ensemble.has_credentials() { Acls::creator_all() } else { Acls::anyone_all() }
 }
 
-/// Nodes that stay.
+/// Options for nodes that outlive the session.
 pub(crate) fn persistent(ensemble: &Ensemble) -> CreateOptions<'static> {
     CreateMode::Persistent.with_acls(acls(ensemble))
 }
 
-/// Stands for election until it is won; `None` if stopped before.
+/// Stands for election until it wins; `None` if stopped before.
 ///
 /// # Errors
 /// If ZooKeeper does not let this scheduler take part, or cannot be reached and `retry` is off.
@@ -208,14 +208,14 @@ async fn stand(
         lock = client.lock(prefix, &content, options) => lock?.into_owned(),
         Err(error) = watch(&client, &folder, &candidate, display) => return Err(error),
         () = stop.cancelled() => {
-            // Otherwise its turn comes, and nobody leads until its session expires.
+            // If the node stayed, its turn would come, and nobody would lead until the session expires.
             let _ = timeout(RELEASE, withdraw(&client, &folder)).await;
             return Ok(None);
         }
     };
     let lock = Arc::new(lock);
     let lease = Lease::new(client.session_timeout(), sent);
-    // It may have stood for long.
+    // It may have waited for long.
     lease.confirmed(Instant::now());
     if !ask_zookeeper(&lock, &lease).await {
         return Err(ZkError::SessionExpired);
@@ -225,19 +225,19 @@ async fn stand(
     Ok(Some(Leadership { lock, lease, ensemble: zk.ensemble.clone(), host: candidate.host, keeper }))
 }
 
-/// Takes back what was put up in this session.
+/// Deletes the election nodes of this session.
 async fn withdraw(client: &Client, folder: &str) -> Result<(), ZkError> {
     for node in client.list_children(folder).await? {
         let path = format!("{folder}/{node}");
         if client.check_stat(&path).await?.is_some_and(|stat| stat.ephemeral_owner == client.session_id().0) {
-            // The lock may have done it.
+            // The lock may have deleted it.
             let _ = client.delete(&path, None).await;
         }
     }
     Ok(())
 }
 
-/// Says who leads, whenever that changes.
+/// Logs who leads, whenever that changes.
 async fn watch(
     client: &Client,
     folder: &str,
@@ -248,7 +248,7 @@ async fn watch(
     loop {
         let (nodes, watcher) = match client.list_and_watch_children(folder).await {
             Ok(found) => found,
-            // This one's own node will be the first.
+            // The folder comes with this scheduler's own node.
             Err(ZkError::NoNode | ZkError::ConnectionLoss) => {
                 tokio::time::sleep(RETRY.0).await;
                 continue;
@@ -258,7 +258,7 @@ async fn watch(
         if let Some(first) = first(&nodes) {
             let leader = match client.get_data(&format!("{folder}/{first}")).await {
                 Ok((data, _)) => serde_json::from_slice::<Candidate>(&data).ok(),
-                // Gone in between: another one leads.
+                // It is gone meanwhile: another one leads.
                 Err(ZkError::NoNode) => continue,
                 Err(ZkError::ConnectionLoss) => None,
                 Err(error) => return Err(error),
@@ -272,7 +272,7 @@ async fn watch(
     }
 }
 
-/// The node that came first: the lowest number at the end of a name.
+/// The node that was created first: its name ends with the lowest number.
 fn first(nodes: &[String]) -> Option<&String> {
     let number = |node: &String| node.rsplit_once(LATCH).and_then(|(_, number)| number.parse::<u64>().ok());
     nodes.iter().filter_map(|node| Some((number(node)?, node))).min().map(|(_, node)| node)
@@ -290,7 +290,7 @@ async fn ask_zookeeper(lock: &OwnedLockClient, lease: &Lease) -> bool {
     let asking = async {
         loop {
             let sent = Instant::now();
-            // A server that lags behind might not know yet; after `sync` it does.
+            // A server of ZooKeeper may lag behind; after `sync` it does not.
             let asked = match lock.client().sync(lock.lock_path()).await {
                 Ok(()) => lock.client().check_stat(lock.lock_path()).await,
                 Err(error) => Err(error),

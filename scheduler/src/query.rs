@@ -1,7 +1,7 @@
 //! Questions to the framework's state, from those who show it to the driver, which alone has it.
 //!
-//! Nothing is computed while nobody asks, and little when many do: an answer is reused for half a second, and answers
-//! take at most a twentieth of the driver's time.
+//! Nothing is computed while nobody asks, and little when many do: an answer is reused for half a second, and making
+//! answers takes a twentieth of the driver's time, unless one takes longer than 50 ms.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,9 @@ const QUEUE: usize = 16;
 const REUSED: Duration = Duration::from_millis(500);
 /// A driver that has not answered in this time is busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// After an answer the next one waits for so many times as long as that one took.
+/// After an answer the next one waits for so many times as long as that one took, up to a bound.
 const REST: u32 = 19;
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// Who can tell of the framework at present.
 #[derive(Clone, Debug)]
@@ -174,7 +175,11 @@ impl QueryQueue {
         }
         let begun = std::time::Instant::now();
         query.answer(state, begun);
-        self.rests_until = Instant::now() + begun.elapsed() * REST;
+        self.rest_after(begun.elapsed());
+    }
+
+    fn rest_after(&mut self, took: Duration) {
+        self.rests_until = Instant::now() + (took * REST).min(LONGEST_REST);
     }
 }
 
@@ -219,6 +224,23 @@ mod tests {
             assert_eq!(client.tasks(Some("x".into()), 5).await.unwrap().next.as_deref(), Some("x"));
         };
         tokio::join!(serve, ask);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_take_a_small_part_of_the_time() {
+        let (client, mut queue) = channel();
+        for (took, rest) in [(10, 190), (1, 19), (60_000, 1000)] {
+            queue.rest_after(Duration::from_millis(took));
+            let asking = tokio::spawn({
+                let client = client.clone();
+                async move { client.tasks(Some(took.to_string()), 1).await.map(|_| ()) }
+            });
+            let begun = Instant::now();
+            let Query::Tasks { answer, .. } = queue.next().await else { panic!("another question") };
+            assert_eq!(begun.elapsed(), Duration::from_millis(rest));
+            answer.send(TaskPage::default()).unwrap();
+            assert_eq!(asking.await.unwrap(), Ok(()));
+        }
     }
 
     #[tokio::test(start_paused = true)]

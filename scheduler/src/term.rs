@@ -41,7 +41,8 @@ impl Term<'_> {
     pub async fn run(self) -> Result<SchedulerEnd, TermError> {
         let config = self.config;
         self.role.send_replace(Role::Starting);
-        let client = SchedulerClient::with_config(config.master.clone(), config.access.settings().clone());
+        let client =
+            SchedulerClient::with_config(config.master.clone(), config.master_access.settings().clone());
         let (sender, notices) = mpsc::unbounded_channel();
         let notify = move |notice| drop(sender.send(notice));
         let (mut store, recovered) =
@@ -58,7 +59,7 @@ impl Term<'_> {
         self.role.send_replace(Role::Leader(queries));
         let mut driver = Driver {
             config,
-            access: config.access.clone(),
+            access: config.master_access.clone(),
             client,
             state,
             store: &mut store,
