@@ -9,11 +9,13 @@
 //! A program may add paths of its own. The server is read-only, knows nothing of what it shows, and has neither TLS nor
 //! authentication: listen where only those can connect who may read it.
 
+mod json;
 mod metrics;
 mod parameters;
 mod server;
 mod subject;
 
+pub use json::Json;
 pub use metrics::{Kind, Metrics};
 pub use parameters::Parameters;
 pub use server::Server;

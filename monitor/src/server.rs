@@ -12,12 +12,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Parameters, RequestError, Subject};
+use crate::{Json, Parameters, RequestError, Subject};
 
 /// Connections at once; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -97,11 +96,11 @@ async fn answer<S: Subject, B>(request: &Request<B>, subject: &S) -> Response<Fu
             None => text(StatusCode::OK, "ok\n".into()),
             Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
         }),
-        "/api/v1/summary" => subject.summary().await.map(|summary| json(&summary)),
+        "/api/v1/summary" => subject.summary().await.map(json),
         "/metrics" => subject
             .metrics()
             .await
-            .map(|metrics| respond(StatusCode::OK, "text/plain; version=0.0.4", metrics.into_text())),
+            .map(|metrics| respond(StatusCode::OK, "text/plain; version=0.0.4", metrics.into_text().into())),
         path if S::PATHS.contains(&path) => own(request, subject).await,
         _ => Err(RequestError::NotFound),
     };
@@ -119,7 +118,7 @@ async fn own<S: Subject, B>(
 ) -> Result<Response<Full<Bytes>>, RequestError> {
     let uri = request.uri();
     let parameters = Parameters::parse(uri.query().unwrap_or_default())?;
-    subject.get(uri.path(), &parameters).await.map(|value| json(&value))
+    subject.get(uri.path(), &parameters).await.map(json)
 }
 
 fn paths<S: Subject>() -> String {
@@ -128,16 +127,16 @@ fn paths<S: Subject>() -> String {
     format!("there are {} and /metrics\n", paths.join(", "))
 }
 
-fn json(value: &Value) -> Response<Full<Bytes>> {
-    respond(StatusCode::OK, "application/json", format!("{value}\n"))
+fn json(body: Json) -> Response<Full<Bytes>> {
+    respond(StatusCode::OK, "application/json", body.into_bytes())
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    respond(status, "text/plain; charset=utf-8", body)
+    respond(status, "text/plain; charset=utf-8", body.into())
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
@@ -161,17 +160,17 @@ mod tests {
             self.0.as_ref().err().map(|error| format!("{error:?}"))
         }
 
-        async fn summary(&self) -> Result<Value, RequestError> {
-            self.0.clone().map(|()| json!({"a": 1}))
+        async fn summary(&self) -> Result<Json, RequestError> {
+            self.0.clone().map(|()| Json::from(&json!({"a": 1})))
         }
 
         async fn metrics(&self) -> Result<Metrics, RequestError> {
             self.0.clone().map(|()| Metrics::default())
         }
 
-        async fn get(&self, path: &str, parameters: &Parameters) -> Result<Value, RequestError> {
+        async fn get(&self, path: &str, parameters: &Parameters) -> Result<Json, RequestError> {
             parameters.allow(&["x"])?;
-            Ok(json!({"path": path, "x": parameters.get("x")}))
+            Ok(Json::from(&json!({"path": path, "x": parameters.get("x")})))
         }
     }
 

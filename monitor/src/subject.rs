@@ -1,8 +1,6 @@
 //! What a program tells of itself.
 
-use serde_json::Value;
-
-use crate::{Metrics, Parameters};
+use crate::{Json, Metrics, Parameters};
 
 /// Answers the requests. Each answer is made when it is asked for, so it must come soon: a subject that has to ask
 /// others sets itself a deadline.
@@ -14,7 +12,7 @@ pub trait Subject: Clone + Send + Sync + 'static {
     fn trouble(&self) -> impl Future<Output = Option<String>> + Send;
 
     /// The figures as JSON.
-    fn summary(&self) -> impl Future<Output = Result<Value, RequestError>> + Send;
+    fn summary(&self) -> impl Future<Output = Result<Json, RequestError>> + Send;
 
     /// The figures for Prometheus.
     fn metrics(&self) -> impl Future<Output = Result<Metrics, RequestError>> + Send;
@@ -24,7 +22,7 @@ pub trait Subject: Clone + Send + Sync + 'static {
         &self,
         _path: &str,
         _parameters: &Parameters,
-    ) -> impl Future<Output = Result<Value, RequestError>> + Send {
+    ) -> impl Future<Output = Result<Json, RequestError>> + Send {
         async { Err(RequestError::NotFound) }
     }
 }

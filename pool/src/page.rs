@@ -1,7 +1,7 @@
 //! What the pool shows of itself: `/healthz` is about the work, whether miners can rely on it. It reads snapshots only and
 //! decides nothing.
 
-use monitor::{Kind, Metrics, RequestError, Subject};
+use monitor::{Json, Kind, Metrics, RequestError, Subject};
 use serde_json::{Value, json};
 use task::Totals;
 
@@ -13,8 +13,8 @@ impl Subject for Handle {
         Handle::trouble(self)
     }
 
-    async fn summary(&self) -> Result<Value, RequestError> {
-        Ok(json(&Handle::summary(self)))
+    async fn summary(&self) -> Result<Json, RequestError> {
+        Ok(Json::from(&json(&Handle::summary(self))))
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {

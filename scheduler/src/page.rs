@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use monitor::{Kind, Metrics, Parameters, RequestError, Subject};
+use monitor::{Json, Kind, Metrics, Parameters, RequestError, Subject};
 use program::Shares;
 use serde_json::{Value, json};
 use task::{Live, Totals};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::framework::{Failure, MAX_PAGE, Overview, TaskLine, TaskPage};
 use crate::query::{QueryClient, QueryError, Role};
@@ -23,9 +23,22 @@ const STARTING: &str = "the scheduler is starting: there is no subscription at a
 const ENDING: &str = "the scheduler is ending";
 const STANDBY: &str = "another scheduler leads: ask that one";
 
-/// Answers HTTP requests.
+/// Answers HTTP requests. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Page(watch::Receiver<Role>);
+pub(crate) struct Page {
+    role: watch::Receiver<Role>,
+    /// The last ones, since many may ask for the same.
+    summary: Arc<Mutex<Option<Rendered>>>,
+    tasks: Arc<Mutex<Option<Rendered>>>,
+}
+
+/// JSON, and what it was made of.
+#[derive(Debug)]
+struct Rendered {
+    overview: Option<Arc<Overview>>,
+    page: Arc<TaskPage>,
+    json: Json,
+}
 
 impl From<QueryError> for RequestError {
     fn from(error: QueryError) -> Self {
@@ -36,12 +49,12 @@ impl From<QueryError> for RequestError {
 impl Page {
     /// Asks whoever can tell of the framework.
     pub fn new(role: watch::Receiver<Role>) -> Self {
-        Page(role)
+        Page { role, summary: Arc::default(), tasks: Arc::default() }
     }
 
     /// Whom to ask; `None` while another scheduler leads.
     fn leader(&self) -> Result<Option<QueryClient>, RequestError> {
-        match &*self.0.borrow() {
+        match &*self.role.borrow() {
             Role::Standby => Ok(None),
             Role::Leader(client) => Ok(Some(client.clone())),
             Role::Starting => Err(RequestError::Unavailable(STARTING.to_owned())),
@@ -49,12 +62,34 @@ impl Page {
         }
     }
 
-    async fn tasks(&self, after: Option<&str>, limit: usize) -> Result<Arc<TaskPage>, RequestError> {
+    async fn page_of_tasks(&self, after: Option<&str>, limit: usize) -> Result<Arc<TaskPage>, RequestError> {
         match self.leader()? {
             Some(client) => Ok(client.tasks(after.map(str::to_owned), limit).await?),
             None => Err(RequestError::Unavailable(STANDBY.to_owned())),
         }
     }
+}
+
+/// JSON of a page of tasks, with or without the figures. It is made once, however many ask: a page of 1000 tasks takes
+/// longer to write than to make.
+async fn rendered(
+    last: &Mutex<Option<Rendered>>,
+    overview: Option<Arc<Overview>>,
+    page: Arc<TaskPage>,
+) -> Json {
+    let mut last = last.lock().await;
+    if let Some(rendered) = &*last
+        && rendered.overview.as_ref().map(Arc::as_ptr) == overview.as_ref().map(Arc::as_ptr)
+        && Arc::ptr_eq(&rendered.page, &page)
+    {
+        return rendered.json.clone();
+    }
+    let json = Json::from(&match &overview {
+        Some(overview) => summary(overview, &page),
+        None => json!({"tasks": tasks(&page), "next": page.next}),
+    });
+    *last = Some(Rendered { overview, page, json: json.clone() });
+    json
 }
 
 impl Subject for Page {
@@ -73,11 +108,11 @@ impl Subject for Page {
         }
     }
 
-    async fn summary(&self) -> Result<Value, RequestError> {
-        let Some(client) = self.leader()? else { return Ok(json!({"leads": false})) };
+    async fn summary(&self) -> Result<Json, RequestError> {
+        let Some(client) = self.leader()? else { return Ok(Json::from(&json!({"leads": false}))) };
         let overview = client.overview().await?;
         let page = client.tasks(None, PAGE).await?;
-        Ok(summary(&overview, &page))
+        Ok(rendered(&self.summary, Some(overview), page).await)
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
@@ -101,7 +136,7 @@ impl Subject for Page {
         Ok(metrics)
     }
 
-    async fn get(&self, _path: &str, parameters: &Parameters) -> Result<Value, RequestError> {
+    async fn get(&self, _path: &str, parameters: &Parameters) -> Result<Json, RequestError> {
         parameters.allow(&["after", "limit"])?;
         let limit = parameters.number("limit", 1..=MAX_PAGE, PAGE)?;
         let after = parameters.get("after");
@@ -111,8 +146,8 @@ impl Subject for Page {
             let text = format!("after={after:?}: give the id of a task, such as miner-worker-7");
             return Err(RequestError::BadRequest(text));
         }
-        let page = self.tasks(after, limit).await?;
-        Ok(json!({"tasks": tasks(&page), "next": page.next}))
+        let page = self.page_of_tasks(after, limit).await?;
+        Ok(rendered(&self.tasks, None, page).await)
     }
 }
 

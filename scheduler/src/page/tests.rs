@@ -75,7 +75,12 @@ fn mining() -> Overview {
 }
 
 async fn tasks_of(page: &Page, query: &str) -> Result<Value, RequestError> {
-    page.get("/api/v1/tasks", &Parameters::parse(query)?).await
+    let json = page.get("/api/v1/tasks", &Parameters::parse(query)?).await?;
+    Ok(json.parse().unwrap())
+}
+
+async fn summary_of(page: &Page) -> Result<Value, RequestError> {
+    Ok(page.summary().await?.parse().unwrap())
 }
 
 #[tokio::test]
@@ -92,8 +97,8 @@ async fn all_is_well_if_somebody_mines_or_others_lead() {
 
 #[tokio::test]
 async fn the_summary_has_both_accounts_and_the_first_tasks() {
-    assert_eq!(page(Role::Standby).summary().await, Ok(json!({"leads": false})));
-    let summary = leading(mining()).summary().await.unwrap();
+    assert_eq!(summary_of(&page(Role::Standby)).await, Ok(json!({"leads": false})));
+    let summary = summary_of(&leading(mining())).await.unwrap();
     assert_eq!(summary["accounts"]["workers"]["shares"]["accepted"], 9);
     assert_eq!(summary["accounts"]["pool"]["shares"]["accepted"], 8);
     assert_eq!(summary["hashes"], "1180591620717411303424");
@@ -103,6 +108,17 @@ async fn the_summary_has_both_accounts_and_the_first_tasks() {
     assert_eq!(summary["tasks_next"], Value::Null);
     assert_eq!((&summary["remarks"], &summary["remarks_more"]), (&json!(["too little memory"]), &json!(3)));
     assert_eq!(summary["failures"][0]["seconds_ago"], 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_many_ask_for_is_written_once() {
+    let page = leading(mining());
+    let text = async |page: Page| page.summary().await.unwrap().into_bytes();
+    let first = text(page.clone()).await;
+    assert_eq!(text(page.clone()).await.as_ptr(), first.as_ptr());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let later = text(page).await;
+    assert!(later == first && later.as_ptr() != first.as_ptr(), "it is asked for anew");
 }
 
 #[tokio::test]
@@ -153,7 +169,7 @@ async fn whatever_the_scheduler_does_there_is_an_answer_in_time() {
         let begun = Instant::now();
         let mut answers = vec![tasks_of(&page, "").await];
         if !standby {
-            answers.push(page.summary().await);
+            answers.push(summary_of(&page).await);
             let trouble = page.trouble().await.unwrap_or_default();
             assert!(trouble.contains(why), "{why}: {trouble}");
         }
