@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use program::{Usage, complain, counted, duration, listen_address, whole};
-use scheduler::Ended;
+use scheduler::SchedulerEnd;
 use scheduler::config::ExecutorSource;
 use scheduler::launch::Programs;
 use std::convert::Infallible;
@@ -45,7 +45,7 @@ pub struct Args {
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Address for the scheduler's /healthz, /api/v1/summary and /metrics; without it, there is no HTTP server.
+    /// Address for the scheduler's /healthz, /api/v1/summary, /api/v1/tasks and /metrics; without it, there is no HTTP server.
     #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP", value_parser = listen_address)]
     pub http: Option<SocketAddr>,
     /// Wanted time between two shares of a worker.
@@ -99,11 +99,11 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     if args.cluster_only {
         return serve(&args, &folder, stop, again).await;
     }
-    let ended = mine(&args, executable()?, &folder, stop, again).await?;
-    ended.summary.print(args.json)?;
-    match ended.failure {
+    let end = mine(&args, executable()?, &folder, stop, again).await?;
+    end.summary().print(args.json)?;
+    match end.failure() {
         None => Ok(()),
-        Some(failure) => anyhow::bail!(failure),
+        Some(failure) => anyhow::bail!(failure.to_owned()),
     }
 }
 
@@ -114,7 +114,7 @@ async fn mine(
     folder: &Folder,
     stop: CancellationToken,
     again: impl Future<Output = i32>,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<SchedulerEnd> {
     let cpus = total_cpus(args);
     if let Some(reason) = shares::shortage(cpus, args.server_cpus, args.workers) {
         complain(format_args!("note: {reason}"));

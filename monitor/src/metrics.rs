@@ -44,7 +44,7 @@ impl Metrics {
         self.0
     }
 
-    // Writing to a string can't fail.
+    // Writing to a string cannot fail.
     fn head(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
             Kind::Counter => "counter",

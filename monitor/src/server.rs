@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Metrics, Subject};
+use crate::{Json, Parameters, RequestError, Subject};
 
 /// Connections at once; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -74,8 +74,8 @@ impl<S: Subject> Server<S> {
 
 async fn connection<S: Subject>(stream: TcpStream, subject: S) {
     let service = service_fn(move |request| {
-        let response = answer(&request, &subject);
-        async move { Ok::<_, Infallible>(response) }
+        let subject = subject.clone();
+        async move { Ok::<_, Infallible>(answer(&request, &subject).await) }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(16 << 10);
@@ -85,38 +85,127 @@ async fn connection<S: Subject>(stream: TcpStream, subject: S) {
     }
 }
 
-fn answer<S: Subject>(request: &Request<Incoming>, subject: &S) -> Response<Full<Bytes>> {
+async fn answer<S: Subject, B>(request: &Request<B>, subject: &S) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
-        response.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    match request.uri().path() {
-        "/healthz" => match subject.trouble() {
+    let answered = match request.uri().path() {
+        "/healthz" => Ok(match subject.trouble().await {
             None => text(StatusCode::OK, "ok\n".into()),
             Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
-        },
-        "/api/v1/summary" => {
-            let mut body = subject.summary().to_string();
-            body.push('\n');
-            respond(StatusCode::OK, "application/json", body)
-        }
-        "/metrics" => {
-            let mut metrics = Metrics::default();
-            subject.metrics(&mut metrics);
-            respond(StatusCode::OK, "text/plain; version=0.0.4", metrics.into_text())
-        }
-        _ => text(StatusCode::NOT_FOUND, "there are /healthz, /api/v1/summary and /metrics\n".into()),
-    }
+        }),
+        "/api/v1/summary" => subject.summary().await.map(json),
+        "/metrics" => subject
+            .metrics()
+            .await
+            .map(|metrics| respond(StatusCode::OK, "text/plain; version=0.0.4", metrics.into_text().into())),
+        path if S::PATHS.contains(&path) => own(request, subject).await,
+        _ => Err(RequestError::NotFound),
+    };
+    answered.unwrap_or_else(|error| match error {
+        RequestError::NotFound => text(StatusCode::NOT_FOUND, paths::<S>()),
+        RequestError::BadRequest(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+        RequestError::Unavailable(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    })
+}
+
+/// The answer to a path of the subject's own.
+async fn own<S: Subject, B>(
+    request: &Request<B>,
+    subject: &S,
+) -> Result<Response<Full<Bytes>>, RequestError> {
+    let uri = request.uri();
+    let parameters = Parameters::parse(uri.query().unwrap_or_default())?;
+    subject.get(uri.path(), &parameters).await.map(json)
+}
+
+fn paths<S: Subject>() -> String {
+    let mut paths = vec!["/healthz", "/api/v1/summary"];
+    paths.extend(S::PATHS);
+    format!("there are {} and /metrics\n", paths.join(", "))
+}
+
+fn json(body: Json) -> Response<Full<Bytes>> {
+    respond(StatusCode::OK, "application/json", body.into_bytes())
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    respond(status, "text/plain; charset=utf-8", body)
+    respond(status, "text/plain; charset=utf-8", body.into())
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Metrics;
+
+    #[derive(Clone)]
+    struct Fixed(Result<(), RequestError>);
+
+    impl Subject for Fixed {
+        const PATHS: &'static [&'static str] = &["/api/v1/own"];
+
+        async fn trouble(&self) -> Option<String> {
+            self.0.as_ref().err().map(|error| format!("{error:?}"))
+        }
+
+        async fn summary(&self) -> Result<Json, RequestError> {
+            self.0.clone().map(|()| Json::from(&json!({"a": 1})))
+        }
+
+        async fn metrics(&self) -> Result<Metrics, RequestError> {
+            self.0.clone().map(|()| Metrics::default())
+        }
+
+        async fn get(&self, path: &str, parameters: &Parameters) -> Result<Json, RequestError> {
+            parameters.allow(&["x"])?;
+            Ok(Json::from(&json!({"path": path, "x": parameters.get("x")})))
+        }
+    }
+
+    async fn ask(subject: &Fixed, method: Method, target: &str) -> (u16, String) {
+        let request = Request::builder().method(method).uri(target).body(()).unwrap();
+        let response = answer(&request, subject).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn each_path_has_its_answer() {
+        let subject = Fixed(Ok(()));
+        let get = async |target| ask(&subject, Method::GET, target).await;
+        assert_eq!(get("/healthz").await, (200, "ok\n".into()));
+        assert_eq!(get("/api/v1/summary").await, (200, "{\"a\":1}\n".into()));
+        assert_eq!(get("/metrics").await, (200, String::new()));
+        assert_eq!(get("/api/v1/own?x=2").await, (200, "{\"path\":\"/api/v1/own\",\"x\":\"2\"}\n".into()));
+        assert_eq!(get("/api/v1/own?y=2").await.0, 400);
+        assert_eq!(get("/api/v1/own?x=%").await.0, 400);
+        let (status, paths) = get("/api/v1/other").await;
+        assert_eq!(
+            (status, paths.as_str()),
+            (404, "there are /healthz, /api/v1/summary, /api/v1/own and /metrics\n")
+        );
+        assert_eq!(ask(&subject, Method::POST, "/api/v1/own").await.0, 405);
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_the_reason_is_told() {
+        let subject = Fixed(Err(RequestError::Unavailable("it starts".into())));
+        for target in ["/api/v1/summary", "/metrics"] {
+            assert_eq!(ask(&subject, Method::GET, target).await, (503, "it starts\n".into()));
+        }
+        assert_eq!(ask(&subject, Method::GET, "/healthz").await.0, 503);
+    }
 }

@@ -1,7 +1,7 @@
 //! What the pool shows of itself: `/healthz` is about the work, whether miners can rely on it. It reads snapshots only and
 //! decides nothing.
 
-use monitor::{Kind, Metrics, Subject};
+use monitor::{Json, Kind, Metrics, RequestError, Subject};
 use serde_json::{Value, json};
 use task::Totals;
 
@@ -9,21 +9,23 @@ use crate::handle::{Handle, Summary};
 use crate::share::UpstreamSummary;
 
 impl Subject for Handle {
-    fn trouble(&self) -> Option<String> {
+    async fn trouble(&self) -> Option<String> {
         Handle::trouble(self)
     }
 
-    fn summary(&self) -> Value {
-        json(&Handle::summary(self))
+    async fn summary(&self) -> Result<Json, RequestError> {
+        Ok(Json::from(&json(&Handle::summary(self))))
     }
 
-    fn metrics(&self, metrics: &mut Metrics) {
+    async fn metrics(&self) -> Result<Metrics, RequestError> {
         let summary = Handle::summary(self);
-        work(&summary, metrics);
-        people(&summary, metrics);
+        let mut metrics = Metrics::default();
+        work(&summary, &mut metrics);
+        people(&summary, &mut metrics);
         if let Some(upstream) = &summary.upstream {
-            upstream_work(upstream, metrics);
+            upstream_work(upstream, &mut metrics);
         }
+        Ok(metrics)
     }
 }
 

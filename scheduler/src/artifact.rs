@@ -29,19 +29,19 @@ use tokio::task::JoinHandle;
 use crate::launch::EXECUTABLE;
 
 const CHUNK: usize = 256 * 1024;
-/// Agents that fetch at once; others wait.
+/// Connections at once; further agents wait.
 const CONNECTIONS: usize = 64;
 
-/// Why the executor can't be served.
+/// Why the executor cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArtifactError {
-    /// The file can't be read.
+    /// The file cannot be read.
     #[error("cannot read the executable {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// The system's finding.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -51,18 +51,18 @@ pub enum ArtifactError {
         /// What was given.
         address: String,
     },
-    /// The port is taken, or the address is not one of this machine.
+    /// The port is in use, or the address is not one of this machine.
     #[error("cannot listen on {addresses} (--artifact-address)")]
     Listen {
         /// Where.
         addresses: String,
-        /// The system's finding.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// A server at work; it ends when this is dropped.
+/// A server that runs until this is dropped.
 #[derive(Debug)]
 pub struct ArtifactServer {
     uri: String,
@@ -87,7 +87,7 @@ impl ArtifactServer {
     /// machine; without it, it is `local` and any port.
     ///
     /// # Errors
-    /// If the file can't be read or the address not be listened on.
+    /// If the file cannot be read, or the address cannot be listened on.
     pub async fn start(
         executable: &Path,
         address: Option<&str>,
@@ -102,7 +102,7 @@ impl ArtifactServer {
         let artifact = opened
             .unwrap_or_else(|panic| Err(io::Error::other(panic)))
             .map_err(|source| ArtifactError::File { path: executable.to_owned(), source })?;
-        let listen = |source| ArtifactError::Listen { addresses: shown(&bind), source };
+        let listen = |source| ArtifactError::Listen { addresses: joined(&bind), source };
         let listener = TcpListener::bind(&bind[..]).await.map_err(listen)?;
         let port = listener.local_addr().map_err(listen)?.port();
         let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -171,21 +171,21 @@ fn parse(address: &str) -> Result<(String, Vec<SocketAddr>), ArtifactError> {
     Ok((host.to_owned(), everywhere.map(|ip| SocketAddr::new(ip, port)).to_vec()))
 }
 
-fn shown(addresses: &[SocketAddr]) -> String {
+fn joined(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 async fn serve(listener: TcpListener, artifact: Arc<Artifact>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let socket = match listener.accept().await {
             Ok((socket, peer)) => {
                 tracing::debug!(%peer, "an agent fetches the executor");
                 socket
             }
             Err(error) => {
-                // Out of file descriptors, for instance: others will be closed.
+                // There may be no file descriptor left: wait for one to be closed.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -245,7 +245,7 @@ fn content(artifact: &Arc<Artifact>) -> Body {
             at += size as u64;
             let failed = read.is_err();
             if pieces.blocking_send(read.map(|()| Frame::data(Bytes::from(piece)))).is_err() || failed {
-                return; // the agent has gone, or knows by now
+                return; // the agent is gone, or its download has failed
             }
         }
     });
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn addresses_with_and_without_a_port() {
-        let parsed = |text: &str| parse(text).map(|(host, bind)| (host, shown(&bind))).ok();
+        let parsed = |text: &str| parse(text).map(|(host, bind)| (host, joined(&bind))).ok();
         let some = |host: &str, bind: &str| Some((host.to_owned(), bind.to_owned()));
         assert_eq!(parsed("10.0.0.1"), some("10.0.0.1", "10.0.0.1:0"));
         assert_eq!(parsed("10.0.0.1:80"), some("10.0.0.1", "10.0.0.1:80"));

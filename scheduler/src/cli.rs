@@ -29,10 +29,10 @@ pub use self::tls::TlsArgs;
 pub use self::zk::ZkArgs;
 pub(crate) use self::zk::ensemble;
 use self::zk::parse_masters;
-use crate::access::Access;
 use crate::artifact::checked_address;
 use crate::config::{Config, ExecutorSource};
 use crate::launch::{Containerizer, EXECUTABLE};
+use crate::master_access::MasterAccess;
 use crate::policy::OnServerLoss;
 
 /// A master that has nothing to say sends a heartbeat every 15 s: in less than two of them, nobody can tell a task that
@@ -69,7 +69,7 @@ pub struct Args {
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Address for /healthz, /api/v1/summary and /metrics; without it, there is no HTTP server.
+    /// Address for /healthz, /api/v1/summary, /api/v1/tasks and /metrics; without it, there is no HTTP server.
     #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP", value_parser = listen_address)]
     pub http: Option<SocketAddr>,
     /// The framework's name.
@@ -118,7 +118,7 @@ pub struct Args {
     /// Hash backend of the workers, by its name in `bench` [default: the fastest].
     #[arg(long, env = "MINER_BACKEND")]
     pub backend: Option<String>,
-    /// Give up, with exit status 1, when the master can't be reached.
+    /// Give up, with exit status 1, when the master cannot be reached.
     #[arg(long, env = "MINER_NO_RETRY", value_parser = BoolishValueParser::new())]
     pub no_retry: bool,
     /// HOST or HOST:PORT under which agents fetch the executor from this scheduler
@@ -188,14 +188,14 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     let config = args.into_config(executable).map_err(|error| Usage(format!("{error:#}")))?;
     let (state_dir, zk) = (config.state_dir.clone(), config.zk.clone());
     let stop = program::stop_token().context("cannot wait for signals")?;
-    let ended = crate::run(config, stop).await?;
-    ended.summary.print(json)?;
-    for text in ended.last_words(&state_dir, zk.as_ref().map(|zk| &zk.ensemble)) {
+    let end = crate::run(config, stop).await?;
+    end.summary().print(json)?;
+    for text in end.exit_messages(&state_dir, zk.as_ref().map(|zk| &zk.ensemble)) {
         if json { complain(text) } else { say(text) }
     }
-    match ended.failure {
+    match end.failure() {
         None => Ok(()),
-        Some(failure) => bail!(failure),
+        Some(failure) => bail!(failure.to_owned()),
     }
 }
 
@@ -219,7 +219,7 @@ impl Args {
     /// Checks everything; `executable` is the file to serve to the agents, asked for only if it is needed.
     ///
     /// # Errors
-    /// If a file can't be read, or a value is no good.
+    /// If a file cannot be read, or a value is no good.
     pub fn into_config(self, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<Config> {
         let env = |name: &str| std::env::var(name).ok();
         let access = self.access(env)?;
@@ -242,11 +242,15 @@ impl Args {
             let theirs = programs.worker.is_some();
             ensure!(
                 !theirs,
-                "--on-server-loss=repoint is for our own workers: others don't take another server"
+                "--on-server-loss=repoint is for our own workers: others do not take another server"
             );
         }
         Ok(Config {
-            access: Access::read(self.principal, self.secret_file, self.tls.check(&self.master)?)?,
+            master_access: MasterAccess::read(
+                self.principal,
+                self.secret_file,
+                self.tls.check(&self.master)?,
+            )?,
             zk: self.zk.check(&self.master)?,
             master: self.master,
             state_dir: self.state_dir,

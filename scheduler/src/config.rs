@@ -8,8 +8,9 @@ use std::time::Duration;
 use mesos::masters::Masters;
 use mesos::zookeeper::Ensemble;
 
-use crate::access::Access;
-use crate::launch::{Containerizer, Pool, Programs};
+use crate::core::Settings;
+use crate::launch::{Containerizer, Delivery, Pool, Programs, Template};
+use crate::master_access::MasterAccess;
 use crate::offers::Placement;
 use crate::policy::OnServerLoss;
 
@@ -26,7 +27,7 @@ const UPDATES_PER_TASK: u64 = 100_000;
 pub struct Config {
     /// The masters, or where in ZooKeeper to find the one that leads.
     pub master: Masters,
-    /// Where several schedulers elect one, and keep what the next one needs.
+    /// Where several schedulers elect the one that leads, and keep what the next one needs.
     pub zk: Option<Zk>,
     /// Where the framework's id, launch intents and ledger are kept.
     pub state_dir: PathBuf,
@@ -38,8 +39,8 @@ pub struct Config {
     pub user: String,
     /// The Mesos role that gets the offers.
     pub role: String,
-    /// Who the framework says it is to masters, with what proves it; for `https://` ones, whom to trust.
-    pub access: Access,
+    /// The credentials for masters, and for `https://` ones, the authorities to trust.
+    pub master_access: MasterAccess,
     /// At the end, end all tasks and the framework too; otherwise they go on without the scheduler.
     pub teardown_on_exit: bool,
     /// Ends by itself after this time.
@@ -50,7 +51,7 @@ pub struct Config {
     pub quiet: bool,
     /// Where health and figures are served over HTTP, if at all.
     pub http: Option<SocketAddr>,
-    /// Keep trying when the master can't be reached.
+    /// Keep trying when the master cannot be reached.
     pub retry: bool,
     /// CPUs of the server task.
     pub server_cpus: f64,
@@ -80,7 +81,7 @@ pub struct Config {
 
 impl Config {
     /// The defaults of a cluster, serving `executable` to the agents.
-    pub fn new(master: impl Into<Masters>, executable: impl Into<PathBuf>) -> Config {
+    pub fn new(master: impl Into<Masters>, executable: impl Into<PathBuf>) -> Self {
         Config {
             master: master.into(),
             zk: None,
@@ -89,7 +90,7 @@ impl Config {
             name: "mesos-miner".to_owned(),
             user: "root".to_owned(),
             role: "*".to_owned(),
-            access: Access::default(),
+            master_access: MasterAccess::default(),
             teardown_on_exit: false,
             duration: None,
             blocks: None,
@@ -115,6 +116,32 @@ impl Config {
     pub fn failover_timeout(&self) -> Duration {
         if self.teardown_on_exit && self.zk.is_none() { SHORT_FAILOVER } else { FAILOVER }
     }
+
+    /// The part that the framework's decisions depend on. `delivery` is how the executor gets to the agents, `remaining` is
+    /// what is left of `duration`.
+    pub(crate) fn framework_settings(&self, delivery: Delivery, remaining: Option<Duration>) -> Settings {
+        Settings {
+            template: Template {
+                name: self.name.clone(),
+                report_interval: self.report_interval,
+                live_interval: self.live_interval,
+                updates_per_task: self.updates_per_task,
+                share_interval: self.share_interval,
+                programs: self.programs.clone(),
+                backend: self.backend.clone(),
+                pool: self.pool.clone(),
+                delivery,
+            },
+            silence_timeout: self.silence_timeout,
+            server_cpus_milli: (self.server_cpus * 1000.0).round() as u64,
+            placement: self.placement.clone(),
+            on_server_loss: self.on_server_loss,
+            teardown: self.teardown_on_exit,
+            duration: remaining,
+            blocks: self.blocks,
+            seed: rand::random(),
+        }
+    }
 }
 
 /// A place in ZooKeeper that several schedulers share.
@@ -122,7 +149,7 @@ impl Config {
 pub struct Zk {
     /// The servers and the node.
     pub ensemble: Ensemble,
-    /// A leader that ZooKeeper does not hear from for so long leads no more.
+    /// A leader that ZooKeeper does not hear from for so long no longer leads.
     pub session_timeout: Duration,
 }
 

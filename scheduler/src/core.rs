@@ -17,9 +17,9 @@ mod carry_out;
 mod event;
 mod history;
 mod outbox;
+mod overview;
 mod session;
 mod settings;
-mod snapshot;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -32,9 +32,9 @@ use program::Summary;
 
 pub use self::event::{Call, Effect, Event};
 pub use self::history::History;
+pub use self::overview::{Failure, MAX_PAGE, Overview, TaskLine, TaskPage, UnusedReasons};
 pub use self::session::Session;
 pub use self::settings::Settings;
-pub use self::snapshot::{Snapshot, TaskLine};
 
 use self::outbox::Outbox;
 use self::turn::Turn;
@@ -88,14 +88,20 @@ impl State {
         self.outbox.take()
     }
 
-    /// A copy for display.
-    pub fn snapshot(&self, now: Instant) -> Snapshot {
-        snapshot::snapshot(&self.session, &self.fleet, &self.history, now)
+    /// The figures of this moment.
+    pub fn overview(&self, now: Instant) -> Overview {
+        overview::overview(&self.session, &self.fleet, &self.history, now)
+    }
+
+    /// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after a task. That one may be gone: the number
+    /// in its id says where to go on.
+    pub fn tasks(&self, after: Option<&str>, limit: usize, now: Instant) -> TaskPage {
+        overview::tasks(&self.fleet, &self.history.ledger, after, limit, now)
     }
 
     /// The figures of the framework so far.
     pub fn summary(&self, now: Instant) -> Summary {
-        snapshot::summary(&self.fleet, &self.history, now)
+        overview::summary(&self.fleet, &self.history, now)
     }
 
     /// How many tasks there are that may still be running.

@@ -1,4 +1,4 @@
-//! How the executor gets to the agents, found out before anything is launched.
+//! Prepares how the executor gets to the agents, before anything is launched.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::launch::Delivery;
 const ELECTION: Duration = Duration::from_secs(15);
 
 /// How the executor gets to the agents, and the server for it if it is ours; `None` if stopped meanwhile.
-pub(crate) async fn delivery(
+pub(crate) async fn prepare_delivery(
     config: &Config,
     detector: &Detector,
     display: &Display,
@@ -39,7 +39,7 @@ pub(crate) async fn delivery(
     Ok(Some((delivery, None)))
 }
 
-/// This machine's address on the way to the master, which is likely the way to the agents, too.
+/// This machine's address on the route to the master. Agents are likely to reach it, too.
 async fn local_address(
     config: &Config,
     detector: &Detector,
@@ -56,13 +56,13 @@ async fn local_address(
             Ok(local) => return Ok(Some(local)),
             Err(error) => error,
         };
-        let hopeless = error.downcast_ref::<DetectError>().is_some_and(|error| !error.is_transient());
-        if !config.retry || hopeless {
+        let permanent = error.downcast_ref::<DetectError>().is_some_and(|error| !error.is_transient());
+        if !config.retry || permanent {
             return Err(error).context(format!("cannot reach master {}", config.master));
         }
         let pause = backoff.delay();
         let (master, seconds) = (&config.master, pause.as_secs_f64());
-        display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error:#})"));
+        display.log(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error:#})"));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return Ok(None),
@@ -70,7 +70,7 @@ async fn local_address(
     }
 }
 
-/// The local end of the way to one of the masters.
+/// The local address on the route to one of the masters.
 async fn route_to_any(detector: &Detector) -> anyhow::Result<IpAddr> {
     let mut failed = std::io::Error::from(std::io::ErrorKind::NotFound);
     for master in detector.candidates(ELECTION).await? {
@@ -85,7 +85,7 @@ async fn route_to_any(detector: &Detector) -> anyhow::Result<IpAddr> {
     Err(failed.into())
 }
 
-/// The local end of a connection; a datagram socket needs nobody at the other end.
+/// The local address on the route to an address. Connecting a datagram socket sends nothing.
 fn route(to: SocketAddr) -> std::io::Result<IpAddr> {
     let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = UdpSocket::bind(any)?;

@@ -1,27 +1,24 @@
-//! What the user sees: lines of news, and a live picture where there is a terminal.
+//! What the user sees in the terminal: a log, and a frame that is drawn again and again.
 //!
-//! A thread of its own writes, so that a terminal that is held up never holds up the framework. News go to standard
-//! error, the picture to standard output if that is a terminal; otherwise a line now and then takes its place. The last
-//! picture is kept for those who ask for it over HTTP.
+//! A thread of its own writes, so that a terminal that is held up never holds up the framework. The log goes to standard
+//! error, the frame to standard output if that is a terminal; otherwise a line now and then takes its place.
 
-mod picture;
+mod frame;
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
-use self::picture::Size;
-use crate::core::Snapshot;
-use crate::page::{Page, Shown};
+use self::frame::Size;
+use crate::core::Overview;
 
 /// So much may wait to be written; what comes on top is left out.
 const QUEUE: usize = 1000;
 /// Between two lines where there is no terminal.
-const SPARSE: Duration = Duration::from_secs(10);
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Between two frames: a little less than the driver's tick, lest every other one be missed.
+const FRAME_EVERY: Duration = Duration::from_millis(400);
 
 /// What a terminal is taken for that does not tell its size.
 const SIZE: Size = Size { columns: 80, rows: 24 };
@@ -32,69 +29,68 @@ pub(crate) struct Display {
     queue: SyncSender<Item>,
     thread: Option<JoinHandle<()>>,
     mode: Mode,
-    shown: watch::Sender<Shown>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// News only.
+    /// The log only.
     Quiet,
     /// A line now and then.
     Lines,
-    /// A picture that is drawn again and again.
-    Live,
+    /// A frame that is drawn again and again.
+    Frames,
 }
 
 #[derive(Debug)]
 enum Item {
-    News(String),
-    Picture(Arc<Snapshot>),
+    Log(String),
+    Overview(Box<Overview>),
     End,
+}
+
+/// When the next frame, or line, is due.
+#[derive(Debug)]
+pub(crate) struct FrameTimer {
+    /// `None` if there is none ever.
+    every: Option<Duration>,
+    last: Option<Instant>,
 }
 
 impl Display {
     /// Starts the thread; `quiet` leaves standard output alone.
-    pub fn start(quiet: bool) -> Display {
+    pub fn start(quiet: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let mode = match (quiet, std::io::stdout().is_terminal() && !dumb) {
             (true, _) => Mode::Quiet,
-            (false, true) => Mode::Live,
+            (false, true) => Mode::Frames,
             (false, false) => Mode::Lines,
         };
         let (queue, items) = sync_channel(QUEUE);
         let thread = thread::Builder::new().name("display".to_owned()).spawn(move || write(&items, mode));
-        Display { queue, thread: thread.ok(), mode, shown: watch::Sender::new(None) }
+        Display { queue, thread: thread.ok(), mode }
     }
 
-    /// Tells the user something.
-    pub fn say(&self, text: String) {
-        if let Err(TrySendError::Full(Item::News(text))) = self.queue.try_send(Item::News(text)) {
+    /// Tells the user something, with the time.
+    pub fn log(&self, text: String) {
+        if let Err(TrySendError::Full(Item::Log(text))) = self.queue.try_send(Item::Log(text)) {
             tracing::info!("{text}");
         }
     }
 
-    /// The pictures for others.
-    pub fn page(&self) -> Page {
-        Page::of(self.shown.subscribe())
+    /// Says when [`show`](Display::show) is wanted.
+    pub fn frame_timer(&self) -> FrameTimer {
+        match self.mode {
+            Mode::Quiet => FrameTimer { every: None, last: None },
+            // The first line comes after the first interval.
+            Mode::Lines => FrameTimer { every: Some(LINE_EVERY), last: Some(Instant::now()) },
+            Mode::Frames => FrameTimer { every: Some(FRAME_EVERY), last: None },
+        }
     }
 
-    /// Shows the present state, unless nobody looks.
-    pub fn show(&self, snapshot: impl FnOnce() -> Snapshot) {
-        let others = self.shown.receiver_count() > 0;
-        if self.mode == Mode::Quiet && !others {
-            return;
-        }
-        let snapshot = Arc::new(snapshot());
-        if self.mode != Mode::Quiet {
-            // A picture that finds no room is followed by another one.
-            let _ = self.queue.try_send(Item::Picture(snapshot.clone()));
-        }
-        self.shown.send_replace(Some(snapshot));
-    }
-
-    /// Others are to know at once whether there will be pictures: there are none while another scheduler leads.
-    pub fn leads(&self, leads: bool) {
-        self.shown.send_replace(leads.then(Arc::default));
+    /// Shows the framework at this moment.
+    pub fn show(&self, overview: Overview) {
+        // A frame that finds no room is followed by another one.
+        let _ = self.queue.try_send(Item::Overview(Box::new(overview)));
     }
 }
 
@@ -110,37 +106,87 @@ impl Drop for Display {
     }
 }
 
+impl FrameTimer {
+    /// Whether the next frame is due; if so, the one after it is due an interval later.
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        let Some(every) = self.every else { return false };
+        let due = self.last.is_none_or(|last| now.duration_since(last) >= every);
+        if due {
+            self.last = Some(now);
+        }
+        due
+    }
+}
+
 /// The writing thread. Errors of the terminal are nobody's concern.
 fn write(items: &Receiver<Item>, mode: Mode) {
-    let (started, mut drawn) = (Instant::now(), 0);
-    let mut last = started;
+    let started = Instant::now();
+    let mut screen = Screen::default();
     let mut shown = String::new();
     while let Ok(item) = items.recv() {
         match item {
             Item::End => {
                 // The summary follows.
-                erase(&mut drawn);
+                screen.erase();
                 return;
             }
-            Item::News(text) => {
-                erase(&mut drawn);
+            Item::Log(text) => {
+                screen.erase();
                 let _ = writeln!(std::io::stderr(), "[{:>7.1}] {text}", started.elapsed().as_secs_f64());
             }
-            Item::Picture(snapshot) if mode == Mode::Live => {
-                let picture = picture::lines(&snapshot, started.elapsed(), size(), bold());
-                erase(&mut drawn);
-                draw(&picture);
-                drawn = picture.len();
+            Item::Overview(overview) if mode == Mode::Frames => {
+                screen.erase();
+                screen.draw(&overview, started.elapsed());
             }
-            Item::Picture(snapshot) => {
-                let line = picture::line(&snapshot);
-                if last.elapsed() >= SPARSE && line != shown {
-                    last = Instant::now();
+            Item::Overview(overview) => {
+                let line = frame::line(&overview);
+                if line != shown {
                     let _ = writeln!(std::io::stdout(), "[{:>7.1}] {line}", started.elapsed().as_secs_f64());
                     shown = line;
                 }
             }
         }
+    }
+}
+
+/// What of the terminal the last frame has taken.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Screen {
+    /// Nothing.
+    #[default]
+    Free,
+    /// So many lines above the cursor.
+    Above(usize),
+    /// The cursor's own line: there are no others to spare.
+    CursorLine,
+}
+
+impl Screen {
+    /// Takes the last frame off the terminal.
+    fn erase(&mut self) {
+        let mut out = std::io::stdout();
+        let _ = match std::mem::take(self) {
+            Screen::Free => return,
+            Screen::Above(lines) => write!(out, "\x1b[{lines}A\r\x1b[J"),
+            Screen::CursorLine => write!(out, "\r\x1b[J"),
+        };
+        let _ = out.flush();
+    }
+
+    fn draw(&mut self, overview: &Overview, elapsed: Duration) {
+        let size = size();
+        let lines = frame::lines(overview, elapsed, size, bold());
+        let mut out = std::io::stdout().lock();
+        if size.is_flat() {
+            let _ = write!(out, "{}", lines.concat());
+            *self = Screen::CursorLine;
+        } else {
+            for line in &lines {
+                let _ = writeln!(out, "{line}");
+            }
+            *self = Screen::Above(lines.len());
+        }
+        let _ = out.flush();
     }
 }
 
@@ -155,20 +201,19 @@ fn size() -> Size {
     told.filter(|size| size.columns > 0 && size.rows > 0).unwrap_or(SIZE)
 }
 
-/// Takes the last picture off the terminal.
-fn erase(drawn: &mut usize) {
-    if *drawn > 0 {
-        let mut out = std::io::stdout();
-        let _ = write!(out, "\x1b[{drawn}A\r\x1b[J");
-        let _ = out.flush();
-        *drawn = 0;
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn draw(picture: &[String]) {
-    let mut out = std::io::stdout().lock();
-    for line in picture {
-        let _ = writeln!(out, "{line}");
+    #[test]
+    fn nothing_is_due_where_nobody_looks_and_lines_are_rare() {
+        let now = Instant::now();
+        let due = |timer: &mut FrameTimer| {
+            let ticks = (0..60).map(|n| now + n * Duration::from_millis(500));
+            ticks.filter(|at| timer.is_due(*at)).count()
+        };
+        assert_eq!(due(&mut FrameTimer { every: None, last: None }), 0);
+        assert_eq!(due(&mut FrameTimer { every: Some(FRAME_EVERY), last: None }), 60);
+        assert_eq!(due(&mut FrameTimer { every: Some(LINE_EVERY), last: Some(now) }), 2);
     }
-    let _ = out.flush();
 }

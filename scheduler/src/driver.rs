@@ -3,25 +3,26 @@
 //! A call that fails ends the subscription: after the next one the state machine makes up for whatever was lost,
 //! so there is one way back from every kind of trouble.
 
-mod calls;
+mod call_queue;
 mod inputs;
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::anyhow;
 use mesos::backoff::Backoff;
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::{CallError, Refusal, Subscription};
 use program::chain;
 
-use self::calls::Calls;
+use self::call_queue::CallQueue;
 pub(crate) use self::inputs::Inputs;
-use crate::access::Access;
 use crate::config::Config;
 use crate::core::{Effect, Event, State};
-use crate::display::Display;
-use crate::election::{self, Leadership};
+use crate::display::{Display, FrameTimer};
+use crate::election::{self, Leadership, TermError};
+use crate::master_access::MasterAccess;
+use crate::query::QueryQueue;
 use crate::store::Store;
 use crate::wire;
 
@@ -34,127 +35,121 @@ const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
 pub(crate) struct Driver<'a> {
     pub config: &'a Config,
     /// What the next subscription is made with, once its files are read again.
-    pub access: Access,
+    pub access: MasterAccess,
     /// Of the present subscription, or the last one.
     pub client: SchedulerClient,
     pub state: State,
     pub store: &'a mut Store,
     pub display: &'a Display,
-    /// Without it, nobody else ever leads.
+    /// When the terminal is drawn.
+    pub frames: FrameTimer,
+    /// Without it, no other scheduler ever leads.
     pub leadership: Option<&'a Leadership>,
+    /// What others want to know of the state.
+    pub queries: QueryQueue,
 }
 
-/// How the driver ended.
-pub(crate) enum Outcome {
-    /// The state machine is done.
-    Finished {
-        /// For the summary.
-        state: Box<State>,
-        /// Whether the master took the last calls, or why not.
-        flushed: Result<(), String>,
-    },
-    /// Another scheduler leads, or may lead; why.
-    Deposed(String),
-}
-
-/// How a subscription, or the try to get one, ended.
-enum End {
-    /// The state machine is done; whether the master took the last calls.
+/// Why a subscription, or the try to get one, ended.
+enum SubscriptionEnd {
+    /// The state machine is done; whether the master took the last calls, or why not.
     Finished(Result<(), String>),
-    /// To be tried again after a pause.
+    /// It is to be tried again after a pause.
     Lost(String),
-    /// The master gave the framework up; a new one is to be subscribed.
+    /// The master has removed the framework; a new one is to be subscribed.
     Removed,
-    /// Another scheduler leads, or may lead; why.
-    Deposed(String),
 }
 
 impl Driver<'_> {
-    /// Runs until the state machine is done.
+    /// Runs until the state machine is done; whether the master took the last calls, or why not.
     ///
     /// # Errors
-    /// If the master can't be reached and retrying is not wanted, is no Mesos master, or refuses the framework.
-    pub async fn run(mut self, mut inputs: Inputs) -> anyhow::Result<Outcome> {
+    /// If another scheduler leads; or the master cannot be reached and retrying is not wanted, is no Mesos master, or
+    /// refuses the framework.
+    pub async fn run(&mut self, mut inputs: Inputs) -> Result<Result<(), String>, TermError> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut ever = false;
         loop {
             let begun = Instant::now();
-            let flushed = match self.subscribe_and_serve(&mut inputs, &mut ever).await? {
-                End::Finished(flushed) => flushed,
-                End::Removed => {
-                    if self.handle(Event::Removed, None).is_continue() {
-                        continue;
+            match self.subscribe_and_serve(&mut inputs, &mut ever).await? {
+                SubscriptionEnd::Finished(flushed) => return Ok(flushed),
+                SubscriptionEnd::Removed => {
+                    if self.handle(Event::Removed, None).is_break() {
+                        return Ok(Ok(()));
                     }
-                    Ok(())
                 }
-                End::Deposed(why) => return Ok(Outcome::Deposed(why)),
-                End::Lost(why) => {
+                SubscriptionEnd::Lost(why) => {
                     if begun.elapsed() >= GOOD_SUBSCRIPTION {
                         backoff.reset();
                     }
-                    let done = match self.handle(Event::Disconnected, None) {
-                        ControlFlow::Continue(()) => self.pause(&mut inputs, &why, &mut backoff).await,
-                        ControlFlow::Break(()) => Err(Done::Finished),
-                    };
-                    match done {
-                        Ok(()) => continue,
-                        Err(Done::Finished) => Err(why),
-                        Err(Done::Deposed(why)) => return Ok(Outcome::Deposed(why)),
+                    let done = self.handle(Event::Disconnected, None).is_break()
+                        || self.pause(&mut inputs, &why, &mut backoff).await?.is_break();
+                    if done {
+                        return Ok(Err(why));
                     }
                 }
-            };
-            return Ok(Outcome::Finished { state: Box::new(self.state), flushed });
+            }
         }
     }
 
     /// One subscription; `ever` is set when it stands.
-    async fn subscribe_and_serve(&mut self, inputs: &mut Inputs, ever: &mut bool) -> anyhow::Result<End> {
+    async fn subscribe_and_serve(
+        &mut self,
+        inputs: &mut Inputs,
+        ever: &mut bool,
+    ) -> Result<SubscriptionEnd, TermError> {
         let call = scheduler::subscribe(wire::framework_info(self.config, self.state.framework()));
         // Why the last one ended may be that the secret was replaced, or a certificate has run out.
-        self.client = self.client.reconfigured(self.access.renew().clone());
+        self.client = self.client.reconfigured(self.access.reload().clone());
         let (client, leadership) = (self.client.clone(), self.leadership);
         let subscribing = async move {
             // The subscription would be taken from whoever leads.
-            match leadership {
-                Some(leadership) if !leadership.confirm().await => None,
-                _ => Some(client.subscribe(&call).await),
+            election::confirm(leadership).await?;
+            Ok::<_, TermError>(client.subscribe(&call).await)
+        };
+        let mut subscription = match self.meanwhile(inputs, subscribing).await? {
+            ControlFlow::Continue(subscribed) => match subscribed? {
+                Ok(subscription) => subscription,
+                Err(error) => return self.unreachable(error, *ever),
+            },
+            ControlFlow::Break(()) => {
+                return Ok(SubscriptionEnd::Finished(Err("there is no subscription".to_owned())));
             }
         };
-        let mut subscription = match self.meanwhile(inputs, subscribing).await {
-            Ok(Some(Ok(subscription))) => subscription,
-            Ok(Some(Err(error))) => return self.unreachable(error, *ever),
-            Ok(None) => return Ok(End::Deposed(self.why_deposed())),
-            Err(Done::Deposed(why)) => return Ok(End::Deposed(why)),
-            Err(Done::Finished) => return Ok(End::Finished(Err("there is no subscription".to_owned()))),
-        };
-        let mut calls = Calls::start(self.client.clone());
+        let mut calls = CallQueue::start(self.client.clone());
         match self.serve(inputs, &mut subscription, &mut calls, ever).await? {
             // The subscription must live as long as there are calls.
-            End::Finished(_) => Ok(End::Finished(calls.flush().await)),
+            SubscriptionEnd::Finished(_) => Ok(SubscriptionEnd::Finished(calls.flush().await)),
             end => Ok(end),
         }
     }
 
     /// What to do about a master that did not take the subscription.
-    fn unreachable(&self, error: CallError, ever: bool) -> anyhow::Result<End> {
+    fn unreachable(&self, error: CallError, ever: bool) -> Result<SubscriptionEnd, TermError> {
         let master = &self.config.master;
         // A master that was one before is only out of order.
         if !ever && !error.is_transient() {
             let hint = hint(&error);
-            return Err(error)
-                .with_context(|| format!("cannot run a framework on the master at {master}{hint}"));
+            let what = format!("cannot run a framework on the master at {master}{hint}");
+            return Err(TermError::Failed(anyhow::Error::from(error).context(what)));
         }
         if !self.config.retry {
-            return Err(error).with_context(|| format!("giving up on master {master}, as --no-retry says"));
+            let what = format!("giving up on master {master}, as --no-retry says");
+            return Err(TermError::Failed(anyhow::Error::from(error).context(what)));
         }
-        Ok(End::Lost(chain(&error)))
+        Ok(SubscriptionEnd::Lost(chain(&error)))
     }
 
-    /// Waits before the next try, unless a new leader makes that worthwhile at once.
-    async fn pause(&mut self, inputs: &mut Inputs, why: &str, backoff: &mut Backoff) -> Result<(), Done> {
+    /// Waits before the next try, unless a new leader makes that worthwhile at once. Breaks when the state machine is
+    /// done.
+    async fn pause(
+        &mut self,
+        inputs: &mut Inputs,
+        why: &str,
+        backoff: &mut Backoff,
+    ) -> Result<ControlFlow<()>, TermError> {
         let pause = backoff.delay();
         let (master, seconds) = (&self.config.master, pause.as_secs_f64());
-        self.display.say(format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})"));
+        self.display.log(format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})"));
         let changed = self.client.detector().changed();
         let pause = async move {
             tokio::select! {
@@ -166,17 +161,25 @@ impl Driver<'_> {
         self.meanwhile(inputs, pause).await
     }
 
-    /// Waits for something while there is no subscription.
-    async fn meanwhile<T>(&mut self, inputs: &mut Inputs, work: impl Future<Output = T>) -> Result<T, Done> {
+    /// Waits for something while there is no subscription. Breaks when the state machine is done.
+    async fn meanwhile<T>(
+        &mut self,
+        inputs: &mut Inputs,
+        work: impl Future<Output = T>,
+    ) -> Result<ControlFlow<(), T>, TermError> {
         let mut work = std::pin::pin!(work);
         loop {
             let events = tokio::select! {
-                done = &mut work => return Ok(done),
-                why = election::lost(self.leadership) => return Err(Done::Deposed(why)),
+                done = &mut work => return Ok(ControlFlow::Continue(done)),
+                why = election::lost(self.leadership) => return Err(TermError::Deposed(why)),
                 events = inputs.next(self.display) => events,
+                query = self.queries.next() => {
+                    self.queries.answer(query, &self.state);
+                    continue;
+                }
             };
             if self.handle_all(events, None).is_break() {
-                return Err(Done::Finished);
+                return Ok(ControlFlow::Break(()));
             }
         }
     }
@@ -185,9 +188,9 @@ impl Driver<'_> {
         &mut self,
         inputs: &mut Inputs,
         subscription: &mut Subscription<scheduler::Event>,
-        calls: &mut Calls,
+        calls: &mut CallQueue,
         ever: &mut bool,
-    ) -> anyhow::Result<End> {
+    ) -> Result<SubscriptionEnd, TermError> {
         loop {
             let events = tokio::select! {
                 next = subscription.next() => match next {
@@ -195,74 +198,67 @@ impl Driver<'_> {
                     Ok(Some(event)) => {
                         if let scheduler::Event::Subscribed(subscribed) = &event {
                             // Whoever leads after this answer subscribes later, which ends this subscription.
-                            if let Some(leadership) = self.leadership
-                                && !leadership.confirm().await
-                            {
-                                return Ok(End::Deposed(self.why_deposed()));
-                            }
+                            election::confirm(self.leadership).await?;
                             // Now there is something to keep.
-                            self.store.start()?;
+                            self.store.start().map_err(anyhow::Error::from)?;
                             *ever = true;
-                            calls.belong_to(&subscribed.framework_id);
+                            calls.set_framework_id(&subscribed.framework_id);
                         }
                         wire::events(event)
                     }
-                    Ok(None) => return Ok(End::Lost("it ended the event stream".to_owned())),
-                    Err(error) => return Ok(End::Lost(chain(&error))),
+                    Ok(None) => {
+                        return Ok(SubscriptionEnd::Lost("it ended the event stream".to_owned()));
+                    }
+                    Err(error) => return Ok(SubscriptionEnd::Lost(chain(&error))),
                 },
-                why = election::lost(self.leadership) => return Ok(End::Deposed(why)),
-                why = calls.failed() => return Ok(End::Lost(why)),
+                why = election::lost(self.leadership) => return Err(TermError::Deposed(why)),
+                why = calls.failed() => return Ok(SubscriptionEnd::Lost(why)),
                 events = inputs.next(self.display) => events,
+                query = self.queries.next() => {
+                    self.queries.answer(query, &self.state);
+                    continue;
+                }
             };
             // After a long sleep the event may have come first.
-            if self.leadership.is_some_and(|leadership| !leadership.lease().holds(Instant::now())) {
-                return Ok(End::Deposed(self.why_deposed()));
-            }
+            election::check_lease(self.leadership)?;
             if self.handle_all(events, Some(calls)).is_break() {
-                return Ok(End::Finished(Ok(())));
+                return Ok(SubscriptionEnd::Finished(Ok(())));
             }
         }
     }
 
     /// ERROR is the last event of a subscription.
-    async fn refused(&mut self, message: &str) -> anyhow::Result<End> {
+    async fn refused(&mut self, message: &str) -> Result<SubscriptionEnd, TermError> {
         if message.contains("failed over") {
-            if let Some(leadership) = self.leadership {
-                if leadership.confirm().await {
-                    return Ok(End::Lost(
-                        "a scheduler that does not lead has subscribed in between".to_owned(),
-                    ));
-                }
-                return Ok(End::Deposed(self.why_deposed()));
+            if self.leadership.is_some() {
+                election::confirm(self.leadership).await?;
+                let why = "a scheduler that does not lead has subscribed in between";
+                return Ok(SubscriptionEnd::Lost(why.to_owned()));
             }
-            bail!(
+            return Err(TermError::Failed(anyhow!(
                 "another scheduler has subscribed with this framework's id and goes on with its tasks (the master \
                  says: {message}); where several are to stand in for each other, give each --zk"
-            );
+            )));
         }
         if message.contains("removed") && self.state.framework().is_some() {
-            return Ok(End::Removed);
+            return Ok(SubscriptionEnd::Removed);
         }
-        bail!("the master refuses the framework: {message}");
+        Err(TermError::Failed(anyhow!("the master refuses the framework: {message}")))
     }
 
-    fn why_deposed(&self) -> String {
-        self.leadership.map(|leadership| leadership.lease().why()).unwrap_or_default()
-    }
-
-    fn handle_all(&mut self, events: Vec<Event>, calls: Option<&Calls>) -> ControlFlow<()> {
+    fn handle_all(&mut self, events: Vec<Event>, calls: Option<&CallQueue>) -> ControlFlow<()> {
         events.into_iter().try_for_each(|event| self.handle(event, calls))
     }
 
     /// Has the state machine decide, and does what it wants; breaks when it is done.
-    fn handle(&mut self, event: Event, calls: Option<&Calls>) -> ControlFlow<()> {
+    fn handle(&mut self, event: Event, calls: Option<&CallQueue>) -> ControlFlow<()> {
         let now = Instant::now();
         let tick = matches!(event, Event::Tick);
         let mut flow = ControlFlow::Continue(());
         for effect in self.state.on_event(event, now) {
             match effect {
                 Effect::Persist(ticket, change) => self.store.persist(ticket, change),
-                Effect::Publish(notice) => self.display.say(notice.to_string()),
+                Effect::Publish(notice) => self.display.log(notice.to_string()),
                 Effect::Finish => flow = ControlFlow::Break(()),
                 Effect::Call(call) => {
                     if let Some(calls) = calls {
@@ -271,8 +267,8 @@ impl Driver<'_> {
                 }
             }
         }
-        if tick || flow.is_break() {
-            self.display.show(|| self.state.snapshot(now));
+        if tick && self.frames.is_due(now) {
+            self.display.show(self.state.overview(now));
         }
         flow
     }
@@ -285,12 +281,4 @@ fn hint(error: &CallError) -> &'static str {
         CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
         _ => "",
     }
-}
-
-/// Nothing is to be waited for any more.
-enum Done {
-    /// The state machine is done.
-    Finished,
-    /// Another scheduler leads, or may lead; why.
-    Deposed(String),
 }

@@ -1,12 +1,12 @@
 //! Which of several schedulers leads: the one whose ephemeral node in ZooKeeper came first.
 //!
-//! What keeps a scheduler that leads no more from doing harm, in this order:
+//! What keeps a scheduler that no longer leads from doing harm, in this order:
 //!
 //! 1. Its own clock: it stops before its session can have expired ([`Lease`]).
 //! 2. ZooKeeper: launches and acknowledgements wait for a write in its session, and there is none without one.
 //! 3. Mesos: it subscribes only after ZooKeeper has said that it leads, and acts only if ZooKeeper says so again
 //!    after that. So whoever leads next subscribes later, under the same framework id, and from then on the master
-//!    takes no call of this one any more.
+//!    takes no more calls of this one.
 
 mod lease;
 
@@ -29,14 +29,14 @@ pub(crate) use self::lease::Lease;
 use crate::config::Zk;
 use crate::display::Display;
 
-/// First and longest pause between two sessions.
+/// First and longest pause between two attempts to get a session.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// For ZooKeeper to hear that a leader goes.
+/// Time for ZooKeeper to take the end of leadership.
 const RELEASE: Duration = Duration::from_secs(2);
-/// In Apache Curator's names for leaders' nodes.
+/// Part of the node names of Apache Curator's leader election.
 const LATCH: &str = "latch-";
 
-/// Who stands for election, as its node says.
+/// A scheduler that stands for election, as its node names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Candidate {
     host: String,
@@ -44,17 +44,17 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn this() -> Candidate {
+    fn this() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Candidate { host, process: std::process::id() }
     }
 
-    fn says(&self) -> Vec<u8> {
+    fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
-/// This scheduler leads, for as long as the lease holds.
+/// The leadership of this scheduler, for as long as the lease holds.
 pub(crate) struct Leadership {
     lock: Arc<OwnedLockClient>,
     lease: Lease,
@@ -70,39 +70,72 @@ impl Drop for Leadership {
 }
 
 impl Leadership {
-    /// The session, which checks the election's node with every write.
+    /// The session; with every write it checks that the election node still exists.
     pub fn lock(&self) -> &Arc<OwnedLockClient> {
         &self.lock
     }
 
-    /// Whether it still leads.
+    /// The time until which it leads.
     pub fn lease(&self) -> &Lease {
         &self.lease
     }
 
-    /// Where schedulers meet.
+    /// The ZooKeeper that holds the election.
     pub fn ensemble(&self) -> &Ensemble {
         &self.ensemble
     }
 
-    /// This machine.
+    /// This machine's name.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Asks ZooKeeper, and not only the clock; whether it still leads.
+    /// Asks ZooKeeper whether it still leads.
     pub async fn confirm(&self) -> bool {
-        confirm(&self.lock, &self.lease).await
+        ask_zookeeper(&self.lock, &self.lease).await
     }
 
-    /// Lets another one lead at once.
+    /// Ends the leadership, so that another scheduler can lead at once.
     pub async fn release(self) {
-        // Otherwise it is when the session expires.
+        // If this fails, the leadership ends when the session expires.
         let _ = timeout(RELEASE, self.lock.client().delete(self.lock.lock_path(), None)).await;
     }
 }
 
-/// Waits until this scheduler leads no more; why.
+/// Why a term as the leader ended before the framework did.
+#[derive(Debug)]
+pub(crate) enum TermError {
+    /// Another scheduler leads, or may lead; why.
+    Deposed(String),
+    /// This scheduler cannot go on.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for TermError {
+    fn from(error: anyhow::Error) -> Self {
+        TermError::Failed(error)
+    }
+}
+
+/// Asks ZooKeeper whether this scheduler leads. Where it is the only one, it does.
+pub(crate) async fn confirm(leadership: Option<&Leadership>) -> Result<(), TermError> {
+    match leadership {
+        Some(leadership) if !leadership.confirm().await => Err(TermError::Deposed(leadership.lease().why())),
+        _ => Ok(()),
+    }
+}
+
+/// The same, but asks only this scheduler's own clock.
+pub(crate) fn check_lease(leadership: Option<&Leadership>) -> Result<(), TermError> {
+    match leadership {
+        Some(leadership) if !leadership.lease().holds(Instant::now()) => {
+            Err(TermError::Deposed(leadership.lease().why()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits until this scheduler no longer leads; why.
 pub(crate) async fn lost(leadership: Option<&Leadership>) -> String {
     match leadership {
         Some(leadership) => leadership.lease().lost().await,
@@ -110,20 +143,20 @@ pub(crate) async fn lost(leadership: Option<&Leadership>) -> String {
     }
 }
 
-/// Who may do what with the nodes: with credentials, only their owner; they are what the whole framework hangs on.
+/// The permissions of the nodes. With credentials only their owner may touch them: the whole framework depends on them.
 pub(crate) fn acls(ensemble: &Ensemble) -> Acls<'static> {
     if ensemble.has_credentials() { Acls::creator_all() } else { Acls::anyone_all() }
 }
 
-/// Nodes that stay.
+/// Options for nodes that outlive the session.
 pub(crate) fn persistent(ensemble: &Ensemble) -> CreateOptions<'static> {
     CreateMode::Persistent.with_acls(acls(ensemble))
 }
 
-/// Stands for election until it is won; `None` if stopped before.
+/// Stands for election until it wins; `None` if stopped before.
 ///
 /// # Errors
-/// If ZooKeeper does not let this scheduler take part, or can't be reached and `retry` is off.
+/// If ZooKeeper does not let this scheduler take part, or cannot be reached and `retry` is off.
 pub(crate) async fn win(
     zk: &Zk,
     retry: bool,
@@ -146,7 +179,7 @@ pub(crate) async fn win(
         }
         let pause = backoff.delay();
         let seconds = pause.as_secs_f64();
-        display.say(format!("no session with ZooKeeper at {ensemble}, retrying in {seconds:.1} s ({error})"));
+        display.log(format!("no session with ZooKeeper at {ensemble}, retrying in {seconds:.1} s ({error})"));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return Ok(None),
@@ -170,41 +203,41 @@ async fn stand(
     let folder = format!("{}/election", zk.ensemble.path());
     let candidate = Candidate::this();
     let options = LockOptions::new(acls(&zk.ensemble)).with_ancestor_options(persistent(&zk.ensemble))?;
-    let (prefix, says) = (LockPrefix::new_curator(&folder, LATCH)?, candidate.says());
+    let (prefix, content) = (LockPrefix::new_curator(&folder, LATCH)?, candidate.to_json());
     let lock = tokio::select! {
-        lock = client.lock(prefix, &says, options) => lock?.into_owned(),
+        lock = client.lock(prefix, &content, options) => lock?.into_owned(),
         Err(error) = watch(&client, &folder, &candidate, display) => return Err(error),
         () = stop.cancelled() => {
-            // Otherwise its turn comes, and nobody leads until its session expires.
+            // If the node stayed, its turn would come, and nobody would lead until the session expires.
             let _ = timeout(RELEASE, withdraw(&client, &folder)).await;
             return Ok(None);
         }
     };
     let lock = Arc::new(lock);
     let lease = Lease::new(client.session_timeout(), sent);
-    // It may have stood for long.
+    // It may have waited for long.
     lease.confirmed(Instant::now());
-    if !confirm(&lock, &lease).await {
+    if !ask_zookeeper(&lock, &lease).await {
         return Err(ZkError::SessionExpired);
     }
-    display.say(format!("leading, as {} says", zk.ensemble));
-    let keeper = tokio::spawn(keep(Arc::clone(&lock), lease.clone()));
+    display.log(format!("leading, as {} says", zk.ensemble));
+    let keeper = tokio::spawn(renew(Arc::clone(&lock), lease.clone()));
     Ok(Some(Leadership { lock, lease, ensemble: zk.ensemble.clone(), host: candidate.host, keeper }))
 }
 
-/// Takes back what was put up in this session.
+/// Deletes the election nodes of this session.
 async fn withdraw(client: &Client, folder: &str) -> Result<(), ZkError> {
     for node in client.list_children(folder).await? {
         let path = format!("{folder}/{node}");
         if client.check_stat(&path).await?.is_some_and(|stat| stat.ephemeral_owner == client.session_id().0) {
-            // The lock may have done it.
+            // The lock may have deleted it.
             let _ = client.delete(&path, None).await;
         }
     }
     Ok(())
 }
 
-/// Says who leads, whenever that changes.
+/// Logs who leads, whenever that changes.
 async fn watch(
     client: &Client,
     folder: &str,
@@ -215,7 +248,7 @@ async fn watch(
     loop {
         let (nodes, watcher) = match client.list_and_watch_children(folder).await {
             Ok(found) => found,
-            // This one's own node will be the first.
+            // The folder comes with this scheduler's own node.
             Err(ZkError::NoNode | ZkError::ConnectionLoss) => {
                 tokio::time::sleep(RETRY.0).await;
                 continue;
@@ -225,13 +258,13 @@ async fn watch(
         if let Some(first) = first(&nodes) {
             let leader = match client.get_data(&format!("{folder}/{first}")).await {
                 Ok((data, _)) => serde_json::from_slice::<Candidate>(&data).ok(),
-                // Gone in between: another one leads.
+                // It is gone meanwhile: another one leads.
                 Err(ZkError::NoNode) => continue,
                 Err(ZkError::ConnectionLoss) => None,
                 Err(error) => return Err(error),
             };
             if let Some(leader) = leader.filter(|leader| leader != this && said.as_ref() != Some(leader)) {
-                display.say(format!("waiting for {} (process {}), which leads", leader.host, leader.process));
+                display.log(format!("waiting for {} (process {}), which leads", leader.host, leader.process));
                 said = Some(leader);
             }
         }
@@ -239,25 +272,25 @@ async fn watch(
     }
 }
 
-/// The node that came first: the lowest number at the end of a name.
+/// The node that was created first: its name ends with the lowest number.
 fn first(nodes: &[String]) -> Option<&String> {
     let number = |node: &String| node.rsplit_once(LATCH).and_then(|(_, number)| number.parse::<u64>().ok());
     nodes.iter().filter_map(|node| Some((number(node)?, node))).min().map(|(_, node)| node)
 }
 
-/// Keeps the lease, as long as the session lives.
-async fn keep(lock: Arc<OwnedLockClient>, lease: Lease) {
-    while confirm(&lock, &lease).await {
+/// Renews the lease, as long as the session lives.
+async fn renew(lock: Arc<OwnedLockClient>, lease: Lease) {
+    while ask_zookeeper(&lock, &lease).await {
         tokio::time::sleep(lease.length() / 4).await;
     }
 }
 
-/// Asks until there is an answer or the lease is over.
-async fn confirm(lock: &OwnedLockClient, lease: &Lease) -> bool {
+/// Asks until there is an answer or the lease is over; whether the lease holds then.
+async fn ask_zookeeper(lock: &OwnedLockClient, lease: &Lease) -> bool {
     let asking = async {
         loop {
             let sent = Instant::now();
-            // A server that lags behind might not know yet; after `sync` it does.
+            // A server of ZooKeeper may lag behind; after `sync` it does not.
             let asked = match lock.client().sync(lock.lock_path()).await {
                 Ok(()) => lock.client().check_stat(lock.lock_path()).await,
                 Err(error) => Err(error),

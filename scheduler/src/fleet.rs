@@ -69,7 +69,12 @@ impl Fleet {
         self.index.present.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The same after the task with this id. Where it is gone, its number tells its place.
+    /// The servers among them, those that were given up too.
+    pub fn present_servers(&self) -> impl Iterator<Item = &Task> {
+        self.index.present_servers.iter().filter_map(|key| self.tasks.get(*key))
+    }
+
+    /// All of them after the task with this id. Where it is gone, its number tells its place.
     pub fn present_after(&self, after: &str) -> impl Iterator<Item = &Task> {
         let (key, last) = (self.tasks.key(after), number(after));
         let came_later = move |task: &&Task| match key {

@@ -4,7 +4,7 @@
 //! the task is to do travels in `TaskInfo.data`, which the master's state page does not show; nothing of it is on
 //! a command line.
 
-mod foreign;
+mod image_task;
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use mesos::v1::{
 };
 use task::{Chain, PoolAccess, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 
-pub use self::foreign::{Arguments, ImageTask};
+pub use self::image_task::{Arguments, ImageTask};
 use crate::journal::TaskRecord;
 use crate::kind::Kind;
 

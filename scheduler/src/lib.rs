@@ -14,7 +14,6 @@
 //! it wrote, [`artifact`] gives agents the executor, `display` shows, also
 //! by `page` to others. With several schedulers, `election` says which of them leads; the others wait.
 
-pub mod access;
 pub mod accounts;
 pub mod artifact;
 pub mod cli;
@@ -25,20 +24,23 @@ mod delivery;
 mod display;
 mod driver;
 mod election;
-mod ended;
+mod end;
 pub mod fleet;
 pub mod journal;
 pub mod kind;
 pub mod launch;
-mod lead;
+pub mod master_access;
 pub mod offers;
 mod page;
 pub mod policy;
+mod query;
 mod run;
 pub mod store;
+mod term;
+mod time_limit;
 pub mod user_notice;
 mod wire;
 
 pub use config::Config;
-pub use ended::{Ended, Left};
+pub use end::SchedulerEnd;
 pub use run::run;

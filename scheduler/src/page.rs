@@ -1,69 +1,170 @@
-//! What the scheduler shows of itself over HTTP: a copy of what the display shows.
+//! What the scheduler tells of itself over HTTP. It asks the driver when it is asked, so that nothing is computed while
+//! nobody looks.
 //!
-//! `/healthz` is 200 while it mines, or waits because another scheduler leads; else 503.
+//! `/healthz` is 200 while a worker mines, or while this scheduler waits because another one leads; else 503.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use monitor::{Kind, Metrics, Subject};
+use monitor::{Json, Kind, Metrics, Parameters, RequestError, Subject};
 use program::Shares;
 use serde_json::{Value, json};
 use task::{Live, Totals};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
-use crate::core::{Snapshot, TaskLine};
-use crate::kind::Kind as TaskKind;
+use crate::core::{Failure, MAX_PAGE, Overview, TaskLine, TaskPage};
+use crate::query::{QueryClient, QueryError, Role};
 
-/// The last picture, empty before the first one; none while another scheduler leads.
-pub(crate) type Shown = Option<Arc<Snapshot>>;
+/// Tasks on a page if nothing else is asked for, and in the summary.
+const PAGE: usize = 100;
+/// Mesos' ids are no longer than a file's name may be.
+const LONGEST_ID: usize = 255;
 
-/// Reads the last picture.
+const STARTING: &str = "the scheduler is starting: there is no subscription at a master yet";
+const ENDING: &str = "the scheduler is ending";
+const STANDBY: &str = "another scheduler leads: ask that one";
+
+/// Answers HTTP requests. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Page(watch::Receiver<Shown>);
+pub(crate) struct Page {
+    role: watch::Receiver<Role>,
+    /// The last ones, since many may ask for the same.
+    summary: Arc<Mutex<Option<Rendered>>>,
+    tasks: Arc<Mutex<Option<Rendered>>>,
+}
+
+/// JSON, and what it was made of.
+#[derive(Debug)]
+struct Rendered {
+    overview: Option<Arc<Overview>>,
+    page: Arc<TaskPage>,
+    json: Json,
+}
+
+impl From<QueryError> for RequestError {
+    fn from(error: QueryError) -> Self {
+        RequestError::Unavailable(error.to_string())
+    }
+}
 
 impl Page {
-    pub fn of(shown: watch::Receiver<Shown>) -> Page {
-        Page(shown)
+    /// Asks whoever can tell of the framework.
+    pub fn new(role: watch::Receiver<Role>) -> Self {
+        Page { role, summary: Arc::default(), tasks: Arc::default() }
     }
 
-    fn snapshot(&self) -> Shown {
-        self.0.borrow().clone()
+    /// Whom to ask; `None` while another scheduler leads.
+    fn leader(&self) -> Result<Option<QueryClient>, RequestError> {
+        match &*self.role.borrow() {
+            Role::Standby => Ok(None),
+            Role::Leader(client) => Ok(Some(client.clone())),
+            Role::Starting => Err(RequestError::Unavailable(STARTING.to_owned())),
+            Role::Ending => Err(RequestError::Unavailable(ENDING.to_owned())),
+        }
     }
+
+    async fn page_of_tasks(&self, after: Option<&str>, limit: usize) -> Result<Arc<TaskPage>, RequestError> {
+        match self.leader()? {
+            Some(client) => Ok(client.tasks(after.map(str::to_owned), limit).await?),
+            None => Err(RequestError::Unavailable(STANDBY.to_owned())),
+        }
+    }
+}
+
+/// JSON of a page of tasks, with or without the figures. It is made once, however many ask: a page of 1000 tasks takes
+/// longer to write than to make.
+async fn rendered(
+    last: &Mutex<Option<Rendered>>,
+    overview: Option<Arc<Overview>>,
+    page: Arc<TaskPage>,
+) -> Json {
+    let mut last = last.lock().await;
+    if let Some(rendered) = &*last
+        && rendered.overview.as_ref().map(Arc::as_ptr) == overview.as_ref().map(Arc::as_ptr)
+        && Arc::ptr_eq(&rendered.page, &page)
+    {
+        return rendered.json.clone();
+    }
+    let json = Json::from(&match &overview {
+        Some(overview) => summary(overview, &page),
+        None => json!({"tasks": tasks(&page), "next": page.next}),
+    });
+    *last = Some(Rendered { overview, page, json: json.clone() });
+    json
 }
 
 impl Subject for Page {
-    fn trouble(&self) -> Option<String> {
-        let snapshot = self.snapshot()?;
-        if !snapshot.connected {
-            return Some("there is no subscription at a master".to_owned());
-        }
-        let mines = |task: &TaskLine| task.kind == TaskKind::Worker && task.state == "TASK_RUNNING";
-        let why = snapshot.remarks.first().map(|remark| format!(": {remark}")).unwrap_or_default();
-        (!snapshot.tasks.iter().any(mines)).then(|| format!("no worker mines{why}"))
-    }
+    const PATHS: &'static [&'static str] = &["/api/v1/tasks"];
 
-    fn summary(&self) -> Value {
-        match self.snapshot() {
-            None => json!({"leads": false}),
-            Some(snapshot) => summary(&snapshot),
+    async fn trouble(&self) -> Option<String> {
+        let overview = match self.leader() {
+            Ok(None) => return None,
+            Ok(Some(client)) => client.overview().await.map_err(RequestError::from),
+            Err(error) => Err(error),
+        };
+        match overview {
+            Ok(overview) => trouble(&overview),
+            Err(RequestError::Unavailable(why)) => Some(why),
+            Err(error) => Some(format!("{error:?}")),
         }
     }
 
-    fn metrics(&self, metrics: &mut Metrics) {
-        let snapshot = self.snapshot();
-        let flag = |flag: bool| f64::from(u8::from(flag));
-        let leads = flag(snapshot.is_some());
-        metrics.single("scheduler_leads", Kind::Gauge, "Whether this scheduler runs the framework.", leads);
-        let Some(snapshot) = snapshot else { return };
-        let connected = flag(snapshot.connected);
-        metrics.single("scheduler_connected", Kind::Gauge, "Whether there is a subscription.", connected);
-        running(&snapshot, metrics);
-        accounts(&snapshot, metrics);
+    async fn summary(&self) -> Result<Json, RequestError> {
+        let Some(client) = self.leader()? else { return Ok(Json::from(&json!({"leads": false}))) };
+        let overview = client.overview().await?;
+        let page = client.tasks(None, PAGE).await?;
+        Ok(rendered(&self.summary, Some(overview), page).await)
+    }
+
+    async fn metrics(&self) -> Result<Metrics, RequestError> {
+        let (leads, overview) = match &self.leader() {
+            Ok(Some(client)) => (true, Some(client.overview().await?)),
+            Ok(None) => (false, None),
+            Err(_) => (true, None),
+        };
+        let mut metrics = Metrics::default();
+        let help = "Whether this scheduler runs the framework.";
+        metrics.single("scheduler_leads", Kind::Gauge, help, flag(leads));
+        if leads {
+            let connected = flag(overview.as_ref().is_some_and(|overview| overview.connected));
+            let help = "Whether there is a subscription.";
+            metrics.single("scheduler_connected", Kind::Gauge, help, connected);
+        }
+        if let Some(overview) = overview {
+            running(&overview, &mut metrics);
+            accounts(&overview, &mut metrics);
+        }
+        Ok(metrics)
+    }
+
+    async fn get(&self, _path: &str, parameters: &Parameters) -> Result<Json, RequestError> {
+        parameters.allow(&["after", "limit"])?;
+        let limit = parameters.number("limit", 1..=MAX_PAGE, PAGE)?;
+        let after = parameters.get("after");
+        if let Some(after) = after
+            && !(1..=LONGEST_ID).contains(&after.len())
+        {
+            let text = format!("after={after:?}: give the id of a task, such as miner-worker-7");
+            return Err(RequestError::BadRequest(text));
+        }
+        let page = self.page_of_tasks(after, limit).await?;
+        Ok(rendered(&self.tasks, None, page).await)
     }
 }
 
-/// All of it; what may exceed the numbers of a JSON reader is a string.
-fn summary(snapshot: &Snapshot) -> Value {
+fn flag(flag: bool) -> f64 {
+    u8::from(flag).into()
+}
+
+fn trouble(overview: &Overview) -> Option<String> {
+    if !overview.connected {
+        return Some("there is no subscription at a master".to_owned());
+    }
+    let why = overview.unused.texts.first().map(|text| format!(": {text}")).unwrap_or_default();
+    (overview.running_workers == 0).then(|| format!("no worker mines{why}"))
+}
+
+/// What may exceed the numbers of a JSON reader is a string.
+fn summary(overview: &Overview, page: &TaskPage) -> Value {
     let account = |totals: Totals| {
         json!({
             "shares": Shares::from(totals),
@@ -73,17 +174,29 @@ fn summary(snapshot: &Snapshot) -> Value {
     };
     json!({
         "leads": true,
-        "connected": snapshot.connected,
-        "framework": snapshot.framework,
-        "hashrate": snapshot.hashrate(),
-        "hashes": snapshot.totals.worker.hashes.to_string(),
-        "accounts": {"pool": account(snapshot.totals.pool), "workers": account(snapshot.totals.worker)},
-        "blocks": snapshot.blocks,
-        "workers": snapshot.peak,
-        "states": snapshot.states,
-        "tasks": snapshot.tasks.iter().map(task).collect::<Vec<_>>(),
-        "remarks": snapshot.remarks,
+        "connected": overview.connected,
+        "framework": overview.framework,
+        "hashrate": overview.hashrate,
+        "hashes": overview.totals.worker.hashes.to_string(),
+        "accounts": {"pool": account(overview.totals.pool), "workers": account(overview.totals.worker)},
+        "blocks": overview.blocks,
+        "workers": overview.peak,
+        "states": overview.states,
+        "tasks": tasks(page),
+        "tasks_next": page.next,
+        "remarks": overview.unused.texts,
+        "remarks_more": overview.unused.more,
+        "failures": overview.failures.iter().map(failure).collect::<Vec<_>>(),
     })
+}
+
+fn failure(failure: &Failure) -> Value {
+    let Failure { ago, task, host, text } = failure;
+    json!({"seconds_ago": ago.as_secs(), "task": task, "host": host, "text": text})
+}
+
+fn tasks(page: &TaskPage) -> Vec<Value> {
+    page.tasks.iter().map(task).collect()
 }
 
 fn task(task: &TaskLine) -> Value {
@@ -112,34 +225,27 @@ fn task(task: &TaskLine) -> Value {
     })
 }
 
-/// What runs at present, and the states of all that ever ran.
-fn running(snapshot: &Snapshot, metrics: &mut Metrics) {
-    let mut alive: BTreeMap<&str, u64> = BTreeMap::new();
-    for task in &snapshot.tasks {
-        *alive.entry(&task.state).or_default() += 1;
-    }
-    let tasks = alive.iter().map(|(state, count)| (*state, *count as f64));
-    metrics.by("scheduler_tasks", Kind::Gauge, "Tasks that have not ended.", "state", tasks);
-    let ended = snapshot.states.iter().filter_map(|(state, count)| {
-        let ended = count.saturating_sub(alive.get(state.as_str()).copied().unwrap_or(0));
-        (ended > 0).then_some((state.as_str(), ended as f64))
-    });
+/// What runs at present, and the states of all that have ended.
+fn running(overview: &Overview, metrics: &mut Metrics) {
+    let live = overview.live_states.iter().map(|(state, count)| (state.as_str(), *count as f64));
+    metrics.by("scheduler_tasks", Kind::Gauge, "Tasks that have not ended.", "state", live);
+    let ended = overview.ended_states().map(|(state, count)| (state, count as f64));
     metrics.by("scheduler_tasks_ended_total", Kind::Counter, "Tasks that have ended.", "state", ended);
-    let cpus = snapshot.tasks.iter().map(|task| task.cpus_milli).sum::<u64>() as f64 / 1000.0;
+    let cpus = overview.cpus_milli as f64 / 1000.0;
     metrics.single("scheduler_cpus", Kind::Gauge, "CPUs of tasks that have not ended.", cpus);
-    let workers = snapshot.hashrates().count() as f64;
+    let workers = overview.reporting_workers as f64;
     metrics.single("scheduler_workers", Kind::Gauge, "Workers that told their hashrate lately.", workers);
     let help = "Sum of the hashrates that workers told lately.";
-    metrics.single("scheduler_hashrate_hashes_per_second", Kind::Gauge, help, snapshot.hashrate());
+    metrics.single("scheduler_hashrate_hashes_per_second", Kind::Gauge, help, overview.hashrate);
 }
 
 /// The ledger.
-fn accounts(snapshot: &Snapshot, metrics: &mut Metrics) {
-    let Totals { hashes, .. } = snapshot.totals.worker;
+fn accounts(overview: &Overview, metrics: &mut Metrics) {
+    let Totals { hashes, .. } = overview.totals.worker;
     metrics.single("scheduler_hashes_total", Kind::Counter, "Hashes searched.", hashes as f64);
     for (name, help, totals) in [
-        ("scheduler_worker_shares_total", "Shares as workers count them.", snapshot.totals.worker),
-        ("scheduler_pool_shares_total", "Shares as pool servers count them.", snapshot.totals.pool),
+        ("scheduler_worker_shares_total", "Shares as workers count them.", overview.totals.worker),
+        ("scheduler_pool_shares_total", "Shares as pool servers count them.", overview.totals.pool),
     ] {
         let Shares { accepted, rejected, stale, unanswered } = totals.into();
         let shares = [
@@ -150,95 +256,8 @@ fn accounts(snapshot: &Snapshot, metrics: &mut Metrics) {
         ];
         metrics.by(name, Kind::Counter, help, "verdict", shares);
     }
-    metrics.single("scheduler_blocks_total", Kind::Counter, "Blocks found.", snapshot.blocks as f64);
+    metrics.single("scheduler_blocks_total", Kind::Counter, "Blocks found.", overview.blocks as f64);
 }
 
 #[cfg(test)]
-mod tests {
-    use task::WorkerLive;
-
-    use super::*;
-
-    fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskLine {
-        let live = |hashrate| Live::Worker(WorkerLive { hashrate, ..WorkerLive::default() });
-        TaskLine {
-            id: format!("miner-worker-{n}"),
-            kind: TaskKind::Worker,
-            host: "h".into(),
-            state: state.into(),
-            healthy: None,
-            cpus_milli: 1500,
-            live: hashrate.map(live),
-            totals: Totals { accepted: 3, ..Totals::default() },
-        }
-    }
-
-    fn page(snapshot: Option<Snapshot>) -> Page {
-        // A receiver keeps what it was last sent.
-        Page(watch::Sender::new(snapshot.map(Arc::new)).subscribe())
-    }
-
-    fn mining() -> Snapshot {
-        let mut snapshot = Snapshot {
-            connected: true,
-            tasks: vec![worker(2, "TASK_RUNNING", Some(4e6)), worker(3, "TASK_STAGING", None)],
-            states: [("TASK_RUNNING".into(), 1), ("TASK_STAGING".into(), 1), ("TASK_FAILED".into(), 7)]
-                .into(),
-            blocks: 2,
-            peak: 5,
-            remarks: vec!["too little memory".into()],
-            ..Snapshot::default()
-        };
-        snapshot.totals.worker = Totals { hashes: 1 << 70, accepted: 9, stale: 1, ..Totals::default() };
-        snapshot.totals.pool = Totals { accepted: 8, ..Totals::default() };
-        snapshot
-    }
-
-    #[test]
-    fn all_is_well_if_somebody_mines_or_others_lead() {
-        assert_eq!(page(None).trouble(), None);
-        assert_eq!(page(Some(mining())).trouble(), None);
-        let trouble = |snapshot: Snapshot| page(Some(snapshot)).trouble().unwrap_or_default();
-        assert!(trouble(Snapshot::default()).contains("no subscription"));
-        let tasks = vec![worker(3, "TASK_STAGING", None)];
-        assert_eq!(trouble(Snapshot { tasks, ..mining() }), "no worker mines: too little memory");
-    }
-
-    #[test]
-    fn the_summary_has_both_accounts_and_all_tasks() {
-        assert_eq!(page(None).summary(), json!({"leads": false}));
-        let summary = page(Some(mining())).summary();
-        assert_eq!(summary["accounts"]["workers"]["shares"]["accepted"], 9);
-        assert_eq!(summary["accounts"]["pool"]["shares"]["accepted"], 8);
-        assert_eq!(summary["hashes"], "1180591620717411303424");
-        assert_eq!((&summary["blocks"], &summary["workers"]), (&json!(2), &json!(5)));
-        assert_eq!(summary["tasks"][0]["live"]["hashrate"], 4e6);
-        assert_eq!(summary["tasks"][1]["live"], Value::Null);
-    }
-
-    #[test]
-    fn the_figures_tell_what_runs_and_what_ended() {
-        let text = |page: Page| {
-            let mut metrics = Metrics::default();
-            page.metrics(&mut metrics);
-            metrics.into_text()
-        };
-        assert!(text(page(None)).ends_with("scheduler_leads 0\n"));
-        let text = text(page(Some(mining())));
-        for line in [
-            "scheduler_leads 1",
-            "scheduler_connected 1",
-            "scheduler_tasks{state=\"TASK_RUNNING\"} 1",
-            "scheduler_tasks_ended_total{state=\"TASK_FAILED\"} 7",
-            "scheduler_cpus 3",
-            "scheduler_workers 1",
-            "scheduler_hashrate_hashes_per_second 4000000",
-            "scheduler_worker_shares_total{verdict=\"stale\"} 1",
-            "scheduler_pool_shares_total{verdict=\"accepted\"} 8",
-            "scheduler_blocks_total 2",
-        ] {
-            assert!(text.lines().any(|it| it == line), "{line} in {text}");
-        }
-        assert!(!text.contains("ended_total{state=\"TASK_RUNNING\"}"));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Between the state machine's words and those of the `mesos` crate.
+//! Converts between the state machine's types and those of the `mesos` crate.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,13 +9,13 @@ use crate::config::Config;
 use crate::core::{Call, Event};
 use crate::policy::{Away, InverseOffer};
 
-/// How often to be told again of maintenance that was agreed to. Mesos would do so every 5 s, for each agent.
+/// How long an inverse offer that was accepted is not repeated. Mesos would repeat it every 5 s, for each agent.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
-/// Longer times say no more, and sums of them stay in range.
+/// Longer times are cut to this, so that sums of them stay in range.
 const LONG: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 
-/// What the master said, if it concerns the state machine. ERROR is the driver's business.
+/// The master's event as the state machine reads it. ERROR is handled by the driver.
 pub(crate) fn events(event: scheduler::Event) -> Vec<Event> {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let planned = match &event {
@@ -27,7 +27,7 @@ pub(crate) fn events(event: scheduler::Event) -> Vec<Event> {
         }
         _ => None,
     };
-    planned.into_iter().chain(one(event, unix)).collect()
+    planned.into_iter().chain(convert(event, unix)).collect()
 }
 
 /// When a machine is away, as seen from `unix` (time since the Unix epoch); `None` if that is over.
@@ -43,7 +43,7 @@ fn away(unavailability: &Unavailability, unix: Duration) -> Option<Away> {
     Some(Away { begins_in, lasts: end.map(|end| end - start.max(unix)) })
 }
 
-fn one(event: scheduler::Event, unix: Duration) -> Option<Event> {
+fn convert(event: scheduler::Event, unix: Duration) -> Option<Event> {
     match event {
         scheduler::Event::Subscribed(subscribed) => {
             Some(Event::Subscribed { framework: subscribed.framework_id.value })
@@ -136,7 +136,7 @@ pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo
         checkpoint: Some(true),
         roles: vec![config.role.clone()],
         hostname: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),
-        principal: config.access.principal().map(str::to_owned),
+        principal: config.master_access.principal().map(str::to_owned),
         capabilities: capabilities.into_iter().map(capability).collect(),
         ..FrameworkInfo::default()
     }
@@ -173,12 +173,12 @@ mod tests {
     fn a_framework_introduces_itself() {
         use framework_info::capability::Type;
         let masters: Masters = "127.0.0.1:5050".parse().unwrap();
-        let access = crate::access::Access::read(Some("p".into()), None, None).unwrap();
+        let master_access = crate::master_access::MasterAccess::read(Some("p".into()), None, None).unwrap();
         let config = Config {
             name: "n".into(),
             user: "u".into(),
             role: "r".into(),
-            access,
+            master_access,
             ..Config::new(masters, "/x")
         };
         let info = framework_info(&config, Some("f"));

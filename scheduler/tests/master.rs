@@ -13,7 +13,7 @@ use mesos::v1::{Offer, TaskState, TaskStatus, container_info};
 use prost::Message;
 use scheduler::config::ExecutorSource;
 use scheduler::launch::{Arguments, ImageTask, Programs, Server};
-use scheduler::{Config, Ended, Left};
+use scheduler::{Config, SchedulerEnd};
 use task::{Account, Report, Totals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -166,7 +166,7 @@ fn status(task: &str, state: TaskState, n: u8) -> TaskStatus {
 }
 
 struct Run {
-    running: JoinHandle<anyhow::Result<Ended>>,
+    running: JoinHandle<anyhow::Result<SchedulerEnd>>,
     stop: CancellationToken,
     folder: tempfile::TempDir,
 }
@@ -185,7 +185,7 @@ impl Run {
         Run { running, stop, folder }
     }
 
-    async fn end(self) -> anyhow::Result<Ended> {
+    async fn end(self) -> anyhow::Result<SchedulerEnd> {
         timeout(DEADLINE, self.running).await.expect("it ends").expect("it does not panic")
     }
 }
@@ -205,8 +205,8 @@ async fn a_framework_from_its_first_subscription_to_its_teardown() {
     assert_eq!(call.acknowledge.unwrap().uuid, [2; 16]);
     let (call, _) = master.call(Type::Teardown).await;
     assert_eq!(call.framework_id.unwrap().value, "f");
-    let Ended { summary, failure, .. } = run.end().await.unwrap();
-    assert_eq!((summary.tasks["TASK_KILLED"], summary.blocks, failure), (1, 1, None));
+    let SchedulerEnd::TornDown { summary } = run.end().await.unwrap() else { panic!("it is not torn down") };
+    assert_eq!((summary.tasks["TASK_KILLED"], summary.blocks), (1, 1));
 }
 
 #[tokio::test]
@@ -221,8 +221,8 @@ async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
     let (call, _) = master.call(Type::Reconcile).await;
     assert_eq!(call.reconcile.unwrap().tasks[0].task_id.value, server);
     run.stop.cancel();
-    let Ended { summary, left, .. } = run.end().await.unwrap();
-    assert_eq!((left, summary.tasks["TASK_RUNNING"]), (Left::Running(1), 1));
+    let SchedulerEnd::TasksLeft { summary, tasks } = run.end().await.unwrap() else { panic!("none is left") };
+    assert_eq!((tasks, summary.tasks["TASK_RUNNING"]), (1, 1));
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
     let task = call.accept.unwrap().operations.remove(0).launch.unwrap().task_infos.remove(0);
     assert_eq!(task.task_id.value, "miner-worker-2", "the server runs already");
     second.stop.cancel();
-    assert_eq!(second.end().await.unwrap().summary.blocks, 1);
+    assert_eq!(second.end().await.unwrap().summary().blocks, 1);
 }
 
 #[tokio::test]
@@ -287,8 +287,8 @@ async fn a_refused_teardown_is_a_failure_and_the_framework_is_gone_on_with() {
     master.call(Type::Teardown).await;
     let folder = run.folder.path().to_owned();
     let Run { running, folder: _kept, .. } = run;
-    let ended = timeout(DEADLINE, running).await.expect("it ends").expect("it does not panic").unwrap();
-    let failure = ended.failure.unwrap();
+    let end = timeout(DEADLINE, running).await.expect("it ends").expect("it does not panic").unwrap();
+    let failure = end.failure().unwrap();
     assert!(failure.contains("could not be torn down") && failure.contains("403"), "{failure}");
     let again = Run::start(master.address, |config| config.state_dir = folder);
     assert_eq!(master.subscribed("f").await.0.as_deref(), Some("f"));
@@ -327,8 +327,8 @@ async fn while_the_master_is_away_it_can_be_stopped() {
     let (nobody, _socket) = nobody();
     let run = Run::start(nobody, |_| ());
     run.stop.cancel();
-    let Ended { summary, failure, left, .. } = run.end().await.unwrap();
-    assert_eq!((summary.tasks.len(), failure, left), (0, None, Left::NeverBegan));
+    let end = run.end().await.unwrap();
+    assert!(matches!(&end, SchedulerEnd::NoFramework { summary } if summary.tasks.is_empty()), "{end:?}");
 }
 
 /// The original's server and worker from offer to ACCEPT; their updates, from Mesos' own executor, have no reports.
@@ -388,6 +388,7 @@ async fn images_of_others_are_launched_as_the_original_s_were() {
         update(&task.task_id.value, TaskState::TaskKilled, 9);
     }
     master.call(Type::Teardown).await;
-    let Ended { summary, .. } = run.end().await.unwrap();
+    let end = run.end().await.unwrap();
+    let summary = end.summary();
     assert_eq!((summary.tasks["TASK_KILLED"], summary.workers, summary.hashes), (2, 1, 0));
 }

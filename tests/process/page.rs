@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::support::embedded::Embedded;
 use crate::support::ports::closed_address;
@@ -49,6 +50,33 @@ fn shares_and_tasks_are_on_the_schedulers_page() {
     }
     let state = http::get_json(page, "/api/v1/summary").expect("it answers");
     assert_eq!(state["tasks"].as_array().map(Vec::len), Some(2), "{state}");
+    assert_eq!(state["tasks_next"], Value::Null, "{state}");
+    ends(scheduler);
+}
+
+#[test]
+fn tasks_are_told_page_by_page_and_bad_questions_are_refused() {
+    let cluster = Embedded::start(1, 1.0, |_| ());
+    let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([cluster.master.to_string().as_str()]));
+    let page = page_of(&mut scheduler);
+    let get = |query: &str| http::get_json(page, &format!("/api/v1/tasks{query}"));
+    let ids = |page: &Value| -> Vec<String> {
+        let tasks = page["tasks"].as_array().into_iter().flatten();
+        tasks.filter_map(|task| task["id"].as_str().map(str::to_owned)).collect()
+    };
+    until("there are a server and a worker", LATER, || (ids(&get("")?).len() == 2).then_some(()));
+    let all = ids(&get("").expect("it answers"));
+    assert_eq!(all[0], "miner-server-1");
+    let first = get("?limit=1").expect("it answers");
+    assert_eq!((ids(&first), first["next"].as_str()), (vec![all[0].clone()], Some("miner-server-1")));
+    let last = get("?limit=1&after=miner-server-1").expect("it answers");
+    assert_eq!((ids(&last), &last["next"]), (vec![all[1].clone()], &Value::Null));
+    for (query, allowed) in
+        [("?limit=0", "from 1 to 1000"), ("?limit=x", "from 1 to 1000"), ("?order=id", "after and limit")]
+    {
+        let refused = http::get_text(page, &format!("/api/v1/tasks{query}")).expect("it answers");
+        assert!(refused.contains(allowed), "{query}: {refused}");
+    }
     ends(scheduler);
 }
 

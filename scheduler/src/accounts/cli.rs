@@ -49,7 +49,7 @@ pub struct Args {
 /// Reads the ledger and prints it on standard output.
 ///
 /// # Errors
-/// If there is no ledger there, or it can't be read.
+/// If there is no ledger there, or it cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let books = match args.zk.map(|ensemble| Zk { ensemble, session_timeout: SESSION }) {
         Some(zk) => program::block_on(1, async move { Ok(store::shared_ledger_snapshot(&zk).await?) })?,

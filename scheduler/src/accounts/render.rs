@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::{Accounts, Column, EARLIER, Row};
-use crate::ended::date;
+use crate::end::date;
 
 /// Longer names are cut in the table: outsiders choose theirs.
 const NAME: usize = 40;

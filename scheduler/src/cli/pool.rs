@@ -28,7 +28,7 @@ impl PoolArgs {
     /// The pool, with the password from its file; `access` says how to connect there.
     ///
     /// # Errors
-    /// If the file can't be read.
+    /// If the file cannot be read.
     pub(super) fn check(self, access: PoolAccess) -> anyhow::Result<Option<Pool>> {
         let Some(url) = self.pool else { return Ok(None) };
         let password = match &self.pool_password_file {

@@ -109,7 +109,7 @@ impl ServerArgs {
     /// What to run, with the credentials read from where they are.
     ///
     /// # Errors
-    /// If options contradict each other, or a file can't be read.
+    /// If options contradict each other, or a file cannot be read.
     pub(super) fn check(
         &self,
         block_interval: std::time::Duration,

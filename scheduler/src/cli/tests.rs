@@ -138,7 +138,7 @@ fn certificates_are_for_masters_that_talk_tls() {
         let error = config(&["--master", master, "--ca-cert", "/no/such/file"]).unwrap_err();
         assert!(format!("{error:#}").contains("cannot read /no/such/file"), "{error:#}");
     }
-    assert!(config(&["--master", "zk://z/mesos"]).unwrap().access.settings().tls.is_none());
+    assert!(config(&["--master", "zk://z/mesos"]).unwrap().master_access.settings().tls.is_none());
     assert!(parse(&["--client-cert", "x"]).is_err() && parse(&["--client-key", "x"]).is_err());
 }
 
@@ -168,7 +168,7 @@ fn the_secret_comes_from_its_file_and_is_never_printed() {
     fs::write(&path, "s3cret\n").unwrap();
     let args = ["--principal", "miner", "--executor-path", "/x", "--secret-file", path.to_str().unwrap()];
     let config = parse(&args).unwrap().into_config(|| bail!("not needed")).unwrap();
-    assert_eq!(config.access.settings().auth, Auth::basic("miner", "s3cret"));
+    assert_eq!(config.master_access.settings().auth, Auth::basic("miner", "s3cret"));
     assert!(!format!("{config:?}").contains("s3cret"));
     fs::write(&path, "\n").unwrap();
     assert!(parse(&args).unwrap().into_config(|| bail!("not needed")).is_err());

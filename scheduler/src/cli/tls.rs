@@ -39,7 +39,7 @@ impl TlsArgs {
                 );
                 false
             }
-            // ZooKeeper doesn't tell.
+            // ZooKeeper does not tell.
             None => files != Files::default(),
         };
         Ok(wanted.then_some(files))

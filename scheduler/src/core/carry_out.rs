@@ -149,6 +149,7 @@ impl Turn<'_> {
         let Some(host) = self.fleet.get(task).map(|task| task.host().to_owned()) else { return };
         if let Some((pause, length)) = self.fleet.fail_agent(task, self.now) {
             let failures = pause.failures;
+            self.history.failures.push(task, &host, &why, self.now);
             self.notify(UserNotice::Paused { host, pause: length, failures, why });
         }
     }

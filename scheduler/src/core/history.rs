@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use super::overview::Failures;
 use crate::fleet::{Fleet, Task};
 use crate::journal::{Account, AvoidedAgent, Entry, Ledger, Records, Recovered, RetiredTasks, TaskRecord};
 use crate::kind::Kind;
@@ -22,6 +23,8 @@ pub struct History {
     pub peak_workers: u64,
     /// The same as it was last written down.
     pub written_peak: u64,
+    /// The last failures of tasks, to be shown.
+    pub(super) failures: Failures,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
     /// The framework's age was this at that time.
@@ -38,6 +41,7 @@ impl History {
             retired: recovered.retired,
             peak_workers: recovered.peak_workers,
             written_peak: recovered.peak_workers,
+            failures: Failures::default(),
             avoided: avoided.collect(),
             next_number: recovered.next_number.max(1),
             age: (age, now),

@@ -7,6 +7,7 @@ mod limits;
 mod loss;
 mod maintenance;
 mod merging;
+mod overview;
 mod past;
 mod pool;
 mod reconnect;

@@ -89,6 +89,7 @@ impl Turn<'_> {
             // Nor could tasks be heard: what waited behind it is still to be read.
             self.fleet.listen_anew(true, self.now);
         }
+        self.fleet.expire(self.now);
         match event {
             Event::Heartbeat => {}
             Event::Subscribed { framework } => self.subscribed(framework),
@@ -168,7 +169,6 @@ impl Turn<'_> {
             // What came meanwhile is still to be read, and it must not be held against tasks that it was not.
             self.fleet.listen_anew(true, self.now);
         }
-        self.fleet.expire(self.now);
         self.happen(Happening::Tick);
     }
 

@@ -10,9 +10,10 @@ use crate::core::Event;
 use crate::display::Display;
 use crate::store::StoreEvent;
 
-const TICK: Duration = Duration::from_millis(500);
-/// The disk is tried every second; the user need not hear of each.
-const COMPLAIN: Duration = Duration::from_secs(30);
+/// Between two looks at the time. The terminal is drawn as often.
+pub(super) const TICK: Duration = Duration::from_millis(500);
+/// The disk is tried every second; the user need not hear of each failure.
+const WARN_EVERY: Duration = Duration::from_secs(30);
 
 /// Disk, clock and user.
 pub(crate) struct Inputs {
@@ -20,14 +21,14 @@ pub(crate) struct Inputs {
     tick: Interval,
     stop: CancellationToken,
     stopped: bool,
-    complained: Option<Instant>,
+    warned: Option<Instant>,
 }
 
 impl Inputs {
-    pub fn new(notices: mpsc::UnboundedReceiver<StoreEvent>, stop: CancellationToken) -> Inputs {
+    pub fn new(notices: mpsc::UnboundedReceiver<StoreEvent>, stop: CancellationToken) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Inputs { notices, tick, stop, stopped: false, complained: None }
+        Inputs { notices, tick, stop, stopped: false, warned: None }
     }
 
     /// Waits for the next of them. Cancelling loses nothing.
@@ -36,9 +37,9 @@ impl Inputs {
             Some(notice) = self.notices.recv() => match notice {
                 StoreEvent::Persisted(tickets) => tickets.into_iter().map(Event::Persisted).collect(),
                 StoreEvent::Refused(why) => {
-                    if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
-                        self.complained = Some(Instant::now());
-                        display.say(why);
+                    if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                        self.warned = Some(Instant::now());
+                        display.log(why);
                     }
                     Vec::new()
                 }

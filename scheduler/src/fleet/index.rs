@@ -75,6 +75,8 @@ pub(super) struct Index {
     pub present_states: BTreeMap<Option<TaskState>, u64>,
     pub unsent: BTreeSet<Key>,
     pub present: BTreeSet<Key>,
+    /// The servers among them.
+    pub present_servers: BTreeSet<Key>,
     of_kind: BTreeMap<Kind, Present>,
     pub may_live: usize,
     pub running_workers: usize,
@@ -123,6 +125,9 @@ impl Index {
         let present = |facets: &Facets| !facets.over;
         let (was, is) = (is(before, present), is(after, present));
         move_in(&mut self.present, was.then_some(key), is.then_some(key));
+        if !task.is_worker() {
+            move_in(&mut self.present_servers, was.then_some(key), is.then_some(key));
+        }
         match (was, is) {
             (false, true) => {
                 insert_in(&mut self.by_agent, task.agent(), key);

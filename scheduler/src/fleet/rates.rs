@@ -19,8 +19,8 @@ const STEPS: f64 = 16.0;
 /// What one worker adds to the sum.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
-    /// H/s.
-    hashrate: u64,
+    /// Hashes in 1,000 s.
+    pub millihashes: u64,
     step: i32,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Rate {
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     count: usize,
-    /// H/s of all of them. Whole numbers, so that what is added can be taken away again without a rest.
+    /// Hashes of all of them in 1,000 s. Whole numbers, so that what is added can be taken away again without a rest.
     sum: u128,
     by_step: BTreeMap<i32, BTreeSet<Key>>,
     expiry: DueQueue<Key>,
@@ -37,7 +37,7 @@ pub(super) struct Rates {
 impl Rates {
     /// H/s of all of them.
     pub fn sum(&self) -> f64 {
-        self.sum as f64
+        self.sum as f64 / 1e3
     }
 
     /// How many they are.
@@ -57,31 +57,31 @@ impl Rates {
             return;
         }
         // Whatever a worker says: no sum of such figures overflows.
-        let hashrate = live.hashrate.clamp(0.0, 1e18) as u64;
+        let millihashes = (live.hashrate.clamp(0.0, 1e15) * 1e3) as u64;
         let cpus = task.record().cpus_milli().max(1) as f64 / 1e3;
-        let step = ((hashrate.max(1) as f64 / cpus).log2() * STEPS).floor() as i32;
-        match task.rate.replace(Rate { hashrate, step }) {
+        let step = ((millihashes.max(1) as f64 / cpus).log2() * STEPS).floor() as i32;
+        match task.rate.replace(Rate { millihashes, step }) {
             None => {
                 self.count += 1;
                 self.expiry.add(now + LIVE, key);
                 self.by_step.entry(step).or_default().insert(key);
             }
             Some(before) => {
-                self.sum -= u128::from(before.hashrate);
+                self.sum -= u128::from(before.millihashes);
                 if before.step != step {
                     self.leave(before.step, key);
                     self.by_step.entry(step).or_default().insert(key);
                 }
             }
         }
-        self.sum += u128::from(hashrate);
+        self.sum += u128::from(millihashes);
     }
 
     /// It says nothing any more.
     pub fn remove(&mut self, key: Key, task: &mut Task) {
         if let Some(rate) = task.rate.take() {
             self.count -= 1;
-            self.sum -= u128::from(rate.hashrate);
+            self.sum -= u128::from(rate.millihashes);
             self.leave(rate.step, key);
         }
     }

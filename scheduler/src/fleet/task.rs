@@ -314,6 +314,17 @@ impl Task {
         self.live.as_ref()
     }
 
+    /// H/s for each CPU, as it was last told; 0 if it was not told lately.
+    pub fn hashrate_per_cpu(&self) -> f64 {
+        let cpus = self.record.cpus_milli().max(1) as f64 / 1e3;
+        self.rate.map_or(0.0, |rate| rate.millihashes as f64 / 1e3 / cpus)
+    }
+
+    /// Whether it told its hashrate lately.
+    pub fn tells_hashrate(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// Since when it could have sent another live message and has not, if it is one that does.
     pub fn silent_since(&self) -> Option<Instant> {
         self.silent_since

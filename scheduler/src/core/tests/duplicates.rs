@@ -11,14 +11,14 @@ fn an_update_is_acknowledged_when_its_record_is_on_disk() {
     script.wait(Duration::from_secs(30));
     assert!(script.acknowledged().is_empty());
     assert_eq!(
-        script.state.snapshot(script.now).totals.worker.accepted,
+        script.state.overview(script.now).totals.worker.accepted,
         0,
         "not counted before it is written"
     );
     script.write();
     assert_eq!(script.acknowledged(), ["miner-worker-2"]);
     assert_eq!(script.disk.recover().ledger.sum().0.worker.accepted, 5);
-    assert_eq!(script.state.snapshot(script.now).totals.worker.accepted, 5);
+    assert_eq!(script.state.overview(script.now).totals.worker.accepted, 5);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn an_old_update_after_the_last_one_changes_nothing() {
     let recovered = script.disk.recover();
     let state = recovered.tasks.iter().find(|record| ended(record)).unwrap().state;
     assert_eq!(state, Some(TaskState::TaskFinished));
-    assert_eq!(script.state.snapshot(script.now).states["TASK_FINISHED"], 1);
+    assert_eq!(script.state.overview(script.now).states["TASK_FINISHED"], 1);
     assert_eq!(script.acknowledged().len(), 2);
 }
 

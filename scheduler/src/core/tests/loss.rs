@@ -204,7 +204,7 @@ fn the_most_workers_at_once_are_kept_when_there_are_fewer() {
     script.write();
     script.update(status("miner-worker-4", TaskState::TaskRunning, 1));
     script.write();
-    assert_eq!(script.state.snapshot(script.now).peak, 2);
+    assert_eq!(script.state.overview(script.now).peak, 2);
     assert_eq!(script.disk.recover().peak_workers, 2);
 }
 
@@ -233,7 +233,7 @@ fn a_lost_worker_that_returns_mines_on() {
         script.write();
     }
     assert!(script.killed().is_empty());
-    assert_eq!(script.state.snapshot(script.now).states["TASK_RUNNING"], 3);
+    assert_eq!(script.state.overview(script.now).states["TASK_RUNNING"], 3);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn a_server_that_gives_no_work_for_long_is_replaced() {
     script.update(health(14, false));
     script.write();
     assert!(script.killed().is_empty());
-    assert_eq!(script.state.snapshot(script.now).tasks[0].healthy, Some(false));
+    assert_eq!(script.state.overview(script.now).servers[0].healthy, Some(false));
     script.wait(ILL_SERVER / 2);
     assert!(
         script

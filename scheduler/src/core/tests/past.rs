@@ -34,7 +34,7 @@ fn the_last_update_repeated_after_a_long_time_is_acknowledged_and_counts_once() 
     script.wait(LONG);
     script.write();
     script.clear();
-    let before = script.state.snapshot(script.now);
+    let before = script.state.overview(script.now);
     let data = Some(report("miner-worker-3", 2, 9));
     let mut again = TaskStatus { data, ..status("miner-worker-3", TaskState::TaskKilled, 2) };
     script.update(again.clone());
@@ -42,7 +42,7 @@ fn the_last_update_repeated_after_a_long_time_is_acknowledged_and_counts_once() 
     script.update(again);
     assert_eq!(script.acknowledged(), ["miner-worker-3"]);
     script.write();
-    assert_eq!(script.state.snapshot(script.now), before);
+    assert_eq!(script.state.overview(script.now), before);
     assert_eq!(script.disk.recover().ledger.sum().0.worker.accepted, 9);
     assert!(script.killed().is_empty() && script.notices.is_empty());
 }

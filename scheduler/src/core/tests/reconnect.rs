@@ -93,8 +93,8 @@ fn a_restart_goes_on_where_it_was() {
     script.write();
     assert_eq!(script.launched(), ["miner-worker-4"], "the server is known to run; no number is used twice");
     assert!(script.killed().is_empty());
-    let snapshot = script.state.snapshot(script.now);
-    assert_eq!((snapshot.totals.worker.accepted, snapshot.peak), (5, 2));
+    let overview = script.state.overview(script.now);
+    assert_eq!((overview.totals.worker.accepted, overview.peak), (5, 2));
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn workers_are_sent_to_the_new_server_until_they_say_that_they_are_there() {
     script.wait(Duration::from_secs(60));
     assert_eq!(script.told(), []);
     assert!(script.killed().is_empty());
-    assert_eq!(script.state.snapshot(script.now).states["TASK_RUNNING"], 3);
+    assert_eq!(script.state.overview(script.now).states["TASK_RUNNING"], 3);
 }
 
 #[test]

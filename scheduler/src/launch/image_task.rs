@@ -29,7 +29,7 @@ enum Part {
     Name(String),
 }
 
-/// Arguments that can't be filled in.
+/// Arguments that cannot be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentsError {
     /// A name that means nothing here.

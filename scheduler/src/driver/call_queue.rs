@@ -19,26 +19,26 @@ use crate::wire;
 const FLUSH: Duration = Duration::from_secs(10);
 
 /// A queue, and the task that empties it until a call fails.
-pub(super) struct Calls {
+pub(super) struct CallQueue {
     framework: Option<FrameworkId>,
     queue: mpsc::UnboundedSender<WireCall>,
     sender: JoinHandle<Result<(), CallError>>,
 }
 
-impl Drop for Calls {
+impl Drop for CallQueue {
     fn drop(&mut self) {
         self.sender.abort();
     }
 }
 
-impl Calls {
-    pub fn start(client: SchedulerClient) -> Calls {
+impl CallQueue {
+    pub fn start(client: SchedulerClient) -> Self {
         let (queue, receiver) = mpsc::unbounded_channel();
-        Calls { framework: None, queue, sender: tokio::spawn(send(client, receiver)) }
+        CallQueue { framework: None, queue, sender: tokio::spawn(send(client, receiver)) }
     }
 
-    /// Calls carry the framework's id.
-    pub fn belong_to(&mut self, framework: &FrameworkId) {
+    /// Every call carries the framework's id.
+    pub fn set_framework_id(&mut self, framework: &FrameworkId) {
         self.framework = Some(framework.clone());
     }
 

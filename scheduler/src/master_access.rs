@@ -1,5 +1,5 @@
-//! What the framework proves itself with to masters, and whom it trusts as one: from files that may be replaced while it
-//! runs, as secrets and certificates are.
+//! The credentials for masters, and the authorities that masters' certificates must come from. Both are read from files,
+//! which may be replaced while the scheduler runs.
 
 use std::path::{Path, PathBuf};
 
@@ -8,44 +8,45 @@ use mesos::auth::Auth;
 use mesos::tls::{Files, Tls};
 use program::read_password;
 
-/// Principal, secret and certificates, as the files had them when they were last read. `Debug` shows no secret.
+/// Principal, secret and certificates, as they stood in their files at the last read. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
-pub struct Access {
+pub struct MasterAccess {
     principal: Option<String>,
     secret_file: Option<PathBuf>,
     tls_files: Option<Files>,
     settings: mesos::Config,
 }
 
-impl Access {
+impl MasterAccess {
     /// Reads the files: that of the principal's secret, if the master asks for one, and those for masters that talk
     /// TLS. Without a principal, a secret means nothing.
     ///
     /// # Errors
-    /// If a file can't be read, or is not what it should be.
+    /// If a file cannot be read, or is not what it should be.
     pub fn read(
         principal: Option<String>,
         secret_file: Option<PathBuf>,
         tls_files: Option<Files>,
-    ) -> anyhow::Result<Access> {
-        let mut access = Access { principal, secret_file, tls_files, settings: mesos::Config::default() };
+    ) -> anyhow::Result<Self> {
+        let mut access =
+            MasterAccess { principal, secret_file, tls_files, settings: mesos::Config::default() };
         access.settings.auth = access.auth()?;
         access.settings.tls = access.tls()?;
         Ok(access)
     }
 
-    /// Who the framework says it is.
+    /// The principal that the framework claims to be.
     pub fn principal(&self) -> Option<&str> {
         self.principal.as_deref()
     }
 
-    /// How to talk to masters, as the files were last read.
+    /// The settings for connections to masters, as of the last read.
     pub fn settings(&self) -> &mesos::Config {
         &self.settings
     }
 
-    /// Reads the files again. What can't be used, perhaps since it is just being written, stays as it was.
-    pub(crate) fn renew(&mut self) -> &mesos::Config {
+    /// Reads the files again. A file that cannot be used, perhaps because it is just being written, changes nothing.
+    pub(crate) fn reload(&mut self) -> &mesos::Config {
         match self.auth() {
             Ok(auth) if auth != self.settings.auth => {
                 tracing::info!("the secret was replaced: using the new one");
@@ -90,14 +91,14 @@ mod tests {
         let path = folder.path().join("secret");
         let basic = |secret: &str| Auth::basic("miner", secret);
         fs::write(&path, "old\n").unwrap();
-        let mut access = Access::read(Some("miner".into()), Some(path.clone()), None).unwrap();
+        let mut access = MasterAccess::read(Some("miner".into()), Some(path.clone()), None).unwrap();
         assert_eq!(access.settings().auth, basic("old"));
         fs::remove_file(&path).unwrap();
-        assert_eq!(access.renew().auth, basic("old"), "it is gone for a moment");
+        assert_eq!(access.reload().auth, basic("old"), "it is gone for a moment");
         fs::write(&path, "").unwrap();
-        assert_eq!(access.renew().auth, basic("old"), "it is not yet written");
+        assert_eq!(access.reload().auth, basic("old"), "it is not yet written");
         fs::write(&path, "new\n").unwrap();
-        assert_eq!(access.renew().auth, basic("new"));
+        assert_eq!(access.reload().auth, basic("new"));
         assert!(!format!("{access:?}").contains("new"));
     }
 
@@ -108,8 +109,8 @@ mod tests {
         let authority = rcgen::generate_simple_self_signed(vec!["master".to_owned()]).unwrap().cert.pem();
         fs::write(&path, &authority).unwrap();
         let files = Files { ca_cert: Some(path.clone()), client: None };
-        let mut access = Access::read(None, None, Some(files)).unwrap();
+        let mut access = MasterAccess::read(None, None, Some(files)).unwrap();
         fs::write(&path, &authority[..40]).unwrap();
-        assert!(access.tls().is_err() && access.renew().tls.is_some());
+        assert!(access.tls().is_err() && access.reload().tls.is_some());
     }
 }

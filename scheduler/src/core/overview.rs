@@ -1,0 +1,257 @@
+//! What the framework tells people of itself: figures of a bounded size, and tasks page by page. Nothing is decided by
+//! it, and it is made only when somebody asks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use ::task::{Live, Totals};
+use mesos::v1::TaskState;
+use program::Summary;
+
+use super::{History, Session};
+use crate::fleet::{Fleet, LIVE, Task};
+use crate::journal::{Ledger, Line};
+use crate::kind::Kind;
+
+/// Servers, slowest workers and failures in an overview.
+const LISTED: usize = 10;
+/// Reasons in an overview why agents are unused.
+const REASONS: usize = 20;
+/// Tasks on a page.
+pub const MAX_PAGE: usize = 1000;
+
+/// The framework at one moment. Its size does not depend on the number of tasks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overview {
+    /// Whether there is a subscription.
+    pub connected: bool,
+    /// The framework's id.
+    pub framework: Option<String>,
+    /// How many tasks are, or ended, in each state.
+    pub states: BTreeMap<String, u64>,
+    /// How many tasks that have not ended are in each state, those included that Mesos has not told the state of.
+    pub live_states: BTreeMap<String, u64>,
+    /// Thousandths of a CPU that these have.
+    pub cpus_milli: u64,
+    /// Workers that mine, as Mesos knows.
+    pub running_workers: u64,
+    /// Workers that told their hashrate lately.
+    pub reporting_workers: u64,
+    /// H/s of all of these.
+    pub hashrate: f64,
+    /// Both columns of the ledger.
+    pub totals: Line,
+    /// Blocks found.
+    pub blocks: u64,
+    /// The most workers that mined at once.
+    pub peak: u64,
+    /// Why nothing is launched on some agents.
+    pub unused: UnusedReasons,
+    /// The servers that have not ended, at most 10, in the order of their launch.
+    pub servers: Vec<TaskLine>,
+    /// At most 10 workers, the slowest per CPU first; those that did not tell their hashrate lately come last.
+    pub slowest: Vec<TaskLine>,
+    /// At most 10 failures of tasks, the newest first.
+    pub failures: Vec<Failure>,
+}
+
+/// Why nothing is launched on some agents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnusedReasons {
+    /// Different texts, at most 20.
+    pub texts: Vec<String>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+/// A task that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// How long ago.
+    pub ago: Duration,
+    /// The task's id.
+    pub task: String,
+    /// Its agent's host name.
+    pub host: String,
+    /// The state it ended in, or why it was given up.
+    pub text: String,
+}
+
+/// One task, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskLine {
+    /// Its id.
+    pub id: String,
+    /// Server or worker.
+    pub kind: Kind,
+    /// Its agent's host name.
+    pub host: String,
+    /// Mesos' name of its state, or what comes before it has one.
+    pub state: String,
+    /// Whether it is well, if it says so.
+    pub healthy: Option<bool>,
+    /// Thousandths of a CPU.
+    pub cpus_milli: u64,
+    /// What it does right now, if it said so lately.
+    pub live: Option<Live>,
+    /// A worker's own account.
+    pub totals: Totals,
+}
+
+/// Some of the tasks that have not ended, in the order of their launch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskPage {
+    /// The tasks.
+    pub tasks: Vec<TaskLine>,
+    /// The id to ask for the next page with; `None` if this is the last one.
+    pub next: Option<String>,
+}
+
+impl Overview {
+    /// How many tasks have ended in each state.
+    pub fn ended_states(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.states.iter().filter_map(|(state, count)| {
+            let ended = count.saturating_sub(self.live_states.get(state).copied().unwrap_or(0));
+            (ended > 0).then_some((state.as_str(), ended))
+        })
+    }
+}
+
+impl TaskLine {
+    /// H/s of a worker that told.
+    pub fn hashrate(&self) -> Option<f64> {
+        match &self.live {
+            Some(Live::Worker(live)) => Some(live.hashrate),
+            _ => None,
+        }
+    }
+}
+
+/// The last failures of tasks.
+#[derive(Debug, Default)]
+pub(super) struct Failures(VecDeque<(Instant, Failure)>);
+
+impl Failures {
+    pub fn push(&mut self, task: &str, host: &str, text: &str, now: Instant) {
+        self.0.truncate(LISTED - 1);
+        let (task, host, text) = (task.to_owned(), host.to_owned(), text.to_owned());
+        self.0.push_front((now, Failure { ago: Duration::ZERO, task, host, text }));
+    }
+
+    fn list(&self, now: Instant) -> Vec<Failure> {
+        let aged =
+            |(at, failure): &(Instant, Failure)| Failure { ago: now.duration_since(*at), ..failure.clone() };
+        self.0.iter().map(aged).collect()
+    }
+}
+
+/// The figures of this moment.
+pub(super) fn overview(session: &Session, fleet: &Fleet, history: &History, now: Instant) -> Overview {
+    let (totals, blocks) = history.ledger.sum();
+    let (hashrate, reporting_workers) = fleet.hashrate();
+    let line = |task: &Task| line(task, &history.ledger, now);
+    Overview {
+        connected: session.connected,
+        framework: history.framework.clone(),
+        states: states(fleet, history),
+        live_states: live_states(fleet),
+        cpus_milli: fleet.count(Kind::Server).cpus_milli + fleet.count(Kind::Worker).cpus_milli,
+        running_workers: fleet.count_running_workers() as u64,
+        reporting_workers: reporting_workers as u64,
+        hashrate,
+        totals,
+        blocks,
+        peak: history.peak_workers,
+        unused: unused_reasons(fleet),
+        servers: fleet.present_servers().take(LISTED).map(line).collect(),
+        slowest: slowest(fleet).into_iter().map(line).collect(),
+        failures: history.failures.list(now),
+    }
+}
+
+/// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after a task. That one may be gone: the number in
+/// its id says where to go on.
+pub(super) fn tasks(
+    fleet: &Fleet,
+    ledger: &Ledger,
+    after: Option<&str>,
+    limit: usize,
+    now: Instant,
+) -> TaskPage {
+    let limit = limit.clamp(1, MAX_PAGE);
+    let mut tasks: Vec<TaskLine> = match after {
+        Some(after) => {
+            fleet.present_after(after).take(limit + 1).map(|task| line(task, ledger, now)).collect()
+        }
+        None => fleet.present().take(limit + 1).map(|task| line(task, ledger, now)).collect(),
+    };
+    let more = tasks.len() > limit;
+    tasks.truncate(limit);
+    let next = tasks.last().filter(|_| more).map(|task| task.id.clone());
+    TaskPage { tasks, next }
+}
+
+/// The figures of the framework so far.
+pub(super) fn summary(fleet: &Fleet, history: &History, now: Instant) -> Summary {
+    let (sum, blocks) = history.ledger.sum();
+    let totals = Totals { blocks, ..sum.worker };
+    Summary::new(totals, history.age(now).as_secs_f64(), history.peak_workers, states(fleet, history))
+}
+
+fn states(fleet: &Fleet, history: &History) -> BTreeMap<String, u64> {
+    let mut states = BTreeMap::new();
+    for (state, count) in fleet.states().iter().chain(&history.retired.states) {
+        *states.entry(state.as_str_name().to_owned()).or_default() += *count;
+    }
+    states
+}
+
+fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
+    let told = |(state, count): (&Option<_>, &u64)| Some((*state.as_ref()?, *count));
+    let told = fleet.present_states().iter().filter_map(told);
+    let mut states: BTreeMap<String, u64> =
+        told.map(|(state, count): (TaskState, u64)| (state.as_str_name().to_owned(), count)).collect();
+    let unsent = fleet.count_unsent() as u64;
+    let launched = fleet.present_states().get(&None).map_or(0, |count| count - unsent);
+    let untold = [("writing", unsent), ("launched", launched)];
+    states.extend(
+        untold.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)),
+    );
+    states
+}
+
+/// Agents of one machine have its name in common, so many reasons read the same.
+fn unused_reasons(fleet: &Fleet) -> UnusedReasons {
+    let reasons = fleet.unused_reasons();
+    let more = reasons.len().saturating_sub(REASONS) as u64;
+    UnusedReasons { texts: reasons.take(REASONS).map(|unused| unused.to_string()).collect(), more }
+}
+
+/// Those that told their hashrate lately, then others in the order of their launch.
+fn slowest(fleet: &Fleet) -> Vec<&Task> {
+    let mut told: Vec<&Task> = fleet.slowest().take(LISTED).collect();
+    told.sort_by(|a, b| a.hashrate_per_cpu().total_cmp(&b.hashrate_per_cpu()));
+    let silent = fleet.present().filter(|task| task.is_worker() && !task.tells_hashrate());
+    let silent: Vec<&Task> = silent.take(LISTED - told.len()).collect();
+    told.into_iter().chain(silent).collect()
+}
+
+fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskLine {
+    let id = task.id();
+    let state = match task.state() {
+        Some(state) => state.as_str_name(),
+        None if task.is_unsent() => "writing",
+        None => "launched",
+    };
+    let live = task.live().filter(|(at, _)| now.duration_since(*at) < LIVE);
+    TaskLine {
+        id: id.to_owned(),
+        kind: task.record().kind,
+        host: task.host().to_owned(),
+        state: state.to_owned(),
+        healthy: task.health().map(|health| health.healthy),
+        cpus_milli: task.record().cpus_milli(),
+        live: live.map(|(_, live)| live.clone()),
+        totals: ledger.entry(id, id).map(|entry| entry.totals).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,242 @@
+//! The framework as text: the most important lines first, so that a small terminal shows them.
+
+use std::time::Duration;
+
+use program::{Hashrate, Shares, counted};
+use task::Live;
+
+use crate::core::{Failure, Overview, TaskLine};
+use crate::journal::number;
+
+/// The cursor's line, and one above the frame: terminals keep a copy of what a whole screen is cleared of.
+const FREE: usize = 2;
+/// Lines at most for the states of tasks.
+const STATE_LINES: usize = 4;
+
+/// Of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub columns: usize,
+    pub rows: usize,
+}
+
+impl Size {
+    /// Whether there is no room above the cursor's line, so that the frame is one line, and that is the cursor's.
+    pub fn is_flat(self) -> bool {
+        self.rows <= FREE
+    }
+}
+
+/// The frame for a terminal, line by line: none wraps, and all of them fit above the cursor, since what scrolls away
+/// cannot be drawn over. The hashrate stands out if `bold`.
+pub(super) fn lines(overview: &Overview, elapsed: Duration, size: Size, bold: bool) -> Vec<String> {
+    let rows = if size.is_flat() { 1 } else { size.rows - FREE };
+    let mut lines = vec![format!("{}, blocks: {}", hashrate(overview), overview.blocks), shares(overview)];
+    lines.extend(states(overview, size.columns));
+    lines.push(subscription(overview, elapsed));
+    lines.truncate(rows);
+    let sections = [reasons(overview), failures(overview), servers(overview), workers(overview)];
+    let room = share_out(&sections, rows - lines.len());
+    lines.extend(sections.into_iter().zip(room).flat_map(|(section, room)| section.into_lines(room)));
+    for (i, line) in lines.iter_mut().enumerate() {
+        *line = plain(line);
+        crop(line, size.columns);
+        if bold && i == 0 {
+            *line = format!("\x1b[1m{line}\x1b[0m");
+        }
+    }
+    lines
+}
+
+/// Everything in one line.
+pub(super) fn line(overview: &Overview) -> String {
+    let states = overview.states.iter().map(|(state, count)| format!("{count} {state}"));
+    let states = states.collect::<Vec<_>>().join(", ");
+    let states = if states.is_empty() { "none".to_owned() } else { states };
+    format!("{}; {}; blocks: {}; tasks: {states}", hashrate(overview), shares(overview), overview.blocks)
+}
+
+/// What names and messages hold must neither move the cursor nor turn the writing direction.
+fn plain(line: &str) -> String {
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    line.chars().map(|c| if harmful(c) { ' ' } else { c }).collect()
+}
+
+/// A line that wraps would spoil the count of lines to go up.
+fn crop(line: &mut String, width: usize) {
+    if let Some((cut, _)) = line.char_indices().nth(width.saturating_sub(1))
+        && line.chars().count() > width
+    {
+        line.truncate(cut);
+        line.push('…');
+    }
+}
+
+/// Lines of one kind, of which as many are shown as there is room for.
+struct Section {
+    /// The most important one first, each with its place among those that are shown.
+    lines: Vec<(u64, String)>,
+    /// How many more things of this kind there are.
+    beyond: u64,
+    /// What one of them is called.
+    noun: &'static str,
+}
+
+impl Section {
+    /// How many lines would show all of it.
+    fn height(&self) -> usize {
+        self.lines.len() + usize::from(self.beyond > 0)
+    }
+
+    /// As much of it as that number of lines can show; the last one says how many are left out.
+    fn into_lines(self, room: usize) -> Vec<String> {
+        let Section { mut lines, beyond, noun } = self;
+        let shown = if room >= lines.len() + usize::from(beyond > 0) { lines.len() } else { room.max(2) - 1 };
+        let hidden = beyond + lines.len().saturating_sub(shown) as u64;
+        lines.truncate(shown);
+        lines.sort_by_key(|(place, _)| *place);
+        let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+        if hidden > 0 {
+            lines.push(format!("  … and {}", counted(hidden, noun)));
+        }
+        lines.truncate(room);
+        lines
+    }
+}
+
+/// How many lines each section gets: one after the other gets one more, as long as there are any, and the first ones
+/// come first.
+fn share_out<const N: usize>(sections: &[Section; N], mut room: usize) -> [usize; N] {
+    let mut shares = [0; N];
+    loop {
+        let before = room;
+        for (share, section) in shares.iter_mut().zip(sections) {
+            if room > 0 && *share < section.height() {
+                *share += 1;
+                room -= 1;
+            }
+        }
+        if room == before {
+            return shares;
+        }
+    }
+}
+
+fn hashrate(overview: &Overview) -> String {
+    format!("{} by {}", Hashrate(overview.hashrate), counted(overview.reporting_workers, "worker"))
+}
+
+fn shares(overview: &Overview) -> String {
+    let Shares { accepted, rejected, stale, unanswered } = overview.totals.worker.into();
+    format!("shares: {accepted} accepted, {rejected} rejected, {stale} stale, {unanswered} unanswered")
+}
+
+/// The states of the tasks that are, and of those that have ended.
+fn states(overview: &Overview, width: usize) -> Vec<String> {
+    let live = overview.live_states.iter().map(|(state, count)| format!("{count} {state}"));
+    let ended = overview.ended_states().map(|(state, count)| format!("{count} {state}"));
+    let (mut live, ended): (Vec<_>, Vec<_>) = (live.collect(), ended.collect());
+    if live.is_empty() {
+        live.push("none".to_owned());
+    }
+    let mut lines = fold("tasks: ", &live, width);
+    if !ended.is_empty() {
+        lines.extend(fold("ended: ", &ended, width));
+    }
+    lines.truncate(STATE_LINES);
+    lines
+}
+
+/// Words with commas between, over several lines if one is too narrow.
+fn fold(head: &str, words: &[String], width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = head.to_owned();
+    for (i, word) in words.iter().enumerate() {
+        let comma = if i + 1 < words.len() { ", " } else { "" };
+        let fits = line.chars().count() + word.chars().count() + comma.trim_end().len() <= width;
+        if i > 0 && !fits {
+            let full = std::mem::replace(&mut line, " ".repeat(head.len()));
+            lines.push(full.trim_end().to_owned());
+        }
+        line.push_str(word);
+        line.push_str(comma);
+    }
+    lines.push(line);
+    lines
+}
+
+fn subscription(overview: &Overview, elapsed: Duration) -> String {
+    let framework = match &overview.framework {
+        Some(id) => format!("framework {id}"),
+        None => "no framework yet".to_owned(),
+    };
+    let connected = if overview.connected { "subscribed" } else { "not subscribed" };
+    format!("{framework}, {connected}, {} s", elapsed.as_secs())
+}
+
+/// While something mines, an agent that is not used is no trouble.
+fn reasons(overview: &Overview) -> Section {
+    let noun = "more reason";
+    if overview.running_workers > 0 {
+        return Section { lines: Vec::new(), beyond: 0, noun };
+    }
+    let lines = overview.unused.texts.iter().map(|text| format!("  {text}"));
+    Section { lines: (0..).zip(lines).collect(), beyond: overview.unused.more, noun }
+}
+
+fn failures(overview: &Overview) -> Section {
+    let lines = overview.failures.iter().map(|Failure { ago, task, host, text }| {
+        format!("  {} s ago {task} on {host}: {text}", ago.as_secs())
+    });
+    Section { lines: (0..).zip(lines).collect(), beyond: 0, noun: "earlier failure" }
+}
+
+fn servers(overview: &Overview) -> Section {
+    let lines = overview.servers.iter().map(task_line);
+    Section { lines: (0..).zip(lines).collect(), beyond: 0, noun: "more server" }
+}
+
+/// The slowest ones, in the order of their launch, lest lines change places all the time.
+fn workers(overview: &Overview) -> Section {
+    let place = |task: &TaskLine| number(&task.id).unwrap_or(u64::MAX);
+    let lines: Vec<_> = overview.slowest.iter().map(|task| (place(task), task_line(task))).collect();
+    let all: u64 = overview.live_states.values().sum();
+    let beyond = all.saturating_sub((lines.len() + overview.servers.len()) as u64);
+    Section { lines, beyond, noun: "more task" }
+}
+
+fn task_line(task: &TaskLine) -> String {
+    let TaskLine { id, host, state, .. } = task;
+    let cpus = task.cpus_milli as f64 / 1000.0;
+    let health = match task.healthy {
+        Some(true) => ", well",
+        Some(false) => ", NOT WELL",
+        None => "",
+    };
+    let head = format!("  {id:<16} {state:<13} {host}, {cpus} CPU{health}");
+    match &task.live {
+        Some(Live::Worker(live)) => {
+            let Shares { accepted, rejected, stale, .. } = task.totals.into();
+            format!(
+                "{head}: {}, shares {accepted}/{rejected}/{stale} ({}, {} threads, difficulty {:.4})",
+                Hashrate(live.hashrate),
+                live.backend,
+                live.threads,
+                live.difficulty
+            )
+        }
+        Some(Live::Pool(live)) => format!(
+            "{head}: {}, block {}, difficulty {:.4}",
+            counted(live.connections, "miner"),
+            live.height,
+            live.difficulty
+        ),
+        None => head,
+    }
+}
+
+#[cfg(test)]
+mod tests;

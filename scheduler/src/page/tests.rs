@@ -1,0 +1,209 @@
+use std::time::Duration;
+
+use task::WorkerLive;
+use tokio::time::Instant;
+
+use super::*;
+use crate::core::UnusedReasons;
+use crate::kind::Kind as TaskKind;
+use crate::query::{Query, channel};
+
+fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskLine {
+    let live = |hashrate| Live::Worker(WorkerLive { hashrate, ..WorkerLive::default() });
+    TaskLine {
+        id: format!("miner-worker-{n}"),
+        kind: TaskKind::Worker,
+        host: "h".into(),
+        state: state.into(),
+        healthy: None,
+        cpus_milli: 1500,
+        live: hashrate.map(live),
+        totals: Totals { accepted: 3, ..Totals::default() },
+    }
+}
+
+fn page(role: Role) -> Page {
+    // A receiver keeps what it was last sent.
+    Page::new(watch::Sender::new(role).subscribe())
+}
+
+/// A page of a scheduler whose driver answers so.
+fn leading(overview: Overview) -> Page {
+    let (client, mut queries) = channel();
+    tokio::spawn(async move {
+        loop {
+            match queries.next().await {
+                Query::Overview(answer) => drop(answer.send(overview.clone())),
+                Query::Tasks { after, limit, answer } => {
+                    let first = if after.is_some() { 4 } else { 2 };
+                    let tasks = vec![
+                        worker(first, "TASK_RUNNING", Some(4e6)),
+                        worker(first + 1, "TASK_STAGING", None),
+                    ];
+                    let next = (limit == 2).then(|| format!("miner-worker-{}", first + 1));
+                    drop(answer.send(TaskPage { tasks, next }));
+                }
+            }
+        }
+    });
+    page(Role::Leader(client))
+}
+
+fn mining() -> Overview {
+    let mut overview = Overview {
+        connected: true,
+        states: [("TASK_RUNNING".into(), 1), ("TASK_STAGING".into(), 1), ("TASK_FAILED".into(), 7)].into(),
+        live_states: [("TASK_RUNNING".into(), 1), ("TASK_STAGING".into(), 1)].into(),
+        cpus_milli: 3000,
+        running_workers: 1,
+        reporting_workers: 1,
+        hashrate: 4e6,
+        blocks: 2,
+        peak: 5,
+        unused: UnusedReasons { texts: vec!["too little memory".into()], more: 3 },
+        failures: vec![Failure {
+            ago: Duration::from_secs(9),
+            task: "miner-worker-1".into(),
+            host: "h".into(),
+            text: "TASK_FAILED".into(),
+        }],
+        ..Overview::default()
+    };
+    overview.totals.worker = Totals { hashes: 1 << 70, accepted: 9, stale: 1, ..Totals::default() };
+    overview.totals.pool = Totals { accepted: 8, ..Totals::default() };
+    overview
+}
+
+async fn tasks_of(page: &Page, query: &str) -> Result<Value, RequestError> {
+    let json = page.get("/api/v1/tasks", &Parameters::parse(query)?).await?;
+    Ok(json.parse().unwrap())
+}
+
+async fn summary_of(page: &Page) -> Result<Value, RequestError> {
+    Ok(page.summary().await?.parse().unwrap())
+}
+
+#[tokio::test]
+async fn all_is_well_if_somebody_mines_or_others_lead() {
+    assert_eq!(page(Role::Standby).trouble().await, None);
+    assert_eq!(leading(mining()).trouble().await, None);
+    assert!(page(Role::Starting).trouble().await.unwrap().contains("no subscription"));
+    assert!(page(Role::Ending).trouble().await.unwrap().contains("ending"));
+    let trouble = async |overview| leading(overview).trouble().await.unwrap_or_default();
+    assert!(trouble(Overview::default()).await.contains("no subscription"));
+    let idle = Overview { running_workers: 0, ..mining() };
+    assert_eq!(trouble(idle).await, "no worker mines: too little memory");
+}
+
+#[tokio::test]
+async fn the_summary_has_both_accounts_and_the_first_tasks() {
+    assert_eq!(summary_of(&page(Role::Standby)).await, Ok(json!({"leads": false})));
+    let summary = summary_of(&leading(mining())).await.unwrap();
+    assert_eq!(summary["accounts"]["workers"]["shares"]["accepted"], 9);
+    assert_eq!(summary["accounts"]["pool"]["shares"]["accepted"], 8);
+    assert_eq!(summary["hashes"], "1180591620717411303424");
+    assert_eq!((&summary["blocks"], &summary["workers"]), (&json!(2), &json!(5)));
+    assert_eq!(summary["tasks"][0]["live"]["hashrate"], 4e6);
+    assert_eq!(summary["tasks"][1]["live"], Value::Null);
+    assert_eq!(summary["tasks_next"], Value::Null);
+    assert_eq!((&summary["remarks"], &summary["remarks_more"]), (&json!(["too little memory"]), &json!(3)));
+    assert_eq!(summary["failures"][0]["seconds_ago"], 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_many_ask_for_is_written_once() {
+    let page = leading(mining());
+    let text = async |page: Page| page.summary().await.unwrap().into_bytes();
+    let first = text(page.clone()).await;
+    assert_eq!(text(page.clone()).await.as_ptr(), first.as_ptr());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let later = text(page).await;
+    assert!(later == first && later.as_ptr() != first.as_ptr(), "it is asked for anew");
+}
+
+#[tokio::test]
+async fn tasks_come_in_pages() {
+    let page = leading(mining());
+    let first = tasks_of(&page, "limit=2").await.unwrap();
+    assert_eq!(
+        (&first["tasks"][1]["id"], &first["next"]),
+        (&json!("miner-worker-3"), &json!("miner-worker-3"))
+    );
+    let next = tasks_of(&page, "after=miner-worker-3").await.unwrap();
+    assert_eq!((&next["tasks"][0]["id"], &next["next"]), (&json!("miner-worker-4"), &Value::Null));
+}
+
+#[tokio::test]
+async fn bad_values_are_refused_with_what_is_allowed() {
+    let page = leading(mining());
+    let long = format!("after={}", "x".repeat(256));
+    for (query, expected) in [
+        ("limit=0", "limit=\"0\": give a number from 1 to 1000"),
+        ("limit=1001", "from 1 to 1000"),
+        ("limit=", "from 1 to 1000"),
+        ("after=", "after=\"\": give the id of a task"),
+        (&long, "give the id of a task"),
+        ("sort=id", "unknown parameter \"sort\": allowed are after and limit"),
+    ] {
+        match tasks_of(&page, query).await {
+            Err(RequestError::BadRequest(text)) => assert!(text.contains(expected), "{query}: {text}"),
+            other => panic!("{query}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_scheduler_does_there_is_an_answer_in_time() {
+    let (client, _busy) = channel();
+    let (ended, queries) = channel();
+    drop(queries);
+    for (role, why) in [
+        (Role::Leader(client), "busy"),
+        (Role::Leader(ended), "does not run"),
+        (Role::Starting, "starting"),
+        (Role::Ending, "ending"),
+        (Role::Standby, "another scheduler leads"),
+    ] {
+        let standby = matches!(role, Role::Standby);
+        let page = page(role);
+        let begun = Instant::now();
+        let mut answers = vec![tasks_of(&page, "").await];
+        if !standby {
+            answers.push(summary_of(&page).await);
+            let trouble = page.trouble().await.unwrap_or_default();
+            assert!(trouble.contains(why), "{why}: {trouble}");
+        }
+        for answer in answers {
+            match answer {
+                Err(RequestError::Unavailable(text)) => assert!(text.contains(why), "{text}"),
+                other => panic!("{why}: {other:?}"),
+            }
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn the_figures_tell_what_runs_and_what_ended() {
+    let text = async |page: Page| page.metrics().await.unwrap().into_text();
+    assert!(text(page(Role::Standby)).await.ends_with("scheduler_leads 0\n"));
+    let starting = text(page(Role::Starting)).await;
+    assert!(starting.contains("scheduler_leads 1\n") && starting.ends_with("scheduler_connected 0\n"));
+    let text = text(leading(mining())).await;
+    for line in [
+        "scheduler_leads 1",
+        "scheduler_connected 1",
+        "scheduler_tasks{state=\"TASK_RUNNING\"} 1",
+        "scheduler_tasks_ended_total{state=\"TASK_FAILED\"} 7",
+        "scheduler_cpus 3",
+        "scheduler_workers 1",
+        "scheduler_hashrate_hashes_per_second 4000000",
+        "scheduler_worker_shares_total{verdict=\"stale\"} 1",
+        "scheduler_pool_shares_total{verdict=\"accepted\"} 8",
+        "scheduler_blocks_total 2",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line} in {text}");
+    }
+    assert!(!text.contains("ended_total{state=\"TASK_RUNNING\"}"));
+    assert!(!text.contains("miner-worker-"), "no series is a task's");
+}
