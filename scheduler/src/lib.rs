@@ -9,9 +9,11 @@
 //!             calls
 //! ```
 //!
-//! [`framework`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master,
-//! [`store`] writes, [`access`] has what proves to masters who we are, [`accounts`] shows what it wrote, [`artifact`] gives agents the executor, `display` shows, also
-//! by `page` to others. With several schedulers, `election` says which of them leads; the others wait.
+//! [`framework`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master, [`store`]
+//! writes, [`accounts`] shows what was written, [`master_access`] has the credentials for masters, [`artifact`] gives
+//! agents the executor. `display` draws on the terminal; `page` answers over HTTP, and asks the driver by `query`. With
+//! several schedulers, `election` says which of them leads, and the others wait: `run` stands for election, and a `term`
+//! is one time as the leader.
 
 pub mod accounts;
 pub mod artifact;

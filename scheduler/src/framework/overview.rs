@@ -14,7 +14,7 @@ use crate::kind::Kind;
 use crate::ledger::{Ledger, Line};
 use crate::numbers::number;
 
-/// A live message older than this says nothing about now.
+/// A live message that is older is not shown.
 const LIVE: Duration = Duration::from_secs(20);
 /// Servers, slowest workers and failures in an overview.
 const LISTED: usize = 10;
@@ -91,7 +91,7 @@ pub struct TaskLine {
     pub host: String,
     /// Mesos' name of its state, or what comes before it has one.
     pub state: String,
-    /// Whether it is well, if it says so.
+    /// Whether it is healthy, if it says so.
     pub healthy: Option<bool>,
     /// Thousandths of a CPU.
     pub cpus_milli: u64,
