@@ -35,8 +35,8 @@ use crate::launch::{Containerizer, EXECUTABLE};
 use crate::master_access::MasterAccess;
 use crate::policy::OnServerLoss;
 
-/// A master that has nothing to say sends a heartbeat every 15 s: in less than two of them, nobody can tell a task that
-/// says nothing from a master that passes nothing on.
+/// The shortest silence timeout. The master sends a heartbeat every 15 s; within less than two of them a silent task
+/// cannot be told from a master that forwards nothing.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
     #[arg(default_value = "127.0.0.1:5050", value_parser = Discreet(parse_masters))]
     pub master: Masters,
-    /// Several schedulers, of which one leads and the others wait.
+    /// The election among several schedulers.
     #[command(flatten)]
     pub zk: ZkArgs,
     /// Folder for the framework's id, launches and ledger; a restart with the same folder goes on.
@@ -75,19 +75,19 @@ pub struct Args {
     /// The framework's name.
     #[arg(long, env = "MINER_NAME", default_value = "mesos-miner")]
     pub name: String,
-    /// Unix user for the executors, whom agents must have [default: the one who runs the scheduler].
+    /// Unix user that runs the executors; it must exist on the agents [default: the one who runs the scheduler].
     #[arg(long, env = "MINER_USER", value_parser = NonEmptyStringValueParser::new())]
     pub user: Option<String>,
     /// Mesos role that gets the offers.
     #[arg(long, env = "MINER_ROLE", default_value = "*", value_parser = NonEmptyStringValueParser::new())]
     pub role: String,
-    /// Who the framework says it is [default: nobody].
+    /// Principal that the framework authenticates as [default: none].
     #[arg(long, env = "MINER_PRINCIPAL", value_parser = NonEmptyStringValueParser::new())]
     pub principal: Option<String>,
-    /// File with the principal's secret, read anew for each subscription [default: no authentication].
+    /// File with the principal's secret; it is read again for each subscription [default: no authentication].
     #[arg(long, value_name = "FILE", env = "MINER_SECRET_FILE", requires = "principal")]
     pub secret_file: Option<PathBuf>,
-    /// Masters behind TLS.
+    /// TLS to masters.
     #[command(flatten)]
     pub tls: TlsArgs,
     /// CPUs of the pool server's task.
@@ -159,7 +159,7 @@ pub struct Args {
     /// Who runs the container of --executor-image.
     #[arg(long, env = "MINER_CONTAINERIZER", value_enum, default_value = "docker")]
     pub containerizer: Containerizer,
-    // What is flattened and has a heading of its own comes last: whatever follows would stand under that heading, too.
+    // Flattened options with a heading of their own come last: options after them would stand under that heading, too.
     /// Where tasks may run, and with how much CPU.
     #[command(flatten)]
     pub placement: PlacementArgs,
@@ -199,10 +199,10 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     }
 }
 
-/// The `mesos-miner` beside this program: it holds the executor.
+/// The `mesos-miner` in this program's folder: it contains the executor.
 ///
 /// # Errors
-/// If there is none.
+/// If there is no such file.
 pub fn sibling_executable() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell where this program is")?;
     let sibling = this.with_file_name(EXECUTABLE);
@@ -291,7 +291,7 @@ impl Args {
     }
 }
 
-/// The name of the user who runs this process: agents know users by name.
+/// The name of the user who runs this process. A number would not do: agents know users by name.
 fn current_user() -> String {
     let uid = rustix::process::getuid().as_raw().to_string();
     let named = |line: &str| {

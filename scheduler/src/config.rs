@@ -47,9 +47,9 @@ pub struct Config {
     pub duration: Option<Duration>,
     /// Ends by itself after so many blocks.
     pub blocks: Option<u64>,
-    /// No live display: standard output is for the summary.
+    /// Nothing is drawn: standard output is for the summary alone.
     pub quiet: bool,
-    /// Where health and figures are served over HTTP, if at all.
+    /// The address of the HTTP server, if there is one.
     pub http: Option<SocketAddr>,
     /// Keep trying when the master cannot be reached.
     pub retry: bool,
@@ -65,7 +65,7 @@ pub struct Config {
     pub report_interval: Duration,
     /// Time between two live messages of a task.
     pub live_interval: Duration,
-    /// A task is renewed after so many updates, since agents never forget those of a live task.
+    /// A task is replaced after so many updates, since agents keep all updates of a live task.
     pub updates_per_task: NonZeroU64,
     /// A running task that sends no live message for so long is replaced.
     pub silence_timeout: Duration,

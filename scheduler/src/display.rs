@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 use self::frame::Size;
 use crate::core::Overview;
 
-/// So much may wait to be written; what comes on top is left out.
+/// Items that may wait to be written; further ones are left out.
 const QUEUE: usize = 1000;
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Between two frames: a little less than the driver's tick, lest every other one be missed.
 const FRAME_EVERY: Duration = Duration::from_millis(400);
 
-/// What a terminal is taken for that does not tell its size.
+/// The size of a terminal that does not tell it.
 const SIZE: Size = Size { columns: 80, rows: 24 };
 
-/// The way to the writing thread.
+/// A handle to the writing thread.
 #[derive(Debug)]
 pub(crate) struct Display {
     queue: SyncSender<Item>,
@@ -118,7 +118,7 @@ impl FrameTimer {
     }
 }
 
-/// The writing thread. Errors of the terminal are nobody's concern.
+/// The writing thread. If the terminal is gone, there is nobody to tell.
 fn write(items: &Receiver<Item>, mode: Mode) {
     let started = Instant::now();
     let mut screen = Screen::default();

@@ -1,7 +1,7 @@
-//! The only I/O with the master: carries events to the state machine and its effects back.
+//! The only I/O with the master: takes events to the state machine and carries out its effects.
 //!
-//! A call that fails ends the subscription: after the next one the state machine makes up for whatever was lost,
-//! so there is one way back from every kind of trouble.
+//! A call that fails ends the subscription. After the next one the state machine makes up for whatever was lost, so
+//! every failure is recovered from in the same way.
 
 mod call_queue;
 mod inputs;
@@ -28,15 +28,15 @@ use crate::wire;
 
 /// First and longest pause between two tries to subscribe.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// A subscription that lasted so long makes up for earlier failures.
+/// After a subscription that lasted so long, the pauses begin with the shortest again.
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
 
 /// Carries the state machine through subscription after subscription.
 pub(crate) struct Driver<'a> {
     pub config: &'a Config,
-    /// What the next subscription is made with, once its files are read again.
+    /// The credentials, which are read again for each subscription.
     pub access: MasterAccess,
-    /// Of the present subscription, or the last one.
+    /// The client of the present subscription, or of the last one.
     pub client: SchedulerClient,
     pub state: State,
     pub store: &'a mut Store,
@@ -98,11 +98,11 @@ impl Driver<'_> {
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, TermError> {
         let call = scheduler::subscribe(wire::framework_info(self.config, self.state.framework()));
-        // Why the last one ended may be that the secret was replaced, or a certificate has run out.
+        // The last one may have ended because the secret was replaced or a certificate has expired.
         self.client = self.client.reconfigured(self.access.reload().clone());
         let (client, leadership) = (self.client.clone(), self.leadership);
         let subscribing = async move {
-            // The subscription would be taken from whoever leads.
+            // Otherwise the subscription would be taken from the scheduler that leads.
             election::confirm(leadership).await?;
             Ok::<_, TermError>(client.subscribe(&call).await)
         };
@@ -126,7 +126,7 @@ impl Driver<'_> {
     /// What to do about a master that did not take the subscription.
     fn unreachable(&self, error: CallError, ever: bool) -> Result<SubscriptionEnd, TermError> {
         let master = &self.config.master;
-        // A master that was one before is only out of order.
+        // What was a master before is one, and only fails at present.
         if !ever && !error.is_transient() {
             let hint = hint(&error);
             let what = format!("cannot run a framework on the master at {master}{hint}");
@@ -154,7 +154,7 @@ impl Driver<'_> {
         let pause = async move {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                // It will be ready soon, however long there was none.
+                // The new leader will be ready soon, however long there was none.
                 _ = changed => backoff.reset(),
             }
         };
@@ -197,10 +197,7 @@ impl Driver<'_> {
                     Ok(Some(scheduler::Event::Error(message))) => return self.refused(&message).await,
                     Ok(Some(event)) => {
                         if let scheduler::Event::Subscribed(subscribed) = &event {
-                            // Whoever leads after this answer subscribes later, which ends this subscription.
-                            election::confirm(self.leadership).await?;
-                            // Now there is something to keep.
-                            self.store.start().map_err(anyhow::Error::from)?;
+                            self.confirm_subscription().await?;
                             *ever = true;
                             calls.set_framework_id(&subscribed.framework_id);
                         }
@@ -219,12 +216,21 @@ impl Driver<'_> {
                     continue;
                 }
             };
-            // After a long sleep the event may have come first.
+            // After this process was stopped for long, an event may come before the end of the lease.
             election::check_lease(self.leadership)?;
             if self.handle_all(events, Some(calls)).is_break() {
                 return Ok(SubscriptionEnd::Finished(Ok(())));
             }
         }
+    }
+
+    /// Makes sure that this scheduler may act on a subscription that stands.
+    async fn confirm_subscription(&mut self) -> Result<(), TermError> {
+        // Whoever leads after this answer subscribes later, which ends this subscription.
+        election::confirm(self.leadership).await?;
+        // From now on there is something to keep.
+        self.store.start().map_err(anyhow::Error::from)?;
+        Ok(())
     }
 
     /// ERROR is the last event of a subscription.
@@ -274,7 +280,7 @@ impl Driver<'_> {
     }
 }
 
-/// Which options are about what went wrong.
+/// The options that are likely to be wrong.
 fn hint(error: &CallError) -> &'static str {
     match error {
         error if error.concerns_credentials() => " (--principal, --secret-file)",

@@ -117,6 +117,15 @@ impl From<anyhow::Error> for TermError {
     }
 }
 
+impl From<TermError> for anyhow::Error {
+    fn from(error: TermError) -> Self {
+        match error {
+            TermError::Deposed(why) => anyhow::anyhow!(why),
+            TermError::Failed(error) => error,
+        }
+    }
+}
+
 /// Asks ZooKeeper whether this scheduler leads. Where it is the only one, it does.
 pub(crate) async fn confirm(leadership: Option<&Leadership>) -> Result<(), TermError> {
     match leadership {

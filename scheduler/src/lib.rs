@@ -9,10 +9,12 @@
 //!             calls
 //! ```
 //!
-//! [`core`] decides, and does nothing else: no clock, no disk, no socket. `driver` talks to the master, [`journal`] says
-//! what a change means and [`store`] writes it, [`access`] has what proves to masters who we are, [`accounts`] shows what
-//! it wrote, [`artifact`] gives agents the executor, `display` shows, also
-//! by `page` to others. With several schedulers, `election` says which of them leads; the others wait.
+//! [`core`] decides, and does nothing else: no clock, no disk, no socket. It keeps tasks and agents in a [`fleet`], and asks
+//! the rules in [`policy`]. `driver` talks to the master. [`journal`] says what a change of the records means, [`store`]
+//! writes it, and [`accounts`] shows what was written. [`master_access`] has the credentials for masters, [`artifact`]
+//! gives agents the executor. `display` draws on the terminal; `page` answers over HTTP, and asks the driver by `query`.
+//! With several schedulers, `election` says which of them leads, and the others wait: `run` stands for election, and a
+//! `term` is one time as the leader.
 
 pub mod accounts;
 pub mod artifact;

@@ -42,25 +42,28 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Sche
     }
     let time = TimeLimit::start(config.duration);
     let alone = Term { config: &config, leadership: None, time, display: &display, role: &role, stop: &stop };
-    let Some(zk) = &config.zk else {
-        return alone.run().await.map_err(|error| match error {
-            TermError::Deposed(why) => anyhow::anyhow!(why),
-            TermError::Failed(error) => error,
-        });
-    };
+    match &config.zk {
+        None => Ok(alone.run().await?),
+        Some(zk) => terms(zk, alone).await,
+    }
+}
+
+/// One term as the leader after the other, until the framework has ended or this scheduler is stopped while it waits.
+async fn terms(zk: &Zk, term: Term<'_>) -> anyhow::Result<SchedulerEnd> {
+    let Term { config, time, display, .. } = term;
     loop {
-        let Some(leadership) = stand_for_election(zk, config.retry, time, &display, &stop).await? else {
+        let Some(leadership) = stand_for_election(zk, config.retry, time, display, term.stop).await? else {
             let summary = Summary { seconds: time.elapsed().as_secs_f64(), ..Summary::default() };
             return Ok(SchedulerEnd::Standby { summary });
         };
         tracing::debug!(zk = %zk.ensemble, "leading");
-        let ended = Term { leadership: Some(&leadership), ..alone }.run().await;
+        let ended = Term { leadership: Some(&leadership), ..term }.run().await;
         leadership.release().await;
         match ended {
             Ok(end) => return Ok(end),
             Err(TermError::Failed(error)) => return Err(error),
             Err(TermError::Deposed(why)) => {
-                role.send_replace(Role::Standby);
+                term.role.send_replace(Role::Standby);
                 display.log(format!("not leading any more ({why})"));
             }
         }

@@ -1,4 +1,4 @@
-//! Flags that say where tasks may run, and with how much CPU.
+//! Options for where tasks may run, and with how much CPU.
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -40,7 +40,7 @@ pub struct PlacementArgs {
 }
 
 impl PlacementArgs {
-    /// Whether it makes sense together.
+    /// Checks that the options do not contradict each other.
     ///
     /// # Errors
     /// If no worker could ever be launched.
@@ -75,7 +75,7 @@ fn milli(cpus: f64) -> u64 {
     (cpus * 1000.0).round() as u64
 }
 
-/// With all causes: what is wrong with a regular expression.
+/// The error has all causes: the last one says what is wrong with a regular expression.
 fn rule(text: &str) -> Result<Constraint, String> {
     text.parse().map_err(|error: ConstraintError| chain(&error))
 }

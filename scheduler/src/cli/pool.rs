@@ -1,4 +1,4 @@
-//! Flags for mining at a pool instead of a server task.
+//! Options for mining at a pool instead of a server task.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ impl PoolArgs {
     }
 }
 
-/// Checks what a worker would only find out later.
+/// Checks the address here, so that it does not fail only in a worker.
 fn parse_url(text: &str) -> Result<String, PoolUrlError> {
     client::cli::pool_url(text).map(|url| url.to_string())
 }

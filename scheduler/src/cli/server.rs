@@ -1,4 +1,4 @@
-//! Flags that say what server and workers are: our own, or images of somebody else's.
+//! Options for what server and workers are: our own, or other images.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use task::{Chain, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
 
 use crate::launch::{Arguments, ImageTask, Programs, Server};
 
-/// What --server-arguments may name of the node, and of the task.
+/// The names that may stand in --server-arguments: those of the node, and those of the task.
 const NODE_WORDS: [&str; 4] = ["bitcoind_address", "bitcoind_port", "rpc_user", "rpc_password"];
 const TASK_WORDS: [&str; 3] = ["p2pool_port", "worker_port", "task_id"];
 

@@ -1,4 +1,4 @@
-//! Flags for masters behind TLS.
+//! Options for TLS to masters.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use mesos::address::Scheme;
 use mesos::masters::Masters;
 use mesos::tls::Files;
 
-/// Masters behind TLS.
+/// TLS to masters.
 #[derive(Clone, Debug, Args)]
 pub struct TlsArgs {
     /// Authorities to trust for an https:// master, a PEM file [default: those that the system trusts]. With zk:// it
@@ -24,10 +24,10 @@ pub struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// What the connections to these masters are to be secured with, if they are to.
+    /// The files for TLS to these masters; `None` for plain HTTP.
     ///
     /// # Errors
-    /// If there are files but no TLS.
+    /// If there are files although the masters use plain HTTP.
     pub(super) fn check(self, masters: &Masters) -> anyhow::Result<Option<Files>> {
         let files = Files { ca_cert: self.ca_cert, client: self.client_cert.zip(self.client_key) };
         let wanted = match masters.scheme() {
@@ -39,7 +39,7 @@ impl TlsArgs {
                 );
                 false
             }
-            // ZooKeeper does not tell.
+            // ZooKeeper does not say whether its masters use TLS.
             None => files != Files::default(),
         };
         Ok(wanted.then_some(files))

@@ -1,4 +1,4 @@
-//! Addresses that may hold a password, and `--zk`.
+//! `--zk`, and addresses that may contain a password.
 
 use std::fs;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use program::{Discreet, duration};
 
 use crate::config::Zk;
 
-/// Where several schedulers meet.
+/// The election among several schedulers.
 #[derive(Clone, Debug, Args)]
 pub struct ZkArgs {
     /// Run several schedulers, of which one leads and the others wait: where in ZooKeeper they elect it and keep what
@@ -19,16 +19,16 @@ pub struct ZkArgs {
     /// so, which keeps the password from the list of processes.
     #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = Discreet(ensemble))]
     pub zk: Option<Ensemble>,
-    /// A leader that ZooKeeper does not hear from for so long leads no more; ZooKeeper has limits of its own.
+    /// A leader that ZooKeeper does not hear from for so long no longer leads; ZooKeeper has limits of its own.
     #[arg(long, value_name = "TIME", env = "MINER_ZK_SESSION_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub zk_session_timeout: Duration,
 }
 
 impl ZkArgs {
-    /// The place, if one is given; checks that it is the schedulers' own.
+    /// Checks that the path in ZooKeeper, if one is given, is not the masters' own.
     ///
     /// # Errors
-    /// If it is the masters' own node.
+    /// If it is.
     pub fn check(self, master: &Masters) -> anyhow::Result<Option<Zk>> {
         if let (Some(zk), Some(masters)) = (&self.zk, master.ensemble()) {
             ensure!(
@@ -39,21 +39,21 @@ impl ZkArgs {
         Ok(self.place())
     }
 
-    /// The place, if one is given.
+    /// The path in ZooKeeper, if one is given.
     pub fn place(self) -> Option<Zk> {
         let session_timeout = self.zk_session_timeout;
         self.zk.map(|ensemble| Zk { ensemble, session_timeout })
     }
 }
 
-/// An ensemble's address and path, or the file that says so.
+/// Reads an ensemble's addresses and path, or a file that contains them.
 pub(crate) fn ensemble(text: &str) -> anyhow::Result<Ensemble> {
     let masters = parse_masters(text)?;
     let ensemble = masters.ensemble().cloned();
     ensemble.with_context(|| format!("{masters}: write zk://HOST:PORT,HOST:PORT/PATH"))
 }
 
-/// Where the masters are, or the file that says so.
+/// Reads the masters' addresses, or a file that contains them.
 pub(super) fn parse_masters(text: &str) -> anyhow::Result<Masters> {
     let Some(path) = text.strip_prefix("file://") else { return Ok(text.parse()?) };
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::core::Call;
 use crate::wire;
 
-/// For the last calls to be answered.
+/// Time for the last calls to be answered.
 const FLUSH: Duration = Duration::from_secs(10);
 
 /// A queue, and the task that empties it until a call fails.
@@ -44,12 +44,12 @@ impl CallQueue {
 
     pub fn send(&self, call: Call) {
         match &call {
-            // Not all of it: what tasks are told may hold a password.
+            // A task's data may contain a password.
             Call::Accept { task, .. } => tracing::debug!(task = task.task_id.value, "ACCEPT"),
             call => tracing::debug!(?call),
         }
         if let Some(call) = self.framework.as_ref().and_then(|framework| wire::call(framework, call)) {
-            // The queue is closed when a call has failed, and the subscription will be over, too.
+            // The queue is closed if a call has failed; then the subscription is about to end, too.
             let _ = self.queue.send(call);
         }
     }
@@ -89,8 +89,8 @@ async fn send(
     Ok(())
 }
 
-/// The same call would be refused again, and others need not be. But with other credentials, or certificates, none is
-/// worth anything, and without TEARDOWN nothing has ended.
+/// Whether only this call is refused, so that the others go on. If it is about credentials or the connection, all calls
+/// would fail; and if TEARDOWN fails, nothing has ended.
 fn concerns_this_call_only(call: &WireCall, error: &CallError) -> bool {
     let all =
         error.is_transient() || error.concerns_credentials() || matches!(error, CallError::Connect { .. });

@@ -1,9 +1,8 @@
-//! Whether a scheduler still leads, as it can know by itself: until the session with ZooKeeper may have expired, for
-//! as much as its own clock says.
+//! Whether a scheduler still leads, by its own clock alone: it does until its session with ZooKeeper may have expired.
 //!
-//! ZooKeeper counts from the last request that reached it, which was sent no earlier than the last one that was
-//! answered. So whoever stops in time before the session timeout has passed since then has stopped before another one
-//! can lead. A process that was stopped in its tracks finds, when it wakes, that its time is over.
+//! ZooKeeper counts the session timeout from the last request that reached it. That was sent no earlier than the last
+//! request that was answered. So a scheduler that stops before the timeout has passed since then, stops before another one
+//! can lead. A process that was frozen finds, when it goes on, that its lease is over.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-/// The part of the session timeout that a lease lasts; the rest makes up for clocks and for what is on its way.
-const SAFE: f64 = 0.8;
+/// The part of the session timeout that a lease lasts. The rest allows for clocks and for requests on their way.
+const LEASE_PART: f64 = 0.8;
 
 /// Clones are the same lease.
 #[derive(Clone, Debug)]
@@ -28,8 +27,8 @@ struct Inner {
 
 impl Lease {
     /// A session of this timeout, whose beginning was asked for at `sent`.
-    pub fn new(session_timeout: Duration, sent: Instant) -> Lease {
-        let length = session_timeout.mul_f64(SAFE);
+    pub fn new(session_timeout: Duration, sent: Instant) -> Self {
+        let length = session_timeout.mul_f64(LEASE_PART);
         let (lost, why) = Default::default();
         Lease(Arc::new(Inner { length, until: Mutex::new(sent + length), lost, why }))
     }

@@ -1,6 +1,6 @@
-//! Tasks that run an image of somebody else's under Mesos' own executor, as the original system did.
+//! Tasks that run an image that is not ours under Mesos' own executor, as the original system did.
 //!
-//! Such a task says nothing of its work, only whether it runs; and its arguments are shown to all who can see the
+//! Such a task reports only whether it runs, and nothing of its work. Its arguments are visible to all who can see the
 //! master's state.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use mesos::v1::{CommandInfo, TaskInfo};
 use super::{Containerizer, container};
 use crate::journal::TaskRecord;
 
-/// An image, and what it is told.
+/// An image and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageTask {
     /// The image's name.
@@ -19,7 +19,7 @@ pub struct ImageTask {
     pub arguments: Arguments,
 }
 
-/// Words with names in braces, to be filled in. Their debug form shows none: there may be a password in them.
+/// Words with names in braces, which are filled in later. `Debug` does not show them: they may contain a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Arguments(Vec<Vec<Part>>);
 
@@ -62,7 +62,7 @@ impl Arguments {
         self.0.iter().flatten().any(|part| matches!(part, Part::Name(other) if other == name))
     }
 
-    /// Fills a name in, whatever spaces or braces are in the value.
+    /// Fills a name in. Spaces and braces in the value have no meaning.
     pub fn fill(&mut self, name: &str, value: &str) {
         for part in self.0.iter_mut().flatten() {
             if matches!(part, Part::Name(other) if other == name) {
