@@ -21,7 +21,7 @@ mod overview;
 mod session;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod turn;
 mod updates;
 

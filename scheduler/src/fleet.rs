@@ -11,6 +11,8 @@ mod rates;
 mod servers;
 mod table;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};

@@ -23,6 +23,8 @@ mod server_health;
 mod server_loss;
 mod shutdown;
 mod silence;
+#[cfg(test)]
+mod tests;
 mod unreachable;
 mod unwanted;
 mod upgrade;

@@ -33,7 +33,7 @@ impl Session {
     }
 
     /// The master says something; whether it had fallen silent.
-    pub(super) fn hear_master(&mut self, now: Instant) -> bool {
+    pub(crate) fn hear_master(&mut self, now: Instant) -> bool {
         let was_silent = self.master_is_silent(now);
         self.heard = now;
         was_silent

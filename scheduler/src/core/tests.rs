@@ -40,7 +40,7 @@ use crate::user_notice::UserNotice;
 /// A master has something to say at least so often.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         template: crate::launch::Template {
             name: "mesos-miner".into(),

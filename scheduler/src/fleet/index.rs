@@ -139,6 +139,9 @@ impl Index {
             }
             _ => {}
         }
+        if self.constraints.is_empty() {
+            return;
+        }
         let takes_place = |facets: Option<&Facets>| facets.is_some_and(|facets| facets.takes_place);
         match (takes_place(before), takes_place(after)) {
             (false, true) => self.occupancy.add(&self.constraints, &task.place()),

@@ -1,0 +1,224 @@
+//! Counts and indexes agree with the tasks, whatever happens to them in any order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use ::task::{Live, WorkerLive};
+use mesos::v1::TaskState;
+use proptest::prelude::*;
+
+use super::*;
+use crate::constraints::{Place, Trial, all_allow};
+use crate::journal::{Assignment, Origin, TaskRecord};
+
+const STATES: [TaskState; 8] = [
+    TaskState::TaskStaging,
+    TaskState::TaskStarting,
+    TaskState::TaskRunning,
+    TaskState::TaskRunning,
+    TaskState::TaskUnreachable,
+    TaskState::TaskLost,
+    TaskState::TaskFailed,
+    TaskState::TaskKilled,
+];
+
+fn constraints() -> Vec<Constraint> {
+    vec!["hostname:MAX_PER:2".parse().unwrap()]
+}
+
+fn record(kind: Kind, number: u64) -> TaskRecord {
+    TaskRecord {
+        id: format!("miner-{}-{number}", kind.name()),
+        kind,
+        agent: format!("agent{}", number % 3),
+        host: format!("host{}", number % 3),
+        agent_url: None,
+        assignment: (kind == Kind::Worker).then(|| Assignment::Server("miner-server-1".into())),
+        origin: Origin::Launched { cpus_milli: 100 * (number % 7) + 1 },
+        address: None,
+        attributes: BTreeMap::new(),
+        state: None,
+        closed: false,
+        specification: None,
+    }
+}
+
+fn planned(record: TaskRecord) -> Task {
+    let accept = Accept {
+        offers: vec![format!("offer of {}", record.id)],
+        agent: record.agent.clone(),
+        place: Place { host: record.host.clone(), attributes: BTreeMap::new() },
+        cpus_milli: record.cpus_milli(),
+        more: false,
+        executor: Vec::new(),
+        task: Vec::new(),
+        ports: None,
+    };
+    Task::planned(record, accept)
+}
+
+fn live(hashrate: f64) -> Live {
+    Live::Worker(WorkerLive { hashrate, ..WorkerLive::default() })
+}
+
+/// What happens to a task, by number; `which` chooses among several ways.
+fn act(fleet: &mut Fleet, action: u8, id: &str, which: u64, now: Instant) {
+    match action {
+        0 => drop(fleet.launch_sent(id, now)),
+        1..=4 => {
+            let Some(record) = fleet.get(id).map(|task| task.record().clone()) else { return };
+            let state = Some(STATES[which as usize % STATES.len()]);
+            fleet.set_record(TaskRecord { state, closed: which.is_multiple_of(3), ..record }, now);
+        }
+        5 => fleet.want_end(id, now),
+        6 => fleet.want_end_of_executor(id, now),
+        7 => fleet.kill_sent(id, now),
+        8 => fleet.release_slot(id),
+        9 => fleet.hold_slot(id),
+        10 => drop(fleet.hear(id, live(which as f64 * 1e6), now)),
+        11 => drop(fleet.remove(id)),
+        12 => fleet.call_off(id),
+        13 => fleet.take_into_service(id),
+        14 => drop(fleet.take_out_of_service(id)),
+        15 => {
+            let Some(record) = fleet.get(id).map(|task| task.record().clone()) else { return };
+            let server = format!("miner-server-{}", which % 3);
+            fleet.set_record(TaskRecord { assignment: Some(Assignment::Server(server)), ..record }, now);
+        }
+        16 => fleet.listen_anew(which.is_multiple_of(2), now),
+        _ => fleet.expire(now),
+    }
+}
+
+fn ids<'a>(tasks: impl Iterator<Item = &'a Task>) -> BTreeSet<&'a str> {
+    tasks.map(Task::id).collect()
+}
+
+/// Compares what is kept with what looking at every task tells.
+fn check(fleet: &Fleet, now: Instant) {
+    let all = || fleet.all();
+    assert!(all().all(|task| fleet.get(task.id()).is_some_and(|it| it.id() == task.id())));
+    let present = || all().filter(|task| !task.is_over());
+    assert_eq!(ids(fleet.present()), ids(present()));
+    assert_eq!(ids(fleet.present_servers()), ids(present().filter(|task| !task.is_worker())));
+    assert_eq!(ids(fleet.unsent()), ids(all().filter(|task| task.is_unsent())));
+    for agent in ["agent0", "agent1", "agent2"] {
+        assert_eq!(ids(fleet.on_agent(agent)), ids(present().filter(|task| task.agent() == agent)));
+    }
+    for server in ["miner-server-0", "miner-server-1", "miner-server-2"] {
+        let of_it = || present().filter(|task| task.record().server() == Some(server));
+        assert_eq!(ids(fleet.workers_of(server)), ids(of_it()));
+        assert_eq!(fleet.count_workers_of(server), of_it().count());
+    }
+    let lost = |task: &&Task| fleet.has_lost_its_server(task);
+    assert_eq!(ids(fleet.workers_without_server()), ids(present().filter(lost)));
+    for closed in [true, false] {
+        let ended = all().filter(|task| task.is_over() && task.record().closed == closed);
+        assert_eq!(ids(fleet.ended(closed)), ids(ended));
+        assert!(fleet.ended(closed).map(Task::since).is_sorted());
+    }
+    let due = |task: &&Task| task.may_live() && task.kill.is_some_and(|kill| kill.again <= now);
+    assert_eq!(ids(fleet.kills_due(now)), ids(all().filter(due)));
+    check_counts(fleet);
+    let told = |task: &&Task| task.rate.is_some();
+    assert_eq!(ids(fleet.slowest()), ids(all().filter(told)));
+    let sum: f64 = all().filter_map(|task| task.rate).map(|rate| rate.millihashes as f64 / 1e3).sum();
+    assert_eq!(fleet.hashrate(), (sum, all().filter(told).count()));
+}
+
+fn check_counts(fleet: &Fleet) {
+    let all = || fleet.all();
+    let mut states: BTreeMap<TaskState, u64> = BTreeMap::new();
+    all().filter_map(Task::state).for_each(|state| *states.entry(state).or_default() += 1);
+    assert_eq!(fleet.states(), &states);
+    let mut present: BTreeMap<Option<TaskState>, u64> = BTreeMap::new();
+    all().filter(|task| !task.is_over()).for_each(|task| *present.entry(task.state()).or_default() += 1);
+    assert_eq!(fleet.present_states(), &present);
+    assert_eq!(fleet.count_live(), all().filter(|task| task.may_live()).count());
+    let running = all().filter(|task| task.is_worker() && task.is_running());
+    assert_eq!(fleet.count_running_workers(), running.count());
+    for kind in [Kind::Server, Kind::Worker] {
+        let of_kind = || all().filter(|task| task.record().kind == kind && !task.is_over());
+        let unreachable = of_kind().filter(|task| task.state() == Some(TaskState::TaskUnreachable)).count();
+        let cpus_milli = of_kind().map(|task| task.record().cpus_milli()).sum();
+        assert_eq!(fleet.count(kind), Present { tasks: of_kind().count(), unreachable, cpus_milli });
+    }
+    let placed = || all().filter(|task| task.takes_place());
+    let cpus = placed().map(|task| task.record().cpus_milli()).sum();
+    assert_eq!(fleet.placed(), (cpus, placed().count() as u64));
+    for host in ["host0", "host1", "host2"] {
+        let here = Place { host: host.into(), attributes: BTreeMap::new() };
+        let free = placed().filter(|task| task.host() == host).count() < 2;
+        assert_eq!(all_allow(&constraints(), &here, &Trial::of(fleet.occupancy())), free);
+    }
+}
+
+proptest! {
+    #[test]
+    fn counts_and_indexes_follow_every_change(
+        actions in prop::collection::vec((0u8..20, 0u64..9, any::<u16>()), 0..120),
+    ) {
+        let mut fleet = Fleet::new(&constraints());
+        let mut now = Instant::now();
+        for (action, number, which) in actions {
+            let kind = if number < 2 { Kind::Server } else { Kind::Worker };
+            let id = record(kind, number).id;
+            if fleet.get(&id).is_none() {
+                match which % 3 {
+                    0 => fleet.insert(planned(record(kind, number))),
+                    1 => fleet.insert(Task::found(record(kind, number), now)),
+                    _ => {}
+                }
+            }
+            act(&mut fleet, action, &id, which.into(), now);
+            now += Duration::from_millis(u64::from(which) % 4000);
+            check(&fleet, now);
+        }
+        fleet.forget_tasks();
+        check(&fleet, now);
+        prop_assert_eq!(fleet.all().count(), 0);
+    }
+}
+
+#[test]
+fn a_worker_that_says_nothing_any_more_adds_nothing_to_the_sum() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    for number in [2, 3] {
+        fleet.insert(Task::found(record(Kind::Worker, number), now));
+    }
+    fleet.hear("miner-worker-2", live(5e6), now);
+    fleet.hear("miner-worker-3", live(1e6), now + Duration::from_secs(10));
+    assert_eq!(fleet.hashrate(), (6e6, 2));
+    fleet.expire(now + LIVE);
+    assert_eq!(fleet.hashrate(), (1e6, 1));
+    fleet.hear("miner-worker-3", live(2e6), now + Duration::from_secs(25));
+    fleet.expire(now + Duration::from_secs(30));
+    assert_eq!(fleet.hashrate(), (2e6, 1), "it has spoken again");
+    fleet.expire(now + Duration::from_secs(45));
+    assert_eq!(fleet.hashrate(), (0.0, 0));
+}
+
+#[test]
+fn the_key_of_a_task_that_is_gone_finds_nothing() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    fleet.insert(Task::found(record(Kind::Worker, 2), now));
+    fleet.hear("miner-worker-2", live(5e6), now);
+    fleet.remove("miner-worker-2");
+    fleet.insert(Task::found(record(Kind::Worker, 3), now));
+    fleet.hear("miner-worker-3", live(1e6), now + Duration::from_secs(5));
+    fleet.expire(now + LIVE);
+    assert_eq!(fleet.hashrate(), (1e6, 1), "the other one is in its place");
+}
+
+#[test]
+fn tasks_come_in_the_order_of_their_launch_also_after_one_that_is_gone() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    (2..12).for_each(|number| fleet.insert(Task::found(record(Kind::Worker, number), now)));
+    fleet.remove("miner-worker-4");
+    fleet.insert(Task::found(record(Kind::Worker, 12), now));
+    let after = |id: &str| fleet.present_after(id).map(Task::id).next();
+    assert_eq!(after("miner-worker-3"), Some("miner-worker-5"));
+    assert_eq!(after("miner-worker-4"), Some("miner-worker-5"));
+    assert_eq!(after("miner-worker-11"), Some("miner-worker-12"));
+    assert_eq!(after("miner-worker-12"), None);
+}

@@ -1,0 +1,297 @@
+//! Each rule alone, with a fleet: what it wants when something happens. What all of them do together is tested in `core`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use mesos::resources::{Quantity, scalar};
+use mesos::v1::{Offer, TaskState, task_status};
+
+use super::*;
+use crate::core::tests::settings;
+use crate::fleet::Slot;
+use crate::journal::{Origin, Recovered, TaskRecord};
+use crate::kind::Kind;
+use crate::launch::Pool;
+use crate::offers::{DeclineReason, Limits};
+
+const SECOND: Duration = Duration::from_secs(1);
+const SERVER: &str = "miner-server-1";
+
+/// A fleet, and all else that a rule may look at.
+struct Stage {
+    settings: Settings,
+    session: Session,
+    fleet: Fleet,
+    history: History,
+    now: Instant,
+}
+
+impl Stage {
+    /// Subscribed, without a task.
+    fn new(settings: Settings) -> Self {
+        let now = Instant::now();
+        let mut session = Session::new(now);
+        session.connected = true;
+        let fleet = Fleet::new(&settings.placement.workers);
+        let history = History::new(Recovered::default(), Duration::ZERO, now);
+        Self { settings, session, fleet, history, now }
+    }
+
+    /// The same with a server that runs and is in service.
+    fn with_server(settings: Settings) -> Self {
+        let mut stage = Self::new(settings);
+        let address = ::task::ServerAddress { host: "s".into(), stratum_port: 1, http_port: 2 };
+        stage.insert(TaskRecord { address: Some(address), ..record(Kind::Server, 1) });
+        stage.fleet.take_into_service(SERVER);
+        stage
+    }
+
+    fn insert(&mut self, record: TaskRecord) {
+        self.fleet.insert(Task::found(record, self.now));
+    }
+
+    fn worker(&mut self, number: u64) -> String {
+        let record = record(Kind::Worker, number);
+        let id = record.id.clone();
+        self.insert(record);
+        id
+    }
+
+    /// The state of a task changes.
+    fn set_state(&mut self, id: &str, state: TaskState) -> StateChange {
+        let task = self.fleet.get(id).expect("it is there");
+        let change = StateChange { before: task.state(), slot: task.slot() };
+        let record = TaskRecord { state: Some(state), ..task.record().clone() };
+        self.fleet.set_record(record, self.now);
+        change
+    }
+
+    /// The same, as rules hear of it.
+    fn alive(&mut self, id: &str, state: TaskState) -> Happening {
+        let change = self.set_state(id, state);
+        Happening::Alive { task: id.to_owned(), state, change }
+    }
+
+    /// What a rule wants, in short.
+    fn on(&mut self, rule: &mut dyn Policy, happening: &Happening) -> Vec<String> {
+        self.session.hear_master(self.now);
+        let view = View {
+            settings: &self.settings,
+            session: &self.session,
+            fleet: &self.fleet,
+            history: &self.history,
+            unwritten: 0,
+        };
+        rule.on(&view, happening, self.now).iter().map(short).collect()
+    }
+
+    /// The same a while later, when time passes.
+    fn later(&mut self, rule: &mut dyn Policy, time: Duration) -> Vec<String> {
+        self.now += time;
+        self.on(rule, &Happening::Tick)
+    }
+}
+
+fn record(kind: Kind, number: u64) -> TaskRecord {
+    TaskRecord {
+        id: format!("miner-{}-{number}", kind.name()),
+        kind,
+        agent: format!("agent{number}"),
+        host: format!("host{number}"),
+        agent_url: None,
+        assignment: (kind == Kind::Worker).then(|| Assignment::Server(SERVER.into())),
+        origin: Origin::Launched { cpus_milli: 1000 },
+        address: None,
+        attributes: BTreeMap::new(),
+        state: Some(TaskState::TaskRunning),
+        closed: false,
+        specification: None,
+    }
+}
+
+fn short(intent: &Intent) -> String {
+    match intent {
+        Intent::Call(call) => format!("{call:?}").split([' ', '(']).next().unwrap_or_default().to_owned(),
+        Intent::Notify(notice) => notice.to_string(),
+        Intent::Launch(accept) => format!("launch on {}", accept.agent),
+        Intent::End { task } => format!("end {task}"),
+        Intent::EndAnew { task } => format!("end anew {task}"),
+        Intent::EndExecutor { task } => format!("end the executor of {task}"),
+        Intent::GiveUpServer { server } => format!("give up {server}"),
+        Intent::PauseAgent { task, why } => format!("pause the agent of {task}: {why}"),
+        Intent::PresumeLost { task } => format!("presume {task} lost"),
+        Intent::ReleaseSlot { task } => format!("release the slot of {task}"),
+        Intent::HoldSlot { task } => format!("hold the slot of {task}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn ended(task: &str, state: TaskState, reason: Option<task_status::Reason>) -> Happening {
+    Happening::Ended(Ended { task: task.into(), state, reason, message: Some("why".into()) })
+}
+
+#[test]
+fn a_server_that_ends_is_given_up_and_its_workers_end_with_it_or_stay() {
+    for (on_server_loss, kept) in [(OnServerLoss::Kill, false), (OnServerLoss::Repoint, true)] {
+        let mut stage = Stage::with_server(Settings { on_server_loss, ..settings() });
+        stage.worker(2);
+        let mut rule = server_loss::ServerLoss;
+        let end = ended(SERVER, TaskState::TaskFailed, None);
+        assert_eq!(stage.on(&mut rule, &end), ["give up miner-server-1"]);
+        stage.fleet.take_out_of_service(SERVER);
+        assert!(stage.on(&mut rule, &end).is_empty(), "once");
+        let wanted = stage.on(&mut rule, &Happening::ServerLost { server: SERVER.into() });
+        assert_eq!(wanted.contains(&"end miner-worker-2".to_owned()), !kept, "{wanted:?}");
+        assert!(wanted[0].starts_with("miner-server-1 is gone"), "{wanted:?}");
+    }
+}
+
+#[test]
+fn an_agent_pauses_for_its_failures_and_not_for_what_others_did() {
+    use TaskState::*;
+    let mut stage = Stage::with_server(settings());
+    let worker = stage.worker(2);
+    let mut rule = agent_pause::AgentPause;
+    let mut wanted = |state, reason| stage.on(&mut rule, &ended(&worker, state, reason)).len();
+    let preempted = Some(task_status::Reason::ContainerPreempted);
+    let race = Some(task_status::Reason::InvalidOffers);
+    let counts = [
+        (TaskFailed, None),
+        (TaskFailed, preempted),
+        (TaskDropped, None),
+        (TaskDropped, race),
+        (TaskLost, None),
+    ];
+    assert_eq!(counts.map(|(state, reason)| wanted(state, reason)), [1, 0, 1, 0, 0]);
+    assert_eq!(wanted(TaskFinished, None), 0, "it made all its updates");
+    stage.fleet.want_end(&worker, stage.now);
+    assert!(stage.on(&mut rule, &ended(&worker, TaskKilled, None)).is_empty(), "it was to end");
+}
+
+#[test]
+fn a_launch_without_an_answer_is_lost_after_two_minutes() {
+    let mut stage = Stage::with_server(settings());
+    stage.insert(TaskRecord { state: None, ..record(Kind::Worker, 2) });
+    let mut rule = launch_timeout::LaunchTimeout::default();
+    stage.on(&mut rule, &Happening::Started);
+    assert!(stage.later(&mut rule, 119 * SECOND).is_empty());
+    stage.fleet.listen_anew(false, stage.now);
+    assert!(stage.later(&mut rule, 119 * SECOND).is_empty(), "its time began anew");
+    let wanted = stage.later(&mut rule, SECOND);
+    assert_eq!(wanted[1], "presume miner-worker-2 lost");
+    assert!(stage.later(&mut rule, 500 * SECOND).is_empty(), "once");
+}
+
+#[test]
+fn a_worker_loses_its_slot_when_it_is_unreachable_for_a_minute() {
+    let mut stage = Stage::with_server(settings());
+    let worker = stage.worker(2);
+    let mut rule = unreachable::Unreachable::default();
+    let gone = stage.alive(&worker, TaskState::TaskUnreachable);
+    stage.on(&mut rule, &gone);
+    assert!(stage.later(&mut rule, 59 * SECOND).is_empty());
+    stage.set_state(&worker, TaskState::TaskRunning);
+    assert!(stage.later(&mut rule, 2 * SECOND).is_empty(), "it is back");
+    let gone = stage.alive(&worker, TaskState::TaskUnreachable);
+    stage.on(&mut rule, &gone);
+    assert_eq!(stage.later(&mut rule, 60 * SECOND), ["release the slot of miner-worker-2"]);
+}
+
+#[test]
+fn a_worker_that_returns_goes_on_only_where_its_place_is_free() {
+    let limits = Limits { max_workers: Some(1), ..Limits::default() };
+    let mut settings = settings();
+    settings.placement.limits = limits;
+    for others in [false, true] {
+        let mut stage = Stage::with_server(settings.clone());
+        let worker = stage.worker(2);
+        stage.set_state(&worker, TaskState::TaskUnreachable);
+        stage.fleet.release_slot(&worker);
+        if others {
+            stage.worker(3);
+        }
+        let back = stage.alive(&worker, TaskState::TaskRunning);
+        let wanted = stage.on(&mut unwanted::Unwanted, &back);
+        assert_eq!(wanted.contains(&"end anew miner-worker-2".to_owned()), others, "{wanted:?}");
+        assert_eq!(stage.fleet.get(&worker).map(Task::slot), Some(Slot::Released), "a rule changes nothing");
+    }
+}
+
+#[test]
+fn a_task_of_nobody_is_ended() {
+    let mut stage = Stage::new(settings());
+    let worker = stage.worker(2);
+    stage.insert(record(Kind::Server, 9));
+    let wanted = stage.on(&mut unwanted::Unwanted, &Happening::Started);
+    assert_eq!(wanted, ["end miner-worker-2", "end miner-server-9"]);
+    stage.fleet.take_into_service(SERVER);
+    let alive = stage.alive(&worker, TaskState::TaskRunning);
+    assert!(stage.on(&mut unwanted::Unwanted, &alive).is_empty(), "its server is in service");
+    let access = ::task::PoolAccess::default();
+    let pool = Pool { url: "stratum+tcp://p:1".into(), user: None, password: "x".into(), access };
+    stage.settings.template.pool = Some(pool);
+    assert_eq!(stage.on(&mut unwanted::Unwanted, &alive), ["end miner-worker-2"], "all work for the pool");
+}
+
+#[test]
+fn a_task_is_killed_again_after_a_pause() {
+    let mut stage = Stage::with_server(settings());
+    let worker = stage.worker(2);
+    stage.fleet.want_end(&worker, stage.now);
+    let kill = |stage: &mut Stage| stage.on(&mut kill::Kill, &Happening::Settled).len();
+    assert_eq!(kill(&mut stage), 1);
+    stage.fleet.kill_sent(&worker, stage.now);
+    assert_eq!(kill(&mut stage), 0);
+    stage.now += 5 * SECOND;
+    assert_eq!(kill(&mut stage), 1);
+    stage.session.connected = false;
+    assert_eq!(kill(&mut stage), 0, "nobody would hear it");
+}
+
+#[test]
+fn silence_counts_from_the_last_word_and_only_of_those_who_speak() {
+    let mut stage = Stage::with_server(settings());
+    let (speaks, never_spoke) = (stage.worker(2), stage.worker(3));
+    let mut rule = silence::Silence::default();
+    let live = || ::task::Live::Worker(::task::WorkerLive::default());
+    stage.fleet.hear(&speaks, live(), stage.now);
+    stage.on(&mut rule, &Happening::Spoke { task: speaks.clone(), first: true });
+    stage.now += 100 * SECOND;
+    stage.fleet.hear(&speaks, live(), stage.now);
+    assert!(stage.later(&mut rule, 119 * SECOND).is_empty());
+    let wanted = stage.later(&mut rule, SECOND);
+    assert_eq!(wanted.last().map(String::as_str), Some("end the executor of miner-worker-2"));
+    assert!(wanted.iter().all(|intent| !intent.contains(&never_spoke)), "{wanted:?}");
+}
+
+#[test]
+fn an_offer_becomes_a_server_first_and_then_workers() {
+    let offer = |agent: &str, mem| Offer {
+        id: format!("offer of {agent}").as_str().into(),
+        agent_id: agent.into(),
+        hostname: agent.into(),
+        resources: vec![
+            scalar("cpus", Quantity::whole(2)),
+            scalar("mem", Quantity::whole(mem)),
+            mesos::resources::ranges("ports", [31000..=31010]),
+        ],
+        ..Offer::default()
+    };
+    let offers = Happening::Offers(vec![offer("a", 1024), offer("b", 1024), offer("c", 1)]);
+    let mut empty = Stage::new(settings());
+    let mut rule = launch::Launch::new(1);
+    assert_eq!(empty.on(&mut rule, &Happening::Settled), ["Revive"], "a server is wanted");
+    assert_eq!(empty.on(&mut rule, &offers), ["launch on a", "Decline"]);
+    let mut served = Stage::with_server(settings());
+    let wanted = served.on(&mut rule, &offers);
+    assert_eq!(wanted[..3], ["launch on a", "launch on b", "Decline"]);
+    assert!(wanted[3].contains("NoteUnused"), "{wanted:?}");
+    served.fleet.set_moving(SERVER);
+    assert_eq!(served.on(&mut rule, &offers), ["Decline"], "its workers would have to end with it");
+    assert_eq!(served.on(&mut rule, &Happening::Settled), ["Suppress"]);
+    served.fleet.note_unused(
+        &UnusedAgent { agent: "c".into(), host: "c".into(), reason: DeclineReason::Leaving(SECOND) },
+        served.now,
+    );
+    assert_eq!(served.fleet.unused_reasons().len(), 1);
+}
