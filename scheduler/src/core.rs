@@ -22,7 +22,7 @@ mod session;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
-mod turn;
+mod transition;
 mod updates;
 
 use std::collections::VecDeque;
@@ -37,7 +37,7 @@ pub use self::session::Session;
 pub use self::settings::Settings;
 
 use self::outbox::Outbox;
-use self::turn::Turn;
+use self::transition::Transition;
 use crate::fleet::{Fleet, Task};
 use crate::journal::{Change, Recovered};
 use crate::policy::{Happening, Policy, View, policies};
@@ -66,9 +66,9 @@ impl State {
             settings,
         };
         tasks.into_iter().for_each(|record| state.fleet.insert(Task::found(record, now)));
-        let mut turn = state.turn(now);
-        turn.take_up_earlier_run();
-        let happenings = turn.happenings;
+        let mut transition = state.transition(now);
+        transition.take_up_earlier_run();
+        let happenings = transition.happenings;
         state.deal_with(happenings, now);
         state
     }
@@ -80,9 +80,9 @@ impl State {
 
     /// Takes in what has happened; the effects must be carried out in order.
     pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
-        let mut turn = self.turn(now);
-        turn.take_in(event);
-        let happenings = turn.happenings;
+        let mut transition = self.transition(now);
+        transition.on_event(event);
+        let happenings = transition.happenings;
         self.deal_with(happenings, now);
         while self.deal_with([Happening::Settled].into(), now) {}
         self.outbox.take()
@@ -111,7 +111,7 @@ impl State {
 
     /// The master has taken the TEARDOWN, which kills what did not end before. Returns what is to be written down.
     pub fn torn_down(&mut self, now: Instant) -> Vec<Change> {
-        self.turn(now).torn_down()
+        self.transition(now).torn_down()
     }
 
     /// Asks the rules about happenings, and carries out what they want; whether they wanted anything.
@@ -128,16 +128,16 @@ impl State {
                 };
                 let intents = self.policies[rule].on(&view, &happening, now);
                 any |= !intents.is_empty();
-                let mut turn = self.turn(now);
-                intents.into_iter().for_each(|intent| turn.carry_out(intent));
-                happenings.append(&mut turn.happenings);
+                let mut transition = self.transition(now);
+                intents.into_iter().for_each(|intent| transition.carry_out(intent));
+                happenings.append(&mut transition.happenings);
             }
         }
         any
     }
 
-    fn turn(&mut self, now: Instant) -> Turn<'_> {
-        Turn {
+    fn transition(&mut self, now: Instant) -> Transition<'_> {
+        Transition {
             settings: &self.settings,
             session: &mut self.session,
             fleet: &mut self.fleet,

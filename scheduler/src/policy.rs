@@ -15,7 +15,6 @@ mod launch;
 mod launch_timeout;
 mod maintenance;
 mod merge;
-mod news;
 mod reconcile;
 mod redirect;
 mod retire;
@@ -23,6 +22,7 @@ mod server_health;
 mod server_loss;
 mod shutdown;
 mod silence;
+mod task_notices;
 #[cfg(test)]
 mod tests;
 mod unreachable;
@@ -58,7 +58,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
     vec![
         Box::<retire::Retire>::default(),
         Box::<unwanted::Unwanted>::default(),
-        Box::<news::News>::default(),
+        Box::<task_notices::TaskNotices>::default(),
         Box::<agent_pause::AgentPause>::default(),
         Box::<server_loss::ServerLoss>::default(),
         Box::new(reconcile::Reconcile::new(settings.seed)),

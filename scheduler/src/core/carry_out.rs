@@ -6,8 +6,8 @@ use ::task::ServerAddress;
 use mesos::v1::TaskState;
 
 use super::event::{Call, Effect};
-use super::outbox::Then;
-use super::turn::{Turn, end_without_report};
+use super::outbox::OnWritten;
+use super::transition::{Transition, end_without_report};
 use crate::fleet::Task;
 use crate::journal::{Assignment, Change, Origin, TaskRecord, UNTRACKED_MINERS};
 use crate::kind::Kind;
@@ -15,7 +15,7 @@ use crate::offers::{Accept, UnusedAgent};
 use crate::policy::{Happening, Intent};
 use crate::user_notice::UserNotice;
 
-impl Turn<'_> {
+impl Transition<'_> {
     pub fn carry_out(&mut self, intent: Intent) {
         let now = self.now;
         match intent {
@@ -80,7 +80,7 @@ impl Turn<'_> {
         if kind == Kind::Server {
             self.fleet.take_into_service(&id);
         }
-        self.change(Change::Task(record), Then::Launch(id));
+        self.change(Change::Task(record), OnWritten::Launch(id));
     }
 
     /// Whom a new worker works for: the pool, or the server with the fewest workers.
@@ -112,7 +112,7 @@ impl Turn<'_> {
         if !offers.is_empty() {
             self.call(Call::Decline { offers, refuse: Duration::ZERO });
         }
-        self.change(Change::Forget { task: id }, Then::Nothing);
+        self.change(Change::Forget { task: id }, OnWritten::Nothing);
     }
 
     fn end(&mut self, id: &str) {
@@ -136,12 +136,12 @@ impl Turn<'_> {
         let Some(kind) = self.fleet.get(&id).map(|task| task.record().kind) else { return };
         let why = "the launch was never answered";
         let status = end_without_report(id.clone(), kind, TaskState::TaskLost, why);
-        self.change(Change::Status(status), Then::Nothing);
+        self.change(Change::Status(status), OnWritten::Nothing);
         self.carry_out(Intent::GiveUpServer { server: id });
     }
 
     fn assign(&mut self, worker: String, server: String) {
-        self.change(Change::Assign { task: worker.clone(), server }, Then::Nothing);
+        self.change(Change::Assign { task: worker.clone(), server }, OnWritten::Nothing);
         self.happen(Happening::Assigned { worker });
     }
 
@@ -169,14 +169,14 @@ impl Turn<'_> {
         for server in servers.map(|server| server.id().to_owned()).collect::<Vec<_>>() {
             self.fold_untracked_miners(&server);
         }
-        self.change(Change::Retire { tasks }, Then::Nothing);
+        self.change(Change::Retire { tasks }, OnWritten::Nothing);
     }
 
     fn fold_untracked_miners(&mut self, server: &str) {
         let is_ours = |name: &&str| self.fleet.get(name).is_some() || self.history.retired.contains(name);
         let miners = self.history.ledger.workers_of(server).filter(|name| !is_ours(name)).count();
         if miners > UNTRACKED_MINERS {
-            self.persist(Change::FoldUntrackedMiners { server: server.to_owned() }, Then::Nothing);
+            self.persist(Change::FoldUntrackedMiners { server: server.to_owned() }, OnWritten::Nothing);
         }
     }
 }

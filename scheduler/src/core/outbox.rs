@@ -8,7 +8,7 @@ use crate::journal::{Change, Ticket};
 
 /// What happens when a change is on disk.
 #[derive(Debug)]
-pub(super) enum Then {
+pub(super) enum OnWritten {
     /// A launch is sent.
     Launch(String),
     /// An update is acted on and acknowledged.
@@ -26,7 +26,7 @@ pub(super) enum Then {
 pub(super) struct Outbox {
     effects: Vec<Effect>,
     last_ticket: Ticket,
-    pending: BTreeMap<Ticket, Then>,
+    pending: BTreeMap<Ticket, OnWritten>,
     peak_pending: bool,
 }
 
@@ -39,17 +39,17 @@ impl Outbox {
         std::mem::take(&mut self.effects)
     }
 
-    pub fn persist(&mut self, change: Change, then: Then) {
+    pub fn persist(&mut self, change: Change, then: OnWritten) {
         self.last_ticket += 1;
-        self.peak_pending |= matches!(then, Then::Peak);
+        self.peak_pending |= matches!(then, OnWritten::Peak);
         self.pending.insert(self.last_ticket, then);
         self.effects.push(Effect::Persist(self.last_ticket, change));
     }
 
     /// A change is on disk; what follows.
-    pub fn written(&mut self, ticket: Ticket) -> Option<Then> {
+    pub fn written(&mut self, ticket: Ticket) -> Option<OnWritten> {
         let then = self.pending.remove(&ticket)?;
-        self.peak_pending &= !matches!(then, Then::Peak);
+        self.peak_pending &= !matches!(then, OnWritten::Peak);
         Some(then)
     }
 
@@ -65,7 +65,7 @@ impl Outbox {
 
     /// Nothing follows from what is on its way.
     pub fn forget(&mut self) {
-        self.pending.values_mut().for_each(|then| *then = Then::Nothing);
+        self.pending.values_mut().for_each(|then| *then = OnWritten::Nothing);
         self.peak_pending = false;
     }
 }

@@ -2,21 +2,21 @@
 
 mod duplicates;
 mod end;
+mod fault_sim;
+mod format_1;
 mod launch;
 mod limits;
 mod loss;
 mod maintenance;
 mod merging;
+mod model;
 mod overview;
-mod past;
 mod pool;
 mod reconnect;
-mod repoint;
+mod redirect;
+mod retired;
 mod silence;
-mod upgrade;
 mod versions;
-mod weather;
-mod world;
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ::task::{Live, Report};
 use mesos::v1::{TaskState, TaskStatus, task_status};
 
-use super::outbox::Then;
-use super::turn::Turn;
+use super::outbox::OnWritten;
+use super::transition::Transition;
 use crate::fleet::{StateChange, Task, is_over};
 use crate::journal::{Change, Origin, StatusRecord, TaskRecord};
 use crate::kind::Kind;
@@ -39,7 +39,7 @@ impl LateUpdate {
     }
 }
 
-impl Turn<'_> {
+impl Transition<'_> {
     pub fn update(&mut self, status: TaskStatus) {
         let id = status.task_id.value.clone();
         if let Some(version) = status.data.as_deref().and_then(::task::version) {
@@ -73,7 +73,7 @@ impl Turn<'_> {
         };
         let agent = status.agent_id.map_or(known_agent, |agent| agent.value);
         let update = Update { record: record.clone(), agent, reason, healthy: status.healthy, uuid };
-        self.persist(Change::Status(record), Then::Update(Box::new(update)));
+        self.persist(Change::Status(record), OnWritten::Update(Box::new(update)));
     }
 
     /// A report that cannot be read must not keep its update from being acknowledged.
@@ -110,7 +110,7 @@ impl Turn<'_> {
             closed: false,
             specification: None,
         };
-        self.change(Change::Task(record), Then::Nothing);
+        self.change(Change::Task(record), OnWritten::Nothing);
         if let Some(version) = status.data.as_deref().and_then(::task::version) {
             self.fleet.set_version(&id, version);
         }
@@ -175,7 +175,7 @@ impl Turn<'_> {
             message: status.message.clone(),
             report: self.report(&late.task, status.data.as_deref()),
         };
-        self.persist(Change::Status(record), Then::LateUpdate(Box::new(late)));
+        self.persist(Change::Status(record), OnWritten::LateUpdate(Box::new(late)));
     }
 
     pub fn message(&mut self, executor: String, data: &[u8]) {

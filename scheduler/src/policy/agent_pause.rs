@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mesos::v1::{TaskState, task_status};
 
-use super::{Ended, Happening, Intent, Policy, View, news};
+use super::{Ended, Happening, Intent, Policy, View, task_notices};
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -21,7 +21,8 @@ impl Policy for AgentPause {
         if task.is_to_end() || renewed || !is_failure(ended) {
             return Vec::new();
         }
-        let why = format!("{}{}{}", ended.state.as_str_name(), ended.why(), news::advice(view, ended));
+        let why =
+            format!("{}{}{}", ended.state.as_str_name(), ended.why(), task_notices::advice(view, ended));
         vec![Intent::PauseAgent { task: ended.task.clone(), why }]
     }
 }

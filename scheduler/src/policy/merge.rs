@@ -26,12 +26,29 @@ const END: Duration = Duration::from_secs(30);
 /// For what they gave back to be offered together.
 const GATHER: Duration = Duration::from_secs(3);
 
-/// The workers of an agent that are being merged.
+/// How far the merging of an agent's workers has come.
 #[derive(Debug)]
-struct MergeInProgress {
-    workers: Vec<String>,
-    until: Instant,
-    gathering: bool,
+enum MergeInProgress {
+    /// The workers end.
+    Ending {
+        /// Their ids.
+        workers: Vec<String>,
+        /// They are waited for until then.
+        until: Instant,
+    },
+    /// What they gave back gathers until then.
+    Gathering {
+        /// Until then.
+        until: Instant,
+    },
+}
+
+impl MergeInProgress {
+    fn until(&self) -> Instant {
+        match self {
+            Self::Ending { until, .. } | Self::Gathering { until } => *until,
+        }
+    }
 }
 
 /// The rule. While the workers of an agent end, its offers are given back, since every piece would become a small worker
@@ -137,7 +154,7 @@ impl Merge {
         let hold = Intent::HoldOffers { agent: agent.to_owned(), held: true };
         let intents = [Intent::Notify(notice), hold].into_iter().chain(ends).collect();
         self.last.insert(agent.to_owned(), now);
-        let merge = MergeInProgress { workers, until: now + END, gathering: false };
+        let merge = MergeInProgress::Ending { workers, until: now + END };
         self.in_progress.insert(agent.to_owned(), merge);
         intents
     }
@@ -145,18 +162,18 @@ impl Merge {
     /// When all have ended, waits a little for what they gave back, and then has it offered.
     fn release(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.last.retain(|_, last| now.duration_since(*last) < EVERY);
-        for merge in self.in_progress.values_mut().filter(|merge| !merge.gathering) {
-            let is_over = |id: &String| view.fleet.get(id).is_none_or(Task::is_over);
-            if merge.workers.iter().all(is_over) {
-                (merge.until, merge.gathering) = (now + GATHER, true);
+        let is_over = |id: &String| view.fleet.get(id).is_none_or(Task::is_over);
+        for merge in self.in_progress.values_mut() {
+            if matches!(merge, MergeInProgress::Ending { workers, .. } if workers.iter().all(is_over)) {
+                *merge = MergeInProgress::Gathering { until: now + GATHER };
             }
         }
         let mut intents = Vec::new();
         self.in_progress.retain(|agent, merge| {
-            if merge.until <= now {
+            if merge.until() <= now {
                 intents.push(Intent::HoldOffers { agent: agent.clone(), held: false });
             }
-            merge.until > now
+            merge.until() > now
         });
         if !intents.is_empty() {
             intents.push(Intent::WantOffers);

@@ -1,4 +1,4 @@
-//! One event's turn: it goes into the fleet and the records, and the rules hear what has happened.
+//! One transition of the state: an event changes fleet and history, and the rules hear what has happened.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use mesos::v1::TaskState;
 
 use super::event::{Call, Effect, Event};
 use super::history::{History, Memory};
-use super::outbox::{Outbox, Then};
+use super::outbox::{OnWritten, Outbox};
 use super::session::Session;
 use super::settings::Settings;
 use crate::fleet::{Fleet, Task, held_offers};
@@ -17,7 +17,7 @@ use crate::policy::Happening;
 use crate::user_notice::UserNotice;
 
 /// What an event, or what a rule wants, may change.
-pub(super) struct Turn<'a> {
+pub(super) struct Transition<'a> {
     pub settings: &'a Settings,
     pub session: &'a mut Session,
     pub fleet: &'a mut Fleet,
@@ -28,14 +28,14 @@ pub(super) struct Turn<'a> {
     pub now: Instant,
 }
 
-impl Turn<'_> {
+impl Transition<'_> {
     /// A change that is acted on when it is on disk.
-    pub fn persist(&mut self, change: Change, then: Then) {
+    pub fn persist(&mut self, change: Change, then: OnWritten) {
         self.outbox.persist(change, then);
     }
 
     /// A change that holds from now on.
-    pub fn change(&mut self, change: Change, then: Then) {
+    pub fn change(&mut self, change: Change, then: OnWritten) {
         self.apply(&change);
         self.persist(change, then);
     }
@@ -83,8 +83,8 @@ impl Turn<'_> {
         self.happen(Happening::Started);
     }
 
-    /// Takes an event in.
-    pub fn take_in(&mut self, event: Event) {
+    /// An event has happened.
+    pub fn on_event(&mut self, event: Event) {
         if event.is_from_master() && self.session.hear_master(self.now) {
             // Nor could tasks be heard: what waited behind it is still to be read.
             self.fleet.listen_anew(true, self.now);
@@ -124,7 +124,7 @@ impl Turn<'_> {
         self.session.connected = true;
         self.fleet.forget_windows();
         if self.history.framework.is_none() {
-            self.change(Change::Framework { id: framework.clone() }, Then::Nothing);
+            self.change(Change::Framework { id: framework.clone() }, OnWritten::Nothing);
         }
         self.notify(UserNotice::Subscribed { framework });
         // Time without a subscription does not count.
@@ -144,11 +144,11 @@ impl Turn<'_> {
         for (task, kind) in lost {
             let why = "the master has given the framework up";
             let status = end_without_report(task, kind, TaskState::TaskGone, why);
-            self.persist(Change::Status(status), Then::Nothing);
+            self.persist(Change::Status(status), OnWritten::Nothing);
         }
         if let Some(framework) = self.history.framework.clone() {
             self.notify(UserNotice::Removed { framework });
-            self.change(Change::FrameworkEnded, Then::Nothing);
+            self.change(Change::FrameworkEnded, OnWritten::Nothing);
         }
         self.session.connected = false;
         self.outbox.forget();
@@ -156,11 +156,11 @@ impl Turn<'_> {
 
     fn persisted(&mut self, ticket: Ticket) {
         match self.outbox.written(ticket) {
-            Some(Then::Launch(task)) => self.happen(Happening::LaunchWritten { task }),
-            Some(Then::Update(update)) => self.act_on(*update),
-            Some(Then::LateUpdate(update)) => self.happen(update.recorded()),
-            Some(Then::Peak) => self.note_peak(),
-            Some(Then::Nothing) | None => {}
+            Some(OnWritten::Launch(task)) => self.happen(Happening::LaunchWritten { task }),
+            Some(OnWritten::Update(update)) => self.act_on(*update),
+            Some(OnWritten::LateUpdate(update)) => self.happen(update.recorded()),
+            Some(OnWritten::Peak) => self.note_peak(),
+            Some(OnWritten::Nothing) | None => {}
         }
     }
 
@@ -190,7 +190,7 @@ impl Turn<'_> {
         let peak = self.history.peak_workers.max(running);
         if peak > self.history.written_peak && !self.outbox.is_peak_pending() {
             self.history.written_peak = peak;
-            self.persist(Change::Peak(peak), Then::Peak);
+            self.persist(Change::Peak(peak), OnWritten::Peak);
         }
         self.history.peak_workers = peak;
     }

@@ -22,7 +22,7 @@ struct Real {
     updates: Vec<TaskStatus>,
 }
 
-struct World {
+struct Model {
     script: Script,
     tasks: BTreeMap<String, Real>,
     /// Outstanding offers: agent, CPU.
@@ -34,11 +34,11 @@ struct World {
     next: u64,
 }
 
-impl World {
-    fn new(on_server_loss: OnServerLoss) -> World {
+impl Model {
+    fn new(on_server_loss: OnServerLoss) -> Model {
         let script = Script::with(Settings { on_server_loss, ..settings() });
         let (tasks, offers) = Default::default();
-        World { script, tasks, offers, history: vec![], asked: vec![], next: 0 }
+        Model { script, tasks, offers, history: vec![], asked: vec![], next: 0 }
     }
 
     fn event(&mut self, event: Event) {
@@ -259,23 +259,23 @@ proptest! {
         actions in prop::collection::vec((0u8..21, any::<u16>()), 0..250),
         repoint in any::<bool>(),
     ) {
-        let mut world = World::new(if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill });
-        world.script.subscribe();
-        world.carry_out();
+        let mut model = Model::new(if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill });
+        model.script.subscribe();
+        model.carry_out();
         for (action, which) in actions {
-            world.act(action, which.into());
+            model.act(action, which.into());
         }
-        world.finish();
-        prop_assert!(world.script.finished);
-        let recovered = world.script.disk.recover();
-        for (id, real) in &world.tasks {
+        model.finish();
+        prop_assert!(model.script.finished);
+        let recovered = model.script.disk.recover();
+        for (id, real) in &model.tasks {
             prop_assert!(real.state.is_terminal(), "{} is {:?}", id, real.state);
             prop_assert!(real.updates.is_empty(), "{} has updates that nobody acknowledged", id);
             let accepted = recovered.ledger.entry(id, id).map_or(0, |entry| entry.totals.accepted);
             prop_assert_eq!(accepted, real.accepted, "{}", id);
         }
-        prop_assert_eq!(recovered.ledger.sum(), world.script.state.history.ledger.sum());
-        world.script.disk.assert_agreement();
+        prop_assert_eq!(recovered.ledger.sum(), model.script.state.history.ledger.sum());
+        model.script.disk.assert_agreement();
     }
 
 }
@@ -289,31 +289,31 @@ proptest! {
         actions in prop::collection::vec((0u8..22, any::<u16>()), 0..250),
         repoint in any::<bool>(),
     ) {
-        let mut world = World::new(if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill });
-        world.script.subscribe();
-        world.carry_out();
+        let mut model = Model::new(if repoint { OnServerLoss::Repoint } else { OnServerLoss::Kill });
+        model.script.subscribe();
+        model.carry_out();
         for (action, which) in actions {
-            world.act(action, which.into());
+            model.act(action, which.into());
         }
-        world.finish();
-        prop_assert!(world.script.finished);
-        for (id, real) in &world.tasks {
+        model.finish();
+        prop_assert!(model.script.finished);
+        for (id, real) in &model.tasks {
             prop_assert!(real.state.is_terminal(), "{} is {:?}", id, real.state);
             prop_assert!(real.updates.is_empty(), "{} has updates that nobody acknowledged", id);
         }
         let accepted: u64 =
-            world.tasks.iter().filter(|(id, _)| id.contains("worker")).map(|(_, real)| real.accepted).sum();
-        prop_assert_eq!(world.script.state.history.ledger.sum().0.worker.accepted, accepted);
-        prop_assert_eq!(world.script.disk.shared().ledger.sum(), world.script.state.history.ledger.sum());
-        world.script.disk.assert_agreement();
+            model.tasks.iter().filter(|(id, _)| id.contains("worker")).map(|(_, real)| real.accepted).sum();
+        prop_assert_eq!(model.script.state.history.ledger.sum().0.worker.accepted, accepted);
+        prop_assert_eq!(model.script.disk.shared().ledger.sum(), model.script.state.history.ledger.sum());
+        model.script.disk.assert_agreement();
         // Of what ended nothing is left but sums.
-        world.script.finished = false;
-        world.script.hand_over(true);
-        world.script.event(Event::Tick);
-        world.script.write();
-        let lost = world.script.disk.shared().tasks.len();
-        prop_assert!(world.script.disk.shared().tasks.iter().all(|task| !task.closed));
-        prop_assert!(world.script.disk.nodes() <= 1 + lost);
-        world.script.disk.assert_agreement();
+        model.script.finished = false;
+        model.script.hand_over(true);
+        model.script.event(Event::Tick);
+        model.script.write();
+        let lost = model.script.disk.shared().tasks.len();
+        prop_assert!(model.script.disk.shared().tasks.iter().all(|task| !task.closed));
+        prop_assert!(model.script.disk.nodes() <= 1 + lost);
+        model.script.disk.assert_agreement();
     }
 }

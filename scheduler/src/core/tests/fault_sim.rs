@@ -1,7 +1,7 @@
-//! A cluster in bad weather: agents that go, return and are renamed, executors that crash or hang, offers that are
+//! A simulated cluster with faults: agents that go, return and are renamed, executors that crash or hang, offers that are
 //! rescinded, launches that get lost, a master and a scheduler that start anew, a disk that is slow. Whatever has
-//! happened, when the weather is fine again the whole cluster mines without anyone's help: one server, no room left
-//! idle, nothing held back, nobody forgotten.
+//! happened, when the faults are over the whole cluster mines without anyone's help: one server, no room left idle, no
+//! offer held, no task forgotten.
 
 mod cluster;
 
@@ -16,7 +16,7 @@ use crate::launch::Pool;
 use crate::offers::{Limits, Placement};
 
 /// Longer than every pause together: those of agents, of filters, of silence, and a merger.
-const FINE: Duration = Duration::from_secs(45 * 60);
+const RECOVERY: Duration = Duration::from_secs(45 * 60);
 
 impl Cluster {
     fn act(&mut self, action: u8, which: usize) {
@@ -42,13 +42,13 @@ impl Cluster {
         }
     }
 
-    /// All trouble ends; whether all is well in the end, or what is not.
-    fn clear_up(&mut self) -> Result<(), String> {
+    /// All faults end; what is still wrong in the end, if anything.
+    fn end_faults(&mut self) -> Result<(), String> {
         (self.slow_disk, self.fate) = (false, None);
         for which in 0..self.agents() {
             self.come_back(which);
         }
-        let end = self.script.now + FINE;
+        let end = self.script.now + RECOVERY;
         loop {
             self.pass(Duration::from_secs(1));
             let trouble = self.trouble();
@@ -81,7 +81,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn after_the_storm_the_whole_cluster_mines_again(
+    fn after_the_faults_the_whole_cluster_mines_again(
         actions in prop::collection::vec((0u8..22, any::<u16>()), 0..120),
         limits in limits(),
         way in 0..3,
@@ -94,7 +94,7 @@ proptest! {
         for (action, which) in actions {
             cluster.act(action, which.into());
         }
-        let end = cluster.clear_up();
+        let end = cluster.end_faults();
         prop_assert!(end.is_ok(), "{}", end.unwrap_err());
     }
 }

@@ -1,9 +1,9 @@
 //! Master, agents and executors, as far as a scheduler can tell.
 
 mod agents;
+mod faults;
 mod judge;
 mod master;
-mod storms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

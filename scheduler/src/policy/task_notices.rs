@@ -11,9 +11,9 @@ use crate::user_notice::UserNotice;
 
 /// The rule.
 #[derive(Debug, Default)]
-pub(super) struct News;
+pub(super) struct TaskNotices;
 
-impl Policy for News {
+impl Policy for TaskNotices {
     fn on(&mut self, view: &View<'_>, happening: &Happening, _now: Instant) -> Vec<Intent> {
         let notice = match happening {
             Happening::Started => Some(view.fleet.count_live())

@@ -1,4 +1,4 @@
-//! How it should be when the weather is fine.
+//! How it should be when there are no faults.
 
 use super::*;
 
