@@ -183,7 +183,7 @@ impl Rows {
         self.rows.push(row);
     }
 
-    /// The line of that name, a new one if there is none: of an outsider.
+    /// The line of that name, a new one if there is none: of a miner that is no task.
     fn named(&mut self, name: &str) -> &mut Row {
         let place = match self.places.get(name) {
             Some(place) => *place,

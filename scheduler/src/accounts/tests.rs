@@ -34,7 +34,7 @@ fn report(sequence: u64, accounts: &[(&str, u64)]) -> Report {
     Report { sequence, accounts: accounts.iter().map(account).collect(), server: None }
 }
 
-/// A worker that lives, one that died, one whose server died, and an outsider with a name to be wary of.
+/// A worker that lives, one that died, one whose server died, and a miner that is no task with a name to be wary of.
 fn snapshot() -> LedgerSnapshot {
     let tasks = vec![
         task(Kind::Server, 1, TaskState::TaskFailed),
@@ -136,7 +136,7 @@ fn at_a_pool_of_others_there_is_nothing_to_compare() {
 }
 
 #[test]
-fn an_outsider_that_calls_itself_a_server_does_not_get_its_line() {
+fn a_miner_that_calls_itself_a_server_does_not_get_its_line() {
     let mut snapshot = snapshot();
     snapshot.ledger.record("miner-server-1", Kind::Server, &report(2, &[("miner-server-1", 3)]));
     let accounts = Accounts::new(&snapshot);

@@ -87,7 +87,7 @@ impl fmt::Debug for StateFolder {
 }
 
 impl StateFolder {
-    /// Opens the state folder, if there is one, and reads what is in it.
+    /// Opens the state folder, if there is one, brings it to this program's format, and reads what is in it.
     ///
     /// # Errors
     /// If the folder can't be used or made, another scheduler uses it, or a later version wrote it.

@@ -1,4 +1,5 @@
 mod agreement;
+mod statements;
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
@@ -247,7 +248,7 @@ fn a_disk_that_refuses_is_asked_again() {
 }
 
 #[test]
-fn the_excess_of_outsiders_becomes_one_account_and_the_sum_stays() {
+fn the_excess_of_untracked_miners_becomes_one_account_and_the_sum_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (store, ..) = open(folder.path());
     let account = |worker: String, accepted| Account {
@@ -257,7 +258,7 @@ fn the_excess_of_outsiders_becomes_one_account_and_the_sum_stays() {
     };
     let excess = 7;
     let mut accounts: Vec<_> =
-        (0..UNTRACKED_MINERS + excess).map(|i| account(format!("outsider {i}"), i as u64 + 10)).collect();
+        (0..UNTRACKED_MINERS + excess).map(|i| account(format!("stranger {i}"), i as u64 + 10)).collect();
     accounts.push(account(OTHERS.to_owned(), 5));
     accounts.push(account(worker(2).id, 1));
     let report = Report { sequence: 1, accounts, server: None };

@@ -225,7 +225,7 @@ impl Records for Tables<'_> {
         )
     }
 
-    /// The key keeps a repeated report from bringing its rows twice.
+    /// The key of the table keeps a repeated report from bringing its rows twice.
     fn add_shares(
         &mut self,
         reporter: &str,

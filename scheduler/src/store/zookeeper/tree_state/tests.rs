@@ -52,7 +52,7 @@ fn update(task: &TaskRecord, state: TaskState, sequence: u64, accounts: &[(&str,
     })
 }
 
-/// The mirror and the nodes that it has written so far.
+/// The state and the nodes that it has written so far.
 #[derive(Default)]
 struct Written {
     state: TreeState,
@@ -199,8 +199,8 @@ fn a_later_format_and_other_peoples_nodes_are_refused() {
 #[test]
 fn the_next_leader_finds_every_kind_of_change() {
     let mut written = Written::with_two_tasks();
-    let employer = Change::Assign { task: "miner-worker-2".into(), server: "miner-server-9".into() };
-    assert_eq!(written.write(&[employer]), ["miner-worker-2"]);
+    let assign = Change::Assign { task: "miner-worker-2".into(), server: "miner-server-9".into() };
+    assert_eq!(written.write(&[assign]), ["miner-worker-2"]);
     assert_eq!(written.write(&[Change::Peak(5), Change::Peak(3)]), [FRAMEWORK]);
     let address = Some(ServerAddress { host: "other".into(), stratum_port: 1, http_port: 2 });
     let server = TaskRecord { address: address.clone(), ..task(Kind::Server, 1) };
