@@ -150,7 +150,7 @@ impl Accounts {
                 servers.named(reporter).pool.add(&entry.totals, entry.rows_omitted);
             }
         }
-        let (earlier, blocks) = snapshot.ledger.folded();
+        let (earlier, blocks) = snapshot.ledger.aggregated();
         if blocks > 0 || earlier != Line::default() {
             workers.named(EARLIER).pool.add(&earlier.pool, 0);
             workers.named(EARLIER).worker.add(&earlier.worker, 0);

@@ -86,7 +86,7 @@ fn every_figure_of_every_account_is_in_the_sum() {
         let report = Report { sequence: 1, accounts: vec![account], server: None };
         snapshot.ledger.record(server, Kind::Server, &report);
     }
-    snapshot.ledger.add_folded(Line { worker: totals(1000), pool: totals(100) }, 0);
+    snapshot.ledger.add_aggregated(Line { worker: totals(1000), pool: totals(100) }, 0);
     let accounts = Accounts::new(&snapshot);
     let figures = |column: &Column| {
         let Column { accepted, rejected, stale, unanswered, blocks, rows_omitted, .. } = *column;
@@ -238,7 +238,7 @@ fn what_ended_before_is_a_line_of_its_own() {
         pool: Totals { accepted: pool, ..Totals::default() },
         worker: Totals { accepted: worker, ..Totals::default() },
     };
-    snapshot.ledger.add_folded(line(100, 90), 2);
+    snapshot.ledger.add_aggregated(line(100, 90), 2);
     snapshot.rows_since_ms = Some(784_111_777_000);
     let accounts = Accounts::new(&snapshot);
     assert_eq!((accounts.total.pool.accepted, accounts.total.worker.accepted), (125, 107));

@@ -113,7 +113,7 @@ impl State {
             if task.record.kind == Kind::Server && closed {
                 let outsiders = self.ledger.workers_of(id).filter(|name| !self.is_ours(name)).count();
                 if outsiders > UNTRACKED_MINERS {
-                    self.persist(Change::FoldUntrackedMiners { server: id.clone() }, Pending::Nothing);
+                    self.persist(Change::AggregateUntrackedMiners { server: id.clone() }, Pending::Nothing);
                 }
             }
             let numbers = if closed { &mut self.past.done } else { &mut self.past.lost };
@@ -126,7 +126,7 @@ impl State {
         }
         if !moved.is_empty() {
             let tasks = &self.tasks;
-            self.ledger.fold(&moved, |task| tasks.contains_key(task));
+            self.ledger.aggregate(&moved, |task| tasks.contains_key(task));
             self.persist(Change::Retire { tasks: moved }, Pending::Nothing);
         }
     }

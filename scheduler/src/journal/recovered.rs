@@ -39,11 +39,11 @@ impl Recovered {
 
     /// Folds the accounts of tasks that have retired, as it was done when they did. A task that stands in no record may
     /// yet be found.
-    pub fn fold_retired(&mut self) {
+    pub fn aggregate_retired(&mut self) {
         let Recovered { tasks, retired, ledger, .. } = self;
         let tasks: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
         let may_be_found = |task: &str| number(task).is_some() && !retired.contains(task);
-        let _folded = ledger.fold_all_but(|task| tasks.contains(task) || may_be_found(task));
+        let _aggregated = ledger.aggregate_all_but(|task| tasks.contains(task) || may_be_found(task));
     }
 }
 

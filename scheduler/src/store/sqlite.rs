@@ -103,7 +103,7 @@ impl StateFolder {
             let database = |source| StoreError::Database { path: folder.join(DATABASE), source };
             identity = identify(&there.connection, &identity).map_err(database)?;
             recovered = read::recover(&there.connection).map_err(database)?;
-            recovered.fold_retired();
+            recovered.aggregate_retired();
             opened = Some(there);
         } else {
             can_be_made(folder)?;

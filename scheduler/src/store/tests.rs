@@ -275,7 +275,7 @@ fn the_excess_of_untracked_miners_becomes_one_account_and_the_sum_stays() {
     let before = open(folder.path()).1.ledger;
     for _ in 0..2 {
         let (store, ..) = open(folder.path());
-        store.persist(0, Change::FoldUntrackedMiners { server: server().id });
+        store.persist(0, Change::AggregateUntrackedMiners { server: server().id });
         store.close().unwrap();
         let after = open(folder.path()).1.ledger;
         assert_eq!(after.sum(), before.sum());
@@ -299,4 +299,23 @@ fn old_rows_go_and_totals_stay() {
     connection.execute("UPDATE share SET received_ms = received_ms - 8 * 24 * 3600 * 1000", []).unwrap();
     assert_eq!(sqlite::tables::expire_rows(&connection, WEEK).unwrap(), 2);
     assert_eq!(open(folder.path()).1.ledger.sum().0.worker.hashes, 5);
+}
+
+#[test]
+fn a_folder_keeps_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |folder: &Path| {
+        let (store, recovered, _events) = open(folder);
+        store.close().unwrap();
+        recovered.specification_key.unwrap()
+    };
+    let first = key(folder.path());
+    assert_eq!(key(folder.path()), first);
+    // One that is made when there is something to keep.
+    let later = folder.path().join("later");
+    let (mut store, recovered) = Store::open(&later, WEEK, |_| ()).unwrap();
+    store.start().unwrap();
+    store.close().unwrap();
+    assert_eq!(Some(key(&later)), recovered.specification_key);
+    assert_ne!(key(&later), first);
 }

@@ -43,7 +43,7 @@ fn every_change() -> Vec<Change> {
         Change::AvoidAgent(avoided),
         Change::AllowAgent { agent: "a".into() },
         status(&server(), TaskState::TaskKilled, None),
-        Change::FoldUntrackedMiners { server: server().id },
+        Change::AggregateUntrackedMiners { server: server().id },
         Change::Retire { tasks: vec![server().id] },
         status(&server(), TaskState::TaskRunning, Some(report(9, 1))),
         Change::FrameworkEnded,
