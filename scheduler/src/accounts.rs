@@ -150,7 +150,7 @@ impl Accounts {
                 servers.named(reporter).pool.add(&entry.totals, entry.rows_omitted);
             }
         }
-        let (earlier, blocks) = snapshot.ledger.folded();
+        let (earlier, blocks) = snapshot.ledger.aggregated();
         if blocks > 0 || earlier != Line::default() {
             workers.named(EARLIER).pool.add(&earlier.pool, 0);
             workers.named(EARLIER).worker.add(&earlier.worker, 0);
@@ -183,7 +183,7 @@ impl Rows {
         self.rows.push(row);
     }
 
-    /// The line of that name, a new one if there is none: of an outsider.
+    /// The line of that name, a new one if there is none: of a miner that is no task.
     fn named(&mut self, name: &str) -> &mut Row {
         let place = match self.places.get(name) {
             Some(place) => *place,

@@ -14,7 +14,7 @@ mod task_record;
 
 pub use self::apply::{Records, apply, book};
 pub use self::change::{AvoidedAgent, Change, StatusRecord, Ticket};
-pub use self::ledger::{Account, Entry, FoldedWorker, Ledger, Line, OTHERS, UNTRACKED_MINERS, accounts};
+pub use self::ledger::{Account, AggregatedWorker, Entry, Ledger, Line, OTHERS, UNTRACKED_MINERS, accounts};
 pub use self::recovered::{FrameworkRecord, Recovered, RetiredTasks};
 pub use self::specification_key::SpecificationKey;
 pub use self::task_numbers::{TaskNumberSet, number};

@@ -149,8 +149,8 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the state folder, if there is one, and reads what is in it. Nothing is written before
-    /// [`start`](Store::start). Rows of single shares will be removed when they are older than `retention`; totals stay
+    /// Opens the state folder, if there is one, brings it to this program's format, and reads what is in it. Nothing else
+    /// is written before [`start`](Store::start). Rows of single shares will be removed when they are older than `retention`; totals stay
     /// for ever. `notify` is called from other threads.
     ///
     /// # Errors

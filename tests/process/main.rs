@@ -24,4 +24,5 @@ mod secure_master;
 mod standalone;
 mod support;
 mod third_party;
+mod upgrade;
 mod upstream;

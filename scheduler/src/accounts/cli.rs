@@ -51,11 +51,11 @@ pub struct Args {
 /// # Errors
 /// If there is no ledger there, or it cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let books = match args.zk.map(|ensemble| Zk { ensemble, session_timeout: SESSION }) {
+    let snapshot = match args.zk.map(|ensemble| Zk { ensemble, session_timeout: SESSION }) {
         Some(zk) => program::block_on(1, async move { Ok(store::shared_ledger_snapshot(&zk).await?) })?,
         None => store::ledger_snapshot(&args.state_dir, args.all)?,
     };
-    let accounts = Accounts::new(&books);
+    let accounts = Accounts::new(&snapshot);
     let text = match (args.json, args.csv) {
         (true, _) => serde_json::to_string(&accounts)? + "\n",
         (_, true) => render::csv(&accounts),

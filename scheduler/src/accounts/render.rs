@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::{Accounts, Column, EARLIER, Row};
 use crate::end::date;
 
-/// Longer names are cut in the table: outsiders choose theirs.
+/// Longer names are cut in the table: miners that are no tasks choose theirs.
 const NAME: usize = 40;
 
 const HEADINGS: [&str; 11] = [
@@ -86,7 +86,7 @@ fn cells(row: &Row) -> [String; 11] {
     ]
 }
 
-/// A name that an outsider chose must not move the cursor.
+/// A name that somebody chose must not move the cursor.
 fn printable(name: &str) -> String {
     let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut cut: String = name.chars().take(NAME).map(clean).collect();

@@ -34,7 +34,7 @@ fn report(sequence: u64, accounts: &[(&str, u64)]) -> Report {
     Report { sequence, accounts: accounts.iter().map(account).collect(), server: None }
 }
 
-/// A worker that lives, one that died, one whose server died, and an outsider with a name to be wary of.
+/// A worker that lives, one that died, one whose server died, and a miner that is no task with a name to be wary of.
 fn snapshot() -> LedgerSnapshot {
     let tasks = vec![
         task(Kind::Server, 1, TaskState::TaskFailed),
@@ -86,7 +86,7 @@ fn every_figure_of_every_account_is_in_the_sum() {
         let report = Report { sequence: 1, accounts: vec![account], server: None };
         snapshot.ledger.record(server, Kind::Server, &report);
     }
-    snapshot.ledger.add_folded(Line { worker: totals(1000), pool: totals(100) }, 0);
+    snapshot.ledger.add_aggregated(Line { worker: totals(1000), pool: totals(100) }, 0);
     let accounts = Accounts::new(&snapshot);
     let figures = |column: &Column| {
         let Column { accepted, rejected, stale, unanswered, blocks, rows_omitted, .. } = *column;
@@ -136,7 +136,7 @@ fn at_a_pool_of_others_there_is_nothing_to_compare() {
 }
 
 #[test]
-fn an_outsider_that_calls_itself_a_server_does_not_get_its_line() {
+fn a_miner_that_calls_itself_a_server_does_not_get_its_line() {
     let mut snapshot = snapshot();
     snapshot.ledger.record("miner-server-1", Kind::Server, &report(2, &[("miner-server-1", 3)]));
     let accounts = Accounts::new(&snapshot);
@@ -238,7 +238,7 @@ fn what_ended_before_is_a_line_of_its_own() {
         pool: Totals { accepted: pool, ..Totals::default() },
         worker: Totals { accepted: worker, ..Totals::default() },
     };
-    snapshot.ledger.add_folded(line(100, 90), 2);
+    snapshot.ledger.add_aggregated(line(100, 90), 2);
     snapshot.rows_since_ms = Some(784_111_777_000);
     let accounts = Accounts::new(&snapshot);
     assert_eq!((accounts.total.pool.accepted, accounts.total.worker.accepted), (125, 107));

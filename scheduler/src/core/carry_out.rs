@@ -167,16 +167,16 @@ impl Transition<'_> {
         let closed_server = |task: &&Task| !task.is_worker() && task.record().closed;
         let servers = tasks.iter().filter_map(|id| self.fleet.get(id)).filter(closed_server);
         for server in servers.map(|server| server.id().to_owned()).collect::<Vec<_>>() {
-            self.fold_untracked_miners(&server);
+            self.aggregate_untracked_miners(&server);
         }
         self.change(Change::Retire { tasks }, OnWritten::Nothing);
     }
 
-    fn fold_untracked_miners(&mut self, server: &str) {
+    fn aggregate_untracked_miners(&mut self, server: &str) {
         let is_ours = |name: &&str| self.fleet.get(name).is_some() || self.history.retired.contains(name);
         let miners = self.history.ledger.workers_of(server).filter(|name| !is_ours(name)).count();
         if miners > UNTRACKED_MINERS {
-            self.persist(Change::FoldUntrackedMiners { server: server.to_owned() }, OnWritten::Nothing);
+            self.persist(Change::AggregateUntrackedMiners { server: server.to_owned() }, OnWritten::Nothing);
         }
     }
 }

@@ -128,8 +128,8 @@ impl Records for Memory<'_> {
         Ok(())
     }
 
-    fn fold_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
-        self.history.ledger.fold(retired, |task| self.fleet.get(task).is_some());
+    fn aggregate_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
+        self.history.ledger.aggregate(retired, |task| self.fleet.get(task).is_some());
         Ok(())
     }
 

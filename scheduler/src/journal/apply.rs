@@ -40,8 +40,8 @@ pub trait Records {
     fn account(&self, reporter: &str, worker: &str) -> Result<Option<Entry>, Self::Error>;
     /// Adds an account, or replaces the one of the same reporter and worker.
     fn put_account(&mut self, account: Account<'_>) -> Result<(), Self::Error>;
-    /// These tasks have retired: their accounts may become part of a sum, see [`Ledger::fold`](super::Ledger::fold).
-    fn fold_accounts(&mut self, retired: &[String]) -> Result<(), Self::Error>;
+    /// These tasks have retired: their accounts may become part of a sum, see [`Ledger::aggregate`](super::Ledger::aggregate).
+    fn aggregate_accounts(&mut self, retired: &[String]) -> Result<(), Self::Error>;
 
     /// All numbers below this one are used.
     fn raise_next_number(&mut self, at_least: u64) -> Result<(), Self::Error>;
@@ -73,7 +73,7 @@ pub trait Records {
         Ok(())
     }
     /// Bounds the accounts that a server task left, where they are kept for ever.
-    fn fold_untracked_miners(&mut self, _server: &str) -> Result<(), Self::Error> {
+    fn aggregate_untracked_miners(&mut self, _server: &str) -> Result<(), Self::Error> {
         Ok(())
     }
 }
@@ -95,11 +95,11 @@ pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Resul
         Change::Forget { task } => {
             records.remove_task(task)?;
             // Somebody else may have mined under its name.
-            records.fold_accounts(slice::from_ref(task))
+            records.aggregate_accounts(slice::from_ref(task))
         }
         Change::Status(status) => update(records, status),
         Change::Assign { task, server } => assign(records, task, server),
-        Change::FoldUntrackedMiners { server } => records.fold_untracked_miners(server),
+        Change::AggregateUntrackedMiners { server } => records.aggregate_untracked_miners(server),
         Change::Retire { tasks } => retire(records, tasks),
         Change::Peak(workers) => records.raise_peak_workers(*workers),
         Change::AvoidAgent(agent) => records.avoid_agent(agent),
@@ -180,5 +180,5 @@ fn retire<R: Records>(records: &mut R, ids: &[String]) -> Result<(), R::Error> {
             retired.push(id.clone());
         }
     }
-    if retired.is_empty() { Ok(()) } else { records.fold_accounts(&retired) }
+    if retired.is_empty() { Ok(()) } else { records.aggregate_accounts(&retired) }
 }

@@ -37,7 +37,7 @@ pub enum Change {
     },
     /// A server task ended for good: its accounts of all but the first [`UNTRACKED_MINERS`](super::UNTRACKED_MINERS)
     /// miners that are no tasks become one.
-    FoldUntrackedMiners {
+    AggregateUntrackedMiners {
         /// The server task's id.
         server: String,
     },

@@ -76,7 +76,7 @@ struct WorkerAccounts {
 
 /// A worker whose accounts are no longer kept apart.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FoldedWorker {
+pub struct AggregatedWorker {
     /// Its name.
     pub worker: String,
     /// Both columns.
@@ -93,9 +93,9 @@ pub struct Ledger {
     /// Of whom each task reports.
     reported: BTreeMap<String, BTreeSet<String>>,
     /// The sum of accounts that are no longer kept apart, and of their blocks.
-    folded: LineSum,
-    folded_blocks: u128,
-    /// The sum of all accounts, folded or not, and of the blocks of all lines.
+    aggregated: LineSum,
+    aggregated_blocks: u128,
+    /// The sum of all accounts, aggregated or not, and of the blocks of all lines.
     sum: LineSum,
     blocks: u128,
 }
@@ -103,7 +103,7 @@ pub struct Ledger {
 /// As they are shown and stored: a sum beyond all numbers is the highest one.
 impl PartialEq for Ledger {
     fn eq(&self, other: &Ledger) -> bool {
-        self.iter().eq(other.iter()) && self.folded() == other.folded() && self.sum() == other.sum()
+        self.iter().eq(other.iter()) && self.aggregated() == other.aggregated() && self.sum() == other.sum()
     }
 }
 
@@ -182,54 +182,58 @@ impl Ledger {
     }
 
     /// What is no longer kept apart: both columns, and the blocks.
-    pub fn folded(&self) -> (Line, u64) {
-        (self.folded.line(), shown(self.folded_blocks))
+    pub fn aggregated(&self) -> (Line, u64) {
+        (self.aggregated.line(), shown(self.aggregated_blocks))
     }
 
     /// Adds to what is no longer kept apart.
-    pub fn add_folded(&mut self, line: Line, blocks: u64) {
-        for sum in [&mut self.folded, &mut self.sum] {
+    pub fn add_aggregated(&mut self, line: Line, blocks: u64) {
+        for sum in [&mut self.aggregated, &mut self.sum] {
             sum.worker += &line.worker;
             sum.pool += &line.pool;
         }
-        self.folded_blocks += u128::from(blocks);
+        self.aggregated_blocks += u128::from(blocks);
         self.blocks += u128::from(blocks);
     }
 
     /// These tasks are of interest no more: keeps only sums of the workers they had to do with, except of those that
     /// are of interest themselves or have an account with a task that is. Returns the workers whose accounts became part
     /// of the sum. Costs what these tasks reported, however many other accounts there are.
-    pub fn fold(&mut self, retired: &[String], of_interest: impl Fn(&str) -> bool) -> Vec<FoldedWorker> {
+    pub fn aggregate(
+        &mut self,
+        retired: &[String],
+        of_interest: impl Fn(&str) -> bool,
+    ) -> Vec<AggregatedWorker> {
         let mut workers: BTreeSet<String> = BTreeSet::new();
         for task in retired {
             workers.extend(self.reported.get(task).into_iter().flatten().cloned());
             workers.extend(self.workers.contains_key(task).then(|| task.clone()));
         }
-        let foldable = |ledger: &Ledger, worker: &str| {
+        let can_be_aggregated = |ledger: &Ledger, worker: &str| {
             let reporters = ledger.workers.get(worker).into_iter().flat_map(|it| it.by_reporter.keys());
             !of_interest(worker) && !reporters.into_iter().any(|reporter| of_interest(reporter))
         };
-        let mut folded = Vec::new();
+        let mut aggregated = Vec::new();
         for worker in workers {
-            if foldable(self, &worker) {
-                folded.extend(self.fold_worker(worker));
+            if can_be_aggregated(self, &worker) {
+                aggregated.extend(self.aggregate_worker(worker));
             }
         }
-        folded
+        aggregated
     }
 
     /// The same for all tasks but those of interest; looks at each account.
-    pub fn fold_all_but(&mut self, of_interest: impl Fn(&str) -> bool) -> Vec<FoldedWorker> {
+    pub fn aggregate_all_but(&mut self, of_interest: impl Fn(&str) -> bool) -> Vec<AggregatedWorker> {
         let retired: Vec<String> =
             self.reported.keys().filter(|reporter| !of_interest(reporter)).cloned().collect();
-        self.fold(&retired, of_interest)
+        self.aggregate(&retired, of_interest)
     }
 
-    fn fold_worker(&mut self, worker: String) -> Option<FoldedWorker> {
+    fn aggregate_worker(&mut self, worker: String) -> Option<AggregatedWorker> {
         let WorkerAccounts { by_reporter, sum } = self.workers.remove(&worker)?;
         let line = sum.line();
-        self.folded += &sum;
-        self.folded_blocks += u128::from(line.blocks());
+        self.aggregated += &sum;
+        self.aggregated_blocks += u128::from(line.blocks());
         for reporter in by_reporter.keys() {
             if let Some(workers) = self.reported.get_mut(reporter) {
                 workers.remove(&worker);
@@ -238,7 +242,7 @@ impl Ledger {
                 }
             }
         }
-        Some(FoldedWorker { worker, line, by_reporter })
+        Some(AggregatedWorker { worker, line, by_reporter })
     }
 
     /// Both columns of a worker that is kept apart.

@@ -37,10 +37,13 @@ impl Recovered {
         self.tasks.iter().filter(|task| task.state.is_none_or(|state| !state.is_terminal())).count()
     }
 
-    /// Folds the accounts of all tasks but those in [`tasks`](Self::tasks), as they were when the others retired.
-    pub fn fold_retired(&mut self) {
-        let tasks: BTreeSet<&str> = self.tasks.iter().map(|task| task.id.as_str()).collect();
-        let _folded = self.ledger.fold_all_but(|task| tasks.contains(task));
+    /// Folds the accounts of tasks that have retired, as it was done when they did. A task that stands in no record may
+    /// yet be found.
+    pub fn aggregate_retired(&mut self) {
+        let Recovered { tasks, retired, ledger, .. } = self;
+        let tasks: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
+        let may_be_found = |task: &str| number(task).is_some() && !retired.contains(task);
+        let _aggregated = ledger.aggregate_all_but(|task| tasks.contains(task) || may_be_found(task));
     }
 }
 

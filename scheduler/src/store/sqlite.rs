@@ -87,7 +87,7 @@ impl fmt::Debug for StateFolder {
 }
 
 impl StateFolder {
-    /// Opens the state folder, if there is one, and reads what is in it.
+    /// Opens the state folder, if there is one, brings it to this program's format, and reads what is in it.
     ///
     /// # Errors
     /// If the folder can't be used or made, another scheduler uses it, or a later version wrote it.
@@ -103,7 +103,7 @@ impl StateFolder {
             let database = |source| StoreError::Database { path: folder.join(DATABASE), source };
             identity = identify(&there.connection, &identity).map_err(database)?;
             recovered = read::recover(&there.connection).map_err(database)?;
-            recovered.fold_retired();
+            recovered.aggregate_retired();
             opened = Some(there);
         } else {
             can_be_made(folder)?;

@@ -1,4 +1,5 @@
 mod agreement;
+mod statements;
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
@@ -247,7 +248,7 @@ fn a_disk_that_refuses_is_asked_again() {
 }
 
 #[test]
-fn the_excess_of_outsiders_becomes_one_account_and_the_sum_stays() {
+fn the_excess_of_untracked_miners_becomes_one_account_and_the_sum_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (store, ..) = open(folder.path());
     let account = |worker: String, accepted| Account {
@@ -257,7 +258,7 @@ fn the_excess_of_outsiders_becomes_one_account_and_the_sum_stays() {
     };
     let excess = 7;
     let mut accounts: Vec<_> =
-        (0..UNTRACKED_MINERS + excess).map(|i| account(format!("outsider {i}"), i as u64 + 10)).collect();
+        (0..UNTRACKED_MINERS + excess).map(|i| account(format!("stranger {i}"), i as u64 + 10)).collect();
     accounts.push(account(OTHERS.to_owned(), 5));
     accounts.push(account(worker(2).id, 1));
     let report = Report { sequence: 1, accounts, server: None };
@@ -274,7 +275,7 @@ fn the_excess_of_outsiders_becomes_one_account_and_the_sum_stays() {
     let before = open(folder.path()).1.ledger;
     for _ in 0..2 {
         let (store, ..) = open(folder.path());
-        store.persist(0, Change::FoldUntrackedMiners { server: server().id });
+        store.persist(0, Change::AggregateUntrackedMiners { server: server().id });
         store.close().unwrap();
         let after = open(folder.path()).1.ledger;
         assert_eq!(after.sum(), before.sum());
@@ -298,4 +299,23 @@ fn old_rows_go_and_totals_stay() {
     connection.execute("UPDATE share SET received_ms = received_ms - 8 * 24 * 3600 * 1000", []).unwrap();
     assert_eq!(sqlite::tables::expire_rows(&connection, WEEK).unwrap(), 2);
     assert_eq!(open(folder.path()).1.ledger.sum().0.worker.hashes, 5);
+}
+
+#[test]
+fn a_folder_keeps_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |folder: &Path| {
+        let (store, recovered, _events) = open(folder);
+        store.close().unwrap();
+        recovered.specification_key.unwrap()
+    };
+    let first = key(folder.path());
+    assert_eq!(key(folder.path()), first);
+    // One that is made when there is something to keep.
+    let later = folder.path().join("later");
+    let (mut store, recovered) = Store::open(&later, WEEK, |_| ()).unwrap();
+    store.start().unwrap();
+    store.close().unwrap();
+    assert_eq!(Some(key(&later)), recovered.specification_key);
+    assert_ne!(key(&later), first);
 }

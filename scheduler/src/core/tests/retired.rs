@@ -93,7 +93,7 @@ fn a_thousand_short_lives_leave_nothing_behind() {
 }
 
 #[test]
-fn outsiders_are_folded_when_their_server_has_ended() {
+fn outsiders_are_aggregated_when_their_server_has_ended() {
     let mut script = Script::with_server();
     let account = |n: usize| Account { worker: format!("outsider {n}"), ..Account::default() };
     let accounts = (0..crate::journal::UNTRACKED_MINERS + 5).map(account).collect();
@@ -152,7 +152,7 @@ fn what_a_server_of_the_past_still_has_to_say_is_the_pools_count() {
 
 #[test]
 fn outsiders_of_a_server_that_ended_become_one_if_there_are_many() {
-    for (outsiders, folded) in
+    for (outsiders, aggregated) in
         [(crate::journal::UNTRACKED_MINERS, 0), (crate::journal::UNTRACKED_MINERS + 1, 1)]
     {
         let mut script = Script::with_workers();
@@ -162,7 +162,7 @@ fn outsiders_of_a_server_that_ended_become_one_if_there_are_many() {
         script.update(TaskStatus { data, ..status("miner-server-1", TaskState::TaskFailed, 2) });
         script.write();
         script.wait(LONG);
-        let folds = |(_, change): &&(Ticket, Change)| matches!(change, Change::FoldUntrackedMiners { server } if server == "miner-server-1");
-        assert_eq!(script.queue.iter().filter(folds).count(), folded, "{outsiders}");
+        let folds = |(_, change): &&(Ticket, Change)| matches!(change, Change::AggregateUntrackedMiners { server } if server == "miner-server-1");
+        assert_eq!(script.queue.iter().filter(folds).count(), aggregated, "{outsiders}");
     }
 }

@@ -48,9 +48,9 @@ fn a_worker_speaks_for_itself_alone() {
 }
 
 proptest! {
-    /// Folding changes no sum, and forgets nobody of interest.
+    /// Aggregating changes no sum, and forgets nobody of interest.
     #[test]
-    fn folding_keeps_the_sums(
+    fn aggregating_keeps_the_sums(
         reports in prop::collection::vec((0..4usize, 0..4usize, 1..4u64, 0..50u64, 0..3u64), 0..30),
         living in prop::collection::btree_set(0..4usize, 0..4),
     ) {
@@ -62,12 +62,12 @@ proptest! {
         }
         let (before, lives) = (ledger.clone(), |task: &str| living.iter().any(|i| names[*i] == task));
         let gone: Vec<String> = names.iter().filter(|name| !lives(name)).map(|name| (*name).to_owned()).collect();
-        ledger.fold(&gone, lives);
+        ledger.aggregate(&gone, lives);
         prop_assert_eq!(ledger.sum(), before.sum());
         for account in before.iter().filter(|it| lives(it.reporter) || lives(it.worker)) {
             prop_assert_eq!(ledger.account(account.reporter, account.worker), Some(account));
         }
-        let _folded = ledger.fold_all_but(|_| false);
+        let _aggregated = ledger.aggregate_all_but(|_| false);
         prop_assert_eq!(ledger.sum(), before.sum());
         prop_assert_eq!(ledger.iter().count(), 0);
     }

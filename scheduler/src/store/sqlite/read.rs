@@ -171,7 +171,7 @@ pub(in crate::store) fn ledger(
     }
     if let Some(elsewhere) = led_elsewhere(connection, framework)? {
         let (line, blocks) = elsewhere.sum;
-        ledger.add_folded(line, blocks);
+        ledger.add_aggregated(line, blocks);
     }
     Ok(())
 }

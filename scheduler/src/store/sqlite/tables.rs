@@ -117,6 +117,11 @@ impl Tables<'_> {
                 task.specification,
             ],
         )?;
+        self.add_details(task)
+    }
+
+    /// What stands in tables of its own and is never taken back.
+    fn add_details(&self, task: &TaskRecord) -> rusqlite::Result<()> {
         for (name, value) in &task.attributes {
             self.run(
                 "INSERT OR IGNORE INTO attribute (task, name, value) VALUES (?1, ?2, ?3)",
@@ -194,7 +199,7 @@ impl Records for Tables<'_> {
     }
 
     /// All accounts are kept.
-    fn fold_accounts(&mut self, _retired: &[String]) -> rusqlite::Result<()> {
+    fn aggregate_accounts(&mut self, _retired: &[String]) -> rusqlite::Result<()> {
         Ok(())
     }
 
@@ -225,7 +230,7 @@ impl Records for Tables<'_> {
         )
     }
 
-    /// The key keeps a repeated report from bringing its rows twice.
+    /// The key of the table keeps a repeated report from bringing its rows twice.
     fn add_shares(
         &mut self,
         reporter: &str,
@@ -263,8 +268,8 @@ impl Records for Tables<'_> {
         if self.has_retired(&status.task)? { journal::book(self, status) } else { Ok(()) }
     }
 
-    fn fold_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
-        untracked_miners::fold(self, server)
+    fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
+        untracked_miners::aggregate(self, server)
     }
 }
 

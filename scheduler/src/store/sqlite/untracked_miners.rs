@@ -8,7 +8,7 @@ use crate::journal::{Account, Entry, OTHERS, UNTRACKED_MINERS};
 use crate::kind::Kind;
 
 /// Adds up all but the largest accounts. Repeating it changes nothing, since few are left after the first time.
-pub(super) fn fold(tables: &Tables<'_>, server: &str) -> rusqlite::Result<()> {
+pub(super) fn aggregate(tables: &Tables<'_>, server: &str) -> rusqlite::Result<()> {
     let excess = read::accounts(
         tables.transaction,
         "task = ?1 AND worker <> ?2 AND NOT EXISTS (SELECT 1 FROM task WHERE id = worker)

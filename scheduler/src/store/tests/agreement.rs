@@ -81,8 +81,8 @@ impl Records for Plain {
         Ok(())
     }
 
-    fn fold_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
-        let _folded = self.ledger.fold(retired, |task| self.tasks.contains_key(task));
+    fn aggregate_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
+        let _aggregated = self.ledger.aggregate(retired, |task| self.tasks.contains_key(task));
         Ok(())
     }
 
@@ -179,7 +179,7 @@ impl Three {
                 })]
             }
             (15, _) => vec![Change::AllowAgent { agent: format!("agent/{}", number % 3) }],
-            (16, Some(server)) => vec![Change::FoldUntrackedMiners { server }],
+            (16, Some(server)) => vec![Change::AggregateUntrackedMiners { server }],
             (17, _) => self.begin(),
             (18, _) if which.is_multiple_of(4) => {
                 self.frameworks += 1;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use zookeeper_client::{Client, CreateOptions, Error as ZkError, OwnedLockClient};
 
-use super::node::{FRAMEWORK, FRAMEWORK_1, SHARD_COUNT, SHARDS, TASKS_1, place, shard_place};
+use super::node::{FRAMEWORK, FRAMEWORK_1, SHARD_COUNT, SHARDS, TASKS_1, place, shard, shard_place};
 use super::tree_state::{self, Unreadable, Write};
 use crate::election::{Leadership, Lease, persistent};
 
@@ -184,13 +184,14 @@ pub(super) async fn read(client: &Client, path: &str) -> Result<Content, ReadErr
     Ok(Content { framework, nodes, unfinished })
 }
 
-/// The names of all nodes in the shards.
+/// The names of all nodes in the shards. One in a shard where it does not belong is not of this program's making.
 async fn names_in_shards(client: &Client, path: &str) -> Result<Vec<String>, ZkError> {
     let shards: Vec<String> =
         (0..SHARD_COUNT).map(|shard| format!("{path}/{}", shard_place(shard))).collect();
+    let found = join_all(shards.iter().map(|shard| children(client, shard))).await;
     let mut names = Vec::new();
-    for found in join_all(shards.iter().map(|shard| children(client, shard))).await {
-        names.extend(found?);
+    for (place, found) in (0..SHARD_COUNT).zip(found) {
+        names.extend(found?.into_iter().filter(|name| shard(name) == place));
     }
     Ok(names)
 }

@@ -17,7 +17,7 @@ use self::pages::Pages;
 pub(super) use self::read::{Unreadable, format};
 use super::node::{AVOIDED, FORMAT, FrameworkNode, Leader, Node, avoided_name};
 use crate::journal::{
-    self, Account, AvoidedAgent, Change, Entry, FoldedWorker, FrameworkRecord, Ledger, Line, Records,
+    self, Account, AggregatedWorker, AvoidedAgent, Change, Entry, FrameworkRecord, Ledger, Line, Records,
     Recovered, RetiredTasks, SpecificationKey, TaskRecord, number,
 };
 use crate::kind::Kind;
@@ -73,7 +73,7 @@ impl TreeState {
             specification_key: recovered.specification_key,
             ..TreeState::default()
         };
-        state.written_sum = state.ledger.folded();
+        state.written_sum = state.ledger.aggregated();
         for account in state.ledger.iter() {
             if number(account.worker).is_none() {
                 state.pages.place(account.reporter, account.worker);
@@ -141,8 +141,8 @@ impl TreeState {
     }
 
     /// What became part of the sum leaves its nodes.
-    fn move_to_sum(&mut self, folded: FoldedWorker) {
-        let FoldedWorker { worker, line, by_reporter } = folded;
+    fn move_to_sum(&mut self, aggregated: AggregatedWorker) {
+        let AggregatedWorker { worker, line, by_reporter } = aggregated;
         if number(&worker).is_some() {
             self.add_moved(worker, line);
             return;
@@ -278,10 +278,10 @@ impl Records for TreeState {
         Ok(())
     }
 
-    fn fold_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
+    fn aggregate_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
         let tasks = &self.tasks;
-        for folded in self.ledger.fold(retired, |task| tasks.contains_key(task)) {
-            self.move_to_sum(folded);
+        for aggregated in self.ledger.aggregate(retired, |task| tasks.contains_key(task)) {
+            self.move_to_sum(aggregated);
         }
         Ok(())
     }

@@ -3,7 +3,9 @@ use std::path::Path;
 use task::{Account as Reported, Report, ServerAddress};
 
 use super::*;
-use crate::journal::{Account, Change, Entry, Origin, StatusRecord, TaskRecord};
+use crate::journal::{
+    Account, AvoidedAgent, Change, Entry, Origin, SpecificationKey, StatusRecord, TaskRecord,
+};
 use crate::kind::Kind;
 use crate::store::sqlite::{schema, tables};
 
@@ -57,8 +59,11 @@ fn folder() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::prepare(&mut connection, Path::new("memory")).unwrap();
     let address = Some(ServerAddress { host: "old".into(), stratum_port: 1, http_port: 2 });
+    connection.execute("INSERT INTO folder (name) VALUES ('name')", []).unwrap();
+    let avoided = AvoidedAgent { agent: "good".into(), why: "it erred".into(), since_ms: 3 };
     let changes = [
         Change::Framework { id: "f".into() },
+        Change::AvoidAgent(avoided),
         Change::Task(TaskRecord { address, ..task(Kind::Server, 1, None) }),
         Change::Task(worker(2, None)),
         status(&worker(2, None), TaskState::TaskRunning, 9, 90),
@@ -86,12 +91,14 @@ fn handover() -> Handover {
         tasks,
         next_number: 20,
         peak_workers: 7,
+        avoided: vec![AvoidedAgent { agent: "bad".into(), why: "it errs".into(), since_ms: 3 }],
+        specification_key: Some(SpecificationKey::random()),
         ..Recovered::default()
     };
     recovered.ledger.insert(own("miner-worker-2", entry(8, 80)));
     recovered.ledger.insert(own("miner-worker-6", entry(1, 6)));
-    let folded = Totals { accepted: 5 + 3 + 11, ..Totals::default() };
-    recovered.ledger.add_folded(Line { worker: folded, ..Line::default() }, 0);
+    let aggregated = Totals { accepted: 5 + 3 + 11, ..Totals::default() };
+    recovered.ledger.add_aggregated(Line { worker: aggregated, ..Line::default() }, 0);
     for number in [4, 5, 7] {
         recovered.retired.done.insert(number);
     }
@@ -106,6 +113,9 @@ fn what_others_have_seen_is_taken_over() {
         let found = read::recover(&connection).unwrap();
         assert_eq!(found.tasks, handover.recovered.tasks, "addresses, states and last updates too");
         assert_eq!((found.next_number, found.peak_workers), (20, 7));
+        assert_eq!(found.framework.unwrap().removed_ms, Some(7));
+        assert_eq!(found.avoided, handover.recovered.avoided);
+        assert_eq!(found.specification_key, handover.recovered.specification_key);
         assert_eq!(found.retired, handover.recovered.retired);
         assert_eq!(found.ledger.sum(), handover.recovered.ledger.sum());
         let account = found.ledger.entry("miner-worker-2", "miner-worker-2").copied();

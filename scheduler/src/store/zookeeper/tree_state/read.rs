@@ -54,7 +54,7 @@ impl TreeState {
             let node: Node = parse(place, data)?;
             state.take(name, if format == 1 { node.read_as_format_1() } else { node });
         }
-        state.fold_what_retired();
+        state.aggregate_what_retired();
         let used = state.tasks.keys().filter_map(|id| number(id));
         let used = used.chain(state.retired.done.last()).chain(state.retired.lost.last()).max();
         state.next_number = state.next_number.max(used.unwrap_or(0).saturating_add(1));
@@ -77,7 +77,7 @@ impl TreeState {
             ..TreeState::default()
         };
         let (line, blocks): (Line, u64) = node.sum.into();
-        state.ledger.add_folded(line, blocks);
+        state.ledger.add_aggregated(line, blocks);
         state.written_sum = (line, blocks);
         Ok(state)
     }
@@ -107,10 +107,10 @@ impl TreeState {
     }
 
     /// The leader before may have been stopped while it wrote down that tasks retired.
-    fn fold_what_retired(&mut self) {
+    fn aggregate_what_retired(&mut self) {
         let tasks = &self.tasks;
-        for folded in self.ledger.fold_all_but(|task| tasks.contains_key(task)) {
-            self.move_to_sum(folded);
+        for aggregated in self.ledger.aggregate_all_but(|task| tasks.contains_key(task)) {
+            self.move_to_sum(aggregated);
         }
     }
 }

@@ -16,7 +16,7 @@ fn task(kind: Kind, number: u64) -> TaskRecord {
         kind,
         agent: "a".into(),
         host: "h".into(),
-        agent_url: None,
+        agent_url: Some("http://h:5051/slave(1)".into()),
         assignment: None,
         origin: Origin::Launched { cpus_milli: 1000 },
         address: (kind == Kind::Server).then(|| ServerAddress {
@@ -27,7 +27,7 @@ fn task(kind: Kind, number: u64) -> TaskRecord {
         attributes: [("rack".to_owned(), "r1".to_owned())].into(),
         state: None,
         closed: false,
-        specification: None,
+        specification: Some("0123456789abcdef".into()),
     }
 }
 
@@ -52,7 +52,7 @@ fn update(task: &TaskRecord, state: TaskState, sequence: u64, accounts: &[(&str,
     })
 }
 
-/// The mirror and the nodes that it has written so far.
+/// The state and the nodes that it has written so far.
 #[derive(Default)]
 struct Written {
     state: TreeState,
@@ -199,8 +199,8 @@ fn a_later_format_and_other_peoples_nodes_are_refused() {
 #[test]
 fn the_next_leader_finds_every_kind_of_change() {
     let mut written = Written::with_two_tasks();
-    let employer = Change::Assign { task: "miner-worker-2".into(), server: "miner-server-9".into() };
-    assert_eq!(written.write(&[employer]), ["miner-worker-2"]);
+    let assign = Change::Assign { task: "miner-worker-2".into(), server: "miner-server-9".into() };
+    assert_eq!(written.write(&[assign]), ["miner-worker-2"]);
     assert_eq!(written.write(&[Change::Peak(5), Change::Peak(3)]), [FRAMEWORK]);
     let address = Some(ServerAddress { host: "other".into(), stratum_port: 1, http_port: 2 });
     let server = TaskRecord { address: address.clone(), ..task(Kind::Server, 1) };
@@ -228,4 +228,30 @@ fn nodes_of_a_framework_that_was_torn_down_are_cleared_away() {
     assert_eq!(next.recovered().ledger.sum().0, Default::default());
     next.take_transactions().iter().for_each(|writes| put(&mut written.content, writes));
     assert!(written.content.keys().eq([FRAMEWORK]));
+}
+
+#[test]
+fn the_first_leaders_key_stays() {
+    let (first, second) = (SpecificationKey::random(), SpecificationKey::random());
+    let leader = Leader { folder: "x".into(), host: "h".into(), since_ms: 1 };
+    let mut written = Written::with_two_tasks();
+    for key in [&first, &second] {
+        written.state = read(&written.content);
+        written.state.lead(leader.clone(), Some(key.clone()));
+        written.write(&[]);
+        assert_eq!(read(&written.content).recovered().specification_key.as_ref(), Some(&first));
+    }
+    let broken = written.content[FRAMEWORK].clone();
+    let broken = String::from_utf8(broken).unwrap().replace(&first.to_hex(), "abc");
+    let error = TreeState::read(broken.as_bytes(), &BTreeMap::new()).unwrap_err().to_string();
+    assert!(error.contains("specification_key") && !error.contains("abc"), "{error}");
+}
+
+#[test]
+fn what_the_master_removed_stays_marked() {
+    let framework = FrameworkRecord { id: "f".into(), started_ms: 1, removed_ms: Some(2) };
+    let recovered = Recovered { framework: Some(framework.clone()), next_number: 1, ..Recovered::default() };
+    let mut written = Written { state: TreeState::of(recovered), ..Written::default() };
+    written.write(&[Change::Framework { id: "f".into() }]);
+    assert_eq!(read(&written.content).recovered().framework, Some(framework));
 }

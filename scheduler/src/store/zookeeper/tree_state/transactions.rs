@@ -82,7 +82,7 @@ impl TreeState {
             sum.pool += line.pool;
             *sum_blocks = sum_blocks.saturating_add(blocks);
         }
-        self.written_sum = self.ledger.folded();
+        self.written_sum = self.ledger.aggregated();
         transactions.push(self.closed_by_framework_node(current));
         transactions
     }

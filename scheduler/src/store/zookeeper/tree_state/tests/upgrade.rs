@@ -104,7 +104,7 @@ fn everything_is_taken_over() {
 fn a_tree_of_the_first_programs_has_no_tasks_that_retired() {
     let recovered = Tree::of_format_1(FIRST).read().recovered();
     assert_eq!(recovered.retired, Default::default());
-    assert_eq!((recovered.tasks.len(), recovered.ledger.folded()), (7, Default::default()));
+    assert_eq!((recovered.tasks.len(), recovered.ledger.aggregated()), (7, Default::default()));
     let (sum, blocks) = recovered.ledger.sum();
     assert_eq!((sum.worker.accepted, sum.pool.accepted, blocks), (705, 630, 12));
 }
