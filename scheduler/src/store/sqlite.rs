@@ -90,7 +90,7 @@ impl StateFolder {
     /// Opens the state folder, if there is one, brings it to this program's format, and reads what is in it.
     ///
     /// # Errors
-    /// If the folder can't be used or made, another scheduler uses it, or a later version wrote it.
+    /// If the folder cannot be used or made, another scheduler uses it, or a later version wrote it.
     pub fn open(folder: &Path) -> Result<(StateFolder, Recovered), StoreError> {
         let mut identity = Identity::random();
         let mut recovered = Recovered { next_number: 1, ..Recovered::default() };
