@@ -42,6 +42,10 @@ use crate::fleet::{Fleet, Task};
 use crate::journal::{Change, Recovered};
 use crate::policy::{Happening, Policy, View, policies};
 
+/// Rules that have something to do when all is done are asked again. So often at most, lest a rule that never has enough
+/// stops the framework.
+const ROUNDS: usize = 100;
+
 /// The framework.
 #[derive(Debug)]
 pub struct State {
@@ -84,7 +88,8 @@ impl State {
         transition.on_event(event);
         let happenings = transition.happenings;
         self.deal_with(happenings, now);
-        while self.deal_with([Happening::Settled].into(), now) {}
+        let settled = (0..ROUNDS).any(|_| !self.deal_with([Happening::Settled].into(), now));
+        debug_assert!(settled, "a rule wants something again and again");
         self.outbox.take()
     }
 
