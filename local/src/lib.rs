@@ -18,7 +18,7 @@ pub mod cli;
 pub mod cluster;
 mod container;
 mod folder;
-mod http;
+pub mod http;
 mod link;
 mod master;
 mod operator;

@@ -1,0 +1,89 @@
+//! What a scheduler goes through, one phase after the other, and the figures of each.
+
+mod accounts;
+mod agents;
+pub mod launch;
+pub mod restart;
+mod steady;
+mod updates;
+
+use std::time::{Duration, Instant};
+
+use super::options::{Measurement, Options};
+use super::report::{Row, seconds};
+use super::run::Run;
+use super::scheduler::Binary;
+use super::zookeeper;
+
+/// For what was left behind to be worked off between two measurements.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// All phases with one binary on a cluster of so many agents.
+pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let others = [Measurement::Steady, Measurement::Updates, Measurement::Agents, Measurement::Restart];
+    if others.into_iter().any(|measurement| options.wants(measurement)) {
+        let mut run = Run::new(options, binary, agents, Vec::new());
+        rows.extend(launch::measure(&mut run, ""));
+        rows.extend(after_launch(&mut run));
+        rows.extend(accounts::check(&mut run, ""));
+    }
+    if options.wants(Measurement::Zookeeper) {
+        rows.extend(with_zookeeper(options, binary, agents));
+    }
+    rows
+}
+
+fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if run.options.wants(Measurement::Steady) {
+        rows.extend(steady::measure(run));
+    }
+    for (measurement, figure) in [
+        (Measurement::Updates, updates::figure(run.options)),
+        (Measurement::Agents, agents::FIGURE.to_owned()),
+    ] {
+        if !run.options.wants(measurement) {
+            continue;
+        }
+        if !run.settle(SETTLE) {
+            rows.push(unsettled(run, &figure));
+            continue;
+        }
+        rows.extend(match measurement {
+            Measurement::Updates => updates::measure(run, ""),
+            _ => agents::measure(run),
+        });
+    }
+    if run.options.wants(Measurement::Restart) {
+        rows.push(restart::measure(run, Duration::ZERO, ""));
+    }
+    rows
+}
+
+/// The figures that ZooKeeper changes.
+fn with_zookeeper(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
+    let Some(zookeeper) = zookeeper::start() else { return Vec::new() };
+    let suffix = ", with --zk";
+    let mut run = Run::new(options, binary, agents, zookeeper.options());
+    let mut rows = launch::measure(&mut run, suffix);
+    if run.settle(SETTLE) {
+        rows.extend(updates::measure(&mut run, suffix));
+    } else {
+        rows.push(unsettled(&run, &format!("{}{suffix}", updates::figure(options))));
+    }
+    rows.push(restart::measure(&mut run, zookeeper::SESSION_ENDS, suffix));
+    rows.extend(accounts::check(&mut run, suffix));
+    rows
+}
+
+fn unsettled(run: &Run<'_>, figure: &str) -> Row {
+    let left = run.master.cluster().unacknowledged();
+    let value = format!("not measured: {left} updates still not acknowledged after {}", seconds(SETTLE));
+    Row::missed(figure, run.agents, value)
+}
+
+/// Time between two moments.
+fn between(from: Option<Instant>, to: Option<Instant>) -> Duration {
+    from.zip(to).map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from))
+}
