@@ -39,7 +39,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME", value_enum)]
     pub only: Vec<Measurement>,
     /// How long a steady state is measured, seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub seconds: Duration,
     /// What takes longer than this is given up, seconds.
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]

@@ -4,6 +4,7 @@ mod accounts;
 mod agents;
 pub mod launch;
 pub mod restart;
+mod space;
 mod steady;
 mod updates;
 
@@ -55,6 +56,7 @@ fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
             _ => agents::measure(run),
         });
     }
+    rows.extend(space::rows(run, "before the restart", ""));
     if run.options.wants(Measurement::Restart) {
         rows.push(restart::measure(run, Duration::ZERO, ""));
     }

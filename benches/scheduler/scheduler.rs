@@ -62,6 +62,11 @@ impl Scheduler {
         Some(said[said.len().saturating_sub(20)..].join("\n"))
     }
 
+    /// The last line of what it said.
+    pub fn last_line(&self) -> String {
+        self.process.stderr().pop().unwrap_or_default()
+    }
+
     /// What a GET brings, and how long that took; `None` if nothing, or not in time.
     pub fn get(&self, path: &str) -> Option<(Vec<u8>, Duration)> {
         let begun = Instant::now();

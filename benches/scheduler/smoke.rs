@@ -10,23 +10,8 @@ use super::report::Outcome;
 
 const NAME: &str = "scheduler_on_a_simulated_cluster";
 /// ZooKeeper's sessions take too long to end.
-const OPTIONS: [&str; 15] = [
-    "scheduler",
-    "--agents",
-    "60",
-    "--seconds",
-    "1",
-    "--updates-per-second",
-    "500",
-    "--only",
-    "steady",
-    "--only",
-    "updates",
-    "--only",
-    "agents",
-    "--only",
-    "restart",
-];
+const OPTIONS: &str = "scheduler --agents 60 --seconds 1 --updates-per-second 500 --live-interval 1s --report-interval 1s \
+                       --only steady --only updates --only agents --only restart";
 
 /// Fails if anything is not accounted for, or not done in time. The arguments are those of a test harness: first of all the
 /// names of the tests that are wanted.
@@ -37,7 +22,7 @@ pub fn test(arguments: &[String]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!("{NAME}");
-    let options = Options::parse_from(OPTIONS);
+    let options = Options::parse_from(OPTIONS.split_whitespace());
     let binaries = options.binaries();
     let rows = binaries.iter().flat_map(|binary| phases::all(&options, binary, options.agents[0]));
     let failed = rows.filter(|row| row.outcome != Outcome::Measured).count();

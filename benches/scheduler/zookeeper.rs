@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::support::peer;
 use crate::support::zookeeper::ZooKeeper;
 
-/// The shortest session that ZooKeeper gives, and its time to find out that one has ended (two of its ticks each).
-const SESSION: &str = "4s";
-/// After so long, that of a killed scheduler has ended.
-pub const SESSION_ENDS: Duration = Duration::from_secs(8);
+/// After so long the session of a killed scheduler has ended, which takes 10 s by default.
+pub const SESSION_ENDS: Duration = Duration::from_secs(12);
+/// ZooKeeper keeps all in memory.
+const HEAP: &str = "1g";
 
 /// A running one, and a place in it.
 pub struct Place {
@@ -20,14 +20,13 @@ pub struct Place {
 pub fn start() -> Option<Place> {
     let command = peer::mesos()?;
     peer::zookeeper()?;
-    let server = ZooKeeper::start(&command);
+    let server = ZooKeeper::with_heap(&command, HEAP);
     Some(Place { address: server.address("bench"), _server: server })
 }
 
 impl Place {
     /// The scheduler's options.
     pub fn options(&self) -> Vec<String> {
-        let options = ["--zk", &self.address, "--zk-session-timeout", SESSION];
-        options.map(str::to_owned).to_vec()
+        vec!["--zk".to_owned(), self.address.clone()]
     }
 }

@@ -51,6 +51,7 @@ impl Cluster {
         if self.agents[task.agent].is_lost || self.stream.is_none() {
             return;
         }
+        self.counters.resent += u64::from(update.sent.is_some());
         update.sent.get_or_insert(now);
         self.resends.push_back((now + RETRY, index, update.number));
         let event = events::update(update.status.clone());
@@ -65,7 +66,6 @@ impl Cluster {
             self.resends.pop_front();
             let task = &self.tasks[index];
             if task.updates.front().is_some_and(|update| update.number == number) {
-                self.counters.resent += 1;
                 self.send_first(index, now);
             }
         }
@@ -74,16 +74,7 @@ impl Cluster {
     /// Who subscribes anew may not have heard of them.
     pub(super) fn resend_all(&mut self, now: Instant) {
         self.resends.clear();
-        for index in 0..self.tasks.len() {
-            self.resend(index, now);
-        }
-    }
-
-    fn resend(&mut self, index: usize, now: Instant) {
-        if !self.tasks[index].updates.is_empty() {
-            self.counters.resent += 1;
-            self.send_first(index, now);
-        }
+        (0..self.tasks.len()).for_each(|index| self.send_first(index, now));
     }
 
     pub(super) fn acknowledge(&mut self, acknowledge: call::Acknowledge, now: Instant) {
@@ -149,7 +140,7 @@ impl Cluster {
             }
             for index in self.agents[number].tasks.clone() {
                 self.tell(index, TaskState::TaskRunning, Reason::AgentReregistered, "Agent reregistered");
-                self.resend(index, now);
+                self.send_first(index, now);
             }
         }
     }

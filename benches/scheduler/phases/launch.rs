@@ -2,26 +2,17 @@
 
 use std::time::Instant;
 
-use super::between;
+use super::{between, space};
 use crate::cluster::Counters;
-use crate::disk;
 use crate::report::{Row, cpu, seconds};
 use crate::run::{Meter, Run};
-use crate::suite::machine::resident;
 
 /// Starts the scheduler and has it launch all its workers. Tasks say nothing by themselves meanwhile.
 pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     run.start_scheduler();
     let mut rows = vec![server(run, suffix)];
     rows.extend(workers(run, suffix));
-    if suffix.is_empty() {
-        let memory = resident(run.scheduler().id());
-        let each = memory as f64 / run.master.cluster().counters().workers.max(1) as f64 / 1e3;
-        let text = format!("{:.1} MB; {each:.1} kB a worker", memory as f64 / 1e6);
-        rows.push(Row::new("resident memory, all running", run.agents, text));
-        let size = disk::size(&run.state_dir()) as f64 / 1e6;
-        rows.push(Row::new("state folder, all running", run.agents, format!("{size:.1} MB")));
-    }
+    rows.extend(space::rows(run, "all running", suffix));
     rows
 }
 

@@ -8,10 +8,11 @@ use super::SETTLE;
 use crate::report::{Row, cpu, seconds};
 use crate::run::{Cost, Meter, Run};
 
-/// Kills it, waits for `pause`, and starts it again.
+/// Kills it, waits for `pause`, and starts it again. Tasks go on with their live messages and reports.
 pub fn measure(run: &mut Run<'_>, pause: Duration, suffix: &str) -> Row {
     // Where it never catches up, it is killed all the same.
     run.settle(SETTLE);
+    run.master.cluster().be_lively(true, Instant::now());
     run.end_scheduler(Signal::KILL);
     std::thread::sleep(pause);
     let before = run.master.cluster().counters().kills;
@@ -19,7 +20,7 @@ pub fn measure(run: &mut Run<'_>, pause: Duration, suffix: &str) -> Row {
     let limit = run.options.limit;
     let value = match restart(run, limit) {
         Some((time, cost)) => Ok(format!("{} ({})", seconds(time), cpu(&cost))),
-        None => Err("reconciliation goes on".to_owned()),
+        None => Err(format!("it says: {}", run.scheduler().last_line())),
     };
     match run.master.cluster().counters().kills - before {
         0 => Row::within(figure, run.agents, limit, value),
