@@ -16,6 +16,8 @@ const ROUNDS: usize = 5;
 const EVENTS: usize = 4000;
 /// Events that are under way at once: not more than the smallest cluster can have.
 const AT_ONCE: usize = 100;
+/// Live messages have no answer, so an update follows that has one; it is dearer, hence so many times more of them.
+const LIVE_BATCHES: usize = 10;
 /// A round of one kind ends after so much CPU time, or for so long no answer.
 const ENOUGH: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -124,25 +126,31 @@ fn event_cost(run: &mut Run<'_>, kind: Kind) -> Duration {
     let meter = Meter::start(run);
     let (mut events, mut from) = (0, 0);
     while events < EVENTS && meter.stop(run).scheduler.all < ENOUGH {
-        let now = Instant::now();
-        let handled = match kind {
-            Kind::Live => {
-                from = run.master.cluster().live_next(from, AT_ONCE);
-                run.catch_up(PATIENCE).map(|_| ())
-            }
-            Kind::Update => {
-                from = run.master.cluster().report_next(from, AT_ONCE, now);
-                run.wait(PATIENCE, |cluster| (cluster.unacknowledged() == 0).then_some(()))
-            }
-            Kind::Offer => {
-                from = run.master.cluster().offer_leftovers(from, AT_ONCE, now);
-                run.wait(PATIENCE, |cluster| (cluster.open_offers() == 0).then_some(()))
-            }
-        };
-        assert!(handled.is_some(), "{kind:?}: not handled within {PATIENCE:?} on {} agents", run.agents);
-        events += AT_ONCE;
+        events += send_some(run, kind, &mut from);
     }
     meter.stop(run).scheduler.all / events as u32
+}
+
+/// Sends some events and waits until they are handled; how many. They begin with the agent or task `from`, which then says
+/// where to go on.
+fn send_some(run: &mut Run<'_>, kind: Kind, from: &mut usize) -> usize {
+    let now = Instant::now();
+    let (sent, handled) = match kind {
+        Kind::Live => {
+            (0..LIVE_BATCHES).for_each(|_| *from = run.master.cluster().live_next(*from, AT_ONCE));
+            (AT_ONCE * LIVE_BATCHES, run.catch_up(PATIENCE).map(|_| ()))
+        }
+        Kind::Update => {
+            *from = run.master.cluster().report_next(*from, AT_ONCE, now);
+            (AT_ONCE, run.wait(PATIENCE, |cluster| (cluster.unacknowledged() == 0).then_some(())))
+        }
+        Kind::Offer => {
+            *from = run.master.cluster().offer_leftovers(*from, AT_ONCE, now);
+            (AT_ONCE, run.wait(PATIENCE, |cluster| (cluster.open_offers() == 0).then_some(())))
+        }
+    };
+    assert!(handled.is_some(), "{kind:?}: not handled within {PATIENCE:?} on {} agents", run.agents);
+    sent
 }
 
 fn per_event(limits: &Limits, rounds: &[Round], sizes: &[usize]) -> [Figure; 2] {

@@ -6,6 +6,7 @@ pub mod launch;
 pub mod restart;
 mod space;
 mod steady;
+mod traffic;
 mod updates;
 
 use std::time::{Duration, Instant};

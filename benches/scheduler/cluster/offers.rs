@@ -27,14 +27,14 @@ impl Cluster {
     }
 
     /// Offers what `count` agents have left beside their workers, whether or not it is refused, as if that had just run
-    /// out; `from` says with which to begin. How many offers there are.
+    /// out; `from` says with which to begin. Where to go on.
     pub fn offer_leftovers(&mut self, from: usize, count: usize, now: Instant) -> usize {
         let all = self.agents.len();
         let free = |agent: &Agent| agent.free.mem > 0 && !agent.is_lost && !agent.tasks.is_empty();
         let around = (0..all).map(|step| (from + step) % all).filter(|number| free(&self.agents[*number]));
         let offered: Vec<usize> = around.take(count).collect();
         self.offer(&offered, now);
-        offered.len()
+        offered.last().map_or(from, |last| last + 1)
     }
 
     fn offer(&mut self, agents: &[usize], now: Instant) {

@@ -3,9 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::updates::latency;
-use crate::report::{Row, share};
-use crate::run::{Meter, Run};
+use super::traffic;
+use crate::report::Row;
+use crate::run::Run;
 use crate::suite::figure::quantile;
 
 /// Until what the launch left behind has passed.
@@ -16,22 +16,8 @@ const TRIES: usize = 5;
 pub fn measure(run: &mut Run<'_>) -> Vec<Row> {
     run.master.cluster().be_lively(true, Instant::now());
     thread::sleep(WARM_UP.min(run.options.seconds));
-    let before = run.master.cluster().counters().clone();
-    let meter = Meter::start(run);
-    run.master.cluster().take_latencies();
-    thread::sleep(run.options.seconds);
-    let cost = meter.stop(run);
-    let after = run.master.cluster().counters().clone();
-    let latencies = run.master.cluster().take_latencies();
-    let per_second = |count: u64| count as f64 / cost.time.as_secs_f64();
-    let text = format!(
-        "{}; {:.0} messages/s, {:.0} of {:.0} updates/s acknowledged; {}",
-        share(&cost),
-        per_second(after.messages - before.messages),
-        per_second(after.acknowledged - before.acknowledged),
-        per_second(after.updates - before.updates),
-        latency(&latencies)
-    );
+    let traffic = traffic::measure(run, || thread::sleep(run.options.seconds));
+    let text = traffic.text(&run.master.cluster().take_latencies());
     vec![Row::new("steady state", run.agents, text), shown(run), pages(run)]
 }
 

@@ -3,10 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::traffic;
 use crate::options::Options;
-use crate::report::{Row, share};
-use crate::run::{Meter, Run};
-use crate::suite::figure::quantile;
+use crate::report::Row;
+use crate::run::Run;
 
 const WARM_UP: Duration = Duration::from_secs(2);
 /// Between two looks at what is due.
@@ -21,24 +21,13 @@ pub fn figure(options: &Options) -> String {
 pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     run.master.cluster().be_lively(true, Instant::now());
     let from = send_for(run, WARM_UP.min(run.options.seconds), 0);
-    let before = run.master.cluster().counters().clone();
-    run.master.cluster().take_latencies();
-    let meter = Meter::start(run);
-    send_for(run, run.options.seconds, from);
-    let cost = meter.stop(run);
-    let after = run.master.cluster().counters().clone();
+    let traffic = traffic::measure(run, || {
+        send_for(run, run.options.seconds, from);
+    });
     run.master.cluster().be_lively(false, Instant::now());
     // Those that wait for long are not to be left out.
     run.wait(REST, |cluster| (cluster.unacknowledged() == 0).then_some(()));
-    let latencies = run.master.cluster().take_latencies();
-    let per_second = |count: u64| count as f64 / cost.time.as_secs_f64();
-    let text = format!(
-        "{}; {:.0} of {:.0}/s acknowledged; {}",
-        share(&cost),
-        per_second(after.acknowledged - before.acknowledged),
-        per_second(after.updates - before.updates),
-        latency(&latencies)
-    );
+    let text = traffic.text(&run.master.cluster().take_latencies());
     vec![Row::new(format!("{}{suffix}", figure(run.options)), run.agents, text)]
 }
 
@@ -52,13 +41,4 @@ fn send_for(run: &Run<'_>, time: Duration, mut from: usize) -> usize {
         thread::sleep(STEP);
     }
     from
-}
-
-/// From updates to their acknowledgements.
-pub fn latency(milliseconds: &[f64]) -> String {
-    if milliseconds.is_empty() {
-        return "none acknowledged".to_owned();
-    }
-    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(milliseconds, share));
-    format!("p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.0} ms")
 }
