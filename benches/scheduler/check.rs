@@ -21,7 +21,8 @@ const LIVE_BATCHES: usize = 10;
 /// A round of one kind ends after so much CPU time, or for so long no answer.
 const ENOUGH: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Restarts of each cluster.
+/// Launches and restarts of each cluster, of which the median counts.
+const LAUNCHES: usize = 3;
 const RESTARTS: usize = 3;
 
 /// What a scheduler gets, one by one.
@@ -43,33 +44,46 @@ const LIMITS: [Limits; 3] = [
     Limits {
         kind: Kind::Live,
         growth: ("live message, most agents ÷ fewest", 1.5),
-        bare: ("live message ÷ bare loop", 1.0),
+        bare: ("live message ÷ bare loop", 2.0),
     },
     Limits {
         kind: Kind::Update,
         growth: ("status update, most agents ÷ fewest", 1.5),
-        bare: ("status update ÷ bare loop", 6.0),
+        bare: ("status update ÷ bare loop", 8.0),
     },
     Limits {
         kind: Kind::Offer,
         growth: ("leftover offer, most agents ÷ fewest", 1.5),
-        bare: ("leftover offer ÷ bare loop", 6.0),
+        bare: ("leftover offer ÷ bare loop", 3.0),
     },
 ];
 /// Exponents of the cost of what is done once for each task: 1 is linear.
 const LAUNCH_EXPONENT: f64 = 1.1;
 const RESTART_EXPONENT: f64 = 1.1;
 
+/// Whether there is something to compare; why not.
+pub fn refuse(options: &Options) -> Option<String> {
+    let fits = options.agents.len() >= 2 && options.agents.iter().all(|agents| *agents >= AT_ONCE);
+    (!fits).then(|| format!("--check needs two numbers of --agents, {AT_ONCE} or more each"))
+}
+
 /// All figures with their bounds, of one binary.
 pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     let mut sizes = options.agents.clone();
     sizes.sort_unstable();
-    assert!(sizes.len() >= 2 && sizes[0] >= AT_ONCE, "--check needs two sizes, of {AT_ONCE} agents at least");
     // Tasks say nothing but what is measured.
     let more = ["--silence-timeout", "1h"].map(str::to_owned).to_vec();
-    let mut runs: Vec<Run<'_>> =
-        sizes.iter().map(|agents| Run::new(options, binary, *agents, more.clone())).collect();
-    let launches: Vec<f64> = runs.iter_mut().map(launch_cost).collect();
+    let new = |agents: usize| Run::new(options, binary, agents, more.clone());
+    let mut runs: Vec<Run<'_>> = sizes.iter().map(|agents| new(*agents)).collect();
+    let largest = sizes[sizes.len() - 1];
+    let launches = runs.iter_mut().map(|run| {
+        let mut costs = vec![launch_cost(run)];
+        // The largest takes long enough for once to be enough.
+        let more = if run.agents < largest { 1..LAUNCHES } else { 1..1 };
+        costs.extend(more.map(|_| launch_cost(&mut new(run.agents))));
+        quantile(&costs, 0.5)
+    });
+    let launches: Vec<f64> = launches.collect();
     let rounds: Vec<Round> = (0..ROUNDS).map(|_| Round::take(&mut runs)).collect();
     let restarts: Vec<f64> = runs.iter_mut().map(restart_cost).collect();
     let mut figures: Vec<Figure> =

@@ -50,6 +50,10 @@ fn main() -> ExitCode {
 }
 
 fn check(options: &Options) -> ExitCode {
+    if let Some(why) = check::refuse(options) {
+        eprintln!("error: {why}");
+        return ExitCode::from(64);
+    }
     let mut figures = Vec::new();
     for binary in options.binaries() {
         println!("{}:", binary.name);
