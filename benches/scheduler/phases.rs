@@ -41,6 +41,8 @@ fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
     if run.options.wants(Measurement::Steady) {
         rows.extend(steady::measure(run));
     }
+    // What never catches up need not be waited for again.
+    let mut keeps_up = true;
     for (measurement, figure) in [
         (Measurement::Updates, updates::figure(run.options)),
         (Measurement::Agents, agents::FIGURE.to_owned()),
@@ -48,17 +50,18 @@ fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
         if !run.options.wants(measurement) {
             continue;
         }
-        if !run.settle(SETTLE) {
-            rows.push(unsettled(run, &figure));
-            continue;
-        }
+        keeps_up = keeps_up && run.settle(SETTLE);
         rows.extend(match measurement {
+            _ if !keeps_up => vec![unsettled(run, &figure)],
             Measurement::Updates => updates::measure(run, ""),
             _ => agents::measure(run),
         });
     }
     rows.extend(space::rows(run, "before the restart", ""));
     if run.options.wants(Measurement::Restart) {
+        if keeps_up {
+            run.settle(SETTLE);
+        }
         rows.push(restart::measure(run, Duration::ZERO, ""));
     }
     rows
@@ -72,6 +75,7 @@ fn with_zookeeper(options: &Options, binary: &Binary, agents: usize) -> Vec<Row>
     let mut rows = launch::measure(&mut run, suffix);
     if run.settle(SETTLE) {
         rows.extend(updates::measure(&mut run, suffix));
+        run.settle(SETTLE);
     } else {
         rows.push(unsettled(&run, &format!("{}{suffix}", updates::figure(options))));
     }
@@ -82,7 +86,7 @@ fn with_zookeeper(options: &Options, binary: &Binary, agents: usize) -> Vec<Row>
 
 fn unsettled(run: &Run<'_>, figure: &str) -> Row {
     let left = run.master.cluster().unacknowledged();
-    let value = format!("not measured: {left} updates still not acknowledged after {}", seconds(SETTLE));
+    let value = format!("not measured: {left} updates not acknowledged after {}", seconds(SETTLE));
     Row::missed(figure, run.agents, value)
 }
 

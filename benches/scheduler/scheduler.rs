@@ -29,7 +29,8 @@ pub struct Scheduler {
 impl Scheduler {
     pub fn start(binary: &Binary, master: SocketAddr, state_dir: &Path, more: &[String]) -> Self {
         let http = SocketAddr::from(([127, 0, 0, 1], ports::free(1)));
-        let mut arguments: Vec<String> = vec!["scheduler".to_owned()];
+        // Without its master it ends, so that nothing is left of a bench that was interrupted.
+        let mut arguments: Vec<String> = ["scheduler", "--no-retry"].map(str::to_owned).to_vec();
         let state_dir = state_dir.display().to_string();
         for (option, value) in [
             ("--master", master.to_string()),

@@ -4,14 +4,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::SETTLE;
 use crate::report::{Row, cpu, seconds};
 use crate::run::{Cost, Meter, Run};
 
 /// Kills it, waits for `pause`, and starts it again. Tasks go on with their live messages and reports.
 pub fn measure(run: &mut Run<'_>, pause: Duration, suffix: &str) -> Row {
-    // Where it never catches up, it is killed all the same.
-    run.settle(SETTLE);
     run.master.cluster().be_lively(true, Instant::now());
     run.end_scheduler(Signal::KILL);
     std::thread::sleep(pause);
