@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::options::Options;
 use super::phases::{launch, restart};
 use super::run::{Meter, Run};
-use super::scheduler::Binary;
+use super::scheduler::{ALONE, Binary};
 use super::{bare_loop, report};
 use crate::suite::figure::{Bound, Figure, quantile};
 
@@ -72,7 +72,7 @@ pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     let mut sizes = options.agents.clone();
     sizes.sort_unstable();
     // Tasks say nothing but what is measured.
-    let more = ["--silence-timeout", "1h"].map(str::to_owned).to_vec();
+    let more = [ALONE, "--silence-timeout", "1h"].map(str::to_owned).to_vec();
     let new = |agents: usize| Run::new(options, binary, agents, more.clone());
     let mut runs: Vec<Run<'_>> = sizes.iter().map(|agents| new(*agents)).collect();
     let largest = sizes[sizes.len() - 1];

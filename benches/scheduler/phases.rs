@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::options::{Measurement, Options};
 use super::report::{Row, seconds};
 use super::run::Run;
-use super::scheduler::Binary;
+use super::scheduler::{ALONE, Binary};
 use super::zookeeper;
 
 /// For what was left behind to be worked off between two measurements.
@@ -25,7 +25,7 @@ pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     let others = [Measurement::Steady, Measurement::Updates, Measurement::Agents, Measurement::Restart];
     if others.into_iter().any(|measurement| options.wants(measurement)) {
-        let mut run = Run::new(options, binary, agents, Vec::new());
+        let mut run = Run::new(options, binary, agents, vec![ALONE.to_owned()]);
         rows.extend(launch::measure(&mut run, ""));
         rows.extend(after_launch(&mut run));
         rows.extend(accounts::check(&mut run, ""));

@@ -19,6 +19,9 @@ pub struct Binary {
     pub path: PathBuf,
 }
 
+/// Without its master it ends, so that nothing is left of a bench that was interrupted. With ZooKeeper it has to wait for that.
+pub const ALONE: &str = "--no-retry";
+
 /// A running scheduler; it ends when dropped.
 pub struct Scheduler {
     process: Process,
@@ -29,8 +32,7 @@ pub struct Scheduler {
 impl Scheduler {
     pub fn start(binary: &Binary, master: SocketAddr, state_dir: &Path, more: &[String]) -> Self {
         let http = SocketAddr::from(([127, 0, 0, 1], ports::free(1)));
-        // Without its master it ends, so that nothing is left of a bench that was interrupted.
-        let mut arguments: Vec<String> = ["scheduler", "--no-retry"].map(str::to_owned).to_vec();
+        let mut arguments: Vec<String> = vec!["scheduler".to_owned()];
         let state_dir = state_dir.display().to_string();
         for (option, value) in [
             ("--master", master.to_string()),
