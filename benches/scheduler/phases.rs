@@ -57,7 +57,7 @@ fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
             _ => agents::measure(run),
         });
     }
-    rows.extend(space::rows(run, "before the restart", ""));
+    rows.extend(space::rows(run, "before the restart"));
     if run.options.wants(Measurement::Restart) {
         if keeps_up {
             run.settle(SETTLE);

@@ -12,7 +12,9 @@ pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     run.start_scheduler();
     let mut rows = vec![server(run, suffix)];
     rows.extend(workers(run, suffix));
-    rows.extend(space::rows(run, "all running", suffix));
+    if suffix.is_empty() {
+        rows.extend(space::rows(run, "all running"));
+    }
     rows
 }
 

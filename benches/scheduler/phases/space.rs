@@ -6,13 +6,13 @@ use crate::run::Run;
 use crate::suite::machine::resident;
 
 /// What it takes at this time.
-pub fn rows(run: &Run<'_>, time: &str, suffix: &str) -> [Row; 2] {
+pub fn rows(run: &Run<'_>, time: &str) -> [Row; 2] {
     let memory = resident(run.scheduler().id()) as f64;
     let each = memory / run.master.cluster().counters().workers.max(1) as f64;
     let memory = format!("{:.1} MB; {:.1} kB a worker", memory / 1e6, each / 1e3);
     let folder = format!("{:.1} MB", disk::size(&run.state_dir()) as f64 / 1e6);
     [
-        Row::new(format!("resident memory, {time}{suffix}"), run.agents, memory),
-        Row::new(format!("state folder, {time}{suffix}"), run.agents, folder),
+        Row::new(format!("resident memory, {time}"), run.agents, memory),
+        Row::new(format!("state folder, {time}"), run.agents, folder),
     ]
 }
