@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::suite::machine::cpus;
+use crate::suite::machine::{cpus, resident};
 
 /// Starts it on these cores: a child has those of the thread that starts it.
 fn start(mut command: Command, cores: impl Iterator<Item = usize> + Send + 'static) -> Child {
@@ -49,9 +49,7 @@ impl Pool {
 
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the system says");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        resident(self.id())
     }
 
     /// Ends it; the accepted shares in its database.

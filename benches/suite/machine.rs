@@ -1,6 +1,7 @@
 //! Who uses the machine's CPUs: what `/proc` says.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Name of the mining threads up to their number.
@@ -32,8 +33,7 @@ pub fn mining_threads(pid: u32) -> Vec<Duration> {
         if !name.starts_with(MINING_THREAD) {
             return None;
         }
-        let times = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        Some(Duration::from_nanos(times.split(' ').next()?.parse().ok()?))
+        thread(&task.path())
     };
     tasks.flatten().filter_map(|task| of_task(&task)).collect()
 }
@@ -56,6 +56,50 @@ pub fn memory(pid: u32) -> Option<(u64, u64)> {
         line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
     };
     Some((field("VmHWM:")?, field("RssAnon:")?))
+}
+
+/// CPU time of a process's threads, finer than the ticks of [`process`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Threads {
+    /// All of them together. What a thread has used that ended lately may be missing.
+    pub all: Duration,
+    /// The first one, in which `main` runs.
+    pub first: Duration,
+}
+
+/// CPU time of a process's threads.
+pub fn threads(pid: u32) -> Threads {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Threads::default() };
+    let mut threads = Threads::default();
+    for task in tasks.flatten() {
+        let time = thread(&task.path()).unwrap_or_default();
+        threads.all += time;
+        if task.file_name().to_str() == Some(&pid.to_string()) {
+            threads.first = time;
+        }
+    }
+    Threads { all: threads.all.max(process(pid)), ..threads }
+}
+
+impl std::ops::Sub for Threads {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { all: self.all.saturating_sub(before.all), first: self.first.saturating_sub(before.first) }
+    }
+}
+
+/// CPU time of the thread with this folder in `/proc`.
+fn thread(folder: &Path) -> Option<Duration> {
+    let times = fs::read_to_string(folder.join("schedstat")).ok()?;
+    Some(Duration::from_nanos(times.split(' ').next()?.parse().ok()?))
+}
+
+/// Resident memory of a process in bytes; 0 if it does not run.
+pub fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kib| kib << 10)
 }
 
 /// CPU time of a process, all threads together.

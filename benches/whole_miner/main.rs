@@ -18,6 +18,7 @@ mod pool;
 mod shared;
 mod shares;
 mod start;
+#[allow(dead_code, reason = "shared with other benches")]
 #[path = "../suite/mod.rs"]
 mod suite;
 mod workers;

@@ -10,6 +10,8 @@
 //!                       └────── containers: started, failed, exited
 //! ```
 //!
+//! [`http`] knows nothing of Mesos, and serves other simulated masters, too.
+//!
 //! Master and agents decide and do nothing else: an input and the time go in, effects come out. One task,
 //! the core, owns them all.
 
@@ -18,7 +20,7 @@ pub mod cli;
 pub mod cluster;
 mod container;
 mod folder;
-mod http;
+pub mod http;
 mod link;
 mod master;
 mod operator;

@@ -14,14 +14,23 @@ pub struct ZooKeeper {
     command: PathBuf,
     port: u16,
     data: TempDir,
+    heap: &'static str,
 }
+
+/// Enough for tests.
+const HEAP: &str = "64m";
 
 impl ZooKeeper {
     /// Starts one with mesos-box's command, and waits until it answers.
     pub fn start(command: &Path) -> ZooKeeper {
+        ZooKeeper::with_heap(command, HEAP)
+    }
+
+    /// The same with so much memory, as Java writes it.
+    pub fn with_heap(command: &Path, heap: &'static str) -> ZooKeeper {
         let (port, data) = (ports::free(1), tempfile::tempdir().expect("a temporary folder"));
-        let process = run(command, port, data.path());
-        let zookeeper = ZooKeeper { process, command: command.to_owned(), port, data };
+        let process = run(command, port, data.path(), heap);
+        let zookeeper = ZooKeeper { process, command: command.to_owned(), port, data, heap };
         zookeeper.until_it_answers();
         zookeeper
     }
@@ -38,7 +47,7 @@ impl ZooKeeper {
 
     /// Starts it again with the same data.
     pub fn restart(&mut self) {
-        self.process = run(&self.command, self.port, self.data.path());
+        self.process = run(&self.command, self.port, self.data.path(), self.heap);
         self.until_it_answers();
     }
 
@@ -47,6 +56,7 @@ impl ZooKeeper {
     }
 }
 
-fn run(command: &Path, port: u16, data: &Path) -> Process {
-    start(command, ["zk", &format!("--port={port}"), &format!("--work-dir={}", data.display())])
+fn run(command: &Path, port: u16, data: &Path, heap: &str) -> Process {
+    let (port, work) = (format!("--port={port}"), format!("--work-dir={}", data.display()));
+    start(command, ["zk", &port, &work, &format!("--heap={heap}")])
 }

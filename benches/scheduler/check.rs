@@ -1,0 +1,204 @@
+//! That costs do not grow with the cluster. Everything is a ratio of CPU times of the same run, taken in turn, so that
+//! neither the machine nor what else it does decides.
+
+use std::time::{Duration, Instant};
+
+use super::options::Options;
+use super::phases::{launch, restart};
+use super::run::{Meter, Run};
+use super::scheduler::{ALONE, Binary};
+use super::{bare_loop, report};
+use crate::suite::figure::{Bound, Figure, quantile};
+
+/// Each figure is the median of so many rounds.
+const ROUNDS: usize = 5;
+/// Events of one kind in a round, unless they take too long.
+const EVENTS: usize = 4000;
+/// Events that are under way at once: not more than the smallest cluster can have.
+const AT_ONCE: usize = 100;
+/// Live messages have no answer, so an update follows that has one; it is dearer, hence so many times more of them.
+const LIVE_BATCHES: usize = 10;
+/// A round of one kind ends after so much CPU time, or for so long no answer.
+const ENOUGH: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Launches and restarts of each cluster, of which the median counts.
+const LAUNCHES: usize = 3;
+const RESTARTS: usize = 3;
+
+/// What a scheduler gets, one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Live,
+    Update,
+    Offer,
+}
+
+/// A bound on each kind: its cost on the largest cluster by that on the smallest, and by that of the bare loop.
+struct Limits {
+    kind: Kind,
+    growth: (&'static str, f64),
+    bare: (&'static str, f64),
+}
+
+const LIMITS: [Limits; 3] = [
+    Limits {
+        kind: Kind::Live,
+        growth: ("live message, most agents ÷ fewest", 1.5),
+        bare: ("live message ÷ bare loop", 2.0),
+    },
+    Limits {
+        kind: Kind::Update,
+        growth: ("status update, most agents ÷ fewest", 1.5),
+        bare: ("status update ÷ bare loop", 8.0),
+    },
+    Limits {
+        kind: Kind::Offer,
+        growth: ("leftover offer, most agents ÷ fewest", 1.5),
+        bare: ("leftover offer ÷ bare loop", 3.0),
+    },
+];
+/// Exponents of the cost of what is done once for each task: 1 is linear.
+const LAUNCH_EXPONENT: f64 = 1.1;
+const RESTART_EXPONENT: f64 = 1.1;
+
+/// Whether there is something to compare; why not.
+pub fn refuse(options: &Options) -> Option<String> {
+    let fits = options.agents.len() >= 2 && options.agents.iter().all(|agents| *agents >= AT_ONCE);
+    (!fits).then(|| format!("--check needs two numbers of --agents, {AT_ONCE} or more each"))
+}
+
+/// All figures with their bounds, of one binary.
+pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
+    let mut sizes = options.agents.clone();
+    sizes.sort_unstable();
+    // Tasks say nothing but what is measured.
+    let more = [ALONE, "--silence-timeout", "1h"].map(str::to_owned).to_vec();
+    let new = |agents: usize| Run::new(options, binary, agents, more.clone());
+    let mut runs: Vec<Run<'_>> = sizes.iter().map(|agents| new(*agents)).collect();
+    let largest = sizes[sizes.len() - 1];
+    let launches = runs.iter_mut().map(|run| {
+        let mut costs = vec![launch_cost(run)];
+        // The largest takes long enough for once to be enough.
+        let more = if run.agents < largest { 1..LAUNCHES } else { 1..1 };
+        costs.extend(more.map(|_| launch_cost(&mut new(run.agents))));
+        quantile(&costs, 0.5)
+    });
+    let launches: Vec<f64> = launches.collect();
+    let rounds: Vec<Round> = (0..ROUNDS).map(|_| Round::take(&mut runs)).collect();
+    let restarts: Vec<f64> = runs.iter_mut().map(restart_cost).collect();
+    let mut figures: Vec<Figure> =
+        LIMITS.iter().flat_map(|limits| per_event(limits, &rounds, &sizes)).collect();
+    figures.push(exponent("launch, CPU: exponent", LAUNCH_EXPONENT, &launches, &sizes));
+    figures.push(exponent("restart, CPU: exponent", RESTART_EXPONENT, &restarts, &sizes));
+    figures
+}
+
+/// CPU seconds from the start until all run.
+fn launch_cost(run: &mut Run<'_>) -> f64 {
+    launch::measure(run, "");
+    let meter = Meter::from_its_start(run);
+    let cost = meter.stop(run).scheduler.all.as_secs_f64();
+    assert!(run.settle(run.options.limit), "a scheduler that has launched all comes to rest");
+    // Workers that have never said anything are a case of their own.
+    run.master.cluster().live_next(0, run.agents);
+    run.catch_up(run.options.limit).expect("a scheduler at rest handles live messages");
+    cost
+}
+
+/// CPU seconds of a restart, the median of some.
+fn restart_cost(run: &mut Run<'_>) -> f64 {
+    let once = |run: &mut Run<'_>| {
+        run.end_scheduler(rustix::process::Signal::KILL);
+        let limit = run.options.limit;
+        let (_, cost) = restart::restart(run, limit).unwrap_or_else(|| panic!("no restart within {limit:?}"));
+        cost.scheduler.all.as_secs_f64()
+    };
+    let costs: Vec<f64> = (0..RESTARTS).map(|_| once(run)).collect();
+    quantile(&costs, 0.5)
+}
+
+/// Microseconds of CPU time of an event.
+struct Round {
+    /// For each kind of [`LIMITS`], on each cluster.
+    events: Vec<Vec<f64>>,
+    bare: f64,
+}
+
+impl Round {
+    fn take(runs: &mut [Run<'_>]) -> Self {
+        let events = LIMITS.iter().map(|limits| {
+            runs.iter_mut().map(|run| event_cost(run, limits.kind).as_secs_f64() * 1e6).collect()
+        });
+        let events = events.collect();
+        let bare = bare_loop::measure(runs[0].master.address, runs[0].folder(), EVENTS);
+        Self { events, bare: bare.as_secs_f64() * 1e6 }
+    }
+}
+
+/// CPU time of one event of a kind.
+fn event_cost(run: &mut Run<'_>, kind: Kind) -> Duration {
+    let meter = Meter::start(run);
+    let (mut events, mut from) = (0, 0);
+    while events < EVENTS && meter.stop(run).scheduler.all < ENOUGH {
+        events += send_some(run, kind, &mut from);
+    }
+    meter.stop(run).scheduler.all / events as u32
+}
+
+/// Sends some events and waits until they are handled; how many. They begin with the agent or task `from`, which then says
+/// where to go on.
+fn send_some(run: &mut Run<'_>, kind: Kind, from: &mut usize) -> usize {
+    let now = Instant::now();
+    let (sent, handled) = match kind {
+        Kind::Live => {
+            (0..LIVE_BATCHES).for_each(|_| *from = run.master.cluster().live_next(*from, AT_ONCE));
+            (AT_ONCE * LIVE_BATCHES, run.catch_up(PATIENCE).map(|_| ()))
+        }
+        Kind::Update => {
+            *from = run.master.cluster().report_next(*from, AT_ONCE, now);
+            (AT_ONCE, run.wait(PATIENCE, |cluster| (cluster.unacknowledged() == 0).then_some(())))
+        }
+        Kind::Offer => {
+            *from = run.master.cluster().offer_leftovers(*from, AT_ONCE, now);
+            (AT_ONCE, run.wait(PATIENCE, |cluster| (cluster.open_offers() == 0).then_some(())))
+        }
+    };
+    assert!(handled.is_some(), "{kind:?}: not handled within {PATIENCE:?} on {} agents", run.agents);
+    sent
+}
+
+fn per_event(limits: &Limits, rounds: &[Round], sizes: &[usize]) -> [Figure; 2] {
+    let place = LIMITS.iter().position(|other| other.kind == limits.kind).unwrap_or_default();
+    let last = sizes.len() - 1;
+    let median = |value: &dyn Fn(&Round) -> f64| quantile(&rounds.iter().map(value).collect::<Vec<_>>(), 0.5);
+    let costs: Vec<String> = sizes
+        .iter()
+        .enumerate()
+        .map(|(size, agents)| {
+            let cost = median(&|round| round.events[place][size]);
+            format!("{cost:.1} µs at {}", report::thousands(*agents))
+        })
+        .collect();
+    let growth = median(&|round| round.events[place][last] / round.events[place][0]);
+    let by_bare = median(&|round| round.events[place][0] / round.bare);
+    let bare = median(&|round| round.bare);
+    let exponent = growth.ln() / (sizes[last] as f64 / sizes[0] as f64).ln();
+    [
+        Figure::steady(limits.growth.0, growth, "×", Bound::AtMost(limits.growth.1))
+            .with(format!("{}; exponent {exponent:.2}", costs.join(", "))),
+        Figure::steady(limits.bare.0, by_bare, "×", Bound::AtMost(limits.bare.1))
+            .with(format!("bare loop {bare:.1} µs")),
+    ]
+}
+
+/// How the cost of it all grows between the two largest clusters.
+fn exponent(what: &'static str, bound: f64, costs: &[f64], sizes: &[usize]) -> Figure {
+    let last = sizes.len() - 1;
+    let exponent = (costs[last] / costs[last - 1]).ln() / (sizes[last] as f64 / sizes[last - 1] as f64).ln();
+    let costs = costs
+        .iter()
+        .zip(sizes)
+        .map(|(cost, agents)| format!("{cost:.2} s at {}", report::thousands(*agents)));
+    let details = costs.collect::<Vec<_>>().join(", ");
+    Figure::steady(what, exponent, "", Bound::AtMost(bound)).with(details)
+}

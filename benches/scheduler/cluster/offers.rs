@@ -1,0 +1,151 @@
+//! Offers, and what the framework does with them.
+
+use std::time::{Duration, Instant};
+
+use mesos::v1::scheduler::call;
+use mesos::v1::task_status::{Reason, Source};
+use mesos::v1::{Filters, OfferId, TaskInfo, TaskState};
+
+use super::agent::{Agent, Amount, offer_number};
+use super::{Cluster, events, updates};
+
+/// What Mesos takes where a call does not say for how long.
+const REFUSE: Duration = Duration::from_secs(5);
+
+impl Cluster {
+    /// Offers all that is free and not refused, as one event.
+    pub(super) fn allocate(&mut self, now: Instant) {
+        self.next_allocation = now + self.settings.allocation_interval;
+        if self.stream.is_none() || self.suppressed {
+            return;
+        }
+        let leftovers = self.settings.leftovers;
+        let all = 0..self.agents.len();
+        let offered: Vec<usize> =
+            all.filter(|number| self.agents[*number].is_offered(leftovers, now)).collect();
+        self.offer(&offered, now);
+    }
+
+    /// Offers what `count` agents have left beside their workers, whether or not it is refused, as if that had just run
+    /// out; `from` says with which to begin. Where to go on.
+    pub fn offer_leftovers(&mut self, from: usize, count: usize, now: Instant) -> usize {
+        let all = self.agents.len();
+        let free = |agent: &Agent| agent.free.mem > 0 && !agent.is_lost && !agent.tasks.is_empty();
+        let around = (0..all).map(|step| (from + step) % all).filter(|number| free(&self.agents[*number]));
+        let offered: Vec<usize> = around.take(count).collect();
+        self.offer(&offered, now);
+        offered.last().map_or(from, |last| last + 1)
+    }
+
+    fn offer(&mut self, agents: &[usize], now: Instant) {
+        if agents.is_empty() {
+            return;
+        }
+        let mut offers = Vec::with_capacity(agents.len());
+        for agent in agents {
+            let number = self.next_offer;
+            self.next_offer += 1;
+            let amount = std::mem::take(&mut self.agents[*agent].free);
+            self.offers.insert(number, (*agent, amount));
+            offers.push(self.agents[*agent].offer(number, &self.framework, amount));
+        }
+        self.counters.offers_sent += offers.len() as u64;
+        self.counters.last_offers = Some(now);
+        self.send(events::offers(offers));
+    }
+
+    /// Offers that nobody has answered.
+    pub fn open_offers(&self) -> usize {
+        self.offers.len()
+    }
+
+    /// All offers are void, since the framework is gone.
+    pub(super) fn withdraw_offers(&mut self) {
+        for (_, (agent, amount)) in std::mem::take(&mut self.offers) {
+            self.counters.offers_answered += 1;
+            self.agents[agent].free.add(amount);
+        }
+    }
+
+    /// The agent's offers are void, since it is gone.
+    pub(super) fn rescind(&mut self, agent: usize) {
+        let of_agent = self.offers.iter().filter(|(_, (of, _))| *of == agent);
+        for number in of_agent.map(|(number, _)| *number).collect::<Vec<_>>() {
+            if let Some((agent, amount)) = self.offers.remove(&number) {
+                self.counters.offers_answered += 1;
+                self.agents[agent].free.add(amount);
+                self.send(events::rescind(number));
+            }
+        }
+    }
+
+    pub(super) fn revive(&mut self, now: Instant) {
+        self.suppressed = false;
+        self.agents.iter_mut().for_each(Agent::forget_filter);
+        self.allocate(now);
+    }
+
+    pub(super) fn decline(&mut self, decline: call::Decline, now: Instant) {
+        let time = refuse_time(decline.filters.as_ref());
+        for offer in &decline.offer_ids {
+            // Those that are void are no error.
+            if let Some((agent, amount)) = self.take_offer(offer, now) {
+                self.agents[agent].free.add(amount);
+                self.agents[agent].refuse(time, now);
+            }
+        }
+    }
+
+    pub(super) fn accept(&mut self, accept: call::Accept, now: Instant) {
+        self.counters.last_accept = Some(now);
+        let taken: Vec<Option<(usize, Amount)>> =
+            accept.offer_ids.iter().map(|offer| self.take_offer(offer, now)).collect();
+        let all_valid = taken.iter().all(Option::is_some);
+        let tasks = accept.operations.into_iter().filter_map(|operation| operation.launch);
+        let tasks: Vec<TaskInfo> = tasks.flat_map(|launch| launch.task_infos).collect();
+        let mut left = Amount::default();
+        let mut agent = None;
+        for (number, amount) in taken.into_iter().flatten() {
+            left.add(amount);
+            agent = Some(number);
+        }
+        for task in tasks {
+            let fits = if all_valid { left.without(Amount::of(&task)) } else { None };
+            match (agent, fits) {
+                (Some(agent), Some(rest)) => {
+                    left = rest;
+                    self.launch(agent, task, now);
+                }
+                _ => self.refuse_launch(&task, all_valid),
+            }
+        }
+        if let Some(agent) = agent {
+            self.agents[agent].free.add(left);
+            self.agents[agent].refuse(refuse_time(accept.filters.as_ref()), now);
+        }
+    }
+
+    fn take_offer(&mut self, offer: &OfferId, now: Instant) -> Option<(usize, Amount)> {
+        let taken = self.offers.remove(&offer_number(&offer.value)?)?;
+        self.counters.offers_answered += 1;
+        self.counters.last_answer = Some(now);
+        Some(taken)
+    }
+
+    /// A launch on void offers, or on too little.
+    fn refuse_launch(&mut self, task: &TaskInfo, all_valid: bool) {
+        self.counters.failed_launches += 1;
+        let (state, reason) = match all_valid {
+            true => (TaskState::TaskError, Reason::TaskInvalid),
+            false => (TaskState::TaskDropped, Reason::InvalidOffers),
+        };
+        let status = updates::status(&task.task_id.value, &task.agent_id.value, state);
+        let status = updates::because(status, Source::Master, reason, "The offers are void or too small");
+        self.send(events::update(status));
+    }
+}
+
+fn refuse_time(filters: Option<&Filters>) -> Duration {
+    let seconds = filters.and_then(|filters| filters.refuse_seconds);
+    seconds.map_or(REFUSE, |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}

@@ -1,0 +1,32 @@
+//! The disk that the state folders are on.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::suite::figure::quantile;
+
+/// How often it is measured.
+const TRIES: usize = 50;
+/// Bytes that are made durable at once, as a page of SQLite's.
+const PAGE: usize = 4096;
+
+/// Seconds of one fsync in a folder, the median of many.
+pub fn fsync(folder: PathBuf) -> f64 {
+    let folder = tempfile::tempdir_in(folder).expect("a temporary folder");
+    let mut file = File::create(folder.path().join("page")).expect("a file");
+    let mut once = || {
+        let begun = Instant::now();
+        file.write_all(&[7; PAGE]).and_then(|()| file.sync_all()).expect("room on the disk");
+        begun.elapsed().as_secs_f64()
+    };
+    let times: Vec<f64> = (0..TRIES).map(|_| once()).collect();
+    quantile(&times, 0.5)
+}
+
+/// Bytes of all files in a folder.
+pub fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}

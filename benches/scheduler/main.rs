@@ -1,0 +1,80 @@
+//! What the scheduler costs on clusters of many agents: it is a real process, the Mesos master is simulated.
+//!
+//! `cargo bench --bench scheduler [-- --check] [OPTIONS]`; `-- --help` lists the options.
+//!
+//! The simulation speaks Mesos' v1 scheduler API and plays all agents and executors; it is this program. Without options
+//! clusters of 100, 1,000 and 10,000 agents go through all phases, and the figures come once more as a table. `--check`
+//! compares costs with each other, never with a clock, and exits with 1 if they grow as they must not.
+//!
+//! `cargo test` runs it without `--bench`: then it only takes a small cluster through all phases, and sees that all is
+//! accounted for.
+
+mod bare_loop;
+mod check;
+mod cluster;
+mod disk;
+mod master;
+mod options;
+mod phases;
+mod report;
+mod run;
+mod scheduler;
+mod smoke;
+#[allow(dead_code, reason = "shared with another bench")]
+#[path = "../suite/mod.rs"]
+mod suite;
+#[allow(dead_code, reason = "shared with the process tests")]
+#[path = "../../tests/process/support/mod.rs"]
+mod support;
+mod zookeeper;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use options::Options;
+use report::Row;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).map(String::as_str) == Some(bare_loop::PLAY) {
+        bare_loop::play(&arguments[2..]);
+        return ExitCode::SUCCESS;
+    }
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return smoke::test(&arguments[1..]);
+    }
+    let options = Options::parse();
+    println!("{}; fsync {:.2} ms (median)", suite::machine::describe(), disk::fsync(options.dir()) * 1e3);
+    if options.check { check(&options) } else { measure(&options) }
+}
+
+fn check(options: &Options) -> ExitCode {
+    if let Some(why) = check::refuse(options) {
+        eprintln!("error: {why}");
+        return ExitCode::from(64);
+    }
+    let mut figures = Vec::new();
+    for binary in options.binaries() {
+        println!("{}:", binary.name);
+        for figure in check::check(options, &binary) {
+            println!("{figure}");
+            figures.push(figure);
+        }
+    }
+    suite::figure::verdict(&figures)
+}
+
+fn measure(options: &Options) -> ExitCode {
+    let binaries = options.binaries();
+    let mut columns: Vec<Vec<Row>> = vec![Vec::new(); binaries.len()];
+    for agents in &options.agents {
+        for (binary, column) in binaries.iter().zip(&mut columns) {
+            println!("{}:", binary.name);
+            column.extend(phases::all(options, binary, *agents));
+        }
+    }
+    let names: Vec<String> = binaries.iter().map(|binary| binary.name.clone()).collect();
+    println!("\n{}", report::table(&names, &columns));
+    report::verdict(columns.iter().flatten())
+}

@@ -1,0 +1,147 @@
+//! The simulated master: the cluster behind Mesos' v1 scheduler API, on a port of the loopback.
+
+use std::pin::Pin;
+use std::sync::mpsc as threads;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use local::http::server::Server;
+use local::http::{Frames, Handler, Reply, Request};
+use mesos::v1::scheduler::Call;
+use mesos::v1::scheduler::call::Type;
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use super::cluster::{Cluster, Settings};
+
+const PROTOBUF: &str = "application/x-protobuf";
+/// Events that may wait for a scheduler to read them.
+const QUEUE: usize = 1 << 24;
+/// Time between two looks at what is due.
+const TICK: Duration = Duration::from_millis(5);
+/// Where requests are answered and otherwise ignored.
+pub const IDLE_PATH: &str = "/idle";
+
+/// A master that runs until dropped.
+pub struct Master {
+    pub address: std::net::SocketAddr,
+    cluster: Arc<Mutex<Cluster>>,
+    _server: Server,
+    _runtime: Runtime,
+}
+
+impl Master {
+    /// Starts one; each call is answered after `delay`.
+    pub fn start(settings: Settings, delay: Duration) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let cluster = Arc::new(Mutex::new(Cluster::new(settings, Instant::now())));
+        let (cluster_of_handler, line) = (cluster.clone(), Line::start(delay));
+        let handler: Handler = Arc::new(move |request| {
+            let (cluster, line) = (cluster_of_handler.clone(), line.clone());
+            Box::pin(async move {
+                let reply = answer(&cluster, &request);
+                line.wait().await;
+                reply
+            }) as Pin<Box<dyn Future<Output = Reply> + Send>>
+        });
+        let (server, address) = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let address = listener.local_addr().expect("bound");
+            (Server::start(listener, handler), address)
+        });
+        let clock = Arc::downgrade(&cluster);
+        thread::Builder::new().name("clock".to_owned()).spawn(move || tick(&clock)).expect("a thread");
+        Self { address, cluster, _server: server, _runtime: runtime }
+    }
+
+    pub fn cluster(&self) -> MutexGuard<'_, Cluster> {
+        lock(&self.cluster)
+    }
+}
+
+fn lock(cluster: &Mutex<Cluster>) -> MutexGuard<'_, Cluster> {
+    cluster.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tick(cluster: &Weak<Mutex<Cluster>>) {
+    while let Some(cluster) = cluster.upgrade() {
+        lock(&cluster).tick(Instant::now());
+        drop(cluster);
+        thread::sleep(TICK);
+    }
+}
+
+fn answer(cluster: &Arc<Mutex<Cluster>>, request: &Request) -> Reply {
+    if request.path == IDLE_PATH {
+        return Reply::empty(202);
+    }
+    if request.path != "/api/v1/scheduler" {
+        return Reply::text(404, "404 Not Found.");
+    }
+    if request.content_type.as_deref() != Some(PROTOBUF) {
+        return Reply::text(415, "Expecting 'Content-Type' of application/x-protobuf");
+    }
+    let Ok(call) = Call::decode(request.body.clone()) else {
+        return Reply::text(400, "Failed to parse body into Call protobuf");
+    };
+    if call.r#type() == Type::Subscribe {
+        return subscribe(cluster, request);
+    }
+    match lock(cluster).call(request.stream_id.as_deref(), call, Instant::now()) {
+        Ok(()) => Reply::empty(202),
+        Err(why) => Reply::text(400, why),
+    }
+}
+
+fn subscribe(cluster: &Arc<Mutex<Cluster>>, request: &Request) -> Reply {
+    if request.stream_id.is_some() {
+        return Reply::text(400, "Subscribe calls should not include the 'Mesos-Stream-Id' header");
+    }
+    let (events, receiver) = mpsc::channel(QUEUE);
+    let id = lock(cluster).subscribe(events, Instant::now());
+    let (cluster, stream) = (Arc::downgrade(cluster), id.clone());
+    let on_end = move || {
+        if let Some(cluster) = cluster.upgrade() {
+            lock(&cluster).unsubscribed(&stream);
+        }
+    };
+    Reply::stream(PROTOBUF, Some(id), Frames { receiver, on_end: Some(Box::new(on_end)) })
+}
+
+/// Makes answers wait as if the master were so far away. A thread of its own, since timers of the runtime are no finer than
+/// a millisecond.
+#[derive(Clone)]
+struct Line(Option<(Duration, threads::Sender<Waiting>)>);
+
+/// When an answer is due, and what lets it go.
+type Waiting = (Instant, oneshot::Sender<()>);
+
+impl Line {
+    fn start(delay: Duration) -> Self {
+        if delay.is_zero() {
+            return Self(None);
+        }
+        let (sender, receiver) = threads::channel::<Waiting>();
+        // What came first is due first, since all wait for the same time.
+        let release = move || {
+            while let Ok((due, waiting)) = receiver.recv() {
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                let _ = waiting.send(());
+            }
+        };
+        thread::Builder::new().name("delay".to_owned()).spawn(release).expect("a thread");
+        Self(Some((delay, sender)))
+    }
+
+    async fn wait(&self) {
+        let Some((delay, sender)) = &self.0 else { return };
+        let (waiting, released) = oneshot::channel();
+        if sender.send((Instant::now() + *delay, waiting)).is_ok() {
+            let _ = released.await;
+        }
+    }
+}

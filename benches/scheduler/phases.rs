@@ -1,0 +1,96 @@
+//! What a scheduler goes through, one phase after the other, and the figures of each.
+
+mod accounts;
+mod agents;
+pub mod launch;
+pub mod restart;
+mod space;
+mod steady;
+mod traffic;
+mod updates;
+
+use std::time::{Duration, Instant};
+
+use super::options::{Measurement, Options};
+use super::report::{Row, seconds};
+use super::run::Run;
+use super::scheduler::{ALONE, Binary};
+use super::zookeeper;
+
+/// For what was left behind to be worked off between two measurements.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// All phases with one binary on a cluster of so many agents.
+pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let others = [Measurement::Steady, Measurement::Updates, Measurement::Agents, Measurement::Restart];
+    if others.into_iter().any(|measurement| options.wants(measurement)) {
+        let mut run = Run::new(options, binary, agents, vec![ALONE.to_owned()]);
+        rows.extend(launch::measure(&mut run, ""));
+        rows.extend(after_launch(&mut run));
+        rows.extend(accounts::check(&mut run, ""));
+    }
+    if options.wants(Measurement::Zookeeper) {
+        rows.extend(with_zookeeper(options, binary, agents));
+    }
+    rows
+}
+
+fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if run.options.wants(Measurement::Steady) {
+        rows.extend(steady::measure(run));
+    }
+    // What never catches up need not be waited for again.
+    let mut keeps_up = true;
+    for (measurement, figure) in [
+        (Measurement::Updates, updates::figure(run.options)),
+        (Measurement::Agents, agents::FIGURE.to_owned()),
+    ] {
+        if !run.options.wants(measurement) {
+            continue;
+        }
+        keeps_up = keeps_up && run.settle(SETTLE);
+        rows.extend(match measurement {
+            _ if !keeps_up => vec![unsettled(run, &figure)],
+            Measurement::Updates => updates::measure(run, ""),
+            _ => agents::measure(run),
+        });
+    }
+    rows.extend(space::rows(run, "before the restart"));
+    if run.options.wants(Measurement::Restart) {
+        if keeps_up {
+            run.settle(SETTLE);
+        }
+        rows.push(restart::measure(run, Duration::ZERO, ""));
+    }
+    rows
+}
+
+/// The figures that ZooKeeper changes.
+fn with_zookeeper(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
+    let Some(zookeeper) = zookeeper::start() else { return Vec::new() };
+    let suffix = ", with --zk";
+    let mut run = Run::new(options, binary, agents, zookeeper.options());
+    let mut rows = launch::measure(&mut run, suffix);
+    if run.settle(SETTLE) {
+        rows.extend(updates::measure(&mut run, suffix));
+        run.settle(SETTLE);
+    } else {
+        rows.push(unsettled(&run, &format!("{}{suffix}", updates::figure(options))));
+    }
+    rows.push(restart::measure(&mut run, zookeeper::SESSION_ENDS, suffix));
+    rows.extend(accounts::check(&mut run, suffix));
+    rows
+}
+
+fn unsettled(run: &Run<'_>, figure: &str) -> Row {
+    let left = run.master.cluster().unacknowledged();
+    let value = format!("not measured: {left} updates not acknowledged after {}", seconds(SETTLE));
+    Row::missed(figure, run.agents, value)
+}
+
+/// Time between two moments.
+fn between(from: Option<Instant>, to: Option<Instant>) -> Duration {
+    from.zip(to).map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from))
+}

@@ -1,0 +1,47 @@
+//! What goes to and fro in some seconds, and what it costs.
+
+use crate::report::share;
+use crate::run::{Cost, Meter, Run};
+use crate::suite::figure::quantile;
+
+/// Per second.
+pub struct Traffic {
+    pub cost: Cost,
+    pub messages: f64,
+    pub updates: f64,
+    pub acknowledged: f64,
+}
+
+/// Measures meanwhile.
+pub fn measure(run: &Run<'_>, meanwhile: impl FnOnce()) -> Traffic {
+    let before = run.master.cluster().counters().clone();
+    run.master.cluster().take_latencies();
+    let meter = Meter::start(run);
+    meanwhile();
+    let cost = meter.stop(run);
+    let after = run.master.cluster().counters().clone();
+    let per_second = |before: u64, after: u64| (after - before) as f64 / cost.time.as_secs_f64();
+    Traffic {
+        cost,
+        messages: per_second(before.messages, after.messages),
+        updates: per_second(before.updates, after.updates),
+        acknowledged: per_second(before.acknowledged, after.acknowledged),
+    }
+}
+
+impl Traffic {
+    /// With the milliseconds from updates to their acknowledgements.
+    pub fn text(&self, latencies: &[f64]) -> String {
+        let Self { cost, messages, updates, acknowledged } = self;
+        let latency = match latencies {
+            [] => "none acknowledged".to_owned(),
+            _ => {
+                let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(latencies, share));
+                format!("p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.0} ms")
+            }
+        };
+        let counts =
+            format!("{messages:.0} messages/s, {acknowledged:.0} of {updates:.0} updates/s acknowledged");
+        format!("{}; {counts}; {latency}", share(cost))
+    }
+}

@@ -1,0 +1,44 @@
+//! Many updates a second, each as soon as it is due, beside what the tasks say by themselves.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::traffic;
+use crate::options::Options;
+use crate::report::Row;
+use crate::run::Run;
+
+const WARM_UP: Duration = Duration::from_secs(2);
+/// Between two looks at what is due.
+const STEP: Duration = Duration::from_millis(5);
+/// For the acknowledgements of the last updates.
+const REST: Duration = Duration::from_secs(10);
+
+pub fn figure(options: &Options) -> String {
+    format!("{} updates/s", options.updates_per_second)
+}
+
+pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
+    run.master.cluster().be_lively(true, Instant::now());
+    let from = send_for(run, WARM_UP.min(run.options.seconds), 0);
+    let traffic = traffic::measure(run, || {
+        send_for(run, run.options.seconds, from);
+    });
+    run.master.cluster().be_lively(false, Instant::now());
+    // Those that wait for long are not to be left out.
+    run.wait(REST, |cluster| (cluster.unacknowledged() == 0).then_some(()));
+    let text = traffic.text(&run.master.cluster().take_latencies());
+    vec![Row::new(format!("{}{suffix}", figure(run.options)), run.agents, text)]
+}
+
+/// Sends updates at the wanted rate for so long, beginning with the task `from`; where to go on.
+fn send_for(run: &Run<'_>, time: Duration, mut from: usize) -> usize {
+    let (begun, mut sent) = (Instant::now(), 0);
+    while begun.elapsed() < time {
+        let due = (begun.elapsed().as_secs_f64() * f64::from(run.options.updates_per_second)) as usize;
+        from = run.master.cluster().report_next(from, due - sent, Instant::now());
+        sent = due;
+        thread::sleep(STEP);
+    }
+    from
+}

@@ -1,0 +1,124 @@
+//! What was measured, as lines and as a table.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::run::Cost;
+
+/// One figure.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub figure: String,
+    pub agents: usize,
+    pub value: String,
+    pub outcome: Outcome,
+}
+
+/// What a figure is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was measured.
+    Measured,
+    /// It could not be measured, mostly because it takes too long.
+    Missed,
+    /// Whatever it is, it must not be so.
+    Wrong,
+}
+
+impl Row {
+    pub fn new(figure: impl Into<String>, agents: usize, value: impl Into<String>) -> Self {
+        let row = Self { figure: figure.into(), agents, value: value.into(), outcome: Outcome::Measured };
+        println!("{:>7} agents  {}: {}", row.agents, row.figure, row.value);
+        row
+    }
+
+    /// Something that must hold at any speed does not.
+    pub fn wrong(figure: impl Into<String>, agents: usize, value: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Wrong, ..Self::new(figure, agents, value) }
+    }
+
+    /// There is no figure; why.
+    pub fn missed(figure: impl Into<String>, agents: usize, why: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Missed, ..Self::new(figure, agents, why) }
+    }
+
+    /// The figure, or what there was when it took longer than the limit.
+    pub fn within(
+        figure: impl Into<String>,
+        agents: usize,
+        limit: Duration,
+        value: Result<String, String>,
+    ) -> Self {
+        match value {
+            Ok(value) => Self::new(figure, agents, value),
+            Err(so_far) => Self::missed(figure, agents, format!("not within {} ({so_far})", seconds(limit))),
+        }
+    }
+}
+
+/// 1 if something is wrong.
+pub fn verdict<'a>(mut rows: impl Iterator<Item = &'a Row>) -> ExitCode {
+    if rows.any(|row| row.outcome == Outcome::Wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// A table in Markdown with a column for each name.
+pub fn table(names: &[String], columns: &[Vec<Row>]) -> String {
+    let mut text =
+        format!("| figure | agents | {} |\n|---|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
+    let mut keys: Vec<(&str, usize)> = Vec::new();
+    for row in columns.iter().flatten() {
+        let key = (row.figure.as_str(), row.agents);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    // By figure, in the order in which they were first taken.
+    let first = |figure: &str| keys.iter().position(|(other, _)| *other == figure);
+    let mut sorted = keys.clone();
+    sorted.sort_by_key(|(figure, agents)| (first(figure), *agents));
+    for (figure, agents) in sorted {
+        let cell = |column: &Vec<Row>| {
+            let row = column.iter().find(|row| row.figure == figure && row.agents == agents);
+            row.map_or_else(|| "–".to_owned(), |row| row.value.clone())
+        };
+        let cells: Vec<String> = columns.iter().map(cell).collect();
+        text += &format!("| {figure} | {} | {} |\n", thousands(agents), cells.join(" | "));
+    }
+    text
+}
+
+/// As 10,000.
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|it| std::str::from_utf8(it).ok()).collect();
+    groups.join(",")
+}
+
+/// Seconds, with as many digits as say something.
+pub fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match seconds {
+        ..0.0995 => format!("{seconds:.3} s"),
+        ..9.95 => format!("{seconds:.2} s"),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
+/// What something that is done once has cost, beside its time.
+pub fn cpu(cost: &Cost) -> String {
+    let (all, first) = (cost.scheduler.all, cost.scheduler.first);
+    let simulator = seconds(cost.simulator);
+    format!("CPU {}, main loop {}; {} calls; simulator {simulator}", seconds(all), seconds(first), cost.calls)
+}
+
+/// What something that goes on costs.
+pub fn share(cost: &Cost) -> String {
+    let percent = |time: Duration| time.as_secs_f64() / cost.time.as_secs_f64() * 100.0;
+    format!(
+        "CPU {:.1} %, main loop {:.1} %; simulator {:.0} %",
+        percent(cost.scheduler.all),
+        percent(cost.scheduler.first),
+        percent(cost.simulator)
+    )
+}

@@ -1,0 +1,97 @@
+//! The scheduler under measurement: a real process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::suite::machine::{self, Threads};
+use crate::support::process::{Process, start};
+use crate::support::{LATER, http, ports};
+
+/// A build of the program.
+#[derive(Clone, Debug)]
+pub struct Binary {
+    /// What it is called in the output.
+    pub name: String,
+    pub path: PathBuf,
+}
+
+/// Without its master it ends, so that nothing is left of a bench that was interrupted. With ZooKeeper it has to wait for that.
+pub const ALONE: &str = "--no-retry";
+
+/// A running scheduler; it ends when dropped.
+pub struct Scheduler {
+    process: Process,
+    http: SocketAddr,
+    pub started: Instant,
+}
+
+impl Scheduler {
+    pub fn start(binary: &Binary, master: SocketAddr, state_dir: &Path, more: &[String]) -> Self {
+        let http = SocketAddr::from(([127, 0, 0, 1], ports::free(1)));
+        let mut arguments: Vec<String> = vec!["scheduler".to_owned()];
+        let state_dir = state_dir.display().to_string();
+        for (option, value) in [
+            ("--master", master.to_string()),
+            ("--state-dir", state_dir),
+            ("--http", http.to_string()),
+            // Agents have it, so nothing is fetched.
+            ("--executor-path", "/usr/bin/mesos-miner".to_owned()),
+        ] {
+            arguments.extend([option.to_owned(), value]);
+        }
+        arguments.extend_from_slice(more);
+        Self { process: start(&binary.path, arguments), http, started: Instant::now() }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id().unsigned_abs()
+    }
+
+    /// CPU time so far; the main loop is the first thread.
+    pub fn threads(&self) -> Threads {
+        machine::threads(self.id())
+    }
+
+    /// The last lines of what it said, if it has ended by itself.
+    pub fn last_words(&mut self) -> Option<String> {
+        if self.process.is_running() {
+            return None;
+        }
+        let said = self.process.stderr();
+        Some(said[said.len().saturating_sub(20)..].join("\n"))
+    }
+
+    /// The last line of what it said.
+    pub fn last_line(&self) -> String {
+        self.process.stderr().pop().unwrap_or_default()
+    }
+
+    /// What a GET brings, and how long that took; `None` if nothing, or not in time.
+    pub fn get(&self, path: &str) -> Option<(Vec<u8>, Duration)> {
+        let begun = Instant::now();
+        let body = http::get(self.http, path).ok()?;
+        Some((body, begun.elapsed()))
+    }
+
+    /// `/api/v1/summary`.
+    pub fn summary(&self) -> Option<Value> {
+        serde_json::from_slice(&self.get("/api/v1/summary")?.0).ok()
+    }
+
+    /// Ends it as a power failure would, or as a user does.
+    pub fn end(mut self, signal: Signal) {
+        self.process.signal(signal);
+        self.process.wait(LATER);
+    }
+}
+
+/// What `ledger --json` says of a state folder.
+pub fn ledger(binary: &Binary, state_dir: &Path) -> Option<Value> {
+    let folder = state_dir.display().to_string();
+    let ended = start(&binary.path, ["ledger", "--json", "--state-dir", &folder]).wait(LATER);
+    serde_json::from_str(&ended.stdout.join("")).ok()
+}

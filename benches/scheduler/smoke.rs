@@ -1,0 +1,30 @@
+//! What `cargo test` runs: all phases on a small cluster, in seconds.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::options::Options;
+use super::phases;
+use super::report::Outcome;
+
+const NAME: &str = "scheduler_on_a_simulated_cluster";
+/// ZooKeeper's sessions take too long to end.
+const OPTIONS: &str = "scheduler --agents 60 --seconds 1 --updates-per-second 500 --live-interval 1s --report-interval 1s \
+                       --only steady --only updates --only agents --only restart";
+
+/// Fails if anything is not accounted for, or not done in time. The arguments are those of a test harness: first of all the
+/// names of the tests that are wanted.
+pub fn test(arguments: &[String]) -> ExitCode {
+    let names: Vec<&String> = arguments.iter().take_while(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = names.is_empty() || names.iter().any(|name| NAME.contains(name.as_str()));
+    if !is_wanted || arguments.iter().any(|argument| argument == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    println!("{NAME}");
+    let options = Options::parse_from(OPTIONS.split_whitespace());
+    let binaries = options.binaries();
+    let rows = binaries.iter().flat_map(|binary| phases::all(&options, binary, options.agents[0]));
+    let failed = rows.filter(|row| row.outcome != Outcome::Measured).count();
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
