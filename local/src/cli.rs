@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use program::{Usage, complain, counted, duration, listen_address, whole};
 use scheduler::SchedulerEnd;
 use scheduler::config::ExecutorSource;
-use scheduler::launch::Programs;
+use scheduler::task_info::Programs;
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;

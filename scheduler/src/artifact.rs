@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::launch::EXECUTABLE;
+use crate::task_info::EXECUTABLE;
 
 const CHUNK: usize = 256 * 1024;
 /// Connections at once; further agents wait.

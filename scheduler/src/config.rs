@@ -9,10 +9,10 @@ use mesos::masters::Masters;
 use mesos::zookeeper::Ensemble;
 
 use crate::core::Settings;
-use crate::launch::{Containerizer, Delivery, Pool, Programs, Template};
 use crate::master_access::MasterAccess;
 use crate::offers::Placement;
 use crate::policy::OnServerLoss;
+use crate::task_info::{Containerizer, Delivery, Pool, Programs, Template};
 
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
 const FAILOVER: Duration = Duration::from_secs(7 * 24 * 3600);

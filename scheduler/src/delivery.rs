@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::artifact::ArtifactServer;
 use crate::config::{Config, ExecutorSource};
 use crate::display::Display;
-use crate::launch::Delivery;
+use crate::task_info::Delivery;
 
 /// How long to wait for ZooKeeper to name a leader before saying that there is none.
 const ELECTION: Duration = Duration::from_secs(15);

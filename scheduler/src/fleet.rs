@@ -71,7 +71,7 @@ impl Fleet {
         self.index.present.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The servers among them, those that were given up too.
+    /// The servers that are not over, those that were given up included.
     pub fn present_servers(&self) -> impl Iterator<Item = &Task> {
         self.index.present_servers.iter().filter_map(|key| self.tasks.get(*key))
     }
@@ -178,7 +178,7 @@ impl Fleet {
         &self.index.states
     }
 
-    /// The same for those that are not over; before the first update there is no state.
+    /// How many tasks that are not over are in each state; before its first update a task has none.
     pub fn present_states(&self) -> &BTreeMap<Option<TaskState>, u64> {
         &self.index.present_states
     }
@@ -193,7 +193,7 @@ impl Fleet {
         self.index.of_kind(kind)
     }
 
-    /// How many tasks an agent may have.
+    /// How many tasks may be alive on their agents.
     pub fn count_live(&self) -> usize {
         self.index.may_live
     }
@@ -203,12 +203,12 @@ impl Fleet {
         self.index.running_workers
     }
 
-    /// CPU (thousandths) and number of the workers that count where there are to be only so many.
+    /// CPU (thousandths) and number of the workers that count against limits and constraints.
     pub fn placed(&self) -> (u64, u64) {
         self.index.placed
     }
 
-    /// The same workers as the constraints count them.
+    /// The workers that count, by what the constraints of workers look at.
     pub fn occupancy(&self) -> &Occupancy {
         &self.index.occupancy
     }

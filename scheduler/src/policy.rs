@@ -2,10 +2,13 @@
 //! cannot see what another rule remembers.
 //!
 //! # Which rule wins
-//! [`policies`] lists them. For each happening they are asked in that order, and what one wants is carried out before the
-//! next one is asked. So an earlier rule wins: a task that an earlier rule ends is to end for all later ones, a server that
-//! it gives up is gone, an agent that it holds is left alone. Above all rules stands [`Intent`]'s own order: nothing is
-//! launched once the end has begun, and a task that is to end never goes on.
+//! [`policies`] lists the rules. For each happening they are asked in that order, and what one wants is carried out before
+//! the next one is asked. So the later rules see what the earlier ones did: a task that an earlier rule ends is to end for
+//! all of them, a server that it gives up is gone, an agent that it holds is left alone. Some things cannot be undone,
+//! whoever wants it: a task that is to end never goes on, and nothing is launched once the end has begun. What can be set
+//! and cleared (an agent's window, its held offers, a worker's slot, its server) is set by one rule alone.
+//!
+//! What an intent brings about is a happening of its own. It comes after the one that all rules are being asked about.
 
 mod acknowledge;
 mod agent_pause;
@@ -56,11 +59,15 @@ pub trait Policy: fmt::Debug + Send {
 /// All rules, in the order in which they are asked.
 pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
     vec![
+        // What is no longer there is nothing for the others.
         Box::<retire::Retire>::default(),
+        // Before the user is told that a task runs which ends at once.
         Box::<unwanted::Unwanted>::default(),
         Box::<task_notices::TaskNotices>::default(),
+        // Before a lost server: its end is told and counted first.
         Box::<agent_pause::AgentPause>::default(),
         Box::<server_loss::ServerLoss>::default(),
+        // Before tasks are given up: the master may yet tell of them.
         Box::new(reconcile::Reconcile::new(settings.seed)),
         Box::<launch_timeout::LaunchTimeout>::default(),
         Box::<server_health::ServerHealth>::default(),
@@ -71,6 +78,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<redirect::Redirects>::default(),
         Box::<give_way::GiveWay>::default(),
         Box::<upgrade::Upgrade>::default(),
+        // Last of all what follows from the others: acknowledgements, KILLs, what is wanted of offers, the end.
         Box::<acknowledge::Acknowledge>::default(),
         Box::<kill::Kill>::default(),
         Box::new(launch::Launch::new(settings.seed)),
@@ -94,7 +102,7 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// Whether workers outlive their server. Those of somebody else's image obey nobody.
+    /// Whether workers outlive their server. Workers of a user's own image cannot be redirected.
     pub fn keeps_workers(&self) -> bool {
         let template = &self.settings.template;
         self.settings.on_server_loss == OnServerLoss::Repoint
@@ -155,7 +163,7 @@ pub enum Happening {
     Subscribed,
     /// Time has passed.
     Tick,
-    /// All that follows from an event is done. Comes last, and again after what is done about it.
+    /// All that follows from an event is done. Comes last, and again until no rule wants anything.
     Settled,
     /// The user wants an end.
     Stop,
@@ -237,7 +245,7 @@ pub enum Happening {
         /// Whether it is the first one.
         first: bool,
     },
-    /// A worker counts no more where there are to be only so many.
+    /// A worker no longer counts against limits and constraints.
     SlotReleased {
         /// The task's id.
         task: String,
@@ -284,7 +292,7 @@ pub enum Intent {
     SendLaunch {
         /// The task's id.
         task: String,
-        /// For how long what is left of the offers should not be offered again.
+        /// Mesos' `refuse_seconds` for what is left of the offers.
         refuse: Duration,
     },
     /// Give back the offers of a launch that is on disk, and forget it.
@@ -341,14 +349,14 @@ pub enum Intent {
         /// Why, for people.
         why: String,
     },
-    /// An agent's machine goes away then, or does not.
+    /// Sets or clears an agent's maintenance window.
     SetWindow {
         /// The agent's id.
         agent: String,
-        /// When.
+        /// `None`: its machine stays.
         window: Option<Window>,
     },
-    /// An agent's offers are to be given back, so that they come as one, or not any more.
+    /// Sets whether an agent's offers are declined until they can come as one.
     HoldOffers {
         /// The agent's id.
         agent: String,
@@ -357,12 +365,12 @@ pub enum Intent {
     },
     /// Nothing is launched on what an agent offers.
     NoteUnused(UnusedAgent),
-    /// A worker counts again where there are to be only so many.
+    /// A worker counts again against limits and constraints.
     HoldSlot {
         /// Its id.
         task: String,
     },
-    /// A worker counts no more where there are to be only so many.
+    /// A worker no longer counts against limits and constraints.
     ReleaseSlot {
         /// Its id.
         task: String,

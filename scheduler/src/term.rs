@@ -15,9 +15,9 @@ use crate::driver::{Driver, Inputs};
 use crate::election::{Leadership, TermError, lost};
 use crate::end::SchedulerEnd;
 use crate::journal::{Change, Recovered};
-use crate::launch::Delivery;
 use crate::query::{Role, channel};
 use crate::store::{SharedError, Store};
+use crate::task_info::Delivery;
 use crate::time_limit::TimeLimit;
 
 /// What a term needs.

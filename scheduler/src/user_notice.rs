@@ -6,8 +6,8 @@ use std::time::Duration;
 use program::counted;
 use task::ServerAddress;
 
-use crate::launch::pool_url;
 use crate::offers::UnusedAgent;
+use crate::task_info::pool_url;
 
 /// Something that the user wants to know.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,7 @@ use mesos::v1::scheduler::{Call, Event as WireEvent, event};
 use mesos::v1::{Offer, TaskState, TaskStatus, container_info};
 use prost::Message;
 use scheduler::config::ExecutorSource;
-use scheduler::launch::{Arguments, ImageTask, Programs, Server};
+use scheduler::task_info::{Arguments, ImageTask, Programs, Server};
 use scheduler::{Config, SchedulerEnd};
 use task::{Account, Report, Totals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

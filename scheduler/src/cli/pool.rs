@@ -8,7 +8,7 @@ use client::cli::PoolUrlError;
 use program::{Discreet, read_password};
 use task::PoolAccess;
 
-use crate::launch::Pool;
+use crate::task_info::Pool;
 
 /// Where workers mine, if not at a server task.
 #[derive(Clone, Debug, Args)]

@@ -11,7 +11,7 @@ use node::{Credentials, MinDifficultyTime, NodeUrl, Payout};
 use program::Usage;
 use task::{Chain, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
 
-use crate::launch::{Arguments, ImageTask, Programs, Server};
+use crate::task_info::{Arguments, ImageTask, Programs, Server};
 
 /// The names that may stand in --server-arguments: those of the node, and those of the task.
 const NODE_WORDS: [&str; 4] = ["bitcoind_address", "bitcoind_port", "rpc_user", "rpc_password"];

@@ -21,7 +21,12 @@ impl Transition<'_> {
         match intent {
             Intent::Call(call) => self.call(call),
             Intent::Notify(notice) => self.notify(notice),
+            // Nothing is launched once the end has begun, whoever wants it.
+            Intent::Launch(accept) if self.session.ending => {
+                self.call(Call::Decline { offers: accept.offers, refuse: Duration::ZERO });
+            }
             Intent::Launch(accept) => self.write_down(*accept),
+            Intent::SendLaunch { task, .. } if self.session.ending => self.forget_launch(task),
             Intent::SendLaunch { task, refuse } => self.send_launch(task, refuse),
             Intent::ForgetLaunch { task } => self.forget_launch(task),
             Intent::End { task } => self.end(&task),

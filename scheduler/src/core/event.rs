@@ -99,26 +99,26 @@ pub enum Call {
         /// For how long what is left should not be offered again.
         refuse: Duration,
     },
-    /// Gives offers back.
+    /// Declines offers.
     Decline {
         /// The offers.
         offers: Vec<String>,
         /// For how long they should not be offered again.
         refuse: Duration,
     },
-    /// Will have given the resources back in time.
+    /// Accepts inverse offers: the resources will be given back in time.
     AcceptInverse {
         /// The inverse offers.
         offers: Vec<String>,
     },
-    /// Cannot tell which resources are meant.
+    /// Declines inverse offers that name no agent.
     DeclineInverse {
         /// The inverse offers.
         offers: Vec<String>,
     },
-    /// Wants no offers.
+    /// Tells the master to send no offers.
     Suppress,
-    /// Wants offers, also of what was declined.
+    /// Tells the master to send offers, also of what was declined.
     Revive,
     /// Ends a task.
     Kill {

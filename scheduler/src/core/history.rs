@@ -10,7 +10,7 @@ use crate::fleet::{Fleet, Task};
 use crate::journal::{Account, AvoidedAgent, Entry, Ledger, Records, Recovered, RetiredTasks, TaskRecord};
 use crate::kind::Kind;
 
-/// The framework's history, as far as it is on disk.
+/// What is kept of the framework beside its tasks and agents.
 #[derive(Debug)]
 pub struct History {
     /// The framework's id.

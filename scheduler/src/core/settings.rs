@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::launch::Template;
 use crate::offers::Placement;
 use crate::policy::OnServerLoss;
+use crate::task_info::Template;
 
 /// What the user wants, as far as decisions depend on it.
 #[derive(Clone, Debug)]

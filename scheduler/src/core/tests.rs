@@ -31,10 +31,10 @@ use super::*;
 use crate::fleet::Slot;
 use crate::journal::Ticket;
 use crate::kind::Kind;
-use crate::launch::{Arguments, Delivery, ImageTask, Programs};
 use crate::offers::Placement;
 use crate::policy::{Away, ILL_SERVER, InverseOffer, OnServerLoss, SERVER_START};
 use crate::store::memory::Memory;
+use crate::task_info::{Arguments, Delivery, ImageTask, Programs};
 use crate::user_notice::UserNotice;
 
 /// A master has something to say at least so often.
@@ -42,7 +42,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        template: crate::launch::Template {
+        template: crate::task_info::Template {
             name: "mesos-miner".into(),
             report_interval: Duration::from_secs(1),
             live_interval: Duration::from_secs(5),

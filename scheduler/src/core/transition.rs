@@ -16,7 +16,7 @@ use crate::kind::Kind;
 use crate::policy::Happening;
 use crate::user_notice::UserNotice;
 
-/// What an event, or what a rule wants, may change.
+/// The parts of the state that an event or an intent may change.
 pub(super) struct Transition<'a> {
     pub settings: &'a Settings,
     pub session: &'a mut Session,
@@ -43,7 +43,7 @@ impl Transition<'_> {
     /// The change is made in memory.
     pub fn apply(&mut self, change: &Change) {
         let mut memory = Memory { fleet: self.fleet, history: self.history, now: self.now };
-        // Times are for who reads the disk.
+        // Memory keeps no wall-clock times.
         let Ok(()) = journal::apply(&mut memory, change, 0);
     }
 

@@ -136,17 +136,17 @@ impl Fleet {
         self.rates.expire(&mut self.tasks, now);
     }
 
-    /// It counts where there are to be only so many.
+    /// A worker counts against limits and constraints.
     pub fn hold_slot(&mut self, id: &str) {
         self.change(id, |task| task.slot = Slot::Held);
     }
 
-    /// It counts no more.
+    /// A worker no longer counts.
     pub fn release_slot(&mut self, id: &str) {
         self.change(id, |task| task.slot = Slot::Released);
     }
 
-    /// It is to end; a launch that is being written down is called off.
+    /// Marks a task that is to end. A launch that is being written down is called off.
     pub fn want_end(&mut self, id: &str, now: Instant) {
         self.change(id, |task| {
             if let Lifecycle::Writing(accept) = &mut task.lifecycle {
@@ -156,22 +156,22 @@ impl Fleet {
         });
     }
 
-    /// The same for one that showed life after it was to end: the next KILL is due now.
+    /// Marks a task that is to end although it returned: its KILLs begin anew.
     pub fn want_end_anew(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::new(now)));
     }
 
-    /// The same for one whose executor does not answer.
+    /// Marks a task that is to end and whose executor does not answer: SHUTDOWN follows the next KILL.
     pub fn want_end_of_executor(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::last(now)));
     }
 
-    /// All that are to end get their next KILL now.
+    /// The next KILL of all tasks that are to end is due now.
     pub fn kill_all_anew(&mut self, now: Instant) {
         let keys = self.index.kills.iter().map(|(_, key)| *key);
         let ids = keys.filter_map(|key| self.tasks.get(key)).map(|task| task.id().to_owned());
         for id in ids.collect::<Vec<_>>() {
-            self.want_end_anew(&id, now);
+            self.change(&id, |task| task.kill = task.kill.map(|kill| kill.due_at(now)));
         }
     }
 
@@ -230,14 +230,14 @@ impl Fleet {
 
     // Agents.
 
-    /// A task failed on its agent: how long nothing is launched there.
+    /// Counts a failure of a task on its agent. Returns the pause and its length.
     pub fn fail_agent(&mut self, task: &str, now: Instant) -> Option<(Pause, Duration)> {
         let task = self.get(task)?;
         let (agent, since) = (task.agent().to_owned(), task.running_since());
         Some(self.agents.fail(&agent, since.map(|since| now.duration_since(since)), now))
     }
 
-    /// Remembers why nothing is launched on an agent; whether that is news.
+    /// Remembers why nothing is launched on an agent. Returns whether the reason is new.
     pub fn note_unused(&mut self, unused: &UnusedAgent, now: Instant) -> bool {
         self.agents.note_unused(unused, now)
     }
@@ -247,7 +247,7 @@ impl Fleet {
         self.agents.forget_unused(agent);
     }
 
-    /// Its machine goes away then, or does not.
+    /// Sets or clears an agent's maintenance window.
     pub fn set_window(&mut self, agent: &str, window: Option<Window>) {
         self.agents.change(agent, |agent| agent.window = window);
     }
@@ -257,7 +257,7 @@ impl Fleet {
         self.agents.forget_windows();
     }
 
-    /// Its offers are to be given back, so that they come as one, or not any more.
+    /// Whether an agent's offers are declined until they can come as one.
     pub fn hold_offers(&mut self, agent: &str, held: bool) {
         self.agents.change(agent, |agent| agent.held = held);
     }

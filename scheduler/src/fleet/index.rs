@@ -80,7 +80,7 @@ pub(super) struct Index {
     of_kind: BTreeMap<Kind, Present>,
     pub may_live: usize,
     pub running_workers: usize,
-    /// Workers that count where there are to be only so many, and their CPU.
+    /// Workers that count against limits and constraints, and their CPU.
     pub placed: (u64, u64),
     /// Those that are not over, by their agent.
     pub by_agent: HashMap<String, BTreeSet<Key>>,

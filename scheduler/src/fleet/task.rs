@@ -50,7 +50,7 @@ pub enum Lifecycle {
     },
 }
 
-/// Whether a worker counts where there are to be only so many.
+/// Whether a worker counts against `--max-workers`, `--max-cpus` and constraints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// It counts.
@@ -93,9 +93,14 @@ impl Kill {
         Self { sent: 0, again: now, pause: KILL_AGAIN.0 }
     }
 
-    /// For an executor that does not answer: the next one comes with a SHUTDOWN.
+    /// For an executor that does not answer: SHUTDOWN follows the next KILL.
     pub fn last(now: Instant) -> Self {
         Self { sent: KILLS_BEFORE_SHUTDOWN, ..Self::new(now) }
+    }
+
+    /// The same with the next one due then. An executor that ignored KILLs is not given more of them.
+    pub fn due_at(self, at: Instant) -> Self {
+        Self { again: at, pause: KILL_AGAIN.0, ..self }
     }
 
     pub fn count(&mut self, now: Instant) {
@@ -195,7 +200,7 @@ impl Task {
         &self.record.host
     }
 
-    /// What constraints look at of its agent.
+    /// Its agent's host and attributes, as constraints see them.
     pub fn place(&self) -> Place {
         Place { host: self.record.host.clone(), attributes: self.record.attributes.clone() }
     }
@@ -226,7 +231,7 @@ impl Task {
         }
     }
 
-    /// Since when Mesos says `state` of it, if it does.
+    /// When it entered `state`; `None` if it is in another one.
     pub fn since_in(&self, state: TaskState) -> Option<Instant> {
         self.since().filter(|_| self.state() == Some(state))
     }
@@ -269,7 +274,7 @@ impl Task {
         self.state() == Some(TaskState::TaskRunning)
     }
 
-    /// A worker that counts where there are to be only so many.
+    /// A worker that counts against limits and constraints.
     pub fn takes_place(&self) -> bool {
         self.is_worker() && !self.is_over() && self.slot != Slot::Released
     }
@@ -279,7 +284,7 @@ impl Task {
         self.slot
     }
 
-    /// When it first came to run, if it did.
+    /// When it first came to run, or when this run of the scheduler found it running.
     pub fn running_since(&self) -> Option<Instant> {
         self.running_since
     }

@@ -186,7 +186,7 @@ impl Ledger {
         (self.aggregated.line(), shown(self.aggregated_blocks))
     }
 
-    /// Adds to what is no longer kept apart.
+    /// Adds to the aggregated sum.
     pub fn add_aggregated(&mut self, line: Line, blocks: u64) {
         for sum in [&mut self.aggregated, &mut self.sum] {
             sum.worker += &line.worker;

@@ -37,7 +37,7 @@ impl Recovered {
         self.tasks.iter().filter(|task| task.state.is_none_or(|state| !state.is_terminal())).count()
     }
 
-    /// Folds the accounts of tasks that have retired, as it was done when they did. A task that stands in no record may
+    /// Aggregates the accounts of tasks that have retired, as was done when they did. A task that stands in no record may
     /// yet be found.
     pub fn aggregate_retired(&mut self) {
         let Recovered { tasks, retired, ledger, .. } = self;
@@ -73,7 +73,7 @@ impl RetiredTasks {
     }
 }
 
-/// A framework that the master knows.
+/// A framework, present or past.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameworkRecord {
     /// Its id.

@@ -1,4 +1,5 @@
-//! An update is acknowledged when it is on disk and was acted on.
+//! An update is acknowledged when it is on disk and was acted on. A task that ended long ago for us but lives is killed
+//! then.
 
 use std::time::Instant;
 

@@ -35,7 +35,7 @@ impl Policy for GiveWay {
         if now.duration_since(since) < GIVE_WAY {
             return Vec::new();
         }
-        // The next one, if this was not enough.
+        // Another worker goes later if the room of this one is not enough.
         self.waiting_since = Some(now);
         let Some(task) = most_dispensable(view, now) else { return Vec::new() };
         vec![Intent::Notify(UserNotice::GivesWay { task: task.clone() }), Intent::End { task }]

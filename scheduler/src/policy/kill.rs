@@ -1,4 +1,5 @@
-//! Tasks that are to end get a KILL again and again until Mesos says that they ended.
+//! Tasks that are to end get a KILL again and again until Mesos says that they ended. `fleet::task` has the pauses and
+//! when a SHUTDOWN of the executor follows; after a new subscription all are due (`Fleet::kill_all_anew`).
 
 use std::time::Instant;
 

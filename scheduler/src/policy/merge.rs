@@ -33,12 +33,12 @@ enum MergeInProgress {
     Ending {
         /// Their ids.
         workers: Vec<String>,
-        /// They are waited for until then.
+        /// The deadline for their end.
         until: Instant,
     },
-    /// What they gave back gathers until then.
+    /// The master gathers what they gave back, to offer it as one.
     Gathering {
-        /// Until then.
+        /// When it is asked for.
         until: Instant,
     },
 }
@@ -51,8 +51,8 @@ impl MergeInProgress {
     }
 }
 
-/// The rule. While the workers of an agent end, its offers are given back, since every piece would become a small worker
-/// again; when what they gave back has had time to gather, it is asked for.
+/// The rule. While the workers of an agent end, its offers are declined, since every piece would become a small worker
+/// again. When their resources have had time to gather, REVIVE asks for them.
 #[derive(Debug, Default)]
 pub(super) struct Merge {
     in_progress: BTreeMap<String, MergeInProgress>,

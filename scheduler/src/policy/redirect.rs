@@ -13,7 +13,7 @@ use mesos::v1::TaskState;
 use super::{Happening, Intent, Policy, View};
 use crate::core::Call;
 use crate::fleet::Task;
-use crate::launch::pool_url;
+use crate::task_info::pool_url;
 use crate::user_notice::UserNotice;
 
 /// Time between two messages to one worker.

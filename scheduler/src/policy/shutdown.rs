@@ -22,11 +22,11 @@ pub(super) enum Shutdown {
     /// Not begun.
     #[default]
     No,
-    /// The tasks go on; what is being written is waited for until then.
+    /// The tasks go on. Waits for what is being written, until this deadline.
     Leaving(Instant),
-    /// Waiting for all tasks of this kind until then.
+    /// Waits for all tasks of this kind to end, until this deadline.
     Ending(Kind, Instant),
-    /// All is said.
+    /// Nothing is left to do.
     Done,
 }
 

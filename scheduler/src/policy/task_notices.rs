@@ -6,7 +6,7 @@ use mesos::v1::{TaskState, task_status};
 
 use super::{Ended, Happening, Intent, Policy, View};
 use crate::fleet::StateChange;
-use crate::launch::Delivery;
+use crate::task_info::Delivery;
 use crate::user_notice::UserNotice;
 
 /// The rule.

@@ -11,8 +11,8 @@ use crate::core::tests::settings;
 use crate::fleet::Slot;
 use crate::journal::{Origin, Recovered, TaskRecord};
 use crate::kind::Kind;
-use crate::launch::Pool;
 use crate::offers::{DeclineReason, Limits};
+use crate::task_info::Pool;
 
 const SECOND: Duration = Duration::from_secs(1);
 const SERVER: &str = "miner-server-1";

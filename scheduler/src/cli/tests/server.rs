@@ -1,5 +1,5 @@
 use super::*;
-use crate::launch::{Programs, Server};
+use crate::task_info::{Programs, Server};
 
 const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 
 use self::cluster::{Cluster, Fate};
 use super::*;
-use crate::launch::Pool;
 use crate::offers::{Limits, Placement};
+use crate::task_info::Pool;
 
 /// Longer than every pause together: those of agents, of filters, of silence, and a merger.
 const RECOVERY: Duration = Duration::from_secs(45 * 60);

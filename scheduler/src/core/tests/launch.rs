@@ -91,7 +91,7 @@ fn what_is_of_no_use_is_declined_for_long_and_not_for_equally_long() {
 #[test]
 fn an_agent_that_cannot_fetch_the_executor_is_what_to_look_at() {
     let fetch = Delivery::Fetch { uri: "http://h:1/x/mesos-miner".into(), cache: true };
-    let template = crate::launch::Template { delivery: fetch, ..settings().template };
+    let template = crate::task_info::Template { delivery: fetch, ..settings().template };
     let mut script = Script::with(Settings { template, ..settings() });
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));

@@ -1,6 +1,6 @@
 use super::*;
-use crate::launch::Pool;
 use crate::offers::Limits;
+use crate::task_info::Pool;
 
 fn at(url: &str) -> Settings {
     let mut settings = settings();
