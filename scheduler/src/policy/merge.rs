@@ -111,9 +111,10 @@ impl Merge {
     /// CPU is free on an agent, but not enough for a worker, or nothing else is.
     fn merge_with_rest(&mut self, view: &View<'_>, unused: &UnusedAgent, now: Instant) -> Vec<Intent> {
         match unused.reason {
-            DeclineReason::NoWorker { cpus_milli, reserved, .. } => {
-                self.merge(view, &unused.agent, cpus_milli.saturating_sub(reserved), now)
+            DeclineReason::NoWorker { cpus_milli, reserved, .. } if cpus_milli > reserved => {
+                self.merge(view, &unused.agent, cpus_milli - reserved, now)
             }
+            // Without CPU to gain, only workers that are several can be merged, and those are looked at when they settle.
             _ => Vec::new(),
         }
     }
