@@ -21,7 +21,10 @@ pub fn measure(run: &mut Run<'_>, pause: Duration, suffix: &str) -> Row {
     };
     match run.master.cluster().counters().kills - before {
         0 => Row::within(figure, run.agents, limit, value),
-        kills => Row::wrong(figure, run.agents, format!("{kills} tasks were killed")),
+        kills => {
+            let time = value.unwrap_or_else(|_| format!("not within {}", seconds(limit)));
+            Row::wrong(figure, run.agents, format!("{time}, and {kills} KILL calls"))
+        }
     }
 }
 
