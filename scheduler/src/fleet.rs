@@ -89,8 +89,13 @@ impl Fleet {
 
     /// The tasks on an agent that are not over.
     pub fn on_agent(&self, agent: &str) -> impl Iterator<Item = &Task> {
-        let keys = self.index.by_agent.get(agent);
+        let keys = self.index.by_agent.get(agent).map(|agent| &agent.tasks);
         keys.into_iter().flatten().filter_map(|key| self.tasks.get(*key))
+    }
+
+    /// How many workers on an agent are not over.
+    pub fn count_workers_on(&self, agent: &str) -> usize {
+        self.index.by_agent.get(agent).map_or(0, |agent| agent.workers)
     }
 
     /// The workers of a server that are not over.

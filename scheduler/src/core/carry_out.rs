@@ -161,7 +161,7 @@ impl Transition<'_> {
 
     /// What is left beside a worker needs no explanation, but may be merged with it.
     fn note_unused(&mut self, unused: UnusedAgent) {
-        let busy = self.fleet.on_agent(&unused.agent).any(Task::is_worker);
+        let busy = self.fleet.count_workers_on(&unused.agent) > 0;
         self.happen(Happening::Unused(unused.clone()));
         if !busy && self.fleet.note_unused(&unused, self.now) {
             self.notify(UserNotice::Unused(unused));

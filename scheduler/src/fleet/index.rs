@@ -66,6 +66,14 @@ pub struct Present {
     pub cpus_milli: u64,
 }
 
+/// The tasks of an agent that are not over.
+#[derive(Debug, Default)]
+pub(super) struct OnAgent {
+    pub tasks: BTreeSet<Key>,
+    /// How many of them are workers: each offer asks for it, and should not have to look at the tasks.
+    pub workers: usize,
+}
+
 /// The counts and the sets.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -83,7 +91,7 @@ pub(super) struct Index {
     /// Workers that count against limits and constraints, and their CPU.
     pub placed: (u64, u64),
     /// Those that are not over, by their agent.
-    pub by_agent: HashMap<String, BTreeSet<Key>>,
+    pub by_agent: HashMap<String, OnAgent>,
     /// By the server that they work for: workers that are not over.
     pub by_server: HashMap<String, BTreeSet<Key>>,
     /// Those that are over, by whether their last update is recorded and since when.
@@ -130,11 +138,11 @@ impl Index {
         }
         match (was, is) {
             (false, true) => {
-                insert_in(&mut self.by_agent, task.agent(), key);
+                self.come_to_agent(key, task);
                 self.assign(key, task);
             }
             (true, false) => {
-                remove_in(&mut self.by_agent, task.agent(), key);
+                self.leave_agent(key, task);
                 self.unassign(key, task);
             }
             _ => {}
@@ -147,6 +155,25 @@ impl Index {
             (false, true) => self.occupancy.add(&self.constraints, &task.place()),
             (true, false) => self.occupancy.remove(&self.constraints, &task.place()),
             _ => {}
+        }
+    }
+
+    fn come_to_agent(&mut self, key: Key, task: &Task) {
+        if !self.by_agent.contains_key(task.agent()) {
+            self.by_agent.insert(task.agent().to_owned(), OnAgent::default());
+        }
+        if let Some(agent) = self.by_agent.get_mut(task.agent()) {
+            agent.tasks.insert(key);
+            agent.workers += usize::from(task.is_worker());
+        }
+    }
+
+    fn leave_agent(&mut self, key: Key, task: &Task) {
+        let Some(agent) = self.by_agent.get_mut(task.agent()) else { return };
+        agent.tasks.remove(&key);
+        agent.workers -= usize::from(task.is_worker());
+        if agent.tasks.is_empty() {
+            self.by_agent.remove(task.agent());
         }
     }
 

@@ -103,7 +103,9 @@ fn check(fleet: &Fleet, now: Instant) {
     assert_eq!(ids(fleet.present_servers()), ids(present().filter(|task| !task.is_worker())));
     assert_eq!(ids(fleet.unsent()), ids(all().filter(|task| task.is_unsent())));
     for agent in ["agent0", "agent1", "agent2"] {
-        assert_eq!(ids(fleet.on_agent(agent)), ids(present().filter(|task| task.agent() == agent)));
+        let here = || present().filter(|task| task.agent() == agent);
+        assert_eq!(ids(fleet.on_agent(agent)), ids(here()));
+        assert_eq!(fleet.count_workers_on(agent), here().filter(|task| task.is_worker()).count());
     }
     for server in ["miner-server-0", "miner-server-1", "miner-server-2"] {
         let of_it = || present().filter(|task| task.record().server() == Some(server));
