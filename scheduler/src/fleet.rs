@@ -32,7 +32,7 @@ use self::index::Index;
 pub use self::rates::LIVE;
 use self::rates::Rates;
 use self::servers::Servers;
-use self::table::{Key, Table};
+use self::table::Table;
 use crate::constraints::{Constraint, Occupancy};
 use crate::journal::number;
 use crate::kind::Kind;
@@ -76,15 +76,12 @@ impl Fleet {
         self.index.present_servers.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// All of them after the task with this id. Where it is gone, its number tells its place.
-    pub fn present_after(&self, after: &str) -> impl Iterator<Item = &Task> {
-        let (key, last) = (self.tasks.key(after), number(after));
-        let came_later = move |task: &&Task| match key {
-            Some(_) => true,
-            None => number(task.id()) > last,
-        };
-        let later = self.index.present.range((key.map_or(Unbounded, Excluded), Unbounded));
-        later.filter_map(|key| self.tasks.get(*key)).filter(came_later)
+    /// The tasks that are not over in the order of their launch, as their numbers tell it, after the task with this id. That
+    /// one may be gone. Tasks whose names are not of our making have no number, and come last.
+    pub fn in_launch_order(&self, after: Option<&str>) -> impl Iterator<Item = &Task> {
+        let place = |id: &str| (launch_number(id), id.to_owned());
+        let from = after.map_or(Unbounded, |after| Excluded(place(after)));
+        self.index.in_launch_order.range((from, Unbounded)).filter_map(|(_, id)| self.get(id))
     }
 
     /// The tasks on an agent that are not over.
@@ -109,12 +106,12 @@ impl Fleet {
         self.index.by_server.get(server).map_or(0, |keys| keys.len())
     }
 
-    /// The workers that are not over and whose server is given up, in the order in which they came.
+    /// The workers that are not over and whose server is given up, server by server.
     pub fn workers_without_server(&self) -> impl Iterator<Item = &Task> {
-        let gone = self.index.by_server.iter().filter(|(server, _)| !self.servers.contains(server));
-        let mut keys: Vec<Key> = gone.flat_map(|(_, keys)| keys.iter().copied()).collect();
-        keys.sort_unstable();
-        keys.into_iter().filter_map(|key| self.tasks.get(key))
+        let gone = self.index.by_server.keys().filter(|server| !self.servers.contains(server));
+        let mut gone: Vec<&String> = gone.collect();
+        gone.sort_unstable();
+        gone.into_iter().flat_map(|server| self.workers_of(server))
     }
 
     /// Whether the task is one of those.
@@ -126,6 +123,11 @@ impl Fleet {
     /// The tasks whose launch is being written down.
     pub fn unsent(&self) -> impl Iterator<Item = &Task> {
         self.index.unsent.iter().filter_map(|key| self.tasks.get(*key))
+    }
+
+    /// The task for which an offer is held.
+    pub fn holder_of(&self, offer: &str) -> Option<&Task> {
+        self.tasks.get(*self.index.held_for.get(offer)?)
     }
 
     /// The tasks that are over, those first that are so for longest: those whose last update is recorded, or the others.
@@ -144,9 +146,10 @@ impl Fleet {
         self.servers.get(id)
     }
 
-    /// The servers that workers may work for: they run, and say where they listen.
+    /// The servers that workers may work for: they run, say where they listen, and are not to move.
     pub fn open_servers(&self) -> impl Iterator<Item = (&Task, &ServerAddress)> {
-        let running = self.servers().filter(|server| server.is_running());
+        let open = self.servers.iter().filter(|(_, service)| *service == Service::Open);
+        let running = open.filter_map(|(id, _)| self.get(id)).filter(|server| server.is_running());
         running.filter_map(|server| Some((server, server.record.address.as_ref()?)))
     }
 
@@ -172,7 +175,7 @@ impl Fleet {
     }
 
     /// All reasons why nothing is launched somewhere, each once.
-    pub fn unused_reasons(&self) -> impl ExactSizeIterator<Item = UnusedAgent> + '_ {
+    pub fn unused_reasons(&self) -> impl ExactSizeIterator<Item = &UnusedAgent> {
         self.agents.reasons()
     }
 
@@ -246,6 +249,11 @@ impl offers::Agents for Marks<'_> {
             held: agent.held,
         }
     }
+}
+
+/// Ids are numbered in the order of launches.
+fn launch_number(id: &str) -> u64 {
+    number(id).unwrap_or(u64::MAX)
 }
 
 /// The offers that are held for a task.

@@ -195,7 +195,7 @@ pub enum Happening {
         /// The task's id.
         task: String,
     },
-    /// The launch of a task was sent.
+    /// The launch of a task was sent, or a task was found that stands in no record.
     Launched {
         /// The task's id.
         task: String,

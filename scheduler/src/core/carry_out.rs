@@ -93,9 +93,8 @@ impl Transition<'_> {
         if let Some(pool) = &self.settings.template.pool {
             return Some(Assignment::Pool(pool.url.clone()));
         }
-        let servers = self.fleet.servers().filter(|server| server.is_running());
-        let server = servers.min_by_key(|server| self.fleet.count_workers_of(server.id()));
-        server.map(|server| Assignment::Server(server.id().to_owned()))
+        let server = self.fleet.least_busy_server();
+        server.map(|(server, _)| Assignment::Server(server.id().to_owned()))
     }
 
     fn send_launch(&mut self, id: String, refuse: Duration) {

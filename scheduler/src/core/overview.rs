@@ -179,12 +179,8 @@ pub(super) fn tasks(
     now: Instant,
 ) -> TaskPage {
     let limit = limit.clamp(1, MAX_PAGE);
-    let mut tasks: Vec<TaskLine> = match after {
-        Some(after) => {
-            fleet.present_after(after).take(limit + 1).map(|task| line(task, ledger, now)).collect()
-        }
-        None => fleet.present().take(limit + 1).map(|task| line(task, ledger, now)).collect(),
-    };
+    let tasks = fleet.in_launch_order(after).take(limit + 1);
+    let mut tasks: Vec<TaskLine> = tasks.map(|task| line(task, ledger, now)).collect();
     let more = tasks.len() > limit;
     tasks.truncate(limit);
     let next = tasks.last().filter(|_| more).map(|task| task.id.clone());

@@ -1,7 +1,7 @@
 //! One transition of the state: an event changes fleet and history, and the rules hear what has happened.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
 
@@ -10,7 +10,7 @@ use super::history::{History, Memory};
 use super::outbox::{OnWritten, Outbox};
 use super::session::Session;
 use super::settings::Settings;
-use crate::fleet::{Fleet, Task, held_offers};
+use crate::fleet::{Fleet, Task};
 use crate::journal::{self, Change, Origin, StatusRecord, Ticket};
 use crate::kind::Kind;
 use crate::policy::Happening;
@@ -173,14 +173,12 @@ impl Transition<'_> {
     }
 
     fn rescinded(&mut self, offer: &str) {
-        let holds = |task: &&Task| held_offers(task).iter().any(|held| held == offer);
-        let Some(task) = self.fleet.unsent().find(holds) else { return };
-        let (id, held) = (task.id().to_owned(), held_offers(task).to_vec());
-        self.fleet.call_off(&id);
+        let Some(task) = self.fleet.holder_of(offer).map(|task| task.id().to_owned()) else { return };
         // The agent's other offers come back by themselves when they are given back.
+        let held = self.fleet.call_off(&task);
         let rest: Vec<String> = held.into_iter().filter(|held| held != offer).collect();
         if !rest.is_empty() {
-            self.call(Call::Decline { offers: rest, refuse: std::time::Duration::ZERO });
+            self.call(Call::Decline { offers: rest, refuse: Duration::ZERO });
         }
     }
 

@@ -118,6 +118,8 @@ impl Transition<'_> {
             self.notify(UserNotice::Unknown { task: id.clone() });
             self.fleet.want_end(&id, self.now);
         }
+        // If it has no state that this program knows, nothing may ever be heard of it again.
+        self.happen(Happening::Launched { task: id });
         true
     }
 

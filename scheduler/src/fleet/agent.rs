@@ -63,13 +63,24 @@ impl Agent {
     }
 }
 
+/// Host and reason; `None` for a machine that goes away, whenever that is.
+type ReasonKey = (String, Option<DeclineReason>);
+
+/// A reason that agents have in common.
+#[derive(Debug)]
+struct Reason {
+    /// How many they are.
+    agents: usize,
+    /// The one of which it was found last.
+    latest: UnusedAgent,
+}
+
 /// All agents of which something is known, by id.
 #[derive(Debug, Default)]
 pub(super) struct Agents {
     known: HashMap<String, Agent>,
-    /// How many agents there are for each host and reason: agents of one machine have its name in common, and what was
-    /// said of one of them was said of all.
-    reasons: BTreeMap<(String, DeclineReason), usize>,
+    /// What is said once: agents of one machine have its name in common, and what was said of one of them was said of all.
+    reasons: BTreeMap<ReasonKey, Reason>,
 }
 
 impl Agents {
@@ -111,9 +122,16 @@ impl Agents {
         if matches!(unused.reason, DeclineReason::Paused(_)) {
             return false; // said when the pause began
         }
-        let news = !self.reasons.contains_key(&key(unused));
         let before = self.change(&unused.agent, |agent| agent.unused.replace((now, unused.clone())));
-        *self.reasons.entry(key(unused)).or_default() += 1;
+        let known = self.reasons.get_mut(&key(unused));
+        let news = known.is_none();
+        match known {
+            Some(reason) => {
+                reason.agents += 1;
+                reason.latest = unused.clone();
+            }
+            None => drop(self.reasons.insert(key(unused), Reason { agents: 1, latest: unused.clone() })),
+        }
         if let Some((_, before)) = before {
             self.forget_reason(&before);
         }
@@ -131,21 +149,17 @@ impl Agents {
 
     fn forget_reason(&mut self, unused: &UnusedAgent) {
         let key = key(unused);
-        if let Some(count) = self.reasons.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(reason) = self.reasons.get_mut(&key) {
+            reason.agents -= 1;
+            if reason.agents == 0 {
                 self.reasons.remove(&key);
             }
         }
     }
 
     /// All reasons why nothing is launched somewhere, each once.
-    pub fn reasons(&self) -> impl ExactSizeIterator<Item = UnusedAgent> + '_ {
-        self.reasons.keys().map(|(host, reason)| UnusedAgent {
-            agent: String::new(),
-            host: host.clone(),
-            reason: reason.clone(),
-        })
+    pub fn reasons(&self) -> impl ExactSizeIterator<Item = &UnusedAgent> {
+        self.reasons.values().map(|reason| &reason.latest)
     }
 
     /// Agents come and go: what is old says nothing any more.
@@ -169,10 +183,10 @@ impl Agents {
 }
 
 /// What is said of an agent once. When exactly its machine goes away is no news.
-fn key(unused: &UnusedAgent) -> (String, DeclineReason) {
+fn key(unused: &UnusedAgent) -> ReasonKey {
     let reason = match &unused.reason {
-        DeclineReason::Leaving(_) => DeclineReason::Leaving(Duration::MAX),
-        reason => reason.clone(),
+        DeclineReason::Leaving(_) => None,
+        reason => Some(reason.clone()),
     };
     (unused.host.clone(), reason)
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use ::task::Live;
 use mesos::v1::TaskState;
 
-use super::Fleet;
 use super::agent::{Pause, Window};
 use super::index::Facets;
 use super::task::{Health, Kill, Lifecycle, Slot, Task};
+use super::{Fleet, held_offers};
 use crate::journal::TaskRecord;
 use crate::offers::{Accept, UnusedAgent};
 
@@ -18,6 +18,8 @@ impl Fleet {
         let facets = Facets::of(&task);
         let key = self.tasks.insert(task);
         if let Some(task) = self.tasks.get(key) {
+            let held = held_offers(task).iter().map(|offer| (offer.clone(), key));
+            self.index.held_for.extend(held);
             self.index.follow(key, task, None, Some(facets));
         }
     }
@@ -25,6 +27,7 @@ impl Fleet {
     /// Forgets a task.
     pub fn remove(&mut self, id: &str) -> Option<Task> {
         let (key, mut task) = self.tasks.remove(id)?;
+        self.index.release(held_offers(&task));
         self.index.follow(key, &task, Some(Facets::of(&task)), None);
         self.rates.remove(key, &mut task);
         self.servers.remove(id);
@@ -49,7 +52,7 @@ impl Fleet {
 
     /// Its launch is on disk and is sent; what it uses, unless it was called off.
     pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<Box<Accept>> {
-        self.change(id, |task| {
+        let accept = self.change(id, |task| {
             if !matches!(task.lifecycle, Lifecycle::Writing(_)) {
                 return None;
             }
@@ -57,16 +60,23 @@ impl Fleet {
                 Lifecycle::Writing(accept) => Some(accept),
                 _ => None,
             }
-        })?
+        })??;
+        self.index.release(&accept.offers);
+        Some(accept)
     }
 
-    /// Its launch is not to be sent, since its offers are void.
-    pub fn call_off(&mut self, id: &str) {
-        self.change(id, |task| {
+    /// Its launch is not to be sent, since its offers are void. Returns the offers.
+    pub fn call_off(&mut self, id: &str) -> Vec<String> {
+        let offers = self.change(id, |task| {
+            let offers = held_offers(task).to_vec();
             if task.is_unsent() {
                 task.lifecycle = Lifecycle::CalledOff { offers: Vec::new() };
             }
+            offers
         });
+        let offers = offers.unwrap_or_default();
+        self.index.release(&offers);
+        offers
     }
 
     /// All offers are void.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use mesos::v1::TaskState;
 
+use super::launch_number;
 use super::table::Key;
 use super::task::Task;
 use crate::constraints::{Constraint, Occupancy};
@@ -83,6 +84,8 @@ pub(super) struct Index {
     pub present_states: BTreeMap<Option<TaskState>, u64>,
     pub unsent: BTreeSet<Key>,
     pub present: BTreeSet<Key>,
+    /// The same in the order of their launch: number and name.
+    pub in_launch_order: BTreeSet<(u64, String)>,
     /// The servers among them.
     pub present_servers: BTreeSet<Key>,
     of_kind: BTreeMap<Kind, Present>,
@@ -92,6 +95,8 @@ pub(super) struct Index {
     pub placed: (u64, u64),
     /// Those that are not over, by their agent.
     pub by_agent: HashMap<String, OnAgent>,
+    /// The tasks for which offers are held, by offer.
+    pub held_for: HashMap<String, Key>,
     /// By the server that they work for: workers that are not over.
     pub by_server: HashMap<String, BTreeSet<Key>>,
     /// Those that are over, by whether their last update is recorded and since when.
@@ -138,10 +143,12 @@ impl Index {
         }
         match (was, is) {
             (false, true) => {
+                self.in_launch_order.insert((launch_number(task.id()), task.id().to_owned()));
                 self.come_to_agent(key, task);
                 self.assign(key, task);
             }
             (true, false) => {
+                self.in_launch_order.remove(&(launch_number(task.id()), task.id().to_owned()));
                 self.leave_agent(key, task);
                 self.unassign(key, task);
             }
@@ -155,6 +162,13 @@ impl Index {
             (false, true) => self.occupancy.add(&self.constraints, &task.place()),
             (true, false) => self.occupancy.remove(&self.constraints, &task.place()),
             _ => {}
+        }
+    }
+
+    /// These offers are held for no task any more.
+    pub fn release(&mut self, offers: &[String]) {
+        for offer in offers {
+            self.held_for.remove(offer);
         }
     }
 

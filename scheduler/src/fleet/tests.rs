@@ -77,7 +77,7 @@ fn act(fleet: &mut Fleet, action: u8, id: &str, which: u64, now: Instant) {
         9 => fleet.hold_slot(id),
         10 => drop(fleet.hear(id, live(which as f64 * 1e6), now)),
         11 => drop(fleet.remove(id)),
-        12 => fleet.call_off(id),
+        12 => drop(fleet.call_off(id)),
         13 => fleet.take_into_service(id),
         14 => drop(fleet.take_out_of_service(id)),
         15 => {
@@ -102,6 +102,12 @@ fn check(fleet: &Fleet, now: Instant) {
     assert_eq!(ids(fleet.present()), ids(present()));
     assert_eq!(ids(fleet.present_servers()), ids(present().filter(|task| !task.is_worker())));
     assert_eq!(ids(fleet.unsent()), ids(all().filter(|task| task.is_unsent())));
+    assert_eq!(ids(fleet.in_launch_order(None)), ids(present()));
+    for task in all() {
+        let offer = format!("offer of {}", task.id());
+        let holder = held_offers(task).contains(&offer).then_some(task.id());
+        assert_eq!(fleet.holder_of(&offer).map(Task::id), holder);
+    }
     for agent in ["agent0", "agent1", "agent2"] {
         let here = || present().filter(|task| task.agent() == agent);
         assert_eq!(ids(fleet.on_agent(agent)), ids(here()));
@@ -218,9 +224,15 @@ fn tasks_come_in_the_order_of_their_launch_also_after_one_that_is_gone() {
     (2..12).for_each(|number| fleet.insert(Task::found(record(Kind::Worker, number), now)));
     fleet.remove("miner-worker-4");
     fleet.insert(Task::found(record(Kind::Worker, 12), now));
-    let after = |id: &str| fleet.present_after(id).map(Task::id).next();
-    assert_eq!(after("miner-worker-3"), Some("miner-worker-5"));
-    assert_eq!(after("miner-worker-4"), Some("miner-worker-5"));
-    assert_eq!(after("miner-worker-11"), Some("miner-worker-12"));
+    let next =
+        |fleet: &Fleet, id: &str| fleet.in_launch_order(Some(id)).map(|task| task.id().to_owned()).next();
+    let after = |id: &str| next(&fleet, id);
+    assert_eq!(after("miner-worker-3").as_deref(), Some("miner-worker-5"));
+    assert_eq!(after("miner-worker-4").as_deref(), Some("miner-worker-5"));
+    assert_eq!(after("miner-worker-11").as_deref(), Some("miner-worker-12"));
     assert_eq!(after("miner-worker-12"), None);
+    // Found later, though it was launched before all others.
+    fleet.insert(Task::found(record(Kind::Worker, 1), now));
+    assert_eq!(fleet.in_launch_order(None).map(Task::id).next(), Some("miner-worker-1"));
+    assert_eq!(next(&fleet, "miner-worker-1").as_deref(), Some("miner-worker-2"));
 }

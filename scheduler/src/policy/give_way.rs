@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
 
-use super::{Happening, Intent, Policy, View, maintenance, redirect};
+use super::{Happening, Intent, Policy, View, launch, maintenance, redirect};
 use crate::constraints::{Occupancy, Trial, all_allow};
 use crate::fleet::{Marks, Task};
 use crate::offers::Agents;
@@ -26,7 +26,7 @@ impl Policy for GiveWay {
         if !matches!(happening, Happening::Tick) || !view.session.connected {
             return Vec::new();
         }
-        let lacks_server = view.keeps_workers() && view.fleet.servers().next().is_none();
+        let lacks_server = view.keeps_workers() && launch::lacks_server(view);
         if !lacks_server || view.session.ending || redirect::waiting(view).next().is_none() {
             self.waiting_since = None;
             return Vec::new();

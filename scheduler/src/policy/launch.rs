@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 
 use super::{Happening, Intent, Policy, View, jitter, maintenance};
 use crate::core::Call;
-use crate::fleet::{Marks, Service, Task, planned_launch};
+use crate::fleet::{Marks, Task, planned_launch};
 use crate::offers::{self, Demand, Wanted};
 
 /// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
@@ -132,15 +132,19 @@ impl Launch {
 
 /// What the next offers are wanted for.
 fn wanted(view: &View<'_>) -> Wanted {
-    let moves = |server: &Task| view.fleet.service(server.id()) == Some(Service::Moving);
-    if view.session.ending || view.fleet.servers().any(moves) {
+    if view.session.ending {
         return Wanted::Nothing;
     }
-    if view.pool().is_none() && view.fleet.servers().count() < SERVERS {
+    if lacks_server(view) {
         return Wanted::Server { cpus_milli: view.settings.server_cpus_milli };
     }
-    let serves = view.pool().is_some() || view.fleet.servers().any(Task::is_running);
+    let serves = view.pool().is_some() || view.fleet.open_servers().next().is_some();
     if serves && view.room().is_some() { Wanted::Workers } else { Wanted::Nothing }
+}
+
+/// Whether there are fewer servers in service than wanted.
+pub(super) fn lacks_server(view: &View<'_>) -> bool {
+    view.pool().is_none() && view.fleet.servers().count() < SERVERS
 }
 
 /// Whether a task that is about to be launched has its place.

@@ -4,7 +4,7 @@
 //! Mesos tells of it with the agent's offers and, where tasks run, by inverse offers. See "Maintenance Primitives" in
 //! its documentation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::{Happening, Intent, Policy, View};
@@ -48,11 +48,32 @@ pub struct InverseOffer {
     pub away: Away,
 }
 
+/// The last inverse offer of each agent.
+#[derive(Debug, Default)]
+struct LastInverseOffers {
+    by_offer: HashMap<String, String>,
+    by_agent: HashMap<String, String>,
+}
+
+impl LastInverseOffers {
+    fn set(&mut self, offer: &str, agent: &str) {
+        if let Some(before) = self.by_agent.insert(agent.to_owned(), offer.to_owned()) {
+            self.by_offer.remove(&before);
+        }
+        self.by_offer.insert(offer.to_owned(), agent.to_owned());
+    }
+
+    fn forget(&mut self, agent: &str) {
+        if let Some(offer) = self.by_agent.remove(agent) {
+            self.by_offer.remove(&offer);
+        }
+    }
+}
+
 /// The rule. When an agent's machine goes away, the fleet knows.
 #[derive(Debug, Default)]
 pub(super) struct Maintenance {
-    /// The last inverse offer of an agent, and which it is.
-    inverse: BTreeMap<String, String>,
+    inverse: LastInverseOffers,
     /// Agents whose tasks were told to end.
     drained: BTreeSet<String>,
     /// Agents that may have to be emptied, or whose machines may be back.
@@ -66,7 +87,7 @@ impl Policy for Maintenance {
         match happening {
             // The master says again what still holds.
             Happening::Subscribed => {
-                self.inverse.clear();
+                self.inverse = LastInverseOffers::default();
                 self.drained.clear();
                 self.due.clear();
                 Vec::new()
@@ -82,7 +103,7 @@ impl Policy for Maintenance {
             }
             Happening::InverseOffers(offers) => self.asked(view, offers, now),
             // The plan has changed; if the agent is still to be emptied, another inverse offer says so.
-            Happening::InverseRescinded { offer } => match self.inverse.remove(offer) {
+            Happening::InverseRescinded { offer } => match self.inverse.by_offer.get(offer).cloned() {
                 Some(agent) => vec![self.forget(agent)],
                 None => Vec::new(),
             },
@@ -110,6 +131,7 @@ impl Maintenance {
 
     fn forget(&mut self, agent: String) -> Intent {
         self.drained.remove(&agent);
+        self.inverse.forget(&agent);
         Intent::SetWindow { agent, window: None }
     }
 
@@ -133,8 +155,7 @@ impl Maintenance {
             }
             intents.push(self.set(agent, *away, now));
             // It is asked again and again, for as long as the plan stands; what was accepted before is never rescinded.
-            self.inverse.retain(|_, other| other != agent);
-            self.inverse.insert(id.clone(), agent.clone());
+            self.inverse.set(id, agent);
             accepted.push(id.clone());
         }
         if !accepted.is_empty() {
@@ -155,7 +176,6 @@ impl Maintenance {
                 continue;
             };
             if window.until.is_some_and(|until| until <= now) {
-                self.inverse.retain(|_, other| *other != agent);
                 intents.push(self.forget(agent));
                 continue;
             }

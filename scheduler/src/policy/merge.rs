@@ -135,6 +135,10 @@ impl Merge {
         let cpus = |task: &&Task| task.record().cpus_milli();
         let Some(biggest) = workers.iter().map(cpus).max() else { return Vec::new() };
         if !workers.iter().all(is_settled) {
+            // Who does not settle may end, or be forgotten before it began.
+            if workers.len() > 1 {
+                self.due.add(now + SETTLED, agent.to_owned());
+            }
             return Vec::new();
         }
         let limits = &view.settings.placement.limits;

@@ -49,8 +49,9 @@ impl Policy for Upgrade {
 
 impl Upgrade {
     fn replace(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        self.outdated
-            .retain(|id| view.fleet.get(id).is_some_and(|task| !task.is_over() && !task.is_to_end()));
+        if self.outdated.is_empty() {
+            return Vec::new();
+        }
         let running = view.fleet.count_running_workers();
         if let Some(last) = self.last {
             let age = now.duration_since(last.at);
@@ -58,6 +59,8 @@ impl Upgrade {
                 return Vec::new();
             }
         }
+        self.outdated
+            .retain(|id| view.fleet.get(id).is_some_and(|task| !task.is_over() && !task.is_to_end()));
         let runs = |id: &&String| view.fleet.get(id).is_some_and(Task::is_running);
         let Some(task) = self.outdated.iter().find(runs).cloned() else { return Vec::new() };
         self.last = Some(Replaced { at: now, running });

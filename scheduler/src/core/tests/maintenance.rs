@@ -181,3 +181,29 @@ fn a_machine_that_goes_for_good_is_not_waited_for() {
     script.write();
     assert_eq!((script.launched().len(), script.declined()), (0, vec!["o9"]));
 }
+
+#[test]
+fn a_plan_that_was_taken_back_says_nothing_of_the_next_one() {
+    let mut script = Script::with_workers();
+    script.event(wanted_back("b", 30 * MINUTE));
+    script.event(planned("b", None));
+    script.event(planned("b", Some(away(30 * MINUTE))));
+    script.event(Event::InverseRescinded { offer: "i-b".into() });
+    assert!(script.state.fleet.agent("b").is_some_and(|agent| agent.window().is_some()));
+    script.wait(30 * MINUTE);
+    assert!(script.killed().contains(&"miner-worker-3"));
+}
+
+#[test]
+fn the_figures_say_when_a_machine_goes_away() {
+    let mut script = Script::with_workers();
+    for (agent, begins_in) in [("c", MINUTE), ("d", Duration::ZERO)] {
+        script.event(planned(agent, Some(away(begins_in))));
+        script.event(Event::Offers(vec![offer(agent, agent, 2.0, 700)]));
+    }
+    let said = [
+        "nothing is launched on c.host, which goes away for maintenance in 60 s",
+        "nothing is launched on d.host, which is away for maintenance",
+    ];
+    assert_eq!(script.state.overview(script.now).unused.texts, said);
+}

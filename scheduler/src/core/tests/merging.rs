@@ -85,3 +85,25 @@ fn cpu_that_has_no_memory_goes_to_the_worker_that_is_there() {
     script.event(Event::Offers(vec![offer("more", "b", 3.0, 100)]));
     assert_eq!(script.killed(), ["miner-worker-3"]);
 }
+
+/// The two that have settled are looked at again, although nothing ended.
+#[test]
+fn a_third_worker_that_never_begins_does_not_keep_the_others_from_being_merged() {
+    for lost in [true, false] {
+        let mut script = with_pieces(&[0.5, 0.5]);
+        script.wait(Duration::from_secs(50));
+        script.event(Event::Offers(vec![offer("p9", "b", 0.5, 200)]));
+        if lost {
+            script.write();
+            assert_eq!(script.launched(), ["miner-worker-4"]);
+        } else {
+            // The disk is slow, and the offer goes away meanwhile.
+            script.wait(Duration::from_secs(15));
+            script.event(Event::Rescinded { offer: "p9".into() });
+            script.write();
+            assert!(script.launched().is_empty());
+        }
+        script.wait(Duration::from_secs(600));
+        assert!(script.killed().contains(&"miner-worker-2"), "{:?}", script.notices);
+    }
+}

@@ -219,3 +219,15 @@ fn a_scheduler_that_was_away_itself_blames_nobody_for_silence() {
     script.wait(Duration::from_secs(20));
     assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
 }
+
+/// It stands in no record, and its state is one that this program does not know.
+#[test]
+fn a_found_task_of_which_nothing_is_known_is_given_up() {
+    let mut script = Script::with_workers();
+    script.update(TaskStatus { state: 9999.into(), ..status("miner-worker-77", TaskState::TaskRunning, 1) });
+    script.write();
+    assert_eq!(script.state.live_tasks(), 4);
+    script.wait(Duration::from_secs(150));
+    assert_eq!(script.task("miner-worker-77").state(), Some(TaskState::TaskLost));
+    assert_eq!(script.state.live_tasks(), 3);
+}
