@@ -12,7 +12,7 @@ mod sums;
 mod task_numbers;
 mod task_record;
 
-pub use self::apply::{Records, apply, book};
+pub use self::apply::{Records, apply, book, new_state};
 pub use self::change::{AvoidedAgent, Change, StatusRecord, Ticket};
 pub use self::ledger::{Account, AggregatedWorker, Entry, Ledger, Line, OTHERS, UNTRACKED_MINERS, accounts};
 pub use self::recovered::{FrameworkRecord, Recovered, RetiredTasks};

@@ -67,9 +67,9 @@ pub trait Records {
     ) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// A report of a task that has retired. Whoever keeps the accounts of such tasks can [`book`] it; elsewhere they are
-    /// part of a sum, and what is new cannot be told from what is in it.
-    fn late_report(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
+    /// An update of a task that has retired. Whoever keeps the rows of such tasks can take its [`new_state`] in, and
+    /// [`book`] its accounts; elsewhere they are part of a sum, and what is new cannot be told from what is in it.
+    fn late_update(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
         Ok(())
     }
     /// Bounds the accounts that a server task left, where they are kept for ever.
@@ -117,13 +117,16 @@ fn add_task<R: Records>(records: &mut R, task: &TaskRecord) -> Result<(), R::Err
     records.put_task(task.clone())
 }
 
-/// A final state is never overwritten: what comes later was sent before.
+/// The state that a task takes from an update. A final one is never overwritten: what comes later was sent before.
+pub fn new_state(known: Option<TaskState>, status: &StatusRecord) -> Option<TaskState> {
+    status.state.filter(|_| !known.is_some_and(TaskState::is_final))
+}
+
 fn update<R: Records>(records: &mut R, status: &StatusRecord) -> Result<(), R::Error> {
     let Some(task) = records.task(&status.task)? else {
-        return records.late_report(status);
+        return records.late_update(status);
     };
-    let is_final = task.state.is_some_and(TaskState::is_final);
-    let state = status.state.filter(|_| !is_final);
+    let state = new_state(task.state, status);
     let address = status.report.as_ref().and_then(|report| report.server.as_ref());
     let address = address.filter(|_| task.kind == Kind::Server);
     let changes = state.is_some() && state != task.state

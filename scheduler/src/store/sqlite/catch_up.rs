@@ -11,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use task::Totals;
 
 use super::read;
+use super::schema::RETIRED_ELSEWHERE;
 use super::tables::Tables;
 use super::values::{integer, now_ms};
 use crate::journal::{FrameworkRecord, Ledger, Line, Recovered, SpecificationKey};
@@ -89,7 +90,7 @@ fn forget_tasks(tables: &Tables<'_>, framework: &str, recovered: &Recovered) -> 
             }
             continue;
         }
-        tables.run("UPDATE task SET retired = 1 WHERE id = ?1", [&task.id])?;
+        tables.run("UPDATE task SET retired = ?2 WHERE id = ?1", params![task.id, RETIRED_ELSEWHERE])?;
         if !is_final {
             let message = "it ended while another scheduler led";
             tables

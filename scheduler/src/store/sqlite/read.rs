@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 use task::{ServerAddress, Totals};
 
+use super::schema::RETIRED_ELSEWHERE;
 use super::values::unsigned;
 use crate::journal::{
     self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, Line, Origin, Recovered, RetiredTasks,
@@ -75,6 +76,25 @@ pub(super) fn task(
     let attributes = query.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     task.attributes = attributes.collect::<Result<_, _>>()?;
     Ok(Some(task))
+}
+
+/// The row of a task that has retired.
+pub(super) struct RetiredTask {
+    /// The last state that is known.
+    pub state: Option<TaskState>,
+    /// It retired while schedulers elsewhere led: its accounts may be part of the sum of what they did.
+    pub in_sum: bool,
+}
+
+/// A task that has retired, of any framework.
+pub(super) fn retired_task(connection: &Connection, id: &str) -> rusqlite::Result<Option<RetiredTask>> {
+    let sql = "SELECT state, retired FROM task WHERE id = ?1 AND retired";
+    let task = |row: &Row<'_>| {
+        let state: Option<String> = row.get(0)?;
+        let state = state.map(|name| state_named(0, &name)).transpose()?;
+        Ok(RetiredTask { state, in_sum: row.get::<_, i64>(1)? == RETIRED_ELSEWHERE })
+    };
+    connection.prepare_cached(sql)?.query_row([id], task).optional()
 }
 
 /// The columns of a task, in every format from 2 on.

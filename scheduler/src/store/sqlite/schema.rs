@@ -11,12 +11,17 @@ use crate::store::StoreError;
 /// The format that this program writes, kept in SQLite's `user_version`. [`migration`] tells what came before.
 pub(super) const FORMAT: i64 = 2;
 
+/// What the column `retired` says of a task that retired while this scheduler led, as far as is known; 0 if it has not.
+pub(super) const RETIRED_HERE: i64 = 1;
+/// What it says of one that was found to have retired when this scheduler began to lead.
+pub(super) const RETIRED_ELSEWHERE: i64 = 2;
+
 /// How long to wait for another connection.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The 128-bit sums are decimal text: SQLite's integers have 64 bits. `earlier` is about what was done while schedulers
-/// elsewhere led: since when the rows are here, the sum of the accounts that are not, and the tasks that had retired. New
-/// columns stand last, where ALTER TABLE puts them.
+/// elsewhere led: since when the rows are here, the sum of the accounts that are not, and the tasks that had retired.
+/// `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. New columns stand last, where ALTER TABLE puts them.
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS framework (
     id         TEXT PRIMARY KEY,

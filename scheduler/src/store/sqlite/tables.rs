@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Params, Transaction, TransactionBehavior, params};
 use task::{ShareRow, Verdict};
 
+use super::schema::RETIRED_HERE;
 use super::values::{integer, now_ms};
 use super::{read, untracked_miners};
 use crate::journal::{
@@ -187,7 +188,7 @@ impl Records for Tables<'_> {
     }
 
     fn retire_task(&mut self, task: TaskRecord) -> rusqlite::Result<()> {
-        self.run("UPDATE task SET retired = 1 WHERE id = ?1", [&task.id])
+        self.run("UPDATE task SET retired = ?2 WHERE id = ?1", params![task.id, RETIRED_HERE])
     }
 
     fn account(&self, reporter: &str, worker: &str) -> rusqlite::Result<Option<Entry>> {
@@ -263,9 +264,14 @@ impl Records for Tables<'_> {
         Ok(())
     }
 
-    fn late_report(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
-        // The accounts of a task that retired while others led may be in a sum.
-        if self.has_retired(&status.task)? { journal::book(self, status) } else { Ok(()) }
+    fn late_update(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
+        let Some(row) = read::retired_task(self.transaction, &status.task)? else { return Ok(()) };
+        if let Some(state) = journal::new_state(row.state, status) {
+            self.run("UPDATE task SET state = ?2 WHERE id = ?1", params![status.task, state.as_str_name()])?;
+            self.explain(status)?;
+        }
+        // What is in a sum already would be counted twice.
+        if row.in_sum { Ok(()) } else { journal::book(self, status) }
     }
 
     fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {

@@ -222,16 +222,13 @@ impl Three {
         let accounts = workers.into_iter().flatten().map(account).collect();
         let address = ServerAddress { host: format!("h{}", number % 2), stratum_port: 1, http_port: 2 };
         let server = (kind == Kind::Server).then_some(address);
-        // What a task that retired reports is only booked where its accounts are kept.
-        let report = (!self.plain.retired.contains(&task)).then_some(Report {
-            sequence: number % 6 + 1,
-            accounts,
-            server,
-        });
+        // What comes of a task that retired is only taken in where its rows are kept.
+        let retired = self.plain.retired.contains(&task);
+        let report = (!retired).then_some(Report { sequence: number % 6 + 1, accounts, server });
         Change::Status(StatusRecord {
             task,
             kind,
-            state: (!number.is_multiple_of(5)).then_some(state),
+            state: (!retired && !number.is_multiple_of(5)).then_some(state),
             reason: Some("REASON".into()),
             last: state.is_final() && number.is_multiple_of(2),
             message: None,
@@ -306,6 +303,43 @@ fn what_a_retired_task_still_reports_is_booked_where_its_account_is_kept() {
     let hashes = |ledger: &Ledger| ledger.sum().0.worker.hashes;
     let disk = read::recover(&three.connection).unwrap();
     assert_eq!((hashes(&disk.ledger), hashes(&three.nodes.read().ledger)), (9, 5));
-    assert_eq!(disk.retired.states, [(TaskState::TaskGone, 1)].into(), "it ended as it did");
-    assert_eq!(disk.retired, three.plain.retired);
+    assert_eq!(disk.retired.done, three.plain.retired.done);
+    assert_eq!(disk.retired.lost, three.plain.retired.lost);
+    assert_eq!(three.nodes.read().retired, three.plain.retired);
+}
+
+/// It came back, and was killed: that is how it ended.
+#[test]
+fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
+    let mut three = Three::new();
+    let (task, other) = (worker(1), worker(2));
+    three.write(vec![
+        Change::Task(task.clone()),
+        Change::Task(other.clone()),
+        status(&task, TaskState::TaskGone, None),
+        status(&other, TaskState::TaskFailed, None),
+        Change::Retire { tasks: vec![task.id.clone(), other.id.clone()] },
+    ]);
+    let said = |task: &TaskRecord, state, words: &str| {
+        let Change::Status(status) = status(task, state, None) else { unreachable!() };
+        Change::Status(StatusRecord { reason: Some("REASON".into()), message: Some(words.into()), ..status })
+    };
+    let row = |three: &Three, task: &TaskRecord| {
+        let sql = "SELECT state, reason, message FROM task WHERE id = ?1 AND retired";
+        let text = |row: &rusqlite::Row<'_>| {
+            (0..3).map(|column| row.get::<_, Option<String>>(column)).collect::<Result<Vec<_>, _>>()
+        };
+        let found = three.connection.query_row(sql, [&task.id], text).unwrap();
+        found.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>()
+    };
+    three.write(vec![said(&task, TaskState::TaskRunning, "back")]);
+    assert_eq!(row(&three, &task), ["TASK_RUNNING", "REASON", "back"]);
+    for state in [TaskState::TaskKilled, TaskState::TaskRunning, TaskState::TaskFailed] {
+        three.write(vec![said(&task, state, state.as_str_name()), said(&other, state, "late")]);
+        assert_eq!(row(&three, &task), ["TASK_KILLED", "REASON", "TASK_KILLED"]);
+        assert_eq!(row(&three, &other), ["TASK_FAILED", "", ""]);
+    }
+    let disk = read::recover(&three.connection).unwrap();
+    assert!(disk.tasks.is_empty(), "it stays retired");
+    assert_eq!(disk.retired.states, [(TaskState::TaskFailed, 1), (TaskState::TaskKilled, 1)].into());
 }

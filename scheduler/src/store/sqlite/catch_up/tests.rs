@@ -154,3 +154,32 @@ fn a_framework_that_others_have_followed_with_another_one_has_ended() {
     catch_up(&mut connection, &handover).unwrap();
     assert_eq!(read::recover(&connection).unwrap().framework, None, "it was torn down");
 }
+
+#[test]
+fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
+    let (mut connection, handover) = (folder(), handover());
+    let mut framework = Some("f".to_owned());
+    let mut write = |connection: &mut Connection, change: Change| {
+        tables::write(connection, &mut framework, &[(0, change)]).unwrap();
+    };
+    write(&mut connection, Change::Retire { tasks: vec!["miner-worker-5".into()] });
+    catch_up(&mut connection, &handover).unwrap();
+    let accepted =
+        |connection: &Connection| read::recover(connection).unwrap().ledger.sum().0.worker.accepted;
+    let before = accepted(&connection);
+    assert_eq!(before, handover.recovered.ledger.sum().0.worker.accepted);
+    // The folder has seen five shares of it. The other eleven are in the sum.
+    for _ in 0..2 {
+        write(&mut connection, status(&worker(4, None), TaskState::TaskRunning, 9, 16));
+        assert_eq!(accepted(&connection), before, "whatever its state has become");
+    }
+    let state = "SELECT state FROM task WHERE id = 'miner-worker-4'";
+    let state: Option<String> = connection.query_row(state, [], |row| row.get(0)).unwrap();
+    assert_eq!(state.as_deref(), Some("TASK_RUNNING"));
+    // The accounts of one that retired here are all here.
+    write(&mut connection, status(&worker(5, None), TaskState::TaskRunning, 9, 7));
+    assert_eq!(accepted(&connection), before - 3 + 7);
+    catch_up(&mut connection, &handover).unwrap();
+    write(&mut connection, status(&worker(4, None), TaskState::TaskRunning, 10, 17));
+    assert_eq!(accepted(&connection), before, "at the next takeover the sum of all decides");
+}

@@ -111,6 +111,19 @@ fn the_copy_is_the_database_as_it_was_without_single_shares() {
     assert_eq!(snapshot(&folder), LedgerSnapshot { shares_since_ms: None, ..before });
 }
 
+#[test]
+fn statistics_that_sqlite_keeps_are_no_part_of_the_copy() {
+    let folder = folder();
+    let (before, before_tables) = (snapshot(&folder), tables(&connect(&folder)));
+    connect(&folder).execute_batch("ANALYZE").unwrap();
+    assert!(tables(&connect(&folder)).contains(&"sqlite_stat1".to_owned()));
+    open(&folder);
+    assert_eq!(format(&connect(&folder)), 2);
+    assert_eq!(snapshot(&folder), before);
+    let copy = Connection::open(folder.path().join("scheduler.format-1.sqlite")).unwrap();
+    assert_eq!(tables(&copy), before_tables);
+}
+
 /// What would be done if the process ended there; whether all was done.
 fn migrate_until(folder: &TempDir, stop: usize) -> bool {
     let mut connection = connect(folder);

@@ -39,7 +39,12 @@ impl TreeState {
     /// 2. the framework's node, together with the nodes whose accounts move to its sum: in portions, each with the sum
     ///    as far as it has come;
     /// 3. nodes of tasks that have retired, or of a framework that has ended, as the framework's node says by then.
+    ///
+    /// While a tree of format 1 is taken over, it is all nodes, and then the framework's node.
     pub fn take_transactions(&mut self) -> Vec<Vec<Write>> {
+        if self.copy.is_some() {
+            return self.take_new_format();
+        }
         let (changed, moved, dropped) =
             (mem::take(&mut self.changed), mem::take(&mut self.moved), mem::take(&mut self.dropped));
         let later = |name: &&String| !moved.contains_key(*name) && !dropped.contains(*name);
@@ -50,6 +55,21 @@ impl TreeState {
             transactions.extend(self.with_framework_node(moved));
         }
         transactions.extend(self.in_portions(dropped.iter()));
+        transactions
+    }
+
+    /// The nodes in the shards count only from when the framework's node says that they do, and those of format 1 no more
+    /// from then on: it comes last, with the whole sum. Until then the next leader begins anew.
+    fn take_new_format(&mut self) -> Vec<Vec<Write>> {
+        let mut names = mem::take(&mut self.changed);
+        names.extend(mem::take(&mut self.moved).into_keys());
+        names.extend(mem::take(&mut self.dropped));
+        // The others are only in format 1, where they stay.
+        names.retain(|name| self.node(name).is_some());
+        let mut transactions = self.in_portions(names.iter());
+        self.framework_changed = false;
+        self.written_sum = self.ledger.aggregated();
+        transactions.push(self.closed_by_framework_node(Transaction::default()));
         transactions
     }
 

@@ -42,16 +42,21 @@ impl Tree {
         TreeState::read(&self.framework, nodes).unwrap()
     }
 
-    /// A new leader takes over, and dies after so many writes; whether it was done before. All writes of a transaction
-    /// that has the framework's node come about at once.
-    fn take_over(&mut self, mut stop: usize) -> bool {
+    /// The transactions of a new leader.
+    fn transactions(&mut self) -> Vec<Vec<Write>> {
         if format(&self.framework).unwrap() == 1 {
             // What somebody left unfinished.
             self.shards.clear();
         }
         let mut state = self.read();
         state.lead(Leader { folder: "new".into(), host: "h".into(), since_ms: 2 }, None);
-        for transaction in state.take_transactions() {
+        state.take_transactions()
+    }
+
+    /// A new leader takes over, and dies after so many writes; whether it was done before. All writes of a transaction
+    /// that has the framework's node come about at once.
+    fn take_over(&mut self, mut stop: usize) -> bool {
+        for transaction in self.transactions() {
             let at_once = transaction.iter().any(|write| write.name == FRAMEWORK);
             let portions = if at_once {
                 vec![transaction]
@@ -143,6 +148,64 @@ fn whoever_is_stopped_at_any_write_harms_nobody() {
             stop += 1;
         }
         assert!(stop >= before.tasks.len(), "{stop} steps");
+    }
+}
+
+/// A tree of format 1 with more nodes than fit into a transaction. Its leader was stopped while a server retired, whose
+/// accounts of `moved` workers are not in the sum yet; of `kept` workers that retired another server still has accounts.
+fn large(moved: u64, kept: u64) -> Tree {
+    let account = |server: &str, worker: &str| {
+        serde_json::json!({"by": server, "kind": "server", "worker": worker, "sequence": 1, "hashes": "7",
+            "accepted_work": "3", "accepted": 1, "rejected": 0, "stale": 0, "unanswered": 0, "blocks": 1,
+            "rows_omitted": 0})
+    };
+    let node = |number: u64| {
+        let worker = format!("miner-worker-{number}");
+        let mut accounts = vec![account("miner-server-1", &worker)];
+        if number > 2 + moved {
+            accounts.push(account("miner-server-2", &worker));
+        }
+        let node = serde_json::json!({ "accounts": accounts }).to_string();
+        (worker, node.into_bytes())
+    };
+    let server = TaskRecord { state: Some(TaskState::TaskRunning), ..task(Kind::Server, 2) };
+    let mut state = Written::default();
+    state.write(&[Change::Framework { id: "f".into() }, Change::Task(server)]);
+    let last = 2 + moved + kept;
+    let framework = serde_json::json!({
+        "format": 1, "framework": {"id": "f", "started_ms": 1}, "leader": null, "next_number": last + 1,
+        "peak_workers": 0,
+        "past": {"done": [[1, 1], [3, last]], "lost": [], "states": {"TASK_KILLED": last - 1}},
+        "folded": {"worker": {}, "pool": {"accepted": 5}, "blocks": 2},
+    });
+    let mut tasks: BTreeMap<String, Vec<u8>> = (3..=last).map(node).collect();
+    tasks.insert("miner-server-2".into(), state.content["miner-server-2"].clone());
+    Tree { framework: framework.to_string().into_bytes(), copy: None, tasks, shards: BTreeMap::new() }
+}
+
+#[test]
+fn no_sum_is_lost_when_a_large_tree_is_left_after_any_transaction() {
+    for (moved, kept) in [(2500, 0), (0, 2500), (1300, 2200)] {
+        let before = large(moved, kept);
+        let expected = before.read().recovered();
+        let sum = expected.ledger.sum();
+        assert_eq!((sum.0.pool.accepted, sum.1), (5 + moved + 2 * kept, 2 + moved + 2 * kept));
+        let transactions = before.clone().transactions();
+        assert!(kept == 0 || transactions.len() > 3, "{}", transactions.len());
+        for stop in 0..=transactions.len() {
+            let mut tree = before.clone();
+            transactions[..stop].iter().flatten().for_each(|write| tree.put(write.clone()));
+            if stop < transactions.len() {
+                let now = (&tree.framework, &tree.copy, &tree.tasks);
+                assert_eq!(now, (&before.framework, &None, &before.tasks), "unharmed");
+            }
+            assert_eq!(tree.read().recovered(), expected, "{moved} {kept} {stop}");
+            assert!(tree.take_over(usize::MAX));
+            assert_eq!(tree.copy.as_ref(), Some(&before.framework));
+            assert_eq!(tree.read().recovered(), expected, "{moved} {kept} {stop}");
+            assert!(tree.take_over(usize::MAX));
+            assert_eq!(tree.read().recovered(), expected, "once more");
+        }
     }
 }
 
