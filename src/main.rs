@@ -13,6 +13,11 @@ use clap::{Parser, Subcommand};
 use executor::cli::known_backend;
 use executor::start;
 
+/// The system's allocator gets slower as the heap of a scheduler with thousands of tasks grows, and keeps what was freed
+/// after a burst.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A Bitcoin mining system on Apache Mesos
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]

@@ -69,7 +69,7 @@ pub struct Row {
 /// One count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Column {
-    /// Hashes searched; zero in the pool's column, which can't know it.
+    /// Hashes searched; zero in the pool's column, which cannot know it.
     pub hashes: u128,
     /// Expected hashes of the accepted shares.
     pub accepted_work: u128,

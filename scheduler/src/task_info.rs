@@ -1,6 +1,6 @@
 //! An accepted offer → `TaskInfo`.
 //!
-//! Every task has an executor of its own whose id is the task's, so that one task's end can't touch another. What
+//! Every task has an executor of its own whose id is the task's, so that one task's end cannot touch another. What
 //! the task is to do travels in `TaskInfo.data`, which the master's state page does not show; nothing of it is on
 //! a command line.
 
