@@ -224,7 +224,7 @@ fn a_scheduler_that_was_away_itself_blames_nobody_for_silence() {
 #[test]
 fn a_found_task_of_which_nothing_is_known_is_given_up() {
     let mut script = Script::with_workers();
-    script.update(TaskStatus { state: 9999.into(), ..status("miner-worker-77", TaskState::TaskRunning, 1) });
+    script.update(TaskStatus { state: 9999, ..status("miner-worker-77", TaskState::TaskRunning, 1) });
     script.write();
     assert_eq!(script.state.live_tasks(), 4);
     script.wait(Duration::from_secs(150));
