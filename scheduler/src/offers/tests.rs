@@ -1,4 +1,4 @@
-use mesos::resources::{Quantity, ranges, scalar};
+use mesos::resources::{Quantity, Resources, ranges, scalar};
 use mesos::v1::resource::{AllocationInfo, RevocableInfo};
 use mesos::v1::value::Range;
 use proptest::prelude::*;
