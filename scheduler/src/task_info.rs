@@ -93,7 +93,7 @@ pub struct Programs {
 pub enum Server {
     /// Our pool server under our executor, over this chain.
     Builtin(Chain),
-    /// An image of somebody else's under Mesos' own executor.
+    /// A user's own image under Mesos' own executor.
     Image(ImageTask),
 }
 
@@ -112,7 +112,7 @@ impl Programs {
         }
     }
 
-    /// The images of somebody else's.
+    /// The user's own images.
     pub fn images(&self) -> impl Iterator<Item = &str> {
         let server = match &self.server {
             Server::Image(image) => Some(image),

@@ -9,6 +9,9 @@ use task::ServerAddress;
 use crate::offers::UnusedAgent;
 use crate::task_info::pool_url;
 
+/// So many tasks are named in one line; others are counted.
+const NAMED: usize = 10;
+
 /// Something that the user wants to know.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserNotice {
@@ -22,7 +25,7 @@ pub enum UserNotice {
         /// The framework's id.
         framework: String,
     },
-    /// An earlier life of the scheduler, or another one, has left tasks running.
+    /// An earlier run of the scheduler, or another one, has left tasks running.
     GoingOn {
         /// How many.
         tasks: usize,
@@ -244,7 +247,30 @@ impl fmt::Display for UserNotice {
             UserNotice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
             UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
             UserNotice::Ending { tasks } => write!(f, "ending {}", counted(*tasks, "task")),
-            UserNotice::Overdue { tasks } => write!(f, "no longer waiting for {}", tasks.join(", ")),
+            UserNotice::Overdue { tasks } => {
+                let named = tasks.len().min(NAMED);
+                write!(f, "no longer waiting for {}", tasks[..named].join(", "))?;
+                match tasks.len() - named {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_tasks_are_named() {
+        let said = |tasks: u64| {
+            let tasks = (0..tasks).map(|n| format!("w{n}")).collect();
+            UserNotice::Overdue { tasks }.to_string()
+        };
+        assert_eq!(said(2), "no longer waiting for w0, w1");
+        assert!(said(10).ends_with("w8, w9"));
+        assert!(said(50_000).ends_with("w8, w9 and 49990 more"));
     }
 }

@@ -139,7 +139,7 @@ impl Maintenance {
         let (mut accepted, mut declined, mut intents) = (Vec::new(), Vec::new(), Vec::new());
         let mut said = BTreeSet::new();
         for InverseOffer { id, agent, away } in offers {
-            // Which of all agents is meant, nobody can tell.
+            // It does not say which agent is meant.
             let Some(agent) = agent else {
                 declined.push(id.clone());
                 continue;
