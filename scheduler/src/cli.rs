@@ -32,7 +32,7 @@ use self::zk::parse_masters;
 use crate::artifact::checked_address;
 use crate::config::{Config, ExecutorSource};
 use crate::master_access::MasterAccess;
-use crate::policy::OnServerLoss;
+use crate::settings::OnServerLoss;
 use crate::task_info::{Containerizer, EXECUTABLE};
 
 /// The shortest silence timeout. The master sends a heartbeat every 15 s; within less than two of them a silent task

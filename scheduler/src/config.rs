@@ -8,10 +8,10 @@ use std::time::Duration;
 use mesos::masters::Masters;
 use mesos::zookeeper::Ensemble;
 
-use crate::core::Settings;
 use crate::master_access::MasterAccess;
 use crate::offers::Placement;
-use crate::policy::OnServerLoss;
+use crate::settings::OnServerLoss;
+use crate::settings::Settings;
 use crate::task_info::{Containerizer, Delivery, Pool, Programs, Template};
 
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.

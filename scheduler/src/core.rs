@@ -14,12 +14,8 @@
 //! - a task that should not be there is killed, again and again until Mesos says that it ended.
 
 mod carry_out;
-mod event;
-mod history;
 mod outbox;
 mod overview;
-mod session;
-mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transition;
@@ -30,17 +26,17 @@ use std::time::{Duration, Instant};
 
 use program::Summary;
 
-pub use self::event::{Call, Effect, Event};
-pub use self::history::History;
-pub use self::overview::{Failure, MAX_PAGE, Overview, TaskLine, TaskPage, UnusedReasons};
-pub use self::session::Session;
-pub use self::settings::Settings;
+pub use self::overview::{MAX_PAGE, Overview, TaskLine, TaskPage, UnusedReasons};
 
 use self::outbox::Outbox;
 use self::transition::Transition;
+use crate::event::{Effect, Event};
 use crate::fleet::{Fleet, Task};
+use crate::history::History;
 use crate::journal::{Change, Recovered};
 use crate::policy::{Happening, Policy, View, policies};
+use crate::session::Session;
+use crate::settings::Settings;
 
 /// Rules that have something to do when all is done are asked again. So often at most, lest a rule that never has enough
 /// stops the framework.

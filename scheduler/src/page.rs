@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use task::{Live, Totals};
 use tokio::sync::{Mutex, watch};
 
-use crate::core::{Failure, MAX_PAGE, Overview, TaskLine, TaskPage};
+use crate::core::{MAX_PAGE, Overview, TaskLine, TaskPage};
+use crate::history::Failure;
 use crate::query::{QueryClient, QueryError, Role};
 
 /// Tasks on a page if nothing else is asked for, and in the summary.

@@ -39,15 +39,16 @@ use mesos::v1::{Offer, TaskState, task_status};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-pub use self::maintenance::{Away, InverseOffer};
 #[cfg(test)]
 pub use self::server_health::{ILL_SERVER, SERVER_START};
-pub use self::server_loss::OnServerLoss;
 
-use crate::core::{Call, History, Session, Settings};
+use crate::event::{Away, Call, InverseOffer};
 use crate::fleet::{Fleet, StateChange, Task, Window};
+use crate::history::History;
 use crate::journal::Assignment;
 use crate::offers::{Accept, UnusedAgent};
+use crate::session::Session;
+use crate::settings::{OnServerLoss, Settings};
 use crate::user_notice::UserNotice;
 
 /// A rule.

@@ -6,8 +6,8 @@ use mesos::scheduler::{self, operation};
 use mesos::v1::{FrameworkId, FrameworkInfo, Offer, TaskStatus, Unavailability, framework_info};
 
 use crate::config::Config;
-use crate::core::{Call, Event};
-use crate::policy::{Away, InverseOffer};
+use crate::event::{Away, InverseOffer};
+use crate::event::{Call, Event};
 
 /// How long an inverse offer that was accepted is not repeated. Mesos would repeat it every 5 s, for each agent.
 const ASK_AGAIN: Duration = Duration::from_secs(60);

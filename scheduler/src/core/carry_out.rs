@@ -5,9 +5,9 @@ use std::time::Duration;
 use ::task::ServerAddress;
 use mesos::v1::TaskState;
 
-use super::event::{Call, Effect};
 use super::outbox::OnWritten;
 use super::transition::{Transition, end_without_report};
+use crate::event::{Call, Effect};
 use crate::fleet::Task;
 use crate::journal::{Assignment, Change, Origin, TaskRecord, UNTRACKED_MINERS};
 use crate::kind::Kind;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::event::Effect;
 use super::updates::{LateUpdate, Update};
+use crate::event::Effect;
 use crate::journal::{Change, Ticket};
 
 /// What happens when a change is on disk.

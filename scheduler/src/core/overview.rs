@@ -1,17 +1,18 @@
 //! What the framework tells people of itself: figures of a bounded size, and tasks page by page. Nothing is decided by
 //! it, and it is made only when somebody asks.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 use ::task::{Live, Totals};
 use mesos::v1::TaskState;
 use program::Summary;
 
-use super::{History, Session};
 use crate::fleet::{Fleet, LIVE, Task};
+use crate::history::{Failure, History};
 use crate::journal::{Ledger, Line};
 use crate::kind::Kind;
+use crate::session::Session;
 
 /// Servers, slowest workers and failures in an overview.
 const LISTED: usize = 10;
@@ -64,19 +65,6 @@ pub struct UnusedReasons {
     pub more: u64,
 }
 
-/// A task that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// How long ago.
-    pub ago: Duration,
-    /// The task's id.
-    pub task: String,
-    /// Its agent's host name.
-    pub host: String,
-    /// The state it ended in, or why it was given up.
-    pub text: String,
-}
-
 /// One task, for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskLine {
@@ -124,24 +112,6 @@ impl TaskLine {
             Some(Live::Worker(live)) => Some(live.hashrate),
             _ => None,
         }
-    }
-}
-
-/// The last failures of tasks.
-#[derive(Debug, Default)]
-pub(super) struct Failures(VecDeque<(Instant, Failure)>);
-
-impl Failures {
-    pub fn push(&mut self, task: &str, host: &str, text: &str, now: Instant) {
-        self.0.truncate(LISTED - 1);
-        let (task, host, text) = (task.to_owned(), host.to_owned(), text.to_owned());
-        self.0.push_front((now, Failure { ago: Duration::ZERO, task, host, text }));
-    }
-
-    fn list(&self, now: Instant) -> Vec<Failure> {
-        let aged =
-            |(at, failure): &(Instant, Failure)| Failure { ago: now.duration_since(*at), ..failure.clone() };
-        self.0.iter().map(aged).collect()
     }
 }
 

@@ -28,11 +28,13 @@ use mesos::v1::{Offer, TaskStatus, task_status};
 use mesos::v1::TaskState;
 
 use super::*;
+use crate::event::{Away, Call, InverseOffer};
 use crate::fleet::Slot;
 use crate::journal::Ticket;
 use crate::kind::Kind;
 use crate::offers::Placement;
-use crate::policy::{Away, ILL_SERVER, InverseOffer, OnServerLoss, SERVER_START};
+use crate::policy::{ILL_SERVER, SERVER_START};
+use crate::settings::OnServerLoss;
 use crate::store::memory::Memory;
 use crate::task_info::{Arguments, Delivery, ImageTask, Programs};
 use crate::user_notice::UserNotice;

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
 
-use super::event::{Call, Effect, Event};
-use super::history::{History, Memory};
 use super::outbox::{OnWritten, Outbox};
-use super::session::Session;
-use super::settings::Settings;
+use crate::event::{Call, Effect, Event};
 use crate::fleet::{Fleet, Task};
+use crate::history::{History, Memory};
 use crate::journal::{self, Change, Origin, StatusRecord, Ticket};
 use crate::kind::Kind;
 use crate::policy::Happening;
+use crate::session::Session;
+use crate::settings::Settings;
 use crate::user_notice::UserNotice;
 
 /// The parts of the state that an event or an intent may change.

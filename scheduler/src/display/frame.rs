@@ -5,7 +5,8 @@ use std::time::Duration;
 use program::{Hashrate, Shares, counted};
 use task::Live;
 
-use crate::core::{Failure, Overview, TaskLine};
+use crate::core::{Overview, TaskLine};
+use crate::history::Failure;
 use crate::journal::number;
 
 /// The cursor's line, and one above the frame: terminals keep a copy of what a whole screen is cleared of.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::core::Call;
+use crate::event::Call;
 use crate::wire;
 
 /// Time for the last calls to be answered.

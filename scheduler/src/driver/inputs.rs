@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::core::Event;
 use crate::display::Display;
+use crate::event::Event;
 use crate::store::StoreEvent;
 
 /// Between two looks at the time. The terminal is drawn as often.

@@ -7,7 +7,7 @@ use task::Live;
 
 use super::due::DueQueue;
 use super::table::{Key, Table};
-use super::task::Task;
+use super::task::{Rate, Task};
 
 /// A live message older than this says nothing about now.
 pub const LIVE: Duration = Duration::from_secs(20);
@@ -15,14 +15,6 @@ pub const LIVE: Duration = Duration::from_secs(20);
 /// Steps of speed to one doubling: workers within one step count as equally fast, so that a worker whose figure moves a
 /// little stays where it is.
 const STEPS: f64 = 16.0;
-
-/// What one worker adds to the sum.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
-    /// Hashes in 1,000 s.
-    pub millihashes: u64,
-    step: i32,
-}
 
 /// The hashrates of the workers that told theirs lately.
 #[derive(Debug, Default)]

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 use task::Live;
 
-use super::rates::Rate;
 use crate::constraints::Place;
 use crate::journal::TaskRecord;
 use crate::kind::Kind;
@@ -108,6 +107,14 @@ impl Kill {
         self.again = now + self.pause;
         self.pause = (self.pause * 2).min(KILL_AGAIN.1);
     }
+}
+
+/// What one worker adds to the sum.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    /// Hashes in 1,000 s.
+    pub millihashes: u64,
+    pub step: i32,
 }
 
 /// A task that was or will be launched. Only [`Fleet`](super::Fleet) changes it.

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::{Happening, Intent, Policy, View};
-use crate::core::Call;
+use crate::event::Call;
 
 /// The rule.
 #[derive(Debug, Default)]

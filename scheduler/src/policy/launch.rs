@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::{Happening, Intent, Policy, View, jitter, maintenance};
-use crate::core::Call;
+use crate::event::Call;
 use crate::fleet::{Marks, Task, planned_launch};
 use crate::offers::{self, Demand, Wanted};
 

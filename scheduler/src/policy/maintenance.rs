@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::{Happening, Intent, Policy, View};
-use crate::core::Call;
+use crate::event::{Away, Call, InverseOffer};
 use crate::fleet::{Agent, DueQueue, Task, Window};
 use crate::user_notice::UserNotice;
 
@@ -21,31 +21,9 @@ pub(super) const NO_SERVER: Duration = Duration::from_secs(3600);
 /// For the workers of a server that moves to end before it, so that it counts their last shares.
 const WORKERS_END: Duration = Duration::from_secs(15);
 
-/// When a machine is away, from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Away {
-    /// Until it begins; zero if it has.
-    pub begins_in: Duration,
-    /// How long it lasts from then on; `None`: for good.
-    pub lasts: Option<Duration>,
-}
-
-impl Away {
-    fn window(self, now: Instant) -> Window {
-        let from = now + self.begins_in;
-        Window { from, until: self.lasts.map(|lasts| from + lasts) }
-    }
-}
-
-/// Asks for what an agent has given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InverseOffer {
-    /// Its id.
-    pub id: String,
-    /// The agent; `None`: any.
-    pub agent: Option<String>,
-    /// When.
-    pub away: Away,
+fn window(away: Away, now: Instant) -> Window {
+    let from = now + away.begins_in;
+    Window { from, until: away.lasts.map(|lasts| from + lasts) }
 }
 
 /// The last inverse offer of each agent.
@@ -119,7 +97,7 @@ impl Policy for Maintenance {
 
 impl Maintenance {
     fn set(&mut self, agent: &str, away: Away, now: Instant) -> Intent {
-        let window = away.window(now);
+        let window = window(away, now);
         if window.from > now + LEAD {
             // A later plan: what is launched until then has to end again.
             self.drained.remove(agent);

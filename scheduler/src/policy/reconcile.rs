@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::{Happening, Intent, Policy, View, jitter};
-use crate::core::Call;
+use crate::event::Call;
 use crate::fleet::{DueQueue, Task};
 
 const FIRST: Duration = Duration::from_secs(2);

@@ -11,7 +11,7 @@ use ::task::{Instruction, Live, ServerAddress};
 use mesos::v1::TaskState;
 
 use super::{Happening, Intent, Policy, View};
-use crate::core::Call;
+use crate::event::Call;
 use crate::fleet::Task;
 use crate::task_info::pool_url;
 use crate::user_notice::UserNotice;

@@ -5,16 +5,6 @@ use std::time::Instant;
 use super::{Happening, Intent, Policy, View};
 use crate::user_notice::UserNotice;
 
-/// What becomes of the workers when their server is gone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum OnServerLoss {
-    /// They are killed, and all starts over.
-    #[default]
-    Kill,
-    /// They stay, and are sent to the new server.
-    Repoint,
-}
-
 /// The rule.
 #[derive(Debug, Default)]
 pub(super) struct ServerLoss;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 
 use super::{Happening, Intent, Policy, View};
-use crate::core::Call;
+use crate::event::Call;
 use crate::fleet::Task;
 use crate::kind::Kind;
 use crate::user_notice::UserNotice;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use mesos::v1::{Offer, TaskInfo, TaskStatus};
 
 use crate::journal::{Change, Ticket};
-use crate::policy::{Away, InverseOffer};
 use crate::user_notice::UserNotice;
 
 /// Something that has happened.
@@ -64,9 +63,29 @@ pub enum Event {
     Stop,
 }
 
+/// When a machine is away, from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Away {
+    /// Until it begins; zero if it has.
+    pub begins_in: Duration,
+    /// How long it lasts from then on; `None`: for good.
+    pub lasts: Option<Duration>,
+}
+
+/// Asks for what an agent has given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InverseOffer {
+    /// Its id.
+    pub id: String,
+    /// The agent; `None`: any.
+    pub agent: Option<String>,
+    /// When.
+    pub away: Away,
+}
+
 impl Event {
     /// Whether it came through the subscription.
-    pub(super) fn is_from_master(&self) -> bool {
+    pub(crate) fn is_from_master(&self) -> bool {
         !matches!(
             self,
             Event::Disconnected | Event::Removed | Event::Persisted(_) | Event::Tick | Event::Stop

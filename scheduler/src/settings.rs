@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::offers::Placement;
-use crate::policy::OnServerLoss;
 use crate::task_info::Template;
 
 /// What the user wants, as far as decisions depend on it.
@@ -27,4 +26,14 @@ pub struct Settings {
     pub blocks: Option<u64>,
     /// For jitter.
     pub seed: u64,
+}
+
+/// What becomes of the workers when their server is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnServerLoss {
+    /// They are killed, and all starts over.
+    #[default]
+    Kill,
+    /// They stay, and are sent to the new server.
+    Repoint,
 }

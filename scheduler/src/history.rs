@@ -1,14 +1,16 @@
 //! What of the framework outlives its tasks: its id and age, its accounts, and what is left of tasks that ended long ago.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use super::overview::Failures;
 use crate::fleet::{Fleet, Task};
 use crate::journal::{Account, AvoidedAgent, Entry, Ledger, Records, Recovered, RetiredTasks, TaskRecord};
 use crate::kind::Kind;
+
+/// So many failures are kept to be shown.
+const FAILURES: usize = 10;
 
 /// What is kept of the framework beside its tasks and agents.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub struct History {
     /// The same as it was last written down.
     pub written_peak: u64,
     /// The last failures of tasks, to be shown.
-    pub(super) failures: Failures,
+    pub(crate) failures: Failures,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
     /// The framework's age was this at that time.
@@ -61,9 +63,40 @@ impl History {
     }
 }
 
+/// The last failures of tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(VecDeque<(Instant, Failure)>);
+
+impl Failures {
+    pub fn push(&mut self, task: &str, host: &str, text: &str, now: Instant) {
+        self.0.truncate(FAILURES - 1);
+        let (task, host, text) = (task.to_owned(), host.to_owned(), text.to_owned());
+        self.0.push_front((now, Failure { ago: Duration::ZERO, task, host, text }));
+    }
+
+    pub fn list(&self, now: Instant) -> Vec<Failure> {
+        let aged =
+            |(at, failure): &(Instant, Failure)| Failure { ago: now.duration_since(*at), ..failure.clone() };
+        self.0.iter().map(aged).collect()
+    }
+}
+
+/// A task that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// How long ago.
+    pub ago: Duration,
+    /// The task's id.
+    pub task: String,
+    /// Its agent's host name.
+    pub host: String,
+    /// The state it ended in, or why it was given up.
+    pub text: String,
+}
+
 /// The records in memory: tasks are the fleet's, all else is history.
 #[derive(Debug)]
-pub(super) struct Memory<'a> {
+pub(crate) struct Memory<'a> {
     pub fleet: &'a mut Fleet,
     pub history: &'a mut History,
     pub now: Instant,
