@@ -42,15 +42,15 @@ impl LateUpdate {
 impl Transition<'_> {
     pub fn update(&mut self, status: TaskStatus) {
         let id = status.task_id.value.clone();
-        if let Some(version) = status.data.as_deref().and_then(::task::version) {
-            self.fleet.set_version(&id, version);
-        }
         self.happen(Happening::Answered { task: id.clone() });
         if self.fleet.get(&id).is_none() && self.history.retired.contains(&id) {
             return self.late_update(&status);
         }
         if self.fleet.get(&id).is_none() && !self.adopt(&status) {
             return;
+        }
+        if let Some(version) = status.data.as_deref().and_then(::task::version) {
+            self.fleet.set_version(&id, version);
         }
         let Some(task) = self.fleet.get(&id) else { return };
         if tells_nothing_new(task, &status) {
@@ -111,9 +111,6 @@ impl Transition<'_> {
             specification: None,
         };
         self.change(Change::Task(record), OnWritten::Nothing);
-        if let Some(version) = status.data.as_deref().and_then(::task::version) {
-            self.fleet.set_version(&id, version);
-        }
         if !over {
             self.notify(UserNotice::Unknown { task: id.clone() });
             self.fleet.want_end(&id, self.now);

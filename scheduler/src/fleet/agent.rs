@@ -53,11 +53,6 @@ impl Agent {
         self.window
     }
 
-    /// Whether its offers are to be given back, so that they come as one.
-    pub fn is_held(&self) -> bool {
-        self.held
-    }
-
     fn is_blank(&self) -> bool {
         self.pause.is_none() && self.window.is_none() && !self.held && self.unused.is_none()
     }
