@@ -16,6 +16,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::task::ServerAddress;
@@ -79,7 +80,7 @@ impl Fleet {
     /// The tasks that are not over in the order of their launch, as their numbers tell it, after the task with this id. That
     /// one may be gone. Tasks whose names are not of our making have no number, and come last.
     pub fn in_launch_order(&self, after: Option<&str>) -> impl Iterator<Item = &Task> {
-        let place = |id: &str| (launch_number(id), id.to_owned());
+        let place = |id: &str| (launch_number(id), Arc::from(id));
         let from = after.map_or(Unbounded, |after| Excluded(place(after)));
         self.index.in_launch_order.range((from, Unbounded)).filter_map(|(_, id)| self.get(id))
     }

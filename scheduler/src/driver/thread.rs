@@ -44,7 +44,10 @@ pub(crate) async fn run_on_own_thread(
         let _ = result.send(driven);
         runtime.shutdown_background();
     };
-    thread::Builder::new().name("driver".to_owned()).spawn(run).context("cannot start the driver's thread")?;
+    thread::Builder::new()
+        .name("driver".to_owned())
+        .spawn(run)
+        .context("cannot start the driver's thread")?;
     ended.await.ok().flatten().context("the driver has panicked")
 }
 

@@ -1,5 +1,6 @@
 //! One task and its life.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
@@ -120,6 +121,8 @@ pub(super) struct Rate {
 /// A task that was or will be launched. Only [`Fleet`](super::Fleet) changes it.
 #[derive(Clone, Debug)]
 pub struct Task {
+    /// Its id, for all that keeps it beside the record.
+    id: Arc<str>,
     pub(super) record: TaskRecord,
     pub(super) lifecycle: Lifecycle,
     pub(super) running_since: Option<Instant>,
@@ -137,6 +140,7 @@ pub struct Task {
 impl Task {
     fn new(record: TaskRecord, lifecycle: Lifecycle) -> Self {
         Self {
+            id: record.id.as_str().into(),
             record,
             lifecycle,
             running_since: None,
@@ -195,6 +199,11 @@ impl Task {
     /// Its id, which is also its executor's.
     pub fn id(&self) -> &str {
         &self.record.id
+    }
+
+    /// The same, to be kept.
+    pub fn shared_id(&self) -> &Arc<str> {
+        &self.id
     }
 
     /// The agent's id; empty if it is not known.

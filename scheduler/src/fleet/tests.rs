@@ -8,6 +8,7 @@ use mesos::v1::TaskState;
 use proptest::prelude::*;
 
 use super::*;
+use crate::attributes::Attributes;
 use crate::constraints::{Place, Trial, all_allow};
 use crate::journal::{Assignment, Origin, TaskRecord};
 
@@ -36,7 +37,7 @@ fn record(kind: Kind, number: u64) -> TaskRecord {
         assignment: (kind == Kind::Worker).then(|| Assignment::Server("miner-server-1".into())),
         origin: Origin::Launched { cpus_milli: 100 * (number % 7) + 1 },
         address: None,
-        attributes: BTreeMap::new(),
+        attributes: Attributes::default(),
         state: None,
         closed: false,
         specification: None,
@@ -47,7 +48,7 @@ fn planned(record: TaskRecord) -> Task {
     let accept = Accept {
         offers: vec![format!("offer of {}", record.id)],
         agent: record.agent.clone(),
-        place: Place { host: record.host.clone(), attributes: BTreeMap::new() },
+        place: Place { host: record.host.clone(), attributes: Attributes::default() },
         cpus_milli: record.cpus_milli(),
         more: false,
         executor: Vec::new(),
@@ -155,7 +156,7 @@ fn check_counts(fleet: &Fleet) {
     let cpus = placed().map(|task| task.record().cpus_milli()).sum();
     assert_eq!(fleet.placed(), (cpus, placed().count() as u64));
     for host in ["host0", "host1", "host2"] {
-        let here = Place { host: host.into(), attributes: BTreeMap::new() };
+        let here = Place { host: host.into(), attributes: Attributes::default() };
         let free = placed().filter(|task| task.host() == host).count() < 2;
         assert_eq!(all_allow(&constraints(), &here, &Trial::of(fleet.occupancy())), free);
     }

@@ -1,12 +1,12 @@
 //! Each rule alone, with a fleet: what it wants when something happens. What all of them do together is tested in `core`.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesos::resources::{Quantity, scalar};
 use mesos::v1::{Offer, TaskState, task_status};
 
 use super::*;
+use crate::attributes::Attributes;
 use crate::core::tests::settings;
 use crate::fleet::Slot;
 use crate::journal::{Origin, Recovered, TaskRecord};
@@ -102,7 +102,7 @@ fn record(kind: Kind, number: u64) -> TaskRecord {
         assignment: (kind == Kind::Worker).then(|| Assignment::Server(SERVER.into())),
         origin: Origin::Launched { cpus_milli: 1000 },
         address: None,
-        attributes: BTreeMap::new(),
+        attributes: Attributes::default(),
         state: Some(TaskState::TaskRunning),
         closed: false,
         specification: None,

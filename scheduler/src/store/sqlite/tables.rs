@@ -123,7 +123,7 @@ impl Tables<'_> {
 
     /// What stands in tables of its own and is never taken back.
     fn add_details(&self, task: &TaskRecord) -> rusqlite::Result<()> {
-        for (name, value) in &task.attributes {
+        for (name, value) in task.attributes.iter() {
             self.run(
                 "INSERT OR IGNORE INTO attribute (task, name, value) VALUES (?1, ?2, ?3)",
                 params![task.id, name, value],
