@@ -7,6 +7,7 @@ mod agent;
 mod change;
 mod due;
 mod index;
+mod launch_limit;
 mod rates;
 mod servers;
 mod table;
@@ -25,6 +26,7 @@ use mesos::v1::TaskState;
 pub use self::agent::{Agent, Pause, Window};
 pub use self::due::DueQueue;
 pub use self::index::Present;
+pub use self::launch_limit::{CommonFailure, LaunchLimit};
 pub use self::servers::Service;
 pub use self::task::{Health, Lifecycle, Slot, StateChange, Task, is_over};
 
@@ -47,6 +49,7 @@ pub struct Fleet {
     servers: Servers,
     index: Index,
     rates: Rates,
+    launch_limit: Option<LaunchLimit>,
 }
 
 impl Fleet {
@@ -178,6 +181,21 @@ impl Fleet {
     /// All reasons why nothing is launched somewhere, each once.
     pub fn unused_reasons(&self) -> impl ExactSizeIterator<Item = &UnusedAgent> {
         self.agents.reasons()
+    }
+
+    /// What limits launches.
+    pub fn launch_limit(&self) -> Option<&LaunchLimit> {
+        self.launch_limit.as_ref()
+    }
+
+    /// How many launches may begin, if they are limited.
+    pub fn launches_allowed(&self, now: Instant) -> Option<u64> {
+        self.launch_limit.as_ref().map(|limit| limit.room(self.count_unsent() as u64, now))
+    }
+
+    /// The failure that agents have in common, while they are tried one at a time.
+    pub fn common_failure(&self) -> Option<&CommonFailure> {
+        self.launch_limit.as_ref().filter(|limit| limit.is_cautious())?.failure.as_ref()
     }
 
     // Counts.

@@ -122,6 +122,8 @@ pub struct Demand<'a> {
     pub agents: &'a dyn Agents,
     /// How long what is of no use should not be offered again.
     pub refuse: Duration,
+    /// Agents where the fewest tasks have failed are used first.
+    pub fewest_failures_first: bool,
 }
 
 /// What to do with all offers that were given to [`plan`]: each is in exactly one of the two.
@@ -175,6 +177,10 @@ pub fn plan<'a>(offers: &'a [Offer], demand: &Demand<'_>) -> Plan {
     }
     let mut planner = Planner::new(demand);
     let mut waiting: BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>> = BTreeMap::new();
+    let mut agents: Vec<_> = agents.into_iter().collect();
+    if demand.fewest_failures_first {
+        agents.sort_by_cached_key(|(agent, _)| demand.agents.marks(agent).failures);
+    }
     for (agent, offers) in agents {
         let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
         let candidate = Candidate { agent, offers, place };

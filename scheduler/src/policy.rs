@@ -12,6 +12,7 @@
 
 mod acknowledge;
 mod agent_pause;
+mod common_failure;
 mod give_way;
 mod kill;
 mod launch;
@@ -43,7 +44,7 @@ use rand::rngs::StdRng;
 pub use self::server_health::{ILL_SERVER, SERVER_START};
 
 use crate::event::{Away, Call, InverseOffer};
-use crate::fleet::{Fleet, StateChange, Task, Window};
+use crate::fleet::{Fleet, LaunchLimit, StateChange, Task, Window};
 use crate::history::History;
 use crate::journal::Assignment;
 use crate::offers::{Accept, UnusedAgent};
@@ -64,6 +65,8 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<retire::Retire>::default(),
         // Before the user is told that a task runs which ends at once.
         Box::<unwanted::Unwanted>::default(),
+        // Before a failure is told of one by one, and held against its agent.
+        Box::new(common_failure::CommonFailures::new(settings.seed)),
         Box::<task_notices::TaskNotices>::default(),
         // Before a lost server: its end is told and counted first.
         Box::<agent_pause::AgentPause>::default(),
@@ -349,7 +352,11 @@ pub enum Intent {
         task: String,
         /// Why, for people.
         why: String,
+        /// Other agents have failed alike: it is only counted, since launches wait anyway.
+        common: bool,
     },
+    /// Limits launches, or does so no more.
+    LimitLaunches(Option<Box<LaunchLimit>>),
     /// Sets or clears an agent's maintenance window.
     SetWindow {
         /// The agent's id.

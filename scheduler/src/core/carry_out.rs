@@ -41,7 +41,8 @@ impl Transition<'_> {
             }
             Intent::MoveServer { server } => self.fleet.set_moving(&server),
             Intent::Assign { worker, server } => self.assign(worker, server),
-            Intent::PauseAgent { task, why } => self.pause_agent(&task, why),
+            Intent::PauseAgent { task, why, common } => self.pause_agent(&task, why, common),
+            Intent::LimitLaunches(limit) => self.fleet.limit_launches(limit.map(|limit| *limit)),
             Intent::SetWindow { agent, window } => self.fleet.set_window(&agent, window),
             Intent::HoldOffers { agent, held } => self.fleet.hold_offers(&agent, held),
             Intent::NoteUnused(unused) => self.note_unused(unused),
@@ -105,7 +106,9 @@ impl Transition<'_> {
         let task = self.settings.template.task(record, pool, accept.executor, accept.task);
         let (host, cpus_milli) = (record.host.clone(), record.cpus_milli());
         self.call(Call::Accept { offers: accept.offers, task: Box::new(task), refuse });
-        self.notify(UserNotice::Launched { task: id.clone(), host, cpus_milli });
+        if self.fleet.common_failure().is_none() {
+            self.notify(UserNotice::Launched { task: id.clone(), host, cpus_milli });
+        }
         self.happen(Happening::Launched { task: id });
     }
 
@@ -149,11 +152,14 @@ impl Transition<'_> {
         self.happen(Happening::Assigned { worker });
     }
 
-    fn pause_agent(&mut self, task: &str, why: String) {
+    fn pause_agent(&mut self, task: &str, why: String, common: bool) {
         let Some(host) = self.fleet.get(task).map(|task| task.host().to_owned()) else { return };
-        if let Some((pause, length)) = self.fleet.fail_agent(task, self.now) {
+        if let Some((pause, length)) = self.fleet.fail_agent(task, common, self.now) {
             let failures = pause.failures;
             self.history.failures.push(task, &host, &why, self.now);
+            if common {
+                return;
+            }
             self.notify(UserNotice::Paused { host, pause: length, failures, why });
         }
     }

@@ -8,7 +8,7 @@ use mesos::v1::TaskState;
 use super::agent::{Pause, Window};
 use super::index::Facets;
 use super::task::{Health, Kill, Lifecycle, Slot, Task};
-use super::{Fleet, held_offers};
+use super::{Fleet, LaunchLimit, held_offers};
 use crate::journal::TaskRecord;
 use crate::offers::{Accept, UnusedAgent};
 
@@ -218,7 +218,13 @@ impl Fleet {
     pub fn forget_tasks(&mut self) {
         let agents = std::mem::take(&mut self.agents);
         let index = self.index.empty();
-        *self = Self { agents, index, ..Self::default() };
+        let launch_limit = self.launch_limit.take();
+        *self = Self { agents, index, launch_limit, ..Self::default() };
+    }
+
+    /// Limits launches, or does not.
+    pub fn limit_launches(&mut self, limit: Option<LaunchLimit>) {
+        self.launch_limit = limit;
     }
 
     // Servers.
@@ -240,11 +246,13 @@ impl Fleet {
 
     // Agents.
 
-    /// Counts a failure of a task on its agent. Returns the pause and its length.
-    pub fn fail_agent(&mut self, task: &str, now: Instant) -> Option<(Pause, Duration)> {
+    /// Counts a failure of a task on its agent; one that other agents have in common makes no pause. Returns the pause and
+    /// its length.
+    pub fn fail_agent(&mut self, task: &str, common: bool, now: Instant) -> Option<(Pause, Duration)> {
         let task = self.get(task)?;
         let (agent, since) = (task.agent().to_owned(), task.running_since());
-        Some(self.agents.fail(&agent, since.map(|since| now.duration_since(since)), now))
+        let ran = since.map(|since| now.duration_since(since));
+        Some(if common { self.agents.count_failure(&agent, now) } else { self.agents.fail(&agent, ran, now) })
     }
 
     /// Remembers why nothing is launched on an agent. Returns whether the reason is new.

@@ -37,6 +37,7 @@ fn demand_with(wanted: Wanted, placement: Placement) -> Demand<'static> {
         placed: Box::leak(Box::default()),
         agents: Box::leak(Box::new(Marks::default())),
         refuse: Duration::from_secs(60),
+        fewest_failures_first: false,
     }
 }
 

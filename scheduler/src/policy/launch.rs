@@ -29,6 +29,8 @@ pub(super) struct Launch {
     held_back: bool,
     /// What was declined is to be offered again.
     offer_again: bool,
+    /// Offers were declined because no more launches were allowed.
+    limited: bool,
 }
 
 impl Launch {
@@ -38,6 +40,7 @@ impl Launch {
             announced_demand: Wanted::Nothing,
             held_back: false,
             offer_again: false,
+            limited: false,
         }
     }
 }
@@ -56,7 +59,7 @@ impl Policy for Launch {
             Happening::LaunchWritten { task } => return self.send(view, task),
             Happening::Ended(_) | Happening::SlotReleased { .. } => self.workers_changed(),
             Happening::OffersWanted => self.offer_again = true,
-            Happening::Settled => return self.announce_demand(view),
+            Happening::Settled => return self.announce_demand(view, now),
             _ => {}
         }
         Vec::new()
@@ -65,8 +68,13 @@ impl Policy for Launch {
 
 impl Launch {
     fn use_offers(&mut self, view: &View<'_>, offers: &[Offer], now: Instant) -> Vec<Intent> {
-        let (wanted, refuse) = (wanted(view), jitter(&mut self.random, REFUSE));
-        let (cpus_left_milli, workers_left) = view.room().unwrap_or((0, 0));
+        let (mut wanted, mut refuse) = (wanted(view), jitter(&mut self.random, REFUSE));
+        let (cpus_left_milli, mut workers_left) = view.room().unwrap_or((0, 0));
+        let allowed = view.fleet.launches_allowed(now);
+        if let Some(allowed) = allowed {
+            refuse = self.limit(view, allowed, &mut wanted, now);
+            workers_left = workers_left.min(allowed);
+        }
         let for_server = matches!(wanted, Wanted::Server { .. });
         let notice = if for_server { maintenance::NO_SERVER } else { maintenance::NO_LAUNCH };
         let demand = Demand {
@@ -77,8 +85,10 @@ impl Launch {
             placed: view.fleet.occupancy(),
             agents: &Marks { fleet: view.fleet, notice, now },
             refuse,
+            fewest_failures_first: allowed.is_some(),
         };
         let plan = offers::plan(offers, &demand);
+        self.limited |= allowed == Some(plan.accepts.len() as u64) && !plan.declines.is_empty();
         let server_placed = for_server && !plan.accepts.is_empty();
         if !plan.accepts.is_empty() {
             self.workers_changed();
@@ -96,6 +106,16 @@ impl Launch {
             intents.extend(plan.unused.into_iter().map(Intent::NoteUnused));
         }
         intents
+    }
+
+    /// Only so many launches are allowed. Returns for how long offers are refused: until the next try, which REVIVE begins.
+    fn limit(&mut self, view: &View<'_>, allowed: u64, wanted: &mut Wanted, now: Instant) -> Duration {
+        if allowed == 0 && *wanted != Wanted::Nothing {
+            *wanted = Wanted::Nothing;
+            self.limited = true;
+        }
+        let wait = view.fleet.launch_limit().map(|limit| limit.wait(now)).unwrap_or_default();
+        jitter(&mut self.random, REFUSE.max(wait))
     }
 
     /// Workers come or go: constraints that were not met may be now.
@@ -119,9 +139,13 @@ impl Launch {
 
     /// SUPPRESS when nothing is wanted. REVIVE when something else is wanted than before, since what was declined
     /// may fit now.
-    fn announce_demand(&mut self, view: &View<'_>) -> Vec<Intent> {
+    fn announce_demand(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let wanted = wanted(view);
-        let again = std::mem::take(&mut self.offer_again) && wanted == Wanted::Workers;
+        let mut again = std::mem::take(&mut self.offer_again) && wanted == Wanted::Workers;
+        if self.limited && view.fleet.launches_allowed(now) != Some(0) {
+            self.limited = false;
+            again |= wanted != Wanted::Nothing;
+        }
         if !view.session.connected || !again && wanted == self.announced_demand {
             return Vec::new();
         }

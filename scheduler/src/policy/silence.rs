@@ -62,7 +62,7 @@ impl Silence {
 fn end(view: &View<'_>, task: String, why: &'static str) -> Vec<Intent> {
     let mut intents = vec![
         Intent::Notify(UserNotice::GivenUp { task: task.clone(), why }),
-        Intent::PauseAgent { task: task.clone(), why: why.to_owned() },
+        Intent::PauseAgent { task: task.clone(), why: why.to_owned(), common: false },
     ];
     if view.fleet.service(&task).is_some() {
         intents.push(Intent::GiveUpServer { server: task.clone() });

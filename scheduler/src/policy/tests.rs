@@ -118,7 +118,7 @@ fn short(intent: &Intent) -> String {
         Intent::EndAnew { task } => format!("end anew {task}"),
         Intent::EndExecutor { task } => format!("end the executor of {task}"),
         Intent::GiveUpServer { server } => format!("give up {server}"),
-        Intent::PauseAgent { task, why } => format!("pause the agent of {task}: {why}"),
+        Intent::PauseAgent { task, why, .. } => format!("pause the agent of {task}: {why}"),
         Intent::PresumeLost { task } => format!("presume {task} lost"),
         Intent::ReleaseSlot { task } => format!("release the slot of {task}"),
         Intent::HoldSlot { task } => format!("hold the slot of {task}"),
