@@ -28,7 +28,7 @@ pub use self::due::DueQueue;
 pub use self::index::Present;
 pub use self::launch_limit::{CommonFailure, LaunchLimit};
 pub use self::servers::Service;
-pub use self::task::{Health, Lifecycle, Slot, StateChange, Task, is_over};
+pub use self::task::{Health, Lifecycle, PlannedLaunch, Slot, StateChange, Task, is_over};
 
 use self::agent::Agents;
 use self::index::Index;
@@ -39,7 +39,7 @@ use self::table::Table;
 use crate::constraints::{Constraint, Occupancy};
 use crate::journal::number;
 use crate::kind::Kind;
-use crate::offers::{self, Accept, AgentMarks, UnusedAgent};
+use crate::offers::{self, AgentMarks, UnusedAgent};
 
 /// All tasks and agents.
 #[derive(Debug, Default)]
@@ -278,16 +278,25 @@ fn launch_number(id: &str) -> u64 {
 /// The offers that are held for a task.
 pub fn held_offers(task: &Task) -> &[String] {
     match task.lifecycle() {
-        Lifecycle::Writing(accept) => &accept.offers,
-        Lifecycle::CalledOff { offers } => offers,
+        Lifecycle::Writing(launch) => &launch.accept.offers,
+        Lifecycle::CalledOff { offers, .. } => offers,
         _ => &[],
     }
 }
 
 /// The launch that is being written down, unless it was called off.
-pub fn planned_launch(task: &Task) -> Option<&Accept> {
+pub fn planned_launch(task: &Task) -> Option<&PlannedLaunch> {
     match task.lifecycle() {
-        Lifecycle::Writing(accept) => Some(accept),
+        Lifecycle::Writing(launch) => Some(launch),
+        _ => None,
+    }
+}
+
+/// The other tasks of the call that is to launch this one, if it is this one that holds the offers.
+pub fn launched_with(task: &Task) -> Option<&[String]> {
+    match task.lifecycle() {
+        Lifecycle::Writing(launch) => launch.with.as_deref(),
+        Lifecycle::CalledOff { with, .. } => with.as_deref(),
         _ => None,
     }
 }

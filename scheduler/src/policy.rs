@@ -290,12 +290,14 @@ pub enum Intent {
     Call(Call),
     /// Tell the user.
     Notify(UserNotice),
-    /// Write a launch down, and say when it is on disk.
-    Launch(Box<Accept>),
-    /// Send a launch that is on disk.
-    SendLaunch {
-        /// The task's id.
-        task: String,
+    /// Write launches on the offers of one agent down, and say when each is on disk. The last one has the offers.
+    Launch(Vec<Accept>),
+    /// Send launches that are on disk, by one call.
+    SendLaunches {
+        /// The id of the task that holds the offers.
+        holder: String,
+        /// The ids of the tasks.
+        tasks: Vec<String>,
         /// Mesos' `refuse_seconds` for what is left of the offers.
         refuse: Duration,
     },

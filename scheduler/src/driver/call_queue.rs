@@ -45,7 +45,10 @@ impl CallQueue {
     pub fn send(&self, call: Call) {
         match &call {
             // A task's data may contain a password.
-            Call::Accept { task, .. } => tracing::debug!(task = task.task_id.value, "ACCEPT"),
+            Call::Accept { tasks, .. } => {
+                let tasks = tasks.iter().map(|task| &task.task_id.value);
+                tracing::debug!(tasks = ?tasks.collect::<Vec<_>>(), "ACCEPT");
+            }
             call => tracing::debug!(?call),
         }
         if let Some(call) = self.framework.as_ref().and_then(|framework| wire::call(framework, call)) {

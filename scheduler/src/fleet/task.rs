@@ -21,11 +21,13 @@ const KILLS_BEFORE_SHUTDOWN: u32 = 2;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lifecycle {
     /// Its launch is being written down; the offers are held.
-    Writing(Box<Accept>),
+    Writing(Box<PlannedLaunch>),
     /// Its launch was called off while it was being written down. These offers are still held for it.
     CalledOff {
         /// The offers' ids.
         offers: Vec<String>,
+        /// As [`PlannedLaunch::with`].
+        with: Option<Vec<String>>,
     },
     /// The master was told to launch it, by this run of the scheduler or an earlier one. No update has come.
     Launched {
@@ -48,6 +50,16 @@ pub enum Lifecycle {
         /// Since when.
         since: Instant,
     },
+}
+
+/// A launch that is being written down. Tasks of one agent are launched by one call, when the last of them is on disk: this
+/// one holds the offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedLaunch {
+    /// What the task takes.
+    pub accept: Accept,
+    /// The ids of the other tasks of the call; `None` if it is another task that holds the offers.
+    pub with: Option<Vec<String>>,
 }
 
 /// Whether a worker counts against `--max-workers`, `--max-cpus` and constraints.
@@ -156,8 +168,8 @@ impl Task {
     }
 
     /// A task whose launch is being written down.
-    pub fn planned(record: TaskRecord, accept: Accept) -> Self {
-        Self::new(record, Lifecycle::Writing(Box::new(accept)))
+    pub fn planned(record: TaskRecord, launch: PlannedLaunch) -> Self {
+        Self::new(record, Lifecycle::Writing(Box::new(launch)))
     }
 
     /// A task of an earlier run of the scheduler, or one that the master told of.

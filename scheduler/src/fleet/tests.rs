@@ -11,6 +11,7 @@ use super::*;
 use crate::attributes::Attributes;
 use crate::constraints::{Place, Trial, all_allow};
 use crate::journal::{Assignment, Origin, TaskRecord};
+use crate::offers::Accept;
 
 const STATES: [TaskState; 8] = [
     TaskState::TaskStaging,
@@ -50,12 +51,11 @@ fn planned(record: TaskRecord) -> Task {
         agent: record.agent.clone(),
         place: Place { host: record.host.clone(), attributes: Attributes::default() },
         cpus_milli: record.cpus_milli(),
-        more: false,
         executor: Vec::new(),
         task: Vec::new(),
         ports: None,
     };
-    Task::planned(record, accept)
+    Task::planned(record, PlannedLaunch { accept, with: Some(Vec::new()) })
 }
 
 fn live(hashrate: f64) -> Live {

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 
 use super::{Happening, Intent, Policy, View, jitter, maintenance};
 use crate::event::Call;
-use crate::fleet::{Marks, Task, planned_launch};
+use crate::fleet::{Marks, Task, launched_with, planned_launch};
 use crate::offers::{self, Demand, Wanted};
 
 /// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
@@ -94,8 +94,13 @@ impl Launch {
             self.workers_changed();
         }
         self.held_back |= plan.held_back;
-        let mut intents: Vec<Intent> =
-            plan.accepts.into_iter().map(|accept| Intent::Launch(Box::new(accept))).collect();
+        let mut intents = Vec::new();
+        let mut group = Vec::new();
+        for accept in plan.accepts {
+            let last = !accept.offers.is_empty();
+            group.push(accept);
+            intents.extend(last.then(|| Intent::Launch(std::mem::take(&mut group))));
+        }
         let mut declines: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
         for decline in plan.declines {
             declines.entry(decline.refuse).or_default().extend(decline.offers);
@@ -123,18 +128,27 @@ impl Launch {
         self.offer_again |= std::mem::take(&mut self.held_back);
     }
 
-    /// The launch is on disk: it is sent if it is still wanted and possible, and forgotten otherwise.
-    fn send(&mut self, view: &View<'_>, task: &str) -> Vec<Intent> {
-        let Some(known) = view.fleet.get(task) else { return Vec::new() };
-        let task = task.to_owned();
-        match planned_launch(known) {
-            Some(accept) if view.session.connected && is_still_wanted(view, known) => {
-                let refuse = if accept.more { Duration::ZERO } else { jitter(&mut self.random, REFUSE) };
-                vec![Intent::SendLaunch { task, refuse }]
-            }
-            None if !known.is_unsent() => Vec::new(),
-            _ => vec![Intent::ForgetLaunch { task }],
-        }
+    /// A launch is on disk. With the last one on an agent's offers, those are sent that are still wanted and possible, and
+    /// the others are forgotten.
+    fn send(&mut self, view: &View<'_>, holder: &str) -> Vec<Intent> {
+        let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
+        let holder = holder.to_owned();
+        let Some(with) = launched_with(known) else {
+            // The one with the offers is still on its way to the disk.
+            let called_off = planned_launch(known).is_none();
+            return called_off.then_some(Intent::ForgetLaunch { task: holder }).into_iter().collect();
+        };
+        let can_be_sent = |task: &Task| {
+            planned_launch(task).is_some() && view.session.connected && is_still_wanted(view, task)
+        };
+        let unsent = with.iter().chain([&holder]).filter_map(|id| view.fleet.get(id));
+        let (send, forget): (Vec<&Task>, Vec<&Task>) =
+            unsent.filter(|task| task.is_unsent()).partition(|task| can_be_sent(task));
+        let tasks: Vec<String> = send.into_iter().map(|task| task.id().to_owned()).collect();
+        let forget = forget.into_iter().map(|task| Intent::ForgetLaunch { task: task.id().to_owned() });
+        let refuse = jitter(&mut self.random, REFUSE);
+        let send = (!tasks.is_empty()).then_some(Intent::SendLaunches { holder, tasks, refuse });
+        send.into_iter().chain(forget).collect()
     }
 
     /// SUPPRESS when nothing is wanted. REVIVE when something else is wanted than before, since what was declined

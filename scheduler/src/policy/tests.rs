@@ -113,7 +113,7 @@ fn short(intent: &Intent) -> String {
     match intent {
         Intent::Call(call) => format!("{call:?}").split([' ', '(']).next().unwrap_or_default().to_owned(),
         Intent::Notify(notice) => notice.to_string(),
-        Intent::Launch(accept) => format!("launch on {}", accept.agent),
+        Intent::Launch(accepts) => format!("launch on {}", accepts[0].agent),
         Intent::End { task } => format!("end {task}"),
         Intent::EndAnew { task } => format!("end anew {task}"),
         Intent::EndExecutor { task } => format!("end the executor of {task}"),
