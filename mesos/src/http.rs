@@ -46,7 +46,7 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Time for the answer to a call, or the first part of the answer to SUBSCRIBE. 15 s.
     pub call_timeout: Duration,
-    /// Longest event accepted, in bytes.
+    /// Longest event accepted, in bytes. 1 GiB; memory is taken only for what has arrived.
     pub record_limit: usize,
     /// After how many heartbeats that did not come a stream is taken for dead. 5.
     pub missed_heartbeats: u32,

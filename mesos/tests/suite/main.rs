@@ -4,6 +4,7 @@ mod calls;
 mod fake;
 mod fields;
 mod ipv6;
+mod large;
 mod odd_peers;
 mod recorded;
 mod replay;
