@@ -6,6 +6,7 @@ mod fields;
 mod ipv6;
 mod large;
 mod odd_peers;
+mod pipeline;
 mod recorded;
 mod replay;
 mod streams;
