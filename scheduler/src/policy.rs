@@ -12,6 +12,7 @@
 
 mod acknowledge;
 mod agent_pause;
+mod decline_groups;
 mod give_way;
 mod kill;
 mod launch;

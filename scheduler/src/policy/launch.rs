@@ -1,14 +1,13 @@
 //! Offers → launches: a server where none is in service, then workers on all that is offered. Offers are asked for when
 //! something is wanted of them, and suppressed when not.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesos::v1::Offer;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Happening, Intent, Policy, View, jitter, maintenance};
+use super::{Happening, Intent, Policy, View, decline_groups, jitter, maintenance};
 use crate::event::Call;
 use crate::fleet::{Marks, Task, planned_launch};
 use crate::offers::{self, Demand, Wanted};
@@ -65,7 +64,7 @@ impl Policy for Launch {
 
 impl Launch {
     fn use_offers(&mut self, view: &View<'_>, offers: &[Offer], now: Instant) -> Vec<Intent> {
-        let (wanted, refuse) = (wanted(view), jitter(&mut self.random, REFUSE));
+        let wanted = wanted(view);
         let (cpus_left_milli, workers_left) = view.room().unwrap_or((0, 0));
         let for_server = matches!(wanted, Wanted::Server { .. });
         let notice = if for_server { maintenance::NO_SERVER } else { maintenance::NO_LAUNCH };
@@ -76,7 +75,7 @@ impl Launch {
             workers_left,
             placed: view.fleet.occupancy(),
             agents: &Marks { fleet: view.fleet, notice, now },
-            refuse,
+            refuse: REFUSE,
         };
         let plan = offers::plan(offers, &demand);
         let server_placed = for_server && !plan.accepts.is_empty();
@@ -86,12 +85,8 @@ impl Launch {
         self.held_back |= plan.held_back;
         let mut intents: Vec<Intent> =
             plan.accepts.into_iter().map(|accept| Intent::Launch(Box::new(accept))).collect();
-        let mut declines: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
-        for decline in plan.declines {
-            declines.entry(decline.refuse).or_default().extend(decline.offers);
-        }
-        let decline = |(refuse, offers)| Intent::Call(Call::Decline { offers, refuse });
-        intents.extend(declines.into_iter().map(decline));
+        let declines = decline_groups::calls(plan.declines, REFUSE, &mut self.random);
+        intents.extend(declines.into_iter().map(Intent::Call));
         if !server_placed {
             intents.extend(plan.unused.into_iter().map(Intent::NoteUnused));
         }
