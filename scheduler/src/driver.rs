@@ -13,11 +13,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use mesos::backoff::Backoff;
+use mesos::recordio::RecordError;
 use mesos::scheduler::{self, SchedulerClient};
-use mesos::{CallError, Refusal, Subscription};
+use mesos::{CallError, Refusal, StreamError, Subscription};
 use program::chain;
 
-use self::call_queue::CallQueue;
+#[cfg(test)]
+pub(crate) use self::call_queue::arrivals;
+use self::call_queue::{CallQueue, Report};
 pub(crate) use self::inputs::Inputs;
 pub(crate) use self::thread::{Driven, run_on_own_thread};
 use crate::config::Config;
@@ -210,10 +213,16 @@ impl Driver {
                     Ok(None) => {
                         return Ok(SubscriptionEnd::Lost("it ended the event stream".to_owned()));
                     }
-                    Err(error) => return Ok(SubscriptionEnd::Lost(chain(&error))),
+                    Err(error) => return self.broken(error),
                 },
                 why = election::lost(self.leadership.as_deref()) => return Err(TermError::Deposed(why)),
-                why = calls.failed() => return Ok(SubscriptionEnd::Lost(why)),
+                report = calls.report() => match report {
+                    Report::Failed(why) => return Ok(SubscriptionEnd::Lost(why)),
+                    Report::Notice(text) => {
+                        self.display.log(text);
+                        continue;
+                    }
+                },
                 events = inputs.next(&self.display) => events,
                 query = self.queries.next() => {
                     self.queries.answer(query, &self.state);
@@ -235,6 +244,16 @@ impl Driver {
         // From now on there is something to keep.
         self.store.start().map_err(anyhow::Error::from)?;
         Ok(())
+    }
+
+    /// What to do about a stream that has ended other than in good order.
+    fn broken(&self, error: StreamError) -> Result<SubscriptionEnd, TermError> {
+        if let StreamError::Record { source: RecordError::TooLong { .. }, .. } = &error {
+            // It would come again with each subscription.
+            let what = "the master sends an event that this build does not take";
+            return Err(TermError::Failed(anyhow::Error::from(error).context(what)));
+        }
+        Ok(SubscriptionEnd::Lost(chain(&error)))
     }
 
     /// ERROR is the last event of a subscription.

@@ -13,6 +13,7 @@
 mod acknowledge;
 mod agent_pause;
 mod common_failure;
+mod decline_groups;
 mod give_way;
 mod kill;
 mod launch;

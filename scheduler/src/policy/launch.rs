@@ -1,14 +1,13 @@
 //! Offers → launches: a server where none is in service, then workers on all that is offered. Offers are asked for when
 //! something is wanted of them, and suppressed when not.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesos::v1::Offer;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Happening, Intent, Policy, View, jitter, maintenance};
+use super::{Happening, Intent, Policy, View, decline_groups, jitter, maintenance};
 use crate::event::Call;
 use crate::fleet::{Marks, Task, launched_with, planned_launch};
 use crate::offers::{self, Demand, Wanted};
@@ -68,7 +67,7 @@ impl Policy for Launch {
 
 impl Launch {
     fn use_offers(&mut self, view: &View<'_>, offers: &[Offer], now: Instant) -> Vec<Intent> {
-        let (mut wanted, mut refuse) = (wanted(view), jitter(&mut self.random, REFUSE));
+        let (mut wanted, mut refuse) = (wanted(view), REFUSE);
         let (cpus_left_milli, mut workers_left) = view.room().unwrap_or((0, 0));
         let allowed = view.fleet.launches_allowed(now);
         if let Some(allowed) = allowed {
@@ -101,12 +100,8 @@ impl Launch {
             group.push(accept);
             intents.extend(last.then(|| Intent::Launch(std::mem::take(&mut group))));
         }
-        let mut declines: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
-        for decline in plan.declines {
-            declines.entry(decline.refuse).or_default().extend(decline.offers);
-        }
-        let decline = |(refuse, offers)| Intent::Call(Call::Decline { offers, refuse });
-        intents.extend(declines.into_iter().map(decline));
+        let declines = decline_groups::calls(plan.declines, refuse, &mut self.random);
+        intents.extend(declines.into_iter().map(Intent::Call));
         if !server_placed {
             intents.extend(plan.unused.into_iter().map(Intent::NoteUnused));
         }
@@ -120,7 +115,7 @@ impl Launch {
             self.limited = true;
         }
         let wait = view.fleet.launch_limit().map(|limit| limit.wait(now)).unwrap_or_default();
-        jitter(&mut self.random, REFUSE.max(wait))
+        REFUSE.max(wait)
     }
 
     /// Workers come or go: constraints that were not met may be now.

@@ -34,7 +34,8 @@ impl Cluster {
     }
 
     pub(super) fn carry_out(&mut self) {
-        for call in std::mem::take(&mut self.script.calls) {
+        let calls = std::mem::take(&mut self.script.calls);
+        for call in crate::driver::arrivals(calls, &mut self.random) {
             match call {
                 _ if self.deaf => {}
                 Call::Accept { offers, tasks, refuse } => self.accept(&offers, &tasks, refuse),
