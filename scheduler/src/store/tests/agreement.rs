@@ -317,7 +317,7 @@ fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
         Change::Task(task.clone()),
         Change::Task(other.clone()),
         status(&task, TaskState::TaskGone, None),
-        status(&other, TaskState::TaskFailed, None),
+        status(&other, TaskState::TaskFailed, Some(report(1, 1))),
         Change::Retire { tasks: vec![task.id.clone(), other.id.clone()] },
     ]);
     let said = |task: &TaskRecord, state, words: &str| {
