@@ -170,7 +170,10 @@ pub(super) fn next_number(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// How many of a framework's launches failed in which way, most first.
-pub(super) fn sums(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<FailedLaunches>> {
+pub(in crate::store) fn sums(
+    connection: &Connection,
+    framework: &str,
+) -> rusqlite::Result<Vec<FailedLaunches>> {
     if !exist(connection)? {
         return Ok(Vec::new());
     }
