@@ -134,9 +134,9 @@ impl Fleet {
         self.tasks.get(*self.index.held_for.get(offer)?)
     }
 
-    /// The tasks that are over, those first that are so for longest: those whose last update is recorded, or the others.
-    pub fn ended(&self, closed: bool) -> impl Iterator<Item = &Task> {
-        let of_kind = self.index.ended.iter().filter(move |(is_closed, ..)| *is_closed == closed);
+    /// The tasks that are over, those first that are so for longest: those of which nothing new is to come, or the others.
+    pub fn ended(&self, settled: bool) -> impl Iterator<Item = &Task> {
+        let of_kind = self.index.ended.iter().filter(move |(is_settled, ..)| *is_settled == settled);
         of_kind.filter_map(|(.., key)| self.tasks.get(*key))
     }
 

@@ -252,8 +252,8 @@ impl fmt::Display for UserNotice {
             ),
             UserNotice::CommonFailure(failure) => write!(
                 f,
-                "launches fail alike on {} agents in a row; one agent at a time is tried from now on, with growing \
-                 pauses, and only counted: {failure}",
+                "{} launches in a row have failed alike, on different agents: {failure}; from now on one agent at a time is \
+                 tried, with growing pauses and without a line for each",
                 failure.agents
             ),
             UserNotice::CommonFailureOver { launches } => {

@@ -1,5 +1,6 @@
 //! The state machine event by event, with a clock and a disk that the test moves.
 
+mod common_failure;
 mod duplicates;
 mod end;
 mod fault_sim;

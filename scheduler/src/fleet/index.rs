@@ -21,7 +21,7 @@ pub(super) struct Facets {
     over: bool,
     may_live: bool,
     takes_place: bool,
-    /// Since when it is over, and whether its last update is recorded.
+    /// Since when it is over, and whether nothing new is to come of it.
     ended: Option<(bool, Instant)>,
     kill_again: Option<Instant>,
     cpus_milli: u64,
@@ -37,7 +37,7 @@ impl Facets {
             over,
             may_live: task.may_live(),
             takes_place: task.takes_place(),
-            ended: task.since().filter(|_| over).map(|since| (task.record.closed, since)),
+            ended: task.since().filter(|_| over).map(|since| (task.is_settled(), since)),
             kill_again: task.kill.map(|kill| kill.again).filter(|_| task.may_live()),
             // Whatever an offer says: the sum of all tasks stays in range.
             cpus_milli: task.record.cpus_milli().min(1 << 40),
@@ -101,7 +101,7 @@ pub(super) struct Index {
     pub held_for: HashMap<String, Key>,
     /// By the server that they work for: workers that are not over.
     pub by_server: HashMap<String, BTreeSet<Key>>,
-    /// Those that are over, by whether their last update is recorded and since when.
+    /// Those that are over, by whether nothing new is to come of them and since when.
     pub ended: BTreeSet<(bool, Instant, Key)>,
     /// When to send the next KILL.
     pub kills: BTreeSet<(Instant, Key)>,
@@ -133,7 +133,7 @@ impl Index {
         let is = |facets: Option<&Facets>, facet: fn(&Facets) -> bool| facets.is_some_and(facet);
         let unsent = |facets: &Facets| facets.unsent;
         move_in(&mut self.unsent, is(before, unsent).then_some(key), is(after, unsent).then_some(key));
-        let ended = |facets: &Facets| facets.ended.map(|(closed, since)| (closed, since, key));
+        let ended = |facets: &Facets| facets.ended.map(|(settled, since)| (settled, since, key));
         move_in(&mut self.ended, before.and_then(ended), after.and_then(ended));
         let kill = |facets: &Facets| facets.kill_again.map(|again| (again, key));
         move_in(&mut self.kills, before.and_then(kill), after.and_then(kill));

@@ -292,6 +292,13 @@ impl Task {
         matches!(self.lifecycle, Lifecycle::Over { .. })
     }
 
+    /// It is over, and nothing new is to come of it: its own last update is recorded, or Mesos says that it was never
+    /// launched.
+    pub fn is_settled(&self) -> bool {
+        let refused = matches!(self.state(), Some(TaskState::TaskError | TaskState::TaskDropped));
+        self.is_over() && (self.record.closed || refused && self.running_since.is_none())
+    }
+
     /// Its agent may have it: it was launched, and is not over.
     pub fn may_live(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Launched { .. } | Lifecycle::Present { .. })

@@ -121,10 +121,10 @@ fn check(fleet: &Fleet, now: Instant) {
     }
     let lost = |task: &&Task| fleet.has_lost_its_server(task);
     assert_eq!(ids(fleet.workers_without_server()), ids(present().filter(lost)));
-    for closed in [true, false] {
-        let ended = all().filter(|task| task.is_over() && task.record().closed == closed);
-        assert_eq!(ids(fleet.ended(closed)), ids(ended));
-        assert!(fleet.ended(closed).map(Task::since).is_sorted());
+    for settled in [true, false] {
+        let ended = all().filter(|task| task.is_over() && task.is_settled() == settled);
+        assert_eq!(ids(fleet.ended(settled)), ids(ended));
+        assert!(fleet.ended(settled).map(Task::since).is_sorted());
     }
     let due = |task: &&Task| task.may_live() && task.kill.is_some_and(|kill| kill.again <= now);
     assert_eq!(ids(fleet.kills_due(now)), ids(all().filter(due)));

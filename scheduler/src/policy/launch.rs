@@ -150,11 +150,13 @@ impl Launch {
     /// may fit now.
     fn announce_demand(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let wanted = wanted(view);
-        let mut again = std::mem::take(&mut self.offer_again) && wanted == Wanted::Workers;
-        if self.limited && view.fleet.launches_allowed(now) != Some(0) {
-            self.limited = false;
-            again |= wanted != Wanted::Nothing;
+        let allowed = view.fleet.launches_allowed(now);
+        if wanted != Wanted::Nothing && allowed == Some(0) {
+            // Whatever is wanted, it is of use when the next launch is allowed.
+            return Vec::new();
         }
+        let mut again = std::mem::take(&mut self.offer_again) && wanted == Wanted::Workers;
+        again |= std::mem::take(&mut self.limited) && wanted != Wanted::Nothing;
         if !view.session.connected || !again && wanted == self.announced_demand {
             return Vec::new();
         }

@@ -17,8 +17,8 @@ use crate::policy::jitter;
 const FIRST_LAUNCHES: u64 = 4;
 /// A failure on so many different agents in a row is theirs in common.
 const AGENTS: usize = 3;
-/// The same for offers that were gone before they were used: one race makes several such failures at once.
-const AGENTS_WITHOUT_OFFER: usize = 16;
+/// So many offers in a row that were gone before they were used are no chance: one race makes several such failures.
+const LOST_RACES: usize = 16;
 /// One bad agent among so many good ones says nothing of the others.
 const GOOD_FOR_EACH_BAD: usize = 4;
 /// First and longest pause between two tries.
@@ -51,7 +51,7 @@ impl Failure {
 
     fn agents_needed(&self) -> usize {
         match self.reason {
-            Some(task_status::Reason::InvalidOffers) => AGENTS_WITHOUT_OFFER,
+            Some(task_status::Reason::InvalidOffers) => LOST_RACES,
             _ => AGENTS,
         }
     }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 use task::{ServerAddress, Totals};
 
+use super::failed_launches;
 use super::schema::RETIRED_ELSEWHERE;
 use super::values::unsigned;
 use crate::attributes::Attributes;
@@ -23,7 +24,7 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
     let next: i64 =
         connection.query_row("SELECT coalesce(max(number), 0) + 1 FROM task", [], |row| row.get(0))?;
     let mut recovered = Recovered {
-        next_number: unsigned(next),
+        next_number: unsigned(next).max(failed_launches::next_number(connection)?),
         avoided: avoided(connection)?,
         specification_key: specification_key(connection)?,
         ..Recovered::default()
@@ -43,6 +44,9 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
         } else {
             recovered.tasks.push(task);
         }
+    }
+    for run in failed_launches::runs(connection, &id)? {
+        recovered.retired.insert_all(run.first..=run.last, state_named(2, &run.state)?, run.closed);
     }
     ledger(connection, &id, &mut recovered.ledger)?;
     recovered.peak_workers = peak;

@@ -175,10 +175,10 @@ fn what_was_launched_before_does_not_lengthen_the_pause() {
 fn offers_that_were_gone_are_a_race_unless_it_is_lost_again_and_again() {
     let mut it = Clocked::free(1);
     let race = failure(task_status::Reason::InvalidOffers, None);
-    for n in 1..AGENTS_WITHOUT_OFFER {
-        assert_eq!(it.fail(race.clone(), &format!("agent{n}"), (0, 0)), News::Nothing);
+    for n in 1..LOST_RACES {
+        assert_eq!(it.fail(race.clone(), &format!("worker{n}"), (0, 0)), News::Nothing);
     }
-    assert!(matches!(it.fail(race, "agent0", (0, 0)), News::Common(_)));
+    assert!(matches!(it.fail(race, "worker0", (0, 0)), News::Common(_)));
 }
 
 #[test]
