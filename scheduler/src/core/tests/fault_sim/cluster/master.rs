@@ -101,12 +101,14 @@ impl Cluster {
         let until = self.script.now + refuse;
         self.filters.push(Filter { agent: agent.clone(), cpus: cpus - used, mem: mem - used_mem, until });
         let now = self.script.now;
+        let spec = TaskSpec::decode(info.data.as_deref().unwrap()).unwrap();
         let real = Real {
             agent,
             cpus: used,
             mem: used_mem,
             state: TaskState::TaskStaging,
             pool: String::new(),
+            intervals: Intervals::new(spec.live_interval, spec.report_interval),
             hung: false,
             next: now + Duration::from_secs(1),
             updates: vec![],
