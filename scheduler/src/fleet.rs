@@ -20,7 +20,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::task::ServerAddress;
+use ::task::{Intervals, ServerAddress};
 use mesos::v1::TaskState;
 
 pub use self::agent::{Agent, Pause, Window};
@@ -28,11 +28,12 @@ pub use self::due::DueQueue;
 pub use self::index::Present;
 pub use self::launch_limit::{CommonFailure, LaunchLimit};
 pub use self::servers::Service;
-pub use self::task::{Health, Lifecycle, PlannedLaunch, Slot, StateChange, Task, is_over};
+pub use self::task::{
+    Health, INTERVALS_WAITED, LIVE, Lifecycle, PlannedLaunch, Slot, StateChange, Task, is_over,
+};
 
 use self::agent::Agents;
 use self::index::Index;
-pub use self::rates::LIVE;
 use self::rates::Rates;
 use self::servers::Servers;
 use self::table::Table;
@@ -50,6 +51,7 @@ pub struct Fleet {
     index: Index,
     rates: Rates,
     launch_limit: Option<LaunchLimit>,
+    worker_intervals: Option<Intervals>,
 }
 
 impl Fleet {
@@ -196,6 +198,11 @@ impl Fleet {
     /// The failure that agents have in common, while they are tried one at a time.
     pub fn common_failure(&self) -> Option<&CommonFailure> {
         self.launch_limit.as_ref().filter(|limit| limit.is_cautious())?.failure.as_ref()
+    }
+
+    /// The intervals that workers are to use; `None` before anything was decided.
+    pub fn worker_intervals(&self) -> Option<Intervals> {
+        self.worker_intervals
     }
 
     // Counts.

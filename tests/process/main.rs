@@ -12,6 +12,7 @@ mod embedded;
 mod executor;
 mod faults;
 mod historical_block;
+mod intervals;
 mod ipv6;
 mod local;
 mod maintenance;

@@ -48,6 +48,7 @@ impl Transition<'_> {
             Intent::LimitLaunches(limit) => self.fleet.limit_launches(limit.map(|limit| *limit)),
             Intent::SetWindow { agent, window } => self.fleet.set_window(&agent, window),
             Intent::HoldOffers { agent, held } => self.fleet.hold_offers(&agent, held),
+            Intent::SetWorkerIntervals(intervals) => self.fleet.set_worker_intervals(intervals),
             Intent::NoteUnused(unused) => self.note_unused(unused),
             Intent::HoldSlot { task } => self.fleet.hold_slot(&task),
             Intent::ReleaseSlot { task } => {
@@ -131,7 +132,12 @@ impl Transition<'_> {
         let record = self.fleet.get(id).map(Task::record)?;
         let server = record.server().and_then(|server| self.fleet.get(server));
         let pool = server.and_then(|server| server.record().address.as_ref());
-        Some(self.settings.template.task(record, pool, accept.executor, accept.task))
+        let template = &self.settings.template;
+        let wanted = self.fleet.worker_intervals().filter(|_| record.kind == Kind::Worker);
+        let intervals = wanted.unwrap_or(template.intervals());
+        let task = template.task(record, pool, accept.executor, accept.task, intervals);
+        self.fleet.set_intervals(id, intervals);
+        Some(task)
     }
 
     /// What was never sent was never launched.

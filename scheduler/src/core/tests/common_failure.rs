@@ -92,9 +92,11 @@ impl Agents {
                 (self.suppressed, self.revivals) = (false, self.revivals + 1);
             }
             Call::Suppress => self.suppressed = true,
-            Call::Accept { offers, task, .. } => {
-                self.launches += 1;
-                self.begin(task.task_id.value.clone(), agent(&offers[0]));
+            Call::Accept { offers, tasks, .. } => {
+                self.launches += tasks.len();
+                for task in tasks {
+                    self.begin(task.task_id.value.clone(), agent(&offers[0]));
+                }
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! A simulated cluster with faults: agents that go, return and are renamed, executors that crash or hang, offers that are
 //! rescinded, launches that get lost, a master and a scheduler that start anew, a disk that is slow. Whatever has
 //! happened, when the faults are over the whole cluster mines without anyone's help: one server, no room left idle, no
-//! offer held, no task forgotten.
+//! offer held, no task forgotten, and workers send live messages as often as their number allows.
 
 mod cluster;
 
@@ -90,6 +90,10 @@ proptest! {
         let placement = Placement { limits, ..Placement::default() };
         let mut settings = Settings { on_server_loss, placement, ..settings() };
         settings.template.pool = (way == 2).then(pool);
+        // Each worker more or less makes a difference.
+        settings.template.live_interval = Duration::from_secs(1);
+        settings.live_messages_per_second = NonZeroU32::MIN;
+        settings.reports_per_second = NonZeroU32::MIN;
         let mut cluster = Cluster::new(settings);
         for (action, which) in actions {
             cluster.act(action, which.into());

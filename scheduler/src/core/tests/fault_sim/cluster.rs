@@ -8,7 +8,7 @@ mod master;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use ::task::{Instruction, Live, WorkerLive};
+use ::task::{Instruction, Intervals, Live, WorkerLive};
 use mesos::v1::task_status::Reason;
 use mesos::v1::{TaskInfo, TaskState, TaskStatus};
 use rand::SeedableRng;
@@ -62,6 +62,7 @@ struct Real {
     mem: u64,
     state: TaskState,
     pool: String,
+    intervals: Intervals,
     hung: bool,
     next: Instant,
     updates: Vec<TaskStatus>,

@@ -43,9 +43,11 @@ impl Cluster {
     }
 
     pub(super) fn instructed(&mut self, id: &str, data: &[u8]) {
-        let Instruction::MineAt { pool } = Instruction::decode(data).unwrap() else { return };
-        if let Some(task) = self.tasks.get_mut(id) {
-            task.pool = pool;
+        let Some(task) = self.tasks.get_mut(id).filter(|task| !task.hung) else { return };
+        match Instruction::decode(data).unwrap() {
+            Instruction::MineAt { pool } => task.pool = pool,
+            Instruction::SetIntervals(intervals) => task.intervals = intervals,
+            other => panic!("{id} does not know {other:?}"),
         }
     }
 
@@ -62,7 +64,8 @@ impl Cluster {
                     TaskState::TaskStarting => self.update(&id, TaskState::TaskRunning),
                     _ if here && !self.deaf => {
                         let pool = task.pool.clone();
-                        let live = Live::Worker(WorkerLive { pool, ..WorkerLive::default() });
+                        let intervals = Some(task.intervals);
+                        let live = Live::Worker(WorkerLive { pool, intervals, ..WorkerLive::default() });
                         self.event(Event::Message { executor: id.clone(), data: live.encode() });
                     }
                     _ => {}

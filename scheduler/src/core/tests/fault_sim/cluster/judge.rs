@@ -36,6 +36,11 @@ impl Cluster {
         if let Some(id) = self.unanswered.iter().find(is_asked_for) {
             return Some(format!("{id} is still being asked for"));
         }
+        let wanted = state.fleet.worker_intervals();
+        let is_outdated = |id: &str, task: &Real| id.contains("worker") && Some(task.intervals) != wanted;
+        if let Some((id, task)) = live().find(|(id, task)| is_outdated(id, task)) {
+            return Some(format!("{id} uses {:?} instead of {wanted:?}", task.intervals));
+        }
         self.idle_room()
     }
 

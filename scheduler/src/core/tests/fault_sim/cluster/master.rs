@@ -113,12 +113,14 @@ impl Cluster {
         };
         let (cpus, mem) = ((sum("cpus") * 1000.0).round() as u64, sum("mem").round() as u64);
         let now = self.script.now;
+        let spec = TaskSpec::decode(info.data.as_deref().unwrap()).unwrap();
         let real = Real {
             agent,
             cpus,
             mem,
             state: TaskState::TaskStaging,
             pool: String::new(),
+            intervals: Intervals::new(spec.live_interval, spec.report_interval),
             hung: false,
             next: now + Duration::from_secs(1),
             updates: vec![],
