@@ -50,6 +50,13 @@ pub enum Delivery {
     },
 }
 
+impl Delivery {
+    /// Whether agents fetch it from this scheduler. Nobody else's URI changes with the content for sure.
+    pub fn is_served_here(&self) -> bool {
+        matches!(self, Delivery::Fetch { cache: true, .. })
+    }
+}
+
 /// Who runs a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Containerizer {
