@@ -69,6 +69,8 @@ impl History {
 /// What a remark is about; the most important one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
+    /// The server has as many workers as it admits.
+    Server,
     /// Agents wait for others to have fetched the executor.
     Fetching,
 }

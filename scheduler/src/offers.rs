@@ -20,8 +20,6 @@ use self::fit::{Fit, fill};
 pub use self::unused::{DeclineReason, UnusedAgent};
 use crate::constraints::{Constraint, Occupancy, Place, Trial};
 
-/// Memory of the server's executor and task together, MB.
-pub const SERVER_MEM: u64 = 256;
 /// Memory of a worker's executor and task together, MB.
 pub const WORKER_MEM: u64 = 128;
 /// The least CPU worth a worker, thousandths.
@@ -41,6 +39,8 @@ pub enum Wanted {
     Server {
         /// Thousandths of a CPU, executor and task together.
         cpus_milli: u64,
+        /// Memory of both, MB.
+        mem: u64,
     },
     /// A worker on each agent that has CPU left.
     Workers,

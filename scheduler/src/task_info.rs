@@ -19,6 +19,7 @@ use task::{Chain, PoolAccess, ServerAddress, ServerSpec, TaskKind, TaskSpec, Wor
 pub use self::image_task::{Arguments, ImageTask};
 use crate::journal::TaskRecord;
 use crate::kind::Kind;
+use crate::server_size;
 
 /// The executor's file name in the sandbox, when it is fetched.
 pub const EXECUTABLE: &str = "mesos-miner";
@@ -157,6 +158,8 @@ pub struct Template {
     pub pool: Option<Pool>,
     /// How an agent gets the executor.
     pub delivery: Delivery,
+    /// Memory of the server's executor and task together, MB.
+    pub server_mem: u64,
 }
 
 impl Template {
@@ -249,6 +252,7 @@ impl Template {
                     share_interval: self.share_interval,
                     chain: chain.clone(),
                     data_dir: self.programs.data_dir.clone(),
+                    max_connections: Some(server_size::connections(self.server_mem)),
                 })
             }
             _ => TaskKind::Worker(WorkerSpec {

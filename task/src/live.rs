@@ -33,4 +33,6 @@ pub struct PoolLive {
     pub height: u64,
     /// Network difficulty.
     pub difficulty: f64,
+    /// Connections at once that it admits; `None` from executors that do not say so.
+    pub max_connections: Option<u32>,
 }

@@ -50,6 +50,7 @@ fn server_specification() -> TaskSpec {
             share_interval: Duration::from_secs(1),
             chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
             data_dir: None,
+            max_connections: None,
         }),
     }
 }
@@ -90,7 +91,7 @@ fn live_worker() -> WorkerLive {
 }
 
 fn live_pool() -> Live {
-    Live::Pool(PoolLive { connections: 3, height: 170, difficulty: 1.5 })
+    Live::Pool(PoolLive { connections: 3, height: 170, difficulty: 1.5, max_connections: None })
 }
 
 #[test]

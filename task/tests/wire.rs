@@ -38,6 +38,7 @@ fn server_spec() -> TaskSpec {
             share_interval: Duration::from_secs(1),
             chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
             data_dir: None,
+            max_connections: None,
         }),
     }
 }
@@ -55,7 +56,7 @@ fn node_spec() -> TaskSpec {
         early_min_difficulty: true,
     };
     let data_dir = Some("/var/lib/pool".into());
-    let server = ServerSpec { chain: Chain::Node(node), data_dir, ..server };
+    let server = ServerSpec { chain: Chain::Node(node), data_dir, max_connections: Some(16_777), ..server };
     TaskSpec { kind: TaskKind::Server(server), ..server_spec() }
 }
 
@@ -131,7 +132,7 @@ fn live_messages_survive_the_wire() {
         difficulty: 0.01,
         pool: "pool:3333".into(),
     };
-    let pool = PoolLive { connections: 3, height: 170, difficulty: 1.5 };
+    let pool = PoolLive { connections: 3, height: 170, difficulty: 1.5, max_connections: Some(4096) };
     for live in [Live::Worker(worker), Live::Pool(pool)] {
         assert_eq!(Live::decode(&live.encode()).unwrap(), live);
     }

@@ -91,7 +91,9 @@ impl Task {
                 difficulty: 0.01,
                 pool: worker.pool.clone(),
             }),
-            TaskKind::Server(_) => Live::Pool(PoolLive { connections: 1, height: 1, difficulty: 1.0 }),
+            TaskKind::Server(_) => {
+                Live::Pool(PoolLive { connections: 1, height: 1, difficulty: 1.0, max_connections: None })
+            }
         }
     }
 

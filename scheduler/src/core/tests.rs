@@ -1,5 +1,6 @@
 //! The state machine event by event, with a clock and a disk that the test moves.
 
+mod admission;
 mod duplicates;
 mod end;
 mod fault_sim;
@@ -55,6 +56,7 @@ pub(crate) fn settings() -> Settings {
             backend: None,
             pool: None,
             delivery: Delivery::Path("/opt/mesos-miner".into()),
+            server_mem: 256,
         },
         silence_timeout: Duration::from_secs(120),
         server_cpus_milli: 1000,

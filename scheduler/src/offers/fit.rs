@@ -3,7 +3,7 @@
 use mesos::resources::{Quantity, Resources, Shortage};
 use mesos::v1::{Offer, Resource};
 
-use super::{Accept, DeclineReason, Demand, SERVER_MEM, WORKER_MEM, Wanted};
+use super::{Accept, DeclineReason, Demand, WORKER_MEM, Wanted};
 use crate::constraints::Place;
 
 /// The executor's part of a task's CPU, thousandths: the least that Mesos asks for.
@@ -47,8 +47,8 @@ pub(super) fn fill(offers: &[&Offer], demand: &Demand<'_>, failures: u32) -> Res
     let free = cpus.saturating_sub(limits.reserve_cpus_milli);
     let needed = limits.min_worker_cpus_milli;
     let too_small = match demand.wanted {
-        Wanted::Server { cpus_milli } => {
-            DeclineReason::NoServer { needed: cpus_milli, cpus_milli: cpus, mem, ports }
+        Wanted::Server { cpus_milli, mem: needed_mem } => {
+            DeclineReason::NoServer { needed: cpus_milli, needed_mem, cpus_milli: cpus, mem, ports }
         }
         _ => {
             let reserved = limits.reserve_cpus_milli;
@@ -57,12 +57,12 @@ pub(super) fn fill(offers: &[&Offer], demand: &Demand<'_>, failures: u32) -> Res
     };
     let fit = match demand.wanted {
         Wanted::Nothing => return Err(too_small),
-        Wanted::Server { cpus_milli } => {
+        Wanted::Server { cpus_milli, mem } => {
             // Some other program may have the first ports, whoever gave them to Mesos.
             let skipped = 2 * u64::from(failures) % ports.saturating_sub(1).max(1);
             // There are more.
             left.take_values("ports", usize::try_from(skipped).unwrap_or(0)).ok();
-            take(&mut left, cpus_milli, SERVER_MEM, 2)
+            take(&mut left, cpus_milli, mem, 2)
         }
         Wanted::Workers if free < needed => return Err(too_small),
         Wanted::Workers => {
@@ -79,7 +79,7 @@ fn take(left: &mut Resources, cpus_milli: u64, mem: u64, ports: usize) -> Result
     let mut executor = left.take("cpus", Quantity::from_milli(EXECUTOR_CPUS_MILLI))?;
     executor.extend(left.take("mem", Quantity::whole(EXECUTOR_MEM))?);
     let mut task = left.take("cpus", Quantity::from_milli(cpus_milli.saturating_sub(EXECUTOR_CPUS_MILLI)))?;
-    task.extend(left.take("mem", Quantity::whole(mem - EXECUTOR_MEM))?);
+    task.extend(left.take("mem", Quantity::whole(mem.saturating_sub(EXECUTOR_MEM)))?);
     let (numbers, taken) = left.take_values("ports", ports)?;
     task.extend(taken);
     let mut numbers = numbers.into_iter().filter_map(|port| u16::try_from(port).ok());

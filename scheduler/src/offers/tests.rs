@@ -65,7 +65,7 @@ fn beside(placed: &[Place], demand: Demand<'static>) -> Demand<'static> {
     Demand { placed: Box::leak(Box::new(occupancy)), ..demand }
 }
 
-const SERVER: Wanted = Wanted::Server { cpus_milli: 1000 };
+const SERVER: Wanted = Wanted::Server { cpus_milli: 1000, mem: 256 };
 
 fn total(resources: &[Resource], name: &str) -> u64 {
     Resources::from(resources.to_vec()).sum(name).milli()

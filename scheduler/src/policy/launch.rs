@@ -205,7 +205,8 @@ fn wanted(view: &View<'_>) -> Wanted {
         return Wanted::Nothing;
     }
     if lacks_server(view) {
-        return Wanted::Server { cpus_milli: view.settings.server_cpus_milli };
+        let (cpus_milli, mem) = (view.settings.server_cpus_milli, view.settings.template.server_mem);
+        return Wanted::Server { cpus_milli, mem };
     }
     let serves = view.pool().is_some() || view.fleet.open_servers().next().is_some();
     if serves && view.room().is_some() { Wanted::Workers } else { Wanted::Nothing }

@@ -14,6 +14,7 @@ fn template(delivery: Delivery) -> Template {
         backend: None,
         pool: None,
         delivery,
+        server_mem: 256,
     }
 }
 

@@ -35,6 +35,8 @@ struct PoolLiveMessage {
     height: u64,
     #[prost(double, tag = "3")]
     difficulty: f64,
+    #[prost(uint32, optional, tag = "20")]
+    max_connections: Option<u32>,
 }
 
 impl Live {
@@ -46,8 +48,8 @@ impl Live {
                 (Some(WorkerLiveMessage { hashrate, threads, backend, difficulty, pool }), None)
             }
             Live::Pool(live) => {
-                let PoolLive { connections, height, difficulty } = *live;
-                (None, Some(PoolLiveMessage { connections, height, difficulty }))
+                let PoolLive { connections, height, difficulty, max_connections } = *live;
+                (None, Some(PoolLiveMessage { connections, height, difficulty, max_connections }))
             }
         };
         LiveMessage { version: VERSION, worker, pool }.encode_to_vec()
@@ -64,8 +66,8 @@ impl Live {
             (Some(WorkerLiveMessage { hashrate, threads, backend, difficulty, pool }), None) => {
                 Ok(Live::Worker(WorkerLive { hashrate, threads, backend, difficulty, pool }))
             }
-            (None, Some(PoolLiveMessage { connections, height, difficulty })) => {
-                Ok(Live::Pool(PoolLive { connections, height, difficulty }))
+            (None, Some(PoolLiveMessage { connections, height, difficulty, max_connections })) => {
+                Ok(Live::Pool(PoolLive { connections, height, difficulty, max_connections }))
             }
             _ => Err(DecodeError::Field { what, field: "sender" }),
         }
