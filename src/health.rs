@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use client::{Client, Config, Event, Pool};
 use executor::TaskEvent;
+use pool::Handle;
 use program::chain;
 use stratum::PoolUrl;
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ const USER: &str = "health-check";
 /// Looks again and again.
 pub struct Check {
     server: SocketAddr,
+    pool: Handle,
     within: Duration,
     ticks: Interval,
     /// What was found last.
@@ -29,11 +31,11 @@ pub struct Check {
 
 impl Check {
     /// A check of the server that listens here, which may be every address of this host.
-    pub fn of(server: SocketAddr) -> Check {
-        Check::with(server, EVERY, WITHIN)
+    pub fn of(server: SocketAddr, pool: Handle) -> Check {
+        Check::with(server, pool, EVERY, WITHIN)
     }
 
-    fn with(mut server: SocketAddr, every: Duration, within: Duration) -> Check {
+    fn with(mut server: SocketAddr, pool: Handle, every: Duration, within: Duration) -> Check {
         if server.ip().is_unspecified() {
             let ip = if server.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
             server.set_ip(ip);
@@ -41,7 +43,7 @@ impl Check {
         // The first look comes when the server runs, not before.
         let mut ticks = interval_at(Instant::now() + every.min(Duration::from_millis(500)), every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Check { server, within, ticks, healthy: None }
+        Check { server, pool, within, ticks, healthy: None }
     }
 
     /// Tells what it finds whenever that changes, until `stop`.
@@ -67,6 +69,8 @@ impl Check {
                 Ok(found) => found,
                 Err(_) => Err(format!("no job within {} s", self.within.as_secs_f64())),
             };
+            // One that has no place for who looks gives work to all others.
+            let found = if self.pool.is_full() && self.pool.has_work() { Ok(()) } else { found };
             if self.healthy.replace(found.is_ok()) != Some(found.is_ok()) {
                 return found;
             }
@@ -95,7 +99,7 @@ async fn work(server: SocketAddr) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use pool::{Listen, ServeOptions, Server};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -103,18 +107,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_with_work_is_well_until_it_ends() {
-        let server = Server::bind(ServeOptions {
-            stratum: Listen::At(([127, 0, 0, 1], 0).into()),
-            http: None,
-            config: pool::Config::default(),
-            chain: pool::Chain::Builtin { block_interval: Duration::from_secs(60) },
-            data: None,
-        })
-        .await
-        .unwrap();
+        let server = server(pool::Config::default()).await;
         let (handle, address, stop) = (server.handle(), server.stratum_addr(), CancellationToken::new());
         let serving = tokio::spawn(server.run(stop.clone()));
-        let mut check = Check::with(address, OFTEN, Duration::from_secs(60));
+        let mut check = Check::with(address, handle.clone(), OFTEN, Duration::from_secs(60));
         assert_eq!(check.change().await, Ok(()));
         assert!(handle.summary().workers.is_empty(), "who only looks has no account");
         stop.cancel();
@@ -124,9 +120,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_has_all_the_miners_it_admits_is_well() {
+        let mut config = pool::Config::default();
+        config.limits.connections = 1;
+        let server = server(config).await;
+        let (handle, address, stop) = (server.handle(), server.stratum_addr(), CancellationToken::new());
+        let serving = tokio::spawn(server.run(stop.clone()));
+        let _miner = TcpStream::connect(address).await.unwrap();
+        while !handle.is_full() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(work(address).await.is_err(), "it is turned away");
+        let mut check = Check::with(address, handle, OFTEN, Duration::from_secs(60));
+        assert_eq!(check.change().await, Ok(()));
+        stop.cancel();
+        serving.await.unwrap();
+    }
+
+    async fn server(config: pool::Config) -> Server {
+        let options = ServeOptions {
+            stratum: Listen::At(([127, 0, 0, 1], 0).into()),
+            http: None,
+            config,
+            chain: pool::Chain::Builtin { block_interval: Duration::from_secs(60) },
+            data: None,
+        };
+        Server::bind(options).await.unwrap()
+    }
+
+    #[tokio::test]
     async fn a_server_that_says_nothing_is_not_well() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut check = Check::with(listener.local_addr().unwrap(), OFTEN, OFTEN);
+        let pool = server(pool::Config::default()).await.handle();
+        let mut check = Check::with(listener.local_addr().unwrap(), pool, OFTEN, OFTEN);
         assert_eq!(check.change().await.unwrap_err(), "no job within 0.02 s");
     }
 }

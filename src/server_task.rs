@@ -50,7 +50,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         stratum_port: server.stratum_addr().port(),
         http_port: server.http_addr().map_or(0, |address| address.port()),
     };
-    let check = Check::of(server.stratum_addr());
+    let check = Check::of(server.stratum_addr(), server.handle());
     let reporter = Reporter { pool: server.handle(), address, sequence: 0, context };
     let serving = server.run(reporter.context.stop.clone());
     // Joined, not spawned: when this future is dropped, the pool ends with it.
@@ -73,7 +73,7 @@ fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
     Ok(ServeOptions {
         stratum: listen(spec.stratum_port),
         http: Some(listen(spec.http_port)),
-        config: Config { share_interval: spec.share_interval, ..Config::default() },
+        config: config(spec),
         chain: match &spec.chain {
             Chain::Builtin { block_interval } => pool::Chain::Builtin { block_interval: *block_interval },
             Chain::Node(node) => pool::Chain::Node(choice(node)?.into()),
@@ -81,6 +81,14 @@ fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
         },
         data: Some(StoreOptions { folder: folder.into(), retention: StoreOptions::RETENTION }),
     })
+}
+
+fn config(spec: &ServerSpec) -> Config {
+    let mut config = Config { share_interval: spec.share_interval, ..Config::default() };
+    if let Some(connections) = spec.max_connections {
+        config.limits.connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
+    }
+    config
 }
 
 fn choice(spec: &NodeSpec) -> anyhow::Result<Choice> {

@@ -62,6 +62,11 @@ impl Handle {
         self.0.live()
     }
 
+    /// Whether it has as many connections as it admits, so that others are turned away.
+    pub fn is_full(&self) -> bool {
+        self.0.places.available_permits() == 0
+    }
+
     /// Whether there is work for miners.
     pub fn has_work(&self) -> bool {
         self.0.present.borrow().job().is_some()

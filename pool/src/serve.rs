@@ -81,12 +81,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Waits for work, if it comes from a node or an upstream pool, and then listens on all addresses.
+    /// Waits for work, if it comes from a node or an upstream pool, and then listens on all addresses. Admits fewer
+    /// connections than asked for if the system does not allow as many open files.
     ///
     /// # Errors
     /// If one of them can't be listened on, the data folder can't be used, or the nodes can't be mined on.
     pub async fn bind(options: ServeOptions) -> Result<Server, ServeError> {
-        descriptors::allow(options.config.limits.connections);
+        let mut options = options;
+        let limits = &mut options.config.limits;
+        limits.connections = descriptors::allow(limits.connections);
         let data = options.data.as_ref().map(Store::open).transpose()?;
         let source = options.chain.source().await?;
         let pool = Pool::on(options.stratum.listen().await?, options.config, source, data);

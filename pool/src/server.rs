@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,8 @@ use crate::store::{Store, Writing};
 
 /// Pause after a failed accept: it mostly means that there are no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two times that miners without a place are spoken of.
+const SAY_FULL: Duration = Duration::from_secs(60);
 /// Time for connections to end when the pool does.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -100,14 +102,18 @@ impl Pool {
         let stop_source = CancellationToken::new();
         let _source_guard = stop_source.clone().drop_guard();
         let source = tokio::spawn(self.source.run(self.shared.clone(), self.found, stop_source.clone()));
-        let slots = Arc::new(Semaphore::new(self.shared.config.limits.connections));
+        let mut said = None;
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => admit(stream, peer, &slots, &tasks, &self.shared, &stop),
+                Ok((stream, peer)) => {
+                    if !admit(stream, peer, &tasks, &self.shared, &stop) {
+                        say_full(self.shared.config.limits.connections, &mut said);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -145,27 +151,40 @@ fn start_writing(store: Store, shared: &Arc<Shared>) -> Option<Writing> {
         .ok()
 }
 
+/// Serves a connection; `false` if there is no place for it.
 fn admit(
     stream: TcpStream,
     peer: SocketAddr,
-    slots: &Arc<Semaphore>,
     tasks: &TaskTracker,
     shared: &Arc<Shared>,
     stop: &CancellationToken,
-) {
+) -> bool {
     if shared.bans.is_banned(peer.ip(), Instant::now()) {
         tracing::debug!(%peer, "its address is banned");
-        return;
+        return true;
     }
-    let Ok(slot) = slots.clone().try_acquire_owned() else {
+    let Ok(place) = shared.places.clone().try_acquire_owned() else {
         tracing::debug!(%peer, "too many connections");
-        return;
+        return false;
     };
     let serve = connection::serve(stream, peer, shared.clone(), stop.clone());
     tasks.spawn(async move {
         serve.await;
-        drop(slot);
+        drop(place);
     });
+    true
+}
+
+/// Miners that are turned away go elsewhere or try again: it is said now and then.
+fn say_full(connections: usize, said: &mut Option<Instant>) {
+    if said.is_none_or(|at| at.elapsed() >= SAY_FULL) {
+        *said = Some(Instant::now());
+        tracing::warn!(
+            connections,
+            "all places are taken, and further miners are turned away: --max-connections gives more, for a server task \
+             --server-mem"
+        );
+    }
 }
 
 /// Listens, and says where (port 0 gives a free port).

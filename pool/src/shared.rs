@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::Network;
 use task::PoolLive;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::accounts::{Accounts, BlockRecord, Judged, Recovered};
 use crate::admission::{Bans, Extranonces, Lease};
@@ -82,6 +82,8 @@ pub struct Shared {
     pub bans: Bans,
     /// Hashrate of all connections.
     pub hashrate: Hashrate,
+    /// Places for connections.
+    pub places: Arc<Semaphore>,
     /// Connections with an authorized worker.
     pub authorized: AtomicU32,
     /// What is wrong with the pool's work, if anything.
@@ -115,6 +117,7 @@ impl Shared {
             parking: Parking::new(config.limits.connections),
             bans: Bans::new(config.bans),
             hashrate: Hashrate::default(),
+            places: Arc::new(Semaphore::new(config.limits.connections)),
             authorized: AtomicU32::new(0),
             trouble: Trouble::default(),
             disk_trouble: Trouble::default(),
@@ -241,6 +244,7 @@ impl Shared {
             height: job.map_or(0, |job| job.height.into()),
             difficulty: job.map_or(0.0, |job| job.network),
             intervals: None,
+            max_connections: u32::try_from(self.config.limits.connections).ok(),
         }
     }
 }

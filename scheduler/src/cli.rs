@@ -32,6 +32,7 @@ use self::zk::parse_masters;
 use crate::artifact::checked_address;
 use crate::config::{Config, ExecutorSource};
 use crate::master_access::MasterAccess;
+use crate::server_size::{SERVER_MEM, SERVER_MEM_RANGE};
 use crate::settings::OnServerLoss;
 use crate::task_info::{Containerizer, EXECUTABLE};
 
@@ -93,6 +94,11 @@ pub struct Args {
     /// CPUs of the pool server's task.
     #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "1", value_parser = parse_cpus)]
     pub server_cpus: f64,
+    /// Memory of the pool server's task, MB, which decides how many workers it admits: some 16,000 with 256 MB, 75 with each
+    /// MB more.
+    #[arg(long, value_name = "MB", env = "MINER_SERVER_MEM", value_parser = whole::<u64>(SERVER_MEM_RANGE))]
+    #[arg(default_value_t = SERVER_MEM)]
+    pub server_mem: u64,
     /// What becomes of the workers when their server is gone.
     #[arg(long, env = "MINER_ON_SERVER_LOSS", value_enum, default_value = "kill")]
     pub on_server_loss: OnServerLoss,
@@ -132,7 +138,8 @@ pub struct Args {
     /// [default: this machine as the master sees it, any port].
     #[arg(long, value_name = "ADDRESS", env = "MINER_ARTIFACT_ADDRESS", value_parser = checked_address)]
     pub artifact_address: Option<String>,
-    /// Have agents fetch the executor from here instead.
+    /// Have agents fetch the executor from here instead; what ends in .tar.gz, .tgz, .tar, .tar.bz2, .tar.xz or .zip is
+    /// unpacked, and has mesos-miner at its top.
     #[arg(
         long,
         value_name = "URI",
@@ -272,6 +279,7 @@ impl Args {
             http: self.http,
             retry: !self.no_retry,
             server_cpus: self.server_cpus,
+            server_mem: self.server_mem,
             placement: self.placement.check(if self.pool.pool.is_some() { 0.0 } else { self.server_cpus })?,
             pool: self.pool.check(access)?,
             on_server_loss: self.on_server_loss,

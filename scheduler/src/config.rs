@@ -10,6 +10,7 @@ use mesos::zookeeper::Ensemble;
 
 use crate::master_access::MasterAccess;
 use crate::offers::Placement;
+use crate::server_size::SERVER_MEM;
 use crate::settings::OnServerLoss;
 use crate::settings::Settings;
 use crate::task_info::{Containerizer, Delivery, Pool, Programs, Template};
@@ -60,6 +61,8 @@ pub struct Config {
     pub retry: bool,
     /// CPUs of the server task.
     pub server_cpus: f64,
+    /// Memory of the server task, MB, which decides how many workers it admits.
+    pub server_mem: u64,
     /// Where workers mine; `None`: at a server task of our own.
     pub pool: Option<Pool>,
     /// Where tasks may run, and with how much CPU.
@@ -107,6 +110,7 @@ impl Config {
             http: None,
             retry: true,
             server_cpus: 1.0,
+            server_mem: SERVER_MEM,
             pool: None,
             placement: Placement::default(),
             on_server_loss: OnServerLoss::default(),
@@ -142,6 +146,7 @@ impl Config {
                 backend: self.backend.clone(),
                 pool: self.pool.clone(),
                 delivery,
+                server_mem: self.server_mem,
             },
             silence_timeout: self.silence_timeout,
             live_messages_per_second: self.live_messages_per_second,

@@ -39,6 +39,7 @@ mod page;
 pub mod policy;
 mod query;
 mod run;
+pub mod server_size;
 pub mod session;
 pub mod settings;
 pub mod store;

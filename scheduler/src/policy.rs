@@ -11,9 +11,11 @@
 //! What an intent brings about is a happening of its own. It comes after the one that all rules are being asked about.
 
 mod acknowledge;
+mod admission;
 mod agent_pause;
 mod common_failure;
 mod decline_groups;
+mod fetch_pacing;
 mod give_way;
 mod intervals;
 mod kill;
@@ -38,6 +40,7 @@ mod upgrade;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use ::task::{Live, PoolLive};
 use mesos::v1::{Offer, TaskState, task_status};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -45,11 +48,14 @@ use rand::rngs::StdRng;
 #[cfg(test)]
 pub use self::server_health::{ILL_SERVER, SERVER_START};
 
+use crate::artifact::Fetching;
 use crate::event::{Away, Call, InverseOffer};
 use crate::fleet::{Fleet, LaunchLimit, StateChange, Task, Window};
-use crate::history::History;
+use crate::history::{History, Topic};
 use crate::journal::Assignment;
+use crate::kind::Kind;
 use crate::offers::{Accept, UnusedAgent};
+use crate::server_size;
 use crate::session::Session;
 use crate::settings::{OnServerLoss, Settings};
 use crate::user_notice::UserNotice;
@@ -88,7 +94,8 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         // Last of all what follows from the others: acknowledgements, KILLs, what is wanted of offers, the end.
         Box::<acknowledge::Acknowledge>::default(),
         Box::<kill::Kill>::default(),
-        Box::new(launch::Launch::new(settings.seed)),
+        Box::new(launch::Launch::new(settings)),
+        Box::<admission::Admission>::default(),
         Box::<shutdown::Shutdown>::default(),
     ]
 }
@@ -146,8 +153,24 @@ impl View<'_> {
         let (used, count) = self.fleet.placed();
         let used = used.saturating_add(self.server_cpus_milli());
         let cpus = limits.max_cpus_milli.map_or(u64::MAX, |most| most.saturating_sub(used));
-        let workers = limits.max_workers.map_or(u64::MAX, |most| most.saturating_sub(count));
+        let most = limits.max_workers.into_iter().chain(self.admitted()).min();
+        let workers = most.map_or(u64::MAX, |most| most.saturating_sub(count));
         (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
+    }
+
+    /// The most workers that the servers admit. `None` if none is open, or if they are not ours: then they turn away whom
+    /// they like.
+    pub fn admitted(&self) -> Option<u64> {
+        let template = &self.settings.template;
+        if self.pool().is_some() || !template.programs.is_ours(Kind::Server) {
+            return None;
+        }
+        let connections = |server: &Task| match server.live() {
+            Some((_, Live::Pool(PoolLive { max_connections: Some(told), .. }))) => *told,
+            _ => server_size::connections(template.server_mem),
+        };
+        let admitted = |(server, _)| server_size::workers(connections(server));
+        self.fleet.open_servers().map(admitted).reduce(u64::saturating_add)
     }
 
     /// CPU that the server takes, running or not, thousandths.
@@ -271,6 +294,8 @@ pub enum Happening {
     Unused(UnusedAgent),
     /// What was declined is to be offered again.
     OffersWanted,
+    /// Agents fetch the executor from this scheduler, this fast.
+    Fetching(Fetching),
 }
 
 /// How a task ended.
@@ -392,6 +417,13 @@ pub enum Intent {
     },
     /// What was declined is to be offered again.
     WantOffers,
+    /// What the user should know of this topic from now on.
+    Remark {
+        /// Of what.
+        topic: Topic,
+        /// `None`: nothing any more.
+        text: Option<String>,
+    },
     /// Of these tasks only numbers and sums are kept.
     Retire {
         /// Their ids.

@@ -19,6 +19,7 @@ use task::{Chain, Intervals, PoolAccess, ServerAddress, ServerSpec, TaskKind, Ta
 pub use self::image_task::{Arguments, ImageTask};
 use crate::journal::TaskRecord;
 use crate::kind::Kind;
+use crate::server_size;
 
 /// The executor's file name in the sandbox, when it is fetched.
 pub const EXECUTABLE: &str = "mesos-miner";
@@ -33,7 +34,8 @@ const SERVER_GRACE: Duration = Duration::from_secs(12);
 pub enum Delivery {
     /// It fetches it.
     Fetch {
-        /// From here.
+        /// From here. If it is named as an archive (`.tar.gz` …), it has the executor at its top, under the name
+        /// [`EXECUTABLE`].
         uri: String,
         /// Whether the agent may keep it for others: only if the URI changes with the content.
         cache: bool,
@@ -47,6 +49,13 @@ pub enum Delivery {
         /// Who runs the container.
         containerizer: Containerizer,
     },
+}
+
+impl Delivery {
+    /// Whether agents fetch it from this scheduler. Nobody else's URI changes with the content for sure.
+    pub fn is_served_here(&self) -> bool {
+        matches!(self, Delivery::Fetch { cache: true, .. })
+    }
 }
 
 /// Who runs a container.
@@ -149,6 +158,8 @@ pub struct Template {
     pub pool: Option<Pool>,
     /// How an agent gets the executor.
     pub delivery: Delivery,
+    /// Memory of the server's executor and task together, MB.
+    pub server_mem: u64,
 }
 
 impl Template {
@@ -221,13 +232,7 @@ impl Template {
         let mut command = CommandInfo { shell: Some(false), ..CommandInfo::default() };
         let program = match &self.delivery {
             Delivery::Fetch { uri, cache } => {
-                command.uris.push(command_info::Uri {
-                    value: uri.clone(),
-                    executable: Some(true),
-                    extract: Some(false),
-                    cache: Some(*cache),
-                    output_file: Some(EXECUTABLE.to_owned()),
-                });
+                command.uris.push(fetched(uri, *cache));
                 Some(format!("./{EXECUTABLE}"))
             }
             Delivery::Path(path) => Some(path.clone()),
@@ -253,6 +258,7 @@ impl Template {
                     share_interval: self.share_interval,
                     chain: chain.clone(),
                     data_dir: self.programs.data_dir.clone(),
+                    max_connections: Some(server_size::connections(self.server_mem)),
                 })
             }
             _ => TaskKind::Worker(WorkerSpec {
@@ -293,6 +299,21 @@ impl Template {
         };
         info.set_visibility(discovery_info::Visibility::Cluster);
         info
+    }
+}
+
+/// Endings of what Mesos' fetcher unpacks into the sandbox. Not a mere `.gz`: what comes of it cannot be executed.
+const ARCHIVES: [&str; 8] = [".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip"];
+
+/// How the fetcher is to bring the executor: an archive is to have it at its top, anything else is it.
+fn fetched(uri: &str, cache: bool) -> command_info::Uri {
+    let archive = ARCHIVES.iter().any(|ending| uri.ends_with(ending));
+    command_info::Uri {
+        value: uri.to_owned(),
+        executable: Some(!archive),
+        extract: Some(archive),
+        cache: Some(cache),
+        output_file: (!archive).then(|| EXECUTABLE.to_owned()),
     }
 }
 

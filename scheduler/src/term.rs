@@ -8,11 +8,12 @@ use program::Summary;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::artifact::ArtifactServer;
 use crate::config::Config;
 use crate::core::State;
 use crate::delivery::prepare_delivery;
 use crate::display::Display;
-use crate::driver::{Driven, Driver, run_on_own_thread};
+use crate::driver::{Driven, Driver, Inputs, run_on_own_thread};
 use crate::election::{Leadership, TermError, lost};
 use crate::end::SchedulerEnd;
 use crate::journal::{Change, Recovered};
@@ -69,7 +70,10 @@ impl Term<'_> {
             leadership: self.leadership.cloned(),
             queries: queue,
         };
-        let Driven { state, store, ran } = run_on_own_thread(driver, notices, self.stop.clone()).await?;
+        let fetching = artifact.as_ref().map(ArtifactServer::fetching);
+        let stop = self.stop.clone();
+        let inputs = move || Inputs::new(notices, fetching, stop);
+        let Driven { state, store, ran } = run_on_own_thread(driver, inputs).await?;
         self.role.send_replace(Role::Ending);
         drop(artifact);
         self.close(state, store, ran).await

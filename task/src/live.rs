@@ -39,4 +39,6 @@ pub struct PoolLive {
     pub difficulty: f64,
     /// The intervals that it uses; absent from executors of before this came.
     pub intervals: Option<Intervals>,
+    /// Connections at once that it admits; `None` from executors that do not say so.
+    pub max_connections: Option<u32>,
 }

@@ -42,6 +42,8 @@ pub struct ServerSpec {
     pub chain: Chain,
     /// The folder of accounts and found blocks, as the task sees it; `None`: in its sandbox, with which it goes.
     pub data_dir: Option<String>,
+    /// Connections at once that its memory is enough for; `None`: as many as a pool admits by default.
+    pub max_connections: Option<u32>,
 }
 
 /// Where the pool server's blocks come from.

@@ -51,6 +51,7 @@ fn server_specification() -> TaskSpec {
             share_interval: Duration::from_secs(1),
             chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
             data_dir: None,
+            max_connections: None,
         }),
     }
 }
@@ -92,7 +93,13 @@ fn live_worker() -> WorkerLive {
 }
 
 fn live_pool() -> Live {
-    Live::Pool(PoolLive { connections: 3, height: 170, difficulty: 1.5, intervals: None })
+    Live::Pool(PoolLive {
+        connections: 3,
+        height: 170,
+        difficulty: 1.5,
+        intervals: None,
+        max_connections: None,
+    })
 }
 
 fn text(written: &[(&str, Vec<u8>)]) -> String {
@@ -139,7 +146,13 @@ fn what_version_2_wrote_is_still_written_and_read() {
 fn version_3_is_written_and_read() {
     let intervals = Intervals::new(Duration::from_secs(20), Duration::from_millis(62_500));
     let worker = Live::Worker(WorkerLive { intervals: Some(intervals), ..live_worker() });
-    let pool = PoolLive { connections: 3, height: 170, difficulty: 1.5, intervals: Some(intervals) };
+    let pool = PoolLive {
+        connections: 3,
+        height: 170,
+        difficulty: 1.5,
+        intervals: Some(intervals),
+        max_connections: None,
+    };
     let instruction = Instruction::SetIntervals(intervals);
     let written = [
         ("live-worker", worker.encode()),

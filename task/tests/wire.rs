@@ -38,6 +38,7 @@ fn server_spec() -> TaskSpec {
             share_interval: Duration::from_secs(1),
             chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
             data_dir: None,
+            max_connections: None,
         }),
     }
 }
@@ -55,7 +56,7 @@ fn node_spec() -> TaskSpec {
         early_min_difficulty: true,
     };
     let data_dir = Some("/var/lib/pool".into());
-    let server = ServerSpec { chain: Chain::Node(node), data_dir, ..server };
+    let server = ServerSpec { chain: Chain::Node(node), data_dir, max_connections: Some(16_777), ..server };
     TaskSpec { kind: TaskKind::Server(server), ..server_spec() }
 }
 
@@ -132,7 +133,13 @@ fn live_messages_survive_the_wire() {
         pool: "pool:3333".into(),
         intervals: None,
     };
-    let pool = PoolLive { connections: 3, height: 170, difficulty: 1.5, intervals: None };
+    let pool = PoolLive {
+        connections: 3,
+        height: 170,
+        difficulty: 1.5,
+        intervals: None,
+        max_connections: Some(4096),
+    };
     let intervals = Some(Intervals::new(Duration::from_millis(1), Duration::MAX));
     let telling = Live::Worker(WorkerLive { intervals, ..worker.clone() });
     let pool_telling = Live::Pool(PoolLive { intervals, ..pool.clone() });

@@ -121,6 +121,13 @@ fn options_that_make_no_sense_together() {
 }
 
 #[test]
+fn too_little_memory_for_a_server() {
+    for mem in ["63", "0", "256MB"] {
+        refused(USAGE, &["scheduler", "--server-mem", mem], &["--server-mem", mem, "64"]);
+    }
+}
+
+#[test]
 fn unknown_backend() {
     for command in ["local", "scheduler"] {
         refused(USAGE, &[command, "--backend", "abacus"], &["--backend", "abacus", "portable"]);

@@ -1,6 +1,8 @@
 //! The framework on a real Mesos: a master and two agents as separate processes.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -95,5 +97,53 @@ fn shares_are_accounted() {
     let summary = Summary::of(&ended);
     assert!(summary.shares.accepted > 0, "{summary:?}");
     assert_eq!(summary.shares.rejected, 0, "{summary:?}");
+    assert_clean(&mesos);
+}
+
+/// All files of this name in a folder and those below.
+fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    // What ends meanwhile may go.
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path(), name)),
+            Ok(kind) if kind.is_file() && entry.file_name().to_string_lossy().ends_with(name) => {
+                found.push(entry.path());
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn agents_elsewhere_fetch_the_executor_packed_once_for_all_of_their_tasks() {
+    let Some(command) = peer::mesos() else { return };
+    let mesos = MesosBox::start(&command, 2);
+    let master = mesos.master.to_string();
+    // A name says nothing of where it is.
+    let address = "--artifact-address=localhost";
+    let mut scheduler =
+        mesos_miner(["scheduler", "--master", &master, address, "--teardown-on-exit", "--json"]);
+    until("one server and one worker per agent run", LATER, || {
+        assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
+        let state = mesos.state();
+        (running(&state, "miner-server-") == 1 && running(&state, "miner-worker-") == 2).then_some(())
+    });
+    let work = mesos.work_folder();
+    let archives = files(&work, "mesos-miner.tar.gz");
+    assert_eq!(archives.len(), 2, "one in the cache of each agent, none in sandboxes: {archives:?}");
+    let program = std::fs::read(env!("CARGO_BIN_EXE_mesos-miner")).expect("the program");
+    let archive = std::fs::metadata(&archives[0]).expect("an archive").len();
+    assert!(archive < program.len() as u64 / 2, "{archive} of {}", program.len());
+    let unpacked = files(&work, "mesos-miner");
+    assert_eq!(unpacked.len(), 3, "one for each task: {unpacked:?}");
+    for file in unpacked {
+        let mode = std::fs::metadata(&file).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{file:?} can be executed");
+        assert!(std::fs::read(&file).expect("a file") == program, "{file:?} is this very program");
+    }
+    scheduler.signal(Signal::INT);
+    assert!(scheduler.wait(LATER).status.success());
     assert_clean(&mesos);
 }

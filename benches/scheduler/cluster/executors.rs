@@ -92,9 +92,13 @@ impl Task {
                 pool: worker.pool.clone(),
                 intervals: None,
             }),
-            TaskKind::Server(_) => {
-                Live::Pool(PoolLive { connections: 1, height: 1, difficulty: 1.0, intervals: None })
-            }
+            TaskKind::Server(_) => Live::Pool(PoolLive {
+                connections: 1,
+                height: 1,
+                difficulty: 1.0,
+                intervals: None,
+                max_connections: None,
+            }),
         }
     }
 

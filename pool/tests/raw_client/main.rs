@@ -219,9 +219,11 @@ async fn malformed_input_ends_its_own_connection_only() {
 async fn limits_on_connections_and_on_time_to_authorize() {
     let limits = Limits { connections: 1, authorize_within: Duration::from_secs(1), ..Limits::default() };
     let pool = TestPool::start(Config { limits, ..easy() }).await;
+    assert_eq!((pool.handle.live().max_connections, pool.handle.is_full()), (Some(1), false));
     let mut first = Client::connect(&pool).await;
     let mut second = Client::connect(&pool).await;
     assert_eq!(second.next().await, None, "one connection too many");
+    assert!(pool.handle.is_full());
     assert_eq!(first.next().await, None, "no worker in time");
     // Its place is free again, if not at once.
     loop {

@@ -90,6 +90,8 @@ fn the_server_s_folder_means_the_same_on_every_agent() {
 fn bad_values_are_refused() {
     for args in [
         &["--server-cpus", "0"][..],
+        &["--server-mem", "63"],
+        &["--server-mem", "2G"],
         &["--master", "ftp://x"],
         &["--master", "x:99999"],
         &["--master", "zk://host"],

@@ -1,9 +1,11 @@
 //! The state machine event by event, with a clock and a disk that the test moves.
 
+mod admission;
 mod common_failure;
 mod duplicates;
 mod end;
 mod fault_sim;
+mod fetching;
 mod format_1;
 mod intervals;
 mod launch;
@@ -56,6 +58,7 @@ pub(crate) fn settings() -> Settings {
             backend: None,
             pool: None,
             delivery: Delivery::Path("/opt/mesos-miner".into()),
+            server_mem: 256,
         },
         silence_timeout: Duration::from_secs(120),
         live_messages_per_second: NonZeroU32::new(500).unwrap(),

@@ -4,13 +4,13 @@ use std::thread;
 
 use anyhow::Context;
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{Driver, Inputs};
 use crate::core::State;
 use crate::election::TermError;
-use crate::store::{Store, StoreEvent};
+use crate::store::Store;
 
 /// What a driver leaves.
 pub(crate) struct Driven {
@@ -24,14 +24,13 @@ pub(crate) struct Driven {
 /// connections of its calls wake each other for every update: between threads each wake-up costs a system call and a
 /// change of context, which is more than all the rest of the work.
 ///
-/// Dropping the future ends the driver.
+/// Dropping the future ends the driver. `inputs` is called on the thread, whose runtime has the timers.
 ///
 /// # Errors
 /// If the thread cannot be started.
 pub(crate) async fn run_on_own_thread(
     driver: Driver,
-    events: mpsc::UnboundedReceiver<StoreEvent>,
-    stop: CancellationToken,
+    inputs: impl FnOnce() -> Inputs + Send + 'static,
 ) -> anyhow::Result<Driven> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime of the driver")?;
@@ -39,7 +38,7 @@ pub(crate) async fn run_on_own_thread(
     let abandoned = CancellationToken::new();
     let _guard = abandoned.clone().drop_guard();
     let run = move || {
-        let driven = runtime.block_on(drive(driver, events, stop, abandoned));
+        let driven = runtime.block_on(async move { drive(driver, inputs(), abandoned).await });
         // Whoever waited may be gone.
         let _ = result.send(driven);
         runtime.shutdown_background();
@@ -51,13 +50,7 @@ pub(crate) async fn run_on_own_thread(
     ended.await.ok().flatten().context("the driver has panicked")
 }
 
-async fn drive(
-    mut driver: Driver,
-    events: mpsc::UnboundedReceiver<StoreEvent>,
-    stop: CancellationToken,
-    abandoned: CancellationToken,
-) -> Option<Driven> {
-    let inputs = Inputs::new(events, stop);
+async fn drive(mut driver: Driver, inputs: Inputs, abandoned: CancellationToken) -> Option<Driven> {
     let ran = tokio::select! {
         ran = driver.run(inputs) => ran,
         () = abandoned.cancelled() => return None,

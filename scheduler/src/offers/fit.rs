@@ -3,7 +3,7 @@
 use mesos::resources::{Quantity, Resources, Shortage};
 use mesos::v1::{Offer, Resource};
 
-use super::{Accept, DeclineReason, Demand, SERVER_MEM, WORKER_MEM, Wanted};
+use super::{Accept, DeclineReason, Demand, WORKER_MEM, Wanted};
 use crate::constraints::Place;
 
 /// The executor's part of a task's CPU, thousandths: the least that Mesos asks for.
@@ -51,7 +51,7 @@ pub(super) fn take_next(left: &mut Resources, demand: &Demand<'_>) -> Result<Fit
     let limits = &demand.placement.limits;
     match demand.wanted {
         Wanted::Nothing => Err(TooSmall),
-        Wanted::Server { cpus_milli } => take(left, cpus_milli, SERVER_MEM, 2),
+        Wanted::Server { cpus_milli, mem } => take(left, cpus_milli, mem, 2),
         Wanted::Workers => {
             let free = left.sum("cpus").milli().saturating_sub(limits.reserve_cpus_milli);
             if free < limits.min_worker_cpus_milli {
@@ -96,8 +96,8 @@ fn uses_revocable(demand: &Demand<'_>) -> bool {
 fn too_small(usable: &Resources, demand: &Demand<'_>) -> DeclineReason {
     let cpus_milli = usable.sum("cpus").milli();
     let (mem, ports) = (usable.sum("mem").milli() / 1000, usable.count("ports"));
-    if let Wanted::Server { cpus_milli: needed } = demand.wanted {
-        return DeclineReason::NoServer { needed, cpus_milli, mem, ports };
+    if let Wanted::Server { cpus_milli: needed, mem: needed_mem } = demand.wanted {
+        return DeclineReason::NoServer { needed, needed_mem, cpus_milli, mem, ports };
     }
     let limits = &demand.placement.limits;
     let (needed, reserved) = (limits.min_worker_cpus_milli, limits.reserve_cpus_milli);
@@ -113,7 +113,7 @@ fn take(left: &mut Resources, cpus_milli: u64, mem: u64, ports: usize) -> Result
     let mut executor = left.take("cpus", Quantity::from_milli(EXECUTOR_CPUS_MILLI))?;
     executor.extend(left.take("mem", Quantity::whole(EXECUTOR_MEM))?);
     let mut task = left.take("cpus", Quantity::from_milli(cpus_milli.saturating_sub(EXECUTOR_CPUS_MILLI)))?;
-    task.extend(left.take("mem", Quantity::whole(mem - EXECUTOR_MEM))?);
+    task.extend(left.take("mem", Quantity::whole(mem.saturating_sub(EXECUTOR_MEM)))?);
     let (numbers, taken) = left.take_values("ports", ports)?;
     task.extend(taken);
     let mut numbers = numbers.into_iter().filter_map(|port| u16::try_from(port).ok());

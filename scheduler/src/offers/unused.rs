@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{SERVER_MEM, WORKER_MEM, Wanted};
+use super::{WORKER_MEM, Wanted};
 
 /// Why nothing is launched on an agent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,8 @@ pub enum DeclineReason {
     NoServer {
         /// CPU that it needs.
         needed: u64,
+        /// Memory that it needs.
+        needed_mem: u64,
         /// CPU on offer.
         cpus_milli: u64,
         /// Memory on offer.
@@ -75,10 +77,10 @@ impl fmt::Display for UnusedAgent {
             DeclineReason::Constraint(_, constraint) => {
                 write!(f, "no worker on {host}: --constraint {constraint} is not met")
             }
-            DeclineReason::NoServer { needed, cpus_milli, mem, ports } => write!(
+            DeclineReason::NoServer { needed, needed_mem, cpus_milli, mem, ports } => write!(
                 f,
                 "no server on {host}: {} CPU, {mem} MB and {ports} ports are offered; a server needs {} CPU \
-                 (--server-cpus), {SERVER_MEM} MB and two ports",
+                 (--server-cpus), {needed_mem} MB (--server-mem) and two ports",
                 cpu(cpus_milli),
                 cpu(needed)
             ),

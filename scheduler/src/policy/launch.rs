@@ -3,17 +3,25 @@
 
 use std::time::{Duration, Instant};
 
-use mesos::v1::Offer;
-use rand::SeedableRng;
+use mesos::v1::{Offer, TaskState};
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
+use super::fetch_pacing::FetchPacing;
 use super::{Happening, Intent, Policy, View, decline_groups, jitter, maintenance};
 use crate::event::Call;
 use crate::fleet::{Marks, Task, launched_with, planned_launch};
-use crate::offers::{self, Demand, Wanted};
+use crate::history::Topic;
+use crate::kind::Kind;
+use crate::offers::{self, AgentMarks, Decline, Demand, Wanted};
+use crate::settings::Settings;
+use crate::user_notice::UserNotice;
 
 /// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
 const REFUSE: Duration = Duration::from_secs(60);
+
+/// The user hears of agents that wait at most so often.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// So many servers are wanted.
 const SERVERS: usize = 1;
@@ -30,12 +38,19 @@ pub(super) struct Launch {
     offer_again: bool,
     /// Offers were declined because no more launches were allowed.
     limited: bool,
+    pacing: FetchPacing,
+    /// What is said of agents that wait, and when the user last heard of it.
+    remark: (Option<String>, Option<Instant>),
 }
 
 impl Launch {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(settings: &Settings) -> Self {
+        let template = &settings.template;
+        let paced = template.delivery.is_served_here() && template.programs.is_ours(Kind::Worker);
         Self {
-            random: StdRng::seed_from_u64(seed),
+            random: StdRng::seed_from_u64(settings.seed),
+            pacing: FetchPacing::new(paced),
+            remark: (None, None),
             announced_demand: Wanted::Nothing,
             held_back: false,
             offer_again: false,
@@ -56,7 +71,21 @@ impl Policy for Launch {
             }
             Happening::Offers(offers) => return self.use_offers(view, offers, now),
             Happening::LaunchWritten { task } => return self.send(view, task),
-            Happening::Ended(_) | Happening::SlotReleased { .. } => self.workers_changed(),
+            Happening::Ended(ended) => {
+                if let Some(task) = view.fleet.get(&ended.task) {
+                    self.pacing.ended(task.agent());
+                }
+                self.workers_changed();
+            }
+            Happening::SlotReleased { .. } => self.workers_changed(),
+            Happening::Alive { task, state: TaskState::TaskStarting | TaskState::TaskRunning, .. } => {
+                if let Some(task) = view.fleet.get(task) {
+                    self.pacing.started(task.agent(), now);
+                }
+            }
+            Happening::AgentGone { agent } => self.pacing.gone(agent),
+            Happening::Fetching(fetching) => self.pacing.measure(fetching),
+            Happening::Tick => return self.tick(view, now),
             Happening::OffersWanted => self.offer_again = true,
             Happening::Settled => return self.announce_demand(view, now),
             _ => {}
@@ -81,8 +110,9 @@ impl Launch {
             placement: &view.settings.placement,
             cpus_left_milli,
             workers_left,
+            fetches_left: self.pacing.room(),
             placed: view.fleet.occupancy(),
-            agents: &Marks { fleet: view.fleet, notice, now },
+            agents: &PacedMarks { marks: Marks { fleet: view.fleet, notice, now }, pacing: &self.pacing },
             refuse,
             fewest_failures_first: allowed.is_some(),
         };
@@ -93,6 +123,7 @@ impl Launch {
             self.workers_changed();
         }
         self.held_back |= plan.held_back;
+        plan.accepts.iter().for_each(|accept| self.pacing.launched(&accept.agent, now));
         let mut intents = Vec::new();
         let mut group = Vec::new();
         for accept in plan.accepts {
@@ -100,7 +131,12 @@ impl Launch {
             group.push(accept);
             intents.extend(last.then(|| Intent::Launch(std::mem::take(&mut group))));
         }
-        let declines = decline_groups::calls(plan.declines, refuse, &mut self.random);
+        let mut declines = plan.declines;
+        for waiting in plan.waiting {
+            let refuse = self.pacing.wait(&waiting.agent, self.random.random(), now);
+            declines.push(Decline { offers: waiting.offers, refuse });
+        }
+        let declines = decline_groups::calls(declines, refuse, &mut self.random);
         intents.extend(declines.into_iter().map(Intent::Call));
         if !server_placed {
             intents.extend(plan.unused.into_iter().map(Intent::NoteUnused));
@@ -130,8 +166,10 @@ impl Launch {
         let holder = holder.to_owned();
         let Some(with) = launched_with(known) else {
             // The one with the offers is still on its way to the disk.
-            let called_off = planned_launch(known).is_none();
-            return called_off.then_some(Intent::ForgetLaunch { task: holder }).into_iter().collect();
+            return match planned_launch(known) {
+                Some(_) => Vec::new(),
+                None => vec![self.forget(known)],
+            };
         };
         let can_be_sent = |task: &Task| {
             planned_launch(task).is_some() && view.session.connected && is_still_wanted(view, task)
@@ -140,10 +178,33 @@ impl Launch {
         let (send, forget): (Vec<&Task>, Vec<&Task>) =
             unsent.filter(|task| task.is_unsent()).partition(|task| can_be_sent(task));
         let tasks: Vec<String> = send.into_iter().map(|task| task.id().to_owned()).collect();
-        let forget = forget.into_iter().map(|task| Intent::ForgetLaunch { task: task.id().to_owned() });
+        let forget: Vec<Intent> = forget.into_iter().map(|task| self.forget(task)).collect();
         let refuse = jitter(&mut self.random, REFUSE);
         let send = (!tasks.is_empty()).then_some(Intent::SendLaunches { holder, tasks, refuse });
         send.into_iter().chain(forget).collect()
+    }
+
+    fn forget(&mut self, task: &Task) -> Intent {
+        self.pacing.ended(task.agent());
+        Intent::ForgetLaunch { task: task.id().to_owned() }
+    }
+
+    /// Agents wait for others to have fetched the executor, or no longer do.
+    fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        self.offer_again |= self.pacing.tick(now);
+        let text = self.pacing.remark().filter(|_| !view.session.ending);
+        if text == self.remark.0 {
+            return Vec::new();
+        }
+        self.remark.0.clone_from(&text);
+        let mut intents = vec![Intent::Remark { topic: Topic::Fetching, text: text.clone() }];
+        if let Some(text) = text
+            && self.remark.1.is_none_or(|at| at + SAY_EVERY <= now)
+        {
+            self.remark.1 = Some(now);
+            intents.push(Intent::Notify(UserNotice::Remark(text)));
+        }
+        intents
     }
 
     /// SUPPRESS when nothing is wanted. REVIVE when something else is wanted than before, since what was declined
@@ -165,13 +226,27 @@ impl Launch {
     }
 }
 
+/// What speaks against launching on agents, and whether they have to fetch the executor first.
+#[derive(Debug)]
+struct PacedMarks<'a> {
+    marks: Marks<'a>,
+    pacing: &'a FetchPacing,
+}
+
+impl offers::Agents for PacedMarks<'_> {
+    fn marks(&self, agent: &str) -> AgentMarks {
+        AgentMarks { fetches: self.pacing.must_fetch(agent), ..self.marks.marks(agent) }
+    }
+}
+
 /// What the next offers are wanted for.
 fn wanted(view: &View<'_>) -> Wanted {
     if view.session.ending {
         return Wanted::Nothing;
     }
     if lacks_server(view) {
-        return Wanted::Server { cpus_milli: view.settings.server_cpus_milli };
+        let (cpus_milli, mem) = (view.settings.server_cpus_milli, view.settings.template.server_mem);
+        return Wanted::Server { cpus_milli, mem };
     }
     let serves = view.pool().is_some() || view.fleet.open_servers().next().is_some();
     if serves && view.room().is_some() { Wanted::Workers } else { Wanted::Nothing }

@@ -40,6 +40,8 @@ struct PoolLiveMessage {
     difficulty: f64,
     #[prost(message, optional, tag = "4")]
     intervals: Option<IntervalsMessage>,
+    #[prost(uint32, optional, tag = "20")]
+    max_connections: Option<u32>,
 }
 
 impl Live {
@@ -84,14 +86,16 @@ impl From<WorkerLiveMessage> for WorkerLive {
 
 impl From<PoolLive> for PoolLiveMessage {
     fn from(live: PoolLive) -> Self {
-        let PoolLive { connections, height, difficulty, intervals } = live;
-        Self { connections, height, difficulty, intervals: intervals.map(Into::into) }
+        let PoolLive { connections, height, difficulty, intervals, max_connections } = live;
+        let intervals = intervals.map(Into::into);
+        Self { connections, height, difficulty, intervals, max_connections }
     }
 }
 
 impl From<PoolLiveMessage> for PoolLive {
     fn from(message: PoolLiveMessage) -> Self {
-        let PoolLiveMessage { connections, height, difficulty, intervals } = message;
-        Self { connections, height, difficulty, intervals: intervals.and_then(IntervalsMessage::read) }
+        let PoolLiveMessage { connections, height, difficulty, intervals, max_connections } = message;
+        let intervals = intervals.and_then(IntervalsMessage::read);
+        Self { connections, height, difficulty, intervals, max_connections }
     }
 }

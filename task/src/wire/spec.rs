@@ -43,6 +43,9 @@ struct ServerMessage {
     /// A reader of before it came uses the sandbox.
     #[prost(string, optional, tag = "8")]
     data_dir: Option<String>,
+    /// A reader of before it came admits as many as a pool does by default.
+    #[prost(uint32, optional, tag = "20")]
+    max_connections: Option<u32>,
 }
 
 /// A reader of before it came finds no chain in it, and says so.
@@ -163,6 +166,7 @@ impl From<&ServerSpec> for ServerMessage {
             node,
             upstream,
             data_dir: spec.data_dir.clone(),
+            max_connections: spec.max_connections,
         }
     }
 }
@@ -187,6 +191,7 @@ impl TryFrom<ServerMessage> for ServerSpec {
             share_interval: Duration::from_millis(message.share_interval_ms),
             chain,
             data_dir: message.data_dir,
+            max_connections: message.max_connections,
         })
     }
 }

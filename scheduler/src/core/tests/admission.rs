@@ -1,0 +1,132 @@
+//! No more workers than the server admits.
+
+use ::task::{Live, PoolLive};
+use mesos::resources::Resources;
+
+use super::*;
+use crate::offers::Limits;
+use crate::task_info::{Pool, Server};
+
+/// The server says how many connections it admits.
+fn admits(script: &mut Script, max_connections: Option<u32>) {
+    let live = Live::Pool(PoolLive { max_connections, ..PoolLive::default() });
+    script.event(Event::Message { executor: "miner-server-1".into(), data: live.encode() });
+}
+
+fn offers(script: &mut Script, agents: std::ops::Range<u32>) {
+    let offers = agents.map(|n| offer(&format!("o{n}"), &format!("agent{n}"), 1.0, 512)).collect();
+    script.event(Event::Offers(offers));
+    script.write();
+}
+
+fn remarks(script: &Script) -> Vec<String> {
+    script.state.overview(script.now).unused.texts
+}
+
+#[test]
+fn no_more_workers_are_launched_than_the_server_says_that_it_admits() {
+    let mut script = Script::with_server();
+    admits(&mut script, Some(17));
+    offers(&mut script, 0..20);
+    assert_eq!(script.launched().len(), 15, "two places are left free");
+    assert_eq!(script.declined().len(), 5);
+    assert!(script.calls.contains(&Call::Suppress));
+    script.wait(Duration::from_secs(1));
+    let said = remarks(&script);
+    assert_eq!(said.len(), 1);
+    assert!(said[0].starts_with("the server admits 15 workers, and has them"), "{said:?}");
+    assert!(said[0].contains("ulimit -n") && said[0].contains("--server-mem"), "{said:?}");
+    script.wait(Duration::from_secs(100));
+    let notices = script.notices.iter().filter(|notice| matches!(notice, UserNotice::Remark(_)));
+    assert_eq!(notices.count(), 1, "it is said once");
+    script.clear();
+
+    // One ends, and another takes its place.
+    script.update(status("miner-worker-2", TaskState::TaskFinished, 1));
+    script.write();
+    assert!(script.calls.contains(&Call::Revive));
+    script.wait(Duration::from_secs(1));
+    assert!(remarks(&script).is_empty());
+    offers(&mut script, 20..22);
+    assert_eq!(script.launched().len(), 1);
+    script.clear();
+
+    // It admits more, as the next one may.
+    admits(&mut script, Some(34));
+    script.wait(Duration::from_secs(1));
+    assert!(script.calls.contains(&Call::Revive));
+    offers(&mut script, 30..60);
+    assert_eq!(script.launched().len(), 31 - 15);
+}
+
+#[test]
+fn the_server_has_the_memory_asked_for_and_is_told_what_that_is_enough_for() {
+    let mut settings = settings();
+    settings.template.server_mem = 64;
+    let mut script = Script::with(settings);
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));
+    script.write();
+    let Some(Call::Accept { tasks, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
+    let task = &tasks[0];
+    let executor = task.executor.as_ref().unwrap();
+    let resources: Vec<_> = task.resources.iter().chain(&executor.resources).cloned().collect();
+    assert_eq!(Resources::from(resources).sum("mem").milli(), 64_000);
+    let spec = TaskSpec::decode(task.data.as_deref().unwrap()).unwrap();
+    let TaskKind::Server(server) = spec.kind else { panic!("{spec:?}") };
+    assert_eq!(server.max_connections, Some(2396));
+}
+
+#[test]
+fn an_executor_that_says_nothing_of_it_is_taken_for_what_its_memory_admits() {
+    let mut script = Script::server_of(settings());
+    admits(&mut script, None);
+    offers(&mut script, 0..100);
+    assert_eq!(script.launched().len(), 100);
+    let mut small = settings();
+    small.template.server_mem = 33; // less than the option allows, lest the test takes long
+    let mut script = Script::server_of(small);
+    admits(&mut script, None);
+    offers(&mut script, 0..100);
+    assert_eq!(script.launched().len(), 69);
+    script.wait(Duration::from_secs(1));
+    assert_eq!(
+        remarks(&script),
+        [
+            "the server admits 69 workers, and has them: give it more memory than 33 MB (--server-mem) for more"
+        ]
+    );
+}
+
+#[test]
+fn what_the_user_wants_less_of_needs_no_remark() {
+    let limits = Limits { max_workers: Some(15), ..Limits::default() };
+    let placement = Placement { limits, ..Placement::default() };
+    let mut script = Script::server_of(Settings { placement, ..settings() });
+    admits(&mut script, Some(17));
+    offers(&mut script, 0..20);
+    script.wait(Duration::from_secs(1));
+    assert_eq!((script.launched().len(), remarks(&script)), (15, vec![]));
+}
+
+#[test]
+fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
+    let mut pool = settings();
+    pool.template.pool = Some(Pool {
+        url: "stratum+tcp://pool:1".into(),
+        user: None,
+        password: "x".into(),
+        access: ::task::PoolAccess::default(),
+    });
+    pool.template.server_mem = 33;
+    let mut script = Script::with(pool);
+    script.subscribe();
+    offers(&mut script, 0..100);
+    assert_eq!(script.launched().len(), 100);
+    let mut image = settings();
+    image.template.programs.server = Server::Image(somebody_elses_worker());
+    image.template.server_mem = 33;
+    let mut script = Script::server_of(image);
+    offers(&mut script, 0..100);
+    assert_eq!(script.launched().len(), 100);
+}

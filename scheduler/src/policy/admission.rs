@@ -1,0 +1,49 @@
+//! The user is told when the server has as many workers as it admits: [`View::room`](super::View::room) has no more.
+
+use std::time::Instant;
+
+use super::{Happening, Intent, Policy, View};
+use crate::history::Topic;
+use crate::server_size;
+use crate::user_notice::UserNotice;
+
+/// The rule.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    said: Option<String>,
+}
+
+impl Policy for Admission {
+    fn on(&mut self, view: &View<'_>, happening: &Happening, _now: Instant) -> Vec<Intent> {
+        if !matches!(happening, Happening::Tick) {
+            return Vec::new();
+        }
+        let text = full(view);
+        if text == self.said {
+            return Vec::new();
+        }
+        self.said.clone_from(&text);
+        let notice = text.clone().map(|text| Intent::Notify(UserNotice::Remark(text)));
+        [Intent::Remark { topic: Topic::Server, text }].into_iter().chain(notice).collect()
+    }
+}
+
+/// What to say if the server, and nothing else, is why there are no more workers.
+fn full(view: &View<'_>) -> Option<String> {
+    let admitted = view.admitted().filter(|_| !view.session.ending)?;
+    let most = view.settings.placement.limits.max_workers;
+    let (_, workers) = view.fleet.placed();
+    if workers < admitted || most.is_some_and(|most| most <= admitted) {
+        return None;
+    }
+    let mem = view.settings.template.server_mem;
+    let by_memory =
+        server_size::workers(server_size::connections(mem)) * view.fleet.open_servers().count() as u64;
+    let help = if admitted < by_memory {
+        "its agent allows no more open files (ulimit -n), or it was launched with less --server-mem"
+            .to_owned()
+    } else {
+        format!("give it more memory than {mem} MB (--server-mem) for more")
+    };
+    Some(format!("the server admits {admitted} workers, and has them: {help}"))
+}
