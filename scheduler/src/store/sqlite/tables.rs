@@ -1,14 +1,13 @@
 //! Changes → rows.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use rusqlite::{Connection, Params, Transaction, TransactionBehavior, params};
-use task::{ShareRow, Verdict};
+use task::ShareRow;
 
 use super::schema::RETIRED_HERE;
 use super::values::{integer, now_ms};
-use super::{read, untracked_miners};
+use super::{read, share_columns, untracked_miners};
 use crate::journal::{
     self, Account, Assignment, AvoidedAgent, Change, Entry, Origin, Records, StatusRecord, TaskRecord, Ticket,
 };
@@ -31,12 +30,6 @@ pub(in crate::store) fn write(
     Ok(())
 }
 
-/// Removes rows of single shares that are older than `retention`.
-pub(in crate::store) fn expire_rows(connection: &Connection, retention: Duration) -> rusqlite::Result<usize> {
-    let oldest = integer(now_ms()).saturating_sub(retention.as_millis().try_into().unwrap_or(i64::MAX));
-    connection.execute("DELETE FROM share WHERE received_ms < ?1", [oldest])
-}
-
 /// The number at the end of a task id, by which rows are in the order of their launch.
 fn number(id: &str) -> i64 {
     id.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
@@ -56,13 +49,18 @@ impl Tables<'_> {
         self.transaction.prepare_cached(sql)?.execute(values).map(drop)
     }
 
-    /// Writes an account, whatever is there.
+    /// Writes an account, whatever is there. Which shares of it were taken in stays known.
     pub fn set_account(&self, account: Account<'_>) -> rusqlite::Result<()> {
         let Entry { sequence, totals, rows_omitted } = account.entry;
         self.run(
-            "INSERT OR REPLACE INTO account (task, worker, kind, framework, sequence, hashes, accepted_work, accepted,
-                 rejected, stale, unanswered, blocks, rows_omitted, updated_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "INSERT INTO account (task, worker, kind, framework, sequence, hashes, accepted_work, accepted, rejected,
+                 stale, unanswered, blocks, rows_omitted, updated_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (task, worker) DO UPDATE SET kind = excluded.kind, framework = excluded.framework,
+                 sequence = excluded.sequence, hashes = excluded.hashes, accepted_work = excluded.accepted_work,
+                 accepted = excluded.accepted, rejected = excluded.rejected, stale = excluded.stale,
+                 unanswered = excluded.unanswered, blocks = excluded.blocks, rows_omitted = excluded.rows_omitted,
+                 updated_ms = excluded.updated_ms",
             params![
                 account.reporter,
                 account.worker,
@@ -231,7 +229,8 @@ impl Records for Tables<'_> {
         )
     }
 
-    /// The key of the table keeps a repeated report from bringing its rows twice.
+    /// A task's reports come in order, each again until it is acknowledged: a later one than the last whose shares were
+    /// taken in is new.
     fn add_shares(
         &mut self,
         reporter: &str,
@@ -239,29 +238,32 @@ impl Records for Tables<'_> {
         sequence: u64,
         shares: &[ShareRow],
     ) -> rusqlite::Result<()> {
-        for (ordinal, share) in shares.iter().enumerate() {
-            self.run(
-                "INSERT OR IGNORE INTO share (task, worker, sequence, ordinal, job, extranonce2, ntime, version, nonce,
-                     difficulty, verdict, round_trip_us, received_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-                params![
-                    reporter,
-                    worker,
-                    integer(sequence),
-                    integer(ordinal as u64),
-                    share.job,
-                    share.extranonce2,
-                    share.ntime,
-                    share.version,
-                    share.nonce,
-                    share.difficulty,
-                    verdict(share.verdict),
-                    i64::try_from(share.round_trip.as_micros()).unwrap_or(i64::MAX),
-                    self.now,
-                ],
-            )?;
+        if shares.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let sequence = integer(sequence);
+        let new = self
+            .transaction
+            .prepare_cached(
+                "UPDATE account SET shares_sequence = ?3
+                 WHERE task = ?1 AND worker = ?2 AND shares_sequence < ?3",
+            )?
+            .execute(params![reporter, worker, sequence])?;
+        if new == 0 {
+            return Ok(());
+        }
+        self.run(
+            "INSERT INTO reported_shares (task, worker, sequence, received_ms, count, shares)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                reporter,
+                (worker != reporter).then_some(worker),
+                sequence,
+                self.now,
+                integer(shares.len() as u64),
+                share_columns::encode(shares),
+            ],
+        )
     }
 
     fn late_update(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
@@ -283,14 +285,5 @@ fn origin(origin: Origin) -> &'static str {
     match origin {
         Origin::Launched { .. } => "launched",
         Origin::Found => "found",
-    }
-}
-
-fn verdict(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Accepted => "accepted".to_owned(),
-        Verdict::Rejected(code) => format!("rejected {code}"),
-        Verdict::Stale => "stale".to_owned(),
-        Verdict::Unanswered => "unanswered".to_owned(),
     }
 }

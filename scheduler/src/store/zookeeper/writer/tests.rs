@@ -35,6 +35,7 @@ async fn write(tree: &mut Flaky, changes: Vec<Change>, closing: bool) -> (Vec<Ti
                 assert!(why.contains("ZooKeeper"), "{why}");
                 told.lock().unwrap().1 += 1;
             }
+            StoreEvent::Told(text) => panic!("{text}"),
         })
     };
     let (queue, receiver) = unbounded_channel();
