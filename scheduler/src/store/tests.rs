@@ -1,4 +1,5 @@
 mod agreement;
+mod kill;
 mod statements;
 
 use std::collections::BTreeSet;
