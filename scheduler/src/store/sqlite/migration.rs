@@ -19,24 +19,32 @@ use crate::store::StoreError;
 const FIRST: i64 = 1;
 
 /// The columns that came after format 1.
-const NEW_COLUMNS: [(&str, &str, &str); 8] = [
+const NEW_COLUMNS: [(&str, &str, &str); 9] = [
     ("framework", "removed_ms", "INTEGER"),
     ("task", "pool", "TEXT"),
     ("task", "origin", "TEXT NOT NULL DEFAULT 'launched'"),
     ("task", "agent_url", "TEXT"),
     ("task", "specification", "TEXT"),
     ("task", "retired", "INTEGER NOT NULL DEFAULT 0"),
+    ("task", "attributes", "TEXT"),
     ("folder", "specification_key", "TEXT"),
     ("account", "shares_sequence", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
 /// What formats meant otherwise, and the first format that means it as now. In format 1, a task without CPU was one that
 /// had been found running, and `server` had a task's id or a pool's URL. Before format 3 the shares of all reports that
-/// were taken in stand in the table of those formats.
-const CONVERSIONS: [(i64, &str); 3] = [
+/// were taken in stand in the table of those formats, and each attribute is a row.
+const CONVERSIONS: [(i64, &str); 6] = [
     (2, "UPDATE task SET origin = 'found' WHERE cpus_milli = 0"),
     (2, "UPDATE task SET pool = server, server = NULL WHERE server NOT LIKE 'miner-%'"),
     (3, "UPDATE account SET shares_sequence = sequence"),
+    (3, "CREATE TABLE IF NOT EXISTS attribute (task, name, value)"),
+    (
+        3,
+        "UPDATE task SET attributes = (SELECT json_group_object(name, value) FROM attribute WHERE attribute.task = task.id)
+         WHERE EXISTS (SELECT 1 FROM attribute WHERE attribute.task = task.id)",
+    ),
+    (3, "DROP TABLE attribute"),
 ];
 
 /// Where the copy of a database of this format is.

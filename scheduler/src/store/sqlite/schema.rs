@@ -24,12 +24,16 @@ pub(super) const RETIRED_HERE: i64 = 1;
 /// What it says of one that was found to have retired when this scheduler began to lead.
 pub(super) const RETIRED_ELSEWHERE: i64 = 2;
 
+/// So many statements stay prepared: more than there are.
+const STATEMENTS: usize = 64;
+
 /// How long to wait for another connection.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The 128-bit sums are decimal text: SQLite's integers have 64 bits. `earlier` is about what was done while schedulers
 /// elsewhere led: since when the rows are here, the sum of the accounts that are not, and the tasks that had retired.
-/// `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. New columns stand last, where ALTER TABLE puts them.
+/// `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `attributes` are those of a task's agent, as a JSON object; NULL if
+/// there are none. New columns stand last, where ALTER TABLE puts them.
 ///
 /// A row of `reported_shares` has what one report tells of one worker, with the oldest ones first; `worker` is NULL where
 /// a task speaks of itself, and `shares` is made by [`share_columns`](super::share_columns). `shares_sequence` is the last
@@ -64,16 +68,10 @@ CREATE TABLE IF NOT EXISTS task (
     origin        TEXT NOT NULL DEFAULT 'launched',
     agent_url     TEXT,
     specification TEXT,
-    retired       INTEGER NOT NULL DEFAULT 0
+    retired       INTEGER NOT NULL DEFAULT 0,
+    attributes    TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS task_framework ON task (framework);
-
-CREATE TABLE IF NOT EXISTS attribute (
-    task  TEXT NOT NULL,
-    name  TEXT NOT NULL,
-    value TEXT NOT NULL,
-    PRIMARY KEY (task, name)
-) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS closed (
     task TEXT PRIMARY KEY
@@ -141,6 +139,7 @@ pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Res
     connection.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(database)?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES).map_err(database)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(PATIENCE).map_err(database)?;
     if found == FORMAT {
         return Ok(());

@@ -80,7 +80,7 @@ impl Tables<'_> {
         )
     }
 
-    /// Writes a task, whatever is there.
+    /// Writes a task, whatever is there. Attributes and an end are never taken back.
     pub fn set_task(&self, task: &TaskRecord) -> rusqlite::Result<()> {
         let address = task.address.as_ref();
         let pool = match &task.assignment {
@@ -89,13 +89,15 @@ impl Tables<'_> {
         };
         self.run(
             "INSERT INTO task (id, number, framework, kind, agent, host, server, cpus_milli, stratum_host,
-                 stratum_port, http_port, state, created_ms, updated_ms, pool, origin, agent_url, specification)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15, ?16, ?17)
+                 stratum_port, http_port, state, created_ms, updated_ms, pool, origin, agent_url, specification,
+                 attributes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15, ?16, ?17, ?18)
              ON CONFLICT (id) DO UPDATE SET agent = excluded.agent, host = excluded.host, server = excluded.server,
                  cpus_milli = excluded.cpus_milli, stratum_host = excluded.stratum_host,
                  stratum_port = excluded.stratum_port, http_port = excluded.http_port, state = excluded.state,
                  updated_ms = excluded.updated_ms, pool = excluded.pool, origin = excluded.origin,
-                 agent_url = excluded.agent_url, specification = excluded.specification, retired = 0",
+                 agent_url = excluded.agent_url, specification = excluded.specification, retired = 0,
+                 attributes = coalesce(excluded.attributes, attributes)",
             params![
                 task.id,
                 number(&task.id),
@@ -114,19 +116,9 @@ impl Tables<'_> {
                 origin(task.origin),
                 task.agent_url,
                 task.specification,
+                attributes(task),
             ],
         )?;
-        self.add_details(task)
-    }
-
-    /// What stands in tables of its own and is never taken back.
-    fn add_details(&self, task: &TaskRecord) -> rusqlite::Result<()> {
-        for (name, value) in &task.attributes {
-            self.run(
-                "INSERT OR IGNORE INTO attribute (task, name, value) VALUES (?1, ?2, ?3)",
-                params![task.id, name, value],
-            )?;
-        }
         if task.closed {
             self.run("INSERT OR IGNORE INTO closed (task) VALUES (?1)", [&task.id])?;
         }
@@ -135,7 +127,6 @@ impl Tables<'_> {
 
     /// Removes a task that was never launched.
     pub fn delete_task(&self, id: &str) -> rusqlite::Result<()> {
-        self.run("DELETE FROM attribute WHERE task = ?1", [id])?;
         self.run("DELETE FROM task WHERE id = ?1", [id])
     }
 
@@ -167,6 +158,7 @@ impl Records for Tables<'_> {
         self.run("UPDATE framework SET ended_ms = ?2 WHERE id = ?1", params![id, integer(now_ms)])
     }
 
+    /// Without its attributes: what is written of a task never takes one back.
     fn task(&self, id: &str) -> rusqlite::Result<Option<Cow<'_, TaskRecord>>> {
         let framework = self.framework.as_deref().unwrap_or_default();
         Ok(read::task(self.transaction, framework, id)?.map(Cow::Owned))
@@ -222,9 +214,11 @@ impl Records for Tables<'_> {
         self.run("DELETE FROM avoided_agent WHERE agent = ?1", [agent])
     }
 
+    /// Most updates say the same as the one before: then no page changes.
     fn explain(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
         self.run(
-            "UPDATE task SET reason = ?2, message = ?3, updated_ms = ?4 WHERE id = ?1",
+            "UPDATE task SET reason = ?2, message = ?3, updated_ms = ?4
+             WHERE id = ?1 AND (reason IS NOT ?2 OR message IS NOT ?3)",
             params![status.task, status.reason, status.message, self.now],
         )
     }
@@ -279,6 +273,11 @@ impl Records for Tables<'_> {
     fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
         untracked_miners::aggregate(self, server)
     }
+}
+
+/// As they are stored. There is nothing in them that JSON has not.
+fn attributes(task: &TaskRecord) -> Option<String> {
+    if task.attributes.is_empty() { None } else { serde_json::to_string(&task.attributes).ok() }
 }
 
 fn origin(origin: Origin) -> &'static str {

@@ -86,6 +86,7 @@ fn the_ledger_reads_the_same_before_and_after() {
         let folder = folder_of(before_format);
         let (before, before_shares) = (snapshot(&folder), shares(&folder));
         assert_eq!(format(&connect(&folder)), before_format, "reading changes nothing");
+        assert!(before.tasks.iter().any(|task| task.attributes.contains_key("rack")), "{:?}", before.tasks);
         assert_eq!(before.ledger.sum().0.worker.accepted, workers);
         assert_eq!(before.ledger.sum().0.pool.accepted, pool);
         assert_eq!(before_shares.len(), count);
@@ -238,7 +239,7 @@ fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
 #[test]
 fn whoever_is_stopped_at_any_step_has_changed_nothing_and_the_next_one_begins_anew() {
     let all = NEW_COLUMNS.len() + CONVERSIONS.len();
-    for (before_format, statements) in [(1, all), (2, 2)] {
+    for (before_format, statements) in [(1, all), (2, 2 + 4)] {
         let reference = folder_of(before_format);
         let (before, expected) = (snapshot(&reference), open(&reference));
         let mut stop = 0;
@@ -276,7 +277,7 @@ fn nothing_has_changed_when_the_process_dies() {
     }
     let reference = folder();
     let (before, expected) = (snapshot(&reference), open(&reference));
-    for statement in ["ALTER TABLE task ADD COLUMN retired", "UPDATE account", "PRAGMA", "COMMIT"] {
+    for statement in ["ALTER TABLE task ADD COLUMN retired", "UPDATE account", "DROP", "PRAGMA", "COMMIT"] {
         let folder = folder();
         let path = folder.path().join(DATABASE);
         let ended = Command::new(std::env::current_exe().unwrap())
