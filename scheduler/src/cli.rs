@@ -3,6 +3,7 @@
 mod placement;
 mod pool;
 mod server;
+mod size;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -25,6 +26,7 @@ use task::PoolAccess;
 pub use self::placement::PlacementArgs;
 pub use self::pool::PoolArgs;
 pub use self::server::{ChainKind, Kind as ServerKind, ServerArgs};
+pub use self::size::{SizeError, SizeLimit, size_limit};
 pub use self::tls::TlsArgs;
 pub use self::zk::ZkArgs;
 pub(crate) use self::zk::ensemble;
@@ -58,6 +60,10 @@ pub struct Args {
     /// How long rows of single shares are kept; totals are kept for ever.
     #[arg(long, value_name = "TIME", env = "MINER_LEDGER_RETENTION", default_value = "7d", value_parser = duration)]
     pub ledger_retention: Duration,
+    /// Largest size of the ledger, such as 500MiB or 20GiB, or none: beyond it the oldest single shares go, whatever
+    /// --ledger-retention says, with 0 all of them; totals are kept for ever.
+    #[arg(long, value_name = "SIZE", env = "MINER_LEDGER_MAX_SIZE", default_value = "4GiB", value_parser = size_limit)]
+    pub ledger_max_size: SizeLimit,
     /// At the end, end all tasks and the framework; otherwise the tasks keep mining.
     #[arg(long, env = "MINER_TEARDOWN_ON_EXIT", value_parser = BoolishValueParser::new())]
     pub teardown_on_exit: bool,
@@ -269,6 +275,7 @@ impl Args {
             master: self.master,
             state_dir: self.state_dir,
             ledger_retention: self.ledger_retention,
+            ledger_max_size: self.ledger_max_size.bytes,
             name: self.name,
             user: self.user.unwrap_or_else(current_user),
             role: self.role,

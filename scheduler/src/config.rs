@@ -13,6 +13,7 @@ use crate::offers::Placement;
 use crate::server_size::SERVER_MEM;
 use crate::settings::OnServerLoss;
 use crate::settings::Settings;
+use crate::store::ShareLimits;
 use crate::task_info::{Containerizer, Delivery, Pool, Programs, Template};
 
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
@@ -24,6 +25,8 @@ const SHORT_FAILOVER: Duration = Duration::from_secs(60);
 const LIVE_MESSAGES_PER_SECOND: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
 /// Likewise; each of them is stored, too.
 const REPORTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(200).expect("not zero");
+/// Some 140 million shares of 30 bytes: a week of 200 workers with a share a second each.
+const LEDGER_MAX_SIZE: u64 = 4 << 30;
 
 /// Two months of reports, one a minute.
 const UPDATES_PER_TASK: u64 = 100_000;
@@ -39,6 +42,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// How long rows of single shares are kept; totals are kept for ever.
     pub ledger_retention: Duration,
+    /// The largest size of the ledger in bytes, beyond which the oldest single shares go; `None` for no limit.
+    pub ledger_max_size: Option<u64>,
     /// `FrameworkInfo.name`.
     pub name: String,
     /// The Unix user for the executors.
@@ -99,6 +104,7 @@ impl Config {
             zk: None,
             state_dir: PathBuf::from("mesos-miner-state"),
             ledger_retention: Duration::from_secs(7 * 24 * 3600),
+            ledger_max_size: Some(LEDGER_MAX_SIZE),
             name: "mesos-miner".to_owned(),
             user: "root".to_owned(),
             role: "*".to_owned(),
@@ -125,6 +131,11 @@ impl Config {
             backend: None,
             executor: ExecutorSource::Serve { executable: executable.into(), address: None },
         }
+    }
+
+    /// What bounds the single shares in the state folder.
+    pub fn share_limits(&self) -> ShareLimits {
+        ShareLimits { age: self.ledger_retention, size: self.ledger_max_size }
     }
 
     /// How long the master is to keep the tasks when it does not hear from the scheduler.

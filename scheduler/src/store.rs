@@ -27,7 +27,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use self::sqlite::catch_up::Handover;
 use self::sqlite::{FolderEvent, StateFolder};
-pub use self::sqlite::{ledger_snapshot, rows_since};
+pub use self::sqlite::{KeptShare, kept_shares, ledger_snapshot, rows_since};
 use self::zookeeper::{Leader, SharedTree};
 pub use self::zookeeper::{SharedError, shared_ledger_snapshot};
 use crate::election::Leadership;
@@ -111,6 +111,18 @@ pub enum StoreEvent {
     Persisted(Vec<Ticket>),
     /// Disk or ZooKeeper refuses, as told; it is tried again and again.
     Refused(String),
+    /// What the user should hear: nothing is wrong.
+    Told(String),
+}
+
+/// What bounds the single shares in the state folder; the oldest ones go first. Totals are not bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShareLimits {
+    /// No share is kept longer.
+    pub age: Duration,
+    /// The largest size of the database, with totals, in bytes; `None` for no limit. It may be exceeded by what is
+    /// written within a second, some megabytes.
+    pub size: Option<u64>,
 }
 
 /// The ledger at one moment.
@@ -148,7 +160,7 @@ type Batch = Vec<(Ticket, Change)>;
 /// The state folder and, with several schedulers, ZooKeeper.
 pub struct Store {
     folder: StateFolder,
-    retention: Duration,
+    limits: ShareLimits,
     notify: Notify,
     /// Where what the state folder has goes next.
     next: Arc<OnceLock<UnboundedSender<Batch>>>,
@@ -164,19 +176,19 @@ impl std::fmt::Debug for Store {
 
 impl Store {
     /// Opens the state folder, if there is one, brings it to this program's format, and reads what is in it. Nothing else
-    /// is written before [`start`](Store::start). Rows of single shares will be removed when they are older than `retention`; totals stay
-    /// for ever. `notify` is called from other threads.
+    /// is written before [`start`](Store::start). Single shares will be kept within `limits`; totals stay for ever.
+    /// `notify` is called from other threads.
     ///
     /// # Errors
     /// If the folder cannot be used or made, another scheduler uses it, or a later version wrote it.
     pub fn open(
         folder: &Path,
-        retention: Duration,
+        limits: ShareLimits,
         notify: impl Fn(StoreEvent) + Send + Sync + 'static,
     ) -> Result<(Store, Recovered), StoreError> {
         let (folder, recovered) = StateFolder::open(folder)?;
         let (next, shared, handover) = Default::default();
-        Ok((Store { folder, retention, notify: Arc::new(notify), next, shared, handover }, recovered))
+        Ok((Store { folder, limits, notify: Arc::new(notify), next, shared, handover }, recovered))
     }
 
     /// Takes the leadership over: reads what the leader before has left in ZooKeeper. `own` is what the state folder
@@ -215,6 +227,7 @@ impl Store {
                 // Nobody takes it when the leadership is lost: it is for the next leader then.
                 let _ = next.send(batch);
             }
+            (FolderEvent::Told(text), _) => notify(StoreEvent::Told(text)),
             (FolderEvent::Refused(error), _) => {
                 let folder = folder.display();
                 notify(StoreEvent::Refused(format!(
@@ -222,7 +235,7 @@ impl Store {
                 )));
             }
         };
-        self.folder.start(self.handover.take().as_ref(), self.retention, on_event)
+        self.folder.start(self.handover.take().as_ref(), self.limits, on_event)
     }
 
     /// Queues a change.

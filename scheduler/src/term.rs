@@ -48,7 +48,7 @@ impl Term<'_> {
         let (sender, notices) = mpsc::unbounded_channel();
         let notify = move |notice| drop(sender.send(notice));
         let (mut store, recovered) =
-            Store::open(&config.state_dir, config.ledger_retention, notify).map_err(anyhow::Error::from)?;
+            Store::open(&config.state_dir, config.share_limits(), notify).map_err(anyhow::Error::from)?;
         let delivered = tokio::select! {
             delivered = prepare_delivery(config, client.detector(), self.display, self.stop) => delivered?,
             () = self.time.reached() => None,

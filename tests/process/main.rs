@@ -23,6 +23,7 @@ mod real_mesos;
 mod renewal;
 mod secure;
 mod secure_master;
+mod single_shares;
 mod standalone;
 mod support;
 mod third_party;

@@ -1,7 +1,8 @@
 //! `mesos-miner ledger`.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,10 +23,10 @@ const SESSION: Duration = Duration::from_secs(10);
 /// Print the ledger: pool's and workers' accounts side by side; a running scheduler is not disturbed
 ///
 /// What is kept: totals for ever, some 0.5 kB for each task that there ever was, and for each worker of each server task;
-/// single shares for --ledger-retention (7 days), some 150 bytes each, twice (the worker's and the pool's): with a share a
-/// second and worker, that is 180 MB a worker. In ZooKeeper (--zk of the scheduler): less than 1 kB for each task that
-/// lives or ended in the last ten minutes (or was lost in the last 30 days), in nodes of less than 1 MB; what ended before
-/// is one sum there, "(earlier)".
+/// single shares, some 30 bytes each, for --ledger-retention (7 days) and within --ledger-max-size (4GiB for all of the
+/// ledger) of the scheduler: beyond that the oldest ones go. In ZooKeeper (--zk of the scheduler): less than 1 kB for each
+/// task that lives or ended in the last ten minutes (or was lost in the last 30 days), in nodes of less than 1 MB; what
+/// ended before is one sum there, "(earlier)".
 #[derive(Clone, Debug, Parser)]
 pub struct Args {
     /// The scheduler's state folder.
@@ -44,6 +45,10 @@ pub struct Args {
     /// Print CSV.
     #[arg(long, env = "MINER_CSV", value_parser = BoolishValueParser::new())]
     pub csv: bool,
+    /// Print the single shares that are kept, as CSV, the oldest ones first.
+    #[arg(long, env = "MINER_LEDGER_SHARES", value_parser = BoolishValueParser::new())]
+    #[arg(conflicts_with_all = ["zk", "all", "json"])]
+    pub shares: bool,
 }
 
 /// Reads the ledger and prints it on standard output.
@@ -51,6 +56,9 @@ pub struct Args {
 /// # Errors
 /// If there is no ledger there, or it cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.shares {
+        return print_shares(&args.state_dir);
+    }
     let snapshot = match args.zk.map(|ensemble| Zk { ensemble, session_timeout: SESSION }) {
         Some(zk) => program::block_on(1, async move { Ok(store::shared_ledger_snapshot(&zk).await?) })?,
         None => store::ledger_snapshot(&args.state_dir, args.all)?,
@@ -62,10 +70,26 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         _ => accounts.to_string(),
     };
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // `| head` has seen enough.
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// `| head` has seen enough.
+fn printed(written: io::Result<()>) -> anyhow::Result<ExitCode> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("cannot write to standard output")?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_shares(state_dir: &Path) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut written = writeln!(out, "{}", render::SHARE_HEADINGS);
+    store::kept_shares(state_dir, |share| {
+        if written.is_ok() {
+            written = writeln!(out, "{}", render::share_line(&share));
+        }
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    printed(written.and_then(|()| out.flush()))
 }

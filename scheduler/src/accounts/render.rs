@@ -2,9 +2,11 @@
 
 use std::fmt::{self, Write};
 
+use task::Verdict;
+
 use super::{Accounts, Column, EARLIER, Row};
 use crate::end::date;
-use crate::store::FailedLaunches;
+use crate::store::{FailedLaunches, KeptShare};
 
 /// Longer names are cut in the table: miners that are no tasks choose theirs.
 const NAME: usize = 40;
@@ -63,6 +65,9 @@ impl fmt::Display for Accounts {
         for FailedLaunches { launches, state, reason } in &self.failed_launches {
             let reason = reason.as_deref().map(|reason| format!(", {reason}")).unwrap_or_default();
             writeln!(f, "failed launches: {launches} ({state}{reason})")?;
+        }
+        if let Some(ms) = self.shares_since_ms {
+            writeln!(f, "single shares are kept since {} (--shares)", date(ms))?;
         }
         if let Some(ms) = self.rows_since_ms {
             writeln!(f, "single shares are complete here since {}; totals are since the start", date(ms))?;
@@ -154,6 +159,36 @@ fn figures(column: &Column) -> [String; 8] {
         column.blocks.to_string(),
         column.rows_omitted.to_string(),
     ]
+}
+
+/// The first line of single shares as CSV.
+pub(super) const SHARE_HEADINGS: &str = "received_ms,task,worker,report,ordinal,job,extranonce2,ntime,version,nonce,difficulty,verdict,round_trip_us";
+
+/// A single share as CSV: version and nonce as Stratum writes them.
+pub(super) fn share_line(kept: &KeptShare) -> String {
+    let share = &kept.share;
+    let verdict = match share.verdict {
+        Verdict::Accepted => "accepted".to_owned(),
+        Verdict::Rejected(code) => format!("rejected {code}"),
+        Verdict::Stale => "stale".to_owned(),
+        Verdict::Unanswered => "unanswered".to_owned(),
+    };
+    let cells = [
+        kept.received_ms.to_string(),
+        quoted(&kept.task),
+        quoted(&kept.worker),
+        kept.sequence.to_string(),
+        kept.ordinal.to_string(),
+        quoted(&share.job),
+        hex::encode(&share.extranonce2),
+        share.ntime.to_string(),
+        format!("{:08x}", share.version),
+        format!("{:08x}", share.nonce),
+        share.difficulty.to_string(),
+        verdict,
+        share.round_trip.as_micros().to_string(),
+    ];
+    cells.join(",")
 }
 
 fn quoted(text: &str) -> String {

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
-use task::{Account, Report};
+use task::{Account, Report, ShareRow, Verdict};
 
 use super::*;
 use crate::journal::{Assignment, Change, Origin, StatusRecord};
-use crate::store::{self, FailedLaunches, Store, StoreError};
+use crate::store::{self, FailedLaunches, KeptShare, ShareLimits, Store, StoreError};
 
 fn task(kind: Kind, number: u64, state: TaskState) -> TaskRecord {
     TaskRecord {
@@ -174,7 +174,7 @@ fn it_is_read_while_a_scheduler_runs() {
     let missing = store::ledger_snapshot(folder.path(), false).unwrap_err();
     assert!(matches!(missing, StoreError::NoLedger { .. }), "{missing}");
     let (sender, written) = std::sync::mpsc::channel();
-    let week = Duration::from_secs(7 * 24 * 3600);
+    let week = ShareLimits { age: Duration::from_secs(7 * 24 * 3600), size: None };
     let (mut store, _) = Store::open(folder.path(), week, move |notice| drop(sender.send(notice))).unwrap();
     store.start().unwrap();
     let worker = task(Kind::Worker, 2, TaskState::TaskRunning);
@@ -209,7 +209,8 @@ fn it_is_read_while_a_scheduler_runs() {
 #[test]
 fn other_frameworks_count_only_if_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut store, _) = Store::open(folder.path(), Duration::from_secs(60), |_| ()).unwrap();
+    let minute = ShareLimits { age: Duration::from_secs(60), size: None };
+    let (mut store, _) = Store::open(folder.path(), minute, |_| ()).unwrap();
     store.start().unwrap();
     for (n, id) in ["f", "g"].into_iter().enumerate() {
         store.persist(0, Change::Framework { id: id.into() });
@@ -229,6 +230,8 @@ fn every_flag_has_an_environment_name_and_help() {
         assert!(arg.get_help().is_some(), "{arg}");
     }
     assert!(cli::Args::try_parse_from(["ledger", "--json", "--csv"]).is_err());
+    assert!(cli::Args::try_parse_from(["ledger", "--shares", "--csv"]).is_ok());
+    assert!(cli::Args::try_parse_from(["ledger", "--shares", "--json"]).is_err());
 }
 
 #[test]
@@ -240,14 +243,36 @@ fn what_ended_before_is_a_line_of_its_own() {
     };
     snapshot.ledger.add_aggregated(line(100, 90), 2);
     snapshot.rows_since_ms = Some(784_111_777_000);
+    snapshot.shares_since_ms = Some(784_111_778_000);
     let accounts = Accounts::new(&snapshot);
     assert_eq!((accounts.total.pool.accepted, accounts.total.worker.accepted), (125, 107));
     assert_eq!(accounts.servers.iter().map(|row| row.pool.accepted).sum::<u64>(), 125);
     let table = accounts.to_string();
     assert!(table.contains("\n(earlier)") && table.contains("Sun, 06 Nov 1994 08:49:37 GMT"), "{table}");
+    assert!(table.contains("kept since Sun, 06 Nov 1994 08:49:38 GMT"), "{table}");
     assert!(render::csv(&accounts).contains("\nearlier,(earlier),"), "{}", render::csv(&accounts));
     let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&accounts).unwrap()).unwrap();
     assert_eq!(json["rows_since_ms"], 784_111_777_000u64);
+}
+
+#[test]
+fn a_single_share_is_a_line_of_csv() {
+    let share = ShareRow {
+        job: "a,b".into(),
+        extranonce2: vec![0, 255],
+        ntime: 1_700_000_000,
+        version: 0x2000_0000,
+        nonce: 0xab,
+        difficulty: 1.5,
+        verdict: Verdict::Rejected(23),
+        round_trip: Duration::from_micros(70),
+    };
+    let (task, worker) = ("miner-server-1".to_owned(), "miner-worker-2".to_owned());
+    let kept = KeptShare { task, worker, sequence: 3, ordinal: 1, received_ms: 1_700_000_001_000, share };
+    let line = render::share_line(&kept);
+    let expected = "1700000001000,miner-server-1,miner-worker-2,3,1,\"a,b\",00ff,1700000000,20000000,000000ab,1.5,rejected 23,70";
+    assert_eq!(line, expected);
+    assert_eq!(render::SHARE_HEADINGS.split(',').count(), expected.replace("a,b", "").split(',').count());
 }
 
 proptest! {

@@ -50,6 +50,10 @@ impl Inputs {
                     }
                     Vec::new()
                 }
+                StoreEvent::Told(text) => {
+                    display.log(text);
+                    Vec::new()
+                }
             },
             () = self.stop.cancelled(), if !self.stopped => {
                 self.stopped = true;

@@ -7,10 +7,13 @@
 
 pub(super) mod catch_up;
 pub(super) mod failed_launches;
+mod kept_shares;
 mod migration;
 pub(super) mod read;
 pub(super) mod schema;
+mod share_columns;
 mod snapshot;
+pub(super) mod space;
 pub(super) mod tables;
 mod untracked_miners;
 pub(super) mod values;
@@ -19,8 +22,9 @@ use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -28,13 +32,21 @@ use rusqlite::Connection;
 use rustix::fs::{Access, access};
 
 use self::catch_up::{Handover, catch_up};
-pub use self::snapshot::{ledger_snapshot, rows_since};
-use super::{DATABASE, StoreError};
+pub use self::kept_shares::KeptShare;
+pub use self::snapshot::{kept_shares, ledger_snapshot, rows_since};
+use self::space::Space;
+use super::{DATABASE, ShareLimits, StoreError};
 use crate::journal::{Change, Recovered, SpecificationKey, Ticket};
 
 /// So many changes at most go into one transaction.
 const BATCH: usize = 1000;
 const RETRY: Duration = Duration::from_secs(1);
+/// While nothing is written, shares are looked at for their age at this interval.
+const IDLE: Duration = Duration::from_secs(60);
+/// Between two pieces of what is to be removed.
+const PAUSE: Duration = Duration::from_millis(10);
+/// A disk that does not let anything be removed is mentioned once in this time.
+const WARN_EVERY: Duration = Duration::from_secs(3600);
 /// How long [`StateFolder::close`] waits for a disk that refuses.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -45,6 +57,8 @@ pub(super) enum FolderEvent {
     Written(Vec<(Ticket, Change)>),
     /// The disk refuses; the thread keeps trying.
     Refused(rusqlite::Error),
+    /// What the user should hear.
+    Told(String),
 }
 
 /// The way to the writing thread. Dropping it without [`close`](StateFolder::close) leaves queued changes to the
@@ -125,16 +139,15 @@ impl StateFolder {
         &self.folder
     }
 
-    /// Makes the folder if there is none yet, takes in what another scheduler has left, and begins to write. Rows of
-    /// single shares are removed when they are older than `retention`; totals stay for ever. `notify` is called from
-    /// the writing thread. Does nothing the second time.
+    /// Makes the folder if there is none yet, takes in what another scheduler has left, and begins to write. Single
+    /// shares are kept within `limits`; totals stay for ever. `notify` is called from the writing thread. Does nothing the second time.
     ///
     /// # Errors
     /// As [`open`](StateFolder::open).
     pub fn start(
         &mut self,
         handover: Option<&Handover>,
-        retention: Duration,
+        limits: ShareLimits,
         notify: impl FnMut(FolderEvent) + Send + 'static,
     ) -> Result<(), StoreError> {
         let Some(queue) = self.receiver.take() else { return Ok(()) };
@@ -149,7 +162,9 @@ impl StateFolder {
             catch_up(&mut connection, handover).map_err(database)?;
         }
         let framework = read::framework(&connection).map_err(database)?.map(|(framework, _)| framework.id);
-        let writer = Writer { connection, framework, retention, notify, closing: Arc::clone(&self.closing) };
+        let space = Space::new(limits, &connection).map_err(database)?;
+        let closing = Arc::clone(&self.closing);
+        let writer = Writer { connection, framework, space, more: false, warned: None, notify, closing };
         let thread = thread::Builder::new().name("store".to_owned());
         let handle = thread.spawn(move || writer.run(&queue)).map_err(io(&path))?;
         self.thread = Some((handle, lock));
@@ -233,7 +248,10 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
 struct Writer<N> {
     connection: Connection,
     framework: Option<String>,
-    retention: Duration,
+    space: Space,
+    /// There is more to be removed.
+    more: bool,
+    warned: Option<Instant>,
     notify: N,
     closing: Arc<AtomicBool>,
 }
@@ -241,22 +259,48 @@ struct Writer<N> {
 impl<N: FnMut(FolderEvent)> Writer<N> {
     /// Writes until the queue is closed; how many changes could not be written.
     fn run(mut self, queue: &mpsc::Receiver<(Ticket, Change)>) -> usize {
-        let mut cleaned: Option<Instant> = None;
-        while let Ok(first) = queue.recv() {
-            let mut batch = vec![first];
-            batch.extend(queue.try_iter().take(BATCH - 1));
+        while let Some(batch) = self.next_batch(queue) {
             if !self.write_until_done(&batch) {
                 return batch.len() + queue.try_iter().count();
             }
+            let written = batch.len();
             (self.notify)(FolderEvent::Written(batch));
-            if cleaned.is_none_or(|at| at.elapsed() > Duration::from_secs(3600)) {
-                cleaned = Some(Instant::now());
-                if let Err(error) = tables::expire_rows(&self.connection, self.retention) {
-                    tracing::warn!(%error, "cannot remove old share rows");
-                }
-            }
+            self.tidy(written);
         }
         0
+    }
+
+    /// Waits for changes, and tidies up meanwhile; `None` if the queue is closed.
+    fn next_batch(&mut self, queue: &mpsc::Receiver<(Ticket, Change)>) -> Option<Vec<(Ticket, Change)>> {
+        loop {
+            match queue.recv_timeout(if self.more { PAUSE } else { IDLE }) {
+                Ok(first) => {
+                    let mut batch = vec![first];
+                    batch.extend(queue.try_iter().take(BATCH - 1));
+                    return Some(batch);
+                }
+                Err(RecvTimeoutError::Timeout) => self.tidy(0),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Removes a piece of what is beyond the limits, after so many changes were written.
+    fn tidy(&mut self, written: usize) {
+        self.more = false;
+        match self.space.tidy(&mut self.connection, written) {
+            Ok(piece) => {
+                self.more = piece.more;
+                if let Some(text) = piece.tell {
+                    (self.notify)(FolderEvent::Told(text));
+                }
+            }
+            Err(error) if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) => {
+                self.warned = Some(Instant::now());
+                tracing::warn!(%error, "cannot remove old single shares");
+            }
+            Err(_) => {}
+        }
     }
 
     /// Tries again and again; gives up only when the scheduler has been waiting to end for a while.

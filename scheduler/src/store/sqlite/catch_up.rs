@@ -102,11 +102,11 @@ fn forget_tasks(tables: &Tables<'_>, framework: &str, recovered: &Recovered) -> 
 }
 
 /// Those that ZooKeeper keeps apart are as they are there. One that is ahead of it was never acknowledged: the same
-/// report comes again.
+/// report comes again. Its shares were taken in.
 fn take_accounts(tables: &Tables<'_>, framework: &str, recovered: &Recovered) -> rusqlite::Result<()> {
     for row in read::accounts(tables.transaction, "framework = ?1", [framework])? {
-        let retired = recovered.retired.contains(&row.task);
-        if !retired || recovered.ledger.entry(&row.task, &row.worker).is_some() {
+        let kept_apart = recovered.ledger.entry(&row.task, &row.worker).is_some();
+        if !kept_apart && !recovered.retired.contains(&row.task) {
             tables
                 .run("DELETE FROM account WHERE task = ?1 AND worker = ?2", params![row.task, row.worker])?;
         }

@@ -9,20 +9,6 @@ use super::values::{integer, unsigned};
 use crate::journal::{TaskRecord, number};
 use crate::store::FailedLaunches;
 
-/// `first` and `last` are numbers of task ids; `reason` is empty if there was none. Folders of format 2 that were made
-/// before there was this table get it when their scheduler starts.
-pub(super) const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS failed_launches (
-    framework TEXT NOT NULL,
-    first     INTEGER NOT NULL,
-    last      INTEGER NOT NULL,
-    state     TEXT NOT NULL,
-    reason    TEXT NOT NULL,
-    closed    INTEGER NOT NULL,
-    PRIMARY KEY (framework, first)
-) WITHOUT ROWID;
-";
-
 /// Numbers of tasks that ended alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Run {
@@ -147,7 +133,7 @@ pub(super) fn take_out(tables: &Tables<'_>, id: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Whether the folder has the table: `mesos-miner ledger` changes no folder.
+/// Whether the folder has the table: those of earlier formats have none, and `mesos-miner ledger` changes no folder.
 fn exist(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'failed_launches')";
     connection.query_row(sql, [], |row| row.get(0))

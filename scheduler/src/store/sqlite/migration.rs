@@ -1,38 +1,50 @@
-//! Format 1 → format 2.
+//! Formats 1 and 2 → format 3.
 //!
 //! 1. All but the single shares is copied into a file of its own, under a temporary name.
 //! 2. When the disk has the copy, it gets its name.
 //! 3. The tables are changed, in one transaction with the number of the format.
 //!
 //! Whoever is killed on the way begins anew: until the third step has come about, nothing has changed. No step looks at
-//! the single shares, of which there may be gigabytes.
+//! the single shares, of which there may be gigabytes: those of earlier formats stay where they are until they go.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::schema::{FORMAT, TABLES};
+use super::schema::{FORMAT, SHARES_2, TABLES, has_table, has_tables};
 use crate::store::StoreError;
 
-/// The format that is migrated from. Format 0 is an empty database, or one whose maker was killed before the end.
-const BEFORE: i64 = 1;
+/// The first format. Format 0 is an empty database, or one whose maker was killed before the end.
+const FIRST: i64 = 1;
 
-/// The columns that format 1 lacks.
-const NEW_COLUMNS: [(&str, &str, &str); 7] = [
+/// The columns that came after format 1.
+const NEW_COLUMNS: [(&str, &str, &str); 9] = [
     ("framework", "removed_ms", "INTEGER"),
     ("task", "pool", "TEXT"),
     ("task", "origin", "TEXT NOT NULL DEFAULT 'launched'"),
     ("task", "agent_url", "TEXT"),
     ("task", "specification", "TEXT"),
     ("task", "retired", "INTEGER NOT NULL DEFAULT 0"),
+    ("task", "attributes", "TEXT"),
     ("folder", "specification_key", "TEXT"),
+    ("account", "shares_sequence", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
-/// In format 1, a task without CPU was one that had been found running, and `server` had a task's id or a pool's URL.
-const CONVERSIONS: [&str; 2] = [
-    "UPDATE task SET origin = 'found' WHERE cpus_milli = 0",
-    "UPDATE task SET pool = server, server = NULL WHERE server NOT LIKE 'miner-%'",
+/// What formats meant otherwise, and the first format that means it as now. In format 1, a task without CPU was one that
+/// had been found running, and `server` had a task's id or a pool's URL. Before format 3 the shares of all reports that
+/// were taken in stand in the table of those formats, and each attribute is a row.
+const CONVERSIONS: [(i64, &str); 6] = [
+    (2, "UPDATE task SET origin = 'found' WHERE cpus_milli = 0"),
+    (2, "UPDATE task SET pool = server, server = NULL WHERE server NOT LIKE 'miner-%'"),
+    (3, "UPDATE account SET shares_sequence = sequence"),
+    (3, "CREATE TABLE IF NOT EXISTS attribute (task, name, value)"),
+    (
+        3,
+        "UPDATE task SET attributes = (SELECT json_group_object(name, value) FROM attribute WHERE attribute.task = task.id)
+         WHERE EXISTS (SELECT 1 FROM attribute WHERE attribute.task = task.id)",
+    ),
+    (3, "DROP TABLE attribute"),
 ];
 
 /// Where the copy of a database of this format is.
@@ -40,25 +52,22 @@ pub(super) fn copy_path(database: &Path, format: i64) -> PathBuf {
     database.with_extension(format!("format-{format}.sqlite"))
 }
 
-/// Migrates, and leaves a copy of what was there.
-pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+/// Migrates from the format that was found, and leaves a copy of what was there.
+pub(super) fn migrate(connection: &mut Connection, path: &Path, found: i64) -> Result<(), StoreError> {
     let error = |source| StoreError::Database { path: path.to_owned(), source };
     if has_tables(connection).map_err(error)? {
-        let copy = copy_path(path, BEFORE);
+        let before = found.max(FIRST);
+        let copy = copy_path(path, before);
         let partial = copy.with_extension("sqlite.partial");
-        write_copy(connection, &partial)?;
+        write_copy(connection, &partial, before)?;
         publish(&partial, &copy)?;
-        tracing::info!(path = %path.display(), copy = %copy.display(), "converting format {BEFORE} to {FORMAT}");
+        tracing::info!(path = %path.display(), copy = %copy.display(), "converting format {before} to {FORMAT}");
     }
-    convert(connection, |_| Ok(())).map_err(error)
-}
-
-fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
+    convert(connection, found, |_| Ok(())).map_err(error)
 }
 
 /// Copies all but the single shares: their table is empty there.
-fn write_copy(connection: &Connection, partial: &Path) -> Result<(), StoreError> {
+fn write_copy(connection: &Connection, partial: &Path, format: i64) -> Result<(), StoreError> {
     remove(partial)?;
     let error = |source| StoreError::Database { path: partial.to_owned(), source };
     let name = partial.to_str().ok_or_else(|| StoreError::Io {
@@ -66,20 +75,20 @@ fn write_copy(connection: &Connection, partial: &Path) -> Result<(), StoreError>
         source: std::io::Error::other("its name is not UTF-8"),
     })?;
     connection.execute("ATTACH ?1 AS copy", [name]).map_err(error)?;
-    let copied = copy_tables(connection);
+    let copied = copy_tables(connection, format);
     // The copy's error comes first, if there is one.
     let detached = connection.execute_batch("DETACH copy");
     copied.and(detached).map_err(error)
 }
 
-fn copy_tables(connection: &Connection) -> rusqlite::Result<()> {
+fn copy_tables(connection: &Connection, format: i64) -> rusqlite::Result<()> {
     // Nobody relies on the copy before it is renamed, and that waits for the disk.
     connection.execute_batch("PRAGMA copy.journal_mode = OFF; PRAGMA copy.synchronous = OFF;")?;
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     for statement in copy_statements(&transaction)? {
         transaction.execute_batch(&statement)?;
     }
-    transaction.execute_batch(&format!("PRAGMA copy.user_version = {BEFORE}"))?;
+    transaction.execute_batch(&format!("PRAGMA copy.user_version = {format}"))?;
     transaction.commit()
 }
 
@@ -96,7 +105,7 @@ fn copy_statements(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let (kind, name, sql): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let create = format!("CREATE {} ", kind.to_uppercase());
         statements.push(sql.replacen(&create, &format!("{create}copy."), 1));
-        if kind == "table" && name != "share" {
+        if kind == "table" && name != SHARES_2 {
             statements.push(format!("INSERT INTO copy.{name} SELECT * FROM main.{name}"));
         }
     }
@@ -124,10 +133,11 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 /// Changes the tables. `before` is called with each statement, for tests that stop there.
 fn convert(
     connection: &mut Connection,
+    found: i64,
     mut before: impl FnMut(&str) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for statement in conversion(&transaction)? {
+    for statement in conversion(&transaction, found)? {
         before(&statement)?;
         transaction.execute_batch(&statement)?;
     }
@@ -136,7 +146,7 @@ fn convert(
 }
 
 /// The statements that change the tables. One that is missing altogether comes about as it is now.
-fn conversion(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+fn conversion(connection: &Connection, found: i64) -> rusqlite::Result<Vec<String>> {
     let mut statements = Vec::new();
     for (table, column, definition) in NEW_COLUMNS {
         if has_table(connection, table)? && !has_column(connection, table, column)? {
@@ -144,14 +154,10 @@ fn conversion(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         }
     }
     statements.push(TABLES.to_owned());
-    statements.extend(CONVERSIONS.map(str::to_owned));
+    let conversions = CONVERSIONS.iter().filter(|(since, _)| found < *since);
+    statements.extend(conversions.map(|(_, statement)| (*statement).to_owned()));
     statements.push(format!("PRAGMA user_version = {FORMAT}"));
     Ok(statements)
-}
-
-fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
-    connection.query_row(sql, [table], |row| row.get(0))
 }
 
 fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {

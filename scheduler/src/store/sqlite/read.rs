@@ -1,7 +1,5 @@
 //! Rows → what an earlier run of the scheduler left behind.
 
-use std::collections::HashMap;
-
 use mesos::v1::TaskState;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -32,7 +30,6 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
     let Some((framework, peak)) = framework(connection)? else { return Ok(recovered) };
     let id = framework.id.clone();
     let mut tasks = tasks(connection, &id)?;
-    attributes(connection, &id, &mut tasks)?;
     if let Some(LedElsewhere { retired, next_number, .. }) = led_elsewhere(connection, &id)? {
         recovered.next_number = recovered.next_number.max(next_number);
         recovered.retired = retired;
@@ -67,20 +64,16 @@ pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(Fra
     connection.query_row(sql, [], record).optional()
 }
 
-/// A task of a framework that has not retired.
+/// A task of a framework that has not retired, without its attributes.
 pub(super) fn task(
     connection: &Connection,
     framework: &str,
     id: &str,
 ) -> rusqlite::Result<Option<TaskRecord>> {
     let mut query = connection.prepare_cached(&format!(
-        "SELECT {TASK} FROM task WHERE id = ?1 AND framework = ?2 AND NOT retired"
+        "SELECT {TASK}, NULL FROM task WHERE id = ?1 AND framework = ?2 AND NOT retired"
     ))?;
-    let Some(mut task) = query.query_row([id, framework], task_in).optional()? else { return Ok(None) };
-    let mut query = connection.prepare_cached("SELECT name, value FROM attribute WHERE task = ?1")?;
-    let attributes = query.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    task.attributes = attributes.collect::<Result<_, _>>()?;
-    Ok(Some(task))
+    query.query_row([id, framework], task_in).optional()
 }
 
 /// The row of a task that has retired.
@@ -102,7 +95,7 @@ pub(super) fn retired_task(connection: &Connection, id: &str) -> rusqlite::Resul
     connection.prepare_cached(sql)?.query_row([id], task).optional()
 }
 
-/// The columns of a task, in every format from 2 on.
+/// The columns of a task but its attributes, in every format from 2 on.
 const TASK: &str =
     "id, kind, agent, host, server, cpus_milli, stratum_host, stratum_port, http_port, state, pool,
     origin, agent_url, specification, retired, EXISTS (SELECT 1 FROM closed WHERE closed.task = task.id)";
@@ -114,12 +107,17 @@ const TASK_1: &str =
     CASE cpus_milli WHEN 0 THEN 'found' ELSE 'launched' END, NULL, NULL, 0,
     EXISTS (SELECT 1 FROM closed WHERE closed.task = task.id)";
 
-/// The tasks of a framework without their attributes, in the order of their launch, and whether each has retired.
+/// A task's attributes before format 3.
+const ATTRIBUTES_2: &str =
+    "(SELECT json_group_object(name, value) FROM attribute WHERE attribute.task = task.id)";
+
+/// The tasks of a framework, in the order of their launch, and whether each has retired.
 pub(super) fn tasks(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<(TaskRecord, bool)>> {
     let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let columns = if format < 2 { TASK_1 } else { TASK };
-    let mut query =
-        connection.prepare(&format!("SELECT {columns} FROM task WHERE framework = ?1 ORDER BY number"))?;
+    let attributes = if format < 3 { ATTRIBUTES_2 } else { "attributes" };
+    let sql = format!("SELECT {columns}, {attributes} FROM task WHERE framework = ?1 ORDER BY number");
+    let mut query = connection.prepare(&sql)?;
     query.query_map([framework], |row| Ok((task_in(row)?, row.get(14)?)))?.collect()
 }
 
@@ -140,31 +138,18 @@ fn task_in(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
             _ => return Err(invalid(11, &format!("unknown origin of a task {origin:?}"))),
         },
         address: address(row)?,
-        attributes: Attributes::default(),
+        attributes: attributes(row, 16)?,
         state: state.map(|name| state_named(9, &name)).transpose()?,
         closed: row.get(15)?,
         specification: row.get(13)?,
     })
 }
 
-/// What the tasks' agents have for attributes. Only launches need it.
-fn attributes(
-    connection: &Connection,
-    framework: &str,
-    tasks: &mut [(TaskRecord, bool)],
-) -> rusqlite::Result<()> {
-    let mut found: HashMap<String, Vec<(String, String)>> = HashMap::new();
-    let mut query = connection.prepare(
-        "SELECT task, name, value FROM attribute JOIN task ON task.id = attribute.task WHERE framework = ?1",
-    )?;
-    let mut rows = query.query([framework])?;
-    while let Some(row) = rows.next()? {
-        found.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
-    }
-    for (task, _) in tasks {
-        task.attributes = found.remove(&task.id).unwrap_or_default().into_iter().collect();
-    }
-    Ok(())
+/// What a task's agent has for attributes.
+fn attributes(row: &Row<'_>, column: usize) -> rusqlite::Result<Attributes> {
+    let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok(Attributes::default()) };
+    serde_json::from_str(text)
+        .map_err(|error| invalid(column, &format!("column attributes of table task: {error}")))
 }
 
 fn address(row: &Row<'_>) -> rusqlite::Result<Option<ServerAddress>> {

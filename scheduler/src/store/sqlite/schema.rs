@@ -5,23 +5,41 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{failed_launches, migration};
+use super::migration;
 use crate::store::StoreError;
 
 /// The format that this program writes, kept in SQLite's `user_version`. [`migration`] tells what came before.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
+
+/// Where formats 1 and 2 keep single shares, each as a row. Its rows stay there until they are removed for their age or
+/// for space; then it goes.
+pub(super) const SHARES_2: &str = "share";
+
+/// The log takes so many pages before they are written into the database: 16 MB. What changes several times meanwhile is
+/// written once.
+const LOG_PAGES: i64 = 4000;
 
 /// What the column `retired` says of a task that retired while this scheduler led, as far as is known; 0 if it has not.
 pub(super) const RETIRED_HERE: i64 = 1;
 /// What it says of one that was found to have retired when this scheduler began to lead.
 pub(super) const RETIRED_ELSEWHERE: i64 = 2;
 
+/// So many statements stay prepared: more than there are.
+const STATEMENTS: usize = 64;
+
 /// How long to wait for another connection.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The 128-bit sums are decimal text: SQLite's integers have 64 bits. `earlier` is about what was done while schedulers
 /// elsewhere led: since when the rows are here, the sum of the accounts that are not, and the tasks that had retired.
-/// `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. New columns stand last, where ALTER TABLE puts them.
+/// `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `attributes` are those of a task's agent, as a JSON object; NULL if
+/// there are none. New columns stand last, where ALTER TABLE puts them.
+///
+/// A row of `reported_shares` has what one report tells of one worker, with the oldest ones first; `worker` is NULL where
+/// a task speaks of itself, and `shares` is made by [`share_columns`](super::share_columns). `shares_sequence` is the last
+/// report whose shares were taken in, so that one which comes again does not bring them twice.
+///
+/// `first` and `last` of `failed_launches` are numbers of task ids; `reason` is empty if there was none.
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS framework (
     id         TEXT PRIMARY KEY,
@@ -52,16 +70,10 @@ CREATE TABLE IF NOT EXISTS task (
     origin        TEXT NOT NULL DEFAULT 'launched',
     agent_url     TEXT,
     specification TEXT,
-    retired       INTEGER NOT NULL DEFAULT 0
+    retired       INTEGER NOT NULL DEFAULT 0,
+    attributes    TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS task_framework ON task (framework);
-
-CREATE TABLE IF NOT EXISTS attribute (
-    task  TEXT NOT NULL,
-    name  TEXT NOT NULL,
-    value TEXT NOT NULL,
-    PRIMARY KEY (task, name)
-) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS closed (
     task TEXT PRIMARY KEY
@@ -101,26 +113,29 @@ CREATE TABLE IF NOT EXISTS account (
     blocks        INTEGER NOT NULL,
     rows_omitted  INTEGER NOT NULL,
     updated_ms    INTEGER NOT NULL,
+    shares_sequence INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (task, worker)
 ) WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS share (
-    task          TEXT NOT NULL,
-    worker        TEXT NOT NULL,
-    sequence      INTEGER NOT NULL,
-    ordinal       INTEGER NOT NULL,
-    job           TEXT NOT NULL,
-    extranonce2   BLOB NOT NULL,
-    ntime         INTEGER NOT NULL,
-    version       INTEGER NOT NULL,
-    nonce         INTEGER NOT NULL,
-    difficulty    REAL,
-    verdict       TEXT NOT NULL,
-    round_trip_us INTEGER NOT NULL,
-    received_ms   INTEGER NOT NULL,
-    PRIMARY KEY (task, worker, sequence, ordinal)
+CREATE TABLE IF NOT EXISTS reported_shares (
+    id          INTEGER PRIMARY KEY,
+    task        TEXT NOT NULL,
+    worker      TEXT,
+    sequence    INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
+    count       INTEGER NOT NULL,
+    shares      BLOB NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS failed_launches (
+    framework TEXT NOT NULL,
+    first     INTEGER NOT NULL,
+    last      INTEGER NOT NULL,
+    state     TEXT NOT NULL,
+    reason    TEXT NOT NULL,
+    closed    INTEGER NOT NULL,
+    PRIMARY KEY (framework, first)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS share_received ON share (received_ms);
 ";
 
 /// Makes the tables where there are none, and brings those of an earlier format up to date. A commit returns when the
@@ -128,14 +143,20 @@ CREATE INDEX IF NOT EXISTS share_received ON share (received_ms);
 pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let database = |source| StoreError::Database { path: path.to_owned(), source };
     let found = found(connection, path)?;
+    if found == 0 && !has_tables(connection).map_err(database)? {
+        // Only an empty file can still learn to give pages back.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(database)?;
+    }
     // In this mode readers (a `ledger` command, a backup) never block the writer.
     connection.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(database)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES).map_err(database)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(PATIENCE).map_err(database)?;
     if found < FORMAT {
-        migration::migrate(connection, path)?;
+        migration::migrate(connection, path, found)?;
     }
-    connection.execute_batch(failed_launches::TABLE).map_err(database)
+    Ok(())
 }
 
 /// The format that is there, 0 if nothing is; refused if it is later than this program.
@@ -148,4 +169,15 @@ pub(super) fn found(connection: &Connection, path: &Path) -> Result<i64, StoreEr
         return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT, copy });
     }
     Ok(found)
+}
+
+/// Whether there is any table.
+pub(super) fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
+}
+
+/// Whether there is a table of this name.
+pub(super) fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
+    connection.query_row(sql, [table], |row| row.get(0))
 }

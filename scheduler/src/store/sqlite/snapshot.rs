@@ -1,31 +1,53 @@
 //! The ledger, read beside a scheduler that may be writing it.
 
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
+use super::kept_shares::{self, KeptShare};
 use super::{failed_launches, read, schema};
 use crate::store::{DATABASE, LedgerSnapshot, StoreError};
 
-/// Reads the last framework's ledger, or those of all. Nothing is locked, and nothing written; format 1 is read as it is.
+/// Reads the last framework's ledger, or those of all. Nothing is locked, and nothing written; earlier formats are read as they
+/// are.
 ///
 /// # Errors
 /// If there is none, or it cannot be read.
 pub fn ledger_snapshot(folder: &Path, all: bool) -> Result<LedgerSnapshot, StoreError> {
+    let (mut connection, path) = open(folder)?;
+    let database = |source| StoreError::Database { path: path.clone(), source };
+    // All of one moment.
+    let moment = connection.transaction().map_err(database)?;
+    read_all(&moment, all).map_err(database)
+}
+
+/// Reads single shares, those of earlier formats first, then the oldest ones first, until `each` breaks. Nothing is
+/// locked, and nothing written.
+///
+/// # Errors
+/// As [`ledger_snapshot`].
+pub fn kept_shares(
+    folder: &Path,
+    mut each: impl FnMut(KeptShare) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let (connection, path) = open(folder)?;
+    kept_shares::read(&connection, &mut each).map_err(|source| StoreError::Database { path, source })
+}
+
+fn open(folder: &Path) -> Result<(Connection, PathBuf), StoreError> {
     let path = folder.join(DATABASE);
     if !path.is_file() {
         return Err(StoreError::NoLedger { path: folder.to_owned() });
     }
     let database = |source| StoreError::Database { path: path.clone(), source };
-    let mut connection =
+    let connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(database)?;
     connection.busy_timeout(schema::PATIENCE).map_err(database)?;
-    if schema::found(&connection, &path)? == 0 {
-        return Err(StoreError::NoLedger { path: folder.to_owned() });
+    match schema::found(&connection, &path)? {
+        0 => Err(StoreError::NoLedger { path: folder.to_owned() }),
+        _ => Ok((connection, path)),
     }
-    // All of one moment.
-    let moment = connection.transaction().map_err(database)?;
-    read_all(&moment, all).map_err(database)
 }
 
 /// [`LedgerSnapshot::rows_since_ms`] alone.
@@ -48,9 +70,6 @@ fn read_all(connection: &Connection, all: bool) -> rusqlite::Result<LedgerSnapsh
             read::led_elsewhere(connection, &id)?.map(|elsewhere| elsewhere.rows_since_ms);
         snapshot.frameworks.push(id);
     }
-    let oldest =
-        connection.query_row("SELECT min(received_ms) FROM share", [], |row| row.get(0)).optional()?;
-    let oldest: Option<i64> = oldest.flatten();
-    snapshot.shares_since_ms = oldest.and_then(|oldest| oldest.try_into().ok());
+    snapshot.shares_since_ms = kept_shares::oldest_ms(connection)?;
     Ok(snapshot)
 }

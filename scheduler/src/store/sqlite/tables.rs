@@ -1,14 +1,13 @@
 //! Changes → rows.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use rusqlite::{Connection, Params, Transaction, TransactionBehavior, params};
-use task::{ShareRow, Verdict};
+use task::ShareRow;
 
 use super::schema::RETIRED_HERE;
 use super::values::{integer, now_ms};
-use super::{failed_launches, read, untracked_miners};
+use super::{failed_launches, read, share_columns, untracked_miners};
 use crate::journal::{
     self, Account, Assignment, AvoidedAgent, Change, Entry, Origin, Records, StatusRecord, TaskRecord, Ticket,
 };
@@ -31,12 +30,6 @@ pub(in crate::store) fn write(
     Ok(())
 }
 
-/// Removes rows of single shares that are older than `retention`.
-pub(in crate::store) fn expire_rows(connection: &Connection, retention: Duration) -> rusqlite::Result<usize> {
-    let oldest = integer(now_ms()).saturating_sub(retention.as_millis().try_into().unwrap_or(i64::MAX));
-    connection.execute("DELETE FROM share WHERE received_ms < ?1", [oldest])
-}
-
 /// The number at the end of a task id, by which rows are in the order of their launch.
 fn number(id: &str) -> i64 {
     id.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
@@ -56,13 +49,18 @@ impl Tables<'_> {
         self.transaction.prepare_cached(sql)?.execute(values).map(drop)
     }
 
-    /// Writes an account, whatever is there.
+    /// Writes an account, whatever is there. Which shares of it were taken in stays known.
     pub fn set_account(&self, account: Account<'_>) -> rusqlite::Result<()> {
         let Entry { sequence, totals, rows_omitted } = account.entry;
         self.run(
-            "INSERT OR REPLACE INTO account (task, worker, kind, framework, sequence, hashes, accepted_work, accepted,
-                 rejected, stale, unanswered, blocks, rows_omitted, updated_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "INSERT INTO account (task, worker, kind, framework, sequence, hashes, accepted_work, accepted, rejected,
+                 stale, unanswered, blocks, rows_omitted, updated_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (task, worker) DO UPDATE SET kind = excluded.kind, framework = excluded.framework,
+                 sequence = excluded.sequence, hashes = excluded.hashes, accepted_work = excluded.accepted_work,
+                 accepted = excluded.accepted, rejected = excluded.rejected, stale = excluded.stale,
+                 unanswered = excluded.unanswered, blocks = excluded.blocks, rows_omitted = excluded.rows_omitted,
+                 updated_ms = excluded.updated_ms",
             params![
                 account.reporter,
                 account.worker,
@@ -82,7 +80,7 @@ impl Tables<'_> {
         )
     }
 
-    /// Writes a task, whatever is there.
+    /// Writes a task, whatever is there. Attributes and an end are never taken back.
     pub fn set_task(&self, task: &TaskRecord) -> rusqlite::Result<()> {
         let address = task.address.as_ref();
         let pool = match &task.assignment {
@@ -91,13 +89,15 @@ impl Tables<'_> {
         };
         self.run(
             "INSERT INTO task (id, number, framework, kind, agent, host, server, cpus_milli, stratum_host,
-                 stratum_port, http_port, state, created_ms, updated_ms, pool, origin, agent_url, specification)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15, ?16, ?17)
+                 stratum_port, http_port, state, created_ms, updated_ms, pool, origin, agent_url, specification,
+                 attributes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15, ?16, ?17, ?18)
              ON CONFLICT (id) DO UPDATE SET agent = excluded.agent, host = excluded.host, server = excluded.server,
                  cpus_milli = excluded.cpus_milli, stratum_host = excluded.stratum_host,
                  stratum_port = excluded.stratum_port, http_port = excluded.http_port, state = excluded.state,
                  updated_ms = excluded.updated_ms, pool = excluded.pool, origin = excluded.origin,
-                 agent_url = excluded.agent_url, specification = excluded.specification, retired = 0",
+                 agent_url = excluded.agent_url, specification = excluded.specification, retired = 0,
+                 attributes = coalesce(excluded.attributes, attributes)",
             params![
                 task.id,
                 number(&task.id),
@@ -116,19 +116,9 @@ impl Tables<'_> {
                 origin(task.origin),
                 task.agent_url,
                 task.specification,
+                attributes(task),
             ],
         )?;
-        self.add_details(task)
-    }
-
-    /// What stands in tables of its own and is never taken back.
-    fn add_details(&self, task: &TaskRecord) -> rusqlite::Result<()> {
-        for (name, value) in task.attributes.iter() {
-            self.run(
-                "INSERT OR IGNORE INTO attribute (task, name, value) VALUES (?1, ?2, ?3)",
-                params![task.id, name, value],
-            )?;
-        }
         if task.closed {
             self.run("INSERT OR IGNORE INTO closed (task) VALUES (?1)", [&task.id])?;
         }
@@ -137,7 +127,6 @@ impl Tables<'_> {
 
     /// Removes a task that was never launched.
     pub fn delete_task(&self, id: &str) -> rusqlite::Result<()> {
-        self.run("DELETE FROM attribute WHERE task = ?1", [id])?;
         self.run("DELETE FROM task WHERE id = ?1", [id])
     }
 
@@ -169,6 +158,7 @@ impl Records for Tables<'_> {
         self.run("UPDATE framework SET ended_ms = ?2 WHERE id = ?1", params![id, integer(now_ms)])
     }
 
+    /// Without its attributes: what is written of a task never takes one back.
     fn task(&self, id: &str) -> rusqlite::Result<Option<Cow<'_, TaskRecord>>> {
         let framework = self.framework.as_deref().unwrap_or_default();
         Ok(read::task(self.transaction, framework, id)?.map(Cow::Owned))
@@ -228,14 +218,17 @@ impl Records for Tables<'_> {
         self.run("DELETE FROM avoided_agent WHERE agent = ?1", [agent])
     }
 
+    /// Most updates say the same as the one before: then no page changes.
     fn explain(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
         self.run(
-            "UPDATE task SET reason = ?2, message = ?3, updated_ms = ?4 WHERE id = ?1",
+            "UPDATE task SET reason = ?2, message = ?3, updated_ms = ?4
+             WHERE id = ?1 AND (reason IS NOT ?2 OR message IS NOT ?3)",
             params![status.task, status.reason, status.message, self.now],
         )
     }
 
-    /// The key of the table keeps a repeated report from bringing its rows twice.
+    /// A task's reports come in order, each again until it is acknowledged: a later one than the last whose shares were
+    /// taken in is new.
     fn add_shares(
         &mut self,
         reporter: &str,
@@ -243,29 +236,32 @@ impl Records for Tables<'_> {
         sequence: u64,
         shares: &[ShareRow],
     ) -> rusqlite::Result<()> {
-        for (ordinal, share) in shares.iter().enumerate() {
-            self.run(
-                "INSERT OR IGNORE INTO share (task, worker, sequence, ordinal, job, extranonce2, ntime, version, nonce,
-                     difficulty, verdict, round_trip_us, received_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-                params![
-                    reporter,
-                    worker,
-                    integer(sequence),
-                    integer(ordinal as u64),
-                    share.job,
-                    share.extranonce2,
-                    share.ntime,
-                    share.version,
-                    share.nonce,
-                    share.difficulty,
-                    verdict(share.verdict),
-                    i64::try_from(share.round_trip.as_micros()).unwrap_or(i64::MAX),
-                    self.now,
-                ],
-            )?;
+        if shares.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let sequence = integer(sequence);
+        let new = self
+            .transaction
+            .prepare_cached(
+                "UPDATE account SET shares_sequence = ?3
+                 WHERE task = ?1 AND worker = ?2 AND shares_sequence < ?3",
+            )?
+            .execute(params![reporter, worker, sequence])?;
+        if new == 0 {
+            return Ok(());
+        }
+        self.run(
+            "INSERT INTO reported_shares (task, worker, sequence, received_ms, count, shares)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                reporter,
+                (worker != reporter).then_some(worker),
+                sequence,
+                self.now,
+                integer(shares.len() as u64),
+                share_columns::encode(shares),
+            ],
+        )
     }
 
     fn late_update(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
@@ -287,18 +283,14 @@ impl Records for Tables<'_> {
     }
 }
 
+/// As they are stored. There is nothing in them that JSON has not.
+fn attributes(task: &TaskRecord) -> Option<String> {
+    if task.attributes.is_empty() { None } else { serde_json::to_string(&task.attributes).ok() }
+}
+
 fn origin(origin: Origin) -> &'static str {
     match origin {
         Origin::Launched { .. } => "launched",
         Origin::Found => "found",
-    }
-}
-
-fn verdict(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Accepted => "accepted".to_owned(),
-        Verdict::Rejected(code) => format!("rejected {code}"),
-        Verdict::Stale => "stale".to_owned(),
-        Verdict::Unanswered => "unanswered".to_owned(),
     }
 }

@@ -112,7 +112,13 @@ pub(super) struct Flaky {
 }
 
 impl Tree for &mut Flaky {
-    async fn commit(&mut self, writes: &[Write]) -> Result<(), WriteError> {
+    async fn commit(&mut self, transactions: &[&[Write]]) -> Vec<Result<(), WriteError>> {
+        transactions.iter().map(|writes| self.commit_one(writes)).collect()
+    }
+}
+
+impl Flaky {
+    fn commit_one(&mut self, writes: &[Write]) -> Result<(), WriteError> {
         if let Some(failure) = self.failures.pop() {
             return Err(failure);
         }

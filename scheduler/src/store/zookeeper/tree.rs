@@ -13,11 +13,13 @@ use crate::election::{Leadership, Lease, persistent};
 
 /// So many nodes are asked for at once.
 const ASK: usize = 1000;
+/// So many transactions at most are on their way: while ZooKeeper's disk takes one, it looks at the next.
+const IN_FLIGHT: usize = 4;
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Why a write came to nothing.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WriteError {
     /// Another scheduler leads, or may lead.
     Deposed,
@@ -25,9 +27,13 @@ pub(super) enum WriteError {
     Again(String),
 }
 
-/// Where nodes are written. All writes of a call come about, or none.
+/// Where nodes are written. All writes of a transaction come about, or none; several transactions do in any order. What
+/// became of each is told in the order in which they are given.
 pub(super) trait Tree: Send {
-    fn commit(&mut self, writes: &[Write]) -> impl Future<Output = Result<(), WriteError>> + Send;
+    fn commit(
+        &mut self,
+        transactions: &[&[Write]],
+    ) -> impl Future<Output = Vec<Result<(), WriteError>>> + Send;
 }
 
 /// What there is.
@@ -125,40 +131,49 @@ impl ZooKeeper {
         }
         Ok(writer.commit().await.map(drop)?)
     }
+
+    fn failure(&self, error: &ZkError) -> WriteError {
+        match error {
+            ZkError::SessionExpired
+            | ZkError::SessionMoved
+            | ZkError::ClientClosed
+            | ZkError::RuntimeInconsistent => {
+                self.lease.lose(error.to_string());
+                WriteError::Deposed
+            }
+            error => WriteError::Again(error.to_string()),
+        }
+    }
 }
 
 impl Tree for ZooKeeper {
-    async fn commit(&mut self, writes: &[Write]) -> Result<(), WriteError> {
-        let tried = async {
-            let mut present = match self.present.take() {
-                Some(present) => present,
-                None => self.look().await?,
-            };
-            self.write(&present, writes).await?;
-            for Write { name, data } in writes {
-                match data {
-                    Some(_) => present.insert(name.clone()),
-                    None => present.remove(name),
-                };
-            }
-            Ok(present)
+    async fn commit(&mut self, transactions: &[&[Write]]) -> Vec<Result<(), WriteError>> {
+        let present = match self.present.take() {
+            Some(present) => Ok(present),
+            None => self.look().await,
         };
-        match tried.await {
-            Ok(present) => {
-                self.present = Some(present);
-                Ok(())
+        let mut present = match present {
+            Ok(present) => present,
+            Err(error) => {
+                let failure = self.failure(&error);
+                return vec![Err(failure); transactions.len()];
             }
-            Err(
-                error @ (ZkError::SessionExpired
-                | ZkError::SessionMoved
-                | ZkError::ClientClosed
-                | ZkError::RuntimeInconsistent),
-            ) => {
-                self.lease.lose(error.to_string());
-                Err(WriteError::Deposed)
-            }
-            Err(error) => Err(WriteError::Again(error.to_string())),
+        };
+        let mut results = Vec::new();
+        for some in transactions.chunks(IN_FLIGHT) {
+            results.extend(join_all(some.iter().map(|writes| self.write(&present, writes))).await);
         }
+        let written = transactions.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        for Write { name, data } in written.flat_map(|(writes, _)| *writes) {
+            match data {
+                Some(_) => present.insert(name.clone()),
+                None => present.remove(name),
+            };
+        }
+        if results.iter().all(Result::is_ok) {
+            self.present = Some(present);
+        }
+        results.into_iter().map(|result| result.map_err(|error| self.failure(&error))).collect()
     }
 }
 

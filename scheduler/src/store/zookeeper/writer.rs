@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::node::{FRAMEWORK, FRAMEWORK_1};
 use super::tree::{Tree, WriteError};
 use super::tree_state::{TreeState, Write};
 use crate::journal::{Change, Ticket};
@@ -47,7 +48,7 @@ impl<T: Tree> Writer<T> {
     pub async fn begin(&mut self, unfinished: Vec<String>) -> bool {
         for names in unfinished.chunks(NODES) {
             let delete = |name: &String| Write { name: name.clone(), data: None };
-            if !self.commit(&names.iter().map(delete).collect::<Vec<_>>()).await {
+            if !self.commit(&[names.iter().map(delete).collect()]).await {
                 return false;
             }
         }
@@ -71,30 +72,48 @@ impl<T: Tree> Writer<T> {
 
     /// Writes what has changed; `false` if somebody else leads.
     pub async fn write(&mut self) -> bool {
-        for transaction in self.state.take_transactions() {
-            if !self.commit(&transaction).await {
+        for together in in_any_order(&self.state.take_transactions()) {
+            if !self.commit(together).await {
                 return false;
             }
         }
         true
     }
 
-    async fn commit(&mut self, transaction: &[Write]) -> bool {
+    /// Waits until all of these have come about, in any order.
+    async fn commit(&mut self, transactions: &[Vec<Write>]) -> bool {
+        let mut left: Vec<&[Write]> = transactions.iter().map(Vec::as_slice).collect();
         loop {
-            match self.tree.commit(transaction).await {
-                Ok(()) => return true,
-                Err(WriteError::Deposed) => return false,
-                Err(WriteError::Again(why)) => {
-                    let text = format!("cannot write to ZooKeeper, trying again: {why}");
-                    (self.notify)(StoreEvent::Refused(text));
+            let results = self.tree.commit(&left).await;
+            let (mut again, mut reason) = (Vec::new(), None);
+            for (transaction, result) in left.into_iter().zip(results) {
+                match result {
+                    Ok(()) => {}
+                    Err(WriteError::Deposed) => return false,
+                    Err(WriteError::Again(why)) => {
+                        again.push(transaction);
+                        reason = Some(why);
+                    }
                 }
             }
+            let Some(why) = reason else { return true };
+            let text = format!("cannot write to ZooKeeper, trying again: {why}");
+            (self.notify)(StoreEvent::Refused(text));
             if self.closing.load(Ordering::Relaxed) {
                 return false;
             }
             tokio::time::sleep(RETRY).await;
+            left = again;
         }
     }
+}
+
+/// The same transactions in groups, one group after the other: nodes in the shards are each complete, so that they may
+/// come about in any order. The framework's node says what has become of others; it waits for those before it.
+fn in_any_order(transactions: &[Vec<Write>]) -> impl Iterator<Item = &[Vec<Write>]> {
+    let alone =
+        |writes: &[Write]| writes.iter().any(|write| [FRAMEWORK, FRAMEWORK_1].contains(&write.name.as_str()));
+    transactions.chunk_by(move |one, next| !alone(one) && !alone(next))
 }
 
 #[cfg(test)]

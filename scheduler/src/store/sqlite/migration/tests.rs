@@ -1,24 +1,49 @@
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::time::Duration;
 
 use mesos::v1::TaskState;
+use task::{Report, ShareRow, Verdict};
 use tempfile::TempDir;
 
 use super::*;
-use crate::journal::{Assignment, Origin, Recovered};
-use crate::store::sqlite::{StateFolder, ledger_snapshot};
+use crate::journal::{Assignment, Change, Origin, Recovered, StatusRecord};
+use crate::kind::Kind;
+use crate::store::sqlite::tables;
+use crate::store::sqlite::{KeptShare, StateFolder, kept_shares, ledger_snapshot};
 use crate::store::{DATABASE, LedgerSnapshot};
 
 /// Tells a process of this test at which statement to die.
 const DIE_AT: &str = "MINER_TEST_DIE_AT";
 
-/// A folder as the last program of format 1 left it; the fixture's README says what is in it.
-fn folder() -> TempDir {
+/// The database that the last program of a format left; the fixture's README says what is in it.
+fn fixture(format: i64) -> PathBuf {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    fixtures.join(format!("format-{format}")).join(DATABASE)
+}
+
+/// A folder as the last program of a format left it.
+fn folder_of(format: i64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1/scheduler.sqlite");
-    fs::copy(fixture, folder.path().join(DATABASE)).unwrap();
+    fs::copy(fixture(format), folder.path().join(DATABASE)).unwrap();
     folder
+}
+
+fn folder() -> TempDir {
+    folder_of(1)
+}
+
+/// The single shares that are kept.
+fn shares(folder: &TempDir) -> Vec<KeptShare> {
+    let mut shares = Vec::new();
+    kept_shares(folder.path(), |share| {
+        shares.push(share);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    shares
 }
 
 fn connect(folder: &TempDir) -> Connection {
@@ -50,22 +75,86 @@ fn rows(connection: &Connection, table: &str) -> Vec<String> {
     query.query_map([], text).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-fn tables(connection: &Connection) -> Vec<String> {
+fn table_names(connection: &Connection) -> Vec<String> {
     let mut query = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").unwrap();
     query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 #[test]
 fn the_ledger_reads_the_same_before_and_after() {
-    let folder = folder();
-    let before = snapshot(&folder);
-    assert_eq!(format(&connect(&folder)), 1, "reading changes nothing");
-    assert_eq!(before.ledger.sum().0.worker.accepted, 2600);
-    assert_eq!(before.ledger.sum().0.pool.accepted, 69_598);
+    for (before_format, workers, pool, count) in [(1, 2600, 69_598, 93), (2, 2608, 69_602, 123)] {
+        let folder = folder_of(before_format);
+        let (before, before_shares) = (snapshot(&folder), shares(&folder));
+        assert_eq!(format(&connect(&folder)), before_format, "reading changes nothing");
+        assert!(before.tasks.iter().any(|task| task.attributes.get("rack").is_some()), "{:?}", before.tasks);
+        assert_eq!(before.ledger.sum().0.worker.accepted, workers);
+        assert_eq!(before.ledger.sum().0.pool.accepted, pool);
+        assert_eq!(before_shares.len(), count);
+        open(&folder);
+        assert_eq!(format(&connect(&folder)), FORMAT);
+        assert_eq!(snapshot(&folder), before);
+        assert_eq!(shares(&folder), before_shares);
+    }
+}
+
+/// What stands in each column of format 2 is what is read from it.
+#[test]
+fn single_shares_of_format_2_are_read_as_they_were_written() {
+    let folder = folder_of(2);
     open(&folder);
-    assert_eq!(format(&connect(&folder)), 2);
-    assert_eq!(snapshot(&folder), before);
-    assert_eq!(rows(&connect(&folder), "share").len(), 93);
+    let of = |task: &str, sequence| -> Vec<KeptShare> {
+        shares(&folder).into_iter().filter(|it| it.task == task && it.sequence == sequence).collect()
+    };
+    for (task, worker) in [
+        ("miner-worker-781", "miner-worker-781"),
+        ("miner-worker-782", "miner-worker-782"),
+        ("miner-server-780", "miner-worker-781"),
+    ] {
+        let kept = of(task, 4);
+        assert!(kept.iter().all(|it| it.worker == worker));
+        assert_eq!(kept.iter().map(|it| it.ordinal).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert_eq!(
+            kept.iter().map(|it| it.share.verdict).collect::<Vec<_>>(),
+            [Verdict::Accepted, Verdict::Rejected(23), Verdict::Stale, Verdict::Unanswered]
+        );
+        let last = ShareRow {
+            job: "job1".into(),
+            extranonce2: vec![],
+            ntime: 1_700_000_003,
+            version: 0x2000_6000,
+            nonce: u32::MAX / 4,
+            difficulty: 0.25 + 3e9,
+            verdict: Verdict::Unanswered,
+            round_trip: Duration::from_micros(3_000_070),
+        };
+        assert_eq!(kept[3].share, last);
+    }
+}
+
+/// A report whose shares an earlier program has taken in comes again.
+#[test]
+fn shares_of_a_repeated_report_are_not_taken_in_twice() {
+    let folder = folder_of(2);
+    open(&folder);
+    let before = shares(&folder);
+    let report = |sequence| {
+        let rows = vec![before[0].share.clone(); 2];
+        let account = task::Account { worker: "miner-worker-781".into(), rows, ..task::Account::default() };
+        Change::Status(StatusRecord {
+            task: "miner-worker-781".into(),
+            kind: Kind::Worker,
+            state: Some(TaskState::TaskRunning),
+            reason: None,
+            last: false,
+            message: None,
+            report: Some(Report { sequence, accounts: vec![account], server: None }),
+        })
+    };
+    let mut framework = Some("f".to_owned());
+    for (sequence, more) in [(4, 0), (5, 2), (5, 2)] {
+        tables::write(&mut connect(&folder), &mut framework, &[(1, report(sequence))]).unwrap();
+        assert_eq!(shares(&folder).len(), before.len() + more, "{sequence}");
+    }
 }
 
 #[test]
@@ -90,45 +179,45 @@ fn sentinels_become_what_they_meant() {
 
 #[test]
 fn the_copy_is_the_database_as_it_was_without_single_shares() {
-    let folder = folder();
-    open(&folder);
-    let copy = folder.path().join("scheduler.format-1.sqlite");
-    let fixture =
-        Connection::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1/scheduler.sqlite"))
-            .unwrap();
-    let copied = Connection::open(&copy).unwrap();
-    assert_eq!(format(&copied), 1);
-    assert_eq!(tables(&copied), tables(&fixture));
-    for table in tables(&fixture).iter().filter(|table| *table != "share") {
-        assert_eq!(rows(&copied, table), rows(&fixture, table), "{table}");
+    for before_format in [1, 2] {
+        let folder = folder_of(before_format);
+        let before = snapshot(&folder);
+        open(&folder);
+        let copy = folder.path().join(format!("scheduler.format-{before_format}.sqlite"));
+        let fixture = Connection::open(fixture(before_format)).unwrap();
+        let copied = Connection::open(&copy).unwrap();
+        assert_eq!(format(&copied), before_format);
+        assert_eq!(table_names(&copied), table_names(&fixture));
+        for table in table_names(&fixture).iter().filter(|table| *table != SHARES_2) {
+            assert_eq!(rows(&copied, table), rows(&fixture, table), "{table}");
+        }
+        assert!(rows(&copied, SHARES_2).is_empty());
+        assert!(!copy.with_extension("sqlite.partial").exists());
+        // Back again.
+        drop(copied);
+        fs::rename(copy, folder.path().join(DATABASE)).unwrap();
+        assert_eq!(snapshot(&folder), LedgerSnapshot { shares_since_ms: None, ..before });
     }
-    assert!(rows(&copied, "share").is_empty());
-    assert!(!folder.path().join("scheduler.format-1.sqlite.partial").exists());
-    // Back again.
-    let before = snapshot(&folder);
-    drop(copied);
-    fs::rename(copy, folder.path().join(DATABASE)).unwrap();
-    assert_eq!(snapshot(&folder), LedgerSnapshot { shares_since_ms: None, ..before });
 }
 
 #[test]
 fn statistics_that_sqlite_keeps_are_no_part_of_the_copy() {
     let folder = folder();
-    let (before, before_tables) = (snapshot(&folder), tables(&connect(&folder)));
+    let (before, before_tables) = (snapshot(&folder), table_names(&connect(&folder)));
     connect(&folder).execute_batch("ANALYZE").unwrap();
-    assert!(tables(&connect(&folder)).contains(&"sqlite_stat1".to_owned()));
+    assert!(table_names(&connect(&folder)).contains(&"sqlite_stat1".to_owned()));
     open(&folder);
-    assert_eq!(format(&connect(&folder)), 2);
+    assert_eq!(format(&connect(&folder)), FORMAT);
     assert_eq!(snapshot(&folder), before);
     let copy = Connection::open(folder.path().join("scheduler.format-1.sqlite")).unwrap();
-    assert_eq!(tables(&copy), before_tables);
+    assert_eq!(table_names(&copy), before_tables);
 }
 
 /// What would be done if the process ended there; whether all was done.
-fn migrate_until(folder: &TempDir, stop: usize) -> bool {
+fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
     let mut connection = connect(folder);
     let path = folder.path().join(DATABASE);
-    let (copy, mut left) = (copy_path(&path, BEFORE), stop);
+    let (copy, mut left) = (copy_path(&path, before), stop);
     let partial = copy.with_extension("sqlite.partial");
     let mut step = || {
         left = left.checked_sub(1)?;
@@ -138,35 +227,38 @@ fn migrate_until(folder: &TempDir, stop: usize) -> bool {
         fs::write(&partial, "half a copy").unwrap();
         return false;
     }
-    write_copy(&connection, &partial).unwrap();
+    write_copy(&connection, &partial, before).unwrap();
     if step().is_none() {
         return false;
     }
     publish(&partial, &copy).unwrap();
-    let ended = convert(&mut connection, |_| step().ok_or(rusqlite::Error::QueryReturnedNoRows));
+    let ended = convert(&mut connection, before, |_| step().ok_or(rusqlite::Error::QueryReturnedNoRows));
     ended.is_ok()
 }
 
 #[test]
 fn whoever_is_stopped_at_any_step_has_changed_nothing_and_the_next_one_begins_anew() {
-    let reference = folder();
-    let (before, expected) = (snapshot(&reference), open(&reference));
-    let mut stop = 0;
-    loop {
-        let folder = folder();
-        let done = migrate_until(&folder, stop);
-        assert_eq!(snapshot(&folder), before, "{stop}");
-        assert_eq!(format(&connect(&folder)), if done { 2 } else { 1 }, "{stop}");
-        let mut found = open(&folder);
-        found.specification_key.clone_from(&expected.specification_key);
-        assert_eq!(found, expected, "{stop}");
-        assert_eq!(snapshot(&folder), before, "{stop}");
-        if done {
-            break;
+    let all = NEW_COLUMNS.len() + CONVERSIONS.len();
+    for (before_format, statements) in [(1, all), (2, 2 + 4)] {
+        let reference = folder_of(before_format);
+        let (before, expected) = (snapshot(&reference), open(&reference));
+        let mut stop = 0;
+        loop {
+            let folder = folder_of(before_format);
+            let done = migrate_until(&folder, before_format, stop);
+            assert_eq!(snapshot(&folder), before, "{stop}");
+            assert_eq!(format(&connect(&folder)), if done { FORMAT } else { before_format }, "{stop}");
+            let mut found = open(&folder);
+            found.specification_key.clone_from(&expected.specification_key);
+            assert_eq!(found, expected, "{stop}");
+            assert_eq!(snapshot(&folder), before, "{stop}");
+            if done {
+                break;
+            }
+            stop += 1;
         }
-        stop += 1;
+        assert_eq!(stop, 2 + statements + 1 + 2, "all steps were tried");
     }
-    assert_eq!(stop, 2 + NEW_COLUMNS.len() + 1 + CONVERSIONS.len() + 2, "all steps were tried");
 }
 
 /// The same with processes that die in the middle of the transaction.
@@ -177,7 +269,7 @@ fn nothing_has_changed_when_the_process_dies() {
         let (path, statement) = told.split_once('=').unwrap();
         let mut connection = Connection::open(path).unwrap();
         connection.pragma_update(None, "journal_mode", "WAL").unwrap();
-        let done = convert(&mut connection, |next| match next.starts_with(statement) {
+        let done = convert(&mut connection, 1, |next| match next.starts_with(statement) {
             true => std::process::abort(),
             false => Ok(()),
         });
@@ -185,7 +277,7 @@ fn nothing_has_changed_when_the_process_dies() {
     }
     let reference = folder();
     let (before, expected) = (snapshot(&reference), open(&reference));
-    for statement in ["ALTER TABLE task ADD COLUMN retired", "UPDATE task SET pool", "PRAGMA", "COMMIT"] {
+    for statement in ["ALTER TABLE task ADD COLUMN retired", "UPDATE account", "DROP", "PRAGMA", "COMMIT"] {
         let folder = folder();
         let path = folder.path().join(DATABASE);
         let ended = Command::new(std::env::current_exe().unwrap())
@@ -205,10 +297,15 @@ fn nothing_has_changed_when_the_process_dies() {
 /// Their table may have gigabytes. Here its first page is garbage, so that whoever looks at it fails.
 #[test]
 fn single_shares_are_not_looked_at() {
-    let folder = folder();
-    let before = snapshot(&folder).ledger;
+    for before_format in [1, 2] {
+        no_share_is_looked_at(&folder_of(before_format));
+    }
+}
+
+fn no_share_is_looked_at(folder: &TempDir) {
+    let before = snapshot(folder).ledger;
     let pages: Vec<(u32, u32)> = {
-        let connection = connect(&folder);
+        let connection = connect(folder);
         let sql = "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size WHERE tbl_name = 'share'";
         let mut query = connection.prepare(sql).unwrap();
         let pages = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -221,11 +318,11 @@ fn single_shares_are_not_looked_at() {
         file.write_all(&vec![0xff; size as usize]).unwrap();
     }
     drop(file);
-    let recovered = open(&folder);
+    let recovered = open(folder);
     assert_eq!(recovered.ledger.sum(), before.sum());
-    assert_eq!(format(&connect(&folder)), 2);
+    assert_eq!(format(&connect(folder)), FORMAT);
     for column in ["count(*)", "min(received_ms)"] {
-        let looked = connect(&folder)
+        let looked = connect(folder)
             .query_row(&format!("SELECT {column} FROM share"), [], |row| row.get::<_, Option<i64>>(0));
         assert!(looked.is_err(), "{column}");
     }
@@ -241,12 +338,13 @@ fn folders_of_the_first_programs_and_half_made_ones_are_brought_up_to_date() {
         peak INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID";
     connect(&half_made).execute_batch(sql).unwrap();
     assert_eq!(open(&half_made).next_number, 1);
-    assert_eq!(format(&connect(&half_made)), 2);
+    assert_eq!(format(&connect(&half_made)), FORMAT);
     let columns = |folder: &TempDir| {
         let connection = connect(folder);
         let mut query = connection
             .prepare(
-                "SELECT m.name || '.' || c.name FROM sqlite_master m, pragma_table_info(m.name) c ORDER BY 1",
+                "SELECT m.name || '.' || c.name FROM sqlite_master m, pragma_table_info(m.name) c
+                 WHERE m.tbl_name <> 'share' ORDER BY 1",
             )
             .unwrap();
         let names = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
@@ -274,14 +372,14 @@ fn a_sum_that_cannot_be_read_stops_the_start() {
 }
 
 #[test]
-fn a_folder_of_format_2_without_failed_launches_is_read_as_it_is_and_gets_their_table() {
-    let folder = folder();
-    open(&folder);
-    let before = snapshot(&folder);
-    connect(&folder).execute_batch("DROP TABLE failed_launches").unwrap();
-    assert_eq!(snapshot(&folder), before);
-    let there = |folder: &TempDir| tables(&connect(folder)).contains(&"failed_launches".to_owned());
-    assert!(!there(&folder), "whoever reads changes nothing");
-    open(&folder);
-    assert!(there(&folder));
+fn folders_of_earlier_formats_are_read_as_they_are_and_get_the_table_of_failed_launches() {
+    for format in [1, 2] {
+        let folder = folder_of(format);
+        let there = || table_names(&connect(&folder)).contains(&"failed_launches".to_owned());
+        let before = snapshot(&folder);
+        assert!(!there(), "whoever reads changes nothing");
+        open(&folder);
+        assert!(there());
+        assert_eq!(snapshot(&folder).failed_launches, before.failed_launches);
+    }
 }

@@ -6,9 +6,10 @@ use std::mem;
 use super::{TreeState, Write};
 use crate::store::zookeeper::node::{FRAMEWORK, FRAMEWORK_1};
 
-/// So many bytes and nodes at most go into one transaction; a request to ZooKeeper may have a million bytes.
+/// So many bytes and nodes at most go into one transaction; a request to ZooKeeper may have a million bytes. Several are on
+/// their way at once: with fewer nodes in each, ZooKeeper works at one while its disk takes another.
 pub(super) const BYTES: usize = 500_000;
-pub(super) const NODES: usize = 1000;
+pub(super) const NODES: usize = 250;
 /// What a write takes beside its name and its content.
 const OVERHEAD: usize = 100;
 

@@ -35,6 +35,7 @@ async fn write(tree: &mut Flaky, changes: Vec<Change>, closing: bool) -> (Vec<Ti
                 assert!(why.contains("ZooKeeper"), "{why}");
                 told.lock().unwrap().1 += 1;
             }
+            StoreEvent::Told(text) => panic!("{text}"),
         })
     };
     let (queue, receiver) = unbounded_channel();
@@ -79,4 +80,36 @@ async fn transactions_are_of_bounded_size() {
     let (tickets, _, all) = write(&mut tree, (0..900).map(|n| intent(n, 4000)).collect(), false).await;
     assert!(all && tickets.len() == 900 && tree.content.len() == 900);
     assert!(tree.commits >= 8 && tree.largest <= 500_000, "{} {}", tree.commits, tree.largest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_tried_again_and_the_rest_is_not() {
+    let slow = || WriteError::Again("slow".into());
+    let mut tree = Flaky { failures: vec![slow(), slow(), slow()], ..Flaky::default() };
+    let changes: Vec<Change> = (0..900).map(|n| intent(n, 1)).collect();
+    let (tickets, complaints, all) = write(&mut tree, changes, false).await;
+    assert!(all && tickets.len() == 900 && tree.content.len() == 900);
+    assert_eq!(
+        (tree.commits, complaints),
+        (4, 1),
+        "three of four portions failed, and came about in the second round"
+    );
+}
+
+#[test]
+fn the_framework_s_node_waits_for_those_before_it() {
+    let transaction = |names: &[&str]| -> Vec<Write> {
+        names.iter().map(|name| Write { name: (*name).to_owned(), data: None }).collect()
+    };
+    let transactions = [
+        transaction(&["miner-worker-1"]),
+        transaction(&["miner-worker-2", "miner-worker-3"]),
+        transaction(&["miner-worker-4", FRAMEWORK]),
+        transaction(&[FRAMEWORK_1, FRAMEWORK]),
+        transaction(&["miner-worker-5"]),
+        transaction(&["miner-worker-6"]),
+    ];
+    let sizes: Vec<usize> = in_any_order(&transactions).map(<[_]>::len).collect();
+    assert_eq!(sizes, [2, 1, 1, 2]);
+    assert!(in_any_order(&[]).next().is_none());
 }

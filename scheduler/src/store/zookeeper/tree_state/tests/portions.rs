@@ -5,7 +5,7 @@ use crate::journal::AvoidedAgent;
 use crate::store::zookeeper::node::{SHARD_COUNT, shard};
 use crate::store::zookeeper::tree_state::transactions::{BYTES, NODES};
 
-const WORKERS: u64 = 4000;
+const WORKERS: u64 = 1500;
 
 /// A server whose workers have all retired, so that their nodes remain until it retires itself.
 fn server_of_many() -> Written {

@@ -1,0 +1,265 @@
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use mesos::v1::TaskState;
+use task::{Account, Report, ShareRow, Totals, Verdict};
+use tempfile::TempDir;
+
+use super::*;
+use crate::journal::{Change, StatusRecord, Ticket};
+use crate::kind::Kind;
+use crate::store::DATABASE;
+use crate::store::sqlite::{KeptShare, kept_shares, schema, tables};
+
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// No test writes so many bytes at once, and so much remains of what was removed in part.
+const SLACK: u64 = 300_000;
+
+/// A folder with a framework and a worker, as the writing thread has it.
+struct Folder {
+    folder: TempDir,
+    connection: Connection,
+    framework: Option<String>,
+    space: Space,
+    reported: u64,
+}
+
+impl Folder {
+    fn new(limits: ShareLimits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+        schema::prepare(&mut connection, folder.path()).unwrap();
+        let space = Space::new(limits, &connection).unwrap();
+        let mut folder = Folder { folder, connection, framework: None, space, reported: 0 };
+        folder.write(&[(0, Change::Framework { id: "f".into() }), (0, Change::Task(worker()))]);
+        folder
+    }
+
+    fn write(&mut self, batch: &[(Ticket, Change)]) {
+        tables::write(&mut self.connection, &mut self.framework, batch).unwrap();
+    }
+
+    /// Writes so many reports with so many shares each, in one batch, and does what is done after a batch.
+    fn report(&mut self, reports: usize, shares: usize) -> Piece {
+        let batch: Vec<_> = (0..reports)
+            .map(|_| {
+                self.reported += 1;
+                (0, report(self.reported, shares))
+            })
+            .collect();
+        self.write(&batch);
+        self.space.tidy(&mut self.connection, reports).unwrap()
+    }
+
+    /// Does all that is left to do, in how many pieces.
+    fn tidy(&mut self) -> usize {
+        let mut pieces = 0;
+        while self.space.tidy(&mut self.connection, 0).unwrap().more {
+            pieces += 1;
+            assert!(pieces < 10_000, "it comes to an end");
+        }
+        pieces
+    }
+
+    fn pages(&self) -> Pages {
+        Pages::read(&self.connection).unwrap()
+    }
+
+    /// The size of the file when all of the log is in it.
+    fn size(&self) -> u64 {
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        assert_eq!(checkpoint, Ok(0), "nobody else reads");
+        self.folder.path().join(DATABASE).metadata().unwrap().len()
+    }
+
+    fn kept(&self) -> Vec<KeptShare> {
+        kept(self.folder.path())
+    }
+
+    /// The numbers of the reports that are kept.
+    fn reports(&self) -> Vec<u64> {
+        let mut reports: Vec<u64> = self.kept().iter().map(|it| it.sequence).collect();
+        reports.dedup();
+        reports
+    }
+
+    fn accepted(&self) -> i64 {
+        self.connection.query_row("SELECT sum(accepted) FROM account", [], |row| row.get(0)).unwrap()
+    }
+}
+
+fn kept(folder: &Path) -> Vec<KeptShare> {
+    let mut shares = Vec::new();
+    kept_shares(folder, |share| {
+        shares.push(share);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    shares
+}
+
+fn worker() -> crate::journal::TaskRecord {
+    crate::journal::TaskRecord {
+        id: "miner-worker-1".into(),
+        kind: Kind::Worker,
+        agent: "agent".into(),
+        host: "host".into(),
+        agent_url: None,
+        assignment: None,
+        origin: crate::journal::Origin::Launched { cpus_milli: 1000 },
+        address: None,
+        attributes: Default::default(),
+        state: None,
+        closed: false,
+        specification: None,
+    }
+}
+
+fn report(sequence: u64, shares: usize) -> Change {
+    let share = |n: usize| ShareRow {
+        job: "job".into(),
+        extranonce2: vec![1, 2, 3, 4],
+        ntime: 1_700_000_000,
+        version: 0x2000_0000,
+        nonce: n as u32,
+        difficulty: 1.5,
+        verdict: Verdict::Accepted,
+        round_trip: Duration::from_micros(400),
+    };
+    let totals = Totals { accepted: sequence, ..Totals::default() };
+    let rows = (0..shares).map(share).collect();
+    let account = Account { worker: worker().id, totals, rows, rows_omitted: 0 };
+    Change::Status(StatusRecord {
+        task: worker().id,
+        kind: Kind::Worker,
+        state: Some(TaskState::TaskRunning),
+        reason: None,
+        last: false,
+        message: None,
+        report: Some(Report { sequence, accounts: vec![account], server: None }),
+    })
+}
+
+fn limited(size: u64) -> ShareLimits {
+    ShareLimits { age: WEEK, size: Some(size) }
+}
+
+#[test]
+fn the_file_stays_within_its_limit_however_much_is_written() {
+    const LIMIT: u64 = 1_000_000;
+    let mut folder = Folder::new(limited(LIMIT));
+    let mut told = 0;
+    let mut largest = 0;
+    for batch in 0..300 {
+        // Batches of all sizes, reports of all sizes: some need pages of their own.
+        let piece = folder.report(1 + batch * 7 % 20, 1 + batch * 31 % 128);
+        told += usize::from(piece.tell.is_some_and(|text| text.contains("--ledger-max-size")));
+        let pages = folder.pages();
+        largest = largest.max(pages.all * pages.size);
+        assert!(pages.all * pages.size <= LIMIT + SLACK, "{batch}: {pages:?}");
+    }
+    folder.tidy();
+    let size = folder.size();
+    assert!(size <= LIMIT, "{size}");
+    assert!(largest > LIMIT - SLACK, "the limit was reached: {largest}");
+    assert_eq!(told, 1, "the user hears of it once a day");
+    let reports = folder.reports();
+    let expected: Vec<u64> = (reports[0]..=folder.reported).collect();
+    assert_eq!(reports, expected, "the newest ones are kept, without a gap");
+    assert!(reports[0] > 1 && reports.len() > 200, "{reports:?}");
+    assert_eq!(folder.accepted(), folder.reported as i64, "totals are exact");
+}
+
+#[test]
+fn a_lower_limit_gives_space_back_piece_by_piece() {
+    let mut folder = Folder::new(limited(100_000_000));
+    for _ in 0..40 {
+        assert_eq!(folder.report(25, 128), Piece::default());
+    }
+    let before = folder.size();
+    assert!(before > 3_000_000, "{before}");
+    let (reports, accepted) = (folder.reports(), folder.accepted());
+    assert_eq!(reports.len() as u64, folder.reported);
+    folder.space = Space::new(limited(before / 4), &folder.connection).unwrap();
+    let pieces = folder.tidy();
+    assert!(pieces > 5, "no piece does it all: {pieces}");
+    let after = folder.size();
+    assert!(after <= before / 4, "{after} of {before}");
+    let left = folder.reports();
+    assert!(!left.is_empty() && reports.ends_with(&left), "{left:?}");
+    assert_eq!(folder.accepted(), accepted);
+    assert_eq!(folder.space.tidy(&mut folder.connection, 0).unwrap(), Piece::default(), "it is done");
+}
+
+#[test]
+fn with_no_space_at_all_totals_remain() {
+    let mut folder = Folder::new(limited(0));
+    folder.report(20, 10);
+    folder.tidy();
+    assert_eq!((folder.kept(), folder.accepted()), (Vec::new(), 20));
+}
+
+#[test]
+fn old_shares_go_and_totals_stay() {
+    let mut folder = Folder::new(ShareLimits { age: WEEK, size: None });
+    folder.report(300, 2);
+    assert_eq!(folder.tidy(), 0);
+    let sql =
+        "UPDATE reported_shares SET received_ms = received_ms - 8 * 24 * 3600 * 1000 WHERE sequence <= 250";
+    folder.connection.execute(sql, []).unwrap();
+    let piece = folder.space.tidy(&mut folder.connection, 0).unwrap();
+    assert_eq!(piece, Piece { more: true, tell: None }, "nobody needs to hear of what has its time");
+    assert_eq!(folder.reports()[0], REPORTS as u64 + 1, "one piece");
+    folder.tidy();
+    assert_eq!(folder.reports(), (251..=300).collect::<Vec<_>>());
+    assert_eq!(folder.accepted(), 300);
+}
+
+/// Those of an earlier format are the oldest ones. Their table goes with the last of them.
+#[test]
+fn shares_of_format_2_go_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(DATABASE);
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-2/scheduler.sqlite");
+    std::fs::copy(fixture, &path).unwrap();
+    let mut connection = Connection::open(&path).unwrap();
+    schema::prepare(&mut connection, &path).unwrap();
+    assert_eq!(kept(folder.path()).len(), 123);
+    let mut space = Space::new(ShareLimits { age: Duration::MAX, size: None }, &connection).unwrap();
+    assert_eq!(space.tidy(&mut connection, 0).unwrap(), Piece::default(), "nothing is old");
+    connection.execute("UPDATE share SET received_ms = 1 WHERE task = 'miner-worker-781'", []).unwrap();
+    let mut space =
+        Space::new(ShareLimits { age: Duration::from_secs(3600), size: None }, &connection).unwrap();
+    let now = integer(now_ms());
+    connection.execute("UPDATE share SET received_ms = ?1 WHERE received_ms > 1", [now]).unwrap();
+    while space.tidy(&mut connection, 0).unwrap().more {}
+    assert_eq!(kept(folder.path()).len(), 113, "the others have not had their time");
+    let mut framework = Some("f".to_owned());
+    let mut task = worker();
+    task.id = "miner-worker-1000".into();
+    let mut late = report(1, 3);
+    if let Change::Status(status) = &mut late {
+        status.task.clone_from(&task.id);
+    }
+    tables::write(&mut connection, &mut framework, &[(0, Change::Task(task)), (0, late)]).unwrap();
+    let mut space = Space::new(limited(0), &connection).unwrap();
+    let piece = space.tidy(&mut connection, 0).unwrap();
+    assert!(piece.more && piece.tell.is_some());
+    assert_eq!(kept(folder.path()).len(), 3, "the new ones are still there");
+    while space.tidy(&mut connection, 0).unwrap().more {}
+    assert!(kept(folder.path()).is_empty());
+    assert!(!has_table(&connection, SHARES_2).unwrap());
+}
+
+#[test]
+fn pages_go_back_where_the_file_is_too_large_or_most_of_it_is_free() {
+    let pages = |all, free| Pages { size: 4096, all, free };
+    assert_eq!(pages(100, 50).surplus(None), 0, "it is small");
+    assert_eq!(pages(100, 50).surplus(Some(100 * 4096)), 0);
+    assert_eq!(pages(100, 50).surplus(Some(80 * 4096)), 20);
+    assert_eq!(pages(100, 10).surplus(Some(80 * 4096)), 10, "no more than is free");
+    assert_eq!(pages(100_000, 40_000).surplus(None), 0, "it may grow again");
+    assert_eq!(pages(100_000, 90_000).surplus(None), 80_000);
+    assert!(pages(101, 0).too_much(Some(100 * 4096)) && !pages(101, 1).too_much(Some(100 * 4096)));
+    assert!(!pages(101, 0).too_much(None));
+}
