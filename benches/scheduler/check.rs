@@ -1,6 +1,8 @@
 //! That costs do not grow with the cluster. Everything is a ratio of CPU times of the same run, taken in turn, so that
 //! neither the machine nor what else it does decides.
 
+mod variants;
+
 use std::time::{Duration, Instant};
 
 use super::options::Options;
@@ -90,6 +92,8 @@ pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
         LIMITS.iter().flat_map(|limits| per_event(limits, &rounds, &sizes)).collect();
     figures.push(exponent("launch, CPU: exponent", LAUNCH_EXPONENT, &launches, &sizes));
     figures.push(exponent("restart, CPU: exponent", RESTART_EXPONENT, &restarts, &sizes));
+    drop(runs);
+    figures.extend(variants::check(options, binary, &sizes));
     figures
 }
 

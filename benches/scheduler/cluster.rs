@@ -7,6 +7,7 @@
 mod agent;
 mod events;
 mod executors;
+mod fetch;
 mod offers;
 mod reconcile;
 mod updates;
@@ -23,6 +24,8 @@ pub use self::agent::AgentSettings;
 use self::agent::{Agent, Amount};
 pub use self::executors::Sums;
 use self::executors::{Task, Timer};
+pub use self::fetch::{Fetch, FetchSettings, Fetched};
+use self::offers::Watched;
 
 /// How often a master that has nothing to say sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -41,6 +44,7 @@ pub struct Settings {
     pub allocation_interval: Duration,
     /// Shares in each report; `None`: one for each second since the last one.
     pub rows: Option<u32>,
+    pub fetch: FetchSettings,
 }
 
 /// What was counted since the cluster began.
@@ -72,6 +76,15 @@ pub struct Counters {
     pub running: u64,
     pub messages: u64,
     pub kills: u64,
+    /// MESSAGE calls.
+    pub instructions: u64,
+    /// Tasks that failed because their agents had not fetched the executor in time.
+    pub not_fetched: u64,
+    /// Executors that were fetched.
+    pub fetched: u64,
+    pub last_fetched: Option<Instant>,
+    /// Bytes of executors that came, of those that were given up, too.
+    pub fetched_bytes: u64,
 }
 
 /// Where the events of a subscription go.
@@ -84,6 +97,7 @@ struct Stream {
 /// See above.
 pub struct Cluster {
     settings: Settings,
+    fetches: mpsc::UnboundedSender<Fetch>,
     framework: String,
     stream: Option<Stream>,
     subscriptions: u64,
@@ -94,6 +108,7 @@ pub struct Cluster {
     /// By their numbers: the agent, and what is offered of it.
     offers: HashMap<u64, (usize, Amount)>,
     next_offer: u64,
+    watched: Option<Watched>,
     next_allocation: Instant,
     next_update: u64,
     /// What is sent once more if it is not acknowledged by then: task, update, and the pause that follows.
@@ -117,10 +132,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn new(settings: Settings, now: Instant) -> Self {
+    /// What agents have to fetch goes to `fetches`.
+    pub fn new(settings: Settings, fetches: mpsc::UnboundedSender<Fetch>, now: Instant) -> Self {
         let agents = (0..settings.agents).map(|number| Agent::new(number, &settings.agent)).collect();
         Self {
             settings,
+            fetches,
             framework: format!("{MASTER_ID}-0000"),
             stream: None,
             subscriptions: 0,
@@ -130,6 +147,7 @@ impl Cluster {
             by_id: HashMap::new(),
             offers: HashMap::new(),
             next_offer: 0,
+            watched: None,
             next_allocation: now,
             next_update: 0,
             resends: VecDeque::new(),

@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cluster::{Cluster, Settings};
+use super::fetcher;
 
 const PROTOBUF: &str = "application/x-protobuf";
 /// Events that may wait for a scheduler to read them.
@@ -38,7 +39,10 @@ impl Master {
     pub fn start(settings: Settings, delay: Duration) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let cluster = Arc::new(Mutex::new(Cluster::new(settings, Instant::now())));
+        let (fetches, to_be_fetched) = mpsc::unbounded_channel();
+        let rate = settings.fetch.bytes_per_second;
+        let cluster = Arc::new(Mutex::new(Cluster::new(settings, fetches, Instant::now())));
+        runtime.spawn(fetcher::run(Arc::downgrade(&cluster), to_be_fetched, rate));
         let (cluster_of_handler, line) = (cluster.clone(), Line::start(delay));
         let handler: Handler = Arc::new(move |request| {
             let (cluster, line) = (cluster_of_handler.clone(), line.clone());

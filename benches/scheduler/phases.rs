@@ -2,12 +2,15 @@
 
 mod accounts;
 mod agents;
+mod fetch;
 pub mod launch;
+mod pages;
 pub mod restart;
 mod space;
 mod steady;
 mod traffic;
 mod updates;
+pub mod variants;
 
 use std::time::{Duration, Instant};
 
@@ -19,16 +22,31 @@ use super::zookeeper;
 
 /// For what was left behind to be worked off between two measurements.
 const SETTLE: Duration = Duration::from_secs(60);
+/// What is fetched takes longer on larger clusters, and says nothing more there.
+const FETCHING_AGENTS: usize = 1000;
 
 /// All phases with one binary on a cluster of so many agents.
 pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     let mut rows = Vec::new();
-    let others = [Measurement::Steady, Measurement::Updates, Measurement::Agents, Measurement::Restart];
-    if others.into_iter().any(|measurement| options.wants(measurement)) {
+    let after = [
+        Measurement::Steady,
+        Measurement::Memory,
+        Measurement::Updates,
+        Measurement::Agents,
+        Measurement::Restart,
+    ];
+    if after.into_iter().any(|measurement| options.wants(measurement)) {
         let mut run = Run::new(options, binary, agents, vec![ALONE.to_owned()]);
         rows.extend(launch::measure(&mut run, ""));
         rows.extend(after_launch(&mut run));
         rows.extend(accounts::check(&mut run, ""));
+    }
+    if options.wants(Measurement::Variants) {
+        rows.extend(variants::measure(options, binary, agents));
+    }
+    let wants_fetch = agents <= FETCHING_AGENTS || options.only.contains(&Measurement::Fetch);
+    if options.wants(Measurement::Fetch) && wants_fetch {
+        rows.extend(fetch::measure(&mut Run::new(options, binary, agents, vec![ALONE.to_owned()])));
     }
     if options.wants(Measurement::Zookeeper) {
         rows.extend(with_zookeeper(options, binary, agents));
@@ -37,9 +55,17 @@ pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
 }
 
 fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
-    let mut rows = Vec::new();
-    if run.options.wants(Measurement::Steady) {
+    let (mut rows, burst) = (Vec::new(), Instant::now());
+    let wants = |measurement| run.options.wants(measurement);
+    let (wants_steady, wants_memory) = (wants(Measurement::Steady), wants(Measurement::Memory));
+    if wants_steady || wants_memory {
+        steady::begin(run);
+    }
+    if wants_steady {
         rows.extend(steady::measure(run));
+    }
+    if wants_memory {
+        rows.extend(space::later(run, burst));
     }
     // What never catches up need not be waited for again.
     let mut keeps_up = true;

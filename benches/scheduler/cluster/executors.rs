@@ -1,7 +1,7 @@
 //! Executors: each plays one task, a worker that finds shares or the pool server that counts them.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use mesos::v1::scheduler::call;
@@ -156,15 +156,24 @@ impl Cluster {
         self.agents[agent].tasks.push(index);
         self.tasks.push(task);
         self.live += 1;
+        match is_worker {
+            true => self.counters.workers += 1,
+            false => self.server = Some(index),
+        }
+        let uri = info.executor.and_then(|executor| executor.command?.uris.into_iter().next());
+        if uri.is_none_or(|uri| self.has_executor(agent, index, uri.value, now)) {
+            self.begin(index, now);
+        }
+    }
+
+    /// The executor of a task has everything that it needs.
+    pub(super) fn begin(&mut self, index: usize, now: Instant) {
+        let is_worker = self.tasks[index].is_worker();
         self.push_update(index, TaskState::TaskStarting, None, now);
         if is_worker {
-            self.counters.workers += 1;
             self.report(index, 0, now);
-        } else {
-            self.server = Some(index);
-            if self.server_comes_up {
-                self.report_of_server(now);
-            }
+        } else if self.server_comes_up {
+            self.report_of_server(now);
         }
         if self.lively {
             self.set_timers(index, now);
@@ -187,6 +196,9 @@ impl Cluster {
     }
 
     fn set_timers(&mut self, index: usize, now: Instant) {
+        if !self.has_begun(index) {
+            return;
+        }
         let task = &mut self.tasks[index];
         task.reported = now;
         for timer in [Timer::Live, Timer::Report] {
@@ -202,10 +214,10 @@ impl Cluster {
                 return;
             }
             self.timers.pop();
-            let task = &self.tasks[index];
-            if task.state.is_terminal() {
+            if !self.has_begun(index) {
                 continue;
             }
+            let task = &self.tasks[index];
             // What could not be done in time is not made up for.
             let next = (due + task.interval(timer)).max(now);
             self.timers.push(Reverse((next, index, timer)));
@@ -215,6 +227,12 @@ impl Cluster {
                 Timer::Report => self.report_of_server(now),
             }
         }
+    }
+
+    /// Whether a task's executor runs.
+    fn has_begun(&self, index: usize) -> bool {
+        let state = self.tasks[index].state;
+        state != TaskState::TaskStaging && !state.is_terminal()
     }
 
     /// Nobody hears of a lost agent's executors.
@@ -251,9 +269,7 @@ impl Cluster {
     /// The server reports the workers whose accounts have changed, as its workers last reported them themselves. Its
     /// rows of single shares are left out.
     pub fn report_of_server(&mut self, now: Instant) {
-        let Some(server) = self.server.filter(|server| !self.tasks[*server].state.is_terminal()) else {
-            return;
-        };
+        let Some(server) = self.server.filter(|server| self.has_begun(*server)) else { return };
         let mut accounts = Vec::new();
         for worker in self.tasks.iter_mut().filter(|task| task.is_worker()) {
             let totals = Totals { hashes: 0, ..worker.totals };
@@ -322,6 +338,11 @@ impl Cluster {
             return;
         }
         self.push_update(index, TaskState::TaskKilled, None, now);
+        self.free(index);
+    }
+
+    /// What an ended task has used is the agent's again.
+    pub(super) fn free(&mut self, index: usize) {
         let Task { agent, amount, .. } = self.tasks[index];
         self.agents[agent].free.add(amount);
         self.agents[agent].tasks.retain(|task| *task != index);
@@ -329,6 +350,7 @@ impl Cluster {
 
     /// MESSAGE from the framework.
     pub(super) fn instruct(&mut self, message: &call::Message) {
+        self.counters.instructions += 1;
         let Some(index) = self.by_id.get(&message.executor_id.value) else { return };
         let kind = &mut self.tasks[*index].spec.kind;
         if let (TaskKind::Worker(worker), Ok(Instruction::MineAt { pool })) =
@@ -336,6 +358,18 @@ impl Cluster {
         {
             worker.pool = pool;
         }
+    }
+
+    /// The intervals that most workers use.
+    pub fn intervals(&self) -> String {
+        let mut numbers: BTreeMap<(Duration, Duration), usize> = BTreeMap::new();
+        for task in self.tasks.iter().filter(|task| task.is_worker()) {
+            *numbers.entry((task.spec.live_interval, task.spec.report_interval)).or_default() += 1;
+        }
+        let (of, most) =
+            (numbers.values().sum::<usize>(), numbers.into_iter().max_by_key(|(_, number)| *number));
+        let ((live, report), number) = most.unwrap_or_default();
+        format!("intervals {live:.0?} and {report:.0?} of {number} of {of} workers")
     }
 
     /// H/s of all workers that run.

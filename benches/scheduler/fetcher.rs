@@ -1,0 +1,113 @@
+//! The agents' fetchers: real HTTP, and a rate that all of them share, as of one line to the scheduler's machine.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::cluster::{Cluster, Fetch, Fetched};
+
+/// Bytes that one fetch takes at a time.
+const PIECE: usize = 16 * 1024;
+/// Bytes of an answer's head at most.
+const HEAD: usize = 16 * 1024;
+
+/// The line that all fetches share: when it will have carried what was asked of it so far.
+struct Line {
+    bytes_per_second: f64,
+    free: Mutex<Instant>,
+}
+
+impl Line {
+    /// Waits until the line has carried so many more bytes.
+    async fn carry(&self, bytes: usize) {
+        let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
+        let carried = {
+            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            *free = (*free).max(Instant::now()) + time;
+            *free
+        };
+        tokio::time::sleep_until(carried.into()).await;
+    }
+}
+
+/// Fetches what agents ask for until the cluster is gone, all at once.
+pub async fn run(
+    cluster: Weak<Mutex<Cluster>>,
+    mut fetches: mpsc::UnboundedReceiver<Fetch>,
+    bytes_per_second: f64,
+) {
+    let line = Arc::new(Line { bytes_per_second, free: Mutex::new(Instant::now()) });
+    while let Some(fetch) = fetches.recv().await {
+        let (cluster, line) = (cluster.clone(), line.clone());
+        tokio::spawn(async move {
+            let mut bytes = 0;
+            let got = tokio::time::timeout_at(fetch.by.into(), get(&fetch.uri, &line, &mut bytes)).await;
+            let end = match got {
+                Err(_) => Fetched::TooLate,
+                Ok(Ok(())) => Fetched::All,
+                Ok(Err(why)) => Fetched::Failed(format!("Failed to fetch {}: {why}", fetch.uri)),
+            };
+            if let Some(cluster) = cluster.upgrade() {
+                let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
+                cluster.fetched(fetch.agent, bytes, &end, Instant::now());
+            }
+        });
+    }
+}
+
+/// GETs all of it; `bytes` says how far it is.
+async fn get(uri: &str, line: &Line, bytes: &mut u64) -> Result<(), String> {
+    let (authority, path) = uri
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split_once('/'))
+        .ok_or_else(|| "no http://HOST:PORT/PATH".to_owned())?;
+    let mut stream = TcpStream::connect(authority).await.map_err(|error| error.to_string())?;
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
+    let (mut head, mut piece) = (Vec::new(), vec![0; PIECE]);
+    let mut length = None;
+    loop {
+        let read = stream.read(&mut piece).await.map_err(|error| error.to_string())?;
+        if read == 0 {
+            break;
+        }
+        line.carry(read).await;
+        let body = match length {
+            Some(_) => read as u64,
+            None => {
+                head.extend_from_slice(&piece[..read]);
+                let Some((of_body, begun)) = read_head(&head)? else { continue };
+                length = Some(of_body);
+                begun
+            }
+        };
+        *bytes += body;
+        if length == Some(*bytes) {
+            return Ok(());
+        }
+    }
+    Err(format!("the connection ended after {bytes} bytes of {length:?}"))
+}
+
+/// How long the body is, and how much of it has come with the head; `None` while the head is not complete.
+fn read_head(head: &[u8]) -> Result<Option<(u64, u64)>, String> {
+    let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return if head.len() < HEAD {
+            Ok(None)
+        } else {
+            Err("an answer without an end of its head".to_owned())
+        };
+    };
+    let text = String::from_utf8_lossy(&head[..end]).to_ascii_lowercase();
+    let mut lines = text.lines();
+    let status = lines.next().unwrap_or_default();
+    if status.split(' ').nth(1) != Some("200") {
+        return Err(format!("HTTP response code: {status}"));
+    }
+    let length = lines.find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    let length = length.ok_or_else(|| "an answer that does not say its length".to_owned())?;
+    Ok(Some((length, (head.len() - end - 4) as u64)))
+}
