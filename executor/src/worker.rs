@@ -57,6 +57,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
             backend: rig.backends.to_string(),
             difficulty: 0.0,
             pool: spec.pool.clone(),
+            intervals: None,
         },
         running: false,
         shown: (0, Instant::now()),

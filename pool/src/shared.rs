@@ -240,6 +240,7 @@ impl Shared {
             connections: self.authorized.load(Ordering::Relaxed),
             height: job.map_or(0, |job| job.height.into()),
             difficulty: job.map_or(0.0, |job| job.network),
+            intervals: None,
         }
     }
 }

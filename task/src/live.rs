@@ -1,5 +1,7 @@
 //! What is happening right now, for display. Never accounted.
 
+use crate::Intervals;
+
 /// The content of an executor's `MESSAGE`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Live {
@@ -22,6 +24,8 @@ pub struct WorkerLive {
     pub difficulty: f64,
     /// URL of the pool that it mines at, or tries to; empty from executors of version 1.
     pub pool: String,
+    /// The intervals that it uses; absent from executors that cannot be told others.
+    pub intervals: Option<Intervals>,
 }
 
 /// The pool server's present state.
@@ -33,4 +37,6 @@ pub struct PoolLive {
     pub height: u64,
     /// Network difficulty.
     pub difficulty: f64,
+    /// The intervals that it uses; absent from executors of before this came.
+    pub intervals: Option<Intervals>,
 }

@@ -1,6 +1,7 @@
 //! The protobuf form. Field numbers are for ever: a field that goes leaves a gap.
 
 mod instruction;
+mod intervals;
 mod live;
 mod pool_access;
 mod report;
@@ -10,9 +11,17 @@ use std::time::Duration;
 
 use prost::Message;
 
-/// The version that this crate writes. 2: executors obey [`Instruction`](crate::Instruction)s, end a task that has made
-/// all its updates, and know servers that mine on a node.
-pub const VERSION: u32 = 2;
+/// The newest version that this crate reads and writes.
+///
+/// - 2: executors obey [`Instruction`](crate::Instruction)s, end a task that has made all its updates, and know servers
+///   that mine on a node.
+/// - 3: they can be told other [`Intervals`](crate::Intervals).
+///
+/// What a version did not change is written as before, so that the programs of the version before understand it: all but
+/// the instructions of version 3 says 2.
+pub const VERSION: u32 = 3;
+/// The version of specifications, reports and live messages, and of the first instructions.
+const COMMON_VERSION: u32 = 2;
 /// The oldest version that this crate reads.
 pub const OLDEST_VERSION: u32 = 1;
 

@@ -1,19 +1,20 @@
 //! Bytes as each version wrote them, kept for ever: scheduler and executors of neighbouring versions work together.
 //!
 //! `data/version-N.txt` was written by the program when N was its version; a line is a name and bytes in hexadecimal.
-//! When the version rises, what this one writes becomes a file of its own, and the tests below go on with both.
+//! When the version rises, what is written anew becomes a file of its own, and the tests below go on with all of them.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use task::{
-    Account, Chain, Instruction, Live, PoolLive, Report, ServerAddress, ServerSpec, ShareRow, TaskKind,
-    TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
+    Account, Chain, Instruction, Intervals, Live, PoolLive, Report, ServerAddress, ServerSpec, ShareRow,
+    TaskKind, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
 };
 
 const VERSION_1: &str = include_str!("data/version-1.txt");
 const VERSION_2: &str = include_str!("data/version-2.txt");
+const VERSION_3: &str = include_str!("data/version-3.txt");
 
 fn golden(text: &str) -> BTreeMap<&str, Vec<u8>> {
     let byte = |hex: &[u8]| u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap();
@@ -86,11 +87,17 @@ fn report() -> Report {
 
 fn live_worker() -> WorkerLive {
     let backend = "avx512".into();
-    WorkerLive { hashrate: 4.2e7, threads: 2, backend, difficulty: 0.01, pool: String::new() }
+    let pool = String::new();
+    WorkerLive { hashrate: 4.2e7, threads: 2, backend, difficulty: 0.01, pool, intervals: None }
 }
 
 fn live_pool() -> Live {
-    Live::Pool(PoolLive { connections: 3, height: 170, difficulty: 1.5 })
+    Live::Pool(PoolLive { connections: 3, height: 170, difficulty: 1.5, intervals: None })
+}
+
+fn text(written: &[(&str, Vec<u8>)]) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    written.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect()
 }
 
 #[test]
@@ -105,7 +112,7 @@ fn what_version_1_wrote_is_read() {
 }
 
 #[test]
-fn version_2_is_written_and_read() {
+fn what_version_2_wrote_is_still_written_and_read() {
     let limited = TaskSpec { max_updates: NonZeroU64::new(100_000), ..worker_specification() };
     let pool = "stratum+tcp://[::1]:3334".to_owned();
     let live = Live::Worker(WorkerLive { pool: pool.clone(), ..live_worker() });
@@ -118,9 +125,7 @@ fn version_2_is_written_and_read() {
         ("live-pool", live_pool().encode()),
         ("instruction", instruction.encode()),
     ];
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let text: String = written.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect();
-    assert_eq!((VERSION, text.as_str()), (2, VERSION_2));
+    assert_eq!(text(&written), VERSION_2);
     let bytes = golden(VERSION_2);
     assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), limited);
     assert_eq!(TaskSpec::decode(&bytes["server-specification"]).unwrap(), server_specification());
@@ -128,6 +133,27 @@ fn version_2_is_written_and_read() {
     assert_eq!(Live::decode(&bytes["live-worker"]).unwrap(), live);
     assert_eq!(Live::decode(&bytes["live-pool"]).unwrap(), live_pool());
     assert_eq!(Instruction::decode(&bytes["instruction"]).unwrap(), instruction);
+}
+
+#[test]
+fn version_3_is_written_and_read() {
+    let intervals = Intervals::new(Duration::from_secs(20), Duration::from_millis(62_500));
+    let worker = Live::Worker(WorkerLive { intervals: Some(intervals), ..live_worker() });
+    let pool = PoolLive { connections: 3, height: 170, difficulty: 1.5, intervals: Some(intervals) };
+    let instruction = Instruction::SetIntervals(intervals);
+    let written = [
+        ("live-worker", worker.encode()),
+        ("live-pool", Live::Pool(pool.clone()).encode()),
+        ("set-intervals", instruction.encode()),
+    ];
+    assert_eq!((VERSION, text(&written).as_str()), (3, VERSION_3));
+    let bytes = golden(VERSION_3);
+    assert_eq!(Live::decode(&bytes["live-worker"]).unwrap(), worker);
+    assert_eq!(Live::decode(&bytes["live-pool"]).unwrap(), Live::Pool(pool));
+    assert_eq!(Instruction::decode(&bytes["set-intervals"]).unwrap(), instruction);
+    let versions = ["live-worker", "live-pool", "set-intervals"].map(|name| version(&bytes[name]));
+    // Readers of before skip what live messages say more, and refuse an instruction that they cannot follow.
+    assert_eq!(versions, [Some(2), Some(2), Some(3)]);
 }
 
 #[test]

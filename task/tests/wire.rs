@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use task::{
-    Account, Chain, DecodeError, Instruction, Live, NodeAccess, NodeSpec, PoolAccess, PoolLive, ProxyAccess,
-    Report, ServerAddress, ServerSpec, ShareRow, TaskKind, TaskSpec, Totals, UpstreamSpec, Verdict,
-    WorkerLive, WorkerSpec, version,
+    Account, Chain, DecodeError, Instruction, Intervals, Live, NodeAccess, NodeSpec, PoolAccess, PoolLive,
+    ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow, TaskKind, TaskSpec, Totals, UpstreamSpec,
+    Verdict, WorkerLive, WorkerSpec, version,
 };
 
 fn worker_spec() -> TaskSpec {
@@ -130,11 +130,42 @@ fn live_messages_survive_the_wire() {
         backend: "avx512".into(),
         difficulty: 0.01,
         pool: "pool:3333".into(),
+        intervals: None,
     };
-    let pool = PoolLive { connections: 3, height: 170, difficulty: 1.5 };
-    for live in [Live::Worker(worker), Live::Pool(pool)] {
+    let pool = PoolLive { connections: 3, height: 170, difficulty: 1.5, intervals: None };
+    let intervals = Some(Intervals::new(Duration::from_millis(1), Duration::MAX));
+    let telling = Live::Worker(WorkerLive { intervals, ..worker.clone() });
+    let pool_telling = Live::Pool(PoolLive { intervals, ..pool.clone() });
+    for live in [Live::Worker(worker), Live::Pool(pool), telling, pool_telling] {
         assert_eq!(Live::decode(&live.encode()).unwrap(), live);
     }
+}
+
+#[test]
+fn intervals_stay_in_range() {
+    let intervals = Intervals::new(Duration::ZERO, Duration::MAX);
+    assert_eq!(intervals.live(), Duration::from_millis(1));
+    assert_eq!(intervals.report(), Duration::from_millis(u32::MAX.into()));
+    assert!(std::mem::size_of::<Option<Intervals>>() <= 8);
+}
+
+#[test]
+fn an_instruction_asks_for_one_thing() {
+    let intervals =
+        Instruction::SetIntervals(Intervals::new(Duration::from_secs(20), Duration::from_secs(60)));
+    let mine_at = Instruction::MineAt { pool: "pool:3333".into() };
+    for instruction in [&intervals, &mine_at] {
+        assert_eq!(Instruction::decode(&instruction.encode()).unwrap(), *instruction);
+    }
+    let mut both = mine_at.encode();
+    both.extend(intervals.encode());
+    for bytes in [both.as_slice(), &[0x08, 3]] {
+        let error = Instruction::decode(bytes).unwrap_err();
+        assert!(matches!(error, DecodeError::Field { field: "content", .. }), "{error}");
+    }
+    // 20 ms between live messages, nothing for reports.
+    let error = Instruction::decode(&[0x08, 3, 0x1a, 2, 0x08, 20]).unwrap_err();
+    assert!(matches!(error, DecodeError::Field { field: "interval", .. }), "{error}");
 }
 
 #[test]

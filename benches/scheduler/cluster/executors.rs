@@ -90,8 +90,11 @@ impl Task {
                 backend: "avx512".to_owned(),
                 difficulty: 0.01,
                 pool: worker.pool.clone(),
+                intervals: None,
             }),
-            TaskKind::Server(_) => Live::Pool(PoolLive { connections: 1, height: 1, difficulty: 1.0 }),
+            TaskKind::Server(_) => {
+                Live::Pool(PoolLive { connections: 1, height: 1, difficulty: 1.0, intervals: None })
+            }
         }
     }
 

@@ -1,7 +1,11 @@
 use prost::Message;
 
-use super::{DecodeError, VERSION, read};
+use super::intervals::IntervalsMessage;
+use super::{COMMON_VERSION, DecodeError, read};
 use crate::Instruction;
+
+/// Instructions say these intervals since this version.
+const INTERVALS_SINCE: u32 = 3;
 
 #[derive(Clone, PartialEq, Message)]
 struct InstructionMessage {
@@ -9,6 +13,8 @@ struct InstructionMessage {
     version: u32,
     #[prost(message, optional, tag = "2")]
     mine_at: Option<MineAtMessage>,
+    #[prost(message, optional, tag = "3")]
+    set_intervals: Option<IntervalsMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -20,9 +26,19 @@ struct MineAtMessage {
 impl Instruction {
     /// The bytes for a framework's `MESSAGE`.
     pub fn encode(&self) -> Vec<u8> {
-        let Instruction::MineAt { pool } = self;
-        let mine_at = Some(MineAtMessage { pool: pool.clone() });
-        InstructionMessage { version: VERSION, mine_at }.encode_to_vec()
+        let message = match self {
+            Instruction::MineAt { pool } => InstructionMessage {
+                version: COMMON_VERSION,
+                mine_at: Some(MineAtMessage { pool: pool.clone() }),
+                ..InstructionMessage::default()
+            },
+            Instruction::SetIntervals(intervals) => InstructionMessage {
+                version: INTERVALS_SINCE,
+                set_intervals: Some((*intervals).into()),
+                ..InstructionMessage::default()
+            },
+        };
+        message.encode_to_vec()
     }
 
     /// Reads a framework's `MESSAGE`.
@@ -32,7 +48,13 @@ impl Instruction {
     pub fn decode(bytes: &[u8]) -> Result<Instruction, DecodeError> {
         let what = "instruction";
         let message = read(what, bytes, |m: &InstructionMessage| m.version)?;
-        let asked = message.mine_at.ok_or(DecodeError::Field { what, field: "content" })?;
-        Ok(Instruction::MineAt { pool: asked.pool })
+        let intervals = message
+            .set_intervals
+            .map(|intervals| intervals.read().ok_or(DecodeError::Field { what, field: "interval" }));
+        match (message.mine_at, intervals.transpose()?) {
+            (Some(asked), None) => Ok(Instruction::MineAt { pool: asked.pool }),
+            (None, Some(intervals)) => Ok(Instruction::SetIntervals(intervals)),
+            _ => Err(DecodeError::Field { what, field: "content" }),
+        }
     }
 }

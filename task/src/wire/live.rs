@@ -1,6 +1,7 @@
 use prost::Message;
 
-use super::{DecodeError, VERSION, read};
+use super::intervals::IntervalsMessage;
+use super::{COMMON_VERSION, DecodeError, read};
 use crate::{Live, PoolLive, WorkerLive};
 
 #[derive(Clone, PartialEq, Message)]
@@ -25,6 +26,8 @@ struct WorkerLiveMessage {
     difficulty: f64,
     #[prost(string, tag = "5")]
     pool: String,
+    #[prost(message, optional, tag = "6")]
+    intervals: Option<IntervalsMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -35,22 +38,18 @@ struct PoolLiveMessage {
     height: u64,
     #[prost(double, tag = "3")]
     difficulty: f64,
+    #[prost(message, optional, tag = "4")]
+    intervals: Option<IntervalsMessage>,
 }
 
 impl Live {
     /// The bytes for an executor's `MESSAGE`.
     pub fn encode(&self) -> Vec<u8> {
         let (worker, pool) = match self {
-            Live::Worker(live) => {
-                let WorkerLive { hashrate, threads, backend, difficulty, pool } = live.clone();
-                (Some(WorkerLiveMessage { hashrate, threads, backend, difficulty, pool }), None)
-            }
-            Live::Pool(live) => {
-                let PoolLive { connections, height, difficulty } = *live;
-                (None, Some(PoolLiveMessage { connections, height, difficulty }))
-            }
+            Live::Worker(live) => (Some(live.clone().into()), None),
+            Live::Pool(live) => (None, Some(live.clone().into())),
         };
-        LiveMessage { version: VERSION, worker, pool }.encode_to_vec()
+        LiveMessage { version: COMMON_VERSION, worker, pool }.encode_to_vec()
     }
 
     /// Reads an executor's `MESSAGE`.
@@ -61,13 +60,38 @@ impl Live {
         let what = "live message";
         let message = read(what, bytes, |m: &LiveMessage| m.version)?;
         match (message.worker, message.pool) {
-            (Some(WorkerLiveMessage { hashrate, threads, backend, difficulty, pool }), None) => {
-                Ok(Live::Worker(WorkerLive { hashrate, threads, backend, difficulty, pool }))
-            }
-            (None, Some(PoolLiveMessage { connections, height, difficulty })) => {
-                Ok(Live::Pool(PoolLive { connections, height, difficulty }))
-            }
+            (Some(worker), None) => Ok(Live::Worker(worker.into())),
+            (None, Some(pool)) => Ok(Live::Pool(pool.into())),
             _ => Err(DecodeError::Field { what, field: "sender" }),
         }
+    }
+}
+
+impl From<WorkerLive> for WorkerLiveMessage {
+    fn from(live: WorkerLive) -> Self {
+        let WorkerLive { hashrate, threads, backend, difficulty, pool, intervals } = live;
+        Self { hashrate, threads, backend, difficulty, pool, intervals: intervals.map(Into::into) }
+    }
+}
+
+impl From<WorkerLiveMessage> for WorkerLive {
+    fn from(message: WorkerLiveMessage) -> Self {
+        let WorkerLiveMessage { hashrate, threads, backend, difficulty, pool, intervals } = message;
+        let intervals = intervals.and_then(IntervalsMessage::read);
+        Self { hashrate, threads, backend, difficulty, pool, intervals }
+    }
+}
+
+impl From<PoolLive> for PoolLiveMessage {
+    fn from(live: PoolLive) -> Self {
+        let PoolLive { connections, height, difficulty, intervals } = live;
+        Self { connections, height, difficulty, intervals: intervals.map(Into::into) }
+    }
+}
+
+impl From<PoolLiveMessage> for PoolLive {
+    fn from(message: PoolLiveMessage) -> Self {
+        let PoolLiveMessage { connections, height, difficulty, intervals } = message;
+        Self { connections, height, difficulty, intervals: intervals.and_then(IntervalsMessage::read) }
     }
 }

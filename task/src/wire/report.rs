@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::{DecodeError, VERSION, port, read};
+use super::{COMMON_VERSION, DecodeError, port, read};
 use crate::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 
 #[derive(Clone, PartialEq, Message)]
@@ -119,7 +119,7 @@ impl Report {
     /// The bytes for `TaskStatus.data`.
     pub fn encode(&self) -> Vec<u8> {
         ReportMessage {
-            version: VERSION,
+            version: COMMON_VERSION,
             sequence: self.sequence,
             accounts: self.accounts.iter().map(AccountMessage::from).collect(),
             server: self.server.as_ref().map(AddressMessage::from),

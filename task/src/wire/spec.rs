@@ -4,7 +4,7 @@ use std::time::Duration;
 use prost::Message;
 
 use super::pool_access::PoolAccessMessage;
-use super::{DecodeError, VERSION, millis, port, read};
+use super::{COMMON_VERSION, DecodeError, millis, port, read};
 use crate::{Chain, NodeAccess, NodeSpec, ServerSpec, TaskKind, TaskSpec, UpstreamSpec, WorkerSpec};
 
 #[derive(Clone, PartialEq, Message)]
@@ -113,7 +113,7 @@ impl TaskSpec {
             TaskKind::Worker(worker) => (None, Some(worker.into())),
         };
         SpecMessage {
-            version: VERSION,
+            version: COMMON_VERSION,
             report_interval_ms: millis(self.report_interval),
             live_interval_ms: millis(self.live_interval),
             server,

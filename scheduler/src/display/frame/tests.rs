@@ -22,6 +22,7 @@ fn worker(n: usize, hashrate: f64) -> TaskLine {
             backend: "avx2".into(),
             difficulty: 1.0,
             pool: "pool:3333".into(),
+            intervals: None,
         })),
         totals: Default::default(),
     }
