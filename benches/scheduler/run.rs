@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::cluster::Cluster;
 use super::master::Master;
 use super::options::Options;
-use super::scheduler::{Binary, Executor, Scheduler};
+use super::scheduler::{Binary, Executor, INSTALLED, Scheduler};
 use crate::suite::machine::{Threads, threads};
 
 /// Between two looks at whether something has come about.
@@ -39,7 +39,7 @@ impl<'a> Run<'a> {
             agents,
             master: Master::start(options.cluster(agents), options.delay_ms),
             more,
-            executor: Executor::Installed,
+            executor: Executor::Installed(INSTALLED.into()),
             folder: TempDir::new_in(options.dir()).expect("a temporary folder"),
             scheduler: None,
         }

@@ -28,15 +28,15 @@ impl Binary {
 }
 
 /// Where simulated agents have the executor.
-const INSTALLED: &str = "/usr/bin/mesos-miner";
+pub const INSTALLED: &str = "/usr/bin/mesos-miner";
 /// The option that names the file to be served.
 pub const SERVED: &str = "--executor-file";
 
 /// How agents get the executor.
 #[derive(Clone, Debug)]
 pub enum Executor {
-    /// They have it, so nothing is fetched.
-    Installed,
+    /// They have it here, so nothing is fetched.
+    Installed(PathBuf),
     /// They fetch this file from the scheduler.
     Served(PathBuf),
 }
@@ -63,7 +63,7 @@ impl Scheduler {
         let mut arguments: Vec<String> = vec!["scheduler".to_owned()];
         let state_dir = state_dir.display().to_string();
         let executor = match executor {
-            Executor::Installed => ("--executor-path", INSTALLED.to_owned()),
+            Executor::Installed(path) => ("--executor-path", path.display().to_string()),
             Executor::Served(file) => (SERVED, file.display().to_string()),
         };
         for (option, value) in [
@@ -106,6 +106,13 @@ impl Scheduler {
         let begun = Instant::now();
         let body = http::get(self.http, path).ok()?;
         Some((body, begun.elapsed()))
+    }
+
+    /// What a line of `/metrics` says, if there is one of this name and label.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (text, _) = self.get("/metrics")?;
+        let text = String::from_utf8(text).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
     /// `/api/v1/summary`.

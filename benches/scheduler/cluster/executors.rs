@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use mesos::v1::scheduler::call;
 use mesos::v1::{TaskInfo, TaskState};
 use task::{
-    Account, Instruction, Live, PoolLive, Report, ServerAddress, ShareRow, TaskKind, TaskSpec, Totals,
-    Verdict, WorkerLive,
+    Account, Instruction, Intervals, Live, PoolLive, Report, ServerAddress, ShareRow, TaskKind, TaskSpec,
+    Totals, Verdict, WorkerLive,
 };
 
 use super::agent::Amount;
@@ -83,6 +83,7 @@ impl Task {
     }
 
     fn live(&self) -> Live {
+        let intervals = Some(Intervals::new(self.spec.live_interval, self.spec.report_interval));
         match &self.spec.kind {
             TaskKind::Worker(worker) => Live::Worker(WorkerLive {
                 hashrate: self.hashrate(),
@@ -90,10 +91,10 @@ impl Task {
                 backend: "avx512".to_owned(),
                 difficulty: 0.01,
                 pool: worker.pool.clone(),
-                intervals: None,
+                intervals,
             }),
             TaskKind::Server(_) => {
-                Live::Pool(PoolLive { connections: 1, height: 1, difficulty: 1.0, intervals: None })
+                Live::Pool(PoolLive { connections: 1, height: 1, difficulty: 1.0, intervals })
             }
         }
     }
@@ -355,11 +356,15 @@ impl Cluster {
     pub(super) fn instruct(&mut self, message: &call::Message) {
         self.counters.instructions += 1;
         let Some(index) = self.by_id.get(&message.executor_id.value) else { return };
-        let kind = &mut self.tasks[*index].spec.kind;
-        if let (TaskKind::Worker(worker), Ok(Instruction::MineAt { pool })) =
-            (kind, Instruction::decode(&message.data))
-        {
-            worker.pool = pool;
+        let spec = &mut self.tasks[*index].spec;
+        match (Instruction::decode(&message.data), &mut spec.kind) {
+            (Ok(Instruction::MineAt { pool }), TaskKind::Worker(worker)) => worker.pool = pool,
+            // What is due by the old ones still comes then.
+            (Ok(Instruction::SetIntervals(intervals)), TaskKind::Worker(_)) => {
+                spec.live_interval = intervals.live();
+                spec.report_interval = intervals.report();
+            }
+            _ => {}
         }
     }
 
