@@ -10,7 +10,10 @@ use node::cli::Choice;
 use node::{Credentials, MinDifficultyTime, Payout};
 use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions, UpstreamOptions};
 use program::access_of;
-use task::{Account, Chain, Live, NodeSpec, Report, ServerAddress, ServerSpec, TaskKind, UpstreamSpec};
+use task::{
+    Account, Chain, Intervals, Live, NodeSpec, PoolLive, Report, ServerAddress, ServerSpec, TaskKind,
+    UpstreamSpec,
+};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::health::Check;
@@ -145,7 +148,7 @@ impl Reporter {
                     self.tell_changes().await;
                 }
                 _ = reports.tick() => self.tell_changes().await,
-                _ = lives.tick() => self.tell(TaskEvent::Live(Live::Pool(self.pool.live()))).await,
+                _ = lives.tick() => self.tell_live().await,
             }
         }
     }
@@ -167,6 +170,12 @@ impl Reporter {
     fn next(&mut self, accounts: Vec<Account>) -> Report {
         self.sequence += 1;
         Report { sequence: self.sequence, accounts, server: Some(self.address.clone()) }
+    }
+
+    async fn tell_live(&self) {
+        let intervals = Intervals::new(self.context.spec.live_interval, self.context.spec.report_interval);
+        let live = PoolLive { intervals: Some(intervals), ..self.pool.live() };
+        self.tell(TaskEvent::Live(Live::Pool(live))).await;
     }
 
     async fn tell(&self, event: TaskEvent) {

@@ -8,6 +8,7 @@
 //! - [`engine`]: the mining threads and what each of them searches;
 //! - [`miner`]: the connection to the pool, jobs in, shares out;
 //! - [`tally`]: from shares and hash counts to reports;
+//! - [`timers`]: when reports and live messages are due;
 //! - [`standalone`]: the terminal front end, with cpuminer's habits;
 //! - [`agent`]: the Mesos side, a pure state machine and the I/O around it;
 //! - [`runner`]: the seam between the Mesos side and the kinds of task;
@@ -23,6 +24,7 @@ pub mod runner;
 pub mod standalone;
 pub mod start;
 pub mod tally;
+pub mod timers;
 pub mod worker;
 
 pub use agent::run as run_executor;

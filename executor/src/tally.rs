@@ -1,11 +1,14 @@
 //! What a worker has done: from shares and hash counts to [`Report`]s.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use task::{Account, Report, ShareRow, Totals, Verdict};
 
-/// Rows that one report carries at most; a row takes some 60 bytes.
+/// Rows that one report carries at most, if reports come at least each minute; a row takes some 60 bytes.
 pub const MAX_ROWS: usize = 128;
+/// Rows that one report carries at most, however seldom reports come.
+const MOST_ROWS: usize = 1024;
 
 /// A share whose fate is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,7 @@ pub struct Tally {
     worker: String,
     totals: Totals,
     rows: VecDeque<ShareRow>,
+    max_rows: usize,
     rows_omitted: u64,
     sequence: u64,
     reported: Option<Totals>,
@@ -36,10 +40,20 @@ impl Tally {
             worker: worker.into(),
             totals: Totals::default(),
             rows: VecDeque::new(),
+            max_rows: MAX_ROWS,
             rows_omitted: 0,
             sequence: 0,
             reported: None,
         }
+    }
+
+    /// Reports come at this interval from now on: where they are few, each one has more rows, so that no fewer are told.
+    pub fn set_interval(&mut self, interval: Duration) {
+        let minutes = interval.as_secs_f64() / 60.0;
+        self.max_rows = ((MAX_ROWS as f64 * minutes) as usize).clamp(MAX_ROWS, MOST_ROWS);
+        let excess = self.rows.len().saturating_sub(self.max_rows);
+        self.rows.drain(..excess);
+        self.rows_omitted += excess as u64;
     }
 
     /// Counts a share. A block counts when the pool took it.
@@ -49,7 +63,7 @@ impl Tally {
         if outcome.block && verdict == Verdict::Accepted {
             self.totals.blocks += 1;
         }
-        if self.rows.len() == MAX_ROWS {
+        if self.rows.len() == self.max_rows {
             self.rows.pop_front();
             self.rows_omitted += 1;
         }
@@ -83,8 +97,6 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn outcome(nonce: u32, verdict: Verdict, block: bool) -> Outcome {
@@ -146,6 +158,32 @@ mod tests {
         assert_eq!(account.rows.first().map(|row| row.nonce), Some(5));
         assert_eq!(account.rows_omitted, 5);
         assert_eq!(account.totals.accepted, MAX_ROWS as u64 + 5);
+    }
+
+    #[test]
+    fn reports_that_come_seldom_have_more_rows() {
+        let mut tally = Tally::new("w");
+        let mut next = 0;
+        let mut count = |tally: &mut Tally, shares: u32| {
+            (next..next + shares).for_each(|nonce| tally.count(outcome(nonce, Verdict::Accepted, false)));
+            next += shares;
+        };
+        tally.set_interval(Duration::from_secs(250));
+        count(&mut tally, 250);
+        let account = tally.report(0).accounts.remove(0);
+        assert_eq!((account.rows.len(), account.rows_omitted), (250, 0), "a share a second");
+        // A shorter interval, with more rows than one report has then: the newest are told, the others counted.
+        count(&mut tally, 250);
+        tally.set_interval(Duration::from_secs(1));
+        count(&mut tally, 1);
+        let account = tally.report(0).accounts.remove(0);
+        assert_eq!((account.rows.len(), account.rows_omitted), (MAX_ROWS, 251 - MAX_ROWS as u64));
+        assert_eq!(account.rows.last().map(|row| row.nonce), Some(500));
+        assert_eq!(account.totals.accepted, 501);
+        // Whatever is asked for, a report stays small enough for an update.
+        tally.set_interval(Duration::from_secs(1_000_000));
+        count(&mut tally, 2000);
+        assert_eq!(tally.report(0).accounts[0].rows.len(), MOST_ROWS);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use net::Dialer;
 use program::access_of;
 use stratum::{PoolUrl, PoolUrlError};
-use task::{Instruction, Live, Report, TaskKind, WorkerLive, WorkerSpec};
+use task::{Instruction, Intervals, Live, Report, TaskKind, WorkerLive, WorkerSpec};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::miner::{self, Event};
 use crate::rig::{Rig, difficulty_for};
 use crate::runner::{Runner, TaskContext, TaskError, TaskEvent};
 use crate::tally::Tally;
+use crate::timers::Timers;
 
 /// Wanted time between two shares.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,10 +47,14 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         .await
         .map_err(|error| TaskError::new(format!("can't mine here: {error:#}")))?;
     let (pools, configs) = watch::channel(config(&spec, rig.hashrate)?);
+    let intervals = Intervals::new(context.spec.live_interval, context.spec.report_interval);
+    let mut tally = Tally::new(&spec.user);
+    tally.set_interval(intervals.report());
     let worker = Worker {
         context,
         pools,
-        tally: Tally::new(&spec.user),
+        tally,
+        timers: Timers::new(intervals, rand::random(), Instant::now()),
         counters: rig.engine.counters(),
         live: WorkerLive {
             hashrate: 0.0,
@@ -57,7 +62,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
             backend: rig.backends.to_string(),
             difficulty: 0.0,
             pool: spec.pool.clone(),
-            intervals: None,
+            intervals: Some(intervals),
         },
         running: false,
         shown: (0, Instant::now()),
@@ -94,6 +99,7 @@ struct Worker {
     /// Where the miner mines.
     pools: watch::Sender<miner::Config>,
     tally: Tally,
+    timers: Timers,
     counters: Counters,
     live: WorkerLive,
     /// Whether Running was told.
@@ -112,12 +118,11 @@ impl Worker {
         mut events: mpsc::Receiver<Event>,
         stop: CancellationToken,
     ) -> (Report, Option<String>) {
-        let mut reports = every(self.context.spec.report_interval);
-        let mut lives = every(self.context.spec.live_interval);
         let mut start_by = Instant::now() + START_DEADLINE;
         let (mut trouble, mut failure) = ("the pool gives no job".to_owned(), None);
         loop {
-            let block_due = self.block_due();
+            let (block_due, report_due) = (self.block_due(), self.timers.report_due());
+            let live_due = self.timers.live_due();
             tokio::select! {
                 event = events.recv() => match event {
                     Some(Event::Lost { error, .. }) => {
@@ -127,17 +132,23 @@ impl Worker {
                     Some(event) => self.on_event(event).await,
                     None => return (self.tally.report(self.counters.hashes()), failure),
                 },
-                Some(Instruction::MineAt { pool }) = self.context.instructions.recv() => {
-                    if self.mine_at(pool).await {
+                Some(instruction) = self.context.instructions.recv() => {
+                    if self.obey(instruction).await {
                         start_by = Instant::now() + START_DEADLINE;
                     }
                 }
-                _ = reports.tick(), if self.running => self.tell_changes().await,
+                () = sleep_until(report_due), if self.running => {
+                    self.timers.report_sent(Instant::now());
+                    self.tell_changes().await;
+                }
                 () = sleep_until(block_due), if self.blocks.1 => {
                     self.blocks = (Some(Instant::now()), false);
                     self.tell_changes().await;
                 }
-                _ = lives.tick(), if self.running => self.tell_live().await,
+                () = sleep_until(live_due), if self.running => {
+                    self.timers.live_sent(Instant::now());
+                    self.tell_live().await;
+                }
                 () = sleep_until(start_by), if !self.running && failure.is_none() => {
                     let seconds = START_DEADLINE.as_secs();
                     failure = Some(format!("no work within {seconds} s: {trouble}"));
@@ -145,6 +156,27 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Does what the scheduler wants; whether it mines at another pool from now on.
+    async fn obey(&mut self, instruction: Instruction) -> bool {
+        match instruction {
+            Instruction::MineAt { pool } => return self.mine_at(pool).await,
+            // It is confirmed by the next live message, which comes soon.
+            Instruction::SetIntervals(intervals) => self.set_intervals(intervals),
+            other => debug!(?other, "an instruction of a later version"),
+        }
+        false
+    }
+
+    fn set_intervals(&mut self, intervals: Intervals) {
+        if intervals != self.timers.intervals() {
+            let (live, report) = (intervals.live(), intervals.report());
+            info!(?live, ?report, "told to send live messages and reports at these intervals");
+        }
+        self.timers.set(intervals, Instant::now());
+        self.tally.set_interval(intervals.report());
+        self.live.intervals = Some(intervals);
     }
 
     /// Goes to another pool and says so; whether it is another one.
@@ -175,6 +207,7 @@ impl Worker {
         match event {
             Event::Hashing => {
                 self.running = true;
+                self.timers.restart(Instant::now());
                 let report = self.tally.report(self.counters.hashes());
                 self.tell(TaskEvent::Running(report)).await;
             }

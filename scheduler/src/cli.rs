@@ -10,7 +10,7 @@ mod zk;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -99,13 +99,20 @@ pub struct Args {
     /// Shortest time between two reports of a task; agents keep every report of a live task.
     #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = duration)]
     pub report_interval: Duration,
-    /// Time between two live messages of a task, which are shown but never accounted.
+    /// Shortest time between two live messages of a task, which are shown but never accounted.
     #[arg(long, value_name = "TIME", env = "MINER_LIVE_INTERVAL", default_value = "5s", value_parser = duration)]
     pub live_interval: Duration,
+    /// Live messages of all workers together, each second: of so many workers that it would be more, each one sends its own
+    /// at a longer interval.
+    #[arg(long, value_name = "N", env = "MINER_LIVE_MESSAGES_PER_SECOND", default_value = "500", value_parser = rate)]
+    pub live_messages_per_second: NonZeroU32,
+    /// Reports of all workers together, each second, likewise; blocks are reported at once.
+    #[arg(long, value_name = "N", env = "MINER_REPORTS_PER_SECOND", default_value = "200", value_parser = rate)]
+    pub reports_per_second: NonZeroU32,
     /// Renew a task after so many updates, up to a tenth fewer lest all are renewed at once; at least 10.
     #[arg(long, value_name = "N", env = "MINER_UPDATES_PER_TASK", default_value = "100000", value_parser = updates)]
     pub updates_per_task: NonZeroU64,
-    /// A task that runs but sends no live message for so long is ended and replaced. Longer than an agent may be away:
+    /// A task that runs but sends no live message for so long, or for three of its intervals, is ended and replaced. Longer than an agent may be away:
     /// Mesos' agents need up to 75 s to find a restarted master; 30 s at least.
     #[arg(long, value_name = "TIME", env = "MINER_SILENCE_TIMEOUT", default_value = "120s", value_parser = duration)]
     pub silence_timeout: Duration,
@@ -276,6 +283,8 @@ impl Args {
             on_server_loss: self.on_server_loss,
             report_interval: self.report_interval,
             live_interval: self.live_interval,
+            live_messages_per_second: self.live_messages_per_second,
+            reports_per_second: self.reports_per_second,
             updates_per_task: self.updates_per_task,
             silence_timeout: self.silence_timeout,
             share_interval: self.share_interval,
@@ -307,6 +316,10 @@ fn current_user() -> String {
     };
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     passwd.lines().find_map(named).or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned())
+}
+
+fn rate(text: &str) -> anyhow::Result<NonZeroU32> {
+    text.parse().context("write a number of messages each second, from 1")
 }
 
 fn updates(text: &str) -> anyhow::Result<NonZeroU64> {

@@ -1,7 +1,7 @@
 //! What the scheduler is to do, complete and checked.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +18,11 @@ use crate::task_info::{Containerizer, Delivery, Pool, Programs, Template};
 const FAILOVER: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The same where the only scheduler is to take its tasks with it: long enough for a restart.
 const SHORT_FAILOVER: Duration = Duration::from_secs(60);
+
+/// A master carries the messages and updates of all its frameworks.
+const LIVE_MESSAGES_PER_SECOND: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
+/// Likewise; each of them is stored, too.
+const REPORTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(200).expect("not zero");
 
 /// Two months of reports, one a minute.
 const UPDATES_PER_TASK: u64 = 100_000;
@@ -63,8 +68,12 @@ pub struct Config {
     pub on_server_loss: OnServerLoss,
     /// Shortest time between two reports of a task.
     pub report_interval: Duration,
-    /// Time between two live messages of a task.
+    /// Shortest time between two live messages of a task.
     pub live_interval: Duration,
+    /// Live messages of all workers together, each second: with many workers the interval becomes longer.
+    pub live_messages_per_second: NonZeroU32,
+    /// Reports of all workers together, each second, likewise.
+    pub reports_per_second: NonZeroU32,
     /// A task is replaced after so many updates, since agents keep all updates of a live task.
     pub updates_per_task: NonZeroU64,
     /// A running task that sends no live message for so long is replaced.
@@ -103,6 +112,8 @@ impl Config {
             on_server_loss: OnServerLoss::default(),
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
+            live_messages_per_second: LIVE_MESSAGES_PER_SECOND,
+            reports_per_second: REPORTS_PER_SECOND,
             updates_per_task: NonZeroU64::new(UPDATES_PER_TASK).unwrap_or(NonZeroU64::MIN),
             silence_timeout: Duration::from_secs(120),
             share_interval: Duration::from_secs(1),
@@ -133,6 +144,8 @@ impl Config {
                 delivery,
             },
             silence_timeout: self.silence_timeout,
+            live_messages_per_second: self.live_messages_per_second,
+            reports_per_second: self.reports_per_second,
             server_cpus_milli: (self.server_cpus * 1000.0).round() as u64,
             placement: self.placement.clone(),
             on_server_loss: self.on_server_loss,

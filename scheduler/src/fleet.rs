@@ -18,18 +18,17 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::{Duration, Instant};
 
-use ::task::ServerAddress;
+use ::task::{Intervals, ServerAddress};
 use mesos::v1::TaskState;
 
 pub use self::agent::{Agent, Pause, Window};
 pub use self::due::DueQueue;
 pub use self::index::Present;
 pub use self::servers::Service;
-pub use self::task::{Health, Lifecycle, Slot, StateChange, Task, is_over};
+pub use self::task::{Health, INTERVALS_WAITED, LIVE, Lifecycle, Slot, StateChange, Task, is_over};
 
 use self::agent::Agents;
 use self::index::Index;
-pub use self::rates::LIVE;
 use self::rates::Rates;
 use self::servers::Servers;
 use self::table::Table;
@@ -46,6 +45,7 @@ pub struct Fleet {
     servers: Servers,
     index: Index,
     rates: Rates,
+    worker_intervals: Option<Intervals>,
 }
 
 impl Fleet {
@@ -177,6 +177,11 @@ impl Fleet {
     /// All reasons why nothing is launched somewhere, each once.
     pub fn unused_reasons(&self) -> impl ExactSizeIterator<Item = &UnusedAgent> {
         self.agents.reasons()
+    }
+
+    /// The intervals that workers are to use; `None` before anything was decided.
+    pub fn worker_intervals(&self) -> Option<Intervals> {
+        self.worker_intervals
     }
 
     // Counts.

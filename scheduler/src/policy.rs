@@ -13,6 +13,7 @@
 mod acknowledge;
 mod agent_pause;
 mod give_way;
+mod intervals;
 mod kill;
 mod launch;
 mod launch_timeout;
@@ -79,6 +80,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<redirect::Redirects>::default(),
         Box::<give_way::GiveWay>::default(),
         Box::<upgrade::Upgrade>::default(),
+        Box::<intervals::WorkerIntervals>::default(),
         // Last of all what follows from the others: acknowledgements, KILLs, what is wanted of offers, the end.
         Box::<acknowledge::Acknowledge>::default(),
         Box::<kill::Kill>::default(),
@@ -364,6 +366,8 @@ pub enum Intent {
         /// Whether they are.
         held: bool,
     },
+    /// Workers are to use these intervals.
+    SetWorkerIntervals(::task::Intervals),
     /// Nothing is launched on what an agent offers.
     NoteUnused(UnusedAgent),
     /// A worker counts again against limits and constraints.

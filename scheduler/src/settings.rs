@@ -1,5 +1,6 @@
 //! What the user wants, as far as decisions depend on it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::offers::Placement;
@@ -10,8 +11,13 @@ use crate::task_info::Template;
 pub struct Settings {
     /// What all tasks have in common.
     pub template: Template,
-    /// A running task that has sent live messages and sends none for so long is replaced.
+    /// A running task that has sent live messages and sends none for so long is replaced, or for three
+    /// of its intervals, if that is longer.
     pub silence_timeout: Duration,
+    /// Live messages of all workers together, each second.
+    pub live_messages_per_second: NonZeroU32,
+    /// Reports of all workers together, each second.
+    pub reports_per_second: NonZeroU32,
     /// The server's CPU, thousandths.
     pub server_cpus_milli: u64,
     /// Where tasks may run, and with how much CPU.

@@ -14,7 +14,7 @@ use mesos::v1::{
     CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, ExecutorInfo, Image, KillPolicy, Port, Ports,
     Resource, TaskInfo, command_info, container_info, discovery_info, executor_info, image,
 };
-use task::{Chain, PoolAccess, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
+use task::{Chain, Intervals, PoolAccess, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
 
 pub use self::image_task::{Arguments, ImageTask};
 use crate::journal::TaskRecord;
@@ -135,7 +135,7 @@ pub struct Template {
     pub name: String,
     /// Shortest time between two reports.
     pub report_interval: Duration,
-    /// Time between two live messages.
+    /// Shortest time between two live messages.
     pub live_interval: Duration,
     /// A task is renewed after so many updates, or up to a tenth fewer: not all tasks at once.
     pub updates_per_task: NonZeroU64,
@@ -152,6 +152,11 @@ pub struct Template {
 }
 
 impl Template {
+    /// The shortest intervals.
+    pub fn intervals(&self) -> Intervals {
+        Intervals::new(self.live_interval, self.report_interval)
+    }
+
     /// The task of a record; `pool` is the server that a worker is to use, unless there is a pool for all.
     pub fn task(
         &self,
@@ -159,6 +164,7 @@ impl Template {
         pool: Option<&ServerAddress>,
         executor: Vec<Resource>,
         resources: Vec<Resource>,
+        intervals: Intervals,
     ) -> TaskInfo {
         let info = TaskInfo {
             name: record.id.clone(),
@@ -179,7 +185,7 @@ impl Template {
             kill_policy: (record.kind == Kind::Server).then(|| KillPolicy {
                 grace_period: Some(DurationInfo { nanoseconds: SERVER_GRACE.as_nanos() as i64 }),
             }),
-            data: Some(self.spec(record, pool).encode()),
+            data: Some(self.spec(record, pool, intervals).encode()),
             ..info
         }
     }
@@ -237,7 +243,7 @@ impl Template {
         info
     }
 
-    fn spec(&self, record: &TaskRecord, pool: Option<&ServerAddress>) -> TaskSpec {
+    fn spec(&self, record: &TaskRecord, pool: Option<&ServerAddress>, intervals: Intervals) -> TaskSpec {
         let kind = match (&self.programs.server, &record.address) {
             (Server::Builtin(chain), Some(address)) if record.kind == Kind::Server => {
                 TaskKind::Server(ServerSpec {
@@ -265,8 +271,8 @@ impl Template {
             }),
         };
         TaskSpec {
-            report_interval: self.report_interval,
-            live_interval: self.live_interval,
+            report_interval: intervals.report(),
+            live_interval: intervals.live(),
             max_updates: Some(staggered(self.updates_per_task, &record.id)),
             kind,
         }

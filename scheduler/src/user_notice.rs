@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use program::counted;
-use task::ServerAddress;
+use task::{Intervals, ServerAddress};
 
 use crate::offers::UnusedAgent;
 use crate::task_info::pool_url;
@@ -170,6 +170,13 @@ pub enum UserNotice {
         /// How many tasks are to be ended.
         tasks: usize,
     },
+    /// Workers send live messages and reports at other intervals.
+    Intervals {
+        /// How many they are.
+        workers: u64,
+        /// These.
+        intervals: Intervals,
+    },
     /// A step of the end took too long.
     Overdue {
         /// The tasks that were waited for.
@@ -247,6 +254,13 @@ impl fmt::Display for UserNotice {
             UserNotice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
             UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
             UserNotice::Ending { tasks } => write!(f, "ending {}", counted(*tasks, "task")),
+            UserNotice::Intervals { workers, intervals } => write!(
+                f,
+                "{}: each sends a live message every {} s and a report every {} s",
+                counted(*workers, "worker"),
+                intervals.live().as_secs_f64(),
+                intervals.report().as_secs_f64()
+            ),
             UserNotice::Overdue { tasks } => {
                 let named = tasks.len().min(NAMED);
                 write!(f, "no longer waiting for {}", tasks[..named].join(", "))?;

@@ -44,6 +44,7 @@ impl Transition<'_> {
             Intent::PauseAgent { task, why } => self.pause_agent(&task, why),
             Intent::SetWindow { agent, window } => self.fleet.set_window(&agent, window),
             Intent::HoldOffers { agent, held } => self.fleet.hold_offers(&agent, held),
+            Intent::SetWorkerIntervals(intervals) => self.fleet.set_worker_intervals(intervals),
             Intent::NoteUnused(unused) => self.note_unused(unused),
             Intent::HoldSlot { task } => self.fleet.hold_slot(&task),
             Intent::ReleaseSlot { task } => {
@@ -102,8 +103,12 @@ impl Transition<'_> {
         let Some(record) = self.fleet.get(&id).map(Task::record) else { return };
         let server = record.server().and_then(|server| self.fleet.get(server));
         let pool = server.and_then(|server| server.record().address.as_ref());
-        let task = self.settings.template.task(record, pool, accept.executor, accept.task);
+        let template = &self.settings.template;
+        let wanted = self.fleet.worker_intervals().filter(|_| record.kind == Kind::Worker);
+        let intervals = wanted.unwrap_or(template.intervals());
+        let task = template.task(record, pool, accept.executor, accept.task, intervals);
         let (host, cpus_milli) = (record.host.clone(), record.cpus_milli());
+        self.fleet.set_intervals(&id, intervals);
         self.call(Call::Accept { offers: accept.offers, task: Box::new(task), refuse });
         self.notify(UserNotice::Launched { task: id.clone(), host, cpus_milli });
         self.happen(Happening::Launched { task: id });

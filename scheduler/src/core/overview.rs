@@ -8,7 +8,7 @@ use ::task::{Live, Totals};
 use mesos::v1::TaskState;
 use program::Summary;
 
-use crate::fleet::{Fleet, LIVE, Task};
+use crate::fleet::{Fleet, Task};
 use crate::history::{Failure, History};
 use crate::journal::{Ledger, Line};
 use crate::kind::Kind;
@@ -209,7 +209,7 @@ fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskLine {
         None if task.is_unsent() => "writing",
         None => "launched",
     };
-    let live = task.live().filter(|(at, _)| now.duration_since(*at) < LIVE);
+    let live = task.live().filter(|(at, _)| now.duration_since(*at) < task.freshness());
     TaskLine {
         id: id.to_owned(),
         kind: task.record().kind,

@@ -4,6 +4,7 @@ mod duplicates;
 mod end;
 mod fault_sim;
 mod format_1;
+mod intervals;
 mod launch;
 mod limits;
 mod loss;
@@ -18,7 +19,7 @@ mod retired;
 mod silence;
 mod versions;
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, Instant};
 
 use ::task::{Account, Report, ServerAddress, TaskKind, TaskSpec, Totals};
@@ -56,6 +57,8 @@ pub(crate) fn settings() -> Settings {
             delivery: Delivery::Path("/opt/mesos-miner".into()),
         },
         silence_timeout: Duration::from_secs(120),
+        live_messages_per_second: NonZeroU32::new(500).unwrap(),
+        reports_per_second: NonZeroU32::new(200).unwrap(),
         server_cpus_milli: 1000,
         placement: Placement::default(),
         on_server_loss: OnServerLoss::default(),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ::task::Live;
+use ::task::{Intervals, Live};
 use mesos::v1::TaskState;
 
 use super::agent::{Pause, Window};
@@ -130,10 +130,26 @@ impl Fleet {
     pub fn hear(&mut self, id: &str, live: Live, now: Instant) -> Option<bool> {
         let key = self.tasks.key(id)?;
         let task = self.tasks.get_mut(key)?;
+        let told = match &live {
+            Live::Worker(worker) => worker.intervals,
+            Live::Pool(pool) => pool.intervals,
+        };
+        task.tells_intervals = told.is_some();
+        task.intervals = told.or(task.intervals);
         task.live = Some((now, live));
         let first = task.silent_since.replace(now).is_none();
         self.rates.hear(key, task, now);
         Some(first)
+    }
+
+    /// The intervals that workers are to use.
+    pub fn set_worker_intervals(&mut self, intervals: Intervals) {
+        self.worker_intervals = Some(intervals);
+    }
+
+    /// What a task's specification says of its intervals.
+    pub fn set_intervals(&mut self, id: &str, intervals: Intervals) {
+        self.change(id, |task| task.intervals = Some(intervals));
     }
 
     /// It is one that sends live messages.

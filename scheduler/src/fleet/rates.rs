@@ -1,16 +1,13 @@
 //! What the workers say of their speed: the sum, and who is slowest. Kept up to date with each live message.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use task::Live;
 
 use super::due::DueQueue;
 use super::table::{Key, Table};
 use super::task::{Rate, Task};
-
-/// A live message older than this says nothing about now.
-pub const LIVE: Duration = Duration::from_secs(20);
 
 /// Steps of speed to one doubling: workers within one step count as equally fast, so that a worker whose figure moves a
 /// little stays where it is.
@@ -52,10 +49,10 @@ impl Rates {
         let millihashes = (live.hashrate.clamp(0.0, 1e15) * 1e3) as u64;
         let cpus = task.record().cpus_milli().max(1) as f64 / 1e3;
         let step = ((millihashes.max(1) as f64 / cpus).log2() * STEPS).floor() as i32;
+        self.expiry.add(now + task.freshness(), key);
         match task.rate.replace(Rate { millihashes, step }) {
             None => {
                 self.count += 1;
-                self.expiry.add(now + LIVE, key);
                 self.by_step.entry(step).or_default().insert(key);
             }
             Some(before) => {
@@ -92,7 +89,9 @@ impl Rates {
         while let Some(key) = self.expiry.take(now) {
             let Some(task) = tasks.get_mut(key).filter(|task| task.rate.is_some()) else { continue };
             match task.live() {
-                Some((at, _)) if *at + LIVE > now => self.expiry.add(*at + LIVE, key),
+                Some((at, _)) if *at + task.freshness() > now => {
+                    self.expiry.add(*at + task.freshness(), key);
+                }
                 _ => self.remove(key, task),
             }
         }

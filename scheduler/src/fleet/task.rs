@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
-use task::Live;
+use task::{Intervals, Live};
 
 use crate::constraints::Place;
 use crate::journal::TaskRecord;
@@ -12,6 +12,12 @@ use crate::offers::Accept;
 
 /// First and longest time between two KILLs of one task.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+/// A live message older than this says nothing about now, unless its task sends one more seldom than that.
+pub const LIVE: Duration = Duration::from_secs(20);
+
+/// So many of a task's intervals are waited for its next live message: some may be lost.
+pub const INTERVALS_WAITED: u32 = 3;
 
 /// So many KILLs are sent before the agent is asked to end the executor: time enough for a last report.
 const KILLS_BEFORE_SHUTDOWN: u32 = 2;
@@ -131,6 +137,8 @@ pub struct Task {
     /// What it adds to the sum of the hashrates.
     pub(super) rate: Option<Rate>,
     pub(super) version: Option<u32>,
+    pub(super) intervals: Option<Intervals>,
+    pub(super) tells_intervals: bool,
     pub(super) slot: Slot,
 }
 
@@ -147,6 +155,8 @@ impl Task {
             silent_since: None,
             rate: None,
             version: None,
+            intervals: None,
+            tells_intervals: false,
             slot: Slot::Held,
         }
     }
@@ -340,6 +350,22 @@ impl Task {
     /// Since when it could have sent another live message and has not, if it is one that does.
     pub fn silent_since(&self) -> Option<Instant> {
         self.silent_since
+    }
+
+    /// The intervals of its live messages and reports: those that it told itself or, if it tells none, those of its
+    /// specification; `None` if neither is known.
+    pub fn intervals(&self) -> Option<Intervals> {
+        self.intervals
+    }
+
+    /// Whether it tells which intervals it uses, and so can be told others.
+    pub fn tells_intervals(&self) -> bool {
+        self.tells_intervals
+    }
+
+    /// For how long its last live message says something about now: three of its intervals, but not less than [`LIVE`].
+    pub fn freshness(&self) -> Duration {
+        self.intervals.map_or(LIVE, |intervals| LIVE.max(INTERVALS_WAITED * intervals.live()))
     }
 
     /// The version of the wire form of its last report.

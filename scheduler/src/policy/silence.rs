@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 
 use super::{Happening, Intent, Policy, View};
-use crate::fleet::{DueQueue, Task};
+use crate::fleet::{DueQueue, INTERVALS_WAITED, Task};
 use crate::user_notice::UserNotice;
 
 /// A worker of ours ends by itself when it has had no work for a minute. One that does not is stuck.
@@ -76,7 +76,7 @@ fn deadline(view: &View<'_>, task: &Task) -> Option<(Instant, &'static str)> {
     match task.state()? {
         TaskState::TaskRunning => {
             let heard = task.silent_since()?.max(task.since()?);
-            Some((heard + view.settings.silence_timeout, "it says nothing any more"))
+            Some((heard + patience(view, task), "it says nothing any more"))
         }
         // What others' images do until they run, nobody knows.
         TaskState::TaskStarting
@@ -86,4 +86,13 @@ fn deadline(view: &View<'_>, task: &Task) -> Option<(Instant, &'static str)> {
         }
         _ => None,
     }
+}
+
+/// How long a task may say nothing: some of its intervals. One that was told others may use these before it is heard to say
+/// so, and one that was not heard yet may have been told them by an earlier run of the scheduler.
+fn patience(view: &View<'_>, task: &Task) -> Duration {
+    let may_be_told = task.is_worker() && (task.tells_intervals() || task.live().is_none());
+    let told = view.fleet.worker_intervals().filter(|_| may_be_told);
+    let longest = task.intervals().into_iter().chain(told).map(|intervals| intervals.live()).max();
+    view.settings.silence_timeout.max(INTERVALS_WAITED * longest.unwrap_or_default())
 }

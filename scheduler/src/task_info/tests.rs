@@ -17,6 +17,10 @@ fn template(delivery: Delivery) -> Template {
     }
 }
 
+fn intervals() -> Intervals {
+    Intervals::new(Duration::from_secs(20), Duration::from_secs(250))
+}
+
 fn worker_record() -> TaskRecord {
     TaskRecord {
         id: "miner-worker-2".into(),
@@ -43,6 +47,7 @@ fn a_fetched_executor_runs_from_the_sandbox_and_nothing_but_its_role_is_on_the_c
         Some(&address),
         vec![],
         vec![],
+        intervals(),
     );
     let executor = info.executor.unwrap();
     assert_eq!(executor.executor_id.value, info.task_id.value);
@@ -82,7 +87,7 @@ fn a_server_says_where_it_listens() {
     let data_dir = Some("/var/lib/pool".to_owned());
     let programs = Programs { data_dir: data_dir.clone(), ..Programs::default() };
     let template = Template { programs, ..template(Delivery::Path("/opt/m".into())) };
-    let info = template.task(&record, None, vec![], vec![]);
+    let info = template.task(&record, None, vec![], vec![], intervals());
     let discovery = info.discovery.unwrap();
     // Mesos-DNS makes _stratum._mesos-miner._tcp.FRAMEWORK.mesos of it.
     assert_eq!(discovery.name.as_deref(), Some("mesos-miner"));
@@ -110,7 +115,7 @@ fn at_a_pool_workers_have_an_account() {
         };
         assert!(!format!("{pool:?}").contains("s3cret"));
         let template = Template { pool: Some(pool), ..template(Delivery::Path("/opt/m".into())) };
-        let info = template.task(&worker_record(), None, vec![], vec![]);
+        let info = template.task(&worker_record(), None, vec![], vec![], intervals());
         let TaskKind::Worker(spec) = TaskSpec::decode(&info.data.unwrap()).unwrap().kind else { panic!() };
         spec
     };
@@ -126,7 +131,8 @@ fn at_a_pool_workers_have_an_account() {
 fn an_image_brings_its_own_entry_point() {
     for containerizer in [Containerizer::Docker, Containerizer::Mesos] {
         let delivery = Delivery::Image { image: "miner:1".into(), containerizer };
-        let executor = template(delivery).task(&worker_record(), None, vec![], vec![]).executor.unwrap();
+        let executor =
+            template(delivery).task(&worker_record(), None, vec![], vec![], intervals()).executor.unwrap();
         let command = executor.command.unwrap();
         assert_eq!((command.value, command.arguments), (None, vec!["executor".to_owned()]));
         let container = executor.container.unwrap();
@@ -168,7 +174,7 @@ fn images_run_as_the_original_s_did() {
         |cpus: f64, mem: u64| vec![scalar("cpus", Quantity::new(cpus)), scalar("mem", Quantity::whole(mem))];
     let mut rest = part(0.99, 224);
     rest.push(ranges("ports", [31000..=31001]));
-    let info = template.task(&record, None, part(0.01, 32), rest);
+    let info = template.task(&record, None, part(0.01, 32), rest, intervals());
     let docker = |image: &str| {
         let mut docker = container_info::DockerInfo { image: image.into(), ..Default::default() };
         docker.set_network(container_info::docker_info::Network::Host);
@@ -198,7 +204,7 @@ fn images_run_as_the_original_s_did() {
     assert_eq!(info, expected);
     assert!(info.discovery.is_some());
 
-    let info = template.task(&worker_record(), Some(&address), part(0.01, 32), part(1.89, 96));
+    let info = template.task(&worker_record(), Some(&address), part(0.01, 32), part(1.89, 96), intervals());
     let expected = TaskInfo {
         name: "task-miner-worker-2".into(),
         task_id: "miner-worker-2".into(),
@@ -226,7 +232,7 @@ fn a_worker_image_may_mine_at_a_pool() {
     });
     let programs = Programs { worker, ..Programs::default() };
     let template = Template { programs, pool, ..template(Delivery::Path("/opt/m".into())) };
-    let info = template.task(&worker_record(), None, vec![], vec![]);
+    let info = template.task(&worker_record(), None, vec![], vec![], intervals());
     assert_eq!(info.command.unwrap().arguments, ["-o", "[::1]:3333", "-u", "miner-worker-2"]);
     assert!(info.executor.is_none() && info.data.is_none());
 }
@@ -264,7 +270,7 @@ fn our_own_image_runs_the_executor_of_servers_and_workers() {
     {
         let delivery = Delivery::Image { image: "miner:1".into(), containerizer: *containerizer };
         let part = |cpus: f64| vec![scalar("cpus", Quantity::new(cpus))];
-        let info = template(delivery).task(record, Some(&address), part(0.01), part(0.99));
+        let info = template(delivery).task(record, Some(&address), part(0.01), part(0.99), intervals());
         let mut executor = ExecutorInfo {
             executor_id: record.id.as_str().into(),
             name: Some(record.id.clone()),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mesos::executor::{Event, Identity};
 use mesos::v1::executor::{Call, call};
 use mesos::v1::{TaskGroupInfo, TaskInfo, TaskState, TaskStatus};
-use task::{Instruction, Live, Report, WorkerLive};
+use task::{Instruction, Intervals, Live, Report, WorkerLive};
 
 use super::events::{acknowledged, kill, launch, limited_task, subscribed, task};
 use crate::agent::state::State;

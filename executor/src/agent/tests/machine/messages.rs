@@ -32,15 +32,19 @@ fn updates_say_whether_the_task_is_well_while_it_runs() {
 
 #[test]
 fn instructions_are_passed_on_to_a_live_task_only() {
-    let instruction = Instruction::MineAt { pool: "pool:3333".into() };
-    let message = || Event::Message(instruction.encode());
-    let mut machine = Machine::subscribed(true);
-    assert_eq!(machine.agent(message()), []);
-    let mut machine = Machine::running(true);
-    assert_eq!(machine.agent(message()), [Effect::Instruct(instruction.clone())]);
-    assert_eq!(machine.agent(Event::Message(b"something else".to_vec())), []);
-    machine.input(Input::Ended(Ok(report(2))));
-    assert_eq!(machine.agent(message()), []);
+    let intervals = Intervals::new(Duration::from_secs(20), Duration::from_secs(60));
+    for instruction in
+        [Instruction::MineAt { pool: "pool:3333".into() }, Instruction::SetIntervals(intervals)]
+    {
+        let message = || Event::Message(instruction.encode());
+        let mut machine = Machine::subscribed(true);
+        assert_eq!(machine.agent(message()), []);
+        let mut machine = Machine::running(true);
+        assert_eq!(machine.agent(message()), [Effect::Instruct(instruction.clone())]);
+        assert_eq!(machine.agent(Event::Message(b"something else".to_vec())), []);
+        machine.input(Input::Ended(Ok(report(2))));
+        assert_eq!(machine.agent(message()), []);
+    }
 }
 
 #[test]
