@@ -75,6 +75,11 @@ pub struct Counters {
     /// Workers whose TASK_RUNNING is acknowledged.
     pub running: u64,
     pub messages: u64,
+    /// Bytes of these events, of updates and of offers, with RecordIO's frame; of calls, without HTTP's head.
+    pub message_bytes: u64,
+    pub update_bytes: u64,
+    pub offer_bytes: u64,
+    pub call_bytes: BTreeMap<&'static str, u64>,
     pub kills: u64,
     /// MESSAGE calls.
     pub instructions: u64,
@@ -238,6 +243,11 @@ impl Cluster {
     /// When there was the last SUBSCRIBE.
     pub fn subscribed(&self) -> Option<Instant> {
         self.subscribed
+    }
+
+    /// A call of so many bytes has come.
+    pub fn count_call(&mut self, kind: Type, bytes: usize) {
+        *self.counters.call_bytes.entry(kind.as_str_name()).or_default() += bytes as u64;
     }
 
     /// The times from updates to their acknowledgements, in milliseconds; they are not given twice.

@@ -58,38 +58,53 @@ pub async fn run(
     }
 }
 
-/// GETs all of it; `bytes` says how far it is.
+/// GETs all of it; `bytes` says how far it is. First it asks for the length, as Mesos' agents do to make room in their cache.
 async fn get(uri: &str, line: &Line, bytes: &mut u64) -> Result<(), String> {
+    let (mut answer, of_head) = (request("HEAD", uri).await?, &mut 0);
+    let expected = read_to_body(&mut answer, line, of_head).await?;
+    let mut answer = request("GET", uri).await?;
+    let length = read_to_body(&mut answer, line, bytes).await?;
+    if length != expected {
+        return Err(format!("{length} bytes instead of {expected}"));
+    }
+    let mut piece = vec![0; PIECE];
+    while *bytes < length {
+        let read = answer.read(&mut piece).await.map_err(|error| error.to_string())?;
+        if read == 0 {
+            return Err(format!("the connection ended after {bytes} bytes of {length}"));
+        }
+        line.carry(read).await;
+        *bytes += read as u64;
+    }
+    Ok(())
+}
+
+async fn request(method: &str, uri: &str) -> Result<TcpStream, String> {
     let (authority, path) = uri
         .strip_prefix("http://")
         .and_then(|rest| rest.split_once('/'))
         .ok_or_else(|| "no http://HOST:PORT/PATH".to_owned())?;
     let mut stream = TcpStream::connect(authority).await.map_err(|error| error.to_string())?;
-    let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
+    Ok(stream)
+}
+
+/// Reads until the head is complete: the length of the body. `bytes` grows by what has come of that.
+async fn read_to_body(answer: &mut TcpStream, line: &Line, bytes: &mut u64) -> Result<u64, String> {
     let (mut head, mut piece) = (Vec::new(), vec![0; PIECE]);
-    let mut length = None;
     loop {
-        let read = stream.read(&mut piece).await.map_err(|error| error.to_string())?;
+        let read = answer.read(&mut piece).await.map_err(|error| error.to_string())?;
         if read == 0 {
-            break;
+            return Err("the connection ended before the body".to_owned());
         }
         line.carry(read).await;
-        let body = match length {
-            Some(_) => read as u64,
-            None => {
-                head.extend_from_slice(&piece[..read]);
-                let Some((of_body, begun)) = read_head(&head)? else { continue };
-                length = Some(of_body);
-                begun
-            }
-        };
-        *bytes += body;
-        if length == Some(*bytes) {
-            return Ok(());
+        head.extend_from_slice(&piece[..read]);
+        if let Some((length, begun)) = read_head(&head)? {
+            *bytes += begun;
+            return Ok(length);
         }
     }
-    Err(format!("the connection ended after {bytes} bytes of {length:?}"))
 }
 
 /// How long the body is, and how much of it has come with the head; `None` while the head is not complete.

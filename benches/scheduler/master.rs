@@ -95,7 +95,9 @@ fn answer(cluster: &Arc<Mutex<Cluster>>, request: &Request) -> Reply {
     if call.r#type() == Type::Subscribe {
         return subscribe(cluster, request);
     }
-    match lock(cluster).call(request.stream_id.as_deref(), call, Instant::now()) {
+    let mut cluster = lock(cluster);
+    cluster.count_call(call.r#type(), request.body.len());
+    match cluster.call(request.stream_id.as_deref(), call, Instant::now()) {
         Ok(()) => Reply::empty(202),
         Err(why) => Reply::text(400, why),
     }

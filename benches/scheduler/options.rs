@@ -91,14 +91,17 @@ pub struct Options {
     /// Have the steady state go on for so many minutes, and see whether resident memory grows.
     #[arg(long, value_name = "MINUTES", default_value = "0")]
     pub growth: u32,
-    /// Size of the file that agents fetch, MB.
+    /// Agents that fetch the executor: once, whatever --agents says.
+    #[arg(long, value_name = "N", default_value = "300")]
+    pub fetch_agents: usize,
+    /// Size of the file that they fetch, MB.
     #[arg(long, value_name = "MB", default_value = "0.3")]
     pub fetch_size: f64,
     /// What all agents together can fetch in a second, MB.
-    #[arg(long, value_name = "MB", default_value = "20")]
+    #[arg(long, value_name = "MB", default_value = "1")]
     pub fetch_rate: f64,
-    /// An agent that has not fetched the executor after so many seconds fails its task.
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    /// An agent that has not fetched the executor after so many seconds fails its task, as Mesos' agents do by default.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub registration_timeout: Duration,
     /// Take the figures of a real Mesos with so many --agents, and beside them those of the simulated one.
     #[arg(long, conflicts_with_all = ["check", "only"])]

@@ -22,8 +22,6 @@ use super::zookeeper;
 
 /// For what was left behind to be worked off between two measurements.
 const SETTLE: Duration = Duration::from_secs(60);
-/// What is fetched takes longer on larger clusters, and says nothing more there.
-const FETCHING_AGENTS: usize = 1000;
 
 /// All phases with one binary on a cluster of so many agents.
 pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
@@ -44,9 +42,10 @@ pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     if options.wants(Measurement::Variants) {
         rows.extend(variants::measure(options, binary, agents));
     }
-    let wants_fetch = agents <= FETCHING_AGENTS || options.only.contains(&Measurement::Fetch);
-    if options.wants(Measurement::Fetch) && wants_fetch {
-        rows.extend(fetch::measure(&mut Run::new(options, binary, agents, vec![ALONE.to_owned()])));
+    // Once is enough, since it is the line that takes the time.
+    if options.wants(Measurement::Fetch) && agents == options.agents[0] {
+        let run = Run::new(options, binary, options.fetch_agents, vec![ALONE.to_owned()]);
+        rows.extend(fetch::measure(run));
     }
     if options.wants(Measurement::Zookeeper) {
         rows.extend(with_zookeeper(options, binary, agents));

@@ -6,13 +6,14 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::options::Options;
 use crate::report::{Row, seconds};
 use crate::run::Run;
 use crate::scheduler::{Binary, Executor, Scheduler};
-use crate::suite::machine::{Threads, resident};
+use crate::suite::machine::{Threads, process, resident};
 use crate::support::mesos_box::MesosBox;
 use crate::support::{http, peer};
 
@@ -142,8 +143,10 @@ impl Place<'_> {
 
     fn steady(&self, options: &Options, agents: usize) -> Row {
         let (before, cpu, since) = (self.carried(), self.scheduler().threads(), Instant::now());
+        let of_mesos = self.of_mesos();
         std::thread::sleep(options.seconds);
         let (time, cpu) = (since.elapsed().as_secs_f64(), self.scheduler().threads() - cpu);
+        let of_mesos = self.of_mesos().zip(of_mesos).map(|(after, before)| after - before);
         let after = self.carried();
         let (messages, updates) = (after.messages - before.messages, after.updates - before.updates);
         let text = format!(
@@ -153,10 +156,22 @@ impl Place<'_> {
             updates / time,
             cpu.all.as_secs_f64() * 1e6 / (messages + updates)
         );
+        let mesos = of_mesos.map_or(String::new(), |cpu| {
+            let each = cpu.as_secs_f64() * 1e6 / (messages + updates);
+            format!(", {each:.0} µs of master and agents together")
+        });
         match messages > 0.0 && updates > 0.0 {
-            true => Row::new("steady state", agents, text),
+            true => Row::new("steady state", agents, format!("{text}{mesos}")),
             false => Row::wrong("steady state", agents, format!("{text}: NOTHING came")),
         }
+    }
+
+    /// CPU time of the process that is the master and all agents.
+    fn of_mesos(&self) -> Option<Duration> {
+        let Place::Real(real) = self else { return None };
+        let parts = std::fs::read(real.mesos.work_folder().join("box.json")).ok()?;
+        let parts: Value = serde_json::from_slice(&parts).ok()?;
+        Some(process(parts["local"]["pid"].as_u64()?.try_into().ok()?))
     }
 
     fn carried(&self) -> Carried {

@@ -11,7 +11,7 @@ use super::report::Outcome;
 const NAME: &str = "scheduler_on_a_simulated_cluster";
 /// ZooKeeper's sessions take too long to end.
 const OPTIONS: &str = "scheduler --agents 60 --seconds 1 --updates-per-second 500 --live-interval 1s --report-interval 1s \
-                       --memory-after 2 --fetch-size 0.05 --fetch-rate 50 --registration-timeout 60 --only steady --only memory \
+                       --memory-after 2 --fetch-agents 20 --fetch-size 0.05 --fetch-rate 50 --only steady --only memory \
                        --only updates --only agents --only restart --only variants --only fetch";
 
 /// Fails if anything is not accounted for, or not done in time. The arguments are those of a test harness: first of all the

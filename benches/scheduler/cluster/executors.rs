@@ -248,6 +248,7 @@ impl Cluster {
         }
         let event = events::message(&agent.id, &task.id, task.live().encode());
         self.counters.messages += 1;
+        self.counters.message_bytes += event.len() as u64;
         self.send(event);
     }
 

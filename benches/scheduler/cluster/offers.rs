@@ -87,7 +87,9 @@ impl Cluster {
             watched.sent(offers.len(), self.next_offer, now);
         }
         self.counters.last_offers = Some(now);
-        self.send(events::offers(offers));
+        let event = events::offers(offers);
+        self.counters.offer_bytes += event.len() as u64;
+        self.send(event);
     }
 
     /// From now on sees when one offer of each agent is answered.

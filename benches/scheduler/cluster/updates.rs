@@ -64,6 +64,7 @@ impl Cluster {
         update.sent.get_or_insert(now);
         self.resends.push_back((now + RETRY, index, update.number));
         let event = events::update(update.status.clone());
+        self.counters.update_bytes += event.len() as u64;
         self.send(event);
     }
 

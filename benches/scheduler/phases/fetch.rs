@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::report::{Row, seconds};
 use crate::run::{Meter, Run};
@@ -12,18 +12,20 @@ use crate::scheduler::{Executor, SERVED};
 
 const FIGURE: &str = "all running, the executor fetched";
 
-/// Takes the run's own scheduler, which does not run yet.
-pub fn measure(run: &mut Run<'_>) -> Vec<Row> {
+/// It waits for the line, and longer where launches fail.
+const LIMIT: Duration = Duration::from_secs(300);
+
+pub fn measure(mut run: Run<'_>) -> Vec<Row> {
     if !run.binary.has(SERVED) {
         let why = format!("not measured: this build has no {SERVED}, which keeps what is served small");
         return vec![Row::missed(FIGURE, run.agents, why)];
     }
-    run.executor = Executor::Served(artifact(run));
+    run.executor = Executor::Served(artifact(&run));
     run.master.cluster().server_comes_up(Instant::now());
     run.start_scheduler();
-    let meter = Meter::from_its_start(run);
-    let (wanted, limit) = (run.options.workers(run.agents) as u64, run.options.limit);
-    let done = run.wait(limit, |cluster| {
+    let meter = Meter::from_its_start(&run);
+    let wanted = run.options.workers(run.agents) as u64;
+    let done = run.wait(LIMIT, |cluster| {
         let counters = cluster.counters();
         (counters.running >= wanted).then_some(counters.last_acknowledgement)
     });
@@ -40,7 +42,7 @@ pub fn measure(run: &mut Run<'_>) -> Vec<Row> {
         Some(last) => Ok(format!("{}; {text}", seconds(last.saturating_duration_since(meter.since)))),
         None => Err(format!("{} of {wanted}; {text}", counters.running)),
     };
-    vec![Row::within(FIGURE, run.agents, limit, value)]
+    vec![Row::within(FIGURE, run.agents, LIMIT, value)]
 }
 
 /// The first part of the program under measurement, which can be compressed as well as all of it.

@@ -36,9 +36,22 @@ pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     rows.push(row(run, "all running and acknowledged", running));
     if let Some(asked) = asked {
         rows.extend(asked.stop().row(run, "pages during the launch"));
+        rows.push(bytes(run));
         rows.extend(space::rows(run, "all running"));
     }
     rows
+}
+
+/// How large offers and calls are.
+fn bytes(run: &Run<'_>) -> Row {
+    let counters = run.master.cluster().counters().clone();
+    let calls = counters.call_bytes.iter().map(|(kind, bytes)| {
+        let number = counters.calls.get(kind).copied().unwrap_or(1);
+        format!("{kind} {}", bytes / number)
+    });
+    let offer = counters.offer_bytes / counters.offers_sent.max(1);
+    let text = format!("offer {offer}; {}", calls.collect::<Vec<_>>().join(", "));
+    Row::new("bytes in the launch", run.agents, text)
 }
 
 /// The same without a word.

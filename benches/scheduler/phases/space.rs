@@ -17,19 +17,24 @@ pub fn rows(run: &Run<'_>, time: &str) -> [Row; 2] {
 }
 
 fn memory(run: &Run<'_>, time: &str) -> Row {
+    Row::new(format!("resident memory, {time}"), run.agents, taken(run))
+}
+
+fn taken(run: &Run<'_>) -> String {
     let resident = resident(run.scheduler().id());
     let [all, anonymous, file] =
         [resident.all, resident.anonymous, resident.file].map(|bytes| bytes as f64 / 1e6);
     let each = all * 1e3 / run.master.cluster().counters().workers.max(1) as f64;
-    let text = format!("{all:.1} MB ({anonymous:.1} its own, {file:.1} of files); {each:.1} kB a worker");
-    Row::new(format!("resident memory, {time}"), run.agents, text)
+    format!("{all:.1} MB ({anonymous:.1} its own, {file:.1} of files); {each:.1} kB a worker")
 }
 
 /// In the steady state: some time after the burst, and whether it grows.
 pub fn later(run: &mut Run<'_>, burst: Instant) -> Vec<Row> {
     let after = run.options.memory_after;
     thread::sleep((burst + after).saturating_duration_since(Instant::now()));
-    let mut rows = vec![memory(run, &format!("{} s after the burst", after.as_secs()))];
+    // The steady state may take longer.
+    let text = format!("{}, {} s after it", taken(run), burst.elapsed().as_secs());
+    let mut rows = vec![Row::new("resident memory, some time after the burst", run.agents, text)];
     if run.options.growth > 0 {
         rows.push(growth(run, run.options.growth));
     }
