@@ -26,7 +26,8 @@ pub(crate) async fn prepare_delivery(
     let delivery = match &config.executor {
         ExecutorSource::Serve { executable, address } => {
             let Some(local) = local_address(config, detector, display, stop).await? else { return Ok(None) };
-            let server = ArtifactServer::start(executable, address.as_deref(), local).await?;
+            let server =
+                ArtifactServer::start(executable, &config.state_dir, address.as_deref(), local).await?;
             let delivery = Delivery::Fetch { uri: server.uri().to_owned(), cache: true };
             return Ok(Some((delivery, Some(server))));
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mesos::v1::{Offer, TaskInfo, TaskStatus};
 
+use crate::artifact::Fetching;
 use crate::journal::{Change, Ticket};
 use crate::user_notice::UserNotice;
 
@@ -57,6 +58,8 @@ pub enum Event {
     },
     /// A change is on disk.
     Persisted(Ticket),
+    /// Agents fetch the executor from this scheduler, this fast.
+    Fetching(Fetching),
     /// Time has passed.
     Tick,
     /// The user wants an end.
@@ -88,7 +91,12 @@ impl Event {
     pub(crate) fn is_from_master(&self) -> bool {
         !matches!(
             self,
-            Event::Disconnected | Event::Removed | Event::Persisted(_) | Event::Tick | Event::Stop
+            Event::Disconnected
+                | Event::Removed
+                | Event::Persisted(_)
+                | Event::Fetching(_)
+                | Event::Tick
+                | Event::Stop
         )
     }
 }

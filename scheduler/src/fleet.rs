@@ -252,6 +252,7 @@ impl offers::Agents for Marks<'_> {
             paused: agent.pause.filter(|pause| pause.until > self.now).map(|pause| pause.until - self.now),
             leaving: window.map(|window| window.from.saturating_duration_since(self.now)),
             held: agent.held,
+            fetches: false,
         }
     }
 }

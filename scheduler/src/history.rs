@@ -27,6 +27,8 @@ pub struct History {
     pub written_peak: u64,
     /// The last failures of tasks, to be shown.
     pub(crate) failures: Failures,
+    /// What the user should know at present, to be shown.
+    pub(crate) remarks: BTreeMap<Topic, String>,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
     /// The framework's age was this at that time.
@@ -44,6 +46,7 @@ impl History {
             peak_workers: recovered.peak_workers,
             written_peak: recovered.peak_workers,
             failures: Failures::default(),
+            remarks: BTreeMap::new(),
             avoided: avoided.collect(),
             next_number: recovered.next_number.max(1),
             age: (age, now),
@@ -61,6 +64,13 @@ impl History {
     pub fn age(&self, now: Instant) -> Duration {
         self.age.0 + now.duration_since(self.age.1)
     }
+}
+
+/// What a remark is about; the most important one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Agents wait for others to have fetched the executor.
+    Fetching,
 }
 
 /// The last failures of tasks.

@@ -97,6 +97,8 @@ pub struct AgentMarks {
     pub leaving: Option<Duration>,
     /// Its offers are to be given back, so that they come as one.
     pub held: bool,
+    /// It has to fetch the executor from this scheduler first.
+    pub fetches: bool,
 }
 
 /// Tells what speaks against launching on agents.
@@ -116,6 +118,8 @@ pub struct Demand<'a> {
     pub cpus_left_milli: u64,
     /// Workers that may still be launched.
     pub workers_left: u64,
+    /// Agents that may begin to fetch the executor.
+    pub fetches_left: u64,
     /// The workers that there are, as the placement's constraints count them.
     pub placed: &'a Occupancy,
     /// What speaks against single agents.
@@ -124,13 +128,15 @@ pub struct Demand<'a> {
     pub refuse: Duration,
 }
 
-/// What to do with all offers that were given to [`plan`]: each is in exactly one of the two.
+/// What to do with all offers that were given to [`plan`]: each is in exactly one of the three.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// What to launch, one task an agent.
     pub accepts: Vec<Accept>,
     /// What to decline.
     pub declines: Vec<Decline>,
+    /// What to decline until the executor can be fetched.
+    pub waiting: Vec<Waiting>,
     /// Why nothing is launched where something is wanted.
     pub unused: Vec<UnusedAgent>,
     /// Whether a constraint kept something from being launched: what it depends on may change.
@@ -165,6 +171,15 @@ pub struct Decline {
     pub offers: Vec<String>,
     /// For how long.
     pub refuse: Duration,
+}
+
+/// Offers of an agent that would have to fetch the executor, while as many do as may.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    /// The agent's id.
+    pub agent: String,
+    /// Their ids.
+    pub offers: Vec<String>,
 }
 
 /// Decides about offers.
@@ -225,7 +240,12 @@ impl<'a> Planner<'a> {
             match fill(&candidate.offers, &self.demand, marks.failures) {
                 Err(reason) => self.decline(&candidate, refuse, Some(reason)),
                 Ok(_) if self.unmet(&candidate.place).is_some() => return Some(candidate),
-                Ok(fit) => self.accept(candidate, fit),
+                Ok(_) if marks.fetches && self.must_wait() => self.wait(&candidate),
+                Ok(fit) => {
+                    self.demand.fetches_left =
+                        self.demand.fetches_left.saturating_sub(u64::from(marks.fetches));
+                    self.accept(candidate, fit);
+                }
             }
         }
         None
@@ -274,6 +294,16 @@ impl<'a> Planner<'a> {
             self.demand.wanted = Wanted::Nothing;
         }
         self.plan.accepts.push(fit.on(agent, place, more, ids(&offers)));
+    }
+
+    /// A server does not wait: nothing can be mined without it.
+    fn must_wait(&self) -> bool {
+        self.demand.wanted == Wanted::Workers && self.demand.fetches_left == 0
+    }
+
+    fn wait(&mut self, candidate: &Candidate<'_>) {
+        let Candidate { agent, offers, .. } = candidate;
+        self.plan.waiting.push(Waiting { agent: (*agent).to_owned(), offers: ids(offers) });
     }
 
     fn nothing_wanted(&self) -> bool {

@@ -12,6 +12,7 @@
 
 mod acknowledge;
 mod agent_pause;
+mod fetch_pacing;
 mod give_way;
 mod intervals;
 mod kill;
@@ -43,9 +44,10 @@ use rand::rngs::StdRng;
 #[cfg(test)]
 pub use self::server_health::{ILL_SERVER, SERVER_START};
 
+use crate::artifact::Fetching;
 use crate::event::{Away, Call, InverseOffer};
 use crate::fleet::{Fleet, StateChange, Task, Window};
-use crate::history::History;
+use crate::history::{History, Topic};
 use crate::journal::Assignment;
 use crate::offers::{Accept, UnusedAgent};
 use crate::session::Session;
@@ -84,7 +86,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         // Last of all what follows from the others: acknowledgements, KILLs, what is wanted of offers, the end.
         Box::<acknowledge::Acknowledge>::default(),
         Box::<kill::Kill>::default(),
-        Box::new(launch::Launch::new(settings.seed)),
+        Box::new(launch::Launch::new(settings)),
         Box::<shutdown::Shutdown>::default(),
     ]
 }
@@ -267,6 +269,8 @@ pub enum Happening {
     Unused(UnusedAgent),
     /// What was declined is to be offered again.
     OffersWanted,
+    /// Agents fetch the executor from this scheduler, this fast.
+    Fetching(Fetching),
 }
 
 /// How a task ended.
@@ -382,6 +386,13 @@ pub enum Intent {
     },
     /// What was declined is to be offered again.
     WantOffers,
+    /// What the user should know of this topic from now on.
+    Remark {
+        /// Of what.
+        topic: Topic,
+        /// `None`: nothing any more.
+        text: Option<String>,
+    },
     /// Of these tasks only numbers and sums are kept.
     Retire {
         /// Their ids.

@@ -33,7 +33,8 @@ const SERVER_GRACE: Duration = Duration::from_secs(12);
 pub enum Delivery {
     /// It fetches it.
     Fetch {
-        /// From here.
+        /// From here. If it is named as an archive (`.tar.gz` …), it has the executor at its top, under the name
+        /// [`EXECUTABLE`].
         uri: String,
         /// Whether the agent may keep it for others: only if the URI changes with the content.
         cache: bool,
@@ -47,6 +48,13 @@ pub enum Delivery {
         /// Who runs the container.
         containerizer: Containerizer,
     },
+}
+
+impl Delivery {
+    /// Whether agents fetch it from this scheduler. Nobody else's URI changes with the content for sure.
+    pub fn is_served_here(&self) -> bool {
+        matches!(self, Delivery::Fetch { cache: true, .. })
+    }
 }
 
 /// Who runs a container.
@@ -221,13 +229,7 @@ impl Template {
         let mut command = CommandInfo { shell: Some(false), ..CommandInfo::default() };
         let program = match &self.delivery {
             Delivery::Fetch { uri, cache } => {
-                command.uris.push(command_info::Uri {
-                    value: uri.clone(),
-                    executable: Some(true),
-                    extract: Some(false),
-                    cache: Some(*cache),
-                    output_file: Some(EXECUTABLE.to_owned()),
-                });
+                command.uris.push(fetched(uri, *cache));
                 Some(format!("./{EXECUTABLE}"))
             }
             Delivery::Path(path) => Some(path.clone()),
@@ -293,6 +295,21 @@ impl Template {
         };
         info.set_visibility(discovery_info::Visibility::Cluster);
         info
+    }
+}
+
+/// Endings of what Mesos' fetcher unpacks into the sandbox. Not a mere `.gz`: what comes of it cannot be executed.
+const ARCHIVES: [&str; 8] = [".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip"];
+
+/// How the fetcher is to bring the executor: an archive is to have it at its top, anything else is it.
+fn fetched(uri: &str, cache: bool) -> command_info::Uri {
+    let archive = ARCHIVES.iter().any(|ending| uri.ends_with(ending));
+    command_info::Uri {
+        value: uri.to_owned(),
+        executable: Some(!archive),
+        extract: Some(archive),
+        cache: Some(cache),
+        output_file: (!archive).then(|| EXECUTABLE.to_owned()),
     }
 }
 

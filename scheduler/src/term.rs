@@ -7,6 +7,7 @@ use program::Summary;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::artifact::ArtifactServer;
 use crate::config::Config;
 use crate::core::State;
 use crate::delivery::prepare_delivery;
@@ -68,7 +69,8 @@ impl Term<'_> {
             leadership: self.leadership,
             queries: queue,
         };
-        let ran = driver.run(Inputs::new(notices, self.stop.clone())).await;
+        let fetching = artifact.as_ref().map(ArtifactServer::fetching);
+        let ran = driver.run(Inputs::new(notices, fetching, self.stop.clone())).await;
         let Driver { state, .. } = driver;
         self.role.send_replace(Role::Ending);
         drop(artifact);

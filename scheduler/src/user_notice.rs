@@ -151,6 +151,8 @@ pub enum UserNotice {
     },
     /// Nothing is launched on what was offered.
     Unused(UnusedAgent),
+    /// Less is launched than could be.
+    Remark(String),
     /// An executor ended without being asked to, or an agent is gone.
     Failure(String),
     /// A task that is not in the books is killed.
@@ -250,7 +252,7 @@ impl fmt::Display for UserNotice {
                 pause.as_secs_f64()
             ),
             UserNotice::Unused(unused) => unused.fmt(f),
-            UserNotice::Failure(text) => f.write_str(text),
+            UserNotice::Failure(text) | UserNotice::Remark(text) => f.write_str(text),
             UserNotice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
             UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
             UserNotice::Ending { tasks } => write!(f, "ending {}", counted(*tasks, "task")),

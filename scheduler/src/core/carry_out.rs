@@ -52,6 +52,8 @@ impl Transition<'_> {
                 self.happen(Happening::SlotReleased { task });
             }
             Intent::WantOffers => self.happen(Happening::OffersWanted),
+            Intent::Remark { topic, text: Some(text) } => drop(self.history.remarks.insert(topic, text)),
+            Intent::Remark { topic, text: None } => drop(self.history.remarks.remove(&topic)),
             Intent::Retire { tasks } => self.retire(tasks),
             Intent::ForgetOldOfAgents => self.fleet.forget_old_of_agents(now),
             Intent::BeginEnd => self.session.ending = true,

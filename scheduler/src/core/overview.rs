@@ -46,7 +46,7 @@ pub struct Overview {
     pub blocks: u64,
     /// The most workers that mined at once.
     pub peak: u64,
-    /// Why nothing is launched on some agents.
+    /// Why less is launched than could be, and why nothing on some agents.
     pub unused: UnusedReasons,
     /// The servers that have not ended, at most 10, in the order of their launch.
     pub servers: Vec<TaskLine>,
@@ -132,7 +132,7 @@ pub(super) fn overview(session: &Session, fleet: &Fleet, history: &History, now:
         totals,
         blocks,
         peak: history.peak_workers,
-        unused: unused_reasons(fleet),
+        unused: unused_reasons(fleet, history),
         servers: fleet.present_servers().take(LISTED).map(line).collect(),
         slowest: slowest(fleet).into_iter().map(line).collect(),
         failures: history.failures.list(now),
@@ -187,10 +187,11 @@ fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
 }
 
 /// Agents of one machine have its name in common, so many reasons read the same.
-fn unused_reasons(fleet: &Fleet) -> UnusedReasons {
+fn unused_reasons(fleet: &Fleet, history: &History) -> UnusedReasons {
     let reasons = fleet.unused_reasons();
-    let more = reasons.len().saturating_sub(REASONS) as u64;
-    UnusedReasons { texts: reasons.take(REASONS).map(|unused| unused.to_string()).collect(), more }
+    let more = (history.remarks.len() + reasons.len()).saturating_sub(REASONS) as u64;
+    let reasons = reasons.map(ToString::to_string);
+    UnusedReasons { texts: history.remarks.values().cloned().chain(reasons).take(REASONS).collect(), more }
 }
 
 /// Those that told their hashrate lately, then others in the order of their launch.

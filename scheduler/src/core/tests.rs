@@ -3,6 +3,7 @@
 mod duplicates;
 mod end;
 mod fault_sim;
+mod fetching;
 mod format_1;
 mod intervals;
 mod launch;

@@ -112,6 +112,7 @@ impl Transition<'_> {
             Event::Failure { agent: Some(agent), .. } => self.happen(Happening::AgentGone { agent }),
             Event::Failure { .. } => {}
             Event::Persisted(ticket) => self.persisted(ticket),
+            Event::Fetching(fetching) => self.happen(Happening::Fetching(fetching)),
             Event::Tick => self.tick(),
             Event::Stop => self.happen(Happening::Stop),
         }

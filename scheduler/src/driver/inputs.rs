@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::artifact::Fetching;
 use crate::display::Display;
 use crate::event::Event;
 use crate::store::StoreEvent;
@@ -18,6 +19,8 @@ const WARN_EVERY: Duration = Duration::from_secs(30);
 /// Disk, clock and user.
 pub(crate) struct Inputs {
     notices: mpsc::UnboundedReceiver<StoreEvent>,
+    /// `None`: nothing is fetched from this scheduler.
+    fetching: Option<watch::Receiver<Fetching>>,
     tick: Interval,
     stop: CancellationToken,
     stopped: bool,
@@ -25,10 +28,14 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    pub fn new(notices: mpsc::UnboundedReceiver<StoreEvent>, stop: CancellationToken) -> Self {
+    pub fn new(
+        notices: mpsc::UnboundedReceiver<StoreEvent>,
+        fetching: Option<watch::Receiver<Fetching>>,
+        stop: CancellationToken,
+    ) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Inputs { notices, tick, stop, stopped: false, warned: None }
+        Inputs { notices, fetching, tick, stop, stopped: false, warned: None }
     }
 
     /// Waits for the next of them. Cancelling loses nothing.
@@ -48,7 +55,18 @@ impl Inputs {
                 self.stopped = true;
                 vec![Event::Stop]
             }
+            fetching = next_of(&mut self.fetching) => vec![Event::Fetching(fetching)],
             _ = self.tick.tick() => vec![Event::Tick],
         }
     }
+}
+
+/// What is told next, if anything ever is.
+async fn next_of(fetching: &mut Option<watch::Receiver<Fetching>>) -> Fetching {
+    if let Some(receiver) = fetching
+        && receiver.changed().await.is_ok()
+    {
+        return *receiver.borrow_and_update();
+    }
+    std::future::pending().await
 }

@@ -34,6 +34,7 @@ fn demand_with(wanted: Wanted, placement: Placement) -> Demand<'static> {
         placement: Box::leak(Box::new(placement)),
         cpus_left_milli: u64::MAX,
         workers_left: u64::MAX,
+        fetches_left: u64::MAX,
         placed: Box::leak(Box::default()),
         agents: Box::leak(Box::new(Marks::default())),
         refuse: Duration::from_secs(60),
@@ -68,6 +69,29 @@ const SERVER: Wanted = Wanted::Server { cpus_milli: 1000 };
 
 fn total(resources: &[Resource], name: &str) -> u64 {
     Resources::from(resources.to_vec()).sum(name).milli()
+}
+
+#[test]
+fn agents_that_would_have_to_fetch_wait_when_no_more_may() {
+    let offers = ["a", "b", "c"].map(|agent| simple(&format!("of-{agent}"), agent, 4.0, 4096, 9));
+    let marks =
+        ["a", "b"].map(|agent| (agent.to_owned(), AgentMarks { fetches: true, ..AgentMarks::default() }));
+    let demand = |wanted, fetches_left| Demand {
+        agents: Box::leak(Box::new(Marks(marks.clone().into()))),
+        fetches_left,
+        ..demand(wanted)
+    };
+    let launched = |plan: &Plan| plan.accepts.iter().map(|accept| accept.agent.clone()).collect::<Vec<_>>();
+    let one = plan(&offers, &demand(Wanted::Workers, 1));
+    assert_eq!(launched(&one), ["a", "c"]);
+    assert_eq!(one.waiting, [Waiting { agent: "b".into(), offers: vec!["of-b".into()] }]);
+    assert!(one.declines.is_empty() && one.unused.is_empty(), "{one:?}");
+    assert_eq!(launched(&plan(&offers, &demand(Wanted::Workers, 2))), ["a", "b", "c"]);
+    // Nothing can be mined without a server.
+    assert_eq!(launched(&plan(&offers[..1], &demand(SERVER, 0))), ["a"]);
+    // What is too small for a worker is not said to wait.
+    let small = plan(&[simple("o", "a", 0.01, 4096, 0)], &demand(Wanted::Workers, 0));
+    assert_eq!((small.waiting.len(), small.declines.len()), (0, 1));
 }
 
 #[test]

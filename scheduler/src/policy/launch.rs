@@ -4,17 +4,25 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mesos::v1::Offer;
-use rand::SeedableRng;
+use mesos::v1::{Offer, TaskState};
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
+use super::fetch_pacing::FetchPacing;
 use super::{Happening, Intent, Policy, View, jitter, maintenance};
 use crate::event::Call;
 use crate::fleet::{Marks, Task, planned_launch};
-use crate::offers::{self, Demand, Wanted};
+use crate::history::Topic;
+use crate::kind::Kind;
+use crate::offers::{self, AgentMarks, Demand, Wanted};
+use crate::settings::Settings;
+use crate::user_notice::UserNotice;
 
 /// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
 const REFUSE: Duration = Duration::from_secs(60);
+
+/// The user hears of agents that wait at most so often.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// So many servers are wanted.
 const SERVERS: usize = 1;
@@ -29,12 +37,19 @@ pub(super) struct Launch {
     held_back: bool,
     /// What was declined is to be offered again.
     offer_again: bool,
+    pacing: FetchPacing,
+    /// What is said of agents that wait, and when the user last heard of it.
+    remark: (Option<String>, Option<Instant>),
 }
 
 impl Launch {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(settings: &Settings) -> Self {
+        let template = &settings.template;
+        let paced = template.delivery.is_served_here() && template.programs.is_ours(Kind::Worker);
         Self {
-            random: StdRng::seed_from_u64(seed),
+            random: StdRng::seed_from_u64(settings.seed),
+            pacing: FetchPacing::new(paced),
+            remark: (None, None),
             announced_demand: Wanted::Nothing,
             held_back: false,
             offer_again: false,
@@ -54,7 +69,21 @@ impl Policy for Launch {
             }
             Happening::Offers(offers) => return self.use_offers(view, offers, now),
             Happening::LaunchWritten { task } => return self.send(view, task),
-            Happening::Ended(_) | Happening::SlotReleased { .. } => self.workers_changed(),
+            Happening::Ended(ended) => {
+                if let Some(task) = view.fleet.get(&ended.task) {
+                    self.pacing.ended(task.agent());
+                }
+                self.workers_changed();
+            }
+            Happening::SlotReleased { .. } => self.workers_changed(),
+            Happening::Alive { task, state: TaskState::TaskStarting | TaskState::TaskRunning, .. } => {
+                if let Some(task) = view.fleet.get(task) {
+                    self.pacing.started(task.agent(), now);
+                }
+            }
+            Happening::AgentGone { agent } => self.pacing.gone(agent),
+            Happening::Fetching(fetching) => self.pacing.measure(fetching),
+            Happening::Tick => return self.tick(view, now),
             Happening::OffersWanted => self.offer_again = true,
             Happening::Settled => return self.announce_demand(view),
             _ => {}
@@ -74,8 +103,9 @@ impl Launch {
             placement: &view.settings.placement,
             cpus_left_milli,
             workers_left,
+            fetches_left: self.pacing.room(),
             placed: view.fleet.occupancy(),
-            agents: &Marks { fleet: view.fleet, notice, now },
+            agents: &PacedMarks { marks: Marks { fleet: view.fleet, notice, now }, pacing: &self.pacing },
             refuse,
         };
         let plan = offers::plan(offers, &demand);
@@ -84,11 +114,16 @@ impl Launch {
             self.workers_changed();
         }
         self.held_back |= plan.held_back;
+        plan.accepts.iter().for_each(|accept| self.pacing.launched(&accept.agent, now));
         let mut intents: Vec<Intent> =
             plan.accepts.into_iter().map(|accept| Intent::Launch(Box::new(accept))).collect();
         let mut declines: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
         for decline in plan.declines {
             declines.entry(decline.refuse).or_default().extend(decline.offers);
+        }
+        for waiting in plan.waiting {
+            let refuse = self.pacing.wait(&waiting.agent, self.random.random(), now);
+            declines.entry(refuse).or_default().extend(waiting.offers);
         }
         let decline = |(refuse, offers)| Intent::Call(Call::Decline { offers, refuse });
         intents.extend(declines.into_iter().map(decline));
@@ -113,8 +148,29 @@ impl Launch {
                 vec![Intent::SendLaunch { task, refuse }]
             }
             None if !known.is_unsent() => Vec::new(),
-            _ => vec![Intent::ForgetLaunch { task }],
+            _ => {
+                self.pacing.ended(known.agent());
+                vec![Intent::ForgetLaunch { task }]
+            }
         }
+    }
+
+    /// Agents wait for others to have fetched the executor, or no longer do.
+    fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        self.offer_again |= self.pacing.tick(now);
+        let text = self.pacing.remark().filter(|_| !view.session.ending);
+        if text == self.remark.0 {
+            return Vec::new();
+        }
+        self.remark.0.clone_from(&text);
+        let mut intents = vec![Intent::Remark { topic: Topic::Fetching, text: text.clone() }];
+        if let Some(text) = text
+            && self.remark.1.is_none_or(|at| at + SAY_EVERY <= now)
+        {
+            self.remark.1 = Some(now);
+            intents.push(Intent::Notify(UserNotice::Remark(text)));
+        }
+        intents
     }
 
     /// SUPPRESS when nothing is wanted. REVIVE when something else is wanted than before, since what was declined
@@ -127,6 +183,19 @@ impl Launch {
         }
         self.announced_demand = wanted;
         vec![Intent::Call(if wanted == Wanted::Nothing { Call::Suppress } else { Call::Revive })]
+    }
+}
+
+/// What speaks against launching on agents, and whether they have to fetch the executor first.
+#[derive(Debug)]
+struct PacedMarks<'a> {
+    marks: Marks<'a>,
+    pacing: &'a FetchPacing,
+}
+
+impl offers::Agents for PacedMarks<'_> {
+    fn marks(&self, agent: &str) -> AgentMarks {
+        AgentMarks { fetches: self.pacing.must_fetch(agent), ..self.marks.marks(agent) }
     }
 }
 

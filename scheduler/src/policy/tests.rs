@@ -279,7 +279,7 @@ fn an_offer_becomes_a_server_first_and_then_workers() {
     };
     let offers = Happening::Offers(vec![offer("a", 1024), offer("b", 1024), offer("c", 1)]);
     let mut empty = Stage::new(settings());
-    let mut rule = launch::Launch::new(1);
+    let mut rule = launch::Launch::new(&settings());
     assert_eq!(empty.on(&mut rule, &Happening::Settled), ["Revive"], "a server is wanted");
     assert_eq!(empty.on(&mut rule, &offers), ["launch on a", "Decline"]);
     let mut served = Stage::with_server(settings());

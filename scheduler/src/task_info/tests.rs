@@ -64,6 +64,25 @@ fn a_fetched_executor_runs_from_the_sandbox_and_nothing_but_its_role_is_on_the_c
 }
 
 #[test]
+fn an_archive_is_unpacked_by_the_fetcher_whoever_serves_it() {
+    let fetched = |uri: &str| {
+        let delivery = Delivery::Fetch { uri: uri.to_owned(), cache: false };
+        let info = template(delivery).task(&worker_record(), None, vec![], vec![]);
+        let command = info.executor.unwrap().command.unwrap();
+        assert_eq!(command.value.as_deref(), Some("./mesos-miner"), "{uri}");
+        let uri = &command.uris[0];
+        (uri.extract, uri.executable, uri.output_file.clone())
+    };
+    for archive in ["http://h:1/abc/mesos-miner.tar.gz", "hdfs://h/mesos-miner-1.2.tgz", "/shared/m.zip"] {
+        assert_eq!(fetched(archive), (Some(true), Some(false), None), "{archive}");
+    }
+    // A mere `.gz` is no archive with a file of that name and mode in it.
+    for file in ["http://h:1/mesos-miner", "http://h:1/m.tar.gz/m", "http://h:1/mesos-miner.gz"] {
+        assert_eq!(fetched(file), (Some(false), Some(true), Some("mesos-miner".to_owned())), "{file}");
+    }
+}
+
+#[test]
 fn tasks_launched_together_are_not_renewed_together() {
     let limit = NonZeroU64::new(100_000).unwrap();
     let mut limits: Vec<u64> =

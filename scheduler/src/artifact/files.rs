@@ -1,0 +1,162 @@
+//! What is served: the executable, and the same packed for Mesos' fetcher.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::path::Path;
+
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+
+use crate::task_info::EXECUTABLE;
+
+/// How the name of a packed executable ends, which tells the fetcher to unpack it.
+const PACKED: &str = ".tar.gz";
+/// Time of the packed file, in seconds since 1970: always the same, so that the same content makes the same archive.
+const TIME: u64 = 1_577_836_800;
+/// Beyond this length it is no release of ours, and is packed as fast as can be: with debug information, a few per cent
+/// less to send are not worth seconds of each start.
+const LONG: u64 = 64 << 20;
+
+/// A file, and the path under which it is served.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub file: File,
+    pub length: u64,
+    pub path: String,
+}
+
+/// The executable, and its archive if there is one. The files stay open, so that replacing the executable on disk does not
+/// change what is served.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub plain: Served,
+    pub packed: Option<Served>,
+}
+
+impl Files {
+    /// Reads the executable for its checksum, and packs it into a file without a name in `folder` if there is one to pack it
+    /// into.
+    pub fn open(executable: &Path, folder: Option<&Path>) -> io::Result<Self> {
+        let mut file = File::open(executable)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+        }
+        let length = metadata.len();
+        let mut content = Hashing { file: &mut file, hasher: Sha256::new(), read: 0 };
+        let packed = match folder {
+            Some(folder) => Some(pack(&mut content, length, folder)?),
+            None => io::copy(&mut content, &mut io::sink()).map(|_| None)?,
+        };
+        let Hashing { hasher, read, .. } = content;
+        if read != length {
+            return Err(io::Error::other("it changes while it is read"));
+        }
+        let path = format!("/{}/{EXECUTABLE}", hex::encode(hasher.finalize()));
+        let packed = packed.map(|(file, length)| Served { file, length, path: format!("{path}{PACKED}") });
+        Ok(Self { plain: Served { file, length, path }, packed })
+    }
+
+    /// The one that agents are told of.
+    pub fn for_agents(&self) -> &Served {
+        self.packed.as_ref().unwrap_or(&self.plain)
+    }
+
+    /// The one under this path.
+    pub fn at(&self, path: &str) -> Option<&Served> {
+        [Some(&self.plain), self.packed.as_ref()].into_iter().flatten().find(|served| served.path == path)
+    }
+}
+
+/// Packs so many bytes as an executable file; the archive, and its length.
+fn pack(content: &mut impl Read, length: u64, folder: &Path) -> io::Result<(File, u64)> {
+    let archive = tempfile::tempfile_in(folder).or_else(|_| tempfile::tempfile())?;
+    let level = if length > LONG { Compression::fast() } else { Compression::default() };
+    let packer = GzBuilder::new().mtime(0).write(BufWriter::new(archive), level);
+    let mut builder = Builder::new(packer);
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::Regular);
+    header.set_path(EXECUTABLE)?;
+    header.set_mode(0o755);
+    header.set_mtime(TIME);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(length);
+    header.set_cksum();
+    builder.append(&header, content)?;
+    let mut writer = builder.into_inner()?.finish()?;
+    writer.flush()?;
+    let mut archive = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let length = archive.stream_position()?;
+    Ok((archive, length))
+}
+
+/// Computes the checksum of what is read.
+struct Hashing<'a> {
+    file: &'a mut File,
+    hasher: Sha256,
+    read: u64,
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        self.read += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{FileExt, PermissionsExt};
+
+    use super::*;
+
+    fn all(served: &Served) -> Vec<u8> {
+        let mut content = vec![0; usize::try_from(served.length).unwrap()];
+        served.file.read_exact_at(&mut content, 0).unwrap();
+        content
+    }
+
+    #[test]
+    fn the_archive_holds_the_executable_and_is_the_same_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let executable = folder.path().join("program");
+        let content: Vec<u8> = (0..1_000_000u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&executable, &content).unwrap();
+        let files = Files::open(&executable, Some(folder.path())).unwrap();
+        let packed = files.packed.as_ref().unwrap();
+        assert_eq!(packed.path, format!("/{}/mesos-miner.tar.gz", hex::encode(Sha256::digest(&content))));
+        assert!(packed.length < files.plain.length / 2);
+        let unpacked = tempfile::tempdir().unwrap();
+        tar::Archive::new(flate2::read::GzDecoder::new(&all(packed)[..])).unpack(unpacked.path()).unwrap();
+        let entries: Vec<_> = std::fs::read_dir(unpacked.path()).unwrap().collect();
+        assert_eq!(entries.len(), 1);
+        let file = unpacked.path().join(EXECUTABLE);
+        assert_eq!(std::fs::read(&file).unwrap(), content);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o755);
+
+        // A copy that is older, and of another mode and name.
+        let copy = folder.path().join("copy");
+        std::fs::write(&copy, &content).unwrap();
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let again = Files::open(&copy, Some(folder.path())).unwrap();
+        assert!(
+            all(again.packed.as_ref().unwrap()) == all(packed),
+            "the archive depends on more than the content"
+        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "archives have no names");
+    }
+
+    #[test]
+    fn without_a_folder_there_is_no_archive() {
+        let executable = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(executable.path(), b"x").unwrap();
+        let files = Files::open(executable.path(), None).unwrap();
+        assert!(files.packed.is_none());
+        assert_eq!(files.for_agents().path, files.plain.path);
+        assert!(files.at(&files.plain.path).is_some() && files.at("/mesos-miner").is_none());
+    }
+}

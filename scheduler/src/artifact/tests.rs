@@ -1,0 +1,183 @@
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, ToSocketAddrs};
+use tokio::time::timeout;
+
+use super::transfers::{DOWNLOADS, PIECE};
+use super::*;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A server of this file under this address.
+async fn start(file: &Path, address: Option<&str>) -> Result<ArtifactServer, ArtifactError> {
+    ArtifactServer::start(file, &std::env::temp_dir(), address, LOCAL).await
+}
+
+fn authority(server: &ArtifactServer) -> &str {
+    server.uri().strip_prefix("http://").unwrap().split('/').next().unwrap()
+}
+
+fn path(server: &ArtifactServer) -> String {
+    server.uri().strip_prefix("http://").unwrap().split_once('/').map(|(_, path)| format!("/{path}")).unwrap()
+}
+
+fn body(answer: &[u8]) -> &[u8] {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an end of the headers");
+    &answer[end + 4..]
+}
+
+/// Bytes that do not compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+async fn get(server: &ArtifactServer, method: &str, path: &str) -> Vec<u8> {
+    fetch(authority(server), authority(server), method, path).await
+}
+
+async fn fetch(from: impl ToSocketAddrs, authority: &str, method: &str, path: &str) -> Vec<u8> {
+    let mut socket = TcpStream::connect(from).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    answer
+}
+
+fn file(content: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn serves_the_whole_file_under_its_checksum_and_nothing_else() {
+    let content: Vec<u8> = (0..PIECE * 2 + 17).map(|i| (i % 251) as u8).collect();
+    let file = file(&content);
+    let server = start(file.path(), None).await.unwrap();
+    let checksum = hex::encode(Sha256::digest(&content));
+    assert!(server.uri().ends_with(&format!("/{checksum}/mesos-miner")), "{}", server.uri());
+    let path = format!("/{checksum}/mesos-miner");
+    let answer = get(&server, "GET", &path).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    assert!(answer.ends_with(&content));
+    let head = String::from_utf8(get(&server, "HEAD", &path).await).unwrap();
+    assert!(head.contains(&format!("content-length: {}", content.len())) && head.ends_with("\r\n\r\n"));
+    assert!(get(&server, "GET", "/mesos-miner").await.starts_with(b"HTTP/1.1 404"));
+    assert!(get(&server, "PUT", &path).await.starts_with(b"HTTP/1.1 405"));
+}
+
+#[tokio::test]
+async fn a_name_is_served_over_both_kinds_of_addresses() {
+    let file = file(b"x");
+    let server = start(file.path(), Some("localhost")).await.unwrap();
+    let (authority, path) = server.uri().strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let port: u16 = authority.strip_prefix("localhost:").unwrap().parse().unwrap();
+    let mut kinds = vec![LOCAL];
+    // Some machines have no IPv6 at all.
+    kinds.extend(TcpListener::bind("[::1]:0").await.is_ok().then(|| IpAddr::from(Ipv6Addr::LOCALHOST)));
+    for ip in kinds {
+        let answer = fetch(SocketAddr::new(ip, port), authority, "GET", &format!("/{path}")).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{ip}");
+    }
+    let server = start(file.path(), Some("::1")).await;
+    assert!(server.is_err() || server.is_ok_and(|server| server.uri().starts_with("http://[::1]:")));
+}
+
+#[tokio::test]
+async fn a_missing_file_and_a_port_in_use_are_told_apart() {
+    let error = start(Path::new("/no/such/file"), None).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::File { .. }), "{error}");
+    let taken = TcpListener::bind((LOCAL, 0)).await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let error = start(file(b"x").path(), Some(&address)).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::Listen { .. }), "{error}");
+}
+
+#[test]
+fn addresses_with_and_without_a_port() {
+    let parsed = |text: &str| parse(text).map(|(host, bind)| (host, joined(&bind))).ok();
+    let some = |host: &str, bind: &str| Some((host.to_owned(), bind.to_owned()));
+    assert_eq!(parsed("10.0.0.1"), some("10.0.0.1", "10.0.0.1:0"));
+    assert_eq!(parsed("10.0.0.1:80"), some("10.0.0.1", "10.0.0.1:80"));
+    assert_eq!(parsed("::1"), some("::1", "[::1]:0"));
+    assert_eq!(parsed("[::1]:80"), some("::1", "[::1]:80"));
+    assert_eq!(parsed("miner.example:80"), some("miner.example", "[::]:80 or 0.0.0.0:80"));
+    for wrong in ["", ":80", "a:b", "a:99999", "a b", "http://a"] {
+        assert_eq!(parsed(wrong), None, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn agents_elsewhere_fetch_an_archive_and_those_who_fetch_by_hand_the_file() {
+    let content = vec![7; 1_000_000];
+    let file = file(&content);
+    let server = start(file.path(), Some("localhost")).await.unwrap();
+    let packed = path(&server);
+    assert!(packed.ends_with("/mesos-miner.tar.gz"), "{packed}");
+    let answer = get(&server, "GET", &packed).await;
+    let archive = body(&answer);
+    let headers = String::from_utf8_lossy(&answer[..answer.len() - archive.len()]).into_owned();
+    assert!(headers.contains(&format!("content-length: {}\r\n", archive.len())), "{headers}");
+    assert!(!headers.contains("content-encoding"), "{headers}");
+    assert!(archive.len() < content.len() / 10);
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+    let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
+    let mut unpacked = Vec::new();
+    std::io::Read::read_to_end(&mut entry, &mut unpacked).unwrap();
+    assert!(unpacked == content);
+    let plain = get(&server, "GET", packed.strip_suffix(".tar.gz").unwrap()).await;
+    assert!(body(&plain) == content);
+}
+
+#[tokio::test]
+async fn while_all_downloads_are_taken_others_wait_and_lengths_are_told() {
+    let content = noise(16 << 20);
+    let file = file(&content);
+    let server = start(file.path(), None).await.unwrap();
+    let path = path(&server);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    // They take a first byte and no more: there is more to come than any buffer holds.
+    let mut idle = Vec::new();
+    for _ in 0..DOWNLOADS {
+        let mut socket = TcpStream::connect(authority(&server)).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        socket.read_exact(&mut [0; 2000]).await.unwrap();
+        idle.push(socket);
+    }
+    let head = timeout(DEADLINE, get(&server, "HEAD", &path)).await.expect("an answer at once");
+    assert!(String::from_utf8(head).unwrap().contains(&format!("content-length: {}", content.len())));
+    let mut last = TcpStream::connect(authority(&server)).await.unwrap();
+    last.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let early = timeout(Duration::from_millis(300), last.read_to_end(&mut answer)).await;
+    assert!(early.is_err(), "it has no turn yet");
+    idle.pop();
+    timeout(DEADLINE, last.read_to_end(&mut answer)).await.expect("its turn comes").unwrap();
+    assert!(body(&answer) == content);
+}
+
+#[tokio::test]
+async fn downloads_are_counted_and_measured() {
+    let content = noise(3 * PIECE);
+    let file = file(&content);
+    let server = start(file.path(), None).await.unwrap();
+    let mut fetching = server.fetching();
+    assert_eq!(*fetching.borrow(), Fetching::default());
+    for _ in 0..3 {
+        assert!(body(&get(&server, "GET", &path(&server)).await) == content);
+    }
+    get(&server, "HEAD", &path(&server)).await;
+    let told =
+        timeout(DEADLINE, fetching.wait_for(|told| told.finished == 3)).await.expect("it is told").unwrap();
+    assert_eq!((told.bytes, told.failed), (3 * content.len() as u64, 0));
+    assert!(told.per_second > 0.0);
+}

@@ -1,0 +1,196 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn pacing() -> (FetchPacing, Instant) {
+    let now = Instant::now();
+    (FetchPacing::new(true), now)
+}
+
+fn sent(per_second: f64) -> Fetching {
+    Fetching { per_second, ..Fetching::default() }
+}
+
+fn launch(pacing: &mut FetchPacing, agents: std::ops::Range<u64>, now: Instant) {
+    agents.for_each(|n| pacing.launched(&format!("agent{n}"), now));
+}
+
+#[test]
+fn agents_that_fetch_from_elsewhere_are_not_paced() {
+    let now = Instant::now();
+    let mut pacing = FetchPacing::new(false);
+    launch(&mut pacing, 0..1000, now);
+    assert_eq!((pacing.room(), pacing.must_fetch("other"), pacing.fetching.len()), (u64::MAX, false, 0));
+}
+
+#[test]
+fn an_agent_fetches_once_for_all_of_its_tasks_until_it_is_gone() {
+    let (mut pacing, now) = pacing();
+    assert!(pacing.must_fetch("a"));
+    pacing.launched("a", now);
+    assert!(!pacing.must_fetch("a"), "others of its tasks wait for the same fetch");
+    assert_eq!(pacing.room(), 63);
+    pacing.launched("a", now);
+    assert_eq!(pacing.room(), 63);
+    pacing.started("a", now + SECOND);
+    pacing.ended("a");
+    assert!(!pacing.must_fetch("a"), "it has it, whatever becomes of the task");
+    assert_eq!(pacing.room(), 64);
+    pacing.gone("a");
+    assert!(pacing.must_fetch("a"));
+    pacing.launched("a", now);
+    pacing.ended("a");
+    assert!(pacing.must_fetch("a"), "it ended before it started");
+    assert_eq!(pacing.room(), 64);
+    pacing.started("b", now);
+    assert!(pacing.must_fetch("b"), "an earlier run has launched it, which served another address");
+}
+
+#[test]
+fn so_many_fetch_that_each_has_it_within_a_third_of_a_minute() {
+    let (mut pacing, now) = pacing();
+    launch(&mut pacing, 0..64, now);
+    assert_eq!(pacing.room(), 0);
+    for _ in 0..20 {
+        pacing.measure(&sent(5.8));
+    }
+    assert_eq!(pacing.most(), 115, "5.8 a second for 20 s");
+    launch(&mut pacing, 64..179, now);
+    for _ in 0..40 {
+        pacing.measure(&sent(1.0));
+    }
+    assert_eq!(pacing.most(), 20);
+    for _ in 0..100 {
+        pacing.measure(&sent(0.0));
+    }
+    assert_eq!(pacing.most(), LEAST);
+    for _ in 0..20 {
+        pacing.measure(&sent(1000.0));
+    }
+    assert!(pacing.most() > 19_000);
+}
+
+#[test]
+fn what_few_agents_take_says_nothing_of_what_more_could() {
+    let (mut pacing, now) = pacing();
+    launch(&mut pacing, 0..31, now);
+    for _ in 0..20 {
+        pacing.measure(&sent(0.5));
+    }
+    assert_eq!(pacing.most(), 64);
+    launch(&mut pacing, 31..32, now);
+    pacing.measure(&sent(0.5));
+    assert!(pacing.most() < 64);
+}
+
+#[test]
+fn agents_that_have_it_in_their_cache_show_that_more_can_start() {
+    let (mut pacing, mut now) = pacing();
+    launch(&mut pacing, 0..64, now);
+    // All of them together after ten seconds: that is what they fetched.
+    now += 10 * SECOND;
+    (0..64).for_each(|n| pacing.started(&format!("agent{n}"), now));
+    pacing.tick(now);
+    assert!((60..=100).contains(&pacing.most()), "{}", pacing.most());
+    // The next ones within a tenth of a second: they had it.
+    launch(&mut pacing, 64..128, now);
+    (64..128).for_each(|n| pacing.started(&format!("agent{n}"), now + SECOND / 10));
+    pacing.tick(now + SECOND);
+    assert!(pacing.most() > 600, "{}", pacing.most());
+    // One that had it among many that do not is nothing.
+    let most = pacing.most();
+    launch(&mut pacing, 128..200, now + SECOND);
+    pacing.started("agent128", now + SECOND);
+    pacing.tick(now + 2 * SECOND);
+    assert_eq!(pacing.most(), most);
+}
+
+#[test]
+fn agents_that_take_too_long_no_longer_keep_others_from_fetching() {
+    let (mut pacing, now) = pacing();
+    launch(&mut pacing, 0..64, now);
+    pacing.tick(now + REGISTRATION - SECOND);
+    assert_eq!(pacing.room(), 0);
+    pacing.tick(now + REGISTRATION);
+    assert_eq!(pacing.room(), 64);
+    assert!(!pacing.must_fetch("agent3"), "it may still come");
+    pacing.started("agent3", now + REGISTRATION + SECOND);
+    pacing.ended("agent4");
+    assert_eq!((pacing.room(), pacing.must_fetch("agent3"), pacing.must_fetch("agent4")), (64, false, true));
+    // One that began anew after that counts from then on.
+    pacing.launched("agent4", now + REGISTRATION);
+    pacing.tick(now + REGISTRATION + SECOND);
+    assert_eq!(pacing.room(), 63);
+}
+
+#[test]
+fn those_who_wait_are_offered_again_when_it_is_their_turn() {
+    let (mut pacing, now) = pacing();
+    launch(&mut pacing, 0..64, now);
+    for _ in 0..40 {
+        pacing.measure(&sent(5.0));
+    }
+    let mut waits: BTreeMap<u64, u32> = BTreeMap::new();
+    for n in 0..10_000u32 {
+        let spread = f64::from(n % 100) / 100.0;
+        let wait = pacing.wait(&format!("waiting{n}"), spread, now);
+        assert_eq!(wait, Duration::from_secs(wait.as_secs()), "whole seconds");
+        *waits.entry(wait.as_secs()).or_default() += 1;
+    }
+    // Twice as many as can fetch come each second, as long as their turn can be foreseen.
+    assert!((1..=50).all(|second| (8..=12).contains(&waits[&second])), "{waits:?}");
+    assert!(waits.keys().all(|second| *second <= 121), "{waits:?}");
+    let largest = waits.values().max().unwrap();
+    assert!(*largest < 200, "no wave: {waits:?}");
+    // Who is offered too early keeps its place.
+    let wait = pacing.wait("waiting400", 0.0, now + 10 * SECOND);
+    assert!((29..=32).contains(&wait.as_secs()), "{wait:?}");
+    assert_eq!(pacing.waiting.len(), 10_000);
+}
+
+#[test]
+fn nobody_is_asked_for_again_and_again() {
+    let (mut pacing, mut now) = pacing();
+    launch(&mut pacing, 0..64, now);
+    (100..200).for_each(|n| _ = pacing.wait(&format!("agent{n}"), 0.5, now));
+    let asked = |pacing: &mut FetchPacing, now: &mut Instant, seconds: u32| {
+        let mut asked = Vec::new();
+        for second in 0..seconds {
+            *now += SECOND;
+            if pacing.tick(*now) {
+                asked.push(second);
+            }
+        }
+        asked
+    };
+    assert!(asked(&mut pacing, &mut now, 30).is_empty(), "as many fetch as may");
+    (0..64).for_each(|n| pacing.started(&format!("agent{n}"), now));
+    let times = asked(&mut pacing, &mut now, 300);
+    assert!((3..=8).contains(&times.len()), "{times:?}");
+    // Whoever does not come back is forgotten, and then there is nobody to ask for.
+    asked(&mut pacing, &mut now, 300);
+    assert_eq!((pacing.remark(), pacing.waiting.len(), pacing.turns.len()), (None, 0, 0));
+    assert!(asked(&mut pacing, &mut now, 100).is_empty());
+}
+
+#[test]
+fn one_remark_says_how_many_wait_and_what_helps() {
+    let (mut pacing, now) = pacing();
+    assert_eq!(pacing.remark(), None);
+    launch(&mut pacing, 0..64, now);
+    (100..1304).for_each(|n| _ = pacing.wait(&format!("agent{n}"), 0.5, now));
+    assert!(pacing.remark().unwrap().starts_with("agents fetch the executor from this scheduler: 1204 wait"));
+    for _ in 0..40 {
+        pacing.measure(&sent(5.8));
+    }
+    let remark = pacing.remark().unwrap();
+    assert!(
+        remark.starts_with("agents fetch the executor from this scheduler at 5.8 a second: 1204 wait"),
+        "{remark}"
+    );
+    assert!(remark.contains("--executor-path") && remark.contains("--executor-uri"), "{remark}");
+    (100..1304).for_each(|n| pacing.launched(&format!("agent{n}"), now));
+    assert_eq!(pacing.remark(), None);
+}
