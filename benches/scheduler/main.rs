@@ -13,6 +13,7 @@ mod bare_loop;
 mod check;
 mod cluster;
 mod disk;
+mod distance;
 mod fetcher;
 mod master;
 mod options;

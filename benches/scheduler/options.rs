@@ -46,7 +46,7 @@ pub struct Options {
     /// What takes longer than this is given up, seconds.
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     pub limit: Duration,
-    /// Each call is answered after so many milliseconds.
+    /// It takes so many milliseconds to the master and back.
     #[arg(long, value_name = "MS", default_value = "0", value_parser = milliseconds)]
     pub delay_ms: Duration,
     /// Updates a second of the measurement `updates`.
