@@ -76,7 +76,9 @@ impl Place<'_> {
         let limit = options.limit;
         let launch = self.until_running(agents, limit).map(|(time, cpu)| {
             let each = cpu.all.as_secs_f64() * 1e6 / (agents - 1) as f64;
-            format!("{} (CPU {}, {each:.0} µs a worker)", seconds(time), seconds(cpu.all))
+            let Carried { messages, updates } = self.carried();
+            let carried = format!("{messages:.0} messages and {updates:.0} updates meanwhile");
+            format!("{} (CPU {}, {each:.0} µs a worker; {carried})", seconds(time), seconds(cpu.all))
         });
         let mut rows = vec![Row::within("start until all run", agents, limit, launch)];
         std::thread::sleep(options.seconds);
