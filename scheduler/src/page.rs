@@ -4,11 +4,12 @@
 //! `/healthz` is 200 while a worker mines, or while this scheduler waits because another one leads; else 503.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use monitor::{Json, Kind, Metrics, Parameters, RequestError, Subject};
 use program::Shares;
 use serde_json::{Value, json};
-use task::{Live, Totals};
+use task::{Intervals, Live, Totals};
 use tokio::sync::{Mutex, watch};
 
 use crate::core::{MAX_PAGE, Overview, TaskLine, TaskPage};
@@ -201,17 +202,24 @@ fn tasks(page: &TaskPage) -> Vec<Value> {
 }
 
 fn task(task: &TaskLine) -> Value {
+    let seconds = |interval: Duration| interval.as_secs_f64();
+    let live_interval = |told: Option<Intervals>| told.map(|intervals| seconds(intervals.live()));
+    let report_interval = |told: Option<Intervals>| told.map(|intervals| seconds(intervals.report()));
     let live = task.live.as_ref().map(|live| match live {
         Live::Worker(live) => json!({
             "hashrate": live.hashrate,
             "threads": live.threads,
             "backend": live.backend,
             "difficulty": live.difficulty,
+            "live_interval": live_interval(live.intervals),
+            "report_interval": report_interval(live.intervals),
         }),
         Live::Pool(live) => json!({
             "connections": live.connections,
             "height": live.height,
             "difficulty": live.difficulty,
+            "live_interval": live_interval(live.intervals),
+            "report_interval": report_interval(live.intervals),
         }),
     });
     json!({

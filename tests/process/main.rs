@@ -11,6 +11,7 @@ mod embedded;
 mod executor;
 mod faults;
 mod historical_block;
+mod intervals;
 mod ipv6;
 mod local;
 mod maintenance;

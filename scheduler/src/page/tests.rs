@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use task::WorkerLive;
 use tokio::time::Instant;
 
@@ -9,7 +7,8 @@ use crate::kind::Kind as TaskKind;
 use crate::query::{Query, channel};
 
 fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskLine {
-    let live = |hashrate| Live::Worker(WorkerLive { hashrate, ..WorkerLive::default() });
+    let intervals = Some(Intervals::new(Duration::from_millis(6300), Duration::from_secs(60)));
+    let live = |hashrate| Live::Worker(WorkerLive { hashrate, intervals, ..WorkerLive::default() });
     TaskLine {
         id: format!("miner-worker-{n}"),
         kind: TaskKind::Worker,
@@ -104,6 +103,8 @@ async fn the_summary_has_both_accounts_and_the_first_tasks() {
     assert_eq!(summary["hashes"], "1180591620717411303424");
     assert_eq!((&summary["blocks"], &summary["workers"]), (&json!(2), &json!(5)));
     assert_eq!(summary["tasks"][0]["live"]["hashrate"], 4e6);
+    let live = &summary["tasks"][0]["live"];
+    assert_eq!((&live["live_interval"], &live["report_interval"]), (&json!(6.3), &json!(60.0)));
     assert_eq!(summary["tasks"][1]["live"], Value::Null);
     assert_eq!(summary["tasks_next"], Value::Null);
     assert_eq!((&summary["remarks"], &summary["remarks_more"]), (&json!(["too little memory"]), &json!(3)));

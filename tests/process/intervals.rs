@@ -1,0 +1,65 @@
+//! Workers on a real Mesos send live messages and reports as often as their number allows.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::page::page_of;
+use crate::support::mesos_box::MesosBox;
+use crate::support::process::{Process, mesos_miner};
+use crate::support::{LATER, http, peer, until};
+
+fn scheduler(master: &str, state: &Path, more: &[&str]) -> Process {
+    let state = state.to_str().expect("a path in UTF-8");
+    let line = ["scheduler", "--master", master, "--state-dir", state, "--http", "127.0.0.1:0"];
+    let intervals = ["--live-interval", "1s", "--report-interval", "1s"];
+    let size = ["--server-cpus", "0.2", "--max-workers", "2"];
+    mesos_miner(line.iter().chain(&intervals).chain(&size).chain(more))
+}
+
+/// The intervals that the server, and then the workers, say that they use: for live messages and reports, seconds.
+fn told(page: SocketAddr) -> Option<(Vec<[f64; 2]>, Vec<[f64; 2]>)> {
+    let page = http::get_json(page, "/api/v1/tasks")?;
+    let intervals =
+        |task: &&Value| Some(["live_interval", "report_interval"].map(|name| task["live"][name].as_f64()));
+    let of = |kind: &str| -> Option<Vec<[f64; 2]>> {
+        let tasks = page["tasks"].as_array()?.iter().filter(|task| task["kind"] == kind);
+        let told = tasks.filter_map(|task| intervals(&task));
+        told.map(|[live, report]| Some([live?, report?])).collect()
+    };
+    Some((of("server")?, of("worker")?))
+}
+
+fn until_told(what: &str, page: SocketAddr, wanted: &[[f64; 2]]) {
+    until(what, LATER, || {
+        let (servers, workers) = told(page)?;
+        (servers == [[1.0, 1.0]] && workers == wanted).then_some(())
+    });
+}
+
+#[test]
+fn running_workers_are_told_when_more_come_and_when_another_scheduler_wants_other_intervals() {
+    let Some(command) = peer::mesos() else { return };
+    let mut mesos = MesosBox::start(&command, 1);
+    let (master, state) = (mesos.master.to_string(), tempfile::tempdir().expect("a temporary folder"));
+    let few = ["--live-messages-per-second", "1", "--reports-per-second", "1"];
+    let mut first = scheduler(&master, state.path(), &few);
+    let page = page_of(&mut first);
+    until_told("the only worker sends as often as is allowed", page, &[[1.0, 1.0]]);
+    mesos.add_agent("127.0.0.2");
+    until_told("both send half as often", page, &[[2.0, 2.0], [2.0, 2.0]]);
+    first.wait_for_error(LATER, |line| {
+        line.contains("2 workers: each sends a live message every 2 s and a report every 2 s").then_some(())
+    });
+    first.signal(Signal::INT);
+    assert!(first.wait(LATER).status.success());
+
+    let mut second = scheduler(&master, state.path(), &["--teardown-on-exit"]);
+    let page = page_of(&mut second);
+    until_told("all are allowed more", page, &[[1.0, 1.0], [1.0, 1.0]]);
+    second.signal(Signal::INT);
+    let ended = second.wait(LATER);
+    assert!(ended.status.success(), "{ended:#?}");
+}
