@@ -12,6 +12,7 @@
 
 mod acknowledge;
 mod agent_pause;
+mod decline_groups;
 mod fetch_pacing;
 mod give_way;
 mod intervals;

@@ -1,7 +1,6 @@
 //! Offers → launches: a server where none is in service, then workers on all that is offered. Offers are asked for when
 //! something is wanted of them, and suppressed when not.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesos::v1::{Offer, TaskState};
@@ -9,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::fetch_pacing::FetchPacing;
-use super::{Happening, Intent, Policy, View, jitter, maintenance};
+use super::{Happening, Intent, Policy, View, decline_groups, jitter, maintenance};
 use crate::event::Call;
 use crate::fleet::{Marks, Task, planned_launch};
 use crate::history::Topic;
@@ -94,7 +93,7 @@ impl Policy for Launch {
 
 impl Launch {
     fn use_offers(&mut self, view: &View<'_>, offers: &[Offer], now: Instant) -> Vec<Intent> {
-        let (wanted, refuse) = (wanted(view), jitter(&mut self.random, REFUSE));
+        let wanted = wanted(view);
         let (cpus_left_milli, workers_left) = view.room().unwrap_or((0, 0));
         let for_server = matches!(wanted, Wanted::Server { .. });
         let notice = if for_server { maintenance::NO_SERVER } else { maintenance::NO_LAUNCH };
@@ -106,7 +105,7 @@ impl Launch {
             fetches_left: self.pacing.room(),
             placed: view.fleet.occupancy(),
             agents: &PacedMarks { marks: Marks { fleet: view.fleet, notice, now }, pacing: &self.pacing },
-            refuse,
+            refuse: REFUSE,
         };
         let plan = offers::plan(offers, &demand);
         let server_placed = for_server && !plan.accepts.is_empty();
@@ -117,16 +116,16 @@ impl Launch {
         plan.accepts.iter().for_each(|accept| self.pacing.launched(&accept.agent, now));
         let mut intents: Vec<Intent> =
             plan.accepts.into_iter().map(|accept| Intent::Launch(Box::new(accept))).collect();
-        let mut declines: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
-        for decline in plan.declines {
-            declines.entry(decline.refuse).or_default().extend(decline.offers);
+        let mut waiting: std::collections::BTreeMap<Duration, Vec<String>> = std::collections::BTreeMap::new();
+        for wait in plan.waiting {
+            let refuse = self.pacing.wait(&wait.agent, self.random.random(), now);
+            waiting.entry(refuse).or_default().extend(wait.offers);
         }
-        for waiting in plan.waiting {
-            let refuse = self.pacing.wait(&waiting.agent, self.random.random(), now);
-            declines.entry(refuse).or_default().extend(waiting.offers);
-        }
-        let decline = |(refuse, offers)| Intent::Call(Call::Decline { offers, refuse });
-        intents.extend(declines.into_iter().map(decline));
+        intents.extend(
+            waiting.into_iter().map(|(refuse, offers)| Intent::Call(Call::Decline { offers, refuse })),
+        );
+        let declines = decline_groups::calls(plan.declines, REFUSE, &mut self.random);
+        intents.extend(declines.into_iter().map(Intent::Call));
         if !server_placed {
             intents.extend(plan.unused.into_iter().map(Intent::NoteUnused));
         }
