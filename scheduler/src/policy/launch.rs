@@ -116,7 +116,8 @@ impl Launch {
         plan.accepts.iter().for_each(|accept| self.pacing.launched(&accept.agent, now));
         let mut intents: Vec<Intent> =
             plan.accepts.into_iter().map(|accept| Intent::Launch(Box::new(accept))).collect();
-        let mut waiting: std::collections::BTreeMap<Duration, Vec<String>> = std::collections::BTreeMap::new();
+        let mut waiting: std::collections::BTreeMap<Duration, Vec<String>> =
+            std::collections::BTreeMap::new();
         for wait in plan.waiting {
             let refuse = self.pacing.wait(&wait.agent, self.random.random(), now);
             waiting.entry(refuse).or_default().extend(wait.offers);
