@@ -49,7 +49,7 @@ impl Pool {
 
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
-        resident(self.id())
+        resident(self.id()).all
     }
 
     /// Ends it; the accepted shares in its database.

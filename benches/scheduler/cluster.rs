@@ -7,6 +7,7 @@
 mod agent;
 mod events;
 mod executors;
+mod fetch;
 mod offers;
 mod reconcile;
 mod updates;
@@ -23,6 +24,8 @@ pub use self::agent::AgentSettings;
 use self::agent::{Agent, Amount};
 pub use self::executors::Sums;
 use self::executors::{Task, Timer};
+pub use self::fetch::{Fetch, FetchSettings, Fetched};
+use self::offers::Watched;
 
 /// How often a master that has nothing to say sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -41,6 +44,7 @@ pub struct Settings {
     pub allocation_interval: Duration,
     /// Shares in each report; `None`: one for each second since the last one.
     pub rows: Option<u32>,
+    pub fetch: FetchSettings,
 }
 
 /// What was counted since the cluster began.
@@ -71,7 +75,21 @@ pub struct Counters {
     /// Workers whose TASK_RUNNING is acknowledged.
     pub running: u64,
     pub messages: u64,
+    /// Bytes of these events, of updates and of offers, with RecordIO's frame; of calls, without HTTP's head.
+    pub message_bytes: u64,
+    pub update_bytes: u64,
+    pub offer_bytes: u64,
+    pub call_bytes: BTreeMap<&'static str, u64>,
     pub kills: u64,
+    /// MESSAGE calls.
+    pub instructions: u64,
+    /// Tasks that failed because their agents had not fetched the executor in time.
+    pub not_fetched: u64,
+    /// Executors that were fetched.
+    pub fetched: u64,
+    pub last_fetched: Option<Instant>,
+    /// Bytes of executors that came, of those that were given up, too.
+    pub fetched_bytes: u64,
 }
 
 /// Where the events of a subscription go.
@@ -84,6 +102,7 @@ struct Stream {
 /// See above.
 pub struct Cluster {
     settings: Settings,
+    fetches: mpsc::UnboundedSender<Fetch>,
     framework: String,
     stream: Option<Stream>,
     subscriptions: u64,
@@ -94,6 +113,7 @@ pub struct Cluster {
     /// By their numbers: the agent, and what is offered of it.
     offers: HashMap<u64, (usize, Amount)>,
     next_offer: u64,
+    watched: Option<Watched>,
     next_allocation: Instant,
     next_update: u64,
     /// What is sent once more if it is not acknowledged by then: task, update, and the pause that follows.
@@ -117,10 +137,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn new(settings: Settings, now: Instant) -> Self {
+    /// What agents have to fetch goes to `fetches`.
+    pub fn new(settings: Settings, fetches: mpsc::UnboundedSender<Fetch>, now: Instant) -> Self {
         let agents = (0..settings.agents).map(|number| Agent::new(number, &settings.agent)).collect();
         Self {
             settings,
+            fetches,
             framework: format!("{MASTER_ID}-0000"),
             stream: None,
             subscriptions: 0,
@@ -130,6 +152,7 @@ impl Cluster {
             by_id: HashMap::new(),
             offers: HashMap::new(),
             next_offer: 0,
+            watched: None,
             next_allocation: now,
             next_update: 0,
             resends: VecDeque::new(),
@@ -220,6 +243,11 @@ impl Cluster {
     /// When there was the last SUBSCRIBE.
     pub fn subscribed(&self) -> Option<Instant> {
         self.subscribed
+    }
+
+    /// A call of so many bytes has come.
+    pub fn count_call(&mut self, kind: Type, bytes: usize) {
+        *self.counters.call_bytes.entry(kind.as_str_name()).or_default() += bytes as u64;
     }
 
     /// The times from updates to their acknowledgements, in milliseconds; they are not given twice.

@@ -13,9 +13,12 @@ mod bare_loop;
 mod check;
 mod cluster;
 mod disk;
+mod distance;
+mod fetcher;
 mod master;
 mod options;
 mod phases;
+mod real;
 mod report;
 mod run;
 mod scheduler;
@@ -46,7 +49,22 @@ fn main() -> ExitCode {
     }
     let options = Options::parse();
     println!("{}; fsync {:.2} ms (median)", suite::machine::describe(), disk::fsync(options.dir()) * 1e3);
-    if options.check { check(&options) } else { measure(&options) }
+    match &options {
+        Options { check: true, .. } => check(&options),
+        Options { real_mesos: true, .. } => compare(&options),
+        _ => measure(&options),
+    }
+}
+
+fn compare(options: &Options) -> ExitCode {
+    let mut columns = real::COLUMNS.map(|_| Vec::new());
+    let binary = &options.binaries()[0];
+    for agents in &options.agents {
+        let Some(rows) = real::compare(options, binary, *agents) else { return ExitCode::SUCCESS };
+        columns.iter_mut().zip(rows).for_each(|(column, rows)| column.extend(rows));
+    }
+    println!("\n{}", report::table(&real::COLUMNS.map(str::to_owned), &columns));
+    report::verdict(columns.iter().flatten())
 }
 
 fn check(options: &Options) -> ExitCode {

@@ -1,7 +1,6 @@
 //! The simulated master: the cluster behind Mesos' v1 scheduler API, on a port of the loopback.
 
 use std::pin::Pin;
-use std::sync::mpsc as threads;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,9 +12,11 @@ use mesos::v1::scheduler::call::Type;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::cluster::{Cluster, Settings};
+use super::distance::Distance;
+use super::fetcher;
 
 const PROTOBUF: &str = "application/x-protobuf";
 /// Events that may wait for a scheduler to read them.
@@ -29,24 +30,24 @@ pub const IDLE_PATH: &str = "/idle";
 pub struct Master {
     pub address: std::net::SocketAddr,
     cluster: Arc<Mutex<Cluster>>,
+    _distance: Option<Distance>,
     _server: Server,
     _runtime: Runtime,
 }
 
 impl Master {
-    /// Starts one; each call is answered after `delay`.
+    /// Starts one to which it takes `delay` there and back.
     pub fn start(settings: Settings, delay: Duration) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let cluster = Arc::new(Mutex::new(Cluster::new(settings, Instant::now())));
-        let (cluster_of_handler, line) = (cluster.clone(), Line::start(delay));
+        let (fetches, to_be_fetched) = mpsc::unbounded_channel();
+        let rate = settings.fetch.bytes_per_second;
+        let cluster = Arc::new(Mutex::new(Cluster::new(settings, fetches, Instant::now())));
+        runtime.spawn(fetcher::run(Arc::downgrade(&cluster), to_be_fetched, rate));
+        let cluster_of_handler = cluster.clone();
         let handler: Handler = Arc::new(move |request| {
-            let (cluster, line) = (cluster_of_handler.clone(), line.clone());
-            Box::pin(async move {
-                let reply = answer(&cluster, &request);
-                line.wait().await;
-                reply
-            }) as Pin<Box<dyn Future<Output = Reply> + Send>>
+            let cluster = cluster_of_handler.clone();
+            Box::pin(async move { answer(&cluster, &request) }) as Pin<Box<dyn Future<Output = Reply> + Send>>
         });
         let (server, address) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -55,7 +56,9 @@ impl Master {
         });
         let clock = Arc::downgrade(&cluster);
         thread::Builder::new().name("clock".to_owned()).spawn(move || tick(&clock)).expect("a thread");
-        Self { address, cluster, _server: server, _runtime: runtime }
+        let distance = (!delay.is_zero()).then(|| Distance::start(address, delay));
+        let address = distance.as_ref().map_or(address, |distance| distance.address);
+        Self { address, cluster, _distance: distance, _server: server, _runtime: runtime }
     }
 
     pub fn cluster(&self) -> MutexGuard<'_, Cluster> {
@@ -91,7 +94,9 @@ fn answer(cluster: &Arc<Mutex<Cluster>>, request: &Request) -> Reply {
     if call.r#type() == Type::Subscribe {
         return subscribe(cluster, request);
     }
-    match lock(cluster).call(request.stream_id.as_deref(), call, Instant::now()) {
+    let mut cluster = lock(cluster);
+    cluster.count_call(call.r#type(), request.body.len());
+    match cluster.call(request.stream_id.as_deref(), call, Instant::now()) {
         Ok(()) => Reply::empty(202),
         Err(why) => Reply::text(400, why),
     }
@@ -110,38 +115,4 @@ fn subscribe(cluster: &Arc<Mutex<Cluster>>, request: &Request) -> Reply {
         }
     };
     Reply::stream(PROTOBUF, Some(id), Frames { receiver, on_end: Some(Box::new(on_end)) })
-}
-
-/// Makes answers wait as if the master were so far away. A thread of its own, since timers of the runtime are no finer than
-/// a millisecond.
-#[derive(Clone)]
-struct Line(Option<(Duration, threads::Sender<Waiting>)>);
-
-/// When an answer is due, and what lets it go.
-type Waiting = (Instant, oneshot::Sender<()>);
-
-impl Line {
-    fn start(delay: Duration) -> Self {
-        if delay.is_zero() {
-            return Self(None);
-        }
-        let (sender, receiver) = threads::channel::<Waiting>();
-        // What came first is due first, since all wait for the same time.
-        let release = move || {
-            while let Ok((due, waiting)) = receiver.recv() {
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-                let _ = waiting.send(());
-            }
-        };
-        thread::Builder::new().name("delay".to_owned()).spawn(release).expect("a thread");
-        Self(Some((delay, sender)))
-    }
-
-    async fn wait(&self) {
-        let Some((delay, sender)) = &self.0 else { return };
-        let (waiting, released) = oneshot::channel();
-        if sender.send((Instant::now() + *delay, waiting)).is_ok() {
-            let _ = released.await;
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::cluster::{AgentSettings, Settings};
+use super::cluster::{AgentSettings, FetchSettings, Settings};
 use super::scheduler::Binary;
 
 /// CPU of each agent, thousandths.
@@ -14,9 +14,11 @@ const CPUS_MILLI: u64 = 4000;
 const SERVER_CPUS_MILLI: u64 = 1000;
 /// The least CPU worth a worker, thousandths.
 const LEAST_MILLI: u64 = 100;
-/// Memory of a worker and of the server, MB.
+/// Memory of a worker, MB.
 const WORKER_MEM: u64 = 128;
+/// The scheduler's own default of --server-mem, MB, and how many workers that is enough for.
 const SERVER_MEM: u64 = 256;
+const WORKERS_OF_SERVER_MEM: usize = 14_000;
 /// Memory that every agent has left beside its tasks, MB.
 const LEFT_MEM: u64 = 512;
 
@@ -44,7 +46,7 @@ pub struct Options {
     /// What takes longer than this is given up, seconds.
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     pub limit: Duration,
-    /// Each call is answered after so many milliseconds.
+    /// It takes so many milliseconds to the master and back.
     #[arg(long, value_name = "MS", default_value = "0", value_parser = milliseconds)]
     pub delay_ms: Duration,
     /// Updates a second of the measurement `updates`.
@@ -80,6 +82,30 @@ pub struct Options {
     /// The scheduler's --report-interval [default: the scheduler's own].
     #[arg(long, value_name = "TIME")]
     pub report_interval: Option<String>,
+    /// The scheduler's --server-mem, MB [default: what the workers need, if the program has this option].
+    #[arg(long, value_name = "MB")]
+    pub server_mem: Option<u64>,
+    /// Resident memory is taken once more so many seconds after the burst.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub memory_after: Duration,
+    /// Have the steady state go on for so many minutes, and see whether resident memory grows.
+    #[arg(long, value_name = "MINUTES", default_value = "0")]
+    pub growth: u32,
+    /// Agents that fetch the executor: once, whatever --agents says.
+    #[arg(long, value_name = "N", default_value = "300")]
+    pub fetch_agents: usize,
+    /// Size of the file that they fetch, MB: some times what a connection of the loopback holds.
+    #[arg(long, value_name = "MB", default_value = "8")]
+    pub fetch_size: f64,
+    /// What all agents together can fetch in a second, MB.
+    #[arg(long, value_name = "MB", default_value = "27")]
+    pub fetch_rate: f64,
+    /// An agent that has not fetched the executor after so many seconds fails its task, as Mesos' agents do by default.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub registration_timeout: Duration,
+    /// Take the figures of a real Mesos with so many --agents, and beside them those of the simulated one.
+    #[arg(long, conflicts_with_all = ["check", "only"])]
+    pub real_mesos: bool,
     /// Where the state folders are made [default: the system's folder for temporary files].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -94,8 +120,14 @@ pub enum Measurement {
     Updates,
     /// Half of the agents lost and back.
     Agents,
+    /// Resident memory a minute after the burst, and whether it grows.
+    Memory,
     /// kill -9 and a new start.
     Restart,
+    /// The launch with other offers, rules and masters.
+    Variants,
+    /// The launch on agents that have to fetch the executor.
+    Fetch,
     /// All of it, but with the state in ZooKeeper, too.
     Zookeeper,
 }
@@ -108,7 +140,8 @@ impl Options {
 
     /// A cluster of so many agents.
     pub fn cluster(&self, agents: usize) -> Settings {
-        let mem = SERVER_MEM + LEFT_MEM + WORKER_MEM * self.workers_on(CPUS_MILLI) as u64;
+        let workers_mem = WORKER_MEM * self.workers_on(CPUS_MILLI) as u64;
+        let mem = self.server_mem_for(agents) + LEFT_MEM + workers_mem;
         let (attributes, racks) = (self.attributes, self.racks);
         Settings {
             agents,
@@ -116,6 +149,10 @@ impl Options {
             leftovers: self.leftovers,
             allocation_interval: self.allocation_interval,
             rows: self.rows,
+            fetch: FetchSettings {
+                bytes_per_second: self.fetch_rate * 1e6,
+                registration_timeout: self.registration_timeout,
+            },
         }
     }
 
@@ -131,8 +168,8 @@ impl Options {
         (cpus_milli / most + u64::from(cpus_milli % most >= LEAST_MILLI)) as usize
     }
 
-    /// The scheduler's options.
-    pub fn of_scheduler(&self) -> Vec<String> {
+    /// The scheduler's options on a cluster of so many agents: all that are not about where it is and what it serves.
+    pub fn of_scheduler(&self, binary: &Binary, agents: usize) -> Vec<String> {
         let mut options = Vec::new();
         let mut add = |name: &str, value: Option<String>| {
             options.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
@@ -142,7 +179,16 @@ impl Options {
         add("--cpus-per-worker", self.cpus_per_worker.map(|cpus| cpus.to_string()));
         add("--live-interval", self.live_interval.clone());
         add("--report-interval", self.report_interval.clone());
+        let server_mem = self.server_mem_for(agents);
+        let is_needed = server_mem != SERVER_MEM && (self.server_mem.is_some() || binary.has("--server-mem"));
+        add("--server-mem", is_needed.then(|| server_mem.to_string()));
         options
+    }
+
+    /// Memory of the server task, MB: it grows with the workers that it admits.
+    fn server_mem_for(&self, agents: usize) -> u64 {
+        let times = self.workers(agents).div_ceil(WORKERS_OF_SERVER_MEM).max(1).next_power_of_two();
+        self.server_mem.unwrap_or(SERVER_MEM * times as u64)
     }
 
     /// Where the state folders are made.

@@ -2,12 +2,15 @@
 
 mod accounts;
 mod agents;
+mod fetch;
 pub mod launch;
+mod pages;
 pub mod restart;
 mod space;
 mod steady;
 mod traffic;
 mod updates;
+pub mod variants;
 
 use std::time::{Duration, Instant};
 
@@ -23,12 +26,26 @@ const SETTLE: Duration = Duration::from_secs(60);
 /// All phases with one binary on a cluster of so many agents.
 pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     let mut rows = Vec::new();
-    let others = [Measurement::Steady, Measurement::Updates, Measurement::Agents, Measurement::Restart];
-    if others.into_iter().any(|measurement| options.wants(measurement)) {
+    let after = [
+        Measurement::Steady,
+        Measurement::Memory,
+        Measurement::Updates,
+        Measurement::Agents,
+        Measurement::Restart,
+    ];
+    if after.into_iter().any(|measurement| options.wants(measurement)) {
         let mut run = Run::new(options, binary, agents, vec![ALONE.to_owned()]);
         rows.extend(launch::measure(&mut run, ""));
         rows.extend(after_launch(&mut run));
         rows.extend(accounts::check(&mut run, ""));
+    }
+    if options.wants(Measurement::Variants) {
+        rows.extend(variants::measure(options, binary, agents));
+    }
+    // Once is enough, since it is the line that takes the time.
+    if options.wants(Measurement::Fetch) && agents == options.agents[0] {
+        let run = Run::new(options, binary, options.fetch_agents, vec![ALONE.to_owned()]);
+        rows.extend(fetch::measure(run));
     }
     if options.wants(Measurement::Zookeeper) {
         rows.extend(with_zookeeper(options, binary, agents));
@@ -37,9 +54,17 @@ pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
 }
 
 fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
-    let mut rows = Vec::new();
-    if run.options.wants(Measurement::Steady) {
+    let (mut rows, burst) = (Vec::new(), Instant::now());
+    let wants = |measurement| run.options.wants(measurement);
+    let (wants_steady, wants_memory) = (wants(Measurement::Steady), wants(Measurement::Memory));
+    if wants_steady || wants_memory {
+        steady::begin(run);
+    }
+    if wants_steady {
         rows.extend(steady::measure(run));
+    }
+    if wants_memory {
+        rows.extend(space::later(run, burst));
     }
     // What never catches up need not be waited for again.
     let mut keeps_up = true;

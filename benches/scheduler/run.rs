@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::cluster::Cluster;
 use super::master::Master;
 use super::options::Options;
-use super::scheduler::{Binary, Scheduler};
+use super::scheduler::{Binary, Executor, INSTALLED, Scheduler};
 use crate::suite::machine::{Threads, threads};
 
 /// Between two looks at whether something has come about.
@@ -25,6 +25,7 @@ pub struct Run<'a> {
     pub master: Master,
     /// Options of the scheduler beside those that [`Options`] has.
     more: Vec<String>,
+    pub executor: Executor,
     folder: TempDir,
     scheduler: Option<Scheduler>,
 }
@@ -38,15 +39,17 @@ impl<'a> Run<'a> {
             agents,
             master: Master::start(options.cluster(agents), options.delay_ms),
             more,
+            executor: Executor::Installed(INSTALLED.into()),
             folder: TempDir::new_in(options.dir()).expect("a temporary folder"),
             scheduler: None,
         }
     }
 
     pub fn start_scheduler(&mut self) {
-        let mut options = self.options.of_scheduler();
+        let mut options = self.options.of_scheduler(self.binary, self.agents);
         options.extend_from_slice(&self.more);
-        let started = Scheduler::start(self.binary, self.master.address, &self.state_dir(), &options);
+        let (master, state_dir) = (self.master.address, self.state_dir());
+        let started = Scheduler::start(self.binary, master, &state_dir, &self.executor, &options);
         self.scheduler = Some(started);
     }
 

@@ -19,27 +19,58 @@ pub struct Binary {
     pub path: PathBuf,
 }
 
+impl Binary {
+    /// Whether its scheduler has this option: builds of before may not.
+    pub fn has(&self, option: &str) -> bool {
+        let help = start(&self.path, ["scheduler", "--help"]).wait(LATER);
+        help.stdout.iter().any(|line| line.trim_start().starts_with(option))
+    }
+}
+
+/// Where simulated agents have the executor.
+pub const INSTALLED: &str = "/usr/bin/mesos-miner";
+/// The option that names the file to be served.
+pub const SERVED: &str = "--executor-file";
+
+/// How agents get the executor.
+#[derive(Clone, Debug)]
+pub enum Executor {
+    /// They have it here, so nothing is fetched.
+    Installed(PathBuf),
+    /// They fetch this file from the scheduler.
+    Served(PathBuf),
+}
+
 /// Without its master it ends, so that nothing is left of a bench that was interrupted. With ZooKeeper it has to wait for that.
 pub const ALONE: &str = "--no-retry";
 
 /// A running scheduler; it ends when dropped.
 pub struct Scheduler {
     process: Process,
-    http: SocketAddr,
+    pub http: SocketAddr,
     pub started: Instant,
 }
 
 impl Scheduler {
-    pub fn start(binary: &Binary, master: SocketAddr, state_dir: &Path, more: &[String]) -> Self {
+    pub fn start(
+        binary: &Binary,
+        master: SocketAddr,
+        state_dir: &Path,
+        executor: &Executor,
+        more: &[String],
+    ) -> Self {
         let http = SocketAddr::from(([127, 0, 0, 1], ports::free(1)));
         let mut arguments: Vec<String> = vec!["scheduler".to_owned()];
         let state_dir = state_dir.display().to_string();
+        let executor = match executor {
+            Executor::Installed(path) => ("--executor-path", path.display().to_string()),
+            Executor::Served(file) => (SERVED, file.display().to_string()),
+        };
         for (option, value) in [
             ("--master", master.to_string()),
             ("--state-dir", state_dir),
             ("--http", http.to_string()),
-            // Agents have it, so nothing is fetched.
-            ("--executor-path", "/usr/bin/mesos-miner".to_owned()),
+            executor,
         ] {
             arguments.extend([option.to_owned(), value]);
         }
@@ -75,6 +106,13 @@ impl Scheduler {
         let begun = Instant::now();
         let body = http::get(self.http, path).ok()?;
         Some((body, begun.elapsed()))
+    }
+
+    /// What a line of `/metrics` says, if there is one of this name and label.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (text, _) = self.get("/metrics")?;
+        let text = String::from_utf8(text).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
     /// `/api/v1/summary`.

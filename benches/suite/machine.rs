@@ -95,11 +95,26 @@ fn thread(folder: &Path) -> Option<Duration> {
     Some(Duration::from_nanos(times.split(' ').next()?.parse().ok()?))
 }
 
-/// Resident memory of a process in bytes; 0 if it does not run.
-pub fn resident(pid: u32) -> u64 {
+/// Resident memory of a process in bytes; nothing if it does not run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resident {
+    /// All of it.
+    pub all: u64,
+    /// Its own.
+    pub anonymous: u64,
+    /// Pages of files: the program's own, and those that it has mapped. The kernel takes them back where it needs room.
+    pub file: u64,
+}
+
+/// Resident memory of a process.
+pub fn resident(pid: u32) -> Resident {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kib| kib << 10)
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok())
+            .map_or(0, |kib| kib << 10)
+    };
+    Resident { all: field("VmRSS:"), anonymous: field("RssAnon:"), file: field("RssFile:") }
 }
 
 /// CPU time of a process, all threads together.

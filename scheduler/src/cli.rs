@@ -144,6 +144,9 @@ pub struct Args {
     /// [default: this machine as the master sees it, any port].
     #[arg(long, value_name = "ADDRESS", env = "MINER_ARTIFACT_ADDRESS", value_parser = checked_address)]
     pub artifact_address: Option<String>,
+    /// Serve this file to agents as the executor, instead of this program: a build for their machines, or a stripped one.
+    #[arg(long, value_name = "FILE", env = "MINER_EXECUTOR_FILE", group = "source")]
+    pub executor_file: Option<PathBuf>,
     /// Have agents fetch the executor from here instead; what ends in .tar.gz, .tgz, .tar, .tar.bz2, .tar.xz or .zip is
     /// unpacked, and has mesos-miner at its top.
     #[arg(
@@ -247,7 +250,10 @@ impl Args {
             (Some(uri), _, _) => ExecutorSource::Uri(uri),
             (_, Some(path), _) => ExecutorSource::Path(path),
             (_, _, Some(image)) => ExecutorSource::Image { image, containerizer: self.containerizer },
-            _ => ExecutorSource::Serve { executable: executable()?, address: self.artifact_address },
+            _ => ExecutorSource::Serve {
+                executable: self.executor_file.map_or_else(executable, Ok)?,
+                address: self.artifact_address,
+            },
         };
         ensure!(
             self.silence_timeout >= SHORTEST_SILENCE.max(3 * self.live_interval),

@@ -103,6 +103,16 @@ pub(super) struct Agent {
     pub is_lost: bool,
     /// Its tasks that have not ended.
     pub tasks: Vec<usize>,
+    pub executor: ExecutorFile,
+}
+
+/// What an agent has of the executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ExecutorFile {
+    Missing,
+    /// It is being fetched, and these tasks wait for it.
+    Coming(Vec<usize>),
+    There,
 }
 
 impl Agent {
@@ -120,6 +130,7 @@ impl Agent {
             refused: None,
             is_lost: false,
             tasks: Vec::new(),
+            executor: ExecutorFile::Missing,
         }
     }
 

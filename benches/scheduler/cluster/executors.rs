@@ -1,14 +1,14 @@
 //! Executors: each plays one task, a worker that finds shares or the pool server that counts them.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use mesos::v1::scheduler::call;
 use mesos::v1::{TaskInfo, TaskState};
 use task::{
-    Account, Instruction, Live, PoolLive, Report, ServerAddress, ShareRow, TaskKind, TaskSpec, Totals,
-    Verdict, WorkerLive,
+    Account, Instruction, Intervals, Live, PoolLive, Report, ServerAddress, ShareRow, TaskKind, TaskSpec,
+    Totals, Verdict, WorkerLive,
 };
 
 use super::agent::Amount;
@@ -83,6 +83,7 @@ impl Task {
     }
 
     fn live(&self) -> Live {
+        let intervals = Some(Intervals::new(self.spec.live_interval, self.spec.report_interval));
         match &self.spec.kind {
             TaskKind::Worker(worker) => Live::Worker(WorkerLive {
                 hashrate: self.hashrate(),
@@ -90,13 +91,13 @@ impl Task {
                 backend: "avx512".to_owned(),
                 difficulty: 0.01,
                 pool: worker.pool.clone(),
-                intervals: None,
+                intervals,
             }),
             TaskKind::Server(_) => Live::Pool(PoolLive {
                 connections: 1,
                 height: 1,
                 difficulty: 1.0,
-                intervals: None,
+                intervals,
                 max_connections: None,
             }),
         }
@@ -163,15 +164,24 @@ impl Cluster {
         self.agents[agent].tasks.push(index);
         self.tasks.push(task);
         self.live += 1;
+        match is_worker {
+            true => self.counters.workers += 1,
+            false => self.server = Some(index),
+        }
+        let uri = info.executor.and_then(|executor| executor.command?.uris.into_iter().next());
+        if uri.is_none_or(|uri| self.has_executor(agent, index, uri.value, now)) {
+            self.begin(index, now);
+        }
+    }
+
+    /// The executor of a task has everything that it needs.
+    pub(super) fn begin(&mut self, index: usize, now: Instant) {
+        let is_worker = self.tasks[index].is_worker();
         self.push_update(index, TaskState::TaskStarting, None, now);
         if is_worker {
-            self.counters.workers += 1;
             self.report(index, 0, now);
-        } else {
-            self.server = Some(index);
-            if self.server_comes_up {
-                self.report_of_server(now);
-            }
+        } else if self.server_comes_up {
+            self.report_of_server(now);
         }
         if self.lively {
             self.set_timers(index, now);
@@ -194,6 +204,9 @@ impl Cluster {
     }
 
     fn set_timers(&mut self, index: usize, now: Instant) {
+        if !self.has_begun(index) {
+            return;
+        }
         let task = &mut self.tasks[index];
         task.reported = now;
         for timer in [Timer::Live, Timer::Report] {
@@ -209,10 +222,10 @@ impl Cluster {
                 return;
             }
             self.timers.pop();
-            let task = &self.tasks[index];
-            if task.state.is_terminal() {
+            if !self.has_begun(index) {
                 continue;
             }
+            let task = &self.tasks[index];
             // What could not be done in time is not made up for.
             let next = (due + task.interval(timer)).max(now);
             self.timers.push(Reverse((next, index, timer)));
@@ -224,6 +237,12 @@ impl Cluster {
         }
     }
 
+    /// Whether a task's executor runs.
+    fn has_begun(&self, index: usize) -> bool {
+        let state = self.tasks[index].state;
+        state != TaskState::TaskStaging && !state.is_terminal()
+    }
+
     /// Nobody hears of a lost agent's executors.
     fn say_live(&mut self, index: usize) {
         let task = &self.tasks[index];
@@ -233,6 +252,7 @@ impl Cluster {
         }
         let event = events::message(&agent.id, &task.id, task.live().encode());
         self.counters.messages += 1;
+        self.counters.message_bytes += event.len() as u64;
         self.send(event);
     }
 
@@ -258,9 +278,7 @@ impl Cluster {
     /// The server reports the workers whose accounts have changed, as its workers last reported them themselves. Its
     /// rows of single shares are left out.
     pub fn report_of_server(&mut self, now: Instant) {
-        let Some(server) = self.server.filter(|server| !self.tasks[*server].state.is_terminal()) else {
-            return;
-        };
+        let Some(server) = self.server.filter(|server| self.has_begun(*server)) else { return };
         let mut accounts = Vec::new();
         for worker in self.tasks.iter_mut().filter(|task| task.is_worker()) {
             let totals = Totals { hashes: 0, ..worker.totals };
@@ -329,6 +347,11 @@ impl Cluster {
             return;
         }
         self.push_update(index, TaskState::TaskKilled, None, now);
+        self.free(index);
+    }
+
+    /// What an ended task has used is the agent's again.
+    pub(super) fn free(&mut self, index: usize) {
         let Task { agent, amount, .. } = self.tasks[index];
         self.agents[agent].free.add(amount);
         self.agents[agent].tasks.retain(|task| *task != index);
@@ -336,13 +359,30 @@ impl Cluster {
 
     /// MESSAGE from the framework.
     pub(super) fn instruct(&mut self, message: &call::Message) {
+        self.counters.instructions += 1;
         let Some(index) = self.by_id.get(&message.executor_id.value) else { return };
-        let kind = &mut self.tasks[*index].spec.kind;
-        if let (TaskKind::Worker(worker), Ok(Instruction::MineAt { pool })) =
-            (kind, Instruction::decode(&message.data))
-        {
-            worker.pool = pool;
+        let spec = &mut self.tasks[*index].spec;
+        match (Instruction::decode(&message.data), &mut spec.kind) {
+            (Ok(Instruction::MineAt { pool }), TaskKind::Worker(worker)) => worker.pool = pool,
+            // What is due by the old ones still comes then.
+            (Ok(Instruction::SetIntervals(intervals)), TaskKind::Worker(_)) => {
+                spec.live_interval = intervals.live();
+                spec.report_interval = intervals.report();
+            }
+            _ => {}
         }
+    }
+
+    /// The intervals that most workers use.
+    pub fn intervals(&self) -> String {
+        let mut numbers: BTreeMap<(Duration, Duration), usize> = BTreeMap::new();
+        for task in self.tasks.iter().filter(|task| task.is_worker()) {
+            *numbers.entry((task.spec.live_interval, task.spec.report_interval)).or_default() += 1;
+        }
+        let (of, most) =
+            (numbers.values().sum::<usize>(), numbers.into_iter().max_by_key(|(_, number)| *number));
+        let ((live, report), number) = most.unwrap_or_default();
+        format!("intervals {live:.0?} and {report:.0?} of {number} of {of} workers")
     }
 
     /// H/s of all workers that run.

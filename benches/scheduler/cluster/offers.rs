@@ -12,6 +12,39 @@ use super::{Cluster, events, updates};
 /// What Mesos takes where a call does not say for how long.
 const REFUSE: Duration = Duration::from_secs(5);
 
+/// Offers of one burst.
+#[derive(Default)]
+pub(super) struct Watched {
+    /// Their numbers.
+    from: u64,
+    below: u64,
+    /// How many are still to be sent.
+    missing: usize,
+    /// How many of those that were sent are not answered.
+    open: usize,
+    since: Option<Instant>,
+    answered: Option<Instant>,
+}
+
+impl Watched {
+    /// So many more were sent, with numbers below this one.
+    fn sent(&mut self, offers: usize, below: u64, now: Instant) {
+        if self.missing > 0 {
+            self.missing = self.missing.saturating_sub(offers);
+            self.open += offers;
+            self.below = below;
+            self.since.get_or_insert(now);
+        }
+    }
+
+    fn answered(&mut self, number: u64, now: Instant) {
+        if (self.from..self.below).contains(&number) {
+            self.open -= 1;
+            self.answered = (self.open == 0 && self.missing == 0).then_some(now);
+        }
+    }
+}
+
 impl Cluster {
     /// Offers all that is free and not refused, as one event.
     pub(super) fn allocate(&mut self, now: Instant) {
@@ -50,8 +83,29 @@ impl Cluster {
             offers.push(self.agents[*agent].offer(number, &self.framework, amount));
         }
         self.counters.offers_sent += offers.len() as u64;
+        if let Some(watched) = &mut self.watched {
+            watched.sent(offers.len(), self.next_offer, now);
+        }
         self.counters.last_offers = Some(now);
-        self.send(events::offers(offers));
+        let event = events::offers(offers);
+        self.counters.offer_bytes += event.len() as u64;
+        self.send(event);
+    }
+
+    /// From now on sees when one offer of each agent is answered.
+    pub fn watch_offers(&mut self) {
+        let (from, missing) = (self.next_offer, self.agents.len());
+        self.watched = Some(Watched { from, below: from, missing, ..Watched::default() });
+    }
+
+    /// When the first of the watched offers were sent.
+    pub fn watched_since(&self) -> Option<Instant> {
+        self.watched.as_ref()?.since
+    }
+
+    /// When the last of the watched offers was answered.
+    pub fn watched_answered(&self) -> Option<Instant> {
+        self.watched.as_ref()?.answered
     }
 
     /// Offers that nobody has answered.
@@ -126,7 +180,11 @@ impl Cluster {
     }
 
     fn take_offer(&mut self, offer: &OfferId, now: Instant) -> Option<(usize, Amount)> {
-        let taken = self.offers.remove(&offer_number(&offer.value)?)?;
+        let number = offer_number(&offer.value)?;
+        let taken = self.offers.remove(&number)?;
+        if let Some(watched) = &mut self.watched {
+            watched.answered(number, now);
+        }
         self.counters.offers_answered += 1;
         self.counters.last_answer = Some(now);
         Some(taken)

@@ -11,7 +11,7 @@ use super::{Cluster, events};
 /// An update that is not acknowledged is sent once more after this time. (Mesos doubles it each time.)
 const RETRY: Duration = Duration::from_secs(10);
 
-/// An update of an executor.
+/// An update that is to be acknowledged.
 pub(super) struct Update {
     pub number: u64,
     /// When it was sent for the first time.
@@ -28,17 +28,26 @@ impl Cluster {
         data: Option<Vec<u8>>,
         now: Instant,
     ) {
+        let task = &self.tasks[index];
+        let status = status(&task.id, &self.agents[task.agent].id, state);
+        let status = TaskStatus { source: Some(Source::Executor.into()), data, ..status };
+        self.push_status(index, state, status, now);
+    }
+
+    /// A task fails for a reason that its agent tells, and that must be acknowledged.
+    pub(super) fn push_failure(&mut self, index: usize, reason: Reason, text: &str, now: Instant) {
+        let (task, state) = (&self.tasks[index], TaskState::TaskFailed);
+        let status = status(&task.id, &self.agents[task.agent].id, state);
+        self.push_status(index, state, because(status, Source::Agent, reason, text), now);
+    }
+
+    fn push_status(&mut self, index: usize, state: TaskState, status: TaskStatus, now: Instant) {
         let number = self.next_update;
         self.next_update += 1;
         self.counters.updates += 1;
         let task = &mut self.tasks[index];
         task.state = state;
-        let status = TaskStatus {
-            source: Some(Source::Executor.into()),
-            data,
-            uuid: Some(uuid(number)),
-            ..status(&task.id, &self.agents[task.agent].id, state)
-        };
+        let status = TaskStatus { uuid: Some(uuid(number)), ..status };
         task.updates.push_back(Update { number, sent: None, status });
         if task.updates.len() == 1 {
             self.send_first(index, now);
@@ -55,6 +64,7 @@ impl Cluster {
         update.sent.get_or_insert(now);
         self.resends.push_back((now + RETRY, index, update.number));
         let event = events::update(update.status.clone());
+        self.counters.update_bytes += event.len() as u64;
         self.send(event);
     }
 

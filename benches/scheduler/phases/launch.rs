@@ -1,74 +1,121 @@
 //! From the first offers until all workers run.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{between, space};
-use crate::cluster::Counters;
+use super::{between, pages, space};
+use crate::cluster::Cluster;
 use crate::report::{Row, cpu, seconds};
-use crate::run::{Meter, Run};
+use crate::run::{Cost, Meter, Run};
+
+/// How long something took and what it has cost, or how far it came within the limit.
+type Taken = Result<(Duration, Cost), String>;
+
+/// What the workers' launch took, from their first offers on.
+pub struct Launched {
+    /// Until all of these offers are answered and each worker is launched.
+    pub burst: (Duration, Cost),
+    /// Until all run and that is acknowledged.
+    pub running: (Duration, Cost),
+}
 
 /// Starts the scheduler and has it launch all its workers. Tasks say nothing by themselves meanwhile.
 pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     run.start_scheduler();
-    let mut rows = vec![server(run, suffix)];
-    rows.extend(workers(run, suffix));
-    if suffix.is_empty() {
+    let limit = run.options.limit;
+    let row = |run: &Run<'_>, figure: &str, taken: Taken| {
+        let value = taken.map(|(time, cost)| format!("{} ({})", seconds(time), cpu(&cost)));
+        Row::within(format!("{figure}{suffix}"), run.agents, limit, value)
+    };
+    let first = first_offers(run);
+    let mut rows = vec![row(run, "burst of offers for the server, all answered", first)];
+    let asked = suffix.is_empty().then(|| pages::Asked::start(run.scheduler().http));
+    let (meter, offers) = begin_workers(run);
+    let burst = until_all(run, &meter, offers, launched);
+    rows.push(row(run, "burst of offers for workers, the last answered, all launched", burst));
+    let running = until_all(run, &meter, offers, running);
+    rows.push(row(run, "all running and acknowledged", running));
+    if let Some(asked) = asked {
+        rows.extend(asked.stop().row(run, "pages during the launch"));
+        rows.push(bytes(run));
         rows.extend(space::rows(run, "all running"));
     }
     rows
 }
 
+/// How large offers and calls are.
+fn bytes(run: &Run<'_>) -> Row {
+    let counters = run.master.cluster().counters().clone();
+    let calls = counters.call_bytes.iter().map(|(kind, bytes)| {
+        let number = counters.calls.get(kind).copied().unwrap_or(1);
+        format!("{kind} {}", bytes / number)
+    });
+    let offer = counters.offer_bytes / counters.offers_sent.max(1);
+    let text = format!("offer {offer}; {}", calls.collect::<Vec<_>>().join(", "));
+    Row::new("bytes in the launch", run.agents, text)
+}
+
+/// The same without a word.
+///
+/// # Errors
+/// How far it came within the limit.
+pub fn quietly(run: &mut Run<'_>) -> Result<Launched, String> {
+    run.start_scheduler();
+    first_offers(run)?;
+    let (meter, offers) = begin_workers(run);
+    let burst = until_all(run, &meter, offers, launched)?;
+    Ok(Launched { burst, running: until_all(run, &meter, offers, running)? })
+}
+
 /// The first offers: one of them for the server, all others to be given back.
-fn server(run: &mut Run<'_>, suffix: &str) -> Row {
+fn first_offers(run: &mut Run<'_>) -> Taken {
     let meter = Meter::from_its_start(run);
-    let (figure, limit) =
-        (format!("burst of offers for the server, all answered{suffix}"), run.options.limit);
     let agents = run.agents as u64;
-    let answered = run.wait(limit, |cluster| {
+    let answered = run.wait(run.options.limit, |cluster| {
         let counters = cluster.counters();
         let all = counters.last_accept.is_some() && counters.offers_answered >= agents;
         all.then_some((counters.last_offers, counters.last_answer))
     });
-    let value = match answered {
-        Some((sent, answered)) => {
-            Ok(format!("{} ({})", seconds(between(sent, answered)), cpu(&meter.stop(run))))
-        }
+    match answered {
+        Some((sent, answered)) => Ok((between(sent, answered), meter.stop(run))),
         None => Err(format!("{} answers", run.master.cluster().counters().offers_answered)),
-    };
-    Row::within(figure, run.agents, limit, value)
+    }
 }
 
-/// The server runs: offers for workers. Both figures count from these offers; the CPU is that of all until then.
-fn workers(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
+/// The server runs: offers for workers. Figures count from these offers; the CPU is that of all until then.
+fn begin_workers(run: &mut Run<'_>) -> (Meter, Option<Instant>) {
     let meter = Meter::start(run);
-    run.master.cluster().server_comes_up(Instant::now());
-    let since = |counters: &Counters| counters.last_offers.filter(|at| *at > meter.since);
-    let offers = run.wait(run.options.limit, |cluster| since(cluster.counters()));
-    let launched: Progress =
-        ("burst of offers for workers, last ACCEPT", |counters| (counters.workers, counters.last_accept));
-    let running: Progress =
-        ("all running and acknowledged", |counters| (counters.running, counters.last_acknowledgement));
-    [launched, running].map(|progress| until_all(run, &meter, offers, progress, suffix)).into()
+    {
+        let mut cluster = run.master.cluster();
+        cluster.watch_offers();
+        cluster.server_comes_up(Instant::now());
+    }
+    let offers = run.wait(run.options.limit, |cluster| cluster.watched_since());
+    (meter, offers)
 }
 
-/// A figure, and what shows how far it is and when that was reached.
-type Progress = (&'static str, fn(&Counters) -> (u64, Option<Instant>));
+/// How many workers something is true of, and since when if that is all that is waited for.
+type Progress = fn(&Cluster) -> (u64, Option<Instant>);
 
-fn until_all(
-    run: &mut Run<'_>,
-    meter: &Meter,
-    offers: Option<Instant>,
-    (figure, progress): Progress,
-    suffix: &str,
-) -> Row {
-    let (wanted, limit) = (run.options.workers(run.agents) as u64, run.options.limit);
-    let done = run.wait(limit, |cluster| {
-        let (workers, last) = progress(cluster.counters());
-        (workers >= wanted).then_some(last)
+/// ACCEPT is sent once the launch is on record, so those that came are durable.
+fn launched(cluster: &Cluster) -> (u64, Option<Instant>) {
+    let counters = cluster.counters();
+    let last =
+        cluster.watched_answered().zip(counters.last_accept).map(|(answer, accept)| answer.max(accept));
+    (counters.workers, last)
+}
+
+fn running(cluster: &Cluster) -> (u64, Option<Instant>) {
+    (cluster.counters().running, cluster.counters().last_acknowledgement)
+}
+
+fn until_all(run: &mut Run<'_>, meter: &Meter, offers: Option<Instant>, progress: Progress) -> Taken {
+    let wanted = run.options.workers(run.agents) as u64;
+    let done = run.wait(run.options.limit, |cluster| {
+        let (workers, last) = progress(cluster);
+        last.filter(|_| workers >= wanted)
     });
-    let value = match done {
-        Some(last) => Ok(format!("{} ({})", seconds(between(offers, last)), cpu(&meter.stop(run)))),
-        None => Err(format!("{} of {wanted}", progress(run.master.cluster().counters()).0)),
-    };
-    Row::within(format!("{figure}{suffix}"), run.agents, limit, value)
+    match done {
+        Some(last) => Ok((between(offers, Some(last)), meter.stop(run))),
+        None => Err(format!("{} of {wanted}", progress(&run.master.cluster()).0)),
+    }
 }

@@ -10,6 +10,8 @@ pub struct Traffic {
     pub messages: f64,
     pub updates: f64,
     pub acknowledged: f64,
+    /// Bytes of a live message's event, and of an update's.
+    pub bytes: [f64; 2],
 }
 
 /// Measures meanwhile.
@@ -26,13 +28,21 @@ pub fn measure(run: &Run<'_>, meanwhile: impl FnOnce()) -> Traffic {
         messages: per_second(before.messages, after.messages),
         updates: per_second(before.updates, after.updates),
         acknowledged: per_second(before.acknowledged, after.acknowledged),
+        bytes: [
+            each(after.message_bytes - before.message_bytes, after.messages - before.messages),
+            each(after.update_bytes - before.update_bytes, after.updates - before.updates),
+        ],
     }
+}
+
+fn each(bytes: u64, number: u64) -> f64 {
+    bytes as f64 / number.max(1) as f64
 }
 
 impl Traffic {
     /// With the milliseconds from updates to their acknowledgements.
     pub fn text(&self, latencies: &[f64]) -> String {
-        let Self { cost, messages, updates, acknowledged } = self;
+        let Self { cost, messages, updates, acknowledged, bytes: [message, update] } = self;
         let latency = match latencies {
             [] => "none acknowledged".to_owned(),
             _ => {
@@ -42,6 +52,7 @@ impl Traffic {
         };
         let counts =
             format!("{messages:.0} messages/s, {acknowledged:.0} of {updates:.0} updates/s acknowledged");
-        format!("{}; {counts}; {latency}", share(cost))
+        let bytes = format!("{message:.0} B a message, {update:.0} B an update");
+        format!("{}; {counts}; {latency}; {bytes}", share(cost))
     }
 }

@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::traffic;
+use super::pages::Asked;
+use super::{steady, traffic};
 use crate::options::Options;
 use crate::report::Row;
 use crate::run::Run;
@@ -19,16 +20,23 @@ pub fn figure(options: &Options) -> String {
 }
 
 pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
-    run.master.cluster().be_lively(true, Instant::now());
-    let from = send_for(run, WARM_UP.min(run.options.seconds), 0);
-    let traffic = traffic::measure(run, || {
+    steady::begin(run);
+    let mut from = send_for(run, WARM_UP.min(run.options.seconds), 0);
+    let traffic = traffic::measure(run, || from = send_for(run, run.options.seconds, from));
+    // Not meanwhile: answers cost something, too.
+    let asked = suffix.is_empty().then(|| Asked::start(run.scheduler().http));
+    if asked.is_some() {
         send_for(run, run.options.seconds, from);
-    });
+    }
+    let pages = asked.map(Asked::stop);
     run.master.cluster().be_lively(false, Instant::now());
     // Those that wait for long are not to be left out.
     run.wait(REST, |cluster| (cluster.unacknowledged() == 0).then_some(()));
     let text = traffic.text(&run.master.cluster().take_latencies());
-    vec![Row::new(format!("{}{suffix}", figure(run.options)), run.agents, text)]
+    let mut rows = vec![Row::new(format!("{}{suffix}", figure(run.options)), run.agents, text)];
+    let name = format!("pages at {}", figure(run.options));
+    rows.extend(pages.into_iter().flat_map(|pages| pages.row(run, &name)));
+    rows
 }
 
 /// Sends updates at the wanted rate for so long, beginning with the task `from`; where to go on.

@@ -1,5 +1,7 @@
 mod server;
 
+use std::path::Path;
+
 use mesos::auth::Auth;
 
 use super::*;
@@ -119,10 +121,23 @@ fn bad_values_are_refused() {
         &["--secret-file", "x"],
         &["--executor-uri", "a", "--executor-path", "b"],
         &["--executor-uri", "a", "--artifact-address", "b"],
+        &["--executor-file", "a", "--executor-path", "b"],
         &["--no-such-flag"],
     ] {
         assert!(parse(args).is_err(), "{args:?}");
     }
+}
+
+#[test]
+fn another_file_is_served_where_it_is_named() {
+    let served =
+        |args: &[&str]| match parse(args).unwrap().into_config(|| Ok("/this".into())).unwrap().executor {
+            ExecutorSource::Serve { executable, .. } => executable,
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(served(&[]), Path::new("/this"));
+    assert_eq!(served(&["--executor-file", "/other"]), Path::new("/other"));
+    assert_eq!(served(&["--executor-file", "/other", "--artifact-address", "host"]), Path::new("/other"));
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! That no rule, offer or distance of the master makes a launch much dearer.
+
+use crate::options::Options;
+use crate::phases::variants::{Cost, VARIANTS, Variant, launch};
+use crate::report::thousands;
+use crate::scheduler::Binary;
+use crate::suite::figure::{Bound, Figure, quantile};
+
+/// Each launch is taken so often, in turn with the others; medians count.
+const ROUNDS: usize = 3;
+/// The largest cluster for it: more takes long and shows nothing more, since the exponent of the plain launch is bounded.
+const AGENTS: usize = 1000;
+/// CPU time of the scheduler for each worker, by that of the plain launch.
+const MOST: f64 = 2.0;
+/// Time of a launch at a master 2 ms away by what the calls would take one after the other.
+const MOST_OF_SEQUENTIAL: f64 = 0.25;
+
+/// What the CPU ratio of each of [`VARIANTS`] is called.
+const NAMES: [&str; VARIANTS.len()] = [
+    "launch with leftover offers, CPU a worker ÷ plain",
+    "launch with rack:GROUP_BY, CPU a worker ÷ plain",
+    "launch with hostname:UNIQUE, CPU a worker ÷ plain",
+    "launch with --max-workers, CPU a worker ÷ plain",
+    "launch of two workers an agent, CPU a worker ÷ plain",
+    "launch at a master 2 ms away, CPU a worker ÷ plain",
+];
+const SEQUENTIAL: &str = "launch at a master 2 ms away, time ÷ calls one by one";
+
+/// One launch of each kind.
+struct Round {
+    plain: Cost,
+    /// In the order of [`VARIANTS`].
+    others: Vec<Cost>,
+}
+
+/// The figures of all variants, on one of these clusters.
+pub fn check(options: &Options, binary: &Binary, sizes: &[usize]) -> Vec<Figure> {
+    let agents = sizes.iter().copied().filter(|size| *size <= AGENTS).max().unwrap_or(sizes[0]);
+    let take = |variant: Option<&Variant>| {
+        let name = variant.map_or("plain launch", |variant| variant.name);
+        launch(options, binary, agents, variant).unwrap_or_else(|so_far| panic!("{name}: {so_far}"))
+    };
+    let round =
+        |_| Round { plain: take(None), others: VARIANTS.iter().map(|other| take(Some(other))).collect() };
+    let rounds: Vec<Round> = (0..ROUNDS).map(round).collect();
+    let median = |value: &dyn Fn(&Round) -> f64| quantile(&rounds.iter().map(value).collect::<Vec<_>>(), 0.5);
+    let micros = |cost: &Cost| cost.each.as_secs_f64() * 1e6;
+    let plain = median(&|round| micros(&round.plain));
+    let mut figures: Vec<Figure> = NAMES
+        .into_iter()
+        .enumerate()
+        .map(|(place, name)| {
+            let ratio = median(&|round| micros(&round.others[place]) / micros(&round.plain));
+            let cost = median(&|round| micros(&round.others[place]));
+            let text = format!("{cost:.0} µs, plain {plain:.0} µs, {} agents", thousands(agents));
+            Figure::steady(name, ratio, "×", Bound::AtMost(MOST)).with(text)
+        })
+        .collect();
+    let sequential = median(&|round| round.others[VARIANTS.len() - 1].by_sequential());
+    figures.push(Figure::steady(SEQUENTIAL, sequential, "×", Bound::AtMost(MOST_OF_SEQUENTIAL)));
+    figures
+}

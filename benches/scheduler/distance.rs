@@ -1,0 +1,81 @@
+//! A network between scheduler and master: what one of them sends arrives a while later at the other, however much of it is on
+//! the way. So whoever waits for each answer waits long, and whoever does not loses nothing.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes that travel together at most.
+const PIECE: usize = 64 * 1024;
+
+/// A network until it is dropped.
+pub struct Distance {
+    /// Where the master seems to be.
+    pub address: SocketAddr,
+    stop: Arc<AtomicBool>,
+}
+
+impl Distance {
+    /// Puts a network before a master: there and back takes `round_trip`.
+    pub fn start(master: SocketAddr, round_trip: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let accept = move || {
+            for scheduler in listener.incoming().flatten() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                // Without the master a scheduler sees its connection closed.
+                if let Ok(master) = TcpStream::connect(master) {
+                    carry(&scheduler, &master, round_trip / 2);
+                    carry(&master, &scheduler, round_trip / 2);
+                }
+            }
+        };
+        spawn("network", accept);
+        Self { address, stop }
+    }
+}
+
+impl Drop for Distance {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // It waits for connections.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// Threads, since timers of a runtime are no finer than a millisecond.
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
+    thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread");
+}
+
+/// Carries all that comes from one end to the other, the end of the stream, too.
+fn carry(from: &TcpStream, to: &TcpStream, time: Duration) {
+    let (mut from, mut to) = (from.try_clone().expect("a handle"), to.try_clone().expect("a handle"));
+    to.set_nodelay(true).expect("a socket");
+    let (pieces, on_the_way) = mpsc::channel::<(Instant, Vec<u8>)>();
+    spawn("leaves", move || {
+        let mut piece = vec![0; PIECE];
+        while let Ok(read @ 1..) = from.read(&mut piece) {
+            if pieces.send((Instant::now() + time, piece[..read].to_vec())).is_err() {
+                return;
+            }
+        }
+    });
+    spawn("arrives", move || {
+        for (due, piece) in on_the_way {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if to.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    });
+}

@@ -1,0 +1,96 @@
+//! What the scheduler serves over HTTP while it works.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::report::Row;
+use crate::run::Run;
+use crate::suite::figure::quantile;
+use crate::support::http;
+
+/// The pages, asked for in turn. A page of tasks has 100 of them unless another number is asked for.
+const PATHS: [&str; 4] = ["/healthz", "/metrics", "/api/v1/tasks?limit=100", "/api/v1/summary"];
+/// Time from one request to the next.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Asks again and again, one page after the other, in a thread of its own.
+pub struct Asked {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Answers>,
+}
+
+/// Milliseconds from each request to the last byte of its answer, by page; requests without an answer.
+#[derive(Default)]
+pub struct Answers {
+    times: [Vec<f64>; PATHS.len()],
+    unanswered: usize,
+}
+
+impl Asked {
+    pub fn start(http: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || ask(http, &stopped));
+        Self { stop, thread }
+    }
+
+    pub fn stop(self) -> Answers {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("it never panics")
+    }
+}
+
+/// Each page once at least.
+fn ask(http: SocketAddr, stop: &AtomicBool) -> Answers {
+    let mut answers = Answers::default();
+    let begun = Instant::now();
+    for number in 0.. {
+        if number >= PATHS.len() && stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let page = number % PATHS.len();
+        let asked = Instant::now();
+        match http::get(http, PATHS[page]) {
+            Ok(body) if is_answer(PATHS[page], &body) => {
+                answers.times[page].push(asked.elapsed().as_secs_f64() * 1e3);
+            }
+            _ => answers.unanswered += 1,
+        }
+        // What took longer is not made up for.
+        let next = begun + INTERVAL * (number as u32 + 1);
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    answers
+}
+
+/// Whether a body is what was asked for, and no excuse.
+fn is_answer(path: &str, body: &[u8]) -> bool {
+    match path {
+        "/healthz" => true,
+        "/metrics" => body.starts_with(b"#"),
+        _ => body.starts_with(b"{"),
+    }
+}
+
+impl Answers {
+    /// The times as a figure; no figure where something was not answered.
+    pub fn row(&self, run: &Run<'_>, figure: &str) -> [Row; 1] {
+        let page = |(path, times): (&str, &Vec<f64>)| match &times[..] {
+            [] => format!("{path} –"),
+            times => {
+                let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(times, share));
+                format!("{path} p50 {p50:.1}, p99 {p99:.1}, max {max:.1} ms")
+            }
+        };
+        let pages: Vec<String> = PATHS.into_iter().zip(&self.times).map(page).collect();
+        let requests: usize = self.times.iter().map(Vec::len).sum();
+        let text = format!("{}; {requests} requests", pages.join("; "));
+        [match self.unanswered {
+            0 => Row::new(figure, run.agents, text),
+            some => Row::missed(figure, run.agents, format!("{text}, {some} more WITHOUT AN ANSWER")),
+        }]
+    }
+}

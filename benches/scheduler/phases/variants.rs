@@ -1,0 +1,130 @@
+//! The launch once more with other offers, rules and masters, beside the plain one.
+
+use std::time::Duration;
+
+use super::launch::{self, Launched};
+use crate::options::Options;
+use crate::report::{Row, seconds};
+use crate::run::Run;
+use crate::scheduler::{ALONE, Binary};
+
+/// How far away the master of one variant is.
+const DELAY: Duration = Duration::from_millis(2);
+/// The name of the launch that the others are compared with.
+const PLAIN: &str = "plain";
+
+/// A launch that differs from the plain one.
+pub struct Variant {
+    pub name: &'static str,
+    /// What makes the difference, on so many agents.
+    change: fn(&mut Options, usize),
+}
+
+pub const VARIANTS: [Variant; 6] = [
+    Variant { name: "leftover offers", change: |options, _| options.leftovers = true },
+    Variant {
+        name: "rack:GROUP_BY",
+        change: |options, agents| {
+            options.constraint.push("rack:GROUP_BY".to_owned());
+            // As many agents in each rack, or some would have to stay free.
+            options.racks = (1..=options.racks.max(1)).rev().find(|racks| agents % racks == 0).unwrap_or(1);
+        },
+    },
+    Variant {
+        name: "hostname:UNIQUE",
+        change: |options, _| options.constraint.push("hostname:UNIQUE".to_owned()),
+    },
+    Variant {
+        name: "--max-workers of half the agents",
+        change: |options, agents| options.max_workers = Some(agents / 2),
+    },
+    Variant { name: "two workers an agent", change: |options, _| options.cpus_per_worker = Some(2.0) },
+    Variant { name: "a master 2 ms away", change: |options, _| options.delay_ms = DELAY },
+];
+
+/// What a launch has cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    workers: usize,
+    pub burst: Duration,
+    pub running: Duration,
+    /// CPU time of the scheduler for each worker.
+    pub each: Duration,
+    /// Calls until all ran.
+    calls: u64,
+}
+
+impl Cost {
+    /// The time that it took by that of a client which sends as many calls to a master 2 ms away one after the other. Such a
+    /// client cannot be faster than one call in 2 ms, whatever it runs on.
+    pub fn by_sequential(&self) -> f64 {
+        self.running.as_secs_f64() / self.sequential().as_secs_f64()
+    }
+
+    fn sequential(&self) -> Duration {
+        DELAY.mul_f64(self.calls as f64)
+    }
+
+    fn text(&self, plain: Option<&Self>) -> String {
+        let ratio = |own: Duration, plain: Option<Duration>| {
+            plain
+                .map_or(String::new(), |plain| format!(" ({:.2} ×)", own.as_secs_f64() / plain.as_secs_f64()))
+        };
+        format!(
+            "burst {}{}, all running {}{}, CPU {:.0} µs a worker{}; {} workers, {} calls",
+            seconds(self.burst),
+            ratio(self.burst, plain.map(|plain| plain.burst)),
+            seconds(self.running),
+            ratio(self.running, plain.map(|plain| plain.running)),
+            self.each.as_secs_f64() * 1e6,
+            ratio(self.each, plain.map(|plain| plain.each)),
+            self.workers,
+            self.calls,
+        )
+    }
+}
+
+/// A launch on a cluster of so many agents; `None` is the plain one.
+///
+/// # Errors
+/// How far it came within the limit.
+pub fn launch(
+    options: &Options,
+    binary: &Binary,
+    agents: usize,
+    variant: Option<&Variant>,
+) -> Result<Cost, String> {
+    let mut options = options.clone();
+    if let Some(variant) = variant {
+        (variant.change)(&mut options, agents);
+    }
+    let mut run = Run::new(&options, binary, agents, vec![ALONE.to_owned()]);
+    let Launched { burst, running } = launch::quietly(&mut run)?;
+    let workers = options.workers(agents);
+    Ok(Cost {
+        workers,
+        burst: burst.0,
+        running: running.0,
+        each: running.1.scheduler.all / workers as u32,
+        calls: running.1.calls,
+    })
+}
+
+/// All of them, and the plain one first.
+pub fn measure(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
+    let figure = |name: &str| format!("launch: {name}");
+    let plain = launch(options, binary, agents, None);
+    let text = plain.as_ref().map(|cost| cost.text(None)).map_err(Clone::clone);
+    let mut rows = vec![Row::within(figure(PLAIN), agents, options.limit, text)];
+    for variant in &VARIANTS {
+        let value = launch(options, binary, agents, Some(variant)).map(|cost| {
+            let text = cost.text(plain.as_ref().ok());
+            match variant.name.starts_with("a master") {
+                true => format!("{text}, one by one at least {}", seconds(cost.sequential())),
+                false => text,
+            }
+        });
+        rows.push(Row::within(figure(variant.name), agents, options.limit, value));
+    }
+    rows
+}

@@ -1,0 +1,197 @@
+//! The simulated Mesos beside a real one of the same size. Everything is measured from outside, in the same way on both.
+//!
+//! The real one is the master and all agents in one process, with this program's own executors: a pool server, and workers
+//! that mine with a fiftieth of a CPU each.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::options::Options;
+use crate::report::{Row, seconds};
+use crate::run::Run;
+use crate::scheduler::{Binary, Executor, Scheduler};
+use crate::suite::machine::{Threads, process, resident};
+use crate::support::mesos_box::MesosBox;
+use crate::support::{http, peer};
+
+/// CPUs of each agent, of a worker and of the server: each agent has room for one of them.
+const CPUS: &str = "0.02";
+/// All tasks speak so often, since few of them must make up for many.
+const INTERVAL: &str = "1s";
+/// Between two looks at the scheduler's metrics, by the time that has passed: looking costs something, too.
+const POLL: f64 = 0.05;
+/// The scheduler's metric of tasks that run.
+const RUNNING: &str = "scheduler_tasks{state=\"TASK_RUNNING\"}";
+/// Names of the columns.
+pub const COLUMNS: [&str; 2] = ["simulated", "real Mesos"];
+
+/// What the master has carried so far.
+#[derive(Clone, Copy)]
+struct Carried {
+    messages: f64,
+    updates: f64,
+}
+
+/// A scheduler at a master of one kind.
+enum Place<'a> {
+    Simulated(Box<Run<'a>>),
+    Real(Box<Real<'a>>),
+}
+
+struct Real<'a> {
+    mesos: MesosBox,
+    binary: &'a Binary,
+    folder: TempDir,
+    scheduler: Option<Scheduler>,
+}
+
+/// Both columns; `None`, said aloud, if no Mesos is installed. With `REQUIRE_PEERS=1` that is a failure.
+pub fn compare(options: &Options, binary: &Binary, agents: usize) -> Option<[Vec<Row>; 2]> {
+    let command = peer::mesos()?;
+    let alike = Options {
+        // What is left of an agent has no CPU, and Mesos offers it all the same. The server takes the place of one worker.
+        leftovers: true,
+        max_workers: Some(agents - 1),
+        live_interval: Some(INTERVAL.to_owned()),
+        report_interval: Some(INTERVAL.to_owned()),
+        ..options.clone()
+    };
+    let run = Run::new(&alike, binary, agents, Vec::new());
+    let simulated = Place::Simulated(Box::new(run)).measure(&alike, agents, COLUMNS[0]);
+    let number = u16::try_from(agents).expect("a real Mesos of one process has few agents");
+    let more = ["--in-process", &format!("--cpus={CPUS}"), "--mem=512"];
+    let mesos = MesosBox::with_options(&command, number, &more);
+    let folder = tempfile::tempdir_in(options.dir()).expect("a temporary folder");
+    let real = Place::Real(Box::new(Real { mesos, binary, folder, scheduler: None }));
+    Some([simulated, real.measure(&alike, agents, COLUMNS[1])])
+}
+
+impl Place<'_> {
+    fn measure(mut self, options: &Options, agents: usize, column: &str) -> Vec<Row> {
+        println!("{column}:");
+        self.start(options);
+        let limit = options.limit;
+        let launch = self.until_running(agents, limit).map(|(time, cpu)| {
+            let each = cpu.all.as_secs_f64() * 1e6 / (agents - 1) as f64;
+            let Carried { messages, updates } = self.carried();
+            let carried = format!("{messages:.0} messages and {updates:.0} updates meanwhile");
+            format!("{} (CPU {}, {each:.0} µs a worker; {carried})", seconds(time), seconds(cpu.all))
+        });
+        let mut rows = vec![Row::within("start until all run", agents, limit, launch)];
+        std::thread::sleep(options.seconds);
+        rows.push(self.steady(options, agents));
+        let memory = resident(self.scheduler().id());
+        let [anonymous, file] = [memory.anonymous, memory.file].map(|bytes| bytes as f64 / 1e6);
+        let memory = format!("{anonymous:.1} MB its own, {file:.1} MB of files");
+        rows.push(Row::new("resident memory", agents, memory));
+        self.end(Signal::KILL);
+        self.start(options);
+        let restart = self.until_running(agents, limit);
+        let restart = restart.map(|(time, cpu)| format!("{} (CPU {})", seconds(time), seconds(cpu.all)));
+        rows.push(Row::within("kill -9, restart, subscribed and all shown", agents, limit, restart));
+        self.end(Signal::TERM);
+        rows
+    }
+
+    fn start(&mut self, options: &Options) {
+        match self {
+            Place::Simulated(run) => {
+                run.start_scheduler();
+                let mut cluster = run.master.cluster();
+                cluster.server_comes_up(Instant::now());
+                cluster.be_lively(true, Instant::now());
+            }
+            Place::Real(real) => {
+                let mut more = options.of_scheduler(real.binary, 1);
+                more.extend(["--server-cpus", CPUS, "--min-worker-cpus", CPUS].map(str::to_owned));
+                let state_dir = real.folder.path().join("state");
+                let executor = Executor::Installed(real.binary.path.clone());
+                let started = Scheduler::start(real.binary, real.mesos.master, &state_dir, &executor, &more);
+                real.scheduler = Some(started);
+            }
+        }
+    }
+
+    fn end(&mut self, signal: Signal) {
+        match self {
+            Place::Simulated(run) => run.end_scheduler(signal),
+            Place::Real(real) => real.scheduler.take().expect("it was started").end(signal),
+        }
+    }
+
+    fn scheduler(&self) -> &Scheduler {
+        match self {
+            Place::Simulated(run) => run.scheduler(),
+            Place::Real(real) => real.scheduler.as_ref().expect("it was started"),
+        }
+    }
+
+    /// The time from the scheduler's start until it is subscribed and says that as many tasks run as there are agents, and its
+    /// CPU time.
+    fn until_running(&self, tasks: usize, limit: Duration) -> Result<(Duration, Threads), String> {
+        let scheduler = self.scheduler();
+        while scheduler.started.elapsed() < limit {
+            let connected = scheduler.metric("scheduler_connected") == Some(1.0);
+            if connected && scheduler.metric(RUNNING).is_some_and(|running| running >= tasks as f64) {
+                return Ok((scheduler.started.elapsed(), scheduler.threads()));
+            }
+            std::thread::sleep(scheduler.started.elapsed().mul_f64(POLL));
+        }
+        Err(format!("{:.0} of {tasks} run", scheduler.metric(RUNNING).unwrap_or(0.0)))
+    }
+
+    fn steady(&self, options: &Options, agents: usize) -> Row {
+        let (before, cpu, since) = (self.carried(), self.scheduler().threads(), Instant::now());
+        let of_mesos = self.of_mesos();
+        std::thread::sleep(options.seconds);
+        let (time, cpu) = (since.elapsed().as_secs_f64(), self.scheduler().threads() - cpu);
+        let of_mesos = self.of_mesos().zip(of_mesos).map(|(after, before)| after - before);
+        let after = self.carried();
+        let (messages, updates) = (after.messages - before.messages, after.updates - before.updates);
+        let text = format!(
+            "CPU {:.2} %; {:.1} messages/s, {:.1} updates/s; {:.0} µs of CPU for each of them",
+            cpu.all.as_secs_f64() / time * 100.0,
+            messages / time,
+            updates / time,
+            cpu.all.as_secs_f64() * 1e6 / (messages + updates)
+        );
+        let mesos = of_mesos.map_or(String::new(), |cpu| {
+            let each = cpu.as_secs_f64() * 1e6 / (messages + updates);
+            format!(", {each:.0} µs of master and agents together")
+        });
+        match messages > 0.0 {
+            true => Row::new("steady state", agents, format!("{text}{mesos}")),
+            false => Row::wrong("steady state", agents, format!("{text}: NO message came")),
+        }
+    }
+
+    /// CPU time of the process that is the master and all agents.
+    fn of_mesos(&self) -> Option<Duration> {
+        let Place::Real(real) = self else { return None };
+        let parts = std::fs::read(real.mesos.work_folder().join("box.json")).ok()?;
+        let parts: Value = serde_json::from_slice(&parts).ok()?;
+        Some(process(parts["local"]["pid"].as_u64()?.try_into().ok()?))
+    }
+
+    fn carried(&self) -> Carried {
+        match self {
+            Place::Simulated(run) => {
+                let cluster = run.master.cluster();
+                let counters = cluster.counters();
+                Carried { messages: counters.messages as f64, updates: counters.updates as f64 }
+            }
+            Place::Real(real) => {
+                let metrics =
+                    http::get_json(real.mesos.master, "/metrics/snapshot").expect("a master answers");
+                let metric = |name: &str| metrics[name].as_f64().expect("a master counts this");
+                Carried {
+                    messages: metric("master/messages_executor_to_framework"),
+                    updates: metric("master/messages_status_update"),
+                }
+            }
+        }
+    }
+}
