@@ -36,12 +36,13 @@ mod upgrade;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use mesos::v1::{Offer, TaskState, task_status};
+use mesos::v1::{Offer, TaskState};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 #[cfg(test)]
 pub use self::server_health::{ILL_SERVER, SERVER_START};
+pub use self::task_notices::Ended;
 
 use crate::event::{Away, Call, InverseOffer};
 use crate::fleet::{Fleet, LaunchLimit, StateChange, Task, Window};
@@ -268,19 +269,6 @@ pub enum Happening {
     Unused(UnusedAgent),
     /// What was declined is to be offered again.
     OffersWanted,
-}
-
-/// How a task ended.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// Its id.
-    pub task: String,
-    /// Mesos' state.
-    pub state: TaskState,
-    /// Mesos' reason.
-    pub reason: Option<task_status::Reason>,
-    /// Mesos' or the executor's words.
-    pub message: Option<String>,
 }
 
 /// Something that a rule wants done.
