@@ -41,12 +41,13 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use ::task::{Live, PoolLive};
-use mesos::v1::{Offer, TaskState, task_status};
+use mesos::v1::{Offer, TaskState};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 #[cfg(test)]
 pub use self::server_health::{ILL_SERVER, SERVER_START};
+pub use self::task_notices::Ended;
 
 use crate::artifact::Fetching;
 use crate::event::{Away, Call, InverseOffer};
@@ -296,19 +297,6 @@ pub enum Happening {
     OffersWanted,
     /// Agents fetch the executor from this scheduler, this fast.
     Fetching(Fetching),
-}
-
-/// How a task ended.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// Its id.
-    pub task: String,
-    /// Mesos' state.
-    pub state: TaskState,
-    /// Mesos' reason.
-    pub reason: Option<task_status::Reason>,
-    /// Mesos' or the executor's words.
-    pub message: Option<String>,
 }
 
 /// Something that a rule wants done.

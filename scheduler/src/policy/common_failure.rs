@@ -6,14 +6,14 @@
 
 mod pace;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use mesos::v1::{TaskState, task_status};
 
 use self::pace::{Failure, News, Pace};
 use super::{Ended, Happening, Intent, Policy, View, task_notices};
-use crate::fleet::{DueQueue, Task};
+use crate::fleet::Task;
 use crate::task_info::Delivery;
 use crate::user_notice::UserNotice;
 
@@ -35,12 +35,15 @@ struct Open {
 pub(super) struct CommonFailures {
     pace: Pace,
     open: HashMap<String, Open>,
-    due: DueQueue<String>,
+    /// When the fate of each is looked at, in order: after it was launched, and after it came to run.
+    launched: VecDeque<(Instant, String)>,
+    running: VecDeque<(Instant, String)>,
 }
 
 impl CommonFailures {
     pub fn new(seed: u64) -> Self {
-        Self { pace: Pace::new(seed), open: HashMap::new(), due: DueQueue::default() }
+        let (open, launched, running) = Default::default();
+        Self { pace: Pace::new(seed), open, launched, running }
     }
 }
 
@@ -56,8 +59,10 @@ impl Policy for CommonFailures {
                 }
                 return Vec::new();
             }
-            Happening::Alive { task, state: TaskState::TaskRunning, .. } if self.open.contains_key(task) => {
-                self.due.add(now + WELL, task.clone());
+            Happening::Alive { task, state: TaskState::TaskRunning, change }
+                if change.before != Some(TaskState::TaskRunning) && self.open.contains_key(task) =>
+            {
+                self.running.push_back((now + WELL, task.clone()));
                 self.pace.promising();
                 News::Nothing
             }
@@ -86,7 +91,7 @@ impl CommonFailures {
     fn launched(&mut self, view: &View<'_>, task: &str, now: Instant) -> News {
         if view.fleet.get(task).is_some_and(|task| !task.is_to_end()) {
             self.open.insert(task.to_owned(), Open { since: now, status: None });
-            self.due.add(now + OPEN, task.to_owned());
+            self.launched.push_back((now + OPEN, task.to_owned()));
         }
         News::Nothing
     }
@@ -113,31 +118,39 @@ impl CommonFailures {
     fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let was_limited = self.pace.is_limited();
         let (mut news, mut changed) = (News::Nothing, false);
-        while let Some(id) = self.due.take(now) {
-            let Some(open) = self.open.get(&id) else { continue };
-            let task = view.fleet.get(&id).filter(|task| !task.is_over() && !task.is_to_end());
-            let well =
-                task.filter(|task| task.is_running()).and_then(Task::running_since).map(|since| since + WELL);
-            let until = well.unwrap_or(open.since + OPEN);
-            if task.is_some() && until > now {
-                self.due.add(until, id);
-                continue;
+        while let Some(id) = take_due(&mut self.running, now) {
+            if self.open.remove(&id).is_some() {
+                changed = true;
+                let task = view.fleet.get(&id).filter(|task| task.is_running() && !task.is_to_end());
+                news = latest(news, task.map(|_| self.pace.succeeded(now)).unwrap_or(News::Nothing));
             }
-            self.open.remove(&id);
-            changed = true;
-            match well {
-                Some(_) => news = latest(news, self.pace.succeeded(now)),
-                None if task.is_some() => self.pace.promising(),
-                None => {}
+        }
+        while let Some(id) = take_due(&mut self.launched, now) {
+            let task = view.fleet.get(&id).filter(|task| !task.is_over() && !task.is_to_end());
+            // What came to run at last is looked at above.
+            if task.is_none_or(|task| !task.is_running()) && self.open.remove(&id).is_some() {
+                changed = true;
+                if task.is_some() {
+                    self.pace.promising();
+                }
             }
         }
         if self.open.is_empty() {
             // A burst leaves nothing behind.
             self.open.shrink_to_fit();
+            self.running.shrink_to_fit();
+            self.launched.shrink_to_fit();
             news = latest(news, self.pace.calm(now));
         }
         if changed || news != News::Nothing { self.tell(was_limited, news) } else { Vec::new() }
     }
+}
+
+fn take_due(queue: &mut VecDeque<(Instant, String)>, now: Instant) -> Option<String> {
+    if queue.front().is_none_or(|(at, _)| *at > now) {
+        return None;
+    }
+    queue.pop_front().map(|(_, id)| id)
 }
 
 fn latest(before: News, news: News) -> News {

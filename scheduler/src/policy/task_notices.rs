@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mesos::v1::{TaskState, task_status};
 
-use super::{Ended, Happening, Intent, Policy, View};
+use super::{Happening, Intent, Policy, View};
 use crate::fleet::StateChange;
 use crate::task_info::Delivery;
 use crate::user_notice::UserNotice;
@@ -90,6 +90,19 @@ fn ended(view: &View<'_>, ended: &Ended) -> Option<UserNotice> {
 /// Whether it failed as the others do; that was told once.
 pub(super) fn is_common(view: &View<'_>, ended: &Ended) -> bool {
     view.fleet.common_failure().is_some_and(|failure| failure.is_like(ended.state, ended.reason))
+}
+
+/// How a task ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its id.
+    pub task: String,
+    /// Mesos' state.
+    pub state: TaskState,
+    /// Mesos' reason.
+    pub reason: Option<task_status::Reason>,
+    /// Mesos' or the executor's words.
+    pub message: Option<String>,
 }
 
 impl Ended {
