@@ -40,7 +40,6 @@ mod upgrade;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use ::task::{Live, PoolLive};
 use mesos::v1::{Offer, TaskState};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -54,9 +53,7 @@ use crate::event::{Away, Call, InverseOffer};
 use crate::fleet::{Fleet, LaunchLimit, StateChange, Task, Window};
 use crate::history::{History, Topic};
 use crate::journal::Assignment;
-use crate::kind::Kind;
 use crate::offers::{Accept, UnusedAgent};
-use crate::server_size;
 use crate::session::Session;
 use crate::settings::{OnServerLoss, Settings};
 use crate::user_notice::UserNotice;
@@ -157,21 +154,6 @@ impl View<'_> {
         let most = limits.max_workers.into_iter().chain(self.admitted()).min();
         let workers = most.map_or(u64::MAX, |most| most.saturating_sub(count));
         (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
-    }
-
-    /// The most workers that the servers admit. `None` if none is open, or if they are not ours: then they turn away whom
-    /// they like.
-    pub fn admitted(&self) -> Option<u64> {
-        let template = &self.settings.template;
-        if self.pool().is_some() || !template.programs.is_ours(Kind::Server) {
-            return None;
-        }
-        let connections = |server: &Task| match server.live() {
-            Some((_, Live::Pool(PoolLive { max_connections: Some(told), .. }))) => *told,
-            _ => server_size::connections(template.server_mem),
-        };
-        let admitted = |(server, _)| server_size::workers(connections(server));
-        self.fleet.open_servers().map(admitted).reduce(u64::saturating_add)
     }
 
     /// CPU that the server takes, running or not, thousandths.

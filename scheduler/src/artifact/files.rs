@@ -1,7 +1,7 @@
 //! What is served: the executable, and the same packed for Mesos' fetcher.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
 use flate2::{Compression, GzBuilder};
@@ -14,6 +14,8 @@ use crate::task_info::EXECUTABLE;
 const PACKED: &str = ".tar.gz";
 /// Time of the packed file, in seconds since 1970: always the same, so that the same content makes the same archive.
 const TIME: u64 = 1_577_836_800;
+/// What is read at a time.
+const BUFFER: usize = 256 * 1024;
 /// Beyond this length it is no release of ours, and is packed as fast as can be: with debug information, a few per cent
 /// less to send are not worth seconds of each start.
 const LONG: u64 = 64 << 20;
@@ -44,12 +46,13 @@ impl Files {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
         }
         let length = metadata.len();
-        let mut content = Hashing { file: &mut file, hasher: Sha256::new(), read: 0 };
+        let content = Hashing { file: &mut file, hasher: Sha256::new(), read: 0 };
+        let mut content = BufReader::with_capacity(BUFFER, content);
         let packed = match folder {
             Some(folder) => Some(pack(&mut content, length, folder)?),
             None => io::copy(&mut content, &mut io::sink()).map(|_| None)?,
         };
-        let Hashing { hasher, read, .. } = content;
+        let Hashing { hasher, read, .. } = content.into_inner();
         if read != length {
             return Err(io::Error::other("it changes while it is read"));
         }

@@ -1,9 +1,13 @@
-//! The user is told when the server has as many workers as it admits: [`View::room`](super::View::room) has no more.
+//! The servers admit so many workers, and [`View::room`] has no more. The user is told when these are there.
 
 use std::time::Instant;
 
+use ::task::{Live, PoolLive};
+
 use super::{Happening, Intent, Policy, View};
+use crate::fleet::Task;
 use crate::history::Topic;
+use crate::kind::Kind;
 use crate::server_size;
 use crate::user_notice::UserNotice;
 
@@ -25,6 +29,23 @@ impl Policy for Admission {
         self.said.clone_from(&text);
         let notice = text.clone().map(|text| Intent::Notify(UserNotice::Remark(text)));
         [Intent::Remark { topic: Topic::Server, text }].into_iter().chain(notice).collect()
+    }
+}
+
+impl View<'_> {
+    /// The most workers that the servers admit. `None` if none is open, or if they are not ours: then they turn away whom
+    /// they like.
+    pub fn admitted(&self) -> Option<u64> {
+        let template = &self.settings.template;
+        if self.pool().is_some() || !template.programs.is_ours(Kind::Server) {
+            return None;
+        }
+        let connections = |server: &Task| match server.live() {
+            Some((_, Live::Pool(PoolLive { max_connections: Some(told), .. }))) => *told,
+            _ => server_size::connections(template.server_mem),
+        };
+        let admitted = |(server, _)| server_size::workers(connections(server));
+        self.fleet.open_servers().map(admitted).reduce(u64::saturating_add)
     }
 }
 

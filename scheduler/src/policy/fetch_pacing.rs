@@ -14,7 +14,7 @@ use crate::artifact::Fetching;
 /// A third of what Mesos' agents allow an executor from its launch until it registers
 /// (`--executor_registration_timeout`), a minute by default.
 const FETCH_WITHIN: Duration = Duration::from_secs(20);
-/// After this time it registers late, or its agent has given up: it no longer keeps others from fetching.
+/// After this time its agent has given up, or its executor registers any moment: it no longer keeps others from fetching.
 const REGISTRATION: Duration = Duration::from_secs(60);
 /// So many begin before anything is measured: at 100 Mbit/s they take three quarters of a minute.
 const FIRST: f64 = 64.0;
@@ -38,15 +38,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// what would come of it is one that does not wait.
 type Agent = u64;
 
-/// What is known of an agent that fetches.
-#[derive(Clone, Copy, Debug)]
-enum Fetch {
-    /// It counts.
-    Since(Instant),
-    /// It takes too long, and no longer counts.
-    Late,
-}
-
 /// Who has the executor, who fetches it, and who waits.
 #[derive(Debug)]
 pub(super) struct FetchPacing {
@@ -54,9 +45,8 @@ pub(super) struct FetchPacing {
     on: bool,
     hasher: RandomState,
     have: HashSet<Agent>,
-    fetching: HashMap<Agent, Fetch>,
-    /// How many of them count.
-    outstanding: u64,
+    /// Since when.
+    fetching: HashMap<Agent, Instant>,
     begun: VecDeque<(Instant, Agent)>,
     /// Whose turn comes when.
     waiting: HashMap<Agent, Instant>,
@@ -77,7 +67,6 @@ impl FetchPacing {
             hasher: RandomState::new(),
             have: HashSet::new(),
             fetching: HashMap::new(),
-            outstanding: 0,
             begun: VecDeque::new(),
             waiting: HashMap::new(),
             turns: VecDeque::new(),
@@ -99,7 +88,11 @@ impl FetchPacing {
 
     /// How many more may fetch.
     pub fn room(&self) -> u64 {
-        if self.on { self.most().saturating_sub(self.outstanding) } else { u64::MAX }
+        if self.on { self.most().saturating_sub(self.outstanding()) } else { u64::MAX }
+    }
+
+    fn outstanding(&self) -> u64 {
+        self.fetching.len() as u64
     }
 
     fn most(&self) -> u64 {
@@ -110,9 +103,8 @@ impl FetchPacing {
     pub fn launched(&mut self, agent: &str, now: Instant) {
         if self.must_fetch(agent) {
             let agent = self.hasher.hash_one(agent);
-            self.fetching.insert(agent, Fetch::Since(now));
+            self.fetching.insert(agent, now);
             self.begun.push_back((now, agent));
-            self.outstanding += 1;
             self.waiting.remove(&agent);
         }
     }
@@ -121,21 +113,17 @@ impl FetchPacing {
     /// fetched from another address.
     pub fn started(&mut self, agent: &str, now: Instant) {
         let agent = self.hasher.hash_one(agent);
-        let Some(fetch) = self.fetching.remove(&agent) else { return };
-        self.have.insert(agent);
-        if let Fetch::Since(begun) = fetch {
-            self.outstanding -= 1;
+        if let Some(begun) = self.fetching.remove(&agent) {
+            self.have.insert(agent);
             self.came.1 += 1;
             self.came.2 += now.duration_since(begun);
         }
     }
 
-    /// A task has ended, or was not launched after all: if the agent was fetching, it does not have the executor.
+    /// A task has ended before it ran, or was not launched after all: if the agent was fetching, it does not have the
+    /// executor.
     pub fn ended(&mut self, agent: &str) {
-        let agent = self.hasher.hash_one(agent);
-        if let Some(Fetch::Since(_)) = self.fetching.remove(&agent) {
-            self.outstanding -= 1;
-        }
+        self.fetching.remove(&self.hasher.hash_one(agent));
     }
 
     /// An agent is gone.
@@ -173,7 +161,7 @@ impl FetchPacing {
     pub fn measure(&mut self, fetching: &Fetching) {
         let sample = fetching.per_second;
         // Where few fetch, little is sent however much could be.
-        let limits = self.outstanding * 2 >= self.most();
+        let limits = self.outstanding() * 2 >= self.most();
         if sample > self.rate {
             self.rate += (sample - self.rate) / 2.0;
             self.measured = true;
@@ -189,11 +177,8 @@ impl FetchPacing {
             self.begun.front().copied().filter(|(at, _)| *at + REGISTRATION <= now)
         {
             self.begun.pop_front();
-            if let Some(fetch @ Fetch::Since(_)) = self.fetching.get_mut(&agent)
-                && matches!(fetch, Fetch::Since(at) if *at == begun)
-            {
-                *fetch = Fetch::Late;
-                self.outstanding -= 1;
+            if self.fetching.get(&agent) == Some(&begun) {
+                self.fetching.remove(&agent);
             }
         }
         while let Some((turn, agent)) = self.turns.front().copied().filter(|(at, _)| *at + ABSENT <= now) {
@@ -231,7 +216,7 @@ impl FetchPacing {
         }
         let pause = self.ask.1;
         let at = *self.ask.0.get_or_insert(now + pause);
-        if now < at || self.outstanding * 4 >= self.most() {
+        if now < at || self.outstanding() * 4 >= self.most() {
             return false;
         }
         let next = (pause * 2).min(ASK_AGAIN.1);

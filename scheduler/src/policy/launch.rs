@@ -72,7 +72,8 @@ impl Policy for Launch {
             Happening::Offers(offers) => return self.use_offers(view, offers, now),
             Happening::LaunchWritten { task } => return self.send(view, task),
             Happening::Ended(ended) => {
-                if let Some(task) = view.fleet.get(&ended.task) {
+                if let Some(task) = view.fleet.get(&ended.task).filter(|task| task.running_since().is_none())
+                {
                     self.pacing.ended(task.agent());
                 }
                 self.workers_changed();
