@@ -5,6 +5,7 @@ use std::path::Path;
 use mesos::auth::Auth;
 
 use super::*;
+use crate::store::ShareLimits;
 
 fn parse(args: &[&str]) -> Result<Args, clap::Error> {
     Args::try_parse_from(["scheduler"].iter().chain(args))
@@ -20,6 +21,19 @@ fn defaults_are_those_of_a_cluster() {
     let defaults =
         Config { user: config.user.clone(), ..Config::new(masters("127.0.0.1:5050"), "/bin/miner") };
     assert_eq!(format!("{config:?}"), format!("{defaults:?}"));
+}
+
+#[test]
+fn the_ledger_s_size_is_a_limit_or_none() {
+    let limits = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into())).unwrap().share_limits();
+    let week = Duration::from_secs(7 * 24 * 3600);
+    assert_eq!(limits(&[]), ShareLimits { age: week, size: Some(4 << 30) });
+    assert_eq!(limits(&["--ledger-max-size", "20GB"]).size, Some(20_000_000_000));
+    assert_eq!(limits(&["--ledger-max-size", "0"]).size, Some(0));
+    let none = limits(&["--ledger-max-size", "none", "--ledger-retention", "1h"]);
+    assert_eq!(none, ShareLimits { age: Duration::from_secs(3600), size: None });
+    let error = parse(&["--ledger-max-size", "much"]).unwrap_err().to_string();
+    assert!(error.contains("--ledger-max-size") && error.contains("much"), "{error}");
 }
 
 #[test]

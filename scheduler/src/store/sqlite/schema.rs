@@ -15,9 +15,9 @@ pub(super) const FORMAT: i64 = 3;
 /// for space; then it goes.
 pub(super) const SHARES_2: &str = "share";
 
-/// The log takes so many pages before they are written into the database: 16 MB. What changes several times meanwhile is
+/// The log takes so many pages before they are written into the database: 8 MB. What changes several times meanwhile is
 /// written once.
-const LOG_PAGES: i64 = 4000;
+const LOG_PAGES: i64 = 2000;
 
 /// What the column `retired` says of a task that retired while this scheduler led, as far as is known; 0 if it has not.
 pub(super) const RETIRED_HERE: i64 = 1;
