@@ -39,7 +39,7 @@ pub enum CallError {
         endpoint: Endpoint,
         /// How.
         #[source]
-        source: hyper::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A master or agent that is starting, a master without a leader, or a proxy that has too much to do or nobody behind
     /// it.

@@ -4,6 +4,8 @@
 //! of the stream. Calls use other connections, which are kept and reused.
 
 mod answer;
+mod line;
+mod reader;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +21,11 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+pub(crate) use self::answer::meaning;
+pub(crate) use self::line::{Line, LineEvent};
 use crate::address::{Endpoint, HostPort, Scheme};
 use crate::auth::Auth;
-use crate::connect::{Connect, Tcp, secured};
+use crate::connect::{Connect, Io, Tcp, secured};
 use crate::error::CallError;
 use crate::recordio;
 use crate::tls::Tls;
@@ -46,7 +50,7 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Time for the answer to a call, or the first part of the answer to SUBSCRIBE. 15 s.
     pub call_timeout: Duration,
-    /// Longest event accepted, in bytes.
+    /// Longest event accepted, in bytes. 1 GiB; memory is taken only for what has arrived.
     pub record_limit: usize,
     /// After how many heartbeats that did not come a stream is taken for dead. 5.
     pub missed_heartbeats: u32,
@@ -209,7 +213,8 @@ impl Http {
         Ok((connection, sent.map_err(|error| answer::broken(endpoint, error))?))
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, CallError> {
+    /// Opens a connection on which nothing is spoken yet.
+    pub async fn transport(&self, endpoint: &Endpoint) -> Result<Box<dyn Io>, CallError> {
         let limit = self.config.connect_timeout;
         let address = &endpoint.address;
         let transport = || self.config.connector.connect(address);
@@ -223,9 +228,14 @@ impl Http {
             }
         };
         let connecting = timeout(limit, connecting).await;
-        let io = connecting
+        connecting
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(|source| CallError::Connect { address: address.clone(), source })?;
+            .map_err(|source| CallError::Connect { address: address.clone(), source })
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, CallError> {
+        let address = &endpoint.address;
+        let io = self.transport(endpoint).await?;
         let handshake = http1::handshake::<_, Body>(TokioIo::new(io)).await;
         let (sender, connection) = handshake.map_err(|error| {
             let source = std::io::Error::other(error);
@@ -239,6 +249,20 @@ impl Http {
             ended
         });
         Ok(Connection { address: address.clone(), sender, driver })
+    }
+
+    /// All of a request up to the value of its Content-Length, the last of the headers.
+    pub fn head(&self, endpoint: &Endpoint, stream_id: &HeaderValue) -> Bytes {
+        let call = Outgoing { name: "", body: Bytes::new(), stream_id: Some(stream_id.clone()) };
+        let request = self.request(endpoint, &call);
+        let mut head = format!("POST {} HTTP/1.1\r\n", request.uri()).into_bytes();
+        for (name, value) in request.headers() {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                head.extend_from_slice(part);
+            }
+        }
+        head.extend_from_slice(b"content-length: ");
+        head.into()
     }
 
     fn request(&self, endpoint: &Endpoint, call: &Outgoing) -> Request<Body> {

@@ -63,6 +63,7 @@
 mod calls;
 mod event;
 pub mod operation;
+mod pipeline;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,6 +76,7 @@ pub use self::calls::{
     subscribe, subscribe_with, suppress, teardown, update_framework,
 };
 pub use self::event::Event;
+pub use self::pipeline::{EncodedCall, Outcome, Pipeline, PipelineSettings};
 use crate::address::{Endpoint, Scheme};
 use crate::detector::Detector;
 use crate::error::CallError;

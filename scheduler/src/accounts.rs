@@ -17,7 +17,7 @@ use task::Totals;
 
 use crate::journal::{Account, Assignment, Line, TaskRecord};
 use crate::kind::Kind;
-use crate::store::LedgerSnapshot;
+use crate::store::{FailedLaunches, LedgerSnapshot};
 
 /// All accounts of one framework, or of several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -35,6 +35,8 @@ pub struct Accounts {
     /// Since when single shares are complete in this state folder, milliseconds since the Unix epoch; `None` if
     /// schedulers elsewhere never led.
     pub rows_since_ms: Option<u64>,
+    /// Launches that failed long ago without anything mined: they have no line.
+    pub failed_launches: Vec<FailedLaunches>,
 }
 
 /// The line of tasks that ended before, and whose own lines are not kept here.
@@ -166,6 +168,7 @@ impl Accounts {
             servers,
             shares_since_ms: snapshot.shares_since_ms,
             rows_since_ms: snapshot.rows_since_ms,
+            failed_launches: snapshot.failed_launches.clone(),
         }
     }
 }

@@ -14,7 +14,6 @@
 
 mod groups;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -22,6 +21,7 @@ use mesos::v1::{Attribute, Offer};
 use regex::Regex;
 
 pub use self::groups::{Occupancy, Trial};
+use crate::attributes::Attributes;
 
 /// The field that stands for the agent's host name.
 const HOSTNAME: &str = "hostname";
@@ -50,7 +50,7 @@ pub struct Place {
     /// Its host name.
     pub host: String,
     /// Its attributes as text.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Attributes,
 }
 
 /// Why a text is no constraint.
@@ -146,7 +146,7 @@ impl Place {
     }
 
     fn value(&self, field: &str) -> Option<&str> {
-        if field == HOSTNAME { Some(&self.host) } else { self.attributes.get(field).map(String::as_str) }
+        if field == HOSTNAME { Some(&self.host) } else { self.attributes.get(field) }
     }
 }
 
@@ -211,13 +211,15 @@ pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &Trial<'_>) -
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use mesos::v1::value;
     use proptest::prelude::*;
 
     use super::*;
 
     fn place(rack: &str) -> Place {
-        let attributes = BTreeMap::from([("rack".to_owned(), rack.to_owned())]);
+        let attributes = Attributes::from([("rack".to_owned(), rack.to_owned())]);
         Place { host: format!("{rack}.host"), attributes }
     }
 

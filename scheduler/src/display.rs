@@ -120,31 +120,65 @@ impl FrameTimer {
 
 /// The writing thread. If the terminal is gone, there is nobody to tell.
 fn write(items: &Receiver<Item>, mode: Mode) {
-    let started = Instant::now();
-    let mut screen = Screen::default();
-    let mut shown = String::new();
-    while let Ok(item) = items.recv() {
-        match item {
-            Item::End => {
+    let mut terminal = Terminal::new(mode);
+    while let Ok(first) = items.recv() {
+        // Thousands of lines may come at once: those that wait are written together.
+        for item in std::iter::once(first).chain(items.try_iter().take(QUEUE)) {
+            if matches!(item, Item::End) {
+                terminal.write_log();
                 // The summary follows.
-                screen.erase();
+                terminal.screen.erase();
                 return;
             }
-            Item::Log(text) => {
-                screen.erase();
-                let _ = writeln!(std::io::stderr(), "[{:>7.1}] {text}", started.elapsed().as_secs_f64());
-            }
-            Item::Overview(overview) if mode == Mode::Frames => {
-                screen.erase();
-                screen.draw(&overview, started.elapsed());
+            terminal.take(item);
+        }
+        terminal.write_log();
+    }
+}
+
+/// What is on the terminal, and what waits for it.
+struct Terminal {
+    mode: Mode,
+    started: Instant,
+    screen: Screen,
+    /// Lines of the log that are not written yet.
+    log: String,
+    /// The last line where there is no terminal.
+    shown: String,
+}
+
+impl Terminal {
+    fn new(mode: Mode) -> Self {
+        let (screen, log, shown) = Default::default();
+        Self { mode, started: Instant::now(), screen, log, shown }
+    }
+
+    fn take(&mut self, item: Item) {
+        let elapsed = self.started.elapsed();
+        match item {
+            Item::End => {}
+            Item::Log(text) => self.log.push_str(&format!("[{:>7.1}] {text}\n", elapsed.as_secs_f64())),
+            Item::Overview(overview) if self.mode == Mode::Frames => {
+                self.write_log();
+                self.screen.erase();
+                self.screen.draw(&overview, elapsed);
             }
             Item::Overview(overview) => {
+                self.write_log();
                 let line = frame::line(&overview);
-                if line != shown {
-                    let _ = writeln!(std::io::stdout(), "[{:>7.1}] {line}", started.elapsed().as_secs_f64());
-                    shown = line;
+                if line != self.shown {
+                    let _ = writeln!(std::io::stdout(), "[{:>7.1}] {line}", elapsed.as_secs_f64());
+                    self.shown = line;
                 }
             }
+        }
+    }
+
+    fn write_log(&mut self) {
+        if !self.log.is_empty() {
+            self.screen.erase();
+            let _ = std::io::stderr().write_all(self.log.as_bytes());
+            self.log.clear();
         }
     }
 }

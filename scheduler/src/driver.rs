@@ -5,18 +5,24 @@
 
 mod call_queue;
 mod inputs;
+mod thread;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use mesos::backoff::Backoff;
+use mesos::recordio::RecordError;
 use mesos::scheduler::{self, SchedulerClient};
-use mesos::{CallError, Refusal, Subscription};
+use mesos::{CallError, Refusal, StreamError, Subscription};
 use program::chain;
 
-use self::call_queue::CallQueue;
+#[cfg(test)]
+pub(crate) use self::call_queue::arrivals;
+use self::call_queue::{CallQueue, Report};
 pub(crate) use self::inputs::Inputs;
+pub(crate) use self::thread::{Driven, run_on_own_thread};
 use crate::config::Config;
 use crate::core::State;
 use crate::display::{Display, FrameTimer};
@@ -33,19 +39,19 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
 
 /// Carries the state machine through subscription after subscription.
-pub(crate) struct Driver<'a> {
-    pub config: &'a Config,
+pub(crate) struct Driver {
+    pub config: Arc<Config>,
     /// The credentials, which are read again for each subscription.
     pub access: MasterAccess,
     /// The client of the present subscription, or of the last one.
     pub client: SchedulerClient,
     pub state: State,
-    pub store: &'a mut Store,
-    pub display: &'a Display,
+    pub store: Store,
+    pub display: Arc<Display>,
     /// When the terminal is drawn.
     pub frames: FrameTimer,
     /// Without it, no other scheduler ever leads.
-    pub leadership: Option<&'a Leadership>,
+    pub leadership: Option<Arc<Leadership>>,
     /// What others want to know of the state.
     pub queries: QueryQueue,
 }
@@ -60,7 +66,7 @@ enum SubscriptionEnd {
     Removed,
 }
 
-impl Driver<'_> {
+impl Driver {
     /// Runs until the state machine is done; whether the master took the last calls, or why not.
     ///
     /// # Errors
@@ -98,13 +104,13 @@ impl Driver<'_> {
         inputs: &mut Inputs,
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, TermError> {
-        let call = scheduler::subscribe(wire::framework_info(self.config, self.state.framework()));
+        let call = scheduler::subscribe(wire::framework_info(&self.config, self.state.framework()));
         // The last one may have ended because the secret was replaced or a certificate has expired.
         self.client = self.client.reconfigured(self.access.reload().clone());
-        let (client, leadership) = (self.client.clone(), self.leadership);
+        let (client, leadership) = (self.client.clone(), self.leadership.clone());
         let subscribing = async move {
             // Otherwise the subscription would be taken from the scheduler that leads.
-            election::confirm(leadership).await?;
+            election::confirm(leadership.as_deref()).await?;
             Ok::<_, TermError>(client.subscribe(&call).await)
         };
         let mut subscription = match self.meanwhile(inputs, subscribing).await? {
@@ -172,8 +178,8 @@ impl Driver<'_> {
         loop {
             let events = tokio::select! {
                 done = &mut work => return Ok(ControlFlow::Continue(done)),
-                why = election::lost(self.leadership) => return Err(TermError::Deposed(why)),
-                events = inputs.next(self.display) => events,
+                why = election::lost(self.leadership.as_deref()) => return Err(TermError::Deposed(why)),
+                events = inputs.next(&self.display) => events,
                 query = self.queries.next() => {
                     self.queries.answer(query, &self.state);
                     continue;
@@ -207,18 +213,24 @@ impl Driver<'_> {
                     Ok(None) => {
                         return Ok(SubscriptionEnd::Lost("it ended the event stream".to_owned()));
                     }
-                    Err(error) => return Ok(SubscriptionEnd::Lost(chain(&error))),
+                    Err(error) => return self.broken(error),
                 },
-                why = election::lost(self.leadership) => return Err(TermError::Deposed(why)),
-                why = calls.failed() => return Ok(SubscriptionEnd::Lost(why)),
-                events = inputs.next(self.display) => events,
+                why = election::lost(self.leadership.as_deref()) => return Err(TermError::Deposed(why)),
+                report = calls.report() => match report {
+                    Report::Failed(why) => return Ok(SubscriptionEnd::Lost(why)),
+                    Report::Notice(text) => {
+                        self.display.log(text);
+                        continue;
+                    }
+                },
+                events = inputs.next(&self.display) => events,
                 query = self.queries.next() => {
                     self.queries.answer(query, &self.state);
                     continue;
                 }
             };
             // After this process was stopped for long, an event may come before the end of the lease.
-            election::check_lease(self.leadership)?;
+            election::check_lease(self.leadership.as_deref())?;
             if self.handle_all(events, Some(calls)).is_break() {
                 return Ok(SubscriptionEnd::Finished(Ok(())));
             }
@@ -228,17 +240,27 @@ impl Driver<'_> {
     /// Makes sure that this scheduler may act on a subscription that stands.
     async fn confirm_subscription(&mut self) -> Result<(), TermError> {
         // Whoever leads after this answer subscribes later, which ends this subscription.
-        election::confirm(self.leadership).await?;
+        election::confirm(self.leadership.as_deref()).await?;
         // From now on there is something to keep.
         self.store.start().map_err(anyhow::Error::from)?;
         Ok(())
+    }
+
+    /// What to do about a stream that has ended other than in good order.
+    fn broken(&self, error: StreamError) -> Result<SubscriptionEnd, TermError> {
+        if let StreamError::Record { source: RecordError::TooLong { .. }, .. } = &error {
+            // It would come again with each subscription.
+            let what = "the master sends an event that this build does not take";
+            return Err(TermError::Failed(anyhow::Error::from(error).context(what)));
+        }
+        Ok(SubscriptionEnd::Lost(chain(&error)))
     }
 
     /// ERROR is the last event of a subscription.
     async fn refused(&mut self, message: &str) -> Result<SubscriptionEnd, TermError> {
         if message.contains("failed over") {
             if self.leadership.is_some() {
-                election::confirm(self.leadership).await?;
+                election::confirm(self.leadership.as_deref()).await?;
                 let why = "a scheduler that does not lead has subscribed in between";
                 return Ok(SubscriptionEnd::Lost(why.to_owned()));
             }

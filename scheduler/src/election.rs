@@ -96,7 +96,7 @@ impl Leadership {
     }
 
     /// Ends the leadership, so that another scheduler can lead at once.
-    pub async fn release(self) {
+    pub async fn release(&self) {
         // If this fails, the leadership ends when the session expires.
         let _ = timeout(RELEASE, self.lock.client().delete(self.lock.lock_path(), None)).await;
     }

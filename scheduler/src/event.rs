@@ -109,12 +109,12 @@ pub enum Effect {
 /// A call to the master.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
-    /// Launches one task.
+    /// Launches tasks of one agent.
     Accept {
         /// The offers to use.
         offers: Vec<String>,
-        /// The task.
-        task: Box<TaskInfo>,
+        /// The tasks.
+        tasks: Vec<TaskInfo>,
         /// For how long what is left should not be offered again.
         refuse: Duration,
     },

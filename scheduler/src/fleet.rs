@@ -7,6 +7,7 @@ mod agent;
 mod change;
 mod due;
 mod index;
+mod launch_limit;
 mod rates;
 mod servers;
 mod table;
@@ -16,6 +17,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::task::{Intervals, ServerAddress};
@@ -24,8 +26,11 @@ use mesos::v1::TaskState;
 pub use self::agent::{Agent, Pause, Window};
 pub use self::due::DueQueue;
 pub use self::index::Present;
+pub use self::launch_limit::{CommonFailure, LaunchLimit};
 pub use self::servers::Service;
-pub use self::task::{Health, INTERVALS_WAITED, LIVE, Lifecycle, Slot, StateChange, Task, is_over};
+pub use self::task::{
+    Health, INTERVALS_WAITED, LIVE, Lifecycle, PlannedLaunch, Slot, StateChange, Task, is_over,
+};
 
 use self::agent::Agents;
 use self::index::Index;
@@ -35,7 +40,7 @@ use self::table::Table;
 use crate::constraints::{Constraint, Occupancy};
 use crate::journal::number;
 use crate::kind::Kind;
-use crate::offers::{self, Accept, AgentMarks, UnusedAgent};
+use crate::offers::{self, AgentMarks, UnusedAgent};
 
 /// All tasks and agents.
 #[derive(Debug, Default)]
@@ -45,6 +50,7 @@ pub struct Fleet {
     servers: Servers,
     index: Index,
     rates: Rates,
+    launch_limit: Option<LaunchLimit>,
     worker_intervals: Option<Intervals>,
 }
 
@@ -79,7 +85,7 @@ impl Fleet {
     /// The tasks that are not over in the order of their launch, as their numbers tell it, after the task with this id. That
     /// one may be gone. Tasks whose names are not of our making have no number, and come last.
     pub fn in_launch_order(&self, after: Option<&str>) -> impl Iterator<Item = &Task> {
-        let place = |id: &str| (launch_number(id), id.to_owned());
+        let place = |id: &str| (launch_number(id), Arc::from(id));
         let from = after.map_or(Unbounded, |after| Excluded(place(after)));
         self.index.in_launch_order.range((from, Unbounded)).filter_map(|(_, id)| self.get(id))
     }
@@ -130,9 +136,9 @@ impl Fleet {
         self.tasks.get(*self.index.held_for.get(offer)?)
     }
 
-    /// The tasks that are over, those first that are so for longest: those whose last update is recorded, or the others.
-    pub fn ended(&self, closed: bool) -> impl Iterator<Item = &Task> {
-        let of_kind = self.index.ended.iter().filter(move |(is_closed, ..)| *is_closed == closed);
+    /// The tasks that are over, those first that are so for longest: those of which nothing new is to come, or the others.
+    pub fn ended(&self, settled: bool) -> impl Iterator<Item = &Task> {
+        let of_kind = self.index.ended.iter().filter(move |(is_settled, ..)| *is_settled == settled);
         of_kind.filter_map(|(.., key)| self.tasks.get(*key))
     }
 
@@ -177,6 +183,21 @@ impl Fleet {
     /// All reasons why nothing is launched somewhere, each once.
     pub fn unused_reasons(&self) -> impl ExactSizeIterator<Item = &UnusedAgent> {
         self.agents.reasons()
+    }
+
+    /// What limits launches.
+    pub fn launch_limit(&self) -> Option<&LaunchLimit> {
+        self.launch_limit.as_ref()
+    }
+
+    /// How many launches may begin, if they are limited.
+    pub fn launches_allowed(&self, now: Instant) -> Option<u64> {
+        self.launch_limit.as_ref().map(|limit| limit.room(self.count_unsent() as u64, now))
+    }
+
+    /// The failure that agents have in common, while they are tried one at a time.
+    pub fn common_failure(&self) -> Option<&CommonFailure> {
+        self.launch_limit.as_ref().filter(|limit| limit.is_cautious())?.failure.as_ref()
     }
 
     /// The intervals that workers are to use; `None` before anything was decided.
@@ -264,16 +285,25 @@ fn launch_number(id: &str) -> u64 {
 /// The offers that are held for a task.
 pub fn held_offers(task: &Task) -> &[String] {
     match task.lifecycle() {
-        Lifecycle::Writing(accept) => &accept.offers,
-        Lifecycle::CalledOff { offers } => offers,
+        Lifecycle::Writing(launch) => &launch.accept.offers,
+        Lifecycle::CalledOff { offers, .. } => offers,
         _ => &[],
     }
 }
 
 /// The launch that is being written down, unless it was called off.
-pub fn planned_launch(task: &Task) -> Option<&Accept> {
+pub fn planned_launch(task: &Task) -> Option<&PlannedLaunch> {
     match task.lifecycle() {
-        Lifecycle::Writing(accept) => Some(accept),
+        Lifecycle::Writing(launch) => Some(launch),
+        _ => None,
+    }
+}
+
+/// The other tasks of the call that is to launch this one, if it is this one that holds the offers.
+pub fn launched_with(task: &Task) -> Option<&[String]> {
+    match task.lifecycle() {
+        Lifecycle::Writing(launch) => launch.with.as_deref(),
+        Lifecycle::CalledOff { with, .. } => with.as_deref(),
         _ => None,
     }
 }

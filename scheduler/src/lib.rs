@@ -18,6 +18,7 @@
 
 pub mod accounts;
 pub mod artifact;
+pub mod attributes;
 pub mod cli;
 pub mod config;
 pub mod constraints;

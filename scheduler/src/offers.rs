@@ -1,7 +1,7 @@
 //! Offers → what to launch on them, what to decline. Pure.
 //!
 //! A server takes a fixed amount of CPU, memory and two ports. A worker takes a fixed amount of memory and all the
-//! CPU that is left, as far as [`Limits`] and [`constraints`](crate::constraints) allow. All offers of one agent are
+//! CPU that is left or, where that is more than one may take, several take it, as far as [`Limits`] and [`constraints`](crate::constraints) allow. All offers of one agent are
 //! used together, since Mesos offers an agent in pieces. Whatever is launched takes its resources from the offers' own
 //! entries, so that reservations and the role they were allocated to stay as they are.
 
@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use mesos::resources::Resources;
 use mesos::v1::{Offer, Resource};
 
-use self::fit::{Fit, fill};
+use self::fit::{Fit, fill, take_next};
 pub use self::unused::{DeclineReason, UnusedAgent};
 use crate::constraints::{Constraint, Occupancy, Place, Trial};
 
@@ -122,12 +123,14 @@ pub struct Demand<'a> {
     pub agents: &'a dyn Agents,
     /// How long what is of no use should not be offered again.
     pub refuse: Duration,
+    /// Agents where the fewest tasks have failed are used first.
+    pub fewest_failures_first: bool,
 }
 
 /// What to do with all offers that were given to [`plan`]: each is in exactly one of the two.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What to launch, one task an agent.
+    /// What to launch. Tasks of one agent follow each other, and the last of them has the agent's offers.
     pub accepts: Vec<Accept>,
     /// What to decline.
     pub declines: Vec<Decline>,
@@ -137,10 +140,10 @@ pub struct Plan {
     pub held_back: bool,
 }
 
-/// One task for one agent.
+/// One task for an agent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accept {
-    /// The offers to use, all of this agent.
+    /// The offers to use, all of this agent; none if a further task of the agent follows, which has them.
     pub offers: Vec<String>,
     /// The agent's id.
     pub agent: String,
@@ -148,8 +151,6 @@ pub struct Accept {
     pub place: Place,
     /// Thousandths of a CPU, executor and task together.
     pub cpus_milli: u64,
-    /// Whether what is left is enough for another worker, and should be offered again at once.
-    pub more: bool,
     /// The executor's part.
     pub executor: Vec<Resource>,
     /// The task's part, ports included.
@@ -175,6 +176,10 @@ pub fn plan<'a>(offers: &'a [Offer], demand: &Demand<'_>) -> Plan {
     }
     let mut planner = Planner::new(demand);
     let mut waiting: BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>> = BTreeMap::new();
+    let mut agents: Vec<_> = agents.into_iter().collect();
+    if demand.fewest_failures_first {
+        agents.sort_by_cached_key(|(agent, _)| demand.agents.marks(agent).failures);
+    }
     for (agent, offers) in agents {
         let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
         let candidate = Candidate { agent, offers, place };
@@ -225,7 +230,7 @@ impl<'a> Planner<'a> {
             match fill(&candidate.offers, &self.demand, marks.failures) {
                 Err(reason) => self.decline(&candidate, refuse, Some(reason)),
                 Ok(_) if self.unmet(&candidate.place).is_some() => return Some(candidate),
-                Ok(fit) => self.accept(candidate, fit),
+                Ok((fit, left)) => self.accept(candidate, fit, left),
             }
         }
         None
@@ -260,20 +265,25 @@ impl<'a> Planner<'a> {
         self.constraints().iter().map(|it| it.value(place).map(str::to_owned)).collect()
     }
 
-    fn accept(&mut self, candidate: Candidate<'_>, fit: Fit) {
+    /// Plans the first task of an agent, and further ones for as long as there is enough left.
+    fn accept(&mut self, candidate: Candidate<'_>, first: Fit, mut left: Resources) {
         let Candidate { agent, offers, place } = candidate;
-        let mut more = false;
-        if self.demand.wanted == Wanted::Workers {
-            self.placed.add(&self.demand.placement.workers, &place);
-            self.demand.workers_left -= 1;
-            self.demand.cpus_left_milli = self.demand.cpus_left_milli.saturating_sub(fit.cpus_milli);
-            more = fit.left_milli >= self.demand.placement.limits.min_worker_cpus_milli
-                && !self.nothing_wanted()
-                && self.unmet(&place).is_none();
-        } else {
-            self.demand.wanted = Wanted::Nothing;
+        let mut next = Some(first);
+        while let Some(fit) = next.take() {
+            if self.demand.wanted == Wanted::Workers {
+                self.placed.add(&self.demand.placement.workers, &place);
+                self.demand.workers_left -= 1;
+                self.demand.cpus_left_milli = self.demand.cpus_left_milli.saturating_sub(fit.cpus_milli);
+            } else {
+                self.demand.wanted = Wanted::Nothing;
+            }
+            if !self.nothing_wanted() && self.unmet(&place).is_none() {
+                next = take_next(&mut left, &self.demand).ok();
+            }
+            // The last one holds the offers.
+            let offers = if next.is_none() { ids(&offers) } else { Vec::new() };
+            self.plan.accepts.push(fit.on(agent, place.clone(), offers));
         }
-        self.plan.accepts.push(fit.on(agent, place, more, ids(&offers)));
     }
 
     fn nothing_wanted(&self) -> bool {

@@ -12,6 +12,8 @@
 
 mod acknowledge;
 mod agent_pause;
+mod common_failure;
+mod decline_groups;
 mod give_way;
 mod intervals;
 mod kill;
@@ -44,7 +46,7 @@ use rand::rngs::StdRng;
 pub use self::server_health::{ILL_SERVER, SERVER_START};
 
 use crate::event::{Away, Call, InverseOffer};
-use crate::fleet::{Fleet, StateChange, Task, Window};
+use crate::fleet::{Fleet, LaunchLimit, StateChange, Task, Window};
 use crate::history::History;
 use crate::journal::Assignment;
 use crate::offers::{Accept, UnusedAgent};
@@ -65,6 +67,8 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<retire::Retire>::default(),
         // Before the user is told that a task runs which ends at once.
         Box::<unwanted::Unwanted>::default(),
+        // Before a failure is told of one by one, and held against its agent.
+        Box::new(common_failure::CommonFailures::new(settings.seed)),
         Box::<task_notices::TaskNotices>::default(),
         // Before a lost server: its end is told and counted first.
         Box::<agent_pause::AgentPause>::default(),
@@ -289,12 +293,14 @@ pub enum Intent {
     Call(Call),
     /// Tell the user.
     Notify(UserNotice),
-    /// Write a launch down, and say when it is on disk.
-    Launch(Box<Accept>),
-    /// Send a launch that is on disk.
-    SendLaunch {
-        /// The task's id.
-        task: String,
+    /// Write launches on the offers of one agent down, and say when each is on disk. The last one has the offers.
+    Launch(Vec<Accept>),
+    /// Send launches that are on disk, by one call.
+    SendLaunches {
+        /// The id of the task that holds the offers.
+        holder: String,
+        /// The ids of the tasks.
+        tasks: Vec<String>,
         /// Mesos' `refuse_seconds` for what is left of the offers.
         refuse: Duration,
     },
@@ -351,7 +357,11 @@ pub enum Intent {
         task: String,
         /// Why, for people.
         why: String,
+        /// Other agents have failed alike: it is only counted, since launches wait anyway.
+        common: bool,
     },
+    /// Limits launches, or does so no more.
+    LimitLaunches(Option<Box<LaunchLimit>>),
     /// Sets or clears an agent's maintenance window.
     SetWindow {
         /// The agent's id.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 
 use anyhow::Context;
 use monitor::Server;
@@ -26,7 +27,7 @@ use crate::time_limit::TimeLimit;
 /// If the configuration is no good, the state folder or the executable cannot be used, or the master is no Mesos
 /// master or refuses the framework; with `retry` off also if master or ZooKeeper cannot be reached.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<SchedulerEnd> {
-    let display = Display::start(config.quiet);
+    let (display, config) = (Arc::new(Display::start(config.quiet)), Arc::new(config));
     for image in config.programs.images() {
         display.log(format!(
             "of {image} only whether it runs is known: its work is in no account but a pool server's of ours"
@@ -57,6 +58,7 @@ async fn terms(zk: &Zk, term: Term<'_>) -> anyhow::Result<SchedulerEnd> {
             return Ok(SchedulerEnd::Standby { summary });
         };
         tracing::debug!(zk = %zk.ensemble, "leading");
+        let leadership = Arc::new(leadership);
         let ended = Term { leadership: Some(&leadership), ..term }.run().await;
         leadership.release().await;
         match ended {

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
 use self::sqlite::catch_up::Handover;
@@ -126,6 +127,19 @@ pub struct LedgerSnapshot {
     /// Since when all of the last framework's single shares were kept here, milliseconds since the Unix epoch, if
     /// schedulers elsewhere have led before.
     pub rows_since_ms: Option<u64>,
+    /// Launches that failed without anything mined, and whose rows are kept no more.
+    pub failed_launches: Vec<FailedLaunches>,
+}
+
+/// Launches that failed in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedLaunches {
+    /// How many.
+    pub launches: u64,
+    /// Mesos' name of the state.
+    pub state: String,
+    /// Mesos' name of the reason, if there was one.
+    pub reason: Option<String>,
 }
 
 type Notify = Arc<dyn Fn(StoreEvent) + Send + Sync>;

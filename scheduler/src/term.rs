@@ -1,5 +1,6 @@
 //! One term of a scheduler as the leader: from its store to the framework's end, or until another scheduler leads.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mesos::scheduler::SchedulerClient;
@@ -11,7 +12,7 @@ use crate::config::Config;
 use crate::core::State;
 use crate::delivery::prepare_delivery;
 use crate::display::Display;
-use crate::driver::{Driver, Inputs};
+use crate::driver::{Driven, Driver, run_on_own_thread};
 use crate::election::{Leadership, TermError, lost};
 use crate::end::SchedulerEnd;
 use crate::journal::{Change, Recovered};
@@ -23,11 +24,11 @@ use crate::time_limit::TimeLimit;
 /// What a term needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Term<'a> {
-    pub config: &'a Config,
+    pub config: &'a Arc<Config>,
     /// Without it, no other scheduler ever leads.
-    pub leadership: Option<&'a Leadership>,
+    pub leadership: Option<&'a Arc<Leadership>>,
     pub time: TimeLimit,
-    pub display: &'a Display,
+    pub display: &'a Arc<Display>,
     /// Tells who can be asked about the framework.
     pub role: &'a watch::Sender<Role>,
     pub stop: &'a CancellationToken,
@@ -50,26 +51,25 @@ impl Term<'_> {
         let delivered = tokio::select! {
             delivered = prepare_delivery(config, client.detector(), self.display, self.stop) => delivered?,
             () = self.time.reached() => None,
-            why = lost(self.leadership) => return Err(TermError::Deposed(why)),
+            why = lost(self.leadership.map(|it| &**it)) => return Err(TermError::Deposed(why)),
         };
         let Some((delivery, artifact)) = delivered else { return Ok(self.before_subscription(&recovered)) };
         let recovered = self.share(&mut store, recovered).await?;
         let state = self.state(delivery, recovered);
         let (queries, queue) = channel();
         self.role.send_replace(Role::Leader(queries));
-        let mut driver = Driver {
-            config,
+        let driver = Driver {
+            config: Arc::clone(config),
             access: config.master_access.clone(),
             client,
             state,
-            store: &mut store,
-            display: self.display,
+            store,
+            display: Arc::clone(self.display),
             frames: self.display.frame_timer(),
-            leadership: self.leadership,
+            leadership: self.leadership.cloned(),
             queries: queue,
         };
-        let ran = driver.run(Inputs::new(notices, self.stop.clone())).await;
-        let Driver { state, .. } = driver;
+        let Driven { state, store, ran } = run_on_own_thread(driver, notices, self.stop.clone()).await?;
         self.role.send_replace(Role::Ending);
         drop(artifact);
         self.close(state, store, ran).await

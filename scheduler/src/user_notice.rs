@@ -6,6 +6,7 @@ use std::time::Duration;
 use program::counted;
 use task::{Intervals, ServerAddress};
 
+use crate::fleet::CommonFailure;
 use crate::offers::UnusedAgent;
 use crate::task_info::pool_url;
 
@@ -149,6 +150,13 @@ pub enum UserNotice {
         /// The last failure.
         why: String,
     },
+    /// Launches fail alike on different agents: one at a time is tried.
+    CommonFailure(CommonFailure),
+    /// Launches succeed again.
+    CommonFailureOver {
+        /// How many failed.
+        launches: u64,
+    },
     /// Nothing is launched on what was offered.
     Unused(UnusedAgent),
     /// An executor ended without being asked to, or an agent is gone.
@@ -249,6 +257,15 @@ impl fmt::Display for UserNotice {
                 "nothing is launched on {host} for {:.0} s: {failures} failed in a row, the last with {why}",
                 pause.as_secs_f64()
             ),
+            UserNotice::CommonFailure(failure) => write!(
+                f,
+                "{} launches in a row have failed alike, on different agents: {failure}; from now on one agent at a time is \
+                 tried, with growing pauses and without a line for each",
+                failure.agents
+            ),
+            UserNotice::CommonFailureOver { launches } => {
+                write!(f, "launches succeed again, after {launches} that failed alike")
+            }
             UserNotice::Unused(unused) => unused.fmt(f),
             UserNotice::Failure(text) => f.write_str(text),
             UserNotice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),

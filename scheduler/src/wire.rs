@@ -84,8 +84,8 @@ fn convert(event: scheduler::Event, unix: Duration) -> Option<Event> {
 pub(crate) fn call(framework: &FrameworkId, call: Call) -> Option<mesos::v1::scheduler::Call> {
     let ids = |ids: Vec<String>| ids.into_iter().map(Into::into).collect();
     Some(match call {
-        Call::Accept { offers, task, refuse } => {
-            scheduler::accept(framework, ids(offers), vec![operation::launch(vec![*task])], Some(refuse))
+        Call::Accept { offers, tasks, refuse } => {
+            scheduler::accept(framework, ids(offers), vec![operation::launch(tasks)], Some(refuse))
         }
         Call::Decline { offers, refuse } => scheduler::decline(framework, ids(offers), Some(refuse)),
         Call::AcceptInverse { offers } => {

@@ -297,6 +297,19 @@ async fn a_refused_teardown_is_a_failure_and_the_framework_is_gone_on_with() {
 }
 
 #[tokio::test]
+async fn an_event_that_is_too_long_is_an_error_that_names_its_size_and_the_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let run = Run::start(listener.local_addr().unwrap(), |_| ());
+    let (mut socket, _) = listener.accept().await.unwrap();
+    assert_eq!(request(&mut socket, &mut Vec::new()).await.unwrap().r#type(), Type::Subscribe);
+    let answer =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nMesos-Stream-Id: s\r\n\r\n2000000000\n";
+    socket.write_all(answer.as_bytes()).await.unwrap();
+    let error = format!("{:#}", run.end().await.unwrap_err());
+    assert!(error.contains("2000000000 bytes") && error.contains("at most 1073741824"), "{error}");
+}
+
+#[tokio::test]
 async fn where_its_credentials_are_no_good_any_more_it_subscribes_again() {
     let mut master = Master::that(|kind| (kind == Type::Reconcile).then_some("401 Unauthorized")).await;
     let run = Run::start(master.address, |config| config.teardown_on_exit = false);

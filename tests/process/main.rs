@@ -6,6 +6,7 @@
 mod bad_input;
 mod binding;
 mod bitcoin_node;
+mod common_failure;
 mod election;
 mod embedded;
 mod executor;

@@ -11,9 +11,21 @@ use crate::auth::Auth;
 use crate::error::{CallError, Refusal};
 
 /// As much of an error's text as is worth reading, in bytes.
-const MAX_MESSAGE: usize = 4096;
+pub(super) const MAX_MESSAGE: usize = 4096;
 /// Stands for a message that is not there.
 const NO_TEXT: &str = "no text";
+
+/// An answer that was read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub status: StatusCode,
+    pub content_type: Option<String>,
+    pub server: Option<String>,
+    /// The start of the body.
+    pub body: Vec<u8>,
+    /// Whether the peer takes no further calls on this connection.
+    pub closes: bool,
+}
 
 /// Whether the answer to SUBSCRIBE is a stream of events.
 pub(super) fn is_stream(response: &Response<Incoming>) -> bool {
@@ -36,7 +48,7 @@ pub(super) fn broken(endpoint: &Endpoint, source: hyper::Error) -> CallError {
         let found = format!("its answer is not HTTP ({source})");
         return CallError::NotMesos { endpoint: endpoint.clone(), found };
     }
-    CallError::Broken { endpoint: endpoint.clone(), source }
+    CallError::Broken { endpoint: endpoint.clone(), source: source.into() }
 }
 
 /// Reads an answer of no interest to its end, so that the connection can be used again. Not if it is long.
@@ -51,13 +63,23 @@ pub(super) async fn refusal(
     auth: &Auth,
     response: Response<Incoming>,
 ) -> CallError {
-    let status = response.status();
-    let content_type = header(&response, CONTENT_TYPE);
-    let server = header(&response, SERVER);
-    let message = message(response).await;
+    let received = Received {
+        status: response.status(),
+        content_type: header(&response, CONTENT_TYPE),
+        server: header(&response, SERVER),
+        body: start_of_body(response).await,
+        closes: false,
+    };
+    meaning(endpoint, call, auth, &received)
+}
+
+/// What an answer means that is not the one hoped for, once it was read.
+pub(crate) fn meaning(endpoint: &Endpoint, call: &Outgoing, auth: &Auth, received: &Received) -> CallError {
+    let Received { status, content_type, server, body, .. } = received;
+    let (status, message) = (*status, one_line(&String::from_utf8_lossy(body)));
     let endpoint = endpoint.clone();
     if status.is_success() {
-        let found = format!("HTTP {status}, {}, to {}: {message}", describe(&content_type), call.name);
+        let found = format!("HTTP {status}, {}, to {}: {message}", describe(content_type), call.name);
         return CallError::NotMesos { endpoint, found };
     }
     // How Mesos answers while it starts; as always without a Server header.
@@ -69,8 +91,8 @@ pub(super) async fn refusal(
     if starting || busy || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
         return CallError::NotReady { endpoint, status: status.as_u16(), message };
     }
-    if is_html(&content_type) || status == StatusCode::NOT_FOUND || !status.is_client_error() {
-        let found = format!("HTTP {status}, {}: {message}", describe(&content_type));
+    if is_html(content_type) || status == StatusCode::NOT_FOUND || !status.is_client_error() {
+        let found = format!("HTTP {status}, {}: {message}", describe(content_type));
         return CallError::NotMesos { endpoint, found };
     }
     let refusal = kind(status, call, auth, &message);
@@ -113,8 +135,7 @@ fn describe(content_type: &Option<String>) -> &str {
     content_type.as_deref().unwrap_or("of no stated type")
 }
 
-/// The start of the body as one line of text.
-async fn message(response: Response<Incoming>) -> String {
+async fn start_of_body(response: Response<Incoming>) -> Vec<u8> {
     let mut body = response.into_body();
     let mut bytes = Vec::new();
     // Whatever comes before an end of any kind is good enough.
@@ -126,7 +147,7 @@ async fn message(response: Response<Incoming>) -> String {
             break;
         }
     }
-    one_line(&String::from_utf8_lossy(&bytes))
+    bytes
 }
 
 /// At most 200 characters, white space as single blanks.

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use super::{Accounts, Column, EARLIER, Row};
 use crate::end::date;
+use crate::store::FailedLaunches;
 
 /// Longer names are cut in the table: miners that are no tasks choose theirs.
 const NAME: usize = 40;
@@ -58,6 +59,10 @@ impl fmt::Display for Accounts {
                 "short: {task} ended as {state} without its last report; its count may lack up to one report interval, or \
                  the time for which its agent was away"
             )?;
+        }
+        for FailedLaunches { launches, state, reason } in &self.failed_launches {
+            let reason = reason.as_deref().map(|reason| format!(", {reason}")).unwrap_or_default();
+            writeln!(f, "failed launches: {launches} ({state}{reason})")?;
         }
         if let Some(ms) = self.rows_since_ms {
             writeln!(f, "single shares are complete here since {}; totals are since the start", date(ms))?;

@@ -6,7 +6,7 @@ use task::{Account, Report};
 
 use super::*;
 use crate::journal::{Assignment, Change, Origin, StatusRecord};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, FailedLaunches, Store, StoreError};
 
 fn task(kind: Kind, number: u64, state: TaskState) -> TaskRecord {
     TaskRecord {
@@ -271,4 +271,35 @@ proptest! {
         let dead = &accounts.workers[0];
         prop_assert_eq!(dead.pool.accepted + uncounted, dead.worker.accepted + unreported);
     }
+}
+
+#[test]
+fn launches_that_failed_long_ago_are_a_line_for_each_reason() {
+    let failed = |launches, state: &str, reason: Option<&str>| FailedLaunches {
+        launches,
+        state: state.into(),
+        reason: reason.map(str::to_owned),
+    };
+    let snapshot = LedgerSnapshot {
+        failed_launches: vec![
+            failed(57, "TASK_FAILED", Some("REASON_CONTAINER_LAUNCH_FAILED")),
+            failed(1, "TASK_ERROR", None),
+        ],
+        ..snapshot()
+    };
+    let accounts = Accounts::new(&snapshot);
+    let text = accounts.to_string();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("failed launches: ")).collect();
+    assert_eq!(
+        lines,
+        [
+            "failed launches: 57 (TASK_FAILED, REASON_CONTAINER_LAUNCH_FAILED)",
+            "failed launches: 1 (TASK_ERROR)"
+        ]
+    );
+    let json = serde_json::to_string(&accounts).unwrap();
+    assert!(
+        json.contains(r#""failed_launches":[{"launches":57,"state":"TASK_FAILED","reason":"REASON_"#),
+        "{json}"
+    );
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use ::task::ServerAddress;
-use mesos::v1::TaskState;
+use mesos::v1::{TaskInfo, TaskState};
 
 use super::outbox::OnWritten;
 use super::transition::{Transition, end_without_report};
 use crate::event::{Call, Effect};
-use crate::fleet::Task;
+use crate::fleet::{PlannedLaunch, Task};
 use crate::journal::{Assignment, Change, Origin, TaskRecord, UNTRACKED_MINERS};
 use crate::kind::Kind;
 use crate::offers::{Accept, UnusedAgent};
@@ -22,12 +22,15 @@ impl Transition<'_> {
             Intent::Call(call) => self.call(call),
             Intent::Notify(notice) => self.notify(notice),
             // Nothing is launched once the end has begun, whoever wants it.
-            Intent::Launch(accept) if self.session.ending => {
-                self.call(Call::Decline { offers: accept.offers, refuse: Duration::ZERO });
+            Intent::Launch(accepts) if self.session.ending => {
+                let offers = accepts.into_iter().flat_map(|accept| accept.offers).collect();
+                self.call(Call::Decline { offers, refuse: Duration::ZERO });
             }
-            Intent::Launch(accept) => self.write_down(*accept),
-            Intent::SendLaunch { task, .. } if self.session.ending => self.forget_launch(task),
-            Intent::SendLaunch { task, refuse } => self.send_launch(task, refuse),
+            Intent::Launch(accepts) => self.write_down_all(accepts),
+            Intent::SendLaunches { tasks, .. } if self.session.ending => {
+                tasks.into_iter().for_each(|task| self.forget_launch(task));
+            }
+            Intent::SendLaunches { holder, tasks, refuse } => self.send_launches(&holder, tasks, refuse),
             Intent::ForgetLaunch { task } => self.forget_launch(task),
             Intent::End { task } => self.end(&task),
             Intent::EndAnew { task } => self.fleet.want_end_anew(&task, now),
@@ -41,7 +44,8 @@ impl Transition<'_> {
             }
             Intent::MoveServer { server } => self.fleet.set_moving(&server),
             Intent::Assign { worker, server } => self.assign(worker, server),
-            Intent::PauseAgent { task, why } => self.pause_agent(&task, why),
+            Intent::PauseAgent { task, why, common } => self.pause_agent(&task, why, common),
+            Intent::LimitLaunches(limit) => self.fleet.limit_launches(limit.map(|limit| *limit)),
             Intent::SetWindow { agent, window } => self.fleet.set_window(&agent, window),
             Intent::HoldOffers { agent, held } => self.fleet.hold_offers(&agent, held),
             Intent::SetWorkerIntervals(intervals) => self.fleet.set_worker_intervals(intervals),
@@ -59,8 +63,16 @@ impl Transition<'_> {
         }
     }
 
-    /// A launch is sent when it is on disk; until then its offers are held.
-    fn write_down(&mut self, accept: Accept) {
+    /// Launches on the offers of one agent are sent when the last of them is on disk, and the others with it; until then
+    /// its offers are held.
+    fn write_down_all(&mut self, mut accepts: Vec<Accept>) {
+        let Some(last) = accepts.pop() else { return };
+        let others = accepts.into_iter().map(|accept| self.write_down(accept, None)).collect();
+        self.write_down(last, Some(others));
+    }
+
+    /// Returns the task's id.
+    fn write_down(&mut self, accept: Accept, with: Option<Vec<String>>) -> String {
         let kind = if accept.ports.is_some() { Kind::Server } else { Kind::Worker };
         let id = self.history.name(kind);
         let address = accept.ports.map(|(http_port, stratum_port)| {
@@ -82,11 +94,12 @@ impl Transition<'_> {
             specification: None,
         };
         self.fleet.forget_unused(&accept.agent);
-        self.fleet.insert(Task::planned(record.clone(), accept));
+        self.fleet.insert(Task::planned(record.clone(), PlannedLaunch { accept, with }));
         if kind == Kind::Server {
             self.fleet.take_into_service(&id);
         }
-        self.change(Change::Task(record), OnWritten::Launch(id));
+        self.change(Change::Task(record), OnWritten::Launch(id.clone()));
+        id
     }
 
     /// Whom a new worker works for: the pool, or the server with the fewest workers.
@@ -98,20 +111,33 @@ impl Transition<'_> {
         server.map(|(server, _)| Assignment::Server(server.id().to_owned()))
     }
 
-    fn send_launch(&mut self, id: String, refuse: Duration) {
-        let Some(accept) = self.fleet.launch_sent(&id, self.now) else { return };
-        let Some(record) = self.fleet.get(&id).map(Task::record) else { return };
+    /// Launches tasks on the offers that one of them holds, or a task that is not launched any more.
+    fn send_launches(&mut self, holder: &str, ids: Vec<String>, refuse: Duration) {
+        let offers = self.fleet.take_offers(holder);
+        let tasks: Vec<TaskInfo> = ids.iter().filter_map(|id| self.launch(id)).collect();
+        self.call(Call::Accept { offers, tasks, refuse });
+        for id in ids {
+            let Some(record) = self.fleet.get(&id).map(Task::record) else { continue };
+            let (host, cpus_milli) = (record.host.clone(), record.cpus_milli());
+            if self.fleet.common_failure().is_none() {
+                self.notify(UserNotice::Launched { task: id.clone(), host, cpus_milli });
+            }
+            self.happen(Happening::Launched { task: id });
+        }
+    }
+
+    /// A task as the master is told to launch it.
+    fn launch(&mut self, id: &str) -> Option<TaskInfo> {
+        let accept = self.fleet.launch_sent(id, self.now)?;
+        let record = self.fleet.get(id).map(Task::record)?;
         let server = record.server().and_then(|server| self.fleet.get(server));
         let pool = server.and_then(|server| server.record().address.as_ref());
         let template = &self.settings.template;
         let wanted = self.fleet.worker_intervals().filter(|_| record.kind == Kind::Worker);
         let intervals = wanted.unwrap_or(template.intervals());
         let task = template.task(record, pool, accept.executor, accept.task, intervals);
-        let (host, cpus_milli) = (record.host.clone(), record.cpus_milli());
-        self.fleet.set_intervals(&id, intervals);
-        self.call(Call::Accept { offers: accept.offers, task: Box::new(task), refuse });
-        self.notify(UserNotice::Launched { task: id.clone(), host, cpus_milli });
-        self.happen(Happening::Launched { task: id });
+        self.fleet.set_intervals(id, intervals);
+        Some(task)
     }
 
     /// What was never sent was never launched.
@@ -154,11 +180,14 @@ impl Transition<'_> {
         self.happen(Happening::Assigned { worker });
     }
 
-    fn pause_agent(&mut self, task: &str, why: String) {
+    fn pause_agent(&mut self, task: &str, why: String, common: bool) {
         let Some(host) = self.fleet.get(task).map(|task| task.host().to_owned()) else { return };
-        if let Some((pause, length)) = self.fleet.fail_agent(task, self.now) {
+        if let Some((pause, length)) = self.fleet.fail_agent(task, common, self.now) {
             let failures = pause.failures;
             self.history.failures.push(task, &host, &why, self.now);
+            if common {
+                return;
+            }
             self.notify(UserNotice::Paused { host, pause: length, failures, why });
         }
     }

@@ -189,8 +189,13 @@ fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
 /// Agents of one machine have its name in common, so many reasons read the same.
 fn unused_reasons(fleet: &Fleet) -> UnusedReasons {
     let reasons = fleet.unused_reasons();
-    let more = reasons.len().saturating_sub(REASONS) as u64;
-    UnusedReasons { texts: reasons.take(REASONS).map(|unused| unused.to_string()).collect(), more }
+    let common = fleet.common_failure().map(|failure| {
+        format!("one agent at a time is tried, since {} launches failed alike: {failure}", failure.launches)
+    });
+    let shown = REASONS - usize::from(common.is_some());
+    let more = reasons.len().saturating_sub(shown) as u64;
+    let texts = reasons.take(shown).map(|unused| unused.to_string());
+    UnusedReasons { texts: common.into_iter().chain(texts).collect(), more }
 }
 
 /// Those that told their hashrate lately, then others in the order of their launch.

@@ -1,5 +1,6 @@
 //! The state machine event by event, with a clock and a disk that the test moves.
 
+mod common_failure;
 mod duplicates;
 mod end;
 mod fault_sim;
@@ -258,11 +259,11 @@ impl Script {
 
     /// The ids of the tasks launched so far.
     pub fn launched(&self) -> Vec<String> {
-        let task = |call: &Call| match call {
-            Call::Accept { task, .. } => Some(task.task_id.value.clone()),
-            _ => None,
+        let tasks = |call: &Call| match call {
+            Call::Accept { tasks, .. } => tasks.iter().map(|task| task.task_id.value.clone()).collect(),
+            _ => Vec::new(),
         };
-        self.calls.iter().filter_map(task).collect()
+        self.calls.iter().flat_map(tasks).collect()
     }
 
     pub fn killed(&self) -> Vec<&str> {

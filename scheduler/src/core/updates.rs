@@ -1,12 +1,11 @@
 //! Status updates and messages: updates are recorded, then acted on, then acknowledged.
 
-use std::collections::BTreeMap;
-
 use ::task::{Live, Report};
 use mesos::v1::{TaskState, TaskStatus, task_status};
 
 use super::outbox::OnWritten;
 use super::transition::Transition;
+use crate::attributes::Attributes;
 use crate::fleet::{StateChange, Task, is_over};
 use crate::journal::{Change, Origin, StatusRecord, TaskRecord};
 use crate::kind::Kind;
@@ -105,7 +104,7 @@ impl Transition<'_> {
             assignment: None,
             origin: Origin::Found,
             address: None,
-            attributes: BTreeMap::new(),
+            attributes: Attributes::default(),
             state: None,
             closed: false,
             specification: None,

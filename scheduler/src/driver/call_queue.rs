@@ -1,28 +1,47 @@
-//! The calls of one subscription, sent one after the other in the order in which they were decided.
+//! The calls of one subscription. They are decided one after the other; many are on the way to the master at once, since
+//! each answer of a master that is far away takes its time. What Mesos needs in order is kept in order ([`order`]), and a
+//! master that has too much to do gets fewer at a time ([`pace`]).
+
+mod footprint;
+mod lane;
+mod order;
+mod pace;
+mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use mesos::CallError;
 use mesos::scheduler::SchedulerClient;
 use mesos::v1::FrameworkId;
-use mesos::v1::scheduler::Call as WireCall;
-use mesos::v1::scheduler::call::Type;
 use program::chain;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+#[cfg(test)]
+pub(crate) use self::order::arrivals;
+use self::sender::{Input, Sender, Slowness};
 use crate::event::Call;
-use crate::wire;
 
 /// Time for the last calls to be answered.
 const FLUSH: Duration = Duration::from_secs(10);
 
 /// A queue, and the task that empties it until a call fails.
 pub(super) struct CallQueue {
-    framework: Option<FrameworkId>,
-    queue: mpsc::UnboundedSender<WireCall>,
+    queue: mpsc::UnboundedSender<Input>,
     sender: JoinHandle<Result<(), CallError>>,
+    slowness: mpsc::UnboundedReceiver<Slowness>,
+}
+
+/// What is to be known of calls.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// A call failed, and why: the subscription is over.
+    Failed(String),
+    /// Something for the user.
+    Notice(String),
 }
 
 impl Drop for CallQueue {
@@ -33,33 +52,40 @@ impl Drop for CallQueue {
 
 impl CallQueue {
     pub fn start(client: SchedulerClient) -> Self {
-        let (queue, receiver) = mpsc::unbounded_channel();
-        CallQueue { framework: None, queue, sender: tokio::spawn(send(client, receiver)) }
+        let (queue, inputs) = mpsc::unbounded_channel();
+        let (sender, slowness) = mpsc::unbounded_channel();
+        let run = async move { Sender::new(&client, sender)?.run(inputs).await };
+        CallQueue { queue, sender: tokio::spawn(run), slowness }
     }
 
     /// Every call carries the framework's id.
-    pub fn set_framework_id(&mut self, framework: &FrameworkId) {
-        self.framework = Some(framework.clone());
+    pub fn set_framework_id(&self, framework: &FrameworkId) {
+        let _ = self.queue.send(Input::Framework(framework.clone()));
     }
 
     pub fn send(&self, call: Call) {
         match &call {
             // A task's data may contain a password.
-            Call::Accept { task, .. } => tracing::debug!(task = task.task_id.value, "ACCEPT"),
+            Call::Accept { tasks, .. } => {
+                let tasks = tasks.iter().map(|task| &task.task_id.value);
+                tracing::debug!(tasks = ?tasks.collect::<Vec<_>>(), "ACCEPT");
+            }
             call => tracing::debug!(?call),
         }
-        if let Some(call) = self.framework.as_ref().and_then(|framework| wire::call(framework, call)) {
-            // The queue is closed if a call has failed; then the subscription is about to end, too.
-            let _ = self.queue.send(call);
-        }
+        // The queue is closed if a call has failed; then the subscription is about to end, too.
+        let _ = self.queue.send(Input::Call(call));
     }
 
-    /// Waits until a call fails; why.
-    pub async fn failed(&mut self) -> String {
-        match (&mut self.sender).await {
-            Ok(Err(error)) => chain(&error),
-            Ok(Ok(())) => "calls have ended".to_owned(),
-            Err(error) => error.to_string(),
+    /// Waits until a call fails, or the master becomes slow. Not to be asked again after a failure.
+    pub async fn report(&mut self) -> Report {
+        tokio::select! {
+            biased;
+            Some(slowness) = self.slowness.recv() => Report::Notice(slowness.to_string()),
+            ended = &mut self.sender => Report::Failed(match ended {
+                Ok(Err(error)) => chain(&error),
+                Ok(Ok(())) => "calls have ended".to_owned(),
+                Err(error) => error.to_string(),
+            }),
         }
     }
 
@@ -73,26 +99,4 @@ impl CallQueue {
             Err(_) => Err(format!("no answer within {} s", FLUSH.as_secs())),
         }
     }
-}
-
-async fn send(
-    client: SchedulerClient,
-    mut queue: mpsc::UnboundedReceiver<WireCall>,
-) -> Result<(), CallError> {
-    while let Some(call) = queue.recv().await {
-        match client.call(&call).await {
-            Ok(()) => {}
-            Err(error) if concerns_this_call_only(&call, &error) => tracing::error!("{}", chain(&error)),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Whether only this call is refused, so that the others go on. If it is about credentials or the connection, all calls
-/// would fail; and if TEARDOWN fails, nothing has ended.
-fn concerns_this_call_only(call: &WireCall, error: &CallError) -> bool {
-    let all =
-        error.is_transient() || error.concerns_credentials() || matches!(error, CallError::Connect { .. });
-    !all && call.r#type() != Type::Teardown
 }

@@ -112,6 +112,16 @@ impl Agents {
         })
     }
 
+    /// Counts a failure that is not the agent's own.
+    pub fn count_failure(&mut self, id: &str, now: Instant) -> (Pause, Duration) {
+        self.change(id, |agent| {
+            let failures = agent.pause.map_or(0, |pause| pause.failures) + 1;
+            let pause = Pause { failures, until: now };
+            agent.pause = Some(pause);
+            (pause, Duration::ZERO)
+        })
+    }
+
     /// Remembers why nothing is launched; whether that is news.
     pub fn note_unused(&mut self, unused: &UnusedAgent, now: Instant) -> bool {
         if matches!(unused.reason, DeclineReason::Paused(_)) {

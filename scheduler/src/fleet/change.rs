@@ -8,7 +8,7 @@ use mesos::v1::TaskState;
 use super::agent::{Pause, Window};
 use super::index::Facets;
 use super::task::{Health, Kill, Lifecycle, Slot, Task};
-use super::{Fleet, held_offers};
+use super::{Fleet, LaunchLimit, held_offers, launched_with};
 use crate::journal::TaskRecord;
 use crate::offers::{Accept, UnusedAgent};
 
@@ -51,32 +51,50 @@ impl Fleet {
     }
 
     /// Its launch is on disk and is sent; what it uses, unless it was called off.
-    pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<Box<Accept>> {
-        let accept = self.change(id, |task| {
+    pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<Accept> {
+        let launch = self.change(id, |task| {
             if !matches!(task.lifecycle, Lifecycle::Writing(_)) {
                 return None;
             }
             match std::mem::replace(&mut task.lifecycle, Lifecycle::Launched { at: now }) {
-                Lifecycle::Writing(accept) => Some(accept),
+                Lifecycle::Writing(launch) => Some(launch),
                 _ => None,
             }
         })??;
-        self.index.release(&accept.offers);
-        Some(accept)
+        self.index.release(&launch.accept.offers);
+        Some(launch.accept)
     }
 
-    /// Its launch is not to be sent, since its offers are void. Returns the offers.
-    pub fn call_off(&mut self, id: &str) -> Vec<String> {
-        let offers = self.change(id, |task| {
-            let offers = held_offers(task).to_vec();
-            if task.is_unsent() {
-                task.lifecycle = Lifecycle::CalledOff { offers: Vec::new() };
-            }
-            offers
+    /// Takes the offers that are held for a task, to use them or to give them back.
+    pub fn take_offers(&mut self, id: &str) -> Vec<String> {
+        let offers = self.change(id, |task| match &mut task.lifecycle {
+            Lifecycle::Writing(launch) => std::mem::take(&mut launch.accept.offers),
+            Lifecycle::CalledOff { offers, .. } => std::mem::take(offers),
+            _ => Vec::new(),
         });
         let offers = offers.unwrap_or_default();
         self.index.release(&offers);
         offers
+    }
+
+    /// Its launch is not to be sent, since its offers are void, and with it those of the other tasks on these offers.
+    /// Returns the offers.
+    pub fn call_off(&mut self, id: &str) -> Vec<String> {
+        let offers = self.take_offers(id);
+        let with = self.get(id).and_then(launched_with).map(<[String]>::to_vec);
+        self.set_called_off(id, with.clone());
+        for id in with.into_iter().flatten() {
+            self.set_called_off(&id, None);
+        }
+        offers
+    }
+
+    fn set_called_off(&mut self, id: &str, with: Option<Vec<String>>) {
+        self.change(id, |task| {
+            if task.is_unsent() {
+                task.lifecycle = Lifecycle::CalledOff { offers: Vec::new(), with };
+            }
+        });
     }
 
     /// All offers are void.
@@ -178,8 +196,9 @@ impl Fleet {
     /// Marks a task that is to end. A launch that is being written down is called off.
     pub fn want_end(&mut self, id: &str, now: Instant) {
         self.change(id, |task| {
-            if let Lifecycle::Writing(accept) = &mut task.lifecycle {
-                task.lifecycle = Lifecycle::CalledOff { offers: std::mem::take(&mut accept.offers) };
+            if let Lifecycle::Writing(launch) = &mut task.lifecycle {
+                let (offers, with) = (std::mem::take(&mut launch.accept.offers), launch.with.take());
+                task.lifecycle = Lifecycle::CalledOff { offers, with };
             }
             task.kill.get_or_insert(Kill::new(now));
         });
@@ -237,7 +256,13 @@ impl Fleet {
     pub fn forget_tasks(&mut self) {
         let agents = std::mem::take(&mut self.agents);
         let index = self.index.empty();
-        *self = Self { agents, index, ..Self::default() };
+        let launch_limit = self.launch_limit.take();
+        *self = Self { agents, index, launch_limit, ..Self::default() };
+    }
+
+    /// Limits launches, or does not.
+    pub fn limit_launches(&mut self, limit: Option<LaunchLimit>) {
+        self.launch_limit = limit;
     }
 
     // Servers.
@@ -259,11 +284,13 @@ impl Fleet {
 
     // Agents.
 
-    /// Counts a failure of a task on its agent. Returns the pause and its length.
-    pub fn fail_agent(&mut self, task: &str, now: Instant) -> Option<(Pause, Duration)> {
+    /// Counts a failure of a task on its agent; one that other agents have in common makes no pause. Returns the pause and
+    /// its length.
+    pub fn fail_agent(&mut self, task: &str, common: bool, now: Instant) -> Option<(Pause, Duration)> {
         let task = self.get(task)?;
         let (agent, since) = (task.agent().to_owned(), task.running_since());
-        Some(self.agents.fail(&agent, since.map(|since| now.duration_since(since)), now))
+        let ran = since.map(|since| now.duration_since(since));
+        Some(if common { self.agents.count_failure(&agent, now) } else { self.agents.fail(&agent, ran, now) })
     }
 
     /// Remembers why nothing is launched on an agent. Returns whether the reason is new.

@@ -1,6 +1,7 @@
 //! What is counted and looked up of tasks. Follows each change of one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use mesos::v1::TaskState;
@@ -20,7 +21,7 @@ pub(super) struct Facets {
     over: bool,
     may_live: bool,
     takes_place: bool,
-    /// Since when it is over, and whether its last update is recorded.
+    /// Since when it is over, and whether nothing new is to come of it.
     ended: Option<(bool, Instant)>,
     kill_again: Option<Instant>,
     cpus_milli: u64,
@@ -36,7 +37,7 @@ impl Facets {
             over,
             may_live: task.may_live(),
             takes_place: task.takes_place(),
-            ended: task.since().filter(|_| over).map(|since| (task.record.closed, since)),
+            ended: task.since().filter(|_| over).map(|since| (task.is_settled(), since)),
             kill_again: task.kill.map(|kill| kill.again).filter(|_| task.may_live()),
             // Whatever an offer says: the sum of all tasks stays in range.
             cpus_milli: task.record.cpus_milli().min(1 << 40),
@@ -70,7 +71,8 @@ pub struct Present {
 /// The tasks of an agent that are not over.
 #[derive(Debug, Default)]
 pub(super) struct OnAgent {
-    pub tasks: BTreeSet<Key>,
+    /// In the order in which they came. There are few, mostly one.
+    pub tasks: Vec<Key>,
     /// How many of them are workers: each offer asks for it, and should not have to look at the tasks.
     pub workers: usize,
 }
@@ -85,7 +87,7 @@ pub(super) struct Index {
     pub unsent: BTreeSet<Key>,
     pub present: BTreeSet<Key>,
     /// The same in the order of their launch: number and name.
-    pub in_launch_order: BTreeSet<(u64, String)>,
+    pub in_launch_order: BTreeSet<(u64, Arc<str>)>,
     /// The servers among them.
     pub present_servers: BTreeSet<Key>,
     of_kind: BTreeMap<Kind, Present>,
@@ -99,7 +101,7 @@ pub(super) struct Index {
     pub held_for: HashMap<String, Key>,
     /// By the server that they work for: workers that are not over.
     pub by_server: HashMap<String, BTreeSet<Key>>,
-    /// Those that are over, by whether their last update is recorded and since when.
+    /// Those that are over, by whether nothing new is to come of them and since when.
     pub ended: BTreeSet<(bool, Instant, Key)>,
     /// When to send the next KILL.
     pub kills: BTreeSet<(Instant, Key)>,
@@ -131,7 +133,7 @@ impl Index {
         let is = |facets: Option<&Facets>, facet: fn(&Facets) -> bool| facets.is_some_and(facet);
         let unsent = |facets: &Facets| facets.unsent;
         move_in(&mut self.unsent, is(before, unsent).then_some(key), is(after, unsent).then_some(key));
-        let ended = |facets: &Facets| facets.ended.map(|(closed, since)| (closed, since, key));
+        let ended = |facets: &Facets| facets.ended.map(|(settled, since)| (settled, since, key));
         move_in(&mut self.ended, before.and_then(ended), after.and_then(ended));
         let kill = |facets: &Facets| facets.kill_again.map(|again| (again, key));
         move_in(&mut self.kills, before.and_then(kill), after.and_then(kill));
@@ -143,12 +145,12 @@ impl Index {
         }
         match (was, is) {
             (false, true) => {
-                self.in_launch_order.insert((launch_number(task.id()), task.id().to_owned()));
+                self.in_launch_order.insert((launch_number(task.id()), Arc::clone(task.shared_id())));
                 self.come_to_agent(key, task);
                 self.assign(key, task);
             }
             (true, false) => {
-                self.in_launch_order.remove(&(launch_number(task.id()), task.id().to_owned()));
+                self.in_launch_order.remove(&(launch_number(task.id()), Arc::clone(task.shared_id())));
                 self.leave_agent(key, task);
                 self.unassign(key, task);
             }
@@ -170,6 +172,10 @@ impl Index {
         for offer in offers {
             self.held_for.remove(offer);
         }
+        if self.held_for.is_empty() {
+            // What a burst of offers took is given back.
+            self.held_for = HashMap::new();
+        }
     }
 
     fn come_to_agent(&mut self, key: Key, task: &Task) {
@@ -177,14 +183,17 @@ impl Index {
             self.by_agent.insert(task.agent().to_owned(), OnAgent::default());
         }
         if let Some(agent) = self.by_agent.get_mut(task.agent()) {
-            agent.tasks.insert(key);
+            if let Err(at) = agent.tasks.binary_search(&key) {
+                agent.tasks.reserve_exact(1);
+                agent.tasks.insert(at, key);
+            }
             agent.workers += usize::from(task.is_worker());
         }
     }
 
     fn leave_agent(&mut self, key: Key, task: &Task) {
         let Some(agent) = self.by_agent.get_mut(task.agent()) else { return };
-        agent.tasks.remove(&key);
+        agent.tasks.retain(|there| *there != key);
         agent.workers -= usize::from(task.is_worker());
         if agent.tasks.is_empty() {
             self.by_agent.remove(task.agent());

@@ -1,6 +1,7 @@
 //! Where tasks are kept: found by name or key at a fixed cost, and in the order in which they came.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::task::Task;
 
@@ -14,10 +15,11 @@ pub(super) struct Key {
 /// The tasks. The key of a task that was removed finds nothing, also when another task is in its slot.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    slots: Vec<Option<(u64, Task)>>,
+    /// Boxed: a list that grows has twice the room that it needs, and moves all that is in it.
+    slots: Vec<Option<(u64, Box<Task>)>>,
     free: Vec<usize>,
     next: u64,
-    names: HashMap<String, Key>,
+    names: HashMap<Arc<str>, Key>,
     keys: BTreeSet<Key>,
 }
 
@@ -45,12 +47,12 @@ impl Table {
         let slot = self.free.pop().unwrap_or(self.slots.len());
         let key = Key { order: self.next, slot };
         self.next += 1;
-        self.names.insert(task.id().to_owned(), key);
+        self.names.insert(Arc::clone(task.shared_id()), key);
         self.keys.insert(key);
         if slot == self.slots.len() {
-            self.slots.push(Some((key.order, task)));
+            self.slots.push(Some((key.order, Box::new(task))));
         } else {
-            self.slots[slot] = Some((key.order, task));
+            self.slots[slot] = Some((key.order, Box::new(task)));
         }
         key
     }
@@ -60,7 +62,7 @@ impl Table {
         self.keys.remove(&key);
         let (_, task) = self.slots.get_mut(key.slot)?.take()?;
         self.free.push(key.slot);
-        Some((key, task))
+        Some((key, *task))
     }
 
     pub fn for_each_mut(&mut self, mut change: impl FnMut(&mut Task)) {

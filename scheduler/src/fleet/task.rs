@@ -1,5 +1,6 @@
 //! One task and its life.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
@@ -26,11 +27,13 @@ const KILLS_BEFORE_SHUTDOWN: u32 = 2;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lifecycle {
     /// Its launch is being written down; the offers are held.
-    Writing(Box<Accept>),
+    Writing(Box<PlannedLaunch>),
     /// Its launch was called off while it was being written down. These offers are still held for it.
     CalledOff {
         /// The offers' ids.
         offers: Vec<String>,
+        /// As [`PlannedLaunch::with`].
+        with: Option<Vec<String>>,
     },
     /// The master was told to launch it, by this run of the scheduler or an earlier one. No update has come.
     Launched {
@@ -53,6 +56,16 @@ pub enum Lifecycle {
         /// Since when.
         since: Instant,
     },
+}
+
+/// A launch that is being written down. Tasks of one agent are launched by one call, when the last of them is on disk: this
+/// one holds the offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedLaunch {
+    /// What the task takes.
+    pub accept: Accept,
+    /// The ids of the other tasks of the call; `None` if it is another task that holds the offers.
+    pub with: Option<Vec<String>>,
 }
 
 /// Whether a worker counts against `--max-workers`, `--max-cpus` and constraints.
@@ -126,6 +139,8 @@ pub(super) struct Rate {
 /// A task that was or will be launched. Only [`Fleet`](super::Fleet) changes it.
 #[derive(Clone, Debug)]
 pub struct Task {
+    /// Its id, for all that keeps it beside the record.
+    id: Arc<str>,
     pub(super) record: TaskRecord,
     pub(super) lifecycle: Lifecycle,
     pub(super) running_since: Option<Instant>,
@@ -145,6 +160,7 @@ pub struct Task {
 impl Task {
     fn new(record: TaskRecord, lifecycle: Lifecycle) -> Self {
         Self {
+            id: record.id.as_str().into(),
             record,
             lifecycle,
             running_since: None,
@@ -162,8 +178,8 @@ impl Task {
     }
 
     /// A task whose launch is being written down.
-    pub fn planned(record: TaskRecord, accept: Accept) -> Self {
-        Self::new(record, Lifecycle::Writing(Box::new(accept)))
+    pub fn planned(record: TaskRecord, launch: PlannedLaunch) -> Self {
+        Self::new(record, Lifecycle::Writing(Box::new(launch)))
     }
 
     /// A task of an earlier run of the scheduler, or one that the master told of.
@@ -205,6 +221,11 @@ impl Task {
     /// Its id, which is also its executor's.
     pub fn id(&self) -> &str {
         &self.record.id
+    }
+
+    /// The same, to be kept.
+    pub fn shared_id(&self) -> &Arc<str> {
+        &self.id
     }
 
     /// The agent's id; empty if it is not known.
@@ -279,6 +300,13 @@ impl Task {
     /// It ended as far as Mesos knows, though it may come back unless the state is final.
     pub fn is_over(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Over { .. })
+    }
+
+    /// It is over, and nothing new is to come of it: its own last update is recorded, or Mesos says that it was never
+    /// launched.
+    pub fn is_settled(&self) -> bool {
+        let refused = matches!(self.state(), Some(TaskState::TaskError | TaskState::TaskDropped));
+        self.is_over() && (self.record.closed || refused && self.running_since.is_none())
     }
 
     /// Its agent may have it: it was launched, and is not over.

@@ -8,8 +8,10 @@ use mesos::v1::TaskState;
 use proptest::prelude::*;
 
 use super::*;
+use crate::attributes::Attributes;
 use crate::constraints::{Place, Trial, all_allow};
 use crate::journal::{Assignment, Origin, TaskRecord};
+use crate::offers::Accept;
 
 const STATES: [TaskState; 8] = [
     TaskState::TaskStaging,
@@ -36,7 +38,7 @@ fn record(kind: Kind, number: u64) -> TaskRecord {
         assignment: (kind == Kind::Worker).then(|| Assignment::Server("miner-server-1".into())),
         origin: Origin::Launched { cpus_milli: 100 * (number % 7) + 1 },
         address: None,
-        attributes: BTreeMap::new(),
+        attributes: Attributes::default(),
         state: None,
         closed: false,
         specification: None,
@@ -47,14 +49,13 @@ fn planned(record: TaskRecord) -> Task {
     let accept = Accept {
         offers: vec![format!("offer of {}", record.id)],
         agent: record.agent.clone(),
-        place: Place { host: record.host.clone(), attributes: BTreeMap::new() },
+        place: Place { host: record.host.clone(), attributes: Attributes::default() },
         cpus_milli: record.cpus_milli(),
-        more: false,
         executor: Vec::new(),
         task: Vec::new(),
         ports: None,
     };
-    Task::planned(record, accept)
+    Task::planned(record, PlannedLaunch { accept, with: Some(Vec::new()) })
 }
 
 fn live(hashrate: f64) -> Live {
@@ -120,10 +121,10 @@ fn check(fleet: &Fleet, now: Instant) {
     }
     let lost = |task: &&Task| fleet.has_lost_its_server(task);
     assert_eq!(ids(fleet.workers_without_server()), ids(present().filter(lost)));
-    for closed in [true, false] {
-        let ended = all().filter(|task| task.is_over() && task.record().closed == closed);
-        assert_eq!(ids(fleet.ended(closed)), ids(ended));
-        assert!(fleet.ended(closed).map(Task::since).is_sorted());
+    for settled in [true, false] {
+        let ended = all().filter(|task| task.is_over() && task.is_settled() == settled);
+        assert_eq!(ids(fleet.ended(settled)), ids(ended));
+        assert!(fleet.ended(settled).map(Task::since).is_sorted());
     }
     let due = |task: &&Task| task.may_live() && task.kill.is_some_and(|kill| kill.again <= now);
     assert_eq!(ids(fleet.kills_due(now)), ids(all().filter(due)));
@@ -155,7 +156,7 @@ fn check_counts(fleet: &Fleet) {
     let cpus = placed().map(|task| task.record().cpus_milli()).sum();
     assert_eq!(fleet.placed(), (cpus, placed().count() as u64));
     for host in ["host0", "host1", "host2"] {
-        let here = Place { host: host.into(), attributes: BTreeMap::new() };
+        let here = Place { host: host.into(), attributes: Attributes::default() };
         let free = placed().filter(|task| task.host() == host).count() < 2;
         assert_eq!(all_allow(&constraints(), &here, &Trial::of(fleet.occupancy())), free);
     }

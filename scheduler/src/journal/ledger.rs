@@ -5,6 +5,7 @@
 //! not made when they are asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use task::{Report, Totals};
 
@@ -66,12 +67,42 @@ impl Line {
     }
 }
 
-/// The accounts of one worker.
+/// One task's account of a worker.
+#[derive(Clone, Debug)]
+struct ReporterAccount {
+    reporter: Arc<str>,
+    kind: Kind,
+    entry: Entry,
+}
+
+/// The accounts of one worker, in the order of the reporters' names. Most have two, its own and its server's: there are
+/// tens of thousands of workers, and a map or a sum for each would take several times as much memory.
 #[derive(Clone, Debug, Default)]
-struct WorkerAccounts {
-    /// By reporting task.
-    by_reporter: BTreeMap<String, (Kind, Entry)>,
-    sum: LineSum,
+struct WorkerAccounts(Vec<ReporterAccount>);
+
+impl WorkerAccounts {
+    fn position(&self, reporter: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|account| (*account.reporter).cmp(reporter))
+    }
+
+    fn get(&self, reporter: &str) -> Option<&ReporterAccount> {
+        self.position(reporter).ok().map(|at| &self.0[at])
+    }
+
+    fn insert(&mut self, at: usize, account: ReporterAccount) {
+        self.0.reserve_exact(1);
+        self.0.insert(at, account);
+    }
+
+    fn sum(&self) -> LineSum {
+        let mut sum = LineSum::default();
+        self.0.iter().for_each(|account| *column(&mut sum, account.kind) += &account.entry.totals);
+        sum
+    }
+
+    fn blocks(&self) -> u128 {
+        self.sum().line().blocks().into()
+    }
 }
 
 /// A worker whose accounts are no longer kept apart.
@@ -89,9 +120,9 @@ pub struct AggregatedWorker {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// By worker. A worker reports under its own task id.
-    workers: BTreeMap<String, WorkerAccounts>,
-    /// Of whom each task reports.
-    reported: BTreeMap<String, BTreeSet<String>>,
+    workers: BTreeMap<Arc<str>, WorkerAccounts>,
+    /// Of whom each task reports, beside itself.
+    reported: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// The sum of accounts that are no longer kept apart, and of their blocks.
     aggregated: LineSum,
     aggregated_blocks: u128,
@@ -130,28 +161,43 @@ impl Ledger {
     pub fn put(&mut self, account: Account<'_>) {
         let Account { reporter, kind, worker, entry } = account;
         if !self.workers.contains_key(worker) {
-            self.workers.insert(worker.to_owned(), WorkerAccounts::default());
+            self.workers.insert(worker.into(), WorkerAccounts::default());
         }
         let Some(accounts) = self.workers.get_mut(worker) else { return };
-        self.blocks -= u128::from(accounts.sum.line().blocks());
-        if let Some((kind, known)) = accounts.by_reporter.get(reporter) {
-            *column(&mut accounts.sum, *kind) -= &known.totals;
-            *column(&mut self.sum, *kind) -= &known.totals;
-        }
-        *column(&mut accounts.sum, kind) += &entry.totals;
+        self.blocks -= accounts.blocks();
         *column(&mut self.sum, kind) += &entry.totals;
-        self.blocks += u128::from(accounts.sum.line().blocks());
-        if let Some(known) = accounts.by_reporter.get_mut(reporter) {
-            *known = (kind, entry);
-            return;
+        match accounts.position(reporter) {
+            Ok(at) => {
+                let known = &mut accounts.0[at];
+                *column(&mut self.sum, known.kind) -= &known.entry.totals;
+                (known.kind, known.entry) = (kind, entry);
+                self.blocks += accounts.blocks();
+            }
+            Err(at) => {
+                let reporter = self.note_reporter(reporter, worker);
+                let Some(accounts) = self.workers.get_mut(worker) else { return };
+                accounts.insert(at, ReporterAccount { reporter, kind, entry });
+                self.blocks += accounts.blocks();
+            }
         }
-        accounts.by_reporter.insert(reporter.to_owned(), (kind, entry));
-        self.reported.entry(reporter.to_owned()).or_default().insert(worker.to_owned());
+    }
+
+    /// Notes that a task reports of a worker. Returns the task's name as it is kept: each name is kept once.
+    fn note_reporter(&mut self, reporter: &str, worker: &str) -> Arc<str> {
+        let kept = |name: &str| self.workers.get_key_value(name).map(|(name, _)| Arc::clone(name));
+        let worker = kept(worker).unwrap_or_else(|| worker.into());
+        if reporter == &*worker {
+            return worker;
+        }
+        let known = self.reported.get_key_value(reporter).map(|(name, _)| Arc::clone(name));
+        let reporter = known.or_else(|| kept(reporter)).unwrap_or_else(|| reporter.into());
+        self.reported.entry(Arc::clone(&reporter)).or_default().insert(worker);
+        reporter
     }
 
     /// One reporter's account of one worker.
     pub fn entry(&self, reporter: &str, worker: &str) -> Option<&Entry> {
-        self.workers.get(worker)?.by_reporter.get(reporter).map(|(_, entry)| entry)
+        self.workers.get(worker)?.get(reporter).map(|account| &account.entry)
     }
 
     /// All accounts, worker by worker.
@@ -161,24 +207,25 @@ impl Ledger {
 
     /// All accounts of one worker.
     pub fn accounts_of<'a>(&'a self, worker: &'a str) -> impl Iterator<Item = Account<'a>> {
-        let accounts = self.workers.get(worker).into_iter().flat_map(|accounts| &accounts.by_reporter);
-        accounts.map(move |(reporter, (kind, entry))| Account {
-            reporter,
-            kind: *kind,
+        let accounts = self.workers.get(worker).into_iter().flat_map(|accounts| &accounts.0);
+        accounts.map(move |account| Account {
+            reporter: &account.reporter,
+            kind: account.kind,
             worker,
-            entry: *entry,
+            entry: account.entry,
         })
     }
 
     /// One reporter's account of one worker, with its names.
     pub fn account<'a>(&'a self, reporter: &'a str, worker: &'a str) -> Option<Account<'a>> {
-        let (kind, entry) = self.workers.get(worker)?.by_reporter.get(reporter)?;
-        Some(Account { reporter, kind: *kind, worker, entry: *entry })
+        let account = self.workers.get(worker)?.get(reporter)?;
+        Some(Account { reporter, kind: account.kind, worker, entry: account.entry })
     }
 
     /// The workers of whom this task has an account.
-    pub fn workers_of(&self, task: &str) -> impl Iterator<Item = &str> {
-        self.reported.get(task).into_iter().flatten().map(String::as_str)
+    pub fn workers_of<'a>(&'a self, task: &'a str) -> impl Iterator<Item = &'a str> {
+        let others = self.reported.get(task).into_iter().flatten().map(|worker| &**worker);
+        self.entry(task, task).map(|_| task).into_iter().chain(others)
     }
 
     /// What is no longer kept apart: both columns, and the blocks.
@@ -206,12 +253,12 @@ impl Ledger {
     ) -> Vec<AggregatedWorker> {
         let mut workers: BTreeSet<String> = BTreeSet::new();
         for task in retired {
-            workers.extend(self.reported.get(task).into_iter().flatten().cloned());
-            workers.extend(self.workers.contains_key(task).then(|| task.clone()));
+            workers.extend(self.reported.get(&**task).into_iter().flatten().map(ToString::to_string));
+            workers.extend(self.workers.contains_key(&**task).then(|| task.clone()));
         }
         let can_be_aggregated = |ledger: &Ledger, worker: &str| {
-            let reporters = ledger.workers.get(worker).into_iter().flat_map(|it| it.by_reporter.keys());
-            !of_interest(worker) && !reporters.into_iter().any(|reporter| of_interest(reporter))
+            let mut accounts = ledger.accounts_of(worker);
+            !of_interest(worker) && !accounts.any(|account| of_interest(account.reporter))
         };
         let mut aggregated = Vec::new();
         for worker in workers {
@@ -224,35 +271,40 @@ impl Ledger {
 
     /// The same for all tasks but those of interest; looks at each account.
     pub fn aggregate_all_but(&mut self, of_interest: impl Fn(&str) -> bool) -> Vec<AggregatedWorker> {
-        let retired: Vec<String> =
-            self.reported.keys().filter(|reporter| !of_interest(reporter)).cloned().collect();
+        let themselves = self.workers.keys().filter(|worker| self.entry(worker, worker).is_some());
+        let reporters: BTreeSet<&Arc<str>> = self.reported.keys().chain(themselves).collect();
+        let retired = reporters.into_iter().filter(|reporter| !of_interest(reporter));
+        let retired: Vec<String> = retired.map(|reporter| reporter.to_string()).collect();
         self.aggregate(&retired, of_interest)
     }
 
     fn aggregate_worker(&mut self, worker: String) -> Option<AggregatedWorker> {
-        let WorkerAccounts { by_reporter, sum } = self.workers.remove(&worker)?;
+        let accounts = self.workers.remove(&*worker)?;
+        let sum = accounts.sum();
         let line = sum.line();
         self.aggregated += &sum;
         self.aggregated_blocks += u128::from(line.blocks());
-        for reporter in by_reporter.keys() {
-            if let Some(workers) = self.reported.get_mut(reporter) {
-                workers.remove(&worker);
+        let mut by_reporter = BTreeMap::new();
+        for ReporterAccount { reporter, kind, entry } in accounts.0 {
+            if let Some(workers) = self.reported.get_mut(&reporter) {
+                workers.remove(&*worker);
                 if workers.is_empty() {
-                    self.reported.remove(reporter);
+                    self.reported.remove(&reporter);
                 }
             }
+            by_reporter.insert(reporter.to_string(), (kind, entry));
         }
         Some(AggregatedWorker { worker, line, by_reporter })
     }
 
     /// Both columns of a worker that is kept apart.
     pub fn line(&self, worker: &str) -> Option<Line> {
-        self.workers.get(worker).map(|accounts| accounts.sum.line())
+        self.workers.get(worker).map(|accounts| accounts.sum().line())
     }
 
     /// Both columns of every worker that is kept apart, by its name.
     pub fn lines(&self) -> impl ExactSizeIterator<Item = (&str, Line)> {
-        self.workers.iter().map(|(worker, accounts)| (worker.as_str(), accounts.sum.line()))
+        self.workers.iter().map(|(worker, accounts)| (&**worker, accounts.sum().line()))
     }
 
     /// The sum of all lines, and the blocks of all of them.

@@ -1,6 +1,7 @@
 //! What an earlier run of the scheduler left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use mesos::v1::TaskState;
 
@@ -67,9 +68,19 @@ impl RetiredTasks {
     /// A task retires. One that has no number, or no state yet, cannot.
     pub fn insert(&mut self, task: &TaskRecord) {
         let (Some(number), Some(state)) = (number(&task.id), task.state) else { return };
-        let numbers = if task.closed { &mut self.done } else { &mut self.lost };
-        numbers.insert(number);
-        *self.states.entry(state).or_default() += 1;
+        self.insert_all(number..=number, state, task.closed);
+    }
+
+    /// Tasks with these numbers have retired that ended alike. One that is known to have retired counts once.
+    pub fn insert_all(&mut self, numbers: RangeInclusive<u64>, state: TaskState, closed: bool) {
+        for number in numbers {
+            if self.done.contains(number) || self.lost.contains(number) {
+                continue;
+            }
+            let numbers = if closed { &mut self.done } else { &mut self.lost };
+            numbers.insert(number);
+            *self.states.entry(state).or_default() += 1;
+        }
     }
 }
 

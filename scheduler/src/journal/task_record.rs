@@ -1,10 +1,9 @@
 //! One task as it is written down.
 
-use std::collections::BTreeMap;
-
 use mesos::v1::TaskState;
 use task::ServerAddress;
 
+use crate::attributes::Attributes;
 use crate::kind::Kind;
 
 /// A task, written down before it is launched.
@@ -27,7 +26,7 @@ pub struct TaskRecord {
     /// For a server: where it will listen.
     pub address: Option<ServerAddress>,
     /// The agent's attributes as text, for constraints.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Attributes,
     /// The last state that Mesos gave; `None` before the first.
     pub state: Option<TaskState>,
     /// Its own last update was recorded: nothing new can come, at most the same once more.

@@ -37,6 +37,7 @@ fn demand_with(wanted: Wanted, placement: Placement) -> Demand<'static> {
         placed: Box::leak(Box::default()),
         agents: Box::leak(Box::new(Marks::default())),
         refuse: Duration::from_secs(60),
+        fewest_failures_first: false,
     }
 }
 
@@ -271,6 +272,19 @@ fn offers() -> impl Strategy<Value = Vec<Offer>> {
     })
 }
 
+/// The tasks of each agent.
+fn groups(plan: &Plan) -> impl Iterator<Item = &[Accept]> {
+    plan.accepts.chunk_by(|before, _| before.offers.is_empty())
+}
+
+/// What the offers hold that these tasks use.
+fn offered_to(tasks: &[Accept], offers: &[Offer]) -> Vec<Resource> {
+    let last = tasks.last().expect("no group is empty");
+    assert!(tasks.iter().all(|task| task.agent == last.agent));
+    let own = offers.iter().filter(|offer| last.offers.contains(&offer.id.value));
+    own.flat_map(|offer| offer.resources.clone()).collect()
+}
+
 proptest! {
     #[test]
     fn limits_hold_and_every_offer_is_answered_once(offers in offers(), placement in placements(), placed in 0..3usize) {
@@ -285,13 +299,16 @@ proptest! {
         prop_assert_eq!(answered, offers.len());
         prop_assert!(plan.accepts.len() as u64 <= workers);
         prop_assert!(plan.accepts.iter().map(|accept| accept.cpus_milli).sum::<u64>() <= cpus);
-        for accept in &plan.accepts {
-            let own = offers.iter().filter(|offer| accept.offers.contains(&offer.id.value));
-            let offered = total(&own.flat_map(|offer| offer.resources.clone()).collect::<Vec<_>>(), "cpus");
-            let used = total(&accept.task, "cpus") + total(&accept.executor, "cpus");
-            prop_assert_eq!(used, accept.cpus_milli);
-            prop_assert!(used >= limits.min_worker_cpus_milli && used + limits.reserve_cpus_milli <= offered);
-            prop_assert!(limits.worker_cpus_milli.is_none_or(|most| used <= most.max(limits.min_worker_cpus_milli)));
+        for tasks in groups(&plan) {
+            let offered = total(&offered_to(tasks, &offers), "cpus");
+            let used = |accept: &Accept| total(&accept.task, "cpus") + total(&accept.executor, "cpus");
+            for accept in tasks {
+                prop_assert_eq!(used(accept), accept.cpus_milli);
+                prop_assert!(used(accept) >= limits.min_worker_cpus_milli);
+                let most = limits.worker_cpus_milli.map(|most| most.max(limits.min_worker_cpus_milli));
+                prop_assert!(most.is_none_or(|most| used(accept) <= most));
+            }
+            prop_assert!(tasks.iter().map(used).sum::<u64>() + limits.reserve_cpus_milli <= offered);
         }
     }
 
@@ -308,10 +325,10 @@ proptest! {
         let mut given: Vec<_> = offers.iter().map(|offer| offer.id.value.clone()).collect();
         given.sort();
         prop_assert_eq!(answered, given);
-        for accept in &plan.accepts {
-            let own = offers.iter().filter(|offer| accept.offers.contains(&offer.id.value));
-            let offered: Vec<Resource> = own.flat_map(|offer| offer.resources.clone()).collect();
-            let used: Vec<Resource> = accept.task.iter().chain(&accept.executor).cloned().collect();
+        for tasks in groups(&plan) {
+            let offered = offered_to(tasks, &offers);
+            let used = tasks.iter().flat_map(|accept| accept.task.iter().chain(&accept.executor));
+            let used: Vec<Resource> = used.cloned().collect();
             for name in ["cpus", "mem"] {
                 prop_assert!(total(&used, name) <= total(&offered, name));
             }

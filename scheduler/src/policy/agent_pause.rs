@@ -23,7 +23,8 @@ impl Policy for AgentPause {
         }
         let why =
             format!("{}{}{}", ended.state.as_str_name(), ended.why(), task_notices::advice(view, ended));
-        vec![Intent::PauseAgent { task: ended.task.clone(), why }]
+        let common = task_notices::is_common(view, ended);
+        vec![Intent::PauseAgent { task: ended.task.clone(), why, common }]
     }
 }
 

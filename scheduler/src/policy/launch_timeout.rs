@@ -1,5 +1,6 @@
 //! A launch that the master never heard of, or whose agent is silent, is given up.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Happening, Intent, Policy, View};
@@ -12,7 +13,7 @@ const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 /// The rule.
 #[derive(Debug, Default)]
 pub(super) struct LaunchTimeout {
-    due: DueQueue<String>,
+    due: DueQueue<Arc<str>>,
 }
 
 impl Policy for LaunchTimeout {
@@ -20,9 +21,12 @@ impl Policy for LaunchTimeout {
         match happening {
             Happening::Started => {
                 let unanswered = view.fleet.present().filter(|task| task.unanswered_since().is_some());
-                unanswered.for_each(|task| self.due.add(now + LAUNCH_TIMEOUT, task.id().to_owned()));
+                unanswered.for_each(|task| self.due.add(now + LAUNCH_TIMEOUT, Arc::clone(task.shared_id())));
             }
-            Happening::Launched { task } => self.due.add(now + LAUNCH_TIMEOUT, task.clone()),
+            Happening::Launched { task } => {
+                let task = view.fleet.get(task).map(|task| Arc::clone(task.shared_id()));
+                task.into_iter().for_each(|task| self.due.add(now + LAUNCH_TIMEOUT, task));
+            }
             Happening::Tick if view.hears_tasks(now) => return self.give_up(view, now),
             _ => {}
         }
@@ -41,7 +45,7 @@ impl LaunchTimeout {
                 self.due.add(since + LAUNCH_TIMEOUT, task);
                 continue;
             }
-            let why = "its launch was never answered";
+            let (task, why) = (task.to_string(), "its launch was never answered");
             intents.push(Intent::Notify(UserNotice::GivenUp { task: task.clone(), why }));
             intents.push(Intent::PresumeLost { task });
         }

@@ -4,6 +4,7 @@
 //! must be asked again, with growing pauses. An implicit request (for all tasks) finds what we do not know of.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesos::backoff::Backoff;
@@ -32,7 +33,7 @@ pub(super) struct Reconcile {
     /// When all are asked for.
     implicit: Option<Instant>,
     /// Launches.
-    due: DueQueue<String>,
+    due: DueQueue<Arc<str>>,
 }
 
 impl Reconcile {
@@ -51,7 +52,10 @@ impl Reconcile {
 impl Policy for Reconcile {
     fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
         match happening {
-            Happening::Launched { task } => self.due.add(now + LAUNCH_DOUBT, task.clone()),
+            Happening::Launched { task } => {
+                let task = view.fleet.get(task).map(|task| Arc::clone(task.shared_id()));
+                task.into_iter().for_each(|task| self.due.add(now + LAUNCH_DOUBT, task));
+            }
             Happening::Answered { task } => drop(self.waiting.remove(task)),
             Happening::Subscribed => return self.begin(view, now),
             Happening::Tick if view.session.connected => return self.go_on(view, now),
@@ -94,7 +98,7 @@ impl Reconcile {
         for id in self.due.take_all(now) {
             match view.fleet.get(&id).and_then(Task::unanswered_since) {
                 Some(since) if since + LAUNCH_DOUBT > now => self.due.add(since + LAUNCH_DOUBT, id),
-                Some(_) => drop(self.waiting.insert(id)),
+                Some(_) => drop(self.waiting.insert(id.to_string())),
                 None => {}
             }
         }

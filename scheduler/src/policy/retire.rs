@@ -1,5 +1,5 @@
 //! Tasks that ended long ago are not kept: what remains of them is their number, their last state as one of a count, and a
-//! sum in the ledger. Their records stay on disk.
+//! sum in the ledger. Their records stay on disk, but for those of launches that failed.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use super::{Happening, Intent, Policy, View};
 use crate::fleet::Task;
 use crate::journal::number;
 
-/// A task whose last update is recorded is kept for so long.
-const KEEP_CLOSED: Duration = Duration::from_secs(600);
+/// A task of which nothing new is to come is kept for so long.
+const KEEP_SETTLED: Duration = Duration::from_secs(600);
 /// A task that is lost may come back, and one that ended as far as the master knows may have more to say. After this
 /// time what comes is only written down, and the task killed if it lives.
 const KEEP_LOST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -31,11 +31,11 @@ impl Policy for Retire {
             }
             Happening::Tick if self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK) => {
                 self.looked = Some(now);
-                let ended = |closed, keep| {
+                let ended = |settled, keep| {
                     let old = move |task: &&Task| task.since().is_some_and(|since| since + keep <= now);
-                    view.fleet.ended(closed).take_while(old).filter(|task| may_retire(view, task))
+                    view.fleet.ended(settled).take_while(old).filter(|task| may_retire(view, task))
                 };
-                let mut intents = retire(ended(true, KEEP_CLOSED).chain(ended(false, KEEP_LOST)).collect());
+                let mut intents = retire(ended(true, KEEP_SETTLED).chain(ended(false, KEEP_LOST)).collect());
                 intents.push(Intent::ForgetOldOfAgents);
                 intents
             }

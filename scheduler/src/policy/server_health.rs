@@ -28,7 +28,7 @@ impl Policy for ServerHealth {
             let task = task.to_owned();
             [
                 Intent::Notify(UserNotice::GivenUp { task: task.clone(), why }),
-                Intent::PauseAgent { task: task.clone(), why: why.to_owned() },
+                Intent::PauseAgent { task: task.clone(), why: why.to_owned(), common: false },
                 Intent::GiveUpServer { server: task.clone() },
                 Intent::End { task },
             ]

@@ -29,7 +29,9 @@ fn lost(view: &View<'_>, server: &str) -> Vec<Intent> {
     let kept = view.fleet.workers_of(server).filter(stays).count();
     let goes = view.fleet.workers_of(server).filter(|worker| !stays(worker));
     let mut intents: Vec<Intent> = goes.map(|worker| Intent::End { task: worker.id().to_owned() }).collect();
-    if !view.session.ending {
+    let never_ran = view.fleet.get(server).is_none_or(|server| server.running_since().is_none());
+    let told = view.fleet.common_failure().is_some() && never_ran;
+    if !view.session.ending && !told {
         let workers = if keeps { kept } else { intents.len() };
         let notice = UserNotice::ServerLost { task: server.to_owned(), workers, kept: keeps };
         intents.insert(0, Intent::Notify(notice));

@@ -2,6 +2,7 @@
 //! they begin: an executor that is stuck keeps its resources for ever otherwise, and a server all its workers. Mesos itself
 //! does not look after executors.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
@@ -16,7 +17,7 @@ const WORKER_START: Duration = Duration::from_secs(120);
 /// The rule.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
-    due: DueQueue<String>,
+    due: DueQueue<Arc<str>>,
 }
 
 impl Policy for Silence {
@@ -24,13 +25,15 @@ impl Policy for Silence {
         match happening {
             Happening::Started => {
                 let tasks = view.fleet.present();
-                let due = tasks.filter_map(|task| Some((deadline(view, task)?.0, task.id().to_owned())));
+                let due =
+                    tasks.filter_map(|task| Some((deadline(view, task)?.0, Arc::clone(task.shared_id()))));
                 due.for_each(|(at, id)| self.due.add(at, id));
             }
             Happening::Alive { change, state, .. } if change.before == Some(*state) => {}
             Happening::Alive { task, .. } | Happening::Spoke { task, first: true } => {
-                if let Some((at, _)) = view.fleet.get(task).and_then(|task| deadline(view, task)) {
-                    self.due.add(at, task.clone());
+                let Some(task) = view.fleet.get(task) else { return Vec::new() };
+                if let Some((at, _)) = deadline(view, task) {
+                    self.due.add(at, Arc::clone(task.shared_id()));
                 }
             }
             Happening::Tick if view.hears_tasks(now) => return self.give_up(view, now),
@@ -42,7 +45,7 @@ impl Policy for Silence {
 
 impl Silence {
     fn give_up(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        let mut stuck: Vec<(String, &'static str)> = Vec::new();
+        let mut stuck: Vec<(Arc<str>, &'static str)> = Vec::new();
         for id in self.due.take_all(now) {
             match view.fleet.get(&id).and_then(|task| deadline(view, task)) {
                 Some((at, _)) if at > now => self.due.add(at, id),
@@ -52,14 +55,14 @@ impl Silence {
         }
         stuck.sort_unstable();
         stuck.dedup();
-        stuck.into_iter().flat_map(|(task, why)| end(view, task, why)).collect()
+        stuck.into_iter().flat_map(|(task, why)| end(view, task.to_string(), why)).collect()
     }
 }
 
 fn end(view: &View<'_>, task: String, why: &'static str) -> Vec<Intent> {
     let mut intents = vec![
         Intent::Notify(UserNotice::GivenUp { task: task.clone(), why }),
-        Intent::PauseAgent { task: task.clone(), why: why.to_owned() },
+        Intent::PauseAgent { task: task.clone(), why: why.to_owned(), common: false },
     ];
     if view.fleet.service(&task).is_some() {
         intents.push(Intent::GiveUpServer { server: task.clone() });

@@ -34,7 +34,7 @@ impl Policy for TaskNotices {
 
 fn executor_failed(view: &View<'_>, executor: &str, status: Option<i32>) -> Option<UserNotice> {
     let task = view.fleet.get(executor)?;
-    if task.is_to_end() || status == Some(0) {
+    if task.is_to_end() || status == Some(0) || view.fleet.common_failure().is_some() && !task.is_running() {
         return None;
     }
     let how = status.map(wait_status).unwrap_or_default();
@@ -74,6 +74,9 @@ fn alive(view: &View<'_>, task: &str, state: TaskState, change: StateChange) -> 
 }
 
 fn ended(view: &View<'_>, ended: &Ended) -> Option<UserNotice> {
+    if is_common(view, ended) {
+        return None;
+    }
     let host = view.fleet.get(&ended.task)?.host().to_owned();
     let why = format!("{}{}", ended.why(), advice(view, ended));
     Some(UserNotice::Ended {
@@ -82,6 +85,11 @@ fn ended(view: &View<'_>, ended: &Ended) -> Option<UserNotice> {
         state: ended.state.as_str_name().to_owned(),
         why,
     })
+}
+
+/// Whether it failed as the others do; that was told once.
+pub(super) fn is_common(view: &View<'_>, ended: &Ended) -> bool {
+    view.fleet.common_failure().is_some_and(|failure| failure.is_like(ended.state, ended.reason))
 }
 
 impl Ended {

@@ -1,12 +1,12 @@
 //! Each rule alone, with a fleet: what it wants when something happens. What all of them do together is tested in `core`.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesos::resources::{Quantity, scalar};
 use mesos::v1::{Offer, TaskState, task_status};
 
 use super::*;
+use crate::attributes::Attributes;
 use crate::core::tests::settings;
 use crate::fleet::Slot;
 use crate::journal::{Origin, Recovered, TaskRecord};
@@ -102,7 +102,7 @@ fn record(kind: Kind, number: u64) -> TaskRecord {
         assignment: (kind == Kind::Worker).then(|| Assignment::Server(SERVER.into())),
         origin: Origin::Launched { cpus_milli: 1000 },
         address: None,
-        attributes: BTreeMap::new(),
+        attributes: Attributes::default(),
         state: Some(TaskState::TaskRunning),
         closed: false,
         specification: None,
@@ -113,12 +113,12 @@ fn short(intent: &Intent) -> String {
     match intent {
         Intent::Call(call) => format!("{call:?}").split([' ', '(']).next().unwrap_or_default().to_owned(),
         Intent::Notify(notice) => notice.to_string(),
-        Intent::Launch(accept) => format!("launch on {}", accept.agent),
+        Intent::Launch(accepts) => format!("launch on {}", accepts[0].agent),
         Intent::End { task } => format!("end {task}"),
         Intent::EndAnew { task } => format!("end anew {task}"),
         Intent::EndExecutor { task } => format!("end the executor of {task}"),
         Intent::GiveUpServer { server } => format!("give up {server}"),
-        Intent::PauseAgent { task, why } => format!("pause the agent of {task}: {why}"),
+        Intent::PauseAgent { task, why, .. } => format!("pause the agent of {task}: {why}"),
         Intent::PresumeLost { task } => format!("presume {task} lost"),
         Intent::ReleaseSlot { task } => format!("release the slot of {task}"),
         Intent::HoldSlot { task } => format!("hold the slot of {task}"),

@@ -6,6 +6,7 @@
 //! is not there is made only when there is something to keep.
 
 pub(super) mod catch_up;
+pub(super) mod failed_launches;
 mod migration;
 pub(super) mod read;
 pub(super) mod schema;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ::task::{Instruction, Intervals, Live, PoolLive, WorkerLive};
+use mesos::v1::TaskInfo;
 
 use super::*;
 
@@ -44,11 +45,12 @@ impl Script {
 
     /// What the workers launched since then were told in their specifications.
     fn specified(&mut self) -> Vec<Intervals> {
-        let spec = |call: &Call| match call {
-            Call::Accept { task, .. } => TaskSpec::decode(task.data.as_deref()?).ok(),
-            _ => None,
-        };
-        let specs: Vec<TaskSpec> = self.calls.iter().filter_map(spec).collect();
+        let tasks = self.calls.iter().flat_map(|call| match call {
+            Call::Accept { tasks, .. } => &tasks[..],
+            _ => &[],
+        });
+        let spec = |task: &TaskInfo| TaskSpec::decode(task.data.as_deref()?).ok();
+        let specs: Vec<TaskSpec> = tasks.filter_map(spec).collect();
         self.calls.clear();
         specs.iter().map(|spec| Intervals::new(spec.live_interval, spec.report_interval)).collect()
     }

@@ -11,13 +11,13 @@ fn the_server_comes_first_and_is_launched_when_its_launch_is_on_disk() {
     assert!(script.launched().is_empty(), "a slow disk is waited for");
     script.write();
     assert_eq!(script.launched(), ["miner-server-1"]);
-    let Some(Call::Accept { offers, task, .. }) =
+    let Some(Call::Accept { offers, tasks, .. }) =
         script.calls.iter().find(|call| matches!(call, Call::Accept { .. }))
     else {
         panic!()
     };
     assert_eq!(offers, &["o1"]);
-    let TaskKind::Server(server) = TaskSpec::decode(task.data.as_deref().unwrap()).unwrap().kind else {
+    let TaskKind::Server(server) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind else {
         panic!()
     };
     assert_eq!((server.host.as_str(), server.http_port, server.stratum_port), ("a.host", 31000, 31010));
@@ -51,13 +51,13 @@ fn workers_get_the_servers_address_and_all_the_cpu() {
     script.write();
     script.event(Event::Offers(vec![offer("o2", "a", 0.25, 100), offer("o3", "a", 0.5, 100)]));
     script.write();
-    let Some(Call::Accept { offers, task, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
+    let Some(Call::Accept { offers, tasks, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
     assert_eq!(offers, &["o2", "o3"], "all offers of an agent are used together");
-    let TaskKind::Worker(worker) = TaskSpec::decode(task.data.as_deref().unwrap()).unwrap().kind else {
+    let TaskKind::Worker(worker) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind else {
         panic!()
     };
     assert_eq!((worker.pool.as_str(), worker.cpus), ("stratum+tcp://pool.host:4444", 0.75));
-    assert_eq!(worker.user, task.task_id.value);
+    assert_eq!(worker.user, tasks[0].task_id.value);
 }
 
 #[test]

@@ -68,17 +68,49 @@ fn all_tasks_together_take_no_more_cpu_than_allowed() {
 }
 
 #[test]
-fn an_agent_is_filled_worker_by_worker() {
+fn an_agent_is_filled_with_workers_by_one_call() {
     let limits = Limits { worker_cpus_milli: Some(1000), min_worker_cpus_milli: 500, ..Limits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
-    for (offered, again) in [(2.7, true), (1.7, true), (0.7, false)] {
-        script.calls.clear();
-        script.event(Event::Offers(vec![offer("b", "b", offered, 512)]));
-        script.write();
-        let Some(Call::Accept { refuse, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
-        assert_eq!(refuse.is_zero(), again, "{offered}");
+    script.event(Event::Offers(vec![offer("b", "b", 2.7, 512), offer("b2", "b", 0.4, 512)]));
+    script.write_some(2);
+    assert!(script.launched().is_empty(), "the last one is not on disk yet");
+    script.write();
+    let Some(Call::Accept { offers, tasks, refuse }) = script.calls.last() else {
+        panic!("{:?}", script.calls)
+    };
+    assert_eq!((offers.len(), tasks.len()), (2, 3));
+    assert!(!refuse.is_zero(), "what is left is of no use");
+    assert_eq!(cpus(&script), [1000, 1000, 1000]);
+}
+
+#[test]
+fn of_the_workers_of_one_call_those_are_launched_that_are_still_wanted() {
+    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let mut script = script(Placement { limits, ..Placement::default() });
+    script.event(Event::Offers(vec![offer("b", "b", 3.0, 512)]));
+    script.clear();
+    // The one that holds the offers, and another one.
+    for unwanted in ["miner-worker-2", "miner-worker-4"] {
+        script.state.fleet.want_end(unwanted, script.now);
     }
-    assert_eq!(cpus(&script), [1000, 1000, 700]);
+    script.write();
+    assert_eq!(script.launched(), ["miner-worker-3"]);
+    assert!(script.declined().is_empty(), "the offer is used");
+    assert_eq!(script.state.fleet.count_unsent(), 0);
+}
+
+#[test]
+fn a_rescinded_offer_calls_all_launches_on_it_off() {
+    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let mut script = script(Placement { limits, ..Placement::default() });
+    script.event(Event::Offers(vec![offer("b", "b", 3.0, 512), offer("b2", "b", 0.1, 512)]));
+    script.write_some(1);
+    script.clear();
+    script.event(Event::Rescinded { offer: "b".into() });
+    assert_eq!(script.declined(), ["b2"], "the agent's other offer is given back");
+    script.write();
+    assert!(script.launched().is_empty());
+    assert_eq!(script.state.fleet.count_unsent(), 0);
 }
 
 #[test]

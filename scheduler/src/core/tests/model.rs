@@ -58,7 +58,7 @@ impl Model {
     fn carry_out(&mut self) {
         for call in std::mem::take(&mut self.script.calls) {
             match call {
-                Call::Accept { offers, task, .. } => self.launch(&offers, &task),
+                Call::Accept { offers, tasks, .. } => self.accept(&offers, &tasks),
                 Call::Decline { offers, .. } => self.offers.retain(|id, _| !offers.contains(id)),
                 Call::Kill { task, .. } => self.end(&task, TaskState::TaskKilled),
                 Call::Acknowledge { task, uuid, .. } => self.acknowledged(&task, &uuid),
@@ -77,18 +77,27 @@ impl Model {
         assert!(servers.count() <= 1, "two servers");
     }
 
-    fn launch(&mut self, offers: &[String], task: &mesos::v1::TaskInfo) {
+    fn accept(&mut self, offers: &[String], tasks: &[mesos::v1::TaskInfo]) {
+        let used: Vec<_> = offers.iter().filter_map(|offer| self.offers.remove(offer)).collect();
+        assert_eq!(used.len(), offers.len(), "void offers are used");
+        assert!(!tasks.is_empty(), "offers are accepted for nothing");
+        let mut taken = 0;
+        for task in tasks {
+            assert!(used.iter().all(|(agent, _)| *agent == task.agent_id.value));
+            taken += self.launch(task);
+        }
+        assert!(taken <= used.iter().map(|(_, cpus)| cpus).sum(), "more CPU than offered");
+    }
+
+    /// Returns the task's CPU.
+    fn launch(&mut self, task: &mesos::v1::TaskInfo) -> u64 {
         let id = task.task_id.value.clone();
         assert!(self.script.disk.knows(&id), "{id} is launched before it is written");
         assert!(!self.tasks.contains_key(&id), "{id} is launched twice");
-        let used: Vec<_> = offers.iter().filter_map(|offer| self.offers.remove(offer)).collect();
-        assert_eq!(used.len(), offers.len(), "void offers are used");
-        assert!(used.iter().all(|(agent, _)| *agent == task.agent_id.value));
         let executor = task.executor.as_ref().unwrap();
         let all = task.resources.iter().chain(&executor.resources);
         let cpus: f64 = all.filter(|it| it.name == "cpus").map(|it| it.scalar.unwrap().value).sum();
         let cpus_milli = (cpus * 1000.0).round() as u64;
-        assert!(cpus_milli <= used.iter().map(|(_, cpus)| cpus).sum(), "more CPU than offered");
         let real = Real {
             agent: task.agent_id.value.clone(),
             cpus_milli,
@@ -98,6 +107,7 @@ impl Model {
             updates: vec![],
         };
         self.tasks.insert(id, real);
+        cpus_milli
     }
 
     /// The record of an acknowledged update must be on disk.

@@ -25,8 +25,8 @@ fn mining() -> Script {
 fn at_a_pool_there_is_no_server_and_workers_come_at_once() {
     let mut script = mining();
     assert_eq!(script.launched(), ["miner-worker-1", "miner-worker-2"]);
-    let Some(Call::Accept { task, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
-    let TaskKind::Worker(worker) = TaskSpec::decode(task.data.as_deref().unwrap()).unwrap().kind else {
+    let Some(Call::Accept { tasks, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
+    let TaskKind::Worker(worker) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind else {
         panic!()
     };
     assert_eq!(worker.pool, "stratum+tcp://pool:1");

@@ -10,10 +10,10 @@ use mesos::v1::TaskState;
 use rusqlite::{Connection, TransactionBehavior, params};
 use task::Totals;
 
-use super::read;
 use super::schema::RETIRED_ELSEWHERE;
 use super::tables::Tables;
 use super::values::{integer, now_ms};
+use super::{failed_launches, read};
 use crate::journal::{FrameworkRecord, Ledger, Line, Recovered, SpecificationKey};
 use crate::store::totals_json::{RetiredJson, SumJson};
 
@@ -41,6 +41,7 @@ pub(in crate::store) fn catch_up(connection: &mut Connection, handover: &Handove
         take_framework(&tables, framework, recovered.peak_workers)?;
         forget_tasks(&tables, &framework.id, recovered)?;
         for task in &recovered.tasks {
+            failed_launches::take_out(&tables, &task.id)?;
             tables.set_task(task)?;
         }
         take_accounts(&tables, &framework.id, recovered)?;

@@ -1,6 +1,6 @@
 //! Rows → what an earlier run of the scheduler left behind.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use mesos::v1::TaskState;
 use rusqlite::types::Type;
@@ -8,8 +8,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 use task::{ServerAddress, Totals};
 
+use super::failed_launches;
 use super::schema::RETIRED_ELSEWHERE;
 use super::values::unsigned;
+use crate::attributes::Attributes;
 use crate::journal::{
     self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, Line, Origin, Recovered, RetiredTasks,
     SpecificationKey, TaskRecord,
@@ -22,7 +24,7 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
     let next: i64 =
         connection.query_row("SELECT coalesce(max(number), 0) + 1 FROM task", [], |row| row.get(0))?;
     let mut recovered = Recovered {
-        next_number: unsigned(next),
+        next_number: unsigned(next).max(failed_launches::next_number(connection)?),
         avoided: avoided(connection)?,
         specification_key: specification_key(connection)?,
         ..Recovered::default()
@@ -42,6 +44,9 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
         } else {
             recovered.tasks.push(task);
         }
+    }
+    for run in failed_launches::runs(connection, &id)? {
+        recovered.retired.insert_all(run.first..=run.last, state_named(2, &run.state)?, run.closed);
     }
     ledger(connection, &id, &mut recovered.ledger)?;
     recovered.peak_workers = peak;
@@ -135,7 +140,7 @@ fn task_in(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
             _ => return Err(invalid(11, &format!("unknown origin of a task {origin:?}"))),
         },
         address: address(row)?,
-        attributes: BTreeMap::new(),
+        attributes: Attributes::default(),
         state: state.map(|name| state_named(9, &name)).transpose()?,
         closed: row.get(15)?,
         specification: row.get(13)?,
@@ -148,16 +153,16 @@ fn attributes(
     framework: &str,
     tasks: &mut [(TaskRecord, bool)],
 ) -> rusqlite::Result<()> {
-    let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut found: HashMap<String, Vec<(String, String)>> = HashMap::new();
     let mut query = connection.prepare(
         "SELECT task, name, value FROM attribute JOIN task ON task.id = attribute.task WHERE framework = ?1",
     )?;
     let mut rows = query.query([framework])?;
     while let Some(row) = rows.next()? {
-        found.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
+        found.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
     }
     for (task, _) in tasks {
-        task.attributes = found.remove(&task.id).unwrap_or_default();
+        task.attributes = found.remove(&task.id).unwrap_or_default().into_iter().collect();
     }
     Ok(())
 }

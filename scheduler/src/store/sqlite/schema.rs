@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::migration;
+use super::{failed_launches, migration};
 use crate::store::StoreError;
 
 /// The format that this program writes, kept in SQLite's `user_version`. [`migration`] tells what came before.
@@ -132,10 +132,10 @@ pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Res
     connection.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(database)?;
     connection.busy_timeout(PATIENCE).map_err(database)?;
-    if found == FORMAT {
-        return Ok(());
+    if found < FORMAT {
+        migration::migrate(connection, path)?;
     }
-    migration::migrate(connection, path)
+    connection.execute_batch(failed_launches::TABLE).map_err(database)
 }
 
 /// The format that is there, 0 if nothing is; refused if it is later than this program.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{read, schema};
+use super::{failed_launches, read, schema};
 use crate::store::{DATABASE, LedgerSnapshot, StoreError};
 
 /// Reads the last framework's ledger, or those of all. Nothing is locked, and nothing written; format 1 is read as it is.
@@ -42,6 +42,7 @@ fn read_all(connection: &Connection, all: bool) -> rusqlite::Result<LedgerSnapsh
     for id in query.query_map([limit], |row| row.get::<_, String>(0))? {
         let id = id?;
         snapshot.tasks.extend(read::tasks(connection, &id)?.into_iter().map(|(task, _)| task));
+        snapshot.failed_launches.extend(failed_launches::sums(connection, &id)?);
         read::ledger(connection, &id, &mut snapshot.ledger)?;
         snapshot.rows_since_ms =
             read::led_elsewhere(connection, &id)?.map(|elsewhere| elsewhere.rows_since_ms);

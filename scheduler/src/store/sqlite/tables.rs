@@ -8,7 +8,7 @@ use task::{ShareRow, Verdict};
 
 use super::schema::RETIRED_HERE;
 use super::values::{integer, now_ms};
-use super::{read, untracked_miners};
+use super::{failed_launches, read, untracked_miners};
 use crate::journal::{
     self, Account, Assignment, AvoidedAgent, Change, Entry, Origin, Records, StatusRecord, TaskRecord, Ticket,
 };
@@ -123,7 +123,7 @@ impl Tables<'_> {
 
     /// What stands in tables of its own and is never taken back.
     fn add_details(&self, task: &TaskRecord) -> rusqlite::Result<()> {
-        for (name, value) in &task.attributes {
+        for (name, value) in task.attributes.iter() {
             self.run(
                 "INSERT OR IGNORE INTO attribute (task, name, value) VALUES (?1, ?2, ?3)",
                 params![task.id, name, value],
@@ -184,10 +184,14 @@ impl Records for Tables<'_> {
 
     fn has_retired(&self, id: &str) -> rusqlite::Result<bool> {
         let sql = "SELECT EXISTS (SELECT 1 FROM task WHERE id = ?1 AND retired)";
-        self.transaction.prepare_cached(sql)?.query_row([id], |row| row.get(0))
+        let has_row: bool = self.transaction.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
+        Ok(has_row || failed_launches::contain(self, id)?)
     }
 
     fn retire_task(&mut self, task: TaskRecord) -> rusqlite::Result<()> {
+        if failed_launches::take_in(self, &task)? {
+            return Ok(());
+        }
         self.run("UPDATE task SET retired = ?2 WHERE id = ?1", params![task.id, RETIRED_HERE])
     }
 
@@ -265,7 +269,11 @@ impl Records for Tables<'_> {
     }
 
     fn late_update(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
-        let Some(row) = read::retired_task(self.transaction, &status.task)? else { return Ok(()) };
+        let Some(row) = read::retired_task(self.transaction, &status.task)? else {
+            // It had no account before, so none of it is in a sum.
+            let failed = failed_launches::contain(self, &status.task)?;
+            return if failed { journal::book(self, status) } else { Ok(()) };
+        };
         if let Some(state) = journal::new_state(row.state, status) {
             self.run("UPDATE task SET state = ?2 WHERE id = ?1", params![status.task, state.as_str_name()])?;
             self.explain(status)?;

@@ -317,7 +317,7 @@ fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
         Change::Task(task.clone()),
         Change::Task(other.clone()),
         status(&task, TaskState::TaskGone, None),
-        status(&other, TaskState::TaskFailed, None),
+        status(&other, TaskState::TaskFailed, Some(report(1, 1))),
         Change::Retire { tasks: vec![task.id.clone(), other.id.clone()] },
     ]);
     let said = |task: &TaskRecord, state, words: &str| {
@@ -342,4 +342,46 @@ fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
     let disk = read::recover(&three.connection).unwrap();
     assert!(disk.tasks.is_empty(), "it stays retired");
     assert_eq!(disk.retired.states, [(TaskState::TaskFailed, 1), (TaskState::TaskKilled, 1)].into());
+}
+
+/// Of thousands that failed one after the other one row is left, and what is asked of them is answered as before.
+#[test]
+fn failed_launches_are_runs_of_numbers() {
+    let mut three = Three::new();
+    let failed = |number: u64, state| {
+        let task = worker(number);
+        let Change::Status(said) = status(&task, state, None) else { unreachable!() };
+        vec![
+            Change::Task(task.clone()),
+            Change::Status(StatusRecord { reason: Some("REASON".into()), last: true, ..said }),
+        ]
+    };
+    let ids = |numbers: std::ops::Range<u64>| numbers.map(|n| worker(n).id).collect::<Vec<_>>();
+    (1..2001).for_each(|n| three.write(failed(n, TaskState::TaskFailed)));
+    // One has mined, and one was refused.
+    three.write(vec![status(&worker(1000), TaskState::TaskFailed, Some(report(1, 7)))]);
+    three.write(failed(2001, TaskState::TaskError));
+    // In whatever order they retire.
+    for numbers in [1500..2002, 1..700, 700..1500] {
+        three.write(vec![Change::Retire { tasks: ids(numbers) }]);
+    }
+    three.assert_agreement();
+    let count = |table: &str| -> i64 {
+        three.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((count("task"), count("closed"), count("attribute")), (1, 1, 1));
+    assert_eq!(
+        count("failed_launches"),
+        3,
+        "before and after the one that mined, and the one that was refused"
+    );
+    let sums = crate::store::sqlite::failed_launches::sums(&three.connection, "f0").unwrap();
+    let sums: Vec<_> =
+        sums.iter().map(|sum| (sum.launches, sum.state.as_str(), sum.reason.as_deref())).collect();
+    assert_eq!(sums, [(1999, "TASK_FAILED", Some("REASON")), (1, "TASK_ERROR", Some("REASON"))]);
+    assert_eq!(read::recover(&three.connection).unwrap().next_number, 2002);
+    // Neither a launch nor an update of before brings one back.
+    three.write(vec![Change::Task(worker(5)), status(&worker(5), TaskState::TaskRunning, None)]);
+    three.assert_agreement();
+    assert!(read::recover(&three.connection).unwrap().tasks.is_empty());
 }

@@ -46,6 +46,12 @@ fn every_change() -> Vec<Change> {
         Change::AggregateUntrackedMiners { server: server().id },
         Change::Retire { tasks: vec![server().id] },
         status(&server(), TaskState::TaskRunning, Some(report(9, 1))),
+        Change::Task(worker(4)),
+        Change::Task(worker(5)),
+        status(&worker(4), TaskState::TaskFailed, None),
+        status(&worker(5), TaskState::TaskFailed, None),
+        Change::Retire { tasks: vec![worker(4).id, worker(5).id] },
+        status(&worker(4), TaskState::TaskRunning, Some(report(9, 1))),
         Change::FrameworkEnded,
     ]
 }

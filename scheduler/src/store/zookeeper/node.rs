@@ -9,11 +9,10 @@
 //!
 //! Shards keep the number of children of each node low: clients accept one million bytes of names at most.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use task::ServerAddress;
 
+use crate::attributes::Attributes;
 use crate::journal::{self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Origin, TaskRecord, number};
 use crate::kind::Kind;
 use crate::store::totals_json::{RetiredJson, StateName, SumJson, TotalsJson};
@@ -160,7 +159,7 @@ pub(super) struct TaskJson {
     /// Host, Stratum port, HTTP port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<(String, u16, u16)>,
-    attributes: BTreeMap<String, String>,
+    attributes: Attributes,
     state: Option<StateName>,
     closed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]

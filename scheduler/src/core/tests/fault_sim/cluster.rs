@@ -1,4 +1,4 @@
-//! Master, agents and executors, as far as a scheduler can tell.
+//! Master, agents and executors, as far as a scheduler can tell. Calls that may overtake each other do.
 
 mod agents;
 mod faults;
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use ::task::{Instruction, Intervals, Live, WorkerLive};
 use mesos::v1::task_status::Reason;
 use mesos::v1::{TaskInfo, TaskState, TaskStatus};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use super::super::*;
 
@@ -105,6 +107,8 @@ pub struct Cluster {
     history: Vec<TaskStatus>,
     /// Tasks that were asked for while nobody could tell.
     unanswered: BTreeSet<String>,
+    /// Which of several calls arrives first.
+    random: StdRng,
     next: u64,
 }
 
@@ -124,6 +128,7 @@ impl Cluster {
             deaf: false,
             history: Vec::new(),
             unanswered: BTreeSet::new(),
+            random: StdRng::seed_from_u64(1),
             next: 0,
         };
         cluster.subscribed();

@@ -272,3 +272,16 @@ fn a_sum_that_cannot_be_read_stops_the_start() {
     connect(&folder).execute("UPDATE earlier SET sum = '{}'", []).unwrap();
     assert_eq!(open(&folder).ledger.sum().0.worker.accepted, 2600 - 1010, "an absent one is zero");
 }
+
+#[test]
+fn a_folder_of_format_2_without_failed_launches_is_read_as_it_is_and_gets_their_table() {
+    let folder = folder();
+    open(&folder);
+    let before = snapshot(&folder);
+    connect(&folder).execute_batch("DROP TABLE failed_launches").unwrap();
+    assert_eq!(snapshot(&folder), before);
+    let there = |folder: &TempDir| tables(&connect(folder)).contains(&"failed_launches".to_owned());
+    assert!(!there(&folder), "whoever reads changes nothing");
+    open(&folder);
+    assert!(there(&folder));
+}

@@ -34,10 +34,11 @@ impl Cluster {
     }
 
     pub(super) fn carry_out(&mut self) {
-        for call in std::mem::take(&mut self.script.calls) {
+        let calls = std::mem::take(&mut self.script.calls);
+        for call in crate::driver::arrivals(calls, &mut self.random) {
             match call {
                 _ if self.deaf => {}
-                Call::Accept { offers, task, refuse } => self.accept(&offers, &task, refuse),
+                Call::Accept { offers, tasks, refuse } => self.accept(&offers, &tasks, refuse),
                 Call::Decline { offers, refuse } => {
                     for id in offers {
                         if let Some(Piece { agent, cpus, mem, .. }) = self.answered(&id) {
@@ -67,10 +68,8 @@ impl Cluster {
         self.offers.remove(offer)
     }
 
-    pub(super) fn accept(&mut self, offers: &[String], info: &TaskInfo, refuse: Duration) {
-        let (id, agent) = (info.task_id.value.clone(), info.agent_id.value.clone());
-        assert!(!self.tasks.contains_key(&id), "{id} is launched twice");
-        assert!(self.script.disk.knows(&id), "{id} is launched before it is written");
+    pub(super) fn accept(&mut self, offers: &[String], tasks: &[TaskInfo], refuse: Duration) {
+        let agent = tasks[0].agent_id.value.clone();
         let pieces: Vec<_> = offers.iter().map(|offer| self.answered(offer)).collect();
         let (mut cpus, mut mem) = (0, 0);
         for piece in pieces.iter().flatten() {
@@ -79,33 +78,46 @@ impl Cluster {
         }
         let void = pieces.iter().any(Option::is_none);
         let fate = if void { Some(Fate::InvalidOffers) } else { self.fate.take() };
-        match fate {
-            Some(Fate::InvalidOffers) => {
-                return self.tell(&id, &agent, TaskState::TaskDropped, Some(Reason::InvalidOffers));
-            }
-            Some(Fate::AgentDisconnected) => {
-                return self.tell(&id, &agent, TaskState::TaskDropped, Some(Reason::AgentDisconnected));
-            }
-            Some(Fate::Invalid) => {
-                return self.tell(&id, &agent, TaskState::TaskError, Some(Reason::TaskInvalid));
-            }
-            Some(Fate::Lost) => return,
-            Some(Fate::NoExecutor) | None => {}
+        for info in tasks {
+            let id = &info.task_id.value;
+            assert!(!self.tasks.contains_key(id), "{id} is launched twice");
+            assert!(self.script.disk.knows(id), "{id} is launched before it is written");
+            assert_eq!(info.agent_id.value, agent);
+            let Some((used, used_mem)) = self.launch(info, fate) else { continue };
+            assert!(used <= cpus && used_mem <= mem, "{id} takes more than was offered");
+            (cpus, mem) = (cpus - used, mem - used_mem);
+        }
+        if matches!(fate, Some(Fate::NoExecutor) | None) {
+            let until = self.script.now + refuse;
+            self.filters.push(Filter { agent, cpus, mem, until });
+        }
+    }
+
+    /// Returns what the task takes, if it comes to its agent.
+    fn launch(&mut self, info: &TaskInfo, fate: Option<Fate>) -> Option<(u64, u64)> {
+        let (id, agent) = (info.task_id.value.clone(), info.agent_id.value.clone());
+        let failed = match fate {
+            Some(Fate::InvalidOffers) => Some((TaskState::TaskDropped, Reason::InvalidOffers)),
+            Some(Fate::AgentDisconnected) => Some((TaskState::TaskDropped, Reason::AgentDisconnected)),
+            Some(Fate::Invalid) => Some((TaskState::TaskError, Reason::TaskInvalid)),
+            Some(Fate::Lost) => return None,
+            Some(Fate::NoExecutor) | None => None,
+        };
+        if let Some((state, reason)) = failed {
+            self.tell(&id, &agent, state, Some(reason));
+            return None;
         }
         let all = || info.resources.iter().chain(&info.executor.as_ref().unwrap().resources);
         let sum = |name: &str| -> f64 {
             all().filter(|it| it.name == name).filter_map(|it| it.scalar).map(|it| it.value).sum()
         };
-        let (used, used_mem) = ((sum("cpus") * 1000.0).round() as u64, sum("mem").round() as u64);
-        assert!(used <= cpus && used_mem <= mem, "{id} takes more than was offered");
-        let until = self.script.now + refuse;
-        self.filters.push(Filter { agent: agent.clone(), cpus: cpus - used, mem: mem - used_mem, until });
+        let (cpus, mem) = ((sum("cpus") * 1000.0).round() as u64, sum("mem").round() as u64);
         let now = self.script.now;
         let spec = TaskSpec::decode(info.data.as_deref().unwrap()).unwrap();
         let real = Real {
             agent,
-            cpus: used,
-            mem: used_mem,
+            cpus,
+            mem,
             state: TaskState::TaskStaging,
             pool: String::new(),
             intervals: Intervals::new(spec.live_interval, spec.report_interval),
@@ -119,6 +131,7 @@ impl Cluster {
         if fate.is_some() {
             self.end(&id, TaskState::TaskFailed);
         }
+        Some((cpus, mem))
     }
 
     pub(super) fn reconcile(&mut self, tasks: Vec<(String, String)>) {

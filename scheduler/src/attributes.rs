@@ -1,0 +1,65 @@
+//! An agent's attributes as text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Values by name, in the order of the names. Copies share one allocation: each task of tens of thousands has those of its
+/// agent, in memory and on the way to the disk, and a map of strings would take several times as much.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "BTreeMap<String, String>")]
+pub struct Attributes(Arc<[(Box<str>, Box<str>)]>);
+
+impl Attributes {
+    /// The value of one of them.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let at = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+/// As a map.
+impl Serialize for Attributes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl From<BTreeMap<String, String>> for Attributes {
+    fn from(attributes: BTreeMap<String, String>) -> Self {
+        Self(attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// Of those with the same name the last one stays.
+impl FromIterator<(String, String)> for Attributes {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(attributes: I) -> Self {
+        Self::from(attributes.into_iter().collect::<BTreeMap<_, _>>())
+    }
+}
+
+impl<const N: usize> From<[(String, String); N]> for Attributes {
+    fn from(attributes: [(String, String); N]) -> Self {
+        attributes.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_by_name_and_the_last_of_a_name_stays() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let attributes = Attributes::from([pair("rack", "a"), pair("gpu", "no"), pair("rack", "b")]);
+        assert_eq!(attributes.iter().collect::<Vec<_>>(), [("gpu", "no"), ("rack", "b")]);
+        assert_eq!((attributes.get("rack"), attributes.get("ra")), (Some("b"), None));
+        assert_eq!(Attributes::default().iter().len(), 0);
+    }
+}

@@ -1,0 +1,318 @@
+//! A failure that all agents have in common, on a small cluster that offers what is free.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::task_info::Pool;
+use task_status::Reason;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_millis(500);
+
+/// What becomes of a launch on an agent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Runs,
+    Ends(TaskState, Option<Reason>),
+    /// It runs, and crashes at once.
+    Crashes,
+}
+
+const CRASH: Fate = Fate::Ends(TaskState::TaskFailed, Some(Reason::ExecutorTerminated));
+
+/// Agents that are offered again when they were declined for long enough, and what runs there.
+struct Agents {
+    script: Script,
+    fates: Vec<Fate>,
+    refused: BTreeMap<String, Instant>,
+    running: BTreeMap<String, String>,
+    suppressed: bool,
+    launches: usize,
+    revivals: usize,
+    told: Vec<UserNotice>,
+    offered: usize,
+}
+
+impl Agents {
+    fn new(settings: Settings, fates: Vec<Fate>) -> Self {
+        let mut script = Script::with(settings);
+        script.subscribe();
+        let (refused, running, told) = Default::default();
+        let (suppressed, launches, revivals, offered) = (false, 0, 0, 0);
+        Self { script, fates, refused, running, suppressed, launches, revivals, told, offered }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.script.now + time;
+        while self.script.now < end {
+            self.script.wait(STEP);
+            self.settle();
+            self.offer();
+            self.settle();
+        }
+    }
+
+    /// Offers what is free. A server leaves room for a worker, which is not offered.
+    fn offer(&mut self) {
+        let now = self.script.now;
+        let free = (0..self.fates.len()).map(|n| format!("agent{n}")).filter(|agent| {
+            !self.running.contains_key(agent) && self.refused.get(agent).is_none_or(|until| *until <= now)
+        });
+        let offers: Vec<Offer> =
+            free.map(|agent| offer(&format!("{agent}/{}", self.offered), &agent, 1.0, 1024)).collect();
+        self.offered += 1;
+        if !self.suppressed && !offers.is_empty() {
+            self.script.event(Event::Offers(offers));
+        }
+    }
+
+    /// The disk takes everything, the master carries calls out, and launches come to what they come to.
+    fn settle(&mut self) {
+        loop {
+            self.script.write();
+            self.told.append(&mut self.script.notices);
+            let calls = std::mem::take(&mut self.script.calls);
+            if calls.is_empty() {
+                return;
+            }
+            for call in calls {
+                self.carry_out(call);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, call: Call) {
+        let agent = |offer: &String| offer.split('/').next().unwrap().to_owned();
+        match call {
+            Call::Decline { offers, refuse } => {
+                self.refused.extend(offers.iter().map(|offer| (agent(offer), self.script.now + refuse)));
+            }
+            Call::Revive => {
+                self.refused.clear();
+                (self.suppressed, self.revivals) = (false, self.revivals + 1);
+            }
+            Call::Suppress => self.suppressed = true,
+            Call::Accept { offers, tasks, .. } => {
+                self.launches += tasks.len();
+                for task in tasks {
+                    self.begin(task.task_id.value.clone(), agent(&offers[0]));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, task: String, agent: String) {
+        let number: usize = agent.trim_start_matches("agent").parse().unwrap();
+        match self.fates[number] {
+            Fate::Runs => {
+                self.running.insert(agent.clone(), task.clone());
+                self.update(&task, &agent, TaskState::TaskRunning, None, 1);
+            }
+            Fate::Crashes => {
+                self.update(&task, &agent, TaskState::TaskRunning, None, 1);
+                self.update(&task, &agent, TaskState::TaskFailed, Some(Reason::ExecutorTerminated), 2);
+            }
+            Fate::Ends(state, reason) => {
+                let failure = Event::Failure { agent: None, executor: Some(task.clone()), status: Some(256) };
+                self.script.event(failure);
+                self.update(&task, &agent, state, reason, 1);
+            }
+        }
+    }
+
+    fn update(&mut self, task: &str, agent: &str, state: TaskState, reason: Option<Reason>, n: u8) {
+        let mut update = status(task, state, n);
+        update.agent_id = Some(agent.into());
+        update.reason = reason.map(Into::into);
+        update.message = Some("as it is said".into());
+        self.script.update(update);
+    }
+
+    /// How often it was told that a failure is common, and that it is over.
+    fn told(&self) -> (usize, usize) {
+        let common = self.told.iter().filter(|notice| matches!(notice, UserNotice::CommonFailure(_)));
+        let over = self.told.iter().filter(|notice| matches!(notice, UserNotice::CommonFailureOver { .. }));
+        (common.count(), over.count())
+    }
+}
+
+fn at_a_pool() -> Settings {
+    let mut settings = settings();
+    let access = ::task::PoolAccess::default();
+    settings.template.pool =
+        Some(Pool { url: "stratum+tcp://pool:1".into(), user: None, password: "x".into(), access });
+    settings
+}
+
+#[test]
+fn what_fails_everywhere_is_tried_on_few_agents_until_it_succeeds_and_then_on_all() {
+    for settings in [settings(), at_a_pool()] {
+        let mut agents = Agents::new(settings, vec![CRASH; 50]);
+        agents.pass(MINUTE);
+        assert!((5..=12).contains(&agents.launches), "{} launches", agents.launches);
+        agents.pass(MINUTE * 20);
+        assert!((11..=25).contains(&agents.launches), "{} launches", agents.launches);
+        assert!(agents.revivals <= agents.launches, "{} revivals", agents.revivals);
+        assert_eq!(agents.told(), (1, 0));
+        assert!(agents.told.len() < 30, "{:#?}", agents.told);
+        let told = agents.script.state.overview(agents.script.now).unused;
+        assert!(
+            told.texts[0].contains("one agent at a time") && told.texts[0].contains("exit status 1"),
+            "{told:?}"
+        );
+        let failed = agents.launches as u64;
+
+        agents.fates = vec![Fate::Runs; 50];
+        agents.pass(MINUTE * 5);
+        assert_eq!(agents.running.len(), 50);
+        assert_eq!(agents.told(), (1, 1), "{:#?}", agents.told);
+        assert!(agents.script.state.overview(agents.script.now).unused.texts.is_empty());
+
+        // What failed is a sum by now, in memory and on disk, and no number is used again.
+        agents.pass(MINUTE * 15);
+        assert_eq!(agents.script.state.fleet.all().count(), 50);
+        assert_eq!(agents.script.state.summary(agents.script.now).tasks["TASK_FAILED"], failed);
+        assert_eq!(agents.script.disk.recover().tasks.len(), 50);
+        let next = agents.script.disk.recover().next_number;
+        agents.script.restart();
+        assert_eq!(agents.script.state.summary(agents.script.now).tasks["TASK_FAILED"], failed);
+        assert_eq!(next, failed + 51);
+    }
+}
+
+#[test]
+fn agents_are_tried_in_turn() {
+    let mut agents = Agents::new(at_a_pool(), vec![CRASH; 50]);
+    agents.pass(MINUTE * 30);
+    let hosts: BTreeSet<_> = agents.script.state.fleet.all().map(|task| task.agent().to_owned()).collect();
+    let tasks = agents.script.state.fleet.all().count();
+    assert_eq!(hosts.len(), tasks, "no agent was tried twice");
+}
+
+#[test]
+fn an_executor_that_says_that_it_runs_and_crashes_everywhere_is_a_common_failure() {
+    let mut agents = Agents::new(settings(), vec![Fate::Crashes; 50]);
+    agents.pass(MINUTE * 10);
+    assert_eq!(agents.told(), (1, 0));
+    assert!(agents.launches < 25, "{} launches", agents.launches);
+}
+
+#[test]
+fn refusals_and_lost_races_everywhere_are_common_failures() {
+    for (state, reason, most) in [
+        (TaskState::TaskError, Reason::TaskUnauthorized, 20),
+        (TaskState::TaskDropped, Reason::ExecutorTerminated, 20),
+        (TaskState::TaskDropped, Reason::InvalidOffers, 40),
+    ] {
+        let mut agents = Agents::new(settings(), vec![Fate::Ends(state, Some(reason)); 50]);
+        agents.pass(MINUTE * 10);
+        assert_eq!(agents.told(), (1, 0), "{reason:?}");
+        assert!(agents.launches < most, "{reason:?}: {} launches", agents.launches);
+        assert!(agents.script.state.fleet.all().count() <= agents.launches);
+    }
+}
+
+#[test]
+fn some_bad_agents_among_many_good_ones_limit_nothing() {
+    for settings in [settings(), at_a_pool()] {
+        let fates = (0..120).map(|n| if n % 30 == 7 { CRASH } else { Fate::Runs }).collect();
+        let mut agents = Agents::new(settings, fates);
+        agents.pass(Duration::from_secs(20));
+        assert_eq!(agents.running.len(), 116);
+        agents.pass(MINUTE * 8);
+        assert_eq!(agents.told(), (0, 0));
+        // A good one that comes late waits for nothing.
+        agents.fates.push(Fate::Runs);
+        agents.pass(Duration::from_secs(1));
+        assert!(agents.running.contains_key("agent120"));
+    }
+}
+
+#[test]
+fn half_of_the_agents_may_be_bad_and_the_other_half_mines_soon() {
+    let fates = (0..60).map(|n| if n % 2 == 0 { CRASH } else { Fate::Runs }).collect();
+    let mut agents = Agents::new(at_a_pool(), fates);
+    agents.pass(MINUTE * 10);
+    assert_eq!(agents.running.len(), 30);
+}
+
+#[test]
+fn what_becomes_of_agents_or_is_wanted_is_no_failure_of_launches() {
+    for (state, reason) in [
+        (TaskState::TaskFailed, Some(Reason::ContainerPreempted)),
+        (TaskState::TaskKilled, Some(Reason::AgentDraining)),
+        (TaskState::TaskDropped, Some(Reason::AgentDisconnected)),
+        (TaskState::TaskLost, Some(Reason::AgentRemoved)),
+        (TaskState::TaskGone, None),
+    ] {
+        let mut agents = Agents::new(settings(), vec![Fate::Ends(state, reason); 20]);
+        agents.pass(MINUTE);
+        assert_eq!(agents.told(), (0, 0), "{state:?} {reason:?}");
+        assert!(agents.launches >= 20, "{state:?} {reason:?}: {}", agents.launches);
+    }
+}
+
+/// Workers that are killed with their server have not failed.
+#[test]
+fn what_we_kill_is_no_failure() {
+    let mut agents = Agents::new(settings(), vec![Fate::Runs; 20]);
+    agents.pass(Duration::from_secs(3));
+    let running = std::mem::take(&mut agents.running);
+    let server = running.iter().find(|(_, task)| task.contains("server")).expect("there is one");
+    agents.update(server.1, server.0, TaskState::TaskFailed, None, 9);
+    agents.script.write();
+    for (agent, task) in running.iter().filter(|(_, task)| task.contains("worker")) {
+        agents.update(task, agent, TaskState::TaskKilled, None, 9);
+    }
+    agents.pass(MINUTE);
+    assert_eq!((agents.told(), agents.running.len()), ((0, 0), 20));
+}
+
+/// Its row is gone; what is told of it again changes nothing, and what it did after all is booked once.
+#[test]
+fn a_failed_launch_that_was_summed_up_counts_once() {
+    for (state, reported) in [(TaskState::TaskFailed, false), (TaskState::TaskDropped, true)] {
+        let mut script = Script::with_server();
+        script.event(Event::Offers(vec![offer("o2", "b", 2.0, 700)]));
+        script.write();
+        script.update(status("miner-worker-2", state, 1));
+        script.write();
+        script.wait(MINUTE * 15);
+        script.write();
+        assert!(!script.disk.knows("miner-worker-2"));
+        for restarted in [false, true, true] {
+            if restarted {
+                script.restart();
+                script.subscribe();
+            }
+            script.clear();
+            let before = script.state.summary(script.now).tasks;
+            let data = reported.then(|| report("miner-worker-2", 5, 70));
+            script.update(TaskStatus { data, ..status("miner-worker-2", state, 1) });
+            script.write();
+            assert_eq!(script.acknowledged(), ["miner-worker-2"]);
+            assert_eq!(script.state.summary(script.now).tasks, before);
+            let counted = if reported { 70 } else { 0 };
+            assert_eq!(script.disk.recover().ledger.sum().0.worker.accepted, counted);
+            assert!(script.killed().is_empty());
+        }
+    }
+}
+
+/// Schedulers take turns, on machines with and without a folder of their own.
+#[test]
+fn failed_launches_count_once_when_another_scheduler_leads() {
+    let mut agents = Agents::new(settings(), vec![CRASH; 20]);
+    agents.pass(MINUTE * 30);
+    let failed = agents.script.state.summary(agents.script.now).tasks["TASK_FAILED"];
+    for empty_disk in [false, true, false] {
+        agents.script.write();
+        agents.script.hand_over(empty_disk);
+        assert_eq!(
+            agents.script.state.summary(agents.script.now).tasks["TASK_FAILED"],
+            failed,
+            "{empty_disk}"
+        );
+    }
+}

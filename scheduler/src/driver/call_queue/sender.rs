@@ -1,0 +1,209 @@
+//! The task that sends calls and reads the answers.
+
+use std::time::{Duration, Instant};
+
+use mesos::CallError;
+use mesos::scheduler::{EncodedCall, Outcome, Pipeline, PipelineSettings, SchedulerClient};
+use mesos::v1::FrameworkId;
+use program::chain;
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use super::order::Order;
+use super::pace::Pace;
+use crate::event::Call;
+use crate::wire;
+
+/// The subscription ends when the master has taken no call for so long.
+const GIVE_UP: Duration = Duration::from_secs(5 * 60);
+/// Decisions taken up at once.
+const BATCH: usize = 256;
+
+/// What the sender is told.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Every call carries the framework's id.
+    Framework(FrameworkId),
+    /// What was decided.
+    Call(Call),
+}
+
+/// What the user should know of the master.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Slowness {
+    /// It takes fewer calls than there are.
+    Slow {
+        /// What it says.
+        why: String,
+        /// Calls that are not sent.
+        waiting: usize,
+        /// Calls on the way at most.
+        window: usize,
+    },
+    /// It takes all again.
+    Over,
+}
+
+impl std::fmt::Display for Slowness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Slowness::Slow { why, waiting, window } => {
+                write!(
+                    f,
+                    "the master is slow to take calls ({why}): {waiting} wait, {window} at a time are sent"
+                )
+            }
+            Slowness::Over => f.write_str("the master takes calls as fast as they come again"),
+        }
+    }
+}
+
+/// See above.
+pub(super) struct Sender {
+    framework: Option<FrameworkId>,
+    order: Order<EncodedCall>,
+    pace: Pace,
+    pipeline: Pipeline,
+    slowness: mpsc::UnboundedSender<Slowness>,
+}
+
+impl Sender {
+    /// # Errors
+    /// If the client has no subscription.
+    pub fn new(
+        client: &SchedulerClient,
+        slowness: mpsc::UnboundedSender<Slowness>,
+    ) -> Result<Self, CallError> {
+        let settings = PipelineSettings::default();
+        let most = settings.connections * settings.calls;
+        Ok(Sender {
+            framework: None,
+            order: Order::new(),
+            pace: Pace::new(most),
+            pipeline: client.pipeline(settings)?,
+            slowness,
+        })
+    }
+
+    /// Sends what comes until nothing more can come and all is answered, or until a call fails.
+    ///
+    /// # Errors
+    /// Why a call failed.
+    pub async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) -> Result<(), CallError> {
+        let mut decided = Vec::new();
+        let mut open = true;
+        loop {
+            // What came meanwhile may be more important than what waits.
+            while let Ok(input) = inputs.try_recv() {
+                self.take(input);
+            }
+            if !open && self.order.is_empty() {
+                return Ok(());
+            }
+            self.send();
+            let resume = self.pace.resume();
+            let paused = async move {
+                match resume {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                answers = self.pipeline.answers() => {
+                    for (number, outcome) in answers {
+                        self.answered(number, outcome)?;
+                    }
+                }
+                count = inputs.recv_many(&mut decided, BATCH), if open => {
+                    open = count > 0;
+                    decided.drain(..).for_each(|input| self.take(input));
+                }
+                () = paused => {}
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Framework(id) => self.framework = Some(id),
+            Input::Call(call) => {
+                let Some(framework) = &self.framework else { return };
+                let footprint = self.order.footprint(&call);
+                if let Some(call) = wire::call(framework, call) {
+                    self.order.add(footprint, EncodedCall::from(&call));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        let room = self.pace.room(self.pipeline.on_the_way(), Instant::now());
+        let room = room.min(self.pipeline.room());
+        if room == 0 || self.order.ready() == 0 {
+            return;
+        }
+        let next = || self.order.next().map(|(number, call)| (number, call.clone()));
+        let calls = std::iter::from_fn(next).take(room).collect();
+        self.pipeline.send(calls);
+    }
+
+    fn answered(&mut self, number: u64, outcome: Outcome) -> Result<(), CallError> {
+        match outcome {
+            Outcome::Taken => self.taken(number),
+            Outcome::NotSent => self.order.put_back(number),
+            // Not taken: all others would be refused in the same way, and this one is sent once more.
+            Outcome::Failed(error) if is_refused_for_now(&error) => return self.refused(number, error),
+            Outcome::Failed(error) if self.concerns_this_call_only(number, &error) => {
+                tracing::error!("{}", chain(&error));
+                self.taken(number);
+            }
+            Outcome::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn taken(&mut self, number: u64) {
+        self.order.done(number);
+        if self.pace.taken(self.waiting(), Instant::now()) {
+            let _ = self.slowness.send(Slowness::Over);
+        }
+    }
+
+    /// How many calls are not sent.
+    fn waiting(&self) -> usize {
+        self.order.len().saturating_sub(self.pipeline.on_the_way())
+    }
+
+    /// Whether only this call is refused, so that the others go on. If it is about credentials or the connection, all
+    /// calls would fail; and if TEARDOWN fails, nothing has ended.
+    fn concerns_this_call_only(&self, number: u64, error: &CallError) -> bool {
+        let all = error.is_transient()
+            || error.concerns_credentials()
+            || matches!(error, CallError::Connect { .. });
+        let teardown = self.order.content(number).is_none_or(|call| call.name() == "TEARDOWN");
+        !all && !teardown
+    }
+
+    fn refused(&mut self, number: u64, error: CallError) -> Result<(), CallError> {
+        let now = Instant::now();
+        self.order.put_back(number);
+        let tell = self.pace.refused(now);
+        if self.pace.refused_for(now) >= GIVE_UP {
+            return Err(error);
+        }
+        if tell {
+            let waiting = self.waiting();
+            let why = match &error {
+                CallError::NotReady { status, message, .. } => format!("HTTP {status}: {message}"),
+                error => chain(error),
+            };
+            let _ = self.slowness.send(Slowness::Slow { why, waiting, window: self.pace.window() });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a call was not taken, but would be later: the master recovers, or what is in front of it has had enough.
+fn is_refused_for_now(error: &CallError) -> bool {
+    matches!(error, CallError::NotReady { status: 429 | 503, .. })
+}

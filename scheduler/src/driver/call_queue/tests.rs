@@ -1,0 +1,220 @@
+//! The queue against a master that takes calls in any order, late, or not at once.
+
+use std::sync::{Arc, Mutex};
+
+use mesos::Subscription;
+use mesos::scheduler::{Event, subscribe};
+use mesos::v1::FrameworkInfo;
+use mesos::v1::scheduler::Call as WireCall;
+use mesos::v1::scheduler::call::Type;
+use proptest::prelude::*;
+use proptest::test_runner::{Config as Cases, TestRunner};
+use prost::Message;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::order::tests::{accept, calls, must_keep_order};
+use super::*;
+use crate::wire;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What the master does with calls.
+struct Manner {
+    random: StdRng,
+    /// A call takes effect after up to so many milliseconds, while others of other connections do.
+    delay_ms: u64,
+    /// So many in a hundred are answered 503, and have no effect.
+    refused_percent: u32,
+    /// So many more are answered 503 before any other.
+    refuses: usize,
+    /// Nothing is answered before so many calls are there.
+    gathers: usize,
+}
+
+impl Manner {
+    fn plain(seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        Manner { random, delay_ms: 0, refused_percent: 0, refuses: 0, gathers: 0 }
+    }
+
+    /// After how long a call is taken, and whether it is.
+    fn judge(&mut self) -> (Duration, bool) {
+        let delay = Duration::from_millis(self.random.random_range(0..=self.delay_ms));
+        let refused = self.refuses > 0 || self.random.random_range(0..100) < self.refused_percent;
+        self.refuses = self.refuses.saturating_sub(1);
+        (delay, !refused)
+    }
+}
+
+struct Master {
+    taken: Arc<Mutex<Vec<WireCall>>>,
+    queue: CallQueue,
+    _subscription: Subscription<Event>,
+}
+
+impl Master {
+    async fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = SchedulerClient::new(listener.local_addr().unwrap().into());
+        let (manner, taken) = (Arc::new(Mutex::new(manner)), Arc::<Mutex<Vec<_>>>::default());
+        let (shared, came) = (taken.clone(), Arc::new(watch::Sender::new(0)));
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(connection(socket, manner.clone(), shared.clone(), came.clone()));
+            }
+        });
+        let info = FrameworkInfo { user: "u".into(), name: "n".into(), ..FrameworkInfo::default() };
+        let subscription = client.subscribe(&subscribe(info)).await.unwrap();
+        let queue = CallQueue::start(client);
+        queue.set_framework_id(&"f".into());
+        Master { taken, queue, _subscription: subscription }
+    }
+
+    /// Sends these and waits until all are answered; what the master took, in its order.
+    async fn take(self, calls: &[Call]) -> Vec<WireCall> {
+        calls.iter().for_each(|call| self.queue.send(call.clone()));
+        timeout(DEADLINE, self.queue.flush()).await.expect("an end").expect("no failure");
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+/// Takes the calls of a connection one after the other.
+async fn connection(
+    mut socket: TcpStream,
+    manner: Arc<Mutex<Manner>>,
+    taken: Arc<Mutex<Vec<WireCall>>>,
+    came: Arc<watch::Sender<usize>>,
+) -> std::io::Result<()> {
+    let mut buffer = Vec::new();
+    while let Some(call) = request(&mut socket, &mut buffer).await? {
+        if call.r#type() == Type::Subscribe {
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nMesos-Stream-Id: s\r\n\r\n";
+            socket.write_all(head.as_bytes()).await?;
+            // Until the scheduler goes.
+            return socket.read_u8().await.map(drop);
+        }
+        let ((delay, takes), gathers) = {
+            let mut manner = manner.lock().unwrap();
+            (manner.judge(), manner.gathers)
+        };
+        came.send_modify(|came| *came += 1);
+        let _ = came.subscribe().wait_for(|came| *came >= gathers).await;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        if takes {
+            taken.lock().unwrap().push(call);
+        }
+        let status = if takes { "202 Accepted" } else { "503 Service Unavailable" };
+        let body = if takes { "" } else { "too much" };
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        socket.write_all(answer.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<WireCall>> {
+    loop {
+        if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+            let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
+            let whole = end + 4 + length.parse::<usize>().unwrap();
+            if buffer.len() >= whole {
+                let call = WireCall::decode(&buffer[end + 4..whole]).expect("a call");
+                buffer.drain(..whole);
+                return Ok(Some(call));
+            }
+        }
+        if socket.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+fn kill(task: usize) -> Call {
+    Call::Kill { task: format!("t{task}"), agent: "a".into() }
+}
+
+/// In which place each call was taken. Equal calls are told apart by their order.
+fn places(calls: &[Call], taken: &[WireCall]) -> Vec<usize> {
+    let mut free: Vec<_> = taken.iter().map(Some).collect();
+    let place = |call: &Call| {
+        let wire = wire::call(&"f".into(), call.clone());
+        let place = free.iter().position(|taken| *taken == wire.as_ref()).expect("it was taken");
+        free[place] = None;
+        place
+    };
+    calls.iter().map(place).collect()
+}
+
+fn check_order(calls: &[Call], taken: &[WireCall]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(calls.len(), taken.len(), "each is taken once");
+    let places = places(calls, taken);
+    for (second, later) in calls.iter().enumerate() {
+        for (first, earlier) in calls[..second].iter().enumerate() {
+            let in_order = places[first] < places[second] || !must_keep_order(earlier, later);
+            prop_assert!(in_order, "{later:?} ({second}) has overtaken {earlier:?} ({first}) of {calls:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn whatever_connections_do_what_must_keep_its_order_does() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let cases = Cases { cases: 60, max_shrink_iters: 50, ..Cases::default() };
+    let overtaken = std::cell::Cell::new(0);
+    let run = TestRunner::new(cases).run(&(calls(), any::<u64>()), |(calls, seed)| {
+        // Pauses take their time.
+        let refused_percent = if seed.is_multiple_of(8) { 5 } else { 0 };
+        let manner = Manner { delay_ms: 4, refused_percent, ..Manner::plain(seed) };
+        let taken = runtime.block_on(async { Master::start(manner).await.take(&calls).await });
+        let places = places(&calls, &taken);
+        overtaken.set(overtaken.get() + places.windows(2).filter(|two| two[0] > two[1]).count());
+        check_order(&calls, &taken)
+    });
+    run.unwrap_or_else(|error| panic!("{error}"));
+    assert!(overtaken.get() > 100, "only {} calls were overtaken: the test shows nothing", overtaken.get());
+}
+
+#[tokio::test]
+async fn calls_of_different_tasks_do_not_wait_for_each_others_answers() {
+    let manner = Manner { gathers: 16, ..Manner::plain(1) };
+    let calls: Vec<_> = (0..200).map(kill).collect();
+    assert_eq!(Master::start(manner).await.take(&calls).await.len(), calls.len());
+}
+
+#[tokio::test]
+async fn a_master_that_is_slow_to_take_calls_gets_them_later_and_the_user_hears_of_it() {
+    let mut master = Master::start(Manner { refuses: 300, ..Manner::plain(2) }).await;
+    let calls: Vec<_> = (0..1000).map(kill).collect();
+    calls.iter().for_each(|call| master.queue.send(call.clone()));
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        match timeout(DEADLINE, master.queue.report()).await.expect("a report") {
+            Report::Notice(text) => said.push(text),
+            Report::Failed(why) => panic!("{why}"),
+        }
+    }
+    assert!(said[0].contains("HTTP 503: too much") && said[0].contains("at a time"), "{said:?}");
+    assert!(said[1].contains("again"), "{said:?}");
+    let taken = master.take(&[]).await;
+    check_order(&calls, &taken).unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_launch_still_holds_up_what_must_not_overtake_it() {
+    for seed in 0..20 {
+        let manner = Manner { refuses: 1 + seed as usize % 3, ..Manner::plain(seed) };
+        let launch = accept("t1", "o1", Duration::from_secs(60));
+        let asks = Call::Reconcile(vec![("t1".into(), "a".into())]);
+        let calls = [launch, asks, kill(1), Call::Revive, Call::Teardown];
+        let taken = Master::start(manner).await.take(&calls).await;
+        check_order(&calls, &taken).unwrap();
+    }
+}

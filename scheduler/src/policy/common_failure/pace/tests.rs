@@ -1,0 +1,193 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn failure(reason: task_status::Reason, status: Option<i32>) -> Failure {
+    Failure { state: TaskState::TaskFailed, reason: Some(reason), status }
+}
+
+fn crash() -> Failure {
+    failure(task_status::Reason::ExecutorTerminated, Some(256))
+}
+
+/// A pace with a clock.
+struct Clocked {
+    pace: Pace,
+    now: Instant,
+}
+
+impl Clocked {
+    fn new() -> Self {
+        Self { pace: Pace::new(1), now: Instant::now() }
+    }
+
+    /// The same after `running` launches have succeeded, so that there is no limit.
+    fn free(running: usize) -> Self {
+        let mut clocked = Self::new();
+        (0..running).for_each(|_| drop(clocked.pace.succeeded(clocked.now)));
+        assert_eq!(clocked.pace.limit(0), None);
+        clocked
+    }
+
+    fn fail(&mut self, failure: Failure, agent: &str, others: (usize, usize)) -> News {
+        self.pace.failed(failure, (agent, Some(self.now)), || ": it ends".to_owned(), others, self.now)
+    }
+
+    /// Crashes on so many agents, one after the other.
+    fn crash_on(&mut self, agents: std::ops::Range<usize>) -> Vec<News> {
+        agents.map(|agent| self.fail(crash(), &format!("agent{agent}"), (0, 0))).collect()
+    }
+
+    fn limit(&self) -> LaunchLimit {
+        self.pace.limit(0).expect("launches are limited")
+    }
+
+    /// Waits until the next try; how long that is.
+    fn wait_for_try(&mut self) -> Duration {
+        let wait = self.limit().wait(self.now);
+        assert_eq!(self.limit().room(0, self.now), u64::from(wait.is_zero()));
+        self.now += wait;
+        assert_eq!(self.limit().room(0, self.now), 1, "one at a time");
+        wait
+    }
+}
+
+#[test]
+fn few_are_launched_until_one_runs() {
+    let mut it = Clocked::new();
+    assert_eq!((it.limit().room(0, it.now), it.limit().failure), (FIRST_LAUNCHES, None));
+    let limit = it.pace.limit(3).unwrap();
+    assert_eq!((limit.room(0, it.now), limit.room(1, it.now), limit.room(7, it.now)), (1, 0, 0));
+    it.pace.promising();
+    assert!(!it.pace.is_limited());
+}
+
+#[test]
+fn three_agents_that_fail_alike_are_told_once_and_pauses_grow_up_to_a_bound() {
+    let mut it = Clocked::free(1);
+    let news = it.crash_on(0..3);
+    assert_eq!(news[..2], [News::Nothing, News::Nothing]);
+    let News::Common(told) = &news[2] else { panic!("{news:?}") };
+    assert_eq!((told.launches, told.agents, told.status), (3, 3, Some(256)));
+    assert_eq!(told.to_string(), "TASK_FAILED (REASON_EXECUTOR_TERMINATED), exit status 1: it ends");
+    assert!(it.limit().is_cautious());
+    for power in 0..12 {
+        let middle = (SECOND * (1 << power)).min(PAUSES.1);
+        let wait = it.wait_for_try();
+        assert!(
+            wait >= middle.mul_f64(0.75) && wait <= middle.mul_f64(1.25),
+            "{wait:?} instead of {middle:?}"
+        );
+        assert_eq!(it.crash_on(power..power + 1), [News::Nothing], "on whatever agent, and told once");
+    }
+    assert_eq!(it.limit().failure.unwrap().launches, 15);
+}
+
+#[test]
+fn one_agent_alone_is_no_common_failure() {
+    let mut it = Clocked::free(1);
+    for _ in 0..100 {
+        assert_eq!(it.fail(crash(), "a", (0, 0)), News::Nothing);
+        assert_eq!(it.fail(crash(), "b", (0, 0)), News::Nothing);
+    }
+    assert!(!it.pace.is_limited());
+}
+
+#[test]
+fn kinds_are_kept_apart_by_what_is_known() {
+    let mut it = Clocked::free(1);
+    let other = |status| failure(task_status::Reason::ExecutorTerminated, status);
+    let launch = failure(task_status::Reason::ContainerLaunchFailed, None);
+    assert_eq!(it.fail(crash(), "a", (0, 0)), News::Nothing);
+    assert_eq!(it.fail(other(Some(9)), "b", (0, 0)), News::Nothing, "by another signal");
+    assert_eq!(it.fail(launch, "c", (0, 0)), News::Nothing);
+    assert_eq!(it.fail(other(None), "d", (0, 0)), News::Nothing, "how it ended is not known");
+    assert!(matches!(it.fail(crash(), "e", (0, 0)), News::Common(_)));
+}
+
+#[test]
+fn successes_double_what_is_allowed_until_nothing_is_limited() {
+    let mut it = Clocked::free(1);
+    it.crash_on(0..9);
+    it.now += PAUSES.1 * 2;
+    for power in 1..=10 {
+        assert_eq!(it.pace.succeeded(it.now), News::Nothing);
+        assert_eq!(it.limit().room(0, it.now), 1 << power);
+        assert!(!it.limit().is_cautious(), "others' failures are told again");
+    }
+    assert_eq!(it.pace.succeeded(it.now), News::Over { launches: 9 });
+    assert!(!it.pace.is_limited());
+    assert_eq!(it.crash_on(0..2), [News::Nothing, News::Nothing], "all begins anew");
+    assert!(matches!(it.crash_on(2..3)[0], News::Common(_)));
+}
+
+#[test]
+fn a_success_that_nothing_follows_ends_it_after_a_while() {
+    let mut it = Clocked::free(1);
+    it.crash_on(0..3);
+    it.now += PAUSES.1;
+    assert_eq!(it.pace.calm(it.now), News::Nothing, "nothing has succeeded");
+    it.pace.succeeded(it.now);
+    it.now += CALM - SECOND;
+    assert_eq!(it.pace.calm(it.now), News::Nothing);
+    it.crash_on(0..1);
+    it.now += SECOND;
+    assert_eq!(it.pace.calm(it.now), News::Nothing, "one has failed since");
+    it.pace.succeeded(it.now);
+    it.now += CALM;
+    assert_eq!(it.pace.calm(it.now), News::Over { launches: 4 });
+}
+
+#[test]
+fn a_few_bad_agents_among_many_good_ones_limit_nothing() {
+    let mut it = Clocked::free(1);
+    // Of a thousand that were launched at once three fail, while the others are open, and then run.
+    for agent in ["a", "b", "c"] {
+        assert_eq!(it.fail(crash(), agent, (997, 0)), News::Nothing);
+    }
+    (0..997).for_each(|_| drop(it.pace.succeeded(it.now)));
+    for n in 0..200 {
+        assert_eq!(it.fail(crash(), &format!("agent{n}"), (0, 997)), News::Nothing);
+    }
+    // When the good ones are gone, they count no more.
+    assert!(matches!(it.fail(crash(), "a", (0, 0)), News::Common(_)));
+}
+
+#[test]
+fn workers_of_an_earlier_run_say_nothing_of_launches_today() {
+    let mut it = Clocked::free(1);
+    it.crash_on(0..2);
+    assert!(matches!(it.fail(crash(), "c", (0, 50_000)), News::Common(_)));
+}
+
+#[test]
+fn what_was_launched_before_does_not_lengthen_the_pause() {
+    let mut it = Clocked::free(1);
+    let sent = it.now;
+    it.now += SECOND;
+    for n in 0..50 {
+        it.pace.failed(crash(), (&format!("agent{n}"), Some(sent)), String::new, (49 - n, 0), it.now);
+    }
+    assert!(it.limit().wait(it.now) < SECOND * 2, "{:?}", it.limit());
+}
+
+#[test]
+fn offers_that_were_gone_are_a_race_unless_it_is_lost_again_and_again() {
+    let mut it = Clocked::free(1);
+    let race = failure(task_status::Reason::InvalidOffers, None);
+    for n in 1..LOST_RACES {
+        assert_eq!(it.fail(race.clone(), &format!("worker{n}"), (0, 0)), News::Nothing);
+    }
+    assert!(matches!(it.fail(race, "worker0", (0, 0)), News::Common(_)));
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let mut it = Clocked::free(1);
+    it.crash_on(0..3);
+    for n in 0..1000 {
+        it.fail(failure(task_status::Reason::ContainerLaunchFailed, Some(n << 8)), "a", (0, 0));
+    }
+    assert_eq!(it.pace.seen.len(), KINDS);
+    assert_eq!(it.limit().failure.unwrap().status, Some(256), "what launches are limited for stays");
+}

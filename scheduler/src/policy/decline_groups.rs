@@ -1,0 +1,98 @@
+//! Offers that are declined at once do not come back at once.
+//!
+//! Whatever is declined in one call comes back when its filter runs out, in one event: with 50,000 agents, a wave that is
+//! read, judged and declined as a whole, again and again. So many offers are declined in groups with filters of different
+//! lengths.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::event::Call;
+use crate::offers::Decline;
+
+/// A group for each so many offers.
+const GROUP: usize = 64;
+/// Groups at most: each is a call.
+const GROUPS: usize = 16;
+/// The lengths of the filters, as parts of the middle.
+const SPREAD: Range<f64> = 0.75..1.25;
+
+/// The calls that decline these offers: one for each time for which they are refused, but those that are refused for
+/// `middle` in groups of times around it.
+pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRng) -> Vec<Call> {
+    let mut by_time: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
+    for decline in declines {
+        by_time.entry(decline.refuse).or_default().extend(decline.offers);
+    }
+    let spread = by_time.remove(&middle).map(|offers| groups(offers, middle, random));
+    let others = by_time.into_iter().map(|(refuse, offers)| Call::Decline { offers, refuse });
+    others.chain(spread.into_iter().flatten()).collect()
+}
+
+fn groups(mut offers: Vec<String>, middle: Duration, random: &mut StdRng) -> Vec<Call> {
+    let count = offers.len().div_ceil(GROUP).clamp(1, GROUPS);
+    let size = offers.len().div_ceil(count);
+    let step = (SPREAD.end - SPREAD.start) / count as f64;
+    let group = |number: usize| {
+        let first = SPREAD.start + step * number as f64;
+        let refuse = middle.mul_f64(random.random_range(first..first + step));
+        let rest = offers.split_off(offers.len().min(size));
+        Call::Decline { offers: std::mem::replace(&mut offers, rest), refuse }
+    };
+    (0..count).map(group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    const MIDDLE: Duration = Duration::from_secs(60);
+
+    /// The sizes of the calls, and their times in milliseconds, shortest first.
+    fn declined(count: usize, refuse: Duration) -> (Vec<usize>, Vec<u128>) {
+        let decline = |number: usize| Decline { offers: vec![format!("o{number}")], refuse };
+        let calls = calls((0..count).map(decline).collect(), MIDDLE, &mut StdRng::seed_from_u64(1));
+        let mut all = Vec::new();
+        let mut sizes_and_times = (Vec::new(), Vec::new());
+        for call in calls {
+            let Call::Decline { offers, refuse } = call else { panic!("{call:?}") };
+            sizes_and_times.0.push(offers.len());
+            sizes_and_times.1.push(refuse.as_millis());
+            all.extend(offers);
+        }
+        let expected: Vec<_> = (0..count).map(|number| format!("o{number}")).collect();
+        assert_eq!(all, expected, "each is declined once");
+        sizes_and_times
+    }
+
+    #[test]
+    fn many_offers_come_back_at_sixteen_times() {
+        let (sizes, times) = declined(50_000, MIDDLE);
+        assert_eq!(sizes, [3125; 16]);
+        for (number, time) in times.into_iter().enumerate() {
+            let first = 45_000 + 1875 * number as u128;
+            assert!((first..=first + 1875).contains(&time), "group {number}: {time} ms");
+        }
+    }
+
+    #[test]
+    fn few_offers_need_few_calls() {
+        for (count, calls) in [(0, 0), (1, 1), (64, 1), (65, 2), (200, 4), (1000, 16)] {
+            let (sizes, times) = declined(count, MIDDLE);
+            assert_eq!(sizes.len(), calls, "{count} offers");
+            assert!(times.iter().all(|ms| (45_000..=75_000).contains(ms)), "{times:?}");
+            assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn other_times_are_meant_as_they_are() {
+        assert_eq!(declined(5000, Duration::from_secs(1)), (vec![5000], vec![1000]));
+    }
+}
