@@ -7,9 +7,10 @@ use std::time::Duration;
 /// The content of `TaskInfo.data`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskSpec {
-    /// The shortest time between two reports; nothing is sent while nothing changed, a block is reported at once.
+    /// The shortest time between two reports, until the task is told another one; nothing is sent while nothing changed, a
+    /// block is reported at once.
     pub report_interval: Duration,
-    /// Time between two [`Live`](crate::Live) messages.
+    /// Time between two [`Live`](crate::Live) messages, until the task is told another one.
     pub live_interval: Duration,
     /// So many updates at most are made of the task, the last one with `TASK_FINISHED`; then a fresh task is to take
     /// its place. `None`: it is never renewed, which is what specifications without this field mean.

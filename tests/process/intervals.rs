@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use rustix::process::Signal;
-use serde_json::Value;
 
 use crate::page::page_of;
 use crate::support::mesos_box::MesosBox;
@@ -20,21 +19,22 @@ fn scheduler(master: &str, state: &Path, more: &[&str]) -> Process {
 }
 
 /// The intervals that the server, and then the workers, say that they use: for live messages and reports, seconds.
-fn told(page: SocketAddr) -> Option<(Vec<[f64; 2]>, Vec<[f64; 2]>)> {
+fn told(page: SocketAddr) -> Option<[Vec<[f64; 2]>; 2]> {
     let page = http::get_json(page, "/api/v1/tasks")?;
-    let intervals =
-        |task: &&Value| Some(["live_interval", "report_interval"].map(|name| task["live"][name].as_f64()));
     let of = |kind: &str| -> Option<Vec<[f64; 2]>> {
         let tasks = page["tasks"].as_array()?.iter().filter(|task| task["kind"] == kind);
-        let told = tasks.filter_map(|task| intervals(&task));
-        told.map(|[live, report]| Some([live?, report?])).collect()
+        tasks
+            .map(|task| {
+                Some([task["live"]["live_interval"].as_f64()?, task["live"]["report_interval"].as_f64()?])
+            })
+            .collect()
     };
-    Some((of("server")?, of("worker")?))
+    Some([of("server")?, of("worker")?])
 }
 
 fn until_told(what: &str, page: SocketAddr, wanted: &[[f64; 2]]) {
     until(what, LATER, || {
-        let (servers, workers) = told(page)?;
+        let [servers, workers] = told(page)?;
         (servers == [[1.0, 1.0]] && workers == wanted).then_some(())
     });
 }
