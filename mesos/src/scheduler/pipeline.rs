@@ -196,7 +196,7 @@ impl Pipeline {
             LineEvent::NotSent(calls) => answers.extend(not_sent(calls)),
             LineEvent::NotOpened(calls, error) => {
                 // Somebody on the way may allow only so many.
-                let open = self.lines.iter().filter(|line| line.is_open()).count();
+                let open = self.lines.iter().filter(|line| !line.is_closed()).count();
                 if open == 0 {
                     answers.extend(first(calls.into(), error));
                 } else {
@@ -210,8 +210,8 @@ impl Pipeline {
                 answers.extend(first(calls, CallError::Broken { endpoint: endpoint.clone(), source }));
             }
             LineEvent::Malformed(calls, why) => {
-                let found = format!("its answer is not HTTP ({})", why.0);
-                answers.extend(first(calls, CallError::NotMesos { endpoint: endpoint.clone(), found }));
+                let source = format!("its answer is not HTTP ({})", why.0).into();
+                answers.extend(first(calls, CallError::Broken { endpoint: endpoint.clone(), source }));
             }
         }
     }

@@ -173,12 +173,14 @@ async fn nobody_knows_what_became_of_calls_on_a_connection_that_breaks() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_no_mesos() {
+async fn what_is_not_http_breaks_the_connection() {
     let (_fake, _stream, mut pipeline) =
         subscribed(vec![bytes("SSH-2.0-x\r\n")], Config::default(), ONE).await;
-    send(&mut pipeline, 0..1);
+    send(&mut pipeline, 0..3);
     let answers = answers(&mut pipeline, 1).await;
-    assert!(matches!(&answers[&0], Outcome::Failed(CallError::NotMesos { .. })), "{answers:?}");
+    let Outcome::Failed(error) = &answers[&0] else { panic!("{answers:?}") };
+    let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    assert!(error.is_transient() && source.contains("is not HTTP"), "{error}: {source}");
 }
 
 #[tokio::test]
@@ -206,6 +208,30 @@ async fn where_nobody_listens_any_more_the_call_fails() {
         }
     };
     assert!(error.is_transient());
+}
+
+#[tokio::test]
+async fn where_no_further_connections_are_allowed_those_that_stand_carry_all_calls() {
+    let settings = PipelineSettings { connections: 4, calls: 4, together: 4 };
+    let (fake, _stream, mut pipeline) = subscribed(vec![accepted(); 20], Config::default(), settings).await;
+    send(&mut pipeline, 0..4);
+    answers(&mut pipeline, 4).await;
+    let address = fake.address.to_string();
+    drop(fake);
+    while tokio::net::TcpStream::connect(&address).await.is_ok() {}
+    let mut wanted: Vec<u64> = (4..20).collect();
+    while !wanted.is_empty() {
+        let now = wanted.split_off(wanted.len().saturating_sub(pipeline.room()));
+        pipeline.send(now.iter().map(|number| (*number, message(*number))).collect());
+        for (number, outcome) in answers(&mut pipeline, now.len()).await {
+            match outcome {
+                Outcome::Taken => {}
+                Outcome::NotSent => wanted.push(number),
+                Outcome::Failed(error) => panic!("{number}: {error}"),
+            }
+        }
+    }
+    assert_eq!(pipeline.room(), 4, "one connection is left");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Messages that cross, or come twice. A proxy between scheduler and master makes them do so.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -14,6 +15,9 @@ use crate::support::http;
 use crate::support::mesos_box::MesosBox;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::{LATER, SOON, peer, until};
+
+/// So many calls are judged while the master has too much to do.
+const REFUSED: usize = 40;
 
 /// The first ACCEPT reaches the master only when it has rescinded the offer: the launch is lost, and made good by the
 /// next offer. `rescind` has the agent of that name lose its offers.
@@ -69,6 +73,29 @@ fn same_update_twice(cluster: Cluster) {
     mining.end();
 }
 
+/// A master that refuses calls for now gets them later: no launch, kill or acknowledgement is lost, and the subscription
+/// stands.
+fn calls_refused_for_now(cluster: Cluster) {
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = refused.clone();
+    // Three of four, for a while: each kind of call is hit.
+    let proxy = Proxy::start(cluster.master(), move |call: &Call| {
+        if call.subscribe.is_some() || count.load(Ordering::Relaxed) >= REFUSED {
+            return Fate::Passes;
+        }
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        if number % 4 == 3 { Fate::Passes } else { Fate::IsRefused }
+    });
+    let hit = Instant::now();
+    let mut mining = Mining::at(cluster, &proxy.address.to_string(), &[]);
+    mining.recovers(hit, |_| refused.load(Ordering::Relaxed) >= REFUSED);
+    let (_, ended) = mining.end();
+    let said = |what: &str| ended.stderr.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(said("the master is slow to take calls (HTTP 503: busy)"), 1, "{ended:#?}");
+    assert_eq!(said("the master takes calls as fast as they come again"), 1, "{ended:#?}");
+    assert_eq!((said("subscribed as framework"), said("cannot reach master")), (1, 0), "{ended:#?}");
+}
+
 fn embedded() -> Embedded {
     Embedded::start(WORKERS, 1.0, |_| ())
 }
@@ -90,6 +117,11 @@ mod on_the_embedded_cluster {
     #[test]
     fn same_update_twice() {
         super::same_update_twice(Cluster::Embedded(embedded()));
+    }
+
+    #[test]
+    fn calls_refused_for_now() {
+        super::calls_refused_for_now(Cluster::Embedded(embedded()));
     }
 }
 
@@ -115,5 +147,11 @@ mod on_a_real_mesos {
     fn same_update_twice() {
         let Some(mesos) = real() else { return };
         super::same_update_twice(Cluster::Real(mesos));
+    }
+
+    #[test]
+    fn calls_refused_for_now() {
+        let Some(mesos) = real() else { return };
+        super::calls_refused_for_now(Cluster::Real(mesos));
     }
 }

@@ -1,11 +1,12 @@
-//! Between a scheduler and its master: hands everything on, but may hold calls back or swallow them.
+//! Between a scheduler and its master: hands everything on, but may hold calls back, swallow or refuse them.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mesos::v1::scheduler::Call;
+use mesos::v1::scheduler::call::Type;
 use prost::Message;
 
 /// What becomes of a call.
@@ -15,6 +16,8 @@ pub enum Fate {
     Passes,
     /// The scheduler believes so.
     IsSwallowed,
+    /// It is answered 503, as by a proxy that has too much to do.
+    IsRefused,
 }
 
 /// Runs until dropped.
@@ -51,26 +54,48 @@ impl Drop for Proxy {
     }
 }
 
-/// One connection: requests one after the other, each with a body of known length, and the answers as they come.
+/// One connection: requests one after the other, each with a body of known length, and its answer; in the end, perhaps,
+/// the stream of events.
 fn serve(mut client: TcpStream, master: SocketAddr, judge: &dyn Fn(&Call) -> Fate) -> std::io::Result<()> {
     let mut upstream = TcpStream::connect(master)?;
-    let (mut answers, mut back) = (upstream.try_clone()?, client.try_clone()?);
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut answers, &mut back);
-        let _ = back.shutdown(std::net::Shutdown::Both);
-    });
+    let mut answers = BufReader::new(upstream.try_clone()?);
     let mut requests = BufReader::new(client.try_clone()?);
-    while let Some((head, body)) = request(&mut requests)? {
-        match Call::decode(&*body).map_or(Fate::Passes, |call| judge(&call)) {
+    while let Some((head, body)) = message(&mut requests)? {
+        let call = Call::decode(&*body).unwrap_or_default();
+        match judge(&call) {
             Fate::Passes => upstream.write_all(&[head, body].concat())?,
-            Fate::IsSwallowed => client.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")?,
+            Fate::IsSwallowed => {
+                client.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")?;
+                continue;
+            }
+            Fate::IsRefused => {
+                client.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy")?;
+                continue;
+            }
         }
+        if call.r#type() == Type::Subscribe {
+            return stream(client, &upstream, answers);
+        }
+        let Some((head, body)) = message(&mut answers)? else { break };
+        client.write_all(&[head, body].concat())?;
     }
-    upstream.shutdown(std::net::Shutdown::Both)
+    upstream.shutdown(Shutdown::Both)
 }
 
-/// Head and body of the next request; `None` at the end.
-fn request(reader: &mut impl BufRead) -> std::io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+/// Hands a stream of events on, until either side has had enough.
+fn stream(client: TcpStream, upstream: &TcpStream, mut answers: BufReader<TcpStream>) -> std::io::Result<()> {
+    let mut back = client.try_clone()?;
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut answers, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    // The scheduler says nothing more on this connection.
+    let _ = std::io::copy(&mut &client, &mut std::io::sink());
+    upstream.shutdown(Shutdown::Both)
+}
+
+/// Head and body of the next request or answer; `None` at the end.
+fn message(reader: &mut impl BufRead) -> std::io::Result<Option<(Vec<u8>, Vec<u8>)>> {
     let (mut head, mut length) = (Vec::new(), 0);
     loop {
         let mut line = String::new();
