@@ -1,16 +1,20 @@
 //! The agents' fetchers: real HTTP, and a rate that all of them share, as of one line to the scheduler's machine.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use super::cluster::{Cluster, Fetch, Fetched};
 
 /// Bytes that one fetch takes at a time.
 const PIECE: usize = 16 * 1024;
+/// Bytes that may have come without being taken. More, and the server believes that all has gone as soon as it has written it.
+const RECEIVED: u32 = 64 * 1024;
 /// Bytes of an answer's head at most.
 const HEAD: usize = 16 * 1024;
 
@@ -84,10 +88,17 @@ async fn request(method: &str, uri: &str) -> Result<TcpStream, String> {
         .strip_prefix("http://")
         .and_then(|rest| rest.split_once('/'))
         .ok_or_else(|| "no http://HOST:PORT/PATH".to_owned())?;
-    let mut stream = TcpStream::connect(authority).await.map_err(|error| error.to_string())?;
+    let mut stream = connect(authority).await.map_err(|error| error.to_string())?;
     let request = format!("{method} /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
     Ok(stream)
+}
+
+async fn connect(authority: &str) -> io::Result<TcpStream> {
+    let address: SocketAddr = authority.parse().map_err(io::Error::other)?;
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(RECEIVED)?;
+    socket.connect(address).await
 }
 
 /// Reads until the head is complete: the length of the body. `bytes` grows by what has come of that.

@@ -18,7 +18,7 @@ const LEAST_MILLI: u64 = 100;
 const WORKER_MEM: u64 = 128;
 /// The scheduler's own default of --server-mem, MB, and how many workers that is enough for.
 const SERVER_MEM: u64 = 256;
-const WORKERS_OF_SERVER_MEM: usize = 16_000;
+const WORKERS_OF_SERVER_MEM: usize = 14_000;
 /// Memory that every agent has left beside its tasks, MB.
 const LEFT_MEM: u64 = 512;
 
@@ -94,11 +94,11 @@ pub struct Options {
     /// Agents that fetch the executor: once, whatever --agents says.
     #[arg(long, value_name = "N", default_value = "300")]
     pub fetch_agents: usize,
-    /// Size of the file that they fetch, MB.
-    #[arg(long, value_name = "MB", default_value = "0.3")]
+    /// Size of the file that they fetch, MB: some times what a connection of the loopback holds.
+    #[arg(long, value_name = "MB", default_value = "8")]
     pub fetch_size: f64,
     /// What all agents together can fetch in a second, MB.
-    #[arg(long, value_name = "MB", default_value = "1")]
+    #[arg(long, value_name = "MB", default_value = "27")]
     pub fetch_rate: f64,
     /// An agent that has not fetched the executor after so many seconds fails its task, as Mesos' agents do by default.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
