@@ -23,6 +23,9 @@ const LIVE_BATCHES: usize = 10;
 /// A round of one kind ends after so much CPU time, or for so long no answer.
 const ENOUGH: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Intervals of tasks, longer than it all takes, and the shortest --silence-timeout for these.
+const LONG: &str = "1h";
+const SILENCE: &str = "3h";
 /// Launches and restarts of each cluster, of which the median counts.
 const LAUNCHES: usize = 3;
 const RESTARTS: usize = 3;
@@ -73,9 +76,11 @@ pub fn refuse(options: &Options) -> Option<String> {
 pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     let mut sizes = options.agents.clone();
     sizes.sort_unstable();
-    // Tasks say nothing but what is measured.
-    let more = [ALONE, "--silence-timeout", "1h"].map(str::to_owned).to_vec();
-    let new = |agents: usize| Run::new(options, binary, agents, more.clone());
+    // Tasks say nothing but what is measured, and no task is told other intervals.
+    let long = Some(LONG.to_owned());
+    let quiet = Options { live_interval: long.clone(), report_interval: long, ..options.clone() };
+    let more = [ALONE, "--silence-timeout", SILENCE].map(str::to_owned).to_vec();
+    let new = |agents: usize| Run::new(&quiet, binary, agents, more.clone());
     let mut runs: Vec<Run<'_>> = sizes.iter().map(|agents| new(*agents)).collect();
     let largest = sizes[sizes.len() - 1];
     let launches = runs.iter_mut().map(|run| {

@@ -5,14 +5,17 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::options::Options;
-use super::phases;
-use super::report::Outcome;
+use super::report::{Outcome, Row};
+use super::{phases, real};
 
 const NAME: &str = "scheduler_on_a_simulated_cluster";
 /// ZooKeeper's sessions take too long to end.
 const OPTIONS: &str = "scheduler --agents 60 --seconds 1 --updates-per-second 500 --live-interval 1s --report-interval 1s \
                        --memory-after 2 --fetch-agents 20 --fetch-size 0.05 --fetch-rate 50 --only steady --only memory \
                        --only updates --only agents --only restart --only variants --only fetch";
+
+/// Where a real Mesos is installed.
+const BESIDE_REAL_MESOS: &str = "scheduler --real-mesos --agents 3 --seconds 5 --limit 600";
 
 /// Fails if anything is not accounted for, or not done in time. The arguments are those of a test harness: first of all the
 /// names of the tests that are wanted.
@@ -26,6 +29,10 @@ pub fn test(arguments: &[String]) -> ExitCode {
     let options = Options::parse_from(OPTIONS.split_whitespace());
     let binaries = options.binaries();
     let rows = binaries.iter().flat_map(|binary| phases::all(&options, binary, options.agents[0]));
-    let failed = rows.filter(|row| row.outcome != Outcome::Measured).count();
+    let mut rows: Vec<Row> = rows.collect();
+    let beside = Options::parse_from(BESIDE_REAL_MESOS.split_whitespace());
+    let columns = real::compare(&beside, &binaries[0], beside.agents[0]);
+    rows.extend(columns.into_iter().flatten().flatten());
+    let failed = rows.iter().filter(|row| row.outcome != Outcome::Measured).count();
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::pages::Asked;
-use super::traffic;
+use super::{steady, traffic};
 use crate::options::Options;
 use crate::report::Row;
 use crate::run::Run;
@@ -20,7 +20,7 @@ pub fn figure(options: &Options) -> String {
 }
 
 pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
-    run.master.cluster().be_lively(true, Instant::now());
+    steady::begin(run);
     let mut from = send_for(run, WARM_UP.min(run.options.seconds), 0);
     let traffic = traffic::measure(run, || from = send_for(run, run.options.seconds, from));
     // Not meanwhile: answers cost something, too.
