@@ -4,7 +4,8 @@
 //!
 //! The simulation speaks Mesos' v1 scheduler API and plays all agents and executors; it is this program. Without options
 //! clusters of 100, 1,000 and 10,000 agents go through all phases, and the figures come once more as a table. `--check`
-//! compares costs with each other, never with a clock, and exits with 1 if they grow as they must not.
+//! compares costs with each other, never with a clock, and exits with 1 if they grow as they must not. `--real-mesos` takes
+//! some figures of a real Mesos, too.
 //!
 //! `cargo test` runs it without `--bench`: then it only takes a small cluster through all phases, and sees that all is
 //! accounted for.

@@ -55,10 +55,11 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The time that it took by that of a client which sends as many calls to a master 2 ms away one after the other. Such a
-    /// client cannot be faster than one call in 2 ms, whatever it runs on.
-    pub fn by_sequential(&self) -> f64 {
-        self.running.as_secs_f64() / self.sequential().as_secs_f64()
+    /// How much longer it took than the plain launch, by what the distance adds for a client that sends as many calls to a
+    /// master 2 ms away one after the other: 2 ms for each.
+    pub fn added_by_sequential(&self, plain: &Self) -> f64 {
+        let added = self.running.saturating_sub(plain.running);
+        added.as_secs_f64() / self.sequential().as_secs_f64()
     }
 
     fn sequential(&self) -> Duration {
