@@ -89,7 +89,8 @@ impl Term<'_> {
     }
 
     fn state(&self, delivery: Delivery, recovered: Recovered) -> State {
-        let age = recovered.framework.as_ref().map_or(Duration::ZERO, |it| since(it.started_ms));
+        // A new framework is as old as this run, whose time --duration limits.
+        let age = recovered.framework.as_ref().map_or(self.time.elapsed(), |it| since(it.started_ms));
         let settings = self.config.framework_settings(delivery, self.time.remaining());
         State::new(settings, recovered, age, Instant::now())
     }
