@@ -200,6 +200,22 @@ impl Driver {
     ) -> Result<SubscriptionEnd, TermError> {
         loop {
             let events = tokio::select! {
+                // What is on disk comes before what the master says: launches wait for it, and thousands of updates may
+                // come meanwhile. Neither disk nor clock nor users have so much to say that the master is not heard.
+                biased;
+                why = election::lost(self.leadership.as_deref()) => return Err(TermError::Deposed(why)),
+                report = calls.report() => match report {
+                    Report::Failed(why) => return Ok(SubscriptionEnd::Lost(why)),
+                    Report::Notice(text) => {
+                        self.display.log(text);
+                        continue;
+                    }
+                },
+                events = inputs.next(&self.display) => events,
+                query = self.queries.next() => {
+                    self.queries.answer(query, &self.state);
+                    continue;
+                }
                 next = subscription.next() => match next {
                     Ok(Some(scheduler::Event::Error(message))) => return self.refused(&message).await,
                     Ok(Some(event)) => {
@@ -215,19 +231,6 @@ impl Driver {
                     }
                     Err(error) => return self.broken(error),
                 },
-                why = election::lost(self.leadership.as_deref()) => return Err(TermError::Deposed(why)),
-                report = calls.report() => match report {
-                    Report::Failed(why) => return Ok(SubscriptionEnd::Lost(why)),
-                    Report::Notice(text) => {
-                        self.display.log(text);
-                        continue;
-                    }
-                },
-                events = inputs.next(&self.display) => events,
-                query = self.queries.next() => {
-                    self.queries.answer(query, &self.state);
-                    continue;
-                }
             };
             // After this process was stopped for long, an event may come before the end of the lease.
             election::check_lease(self.leadership.as_deref())?;

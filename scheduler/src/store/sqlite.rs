@@ -40,6 +40,9 @@ use crate::journal::{Change, Recovered, SpecificationKey, Ticket};
 
 /// So many changes at most go into one transaction.
 const BATCH: usize = 1000;
+/// Transactions that are not full begin so far apart. Each costs several times what a change costs, and one for each of some
+/// hundred updates a second was most of the scheduler's work; a wait of this length is nothing to an acknowledgement.
+const APART: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_secs(1);
 /// While nothing is written, shares are looked at for their age at this interval.
 const IDLE: Duration = Duration::from_secs(60);
@@ -164,7 +167,8 @@ impl StateFolder {
         let framework = read::framework(&connection).map_err(database)?.map(|(framework, _)| framework.id);
         let space = Space::new(limits, &connection).map_err(database)?;
         let closing = Arc::clone(&self.closing);
-        let writer = Writer { connection, framework, space, more: false, warned: None, notify, closing };
+        let (more, warned, begun) = Default::default();
+        let writer = Writer { connection, framework, space, more, warned, begun, notify, closing };
         let thread = thread::Builder::new().name("store".to_owned());
         let handle = thread.spawn(move || writer.run(&queue)).map_err(io(&path))?;
         self.thread = Some((handle, lock));
@@ -252,6 +256,8 @@ struct Writer<N> {
     /// There is more to be removed.
     more: bool,
     warned: Option<Instant>,
+    /// When the last transaction began.
+    begun: Option<Instant>,
     notify: N,
     closing: Arc<AtomicBool>,
 }
@@ -275,14 +281,34 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
         loop {
             match queue.recv_timeout(if self.more { PAUSE } else { IDLE }) {
                 Ok(first) => {
-                    let mut batch = vec![first];
-                    batch.extend(queue.try_iter().take(BATCH - 1));
+                    let batch = self.gather(first, queue);
+                    self.begun = Some(Instant::now());
                     return Some(batch);
                 }
                 Err(RecvTimeoutError::Timeout) => self.tidy(0),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
+    }
+
+    /// Takes what waits, and what comes until the next transaction may begin.
+    fn gather(
+        &self,
+        first: (Ticket, Change),
+        queue: &mpsc::Receiver<(Ticket, Change)>,
+    ) -> Vec<(Ticket, Change)> {
+        let mut batch = vec![first];
+        batch.extend(queue.try_iter().take(BATCH - 1));
+        let Some(next) = self.begun.map(|begun| begun + APART) else { return batch };
+        while batch.len() < BATCH {
+            let rest = next.saturating_duration_since(Instant::now());
+            match queue.recv_timeout(rest) {
+                Ok(change) => batch.push(change),
+                // It is time, or nothing more will come.
+                Err(_) => break,
+            }
+        }
+        batch
     }
 
     /// Removes a piece of what is beyond the limits, after so many changes were written.
