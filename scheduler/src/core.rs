@@ -110,6 +110,11 @@ impl State {
         self.fleet.count_live()
     }
 
+    /// How many launches are being written down.
+    pub fn unsent_launches(&self) -> usize {
+        self.fleet.count_unsent()
+    }
+
     /// The master has taken the TEARDOWN, which kills what did not end before. Returns what is to be written down.
     pub fn torn_down(&mut self, now: Instant) -> Vec<Change> {
         self.transition(now).torn_down()

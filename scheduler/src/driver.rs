@@ -36,6 +36,10 @@ use crate::wire;
 
 /// First and longest pause between two tries to subscribe.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// So many launches that are being written down are a burst.
+const BURST: usize = 256;
+/// So long at most the master's events wait for a burst to be sent.
+const LAUNCHES_FIRST: Duration = Duration::from_secs(3);
 /// After a subscription that lasted so long, the pauses begin with the shortest again.
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
 
@@ -199,6 +203,7 @@ impl Driver {
         calls: &mut CallQueue,
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, TermError> {
+        let mut launching = Launching::default();
         loop {
             let events = tokio::select! {
                 // What is on disk comes before what the master says: launches wait for it, and thousands of updates may
@@ -217,7 +222,7 @@ impl Driver {
                     self.queries.answer(query, &self.state);
                     continue;
                 }
-                next = subscription.next() => match next {
+                next = subscription.next(), if !launching.comes_first(Instant::now()) => match next {
                     Ok(Some(scheduler::Event::Error(message))) => return self.refused(&message).await,
                     Ok(Some(event)) => {
                         if let scheduler::Event::Subscribed(subscribed) = &event {
@@ -238,6 +243,7 @@ impl Driver {
             if self.handle_all(events, Some(calls)).is_break() {
                 return Ok(SubscriptionEnd::Finished(Ok(())));
             }
+            launching.note(self.state.unsent_launches(), Instant::now());
         }
     }
 
@@ -312,6 +318,24 @@ impl Driver {
     }
 }
 
+/// Whether a burst of launches is on its way to the disk. The offers are held meanwhile, and others wait for what of them is
+/// left, so these launches come before the updates of those that were sent already.
+#[derive(Debug, Default)]
+struct Launching {
+    since: Option<Instant>,
+}
+
+impl Launching {
+    fn note(&mut self, unsent: usize, now: Instant) {
+        self.since = (unsent >= BURST).then(|| self.since.unwrap_or(now));
+    }
+
+    /// Whether the master's events wait. Not for long: the disk may refuse.
+    fn comes_first(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.duration_since(since) < LAUNCHES_FIRST)
+    }
+}
+
 /// What is on its way to other threads.
 #[derive(Default)]
 struct Queued {
@@ -325,5 +349,24 @@ fn hint(error: &CallError) -> &'static str {
         error if error.concerns_credentials() => " (--principal, --secret-file)",
         CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_launches_comes_first_but_not_for_ever() {
+        let (mut launching, begin) = (Launching::default(), Instant::now());
+        launching.note(BURST - 1, begin);
+        assert!(!launching.comes_first(begin), "few launches are no burst");
+        launching.note(BURST, begin);
+        launching.note(10 * BURST, begin + LAUNCHES_FIRST / 2);
+        assert!(launching.comes_first(begin + LAUNCHES_FIRST / 2));
+        assert!(!launching.comes_first(begin + LAUNCHES_FIRST), "the disk refuses");
+        launching.note(0, begin + LAUNCHES_FIRST);
+        launching.note(BURST, begin + LAUNCHES_FIRST);
+        assert!(launching.comes_first(begin + LAUNCHES_FIRST), "the next burst");
     }
 }
