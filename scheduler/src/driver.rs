@@ -5,6 +5,7 @@
 
 mod call_queue;
 mod inputs;
+mod pieces;
 mod thread;
 
 use std::ops::ControlFlow;
@@ -22,8 +23,10 @@ use program::chain;
 pub(crate) use self::call_queue::arrivals;
 use self::call_queue::{CallQueue, Report};
 pub(crate) use self::inputs::Inputs;
+use self::pieces::Pieces;
 pub(crate) use self::thread::{Driven, run_on_own_thread};
 use crate::config::Config;
+use crate::constraints::Constraint;
 use crate::core::State;
 use crate::display::{Display, FrameTimer};
 use crate::election::{self, Leadership, TermError};
@@ -204,6 +207,8 @@ impl Driver {
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, TermError> {
         let mut launching = Launching::default();
+        let workers = &self.config.placement.workers;
+        let mut pieces = Pieces::new(workers.iter().any(Constraint::waits_for_others));
         loop {
             let events = tokio::select! {
                 // What is on disk comes before what the master says: launches wait for it, and thousands of updates may
@@ -222,21 +227,15 @@ impl Driver {
                     self.queries.answer(query, &self.state);
                     continue;
                 }
-                next = subscription.next(), if !launching.comes_first(Instant::now()) => match next {
-                    Ok(Some(scheduler::Event::Error(message))) => return self.refused(&message).await,
-                    Ok(Some(event)) => {
-                        if let scheduler::Event::Subscribed(subscribed) = &event {
-                            self.confirm_subscription().await?;
-                            *ever = true;
-                            calls.set_framework_id(&subscribed.framework_id);
-                        }
-                        wire::events(event)
+                () = tokio::task::yield_now(), if !pieces.is_empty() => {
+                    pieces.next().map(wire::events).unwrap_or_default()
+                }
+                next = subscription.next(), if pieces.is_empty() && !launching.comes_first(Instant::now()) => {
+                    match self.from_master(next, calls, ever).await? {
+                        Ok(event) => wire::events(pieces.cut(event)),
+                        Err(end) => return Ok(end),
                     }
-                    Ok(None) => {
-                        return Ok(SubscriptionEnd::Lost("it ended the event stream".to_owned()));
-                    }
-                    Err(error) => return self.broken(error),
-                },
+                }
             };
             // After this process was stopped for long, an event may come before the end of the lease.
             election::check_lease(self.leadership.as_deref())?;
@@ -245,6 +244,27 @@ impl Driver {
             }
             launching.note(self.state.unsent_launches(), Instant::now());
         }
+    }
+
+    /// The master's next event, or how the subscription ends; `ever` is set when it stands.
+    async fn from_master(
+        &mut self,
+        next: Result<Option<scheduler::Event>, StreamError>,
+        calls: &mut CallQueue,
+        ever: &mut bool,
+    ) -> Result<Result<scheduler::Event, SubscriptionEnd>, TermError> {
+        let event = match next {
+            Ok(Some(scheduler::Event::Error(message))) => return self.refused(&message).await.map(Err),
+            Ok(Some(event)) => event,
+            Ok(None) => return Ok(Err(SubscriptionEnd::Lost("it ended the event stream".to_owned()))),
+            Err(error) => return self.broken(error).map(Err),
+        };
+        if let scheduler::Event::Subscribed(subscribed) = &event {
+            self.confirm_subscription().await?;
+            *ever = true;
+            calls.set_framework_id(&subscribed.framework_id);
+        }
+        Ok(Ok(event))
     }
 
     /// Makes sure that this scheduler may act on a subscription that stands.
