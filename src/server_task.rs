@@ -130,6 +130,8 @@ struct Reporter {
 impl Reporter {
     /// Tells what changes until the task is stopped.
     async fn report(mut self, check: Check) -> Reporter {
+        // First of all how many miners it admits: workers are launched as soon as it runs.
+        self.tell_live().await;
         let first = self.next(Vec::new());
         self.tell(TaskEvent::Running(first)).await;
         // Side by side: reports must not keep a look at the server from its end.

@@ -39,6 +39,14 @@ pub fn measure(mut run: Run<'_>) -> Vec<Row> {
         counters.fetched_bytes as f64 / 1e6,
     );
     let value = match done.flatten() {
+        // The line has room for all of them in time.
+        Some(last) if counters.not_fetched > 0 => {
+            return vec![Row::missed(
+                FIGURE,
+                run.agents,
+                format!("{}; {text}", seconds(last.saturating_duration_since(meter.since))),
+            )];
+        }
         Some(last) => Ok(format!("{}; {text}", seconds(last.saturating_duration_since(meter.since)))),
         None => Err(format!("{} of {wanted}; {text}", counters.running)),
     };

@@ -16,7 +16,7 @@ use super::Files;
 pub(super) const PIECE: usize = 64 * 1024;
 /// Downloads at once, which together keep any network busy; others have their turn as these end, so that the first agents
 /// have all of it early instead of all of them late.
-pub(super) const DOWNLOADS: usize = 64;
+pub(super) const DOWNLOADS: usize = 16;
 /// Between two looks at what was sent.
 const LOOK: Duration = Duration::from_secs(1);
 

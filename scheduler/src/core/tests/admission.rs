@@ -121,7 +121,11 @@ fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
     pool.template.server_mem = 33;
     let mut script = Script::with(pool);
     script.subscribe();
-    offers(&mut script, 0..100);
+    // A run begins with few launches, until one runs.
+    offers(&mut script, 0..1);
+    script.update(status("miner-worker-1", TaskState::TaskRunning, 1));
+    script.write();
+    offers(&mut script, 1..100);
     assert_eq!(script.launched().len(), 100);
     let mut image = settings();
     image.template.programs.server = Server::Image(somebody_elses_worker());

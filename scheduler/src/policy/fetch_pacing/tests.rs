@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+/// As the artifact server has them.
+const DOWNLOADS: usize = 16;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn pacing() -> (FetchPacing, Instant) {
@@ -234,9 +236,10 @@ impl Cluster {
         let mut sent = 0.0;
         // The server's downloads share the link, and others follow as they end.
         while link - sent > 1e-6 && !self.fetching.is_empty() {
-            let share = (link - sent) / self.fetching.len().min(64) as f64;
-            let step = self.fetching.iter().take(64).fold(share, |least, (_, _, lacks)| least.min(*lacks));
-            for (_, _, lacks) in self.fetching.iter_mut().take(64) {
+            let share = (link - sent) / self.fetching.len().min(DOWNLOADS) as f64;
+            let step =
+                self.fetching.iter().take(DOWNLOADS).fold(share, |least, (_, _, lacks)| least.min(*lacks));
+            for (_, _, lacks) in self.fetching.iter_mut().take(DOWNLOADS) {
                 *lacks -= step;
                 sent += step;
             }

@@ -14,7 +14,7 @@ use super::schema::RETIRED_ELSEWHERE;
 use super::tables::Tables;
 use super::values::{integer, now_ms};
 use super::{failed_launches, read};
-use crate::journal::{FrameworkRecord, Ledger, Line, Recovered, SpecificationKey};
+use crate::journal::{Account, Entry, FrameworkRecord, Ledger, Line, Recovered, SpecificationKey};
 use crate::store::totals_json::{RetiredJson, SumJson};
 
 /// What the leader before has left in ZooKeeper.
@@ -107,8 +107,9 @@ fn take_accounts(tables: &Tables<'_>, framework: &str, recovered: &Recovered) ->
     for row in read::accounts(tables.transaction, "framework = ?1", [framework])? {
         let kept_apart = recovered.ledger.entry(&row.task, &row.worker).is_some();
         if !kept_apart && !recovered.retired.contains(&row.task) {
-            tables
-                .run("DELETE FROM account WHERE task = ?1 AND worker = ?2", params![row.task, row.worker])?;
+            // Which shares were taken in stays known.
+            let nothing = Entry::default();
+            tables.set_account(Account { entry: nothing, ..row.account() })?;
         }
     }
     recovered.ledger.iter().try_for_each(|account| tables.set_account(account))

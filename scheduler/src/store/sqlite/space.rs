@@ -18,8 +18,13 @@ use crate::store::ShareLimits;
 const REPORTS: usize = 200;
 /// So many shares of format 2, where each is a row of its own.
 const ROWS_2: usize = 200;
-/// So many pages at most go back to the system in a piece.
-const PAGES: u64 = 200;
+/// And so many more for each change that was just written: as much room as the shares of a report take now.
+const ROWS_2_A_CHANGE: usize = 20;
+/// So many pages at most go back to the system in a piece: SQLite looks through the list of free pages for each of them, which
+/// takes longer the longer the list is.
+const PAGES: u64 = 10;
+/// Between two of these pieces while there is something to write, which waits for them.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
 /// A file with no more free pages than this keeps them, if it is not too large.
 const FEW_FREE: u64 = 4096;
 /// The user hears of it once in this time.
@@ -40,6 +45,8 @@ pub(in crate::store) struct Space {
     /// The table of format 2 still has rows, as far as is known.
     format_2: bool,
     told: Option<Instant>,
+    /// When pages last went back to the system.
+    gave_back: Option<Instant>,
 }
 
 /// How large the file is, in pages.
@@ -81,7 +88,7 @@ impl Pages {
 impl Space {
     /// Looks whether the table of format 2 is there.
     pub fn new(limits: ShareLimits, connection: &Connection) -> rusqlite::Result<Self> {
-        Ok(Space { limits, format_2: has_table(connection, SHARES_2)?, told: None })
+        Ok(Space { limits, format_2: has_table(connection, SHARES_2)?, told: None, gave_back: None })
     }
 
     /// Does the next piece, after so many changes were written.
@@ -96,7 +103,11 @@ impl Space {
             return Ok(Piece { more: true, tell });
         }
         let surplus = pages.surplus(self.limits.size);
-        Ok(Piece { more: surplus > 0 && give_back(connection, surplus.min(PAGES))?, tell: None })
+        if surplus == 0 || written > 0 && self.gave_back.is_some_and(|at| at.elapsed() < GIVE_BACK_EVERY) {
+            return Ok(Piece { more: surplus > 0, tell: None });
+        }
+        self.gave_back = Some(Instant::now());
+        Ok(Piece { more: give_back(connection, surplus.min(PAGES))?, tell: None })
     }
 
     /// Removes the oldest shares that were received before a time; when the last one of them was.
@@ -107,7 +118,7 @@ impl Space {
         written: usize,
     ) -> rusqlite::Result<Option<i64>> {
         if self.format_2 {
-            if let Some(last) = remove_2(connection, before)? {
+            if let Some(last) = remove_2(connection, before, ROWS_2 + ROWS_2_A_CHANGE * written)? {
                 return Ok(Some(last));
             }
             self.format_2 = !drop_if_empty(connection)?;
@@ -142,12 +153,12 @@ impl Space {
 }
 
 /// The same in the table of format 2. When the last one of them was received.
-fn remove_2(connection: &mut Connection, before: i64) -> rusqlite::Result<Option<i64>> {
+fn remove_2(connection: &mut Connection, before: i64, rows: usize) -> rusqlite::Result<Option<i64>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let key = "task, worker, sequence, ordinal";
     let sql = format!(
         "SELECT {key}, received_ms FROM share WHERE received_ms < ?1
-         ORDER BY received_ms LIMIT {ROWS_2}"
+         ORDER BY received_ms LIMIT {rows}"
     );
     let mut last = None;
     {

@@ -1,6 +1,7 @@
 use std::path::Path;
+use std::time::Duration;
 
-use task::{Account as Reported, Report, ServerAddress};
+use task::{Account as Reported, Report, ServerAddress, ShareRow, Verdict};
 
 use super::*;
 use crate::journal::{
@@ -181,4 +182,44 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     catch_up(&mut connection, &handover).unwrap();
     write(&mut connection, status(&worker(4, None), TaskState::TaskRunning, 10, 17));
     assert_eq!(accepted(&connection), before, "at the next takeover the sum of all decides");
+}
+
+#[test]
+fn shares_of_a_report_that_zookeeper_never_got_are_not_taken_in_twice() {
+    let (mut connection, mut handover) = (folder(), handover());
+    let report = |sequence| {
+        let mut change = status(&worker(2, None), TaskState::TaskRunning, sequence, 90);
+        if let Change::Status(StatusRecord { report: Some(report), .. }) = &mut change {
+            report.accounts[0].rows = vec![ShareRow {
+                job: "j".into(),
+                extranonce2: vec![0; 4],
+                ntime: 1,
+                version: 2,
+                nonce: 3,
+                difficulty: 1.0,
+                verdict: Verdict::Accepted,
+                round_trip: Duration::ZERO,
+            }];
+        }
+        [(0, change)]
+    };
+    let kept = |connection: &Connection| {
+        let sql = "SELECT count(*) FROM reported_shares";
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let mut framework = Some("f".to_owned());
+    tables::write(&mut connection, &mut framework, &report(10)).unwrap();
+    // It was the first report of this task.
+    handover.recovered.ledger = Ledger::default();
+    catch_up(&mut connection, &handover).unwrap();
+    let accepted = |connection: &Connection| {
+        let ledger = read::recover(connection).unwrap().ledger;
+        ledger.entry("miner-worker-2", "miner-worker-2").map(|entry| entry.totals.accepted)
+    };
+    assert_eq!(accepted(&connection), Some(0));
+    tables::write(&mut connection, &mut framework, &report(10)).unwrap();
+    assert_eq!(kept(&connection), 1);
+    assert_eq!(accepted(&connection), Some(90));
+    tables::write(&mut connection, &mut framework, &report(11)).unwrap();
+    assert_eq!(kept(&connection), 2);
 }
