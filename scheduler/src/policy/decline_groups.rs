@@ -26,11 +26,20 @@ const SPREAD: Range<f64> = 0.75..1.25;
 pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRng) -> Vec<Call> {
     let mut by_time: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
     for decline in declines {
-        by_time.entry(decline.refuse).or_default().extend(decline.offers);
+        by_time.entry(rounded(decline.refuse, middle)).or_default().extend(decline.offers);
     }
     let spread = by_time.remove(&middle).map(|offers| groups(offers, middle, random));
     let others = by_time.into_iter().map(|(refuse, offers)| Call::Decline { offers, refuse });
     others.chain(spread.into_iter().flatten()).collect()
+}
+
+/// Whole seconds: masters do not offer more often, and the pauses of a thousand agents that failed one after the other
+/// would be a thousand calls.
+fn rounded(refuse: Duration, middle: Duration) -> Duration {
+    if refuse == middle || refuse.subsec_nanos() == 0 {
+        return refuse;
+    }
+    Duration::from_secs(refuse.as_secs() + 1)
 }
 
 fn groups(mut offers: Vec<String>, middle: Duration, random: &mut StdRng) -> Vec<Call> {
@@ -94,5 +103,21 @@ mod tests {
     #[test]
     fn other_times_are_meant_as_they_are() {
         assert_eq!(declined(5000, Duration::from_secs(1)), (vec![5000], vec![1000]));
+        assert_eq!(declined(5000, Duration::ZERO), (vec![5000], vec![0]));
+    }
+
+    #[test]
+    fn pauses_that_end_within_a_second_of_each_other_are_one_call() {
+        let decline = |number: u64| Decline {
+            offers: vec![format!("o{number}")],
+            refuse: Duration::from_micros(4_000_001 + 300 * number),
+        };
+        let calls = calls((0..4000).map(decline).collect(), MIDDLE, &mut StdRng::seed_from_u64(1));
+        let time = |call: &Call| match call {
+            Call::Decline { refuse, .. } => refuse.as_secs_f64(),
+            call => panic!("{call:?}"),
+        };
+        let times: Vec<_> = calls.iter().map(time).collect();
+        assert_eq!(times, [5.0, 6.0], "none comes back before its pause is over");
     }
 }

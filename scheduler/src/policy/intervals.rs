@@ -3,6 +3,8 @@
 //!
 //! New workers are told in their specification, running ones by an instruction. It may be lost, so it is repeated until the
 //! worker itself says that it uses these intervals. An executor that does not say which ones it uses cannot be told others.
+//! What an earlier run of the scheduler told a worker is not known: all that are found are told, and speak soon after, before
+//! their silence is held against them.
 //!
 //! Workers are told one after the other in the order of their launch, some at each tick, in rounds: a round passes by those
 //! that have confirmed. So nothing is remembered of single workers.
@@ -70,7 +72,13 @@ impl Default for Round {
 impl Policy for WorkerIntervals {
     fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
         match happening {
-            Happening::Started | Happening::Settled if !view.session.ending => self.follow_size(view, now),
+            Happening::Started => {
+                let intents = self.follow_size(view, now);
+                // Those that speak often are heard before that.
+                self.round.at = Some(now + AGAIN.0);
+                intents
+            }
+            Happening::Settled if !view.session.ending => self.follow_size(view, now),
             Happening::Spoke { task, .. } => {
                 // One that was told before this run of the scheduler, or has missed it.
                 if self.round.at.is_none()
@@ -162,11 +170,13 @@ impl Round {
     }
 }
 
-/// Whether a worker says that it uses other intervals than it is to use, and has an executor that can hear.
+/// Whether a worker says that it uses other intervals than it is to use, or may use any that an earlier run of the scheduler
+/// told it and was not heard yet; and has an executor that can hear. One that cannot read what it is told passes over it.
 fn is_to_be_told(view: &View<'_>, task: &Task) -> bool {
+    let differs = task.tells_intervals() && task.intervals() != view.fleet.worker_intervals();
+    let unheard = task.intervals().is_none() && task.live().is_none();
     task.is_worker()
-        && task.tells_intervals()
-        && task.intervals() != view.fleet.worker_intervals()
+        && (differs || unheard)
         && !task.is_to_end()
         && matches!(task.state(), Some(TaskState::TaskStarting | TaskState::TaskRunning))
 }

@@ -195,10 +195,10 @@ fn a_scheduler_that_starts_anew_learns_from_what_workers_say() {
     script.write();
     script.wait(5 * SECOND);
     script.say("miner-worker-2", Some(intervals(2.0, 2.0)));
-    script.wait(5 * SECOND);
+    script.wait(4 * SECOND);
     assert_eq!(script.told_intervals(), [], "one uses what it is to use, the other has said nothing yet");
     script.say("miner-worker-3", Some(intervals(100.0, 2.0)));
-    script.wait(SECOND);
+    script.wait(2 * SECOND);
     assert_eq!(script.told_intervals(), [("miner-worker-3".to_owned(), intervals(2.0, 2.0))]);
 }
 
@@ -279,4 +279,31 @@ fn what_a_worker_said_is_shown_for_three_of_its_intervals() {
     script.say("miner-worker-2", Some(intervals(5.0, 60.0)));
     script.wait(20 * SECOND);
     assert_eq!(script.state.overview(script.now).reporting_workers, 0);
+}
+
+#[test]
+fn workers_that_an_earlier_run_told_long_intervals_are_told_before_their_silence_counts() {
+    let mut script = Script::with_workers();
+    let slow = intervals(600.0, 600.0);
+    for worker in ["miner-worker-2", "miner-worker-3"] {
+        script.say(worker, Some(slow));
+    }
+    script.restart();
+    script.subscribe();
+    for task in ["miner-server-1", "miner-worker-2", "miner-worker-3"] {
+        script.update(TaskStatus { uuid: None, ..status(task, TaskState::TaskRunning, 5) });
+    }
+    script.write();
+    script.wait(12 * SECOND);
+    let told = script.told_intervals();
+    assert_eq!(told, ["miner-worker-2", "miner-worker-3"].map(|task| (task.to_owned(), intervals(5.0, 1.0))));
+    // They confirm within 5 s, and speak as often as they were told from then on.
+    for _ in 0..40 {
+        ["miner-worker-2", "miner-worker-3"]
+            .iter()
+            .for_each(|task| script.say(task, Some(intervals(5.0, 1.0))));
+        script.wait(5 * SECOND);
+    }
+    assert_eq!(script.told_intervals(), []);
+    assert_eq!(script.killed(), [] as [&str; 0], "{:?}", script.notices);
 }
