@@ -210,6 +210,13 @@ impl Driver {
         let workers = &self.config.placement.workers;
         let mut pieces = Pieces::new(workers.iter().any(Constraint::waits_for_others));
         loop {
+            if let Some(piece) = pieces.next() {
+                self.between_pieces().await;
+                if self.handle_all(wire::events(piece), Some(calls)).is_break() {
+                    return Ok(SubscriptionEnd::Finished(Ok(())));
+                }
+                continue;
+            }
             let events = tokio::select! {
                 // What is on disk comes before what the master says: launches wait for it, and thousands of updates may
                 // come meanwhile. Neither disk nor clock nor users have so much to say that the master is not heard.
@@ -227,10 +234,7 @@ impl Driver {
                     self.queries.answer(query, &self.state);
                     continue;
                 }
-                () = tokio::task::yield_now(), if !pieces.is_empty() => {
-                    pieces.next().map(wire::events).unwrap_or_default()
-                }
-                next = subscription.next(), if pieces.is_empty() && !launching.comes_first(Instant::now()) => {
+                next = subscription.next(), if !launching.comes_first(Instant::now()) => {
                     match self.from_master(next, calls, ever).await? {
                         Ok(event) => wire::events(pieces.cut(event)),
                         Err(end) => return Ok(end),
@@ -243,6 +247,16 @@ impl Driver {
                 return Ok(SubscriptionEnd::Finished(Ok(())));
             }
             launching.note(self.state.unsent_launches(), Instant::now());
+        }
+    }
+
+    /// Has calls sent and a question answered, if there is one, and waits for nothing.
+    async fn between_pieces(&mut self) {
+        tokio::task::yield_now().await;
+        tokio::select! {
+            biased;
+            query = self.queries.next() => self.queries.answer(query, &self.state),
+            () = std::future::ready(()) => {}
         }
     }
 
