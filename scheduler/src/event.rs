@@ -56,8 +56,8 @@ pub enum Event {
         /// As wait(2) gives it.
         status: Option<i32>,
     },
-    /// A change is on disk.
-    Persisted(Ticket),
+    /// Changes are on disk, oldest first. They come together, so that what follows from all of them is looked at once.
+    Persisted(Vec<Ticket>),
     /// Agents fetch the executor from this scheduler, this fast.
     Fetching(Fetching),
     /// Time has passed.

@@ -203,8 +203,8 @@ impl Script {
     pub fn write_some(&mut self, count: usize) {
         let batch: Vec<_> = self.queue.drain(..count).collect();
         self.disk.write(&batch);
-        for (ticket, _) in batch {
-            self.event(Event::Persisted(ticket));
+        if !batch.is_empty() {
+            self.event(Event::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
         }
     }
 

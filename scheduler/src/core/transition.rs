@@ -111,7 +111,7 @@ impl Transition<'_> {
             }
             Event::Failure { agent: Some(agent), .. } => self.happen(Happening::AgentGone { agent }),
             Event::Failure { .. } => {}
-            Event::Persisted(ticket) => self.persisted(ticket),
+            Event::Persisted(tickets) => tickets.into_iter().for_each(|ticket| self.persisted(ticket)),
             Event::Fetching(fetching) => self.happen(Happening::Fetching(fetching)),
             Event::Tick => self.tick(),
             Event::Stop => self.happen(Happening::Stop),

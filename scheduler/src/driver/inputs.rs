@@ -42,7 +42,7 @@ impl Inputs {
     pub async fn next(&mut self, display: &Display) -> Vec<Event> {
         tokio::select! {
             Some(notice) = self.notices.recv() => match notice {
-                StoreEvent::Persisted(tickets) => tickets.into_iter().map(Event::Persisted).collect(),
+                StoreEvent::Persisted(tickets) => vec![Event::Persisted(tickets)],
                 StoreEvent::Refused(why) => {
                     if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
                         self.warned = Some(Instant::now());

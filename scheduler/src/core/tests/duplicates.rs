@@ -118,7 +118,7 @@ fn messages_and_persisted_tickets_from_nowhere_do_no_harm() {
     let mut script = Script::with_workers();
     script.event(Event::Message { executor: "nobody".into(), data: vec![1, 2, 3] });
     script.event(Event::Message { executor: "miner-worker-2".into(), data: vec![1, 2, 3] });
-    script.event(Event::Persisted(999));
+    script.event(Event::Persisted(vec![999]));
     script.event(Event::Rescinded { offer: "none".into() });
     assert!(script.queue.is_empty() && script.calls.is_empty());
 }

@@ -50,7 +50,7 @@ impl Model {
         let batch: Vec<_> = self.script.queue.drain(..count.min(self.script.queue.len())).collect();
         self.script.disk.write(&batch);
         for (ticket, _) in batch {
-            self.event(Event::Persisted(ticket));
+            self.event(Event::Persisted(vec![ticket]));
         }
     }
 

@@ -178,7 +178,7 @@ impl Cluster {
             let batch = std::mem::take(&mut self.script.queue);
             self.script.disk.write(&batch);
             for (ticket, _) in batch {
-                self.event(Event::Persisted(ticket));
+                self.event(Event::Persisted(vec![ticket]));
             }
         }
     }
