@@ -14,7 +14,9 @@ use self::frame::Size;
 use crate::core::Overview;
 
 /// Items that may wait to be written; further ones are left out.
-const QUEUE: usize = 1000;
+const QUEUE: usize = 256;
+/// So many lines at most are one item.
+const LINES: usize = 1000;
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Between two frames: a little less than the driver's tick, lest every other one be missed.
@@ -43,7 +45,7 @@ enum Mode {
 
 #[derive(Debug)]
 enum Item {
-    Log(String),
+    Log(Vec<String>),
     Overview(Box<Overview>),
     End,
 }
@@ -72,9 +74,21 @@ impl Display {
 
     /// Tells the user something, with the time.
     pub fn log(&self, text: String) {
-        if let Err(TrySendError::Full(Item::Log(text))) = self.queue.try_send(Item::Log(text)) {
-            tracing::info!("{text}");
+        self.log_all(vec![text]);
+    }
+
+    /// Tells the user several things.
+    pub fn log_all(&self, mut lines: Vec<String>) {
+        // Of thousands at once nobody reads all.
+        let left_out = lines.split_off(lines.len().min(LINES));
+        if lines.is_empty() {
+            return;
         }
+        let not_queued = match self.queue.try_send(Item::Log(lines)) {
+            Err(TrySendError::Full(Item::Log(lines))) => lines,
+            _ => Vec::new(),
+        };
+        not_queued.iter().chain(&left_out).for_each(|text| tracing::info!("{text}"));
     }
 
     /// Says when [`show`](Display::show) is wanted.
@@ -157,7 +171,10 @@ impl Terminal {
         let elapsed = self.started.elapsed();
         match item {
             Item::End => {}
-            Item::Log(text) => self.log.push_str(&format!("[{:>7.1}] {text}\n", elapsed.as_secs_f64())),
+            Item::Log(lines) => {
+                let line = |text: &String| format!("[{:>7.1}] {text}\n", elapsed.as_secs_f64());
+                self.log.extend(lines.iter().map(line));
+            }
             Item::Overview(overview) if self.mode == Mode::Frames => {
                 self.write_log();
                 self.screen.erase();

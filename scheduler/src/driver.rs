@@ -28,6 +28,7 @@ use crate::core::State;
 use crate::display::{Display, FrameTimer};
 use crate::election::{self, Leadership, TermError};
 use crate::event::{Effect, Event};
+use crate::journal::{Change, Ticket};
 use crate::master_access::MasterAccess;
 use crate::query::QueryQueue;
 use crate::store::Store;
@@ -80,7 +81,7 @@ impl Driver {
             match self.subscribe_and_serve(&mut inputs, &mut ever).await? {
                 SubscriptionEnd::Finished(flushed) => return Ok(flushed),
                 SubscriptionEnd::Removed => {
-                    if self.handle(Event::Removed, None).is_break() {
+                    if self.handle_all(vec![Event::Removed], None).is_break() {
                         return Ok(Ok(()));
                     }
                 }
@@ -88,7 +89,7 @@ impl Driver {
                     if begun.elapsed() >= GOOD_SUBSCRIPTION {
                         backoff.reset();
                     }
-                    let done = self.handle(Event::Disconnected, None).is_break()
+                    let done = self.handle_all(vec![Event::Disconnected], None).is_break()
                         || self.pause(&mut inputs, &why, &mut backoff).await?.is_break();
                     if done {
                         return Ok(Err(why));
@@ -278,19 +279,24 @@ impl Driver {
         Err(TermError::Failed(anyhow!("the master refuses the framework: {message}")))
     }
 
+    /// Has the state machine decide, and does what it wants; breaks when it is done.
     fn handle_all(&mut self, events: Vec<Event>, calls: Option<&CallQueue>) -> ControlFlow<()> {
-        events.into_iter().try_for_each(|event| self.handle(event, calls))
+        let mut queued = Queued::default();
+        let flow = events.into_iter().try_for_each(|event| self.handle(event, calls, &mut queued));
+        // To wake a thread costs a system call: what follows from all these events wakes each once.
+        self.store.persist_all(queued.changes);
+        self.display.log_all(queued.lines);
+        flow
     }
 
-    /// Has the state machine decide, and does what it wants; breaks when it is done.
-    fn handle(&mut self, event: Event, calls: Option<&CallQueue>) -> ControlFlow<()> {
+    fn handle(&mut self, event: Event, calls: Option<&CallQueue>, queued: &mut Queued) -> ControlFlow<()> {
         let now = Instant::now();
         let tick = matches!(event, Event::Tick);
         let mut flow = ControlFlow::Continue(());
         for effect in self.state.on_event(event, now) {
             match effect {
-                Effect::Persist(ticket, change) => self.store.persist(ticket, change),
-                Effect::Publish(notice) => self.display.log(notice.to_string()),
+                Effect::Persist(ticket, change) => queued.changes.push((ticket, change)),
+                Effect::Publish(notice) => queued.lines.push(notice.to_string()),
                 Effect::Finish => flow = ControlFlow::Break(()),
                 Effect::Call(call) => {
                     if let Some(calls) = calls {
@@ -304,6 +310,13 @@ impl Driver {
         }
         flow
     }
+}
+
+/// What is on its way to other threads.
+#[derive(Default)]
+struct Queued {
+    changes: Vec<(Ticket, Change)>,
+    lines: Vec<String>,
 }
 
 /// The options that are likely to be wrong.

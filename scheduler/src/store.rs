@@ -240,7 +240,12 @@ impl Store {
 
     /// Queues a change.
     pub fn persist(&self, ticket: Ticket, change: Change) {
-        self.folder.persist(ticket, change);
+        self.folder.persist_all(vec![(ticket, change)]);
+    }
+
+    /// Queues changes, the first one first.
+    pub fn persist_all(&self, changes: Vec<(Ticket, Change)>) {
+        self.folder.persist_all(changes);
     }
 
     /// Waits until all that was queued is in the state folder. What was never started has nothing to wait for.

@@ -38,7 +38,12 @@ use self::space::Space;
 use super::{DATABASE, ShareLimits, StoreError};
 use crate::journal::{Change, Recovered, SpecificationKey, Ticket};
 
-/// So many changes at most go into one transaction.
+/// Changes in the order in which they are to be written.
+type Changes = Vec<(Ticket, Change)>;
+
+/// So many changes at most are queued as one piece.
+const PIECE: usize = 250;
+/// Once a transaction has so many changes, it takes no further piece.
 const BATCH: usize = 1000;
 /// Transactions that are not full begin so far apart. Each costs several times what a change costs, and one for each of some
 /// hundred updates a second was most of the scheduler's work; a wait of this length is nothing to an acknowledgement.
@@ -68,8 +73,8 @@ pub(super) enum FolderEvent {
 /// thread, which still writes them if the process lives long enough.
 pub(super) struct StateFolder {
     /// Changes gather in it until the thread is started.
-    queue: mpsc::Sender<(Ticket, Change)>,
-    receiver: Option<mpsc::Receiver<(Ticket, Change)>>,
+    queue: mpsc::Sender<Changes>,
+    receiver: Option<mpsc::Receiver<Changes>>,
     opened: Option<Opened>,
     thread: Option<(JoinHandle<usize>, File)>,
     folder: PathBuf,
@@ -175,10 +180,17 @@ impl StateFolder {
         Ok(())
     }
 
-    /// Queues a change.
-    pub fn persist(&self, ticket: Ticket, change: Change) {
-        // The thread ends only after this sender is dropped, unless it panicked; `close` tells then.
-        let _ = self.queue.send((ticket, change));
+    /// Queues changes.
+    pub fn persist_all(&self, changes: Vec<(Ticket, Change)>) {
+        let mut changes = changes.into_iter();
+        loop {
+            let piece: Vec<_> = changes.by_ref().take(PIECE).collect();
+            if piece.is_empty() {
+                return;
+            }
+            // The thread ends only after this sender is dropped, unless it panicked; `close` tells then.
+            let _ = self.queue.send(piece);
+        }
     }
 
     /// Waits until all that was queued is written. What was never started has nothing to wait for.
@@ -264,10 +276,10 @@ struct Writer<N> {
 
 impl<N: FnMut(FolderEvent)> Writer<N> {
     /// Writes until the queue is closed; how many changes could not be written.
-    fn run(mut self, queue: &mpsc::Receiver<(Ticket, Change)>) -> usize {
+    fn run(mut self, queue: &mpsc::Receiver<Changes>) -> usize {
         while let Some(batch) = self.next_batch(queue) {
             if !self.write_until_done(&batch) {
-                return batch.len() + queue.try_iter().count();
+                return batch.len() + queue.try_iter().map(|changes| changes.len()).sum::<usize>();
             }
             let written = batch.len();
             (self.notify)(FolderEvent::Written(batch));
@@ -277,7 +289,7 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
     }
 
     /// Waits for changes, and tidies up meanwhile; `None` if the queue is closed.
-    fn next_batch(&mut self, queue: &mpsc::Receiver<(Ticket, Change)>) -> Option<Vec<(Ticket, Change)>> {
+    fn next_batch(&mut self, queue: &mpsc::Receiver<Changes>) -> Option<Changes> {
         loop {
             match queue.recv_timeout(if self.more { PAUSE } else { IDLE }) {
                 Ok(first) => {
@@ -292,18 +304,12 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
     }
 
     /// Takes what waits, and what comes until the next transaction may begin.
-    fn gather(
-        &self,
-        first: (Ticket, Change),
-        queue: &mpsc::Receiver<(Ticket, Change)>,
-    ) -> Vec<(Ticket, Change)> {
-        let mut batch = vec![first];
-        batch.extend(queue.try_iter().take(BATCH - 1));
-        let Some(next) = self.begun.map(|begun| begun + APART) else { return batch };
+    fn gather(&self, mut batch: Changes, queue: &mpsc::Receiver<Changes>) -> Changes {
+        let next = self.begun.map(|begun| begun + APART);
         while batch.len() < BATCH {
-            let rest = next.saturating_duration_since(Instant::now());
-            match queue.recv_timeout(rest) {
-                Ok(change) => batch.push(change),
+            let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
+            match queue.recv_timeout(rest.unwrap_or_default()) {
+                Ok(changes) => batch.extend(changes),
                 // It is time, or nothing more will come.
                 Err(_) => break,
             }
