@@ -8,7 +8,7 @@ use mesos::v1::{Offer, TaskState, task_status};
 use super::*;
 use crate::attributes::Attributes;
 use crate::core::tests::settings;
-use crate::fleet::Slot;
+use crate::fleet::{Slot, StateChange};
 use crate::journal::{Origin, Recovered, TaskRecord};
 use crate::kind::Kind;
 use crate::offers::{DeclineReason, Limits};
