@@ -182,9 +182,8 @@ impl Pace {
             return News::Nothing;
         }
         let pause = match &self.limit {
-            Some(Limit { next: Some(_), since, .. }) if sent < *since && sent.is_some() => {
-                return News::Nothing;
-            }
+            // So does one of which it is not known when it was sent: the tries are known.
+            Some(Limit { next: Some(_), since, .. }) if sent < *since => return News::Nothing,
             Some(limit) if limit.next.is_some() => (limit.pause * 2).min(PAUSES.1),
             _ => PAUSES.0,
         };
