@@ -101,11 +101,8 @@ impl CommonFailures {
             let message = ended.message.as_deref().filter(|message| !message.is_empty());
             format!("{}{}", message.map(|text| format!(": {text}")).unwrap_or_default(), advice(view, ended))
         };
-        // Of a lost race with the master no agent knows: launches count one by one.
-        let race = ended.reason == Some(task_status::Reason::InvalidOffers);
-        let place = if race { task.id() } else { task.agent() };
         let others = (self.open.count_awaited(), view.fleet.count_running_workers());
-        self.pace.failed(failure, (place, sent), why, others, now)
+        self.pace.failed(failure, (task.agent(), sent), why, others, now)
     }
 
     /// Looks at the launches that are due. Says nothing if nothing has changed.

@@ -258,6 +258,31 @@ fn refusals_and_lost_races_everywhere_are_common_failures() {
 }
 
 #[test]
+fn one_race_that_is_lost_for_all_workers_of_a_big_agent_limits_nothing() {
+    let mut settings = at_a_pool();
+    settings.placement.limits.worker_cpus_milli = Some(1000);
+    let mut script = Script::with(settings);
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 1.0, 1024)]));
+    script.write();
+    script.update(status("miner-worker-1", TaskState::TaskRunning, 1));
+    script.write();
+    script.wait(MINUTE);
+    script.clear();
+    script.event(Event::Offers(vec![offer("o2", "big", 24.0, 64_000)]));
+    script.write();
+    let launched = script.launched();
+    assert_eq!(launched.len(), 24);
+    for task in launched {
+        let mut update = status(&task, TaskState::TaskDropped, 1);
+        update.set_reason(Reason::InvalidOffers);
+        script.update(update);
+    }
+    script.write();
+    assert_eq!(script.state.fleet.launch_limit(), None);
+}
+
+#[test]
 fn some_bad_agents_among_many_good_ones_limit_nothing() {
     for settings in [settings(), at_a_pool()] {
         let fates = (0..120).map(|n| if n % 30 == 7 { CRASH } else { Fate::Runs }).collect();
