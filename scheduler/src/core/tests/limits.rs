@@ -83,6 +83,29 @@ fn an_agent_is_filled_with_workers_by_one_call() {
     assert_eq!(cpus(&script), [1000, 1000, 1000]);
 }
 
+/// Only few workers are launched until one of them runs; what the agent has left is asked for then, and once.
+#[test]
+fn what_the_first_launches_leave_of_an_agent_is_used_when_one_of_them_runs() {
+    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let mut script = script(Placement { limits, ..Placement::default() });
+    script.restart();
+    script.subscribe();
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 1) });
+    script.event(Event::Offers(vec![offer("b", "b", 24.0, 64_000)]));
+    script.write();
+    let first = script.launched();
+    assert_eq!(first.len(), 4);
+    let revived = |script: &Script| script.calls.iter().filter(|call| **call == Call::Revive).count();
+    script.wait(Duration::from_secs(5));
+    assert_eq!(revived(&script), 0, "no more is allowed");
+    first.iter().for_each(|task| script.update(status(task, TaskState::TaskRunning, 1)));
+    script.write();
+    script.event(Event::Offers(vec![offer("b2", "b", 20.0, 60_000)]));
+    script.write();
+    script.wait(Duration::from_secs(60));
+    assert_eq!((script.launched().len(), revived(&script)), (24, 1));
+}
+
 #[test]
 fn of_the_workers_of_one_call_those_are_launched_that_are_still_wanted() {
     let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
