@@ -303,3 +303,21 @@ fn revocation_is_no_failure_of_the_agent() {
     script.write();
     assert_eq!(script.launched(), ["miner-worker-4"], "the next offer is used at once");
 }
+
+#[test]
+fn workers_of_one_call_that_fail_together_make_one_short_pause() {
+    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let mut script = script(Placement { limits, ..Placement::default() });
+    script.event(Event::Offers(vec![offer("b", "b", 9.0, 16_000)]));
+    script.write();
+    let launched = script.launched();
+    assert_eq!(launched.len(), 9);
+    for (state, n) in [(TaskState::TaskRunning, 1), (TaskState::TaskFailed, 2)] {
+        launched.iter().for_each(|task| script.update(status(task, state, n)));
+        script.write();
+        script.wait(Duration::from_secs(20));
+    }
+    let paused = |notice: &&UserNotice| matches!(notice, UserNotice::Paused { .. });
+    assert_eq!(script.notices.iter().filter(paused).count(), 1);
+    assert_eq!(script.state.fleet.agent("b").unwrap().pause().unwrap().failures, 1);
+}
