@@ -7,6 +7,7 @@ mod agent;
 mod change;
 mod due;
 mod index;
+mod kills;
 mod launch_limit;
 mod rates;
 mod servers;

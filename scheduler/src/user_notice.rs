@@ -261,9 +261,10 @@ impl fmt::Display for UserNotice {
             ),
             UserNotice::CommonFailure(failure) => write!(
                 f,
-                "{} launches in a row have failed alike, on different agents: {failure}; from now on one agent at a time is \
-                 tried, with growing pauses and without a line for each",
-                failure.agents
+                "{} launches have failed alike, on {}: {failure}; from now on one agent at a time is tried, with growing \
+                 pauses and without a line for each",
+                failure.launches,
+                counted(failure.agents, "agent")
             ),
             UserNotice::CommonFailureOver { launches } => {
                 write!(f, "launches succeed again, after {launches} that failed alike")

@@ -8,7 +8,7 @@ use mesos::v1::{TaskInfo, TaskState};
 use super::outbox::OnWritten;
 use super::transition::{Transition, end_without_report};
 use crate::event::{Call, Effect};
-use crate::fleet::{PlannedLaunch, Task};
+use crate::fleet::{Pause, PlannedLaunch, Task};
 use crate::journal::{Assignment, Change, Origin, TaskRecord, UNTRACKED_MINERS};
 use crate::kind::Kind;
 use crate::offers::{Accept, UnusedAgent};
@@ -184,12 +184,9 @@ impl Transition<'_> {
 
     fn pause_agent(&mut self, task: &str, why: String, common: bool) {
         let Some(host) = self.fleet.get(task).map(|task| task.host().to_owned()) else { return };
-        if let Some((pause, length)) = self.fleet.fail_agent(task, common, self.now) {
-            let failures = pause.failures;
-            self.history.failures.push(task, &host, &why, self.now);
-            if common {
-                return;
-            }
+        let pause = self.fleet.fail_agent(task, common, self.now);
+        self.history.failures.push(task, &host, &why, self.now);
+        if let Some((Pause { failures, .. }, length)) = pause {
             self.notify(UserNotice::Paused { host, pause: length, failures, why });
         }
     }

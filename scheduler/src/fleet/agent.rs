@@ -18,8 +18,10 @@ const OUTDATED: Duration = Duration::from_secs(600);
 /// Failures on an agent, and how long nothing is launched there for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// How many tasks in a row have failed.
+    /// How many tasks in a row have failed. Those that were launched together count once.
     pub failures: u32,
+    /// When the last of them was counted.
+    pub since: Instant,
     /// Until when nothing is launched.
     pub until: Instant,
 }
@@ -40,6 +42,22 @@ pub struct Agent {
     pub(super) window: Option<Window>,
     pub(super) held: bool,
     pub(super) unused: Option<(Instant, UnusedAgent)>,
+}
+
+impl Pause {
+    /// Whether it says all that the failure of a task says that was launched then: the agent was not tried anew.
+    fn covers(&self, launched: Option<Instant>) -> bool {
+        launched.is_some_and(|launched| launched <= self.since)
+    }
+}
+
+/// A task that failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failed {
+    /// When it was launched, if that is known.
+    pub launched: Option<Instant>,
+    /// For how long it ran.
+    pub ran: Option<Duration>,
 }
 
 impl Agent {
@@ -100,26 +118,32 @@ impl Agents {
         result
     }
 
-    /// Counts a failure of a task that ran for so long.
-    pub fn fail(&mut self, id: &str, ran: Option<Duration>, now: Instant) -> (Pause, Duration) {
+    /// Counts a failure. Returns the pause that begins, and its length; `None` while one runs that is for this failure, too.
+    pub fn fail(&mut self, id: &str, task: Failed, now: Instant) -> Option<(Pause, Duration)> {
         self.change(id, |agent| {
             let before = agent.pause.map_or(0, |pause| pause.failures);
-            let failures = if ran.is_some_and(|ran| ran >= GOOD_RUN) { 1 } else { before + 1 };
+            let failures = if task.ran.is_some_and(|ran| ran >= GOOD_RUN) { 1 } else { before + 1 };
+            let runs = agent.pause.is_some_and(|pause| pause.until > now && pause.covers(task.launched));
+            // One that makes up for earlier ones shortens it.
+            if runs && failures >= before {
+                return None;
+            }
             let length = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE);
-            let pause = Pause { failures, until: now + length };
+            let pause = Pause { failures, since: now, until: now + length };
             agent.pause = Some(pause);
-            (pause, length)
+            Some((pause, length))
         })
     }
 
     /// Counts a failure that is not the agent's own.
-    pub fn count_failure(&mut self, id: &str, now: Instant) -> (Pause, Duration) {
+    pub fn count_failure(&mut self, id: &str, task: Failed, now: Instant) {
         self.change(id, |agent| {
-            let failures = agent.pause.map_or(0, |pause| pause.failures) + 1;
-            let pause = Pause { failures, until: now };
-            agent.pause = Some(pause);
-            (pause, Duration::ZERO)
-        })
+            agent.pause = Some(match agent.pause {
+                Some(pause) if pause.covers(task.launched) => Pause { until: now, ..pause },
+                Some(Pause { failures, .. }) => Pause { failures: failures + 1, since: now, until: now },
+                None => Pause { failures: 1, since: now, until: now },
+            });
+        });
     }
 
     /// Remembers why nothing is launched; whether that is news.
@@ -205,11 +229,46 @@ mod tests {
     fn pauses_grow_up_to_a_bound_and_a_good_run_makes_up() {
         let mut agents = Agents::default();
         let now = Instant::now();
-        let pauses: Vec<u64> = (0..12).map(|_| agents.fail("a", None, now).1.as_secs()).collect();
+        let mut fail = |ran| agents.fail("a", Failed { launched: None, ran }, now).unwrap();
+        let pauses: Vec<u64> = (0..12).map(|_| fail(None).1.as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-        assert_eq!(agents.get("a").unwrap().pause.unwrap().until, now + LONGEST_PAUSE);
-        let (pause, length) = agents.fail("a", Some(GOOD_RUN), now);
+        assert_eq!(fail(None).0.until, now + LONGEST_PAUSE);
+        let (pause, length) = fail(Some(GOOD_RUN));
         assert_eq!((pause.failures, length), (1, FIRST_PAUSE));
+    }
+
+    #[test]
+    fn tasks_that_were_launched_together_and_fail_together_make_one_pause() {
+        let mut agents = Agents::default();
+        let mut now = Instant::now();
+        let launched = Some(now);
+        let old = Failed { launched, ran: None };
+        now += Duration::from_secs(60);
+        let begun = |result: Option<(Pause, Duration)>| result.map(|(_, length)| length.as_secs());
+        let begins: Vec<_> = (0..9).map(|_| begun(agents.fail("a", old, now))).collect();
+        assert_eq!((begins[0], begins.iter().flatten().count()), (Some(1), 1));
+        let new = Failed { launched: Some(now + FIRST_PAUSE), ran: None };
+        now += FIRST_PAUSE * 2;
+        assert_eq!(begun(agents.fail("a", new, now)), Some(2), "it was tried anew");
+        assert_eq!(begun(agents.fail("a", old, now)), None);
+        let good = Failed { launched, ran: Some(GOOD_RUN) };
+        assert_eq!(begun(agents.fail("a", good, now)), Some(1), "it makes up for the others");
+        assert_eq!(begun(agents.fail("a", good, now)), None);
+        now += FIRST_PAUSE;
+        assert_eq!(begun(agents.fail("a", old, now)), Some(2), "no pause runs");
+    }
+
+    #[test]
+    fn failures_that_are_not_the_agents_own_count_once_for_each_try_and_make_no_pause() {
+        let mut agents = Agents::default();
+        let now = Instant::now();
+        for (seconds, failures) in [(0, 1), (0, 1), (5, 2), (3, 2), (0, 2)] {
+            let launched = Some(now + Duration::from_secs(seconds));
+            let at = now + Duration::from_secs(4 + seconds);
+            agents.count_failure("a", Failed { launched, ran: None }, at);
+            let pause = agents.get("a").unwrap().pause.unwrap();
+            assert_eq!((pause.failures, pause.until), (failures, at));
+        }
     }
 
     #[test]
@@ -230,8 +289,8 @@ mod tests {
         agents.forget_unused("b");
         agents.forget_unused("c");
         assert_eq!(agents.reasons().len(), 1);
-        agents.fail("a", None, now);
-        agents.fail("d", None, now);
+        agents.fail("a", Failed::default(), now);
+        agents.fail("d", Failed::default(), now);
         agents.forget_old(now + OUTDATED);
         assert_eq!((agents.known.len(), agents.reasons().len()), (2, 1));
         agents.forget_old(now + OUTDATED + Duration::from_secs(60));

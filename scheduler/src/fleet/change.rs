@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use ::task::{Intervals, Live};
 use mesos::v1::TaskState;
 
-use super::agent::{Pause, Window};
+use super::agent::{Failed, Pause, Window};
 use super::index::Facets;
-use super::task::{Health, Kill, Lifecycle, Slot, Task};
+use super::kills::Kill;
+use super::task::{Health, Lifecycle, Slot, Task};
 use super::{Fleet, LaunchLimit, held_offers, launched_with};
 use crate::journal::TaskRecord;
 use crate::offers::{Accept, UnusedAgent};
@@ -284,13 +285,18 @@ impl Fleet {
 
     // Agents.
 
-    /// Counts a failure of a task on its agent; one that other agents have in common makes no pause. Returns the pause and
-    /// its length.
+    /// Counts a failure of a task on its agent; one that other agents have in common makes no pause. Returns the pause that
+    /// begins, and its length.
     pub fn fail_agent(&mut self, task: &str, common: bool, now: Instant) -> Option<(Pause, Duration)> {
         let task = self.get(task)?;
-        let (agent, since) = (task.agent().to_owned(), task.running_since());
-        let ran = since.map(|since| now.duration_since(since));
-        Some(if common { self.agents.count_failure(&agent, now) } else { self.agents.fail(&agent, ran, now) })
+        let ran = task.running_since().map(|since| now.duration_since(since));
+        let failed = Failed { launched: task.was_launched(), ran };
+        let agent = task.agent().to_owned();
+        if common {
+            self.agents.count_failure(&agent, failed, now);
+            return None;
+        }
+        self.agents.fail(&agent, failed, now)
     }
 
     /// Remembers why nothing is launched on an agent. Returns whether the reason is new.

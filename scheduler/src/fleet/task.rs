@@ -6,22 +6,17 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 use task::{Intervals, Live};
 
+use super::kills::Kill;
 use crate::constraints::Place;
 use crate::journal::TaskRecord;
 use crate::kind::Kind;
 use crate::offers::Accept;
-
-/// First and longest time between two KILLs of one task.
-const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
 /// A live message older than this says nothing about now, unless its task sends one more seldom than that.
 pub const LIVE: Duration = Duration::from_secs(20);
 
 /// So many of a task's intervals are waited for its next live message: some may be lost.
 pub const INTERVALS_WAITED: u32 = 3;
-
-/// So many KILLs are sent before the agent is asked to end the executor: time enough for a last report.
-const KILLS_BEFORE_SHUTDOWN: u32 = 2;
 
 /// How far a task has come.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +50,8 @@ pub enum Lifecycle {
         state: TaskState,
         /// Since when.
         since: Instant,
+        /// When it was launched, as above, if that is known.
+        launched: Option<Instant>,
     },
 }
 
@@ -95,37 +92,6 @@ pub struct Health {
     pub healthy: bool,
     /// Since when.
     pub since: Instant,
-}
-
-/// The KILLs of a task that is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kill {
-    sent: u32,
-    pub again: Instant,
-    pause: Duration,
-}
-
-impl Kill {
-    /// The first one is due now.
-    pub fn new(now: Instant) -> Self {
-        Self { sent: 0, again: now, pause: KILL_AGAIN.0 }
-    }
-
-    /// For an executor that does not answer: SHUTDOWN follows the next KILL.
-    pub fn last(now: Instant) -> Self {
-        Self { sent: KILLS_BEFORE_SHUTDOWN, ..Self::new(now) }
-    }
-
-    /// The same with the next one due then. An executor that ignored KILLs is not given more of them.
-    pub fn due_at(self, at: Instant) -> Self {
-        Self { again: at, pause: KILL_AGAIN.0, ..self }
-    }
-
-    pub fn count(&mut self, now: Instant) {
-        self.sent += 1;
-        self.again = now + self.pause;
-        self.pause = (self.pause * 2).min(KILL_AGAIN.1);
-    }
 }
 
 /// What one worker adds to the sum.
@@ -187,7 +153,7 @@ impl Task {
         let state = record.state;
         let lifecycle = match state {
             None => Lifecycle::Launched { at: now },
-            Some(state) if is_over(state) => Lifecycle::Over { state, since: now },
+            Some(state) if is_over(state) => Lifecycle::Over { state, since: now, launched: None },
             Some(state) => Lifecycle::Present { state, since: now, launched: now },
         };
         let mut task = Self::new(record, lifecycle);
@@ -201,11 +167,10 @@ impl Task {
     /// Mesos gives it this state.
     pub(super) fn set_state(&mut self, state: TaskState, now: Instant) {
         if self.state() != Some(state) {
-            let launched = self.launched().unwrap_or(now);
             self.lifecycle = if is_over(state) {
-                Lifecycle::Over { state, since: now }
+                Lifecycle::Over { state, since: now, launched: self.was_launched() }
             } else {
-                Lifecycle::Present { state, since: now, launched }
+                Lifecycle::Present { state, since: now, launched: self.launched().unwrap_or(now) }
             };
         }
         if state == TaskState::TaskRunning {
@@ -284,6 +249,14 @@ impl Task {
         }
     }
 
+    /// The same of a task that is over as well, if this run of the scheduler saw it live.
+    pub fn was_launched(&self) -> Option<Instant> {
+        match self.lifecycle {
+            Lifecycle::Over { launched, .. } => launched,
+            _ => self.launched(),
+        }
+    }
+
     /// Whether the master was not told of it yet.
     pub fn is_unsent(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Writing(_) | Lifecycle::CalledOff { .. })
@@ -351,7 +324,7 @@ impl Task {
 
     /// Whether its executor does not do what it is told, so that its agent has to end it.
     pub fn ignores_kills(&self) -> bool {
-        self.kill.is_some_and(|kill| kill.sent > KILLS_BEFORE_SHUTDOWN)
+        self.kill.is_some_and(Kill::are_ignored)
     }
 
     /// The uuid of an update that is on its way to the disk.

@@ -4,13 +4,15 @@
 //! A launch has succeeded when its task has run for a while: an executor that crashes right after it said that it runs
 //! may do so everywhere.
 
+mod open;
 mod pace;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use mesos::v1::{TaskState, task_status};
 
+use self::open::OpenLaunches;
 use self::pace::{Failure, News, Pace};
 use super::{Ended, Happening, Intent, Policy, View, task_notices};
 use crate::fleet::Task;
@@ -22,20 +24,12 @@ const WELL: Duration = Duration::from_secs(10);
 /// A launch that did not fail in this time is no reason to wait with others: agents give executors a minute to start.
 const OPEN: Duration = Duration::from_secs(90);
 
-/// A launch whose fate is open.
-#[derive(Debug)]
-struct Open {
-    since: Instant,
-    /// How its executor ended, as wait(2) gives it.
-    status: Option<i32>,
-}
-
 /// The rule.
 #[derive(Debug)]
 pub(super) struct CommonFailures {
     pace: Pace,
-    open: HashMap<String, Open>,
-    /// When the fate of each is looked at, in order: after it was launched, and after it came to run.
+    open: OpenLaunches,
+    /// When the fate of each is looked at, in order: again and again after it was launched, and after it came to run.
     launched: VecDeque<(Instant, String)>,
     running: VecDeque<(Instant, String)>,
 }
@@ -60,7 +54,7 @@ impl Policy for CommonFailures {
                 return Vec::new();
             }
             Happening::Alive { task, state: TaskState::TaskRunning, change }
-                if change.before != Some(TaskState::TaskRunning) && self.open.contains_key(task) =>
+                if change.before != Some(TaskState::TaskRunning) && self.open.contains(task) =>
             {
                 self.running.push_back((now + WELL, task.clone()));
                 self.pace.promising();
@@ -77,7 +71,7 @@ impl Policy for CommonFailures {
 impl CommonFailures {
     /// The limit as it is now, if there is or was one, and the news.
     fn tell(&self, was_limited: bool, news: News) -> Vec<Intent> {
-        let limit = self.pace.limit(self.open.len());
+        let limit = self.pace.limit(self.open.count_awaited());
         let changed = was_limited || limit.is_some();
         let limit = changed.then_some(Intent::LimitLaunches(limit.map(Box::new)));
         let notice = match news {
@@ -90,7 +84,7 @@ impl CommonFailures {
 
     fn launched(&mut self, view: &View<'_>, task: &str, now: Instant) -> News {
         if view.fleet.get(task).is_some_and(|task| !task.is_to_end()) {
-            self.open.insert(task.to_owned(), Open { since: now, status: None });
+            self.open.sent(task, now);
             self.launched.push_back((now + OPEN, task.to_owned()));
         }
         News::Nothing
@@ -98,7 +92,7 @@ impl CommonFailures {
 
     fn ended(&mut self, view: &View<'_>, ended: &Ended, now: Instant) -> News {
         let open = self.open.remove(&ended.task);
-        let (sent, status) = (open.as_ref().map(|open| open.since), open.and_then(|open| open.status));
+        let (sent, status) = (open.as_ref().map(|open| open.sent), open.and_then(|open| open.status));
         let Some(task) = view.fleet.get(&ended.task).filter(|task| has_failed(view, task, ended, now)) else {
             return News::Nothing;
         };
@@ -107,11 +101,8 @@ impl CommonFailures {
             let message = ended.message.as_deref().filter(|message| !message.is_empty());
             format!("{}{}", message.map(|text| format!(": {text}")).unwrap_or_default(), advice(view, ended))
         };
-        // Of a lost race with the master no agent knows: launches count one by one.
-        let race = ended.reason == Some(task_status::Reason::InvalidOffers);
-        let place = if race { task.id() } else { task.agent() };
-        let others = (self.open.len(), view.fleet.count_running_workers());
-        self.pace.failed(failure, (place, sent), why, others, now)
+        let others = (self.open.count_awaited(), view.fleet.count_running_workers());
+        self.pace.failed(failure, (task.agent(), sent), why, others, now)
     }
 
     /// Looks at the launches that are due. Says nothing if nothing has changed.
@@ -126,23 +117,39 @@ impl CommonFailures {
             }
         }
         while let Some(id) = take_due(&mut self.launched, now) {
-            let task = view.fleet.get(&id).filter(|task| !task.is_over() && !task.is_to_end());
-            // What came to run at last is looked at above.
-            if task.is_none_or(|task| !task.is_running()) && self.open.remove(&id).is_some() {
-                changed = true;
-                if task.is_some() {
-                    self.pace.promising();
-                }
-            }
+            changed |= self.look_at_start(view, id, now);
         }
         if self.open.is_empty() {
             // A burst leaves nothing behind.
-            self.open.shrink_to_fit();
+            self.open.shrink();
             self.running.shrink_to_fit();
             self.launched.shrink_to_fit();
+        }
+        if self.open.count_awaited() == 0 {
             news = latest(news, self.pace.calm(now));
         }
         if changed || news != News::Nothing { self.tell(was_limited, news) } else { Vec::new() }
+    }
+
+    /// A launch that does not run yet keeps others waiting no longer. It may still run, if agents are that slow, so it is
+    /// forgotten only when it is over. Whether this changes anything.
+    fn look_at_start(&mut self, view: &View<'_>, id: String, now: Instant) -> bool {
+        if !self.open.contains(&id) {
+            return false;
+        }
+        match view.fleet.get(&id).filter(|task| !task.is_over() && !task.is_to_end()) {
+            // It is looked at when it has run for a while.
+            Some(task) if task.is_running() => false,
+            Some(_) => {
+                self.launched.push_back((now + OPEN, id.clone()));
+                let changed = self.open.set_late(&id);
+                if changed {
+                    self.pace.promising();
+                }
+                changed
+            }
+            None => self.open.remove(&id).is_some(),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Launch {
     held_back: bool,
     /// What was declined is to be offered again.
     offer_again: bool,
-    /// Offers were declined because no more launches were allowed.
+    /// Offers were declined, or not used up, because no more launches were allowed.
     limited: bool,
     pacing: FetchPacing,
     /// What is said of agents that wait, and when the user last heard of it.
@@ -118,7 +118,8 @@ impl Launch {
             fewest_failures_first: allowed.is_some(),
         };
         let plan = offers::plan(offers, &demand);
-        self.limited |= allowed == Some(plan.accepts.len() as u64) && !plan.declines.is_empty();
+        // Even if nothing is declined: more might have been launched on the last agent.
+        self.limited |= allowed == Some(plan.accepts.len() as u64);
         let server_placed = for_server && !plan.accepts.is_empty();
         if !plan.accepts.is_empty() {
             self.workers_changed();

@@ -16,6 +16,8 @@ enum Fate {
     Ends(TaskState, Option<Reason>),
     /// It runs, and crashes at once.
     Crashes,
+    /// It comes to that, but not soon.
+    After(Duration, &'static Fate),
 }
 
 const CRASH: Fate = Fate::Ends(TaskState::TaskFailed, Some(Reason::ExecutorTerminated));
@@ -26,6 +28,8 @@ struct Agents {
     fates: Vec<Fate>,
     refused: BTreeMap<String, Instant>,
     running: BTreeMap<String, String>,
+    /// What becomes of tasks, and when; they take their agents until then.
+    later: Vec<(Instant, String, String, Fate)>,
     suppressed: bool,
     launches: usize,
     revivals: usize,
@@ -37,15 +41,20 @@ impl Agents {
     fn new(settings: Settings, fates: Vec<Fate>) -> Self {
         let mut script = Script::with(settings);
         script.subscribe();
-        let (refused, running, told) = Default::default();
+        let (refused, running, later, told) = Default::default();
         let (suppressed, launches, revivals, offered) = (false, 0, 0, 0);
-        Self { script, fates, refused, running, suppressed, launches, revivals, told, offered }
+        Self { script, fates, refused, running, later, suppressed, launches, revivals, told, offered }
     }
 
     fn pass(&mut self, time: Duration) {
         let end = self.script.now + time;
         while self.script.now < end {
             self.script.wait(STEP);
+            let due = self.later.extract_if(.., |(at, ..)| *at <= self.script.now);
+            for (_, task, agent, fate) in due.collect::<Vec<_>>() {
+                self.running.remove(&agent);
+                self.come_to(fate, task, agent);
+            }
             self.settle();
             self.offer();
             self.settle();
@@ -104,7 +113,16 @@ impl Agents {
 
     fn begin(&mut self, task: String, agent: String) {
         let number: usize = agent.trim_start_matches("agent").parse().unwrap();
-        match self.fates[number] {
+        self.come_to(self.fates[number], task, agent);
+    }
+
+    fn come_to(&mut self, fate: Fate, task: String, agent: String) {
+        match fate {
+            Fate::After(time, fate) => {
+                self.running.insert(agent.clone(), task.clone());
+                self.update(&task, &agent, TaskState::TaskStaging, None, 9);
+                self.later.push((self.script.now + time, task, agent, *fate));
+            }
             Fate::Runs => {
                 self.running.insert(agent.clone(), task.clone());
                 self.update(&task, &agent, TaskState::TaskRunning, None, 1);
@@ -182,6 +200,32 @@ fn what_fails_everywhere_is_tried_on_few_agents_until_it_succeeds_and_then_on_al
 }
 
 #[test]
+fn agents_that_take_long_to_start_what_succeeds_are_soon_tried_all_at_once() {
+    for settings in [settings(), at_a_pool()] {
+        let mut agents = Agents::new(settings, vec![CRASH; 60]);
+        agents.pass(MINUTE);
+        agents.fates = vec![Fate::After(MINUTE * 2, &Fate::Runs); 60];
+        agents.pass(MINUTE * 20);
+        assert_eq!((agents.running.len(), agents.later.len(), agents.told()), (60, 0, (1, 1)));
+        assert_eq!(agents.script.state.fleet.launch_limit(), None);
+    }
+}
+
+/// Whenever it comes to an end: while others would still wait for it, or later.
+#[test]
+fn what_becomes_of_one_burst_makes_one_pause() {
+    for seconds in [80, 100, 200] {
+        let mut agents = Agents::new(at_a_pool(), vec![Fate::Runs]);
+        agents.pass(MINUTE);
+        agents.fates.resize(101, Fate::After(Duration::from_secs(seconds), &CRASH));
+        agents.pass(Duration::from_secs(seconds) + STEP);
+        assert_eq!((agents.launches, agents.later.len()), (101, 0));
+        let limit = agents.script.state.fleet.launch_limit().expect("all have failed alike");
+        assert!(limit.wait(agents.script.now) < Duration::from_secs(2), "after {seconds} s: {limit:?}");
+    }
+}
+
+#[test]
 fn agents_are_tried_in_turn() {
     let mut agents = Agents::new(at_a_pool(), vec![CRASH; 50]);
     agents.pass(MINUTE * 30);
@@ -211,6 +255,31 @@ fn refusals_and_lost_races_everywhere_are_common_failures() {
         assert!(agents.launches < most, "{reason:?}: {} launches", agents.launches);
         assert!(agents.script.state.fleet.all().count() <= agents.launches);
     }
+}
+
+#[test]
+fn one_race_that_is_lost_for_all_workers_of_a_big_agent_limits_nothing() {
+    let mut settings = at_a_pool();
+    settings.placement.limits.worker_cpus_milli = Some(1000);
+    let mut script = Script::with(settings);
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 1.0, 1024)]));
+    script.write();
+    script.update(status("miner-worker-1", TaskState::TaskRunning, 1));
+    script.write();
+    script.wait(MINUTE);
+    script.clear();
+    script.event(Event::Offers(vec![offer("o2", "big", 24.0, 64_000)]));
+    script.write();
+    let launched = script.launched();
+    assert_eq!(launched.len(), 24);
+    for task in launched {
+        let mut update = status(&task, TaskState::TaskDropped, 1);
+        update.set_reason(Reason::InvalidOffers);
+        script.update(update);
+    }
+    script.write();
+    assert_eq!(script.state.fleet.launch_limit(), None);
 }
 
 #[test]

@@ -83,6 +83,29 @@ fn an_agent_is_filled_with_workers_by_one_call() {
     assert_eq!(cpus(&script), [1000, 1000, 1000]);
 }
 
+/// Only few workers are launched until one of them runs; what the agent has left is asked for then, and once.
+#[test]
+fn what_the_first_launches_leave_of_an_agent_is_used_when_one_of_them_runs() {
+    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let mut script = script(Placement { limits, ..Placement::default() });
+    script.restart();
+    script.subscribe();
+    script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 1) });
+    script.event(Event::Offers(vec![offer("b", "b", 24.0, 64_000)]));
+    script.write();
+    let first = script.launched();
+    assert_eq!(first.len(), 4);
+    let revived = |script: &Script| script.calls.iter().filter(|call| **call == Call::Revive).count();
+    script.wait(Duration::from_secs(5));
+    assert_eq!(revived(&script), 0, "no more is allowed");
+    first.iter().for_each(|task| script.update(status(task, TaskState::TaskRunning, 1)));
+    script.write();
+    script.event(Event::Offers(vec![offer("b2", "b", 20.0, 60_000)]));
+    script.write();
+    script.wait(Duration::from_secs(60));
+    assert_eq!((script.launched().len(), revived(&script)), (24, 1));
+}
+
 #[test]
 fn of_the_workers_of_one_call_those_are_launched_that_are_still_wanted() {
     let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
@@ -279,4 +302,22 @@ fn revocation_is_no_failure_of_the_agent() {
     script.event(Event::Offers(vec![offer("o9", "b", 2.0, 700)]));
     script.write();
     assert_eq!(script.launched(), ["miner-worker-4"], "the next offer is used at once");
+}
+
+#[test]
+fn workers_of_one_call_that_fail_together_make_one_short_pause() {
+    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let mut script = script(Placement { limits, ..Placement::default() });
+    script.event(Event::Offers(vec![offer("b", "b", 9.0, 16_000)]));
+    script.write();
+    let launched = script.launched();
+    assert_eq!(launched.len(), 9);
+    for (state, n) in [(TaskState::TaskRunning, 1), (TaskState::TaskFailed, 2)] {
+        launched.iter().for_each(|task| script.update(status(task, state, n)));
+        script.write();
+        script.wait(Duration::from_secs(20));
+    }
+    let paused = |notice: &&UserNotice| matches!(notice, UserNotice::Paused { .. });
+    assert_eq!(script.notices.iter().filter(paused).count(), 1);
+    assert_eq!(script.state.fleet.agent("b").unwrap().pause().unwrap().failures, 1);
 }

@@ -17,7 +17,7 @@ use crate::policy::jitter;
 const FIRST_LAUNCHES: u64 = 4;
 /// A failure on so many different agents in a row is theirs in common.
 const AGENTS: usize = 3;
-/// So many offers in a row that were gone before they were used are no chance: one race makes several such failures.
+/// So many calls in a row whose offers were gone before they were used are no chance: one race makes several such failures.
 const LOST_RACES: usize = 16;
 /// One bad agent among so many good ones says nothing of the others.
 const GOOD_FOR_EACH_BAD: usize = 4;
@@ -27,9 +27,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 const NO_LIMIT: u64 = 1024;
 /// After so much time without a failure there is none either: there may be no more agents to try.
 const CALM: Duration = Duration::from_secs(60);
-/// So many kinds of failure are kept apart, and so many agents of each.
+/// So many kinds of failure are kept apart, and so many places of each.
 const KINDS: usize = 16;
-const AGENTS_KEPT: usize = 16_384;
+const PLACES_KEPT: usize = 16_384;
 
 /// How a launch failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,20 +49,27 @@ impl Failure {
         (self.state, self.reason) == (other.state, other.reason) && same_status
     }
 
-    fn agents_needed(&self) -> usize {
-        match self.reason {
-            Some(task_status::Reason::InvalidOffers) => LOST_RACES,
-            _ => AGENTS,
-        }
+    fn is_lost_race(&self) -> bool {
+        self.reason == Some(task_status::Reason::InvalidOffers)
+    }
+
+    fn places_needed(&self) -> usize {
+        if self.is_lost_race() { LOST_RACES } else { AGENTS }
     }
 }
+
+/// Where a launch failed: the agent. Of a race with the master no agent knows, so there each call counts: it launches what
+/// is launched on one agent at one time.
+type Place = (String, Option<Instant>);
 
 /// What is known of one kind of failure since launches succeeded without a limit.
 #[derive(Debug)]
 struct Seen {
     failure: Failure,
     /// Where it happened since the last success.
-    agents: BTreeSet<String>,
+    places: BTreeSet<Place>,
+    /// How many agents these are.
+    agents: u64,
     launches: u64,
     why: String,
     told: bool,
@@ -137,7 +144,7 @@ impl Pace {
     /// A launch succeeded.
     pub fn succeeded(&mut self, now: Instant) -> News {
         self.succeeded += 1;
-        self.seen.iter_mut().for_each(|seen| seen.agents.clear());
+        self.seen.iter_mut().for_each(Seen::succeeded);
         let Some(limit) = &mut self.limit else {
             self.seen.clear();
             return News::Nothing;
@@ -150,7 +157,7 @@ impl Pace {
     /// Time passes, while the fate of no launch is open.
     pub fn calm(&mut self, now: Instant) -> News {
         let good = self.limit.as_ref().and_then(|limit| limit.succeeded);
-        let failed = self.seen.iter().any(|seen| !seen.agents.is_empty());
+        let failed = self.seen.iter().any(|seen| !seen.places.is_empty());
         if failed || good.is_none_or(|good| good + CALM > now) {
             return News::Nothing;
         }
@@ -175,16 +182,16 @@ impl Pace {
         (open, running): (usize, usize),
         now: Instant,
     ) -> News {
-        let kind = self.note(failure, agent, why);
+        let place = (agent.to_owned(), sent.filter(|_| failure.is_lost_race()));
+        let kind = self.note(failure, place, why);
         let seen = &mut self.seen[kind];
         let others = open + running.min(self.succeeded);
-        if seen.agents.len() < seen.failure.agents_needed().max(others / GOOD_FOR_EACH_BAD) {
+        if seen.places.len() < seen.failure.places_needed().max(others / GOOD_FOR_EACH_BAD) {
             return News::Nothing;
         }
         let pause = match &self.limit {
-            Some(Limit { next: Some(_), since, .. }) if sent < *since && sent.is_some() => {
-                return News::Nothing;
-            }
+            // So does one of which it is not known when it was sent: the tries are known.
+            Some(Limit { next: Some(_), since, .. }) if sent < *since => return News::Nothing,
             Some(limit) if limit.next.is_some() => (limit.pause * 2).min(PAUSES.1),
             _ => PAUSES.0,
         };
@@ -195,19 +202,16 @@ impl Pace {
     }
 
     /// Counts a failure; where it is in `seen`.
-    fn note(&mut self, failure: Failure, agent: &str, why: impl FnOnce() -> String) -> usize {
+    fn note(&mut self, failure: Failure, place: Place, why: impl FnOnce() -> String) -> usize {
         let known = self.seen.iter().position(|seen| seen.failure.is_like(&failure));
         let kind = known.unwrap_or_else(|| {
-            let seen = Seen { failure, agents: BTreeSet::new(), launches: 0, why: why(), told: false };
+            let seen =
+                Seen { failure, places: BTreeSet::new(), agents: 0, launches: 0, why: why(), told: false };
             self.make_room();
             self.seen.push(seen);
             self.seen.len() - 1
         });
-        let seen = &mut self.seen[kind];
-        seen.launches += 1;
-        if seen.agents.len() < AGENTS_KEPT {
-            seen.agents.insert(agent.to_owned());
-        }
+        self.seen[kind].failed_at(place);
         kind
     }
 
@@ -226,9 +230,25 @@ impl Pace {
 }
 
 impl Seen {
+    fn failed_at(&mut self, place: Place) {
+        self.launches += 1;
+        if self.places.len() >= PLACES_KEPT {
+            return;
+        }
+        let first = (place.0.clone(), None);
+        let known = self.places.range(first..).next().is_some_and(|(agent, _)| *agent == place.0);
+        self.agents += u64::from(!known);
+        self.places.insert(place);
+    }
+
+    fn succeeded(&mut self) {
+        self.places.clear();
+        self.agents = 0;
+    }
+
     fn told(&self) -> CommonFailure {
         let Failure { state, reason, status } = self.failure;
-        let (launches, agents) = (self.launches, self.agents.len() as u64);
+        let (launches, agents) = (self.launches, self.agents);
         CommonFailure { state, reason, status, launches, agents, why: self.why.clone() }
     }
 }

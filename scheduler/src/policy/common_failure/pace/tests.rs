@@ -166,7 +166,10 @@ fn what_was_launched_before_does_not_lengthen_the_pause() {
     let sent = it.now;
     it.now += SECOND;
     for n in 0..50 {
-        it.pace.failed(crash(), (&format!("agent{n}"), Some(sent)), String::new, (49 - n, 0), it.now);
+        // Of what was launched by an earlier run, it is not known when.
+        for sent in [Some(sent), None] {
+            it.pace.failed(crash(), (&format!("agent{n}"), sent), String::new, (49 - n, 0), it.now);
+        }
     }
     assert!(it.limit().wait(it.now) < SECOND * 2, "{:?}", it.limit());
 }
@@ -176,9 +179,23 @@ fn offers_that_were_gone_are_a_race_unless_it_is_lost_again_and_again() {
     let mut it = Clocked::free(1);
     let race = failure(task_status::Reason::InvalidOffers, None);
     for n in 1..LOST_RACES {
-        assert_eq!(it.fail(race.clone(), &format!("worker{n}"), (0, 0)), News::Nothing);
+        assert_eq!(it.fail(race.clone(), &format!("agent{n}"), (0, 0)), News::Nothing);
     }
-    assert!(matches!(it.fail(race, "worker0", (0, 0)), News::Common(_)));
+    assert!(matches!(it.fail(race, "agent0", (0, 0)), News::Common(_)));
+}
+
+#[test]
+fn a_race_for_many_tasks_of_one_agent_is_lost_once() {
+    let mut it = Clocked::free(1);
+    let race = failure(task_status::Reason::InvalidOffers, None);
+    for _ in 1..LOST_RACES {
+        for _ in 0..24 {
+            assert_eq!(it.fail(race.clone(), "big", (0, 0)), News::Nothing);
+        }
+        it.now += SECOND;
+    }
+    let News::Common(told) = it.fail(race, "big", (0, 0)) else { panic!("it was lost again and again") };
+    assert_eq!((told.agents, told.launches), (1, 24 * (LOST_RACES as u64 - 1) + 1));
 }
 
 #[test]
