@@ -5,6 +5,7 @@
 
 mod call_queue;
 mod inputs;
+mod launching;
 mod pieces;
 mod thread;
 
@@ -23,6 +24,7 @@ use program::chain;
 pub(crate) use self::call_queue::arrivals;
 use self::call_queue::{CallQueue, Report};
 pub(crate) use self::inputs::Inputs;
+use self::launching::Launching;
 use self::pieces::Pieces;
 pub(crate) use self::thread::{Driven, run_on_own_thread};
 use crate::config::Config;
@@ -39,10 +41,6 @@ use crate::wire;
 
 /// First and longest pause between two tries to subscribe.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// So many launches that are being written down are a burst.
-const BURST: usize = 256;
-/// So long at most the master's events wait for a burst to be sent.
-const LAUNCHES_FIRST: Duration = Duration::from_secs(3);
 /// After a subscription that lasted so long, the pauses begin with the shortest again.
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
 
@@ -235,7 +233,7 @@ impl Driver {
                     continue;
                 }
                 next = subscription.next(), if !launching.comes_first(Instant::now()) => {
-                    match self.from_master(next, calls, ever).await? {
+                    match self.heard(next, calls, ever).await? {
                         Ok(event) => wire::events(pieces.cut(event)),
                         Err(end) => return Ok(end),
                     }
@@ -261,7 +259,7 @@ impl Driver {
     }
 
     /// The master's next event, or how the subscription ends; `ever` is set when it stands.
-    async fn from_master(
+    async fn heard(
         &mut self,
         next: Result<Option<scheduler::Event>, StreamError>,
         calls: &mut CallQueue,
@@ -352,24 +350,6 @@ impl Driver {
     }
 }
 
-/// Whether a burst of launches is on its way to the disk. The offers are held meanwhile, and others wait for what of them is
-/// left, so these launches come before the updates of those that were sent already.
-#[derive(Debug, Default)]
-struct Launching {
-    since: Option<Instant>,
-}
-
-impl Launching {
-    fn note(&mut self, unsent: usize, now: Instant) {
-        self.since = (unsent >= BURST).then(|| self.since.unwrap_or(now));
-    }
-
-    /// Whether the master's events wait. Not for long: the disk may refuse.
-    fn comes_first(&self, now: Instant) -> bool {
-        self.since.is_some_and(|since| now.duration_since(since) < LAUNCHES_FIRST)
-    }
-}
-
 /// What is on its way to other threads.
 #[derive(Default)]
 struct Queued {
@@ -383,24 +363,5 @@ fn hint(error: &CallError) -> &'static str {
         error if error.concerns_credentials() => " (--principal, --secret-file)",
         CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
         _ => "",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_of_launches_comes_first_but_not_for_ever() {
-        let (mut launching, begin) = (Launching::default(), Instant::now());
-        launching.note(BURST - 1, begin);
-        assert!(!launching.comes_first(begin), "few launches are no burst");
-        launching.note(BURST, begin);
-        launching.note(10 * BURST, begin + LAUNCHES_FIRST / 2);
-        assert!(launching.comes_first(begin + LAUNCHES_FIRST / 2));
-        assert!(!launching.comes_first(begin + LAUNCHES_FIRST), "the disk refuses");
-        launching.note(0, begin + LAUNCHES_FIRST);
-        launching.note(BURST, begin + LAUNCHES_FIRST);
-        assert!(launching.comes_first(begin + LAUNCHES_FIRST), "the next burst");
     }
 }
