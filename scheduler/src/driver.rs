@@ -205,6 +205,7 @@ impl Driver {
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, TermError> {
         let mut launching = Launching::default();
+        let unanswered = Arc::clone(calls.unanswered());
         let workers = &self.config.placement.workers;
         let mut pieces = Pieces::new(workers.iter().any(Constraint::waits_for_others));
         loop {
@@ -213,6 +214,7 @@ impl Driver {
                 if self.handle_all(wire::events(piece), Some(calls)).is_break() {
                     return Ok(SubscriptionEnd::Finished(Ok(())));
                 }
+                launching.note(self.state.unsent_launches() + unanswered.count(), Instant::now());
                 continue;
             }
             let events = tokio::select! {
@@ -232,6 +234,7 @@ impl Driver {
                     self.queries.answer(query, &self.state);
                     continue;
                 }
+                () = unanswered.few(), if launching.comes_first(Instant::now()) => Vec::new(),
                 next = subscription.next(), if !launching.comes_first(Instant::now()) => {
                     match self.heard(next, calls, ever).await? {
                         Ok(event) => wire::events(pieces.cut(event)),
@@ -244,7 +247,7 @@ impl Driver {
             if self.handle_all(events, Some(calls)).is_break() {
                 return Ok(SubscriptionEnd::Finished(Ok(())));
             }
-            launching.note(self.state.unsent_launches(), Instant::now());
+            launching.note(self.state.unsent_launches() + unanswered.count(), Instant::now());
         }
     }
 

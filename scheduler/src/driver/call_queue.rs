@@ -9,7 +9,9 @@ mod pace;
 mod sender;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesos::CallError;
@@ -23,6 +25,7 @@ use tokio::time::timeout;
 #[cfg(test)]
 pub(crate) use self::order::arrivals;
 use self::sender::{Input, Sender, Slowness};
+pub(super) use self::unanswered::{BURST, Unanswered};
 use crate::event::Call;
 
 /// Time for the last calls to be answered.
@@ -33,6 +36,7 @@ pub(super) struct CallQueue {
     queue: mpsc::UnboundedSender<Input>,
     sender: JoinHandle<Result<(), CallError>>,
     slowness: mpsc::UnboundedReceiver<Slowness>,
+    unanswered: Arc<Unanswered>,
 }
 
 /// What is to be known of calls.
@@ -54,13 +58,20 @@ impl CallQueue {
     pub fn start(client: SchedulerClient) -> Self {
         let (queue, inputs) = mpsc::unbounded_channel();
         let (sender, slowness) = mpsc::unbounded_channel();
-        let run = async move { Sender::new(&client, sender)?.run(inputs).await };
-        CallQueue { queue, sender: tokio::spawn(run), slowness }
+        let unanswered = Arc::<Unanswered>::default();
+        let counted = Arc::clone(&unanswered);
+        let run = async move { Sender::new(&client, sender, counted)?.run(inputs).await };
+        CallQueue { queue, sender: tokio::spawn(run), slowness, unanswered }
     }
 
     /// Every call carries the framework's id.
     pub fn set_framework_id(&self, framework: &FrameworkId) {
         let _ = self.queue.send(Input::Framework(framework.clone()));
+    }
+
+    /// How many calls are not answered.
+    pub fn unanswered(&self) -> &Arc<Unanswered> {
+        &self.unanswered
     }
 
     pub fn send(&self, call: Call) {
@@ -72,6 +83,7 @@ impl CallQueue {
             }
             call => tracing::debug!(?call),
         }
+        self.unanswered.add();
         // The queue is closed if a call has failed; then the subscription is about to end, too.
         let _ = self.queue.send(Input::Call(call));
     }

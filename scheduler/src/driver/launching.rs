@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// So many launches that are being written down are a burst.
-const BURST: usize = 256;
+use super::call_queue::BURST;
+
 /// So long at most the master's events wait for a burst to be sent.
 const LAUNCHES_FIRST: Duration = Duration::from_secs(3);
 
-/// Whether a burst of launches is on its way to the disk. The offers are held meanwhile, and others wait for what of them is
+/// Whether a burst of launches is on its way to the disk or to the master. The offers are held meanwhile, and others wait for what of them is
 /// left, so these launches come before the updates of those that were sent already.
 #[derive(Debug, Default)]
 pub(super) struct Launching {
@@ -15,9 +15,9 @@ pub(super) struct Launching {
 }
 
 impl Launching {
-    /// So many launches are being written down now.
-    pub fn note(&mut self, unsent: usize, now: Instant) {
-        self.since = (unsent >= BURST).then(|| self.since.unwrap_or(now));
+    /// So many launches are being written down, or calls are not answered.
+    pub fn note(&mut self, open: usize, now: Instant) {
+        self.since = (open >= BURST).then(|| self.since.unwrap_or(now));
     }
 
     /// Whether the master's events wait. Not for long: the disk may refuse.

@@ -1,5 +1,6 @@
 //! The task that sends calls and reads the answers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesos::CallError;
@@ -11,6 +12,7 @@ use tokio::time::sleep_until;
 
 use super::order::Order;
 use super::pace::Pace;
+use super::unanswered::Unanswered;
 use crate::event::Call;
 use crate::wire;
 
@@ -65,6 +67,7 @@ pub(super) struct Sender {
     pace: Pace,
     pipeline: Pipeline,
     slowness: mpsc::UnboundedSender<Slowness>,
+    unanswered: Arc<Unanswered>,
 }
 
 impl Sender {
@@ -73,6 +76,7 @@ impl Sender {
     pub fn new(
         client: &SchedulerClient,
         slowness: mpsc::UnboundedSender<Slowness>,
+        unanswered: Arc<Unanswered>,
     ) -> Result<Self, CallError> {
         let settings = PipelineSettings::default();
         let most = settings.connections * settings.calls;
@@ -82,6 +86,7 @@ impl Sender {
             pace: Pace::new(most),
             pipeline: client.pipeline(settings)?,
             slowness,
+            unanswered,
         })
     }
 
@@ -127,10 +132,11 @@ impl Sender {
         match input {
             Input::Framework(id) => self.framework = Some(id),
             Input::Call(call) => {
-                let Some(framework) = &self.framework else { return };
+                let Some(framework) = &self.framework else { return self.unanswered.remove() };
                 let footprint = self.order.footprint(&call);
-                if let Some(call) = wire::call(framework, call) {
-                    self.order.add(footprint, EncodedCall::from(&call));
+                match wire::call(framework, call) {
+                    Some(call) => self.order.add(footprint, EncodedCall::from(&call)),
+                    None => self.unanswered.remove(),
                 }
             }
         }
@@ -164,6 +170,7 @@ impl Sender {
 
     fn taken(&mut self, number: u64) {
         self.order.done(number);
+        self.unanswered.remove();
         if self.pace.taken(self.waiting(), Instant::now()) {
             let _ = self.slowness.send(Slowness::Over);
         }
