@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use prost::Message;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::{Endpoint, HostPort};
@@ -20,7 +21,7 @@ use crate::utf8;
 /// What can be read from a stream.
 pub trait StreamEvent: From<Self::Wire> {
     /// The message that stands in a record.
-    type Wire: Message + Default;
+    type Wire: Message + Default + 'static;
 
     /// The full name of that message.
     const NAME: &'static str;
@@ -32,13 +33,59 @@ pub trait StreamEvent: From<Self::Wire> {
     fn heartbeat_interval(&self) -> Option<Option<Duration>>;
 }
 
+/// Records of this size are read on a thread of their own: the offers of 50,000 agents take a fifth of a second.
+const LARGE: usize = 1 << 20;
+
+/// What has been read of a record.
+struct Decoded<W> {
+    length: usize,
+    wire: Result<W, prost::DecodeError>,
+}
+
+/// A large record that is being read.
+struct Decoding<W>(JoinHandle<Decoded<W>>);
+
+impl<W: Send + 'static> Decoding<W> {
+    fn start<E: StreamEvent<Wire = W>>(record: Bytes) -> Self {
+        Self(tokio::task::spawn_blocking(move || Decoded {
+            length: record.len(),
+            wire: decode::<E>(&record),
+        }))
+    }
+
+    /// Waits for the end. Cancelling loses nothing; not to be called again after it.
+    async fn finish(&mut self) -> Decoded<W> {
+        match (&mut self.0).await {
+            Ok(decoded) => decoded,
+            // It is never aborted.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+impl<W> std::fmt::Debug for Decoding<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Decoding")
+    }
+}
+
+fn decode<E: StreamEvent>(record: &Bytes) -> Result<E::Wire, prost::DecodeError> {
+    let again = |error| match utf8::replaced(E::NAME, record) {
+        Some(replaced) => E::Wire::decode(replaced.as_slice()),
+        None => Err(error),
+    };
+    E::Wire::decode(record.as_ref()).or_else(again)
+}
+
 /// The events of one subscription. Its connection ends when this is dropped.
 #[derive(Debug)]
-pub struct Subscription<E> {
+pub struct Subscription<E: StreamEvent> {
     endpoint: Endpoint,
     stream_id: Option<String>,
     body: Incoming,
     reader: RecordReader,
+    /// A large record that is being read.
+    decoding: Option<Decoding<E::Wire>>,
     watchdog: Watchdog,
     ended: bool,
     _connection: Connection,
@@ -96,6 +143,7 @@ impl<E: StreamEvent> Subscription<E> {
             stream_id,
             body: opened.response.into_body(),
             reader: RecordReader::with_limit(config.record_limit),
+            decoding: None,
             watchdog: Watchdog::new(E::FIRST_INTERVAL, config.missed_heartbeats, Instant::now()),
             ended: false,
             moves: None,
@@ -130,8 +178,19 @@ impl<E: StreamEvent> Subscription<E> {
     /// Subscribe again then.
     pub async fn next(&mut self) -> Result<Option<E>, StreamError> {
         loop {
+            if let Some(decoding) = &mut self.decoding {
+                let decoded = decoding.finish().await;
+                self.decoding = None;
+                return self.event(decoded).map(Some);
+            }
             match self.reader.next() {
-                Ok(Some(record)) => return self.decode(&record).map(Some),
+                Ok(Some(record)) if record.len() >= LARGE => {
+                    self.decoding = Some(Decoding::start::<E>(record))
+                }
+                Ok(Some(record)) => {
+                    let decoded = Decoded { length: record.len(), wire: decode::<E>(&record) };
+                    return self.event(decoded).map(Some);
+                }
                 Ok(None) if self.ended => return Ok(None),
                 Ok(None) => self.fill_or_move().await?,
                 Err(source) => return Err(StreamError::Record { endpoint: self.endpoint.clone(), source }),
@@ -139,16 +198,10 @@ impl<E: StreamEvent> Subscription<E> {
         }
     }
 
-    fn decode(&mut self, record: &Bytes) -> Result<E, StreamError> {
-        let again = |error| match utf8::replaced(E::NAME, record) {
-            Some(replaced) => E::Wire::decode(replaced.as_slice()),
-            None => Err(error),
-        };
-        let wire = E::Wire::decode(record.as_ref()).or_else(again).map_err(|source| StreamError::Event {
-            endpoint: self.endpoint.clone(),
-            length: record.len(),
-            source,
-        })?;
+    fn event(&mut self, decoded: Decoded<E::Wire>) -> Result<E, StreamError> {
+        let Decoded { length, wire } = decoded;
+        let endpoint = || self.endpoint.clone();
+        let wire = wire.map_err(|source| StreamError::Event { endpoint: endpoint(), length, source })?;
         let event = E::from(wire);
         if let Some(interval) = event.heartbeat_interval() {
             self.watchdog.set_interval(interval);
