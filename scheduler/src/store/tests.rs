@@ -95,7 +95,7 @@ fn rows(folder: &Path) -> i64 {
     connection.query_row("SELECT coalesce(sum(count), 0) FROM reported_shares", [], |row| row.get(0)).unwrap()
 }
 
-fn shares(folder: &Path) -> Vec<KeptShare> {
+pub(super) fn shares(folder: &Path) -> Vec<KeptShare> {
     let mut shares = Vec::new();
     kept_shares(folder, |share| {
         shares.push(share);

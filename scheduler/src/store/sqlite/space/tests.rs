@@ -1,6 +1,3 @@
-use std::ops::ControlFlow;
-use std::path::Path;
-
 use mesos::v1::TaskState;
 use task::{Account, Report, ShareRow, Totals, Verdict};
 use tempfile::TempDir;
@@ -9,7 +6,8 @@ use super::*;
 use crate::journal::{Change, StatusRecord, Ticket};
 use crate::kind::Kind;
 use crate::store::DATABASE;
-use crate::store::sqlite::{KeptShare, kept_shares, schema, tables};
+use crate::store::sqlite::{KeptShare, schema, tables};
+use crate::store::tests::shares;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// No test writes so many bytes at once, and so much remains of what was removed in part.
@@ -72,13 +70,13 @@ impl Folder {
         self.folder.path().join(DATABASE).metadata().unwrap().len()
     }
 
-    fn kept(&self) -> Vec<KeptShare> {
-        kept(self.folder.path())
+    fn shares(&self) -> Vec<KeptShare> {
+        shares(self.folder.path())
     }
 
     /// The numbers of the reports that are kept.
     fn reports(&self) -> Vec<u64> {
-        let mut reports: Vec<u64> = self.kept().iter().map(|it| it.sequence).collect();
+        let mut reports: Vec<u64> = self.shares().iter().map(|it| it.sequence).collect();
         reports.dedup();
         reports
     }
@@ -86,16 +84,6 @@ impl Folder {
     fn accepted(&self) -> i64 {
         self.connection.query_row("SELECT sum(accepted) FROM account", [], |row| row.get(0)).unwrap()
     }
-}
-
-fn kept(folder: &Path) -> Vec<KeptShare> {
-    let mut shares = Vec::new();
-    kept_shares(folder, |share| {
-        shares.push(share);
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    shares
 }
 
 fn worker() -> crate::journal::TaskRecord {
@@ -196,7 +184,7 @@ fn with_no_space_at_all_totals_remain() {
     let mut folder = Folder::new(limited(0));
     folder.report(20, 10);
     folder.tidy();
-    assert_eq!((folder.kept(), folder.accepted()), (Vec::new(), 20));
+    assert_eq!((folder.shares(), folder.accepted()), (Vec::new(), 20));
 }
 
 #[test]
@@ -224,7 +212,7 @@ fn shares_of_format_2_go_first() {
     std::fs::copy(fixture, &path).unwrap();
     let mut connection = Connection::open(&path).unwrap();
     schema::prepare(&mut connection, &path).unwrap();
-    assert_eq!(kept(folder.path()).len(), 123);
+    assert_eq!(shares(folder.path()).len(), 123);
     let mut space = Space::new(ShareLimits { age: Duration::MAX, size: None }, &connection).unwrap();
     assert_eq!(space.tidy(&mut connection, 0).unwrap(), Piece::default(), "nothing is old");
     connection.execute("UPDATE share SET received_ms = 1 WHERE task = 'miner-worker-781'", []).unwrap();
@@ -233,7 +221,7 @@ fn shares_of_format_2_go_first() {
     let now = integer(now_ms());
     connection.execute("UPDATE share SET received_ms = ?1 WHERE received_ms > 1", [now]).unwrap();
     while space.tidy(&mut connection, 0).unwrap().more {}
-    assert_eq!(kept(folder.path()).len(), 113, "the others have not had their time");
+    assert_eq!(shares(folder.path()).len(), 113, "the others have not had their time");
     let mut framework = Some("f".to_owned());
     let mut task = worker();
     task.id = "miner-worker-1000".into();
@@ -245,9 +233,9 @@ fn shares_of_format_2_go_first() {
     let mut space = Space::new(limited(0), &connection).unwrap();
     let piece = space.tidy(&mut connection, 0).unwrap();
     assert!(piece.more && piece.tell.is_some());
-    assert_eq!(kept(folder.path()).len(), 3, "the new ones are still there");
+    assert_eq!(shares(folder.path()).len(), 3, "the new ones are still there");
     while space.tidy(&mut connection, 0).unwrap().more {}
-    assert!(kept(folder.path()).is_empty());
+    assert!(shares(folder.path()).is_empty());
     assert!(!has_table(&connection, SHARES_2).unwrap());
 }
 
