@@ -5,7 +5,7 @@
 //! master and agents. Each command is a connection to the host: while it lives, so does its part.
 
 use anyhow::{Context, bail, ensure};
-use local::cluster::{AgentSize, Cluster, Config, Handle};
+use local::cluster::{AgentSize, Cluster, ClusterConfig, ClusterHandle};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -123,8 +123,8 @@ async fn host(options: &Options) -> anyhow::Result<()> {
     let pings = options.0.get("master-flag").into_iter().flatten();
     let pings = pings.filter_map(|flag| flag.strip_prefix("max_agent_ping_timeouts=")).next_back();
     let pings: u32 = pings.unwrap_or("5").parse()?;
-    let defaults = Config::new(work_dir.clone(), agents);
-    let config = Config {
+    let defaults = ClusterConfig::new(work_dir.clone(), agents);
+    let config = ClusterConfig {
         port: options.number("port", 5050)?,
         offer_timeout: options.flag("master-flag", "offer_timeout")?,
         agent_timeout: ping * pings,
@@ -159,7 +159,7 @@ async fn host(options: &Options) -> anyhow::Result<()> {
 
 /// Keeps a part alive as long as its connection lasts.
 async fn switch(
-    handle: &Handle,
+    handle: &ClusterHandle,
     line: &str,
     mut reader: impl AsyncBufReadExt + Unpin,
     mut writer: impl AsyncWriteExt + Unpin,

@@ -1,6 +1,6 @@
 //! The command line of `mesos-miner local`.
 
-use crate::cluster::{Cluster, Config, Handle};
+use crate::cluster::{Cluster, ClusterConfig, ClusterHandle};
 use crate::folder::Folder;
 use crate::{ports, shares};
 use anyhow::{Context, ensure};
@@ -121,9 +121,11 @@ async fn mine(
     }
     let mut agents = shares::agents(cpus, args.server_cpus, f64::from(args.mem), args.workers);
     let _claims = ports::claim(&mut agents);
-    let cluster =
-        Cluster::start(Config { port: args.port, ..Config::new(folder.path().join("mesos"), agents) })
-            .await?;
+    let cluster = Cluster::start(ClusterConfig {
+        port: args.port,
+        ..ClusterConfig::new(folder.path().join("mesos"), agents)
+    })
+    .await?;
     let config = config(args, cluster.address(), folder.path().join("state"), executable);
     let handle = cluster.handle();
     let unheard = stop.clone();
@@ -145,7 +147,7 @@ async fn mine(
 }
 
 /// At the second signal: kills everything, and ends the process. Nothing that hangs is waited for.
-async fn at_once(again: impl Future<Output = i32>, cluster: &Handle, folder: &Folder) -> Infallible {
+async fn at_once(again: impl Future<Output = i32>, cluster: &ClusterHandle, folder: &Folder) -> Infallible {
     let number = again.await;
     // A process that even SIGKILL does not end at once is not worth waiting for.
     let _ = tokio::time::timeout(Duration::from_secs(2), cluster.kill()).await;
@@ -183,8 +185,11 @@ async fn serve(
     // No share is set aside for a server: whatever comes may use all of it.
     let mut agents = shares::agents(total_cpus(args), 0.0, f64::from(args.mem), args.workers);
     let _claims = ports::claim(&mut agents);
-    let cluster =
-        Cluster::start(Config { port: args.port, ..Config::new(folder.path().to_owned(), agents) }).await?;
+    let cluster = Cluster::start(ClusterConfig {
+        port: args.port,
+        ..ClusterConfig::new(folder.path().to_owned(), agents)
+    })
+    .await?;
     announce(&cluster, folder.path())?;
     let limit = async {
         match args.duration {

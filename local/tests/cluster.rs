@@ -1,7 +1,7 @@
 //! A whole cluster over its sockets: this test program is the scheduler, and also the executor that the
 //! agents start.
 
-use local::cluster::{AgentSize, Cluster, Config, Handle};
+use local::cluster::{AgentSize, Cluster, ClusterConfig, ClusterHandle};
 use mesos::Subscription;
 use mesos::env::ExecutorEnv;
 use mesos::executor::{self, ExecutorClient};
@@ -50,9 +50,9 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sizes = vec![AgentSize::new(0, 2.0, 1024.0)];
-        let config = Config {
+        let config = ClusterConfig {
             allocation_interval: Duration::from_millis(50),
-            ..Config::new(folder.path().join("mesos"), sizes)
+            ..ClusterConfig::new(folder.path().join("mesos"), sizes)
         };
         let cluster = Cluster::start(config).await.unwrap();
         let client = SchedulerClient::new(cluster.address().to_string().parse().unwrap());
@@ -72,7 +72,7 @@ impl World {
         Self { cluster, client, events, framework: subscribed.framework_id, offers: Vec::new(), folder }
     }
 
-    fn handle(&self) -> Handle {
+    fn handle(&self) -> ClusterHandle {
         self.cluster.handle()
     }
 
@@ -221,7 +221,10 @@ async fn a_port_in_use_is_an_error_that_says_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
-    let config = Config { port, ..Config::new(folder.path().to_owned(), vec![AgentSize::new(0, 1.0, 64.0)]) };
+    let config = ClusterConfig {
+        port,
+        ..ClusterConfig::new(folder.path().to_owned(), vec![AgentSize::new(0, 1.0, 64.0)])
+    };
     let error = Cluster::start(config).await.unwrap_err().to_string();
     assert!(error.contains(&port.to_string()) && error.contains("--port"), "{error}");
 }

@@ -33,7 +33,7 @@ impl AgentSize {
 
 /// How a cluster is made.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct ClusterConfig {
     /// Where master and agents listen.
     pub ip: IpAddr,
     /// The master's port; the agents take the ports after it. 0: any free ports.
@@ -57,12 +57,12 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// How long an executor without an agent goes on. Short, so that none outlives the cluster for long.
     pub recovery_timeout: Duration,
-    /// Master and agents are down at first: see [`start_master`](super::Handle::start_master) and
-    /// [`start_agent`](super::Handle::start_agent).
+    /// Master and agents are down at first: see [`start_master`](super::ClusterHandle::start_master) and
+    /// [`start_agent`](super::ClusterHandle::start_agent).
     pub dormant: bool,
 }
 
-impl Config {
+impl ClusterConfig {
     /// A cluster on loopback, on any free ports.
     pub fn new(work_dir: PathBuf, agents: Vec<AgentSize>) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! The one task that owns master and agents, and what it can do with sockets and containers. What it does with what it
 //! is told is in [`effects`](super::effects), [`faults`](super::faults) and [`run`](super::run).
 
-use super::config::Config;
+use super::config::ClusterConfig;
 use super::message::{Message, Party};
 use super::parts::{Life, Parts, Place};
 use super::routes;
@@ -29,7 +29,7 @@ pub(super) enum Input {
 
 /// The core.
 pub(super) struct Core {
-    pub config: Config,
+    pub config: ClusterConfig,
     pub sender: mpsc::WeakUnboundedSender<Message>,
     pub receiver: mpsc::UnboundedReceiver<Message>,
     pub address: SocketAddr,
@@ -50,7 +50,7 @@ pub(super) struct Core {
 
 impl Core {
     pub fn new(
-        config: Config,
+        config: ClusterConfig,
         sender: mpsc::WeakUnboundedSender<Message>,
         receiver: mpsc::UnboundedReceiver<Message>,
         master: (TcpListener, SocketAddr),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use local::cluster::{AgentSize, Cluster, Config, Handle};
+use local::cluster::{AgentSize, Cluster, ClusterConfig, ClusterHandle};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -21,7 +21,7 @@ pub struct Embedded {
 
 impl Embedded {
     /// Starts a master and agents of `cpus` CPUs each. What takes Mesos seconds takes it no longer than needed.
-    pub fn start(agents: usize, cpus: f64, change: impl FnOnce(&mut Config)) -> Embedded {
+    pub fn start(agents: usize, cpus: f64, change: impl FnOnce(&mut ClusterConfig)) -> Embedded {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
@@ -31,11 +31,11 @@ impl Embedded {
         for (size, first) in sizes.iter_mut().zip((ports..).step_by(32)) {
             size.ports = (first, first + 31);
         }
-        let mut config = Config {
+        let mut config = ClusterConfig {
             allocation_interval: Duration::from_millis(200),
             agent_timeout: Duration::from_secs(4),
             recovery_timeout: Duration::from_secs(900),
-            ..Config::new(folder.path().join("mesos"), sizes)
+            ..ClusterConfig::new(folder.path().join("mesos"), sizes)
         };
         change(&mut config);
         let cluster = runtime.block_on(Cluster::start(config)).expect("a cluster");
@@ -44,7 +44,7 @@ impl Embedded {
     }
 
     /// To disturb it.
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> ClusterHandle {
         self.cluster.as_ref().expect("only dropping takes it").handle()
     }
 

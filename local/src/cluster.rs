@@ -10,7 +10,7 @@ mod routes;
 mod run;
 mod streams;
 
-pub use config::{AgentSize, Config};
+pub use config::{AgentSize, ClusterConfig};
 use core::Core;
 use message::{Fault, Message};
 use parts::Parts;
@@ -56,7 +56,7 @@ pub enum StartError {
 /// A running cluster. Dropping it kills its processes at once; [`Cluster::stop`] is the gentle way.
 #[derive(Debug)]
 pub struct Cluster {
-    handle: Handle,
+    handle: ClusterHandle,
     address: SocketAddr,
     agents: Vec<SocketAddr>,
     task: JoinHandle<()>,
@@ -67,14 +67,14 @@ impl Cluster {
     ///
     /// # Errors
     /// An address or the work folder can't be used.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(config: ClusterConfig) -> Result<Self, StartError> {
         let workable = tokio::fs::create_dir_all(&config.work_dir).await;
         let path = config.work_dir.clone();
         workable.map_err(|source| StartError::WorkDir { path, source })?;
         let path = config.work_dir.clone();
         let work_dir =
             config.work_dir.canonicalize().map_err(|source| StartError::WorkDir { path, source })?;
-        let config = Config { work_dir, ..config };
+        let config = ClusterConfig { work_dir, ..config };
         let master = bind(&config, 0, "master").await?;
         let mut agents = Vec::new();
         for index in 0..config.agents.len() {
@@ -83,7 +83,7 @@ impl Cluster {
         let address = master.1;
         let addresses = agents.iter().map(|(_, address)| *address).collect();
         let (sender, receiver) = mpsc::unbounded_channel();
-        let handle = Handle { sender };
+        let handle = ClusterHandle { sender };
         let core = Core::new(config, handle.sender.downgrade(), receiver, master, agents);
         let task = tokio::spawn(core.run());
         Ok(Self { handle, address, agents: addresses, task })
@@ -100,7 +100,7 @@ impl Cluster {
     }
 
     /// To look into it and to disturb it.
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> ClusterHandle {
         self.handle.clone()
     }
 
@@ -118,7 +118,11 @@ impl Drop for Cluster {
     }
 }
 
-async fn bind(config: &Config, offset: usize, what: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+async fn bind(
+    config: &ClusterConfig,
+    offset: usize,
+    what: &str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
     let port = match config.port {
         0 => 0,
         first => u16::try_from(offset)
@@ -136,11 +140,11 @@ async fn bind(config: &Config, offset: usize, what: &str) -> Result<(TcpListener
 /// Looks into a cluster and disturbs it. Faults take effect in the order in which they are given; after
 /// the end of the cluster they do nothing.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct ClusterHandle {
     sender: mpsc::UnboundedSender<Message>,
 }
 
-impl Handle {
+impl ClusterHandle {
     /// The agent dies like by SIGKILL: connections break, executors go on.
     pub fn kill_agent(&self, index: usize) {
         self.fault(Fault::KillAgent(index));
