@@ -205,6 +205,8 @@ impl Driver {
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, TermError> {
         let mut launching = Launching::default();
+        // Whether a mark is on its way through the calls.
+        let mut marked = false;
         let unanswered = Arc::clone(calls.unanswered());
         let workers = &self.config.placement.workers;
         let mut pieces = Pieces::new(workers.iter().any(Constraint::waits_for_others));
@@ -228,12 +230,17 @@ impl Driver {
                         self.display.log(text);
                         continue;
                     }
+                    Report::Answered(decided_before) => {
+                        marked = false;
+                        vec![Event::CallsAnswered { decided_before }]
+                    }
                 },
-                events = inputs.next(&self.display) => events,
+                // Pages must not wait until the disk has nothing more to say, and take a small part of the time.
                 query = self.queries.next() => {
                     self.queries.answer(query, &self.state);
                     continue;
                 }
+                events = inputs.next(&self.display) => events,
                 () = unanswered.few(), if launching.comes_first(Instant::now()) => Vec::new(),
                 next = subscription.next(), if !launching.comes_first(Instant::now()) => {
                     match self.heard(next, calls, ever).await? {
@@ -242,6 +249,10 @@ impl Driver {
                     }
                 }
             };
+            if !marked && matches!(events[..], [Event::Tick]) {
+                marked = true;
+                calls.mark(Instant::now());
+            }
             // After this process was stopped for long, an event may come before the end of the lease.
             election::check_lease(self.leadership.as_deref())?;
             if self.handle_all(events, Some(calls)).is_break() {

@@ -1,6 +1,6 @@
 //! What the state machine is told, and what it wants done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesos::v1::{Offer, TaskInfo, TaskStatus};
 
@@ -60,6 +60,11 @@ pub enum Event {
     Persisted(Vec<Ticket>),
     /// Agents fetch the executor from this scheduler, this fast.
     Fetching(Fetching),
+    /// The master has taken all calls that were decided before an instant.
+    CallsAnswered {
+        /// The instant.
+        decided_before: Instant,
+    },
     /// Time has passed.
     Tick,
     /// The user wants an end.
@@ -95,6 +100,7 @@ impl Event {
                 | Event::Removed
                 | Event::Persisted(_)
                 | Event::Fetching(_)
+                | Event::CallsAnswered { .. }
                 | Event::Tick
                 | Event::Stop
         )

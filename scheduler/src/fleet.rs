@@ -97,6 +97,11 @@ impl Fleet {
         keys.into_iter().flatten().filter_map(|key| self.tasks.get(*key))
     }
 
+    /// How many agents have tasks of ours, or had them lately.
+    pub fn count_agents(&self) -> usize {
+        self.index.by_agent.len()
+    }
+
     /// How many workers on an agent are not over.
     pub fn count_workers_on(&self, agent: &str) -> usize {
         self.index.by_agent.get(agent).map_or(0, |agent| agent.workers)

@@ -161,7 +161,10 @@ impl QueryClient {
 impl QueryQueue {
     /// Waits for the next question that may be answered; without anybody to ask, for ever. Cancelling loses nothing.
     pub async fn next(&mut self) -> Query {
-        sleep_until(self.rests_until).await;
+        // A timer fires only when the runtime has nothing else to do.
+        if Instant::now() < self.rests_until {
+            sleep_until(self.rests_until).await;
+        }
         match self.queries.recv().await {
             Some(query) => query,
             None => std::future::pending().await,

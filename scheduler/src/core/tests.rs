@@ -25,7 +25,7 @@ mod versions;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, Instant};
 
-use ::task::{Account, Report, ServerAddress, TaskKind, TaskSpec, Totals};
+use ::task::{Account, Live, PoolLive, Report, ServerAddress, TaskKind, TaskSpec, Totals};
 use mesos::resources::{Quantity, ranges, scalar};
 use mesos::v1::{Offer, TaskStatus, task_status};
 
@@ -189,6 +189,12 @@ impl Script {
         }
     }
 
+    /// A live message of miner-server-1, which may say how many connections it admits.
+    pub fn server_speaks(&mut self, max_connections: Option<u32>) {
+        let live = Live::Pool(PoolLive { max_connections, ..PoolLive::default() });
+        self.event(Event::Message { executor: "miner-server-1".into(), data: live.encode() });
+    }
+
     pub fn update(&mut self, status: TaskStatus) {
         self.event(Event::Update(Box::new(status)));
     }
@@ -233,6 +239,9 @@ impl Script {
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
+        if self.state.session.connected {
+            self.event(Event::CallsAnswered { decided_before: self.now });
+        }
         self.event(Event::Tick);
     }
 

@@ -113,6 +113,9 @@ impl Transition<'_> {
             Event::Failure { .. } => {}
             Event::Persisted(tickets) => tickets.into_iter().for_each(|ticket| self.persisted(ticket)),
             Event::Fetching(fetching) => self.happen(Happening::Fetching(fetching)),
+            Event::CallsAnswered { decided_before } => {
+                self.happen(Happening::CallsAnswered { decided_before });
+            }
             Event::Tick => self.tick(),
             Event::Stop => self.happen(Happening::Stop),
         }

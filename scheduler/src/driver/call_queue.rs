@@ -12,7 +12,7 @@ mod tests;
 mod unanswered;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesos::CallError;
 use mesos::scheduler::SchedulerClient;
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 #[cfg(test)]
 pub(crate) use self::order::arrivals;
-use self::sender::{Input, Sender, Slowness};
+use self::sender::{Input, Sender, SenderEvent};
 pub(super) use self::unanswered::{BURST, Unanswered};
 use crate::event::Call;
 
@@ -35,7 +35,7 @@ const FLUSH: Duration = Duration::from_secs(10);
 pub(super) struct CallQueue {
     queue: mpsc::UnboundedSender<Input>,
     sender: JoinHandle<Result<(), CallError>>,
-    slowness: mpsc::UnboundedReceiver<Slowness>,
+    events: mpsc::UnboundedReceiver<SenderEvent>,
     unanswered: Arc<Unanswered>,
 }
 
@@ -46,6 +46,8 @@ pub(super) enum Report {
     Failed(String),
     /// Something for the user.
     Notice(String),
+    /// All calls that were decided before this instant are answered.
+    Answered(Instant),
 }
 
 impl Drop for CallQueue {
@@ -57,11 +59,11 @@ impl Drop for CallQueue {
 impl CallQueue {
     pub fn start(client: SchedulerClient) -> Self {
         let (queue, inputs) = mpsc::unbounded_channel();
-        let (sender, slowness) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::unbounded_channel();
         let unanswered = Arc::<Unanswered>::default();
         let counted = Arc::clone(&unanswered);
         let run = async move { Sender::new(&client, sender, counted)?.run(inputs).await };
-        CallQueue { queue, sender: tokio::spawn(run), slowness, unanswered }
+        CallQueue { queue, sender: tokio::spawn(run), events, unanswered }
     }
 
     /// Every call carries the framework's id.
@@ -88,11 +90,20 @@ impl CallQueue {
         let _ = self.queue.send(Input::Call(call));
     }
 
-    /// Waits until a call fails, or the master becomes slow. Not to be asked again after a failure.
+    /// Has [`Report::Answered`] reported when all calls that were decided before `now` are answered. What comes later
+    /// is not waited for.
+    pub fn mark(&self, now: Instant) {
+        let _ = self.queue.send(Input::Mark(now));
+    }
+
+    /// Waits for something to report. Not to be asked again after a failure.
     pub async fn report(&mut self) -> Report {
         tokio::select! {
             biased;
-            Some(slowness) = self.slowness.recv() => Report::Notice(slowness.to_string()),
+            Some(event) = self.events.recv() => match event {
+                SenderEvent::Slowness(slowness) => Report::Notice(slowness.to_string()),
+                SenderEvent::Answered(decided_before) => Report::Answered(decided_before),
+            },
             ended = &mut self.sender => Report::Failed(match ended {
                 Ok(Err(error)) => chain(&error),
                 Ok(Ok(())) => "calls have ended".to_owned(),

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use mesos::scheduler::Event;
 use mesos::v1::Offer;
 
-/// Agents whose offers are handled at once: some 20 ms.
-const AGENTS: usize = 1000;
+/// Agents whose offers are handled at once: some 10 ms.
+const AGENTS: usize = 500;
 
 /// Pieces of an event that wait, in order. The master's later events come after them.
 #[derive(Debug)]

@@ -121,6 +121,8 @@ pub struct Task {
     pub(super) intervals: Option<Intervals>,
     pub(super) tells_intervals: bool,
     pub(super) slot: Slot,
+    /// Whether this run of the scheduler found it.
+    found: bool,
 }
 
 impl Task {
@@ -140,6 +142,7 @@ impl Task {
             intervals: None,
             tells_intervals: false,
             slot: Slot::Held,
+            found: false,
         }
     }
 
@@ -156,7 +159,7 @@ impl Task {
             Some(state) if is_over(state) => Lifecycle::Over { state, since: now, launched: None },
             Some(state) => Lifecycle::Present { state, since: now, launched: now },
         };
-        let mut task = Self::new(record, lifecycle);
+        let mut task = Self { found: true, ..Self::new(record, lifecycle) };
         task.running_since = (state == Some(TaskState::TaskRunning)).then_some(now);
         if state == Some(TaskState::TaskUnreachable) {
             task.slot = Slot::Unknown;
@@ -181,6 +184,11 @@ impl Task {
     /// What is written down of it.
     pub fn record(&self) -> &TaskRecord {
         &self.record
+    }
+
+    /// Whether an earlier run of the scheduler, or nobody that is known, has launched it.
+    pub fn is_of_an_earlier_run(&self) -> bool {
+        self.found
     }
 
     /// Its id, which is also its executor's.

@@ -44,13 +44,21 @@ impl View<'_> {
             Some((_, Live::Pool(PoolLive { max_connections: Some(told), .. }))) => *told,
             _ => server_size::connections(template.server_mem),
         };
-        let admitted = |(server, _)| server_size::workers(connections(server));
-        self.fleet.open_servers().map(admitted).reduce(u64::saturating_add)
+        let admitted = |server: &Task| match server.live() {
+            // It may have been launched with less memory, and says so with its next live message.
+            None if server.is_of_an_earlier_run() => self.fleet.count_workers_of(server.id()) as u64,
+            _ => server_size::workers(connections(server)),
+        };
+        self.fleet.open_servers().map(|(server, _)| admitted(server)).reduce(u64::saturating_add)
     }
 }
 
 /// What to say if the server, and nothing else, is why there are no more workers.
 fn full(view: &View<'_>) -> Option<String> {
+    if view.fleet.open_servers().any(|(server, _)| server.is_of_an_earlier_run() && server.live().is_none()) {
+        // It is about to say how many it admits.
+        return None;
+    }
     let admitted = view.admitted().filter(|_| !view.session.ending)?;
     let most = view.settings.placement.limits.max_workers;
     let (_, workers) = view.fleet.placed();

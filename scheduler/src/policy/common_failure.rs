@@ -101,8 +101,11 @@ impl CommonFailures {
             let message = ended.message.as_deref().filter(|message| !message.is_empty());
             format!("{}{}", message.map(|text| format!(": {text}")).unwrap_or_default(), advice(view, ended))
         };
-        let others = (self.open.count_awaited(), view.fleet.count_running_workers());
-        self.pace.failed(failure, (task.agent(), sent), why, others, now)
+        // Failures are counted by agents, however many tasks each has.
+        let agents = view.fleet.count_agents();
+        let open = self.open.count_awaited().min(agents);
+        let running = view.fleet.count_running_workers().min(agents - open);
+        self.pace.failed(failure, (task.agent(), sent), why, (open, running), now)
     }
 
     /// Looks at the launches that are due. Says nothing if nothing has changed.

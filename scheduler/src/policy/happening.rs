@@ -1,5 +1,7 @@
 //! What rules hear.
 
+use std::time::Instant;
+
 use mesos::v1::{Offer, TaskState};
 
 use super::Ended;
@@ -53,6 +55,11 @@ pub enum Happening {
     Launched {
         /// The task's id.
         task: String,
+    },
+    /// The master has taken all calls that were decided before an instant.
+    CallsAnswered {
+        /// The instant.
+        decided_before: Instant,
     },
     /// The master told of a task, or its agent did. Nothing of it is on disk yet.
     Answered {

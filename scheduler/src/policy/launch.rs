@@ -74,7 +74,7 @@ impl Policy for Launch {
             Happening::Ended(ended) => {
                 if let Some(task) = view.fleet.get(&ended.task).filter(|task| task.running_since().is_none())
                 {
-                    self.pacing.ended(task.agent());
+                    self.fetch_ended(view, task);
                 }
                 self.workers_changed();
             }
@@ -170,7 +170,7 @@ impl Launch {
             // The one with the offers is still on its way to the disk.
             return match planned_launch(known) {
                 Some(_) => Vec::new(),
-                None => vec![self.forget(known)],
+                None => vec![self.forget(view, known)],
             };
         };
         let can_be_sent = |task: &Task| {
@@ -180,15 +180,23 @@ impl Launch {
         let (send, forget): (Vec<&Task>, Vec<&Task>) =
             unsent.filter(|task| task.is_unsent()).partition(|task| can_be_sent(task));
         let tasks: Vec<String> = send.into_iter().map(|task| task.id().to_owned()).collect();
-        let forget: Vec<Intent> = forget.into_iter().map(|task| self.forget(task)).collect();
+        let forget: Vec<Intent> = forget.into_iter().map(|task| self.forget(view, task)).collect();
         let refuse = jitter(&mut self.random, REFUSE);
         let send = (!tasks.is_empty()).then_some(Intent::SendLaunches { holder, tasks, refuse });
         send.into_iter().chain(forget).collect()
     }
 
-    fn forget(&mut self, task: &Task) -> Intent {
-        self.pacing.ended(task.agent());
+    fn forget(&mut self, view: &View<'_>, task: &Task) -> Intent {
+        self.fetch_ended(view, task);
         Intent::ForgetLaunch { task: task.id().to_owned() }
+    }
+
+    /// A task will not run. Its agent may still fetch the executor for another task.
+    fn fetch_ended(&mut self, view: &View<'_>, task: &Task) {
+        let mut others = view.fleet.on_agent(task.agent()).filter(|other| other.id() != task.id());
+        if !others.any(|other| other.is_unsent() || other.may_live() && other.running_since().is_none()) {
+            self.pacing.ended(task.agent());
+        }
     }
 
     /// Agents wait for others to have fetched the executor, or no longer do.

@@ -1,5 +1,6 @@
 //! A launch that the master never heard of, or whose agent is silent, is given up.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 /// The rule.
 #[derive(Debug, Default)]
 pub(super) struct LaunchTimeout {
+    /// Launches that the master may not have taken yet, with the time when each was decided. A master that is slow to take
+    /// calls may take minutes, which do not count.
+    sent: VecDeque<(Instant, Arc<str>)>,
     due: DueQueue<Arc<str>>,
 }
 
@@ -25,8 +29,14 @@ impl Policy for LaunchTimeout {
             }
             Happening::Launched { task } => {
                 let task = view.fleet.get(task).map(|task| Arc::clone(task.shared_id()));
-                task.into_iter().for_each(|task| self.due.add(now + LAUNCH_TIMEOUT, task));
+                self.sent.extend(task.map(|task| (now, task)));
             }
+            Happening::CallsAnswered { decided_before } => {
+                let answered = self.sent.partition_point(|(decided, _)| decided < decided_before);
+                self.count_from(now, answered);
+            }
+            // Calls of the last subscription are gone, answered or not.
+            Happening::Subscribed => self.count_from(now, self.sent.len()),
             Happening::Tick if view.hears_tasks(now) => return self.give_up(view, now),
             _ => {}
         }
@@ -35,6 +45,11 @@ impl Policy for LaunchTimeout {
 }
 
 impl LaunchTimeout {
+    /// The time of the first launches counts from now on.
+    fn count_from(&mut self, now: Instant, launches: usize) {
+        self.sent.drain(..launches).for_each(|(_, task)| self.due.add(now + LAUNCH_TIMEOUT, task));
+    }
+
     fn give_up(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();
         for task in self.due.take_all(now) {

@@ -40,9 +40,12 @@ impl Stage {
     /// The same with a server that runs and is in service.
     fn with_server(settings: Settings) -> Self {
         let mut stage = Self::new(settings);
+        let now = stage.now;
         let address = ::task::ServerAddress { host: "s".into(), stratum_port: 1, http_port: 2 };
         stage.insert(TaskRecord { address: Some(address), ..record(Kind::Server, 1) });
         stage.fleet.take_into_service(SERVER);
+        let live = ::task::Live::Pool(::task::PoolLive::default());
+        stage.fleet.hear(SERVER, live, now);
         stage
     }
 
@@ -180,6 +183,25 @@ fn a_launch_without_an_answer_is_lost_after_two_minutes() {
     let wanted = stage.later(&mut rule, SECOND);
     assert_eq!(wanted[1], "presume miner-worker-2 lost");
     assert!(stage.later(&mut rule, 500 * SECOND).is_empty(), "once");
+}
+
+#[test]
+fn the_time_until_the_master_takes_a_launch_does_not_count() {
+    let mut stage = Stage::with_server(settings());
+    stage.insert(TaskRecord { state: None, ..record(Kind::Worker, 2) });
+    let mut rule = launch_timeout::LaunchTimeout::default();
+    let decided = stage.now;
+    stage.on(&mut rule, &Happening::Launched { task: "miner-worker-2".into() });
+    stage.on(&mut rule, &Happening::CallsAnswered { decided_before: decided });
+    assert!(stage.later(&mut rule, 500 * SECOND).is_empty(), "the call waits");
+    stage.on(&mut rule, &Happening::CallsAnswered { decided_before: stage.now });
+    assert!(stage.later(&mut rule, 119 * SECOND).is_empty());
+    assert_eq!(stage.later(&mut rule, SECOND)[1], "presume miner-worker-2 lost");
+    // The calls of a subscription that is gone are never answered.
+    stage.insert(TaskRecord { state: None, ..record(Kind::Worker, 3) });
+    stage.on(&mut rule, &Happening::Launched { task: "miner-worker-3".into() });
+    stage.on(&mut rule, &Happening::Subscribed);
+    assert_eq!(stage.later(&mut rule, 120 * SECOND)[1], "presume miner-worker-3 lost");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! No more workers than the server admits.
 
-use ::task::{Live, PoolLive};
 use mesos::resources::Resources;
 
 use super::*;
@@ -9,8 +8,7 @@ use crate::task_info::{Pool, Server};
 
 /// The server says how many connections it admits.
 fn admits(script: &mut Script, max_connections: Option<u32>) {
-    let live = Live::Pool(PoolLive { max_connections, ..PoolLive::default() });
-    script.event(Event::Message { executor: "miner-server-1".into(), data: live.encode() });
+    script.server_speaks(max_connections);
 }
 
 fn offers(script: &mut Script, agents: std::ops::Range<u32>) {
@@ -133,4 +131,31 @@ fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
     let mut script = Script::server_of(image);
     offers(&mut script, 0..100);
     assert_eq!(script.launched().len(), 100);
+}
+
+#[test]
+fn a_server_of_an_earlier_run_gets_no_more_workers_before_it_says_how_many_it_admits() {
+    let mut script = Script::with_server();
+    admits(&mut script, Some(17));
+    offers(&mut script, 0..5);
+    (2..7).for_each(|n| {
+        script.update(status(&format!("miner-worker-{n}"), TaskState::TaskRunning, 1));
+    });
+    script.write();
+    script.restart();
+    script.subscribe();
+    offers(&mut script, 5..20);
+    script.wait(Duration::from_secs(1));
+    assert_eq!(script.launched().len(), 0);
+    assert_eq!(remarks(&script), Vec::<String>::new());
+    script.clear();
+    admits(&mut script, Some(17));
+    script.wait(Duration::from_secs(1));
+    assert!(script.calls.contains(&Call::Revive), "{:?}", script.calls);
+    // A run begins with few launches, until one runs.
+    offers(&mut script, 20..21);
+    script.update(status("miner-worker-7", TaskState::TaskRunning, 1));
+    script.write();
+    offers(&mut script, 21..40);
+    assert_eq!(script.launched().len(), 10);
 }

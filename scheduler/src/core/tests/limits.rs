@@ -91,6 +91,8 @@ fn what_the_first_launches_leave_of_an_agent_is_used_when_one_of_them_runs() {
     script.restart();
     script.subscribe();
     script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 1) });
+    script.server_speaks(None);
+    script.clear();
     script.event(Event::Offers(vec![offer("b", "b", 24.0, 64_000)]));
     script.write();
     let first = script.launched();
@@ -143,6 +145,7 @@ fn a_rule_about_other_workers_holds_over_a_restart_and_is_looked_at_again_when_t
     script.write();
     script.restart();
     script.subscribe();
+    script.server_speaks(None);
     script.clear();
     let second = on_rack(offer("o3", "c", 1.0, 512), "r1");
     script.event(Event::Offers(vec![second.clone(), on_rack(offer("o4", "d", 1.0, 512), "r2")]));

@@ -89,6 +89,7 @@ fn a_restart_goes_on_where_it_was() {
     assert_eq!(script.state.framework(), Some("f"));
     script.subscribe();
     assert!(!script.queue.iter().any(|(_, change)| matches!(change, Change::Framework { .. })));
+    script.server_speaks(None);
     script.event(Event::Offers(vec![offer("o9", "c", 2.0, 1024)]));
     script.write();
     assert_eq!(script.launched(), ["miner-worker-4"], "the server is known to run; no number is used twice");

@@ -1,6 +1,7 @@
 //! What a call has to do with others: how important it is, and which it must not overtake.
 
 use std::hash::{BuildHasher, Hash};
+use std::time::Duration;
 
 use crate::event::Call;
 
@@ -30,6 +31,8 @@ pub(super) enum Use {
     Exclusive,
     /// After what came before; what comes later need not wait for it.
     After,
+    /// Before the exclusive uses that come later; it need not wait for what came before.
+    Before,
 }
 
 /// Which calls go first when not all can; the first is the most important.
@@ -64,8 +67,7 @@ impl Footprint {
         let offers = |ids: &[String]| {
             ids.iter().map(|id| (Key::of(hasher, 1, id), Use::Exclusive)).collect::<Vec<_>>()
         };
-        let filter =
-            |refuse: &std::time::Duration| (!refuse.is_zero()).then_some((Key::FILTERS, Use::Shared));
+        let filter = |refuse: &Duration, how| (!refuse.is_zero()).then_some((Key::FILTERS, how));
         let (importance, mut keys) = match call {
             Call::Acknowledge { task: id, .. } => (Importance::Acknowledgement, vec![task(id)]),
             Call::Kill { task: id, .. } | Call::Shutdown { executor: id, .. } => {
@@ -76,11 +78,13 @@ impl Footprint {
                 let mut keys = offers(ids);
                 keys.extend(tasks.iter().map(|info| task(&info.task_id.value)));
                 keys.push((Key::LAUNCHES, Use::Shared));
-                keys.extend(filter(refuse));
+                // A REVIVE that it overtakes brings offers of what the launch has left once more, and no harm is done: a
+                // launch does not wait for the DECLINEs that the REVIVE waits for.
+                keys.extend(filter(refuse, Use::Before));
                 (Importance::Launch, keys)
             }
             Call::Decline { offers: ids, refuse } => {
-                (Importance::Other, offers(ids).into_iter().chain(filter(refuse)).collect())
+                (Importance::Other, offers(ids).into_iter().chain(filter(refuse, Use::Shared)).collect())
             }
             Call::AcceptInverse { offers: ids } | Call::DeclineInverse { offers: ids } => {
                 (Importance::Other, offers(ids))
@@ -101,5 +105,10 @@ impl Footprint {
         keys.sort_unstable_by_key(|(key, _)| *key);
         keys.dedup_by_key(|(key, _)| *key);
         Footprint { importance, keys }
+    }
+
+    /// Of what is to be known when all calls before it are answered. Nothing waits for it.
+    pub fn of_mark() -> Self {
+        Footprint { importance: Importance::Acknowledgement, keys: vec![(Key::ALL, Use::After)] }
     }
 }

@@ -9,12 +9,22 @@ use super::footprint::Use;
 pub(super) struct Lane {
     first: Phase,
     later: VecDeque<Phase>,
+    /// The number of the first phase.
+    number: u32,
+}
+
+/// Where a call stands in a lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    phase: u32,
+    group: u32,
 }
 
 /// Calls that may be under way at the same time.
 #[derive(Debug)]
 struct Phase {
-    shared: bool,
+    /// The call that has the key to itself; `None` if calls share it.
+    exclusive: Option<usize>,
     /// Those that wait for the phase before.
     waiting: Vec<usize>,
     group: Group,
@@ -34,9 +44,10 @@ struct Group {
 }
 
 impl Phase {
-    fn of(shared: bool) -> Self {
+    fn of(call: usize, how: Use) -> Self {
         let group = Group { open: 1, after: Vec::new() };
-        Self { shared, waiting: Vec::new(), group, number: 0, before: VecDeque::new() }
+        let exclusive = (how == Use::Exclusive).then_some(call);
+        Self { exclusive, waiting: Vec::new(), group, number: 0, before: VecDeque::new() }
     }
 
     /// Adds a call that shares the key.
@@ -49,16 +60,15 @@ impl Phase {
         self.group.open += 1;
     }
 
-    /// A call is done. Whether all are.
-    fn done(&mut self, group: u32, free: &mut Vec<usize>) -> bool {
+    /// A call is done.
+    fn done(&mut self, group: u32) {
         let back = (self.number - group) as usize;
-        if let Some(index) = self.before.len().checked_sub(back)
-            && let Some(before) = self.before.get_mut(index)
-        {
-            before.open -= 1;
-        } else {
-            self.group.open -= 1;
-        }
+        let before = self.before.len().checked_sub(back).and_then(|index| self.before.get_mut(index));
+        before.unwrap_or(&mut self.group).open -= 1;
+    }
+
+    /// Frees those that wait for groups of which all calls are done; whether all calls are. The phases before are over.
+    fn settle(&mut self, free: &mut Vec<usize>) -> bool {
         while self.before.front().is_some_and(|group| group.open == 0)
             && let Some(group) = self.before.pop_front()
         {
@@ -73,45 +83,64 @@ impl Phase {
 }
 
 impl Lane {
-    /// With its first call, of group 0, which need not wait.
-    pub fn begun_by(how: Use) -> Self {
-        Lane { first: Phase::of(how == Use::Shared), later: VecDeque::new() }
+    /// With its first call, which need not wait.
+    pub fn begun_by(call: usize, how: Use) -> Self {
+        Lane { first: Phase::of(call, how), later: VecDeque::new(), number: 0 }
     }
 
-    /// Adds a call; whether it has to wait, and the number of its group.
-    pub fn add(&mut self, call: usize, how: Use) -> (bool, u32) {
-        let waits = !self.later.is_empty();
+    /// Adds a call; whether it has to wait, and its position.
+    pub fn add(&mut self, call: usize, how: Use) -> (bool, Position) {
+        let number = self.number.wrapping_add(self.later.len() as u32);
+        let is_first = self.later.is_empty();
         let last = self.later.back_mut().unwrap_or(&mut self.first);
         match how {
             Use::After => {
                 last.group.after.push(call);
-                (true, 0)
+                (true, Position::default())
             }
-            Use::Shared if last.shared => {
+            Use::Shared | Use::Before if last.exclusive.is_none() => {
                 last.join();
+                let waits = how == Use::Shared && !is_first;
                 if waits {
                     last.waiting.push(call);
                 }
-                (waits, last.number)
+                (waits, Position { phase: number, group: last.number })
             }
-            Use::Shared | Use::Exclusive => {
-                let mut phase = Phase::of(how == Use::Shared);
-                phase.waiting.push(call);
+            Use::Shared | Use::Before | Use::Exclusive => {
+                let mut phase = Phase::of(call, how);
+                let waits = how != Use::Before;
+                if waits {
+                    phase.waiting.push(call);
+                }
                 self.later.push_back(phase);
-                (true, 0)
+                (waits, Position { phase: number.wrapping_add(1), group: 0 })
             }
         }
     }
 
-    /// A call of the first phase is done: those that need not wait for this lane any more are added to `free`. Whether
-    /// the lane is empty.
-    pub fn done(&mut self, group: u32, free: &mut Vec<usize>) -> bool {
-        if !self.first.done(group, free) {
-            return false;
+    /// The calls that have the key to themselves, the first ones first.
+    pub fn exclusive(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(&self.first).chain(&self.later).filter_map(|phase| phase.exclusive)
+    }
+
+    /// A call is done: those that need not wait for this lane any more are added to `free`. Whether the lane is empty.
+    pub fn done(&mut self, position: Position, free: &mut Vec<usize>) -> bool {
+        match position.phase.wrapping_sub(self.number).checked_sub(1) {
+            None => self.first.done(position.group),
+            // It did not wait for the phases before.
+            Some(later) => {
+                if let Some(phase) = self.later.get_mut(later as usize) {
+                    phase.done(position.group);
+                }
+                return false;
+            }
         }
-        let Some(next) = self.later.pop_front() else { return true };
-        self.first = next;
-        free.append(&mut self.first.waiting);
+        while self.first.settle(free) {
+            let Some(next) = self.later.pop_front() else { return true };
+            self.number = self.number.wrapping_add(1);
+            self.first = next;
+            free.append(&mut self.first.waiting);
+        }
         false
     }
 }

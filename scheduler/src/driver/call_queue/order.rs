@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
 
 use super::footprint::{Footprint, Importance, Key, Use};
-use super::lane::Lane;
+use super::lane::{Lane, Position};
 use crate::event::Call;
 
 /// So often, one of the calls sent is the one that came first, however unimportant.
@@ -25,8 +25,9 @@ pub(super) struct Order<T> {
     /// Unused places among `calls`.
     unused: Vec<usize>,
     lanes: HashMap<Key, Lane>,
-    /// By importance, what need not wait for another call.
-    ready: [VecDeque<usize>; Importance::COUNT],
+    /// By importance, what need not wait for another call: its place and its number. What has become more important
+    /// stands there twice; only the more important entry counts.
+    ready: [VecDeque<(usize, u64)>; Importance::COUNT],
     ready_count: usize,
     /// How many calls ever came.
     came: u64,
@@ -38,11 +39,13 @@ pub(super) struct Order<T> {
 struct Waiting<T> {
     content: T,
     number: u64,
+    /// Its own, or that of a more important call that waits for it.
     importance: Importance,
-    /// What it uses and gives back, with the number of its group there.
-    keys: Vec<(Key, u32)>,
+    /// What it uses and gives back, with its position there.
+    keys: Vec<(Key, Position)>,
     /// For so many keys it waits.
     waits: usize,
+    sent: bool,
 }
 
 impl<T> Order<T> {
@@ -73,25 +76,51 @@ impl<T> Order<T> {
         });
         let (mut waits, mut held) = (0, Vec::with_capacity(keys.len()));
         for (key, how) in keys {
-            let (must_wait, group) = match self.lanes.entry(key) {
+            let (must_wait, position) = match self.lanes.entry(key) {
                 Entry::Occupied(mut lane) => lane.get_mut().add(place, how),
                 // Nothing came before, and nothing is held up.
-                Entry::Vacant(_) if how == Use::After => (false, 0),
+                Entry::Vacant(_) if how == Use::After => (false, Position::default()),
                 Entry::Vacant(lane) => {
-                    lane.insert(Lane::begun_by(how));
-                    (false, 0)
+                    lane.insert(Lane::begun_by(place, how));
+                    (false, Position::default())
                 }
             };
             waits += usize::from(must_wait);
             if how != Use::After {
-                held.push((key, group));
+                held.push((key, position));
             }
         }
         self.came += 1;
-        self.calls[place] = Some(Waiting { content, number: self.came, importance, keys: held, waits });
+        let number = self.came;
+        self.calls[place] = Some(Waiting { content, number, importance, keys: held, waits, sent: false });
         if waits == 0 {
-            self.ready[importance as usize].push_back(place);
+            self.ready[importance as usize].push_back((place, number));
             self.ready_count += 1;
+        } else if importance != Importance::Other {
+            self.raise_what_is_before(place);
+        }
+    }
+
+    /// What a call waits for becomes as important as the call. Calls that share a key hold up nothing that is important:
+    /// REVIVE, SUPPRESS and TEARDOWN alone wait for them.
+    fn raise_what_is_before(&mut self, place: usize) {
+        let mut waiting = vec![place];
+        while let Some(Some(call)) = waiting.pop().and_then(|place| self.calls.get(place)) {
+            let (number, importance) = (call.number, call.importance);
+            let lanes = call.keys.iter().filter_map(|(key, _)| self.lanes.get(key));
+            let before: Vec<usize> = lanes.flat_map(Lane::exclusive).collect();
+            for place in before {
+                let Some(Some(call)) = self.calls.get_mut(place) else { continue };
+                if call.number >= number || call.importance <= importance {
+                    continue;
+                }
+                call.importance = importance;
+                if call.waits > 0 {
+                    waiting.push(place);
+                } else if !call.sent {
+                    self.ready[importance as usize].push_back((place, call.number));
+                }
+            }
         }
     }
 
@@ -115,7 +144,8 @@ impl<T> Order<T> {
     pub fn next(&mut self) -> Option<(u64, &T)> {
         let place = self.pop()?;
         self.ready_count -= 1;
-        let call = self.calls.get(place)?.as_ref()?;
+        let call = self.calls.get_mut(place)?.as_mut()?;
+        call.sent = true;
         Some((place as u64, &call.content))
     }
 
@@ -126,24 +156,33 @@ impl<T> Order<T> {
     }
 
     fn pop(&mut self) -> Option<usize> {
-        let calls = &self.calls;
-        let number =
-            |place: Option<&usize>| place.and_then(|&place| Some(calls.get(place)?.as_ref()?.number));
+        for (importance, queue) in self.ready.iter_mut().enumerate() {
+            let counts = |&(place, number): &(usize, u64)| {
+                let call = self.calls.get(place).and_then(Option::as_ref);
+                call.is_some_and(|call| {
+                    call.number == number && !call.sent && call.importance as usize == importance
+                })
+            };
+            while queue.front().is_some_and(|entry| !counts(entry)) {
+                queue.pop_front();
+            }
+        }
         let waiting = self.ready.iter_mut().filter(|queue| !queue.is_empty());
         self.sent = self.sent.wrapping_add(1);
         let queue = if self.sent.is_multiple_of(OLDEST_EVERY) {
-            waiting.min_by_key(|queue| number(queue.front()))
+            waiting.min_by_key(|queue| queue.front().map(|(_, number)| *number))
         } else {
             waiting.into_iter().next()
         };
-        queue?.pop_front()
+        queue?.pop_front().map(|(place, _)| place)
     }
 
     /// A call was not taken: it is sent again before others of its importance, and those that wait for it go on waiting.
     pub fn put_back(&mut self, number: u64) {
         let place = usize::try_from(number).unwrap_or(usize::MAX);
-        if let Some(Some(call)) = self.calls.get(place) {
-            self.ready[call.importance as usize].push_front(place);
+        if let Some(Some(call)) = self.calls.get_mut(place) {
+            call.sent = false;
+            self.ready[call.importance as usize].push_front((place, call.number));
             self.ready_count += 1;
         }
     }
@@ -154,9 +193,9 @@ impl<T> Order<T> {
         let Some(call) = self.calls.get_mut(place).and_then(Option::take) else { return };
         self.unused.push(place);
         let mut free = Vec::new();
-        for (key, group) in call.keys {
+        for (key, position) in call.keys {
             if let Entry::Occupied(mut lane) = self.lanes.entry(key)
-                && lane.get_mut().done(group, &mut free)
+                && lane.get_mut().done(position, &mut free)
             {
                 lane.remove();
             }
@@ -165,7 +204,7 @@ impl<T> Order<T> {
             if let Some(call) = self.calls[place].as_mut() {
                 call.waits -= 1;
                 if call.waits == 0 {
-                    self.ready[call.importance as usize].push_back(place);
+                    self.ready[call.importance as usize].push_back((place, call.number));
                     self.ready_count += 1;
                 }
             }

@@ -10,6 +10,7 @@ use program::chain;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::footprint::Footprint;
 use super::order::Order;
 use super::pace::Pace;
 use super::unanswered::Unanswered;
@@ -28,6 +29,25 @@ pub(super) enum Input {
     Framework(FrameworkId),
     /// What was decided.
     Call(Call),
+    /// Asks to be told when all calls that were decided before this instant are answered.
+    Mark(Instant),
+}
+
+/// What waits its turn.
+#[derive(Clone, Debug)]
+enum Item {
+    Call(EncodedCall),
+    /// Nothing is sent for it.
+    Mark(Instant),
+}
+
+/// What the driver should know of the calls.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum SenderEvent {
+    /// All calls that were decided before this instant are answered.
+    Answered(Instant),
+    /// The master is slow, or no longer.
+    Slowness(Slowness),
 }
 
 /// What the user should know of the master.
@@ -63,10 +83,12 @@ impl std::fmt::Display for Slowness {
 /// See above.
 pub(super) struct Sender {
     framework: Option<FrameworkId>,
-    order: Order<EncodedCall>,
+    order: Order<Item>,
+    /// How many of the items are marks.
+    marks: usize,
     pace: Pace,
     pipeline: Pipeline,
-    slowness: mpsc::UnboundedSender<Slowness>,
+    events: mpsc::UnboundedSender<SenderEvent>,
     unanswered: Arc<Unanswered>,
 }
 
@@ -75,7 +97,7 @@ impl Sender {
     /// If the client has no subscription.
     pub fn new(
         client: &SchedulerClient,
-        slowness: mpsc::UnboundedSender<Slowness>,
+        events: mpsc::UnboundedSender<SenderEvent>,
         unanswered: Arc<Unanswered>,
     ) -> Result<Self, CallError> {
         let settings = PipelineSettings::default();
@@ -83,9 +105,10 @@ impl Sender {
         Ok(Sender {
             framework: None,
             order: Order::new(),
+            marks: 0,
             pace: Pace::new(most),
             pipeline: client.pipeline(settings)?,
-            slowness,
+            events,
             unanswered,
         })
     }
@@ -99,8 +122,13 @@ impl Sender {
         let mut open = true;
         loop {
             // What came meanwhile may be more important than what waits.
-            while let Ok(input) = inputs.try_recv() {
+            for _ in 0..BATCH {
+                let Ok(input) = inputs.try_recv() else { break };
                 self.take(input);
+            }
+            if !inputs.is_empty() {
+                // Tens of thousands of calls may be decided at once, and the driver shares this thread.
+                tokio::task::yield_now().await;
             }
             if !open && self.order.is_empty() {
                 return Ok(());
@@ -135,9 +163,13 @@ impl Sender {
                 let Some(framework) = &self.framework else { return self.unanswered.remove() };
                 let footprint = self.order.footprint(&call);
                 match wire::call(framework, call) {
-                    Some(call) => self.order.add(footprint, EncodedCall::from(&call)),
+                    Some(call) => self.order.add(footprint, Item::Call(EncodedCall::from(&call))),
                     None => self.unanswered.remove(),
                 }
+            }
+            Input::Mark(decided_before) => {
+                self.order.add(Footprint::of_mark(), Item::Mark(decided_before));
+                self.marks += 1;
             }
         }
     }
@@ -148,8 +180,19 @@ impl Sender {
         if room == 0 || self.order.ready() == 0 {
             return;
         }
-        let next = || self.order.next().map(|(number, call)| (number, call.clone()));
-        let calls = std::iter::from_fn(next).take(room).collect();
+        let mut calls = Vec::new();
+        while calls.len() < room
+            && let Some((number, item)) = self.order.next()
+        {
+            match item.clone() {
+                Item::Call(call) => calls.push((number, call)),
+                Item::Mark(decided_before) => {
+                    self.order.done(number);
+                    self.marks -= 1;
+                    let _ = self.events.send(SenderEvent::Answered(decided_before));
+                }
+            }
+        }
         self.pipeline.send(calls);
     }
 
@@ -172,13 +215,13 @@ impl Sender {
         self.order.done(number);
         self.unanswered.remove();
         if self.pace.taken(self.waiting(), Instant::now()) {
-            let _ = self.slowness.send(Slowness::Over);
+            let _ = self.events.send(SenderEvent::Slowness(Slowness::Over));
         }
     }
 
     /// How many calls are not sent.
     fn waiting(&self) -> usize {
-        self.order.len().saturating_sub(self.pipeline.on_the_way())
+        self.order.len().saturating_sub(self.marks + self.pipeline.on_the_way())
     }
 
     /// Whether only this call is refused, so that the others go on. If it is about credentials or the connection, all
@@ -187,7 +230,10 @@ impl Sender {
         let all = error.is_transient()
             || error.concerns_credentials()
             || matches!(error, CallError::Connect { .. });
-        let teardown = self.order.content(number).is_none_or(|call| call.name() == "TEARDOWN");
+        let teardown = match self.order.content(number) {
+            Some(Item::Call(call)) => call.name() == "TEARDOWN",
+            Some(Item::Mark(_)) | None => true,
+        };
         !all && !teardown
     }
 
@@ -204,7 +250,8 @@ impl Sender {
                 CallError::NotReady { status, message, .. } => format!("HTTP {status}: {message}"),
                 error => chain(error),
             };
-            let _ = self.slowness.send(Slowness::Slow { why, waiting, window: self.pace.window() });
+            let slow = Slowness::Slow { why, waiting, window: self.pace.window() };
+            let _ = self.events.send(SenderEvent::Slowness(slow));
         }
         Ok(())
     }

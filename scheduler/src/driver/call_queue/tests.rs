@@ -198,7 +198,7 @@ async fn a_master_that_is_slow_to_take_calls_gets_them_later_and_the_user_hears_
     for _ in 0..2 {
         match timeout(DEADLINE, master.queue.report()).await.expect("a report") {
             Report::Notice(text) => said.push(text),
-            Report::Failed(why) => panic!("{why}"),
+            other => panic!("{other:?}"),
         }
     }
     assert!(said[0].contains("HTTP 503: too much") && said[0].contains("at a time"), "{said:?}");
@@ -217,4 +217,26 @@ async fn a_refused_launch_still_holds_up_what_must_not_overtake_it() {
         let taken = Master::start(manner).await.take(&calls).await;
         check_order(&calls, &taken).unwrap();
     }
+}
+
+#[tokio::test]
+async fn it_is_known_when_all_calls_decided_before_an_instant_are_answered() {
+    let mut master = Master::start(Manner { delay_ms: 4, refuses: 3, ..Manner::plain(3) }).await;
+    let calls: Vec<_> = (0..500).map(kill).collect();
+    let (before, after) = calls.split_at(400);
+    before.iter().for_each(|call| master.queue.send(call.clone()));
+    let now = Instant::now();
+    master.queue.mark(now);
+    after.iter().for_each(|call| master.queue.send(call.clone()));
+    loop {
+        match timeout(DEADLINE, master.queue.report()).await.expect("a report") {
+            Report::Notice(_) => {}
+            Report::Answered(decided_before) => break assert_eq!(decided_before, now),
+            Report::Failed(why) => panic!("{why}"),
+        }
+    }
+    let taken = master.taken.lock().unwrap().clone();
+    let is_taken = |call: &Call| taken.contains(&wire::call(&"f".into(), call.clone()).unwrap());
+    assert!(before.iter().all(is_taken));
+    master.take(&[]).await;
 }

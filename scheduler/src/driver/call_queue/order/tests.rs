@@ -112,6 +112,47 @@ fn filters_and_what_lifts_them_keep_their_order() {
 }
 
 #[test]
+fn a_launch_does_not_wait_for_revive_but_a_later_revive_waits_for_it() {
+    let calls = [
+        decline("1", SOME),
+        Call::Revive,
+        accept("t", "2", SOME),
+        decline("3", SOME),
+        Call::Revive,
+        accept("u", "4", SOME),
+    ];
+    assert_eq!(rounds(&calls), [vec![0, 2, 5], vec![1], vec![3], vec![4]]);
+    let mut order = Order::new();
+    let first = sent(&mut order, &calls[..5]);
+    assert_eq!(places(&first), [0, 2]);
+    order.done(first.iter().find(|(index, _)| *index == 0).unwrap().1);
+    for expected in [1, 3] {
+        let next = all(&mut order);
+        assert_eq!(places(&next), [expected]);
+        order.done(next[0].1);
+    }
+    assert_eq!(all(&mut order), [], "REVIVE waits for the launch");
+}
+
+#[test]
+fn what_an_important_call_waits_for_is_as_important() {
+    let others = (0..4).map(|index| message(&format!("m{index}")));
+    let calls: Vec<_> = others.chain([message("t"), message("t"), kill("t"), acknowledge("u")]).collect();
+    let mut order = Order::new();
+    for (index, call) in calls.iter().enumerate() {
+        let footprint = order.footprint(call);
+        order.add(footprint, index);
+    }
+    let mut sent = Vec::new();
+    while let Some((number, &index)) = order.next() {
+        sent.push(index);
+        order.done(number);
+    }
+    assert_eq!(sent, [7, 4, 5, 6, 0, 1, 2, 3]);
+    assert!(order.is_empty());
+}
+
+#[test]
 fn teardown_is_the_last() {
     let calls = [decline("1", SOME), acknowledge("t"), reconcile(&[]), Call::Teardown, kill("t")];
     assert_eq!(rounds(&calls), [vec![0, 1, 2], vec![3], vec![4]]);
@@ -194,7 +235,9 @@ pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     };
     let same_task = tasks(first).iter().any(|task| tasks(second).contains(task));
     let same_offer = offers(first).iter().any(|offer| offers(second).contains(offer));
-    let barrier = filters(first) && filters(second) && (lifts(first) || lifts(second));
+    // What a launch leaves may be offered once more.
+    let may_overtake = lifts(first) && matches!(second, Call::Accept { .. });
+    let barrier = filters(first) && filters(second) && (lifts(first) || lifts(second)) && !may_overtake;
     let end = *first == Call::Teardown || *second == Call::Teardown;
     same_task || same_offer || barrier || end || asked(second)
 }
