@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use client::{Client, Config, Event, Pool};
 use executor::TaskEvent;
+use logging::error_chain;
 use pool::Handle;
-use program::chain;
 use stratum::PoolUrl;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
@@ -80,16 +80,16 @@ impl Check {
 
 /// Asks for work once.
 async fn work(server: SocketAddr) -> Result<(), String> {
-    let url: PoolUrl = format!("stratum+tcp://{server}").parse().map_err(|error| chain(&error))?;
+    let url: PoolUrl = format!("stratum+tcp://{server}").parse().map_err(|error| error_chain(&error))?;
     let pool = Pool { url, user: USER.to_owned(), password: "x".to_owned() };
     let mut client = Client::new(Config { retries: Some(0), ..Config::new(vec![pool]) });
     let mut authorized = false;
     let mut job = false;
     while !(authorized && job) {
-        match client.next().await.map_err(|error| chain(&error))? {
+        match client.next().await.map_err(|error| error_chain(&error))? {
             Event::Authorized { .. } => authorized = true,
             Event::Job(_) => job = true,
-            Event::Lost { error, .. } => return Err(chain(&error)),
+            Event::Lost { error, .. } => return Err(error_chain(&error)),
             _ => {}
         }
     }

@@ -53,31 +53,31 @@ fn main() -> ExitCode {
 fn run(command: Command) -> ExitCode {
     let executable = || std::env::current_exe().context("can't find this program's own file");
     match command {
-        Command::Mine(args) => program::exit(mine::run(&args)),
-        Command::Bench(args) => program::exit(executor::run_bench(&args)),
+        Command::Mine(args) => command_line::exit(mine::run(&args)),
+        Command::Bench(args) => command_line::exit(executor::run_bench(&args)),
         Command::Executor(args) => {
             let command = executor::cli::Command::Executor(args);
-            program::exit(command.run(Some(server_task::runner())))
+            command_line::exit(command.run(Some(server_task::runner())))
         }
         Command::Local(args) => {
-            program::init_logs("warn");
+            logging::init("warn");
             if let Err(error) = known_backend(args.backend.as_deref()) {
-                return program::exit(Err(error));
+                return command_line::exit(Err(error));
             }
             local::cli::main(*args, executable)
         }
         Command::Scheduler(args) => {
-            program::init_logs("warn");
+            logging::init("warn");
             if let Err(error) = known_backend(args.backend.as_deref()) {
-                return program::exit(Err(error));
+                return command_line::exit(Err(error));
             }
             scheduler::cli::main(*args, executable)
         }
-        Command::Ledger(args) => program::exit(scheduler::accounts::cli::run(args)),
-        Command::Accounts(args) => program::exit(pool::cli::accounts::run(&args)),
+        Command::Ledger(args) => command_line::exit(scheduler::accounts::cli::run(args)),
+        Command::Accounts(args) => command_line::exit(pool::cli::accounts::run(&args)),
         Command::Pool(args) => {
-            program::init_logs("info");
-            program::exit(pool::cli::run(*args))
+            logging::init("info");
+            command_line::exit(pool::cli::run(*args))
         }
     }
 }

@@ -5,18 +5,18 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
+use command_line::{Summary, UsageError};
 use executor::cli::MineArgs;
 use executor::standalone::{self, Mined};
 use node::cli::NodeArgs;
 use pool::cli::DataArgs;
 use pool::{Config, Listen, ServeOptions, Server};
-use program::{Summary, Usage};
 use stratum::PoolUrl;
 use tokio_util::sync::CancellationToken;
 
 /// Options of `mine`, those for nodes included.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = program::EXIT_STATUS)]
+#[command(after_help = command_line::EXIT_STATUS_HELP)]
 pub struct Args {
     /// What mining takes in any case.
     #[command(flatten)]
@@ -34,34 +34,34 @@ pub struct Args {
 /// # Errors
 /// If nothing can mine here, or neither pools nor nodes can be mined for.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    program::init_logs(args.mine.log_filter());
+    logging::init(args.mine.log_filter());
     if args.node.bitcoind.is_empty() {
         if let Some(option) = args.node.given().or(args.data.given()) {
             return Err(
-                Usage(format!("{option} is for mining on a node: name it with --bitcoind URL")).into()
+                UsageError(format!("{option} is for mining on a node: name it with --bitcoind URL")).into()
             );
         }
         return executor::run_mine(&args.mine);
     }
     if let Some(instead) = args.mine.refused.instead() {
-        return Err(Usage(instead.to_owned()).into());
+        return Err(UsageError(instead.to_owned()).into());
     }
     if !args.mine.urls.is_empty() {
-        return Err(Usage("either a pool, --url, or a node, --bitcoind, but not both".to_owned()).into());
+        return Err(UsageError("either a pool, --url, or a node, --bitcoind, but not both".to_owned()).into());
     }
     // The connection that they are about is to the server in this process.
-    let for_pools = args.mine.access.given().or(args.mine.retries().map(|_| "--no-retry (or --retries)"));
+    let for_pools = args.mine.connection.given().or(args.mine.retries().map(|_| "--no-retry (or --retries)"));
     if let Some(option) = for_pools {
-        return Err(Usage(format!("{option} is for pools, not for the nodes of --bitcoind")).into());
+        return Err(UsageError(format!("{option} is for pools, not for the nodes of --bitcoind")).into());
     }
     let options = options(args)?;
-    program::block_on(2, on_node(&args.mine, options)).map(|()| ExitCode::SUCCESS)
+    command_line::block_on(2, on_node(&args.mine, options)).map(|()| ExitCode::SUCCESS)
 }
 
 fn options(args: &Args) -> anyhow::Result<ServeOptions> {
-    let payout = args.node.payout().map_err(|text| Usage(text.to_owned()))?;
+    let payout = args.node.payout().map_err(|text| UsageError(text.to_owned()))?;
     let chosen = args.node.choose(payout, |name| std::env::var(name).ok());
-    let choice = chosen.map_err(|error| Usage(format!("{error:#}")))?;
+    let choice = chosen.map_err(|error| UsageError(format!("{error:#}")))?;
     Ok(ServeOptions {
         // For nobody else but us.
         stratum: Listen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use command_line::dial_options;
 use executor::{Runner, TaskContext, TaskError, TaskEvent};
 use node::cli::Choice;
 use node::{Credentials, MinDifficultyTime, Payout};
 use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions, UpstreamOptions};
-use program::access_of;
 use task::{
     Account, Chain, Intervals, Live, NodeSpec, PoolLive, Report, ServerAddress, ServerSpec, TaskKind,
     UpstreamSpec,
@@ -117,7 +117,7 @@ fn upstream(spec: &UpstreamSpec) -> anyhow::Result<UpstreamOptions> {
         Ok(client::Pool { url, user: user.clone(), password: password.clone() })
     };
     let pools = pools.iter().map(pool).collect::<anyhow::Result<_>>()?;
-    Ok(UpstreamOptions { pools, access: access_of(access) })
+    Ok(UpstreamOptions { pools, dial: dial_options(access) })
 }
 
 struct Reporter {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::builder::NonEmptyStringValueParser;
-use program::{Discreet, Usage, read_password};
+use command_line::{RedactedParser, UsageError, read_password};
 use stratum::PoolUrl;
 pub use stratum::PoolUrlError;
 
@@ -22,7 +22,7 @@ pub struct UpstreamArgs {
     /// Mine for this pool, [stratum+tcp://]HOST:PORT, and share its work out among the workers; may be given again, for
     /// pools that stand in while those before are out of reach
     #[arg(long = "upstream", value_name = "URL", env = "MINER_UPSTREAM", value_delimiter = ',')]
-    #[arg(hide_env_values = true, value_parser = Discreet(pool_url))]
+    #[arg(hide_env_values = true, value_parser = RedactedParser(pool_url))]
     pub upstreams: Vec<PoolUrl>,
     /// User name for the pool, often an address or ACCOUNT.WORKER; its password is in MINER_UPSTREAM_PASSWORD or in
     /// --upstream-password-file, if it wants one
@@ -49,14 +49,16 @@ impl UpstreamArgs {
     /// The pools, with our name and password at each; none if there shall be none.
     ///
     /// # Errors
-    /// [`Usage`] if there is a user, but no pool, or the other way round; or if the password's file can't be read.
+    /// [`UsageError`] if there is a user, but no pool, or the other way round; or if the password's file can't be read.
     pub fn pools(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Vec<Pool>>> {
         let user = match (self.upstreams.is_empty(), &self.upstream_user, self.given()) {
             (true, _, None) => return Ok(None),
-            (true, _, Some(option)) => return Err(Usage(format!("{option} needs --upstream URL")).into()),
+            (true, _, Some(option)) => {
+                return Err(UsageError(format!("{option} needs --upstream URL")).into());
+            }
             (false, None, _) => {
                 let text = "--upstream needs --upstream-user NAME: who is paid by the pool";
-                return Err(Usage(text.to_owned()).into());
+                return Err(UsageError(text.to_owned()).into());
             }
             (false, Some(user), _) => user,
         };

@@ -17,14 +17,15 @@ use std::time::{Duration, Instant};
 
 use ::task::{Instruction, Report, TaskKind, TaskSpec};
 use anyhow::Context;
+use command_line::Signals;
 use futures_util::FutureExt;
+use logging::error_chain;
 use mesos::CallError;
 use mesos::Subscription;
 use mesos::env::ExecutorEnv;
 use mesos::executor::{Event, ExecutorClient};
 use mesos::token;
 use mesos::v1::executor::Call;
-use program::{Signals, chain};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -218,7 +219,7 @@ async fn next_of_stream(link: &mut Link) -> Input {
     let why = match stream.next().await {
         Ok(Some(event)) => return Input::Mesos(Box::new(event)),
         Ok(None) => "the stream has ended".to_owned(),
-        Err(error) => chain(&error),
+        Err(error) => error_chain(&error),
     };
     *link = Link::None;
     Input::Disconnected(why)
@@ -226,7 +227,7 @@ async fn next_of_stream(link: &mut Link) -> Input {
 
 /// A refusal is for good; all else may be the agent's restart.
 fn failure(error: &CallError) -> Input {
-    let text = chain(error);
+    let text = error_chain(error);
     if error.is_transient() { Input::Disconnected(text) } else { Input::Disowned(text) }
 }
 

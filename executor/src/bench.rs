@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use command_line::print_error_line;
 use hasher::measure::{clock_hertz, yardstick};
 use hasher::{Backend, MAX_VERSIONS};
-use program::complain;
 use serde::Serialize;
 
 use crate::cli::BenchArgs;
@@ -47,12 +47,12 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             }
             Err(error) => {
                 broken = true;
-                complain(format_args!("{backend} is not used: {error}"));
+                print_error_line(format_args!("{backend} is not used: {error}"));
             }
         }
     }
     for name in Backend::names().filter(|name| Backend::named(name).is_err()) {
-        complain(format_args!("{name}: skipped, this CPU lacks what it needs"));
+        print_error_line(format_args!("{name}: skipped, this CPU lacks what it needs"));
     }
     let mut out = io::stdout().lock();
     if args.json {

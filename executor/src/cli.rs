@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
-use program::{duration, init_bounded_logs, init_logs};
+use command_line::duration;
 
 pub use self::mine::MineArgs;
 use self::values::threads;
@@ -37,12 +37,12 @@ impl Command {
     pub fn run(&self, server: Option<Runner>) -> anyhow::Result<ExitCode> {
         match self {
             Command::Mine(args) => {
-                init_logs(args.log_filter());
+                logging::init(args.log_filter());
                 crate::run_mine(args)
             }
             Command::Bench(args) => crate::run_bench(args),
             Command::Executor(args) => {
-                init_bounded_logs("info");
+                logging::init_bounded("info");
                 crate::run_executor(args, Runners { server, worker: worker::runner() })
             }
         }

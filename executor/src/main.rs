@@ -16,7 +16,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     match start::parse::<Cli>() {
-        Ok(cli) => program::exit(cli.command.run(None)),
+        Ok(cli) => command_line::exit(cli.command.run(None)),
         Err(code) => code,
     }
 }

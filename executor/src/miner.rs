@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use client::{Answer, Client};
 pub use client::{ClientError, Config, Pool};
-use program::chain;
+use logging::error_chain;
 use stratum::{Job, PoolUrl, Reason};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
@@ -165,7 +165,7 @@ impl Miner {
                 // The threads rest: there is nobody to work for.
                 self.engine.pause();
                 self.working = false;
-                self.tell(Event::Lost { error: chain(&error), retry_in }).await;
+                self.tell(Event::Lost { error: error_chain(&error), retry_in }).await;
             }
             client::Event::Authorized { pool } => self.tell(Event::Authorized { pool }).await,
             client::Event::Message(text) => self.tell(Event::Message(text)).await,

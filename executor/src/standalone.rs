@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use command_line::{Hashrate, Summary, pluralize, print_error_line};
 use net::Dialer;
-use program::{Hashrate, Summary, complain, counted};
 use task::{Totals, Verdict};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
     // What is wrong with the options comes before everything else.
     args.pools()?;
     let mine = async { mine(args, end_by(args.duration)?).await?.show(args.json) };
-    program::block_on(1, mine).map(|()| ExitCode::SUCCESS)
+    command_line::block_on(1, mine).map(|()| ExitCode::SUCCESS)
 }
 
 /// What came of mining.
@@ -61,9 +61,9 @@ impl Mined {
 /// If nothing can mine here.
 pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mined> {
     let started = Instant::now();
-    let access = args.access.access(|name| std::env::var(name).ok())?;
+    let dial_options = args.connection.dial_options(|name| std::env::var(name).ok())?;
     let pools = args.pools()?;
-    let dialer = Dialer::new(&access, pools.iter().any(|pool| pool.url.scheme.is_secure()))?;
+    let dialer = Dialer::new(&dial_options, pools.iter().any(|pool| pool.url.scheme.is_secure()))?;
     let rig = Rig::assemble_in_background(args.backend(), args.cpus()).await?;
     let user = pools.first().map(|pool| pool.user.as_str()).unwrap_or_default();
     let mut terminal = Terminal {
@@ -75,7 +75,7 @@ pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mi
         threads: rig.threads,
         mined: false,
     };
-    let threads = counted(rig.threads, "miner thread");
+    let threads = pluralize(rig.threads, "miner thread");
     terminal.log(format_args!("{threads} started, using {}", rig.backends));
     let config = miner::Config {
         suggest_difficulty: Some(difficulty_for(rig.hashrate, args.share_interval)),
@@ -97,7 +97,7 @@ pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mi
 /// # Errors
 /// If signals can't be listened for.
 pub fn end_by(duration: Option<Duration>) -> anyhow::Result<CancellationToken> {
-    let stop = program::stop_token().context("can't listen for signals")?;
+    let stop = command_line::stop_token().context("can't listen for signals")?;
     if let Some(duration) = duration {
         let stop = stop.clone();
         tokio::spawn(async move {
@@ -187,7 +187,7 @@ impl Terminal {
         let (hashes, now) = (self.counters.hashes(), Instant::now());
         let (before, since) = std::mem::replace(&mut self.last, (hashes, now));
         let rate = Hashrate((hashes - before) as f64 / (now - since).as_secs_f64().max(1e-9));
-        self.log(format_args!("{}: {rate}", counted(self.threads, "thread")));
+        self.log(format_args!("{}: {rate}", pluralize(self.threads, "thread")));
     }
 
     fn hashrate_since_start(&self) -> f64 {
@@ -196,7 +196,7 @@ impl Terminal {
 
     /// Progress goes to stderr, where it does not mix with results.
     fn log(&self, line: std::fmt::Arguments<'_>) {
-        complain(line);
+        print_error_line(line);
     }
 
     fn summary(&self) -> Summary {

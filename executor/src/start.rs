@@ -14,7 +14,7 @@ use clap::Parser;
 /// The exit status, after help or an error was printed.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
     let under_mesos = std::env::var_os("MESOS_EXECUTOR_ID").is_some();
-    program::parse(with_subcommand(std::env::args_os().collect(), under_mesos))
+    command_line::parse(with_subcommand(std::env::args_os().collect(), under_mesos))
 }
 
 fn with_subcommand(mut words: Vec<OsString>, under_mesos: bool) -> Vec<OsString> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use command_line::dial_options;
 use net::Dialer;
-use program::access_of;
 use stratum::{PoolUrl, PoolUrlError};
 use task::{Instruction, Intervals, Live, Report, TaskKind, WorkerLive, WorkerSpec};
 use tokio::sync::{mpsc, watch};
@@ -73,7 +73,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let mining = miner::run_movable(configs, rig.engine, rig.found, sender, stop.clone());
     // Joined, not spawned: when this future is dropped, the miner and its threads end with it.
     let (mined, (report, failure)) = tokio::join!(mining, worker.report(events, stop));
-    match failure.or(mined.err().map(|error| program::chain(&error))) {
+    match failure.or(mined.err().map(|error| logging::error_chain(&error))) {
         None => Ok(report),
         Some(message) => Err(TaskError { message, last: Some(Box::new(report)) }),
     }
@@ -82,8 +82,9 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
 fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> {
     let bad = |error: &dyn std::error::Error| TaskError::new(format!("bad pool address: {error}"));
     let pool: PoolUrl = spec.pool.parse().map_err(|error: PoolUrlError| bad(&error))?;
-    let dialer = Dialer::new(&access_of(&spec.access), pool.scheme.is_secure())
-        .map_err(|error| TaskError::new(format!("can't connect to {pool}: {}", program::chain(&error))))?;
+    let dialer = Dialer::new(&dial_options(&spec.access), pool.scheme.is_secure()).map_err(|error| {
+        TaskError::new(format!("can't connect to {pool}: {}", logging::error_chain(&error)))
+    })?;
     let pool = miner::Pool { url: pool, user: spec.user.clone(), password: spec.password.clone() };
     Ok(miner::Config {
         suggest_difficulty: Some(difficulty_for(hashrate, SHARE_INTERVAL)),

@@ -6,7 +6,7 @@ use crate::{ports, shares};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use program::{Usage, complain, counted, duration, listen_address, whole};
+use command_line::{UsageError, duration, listen_address, pluralize, print_error_line, whole_number};
 use scheduler::SchedulerEnd;
 use scheduler::config::ExecutorSource;
 use scheduler::task_info::Programs;
@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Run everything on this machine: an embedded Mesos cluster, a pool server and workers under it.
 #[derive(Clone, Debug, Parser)]
-#[command(version, after_help = program::EXIT_STATUS)]
+#[command(version, after_help = command_line::EXIT_STATUS_HELP)]
 pub struct Args {
     /// Number of workers, each on an embedded agent of its own.
     #[arg(long, visible_alias = "agents", value_name = "N", env = "MINER_WORKERS", default_value = "1")]
-    #[arg(value_parser = whole::<u16>(1..=100))]
+    #[arg(value_parser = whole_number::<u16>(1..=100))]
     pub workers: u16,
     /// CPUs of all agents together [default: all that this process may use].
     #[arg(long, value_name = "CPUS", env = "MINER_CPUS", value_parser = parse_cpus)]
@@ -34,13 +34,13 @@ pub struct Args {
     pub server_cpus: f64,
     /// Memory that each agent offers, in megabytes; it is not enforced.
     #[arg(long, value_name = "MB", env = "MINER_MEM", default_value = "1024")]
-    #[arg(value_parser = whole::<u32>(1..=16_777_216))]
+    #[arg(value_parser = whole_number::<u32>(1..=16_777_216))]
     pub mem: u32,
     /// End after this time, such as 30s, 5m or 12h [default: never].
     #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// End when so many blocks have been found [default: never].
-    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole::<u64>(1..=u64::MAX))]
+    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub blocks: Option<u64>,
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long, env = "MINER_BACKEND")]
     pub backend: Option<String>,
     /// The master's port on 127.0.0.1; the agents take the ports after it. 0: any free ports.
-    #[arg(long, env = "MINER_PORT", default_value = "0", value_parser = whole::<u16>(0..=65535))]
+    #[arg(long, env = "MINER_PORT", default_value = "0", value_parser = whole_number::<u16>(0..=65535))]
     pub port: u16,
     /// Folder for sandboxes and the ledger; it is kept [default: a temporary one, removed at the end].
     #[arg(long, value_name = "DIR", env = "MINER_WORK_DIR")]
@@ -78,7 +78,7 @@ fn parse_cpus(text: &str) -> anyhow::Result<f64> {
 /// Runs it to its end and prints the summary, or the error with all its causes. `executable` gives the file
 /// that is to run as the executor.
 pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
-    program::exit(program::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
+    command_line::exit(command_line::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
 }
 
 /// Runs it until Ctrl-C, SIGTERM or a limit, or nobody reads what it prints any more; needs a tokio runtime.
@@ -88,13 +88,13 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
     let most = u16::MAX - args.workers;
     if args.port > most {
-        let (port, workers) = (args.port, counted(args.workers, "agent"));
-        return Err(Usage(format!(
+        let (port, workers) = (args.port, pluralize(args.workers, "agent"));
+        return Err(UsageError(format!(
             "--port {port} leaves no ports after it for {workers}: give at most {most}"
         ))
         .into());
     }
-    let (stop, again) = program::stop_token_and_again().context("cannot wait for signals")?;
+    let (stop, again) = command_line::stop_token_and_second_signal().context("cannot wait for signals")?;
     let folder = Folder::of(args.work_dir.as_deref())?;
     if args.cluster_only {
         return serve(&args, &folder, stop, again).await;
@@ -117,7 +117,7 @@ async fn mine(
 ) -> anyhow::Result<SchedulerEnd> {
     let cpus = total_cpus(args);
     if let Some(reason) = shares::shortage(cpus, args.server_cpus, args.workers) {
-        complain(format_args!("note: {reason}"));
+        print_error_line(format_args!("note: {reason}"));
     }
     let mut agents = shares::agents(cpus, args.server_cpus, f64::from(args.mem), args.workers);
     let _claims = ports::claim(&mut agents);
@@ -135,7 +135,7 @@ async fn mine(
         ran
     };
     let unheard = async {
-        program::reader_gone().await;
+        command_line::stdout_closed().await;
         unheard.cancel();
         std::future::pending::<Infallible>().await
     };

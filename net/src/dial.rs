@@ -45,7 +45,7 @@ impl Default for Dialer {
 
 /// Everything about connections that a user can choose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
+pub struct DialOptions {
     /// Whom to trust where a connection is to be secure.
     pub trust: Trust,
     /// Whom to connect through.
@@ -57,9 +57,9 @@ impl Dialer {
     ///
     /// # Errors
     /// If there is nobody to trust.
-    pub fn new(access: &Access, secure: bool) -> Result<Dialer, TlsError> {
-        let tls = if secure { Some(Tls::trusting(&access.trust)?) } else { None };
-        Ok(Dialer { tls, proxy: access.proxy.clone(), ..Dialer::default() })
+    pub fn new(options: &DialOptions, secure: bool) -> Result<Dialer, TlsError> {
+        let tls = if secure { Some(Tls::trusting(&options.trust)?) } else { None };
+        Ok(Dialer { tls, proxy: options.proxy.clone(), ..Dialer::default() })
     }
 }
 

@@ -13,7 +13,7 @@ pub mod proxy;
 pub mod tls;
 
 pub use backoff::Backoff;
-pub use dial::{Access, DialError, Dialer, Io};
+pub use dial::{DialError, DialOptions, Dialer, Io};
 pub use fingerprint::Fingerprint;
 pub use proxy::Proxy;
 pub use tls::{Tls, Trust};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use net::tls::{TlsError, Trust};
-use net::{Access, DialError, Dialer, Fingerprint, Proxy, Tls};
+use net::{DialError, DialOptions, Dialer, Fingerprint, Proxy, Tls};
 use support::authority::Authority;
 use support::socks::Socks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,8 +53,8 @@ async fn failure(dialer: &Dialer, host: &str, port: u16, secure: bool) -> (DialE
 }
 
 fn trusting(file: &Path) -> Dialer {
-    let access = Access { trust: Trust::in_file(file).unwrap(), proxy: None };
-    Dialer::new(&access, true).unwrap()
+    let options = DialOptions { trust: Trust::in_file(file).unwrap(), proxy: None };
+    Dialer::new(&options, true).unwrap()
 }
 
 fn pinning(fingerprints: &[Fingerprint]) -> Dialer {
@@ -181,5 +181,5 @@ fn authorities_that_are_none_are_refused_early() {
     let error = Trust::in_file(&file).unwrap_err();
     assert!(error.to_string().contains("has no certificate"), "{error}");
     let trust = Trust::Authorities("no certificate".to_owned());
-    assert!(matches!(Dialer::new(&Access { trust, proxy: None }, true), Err(TlsError::Authorities)));
+    assert!(matches!(Dialer::new(&DialOptions { trust, proxy: None }, true), Err(TlsError::Authorities)));
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use bitcoin::Address;
 use bitcoin::address::NetworkUnchecked;
-use program::read_password;
+use command_line::read_password;
 
 use crate::network::Payout;
 use crate::{Credentials, MinDifficultyTime, NodeUrl};

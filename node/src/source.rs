@@ -20,8 +20,8 @@ use crate::network::{self, NetworkError};
 use crate::rpc::Client;
 use crate::submit::{self, Verdict};
 use crate::template::{Template, TemplateError};
+use logging::error_chain;
 use net::Backoff;
-use program::chain;
 
 /// How nodes are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Nodes {
                 return Err(faults.swap_remove(0));
             }
             for fault in &faults {
-                tracing::warn!(error = chain(fault), "no answer from this node");
+                tracing::warn!(error = error_chain(fault), "no answer from this node");
             }
             let delay = backoff.delay();
             tracing::warn!(nodes = self.clients.len(), again_in = ?delay, "waiting for a node");

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::rpc::{Client, RpcError};
 use crate::text::one_line;
+use logging::error_chain;
 use net::Backoff;
-use program::chain;
 
 /// The first and the longest pause before a block is submitted again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
@@ -105,7 +105,7 @@ async fn submit_to(
                 tracing::info!(%hash, node = %client.url(), ?verdict, "a node has judged our block");
             }
             (_, Err(error)) => {
-                tracing::warn!(%hash, error = chain(error), "block not submitted yet; trying again");
+                tracing::warn!(%hash, error = error_chain(error), "block not submitted yet; trying again");
             }
             _ => {}
         }

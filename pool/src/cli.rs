@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use client::cli::UpstreamArgs;
+use command_line::{ConnectionArgs, difficulty, duration, listen_address, print_line};
 use node::Payout;
 use node::cli::NodeArgs;
-use program::{AccessArgs, difficulty, duration, listen_address, say};
 
 pub use self::data::DataArgs;
 pub use self::limits::LimitArgs;
@@ -24,7 +24,7 @@ use crate::source::UpstreamOptions;
 
 /// Options of `mesos-miner pool`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = program::EXIT_STATUS)]
+#[command(after_help = command_line::EXIT_STATUS_HELP)]
 pub struct Args {
     /// Address for miners to connect to; port 0 is any free one
     #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_LISTEN", default_value = "0.0.0.0:3333", value_parser = listen_address)]
@@ -64,7 +64,7 @@ pub struct Args {
     pub upstream: UpstreamArgs,
     /// How to connect to the upstream pools.
     #[command(flatten)]
-    pub access: AccessArgs,
+    pub connection: ConnectionArgs,
 }
 
 /// Where blocks come from.
@@ -85,7 +85,7 @@ impl Args {
                 "--maximum-difficulty {highest} is less than --minimum-difficulty {lowest}: raise the one or lower the other"
             ));
         }
-        if let (None, Some(option)) = (self.upstream.given(), self.access.given()) {
+        if let (None, Some(option)) = (self.upstream.given(), self.connection.given()) {
             return Err(format!("{option} needs --upstream URL"));
         }
         if let Some(upstream) = self.upstream.given() {
@@ -109,8 +109,8 @@ impl Args {
         let env = |name: &str| std::env::var(name).ok();
         let chain = match (payout, self.upstream.pools(env)?) {
             (_, Some(pools)) => {
-                let access = self.access.access(env)?;
-                serve::Chain::Upstream(UpstreamOptions { pools, access })
+                let dial = self.connection.dial_options(env)?;
+                serve::Chain::Upstream(UpstreamOptions { pools, dial })
             }
             (None, None) => serve::Chain::Builtin { block_interval },
             (Some(payout), None) => serve::Chain::Node(self.node.choose(payout, env)?.into()),
@@ -141,33 +141,33 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(payout) => payout,
         Err(text) => {
             let _ = clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{text}\n")).print();
-            return Ok(ExitCode::from(program::USAGE));
+            return Ok(ExitCode::from(command_line::EX_USAGE));
         }
     };
-    let options = args.options(payout).map_err(|error| program::Usage(format!("{error:#}")))?;
-    program::block_on(2, serve(options)).map(|()| ExitCode::SUCCESS)
+    let options = args.options(payout).map_err(|error| command_line::UsageError(format!("{error:#}")))?;
+    command_line::block_on(2, serve(options)).map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(options: ServeOptions) -> anyhow::Result<()> {
-    let stop = program::stop_token().context("cannot wait for signals")?;
+    let stop = command_line::stop_token().context("cannot wait for signals")?;
     let server = tokio::select! {
         server = Server::bind(options) => server?,
         // While it waits for a node or an upstream pool.
         () = stop.cancelled() => return Ok(()),
     };
-    say(format_args!("listening on {}", server.stratum_addr()));
+    print_line(format_args!("listening on {}", server.stratum_addr()));
     if let Some(http) = server.http_addr() {
-        say(format_args!("HTTP on http://{http}"));
+        print_line(format_args!("HTTP on http://{http}"));
     }
     let handle = server.handle();
     server.run(stop).await;
     let Summary { totals, upstream, .. } = handle.summary();
-    say(format_args!(
+    print_line(format_args!(
         "shares: {} accepted, {} rejected, {} stale; blocks: {}",
         totals.accepted, totals.rejected, totals.stale, totals.blocks
     ));
     if let Some(UpstreamSummary { counts, .. }) = upstream {
-        say(format_args!(
+        print_line(format_args!(
             "for the upstream pool: {} shares, {} accepted, {} rejected, {} stale, {} unanswered; blocks: {}",
             counts.forwarded,
             counts.accepted,
@@ -281,13 +281,13 @@ mod tests {
         let serve::Chain::Upstream(options) = args.options(args.payout().unwrap()).unwrap().chain else {
             panic!()
         };
-        assert_eq!((options.pools.len(), options.access), (2, net::Access::default()));
+        assert_eq!((options.pools.len(), options.dial), (2, net::DialOptions::default()));
         let idle = Cli::parse_from(["pool", "--proxy", "socks5://h:1"]).args.payout().unwrap_err();
         assert_eq!(idle, "--proxy needs --upstream URL");
         let error = parse(&["-u", "me", "--address", ADDRESS]).payout().unwrap_err();
         assert!(error.contains("--upstream") && error.contains("--address"), "{error}");
         let nobody = parse(&[]);
-        assert!(nobody.options(nobody.payout().unwrap()).unwrap_err().is::<program::Usage>());
+        assert!(nobody.options(nobody.payout().unwrap()).unwrap_err().is::<command_line::UsageError>());
     }
 
     #[test]

@@ -19,8 +19,11 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use command_line::{
+    ConnectionArgs, RedactedParser, UsageError, duration, listen_address, pool_access, print_error_line,
+    print_line, whole_number,
+};
 use mesos::masters::Masters;
-use program::{AccessArgs, Discreet, Usage, complain, duration, listen_address, say, spec_of, whole};
 use task::PoolAccess;
 
 pub use self::placement::PlacementArgs;
@@ -44,12 +47,12 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
 #[derive(Clone, Debug, Parser)]
-#[command(version, after_help = program::EXIT_STATUS)]
+#[command(version, after_help = command_line::EXIT_STATUS_HELP)]
 pub struct Args {
     /// The Mesos master: HOST:PORT, https://HOST:PORT, several with commas between; or zk://HOST:PORT,…/PATH, also with
     /// USER:PASSWORD@ in front; or file:///PATH of a file that says so, which keeps the password from the list of processes.
     #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
-    #[arg(default_value = "127.0.0.1:5050", value_parser = Discreet(parse_masters))]
+    #[arg(default_value = "127.0.0.1:5050", value_parser = RedactedParser(parse_masters))]
     pub master: Masters,
     /// The election among several schedulers.
     #[command(flatten)]
@@ -71,7 +74,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// End when so many blocks have been found [default: never].
-    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole::<u64>(1..=u64::MAX))]
+    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub blocks: Option<u64>,
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
@@ -102,7 +105,7 @@ pub struct Args {
     pub server_cpus: f64,
     /// Memory of the pool server's task, MB, which decides how many workers it admits: some 16,000 with 256 MB, 75 with each
     /// MB more.
-    #[arg(long, value_name = "MB", env = "MINER_SERVER_MEM", value_parser = whole::<u64>(SERVER_MEM_RANGE))]
+    #[arg(long, value_name = "MB", env = "MINER_SERVER_MEM", value_parser = whole_number::<u64>(SERVER_MEM_RANGE))]
     #[arg(default_value_t = SERVER_MEM)]
     pub server_mem: u64,
     /// What becomes of the workers when their server is gone.
@@ -194,12 +197,12 @@ pub struct Args {
     pub pool: PoolArgs,
     /// How to connect to pools: workers to that of --pool, the server to those of --upstream.
     #[command(flatten)]
-    pub access: AccessArgs,
+    pub connection: ConnectionArgs,
 }
 
 /// Runs the scheduler and prints the summary, or the error with all its causes.
 pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
-    program::exit(program::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
+    command_line::exit(command_line::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
 }
 
 /// Runs the scheduler until Ctrl-C or SIGTERM and prints the summary; needs a tokio runtime.
@@ -208,13 +211,13 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
 /// As [`run`](crate::run); and if the framework could not be ended as wished.
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
     let json = args.json;
-    let config = args.into_config(executable).map_err(|error| Usage(format!("{error:#}")))?;
+    let config = args.into_config(executable).map_err(|error| UsageError(format!("{error:#}")))?;
     let (state_dir, zk) = (config.state_dir.clone(), config.zk.clone());
-    let stop = program::stop_token().context("cannot wait for signals")?;
+    let stop = command_line::stop_token().context("cannot wait for signals")?;
     let end = crate::run(config, stop).await?;
     end.summary().print(json)?;
     for text in end.exit_messages(&state_dir, zk.as_ref().map(|zk| &zk.ensemble)) {
-        if json { complain(text) } else { say(text) }
+        if json { print_error_line(text) } else { print_line(text) }
     }
     match end.failure() {
         None => Ok(()),
@@ -312,12 +315,12 @@ impl Args {
     /// How to connect to pools.
     fn access(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<PoolAccess> {
         if let (None, None, Some(option)) =
-            (&self.pool.pool, self.server.upstream.given(), self.access.given())
+            (&self.pool.pool, self.server.upstream.given(), self.connection.given())
         {
             let text = format!("{option} is for pools: it needs --pool URL or --upstream URL");
-            return Err(Usage(text).into());
+            return Err(UsageError(text).into());
         }
-        Ok(spec_of(&self.access.access(env)?))
+        Ok(pool_access(&self.connection.dial_options(env)?))
     }
 }
 

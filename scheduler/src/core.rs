@@ -24,7 +24,7 @@ mod updates;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use program::Summary;
+use command_line::Summary;
 
 pub use self::overview::{MAX_PAGE, Overview, TaskLine, TaskPage, UnusedReasons};
 

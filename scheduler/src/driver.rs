@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use logging::error_chain;
 use mesos::backoff::Backoff;
 use mesos::recordio::RecordError;
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::{CallError, Refusal, StreamError, Subscription};
-use program::chain;
 
 #[cfg(test)]
 pub(crate) use self::call_queue::arrivals;
@@ -149,7 +149,7 @@ impl Driver {
             let what = format!("giving up on master {master}, as --no-retry says");
             return Err(TermError::Failed(anyhow::Error::from(error).context(what)));
         }
-        Ok(SubscriptionEnd::Lost(chain(&error)))
+        Ok(SubscriptionEnd::Lost(error_chain(&error)))
     }
 
     /// Waits before the next try, unless a new leader makes that worthwhile at once. Breaks when the state machine is
@@ -309,7 +309,7 @@ impl Driver {
             let what = "the master sends an event that this build does not take";
             return Err(TermError::Failed(anyhow::Error::from(error).context(what)));
         }
-        Ok(SubscriptionEnd::Lost(chain(&error)))
+        Ok(SubscriptionEnd::Lost(error_chain(&error)))
     }
 
     /// ERROR is the last event of a subscription.

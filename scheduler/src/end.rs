@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use command_line::{Summary, pluralize};
 use mesos::zookeeper::Ensemble;
-use program::{Summary, counted};
 
 use crate::store;
 
@@ -102,7 +102,7 @@ impl SchedulerEnd {
 
 fn keep_mining(tasks: usize) -> String {
     let verb = if tasks == 1 { "keeps" } else { "keep" };
-    format!("{} {verb} mining", counted(tasks, "task"))
+    format!("{} {verb} mining", pluralize(tasks, "task"))
 }
 
 fn how_to_go_on(tasks: usize, state_dir: &Path, zk: Option<&Ensemble>) -> String {

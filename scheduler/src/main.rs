@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use scheduler::cli;
 
 fn main() -> ExitCode {
-    program::init_logs("warn");
-    match program::parse(std::env::args_os()) {
+    logging::init("warn");
+    match command_line::parse(std::env::args_os()) {
         Ok(args) => cli::main(args, cli::sibling_executable),
         Err(code) => code,
     }

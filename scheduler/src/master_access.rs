@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use command_line::read_password;
 use mesos::auth::Auth;
 use mesos::tls::{Files, Tls};
-use program::read_password;
 
 /// Principal, secret and certificates, as they stood in their files at the last read. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use command_line::ShareCounts;
 use monitor::{Json, Kind, Metrics, Parameters, RequestError, Subject};
-use program::Shares;
 use serde_json::{Value, json};
 use task::{Intervals, Live, Totals};
 use tokio::sync::{Mutex, watch};
@@ -169,7 +169,7 @@ fn trouble(overview: &Overview) -> Option<String> {
 fn summary(overview: &Overview, page: &TaskPage) -> Value {
     let account = |totals: Totals| {
         json!({
-            "shares": Shares::from(totals),
+            "shares": ShareCounts::from(totals),
             "accepted_work": totals.accepted_work.to_string(),
             "blocks": totals.blocks,
         })
@@ -230,7 +230,7 @@ fn task(task: &TaskLine) -> Value {
         "healthy": task.healthy,
         "cpus": task.cpus_milli as f64 / 1000.0,
         "live": live,
-        "shares": Shares::from(task.totals),
+        "shares": ShareCounts::from(task.totals),
     })
 }
 
@@ -256,7 +256,7 @@ fn accounts(overview: &Overview, metrics: &mut Metrics) {
         ("scheduler_worker_shares_total", "Shares as workers count them.", overview.totals.worker),
         ("scheduler_pool_shares_total", "Shares as pool servers count them.", overview.totals.pool),
     ] {
-        let Shares { accepted, rejected, stale, unanswered } = totals.into();
+        let ShareCounts { accepted, rejected, stale, unanswered } = totals.into();
         let shares = [
             ("accepted", accepted as f64),
             ("rejected", rejected as f64),

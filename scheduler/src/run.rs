@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context;
+use command_line::Summary;
 use monitor::Server;
-use program::Summary;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use command_line::Summary;
 use mesos::scheduler::SchedulerClient;
-use program::Summary;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use program::counted;
+use command_line::pluralize;
 use task::{Intervals, ServerAddress};
 
 use crate::fleet::CommonFailure;
@@ -202,7 +202,7 @@ impl fmt::Display for UserNotice {
                 write!(f, "the master has given framework {framework} up; starting a new one")
             }
             UserNotice::GoingOn { tasks } => {
-                write!(f, "going on with what was left mining: {}", counted(*tasks, "task"))
+                write!(f, "going on with what was left mining: {}", pluralize(*tasks, "task"))
             }
             UserNotice::Launched { task, host, cpus_milli } => {
                 write!(f, "launching {task} on {host} with {} CPU", *cpus_milli as f64 / 1e3)
@@ -219,11 +219,11 @@ impl fmt::Display for UserNotice {
                 write!(f, "{task} is gone: ")?;
                 match workers {
                     0 => f.write_str("starting over"),
-                    workers => write!(f, "killing its {} and starting over", counted(*workers, "worker")),
+                    workers => write!(f, "killing its {} and starting over", pluralize(*workers, "worker")),
                 }
             }
             UserNotice::ServerLost { task, workers, kept: true } => {
-                let workers = counted(*workers, "worker");
+                let workers = pluralize(*workers, "worker");
                 write!(f, "{task} is gone: its {workers} stay for the next server")
             }
             UserNotice::SentOn { task, server } => write!(f, "{task} mines at {server} now"),
@@ -237,21 +237,21 @@ impl fmt::Display for UserNotice {
             UserNotice::Merging { host, workers, cpus_milli } => write!(
                 f,
                 "merging {} on {host} into one with {} CPU",
-                counted(*workers, "worker"),
+                pluralize(*workers, "worker"),
                 *cpus_milli as f64 / 1e3
             ),
             UserNotice::Maintenance { host, begins_in, tasks } => write!(
                 f,
                 "{host} goes away for maintenance in {:.0} s: {} there will end before",
                 begins_in.as_secs_f64(),
-                counted(*tasks, "task")
+                pluralize(*tasks, "task")
             ),
             UserNotice::ServerMoves { task, workers: 0 } => write!(f, "{task} makes way for maintenance"),
             UserNotice::ServerMoves { task, workers } => {
                 write!(
                     f,
                     "{task} makes way for maintenance: ending its {} first",
-                    counted(*workers, "worker")
+                    pluralize(*workers, "worker")
                 )
             }
             UserNotice::Paused { host, pause, failures, why } => write!(
@@ -264,7 +264,7 @@ impl fmt::Display for UserNotice {
                 "{} launches have failed alike, on {}: {failure}; from now on one agent at a time is tried, with growing \
                  pauses and without a line for each",
                 failure.launches,
-                counted(failure.agents, "agent")
+                pluralize(failure.agents, "agent")
             ),
             UserNotice::CommonFailureOver { launches } => {
                 write!(f, "launches succeed again, after {launches} that failed alike")
@@ -273,11 +273,11 @@ impl fmt::Display for UserNotice {
             UserNotice::Failure(text) | UserNotice::Remark(text) => f.write_str(text),
             UserNotice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
             UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
-            UserNotice::Ending { tasks } => write!(f, "ending {}", counted(*tasks, "task")),
+            UserNotice::Ending { tasks } => write!(f, "ending {}", pluralize(*tasks, "task")),
             UserNotice::Intervals { workers, intervals } => write!(
                 f,
                 "{}: each sends a live message every {} s and a report every {} s",
-                counted(*workers, "worker"),
+                pluralize(*workers, "worker"),
                 intervals.live().as_secs_f64(),
                 intervals.report().as_secs_f64()
             ),

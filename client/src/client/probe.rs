@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use program::chain;
+use logging::error_chain;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
@@ -67,7 +67,7 @@ impl Probe {
                     None
                 }
                 Ok(Ok(_)) => Some("it says a lot, but does not authorize us and give a job".to_owned()),
-                Ok(Err(error)) => Some(chain(&error)),
+                Ok(Err(error)) => Some(error_chain(&error)),
                 Err(_) => Some("it has not authorized us and given a job in time".to_owned()),
             };
             if let Some(error) = failed {

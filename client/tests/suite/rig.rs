@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Answer, Client, ClientError, Config, Event, Fate, Pool, Ticket};
-use program::chain;
+use logging::error_chain;
 use stratum::{Job, Share};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -80,7 +80,7 @@ impl Rig {
         let event = timeout(DEADLINE, self.events.recv()).await.expect("an event in time").expect("a client");
         match &event {
             Ok(Event::Answer(answer)) => self.answers.push(answer.clone()),
-            Ok(Event::Lost { error, .. }) => self.losses.push(chain(error)),
+            Ok(Event::Lost { error, .. }) => self.losses.push(error_chain(error)),
             _ => {}
         }
         event
@@ -113,7 +113,7 @@ impl Rig {
 
     pub async fn loss(&mut self) -> String {
         let wanted = |event| match event {
-            Event::Lost { error, .. } => Some(chain(&error)),
+            Event::Lost { error, .. } => Some(error_chain(&error)),
             _ => None,
         };
         self.wait(wanted).await
@@ -123,7 +123,7 @@ impl Rig {
     pub async fn end(&mut self) -> String {
         loop {
             if let Err(error) = self.event().await {
-                return chain(&error);
+                return error_chain(&error);
             }
         }
     }

@@ -4,7 +4,7 @@
 mod support;
 
 use client::{Config, Fate};
-use net::{Access, Dialer, Fingerprint, Trust};
+use net::{DialOptions, Dialer, Fingerprint, Trust};
 use serde_json::{Value, json};
 use support::authority::Authority;
 use support::socks::Socks;
@@ -30,7 +30,7 @@ async fn terminator(acceptor: TlsAcceptor, pool: u16) -> u16 {
     port
 }
 
-fn secured(url: &str, access: &Access) -> Config {
+fn secured(url: &str, access: &DialOptions) -> Config {
     let dialer = Dialer::new(access, true).expect("somebody to trust");
     Config { pools: vec![pool(url)], dialer, ..config(&[]) }
 }
@@ -41,7 +41,7 @@ async fn a_pool_with_an_authority_of_its_own_behind_a_proxy_that_wants_a_passwor
     let listener = listen().await;
     let port = terminator(authority.server(&["pool.invalid"]).0, port(&listener)).await;
     let proxy = Socks::start(Some(("me", "pass"))).await;
-    let access = Access {
+    let access = DialOptions {
         trust: Trust::in_file(&authority.file()).expect("a certificate"),
         proxy: Some(format!("socks5://me:pass@{}", proxy.address).parse().expect("a proxy")),
     };
@@ -62,7 +62,7 @@ async fn a_pinned_pool_and_a_stranger_in_its_place() {
     let listener = listen().await;
     let port = terminator(acceptor, port(&listener)).await;
     let url = format!("stratum+tls://127.0.0.1:{port}");
-    let pinned = |fingerprint| Access { trust: Trust::Pinned(vec![fingerprint]), proxy: None };
+    let pinned = |fingerprint| DialOptions { trust: Trust::Pinned(vec![fingerprint]), proxy: None };
     let rig = Rig::start(secured(&url, &pinned(Fingerprint::of(&certificate))));
     Pool::accept(&listener).await.welcome("0a").await;
     rig.close().await;

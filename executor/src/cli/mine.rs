@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use program::{AccessArgs, Discreet, Usage, difficulty, duration, whole};
+use command_line::{ConnectionArgs, RedactedParser, UsageError, difficulty, duration, whole_number};
 
 use super::minerd::{IgnoredArgs, RefusedArgs};
 use super::values::{
@@ -19,12 +19,12 @@ const MAX_SECONDS: u64 = 10_000_000;
 
 /// Options of `mine`. Names follow cpuminer's `minerd`, so that its command lines work as they stand.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = program::EXIT_STATUS)]
+#[command(after_help = command_line::EXIT_STATUS_HELP)]
 pub struct MineArgs {
     /// Pool to mine for, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; give several to fall back on the later
     /// ones while the earlier ones are out of reach. USER:PASSWORD@ in front of HOST hold for that pool
     #[arg(short = 'o', long = "url", env = "MINER_URL", value_name = "URL")]
-    #[arg(value_delimiter = ',', hide_env_values = true, value_parser = Discreet(pool_address))]
+    #[arg(value_delimiter = ',', hide_env_values = true, value_parser = RedactedParser(pool_address))]
     pub urls: Vec<PoolAddress>,
     /// User name for the pool, often an address or ACCOUNT.WORKER
     #[arg(short, long, env = "MINER_USER", default_value = "")]
@@ -34,11 +34,11 @@ pub struct MineArgs {
     pub pass: String,
     /// User name and password in one, USER:PASS
     #[arg(short = 'O', long, value_name = "USER:PASS", conflicts_with_all = ["user", "pass"])]
-    #[arg(env = "MINER_USERPASS", hide_env_values = true, value_parser = Discreet(userpass))]
+    #[arg(env = "MINER_USERPASS", hide_env_values = true, value_parser = RedactedParser(userpass))]
     pub userpass: Option<(String, String)>,
     /// How to connect to the pools.
     #[command(flatten)]
-    pub access: AccessArgs,
+    pub connection: ConnectionArgs,
     /// Mining threads [default: one for each CPU that this process may use]
     #[arg(short, long, env = "MINER_THREADS", value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
@@ -59,11 +59,11 @@ pub struct MineArgs {
     pub retries: i64,
     /// Longest pause between two tries, in seconds
     #[arg(short = 'R', long, env = "MINER_RETRY_PAUSE", value_name = "SECONDS", default_value_t = 30)]
-    #[arg(value_parser = whole::<u64>(1..=MAX_SECONDS))]
+    #[arg(value_parser = whole_number::<u64>(1..=MAX_SECONDS))]
     pub retry_pause: u64,
     /// Seconds of silence after which a pool counts as lost
     #[arg(short = 'T', long, env = "MINER_TIMEOUT", value_name = "SECONDS", default_value_t = 300)]
-    #[arg(value_parser = whole::<u64>(1..=MAX_SECONDS))]
+    #[arg(value_parser = whole_number::<u64>(1..=MAX_SECONDS))]
     pub timeout: u64,
     /// Wanted time between two shares; the pool is asked for a difficulty that gives it
     #[arg(long, env = "MINER_SHARE_INTERVAL", value_name = "TIME", default_value = "1s", value_parser = duration)]
@@ -124,13 +124,13 @@ impl MineArgs {
     /// The pools, with our name and password at each.
     ///
     /// # Errors
-    /// [`Usage`] if there is none, or an option stands for what does not exist here.
-    pub fn pools(&self) -> Result<Vec<Pool>, Usage> {
+    /// [`UsageError`] if there is none, or an option stands for what does not exist here.
+    pub fn pools(&self) -> Result<Vec<Pool>, UsageError> {
         if let Some(instead) = self.refused.instead() {
-            return Err(Usage(instead.to_owned()));
+            return Err(UsageError(instead.to_owned()));
         }
         if self.urls.is_empty() {
-            return Err(Usage("no pool to mine for: give --url HOST:PORT".to_owned()));
+            return Err(UsageError("no pool to mine for: give --url HOST:PORT".to_owned()));
         }
         let common = self.credentials();
         let pool = |address: &PoolAddress| {
@@ -194,7 +194,7 @@ mod tests {
         let pools = args.pools().expect("pools");
         let who: Vec<_> = pools.iter().map(|pool| (pool.user.as_str(), pool.password.as_str())).collect();
         assert_eq!(who, [("me.rig", "p@ss"), ("other", "x")]);
-        assert!(pools[0].url.scheme.is_secure() && args.access.tls_ca.is_some());
+        assert!(pools[0].url.scheme.is_secure() && args.connection.tls_ca.is_some());
         assert_eq!(args.duration, Some(Duration::from_secs(60)));
     }
 
@@ -254,7 +254,7 @@ mod tests {
             ("-o h:1 --cpu-affinity 1,x", "is no core number"),
             ("-o h:1 --cpu-affinity 0x0", "names no core"),
             ("-o h:1 -O me", "no colon"),
-            ("-o h:1 --duration 5y", "\"5y\" is no time"),
+            ("-o h:1 --duration 5y", "\"5y\" is not a duration"),
             ("-o h:1 --duration 0s", "out of range"),
             ("-o h:1 --frobnicate", "--frobnicate"),
         ] {

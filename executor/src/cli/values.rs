@@ -3,8 +3,8 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
+use command_line::UsageError;
 use hasher::{Backend, BackendError};
-use program::Usage;
 use stratum::{PoolUrl, PoolUrlError};
 
 use crate::engine::cpus::MAX_THREADS;
@@ -92,10 +92,12 @@ pub(super) fn backend(text: &str) -> Result<String, String> {
 /// Checks the name of a backend that is to mine elsewhere, on a CPU of which nothing is known here.
 ///
 /// # Errors
-/// [`Usage`] if there is none of that name.
+/// [`UsageError`] if there is none of that name.
 pub fn known_backend(name: Option<&str>) -> anyhow::Result<()> {
     match name.map(Backend::named) {
-        Some(Err(error @ BackendError::Unknown { .. })) => Err(Usage(format!("--backend: {error}")).into()),
+        Some(Err(error @ BackendError::Unknown { .. })) => {
+            Err(UsageError(format!("--backend: {error}")).into())
+        }
         _ => Ok(()),
     }
 }
@@ -163,7 +165,7 @@ mod tests {
         assert!(known_backend(None).is_ok());
         assert!(Backend::names().all(|name| known_backend(Some(name)).is_ok()));
         let error = known_backend(Some("abacus")).unwrap_err();
-        assert!(error.is::<Usage>() && error.to_string().contains("abacus"), "{error}");
+        assert!(error.is::<UsageError>() && error.to_string().contains("abacus"), "{error}");
     }
 
     #[test]

@@ -337,7 +337,7 @@ async fn an_unwanted_user_is_told_so() {
     let call = pool.hear("mining.authorize").await;
     pool.answer(&call, "false", r#"[24,"Unauthorized worker",null]"#).await;
     let error = timeout(DEADLINE, &mut rig.miner).await.expect("in time").expect("no panic");
-    let error = chain(&error.expect_err("refused"));
+    let error = error_chain(&error.expect_err("refused"));
     assert!(error.contains("me.rig") && error.contains("Unauthorized worker"), "{error}");
 }
 

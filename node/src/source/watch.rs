@@ -15,8 +15,8 @@ use crate::min_difficulty;
 use crate::network::{self, NetworkError};
 use crate::rpc::{Client, RpcError};
 use crate::template::{self, Template, Unchecked};
+use logging::error_chain;
 use net::Backoff;
-use program::chain;
 
 /// Time for a long poll. Not less: Bitcoin Core notices a client that went away only when it answers, and has but few
 /// threads for RPC. That a node is gone shows at the next refresh.
@@ -38,7 +38,7 @@ pub(super) async fn watch(
         if worked {
             backoff.reset();
         }
-        tracing::warn!(error = chain(&error), "no templates from this node");
+        tracing::warn!(error = error_chain(&error), "no templates from this node");
         publish(State::Down(Arc::new(error)));
         sleep(backoff.delay()).await;
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use program::duration;
+use command_line::duration;
 
 use crate::serve::Chain;
 use crate::store::StoreOptions;

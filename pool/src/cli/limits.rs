@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use program::{duration, whole};
+use command_line::{duration, whole_number};
 
 use crate::admission::BanRules;
 use crate::config::Limits;
@@ -18,10 +18,10 @@ const MAX: u64 = u32::MAX as u64;
 pub struct LimitArgs {
     /// Miners connected at once
     #[arg(long, value_name = "N", env = "MINER_MAX_CONNECTIONS", default_value_t = Limits::default().connections)]
-    #[arg(value_parser = whole::<usize>(1..=MAX_CONNECTIONS))]
+    #[arg(value_parser = whole_number::<usize>(1..=MAX_CONNECTIONS))]
     pub max_connections: usize,
     /// Messages per second of one miner; more have to wait
-    #[arg(long, value_name = "N", env = "MINER_MESSAGES_PER_SECOND", value_parser = whole::<u32>(1..=MAX),
+    #[arg(long, value_name = "N", env = "MINER_MESSAGES_PER_SECOND", value_parser = whole_number::<u32>(1..=MAX),
         default_value_t = Limits::default().messages_per_second)]
     pub messages_per_second: u32,
     /// Time for a miner to authorize its first worker
@@ -30,10 +30,10 @@ pub struct LimitArgs {
     /// Judge so many shares of an address together, and ban it if too many were rejected; 0: no bans. Stale shares don't
     /// count
     #[arg(long, value_name = "N", env = "MINER_BAN_SHARES", default_value_t = BanRules::default().shares)]
-    #[arg(value_parser = whole::<u32>(0..=MAX))]
+    #[arg(value_parser = whole_number::<u32>(0..=MAX))]
     pub ban_shares: u32,
     /// Percentage of rejected shares for which an address is banned
-    #[arg(long, value_name = "PERCENT", env = "MINER_BAN_PERCENT", value_parser = whole::<u32>(1..=100),
+    #[arg(long, value_name = "PERCENT", env = "MINER_BAN_PERCENT", value_parser = whole_number::<u32>(1..=100),
         default_value_t = BanRules::default().percent)]
     pub ban_percent: u32,
     /// How long an address is banned

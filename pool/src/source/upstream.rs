@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use client::{Answer, Client, ClientError, Config, Event, Pool};
 use net::tls::TlsError;
-use net::{Access, Dialer};
+use net::{DialOptions, Dialer};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ pub struct UpstreamOptions {
     /// Pools, the best first: the others stand in while it is out of reach.
     pub pools: Vec<Pool>,
     /// How to connect to them.
-    pub access: Access,
+    pub dial: DialOptions,
 }
 
 /// Upstream pools that can't be mined for as wanted.
@@ -75,7 +75,7 @@ impl UpstreamSource {
     pub async fn connect(options: UpstreamOptions) -> Result<UpstreamSource, UpstreamError> {
         let mut config = Config::new(options.pools);
         let secure = config.pools.iter().any(|pool| pool.url.scheme.is_secure());
-        config.dialer = Dialer::new(&options.access, secure)?;
+        config.dialer = Dialer::new(&options.dial, secure)?;
         let mut client = Client::new(config);
         let mut relay = Relay::default();
         loop {
@@ -122,7 +122,7 @@ impl UpstreamSource {
                     }
                     // It tries for ever, so this can't be but for want of a pool.
                     Err(error) => {
-                        tracing::error!(error = program::chain(&error), "there is no upstream pool any more");
+                        tracing::error!(error = logging::error_chain(&error), "there is no upstream pool any more");
                         break;
                     }
                 },
@@ -209,7 +209,7 @@ fn log(event: &Event) {
     match event {
         Event::Authorized { pool } => tracing::info!(%pool, "mining for"),
         Event::Lost { error, retry_in } => {
-            tracing::warn!(error = program::chain(error), retry_in = ?retry_in, "no upstream pool");
+            tracing::warn!(error = logging::error_chain(error), retry_in = ?retry_in, "no upstream pool");
         }
         Event::Message(text) => tracing::info!(text, "the upstream pool says"),
         event => tracing::debug!(?event, "upstream"),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
+use command_line::RedactedParser;
 use mesos::zookeeper::Ensemble;
-use program::Discreet;
 
 use super::{Accounts, render};
 use crate::cli::ensemble;
@@ -34,7 +34,7 @@ pub struct Args {
     pub state_dir: PathBuf,
     /// Read what schedulers share in ZooKeeper instead: their --zk. zk://HOST:PORT,…/PATH, also with USER:PASSWORD@ in
     /// front; or file:///PATH of a file that says so, which keeps the password from the list of processes.
-    #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = Discreet(ensemble))]
+    #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = RedactedParser(ensemble))]
     pub zk: Option<Ensemble>,
     /// All frameworks that the folder has seen, not only the last.
     #[arg(long, env = "MINER_LEDGER_ALL", value_parser = BoolishValueParser::new(), conflicts_with = "zk")]
@@ -60,7 +60,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         return print_shares(&args.state_dir);
     }
     let snapshot = match args.zk.map(|ensemble| Zk { ensemble, session_timeout: SESSION }) {
-        Some(zk) => program::block_on(1, async move { Ok(store::shared_ledger_snapshot(&zk).await?) })?,
+        Some(zk) => command_line::block_on(1, async move { Ok(store::shared_ledger_snapshot(&zk).await?) })?,
         None => store::ledger_snapshot(&args.state_dir, args.all)?,
     };
     let accounts = Accounts::new(&snapshot);

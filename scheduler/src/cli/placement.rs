@@ -3,7 +3,8 @@
 use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use program::{chain, whole};
+use command_line::whole_number;
+use logging::error_chain;
 
 use crate::constraints::{Constraint, ConstraintError};
 use crate::offers::{Limits, Placement};
@@ -16,7 +17,7 @@ pub struct PlacementArgs {
     #[arg(long, value_name = "CPUS", env = "MINER_MAX_CPUS", value_parser = parse_sum)]
     pub max_cpus: Option<f64>,
     /// The most workers [default: as many as fit].
-    #[arg(long, value_name = "N", env = "MINER_MAX_WORKERS", value_parser = whole::<u64>(1..=u64::MAX))]
+    #[arg(long, value_name = "N", env = "MINER_MAX_WORKERS", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub max_workers: Option<u64>,
     /// The most CPUs of one worker; an agent with more of them gets several [default: all of its agent].
     #[arg(long, value_name = "CPUS", env = "MINER_CPUS_PER_WORKER", value_parser = parse_worker)]
@@ -77,7 +78,7 @@ fn milli(cpus: f64) -> u64 {
 
 /// The error has all causes: the last one says what is wrong with a regular expression.
 fn rule(text: &str) -> Result<Constraint, String> {
-    text.parse().map_err(|error: ConstraintError| chain(&error))
+    text.parse().map_err(|error: ConstraintError| error_chain(&error))
 }
 
 fn parse_sum(text: &str) -> anyhow::Result<f64> {

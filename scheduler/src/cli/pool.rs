@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use client::cli::PoolUrlError;
-use program::{Discreet, read_password};
+use command_line::{RedactedParser, read_password};
 use task::PoolAccess;
 
 use crate::task_info::Pool;
@@ -14,7 +14,7 @@ use crate::task_info::Pool;
 #[derive(Clone, Debug, Args)]
 pub struct PoolArgs {
     /// Have workers mine at this pool, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; no server is launched.
-    #[arg(long, value_name = "URL", env = "MINER_POOL", hide_env_values = true, value_parser = Discreet(parse_url), conflicts_with_all = ["server_constraint", "upstreams"])]
+    #[arg(long, value_name = "URL", env = "MINER_POOL", hide_env_values = true, value_parser = RedactedParser(parse_url), conflicts_with_all = ["server_constraint", "upstreams"])]
     pub pool: Option<String>,
     /// The account there; workers call themselves USER.TASK [default: TASK].
     #[arg(long, value_name = "USER", env = "MINER_POOL_USER", requires = "pool")]

@@ -6,9 +6,9 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use client::cli::UpstreamArgs;
+use command_line::UsageError;
 use node::cli::NodeArgs;
 use node::{Credentials, MinDifficultyTime, NodeUrl, Payout};
-use program::Usage;
 use task::{Chain, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
 
 use crate::task_info::{Arguments, ImageTask, Programs, Server};
@@ -125,7 +125,9 @@ impl ServerArgs {
             }
             (Kind::Builtin, _) => {
                 if let Some(option) = self.node.given() {
-                    return Err(Usage(format!("{option} needs --chain node or --server docker:IMAGE")).into());
+                    return Err(
+                        UsageError(format!("{option} needs --chain node or --server docker:IMAGE")).into()
+                    );
                 }
                 Server::Builtin(Chain::Builtin { block_interval })
             }
@@ -135,7 +137,7 @@ impl ServerArgs {
             Some(image) => {
                 let arguments =
                     Arguments::parse(&self.worker_arguments, &["server_host", "worker_port", "task_id"])
-                        .map_err(|error| Usage(format!("--worker-arguments: {error}")))?;
+                        .map_err(|error| UsageError(format!("--worker-arguments: {error}")))?;
                 Some(ImageTask { image: image.clone(), arguments })
             }
         };
@@ -147,11 +149,11 @@ impl ServerArgs {
         let Some(folder) = &self.data_dir else { return Ok(None) };
         if self.server != Kind::Builtin {
             return Err(
-                Usage("--data-dir is for our own server, not for --server docker:IMAGE".into()).into()
+                UsageError("--data-dir is for our own server, not for --server docker:IMAGE".into()).into()
             );
         }
         if !std::path::Path::new(folder).is_absolute() {
-            return Err(Usage(format!(
+            return Err(UsageError(format!(
                 "--data-dir {folder:?} is on the server's agent: name it from the root, such as /var/lib/mesos-miner"
             ))
             .into());
@@ -173,7 +175,7 @@ impl ServerArgs {
         let other = other.into_iter().find_map(|(other, given)| given.then_some(other)).or(self.node.given());
         if let Some(other) = other {
             let text = format!("{option} and {other} exclude each other: work comes from one of them");
-            return Err(Usage(text).into());
+            return Err(UsageError(text).into());
         }
         let pools = self.upstream.pools(env)?.unwrap_or_default();
         let first = pools.first().map(|pool| (pool.user.clone(), pool.password.clone()));
@@ -187,10 +189,10 @@ impl ServerArgs {
     }
 
     fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
-        let Payout::Address(address) = self.node.payout().map_err(|text| Usage(text.to_owned()))? else {
+        let Payout::Address(address) = self.node.payout().map_err(|text| UsageError(text.to_owned()))? else {
             let text = "--payout user pays the addresses in the workers' names, but tasks' names are their ids: use \
                         --address";
-            return Err(Usage(text.to_owned()).into());
+            return Err(UsageError(text.to_owned()).into());
         };
         let nodes = self.node.nodes(env)?.into_iter();
         Ok(NodeSpec {
@@ -206,10 +208,10 @@ impl ServerArgs {
     fn server_image(&self, image: &str, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<ImageTask> {
         let all = [&NODE_WORDS[..], &TASK_WORDS[..]].concat();
         let mut arguments = Arguments::parse(&self.server_arguments, &all)
-            .map_err(|error| Usage(format!("--server-arguments: {error}")))?;
+            .map_err(|error| UsageError(format!("--server-arguments: {error}")))?;
         let secret = ["rpc_user", "rpc_password"].into_iter().find(|name| arguments.name(name));
         if let (Some(name), false) = (secret, self.allow_credentials_in_arguments) {
-            return Err(Usage(format!(
+            return Err(UsageError(format!(
                 "{{{name}}} in --server-arguments is shown to all who can see the master's state or the agents' \
                  processes: add --allow-credentials-in-arguments if that may be, or use other --server-arguments"
             ))
@@ -218,7 +220,7 @@ impl ServerArgs {
         let nodes = self.node.nodes(env)?;
         let Some((url, credentials)) = nodes.into_iter().next() else {
             if let Some(name) = NODE_WORDS.into_iter().find(|name| arguments.name(name)) {
-                return Err(Usage(format!("{{{name}}} in --server-arguments needs --bitcoind")).into());
+                return Err(UsageError(format!("{{{name}}} in --server-arguments needs --bitcoind")).into());
             }
             return Ok(ImageTask { image: image.to_owned(), arguments });
         };
@@ -228,7 +230,7 @@ impl ServerArgs {
             (None, None) => {}
             (None, Some(name)) => {
                 let text = format!("{{{name}}} in --server-arguments needs --rpc-user or --cookie-file");
-                return Err(Usage(text).into());
+                return Err(UsageError(text).into());
             }
             (Some((user, password)), _) => {
                 arguments.fill("rpc_user", &user);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use command_line::{RedactedParser, duration};
 use mesos::masters::Masters;
 use mesos::zookeeper::Ensemble;
-use program::{Discreet, duration};
 
 use crate::config::Zk;
 
@@ -17,7 +17,7 @@ pub struct ZkArgs {
     /// Run several schedulers, of which one leads and the others wait: where in ZooKeeper they elect it and keep what
     /// the next one needs. zk://HOST:PORT,…/PATH, also with USER:PASSWORD@ in front; or file:///PATH of a file that says
     /// so, which keeps the password from the list of processes.
-    #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = Discreet(ensemble))]
+    #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = RedactedParser(ensemble))]
     pub zk: Option<Ensemble>,
     /// A leader that ZooKeeper does not hear from for so long no longer leads; ZooKeeper has limits of its own.
     #[arg(long, value_name = "TIME", env = "MINER_ZK_SESSION_TIMEOUT", default_value = "10s", value_parser = duration)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ::task::{Live, Totals};
+use command_line::Summary;
 use mesos::v1::TaskState;
-use program::Summary;
 
 use crate::fleet::{Fleet, Task};
 use crate::history::{Failure, History};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use program::{Hashrate, Shares, counted};
+use command_line::{Hashrate, ShareCounts, pluralize};
 use task::Live;
 
 use crate::core::{Overview, TaskLine};
@@ -101,7 +101,7 @@ impl Section {
         lines.sort_by_key(|(place, _)| *place);
         let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
         if hidden > 0 {
-            lines.push(format!("  … and {}", counted(hidden, noun)));
+            lines.push(format!("  … and {}", pluralize(hidden, noun)));
         }
         lines.truncate(room);
         lines
@@ -127,11 +127,11 @@ fn share_out<const N: usize>(sections: &[Section; N], mut room: usize) -> [usize
 }
 
 fn hashrate(overview: &Overview) -> String {
-    format!("{} by {}", Hashrate(overview.hashrate), counted(overview.reporting_workers, "worker"))
+    format!("{} by {}", Hashrate(overview.hashrate), pluralize(overview.reporting_workers, "worker"))
 }
 
 fn shares(overview: &Overview) -> String {
-    let Shares { accepted, rejected, stale, unanswered } = overview.totals.worker.into();
+    let ShareCounts { accepted, rejected, stale, unanswered } = overview.totals.worker.into();
     format!("shares: {accepted} accepted, {rejected} rejected, {stale} stale, {unanswered} unanswered")
 }
 
@@ -220,7 +220,7 @@ fn task_line(task: &TaskLine) -> String {
     let head = format!("  {id:<16} {state:<13} {host}, {cpus} CPU{health}");
     match &task.live {
         Some(Live::Worker(live)) => {
-            let Shares { accepted, rejected, stale, .. } = task.totals.into();
+            let ShareCounts { accepted, rejected, stale, .. } = task.totals.into();
             format!(
                 "{head}: {}, shares {accepted}/{rejected}/{stale} ({}, {} threads, difficulty {:.4})",
                 Hashrate(live.hashrate),
@@ -231,7 +231,7 @@ fn task_line(task: &TaskLine) -> String {
         }
         Some(Live::Pool(live)) => format!(
             "{head}: {}, block {}, difficulty {:.4}",
-            counted(live.connections, "miner"),
+            pluralize(live.connections, "miner"),
             live.height,
             live.difficulty
         ),

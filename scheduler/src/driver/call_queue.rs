@@ -14,10 +14,10 @@ mod unanswered;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use logging::error_chain;
 use mesos::CallError;
 use mesos::scheduler::SchedulerClient;
 use mesos::v1::FrameworkId;
-use program::chain;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -105,7 +105,7 @@ impl CallQueue {
                 SenderEvent::Answered(decided_before) => Report::Answered(decided_before),
             },
             ended = &mut self.sender => Report::Failed(match ended {
-                Ok(Err(error)) => chain(&error),
+                Ok(Err(error)) => error_chain(&error),
                 Ok(Ok(())) => "calls have ended".to_owned(),
                 Err(error) => error.to_string(),
             }),
@@ -117,7 +117,7 @@ impl CallQueue {
         self.queue = mpsc::unbounded_channel().0;
         match timeout(FLUSH, &mut self.sender).await {
             Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(error))) => Err(chain(&error)),
+            Ok(Ok(Err(error))) => Err(error_chain(&error)),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {} s", FLUSH.as_secs())),
         }

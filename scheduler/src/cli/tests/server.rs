@@ -12,7 +12,7 @@ fn programs(args: &[&str]) -> anyhow::Result<Programs> {
 /// What is said about options that make no sense together.
 fn usage(args: &[&str]) -> String {
     let error = programs(args).unwrap_err();
-    assert!(error.is::<program::Usage>(), "{args:?}: {error:#}");
+    assert!(error.is::<command_line::UsageError>(), "{args:?}: {error:#}");
     error.to_string()
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use logging::error_chain;
 use mesos::CallError;
 use mesos::scheduler::{EncodedCall, Outcome, Pipeline, PipelineSettings, SchedulerClient};
 use mesos::v1::FrameworkId;
-use program::chain;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
@@ -203,7 +203,7 @@ impl Sender {
             // Not taken: all others would be refused in the same way, and this one is sent once more.
             Outcome::Failed(error) if is_refused_for_now(&error) => return self.refused(number, error),
             Outcome::Failed(error) if self.concerns_this_call_only(number, &error) => {
-                tracing::error!("{}", chain(&error));
+                tracing::error!("{}", error_chain(&error));
                 self.taken(number);
             }
             Outcome::Failed(error) => return Err(error),
@@ -248,7 +248,7 @@ impl Sender {
             let waiting = self.waiting();
             let why = match &error {
                 CallError::NotReady { status, message, .. } => format!("HTTP {status}: {message}"),
-                error => chain(error),
+                error => error_chain(error),
             };
             let slow = Slowness::Slow { why, waiting, window: self.pace.window() };
             let _ = self.events.send(SenderEvent::Slowness(slow));

@@ -1,24 +1,22 @@
-//! Options for connections to pools: whom to trust, whom to connect through.
+//! Options for connections to pools: TLS trust and the proxy.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::Context;
 use clap::Args;
-use net::proxy::ProxyError;
-use net::{Access, Fingerprint, Proxy, Trust};
+use net::{DialOptions, Fingerprint, Proxy, Trust};
 use task::{PoolAccess, ProxyAccess};
 
-use crate::causes::chain;
-use crate::discreet::Discreet;
-use crate::exit::Usage;
-use crate::password::read_password;
+use crate::exit::UsageError;
+use crate::values::{RedactedParser, read_password};
 
-/// The environment variable with the proxy's password.
+/// The environment variable for the proxy's password.
 const PROXY_PASSWORD: &str = "MINER_PROXY_PASSWORD";
 
-/// How to connect to pools.
+/// The options for connections to pools.
 #[derive(Args, Clone, Debug, Default)]
-pub struct AccessArgs {
+pub struct ConnectionArgs {
     /// Authorities to trust for stratum+ssl:// pools, a PEM file [default: those that the system trusts]
     #[arg(long, alias = "cert", env = "MINER_TLS_CA", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
@@ -30,15 +28,15 @@ pub struct AccessArgs {
     /// SOCKS5 proxy to connect to pools through, socks5://HOST:PORT or socks5://USER@HOST:PORT; it looks the pools'
     /// names up. Its password comes from MINER_PROXY_PASSWORD or --proxy-password-file
     #[arg(short = 'x', long, env = "MINER_PROXY", value_name = "URL", hide_env_values = true)]
-    #[arg(value_parser = Discreet(proxy))]
+    #[arg(value_parser = RedactedParser(Proxy::from_str))]
     pub proxy: Option<Proxy>,
     /// File with the proxy's password
     #[arg(long, env = "MINER_PROXY_PASSWORD_FILE", value_name = "FILE", requires = "proxy")]
     pub proxy_password_file: Option<PathBuf>,
 }
 
-impl AccessArgs {
-    /// The first option that was given, if any was.
+impl ConnectionArgs {
+    /// The first of these options that was given, if any was.
     pub fn given(&self) -> Option<&'static str> {
         [
             ("--tls-ca", self.tls_ca.is_some()),
@@ -49,15 +47,14 @@ impl AccessArgs {
         .find_map(|(option, given)| given.then_some(option))
     }
 
-    /// What was chosen, with the contents of files. `environment` looks a variable up.
+    /// The options with the contents of the files that they name. `environment` looks a variable up.
     ///
     /// # Errors
-    /// [`Usage`] if a file can't be read or is not what it should be.
-    pub fn access(&self, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Access> {
+    /// [`UsageError`] if a file cannot be read, or has the wrong content.
+    pub fn dial_options(&self, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<DialOptions> {
         let trust = match &self.tls_ca {
-            Some(path) => {
-                Trust::in_file(path).map_err(|error| Usage(format!("--tls-ca: {}", chain(&error))))?
-            }
+            Some(path) => Trust::in_file(path)
+                .map_err(|error| UsageError(format!("--tls-ca: {:#}", anyhow::Error::new(error))))?,
             None if self.tls_fingerprint.is_empty() => Trust::System,
             None => Trust::Pinned(self.tls_fingerprint.clone()),
         };
@@ -65,38 +62,37 @@ impl AccessArgs {
             Some(path) => {
                 let password = read_password(path)
                     .with_context(|| format!("cannot read the proxy's password file {}", path.display()));
-                Some(password.map_err(|error| Usage(format!("{error:#}")))?)
+                Some(password.map_err(|error| UsageError(format!("{error:#}")))?)
             }
             None => environment(PROXY_PASSWORD),
         };
         let proxy = match (self.proxy.clone(), password) {
             (Some(proxy), Some(password)) => {
-                Some(proxy.with_password(password).map_err(|error| Usage(error.to_string()))?)
+                Some(proxy.with_password(password).map_err(|error| UsageError(error.to_string()))?)
             }
             (proxy, _) => proxy,
         };
-        Ok(Access { trust, proxy })
+        Ok(DialOptions { trust, proxy })
     }
 }
 
-fn proxy(text: &str) -> Result<Proxy, ProxyError> {
-    text.parse()
-}
-
-/// The same for a task's specification.
-pub fn spec_of(access: &Access) -> PoolAccess {
-    let (authorities, fingerprints) = match &access.trust {
+/// Converts connection options to the form in a task's specification.
+pub fn pool_access(options: &DialOptions) -> PoolAccess {
+    let (authorities, fingerprints) = match &options.trust {
         Trust::System => (None, Vec::new()),
         Trust::Authorities(pem) => (Some(pem.clone()), Vec::new()),
         Trust::Pinned(fingerprints) => (None, fingerprints.iter().map(|fingerprint| fingerprint.0).collect()),
     };
-    let proxy =
-        access.proxy.clone().map(|Proxy { host, port, credentials }| ProxyAccess { host, port, credentials });
+    let proxy = options.proxy.clone().map(|Proxy { host, port, credentials }| ProxyAccess {
+        host,
+        port,
+        credentials,
+    });
     PoolAccess { authorities, fingerprints, proxy }
 }
 
-/// What a task's specification says.
-pub fn access_of(spec: &PoolAccess) -> Access {
+/// Converts the connection options in a task's specification back.
+pub fn dial_options(spec: &PoolAccess) -> DialOptions {
     let trust = match &spec.authorities {
         _ if !spec.fingerprints.is_empty() => {
             Trust::Pinned(spec.fingerprints.iter().copied().map(Fingerprint).collect())
@@ -106,7 +102,7 @@ pub fn access_of(spec: &PoolAccess) -> Access {
     };
     let proxy =
         spec.proxy.clone().map(|ProxyAccess { host, port, credentials }| Proxy { host, port, credentials });
-    Access { trust, proxy }
+    DialOptions { trust, proxy }
 }
 
 #[cfg(test)]
@@ -118,31 +114,32 @@ mod tests {
     #[derive(Parser)]
     struct Cli {
         #[command(flatten)]
-        access: AccessArgs,
+        connection: ConnectionArgs,
     }
 
-    fn access(line: &str) -> anyhow::Result<Access> {
+    fn parse(line: &str) -> anyhow::Result<DialOptions> {
         let words = ["x"].into_iter().chain(line.split_whitespace());
-        Cli::try_parse_from(words)?.access.access(|name| (name == PROXY_PASSWORD).then(|| "late".to_owned()))
+        let environment = |name: &str| (name == PROXY_PASSWORD).then(|| "late".to_owned());
+        Cli::try_parse_from(words)?.connection.dial_options(environment)
     }
 
     #[test]
-    fn options_become_access_and_a_specification_and_access_again() {
+    fn options_survive_the_conversion_to_a_specification_and_back() {
         let fingerprint = "ab".repeat(32);
         for line in [
             String::new(),
             format!("--tls-fingerprint {fingerprint},{fingerprint}"),
             format!("-x socks5://me@h:1080 --tls-fingerprint {fingerprint}"),
         ] {
-            let access = access(&line).unwrap();
-            assert_eq!(access_of(&spec_of(&access)), access, "{line}");
+            let options = parse(&line).unwrap();
+            assert_eq!(dial_options(&pool_access(&options)), options, "{line}");
         }
-        let credentials = access("-x socks5://me@h:1080").unwrap().proxy.and_then(|proxy| proxy.credentials);
+        let credentials = parse("-x socks5://me@h:1080").unwrap().proxy.and_then(|proxy| proxy.credentials);
         assert_eq!(credentials, Some(("me".into(), "late".into())));
     }
 
     #[test]
-    fn bad_values_are_named() {
+    fn errors_name_bad_values_but_no_password() {
         for (line, part) in [
             ("--tls-fingerprint abc", "64 hexadecimal digits"),
             ("--tls-ca /nowhere/ca.pem", "/nowhere/ca.pem"),
@@ -153,7 +150,7 @@ mod tests {
             ("--proxy http://me:s3cret@h:1", "http://h:1"),
             ("--proxy socks5://me:s3cret@h", "socks5://h"),
         ] {
-            let error = format!("{:#}", access(line).expect_err(line));
+            let error = format!("{:#}", parse(line).expect_err(line));
             assert!(error.contains(part) && !error.contains("s3cret"), "{line}: {error}");
         }
     }

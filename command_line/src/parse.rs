@@ -1,4 +1,4 @@
-//! Reading the command line.
+//! Parsing the command line.
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -8,30 +8,31 @@ use std::time::Duration;
 
 use clap::{Arg, Command, Parser};
 
-use crate::exit::USAGE;
+use crate::exit::EX_USAGE;
 
-/// Reads a command line, the program's name in front; prints help, or what is wrong.
+/// Parses a command line, whose first word is the program's name. Prints help, or the error.
 ///
 /// # Errors
-/// The exit status, if the program is to end now: [`USAGE`] if the line is no good.
+/// With the exit status of the program: 0 after help, [`EX_USAGE`] if the command line is invalid.
 pub fn parse<T: Parser>(words: impl IntoIterator<Item = OsString>) -> Result<T, ExitCode> {
-    let read = command::<T>().try_get_matches_from(words).and_then(|mut found| {
-        T::from_arg_matches_mut(&mut found).map_err(|error| error.format(&mut command::<T>()))
+    let parsed = command::<T>().try_get_matches_from(words).and_then(|mut matches| {
+        T::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command::<T>()))
     });
-    read.map_err(|error| {
-        // Help goes to stdout, errors to stderr; a terminal that is gone needs neither.
+    parsed.map_err(|error| {
+        // Help goes to stdout, errors to stderr; a failed write is ignored, since nothing else can report it.
         let _ = error.print();
-        ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+        ExitCode::from(if error.use_stderr() { EX_USAGE } else { 0 })
     })
 }
 
 fn command<T: Parser>() -> Command {
-    let options = |command: Command| command.mut_args(with_negative_values);
+    let options = |command: Command| command.mut_args(allow_negative_numbers);
     options(T::command()).mut_subcommands(options)
 }
 
-/// A number or time below zero is a bad value, which can be named; clap would take it for an unknown option.
-fn with_negative_values(arg: Arg) -> Arg {
+/// Lets clap take `-1` for the value of a number or duration, so that the error names the value; otherwise it would be
+/// an unknown option.
+fn allow_negative_numbers(arg: Arg) -> Arg {
     let numbers = [
         TypeId::of::<Duration>(),
         TypeId::of::<f64>(),
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn values_below_zero_are_named() {
+    fn errors_name_negative_numbers() {
         let error = |line: &str| {
             let words = line.split(' ').map(OsString::from);
             command::<Cli>().try_get_matches_from(words).unwrap_err().to_string()
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn good_lines_are_read() {
+    fn valid_lines_are_parsed() {
         let words = "x run --time 5s -n 3 -q --text a".split(' ').map(OsString::from);
         let Sub::Run { time, number, quiet, text } = parse::<Cli>(words).unwrap().command;
         assert_eq!(

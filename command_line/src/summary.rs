@@ -1,4 +1,4 @@
-//! What was done in all: the last thing that `mine`, `scheduler` and `local` print.
+//! The summary that `mine`, `scheduler` and `local` print when they end.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,58 +8,58 @@ use anyhow::Context;
 use serde::Serialize;
 use task::Totals;
 
-/// The figures printed at the end; with `--json` as one line of JSON.
+/// The figures of a whole run; with `--json` printed as one line of JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// Seconds since it was started; for a framework, restarts of the scheduler included.
+    /// Seconds since the start; for a framework, since its first start, across restarts of the scheduler.
     pub seconds: f64,
     /// Hashes searched.
     pub hashes: u128,
     /// `hashes / seconds`.
     pub hashrate: f64,
     /// Shares by verdict, from the workers' accounts.
-    pub shares: Shares,
-    /// Blocks found; one that pool and worker both report counts once.
+    pub shares: ShareCounts,
+    /// Blocks found; a block that both pool and worker report counts once.
     pub blocks: u64,
-    /// The most workers that mined at once.
+    /// The largest number of workers that mined at the same time.
     pub workers: u64,
-    /// How many Mesos tasks ended in each state, by Mesos' names; empty without Mesos.
+    /// The number of Mesos tasks that ended in each state, such as `TASK_FAILED`; empty without Mesos.
     pub tasks: BTreeMap<String, u64>,
 }
 
-/// Shares by verdict; no share is in two of them.
+/// Numbers of shares by verdict. Each share counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Shares {
-    /// The pool accepted them.
+pub struct ShareCounts {
+    /// Accepted by the pool.
     pub accepted: u64,
-    /// The pool rejected them for any reason but staleness.
+    /// Rejected by the pool for any reason but staleness.
     pub rejected: u64,
-    /// Outdated: rejected with code 21, or dropped unsent.
+    /// Stale: rejected with code 21, or dropped before they were sent.
     pub stale: u64,
-    /// Submitted, and the answer never came.
+    /// Submitted, but never answered.
     pub unanswered: u64,
 }
 
-impl From<Totals> for Shares {
-    fn from(totals: Totals) -> Shares {
+impl From<Totals> for ShareCounts {
+    fn from(totals: Totals) -> Self {
         let Totals { accepted, rejected, stale, unanswered, .. } = totals;
-        Shares { accepted, rejected, stale, unanswered }
+        Self { accepted, rejected, stale, unanswered }
     }
 }
 
 impl Summary {
-    /// Of the workers' totals; `workers` is the most that mined at once, `tasks` counts final states.
-    pub fn new(totals: Totals, seconds: f64, workers: u64, tasks: BTreeMap<String, u64>) -> Summary {
+    /// Builds a summary from the workers' totals. See the fields for `workers` and `tasks`.
+    pub fn new(totals: Totals, seconds: f64, workers: u64, tasks: BTreeMap<String, u64>) -> Self {
         let hashes = totals.hashes;
         let hashrate = if seconds > 0.0 { hashes as f64 / seconds } else { 0.0 };
-        Summary { seconds, hashes, hashrate, shares: totals.into(), blocks: totals.blocks, workers, tasks }
+        Self { seconds, hashes, hashrate, shares: totals.into(), blocks: totals.blocks, workers, tasks }
     }
 
-    /// Prints it on stdout: one line of JSON, or some lines for people. Who has closed the other end of a pipe does
-    /// not want it, which is no error.
+    /// Prints the summary on stdout, as one line of JSON or as text. A closed pipe is not an error: its reader wants no
+    /// more.
     ///
     /// # Errors
-    /// If stdout can't be written to.
+    /// If stdout cannot be written to.
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
         match self.write(json) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -82,7 +82,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:.1} s, {} hashes, {}", self.seconds, self.hashes, Hashrate(self.hashrate))?;
-        let Shares { accepted, rejected, stale, unanswered } = self.shares;
+        let ShareCounts { accepted, rejected, stale, unanswered } = self.shares;
         write!(
             f,
             "shares: {accepted} accepted, {rejected} rejected, {stale} stale, {unanswered} unanswered; blocks: {}",
@@ -99,7 +99,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// H/s with a prefix, such as `2.50 MH/s`.
+/// A hashrate in H/s; displayed with a prefix, such as `2.50 MH/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hashrate(pub f64);
 
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn no_time_is_no_rate() {
+    fn the_hashrate_of_no_time_is_zero() {
         assert_eq!(Summary::new(Totals::default(), 0.0, 0, BTreeMap::new()).hashrate, 0.0);
     }
 

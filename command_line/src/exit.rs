@@ -1,0 +1,34 @@
+//! The exit status of a program.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::output::print_error_line;
+
+/// The exit status for bad usage (`EX_USAGE` of `sysexits.h`).
+pub const EX_USAGE: u8 = 64;
+
+/// The last paragraph of a program's help.
+pub const EXIT_STATUS_HELP: &str = "Exit status: 0 when it ended as asked (Ctrl-C, SIGTERM, a limit), 64 for bad usage, 1 for any \
+                                    other failure, 128 + the signal's number when a second signal ends it at once.";
+
+/// Options that are valid one by one, but not together, or that name a file with bad content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageError(pub String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Returns the exit status of a program. Prints an error with its causes; its status is [`EX_USAGE`] for a
+/// [`UsageError`], else 1.
+pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        print_error_line(format_args!("error: {error:#}"));
+        if error.is::<UsageError>() { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
+    })
+}

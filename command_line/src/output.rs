@@ -1,0 +1,64 @@
+//! Lines on standard output and standard error. Unlike with `println!`, a closed pipe or terminal is not a panic.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::oneshot;
+
+/// Writes a line to standard output; ignores errors, since a reader that has closed it needs no more lines.
+pub fn print_line(line: impl Display) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// Writes a line to standard error; ignores errors.
+pub fn print_error_line(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Formats a count with its noun: `1 task`, `2 tasks`. The plural of `noun` must end in a plain s.
+pub fn pluralize(count: impl Display + PartialEq + From<u8>, noun: &str) -> String {
+    let plural = if count == 1.into() { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+/// Completes when standard output is a pipe or a socket and its reader closes it, as in `… | head`. Never completes for
+/// files and terminals; the end of a terminal is a SIGHUP.
+pub async fn stdout_closed() {
+    let (closed, receiver) = oneshot::channel();
+    // A thread, because the runtime cannot poll every kind of standard output. The thread ends with the process.
+    let watch = thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+        if wait_until_closed().is_ok() {
+            // The send fails if the caller has stopped waiting.
+            let _ = closed.send(());
+        }
+    });
+    if watch.is_err() || receiver.await.is_err() {
+        std::future::pending().await
+    }
+}
+
+fn wait_until_closed() -> io::Result<()> {
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    loop {
+        match poll(&mut watched, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_is_singular() {
+        assert_eq!(pluralize(0u64, "task"), "0 tasks");
+        assert_eq!(pluralize(1usize, "task"), "1 task");
+        assert_eq!(pluralize(2u32, "worker"), "2 workers");
+    }
+}
