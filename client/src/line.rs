@@ -64,9 +64,9 @@ impl Line {
             resume: known.resume.clone(),
             ..Options::new(url.clone(), pool.user.clone(), pool.password.clone())
         };
-        let (dialer, host, port) = (config.dialer.clone(), url.host.clone(), url.port);
+        let (dialer, address) = (config.dialer.clone(), url.address.clone());
         let secure = url.scheme.is_secure();
-        let dialling = async move { dialer.connect(&host, port, secure).await };
+        let dialling = async move { dialer.connect(&address.host, address.port, secure).await };
         Line {
             url,
             stage: Stage::Dialling(Box::pin(dialling)),

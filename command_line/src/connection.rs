@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::Context;
 use clap::Args;
-use net::{DialOptions, Fingerprint, Proxy, Trust};
+use net::{DialOptions, Fingerprint, HostPort, Proxy, Trust};
 use task::{PoolAccess, ProxyAccess};
 
 use crate::exit::UsageError;
@@ -83,10 +83,8 @@ pub fn pool_access(options: &DialOptions) -> PoolAccess {
         Trust::Authorities(pem) => (Some(pem.clone()), Vec::new()),
         Trust::Pinned(fingerprints) => (None, fingerprints.iter().map(|fingerprint| fingerprint.0).collect()),
     };
-    let proxy = options.proxy.clone().map(|Proxy { host, port, credentials }| ProxyAccess {
-        host,
-        port,
-        credentials,
+    let proxy = options.proxy.clone().map(|Proxy { address: HostPort { host, port }, credentials }| {
+        ProxyAccess { host, port, credentials }
     });
     PoolAccess { authorities, fingerprints, proxy }
 }
@@ -100,8 +98,10 @@ pub fn dial_options(spec: &PoolAccess) -> DialOptions {
         Some(pem) => Trust::Authorities(pem.clone()),
         None => Trust::System,
     };
-    let proxy =
-        spec.proxy.clone().map(|ProxyAccess { host, port, credentials }| Proxy { host, port, credentials });
+    let proxy = spec.proxy.clone().map(|ProxyAccess { host, port, credentials }| Proxy {
+        address: HostPort { host, port },
+        credentials,
+    });
     DialOptions { trust, proxy }
 }
 

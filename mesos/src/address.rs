@@ -1,7 +1,9 @@
 //! Where masters and agents listen.
 
 use std::fmt;
-use std::str::FromStr;
+
+pub use net::HostPort;
+use net::HostPortError;
 
 /// Port of a master unless said otherwise.
 pub const DEFAULT_MASTER_PORT: u16 = 5050;
@@ -69,73 +71,15 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// A host and a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HostPort {
-    /// A name, or an IP address; an IPv6 address without its brackets.
-    pub host: String,
-    /// 1 to 65535.
-    pub port: u16,
-}
-
-impl HostPort {
-    /// Reads `HOST:PORT`, or `HOST` alone where `default_port` is given.
-    ///
-    /// # Errors
-    /// When host or port are missing or malformed.
-    pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, AddressError> {
-        if text.is_empty() {
-            return Err(AddressError::Empty);
-        }
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => split_ipv6(rest),
-            None => split_name(text),
-        }
-        .ok_or_else(|| AddressError::Host(shown(text)))?;
-        let port = match port {
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
-            Some(_) => None,
-            None => default_port,
-        };
-        match port {
-            Some(port) if port > 0 => Ok(Self { host: host.to_owned(), port }),
-            _ => Err(AddressError::Port(shown(text))),
-        }
+/// Parses `HOST:PORT`, or `HOST` alone if there is a default port.
+pub(crate) fn parse_host_port(text: &str, default_port: Option<u16>) -> Result<HostPort, AddressError> {
+    if text.is_empty() {
+        return Err(AddressError::Empty);
     }
-}
-
-/// Host and port of what follows an opening bracket.
-fn split_ipv6(rest: &str) -> Option<(&str, Option<&str>)> {
-    let (host, after) = rest.split_once(']')?;
-    host.parse::<std::net::Ipv6Addr>().ok()?;
-    let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').unwrap_or_default()) };
-    Some((host, port))
-}
-
-/// Host and port of a name or an IPv4 address. More than one colon means an IPv6 address without brackets.
-fn split_name(text: &str) -> Option<(&str, Option<&str>)> {
-    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let fits = !host.is_empty() && host.chars().all(is_name) && !port.is_some_and(|port| port.contains(':'));
-    fits.then_some((host, port))
-}
-
-impl FromStr for HostPort {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        Self::parse(text, None)
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
+    HostPort::parse(text, default_port).map_err(|error| match error {
+        HostPortError::Host(_) => AddressError::Host(shown(text)),
+        HostPortError::NoPort | HostPortError::Port(_) => AddressError::Port(shown(text)),
+    })
 }
 
 /// A place to send calls to.
@@ -169,7 +113,7 @@ impl Endpoint {
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         // Without a port it is HTTP's, as in any URL.
         let port = if scheme == Scheme::Https { 443 } else { 80 };
-        let address = HostPort::parse(authority, Some(port)).map_err(|_| error())?;
+        let address = parse_host_port(authority, Some(port)).map_err(|_| error())?;
         let path = if path.is_empty() { self.path.clone() } else { path.to_owned() };
         Ok(Self { scheme, address, path })
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::address::{AddressError, Endpoint, HostPort, Scheme};
+use crate::address::{AddressError, Endpoint, HostPort, Scheme, parse_host_port};
 use crate::auth::Auth;
 use crate::duration::{self, DurationError};
 use crate::executor::calls::Identity;
@@ -194,7 +194,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn address(&mut self, name: &'static str) -> Option<HostPort> {
         match self.required(name) {
             missing if missing.is_empty() => None,
-            text => text.parse().map_err(|error: AddressError| self.malformed(name, error.into())).ok(),
+            text => parse_host_port(&text, None).map_err(|error| self.malformed(name, error.into())).ok(),
         }
     }
 

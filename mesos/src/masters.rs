@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use crate::address::{AddressError, DEFAULT_MASTER_PORT, HostPort, Scheme, shown};
+use crate::address::{AddressError, DEFAULT_MASTER_PORT, HostPort, Scheme, parse_host_port, shown};
 use crate::zookeeper::Ensemble;
 
 /// The masters of a cluster: a list in the order in which they are to be tried, or where in ZooKeeper the leader
@@ -79,10 +79,10 @@ fn parse_master(text: &str) -> Result<(Scheme, HostPort), AddressError> {
         Some(("https", rest)) => (Scheme::Https, rest),
         Some(("zk", _)) => return Err(AddressError::ZooKeeperInList(shown(text))),
         Some(_) => return Err(AddressError::Scheme(shown(text))),
-        None => return Ok((Scheme::Http, HostPort::parse(text, Some(DEFAULT_MASTER_PORT))?)),
+        None => return Ok((Scheme::Http, parse_host_port(text, Some(DEFAULT_MASTER_PORT))?)),
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
-    Ok((scheme, HostPort::parse(authority, Some(DEFAULT_MASTER_PORT))?))
+    Ok((scheme, parse_host_port(authority, Some(DEFAULT_MASTER_PORT))?))
 }
 
 impl From<HostPort> for Masters {
@@ -93,7 +93,7 @@ impl From<HostPort> for Masters {
 
 impl From<SocketAddr> for Masters {
     fn from(address: SocketAddr) -> Self {
-        HostPort { host: address.ip().to_string(), port: address.port() }.into()
+        HostPort::from(address).into()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zookeeper_client::{Client, Error};
 
-use crate::address::{AddressError, HostPort};
+use crate::address::{AddressError, HostPort, parse_host_port};
 
 /// Port of a ZooKeeper server unless said otherwise.
 pub const DEFAULT_PORT: u16 = 2181;
@@ -40,7 +40,7 @@ impl Ensemble {
         if path.is_empty() || !path.split('/').skip(1).all(plain) {
             return Err(AddressError::ZooKeeperPath(rest.to_owned()));
         }
-        let servers = servers.split(',').map(|server| HostPort::parse(server.trim(), Some(DEFAULT_PORT)));
+        let servers = servers.split(',').map(|server| parse_host_port(server.trim(), Some(DEFAULT_PORT)));
         Ok(Self { credentials, servers: servers.collect::<Result<_, _>>()?, path: path.to_owned() })
     }
 

@@ -1,5 +1,7 @@
 //! The query of a request: `after=miner-worker-7&limit=100`.
 
+use net::percent_decode;
+
 use crate::RequestError;
 
 /// Names and values, decoded; each name is given once at most.
@@ -68,22 +70,9 @@ fn bad(text: String) -> RequestError {
     RequestError::BadRequest(text)
 }
 
-/// Resolves `%XX` and `+`; `None` if it is not well-formed.
+/// Decodes `%XX` and `+`; `None` if the text is malformed.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                let value = digit()? * 16 + digit()?;
-                u8::try_from(value).ok()?
-            }
-            b'+' => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(decoded).ok()
+    percent_decode(&text.replace('+', " "))
 }
 
 #[cfg(test)]

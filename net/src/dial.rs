@@ -178,7 +178,7 @@ impl Dialer {
 
 /// The proxy looks the name up.
 async fn through(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, DialError> {
-    let stream = tcp(&proxy.host, proxy.port)
+    let stream = tcp(&proxy.address.host, proxy.address.port)
         .await
         .map_err(|source| DialError::Proxy { proxy: proxy.clone(), source })?;
     let connected = match &proxy.credentials {

@@ -1,61 +1,62 @@
-//! Where a SOCKS5 proxy (RFC 1928) is, and who we are to it (RFC 1929).
+//! A SOCKS5 proxy (RFC 1928): its address, and the credentials for it (RFC 1929).
 
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A SOCKS5 proxy. It looks names up itself. Its debug form leaves the password out.
+use crate::host_port::{HostPort, HostPortError, percent_decode};
+
+/// A SOCKS5 proxy. The proxy resolves host names. The debug form leaves the password out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// Host name or IP address; IPv6 without its brackets.
-    pub host: String,
-    /// TCP port, not 0.
-    pub port: u16,
-    /// User and password, each of at most 255 bytes, if the proxy wants them.
+    /// Where the proxy listens.
+    pub address: HostPort,
+    /// User and password, each of at most 255 bytes, if the proxy requires them.
     pub credentials: Option<(String, String)>,
 }
 
-/// An address of a proxy that could not be read. What may be a password is not repeated.
+/// Why a text is not the address of a proxy. No message repeats what may be a password.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// Another kind of proxy, or none at all.
-    #[error("proxy {proxy:?} is no socks5://HOST:PORT: only SOCKS5 proxies can be used")]
+    /// The scheme is not that of a SOCKS5 proxy.
+    #[error("proxy {proxy:?} is not socks5://HOST:PORT: only SOCKS5 proxies can be used")]
     Scheme {
-        /// The address but for user and password.
+        /// The address without user and password.
         proxy: String,
     },
-    /// Host or port are missing or malformed.
-    #[error("no host and port in proxy {proxy:?}: write socks5://HOST:PORT, IPv6 in brackets")]
+    /// The host or the port is missing or malformed.
+    #[error("proxy {proxy:?}: {error}")]
     Address {
-        /// The address but for user and password.
+        /// The address without user and password.
         proxy: String,
+        /// What is wrong with the host or the port.
+        error: HostPortError,
     },
-    /// User or password can't be what the protocol carries.
+    /// The user or the password cannot be transmitted.
     #[error(
         "bad user or password for proxy {proxy:?}: write socks5://USER:PASSWORD@HOST:PORT with 1 to 255 bytes each, \
          others than letters and digits as %XX"
     )]
     Credentials {
-        /// The address but for user and password.
+        /// The address without user and password.
         proxy: String,
     },
 }
 
-/// The longest user or password that RFC 1929 can carry.
-const LONGEST: usize = 255;
+/// The longest user or password of RFC 1929, in bytes.
+const MAX_CREDENTIAL: usize = 255;
 
 impl Proxy {
-    /// The same proxy with this password instead of the one in its address.
+    /// Replaces the password.
     ///
     /// # Errors
-    /// If the address names no user, or the password is not of 1 to 255 bytes.
-    pub fn with_password(self, password: String) -> Result<Proxy, ProxyError> {
+    /// If the proxy has no user, or the password does not have 1 to 255 bytes.
+    pub fn with_password(self, password: String) -> Result<Self, ProxyError> {
         let user = self.credentials.as_ref().map(|(user, _)| user.clone());
-        match user.filter(|_| (1..=LONGEST).contains(&password.len())) {
-            Some(user) => Ok(Proxy { credentials: Some((user, password)), ..self }),
+        match user.filter(|_| (1..=MAX_CREDENTIAL).contains(&password.len())) {
+            Some(user) => Ok(Self { credentials: Some((user, password)), ..self }),
             None => Err(ProxyError::Credentials { proxy: self.to_string() }),
         }
     }
@@ -64,7 +65,7 @@ impl Proxy {
 impl FromStr for Proxy {
     type Err = ProxyError;
 
-    fn from_str(text: &str) -> Result<Proxy, ProxyError> {
+    fn from_str(text: &str) -> Result<Self, ProxyError> {
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").unwrap_or(("socks5", text));
         let (user, address) = match rest.rsplit_once('@') {
@@ -72,64 +73,32 @@ impl FromStr for Proxy {
             None => (None, rest),
         };
         let shown = || format!("{scheme}://{address}");
-        // `socks5h` is curl's name for letting the proxy look names up, which happens here in any case.
+        // curl writes `socks5h` where the proxy resolves host names, as it always does here.
         if !["socks5", "socks5h"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             return Err(ProxyError::Scheme { proxy: shown() });
         }
-        let (host, port) = host_and_port(address.strip_suffix('/').unwrap_or(address))
-            .ok_or_else(|| ProxyError::Address { proxy: shown() })?;
+        let proxy = address.strip_suffix('/').unwrap_or(address).parse();
+        let proxy = proxy.map_err(|error| ProxyError::Address { proxy: shown(), error })?;
         let credentials = match user {
             None => None,
             Some(user) => Some(credentials(user).ok_or_else(|| ProxyError::Credentials { proxy: shown() })?),
         };
-        Ok(Proxy { host, port, credentials })
+        Ok(Self { address: proxy, credentials })
     }
 }
 
-fn host_and_port(address: &str) -> Option<(String, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()?;
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().ok()?.to_string(),
-        None => {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-            Some(host).filter(|host| !host.is_empty() && host.bytes().all(allowed))?.to_owned()
-        }
-    };
-    (port != 0).then_some((host, port))
-}
-
-/// User and password; a user alone has yet to get the password.
+/// Parses `USER:PASSWORD`; the password may be given later, so it may be missing.
 fn credentials(text: &str) -> Option<(String, String)> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let (user, password) = (percent_decoded(user)?, percent_decoded(password)?);
-    let fits = (1..=LONGEST).contains(&user.len()) && password.len() <= LONGEST;
+    let (user, password) = (percent_decode(user)?, percent_decode(password)?);
+    let fits = (1..=MAX_CREDENTIAL).contains(&user.len()) && password.len() <= MAX_CREDENTIAL;
     fits.then_some((user, password))
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                u8::try_from(digit(rest.next()?)? * 16 + digit(rest.next()?)?).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// Without user and password.
+/// Shows neither user nor password.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "socks5://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "socks5://{}:{}", self.host, self.port)
-        }
+        write!(f, "socks5://{}", self.address)
     }
 }
 
@@ -148,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
-        let bare = Proxy { host: "proxy.example".into(), port: 1080, credentials: None };
+    fn addresses_with_and_without_credentials() {
+        let bare = Proxy { address: "proxy.example:1080".parse().unwrap(), credentials: None };
         for text in ["socks5://proxy.example:1080", "SOCKS5h://proxy.example:1080/", "proxy.example:1080"] {
             assert_eq!(parse(text), Ok(bare.clone()), "{text}");
         }
         let with = parse("socks5://me:p%40ss%3aw@[::1]:9050").unwrap();
-        assert_eq!((with.host.as_str(), with.port), ("::1", 9050));
+        assert_eq!((with.address.host.as_str(), with.address.port), ("::1", 9050));
         assert_eq!(with.credentials, Some(("me".into(), "p@ss:w".into())));
         assert_eq!(with.to_string(), "socks5://[::1]:9050");
         let later = parse("socks5://me@h:1").unwrap().with_password("late".into()).unwrap();
@@ -162,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_to_do_and_no_password() {
+    fn errors_contain_advice_but_no_password() {
         for text in ["http://me:secret@h:1", "socks4://h:1"] {
             assert!(matches!(parse(text), Err(ProxyError::Scheme { .. })), "{text}");
         }

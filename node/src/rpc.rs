@@ -69,7 +69,7 @@ impl Client {
     /// If the address can't be that of a request, which [`NodeUrl::parse`] leaves little room for.
     pub fn new(url: NodeUrl, credentials: Credentials, limits: Limits) -> Result<Client, NodeUrlError> {
         let uri = Uri::try_from(url.to_string())
-            .map_err(|_| NodeUrlError::Host { host: url.host.clone(), url: url.to_string() })?;
+            .map_err(|_| NodeUrlError::Path { path: url.path.clone(), url: url.to_string() })?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(limits.connect));
         connector.set_nodelay(true);

@@ -16,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use net::{HostPort, HostPortError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,11 +39,13 @@ pub enum ArtifactError {
         #[source]
         source: io::Error,
     },
-    /// The address is no address.
-    #[error("{address:?} is not an address; write HOST or HOST:PORT (--artifact-address)")]
+    /// The address is neither HOST nor HOST:PORT.
+    #[error("{address:?} (--artifact-address): {error}")]
     Address {
-        /// What was given.
+        /// The given address.
         address: String,
+        /// What is wrong with the address.
+        error: HostPortError,
     },
     /// The port is in use, or the address is not one of this machine.
     #[error("cannot listen on {addresses} (--artifact-address)")]
@@ -130,26 +133,20 @@ pub fn checked_address(text: &str) -> Result<String, ArtifactError> {
 
 /// The host to tell agents, and where to listen, the first that works: on exactly this address if it is one, else on all.
 fn parse(address: &str) -> Result<(String, Vec<SocketAddr>), ArtifactError> {
-    let wrong = || ArtifactError::Address { address: address.to_owned() };
-    let unbracketed = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if let Ok(ip) = unbracketed.unwrap_or(address).parse::<IpAddr>() {
-        return Ok((ip.to_string(), vec![SocketAddr::new(ip, 0)]));
-    }
-    if let Ok(socket) = address.parse::<SocketAddr>() {
-        return Ok((socket.ip().to_string(), vec![socket]));
-    }
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
-        None => (address, 0),
+    let (host, port) = match HostPort::parse_host(address) {
+        Some(host) => (host, 0),
+        None => match address.parse() {
+            Ok(HostPort { host, port }) => (host, port),
+            Err(error) => return Err(ArtifactError::Address { address: address.to_owned(), error }),
+        },
     };
-    let valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
-    if host.is_empty() || !host.chars().all(valid) {
-        return Err(wrong());
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok((host, vec![SocketAddr::new(ip, port)]));
     }
     // A name may stand for either kind of address. One socket on the first serves both; a host without IPv6 has no
     // address for it.
     let everywhere = [IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED)];
-    Ok((host.to_owned(), everywhere.map(|ip| SocketAddr::new(ip, port)).to_vec()))
+    Ok((host, everywhere.map(|ip| SocketAddr::new(ip, port)).to_vec()))
 }
 
 fn joined(addresses: &[SocketAddr]) -> String {

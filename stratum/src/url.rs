@@ -1,9 +1,9 @@
 //! How a pool's address is written: `[stratum+tcp://]HOST:PORT`.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 
+use net::{HostPort, HostPortError};
 use thiserror::Error;
 
 use crate::domain::same_domain;
@@ -15,10 +15,8 @@ use crate::text::printable;
 pub struct PoolUrl {
     /// How the pool is spoken to.
     pub scheme: Scheme,
-    /// Host name or IP address; IPv6 without its brackets.
-    pub host: String,
-    /// TCP port, not 0.
-    pub port: u16,
+    /// The pool's host and port.
+    pub address: HostPort,
 }
 
 /// What carries the lines.
@@ -66,27 +64,13 @@ pub enum PoolUrlError {
         /// The whole address, but for a user.
         url: String,
     },
-    /// There is no port.
-    #[error("no port in pool address {url:?}: write HOST:PORT")]
-    NoPort {
+    /// The host or the port is missing or malformed.
+    #[error("pool address {url:?}: {error}")]
+    Address {
         /// The whole address, but for a user.
         url: String,
-    },
-    /// The port is no number from 1 to 65535.
-    #[error("bad port {port:?} in pool address {url:?}: give a number from 1 to 65535")]
-    Port {
-        /// What stands for the port.
-        port: String,
-        /// The whole address, but for a user.
-        url: String,
-    },
-    /// The host is empty or holds what no host name holds.
-    #[error("bad host {host:?} in pool address {url:?}: give a name or an IP address, IPv6 in brackets")]
-    Host {
-        /// What stands for the host.
-        host: String,
-        /// The whole address, but for a user.
-        url: String,
+        /// What is wrong with the host or the port.
+        error: HostPortError,
     },
     /// User and password don't belong here.
     #[error("a user in pool address {url:?}: give user and password on their own")]
@@ -114,39 +98,14 @@ impl FromStr for PoolUrl {
             return Err(PoolUrlError::User { url: url() });
         }
         let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = split_authority(authority).ok_or_else(|| PoolUrlError::NoPort { url: url() })?;
-        let host = read_host(host).ok_or_else(|| PoolUrlError::Host { host: printable(host), url: url() })?;
-        let bad_port = || PoolUrlError::Port { port: printable(port), url: url() };
-        // parse() would take a sign.
-        let digits = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-        let port =
-            digits.and_then(|port| port.parse().ok()).filter(|port| *port != 0).ok_or_else(bad_port)?;
-        Ok(PoolUrl { scheme, host, port })
+        let address = authority.parse().map_err(|error| PoolUrlError::Address { url: url(), error })?;
+        Ok(PoolUrl { scheme, address })
     }
-}
-
-/// Splits at the colon before the port; a colon within brackets is part of the host.
-fn split_authority(authority: &str) -> Option<(&str, &str)> {
-    let (host, port) = authority.rsplit_once(':')?;
-    (!port.contains(']')).then_some((host, port))
-}
-
-fn read_host(host: &str) -> Option<String> {
-    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        return address.parse::<Ipv6Addr>().ok().map(|address| address.to_string());
-    }
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    (!host.is_empty() && host.len() <= 253 && host.bytes().all(allowed)).then(|| host.to_owned())
 }
 
 impl fmt::Display for PoolUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.scheme.name();
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
+        write!(f, "{}://{}", self.scheme.name(), self.address)
     }
 }
 
@@ -155,16 +114,12 @@ impl PoolUrl {
     /// can't give its miners away to another domain.
     pub(crate) fn redirected(&self, reconnect: &Reconnect) -> Option<PoolUrl> {
         let host = match &reconnect.host {
-            None => self.host.clone(),
-            Some(host) => {
-                read_host(host).or_else(|| host.parse::<Ipv6Addr>().ok().map(|ip| ip.to_string()))?
-            }
+            None => self.address.host.clone(),
+            Some(host) => HostPort::parse_host(host)?,
         };
-        same_domain(&self.host, &host).then_some(PoolUrl {
-            scheme: self.scheme,
-            host,
-            port: reconnect.port.unwrap_or(self.port),
-        })
+        let port = reconnect.port.unwrap_or(self.address.port);
+        same_domain(&self.address.host, &host)
+            .then_some(PoolUrl { scheme: self.scheme, address: HostPort { host, port } })
     }
 }
 
@@ -177,7 +132,7 @@ mod tests {
     }
 
     fn tcp(host: &str, port: u16) -> Result<PoolUrl, PoolUrlError> {
-        Ok(PoolUrl { scheme: Scheme::Tcp, host: host.to_owned(), port })
+        Ok(PoolUrl { scheme: Scheme::Tcp, address: HostPort { host: host.to_owned(), port } })
     }
 
     #[test]
@@ -195,19 +150,20 @@ mod tests {
     #[test]
     fn errors_name_the_value() {
         let message = |text: &str| parse(text).unwrap_err().to_string();
+        let address_error = |text: &str| match parse(text) {
+            Err(PoolUrlError::Address { error, .. }) => error,
+            other => panic!("{text}: {other:?}"),
+        };
         assert!(message("http://pool:80").contains(r#"unknown scheme "http""#));
         assert!(message("://pool:80").contains(r#"unknown scheme """#));
         for text in ["pool", "stratum+tcp://pool", "[::1]", "[::1", ""] {
-            assert!(
-                matches!(parse(text), Err(PoolUrlError::NoPort { .. } | PoolUrlError::Host { .. })),
-                "{text}"
-            );
+            assert!(matches!(address_error(text), HostPortError::NoPort | HostPortError::Host(_)), "{text}");
         }
         for text in ["pool:", "pool:0", "pool:65536", "pool:+1", "pool:33/x", "pool:x"] {
-            assert!(matches!(parse(text), Err(PoolUrlError::Port { .. })), "{text}");
+            assert!(matches!(address_error(text), HostPortError::Port(_)), "{text}");
         }
         for text in [":3333", "::1:3333", "[pool]:3333", "po ol:3333", "a/b:3333"] {
-            assert!(matches!(parse(text), Err(PoolUrlError::Host { .. })), "{text}");
+            assert!(matches!(address_error(text), HostPortError::Host(_)), "{text}");
         }
         for text in ["stratum+tcp://me:secret@pool:3333", "me:secret@pool:3333", "http://me:secret@pool:3333"]
         {

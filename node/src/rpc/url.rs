@@ -1,8 +1,9 @@
 //! How a node's address is written: `[http://][USER:PASSWORD@]HOST[:PORT][/PATH]`.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
+
+use net::{HostPort, HostPortError, percent_decode};
 
 use super::auth::Credentials;
 
@@ -12,10 +13,8 @@ pub const DEFAULT_PORT: u16 = 8332;
 /// Where a node answers. Holds no credentials, so it can be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NodeUrl {
-    /// Host name or IP address; IPv6 without its brackets.
-    pub host: String,
-    /// TCP port, not 0.
-    pub port: u16,
+    /// The node's host and RPC port.
+    pub address: HostPort,
     /// The request's path, with its first slash.
     pub path: String,
 }
@@ -40,21 +39,13 @@ pub enum NodeUrlError {
         /// The whole address but for user and password.
         url: String,
     },
-    /// The host is empty or holds what no host name holds.
-    #[error("bad host {host:?} in node address {url:?}: give a name or an IP address, IPv6 in brackets")]
-    Host {
-        /// What stands for the host.
-        host: String,
+    /// The host or the port is missing or malformed.
+    #[error("node address {url:?}: {error}")]
+    Address {
         /// The whole address but for user and password.
         url: String,
-    },
-    /// The port is no number from 1 to 65535.
-    #[error("bad port {port:?} in node address {url:?}: give a number from 1 to 65535")]
-    Port {
-        /// What stands for the port.
-        port: String,
-        /// The whole address but for user and password.
-        url: String,
+        /// What is wrong with the host or the port.
+        error: HostPortError,
     },
     /// The path holds what no path holds.
     #[error("bad path {path:?} in node address {url:?}")]
@@ -99,11 +90,12 @@ impl NodeUrl {
         if !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
             return Err(NodeUrlError::Path { path: path.to_owned(), url });
         }
-        let (host, port) = host_and_port(host_port, &url)?;
+        let address = HostPort::parse(host_port, Some(DEFAULT_PORT))
+            .map_err(|error| NodeUrlError::Address { url: url.clone(), error })?;
         let credentials = credentials
             .map(|text| user_and_password(text).ok_or(NodeUrlError::Credentials { url }))
             .transpose()?;
-        Ok((NodeUrl { host, port, path: path.to_owned() }, credentials))
+        Ok((NodeUrl { address, path: path.to_owned() }, credentials))
     }
 }
 
@@ -119,54 +111,9 @@ fn shown(text: &str) -> String {
     }
 }
 
-fn host_and_port(text: &str, url: &str) -> Result<(String, u16), NodeUrlError> {
-    let bad_host = |host: &str| NodeUrlError::Host { host: host.to_owned(), url: url.to_owned() };
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest.split_once(']').ok_or_else(|| bad_host(text))?;
-            host.parse::<Ipv6Addr>().map_err(|_| bad_host(host))?;
-            (host, if after.is_empty() { None } else { Some(after.strip_prefix(':').unwrap_or(after)) })
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
-    if host.is_empty() || !host.bytes().all(is_name) {
-        return Err(bad_host(host));
-    }
-    let port = match port {
-        None => DEFAULT_PORT,
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|number| *number != 0 && port.bytes().all(|b| b.is_ascii_digit()))
-            .ok_or_else(|| NodeUrlError::Port { port: port.to_owned(), url: url.to_owned() })?,
-    };
-    Ok((host.to_owned(), port))
-}
-
 fn user_and_password(text: &str) -> Option<Credentials> {
     let (user, password) = text.split_once(':')?;
-    Some(Credentials::Basic { user: unescape(user)?, password: unescape(password)? })
-}
-
-/// Undoes percent-encoding (RFC 3986, section 2.1).
-fn unescape(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first == b'%' {
-            let (digits, after) = rest.split_at_checked(2)?;
-            bytes.extend(hex::decode(digits).ok()?);
-            rest = after;
-        } else {
-            bytes.push(*first);
-        }
-    }
-    String::from_utf8(bytes).ok()
+    Some(Credentials::Basic { user: percent_decode(user)?, password: percent_decode(password)? })
 }
 
 impl FromStr for NodeUrl {
@@ -184,10 +131,7 @@ impl FromStr for NodeUrl {
 impl fmt::Display for NodeUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = if self.path == "/" { "" } else { &self.path };
-        match self.host.contains(':') {
-            true => write!(f, "http://[{}]:{}{path}", self.host, self.port),
-            false => write!(f, "http://{}:{}{path}", self.host, self.port),
-        }
+        write!(f, "http://{}{path}", self.address)
     }
 }
 

@@ -224,8 +224,8 @@ impl ServerArgs {
             }
             return Ok(ImageTask { image: image.to_owned(), arguments });
         };
-        arguments.fill("bitcoind_address", &url.host);
-        arguments.fill("bitcoind_port", &url.port.to_string());
+        arguments.fill("bitcoind_address", &url.address.host);
+        arguments.fill("bitcoind_port", &url.address.port.to_string());
         match (access(&url, credentials)?.credentials, secret) {
             (None, None) => {}
             (None, Some(name)) => {
