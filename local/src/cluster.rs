@@ -13,6 +13,7 @@ mod streams;
 pub use config::{AgentSize, ClusterConfig};
 use core::Core;
 use message::{Fault, Message};
+use net::ListenError;
 use parts::Parts;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -131,10 +132,11 @@ async fn bind(
             .ok_or(StartError::Ports { port: first, agents: config.agents.len() })?,
     };
     let address = SocketAddr::new(config.ip, port);
-    let failed = |source| StartError::Bind { address, what: what.to_owned(), source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+    net::listen(&[address]).await.map_err(|ListenError { source, .. }| StartError::Bind {
+        address,
+        what: what.to_owned(),
+        source,
+    })
 }
 
 /// Looks into a cluster and disturbs it. Faults take effect in the order in which they are given; after

@@ -1,31 +1,23 @@
-//! Connections and paths.
+//! The HTTP server: which path is answered by what.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
+use http_server::Limits;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Json, Parameters, RequestError, Subject};
 
-/// Connections at once; further ones wait to be accepted.
-const MAX_CONNECTIONS: usize = 64;
-/// Time for a request's head to arrive, and for an idle connection to send the next.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// Time for a whole connection, so that nobody holds a place for ever.
-const CONNECTION_WITHIN: Duration = Duration::from_secs(60);
-/// Pause after a failed accept: it mostly means that there are no more descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const LIMITS: Limits =
+    Limits { connections: 64, head_timeout: Some(Duration::from_secs(10)), buffer: 16 << 10 };
+/// The lifetime of a connection, so that no client occupies one of them for ever.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An HTTP server on a socket that listens.
 #[derive(Debug)]
@@ -37,8 +29,8 @@ pub struct Server<S> {
 
 impl<S: Subject> Server<S> {
     /// On a socket that listens at this address.
-    pub fn on((listener, address): (TcpListener, SocketAddr), subject: S) -> Server<S> {
-        Server { listener, address, subject }
+    pub fn on((listener, address): (TcpListener, SocketAddr), subject: S) -> Self {
+        Self { listener, address, subject }
     }
 
     /// Where it listens.
@@ -46,42 +38,18 @@ impl<S: Subject> Server<S> {
         self.address
     }
 
-    /// Answers until `stop`.
+    /// Answers until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let serve = async {
-            loop {
-                let Ok(slot) = slots.clone().acquire_owned().await else { return };
-                match self.listener.accept().await {
-                    Ok((stream, _)) => {
-                        let connection = connection(stream, self.subject.clone());
-                        let stop = stop.clone();
-                        tokio::spawn(async move {
-                            stop.run_until_cancelled(connection).await;
-                            drop(slot);
-                        });
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept an HTTP connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            }
-        };
-        stop.run_until_cancelled(serve).await;
-    }
-}
-
-async fn connection<S: Subject>(stream: TcpStream, subject: S) {
-    let service = service_fn(move |request| {
-        let subject = subject.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &subject).await) }
-    });
-    let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(16 << 10);
-    let serve = server.serve_connection(TokioIo::new(stream), service);
-    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_WITHIN, serve).await {
-        tracing::debug!(%error, "HTTP connection ended");
+        let Server { listener, subject, .. } = self;
+        http_server::serve(listener, LIMITS, stop, |_| {
+            let subject = subject.clone();
+            let service = service_fn(move |request| {
+                let subject = subject.clone();
+                async move { Ok(answer(&request, &subject).await) }
+            });
+            (service, tokio::time::sleep(CONNECTION_TIMEOUT))
+        })
+        .await;
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! - [`dial`]: from a host and a port to a stream of bytes;
 //! - [`host_port`]: the host and port of an address;
+//! - [`mod@listen`]: listening sockets;
 //! - [`proxy`]: a SOCKS5 proxy and the credentials for it;
 //! - [`tls`]: whom to trust, and who we are; [`fingerprint`] for servers that no authority vouches for;
 //! - [`backoff`]: jittered pauses between tries.
@@ -11,6 +12,7 @@ pub mod backoff;
 pub mod dial;
 pub mod fingerprint;
 pub mod host_port;
+pub mod listen;
 pub mod proxy;
 pub mod tls;
 
@@ -18,5 +20,6 @@ pub use backoff::Backoff;
 pub use dial::{DialError, DialOptions, Dialer, Io};
 pub use fingerprint::Fingerprint;
 pub use host_port::{HostPort, HostPortError, percent_decode};
+pub use listen::{ListenError, all_interfaces, listen};
 pub use proxy::Proxy;
 pub use tls::{Tls, Trust};

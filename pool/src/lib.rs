@@ -37,7 +37,7 @@ pub use admission::BanRules;
 pub use config::{Config, Limits};
 pub use handle::{Handle, Summary, WorkerSummary};
 pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};
-pub use server::{BindError, Pool};
+pub use server::Pool;
 pub use share::{ForwardCounts, UpstreamSummary};
 pub use shared::Changes;
 pub use source::{

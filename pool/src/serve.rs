@@ -1,17 +1,17 @@
 //! A pool with its HTTP page, from addresses to the end: what `mesos-miner pool` and the server task both run.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use net::{ListenError, all_interfaces};
 use node::cli::TAG;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::handle::Handle;
-use crate::server::{BindError, Pool, descriptors, listen};
+use crate::server::{Pool, descriptors};
 use crate::source::{
     NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
 };
@@ -61,7 +61,7 @@ pub enum Listen {
 pub enum ServeError {
     /// An address can't be listened on.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Bind(#[from] ListenError),
     /// The data folder is of no use.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -92,10 +92,12 @@ impl Server {
         limits.connections = descriptors::allow(limits.connections);
         let data = options.data.as_ref().map(Store::open).transpose()?;
         let source = options.chain.source().await?;
-        let pool = Pool::on(options.stratum.listen().await?, options.config, source, data);
+        let pool = Pool::on(net::listen(&options.stratum.addresses()).await?, options.config, source, data);
         let http = match options.http {
             None => None,
-            Some(address) => Some(monitor::Server::on(address.listen().await?, pool.handle())),
+            Some(address) => {
+                Some(monitor::Server::on(net::listen(&address.addresses()).await?, pool.handle()))
+            }
         };
         Ok(Server { pool, http })
     }
@@ -141,16 +143,10 @@ impl Chain {
 }
 
 impl Listen {
-    async fn listen(self) -> Result<(TcpListener, SocketAddr), BindError> {
-        let port = match self {
-            Listen::At(address) => return listen(address).await,
-            Listen::Everywhere(port) => port,
-        };
-        // One socket on the first serves both kinds of addresses. A host without IPv6 has no address for it; the error
-        // that counts is that of IPv4.
-        match listen((Ipv6Addr::UNSPECIFIED, port).into()).await {
-            Ok(listening) => Ok(listening),
-            Err(_) => listen((Ipv4Addr::UNSPECIFIED, port).into()).await,
+    fn addresses(self) -> Vec<SocketAddr> {
+        match self {
+            Listen::At(address) => vec![address],
+            Listen::Everywhere(port) => all_interfaces(port).to_vec(),
         }
     }
 }

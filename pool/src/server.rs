@@ -3,11 +3,11 @@
 mod connection;
 pub mod descriptors;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use net::ListenError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -27,17 +27,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SAY_FULL: Duration = Duration::from_secs(60);
 /// Time for connections to end when the pool does.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-
-/// A port that can't be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
-pub struct BindError {
-    /// The address asked for.
-    pub address: SocketAddr,
-    /// What the system says.
-    #[source]
-    pub source: io::Error,
-}
 
 /// A pool that listens, but serves nobody until it is [`run`](Pool::run).
 #[derive(Debug)]
@@ -59,8 +48,8 @@ impl Pool {
         address: SocketAddr,
         config: Config,
         source: impl Into<Source>,
-    ) -> Result<Pool, BindError> {
-        Ok(Pool::on(listen(address).await?, config, source.into(), None))
+    ) -> Result<Pool, ListenError> {
+        Ok(Pool::on(net::listen(&[address]).await?, config, source.into(), None))
     }
 
     /// A pool on a socket that listens. Without a data folder, all is lost with the process.
@@ -185,12 +174,4 @@ fn say_full(connections: usize, said: &mut Option<Instant>) {
              --server-mem"
         );
     }
-}
-
-/// Listens, and says where (port 0 gives a free port).
-pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
-    let error = |source| BindError { address, source };
-    let listener = TcpListener::bind(address).await.map_err(error)?;
-    let address = listener.local_addr().map_err(error)?;
-    Ok((listener, address))
 }

@@ -12,12 +12,11 @@ mod tests;
 mod transfers;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use net::{HostPort, HostPortError};
-use tokio::net::TcpListener;
+use net::{HostPort, HostPortError, ListenError, all_interfaces};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -48,14 +47,8 @@ pub enum ArtifactError {
         error: HostPortError,
     },
     /// The port is in use, or the address is not one of this machine.
-    #[error("cannot listen on {addresses} (--artifact-address)")]
-    Listen {
-        /// Where.
-        addresses: String,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
+    #[error("--artifact-address")]
+    Listen(#[from] ListenError),
 }
 
 /// A server that runs until this is dropped.
@@ -95,12 +88,10 @@ impl ArtifactServer {
         let files = opened
             .unwrap_or_else(|panic| Err(io::Error::other(panic)))
             .map_err(|source| ArtifactError::File { path: executable.to_owned(), source })?;
-        let listen = |source| ArtifactError::Listen { addresses: joined(&bind), source };
-        let listener = TcpListener::bind(&bind[..]).await.map_err(listen)?;
-        let port = listener.local_addr().map_err(listen)?.port();
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let (listener, listening) = net::listen(&bind).await?;
+        let authority = HostPort { host, port: listening.port() };
         let served = files.for_agents();
-        let (uri, length) = (format!("http://{host}:{port}{}", served.path), served.length);
+        let (uri, length) = (format!("http://{authority}{}", served.path), served.length);
         tracing::debug!(%uri, length, unpacked = files.plain.length, "serving the executor");
         let (files, transfers) = (Arc::new(files), Arc::new(Transfers::new()));
         let (tell, fetching) = watch::channel(Fetching::default());
@@ -143,12 +134,6 @@ fn parse(address: &str) -> Result<(String, Vec<SocketAddr>), ArtifactError> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok((host, vec![SocketAddr::new(ip, port)]));
     }
-    // A name may stand for either kind of address. One socket on the first serves both; a host without IPv6 has no
-    // address for it.
-    let everywhere = [IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED)];
-    Ok((host, everywhere.map(|ip| SocketAddr::new(ip, port)).to_vec()))
-}
-
-fn joined(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+    // A name may have addresses of both kinds.
+    Ok((host, all_interfaces(port).to_vec()))
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use command_line::Summary;
 use monitor::Server;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -93,11 +92,6 @@ async fn stand_for_election(
 
 /// The HTTP server of `--http`.
 async fn listen(address: SocketAddr, page: Page) -> anyhow::Result<Server<Page>> {
-    let listening = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        std::io::Result::Ok((listener, address))
-    };
-    let listening = listening.await.with_context(|| format!("cannot listen on {address} (--http)"))?;
+    let listening = net::listen(&[address]).await.context("--http")?;
     Ok(Server::on(listening, page))
 }

@@ -1,19 +1,16 @@
-//! What listens at an address: connections, and the bodies of their requests.
+//! An HTTP server: it reads each request whole and has a [`Handler`] answer it.
 
 use super::{Handler, Reply, ReplyBody, Request};
 use http_body_util::{BodyExt, Limited};
+use http_server::Limits;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use socket2::SockRef;
 use std::convert::Infallible;
-use std::net::Shutdown;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::debug;
 
 /// Longest request body, in bytes.
 const MAX_BODY: usize = 16 << 20;
@@ -23,70 +20,33 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers the requests on an address until it is stopped or dropped.
 pub struct Server {
     stop: CancellationToken,
-    running: TaskTracker,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
     /// Starts to accept connections.
     pub fn start(listener: TcpListener, handler: Handler) -> Self {
-        let (stop, running) = (CancellationToken::new(), TaskTracker::new());
-        running.spawn(accept(listener, handler, stop.clone(), running.clone()));
-        Self { stop, running }
+        let stop = CancellationToken::new();
+        let serve = http_server::serve(listener, Limits::default(), stop.clone(), move |socket| {
+            // Small events must not wait for one another. If the system refuses, they are only slower.
+            let _ = socket.set_nodelay(true);
+            let handler = handler.clone();
+            (service_fn(move |request| answer(handler.clone(), request)), std::future::pending())
+        });
+        Self { stop, serving: tokio::spawn(serve) }
     }
 
-    /// Ends as a process that is killed: all connections are cut, in the middle of a stream if need be, and whoever
-    /// sees that is refused by then.
-    pub async fn stop(self) {
+    /// Ends as a killed process does: connections are closed in the middle of a stream, and a client that sees its
+    /// connection close cannot connect again.
+    pub async fn stop(mut self) {
         self.stop.cancel();
-        self.running.close();
-        self.running.wait().await;
+        let _ = (&mut self.serving).await;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.cancel();
-    }
-}
-
-/// Accepts connections until `stop`; they are cut once the address is given up.
-async fn accept(listener: TcpListener, handler: Handler, stop: CancellationToken, running: TaskTracker) {
-    let refusing = CancellationToken::new();
-    let cut = refusing.clone().drop_guard();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((socket, _)) = accepted else {
-            // Out of file descriptors, for instance: wait for some to be closed.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        // Events are small and must not wait for one another; failing that they are only slower.
-        let _ = socket.set_nodelay(true);
-        running.spawn(serve(socket, handler.clone(), refusing.clone()));
-    }
-    // A child that is about to become an executor may still hold a copy: closing ours alone would leave it listening.
-    if let Err(error) = SockRef::from(&listener).shutdown(Shutdown::Both) {
-        debug!(%error, "an address is only given up by closing it");
-    }
-    drop(listener);
-    drop(cut);
-}
-
-async fn serve(socket: TcpStream, handler: Handler, cut: CancellationToken) {
-    let service = service_fn(move |request| answer(handler.clone(), request));
-    let connection = hyper::server::conn::http1::Builder::new()
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(socket), service);
-    tokio::select! {
-        // The dead finish no answer.
-        biased;
-        () = cut.cancelled() => {}
-        ended = connection => if let Err(error) = ended {
-            debug!(%error, "a connection ended early");
-        },
     }
 }
 
@@ -121,6 +81,7 @@ mod tests {
     use std::io::ErrorKind;
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::mpsc;
 
     /// Streams that stay silent, as long as `open` holds their other ends.

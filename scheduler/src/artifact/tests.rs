@@ -99,12 +99,14 @@ async fn a_missing_file_and_a_port_in_use_are_told_apart() {
     let taken = TcpListener::bind((LOCAL, 0)).await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let error = start(file(b"x").path(), Some(&address)).await.unwrap_err();
-    assert!(matches!(error, ArtifactError::Listen { .. }), "{error}");
+    assert!(matches!(error, ArtifactError::Listen(_)), "{error}");
 }
 
 #[test]
 fn addresses_with_and_without_a_port() {
-    let parsed = |text: &str| parse(text).map(|(host, bind)| (host, joined(&bind))).ok();
+    let joined =
+        |bind: Vec<SocketAddr>| bind.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+    let parsed = |text: &str| parse(text).map(|(host, bind)| (host, joined(bind))).ok();
     let some = |host: &str, bind: &str| Some((host.to_owned(), bind.to_owned()));
     assert_eq!(parsed("10.0.0.1"), some("10.0.0.1", "10.0.0.1:0"));
     assert_eq!(parsed("10.0.0.1:80"), some("10.0.0.1", "10.0.0.1:80"));

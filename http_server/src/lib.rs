@@ -1,0 +1,180 @@
+//! An HTTP/1.1 server on a listening socket. It accepts connections, bounds their number and the heads of their requests,
+//! and closes them when it is stopped; a hyper service answers the requests.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Pause after a failed accept. The usual cause is that no file descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The limits of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at the same time; further ones wait to be accepted.
+    pub connections: usize,
+    /// Time for the head of a request to arrive. It also bounds the time that a connection is idle. `None` for no limit.
+    pub head_timeout: Option<Duration>,
+    /// The buffer of a connection, in bytes, and so the largest head of a request; at least 8192.
+    pub buffer: usize,
+}
+
+impl Default for Limits {
+    /// No limits but hyper's own for the buffer.
+    fn default() -> Self {
+        Self { connections: Semaphore::MAX_PERMITS, head_timeout: None, buffer: 8192 + 100 * 4096 }
+    }
+}
+
+/// Serves until `stop` is cancelled. Then the address is given up, all connections are closed, in the middle of an answer
+/// if need be, and `serve` returns.
+///
+/// `accept` is called for each connection. It returns the service for it, and a future whose completion closes the
+/// connection, such as a timeout.
+pub async fn serve<S, B, E>(
+    listener: TcpListener,
+    limits: Limits,
+    stop: CancellationToken,
+    accept: impl Fn(&TcpStream) -> (S, E),
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    E: Future<Output = ()> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let (connections, closed) = (TaskTracker::new(), CancellationToken::new());
+    let accept_all = async {
+        loop {
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let (service, ended) = accept(&stream);
+                    let connection = connection(stream, limits, service);
+                    let closed = closed.clone();
+                    connections.spawn(async move {
+                        tokio::select! {
+                            // Once the server is stopped, no answer may come to its end.
+                            biased;
+                            () = closed.cancelled() => {}
+                            () = ended => {}
+                            () = connection => {}
+                        }
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept an HTTP connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(accept_all).await;
+    // Dropping the socket alone does not give up the address: a forked child may still have a copy of the socket. The
+    // address goes first, so that a client whose connection is closed cannot connect again.
+    if let Err(error) = SockRef::from(&listener).shutdown(Shutdown::Both) {
+        tracing::debug!(%error, "cannot shut a listening socket down");
+    }
+    drop(listener);
+    closed.cancel();
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection<S, B>(stream: TcpStream, limits: Limits, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.buffer)
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "an HTTP connection failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use http_body_util::Empty;
+    use hyper::body::Bytes;
+    use hyper::service::service_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Serves empty answers on a free port of this machine.
+    async fn start(limits: Limits, lifetime: Duration) -> (std::net::SocketAddr, CancellationToken) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let stopped = stop.clone();
+        tokio::spawn(serve(listener, limits, stopped, move |_| {
+            let answer = async |_| Ok(Response::new(Empty::<Bytes>::new()));
+            (service_fn(answer), tokio::time::sleep(lifetime))
+        }));
+        (address, stop)
+    }
+
+    async fn ask(stream: &mut TcpStream) -> std::io::Result<usize> {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+        stream.read(&mut [0; 512]).await
+    }
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[tokio::test]
+    async fn a_connection_beyond_the_limit_waits_for_another_to_close() {
+        let (address, _stop) = start(Limits { connections: 1, ..Limits::default() }, LONG).await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut first).await.unwrap() > 0);
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(100), ask(&mut second)).await;
+        assert!(waiting.is_err(), "{waiting:?}");
+        drop(first);
+        assert!(second.read(&mut [0; 512]).await.unwrap() > 0);
+    }
+
+    #[tokio::test]
+    async fn slow_heads_and_old_connections_are_closed() {
+        let limits = Limits { head_timeout: Some(Duration::from_millis(50)), ..Limits::default() };
+        for (limits, lifetime) in [(limits, LONG), (Limits::default(), Duration::from_millis(50))] {
+            let (address, _stop) = start(limits, lifetime).await;
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET / HTT").await.unwrap();
+            assert_eq!(stream.read(&mut [0; 512]).await.unwrap_or(0), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stopped_server_closes_connections_and_refuses_new_ones() {
+        let (address, stop) = start(Limits::default(), LONG).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut stream).await.unwrap() > 0);
+        stop.cancel();
+        assert_eq!(stream.read(&mut [0; 512]).await.unwrap_or(0), 0);
+        assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    }
+}
