@@ -1,22 +1,20 @@
-//! What a program that runs for months tells of itself over HTTP:
+//! Monitoring of a program over HTTP:
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/healthz` | 200 if all is well, else 503 and what is wrong |
+//! | `/healthz` | 200 if the program is healthy, else 503 with the problem |
 //! | `/api/v1/summary` | JSON |
 //! | `/metrics` | Prometheus' text format, version 0.0.4 |
 //!
-//! A program may add paths of its own. The server is read-only, knows nothing of what it shows, and has neither TLS nor
-//! authentication: listen where only those can connect who may read it.
+//! A program may add paths of its own. The server is read-only and has neither TLS nor authentication, so it should listen
+//! on an address that only trusted clients reach.
 
-mod json;
 mod metrics;
-mod parameters;
+mod monitored;
+mod query;
 mod server;
-mod subject;
 
-pub use json::Json;
-pub use metrics::{Kind, Metrics};
-pub use parameters::Parameters;
+pub use metrics::{MetricType, Metrics};
+pub use monitored::{JsonText, Monitored, RequestError};
+pub use query::QueryParameters;
 pub use server::Server;
-pub use subject::{RequestError, Subject};

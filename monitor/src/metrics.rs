@@ -4,31 +4,32 @@
 
 use std::fmt::Write;
 
-/// Families of samples, as text.
+/// Metric families, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics(String);
 
-/// What the samples of a family are.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// They never fall while the process lives.
+pub enum MetricType {
+    /// A value that never falls while the process lives.
     Counter,
-    /// They rise and fall.
+    /// A value that rises and falls.
     Gauge,
 }
 
 impl Metrics {
-    /// One sample, without labels.
-    pub fn single(&mut self, name: &str, kind: Kind, help: &str, value: f64) {
+    /// Adds a metric with one sample and no labels.
+    pub fn add(&mut self, name: &str, kind: MetricType, help: &str, value: f64) {
         self.head(name, kind, help);
         self.sample(name, "", value);
     }
 
-    /// Samples that differ in one label; values of labels are taken as they are, so they must be words.
-    pub fn by<'a>(
+    /// Adds a metric with samples that differ in one label. The values of the label are not escaped, so they must be plain
+    /// words.
+    pub fn add_labelled<'a>(
         &mut self,
         name: &str,
-        kind: Kind,
+        kind: MetricType,
         help: &str,
         label: &str,
         samples: impl IntoIterator<Item = (&'a str, f64)>,
@@ -45,10 +46,10 @@ impl Metrics {
     }
 
     // Writing to a string cannot fail.
-    fn head(&mut self, name: &str, kind: Kind, help: &str) {
+    fn head(&mut self, name: &str, kind: MetricType, help: &str) {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
         };
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
@@ -65,8 +66,8 @@ mod tests {
     #[test]
     fn families_are_written_as_prometheus_reads_them() {
         let mut metrics = Metrics::default();
-        metrics.single("a_total", Kind::Counter, "All.", 3.0);
-        metrics.by("b", Kind::Gauge, "Some.", "of", [("x", 0.5), ("y", 1e21)]);
+        metrics.add("a_total", MetricType::Counter, "All.", 3.0);
+        metrics.add_labelled("b", MetricType::Gauge, "Some.", "of", [("x", 0.5), ("y", 1e21)]);
         let expected = "# HELP a_total All.\n# TYPE a_total counter\na_total 3\n\
                         # HELP b Some.\n# TYPE b gauge\nb{of=\"x\"} 0.5\nb{of=\"y\"} 1000000000000000000000\n";
         assert_eq!(metrics.into_text(), expected);

@@ -12,40 +12,40 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Json, Parameters, RequestError, Subject};
+use crate::{JsonText, Monitored, QueryParameters, RequestError};
 
 const LIMITS: Limits =
     Limits { connections: 64, head_timeout: Some(Duration::from_secs(10)), buffer: 16 << 10 };
 /// The lifetime of a connection, so that no client occupies one of them for ever.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An HTTP server on a socket that listens.
+/// An HTTP server on a listening socket.
 #[derive(Debug)]
 pub struct Server<S> {
     listener: TcpListener,
     address: SocketAddr,
-    subject: S,
+    program: S,
 }
 
-impl<S: Subject> Server<S> {
-    /// On a socket that listens at this address.
-    pub fn on((listener, address): (TcpListener, SocketAddr), subject: S) -> Self {
-        Self { listener, address, subject }
+impl<S: Monitored> Server<S> {
+    /// A server on a socket that listens on this address.
+    pub fn new((listener, address): (TcpListener, SocketAddr), program: S) -> Self {
+        Self { listener, address, program }
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
     /// Answers until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
-        let Server { listener, subject, .. } = self;
+        let Server { listener, program, .. } = self;
         http_server::serve(listener, LIMITS, stop, |_| {
-            let subject = subject.clone();
+            let program = program.clone();
             let service = service_fn(move |request| {
-                let subject = subject.clone();
-                async move { Ok(answer(&request, &subject).await) }
+                let program = program.clone();
+                async move { Ok(answer(&request, &program).await) }
             });
             (service, tokio::time::sleep(CONNECTION_TIMEOUT))
         })
@@ -53,23 +53,23 @@ impl<S: Subject> Server<S> {
     }
 }
 
-async fn answer<S: Subject, B>(request: &Request<B>, subject: &S) -> Response<Full<Bytes>> {
+async fn answer<S: Monitored, B>(request: &Request<B>, program: &S) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     let answered = match request.uri().path() {
-        "/healthz" => Ok(match subject.trouble().await {
+        "/healthz" => Ok(match program.problem().await {
             None => text(StatusCode::OK, "ok\n".into()),
-            Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
+            Some(problem) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
         }),
-        "/api/v1/summary" => subject.summary().await.map(json),
-        "/metrics" => subject
+        "/api/v1/summary" => program.summary().await.map(json),
+        "/metrics" => program
             .metrics()
             .await
             .map(|metrics| respond(StatusCode::OK, "text/plain; version=0.0.4", metrics.into_text().into())),
-        path if S::PATHS.contains(&path) => own(request, subject).await,
+        path if S::PATHS.contains(&path) => program_path(request, program).await,
         _ => Err(RequestError::NotFound),
     };
     answered.unwrap_or_else(|error| match error {
@@ -79,23 +79,23 @@ async fn answer<S: Subject, B>(request: &Request<B>, subject: &S) -> Response<Fu
     })
 }
 
-/// The answer to a path of the subject's own.
-async fn own<S: Subject, B>(
+/// The answer to one of the program's own paths.
+async fn program_path<S: Monitored, B>(
     request: &Request<B>,
-    subject: &S,
+    program: &S,
 ) -> Result<Response<Full<Bytes>>, RequestError> {
     let uri = request.uri();
-    let parameters = Parameters::parse(uri.query().unwrap_or_default())?;
-    subject.get(uri.path(), &parameters).await.map(json)
+    let parameters = QueryParameters::parse(uri.query().unwrap_or_default())?;
+    program.get(uri.path(), &parameters).await.map(json)
 }
 
-fn paths<S: Subject>() -> String {
+fn paths<S: Monitored>() -> String {
     let mut paths = vec!["/healthz", "/api/v1/summary"];
     paths.extend(S::PATHS);
     format!("there are {} and /metrics\n", paths.join(", "))
 }
 
-fn json(body: Json) -> Response<Full<Bytes>> {
+fn json(body: JsonText) -> Response<Full<Bytes>> {
     respond(StatusCode::OK, "application/json", body.into_bytes())
 }
 
@@ -121,30 +121,30 @@ mod tests {
     #[derive(Clone)]
     struct Fixed(Result<(), RequestError>);
 
-    impl Subject for Fixed {
+    impl Monitored for Fixed {
         const PATHS: &'static [&'static str] = &["/api/v1/own"];
 
-        async fn trouble(&self) -> Option<String> {
+        async fn problem(&self) -> Option<String> {
             self.0.as_ref().err().map(|error| format!("{error:?}"))
         }
 
-        async fn summary(&self) -> Result<Json, RequestError> {
-            self.0.clone().map(|()| Json::from(&json!({"a": 1})))
+        async fn summary(&self) -> Result<JsonText, RequestError> {
+            self.0.clone().map(|()| JsonText::from(&json!({"a": 1})))
         }
 
         async fn metrics(&self) -> Result<Metrics, RequestError> {
             self.0.clone().map(|()| Metrics::default())
         }
 
-        async fn get(&self, path: &str, parameters: &Parameters) -> Result<Json, RequestError> {
+        async fn get(&self, path: &str, parameters: &QueryParameters) -> Result<JsonText, RequestError> {
             parameters.allow(&["x"])?;
-            Ok(Json::from(&json!({"path": path, "x": parameters.get("x")})))
+            Ok(JsonText::from(&json!({"path": path, "x": parameters.get("x")})))
         }
     }
 
-    async fn ask(subject: &Fixed, method: Method, target: &str) -> (u16, String) {
+    async fn ask(program: &Fixed, method: Method, target: &str) -> (u16, String) {
         let request = Request::builder().method(method).uri(target).body(()).unwrap();
-        let response = answer(&request, subject).await;
+        let response = answer(&request, program).await;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -152,8 +152,8 @@ mod tests {
 
     #[tokio::test]
     async fn each_path_has_its_answer() {
-        let subject = Fixed(Ok(()));
-        let get = async |target| ask(&subject, Method::GET, target).await;
+        let program = Fixed(Ok(()));
+        let get = async |target| ask(&program, Method::GET, target).await;
         assert_eq!(get("/healthz").await, (200, "ok\n".into()));
         assert_eq!(get("/api/v1/summary").await, (200, "{\"a\":1}\n".into()));
         assert_eq!(get("/metrics").await, (200, String::new()));
@@ -165,15 +165,15 @@ mod tests {
             (status, paths.as_str()),
             (404, "there are /healthz, /api/v1/summary, /api/v1/own and /metrics\n")
         );
-        assert_eq!(ask(&subject, Method::POST, "/api/v1/own").await.0, 405);
+        assert_eq!(ask(&program, Method::POST, "/api/v1/own").await.0, 405);
     }
 
     #[tokio::test]
-    async fn without_an_answer_the_reason_is_told() {
-        let subject = Fixed(Err(RequestError::Unavailable("it starts".into())));
+    async fn a_failed_request_is_answered_with_the_reason() {
+        let program = Fixed(Err(RequestError::Unavailable("it starts".into())));
         for target in ["/api/v1/summary", "/metrics"] {
-            assert_eq!(ask(&subject, Method::GET, target).await, (503, "it starts\n".into()));
+            assert_eq!(ask(&program, Method::GET, target).await, (503, "it starts\n".into()));
         }
-        assert_eq!(ask(&subject, Method::GET, "/healthz").await.0, 503);
+        assert_eq!(ask(&program, Method::GET, "/healthz").await.0, 503);
     }
 }

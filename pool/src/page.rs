@@ -1,20 +1,20 @@
 //! What the pool shows of itself: `/healthz` is about the work, whether miners can rely on it. It reads snapshots only and
 //! decides nothing.
 
-use monitor::{Json, Kind, Metrics, RequestError, Subject};
+use monitor::{JsonText, MetricType, Metrics, Monitored, RequestError};
 use serde_json::{Value, json};
 use task::Totals;
 
 use crate::handle::{Handle, Summary};
 use crate::share::UpstreamSummary;
 
-impl Subject for Handle {
-    async fn trouble(&self) -> Option<String> {
+impl Monitored for Handle {
+    async fn problem(&self) -> Option<String> {
         Handle::trouble(self)
     }
 
-    async fn summary(&self) -> Result<Json, RequestError> {
-        Ok(Json::from(&json(&Handle::summary(self))))
+    async fn summary(&self) -> Result<JsonText, RequestError> {
+        Ok(JsonText::from(&json(&Handle::summary(self))))
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
@@ -81,29 +81,29 @@ fn work(summary: &Summary, metrics: &mut Metrics) {
         ("rejected", totals.rejected as f64),
         ("stale", totals.stale as f64),
     ];
-    metrics.by("pool_shares_total", Kind::Counter, "Shares judged.", "verdict", shares);
-    metrics.single(
+    metrics.add_labelled("pool_shares_total", MetricType::Counter, "Shares judged.", "verdict", shares);
+    metrics.add(
         "pool_accepted_hashes_total",
-        Kind::Counter,
+        MetricType::Counter,
         "Expected hashes of the accepted shares.",
         totals.accepted_work as f64,
     );
-    metrics.single(
+    metrics.add(
         "pool_blocks_total",
-        Kind::Counter,
+        MetricType::Counter,
         "Blocks found that the chain has taken.",
         totals.blocks as f64,
     );
-    metrics.single(
+    metrics.add(
         "pool_rejected_blocks_total",
-        Kind::Counter,
+        MetricType::Counter,
         "Blocks found that the chain has not taken.",
         summary.rejected_blocks as f64,
     );
-    metrics.single("pool_height", Kind::Gauge, "Height of the block in work.", live.height as f64);
-    metrics.single(
+    metrics.add("pool_height", MetricType::Gauge, "Height of the block in work.", live.height as f64);
+    metrics.add(
         "pool_network_difficulty",
-        Kind::Gauge,
+        MetricType::Gauge,
         "Difficulty of the block in work.",
         live.difficulty,
     );
@@ -111,38 +111,38 @@ fn work(summary: &Summary, metrics: &mut Metrics) {
 
 /// Who mines, and who may not.
 fn people(summary: &Summary, metrics: &mut Metrics) {
-    metrics.single(
+    metrics.add(
         "pool_connections",
-        Kind::Gauge,
+        MetricType::Gauge,
         "Connections with an authorized worker.",
         summary.live.connections.into(),
     );
-    metrics.single("pool_bans_total", Kind::Counter, "Addresses banned.", summary.bans as f64);
-    metrics.single(
+    metrics.add("pool_bans_total", MetricType::Counter, "Addresses banned.", summary.bans as f64);
+    metrics.add(
         "pool_banned_addresses",
-        Kind::Gauge,
+        MetricType::Gauge,
         "Addresses banned at present.",
         summary.banned as f64,
     );
-    metrics.single("pool_workers", Kind::Gauge, "Workers with an account.", summary.workers.len() as f64);
-    metrics.single(
+    metrics.add("pool_workers", MetricType::Gauge, "Workers with an account.", summary.workers.len() as f64);
+    metrics.add(
         "pool_hashrate_hashes_per_second",
-        Kind::Gauge,
+        MetricType::Gauge,
         "Estimated hashrate of all connections.",
         summary.hashrate,
     );
 }
 
 fn upstream_work(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mut Metrics) {
-    metrics.single(
+    metrics.add(
         "pool_upstream_connected",
-        Kind::Gauge,
+        MetricType::Gauge,
         "Whether an upstream pool takes our shares.",
         u8::from(pool.is_some()).into(),
     );
-    metrics.single(
+    metrics.add(
         "pool_upstream_forwarded_total",
-        Kind::Counter,
+        MetricType::Counter,
         "Shares that an upstream pool wanted.",
         counts.forwarded as f64,
     );
@@ -152,10 +152,16 @@ fn upstream_work(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &m
         ("stale", counts.stale as f64),
         ("unanswered", counts.unanswered as f64),
     ];
-    metrics.by("pool_upstream_shares_total", Kind::Counter, "What became of them.", "verdict", shares);
-    metrics.single(
+    metrics.add_labelled(
+        "pool_upstream_shares_total",
+        MetricType::Counter,
+        "What became of them.",
+        "verdict",
+        shares,
+    );
+    metrics.add(
         "pool_upstream_blocks_total",
-        Kind::Counter,
+        MetricType::Counter,
         "Accepted shares that met the network's target, at most one per tip.",
         counts.blocks as f64,
     );

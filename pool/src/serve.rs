@@ -96,7 +96,7 @@ impl Server {
         let http = match options.http {
             None => None,
             Some(address) => {
-                Some(monitor::Server::on(net::listen(&address.addresses()).await?, pool.handle()))
+                Some(monitor::Server::new(net::listen(&address.addresses()).await?, pool.handle()))
             }
         };
         Ok(Server { pool, http })

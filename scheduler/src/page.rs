@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command_line::ShareCounts;
-use monitor::{Json, Kind, Metrics, Parameters, RequestError, Subject};
+use monitor::{JsonText, MetricType, Metrics, Monitored, QueryParameters, RequestError};
 use serde_json::{Value, json};
 use task::{Intervals, Live, Totals};
 use tokio::sync::{Mutex, watch};
@@ -39,7 +39,7 @@ pub(crate) struct Page {
 struct Rendered {
     overview: Option<Arc<Overview>>,
     page: Arc<TaskPage>,
-    json: Json,
+    json: JsonText,
 }
 
 impl From<QueryError> for RequestError {
@@ -78,7 +78,7 @@ async fn rendered(
     last: &Mutex<Option<Rendered>>,
     overview: Option<Arc<Overview>>,
     page: Arc<TaskPage>,
-) -> Json {
+) -> JsonText {
     let mut last = last.lock().await;
     if let Some(rendered) = &*last
         && rendered.overview.as_ref().map(Arc::as_ptr) == overview.as_ref().map(Arc::as_ptr)
@@ -86,7 +86,7 @@ async fn rendered(
     {
         return rendered.json.clone();
     }
-    let json = Json::from(&match &overview {
+    let json = JsonText::from(&match &overview {
         Some(overview) => summary(overview, &page),
         None => json!({"tasks": tasks(&page), "next": page.next}),
     });
@@ -94,10 +94,10 @@ async fn rendered(
     json
 }
 
-impl Subject for Page {
+impl Monitored for Page {
     const PATHS: &'static [&'static str] = &["/api/v1/tasks"];
 
-    async fn trouble(&self) -> Option<String> {
+    async fn problem(&self) -> Option<String> {
         let overview = match self.leader() {
             Ok(None) => return None,
             Ok(Some(client)) => client.overview().await.map_err(RequestError::from),
@@ -110,8 +110,8 @@ impl Subject for Page {
         }
     }
 
-    async fn summary(&self) -> Result<Json, RequestError> {
-        let Some(client) = self.leader()? else { return Ok(Json::from(&json!({"leads": false}))) };
+    async fn summary(&self) -> Result<JsonText, RequestError> {
+        let Some(client) = self.leader()? else { return Ok(JsonText::from(&json!({"leads": false}))) };
         let overview = client.overview().await?;
         let page = client.tasks(None, PAGE).await?;
         Ok(rendered(&self.summary, Some(overview), page).await)
@@ -125,11 +125,11 @@ impl Subject for Page {
         };
         let mut metrics = Metrics::default();
         let help = "Whether this scheduler runs the framework.";
-        metrics.single("scheduler_leads", Kind::Gauge, help, flag(leads));
+        metrics.add("scheduler_leads", MetricType::Gauge, help, flag(leads));
         if leads {
             let connected = flag(overview.as_ref().is_some_and(|overview| overview.connected));
             let help = "Whether there is a subscription.";
-            metrics.single("scheduler_connected", Kind::Gauge, help, connected);
+            metrics.add("scheduler_connected", MetricType::Gauge, help, connected);
         }
         if let Some(overview) = overview {
             running(&overview, &mut metrics);
@@ -138,7 +138,7 @@ impl Subject for Page {
         Ok(metrics)
     }
 
-    async fn get(&self, _path: &str, parameters: &Parameters) -> Result<Json, RequestError> {
+    async fn get(&self, _path: &str, parameters: &QueryParameters) -> Result<JsonText, RequestError> {
         parameters.allow(&["after", "limit"])?;
         let limit = parameters.number("limit", 1..=MAX_PAGE, PAGE)?;
         let after = parameters.get("after");
@@ -237,21 +237,27 @@ fn task(task: &TaskLine) -> Value {
 /// What runs at present, and the states of all that have ended.
 fn running(overview: &Overview, metrics: &mut Metrics) {
     let live = overview.live_states.iter().map(|(state, count)| (state.as_str(), *count as f64));
-    metrics.by("scheduler_tasks", Kind::Gauge, "Tasks that have not ended.", "state", live);
+    metrics.add_labelled("scheduler_tasks", MetricType::Gauge, "Tasks that have not ended.", "state", live);
     let ended = overview.ended_states().map(|(state, count)| (state, count as f64));
-    metrics.by("scheduler_tasks_ended_total", Kind::Counter, "Tasks that have ended.", "state", ended);
+    metrics.add_labelled(
+        "scheduler_tasks_ended_total",
+        MetricType::Counter,
+        "Tasks that have ended.",
+        "state",
+        ended,
+    );
     let cpus = overview.cpus_milli as f64 / 1000.0;
-    metrics.single("scheduler_cpus", Kind::Gauge, "CPUs of tasks that have not ended.", cpus);
+    metrics.add("scheduler_cpus", MetricType::Gauge, "CPUs of tasks that have not ended.", cpus);
     let workers = overview.reporting_workers as f64;
-    metrics.single("scheduler_workers", Kind::Gauge, "Workers that told their hashrate lately.", workers);
+    metrics.add("scheduler_workers", MetricType::Gauge, "Workers that told their hashrate lately.", workers);
     let help = "Sum of the hashrates that workers told lately.";
-    metrics.single("scheduler_hashrate_hashes_per_second", Kind::Gauge, help, overview.hashrate);
+    metrics.add("scheduler_hashrate_hashes_per_second", MetricType::Gauge, help, overview.hashrate);
 }
 
 /// The ledger.
 fn accounts(overview: &Overview, metrics: &mut Metrics) {
     let Totals { hashes, .. } = overview.totals.worker;
-    metrics.single("scheduler_hashes_total", Kind::Counter, "Hashes searched.", hashes as f64);
+    metrics.add("scheduler_hashes_total", MetricType::Counter, "Hashes searched.", hashes as f64);
     for (name, help, totals) in [
         ("scheduler_worker_shares_total", "Shares as workers count them.", overview.totals.worker),
         ("scheduler_pool_shares_total", "Shares as pool servers count them.", overview.totals.pool),
@@ -263,9 +269,9 @@ fn accounts(overview: &Overview, metrics: &mut Metrics) {
             ("stale", stale as f64),
             ("unanswered", unanswered as f64),
         ];
-        metrics.by(name, Kind::Counter, help, "verdict", shares);
+        metrics.add_labelled(name, MetricType::Counter, help, "verdict", shares);
     }
-    metrics.single("scheduler_blocks_total", Kind::Counter, "Blocks found.", overview.blocks as f64);
+    metrics.add("scheduler_blocks_total", MetricType::Counter, "Blocks found.", overview.blocks as f64);
 }
 
 #[cfg(test)]

@@ -93,5 +93,5 @@ async fn stand_for_election(
 /// The HTTP server of `--http`.
 async fn listen(address: SocketAddr, page: Page) -> anyhow::Result<Server<Page>> {
     let listening = net::listen(&[address]).await.context("--http")?;
-    Ok(Server::on(listening, page))
+    Ok(Server::new(listening, page))
 }

@@ -74,7 +74,7 @@ fn mining() -> Overview {
 }
 
 async fn tasks_of(page: &Page, query: &str) -> Result<Value, RequestError> {
-    let json = page.get("/api/v1/tasks", &Parameters::parse(query)?).await?;
+    let json = page.get("/api/v1/tasks", &QueryParameters::parse(query)?).await?;
     Ok(json.parse().unwrap())
 }
 
@@ -84,11 +84,11 @@ async fn summary_of(page: &Page) -> Result<Value, RequestError> {
 
 #[tokio::test]
 async fn all_is_well_if_somebody_mines_or_others_lead() {
-    assert_eq!(page(Role::Standby).trouble().await, None);
-    assert_eq!(leading(mining()).trouble().await, None);
-    assert!(page(Role::Starting).trouble().await.unwrap().contains("no subscription"));
-    assert!(page(Role::Ending).trouble().await.unwrap().contains("ending"));
-    let trouble = async |overview| leading(overview).trouble().await.unwrap_or_default();
+    assert_eq!(page(Role::Standby).problem().await, None);
+    assert_eq!(leading(mining()).problem().await, None);
+    assert!(page(Role::Starting).problem().await.unwrap().contains("no subscription"));
+    assert!(page(Role::Ending).problem().await.unwrap().contains("ending"));
+    let trouble = async |overview| leading(overview).problem().await.unwrap_or_default();
     assert!(trouble(Overview::default()).await.contains("no subscription"));
     let idle = Overview { running_workers: 0, ..mining() };
     assert_eq!(trouble(idle).await, "no worker mines: too little memory");
@@ -171,7 +171,7 @@ async fn whatever_the_scheduler_does_there_is_an_answer_in_time() {
         let mut answers = vec![tasks_of(&page, "").await];
         if !standby {
             answers.push(summary_of(&page).await);
-            let trouble = page.trouble().await.unwrap_or_default();
+            let trouble = page.problem().await.unwrap_or_default();
             assert!(trouble.contains(why), "{why}: {trouble}");
         }
         for answer in answers {

@@ -1,20 +1,20 @@
-//! The query of a request: `after=miner-worker-7&limit=100`.
+//! The query of a request, such as `after=miner-worker-7&limit=100`.
 
 use net::percent_decode;
 
 use crate::RequestError;
 
-/// Names and values, decoded; each name is given once at most.
+/// The decoded parameters of a query. Each name appears at most once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parameters(Vec<(String, String)>);
+pub struct QueryParameters(Vec<(String, String)>);
 
-impl Parameters {
-    /// Reads what follows the `?` of a request's target.
+impl QueryParameters {
+    /// Parses the text after the `?` of a request's target.
     ///
     /// # Errors
-    /// If it is not well-formed or gives a name twice.
+    /// If the query is malformed or repeats a name.
     pub fn parse(query: &str) -> Result<Self, RequestError> {
-        let mut parameters = Parameters::default();
+        let mut parameters = Self::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (Some(name), Some(value)) = (decode(name), decode(value)) else {
@@ -30,15 +30,15 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// The value of a name.
+    /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Checks that there are no names but these.
+    /// Checks that only these parameters are given.
     ///
     /// # Errors
-    /// If there is another one.
+    /// With the name of an unknown parameter.
     pub fn allow(&self, names: &[&str]) -> Result<(), RequestError> {
         match self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             None => Ok(()),
@@ -48,10 +48,10 @@ impl Parameters {
         }
     }
 
-    /// A number in a range, or `default` if it is not given.
+    /// A number from a range; `default` if the parameter is missing.
     ///
     /// # Errors
-    /// If the value is no number or out of range.
+    /// If the value is not a number or out of range.
     pub fn number(
         &self,
         name: &str,
@@ -81,19 +81,19 @@ mod tests {
 
     #[test]
     fn names_and_values_are_decoded() {
-        let parameters = Parameters::parse("after=a%2Fb+c&limit=7&&flag").unwrap();
+        let parameters = QueryParameters::parse("after=a%2Fb+c&limit=7&&flag").unwrap();
         assert_eq!(parameters.get("after"), Some("a/b c"));
         assert_eq!(parameters.get("flag"), Some(""));
         assert_eq!(parameters.get("other"), None);
         assert_eq!(parameters.number("limit", 1..=10, 5), Ok(7));
         assert_eq!(parameters.number("other", 1..=10, 5), Ok(5));
-        assert_eq!(Parameters::parse(""), Ok(Parameters::default()));
+        assert_eq!(QueryParameters::parse(""), Ok(QueryParameters::default()));
     }
 
     #[test]
-    fn a_wrong_query_is_refused_with_what_is_wrong() {
+    fn errors_name_the_bad_part_of_a_query() {
         let error = |query: &str| {
-            let checked = Parameters::parse(query).and_then(|parameters| {
+            let checked = QueryParameters::parse(query).and_then(|parameters| {
                 parameters.allow(&["after", "limit"])?;
                 parameters.number("limit", 1..=10, 5)
             });

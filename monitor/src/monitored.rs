@@ -1,0 +1,67 @@
+//! The program that is monitored, and its answers.
+
+use hyper::body::Bytes;
+use serde_json::Value;
+
+use crate::{Metrics, QueryParameters};
+
+/// A program that is monitored. An answer is computed when it is requested and should come soon: an implementation that
+/// asks other tasks sets a deadline.
+pub trait Monitored: Clone + Send + Sync + 'static {
+    /// The paths that [`get`](Monitored::get) answers.
+    const PATHS: &'static [&'static str] = &[];
+
+    /// The problem, in one sentence; `None` if the program is healthy.
+    fn problem(&self) -> impl Future<Output = Option<String>> + Send;
+
+    /// The figures as JSON.
+    fn summary(&self) -> impl Future<Output = Result<JsonText, RequestError>> + Send;
+
+    /// The figures for Prometheus.
+    fn metrics(&self) -> impl Future<Output = Result<Metrics, RequestError>> + Send;
+
+    /// The answer to a GET of one of [`PATHS`](Monitored::PATHS).
+    fn get(
+        &self,
+        _path: &str,
+        _parameters: &QueryParameters,
+    ) -> impl Future<Output = Result<JsonText, RequestError>> + Send {
+        async { Err(RequestError::NotFound) }
+    }
+}
+
+/// JSON as text, with a line end. Clones share the text, so that one answer can be given to many clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonText(Bytes);
+
+impl From<&Value> for JsonText {
+    fn from(value: &Value) -> Self {
+        Self(format!("{value}\n").into())
+    }
+}
+
+impl JsonText {
+    /// The text.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// Parses the text.
+    ///
+    /// # Errors
+    /// Never: the text was made from a value.
+    pub fn parse(&self) -> serde_json::Result<Value> {
+        serde_json::from_slice(&self.0)
+    }
+}
+
+/// Why a request fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// There is no such path: 404.
+    NotFound,
+    /// The request is invalid, and why: 400.
+    BadRequest(String),
+    /// The program cannot answer now, and why: 503.
+    Unavailable(String),
+}
