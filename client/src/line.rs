@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use net::{DialError, Io};
+use net::{ByteStream, DialError};
 use stratum::connection::POOL_LINE_LIMIT;
 use stratum::{
     Connection, Event, Message, MessageError, Options, PoolUrl, ReadError, Reader, Resume, Session, Writer,
@@ -46,11 +46,11 @@ pub(crate) struct Line {
     pub pending: Pending,
 }
 
-type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Io>, DialError>> + Send>>;
+type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>, DialError>> + Send>>;
 
 enum Stage {
     Dialling(Dialling),
-    Open { reader: Reader<ReadHalf<Box<dyn Io>>>, writer: Writer<WriteHalf<Box<dyn Io>>> },
+    Open { reader: Reader<ReadHalf<Box<dyn ByteStream>>>, writer: Writer<WriteHalf<Box<dyn ByteStream>>> },
 }
 
 impl Line {
@@ -133,7 +133,7 @@ impl Line {
         }
     }
 
-    fn open(&mut self, stream: Box<dyn Io>) -> Result<(), ClientError> {
+    fn open(&mut self, stream: Box<dyn ByteStream>) -> Result<(), ClientError> {
         let (reader, writer) = Connection::new(stream, POOL_LINE_LIMIT).into_parts();
         self.stage = Stage::Open { reader, writer };
         (self.opened, self.heard) = (Instant::now(), Instant::now());

@@ -53,7 +53,7 @@ impl ConnectionArgs {
     /// [`UsageError`] if a file cannot be read, or has the wrong content.
     pub fn dial_options(&self, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<DialOptions> {
         let trust = match &self.tls_ca {
-            Some(path) => Trust::in_file(path)
+            Some(path) => Trust::from_file(path)
                 .map_err(|error| UsageError(format!("--tls-ca: {:#}", anyhow::Error::new(error))))?,
             None if self.tls_fingerprint.is_empty() => Trust::System,
             None => Trust::Pinned(self.tls_fingerprint.clone()),

@@ -5,14 +5,14 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-pub use net::Io;
+pub use net::ByteStream;
 use tokio::net::UnixStream;
 
 use crate::address::HostPort;
 use crate::tls::Tls;
 
 /// A connection in the making.
-pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteStream>>> + Send>>;
 
 /// Opens connections. The client sets the time limit.
 pub trait Connect: Send + Sync {
@@ -29,7 +29,7 @@ impl Connect for Tcp {
         let (host, port) = (address.host.clone(), address.port);
         Box::pin(async move {
             let stream = net::dial::tcp(&host, port).await?;
-            Ok(Box::new(stream) as Box<dyn Io>)
+            Ok(Box::new(stream) as Box<dyn ByteStream>)
         })
     }
 }
@@ -38,7 +38,7 @@ impl Connect for Tcp {
 pub(crate) fn secured(tls: &Tls, host: &str, transport: Connecting) -> Connecting {
     // Proxies might choose HTTP/2 otherwise.
     let (tls, host) = (tls.for_protocol("http/1.1"), host.to_owned());
-    Box::pin(async move { Ok(Box::new(tls.secure(&host, transport.await?).await?) as Box<dyn Io>) })
+    Box::pin(async move { Ok(Box::new(tls.secure(&host, transport.await?).await?) as Box<dyn ByteStream>) })
 }
 
 /// A Unix domain socket, for executors of an agent that has one; TCP as long as there is no such file.
@@ -53,7 +53,7 @@ impl Connect for Domain {
         let (path, tcp) = (self.0.clone(), Tcp.connect(address));
         Box::pin(async move {
             match UnixStream::connect(path).await {
-                Ok(stream) => Ok(Box::new(stream) as Box<dyn Io>),
+                Ok(stream) => Ok(Box::new(stream) as Box<dyn ByteStream>),
                 // An agent was seen to announce a socket that it had not made.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => tcp.await,
                 Err(error) => Err(error),

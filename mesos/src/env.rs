@@ -7,7 +7,7 @@ use crate::address::{AddressError, Endpoint, HostPort, Scheme, parse_host_port};
 use crate::auth::Auth;
 use crate::duration::{self, DurationError};
 use crate::executor::calls::Identity;
-use crate::tls::Files;
+use crate::tls::TlsFiles;
 use crate::token;
 use crate::v1::AgentId;
 
@@ -40,7 +40,7 @@ pub struct ExecutorEnv {
     pub shutdown_grace_period: Duration,
     /// Certificates for TLS (`LIBPROCESS_SSL_CA_FILE`, `LIBPROCESS_SSL_CERT_FILE`, `LIBPROCESS_SSL_KEY_FILE`). Agents
     /// pass these on if their `--executor_environment_variables` has them.
-    pub tls_files: Files,
+    pub tls_files: TlsFiles,
     /// What the calls carry (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`).
     pub auth: Auth,
     /// A socket of the agent to be preferred to its endpoint (`MESOS_DOMAIN_SOCKET`).
@@ -140,7 +140,7 @@ impl ExecutorEnv {
             Scheme::Http
         };
         let file = |name| reader.optional(name).map(PathBuf::from);
-        let tls_files = Files {
+        let tls_files = TlsFiles {
             ca_cert: file("LIBPROCESS_SSL_CA_FILE"),
             client: file("LIBPROCESS_SSL_CERT_FILE").zip(file("LIBPROCESS_SSL_KEY_FILE")),
         };
@@ -247,7 +247,7 @@ mod tests {
             _ => None,
         })
         .unwrap();
-        assert_eq!(env.tls_files, Files::default());
+        assert_eq!(env.tls_files, TlsFiles::default());
         assert_eq!(env.endpoint.to_string(), "http://[::1]:5051/api/v1/executor");
         assert!(!env.checkpoint && env.recovery_timeout.is_zero());
         assert!(!format!("{env:?}").contains("abc"), "a secret must not get into logs");
@@ -265,7 +265,7 @@ mod tests {
         .unwrap();
         assert_eq!(env.endpoint.to_string(), "https://127.0.0.1:5051/slave(1)/api/v1/executor");
         let client = Some(("/cert".into(), "/key".into()));
-        assert_eq!(env.tls_files, Files { ca_cert: Some("/ca".into()), client });
+        assert_eq!(env.tls_files, TlsFiles { ca_cert: Some("/ca".into()), client });
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) use self::answer::meaning;
 pub(crate) use self::line::{Line, LineEvent};
 use crate::address::{Endpoint, HostPort, Scheme};
 use crate::auth::Auth;
-use crate::connect::{Connect, Io, Tcp, secured};
+use crate::connect::{ByteStream, Connect, Tcp, secured};
 use crate::error::CallError;
 use crate::recordio;
 use crate::tls::Tls;
@@ -214,7 +214,7 @@ impl Http {
     }
 
     /// Opens a connection on which nothing is spoken yet.
-    pub async fn transport(&self, endpoint: &Endpoint) -> Result<Box<dyn Io>, CallError> {
+    pub async fn transport(&self, endpoint: &Endpoint) -> Result<Box<dyn ByteStream>, CallError> {
         let limit = self.config.connect_timeout;
         let address = &endpoint.address;
         let transport = || self.config.connector.connect(address);

@@ -1,13 +1,13 @@
-//! How long to wait between tries. Gives delays; sleeping is the caller's business.
+//! Delays between attempts. The caller does the waiting.
 
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-/// Truncated exponential backoff with jitter, so that a thousand clients that lost the same peer do not all
-/// come back at once.
+/// Truncated exponential backoff with jitter. The jitter keeps a thousand clients that lost the same peer from reconnecting
+/// at the same time.
 ///
-/// The nth delay is evenly spread between half and the whole of `first · 2ⁿ`, which is never more than `max`.
+/// The nth delay is a random time between half and the whole of `first · 2ⁿ`, where the whole is at most `max`.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -16,18 +16,18 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Starts at `first` (whole, before jitter) and doubles up to `max`.
+    /// Delays that start at `first`, before jitter, and double up to `max`.
     pub fn new(first: Duration, max: Duration) -> Self {
         let first = first.min(max);
         Self { first, max, next: first }
     }
 
-    /// How long to wait before the next try.
+    /// The delay before the next attempt.
     pub fn delay(&mut self) -> Duration {
         self.delay_with(&mut rand::rng())
     }
 
-    /// The same with the caller's random numbers.
+    /// As [`delay`](Self::delay), with the caller's random numbers.
     pub fn delay_with(&mut self, random: &mut impl Rng) -> Duration {
         let whole = self.next;
         self.next = whole.saturating_mul(2).min(self.max);
@@ -35,7 +35,7 @@ impl Backoff {
         half + half.mul_f64(random.random_range(0.0..=1.0))
     }
 
-    /// To be called after a success: the next delay is the first one again.
+    /// Starts over: the next delay is the first one. Call this after a success.
     pub fn reset(&mut self) {
         self.next = self.first;
     }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubles_up_to_the_maximum_and_starts_over() {
+    fn delays_double_up_to_the_maximum_and_start_over() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         for _ in 0..2 {
             for whole in [100, 200, 400, 800, 1000, 1000] {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn never_exceeds_the_maximum_even_at_first() {
+    fn no_delay_exceeds_the_maximum() {
         let mut backoff = Backoff::new(Duration::from_secs(9), Duration::from_secs(2));
         assert!(backoff.delay() <= Duration::from_secs(2));
         let mut endless = Backoff::new(Duration::MAX, Duration::MAX);

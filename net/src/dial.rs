@@ -1,4 +1,4 @@
-//! From a host and a port to a stream of bytes.
+//! Outgoing connections: TCP, through a proxy if there is one, and over TLS if asked for.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,114 +16,115 @@ use tracing::debug;
 use crate::proxy::Proxy;
 use crate::tls::{Tls, TlsError, Trust};
 
-/// A dead peer, or a middlebox that forgot the connection, is noticed after about this time plus three probes.
+/// Idle time before the first keepalive probe. A dead peer, or a middlebox that has forgotten the connection, is noticed
+/// after this time and three probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long an address of a name may be silent before the next one is tried beside it (RFC 8305).
+/// Time that one address of a name may take to answer before the next address is tried as well (RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A stream of bytes in both directions.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-/// How to connect.
+/// Opens connections.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    /// What secures connections that are to be secure.
+    /// TLS for secure connections; without it, secure connections fail.
     pub tls: Option<Tls>,
-    /// Whom to connect through.
+    /// The proxy to connect through.
     pub proxy: Option<Proxy>,
-    /// Time for everything together: looking the name up, the proxy's part, TLS. 10 s.
+    /// Time limit for the whole: name lookup, TCP, proxy and TLS. 10 s by default.
     pub timeout: Duration,
 }
 
 impl Default for Dialer {
-    fn default() -> Dialer {
-        Dialer { tls: None, proxy: None, timeout: Duration::from_secs(10) }
+    fn default() -> Self {
+        Self { tls: None, proxy: None, timeout: Duration::from_secs(10) }
     }
 }
 
-/// Everything about connections that a user can choose.
+/// The user's choices for outgoing connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DialOptions {
-    /// Whom to trust where a connection is to be secure.
+    /// The servers to trust on secure connections.
     pub trust: Trust,
-    /// Whom to connect through.
+    /// The proxy to connect through.
     pub proxy: Option<Proxy>,
 }
 
 impl Dialer {
-    /// Connects as the user wants. `secure`: there may be secure connections.
+    /// A dialer with the user's choices. `secure` says whether secure connections are possible.
     ///
     /// # Errors
-    /// If there is nobody to trust.
-    pub fn new(options: &DialOptions, secure: bool) -> Result<Dialer, TlsError> {
-        let tls = if secure { Some(Tls::trusting(&options.trust)?) } else { None };
-        Ok(Dialer { tls, proxy: options.proxy.clone(), ..Dialer::default() })
+    /// If there are no certificates to trust.
+    pub fn new(options: &DialOptions, secure: bool) -> Result<Self, TlsError> {
+        let tls = if secure { Some(Tls::new(&options.trust)?) } else { None };
+        Ok(Self { tls, proxy: options.proxy.clone(), ..Self::default() })
     }
 }
 
-/// Why there is no connection. Whose, is for the caller to say.
+/// Why a connection cannot be opened. The caller adds the address.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// No TCP connection.
+    /// TCP failed.
     #[error(transparent)]
     Connect(io::Error),
-    /// Not in time.
+    /// The time limit has passed.
     #[error("no connection within {} s", after.as_secs_f32())]
     Timeout {
         /// The time limit.
         after: Duration,
     },
-    /// The proxy is out of reach.
-    #[error("can't connect to the proxy {proxy}")]
+    /// The proxy cannot be reached.
+    #[error("cannot connect to the proxy {proxy}")]
     Proxy {
-        /// Which one.
+        /// The proxy.
         proxy: Proxy,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// The proxy does not connect us.
-    #[error("the proxy {proxy} does not connect us{hint}")]
+    /// The proxy refuses the connection.
+    #[error("the proxy {proxy} refuses the connection{hint}")]
     Refused {
-        /// Which one.
+        /// The proxy.
         proxy: Proxy,
-        /// What to do about it, from a semicolon on; may be empty.
+        /// Advice, beginning with a semicolon; may be empty.
         hint: &'static str,
-        /// What it said.
+        /// The proxy's answer.
         source: tokio_socks::Error,
     },
-    /// No agreement on TLS, or a certificate that is not trusted.
-    #[error("can't make the connection secure")]
+    /// The TLS handshake failed, or the certificate is not trusted.
+    #[error("cannot secure the connection")]
     Tls(#[source] io::Error),
-    /// A secure connection is asked for, but nobody said whom to trust.
+    /// A secure connection is requested from a dialer without TLS.
     #[error("no TLS configuration for a secure connection")]
     NoTls,
 }
 
-/// Plain TCP, names resolved by the system; all addresses of a name are tried, and one that is silent keeps the others
-/// waiting for a moment only. With keepalive, without delay of small messages, without a time limit.
+/// Opens a TCP connection; the system resolves the name. If an address of the name is silent, the next ones are tried as
+/// well. The connection has keepalive and sends small messages without delay. There is no time limit.
 ///
 /// # Errors
-/// As the system says.
+/// With the system's error.
 pub async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = first_of(lookup_host((host, port)).await?).await?;
-    tune(&stream);
+    set_socket_options(&stream);
     Ok(stream)
 }
 
-/// For connections that are mostly silent and then carry small messages: keepalive, and no delay.
-pub fn tune(stream: &TcpStream) {
+/// Turns keepalive on and the delay of small messages off, for connections that are mostly idle.
+pub fn set_socket_options(stream: &TcpStream) {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
     let options = SockRef::from(stream).set_tcp_keepalive(&keepalive).and_then(|()| stream.set_nodelay(true));
-    // Both only make a good connection better.
+    // The connection works without these options, too.
     if let Err(error) = options {
-        debug!(%error, "can't set socket options");
+        debug!(%error, "cannot set socket options");
     }
 }
 
-/// Connects to whichever address answers, in this order, each with a head start before the next.
+/// Connects to the first address that answers. Each address has a head start before the next one.
 async fn first_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
     let mut addresses = addresses.fuse();
     let mut tries = JoinSet::new();
@@ -147,19 +148,29 @@ async fn first_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<Tcp
 }
 
 impl Dialer {
-    /// Connects to this port of this host: a name, or an IP address (IPv6 without brackets). `secure`: over TLS, with a
-    /// certificate for that name.
+    /// Connects to a host, which is a name or an IP address (IPv6 without brackets). If `secure`, the connection is over TLS
+    /// and the server's certificate must be for `host`.
     ///
     /// # Errors
-    /// If there is no such connection in time.
-    pub async fn connect(&self, host: &str, port: u16, secure: bool) -> Result<Box<dyn Io>, DialError> {
-        match timeout(self.timeout, self.connect_patiently(host, port, secure)).await {
+    /// If the connection fails or takes longer than the time limit.
+    pub async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        secure: bool,
+    ) -> Result<Box<dyn ByteStream>, DialError> {
+        match timeout(self.timeout, self.connect_without_timeout(host, port, secure)).await {
             Ok(connected) => connected,
             Err(_) => Err(DialError::Timeout { after: self.timeout }),
         }
     }
 
-    async fn connect_patiently(&self, host: &str, port: u16, secure: bool) -> Result<Box<dyn Io>, DialError> {
+    async fn connect_without_timeout(
+        &self,
+        host: &str,
+        port: u16,
+        secure: bool,
+    ) -> Result<Box<dyn ByteStream>, DialError> {
         let tls = match (secure, &self.tls) {
             (false, _) => None,
             (true, None) => return Err(DialError::NoTls),
@@ -167,7 +178,7 @@ impl Dialer {
         };
         let stream = match &self.proxy {
             None => tcp(host, port).await.map_err(DialError::Connect)?,
-            Some(proxy) => through(proxy, host, port).await?,
+            Some(proxy) => connect_through(proxy, host, port).await?,
         };
         match tls {
             None => Ok(Box::new(stream)),
@@ -176,8 +187,8 @@ impl Dialer {
     }
 }
 
-/// The proxy looks the name up.
-async fn through(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, DialError> {
+/// Connects through a proxy, which resolves the name.
+async fn connect_through(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, DialError> {
     let stream = tcp(&proxy.address.host, proxy.address.port)
         .await
         .map_err(|source| DialError::Proxy { proxy: proxy.clone(), source })?;
@@ -189,15 +200,15 @@ async fn through(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, Dial
     };
     match connected {
         Ok(stream) => Ok(stream.into_inner()),
-        Err(source) => Err(DialError::Refused { proxy: proxy.clone(), hint: hint(&source), source }),
+        Err(source) => Err(DialError::Refused { proxy: proxy.clone(), hint: proxy_hint(&source), source }),
     }
 }
 
-fn hint(error: &tokio_socks::Error) -> &'static str {
+fn proxy_hint(error: &tokio_socks::Error) -> &'static str {
     use tokio_socks::Error;
     match error {
         Error::NoAcceptableAuthMethods | Error::UnknownAuthMethod => {
-            "; it wants a user and password: write socks5://USER@HOST:PORT and give the password"
+            "; it requires a user and password: write socks5://USER@HOST:PORT and give the password"
         }
         Error::PasswordAuthFailure(_) | Error::InvalidAuthValues(_) => "; check its user and password",
         Error::InvalidResponseVersion | Error::Io(_) => "; is it a SOCKS5 proxy?",
@@ -213,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// An address that answers nobody: its queue of connections is full, and nobody accepts one.
+    /// An address that does not answer: its backlog is full, and no connection is accepted.
     async fn silent() -> (Socket, Vec<TcpStream>, SocketAddr) {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -227,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_silent_does_not_keep_a_name_s_others_waiting() {
+    async fn a_silent_address_does_not_delay_the_other_addresses_of_a_name() {
         let (_socket, _queued, silent) = silent().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let good = listener.local_addr().unwrap();
@@ -241,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_are_kept_alive_and_send_at_once() {
+    async fn connections_have_keepalive_and_no_delay() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = tcp("127.0.0.1", listener.local_addr().unwrap().port()).await.unwrap();
         assert!(SockRef::from(&stream).keepalive().unwrap() && stream.nodelay().unwrap());

@@ -1,4 +1,4 @@
-//! Servers known by their certificate's fingerprint, whoever has signed it.
+//! Certificate pinning: servers that are trusted by the fingerprint of their certificate, whoever has signed it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,32 +15,32 @@ use tokio_rustls::rustls::{self, DigitallySignedStruct, SignatureScheme};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
-/// A text that is no SHA-256 fingerprint.
+/// The text is not a SHA-256 fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{text:?} is no SHA-256 fingerprint: give 64 hexadecimal digits, with or without colons, as \
+    "{text:?} is not a SHA-256 fingerprint: give 64 hexadecimal digits, with or without colons, as \
      `openssl x509 -noout -fingerprint -sha256 -in CERTIFICATE` prints them"
 )]
 pub struct FingerprintError {
-    /// What was given.
+    /// The given text.
     pub text: String,
 }
 
 impl Fingerprint {
-    /// Of a certificate in DER form.
-    pub fn of(certificate: &[u8]) -> Fingerprint {
-        Fingerprint(Sha256::digest(certificate).into())
+    /// The fingerprint of a certificate in DER form.
+    pub fn of(certificate: &[u8]) -> Self {
+        Self(Sha256::digest(certificate).into())
     }
 }
 
 impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
-    fn from_str(text: &str) -> Result<Fingerprint, FingerprintError> {
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
         let digits = text.trim().replace(':', "");
         let mut bytes = [0; 32];
         match hex::decode_to_slice(&digits, &mut bytes) {
-            Ok(()) => Ok(Fingerprint(bytes)),
+            Ok(()) => Ok(Self(bytes)),
             Err(_) => Err(FingerprintError { text: text.chars().take(120).collect() }),
         }
     }
@@ -62,15 +62,15 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Takes a server for the right one if its certificate has one of these fingerprints. Names, dates and authorities are
-/// not looked at; that the server has the certificate's key is.
+/// Accepts a server whose certificate has one of these fingerprints. Ignores the certificate's names, dates and issuer, but
+/// checks that the server has its key.
 #[derive(Debug)]
-pub(crate) struct Pinned {
+pub(crate) struct FingerprintVerifier {
     pub any_of: Vec<Fingerprint>,
     pub provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for FingerprintVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -84,7 +84,7 @@ impl ServerCertVerifier for Pinned {
             return Ok(ServerCertVerified::assertion());
         }
         Err(rustls::Error::General(format!(
-            "the certificate's SHA-256 fingerprint is {found}, not the one to trust; \
+            "the certificate's SHA-256 fingerprint is {found}, which is not the one to trust; \
              give this one only if the server's owner confirms it"
         )))
     }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_openssl_writes_and_bare_digits() {
+    fn parses_fingerprints_with_and_without_colons() {
         let text =
             "E3:B0:C4:42:98:FC:1C:14:9A:FB:F4:C8:99:6F:B9:24:27:AE:41:E4:64:9B:93:4C:A4:95:99:1B:78:52:B8:55";
         let fingerprint: Fingerprint = text.parse().unwrap();

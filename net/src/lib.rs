@@ -1,12 +1,12 @@
-//! Connections: TCP with a time limit, through a SOCKS5 proxy, made secure by TLS, and how long to wait before the next
-//! try. Knows of no protocol that is spoken over them.
+//! Connections: listening sockets, TCP with a time limit, SOCKS5 proxies and TLS, and the delays between attempts. Knows no
+//! protocol that is spoken over a connection.
 //!
-//! - [`dial`]: from a host and a port to a stream of bytes;
 //! - [`host_port`]: the host and port of an address;
 //! - [`mod@listen`]: listening sockets;
+//! - [`dial`]: outgoing connections;
 //! - [`proxy`]: a SOCKS5 proxy and the credentials for it;
-//! - [`tls`]: whom to trust, and who we are; [`fingerprint`] for servers that no authority vouches for;
-//! - [`backoff`]: jittered pauses between tries.
+//! - [`tls`]: TLS clients; [`fingerprint`]: certificate pinning;
+//! - [`backoff`]: delays between attempts.
 
 pub mod backoff;
 pub mod dial;
@@ -17,7 +17,7 @@ pub mod proxy;
 pub mod tls;
 
 pub use backoff::Backoff;
-pub use dial::{DialError, DialOptions, Dialer, Io};
+pub use dial::{ByteStream, DialError, DialOptions, Dialer};
 pub use fingerprint::Fingerprint;
 pub use host_port::{HostPort, HostPortError, percent_decode};
 pub use listen::{ListenError, all_interfaces, listen};

@@ -1,4 +1,4 @@
-//! TLS: whom to trust, and who we are.
+//! TLS clients: the servers to trust, and the certificate to present.
 
 use std::fmt;
 use std::io;
@@ -11,41 +11,40 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
-use crate::fingerprint::{Fingerprint, Pinned};
+use crate::fingerprint::{Fingerprint, FingerprintVerifier};
 
-/// Where certificates and keys are, as PEM files.
+/// The PEM files of certificates and keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Files {
+pub struct TlsFiles {
     /// Certificates of the authorities to trust, instead of those that the system trusts.
     pub ca_cert: Option<PathBuf>,
-    /// Our own certificate, followed by those between it and its authority, and its private key. For peers that
-    /// want to know who we are.
+    /// The client's certificate, followed by the intermediate ones, and its private key; for servers that require a
+    /// client certificate.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// Whom to trust as a server.
+/// The servers to trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// Whoever the system's authorities vouch for.
+    /// Servers with a certificate from one of the system's authorities.
     #[default]
     System,
-    /// Whoever these authorities vouch for: certificates in PEM format.
+    /// Servers with a certificate from one of these authorities, whose certificates are in PEM format.
     Authorities(String),
-    /// Servers whose certificate has one of these fingerprints, and nobody else. Neither the certificate's names nor its
-    /// dates matter then.
+    /// Only servers whose certificate has one of these fingerprints. Its names and dates are ignored.
     Pinned(Vec<Fingerprint>),
 }
 
 impl Trust {
-    /// The authorities in a file, which is checked.
+    /// Reads and checks a file with the certificates of authorities.
     ///
     /// # Errors
-    /// If it can't be read, or is no PEM file with certificates.
-    pub fn in_file(path: &Path) -> Result<Trust, TlsError> {
+    /// If the file cannot be read, or is not a PEM file with certificates.
+    pub fn from_file(path: &Path) -> Result<Self, TlsError> {
         roots_in(path)?;
-        String::from_utf8(read(path)?).map(Trust::Authorities).map_err(|_| TlsError::Pem {
+        String::from_utf8(read(path)?).map(Self::Authorities).map_err(|_| TlsError::Pem {
             path: path.to_owned(),
             wanted: "text",
             source: None,
@@ -53,54 +52,54 @@ impl Trust {
     }
 }
 
-/// Why certificates cannot be used.
+/// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Read {
-        /// Which one.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// A file has something else in it.
+    /// A file does not contain what it should.
     #[error("{path} has no {wanted} in PEM format")]
     Pem {
-        /// Which one.
+        /// The file.
         path: PathBuf,
-        /// What it should have.
+        /// What the file should contain.
         wanted: &'static str,
-        /// What is wrong with it, if it looked like the right thing.
+        /// The parser's error, if the file looks like PEM.
         #[source]
         source: Option<pem::Error>,
     },
-    /// A certificate or key that is of no use, such as a key that does not belong to its certificate.
+    /// A certificate or key cannot be used; for instance, the key belongs to another certificate.
     #[error("cannot use {path}")]
     Unusable {
-        /// Where it is.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The library's error.
         #[source]
         source: rustls::Error,
     },
-    /// Authorities that can't be used.
-    #[error("the authorities to trust are no certificates in PEM format")]
+    /// The authorities to trust cannot be used.
+    #[error("the authorities to trust are not certificates in PEM format")]
     Authorities,
-    /// The system trusts nobody, or does not say whom.
+    /// The system has no trusted certificates, or they cannot be read.
     #[error("no trusted certificates found on this system ({found}); give a CA file")]
     NoRoots {
-        /// What was found instead.
+        /// What was found.
         found: String,
     },
-    /// The library does not work as it is built.
+    /// The TLS library rejects its configuration.
     #[error("TLS is not available")]
     Library(#[source] rustls::Error),
 }
 
-/// Makes connections secure. The peer's certificate must be for the host name, or IP address, that is connected to.
+/// Secures connections. The server's certificate must be for the host name, or the IP address, of the connection.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ClientConfig>,
@@ -113,19 +112,16 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// With certificates from files; without them, trusts whom the system trusts and presents nothing.
+    /// TLS with certificates from files. Without a CA file, the system's authorities are trusted.
     ///
     /// # Errors
-    /// When there is nobody to trust, or a file is not what it should be.
-    pub fn from_files(files: &Files) -> Result<Self, TlsError> {
+    /// If there are no certificates to trust, or a file has the wrong content.
+    pub fn from_files(files: &TlsFiles) -> Result<Self, TlsError> {
         let roots = match &files.ca_cert {
             Some(path) => roots_in(path)?,
             None => system_roots()?,
         };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Library)?
-            .with_root_certificates(roots);
+        let builder = builder()?.with_root_certificates(roots);
         let config = match &files.client {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => builder
@@ -135,26 +131,25 @@ impl Tls {
         Ok(Self { config: Arc::new(config) })
     }
 
-    /// Trusts those, and presents nothing.
+    /// TLS without a client certificate.
     ///
     /// # Errors
-    /// If there is nobody to trust, or the authorities are no certificates.
-    pub fn trusting(trust: &Trust) -> Result<Self, TlsError> {
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Library)?;
+    /// If there are no certificates to trust, or the authorities are not certificates.
+    pub fn new(trust: &Trust) -> Result<Self, TlsError> {
+        let builder = builder()?;
         let builder = match trust {
             Trust::System => builder.with_root_certificates(system_roots()?),
             Trust::Authorities(pem) => builder.with_root_certificates(roots_of(pem)?),
-            Trust::Pinned(any_of) => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Pinned { any_of: any_of.clone(), provider })),
+            Trust::Pinned(any_of) => {
+                let (any_of, provider) = (any_of.clone(), builder.crypto_provider().clone());
+                let verifier = Arc::new(FingerprintVerifier { any_of, provider });
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
         };
         Ok(Self { config: Arc::new(builder.with_no_client_auth()) })
     }
 
-    /// The same, asking for this application protocol (ALPN), such as `http/1.1`.
+    /// The same TLS that offers this application protocol (ALPN), such as `http/1.1`.
     #[must_use]
     pub fn for_protocol(&self, name: &str) -> Self {
         let mut config = ClientConfig::clone(&self.config);
@@ -162,10 +157,10 @@ impl Tls {
         Self { config: Arc::new(config) }
     }
 
-    /// Makes a connection to `host` (a name, or an IP address without brackets) secure.
+    /// Secures a connection to `host`, which is a name, or an IP address without brackets.
     ///
     /// # Errors
-    /// If the stream fails, or the server is not to be trusted; says what to do where that is known.
+    /// If the stream fails, or the server is not trusted. The message gives advice where possible.
     pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &str,
@@ -173,12 +168,18 @@ impl Tls {
     ) -> io::Result<TlsStream<S>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        TlsConnector::from(self.config.clone()).connect(name, stream).await.map_err(explain)
+        TlsConnector::from(self.config.clone()).connect(name, stream).await.map_err(add_advice)
     }
 }
 
-/// Says what to do about a handshake that failed.
-fn explain(error: io::Error) -> io::Error {
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Library)
+}
+
+/// Adds advice to the error of a failed handshake.
+fn add_advice(error: io::Error) -> io::Error {
     use rustls::{CertificateError, Error};
     let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
     if closed.contains(&error.kind()) {
@@ -204,11 +205,11 @@ fn explain(error: io::Error) -> io::Error {
 fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Some systems trust certificates that are odd in one way or another.
-    let (good, odd) = roots.add_parsable_certificates(found.certs);
+    // Some systems have malformed certificates among those that they trust.
+    let (good, malformed) = roots.add_parsable_certificates(found.certs);
     if good == 0 {
         let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        let found = if errors.is_empty() { format!("{odd} are malformed") } else { errors.join("; ") };
+        let found = if errors.is_empty() { format!("{malformed} are malformed") } else { errors.join("; ") };
         return Err(TlsError::NoRoots { found });
     }
     Ok(roots)

@@ -22,7 +22,7 @@ async fn echo(tls: Option<TlsAcceptor>) -> u16 {
         while let Ok((stream, _)) = listener.accept().await {
             let tls = tls.clone();
             tokio::spawn(async move {
-                let mut stream: Box<dyn net::Io> = match tls {
+                let mut stream: Box<dyn net::ByteStream> = match tls {
                     None => Box::new(stream),
                     Some(tls) => Box::new(tls.accept(stream).await?),
                 };
@@ -53,12 +53,12 @@ async fn failure(dialer: &Dialer, host: &str, port: u16, secure: bool) -> (DialE
 }
 
 fn trusting(file: &Path) -> Dialer {
-    let options = DialOptions { trust: Trust::in_file(file).unwrap(), proxy: None };
+    let options = DialOptions { trust: Trust::from_file(file).unwrap(), proxy: None };
     Dialer::new(&options, true).unwrap()
 }
 
 fn pinning(fingerprints: &[Fingerprint]) -> Dialer {
-    Dialer { tls: Some(Tls::trusting(&Trust::Pinned(fingerprints.to_vec())).unwrap()), ..Dialer::default() }
+    Dialer { tls: Some(Tls::new(&Trust::Pinned(fingerprints.to_vec())).unwrap()), ..Dialer::default() }
 }
 
 fn through(proxy: &str) -> Dialer {
@@ -153,7 +153,7 @@ async fn says_whether_proxy_or_server_is_out_of_reach() {
     assert!(matches!(error, DialError::Connect(_)), "{error:?}");
     let (error, text) = failure(&through(&format!("127.0.0.1:{closed}")), "h", 1, false).await;
     assert!(
-        matches!(error, DialError::Proxy { .. }) && text.contains("can't connect to the proxy"),
+        matches!(error, DialError::Proxy { .. }) && text.contains("cannot connect to the proxy"),
         "{text}"
     );
     let proxy = Socks::start(None).await;
@@ -176,9 +176,9 @@ async fn everything_together_has_a_time_limit() {
 fn authorities_that_are_none_are_refused_early() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
-    assert!(matches!(Trust::in_file(&file), Err(TlsError::Read { .. })));
+    assert!(matches!(Trust::from_file(&file), Err(TlsError::Read { .. })));
     std::fs::write(&file, "no certificate").unwrap();
-    let error = Trust::in_file(&file).unwrap_err();
+    let error = Trust::from_file(&file).unwrap_err();
     assert!(error.to_string().contains("has no certificate"), "{error}");
     let trust = Trust::Authorities("no certificate".to_owned());
     assert!(matches!(Dialer::new(&DialOptions { trust, proxy: None }, true), Err(TlsError::Authorities)));

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use command_line::read_password;
 use mesos::auth::Auth;
-use mesos::tls::{Files, Tls};
+use mesos::tls::{Tls, TlsFiles};
 
 /// Principal, secret and certificates, as they stood in their files at the last read. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
 pub struct MasterAccess {
     principal: Option<String>,
     secret_file: Option<PathBuf>,
-    tls_files: Option<Files>,
+    tls_files: Option<TlsFiles>,
     settings: mesos::Config,
 }
 
@@ -26,7 +26,7 @@ impl MasterAccess {
     pub fn read(
         principal: Option<String>,
         secret_file: Option<PathBuf>,
-        tls_files: Option<Files>,
+        tls_files: Option<TlsFiles>,
     ) -> anyhow::Result<Self> {
         let mut access =
             MasterAccess { principal, secret_file, tls_files, settings: mesos::Config::default() };
@@ -108,7 +108,7 @@ mod tests {
         let path = folder.path().join("ca.pem");
         let authority = rcgen::generate_simple_self_signed(vec!["master".to_owned()]).unwrap().cert.pem();
         fs::write(&path, &authority).unwrap();
-        let files = Files { ca_cert: Some(path.clone()), client: None };
+        let files = TlsFiles { ca_cert: Some(path.clone()), client: None };
         let mut access = MasterAccess::read(None, None, Some(files)).unwrap();
         fs::write(&path, &authority[..40]).unwrap();
         assert!(access.tls().is_err() && access.reload().tls.is_some());

@@ -42,7 +42,7 @@ async fn a_pool_with_an_authority_of_its_own_behind_a_proxy_that_wants_a_passwor
     let port = terminator(authority.server(&["pool.invalid"]).0, port(&listener)).await;
     let proxy = Socks::start(Some(("me", "pass"))).await;
     let access = DialOptions {
-        trust: Trust::in_file(&authority.file()).expect("a certificate"),
+        trust: Trust::from_file(&authority.file()).expect("a certificate"),
         proxy: Some(format!("socks5://me:pass@{}", proxy.address).parse().expect("a proxy")),
     };
     let mut rig = Rig::start(secured(&format!("stratum+ssl://pool.invalid:{port}"), &access));

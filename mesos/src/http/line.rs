@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use super::answer::Received;
 use super::reader::{AnswerReader, Malformed};
-use crate::connect::Io;
+use crate::connect::ByteStream;
 use crate::error::CallError;
 
 /// A connection in the making.
-pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Io>, CallError>> + Send>>;
+pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>, CallError>> + Send>>;
 
 /// As much as is read at once: some hundred answers that accept a call.
 const READ: usize = 16 << 10;
@@ -58,7 +58,7 @@ pub(crate) struct Line<C> {
 enum Stream {
     Closed,
     Opening(Opening),
-    Open(Box<dyn Io>),
+    Open(Box<dyn ByteStream>),
 }
 
 impl<C> Line<C> {

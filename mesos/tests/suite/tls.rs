@@ -8,7 +8,7 @@ use mesos::env::ExecutorEnv;
 use mesos::executor::{self, ExecutorClient};
 use mesos::masters::Masters;
 use mesos::scheduler::{self, SchedulerClient};
-use mesos::tls::{Files, Tls, TlsError};
+use mesos::tls::{Tls, TlsError, TlsFiles};
 use mesos::{CallError, Config};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::net::TcpListener;
@@ -49,7 +49,7 @@ impl Authority {
     }
 
     /// Whom to trust, with or without a certificate of one's own.
-    fn files(&self, client: bool) -> Files {
+    fn files(&self, client: bool) -> TlsFiles {
         let client = client.then(|| {
             let (certificate, key) = self.sign(&["miner"]);
             let (certificate_file, key_file) = (self.file("client.pem"), self.file("client.key"));
@@ -57,7 +57,7 @@ impl Authority {
             std::fs::write(&key_file, key.serialize_pem()).unwrap();
             (certificate_file, key_file)
         });
-        Files { ca_cert: Some(self.file("ca.pem")), client }
+        TlsFiles { ca_cert: Some(self.file("ca.pem")), client }
     }
 
     /// A server with a certificate for these names, and if it wants clients to have one, too.
@@ -101,7 +101,7 @@ async fn secure(acceptor: TlsAcceptor, answers: Vec<Answer>) -> (u16, Arc<Mutex<
     (port, asked)
 }
 
-fn client(masters: &str, files: &Files) -> SchedulerClient {
+fn client(masters: &str, files: &TlsFiles) -> SchedulerClient {
     let config = Config { tls: Some(Tls::from_files(files).unwrap()), ..Config::default() };
     SchedulerClient::with_config(masters.parse::<Masters>().unwrap(), config)
 }
@@ -223,7 +223,7 @@ fn says_which_file_is_wrong_and_how() {
     let ca = good.ca_cert.clone().unwrap();
     let tls = |ca: &Path, certificate: &Path, key: &Path| {
         let client = Some((certificate.to_owned(), key.to_owned()));
-        Tls::from_files(&Files { ca_cert: Some(ca.to_owned()), client }).unwrap_err()
+        Tls::from_files(&TlsFiles { ca_cert: Some(ca.to_owned()), client }).unwrap_err()
     };
     assert!(Tls::from_files(&good).is_ok());
     let missing = authority.file("missing");

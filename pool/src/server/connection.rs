@@ -44,7 +44,7 @@ enum ConnectionError {
 
 /// Serves one connection until either side ends it.
 pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stop: CancellationToken) {
-    net::dial::tune(&stream);
+    net::dial::set_socket_options(&stream);
     let (read, write) = stream.into_split();
     let mut connection = Connection {
         reader: Reader::new(read, shared.config.limits.line_bytes),

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::Args;
 use mesos::address::Scheme;
 use mesos::masters::Masters;
-use mesos::tls::Files;
+use mesos::tls::TlsFiles;
 
 /// TLS to masters.
 #[derive(Clone, Debug, Args)]
@@ -28,19 +28,19 @@ impl TlsArgs {
     ///
     /// # Errors
     /// If there are files although the masters use plain HTTP.
-    pub(super) fn check(self, masters: &Masters) -> anyhow::Result<Option<Files>> {
-        let files = Files { ca_cert: self.ca_cert, client: self.client_cert.zip(self.client_key) };
+    pub(super) fn check(self, masters: &Masters) -> anyhow::Result<Option<TlsFiles>> {
+        let files = TlsFiles { ca_cert: self.ca_cert, client: self.client_cert.zip(self.client_key) };
         let wanted = match masters.scheme() {
             Some(Scheme::Https) => true,
             Some(Scheme::Http) => {
                 ensure!(
-                    files == Files::default(),
+                    files == TlsFiles::default(),
                     "--ca-cert and --client-cert are for TLS, but --master {masters} is plain HTTP: write https://"
                 );
                 false
             }
             // ZooKeeper does not say whether its masters use TLS.
-            None => files != Files::default(),
+            None => files != TlsFiles::default(),
         };
         Ok(wanted.then_some(files))
     }
