@@ -43,4 +43,4 @@ pub use shared::Changes;
 pub use source::{
     NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
 };
-pub use store::{BlockBook, Books, DATABASE, StoreError, StoreOptions, WorkerBook, books};
+pub use store::{BlockBook, Books, DATA_FOLDER, StoreError, StoreOptions, WorkerBook, books};

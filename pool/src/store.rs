@@ -15,13 +15,14 @@ mod tests;
 mod waiting;
 mod write;
 
-use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use database::StoreError;
+use database::{FolderKind, FolderLock, write_until_closed};
 use rusqlite::Connection;
 
 pub use self::books::{BlockBook, Books, WorkerBook, books};
@@ -29,14 +30,16 @@ pub use self::waiting::WaitingBlocks;
 use self::write::WorkerIds;
 use crate::accounts::{Recovered, Unsaved};
 
-/// The database's name in the data folder.
-pub const DATABASE: &str = "pool.sqlite";
+/// The pool's folder: accounts and found blocks.
+pub static DATA_FOLDER: FolderKind = FolderKind {
+    database: "pool.sqlite",
+    name: "data folder",
+    program: "pool",
+    option: "--data-dir",
+    missing: "are no accounts",
+};
 /// Time between two transactions.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Pause after a failed one.
-const RETRY: Duration = Duration::from_secs(1);
-/// How long the end waits for a disk that refuses.
-const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// Time between two looks for rows that are too old.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
@@ -54,58 +57,6 @@ impl StoreOptions {
     pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 }
 
-/// Why the data folder is of no use.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The folder or a file in it can't be made or opened.
-    #[error("cannot use data folder {}", path.display())]
-    Io {
-        /// The folder or file.
-        path: PathBuf,
-        /// The system's finding.
-        #[source]
-        source: io::Error,
-    },
-    /// Another pool has it.
-    #[error("data folder {} is in use by another pool; give this one its own with --data-dir", path.display())]
-    Locked {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The file is not a pool's.
-    #[error("{} is not a pool's database; move it away, or name another folder with --data-dir", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Written by a later version of this program.
-    #[error("{} has format {found}; this program knows formats up to {known}", path.display())]
-    Format {
-        /// The database.
-        path: PathBuf,
-        /// Its format.
-        found: i64,
-        /// The latest known one.
-        known: i64,
-    },
-    /// The database can't be opened or read.
-    #[error("cannot read {}", path.display())]
-    Database {
-        /// The database.
-        path: PathBuf,
-        /// SQLite's finding.
-        #[source]
-        source: rusqlite::Error,
-    },
-    /// No pool has written there.
-    #[error("there are no accounts in {}; name the pool's data folder with --data-dir", path.display())]
-    NoAccounts {
-        /// The folder.
-        path: PathBuf,
-    },
-}
-
 /// An open data folder to which nothing is written yet.
 #[derive(Debug)]
 pub struct Store {
@@ -114,8 +65,7 @@ pub struct Store {
     path: PathBuf,
     retention: Duration,
     waiting: WaitingBlocks,
-    /// Held open for the lock on it.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Store {
@@ -125,23 +75,18 @@ impl Store {
     /// If the folder can't be used, another pool uses it, or somebody else or a later version wrote the database.
     pub fn open(options: &StoreOptions) -> Result<(Store, Recovered), StoreError> {
         let StoreOptions { folder, retention } = options;
-        let io = |source| StoreError::Io { path: folder.clone(), source };
-        fs::create_dir_all(folder).map_err(|error| {
-            // A file of that name; "file exists" would not say what is wrong with it.
-            let file = error.kind() == io::ErrorKind::AlreadyExists;
-            io(if file { io::ErrorKind::NotADirectory.into() } else { error })
-        })?;
-        let lock = lock(folder)?;
-        let path = folder.join(DATABASE);
-        let database = |source| schema::error(&path, source);
-        let connection = Connection::open(&path).map_err(database)?;
+        let io = DATA_FOLDER.io_error(folder);
+        let lock = DATA_FOLDER.lock(folder)?;
+        let path = DATA_FOLDER.database_path(folder);
+        let database = DATA_FOLDER.database_error(&path);
+        let connection = DATA_FOLDER.open(folder)?;
         schema::prepare(&connection, &path)?;
-        let (recovered, ids) = read::recover(&connection).map_err(database)?;
-        let waiting = WaitingBlocks::open(folder).map_err(io)?;
+        let (recovered, ids) = read::recover(&connection).map_err(&database)?;
+        let waiting = WaitingBlocks::open(folder).map_err(&io)?;
         // Those of a process that was killed between writing a verdict down and removing the file.
-        for hash in waiting.hashes().map_err(io)? {
-            if read::has_block(&connection, &hash).map_err(database)? {
-                waiting.forget(&hash).map_err(io)?;
+        for hash in waiting.hashes().map_err(&io)? {
+            if read::has_block(&connection, &hash).map_err(&database)? {
+                waiting.forget(&hash).map_err(&io)?;
             }
         }
         Ok((Store { connection, ids, path, retention: *retention, waiting, _lock: lock }, recovered))
@@ -210,22 +155,22 @@ impl<T: FnMut() -> Unsaved, R: FnMut(bool)> Writer<T, R> {
         }
     }
 
-    /// Tries again and again; gives up only when the pool has been waiting to end for a while.
+    /// Writes until it succeeds; gives up only when the pool has been closing for a while.
     fn write_until_done(&mut self, unsaved: &Unsaved, stopped: &mpsc::Receiver<()>) -> bool {
         let Store { connection, ids, path, waiting, .. } = &mut self.store;
         let mut failed = false;
-        let mut stopping: Option<Instant> = None;
-        while let Err(error) = write::write(connection, ids, unsaved) {
-            if !std::mem::replace(&mut failed, true) {
-                tracing::error!(path = %path.display(), %error, "the accounts can't be written; trying again");
-                (self.refused)(true);
-            }
-            if stopped.recv_timeout(RETRY) == Err(RecvTimeoutError::Disconnected) {
-                if stopping.get_or_insert_with(Instant::now).elapsed() > CLOSE_WITHIN {
-                    return false;
+        let written = write_until_closed(
+            || write::write(connection, ids, unsaved),
+            || stopped.try_recv() == Err(TryRecvError::Disconnected),
+            |error| {
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::error!(path = %path.display(), %error, "the accounts cannot be written; trying again");
+                    (self.refused)(true);
                 }
-                thread::sleep(PERIOD);
-            }
+            },
+        );
+        if !written {
+            return false;
         }
         if failed {
             tracing::info!(path = %path.display(), "the accounts are written again");
@@ -259,17 +204,5 @@ impl<T: FnMut() -> Unsaved, R: FnMut(bool)> Writer<T, R> {
                 tracing::warn!(%error, "cannot remove old rows of shares");
             }
         }
-    }
-}
-
-/// Locks the folder for as long as the file is open.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join("lock");
-    let open = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = open.map_err(|source| StoreError::Io { path: path.clone(), source })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use database::unsigned;
+use rusqlite::Connection;
 use task::Totals;
 
-use super::read::{WORKERS, totals, unsigned};
-use super::{DATABASE, StoreError, schema};
+use super::read::{WORKERS, totals};
+use super::{DATA_FOLDER, StoreError, schema};
 
 /// What is in the books at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,19 +52,14 @@ pub struct BlockBook {
 /// # Errors
 /// If there are none, or they can't be read.
 pub fn books(folder: &Path) -> Result<Books, StoreError> {
-    let path = folder.join(DATABASE);
-    if !path.is_file() {
-        return Err(StoreError::NoAccounts { path: folder.to_owned() });
-    }
-    let database = |source| schema::error(&path, source);
-    let mut connection =
-        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(database)?;
-    connection.busy_timeout(schema::PATIENCE).map_err(database)?;
+    let path = DATA_FOLDER.database_path(folder);
+    let database = DATA_FOLDER.database_error(&path);
+    let mut connection = DATA_FOLDER.open_read_only(folder)?;
     if !schema::exists(&connection, &path)? {
-        return Err(StoreError::NoAccounts { path: folder.to_owned() });
+        return Err(DATA_FOLDER.missing(folder));
     }
     // All of one moment.
-    let moment = connection.transaction().map_err(database)?;
+    let moment = connection.transaction().map_err(&database)?;
     read(&moment).map_err(database)
 }
 

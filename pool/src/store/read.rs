@@ -1,6 +1,6 @@
 //! Rows → what they were written from.
 
-use rusqlite::types::Type;
+use database::{sum, unsigned};
 use rusqlite::{Connection, Row};
 use task::Totals;
 
@@ -43,14 +43,4 @@ pub(super) fn totals(row: &Row<'_>) -> rusqlite::Result<Totals> {
         blocks: count(7)?,
         ..Totals::default()
     })
-}
-
-pub(super) fn sum(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
-    let text: String = row.get(column)?;
-    let invalid = || format!("not a sum: {text:?}");
-    text.parse().map_err(|_| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, invalid().into()))
-}
-
-pub(super) fn unsigned(n: i64) -> u64 {
-    n.try_into().unwrap_or(0)
 }

@@ -12,18 +12,16 @@
 //! for a block that became part of the chain.
 
 use std::path::Path;
-use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use database::{StoreError, make_durable};
+use rusqlite::Connection;
 
-use super::StoreError;
+use super::DATA_FOLDER;
 
 /// Says in the file's header whose it is (`PRAGMA application_id`): "MMPO".
 const APPLICATION: i64 = 0x4d4d_504f;
 /// The format that this program writes, kept in SQLite's `user_version`.
 const FORMAT: i64 = 1;
-/// How long to wait for another connection.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS worker (
@@ -65,22 +63,22 @@ CREATE TABLE IF NOT EXISTS block (
 
 /// Makes the tables where they are missing. A commit returns when the disk has it.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let database = |source| error(path, source);
-    connection.busy_timeout(PATIENCE).map_err(database)?;
-    if !exists(connection, path)? {
-        connection.pragma_update(None, "application_id", APPLICATION).map_err(database)?;
-    }
-    // In this mode readers never block the writer.
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(database)?;
-    connection.execute_batch(TABLES).map_err(database)?;
-    connection.pragma_update(None, "user_version", FORMAT).map_err(database)
+    let exists = exists(connection, path)?;
+    let prepare = || {
+        if !exists {
+            connection.pragma_update(None, "application_id", APPLICATION)?;
+        }
+        make_durable(connection)?;
+        connection.execute_batch(TABLES)?;
+        connection.pragma_update(None, "user_version", FORMAT)
+    };
+    prepare().map_err(DATA_FOLDER.database_error(path))
 }
 
 /// Whether a pool has written there. Refused if somebody else has, or a later version of this program.
 pub(super) fn exists(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
-    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let number = |sql| number(sql).map_err(|source| error(path, source));
+    let database = DATA_FOLDER.database_error(path);
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(&database);
     let (application, found) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     if (application, found, tables) == (0, 0, 0) {
@@ -88,19 +86,10 @@ pub(super) fn exists(connection: &Connection, path: &Path) -> Result<bool, Store
     }
     // A start that was cut off between the first two lines of `prepare` leaves an id without tables.
     if application != APPLICATION {
-        return Err(StoreError::Foreign { path: path.to_owned() });
+        return Err(StoreError::Foreign { kind: &DATA_FOLDER, path: path.to_owned() });
     }
     if found > FORMAT {
-        return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT });
+        return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT, copy: None });
     }
     Ok(found > 0)
-}
-
-/// SQLite's finding about a file.
-pub(super) fn error(path: &Path, source: rusqlite::Error) -> StoreError {
-    let path = path.to_owned();
-    match source.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StoreError::Foreign { path },
-        _ => StoreError::Database { path, source },
-    }
 }

@@ -142,7 +142,7 @@ fn one_pool_at_a_time_and_nobody_elses_files() {
         "{error}"
     );
     drop(store);
-    let path = folder.path().join(DATABASE);
+    let path = folder.path().join(DATA_FOLDER.database);
     let sql = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     sql("PRAGMA user_version = 2");
     for error in [Store::open(&options(folder.path())).unwrap_err(), books(folder.path()).unwrap_err()] {
@@ -163,7 +163,7 @@ fn one_pool_at_a_time_and_nobody_elses_files() {
 
     let empty = tempfile::tempdir().unwrap();
     let error = books(empty.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NoAccounts { .. }), "{error}");
+    assert!(matches!(error, StoreError::Missing { .. }), "{error}");
     let file = empty.path().join("file");
     std::fs::write(&file, "").unwrap();
     let error = Store::open(&options(&file)).unwrap_err();
@@ -175,7 +175,7 @@ fn a_disk_that_refuses_is_told_and_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
     // Another writer in the way, for longer than SQLite waits.
-    let other = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let other = Connection::open(folder.path().join(DATA_FOLDER.database)).unwrap();
     store.connection.busy_timeout(Duration::from_millis(50)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (sender, told) = mpsc::channel();

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
+use database::{integer, now_ms};
 use rusqlite::{Connection, Transaction, params};
 use task::Totals;
 
@@ -118,13 +119,4 @@ pub(super) fn expire(connection: &Connection, retention: Duration) -> rusqlite::
         )?
         .execute(params![integer(limit), EXPIRE_AT_ONCE])?;
     Ok(removed >= EXPIRE_AT_ONCE as usize)
-}
-
-fn integer(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// Milliseconds since the Unix epoch.
-fn now_ms() -> u64 {
-    UNIX_EPOCH.elapsed().map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

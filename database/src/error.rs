@@ -1,0 +1,90 @@
+//! Errors of folders and databases.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::folder::FolderKind;
+
+/// Why a folder or its database cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The folder or a file in it cannot be made, opened or written.
+    #[error("cannot use {} {}", kind.name, path.display())]
+    Io {
+        /// The kind of folder.
+        kind: &'static FolderKind,
+        /// The folder or file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process writes to the folder.
+    #[error("{} {} is in use by another {}; give this one its own with {}", kind.name, path.display(), kind.program, kind.option)]
+    Locked {
+        /// The kind of folder.
+        kind: &'static FolderKind,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file is not an SQLite database, or another program's.
+    #[error("{} is not a {}'s database; move it away, or name another folder with {}", path.display(), kind.program, kind.option)]
+    Foreign {
+        /// The kind of folder.
+        kind: &'static FolderKind,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version of this program wrote the database.
+    #[error(
+        "{} has format {found}; this program knows formats up to {known}: start the newer program that wrote it{}",
+        path.display(),
+        way_back(copy.as_deref(), path)
+    )]
+    Format {
+        /// The database.
+        path: PathBuf,
+        /// The database's format.
+        found: i64,
+        /// The latest format that this program knows.
+        known: i64,
+        /// A copy in the latest known format, if the newer program left one.
+        copy: Option<PathBuf>,
+    },
+    /// SQLite cannot open, read or write the database.
+    #[error("cannot use {}; correct it with sqlite3, put a backup back, or begin anew with another {}", path.display(), kind.option)]
+    Database {
+        /// The kind of folder.
+        kind: &'static FolderKind,
+        /// The database.
+        path: PathBuf,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// There is no database to read.
+    #[error("there {} in {}; name the {}'s {} with {}", kind.missing, path.display(), kind.program, kind.name, kind.option)]
+    Missing {
+        /// The kind of folder.
+        kind: &'static FolderKind,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The last changes could not be written.
+    #[error("{lost} changes could not be written to {}", path.display())]
+    Unwritten {
+        /// The database.
+        path: PathBuf,
+        /// The number of changes.
+        lost: usize,
+    },
+}
+
+fn way_back(copy: Option<&Path>, path: &Path) -> String {
+    let name = path.display();
+    let text = |copy: &Path| {
+        format!(", or go back: move {} to {name}, without the -wal and -shm of the latter", copy.display())
+    };
+    copy.map(text).unwrap_or_default()
+}

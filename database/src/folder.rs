@@ -1,0 +1,177 @@
+//! The folder: its lock, and connections to the database in it.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::StoreError;
+
+/// Time to wait for the lock of another connection.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A kind of folder: the name of its database, and the words for it in error messages.
+#[derive(Debug)]
+pub struct FolderKind {
+    /// The file name of the database.
+    pub database: &'static str,
+    /// What the folder is called, such as `state folder`.
+    pub name: &'static str,
+    /// The program that writes to the folder, such as `scheduler`.
+    pub program: &'static str,
+    /// The option that names the folder, such as `--state-dir`.
+    pub option: &'static str,
+    /// What an error says is missing, such as `is no ledger`.
+    pub missing: &'static str,
+}
+
+/// The exclusive right to write to a folder. It ends when this is dropped.
+#[derive(Debug)]
+pub struct FolderLock(
+    #[expect(dead_code, reason = "The system keeps the lock while the file is open.")] File,
+);
+
+impl FolderKind {
+    /// The path of the database in this folder.
+    pub fn database_path(&self, folder: &Path) -> PathBuf {
+        folder.join(self.database)
+    }
+
+    /// Makes the folder if it is missing, and locks it.
+    ///
+    /// # Errors
+    /// If the folder cannot be made, or another process has the lock.
+    pub fn lock(&'static self, folder: &Path) -> Result<FolderLock, StoreError> {
+        fs::create_dir_all(folder).map_err(|error| {
+            // The system says "file exists" if the folder is a file.
+            let is_file = error.kind() == io::ErrorKind::AlreadyExists;
+            self.io_error(folder)(if is_file { io::ErrorKind::NotADirectory.into() } else { error })
+        })?;
+        let path = folder.join("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(self.io_error(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderLock(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { kind: self, path: folder.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(self.io_error(&path)(error)),
+        }
+    }
+
+    /// Opens the database in a folder; makes an empty one if it is missing.
+    ///
+    /// # Errors
+    /// If SQLite cannot open the database.
+    pub fn open(&'static self, folder: &Path) -> Result<Connection, StoreError> {
+        self.connect(folder, OpenFlags::default())
+    }
+
+    /// Opens the database in a folder for reading, beside a process that may be writing. Nothing is locked or changed.
+    ///
+    /// # Errors
+    /// If there is no database, or SQLite cannot open it.
+    pub fn open_read_only(&'static self, folder: &Path) -> Result<Connection, StoreError> {
+        if !self.database_path(folder).is_file() {
+            return Err(self.missing(folder));
+        }
+        self.connect(folder, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    fn connect(&'static self, folder: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+        let path = self.database_path(folder);
+        let connection = Connection::open_with_flags(&path, flags).and_then(|connection| {
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            Ok(connection)
+        });
+        connection.map_err(self.database_error(&path))
+    }
+
+    /// The error for a folder without a database.
+    pub fn missing(&'static self, folder: &Path) -> StoreError {
+        StoreError::Missing { kind: self, path: folder.to_owned() }
+    }
+
+    /// Makes errors for this file or folder.
+    pub fn io_error(&'static self, path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
+        let path = path.to_owned();
+        move |source| StoreError::Io { kind: self, path: path.clone(), source }
+    }
+
+    /// Makes errors for the database at this path.
+    pub fn database_error(&'static self, path: &Path) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
+        let path = path.to_owned();
+        move |source| match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => StoreError::Foreign { kind: self, path: path.clone() },
+            _ => StoreError::Database { kind: self, path: path.clone(), source },
+        }
+    }
+}
+
+/// Has a commit return when its changes are on disk, and lets readers work while a transaction is written.
+///
+/// # Errors
+/// With SQLite's error.
+pub fn make_durable(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")
+}
+
+/// The version of the tables in the database; 0 if it was never set.
+///
+/// # Errors
+/// With SQLite's error.
+pub fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static KIND: FolderKind = FolderKind {
+        database: "diary.sqlite",
+        name: "diary folder",
+        program: "diarist",
+        option: "--diary-dir",
+        missing: "is no diary",
+    };
+
+    #[test]
+    fn one_process_writes_and_others_read() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("new/diary");
+        let error = KIND.open_read_only(&folder).unwrap_err().to_string();
+        assert!(error.starts_with("there is no diary in") && error.ends_with("--diary-dir"), "{error}");
+        let lock = KIND.lock(&folder).unwrap();
+        let writer = KIND.open(&folder).unwrap();
+        make_durable(&writer).unwrap();
+        writer.execute_batch("CREATE TABLE day (text); PRAGMA user_version = 2").unwrap();
+        let error = KIND.lock(&folder).unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        assert!(error.to_string().contains("in use by another diarist"), "{error}");
+        let reader = KIND.open_read_only(&folder).unwrap();
+        writer.execute_batch("BEGIN IMMEDIATE; INSERT INTO day VALUES ('today')").unwrap();
+        assert_eq!(user_version(&reader), Ok(2));
+        assert!(reader.execute_batch("DROP TABLE day").is_err());
+        drop(lock);
+        KIND.lock(&folder).unwrap();
+    }
+
+    #[test]
+    fn errors_name_what_is_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = KIND.lock(&file).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(
+            error.to_string().contains("diary folder") && source.contains("not a directory"),
+            "{error}: {source}"
+        );
+        fs::write(folder.path().join(KIND.database), "Dear diary, ".repeat(100)).unwrap();
+        let path = KIND.database_path(folder.path());
+        let error = user_version(&KIND.open(folder.path()).unwrap()).unwrap_err();
+        assert!(matches!(KIND.database_error(&path)(error), StoreError::Foreign { .. }));
+    }
+}

@@ -1,0 +1,12 @@
+//! An SQLite database in a folder. One process at a time writes to it, others may read it meanwhile. Tables and queries
+//! are the user's.
+
+mod error;
+mod folder;
+mod values;
+mod write;
+
+pub use error::StoreError;
+pub use folder::{FolderKind, FolderLock, make_durable, user_version};
+pub use values::{integer, now_ms, sum, unsigned};
+pub use write::write_until_closed;
