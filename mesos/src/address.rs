@@ -3,7 +3,7 @@
 use std::fmt;
 
 pub use net::HostPort;
-use net::HostPortError;
+use net::{HostPortError, hide_credentials};
 
 /// Port of a master unless said otherwise.
 pub const DEFAULT_MASTER_PORT: u16 = 5050;
@@ -45,13 +45,6 @@ fn scheme(text: &str) -> &str {
     text.split("://").next().unwrap_or_default()
 }
 
-/// What may be shown of an address: `zk://user:secret@host` has a secret in it.
-pub(crate) fn shown(text: &str) -> String {
-    let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
-    let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
-    format!("{scheme}…@{after}")
-}
-
 /// How to talk to an address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
@@ -77,8 +70,8 @@ pub(crate) fn parse_host_port(text: &str, default_port: Option<u16>) -> Result<H
         return Err(AddressError::Empty);
     }
     HostPort::parse(text, default_port).map_err(|error| match error {
-        HostPortError::Host(_) => AddressError::Host(shown(text)),
-        HostPortError::NoPort | HostPortError::Port(_) => AddressError::Port(shown(text)),
+        HostPortError::Host(_) => AddressError::Host(hide_credentials(text)),
+        HostPortError::NoPort | HostPortError::Port(_) => AddressError::Port(hide_credentials(text)),
     })
 }
 

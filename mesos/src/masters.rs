@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use crate::address::{AddressError, DEFAULT_MASTER_PORT, HostPort, Scheme, parse_host_port, shown};
+use net::hide_credentials;
+
+use crate::address::{AddressError, DEFAULT_MASTER_PORT, HostPort, Scheme, parse_host_port};
 use crate::zookeeper::Ensemble;
 
 /// The masters of a cluster: a list in the order in which they are to be tried, or where in ZooKeeper the leader
@@ -67,7 +69,7 @@ impl FromStr for Masters {
         let masters = text.split(',').map(|one| parse_master(one.trim())).collect::<Result<Vec<_>, _>>()?;
         let scheme = masters.first().map_or(Scheme::Http, |(scheme, _)| *scheme);
         if masters.iter().any(|(other, _)| *other != scheme) {
-            return Err(AddressError::MixedSchemes(shown(text)));
+            return Err(AddressError::MixedSchemes(hide_credentials(text)));
         }
         Ok(Self(Kind::Listed(scheme, masters.into_iter().map(|(_, address)| address).collect())))
     }
@@ -77,8 +79,8 @@ fn parse_master(text: &str) -> Result<(Scheme, HostPort), AddressError> {
     let (scheme, rest) = match text.split_once("://") {
         Some(("http", rest)) => (Scheme::Http, rest),
         Some(("https", rest)) => (Scheme::Https, rest),
-        Some(("zk", _)) => return Err(AddressError::ZooKeeperInList(shown(text))),
-        Some(_) => return Err(AddressError::Scheme(shown(text))),
+        Some(("zk", _)) => return Err(AddressError::ZooKeeperInList(hide_credentials(text))),
+        Some(_) => return Err(AddressError::Scheme(hide_credentials(text))),
         None => return Ok((Scheme::Http, parse_host_port(text, Some(DEFAULT_MASTER_PORT))?)),
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);

@@ -1,4 +1,4 @@
-//! A host and a port, and percent-encoding: the parts that the addresses of all protocols share.
+//! The parts that the addresses of all protocols share: host and port, credentials, percent-encoding.
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -103,6 +103,13 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// Replaces what may be a user and a password in an address, valid or not: `zk://user:secret@host` becomes `zk://…@host`.
+pub fn hide_credentials(text: &str) -> String {
+    let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+    format!("{scheme}…@{after}")
+}
+
 /// Decodes percent-encoded text (RFC 3986, section 2.1); `None` if a `%` is not followed by two hexadecimal digits, or
 /// the result is not UTF-8.
 pub fn percent_decode(text: &str) -> Option<String> {
@@ -172,6 +179,15 @@ mod tests {
         assert_eq!(HostPort::parse_host("::1").as_deref(), Some("::1"));
         assert_eq!(HostPort::parse_host("pool.example").as_deref(), Some("pool.example"));
         assert_eq!(HostPort::parse_host("x@pool.example"), None);
+    }
+
+    #[test]
+    fn credentials_are_hidden_in_any_text() {
+        for (text, shown) in
+            [("http://me:s3cret@h:1", "http://…@h:1"), ("me:s3c@ret@h", "…@h"), ("http://h:1", "http://h:1")]
+        {
+            assert_eq!(hide_credentials(text), shown);
+        }
     }
 
     #[test]

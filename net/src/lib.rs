@@ -19,7 +19,7 @@ pub mod tls;
 pub use backoff::Backoff;
 pub use dial::{ByteStream, DialError, DialOptions, Dialer};
 pub use fingerprint::Fingerprint;
-pub use host_port::{HostPort, HostPortError, percent_decode};
+pub use host_port::{HostPort, HostPortError, hide_credentials, percent_decode};
 pub use listen::{ListenError, all_interfaces, listen};
 pub use proxy::Proxy;
 pub use tls::{Tls, Trust};

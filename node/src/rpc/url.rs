@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use net::{HostPort, HostPortError, percent_decode};
+use net::{HostPort, HostPortError, hide_credentials, percent_decode};
 
 use super::auth::Credentials;
 
@@ -81,7 +81,7 @@ impl NodeUrl {
             Some((credentials, host_port)) => (Some(credentials), host_port),
             None => (None, authority),
         };
-        let url = shown(text.trim());
+        let url = hide_credentials(text.trim());
         match scheme.to_ascii_lowercase().as_str() {
             "http" => {}
             "https" => return Err(NodeUrlError::Tls { url }),
@@ -99,18 +99,6 @@ impl NodeUrl {
     }
 }
 
-/// The address without what might be a user and a password, also if it is no address at all.
-fn shown(text: &str) -> String {
-    let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), text),
-    };
-    match rest.rsplit_once('@') {
-        Some((_, rest)) => format!("{scheme}…@{rest}"),
-        None => text.to_owned(),
-    }
-}
-
 fn user_and_password(text: &str) -> Option<Credentials> {
     let (user, password) = text.split_once(':')?;
     Some(Credentials::Basic { user: percent_decode(user)?, password: percent_decode(password)? })
@@ -123,7 +111,7 @@ impl FromStr for NodeUrl {
     fn from_str(text: &str) -> Result<NodeUrl, NodeUrlError> {
         match NodeUrl::parse(text)? {
             (url, None) => Ok(url),
-            (_, Some(_)) => Err(NodeUrlError::Credentials { url: shown(text) }),
+            (_, Some(_)) => Err(NodeUrlError::Credentials { url: hide_credentials(text) }),
         }
     }
 }
