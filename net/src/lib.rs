@@ -1,25 +1,26 @@
 //! Connections: listening sockets, TCP with a time limit, SOCKS5 proxies and TLS, and the delays between attempts. Knows no
 //! protocol that is spoken over a connection.
 //!
-//! - [`host_port`]: the host and port of an address;
+//! - [`address`]: host and port, and other parts of addresses;
 //! - [`mod@listen`]: listening sockets;
 //! - [`dial`]: outgoing connections;
 //! - [`proxy`]: a SOCKS5 proxy and the credentials for it;
 //! - [`tls`]: TLS clients; [`fingerprint`]: certificate pinning;
 //! - [`backoff`]: delays between attempts.
 
+pub mod address;
 pub mod backoff;
 pub mod dial;
 pub mod fingerprint;
-pub mod host_port;
+
 pub mod listen;
 pub mod proxy;
 pub mod tls;
 
+pub use address::{HostPort, HostPortError, hide_credentials, percent_decode};
 pub use backoff::Backoff;
 pub use dial::{ByteStream, DialError, DialOptions, Dialer};
 pub use fingerprint::Fingerprint;
-pub use host_port::{HostPort, HostPortError, hide_credentials, percent_decode};
 pub use listen::{ListenError, all_interfaces, listen};
 pub use proxy::Proxy;
 pub use tls::{Tls, Trust};

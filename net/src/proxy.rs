@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::host_port::{HostPort, HostPortError, percent_decode};
+use crate::address::{HostPort, HostPortError, percent_decode};
 
 /// A SOCKS5 proxy. The proxy resolves host names. The debug form leaves the password out.
 #[derive(Clone, PartialEq, Eq)]
