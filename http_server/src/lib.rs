@@ -51,7 +51,7 @@ pub async fn serve<S, B, E>(
     accept: impl Fn(&TcpStream) -> (S, E),
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
