@@ -1,5 +1,7 @@
 //! What the disk keeps over a clean end, a kill, a refusal; and whose files are left alone.
 
+use std::fs::{self, File};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bitcoin::Network;
