@@ -132,7 +132,7 @@ async fn a_proxy_looks_names_up_and_carries_tls() {
 }
 
 #[tokio::test]
-async fn a_proxy_may_want_a_user() {
+async fn a_proxy_may_require_a_user() {
     let port = echo(None).await;
     let proxy = Socks::start(Some(("me", "p@ss"))).await;
     let at = proxy.address;
@@ -140,12 +140,12 @@ async fn a_proxy_may_want_a_user() {
     let (_, text) = failure(&through(&format!("socks5://me:wrong@{at}")), "127.0.0.1", port, false).await;
     assert!(text.contains("check its user and password") && !text.contains("wrong"), "{text}");
     let (_, text) = failure(&through(&format!("socks5://{at}")), "127.0.0.1", port, false).await;
-    assert!(text.contains("wants a user and password"), "{text}");
+    assert!(text.contains("requires a user and password"), "{text}");
     assert_eq!(proxy.asked.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn says_whether_proxy_or_server_is_out_of_reach() {
+async fn errors_say_whether_proxy_or_server_cannot_be_reached() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = listener.local_addr().unwrap().port();
     drop(listener);
