@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use executor::engine::Engine;
-use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
+use executor::engine::cpus::{CpuLimits, CpuRequest, allocate};
 use hasher::{Backend, CALIBRATION_TIME, calibrate};
 use stratum::job::merkle_root;
 
@@ -30,7 +30,7 @@ fn fastest() -> Backend {
 /// An engine as `mine -t` runs it.
 fn engine(backend: Backend, threads: NonZeroUsize) -> Engine {
     let request = CpuRequest { threads: Some(threads.get()), ..CpuRequest::default() };
-    let plan = plan(&request, &CpuLimits::of_this_process()).expect("a number of threads");
+    let plan = allocate(&request, &CpuLimits::of_this_process()).expect("a number of threads");
     // Nothing meets the target zero, so nothing is found and nobody needs to listen.
     Engine::start(backend, &plan).expect("threads").0
 }

@@ -10,8 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use executor::cli::known_backend;
-use executor::start;
+use executor::cli::{self, known_backend};
 
 /// The system's allocator gets slower as the heap of a scheduler with thousands of tasks grows, and keeps what was freed
 /// after a burst.
@@ -38,13 +37,13 @@ enum Command {
     /// Mine for a pool, or on a Bitcoin node, without Mesos
     Mine(Box<mine::Args>),
     /// Measure the search
-    Bench(executor::cli::BenchArgs),
+    Bench(cli::BenchArgs),
     /// Run as a Mesos executor; an agent starts this
-    Executor(executor::cli::ExecutorArgs),
+    Executor,
 }
 
 fn main() -> ExitCode {
-    match start::parse::<Cli>() {
+    match cli::parse::<Cli>() {
         Ok(cli) => run(cli.command),
         Err(code) => code,
     }
@@ -55,10 +54,7 @@ fn run(command: Command) -> ExitCode {
     match command {
         Command::Mine(args) => command_line::exit(mine::run(&args)),
         Command::Bench(args) => command_line::exit(executor::run_bench(&args)),
-        Command::Executor(args) => {
-            let command = executor::cli::Command::Executor(args);
-            command_line::exit(command.run(Some(server_task::runner())))
-        }
+        Command::Executor => command_line::exit(cli::Command::Executor.run(Some(server_task::runner()))),
         Command::Local(args) => {
             logging::init("warn");
             if let Err(error) = known_backend(args.backend.as_deref()) {

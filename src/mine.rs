@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use command_line::{Summary, UsageError};
 use executor::cli::MineArgs;
-use executor::standalone::{self, Mined};
+use executor::standalone::{self, MiningResult};
 use node::cli::NodeArgs;
 use pool::cli::DataArgs;
 use pool::{Config, Listen, ServeOptions, Server};
@@ -74,13 +74,13 @@ fn options(args: &Args) -> anyhow::Result<ServeOptions> {
 
 async fn on_node(args: &MineArgs, options: ServeOptions) -> anyhow::Result<()> {
     let started = Instant::now();
-    let stop = standalone::end_by(args.duration)?;
+    let stop = standalone::stop_after(args.duration)?;
     let server = tokio::select! {
         server = Server::bind(options) => server.context("can't mine on the node")?,
         // While it waits for a node.
         () = stop.cancelled() => {
             let summary = Summary { seconds: started.elapsed().as_secs_f64(), ..Summary::default() };
-            return Mined { summary, ended: Ok(()) }.show(args.json);
+            return MiningResult { summary, ended: Ok(()) }.show(args.json);
         }
     };
     let url: PoolUrl = server.stratum_addr().to_string().parse().context("the pool server's own address")?;

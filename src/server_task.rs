@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use command_line::dial_options;
+use executor::worker::every;
 use executor::{Runner, TaskContext, TaskError, TaskEvent};
 use node::cli::Choice;
 use node::{Credentials, MinDifficultyTime, Payout};
 use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions, UpstreamOptions};
 use task::{
-    Account, Chain, Intervals, Live, NodeSpec, PoolLive, Report, ServerAddress, ServerSpec, TaskKind,
+    Account, BlockSourceSpec, Live, NodeSpec, PoolLive, Report, ServerAddress, ServerSpec, TaskKind,
     UpstreamSpec,
 };
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::health::Check;
 
@@ -74,10 +75,12 @@ fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
         stratum: listen(spec.stratum_port),
         http: Some(listen(spec.http_port)),
         config: config(spec),
-        chain: match &spec.chain {
-            Chain::Builtin { block_interval } => pool::Chain::Builtin { block_interval: *block_interval },
-            Chain::Node(node) => pool::Chain::Node(choice(node)?.into()),
-            Chain::Upstream(spec) => pool::Chain::Upstream(upstream(spec)?),
+        chain: match &spec.block_source {
+            BlockSourceSpec::Builtin { block_interval } => {
+                pool::Chain::Builtin { block_interval: *block_interval }
+            }
+            BlockSourceSpec::Node(node) => pool::Chain::Node(choice(node)?.into()),
+            BlockSourceSpec::Upstream(spec) => pool::Chain::Upstream(upstream(spec)?),
         },
         data: Some(StoreOptions { folder: folder.into(), retention: StoreOptions::RETENTION }),
     })
@@ -93,8 +96,8 @@ fn config(spec: &ServerSpec) -> Config {
 
 fn choice(spec: &NodeSpec) -> anyhow::Result<Choice> {
     let access = |node: &task::NodeAccess| {
-        let credentials = match node.credentials.clone() {
-            Some((user, password)) => Credentials::Basic { user, password },
+        let credentials = match node.user.clone() {
+            Some(user) => Credentials::Basic { user, password: node.password.clone().unwrap_or_default() },
             None => Credentials::None,
         };
         Ok((node.url.parse().context("the task's specification")?, credentials))
@@ -141,8 +144,8 @@ impl Reporter {
 
     async fn tell_as_it_changes(mut self) -> Reporter {
         let mut changes = self.pool.changes();
-        let mut reports = every(self.context.spec.report_interval);
-        let mut lives = every(self.context.spec.live_interval);
+        let mut reports = every(self.context.spec.intervals.report());
+        let mut lives = every(self.context.spec.intervals.live());
         // A block is told at once, those that follow it together: on a network of the lowest difficulty there may be
         // hundreds a second.
         let (mut blocks, mut told) = (0, 0);
@@ -183,8 +186,7 @@ impl Reporter {
     }
 
     async fn tell_live(&self) {
-        let intervals = Intervals::new(self.context.spec.live_interval, self.context.spec.report_interval);
-        let live = PoolLive { intervals: Some(intervals), ..self.pool.live() };
+        let live = PoolLive { intervals: Some(self.context.spec.intervals), ..self.pool.live() };
         self.tell(TaskEvent::Live(Live::Pool(live))).await;
     }
 
@@ -192,12 +194,4 @@ impl Reporter {
         // Nobody listens only when the executor is ending.
         let _ = self.context.events.send(event).await;
     }
-}
-
-/// Ticks after each period; a period of zero counts as a millisecond.
-fn every(period: Duration) -> Interval {
-    let period = period.max(Duration::from_millis(1));
-    let mut interval = interval_at(Instant::now() + period, period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
 }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use executor::engine::Engine;
-use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
+use executor::engine::cpus::{CpuLimits, CpuRequest, allocate};
 
 use crate::mining::backend;
 use crate::shared::job;
@@ -25,14 +25,14 @@ fn run(share: f64) -> [Figure; 2] {
         thread::sleep(Duration::from_millis(1));
     }
     let request = CpuRequest { cpus: Some(share), ..CpuRequest::default() };
-    let plan = plan(&request, &CpuLimits::of_this_process()).expect("a share of this machine");
-    let (mut engine, _found) = Engine::start(backend(), &plan).expect("threads");
+    let cpus = allocate(&request, &CpuLimits::of_this_process()).expect("a share of this machine");
+    let (mut engine, _found) = Engine::start(backend(), &cpus).expect("threads");
     engine.mine(job(1, 12));
     let used = || threads().iter().sum::<Duration>();
     let (watch, before, start) = (Watch::start(&[std::process::id()]), used(), Instant::now());
     thread::sleep(TIME);
     let ratio = (used() - before).as_secs_f64() / start.elapsed().as_secs_f64() / share;
-    let details = format!("{share} CPUs, threads: {}", plan.threads);
+    let details = format!("{share} CPUs, threads: {}", cpus.threads);
     [
         Figure::new("part of a CPU is used", ratio, "×", Bound::AtLeast(0.97), watch.load())
             .with(details.clone()),

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use executor::engine::Counters;
 use executor::engine::cpus::CpuRequest;
 use executor::miner::{self, Config, Pool};
-use executor::rig::Rig;
-use tokio::sync::mpsc;
+use executor::started_engine::StartedEngine;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::PLAY_POOL;
@@ -86,10 +86,10 @@ impl Drop for RemotePool {
 pub fn measure() -> Vec<Figure> {
     let mut pool = RemotePool::start();
     let address = pool.answer();
-    let rig = Rig::assemble(Some(backend().name()), &CpuRequest::default()).expect("threads");
-    let (counters, stop) = (rig.engine.counters(), CancellationToken::new());
+    let engine = StartedEngine::start(Some(backend().name()), &CpuRequest::default()).expect("threads");
+    let (counters, stop) = (engine.engine.counters(), CancellationToken::new());
     let stopped = stop.clone();
-    let mining = thread::spawn(move || mine(rig, &address, stopped));
+    let mining = thread::spawn(move || mine(engine, &address, stopped));
     // The pool gives its first job by itself.
     wait_for(&counters, 1);
     let watch = Watch::start(&[std::process::id(), pool.child.id()]);
@@ -128,15 +128,17 @@ fn wait_for(counters: &Counters, generation: u64) {
 }
 
 /// The miner in a runtime like that of `mine`.
-fn mine(rig: Rig, address: &str, stop: CancellationToken) {
+fn mine(engine: StartedEngine, address: &str, stop: CancellationToken) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let url = address.parse().expect("an address and a port");
     let pool = Pool { url, user: "bench".to_owned(), password: "x".to_owned() };
     let config = Config { suggest_difficulty: Some(DIFFICULTY), retries: Some(0), ..Config::new(vec![pool]) };
     runtime.expect("a runtime").block_on(async {
         let (sender, mut events) = mpsc::channel(256);
+        let (_, configs) = watch::channel(config);
         let listen = async { while events.recv().await.is_some() {} };
-        let (mined, ()) = tokio::join!(miner::run(config, rig.engine, rig.found, sender, stop), listen);
+        let (mined, ()) =
+            tokio::join!(miner::run(configs, engine.engine, engine.found, sender, stop), listen);
         mined.expect("the pool stays");
     });
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hasher::{CompactTarget, Target};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use stratum::job::{Terms, rolled_version};
+use stratum::job::{SessionParams, rolled_version};
 use stratum::{Job, Message, Notify};
 
 const MASK: u32 = 0x1fff_e000;
@@ -161,13 +161,13 @@ impl State {
             clean: Some(self.clean),
         };
         let line = Message::from(notify.to_call()).to_line();
-        let terms = Terms {
+        let params = SessionParams {
             target: Target::from_difficulty(self.difficulty),
             version_mask: MASK,
             extranonce1: EXTRANONCE1.to_vec(),
             extranonce2_len: EXTRANONCE2_LEN,
         };
-        self.jobs.insert(notify.job.clone(), Job::new(notify, terms, self.clean));
+        self.jobs.insert(notify.job.clone(), Job::new(notify, params, self.clean));
         line + "\n"
     }
 

@@ -1,4 +1,4 @@
-//! Options for handing work of other pools on, of every program that does it.
+//! Command-line options for pools that mine for an upstream pool.
 
 use std::path::PathBuf;
 
@@ -10,22 +10,22 @@ pub use stratum::PoolUrlError;
 
 use crate::config::Pool;
 
-/// The environment variable with the password, if it is in no file.
+/// The environment variable with the password, read unless a file is given.
 const PASSWORD: &str = "MINER_UPSTREAM_PASSWORD";
-/// What pools take that want no password.
+/// The customary password at pools that do not check it.
 const NO_PASSWORD: &str = "x";
 
-/// Which pools to mine for, and who we are to them.
+/// The upstream pools, and our account there.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Mining for a pool")]
 pub struct UpstreamArgs {
-    /// Mine for this pool, [stratum+tcp://]HOST:PORT, and share its work out among the workers; may be given again, for
-    /// pools that stand in while those before are out of reach
+    /// Mine for this pool, [stratum+tcp://]HOST:PORT, and distribute its work among the workers; give several to fall
+    /// back on the later ones while the earlier ones are out of reach
     #[arg(long = "upstream", value_name = "URL", env = "MINER_UPSTREAM", value_delimiter = ',')]
     #[arg(hide_env_values = true, value_parser = RedactedParser(pool_url))]
     pub upstreams: Vec<PoolUrl>,
     /// User name for the pool, often an address or ACCOUNT.WORKER; its password is in MINER_UPSTREAM_PASSWORD or in
-    /// --upstream-password-file, if it wants one
+    /// --upstream-password-file
     #[arg(short = 'u', long, value_name = "NAME", env = "MINER_UPSTREAM_USER")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub upstream_user: Option<String>,
@@ -35,7 +35,7 @@ pub struct UpstreamArgs {
 }
 
 impl UpstreamArgs {
-    /// The first option that was given, if any was.
+    /// The first of these options that was given.
     pub fn given(&self) -> Option<&'static str> {
         [
             ("--upstream", !self.upstreams.is_empty()),
@@ -46,10 +46,10 @@ impl UpstreamArgs {
         .find_map(|(option, given)| given.then_some(option))
     }
 
-    /// The pools, with our name and password at each; none if there shall be none.
+    /// The upstream pools with our account at each; `None` without `--upstream`.
     ///
     /// # Errors
-    /// [`UsageError`] if there is a user, but no pool, or the other way round; or if the password's file can't be read.
+    /// [`UsageError`] if a pool or its user is missing. Another error if the password file cannot be read.
     pub fn pools(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Vec<Pool>>> {
         let user = match (self.upstreams.is_empty(), &self.upstream_user, self.given()) {
             (true, _, None) => return Ok(None),
@@ -57,7 +57,7 @@ impl UpstreamArgs {
                 return Err(UsageError(format!("{option} needs --upstream URL")).into());
             }
             (false, None, _) => {
-                let text = "--upstream needs --upstream-user NAME: who is paid by the pool";
+                let text = "--upstream needs --upstream-user NAME, the account that the pool pays";
                 return Err(UsageError(text.to_owned()).into());
             }
             (false, Some(user), _) => user,
@@ -76,7 +76,7 @@ impl UpstreamArgs {
 /// Reads a pool's address.
 ///
 /// # Errors
-/// If it is none. A password in it is not repeated.
+/// If it is malformed. The error does not repeat a password.
 pub fn pool_url(text: &str) -> Result<PoolUrl, PoolUrlError> {
     text.parse()
 }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn errors_name_the_missing_option() {
         let error = |arguments: &[&str]| pools(arguments, None).unwrap_err().to_string();
         assert!(error(&["--upstream", "a:1"]).contains("--upstream-user"));
         assert_eq!(error(&["-u", "me"]), "-u needs --upstream URL".replace("-u ", "--upstream-user "));

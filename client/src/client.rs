@@ -1,6 +1,5 @@
-//! The whole client: the present connection, the one before it, and the look-out for a better one.
+//! The client: the connection that gives jobs, the connection to the pool before it, and the probe of better pools.
 
-mod ending;
 mod probe;
 
 use std::collections::VecDeque;
@@ -8,80 +7,99 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stratum::{Job, PoolUrl, Share};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 use self::probe::Probe;
-use crate::config::{Config, Known};
+use crate::config::{Config, PoolHistory};
+use crate::connection::PoolConnection;
 use crate::error::ClientError;
-use crate::event::{Event, Ticket};
-use crate::limbo::Limbo;
-use crate::line::Line;
-use crate::plan::Plan;
-use crate::shares::Open;
+use crate::event::{Answer, Event, Ticket};
+use crate::failover::Failover;
+use crate::shares::{ResumableSession, SubmittedShare};
 
 /// See the [crate's documentation](crate).
 pub struct Client {
     config: Config,
-    plan: Plan,
+    failover: Failover,
     main: Main,
-    /// Looks for a better pool while another one is used.
+    /// Looks for a better pool while a less preferred one is used.
     probe: Probe,
-    /// The connection before the switch to a better pool, until its shares are answered.
-    old: Option<(Line, Instant)>,
-    limbo: Option<Limbo>,
-    /// Of each pool.
-    known: Vec<Known>,
+    /// The connection used before the switch to a better pool. It stays until its shares are answered or this deadline
+    /// passes.
+    draining: Option<(PoolConnection, Instant)>,
+    /// The session of the last connection, while a new connection may still resume it.
+    resumable: Option<ResumableSession>,
+    /// What earlier connections taught about each pool, in the order of [`Config::pools`].
+    history: Vec<PoolHistory>,
+    /// Events that [`Client::next`] has yet to return.
     events: VecDeque<Event>,
-    tickets: u64,
+    next_ticket: u64,
+    /// Extranonce1 and the length of extranonce2 of the last job.
     extranonces: Option<(Vec<u8>, usize)>,
+    /// The error that [`Client::next`] has yet to return after the last retry.
     given_up: Option<ClientError>,
 }
 
 /// The connection that jobs come from.
 enum Main {
-    /// Not yet: to this address, if it is not the listed one, at this time.
+    /// There is none. The next attempt is made at `until`, to `url` if a pool redirected us there.
     Waiting {
         url: Option<PoolUrl>,
         until: Instant,
     },
-    Line(Box<Line>),
+    Connected(Box<PoolConnection>),
 }
 
-/// What ends a wait.
-enum Happened {
+impl Main {
+    fn connection(&self) -> Option<&PoolConnection> {
+        match self {
+            Main::Connected(connection) => Some(connection),
+            Main::Waiting { .. } => None,
+        }
+    }
+
+    fn connection_mut(&mut self) -> Option<&mut PoolConnection> {
+        match self {
+            Main::Connected(connection) => Some(connection),
+            Main::Waiting { .. } => None,
+        }
+    }
+}
+
+/// What [`Client::wait`] waited for.
+enum Wakeup {
     TimeToConnect,
     Main(Result<stratum::Event, ClientError>),
-    Probe(probe::News),
-    Old(Result<stratum::Event, ClientError>),
-    OldTimeout,
-    LimboTimeout,
+    Probe(probe::ProbeEvent),
+    Draining(Result<stratum::Event, ClientError>),
+    DrainTimeout,
+    ResumeTimeout,
 }
 
 impl Client {
-    /// A client that has yet to connect: that is what [`Client::next`] does.
-    pub fn new(config: Config) -> Client {
+    /// Creates a client. It connects when [`Client::next`] is awaited.
+    pub fn new(config: Config) -> Self {
         let pools = config.pools.len();
         Client {
-            plan: Plan::new(pools, config.retries, config.retry_pause),
+            failover: Failover::new(pools, config.retries, config.retry_pause),
             main: Main::Waiting { url: None, until: Instant::now() },
-            probe: Probe::new(config.probe_interval, config.dialer.timeout + config.start),
-            old: None,
-            limbo: None,
-            known: vec![Known::default(); pools],
+            probe: Probe::new(config.probe_interval, config.dialer.timeout + config.first_job_timeout),
+            draining: None,
+            resumable: None,
+            history: vec![PoolHistory::default(); pools],
             events: VecDeque::new(),
-            tickets: 0,
+            next_ticket: 0,
             extranonces: None,
             given_up: None,
             config,
         }
     }
 
-    /// Waits for the next event. Cancel-safe: nothing is lost if it is dropped and called again.
+    /// Waits for the next event. Cancel-safe: dropping the future loses nothing.
     ///
     /// # Errors
-    /// When the pools are out of reach and [`Config::retries`] are used up. The client is at its end then: what remains
-    /// is [`Client::close`].
+    /// When no pool can be reached and [`Config::retries`] are used up. Nothing is left then but [`Client::close`].
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -90,172 +108,192 @@ impl Client {
             if let Some(error) = self.given_up.take() {
                 return Err(error);
             }
-            let happened = self.wait().await;
-            self.on(happened);
+            let wakeup = self.wait().await;
+            self.on_wakeup(wakeup);
         }
     }
 
-    /// Submits a share for this job, which [`Event::Job`] gave. `None` if it is too late for that: the job was voided by
-    /// a clean one, or its connection is gone. Otherwise one [`Event::Answer`] will follow.
+    /// Returns the next event, or `None` at the deadline or once the client has given up. For callers that wait for the
+    /// last answers.
+    pub async fn next_until(&mut self, deadline: Instant) -> Option<Event> {
+        // `timeout_at` polls the future first: with a pool that always has something to read, it would never time out.
+        if Instant::now() >= deadline {
+            return None;
+        }
+        timeout_at(deadline, self.next()).await.ok()?.ok()
+    }
+
+    /// Submits a share for a job that [`Event::Job`] delivered. Returns `None` if it is too late: a clean job has voided
+    /// this one, or its connection is gone. Otherwise one [`Event::Answer`] follows.
     ///
-    /// Returns at once: the share goes out while [`Client::next`] is awaited.
+    /// Returns at once: the share is sent while [`Client::next`] is awaited.
     pub fn submit(&mut self, job: &Arc<Job>, share: Share) -> Option<Ticket> {
-        let ticket = Ticket(self.tickets);
-        let open = Open { ticket, share, since: std::time::Instant::now(), sent: false };
-        if let Some(limbo) = self.limbo.as_mut().filter(|limbo| limbo.jobs.has(job)) {
-            if !limbo.take(job, open) {
+        let ticket = Ticket(self.next_ticket);
+        let share = SubmittedShare::new(ticket, share, std::time::Instant::now());
+        if let Some(session) = self.resumable.as_mut().filter(|session| session.jobs.contains(job)) {
+            if !session.add(share) {
                 return None;
             }
         } else {
-            let main = match &mut self.main {
-                Main::Line(line) => Some(line.as_mut()),
-                Main::Waiting { .. } => None,
-            };
-            let old = self.old.as_mut().map(|(line, _)| line);
-            let line = main.into_iter().chain(old).find(|line| line.jobs.has(job))?;
-            // The share is pending from now on; what is wrong with the connection comes out by itself.
-            if let Err(error) = line.submit(open) {
+            let draining = self.draining.as_mut().map(|(connection, _)| connection);
+            let mut connections = self.main.connection_mut().into_iter().chain(draining);
+            let connection = connections.find(|connection| connection.jobs.contains(job))?;
+            // The share counts as submitted even if this fails: `next` reports the state of the connection.
+            if let Err(error) = connection.submit(share) {
                 debug!(%error, "while submitting");
             }
         }
-        self.tickets += 1;
+        self.next_ticket += 1;
         Some(ticket)
     }
 
-    /// How many shares wait for an answer.
+    /// The number of shares without an answer.
     pub fn outstanding(&self) -> usize {
-        let main = match &self.main {
-            Main::Line(line) => line.pending.len(),
-            Main::Waiting { .. } => 0,
-        };
-        let old = self.old.as_ref().map_or(0, |(line, _)| line.pending.len());
-        let limbo = self.limbo.as_ref().map_or(0, |limbo| limbo.open.len());
-        main + old + limbo
+        let draining = self.draining.as_ref().map(|(connection, _)| connection);
+        let connections = self.main.connection().into_iter().chain(draining);
+        let waiting = self.resumable.as_ref().map_or(0, |session| session.shares.len());
+        connections.map(|connection| connection.submitted.len()).sum::<usize>() + waiting
     }
 
-    /// Whether there is a connection that answers may come from.
+    /// Whether there is a main connection, from which answers may come.
     pub fn is_connected(&self) -> bool {
-        matches!(self.main, Main::Line(_))
+        self.main.connection().is_some()
     }
 
-    async fn wait(&mut self) -> Happened {
-        let improvable = self.plan.can_improve();
-        let limbo = self.limbo.as_ref().map(|limbo| limbo.until);
+    /// Ends all connections. Returns an answer for each share that has none yet, including answers that
+    /// [`Client::next`] has not returned.
+    pub fn close(mut self) -> Vec<Answer> {
+        self.give_up_resumable();
+        self.give_up_draining();
+        if let Some(connection) = self.main.connection_mut() {
+            let left = connection.submitted.take_all();
+            self.give_up(left);
+        }
+        let answers = self.events.into_iter().filter_map(|event| match event {
+            Event::Answer(answer) => Some(answer),
+            _ => None,
+        });
+        answers.collect()
+    }
+
+    async fn wait(&mut self) -> Wakeup {
+        let probing = self.failover.has_better_pool();
+        let resume_until = self.resumable.as_ref().map(|session| session.until);
         let main = async {
             match &mut self.main {
                 Main::Waiting { until, .. } => {
                     sleep_until(*until).await;
-                    Happened::TimeToConnect
+                    Wakeup::TimeToConnect
                 }
-                Main::Line(line) => Happened::Main(line.next().await),
+                Main::Connected(connection) => Wakeup::Main(connection.next().await),
             }
         };
-        let old = async {
-            match &mut self.old {
-                Some((line, until)) => tokio::select! {
-                    event = line.next() => Happened::Old(event),
-                    () = sleep_until(*until) => Happened::OldTimeout,
+        let draining = async {
+            match &mut self.draining {
+                Some((connection, until)) => tokio::select! {
+                    event = connection.next() => Wakeup::Draining(event),
+                    () = sleep_until(*until) => Wakeup::DrainTimeout,
                 },
                 None => std::future::pending().await,
             }
         };
-        // In no fixed order: a pool that talks without a pause must not keep the others waiting.
+        // In random order: a pool that never stops sending must not starve the other branches.
         tokio::select! {
-            happened = main => happened,
-            happened = old => happened,
-            news = self.probe.next(), if improvable => Happened::Probe(news),
-            () = sleep_until(limbo.unwrap_or_else(Instant::now)), if limbo.is_some() => Happened::LimboTimeout,
+            wakeup = main => wakeup,
+            wakeup = draining => wakeup,
+            event = self.probe.next(), if probing => Wakeup::Probe(event),
+            () = sleep_until(resume_until.unwrap_or_else(Instant::now)), if resume_until.is_some() => {
+                Wakeup::ResumeTimeout
+            }
         }
     }
 
-    fn on(&mut self, happened: Happened) {
-        match happened {
-            Happened::TimeToConnect => self.connect(),
-            Happened::Main(Ok(event)) => self.on_event(event),
-            Happened::Main(Err(error)) => self.on_lost(error),
-            Happened::Probe(probe::News::Due) => {
-                let index = self.plan.probe();
-                if let (Some(pool), Some(known)) = (self.config.pools.get(index), self.known.get(index)) {
-                    self.probe.start(index, Line::new(&self.config, pool, pool.url.clone(), known));
+    fn on_wakeup(&mut self, wakeup: Wakeup) {
+        match wakeup {
+            Wakeup::TimeToConnect => self.connect(),
+            Wakeup::Main(Ok(event)) => self.on_event(event),
+            Wakeup::Main(Err(error)) => self.on_lost(error),
+            Wakeup::Probe(probe::ProbeEvent::Due) => {
+                let index = self.failover.next_probe();
+                if let (Some(pool), Some(history)) = (self.config.pools.get(index), self.history.get(index)) {
+                    let url = pool.url.clone();
+                    self.probe.start(index, PoolConnection::new(&self.config, pool, url, history));
                 }
             }
-            Happened::Probe(probe::News::Back(found)) => self.switch(*found),
-            Happened::Old(Ok(stratum::Event::Answer { id, verdict })) => {
-                if let Some((line, _)) = &mut self.old {
-                    let answer = line.answered(id, verdict);
-                    self.events.extend(answer.map(Event::Answer));
-                }
+            Wakeup::Probe(probe::ProbeEvent::Recovered(pool)) => self.switch_to(*pool),
+            Wakeup::Draining(Ok(stratum::Event::Answer { id, result })) => {
+                let answer =
+                    self.draining.as_mut().and_then(|(connection, _)| connection.on_answer(id, result));
+                self.events.extend(answer.map(Event::Answer));
             }
-            // Its jobs are of no interest any more.
-            Happened::Old(Ok(_)) => {}
-            Happened::Old(Err(error)) => {
-                debug!(%error, "the pool before the present one");
-                self.settle_old();
+            // Jobs of the pool before are not used any more.
+            Wakeup::Draining(Ok(_)) => {}
+            Wakeup::Draining(Err(error)) => {
+                debug!(%error, "lost the connection to the pool used before");
+                self.give_up_draining();
             }
-            Happened::OldTimeout => self.settle_old(),
-            Happened::LimboTimeout => self.settle_limbo(),
+            Wakeup::DrainTimeout => self.give_up_draining(),
+            Wakeup::ResumeTimeout => self.give_up_resumable(),
         }
     }
 
     fn connect(&mut self) {
-        let index = self.plan.index();
-        let (Some(pool), Some(known)) =
-            (self.config.pools.get(index).cloned(), self.known.get(index).cloned())
-        else {
-            self.given_up = Some(ClientError::NoPool);
-            self.wait_long();
+        let index = self.failover.index();
+        let (Some(pool), Some(history)) = (self.config.pools.get(index), self.history.get(index)) else {
+            self.stop_trying(ClientError::NoPool);
             return;
         };
-        let url = match &mut self.main {
+        let redirect = match &mut self.main {
             Main::Waiting { url, .. } => url.take(),
-            Main::Line(_) => None,
+            Main::Connected(_) => None,
         };
-        if self.limbo.as_ref().is_some_and(|limbo| limbo.pool != index) {
-            self.settle_limbo();
+        let url = redirect.unwrap_or_else(|| pool.url.clone());
+        let connection = PoolConnection::new(&self.config, pool, url, history);
+        if self.resumable.as_ref().is_some_and(|session| session.pool != index) {
+            self.give_up_resumable();
         }
-        let line = Line::new(&self.config, &pool, url.unwrap_or(pool.url.clone()), &known);
-        self.main = Main::Line(Box::new(line));
+        self.main = Main::Connected(Box::new(connection));
     }
 
     fn on_event(&mut self, event: stratum::Event) {
-        let Main::Line(line) = &mut self.main else { return };
-        let url = line.url().clone();
+        let Some(connection) = self.main.connection_mut() else { return };
+        let url = connection.url().clone();
         match event {
             stratum::Event::Job(job) => self.on_job(job),
-            stratum::Event::Answer { id, verdict } => {
-                let answer = line.answered(id, verdict);
+            stratum::Event::Answer { id, result } => {
+                let answer = connection.on_answer(id, result);
                 self.events.extend(answer.map(Event::Answer));
             }
             stratum::Event::Subscribed { resumed } => {
                 debug!(pool = %url, resumed, "subscribed");
-                if let Some(known) = self.known.get_mut(self.plan.index()) {
-                    known.resume = line.resume().cloned();
+                if let Some(history) = self.history.get_mut(self.failover.index()) {
+                    history.resume = connection.resume().cloned();
                 }
-                match &mut self.limbo {
-                    Some(limbo) if resumed => limbo.resumed = true,
-                    _ => self.settle_limbo(),
+                match &mut self.resumable {
+                    Some(session) if resumed => session.resumed = true,
+                    _ => self.give_up_resumable(),
                 }
             }
             stratum::Event::Authorized => {
                 self.resubmit();
                 self.events.push_back(Event::Authorized { pool: url });
             }
-            stratum::Event::Reconnect { pool, wait } => self.on_moved(url, pool, wait),
+            stratum::Event::Reconnect { pool, wait } => self.on_redirect(url, pool, wait),
             stratum::Event::ShowMessage(text) => self.events.push_back(Event::Message(text)),
             stratum::Event::Difficulty(difficulty) => self.events.push_back(Event::Difficulty(difficulty)),
             stratum::Event::VersionMask(mask) => self.events.push_back(Event::VersionMask(mask)),
-            // The connection sends by itself.
+            // `PoolConnection` has sent it.
             stratum::Event::Send(_) => {}
-            stratum::Event::Ignored(message) => debug!(pool = %url, ?message, "not for us"),
+            stratum::Event::Ignored(message) => debug!(pool = %url, ?message, "ignored"),
         }
     }
 
     fn on_job(&mut self, job: Arc<Job>) {
-        // Jobs come often enough for a look at what has gone unanswered for long.
-        if let Main::Line(line) = &mut self.main {
+        // Jobs come often enough to check here for shares that stay unanswered.
+        if let Some(connection) = self.main.connection_mut() {
             let now = std::time::Instant::now();
-            let lost = std::iter::from_fn(|| line.pending.hopeless(now));
-            self.events.extend(lost.map(|open| Event::Answer(open.given_up(now))));
+            let expired = std::iter::from_fn(|| connection.submitted.expire(now));
+            self.events.extend(expired.map(|share| Event::Answer(share.give_up(now))));
         }
         let extranonces = (job.extranonce1.clone(), job.extranonce2_len);
         if self.extranonces.as_ref() != Some(&extranonces) {
@@ -266,113 +304,118 @@ impl Client {
         self.events.push_back(Event::Job(job));
     }
 
-    /// The session goes on: so do its shares.
+    /// Submits the shares of the resumed session again on the main connection.
     fn resubmit(&mut self) {
-        let Main::Line(line) = &mut self.main else { return };
-        let Some(limbo) = self.limbo.take_if(|limbo| limbo.resumed) else { return };
-        debug!(shares = limbo.open.len(), "submitted again after the session was resumed");
-        line.jobs.adopt(limbo.jobs);
-        for open in limbo.open {
-            if let Err(error) = line.submit(open) {
+        let Some(connection) = self.main.connection_mut() else { return };
+        let Some(session) = self.resumable.take_if(|session| session.resumed) else { return };
+        debug!(shares = session.shares.len(), "session resumed, submitting its shares again");
+        connection.jobs.prepend(session.jobs);
+        for share in session.shares {
+            if let Err(error) = connection.submit(share) {
                 debug!(%error, "while submitting again");
             }
         }
     }
 
     fn on_lost(&mut self, error: ClientError) {
-        if let (Main::Line(line), Some(known)) = (&self.main, self.known.get_mut(self.plan.index())) {
-            known.hung_up = error.is_hang_up() && line.is_unheard() && !known.hung_up;
+        if let (Some(connection), Some(history)) =
+            (self.main.connection(), self.history.get_mut(self.failover.index()))
+        {
+            let silent = error.is_hang_up() && connection.got_no_message();
+            history.skip_configure = silent && !history.skip_configure;
         }
-        // Jobs of a pool that then refuses us are no work.
+        // Jobs of a pool that refuses us do not count as work.
         let worked = self.leave().filter(|_| !matches!(error, ClientError::Refused { .. }));
-        self.go_on(error, worked);
+        self.retry(error, worked);
     }
 
-    /// Tries again, perhaps with another pool.
-    fn go_on(&mut self, error: ClientError, worked: Option<Duration>) {
-        let Some(retry_in) = self.plan.lost(worked) else {
-            self.given_up = Some(error);
-            self.wait_long();
-            return;
+    /// Schedules the next attempt, perhaps to another pool, or gives up.
+    fn retry(&mut self, error: ClientError, worked: Option<Duration>) {
+        let Some(retry_in) = self.failover.on_lost(worked) else {
+            return self.stop_trying(error);
         };
         self.probe.reset();
         self.main = Main::Waiting { url: None, until: Instant::now() + retry_in };
         self.events.push_back(Event::Lost { error, retry_in });
     }
 
-    fn on_moved(&mut self, pool: PoolUrl, to: PoolUrl, wait: Duration) {
+    fn on_redirect(&mut self, pool: PoolUrl, to: PoolUrl, wait: Duration) {
         let worked = self.leave();
-        let error = ClientError::Moved { pool, to: to.clone() };
-        let Some(retry_in) = self.plan.moved(worked, wait) else {
-            return self.go_on(error, None);
+        let error = ClientError::Redirected { pool, to: to.clone() };
+        let Some(retry_in) = self.failover.on_redirect(worked, wait) else {
+            return self.retry(error, None);
         };
         self.main = Main::Waiting { url: Some(to), until: Instant::now() + retry_in };
         self.events.push_back(Event::Lost { error, retry_in });
     }
 
-    /// Ends the present connection; its shares wait for their session to be resumed, if it can be. Returns how long it
-    /// had given work.
+    /// Takes the shares from the main connection before it is replaced. They wait for their session to be resumed if
+    /// that is possible. Returns how long the connection gave work, `None` if it never gave a job.
     fn leave(&mut self) -> Option<Duration> {
-        let Main::Line(line) = &mut self.main else { return None };
-        let worked = line.worked_for();
-        let left = line.pending.take();
-        let resumable = worked.is_some() && line.resume().is_some();
-        // It may have changed since the subscription.
-        if let (Some(resume), Some(known)) = (line.resume(), self.known.get_mut(self.plan.index())) {
-            known.resume = Some(resume.clone());
+        let connection = self.main.connection_mut()?;
+        let worked = connection.worked_for();
+        let left = connection.submitted.take_all();
+        let resume = connection.resume().cloned();
+        let resumable = worked.is_some() && resume.is_some();
+        // `mining.set_extranonce` may have changed it since the subscription.
+        if let (Some(resume), Some(history)) = (resume, self.history.get_mut(self.failover.index())) {
+            history.resume = Some(resume);
         }
-        let jobs = std::mem::take(&mut line.jobs);
+        let jobs = std::mem::take(&mut connection.jobs);
         if worked.is_some() {
-            self.settle_limbo();
+            self.give_up_resumable();
         }
         if resumable {
-            let until = Instant::now() + self.config.limbo;
-            let pool = self.plan.index();
-            self.limbo = Some(Limbo { pool, until, jobs, open: left, resumed: false });
+            let until = Instant::now() + self.config.resume_timeout;
+            let pool = self.failover.index();
+            self.resumable = Some(ResumableSession { pool, until, jobs, shares: left, resumed: false });
         } else {
             self.give_up(left);
         }
-        if let Some(limbo) = &mut self.limbo {
-            limbo.resumed = false;
+        if let Some(session) = &mut self.resumable {
+            session.resumed = false;
         }
         worked
     }
 
-    /// A better pool is back: from now on it is the present one.
-    fn switch(&mut self, found: probe::Found) {
-        self.settle_limbo();
-        self.settle_old();
-        self.plan.improved(found.index);
-        let until = Instant::now() + self.config.drain;
-        if let Main::Line(line) = std::mem::replace(&mut self.main, Main::Line(found.line)) {
-            self.old = Some((*line, until));
+    /// Makes the connection to a better pool the main one.
+    fn switch_to(&mut self, pool: probe::ProbedPool) {
+        self.give_up_resumable();
+        self.give_up_draining();
+        self.failover.on_switch(pool.index);
+        let until = Instant::now() + self.config.drain_timeout;
+        let before = std::mem::replace(&mut self.main, Main::Connected(pool.connection));
+        if let Main::Connected(connection) = before {
+            self.draining = Some((*connection, until));
         }
-        for event in found.events {
+        for event in pool.events {
             self.on_event(event);
         }
     }
 
-    fn settle_old(&mut self) {
-        if let Some((mut line, _)) = self.old.take() {
-            let left = line.pending.take();
+    fn give_up_draining(&mut self) {
+        if let Some((mut connection, _)) = self.draining.take() {
+            let left = connection.submitted.take_all();
             self.give_up(left);
         }
     }
 
-    fn settle_limbo(&mut self) {
-        if let Some(limbo) = self.limbo.take() {
-            self.give_up(limbo.open);
+    fn give_up_resumable(&mut self) {
+        if let Some(session) = self.resumable.take() {
+            self.give_up(session.shares);
         }
     }
 
-    fn give_up(&mut self, left: Vec<Open>) {
+    fn give_up(&mut self, left: Vec<SubmittedShare>) {
         let now = std::time::Instant::now();
-        self.events.extend(left.iter().map(|open| Event::Answer(open.given_up(now))));
+        self.events.extend(left.iter().map(|share| Event::Answer(share.give_up(now))));
     }
 
-    fn wait_long(&mut self) {
-        self.settle_limbo();
-        // Nobody should call again; who does shall not find a busy loop.
+    /// Makes [`Client::next`] return this error.
+    fn stop_trying(&mut self, error: ClientError) {
+        self.given_up = Some(error);
+        self.give_up_resumable();
+        // A caller that goes on calling `next` after the error must not spin.
         self.main = Main::Waiting { url: None, until: Instant::now() + self.config.retry_pause };
     }
 }

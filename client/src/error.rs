@@ -1,4 +1,4 @@
-//! Why a pool can't be worked for.
+//! The client's errors.
 
 use std::time::Duration;
 
@@ -6,89 +6,89 @@ use net::DialError;
 use stratum::{PoolUrl, ProtocolError, ReadError, WriteError};
 use thiserror::Error;
 
-/// Why a pool can't be worked for.
+/// Why the client cannot mine at a pool.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// There is no pool to connect to.
+    /// The settings name no pool.
     #[error("no pool is given")]
     NoPool,
-    /// No connection.
-    #[error("can't connect to {pool}")]
+    /// The connection could not be established.
+    #[error("cannot connect to {pool}")]
     Connect {
-        /// Which pool.
+        /// The pool.
         pool: PoolUrl,
-        /// Why.
+        /// The cause.
         source: Box<DialError>,
     },
     /// The pool ended the connection.
     #[error("{pool} closed the connection{hint}")]
     Closed {
-        /// Which pool.
+        /// The pool.
         pool: PoolUrl,
-        /// What may be the reason, from a semicolon on; may be empty.
+        /// A possible reason to append; may be empty.
         hint: &'static str,
     },
-    /// The pool is silent.
+    /// The pool has sent nothing, or read nothing, for too long.
     #[error("{pool} has been silent for {} s", after.as_secs_f32())]
     Silent {
-        /// Which pool.
-        pool: PoolUrl,
-        /// For how long.
-        after: Duration,
-    },
-    /// The pool takes us in and gives nothing to work on.
-    #[error("{pool} gave no job within {} s", after.as_secs_f32())]
-    NoJob {
-        /// Which pool.
+        /// The pool.
         pool: PoolUrl,
         /// The time limit.
         after: Duration,
     },
-    /// Something else than a pool is there.
-    #[error("{pool} speaks HTTP, not Stratum: give the pool's Stratum port, which its web pages name")]
+    /// The pool accepted the connection but gave no job.
+    #[error("{pool} gave no job within {} s", after.as_secs_f32())]
+    NoJob {
+        /// The pool.
+        pool: PoolUrl,
+        /// The time limit.
+        after: Duration,
+    },
+    /// The peer is a web server, not a pool.
+    #[error("{pool} speaks HTTP, not Stratum: give the pool's Stratum port, as listed on its website")]
     Http {
-        /// Which pool.
+        /// The pool.
         pool: PoolUrl,
     },
     /// Reading failed.
     #[error("lost the connection to {pool}{hint}")]
     Read {
-        /// Which pool.
+        /// The pool.
         pool: PoolUrl,
-        /// What may be the reason, from a semicolon on; may be empty.
+        /// A possible reason to append; may be empty.
         hint: &'static str,
-        /// How.
+        /// The cause.
         source: ReadError,
     },
     /// Writing failed.
     #[error("lost the connection to {pool}")]
     Write {
-        /// Which pool.
+        /// The pool.
         pool: PoolUrl,
-        /// How.
+        /// The cause.
         source: WriteError,
     },
-    /// The pool does not want us.
-    #[error("{pool} can't be mined for")]
+    /// The pool refused the subscription or the authorization.
+    #[error("cannot mine at {pool}")]
     Refused {
-        /// Which pool.
+        /// The pool.
         pool: PoolUrl,
-        /// What it said.
+        /// The pool's answer.
         source: ProtocolError,
     },
-    /// The pool asked to connect anew, or elsewhere in its domain.
+    /// The pool asked us to connect again, or to another address in its domain.
     #[error("{pool} asks to connect to {to}")]
-    Moved {
-        /// Which pool.
+    Redirected {
+        /// The pool.
         pool: PoolUrl,
-        /// Where it wants us to go.
+        /// The address to connect to.
         to: PoolUrl,
     },
 }
 
 impl ClientError {
-    /// Whether a connection that stood was ended, by whomever.
+    /// Whether an established connection ended, closed by the pool or broken.
     pub(crate) fn is_hang_up(&self) -> bool {
         matches!(self, ClientError::Closed { .. } | ClientError::Read { .. } | ClientError::Write { .. })
     }

@@ -1,72 +1,103 @@
-//! What a client tells its owner.
+//! The events of a client.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use stratum::{Job, PoolUrl, Reason};
+use task::Verdict;
 
 use crate::error::ClientError;
 
-/// What happens.
+/// An event of a client.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The pool takes shares from us.
+    /// The pool has authorized us.
     Authorized {
-        /// Which pool.
+        /// The pool.
         pool: PoolUrl,
     },
-    /// What to work on from now on. The same work may come again with another difficulty or version mask, see
+    /// The job to work on from now on. The same work may come again with another difficulty or version mask, see
     /// [`Job::same_work`]. If [`Job::clean`] is set, shares of all earlier jobs but those of the same work are stale.
     Job(Arc<Job>),
-    /// Difficulty of the jobs to come.
+    /// The difficulty of the jobs to come.
     Difficulty(f64),
-    /// Version bits that may be chosen from now on; the present job follows with them.
+    /// The version bits that may be rolled from now on; the present job follows with them.
     VersionMask(u32),
-    /// The jobs to come have other extranonces than those before. Comes once before the first job, too.
+    /// The jobs to come have other extranonces than the jobs before. Also comes once before the first job.
     ExtranonceChanged {
         /// The pool's part of the coinbase; may be empty.
         extranonce1: Vec<u8>,
-        /// Bytes that follow it and can be chosen.
+        /// The number of bytes of extranonce2, which the miner chooses.
         extranonce2_len: usize,
     },
-    /// What became of a share.
+    /// The outcome of a share.
     Answer(Answer),
-    /// A pool is out of reach or was lost. There is nothing to work on until the next job.
+    /// A pool is out of reach or its connection was lost. There is no work until the next job.
     Lost {
-        /// What went wrong; names the pool.
+        /// The error, which names the pool.
         error: ClientError,
-        /// The next try, perhaps of another pool, comes after this.
+        /// The time until the next attempt, perhaps to another pool.
         retry_in: Duration,
     },
-    /// The pool says something to the miner's owner.
+    /// A message from the pool to the miner's owner.
     Message(String),
 }
 
-/// Names a submitted share. Never used twice by one client.
+/// Identifies a submitted share; unique within its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(crate) u64);
 
-/// What became of a share.
+/// The outcome of one submitted share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// As [`Client::submit`](crate::Client::submit) gave it.
+    /// The ticket that [`Client::submit`](crate::Client::submit) returned.
     pub ticket: Ticket,
-    /// What became of it.
-    pub fate: Fate,
-    /// From the (first) submission to the answer, or to the moment when it was given up.
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The time from the first submission to the answer, or to the moment when the client gave the share up.
     pub round_trip: Duration,
 }
 
-/// What can become of a share that was submitted.
+/// The outcome of a submitted share.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The pool counts it.
+pub enum Outcome {
+    /// The pool accepted it.
     Accepted,
-    /// The pool does not, for another reason than lateness.
+    /// The pool rejected it for another reason than staleness.
     Rejected(Reason),
-    /// It came too late: the pool said so, or it could not be sent in time.
+    /// The pool rejected it as stale, or, with no reason, it could not be sent in time.
     Stale(Option<Reason>),
-    /// The connection ended before an answer came, and the session was not resumed: nobody knows.
+    /// The pool may have received it, but its answer never came: the connection ended and its session was not resumed,
+    /// or the pool left the share unanswered for too long.
     Unanswered,
+}
+
+impl Outcome {
+    /// The outcome of a share that the pool answered with this result.
+    pub fn of(result: Result<(), Reason>) -> Self {
+        match result {
+            Ok(()) => Outcome::Accepted,
+            Err(reason) if reason.is_stale() => Outcome::Stale(Some(reason)),
+            Err(reason) => Outcome::Rejected(reason),
+        }
+    }
+
+    /// The verdict that accounts count.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Outcome::Accepted => Verdict::Accepted,
+            Outcome::Rejected(reason) => Verdict::Rejected(reason.code),
+            Outcome::Stale(_) => Verdict::Stale,
+            Outcome::Unanswered => Verdict::Unanswered,
+        }
+    }
+
+    /// The pool's reason for rejecting the share.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Outcome::Rejected(reason) | Outcome::Stale(Some(reason)) => Some(reason),
+            Outcome::Accepted | Outcome::Stale(None) | Outcome::Unanswered => None,
+        }
+    }
 }

@@ -1,50 +1,59 @@
-//! The shares of one connection: which jobs may still be submitted for, and what became of each share. Pure.
+//! The shares of one session: which jobs are still open for shares, and the outcome of each share. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stratum::{Job, Share, Verdict};
+use stratum::{Job, Reason, Share};
 
-use crate::event::{Answer, Fate, Ticket};
+use crate::event::{Answer, Outcome, Ticket};
 
-/// Jobs that are kept in mind, for pools that never say "clean".
+/// Jobs remembered per session. Bounds the memory for pools that never send a clean job.
 const MAX_JOBS: usize = 1024;
-/// Shares without an answer, for pools that never give one; the session waits for no more either.
-const MAX_PENDING: usize = 10_000;
-/// Time for an answer. A connection may last for months, and whoever submits only so many at once would come to a stop over
-/// the answers that get lost in that time.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10 * 60);
+/// Shares without an answer per connection, for pools that never answer. [`stratum::Session`] has the same limit.
+const MAX_SUBMITTED: usize = 10_000;
+/// Time for an answer. A connection may last for months. Without this limit, answers lost in that time would add up until
+/// callers that bound their outstanding shares could submit no more.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// Shares that wait for a session to be resumed.
+const MAX_WAITING: usize = 4096;
 
 /// A share without an answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Open {
+pub(crate) struct SubmittedShare {
     pub ticket: Ticket,
     pub share: Share,
-    /// When it was handed in.
-    pub since: Instant,
-    /// Whether a pool may have it.
-    pub sent: bool,
+    /// When the owner submitted it.
+    submitted: Instant,
+    /// The number of connections on which it was sent.
+    attempts: u32,
 }
 
-impl Open {
-    pub fn answer(&self, fate: Fate, now: Instant) -> Answer {
-        Answer { ticket: self.ticket, fate, round_trip: now.saturating_duration_since(self.since) }
+impl SubmittedShare {
+    /// A share that was not sent yet.
+    pub fn new(ticket: Ticket, share: Share, now: Instant) -> Self {
+        SubmittedShare { ticket, share, submitted: now, attempts: 0 }
     }
 
-    /// Its fate if nothing more will be heard of it.
-    pub fn given_up(&self, now: Instant) -> Answer {
-        self.answer(if self.sent { Fate::Unanswered } else { Fate::Stale(None) }, now)
+    fn answer(&self, outcome: Outcome, now: Instant) -> Answer {
+        let round_trip = now.saturating_duration_since(self.submitted);
+        Answer { ticket: self.ticket, outcome, round_trip }
+    }
+
+    /// The answer for a share that no pool will answer any more.
+    pub fn give_up(&self, now: Instant) -> Answer {
+        let outcome = if self.attempts > 0 { Outcome::Unanswered } else { Outcome::Stale(None) };
+        self.answer(outcome, now)
     }
 }
 
-/// Jobs that shares may be submitted for.
+/// The jobs of a session for which shares may be submitted, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Jobs(VecDeque<Arc<Job>>);
+pub(crate) struct OpenJobs(VecDeque<Arc<Job>>);
 
-impl Jobs {
-    /// A new job. If it is clean, the others are void, unless it is the very job that is being worked on: some pools say
-    /// so when only the difficulty changed.
+impl OpenJobs {
+    /// Adds a job. A clean job voids the others, unless it is the present work again: some pools repeat a job as clean when
+    /// only the difficulty changed.
     pub fn add(&mut self, job: &Arc<Job>) {
         let again = self.0.back().is_some_and(|last| last.same_work(job));
         if job.clean && !again {
@@ -56,8 +65,8 @@ impl Jobs {
         self.0.push_back(job.clone());
     }
 
-    /// Jobs from before, whose session this one resumes.
-    pub fn adopt(&mut self, mut before: Jobs) {
+    /// Puts the jobs of the connection before, whose session this one resumes, in front of these.
+    pub fn prepend(&mut self, mut before: OpenJobs) {
         before.0.append(&mut self.0);
         self.0 = before.0;
         while self.0.len() > MAX_JOBS {
@@ -65,66 +74,81 @@ impl Jobs {
         }
     }
 
-    pub fn has(&self, job: &Arc<Job>) -> bool {
+    pub fn contains(&self, job: &Arc<Job>) -> bool {
         self.0.iter().rev().any(|known| Arc::ptr_eq(known, job))
     }
 }
 
-/// Shares without an answer, by the ids of their requests.
+/// The shares of one connection that have no answer yet, by the ids of their requests.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(BTreeMap<u64, Sent>);
+pub(crate) struct SubmittedShares(BTreeMap<u64, SubmittedShare>);
 
-#[derive(Debug)]
-struct Sent {
-    open: Open,
-    /// Whether it was sent on an earlier connection, too.
-    again: bool,
-}
-
-impl Pending {
+impl SubmittedShares {
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The share goes to the pool. Noted before it is sent: if that fails half-way, nobody knows whether the pool has it.
-    pub fn send(&mut self, id: u64, open: Open) {
-        let again = open.sent;
-        self.0.insert(id, Sent { open: Open { sent: true, ..open }, again });
+    /// Adds a share that is about to be sent. If sending fails half-way, the pool may still have received it.
+    pub fn insert(&mut self, id: u64, mut share: SubmittedShare) {
+        share.attempts += 1;
+        self.0.insert(id, share);
     }
 
-    /// The pool's verdict; `None` for an id that is not ours, or was answered before.
-    pub fn answered(&mut self, id: u64, verdict: Verdict, now: Instant) -> Option<Answer> {
-        let Sent { open, again } = self.0.remove(&id)?;
-        let fate = match verdict {
-            Verdict::Accepted => Fate::Accepted,
+    /// The pool has answered; `None` if the id is not ours or was answered before.
+    pub fn on_answer(&mut self, id: u64, result: Result<(), Reason>, now: Instant) -> Option<Answer> {
+        let share = self.0.remove(&id)?;
+        let outcome = match result {
             // The pool has it from the connection before.
-            Verdict::Rejected(reason) if again && reason.is_duplicate() => Fate::Accepted,
-            Verdict::Rejected(reason) if reason.is_stale() => Fate::Stale(Some(reason)),
-            Verdict::Rejected(reason) => Fate::Rejected(reason),
+            Err(reason) if share.attempts > 1 && reason.is_duplicate() => Outcome::Accepted,
+            result => Outcome::of(result),
         };
-        Some(open.answer(fate, now))
+        Some(share.answer(outcome, now))
     }
 
-    /// The oldest share, if it has been open for so long, or with so many others, that no answer will come.
-    pub fn hopeless(&mut self, now: Instant) -> Option<Open> {
-        let crowded = self.0.len() > MAX_PENDING;
+    /// Removes the oldest share if it is too old, or there are too many, to expect its answer.
+    pub fn expire(&mut self, now: Instant) -> Option<SubmittedShare> {
+        let crowded = self.0.len() > MAX_SUBMITTED;
         let oldest = self.0.first_entry()?;
-        let late = now.saturating_duration_since(oldest.get().open.since) >= ANSWER_WITHIN;
-        (crowded || late).then(|| oldest.remove().open)
+        let late = now.saturating_duration_since(oldest.get().submitted) >= ANSWER_TIMEOUT;
+        (crowded || late).then(|| oldest.remove())
     }
 
-    /// All that are left, in the order of their submission.
-    pub fn take(&mut self) -> Vec<Open> {
-        let mut left: Vec<Open> = std::mem::take(&mut self.0).into_values().map(|sent| sent.open).collect();
-        left.sort_by_key(|open| open.ticket);
+    /// Removes all shares, in the order of their submission.
+    pub fn take_all(&mut self) -> Vec<SubmittedShare> {
+        let mut left: Vec<SubmittedShare> = std::mem::take(&mut self.0).into_values().collect();
+        left.sort_by_key(|share| share.ticket);
         left
+    }
+}
+
+/// The jobs and shares of a lost connection, which wait for another connection to resume the session.
+#[derive(Debug)]
+pub(crate) struct ResumableSession {
+    /// The index of the pool.
+    pub pool: usize,
+    /// When to give the shares up.
+    pub until: tokio::time::Instant,
+    pub jobs: OpenJobs,
+    /// In the order of their submission.
+    pub shares: Vec<SubmittedShare>,
+    /// Whether a connection has resumed the session. The shares still wait until it is authorized.
+    pub resumed: bool,
+}
+
+impl ResumableSession {
+    /// Adds a share that was found after the connection was lost; false if there is no room.
+    pub fn add(&mut self, share: SubmittedShare) -> bool {
+        let fits = self.shares.len() < MAX_WAITING;
+        if fits {
+            self.shares.push(share);
+        }
+        fits
     }
 }
 
 #[cfg(test)]
 mod tests {
     use hasher::{CompactTarget, Target};
-    use stratum::Reason;
 
     use super::*;
 
@@ -146,36 +170,36 @@ mod tests {
         })
     }
 
-    fn open(ticket: u64, since: Instant) -> Open {
+    fn share(ticket: u64, now: Instant) -> SubmittedShare {
         let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce: 0, version: 1 };
-        Open { ticket: Ticket(ticket), share, since, sent: false }
+        SubmittedShare::new(Ticket(ticket), share, now)
     }
 
     #[test]
-    fn a_clean_job_voids_the_others_and_one_that_is_not_does_not() {
+    fn only_a_clean_job_voids_the_others() {
         let (a, b, c) = (job("a", true), job("b", false), job("c", true));
-        let mut jobs = Jobs::default();
+        let mut jobs = OpenJobs::default();
         jobs.add(&a);
         jobs.add(&b);
-        assert!(jobs.has(&a) && jobs.has(&b));
+        assert!(jobs.contains(&a) && jobs.contains(&b));
         jobs.add(&c);
-        assert!(!jobs.has(&a) && !jobs.has(&b) && jobs.has(&c));
-        assert!(!jobs.has(&job("c", true)), "another pool's job of that name");
+        assert!(!jobs.contains(&a) && !jobs.contains(&b) && jobs.contains(&c));
+        assert!(!jobs.contains(&job("c", true)), "another pool's job with the same id");
     }
 
     #[test]
     fn the_same_job_again_voids_nothing() {
-        let mut jobs = Jobs::default();
+        let mut jobs = OpenJobs::default();
         let first = job("a", true);
         jobs.add(&first);
         let harder = Arc::new(Job { target: Target::from_difficulty(2.0), ..Job::clone(&first) });
         jobs.add(&harder);
-        assert!(jobs.has(&first) && jobs.has(&harder));
+        assert!(jobs.contains(&first) && jobs.contains(&harder));
     }
 
     #[test]
-    fn a_pool_that_is_never_clean_does_not_fill_the_memory() {
-        let mut jobs = Jobs::default();
+    fn jobs_are_bounded_if_no_clean_job_comes() {
+        let mut jobs = OpenJobs::default();
         for number in 0..2 * MAX_JOBS {
             jobs.add(&job(&number.to_string(), false));
         }
@@ -183,89 +207,95 @@ mod tests {
     }
 
     #[test]
-    fn jobs_from_before_are_the_older_ones() {
-        let (mut before, mut jobs) = (Jobs::default(), Jobs::default());
+    fn jobs_of_the_connection_before_are_the_oldest() {
+        let (mut before, mut jobs) = (OpenJobs::default(), OpenJobs::default());
         for number in 0..MAX_JOBS {
             before.add(&job(&number.to_string(), false));
         }
         let (oldest, new) = (before.0[0].clone(), job("new", false));
         jobs.add(&new);
-        jobs.adopt(before);
+        jobs.prepend(before);
         assert_eq!(jobs.0.len(), MAX_JOBS);
-        assert!(jobs.has(&new) && !jobs.has(&oldest));
+        assert!(jobs.contains(&new) && !jobs.contains(&oldest));
     }
 
     #[test]
-    fn shares_are_left_in_the_order_in_which_they_were_found() {
+    fn shares_are_taken_in_the_order_of_their_submission() {
         let now = Instant::now();
-        let mut pending = Pending::default();
+        let mut submitted = SubmittedShares::default();
         for (id, ticket) in [(1, 9), (2, 3), (3, 4)] {
-            pending.send(id, open(ticket, now));
+            submitted.insert(id, share(ticket, now));
         }
-        assert_eq!(pending.take().iter().map(|open| open.ticket.0).collect::<Vec<_>>(), [3, 4, 9]);
+        assert_eq!(submitted.take_all().iter().map(|share| share.ticket.0).collect::<Vec<_>>(), [3, 4, 9]);
     }
 
     #[test]
-    fn each_share_gets_one_fate() {
+    fn each_share_gets_one_outcome() {
         let now = Instant::now();
         let later = now + Duration::from_millis(7);
-        let mut pending = Pending::default();
+        let mut submitted = SubmittedShares::default();
         for id in 1..=4 {
-            pending.send(id, open(id * 10, now));
+            submitted.insert(id, share(id * 10, now));
         }
-        let rejected = |code| Verdict::Rejected(Reason::new(code, ""));
-        let mut answer = |id, verdict| pending.answered(id, verdict, later).map(|answer| answer.fate);
-        assert_eq!(answer(2, Verdict::Accepted), Some(Fate::Accepted));
-        assert_eq!(answer(2, Verdict::Accepted), None, "answered twice");
-        assert_eq!(answer(1, rejected(22)), Some(Fate::Rejected(Reason::new(22, ""))));
-        assert_eq!(answer(3, rejected(21)), Some(Fate::Stale(Some(Reason::new(21, "")))));
-        assert_eq!(answer(9, Verdict::Accepted), None);
-        let left = pending.take();
-        let lost: Vec<Answer> = left.iter().map(|open| open.given_up(later)).collect();
+        let rejected = |code| Err(Reason::new(code, ""));
+        let mut answer = |id, result| submitted.on_answer(id, result, later).map(|answer| answer.outcome);
+        assert_eq!(answer(2, Ok(())), Some(Outcome::Accepted));
+        assert_eq!(answer(2, Ok(())), None, "answered twice");
+        assert_eq!(answer(1, rejected(22)), Some(Outcome::Rejected(Reason::new(22, ""))));
+        assert_eq!(answer(3, rejected(21)), Some(Outcome::Stale(Some(Reason::new(21, "")))));
+        assert_eq!(answer(9, Ok(())), None);
+        let left = submitted.take_all();
+        let lost: Vec<Answer> = left.iter().map(|share| share.give_up(later)).collect();
         let round_trip = Duration::from_millis(7);
-        assert_eq!(lost, [Answer { ticket: Ticket(40), fate: Fate::Unanswered, round_trip }]);
-        assert_eq!(pending.len(), 0);
+        assert_eq!(lost, [Answer { ticket: Ticket(40), outcome: Outcome::Unanswered, round_trip }]);
+        assert_eq!(submitted.len(), 0);
     }
 
     #[test]
-    fn a_pool_that_never_answers_does_not_fill_the_memory() {
+    fn shares_without_an_answer_are_bounded() {
         let now = Instant::now();
-        let mut pending = Pending::default();
-        for id in 0..MAX_PENDING as u64 {
-            pending.send(id, open(id, now));
-            assert!(pending.hopeless(now).is_none());
+        let mut submitted = SubmittedShares::default();
+        for id in 0..MAX_SUBMITTED as u64 {
+            submitted.insert(id, share(id, now));
+            assert!(submitted.expire(now).is_none());
         }
-        pending.send(MAX_PENDING as u64, open(MAX_PENDING as u64, now));
-        let oldest = pending.hopeless(now).map(|open| open.given_up(now));
-        assert_eq!(oldest.map(|answer| (answer.ticket, answer.fate)), Some((Ticket(0), Fate::Unanswered)));
-        assert_eq!(pending.len(), MAX_PENDING);
+        submitted.insert(MAX_SUBMITTED as u64, share(MAX_SUBMITTED as u64, now));
+        let oldest = submitted.expire(now).map(|share| share.give_up(now));
+        assert_eq!(
+            oldest.map(|answer| (answer.ticket, answer.outcome)),
+            Some((Ticket(0), Outcome::Unanswered))
+        );
+        assert_eq!(submitted.len(), MAX_SUBMITTED);
     }
 
     #[test]
-    fn an_answer_that_got_lost_is_not_waited_for_as_long_as_the_connection_lasts() {
+    fn a_share_without_an_answer_expires_while_the_connection_lasts() {
         let now = Instant::now();
-        let mut pending = Pending::default();
-        pending.send(1, open(1, now));
-        pending.send(2, open(2, now + Duration::from_secs(1)));
-        assert!(pending.hopeless(now + ANSWER_WITHIN - Duration::from_secs(1)).is_none());
-        let lost = pending.hopeless(now + ANSWER_WITHIN).map(|open| open.ticket);
+        let mut submitted = SubmittedShares::default();
+        submitted.insert(1, share(1, now));
+        submitted.insert(2, share(2, now + Duration::from_secs(1)));
+        assert!(submitted.expire(now + ANSWER_TIMEOUT - Duration::from_secs(1)).is_none());
+        let lost = submitted.expire(now + ANSWER_TIMEOUT).map(|share| share.ticket);
         assert_eq!(lost, Some(Ticket(1)));
-        assert!(pending.hopeless(now + ANSWER_WITHIN).is_none());
-        assert_eq!(pending.answered(1, Verdict::Accepted, now), None, "it has had its fate");
+        assert!(submitted.expire(now + ANSWER_TIMEOUT).is_none());
+        assert_eq!(submitted.on_answer(1, Ok(()), now), None, "the share has expired");
     }
 
     #[test]
-    fn a_duplicate_counts_only_when_it_was_sent_before() {
+    fn a_duplicate_counts_as_accepted_only_if_it_was_sent_before() {
         let now = Instant::now();
-        let mut pending = Pending::default();
-        pending.send(1, open(1, now));
-        let again = pending.take().remove(0);
-        pending.send(7, again);
-        pending.send(8, open(2, now));
-        let duplicate = || Verdict::Rejected(Reason::new(22, "Duplicate share"));
-        assert_eq!(pending.answered(7, duplicate(), now).map(|answer| answer.fate), Some(Fate::Accepted));
-        let fresh = pending.answered(8, duplicate(), now).map(|answer| answer.fate);
-        assert!(matches!(fresh, Some(Fate::Rejected(_))));
-        assert_eq!(open(3, now).given_up(now).fate, Fate::Stale(None), "it was never sent");
+        let mut submitted = SubmittedShares::default();
+        submitted.insert(1, share(1, now));
+        let again = submitted.take_all().remove(0);
+        submitted.insert(7, again);
+        submitted.insert(8, share(2, now));
+        let duplicate = || Err(Reason::new(22, "Duplicate share"));
+        assert_eq!(
+            submitted.on_answer(7, duplicate(), now).map(|answer| answer.outcome),
+            Some(Outcome::Accepted)
+        );
+        let fresh = submitted.on_answer(8, duplicate(), now).map(|answer| answer.outcome);
+        assert!(matches!(fresh, Some(Outcome::Rejected(_))));
+        assert_eq!(share(3, now).give_up(now).outcome, Outcome::Stale(None), "it was never sent");
     }
 }

@@ -1,13 +1,13 @@
 //! The Mesos side of the executor: talks to the agent and runs one task.
 //!
-//! [`state`] decides; here is the I/O: the event stream, a queue of calls on connections of their own (a call on the
-//! stream's connection would ruin it), the task, and the clock.
+//! [`state`] decides. This file does the I/O: the event stream, the calls on connections of their own (a call on the
+//! connection of the stream would end it), the task, and the clock.
 
 mod calls;
+pub mod events;
 mod outbox;
 pub mod state;
 mod task;
-pub mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -20,37 +20,34 @@ use anyhow::Context;
 use command_line::Signals;
 use futures_util::FutureExt;
 use logging::error_chain;
-use mesos::CallError;
-use mesos::Subscription;
 use mesos::env::ExecutorEnv;
-use mesos::executor::{Event, ExecutorClient};
-use mesos::token;
+use mesos::executor::{Event as AgentEvent, ExecutorClient};
 use mesos::v1::executor::Call;
+use mesos::{CallError, Subscription, token};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::calls::Calls;
+use self::events::{Effect, Event};
 use self::state::State;
-use self::terms::{Effect, Input, Profile};
-use crate::cli::ExecutorArgs;
 use crate::runner::{Runners, TaskContext, TaskError, TaskEvent};
 
-/// Pause between two tries to subscribe: a recovered agent waits only 2 s for its executors.
-const RETRY: Duration = Duration::from_millis(400);
-/// Events of the task that may wait.
+/// Pause between two attempts to subscribe. It is short because a recovered agent waits only 2 s for its executors.
+const RETRY_PAUSE: Duration = Duration::from_millis(400);
+/// Capacity of the queue of events from the task.
 const TASK_EVENTS: usize = 64;
-/// Instructions to the task that may wait.
+/// Capacity of the queue of instructions to the task.
 const INSTRUCTIONS: usize = 4;
 
-/// Runs as a Mesos executor until the task has ended, or the agent has no use for this process any more.
+/// Runs as a Mesos executor until the task has ended or the agent refuses this process.
 ///
 /// # Errors
-/// If this process was not started by a Mesos agent, the agent refuses it, or goes away for good.
-pub fn run(_args: &ExecutorArgs, runners: Runners) -> anyhow::Result<ExitCode> {
+/// If no Mesos agent started this process, or if the agent refuses it or does not come back.
+pub fn run(runners: Runners) -> anyhow::Result<ExitCode> {
     let token = token::hide().unwrap_or_else(|error| {
-        warn!(%error, "can't hide the agent's token: it stays in this process's environment");
+        warn!(%error, "cannot hide the agent's token: it stays in the environment of this process");
         None
     });
     let env = ExecutorEnv::from_process_and(token)
@@ -59,23 +56,23 @@ pub fn run(_args: &ExecutorArgs, runners: Runners) -> anyhow::Result<ExitCode> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("can't start the runtime")?;
-    let result = runtime.block_on(async { Executor::new(&env, runners).run().await });
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(async { Executor::new(env, runners).run().await });
     // A task that hangs must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result.map(|()| ExitCode::SUCCESS)
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<Subscription<Event>, CallError>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Subscription<AgentEvent>, CallError>> + Send>>;
 
-/// The way to the agent.
+/// The subscription with the agent.
 enum Link {
     None,
     Connecting(Connecting),
-    Open(Box<Subscription<Event>>),
+    Open(Box<Subscription<AgentEvent>>),
 }
 
-/// The task, while it runs.
+/// The running task.
 struct Running {
     instructions: mpsc::Sender<Instruction>,
     events: mpsc::Receiver<TaskEvent>,
@@ -93,12 +90,12 @@ struct Executor {
 }
 
 impl Executor {
-    fn new(env: &ExecutorEnv, runners: Runners) -> Executor {
-        let client = ExecutorClient::from_env(env);
+    fn new(env: ExecutorEnv, runners: Runners) -> Self {
+        let client = ExecutorClient::from_env(&env);
         Executor {
             calls: Calls::start(client.clone()),
             client,
-            state: State::new(Profile::from(env), Instant::now()),
+            state: State::new(env, Instant::now()),
             runners,
             link: Link::None,
             running: None,
@@ -106,24 +103,23 @@ impl Executor {
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
-        let mut signals = Signals::new().context("can't listen for signals")?;
+        let mut signals = Signals::new().context("cannot listen for signals")?;
         self.subscribe(Duration::ZERO);
         loop {
-            let input = self.next(&mut signals).await;
-            for effect in self.state.on(input, Instant::now()) {
-                if let Effect::Exit(end) = effect {
+            let event = self.next_event(&mut signals).await;
+            for effect in self.state.on_event(event, Instant::now()) {
+                if let Effect::Exit(result) = effect {
                     self.abort();
                     self.calls.flush().await;
-                    return end.map_err(anyhow::Error::msg);
+                    return result.map_err(anyhow::Error::msg);
                 }
-                self.perform(effect);
+                self.carry_out(effect);
             }
         }
     }
 
-    /// Waits for whatever happens next.
-    async fn next(&mut self, signals: &mut Signals) -> Input {
-        let deadline = self.state.deadline();
+    async fn next_event(&mut self, signals: &mut Signals) -> Event {
+        let deadline = self.state.next_deadline();
         let timer = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -131,25 +127,25 @@ impl Executor {
             }
         };
         tokio::select! {
-            input = next_of_link(&mut self.link) => input,
-            input = next_of_task(&mut self.running) => input,
-            why = self.calls.failed() => {
+            event = next_of_link(&mut self.link) => event,
+            event = next_of_task(&mut self.running) => event,
+            error = self.calls.failed() => {
                 self.link = Link::None;
-                failure(&why)
+                call_failed(&error)
             }
-            _ = signals.next() => Input::Signal,
-            () = timer => Input::Tick,
+            _ = signals.next() => Event::Signal,
+            () = timer => Event::Tick,
         }
     }
 
-    fn perform(&mut self, effect: Effect) {
+    fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Subscribe => self.subscribe(RETRY),
+            Effect::Subscribe => self.subscribe(RETRY_PAUSE),
             Effect::Send(call) => self.calls.send(*call),
             Effect::Launch { task_id, spec, grace } => self.launch(task_id, *spec, grace),
             Effect::Instruct(instruction) => {
                 if let Some(running) = &self.running {
-                    // A task that does not listen is told again.
+                    // If the queue is full, the scheduler's next repetition gets through.
                     let _ = running.instructions.try_send(instruction);
                 }
             }
@@ -159,7 +155,7 @@ impl Executor {
                 }
             }
             Effect::Abort => self.abort(),
-            // Taken out by the caller.
+            // `run` handles it.
             Effect::Exit(_) => {}
         }
     }
@@ -174,20 +170,25 @@ impl Executor {
     }
 
     fn launch(&mut self, task_id: String, spec: TaskSpec, grace: Duration) {
-        // Not the whole specification: it holds the pool's password.
         let kind = match &spec.kind {
             TaskKind::Server(_) => "pool server",
             TaskKind::Worker(_) => "worker",
         };
         info!(task_id, kind, "starting");
-        let (events, receiver) = mpsc::channel(TASK_EVENTS);
-        let (instructions, instructed) = mpsc::channel(INSTRUCTIONS);
+        let (event_sender, events) = mpsc::channel(TASK_EVENTS);
+        let (instructions, instruction_receiver) = mpsc::channel(INSTRUCTIONS);
         let stop = CancellationToken::new();
         let runner = self.runners.of(&spec.kind);
-        let context =
-            TaskContext { task_id, spec, instructions: instructed, events, stop: stop.clone(), grace };
+        let context = TaskContext {
+            task_id,
+            spec,
+            instructions: instruction_receiver,
+            events: event_sender,
+            stop: stop.clone(),
+            grace,
+        };
         let task = tokio::spawn(async move { runner?(context).await });
-        self.running = Some(Running { instructions, events: receiver, stop, task });
+        self.running = Some(Running { instructions, events, stop, task });
     }
 
     fn abort(&mut self) {
@@ -197,47 +198,39 @@ impl Executor {
     }
 }
 
-async fn next_of_link(link: &mut Link) -> Input {
-    match link {
-        Link::None => std::future::pending().await,
-        Link::Connecting(connecting) => match connecting.await {
-            Ok(subscription) => {
-                *link = Link::Open(Box::new(subscription));
-                next_of_stream(link).await
-            }
+async fn next_of_link(link: &mut Link) -> Event {
+    if let Link::Connecting(connecting) = link {
+        match connecting.await {
+            Ok(subscription) => *link = Link::Open(Box::new(subscription)),
             Err(error) => {
                 *link = Link::None;
-                failure(&error)
+                return call_failed(&error);
             }
-        },
-        Link::Open(_) => next_of_stream(link).await,
+        }
     }
-}
-
-async fn next_of_stream(link: &mut Link) -> Input {
     let Link::Open(stream) = link else { return std::future::pending().await };
-    let why = match stream.next().await {
-        Ok(Some(event)) => return Input::Mesos(Box::new(event)),
+    let reason = match stream.next().await {
+        Ok(Some(event)) => return Event::Agent(Box::new(event)),
         Ok(None) => "the stream has ended".to_owned(),
         Err(error) => error_chain(&error),
     };
     *link = Link::None;
-    Input::Disconnected(why)
+    Event::Disconnected(reason)
 }
 
-/// A refusal is for good; all else may be the agent's restart.
-fn failure(error: &CallError) -> Input {
+/// A refusal is final. Any other failure may come from a restart of the agent.
+fn call_failed(error: &CallError) -> Event {
     let text = error_chain(error);
-    if error.is_transient() { Input::Disconnected(text) } else { Input::Disowned(text) }
+    if error.is_transient() { Event::Disconnected(text) } else { Event::Refused(text) }
 }
 
-/// The next event of the task, or, when all of them were taken, its end.
-async fn next_of_task(running: &mut Option<Running>) -> Input {
-    let Some(now) = running else { return std::future::pending().await };
-    if let Some(event) = now.events.recv().await {
-        return Input::Task(event);
+/// The next event of the task. When the task has sent its last event, its end.
+async fn next_of_task(running: &mut Option<Running>) -> Event {
+    let Some(current) = running else { return std::future::pending().await };
+    if let Some(event) = current.events.recv().await {
+        return Event::Task(event);
     }
-    let result = (&mut now.task).map(|joined| {
+    let result = (&mut current.task).map(|joined| {
         joined.unwrap_or_else(|panic| {
             error!(%panic, "the task crashed");
             Err(TaskError::new(format!("the task crashed: {panic}")))
@@ -245,5 +238,5 @@ async fn next_of_task(running: &mut Option<Running>) -> Input {
     });
     let result = result.await;
     *running = None;
-    Input::Ended(result)
+    Event::TaskEnded(result)
 }

@@ -1,4 +1,4 @@
-//! `mesos-miner bench`: how fast each backend is here, against a yardstick that ran a moment ago.
+//! `mesos-miner bench`: measures the speed of each backend, relative to a yardstick that ran a moment before.
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::cli::BenchArgs;
 
-/// Slices are short and interleaved with the yardstick, so that both see the same clock.
+/// The time of one measurement. It is short, and measurements alternate with the yardstick, so that both run at the same
+/// clock.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// One line of the table.
@@ -23,27 +24,27 @@ pub struct Row {
     pub backend: &'static str,
     /// Whether versions were rolled.
     pub rolled: bool,
-    /// Threads that ran at once.
+    /// The number of threads.
     pub threads: usize,
-    /// Million hashes per second of all threads together.
+    /// MH/s of all threads together.
     pub mhs: f64,
-    /// Core clock cycles per hash of one thread; absent where the clock can't be estimated.
+    /// Core clock cycles per hash of one thread; absent if the clock cannot be estimated.
     pub cycles_per_hash: Option<f64>,
-    /// How many times as fast as the `sha2` crate with as many threads.
+    /// The speed as a multiple of that of the `sha2` crate with as many threads.
     pub ratio_sha2: f64,
 }
 
 /// Measures all backends that pass their self-test and prints the table.
 ///
 /// # Errors
-/// If stdout can't be written.
+/// If writing to stdout fails.
 pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let mut broken = false;
     let mut rows = Vec::new();
     for backend in Backend::available() {
         match backend.self_test() {
             Ok(()) => {
-                rows.extend([true, false].map(|rolled| measure(backend, rolled, args.threads, args.time())))
+                rows.extend([true, false].map(|rolled| measure(backend, rolled, args.threads, args.time)))
             }
             Err(error) => {
                 broken = true;
@@ -52,7 +53,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         }
     }
     for name in Backend::names().filter(|name| Backend::named(name).is_err()) {
-        print_error_line(format_args!("{name}: skipped, this CPU lacks what it needs"));
+        print_error_line(format_args!("{name}: skipped, this CPU lacks features that it requires"));
     }
     let mut out = io::stdout().lock();
     if args.json {
@@ -85,11 +86,11 @@ fn measure(backend: Backend, rolled: bool, threads: NonZeroUsize, time: Duration
     }
 }
 
-/// The sum of what the function gives on so many threads at once.
+/// Calls the function on so many threads at once. Returns the sum of the results.
 fn on_all(threads: NonZeroUsize, rate: impl Fn() -> f64 + Sync) -> f64 {
     thread::scope(|scope| {
         let others: Vec<_> = (1..threads.get()).map(|_| scope.spawn(&rate)).collect();
-        // A measurement does not panic; if it did, its thread would have done no hashes.
+        // A measurement does not panic. If it did, its rate would count as zero.
         rate() + others.into_iter().map(|other| other.join().unwrap_or_default()).sum::<f64>()
     })
 }
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_has_the_documented_names() {
+    fn json_has_the_documented_keys() {
         let row = Row {
             backend: "portable",
             rolled: true,

@@ -1,15 +1,16 @@
-//! Command lines of `mine`, `bench` and `executor`: what was typed, checked while it is read.
+//! The command line of `mine`, `bench` and `executor`.
 
 mod mine;
 mod minerd;
 mod values;
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use command_line::duration;
 
 pub use self::mine::MineArgs;
@@ -26,14 +27,14 @@ pub enum Command {
     /// Measure the search
     Bench(BenchArgs),
     /// Run as a Mesos executor; an agent starts this
-    Executor(ExecutorArgs),
+    Executor,
 }
 
 impl Command {
-    /// Runs it. `server` runs pool server tasks, where there is a pool server.
+    /// Runs the subcommand. `server` runs pool server tasks, if this program has a pool server.
     ///
     /// # Errors
-    /// As the subcommand.
+    /// See the functions that run the subcommands.
     pub fn run(&self, server: Option<Runner>) -> anyhow::Result<ExitCode> {
         match self {
             Command::Mine(args) => {
@@ -41,9 +42,9 @@ impl Command {
                 crate::run_mine(args)
             }
             Command::Bench(args) => crate::run_bench(args),
-            Command::Executor(args) => {
+            Command::Executor => {
                 logging::init_bounded("info");
-                crate::run_executor(args, Runners { server, worker: worker::runner() })
+                crate::run_executor(Runners { server, worker: worker::runner() })
             }
         }
     }
@@ -60,16 +61,61 @@ pub struct BenchArgs {
     pub threads: NonZeroUsize,
     /// Time for each row
     #[arg(long, env = "MINER_TIME", value_name = "TIME", default_value = "1s", value_parser = duration)]
-    time: Duration,
+    pub time: Duration,
 }
 
-impl BenchArgs {
-    /// Time for each row, yardstick included.
-    pub fn time(&self) -> Duration {
-        self.time
+/// Parses a command line with subcommands, `mine` and `executor` among them.
+///
+/// A command line that begins with an option belongs to `mine`, so that command lines of `minerd` work unchanged. An empty
+/// one means `executor` if a Mesos agent has set the environment of an executor.
+///
+/// # Errors
+/// The exit status, after help or an error was printed.
+pub fn parse<T: Parser>() -> Result<T, ExitCode> {
+    let under_mesos = std::env::var_os("MESOS_EXECUTOR_ID").is_some();
+    command_line::parse(with_subcommand(std::env::args_os().collect(), under_mesos))
+}
+
+fn with_subcommand(mut words: Vec<OsString>, under_mesos: bool) -> Vec<OsString> {
+    let first = words.get(1).and_then(|word| word.to_str());
+    let default = match first {
+        None if words.len() < 2 && under_mesos => Some("executor"),
+        Some("-h" | "--help" | "-V" | "--version") => None,
+        Some(option) if option.starts_with('-') => Some("mine"),
+        _ => None,
+    };
+    if let Some(default) = default {
+        words.insert(1, default.into());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(words: &str, under_mesos: bool) -> String {
+        let words = words.split_whitespace().map(OsString::from).collect();
+        let words = with_subcommand(words, under_mesos);
+        words.iter().filter_map(|word| word.to_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn options_belong_to_mine() {
+        assert_eq!(line("m -o pool:1", false), "m mine -o pool:1");
+        assert_eq!(line("m --url=pool:1", true), "m mine --url=pool:1");
+    }
+
+    #[test]
+    fn subcommands_and_help_are_unchanged() {
+        for words in ["m", "m mine -o x:1", "m local", "m --help", "m -V", "m executor"] {
+            assert_eq!(line(words, false), words);
+        }
+    }
+
+    #[test]
+    fn an_agent_starts_the_executor_without_arguments() {
+        assert_eq!(line("m", true), "m executor");
+        assert_eq!(line("m bench", true), "m bench");
     }
 }
-
-/// Options of `executor`: there are none, the Mesos agent says everything in environment variables.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ExecutorArgs {}

@@ -1,17 +1,17 @@
 //! The mining threads: a rayon pool of their own, parked while there is no job.
 //!
 //! ```text
-//! mine(job) ─generation + 1→ threads ─claim→ unit ─Work→ scan, scan, scan … ─Found→ channel
+//! mine(job) ─generation + 1→ threads ─claim→ unit ─Work→ scan, scan, scan … ─FoundShare→ channel
 //! ```
 //!
 //! A thread looks at the generation between two chunks of some 20 µs; what it found before goes into the channel
 //! with the job it was found for, so a change of job loses nothing. What it did not search goes back to the
 //! search, so nothing is skipped if that job comes again.
 
+mod cpu_throttle;
 pub mod cpus;
-mod duty;
-mod search;
-mod space;
+mod job_search;
+mod search_space;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -20,20 +20,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hasher::{Choice, Digest, Header};
+use hasher::{BackendChoice, Digest, Header};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use stratum::job::Job;
 use tokio::sync::mpsc;
 
-use self::cpus::CpuPlan;
-use self::search::{Search, Searches};
+use self::cpus::CpuAllocation;
+use self::job_search::{JobSearch, JobSearches};
 
 /// Finds that wait for the miner. With a target so easy that the miner can't keep up, threads wait.
 const FOUND_QUEUE: usize = 1024;
 
 /// A header that meets its job's target.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundShare {
     /// The job that it was found for, with the target of that time.
     pub job: Arc<Job>,
     /// What [`Engine::mine`] returned for that job.
@@ -48,23 +48,23 @@ pub struct Found {
 
 /// A job as the threads get it.
 #[derive(Debug)]
-struct Assignment {
+struct ThreadJob {
     job: Arc<Job>,
-    search: Arc<Search>,
+    search: Arc<JobSearch>,
     generation: u64,
 }
 
 /// Counters of one thread, alone on their cache lines.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Slot {
+struct ThreadCounters {
     hashes: AtomicU64,
     generation: AtomicU64,
     /// When the first chunk of this generation was done, in nanoseconds since the engine's start.
     switched: AtomicU64,
 }
 
-impl Slot {
+impl ThreadCounters {
     /// Only the owning thread writes, so load and store need not be one operation.
     fn add(&self, hashes: u64, generation: u64, start: Instant) {
         self.hashes.store(self.hashes.load(Ordering::Relaxed).wrapping_add(hashes), Ordering::Relaxed);
@@ -96,35 +96,35 @@ impl std::ops::Deref for Generation {
 }
 
 #[derive(Debug)]
-struct Shared {
-    backends: Choice,
+struct EngineState {
+    backends: BackendChoice,
     start: Instant,
     generation: Generation,
-    current: Mutex<Current>,
+    current: Mutex<JobSlot>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct Current {
-    assignment: Option<Arc<Assignment>>,
+struct JobSlot {
+    thread_job: Option<Arc<ThreadJob>>,
     generation: u64,
     stopped: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Current> {
+impl EngineState {
+    fn lock(&self) -> MutexGuard<'_, JobSlot> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a job newer than `seen`; `None` when the engine stops.
-    fn wait(&self, seen: u64) -> Option<Arc<Assignment>> {
+    fn wait(&self, seen: u64) -> Option<Arc<ThreadJob>> {
         let mut current = self.lock();
         loop {
             if current.stopped {
                 return None;
             }
-            match &current.assignment {
-                Some(assignment) if assignment.generation > seen => return Some(assignment.clone()),
+            match &current.thread_job {
+                Some(thread_job) if thread_job.generation > seen => return Some(thread_job.clone()),
                 _ => current = self.changed.wait(current).unwrap_or_else(PoisonError::into_inner),
             }
         }
@@ -132,11 +132,11 @@ impl Shared {
 
     /// Waits for a time, or until the job changes.
     fn rest(&self, time: Duration, generation: u64) {
-        let unchanged = |current: &mut Current| current.generation == generation && !current.stopped;
+        let unchanged = |current: &mut JobSlot| current.generation == generation && !current.stopped;
         drop(self.changed.wait_timeout_while(self.lock(), time, unchanged));
     }
 
-    fn change(&self, change: impl FnOnce(&mut Current, u64)) -> u64 {
+    fn change(&self, change: impl FnOnce(&mut JobSlot, u64)) -> u64 {
         let mut current = self.lock();
         current.generation += 1;
         let generation = current.generation;
@@ -150,7 +150,7 @@ impl Shared {
 /// Reads the engine's counters; stays valid after the engine has stopped.
 #[derive(Clone, Debug)]
 pub struct Counters {
-    slots: Arc<[Slot]>,
+    slots: Arc<[ThreadCounters]>,
     start: Instant,
 }
 
@@ -170,9 +170,9 @@ impl Counters {
 /// The running threads. Dropping it stops them.
 #[derive(Debug)]
 pub struct Engine {
-    shared: Arc<Shared>,
-    slots: Arc<[Slot]>,
-    searches: Searches,
+    shared: Arc<EngineState>,
+    slots: Arc<[ThreadCounters]>,
+    searches: JobSearches,
     /// Holds the threads; they end by themselves once `stopped` is set.
     _pool: ThreadPool,
 }
@@ -183,20 +183,20 @@ impl Engine {
     /// # Errors
     /// If the system gives us no threads.
     pub fn start(
-        backends: impl Into<Choice>,
-        cpus: &CpuPlan,
-    ) -> Result<(Engine, mpsc::Receiver<Found>), ThreadPoolBuildError> {
+        backends: impl Into<BackendChoice>,
+        cpus: &CpuAllocation,
+    ) -> Result<(Engine, mpsc::Receiver<FoundShare>), ThreadPoolBuildError> {
         let threads = cpus.threads.get();
         let (found, receiver) = mpsc::channel(FOUND_QUEUE);
-        let current = Current { assignment: None, generation: 0, stopped: false };
-        let shared = Arc::new(Shared {
+        let current = JobSlot { thread_job: None, generation: 0, stopped: false };
+        let shared = Arc::new(EngineState {
             backends: backends.into(),
             start: Instant::now(),
             generation: Generation::default(),
             current: Mutex::new(current),
             changed: Condvar::new(),
         });
-        let slots: Arc<[Slot]> = (0..threads).map(|_| Slot::default()).collect();
+        let slots: Arc<[ThreadCounters]> = (0..threads).map(|_| ThreadCounters::default()).collect();
         let pool =
             ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("miner-{i}")).build()?;
         let (body, counters, pins, share) = (shared.clone(), slots.clone(), cpus.pins.clone(), cpus.duty);
@@ -205,20 +205,20 @@ impl Engine {
                 thread::run(&body, slot, found.clone(), pins.get(context.index()).copied(), share);
             }
         });
-        Ok((Engine { shared, slots, searches: Searches::default(), _pool: pool }, receiver))
+        Ok((Engine { shared, slots, searches: JobSearches::default(), _pool: pool }, receiver))
     }
 
     /// Sets all threads on a job and returns its generation, which rises with each call.
     pub fn mine(&mut self, job: Arc<Job>) -> u64 {
         let search = self.searches.of(&job);
         self.shared.change(|current, generation| {
-            current.assignment = Some(Arc::new(Assignment { job, search, generation }));
+            current.thread_job = Some(Arc::new(ThreadJob { job, search, generation }));
         })
     }
 
     /// Parks all threads, and returns the generation of what they find from now on: nothing.
     pub fn pause(&mut self) -> u64 {
-        self.shared.change(|current, _| current.assignment = None)
+        self.shared.change(|current, _| current.thread_job = None)
     }
 
     /// The counters.
@@ -229,7 +229,7 @@ impl Engine {
     /// Ends the threads. The receiver of finds ends (`None`) when the last thread has; then the counters are final.
     pub fn stop(&mut self) {
         self.shared.change(|current, _| {
-            current.assignment = None;
+            current.thread_job = None;
             current.stopped = true;
         });
     }

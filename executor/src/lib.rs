@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pool ─Notify→ miner ─Job→ engine ─Found→ miner ─Share→ pool
-//!                 └─Outcome→ tally ─Report→ standalone (terminal)  or  agent (status updates)
+//!                 └─JudgedShare→ tally ─Report→ standalone (terminal)  or  agent (status updates)
 //! ```
 //!
 //! - [`engine`]: the mining threads and what each of them searches;
@@ -19,11 +19,10 @@ pub mod bench;
 pub mod cli;
 pub mod engine;
 pub mod miner;
-pub mod rig;
+pub mod report_builder;
 pub mod runner;
 pub mod standalone;
-pub mod start;
-pub mod tally;
+pub mod started_engine;
 pub mod timers;
 pub mod worker;
 

@@ -1,10 +1,9 @@
-//! The executor crate alone: `cargo run -p executor -- -o HOST:PORT` mines, `… -- executor` runs under an agent.
+//! The executor without a pool server: `cargo run -p executor -- -o HOST:PORT` mines, `… -- executor` runs under an agent.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use executor::cli::Command;
-use executor::start;
+use executor::cli::{self, Command};
 
 /// Bitcoin miner and custom Mesos executor
 #[derive(Parser)]
@@ -15,7 +14,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match start::parse::<Cli>() {
+    match cli::parse::<Cli>() {
         Ok(cli) => command_line::exit(cli.command.run(None)),
         Err(code) => code,
     }

@@ -1,12 +1,10 @@
-//! Mines for a pool: hands the pool client's jobs to the engine, and the engine's finds to the pool client; same code
-//! under Mesos and standalone.
+//! Mines for a pool: passes the jobs of the pool client to the engine, and the shares that the engine finds to the client.
+//! The same code runs under Mesos and standalone.
 //!
-//! [`run`] tells its front end everything by [`Event`]s; it keeps no totals. It ends when it is stopped, or when the
-//! pools are out of reach and it may not try again. In both cases the engine has stopped and every share's fate was
-//! told before it returns.
+//! [`run`] reports everything by [`Event`]s and counts nothing. It ends when it is stopped, or when no pool can be reached
+//! and no retries are left. When it returns, the engine has stopped and every share has its verdict.
 
-mod finds;
-mod pace;
+mod pending_shares;
 #[cfg(test)]
 mod tests;
 
@@ -17,86 +15,77 @@ use std::time::Duration;
 use client::{Answer, Client};
 pub use client::{ClientError, Config, Pool};
 use logging::error_chain;
-use stratum::{Job, PoolUrl, Reason};
+use stratum::{Job, PoolUrl, Reason, Share};
+use task::{JudgedShare, Verdict};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use self::finds::Finds;
-use crate::engine::{Counters, Engine, Found};
-use crate::tally::Outcome;
+use self::pending_shares::PendingShares;
+use crate::engine::{Counters, Engine, FoundShare};
 
-/// How long the answers to the last shares are waited for.
+/// How long to wait at the end for the last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// How often to look whether the threads have begun to hash.
+/// How often to check whether the threads have begun to hash.
 const FIRST_HASH_POLL: Duration = Duration::from_millis(2);
+/// Backpressure: with so many shares without an answer, sending slows down. Where nearly every hash is a share, as on
+/// regtest, shares sent faster than the pool reads them would be stale when it reads them.
+const MAX_OUTSTANDING: usize = 64;
+/// The pause before each share then. It is finite because some pools never answer.
+const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(100);
 
-/// What happens while mining.
+/// An event while mining.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The pool takes shares from us.
+    /// The pool has authorized us.
     Authorized {
-        /// Which pool.
+        /// The pool.
         pool: PoolUrl,
     },
-    /// A pool is out of reach or was lost.
+    /// A pool is out of reach or its connection was lost.
     Lost {
-        /// What went wrong; names the pool.
+        /// The error, which names the pool.
         error: String,
-        /// The next try comes after this.
+        /// The time until the next attempt.
         retry_in: Duration,
     },
     /// A new job.
     Job {
-        /// The pool's name for it.
+        /// The pool's id of the job.
         id: String,
-        /// The difficulty that a share needs.
+        /// The share difficulty.
         difficulty: f64,
-        /// Whether it replaces all earlier ones.
+        /// Whether it voids all earlier jobs.
         clean: bool,
     },
-    /// The first hashes were done. Comes once.
+    /// The first hashes were computed. Comes once.
     Hashing,
-    /// What became of a share.
+    /// A share has its verdict.
     Share {
         /// The share and its verdict.
-        outcome: Box<Outcome>,
-        /// The pool's reason, if it rejected it.
+        share: Box<JudgedShare>,
+        /// The pool's reason, if it rejected the share.
         reason: Option<Reason>,
     },
-    /// The pool says something to the miner's owner.
+    /// A message from the pool to the miner's owner.
     Message(String),
 }
 
-/// Mines until `stop` is cancelled.
+/// Mines until `stop` is cancelled. `configs` holds the settings; a change of them closes the connections and opens new ones.
 ///
 /// # Errors
-/// If the pools are out of reach and [`Config::retries`] are used up.
+/// If no pool can be reached and [`Config::retries`] are used up.
 pub async fn run(
-    config: Config,
-    engine: Engine,
-    found: mpsc::Receiver<Found>,
-    events: mpsc::Sender<Event>,
-    stop: CancellationToken,
-) -> Result<(), ClientError> {
-    run_movable(watch::channel(config).1, engine, found, events, stop).await
-}
-
-/// The same, for whatever pools `configs` last named: a change ends the connections to those before.
-///
-/// # Errors
-/// As [`run`].
-pub async fn run_movable(
     mut configs: watch::Receiver<Config>,
     engine: Engine,
-    found: mpsc::Receiver<Found>,
+    found: mpsc::Receiver<FoundShare>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) -> Result<(), ClientError> {
     let counters = engine.counters();
-    let finds = Finds::default();
-    let miner = Miner { engine, counters, found, events, stop, finds, hashing: false, working: false };
+    let pending = PendingShares::default();
+    let miner = Miner { engine, counters, found, events, stop, pending, hashing: false, has_job: false };
     let config = configs.borrow_and_update().clone();
     miner.run(Client::new(config), configs).await
 }
@@ -104,14 +93,13 @@ pub async fn run_movable(
 struct Miner {
     engine: Engine,
     counters: Counters,
-    found: mpsc::Receiver<Found>,
+    found: mpsc::Receiver<FoundShare>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
-    finds: Finds,
-    /// Whether the first hash was done.
+    pending: PendingShares,
+    /// Whether any hash was computed.
     hashing: bool,
-    /// Whether there is a job.
-    working: bool,
+    has_job: bool,
 }
 
 impl Miner {
@@ -125,10 +113,10 @@ impl Miner {
             if self.stop.is_cancelled() {
                 break None;
             }
-            // In no fixed order: a pool that talks without a pause must not keep shares from being submitted.
+            // In random order: a pool that never stops sending must not keep shares from being submitted.
             tokio::select! {
                 () = self.stop.cancelled() => break None,
-                // Fails when nobody is left to change it.
+                // Without a sender the settings never change, and this branch is disabled.
                 Ok(()) = configs.changed() => {
                     let config = configs.borrow_and_update().clone();
                     let before = std::mem::replace(&mut client, Client::new(config));
@@ -138,20 +126,20 @@ impl Miner {
                     Ok(event) => self.on_event(event).await,
                     Err(error) => break Some(error),
                 },
-                Some(found) = pace::next_find(&mut self.found, outstanding) => {
+                Some(found) = next_found(&mut self.found, outstanding) => {
                     self.on_found(found, &mut client).await;
                 }
-                () = sleep(FIRST_HASH_POLL), if self.working && !self.hashing => self.look_for_hashes().await,
+                () = sleep(FIRST_HASH_POLL), if self.has_job && !self.hashing => self.check_hashes().await,
             }
         };
         self.finish(client, error.is_none()).await;
         error.map_or(Ok(()), Err)
     }
 
-    /// Ends the connections to pools that are not to be mined at any more.
+    /// Closes the connections of a client that was replaced.
     async fn leave(&mut self, client: Client) {
         self.engine.pause();
-        self.working = false;
+        self.has_job = false;
         for answer in client.close() {
             self.on_answer(answer).await;
         }
@@ -162,63 +150,62 @@ impl Miner {
             client::Event::Job(job) => self.on_job(&job).await,
             client::Event::Answer(answer) => self.on_answer(answer).await,
             client::Event::Lost { error, retry_in } => {
-                // The threads rest: there is nobody to work for.
                 self.engine.pause();
-                self.working = false;
-                self.tell(Event::Lost { error: error_chain(&error), retry_in }).await;
+                self.has_job = false;
+                self.send(Event::Lost { error: error_chain(&error), retry_in }).await;
             }
-            client::Event::Authorized { pool } => self.tell(Event::Authorized { pool }).await,
-            client::Event::Message(text) => self.tell(Event::Message(text)).await,
-            // Each job has its own difficulty, mask and extranonces.
-            other => debug!(?other, "of the jobs to come"),
+            client::Event::Authorized { pool } => self.send(Event::Authorized { pool }).await,
+            client::Event::Message(text) => self.send(Event::Message(text)).await,
+            // Each job carries its own difficulty, version mask and extranonces.
+            other => debug!(?other, "applies to the jobs to come"),
         }
     }
 
     async fn on_job(&mut self, job: &Arc<Job>) {
         self.engine.mine(job.clone());
-        self.working = true;
+        self.has_job = true;
         let difficulty = job.target.difficulty();
-        self.tell(Event::Job { id: job.id.clone(), difficulty, clean: job.clean }).await;
+        self.send(Event::Job { id: job.id.clone(), difficulty, clean: job.clean }).await;
     }
 
     async fn on_answer(&mut self, answer: Answer) {
-        if let Some((outcome, reason)) = self.finds.answered(answer) {
-            self.tell(Event::Share { outcome: Box::new(outcome), reason }).await;
+        if let Some((share, reason)) = self.pending.on_answer(answer) {
+            self.send(Event::Share { share: Box::new(share), reason }).await;
         }
     }
 
-    async fn on_found(&mut self, found: Found, client: &mut Client) {
-        match client.submit(&found.job, finds::share(&found)) {
-            Some(ticket) => self.finds.submitted(ticket, found),
+    async fn on_found(&mut self, found: FoundShare, client: &mut Client) {
+        match client.submit(&found.job, Share::from(&found)) {
+            Some(ticket) => self.pending.insert(ticket, found),
             None => {
-                let outcome = Box::new(finds::stale(&found));
-                self.tell(Event::Share { outcome, reason: None }).await;
+                let share = Box::new(found.judged(Verdict::Stale, Duration::ZERO));
+                self.send(Event::Share { share, reason: None }).await;
             }
         }
     }
 
-    async fn look_for_hashes(&mut self) {
+    async fn check_hashes(&mut self) {
         if self.counters.hashes() > 0 {
             self.hashing = true;
-            self.tell(Event::Hashing).await;
+            self.send(Event::Hashing).await;
         }
     }
 
-    /// Stops the threads, submits what they found if there is a connection, and waits a moment for the answers.
-    async fn finish(&mut self, mut client: Client, more: bool) {
+    /// Stops the threads and submits the shares that they found. If `wait`, waits a moment for the answers.
+    async fn finish(&mut self, mut client: Client, wait: bool) {
         self.engine.stop();
         let mut last = VecDeque::new();
         while let Some(found) = self.found.recv().await {
             last.push_back(found);
         }
         if !self.hashing {
-            self.look_for_hashes().await;
+            self.check_hashes().await;
         }
         for found in last {
             self.on_found(found, &mut client).await;
         }
         let deadline = Instant::now() + LAST_ANSWERS;
-        while more
+        while wait
             && client.is_connected()
             && client.outstanding() > 0
             && let Some(event) = client.next_until(deadline).await
@@ -233,8 +220,16 @@ impl Miner {
         }
     }
 
-    async fn tell(&self, event: Event) {
-        // A front end that is gone needs to know nothing.
+    async fn send(&self, event: Event) {
+        // Without a receiver, events are dropped.
         let _ = self.events.send(event).await;
     }
+}
+
+/// The next share that the engine found, after a pause if too many have no answer. Cancel-safe.
+async fn next_found(found: &mut mpsc::Receiver<FoundShare>, outstanding: usize) -> Option<FoundShare> {
+    if outstanding >= MAX_OUTSTANDING {
+        sleep(BACKPRESSURE_PAUSE).await;
+    }
+    found.recv().await
 }

@@ -1,10 +1,9 @@
-//! How a task is run: the seam between the Mesos side and what a task does.
+//! The interface between the Mesos side and the kinds of task.
 //!
-//! The Mesos side knows no mining. It hands a [`TaskContext`] to the [`Runner`] of the task's kind and turns what comes
-//! back into status updates. The main binary supplies the runner for the pool server, so this crate does not depend
-//! on the pool.
+//! The Mesos side does not know about mining. It passes a [`TaskContext`] to the [`Runner`] for the kind of the task and turns
+//! its events into status updates. The main binary supplies the runner for pool servers, so this crate does not depend on
+//! the pool.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,33 +13,33 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// What a runner gets.
+/// The input of a runner.
 #[derive(Debug)]
 pub struct TaskContext {
     /// The Mesos task id.
     pub task_id: String,
-    /// What to do.
+    /// The specification of the task.
     pub spec: TaskSpec,
-    /// What the scheduler wants meanwhile. It repeats what is not obeyed.
+    /// Instructions from the scheduler, which repeats those that are not obeyed.
     pub instructions: mpsc::Receiver<Instruction>,
-    /// What happens meanwhile.
+    /// Where the runner sends its events.
     pub events: mpsc::Sender<TaskEvent>,
-    /// Cancelled when the task is to end. The runner then sends no more events and returns its last report.
+    /// Cancelled when the task must end. The runner then sends no more events and returns its last report.
     pub stop: CancellationToken,
-    /// How long that may take, unless the kill says otherwise; then the runner is dropped.
+    /// How long that may take, unless the kill names another time. After that, the runner is dropped.
     pub grace: Duration,
 }
 
-/// What a runner tells while it runs.
+/// An event of a running task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskEvent {
-    /// It really works (it hashes, or it listens): becomes `TASK_RUNNING`. Sent once, first.
+    /// The task has begun to work: it hashes, or it listens. Becomes `TASK_RUNNING`. Sent once, first.
     Running(Report),
-    /// The account changed: becomes a further `TASK_RUNNING`.
+    /// The accounts changed. Becomes another `TASK_RUNNING`.
     Report(Report),
-    /// It was looked at and found well, or not and why; only when that changes. Becomes a `TASK_RUNNING` that says so.
+    /// The result of the health check changed; an error says why the task is unhealthy. Becomes a `TASK_RUNNING` with it.
     Health(Result<(), String>),
-    /// The present state, for display: becomes a `MESSAGE`, and may be lost.
+    /// The present state, for display. Becomes a `MESSAGE`, which may be lost.
     Live(Live),
 }
 
@@ -48,28 +47,30 @@ pub enum TaskEvent {
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{message}")]
 pub struct TaskError {
-    /// For a person: what went wrong.
+    /// What went wrong, for the user.
     pub message: String,
-    /// The last report, if it got that far.
-    pub last: Option<Box<Report>>,
+    /// The last report, if the task began to work.
+    pub last_report: Option<Box<Report>>,
 }
 
 impl TaskError {
     /// An error before any work was done.
-    pub fn new(message: impl Into<String>) -> TaskError {
-        TaskError { message: message.into(), last: None }
+    pub fn new(message: impl Into<String>) -> Self {
+        TaskError { message: message.into(), last_report: None }
     }
 }
 
 /// Runs a task to its end and returns its last report.
 pub type Runner = Arc<dyn Fn(TaskContext) -> BoxFuture<'static, Result<Report, TaskError>> + Send + Sync>;
 
-/// The runner for each kind of task.
-#[derive(Clone)]
+/// The runners for the two kinds of task.
+#[derive(Clone, derive_more::Debug)]
 pub struct Runners {
-    /// For pool server tasks; without one they fail with a clear message.
+    /// For pool server tasks. Without it, they fail with a clear message.
+    #[debug("{}", server.is_some())]
     pub server: Option<Runner>,
     /// For workers.
+    #[debug(skip)]
     pub worker: Runner,
 }
 
@@ -77,7 +78,7 @@ impl Runners {
     /// The runner for a task.
     ///
     /// # Errors
-    /// If this program has none for its kind.
+    /// If this program has no runner for this kind of task.
     pub fn of(&self, kind: &TaskKind) -> Result<Runner, TaskError> {
         match kind {
             TaskKind::Worker(_) => Ok(self.worker.clone()),
@@ -85,11 +86,5 @@ impl Runners {
                 TaskError::new("this program has no pool server; start the task with the mesos-miner binary")
             }),
         }
-    }
-}
-
-impl fmt::Debug for Runners {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runners").field("server", &self.server.is_some()).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! `mesos-miner mine`: the terminal front end, with cpuminer's habits.
+//! `mesos-miner mine`: the terminal front end, similar to that of cpuminer.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -7,49 +7,49 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use command_line::{Hashrate, Summary, pluralize, print_error_line};
 use net::Dialer;
-use task::{Totals, Verdict};
-use tokio::sync::mpsc;
+use task::{JudgedShare, Totals, Verdict};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::MineArgs;
 use crate::engine::Counters;
 use crate::miner::{self, ClientError, Event};
-use crate::rig::{Rig, difficulty_for};
-use crate::tally::{Outcome, Tally};
+use crate::report_builder::ReportBuilder;
+use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::worker::every;
 
-/// Events that the miner may be ahead of the terminal.
+/// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;
-/// Time between two lines with the hashrate.
+/// The time between two lines with the hashrate.
 const HASHRATE_LINES: Duration = Duration::from_secs(10);
 
 /// Mines until Ctrl-C, SIGTERM or `--duration`, then prints a summary.
 ///
 /// # Errors
-/// If nothing can mine here, or the pools are out of reach and no more tries are left.
+/// If the engine cannot be started, or if no pool can be reached and no retries are left.
 pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
-    // What is wrong with the options comes before everything else.
+    // Reports invalid options before anything starts.
     args.pools()?;
-    let mine = async { mine(args, end_by(args.duration)?).await?.show(args.json) };
+    let mine = async { mine(args, stop_after(args.duration)?).await?.show(args.json) };
     command_line::block_on(1, mine).map(|()| ExitCode::SUCCESS)
 }
 
-/// What came of mining.
+/// The result of mining.
 #[derive(Debug)]
-pub struct Mined {
-    /// To be shown at the end.
+pub struct MiningResult {
+    /// The summary for the end.
     pub summary: Summary,
-    /// Whether it ended as it should.
+    /// The error that ended mining, if any.
     pub ended: Result<(), ClientError>,
 }
 
-impl Mined {
+impl MiningResult {
     /// Prints the summary.
     ///
     /// # Errors
-    /// If mining did not end as it should.
+    /// The error that ended mining.
     pub fn show(self, json: bool) -> anyhow::Result<()> {
-        // Who closed our stdout does not want to know.
+        // Ignores that stdout was closed, for example by `head`.
         let _ = self.summary.print(json);
         self.ended.context("giving up")
     }
@@ -58,46 +58,47 @@ impl Mined {
 /// Mines until `stop` is cancelled.
 ///
 /// # Errors
-/// If nothing can mine here.
-pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mined> {
+/// If the engine cannot be started.
+pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<MiningResult> {
     let started = Instant::now();
     let dial_options = args.connection.dial_options(|name| std::env::var(name).ok())?;
     let pools = args.pools()?;
     let dialer = Dialer::new(&dial_options, pools.iter().any(|pool| pool.url.scheme.is_secure()))?;
-    let rig = Rig::assemble_in_background(args.backend(), args.cpus()).await?;
+    let engine = StartedEngine::start_in_background(args.backend(), args.cpus()).await?;
     let user = pools.first().map(|pool| pool.user.as_str()).unwrap_or_default();
     let mut terminal = Terminal {
-        tally: Tally::new(user),
-        counters: rig.engine.counters(),
+        report: ReportBuilder::new(user),
+        counters: engine.engine.counters(),
         started,
         last: (0, started),
         shares: !args.quiet,
-        threads: rig.threads,
+        threads: engine.threads,
         mined: false,
     };
-    let threads = pluralize(rig.threads, "miner thread");
-    terminal.log(format_args!("{threads} started, using {}", rig.backends));
+    let threads = pluralize(engine.threads, "miner thread");
+    terminal.log(format_args!("{threads} started, using {}", engine.backends));
     let config = miner::Config {
-        suggest_difficulty: Some(difficulty_for(rig.hashrate, args.share_interval)),
+        suggest_difficulty: Some(difficulty_for(engine.hashrate, args.share_interval)),
         minimum_difficulty: args.minimum_difficulty,
         dialer,
         retries: args.retries(),
-        retry_pause: args.retry_pause(),
-        silence: args.silence(),
+        retry_pause: args.retry_pause,
+        silence_timeout: args.timeout,
         ..miner::Config::new(pools)
     };
     let (sender, events) = mpsc::channel(EVENTS);
-    let mining = miner::run(config, rig.engine, rig.found, sender, stop);
+    let (_, configs) = watch::channel(config);
+    let mining = miner::run(configs, engine.engine, engine.found, sender, stop);
     let (mined, ()) = tokio::join!(mining, terminal.show(events));
-    Ok(Mined { summary: terminal.summary(), ended: mined })
+    Ok(MiningResult { summary: terminal.summary(), ended: mined })
 }
 
-/// Arranges for the end: at a signal, or after `--duration`.
+/// A token that is cancelled at a signal, or after `--duration`.
 ///
 /// # Errors
-/// If signals can't be listened for.
-pub fn end_by(duration: Option<Duration>) -> anyhow::Result<CancellationToken> {
-    let stop = command_line::stop_token().context("can't listen for signals")?;
+/// If signal handlers cannot be installed.
+pub fn stop_after(duration: Option<Duration>) -> anyhow::Result<CancellationToken> {
+    let stop = command_line::stop_token().context("cannot listen for signals")?;
     if let Some(duration) = duration {
         let stop = stop.clone();
         tokio::spawn(async move {
@@ -108,17 +109,17 @@ pub fn end_by(duration: Option<Duration>) -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// What the user sees, and the account behind it.
+/// The output to the terminal, and the account behind it.
 struct Terminal {
-    tally: Tally,
+    report: ReportBuilder,
     counters: Counters,
     started: Instant,
-    /// Hashes and time of the last line with a hashrate.
+    /// Hashes and time at the last line with the hashrate.
     last: (u128, Instant),
-    /// Whether to print a line per share.
+    /// Whether to print a line for each share.
     shares: bool,
     threads: u32,
-    /// Whether there were hashes at all.
+    /// Whether any hash was computed.
     mined: bool,
 }
 
@@ -157,25 +158,25 @@ impl Terminal {
                 self.last = (self.counters.hashes(), Instant::now());
             }
             Event::Message(text) => self.log(format_args!("the pool says: {text}")),
-            Event::Share { outcome, reason } => {
+            Event::Share { share, reason } => {
                 let text = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-                self.on_share(*outcome, &text);
+                self.on_share(*share, &text);
             }
         }
     }
 
-    fn on_share(&mut self, outcome: Outcome, reason: &str) {
-        let verdict = match outcome.row.verdict {
-            Verdict::Accepted if outcome.block => "yay!!! a block",
+    fn on_share(&mut self, share: JudgedShare, reason: &str) {
+        let verdict = match share.row.verdict {
+            Verdict::Accepted if share.block => "yay!!! a block",
             Verdict::Accepted => "yay!!!",
             Verdict::Rejected(_) => "booooo",
             Verdict::Stale => "stale",
             Verdict::Unanswered => "unanswered",
         };
-        self.tally.count(outcome);
+        self.report.count(share);
         if self.shares {
             let hashes = self.counters.hashes();
-            let Totals { accepted, rejected, stale, unanswered, .. } = self.tally.totals(hashes);
+            let Totals { accepted, rejected, stale, unanswered, .. } = self.report.totals(hashes);
             let all = accepted + rejected + stale + unanswered;
             let percent = accepted as f64 / all.max(1) as f64 * 100.0;
             let rate = Hashrate(self.hashrate_since_start());
@@ -194,13 +195,13 @@ impl Terminal {
         self.counters.hashes() as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
-    /// Progress goes to stderr, where it does not mix with results.
+    /// Prints progress to stderr. Results go to stdout.
     fn log(&self, line: std::fmt::Arguments<'_>) {
         print_error_line(line);
     }
 
     fn summary(&self) -> Summary {
-        let totals = self.tally.totals(self.counters.hashes());
+        let totals = self.report.totals(self.counters.hashes());
         let workers = u64::from(self.mined);
         Summary::new(totals, self.started.elapsed().as_secs_f64(), workers, BTreeMap::new())
     }

@@ -1,7 +1,7 @@
-//! When a task sends its regular messages.
+//! When a task sends its live messages and reports.
 //!
-//! Thousands of tasks are launched at once, and told other intervals one right after the other. If all of them sent in step,
-//! the master would get what they say in waves; so each one begins somewhere in its interval.
+//! Thousands of tasks may be launched at once, or get new intervals at once. If all of them sent at the same time, the master
+//! would receive their messages in waves. So each task starts at a random point of its interval.
 
 use std::time::Duration;
 
@@ -11,38 +11,38 @@ use rand::rngs::StdRng;
 use task::Intervals;
 use tokio::time::Instant;
 
-/// The first message comes after so many intervals: anywhere in one of them, but not so soon that there is nothing to tell.
+/// The first message comes after so many intervals: spread over one interval, but not before there is something to report.
 const FIRST: std::ops::Range<f64> = 0.25..1.25;
-/// A new interval is confirmed within this time: soon, but not by all who are told at once.
+/// The maximum time until a task confirms new intervals. Confirmations are spread over it.
 const CONFIRM: Duration = Duration::from_secs(5);
 
-/// When the next live message and the next report are due.
+/// The times of the next live message and the next report.
 #[derive(Debug)]
 pub struct Timers {
     intervals: Intervals,
     live: Instant,
     report: Instant,
-    /// The next live message is an answer, and says nothing of when the others are due.
+    /// Whether the next live message confirms new intervals. The one after it comes at a random time again.
     confirming: bool,
     random: StdRng,
 }
 
 impl Timers {
-    /// Those of a task that begins now.
-    pub fn new(intervals: Intervals, seed: u64, now: Instant) -> Timers {
+    /// The timers of a task that starts now.
+    pub fn new(intervals: Intervals, seed: u64, now: Instant) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let live = first(&mut random, intervals.live(), now);
         let report = first(&mut random, intervals.report(), now);
         Timers { intervals, live, report, confirming: false, random }
     }
 
-    /// The task really works now: it has nothing to tell before.
+    /// Starts again, when the task begins to work.
     pub fn restart(&mut self, now: Instant) {
         self.live = first(&mut self.random, self.intervals.live(), now);
         self.report = first(&mut self.random, self.intervals.report(), now);
     }
 
-    /// What is in use.
+    /// The intervals in use.
     pub fn intervals(&self) -> Intervals {
         self.intervals
     }
@@ -57,7 +57,7 @@ impl Timers {
         self.report
     }
 
-    /// A live message is sent.
+    /// A live message was sent.
     pub fn live_sent(&mut self, now: Instant) {
         self.live = match std::mem::take(&mut self.confirming) {
             true => first(&mut self.random, self.intervals.live(), now),
@@ -65,14 +65,14 @@ impl Timers {
         };
     }
 
-    /// A report is sent, or there is nothing new to report.
+    /// A report was sent, or there is nothing new to report.
     pub fn report_sent(&mut self, now: Instant) {
         self.report = now + self.intervals.report();
     }
 
-    /// Other intervals, at once. The next live message comes soon, since it confirms them; the next report not later than it
-    /// would have come.
-    pub fn set(&mut self, intervals: Intervals, now: Instant) {
+    /// Sets new intervals. The next live message comes soon because it confirms them. The next report comes no later than it
+    /// would have with the old ones.
+    pub fn set_intervals(&mut self, intervals: Intervals, now: Instant) {
         self.intervals = intervals;
         self.confirming = true;
         let confirm = first(&mut self.random, intervals.live().min(CONFIRM.mul_f64(1.0 / FIRST.end)), now);
@@ -117,7 +117,7 @@ mod tests {
         assert_even(spread(timers().map(|timers| after(timers.report_due(), now)), 60.0));
         assert!(
             timers().all(|timers| after(timers.live_due(), now) >= 5.0),
-            "it has something to tell by then"
+            "they have something to report by then"
         );
     }
 
@@ -133,12 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn new_intervals_are_confirmed_soon_and_the_messages_after_that_are_spread() {
+    fn new_intervals_are_confirmed_soon_and_later_messages_are_spread() {
         let now = Instant::now();
         let confirmed = |seed| {
             let mut timers = Timers::new(intervals(5, 60), seed, now);
             timers.live_sent(now);
-            timers.set(intervals(100, 250), now);
+            timers.set_intervals(intervals(100, 250), now);
             let confirmed = timers.live_due();
             assert!((0.9..=5.0).contains(&after(confirmed, now)), "{:?}", confirmed - now);
             assert!(after(timers.report_due(), now) <= 75.0, "a report comes no later than it would have");
@@ -155,12 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_interval_holds_at_once() {
+    fn a_shorter_interval_takes_effect_at_once() {
         let now = Instant::now();
         let mut timers = Timers::new(intervals(100, 250), 1, now);
         timers.live_sent(now);
         timers.report_sent(now);
-        timers.set(intervals(5, 60), now);
+        timers.set_intervals(intervals(5, 60), now);
         assert!(after(timers.live_due(), now) <= 5.0);
         assert!(after(timers.report_due(), now) <= 75.0);
     }

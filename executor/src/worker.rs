@@ -1,4 +1,4 @@
-//! The runner of a worker task: mines, and reports as the task's specification says.
+//! Runs worker tasks: mines, and reports at the intervals of the task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use tracing::{debug, info, warn};
 use crate::engine::Counters;
 use crate::engine::cpus::CpuRequest;
 use crate::miner::{self, Event};
-use crate::rig::{Rig, difficulty_for};
+use crate::report_builder::ReportBuilder;
 use crate::runner::{Runner, TaskContext, TaskError, TaskEvent};
-use crate::tally::Tally;
+use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::timers::Timers;
 
-/// Wanted time between two shares.
+/// The desired time between two shares.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
-/// A pool that went away comes back soon, as a new server task; this is the longest pause between two tries.
+/// The longest pause between two attempts to connect. It is short because a lost pool server is soon replaced by a new task.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// Silence after which a pool counts as lost.
-const SILENCE: Duration = Duration::from_secs(120);
-/// A worker that has not hashed by then fails, and says what was in its way.
+/// A pool that sends nothing for so long counts as lost.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
+/// A worker that has computed no hash by then fails.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// Least time between two reports of blocks.
-const BLOCKS_APART: Duration = Duration::from_secs(1);
-/// Events that the miner may be ahead of the reports.
+/// The shortest time between two reports of blocks.
+const BLOCK_REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;
 
 /// The runner for worker tasks.
@@ -40,42 +40,43 @@ pub fn runner() -> Runner {
 
 async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let TaskKind::Worker(spec) = context.spec.kind.clone() else {
-        return Err(TaskError::new("a worker can't run a server's task"));
+        return Err(TaskError::new("a worker cannot run a server's task"));
     };
     let request = CpuRequest { cpus: Some(spec.cpus), ..CpuRequest::default() };
-    let rig = Rig::assemble_in_background(spec.backend.clone(), request)
+    let engine = StartedEngine::start_in_background(spec.backend.clone(), request)
         .await
-        .map_err(|error| TaskError::new(format!("can't mine here: {error:#}")))?;
-    let (pools, configs) = watch::channel(config(&spec, rig.hashrate)?);
-    let intervals = Intervals::new(context.spec.live_interval, context.spec.report_interval);
-    let mut tally = Tally::new(&spec.user);
-    tally.set_interval(intervals.report());
+        .map_err(|error| TaskError::new(format!("cannot mine: {error:#}")))?;
+    let (config_sender, configs) = watch::channel(config(&spec, engine.hashrate)?);
+    let intervals = context.spec.intervals;
+    let mut report = ReportBuilder::new(&spec.user);
+    report.set_interval(intervals.report());
     let worker = Worker {
         context,
-        pools,
-        tally,
+        configs: config_sender,
+        report,
         timers: Timers::new(intervals, rand::random(), Instant::now()),
-        counters: rig.engine.counters(),
+        counters: engine.engine.counters(),
         live: WorkerLive {
             hashrate: 0.0,
-            threads: rig.threads,
-            backend: rig.backends.to_string(),
+            threads: engine.threads,
+            backend: engine.backends.to_string(),
             difficulty: 0.0,
             pool: spec.pool.clone(),
             intervals: Some(intervals),
         },
         running: false,
-        shown: (0, Instant::now()),
-        blocks: (None, false),
+        last_live: (0, Instant::now()),
+        block_reported: None,
+        new_block: false,
     };
     let (sender, events) = mpsc::channel(EVENTS);
     let stop = worker.context.stop.child_token();
-    let mining = miner::run_movable(configs, rig.engine, rig.found, sender, stop.clone());
-    // Joined, not spawned: when this future is dropped, the miner and its threads end with it.
-    let (mined, (report, failure)) = tokio::join!(mining, worker.report(events, stop));
+    let mining = miner::run(configs, engine.engine, engine.found, sender, stop.clone());
+    // Joined, not spawned: dropping this future must end the miner and its threads.
+    let (mined, (report, failure)) = tokio::join!(mining, worker.run(events, stop));
     match failure.or(mined.err().map(|error| logging::error_chain(&error))) {
         None => Ok(report),
-        Some(message) => Err(TaskError { message, last: Some(Box::new(report)) }),
+        Some(message) => Err(TaskError { message, last_report: Some(Box::new(report)) }),
     }
 }
 
@@ -83,44 +84,46 @@ fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> 
     let bad = |error: &dyn std::error::Error| TaskError::new(format!("bad pool address: {error}"));
     let pool: PoolUrl = spec.pool.parse().map_err(|error: PoolUrlError| bad(&error))?;
     let dialer = Dialer::new(&dial_options(&spec.access), pool.scheme.is_secure()).map_err(|error| {
-        TaskError::new(format!("can't connect to {pool}: {}", logging::error_chain(&error)))
+        TaskError::new(format!("cannot connect to {pool}: {}", logging::error_chain(&error)))
     })?;
     let pool = miner::Pool { url: pool, user: spec.user.clone(), password: spec.password.clone() };
     Ok(miner::Config {
         suggest_difficulty: Some(difficulty_for(hashrate, SHARE_INTERVAL)),
         dialer,
         retry_pause: RETRY_PAUSE,
-        silence: SILENCE,
+        silence_timeout: SILENCE_TIMEOUT,
         ..miner::Config::new(vec![pool])
     })
 }
 
 struct Worker {
     context: TaskContext,
-    /// Where the miner mines.
-    pools: watch::Sender<miner::Config>,
-    tally: Tally,
+    /// The settings of the miner, which name its pool.
+    configs: watch::Sender<miner::Config>,
+    report: ReportBuilder,
     timers: Timers,
     counters: Counters,
     live: WorkerLive,
-    /// Whether Running was told.
+    /// Whether [`TaskEvent::Running`] was sent.
     running: bool,
-    /// Hashes at the last live message.
-    shown: (u128, Instant),
-    /// When the last report of a block was sent, and whether there is one to be sent.
-    blocks: (Option<Instant>, bool),
+    /// Hashes and time at the last live message.
+    last_live: (u128, Instant),
+    /// When the last report of a block was sent.
+    block_reported: Option<Instant>,
+    /// Whether a block was found since.
+    new_block: bool,
 }
 
 impl Worker {
-    /// Turns the miner's events into the task's, until the miner ends; returns the last report, and why the worker
-    /// failed if it never got to work.
-    async fn report(
+    /// Turns events of the miner into events of the task until the miner ends. Returns the last report, and an error if the
+    /// worker never began to work.
+    async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
         stop: CancellationToken,
     ) -> (Report, Option<String>) {
         let mut start_by = Instant::now() + START_DEADLINE;
-        let (mut trouble, mut failure) = ("the pool gives no job".to_owned(), None);
+        let (mut last_error, mut failure) = ("the pool gives no job".to_owned(), None);
         loop {
             let (block_due, report_due) = (self.block_due(), self.timers.report_due());
             let live_due = self.timers.live_due();
@@ -128,10 +131,10 @@ impl Worker {
                 event = events.recv() => match event {
                     Some(Event::Lost { error, .. }) => {
                         warn!(error, "the pool is lost; trying again");
-                        trouble = error;
+                        last_error = error;
                     }
                     Some(event) => self.on_event(event).await,
-                    None => return (self.tally.report(self.counters.hashes()), failure),
+                    None => return (self.report.report(self.counters.hashes()), failure),
                 },
                 Some(instruction) = self.context.instructions.recv() => {
                     if self.obey(instruction).await {
@@ -140,32 +143,32 @@ impl Worker {
                 }
                 () = sleep_until(report_due), if self.running => {
                     self.timers.report_sent(Instant::now());
-                    self.tell_changes().await;
+                    self.send_report().await;
                 }
-                () = sleep_until(block_due), if self.blocks.1 => {
-                    self.blocks = (Some(Instant::now()), false);
-                    self.tell_changes().await;
+                () = sleep_until(block_due), if self.new_block => {
+                    (self.block_reported, self.new_block) = (Some(Instant::now()), false);
+                    self.send_report().await;
                 }
                 () = sleep_until(live_due), if self.running => {
                     self.timers.live_sent(Instant::now());
-                    self.tell_live().await;
+                    self.send_live().await;
                 }
                 () = sleep_until(start_by), if !self.running && failure.is_none() => {
                     let seconds = START_DEADLINE.as_secs();
-                    failure = Some(format!("no work within {seconds} s: {trouble}"));
+                    failure = Some(format!("no work within {seconds} s: {last_error}"));
                     stop.cancel();
                 }
             }
         }
     }
 
-    /// Does what the scheduler wants; whether it mines at another pool from now on.
+    /// Obeys an instruction. Returns whether the worker mines at another pool from now on.
     async fn obey(&mut self, instruction: Instruction) -> bool {
         match instruction {
             Instruction::MineAt { pool } => return self.mine_at(pool).await,
-            // It is confirmed by the next live message, which comes soon.
+            // The next live message, which comes soon, confirms it.
             Instruction::SetIntervals(intervals) => self.set_intervals(intervals),
-            other => debug!(?other, "an instruction of a later version"),
+            other => debug!(?other, "ignored an unknown instruction"),
         }
         false
     }
@@ -173,34 +176,34 @@ impl Worker {
     fn set_intervals(&mut self, intervals: Intervals) {
         if intervals != self.timers.intervals() {
             let (live, report) = (intervals.live(), intervals.report());
-            info!(?live, ?report, "told to send live messages and reports at these intervals");
+            info!(?live, ?report, "new intervals of live messages and reports");
         }
-        self.timers.set(intervals, Instant::now());
-        self.tally.set_interval(intervals.report());
+        self.timers.set_intervals(intervals, Instant::now());
+        self.report.set_interval(intervals.report());
         self.live.intervals = Some(intervals);
     }
 
-    /// Goes to another pool and says so; whether it is another one.
+    /// Switches to this pool and confirms it. Returns whether it is a different pool.
     async fn mine_at(&mut self, pool: String) -> bool {
         let other = pool != self.live.pool;
         if other {
             let url: PoolUrl = match pool.parse() {
                 Ok(url) => url,
                 Err(error) => {
-                    warn!(pool, %error, "told to mine at a pool that has no good address");
+                    warn!(pool, %error, "ignored an instruction to mine at a pool with an invalid address");
                     return false;
                 }
             };
-            info!(%url, "told to mine here from now on");
-            self.pools.send_modify(|config| {
+            info!(%url, "switching to another pool");
+            self.configs.send_modify(|config| {
                 for pool in &mut config.pools {
                     pool.url = url.clone();
                 }
             });
             self.live.pool = pool;
         }
-        // Whoever asks again has not heard it.
-        self.tell_live().await;
+        // A repeated instruction means that the scheduler has not received the confirmation.
+        self.send_live().await;
         other
     }
 
@@ -209,22 +212,22 @@ impl Worker {
             Event::Hashing => {
                 self.running = true;
                 self.timers.restart(Instant::now());
-                let report = self.tally.report(self.counters.hashes());
-                self.tell(TaskEvent::Running(report)).await;
+                let report = self.report.report(self.counters.hashes());
+                self.send(TaskEvent::Running(report)).await;
             }
             Event::Job { id, difficulty, clean } => {
                 debug!(job = id, difficulty, clean, "new job");
                 self.live.difficulty = difficulty;
             }
-            Event::Share { outcome, reason } => {
+            Event::Share { share, reason } => {
                 if let Some(reason) = reason {
-                    warn!(job = outcome.row.job, %reason, "the pool rejected a share");
+                    warn!(job = share.row.job, %reason, "the pool rejected a share");
                 }
-                let blocks = self.tally.totals(0).blocks;
-                self.tally.count(*outcome);
-                if self.tally.totals(0).blocks > blocks {
-                    info!("a block");
-                    self.blocks.1 = true;
+                let blocks = self.report.totals(0).blocks;
+                self.report.count(*share);
+                if self.report.totals(0).blocks > blocks {
+                    info!("found a block");
+                    self.new_block = true;
                 }
             }
             Event::Authorized { pool } => info!(%pool, "mining"),
@@ -233,37 +236,37 @@ impl Worker {
         }
     }
 
-    /// A block is told at once, those that follow it together: on a network of the lowest difficulty there may be
-    /// hundreds a second.
+    /// When to report a new block: at once, unless another was just reported. On a network of minimum difficulty there may be
+    /// hundreds of blocks per second.
     fn block_due(&self) -> Instant {
-        self.blocks.0.map_or_else(Instant::now, |last| last + BLOCKS_APART)
+        self.block_reported.map_or_else(Instant::now, |last| last + BLOCK_REPORT_INTERVAL)
     }
 
-    async fn tell_changes(&mut self) {
+    async fn send_report(&mut self) {
         let hashes = self.counters.hashes();
-        // After the stop, everything goes into the last report.
-        if self.running && !self.context.stop.is_cancelled() && self.tally.changed(hashes) {
-            let report = self.tally.report(hashes);
-            self.tell(TaskEvent::Report(report)).await;
+        // After the stop, the last report has everything.
+        if self.running && !self.context.stop.is_cancelled() && self.report.changed(hashes) {
+            let report = self.report.report(hashes);
+            self.send(TaskEvent::Report(report)).await;
         }
     }
 
-    async fn tell_live(&mut self) {
+    async fn send_live(&mut self) {
         let (hashes, now) = (self.counters.hashes(), Instant::now());
-        let (before, since) = std::mem::replace(&mut self.shown, (hashes, now));
+        let (before, since) = std::mem::replace(&mut self.last_live, (hashes, now));
         let seconds = (now - since).as_secs_f64();
         self.live.hashrate = if seconds > 0.0 { (hashes - before) as f64 / seconds } else { 0.0 };
-        self.tell(TaskEvent::Live(Live::Worker(self.live.clone()))).await;
+        self.send(TaskEvent::Live(Live::Worker(self.live.clone()))).await;
     }
 
-    async fn tell(&self, event: TaskEvent) {
-        // Nobody listens only when the executor is ending.
+    async fn send(&self, event: TaskEvent) {
+        // The receiver is gone only when the executor is ending.
         let _ = self.context.events.send(event).await;
     }
 }
 
-/// Ticks after each period; a period of zero counts as a millisecond.
-pub(crate) fn every(period: Duration) -> tokio::time::Interval {
+/// An interval whose first tick comes after one period. A period of zero counts as a millisecond.
+pub fn every(period: Duration) -> tokio::time::Interval {
     let period = period.max(Duration::from_millis(1));
     let mut interval = interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -5,7 +5,7 @@
 use std::alloc::System;
 use std::time::{Duration, Instant};
 
-use executor::engine::cpus::{CpuLimits, CpuRequest, plan};
+use executor::engine::cpus::{CpuLimits, CpuRequest, allocate};
 use executor::engine::{Counters, Engine};
 use hasher::Backend;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -36,8 +36,8 @@ fn the_search_allocates_nothing() {
     let half = CpuRequest { cpus: Some(0.5), ..CpuRequest::default() };
     let two = CpuRequest { threads: Some(2), ..CpuRequest::default() };
     for (backend, request) in Backend::available().flat_map(|b| [(b, half.clone()), (b, two.clone())]) {
-        let plan = plan(&request, &CpuLimits::of_this_process()).expect("a number of threads");
-        let (mut engine, _found) = Engine::start(backend, &plan).expect("threads");
+        let allocate = allocate(&request, &CpuLimits::of_this_process()).expect("a number of threads");
+        let (mut engine, _found) = Engine::start(backend, &allocate).expect("threads");
         let counters = engine.counters();
         let all = Region::new(ALLOCATOR);
         engine.mine(job(0, 12));

@@ -1,14 +1,14 @@
-//! Lines of any bytes, in pieces of any size, against serde_json as a reader of their own.
+//! Reads lines of any bytes, in pieces of any size, and compares the messages with what serde_json reads.
 
 use futures_util::FutureExt;
 use serde_json::Value;
 use stratum::{Id, Message, ReadError, Reader, Response};
 use tokio::io::AsyncReadExt;
 
-/// Short, so that lines that are too long turn up.
+/// Short, so that some lines are too long.
 const LIMIT: usize = 512;
 
-/// The first byte says where the others are cut in two.
+/// The first byte of `data` says where the other bytes are split in two.
 pub fn check(data: &[u8]) {
     let Some((at, bytes)) = data.split_first() else { return };
     let (first, second) = bytes.split_at(usize::from(*at).min(bytes.len()));
@@ -17,7 +17,7 @@ pub fn check(data: &[u8]) {
         .split_inclusive(|byte| *byte == b'\n')
         .filter(|line| !String::from_utf8_lossy(line).trim().is_empty());
     loop {
-        let read = reader.read().now_or_never().expect("bytes in memory are always there");
+        let read = reader.read().now_or_never().expect("reading from memory never waits");
         let mut next = || lines.next().expect("no more messages than lines");
         match read {
             Ok(None) => return assert_eq!(lines.next(), None, "a line was left out"),
@@ -26,7 +26,7 @@ pub fn check(data: &[u8]) {
                 next();
             }
             Err(ReadError::TooLong { .. }) => {
-                // Whitespace counts, too.
+                // Empty lines count, too.
                 return assert!(bytes.split(|byte| *byte == b'\n').any(|line| line.len() > LIMIT));
             }
             Err(ReadError::Truncated { bytes: rest }) => {
@@ -39,7 +39,7 @@ pub fn check(data: &[u8]) {
 }
 
 fn check_message(message: &Message, line: &str) {
-    let json: Value = serde_json::from_str(line).expect("what is no JSON is no message");
+    let json: Value = serde_json::from_str(line).expect("a message is JSON");
     match message {
         Message::Call(call) => {
             assert_eq!(json["method"], call.method.as_str());
@@ -51,7 +51,7 @@ fn check_message(message: &Message, line: &str) {
         }
         Message::Response(response) => {
             assert_eq!(json["result"], response.result);
-            // There is no answer to nothing: it can't be written.
+            // A response with a null id is never written.
             if matches!(response, Response { id: Id::Null, .. }) {
                 return;
             }

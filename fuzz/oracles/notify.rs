@@ -1,13 +1,13 @@
-//! `mining.notify` → header, against the `bitcoin` crate, which computes the merkle root from all transactions.
+//! `mining.notify` → header, compared with the `bitcoin` crate, which computes the merkle root from all transactions.
 
 use arbitrary::{Result, Unstructured};
 use bitcoin::hashes::{Hash, sha256d};
 use serde_json::{Value, json};
-use stratum::{Event, Message, Options, Session};
+use stratum::{Event, Message, Session, SessionOptions};
 
-/// Makes a job of these bytes, sends it through a session as a pool would, and compares the header.
+/// Makes a job from these bytes, passes it through a session as a pool would, and compares the header.
 pub fn check(data: &[u8]) {
-    // Too few bytes are no case.
+    // Too few bytes do not make a case.
     let _ = case(&mut Unstructured::new(data));
 }
 
@@ -36,7 +36,7 @@ fn case(bytes: &mut Unstructured<'_>) -> Result<()> {
         nonce: 0,
     };
 
-    // On the wire each 32-bit word of the digest is turned around.
+    // On the wire the bytes of each 32-bit word of the hash are reversed.
     let words: Vec<u8> = prev_hash.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();
     let notify = json!({"id": null, "method": "mining.notify", "params": [
         "job", hex::encode(words), hex::encode(coinb1), hex::encode(coinb2),
@@ -46,7 +46,7 @@ fn case(bytes: &mut Unstructured<'_>) -> Result<()> {
     let subscribed = json!({"id": 2, "error": null, "result": [
         [["mining.notify", "s"]], hex::encode(extranonce1), extranonce2_len,
     ]});
-    let mut session = Session::new(Options::new("pool.example:1".parse().expect("a URL"), "u", "x"));
+    let mut session = Session::new(SessionOptions::new("pool.example:1".parse().expect("a URL"), "u", "x"));
     session.start();
     read(&mut session, &subscribed);
     let events = read(&mut session, &notify);
@@ -59,12 +59,12 @@ fn case(bytes: &mut Unstructured<'_>) -> Result<()> {
 
 fn read(session: &mut Session, line: &Value) -> Vec<Event> {
     let message = Message::from_line(&line.to_string()).expect("a message");
-    session.on_message(message).expect("a message that can be obeyed")
+    session.on_message(message).expect("a valid message")
 }
 
-/// The branch of the first of several transactions, given the others' digests.
+/// The merkle branch of the first transaction, given the hashes of the others.
 fn branch(others: &[[u8; 32]]) -> Vec<[u8; 32]> {
-    // The place of the unknown coinbase holds anything: its side of the tree is never looked at.
+    // The hash of the coinbase is unknown. Any value will do: the branch does not depend on it.
     let mut level: Vec<[u8; 32]> = [[0; 32]].into_iter().chain(others.iter().copied()).collect();
     let mut branch = Vec::new();
     while level.len() > 1 {
@@ -78,7 +78,7 @@ fn branch(others: &[[u8; 32]]) -> Vec<[u8; 32]> {
     branch
 }
 
-/// What [`Unstructured`] gives only by value.
+/// Like `Unstructured::take_rest`, which consumes its receiver.
 trait Rest<'a> {
     fn take_rest_of(&mut self) -> &'a [u8];
 }

@@ -1,4 +1,4 @@
-//! Template → coinbase → block, against the `bitcoin` crate, which knows nothing of branches and cuts.
+//! Template → coinbase → block, checked by the `bitcoin` crate, which computes everything from the whole block.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use bitcoin::{
 use node::{CoinbasePlan, Draft, Solution, Template};
 use serde_json::json;
 
-/// Regtest's target: every second hash meets it.
+/// The target of regtest, which every second hash meets.
 const BITS: u32 = 0x207f_ffff;
 
-/// What a node, an owner and a miner decide.
+/// The inputs: from the node, the owner and the miner.
 #[derive(Arbitrary, Debug)]
 struct Case<'a> {
     height: u32,
@@ -33,12 +33,12 @@ struct Case<'a> {
     transactions: Vec<(u8, bool)>,
 }
 
-/// Makes a template of these bytes, mines a block on it, and has the `bitcoin` crate look at it.
+/// Makes a template from these bytes, mines a block on it, and has the `bitcoin` crate check it.
 pub fn check(data: &[u8]) {
     if let Ok(mut case) = Case::arbitrary_take_rest(Unstructured::new(data)) {
-        // Nearly all amounts would be refused.
+        // Nearly all random amounts would be refused.
         case.value %= Amount::MAX_MONEY.to_sat() + 2;
-        // Too few bytes are no case.
+        // Too few bytes do not make a case.
         let _ = block(&case);
     }
 }
@@ -65,7 +65,7 @@ fn block(case: &Case<'_>) -> Result<()> {
     if let Some(aux) = case.aux {
         members["coinbaseaux"] = json!({"flags": hex::encode(aux)});
     }
-    // A template may be refused: heights and amounts that can't be, for one.
+    // A template may be refused, for example because of an impossible height or amount.
     let Ok(template) = Template::from_json(&members.to_string()) else {
         let odd =
             case.height > i32::MAX as u32 || case.value > Amount::MAX_MONEY.to_sat() || case.aux.is_some();
@@ -92,7 +92,7 @@ fn assert_refusal(odd: bool, members: &serde_json::Value) -> Result<()> {
     Ok(())
 }
 
-/// A transaction that nobody would accept, unlike all others.
+/// A transaction that is invalid on any network and differs from all others.
 fn transaction(number: usize, (byte, witness): (u8, bool), segwit: bool) -> Transaction {
     let witness = if witness && segwit { Witness::from_slice(&[[byte; 8]]) } else { Witness::new() };
     Transaction {
@@ -111,7 +111,7 @@ fn transaction(number: usize, (byte, witness): (u8, bool), segwit: bool) -> Tran
     }
 }
 
-/// Mines by trying.
+/// Mines by trying nonces.
 fn mine(draft: &Draft, case: &Case<'_>) -> Block {
     let bits = CompactTarget::from_consensus(BITS);
     let solution = |nonce| Solution {
@@ -123,7 +123,7 @@ fn mine(draft: &Draft, case: &Case<'_>) -> Block {
     };
     let target = Target::from_compact(bits);
     let nonce = (0..).find(|nonce| draft.header(solution(*nonce)).validate_pow(target).is_ok());
-    draft.assemble(solution(nonce.expect("every second hash will do"))).expect("a valid block")
+    draft.assemble(solution(nonce.expect("every second hash meets the target"))).expect("a valid block")
 }
 
 fn assert_block(block: &Block, case: &Case<'_>, payout: &ScriptBuf) {
@@ -133,8 +133,8 @@ fn assert_block(block: &Block, case: &Case<'_>, payout: &ScriptBuf) {
     assert!(coinbase.output[1..].iter().all(|output| output.value == Amount::ZERO));
     let script = &coinbase.input[0].script_sig;
     assert!((2..=100).contains(&script.len()), "{script}");
-    // The crate knows of no height in blocks of version 1, which a rolled version may look like, and takes no opcode
-    // for one, as Bitcoin Core writes heights up to 16.
+    // The crate reads no height from a block of version 1, which a rolled version may look like. It also does not read
+    // heights up to 16, which Bitcoin Core writes as opcodes.
     if case.rolled as i32 >= 2 && case.height > 16 {
         assert_eq!(block.bip34_block_height(), Ok(case.height.into()));
     }

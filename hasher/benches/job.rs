@@ -1,5 +1,4 @@
-//! What comes before the first hash: of a job, midstates for k versions and the folded constants; of a process, the
-//! self-tests and the calibration.
+//! The work before the first hash: midstates and constants for each job, self-tests and calibration for each process.
 
 use std::hint::black_box;
 

@@ -1,13 +1,13 @@
-//! How fast each backend searches, as a multiple of the yardstick: the `sha2` crate with midstate and `compress256`.
+//! The speed of each backend as a multiple of the yardstick: the `sha2` crate with a midstate and `compress256`.
 //!
 //! `cargo bench -p hasher --bench search [-- --check] [--rounds N] [--backend NAME]`
 //!
-//! Every figure is the median over rounds; in a round each backend has a slice of 50 ms right after a slice of the
-//! yardstick, so that what disturbs one disturbs both. Cycles are those of the core clock, estimated by a chain of
-//! dependent additions around each slice; their bound is what the operations would take if no unit ever idled.
+//! Every figure is the median over rounds. In a round, each backend runs for 50 ms right after the yardstick, so that
+//! disturbances affect both. Cycles are cycles of the core clock, estimated by a chain of dependent additions around each
+//! slice. Their bound is the number of cycles if no unit is ever idle.
 //!
-//! `--check` exits with 1 if a ratio is below what the CPU must reach, and with 2 without a verdict: if there is no
-//! table for this CPU, or the yardstick itself ran below 95 % of its speed there.
+//! `--check` exits with 1 if a ratio is below the minimum for this CPU. It exits with 2 if it cannot tell: there is no table
+//! for this CPU, or the yardstick ran below 95 % of its speed.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use hasher::{Backend, MAX_VERSIONS};
 
 const SLICE: Duration = Duration::from_millis(50);
 
-/// What must be reached on a kind of core.
+/// The goals for a kind of core.
 struct Core {
     name: &'static str,
     /// Family and models, as in /proc/cpuinfo.
@@ -31,9 +31,9 @@ struct Core {
 struct Goal {
     backend: &'static str,
     rolled: bool,
-    /// Lowest ratio to the yardstick that passes.
+    /// The lowest ratio to the yardstick that passes.
     minimum: f64,
-    /// Cycles per hash at which the units never idle, where they have been counted.
+    /// Cycles per hash if no unit is ever idle, where that is known.
     bound: Option<f64>,
 }
 
@@ -41,21 +41,22 @@ const fn goal(backend: &'static str, rolled: bool, minimum: f64, bound: Option<f
     Goal { backend, rolled, minimum, bound }
 }
 
-/// Vector operations for 16 nonces: per version, and of the schedule that versions share. See docs/PERFORMANCE.md.
+/// Vector operations for 16 nonces: for each version, and for the schedule that all versions share. See
+/// docs/PERFORMANCE.md.
 const OPERATIONS: f64 = 2387.0;
 const SHARED_OPERATIONS: f64 = 460.0;
 
-/// Cycles per hash if so many 512-bit operations run in each cycle.
+/// Cycles per hash if each cycle executes so many 512-bit operations.
 const fn avx512_bound(per_cycle: f64, versions: f64) -> Option<f64> {
     Some((OPERATIONS + SHARED_OPERATIONS / versions) / per_cycle / 16.0)
 }
 
-/// What the SHA extensions do for one hash: instructions for two rounds each, 2 to 63 of hash 1 and 0 to 61 of hash 2.
+/// The instructions per hash that compute two rounds: rounds 2 to 63 of hash 1 and 0 to 61 of hash 2.
 const TWO_ROUNDS: f64 = 62.0;
-/// And those that end a group of four schedule words, of each hash; versions share those of hash 1.
+/// The instructions that complete a group of four schedule words, for each of the two hashes. Versions share those of hash 1.
 const GROUPS: f64 = 12.0;
 
-/// Cycles per hash if these instructions take so many cycles each, in two units that work side by side.
+/// Cycles per hash if these instructions take so many cycles, on two units that work in parallel.
 const fn sha_ni_bound(two_rounds: f64, group: f64, versions: f64) -> Option<f64> {
     Some((TWO_ROUNDS * two_rounds).max((GROUPS + GROUPS / versions) * group))
 }
@@ -128,7 +129,7 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
-/// One line of the table and what was measured for it, a figure for each round.
+/// One line of the table, with the measurements of each round.
 struct Row {
     backend: Backend,
     rolled: bool,
@@ -179,10 +180,11 @@ fn main() -> ExitCode {
     let core = this_core();
     let yardstick_cycles = median(&yardstick_cycles);
     print_table(&rows, core, yardstick_cycles);
-    if options.check { verdict(&rows, core, yardstick_cycles) } else { ExitCode::SUCCESS }
+    if options.check { check(&rows, core, yardstick_cycles) } else { ExitCode::SUCCESS }
 }
 
-/// Runs a slice; the clock is the faster of those before and after it, since an interruption makes one seem slower.
+/// Runs a slice. The clock is the faster one of the estimates before and after it, because interruptions only lower an
+/// estimate.
 fn slice(run: impl FnOnce() -> Measurement) -> (Measurement, Option<f64>) {
     let before = clock_hertz();
     let measured = run();
@@ -244,14 +246,14 @@ fn print_table(rows: &[Row], core: Option<&'static Core>, yardstick_cycles: Opti
     }
 }
 
-fn verdict(rows: &[Row], core: Option<&'static Core>, yardstick_cycles: Option<f64>) -> ExitCode {
+fn check(rows: &[Row], core: Option<&'static Core>, yardstick_cycles: Option<f64>) -> ExitCode {
     let (Some(core), Some(cycles)) = (core, yardstick_cycles) else {
-        println!("no verdict: there is no table for this CPU");
+        println!("no result: there is no table for this CPU");
         return ExitCode::from(2);
     };
     if core.yardstick / cycles < 0.95 {
         println!(
-            "no verdict: the yardstick took {cycles:.1} cycles per hash, undisturbed it takes {:.1}",
+            "no result: the yardstick took {cycles:.1} cycles per hash, undisturbed it takes {:.1}",
             core.yardstick
         );
         return ExitCode::from(2);

@@ -1,19 +1,18 @@
 //! The backends: several implementations of one search, in one table.
 //!
-//! A backend supplies an [`Entry`]: a function that hashes a chunk of nonces under all versions and marks those whose
-//! last word looks good. Everything else is common to all ([`scan`]): where to go on, the ends of the space, the
-//! exact check, a full buffer.
+//! A backend supplies an [`Entry`] with a function that hashes a chunk of nonces under all versions and marks the candidates
+//! by the last word of the hash. The rest is common to all backends ([`scan`]): progress, the end of the search space, the
+//! exact check of candidates, and a full buffer.
 //!
-//! To add one: a file beside the others that defines an `ENTRY`, and its row in [`BACKENDS`]. Forcing it by name, the
-//! self-test, calibration, agreement tests and benches all go by that table.
+//! To add a backend, add a file that defines an `ENTRY`, and its row in [`BACKENDS`]. The choice by name, the self-test,
+//! calibration, agreement tests and benches all use that table.
 
 use std::fmt;
 
 use thiserror::Error;
 
 use crate::cursor::{Cursor, Progress};
-use crate::hit::HitBuffer;
-use crate::hit::Memory;
+use crate::hit::{HitBuffer, Scratch};
 use crate::work::Work;
 
 #[cfg(target_arch = "x86_64")]
@@ -32,7 +31,7 @@ mod vector;
 
 pub use self_test::SelfTestError;
 
-/// All backends, usually the fastest first; which is really the fastest, calibration decides.
+/// All backends, usually the fastest first. Calibration finds the one that is fastest on this CPU.
 static BACKENDS: &[Entry] = &[
     #[cfg(target_arch = "x86_64")]
     avx512::ENTRY,
@@ -43,59 +42,59 @@ static BACKENDS: &[Entry] = &[
     portable::ENTRY,
 ];
 
-/// What the table knows of a backend.
+/// A row of the table of backends.
 struct Entry {
     name: &'static str,
-    /// Nonces that one item of a chunk stands for: the lanes of a vector, at most 16.
+    /// The number of nonces in one item of a chunk: the lanes of a vector, at most 16.
     lanes: usize,
-    /// The CPU features it needs, as Linux names them in /proc/cpuinfo.
+    /// The CPU features that it requires, as Linux names them in /proc/cpuinfo.
     features: &'static [&'static str],
     available: fn() -> bool,
-    /// Items of `lanes` nonces in a chunk of work with that many versions; a chunk takes 20 to 50 µs.
+    /// The number of items in a chunk, for work with so many versions. A chunk takes 20 to 50 µs.
     items: fn(versions: usize) -> usize,
     search: Search,
 }
 
 /// Hashes a chunk: `lanes` nonces for each item, from `first` on (wrapping), each under all versions.
 ///
-/// `candidates` has a word for each version of each item, item by item; in it, bit `i` says that the hash of the
-/// item's nonce number `i` passes the work's candidate mask. Returns whether any bit is set.
+/// `candidates` has a word for each version of each item, item by item. Bit `i` of a word is set if the hash of nonce `i` of
+/// the item passes the candidate mask of the work. Returns whether any bit is set.
 ///
 /// # Safety
-/// The entry's `available` must have returned true.
-type Search = unsafe fn(work: &Work, first: u32, memory: &mut Memory, candidates: &mut [u16]) -> bool;
+/// `available` of the entry must have returned true.
+type Search = unsafe fn(work: &Work, first: u32, scratch: &mut Scratch, candidates: &mut [u16]) -> bool;
 
-/// One implementation of the search, known to run on this CPU.
+/// An implementation of the search that runs on this CPU.
 #[derive(Clone, Copy)]
 pub struct Backend(&'static Entry);
 
-/// A name that gives no backend here.
+/// Why a name does not give a backend.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum BackendError {
     /// No backend has this name.
     #[error("unknown backend {name:?}; there are {}", names())]
     Unknown {
-        /// The name asked for.
+        /// The name.
         name: String,
     },
-    /// The CPU lacks features that the backend needs.
+    /// The CPU lacks features that the backend requires.
     #[error("backend {name} needs a CPU with {}", features.join(", "))]
     Unavailable {
-        /// The name asked for.
+        /// The name.
         name: &'static str,
-        /// All CPU features that it needs, as Linux names them.
+        /// All CPU features that it requires, as Linux names them.
         features: &'static [&'static str],
     },
 }
 
 impl Backend {
-    /// Iterates over the backends that run on this CPU, usually the fastest first; the last is the portable one.
-    pub fn available() -> impl Iterator<Item = Backend> {
+    /// The backends that run on this CPU, usually the fastest first. The last is the portable one.
+    pub fn available() -> impl Iterator<Item = Self> {
         BACKENDS.iter().filter(|entry| (entry.available)()).map(Backend)
     }
 
-    /// Iterates over the names of all backends, in the same order, whether they run on this CPU or not.
+    /// The names of all backends, in the same order, whether they run on this CPU or not.
     pub fn names() -> impl Iterator<Item = &'static str> {
         BACKENDS.iter().map(|entry| entry.name)
     }
@@ -103,8 +102,8 @@ impl Backend {
     /// Returns the backend of that name.
     ///
     /// # Errors
-    /// If there is none, or this CPU lacks what it needs.
-    pub fn named(name: &str) -> Result<Backend, BackendError> {
+    /// If there is none, or this CPU lacks features that it requires.
+    pub fn named(name: &str) -> Result<Self, BackendError> {
         let entry = BACKENDS
             .iter()
             .find(|entry| entry.name == name)
@@ -115,35 +114,35 @@ impl Backend {
         Ok(Backend(entry))
     }
 
-    /// Returns the backend that runs everywhere and that all others must agree with.
-    pub fn portable() -> Backend {
+    /// The backend that runs on every CPU. All others must find the same hits.
+    pub fn portable() -> Self {
         Backend(&portable::ENTRY)
     }
 
-    /// The backend's name, as [`Backend::named`] takes it.
+    /// The name of the backend, for [`Backend::named`].
     pub fn name(self) -> &'static str {
         self.0.name
     }
 
-    /// How many nonces it hashes at a time.
+    /// The number of nonces that it hashes at a time.
     pub fn lanes(self) -> usize {
         self.0.lanes
     }
 
-    /// Hashes headers from a place in the work's space on, for some 20 to 50 µs, and appends those that meet the target
-    /// to `hits`.
+    /// Hashes headers from a position in the search space on, for 20 to 50 µs, and appends those that meet the target to
+    /// `hits`.
     ///
-    /// Ends earlier where the space ends or `hits` is full; no place between `from` and the returned
-    /// [`Progress::next`] is skipped or judged twice, and no hit there is lost. Each hit's full hash was compared with
-    /// the target. Never allocates.
+    /// Stops earlier at the end of the space or when `hits` is full. Every position from `from` to the returned
+    /// [`Progress::next`] is checked exactly once, and no hit is lost. The complete hash of each hit was compared with the
+    /// target. Never allocates.
     pub fn scan(self, work: &Work, from: Cursor, hits: &mut HitBuffer) -> Progress {
         scan::scan(self.0, work, from, hits)
     }
 
-    /// Checks that this backend finds exactly what the portable one finds, in a few milliseconds.
+    /// Checks that this backend finds exactly the hits of the portable one. Takes a few milliseconds.
     ///
     /// # Errors
-    /// If it does not; it must not be used then.
+    /// If it does not. Then it must not be used.
     pub fn self_test(self) -> Result<(), SelfTestError> {
         self_test::self_test(self)
     }
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_told_with_the_known_ones() {
+    fn the_error_for_an_unknown_name_lists_the_known_ones() {
         let message = Backend::named("abacus").unwrap_err().to_string();
         assert!(message.contains("\"abacus\"") && message.contains("portable"), "{message}");
     }

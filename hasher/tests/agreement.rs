@@ -1,7 +1,7 @@
-//! Every backend finds exactly what the portable one finds, wherever a search starts and ends.
+//! Every backend finds exactly the hits of the portable one, wherever a search starts and ends.
 //!
-//! Backends that the CPU lacks are printed as skipped; those named in HASHER_REQUIRE (such as `avx2,sha-ni,avx512`) must
-//! be there. HASHER_CASES sets the number of random cases.
+//! Backends that the CPU does not support are printed as skipped. Those named in HASHER_REQUIRE (such as
+//! `avx2,sha-ni,avx512`) must be supported. HASHER_CASES sets the number of random cases.
 
 use std::io::Write;
 
@@ -11,13 +11,13 @@ use hasher::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// The backends that run here, besides the portable one.
+/// The backends that run on this CPU, without the portable one.
 fn backends() -> Vec<Backend> {
     Backend::available().filter(|backend| *backend != Backend::portable()).collect()
 }
 
-/// All hits from a cursor to the end of the work, and how many hashes that took, in scans with a fresh or with an
-/// already filled buffer.
+/// All hits from a cursor to the end of the work, and the number of hashes. `leave_in_buffer` hits may stay in the buffer
+/// between scans.
 fn search(backend: Backend, work: &Work, start: Cursor, leave_in_buffer: usize) -> (Vec<Hit>, u64) {
     let (mut buffer, mut hits, mut hashes) = (HitBuffer::new(), Vec::new(), 0);
     let (mut next, mut seen) = (Some(start), 0);
@@ -43,7 +43,7 @@ struct Case {
     versions: Vec<u32>,
     start: u32,
     nonces: u64,
-    /// Target: bits of difficulty below 1, some of them impossible to meet here, some easy enough to fill the buffer.
+    /// The target has difficulty 2^−bits: from unlikely to be met in this case to easy enough to fill the buffer.
     bits: i32,
     leave_in_buffer: usize,
 }
@@ -62,13 +62,13 @@ impl Case {
         let found = search(backend, &work, start, self.leave_in_buffer);
         let expected = search(Backend::portable(), &work, start, 0);
         assert_eq!(found, expected, "{backend}");
-        let places = (work.end() - u64::from(self.start)) * self.versions.len() as u64;
-        assert_eq!(found.1, places, "{backend}: each place once");
+        let positions = (work.end() - u64::from(self.start)) * self.versions.len() as u64;
+        assert_eq!(found.1, positions, "{backend}: each position once");
     }
 }
 
 fn starts() -> impl Strategy<Value = u32> {
-    // Carries into every byte, the sign bit and the end of the space are where vector code goes wrong.
+    // Vector code is likely to fail at carries into each byte, at the sign bit, and at the end of the space.
     prop_oneof![
         any::<u32>(),
         0x7fff_ff00u32..=0x8000_0000,
@@ -111,7 +111,7 @@ fn random_work() {
     }
 }
 
-/// Every number of versions, with several hits in each vector, over a chunk's edge.
+/// Searches with every number of versions cross the end of a chunk and find several hits in each vector.
 #[test]
 fn every_number_of_versions() {
     for backend in backends() {
@@ -130,7 +130,7 @@ fn every_number_of_versions() {
     }
 }
 
-/// None of the hits among 2^24 nonces is missed, by the judgement of the `sha2` crate.
+/// A search of 2^24 nonces finds all hits that the `sha2` crate finds.
 #[test]
 fn two_to_the_24_nonces() {
     let target = Target::from_difficulty(2f64.powi(-20));
@@ -166,7 +166,7 @@ fn by_sha2(header: &Header, nonces: std::ops::Range<u32>) -> impl Iterator<Item 
     })
 }
 
-/// A backend only looks at leading zeros, and of the hashes that have as many as this target, half miss it.
+/// The candidate mask checks only leading zeros. Half of the hashes that pass it for this target do not meet the target.
 #[test]
 fn only_what_meets_the_target_is_a_hit() {
     let target = Target::from_difficulty(1.9 * 2f64.powi(-27));
@@ -182,7 +182,7 @@ fn only_what_meets_the_target_is_a_hit() {
     }
 }
 
-/// With a target that every hash meets, each place of the space becomes a hit, in order, however small the steps.
+/// With a target that every hash meets, each position becomes a hit, in order.
 #[test]
 fn a_full_buffer_loses_nothing() {
     let versions = [7, 5, 6];
@@ -205,7 +205,7 @@ fn a_full_buffer_loses_nothing() {
     }
 }
 
-/// Regtest's target, which every second hash meets.
+/// Every second hash meets the target of regtest.
 #[test]
 fn regtest() {
     let target = Target::from_compact(CompactTarget(0x207f_ffff)).unwrap();
@@ -219,7 +219,7 @@ fn regtest() {
 }
 
 #[test]
-fn odd_ends_have_defined_results() {
+fn searches_at_the_ends_of_the_space_have_defined_results() {
     let impossible = Work::new(&Header::genesis(), &[1, 2], &Target::ZERO).unwrap();
     for backend in Backend::available() {
         let mut hits = HitBuffer::new();
@@ -227,7 +227,7 @@ fn odd_ends_have_defined_results() {
         let empty = scan(&impossible.clone().with_end(0), Cursor::default());
         assert_eq!((empty.hashes, empty.next), (0, None), "{backend}: an empty range");
         let behind = scan(&impossible.clone().with_end(5), Cursor::at_nonce(9));
-        assert_eq!((behind.hashes, behind.next), (0, None), "{backend}: a start behind the end");
+        assert_eq!((behind.hashes, behind.next), (0, None), "{backend}: a start after the end");
         let last = scan(&impossible, Cursor::at_nonce(u32::MAX));
         assert_eq!((last.hashes, last.next), (2, None), "{backend}: the last nonce");
         assert!(scan(&impossible, Cursor::default()).hashes > 0);
@@ -235,15 +235,15 @@ fn odd_ends_have_defined_results() {
     }
 }
 
-/// A place among 24 versions is behind the last of two: the next nonce follows.
+/// A cursor with a version index that the work does not have continues with the next nonce.
 #[test]
-fn a_place_of_other_work_skips_no_nonce() {
+fn a_cursor_of_other_work_skips_no_nonce() {
     let work = |versions: &[u32]| Work::new(&Header::genesis(), versions, &Target::MAX).unwrap();
     let many: Vec<u32> = (0..MAX_VERSIONS as u32).collect();
     for backend in Backend::available() {
         let mut full = HitBuffer::new();
         let between = backend.scan(&work(&many), Cursor::at_nonce(6), &mut full).next.unwrap();
-        assert_eq!(between.nonce(), 7, "{backend}: in the middle of its versions");
+        assert_eq!(between.nonce(), 7, "{backend}: between two versions of one nonce");
         let mut hits = HitBuffer::new();
         backend.scan(&work(&[1, 2]), between, &mut hits);
         assert_eq!(hits.iter().next(), Some(Hit { version: 1, nonce: 8 }), "{backend}");
@@ -257,13 +257,13 @@ fn every_backend_passes_its_self_test() {
     }
 }
 
-/// Past the test harness, which keeps what passing tests print to itself.
+/// Prints even in tests that pass, whose output the test harness hides.
 fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").expect("somebody listens");
+    writeln!(std::io::stderr(), "{text}").expect("stderr is writable");
 }
 
 #[test]
-fn required_backends_are_here() {
+fn required_backends_are_available() {
     for name in Backend::names() {
         match Backend::named(name) {
             Ok(backend) => say(&format!("tested: backend {backend}")),

@@ -1,28 +1,28 @@
-//! The search asks for no memory: what it needs is made before it starts.
+//! The search does not allocate memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use hasher::{Backend, Cursor, Header, HitBuffer, MAX_VERSIONS, Target, Work};
 
-/// The system's allocator, which counts what each thread asks for.
+/// The system allocator, with a count of the requests of each thread.
 struct Counting;
 
 thread_local! {
     static REQUESTS: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: everything is the system allocator's; counting touches a thread-local without a destructor only.
+// SAFETY: the system allocator does all the work. The counter is a thread-local without a destructor.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         REQUESTS.set(REQUESTS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
+        // SAFETY: the caller meets the contract of `alloc`, which is the same here.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above with this layout.
+        // SAFETY: `alloc` above returned the pointer for this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -38,7 +38,7 @@ fn requests(what: impl FnOnce()) -> u64 {
 
 #[test]
 fn a_scan_allocates_nothing() {
-    assert_eq!(requests(|| drop(std::hint::black_box(Box::new(1)))), 1, "it is counted");
+    assert_eq!(requests(|| drop(std::hint::black_box(Box::new(1)))), 1, "allocations are counted");
     let rolled: Vec<u32> = (0..MAX_VERSIONS as u32).map(|i| 0x2000_0000 | i << 13).collect();
     let mut hits = HitBuffer::new();
     for backend in Backend::available() {
@@ -48,7 +48,7 @@ fn a_scan_allocates_nothing() {
             (&rolled, Target::ZERO),
         ] {
             let asked = requests(|| {
-                // A change of job asks for none either.
+                // A change of job does not allocate either.
                 let work = Work::new(&Header::genesis(), versions, &target).expect("a few versions");
                 let mut cursor = Cursor::default();
                 for _ in 0..50 {

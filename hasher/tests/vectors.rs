@@ -1,6 +1,4 @@
-//! Real headers of Bitcoin's chain, on every backend.
-//!
-//! The headers are those of `tests/data/headers.txt`; none of them was made by this project.
+//! Headers of Bitcoin's main chain, from `tests/data/headers.txt`, on every backend.
 
 use hasher::{Backend, Cursor, Header, Hit, HitBuffer, Target, Work, sha256d};
 
@@ -35,7 +33,7 @@ fn headers_hash_to_their_known_hashes() {
     assert_eq!(blocks()[0].header, Header::genesis());
 }
 
-/// The search that starts near a block's nonce finds it, with its version alone and among others, and nothing else.
+/// A search near the nonce of a block finds exactly that nonce, with the version of the block alone and among others.
 #[test]
 fn every_backend_finds_the_nonces_of_real_blocks() {
     for backend in Backend::available() {

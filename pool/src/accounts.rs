@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use stratum::Reason;
 use task::{Account, ShareRow, Totals, Verdict};
 
 pub use self::meter::Meter;
@@ -239,12 +240,12 @@ impl Journal {
 }
 
 /// The verdict as accounts know it.
-pub fn ledger_verdict(verdict: &stratum::Verdict) -> Verdict {
+pub fn ledger_verdict(verdict: &Result<(), Reason>) -> Verdict {
     match verdict {
-        stratum::Verdict::Accepted => Verdict::Accepted,
+        Ok(()) => Verdict::Accepted,
         // By the code alone, as the worker's own account has it.
-        stratum::Verdict::Rejected(reason) if reason.is_stale() => Verdict::Stale,
-        stratum::Verdict::Rejected(reason) => Verdict::Rejected(reason.code),
+        Err(reason) if reason.is_stale() => Verdict::Stale,
+        Err(reason) => Verdict::Rejected(reason.code),
     }
 }
 

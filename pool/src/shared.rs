@@ -169,7 +169,7 @@ impl Shared {
     pub fn settle(&self, (forward, reply): (Forward, Reply), round_trip: Duration) {
         let Forward { wanted, reply: miner } = forward;
         let mut judged = wanted.judged;
-        let accepted = reply == Reply::Verdict(stratum::Verdict::Accepted);
+        let accepted = reply == Reply::Verdict(Ok(()));
         judged.row.verdict = reply.verdict();
         judged.row.round_trip = round_trip;
         if !accepted {

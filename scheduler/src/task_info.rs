@@ -14,7 +14,9 @@ use mesos::v1::{
     CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, ExecutorInfo, Image, KillPolicy, Port, Ports,
     Resource, TaskInfo, command_info, container_info, discovery_info, executor_info, image,
 };
-use task::{Chain, Intervals, PoolAccess, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec};
+use task::{
+    BlockSourceSpec, Intervals, PoolAccess, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec,
+};
 
 pub use self::image_task::{Arguments, ImageTask};
 use crate::journal::TaskRecord;
@@ -101,7 +103,7 @@ pub struct Programs {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Server {
     /// Our pool server under our executor, over this chain.
-    Builtin(Chain),
+    Builtin(BlockSourceSpec),
     /// A user's own image under Mesos' own executor.
     Image(ImageTask),
 }
@@ -109,7 +111,7 @@ pub enum Server {
 impl Programs {
     /// All of it our own, over a chain of the server's own with this wanted time between two blocks.
     pub fn builtin(block_interval: Duration) -> Programs {
-        let server = Server::Builtin(Chain::Builtin { block_interval });
+        let server = Server::Builtin(BlockSourceSpec::Builtin { block_interval });
         Programs { server, worker: None, data_dir: None }
     }
 
@@ -250,13 +252,13 @@ impl Template {
 
     fn spec(&self, record: &TaskRecord, pool: Option<&ServerAddress>, intervals: Intervals) -> TaskSpec {
         let kind = match (&self.programs.server, &record.address) {
-            (Server::Builtin(chain), Some(address)) if record.kind == Kind::Server => {
+            (Server::Builtin(block_source), Some(address)) if record.kind == Kind::Server => {
                 TaskKind::Server(ServerSpec {
                     host: address.host.clone(),
                     stratum_port: address.stratum_port,
                     http_port: address.http_port,
                     share_interval: self.share_interval,
-                    chain: chain.clone(),
+                    block_source: block_source.clone(),
                     data_dir: self.programs.data_dir.clone(),
                     max_connections: Some(server_size::connections(self.server_mem)),
                 })
@@ -276,12 +278,7 @@ impl Template {
                 backend: self.backend.clone(),
             }),
         };
-        TaskSpec {
-            report_interval: intervals.report(),
-            live_interval: intervals.live(),
-            max_updates: Some(staggered(self.updates_per_task, &record.id)),
-            kind,
-        }
+        TaskSpec { intervals, max_updates: Some(staggered(self.updates_per_task, &record.id)), kind }
     }
 
     fn discovery(&self, address: &ServerAddress) -> DiscoveryInfo {

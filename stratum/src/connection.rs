@@ -1,9 +1,9 @@
-//! Messages as lines over any byte stream.
+//! Reads and writes messages as lines over any byte stream.
 //!
-//! Everything that has come or is still to go is kept in buffers here, not in the futures: reading and flushing may
-//! be dropped half-way (as `select!` does) and lose nothing.
+//! All data is buffered in [`Reader`] and [`Writer`], not in their futures, so a future may be dropped half-way (as
+//! `select!` does) without losing anything.
 
-mod lines;
+mod line_buffer;
 
 use std::io;
 
@@ -11,54 +11,25 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use crate::message::{Message, MessageError};
-use lines::Lines;
+use line_buffer::LineBuffer;
 
-/// Enough for anything a pool sends: p2pool's coinbases pay hundreds of miners.
+/// Longest line of a pool, in bytes. p2pool sends long ones: its coinbases pay hundreds of miners.
 pub const POOL_LINE_LIMIT: usize = 1 << 20;
-/// Enough for anything a miner sends.
+/// Longest line of a miner, in bytes.
 pub const MINER_LINE_LIMIT: usize = 16 << 10;
-/// What a peer may leave unread before it counts as gone, in bytes.
+/// How much a peer may leave unread before writing to it fails, in bytes.
 const BACKLOG_LIMIT: usize = 1 << 20;
 
-/// Both directions of one stream.
-#[derive(Debug)]
-pub struct Connection<S> {
-    reader: Reader<ReadHalf<S>>,
-    writer: Writer<WriteHalf<S>>,
+/// Splits a stream into its two directions. The peer's lines may be `line_limit` bytes long.
+pub fn split<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    line_limit: usize,
+) -> (Reader<ReadHalf<S>>, Writer<WriteHalf<S>>) {
+    let (read, write) = tokio::io::split(stream);
+    (Reader::new(read, line_limit), Writer::new(write))
 }
 
-impl<S: AsyncRead + AsyncWrite> Connection<S> {
-    /// Speaks over `stream` to a peer whose lines may be `line_limit` bytes long.
-    pub fn new(stream: S, line_limit: usize) -> Connection<S> {
-        let (read, write) = tokio::io::split(stream);
-        Connection { reader: Reader::new(read, line_limit), writer: Writer::new(write) }
-    }
-
-    /// See [`Reader::read`]. Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`Reader::read`].
-    pub async fn read(&mut self) -> Result<Option<Message>, ReadError> {
-        self.reader.read().await
-    }
-
-    /// See [`Writer::send`]. Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`Writer::send`].
-    pub async fn send(&mut self, message: &Message) -> Result<(), WriteError> {
-        self.writer.send(message).await
-    }
-
-    /// Both directions, to be used by different tasks.
-    pub fn into_parts(self) -> (Reader<ReadHalf<S>>, Writer<WriteHalf<S>>) {
-        (self.reader, self.writer)
-    }
-}
-
-/// The end of a reading attempt.
+/// Why no message could be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -77,13 +48,13 @@ pub enum ReadError {
         /// Bytes of the cut line.
         bytes: usize,
     },
-    /// The line was no message. The lines after it can be read.
+    /// The line is not a message. The lines after it can be read.
     #[error(transparent)]
     Message(#[from] MessageError),
 }
 
 impl ReadError {
-    /// Whether nothing more can be read.
+    /// Whether nothing more can be read from this stream.
     pub fn is_fatal(&self) -> bool {
         !matches!(self, ReadError::Message(_))
     }
@@ -93,21 +64,21 @@ impl ReadError {
 #[derive(Debug)]
 pub struct Reader<R> {
     stream: R,
-    lines: Lines,
+    lines: LineBuffer,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads lines of at most `line_limit` bytes.
-    pub fn new(stream: R, line_limit: usize) -> Reader<R> {
-        Reader { stream, lines: Lines::new(line_limit) }
+    pub fn new(stream: R, line_limit: usize) -> Self {
+        Reader { stream, lines: LineBuffer::new(line_limit) }
     }
 
-    /// Reads the next message; empty lines are skipped. `None` when the peer has closed. Cancel-safe.
+    /// Reads the next message and skips empty lines. Returns `None` when the peer has closed the stream. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// Fails when the stream does, when it ends within a line, and for lines that are too long or no message. Only
-    /// after the last can more be read, see [`ReadError::is_fatal`].
+    /// If the stream fails or ends within a line, or if a line is too long or not a message. Reading can go on only after
+    /// the last of these, see [`ReadError::is_fatal`].
     pub async fn read(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             while let Some(line) = self.lines.next()? {
@@ -115,8 +86,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     return Ok(Some(Message::from_line(&line)?));
                 }
             }
-            if self.stream.read_buf(self.lines.room()).await? == 0 {
-                return match self.lines.rest() {
+            if self.stream.read_buf(self.lines.spare()).await? == 0 {
+                return match self.lines.incomplete() {
                     0 => Ok(None),
                     bytes => Err(ReadError::Truncated { bytes }),
                 };
@@ -125,17 +96,17 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 }
 
-/// The end of a writing attempt.
+/// Why nothing could be written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The stream failed.
     #[error("writing failed")]
     Io(#[from] io::Error),
-    /// The peer does not read: too much waits to be sent.
+    /// The peer does not read: too much data waits to be sent.
     #[error("the peer has left {bytes} bytes unread")]
     Backlog {
-        /// Bytes that wait.
+        /// Bytes that wait to be sent.
         bytes: usize,
     },
 }
@@ -145,40 +116,40 @@ pub enum WriteError {
 pub struct Writer<W> {
     stream: W,
     waiting: Vec<u8>,
-    /// How much of `waiting` has gone.
+    /// How much of `waiting` was written to the stream.
     sent: usize,
-    /// Whether the stream may still hold some of it: one over TLS has a buffer of its own.
-    held: bool,
+    /// Whether the stream was written to since it was last flushed. A TLS stream has a buffer of its own.
+    unflushed: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
     /// Writes to `stream`.
-    pub fn new(stream: W) -> Writer<W> {
-        Writer { stream, waiting: Vec::new(), sent: 0, held: false }
+    pub fn new(stream: W) -> Self {
+        Writer { stream, waiting: Vec::new(), sent: 0, unflushed: false }
     }
 
-    /// Sends a message and whatever was queued before. Cancel-safe: a message that was begun is finished by the next
-    /// flush.
+    /// Sends a message after everything that was queued before. Cancel-safe: the next flush finishes a message that was
+    /// sent half-way.
     ///
     /// # Errors
     ///
-    /// As [`Writer::queue`] and [`Writer::flush`].
+    /// See [`Writer::queue`] and [`Writer::flush`].
     pub async fn send(&mut self, message: &Message) -> Result<(), WriteError> {
         self.queue(&message.to_line())?;
         self.flush().await
     }
 
-    /// Queues one line, given without line end. A pool that sends the same to many writes it out only once.
+    /// Queues one line, given without its line end. A pool that sends a line to many miners serializes it only once.
     ///
     /// # Errors
     ///
-    /// Fails if the peer has left too much unread; nothing is queued then.
+    /// If the peer has left too much unread. Then nothing is queued.
     pub fn queue(&mut self, line: &str) -> Result<(), WriteError> {
         let bytes = self.waiting();
         if bytes > BACKLOG_LIMIT {
             return Err(WriteError::Backlog { bytes });
         }
-        // Room is made here and not after each write, where it would move the rest every time.
+        // Sent bytes are removed here, not after each write: that would move the rest of the buffer each time.
         self.waiting.drain(..self.sent);
         self.sent = 0;
         self.waiting.reserve(line.len() + 1);
@@ -187,42 +158,42 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         Ok(())
     }
 
-    /// Bytes that wait to be sent.
+    /// The number of bytes that wait to be sent.
     pub fn waiting(&self) -> usize {
         self.waiting.len() - self.sent
     }
 
-    /// Whether [`Writer::flush`] has something to do: also after one that was dropped half-way.
+    /// Whether [`Writer::flush`] has something to do, for example because an earlier one was dropped half-way.
     pub fn needs_flush(&self) -> bool {
-        self.held || self.waiting() > 0
+        self.unflushed || self.waiting() > 0
     }
 
-    /// Sends all that was queued. Cancel-safe.
+    /// Sends everything that was queued. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// Fails when the stream does.
+    /// If the stream fails.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
         while let Some(rest) = self.waiting.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            self.held = true;
+            self.unflushed = true;
             match self.stream.write(rest).await? {
                 0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 written => self.sent += written,
             }
         }
-        // Thousands of idle connections keep no buffers.
+        // Frees the buffer: a pool has thousands of idle connections.
         self.waiting = Vec::new();
         self.sent = 0;
         self.stream.flush().await?;
-        self.held = false;
+        self.unflushed = false;
         Ok(())
     }
 
-    /// Sends all that was queued and ends the stream.
+    /// Sends everything that was queued and closes the stream.
     ///
     /// # Errors
     ///
-    /// Fails when the stream does.
+    /// If the stream fails.
     pub async fn shutdown(&mut self) -> Result<(), WriteError> {
         self.flush().await?;
         Ok(self.stream.shutdown().await?)

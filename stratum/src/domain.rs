@@ -1,10 +1,11 @@
-//! Which hosts count as the same pool's, for `client.reconnect`.
+//! Decides whether a host belongs to the same pool as another, for `client.reconnect`.
 
 use std::net::IpAddr;
 
-/// Whether `other` belongs to the same pool as `host`: the same name, or names under a common domain. Without a list
-/// of public suffixes this errs to the strict side: `eu.pool.com` and `us.pool.com` are one pool's, `pool.com` and
-/// `other.com` are not, nor are `pool.co.uk` and `other.co.uk`. An address is only the same as itself.
+/// Whether `other` belongs to the same pool as `host`: the same name, or a name under the same registered domain.
+/// `eu.pool.com` and `us.pool.com` belong together; `pool.com` and `other.com` do not, nor do `pool.co.uk` and
+/// `other.co.uk`. There is no list of public suffixes, so the check is stricter than necessary for some countries. An IP
+/// address belongs only to itself.
 pub(crate) fn same_domain(host: &str, other: &str) -> bool {
     let [host, other] = [host, other].map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     if host == other {
@@ -19,8 +20,8 @@ pub(crate) fn same_domain(host: &str, other: &str) -> bool {
             || other.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1))
 }
 
-/// The part of a host name that somebody registered: its last two labels, or three under a suffix like `co.uk`.
-/// Empty for a single label.
+/// The registered domain of a host name: its last two labels, or three under a suffix like `co.uk`. Empty for a single
+/// label.
 fn registered_domain(host: &str) -> &str {
     let mut starts = host.rmatch_indices('.').map(|(dot, _)| dot + 1);
     let (Some(top), second) = (starts.next(), starts.next()) else {
@@ -30,14 +31,14 @@ fn registered_domain(host: &str) -> &str {
     let is_suffix = host.len() - top == 2 && SECOND_LEVEL_SUFFIXES.contains(&label);
     let start = match (is_suffix, second) {
         (true, Some(_)) => starts.next().unwrap_or(0),
-        // The suffix alone: nobody's domain.
+        // A suffix alone is not a registered domain.
         (true, None) => return "",
         (false, _) => second.unwrap_or(0),
     };
     host.get(start..).unwrap_or_default()
 }
 
-/// Labels under which countries register names.
+/// Second-level labels under which country registries register names.
 const SECOND_LEVEL_SUFFIXES: &[&str] =
     &["ac", "co", "com", "edu", "gob", "gov", "gv", "ltd", "ne", "net", "nom", "or", "org", "plc", "web"];
 
@@ -46,7 +47,7 @@ mod tests {
     use super::same_domain;
 
     #[test]
-    fn names_under_one_domain_are_the_same_pools() {
+    fn names_under_one_domain_belong_to_one_pool() {
         for (host, other) in [
             ("pool.com", "POOL.com."),
             ("eu.pool.com", "us.pool.com"),
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_foreign() {
+    fn other_names_are_foreign() {
         for (host, other) in [
             ("pool.com", "evil.com"),
             ("pool.com", "evilpool.com"),

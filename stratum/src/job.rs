@@ -1,41 +1,41 @@
 //! Jobs: coinbase → merkle root → header.
 //!
-//! A pool sends the coinbase transaction in two halves. The miner puts extranonce1 (the connection's) and extranonce2
-//! (its own choice) between them, hashes the whole, folds the merkle branch over it, and has a header to search.
+//! A pool sends the coinbase transaction in two halves. The miner inserts extranonce1 (assigned to the connection) and
+//! extranonce2 (its own choice) between them, hashes the result, folds the merkle branch over it, and searches the header.
 
 use hasher::{CompactTarget, Header, Target, sha256d};
 
 use crate::message::Notify;
 
-/// One job, complete in itself: whatever the pool changes later, a job keeps the difficulty, mask and extranonces that
-/// were in force when it came.
+/// One job, complete in itself: it keeps the target, version mask and extranonces that were in force when it came,
+/// whatever the pool changes later.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// The pool's name for the job; shares are submitted under it.
+    /// The pool's id of the job, which its shares name.
     pub id: String,
-    /// Digest of the block before, internal byte order (as in the header).
+    /// Hash of the previous block, internal byte order (as in the header).
     pub prev_hash: [u8; 32],
     /// The coinbase transaction up to extranonce1.
     pub coinb1: Vec<u8>,
-    /// The coinbase transaction from behind extranonce2.
+    /// The coinbase transaction after extranonce2.
     pub coinb2: Vec<u8>,
-    /// The coinbase's merkle branch from the leaf up, internal byte order.
+    /// The merkle branch of the coinbase, from the leaf up, internal byte order.
     pub branch: Vec<[u8; 32]>,
     /// Header version.
     pub version: u32,
-    /// The network's target.
+    /// The compact target of the network.
     pub nbits: CompactTarget,
     /// Header time, seconds since the Unix epoch.
     pub ntime: u32,
-    /// Whether all older jobs are void.
+    /// Whether this job voids all older ones.
     pub clean: bool,
-    /// What a digest must meet to be a share.
+    /// The target that a header must meet to be a share.
     pub target: Target,
-    /// Version bits that the miner may choose (BIP-0310); 0 if it may choose none.
+    /// Version bits that the miner may roll (BIP-0310); 0 if none.
     pub version_mask: u32,
-    /// The connection's part of the coinbase; may be empty.
+    /// The bytes of the coinbase that the pool assigned to the connection; may be empty.
     pub extranonce1: Vec<u8>,
-    /// Bytes that the miner chooses.
+    /// The number of bytes of extranonce2, which the miner chooses.
     pub extranonce2_len: usize,
 }
 
@@ -58,8 +58,8 @@ impl Job {
         [&self.coinb1, &self.extranonce1, extranonce2, &self.coinb2].concat()
     }
 
-    /// Whether both jobs have the same headers, so that hits of one are hits of the other. True for a job that came
-    /// again with another difficulty or version mask: it must be continued, not started over.
+    /// Whether both jobs have the same headers. True for a job that came again with another difficulty or version mask: the
+    /// miner continues it instead of starting over.
     pub fn same_work(&self, other: &Job) -> bool {
         self.id == other.id
             && self.prev_hash == other.prev_hash
@@ -74,23 +74,22 @@ impl Job {
     }
 }
 
-/// What a job takes from its connection rather than from `mining.notify`.
+/// The parts of a job that come from its session, not from `mining.notify`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Terms {
-    /// What a digest must meet to be a share.
+pub struct SessionParams {
+    /// The target that a header must meet to be a share.
     pub target: Target,
-    /// Version bits that the miner may choose.
+    /// Version bits that the miner may roll.
     pub version_mask: u32,
-    /// The connection's part of the coinbase.
+    /// The bytes of the coinbase that the pool assigned to the connection.
     pub extranonce1: Vec<u8>,
-    /// Bytes that the miner chooses.
+    /// The number of bytes of extranonce2.
     pub extranonce2_len: usize,
 }
 
 impl Job {
-    /// The job of `notify` under the terms of its connection. A `notify` that does not say whether it voids older
-    /// jobs does so if `clean` is true.
-    pub fn new(notify: Notify, terms: Terms, clean: bool) -> Job {
+    /// The job of a `mining.notify`. `clean` applies if the message does not say whether the job is clean.
+    pub fn new(notify: Notify, session: SessionParams, clean: bool) -> Self {
         Job {
             id: notify.job,
             prev_hash: notify.prev_hash,
@@ -101,15 +100,15 @@ impl Job {
             nbits: notify.nbits,
             ntime: notify.ntime,
             clean: notify.clean.unwrap_or(clean),
-            target: terms.target,
-            version_mask: terms.version_mask,
-            extranonce1: terms.extranonce1,
-            extranonce2_len: terms.extranonce2_len,
+            target: session.target,
+            version_mask: session.version_mask,
+            extranonce1: session.extranonce1,
+            extranonce2_len: session.extranonce2_len,
         }
     }
 }
 
-/// Folds the merkle branch over the coinbase's digest. All in internal byte order.
+/// Folds the merkle branch over the hash of the coinbase. All in internal byte order.
 pub fn merkle_root(coinbase_digest: [u8; 32], branch: &[[u8; 32]]) -> [u8; 32] {
     branch.iter().fold(coinbase_digest, |left, right| {
         let mut pair = [0; 64];
@@ -119,13 +118,13 @@ pub fn merkle_root(coinbase_digest: [u8; 32], branch: &[[u8; 32]]) -> [u8; 32] {
     })
 }
 
-/// The version that a share with these version bits was mined with: `job`'s, with the bits under `mask` replaced
-/// (BIP-0310).
+/// The header version of a share: the version of the job with the bits under `mask` replaced by `version_bits` (BIP-0310).
 pub fn rolled_version(job: u32, mask: u32, version_bits: u32) -> u32 {
     (job & !mask) | (version_bits & mask)
 }
 
-/// Turns each 32-bit word of a digest around: `mining.notify` carries the previous block's digest so. Its own inverse.
+/// Reverses the bytes of each 32-bit word of a hash, as `mining.notify` carries the hash of the previous block. Its own
+/// inverse.
 pub fn swap_words(digest: [u8; 32]) -> [u8; 32] {
     let mut swapped = digest;
     swapped.chunks_exact_mut(4).for_each(<[u8]>::reverse);

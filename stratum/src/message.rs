@@ -1,8 +1,8 @@
-//! The envelope: one line of JSON is a call (a request or a notification) or a response.
+//! Messages: one line of JSON is a call (a request or a notification) or a response.
 //!
-//! Reading is tolerant where pools differ. A line is a call if it names a method, whatever its id: pools put null,
-//! random and huge ids on notifications, and some a `jsonrpc` member. Ids are kept as they were spelled, so that an
-//! answer echoes them exactly. Writing is strict: the form every pool and miner is known to read.
+//! Reading is tolerant where pools differ. A line is a call if it names a method, whatever its id: some pools send
+//! notifications with random or huge ids or with a `jsonrpc` member. An id keeps its spelling, so that the answer echoes
+//! it exactly. Writing is strict: it uses the form that every known pool and miner reads.
 
 mod answer;
 mod field;
@@ -22,11 +22,11 @@ pub use notification::{Notification, Reconnect};
 pub use notify::Notify;
 pub use request::{Authorize, Configure, Request, Submit, Subscribe};
 
-use crate::share::{Reason, Verdict};
+use crate::share::Reason;
 use crate::text::printable;
 
 /// One line, in either direction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, derive_more::From)]
 pub enum Message {
     /// A request or a notification.
     Call(Call),
@@ -34,25 +34,25 @@ pub enum Message {
     Response(Response),
 }
 
-/// A method called by the other side. Whether it wants an answer depends on the method, not on the id.
+/// A method called by the peer. Whether it expects an answer depends on the method, not on the id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// [`Id::Null`] in proper notifications.
     pub id: Id,
     /// `mining.notify` and the like.
     pub method: String,
-    /// Positional parameters. A value that is no array is taken as the only parameter.
+    /// Positional parameters. A value that is not an array counts as the only parameter.
     pub params: Vec<Value>,
 }
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
-    /// The request's id.
+    /// The id of the request.
     pub id: Id,
-    /// Null where there is none.
+    /// Null if there is none.
     pub result: Value,
-    /// Set if the request failed. An answer with `result: false` may have none.
+    /// The reason of a failure. A failed request may also have `result: false` and no error.
     pub error: Option<Reason>,
 }
 
@@ -61,14 +61,14 @@ pub struct Response {
 pub enum Id {
     /// Null or absent.
     Null,
-    /// What well-behaved clients use, and ours.
+    /// A number, as most clients use, including ours.
     Number(u64),
-    /// Anything else, as the JSON text its sender wrote.
+    /// Any other value, as the JSON text that its sender wrote.
     Other(String),
 }
 
 impl Id {
-    /// The number of one of our own requests. Pools that keep ids as strings or floats return 7 as `"7"` or `7.0`.
+    /// The id as a number. Pools that store ids as strings or floats return 7 as `"7"` or `7.0`.
     pub fn as_number(&self) -> Option<u64> {
         match self {
             Id::Null => None,
@@ -80,10 +80,10 @@ impl Id {
         }
     }
 
-    fn from_raw(raw: Option<&RawValue>) -> Id {
+    fn from_raw(raw: Option<&RawValue>) -> Self {
         match raw.map(RawValue::get) {
             None | Some("null") => Id::Null,
-            // JSON allows neither a plus nor leading zeros: writing the number gives back the same text.
+            // JSON allows neither a plus sign nor leading zeros, so writing the number gives the same text.
             Some(text) => text.parse().map_or_else(|_| Id::Other(text.to_owned()), Id::Number),
         }
     }
@@ -103,39 +103,39 @@ impl fmt::Display for Id {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MessageError {
-    /// The line is no JSON object of the expected form.
+    /// The line is not a JSON object of the expected form.
     #[error("not a Stratum message: {line:?}")]
     Json {
-        /// The line's beginning.
+        /// The beginning of the line.
         line: String,
-        /// What the parser found.
+        /// The error of the JSON parser.
         #[source]
         source: serde_json::Error,
     },
     /// The line has neither method nor id.
     #[error("neither a call nor an answer: {line:?}")]
     Shapeless {
-        /// The line's beginning.
+        /// The beginning of the line.
         line: String,
     },
-    /// A field that can't be done without is absent or null.
+    /// A required field is absent or null.
     #[error("{method} without {field}")]
     Missing {
-        /// The method whose call or answer it is.
-        method: &'static str,
-        /// The field's name in this crate.
+        /// The method of the call or answer.
+        method: String,
+        /// The name of the field.
         field: &'static str,
     },
-    /// A field holds something else than it should.
+    /// A field has an invalid value.
     #[error("{method} with {field} {value}, expected {expected}")]
     Invalid {
-        /// The method whose call or answer it is.
-        method: &'static str,
-        /// The field's name in this crate.
+        /// The method of the call or answer.
+        method: String,
+        /// The name of the field.
         field: &'static str,
-        /// The value's JSON, cut if long.
+        /// The JSON of the value, cut if long.
         value: String,
-        /// What would be right.
+        /// What is expected.
         expected: &'static str,
     },
 }
@@ -159,11 +159,11 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// Fails for anything but a JSON object with a method or an id. The connection itself is still fine then.
-    pub fn from_line(line: &str) -> Result<Message, MessageError> {
+    /// If the line is not a JSON object with a method or an id. The connection is still usable then.
+    pub fn from_line(line: &str) -> Result<Self, MessageError> {
         let envelope: Envelope<'_> = serde_json::from_str(line)
             .map_err(|source| MessageError::Json { line: printable(line), source })?;
-        // serde takes an array for the members in their order.
+        // serde also accepts an array with the members in order.
         if !line.trim_start().starts_with('{') {
             return Err(MessageError::Shapeless { line: printable(line) });
         }
@@ -190,7 +190,7 @@ impl Message {
         Ok(Message::Response(Response { id, result, error }))
     }
 
-    /// Writes the line, without its line end.
+    /// Writes the message as a line, without its line end.
     pub fn to_line(&self) -> String {
         let (id, value) = match self {
             Message::Call(call) => (&call.id, json!({"method": call.method, "params": call.params})),
@@ -199,47 +199,38 @@ impl Message {
                 (&answer.id, json!({"result": answer.result, "error": error}))
             }
         };
-        // An id may be a number that serde_json can't hold: it is written as it was read.
+        // The id is written as it was read: serde_json cannot represent every number.
         let members = value.to_string();
         format!("{{\"id\":{id},{}", members.strip_prefix('{').unwrap_or(&members))
     }
 }
 
-impl From<Call> for Message {
-    fn from(call: Call) -> Message {
-        Message::Call(call)
-    }
-}
-
-impl From<Response> for Message {
-    fn from(response: Response) -> Message {
-        Message::Response(response)
-    }
-}
-
 impl Response {
     /// A successful answer.
-    pub fn ok(id: Id, result: impl Into<Value>) -> Response {
+    pub fn ok(id: Id, result: impl Into<Value>) -> Self {
         Response { id, result: result.into(), error: None }
     }
 
-    /// A failure. Shares that are refused, too, are answered so.
-    pub fn error(id: Id, reason: Reason) -> Response {
+    /// A failure, such as a rejected share.
+    pub fn error(id: Id, reason: Reason) -> Self {
         Response { id, result: Value::Null, error: Some(reason) }
     }
 
-    /// Reads this as the answer to a submit. Only `result: true` without an error accepts a share; `result: false`
-    /// with `error: null` refuses it.
-    pub fn verdict(&self) -> Verdict {
+    /// Reads the answer to `mining.submit`. Only `result: true` without an error accepts the share.
+    ///
+    /// # Errors
+    ///
+    /// Why the pool rejected the share.
+    pub fn submit_result(&self) -> Result<(), Reason> {
         match (&self.error, &self.result) {
-            (Some(reason), _) => Verdict::Rejected(reason.clone()),
-            (None, Value::Bool(true)) => Verdict::Accepted,
-            (None, Value::Bool(false)) => Verdict::Rejected(Reason::new(Reason::OTHER, "")),
-            (None, other) => Verdict::Rejected(Reason::new(Reason::OTHER, &format!("answered {other}"))),
+            (Some(reason), _) => Err(reason.clone()),
+            (None, Value::Bool(true)) => Ok(()),
+            (None, Value::Bool(false)) => Err(Reason::new(Reason::OTHER, "")),
+            (None, other) => Err(Reason::new(Reason::OTHER, &format!("answered {other}"))),
         }
     }
 
-    /// The reason if this refuses a request for which any result but `false` means success.
+    /// Why the pool refused the request, if it did. For requests that succeed with any result but `false`.
     pub fn refusal(&self) -> Option<Reason> {
         let refused = || (self.result == false).then(|| Reason::new(Reason::OTHER, ""));
         self.error.clone().or_else(refused)

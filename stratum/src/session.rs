@@ -1,62 +1,63 @@
-//! The client's side of a connection, as a state machine: messages in, events out. It has no socket and no clock; its
-//! owner sends what it hands out and decides when a silence is too long.
+//! The client's side of a connection as a state machine: messages in, events out. It has no socket and no clock; its owner
+//! sends its messages and handles timeouts.
 //!
-//! The handshake is `configure` and `subscribe` in one go, then, once subscribed, `suggest_difficulty` and
-//! `authorize`. Jobs are handed out as soon as extranonce1 is known, whether or not the pool has answered the rest.
+//! The handshake begins with `mining.configure` and `mining.subscribe`. Once subscribed, it goes on with
+//! `mining.suggest_difficulty` and `mining.authorize`. Jobs are delivered as soon as extranonce1 is known, even if the pool
+//! has not answered the other requests.
 
 mod handshake;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hasher::Target;
 use thiserror::Error;
 
-use crate::job::{Job, Terms};
+use crate::job::{Job, SessionParams};
 use crate::message::{
     Call, Id, Message, MessageError, Notification, Notify, Reconnect, Request, Response, Submit,
 };
-use crate::share::{Reason, Share, Verdict};
+use crate::share::{Reason, Share};
 use crate::url::PoolUrl;
 
-/// What a session is to ask for. Its debug form leaves the password out.
-#[derive(Clone, PartialEq)]
-pub struct Options {
-    /// The pool that the connection leads to: `client.reconnect` may only stay with it.
+/// The settings of a session. Its debug form omits the password.
+#[derive(Clone, PartialEq, derive_more::Debug)]
+pub struct SessionOptions {
+    /// The address of the connection. `client.reconnect` may only lead to the same domain.
     pub pool: PoolUrl,
-    /// User, commonly with a worker's name behind a dot.
+    /// User name, commonly `ACCOUNT.WORKER`.
     pub user: String,
     /// Password.
+    #[debug(skip)]
     pub password: String,
     /// Name and version of the miner, `name/version`.
     pub user_agent: String,
-    /// Whether to send `mining.configure` at all. Some old pools close a connection that does.
+    /// Whether to send `mining.configure`. Some old pools close the connection when they receive it.
     pub configure: bool,
-    /// Version bits that the miner is able to choose; 0 asks for none.
+    /// Version bits that the miner can roll; 0 disables version rolling.
     pub version_mask: u32,
     /// The difficulty to suggest: positive and finite.
     pub suggest_difficulty: Option<f64>,
-    /// Least difficulty that suits the miner.
+    /// The minimum difficulty to ask for.
     pub minimum_difficulty: Option<f64>,
     /// The session to resume.
-    pub resume: Option<Resume>,
+    pub resume: Option<ResumeToken>,
 }
 
-impl Options {
-    /// Version bits that BIP-0320 sets aside for miners.
+impl SessionOptions {
+    /// The version bits that BIP-0320 reserves for miners.
     pub const VERSION_MASK: u32 = 0x1fff_e000;
 
-    /// The usual options: version rolling as in BIP-0320, nothing suggested, nothing resumed.
-    pub fn new(pool: PoolUrl, user: impl Into<String>, password: impl Into<String>) -> Options {
-        Options {
+    /// The defaults: version rolling as in BIP-0320, no suggested difficulty, a new session.
+    pub fn new(pool: PoolUrl, user: impl Into<String>, password: impl Into<String>) -> Self {
+        SessionOptions {
             pool,
             user: user.into(),
             password: password.into(),
             user_agent: concat!("mesos-miner/", env!("CARGO_PKG_VERSION")).to_owned(),
             configure: true,
-            version_mask: Options::VERSION_MASK,
+            version_mask: SessionOptions::VERSION_MASK,
             suggest_difficulty: None,
             minimum_difficulty: None,
             resume: None,
@@ -64,142 +65,132 @@ impl Options {
     }
 }
 
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("pool", &self.pool)
-            .field("user", &self.user)
-            .field("user_agent", &self.user_agent)
-            .finish_non_exhaustive()
-    }
-}
-
 /// What a later connection needs to resume a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resume {
-    /// The pool's name for the session.
+pub struct ResumeToken {
+    /// The id that the pool gave the session.
     pub session: String,
-    /// The session's part of the coinbase: only a connection that gets the same one has resumed.
+    /// The extranonce1 of the session. A session counts as resumed only if the pool assigns the same one.
     pub extranonce1: Vec<u8>,
 }
 
-/// What came of a message.
+/// An event of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// To be sent to the pool.
+    /// The owner must send this message to the pool.
     Send(Message),
-    /// The pool has given extranonces.
+    /// The pool has assigned extranonces.
     Subscribed {
-        /// Whether it is the session asked for, so that shares of its jobs can be submitted (again).
+        /// Whether the requested session was resumed, so that shares of its jobs can be submitted (again).
         resumed: bool,
     },
-    /// The pool takes shares from this user.
+    /// The pool has authorized the user.
     Authorized,
-    /// What to work on from now on. The same work may come again with another version mask or difficulty, see
+    /// The job to work on from now on. The same work may come again with another version mask or difficulty, see
     /// [`Job::same_work`].
     Job(Arc<Job>),
-    /// Difficulty of the jobs to come.
+    /// The difficulty of the jobs to come.
     Difficulty(f64),
-    /// Version bits granted, at once. The present job follows again with the new mask.
+    /// The version bits that may be rolled, effective at once. The present job follows again with the new mask.
     VersionMask(u32),
-    /// A share was answered.
+    /// The pool has answered a share.
     Answer {
-        /// As [`Session::submit`] gave it.
+        /// The id that [`Session::submit`] returned.
         id: u64,
-        /// What became of the share.
-        verdict: Verdict,
+        /// Whether the pool accepted the share, or why not.
+        result: Result<(), Reason>,
     },
-    /// The pool asks to connect elsewhere (same domain) or again.
+    /// The pool asks us to connect again, perhaps to another address in its domain.
     Reconnect {
-        /// Where to.
+        /// The address to connect to.
         pool: PoolUrl,
-        /// When, counted from now.
+        /// The time to wait before that.
         wait: Duration,
     },
-    /// Text for the miner's owner.
+    /// A message from the pool to the miner's owner.
     ShowMessage(String),
-    /// Nothing that concerns this session: an unknown method, or an answer to nothing. To be logged at most.
+    /// A message that does not concern this session: an unknown method, or an answer to no request of ours.
     Ignored(Message),
 }
 
-/// A message that breaks the protocol, or ends it.
+/// A message that breaks the protocol or refuses the session.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// The message could not be read, and was skipped.
+    /// The message is invalid and was skipped.
     #[error(transparent)]
     Message(#[from] MessageError),
-    /// The pool refuses subscriptions.
+    /// The pool refused the subscription.
     #[error("the pool refused the subscription: {reason}")]
     SubscribeRefused {
         /// The pool's reason.
         reason: Reason,
     },
-    /// The pool's subscription can't be mined with.
-    #[error("the pool's answer to the subscription can't be used")]
+    /// The pool's answer to the subscription is invalid.
+    #[error("the pool's answer to the subscription is invalid")]
     Subscribe(#[source] MessageError),
-    /// The pool does not take this user or password.
+    /// The pool refused this user or password.
     #[error("the pool refused to authorize {user:?}: {reason}")]
     Unauthorized {
-        /// Who was refused.
+        /// The refused user.
         user: String,
         /// The pool's reason.
         reason: Reason,
     },
-    /// The pool asked to connect to somebody else's host, and was not obeyed.
+    /// The pool asked us to connect to another domain. The request was ignored.
     #[error("the pool {pool} asked to reconnect to the foreign host {host:?}: ignored")]
     ForeignReconnect {
         /// The pool that asked.
         pool: PoolUrl,
-        /// Where it wanted the miner to go.
+        /// The host that it named.
         host: String,
     },
 }
 
 impl ProtocolError {
-    /// Whether the session is over: there is nothing to mine. After other errors it goes on as before.
+    /// Whether the session is over. After other errors it goes on as before.
     pub fn is_fatal(&self) -> bool {
         use ProtocolError::{Subscribe, SubscribeRefused, Unauthorized};
         matches!(self, SubscribeRefused { .. } | Subscribe(_) | Unauthorized { .. })
     }
 }
 
-/// What a request of ours was for.
+/// The purpose of a request that the pool has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pending {
     Configure,
     Subscribe(handshake::Attempt),
     Authorize,
     Submit,
-    /// Whatever the answer is, it changes nothing.
-    Courtesy,
+    /// A request whose answer does not matter.
+    AnswerIgnored,
 }
 
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Session {
-    options: Options,
+    options: SessionOptions,
     next_id: u64,
     pending: BTreeMap<u64, Pending>,
     /// Extranonce1 and the length of extranonce2, once subscribed.
     extranonces: Option<(Vec<u8>, usize)>,
-    resume: Option<Resume>,
+    resume: Option<ResumeToken>,
     difficulty: f64,
     /// `None` until version rolling is granted.
     version_mask: Option<u32>,
-    /// The pool knows that `mining.set_extranonce` is understood.
-    extranonce_may_change: bool,
-    /// The latest job that came before the answer to subscribe, with the difficulty then in force.
-    early: Option<(Notify, Target)>,
+    /// Whether the pool has granted the extension `subscribe-extranonce`.
+    extranonce_subscribed: bool,
+    /// The latest job that came before the answer to `mining.subscribe`, with the target then in force.
+    early_job: Option<(Notify, Target)>,
     job: Option<Arc<Job>>,
 }
 
 impl Session {
-    /// Answers that are waited for at most; the oldest beyond are given up.
+    /// The maximum number of requests without an answer. The oldest beyond are given up.
     const MAX_PENDING: usize = 10_000;
 
-    /// A session that has yet to be started.
-    pub fn new(options: Options) -> Session {
+    /// Creates a session. [`Session::start`] begins the handshake.
+    pub fn new(options: SessionOptions) -> Self {
         Session {
             options,
             next_id: 1,
@@ -208,28 +199,28 @@ impl Session {
             resume: None,
             difficulty: 1.0,
             version_mask: None,
-            extranonce_may_change: false,
-            early: None,
+            extranonce_subscribed: false,
+            early_job: None,
             job: None,
         }
     }
 
-    /// The job to work on.
+    /// The present job.
     pub fn job(&self) -> Option<&Arc<Job>> {
         self.job.as_ref()
     }
 
-    /// What a later connection needs to resume this session, if the pool names its sessions.
-    pub fn resume(&self) -> Option<&Resume> {
+    /// What a later connection needs to resume this session, if the pool gave it an id.
+    pub fn resume(&self) -> Option<&ResumeToken> {
         self.resume.as_ref()
     }
 
-    /// Takes one message from the pool.
+    /// Handles a message from the pool.
     ///
     /// # Errors
     ///
-    /// Fails for what can't be read or obeyed, and when the pool refuses to be mined for. Only then is the session
-    /// over, see [`ProtocolError::is_fatal`].
+    /// If the message is invalid or the pool refuses the session. Only a refusal ends the session, see
+    /// [`ProtocolError::is_fatal`].
     pub fn on_message(&mut self, message: Message) -> Result<Vec<Event>, ProtocolError> {
         match message {
             Message::Call(call) => self.on_call(call),
@@ -237,8 +228,8 @@ impl Session {
         }
     }
 
-    /// The request that submits a share, and the id that its [`Event::Answer`] will have. The share may be of an
-    /// older job, or of the session that this one resumes.
+    /// Returns the request that submits a share, and the id that its [`Event::Answer`] will have. The share may be for an
+    /// older job, or for a job of the session that this one resumes.
     pub fn submit(&mut self, share: &Share) -> (u64, Message) {
         let submit = Submit {
             user: self.options.user.clone(),
@@ -251,14 +242,14 @@ impl Session {
         self.request(Pending::Submit, Request::Submit(submit))
     }
 
-    /// The request that suggests a difficulty: positive and finite. The pool answers, if it does, by setting one.
+    /// Returns the request that suggests a difficulty, which is positive and finite.
     pub fn suggest_difficulty(&mut self, difficulty: f64) -> Message {
-        self.request(Pending::Courtesy, Request::SuggestDifficulty(difficulty)).1
+        self.request(Pending::AnswerIgnored, Request::SuggestDifficulty(difficulty)).1
     }
 
-    /// A request that any pool answers somehow, to see whether the connection is alive.
+    /// Returns a request that checks whether the connection is alive: every pool answers it, if only with an error.
     pub fn ping(&mut self) -> Message {
-        self.request(Pending::Courtesy, Request::Ping).1
+        self.request(Pending::AnswerIgnored, Request::Ping).1
     }
 
     fn request(&mut self, pending: Pending, request: Request) -> (u64, Message) {
@@ -279,7 +270,7 @@ impl Session {
                 vec![Event::Difficulty(difficulty)]
             }
             Notification::SetExtranonce { extranonce1, extranonce2_len } => {
-                // Only a connection that gets this one can submit the shares to come again.
+                // Shares to come have this extranonce1, so a resumed session must have it, too.
                 if let Some(resume) = &mut self.resume {
                     resume.extranonce1.clone_from(&extranonce1);
                 }
@@ -292,7 +283,7 @@ impl Session {
             Notification::GetVersion => {
                 vec![Event::Send(Response::ok(call.id, self.options.user_agent.as_str()).into())]
             }
-            // A ping without an id asks for nothing.
+            // A ping without an id expects no answer.
             Notification::Ping if call.id == Id::Null => Vec::new(),
             Notification::Ping => vec![Event::Send(Response::ok(call.id, "pong").into())],
             Notification::Unknown => vec![Event::Ignored(call.into())],
@@ -302,24 +293,24 @@ impl Session {
     fn on_notify(&mut self, notify: Notify) -> Vec<Event> {
         let target = Target::from_difficulty(self.difficulty);
         if self.extranonces.is_none() {
-            self.early = Some((notify, target));
+            self.early_job = Some((notify, target));
             return Vec::new();
         }
-        self.take_job(notify, target).into_iter().collect()
+        self.set_job(notify, target).into_iter().collect()
     }
 
-    /// Makes `notify` the present job; `None` before extranonces are known.
-    fn take_job(&mut self, notify: Notify, target: Target) -> Option<Event> {
+    /// Makes `notify` the present job; `None` before the extranonces are known.
+    fn set_job(&mut self, notify: Notify, target: Target) -> Option<Event> {
         let (extranonce1, extranonce2_len) = self.extranonces.clone()?;
         let version_mask = self.version_mask.unwrap_or(0);
-        let terms = Terms { target, version_mask, extranonce1, extranonce2_len };
+        let params = SessionParams { target, version_mask, extranonce1, extranonce2_len };
         let new_block = self.job.as_ref().is_none_or(|job| job.prev_hash != notify.prev_hash);
-        let job = Arc::new(Job::new(notify, terms, new_block));
+        let job = Arc::new(Job::new(notify, params, new_block));
         self.job = Some(Arc::clone(&job));
         Some(Event::Job(job))
     }
 
-    /// A new mask holds at once (BIP-0310), also for the present job, which therefore comes again.
+    /// A new mask is effective at once (BIP-0310), so the present job comes again with it.
     fn on_version_mask(&mut self, mask: u32) -> Vec<Event> {
         if !self.options.configure || self.options.version_mask == 0 {
             return Vec::new();
@@ -356,8 +347,8 @@ impl Session {
             Pending::Configure => self.on_configured(&response),
             Pending::Subscribe(attempt) => self.on_subscribed(attempt, &response),
             Pending::Authorize => self.on_authorized(&response),
-            Pending::Submit => Ok(vec![Event::Answer { id, verdict: response.verdict() }]),
-            Pending::Courtesy => Ok(Vec::new()),
+            Pending::Submit => Ok(vec![Event::Answer { id, result: response.submit_result() }]),
+            Pending::AnswerIgnored => Ok(Vec::new()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Shares and their verdicts.
+//! Shares, and the reasons why pools reject them.
 
 use std::fmt;
 
@@ -6,61 +6,52 @@ use serde_json::{Value, json};
 
 use crate::text::printable;
 
-/// A solution that a miner submits: together with its job it gives one header whose digest meets the job's target.
+/// A share that a miner submits. With its job it determines one header, whose hash meets the target of the job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Share {
-    /// The job's id, as the pool gave it.
+    /// The id of the job.
     pub job: String,
     /// The bytes between extranonce1 and coinb2.
     pub extranonce2: Vec<u8>,
-    /// The header's time, seconds since the Unix epoch.
+    /// Header time, seconds since the Unix epoch.
     pub ntime: u32,
-    /// The header's nonce.
+    /// Header nonce.
     pub nonce: u32,
-    /// The whole version that was hashed, with rolled bits.
+    /// The complete header version, with rolled bits.
     pub version: u32,
 }
 
-/// A pool's answer to a share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The share counts.
-    Accepted,
-    /// It does not, and why.
-    Rejected(Reason),
-}
-
-/// Why a pool refused something: code and text of its answer's `error`.
+/// Why a pool refused a request: code and text of the `error` in its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// One of the codes of the field, see the constants. [`Reason::OTHER`] where the pool gave none and its text
-    /// tells nothing, and for codes that are no `u32`.
+    /// The error code; the constants name the usual ones. [`Reason::OTHER`] if the pool gave none and its text matches none,
+    /// or if its code does not fit.
     pub code: u32,
     /// The pool's text, on one line and of bounded length.
     pub message: String,
 }
 
 impl Reason {
-    /// Anything else.
+    /// Any other reason.
     pub const OTHER: u32 = 20;
-    /// The job is not, or no longer, known: the share is stale.
+    /// The pool does not know the job, or not any more: the share is stale.
     pub const JOB_NOT_FOUND: u32 = 21;
     /// The same share was submitted before.
     pub const DUPLICATE: u32 = 22;
-    /// The digest does not meet the target.
+    /// The hash does not meet the target.
     pub const LOW_DIFFICULTY: u32 = 23;
     /// The worker is not authorized.
     pub const UNAUTHORIZED: u32 = 24;
     /// The connection has not subscribed.
     pub const NOT_SUBSCRIBED: u32 = 25;
 
-    /// A reason with this code; `message` is cleaned and cut as everything that peers write.
-    pub fn new(code: u32, message: &str) -> Reason {
+    /// A reason with this code. `message` is cleaned and cut like all text of peers.
+    pub fn new(code: u32, message: &str) -> Self {
         Reason { code, message: printable(message) }
     }
 
-    /// A reason known only by its text; the code is told from the words pools use.
-    pub fn from_text(message: &str) -> Reason {
+    /// A reason without a code. The code is derived from words that pools use.
+    pub fn from_text(message: &str) -> Self {
         let text = message.to_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         let code = match () {
@@ -76,19 +67,19 @@ impl Reason {
         Reason::new(code, message)
     }
 
-    /// Whether the share came too late: code 21, or a text that says so under another code.
+    /// Whether the share is stale: by code 21, or by the text under another code.
     pub fn is_stale(&self) -> bool {
         self.code == Reason::JOB_NOT_FOUND || says_stale(&self.message.to_lowercase())
     }
 
-    /// Whether the pool had this share already.
+    /// Whether the pool has already received this share.
     pub fn is_duplicate(&self) -> bool {
         self.code == Reason::DUPLICATE || self.message.to_lowercase().contains("duplicate")
     }
 
-    /// Reads the `error` member of an answer in any of its dialects: `[code, message, traceback]`,
-    /// `{"code", "message"}`, a string, a number. Empty values mean that there is no error.
-    pub fn from_json(error: &Value) -> Option<Reason> {
+    /// Reads the `error` member of an answer in any of its forms: `[code, message, traceback]`, `{"code", "message"}`, a
+    /// string, a number. An empty value means no error.
+    pub fn from_json(error: &Value) -> Option<Self> {
         match error {
             Value::Null | Value::Bool(false) => None,
             Value::Bool(true) => Some(Reason::new(Reason::OTHER, "")),
@@ -107,7 +98,7 @@ impl Reason {
         }
     }
 
-    fn from_parts(code: Option<&Value>, message: Option<&Value>) -> Reason {
+    fn from_parts(code: Option<&Value>, message: Option<&Value>) -> Self {
         let message = match message {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text.clone(),
@@ -120,7 +111,7 @@ impl Reason {
         };
         match number.map(u32::try_from) {
             Some(Ok(code)) => Reason::new(code, &message),
-            // JSON-RPC's own codes are negative: the number is kept where a person can read it.
+            // The codes of JSON-RPC itself are negative. The text keeps the number.
             Some(Err(_)) => {
                 Reason::new(Reason::OTHER, &format!("{message} ({})", number.unwrap_or_default()))
             }
@@ -128,7 +119,7 @@ impl Reason {
         }
     }
 
-    /// The `error` member as pools commonly write it: `[code, message, null]`.
+    /// Writes the `error` member as most pools do: `[code, message, null]`.
     pub fn to_json(&self) -> Value {
         json!([self.code, self.message, null])
     }
@@ -144,7 +135,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What pools write when a share came too late, some with the job's id in the middle.
+/// Whether the text says that a share is stale. Some pools put the id of the job in the middle.
 fn says_stale(lower_case: &str) -> bool {
     let has = |words: &[&str]| words.iter().any(|words| lower_case.contains(words));
     has(&["stale", "unknown job", "invalid job", "old job"])
@@ -156,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_all_dialects() {
+    fn errors_of_all_forms() {
         let read = |text: &str| Reason::from_json(&serde_json::from_str(text).unwrap());
         for none in ["null", "false", "[]", "{}", "\"\""] {
             assert_eq!(read(none), None, "{none}");
@@ -179,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn stale_and_duplicate_are_told_by_code_or_text() {
+    fn stale_and_duplicate_are_recognized_by_code_or_text() {
         assert!(Reason::new(21, "").is_stale());
         assert!(Reason::new(20, "Stale share").is_stale());
         assert!(Reason::new(20, "Job '62345' not found").is_stale());

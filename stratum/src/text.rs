@@ -1,9 +1,9 @@
-//! Text that a peer wrote, made safe to log and to show.
+//! Makes text from a peer safe to log and to show.
 
-/// Longest text of a peer that is kept, in characters.
+/// Longest text of a peer, in characters. The rest is cut.
 const MAX_CHARS: usize = 300;
 
-/// Returns `text` on one line, without control characters (a terminal would obey them) and of bounded length.
+/// Returns `text` on one line, without control characters (terminals act on them) and of bounded length.
 pub(crate) fn printable(text: &str) -> String {
     let text = text.trim_matches(|c: char| c.is_control() || c.is_whitespace());
     let mut shown: String =
@@ -19,7 +19,7 @@ mod tests {
     use super::printable;
 
     #[test]
-    fn control_characters_and_length_are_tamed() {
+    fn control_characters_are_removed_and_long_text_is_cut() {
         assert_eq!(printable(" a\u{1b}[2J\nb "), "a [2J b");
         assert_eq!(printable(&"x".repeat(100_000)).chars().count(), 301);
         assert_eq!(printable(&"ü".repeat(300)), "ü".repeat(300));

@@ -1,4 +1,4 @@
-//! How a pool's address is written: `[stratum+tcp://]HOST:PORT`.
+//! Addresses of pools: `[stratum+tcp://]HOST:PORT`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,26 +10,26 @@ use crate::domain::same_domain;
 use crate::message::Reconnect;
 use crate::text::printable;
 
-/// A pool's address.
+/// The address of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PoolUrl {
-    /// How the pool is spoken to.
+    /// The transport.
     pub scheme: Scheme,
-    /// The pool's host and port.
+    /// Host and port.
     pub address: HostPort,
 }
 
-/// What carries the lines.
+/// The transport of a connection to a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// `stratum+tcp`, also if no scheme is given: plain TCP.
+    /// Plain TCP: `stratum+tcp`, or no scheme.
     Tcp,
-    /// `stratum+ssl`, also written `stratum+tls` or `stratum+tcps`: TLS over TCP.
+    /// TLS over TCP: `stratum+ssl`, `stratum+tls` or `stratum+tcps`.
     Ssl,
 }
 
 impl Scheme {
-    /// As miners and pools write them.
+    /// All spellings in use.
     const SPELLINGS: [(&str, Scheme); 4] = [
         ("stratum+tcp", Scheme::Tcp),
         ("stratum+ssl", Scheme::Ssl),
@@ -37,7 +37,7 @@ impl Scheme {
         ("stratum+tcps", Scheme::Ssl),
     ];
 
-    /// Whether it is over TLS.
+    /// Whether the connection uses TLS.
     pub fn is_secure(self) -> bool {
         self == Scheme::Ssl
     }
@@ -50,32 +50,32 @@ impl Scheme {
     }
 }
 
-/// A pool's address that could not be read.
+/// Why the address of a pool is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PoolUrlError {
-    /// The scheme is none that can be spoken.
+    /// The scheme is not supported.
     #[error(
         "unknown scheme {scheme:?} in pool address {url:?}: use stratum+tcp://HOST:PORT or stratum+ssl://HOST:PORT"
     )]
     Scheme {
-        /// What stands before `://`.
+        /// The text before `://`.
         scheme: String,
-        /// The whole address, but for a user.
+        /// The whole address, without a user.
         url: String,
     },
     /// The host or the port is missing or malformed.
     #[error("pool address {url:?}: {error}")]
     Address {
-        /// The whole address, but for a user.
+        /// The whole address, without a user.
         url: String,
         /// What is wrong with the host or the port.
         error: HostPortError,
     },
-    /// User and password don't belong here.
-    #[error("a user in pool address {url:?}: give user and password on their own")]
+    /// The address contains a user, perhaps with a password.
+    #[error("a user in pool address {url:?}: give user and password separately")]
     User {
-        /// The address from behind the user, which may be followed by a password.
+        /// The address after the user and password.
         url: String,
     },
 }
@@ -83,8 +83,8 @@ pub enum PoolUrlError {
 impl FromStr for PoolUrl {
     type Err = PoolUrlError;
 
-    fn from_str(text: &str) -> Result<PoolUrl, PoolUrlError> {
-        // A password that somebody put into the address is not repeated.
+    fn from_str(text: &str) -> Result<Self, PoolUrlError> {
+        // The error must not repeat a password in the address.
         let url = || printable(text.rsplit_once('@').map_or(text, |(_, address)| address));
         let (scheme, rest) = match text.trim().split_once("://") {
             None => (Scheme::Tcp, text.trim()),
@@ -110,8 +110,8 @@ impl fmt::Display for PoolUrl {
 }
 
 impl PoolUrl {
-    /// Where `client.reconnect` leads, or `None` if that is not this pool's: a pool (or whoever speaks in its place)
-    /// can't give its miners away to another domain.
+    /// The address that `client.reconnect` leads to, or `None` if it is in another domain. A pool, or an attacker in its
+    /// place, cannot redirect its miners to a foreign pool.
     pub(crate) fn redirected(&self, reconnect: &Reconnect) -> Option<PoolUrl> {
         let host = match &reconnect.host {
             None => self.address.host.clone(),
@@ -173,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn display_is_read_back() {
+    fn displayed_addresses_can_be_parsed() {
         for text in ["stratum+tcp://pool.example:3333", "stratum+ssl://[2001:db8::1]:443"] {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn reconnect_keeps_what_it_does_not_name() {
+    fn a_reconnect_keeps_the_parts_that_it_does_not_name() {
         let url = parse("stratum+ssl://eu.pool.com:443").unwrap();
         let to = |host: Option<&str>, port| {
             let reconnect = Reconnect { host: host.map(str::to_owned), port, ..Reconnect::default() };

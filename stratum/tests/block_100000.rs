@@ -1,8 +1,8 @@
-//! A real block as a Stratum job: what it means, down to the last byte, was not worked out by our code.
+//! A real block as a Stratum job. The expected bytes come from the block chain, not from our code.
 
 use hasher::{CompactTarget, Header, Target};
 use stratum::message::{Submit, SubscribeAnswer};
-use stratum::{Event, Job, Message, Notification, Notify, Options, Request, Session, Share};
+use stratum::{Event, Job, Message, Notification, Notify, Request, Session, SessionOptions, Share};
 
 const LINES: &str = include_str!("data/block_100000.jsonl");
 const COINBASE_TXID: &str = "8c14f0db3df150123e6f3dbbf30f8b955a8249b62ac1d1ff16284aefa3d06d87";
@@ -29,11 +29,11 @@ fn expected() -> (Header, String) {
     (Header::from_bytes(&bytes.try_into().unwrap()), expected["digest"].as_str().unwrap().to_owned())
 }
 
-/// The job as a session hands it out.
+/// The job as a session delivers it.
 fn job() -> std::sync::Arc<Job> {
-    let mut session = Session::new(Options {
+    let mut session = Session::new(SessionOptions {
         configure: false,
-        ..Options::new("pool.example:3333".parse().unwrap(), "u", "x")
+        ..SessionOptions::new("pool.example:3333".parse().unwrap(), "u", "x")
     });
     session.start();
     session.on_message(Message::from_line(line(0)).unwrap()).unwrap();
@@ -61,7 +61,7 @@ fn the_coinbase_is_the_blocks() {
 }
 
 #[test]
-fn the_bitcoin_crate_takes_coinbase_and_header() {
+fn the_bitcoin_crate_accepts_coinbase_and_header() {
     use bitcoin::consensus::deserialize;
     let (job, submit) = (job(), submit());
     let coinbase: bitcoin::Transaction = deserialize(&job.coinbase(&submit.extranonce2)).unwrap();
@@ -95,7 +95,7 @@ fn the_session_submits_the_blocks_nonce() {
         nonce: submit.nonce,
         version: job.version,
     };
-    let mut session = Session::new(Options::new("pool.example:3333".parse().unwrap(), "u", "x"));
+    let mut session = Session::new(SessionOptions::new("pool.example:3333".parse().unwrap(), "u", "x"));
     let (_, Message::Call(call)) = session.submit(&share) else { panic!("no call") };
     assert_eq!(Request::from_call(&call).unwrap(), Request::Submit(submit));
 }

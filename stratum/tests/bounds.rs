@@ -1,56 +1,60 @@
-//! What a peer may make us keep, at its limit and one beyond; and the fields that make a job the same again.
+//! Limits on data from peers, each at the limit and one beyond; and which fields make two jobs the same work.
 
 use hasher::{CompactTarget, Target};
 use serde_json::{Value, json};
 use stratum::message::SubscribeAnswer;
-use stratum::{Call, Id, Job, Message, Notification, Reason, Request, Response, Verdict};
+use stratum::{Call, Id, Job, Message, Notification, Reason, Request, Response};
 
 fn call(method: &str, params: Value) -> Call {
     let Value::Array(params) = params else { panic!("no parameters: {params}") };
     Call { id: Id::Null, method: method.to_owned(), params }
 }
 
-/// Whether a pool takes this.
-fn pool_takes(method: &str, params: Value) -> bool {
+/// Whether a pool accepts this call.
+fn pool_accepts(method: &str, params: Value) -> bool {
     Request::from_call(&call(method, params)).is_ok()
 }
 
-/// Whether a miner takes this.
-fn miner_takes(method: &str, params: Value) -> bool {
+/// Whether a miner accepts this call.
+fn miner_accepts(method: &str, params: Value) -> bool {
     Notification::from_call(&call(method, params)).is_ok()
 }
 
 #[test]
-fn names_of_miners_are_bounded_and_harmless() {
-    for (length, taken) in [(512, true), (513, false)] {
+fn names_of_miners_are_bounded_and_have_no_control_characters() {
+    for (length, accepted) in [(512, true), (513, false)] {
         let name = "n".repeat(length);
-        assert_eq!(pool_takes("mining.authorize", json!([name, "x"])), taken, "{length}");
-        assert_eq!(pool_takes("mining.authorize", json!(["u", name])), taken, "{length}");
-        assert_eq!(pool_takes("mining.subscribe", json!([name])), taken, "{length}");
-        assert_eq!(pool_takes("mining.submit", json!([name, "1", "00", "0", "0"])), taken, "{length}");
-        assert_eq!(pool_takes("mining.submit", json!(["u", name, "00", "0", "0"])), taken, "{length}");
-        assert_eq!(pool_takes("mining.configure", json!([[name], {}])), taken, "{length}");
+        assert_eq!(pool_accepts("mining.authorize", json!([name, "x"])), accepted, "{length}");
+        assert_eq!(pool_accepts("mining.authorize", json!(["u", name])), accepted, "{length}");
+        assert_eq!(pool_accepts("mining.subscribe", json!([name])), accepted, "{length}");
+        assert_eq!(pool_accepts("mining.submit", json!([name, "1", "00", "0", "0"])), accepted, "{length}");
+        assert_eq!(pool_accepts("mining.submit", json!(["u", name, "00", "0", "0"])), accepted, "{length}");
+        assert_eq!(pool_accepts("mining.configure", json!([[name], {}])), accepted, "{length}");
     }
-    assert!(!pool_takes("mining.authorize", json!(["u\u{1b}[2J"])));
-    for (names, taken) in [(32, true), (33, false)] {
-        assert_eq!(pool_takes("mining.configure", json!([vec!["x"; names], {}])), taken, "{names}");
+    assert!(!pool_accepts("mining.authorize", json!(["u\u{1b}[2J"])));
+    for (names, accepted) in [(32, true), (33, false)] {
+        assert_eq!(pool_accepts("mining.configure", json!([vec!["x"; names], {}])), accepted, "{names}");
     }
 }
 
 #[test]
 fn bytes_of_peers_are_bounded() {
-    for (bytes, taken) in [(16, true), (17, false)] {
+    for (bytes, accepted) in [(16, true), (17, false)] {
         let params = json!(["u", "1", "00".repeat(bytes), "0", "0"]);
-        assert_eq!(pool_takes("mining.submit", params), taken, "{bytes}");
-        assert_eq!(miner_takes("mining.set_extranonce", json!(["0a", bytes])), taken, "{bytes}");
+        assert_eq!(pool_accepts("mining.submit", params), accepted, "{bytes}");
+        assert_eq!(miner_accepts("mining.set_extranonce", json!(["0a", bytes])), accepted, "{bytes}");
     }
-    for (bytes, taken) in [(64, true), (65, false)] {
-        assert_eq!(miner_takes("mining.set_extranonce", json!(["00".repeat(bytes), 4])), taken, "{bytes}");
+    for (bytes, accepted) in [(64, true), (65, false)] {
+        assert_eq!(
+            miner_accepts("mining.set_extranonce", json!(["00".repeat(bytes), 4])),
+            accepted,
+            "{bytes}"
+        );
     }
     let notify = |id: usize, nodes: usize| {
         let branch = vec!["00".repeat(32); nodes];
         let (id, prev) = ("j".repeat(id), "00".repeat(32));
-        miner_takes("mining.notify", json!([id, prev, "", "", branch, "1", "1d00ffff", "0", true]))
+        miner_accepts("mining.notify", json!([id, prev, "", "", branch, "1", "1d00ffff", "0", true]))
     };
     assert!(notify(256, 32) && !notify(257, 32) && !notify(256, 33));
     let session = |length: usize| {
@@ -62,7 +66,7 @@ fn bytes_of_peers_are_bounded() {
 
 #[test]
 fn difficulties_are_positive_and_finite() {
-    for (difficulty, taken) in [
+    for (difficulty, accepted) in [
         (json!(1.4e-8), true),
         (json!("1e15"), true),
         (json!(0), false),
@@ -70,34 +74,34 @@ fn difficulties_are_positive_and_finite() {
         (json!("inf"), false),
         (json!("NaN"), false),
     ] {
-        assert_eq!(miner_takes("mining.set_difficulty", json!([difficulty])), taken, "{difficulty}");
-        assert_eq!(pool_takes("mining.suggest_difficulty", json!([difficulty])), taken, "{difficulty}");
+        assert_eq!(miner_accepts("mining.set_difficulty", json!([difficulty])), accepted, "{difficulty}");
+        assert_eq!(pool_accepts("mining.suggest_difficulty", json!([difficulty])), accepted, "{difficulty}");
     }
 }
 
 #[test]
-fn what_is_neither_call_nor_answer_is_none() {
+fn a_line_that_is_neither_call_nor_response_is_refused() {
     for line in ["{}", r#"{"id":null}"#, r#"{"id":null,"result":null,"error":null}"#, "[]", "[1]", "7"] {
         assert!(Message::from_line(line).is_err(), "{line}");
     }
 }
 
 #[test]
-fn a_reject_reason_is_one_where_there_is_no_other() {
-    let verdict = |line: &str| match Message::from_line(line).unwrap() {
-        Message::Response(response) => response.verdict(),
+fn a_reject_reason_counts_only_if_there_is_no_error() {
+    let result = |line: &str| match Message::from_line(line).unwrap() {
+        Message::Response(response) => response.submit_result(),
         Message::Call(call) => panic!("{call:?}"),
     };
-    let rejected = |code, text| Verdict::Rejected(Reason::new(code, text));
+    let rejected = |code, text| Err(Reason::new(code, text));
     assert_eq!(
-        verdict(r#"{"id":1,"result":false,"error":null,"reject-reason":"Stale"}"#),
+        result(r#"{"id":1,"result":false,"error":null,"reject-reason":"Stale"}"#),
         rejected(Reason::JOB_NOT_FOUND, "Stale")
     );
     assert_eq!(
-        verdict(r#"{"id":1,"result":false,"error":[23,"Above target",null],"reject-reason":"Stale"}"#),
+        result(r#"{"id":1,"result":false,"error":[23,"Above target",null],"reject-reason":"Stale"}"#),
         rejected(Reason::LOW_DIFFICULTY, "Above target")
     );
-    assert_eq!(verdict(r#"{"id":1,"result":true,"error":null,"reject-reason":"Stale"}"#), Verdict::Accepted);
+    assert_eq!(result(r#"{"id":1,"result":true,"error":null,"reject-reason":"Stale"}"#), Ok(()));
 }
 
 #[test]

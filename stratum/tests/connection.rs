@@ -1,9 +1,10 @@
-//! Lines over streams that deliver as they please.
+//! Lines over streams that deliver their bytes in pieces of any size.
 
 use std::time::Duration;
 
 use serde_json::json;
-use stratum::{Call, Connection, Id, Message, ReadError, Reader, WriteError, Writer};
+use stratum::connection::split;
+use stratum::{Call, Id, Message, ReadError, Reader, WriteError, Writer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
 use tokio::time::timeout;
 
@@ -13,18 +14,18 @@ fn ping(id: u64) -> Message {
     Message::Call(Call { id: Id::Number(id), method: "mining.ping".to_owned(), params: vec![json!("ü")] })
 }
 
-/// Everything that can be read from these bytes, which come `at_once` at a time.
+/// Reads everything from these bytes, which arrive `at_once` at a time.
 async fn read_all(bytes: &[u8], at_once: usize) -> Vec<Result<Message, String>> {
     let (near, mut far) = duplex(at_once);
-    let mut connection = Connection::new(near, LIMIT);
+    let mut reader = Reader::new(near, LIMIT);
     let write = async move {
-        // The reader may have given up.
+        // The reader may have stopped at an error.
         let _ = far.write_all(bytes).await;
     };
     let read = async move {
         let mut messages = Vec::new();
         loop {
-            match connection.read().await {
+            match reader.read().await {
                 Ok(None) => return messages,
                 Ok(Some(message)) => messages.push(Ok(message)),
                 Err(error) => {
@@ -40,7 +41,7 @@ async fn read_all(bytes: &[u8], at_once: usize) -> Vec<Result<Message, String>> 
 }
 
 #[tokio::test]
-async fn lines_come_whole_however_they_are_cut() {
+async fn lines_are_read_whole_however_they_arrive() {
     let text =
         format!("{}\r\n\n  \n{}\nnonsense\n{}\n", ping(1).to_line(), ping(2).to_line(), ping(3).to_line());
     let expected = read_all(text.as_bytes(), 10_000).await;
@@ -75,7 +76,7 @@ async fn long_lines_are_refused_with_and_without_end() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_harm_only_their_own_line() {
+async fn bytes_that_are_not_utf8_affect_only_their_own_line() {
     let mut bytes = b"\xff\xfe\x00\n{\"id\":1,\"method\":\"mining.ping\",\"params\":[\"\xff\"]}\n".to_vec();
     bytes.extend(format!("{}\n", ping(2).to_line()).bytes());
     let read = read_all(&bytes, 5).await;
@@ -86,19 +87,19 @@ async fn bytes_that_are_no_text_harm_only_their_own_line() {
 #[tokio::test]
 async fn a_dropped_read_loses_nothing() {
     let (near, mut far) = duplex(1000);
-    let mut connection = Connection::new(near, LIMIT);
+    let mut reader = Reader::new(near, LIMIT);
     for byte in format!("{}\n", ping(7).to_line()).bytes() {
         // Polled once, then dropped.
-        assert!(timeout(Duration::ZERO, connection.read()).await.is_err());
+        assert!(timeout(Duration::ZERO, reader.read()).await.is_err());
         far.write_all(&[byte]).await.unwrap();
     }
-    assert_eq!(connection.read().await.unwrap(), Some(ping(7)));
+    assert_eq!(reader.read().await.unwrap(), Some(ping(7)));
 }
 
 #[tokio::test]
-async fn a_dropped_send_is_finished_by_the_next() {
+async fn the_next_send_finishes_a_dropped_one() {
     let (near, far) = duplex(5);
-    let (_, mut writer) = Connection::new(near, LIMIT).into_parts();
+    let (_, mut writer) = split(near, LIMIT);
     assert!(timeout(Duration::ZERO, writer.send(&ping(1))).await.is_err());
     assert!(writer.waiting() > 0);
     let write = async move {
@@ -125,7 +126,7 @@ async fn a_peer_that_reads_nothing_is_noticed() {
 #[tokio::test]
 async fn a_broken_stream_is_an_error() {
     let (near, far) = duplex(10);
-    let (mut reader, mut writer) = Connection::new(near, LIMIT).into_parts();
+    let (mut reader, mut writer) = split(near, LIMIT);
     drop(far);
     assert!(matches!(writer.send(&ping(1)).await, Err(WriteError::Io(_))));
     assert!(matches!(reader.read().await, Ok(None) | Err(ReadError::Io(_))));
@@ -141,9 +142,9 @@ async fn one_line_is_one_write_ended_by_a_newline() {
 }
 
 #[tokio::test]
-async fn what_the_stream_itself_holds_back_is_not_forgotten() {
+async fn data_buffered_by_the_stream_needs_a_flush() {
     let (near, mut far) = duplex(4);
-    // As with TLS: it takes everything, and passes it on when it is flushed.
+    // Like a TLS stream, it accepts everything and passes it on when it is flushed.
     let mut writer = Writer::new(BufWriter::new(near));
     assert!(!writer.needs_flush());
     writer.queue(&ping(1).to_line()).unwrap();

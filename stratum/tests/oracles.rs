@@ -1,4 +1,4 @@
-//! The fuzz targets' oracles on bounded random cases; `fuzz/` runs them for as long as one likes.
+//! The oracles of the fuzz targets on a bounded number of random cases. `fuzz/` runs them without a bound.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ mod line;
 #[path = "../../fuzz/oracles/notify.rs"]
 mod notify;
 
-/// Pieces of messages, so that some lines are some.
+/// Pieces of messages, so that some of the random lines are messages.
 const PIECES: &[&str] = &[
     "\n",
     "{",
@@ -40,9 +40,9 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
     (any::<u8>(), vec(piece, 0..30)).prop_map(|(at, pieces)| [vec![at], pieces.concat()].concat())
 }
 
-/// What fuzzing has found.
+/// Found by fuzzing.
 #[test]
-fn arrays_are_no_messages() {
+fn arrays_are_not_messages() {
     let line = r#"[0,"mining.ping",[],null,null,null]"#;
     assert!(stratum::Message::from_line(line).is_err());
     line::check(format!("\x07{line}\n{line}").as_bytes());

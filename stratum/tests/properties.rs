@@ -1,5 +1,4 @@
-//! For any input: messages come back as they were written, headers are what the `bitcoin` crate makes of them, and
-//! nothing that a peer sends makes us panic.
+//! For any input: messages are read back as they were written, and no bytes from a peer cause a panic.
 
 use hasher::CompactTarget;
 use proptest::collection::vec;
@@ -10,7 +9,9 @@ use stratum::job::{rolled_version, swap_words};
 use stratum::message::{
     Authorize, Configure, ConfigureAnswer, Reconnect, Submit, Subscribe, SubscribeAnswer,
 };
-use stratum::{Call, Id, Message, Notification, Notify, Options, Reason, Request, Response, Session, Share};
+use stratum::{
+    Call, Id, Message, Notification, Notify, Reason, Request, Response, Session, SessionOptions, Share,
+};
 
 fn id() -> impl Strategy<Value = Id> {
     let other = prop_oneof![
@@ -128,7 +129,7 @@ fn reread_call(call: Call) -> Call {
     }
 }
 
-/// Nonsense that looks like a message: real methods with any parameters, or real parameters with some replaced.
+/// JSON that resembles a message: real methods with any parameters, or real parameters with some replaced.
 fn almost_message() -> impl Strategy<Value = Value> {
     let methods = prop::sample::select(vec![
         "mining.notify",
@@ -173,15 +174,15 @@ fn request_params() -> impl Strategy<Value = Call> {
     request().prop_map(|request| request.to_call(Id::Number(1)))
 }
 
-/// Everything that either side does with a line.
-fn swallow(session: &mut Session, line: &str) {
+/// Does everything that either end does with a line.
+fn process(session: &mut Session, line: &str) {
     let Ok(message) = Message::from_line(line) else { return };
     match &message {
         Message::Call(call) => drop((Notification::from_call(call), Request::from_call(call))),
         Message::Response(response) => {
             let _ = SubscribeAnswer::from_response(response);
             let _ = ConfigureAnswer::from_response(response);
-            let _ = (response.verdict(), response.refusal());
+            let _ = (response.submit_result(), response.refusal());
         }
     }
     reread_any(&message);
@@ -194,7 +195,7 @@ fn swallow(session: &mut Session, line: &str) {
     }
 }
 
-/// What was read can be written and is then read as the same.
+/// Checks that a message that was read is the same after it is written and read again.
 fn reread_any(message: &Message) {
     let unwritable = matches!(message, Message::Response(Response { id: Id::Null, .. }));
     if !unwritable {
@@ -203,30 +204,30 @@ fn reread_any(message: &Message) {
 }
 
 fn session() -> Session {
-    let mut session = Session::new(Options::new("pool.example:3333".parse().unwrap(), "u", "x"));
+    let mut session = Session::new(SessionOptions::new("pool.example:3333".parse().unwrap(), "u", "x"));
     session.start();
     session
 }
 
 proptest! {
     #[test]
-    fn messages_come_back(message in message()) {
+    fn messages_are_read_back(message in message()) {
         prop_assert_eq!(reread(&message), message);
     }
 
     #[test]
-    fn notifications_come_back(notification in notification(), id in id()) {
+    fn notifications_are_read_back(notification in notification(), id in id()) {
         let call = Call { id, ..notification.to_call().unwrap() };
         prop_assert_eq!(Notification::from_call(&reread_call(call)).unwrap(), notification);
     }
 
     #[test]
-    fn requests_come_back(request in request(), id in id()) {
+    fn requests_are_read_back(request in request(), id in id()) {
         prop_assert_eq!(Request::from_call(&reread_call(request.to_call(id))).unwrap(), request);
     }
 
     #[test]
-    fn answers_come_back(
+    fn answers_are_read_back(
         session in option::of("[0-9a-z]{1,40}"),
         extranonce1 in vec(any::<u8>(), 0..=64),
         extranonce2_len in 1_usize..=16,
@@ -250,7 +251,7 @@ proptest! {
 
     #[test]
     fn nothing_panics_on_bytes(bytes in vec(any::<u8>(), 0..300)) {
-        swallow(&mut session(), &String::from_utf8_lossy(&bytes));
+        process(&mut session(), &String::from_utf8_lossy(&bytes));
     }
 
     #[test]
@@ -258,14 +259,14 @@ proptest! {
         let mut bytes = line.into_bytes();
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        swallow(&mut session(), &String::from_utf8_lossy(&bytes));
+        process(&mut session(), &String::from_utf8_lossy(&bytes));
     }
 
     #[test]
-    fn nothing_panics_on_nonsense(messages in vec(almost_message(), 1..20)) {
+    fn nothing_panics_on_almost_messages(messages in vec(almost_message(), 1..20)) {
         let mut session = session();
         for message in messages {
-            swallow(&mut session, &message.to_string());
+            process(&mut session, &message.to_string());
         }
     }
 

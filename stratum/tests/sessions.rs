@@ -1,12 +1,12 @@
-//! Sessions in the dialects of various pools, line by line. The format is described in `data/README.md`.
+//! Sessions as various pools conduct them, line by line. `data/README.md` describes the format.
 
 use std::collections::VecDeque;
 use std::path::Path;
 
-use stratum::{Event, Job, Message, Options, Resume, Session, Share, Verdict};
+use stratum::{Event, Job, Message, ResumeToken, Session, SessionOptions, Share};
 
 #[test]
-fn sessions_of_all_dialects() {
+fn sessions_of_all_pools() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sessions");
     let mut played = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -18,10 +18,10 @@ fn sessions_of_all_dialects() {
     assert!(played >= 11, "{played} sessions");
 }
 
-/// Plays one file, and holds what the session gave and the file has not yet named.
+/// Replays one file. Holds the messages and events of the session that the file has not named yet.
 struct Player {
     place: String,
-    options: Options,
+    options: SessionOptions,
     session: Option<Session>,
     sent: VecDeque<String>,
     events: VecDeque<String>,
@@ -31,7 +31,7 @@ struct Player {
 impl Player {
     fn new(file: &str) -> Player {
         let pool = "stratum+tcp://pool.example:3333".parse().unwrap();
-        let mut options = Options::new(pool, "user.worker", "x");
+        let mut options = SessionOptions::new(pool, "user.worker", "x");
         options.user_agent = "test/1".to_owned();
         Player {
             place: file.to_owned(),
@@ -70,7 +70,7 @@ impl Player {
             ["pool", url] => self.options.pool = url.parse().unwrap(),
             ["resume", session, extranonce1] => {
                 let extranonce1 = hex::decode(extranonce1).unwrap();
-                self.options.resume = Some(Resume { session: session.to_owned(), extranonce1 });
+                self.options.resume = Some(ResumeToken { session: session.to_owned(), extranonce1 });
             }
             _ => panic!("{}: unknown option {text:?}", self.place),
         }
@@ -121,7 +121,7 @@ impl Player {
     fn expect_sent(&mut self, line: &str) {
         self.session();
         let sent = self.sent.pop_front();
-        // Spelled ids must come back as they are; the order of members is free.
+        // The id must keep its spelling; the order of the members does not matter.
         let id = |line: &str| line.split(',').next().map(str::to_owned);
         assert_eq!(sent.as_deref().and_then(id), id(line), "{}", self.place);
         let parse =
@@ -151,8 +151,8 @@ fn describe(event: &Event) -> String {
         Event::Job(job) => describe_job(job),
         Event::Difficulty(difficulty) => format!("difficulty {difficulty}"),
         Event::VersionMask(mask) => format!("mask {mask:08x}"),
-        Event::Answer { id, verdict: Verdict::Accepted } => format!("answer {id} accepted"),
-        Event::Answer { id, verdict: Verdict::Rejected(reason) } => {
+        Event::Answer { id, result: Ok(()) } => format!("answer {id} accepted"),
+        Event::Answer { id, result: Err(reason) } => {
             format!("answer {id} rejected {} {}", reason.code, reason.message)
         }
         Event::Reconnect { pool, wait } => format!("reconnect {pool} after {} s", wait.as_secs()),
@@ -163,7 +163,7 @@ fn describe(event: &Event) -> String {
 }
 
 fn describe_job(job: &Job) -> String {
-    // The difficulty that gives this very target, among those in use here.
+    // The difficulty of the target, among those used in the files.
     let difficulties = [1.4e-8, 1.0, 2.0, 42.0, 512.0, 1024.0, 1e15];
     let difficulty = difficulties
         .into_iter()

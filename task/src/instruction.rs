@@ -1,18 +1,50 @@
-//! What the scheduler tells a task while it runs.
+//! Instructions from the scheduler to a running task.
 
-use crate::Intervals;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
-/// The content of a framework's `MESSAGE` to an executor. It may be lost, so it is repeated until the task shows by its
-/// [`Live`](crate::Live) messages that it obeys.
+/// The content of a framework's `MESSAGE` to an executor. Such a message may be lost, so the scheduler repeats it until
+/// the [`Live`](crate::Live) messages of the task show that it obeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Instruction {
-    /// To a worker: mine at this pool from now on, under the same name.
+    /// To a worker: mine at this pool from now on, with the same user name.
     MineAt {
-        /// The pool's URL, as in [`WorkerSpec::pool`](crate::WorkerSpec::pool).
+        /// The URL of the pool, as in [`WorkerSpec::pool`](crate::WorkerSpec::pool).
         pool: String,
     },
-    /// To a worker: send live messages and reports so often from now on. Understood by tasks whose [`Live`](crate::Live)
-    /// messages say which intervals they use.
+    /// To a worker: use these intervals from now on. Only for tasks whose [`Live`](crate::Live) messages name their
+    /// intervals; others do not know this instruction.
     SetIntervals(Intervals),
+}
+
+/// How often a task sends [`Live`](crate::Live) messages and [`Report`](crate::Report)s: whole milliseconds, from one to
+/// 49 days. The type is small because the scheduler stores it for each task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Intervals {
+    live_ms: NonZeroU32,
+    report_ms: NonZeroU32,
+}
+
+impl Intervals {
+    /// The time between two live messages, and the shortest time between two reports. A value out of range becomes the
+    /// nearest one in range.
+    pub fn new(live: Duration, report: Duration) -> Self {
+        Intervals { live_ms: millis(live), report_ms: millis(report) }
+    }
+
+    /// The time between two live messages.
+    pub fn live(&self) -> Duration {
+        Duration::from_millis(self.live_ms.get().into())
+    }
+
+    /// The shortest time between two reports.
+    pub fn report(&self) -> Duration {
+        Duration::from_millis(self.report_ms.get().into())
+    }
+}
+
+fn millis(interval: Duration) -> NonZeroU32 {
+    let millis = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
+    NonZeroU32::new(millis).unwrap_or(NonZeroU32::MIN)
 }

@@ -1,4 +1,4 @@
-//! What is happening right now, for display. Never accounted.
+//! The present state of a task, for display only.
 
 use crate::Intervals;
 
@@ -11,34 +11,34 @@ pub enum Live {
     Pool(PoolLive),
 }
 
-/// A worker's present state.
+/// The present state of a worker.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerLive {
     /// H/s over the last interval.
     pub hashrate: f64,
-    /// Mining threads.
+    /// The number of mining threads.
     pub threads: u32,
-    /// Name of the hash backend.
+    /// The name of the hash backend.
     pub backend: String,
-    /// Difficulty that the pool asks for.
+    /// The share difficulty that the pool has set.
     pub difficulty: f64,
-    /// URL of the pool that it mines at, or tries to; empty from executors of version 1.
+    /// The URL of the worker's pool, connected or not; empty from executors of version 1.
     pub pool: String,
-    /// The intervals that it uses; absent from executors that cannot be told others.
+    /// The intervals in use; absent from executors that do not know [`Instruction::SetIntervals`](crate::Instruction).
     pub intervals: Option<Intervals>,
 }
 
-/// The pool server's present state.
+/// The present state of the pool server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoolLive {
-    /// Authorised connections.
+    /// The number of authorized connections.
     pub connections: u32,
-    /// Height of the block being worked on.
+    /// The height of the block being mined.
     pub height: u64,
-    /// Network difficulty.
+    /// The difficulty of the network.
     pub difficulty: f64,
-    /// The intervals that it uses; absent from executors of before this came.
+    /// The intervals in use; absent from older executors.
     pub intervals: Option<Intervals>,
-    /// Connections at once that it admits; `None` from executors that do not say so.
+    /// The maximum number of connections; absent from older executors.
     pub max_connections: Option<u32>,
 }

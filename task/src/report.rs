@@ -1,48 +1,48 @@
-//! What a task has done so far: exact totals, and the single shares since the last report.
+//! The results of a task: exact totals, and the single shares since the last report.
 
 use std::ops::AddAssign;
 use std::time::Duration;
 
-/// A task's account of its work, carried by `TASK_RUNNING` and by the terminal update.
+/// The results of a task, carried by `TASK_RUNNING` updates and by the terminal update.
 ///
-/// A worker's report has one account, its own. The pool server's has one for each worker whose totals changed
-/// since the agent acknowledged an earlier report; its last report has all of them. Totals count from the start
-/// of the task, so a report that is repeated or skipped changes no sum.
+/// A worker's report has one account, its own. The pool server's reports have an account for each worker whose totals
+/// changed since the last report that the agent acknowledged; its last report has all accounts. Totals count from the
+/// start of the task, so a repeated or skipped report does not change any sum.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// Rises by one with each report of a task; 1 is the first.
+    /// The number of the report, from 1 on.
     pub sequence: u64,
-    /// One entry per worker, see above.
+    /// One account per worker, see above.
     pub accounts: Vec<Account>,
-    /// Where the pool server listens; set in every report of a server task, never in a worker's.
+    /// The address of the pool server; set in every report of a server task, never in a worker's.
     pub server: Option<ServerAddress>,
 }
 
-/// The work of one worker, as the worker or the pool server counts it.
+/// The work of one worker, as counted by the worker or by the pool server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Account {
     /// The worker's Stratum user name. Under Mesos this is the worker's task id.
     pub worker: String,
     /// Sums since the start of the reporting task.
     pub totals: Totals,
-    /// Shares since the last report, oldest first; bounded by the sender.
+    /// Shares since the last report, oldest first; the sender limits their number.
     pub rows: Vec<ShareRow>,
-    /// Rows left out since the start of the task, because there were too many.
+    /// The number of rows left out since the start of the task because of that limit.
     pub rows_omitted: u64,
 }
 
 /// Sums since the start of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Hashes searched. Zero in the pool server's accounts, which can't know it.
+    /// Hashes computed. Zero in the pool server's accounts: a pool cannot know it.
     pub hashes: u128,
-    /// Expected hashes of the accepted shares: the sum of `2^256 / (target + 1)`, a whole number per share.
+    /// Expected hashes of the accepted shares: the sum of `2^256 / (target + 1)`, rounded down for each share.
     pub accepted_work: u128,
     /// Shares that the pool accepted.
     pub accepted: u64,
     /// Shares that the pool rejected for any reason but staleness.
     pub rejected: u64,
-    /// Shares that were outdated: rejected with code 21, or dropped unsent.
+    /// Stale shares: rejected as stale, or dropped before they were sent.
     pub stale: u64,
     /// Shares that were sent and never answered.
     pub unanswered: u64,
@@ -51,7 +51,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds one share's verdict; `work` is its expected number of hashes, counted if it was accepted.
+    /// Counts the verdict of one share. `work` is its expected number of hashes, added if it was accepted.
     pub fn count(&mut self, verdict: Verdict, work: u128) {
         match verdict {
             Verdict::Accepted => {
@@ -77,44 +77,55 @@ impl AddAssign for Totals {
     }
 }
 
-/// One share.
+/// One share of a worker with its verdict, as reports and the ledger hold it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareRow {
-    /// The pool's name for the job.
+    /// The pool's id of the job.
     pub job: String,
-    /// The extranonce2 bytes as they stand in the coinbase.
+    /// The bytes of extranonce2, as they stand in the coinbase.
     pub extranonce2: Vec<u8>,
-    /// The header's time, seconds since the Unix epoch.
+    /// Header time, seconds since the Unix epoch.
     pub ntime: u32,
-    /// The header's version, with rolled bits.
+    /// Header version, with rolled bits.
     pub version: u32,
-    /// The header's nonce.
+    /// Header nonce.
     pub nonce: u32,
-    /// The difficulty that the digest reached: at least the one asked for.
+    /// The difficulty that the hash reached: at least the share difficulty.
     pub difficulty: f64,
-    /// What became of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// From submit to answer; in the pool server's rows, the time the check took. Whole microseconds.
+    /// The time from submit to answer; in the pool server's rows, the time of the check. Whole microseconds.
     pub round_trip: Duration,
 }
 
-/// What became of a share.
+/// A share that has its verdict, on its way into an account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedShare {
+    /// The share and its verdict.
+    pub row: ShareRow,
+    /// Its expected number of hashes, by the target that it had to meet.
+    pub work: u128,
+    /// Whether its hash also met the network's target.
+    pub block: bool,
+}
+
+/// The verdict on a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The pool accepted it.
     Accepted,
-    /// The pool rejected it with this Stratum error code (20 where it gave none).
+    /// The pool rejected it with this Stratum error code (20 if it gave none).
     Rejected(u32),
-    /// Rejected with code 21, or dropped unsent because its job was outdated.
+    /// The pool rejected it as stale, or it was dropped before it was sent because its job was outdated.
     Stale,
     /// No answer came.
     Unanswered,
 }
 
-/// Where the pool server of a task listens.
+/// The address of the pool server of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerAddress {
-    /// Host name or IP address (IPv6 without brackets), as workers should dial it.
+    /// Host name or IP address (IPv6 without brackets) that workers connect to.
     pub host: String,
     /// Stratum port.
     pub stratum_port: u16,

@@ -1,9 +1,7 @@
-//! The protobuf form. Field numbers are for ever: a field that goes leaves a gap.
+//! The protobuf form. Field numbers are never reused: a removed field leaves a gap.
 
 mod instruction;
-mod intervals;
 mod live;
-mod pool_access;
 mod report;
 mod spec;
 
@@ -13,50 +11,50 @@ use prost::Message;
 
 /// The newest version that this crate reads and writes.
 ///
-/// - 2: executors obey [`Instruction`](crate::Instruction)s, end a task that has made all its updates, and know servers
-///   that mine on a node.
-/// - 3: they can be told other [`Intervals`](crate::Intervals).
+/// - 2: executors obey [`Instruction`](crate::Instruction)s, end a task after its last update, and know servers that mine
+///   on a node.
+/// - 3: executors obey [`Instruction::SetIntervals`](crate::Instruction::SetIntervals).
 ///
-/// What a version did not change is written as before, so that the programs of the version before understand it: all but
-/// the instructions of version 3 says 2.
+/// A message that a version did not change is still written as before, so that programs of the previous version
+/// understand it: all messages but the instruction of version 3 say version 2.
 pub const VERSION: u32 = 3;
-/// The version of specifications, reports and live messages, and of the first instructions.
+/// The version of specifications, reports, live messages and the instructions of version 2.
 const COMMON_VERSION: u32 = 2;
 /// The oldest version that this crate reads.
 pub const OLDEST_VERSION: u32 = 1;
 
-/// Why bytes could not be read.
+/// Why bytes could not be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Not protobuf of this shape.
+    /// The bytes are not protobuf of the expected form.
     #[error("malformed {what}")]
     Malformed {
-        /// What was being read.
+        /// The kind of message.
         what: &'static str,
-        /// The decoder's finding.
+        /// The error of the protobuf decoder.
         #[source]
         source: prost::DecodeError,
     },
-    /// Written by a version that this one does not know.
+    /// The message has a version that this program does not know.
     #[error("{what} of version {version}; this program reads versions {OLDEST_VERSION} to {VERSION}")]
     Version {
-        /// What was being read.
+        /// The kind of message.
         what: &'static str,
-        /// The version found.
+        /// Its version.
         version: u32,
     },
-    /// A part without which the whole has no meaning is absent or out of range.
+    /// A required field is absent or out of range.
     #[error("{what} has no valid {field}")]
     Field {
-        /// What was being read.
+        /// The kind of message.
         what: &'static str,
-        /// The part.
+        /// The field.
         field: &'static str,
     },
 }
 
-fn read<M: Message + Default>(
+fn decode<M: Message + Default>(
     what: &'static str,
     bytes: &[u8],
     version: fn(&M) -> u32,
@@ -68,7 +66,7 @@ fn read<M: Message + Default>(
     }
 }
 
-/// The version of a specification, report or message, whatever it holds; `None` if the bytes are none of these.
+/// The version of a specification, report, live message or instruction; `None` if the bytes are none of these.
 pub fn version(bytes: &[u8]) -> Option<u32> {
     #[derive(Clone, PartialEq, Message)]
     struct Envelope {

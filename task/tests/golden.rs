@@ -1,15 +1,15 @@
-//! Bytes as each version wrote them, kept for ever: scheduler and executors of neighbouring versions work together.
+//! Bytes as each version wrote them: schedulers and executors of different versions must understand each other.
 //!
-//! `data/version-N.txt` was written by the program when N was its version; a line is a name and bytes in hexadecimal.
-//! When the version rises, what is written anew becomes a file of its own, and the tests below go on with all of them.
+//! `data/version-N.txt` holds what version N wrote; each line is a name and bytes in hexadecimal. A new version adds a file
+//! with the messages that it writes differently. No file is ever changed or removed.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use task::{
-    Account, Chain, Instruction, Intervals, Live, PoolLive, Report, ServerAddress, ServerSpec, ShareRow,
-    TaskKind, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
+    Account, BlockSourceSpec, Instruction, Intervals, Live, PoolLive, Report, ServerAddress, ServerSpec,
+    ShareRow, TaskKind, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
 };
 
 const VERSION_1: &str = include_str!("data/version-1.txt");
@@ -25,8 +25,7 @@ fn golden(text: &str) -> BTreeMap<&str, Vec<u8>> {
 
 fn worker_specification() -> TaskSpec {
     TaskSpec {
-        report_interval: Duration::from_secs(60),
-        live_interval: Duration::from_secs(5),
+        intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(60)),
         max_updates: None,
         kind: TaskKind::Worker(WorkerSpec {
             pool: "stratum+tcp://[::1]:3333".into(),
@@ -41,15 +40,14 @@ fn worker_specification() -> TaskSpec {
 
 fn server_specification() -> TaskSpec {
     TaskSpec {
-        report_interval: Duration::from_secs(1),
-        live_interval: Duration::from_secs(5),
+        intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(1)),
         max_updates: None,
         kind: TaskKind::Server(ServerSpec {
             host: "agent-1".into(),
             stratum_port: 31001,
             http_port: 31000,
             share_interval: Duration::from_secs(1),
-            chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
+            block_source: BlockSourceSpec::Builtin { block_interval: Duration::from_secs(20) },
             data_dir: None,
             max_connections: None,
         }),
@@ -108,7 +106,7 @@ fn text(written: &[(&str, Vec<u8>)]) -> String {
 }
 
 #[test]
-fn what_version_1_wrote_is_read() {
+fn version_1_is_read() {
     let bytes = golden(VERSION_1);
     assert!(bytes.values().all(|bytes| version(bytes) == Some(1)));
     assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), worker_specification());
@@ -119,7 +117,7 @@ fn what_version_1_wrote_is_read() {
 }
 
 #[test]
-fn what_version_2_wrote_is_still_written_and_read() {
+fn version_2_is_still_written_and_read() {
     let limited = TaskSpec { max_updates: NonZeroU64::new(100_000), ..worker_specification() };
     let pool = "stratum+tcp://[::1]:3334".to_owned();
     let live = Live::Worker(WorkerLive { pool: pool.clone(), ..live_worker() });
@@ -165,11 +163,11 @@ fn version_3_is_written_and_read() {
     assert_eq!(Live::decode(&bytes["live-pool"]).unwrap(), Live::Pool(pool));
     assert_eq!(Instruction::decode(&bytes["set-intervals"]).unwrap(), instruction);
     let versions = ["live-worker", "live-pool", "set-intervals"].map(|name| version(&bytes[name]));
-    // Readers of before skip what live messages say more, and refuse an instruction that they cannot follow.
+    // Readers of version 2 skip the new fields of live messages. They refuse an instruction that they do not know.
     assert_eq!(versions, [Some(2), Some(2), Some(3)]);
 }
 
 #[test]
-fn bytes_that_are_none_of_these_have_no_version() {
+fn other_bytes_have_no_version() {
     assert_eq!([version(&[]), version(&[0xff]), version(&[0x10, 3])], [None; 3]);
 }

@@ -1,19 +1,18 @@
-//! Round trips, and bytes that must be refused.
+//! Encoding and decoding, and bytes that must be refused.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use task::{
-    Account, Chain, DecodeError, Instruction, Intervals, Live, NodeAccess, NodeSpec, PoolAccess, PoolLive,
-    ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow, TaskKind, TaskSpec, Totals, UpstreamSpec,
-    Verdict, WorkerLive, WorkerSpec, version,
+    Account, BlockSourceSpec, DecodeError, Instruction, Intervals, Live, NodeAccess, NodeSpec, PoolAccess,
+    PoolLive, ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow, TaskKind, TaskSpec, Totals,
+    UpstreamSpec, Verdict, WorkerLive, WorkerSpec, version,
 };
 
 fn worker_spec() -> TaskSpec {
     TaskSpec {
-        report_interval: Duration::from_secs(60),
-        live_interval: Duration::from_secs(5),
+        intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(60)),
         max_updates: NonZeroU64::new(100_000),
         kind: TaskKind::Worker(WorkerSpec {
             pool: "stratum+tcp://[::1]:3333".into(),
@@ -28,15 +27,14 @@ fn worker_spec() -> TaskSpec {
 
 fn server_spec() -> TaskSpec {
     TaskSpec {
-        report_interval: Duration::from_secs(1),
-        live_interval: Duration::from_secs(5),
+        intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(1)),
         max_updates: None,
         kind: TaskKind::Server(ServerSpec {
             host: "agent-1".into(),
             stratum_port: 31001,
             http_port: 31000,
             share_interval: Duration::from_secs(1),
-            chain: Chain::Builtin { block_interval: Duration::from_secs(20) },
+            block_source: BlockSourceSpec::Builtin { block_interval: Duration::from_secs(20) },
             data_dir: None,
             max_connections: None,
         }),
@@ -45,18 +43,27 @@ fn server_spec() -> TaskSpec {
 
 fn node_spec() -> TaskSpec {
     let TaskKind::Server(server) = server_spec().kind else { unreachable!() };
-    let access = |url: &str, credentials| NodeAccess { url: url.into(), credentials };
+    let access = |url: &str, user: Option<&str>, password: Option<&str>| NodeAccess {
+        url: url.into(),
+        user: user.map(Into::into),
+        password: password.map(Into::into),
+    };
     let node = NodeSpec {
         nodes: vec![
-            access("http://[::1]:8332", Some(("me".into(), "s3cret".into()))),
-            access("http://b:8332", None),
+            access("http://[::1]:8332", Some("me"), Some("s3cret")),
+            access("http://b:8332", None, None),
         ],
         address: "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080".into(),
         tag: b"/t/".to_vec(),
         early_min_difficulty: true,
     };
     let data_dir = Some("/var/lib/pool".into());
-    let server = ServerSpec { chain: Chain::Node(node), data_dir, max_connections: Some(16_777), ..server };
+    let server = ServerSpec {
+        block_source: BlockSourceSpec::Node(node),
+        data_dir,
+        max_connections: Some(16_777),
+        ..server
+    };
     TaskSpec { kind: TaskKind::Server(server), ..server_spec() }
 }
 
@@ -75,7 +82,7 @@ fn secure_worker_spec() -> TaskSpec {
 }
 
 #[test]
-fn how_to_get_to_the_pool_comes_through() {
+fn the_access_to_the_pool_survives_the_wire() {
     for spec in [secure_worker_spec(), upstream_spec(secure_access())] {
         assert_eq!(TaskSpec::decode(&spec.encode()).unwrap(), spec);
     }
@@ -90,7 +97,7 @@ fn upstream_spec(access: PoolAccess) -> TaskSpec {
         access,
     };
     TaskSpec {
-        kind: TaskKind::Server(ServerSpec { chain: Chain::Upstream(upstream), ..server }),
+        kind: TaskKind::Server(ServerSpec { block_source: BlockSourceSpec::Upstream(upstream), ..server }),
         ..server_spec()
     }
 }
@@ -109,11 +116,11 @@ fn a_specification_shows_no_password() {
 }
 
 #[test]
-fn a_server_has_one_chain() {
-    // The chain is the last field of both, inside the same message.
+fn a_server_has_one_block_source() {
+    // The second specification adds another block source to the same server message.
     let mut both = node_spec().encode();
     both.extend(&server_spec().encode()[8..]);
-    assert!(matches!(TaskSpec::decode(&both).unwrap_err(), DecodeError::Field { field: "chain", .. }));
+    assert!(matches!(TaskSpec::decode(&both).unwrap_err(), DecodeError::Field { field: "block source", .. }));
 }
 
 #[test]
@@ -141,9 +148,9 @@ fn live_messages_survive_the_wire() {
         max_connections: Some(4096),
     };
     let intervals = Some(Intervals::new(Duration::from_millis(1), Duration::MAX));
-    let telling = Live::Worker(WorkerLive { intervals, ..worker.clone() });
-    let pool_telling = Live::Pool(PoolLive { intervals, ..pool.clone() });
-    for live in [Live::Worker(worker), Live::Pool(pool), telling, pool_telling] {
+    let worker_with_intervals = Live::Worker(WorkerLive { intervals, ..worker.clone() });
+    let pool_with_intervals = Live::Pool(PoolLive { intervals, ..pool.clone() });
+    for live in [Live::Worker(worker), Live::Pool(pool), worker_with_intervals, pool_with_intervals] {
         assert_eq!(Live::decode(&live.encode()).unwrap(), live);
     }
 }
@@ -157,7 +164,7 @@ fn intervals_stay_in_range() {
 }
 
 #[test]
-fn an_instruction_asks_for_one_thing() {
+fn a_message_holds_one_instruction() {
     let intervals =
         Instruction::SetIntervals(Intervals::new(Duration::from_secs(20), Duration::from_secs(60)));
     let mine_at = Instruction::MineAt { pool: "pool:3333".into() };
@@ -170,20 +177,20 @@ fn an_instruction_asks_for_one_thing() {
         let error = Instruction::decode(bytes).unwrap_err();
         assert!(matches!(error, DecodeError::Field { field: "content", .. }), "{error}");
     }
-    // 20 ms between live messages, nothing for reports.
+    // A live interval of 20 ms, but no report interval.
     let error = Instruction::decode(&[0x08, 3, 0x1a, 2, 0x08, 20]).unwrap_err();
     assert!(matches!(error, DecodeError::Field { field: "interval", .. }), "{error}");
 }
 
 #[test]
-fn fields_of_a_later_minor_change_are_skipped() {
+fn unknown_fields_are_skipped() {
     let mut bytes = worker_spec().encode();
     bytes.extend([0xfa, 0x01, 3, b'n', b'e', b'w']); // field 31, never used
     assert_eq!(TaskSpec::decode(&bytes).unwrap(), worker_spec());
 }
 
 #[test]
-fn other_versions_are_refused_by_number() {
+fn unknown_versions_are_refused() {
     let mut bytes = worker_spec().encode();
     bytes[1] = 9;
     let error = TaskSpec::decode(&bytes).unwrap_err();

@@ -171,7 +171,7 @@ fn bad_durations() {
 #[test]
 fn unreachable_pool_without_retry() {
     let address = closed_address();
-    let told = format!("can't connect to stratum+tcp://{address}: connection refused");
+    let told = format!("cannot connect to stratum+tcp://{address}: connection refused");
     refused(FAILURE, &["mine", "-o", &address, "-u", "me", "-t", "1", "--no-retry"], &[&told]);
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use mesos::v1::scheduler::call;
 use mesos::v1::{TaskInfo, TaskState};
 use task::{
-    Account, Instruction, Intervals, Live, PoolLive, Report, ServerAddress, ShareRow, TaskKind, TaskSpec,
-    Totals, Verdict, WorkerLive,
+    Account, Instruction, Live, PoolLive, Report, ServerAddress, ShareRow, TaskKind, TaskSpec, Totals,
+    Verdict, WorkerLive,
 };
 
 use super::agent::Amount;
@@ -72,8 +72,8 @@ impl Task {
 
     fn interval(&self, timer: Timer) -> Duration {
         match timer {
-            Timer::Live => self.spec.live_interval,
-            Timer::Report => self.spec.report_interval,
+            Timer::Live => self.spec.intervals.live(),
+            Timer::Report => self.spec.intervals.report(),
         }
     }
 
@@ -83,7 +83,7 @@ impl Task {
     }
 
     fn live(&self) -> Live {
-        let intervals = Some(Intervals::new(self.spec.live_interval, self.spec.report_interval));
+        let intervals = Some(self.spec.intervals);
         match &self.spec.kind {
             TaskKind::Worker(worker) => Live::Worker(WorkerLive {
                 hashrate: self.hashrate(),
@@ -366,8 +366,7 @@ impl Cluster {
             (Ok(Instruction::MineAt { pool }), TaskKind::Worker(worker)) => worker.pool = pool,
             // What is due by the old ones still comes then.
             (Ok(Instruction::SetIntervals(intervals)), TaskKind::Worker(_)) => {
-                spec.live_interval = intervals.live();
-                spec.report_interval = intervals.report();
+                spec.intervals = intervals;
             }
             _ => {}
         }
@@ -377,7 +376,7 @@ impl Cluster {
     pub fn intervals(&self) -> String {
         let mut numbers: BTreeMap<(Duration, Duration), usize> = BTreeMap::new();
         for task in self.tasks.iter().filter(|task| task.is_worker()) {
-            *numbers.entry((task.spec.live_interval, task.spec.report_interval)).or_default() += 1;
+            *numbers.entry((task.spec.intervals.live(), task.spec.intervals.report())).or_default() += 1;
         }
         let (of, most) =
             (numbers.values().sum::<usize>(), numbers.into_iter().max_by_key(|(_, number)| *number));

@@ -1,4 +1,4 @@
-//! Looks in the background whether a better pool is back: only one that gives work is.
+//! Probes better pools in the background. A pool counts as recovered when it authorizes us and gives a job.
 
 use std::time::Duration;
 
@@ -6,81 +6,78 @@ use logging::error_chain;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
-use crate::line::Line;
+use crate::connection::PoolConnection;
 
-/// What a pool that is looked at may say before it is used: more is no pool that is back.
+/// Events that a probed pool may send before it is used. One that sends more has not recovered.
 const MAX_EVENTS: usize = 1024;
 
-/// Looks at one pool at a time.
+/// Probes one pool at a time.
 pub(super) struct Probe {
     interval: Duration,
-    /// Time for a pool to be back.
-    patience: Duration,
+    /// Time for a pool to authorize us and give a job.
+    timeout: Duration,
     next: Instant,
-    line: Option<Found>,
+    pool: Option<ProbedPool>,
 }
 
-/// A pool that is looked at.
-pub(super) struct Found {
+/// The pool that is being probed.
+pub(super) struct ProbedPool {
     pub index: usize,
-    pub line: Box<Line>,
-    /// What it has said so far.
+    pub connection: Box<PoolConnection>,
+    /// The events of the connection so far.
     pub events: Vec<stratum::Event>,
     until: Instant,
 }
 
-/// What comes of looking.
-pub(super) enum News {
-    /// It is time to look at a pool.
+pub(super) enum ProbeEvent {
+    /// It is time to probe a pool.
     Due,
-    /// A pool is back: it takes our shares and has given a job.
-    Back(Box<Found>),
+    /// This pool authorizes us and has given a job.
+    Recovered(Box<ProbedPool>),
 }
 
 impl Probe {
-    pub fn new(interval: Duration, patience: Duration) -> Probe {
-        Probe { interval, patience, next: Instant::now() + interval, line: None }
+    pub fn new(interval: Duration, timeout: Duration) -> Self {
+        Probe { interval, timeout, next: Instant::now() + interval, pool: None }
     }
 
-    /// Forgets what it was looking at: the pools are tried in order now.
+    /// Drops the present probe: the pools are tried in order now.
     pub fn reset(&mut self) {
-        *self = Probe::new(self.interval, self.patience);
+        *self = Probe::new(self.interval, self.timeout);
     }
 
-    pub fn start(&mut self, index: usize, line: Line) {
+    pub fn start(&mut self, index: usize, connection: PoolConnection) {
         let now = Instant::now();
         self.next = now + self.interval;
-        let until = now + self.patience;
-        self.line = Some(Found { index, line: Box::new(line), events: Vec::new(), until });
+        let (connection, until) = (Box::new(connection), now + self.timeout);
+        self.pool = Some(ProbedPool { index, connection, events: Vec::new(), until });
     }
 
     /// Cancel-safe.
-    pub async fn next(&mut self) -> News {
+    pub async fn next(&mut self) -> ProbeEvent {
         loop {
-            let Some(found) = &mut self.line else {
+            let Some(pool) = &mut self.pool else {
                 sleep_until(self.next).await;
-                return News::Due;
+                return ProbeEvent::Due;
             };
-            let failed = match timeout_at(found.until, found.line.next()).await {
-                Ok(Ok(event)) if found.events.len() < MAX_EVENTS => {
-                    found.events.push(event);
+            let failure = match timeout_at(pool.until, pool.connection.next()).await {
+                Ok(Ok(event)) if pool.events.len() < MAX_EVENTS => {
+                    pool.events.push(event);
                     None
                 }
-                Ok(Ok(_)) => Some("it says a lot, but does not authorize us and give a job".to_owned()),
-                Ok(Err(error)) => Some(error_chain(&error)),
-                Err(_) => Some("it has not authorized us and given a job in time".to_owned()),
-            };
-            if let Some(error) = failed {
-                debug!(error, "a better pool is not back");
-                self.line = None;
-                self.next = Instant::now() + self.interval;
-                continue;
-            }
-            if found.line.authorized && found.line.worked.is_some() {
-                self.next = Instant::now() + self.interval;
-                if let Some(found) = self.line.take() {
-                    return News::Back(Box::new(found));
+                Ok(Ok(_)) => {
+                    Some("it sends many messages, but neither authorizes us nor gives a job".to_owned())
                 }
+                Ok(Err(error)) => Some(error_chain(&error)),
+                Err(_) => Some("it did not authorize us and give a job in time".to_owned()),
+            };
+            if let Some(error) = failure {
+                debug!(error, "a better pool has not recovered");
+                self.pool = None;
+                self.next = Instant::now() + self.interval;
+            } else if let Some(pool) = self.pool.take_if(|pool| pool.connection.is_usable()) {
+                self.next = Instant::now() + self.interval;
+                return ProbeEvent::Recovered(Box::new(pool));
             }
         }
     }

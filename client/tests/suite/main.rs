@@ -1,8 +1,8 @@
-//! The client against pools that are a few literal lines of JSON.
+//! The client against scripted pools, whose messages are literal JSON lines.
 
 mod failover;
+mod harness;
 mod peers;
 mod resume;
-mod rig;
 mod scripted;
 mod secure;

@@ -1,4 +1,4 @@
-//! A pool's end of one connection, line by line.
+//! A scripted pool: the server end of one connection, line by line.
 
 use std::io::Write;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-/// Generous: only a hang should meet it.
+/// Generous: only a hang exceeds it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub async fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.expect("a free port")
 }
 
-/// Listens where nobody listens any more.
+/// Listens on a port that was used before.
 pub async fn listen_again(port: u16) -> TcpListener {
     TcpListener::bind(("127.0.0.1", port)).await.expect("the port of before")
 }
@@ -25,7 +25,7 @@ pub fn port(listener: &TcpListener) -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// One connection of the client's.
+/// The server end of one connection.
 pub struct Pool {
     lines: Lines<BufReader<OwnedReadHalf>>,
     out: OwnedWriteHalf,
@@ -37,7 +37,7 @@ impl Pool {
         Pool::over(stream)
     }
 
-    /// Takes the next client in and gives it a job, which voids all others.
+    /// Accepts a connection, authorizes the client and gives it a clean job.
     pub async fn at_work(listener: &TcpListener, extranonce1: &str, job: &str) -> Pool {
         let mut pool = Pool::accept(listener).await;
         pool.welcome(extranonce1).await;
@@ -50,17 +50,17 @@ impl Pool {
         Pool { lines: BufReader::new(read).lines(), out }
     }
 
-    pub async fn say(&mut self, line: &str) {
-        self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the client listens");
+    pub async fn send_line(&mut self, line: &str) {
+        self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the client reads");
     }
 
-    /// Says nothing but this line from now on, without a pause, until the client has gone.
+    /// Sends this line over and over, without a pause, until the client disconnects.
     pub fn flood(self, line: &str) -> std::thread::JoinHandle<()> {
         let whole = self.lines.into_inner().into_inner().reunite(self.out).expect("one connection");
         let mut stream = whole.into_std().expect("a socket");
         stream.set_nonblocking(false).expect("a socket that can wait");
         let lines = format!("{line}\n").repeat(1_000);
-        // A thread of its own, so that there is always something to be read.
+        // A thread, so that the client always has something to read.
         std::thread::spawn(move || while stream.write_all(lines.as_bytes()).is_ok() {})
     }
 
@@ -70,8 +70,8 @@ impl Pool {
         serde_json::from_str(&line.expect("an open connection")).expect("JSON")
     }
 
-    /// The next request of that method; others are left unanswered.
-    pub async fn hear(&mut self, method: &str) -> Value {
+    /// Waits for a request of this method. Other requests stay unanswered.
+    pub async fn expect_call(&mut self, method: &str) -> Value {
         loop {
             let call = self.next().await;
             if call["method"] == method {
@@ -80,7 +80,7 @@ impl Pool {
         }
     }
 
-    /// Whether the client has closed, rather than said something.
+    /// Whether the client closes the connection before it submits another share.
     pub async fn is_over(&mut self) -> bool {
         loop {
             match timeout(DEADLINE, self.lines.next_line()).await.expect("in time") {
@@ -92,14 +92,15 @@ impl Pool {
     }
 
     pub async fn answer(&mut self, call: &Value, result: Value, error: Value) {
-        self.say(&json!({"id": call["id"], "result": result, "error": error}).to_string()).await;
+        self.send_line(&json!({"id": call["id"], "result": result, "error": error}).to_string()).await;
     }
 
-    /// Takes the client in, as session "s" with this extranonce1; returns the parameters of its subscribe.
+    /// Subscribes and authorizes the client, with session id "s" and this extranonce1. Returns the parameters of its
+    /// `mining.subscribe`.
     pub async fn welcome(&mut self, extranonce1: &str) -> Value {
-        let subscribe = self.hear("mining.subscribe").await;
+        let subscribe = self.expect_call("mining.subscribe").await;
         self.answer(&subscribe, json!([[["mining.notify", "s"]], extranonce1, 4]), Value::Null).await;
-        let authorize = self.hear("mining.authorize").await;
+        let authorize = self.expect_call("mining.authorize").await;
         assert_eq!(authorize["params"], json!(["me.rig", "secret"]));
         self.answer(&authorize, json!(true), Value::Null).await;
         subscribe["params"].clone()
@@ -108,6 +109,6 @@ impl Pool {
     pub async fn notify(&mut self, id: &str, clean: bool) {
         let prev = "00".repeat(32);
         let params = json!([id, prev, "01", "02", [], "20000000", "1d00ffff", "65000000", clean]);
-        self.say(&json!({"id": null, "method": "mining.notify", "params": params}).to_string()).await;
+        self.send_line(&json!({"id": null, "method": "mining.notify", "params": params}).to_string()).await;
     }
 }

@@ -1,7 +1,7 @@
-//! What must not be lost on the way to the agent.
+//! The status updates that the agent has not acknowledged.
 //!
-//! Updates, and tasks of which no update has arrived, are kept until the agent acknowledges them, and go with every
-//! new subscription. `ACKNOWLEDGED` means that the agent has an update on disk.
+//! Each new subscription carries these updates, and the tasks without an acknowledged update. `ACKNOWLEDGED` means that the
+//! agent has an update on disk.
 
 use std::time::SystemTime;
 
@@ -10,19 +10,19 @@ use mesos::v1::executor::{Call, event};
 use mesos::v1::{TaskId, TaskInfo, TaskState, TaskStatus};
 use task::Live;
 
-/// The updates, in the order in which they were made.
+/// The unacknowledged updates, in the order in which they were made.
 #[derive(Debug)]
 pub(super) struct Outbox {
     identity: Identity,
     connected: bool,
     tasks: Vec<TaskInfo>,
     updates: Vec<TaskStatus>,
-    /// How many updates the last subscription carried.
+    /// The number of updates that the last subscription carried.
     carried: usize,
 }
 
 impl Outbox {
-    pub fn new(identity: Identity) -> Outbox {
+    pub fn new(identity: Identity) -> Self {
         Outbox { identity, connected: false, tasks: Vec::new(), updates: Vec::new(), carried: 0 }
     }
 
@@ -30,22 +30,22 @@ impl Outbox {
         self.connected
     }
 
-    /// Updates that are not acknowledged.
-    pub fn waiting(&self) -> usize {
+    /// The number of unacknowledged updates.
+    pub fn unacknowledged(&self) -> usize {
         self.updates.len()
     }
 
-    /// The SUBSCRIBE call with all that is not acknowledged.
+    /// The SUBSCRIBE call, with the unacknowledged updates and tasks.
     pub fn subscription(&mut self) -> Call {
         self.carried = self.updates.len();
         executor::subscribe(&self.identity, self.tasks.clone(), self.updates.clone())
     }
 
-    /// The subscription holds. Returns the updates made while it was under way, which it did not carry.
+    /// The agent accepted the subscription. Returns the updates that were made meanwhile, which the subscription did not carry.
     pub fn connected(&mut self) -> Vec<Call> {
         self.connected = true;
-        let missed = self.updates.get(self.carried..).unwrap_or_default();
-        missed.iter().map(|status| executor::update(&self.identity, status.clone())).collect()
+        let not_carried = self.updates.get(self.carried..).unwrap_or_default();
+        not_carried.iter().map(|status| executor::update(&self.identity, status.clone())).collect()
     }
 
     pub fn disconnected(&mut self) {
@@ -61,7 +61,7 @@ impl Outbox {
         self.tasks.retain(|task| task.task_id != acknowledged.task_id);
     }
 
-    /// Keeps an update, and returns the call that sends it if there is somebody to send it to.
+    /// Adds an update. Returns the call that sends it, if the agent is connected.
     pub fn update(
         &mut self,
         task_id: TaskId,
@@ -78,7 +78,7 @@ impl Outbox {
         self.connected.then(|| Box::new(executor::update(&self.identity, status)))
     }
 
-    /// The call that sends a message, which is not kept.
+    /// The call that sends a message, if the agent is connected. Messages are not stored.
     pub fn message(&self, live: &Live) -> Option<Box<Call>> {
         self.connected.then(|| Box::new(executor::message(&self.identity, live.encode())))
     }

@@ -1,117 +1,120 @@
-//! What the executor does when something happens. No socket, no timer, no thread; the only thing that is not
-//! decided by the input is the stamp of an update (its UUID and time), on which nothing depends.
+//! The decisions of the executor: a state machine without sockets, timers and threads. Only the UUID and time of a status
+//! update do not depend on its events, and no decision depends on these.
 //!
-//! One task per executor. What must not be lost is kept in the outbox beside it.
+//! An executor runs one task. The outbox holds the unacknowledged updates.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use mesos::executor::Event;
+use mesos::env::ExecutorEnv;
+use mesos::executor::Event as AgentEvent;
 use mesos::v1::executor::{Call, event};
 use mesos::v1::framework_info::capability::Type as Capability;
 use mesos::v1::{KillPolicy, TaskId, TaskInfo, TaskState};
 use task::{Instruction, Report, TaskSpec};
 use tracing::{debug, info, warn};
 
+use super::events::{Effect, Event};
 use super::outbox::Outbox;
 use super::task::{DEFAULT_GRACE, End, Phase, Task, grace, without_rows};
-use super::terms::{Effect, Input, Profile};
 use crate::runner::{TaskError, TaskEvent};
 
-/// How long the end waits for the agent's acknowledgement, which usually takes 2 ms.
+/// How long the executor waits at its end for acknowledgements, which usually take 2 ms.
 const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long the very first subscription may be tried: an agent that is not there any more by then is dead.
+/// How long the first subscription is tried. The agent has just started this process, so one that cannot be reached is dead.
 const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(3);
-/// Share of the executor's grace period that its task may use; the rest is for the last update.
+/// The share of the executor's grace period that its task may use. The rest is for the last update.
 const TASK_SHARE_OF_GRACE: f64 = 0.6;
 
-/// The executor.
+/// The state of the executor.
 #[derive(Debug)]
 pub struct State {
-    profile: Profile,
+    env: ExecutorEnv,
     outbox: Outbox,
-    /// When the connection was lost, or the executor started.
-    since: Instant,
+    /// When the connection was lost, or when the executor started.
+    disconnected_since: Instant,
     subscribed_before: bool,
+    /// Whether the framework has the capability TASK_KILLING_STATE.
     reports_killing: bool,
     task: Option<Task>,
-    /// Tasks that were to be killed before they came.
+    /// Tasks that were killed before they were launched.
     killed_early: BTreeSet<TaskId>,
-    /// Set when there is nothing left to do but to wait for acknowledgements.
-    leaving: bool,
-    /// Until when they are waited for, as long as there is an agent to give them.
-    leave_by: Option<Instant>,
-    /// Until when the process is to end, whatever it waits for.
+    /// Whether the executor ends once its task has ended and all updates are acknowledged.
+    ending: bool,
+    /// When a connected executor stops waiting for acknowledgements.
+    acknowledge_by: Option<Instant>,
+    /// When the process ends, whatever it waits for.
     end_by: Option<Instant>,
+    /// The error with which the process ends.
     failure: Option<String>,
 }
 
 impl State {
     /// An executor that has not subscribed yet.
-    pub fn new(profile: Profile, now: Instant) -> State {
+    pub fn new(env: ExecutorEnv, now: Instant) -> Self {
         State {
-            outbox: Outbox::new(profile.identity.clone()),
-            profile,
-            since: now,
+            outbox: Outbox::new(env.identity.clone()),
+            env,
+            disconnected_since: now,
             subscribed_before: false,
             reports_killing: false,
             task: None,
             killed_early: BTreeSet::new(),
-            leaving: false,
-            leave_by: None,
+            ending: false,
+            acknowledge_by: None,
             end_by: None,
             failure: None,
         }
     }
 
-    /// The SUBSCRIBE call with all that is not acknowledged.
+    /// The SUBSCRIBE call, with the unacknowledged updates and tasks.
     pub fn subscription(&mut self) -> Call {
         self.outbox.subscription()
     }
 
-    /// When [`Input::Tick`] is due.
-    pub fn deadline(&self) -> Option<Instant> {
+    /// When [`Event::Tick`] is due.
+    pub fn next_deadline(&self) -> Option<Instant> {
         let stop = match self.task.as_ref().map(|task| &task.phase) {
             Some(Phase::Stopping { until, .. }) => Some(*until),
             _ => None,
         };
-        let leave = [self.leave_by, self.end_by].map(|by| by.filter(|_| !self.is_busy()));
-        leave.into_iter().chain([stop, self.recovery_deadline()]).flatten().min()
+        let end = [self.acknowledge_by, self.end_by].map(|by| by.filter(|_| !self.is_busy()));
+        end.into_iter().chain([stop, self.recovery_deadline()]).flatten().min()
     }
 
-    /// Decides.
-    pub fn on(&mut self, input: Input, now: Instant) -> Vec<Effect> {
-        let mut effects = match input {
-            Input::Mesos(event) => self.on_event(*event, now),
-            Input::Disconnected(why) => self.on_disconnected(&why, now),
-            Input::Disowned(why) => self.give_up(format!("the agent refuses this executor: {why}")),
-            Input::Signal => self.shut_down(None, now),
-            Input::Task(event) => self.on_task_event(event, now),
-            Input::Ended(result) => self.on_ended(result),
-            Input::Tick => Vec::new(),
+    /// Handles an event.
+    pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        let mut effects = match event {
+            Event::Agent(event) => self.on_agent_event(*event, now),
+            Event::Disconnected(reason) => self.on_disconnected(&reason, now),
+            Event::Refused(reason) => self.give_up(format!("the agent refuses this executor: {reason}")),
+            Event::Signal => self.shut_down(None, now),
+            Event::Task(event) => self.on_task_event(event, now),
+            Event::TaskEnded(result) => self.on_task_ended(result),
+            Event::Tick => Vec::new(),
         };
         effects.extend(self.on_time(now));
         effects
     }
 
-    fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+    fn on_agent_event(&mut self, event: AgentEvent, now: Instant) -> Vec<Effect> {
         match event {
-            Event::Subscribed(subscribed) => self.on_subscribed(&subscribed),
-            Event::Launch(task) => self.launch(*task),
-            Event::LaunchGroup(group) => self.launch_group(group.tasks, now),
-            Event::Kill(kill) => self.kill(kill.task_id, kill.kill_policy.as_ref(), now),
-            Event::Acknowledged(acknowledged) => {
+            AgentEvent::Subscribed(subscribed) => self.on_subscribed(&subscribed),
+            AgentEvent::Launch(task) => self.launch(*task),
+            AgentEvent::LaunchGroup(group) => self.launch_group(group.tasks, now),
+            AgentEvent::Kill(kill) => self.kill(kill.task_id, kill.kill_policy.as_ref(), now),
+            AgentEvent::Acknowledged(acknowledged) => {
                 self.outbox.acknowledged(&acknowledged);
                 Vec::new()
             }
-            Event::Shutdown => self.shut_down(None, now),
-            Event::Error(message) => {
+            AgentEvent::Shutdown => self.shut_down(None, now),
+            AgentEvent::Error(message) => {
                 self.shut_down(Some(format!("the agent reported an error: {message}")), now)
             }
-            Event::Message(data) => self.on_message(&data),
-            Event::Heartbeat => Vec::new(),
-            Event::Unknown(event) => {
-                debug!(?event, "an event of a later Mesos");
+            AgentEvent::Message(data) => self.on_message(&data),
+            AgentEvent::Heartbeat => Vec::new(),
+            AgentEvent::Unknown(event) => {
+                debug!(?event, "ignored an unknown event");
                 Vec::new()
             }
             _ => Vec::new(),
@@ -130,11 +133,11 @@ impl State {
         match Instruction::decode(data) {
             Ok(instruction) if self.is_busy() => vec![Effect::Instruct(instruction)],
             Ok(instruction) => {
-                debug!(?instruction, "no task to obey it");
+                debug!(?instruction, "ignored an instruction, because no task runs");
                 Vec::new()
             }
             Err(error) => {
-                warn!(%error, "a message that can't be read");
+                warn!(%error, "ignored a message that cannot be decoded");
                 Vec::new()
             }
         }
@@ -149,10 +152,10 @@ impl State {
         self.outbox.launched(info.clone());
         if let Some(task) = &self.task {
             let text = format!("this executor runs only one task, {}", task.info.task_id.value);
-            return self.update(id, TaskState::TaskFailed, Some(text), None);
+            return self.fail(id, text);
         }
-        if self.leaving {
-            return self.update(id, TaskState::TaskFailed, Some("this executor is ending".into()), None);
+        if self.ending {
+            return self.fail(id, "this executor is ending".into());
         }
         let spec = TaskSpec::decode(info.data.as_deref().unwrap_or_default());
         let killed = self.killed_early.remove(&id);
@@ -161,7 +164,7 @@ impl State {
         match spec {
             _ if killed => self.finish(TaskState::TaskKilled, Some("killed before it started".into()), None),
             Err(error) => {
-                let text = format!("can't read the task's data: {error}");
+                let text = format!("cannot read the task's data: {error}");
                 self.finish(TaskState::TaskFailed, Some(text), None)
             }
             Ok(spec) => {
@@ -172,7 +175,7 @@ impl State {
         }
     }
 
-    /// A group starts whole or not at all.
+    /// A task group starts completely or not at all, and this executor runs only one task.
     fn launch_group(&mut self, tasks: Vec<TaskInfo>, now: Instant) -> Vec<Effect> {
         let count = tasks.len();
         if let [_] = tasks[..] {
@@ -183,10 +186,10 @@ impl State {
         for task in tasks {
             let id = task.task_id.clone();
             self.outbox.launched(task);
-            effects.extend(self.update(id, TaskState::TaskFailed, Some(text.clone()), None));
+            effects.extend(self.fail(id, text.clone()));
         }
         if self.task.is_none() {
-            self.leave(now);
+            self.end(now);
         }
         effects
     }
@@ -197,7 +200,7 @@ impl State {
             return Vec::new();
         };
         if task.info.task_id != id {
-            warn!(task = id.value, "asked to kill a task that is not ours");
+            warn!(task = id.value, "ignored a kill of an unknown task");
             return Vec::new();
         }
         let until = now + grace(policy).unwrap_or(task.grace());
@@ -211,10 +214,10 @@ impl State {
         effects
     }
 
-    /// Ends the task and then the executor, within its grace period.
+    /// Ends the task and then the executor, within the executor's grace period.
     fn shut_down(&mut self, failure: Option<String>, now: Instant) -> Vec<Effect> {
-        let grace = self.profile.shutdown_grace;
-        self.leaving = true;
+        let grace = self.env.shutdown_grace_period;
+        self.ending = true;
         self.end_by.get_or_insert(now + grace.mul_f64(0.9));
         if self.failure.is_none() {
             self.failure.clone_from(&failure);
@@ -225,22 +228,22 @@ impl State {
         if stops { vec![Effect::Stop] } else { Vec::new() }
     }
 
-    fn on_disconnected(&mut self, why: &str, now: Instant) -> Vec<Effect> {
+    fn on_disconnected(&mut self, reason: &str, now: Instant) -> Vec<Effect> {
         if self.outbox.is_connected() {
-            warn!(why, "the agent is gone");
+            warn!(reason, "lost the connection to the agent");
             self.outbox.disconnected();
-            // What it did not acknowledge, its next life will.
-            self.leave_by = None;
-            self.since = now;
+            // The restarted agent will acknowledge what this one did not, so the time to wait starts again.
+            self.acknowledge_by = None;
+            self.disconnected_since = now;
         } else {
-            debug!(why, "no subscription yet");
+            debug!(reason, "not subscribed yet");
         }
-        // Not by a timer: an agent that is only slow to answer is not dead.
-        if !self.subscribed_before && self.since + FIRST_SUBSCRIPTION <= now {
-            return self.give_up(format!("can't subscribe with the agent: {why}"));
+        // Checked only after a failure: an agent that is slow to answer is not dead.
+        if !self.subscribed_before && self.disconnected_since + FIRST_SUBSCRIPTION <= now {
+            return self.give_up(format!("cannot subscribe with the agent: {reason}"));
         }
-        if self.subscribed_before && !self.profile.checkpoint {
-            let text = "the agent is gone, and without checkpointing it will not take this executor back";
+        if self.subscribed_before && !self.env.checkpoint {
+            let text = "the agent is gone, and without checkpointing it does not accept this executor again";
             return self.give_up(text.into());
         }
         vec![Effect::Subscribe]
@@ -250,14 +253,14 @@ impl State {
         self.task.as_ref().is_some_and(|task| task.phase != Phase::Ended)
     }
 
-    /// Until when an agent that was there is waited for.
+    /// When the executor stops waiting for an agent to come back.
     fn recovery_deadline(&self) -> Option<Instant> {
         (self.subscribed_before && !self.outbox.is_connected())
-            .then(|| self.since + self.profile.recovery_timeout)
+            .then(|| self.disconnected_since + self.env.recovery_timeout)
     }
 
-    fn give_up(&mut self, why: String) -> Vec<Effect> {
-        vec![Effect::Abort, Effect::Exit(Err(why))]
+    fn give_up(&mut self, reason: String) -> Vec<Effect> {
+        vec![Effect::Abort, Effect::Exit(Err(reason))]
     }
 
     fn on_task_event(&mut self, event: TaskEvent, now: Instant) -> Vec<Effect> {
@@ -284,7 +287,7 @@ impl State {
             }
         };
         if let Some(report) = &report {
-            task.last = Some(without_rows(report));
+            task.last_report = Some(without_rows(report));
         }
         let id = task.info.task_id.clone();
         let mut effects = self.update(id, state, text, report.as_ref());
@@ -292,20 +295,22 @@ impl State {
         effects
     }
 
-    /// An agent never forgets the updates of a live task, so after so many a fresh one is to take its place.
+    /// Ends a task that has reached its limit of updates, so that a new one takes its place: an agent keeps all updates of a
+    /// live task.
     fn renew_if_due(&mut self, now: Instant) -> Option<Effect> {
         let task = self.task.as_mut().filter(|task| task.is_used_up())?;
         let until = now + task.grace();
         task.stop(until, End::Renewed).then_some(Effect::Stop)
     }
 
-    fn on_ended(&mut self, result: Result<Report, TaskError>) -> Vec<Effect> {
+    fn on_task_ended(&mut self, result: Result<Report, TaskError>) -> Vec<Effect> {
         let Some(task) = self.task.as_mut() else { return Vec::new() };
         let (text, report) = match result {
             Ok(report) => (None, Some(report)),
-            Err(error) => {
-                (Some(error.message), error.last.map(|report| *report).or_else(|| task.last.take()))
-            }
+            Err(error) => (
+                Some(error.message),
+                error.last_report.map(|report| *report).or_else(|| task.last_report.take()),
+            ),
         };
         let (state, text) = match &task.phase {
             Phase::Ended => return Vec::new(),
@@ -314,7 +319,7 @@ impl State {
             }
             Phase::Stopping { end: End::Killed, .. } => (TaskState::TaskKilled, text),
             Phase::Stopping { end: End::Renewed, .. } => {
-                (TaskState::TaskFinished, Some(task.why_renewed(text.as_deref())))
+                (TaskState::TaskFinished, Some(task.renewal_message(text.as_deref())))
             }
             Phase::Starting | Phase::Running if text.is_some() => (TaskState::TaskFailed, text),
             Phase::Starting | Phase::Running => (TaskState::TaskFinished, text),
@@ -327,43 +332,47 @@ impl State {
         let Some(task) = self.task.as_mut() else { return Vec::new() };
         task.phase = Phase::Ended;
         let id = task.info.task_id.clone();
-        self.leaving = true;
+        self.ending = true;
         self.update(id, state, text, report)
     }
 
-    fn leave(&mut self, now: Instant) {
-        self.leaving = true;
-        self.leave_by.get_or_insert(now + ACKNOWLEDGE_DEADLINE);
+    fn end(&mut self, now: Instant) {
+        self.ending = true;
+        self.acknowledge_by.get_or_insert(now + ACKNOWLEDGE_DEADLINE);
     }
 
-    /// What is due because of the time, and whether the end has come.
+    /// Handles deadlines, and ends the executor when nothing is left to do.
     fn on_time(&mut self, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
         if let Some(Phase::Stopping { until, .. }) = self.task.as_ref().map(|task| &task.phase)
             && *until <= now
         {
             effects.push(Effect::Abort);
-            effects.extend(self.on_ended(Err(TaskError::new("did not end within its grace period"))));
+            effects.extend(self.on_task_ended(Err(TaskError::new("did not end within its grace period"))));
         }
         if self.recovery_deadline().is_some_and(|by| by <= now) {
-            let seconds = self.profile.recovery_timeout.as_secs();
+            let seconds = self.env.recovery_timeout.as_secs();
             effects.extend(self.give_up(format!("the agent has been away for {seconds} s")));
-        } else if self.leaving && !self.is_busy() {
-            effects.extend(self.try_to_leave(now));
+        } else if self.ending && !self.is_busy() {
+            effects.extend(self.try_to_end(now));
         }
         effects
     }
 
-    fn try_to_leave(&mut self, now: Instant) -> Option<Effect> {
+    fn try_to_end(&mut self, now: Instant) -> Option<Effect> {
         if self.outbox.is_connected() {
-            self.leave(now);
+            self.end(now);
         }
-        let late = [self.leave_by, self.end_by].into_iter().flatten().any(|by| by <= now);
-        if late && self.outbox.waiting() > 0 {
-            warn!(updates = self.outbox.waiting(), "leaving without the agent's acknowledgement");
+        let waiting = self.outbox.unacknowledged();
+        let late = [self.acknowledge_by, self.end_by].into_iter().flatten().any(|by| by <= now);
+        if late && waiting > 0 {
+            warn!(updates = waiting, "ending without the agent's acknowledgement");
         }
-        let done = late || self.outbox.waiting() == 0;
-        done.then(|| Effect::Exit(self.failure.clone().map_or(Ok(()), Err)))
+        (late || waiting == 0).then(|| Effect::Exit(self.failure.clone().map_or(Ok(()), Err)))
+    }
+
+    fn fail(&mut self, id: TaskId, text: String) -> Vec<Effect> {
+        self.update(id, TaskState::TaskFailed, Some(text), None)
     }
 
     fn update(

@@ -1,4 +1,4 @@
-//! The one task of an executor, as the state machine sees it.
+//! The state of the one task of an executor.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use mesos::v1::{KillPolicy, TaskInfo};
 use task::Report;
 
-/// Mesos' own default for tasks without a kill policy.
+/// The grace period of tasks without a kill policy: the default of Mesos.
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(3);
-/// A task with a limit on its updates is also renewed when their data come to this many bytes: the pool server of a
-/// thousand workers fills an agent's memory long before the number of its updates says so.
+/// A task with a limit on its updates is also renewed when their data reach this many bytes. The reports of a pool server
+/// with a thousand workers are large: they would fill the memory of the agent long before they reach the limit in number.
 const MAX_UPDATE_BYTES: u64 = 1 << 30;
 
 /// The task.
@@ -17,17 +17,17 @@ const MAX_UPDATE_BYTES: u64 = 1 << 30;
 pub(super) struct Task {
     pub info: TaskInfo,
     pub phase: Phase,
-    /// The latest report, without its rows: they were told.
-    pub last: Option<Report>,
-    /// Whether it is well, if it was looked at.
+    /// The latest report, without its rows, which were sent.
+    pub last_report: Option<Report>,
+    /// The result of the last health check, if there was one.
     pub healthy: Option<bool>,
     max_updates: Option<NonZeroU64>,
-    /// Number and size of the updates so far.
+    /// The number of updates so far, and the size of their data.
     updates: u64,
     bytes: u64,
 }
 
-/// How far it has come.
+/// The phase of the task.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Phase {
     Starting,
@@ -36,23 +36,31 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// What it will have come to when it has stopped.
+/// How a task ends that was asked to stop.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum End {
     /// TASK_KILLED.
     Killed,
     /// TASK_FAILED, for this reason.
     Failed(String),
-    /// TASK_FINISHED: it has made all its updates.
+    /// TASK_FINISHED: it has reached its limit of updates.
     Renewed,
 }
 
 impl Task {
-    pub fn new(info: TaskInfo, max_updates: Option<NonZeroU64>) -> Task {
-        Task { info, phase: Phase::Starting, last: None, healthy: None, max_updates, updates: 0, bytes: 0 }
+    pub fn new(info: TaskInfo, max_updates: Option<NonZeroU64>) -> Self {
+        Task {
+            info,
+            phase: Phase::Starting,
+            last_report: None,
+            healthy: None,
+            max_updates,
+            updates: 0,
+            bytes: 0,
+        }
     }
 
-    /// From now on it is to end; whether that is news. An end that others want outweighs a renewal.
+    /// Lets the task end before `until`. Returns whether it must be asked to stop now. A kill or failure replaces a renewal.
     pub fn stop(&mut self, until: Instant, end: End) -> bool {
         match &mut self.phase {
             Phase::Ended => false,
@@ -70,7 +78,7 @@ impl Task {
         }
     }
 
-    /// How long it may take to end, unless somebody says otherwise.
+    /// The grace period of the task, unless a kill names another.
     pub fn grace(&self) -> Duration {
         grace(self.info.kill_policy.as_ref()).unwrap_or(DEFAULT_GRACE)
     }
@@ -80,18 +88,18 @@ impl Task {
         self.bytes = self.bytes.saturating_add(data.map_or(0, |data| data.len() as u64));
     }
 
-    /// Whether only its last update is left to be made.
+    /// Whether only the last update is left.
     pub fn is_used_up(&self) -> bool {
         let Some(limit) = self.max_updates else { return false };
         let last = self.updates >= limit.get() - 1 || self.bytes >= MAX_UPDATE_BYTES;
         self.phase == Phase::Running && last
     }
 
-    /// For people; `trouble` is what was wrong with its end.
-    pub fn why_renewed(&self, trouble: Option<&str>) -> String {
-        let trouble = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
-        // The last one is about to be made.
-        format!("renewed: a fresh task is to take its place after {} updates{trouble}", self.updates + 1)
+    /// The message of the update that ends a renewed task. `error` is what went wrong when it ended.
+    pub fn renewal_message(&self, error: Option<&str>) -> String {
+        let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
+        // The update with this message is not counted yet.
+        format!("renewed: a new task takes its place after {} updates{error}", self.updates + 1)
     }
 }
 
@@ -101,7 +109,7 @@ pub(super) fn grace(policy: Option<&KillPolicy>) -> Option<Duration> {
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
 }
 
-/// Rows are told once; a report that is repeated in a terminal update leaves them out.
+/// The report without its rows. Rows are sent once, so a report that is repeated in the terminal update leaves them out.
 pub(super) fn without_rows(report: &Report) -> Report {
     let mut report = report.clone();
     for account in &mut report.accounts {

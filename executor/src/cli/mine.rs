@@ -1,10 +1,10 @@
-//! Options of `mine`.
+//! The options of `mine`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, TypedValueParser};
 use command_line::{ConnectionArgs, RedactedParser, UsageError, difficulty, duration, whole_number};
 
 use super::minerd::{IgnoredArgs, RefusedArgs};
@@ -14,10 +14,10 @@ use super::values::{
 use crate::engine::cpus::CpuRequest;
 use crate::miner::Pool;
 
-/// More than anyone could mean, and no more than a clock can be asked for.
+/// More than any reasonable value, and few enough for every clock.
 const MAX_SECONDS: u64 = 10_000_000;
 
-/// Options of `mine`. Names follow cpuminer's `minerd`, so that its command lines work as they stand.
+/// The options of `mine`. Their names are those of cpuminer's `minerd`, so that its command lines work unchanged.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = command_line::EXIT_STATUS_HELP)]
 pub struct MineArgs {
@@ -51,21 +51,21 @@ pub struct MineArgs {
     /// Pin the threads to these cores: a list such as 0,2-3, or a mask such as 0xd
     #[arg(long, env = "MINER_CPU_AFFINITY", value_name = "CORES", value_parser = affinity)]
     pub cpu_affinity: Option<Cores>,
-    /// Give up when a pool can't be reached or is lost, instead of trying again
+    /// Give up when a pool cannot be reached or is lost, instead of trying again
     #[arg(long, env = "MINER_NO_RETRY", value_parser = BoolishValueParser::new())]
     pub no_retry: bool,
     /// How often to try again in a row: -1 for ever, 0 is --no-retry
     #[arg(short, long, env = "MINER_RETRIES", value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
     pub retries: i64,
     /// Longest pause between two tries, in seconds
-    #[arg(short = 'R', long, env = "MINER_RETRY_PAUSE", value_name = "SECONDS", default_value_t = 30)]
-    #[arg(value_parser = whole_number::<u64>(1..=MAX_SECONDS))]
-    pub retry_pause: u64,
+    #[arg(short = 'R', long, env = "MINER_RETRY_PAUSE", value_name = "SECONDS", default_value = "30")]
+    #[arg(value_parser = seconds())]
+    pub retry_pause: Duration,
     /// Seconds of silence after which a pool counts as lost
-    #[arg(short = 'T', long, env = "MINER_TIMEOUT", value_name = "SECONDS", default_value_t = 300)]
-    #[arg(value_parser = whole_number::<u64>(1..=MAX_SECONDS))]
-    pub timeout: u64,
-    /// Wanted time between two shares; the pool is asked for a difficulty that gives it
+    #[arg(short = 'T', long, env = "MINER_TIMEOUT", value_name = "SECONDS", default_value = "300")]
+    #[arg(value_parser = seconds())]
+    pub timeout: Duration,
+    /// Desired time between two shares; the pool is asked for a difficulty that gives it
     #[arg(long, env = "MINER_SHARE_INTERVAL", value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
     /// Least difficulty of a share; asked for where a pool knows this extension (BIP-0310)
@@ -86,27 +86,27 @@ pub struct MineArgs {
     /// Log every line of the protocol but the one with the password
     #[arg(short = 'P', long, env = "MINER_PROTOCOL_DUMP", value_parser = BoolishValueParser::new())]
     pub protocol_dump: bool,
-    /// Options of minerd for protocols and logs that are not here: taken and ignored
+    /// Options of minerd that have no effect here: accepted and ignored
     #[command(flatten)]
     pub ignored: IgnoredArgs,
-    /// Those whose user expects something that does not come.
+    /// Options of minerd that are refused with a hint.
     #[command(flatten)]
     pub refused: RefusedArgs,
 }
 
 impl MineArgs {
-    /// User and password, from wherever they were given.
+    /// User and password, from either option.
     pub fn credentials(&self) -> (String, String) {
         self.userpass.clone().unwrap_or_else(|| (self.user.clone(), self.pass.clone()))
     }
 
-    /// What is asked of the CPUs.
+    /// The CPUs to use.
     pub fn cpus(&self) -> CpuRequest {
         let affinity = self.cpu_affinity.clone().map(|cores| cores.0).unwrap_or_default();
         CpuRequest { threads: self.threads.map(NonZeroUsize::get), cpus: None, affinity }
     }
 
-    /// What is logged besides the lines on the terminal.
+    /// The log filter.
     pub fn log_filter(&self) -> &'static str {
         match (self.debug, self.protocol_dump) {
             (false, false) => "warn",
@@ -116,15 +116,15 @@ impl MineArgs {
         }
     }
 
-    /// The backend, if one is forced.
+    /// The backend, if one is named.
     pub fn backend(&self) -> Option<String> {
         (self.backend != AUTO).then(|| self.backend.clone())
     }
 
-    /// The pools, with our name and password at each.
+    /// The pools, with our account at each.
     ///
     /// # Errors
-    /// [`UsageError`] if there is none, or an option stands for what does not exist here.
+    /// [`UsageError`] if there is none, or if an option is refused.
     pub fn pools(&self) -> Result<Vec<Pool>, UsageError> {
         if let Some(instead) = self.refused.instead() {
             return Err(UsageError(instead.to_owned()));
@@ -143,20 +143,15 @@ impl MineArgs {
         Ok(self.urls.iter().map(pool).collect())
     }
 
-    /// Longest pause between two tries.
-    pub fn retry_pause(&self) -> Duration {
-        Duration::from_secs(self.retry_pause)
-    }
-
-    /// Silence after which a pool counts as lost.
-    pub fn silence(&self) -> Duration {
-        Duration::from_secs(self.timeout)
-    }
-
-    /// How often to try again in a row; `None`: for ever.
+    /// How many attempts in a row may fail; `None`: any number.
     pub fn retries(&self) -> Option<u64> {
         if self.no_retry { Some(0) } else { u64::try_from(self.retries).ok() }
     }
+}
+
+/// Parses a number of seconds.
+fn seconds() -> impl TypedValueParser<Value = Duration> {
+    whole_number::<u64>(1..=MAX_SECONDS).map(Duration::from_secs)
 }
 
 #[cfg(test)]
@@ -199,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_otherwise_here_is_told() {
+    fn refused_options_come_with_a_hint() {
         for (option, instead) in [
             ("--benchmark", "mesos-miner bench"),
             ("-B", "foreground"),
@@ -215,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_repeated() {
+    fn errors_do_not_repeat_secrets() {
         for line in [
             "-o stratum+tcp://me:s3cret@h",
             "-o h:1,gopher://me:s3cret@h:1",
@@ -240,7 +235,7 @@ mod tests {
     #[test]
     fn bad_values_are_named() {
         for (line, part) in [
-            ("-o h:1 -t 0", "0 threads can't mine"),
+            ("-o h:1 -t 0", "0 threads cannot mine"),
             ("-o h:1 -t many", "not a whole number"),
             ("-o h:1 -a scrypt", "scrypt is not supported"),
             ("-o gopher://h:1", "gopher"),
@@ -251,7 +246,7 @@ mod tests {
             ("-o h:1 --tls-fingerprint 12", "64 hexadecimal"),
             ("-o h:1 -x http://p:1", "only SOCKS5"),
             ("-o h:1 --backend abacus", "abacus"),
-            ("-o h:1 --cpu-affinity 1,x", "is no core number"),
+            ("-o h:1 --cpu-affinity 1,x", "is not a core number"),
             ("-o h:1 --cpu-affinity 0x0", "names no core"),
             ("-o h:1 -O me", "no colon"),
             ("-o h:1 --duration 5y", "\"5y\" is not a duration"),

@@ -1,11 +1,10 @@
-//! What stands in many a command line of `minerd` (and its descendant cpuminer-opt) and means nothing here, or
-//! something that this program does otherwise.
+//! Options of `minerd` and its descendant cpuminer-opt that have no effect here, or that are refused with a hint.
 
 use std::ffi::OsString;
 
 use clap::Args;
 
-/// Options that change nothing where they are missing.
+/// Options that are accepted and ignored.
 #[derive(Args, Clone, Debug, Default)]
 pub struct IgnoredArgs {
     #[arg(short = 's', long, hide = true)]
@@ -36,7 +35,7 @@ pub struct IgnoredArgs {
     cpu_priority: Option<u64>,
 }
 
-/// Options whose user expects something that does not come: better told than ignored.
+/// Options that are refused: without a hint, users would expect an effect that does not come.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RefusedArgs {
     #[arg(short = 'B', long, hide = true)]
@@ -52,7 +51,7 @@ pub struct RefusedArgs {
 }
 
 impl RefusedArgs {
-    /// What to do instead of the first that was given, if any was.
+    /// The hint for the first of these options that was given.
     pub fn instead(&self) -> Option<&'static str> {
         [
             (self.background, "--background: this stays in the foreground; use nohup, systemd or `&`"),

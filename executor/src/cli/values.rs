@@ -1,6 +1,5 @@
-//! Values of options, checked while they are read.
+//! Parsers for the values of options.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 
 use command_line::UsageError;
@@ -9,36 +8,30 @@ use stratum::{PoolUrl, PoolUrlError};
 
 use crate::engine::cpus::MAX_THREADS;
 
-/// The backend that is none: the fastest.
+/// The value of `--backend` that means the fastest.
 pub(super) const AUTO: &str = "auto";
 
-/// A pool's address as cpuminer takes it, with user and password in it, or without. Its debug form leaves the password
-/// out.
-#[derive(Clone, PartialEq, Eq)]
+/// The address of a pool, perhaps with user and password, as cpuminer accepts it. Its debug form omits the password.
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct PoolAddress {
-    /// Where it is.
+    /// The address.
     pub url: PoolUrl,
-    /// Who we are there, if the address says so; perhaps without a password.
+    /// User and password from the address. The password may be missing.
+    #[debug(skip)]
     pub user: Option<(String, Option<String>)>,
 }
 
 impl From<PoolUrl> for PoolAddress {
-    fn from(url: PoolUrl) -> PoolAddress {
+    fn from(url: PoolUrl) -> Self {
         PoolAddress { url, user: None }
     }
 }
 
-impl fmt::Debug for PoolAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolAddress").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-/// Cores of `--cpu-affinity`.
+/// The cores of `--cpu-affinity`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cores(pub Vec<usize>);
 
-/// Reads `[SCHEME://][USER[:PASSWORD]@]HOST:PORT`. No error repeats what may be a password.
+/// Parses `[SCHEME://][USER[:PASSWORD]@]HOST:PORT`. Errors do not repeat a password.
 pub(super) fn pool_address(text: &str) -> Result<PoolAddress, String> {
     let (scheme, rest) = match text.trim().split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
@@ -55,7 +48,7 @@ pub(super) fn pool_address(text: &str) -> Result<PoolAddress, String> {
     match format!("{scheme}{address}").parse() {
         Ok(url) => Ok(PoolAddress { url, user }),
         Err(error @ PoolUrlError::Scheme { .. }) if scheme.to_ascii_lowercase().starts_with("http") => {
-            Err(format!("{error}; a Bitcoin node is mined on with --bitcoind URL --address ADDRESS"))
+            Err(format!("{error}; to mine on a Bitcoin node, give --bitcoind URL --address ADDRESS"))
         }
         Err(error) => Err(error.to_string()),
     }
@@ -68,7 +61,7 @@ pub(super) fn userpass(text: &str) -> Result<(String, String), &'static str> {
 
 pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
     match text.parse::<usize>().map(NonZeroUsize::new) {
-        Ok(None) => Err("0 threads can't mine; leave -t out for the default".into()),
+        Ok(None) => Err("0 threads cannot mine; leave -t out for the default".into()),
         Ok(Some(threads)) if threads.get() > MAX_THREADS => Err(format!("at most {MAX_THREADS} threads")),
         Ok(Some(threads)) => Ok(threads),
         Err(_) => Err("not a whole number from 1".into()),
@@ -89,10 +82,10 @@ pub(super) fn backend(text: &str) -> Result<String, String> {
     Ok(text.into())
 }
 
-/// Checks the name of a backend that is to mine elsewhere, on a CPU of which nothing is known here.
+/// Checks the name of a backend that will run on another machine, whose CPU is not known here.
 ///
 /// # Errors
-/// [`UsageError`] if there is none of that name.
+/// [`UsageError`] if no backend has this name.
 pub fn known_backend(name: Option<&str>) -> anyhow::Result<()> {
     match name.map(Backend::named) {
         Some(Err(error @ BackendError::Unknown { .. })) => {
@@ -106,7 +99,7 @@ pub(super) fn affinity(text: &str) -> Result<Cores, String> {
     let cores = match text.strip_prefix("0x") {
         Some(digits) => {
             let mask = u128::from_str_radix(digits, 16)
-                .map_err(|_| format!("{text} is no mask; write one such as 0xd, for cores 0, 2 and 3"))?;
+                .map_err(|_| format!("{text} is not a mask; write one such as 0xd, for cores 0, 2 and 3"))?;
             (0..128).filter(|core| mask >> core & 1 == 1).collect()
         }
         None => core_list(text)?,
@@ -117,7 +110,7 @@ pub(super) fn affinity(text: &str) -> Result<Cores, String> {
 fn core_list(text: &str) -> Result<Vec<usize>, String> {
     let number = |text: &str| match text.trim().parse::<usize>() {
         Ok(core) if core < MAX_THREADS => Ok(core),
-        _ => Err(format!("{text:?} is no core number; write a list such as 0,2-3, or a mask such as 0xd")),
+        _ => Err(format!("{text:?} is not a core number; write a list such as 0,2-3, or a mask such as 0xd")),
     };
     let mut cores = Vec::new();
     for part in text.split(',') {
@@ -136,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pools_with_user_and_password_or_without() {
+    fn addresses_with_and_without_user_and_password() {
         let read = |text: &str| pool_address(text).map(|address| (address.url.to_string(), address.user));
         let user = |user: &str, password: Option<&str>| Some((user.to_owned(), password.map(str::to_owned)));
         let plain = "stratum+tcp://h:1".to_owned();
@@ -161,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_for_elsewhere_need_not_run_here() {
+    fn a_backend_for_another_machine_need_not_run_here() {
         assert!(known_backend(None).is_ok());
         assert!(Backend::names().all(|name| known_backend(Some(name)).is_ok()));
         let error = known_backend(Some("abacus")).unwrap_err();

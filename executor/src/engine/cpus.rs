@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// How the mining threads are run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CpuPlan {
+pub struct CpuAllocation {
     /// Number of mining threads.
     pub threads: NonZeroUsize,
     /// Share of the time that each thread works, above 0 and at most 1.
@@ -73,7 +73,7 @@ pub const MAX_THREADS: usize = 4096;
 ///
 /// # Errors
 /// If the request is for no threads, no CPUs, or a core that is not allowed.
-pub fn plan(request: &CpuRequest, limits: &CpuLimits) -> Result<CpuPlan, CpuError> {
+pub fn allocate(request: &CpuRequest, limits: &CpuLimits) -> Result<CpuAllocation, CpuError> {
     if let Some(&core) = request.affinity.iter().find(|core| !limits.cores.contains(core)) {
         return Err(CpuError::CoreNotAllowed { core, allowed: limits.cores.clone() });
     }
@@ -90,7 +90,7 @@ pub fn plan(request: &CpuRequest, limits: &CpuLimits) -> Result<CpuPlan, CpuErro
         true if threads == limits.cores.len() => limits.cores.clone(),
         true => Vec::new(),
     };
-    Ok(CpuPlan { threads: NonZeroUsize::new(threads).ok_or(CpuError::ZeroThreads)?, duty, pins })
+    Ok(CpuAllocation { threads: NonZeroUsize::new(threads).ok_or(CpuError::ZeroThreads)?, duty, pins })
 }
 
 fn usable(cpus: Option<f64>, quota: Option<f64>, allowed: usize) -> Result<f64, CpuError> {
@@ -179,8 +179,8 @@ mod tests {
     }
 
     fn threads_and_duty(request: CpuRequest, limits: CpuLimits) -> (usize, f64, usize) {
-        let plan = plan(&request, &limits).expect("a request that can be met");
-        (plan.threads.get(), plan.duty, plan.pins.len())
+        let allocate = allocate(&request, &limits).expect("a request that can be met");
+        (allocate.threads.get(), allocate.duty, allocate.pins.len())
     }
 
     fn cpus(cpus: f64) -> CpuRequest {
@@ -220,20 +220,20 @@ mod tests {
     #[test]
     fn affinity_limits_and_pins() {
         let request = CpuRequest { affinity: vec![1, 3], ..CpuRequest::default() };
-        assert_eq!(plan(&request, &limits(4, None)).expect("allowed cores").pins, [1, 3]);
+        assert_eq!(allocate(&request, &limits(4, None)).expect("allowed cores").pins, [1, 3]);
         let request = CpuRequest { affinity: vec![3], threads: Some(2), ..CpuRequest::default() };
-        assert_eq!(plan(&request, &limits(4, None)).expect("allowed cores").pins, [3, 3]);
+        assert_eq!(allocate(&request, &limits(4, None)).expect("allowed cores").pins, [3, 3]);
     }
 
     #[test]
     fn requests_for_nothing_are_refused() {
         let none = CpuRequest { threads: Some(0), ..CpuRequest::default() };
-        assert_eq!(plan(&none, &limits(2, None)), Err(CpuError::ZeroThreads));
+        assert_eq!(allocate(&none, &limits(2, None)), Err(CpuError::ZeroThreads));
         for bad in [0.0, -1.0, f64::NAN] {
-            assert!(matches!(plan(&cpus(bad), &limits(2, None)), Err(CpuError::NoCpus(_))));
+            assert!(matches!(allocate(&cpus(bad), &limits(2, None)), Err(CpuError::NoCpus(_))));
         }
         let core = CpuRequest { affinity: vec![7], ..CpuRequest::default() };
-        assert!(matches!(plan(&core, &limits(2, None)), Err(CpuError::CoreNotAllowed { core: 7, .. })));
+        assert!(matches!(allocate(&core, &limits(2, None)), Err(CpuError::CoreNotAllowed { core: 7, .. })));
     }
 
     #[test]

@@ -7,10 +7,10 @@ use hasher::{Backend, CompactTarget, Cursor, Header, MAX_VERSIONS, Target};
 use proptest::prelude::*;
 use stratum::Job;
 
-use super::cpus::CpuPlan;
-use super::search::{Piece, Searches};
-use super::space::NTIME_SPAN;
-use super::{Engine, Found};
+use super::cpus::CpuAllocation;
+use super::job_search::{JobSearches, UnitRemainder};
+use super::search_space::NTIME_SPAN;
+use super::{Engine, FoundShare};
 
 /// Generous: only a hang should meet it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -33,12 +33,12 @@ fn job(id: &str, coinb1: u8, target: Target) -> Arc<Job> {
     })
 }
 
-fn plan(threads: usize, duty: f64) -> CpuPlan {
-    CpuPlan { threads: NonZeroUsize::new(threads).expect("at least one"), duty, pins: Vec::new() }
+fn plan(threads: usize, duty: f64) -> CpuAllocation {
+    CpuAllocation { threads: NonZeroUsize::new(threads).expect("at least one"), duty, pins: Vec::new() }
 }
 
 /// Takes `n` finds.
-fn take(found: &mut tokio::sync::mpsc::Receiver<Found>, n: usize) -> Vec<Found> {
+fn take(found: &mut tokio::sync::mpsc::Receiver<FoundShare>, n: usize) -> Vec<FoundShare> {
     let started = Instant::now();
     let mut next = || loop {
         match found.try_recv() {
@@ -124,7 +124,7 @@ fn threads_end_when_nobody_takes_their_finds() {
 
 #[test]
 fn same_content_is_one_search_and_other_content_another() {
-    let mut searches = Searches::default();
+    let mut searches = JobSearches::default();
     let first = searches.of(&job("a", 1, Target::MAX));
     assert!(Arc::ptr_eq(&first, &searches.of(&job("other name", 1, Target::ZERO))));
     assert!(!Arc::ptr_eq(&first, &searches.of(&job("a", 2, Target::MAX))));
@@ -135,7 +135,7 @@ fn same_content_is_one_search_and_other_content_another() {
 #[test]
 fn whatever_changes_the_headers_is_another_search() {
     let job = Job::clone(&job("a", 1, Target::MAX));
-    let mut searches = Searches::default();
+    let mut searches = JobSearches::default();
     let first = searches.of(&Arc::new(job.clone()));
     for other in [
         Job { prev_hash: [8; 32], ..job.clone() },
@@ -155,7 +155,7 @@ fn whatever_changes_the_headers_is_another_search() {
 
 #[test]
 fn what_was_mined_lately_is_remembered() {
-    let mut searches = Searches::default();
+    let mut searches = JobSearches::default();
     let kept = searches.of(&job("a", 1, Target::MAX));
     let once = searches.of(&job("b", 2, Target::MAX));
     for coinb1 in 3..100 {
@@ -169,7 +169,7 @@ fn what_was_mined_lately_is_remembered() {
 #[test]
 fn searches_that_differ_in_their_versions_share_no_extranonce2() {
     let job = Job::clone(&job("a", 1, Target::MAX));
-    let mut searches = Searches::default();
+    let mut searches = JobSearches::default();
     let different: Vec<_> = [(0x2000_0000, 0x1fff_e000), (0x2000_0000, 0xe000), (0x2000_2000, 0x1fff_e000)]
         .map(|(version, version_mask)| searches.of(&Arc::new(Job { version, version_mask, ..job.clone() })))
         .into();
@@ -209,7 +209,7 @@ fn the_end_of_a_unit_is_searched_to_its_last_nonce() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");
     let search = engine.searches.of(&job);
     let piece = search.claim().expect("the first unit");
-    search.give_back(Piece { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..piece });
+    search.give_back(UnitRemainder { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..piece });
     engine.mine(job);
     let places = LEFT as usize * MAX_VERSIONS;
     let (first, second) = (take(&mut found, places), take(&mut found, places));
@@ -236,7 +236,7 @@ fn the_end_of_the_space_is_no_end_of_the_engine() {
     let claimed: Vec<_> = std::iter::from_fn(|| search.claim()).collect();
     assert_eq!(claimed.len() as u32, NTIME_SPAN + 1);
     for piece in &claimed {
-        search.give_back(Piece { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..*piece });
+        search.give_back(UnitRemainder { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..*piece });
     }
     engine.mine(small);
     let finds = take(&mut found, LEFT as usize * claimed.len());
@@ -256,7 +256,7 @@ fn a_thread_waits_for_another_job_than_the_last() {
         let (shared, (waits, waiting)) = (engine.shared.clone(), std::sync::mpsc::channel());
         let thread = std::thread::spawn(move || {
             waits.send(()).expect("somebody listens");
-            shared.wait(seen).map(|assignment| assignment.generation)
+            shared.wait(seen).map(|thread_job| thread_job.generation)
         });
         waiting.recv().expect("it waits");
         let next = engine.mine(job(&id.to_string(), id, Target::ZERO));
@@ -291,11 +291,11 @@ proptest! {
     #[test]
     fn claims_and_returns_cover_the_space_once(steps in prop::collection::vec((0usize..4, 0u32..4), 0..200)) {
         let small = Job { extranonce2_len: 0, version_mask: 0, ..Job::clone(&job("a", 1, Target::MAX)) };
-        let search = Searches::default().of(&Arc::new(small));
+        let search = JobSearches::default().of(&Arc::new(small));
         // A unit is four places long here; a piece's cursor says how many of them are done.
         let mut done = HashSet::new();
-        let mut threads: [Option<Piece>; 4] = [None; 4];
-        let mut mark = |piece: Piece, places: u32| {
+        let mut threads: [Option<UnitRemainder>; 4] = [None; 4];
+        let mut mark = |piece: UnitRemainder, places: u32| {
             let from = piece.cursor.nonce();
             let to = (from + places).min(4);
             (from..to).for_each(|place| assert!(done.insert((piece.unit, place)), "searched twice"));
@@ -307,7 +307,7 @@ proptest! {
                 Some(piece) => {
                     let to = mark(piece, places);
                     if to < 4 {
-                        search.give_back(Piece { cursor: Cursor::at_nonce(to), ..piece });
+                        search.give_back(UnitRemainder { cursor: Cursor::at_nonce(to), ..piece });
                     }
                 }
             }

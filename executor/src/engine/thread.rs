@@ -9,16 +9,22 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 use tracing::{debug, error};
 
-use super::duty::Duty;
-use super::search::Piece;
-use super::space::Unit;
-use super::{Assignment, Found, Shared, Slot};
+use super::cpu_throttle::CpuThrottle;
+use super::job_search::UnitRemainder;
+use super::search_space::Unit;
+use super::{EngineState, FoundShare, ThreadCounters, ThreadJob};
 
 /// The nicest of all: the machine stays usable, and the network threads run at once when something arrives.
 const NICE: i32 = 19;
 
 /// Mines until the engine stops; `share` is the part of a CPU that it may use.
-pub(super) fn run(shared: &Shared, slot: &Slot, found: mpsc::Sender<Found>, core: Option<usize>, share: f64) {
+pub(super) fn run(
+    shared: &EngineState,
+    slot: &ThreadCounters,
+    found: mpsc::Sender<FoundShare>,
+    core: Option<usize>,
+    share: f64,
+) {
     if let Some(id) = core
         && !core_affinity::set_for_current(core_affinity::CoreId { id })
     {
@@ -28,36 +34,36 @@ pub(super) fn run(shared: &Shared, slot: &Slot, found: mpsc::Sender<Found>, core
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         debug!(%error, "can't lower the priority of a mining thread");
     }
-    let duty = Duty::new(share, Instant::now(), cpu_time());
+    let duty = CpuThrottle::new(share, Instant::now(), cpu_time());
     let mut miner = Thread { shared, slot, found, hits: HitBuffer::new(), duty };
     let mut generation = 0;
-    while let Some(assignment) = shared.wait(generation) {
-        generation = assignment.generation;
-        if !miner.search(&assignment) {
+    while let Some(thread_job) = shared.wait(generation) {
+        generation = thread_job.generation;
+        if !miner.search(&thread_job) {
             return;
         }
     }
 }
 
 struct Thread<'a> {
-    shared: &'a Shared,
-    slot: &'a Slot,
-    found: mpsc::Sender<Found>,
+    shared: &'a EngineState,
+    slot: &'a ThreadCounters,
+    found: mpsc::Sender<FoundShare>,
     hits: HitBuffer,
-    duty: Option<Duty>,
+    duty: Option<CpuThrottle>,
 }
 
 impl Thread<'_> {
     /// Works on a job until it is replaced or all claimed; false if nobody takes what is found any more.
-    fn search(&mut self, assignment: &Arc<Assignment>) -> bool {
-        while self.is_current(assignment)
-            && let Some(piece) = assignment.search.claim()
+    fn search(&mut self, thread_job: &Arc<ThreadJob>) -> bool {
+        while self.is_current(thread_job)
+            && let Some(piece) = thread_job.search.claim()
         {
-            let Some(unit) = assignment.search.space().unit(piece.unit) else { return true };
-            let part = Part::new(assignment, &unit);
+            let Some(unit) = thread_job.search.space().unit(piece.unit) else { return true };
+            let part = UnitWork::new(thread_job, &unit);
             match part.work() {
                 Ok(work) => {
-                    if !self.scan(assignment, &part, &work, piece) {
+                    if !self.scan(thread_job, &part, &work, piece) {
                         return false;
                     }
                 }
@@ -68,16 +74,22 @@ impl Thread<'_> {
         true
     }
 
-    fn is_current(&self, assignment: &Assignment) -> bool {
-        self.shared.generation.load(Ordering::Acquire) == assignment.generation
+    fn is_current(&self, thread_job: &ThreadJob) -> bool {
+        self.shared.generation.load(Ordering::Acquire) == thread_job.generation
     }
 
-    /// Searches a piece to its end or until the job is replaced. No allocation and no lock but for hits.
-    fn scan(&mut self, assignment: &Arc<Assignment>, part: &Part, work: &Work, piece: Piece) -> bool {
+    /// JobSearches a piece to its end or until the job is replaced. No allocation and no lock but for hits.
+    fn scan(
+        &mut self,
+        thread_job: &Arc<ThreadJob>,
+        part: &UnitWork,
+        work: &Work,
+        piece: UnitRemainder,
+    ) -> bool {
         let (mut cursor, backend) = (piece.cursor, self.shared.backends.backend(work));
         loop {
             let progress = backend.scan(work, cursor, &mut self.hits);
-            self.slot.add(progress.hashes, assignment.generation, self.shared.start);
+            self.slot.add(progress.hashes, thread_job.generation, self.shared.start);
             for hit in self.hits.drain() {
                 // Waits while the queue is full. Nobody listens only when the engine is being dropped.
                 if self.found.blocking_send(part.found(hit)).is_err() {
@@ -88,11 +100,11 @@ impl Thread<'_> {
                 None => return true,
                 Some(next) => cursor = next,
             }
-            if !self.is_current(assignment) {
-                assignment.search.give_back(Piece { cursor, ..piece });
+            if !self.is_current(thread_job) {
+                thread_job.search.give_back(UnitRemainder { cursor, ..piece });
                 return true;
             }
-            self.rest(assignment.generation);
+            self.rest(thread_job.generation);
         }
     }
 
@@ -109,30 +121,30 @@ impl Thread<'_> {
 }
 
 /// A unit of a job with all that is needed to make headers of it.
-struct Part<'a> {
-    assignment: &'a Arc<Assignment>,
+struct UnitWork<'a> {
+    thread_job: &'a Arc<ThreadJob>,
     extranonce2: Vec<u8>,
     unit: &'a Unit,
     header: hasher::Header,
 }
 
-impl<'a> Part<'a> {
-    fn new(assignment: &'a Arc<Assignment>, unit: &'a Unit) -> Part<'a> {
-        let extranonce2 = assignment.search.space().extranonce2(unit);
-        let header = assignment.job.header(&extranonce2, unit.ntime, assignment.job.version);
-        Part { assignment, extranonce2, unit, header }
+impl<'a> UnitWork<'a> {
+    fn new(thread_job: &'a Arc<ThreadJob>, unit: &'a Unit) -> UnitWork<'a> {
+        let extranonce2 = thread_job.search.space().extranonce2(unit);
+        let header = thread_job.job.header(&extranonce2, unit.ntime, thread_job.job.version);
+        UnitWork { thread_job, extranonce2, unit, header }
     }
 
     fn work(&self) -> Result<Work, hasher::WorkError> {
-        let versions: Vec<u32> = self.assignment.search.space().versions(self.unit).collect();
-        Work::new(&self.header, &versions, &self.assignment.job.target)
+        let versions: Vec<u32> = self.thread_job.search.space().versions(self.unit).collect();
+        Work::new(&self.header, &versions, &self.thread_job.job.target)
     }
 
-    fn found(&self, hit: Hit) -> Found {
+    fn found(&self, hit: Hit) -> FoundShare {
         let header = hasher::Header { version: hit.version, nonce: hit.nonce, ..self.header };
-        Found {
-            job: self.assignment.job.clone(),
-            generation: self.assignment.generation,
+        FoundShare {
+            job: self.thread_job.job.clone(),
+            generation: self.thread_job.generation,
             extranonce2: self.extranonce2.clone(),
             header,
             digest: header.digest(),

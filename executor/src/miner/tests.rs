@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 
 use hasher::Backend;
 use serde_json::Value;
-use task::Verdict as Fate;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::engine::cpus::CpuPlan;
+use crate::engine::cpus::CpuAllocation;
 
 /// Generous: only a hang should meet it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -80,41 +79,41 @@ impl Pool {
 }
 
 /// A miner with one thread, and what it tells.
-struct Rig {
+struct Harness {
     events: mpsc::Receiver<Event>,
     stop: CancellationToken,
     miner: JoinHandle<Result<(), ClientError>>,
     configs: watch::Sender<Config>,
-    /// Fates of the shares so far.
-    fates: Vec<Fate>,
+    /// The verdicts on the shares so far.
+    verdicts: Vec<Verdict>,
 }
 
-impl Rig {
-    fn start(pools: &[&TcpListener], change: impl FnOnce(&mut Config)) -> Rig {
+impl Harness {
+    fn start(pools: &[&TcpListener], change: impl FnOnce(&mut Config)) -> Harness {
         let pools = pools.iter().map(|pool| pool.local_addr().expect("an address").to_string());
         let pools = pools.map(|address| pool(&address)).collect();
         let mut config = Config {
             suggest_difficulty: Some(0.5),
             retry_pause: Duration::from_millis(20),
-            silence: DEADLINE,
+            silence_timeout: DEADLINE,
             ..Config::new(pools)
         };
         change(&mut config);
-        let cpus = CpuPlan { threads: NonZeroUsize::MIN, duty: 1.0, pins: Vec::new() };
+        let cpus = CpuAllocation { threads: NonZeroUsize::MIN, duty: 1.0, pins: Vec::new() };
         let (engine, found) = Engine::start(Backend::portable(), &cpus).expect("a thread");
         let (sender, events) = mpsc::channel(10_000);
         let stop = CancellationToken::new();
         let (configs, receiver) = watch::channel(config);
-        let miner = tokio::spawn(run_movable(receiver, engine, found, sender, stop.clone()));
-        Rig { events, stop, miner, configs, fates: Vec::new() }
+        let miner = tokio::spawn(run(receiver, engine, found, sender, stop.clone()));
+        Harness { events, stop, miner, configs, verdicts: Vec::new() }
     }
 
-    /// Waits for an event of a kind; notes the fates of shares on the way.
+    /// Waits for an event of a kind; notes the verdicts of shares on the way.
     async fn wait(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             let event = timeout(DEADLINE, self.events.recv()).await.expect(what).expect(what);
-            if let Event::Share { outcome, .. } = &event {
-                self.fates.push(outcome.row.verdict);
+            if let Event::Share { share, .. } = &event {
+                self.verdicts.push(share.row.verdict);
             }
             if wanted(&event) {
                 return event;
@@ -122,11 +121,11 @@ impl Rig {
         }
     }
 
-    async fn wait_for_fate(&mut self, fate: Fate) -> Outcome {
+    async fn wait_for_verdict(&mut self, verdict: Verdict) -> JudgedShare {
         let wanted =
-            |event: &Event| matches!(event, Event::Share { outcome, .. } if outcome.row.verdict == fate);
-        match self.wait("a share's fate", wanted).await {
-            Event::Share { outcome, .. } => *outcome,
+            |event: &Event| matches!(event, Event::Share { share, .. } if share.row.verdict == verdict);
+        match self.wait("a verdict", wanted).await {
+            Event::Share { share, .. } => *share,
             other => panic!("{other:?}"),
         }
     }
@@ -138,16 +137,16 @@ impl Rig {
         }
     }
 
-    /// Stops the miner and returns all fates.
-    async fn end(mut self) -> Vec<Fate> {
+    /// Stops the miner and returns all verdicts.
+    async fn end(mut self) -> Vec<Verdict> {
         self.stop.cancel();
         while let Some(event) = timeout(DEADLINE, self.events.recv()).await.expect("an end in time") {
-            if let Event::Share { outcome, .. } = event {
-                self.fates.push(outcome.row.verdict);
+            if let Event::Share { share, .. } = event {
+                self.verdicts.push(share.row.verdict);
             }
         }
         self.miner.await.expect("no panic").expect("a good end");
-        self.fates
+        self.verdicts
     }
 }
 
@@ -160,9 +159,9 @@ async fn listen() -> TcpListener {
 }
 
 #[tokio::test]
-async fn each_answer_becomes_the_fate_of_its_share() {
+async fn each_answer_becomes_the_verdict_of_its_share() {
     let listener = listen().await;
-    let mut rig = Rig::start(&[&listener], |_| {});
+    let mut harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     pool.welcome().await;
     let first = pool.hear("mining.submit").await;
@@ -173,70 +172,70 @@ async fn each_answer_becomes_the_fate_of_its_share() {
     pool.answer(&second, "null", r#"[23,"Low difficulty",null]"#).await;
     pool.answer(&third, "false", r#"[21,"Stale",null]"#).await;
     pool.answer(&first, "true", "null").await;
-    let accepted = rig.wait_for_fate(Fate::Accepted).await;
-    assert_eq!(rig.fates, [Fate::Rejected(23), Fate::Stale, Fate::Accepted]);
+    let accepted = harness.wait_for_verdict(Verdict::Accepted).await;
+    assert_eq!(harness.verdicts, [Verdict::Rejected(23), Verdict::Stale, Verdict::Accepted]);
     let nonce = first["params"][4].as_str().expect("a nonce");
     assert_eq!(format!("{:08x}", accepted.row.nonce), nonce);
     assert_eq!(accepted.work, hasher::Target::from_difficulty(1e-7).work());
-    rig.end().await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn a_miner_that_is_sent_to_another_pool_leaves_the_first_one_and_goes_on() {
     let (first, second) = (listen().await, listen().await);
-    let mut rig = Rig::start(&[&first], |_| {});
+    let mut harness = Harness::start(&[&first], |_| {});
     let mut old = Pool::accept(&first).await;
     old.welcome().await;
     old.hear("mining.submit").await;
     let address = second.local_addr().expect("an address").to_string();
-    rig.configs.send_modify(|config| config.pools = vec![pool(&address)]);
-    rig.wait_for_fate(Fate::Unanswered).await;
+    harness.configs.send_modify(|config| config.pools = vec![pool(&address)]);
+    harness.wait_for_verdict(Verdict::Unanswered).await;
     let mut new = Pool::accept(&second).await;
     new.welcome().await;
     let call = new.hear("mining.submit").await;
     new.answer(&call, "true", "null").await;
-    rig.wait_for_fate(Fate::Accepted).await;
+    harness.wait_for_verdict(Verdict::Accepted).await;
     // The first one hears no more.
     while timeout(DEADLINE, old.lines.next_line()).await.expect("an end in time").expect("lines").is_some() {}
-    rig.end().await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn the_difficulty_asked_for_comes_from_the_hashrate() {
     let listener = listen().await;
-    let rig = Rig::start(&[&listener], |config| config.suggest_difficulty = Some(0.125));
+    let harness = Harness::start(&[&listener], |config| config.suggest_difficulty = Some(0.125));
     let mut pool = Pool::accept(&listener).await;
     let call = pool.hear("mining.subscribe").await;
     pool.answer(&call, r#"[[],"00000001",4]"#, "null").await;
     let call = pool.hear("mining.suggest_difficulty").await;
     assert_eq!(call["params"], serde_json::json!([0.125]));
-    rig.end().await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn a_lost_connection_is_made_again_and_its_open_shares_are_unanswered() {
     let listener = listen().await;
-    let mut rig = Rig::start(&[&listener], |_| {});
+    let mut harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     pool.welcome().await;
     pool.hear("mining.submit").await;
     drop(pool);
-    let error = rig.wait_for_loss().await;
+    let error = harness.wait_for_loss().await;
     assert!(error.contains("127.0.0.1"), "{error}");
     let mut pool = Pool::accept(&listener).await;
     // Another session: whether the share had arrived will never be known.
     pool.welcome_as("00000002").await;
-    rig.wait_for_fate(Fate::Unanswered).await;
+    harness.wait_for_verdict(Verdict::Unanswered).await;
     let call = pool.hear("mining.submit").await;
     pool.answer(&call, "true", "null").await;
-    rig.wait_for_fate(Fate::Accepted).await;
-    rig.end().await;
+    harness.wait_for_verdict(Verdict::Accepted).await;
+    harness.end().await;
 }
 
 #[tokio::test]
-async fn every_share_submitted_has_one_fate() {
+async fn every_submitted_share_gets_one_verdict() {
     let listener = listen().await;
-    let rig = Rig::start(&[&listener], |_| {});
+    let harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     pool.welcome().await;
     let mut submitted = 0;
@@ -259,18 +258,18 @@ async fn every_share_submitted_has_one_fate() {
         }
         submitted
     });
-    let fates = rig.end().await;
+    let verdicts = harness.end().await;
     let submitted = count.await.expect("no panic");
-    let with = |wanted: Fate| fates.iter().filter(|fate| **fate == wanted).count() as u32;
-    assert_eq!((with(Fate::Accepted), with(Fate::Rejected(22))), (7, 7));
-    assert_eq!(with(Fate::Unanswered), submitted - 14);
-    assert_eq!(with(Fate::Stale) + submitted, fates.len() as u32, "stale ones were never sent");
+    let with = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count() as u32;
+    assert_eq!((with(Verdict::Accepted), with(Verdict::Rejected(22))), (7, 7));
+    assert_eq!(with(Verdict::Unanswered), submitted - 14);
+    assert_eq!(with(Verdict::Stale) + submitted, verdicts.len() as u32, "stale ones were never sent");
 }
 
 #[tokio::test]
 async fn a_pool_that_never_stops_talking_holds_up_neither_shares_nor_the_end() {
     let listener = listen().await;
-    let mut rig = Rig::start(&[&listener], |_| {});
+    let mut harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     pool.welcome().await;
     // Threads of their own, so that there is always something to be read.
@@ -294,10 +293,10 @@ async fn a_pool_that_never_stops_talking_holds_up_neither_shares_nor_the_end() {
         let _ = enough.send(submits);
         lines.for_each(drop);
     });
-    let drained = tokio::spawn(async move { while rig.events.recv().await.is_some() {} });
+    let drained = tokio::spawn(async move { while harness.events.recv().await.is_some() {} });
     assert_eq!(timeout(DEADLINE, submitted).await.expect("shares in time"), Ok(50));
-    rig.stop.cancel();
-    timeout(DEADLINE, rig.miner).await.expect("an end in time").expect("no panic").expect("a good end");
+    harness.stop.cancel();
+    timeout(DEADLINE, harness.miner).await.expect("an end in time").expect("no panic").expect("a good end");
     drained.await.expect("no panic");
     flood.join().expect("no panic");
     reader.join().expect("no panic");
@@ -306,9 +305,9 @@ async fn a_pool_that_never_stops_talking_holds_up_neither_shares_nor_the_end() {
 #[tokio::test]
 async fn without_retries_a_pool_out_of_reach_is_an_error() {
     let listener = listen().await;
-    let mut rig = Rig::start(&[&listener], |config| config.retries = Some(0));
+    let mut harness = Harness::start(&[&listener], |config| config.retries = Some(0));
     drop(Pool::accept(&listener).await);
-    let error = timeout(DEADLINE, &mut rig.miner).await.expect("in time").expect("no panic");
+    let error = timeout(DEADLINE, &mut harness.miner).await.expect("in time").expect("no panic");
     // Which of them, depends on what the pool had read before it closed.
     let lost = matches!(
         error,
@@ -319,24 +318,24 @@ async fn without_retries_a_pool_out_of_reach_is_an_error() {
     let address = listener.local_addr().expect("an address");
     drop(listener);
     let gone = listen().await;
-    let mut rig = Rig::start(&[&gone], |config| {
+    let mut harness = Harness::start(&[&gone], |config| {
         config.retries = Some(0);
         config.pools = vec![pool(&address.to_string())];
     });
-    let error = timeout(DEADLINE, &mut rig.miner).await.expect("in time").expect("no panic");
+    let error = timeout(DEADLINE, &mut harness.miner).await.expect("in time").expect("no panic");
     assert!(matches!(error, Err(ClientError::Connect { .. })), "{error:?}");
 }
 
 #[tokio::test]
 async fn an_unwanted_user_is_told_so() {
     let listener = listen().await;
-    let mut rig = Rig::start(&[&listener], |config| config.retries = Some(0));
+    let mut harness = Harness::start(&[&listener], |config| config.retries = Some(0));
     let mut pool = Pool::accept(&listener).await;
     let call = pool.hear("mining.subscribe").await;
     pool.answer(&call, r#"[[],"00000001",4]"#, "null").await;
     let call = pool.hear("mining.authorize").await;
     pool.answer(&call, "false", r#"[24,"Unauthorized worker",null]"#).await;
-    let error = timeout(DEADLINE, &mut rig.miner).await.expect("in time").expect("no panic");
+    let error = timeout(DEADLINE, &mut harness.miner).await.expect("in time").expect("no panic");
     let error = error_chain(&error.expect_err("refused"));
     assert!(error.contains("me.rig") && error.contains("Unauthorized worker"), "{error}");
 }
@@ -344,29 +343,30 @@ async fn an_unwanted_user_is_told_so() {
 #[tokio::test]
 async fn a_silent_pool_is_pinged_and_then_lost() {
     let listener = listen().await;
-    let mut rig = Rig::start(&[&listener], |config| config.silence = Duration::from_millis(100));
+    let mut harness =
+        Harness::start(&[&listener], |config| config.silence_timeout = Duration::from_millis(100));
     let mut pool = Pool::accept(&listener).await;
     pool.hear("mining.ping").await;
-    let error = rig.wait_for_loss().await;
+    let error = harness.wait_for_loss().await;
     assert!(error.contains("silent"), "{error}");
-    rig.end().await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn the_next_pool_is_tried_when_one_is_out_of_reach() {
     let (dead, alive) = (listen().await, listen().await);
-    let rig = Rig::start(&[&dead, &alive], |_| {});
+    let harness = Harness::start(&[&dead, &alive], |_| {});
     drop(dead);
     let mut pool = Pool::accept(&alive).await;
     pool.welcome().await;
     pool.hear("mining.submit").await;
-    rig.end().await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn a_pool_may_send_the_miner_to_another_port() {
     let (first, second) = (listen().await, listen().await);
-    let rig = Rig::start(&[&first], |_| {});
+    let harness = Harness::start(&[&first], |_| {});
     let mut pool = Pool::accept(&first).await;
     pool.welcome().await;
     let port = second.local_addr().expect("an address").port();
@@ -374,18 +374,18 @@ async fn a_pool_may_send_the_miner_to_another_port() {
     let mut pool = Pool::accept(&second).await;
     pool.welcome().await;
     pool.hear("mining.submit").await;
-    rig.end().await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn nonsense_lines_are_skipped() {
     let listener = listen().await;
-    let rig = Rig::start(&[&listener], |_| {});
+    let harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     for line in ["", "{", "[]", r#"{"method":"mining.notify","params":[1]}"#, r#"{"id":77,"result":true}"#] {
         pool.say(line).await;
     }
     pool.welcome().await;
     pool.hear("mining.submit").await;
-    rig.end().await;
+    harness.end().await;
 }

@@ -1,24 +1,24 @@
 //! The search on vectors: many nonces at a time, one in each lane. Written once for all vector widths.
 //!
-//! The work item is *(version, nonce vector)*. Its cost is that of the arithmetic, so the design is about doing less
-//! of it and keeping the units busy:
+//! A work item is *(version, nonce vector)*. Arithmetic dominates its cost, so the design saves operations and keeps the
+//! units busy:
 //!
-//! * What is constant is folded ([`fold`](crate::fold)); the schedule of hash 1 depends on the nonce alone, so all
-//!   versions share it ([`schedule()`]), and it is stored with the round constants added.
-//! * Hash 1 and rounds 0 to 15 of hash 2 read ready K + W and need no schedule ([`first()`]); the rest of hash 2 carries
-//!   its schedule along ([`second()`]). The stages are functions of their own, each run over a batch of items.
-//! * A round is a chain of dependent operations; several items, *streams*, run side by side so that one's gaps are
-//!   filled by the others.
-//! * Code is kept small by loops of eight rounds (after which each working variable is back in its register), since
-//!   straight-line code beyond some 5000 instructions falls out of the caches of decoded instructions.
+//! * Constants are precomputed ([`fold`](crate::fold)). The schedule of hash 1 depends only on the nonce, so all versions
+//!   share it ([`schedule()`]). It is stored with the round constants added.
+//! * Hash 1 and rounds 0 to 15 of hash 2 read precomputed K + W ([`first()`]). The other rounds of hash 2 compute their
+//!   schedule on the way ([`second()`]). Each stage is a function that runs over a batch of items.
+//! * A round is a chain of dependent operations. Several items run side by side as *streams*, so that operations of one fill
+//!   the gaps of another.
+//! * Loops of eight rounds, after which each working variable is back in its register, keep the code small. The caches of
+//!   decoded instructions hold some 5000 instructions, and longer code runs slower.
 
-#![allow(clippy::needless_range_loop)] // An index stands for a stream in several arrays at once.
+#![allow(clippy::needless_range_loop)] // One index selects a stream in several arrays.
 
 use std::hint::black_box;
 
 mod chunk;
 mod first;
-mod places;
+mod item_order;
 mod schedule;
 mod second;
 
@@ -29,36 +29,36 @@ pub(super) use second::second;
 
 use super::unroll::{streams, unroll};
 
-/// A vector of 32-bit lanes in a register. The operations are those of SHA-256, so that an instruction set can use
-/// what it has for them.
+/// A vector of 32-bit lanes in a register. The methods are the operations of SHA-256, so that each instruction set can use
+/// its best instructions for them.
 ///
-/// A value proves that the CPU has the instructions: the first one is only made where they are enabled. All methods
+/// A value proves that the CPU has the instructions: the first one is created only where they are enabled. All methods
 /// must be inlined into functions that enable the features.
 ///
 /// # Safety
-/// The type must be a plain vector of integers: any bytes are a value, and the memory it is stored in has no other
-/// meaning.
+/// The type must be a plain vector of integers: all byte patterns are valid values.
 #[allow(unsafe_code)]
 pub(super) unsafe trait Lanes: Copy {
     /// Number of lanes, at most 16.
     const COUNT: usize;
 
-    /// A vector with the same value in each lane, given one as proof. By reference, because the CPU takes it from memory.
+    /// A vector with the same value in each lane. `self` is only the proof. The value is a reference because the CPU reads it
+    /// from memory.
     fn splat(self, value: &u32) -> Self;
-    /// The message words for nonces `first`, `first + 1`, …: each with its bytes swapped, for a header is
-    /// little-endian. Given a vector as proof.
+    /// The message words for nonces `first`, `first + 1`, …, with their bytes swapped because a header is little-endian.
+    /// `self` is only the proof.
     fn nonces(self, first: u32) -> Self;
     fn add(self, other: Self) -> Self;
     fn rotate_right<const BITS: i32>(self) -> Self;
     fn shift_right<const BITS: u32>(self) -> Self;
     fn xor3(self, b: Self, c: Self) -> Self;
-    /// Bits of `f` where self has ones, of `g` elsewhere.
+    /// The bits of `f` where self has ones, and of `g` elsewhere.
     fn choose(self, f: Self, g: Self) -> Self;
     fn majority(self, b: Self, c: Self) -> Self;
-    /// The vector itself, as a value whose origin the compiler must not look into.
+    /// The vector itself, but opaque to the optimizer.
     ///
-    /// LLVM reassociates chains of additions: it would move the addition of K + W, which is ready long before, behind
-    /// those on the critical path. This costs no instruction and keeps the order as written.
+    /// LLVM reassociates chains of additions. It would move the addition of K + W, which is available early, behind the
+    /// additions on the critical path. This method costs no instruction and keeps the order as written.
     fn pin(self) -> Self;
     /// One bit for each lane that has zeros wherever `mask` has ones.
     fn zero_lanes(self, mask: Self) -> u16;
@@ -84,41 +84,41 @@ pub(super) unsafe trait Lanes: Copy {
 
 /// The working variables of one stream: a, b, …, h.
 pub(super) type State<L> = [L; 8];
-/// What all versions share of a nonce vector.
+/// The part of a nonce vector that all versions share.
 #[repr(C)]
 pub(super) struct Schedule<L> {
     /// The nonces as message words.
     nonces: L,
-    /// K + W of rounds 8 to 63 of hash 1: that of round t in place t − 8.
+    /// K + W of rounds 8 to 63 of hash 1: that of round t at index t − 8.
     k_plus_w: [L; 56],
 }
 
-/// Schedule words 16 to 63 of one stream, word t in place t − 16, where their recurrence is computed.
+/// Schedule words 16 to 63 of one stream, word t at index t − 16.
 pub(super) type Words<L> = [L; 48];
 
-/// Word t of a schedule, for place t − 16 of the words, by the whole recurrence.
+/// Word t of a schedule by the complete recurrence; `index` is t − 16.
 #[inline(always)]
-fn word<L: Lanes, const N: usize>(words: &[L; N], place: usize) -> L {
-    let back = |distance: usize| words[place - distance];
+fn word<L: Lanes, const N: usize>(words: &[L; N], index: usize) -> L {
+    let back = |distance: usize| words[index - distance];
     let (sigma0, sigma1) = (back(15).small_sigma0(), back(2).small_sigma1());
     sigma0.add(back(16)).pin().add(back(7)).pin().add(sigma1).pin()
 }
 
-/// What [`first()`] leaves of an item for [`second()`].
+/// The result of [`first()`] for an item, which [`second()`] continues.
 #[repr(C)]
 pub(super) struct Item<L> {
     /// Words 0 to 7 of the message of hash 2: hash 1.
     words: [L; 8],
     /// The working variables after round 15 of hash 2.
     state: State<L>,
-    /// Makes the distance between items odd in vectors, so that they don't fall into the same sets of the cache.
+    /// Makes the size an odd number of vectors, so that items do not compete for the same cache sets.
     _padding: L,
 }
 
-/// Makes the compiler align the stack of the function that this is inlined into, for what it spills there.
+/// Makes the compiler align the stack of the calling function, into which this is inlined, for spilled vectors.
 ///
-/// It does not by itself, and a vector that lies across two cache lines costs twice: by where the stack happened to be,
-/// the search with AVX2 took 176 or 199 cycles.
+/// Without it, a spilled vector may cross a cache line, which doubles the cost of its access: depending on the position of
+/// the stack, the search with AVX2 took 176 or 199 cycles.
 #[inline(always)]
 pub(super) fn align_spills() {
     #[repr(align(64))]
@@ -126,22 +126,21 @@ pub(super) fn align_spills() {
     black_box(&mut Aligned(0));
 }
 
-/// Nonce vectors that [`schedule()`] prepares at a time.
+/// The number of nonce vectors that [`schedule()`] prepares at a time.
 pub(super) const SCHEDULE_STREAMS: usize = 2;
 
-/// One round, with K + W given.
+/// Computes one round, given K + W.
 #[inline(always)]
 fn round<L: Lanes>(state: State<L>, k_plus_w: L) -> State<L> {
     let h = state[7];
     round_with(state, |choose| h.add(k_plus_w).pin().add(choose).pin())
 }
 
-/// One round, in which a function adds h, K and W to what it is given.
+/// Computes one round. The function `sum` adds h, K and W to its argument.
 ///
-/// The statements stand in an order that keeps the units busy, and AVX-512 executes them in just this order: rotations
-/// first, since only half of the units can do them, then what needs nothing but the state, then the sums, of which the
-/// one that makes e comes first as the next round starts with it. One stream after the other: the CPU looks far enough
-/// ahead to fill one's gaps with the next.
+/// The order of the statements keeps the units busy, and AVX-512 executes them in this order. Rotations come first, because
+/// only half of the units can do them. Other operations on the state follow, then the sums; the sum for e is first, because
+/// the next round starts with it. Streams follow each other: the CPU looks far enough ahead to overlap them.
 #[inline(always)]
 fn round_with<L: Lanes>([a, b, c, d, e, f, g, _]: State<L>, sum: impl FnOnce(L) -> L) -> State<L> {
     let (e25, e11) = (e.rotate_right::<25>(), e.rotate_right::<11>());

@@ -177,7 +177,7 @@ fn row(submit: &Submit, judgement: &Result<Accepted, Refusal>) -> ShareRow {
     let (version, difficulty, verdict) = match judgement {
         Ok(Accepted { proof, .. }) => (proof.version, proof.digest.difficulty(), Verdict::Accepted),
         Err(refusal) => {
-            let verdict = ledger_verdict(&stratum::Verdict::Rejected(refusal.reason.clone()));
+            let verdict = ledger_verdict(&Err(refusal.reason.clone()));
             // Of a job that is gone, only the rolled bits are known.
             let version =
                 if refusal.version == 0 { submit.version_bits.unwrap_or(0) } else { refusal.version };

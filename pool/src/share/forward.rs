@@ -32,7 +32,7 @@ pub struct Forward {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The upstream pool's own verdict.
-    Verdict(stratum::Verdict),
+    Verdict(Result<(), Reason>),
     /// It could not be sent any more: its job is of a connection that is gone.
     Stale,
     /// It was sent, and the connection ended before an answer came.
@@ -46,8 +46,8 @@ impl Reply {
     /// The reason, unless the upstream pool has accepted the share.
     pub fn to_miner(&self) -> Result<(), Reason> {
         match self {
-            Reply::Verdict(stratum::Verdict::Accepted) => Ok(()),
-            Reply::Verdict(stratum::Verdict::Rejected(reason)) => Err(reason.clone()),
+            Reply::Verdict(Ok(())) => Ok(()),
+            Reply::Verdict(Err(reason)) => Err(reason.clone()),
             Reply::Stale => Err(Reason::new(Reason::JOB_NOT_FOUND, "stale: the upstream pool is gone")),
             Reply::Unanswered => Err(Reason::new(Reason::OTHER, "the upstream pool has not answered")),
         }

@@ -21,7 +21,8 @@ fn forward() -> (Forward, oneshot::Receiver<Reply>) {
         panic!("no job")
     };
     let target = hasher::Target::from_difficulty(1.0);
-    let terms = stratum::job::Terms { target, version_mask: 0, extranonce1: vec![], extranonce2_len: 4 };
+    let terms =
+        stratum::job::SessionParams { target, version_mask: 0, extranonce1: vec![], extranonce2_len: 4 };
     let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce: 0, version: 1 };
     let row = ShareRow {
         job: "1".into(),
@@ -41,9 +42,9 @@ fn forward() -> (Forward, oneshot::Receiver<Reply>) {
 
 #[test]
 fn a_forwarded_share_counts_as_the_upstream_pool_has_judged_it() {
-    let rejected = |code| Reply::Verdict(stratum::Verdict::Rejected(Reason::new(code, "")));
+    let rejected = |code| Reply::Verdict(Err(Reason::new(code, "")));
     for (reply, verdict, work) in [
-        (Reply::Verdict(stratum::Verdict::Accepted), Verdict::Accepted, 7),
+        (Reply::Verdict(Ok(())), Verdict::Accepted, 7),
         (rejected(23), Verdict::Rejected(23), 0),
         (rejected(21), Verdict::Stale, 0),
         (Reply::Stale, Verdict::Stale, 0),

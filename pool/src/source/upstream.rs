@@ -200,7 +200,7 @@ fn submit(client: &mut Client, shared: &Shared, table: &mut Table<client::Ticket
 }
 
 fn settle(shared: &Shared, table: &mut Table<client::Ticket>, answer: Answer) {
-    if let Some(done) = table.answered(answer.ticket, Reply::from(answer.fate)) {
+    if let Some(done) = table.answered(answer.ticket, Reply::from(answer.outcome)) {
         shared.settle(done, answer.round_trip);
     }
 }

@@ -9,7 +9,7 @@ use client::cli::UpstreamArgs;
 use command_line::UsageError;
 use node::cli::NodeArgs;
 use node::{Credentials, MinDifficultyTime, NodeUrl, Payout};
-use task::{Chain, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
+use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
 
 use crate::task_info::{Arguments, ImageTask, Programs, Server};
 
@@ -118,10 +118,10 @@ impl ServerArgs {
     ) -> anyhow::Result<Programs> {
         let upstream = self.upstream(access, &env)?;
         let server = match (&self.server, upstream) {
-            (_, Some(spec)) => Server::Builtin(Chain::Upstream(spec)),
+            (_, Some(spec)) => Server::Builtin(BlockSourceSpec::Upstream(spec)),
             (Kind::Docker(image), _) => Server::Image(self.server_image(image, env)?),
             (Kind::Builtin, _) if self.chain == ChainKind::Node => {
-                Server::Builtin(Chain::Node(self.spec(env)?))
+                Server::Builtin(BlockSourceSpec::Node(self.spec(env)?))
             }
             (Kind::Builtin, _) => {
                 if let Some(option) = self.node.given() {
@@ -129,7 +129,7 @@ impl ServerArgs {
                         UsageError(format!("{option} needs --chain node or --server docker:IMAGE")).into()
                     );
                 }
-                Server::Builtin(Chain::Builtin { block_interval })
+                Server::Builtin(BlockSourceSpec::Builtin { block_interval })
             }
         };
         let worker = match &self.worker_image {
@@ -226,7 +226,8 @@ impl ServerArgs {
         };
         arguments.fill("bitcoind_address", &url.address.host);
         arguments.fill("bitcoind_port", &url.address.port.to_string());
-        match (access(&url, credentials)?.credentials, secret) {
+        let NodeAccess { user, password, .. } = access(&url, credentials)?;
+        match (user.zip(password), secret) {
             (None, None) => {}
             (None, Some(name)) => {
                 let text = format!("{{{name}}} in --server-arguments needs --rpc-user or --cookie-file");
@@ -243,6 +244,6 @@ impl ServerArgs {
 
 /// A cookie is on this machine, and the server on another one: its content goes along.
 fn access(url: &NodeUrl, credentials: Credentials) -> anyhow::Result<NodeAccess> {
-    let credentials = credentials.user_and_password().context("cannot read --cookie-file")?;
-    Ok(NodeAccess { url: url.to_string(), credentials })
+    let (user, password) = credentials.user_and_password().context("cannot read --cookie-file")?.unzip();
+    Ok(NodeAccess { url: url.to_string(), user, password })
 }

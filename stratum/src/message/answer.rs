@@ -1,19 +1,19 @@
-//! Answers with more in them than yes or no.
+//! Answers that carry more than success or failure.
 
 use serde_json::{Map, Value, json};
 
-use super::field::{Field, Fields};
+use super::field::{Field, Fields, hex_u32};
 use super::notification::extranonces;
 use super::{MessageError, Response};
 
 /// The answer to `mining.subscribe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribeAnswer {
-    /// Names the session when a later connection wants to resume it.
+    /// The id of the session, with which a later connection can resume it.
     pub session: Option<String>,
-    /// The connection's part of the coinbase. p2pool's is empty.
+    /// The bytes of the coinbase that the pool assigns to the connection. p2pool assigns none.
     pub extranonce1: Vec<u8>,
-    /// Bytes that the miner chooses.
+    /// The number of bytes of extranonce2, which the miner chooses.
     pub extranonce2_len: usize,
 }
 
@@ -24,11 +24,11 @@ impl SubscribeAnswer {
     ///
     /// # Errors
     ///
-    /// Fails if the result is no array, or an extranonce is missing or wrong.
-    pub fn from_response(response: &Response) -> Result<SubscribeAnswer, MessageError> {
+    /// If the result is not an array, or an extranonce is missing or invalid.
+    pub fn from_response(response: &Response) -> Result<Self, MessageError> {
         let result = Field { method: SubscribeAnswer::METHOD, name: "result", value: &response.result };
         if result.value.is_null() {
-            return Err(MessageError::Missing { method: result.method, field: result.name });
+            return Err(MessageError::Missing { method: result.method.to_owned(), field: result.name });
         }
         let fields = Fields { method: SubscribeAnswer::METHOD, values: result.array()? };
         let (extranonce1, extranonce2_len) = extranonces(&fields, 1)?;
@@ -36,7 +36,7 @@ impl SubscribeAnswer {
         Ok(SubscribeAnswer { session, extranonce1, extranonce2_len })
     }
 
-    /// The result that carries this, in the nested form of most pools.
+    /// Writes the result, in the nested form of most pools.
     pub fn to_result(&self) -> Value {
         let session = self.session.as_deref().unwrap_or_default();
         json!([
@@ -47,8 +47,8 @@ impl SubscribeAnswer {
     }
 }
 
-/// Finds the id of the subscription to `mining.notify`: most pools send a list of pairs, some a single pair, and
-/// some a bare string.
+/// Finds the id of the subscription to `mining.notify`. Most pools send a list of pairs, some a single pair, and some a
+/// bare string.
 fn session(subscriptions: &Value) -> Option<String> {
     let id = match subscriptions {
         Value::String(id) => id,
@@ -61,14 +61,14 @@ fn session(subscriptions: &Value) -> Option<String> {
         },
         _ => return None,
     };
-    // It is sent back on the next connection: only what may well be an id.
+    // The next connection sends the id back, so one that is too long is dropped.
     (!id.is_empty() && id.len() <= 256).then(|| id.clone())
 }
 
-/// The answer to `mining.configure` (BIP-0310). `None`: the extension was not asked for, or is unknown.
+/// The answer to `mining.configure` (BIP-0310). `None`: the extension was not requested, or the pool does not know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigureAnswer {
-    /// The version bits that the miner may choose, if version rolling is granted.
+    /// The version bits that the miner may roll, if version rolling is granted.
     pub version_mask: Option<u32>,
     /// Whether the pool honours the minimum difficulty.
     pub minimum_difficulty: Option<bool>,
@@ -77,26 +77,22 @@ pub struct ConfigureAnswer {
 }
 
 impl ConfigureAnswer {
-    const METHOD: &str = "mining.configure";
-
-    /// Reads the map of results. An extension that comes with anything but `true` is not granted, nor is any if the
-    /// pool answers with an error, as one does that doesn't know the method.
+    /// Reads the map of results. An extension is granted only by the value `true`. A pool that does not know the method
+    /// answers with an error and grants nothing.
     ///
     /// # Errors
     ///
-    /// Fails if version rolling is granted with a mask that can't be read.
-    pub fn from_response(response: &Response) -> Result<ConfigureAnswer, MessageError> {
+    /// If version rolling is granted with a missing or invalid mask.
+    pub fn from_response(response: &Response) -> Result<Self, MessageError> {
         let Value::Object(results) = &response.result else {
             return Ok(ConfigureAnswer::default());
         };
         let granted = |name: &str| results.get(name).map(|result| *result == true);
-        let version_mask = match granted("version-rolling") {
-            Some(true) => {
-                let fields = Fields { method: ConfigureAnswer::METHOD, values: &[] };
-                let value = results
-                    .get("version-rolling.mask")
-                    .ok_or(MessageError::Missing { method: fields.method, field: "version-rolling.mask" })?;
-                Some(Field { method: fields.method, name: "version-rolling.mask", value }.hex_u32()?)
+        let (method, name) = ("mining.configure", "version-rolling.mask");
+        let version_mask = match (granted("version-rolling"), results.get(name)) {
+            (Some(true), Some(value)) => Some(Field { method, name, value }.hex_u32()?),
+            (Some(true), None) => {
+                return Err(MessageError::Missing { method: method.to_owned(), field: name });
             }
             _ => None,
         };
@@ -107,8 +103,7 @@ impl ConfigureAnswer {
         })
     }
 
-    /// The result that carries this. `asked` names what the miner asked for: extensions without an answer here are
-    /// declined.
+    /// Writes the result. `asked` names the extensions that the miner asked for; those without an answer here are declined.
     pub fn to_result(&self, asked: &[String]) -> Value {
         let mut results = Map::new();
         for extension in asked {
@@ -120,7 +115,7 @@ impl ConfigureAnswer {
             };
             results.insert(extension.clone(), json!(granted));
             if let (true, Some(mask)) = (extension == "version-rolling", self.version_mask) {
-                results.insert("version-rolling.mask".to_owned(), json!(format!("{mask:08x}")));
+                results.insert("version-rolling.mask".to_owned(), hex_u32(mask));
             }
         }
         Value::Object(results)

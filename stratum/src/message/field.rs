@@ -1,20 +1,22 @@
-//! Reading single fields from what a peer sent.
+//! Reads single fields of a peer's message.
+
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
 use super::MessageError;
 use crate::text::printable;
 
-/// The positional parameters of a call, or an answer's array.
+/// The positional parameters of a call, or the array in an answer.
 pub(super) struct Fields<'a> {
-    pub method: &'static str,
+    pub method: &'a str,
     pub values: &'a [Value],
 }
 
 /// One field, present and not null.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
-    pub method: &'static str,
+    pub method: &'a str,
     pub name: &'static str,
     pub value: &'a Value,
 }
@@ -27,22 +29,23 @@ impl<'a> Fields<'a> {
     }
 
     pub fn need(&self, index: usize, name: &'static str) -> Result<Field<'a>, MessageError> {
-        self.get(index, name).ok_or(MessageError::Missing { method: self.method, field: name })
+        let missing = || MessageError::Missing { method: printable(self.method), field: name };
+        self.get(index, name).ok_or_else(missing)
     }
 }
 
 impl<'a> Field<'a> {
     /// The error that names this field and its value.
     pub fn invalid(&self, expected: &'static str) -> MessageError {
-        let value = printable(&self.value.to_string());
-        MessageError::Invalid { method: self.method, field: self.name, value, expected }
+        let (method, value) = (printable(self.method), printable(&self.value.to_string()));
+        MessageError::Invalid { method, field: self.name, value, expected }
     }
 
     pub fn str(&self) -> Result<&'a str, MessageError> {
         self.value.as_str().ok_or_else(|| self.invalid("a string"))
     }
 
-    /// A string; numbers are taken as their digits.
+    /// A string. A number is accepted as its digits.
     pub fn text(&self) -> Result<String, MessageError> {
         match self.value {
             Value::String(text) => Ok(text.clone()),
@@ -63,33 +66,29 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Bytes in hex, at most `max` of them.
+    /// Bytes in hexadecimal, at most `max` of them.
     pub fn bytes(&self, max: usize) -> Result<Vec<u8>, MessageError> {
         let bytes = hex::decode(self.str()?).map_err(|_| self.invalid("hex digits in pairs"))?;
         if bytes.len() > max { Err(self.invalid("fewer bytes")) } else { Ok(bytes) }
     }
 
-    /// 32 bytes in hex, in the order they are written.
+    /// 32 bytes in hexadecimal, in the order they are written.
     pub fn digest(&self) -> Result<[u8; 32], MessageError> {
         let mut digest = [0; 32];
         hex::decode_to_slice(self.str()?, &mut digest).map_err(|_| self.invalid("64 hex digits"))?;
         Ok(digest)
     }
 
-    /// A 32-bit number in big-endian hex, as header fields are written. Leading zeros may be missing.
+    /// A 32-bit number in big-endian hexadecimal, as header fields are written. Leading zeros may be missing.
     pub fn hex_u32(&self) -> Result<u32, MessageError> {
-        let expected = "1 to 8 hex digits";
-        match self.value {
-            // from_str_radix takes a sign, too.
-            Value::String(text) if text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-                u32::from_str_radix(text, 16).map_err(|_| self.invalid(expected))
-            }
-            _ => Err(self.invalid(expected)),
-        }
+        // `from_str_radix` also accepts a sign.
+        let digits = self.value.as_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        number.ok_or_else(|| self.invalid("1 to 8 hex digits"))
     }
 
-    /// A whole number in range, also as a string of digits or as a float.
-    pub fn whole(&self, range: std::ops::RangeInclusive<u64>) -> Result<u64, MessageError> {
+    /// A whole number in range. A string of digits and a float without a fraction are accepted, too.
+    pub fn whole(&self, range: RangeInclusive<u64>) -> Result<u64, MessageError> {
         let number = match self.value {
             Value::String(digits) => digits.trim().parse().ok(),
             value => value.as_u64().or_else(|| whole_float(value.as_f64()?)),
@@ -97,7 +96,7 @@ impl<'a> Field<'a> {
         number.filter(|number| range.contains(number)).ok_or_else(|| self.invalid("a whole number in range"))
     }
 
-    /// A difficulty: positive and finite; also as an integer or a string.
+    /// A difficulty: positive and finite. A string is accepted, too.
     pub fn difficulty(&self) -> Result<f64, MessageError> {
         let number = match self.value {
             Value::String(digits) => digits.trim().parse().ok(),
@@ -109,6 +108,16 @@ impl<'a> Field<'a> {
 }
 
 fn whole_float(number: f64) -> Option<u64> {
-    // Above 2^53 floats are no whole numbers that anyone meant.
+    // Above 2^53 a float does not represent every whole number, so the sender cannot have meant exactly this one.
     (number.fract() == 0.0 && (0.0..=9e15).contains(&number)).then_some(number as u64)
+}
+
+/// Writes what [`Field::hex_u32`] reads.
+pub(super) fn hex_u32(value: u32) -> Value {
+    format!("{value:08x}").into()
+}
+
+/// Writes a number. A whole one has no fraction: some miners read only integers.
+pub(super) fn number(value: f64) -> Value {
+    if value.fract() == 0.0 && value.abs() < 9e15 { (value as i64).into() } else { value.into() }
 }

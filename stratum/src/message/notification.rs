@@ -1,57 +1,57 @@
-//! What a pool calls: its notifications, and the few requests it makes of a miner.
+//! What a pool sends by itself: notifications, and a few requests to the miner.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::field::Fields;
+use super::field::{Fields, hex_u32, number};
 use super::{Call, Id, MessageError, Notify};
 use crate::text::printable;
 
-/// A call from pool to miner.
+/// A call from a pool to a miner.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notification {
-    /// `mining.notify`.
+    /// `mining.notify`: a new job.
     Notify(Notify),
-    /// `mining.set_difficulty`: holds for the jobs to come. Positive and finite.
+    /// `mining.set_difficulty`: applies to the jobs that follow. Positive and finite.
     SetDifficulty(f64),
-    /// `mining.set_extranonce`: holds for the jobs to come.
+    /// `mining.set_extranonce`: applies to the jobs that follow.
     SetExtranonce {
-        /// The connection's new part of the coinbase.
+        /// The bytes of the coinbase that the pool assigns to the connection.
         extranonce1: Vec<u8>,
-        /// Bytes that the miner chooses.
+        /// The number of bytes of extranonce2, which the miner chooses.
         extranonce2_len: usize,
     },
-    /// `mining.set_version_mask`: the version bits a miner may choose, at once (BIP-0310).
+    /// `mining.set_version_mask`: the version bits that the miner may roll, effective at once (BIP-0310).
     SetVersionMask(u32),
-    /// `client.reconnect`.
+    /// `client.reconnect`: a request to connect again, perhaps elsewhere.
     Reconnect(Reconnect),
     /// `client.show_message`: text for the miner's owner, on one line and of bounded length.
     ShowMessage(String),
-    /// `client.get_version`: wants the miner's name and version as answer.
+    /// `client.get_version`: asks for the miner's name and version.
     GetVersion,
-    /// `mining.ping`: wants any answer.
+    /// `mining.ping`: asks for any answer.
     Ping,
-    /// Anything else, to be ignored.
+    /// Any other method, which is ignored.
     Unknown,
 }
 
-/// Where a pool sends a miner.
+/// The parameters of `client.reconnect`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reconnect {
-    /// `None`: the host of this connection.
+    /// The host to connect to; `None`: the same.
     pub host: Option<String>,
-    /// `None`: the port of this connection.
+    /// The port to connect to; `None`: the same.
     pub port: Option<u16>,
-    /// Time to wait before connecting.
+    /// The time to wait before connecting.
     pub wait: Duration,
 }
 
-/// Longest extranonce1 taken, in bytes: a coinbase script has room for 100 in all.
-pub(super) const MAX_EXTRANONCE1: usize = 64;
-/// Lengths of extranonce2 taken, in bytes: 2 to 16 are in use.
-pub(super) const EXTRANONCE2_LENS: std::ops::RangeInclusive<u64> = 1..=16;
-/// Longest wait before a reconnect, in seconds: no pool can send its miners to sleep for days.
+/// Longest extranonce1 accepted, in bytes. A coinbase script has room for 100 bytes in all.
+const MAX_EXTRANONCE1: usize = 64;
+/// Lengths of extranonce2 accepted, in bytes. Pools use 2 to 16.
+const EXTRANONCE2_LENS: std::ops::RangeInclusive<u64> = 1..=16;
+/// Longest wait before a reconnect, in seconds. Without a limit, a pool could stop its miners for days.
 const MAX_WAIT_SECONDS: u64 = 600;
 
 impl Notification {
@@ -59,37 +59,29 @@ impl Notification {
     ///
     /// # Errors
     ///
-    /// Fails if the method is known but a field is missing or wrong.
-    pub fn from_call(call: &Call) -> Result<Notification, MessageError> {
-        let fields = |method| Fields { method, values: &call.params };
+    /// If the method is known but a field is missing or invalid.
+    pub fn from_call(call: &Call) -> Result<Self, MessageError> {
+        let fields = Fields { method: &call.method, values: &call.params };
         Ok(match call.method.as_str() {
-            Notify::METHOD => Notification::Notify(Notify::from_params(&fields(Notify::METHOD))?),
+            "mining.notify" => Notification::Notify(Notify::from_params(&fields)?),
             "mining.set_difficulty" => {
-                let field = fields("mining.set_difficulty").need(0, "difficulty")?;
-                Notification::SetDifficulty(field.difficulty()?)
+                Notification::SetDifficulty(fields.need(0, "difficulty")?.difficulty()?)
             }
             "mining.set_extranonce" => {
-                let (extranonce1, extranonce2_len) = extranonces(&fields("mining.set_extranonce"), 0)?;
+                let (extranonce1, extranonce2_len) = extranonces(&fields, 0)?;
                 Notification::SetExtranonce { extranonce1, extranonce2_len }
             }
-            "mining.set_version_mask" => {
-                Notification::SetVersionMask(fields("mining.set_version_mask").need(0, "mask")?.hex_u32()?)
-            }
-            "client.reconnect" => {
-                Notification::Reconnect(Reconnect::from_params(&fields("client.reconnect"))?)
-            }
-            "client.show_message" => {
-                let text = fields("client.show_message").need(0, "text")?.text()?;
-                Notification::ShowMessage(printable(&text))
-            }
+            "mining.set_version_mask" => Notification::SetVersionMask(fields.need(0, "mask")?.hex_u32()?),
+            "client.reconnect" => Notification::Reconnect(Reconnect::from_params(&fields)?),
+            "client.show_message" => Notification::ShowMessage(printable(&fields.need(0, "text")?.text()?)),
             "client.get_version" => Notification::GetVersion,
             "mining.ping" | "client.ping" => Notification::Ping,
             _ => Notification::Unknown,
         })
     }
 
-    /// The call that carries this, with a null id; a pool gives those that want an answer an id of its own.
-    /// [`Notification::Unknown`] has no call.
+    /// Writes the call, with a null id. A pool replaces the id of calls that expect an answer. `None` for
+    /// [`Notification::Unknown`].
     pub fn to_call(&self) -> Option<Call> {
         let (method, params) = match self {
             Notification::Notify(notify) => return Some(notify.to_call()),
@@ -97,9 +89,7 @@ impl Notification {
             Notification::SetExtranonce { extranonce1, extranonce2_len } => {
                 ("mining.set_extranonce", vec![json!(hex::encode(extranonce1)), json!(extranonce2_len)])
             }
-            Notification::SetVersionMask(mask) => {
-                ("mining.set_version_mask", vec![json!(format!("{mask:08x}"))])
-            }
+            Notification::SetVersionMask(mask) => ("mining.set_version_mask", vec![hex_u32(*mask)]),
             Notification::Reconnect(reconnect) => ("client.reconnect", reconnect.to_params()),
             Notification::ShowMessage(text) => ("client.show_message", vec![json!(text)]),
             Notification::GetVersion => ("client.get_version", vec![]),
@@ -111,7 +101,7 @@ impl Notification {
 }
 
 impl Reconnect {
-    fn from_params(fields: &Fields<'_>) -> Result<Reconnect, MessageError> {
+    fn from_params(fields: &Fields<'_>) -> Result<Self, MessageError> {
         let host = fields.get(0, "host").map(|field| field.str()).transpose()?.unwrap_or_default().trim();
         let port = fields.get(1, "port").filter(|field| field.value != "");
         let port = port.map(|field| field.whole(0..=u64::from(u16::MAX))).transpose()?;
@@ -124,27 +114,17 @@ impl Reconnect {
     }
 
     fn to_params(&self) -> Vec<Value> {
-        match (&self.host, self.port, self.wait) {
-            (None, None, Duration::ZERO) => Vec::new(),
-            (host, port, wait) => {
-                vec![
-                    json!(host.as_deref().unwrap_or_default()),
-                    json!(port.unwrap_or(0)),
-                    json!(wait.as_secs()),
-                ]
-            }
+        if *self == Reconnect::default() {
+            return Vec::new();
         }
+        let host = self.host.as_deref().unwrap_or_default();
+        vec![json!(host), json!(self.port.unwrap_or(0)), json!(self.wait.as_secs())]
     }
 }
 
-/// Reads extranonce1 and the length of extranonce2, which stand side by side from `index`.
+/// Reads extranonce1 at `index` and the length of extranonce2 after it.
 pub(super) fn extranonces(fields: &Fields<'_>, index: usize) -> Result<(Vec<u8>, usize), MessageError> {
     let extranonce1 = fields.need(index, "extranonce1")?.bytes(MAX_EXTRANONCE1)?;
     let extranonce2_len = fields.need(index + 1, "extranonce2 size")?.whole(EXTRANONCE2_LENS)?;
     Ok((extranonce1, extranonce2_len as usize))
-}
-
-/// A whole number is written without a fraction: some miners read only integers.
-pub(super) fn number(value: f64) -> Value {
-    if value.fract() == 0.0 && value.abs() < 9e15 { json!(value as i64) } else { json!(value) }
 }

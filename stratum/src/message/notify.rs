@@ -3,42 +3,40 @@
 use hasher::CompactTarget;
 use serde_json::json;
 
-use super::field::{Field, Fields};
+use super::field::{Field, Fields, hex_u32};
 use super::{Call, Id, MessageError};
 use crate::job::swap_words;
 
-/// A new job, its nine fields in wire order.
+/// The nine fields of `mining.notify`, in their order on the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notify {
-    /// The pool's name for the job.
+    /// The pool's id of the job.
     pub job: String,
-    /// Digest of the block before, internal byte order. On the wire each of its 32-bit words is turned around.
+    /// Hash of the previous block, internal byte order. On the wire, the bytes of each of its 32-bit words are reversed.
     pub prev_hash: [u8; 32],
     /// The coinbase transaction up to extranonce1.
     pub coinb1: Vec<u8>,
-    /// The coinbase transaction from behind extranonce2.
+    /// The coinbase transaction after extranonce2.
     pub coinb2: Vec<u8>,
-    /// The coinbase's merkle branch from the leaf up, internal byte order, also on the wire.
+    /// The merkle branch of the coinbase, from the leaf up, internal byte order, also on the wire.
     pub branch: Vec<[u8; 32]>,
     /// Header version.
     pub version: u32,
-    /// The network's target.
+    /// The compact target of the network.
     pub nbits: CompactTarget,
     /// Header time, seconds since the Unix epoch.
     pub ntime: u32,
-    /// Whether all older jobs are void; `None` where the pool leaves it out.
+    /// Whether this job voids all older ones; `None` if the pool leaves the field out.
     pub clean: Option<bool>,
 }
 
 impl Notify {
-    /// Method name.
-    pub const METHOD: &str = "mining.notify";
-    /// Longest job id taken, in bytes. The longest that pools are known to give is 40.
+    /// Longest job id accepted, in bytes. The longest known in use has 40.
     const MAX_JOB: usize = 256;
-    /// A branch this long belongs to a block of 2^32 transactions.
+    /// Longest branch accepted, that of a block with 2^32 transactions.
     const MAX_BRANCH: usize = 32;
 
-    pub(super) fn from_params(fields: &Fields<'_>) -> Result<Notify, MessageError> {
+    pub(super) fn from_params(fields: &Fields<'_>) -> Result<Self, MessageError> {
         let id = fields.need(0, "job id")?;
         let job = id.text()?;
         if job.len() > Notify::MAX_JOB {
@@ -65,7 +63,7 @@ impl Notify {
         nodes.iter().map(|value| Field { value, ..field }.digest()).collect()
     }
 
-    /// The notification that carries this.
+    /// Writes the notification.
     pub fn to_call(&self) -> Call {
         let mut params = vec![
             json!(self.job),
@@ -73,11 +71,11 @@ impl Notify {
             json!(hex::encode(&self.coinb1)),
             json!(hex::encode(&self.coinb2)),
             json!(self.branch.iter().map(hex::encode).collect::<Vec<_>>()),
-            json!(format!("{:08x}", self.version)),
-            json!(format!("{:08x}", self.nbits.0)),
-            json!(format!("{:08x}", self.ntime)),
+            hex_u32(self.version),
+            hex_u32(self.nbits.0),
+            hex_u32(self.ntime),
         ];
         params.extend(self.clean.map(|clean| json!(clean)));
-        Call { id: Id::Null, method: Notify::METHOD.to_owned(), params }
+        Call { id: Id::Null, method: "mining.notify".to_owned(), params }
     }
 }

@@ -1,15 +1,12 @@
-//! What a miner requests.
-
-use std::fmt;
+//! The requests of a miner.
 
 use serde_json::{Map, Value, json};
 
-use super::field::{Field, Fields};
-use super::notification::number;
+use super::field::{Field, Fields, hex_u32, number};
 use super::{Call, Id, MessageError};
 use crate::text::printable;
 
-/// A request from miner to pool.
+/// A request from a miner to a pool.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// `mining.configure` (BIP-0310).
@@ -20,69 +17,64 @@ pub enum Request {
     Authorize(Authorize),
     /// `mining.suggest_difficulty`. Positive and finite.
     SuggestDifficulty(f64),
-    /// `mining.extranonce.subscribe`: the miner understands `mining.set_extranonce`.
+    /// `mining.extranonce.subscribe`: the miner supports `mining.set_extranonce`.
     SubscribeExtranonce,
     /// `mining.submit`.
     Submit(Submit),
-    /// `mining.ping`: wants any answer.
+    /// `mining.ping`: asks for any answer.
     Ping,
-    /// Anything else, by its name (cut if long).
+    /// Any other method, by its name (cut if long).
     Unknown(String),
 }
 
-/// The extensions that a miner asks for. `None`: not asked for.
+/// The extensions that a miner asks for in `mining.configure`. `None`: not asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Configure {
-    /// All extensions asked for by name, known or not, in the miner's order; at most 32.
+    /// The names of all requested extensions, known or not, in the miner's order; at most 32.
     pub extensions: Vec<String>,
-    /// Version bits that the miner is able to choose, if it asks for version rolling.
+    /// Version bits that the miner can roll, if it asks for version rolling.
     pub version_mask: Option<u32>,
-    /// Least difficulty that suits the miner; zero switches the extension off.
+    /// The miner's minimum difficulty; zero switches the extension off.
     pub minimum_difficulty: Option<f64>,
 }
 
-/// `mining.subscribe`.
+/// The parameters of `mining.subscribe`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subscribe {
     /// The miner's name and version.
     pub user_agent: Option<String>,
-    /// The session to resume.
+    /// The id of the session to resume.
     pub session: Option<String>,
 }
 
-/// `mining.authorize`. Its debug form leaves the password out.
-#[derive(Clone, PartialEq, Eq)]
+/// The parameters of `mining.authorize`. Its debug form omits the password.
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct Authorize {
-    /// Account and worker, commonly with a dot between.
+    /// User name, commonly `ACCOUNT.WORKER`.
     pub user: String,
-    /// Hardly ever a secret: pools read options from it.
+    /// Password. Hardly ever a secret: some pools read options from it.
+    #[debug(skip)]
     pub password: String,
 }
 
-impl fmt::Debug for Authorize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authorize").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-/// `mining.submit`, its five or six fields in wire order.
+/// The five or six fields of `mining.submit`, in their order on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submit {
     /// The authorized user.
     pub user: String,
-    /// The job's id.
+    /// The id of the job.
     pub job: String,
-    /// The miner's part of the coinbase.
+    /// The bytes of the coinbase that the miner chose.
     pub extranonce2: Vec<u8>,
     /// Header time, seconds since the Unix epoch.
     pub ntime: u32,
     /// Header nonce.
     pub nonce: u32,
-    /// The version bits that the miner chose, if version rolling was granted.
+    /// The version bits that the miner rolled, if version rolling was granted.
     pub version_bits: Option<u32>,
 }
 
-/// Longest name of a user, password, agent or job that a request may carry, in bytes.
+/// Longest user name, password, user agent or job id in a request, in bytes.
 const MAX_TEXT: usize = 512;
 
 impl Request {
@@ -90,28 +82,27 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// Fails if the method is known but a field is missing or wrong.
-    pub fn from_call(call: &Call) -> Result<Request, MessageError> {
-        let fields = |method| Fields { method, values: &call.params };
+    /// If the method is known but a field is missing or invalid.
+    pub fn from_call(call: &Call) -> Result<Self, MessageError> {
+        let fields = Fields { method: &call.method, values: &call.params };
         Ok(match call.method.as_str() {
-            Configure::METHOD => Request::Configure(Configure::from_params(&fields(Configure::METHOD))?),
-            "mining.subscribe" => Request::Subscribe(Subscribe::from_params(&fields("mining.subscribe"))?),
-            "mining.authorize" => Request::Authorize(Authorize::from_params(&fields("mining.authorize"))?),
+            "mining.configure" => Request::Configure(Configure::from_params(&fields)?),
+            "mining.subscribe" => Request::Subscribe(Subscribe::from_params(&fields)?),
+            "mining.authorize" => Request::Authorize(Authorize::from_params(&fields)?),
             "mining.suggest_difficulty" => {
-                let field = fields("mining.suggest_difficulty").need(0, "difficulty")?;
-                Request::SuggestDifficulty(field.difficulty()?)
+                Request::SuggestDifficulty(fields.need(0, "difficulty")?.difficulty()?)
             }
             "mining.extranonce.subscribe" => Request::SubscribeExtranonce,
-            "mining.submit" => Request::Submit(Submit::from_params(&fields("mining.submit"))?),
+            "mining.submit" => Request::Submit(Submit::from_params(&fields)?),
             "mining.ping" => Request::Ping,
             other => Request::Unknown(printable(other)),
         })
     }
 
-    /// The call that carries this.
+    /// Writes the call.
     pub fn to_call(&self, id: Id) -> Call {
         let (method, params) = match self {
-            Request::Configure(configure) => (Configure::METHOD, configure.to_params()),
+            Request::Configure(configure) => ("mining.configure", configure.to_params()),
             Request::Subscribe(subscribe) => ("mining.subscribe", subscribe.to_params()),
             Request::Authorize(Authorize { user, password }) => {
                 ("mining.authorize", vec![json!(user), json!(password)])
@@ -129,11 +120,10 @@ impl Request {
 }
 
 impl Configure {
-    const METHOD: &str = "mining.configure";
     const MAX_EXTENSIONS: usize = 32;
 
-    /// The request for these extensions and for `mining.set_extranonce`.
-    pub fn new(version_mask: Option<u32>, minimum_difficulty: Option<f64>) -> Configure {
+    /// Asks for these extensions and for `mining.set_extranonce`.
+    pub fn new(version_mask: Option<u32>, minimum_difficulty: Option<f64>) -> Self {
         let mut extensions = Vec::new();
         extensions.extend(version_mask.map(|_| "version-rolling".to_owned()));
         extensions.extend(minimum_difficulty.map(|_| "minimum-difficulty".to_owned()));
@@ -141,12 +131,12 @@ impl Configure {
         Configure { extensions, version_mask, minimum_difficulty }
     }
 
-    /// Whether this extension is asked for.
+    /// Whether the miner asks for this extension.
     pub fn asks_for(&self, extension: &str) -> bool {
         self.extensions.iter().any(|asked| asked == extension)
     }
 
-    fn from_params(fields: &Fields<'_>) -> Result<Configure, MessageError> {
+    fn from_params(fields: &Fields<'_>) -> Result<Self, MessageError> {
         let list = fields.need(0, "extensions")?;
         let names = list.array()?;
         if names.len() > Configure::MAX_EXTENSIONS {
@@ -165,11 +155,11 @@ impl Configure {
             configure.version_mask = Some(mask.unwrap_or(u32::MAX));
         }
         if configure.asks_for("minimum-difficulty") {
-            let field = option("minimum-difficulty.value");
-            let zero = |field: &Field<'_>| field.value.as_f64() == Some(0.0);
-            let least =
-                field.map(|field| if zero(&field) { Ok(0.0) } else { field.difficulty() }).transpose()?;
-            configure.minimum_difficulty = Some(least.unwrap_or(0.0));
+            let minimum = match option("minimum-difficulty.value") {
+                Some(field) if field.value.as_f64() != Some(0.0) => field.difficulty()?,
+                _ => 0.0,
+            };
+            configure.minimum_difficulty = Some(minimum);
         }
         Ok(configure)
     }
@@ -177,18 +167,18 @@ impl Configure {
     fn to_params(&self) -> Vec<Value> {
         let mut options = Map::new();
         if let Some(mask) = self.version_mask {
-            options.insert("version-rolling.mask".to_owned(), json!(format!("{mask:08x}")));
+            options.insert("version-rolling.mask".to_owned(), hex_u32(mask));
             options.insert("version-rolling.min-bit-count".to_owned(), json!(mask.count_ones().min(2)));
         }
-        if let Some(least) = self.minimum_difficulty {
-            options.insert("minimum-difficulty.value".to_owned(), number(least));
+        if let Some(minimum) = self.minimum_difficulty {
+            options.insert("minimum-difficulty.value".to_owned(), number(minimum));
         }
         vec![json!(self.extensions), Value::Object(options)]
     }
 }
 
 impl Subscribe {
-    fn from_params(fields: &Fields<'_>) -> Result<Subscribe, MessageError> {
+    fn from_params(fields: &Fields<'_>) -> Result<Self, MessageError> {
         Ok(Subscribe {
             user_agent: fields.get(0, "user agent").map(short).transpose()?,
             session: fields.get(1, "session").map(short).transpose()?,
@@ -205,7 +195,7 @@ impl Subscribe {
 }
 
 impl Authorize {
-    fn from_params(fields: &Fields<'_>) -> Result<Authorize, MessageError> {
+    fn from_params(fields: &Fields<'_>) -> Result<Self, MessageError> {
         let user = short(fields.need(0, "user")?)?;
         let password = fields.get(1, "password").map(short).transpose()?.unwrap_or_default();
         Ok(Authorize { user, password })
@@ -213,7 +203,7 @@ impl Authorize {
 }
 
 impl Submit {
-    fn from_params(fields: &Fields<'_>) -> Result<Submit, MessageError> {
+    fn from_params(fields: &Fields<'_>) -> Result<Self, MessageError> {
         Ok(Submit {
             user: short(fields.need(0, "user")?)?,
             job: short(fields.need(1, "job id")?)?,
@@ -229,15 +219,15 @@ impl Submit {
             json!(self.user),
             json!(self.job),
             json!(hex::encode(&self.extranonce2)),
-            json!(format!("{:08x}", self.ntime)),
-            json!(format!("{:08x}", self.nonce)),
+            hex_u32(self.ntime),
+            hex_u32(self.nonce),
         ];
-        params.extend(self.version_bits.map(|bits| json!(format!("{bits:08x}"))));
+        params.extend(self.version_bits.map(hex_u32));
         params
     }
 }
 
-/// A string that is kept and shown: of bounded length, and nothing that a terminal would obey.
+/// A string of bounded length, without control characters: it is stored and shown on terminals.
 fn short(field: Field<'_>) -> Result<String, MessageError> {
     let text = field.text()?;
     if text.len() > MAX_TEXT || text.contains(char::is_control) {

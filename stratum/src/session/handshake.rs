@@ -1,20 +1,24 @@
-//! The requests that open a session, and their answers.
+//! The handshake: the requests that open a session, and their answers.
 
-use super::{Event, Pending, ProtocolError, Resume, Session};
+use super::{Event, Pending, ProtocolError, ResumeToken, Session};
 use crate::message::{
     Authorize, Configure, ConfigureAnswer, Message, Request, Response, Subscribe, SubscribeAnswer,
 };
 
-/// How much a subscription asks for. Old pools refuse parameters that they don't know.
+/// The parameters of a `mining.subscribe` request. Old pools refuse parameters that they do not know, so each refusal is
+/// followed by an attempt with fewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
+    /// The user agent and the session to resume.
     Resume,
-    Named,
+    /// The user agent.
+    UserAgent,
+    /// No parameters.
     Bare,
 }
 
 impl Session {
-    /// The first requests, to be sent in this order.
+    /// Returns the first requests, to be sent in this order.
     pub fn start(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         if self.options.configure {
@@ -22,7 +26,7 @@ impl Session {
             let configure = Configure::new(mask, self.options.minimum_difficulty);
             messages.push(self.request(Pending::Configure, Request::Configure(configure)).1);
         }
-        let attempt = if self.options.resume.is_some() { Attempt::Resume } else { Attempt::Named };
+        let attempt = if self.options.resume.is_some() { Attempt::Resume } else { Attempt::UserAgent };
         messages.push(self.subscribe(attempt));
         messages
     }
@@ -37,7 +41,7 @@ impl Session {
 
     pub(super) fn on_configured(&mut self, response: &Response) -> Result<Vec<Event>, ProtocolError> {
         let answer = ConfigureAnswer::from_response(response)?;
-        self.extranonce_may_change = answer.subscribe_extranonce == Some(true);
+        self.extranonce_subscribed = answer.subscribe_extranonce == Some(true);
         match answer.version_mask {
             Some(mask) => Ok(self.on_version_mask(mask)),
             None => Ok(Vec::new()),
@@ -51,19 +55,19 @@ impl Session {
     ) -> Result<Vec<Event>, ProtocolError> {
         if let Some(reason) = response.refusal() {
             let next = match attempt {
-                Attempt::Resume => Attempt::Named,
-                Attempt::Named => Attempt::Bare,
+                Attempt::Resume => Attempt::UserAgent,
+                Attempt::UserAgent => Attempt::Bare,
                 Attempt::Bare => return Err(ProtocolError::SubscribeRefused { reason }),
             };
             return Ok(vec![Event::Send(self.subscribe(next))]);
         }
         let answer = SubscribeAnswer::from_response(response).map_err(ProtocolError::Subscribe)?;
         let asked = self.options.resume.as_ref().filter(|_| attempt == Attempt::Resume);
-        // An empty extranonce1 is everybody's: it proves no session.
+        // Every connection may get an empty extranonce1, so it does not prove that the session was resumed.
         let resumed = asked
             .is_some_and(|asked| asked.extranonce1 == answer.extranonce1 && !answer.extranonce1.is_empty());
         let extranonce1 = answer.extranonce1;
-        self.resume = answer.session.map(|session| Resume { session, extranonce1: extranonce1.clone() });
+        self.resume = answer.session.map(|session| ResumeToken { session, extranonce1: extranonce1.clone() });
         self.extranonces = Some((extranonce1, answer.extranonce2_len));
 
         let mut events = vec![Event::Subscribed { resumed }];
@@ -73,8 +77,8 @@ impl Session {
         let user = self.options.user.clone();
         let request = Request::Authorize(Authorize { user, password: self.options.password.clone() });
         events.push(Event::Send(self.request(Pending::Authorize, request).1));
-        if let Some((notify, target)) = self.early.take() {
-            events.extend(self.take_job(notify, target));
+        if let Some((notify, target)) = self.early_job.take() {
+            events.extend(self.set_job(notify, target));
         }
         Ok(events)
     }
@@ -83,9 +87,9 @@ impl Session {
         match response.refusal() {
             None => {
                 let mut events = vec![Event::Authorized];
-                if self.options.configure && !self.extranonce_may_change {
-                    // What pools had before mining.configure; those that have neither refuse it without harm.
-                    let request = self.request(Pending::Courtesy, Request::SubscribeExtranonce).1;
+                if self.options.configure && !self.extranonce_subscribed {
+                    // The older way to announce support for `mining.set_extranonce`. Pools without it just refuse.
+                    let request = self.request(Pending::AnswerIgnored, Request::SubscribeExtranonce).1;
                     events.push(Event::Send(request));
                 }
                 Ok(events)

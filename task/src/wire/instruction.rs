@@ -1,11 +1,12 @@
+use std::time::Duration;
+
 use prost::Message;
 
-use super::intervals::IntervalsMessage;
-use super::{COMMON_VERSION, DecodeError, read};
-use crate::Instruction;
+use super::{COMMON_VERSION, DecodeError, decode};
+use crate::{Instruction, Intervals};
 
-/// Instructions say these intervals since this version.
-const INTERVALS_SINCE: u32 = 3;
+/// The first version with [`Instruction::SetIntervals`].
+const SET_INTERVALS_VERSION: u32 = 3;
 
 #[derive(Clone, PartialEq, Message)]
 struct InstructionMessage {
@@ -23,38 +24,54 @@ struct MineAtMessage {
     pool: String,
 }
 
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(super) struct IntervalsMessage {
+    #[prost(uint32, tag = "1")]
+    live_ms: u32,
+    #[prost(uint32, tag = "2")]
+    report_ms: u32,
+}
+
 impl Instruction {
-    /// The bytes for a framework's `MESSAGE`.
+    /// Encodes a framework's `MESSAGE`.
     pub fn encode(&self) -> Vec<u8> {
-        let message = match self {
-            Instruction::MineAt { pool } => InstructionMessage {
-                version: COMMON_VERSION,
-                mine_at: Some(MineAtMessage { pool: pool.clone() }),
-                ..InstructionMessage::default()
-            },
-            Instruction::SetIntervals(intervals) => InstructionMessage {
-                version: INTERVALS_SINCE,
-                set_intervals: Some((*intervals).into()),
-                ..InstructionMessage::default()
-            },
+        let (version, mine_at, set_intervals) = match self.clone() {
+            Instruction::MineAt { pool } => (COMMON_VERSION, Some(MineAtMessage { pool }), None),
+            Instruction::SetIntervals(intervals) => (SET_INTERVALS_VERSION, None, Some(intervals.into())),
         };
-        message.encode_to_vec()
+        InstructionMessage { version, mine_at, set_intervals }.encode_to_vec()
     }
 
-    /// Reads a framework's `MESSAGE`.
+    /// Decodes a framework's `MESSAGE`.
     ///
     /// # Errors
-    /// If the bytes are malformed, of an unknown version, or ask for nothing known.
-    pub fn decode(bytes: &[u8]) -> Result<Instruction, DecodeError> {
+    /// If the bytes are malformed, of an unknown version, or hold no known instruction.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let what = "instruction";
-        let message = read(what, bytes, |m: &InstructionMessage| m.version)?;
-        let intervals = message
-            .set_intervals
-            .map(|intervals| intervals.read().ok_or(DecodeError::Field { what, field: "interval" }));
-        match (message.mine_at, intervals.transpose()?) {
-            (Some(asked), None) => Ok(Instruction::MineAt { pool: asked.pool }),
-            (None, Some(intervals)) => Ok(Instruction::SetIntervals(intervals)),
+        let message = decode(what, bytes, |m: &InstructionMessage| m.version)?;
+        match (message.mine_at, message.set_intervals) {
+            (Some(MineAtMessage { pool }), None) => Ok(Instruction::MineAt { pool }),
+            (None, Some(intervals)) => {
+                let intervals = intervals.read().ok_or(DecodeError::Field { what, field: "interval" })?;
+                Ok(Instruction::SetIntervals(intervals))
+            }
             _ => Err(DecodeError::Field { what, field: "content" }),
         }
+    }
+}
+
+impl IntervalsMessage {
+    /// `None` if an interval is missing.
+    pub fn read(self) -> Option<Intervals> {
+        let [live, report] = [self.live_ms, self.report_ms].map(|ms| Duration::from_millis(ms.into()));
+        (!live.is_zero() && !report.is_zero()).then(|| Intervals::new(live, report))
+    }
+}
+
+impl From<Intervals> for IntervalsMessage {
+    fn from(intervals: Intervals) -> Self {
+        // `Intervals` has no more milliseconds than a `u32` holds.
+        let millis = |interval: Duration| u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
+        IntervalsMessage { live_ms: millis(intervals.live()), report_ms: millis(intervals.report()) }
     }
 }

@@ -1,7 +1,7 @@
 use prost::Message;
 
-use super::intervals::IntervalsMessage;
-use super::{COMMON_VERSION, DecodeError, read};
+use super::instruction::IntervalsMessage;
+use super::{COMMON_VERSION, DecodeError, decode};
 use crate::{Live, PoolLive, WorkerLive};
 
 #[derive(Clone, PartialEq, Message)]
@@ -45,22 +45,22 @@ struct PoolLiveMessage {
 }
 
 impl Live {
-    /// The bytes for an executor's `MESSAGE`.
+    /// Encodes an executor's `MESSAGE`.
     pub fn encode(&self) -> Vec<u8> {
-        let (worker, pool) = match self {
-            Live::Worker(live) => (Some(live.clone().into()), None),
-            Live::Pool(live) => (None, Some(live.clone().into())),
+        let (worker, pool) = match self.clone() {
+            Live::Worker(live) => (Some(live.into()), None),
+            Live::Pool(live) => (None, Some(live.into())),
         };
         LiveMessage { version: COMMON_VERSION, worker, pool }.encode_to_vec()
     }
 
-    /// Reads an executor's `MESSAGE`.
+    /// Decodes an executor's `MESSAGE`.
     ///
     /// # Errors
     /// If the bytes are malformed, of an unknown version, or come from neither worker nor pool.
-    pub fn decode(bytes: &[u8]) -> Result<Live, DecodeError> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let what = "live message";
-        let message = read(what, bytes, |m: &LiveMessage| m.version)?;
+        let message = decode(what, bytes, |m: &LiveMessage| m.version)?;
         match (message.worker, message.pool) {
             (Some(worker), None) => Ok(Live::Worker(worker.into())),
             (None, Some(pool)) => Ok(Live::Pool(pool.into())),

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::{COMMON_VERSION, DecodeError, port, read};
+use super::{COMMON_VERSION, DecodeError, decode, port};
 use crate::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 
 #[derive(Clone, PartialEq, Message)]
@@ -86,7 +86,7 @@ struct AddressMessage {
 const ACCEPTED: u32 = 0;
 const STALE: u32 = 1;
 const UNANSWERED: u32 = 2;
-/// A rejection is its Stratum code plus this.
+/// A rejection is its Stratum error code plus this.
 const REJECTED: u32 = 16;
 
 fn verdict_code(verdict: Verdict) -> u32 {
@@ -116,134 +116,93 @@ fn whole(low: u64, high: u64) -> u128 {
 }
 
 impl Report {
-    /// The bytes for `TaskStatus.data`.
+    /// Encodes `TaskStatus.data`.
     pub fn encode(&self) -> Vec<u8> {
-        ReportMessage {
-            version: COMMON_VERSION,
-            sequence: self.sequence,
-            accounts: self.accounts.iter().map(AccountMessage::from).collect(),
-            server: self.server.as_ref().map(AddressMessage::from),
-        }
-        .encode_to_vec()
+        let Report { sequence, accounts, server } = self.clone();
+        let accounts = accounts.into_iter().map(Into::into).collect();
+        let server = server.map(Into::into);
+        ReportMessage { version: COMMON_VERSION, sequence, accounts, server }.encode_to_vec()
     }
 
-    /// Reads `TaskStatus.data`.
+    /// Decodes `TaskStatus.data`.
     ///
     /// # Errors
     /// If the bytes are malformed, of an unknown version, or a port is out of range.
-    pub fn decode(bytes: &[u8]) -> Result<Report, DecodeError> {
-        let message = read("report", bytes, |m: &ReportMessage| m.version)?;
-        Ok(Report {
-            sequence: message.sequence,
-            accounts: message.accounts.into_iter().map(Account::from).collect(),
-            server: message.server.map(ServerAddress::try_from).transpose()?,
-        })
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let message = decode("report", bytes, |m: &ReportMessage| m.version)?;
+        let accounts = message.accounts.into_iter().map(Into::into).collect();
+        let server = message.server.map(TryInto::try_into).transpose()?;
+        Ok(Report { sequence: message.sequence, accounts, server })
     }
 }
 
-impl From<&Account> for AccountMessage {
-    fn from(account: &Account) -> AccountMessage {
-        AccountMessage {
-            worker: account.worker.clone(),
-            totals: Some(account.totals.into()),
-            rows: account.rows.iter().map(RowMessage::from).collect(),
-            rows_omitted: account.rows_omitted,
-        }
+impl From<Account> for AccountMessage {
+    fn from(account: Account) -> Self {
+        let Account { worker, totals, rows, rows_omitted } = account;
+        let rows = rows.into_iter().map(Into::into).collect();
+        Self { worker, totals: Some(totals.into()), rows, rows_omitted }
     }
 }
 
 impl From<AccountMessage> for Account {
-    fn from(message: AccountMessage) -> Account {
-        Account {
-            worker: message.worker,
-            totals: message.totals.unwrap_or_default().into(),
-            rows: message.rows.into_iter().map(ShareRow::from).collect(),
-            rows_omitted: message.rows_omitted,
-        }
+    fn from(message: AccountMessage) -> Self {
+        let AccountMessage { worker, totals, rows, rows_omitted } = message;
+        let rows = rows.into_iter().map(Into::into).collect();
+        Self { worker, totals: totals.unwrap_or_default().into(), rows, rows_omitted }
     }
 }
 
 impl From<Totals> for TotalsMessage {
-    fn from(totals: Totals) -> TotalsMessage {
-        let (hashes_low, hashes_high) = halves(totals.hashes);
-        let (work_low, work_high) = halves(totals.accepted_work);
-        TotalsMessage {
-            hashes_low,
-            hashes_high,
-            work_low,
-            work_high,
-            accepted: totals.accepted,
-            rejected: totals.rejected,
-            stale: totals.stale,
-            unanswered: totals.unanswered,
-            blocks: totals.blocks,
-        }
+    fn from(totals: Totals) -> Self {
+        let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = totals;
+        let (hashes_low, hashes_high) = halves(hashes);
+        let (work_low, work_high) = halves(accepted_work);
+        let counts = Self { accepted, rejected, stale, unanswered, blocks, ..Self::default() };
+        Self { hashes_low, hashes_high, work_low, work_high, ..counts }
     }
 }
 
 impl From<TotalsMessage> for Totals {
-    fn from(message: TotalsMessage) -> Totals {
-        Totals {
-            hashes: whole(message.hashes_low, message.hashes_high),
-            accepted_work: whole(message.work_low, message.work_high),
-            accepted: message.accepted,
-            rejected: message.rejected,
-            stale: message.stale,
-            unanswered: message.unanswered,
-            blocks: message.blocks,
-        }
+    fn from(message: TotalsMessage) -> Self {
+        let hashes = whole(message.hashes_low, message.hashes_high);
+        let accepted_work = whole(message.work_low, message.work_high);
+        let TotalsMessage { accepted, rejected, stale, unanswered, blocks, .. } = message;
+        Self { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks }
     }
 }
 
-impl From<&ShareRow> for RowMessage {
-    fn from(row: &ShareRow) -> RowMessage {
-        RowMessage {
-            job: row.job.clone(),
-            extranonce2: row.extranonce2.clone(),
-            ntime: row.ntime,
-            version: row.version,
-            nonce: row.nonce,
-            difficulty: row.difficulty,
-            verdict: verdict_code(row.verdict),
-            round_trip_us: u64::try_from(row.round_trip.as_micros()).unwrap_or(u64::MAX),
-        }
+impl From<ShareRow> for RowMessage {
+    fn from(row: ShareRow) -> Self {
+        let verdict = verdict_code(row.verdict);
+        let round_trip_us = u64::try_from(row.round_trip.as_micros()).unwrap_or(u64::MAX);
+        let ShareRow { job, extranonce2, ntime, version, nonce, difficulty, .. } = row;
+        Self { job, extranonce2, ntime, version, nonce, difficulty, verdict, round_trip_us }
     }
 }
 
 impl From<RowMessage> for ShareRow {
-    fn from(message: RowMessage) -> ShareRow {
-        ShareRow {
-            job: message.job,
-            extranonce2: message.extranonce2,
-            ntime: message.ntime,
-            version: message.version,
-            nonce: message.nonce,
-            difficulty: message.difficulty,
-            verdict: verdict(message.verdict),
-            round_trip: Duration::from_micros(message.round_trip_us),
-        }
+    fn from(message: RowMessage) -> Self {
+        let verdict = verdict(message.verdict);
+        let round_trip = Duration::from_micros(message.round_trip_us);
+        let RowMessage { job, extranonce2, ntime, version, nonce, difficulty, .. } = message;
+        Self { job, extranonce2, ntime, version, nonce, difficulty, verdict, round_trip }
     }
 }
 
-impl From<&ServerAddress> for AddressMessage {
-    fn from(address: &ServerAddress) -> AddressMessage {
-        AddressMessage {
-            host: address.host.clone(),
-            stratum_port: address.stratum_port.into(),
-            http_port: address.http_port.into(),
-        }
+impl From<ServerAddress> for AddressMessage {
+    fn from(address: ServerAddress) -> Self {
+        let ServerAddress { host, stratum_port, http_port } = address;
+        Self { host, stratum_port: stratum_port.into(), http_port: http_port.into() }
     }
 }
 
 impl TryFrom<AddressMessage> for ServerAddress {
     type Error = DecodeError;
 
-    fn try_from(message: AddressMessage) -> Result<ServerAddress, DecodeError> {
+    fn try_from(message: AddressMessage) -> Result<Self, DecodeError> {
         let what = "server address";
-        Ok(ServerAddress {
-            host: message.host,
-            stratum_port: port(what, "Stratum port", message.stratum_port)?,
-            http_port: port(what, "HTTP port", message.http_port)?,
-        })
+        let stratum_port = port(what, "Stratum port", message.stratum_port)?;
+        let http_port = port(what, "HTTP port", message.http_port)?;
+        Ok(Self { host: message.host, stratum_port, http_port })
     }
 }

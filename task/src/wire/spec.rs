@@ -3,9 +3,11 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::pool_access::PoolAccessMessage;
-use super::{COMMON_VERSION, DecodeError, millis, port, read};
-use crate::{Chain, NodeAccess, NodeSpec, ServerSpec, TaskKind, TaskSpec, UpstreamSpec, WorkerSpec};
+use super::{COMMON_VERSION, DecodeError, decode, millis, port};
+use crate::{
+    BlockSourceSpec, Intervals, NodeSpec, PoolAccess, ProxyAccess, ServerSpec, TaskKind, TaskSpec,
+    UpstreamSpec, WorkerSpec,
+};
 
 #[derive(Clone, PartialEq, Message)]
 struct SpecMessage {
@@ -24,6 +26,7 @@ struct SpecMessage {
     max_updates: u64,
 }
 
+/// Of the fields 5 to 7 one is set. A reader that does not know it finds no block source and says so.
 #[derive(Clone, PartialEq, Message)]
 struct ServerMessage {
     #[prost(string, tag = "1")]
@@ -37,29 +40,15 @@ struct ServerMessage {
     #[prost(message, optional, tag = "5")]
     builtin: Option<BuiltinMessage>,
     #[prost(message, optional, tag = "6")]
-    node: Option<NodeMessage>,
+    node: Option<NodeSpec>,
     #[prost(message, optional, tag = "7")]
     upstream: Option<UpstreamMessage>,
-    /// A reader of before it came uses the sandbox.
+    /// A reader that does not know this field uses the sandbox.
     #[prost(string, optional, tag = "8")]
     data_dir: Option<String>,
-    /// A reader of before it came admits as many as a pool does by default.
+    /// A reader that does not know this field uses the pool's default.
     #[prost(uint32, optional, tag = "20")]
     max_connections: Option<u32>,
-}
-
-/// A reader of before it came finds no chain in it, and says so.
-#[derive(Clone, PartialEq, Message)]
-struct UpstreamMessage {
-    #[prost(string, repeated, tag = "1")]
-    pools: Vec<String>,
-    #[prost(string, tag = "2")]
-    user: String,
-    #[prost(string, tag = "3")]
-    password: String,
-    /// Absent where the server connects plainly, as all did before this came.
-    #[prost(message, optional, tag = "4")]
-    access: Option<PoolAccessMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -68,27 +57,16 @@ struct BuiltinMessage {
     block_interval_ms: u64,
 }
 
-/// A reader of before it came finds no chain in it, and says so.
 #[derive(Clone, PartialEq, Message)]
-struct NodeMessage {
-    #[prost(message, repeated, tag = "1")]
-    nodes: Vec<AccessMessage>,
+struct UpstreamMessage {
+    #[prost(string, repeated, tag = "1")]
+    pools: Vec<String>,
     #[prost(string, tag = "2")]
-    address: String,
-    #[prost(bytes = "vec", tag = "3")]
-    tag: Vec<u8>,
-    #[prost(bool, tag = "4")]
-    early_min_difficulty: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AccessMessage {
-    #[prost(string, tag = "1")]
-    url: String,
-    #[prost(string, optional, tag = "2")]
-    user: Option<String>,
-    #[prost(string, optional, tag = "3")]
-    password: Option<String>,
+    user: String,
+    #[prost(string, tag = "3")]
+    password: String,
+    #[prost(message, optional, tag = "4")]
+    access: Option<PoolAccessMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -103,22 +81,44 @@ struct WorkerMessage {
     cpus: f64,
     #[prost(string, optional, tag = "5")]
     backend: Option<String>,
-    /// Absent where a worker connects plainly, as all did before this came.
     #[prost(message, optional, tag = "6")]
     access: Option<PoolAccessMessage>,
 }
 
+/// Absent for the default, the only access that older programs know.
+#[derive(Clone, PartialEq, Message)]
+struct PoolAccessMessage {
+    #[prost(string, optional, tag = "1")]
+    authorities: Option<String>,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    fingerprints: Vec<Vec<u8>>,
+    #[prost(message, optional, tag = "3")]
+    proxy: Option<ProxyMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ProxyMessage {
+    #[prost(string, tag = "1")]
+    host: String,
+    #[prost(uint32, tag = "2")]
+    port: u32,
+    #[prost(string, optional, tag = "3")]
+    user: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    password: Option<String>,
+}
+
 impl TaskSpec {
-    /// The bytes for `TaskInfo.data`.
+    /// Encodes `TaskInfo.data`.
     pub fn encode(&self) -> Vec<u8> {
-        let (server, worker) = match &self.kind {
+        let (server, worker) = match self.kind.clone() {
             TaskKind::Server(server) => (Some(server.into()), None),
             TaskKind::Worker(worker) => (None, Some(worker.into())),
         };
         SpecMessage {
             version: COMMON_VERSION,
-            report_interval_ms: millis(self.report_interval),
-            live_interval_ms: millis(self.live_interval),
+            report_interval_ms: millis(self.intervals.report()),
+            live_interval_ms: millis(self.intervals.live()),
             server,
             worker,
             max_updates: self.max_updates.map_or(0, NonZeroU64::get),
@@ -126,46 +126,44 @@ impl TaskSpec {
         .encode_to_vec()
     }
 
-    /// Reads `TaskInfo.data`.
+    /// Decodes `TaskInfo.data`.
     ///
     /// # Errors
-    /// If the bytes are malformed, of an unknown version, or name neither a server nor a worker.
-    pub fn decode(bytes: &[u8]) -> Result<TaskSpec, DecodeError> {
+    /// If the bytes are malformed, of an unknown version, or hold neither a server nor a worker.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let what = "task specification";
-        let message = read(what, bytes, |m: &SpecMessage| m.version)?;
+        let message = decode(what, bytes, |m: &SpecMessage| m.version)?;
         let kind = match (message.server, message.worker) {
             (Some(server), None) => TaskKind::Server(server.try_into()?),
             (None, Some(worker)) => TaskKind::Worker(worker.try_into()?),
             _ => return Err(DecodeError::Field { what, field: "kind" }),
         };
-        Ok(TaskSpec {
-            report_interval: Duration::from_millis(message.report_interval_ms),
-            live_interval: Duration::from_millis(message.live_interval_ms),
-            max_updates: NonZeroU64::new(message.max_updates),
-            kind,
-        })
+        let [live, report] =
+            [message.live_interval_ms, message.report_interval_ms].map(Duration::from_millis);
+        let max_updates = NonZeroU64::new(message.max_updates);
+        Ok(TaskSpec { intervals: Intervals::new(live, report), max_updates, kind })
     }
 }
 
-impl From<&ServerSpec> for ServerMessage {
-    fn from(spec: &ServerSpec) -> ServerMessage {
+impl From<ServerSpec> for ServerMessage {
+    fn from(spec: ServerSpec) -> Self {
         let (mut builtin, mut node, mut upstream) = (None, None, None);
-        match &spec.chain {
-            Chain::Builtin { block_interval } => {
-                builtin = Some(BuiltinMessage { block_interval_ms: millis(*block_interval) });
+        match spec.block_source {
+            BlockSourceSpec::Builtin { block_interval } => {
+                builtin = Some(BuiltinMessage { block_interval_ms: millis(block_interval) });
             }
-            Chain::Node(spec) => node = Some(spec.into()),
-            Chain::Upstream(spec) => upstream = Some(spec.into()),
+            BlockSourceSpec::Node(spec) => node = Some(spec),
+            BlockSourceSpec::Upstream(spec) => upstream = Some(spec.into()),
         }
         ServerMessage {
-            host: spec.host.clone(),
+            host: spec.host,
             stratum_port: spec.stratum_port.into(),
             http_port: spec.http_port.into(),
             share_interval_ms: millis(spec.share_interval),
             builtin,
             node,
             upstream,
-            data_dir: spec.data_dir.clone(),
+            data_dir: spec.data_dir,
             max_connections: spec.max_connections,
         }
     }
@@ -174,99 +172,86 @@ impl From<&ServerSpec> for ServerMessage {
 impl TryFrom<ServerMessage> for ServerSpec {
     type Error = DecodeError;
 
-    fn try_from(message: ServerMessage) -> Result<ServerSpec, DecodeError> {
+    fn try_from(message: ServerMessage) -> Result<Self, DecodeError> {
         let what = "server specification";
-        let chain = match (message.builtin, message.node, message.upstream) {
-            (Some(builtin), None, None) => {
-                Chain::Builtin { block_interval: Duration::from_millis(builtin.block_interval_ms) }
+        let block_source = match (message.builtin, message.node, message.upstream) {
+            (Some(BuiltinMessage { block_interval_ms }), None, None) => {
+                BlockSourceSpec::Builtin { block_interval: Duration::from_millis(block_interval_ms) }
             }
-            (None, Some(node), None) => Chain::Node(node.into()),
-            (None, None, Some(upstream)) => Chain::Upstream(upstream.try_into()?),
-            _ => return Err(DecodeError::Field { what, field: "chain" }),
+            (None, Some(node), None) => BlockSourceSpec::Node(node),
+            (None, None, Some(upstream)) => BlockSourceSpec::Upstream(upstream.try_into()?),
+            _ => return Err(DecodeError::Field { what, field: "block source" }),
         };
         Ok(ServerSpec {
             host: message.host,
             stratum_port: port(what, "Stratum port", message.stratum_port)?,
             http_port: port(what, "HTTP port", message.http_port)?,
             share_interval: Duration::from_millis(message.share_interval_ms),
-            chain,
+            block_source,
             data_dir: message.data_dir,
             max_connections: message.max_connections,
         })
     }
 }
 
-impl From<&NodeSpec> for NodeMessage {
-    fn from(spec: &NodeSpec) -> NodeMessage {
-        let access = |node: &NodeAccess| {
-            let (user, password) = node.credentials.clone().unzip();
-            AccessMessage { url: node.url.clone(), user, password }
-        };
-        NodeMessage {
-            nodes: spec.nodes.iter().map(access).collect(),
-            address: spec.address.clone(),
-            tag: spec.tag.clone(),
-            early_min_difficulty: spec.early_min_difficulty,
-        }
-    }
-}
-
-impl From<NodeMessage> for NodeSpec {
-    fn from(message: NodeMessage) -> NodeSpec {
-        let access = |node: AccessMessage| NodeAccess {
-            url: node.url,
-            credentials: node.user.map(|user| (user, node.password.unwrap_or_default())),
-        };
-        NodeSpec {
-            nodes: message.nodes.into_iter().map(access).collect(),
-            address: message.address,
-            tag: message.tag,
-            early_min_difficulty: message.early_min_difficulty,
-        }
-    }
-}
-
-impl From<&UpstreamSpec> for UpstreamMessage {
-    fn from(spec: &UpstreamSpec) -> UpstreamMessage {
-        let UpstreamSpec { pools, user, password, access } = spec.clone();
-        UpstreamMessage { pools, user, password, access: PoolAccessMessage::of(&access) }
+impl From<UpstreamSpec> for UpstreamMessage {
+    fn from(spec: UpstreamSpec) -> Self {
+        let UpstreamSpec { pools, user, password, access } = spec;
+        Self { pools, user, password, access: access_message(access) }
     }
 }
 
 impl TryFrom<UpstreamMessage> for UpstreamSpec {
     type Error = DecodeError;
 
-    fn try_from(message: UpstreamMessage) -> Result<UpstreamSpec, DecodeError> {
+    fn try_from(message: UpstreamMessage) -> Result<Self, DecodeError> {
         let UpstreamMessage { pools, user, password, access } = message;
-        let access = access.map(TryInto::try_into).transpose()?.unwrap_or_default();
-        Ok(UpstreamSpec { pools, user, password, access })
+        Ok(Self { pools, user, password, access: read_access(access)? })
     }
 }
 
-impl From<&WorkerSpec> for WorkerMessage {
-    fn from(spec: &WorkerSpec) -> WorkerMessage {
-        WorkerMessage {
-            pool: spec.pool.clone(),
-            user: spec.user.clone(),
-            password: spec.password.clone(),
-            cpus: spec.cpus,
-            backend: spec.backend.clone(),
-            access: PoolAccessMessage::of(&spec.access),
-        }
+impl From<WorkerSpec> for WorkerMessage {
+    fn from(spec: WorkerSpec) -> Self {
+        let WorkerSpec { pool, user, password, access, cpus, backend } = spec;
+        Self { pool, user, password, cpus, backend, access: access_message(access) }
     }
 }
 
 impl TryFrom<WorkerMessage> for WorkerSpec {
     type Error = DecodeError;
 
-    fn try_from(message: WorkerMessage) -> Result<WorkerSpec, DecodeError> {
-        Ok(WorkerSpec {
-            pool: message.pool,
-            user: message.user,
-            password: message.password,
-            access: message.access.map(TryInto::try_into).transpose()?.unwrap_or_default(),
-            cpus: message.cpus,
-            backend: message.backend,
-        })
+    fn try_from(message: WorkerMessage) -> Result<Self, DecodeError> {
+        let WorkerMessage { pool, user, password, cpus, backend, access } = message;
+        Ok(Self { pool, user, password, access: read_access(access)?, cpus, backend })
     }
+}
+
+fn access_message(access: PoolAccess) -> Option<PoolAccessMessage> {
+    if access == PoolAccess::default() {
+        return None;
+    }
+    let PoolAccess { authorities, fingerprints, proxy } = access;
+    let fingerprints = fingerprints.into_iter().map(Vec::from).collect();
+    let proxy = proxy.map(|ProxyAccess { host, port, credentials }| {
+        let (user, password) = credentials.unzip();
+        ProxyMessage { host, port: port.into(), user, password }
+    });
+    Some(PoolAccessMessage { authorities, fingerprints, proxy })
+}
+
+fn read_access(message: Option<PoolAccessMessage>) -> Result<PoolAccess, DecodeError> {
+    let what = "task specification";
+    let PoolAccessMessage { authorities, fingerprints, proxy } = message.unwrap_or_default();
+    let fingerprint = |bytes: Vec<u8>| {
+        <[u8; 32]>::try_from(bytes).map_err(|_| DecodeError::Field { what, field: "fingerprint" })
+    };
+    let fingerprints = fingerprints.into_iter().map(fingerprint).collect::<Result<_, _>>()?;
+    let proxy = match proxy {
+        Some(ProxyMessage { host, port: number, user, password }) => {
+            let port = port(what, "proxy port", number)?;
+            Some(ProxyAccess { host, port, credentials: user.zip(password) })
+        }
+        None => None,
+    };
+    Ok(PoolAccess { authorities, fingerprints, proxy })
 }

@@ -147,8 +147,7 @@ pub fn executor(offer: &Offer, id: &str) -> ExecutorInfo {
 /// A worker's task for a pool; without an executor.
 pub fn worker(offer: &Offer, id: &str, pool: &str) -> TaskInfo {
     let spec = TaskSpec {
-        report_interval: Duration::from_millis(200),
-        live_interval: Duration::from_secs(1),
+        intervals: task::Intervals::new(Duration::from_secs(1), Duration::from_millis(200)),
         max_updates: None,
         kind: TaskKind::Worker(WorkerSpec {
             pool: pool.into(),

@@ -1,4 +1,4 @@
-//! What an agent sends.
+//! Events of a fake agent.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use mesos::executor::Event;
 use mesos::v1::executor::event;
 use mesos::v1::{DurationInfo, FrameworkInfo, KillPolicy, TaskInfo, TaskStatus, framework_info};
-use task::{TaskKind, TaskSpec, WorkerSpec};
+use task::{Intervals, TaskKind, TaskSpec, WorkerSpec};
 
-/// The agent takes a subscription of a framework that knows TASK_KILLING, or of one that does not.
+/// The agent accepts the subscription. `killing`: whether the framework has the capability TASK_KILLING_STATE.
 pub(super) fn subscribed(killing: bool) -> Event {
     let capability = framework_info::Capability {
         r#type: Some(framework_info::capability::Type::TaskKillingState.into()),
@@ -24,7 +24,7 @@ pub(super) fn task(id: &str) -> TaskInfo {
     limited_task(id, None)
 }
 
-/// A worker that may make only so many updates.
+/// A worker task with a limit on its updates.
 pub(super) fn limited_task(id: &str, max_updates: Option<u64>) -> TaskInfo {
     let worker = WorkerSpec {
         pool: "127.0.0.1:1".into(),
@@ -35,8 +35,7 @@ pub(super) fn limited_task(id: &str, max_updates: Option<u64>) -> TaskInfo {
         backend: None,
     };
     let spec = TaskSpec {
-        report_interval: Duration::from_secs(1),
-        live_interval: Duration::from_secs(5),
+        intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(1)),
         max_updates: max_updates.and_then(NonZeroU64::new),
         kind: TaskKind::Worker(worker),
     };
@@ -55,6 +54,6 @@ pub(super) fn kill(id: &str, grace: Option<Duration>) -> Event {
 }
 
 pub(super) fn acknowledged(status: &TaskStatus) -> Event {
-    let uuid = status.uuid.clone().expect("an executor's updates have a uuid");
+    let uuid = status.uuid.clone().expect("updates of an executor have a UUID");
     Event::Acknowledged(event::Acknowledged { task_id: status.task_id.clone(), uuid })
 }

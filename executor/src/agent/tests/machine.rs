@@ -1,4 +1,4 @@
-//! The state machine with a clock of its own, and what the tests of it share.
+//! Tests of the state machine, with a manual clock.
 
 mod connection;
 mod end;
@@ -8,20 +8,21 @@ mod renewal;
 
 use std::time::{Duration, Instant};
 
-use mesos::executor::{Event, Identity};
+use mesos::env::ExecutorEnv;
+use mesos::executor::Event as AgentEvent;
 use mesos::v1::executor::{Call, call};
 use mesos::v1::{TaskGroupInfo, TaskInfo, TaskState, TaskStatus};
 use task::{Instruction, Intervals, Live, Report, WorkerLive};
 
 use super::events::{acknowledged, kill, launch, limited_task, subscribed, task};
+use crate::agent::events::{Effect, Event};
 use crate::agent::state::State;
-use crate::agent::terms::{Effect, Input, Profile};
 use crate::runner::{TaskError, TaskEvent};
 
 const RECOVERY: Duration = Duration::from_secs(900);
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A state machine with a clock that only moves when told.
+/// The state machine with a manual clock.
 struct Machine {
     state: State,
     now: Instant,
@@ -29,22 +30,26 @@ struct Machine {
 
 impl Machine {
     fn new(checkpoint: bool) -> Machine {
-        let identity = Identity { framework_id: "f".into(), executor_id: "e".into() };
-        let profile = Profile {
-            identity,
+        let env = ExecutorEnv::from_lookup(|name| match name {
+            "MESOS_AGENT_ENDPOINT" => Some("127.0.0.1:1".into()),
+            "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".into()),
+            _ => None,
+        });
+        let env = ExecutorEnv {
             checkpoint,
             recovery_timeout: if checkpoint { RECOVERY } else { Duration::ZERO },
-            shutdown_grace: GRACE,
+            shutdown_grace_period: GRACE,
+            ..env.expect("a complete environment")
         };
         let now = Instant::now();
-        Machine { state: State::new(profile, now), now }
+        Machine { state: State::new(env, now), now }
     }
 
-    /// Subscribed, with the task t launched and really at work.
+    /// A subscribed executor that runs the task t.
     fn running(checkpoint: bool) -> Machine {
         let mut machine = Machine::subscribed(checkpoint);
         machine.agent(launch("t"));
-        machine.input(Input::Task(TaskEvent::Running(report(1))));
+        machine.on(Event::Task(TaskEvent::Running(report(1))));
         machine.acknowledge_all();
         machine
     }
@@ -61,17 +66,17 @@ impl Machine {
         (call, effects)
     }
 
-    fn input(&mut self, input: Input) -> Vec<Effect> {
-        self.state.on(input, self.now)
+    fn on(&mut self, event: Event) -> Vec<Effect> {
+        self.state.on_event(event, self.now)
     }
 
-    fn agent(&mut self, event: Event) -> Vec<Effect> {
-        self.input(Input::Mesos(Box::new(event)))
+    fn agent(&mut self, event: AgentEvent) -> Vec<Effect> {
+        self.on(Event::Agent(Box::new(event)))
     }
 
     fn after(&mut self, time: Duration) -> Vec<Effect> {
         self.now += time;
-        self.input(Input::Tick)
+        self.on(Event::Tick)
     }
 
     fn unacknowledged(&mut self) -> Vec<TaskStatus> {

@@ -40,7 +40,7 @@ fn start(agent: &Agent, worker: Runner, checkpoint: bool) -> JoinHandle<anyhow::
         _ => None,
     });
     let env = env.expect("a complete environment");
-    tokio::spawn(async move { Executor::new(&env, Runners { server: None, worker }).run().await })
+    tokio::spawn(async move { Executor::new(env, Runners { server: None, worker }).run().await })
 }
 
 /// The stream of the next subscription, with the task launched on it.

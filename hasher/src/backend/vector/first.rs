@@ -1,4 +1,4 @@
-//! Hash 1 and the first 16 rounds of hash 2: all the rounds that need no schedule of their own.
+//! The first stage: hash 1 and the first 16 rounds of hash 2, which read precomputed K + W.
 
 use std::hint::black_box;
 
@@ -6,7 +6,7 @@ use super::{Item, Lanes, Schedule, State, round, round_with, streams, unroll};
 use crate::fold::FoldedRounds;
 use crate::sha256::{DIGEST_BITS, IV, K, PAD};
 
-/// K + W of rounds 8 to 15 of hash 2, where W is the padding.
+/// K + W of rounds 8 to 15 of hash 2, whose W is the padding.
 #[inline(always)]
 pub(in crate::backend) fn padding<L: Lanes>(proof: L) -> [L; 8] {
     let mut padding = [proof; 8];
@@ -21,10 +21,10 @@ pub(in crate::backend) fn padding<L: Lanes>(proof: L) -> [L; 8] {
     padding
 }
 
-/// Runs some items, each a version and a schedule, through hash 1 and rounds 0 to 15 of hash 2.
+/// Computes hash 1 and rounds 0 to 15 of hash 2 for several items, each a version and a schedule.
 ///
-/// Both runs of rounds with ready K + W, 8 to 63 of hash 1 and 8 to 15 of hash 2, go through the same loop: the code
-/// of eight rounds of three streams is 1500 instructions' worth of decoding that exists once.
+/// Rounds 8 to 63 of hash 1 and 8 to 15 of hash 2 share one loop, so that its 1500 instructions (eight rounds of three
+/// streams) are decoded once.
 #[inline(always)]
 pub(in crate::backend) fn first<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
@@ -36,7 +36,7 @@ pub(in crate::backend) fn first<L: Lanes, const S: usize>(
     let mut rows: [&[[L; 8]]; S] = schedules.map(|schedule| schedule.k_plus_w.as_chunks().0);
     let mut hash = 1;
     loop {
-        // The compiler shall not know how many rows there are, or it would unroll them.
+        // Hides the number of rows from the compiler, which would unroll the loop.
         for row in 0..black_box(rows[0].len()) {
             unroll!(I in 0 1 2 3 4 5 6 7 => {
                 streams!(s in 0..S => {
@@ -56,7 +56,7 @@ pub(in crate::backend) fn first<L: Lanes, const S: usize>(
     });
 }
 
-/// Rounds 3 to 7 of hash 1; what is folded into the constants is told in `fold`.
+/// Rounds 3 to 7 of hash 1. `fold` describes the constants.
 #[inline(always)]
 fn rounds_3_to_7<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
@@ -69,7 +69,7 @@ fn rounds_3_to_7<L: Lanes, const S: usize>(
         let FoldedRounds { a3_e3, a, e, .. } = versions[s];
         let n = schedules[s].nonces;
         let ([a0, a1, a2], [_, e1, e2]) = (a.each_ref().map(splat), e.each_ref().map(splat));
-        // e0 only enters `h`; the nonces stand in its place.
+        // The constants in `h` already include e0, so the last element is only a placeholder.
         states[s] = [n.plus(&a3_e3[0]), a2, a1, a0, n.plus(&a3_e3[1]), e2, e1, n];
     });
     unroll!(I in 0 1 2 => {
@@ -86,8 +86,8 @@ fn rounds_3_to_7<L: Lanes, const S: usize>(
 
 /// The end of hash 1, whose words are stored as the message of hash 2, and rounds 0 to 7 of hash 2.
 ///
-/// Hash 2 starts from the initial state, so round 0 is two additions, and rounds 1 to 3 still read constants for some
-/// working variables: the initial a, b, c, d count as a−1, a−2, a−3, a−4, and likewise e to h.
+/// Hash 2 starts from the initial state, so round 0 is two additions. In rounds 1 to 3 some working variables are still
+/// constants: the initial a, b, c, d are a−1, a−2, a−3, a−4, and likewise e to h.
 #[inline(always)]
 fn rounds_0_to_7<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
@@ -109,7 +109,7 @@ fn rounds_0_to_7<L: Lanes, const S: usize>(
     let [a, b, c, _, e, f, g, _] = IV.each_ref().map(|value| states[0][0].splat(value));
     streams!(s in 0..S => {
         let w0 = words[s][0];
-        // h only enters the constants.
+        // The constants already include h, so the last element is only a placeholder.
         states[s] = [w0.plus(&A0_E0[0]), a, b, c, w0.plus(&A0_E0[1]), e, f, g];
     });
     unroll!(T in 1 2 3 => {
@@ -118,7 +118,7 @@ fn rounds_0_to_7<L: Lanes, const S: usize>(
             states[s] = round_with(states[s], |choose| words[s][T].plus(h).add(choose));
         });
     });
-    // Words 4 to 7 are read back where they are used: known to be what was stored, they would be kept, and spilled.
+    // Makes the compiler reload words 4 to 7 from memory. It would otherwise keep them in registers and spill others.
     let items = black_box(items);
     unroll!(T in 4 5 6 7 => {
         streams!(s in 0..S => {

@@ -87,7 +87,7 @@ fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     let digest = hasher::Header { nonce: share.nonce, ..header }.digest();
     assert!(borrowed.job.target.is_met_by(&digest));
     for (reply, answer) in [
-        (Reply::Verdict(stratum::Verdict::Accepted), "\"result\":true"),
+        (Reply::Verdict(Ok(())), "\"result\":true"),
         (Reply::Stale, "[21,\"stale"),
         (Reply::Unanswered, "[20,"),
     ] {

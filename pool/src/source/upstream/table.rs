@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use client::Fate;
-use stratum::Verdict;
+use client::Outcome;
 
 use crate::share::{Forward, ForwardCounts, Reply};
 
@@ -54,13 +53,13 @@ impl<T: Eq + Hash> Table<T> {
     pub fn answered(&mut self, ticket: T, reply: Reply) -> Option<(Forward, Reply)> {
         let forward = self.open.remove(&ticket)?;
         let count = match &reply {
-            Reply::Verdict(Verdict::Accepted) => &mut self.counts.accepted,
-            Reply::Verdict(Verdict::Rejected(reason)) if !reason.is_stale() => &mut self.counts.rejected,
-            Reply::Verdict(Verdict::Rejected(_)) | Reply::Stale => &mut self.counts.stale,
+            Reply::Verdict(Ok(())) => &mut self.counts.accepted,
+            Reply::Verdict(Err(reason)) if !reason.is_stale() => &mut self.counts.rejected,
+            Reply::Verdict(Err(_)) | Reply::Stale => &mut self.counts.stale,
             Reply::Unanswered => &mut self.counts.unanswered,
         };
         *count += 1;
-        if reply == Reply::Verdict(Verdict::Accepted) && forward.wanted.judged.block {
+        if reply == Reply::Verdict(Ok(())) && forward.wanted.judged.block {
             self.counts.blocks += 1;
             tracing::info!(worker = &*forward.wanted.judged.worker, "a block for the upstream pool");
         }
@@ -68,13 +67,13 @@ impl<T: Eq + Hash> Table<T> {
     }
 }
 
-impl From<Fate> for Reply {
-    fn from(fate: Fate) -> Reply {
-        match fate {
-            Fate::Accepted => Reply::Verdict(Verdict::Accepted),
-            Fate::Rejected(reason) | Fate::Stale(Some(reason)) => Reply::Verdict(Verdict::Rejected(reason)),
-            Fate::Stale(None) => Reply::Stale,
-            Fate::Unanswered => Reply::Unanswered,
+impl From<Outcome> for Reply {
+    fn from(outcome: Outcome) -> Reply {
+        match outcome {
+            Outcome::Accepted => Reply::Verdict(Ok(())),
+            Outcome::Rejected(reason) | Outcome::Stale(Some(reason)) => Reply::Verdict(Err(reason)),
+            Outcome::Stale(None) => Reply::Stale,
+            Outcome::Unanswered => Reply::Unanswered,
         }
     }
 }
@@ -126,9 +125,9 @@ mod tests {
 
     #[test]
     fn every_share_has_one_fate() {
-        let rejected = |code, text| Verdict::Rejected(Reason::new(code, text));
+        let rejected = |code, text| Err(Reason::new(code, text));
         let replies = [
-            Reply::Verdict(Verdict::Accepted),
+            Reply::Verdict(Ok(())),
             Reply::Verdict(rejected(23, "low")),
             Reply::Verdict(rejected(21, "job not found")),
             Reply::Stale,
@@ -147,7 +146,7 @@ mod tests {
         assert!(table.is_empty());
         // One that makes no block.
         table.sent(7, forward(7));
-        table.answered(7, Reply::Verdict(Verdict::Accepted));
+        table.answered(7, Reply::Verdict(Ok(())));
         assert_eq!(table.refused(forward(9)).1, Reply::Stale);
         let expected =
             ForwardCounts { forwarded: 7, accepted: 2, rejected: 1, stale: 3, unanswered: 1, blocks: 1 };

@@ -40,11 +40,18 @@ fn a_node_and_what_it_knows_us_by_go_into_the_specification() {
     for (args, user) in [(basic, "me"), (cookie, "__cookie__")] {
         let programs = programs(&args).unwrap();
         assert!(!format!("{programs:?}").contains("s3cret"));
-        let Server::Builtin(task::Chain::Node(spec)) = programs.server else { panic!() };
+        let Server::Builtin(task::BlockSourceSpec::Node(spec)) = programs.server else { panic!() };
         let urls: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
         assert_eq!(urls, ["http://btc:8332", "http://[::1]:1"]);
-        assert_eq!(spec.nodes[0].credentials, Some((user.into(), "s3cret".into())));
-        assert_eq!(spec.nodes[1].credentials, Some(("a".into(), "b".into())), "its own");
+        assert_eq!(
+            spec.nodes[0].clone().user.zip(spec.nodes[0].clone().password),
+            Some((user.into(), "s3cret".into()))
+        );
+        assert_eq!(
+            spec.nodes[1].clone().user.zip(spec.nodes[1].clone().password),
+            Some(("a".into(), "b".into())),
+            "its own"
+        );
         assert_eq!((spec.address.as_str(), &spec.tag[..]), (ADDRESS, &b"/mesos-miner/"[..]));
     }
     assert!(usage(&[&node[..], &[ADDRESS, "--payout", "user"]].concat()).contains("leave out --address"));
@@ -62,13 +69,15 @@ fn pools_and_what_they_know_us_by_go_into_the_specification() {
     let upstream = ["--upstream", "a:3333", "--upstream", "stratum+ssl://b:1", "-u", "farm"];
     let given = programs(&[&upstream[..], &["--upstream-password-file", &file]].concat()).unwrap();
     assert!(!format!("{given:?}").contains("s3cret"));
-    let Server::Builtin(task::Chain::Upstream(spec)) = given.server else { panic!() };
+    let Server::Builtin(task::BlockSourceSpec::Upstream(spec)) = given.server else { panic!() };
     assert_eq!(spec.pools, ["stratum+tcp://a:3333", "stratum+ssl://b:1"]);
     assert_eq!((&*spec.user, &*spec.password), ("farm", "s3cret"));
 
     let fingerprint = "ab".repeat(32);
     let pinned = [&upstream[..], &["--tls-fingerprint", &fingerprint]].concat();
-    let Server::Builtin(task::Chain::Upstream(spec)) = programs(&pinned).unwrap().server else { panic!() };
+    let Server::Builtin(task::BlockSourceSpec::Upstream(spec)) = programs(&pinned).unwrap().server else {
+        panic!()
+    };
     assert_eq!(spec.access.fingerprints, [[0xab; 32]]);
     let idle = usage(&["--proxy", "socks5://h:1"]);
     assert!(idle.contains("--proxy") && idle.contains("--upstream URL"), "{idle}");

@@ -52,7 +52,7 @@ impl Script {
         let spec = |task: &TaskInfo| TaskSpec::decode(task.data.as_deref()?).ok();
         let specs: Vec<TaskSpec> = tasks.filter_map(spec).collect();
         self.calls.clear();
-        specs.iter().map(|spec| Intervals::new(spec.live_interval, spec.report_interval)).collect()
+        specs.iter().map(|spec| spec.intervals).collect()
     }
 
     fn offer_on(&mut self, agents: &[String]) {

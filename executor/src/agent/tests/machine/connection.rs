@@ -6,9 +6,9 @@ use super::*;
 fn what_is_not_acknowledged_goes_with_the_next_subscription() {
     let mut machine = Machine::subscribed(true);
     machine.agent(launch("t"));
-    machine.input(Input::Task(TaskEvent::Running(report(1))));
-    assert_eq!(machine.input(Input::Disconnected("gone".into())), [Effect::Subscribe]);
-    assert_eq!(machine.input(Input::Task(TaskEvent::Report(report(2)))), [], "nobody to send it to");
+    machine.on(Event::Task(TaskEvent::Running(report(1))));
+    assert_eq!(machine.on(Event::Disconnected("gone".into())), [Effect::Subscribe]);
+    assert_eq!(machine.on(Event::Task(TaskEvent::Report(report(2)))), [], "nobody to send it to");
     let (call, effects) = machine.subscribe();
     let subscribe = call.subscribe.expect("a SUBSCRIBE call");
     assert_eq!(call.r#type, Some(call::Type::Subscribe.into()));
@@ -23,9 +23,9 @@ fn what_is_not_acknowledged_goes_with_the_next_subscription() {
 #[test]
 fn what_was_made_during_the_subscription_is_sent_after_it() {
     let mut machine = Machine::running(true);
-    machine.input(Input::Disconnected("gone".into()));
+    machine.on(Event::Disconnected("gone".into()));
     machine.state.subscription();
-    machine.input(Input::Task(TaskEvent::Report(report(2))));
+    machine.on(Event::Task(TaskEvent::Report(report(2))));
     let effects = machine.agent(subscribed(true));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskRunning)]);
 }
@@ -33,7 +33,7 @@ fn what_was_made_during_the_subscription_is_sent_after_it() {
 #[test]
 fn without_checkpointing_the_agents_death_is_the_end() {
     let mut machine = Machine::running(false);
-    let effects = machine.input(Input::Disconnected("gone".into()));
+    let effects = machine.on(Event::Disconnected("gone".into()));
     assert_eq!(effects.first(), Some(&Effect::Abort));
     assert!(matches!(exits(&effects), Some(Err(_))));
 }
@@ -42,9 +42,9 @@ fn without_checkpointing_the_agents_death_is_the_end() {
 fn with_checkpointing_the_task_goes_on_until_the_recovery_timeout() {
     let mut machine = Machine::running(true);
     assert_eq!(machine.after(2 * RECOVERY), [], "it was there all the time");
-    assert_eq!(machine.input(Input::Disconnected("gone".into())), [Effect::Subscribe]);
+    assert_eq!(machine.on(Event::Disconnected("gone".into())), [Effect::Subscribe]);
     machine.now += RECOVERY - Duration::from_millis(1);
-    assert_eq!(machine.input(Input::Disconnected("still gone".into())), [Effect::Subscribe]);
+    assert_eq!(machine.on(Event::Disconnected("still gone".into())), [Effect::Subscribe]);
     let effects = machine.after(Duration::from_millis(1));
     assert!(effects.contains(&Effect::Abort) && matches!(exits(&effects), Some(Err(_))));
 }
@@ -52,8 +52,8 @@ fn with_checkpointing_the_task_goes_on_until_the_recovery_timeout() {
 #[test]
 fn the_end_of_a_task_waits_for_the_agent_to_come_back() {
     let mut machine = Machine::running(true);
-    machine.input(Input::Disconnected("gone".into()));
-    assert_eq!(machine.input(Input::Ended(Ok(report(2)))), []);
+    machine.on(Event::Disconnected("gone".into()));
+    assert_eq!(machine.on(Event::TaskEnded(Ok(report(2)))), []);
     assert_eq!(machine.after(Duration::from_secs(60)), []);
     machine.subscribe();
     assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())));
@@ -62,9 +62,9 @@ fn the_end_of_a_task_waits_for_the_agent_to_come_back() {
 #[test]
 fn the_last_update_waits_for_an_agent_that_died_before_it_acknowledged() {
     let mut machine = Machine::running(true);
-    machine.input(Input::Ended(Ok(report(2))));
+    machine.on(Event::TaskEnded(Ok(report(2))));
     assert_eq!(machine.after(Duration::from_secs(1)), []);
-    assert_eq!(machine.input(Input::Disconnected("gone".into())), [Effect::Subscribe]);
+    assert_eq!(machine.on(Event::Disconnected("gone".into())), [Effect::Subscribe]);
     assert_eq!(machine.after(Duration::from_secs(60)), []);
     let (call, effects) = machine.subscribe();
     assert_eq!(call.subscribe.expect("a SUBSCRIBE call").unacknowledged_updates.len(), 1);
@@ -77,7 +77,7 @@ fn the_last_update_waits_for_an_agent_that_died_before_it_acknowledged() {
 fn an_acknowledgement_is_of_one_update() {
     let mut machine = Machine::subscribed(true);
     machine.agent(launch("t"));
-    machine.input(Input::Task(TaskEvent::Running(report(1))));
+    machine.on(Event::Task(TaskEvent::Running(report(1))));
     let waiting = machine.unacknowledged();
     assert_eq!(waiting.len(), 2);
     machine.agent(acknowledged(&waiting[0]));
@@ -89,7 +89,7 @@ fn an_acknowledgement_is_of_one_update() {
 fn an_acknowledgement_is_of_one_task() {
     let mut machine = Machine::subscribed(true);
     let tasks = ["a", "b"].map(task).into();
-    machine.agent(Event::LaunchGroup(TaskGroupInfo { tasks }));
+    machine.agent(AgentEvent::LaunchGroup(TaskGroupInfo { tasks }));
     let waiting = machine.unacknowledged();
     machine.agent(acknowledged(&waiting[0]));
     let subscribe = machine.state.subscription().subscribe.expect("a SUBSCRIBE call");
@@ -101,9 +101,9 @@ fn an_acknowledgement_is_of_one_task() {
 fn the_first_subscription_is_tried_only_briefly() {
     for checkpoint in [true, false] {
         let mut machine = Machine::new(checkpoint);
-        assert_eq!(machine.input(Input::Disconnected("refused".into())), [Effect::Subscribe]);
+        assert_eq!(machine.on(Event::Disconnected("refused".into())), [Effect::Subscribe]);
         assert_eq!(machine.after(Duration::from_secs(60)), [], "it may only be slow to answer");
-        let effects = machine.input(Input::Disconnected("refused".into()));
+        let effects = machine.on(Event::Disconnected("refused".into()));
         assert!(matches!(exits(&effects), Some(Err(text)) if text.contains("refused")));
     }
 }

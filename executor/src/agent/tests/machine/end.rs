@@ -8,7 +8,7 @@ fn a_kill_ends_the_task_with_its_last_report() {
     let effects = machine.agent(kill("t", None));
     assert!(effects.contains(&Effect::Stop));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskKilling)]);
-    let effects = machine.input(Input::Ended(Ok(report(9))));
+    let effects = machine.on(Event::TaskEnded(Ok(report(9))));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
     assert_eq!(status.state(), TaskState::TaskKilled);
     assert_eq!(data(status), report(9));
@@ -27,16 +27,16 @@ fn killing_is_told_only_to_frameworks_that_know_it() {
 #[test]
 fn a_task_that_overstays_its_grace_period_is_aborted() {
     let mut machine = Machine::running(true);
-    machine.input(Input::Task(TaskEvent::Report(report(4))));
+    machine.on(Event::Task(TaskEvent::Report(report(4))));
     machine.agent(kill("t", Some(Duration::from_secs(2))));
-    assert_eq!(machine.state.deadline(), Some(machine.now + Duration::from_secs(2)));
+    assert_eq!(machine.state.next_deadline(), Some(machine.now + Duration::from_secs(2)));
     assert_eq!(machine.after(Duration::from_millis(1999)), []);
     let effects = machine.after(Duration::from_millis(1));
     assert_eq!(effects.first(), Some(&Effect::Abort));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
     assert_eq!(status.state(), TaskState::TaskKilled);
     assert_eq!(data(status), report(4), "the last one known");
-    assert_eq!(machine.input(Input::Ended(Ok(report(5)))), [], "too late");
+    assert_eq!(machine.on(Event::TaskEnded(Ok(report(5)))), [], "too late");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_second_kill_only_shortens_the_grace_period() {
     let mut machine = Machine::running(true);
     machine.agent(kill("t", Some(Duration::from_secs(2))));
     machine.agent(kill("t", Some(Duration::from_secs(60))));
-    assert_eq!(machine.state.deadline(), Some(machine.now + Duration::from_secs(2)));
+    assert_eq!(machine.state.next_deadline(), Some(machine.now + Duration::from_secs(2)));
     let effects = machine.agent(kill("t", Some(Duration::ZERO)));
     assert_eq!(effects.first(), Some(&Effect::Abort));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskKilled)]);
@@ -59,8 +59,8 @@ fn a_kill_of_a_stranger_changes_nothing() {
 #[test]
 fn a_task_that_fails_says_why_and_brings_its_report() {
     let mut machine = Machine::running(true);
-    let error = TaskError { message: "port in use".into(), last: Some(Box::new(report(7))) };
-    let effects = machine.input(Input::Ended(Err(error)));
+    let error = TaskError { message: "port in use".into(), last_report: Some(Box::new(report(7))) };
+    let effects = machine.on(Event::TaskEnded(Err(error)));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
     assert_eq!((status.state(), status.message.as_deref()), (TaskState::TaskFailed, Some("port in use")));
     assert_eq!(data(status), report(7));
@@ -69,12 +69,12 @@ fn a_task_that_fails_says_why_and_brings_its_report() {
 #[test]
 fn shutdown_ends_task_and_executor_within_the_grace_period() {
     let mut machine = Machine::running(true);
-    assert_eq!(machine.agent(Event::Shutdown), [Effect::Stop]);
-    let stop_by = machine.state.deadline().expect("a deadline");
+    assert_eq!(machine.agent(AgentEvent::Shutdown), [Effect::Stop]);
+    let stop_by = machine.state.next_deadline().expect("a deadline");
     assert!(stop_by < machine.now + GRACE);
     let effects = machine.after(stop_by - machine.now);
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskKilled)]);
-    let leave_by = machine.state.deadline().expect("a deadline");
+    let leave_by = machine.state.next_deadline().expect("a deadline");
     assert!(leave_by < machine.now + GRACE, "before the agent's SIGKILL");
     assert_eq!(exits(&machine.after(leave_by - machine.now)), Some(&Ok(())), "acknowledged or not");
 }
@@ -83,12 +83,12 @@ fn shutdown_ends_task_and_executor_within_the_grace_period() {
 fn shutdown_has_its_grace_period_once_whatever_comes_after_it() {
     let mut machine = Machine::running(true);
     let start = machine.now;
-    machine.agent(Event::Shutdown);
+    machine.agent(AgentEvent::Shutdown);
     machine.after(Duration::from_secs(2));
-    machine.input(Input::Signal);
-    machine.input(Input::Ended(Ok(report(2))));
-    machine.input(Input::Disconnected("gone".into()));
-    let leave_by = machine.state.deadline().expect("a deadline");
+    machine.on(Event::Signal);
+    machine.on(Event::TaskEnded(Ok(report(2))));
+    machine.on(Event::Disconnected("gone".into()));
+    let leave_by = machine.state.next_deadline().expect("a deadline");
     assert!(leave_by > machine.now && leave_by < start + GRACE);
     assert_eq!(exits(&machine.after(leave_by - machine.now)), Some(&Ok(())));
 }
@@ -97,8 +97,8 @@ fn shutdown_has_its_grace_period_once_whatever_comes_after_it() {
 fn a_task_that_was_killed_does_not_fail_when_the_agent_reports_an_error() {
     let mut machine = Machine::running(true);
     machine.agent(kill("t", None));
-    machine.agent(Event::Error("bad call".into()));
-    assert_eq!(updates(&machine.input(Input::Ended(Ok(report(2))))), [("t".into(), TaskState::TaskKilled)]);
+    machine.agent(AgentEvent::Error("bad call".into()));
+    assert_eq!(updates(&machine.on(Event::TaskEnded(Ok(report(2))))), [("t".into(), TaskState::TaskKilled)]);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn reports_of_a_task_that_is_being_killed_say_so_if_the_framework_knows_it() {
         machine.agent(subscribed(knows));
         machine.agent(launch("t"));
         machine.agent(kill("t", None));
-        let effects = machine.input(Input::Task(TaskEvent::Report(report(2))));
+        let effects = machine.on(Event::Task(TaskEvent::Report(report(2))));
         assert_eq!(updates(&effects), [("t".into(), state)]);
     }
 }
@@ -130,8 +130,8 @@ fn a_task_that_crashes_repeats_its_last_totals_without_the_rows() {
     let totals = task::Totals { accepted: 1, ..Default::default() };
     let account = task::Account { totals, rows: vec![row], ..Default::default() };
     let told = Report { sequence: 2, accounts: vec![account], server: None };
-    machine.input(Input::Task(TaskEvent::Report(told)));
-    let effects = machine.input(Input::Ended(Err(TaskError::new("crashed"))));
+    machine.on(Event::Task(TaskEvent::Report(told)));
+    let effects = machine.on(Event::TaskEnded(Err(TaskError::new("crashed"))));
     let last = data(&statuses(&effects)[0]);
     assert_eq!((last.accounts[0].totals, last.accounts[0].rows.len()), (totals, 0));
 }
@@ -139,16 +139,16 @@ fn a_task_that_crashes_repeats_its_last_totals_without_the_rows() {
 #[test]
 fn shutdown_without_a_task_is_the_end() {
     let mut machine = Machine::subscribed(true);
-    assert_eq!(machine.agent(Event::Shutdown), [Effect::Exit(Ok(()))]);
+    assert_eq!(machine.agent(AgentEvent::Shutdown), [Effect::Exit(Ok(()))]);
     let mut machine = Machine::subscribed(true);
-    assert_eq!(machine.input(Input::Signal), [Effect::Exit(Ok(()))]);
+    assert_eq!(machine.on(Event::Signal), [Effect::Exit(Ok(()))]);
 }
 
 #[test]
 fn an_error_fails_the_task_and_the_executor() {
     let mut machine = Machine::running(true);
-    assert_eq!(machine.agent(Event::Error("bad call".into())), [Effect::Stop]);
-    let effects = machine.input(Input::Ended(Ok(report(2))));
+    assert_eq!(machine.agent(AgentEvent::Error("bad call".into())), [Effect::Stop]);
+    let effects = machine.on(Event::TaskEnded(Ok(report(2))));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
     assert_eq!(status.state(), TaskState::TaskFailed);
     assert!(status.message.as_deref().is_some_and(|text| text.contains("bad call")));
@@ -158,15 +158,15 @@ fn an_error_fails_the_task_and_the_executor() {
 #[test]
 fn an_agent_that_never_acknowledges_does_not_keep_the_process() {
     let mut machine = Machine::running(true);
-    machine.input(Input::Ended(Ok(report(2))));
-    let deadline = machine.state.deadline().expect("a deadline");
+    machine.on(Event::TaskEnded(Ok(report(2))));
+    let deadline = machine.state.next_deadline().expect("a deadline");
     assert_eq!(exits(&machine.after(deadline - machine.now)), Some(&Ok(())));
 }
 
 #[test]
 fn a_disowned_executor_ends_at_once() {
     let mut machine = Machine::running(true);
-    let effects = machine.input(Input::Disowned("Framework cannot be found".into()));
+    let effects = machine.on(Event::Refused("Framework cannot be found".into()));
     assert_eq!(effects.first(), Some(&Effect::Abort));
     assert!(matches!(exits(&effects), Some(Err(text)) if text.contains("cannot be found")));
 }

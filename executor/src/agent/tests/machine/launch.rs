@@ -5,7 +5,7 @@ use super::*;
 /// Why a task that can't be run failed.
 fn refusal(machine: &mut Machine, info: TaskInfo) -> String {
     let id = info.task_id.clone();
-    let effects = machine.agent(Event::Launch(Box::new(info)));
+    let effects = machine.agent(AgentEvent::Launch(Box::new(info)));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
     assert_eq!((&status.task_id, status.state()), (&id, TaskState::TaskFailed));
     status.message.clone().unwrap_or_default()
@@ -17,12 +17,12 @@ fn a_task_starts_runs_and_finishes() {
     let effects = machine.agent(launch("t"));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskStarting)]);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Launch { task_id, .. } if task_id == "t")));
-    let effects = machine.input(Input::Task(TaskEvent::Running(report(1))));
+    let effects = machine.on(Event::Task(TaskEvent::Running(report(1))));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskRunning)]);
-    let effects = machine.input(Input::Task(TaskEvent::Report(report(2))));
+    let effects = machine.on(Event::Task(TaskEvent::Report(report(2))));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
     assert_eq!(data(status), report(2));
-    let effects = machine.input(Input::Ended(Ok(report(3))));
+    let effects = machine.on(Event::TaskEnded(Ok(report(3))));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskFinished)]);
     assert_eq!(exits(&effects), None, "not before the agent has the last update");
     let effects = machine.acknowledge_all();
@@ -36,14 +36,18 @@ fn only_one_task_runs_here() {
     assert!(why.contains("only one task, t"), "{why}");
     assert_eq!(machine.agent(launch("t")), [], "the first one again");
     machine.acknowledge_all();
-    assert_eq!(updates(&machine.input(Input::Ended(Ok(report(2))))), [("t".into(), TaskState::TaskFinished)]);
+    assert_eq!(
+        updates(&machine.on(Event::TaskEnded(Ok(report(2))))),
+        [("t".into(), TaskState::TaskFinished)]
+    );
 }
 
 #[test]
 fn a_group_of_one_is_a_task_and_larger_ones_fail_whole() {
     let mut machine = Machine::subscribed(true);
-    let group =
-        |ids: &[&str]| Event::LaunchGroup(TaskGroupInfo { tasks: ids.iter().map(|id| task(id)).collect() });
+    let group = |ids: &[&str]| {
+        AgentEvent::LaunchGroup(TaskGroupInfo { tasks: ids.iter().map(|id| task(id)).collect() })
+    };
     assert_eq!(updates(&machine.agent(group(&["t"]))), [("t".into(), TaskState::TaskStarting)]);
     let mut machine = Machine::subscribed(true);
     let failed = |id: &str| (id.to_owned(), TaskState::TaskFailed);
@@ -56,10 +60,10 @@ fn a_group_of_one_is_a_task_and_larger_ones_fail_whole() {
 fn a_group_that_is_refused_does_not_hurry_the_task_that_runs() {
     let mut machine = Machine::running(true);
     let tasks = ["a", "b"].map(task).into();
-    machine.agent(Event::LaunchGroup(TaskGroupInfo { tasks }));
+    machine.agent(AgentEvent::LaunchGroup(TaskGroupInfo { tasks }));
     machine.acknowledge_all();
     assert_eq!(machine.after(Duration::from_secs(60)), []);
-    let effects = machine.input(Input::Ended(Ok(report(2))));
+    let effects = machine.on(Event::TaskEnded(Ok(report(2))));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskFinished)]);
     assert_eq!(exits(&effects), None, "not before the agent has the last update");
 }
@@ -98,6 +102,6 @@ fn a_specification_of_the_version_before_is_run() {
     let mut machine = Machine::subscribed(true);
     let mut info = task("t");
     info.data.as_mut().expect("it has data")[1] = 1;
-    let effects = machine.agent(Event::Launch(Box::new(info)));
+    let effects = machine.agent(AgentEvent::Launch(Box::new(info)));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Launch { .. })), "{effects:?}");
 }

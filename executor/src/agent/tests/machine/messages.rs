@@ -16,7 +16,7 @@ fn updates_have_what_an_agent_demands() {
 fn updates_say_whether_the_task_is_well_while_it_runs() {
     let mut machine = Machine::running(true);
     let health = |machine: &mut Machine, health: Result<(), &str>| {
-        let effects = machine.input(Input::Task(TaskEvent::Health(health.map_err(str::to_owned))));
+        let effects = machine.on(Event::Task(TaskEvent::Health(health.map_err(str::to_owned))));
         let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
         (status.state(), status.healthy, status.message.clone(), status.data.clone())
     };
@@ -24,9 +24,9 @@ fn updates_say_whether_the_task_is_well_while_it_runs() {
     assert_eq!(health(&mut machine, Ok(())), well);
     let ill = (TaskState::TaskRunning, Some(false), Some("no work".to_owned()), None);
     assert_eq!(health(&mut machine, Err("no work")), ill);
-    let effects = machine.input(Input::Task(TaskEvent::Report(report(2))));
+    let effects = machine.on(Event::Task(TaskEvent::Report(report(2))));
     assert_eq!(statuses(&effects)[0].healthy, Some(false), "still so");
-    let effects = machine.input(Input::Ended(Ok(report(3))));
+    let effects = machine.on(Event::TaskEnded(Ok(report(3))));
     assert_eq!(statuses(&effects)[0].healthy, None);
 }
 
@@ -36,13 +36,13 @@ fn instructions_are_passed_on_to_a_live_task_only() {
     for instruction in
         [Instruction::MineAt { pool: "pool:3333".into() }, Instruction::SetIntervals(intervals)]
     {
-        let message = || Event::Message(instruction.encode());
+        let message = || AgentEvent::Message(instruction.encode());
         let mut machine = Machine::subscribed(true);
         assert_eq!(machine.agent(message()), []);
         let mut machine = Machine::running(true);
         assert_eq!(machine.agent(message()), [Effect::Instruct(instruction.clone())]);
-        assert_eq!(machine.agent(Event::Message(b"something else".to_vec())), []);
-        machine.input(Input::Ended(Ok(report(2))));
+        assert_eq!(machine.agent(AgentEvent::Message(b"something else".to_vec())), []);
+        machine.on(Event::TaskEnded(Ok(report(2))));
         assert_eq!(machine.agent(message()), []);
     }
 }
@@ -50,10 +50,10 @@ fn instructions_are_passed_on_to_a_live_task_only() {
 #[test]
 fn live_messages_are_sent_or_lost_but_never_kept() {
     let mut machine = Machine::running(true);
-    let live = || Input::Task(TaskEvent::Live(Live::Worker(WorkerLive::default())));
-    let effects = machine.input(live());
+    let live = || Event::Task(TaskEvent::Live(Live::Worker(WorkerLive::default())));
+    let effects = machine.on(live());
     assert!(matches!(&effects[..], [Effect::Send(call)] if call.message.is_some()));
-    machine.input(Input::Disconnected("gone".into()));
-    assert_eq!(machine.input(live()), []);
+    machine.on(Event::Disconnected("gone".into()));
+    assert_eq!(machine.on(live()), []);
     assert!(machine.unacknowledged().is_empty());
 }

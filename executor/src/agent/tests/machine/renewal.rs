@@ -5,10 +5,10 @@ use super::*;
 /// A task with a limit on its updates that runs and has made so many of them.
 fn limited(limit: u64, made: u64) -> Machine {
     let mut machine = Machine::subscribed(true);
-    machine.agent(Event::Launch(Box::new(limited_task("t", Some(limit)))));
-    machine.input(Input::Task(TaskEvent::Running(report(1))));
+    machine.agent(AgentEvent::Launch(Box::new(limited_task("t", Some(limit)))));
+    machine.on(Event::Task(TaskEvent::Running(report(1))));
     for n in 2..made {
-        assert_eq!(updates(&machine.input(Input::Task(TaskEvent::Report(report(n))))).len(), 1);
+        assert_eq!(updates(&machine.on(Event::Task(TaskEvent::Report(report(n))))).len(), 1);
     }
     machine
 }
@@ -16,10 +16,10 @@ fn limited(limit: u64, made: u64) -> Machine {
 #[test]
 fn a_task_is_renewed_when_only_its_last_update_is_left() {
     let mut machine = limited(100, 98);
-    let effects = machine.input(Input::Task(TaskEvent::Report(report(98))));
+    let effects = machine.on(Event::Task(TaskEvent::Report(report(98))));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskRunning)]);
     assert_eq!(effects.last(), Some(&Effect::Stop));
-    let effects = machine.input(Input::Ended(Ok(report(99))));
+    let effects = machine.on(Event::TaskEnded(Ok(report(99))));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
     assert_eq!((status.state(), data(status)), (TaskState::TaskFinished, report(99)));
     let text = status.message.as_deref().unwrap_or_default();
@@ -30,7 +30,7 @@ fn a_task_is_renewed_when_only_its_last_update_is_left() {
 #[test]
 fn a_task_that_does_not_end_is_renewed_by_force() {
     let mut machine = limited(10, 9);
-    let until = machine.state.deadline().expect("it is stopping");
+    let until = machine.state.next_deadline().expect("it is stopping");
     let effects = machine.after(until - machine.now);
     assert_eq!(effects.first(), Some(&Effect::Abort));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
@@ -42,7 +42,7 @@ fn a_task_that_does_not_end_is_renewed_by_force() {
 fn a_kill_outweighs_a_renewal() {
     let mut machine = limited(10, 9);
     machine.agent(kill("t", None));
-    let effects = machine.input(Input::Ended(Ok(report(9))));
+    let effects = machine.on(Event::TaskEnded(Ok(report(9))));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskKilled)]);
 }
 
@@ -50,7 +50,7 @@ fn a_kill_outweighs_a_renewal() {
 fn without_a_limit_a_task_is_never_renewed() {
     let mut machine = Machine::running(true);
     for n in 2..2_000 {
-        let effects = machine.input(Input::Task(TaskEvent::Report(report(n))));
+        let effects = machine.on(Event::Task(TaskEvent::Report(report(n))));
         assert!(!effects.contains(&Effect::Stop));
         machine.acknowledge_all();
     }

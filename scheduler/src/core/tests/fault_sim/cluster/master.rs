@@ -120,7 +120,7 @@ impl Cluster {
             mem,
             state: TaskState::TaskStaging,
             pool: String::new(),
-            intervals: Intervals::new(spec.live_interval, spec.report_interval),
+            intervals: spec.intervals,
             hung: false,
             next: now + Duration::from_secs(1),
             updates: vec![],

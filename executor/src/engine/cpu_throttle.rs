@@ -11,7 +11,7 @@ const CREDIT: Duration = Duration::from_millis(100);
 
 /// Keeps a thread's CPU time at a share of the time that passes. Pure: it is told both times.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Duty {
+pub struct CpuThrottle {
     share: f64,
     checked: Instant,
     used: Duration,
@@ -19,10 +19,10 @@ pub struct Duty {
     balance: f64,
 }
 
-impl Duty {
-    /// `share` is above 0 and below 1; a thread of share 1 needs no `Duty`. `used` is the thread's CPU time so far.
-    pub fn new(share: f64, now: Instant, used: Duration) -> Option<Duty> {
-        (share < 1.0).then(|| Duty { share: share.max(0.001), checked: now, used, balance: 0.0 })
+impl CpuThrottle {
+    /// `share` is above 0 and below 1; a thread of share 1 needs no `CpuThrottle`. `used` is the thread's CPU time so far.
+    pub fn new(share: f64, now: Instant, used: Duration) -> Option<CpuThrottle> {
+        (share < 1.0).then(|| CpuThrottle { share: share.max(0.001), checked: now, used, balance: 0.0 })
     }
 
     /// Whether a slice is over, so that it is worth asking for the thread's CPU time.
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_rest_makes_up_the_share() {
         let start = Instant::now();
-        let mut duty = Duty::new(0.25, start, ms(7)).expect("below one");
+        let mut duty = CpuThrottle::new(0.25, start, ms(7)).expect("below one");
         assert!(!duty.is_due(start + ms(9)) && duty.is_due(start + ms(10)));
         near(duty.rest(start + ms(10), ms(17)), ms(30));
         // Cut short after 20 ms: the remainder is still due.
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn waiting_for_the_cpu_is_made_up_but_not_without_bound() {
         let start = Instant::now();
-        let mut duty = Duty::new(0.5, start, ms(0)).expect("below one");
+        let mut duty = CpuThrottle::new(0.5, start, ms(0)).expect("below one");
         // It got 10 of 60 ms, so it is owed 20 ms of CPU: 40 ms at full speed leave none.
         near(duty.rest(start + ms(60), ms(10)), ms(0));
         near(duty.rest(start + ms(100), ms(50)), ms(0));
@@ -79,6 +79,6 @@ mod tests {
 
     #[test]
     fn a_whole_cpu_needs_no_rest() {
-        assert_eq!(Duty::new(1.0, Instant::now(), ms(0)), None);
+        assert_eq!(CpuThrottle::new(1.0, Instant::now(), ms(0)), None);
     }
 }

@@ -17,7 +17,7 @@ pub const NTIME_SPAN: u32 = 60;
 
 /// The part of a job that decides what can be varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct JobShape {
     /// Bytes of extranonce2.
     pub extranonce2_len: usize,
     /// The job's version.
@@ -30,8 +30,8 @@ pub struct Shape {
 
 /// All units of one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Space {
-    shape: Shape,
+pub struct SearchSpace {
+    shape: JobShape,
     /// Versions in a unit; the last group may have fewer.
     group: u64,
     extranonces: u64,
@@ -52,13 +52,13 @@ pub struct Unit {
     versions: u64,
 }
 
-impl Space {
+impl SearchSpace {
     /// Cuts a job into units of at most `group` versions.
-    pub fn new(shape: Shape, group: NonZeroUsize) -> Space {
-        Space::with_span(shape, group, NTIME_SPAN)
+    pub fn new(shape: JobShape, group: NonZeroUsize) -> SearchSpace {
+        SearchSpace::with_span(shape, group, NTIME_SPAN)
     }
 
-    fn with_span(shape: Shape, group: NonZeroUsize, span: u32) -> Space {
+    fn with_span(shape: JobShape, group: NonZeroUsize, span: u32) -> SearchSpace {
         let group = group.get() as u64;
         let bits = u32::try_from(shape.extranonce2_len.saturating_mul(8)).unwrap_or(u32::MAX);
         let extranonces = 1u64.checked_shl(bits).unwrap_or(u64::MAX);
@@ -66,7 +66,7 @@ impl Space {
         // A time beyond 2^32 (the year 2106) can't be written into a header.
         let times = u64::from(span.min(u32::MAX - shape.ntime)) + 1;
         let units = extranonces.saturating_mul(groups).saturating_mul(times);
-        Space { shape, group, extranonces, groups, units }
+        SearchSpace { shape, group, extranonces, groups, units }
     }
 
     /// The number of units; numbers run from 0. Saturates at `u64::MAX`, which no machine will ever reach.
@@ -92,7 +92,7 @@ impl Space {
 
     /// The versions of a unit; the job's own is the first one of the first group.
     pub fn versions(&self, unit: &Unit) -> impl Iterator<Item = u32> + use<> {
-        let Shape { version, version_mask, .. } = self.shape;
+        let JobShape { version, version_mask, .. } = self.shape;
         let first = unit.first_version;
         // At most 2^32 versions are numbered, so the cast loses nothing.
         (first..first + unit.versions).map(move |n| version ^ spread(n as u32, version_mask))
@@ -135,8 +135,8 @@ mod tests {
         NonZeroUsize::new(n).expect("tests use groups of at least one")
     }
 
-    fn shape(extranonce2_len: usize, version_mask: u32) -> Shape {
-        Shape { extranonce2_len, version: 0x2000_0000, version_mask, ntime: 1_700_000_000 }
+    fn shape(extranonce2_len: usize, version_mask: u32) -> JobShape {
+        JobShape { extranonce2_len, version: 0x2000_0000, version_mask, ntime: 1_700_000_000 }
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn order_is_extranonce2_then_versions_then_ntime() {
-        let space = Space::new(shape(1, 0b111 << 13), group(3));
+        let space = SearchSpace::new(shape(1, 0b111 << 13), group(3));
         let at = |n| space.unit(n).expect("in range");
         assert_eq!((at(0).extranonce2, at(255).extranonce2), (0, 255));
         assert_eq!(space.versions(&at(255)).collect::<Vec<_>>(), [0x2000_0000, 0x2000_2000, 0x2000_4000]);
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn without_extranonce2_and_rolling_only_ntime_is_left() {
-        let space = Space::new(shape(0, 0), group(24));
+        let space = SearchSpace::new(shape(0, 0), group(24));
         assert_eq!(space.units(), u64::from(NTIME_SPAN) + 1);
         let last = space.unit(space.units() - 1).expect("in range");
         assert_eq!(last.ntime, 1_700_000_000 + NTIME_SPAN);
@@ -176,16 +176,16 @@ mod tests {
     fn extremes_neither_overflow_nor_wrap() {
         let mut widest = shape(16, u32::MAX);
         widest.ntime = u32::MAX - 1;
-        let space = Space::new(widest, group(24));
+        let space = SearchSpace::new(widest, group(24));
         assert_eq!(space.units(), u64::MAX);
         let unit = space.unit(u64::MAX - 1).expect("in range");
         assert_eq!(space.extranonce2(&unit).len(), 16);
-        assert!(Space::new(Shape { ntime: u32::MAX, ..shape(0, 0) }, group(1)).unit(1).is_none());
+        assert!(SearchSpace::new(JobShape { ntime: u32::MAX, ..shape(0, 0) }, group(1)).unit(1).is_none());
     }
 
     #[test]
     fn extranonce2_is_big_endian_and_padded() {
-        let space = Space::new(shape(10, 0), group(1));
+        let space = SearchSpace::new(shape(10, 0), group(1));
         let unit = space.unit(0x0102).expect("in range");
         assert_eq!(space.extranonce2(&unit), [0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
     }
@@ -203,7 +203,7 @@ mod tests {
         ) {
             // Keep at most five bits, so that the space can be walked.
             let mask = (0..32).filter(|bit| mask >> bit & 1 == 1).take(5).fold(0, |m, bit| m | 1u32 << bit);
-            let space = Space::with_span(shape(len, mask), group(n), span);
+            let space = SearchSpace::with_span(shape(len, mask), group(n), span);
             let mut seen = HashSet::new();
             for number in 0..space.units() {
                 let unit = space.unit(number).expect("in range");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hasher::{Cursor, MAX_VERSIONS};
 use stratum::job::Job;
 
-use super::space::{Shape, Space};
+use super::search_space::{JobShape, SearchSpace};
 
 /// Versions per unit: as many as a backend takes at once.
 const GROUP: NonZeroUsize = NonZeroUsize::new(MAX_VERSIONS).expect("a backend takes at least one version");
@@ -19,8 +19,8 @@ const REMEMBERED: usize = 64;
 
 /// A unit, or what is left of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Number of the unit in its [`Space`].
+pub struct UnitRemainder {
+    /// Number of the unit in its [`SearchSpace`].
     pub unit: u64,
     /// Where to go on in it.
     pub cursor: Cursor,
@@ -28,28 +28,28 @@ pub struct Piece {
 
 /// The search through one job's content; all announcements of that content share it.
 #[derive(Debug)]
-pub struct Search {
+pub struct JobSearch {
     job: Arc<Job>,
-    space: Space,
+    space: SearchSpace,
     /// The first unit that nobody claimed, here or in a search of the same headers under other versions.
     next: Arc<AtomicU64>,
     /// Pieces that were given back when the job changed. Taken before new units, so that none is skipped.
-    left: Mutex<Vec<Piece>>,
+    left: Mutex<Vec<UnitRemainder>>,
     /// Whether `left` may hold something; spares threads that start on a new job the lock.
     any_left: AtomicBool,
 }
 
-impl Search {
-    fn new(job: &Arc<Job>, next: Arc<AtomicU64>) -> Search {
-        let shape = Shape {
+impl JobSearch {
+    fn new(job: &Arc<Job>, next: Arc<AtomicU64>) -> JobSearch {
+        let shape = JobShape {
             extranonce2_len: job.extranonce2_len,
             version: job.version,
             version_mask: job.version_mask,
             ntime: job.ntime,
         };
-        Search {
+        JobSearch {
             job: job.clone(),
-            space: Space::new(shape, GROUP),
+            space: SearchSpace::new(shape, GROUP),
             next,
             left: Mutex::default(),
             any_left: AtomicBool::new(false),
@@ -57,12 +57,12 @@ impl Search {
     }
 
     /// The units.
-    pub fn space(&self) -> &Space {
+    pub fn space(&self) -> &SearchSpace {
         &self.space
     }
 
     /// Takes a piece that nobody else has; `None` when all are taken.
-    pub fn claim(&self) -> Option<Piece> {
+    pub fn claim(&self) -> Option<UnitRemainder> {
         if self.any_left.load(Ordering::Acquire) {
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(piece) = left.pop() {
@@ -73,11 +73,11 @@ impl Search {
         // The counter must not move beyond the end, where it could wrap in the course of ages.
         let claimed = |next| (next < self.space.units()).then_some(next + 1);
         let unit = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claimed).ok()?;
-        Some(Piece { unit, cursor: Cursor::default() })
+        Some(UnitRemainder { unit, cursor: Cursor::default() })
     }
 
     /// Returns the unsearched rest of a piece.
-    pub fn give_back(&self, piece: Piece) {
+    pub fn give_back(&self, piece: UnitRemainder) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.push(piece);
         self.any_left.store(true, Ordering::Release);
@@ -86,22 +86,22 @@ impl Search {
 
 /// The searches of the last few jobs, the latest first.
 #[derive(Debug, Default)]
-pub struct Searches {
-    recent: VecDeque<Arc<Search>>,
+pub struct JobSearches {
+    recent: VecDeque<Arc<JobSearch>>,
 }
 
-impl Searches {
+impl JobSearches {
     /// The search for a job: the one already going on if its content was announced before.
     ///
     /// Two jobs have the same content if they lead to the same headers; names and targets do not matter. Those that
     /// differ only in version or version mask may have some headers in common, so their searches count their units
     /// together: no value of extranonce2 is searched under both. (That ends when all its values are used up; with two
     /// bytes and no version rolling, one core needs a month for that.)
-    pub fn of(&mut self, job: &Arc<Job>) -> Arc<Search> {
+    pub fn of(&mut self, job: &Arc<Job>) -> Arc<JobSearch> {
         let known = self.recent.iter().position(|search| same_content(&search.job, job));
         let search = known.and_then(|place| self.recent.remove(place)).unwrap_or_else(|| {
             let relative = self.recent.iter().find(|search| same_but_for_versions(&search.job, job));
-            Arc::new(Search::new(job, relative.map(|search| search.next.clone()).unwrap_or_default()))
+            Arc::new(JobSearch::new(job, relative.map(|search| search.next.clone()).unwrap_or_default()))
         });
         self.recent.push_front(search.clone());
         self.recent.truncate(REMEMBERED);
@@ -109,7 +109,7 @@ impl Searches {
     }
 }
 
-/// See [`Searches::of`].
+/// See [`JobSearches::of`].
 fn same_content(a: &Job, b: &Job) -> bool {
     (a.version, a.version_mask) == (b.version, b.version_mask) && same_but_for_versions(a, b)
 }

@@ -1,9 +1,9 @@
-//! A client, and what it tells.
+//! A client with its events.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Answer, Client, ClientError, Config, Event, Fate, Pool, Ticket};
+use client::{Answer, Client, ClientError, Config, Event, Outcome, Pool, Ticket};
 use logging::error_chain;
 use stratum::{Job, Share};
 use tokio::sync::mpsc;
@@ -12,19 +12,19 @@ use tokio::time::{Instant, timeout};
 
 use crate::scripted::{self, DEADLINE};
 
-/// A client in a task of its own.
-pub struct Rig {
+/// A client that runs in a task of its own.
+pub struct Harness {
     events: mpsc::UnboundedReceiver<Result<Event, ClientError>>,
-    orders: mpsc::UnboundedSender<Order>,
+    commands: mpsc::UnboundedSender<Command>,
     task: JoinHandle<Vec<Answer>>,
     nonce: u32,
-    /// Answers that have come.
+    /// The answers so far.
     pub answers: Vec<Answer>,
-    /// Errors of all losses.
+    /// The errors of all [`Event::Lost`] so far.
     pub losses: Vec<String>,
 }
 
-enum Order {
+enum Command {
     Submit(Arc<Job>, Share, tokio::sync::oneshot::Sender<Option<Ticket>>),
     Close,
     Finish(Duration),
@@ -39,41 +39,41 @@ pub fn config(ports: &[u16]) -> Config {
     Config {
         retry_pause: Duration::from_millis(20),
         probe_interval: Duration::from_millis(20),
-        // Whatever a test waits for must not come of these.
-        start: 10 * DEADLINE,
-        silence: 10 * DEADLINE,
-        limbo: 10 * DEADLINE,
-        drain: 10 * DEADLINE,
+        // So long that no test meets them by accident.
+        first_job_timeout: 10 * DEADLINE,
+        silence_timeout: 10 * DEADLINE,
+        resume_timeout: 10 * DEADLINE,
+        drain_timeout: 10 * DEADLINE,
         ..Config::new(pools)
     }
 }
 
-impl Rig {
-    pub fn start(config: Config) -> Rig {
-        let (teller, events) = mpsc::unbounded_channel();
-        let (orders, mut inbox) = mpsc::unbounded_channel();
+impl Harness {
+    pub fn start(config: Config) -> Harness {
+        let (sender, events) = mpsc::unbounded_channel();
+        let (commands, mut inbox) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
             let mut client = Client::new(config);
             loop {
                 tokio::select! {
                     event = client.next() => {
                         let end = event.is_err();
-                        let _ = teller.send(event);
+                        let _ = sender.send(event);
                         if end {
                             return client.close();
                         }
                     }
-                    order = inbox.recv() => match order {
-                        Some(Order::Submit(job, share, reply)) => {
+                    command = inbox.recv() => match command {
+                        Some(Command::Submit(job, share, reply)) => {
                             let _ = reply.send(client.submit(&job, share));
                         }
-                        Some(Order::Close) | None => return client.close(),
-                        Some(Order::Finish(within)) => return finish(client, within).await,
+                        Some(Command::Close) | None => return client.close(),
+                        Some(Command::Finish(within)) => return finish(client, within).await,
                     }
                 }
             }
         });
-        Rig { events, orders, task, nonce: 0, answers: Vec::new(), losses: Vec::new() }
+        Harness { events, commands, task, nonce: 0, answers: Vec::new(), losses: Vec::new() }
     }
 
     async fn event(&mut self) -> Result<Event, ClientError> {
@@ -86,15 +86,15 @@ impl Rig {
         event
     }
 
-    /// Waits for a job and submits a share of it; the pool has it then, and has not answered.
-    pub async fn open_share(&mut self, pool: &mut scripted::Pool, job: &str) -> Ticket {
+    /// Waits for a job and submits a share for it. When this returns, the pool has received it and not answered.
+    pub async fn submit_share(&mut self, pool: &mut scripted::Pool, job: &str) -> Ticket {
         let job = self.job(job).await;
         let ticket = self.submit(&job).await.expect("sent");
-        pool.hear("mining.submit").await;
+        pool.expect_call("mining.submit").await;
         ticket
     }
 
-    /// The next event that is wanted.
+    /// Waits for the first event that `wanted` accepts.
     pub async fn wait<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
         loop {
             if let Some(found) = wanted(self.event().await.expect("no end")) {
@@ -128,7 +128,7 @@ impl Rig {
         }
     }
 
-    /// Submits a share that was never submitted before.
+    /// Submits a new share.
     pub async fn submit(&mut self, job: &Arc<Job>) -> Option<Ticket> {
         self.nonce += 1;
         let extranonce2 = vec![0; job.extranonce2_len];
@@ -140,37 +140,37 @@ impl Rig {
             version: job.version,
         };
         let (reply, ticket) = tokio::sync::oneshot::channel();
-        assert!(self.orders.send(Order::Submit(job.clone(), share, reply)).is_ok(), "no client");
+        assert!(self.commands.send(Command::Submit(job.clone(), share, reply)).is_ok(), "no client");
         ticket.await.expect("a client")
     }
 
-    pub async fn fate(&mut self, ticket: Ticket) -> Fate {
+    pub async fn outcome(&mut self, ticket: Ticket) -> Outcome {
         loop {
             if let Some(answer) = self.answers.iter().find(|answer| answer.ticket == ticket) {
-                return answer.fate.clone();
+                return answer.outcome.clone();
             }
             self.event().await.expect("no end");
         }
     }
 
-    /// Ends the client; returns what it still had to answer.
-    pub async fn close(self) -> Vec<Fate> {
-        self.end_by(Order::Close).await
+    /// Closes the client and returns the outcomes that were still missing.
+    pub async fn close(self) -> Vec<Outcome> {
+        self.end_by(Command::Close).await
     }
 
-    /// The same after it has waited for answers.
-    pub async fn finish(self, within: Duration) -> Vec<Fate> {
-        self.end_by(Order::Finish(within)).await
+    /// Waits for answers, then does the same.
+    pub async fn finish(self, within: Duration) -> Vec<Outcome> {
+        self.end_by(Command::Finish(within)).await
     }
 
-    async fn end_by(self, order: Order) -> Vec<Fate> {
-        let _ = self.orders.send(order);
+    async fn end_by(self, command: Command) -> Vec<Outcome> {
+        let _ = self.commands.send(command);
         let answers = timeout(DEADLINE, self.task).await.expect("an end in time").expect("no panic");
-        answers.into_iter().map(|answer| answer.fate).collect()
+        answers.into_iter().map(|answer| answer.outcome).collect()
     }
 }
 
-/// As a miner ends.
+/// Closes the client as a miner does.
 async fn finish(mut client: Client, within: Duration) -> Vec<Answer> {
     let (deadline, mut answers) = (Instant::now() + within, Vec::new());
     while client.is_connected()

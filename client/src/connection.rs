@@ -1,0 +1,276 @@
+//! One connection to one pool, from dialling to its end.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use net::{ByteStream, DialError};
+use stratum::connection::POOL_LINE_LIMIT;
+use stratum::{
+    Event, Message, MessageError, PoolUrl, ReadError, Reader, Reason, ResumeToken, Session, SessionOptions,
+    Writer,
+};
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, trace, warn};
+
+use crate::config::{Config, Pool, PoolHistory};
+use crate::error::ClientError;
+use crate::event::Answer;
+use crate::shares::{OpenJobs, SubmittedShare, SubmittedShares};
+
+/// Time for the pool to read what we send.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection with its Stratum session and the shares submitted on it. Its errors name the pool and end it.
+pub(crate) struct PoolConnection {
+    url: PoolUrl,
+    stage: Stage,
+    session: Session,
+    events: VecDeque<Event>,
+    silence_timeout: Duration,
+    first_job_timeout: Duration,
+    opened: Instant,
+    /// When the last message came.
+    last_message: Instant,
+    /// Whether a ping was sent since the last message.
+    pinged: bool,
+    /// Whether any message has come.
+    got_message: bool,
+    /// Since when data waits to be sent.
+    write_blocked: Option<Instant>,
+    /// When the first job came.
+    first_job: Option<Instant>,
+    authorized: bool,
+    pub jobs: OpenJobs,
+    pub submitted: SubmittedShares,
+}
+
+type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>, DialError>> + Send>>;
+
+enum Stage {
+    Dialling(Dialling),
+    Open { reader: Reader<ReadHalf<Box<dyn ByteStream>>>, writer: Writer<WriteHalf<Box<dyn ByteStream>>> },
+}
+
+impl PoolConnection {
+    /// Begins to connect to `url`: the address of `pool`, or where the pool has redirected us.
+    pub fn new(config: &Config, pool: &Pool, url: PoolUrl, history: &PoolHistory) -> Self {
+        let options = SessionOptions {
+            version_mask: config.version_mask,
+            suggest_difficulty: config.suggest_difficulty,
+            minimum_difficulty: config.minimum_difficulty,
+            configure: !history.skip_configure,
+            resume: history.resume.clone(),
+            ..SessionOptions::new(url.clone(), pool.user.clone(), pool.password.clone())
+        };
+        let (dialer, address) = (config.dialer.clone(), url.address.clone());
+        let secure = url.scheme.is_secure();
+        let dialling = async move { dialer.connect(&address.host, address.port, secure).await };
+        PoolConnection {
+            url,
+            stage: Stage::Dialling(Box::pin(dialling)),
+            session: Session::new(options),
+            events: VecDeque::new(),
+            silence_timeout: config.silence_timeout,
+            first_job_timeout: config.first_job_timeout,
+            opened: Instant::now(),
+            last_message: Instant::now(),
+            pinged: false,
+            got_message: false,
+            write_blocked: None,
+            first_job: None,
+            authorized: false,
+            jobs: OpenJobs::default(),
+            submitted: SubmittedShares::default(),
+        }
+    }
+
+    pub fn url(&self) -> &PoolUrl {
+        &self.url
+    }
+
+    /// What a later connection needs to resume this session.
+    pub fn resume(&self) -> Option<&ResumeToken> {
+        self.session.resume()
+    }
+
+    /// Returns the next event. The caller passes answers to [`PoolConnection::on_answer`]. Cancel-safe.
+    pub async fn next(&mut self) -> Result<Event, ClientError> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            self.step().await?;
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), ClientError> {
+        let deadline = self.deadline();
+        let (reader, writer) = match &mut self.stage {
+            Stage::Dialling(dialling) => {
+                let dialled = dialling.await;
+                let failed =
+                    |source| ClientError::Connect { pool: self.url.clone(), source: Box::new(source) };
+                let stream = dialled.map_err(failed)?;
+                return self.open(stream);
+            }
+            Stage::Open { reader, writer } => (reader, writer),
+        };
+        // Writing comes first: a pool that never stops sending must not keep us from answering.
+        tokio::select! {
+            biased;
+            flushed = writer.flush(), if writer.needs_flush() => {
+                self.write_blocked = None;
+                flushed.map_err(|source| ClientError::Write { pool: self.url.clone(), source })
+            }
+            message = reader.read() => match message {
+                Ok(Some(message)) => self.on_message(message).and_then(|()| self.check_timeouts()),
+                Ok(None) => Err(ClientError::Closed { pool: self.url.clone(), hint: self.hint() }),
+                Err(error) => self.on_read_error(error),
+            },
+            () = sleep_until(deadline) => self.on_deadline(),
+        }
+    }
+
+    fn open(&mut self, stream: Box<dyn ByteStream>) -> Result<(), ClientError> {
+        let (reader, writer) = stratum::connection::split(stream, POOL_LINE_LIMIT);
+        self.stage = Stage::Open { reader, writer };
+        (self.opened, self.last_message) = (Instant::now(), Instant::now());
+        for message in self.session.start() {
+            self.send(&message)?;
+        }
+        Ok(())
+    }
+
+    /// When [`PoolConnection::on_deadline`] is due.
+    fn deadline(&self) -> Instant {
+        let silence = if self.pinged { self.silence_timeout } else { self.silence_timeout / 2 };
+        let mut deadline = self.last_message + silence;
+        if self.first_job.is_none() {
+            deadline = deadline.min(self.opened + self.first_job_timeout);
+        }
+        self.write_blocked.map_or(deadline, |since| deadline.min(since + SEND_TIMEOUT))
+    }
+
+    fn on_deadline(&mut self) -> Result<(), ClientError> {
+        self.check_timeouts()?;
+        if self.pinged {
+            return Err(ClientError::Silent { pool: self.url.clone(), after: self.silence_timeout });
+        }
+        self.pinged = true;
+        let ping = self.session.ping();
+        self.send(&ping)
+    }
+
+    /// Fails for a pool that does not read what we send or gives no job in time, even if it sends other messages.
+    fn check_timeouts(&self) -> Result<(), ClientError> {
+        if self.write_blocked.is_some_and(|since| since.elapsed() >= SEND_TIMEOUT) {
+            return Err(ClientError::Silent { pool: self.url.clone(), after: SEND_TIMEOUT });
+        }
+        if self.first_job.is_none() && self.opened.elapsed() >= self.first_job_timeout {
+            return Err(ClientError::NoJob { pool: self.url.clone(), after: self.first_job_timeout });
+        }
+        Ok(())
+    }
+
+    fn on_message(&mut self, message: Message) -> Result<(), ClientError> {
+        trace!(target: "protocol", "< {}", message.to_line());
+        (self.last_message, self.pinged, self.got_message) = (Instant::now(), false, true);
+        let events = match self.session.on_message(message) {
+            Ok(events) => events,
+            Err(source) if source.is_fatal() => {
+                return Err(ClientError::Refused { pool: self.url.clone(), source });
+            }
+            Err(error) => {
+                warn!(pool = %self.url, %error, "ignored a message");
+                return Ok(());
+            }
+        };
+        for event in events {
+            match &event {
+                Event::Send(message) => {
+                    self.send(message)?;
+                    continue;
+                }
+                Event::Job(job) => {
+                    self.first_job.get_or_insert_with(Instant::now);
+                    self.jobs.add(job);
+                }
+                Event::Authorized => self.authorized = true,
+                _ => {}
+            }
+            self.events.push_back(event);
+        }
+        Ok(())
+    }
+
+    fn on_read_error(&self, error: ReadError) -> Result<(), ClientError> {
+        let pool = || self.url.clone();
+        match error {
+            ReadError::Message(MessageError::Json { line, .. }) if line.starts_with("HTTP/") => {
+                Err(ClientError::Http { pool: pool() })
+            }
+            ReadError::Message(error) => {
+                debug!(pool = %self.url, %error, "ignored a line that is not a message");
+                Ok(())
+            }
+            source => Err(ClientError::Read { pool: pool(), hint: self.hint(), source }),
+        }
+    }
+
+    /// What may be wrong with a connection that ended before the first message.
+    fn hint(&self) -> &'static str {
+        if self.got_message || self.url.scheme.is_secure() {
+            ""
+        } else {
+            " before it sent anything; if that port expects TLS, write stratum+ssl://"
+        }
+    }
+
+    /// Queues a message. It is sent while [`PoolConnection::next`] is awaited.
+    fn send(&mut self, message: &Message) -> Result<(), ClientError> {
+        let Stage::Open { writer, .. } = &mut self.stage else { return Ok(()) };
+        match message {
+            Message::Call(call) if call.method == "mining.authorize" => {
+                trace!(target: "protocol", "> mining.authorize, not shown because it holds the password");
+            }
+            message => trace!(target: "protocol", "> {}", message.to_line()),
+        }
+        self.write_blocked.get_or_insert_with(Instant::now);
+        writer
+            .queue(&message.to_line())
+            .map_err(|source| ClientError::Write { pool: self.url.clone(), source })
+    }
+
+    /// Submits a share for a job of this session.
+    ///
+    /// # Errors
+    /// If the pool has left too much unread. The share counts as submitted all the same.
+    pub fn submit(&mut self, share: SubmittedShare) -> Result<(), ClientError> {
+        let (id, message) = self.session.submit(&share.share);
+        self.submitted.insert(id, share);
+        self.send(&message)
+    }
+
+    /// The answer to a share, from an [`Event::Answer`]; `None` if no share of ours has that id.
+    pub fn on_answer(&mut self, id: u64, result: Result<(), Reason>) -> Option<Answer> {
+        self.submitted.on_answer(id, result, std::time::Instant::now())
+    }
+
+    /// Whether the connection was established but no message has come.
+    pub fn got_no_message(&self) -> bool {
+        matches!(self.stage, Stage::Open { .. }) && !self.got_message
+    }
+
+    /// Whether the pool has authorized us and given a job.
+    pub fn is_usable(&self) -> bool {
+        self.authorized && self.first_job.is_some()
+    }
+
+    /// The time since the first job; `None` if there was none.
+    pub fn worked_for(&self) -> Option<Duration> {
+        self.first_job.map(|since| since.elapsed())
+    }
+}

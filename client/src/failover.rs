@@ -1,0 +1,231 @@
+//! Failover: which pool to try next, and when. Pure but for the jitter of the pauses.
+
+use std::time::Duration;
+
+use net::Backoff;
+
+/// The first pause before the pools are tried again. It doubles up to the configured one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A connection that gave work for so long resets the pause. A pool that gives a job and hangs up, again and again, is
+/// therefore tried less and less often.
+const RESETS_PAUSE: Duration = Duration::from_secs(10);
+/// A pool that gave work for so long is tried again first, however often its connection is lost.
+const STABLE: Duration = Duration::from_secs(60);
+
+/// How many redirects in a row are followed if no work comes: two for load balancers, one in reserve.
+const MAX_REDIRECTS: u64 = 3;
+/// The longest wait before a redirect that is accepted when there is another pool.
+const MAX_REDIRECT_WAIT: Duration = Duration::from_secs(30);
+
+/// The state of failover among pools 0, 1, 2 … in order of preference.
+#[derive(Debug)]
+pub(crate) struct Failover {
+    pools: usize,
+    index: usize,
+    /// Attempts in a row that brought no work.
+    failures: u64,
+    retries: Option<u64>,
+    backoff: Backoff,
+    /// Whether the present pool was lost after it gave work and is being tried a second time.
+    second_chance: bool,
+    /// Redirects in a row by the present pool that brought no work.
+    redirects: u64,
+    next_probe: usize,
+}
+
+impl Failover {
+    pub fn new(pools: usize, retries: Option<u64>, retry_pause: Duration) -> Self {
+        let backoff = Backoff::new(FIRST_PAUSE, retry_pause);
+        Failover {
+            pools,
+            index: 0,
+            failures: 0,
+            retries,
+            backoff,
+            second_chance: false,
+            redirects: 0,
+            next_probe: 0,
+        }
+    }
+
+    /// The index of the pool to use.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The present pool was lost after it gave work for the time `worked`, if at all. Returns the pause before the next
+    /// attempt, perhaps to another pool, or `None` to give up.
+    pub fn on_lost(&mut self, worked: Option<Duration>) -> Option<Duration> {
+        self.redirects = 0;
+        if worked.is_some() {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        if self.retries.is_some_and(|retries| self.failures > retries) {
+            return None;
+        }
+        self.reset_backoff_after(worked);
+        let stable = worked.is_some_and(|time| time >= STABLE);
+        if stable || worked.is_some() && !self.second_chance {
+            // The pool may be restarting, or the network was interrupted: then the session can be resumed.
+            self.second_chance = true;
+            return Some(self.backoff.delay());
+        }
+        self.second_chance = false;
+        self.index = (self.index + 1).checked_rem(self.pools).unwrap_or(0);
+        Some(if self.index == 0 { self.backoff.delay() } else { Duration::ZERO })
+    }
+
+    /// The present pool asks us to connect again or elsewhere after `wait`; `worked` as for [`Failover::on_lost`]. Returns
+    /// the pause before that, or `None` to refuse the redirect: then the pool counts as lost without having given work.
+    pub fn on_redirect(&mut self, worked: Option<Duration>, wait: Duration) -> Option<Duration> {
+        if worked.is_some() {
+            (self.failures, self.redirects) = (0, 0);
+        }
+        self.reset_backoff_after(worked);
+        self.redirects += 1;
+        let follow = self.redirects <= MAX_REDIRECTS && (self.pools == 1 || wait <= MAX_REDIRECT_WAIT);
+        // The pause also limits a pool that redirects in a loop.
+        follow.then(|| wait.max(self.backoff.delay()))
+    }
+
+    fn reset_backoff_after(&mut self, worked: Option<Duration>) {
+        if worked.is_some_and(|time| time >= RESETS_PAUSE) {
+            self.backoff.reset();
+        }
+    }
+
+    /// Whether a pool is preferred to the present one.
+    pub fn has_better_pool(&self) -> bool {
+        self.index > 0
+    }
+
+    /// The index of the better pool to probe next. They take turns.
+    pub fn next_probe(&mut self) -> usize {
+        let index = self.next_probe.checked_rem(self.index).unwrap_or(0);
+        self.next_probe = index + 1;
+        index
+    }
+
+    /// A better pool has recovered and is used from now on.
+    pub fn on_switch(&mut self, index: usize) {
+        self.index = index;
+        self.failures = 0;
+        self.second_chance = false;
+        self.next_probe = 0;
+        self.backoff.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Option<Duration> = Some(Duration::from_secs(600));
+    const SHORT: Option<Duration> = Some(Duration::from_secs(1));
+
+    fn failover(pools: usize) -> Failover {
+        Failover::new(pools, None, Duration::from_secs(30))
+    }
+
+    #[test]
+    fn pools_are_tried_in_order_with_a_pause_before_the_first() {
+        let mut failover = failover(3);
+        for _ in 0..3 {
+            assert_eq!((failover.index(), failover.on_lost(None)), (0, Some(Duration::ZERO)));
+            assert_eq!((failover.index(), failover.on_lost(None)), (1, Some(Duration::ZERO)));
+            assert_eq!(failover.index(), 2);
+            assert!(failover.on_lost(None).is_some_and(|pause| pause > Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn pauses_grow_until_a_pool_gives_work() {
+        let mut failover = failover(1);
+        for _ in 0..12 {
+            failover.on_lost(None);
+        }
+        assert!(failover.on_lost(None).is_some_and(|pause| pause >= Duration::from_secs(15)));
+        assert!(failover.on_lost(LONG).is_some_and(|pause| pause <= FIRST_PAUSE));
+        for _ in 0..12 {
+            failover.on_lost(None);
+        }
+        failover.on_switch(0);
+        assert!(failover.on_lost(None).is_some_and(|pause| pause <= FIRST_PAUSE));
+    }
+
+    #[test]
+    fn a_pool_that_gives_a_job_and_hangs_up_is_tried_less_and_less_often() {
+        let (mut failover, mut moving) = (failover(1), failover(1));
+        for _ in 0..12 {
+            failover.on_lost(SHORT);
+            moving.on_redirect(SHORT, Duration::ZERO);
+        }
+        for pause in [failover.on_lost(SHORT), moving.on_redirect(SHORT, Duration::ZERO)] {
+            assert!(pause.is_some_and(|pause| pause >= Duration::from_secs(15)), "{pause:?}");
+        }
+        assert!(failover.on_lost(Some(RESETS_PAUSE)).is_some_and(|pause| pause <= FIRST_PAUSE));
+        assert!(
+            moving.on_redirect(Some(RESETS_PAUSE), Duration::ZERO).is_some_and(|pause| pause <= FIRST_PAUSE)
+        );
+    }
+
+    #[test]
+    fn a_pool_that_gave_work_gets_a_second_chance_but_no_third() {
+        let mut failover = failover(2);
+        failover.on_lost(SHORT);
+        assert_eq!(failover.index(), 0);
+        failover.on_lost(SHORT);
+        assert_eq!(failover.index(), 1, "it gives jobs and hangs up repeatedly");
+        for worked in [SHORT, LONG, LONG] {
+            failover.on_lost(worked);
+            assert_eq!(failover.index(), 1, "each pool has its own second chance");
+        }
+        failover.on_switch(0);
+        failover.on_lost(SHORT);
+        assert_eq!(failover.index(), 0, "so has the better pool after the switch");
+    }
+
+    #[test]
+    fn gives_up_after_the_configured_number_of_retries() {
+        let mut failover = Failover::new(2, Some(2), Duration::from_secs(1));
+        assert!(failover.on_lost(None).is_some() && failover.on_lost(None).is_some());
+        assert_eq!(failover.on_lost(None), None);
+        let mut failover = Failover::new(1, Some(1), Duration::from_secs(1));
+        assert!((0..9).all(|_| failover.on_lost(SHORT).is_some()));
+        assert!(Failover::new(1, Some(0), Duration::ZERO).on_lost(LONG).is_none());
+    }
+
+    #[test]
+    fn a_pool_that_only_redirects_us_is_left() {
+        let mut failover = failover(2);
+        for _ in 0..2 {
+            assert!((0..MAX_REDIRECTS).all(|_| failover.on_redirect(None, Duration::ZERO).is_some()));
+            assert_eq!(failover.on_redirect(None, Duration::ZERO), None, "a redirect loop");
+            failover.on_lost(None);
+        }
+        assert!(
+            (0..9).all(|_| failover.on_redirect(SHORT, MAX_REDIRECT_WAIT) == Some(MAX_REDIRECT_WAIT)),
+            "it gives work"
+        );
+        assert_eq!(
+            failover.on_redirect(SHORT, MAX_REDIRECT_WAIT + FIRST_PAUSE),
+            None,
+            "there is another pool"
+        );
+        let (mut one, long) = (Failover::new(1, None, FIRST_PAUSE), 10 * MAX_REDIRECT_WAIT);
+        assert_eq!(one.on_redirect(SHORT, long), Some(long));
+    }
+
+    #[test]
+    fn all_better_pools_are_probed_in_turn() {
+        let mut failover = failover(3);
+        assert!(!failover.has_better_pool());
+        failover.on_lost(None);
+        failover.on_lost(None);
+        assert!(failover.has_better_pool());
+        assert_eq!([failover.next_probe(), failover.next_probe(), failover.next_probe()], [0, 1, 0]);
+        failover.on_switch(1);
+        assert_eq!((failover.index(), failover.next_probe(), failover.next_probe()), (1, 0, 0));
+    }
+}

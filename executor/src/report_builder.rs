@@ -1,0 +1,189 @@
+//! Builds a worker's [`Report`]s from its shares and hash counts.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use task::{Account, JudgedShare, Report, ShareRow, Totals, Verdict};
+
+/// Maximum of rows in one report, if a report is sent at least every minute. A row takes some 60 bytes.
+pub const MAX_ROWS: usize = 128;
+/// Maximum of rows in one report at any interval.
+const ROWS_LIMIT: usize = 1024;
+
+/// The account of one worker since the start of its task.
+#[derive(Clone, Debug)]
+pub struct ReportBuilder {
+    worker: String,
+    totals: Totals,
+    rows: VecDeque<ShareRow>,
+    max_rows: usize,
+    rows_omitted: u64,
+    sequence: u64,
+    reported: Option<Totals>,
+}
+
+impl ReportBuilder {
+    /// An empty account of this worker.
+    pub fn new(worker: impl Into<String>) -> Self {
+        ReportBuilder {
+            worker: worker.into(),
+            totals: Totals::default(),
+            rows: VecDeque::new(),
+            max_rows: MAX_ROWS,
+            rows_omitted: 0,
+            sequence: 0,
+            reported: None,
+        }
+    }
+
+    /// Sets the interval of the reports. With a longer interval, each report has room for more rows.
+    pub fn set_interval(&mut self, interval: Duration) {
+        let minutes = interval.as_secs_f64() / 60.0;
+        self.max_rows = ((MAX_ROWS as f64 * minutes) as usize).clamp(MAX_ROWS, ROWS_LIMIT);
+        let excess = self.rows.len().saturating_sub(self.max_rows);
+        self.rows.drain(..excess);
+        self.rows_omitted += excess as u64;
+    }
+
+    /// Counts a share. A block counts if the pool accepted its share.
+    pub fn count(&mut self, share: JudgedShare) {
+        let verdict = share.row.verdict;
+        self.totals.count(verdict, share.work);
+        if share.block && verdict == Verdict::Accepted {
+            self.totals.blocks += 1;
+        }
+        if self.rows.len() == self.max_rows {
+            self.rows.pop_front();
+            self.rows_omitted += 1;
+        }
+        self.rows.push_back(share.row);
+    }
+
+    /// The sums so far. `hashes` is the engine's count.
+    pub fn totals(&self, hashes: u128) -> Totals {
+        Totals { hashes, ..self.totals }
+    }
+
+    /// Whether the sums changed since the last report.
+    pub fn changed(&self, hashes: u128) -> bool {
+        self.reported != Some(self.totals(hashes))
+    }
+
+    /// Builds the next report, with the rows since the last one.
+    pub fn report(&mut self, hashes: u128) -> Report {
+        let totals = self.totals(hashes);
+        self.sequence += 1;
+        self.reported = Some(totals);
+        let account = Account {
+            worker: self.worker.clone(),
+            totals,
+            rows: self.rows.drain(..).collect(),
+            rows_omitted: self.rows_omitted,
+        };
+        Report { sequence: self.sequence, accounts: vec![account], server: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(nonce: u32, verdict: Verdict, block: bool) -> JudgedShare {
+        let row = ShareRow {
+            job: "1".into(),
+            extranonce2: vec![0; 4],
+            ntime: 1,
+            version: 2,
+            nonce,
+            difficulty: 1.0,
+            verdict,
+            round_trip: Duration::ZERO,
+        };
+        JudgedShare { row, work: 1 << 32, block }
+    }
+
+    #[test]
+    fn totals_are_exact_whatever_is_reported() {
+        let mut builder = ReportBuilder::new("w");
+        builder.count(share(1, Verdict::Accepted, false));
+        builder.count(share(2, Verdict::Accepted, true));
+        let first = builder.report(100);
+        builder.count(share(3, Verdict::Rejected(23), false));
+        builder.count(share(4, Verdict::Stale, true));
+        builder.count(share(5, Verdict::Unanswered, false));
+        let second = builder.report(300);
+        assert_eq!((first.sequence, second.sequence), (1, 2));
+        let [account] = &second.accounts[..] else { panic!("one account") };
+        let expected = Totals {
+            hashes: 300,
+            accepted_work: 2 << 32,
+            accepted: 2,
+            rejected: 1,
+            stale: 1,
+            unanswered: 1,
+            blocks: 1,
+        };
+        assert_eq!(account.totals, expected);
+        assert_eq!(account.rows.iter().map(|row| row.nonce).collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!(account.rows_omitted, 0);
+    }
+
+    #[test]
+    fn a_block_counts_only_if_its_share_is_accepted() {
+        let mut builder = ReportBuilder::new("w");
+        builder.count(share(1, Verdict::Rejected(20), true));
+        assert_eq!(builder.totals(0).blocks, 0);
+    }
+
+    #[test]
+    fn rows_are_bounded_and_omissions_pluralize() {
+        let mut builder = ReportBuilder::new("w");
+        for nonce in 0..MAX_ROWS as u32 + 5 {
+            builder.count(share(nonce, Verdict::Accepted, false));
+        }
+        let report = builder.report(0);
+        let [account] = &report.accounts[..] else { panic!("one account") };
+        assert_eq!(account.rows.len(), MAX_ROWS);
+        assert_eq!(account.rows.first().map(|row| row.nonce), Some(5));
+        assert_eq!(account.rows_omitted, 5);
+        assert_eq!(account.totals.accepted, MAX_ROWS as u64 + 5);
+    }
+
+    #[test]
+    fn reports_at_long_intervals_have_more_rows() {
+        let mut builder = ReportBuilder::new("w");
+        let mut next = 0;
+        let mut count = |builder: &mut ReportBuilder, shares: u32| {
+            (next..next + shares).for_each(|nonce| builder.count(share(nonce, Verdict::Accepted, false)));
+            next += shares;
+        };
+        builder.set_interval(Duration::from_secs(250));
+        count(&mut builder, 250);
+        let account = builder.report(0).accounts.remove(0);
+        assert_eq!((account.rows.len(), account.rows_omitted), (250, 0), "a share a second");
+        // With a shorter interval, the builder holds more rows than fit: the newest stay, and the others are counted.
+        count(&mut builder, 250);
+        builder.set_interval(Duration::from_secs(1));
+        count(&mut builder, 1);
+        let account = builder.report(0).accounts.remove(0);
+        assert_eq!((account.rows.len(), account.rows_omitted), (MAX_ROWS, 251 - MAX_ROWS as u64));
+        assert_eq!(account.rows.last().map(|row| row.nonce), Some(500));
+        assert_eq!(account.totals.accepted, 501);
+        // At any interval, a report is small enough for a status update.
+        builder.set_interval(Duration::from_secs(1_000_000));
+        count(&mut builder, 2000);
+        assert_eq!(builder.report(0).accounts[0].rows.len(), ROWS_LIMIT);
+    }
+
+    #[test]
+    fn an_unchanged_account_needs_no_report() {
+        let mut builder = ReportBuilder::new("w");
+        assert!(builder.changed(0), "the first report says that there is a task");
+        builder.report(0);
+        assert!(!builder.changed(0));
+        assert!(builder.changed(1));
+        builder.report(1);
+        builder.count(share(1, Verdict::Stale, false));
+        assert!(builder.changed(1));
+    }
+}

@@ -1,0 +1,76 @@
+//! Chooses a backend, starts the mining threads, and estimates their speed.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use hasher::{Backend, BackendChoice, CALIBRATION_TIME, MAX_VERSIONS, Target, calibrate};
+use tokio::sync::mpsc;
+use tracing::{error, info};
+
+use crate::engine::cpus::{self, CpuLimits, CpuRequest};
+use crate::engine::{Engine, FoundShare};
+
+/// How long to measure a backend that was chosen by name.
+const MEASURE_TIME: Duration = Duration::from_millis(10);
+
+/// An engine whose threads wait for a job.
+#[derive(Debug)]
+pub struct StartedEngine {
+    /// The engine.
+    pub engine: Engine,
+    /// The shares that it finds.
+    pub found: mpsc::Receiver<FoundShare>,
+    /// The backends in use.
+    pub backends: BackendChoice,
+    /// The number of mining threads.
+    pub threads: u32,
+    /// Expected hashes per second of all threads together, with version rolling.
+    pub hashrate: f64,
+}
+
+impl StartedEngine {
+    /// Chooses the backend (by calibration, unless one is named) and starts the threads. Takes some 50 ms.
+    ///
+    /// # Errors
+    /// If the backend fails its self-test, the request for CPUs cannot be met, or no threads can be started.
+    pub fn start(backend: Option<&str>, request: &CpuRequest) -> anyhow::Result<Self> {
+        let cpus = cpus::allocate(request, &CpuLimits::of_this_process())?;
+        let (backends, rate) = match backend {
+            Some(name) => named(name)?,
+            None => fastest()?,
+        };
+        let (engine, found) = Engine::start(backends, &cpus).context("cannot start the mining threads")?;
+        let threads = u32::try_from(cpus.threads.get()).unwrap_or(u32::MAX);
+        let hashrate = rate * f64::from(threads) * cpus.duty;
+        info!(%backends, threads, duty = cpus.duty, pinned = !cpus.pins.is_empty(), "ready to mine");
+        Ok(StartedEngine { engine, found, backends, threads, hashrate })
+    }
+
+    /// Does the same on a thread that may block.
+    ///
+    /// # Errors
+    /// See [`StartedEngine::start`].
+    pub async fn start_in_background(backend: Option<String>, request: CpuRequest) -> anyhow::Result<Self> {
+        tokio::task::spawn_blocking(move || StartedEngine::start(backend.as_deref(), &request)).await?
+    }
+}
+
+fn named(name: &str) -> anyhow::Result<(BackendChoice, f64)> {
+    let backend = Backend::named(name)?;
+    backend.self_test()?;
+    Ok((backend.into(), backend.measure(MAX_VERSIONS, MEASURE_TIME).rate()))
+}
+
+fn fastest() -> anyhow::Result<(BackendChoice, f64)> {
+    let calibration = calibrate(CALIBRATION_TIME);
+    for failure in &calibration.rejected {
+        error!(%failure, "a backend computes wrong hashes on this CPU and is not used");
+    }
+    let best = calibration.rolled.first().context("no backend passed its self-test")?;
+    Ok((calibration.choice(), best.hashes_per_second))
+}
+
+/// The difficulty at which this hashrate, in H/s, gives one share per `interval` on average.
+pub fn difficulty_for(hashrate: f64, interval: Duration) -> f64 {
+    hashrate * interval.as_secs_f64() / Target::HASHES_PER_DIFFICULTY
+}

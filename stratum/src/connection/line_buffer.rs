@@ -1,0 +1,63 @@
+//! Cuts received bytes into lines. Pure.
+
+use std::borrow::Cow;
+
+use super::ReadError;
+
+/// Space reserved for one read, in bytes. Most lines from a miner are shorter.
+const READ_SIZE: usize = 1 << 10;
+/// An empty buffer with a larger capacity than this is freed: most connections are idle most of the time.
+const MAX_IDLE_CAPACITY: usize = 4 << 10;
+
+/// Collects bytes and returns the lines among them.
+#[derive(Debug)]
+pub(super) struct LineBuffer {
+    buffer: Vec<u8>,
+    /// The start of the first line that was not returned yet.
+    start: usize,
+    /// Where the search for the end of that line continues.
+    scanned: usize,
+    limit: usize,
+}
+
+impl LineBuffer {
+    pub fn new(limit: usize) -> Self {
+        LineBuffer { buffer: Vec::new(), start: 0, scanned: 0, limit }
+    }
+
+    /// Returns the next complete line, without its line end. Bytes that are not UTF-8 become replacement characters: these
+    /// are harmless in the text of a message and fail to parse elsewhere.
+    pub fn next(&mut self) -> Result<Option<Cow<'_, str>>, ReadError> {
+        let end = self.buffer.iter().skip(self.scanned).position(|byte| *byte == b'\n');
+        let end = end.map(|offset| self.scanned + offset);
+        self.scanned = end.map_or(self.buffer.len(), |end| end + 1);
+        if end.unwrap_or(self.buffer.len()) - self.start > self.limit {
+            return Err(ReadError::TooLong { limit: self.limit });
+        }
+        let Some(end) = end else {
+            return Ok(None);
+        };
+        let line = self.buffer.get(self.start..end).unwrap_or_default();
+        self.start = end + 1;
+        Ok(Some(String::from_utf8_lossy(line)))
+    }
+
+    /// The buffer to append received bytes to, with spare capacity.
+    pub fn spare(&mut self) -> &mut Vec<u8> {
+        self.buffer.drain(..self.start);
+        self.scanned -= self.start;
+        self.start = 0;
+        if self.buffer.is_empty() && self.buffer.capacity() > MAX_IDLE_CAPACITY {
+            self.buffer = Vec::new();
+        }
+        if self.buffer.len() == self.buffer.capacity() {
+            self.buffer.reserve(READ_SIZE);
+        }
+        &mut self.buffer
+    }
+
+    /// The number of bytes after the last complete line.
+    pub fn incomplete(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+}
