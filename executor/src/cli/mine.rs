@@ -242,7 +242,7 @@ mod tests {
             ("-o http://h:8332", "--bitcoind"),
             ("-o h:1 -R 0", "a whole number from 1 to"),
             ("-o h:1 -T 1s", "a whole number from 1 to"),
-            ("-o h:1 --minimum-difficulty 0", "no difficulty"),
+            ("-o h:1 --minimum-difficulty 0", "is not a difficulty"),
             ("-o h:1 --tls-fingerprint 12", "64 hexadecimal"),
             ("-o h:1 -x http://p:1", "only SOCKS5"),
             ("-o h:1 --backend abacus", "abacus"),

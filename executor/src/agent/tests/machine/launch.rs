@@ -92,7 +92,7 @@ fn a_specification_of_a_later_version_fails_with_a_reason() {
     let mut info = task("t");
     info.data.as_mut().expect("it has data")[1] = 4;
     let text =
-        "can't read the task's data: task specification of version 4; this program reads versions 1 to 3";
+        "cannot read the task's data: task specification of version 4; this program reads versions 1 to 3";
     assert_eq!(refusal(&mut machine, info), text);
 }
 
