@@ -12,7 +12,7 @@ use node::cli::Choice;
 use node::{Credentials, MinDifficultyTime, Payout};
 use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions, UpstreamOptions};
 use task::{
-    Account, BlockSourceSpec, Live, NodeSpec, PoolLive, Report, ServerAddress, ServerSpec, TaskKind,
+    Account, BlockSourceSpec, Live, NodeSpec, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec,
     UpstreamSpec,
 };
 use tokio::time::{Instant, sleep_until};
@@ -34,7 +34,7 @@ pub fn runner() -> Runner {
 }
 
 async fn run(context: TaskContext) -> Result<Report, TaskError> {
-    let TaskKind::Server(spec) = context.spec.kind.clone() else {
+    let ProgramSpec::Server(spec) = context.spec.kind.clone() else {
         return Err(TaskError::new("a server can't run a worker's task"));
     };
     let options = options(&spec).map_err(failed)?;

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ::task::{Instruction, Report, TaskKind, TaskSpec};
+use ::task::{Instruction, ProgramSpec, Report, TaskSpec};
 use anyhow::Context;
 use command_line::Signals;
 use futures_util::FutureExt;
@@ -171,8 +171,8 @@ impl Executor {
 
     fn launch(&mut self, task_id: String, spec: TaskSpec, grace: Duration) {
         let kind = match &spec.kind {
-            TaskKind::Server(_) => "pool server",
-            TaskKind::Worker(_) => "worker",
+            ProgramSpec::Server(_) => "pool server",
+            ProgramSpec::Worker(_) => "worker",
         };
         info!(task_id, kind, "starting");
         let (event_sender, events) = mpsc::channel(TASK_EVENTS);

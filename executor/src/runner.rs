@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use task::{Instruction, Live, Report, TaskKind, TaskSpec};
+use task::{Instruction, Live, ProgramSpec, Report, TaskSpec};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -79,10 +79,10 @@ impl Runners {
     ///
     /// # Errors
     /// If this program has no runner for this kind of task.
-    pub fn of(&self, kind: &TaskKind) -> Result<Runner, TaskError> {
+    pub fn of(&self, kind: &ProgramSpec) -> Result<Runner, TaskError> {
         match kind {
-            TaskKind::Worker(_) => Ok(self.worker.clone()),
-            TaskKind::Server(_) => self.server.clone().ok_or_else(|| {
+            ProgramSpec::Worker(_) => Ok(self.worker.clone()),
+            ProgramSpec::Server(_) => self.server.clone().ok_or_else(|| {
                 TaskError::new("this program has no pool server; start the task with the mesos-miner binary")
             }),
         }

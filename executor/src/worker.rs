@@ -6,7 +6,7 @@ use std::time::Duration;
 use command_line::dial_options;
 use net::Dialer;
 use stratum::{PoolUrl, PoolUrlError};
-use task::{Instruction, Intervals, Live, Report, TaskKind, WorkerLive, WorkerSpec};
+use task::{Instruction, Intervals, Live, ProgramSpec, Report, WorkerLive, WorkerSpec};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,7 @@ pub fn runner() -> Runner {
 }
 
 async fn run(context: TaskContext) -> Result<Report, TaskError> {
-    let TaskKind::Worker(spec) = context.spec.kind.clone() else {
+    let ProgramSpec::Worker(spec) = context.spec.kind.clone() else {
         return Err(TaskError::new("a worker cannot run a server's task"));
     };
     let request = CpuRequest { cpus: Some(spec.cpus), ..CpuRequest::default() };

@@ -15,9 +15,9 @@ use mesos::v1::TaskState;
 use serde::Serialize;
 use task::Totals;
 
-use crate::journal::{Account, Assignment, Line, TaskRecord};
-use crate::kind::Kind;
+use crate::journal::{Account, Assignment, LedgerLine, TaskRecord};
 use crate::store::{FailedLaunches, LedgerSnapshot};
+use crate::task_id::TaskKind;
 
 /// All accounts of one framework, or of several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -142,18 +142,18 @@ impl Accounts {
     pub fn new(snapshot: &LedgerSnapshot) -> Accounts {
         let of_kind = |kind| snapshot.tasks.iter().filter(move |task| task.kind == kind).map(Row::of);
         let (mut workers, mut servers) = (Rows::default(), Rows::default());
-        of_kind(Kind::Worker).for_each(|row| workers.push(row));
-        of_kind(Kind::Server).for_each(|row| servers.push(row));
+        of_kind(TaskKind::Worker).for_each(|row| workers.push(row));
+        of_kind(TaskKind::Server).for_each(|row| servers.push(row));
         for Account { reporter, kind, worker, entry } in snapshot.ledger.iter() {
             let row = workers.named(worker);
-            let column = if kind == Kind::Server { &mut row.pool } else { &mut row.worker };
+            let column = if kind == TaskKind::Server { &mut row.pool } else { &mut row.worker };
             column.add(&entry.totals, entry.rows_omitted);
-            if kind == Kind::Server {
+            if kind == TaskKind::Server {
                 servers.named(reporter).pool.add(&entry.totals, entry.rows_omitted);
             }
         }
         let (earlier, blocks) = snapshot.ledger.aggregated();
-        if blocks > 0 || earlier != Line::default() {
+        if blocks > 0 || earlier != LedgerLine::default() {
             workers.named(EARLIER).pool.add(&earlier.pool, 0);
             workers.named(EARLIER).worker.add(&earlier.worker, 0);
             servers.named(EARLIER).pool.add(&earlier.pool, 0);

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Values by name, in the order of the names. Copies share one allocation: each task of tens of thousands has those of its
-/// agent, in memory and on the way to the disk, and a map of strings would take several times as much.
+/// Values by name, sorted by name. Copies share one allocation, since each of tens of thousands of tasks has the attributes of its
+/// agent. A map of strings for each would take several times as much memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "BTreeMap<String, String>")]
 pub struct Attributes(Arc<[(Box<str>, Box<str>)]>);
 
 impl Attributes {
-    /// The value of one of them.
+    /// The value of an attribute.
     pub fn get(&self, name: &str) -> Option<&str> {
         let at = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         Some(&self.0[at].1)
     }
 
-    /// Whether there are none.
+    /// Whether there are no attributes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -29,7 +29,7 @@ impl Attributes {
     }
 }
 
-/// As a map.
+/// Serializes as a map.
 impl Serialize for Attributes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
@@ -42,7 +42,7 @@ impl From<BTreeMap<String, String>> for Attributes {
     }
 }
 
-/// Of those with the same name the last one stays.
+/// If several have the same name, the last one stays.
 impl FromIterator<(String, String)> for Attributes {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(attributes: I) -> Self {
         Self::from(attributes.into_iter().collect::<BTreeMap<_, _>>())

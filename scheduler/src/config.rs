@@ -14,7 +14,7 @@ use crate::server_size::SERVER_MEM;
 use crate::settings::OnServerLoss;
 use crate::settings::Settings;
 use crate::store::ShareLimits;
-use crate::task_info::{Containerizer, Delivery, Pool, Programs, Template};
+use crate::task_info::{Containerizer, Delivery, ExternalPool, Programs, TaskTemplate};
 
 /// How long a master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
 const FAILOVER: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -69,7 +69,7 @@ pub struct Config {
     /// Memory of the server task, MB, which decides how many workers it admits.
     pub server_mem: u64,
     /// Where workers mine; `None`: at a server task of our own.
-    pub pool: Option<Pool>,
+    pub pool: Option<ExternalPool>,
     /// Where tasks may run, and with how much CPU.
     pub placement: Placement,
     /// What becomes of the workers when their server is gone.
@@ -147,7 +147,7 @@ impl Config {
     /// what is left of `duration`.
     pub(crate) fn framework_settings(&self, delivery: Delivery, remaining: Option<Duration>) -> Settings {
         Settings {
-            template: Template {
+            template: TaskTemplate {
                 name: self.name.clone(),
                 report_interval: self.report_interval,
                 live_interval: self.live_interval,

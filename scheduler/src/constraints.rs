@@ -20,13 +20,13 @@ use std::str::FromStr;
 use mesos::v1::{Attribute, Offer};
 use regex::Regex;
 
-pub use self::groups::{Occupancy, Trial};
+pub use self::groups::{Occupancy, TentativeOccupancy};
 use crate::attributes::Attributes;
 
 /// The field that stands for the agent's host name.
 const HOSTNAME: &str = "hostname";
 
-/// One rule. Displays as it was written.
+/// One constraint. Its `Display` is the text that it was read from.
 #[derive(Clone, Debug)]
 pub struct Constraint {
     text: String,
@@ -44,16 +44,16 @@ enum Operator {
     MaxPer(usize),
 }
 
-/// What constraints know of an agent.
+/// The properties of an agent that constraints look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Its host name.
+    /// The host name.
     pub host: String,
-    /// Its attributes as text.
+    /// The attributes as text.
     pub attributes: Attributes,
 }
 
-/// Why a text is no constraint.
+/// Why a text is not a constraint.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConstraintError {
@@ -71,7 +71,7 @@ pub enum ConstraintError {
         /// The value.
         value: String,
     },
-    /// The value is missing or no number.
+    /// The value is missing or not a number.
     #[error("{operator} takes a number of at least 1, not {value:?}")]
     Number {
         /// The operator.
@@ -79,7 +79,7 @@ pub enum ConstraintError {
         /// The value.
         value: String,
     },
-    /// The value is missing or no regular expression.
+    /// The value is missing or not a regular expression.
     #[error("{operator} takes a regular expression")]
     Regex {
         /// The operator.
@@ -123,11 +123,11 @@ fn number(operator: &'static str, value: &str) -> Result<usize, ConstraintError>
     number.ok_or_else(|| ConstraintError::Number { operator, value: value.to_owned() })
 }
 
-/// Anchored at both ends, as Marathon does.
+/// A regular expression that is anchored at both ends, as in Marathon.
 fn regex(operator: &'static str, value: Option<&str>) -> Result<Regex, ConstraintError> {
     let error = |source| ConstraintError::Regex { operator, source };
     let value = value.ok_or_else(|| error(regex::Error::Syntax("there is none".to_owned())))?;
-    // By itself first: a stray parenthesis must not close the group.
+    // The value must be valid by itself: a stray parenthesis must not close the group around it.
     Regex::new(value).map_err(error)?;
     Regex::new(&format!("^(?:{value})$")).map_err(error)
 }
@@ -139,7 +139,7 @@ impl fmt::Display for Constraint {
 }
 
 impl Place {
-    /// The agent of an offer.
+    /// The place that an offer is for.
     pub fn of(offer: &Offer) -> Place {
         let attribute = |attribute: &Attribute| (attribute.name.clone(), text(attribute));
         Place { host: offer.hostname.clone(), attributes: offer.attributes.iter().map(attribute).collect() }
@@ -150,8 +150,8 @@ impl Place {
     }
 }
 
-/// An attribute's value as Mesos' agents are told it: `3.5`, `[1-5,7-9]`, `{a,b}`, `text`. Ranges and sets in order, as
-/// Marathon has them: the same ones are one value, however an agent lists them.
+/// An attribute's value in the syntax of agents' options: `3.5`, `[1-5,7-9]`, `{a,b}`, `text`. Ranges and sets are sorted, as in
+/// Marathon, so that equal ones are the same value, however an agent lists them.
 fn text(attribute: &Attribute) -> String {
     if let Some(scalar) = &attribute.scalar {
         return scalar.value.to_string();
@@ -171,14 +171,14 @@ fn text(attribute: &Attribute) -> String {
 }
 
 impl Constraint {
-    /// What it looks at of an agent.
+    /// The value of the constraint's field for an agent.
     pub fn value<'a>(&self, place: &'a Place) -> Option<&'a str> {
         place.value(&self.field)
     }
 
     /// Whether one more task may run here, beside those that are there or on trial. `index` is this constraint's among
     /// those that the trial's occupancy was made for. Without the attribute, only UNLIKE is met.
-    pub fn allows(&self, here: &Place, index: usize, placed: &Trial<'_>) -> bool {
+    pub fn allows(&self, here: &Place, index: usize, placed: &TentativeOccupancy<'_>) -> bool {
         let Some(value) = here.value(&self.field) else {
             return matches!(self.operator, Operator::Unlike(_));
         };
@@ -205,7 +205,7 @@ impl Constraint {
 }
 
 /// Whether all constraints allow one more task here.
-pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &Trial<'_>) -> bool {
+pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &TentativeOccupancy<'_>) -> bool {
     constraints.iter().enumerate().all(|(index, constraint)| constraint.allows(here, index, placed))
 }
 
@@ -227,7 +227,7 @@ mod tests {
         let constraints = std::slice::from_ref(constraint);
         let mut occupancy = Occupancy::new(constraints);
         placed.iter().for_each(|place| occupancy.add(constraints, place));
-        constraint.allows(here, 0, &Trial::of(&occupancy))
+        constraint.allows(here, 0, &TentativeOccupancy::of(&occupancy))
     }
 
     /// Whether one more may run on `rack`, beside those on `placed`.

@@ -1,19 +1,20 @@
 //! The framework's decisions: `on_event(event, now) -> effects`. Pure: no clock, no disk, no socket.
 //!
 //! ```text
-//! Event ─▶ fleet, history ─▶ Happening ─▶ policies ─▶ Intent ─▶ fleet, Effect
-//!                               ▲                        │
-//!                               └────────────────────────┘
+//! Event ─▶ fleet, history ─▶ PolicyEvent ─▶ policies ─▶ Intent ─▶ fleet, Effect
+//!                                ▲                         │
+//!                                └─────────────────────────┘
 //! ```
 //!
-//! Rules that hold whatever happens:
-//! - an update is acknowledged only when its record is on disk, and it changes nothing before that;
-//! - a task is launched only when its launch is written down;
-//! - there are no more servers than wanted; workers are launched only while theirs runs, and killed when it is gone,
-//!   unless they are to be sent to the next one;
-//! - a task that should not be there is killed, again and again until Mesos says that it ended.
+//! Whatever happens:
+//! - an update changes nothing and is not acknowledged before its record is on disk;
+//! - a task is not launched before its launch is on disk;
+//! - there are no more servers than wanted. A worker is launched only while its server runs. When the server is lost, the worker
+//!   is killed or redirected to the next server;
+//! - a task that should not run is killed again and again, until Mesos says that it has ended.
 
-mod carry_out;
+mod events;
+mod intents;
 mod outbox;
 mod overview;
 #[cfg(test)]
@@ -26,27 +27,27 @@ use std::time::{Duration, Instant};
 
 use command_line::Summary;
 
-pub use self::overview::{MAX_PAGE, Overview, TaskLine, TaskPage, UnusedReasons};
+pub use self::overview::{MAX_PAGE, Overview, TaskOverview, TaskPage, UnusedReasons};
 
 use self::outbox::Outbox;
 use self::transition::Transition;
 use crate::event::{Effect, Event};
 use crate::fleet::{Fleet, Task};
 use crate::history::History;
-use crate::journal::{Change, Recovered};
-use crate::policy::{Happening, Policy, View, policies};
-use crate::session::Session;
+use crate::journal::{Change, RecoveredState};
+use crate::policy::{Policy, PolicyEvent, View, policies};
+use crate::run_state::RunState;
 use crate::settings::Settings;
 
-/// Rules that have something to do when all is done are asked again. So often at most, lest a rule that never has enough
-/// stops the framework.
+/// How often policies get [`PolicyEvent::Settled`] after one event, at most. A policy that always wants something more must not
+/// stop the framework.
 const ROUNDS: usize = 100;
 
 /// The framework.
 #[derive(Debug)]
 pub struct State {
     settings: Settings,
-    session: Session,
+    run: RunState,
     fleet: Fleet,
     history: History,
     policies: Vec<Box<dyn Policy>>,
@@ -54,22 +55,22 @@ pub struct State {
 }
 
 impl State {
-    /// Goes on where an earlier run of the scheduler stopped; `age` is how long ago the framework began.
-    pub fn new(settings: Settings, mut recovered: Recovered, age: Duration, now: Instant) -> Self {
+    /// Goes on where an earlier run of the scheduler stopped. `age` is the age of the framework.
+    pub fn new(settings: Settings, mut recovered: RecoveredState, age: Duration, now: Instant) -> Self {
         let tasks = std::mem::take(&mut recovered.tasks);
         let mut state = Self {
-            session: Session::new(now),
+            run: RunState::new(now),
             fleet: Fleet::new(&settings.placement.workers),
             history: History::new(recovered, age, now),
             policies: policies(&settings),
             outbox: Outbox::default(),
             settings,
         };
-        tasks.into_iter().for_each(|record| state.fleet.insert(Task::found(record, now)));
+        tasks.into_iter().for_each(|record| state.fleet.insert(Task::recovered(record, now)));
         let mut transition = state.transition(now);
-        transition.take_up_earlier_run();
-        let happenings = transition.happenings;
-        state.deal_with(happenings, now);
+        transition.resume();
+        let policy_events = transition.policy_events;
+        state.run_policies(policy_events, now);
         state
     }
 
@@ -78,24 +79,24 @@ impl State {
         self.history.framework.as_deref()
     }
 
-    /// Takes in what has happened; the effects must be carried out in order.
+    /// Handles an event. The effects must be carried out in order.
     pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let mut transition = self.transition(now);
         transition.on_event(event);
-        let happenings = transition.happenings;
-        self.deal_with(happenings, now);
-        let settled = (0..ROUNDS).any(|_| !self.deal_with([Happening::Settled].into(), now));
-        debug_assert!(settled, "a rule wants something again and again");
+        let policy_events = transition.policy_events;
+        self.run_policies(policy_events, now);
+        let settled = (0..ROUNDS).any(|_| !self.run_policies([PolicyEvent::Settled].into(), now));
+        debug_assert!(settled, "a policy wants something again and again");
         self.outbox.take()
     }
 
     /// The figures of this moment.
     pub fn overview(&self, now: Instant) -> Overview {
-        overview::overview(&self.session, &self.fleet, &self.history, now)
+        overview::overview(&self.run, &self.fleet, &self.history, now)
     }
 
-    /// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after a task. That one may be gone: the number
-    /// in its id says where to go on.
+    /// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after the task `after`. That task may be gone, since
+    /// ids are numbered in the order of launches.
     pub fn tasks(&self, after: Option<&str>, limit: usize, now: Instant) -> TaskPage {
         overview::tasks(&self.fleet, &self.history.ledger, after, limit, now)
     }
@@ -105,38 +106,38 @@ impl State {
         overview::summary(&self.fleet, &self.history, now)
     }
 
-    /// How many tasks there are that may still be running.
+    /// How many tasks may still be running.
     pub fn live_tasks(&self) -> usize {
         self.fleet.count_live()
     }
 
-    /// How many launches are being written down.
+    /// How many launches are not sent yet.
     pub fn unsent_launches(&self) -> usize {
         self.fleet.count_unsent()
     }
 
-    /// The master has taken the TEARDOWN, which kills what did not end before. Returns what is to be written down.
+    /// The master has taken the TEARDOWN, which kills all tasks. Returns the changes to persist.
     pub fn torn_down(&mut self, now: Instant) -> Vec<Change> {
         self.transition(now).torn_down()
     }
 
-    /// Asks the rules about happenings, and carries out what they want; whether they wanted anything.
-    fn deal_with(&mut self, mut happenings: VecDeque<Happening>, now: Instant) -> bool {
+    /// Gives events to all policies and does what they want. Returns whether they wanted anything.
+    fn run_policies(&mut self, mut policy_events: VecDeque<PolicyEvent>, now: Instant) -> bool {
         let mut any = false;
-        while let Some(happening) = happenings.pop_front() {
+        while let Some(policy_event) = policy_events.pop_front() {
             for rule in 0..self.policies.len() {
                 let view = View {
                     settings: &self.settings,
-                    session: &self.session,
+                    run: &self.run,
                     fleet: &self.fleet,
                     history: &self.history,
-                    unwritten: self.outbox.count_unwritten(),
+                    unpersisted: self.outbox.count_unpersisted(),
                 };
-                let intents = self.policies[rule].on(&view, &happening, now);
+                let intents = self.policies[rule].on_event(&view, &policy_event, now);
                 any |= !intents.is_empty();
                 let mut transition = self.transition(now);
-                intents.into_iter().for_each(|intent| transition.carry_out(intent));
-                happenings.append(&mut transition.happenings);
+                intents.into_iter().for_each(|intent| transition.perform(intent));
+                policy_events.append(&mut transition.policy_events);
             }
         }
         any
@@ -145,11 +146,11 @@ impl State {
     fn transition(&mut self, now: Instant) -> Transition<'_> {
         Transition {
             settings: &self.settings,
-            session: &mut self.session,
+            run: &mut self.run,
             fleet: &mut self.fleet,
             history: &mut self.history,
             outbox: &mut self.outbox,
-            happenings: VecDeque::new(),
+            policy_events: VecDeque::new(),
             now,
         }
     }

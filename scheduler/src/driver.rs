@@ -348,7 +348,7 @@ impl Driver {
         for effect in self.state.on_event(event, now) {
             match effect {
                 Effect::Persist(ticket, change) => queued.changes.push((ticket, change)),
-                Effect::Publish(notice) => queued.lines.push(notice.to_string()),
+                Effect::Notify(notice) => queued.lines.push(notice.to_string()),
                 Effect::Finish => flow = ControlFlow::Break(()),
                 Effect::Call(call) => {
                     if let Some(calls) = calls {

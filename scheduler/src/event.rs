@@ -1,4 +1,4 @@
-//! What the state machine is told, and what it wants done.
+//! The events that the state machine handles, and the effects that it wants.
 
 use std::time::{Duration, Instant};
 
@@ -8,91 +8,82 @@ use crate::artifact::Fetching;
 use crate::journal::{Change, Ticket};
 use crate::user_notice::UserNotice;
 
-/// Something that has happened.
+/// Something that has happened. Tasks, agents and offers are named by their ids.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A subscription stands, under this framework id.
-    Subscribed {
-        /// The id.
-        framework: String,
-    },
-    /// The master is there, and has nothing to say.
+    /// The master has accepted a subscription, with this framework id.
+    Subscribed(String),
+    /// The master is alive.
     Heartbeat,
-    /// The subscription is gone; offers are void, calls have no effect.
+    /// The subscription has ended. All offers are void, and calls have no effect.
     Disconnected,
-    /// The master has given the framework up: its tasks are gone, its id is of no more use.
+    /// The master has removed the framework, with all its tasks. Its id cannot be used again.
     Removed,
     /// Offers.
     Offers(Vec<Offer>),
-    /// An offer is gone.
-    Rescinded {
-        /// Its id.
-        offer: String,
-    },
-    /// What the offers that follow say of their agents' machines.
-    Planned(Vec<(String, Option<Away>)>),
-    /// Resources are wanted back.
+    /// An offer is rescinded.
+    Rescinded(String),
+    /// When the agents of the offers that follow are unavailable, if maintenance is planned.
+    Unavailabilities(Vec<(String, Option<Unavailability>)>),
+    /// The master asks for resources back.
     InverseOffers(Vec<InverseOffer>),
-    /// An inverse offer is gone.
-    InverseRescinded {
-        /// Its id.
-        offer: String,
-    },
+    /// An inverse offer is rescinded.
+    InverseRescinded(String),
     /// A status update.
     Update(Box<TaskStatus>),
     /// An executor's message.
     Message {
-        /// The executor's id, which is its task's.
+        /// The id of the executor and of its task.
         executor: String,
         /// The content.
         data: Vec<u8>,
     },
-    /// An executor has ended or, without one, an agent is gone. Updates of the tasks follow.
-    Failure {
-        /// The agent's id.
-        agent: Option<String>,
-        /// The executor's id.
-        executor: Option<String>,
-        /// As wait(2) gives it.
+    /// An executor has terminated. An update of its task follows.
+    ExecutorTerminated {
+        /// The id of the executor and of its task.
+        executor: String,
+        /// The exit status, as wait(2) gives it.
         status: Option<i32>,
     },
-    /// Changes are on disk, oldest first. They come together, so that what follows from all of them is looked at once.
+    /// An agent was removed. Updates of its tasks follow.
+    AgentRemoved(String),
+    /// Changes are on disk, oldest first.
     Persisted(Vec<Ticket>),
-    /// Agents fetch the executor from this scheduler, this fast.
+    /// How fast agents fetch the executor from this scheduler.
     Fetching(Fetching),
-    /// The master has taken all calls that were decided before an instant.
+    /// The master has answered all calls that were decided before an instant.
     CallsAnswered {
         /// The instant.
         decided_before: Instant,
     },
     /// Time has passed.
     Tick,
-    /// The user wants an end.
+    /// The user wants the scheduler to stop.
     Stop,
 }
 
-/// When a machine is away, from now on.
+/// When a machine is unavailable because of maintenance, relative to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Away {
-    /// Until it begins; zero if it has.
+pub struct Unavailability {
+    /// The time until maintenance begins; zero if it has begun.
     pub begins_in: Duration,
-    /// How long it lasts from then on; `None`: for good.
+    /// How long maintenance lasts from then on; `None` if the machine does not come back.
     pub lasts: Option<Duration>,
 }
 
-/// Asks for what an agent has given.
+/// A request for resources that were offered before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InverseOffer {
-    /// Its id.
+    /// The id of the inverse offer.
     pub id: String,
-    /// The agent; `None`: any.
+    /// The agent; `None` for any agent.
     pub agent: Option<String>,
-    /// When.
-    pub away: Away,
+    /// When the resources are wanted.
+    pub unavailability: Unavailability,
 }
 
 impl Event {
-    /// Whether it came through the subscription.
+    /// Whether the event was received from the master.
     pub(crate) fn is_from_master(&self) -> bool {
         !matches!(
             self,
@@ -107,16 +98,16 @@ impl Event {
     }
 }
 
-/// Something to do, in the order given.
+/// Something to do. Effects are carried out in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Write this down, and say [`Event::Persisted`] when the disk has it.
+    /// Persist a change, and report [`Event::Persisted`] when it is on disk.
     Persist(Ticket, Change),
-    /// Tell the master.
+    /// Call the master.
     Call(Call),
     /// Tell the user.
-    Publish(UserNotice),
-    /// All is done; nothing more will come.
+    Notify(UserNotice),
+    /// All is done. No effect follows.
     Finish,
 }
 
@@ -129,63 +120,57 @@ pub enum Call {
         offers: Vec<String>,
         /// The tasks.
         tasks: Vec<TaskInfo>,
-        /// For how long what is left should not be offered again.
+        /// For how long the rest of the resources should not be offered again.
         refuse: Duration,
     },
     /// Declines offers.
     Decline {
         /// The offers.
         offers: Vec<String>,
-        /// For how long they should not be offered again.
+        /// For how long the resources should not be offered again.
         refuse: Duration,
     },
-    /// Accepts inverse offers: the resources will be given back in time.
-    AcceptInverse {
-        /// The inverse offers.
-        offers: Vec<String>,
-    },
+    /// Accepts inverse offers: the resources will be free in time.
+    AcceptInverse(Vec<String>),
     /// Declines inverse offers that name no agent.
-    DeclineInverse {
-        /// The inverse offers.
-        offers: Vec<String>,
-    },
-    /// Tells the master to send no offers.
+    DeclineInverse(Vec<String>),
+    /// Asks the master for no more offers.
     Suppress,
-    /// Tells the master to send offers, also of what was declined.
+    /// Asks the master for offers, including those that were declined.
     Revive,
     /// Ends a task.
     Kill {
-        /// Its id.
+        /// The task.
         task: String,
-        /// Its agent's id.
+        /// The agent.
         agent: String,
     },
-    /// Ends an executor, which is named as its task: its agent kills it if it does not end by itself.
+    /// Shuts an executor down. Its agent kills it if it does not end by itself.
     Shutdown {
-        /// Its id.
+        /// The id of the executor and of its task.
         executor: String,
-        /// Its agent's id.
+        /// The agent.
         agent: String,
     },
-    /// Tells an executor something. May be lost.
+    /// Sends a message to an executor. It may be lost.
     Message {
-        /// The executor's id.
+        /// The executor.
         executor: String,
-        /// The agent's id.
+        /// The agent.
         agent: String,
         /// The content.
         data: Vec<u8>,
     },
-    /// An update is on disk.
+    /// Acknowledges an update.
     Acknowledge {
-        /// The task's id.
+        /// The task.
         task: String,
-        /// The agent's id.
+        /// The agent.
         agent: String,
         /// The update's uuid.
         uuid: Vec<u8>,
     },
-    /// Asks for the state of these tasks (id, agent), or of all that the master knows.
+    /// Asks for the states of these tasks (id, agent); of all tasks that the master knows if there are none.
     Reconcile(Vec<(String, String)>),
     /// Ends the framework.
     Teardown,

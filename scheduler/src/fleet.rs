@@ -1,18 +1,17 @@
-//! The tasks and agents of the framework, with what is counted and looked up of them.
+//! The tasks and agents of the framework, with counts and indexes.
 //!
-//! Rules only read it. Whatever changes a task or an agent goes through a method here, so that counts and indexes always
-//! agree with them, and each question of a rule costs the same with a hundred tasks and with fifty thousand.
+//! Policies only read the fleet. Each change of a task or an agent goes through a method of this module, which keeps counts and
+//! indexes in step. So each question of a policy costs the same with a hundred tasks and with fifty thousand.
 
 mod agent;
 mod change;
-mod due;
+mod deadline_queue;
+mod hashrates;
 mod index;
-mod kills;
 mod launch_limit;
-mod rates;
-mod servers;
-mod table;
+mod lifecycle;
 mod task;
+mod task_slab;
 #[cfg(test)]
 mod tests;
 
@@ -24,179 +23,167 @@ use std::time::{Duration, Instant};
 use ::task::{Intervals, ServerAddress};
 use mesos::v1::TaskState;
 
-pub use self::agent::{Agent, Pause, Window};
-pub use self::due::DueQueue;
-pub use self::index::Present;
+pub use self::agent::{Agent, Agents, MaintenanceWindow, Pause};
+pub use self::deadline_queue::DeadlineQueue;
+pub use self::index::TaskCounts;
 pub use self::launch_limit::{CommonFailure, LaunchLimit};
-pub use self::servers::Service;
-pub use self::task::{
-    Health, INTERVALS_WAITED, LIVE, Lifecycle, PlannedLaunch, Slot, StateChange, Task, is_over,
-};
+pub use self::lifecycle::{Lifecycle, PlannedLaunch, Slot, StateChange, has_ended};
+pub use self::task::{Health, INTERVALS_WAITED, LIVE, Task};
 
-use self::agent::Agents;
+use self::hashrates::Hashrates;
 use self::index::Index;
-use self::rates::Rates;
-use self::servers::Servers;
-use self::table::Table;
+use self::task_slab::TaskSlab;
 use crate::constraints::{Constraint, Occupancy};
-use crate::journal::number;
-use crate::kind::Kind;
-use crate::offers::{self, AgentMarks, UnusedAgent};
+use crate::offers::{self, AgentMarks};
+use crate::task_id::{TaskKind, task_number};
 
 /// All tasks and agents.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    tasks: Table,
-    agents: Agents,
-    servers: Servers,
+    /// What is known of agents.
+    pub agents: Agents,
+    /// The servers in service, by id: from the decision to launch a server until it is given up. There is one today.
+    pub servers: BTreeMap<String, ServerState>,
+    /// The limit of launches, if there is one.
+    pub launch_limit: Option<LaunchLimit>,
+    /// The intervals for workers; `None` before the first decision.
+    pub worker_intervals: Option<Intervals>,
+    tasks: TaskSlab,
     index: Index,
-    rates: Rates,
-    launch_limit: Option<LaunchLimit>,
-    worker_intervals: Option<Intervals>,
+    hashrates: Hashrates,
+}
+
+/// The state of a server in service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerState {
+    /// Workers may be assigned to it when it runs.
+    Open,
+    /// It is to end, so no more workers are assigned to it.
+    Draining,
 }
 
 impl Fleet {
-    /// Nothing yet. `constraints` are those that workers have to meet.
+    /// A fleet without tasks. `constraints` are those for workers.
     pub fn new(constraints: &[Constraint]) -> Self {
         Self { index: Index::new(constraints), ..Self::default() }
     }
 
-    // What there is.
+    // Tasks.
 
     /// The task with this id.
     pub fn get(&self, id: &str) -> Option<&Task> {
         self.tasks.get(self.tasks.key(id)?)
     }
 
-    /// All tasks, those that are over too, in the order in which they came.
+    /// All tasks, including those that have ended, in the order in which they were added.
     pub fn all(&self) -> impl DoubleEndedIterator<Item = &Task> {
         self.tasks.keys().filter_map(|key| self.tasks.get(key))
     }
 
-    /// The tasks that are not over, in the order in which they came.
-    pub fn present(&self) -> impl DoubleEndedIterator<Item = &Task> {
-        self.index.present.iter().filter_map(|key| self.tasks.get(*key))
+    /// The tasks that have not ended, in the order in which they were added.
+    pub fn active(&self) -> impl DoubleEndedIterator<Item = &Task> {
+        self.index.active.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The servers that are not over, those that were given up included.
-    pub fn present_servers(&self) -> impl Iterator<Item = &Task> {
-        self.index.present_servers.iter().filter_map(|key| self.tasks.get(*key))
+    /// The servers that have not ended, including those that were given up.
+    pub fn active_servers(&self) -> impl Iterator<Item = &Task> {
+        self.index.active_servers.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The tasks that are not over in the order of their launch, as their numbers tell it, after the task with this id. That
-    /// one may be gone. Tasks whose names are not of our making have no number, and come last.
+    /// The tasks that have not ended in the order of their launch, after the task with the id `after`, which may be gone. Tasks
+    /// whose ids this program did not make have no number, and come last.
     pub fn in_launch_order(&self, after: Option<&str>) -> impl Iterator<Item = &Task> {
-        let place = |id: &str| (launch_number(id), Arc::from(id));
-        let from = after.map_or(Unbounded, |after| Excluded(place(after)));
+        let position = |id: &str| (launch_number(id), Arc::from(id));
+        let from = after.map_or(Unbounded, |after| Excluded(position(after)));
         self.index.in_launch_order.range((from, Unbounded)).filter_map(|(_, id)| self.get(id))
     }
 
-    /// The tasks on an agent that are not over.
+    /// The tasks on an agent that have not ended.
     pub fn on_agent(&self, agent: &str) -> impl Iterator<Item = &Task> {
         let keys = self.index.by_agent.get(agent).map(|agent| &agent.tasks);
         keys.into_iter().flatten().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// How many agents have tasks of ours, or had them lately.
+    /// How many agents have tasks that have not ended.
     pub fn count_agents(&self) -> usize {
         self.index.by_agent.len()
     }
 
-    /// How many workers on an agent are not over.
+    /// How many workers on an agent have not ended.
     pub fn count_workers_on(&self, agent: &str) -> usize {
         self.index.by_agent.get(agent).map_or(0, |agent| agent.workers)
     }
 
-    /// The workers of a server that are not over.
+    /// The workers of a server that have not ended.
     pub fn workers_of(&self, server: &str) -> impl Iterator<Item = &Task> {
         let keys = self.index.by_server.get(server);
         keys.into_iter().flatten().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// How many workers of a server are not over.
+    /// How many workers of a server have not ended.
     pub fn count_workers_of(&self, server: &str) -> usize {
         self.index.by_server.get(server).map_or(0, |keys| keys.len())
     }
 
-    /// The workers that are not over and whose server is given up, server by server.
+    /// The workers that have not ended and whose server is not in service, server by server.
     pub fn workers_without_server(&self) -> impl Iterator<Item = &Task> {
-        let gone = self.index.by_server.keys().filter(|server| !self.servers.contains(server));
+        let gone = self.index.by_server.keys().filter(|server| !self.servers.contains_key(*server));
         let mut gone: Vec<&String> = gone.collect();
         gone.sort_unstable();
         gone.into_iter().flat_map(|server| self.workers_of(server))
     }
 
-    /// Whether the task is one of those.
+    /// Whether the worker is one of [`Self::workers_without_server`].
     pub fn has_lost_its_server(&self, worker: &Task) -> bool {
         let server = worker.record.server();
-        !worker.is_over() && server.is_some_and(|server| !self.servers.contains(server))
+        !worker.has_ended() && server.is_some_and(|server| !self.servers.contains_key(server))
     }
 
-    /// The tasks whose launch is being written down.
+    /// The tasks whose launch is not sent yet.
     pub fn unsent(&self) -> impl Iterator<Item = &Task> {
         self.index.unsent.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The task for which an offer is held.
+    /// The task that holds an offer.
     pub fn holder_of(&self, offer: &str) -> Option<&Task> {
         self.tasks.get(*self.index.held_for.get(offer)?)
     }
 
-    /// The tasks that are over, those first that are so for longest: those of which nothing new is to come, or the others.
+    /// The tasks that have ended, the earliest first: those that can send no more updates if `settled`, the others otherwise.
     pub fn ended(&self, settled: bool) -> impl Iterator<Item = &Task> {
         let of_kind = self.index.ended.iter().filter(move |(is_settled, ..)| *is_settled == settled);
         of_kind.filter_map(|(.., key)| self.tasks.get(*key))
     }
 
-    /// The servers in service: from the decision to launch one until it is given up.
-    pub fn servers(&self) -> impl Iterator<Item = &Task> {
-        self.servers.iter().filter_map(|(id, _)| self.get(id))
+    /// The tasks of the servers in service.
+    pub fn servers_in_service(&self) -> impl Iterator<Item = &Task> {
+        self.servers.keys().filter_map(|id| self.get(id))
     }
 
-    /// How the server with this id is used, if it is in service.
-    pub fn service(&self, id: &str) -> Option<Service> {
-        self.servers.get(id)
-    }
-
-    /// The servers that workers may work for: they run, say where they listen, and are not to move.
+    /// The servers to which workers may be assigned: they run, their address is known, and they are not draining.
     pub fn open_servers(&self) -> impl Iterator<Item = (&Task, &ServerAddress)> {
-        let open = self.servers.iter().filter(|(_, service)| *service == Service::Open);
+        let open = self.servers.iter().filter(|(_, state)| **state == ServerState::Open);
         let running = open.filter_map(|(id, _)| self.get(id)).filter(|server| server.is_running());
         running.filter_map(|server| Some((server, server.record.address.as_ref()?)))
     }
 
-    /// Among those the one with the fewest workers.
+    /// The open server with the fewest workers.
     pub fn least_busy_server(&self) -> Option<(&Task, &ServerAddress)> {
         self.open_servers().min_by_key(|(server, _)| self.count_workers_of(server.id()))
     }
 
-    /// The next tasks to KILL, those first that wait for longest.
+    /// The tasks whose next KILL is due, in the order of their deadlines.
     pub fn kills_due(&self, now: Instant) -> impl Iterator<Item = &Task> {
         let due = self.index.kills.iter().take_while(move |(at, _)| *at <= now);
         due.filter_map(|(_, key)| self.tasks.get(*key))
     }
 
-    /// The slowest of the workers that told their hashrate lately, by hashrate per CPU.
+    /// The workers with a recent live message, by hashrate per CPU, the slowest first.
     pub fn slowest(&self) -> impl Iterator<Item = &Task> {
-        self.rates.slowest().filter_map(|key| self.tasks.get(key))
+        self.hashrates.slowest().filter_map(|key| self.tasks.get(key))
     }
 
-    /// What is known of an agent.
-    pub fn agent(&self, id: &str) -> Option<&Agent> {
-        self.agents.get(id)
-    }
-
-    /// All reasons why nothing is launched somewhere, each once.
-    pub fn unused_reasons(&self) -> impl ExactSizeIterator<Item = &UnusedAgent> {
-        self.agents.reasons()
-    }
-
-    /// What limits launches.
-    pub fn launch_limit(&self) -> Option<&LaunchLimit> {
-        self.launch_limit.as_ref()
-    }
-
-    /// How many launches may begin, if they are limited.
+    /// How many launches may begin now, if they are limited.
     pub fn launches_allowed(&self, now: Instant) -> Option<u64> {
         self.launch_limit.as_ref().map(|limit| limit.room(self.count_unsent() as u64, now))
     }
@@ -206,9 +193,17 @@ impl Fleet {
         self.launch_limit.as_ref().filter(|limit| limit.is_cautious())?.failure.as_ref()
     }
 
-    /// The intervals that workers are to use; `None` before anything was decided.
-    pub fn worker_intervals(&self) -> Option<Intervals> {
-        self.worker_intervals
+    /// What affects launches on an agent. A machine that becomes unavailable within `notice` counts as leaving.
+    pub fn marks(&self, agent: &str, notice: Duration, now: Instant) -> AgentMarks {
+        let Some(agent) = self.agents.get(agent) else { return AgentMarks::default() };
+        let window = agent.window.filter(|window| window.from <= now + notice);
+        AgentMarks {
+            failures: agent.pause.map_or(0, |pause| pause.failures),
+            paused: agent.pause.filter(|pause| pause.until > now).map(|pause| pause.until - now),
+            leaving: window.map(|window| window.from.saturating_duration_since(now)),
+            held: agent.held,
+            fetches: false,
+        }
     }
 
     // Counts.
@@ -218,22 +213,22 @@ impl Fleet {
         &self.index.states
     }
 
-    /// How many tasks that are not over are in each state; before its first update a task has none.
-    pub fn present_states(&self) -> &BTreeMap<Option<TaskState>, u64> {
-        &self.index.present_states
+    /// How many tasks that have not ended are in each state; `None` before the first update.
+    pub fn active_states(&self) -> &BTreeMap<Option<TaskState>, u64> {
+        &self.index.active_states
     }
 
-    /// How many launches are being written down.
+    /// How many launches are not sent yet.
     pub fn count_unsent(&self) -> usize {
         self.index.unsent.len()
     }
 
-    /// The tasks of one kind that are not over, in numbers.
-    pub fn count(&self, kind: Kind) -> Present {
+    /// The counts of the tasks of one kind that have not ended.
+    pub fn count(&self, kind: TaskKind) -> TaskCounts {
         self.index.of_kind(kind)
     }
 
-    /// How many tasks may be alive on their agents.
+    /// How many tasks may be running on their agents.
     pub fn count_live(&self) -> usize {
         self.index.may_live
     }
@@ -248,23 +243,23 @@ impl Fleet {
         self.index.placed
     }
 
-    /// The workers that count, by what the constraints of workers look at.
+    /// The workers that count against constraints, by the fields of the constraints.
     pub fn occupancy(&self) -> &Occupancy {
         &self.index.occupancy
     }
 
-    /// H/s of the workers that told theirs lately, and how many they are.
+    /// The sum of the recent hashrates of workers in H/s, and the number of these workers.
     pub fn hashrate(&self) -> (f64, usize) {
-        (self.rates.sum(), self.rates.count())
+        (self.hashrates.sum(), self.hashrates.count())
     }
 }
 
-/// What speaks against launching on agents, at one moment.
+/// What affects launches on agents, at one moment.
 #[derive(Debug)]
 pub struct Marks<'a> {
-    /// The agents.
+    /// The fleet with the agents.
     pub fleet: &'a Fleet,
-    /// An agent is left alone if its machine goes away within this time.
+    /// An agent counts as leaving if its machine becomes unavailable within this time.
     pub notice: Duration,
     /// The moment.
     pub now: Instant,
@@ -272,45 +267,11 @@ pub struct Marks<'a> {
 
 impl offers::Agents for Marks<'_> {
     fn marks(&self, agent: &str) -> AgentMarks {
-        let Some(agent) = self.fleet.agent(agent) else { return AgentMarks::default() };
-        let window = agent.window.filter(|window| window.from <= self.now + self.notice);
-        AgentMarks {
-            failures: agent.pause.map_or(0, |pause| pause.failures),
-            paused: agent.pause.filter(|pause| pause.until > self.now).map(|pause| pause.until - self.now),
-            leaving: window.map(|window| window.from.saturating_duration_since(self.now)),
-            held: agent.held,
-            fetches: false,
-        }
+        self.fleet.marks(agent, self.notice, self.now)
     }
 }
 
-/// Ids are numbered in the order of launches.
+/// The number in a task's id, for the order of launches. Tasks whose ids this program did not make come last.
 fn launch_number(id: &str) -> u64 {
-    number(id).unwrap_or(u64::MAX)
-}
-
-/// The offers that are held for a task.
-pub fn held_offers(task: &Task) -> &[String] {
-    match task.lifecycle() {
-        Lifecycle::Writing(launch) => &launch.accept.offers,
-        Lifecycle::CalledOff { offers, .. } => offers,
-        _ => &[],
-    }
-}
-
-/// The launch that is being written down, unless it was called off.
-pub fn planned_launch(task: &Task) -> Option<&PlannedLaunch> {
-    match task.lifecycle() {
-        Lifecycle::Writing(launch) => Some(launch),
-        _ => None,
-    }
-}
-
-/// The other tasks of the call that is to launch this one, if it is this one that holds the offers.
-pub fn launched_with(task: &Task) -> Option<&[String]> {
-    match task.lifecycle() {
-        Lifecycle::Writing(launch) => launch.with.as_deref(),
-        Lifecycle::CalledOff { with, .. } => with.as_deref(),
-        _ => None,
-    }
+    task_number(id).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! What of the framework outlives its tasks: its id and age, its accounts, and what is left of tasks that ended long ago.
+//! What of the framework outlives its tasks: its id and age, its ledger, and what remains of retired tasks.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -6,46 +6,48 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use crate::fleet::{Fleet, Task};
-use crate::journal::{Account, AvoidedAgent, Entry, Ledger, Records, Recovered, RetiredTasks, TaskRecord};
-use crate::kind::Kind;
+use crate::journal::{
+    Account, AvoidedAgent, Entry, Ledger, Records, RecoveredState, RetiredTasks, TaskRecord,
+};
+use crate::task_id::{TaskKind, task_id};
 
-/// So many failures are kept to be shown.
+/// How many failures are kept to be shown.
 const FAILURES: usize = 10;
 
-/// What is kept of the framework beside its tasks and agents.
+/// What of the framework outlives its tasks.
 #[derive(Debug)]
 pub struct History {
     /// The framework's id.
     pub framework: Option<String>,
-    /// The accounts.
+    /// The ledger.
     pub ledger: Ledger,
-    /// Tasks that ended long ago.
+    /// What remains of tasks that ended long ago.
     pub retired: RetiredTasks,
-    /// The most workers that ran at once.
+    /// The highest number of workers that ran at once.
     pub peak_workers: u64,
-    /// The same as it was last written down.
-    pub written_peak: u64,
+    /// The last peak that was persisted.
+    pub persisted_peak: u64,
     /// The last failures of tasks, to be shown.
-    pub(crate) failures: Failures,
-    /// What the user should know at present, to be shown.
-    pub(crate) remarks: BTreeMap<Topic, String>,
+    pub(crate) failures: RecentFailures,
+    /// The present remarks, to be shown.
+    pub(crate) remarks: BTreeMap<RemarkTopic, String>,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
-    /// The framework's age was this at that time.
+    /// The framework's age at a moment.
     age: (Duration, Instant),
 }
 
 impl History {
-    /// Goes on with what was recovered, all but the tasks; `age` is how long ago the framework began.
-    pub fn new(recovered: Recovered, age: Duration, now: Instant) -> Self {
+    /// Goes on with the recovered state, except for its tasks. `age` is the age of the framework.
+    pub fn new(recovered: RecoveredState, age: Duration, now: Instant) -> Self {
         let avoided = recovered.avoided.into_iter().map(|agent| (agent.agent.clone(), agent));
         Self {
             framework: recovered.framework.map(|framework| framework.id),
             ledger: recovered.ledger,
             retired: recovered.retired,
             peak_workers: recovered.peak_workers,
-            written_peak: recovered.peak_workers,
-            failures: Failures::default(),
+            persisted_peak: recovered.peak_workers,
+            failures: RecentFailures::default(),
             remarks: BTreeMap::new(),
             avoided: avoided.collect(),
             next_number: recovered.next_number.max(1),
@@ -53,11 +55,11 @@ impl History {
         }
     }
 
-    /// A name for a new task.
-    pub fn name(&mut self, kind: Kind) -> String {
-        let name = format!("miner-{}-{}", kind.name(), self.next_number);
+    /// The id for a new task.
+    pub fn new_task_id(&mut self, kind: TaskKind) -> String {
+        let id = task_id(kind, self.next_number);
         self.next_number += 1;
-        name
+        id
     }
 
     /// The framework's age.
@@ -66,55 +68,57 @@ impl History {
     }
 }
 
-/// What a remark is about; the most important one first.
+/// What a remark is about. Remarks are shown in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Topic {
+pub enum RemarkTopic {
     /// The server has as many workers as it admits.
     Server,
-    /// Agents wait for others to have fetched the executor.
+    /// Agents wait for their turn to fetch the executor.
     Fetching,
 }
 
 /// The last failures of tasks.
 #[derive(Debug, Default)]
-pub(crate) struct Failures(VecDeque<(Instant, Failure)>);
+pub(crate) struct RecentFailures(VecDeque<(Instant, TaskFailure)>);
 
-impl Failures {
+impl RecentFailures {
     pub fn push(&mut self, task: &str, host: &str, text: &str, now: Instant) {
         self.0.truncate(FAILURES - 1);
         let (task, host, text) = (task.to_owned(), host.to_owned(), text.to_owned());
-        self.0.push_front((now, Failure { ago: Duration::ZERO, task, host, text }));
+        self.0.push_front((now, TaskFailure { ago: Duration::ZERO, task, host, text }));
     }
 
-    pub fn list(&self, now: Instant) -> Vec<Failure> {
-        let aged =
-            |(at, failure): &(Instant, Failure)| Failure { ago: now.duration_since(*at), ..failure.clone() };
+    pub fn list(&self, now: Instant) -> Vec<TaskFailure> {
+        let aged = |(at, failure): &(Instant, TaskFailure)| TaskFailure {
+            ago: now.duration_since(*at),
+            ..failure.clone()
+        };
         self.0.iter().map(aged).collect()
     }
 }
 
 /// A task that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// How long ago.
+pub struct TaskFailure {
+    /// How long ago it failed.
     pub ago: Duration,
     /// The task's id.
     pub task: String,
     /// Its agent's host name.
     pub host: String,
-    /// The state it ended in, or why it was given up.
+    /// The state in which it ended, or why it was given up.
     pub text: String,
 }
 
-/// The records in memory: tasks are the fleet's, all else is history.
+/// The records in memory: tasks are in the fleet, all else is in the history.
 #[derive(Debug)]
-pub(crate) struct Memory<'a> {
+pub(crate) struct InMemoryRecords<'a> {
     pub fleet: &'a mut Fleet,
     pub history: &'a mut History,
     pub now: Instant,
 }
 
-impl Records for Memory<'_> {
+impl Records for InMemoryRecords<'_> {
     type Error = Infallible;
 
     fn framework(&self) -> Result<Option<Cow<'_, str>>, Infallible> {
@@ -128,23 +132,23 @@ impl Records for Memory<'_> {
 
     fn end_framework(&mut self, _now_ms: u64) -> Result<(), Infallible> {
         self.fleet.forget_tasks();
-        let recovered = Recovered {
+        let recovered = RecoveredState {
             next_number: self.history.next_number,
             avoided: std::mem::take(&mut self.history.avoided).into_values().collect(),
-            ..Recovered::default()
+            ..RecoveredState::default()
         };
         *self.history = History::new(recovered, Duration::ZERO, self.now);
         Ok(())
     }
 
     fn task(&self, id: &str) -> Result<Option<Cow<'_, TaskRecord>>, Infallible> {
-        Ok(self.fleet.get(id).map(|task| Cow::Borrowed(task.record())))
+        Ok(self.fleet.get(id).map(|task| Cow::Borrowed(&task.record)))
     }
 
     fn put_task(&mut self, task: TaskRecord) -> Result<(), Infallible> {
         match self.fleet.get(&task.id) {
             Some(_) => self.fleet.set_record(task, self.now),
-            None => self.fleet.insert(Task::found(task, self.now)),
+            None => self.fleet.insert(Task::recovered(task, self.now)),
         }
         Ok(())
     }

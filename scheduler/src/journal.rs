@@ -1,7 +1,7 @@
-//! What is written down before anything depends on it, and what it means.
+//! The records of the framework, which are persisted before anything depends on them.
 //!
-//! A [`Change`] is the only way in which what is kept changes. [`apply()`] says, once, what each change means; memory,
-//! SQLite and ZooKeeper implement [`Records`], which only gets and puts.
+//! Records change by a [`Change`] alone. [`apply()`] implements the meaning of each change once; memory, SQLite and ZooKeeper
+//! implement [`Records`], which only gets and puts.
 
 mod apply;
 mod change;
@@ -12,10 +12,11 @@ mod sums;
 mod task_numbers;
 mod task_record;
 
-pub use self::apply::{Records, apply, book, new_state};
+pub use self::apply::{Records, apply, new_state, record_accounts};
 pub use self::change::{AvoidedAgent, Change, StatusRecord, Ticket};
-pub use self::ledger::{Account, AggregatedWorker, Entry, Ledger, Line, OTHERS, UNTRACKED_MINERS, accounts};
-pub use self::recovered::{FrameworkRecord, Recovered, RetiredTasks};
+pub use self::ledger::{Account, AggregatedWorker, Entry, Ledger, OTHERS, UNTRACKED_MINERS, accounts};
+pub use self::recovered::{FrameworkRecord, RecoveredState, RetiredTasks};
 pub use self::specification_key::SpecificationKey;
-pub use self::task_numbers::{TaskNumberSet, number};
+pub use self::sums::LedgerLine;
+pub use self::task_numbers::TaskNumberSet;
 pub use self::task_record::{Assignment, Origin, TaskRecord};

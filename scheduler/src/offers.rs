@@ -1,9 +1,9 @@
-//! Offers → what to launch on them, what to decline. Pure.
+//! Decides about offers: what is launched on them, and what is declined. Pure.
 //!
-//! A server takes a fixed amount of CPU, memory and two ports. A worker takes a fixed amount of memory and all the
-//! CPU that is left or, where that is more than one may take, several take it, as far as [`Limits`] and [`constraints`](crate::constraints) allow. All offers of one agent are
-//! used together, since Mesos offers an agent in pieces. Whatever is launched takes its resources from the offers' own
-//! entries, so that reservations and the role they were allocated to stay as they are.
+//! A server takes a fixed amount of CPU and memory, and two ports. A worker takes a fixed amount of memory and all CPU that is
+//! left. If this is more than one worker may take, there are several. [`WorkerLimits`] and
+//! [`constraints`](crate::constraints) apply. All offers of one agent are used together, since Mesos offers an agent's resources
+//! in pieces. Tasks take resource entries of the offers as they are, so that reservations and allocation roles stay.
 
 mod fit;
 #[cfg(test)]
@@ -19,22 +19,22 @@ use mesos::v1::{Offer, Resource};
 
 use self::fit::{Fit, fill, take_next};
 pub use self::unused::{DeclineReason, UnusedAgent};
-use crate::constraints::{Constraint, Occupancy, Place, Trial};
+use crate::constraints::{Constraint, Occupancy, Place, TentativeOccupancy};
 
 /// Memory of a worker's executor and task together, MB.
 pub const WORKER_MEM: u64 = 128;
-/// The least CPU worth a worker, thousandths.
+/// The least CPU for a worker by default, thousandths.
 const WORKER_CPUS_MILLI: u64 = 100;
 
-/// Plans of maintenance change, and nobody says so but the next offer.
+/// Offers of agents before maintenance are declined for at most this time: only the next offer says if the plan has changed.
 const LEAVING: Duration = Duration::from_secs(10);
-/// Offers of an agent whose resources gather are given back for so long.
+/// Offers of an agent whose resources are to be gathered are declined for this time.
 const HELD: Duration = Duration::from_secs(1);
 
-/// What is wanted from the next offers.
+/// What the next offers are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wanted {
-    /// Nothing: all is declined.
+pub enum Demand {
+    /// Nothing. All offers are declined.
     Nothing,
     /// One server.
     Server {
@@ -47,24 +47,24 @@ pub enum Wanted {
     Workers,
 }
 
-/// How much CPU workers may take, in thousandths.
+/// The limits for workers. CPU is in thousandths.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The most for all tasks together, the server included.
+pub struct WorkerLimits {
+    /// The most CPU for all tasks together, the server included.
     pub max_cpus_milli: Option<u64>,
     /// The most workers.
     pub max_workers: Option<u64>,
-    /// The most for one worker; `None`: all that its agent offers.
+    /// The most CPU for one worker; `None` for all that its agent offers.
     pub worker_cpus_milli: Option<u64>,
-    /// The least worth a worker.
+    /// The least CPU for a worker.
     pub min_worker_cpus_milli: u64,
-    /// To be left on each agent.
+    /// CPU that is not to be used on each agent.
     pub reserve_cpus_milli: u64,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for WorkerLimits {
+    fn default() -> WorkerLimits {
+        WorkerLimits {
             max_cpus_milli: None,
             max_workers: None,
             worker_cpus_milli: None,
@@ -77,79 +77,79 @@ impl Default for Limits {
 /// Where tasks may run, and with how much CPU.
 #[derive(Clone, Debug, Default)]
 pub struct Placement {
-    /// How much CPU.
-    pub limits: Limits,
-    /// Workers take CPU that Mesos may take back at any time, and no other.
+    /// The limits for workers.
+    pub limits: WorkerLimits,
+    /// Whether workers take revocable CPU, and no other.
     pub revocable: bool,
-    /// Where workers may run; all must be met.
+    /// The constraints for workers. All must be met.
     pub workers: Vec<Constraint>,
-    /// Where the server may run; all must be met.
+    /// The constraints for the server. All must be met.
     pub server: Vec<Constraint>,
 }
 
-/// What speaks against launching on an agent.
+/// What affects launches on an agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AgentMarks {
-    /// How many tasks in a row have failed there.
+    /// How many launches in a row have failed.
     pub failures: u32,
-    /// Nothing is to be launched there for so long, since tasks failed.
+    /// Nothing is launched for this time, since tasks have failed.
     pub paused: Option<Duration>,
-    /// Its machine goes away in this time.
+    /// The machine becomes unavailable in this time.
     pub leaving: Option<Duration>,
-    /// Its offers are to be given back, so that they come as one.
+    /// Whether offers are declined until the resources can be offered together.
     pub held: bool,
-    /// It has to fetch the executor from this scheduler first.
+    /// Whether a launch begins a fetch of the executor from this scheduler.
     pub fetches: bool,
 }
 
-/// Tells what speaks against launching on agents.
+/// Gives the marks of agents.
 pub trait Agents: fmt::Debug {
-    /// Of the agent with this id.
+    /// The marks of the agent with this id.
     fn marks(&self, agent: &str) -> AgentMarks;
 }
 
-/// What is wanted, and where not.
+/// What a plan depends on, beside the offers.
 #[derive(Clone, Debug)]
-pub struct Demand<'a> {
-    /// What is wanted.
-    pub wanted: Wanted,
-    /// Where, and with how much CPU.
+pub struct PlanContext<'a> {
+    /// What the offers are wanted for.
+    pub demand: Demand,
+    /// Where tasks may run, and with how much CPU.
     pub placement: &'a Placement,
-    /// CPU that workers may still take, thousandths.
+    /// Thousandths of a CPU that further workers may take.
     pub cpus_left_milli: u64,
-    /// Workers that may still be launched.
+    /// How many further workers may be launched.
     pub workers_left: u64,
-    /// Agents that may begin to fetch the executor.
+    /// How many agents may begin to fetch the executor.
     pub fetches_left: u64,
-    /// The workers that there are, as the placement's constraints count them.
+    /// The workers that there are, as constraints count them.
     pub placed: &'a Occupancy,
-    /// What speaks against single agents.
+    /// The marks of agents.
     pub agents: &'a dyn Agents,
-    /// How long what is of no use should not be offered again.
+    /// For how long useless offers are declined.
     pub refuse: Duration,
-    /// Agents where the fewest tasks have failed are used first.
+    /// Whether agents with the fewest failures are used first.
     pub fewest_failures_first: bool,
 }
 
-/// What to do with all offers that were given to [`plan`]: each is in exactly one of the three.
+/// What to do with the offers. Each offer is in exactly one of `tasks`, `declines` and `waiting`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What to launch. Tasks of one agent follow each other, and the last of them has the agent's offers.
-    pub accepts: Vec<Accept>,
-    /// What to decline.
+    /// The tasks to launch. The tasks of one agent follow each other, and the last of them has the agent's offers.
+    pub tasks: Vec<PlannedTask>,
+    /// The offers to decline.
     pub declines: Vec<Decline>,
-    /// What to decline until the executor can be fetched.
+    /// The offers to decline until their agents can fetch the executor.
     pub waiting: Vec<Waiting>,
-    /// Why nothing is launched where something is wanted.
+    /// The agents on which nothing is launched, although something is wanted.
     pub unused: Vec<UnusedAgent>,
-    /// Whether a constraint kept something from being launched: what it depends on may change.
+    /// Whether a constraint prevented a launch. It may be met when workers come or go.
     pub held_back: bool,
 }
 
-/// One task for an agent.
+/// One task to launch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Accept {
-    /// The offers to use, all of this agent; none if a further task of the agent follows, which has them.
+pub struct PlannedTask {
+    /// All offers of the agent; none if a further task of the agent follows, which has them.
     pub offers: Vec<String>,
     /// The agent's id.
     pub agent: String,
@@ -157,43 +157,43 @@ pub struct Accept {
     pub place: Place,
     /// Thousandths of a CPU, executor and task together.
     pub cpus_milli: u64,
-    /// The executor's part.
+    /// The executor's resources.
     pub executor: Vec<Resource>,
-    /// The task's part, ports included.
+    /// The task's resources, ports included.
     pub task: Vec<Resource>,
     /// For a server: its HTTP and its Stratum port.
     pub ports: Option<(u16, u16)>,
 }
 
-/// Offers that are of no use now.
+/// Offers to decline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decline {
-    /// Their ids.
+    /// The ids of the offers.
     pub offers: Vec<String>,
     /// For how long.
     pub refuse: Duration,
 }
 
-/// Offers of an agent that would have to fetch the executor, while as many do as may.
+/// Offers of an agent that has to wait for its turn to fetch the executor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waiting {
     /// The agent's id.
     pub agent: String,
-    /// Their ids.
+    /// The ids of the offers.
     pub offers: Vec<String>,
 }
 
 /// Decides about offers.
-pub fn plan<'a>(offers: &'a [Offer], demand: &Demand<'_>) -> Plan {
+pub fn plan<'a>(offers: &'a [Offer], context: &PlanContext<'_>) -> Plan {
     let mut agents: BTreeMap<&'a str, Vec<&'a Offer>> = BTreeMap::new();
     for offer in offers {
         agents.entry(&offer.agent_id.value).or_default().push(offer);
     }
-    let mut planner = Planner::new(demand);
+    let mut planner = Planner::new(context);
     let mut waiting: BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>> = BTreeMap::new();
     let mut agents: Vec<_> = agents.into_iter().collect();
-    if demand.fewest_failures_first {
-        agents.sort_by_cached_key(|(agent, _)| demand.agents.marks(agent).failures);
+    if context.fewest_failures_first {
+        agents.sort_by_cached_key(|(agent, _)| context.agents.marks(agent).failures);
     }
     for (agent, offers) in agents {
         let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
@@ -209,30 +209,34 @@ pub fn plan<'a>(offers: &'a [Offer], demand: &Demand<'_>) -> Plan {
     planner.plan
 }
 
-/// An agent that has not been decided about.
+/// An agent whose offers are not decided about yet.
 struct Candidate<'a> {
     agent: &'a str,
     offers: Vec<&'a Offer>,
     place: Place,
 }
 
-/// One task of each agent's offers; what was decided so far.
+/// The plan so far.
 struct Planner<'a> {
-    demand: Demand<'a>,
-    /// The workers that there are, and those of the plan.
-    placed: Trial<'a>,
+    context: PlanContext<'a>,
+    /// The workers that there are, including those of the plan.
+    placed: TentativeOccupancy<'a>,
     plan: Plan,
 }
 
 impl<'a> Planner<'a> {
-    fn new(demand: &Demand<'a>) -> Self {
-        Self { placed: Trial::of(demand.placed), demand: demand.clone(), plan: Plan::default() }
+    fn new(context: &PlanContext<'a>) -> Self {
+        Self {
+            placed: TentativeOccupancy::of(context.placed),
+            context: context.clone(),
+            plan: Plan::default(),
+        }
     }
 
-    /// Launches something or declines; gives the candidate back if only a constraint is against a launch.
+    /// Plans launches on an agent, or declines its offers. Returns the candidate if only a constraint prevents a launch.
     fn try_agent<'c>(&mut self, candidate: Candidate<'c>) -> Option<Candidate<'c>> {
-        let marks = self.demand.agents.marks(candidate.agent);
-        let refuse = self.demand.refuse;
+        let marks = self.context.agents.marks(candidate.agent);
+        let refuse = self.context.refuse;
         if marks.held {
             self.decline(&candidate, HELD, None);
         } else if self.nothing_wanted() {
@@ -242,13 +246,13 @@ impl<'a> Planner<'a> {
         } else if let Some(left) = marks.leaving {
             self.decline(&candidate, refuse.min(LEAVING), Some(DeclineReason::Leaving(left)));
         } else {
-            match fill(&candidate.offers, &self.demand, marks.failures) {
+            match fill(&candidate.offers, &self.context, marks.failures) {
                 Err(reason) => self.decline(&candidate, refuse, Some(reason)),
                 Ok(_) if self.unmet(&candidate.place).is_some() => return Some(candidate),
                 Ok(_) if marks.fetches && self.must_wait() => self.wait(&candidate),
                 Ok((fit, left)) => {
-                    self.demand.fetches_left =
-                        self.demand.fetches_left.saturating_sub(u64::from(marks.fetches));
+                    self.context.fetches_left =
+                        self.context.fetches_left.saturating_sub(u64::from(marks.fetches));
                     self.accept(candidate, fit, left);
                 }
             }
@@ -256,8 +260,8 @@ impl<'a> Planner<'a> {
         None
     }
 
-    /// A constraint that was not met may be when something was launched on other agents. Those that look the same to all
-    /// constraints wait together, and are looked at only when the constraints' counts say that it may help.
+    /// Tries agents again whose constraints may be met now that workers are planned on other agents. Agents that are alike for all
+    /// constraints are in one group. Groups are tried again only while the counts of the constraints change.
     fn try_again(&mut self, waiting: &mut BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>>) {
         if !self.constraints().iter().any(Constraint::waits_for_others) {
             return;
@@ -280,35 +284,35 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// All that constraints look at.
+    /// The values of an agent for all constraints.
     fn values(&self, place: &Place) -> Vec<Option<String>> {
         self.constraints().iter().map(|it| it.value(place).map(str::to_owned)).collect()
     }
 
-    /// Plans the first task of an agent, and further ones for as long as there is enough left.
+    /// Plans the first task of an agent, and further ones while the rest of the resources is enough.
     fn accept(&mut self, candidate: Candidate<'_>, first: Fit, mut left: Resources) {
         let Candidate { agent, offers, place } = candidate;
         let mut next = Some(first);
         while let Some(fit) = next.take() {
-            if self.demand.wanted == Wanted::Workers {
-                self.placed.add(&self.demand.placement.workers, &place);
-                self.demand.workers_left -= 1;
-                self.demand.cpus_left_milli = self.demand.cpus_left_milli.saturating_sub(fit.cpus_milli);
+            if self.context.demand == Demand::Workers {
+                self.placed.add(&self.context.placement.workers, &place);
+                self.context.workers_left -= 1;
+                self.context.cpus_left_milli = self.context.cpus_left_milli.saturating_sub(fit.cpus_milli);
             } else {
-                self.demand.wanted = Wanted::Nothing;
+                self.context.demand = Demand::Nothing;
             }
             if !self.nothing_wanted() && self.unmet(&place).is_none() {
-                next = take_next(&mut left, &self.demand).ok();
+                next = take_next(&mut left, &self.context);
             }
-            // The last one holds the offers.
+            // The last task holds the offers.
             let offers = if next.is_none() { ids(&offers) } else { Vec::new() };
-            self.plan.accepts.push(fit.on(agent, place.clone(), offers));
+            self.plan.tasks.push(fit.on(agent, place.clone(), offers));
         }
     }
 
-    /// A server does not wait: nothing can be mined without it.
+    /// Whether the agent has to wait for its turn to fetch. A server does not wait, since nothing is mined without it.
     fn must_wait(&self) -> bool {
-        self.demand.wanted == Wanted::Workers && self.demand.fetches_left == 0
+        self.context.demand == Demand::Workers && self.context.fetches_left == 0
     }
 
     fn wait(&mut self, candidate: &Candidate<'_>) {
@@ -317,44 +321,44 @@ impl<'a> Planner<'a> {
     }
 
     fn nothing_wanted(&self) -> bool {
-        let Demand { wanted, workers_left, cpus_left_milli, placement, .. } = &self.demand;
-        match wanted {
-            Wanted::Nothing => true,
-            Wanted::Server { .. } => false,
-            Wanted::Workers => {
+        let PlanContext { demand, workers_left, cpus_left_milli, placement, .. } = &self.context;
+        match demand {
+            Demand::Nothing => true,
+            Demand::Server { .. } => false,
+            Demand::Workers => {
                 *workers_left == 0 || *cpus_left_milli < placement.limits.min_worker_cpus_milli
             }
         }
     }
 
-    /// The first constraint that is not met.
+    /// The first constraint that is not met by an agent.
     fn unmet(&self, place: &Place) -> Option<&Constraint> {
         let constraints = self.constraints();
-        if self.demand.wanted == Wanted::Workers {
+        if self.context.demand == Demand::Workers {
             let unmet =
                 |(index, constraint): &(usize, &Constraint)| !constraint.allows(place, *index, &self.placed);
             return constraints.iter().enumerate().find(unmet).map(|(_, constraint)| constraint);
         }
         let (nothing, none) = (Occupancy::default(), 0);
-        let nobody = Trial::of(&nothing);
+        let nobody = TentativeOccupancy::of(&nothing);
         constraints.iter().find(|constraint| !constraint.allows(place, none, &nobody))
     }
 
-    /// Those that what is wanted has to meet.
+    /// The constraints for the wanted task.
     fn constraints(&self) -> &'a [Constraint] {
-        let placement = self.demand.placement;
-        if self.demand.wanted == Wanted::Workers { &placement.workers } else { &placement.server }
+        let placement = self.context.placement;
+        if self.context.demand == Demand::Workers { &placement.workers } else { &placement.server }
     }
 
     fn hold_back(&mut self, candidate: &Candidate<'_>) {
         let reason = match self.unmet(&candidate.place) {
             _ if self.nothing_wanted() => None,
             unmet => {
-                unmet.map(|constraint| DeclineReason::Constraint(self.demand.wanted, constraint.to_string()))
+                unmet.map(|constraint| DeclineReason::Constraint(self.context.demand, constraint.to_string()))
             }
         };
         self.plan.held_back |= reason.is_some();
-        self.decline(candidate, self.demand.refuse, reason);
+        self.decline(candidate, self.context.refuse, reason);
     }
 
     fn decline(&mut self, candidate: &Candidate<'_>, refuse: Duration, reason: Option<DeclineReason>) {

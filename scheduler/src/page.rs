@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use task::{Intervals, Live, Totals};
 use tokio::sync::{Mutex, watch};
 
-use crate::core::{MAX_PAGE, Overview, TaskLine, TaskPage};
-use crate::history::Failure;
+use crate::core::{MAX_PAGE, Overview, TaskOverview, TaskPage};
+use crate::history::TaskFailure;
 use crate::query::{QueryClient, QueryError, Role};
 
 /// Tasks on a page if nothing else is asked for, and in the summary.
@@ -192,8 +192,8 @@ fn summary(overview: &Overview, page: &TaskPage) -> Value {
     })
 }
 
-fn failure(failure: &Failure) -> Value {
-    let Failure { ago, task, host, text } = failure;
+fn failure(failure: &TaskFailure) -> Value {
+    let TaskFailure { ago, task, host, text } = failure;
     json!({"seconds_ago": ago.as_secs(), "task": task, "host": host, "text": text})
 }
 
@@ -201,7 +201,7 @@ fn tasks(page: &TaskPage) -> Vec<Value> {
     page.tasks.iter().map(task).collect()
 }
 
-fn task(task: &TaskLine) -> Value {
+fn task(task: &TaskOverview) -> Value {
     let seconds = |interval: Duration| interval.as_secs_f64();
     let live_interval = |told: Option<Intervals>| told.map(|intervals| seconds(intervals.live()));
     let report_interval = |told: Option<Intervals>| told.map(|intervals| seconds(intervals.report()));

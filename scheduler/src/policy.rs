@@ -1,23 +1,22 @@
-//! The rules of the framework, one a file. A rule reads the fleet and says what it wants; it changes nothing itself, and
-//! cannot see what another rule remembers.
+//! The policies of the framework, one a file. A policy reads the fleet and returns intents. It changes nothing itself, and
+//! cannot see the state of another policy.
 //!
-//! # Which rule wins
-//! [`policies`] lists the rules. For each happening they are asked in that order, and what one wants is carried out before
-//! the next one is asked. So the later rules see what the earlier ones did: a task that an earlier rule ends is to end for
-//! all of them, a server that it gives up is gone, an agent that it holds is left alone. Some things cannot be undone,
-//! whoever wants it: a task that is to end never goes on, and nothing is launched once the end has begun. What can be set
-//! and cleared (an agent's window, its held offers, a worker's slot, its server) is set by one rule alone.
+//! # Which policy wins
+//! [`policies`] lists the policies. They get each event in this order, and the intents of one policy are carried out before the
+//! next policy is asked. So later policies see what earlier ones did: a task that an earlier policy ends is to end for all of
+//! them, a server that it gives up is gone, an agent that it holds is left alone. Some intents cannot be undone by any policy: a
+//! task that is to end never goes on, and nothing is launched once the shutdown has begun. What can be set and cleared (an
+//! agent's window, its held offers, a worker's slot, its server) is set by one policy alone.
 //!
-//! What an intent brings about is a happening of its own. It comes after the one that all rules are being asked about.
+//! An intent may raise an event of its own. That event comes after the present one.
 
 mod acknowledge;
 mod admission;
 mod agent_pause;
 mod common_failure;
 mod decline_groups;
+mod event;
 mod fetch_pacing;
-mod give_way;
-mod happening;
 mod intervals;
 mod kill;
 mod launch;
@@ -29,13 +28,14 @@ mod redirect;
 mod retire;
 mod server_health;
 mod server_loss;
+mod server_preemption;
 mod shutdown;
 mod silence;
+mod surplus;
 mod task_notices;
 #[cfg(test)]
 mod tests;
 mod unreachable;
-mod unwanted;
 mod upgrade;
 
 use std::fmt;
@@ -44,40 +44,40 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-pub use self::happening::Happening;
+pub use self::event::PolicyEvent;
 #[cfg(test)]
 pub use self::server_health::{ILL_SERVER, SERVER_START};
-pub use self::task_notices::Ended;
+pub use self::task_notices::TaskEnd;
 
 use crate::event::Call;
-use crate::fleet::{Fleet, LaunchLimit, Task, Window};
-use crate::history::{History, Topic};
+use crate::fleet::{Fleet, LaunchLimit, MaintenanceWindow, Task};
+use crate::history::{History, RemarkTopic};
 use crate::journal::Assignment;
-use crate::offers::{Accept, UnusedAgent};
-use crate::session::Session;
+use crate::offers::{PlannedTask, UnusedAgent};
+use crate::run_state::RunState;
 use crate::settings::{OnServerLoss, Settings};
 use crate::user_notice::UserNotice;
 
-/// A rule.
+/// One policy: a state machine that is driven by events.
 pub trait Policy: fmt::Debug + Send {
-    /// What is to be done about a happening.
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent>;
+    /// Handles an event.
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent>;
 }
 
-/// All rules, in the order in which they are asked.
+/// All policies, in the order in which they get an event.
 pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
     vec![
-        // What is no longer there is nothing for the others.
+        // First, since the others need not see tasks that have retired.
         Box::<retire::Retire>::default(),
-        // Before the user is told that a task runs which ends at once.
-        Box::<unwanted::Unwanted>::default(),
-        // Before a failure is told of one by one, and held against its agent.
+        // Before the notice that a task runs: a surplus task is ended at once.
+        Box::<surplus::SurplusTasks>::default(),
+        // Before the notice of each failure, and before the failure pauses its agent.
         Box::new(common_failure::CommonFailures::new(settings.seed)),
         Box::<task_notices::TaskNotices>::default(),
-        // Before a lost server: its end is told and counted first.
+        // Before the loss of a server, so that its end is counted first.
         Box::<agent_pause::AgentPause>::default(),
         Box::<server_loss::ServerLoss>::default(),
-        // Before tasks are given up: the master may yet tell of them.
+        // Before tasks are given up, since the master may still know of them.
         Box::new(reconcile::Reconcile::new(settings.seed)),
         Box::<launch_timeout::LaunchTimeout>::default(),
         Box::<server_health::ServerHealth>::default(),
@@ -86,10 +86,10 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<maintenance::Maintenance>::default(),
         Box::<merge::Merge>::default(),
         Box::<redirect::Redirects>::default(),
-        Box::<give_way::GiveWay>::default(),
+        Box::<server_preemption::ServerPreemption>::default(),
         Box::<upgrade::Upgrade>::default(),
         Box::<intervals::WorkerIntervals>::default(),
-        // Last of all what follows from the others: acknowledgements, KILLs, what is wanted of offers, the end.
+        // Last, since they follow from the others: acknowledgements, KILLs, launches, the shutdown.
         Box::<acknowledge::Acknowledge>::default(),
         Box::<kill::Kill>::default(),
         Box::new(launch::Launch::new(settings)),
@@ -98,23 +98,23 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
     ]
 }
 
-/// What rules may look at.
+/// What policies may look at.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// What the user wants.
     pub settings: &'a Settings,
     /// The subscription.
-    pub session: &'a Session,
+    pub run: &'a RunState,
     /// Tasks and agents.
     pub fleet: &'a Fleet,
-    /// The framework's history.
+    /// What of the framework outlives its tasks.
     pub history: &'a History,
     /// How many changes are on their way to the disk.
-    pub unwritten: usize,
+    pub unpersisted: usize,
 }
 
 impl View<'_> {
-    /// Whether workers outlive their server. Workers of a user's own image cannot be redirected.
+    /// Whether workers outlive their server. Workers that run a user's own image cannot be redirected.
     pub fn keeps_workers(&self) -> bool {
         let template = &self.settings.template;
         self.settings.on_server_loss == OnServerLoss::Repoint
@@ -122,30 +122,32 @@ impl View<'_> {
             && template.programs.worker.is_none()
     }
 
-    /// Whether a worker works for a server task, and may be sent to another one.
+    /// Whether a worker works for a server task, and can be redirected to another one.
     pub fn can_be_redirected(&self, worker: &Task) -> bool {
-        self.keeps_workers() && worker.record().server().is_some()
+        self.keeps_workers() && worker.record.server().is_some()
     }
 
-    /// The pool that all workers are to work for, if there is one.
+    /// The URL of the external pool, if workers mine at one.
     pub fn pool(&self) -> Option<&str> {
         self.settings.template.pool.as_ref().map(|pool| pool.url.as_str())
     }
 
-    /// Whether a task has its place: the servers in service, and the workers that work for them.
+    /// Whether a task is one of the servers in service or of their workers.
     pub fn belongs(&self, task: &Task) -> bool {
         if !task.is_worker() {
-            return self.fleet.service(task.id()).is_some();
+            return self.fleet.servers.contains_key(task.id());
         }
-        let works = match &task.record().assignment {
+        let works = match &task.record.assignment {
             Some(Assignment::Pool(pool)) => self.pool() == Some(pool),
-            Some(Assignment::Server(server)) => self.pool().is_none() && self.fleet.service(server).is_some(),
+            Some(Assignment::Server(server)) => {
+                self.pool().is_none() && self.fleet.servers.contains_key(server)
+            }
             None => false,
         };
         works || self.can_be_redirected(task)
     }
 
-    /// CPU (thousandths) and number of workers that there may be beside those there are; `None` if no more.
+    /// How much CPU (thousandths) further workers may take, and how many they may be; `None` if there may be no more.
     pub fn room(&self) -> Option<(u64, u64)> {
         let limits = &self.settings.placement.limits;
         let (used, count) = self.fleet.placed();
@@ -156,26 +158,26 @@ impl View<'_> {
         (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
     }
 
-    /// CPU that the server takes, running or not, thousandths.
+    /// Thousandths of a CPU for the server, whether it runs or not.
     pub fn server_cpus_milli(&self) -> u64 {
         if self.pool().is_some() { 0 } else { self.settings.server_cpus_milli }
     }
 
-    /// Whether tasks can be heard, so that what is not heard may be held against them.
+    /// Whether messages of tasks can be received, so that silence is the tasks' own.
     pub fn hears_tasks(&self, now: Instant) -> bool {
-        self.session.connected && !self.session.master_is_silent(now)
+        self.run.connected && !self.run.master_is_silent(now)
     }
 }
 
-/// Something that a rule wants done.
+/// Something that a policy wants done. Tasks, agents and servers are named by their ids.
 #[derive(Clone, Debug)]
 pub enum Intent {
-    /// Tell the master. Without a subscription it comes to nothing.
+    /// Call the master. Without a subscription the call is dropped.
     Call(Call),
     /// Tell the user.
     Notify(UserNotice),
-    /// Write launches on the offers of one agent down, and say when each is on disk. The last one has the offers.
-    Launch(Vec<Accept>),
+    /// Persist launches on the offers of one agent. The last of them holds the offers.
+    Launch(Vec<PlannedTask>),
     /// Send launches that are on disk, by one call.
     SendLaunches {
         /// The id of the task that holds the offers.
@@ -185,115 +187,93 @@ pub enum Intent {
         /// Mesos' `refuse_seconds` for what is left of the offers.
         refuse: Duration,
     },
-    /// Give back the offers of a launch that is on disk, and forget it.
-    ForgetLaunch {
-        /// The task's id.
-        task: String,
-    },
+    /// Remove a task whose launch is on disk and is not to be sent; decline its offers.
+    ForgetLaunch(String),
     /// A task is to end.
-    End {
-        /// Its id.
-        task: String,
-    },
-    /// A task that returned is to end: its next KILL is due now.
-    EndAnew {
-        /// Its id.
-        task: String,
-    },
-    /// A task whose executor does not answer is to end.
-    EndExecutor {
-        /// The task's id.
-        task: String,
-    },
+    End(String),
+    /// A task that has returned is to end: its next KILL is due now.
+    EndReturned(String),
+    /// A task whose executor does not respond is to end.
+    EndExecutor(String),
     /// Send a KILL that is due.
-    SendKill {
-        /// The task's id.
-        task: String,
-    },
-    /// A task of which nothing was ever heard counts as lost.
-    PresumeLost {
-        /// Its id.
-        task: String,
-    },
+    SendKill(String),
+    /// A task without any update counts as lost.
+    PresumeLost(String),
     /// A server is given up.
-    GiveUpServer {
-        /// Its id.
-        server: String,
-    },
-    /// A server is to move: it gets no more workers.
-    MoveServer {
-        /// Its id.
-        server: String,
-    },
-    /// A worker works for another server now.
+    GiveUpServer(String),
+    /// No more workers are assigned to a server.
+    DrainServer(String),
+    /// A worker has gone to another server.
     Assign {
-        /// The worker's id.
+        /// The worker.
         worker: String,
-        /// The server's id.
+        /// The server.
         server: String,
     },
-    /// A task failed on its agent.
+    /// A task has failed on its agent.
     PauseAgent {
-        /// The task's id.
+        /// The task.
         task: String,
         /// Why, for people.
         why: String,
-        /// Other agents have failed alike: it is only counted, since launches wait anyway.
+        /// Whether other agents have this failure in common. Then it is only counted, since launches are limited anyway.
         common: bool,
     },
-    /// Limits launches, or does so no more.
+    /// Sets or clears the limit of launches.
     LimitLaunches(Option<Box<LaunchLimit>>),
     /// Sets or clears an agent's maintenance window.
     SetWindow {
-        /// The agent's id.
+        /// The agent.
         agent: String,
-        /// `None`: its machine stays.
-        window: Option<Window>,
+        /// `None` if no maintenance is planned.
+        window: Option<MaintenanceWindow>,
     },
-    /// Sets whether an agent's offers are declined until they can come as one.
+    /// Sets whether an agent's offers are declined until its resources can be offered together.
     HoldOffers {
-        /// The agent's id.
+        /// The agent.
         agent: String,
-        /// Whether they are.
+        /// Whether they are declined.
         held: bool,
     },
-    /// Workers are to use these intervals.
+    /// Sets the intervals for workers.
     SetWorkerIntervals(::task::Intervals),
-    /// Nothing is launched on what an agent offers.
+    /// Nothing is launched on an agent's offers.
     NoteUnused(UnusedAgent),
     /// A worker counts again against limits and constraints.
-    HoldSlot {
-        /// Its id.
-        task: String,
-    },
+    HoldSlot(String),
     /// A worker no longer counts against limits and constraints.
-    ReleaseSlot {
-        /// Its id.
-        task: String,
-    },
-    /// What was declined is to be offered again.
-    WantOffers,
-    /// What the user should know of this topic from now on.
+    ReleaseSlot(String),
+    /// Declined offers are wanted again.
+    ReviveOffers,
+    /// Sets or clears a remark for the user.
     Remark {
-        /// Of what.
-        topic: Topic,
-        /// `None`: nothing any more.
+        /// What it is about.
+        topic: RemarkTopic,
+        /// The remark.
         text: Option<String>,
     },
-    /// Of these tasks only numbers and sums are kept.
-    Retire {
-        /// Their ids.
-        tasks: Vec<String>,
-    },
-    /// What is old says nothing of agents any more.
-    ForgetOldOfAgents,
-    /// The end begins: nothing is launched any more.
-    BeginEnd,
+    /// Keep only the numbers and sums of these tasks.
+    Retire(Vec<String>),
+    /// Forget what is old of agents.
+    ExpireAgents,
+    /// The shutdown begins: nothing more is launched.
+    BeginShutdown,
     /// All is done.
     Finish,
 }
 
-/// A time around `middle`, so that a thousand schedulers do not act at once.
+impl Intent {
+    fn end(task: &Task) -> Self {
+        Intent::End(task.id().to_owned())
+    }
+
+    /// Tells the user that a task is given up.
+    fn notify_given_up(task: &str, why: &'static str) -> Self {
+        Intent::Notify(UserNotice::GivenUp { task: task.to_owned(), why })
+    }
+}
+
+/// A random time around `middle`, so that a thousand schedulers do not act at once.
 fn jitter(random: &mut StdRng, middle: Duration) -> Duration {
     middle.mul_f64(random.random_range(0.75..1.25))
 }

@@ -1,45 +1,45 @@
-//! What the user wants, as far as decisions depend on it.
+//! The settings that decisions depend on.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::offers::Placement;
-use crate::task_info::Template;
+use crate::task_info::TaskTemplate;
 
-/// What the user wants, as far as decisions depend on it.
+/// The settings that decisions depend on.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What all tasks have in common.
-    pub template: Template,
-    /// A running task that has sent live messages and sends none for so long is replaced, or for three
-    /// of its intervals, if that is longer.
+    pub template: TaskTemplate,
+    /// A running task is replaced if it has stopped sending live messages for so long, or for three of its intervals if that is
+    /// longer.
     pub silence_timeout: Duration,
-    /// Live messages of all workers together, each second.
+    /// How many live messages all workers together send each second.
     pub live_messages_per_second: NonZeroU32,
-    /// Reports of all workers together, each second.
+    /// How many reports all workers together send each second.
     pub reports_per_second: NonZeroU32,
-    /// The server's CPU, thousandths.
+    /// Thousandths of a CPU for the server.
     pub server_cpus_milli: u64,
     /// Where tasks may run, and with how much CPU.
     pub placement: Placement,
     /// What becomes of the workers when their server is gone.
     pub on_server_loss: OnServerLoss,
-    /// End all tasks at the end.
+    /// Whether the shutdown ends all tasks and the framework.
     pub teardown: bool,
-    /// End after this time.
+    /// After this time the scheduler shuts down.
     pub duration: Option<Duration>,
-    /// End after so many blocks.
+    /// After so many blocks the scheduler shuts down.
     pub blocks: Option<u64>,
-    /// For jitter.
+    /// The seed for random times.
     pub seed: u64,
 }
 
 /// What becomes of the workers when their server is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnServerLoss {
-    /// They are killed, and all starts over.
+    /// They are killed, and new ones are launched for the next server.
     #[default]
     Kill,
-    /// They stay, and are sent to the new server.
+    /// They are kept, and redirected to the next server.
     Repoint,
 }

@@ -31,7 +31,7 @@ pub use self::sqlite::{KeptShare, kept_shares, ledger_snapshot, rows_since};
 use self::zookeeper::{Leader, SharedTree};
 pub use self::zookeeper::{SharedError, shared_ledger_snapshot};
 use crate::election::Leadership;
-use crate::journal::{Change, Ledger, Recovered, TaskRecord, Ticket};
+use crate::journal::{Change, Ledger, RecoveredState, TaskRecord, Ticket};
 
 /// The database's name in the state folder.
 pub const DATABASE: &str = "scheduler.sqlite";
@@ -185,7 +185,7 @@ impl Store {
         folder: &Path,
         limits: ShareLimits,
         notify: impl Fn(StoreEvent) + Send + Sync + 'static,
-    ) -> Result<(Store, Recovered), StoreError> {
+    ) -> Result<(Store, RecoveredState), StoreError> {
         let (folder, recovered) = StateFolder::open(folder)?;
         let (next, shared, handover) = Default::default();
         Ok((Store { folder, limits, notify: Arc::new(notify), next, shared, handover }, recovered))
@@ -199,8 +199,8 @@ impl Store {
     pub(crate) async fn share(
         &mut self,
         leadership: &Leadership,
-        own: Recovered,
-    ) -> Result<Recovered, SharedError> {
+        own: RecoveredState,
+    ) -> Result<RecoveredState, SharedError> {
         let leader = Leader::new(self.folder.name(), leadership.host());
         let notify = Arc::clone(&self.notify);
         let (shared, queue, handover) = SharedTree::take_over(leadership, leader, own, notify).await?;

@@ -15,13 +15,13 @@ use mesos::v1::{
     Resource, TaskInfo, command_info, container_info, discovery_info, executor_info, image,
 };
 use task::{
-    BlockSourceSpec, Intervals, PoolAccess, ServerAddress, ServerSpec, TaskKind, TaskSpec, WorkerSpec,
+    BlockSourceSpec, Intervals, PoolAccess, ProgramSpec, ServerAddress, ServerSpec, TaskSpec, WorkerSpec,
 };
 
 pub use self::image_task::{Arguments, ImageTask};
 use crate::journal::TaskRecord;
-use crate::kind::Kind;
 use crate::server_size;
+use crate::task_id::TaskKind;
 
 /// The executor's file name in the sandbox, when it is fetched.
 pub const EXECUTABLE: &str = "mesos-miner";
@@ -71,7 +71,7 @@ pub enum Containerizer {
 
 /// A pool to mine at instead of a server task.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Pool {
+pub struct ExternalPool {
     /// `[stratum+tcp://]HOST:PORT`.
     pub url: String,
     /// The account there; workers call themselves `USER.TASK`. Without it, `TASK`.
@@ -82,9 +82,12 @@ pub struct Pool {
     pub access: PoolAccess,
 }
 
-impl std::fmt::Debug for Pool {
+impl std::fmt::Debug for ExternalPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("url", &self.url).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("ExternalPool")
+            .field("url", &self.url)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,7 +95,7 @@ impl std::fmt::Debug for Pool {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Programs {
     /// The server.
-    pub server: Server,
+    pub server: ServerProgram,
     /// The image that workers run; `None`: our own miner.
     pub worker: Option<ImageTask>,
     /// Where our own server keeps its accounts on its agent; `None`: in its sandbox.
@@ -101,7 +104,7 @@ pub struct Programs {
 
 /// What the server is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Server {
+pub enum ServerProgram {
     /// Our pool server under our executor, over this chain.
     Builtin(BlockSourceSpec),
     /// A user's own image under Mesos' own executor.
@@ -111,23 +114,23 @@ pub enum Server {
 impl Programs {
     /// All of it our own, over a chain of the server's own with this wanted time between two blocks.
     pub fn builtin(block_interval: Duration) -> Programs {
-        let server = Server::Builtin(BlockSourceSpec::Builtin { block_interval });
+        let server = ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval });
         Programs { server, worker: None, data_dir: None }
     }
 
     /// Whether tasks of this kind run our own program.
-    pub fn is_ours(&self, kind: Kind) -> bool {
+    pub fn is_ours(&self, kind: TaskKind) -> bool {
         match kind {
-            Kind::Server => matches!(self.server, Server::Builtin(_)),
-            Kind::Worker => self.worker.is_none(),
+            TaskKind::Server => matches!(self.server, ServerProgram::Builtin(_)),
+            TaskKind::Worker => self.worker.is_none(),
         }
     }
 
     /// The user's own images.
     pub fn images(&self) -> impl Iterator<Item = &str> {
         let server = match &self.server {
-            Server::Image(image) => Some(image),
-            Server::Builtin(_) => None,
+            ServerProgram::Image(image) => Some(image),
+            ServerProgram::Builtin(_) => None,
         };
         server.into_iter().chain(&self.worker).map(|task| task.image.as_str())
     }
@@ -141,7 +144,7 @@ impl Default for Programs {
 
 /// What all tasks have in common.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Template {
+pub struct TaskTemplate {
     /// The framework's name; the server is found under it.
     pub name: String,
     /// Shortest time between two reports.
@@ -157,14 +160,14 @@ pub struct Template {
     /// The workers' hash backend.
     pub backend: Option<String>,
     /// Where workers mine; `None`: at the server task.
-    pub pool: Option<Pool>,
+    pub pool: Option<ExternalPool>,
     /// How an agent gets the executor.
     pub delivery: Delivery,
     /// Memory of the server's executor and task together, MB.
     pub server_mem: u64,
 }
 
-impl Template {
+impl TaskTemplate {
     /// The shortest intervals.
     pub fn intervals(&self) -> Intervals {
         Intervals::new(self.live_interval, self.report_interval)
@@ -195,7 +198,7 @@ impl Template {
         TaskInfo {
             resources,
             executor: Some(self.executor(&record.id, executor)),
-            kill_policy: (record.kind == Kind::Server).then(|| KillPolicy {
+            kill_policy: (record.kind == TaskKind::Server).then(|| KillPolicy {
                 grace_period: Some(DurationInfo { nanoseconds: SERVER_GRACE.as_nanos() as i64 }),
             }),
             data: Some(self.spec(record, pool, intervals).encode()),
@@ -204,11 +207,11 @@ impl Template {
     }
 
     /// The image that tasks of this kind run; `None`: our own program.
-    fn image(&self, kind: Kind) -> Option<&ImageTask> {
+    fn image(&self, kind: TaskKind) -> Option<&ImageTask> {
         match (kind, &self.programs.server) {
-            (Kind::Worker, _) => self.programs.worker.as_ref(),
-            (Kind::Server, Server::Image(image)) => Some(image),
-            (Kind::Server, Server::Builtin(_)) => None,
+            (TaskKind::Worker, _) => self.programs.worker.as_ref(),
+            (TaskKind::Server, ServerProgram::Image(image)) => Some(image),
+            (TaskKind::Server, ServerProgram::Builtin(_)) => None,
         }
     }
 
@@ -252,8 +255,8 @@ impl Template {
 
     fn spec(&self, record: &TaskRecord, pool: Option<&ServerAddress>, intervals: Intervals) -> TaskSpec {
         let kind = match (&self.programs.server, &record.address) {
-            (Server::Builtin(block_source), Some(address)) if record.kind == Kind::Server => {
-                TaskKind::Server(ServerSpec {
+            (ServerProgram::Builtin(block_source), Some(address)) if record.kind == TaskKind::Server => {
+                ProgramSpec::Server(ServerSpec {
                     host: address.host.clone(),
                     stratum_port: address.stratum_port,
                     http_port: address.http_port,
@@ -263,7 +266,7 @@ impl Template {
                     max_connections: Some(server_size::connections(self.server_mem)),
                 })
             }
-            _ => TaskKind::Worker(WorkerSpec {
+            _ => ProgramSpec::Worker(WorkerSpec {
                 pool: match &self.pool {
                     Some(pool) => pool.url.clone(),
                     None => pool.map(pool_url).unwrap_or_default(),

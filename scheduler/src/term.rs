@@ -16,7 +16,7 @@ use crate::display::Display;
 use crate::driver::{Driven, Driver, Inputs, run_on_own_thread};
 use crate::election::{Leadership, TermError, lost};
 use crate::end::SchedulerEnd;
-use crate::journal::{Change, Recovered};
+use crate::journal::{Change, RecoveredState};
 use crate::query::{Role, channel};
 use crate::store::{SharedError, Store};
 use crate::task_info::Delivery;
@@ -80,7 +80,7 @@ impl Term<'_> {
     }
 
     /// Reads what other schedulers have left in ZooKeeper, if there are others.
-    async fn share(&self, store: &mut Store, recovered: Recovered) -> Result<Recovered, TermError> {
+    async fn share(&self, store: &mut Store, recovered: RecoveredState) -> Result<RecoveredState, TermError> {
         let Some(leadership) = self.leadership else { return Ok(recovered) };
         store.share(leadership, recovered).await.map_err(|error| match error {
             SharedError::Deposed { why } => TermError::Deposed(why),
@@ -88,7 +88,7 @@ impl Term<'_> {
         })
     }
 
-    fn state(&self, delivery: Delivery, recovered: Recovered) -> State {
+    fn state(&self, delivery: Delivery, recovered: RecoveredState) -> State {
         // A new framework is as old as this run, whose time --duration limits.
         let age = recovered.framework.as_ref().map_or(self.time.elapsed(), |it| since(it.started_ms));
         let settings = self.config.framework_settings(delivery, self.time.remaining());
@@ -145,7 +145,7 @@ impl Term<'_> {
     }
 
     /// It ended before it knew how to subscribe: all is as its earlier life has left it.
-    fn before_subscription(&self, recovered: &Recovered) -> SchedulerEnd {
+    fn before_subscription(&self, recovered: &RecoveredState) -> SchedulerEnd {
         let summary = Summary { seconds: self.time.elapsed().as_secs_f64(), ..Summary::default() };
         match &recovered.framework {
             _ if self.leadership.is_some() => SchedulerEnd::Standby { summary },

@@ -1,4 +1,4 @@
-//! What the state machine has to say to people.
+//! The notices of the state machine to the user.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,198 +10,171 @@ use crate::fleet::CommonFailure;
 use crate::offers::UnusedAgent;
 use crate::task_info::pool_url;
 
-/// So many tasks are named in one line; others are counted.
+/// How many tasks are named in one notice. Further ones are counted.
 const NAMED: usize = 10;
 
-/// Something that the user wants to know.
+/// Something that the user wants to know. Tasks are named by their ids, agents by their host names.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserNotice {
-    /// Subscribed.
-    Subscribed {
-        /// The framework's id.
-        framework: String,
-    },
-    /// The master has given an earlier framework up.
-    Removed {
-        /// The framework's id.
-        framework: String,
-    },
-    /// An earlier run of the scheduler, or another one, has left tasks running.
-    GoingOn {
-        /// How many.
-        tasks: usize,
-    },
+    /// The master has accepted the subscription of this framework.
+    Subscribed(String),
+    /// The master has removed this framework.
+    Removed(String),
+    /// So many tasks of an earlier run of the scheduler, or of another scheduler, are still running.
+    Resumed(usize),
     /// A task is launched.
     Launched {
-        /// Its id.
+        /// The task.
         task: String,
-        /// Its host.
+        /// Its agent.
         host: String,
         /// Thousandths of a CPU.
         cpus_milli: u64,
     },
-    /// The server listens.
+    /// A server listens.
     ServerUp {
-        /// The task's id.
+        /// The task.
         task: String,
-        /// Where.
+        /// Its address.
         address: ServerAddress,
     },
     /// A worker mines.
     Mining {
-        /// The task's id.
+        /// The task.
         task: String,
-        /// Its host.
+        /// Its agent.
         host: String,
     },
-    /// A task is not well, or well again.
+    /// A task's health has changed.
     Health {
-        /// The task's id.
+        /// The task.
         task: String,
-        /// Whether it is.
+        /// Whether the task is healthy.
         healthy: bool,
-        /// Why not.
+        /// Why it is not.
         why: String,
     },
-    /// The agent of a task does not answer the master.
+    /// The agent of a task is unreachable.
     Unreachable {
-        /// The task's id.
+        /// The task.
         task: String,
-        /// Its host.
+        /// Its agent.
         host: String,
     },
     /// A task ended.
     Ended {
-        /// Its id.
+        /// The task.
         task: String,
-        /// Its host.
+        /// Its agent.
         host: String,
         /// Mesos' name of the state.
         state: String,
         /// Reason and message, for people.
         why: String,
     },
-    /// The server is no more; workers are killed, or wait for the next one.
+    /// A server is lost. Its workers are killed, or wait for the next server.
     ServerLost {
-        /// The task's id.
+        /// The task.
         task: String,
-        /// How many workers it had.
+        /// How many workers are killed or wait.
         workers: usize,
-        /// Whether they stay.
+        /// Whether they wait.
         kept: bool,
     },
-    /// A worker has gone to another server.
-    SentOn {
-        /// The task's id.
+    /// A worker mines at another server now.
+    Redirected {
+        /// The task.
         task: String,
-        /// The server's.
+        /// The server.
         server: String,
     },
     /// A worker is ended to make room for a server.
-    GivesWay {
-        /// The task's id.
-        task: String,
-    },
-    /// A task is ended because its executor is of an earlier version.
-    Outdated {
-        /// The task's id.
-        task: String,
-    },
-    /// A task did not come up or does not answer, and is given up.
+    Preempted(String),
+    /// A worker is ended because its executor is of an earlier version.
+    Outdated(String),
+    /// A task is given up.
     GivenUp {
-        /// The task's id.
+        /// The task.
         task: String,
         /// Why.
         why: &'static str,
     },
-    /// Workers of an agent end for one that has the CPU of all.
+    /// The workers of an agent are replaced by one with all of their CPU.
     Merging {
-        /// The agent's host.
+        /// The agent.
         host: String,
-        /// How many they are.
+        /// How many workers are replaced.
         workers: usize,
-        /// Thousandths of a CPU of the one.
+        /// Thousandths of a CPU of the new worker.
         cpus_milli: u64,
     },
-    /// A machine with tasks is to go away.
+    /// Maintenance of a machine with tasks is planned.
     Maintenance {
-        /// The agent's host.
+        /// The agent.
         host: String,
-        /// When.
+        /// The time until it begins.
         begins_in: Duration,
-        /// How many tasks are there.
+        /// How many tasks are on the agent.
         tasks: usize,
     },
-    /// The server's machine is to go away; workers end before it.
-    ServerMoves {
-        /// The task's id.
+    /// A server is ended because of maintenance, after its workers.
+    ServerDrained {
+        /// The task.
         task: String,
-        /// How many workers it has.
+        /// How many workers are ended first.
         workers: usize,
     },
     /// Nothing is launched on an agent for a while.
     Paused {
-        /// The agent's host.
+        /// The agent.
         host: String,
-        /// For how long.
+        /// How long.
         pause: Duration,
-        /// How many tasks failed in a row.
+        /// How many launches failed in a row.
         failures: u32,
         /// The last failure.
         why: String,
     },
-    /// Launches fail alike on different agents: one at a time is tried.
+    /// Launches fail alike on several agents. From now on one launch at a time is tried.
     CommonFailure(CommonFailure),
-    /// Launches succeed again.
-    CommonFailureOver {
-        /// How many failed.
-        launches: u64,
-    },
-    /// Nothing is launched on what was offered.
+    /// Launches succeed again, after so many failed.
+    CommonFailureOver(u64),
+    /// An agent is unused.
     Unused(UnusedAgent),
-    /// Less is launched than could be.
+    /// A remark on why less is launched than could be.
     Remark(String),
-    /// An executor ended without being asked to, or an agent is gone.
-    Failure(String),
-    /// A task that is not in the books is killed.
-    Unknown {
-        /// Its id.
-        task: String,
-    },
-    /// A report could not be read.
+    /// An executor has terminated unexpectedly, or an agent was removed.
+    MesosFailure(String),
+    /// A task without a record is killed.
+    UnknownTask(String),
+    /// A report cannot be read.
     BadReport {
-        /// The task's id.
+        /// The task.
         task: String,
         /// Why.
         why: String,
     },
-    /// The end has begun.
-    Ending {
-        /// How many tasks are to be ended.
-        tasks: usize,
-    },
-    /// Workers send live messages and reports at other intervals.
+    /// The shutdown has begun: so many tasks are to end.
+    Ending(usize),
+    /// Workers use other intervals for live messages and reports.
     Intervals {
-        /// How many they are.
+        /// How many workers there are.
         workers: u64,
-        /// These.
+        /// The intervals.
         intervals: Intervals,
     },
-    /// A step of the end took too long.
-    Overdue {
-        /// The tasks that were waited for.
-        tasks: Vec<String>,
-    },
+    /// A step of the shutdown took too long: these tasks are not waited for any more.
+    Overdue(Vec<String>),
 }
 
 impl fmt::Display for UserNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            UserNotice::Subscribed { framework } => write!(f, "subscribed as framework {framework}"),
-            UserNotice::Removed { framework } => {
+            UserNotice::Subscribed(framework) => write!(f, "subscribed as framework {framework}"),
+            UserNotice::Removed(framework) => {
                 write!(f, "the master has given framework {framework} up; starting a new one")
             }
-            UserNotice::GoingOn { tasks } => {
+            UserNotice::Resumed(tasks) => {
                 write!(f, "going on with what was left mining: {}", pluralize(*tasks, "task"))
             }
             UserNotice::Launched { task, host, cpus_milli } => {
@@ -226,11 +199,11 @@ impl fmt::Display for UserNotice {
                 let workers = pluralize(*workers, "worker");
                 write!(f, "{task} is gone: its {workers} stay for the next server")
             }
-            UserNotice::SentOn { task, server } => write!(f, "{task} mines at {server} now"),
-            UserNotice::GivesWay { task } => {
+            UserNotice::Redirected { task, server } => write!(f, "{task} mines at {server} now"),
+            UserNotice::Preempted(task) => {
                 write!(f, "nothing on offer is enough for a server: {task} gives way")
             }
-            UserNotice::Outdated { task } => {
+            UserNotice::Outdated(task) => {
                 write!(f, "{task} is of an earlier version: ending it, for a new one to take its place")
             }
             UserNotice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
@@ -246,8 +219,8 @@ impl fmt::Display for UserNotice {
                 begins_in.as_secs_f64(),
                 pluralize(*tasks, "task")
             ),
-            UserNotice::ServerMoves { task, workers: 0 } => write!(f, "{task} makes way for maintenance"),
-            UserNotice::ServerMoves { task, workers } => {
+            UserNotice::ServerDrained { task, workers: 0 } => write!(f, "{task} makes way for maintenance"),
+            UserNotice::ServerDrained { task, workers } => {
                 write!(
                     f,
                     "{task} makes way for maintenance: ending its {} first",
@@ -266,14 +239,14 @@ impl fmt::Display for UserNotice {
                 failure.launches,
                 pluralize(failure.agents, "agent")
             ),
-            UserNotice::CommonFailureOver { launches } => {
+            UserNotice::CommonFailureOver(launches) => {
                 write!(f, "launches succeed again, after {launches} that failed alike")
             }
             UserNotice::Unused(unused) => unused.fmt(f),
-            UserNotice::Failure(text) | UserNotice::Remark(text) => f.write_str(text),
-            UserNotice::Unknown { task } => write!(f, "{task} is not in the books: killing it"),
+            UserNotice::MesosFailure(text) | UserNotice::Remark(text) => f.write_str(text),
+            UserNotice::UnknownTask(task) => write!(f, "{task} is not in the books: killing it"),
             UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
-            UserNotice::Ending { tasks } => write!(f, "ending {}", pluralize(*tasks, "task")),
+            UserNotice::Ending(tasks) => write!(f, "ending {}", pluralize(*tasks, "task")),
             UserNotice::Intervals { workers, intervals } => write!(
                 f,
                 "{}: each sends a live message every {} s and a report every {} s",
@@ -281,7 +254,7 @@ impl fmt::Display for UserNotice {
                 intervals.live().as_secs_f64(),
                 intervals.report().as_secs_f64()
             ),
-            UserNotice::Overdue { tasks } => {
+            UserNotice::Overdue(tasks) => {
                 let named = tasks.len().min(NAMED);
                 write!(f, "no longer waiting for {}", tasks[..named].join(", "))?;
                 match tasks.len() - named {
@@ -298,10 +271,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_so_many_tasks_are_named() {
+    fn ten_tasks_are_named_and_the_others_counted() {
         let said = |tasks: u64| {
             let tasks = (0..tasks).map(|n| format!("w{n}")).collect();
-            UserNotice::Overdue { tasks }.to_string()
+            UserNotice::Overdue(tasks).to_string()
         };
         assert_eq!(said(2), "no longer waiting for w0, w1");
         assert!(said(10).ends_with("w8, w9"));

@@ -1,4 +1,4 @@
-//! Converts between the state machine's types and those of the `mesos` crate.
+//! Conversions between the state machine's types and those of Mesos' API.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,71 +6,69 @@ use mesos::scheduler::{self, operation};
 use mesos::v1::{FrameworkId, FrameworkInfo, Offer, TaskStatus, Unavailability, framework_info};
 
 use crate::config::Config;
-use crate::event::{Away, InverseOffer};
-use crate::event::{Call, Event};
+use crate::event::{self, Call, Event, InverseOffer};
 
-/// How long an inverse offer that was accepted is not repeated. Mesos would repeat it every 5 s, for each agent.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// How long an accepted inverse offer is not repeated. Mesos would repeat it every 5 s for each agent.
+const INVERSE_OFFER_FILTER: Duration = Duration::from_secs(60);
 
-/// Longer times are cut to this, so that sums of them stay in range.
-const LONG: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
+/// Longer times are shortened to this, so that sums of them do not overflow.
+const LONGEST: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 
-/// The master's event as the state machine reads it. ERROR is handled by the driver.
+/// The events for the state machine that an event of the master becomes. ERROR is handled by the driver.
 pub(crate) fn events(event: scheduler::Event) -> Vec<Event> {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let planned = match &event {
         scheduler::Event::Offers(offers) => {
             let plan = |offer: &Offer| {
-                (offer.agent_id.value.clone(), offer.unavailability.as_ref().and_then(|it| away(it, unix)))
+                (
+                    offer.agent_id.value.clone(),
+                    offer.unavailability.as_ref().and_then(|it| relative(it, unix)),
+                )
             };
-            Some(Event::Planned(offers.iter().map(plan).collect()))
+            Some(Event::Unavailabilities(offers.iter().map(plan).collect()))
         }
         _ => None,
     };
     planned.into_iter().chain(convert(event, unix)).collect()
 }
 
-/// When a machine is away, as seen from `unix` (time since the Unix epoch); `None` if that is over.
-fn away(unavailability: &Unavailability, unix: Duration) -> Option<Away> {
+/// The unavailability relative to `unix` (time since the Unix epoch); `None` if it is over.
+fn relative(unavailability: &Unavailability, unix: Duration) -> Option<event::Unavailability> {
     let nanoseconds =
-        |nanoseconds: i64| Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0)).min(LONG);
+        |nanoseconds: i64| Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0)).min(LONGEST);
     let start = nanoseconds(unavailability.start.nanoseconds);
     let end = unavailability.duration.as_ref().map(|lasts| start + nanoseconds(lasts.nanoseconds));
     if end.is_some_and(|end| end <= unix) {
         return None;
     }
     let begins_in = start.saturating_sub(unix);
-    Some(Away { begins_in, lasts: end.map(|end| end - start.max(unix)) })
+    Some(event::Unavailability { begins_in, lasts: end.map(|end| end - start.max(unix)) })
 }
 
 fn convert(event: scheduler::Event, unix: Duration) -> Option<Event> {
     match event {
-        scheduler::Event::Subscribed(subscribed) => {
-            Some(Event::Subscribed { framework: subscribed.framework_id.value })
-        }
+        scheduler::Event::Subscribed(subscribed) => Some(Event::Subscribed(subscribed.framework_id.value)),
         scheduler::Event::Offers(offers) => Some(Event::Offers(offers)),
-        scheduler::Event::Rescind(offer) => Some(Event::Rescinded { offer: offer.value }),
+        scheduler::Event::Rescind(offer) => Some(Event::Rescinded(offer.value)),
         scheduler::Event::Update(status) => Some(Event::Update(status)),
         scheduler::Event::Message(message) => {
             Some(Event::Message { executor: message.executor_id.value, data: message.data })
         }
-        scheduler::Event::Failure(failure) => Some(Event::Failure {
-            agent: failure.agent_id.map(|agent| agent.value),
-            executor: failure.executor_id.map(|executor| executor.value),
-            status: failure.status,
-        }),
+        scheduler::Event::Failure(failure) => match (failure.executor_id, failure.agent_id) {
+            (Some(executor), _) => {
+                Some(Event::ExecutorTerminated { executor: executor.value, status: failure.status })
+            }
+            (None, agent) => agent.map(|agent| Event::AgentRemoved(agent.value)),
+        },
         scheduler::Event::InverseOffers(offers) => {
             let inverse = |offer: mesos::v1::InverseOffer| {
-                let away = away(&offer.unavailability, unix)?;
-                Some(InverseOffer {
-                    id: offer.id.value,
-                    agent: offer.agent_id.map(|agent| agent.value),
-                    away,
-                })
+                let unavailability = relative(&offer.unavailability, unix)?;
+                let agent = offer.agent_id.map(|agent| agent.value);
+                Some(InverseOffer { id: offer.id.value, agent, unavailability })
             };
             Some(Event::InverseOffers(offers.into_iter().filter_map(inverse).collect()))
         }
-        scheduler::Event::RescindInverseOffer(offer) => Some(Event::InverseRescinded { offer: offer.value }),
+        scheduler::Event::RescindInverseOffer(offer) => Some(Event::InverseRescinded(offer.value)),
         scheduler::Event::Heartbeat => Some(Event::Heartbeat),
         scheduler::Event::UpdateOperationStatus(_) | scheduler::Event::Error(_) => None,
         other => {
@@ -80,7 +78,7 @@ fn convert(event: scheduler::Event, unix: Duration) -> Option<Event> {
     }
 }
 
-/// The call as the master reads it; `None` for one that must not be made.
+/// The call as the master takes it; `None` for an acknowledgement without a uuid.
 pub(crate) fn call(framework: &FrameworkId, call: Call) -> Option<mesos::v1::scheduler::Call> {
     let ids = |ids: Vec<String>| ids.into_iter().map(Into::into).collect();
     Some(match call {
@@ -88,10 +86,10 @@ pub(crate) fn call(framework: &FrameworkId, call: Call) -> Option<mesos::v1::sch
             scheduler::accept(framework, ids(offers), vec![operation::launch(tasks)], Some(refuse))
         }
         Call::Decline { offers, refuse } => scheduler::decline(framework, ids(offers), Some(refuse)),
-        Call::AcceptInverse { offers } => {
-            scheduler::accept_inverse_offers(framework, ids(offers), Some(ASK_AGAIN))
+        Call::AcceptInverse(offers) => {
+            scheduler::accept_inverse_offers(framework, ids(offers), Some(INVERSE_OFFER_FILTER))
         }
-        Call::DeclineInverse { offers } => scheduler::decline_inverse_offers(framework, ids(offers), None),
+        Call::DeclineInverse(offers) => scheduler::decline_inverse_offers(framework, ids(offers), None),
         Call::Suppress => scheduler::suppress(framework, Vec::new()),
         Call::Revive => scheduler::revive(framework, Vec::new()),
         Call::Kill { task, agent } => {
@@ -115,7 +113,7 @@ pub(crate) fn call(framework: &FrameworkId, call: Call) -> Option<mesos::v1::sch
     })
 }
 
-/// The framework as it introduces itself.
+/// The `FrameworkInfo` to subscribe with.
 pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo {
     use framework_info::Capability;
     use framework_info::capability::Type;
@@ -157,7 +155,7 @@ mod tests {
             let start = TimeInfo { nanoseconds: start.saturating_mul(1_000_000_000) };
             let duration =
                 lasts.map(|lasts| DurationInfo { nanoseconds: lasts.saturating_mul(1_000_000_000) });
-            super::away(&Unavailability { start, duration }, unix)
+            super::relative(&Unavailability { start, duration }, unix)
                 .map(|away| (away.begins_in.as_secs(), away.lasts.map(|lasts| lasts.as_secs())))
         };
         assert_eq!(away(1060, Some(30)), Some((60, Some(30))));

@@ -12,7 +12,7 @@ use mesos::v1::scheduler::{Call, Event as WireEvent, event};
 use mesos::v1::{Offer, TaskState, TaskStatus, container_info};
 use prost::Message;
 use scheduler::config::ExecutorSource;
-use scheduler::task_info::{Arguments, ImageTask, Programs, Server};
+use scheduler::task_info::{Arguments, ImageTask, Programs, ServerProgram};
 use scheduler::{Config, SchedulerEnd};
 use task::{Account, Report, Totals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -355,7 +355,8 @@ async fn images_of_others_are_launched_as_the_original_s_were() {
         };
         let server = image("derekchiang/p2pool", "--p2pool-port {p2pool_port} -w {worker_port} user pass");
         let worker = image("derekchiang/cpuminer", "-o {server_host}:{worker_port}");
-        config.programs = Programs { server: Server::Image(server), worker: Some(worker), data_dir: None };
+        config.programs =
+            Programs { server: ServerProgram::Image(server), worker: Some(worker), data_dir: None };
     });
     let (_, events) = master.subscribed("f").await;
     let update = |id: &str, state, n| {

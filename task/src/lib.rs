@@ -22,7 +22,7 @@ pub use instruction::{Instruction, Intervals};
 pub use live::{Live, PoolLive, WorkerLive};
 pub use report::{Account, JudgedShare, Report, ServerAddress, ShareRow, Totals, Verdict};
 pub use spec::{
-    BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, ProxyAccess, ServerSpec, TaskKind, TaskSpec,
+    BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec,
     UpstreamSpec, WorkerSpec,
 };
 pub use wire::{DecodeError, OLDEST_VERSION, VERSION, version};

@@ -15,12 +15,12 @@ pub struct TaskSpec {
     /// place. `None`: no limit, as in specifications without this field.
     pub max_updates: Option<NonZeroU64>,
     /// Server or worker.
-    pub kind: TaskKind,
+    pub kind: ProgramSpec,
 }
 
 /// The two kinds of task.
 #[derive(Clone, Debug, PartialEq)]
-pub enum TaskKind {
+pub enum ProgramSpec {
     /// The pool server; one per framework.
     Server(ServerSpec),
     /// A miner.

@@ -8,8 +8,8 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use task::{
-    Account, BlockSourceSpec, Instruction, Intervals, Live, PoolLive, Report, ServerAddress, ServerSpec,
-    ShareRow, TaskKind, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
+    Account, BlockSourceSpec, Instruction, Intervals, Live, PoolLive, ProgramSpec, Report, ServerAddress,
+    ServerSpec, ShareRow, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
 };
 
 const VERSION_1: &str = include_str!("data/version-1.txt");
@@ -27,7 +27,7 @@ fn worker_specification() -> TaskSpec {
     TaskSpec {
         intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(60)),
         max_updates: None,
-        kind: TaskKind::Worker(WorkerSpec {
+        kind: ProgramSpec::Worker(WorkerSpec {
             pool: "stratum+tcp://[::1]:3333".into(),
             user: "miner-worker-7".into(),
             password: "x".into(),
@@ -42,7 +42,7 @@ fn server_specification() -> TaskSpec {
     TaskSpec {
         intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(1)),
         max_updates: None,
-        kind: TaskKind::Server(ServerSpec {
+        kind: ProgramSpec::Server(ServerSpec {
             host: "agent-1".into(),
             stratum_port: 31001,
             http_port: 31000,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use task::{
     Account, BlockSourceSpec, DecodeError, Instruction, Intervals, Live, NodeAccess, NodeSpec, PoolAccess,
-    PoolLive, ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow, TaskKind, TaskSpec, Totals,
+    PoolLive, ProgramSpec, ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow, TaskSpec, Totals,
     UpstreamSpec, Verdict, WorkerLive, WorkerSpec, version,
 };
 
@@ -14,7 +14,7 @@ fn worker_spec() -> TaskSpec {
     TaskSpec {
         intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(60)),
         max_updates: NonZeroU64::new(100_000),
-        kind: TaskKind::Worker(WorkerSpec {
+        kind: ProgramSpec::Worker(WorkerSpec {
             pool: "stratum+tcp://[::1]:3333".into(),
             user: "miner-worker-7".into(),
             password: "x".into(),
@@ -29,7 +29,7 @@ fn server_spec() -> TaskSpec {
     TaskSpec {
         intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(1)),
         max_updates: None,
-        kind: TaskKind::Server(ServerSpec {
+        kind: ProgramSpec::Server(ServerSpec {
             host: "agent-1".into(),
             stratum_port: 31001,
             http_port: 31000,
@@ -42,7 +42,7 @@ fn server_spec() -> TaskSpec {
 }
 
 fn node_spec() -> TaskSpec {
-    let TaskKind::Server(server) = server_spec().kind else { unreachable!() };
+    let ProgramSpec::Server(server) = server_spec().kind else { unreachable!() };
     let access = |url: &str, user: Option<&str>, password: Option<&str>| NodeAccess {
         url: url.into(),
         user: user.map(Into::into),
@@ -64,7 +64,7 @@ fn node_spec() -> TaskSpec {
         max_connections: Some(16_777),
         ..server
     };
-    TaskSpec { kind: TaskKind::Server(server), ..server_spec() }
+    TaskSpec { kind: ProgramSpec::Server(server), ..server_spec() }
 }
 
 fn secure_access() -> PoolAccess {
@@ -77,8 +77,8 @@ fn secure_access() -> PoolAccess {
 }
 
 fn secure_worker_spec() -> TaskSpec {
-    let TaskKind::Worker(worker) = worker_spec().kind else { unreachable!() };
-    TaskSpec { kind: TaskKind::Worker(WorkerSpec { access: secure_access(), ..worker }), ..worker_spec() }
+    let ProgramSpec::Worker(worker) = worker_spec().kind else { unreachable!() };
+    TaskSpec { kind: ProgramSpec::Worker(WorkerSpec { access: secure_access(), ..worker }), ..worker_spec() }
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn the_access_to_the_pool_survives_the_wire() {
 }
 
 fn upstream_spec(access: PoolAccess) -> TaskSpec {
-    let TaskKind::Server(server) = server_spec().kind else { unreachable!() };
+    let ProgramSpec::Server(server) = server_spec().kind else { unreachable!() };
     let upstream = UpstreamSpec {
         pools: vec!["stratum+tcp://a:3333".into(), "stratum+ssl://b:3334".into()],
         user: "farm".into(),
@@ -97,7 +97,7 @@ fn upstream_spec(access: PoolAccess) -> TaskSpec {
         access,
     };
     TaskSpec {
-        kind: TaskKind::Server(ServerSpec { block_source: BlockSourceSpec::Upstream(upstream), ..server }),
+        kind: ProgramSpec::Server(ServerSpec { block_source: BlockSourceSpec::Upstream(upstream), ..server }),
         ..server_spec()
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mesos::v1::scheduler::call;
 use mesos::v1::{TaskInfo, TaskState};
 use task::{
-    Account, Instruction, Live, PoolLive, Report, ServerAddress, ShareRow, TaskKind, TaskSpec, Totals,
+    Account, Instruction, Live, PoolLive, ProgramSpec, Report, ServerAddress, ShareRow, TaskSpec, Totals,
     Verdict, WorkerLive,
 };
 
@@ -63,7 +63,7 @@ pub(super) struct Task {
 
 impl Task {
     pub fn is_worker(&self) -> bool {
-        matches!(self.spec.kind, TaskKind::Worker(_))
+        matches!(self.spec.kind, ProgramSpec::Worker(_))
     }
 
     pub fn not_reconciled(&mut self) {
@@ -85,7 +85,7 @@ impl Task {
     fn live(&self) -> Live {
         let intervals = Some(self.spec.intervals);
         match &self.spec.kind {
-            TaskKind::Worker(worker) => Live::Worker(WorkerLive {
+            ProgramSpec::Worker(worker) => Live::Worker(WorkerLive {
                 hashrate: self.hashrate(),
                 threads: 4,
                 backend: "avx512".to_owned(),
@@ -93,7 +93,7 @@ impl Task {
                 pool: worker.pool.clone(),
                 intervals,
             }),
-            TaskKind::Server(_) => Live::Pool(PoolLive {
+            ProgramSpec::Server(_) => Live::Pool(PoolLive {
                 connections: 1,
                 height: 1,
                 difficulty: 1.0,
@@ -290,7 +290,7 @@ impl Cluster {
         }
         let task = &mut self.tasks[server];
         task.sequence += 1;
-        let TaskKind::Server(spec) = &task.spec.kind else { return };
+        let ProgramSpec::Server(spec) = &task.spec.kind else { return };
         let server_address = ServerAddress {
             host: spec.host.clone(),
             stratum_port: spec.stratum_port,
@@ -363,9 +363,9 @@ impl Cluster {
         let Some(index) = self.by_id.get(&message.executor_id.value) else { return };
         let spec = &mut self.tasks[*index].spec;
         match (Instruction::decode(&message.data), &mut spec.kind) {
-            (Ok(Instruction::MineAt { pool }), TaskKind::Worker(worker)) => worker.pool = pool,
+            (Ok(Instruction::MineAt { pool }), ProgramSpec::Worker(worker)) => worker.pool = pool,
             // What is due by the old ones still comes then.
-            (Ok(Instruction::SetIntervals(intervals)), TaskKind::Worker(_)) => {
+            (Ok(Instruction::SetIntervals(intervals)), ProgramSpec::Worker(_)) => {
                 spec.intervals = intervals;
             }
             _ => {}

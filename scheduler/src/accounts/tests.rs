@@ -8,7 +8,7 @@ use super::*;
 use crate::journal::{Assignment, Change, Origin, StatusRecord};
 use crate::store::{self, FailedLaunches, KeptShare, ShareLimits, Store, StoreError};
 
-fn task(kind: Kind, number: u64, state: TaskState) -> TaskRecord {
+fn task(kind: TaskKind, number: u64, state: TaskState) -> TaskRecord {
     TaskRecord {
         id: format!("miner-{}-{number}", kind.name()),
         kind,
@@ -37,16 +37,16 @@ fn report(sequence: u64, accounts: &[(&str, u64)]) -> Report {
 /// A worker that lives, one that died, one whose server died, and a miner that is no task with a name to be wary of.
 fn snapshot() -> LedgerSnapshot {
     let tasks = vec![
-        task(Kind::Server, 1, TaskState::TaskFailed),
-        task(Kind::Worker, 2, TaskState::TaskRunning),
-        task(Kind::Worker, 3, TaskState::TaskFailed),
-        task(Kind::Worker, 10, TaskState::TaskKilled),
+        task(TaskKind::Server, 1, TaskState::TaskFailed),
+        task(TaskKind::Worker, 2, TaskState::TaskRunning),
+        task(TaskKind::Worker, 3, TaskState::TaskFailed),
+        task(TaskKind::Worker, 10, TaskState::TaskKilled),
     ];
     let mut snapshot = LedgerSnapshot { frameworks: vec!["f".into()], tasks, ..LedgerSnapshot::default() };
     let pool = [("miner-worker-2", 9), ("miner-worker-3", 5), ("miner-worker-10", 4), ("=1,\"x\"\x1b[2J", 7)];
-    snapshot.ledger.record("miner-server-1", Kind::Server, &report(1, &pool));
+    snapshot.ledger.record("miner-server-1", TaskKind::Server, &report(1, &pool));
     for (worker, accepted) in [("miner-worker-2", 8), ("miner-worker-3", 3), ("miner-worker-10", 6)] {
-        snapshot.ledger.record(worker, Kind::Worker, &report(1, &[(worker, accepted)]));
+        snapshot.ledger.record(worker, TaskKind::Worker, &report(1, &[(worker, accepted)]));
     }
     snapshot
 }
@@ -84,9 +84,9 @@ fn every_figure_of_every_account_is_in_the_sum() {
         let worker = "miner-worker-3".to_owned();
         let account = Account { worker, totals: totals(n), rows_omitted: 6 * n, ..Account::default() };
         let report = Report { sequence: 1, accounts: vec![account], server: None };
-        snapshot.ledger.record(server, Kind::Server, &report);
+        snapshot.ledger.record(server, TaskKind::Server, &report);
     }
-    snapshot.ledger.add_aggregated(Line { worker: totals(1000), pool: totals(100) }, 0);
+    snapshot.ledger.add_aggregated(LedgerLine { worker: totals(1000), pool: totals(100) }, 0);
     let accounts = Accounts::new(&snapshot);
     let figures = |column: &Column| {
         let Column { accepted, rejected, stale, unanswered, blocks, rows_omitted, .. } = *column;
@@ -125,9 +125,9 @@ fn at_a_pool_of_others_there_is_nothing_to_compare() {
     let accounts = Accounts::new(&snapshot);
     assert!(accounts.workers.iter().all(|row| row.unreported.is_none() && row.uncounted.is_none()));
     assert_eq!(accounts.total.worker.accepted, 17);
-    snapshot.tasks.retain(|task| task.kind == Kind::Worker);
+    snapshot.tasks.retain(|task| task.kind == TaskKind::Worker);
     snapshot.ledger = Default::default();
-    snapshot.ledger.record("miner-worker-2", Kind::Worker, &report(1, &[("miner-worker-2", 8)]));
+    snapshot.ledger.record("miner-worker-2", TaskKind::Worker, &report(1, &[("miner-worker-2", 8)]));
     let table = Accounts::new(&snapshot).to_string();
     for name in ["miner-worker-2 ", "total "] {
         let line = table.lines().find(|line| line.starts_with(name)).unwrap();
@@ -138,7 +138,7 @@ fn at_a_pool_of_others_there_is_nothing_to_compare() {
 #[test]
 fn a_miner_that_calls_itself_a_server_does_not_get_its_line() {
     let mut snapshot = snapshot();
-    snapshot.ledger.record("miner-server-1", Kind::Server, &report(2, &[("miner-server-1", 3)]));
+    snapshot.ledger.record("miner-server-1", TaskKind::Server, &report(2, &[("miner-server-1", 3)]));
     let accounts = Accounts::new(&snapshot);
     assert_eq!((accounts.total.pool.accepted, accounts.servers[0].pool.accepted), (28, 28));
 }
@@ -177,10 +177,10 @@ fn it_is_read_while_a_scheduler_runs() {
     let week = ShareLimits { age: Duration::from_secs(7 * 24 * 3600), size: None };
     let (mut store, _) = Store::open(folder.path(), week, move |notice| drop(sender.send(notice))).unwrap();
     store.start().unwrap();
-    let worker = task(Kind::Worker, 2, TaskState::TaskRunning);
+    let worker = task(TaskKind::Worker, 2, TaskState::TaskRunning);
     let status = StatusRecord {
         task: worker.id.clone(),
-        kind: Kind::Worker,
+        kind: TaskKind::Worker,
         state: worker.state,
         reason: None,
         last: false,
@@ -188,9 +188,7 @@ fn it_is_read_while_a_scheduler_runs() {
         report: Some(report(1, &[(&worker.id, 4)])),
     };
     for (ticket, change) in
-        [Change::Framework { id: "f".into() }, Change::Task(worker), Change::Status(status)]
-            .into_iter()
-            .enumerate()
+        [Change::Framework("f".into()), Change::Task(worker), Change::Status(status)].into_iter().enumerate()
     {
         store.persist(ticket as u64, change);
         written.recv().unwrap();
@@ -213,8 +211,8 @@ fn other_frameworks_count_only_if_asked_for() {
     let (mut store, _) = Store::open(folder.path(), minute, |_| ()).unwrap();
     store.start().unwrap();
     for (n, id) in ["f", "g"].into_iter().enumerate() {
-        store.persist(0, Change::Framework { id: id.into() });
-        store.persist(0, Change::Task(task(Kind::Worker, n as u64 + 1, TaskState::TaskKilled)));
+        store.persist(0, Change::Framework(id.into()));
+        store.persist(0, Change::Task(task(TaskKind::Worker, n as u64 + 1, TaskState::TaskKilled)));
         store.persist(0, Change::FrameworkEnded);
     }
     store.close().unwrap();
@@ -237,7 +235,7 @@ fn every_flag_has_an_environment_name_and_help() {
 #[test]
 fn what_ended_before_is_a_line_of_its_own() {
     let mut snapshot = snapshot();
-    let line = |pool, worker| Line {
+    let line = |pool, worker| LedgerLine {
         pool: Totals { accepted: pool, ..Totals::default() },
         worker: Totals { accepted: worker, ..Totals::default() },
     };
@@ -279,7 +277,7 @@ proptest! {
     /// Whatever was reported, the lines add up to the total, and so do the servers' counts.
     #[test]
     fn lines_add_up(reports in prop::collection::vec((0..3usize, 0..4usize, 0..100u64), 0..30)) {
-        let tasks = [(Kind::Server, 1), (Kind::Server, 2), (Kind::Worker, 3)];
+        let tasks = [(TaskKind::Server, 1), (TaskKind::Server, 2), (TaskKind::Worker, 3)];
         let tasks: Vec<_> = tasks.into_iter().map(|(kind, n)| task(kind, n, TaskState::TaskKilled)).collect();
         let mut snapshot = LedgerSnapshot { tasks: tasks.clone(), ..LedgerSnapshot::default() };
         for (sequence, (reporter, worker, accepted)) in reports.into_iter().enumerate() {

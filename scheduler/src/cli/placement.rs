@@ -7,7 +7,7 @@ use command_line::whole_number;
 use logging::error_chain;
 
 use crate::constraints::{Constraint, ConstraintError};
-use crate::offers::{Limits, Placement};
+use crate::offers::{Placement, WorkerLimits};
 
 /// Where tasks may run, and with how much CPU.
 #[derive(Clone, Debug, Args)]
@@ -58,7 +58,7 @@ impl PlacementArgs {
             );
         }
         Ok(Placement {
-            limits: Limits {
+            limits: WorkerLimits {
                 max_cpus_milli: self.max_cpus.map(milli),
                 max_workers: self.max_workers,
                 worker_cpus_milli: self.cpus_per_worker.map(milli),

@@ -8,7 +8,7 @@ use client::cli::PoolUrlError;
 use command_line::{RedactedParser, read_password};
 use task::PoolAccess;
 
-use crate::task_info::Pool;
+use crate::task_info::ExternalPool;
 
 /// Where workers mine, if not at a server task.
 #[derive(Clone, Debug, Args)]
@@ -29,14 +29,14 @@ impl PoolArgs {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(super) fn check(self, access: PoolAccess) -> anyhow::Result<Option<Pool>> {
+    pub(super) fn check(self, access: PoolAccess) -> anyhow::Result<Option<ExternalPool>> {
         let Some(url) = self.pool else { return Ok(None) };
         let password = match &self.pool_password_file {
             None => "x".to_owned(),
             Some(path) => read_password(path)
                 .with_context(|| format!("cannot read the pool's password file {}", path.display()))?,
         };
-        Ok(Some(Pool { url, user: self.pool_user, password, access }))
+        Ok(Some(ExternalPool { url, user: self.pool_user, password, access }))
     }
 }
 

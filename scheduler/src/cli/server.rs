@@ -11,7 +11,7 @@ use node::cli::NodeArgs;
 use node::{Credentials, MinDifficultyTime, NodeUrl, Payout};
 use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
 
-use crate::task_info::{Arguments, ImageTask, Programs, Server};
+use crate::task_info::{Arguments, ImageTask, Programs, ServerProgram};
 
 /// The names that may stand in --server-arguments: those of the node, and those of the task.
 const NODE_WORDS: [&str; 4] = ["bitcoind_address", "bitcoind_port", "rpc_user", "rpc_password"];
@@ -118,10 +118,10 @@ impl ServerArgs {
     ) -> anyhow::Result<Programs> {
         let upstream = self.upstream(access, &env)?;
         let server = match (&self.server, upstream) {
-            (_, Some(spec)) => Server::Builtin(BlockSourceSpec::Upstream(spec)),
-            (Kind::Docker(image), _) => Server::Image(self.server_image(image, env)?),
+            (_, Some(spec)) => ServerProgram::Builtin(BlockSourceSpec::Upstream(spec)),
+            (Kind::Docker(image), _) => ServerProgram::Image(self.server_image(image, env)?),
             (Kind::Builtin, _) if self.chain == ChainKind::Node => {
-                Server::Builtin(BlockSourceSpec::Node(self.spec(env)?))
+                ServerProgram::Builtin(BlockSourceSpec::Node(self.spec(env)?))
             }
             (Kind::Builtin, _) => {
                 if let Some(option) = self.node.given() {
@@ -129,7 +129,7 @@ impl ServerArgs {
                         UsageError(format!("{option} needs --chain node or --server docker:IMAGE")).into()
                     );
                 }
-                Server::Builtin(BlockSourceSpec::Builtin { block_interval })
+                ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval })
             }
         };
         let worker = match &self.worker_image {

@@ -1,16 +1,16 @@
-//! How many tasks there are for each value of a constraint's field, kept as tasks come and go.
+//! How many tasks there are for each value of a constraint's field.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Constraint, Place};
 
-/// The tasks by the value of one field.
+/// The number of tasks for each value of one field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Groups {
     sizes: HashMap<String, usize>,
-    /// How many groups there are of each size.
+    /// How many values there are for each number of tasks.
     by_size: BTreeMap<usize, usize>,
-    /// Tasks, those without the field too.
+    /// The number of all tasks, including those without the field.
     total: usize,
 }
 
@@ -57,26 +57,26 @@ impl Groups {
     }
 }
 
-/// The workers that constraints count, by the field of each constraint.
+/// The workers that constraints count, for each constraint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
     groups: Vec<Groups>,
 }
 
 impl Occupancy {
-    /// No task yet, for these constraints.
+    /// No tasks, for these constraints.
     pub fn new(constraints: &[Constraint]) -> Self {
         Self { groups: vec![Groups::default(); constraints.len()] }
     }
 
-    /// One more task. `constraints` are those that it was made for.
+    /// Adds a task. `constraints` are those of [`Self::new`].
     pub fn add(&mut self, constraints: &[Constraint], place: &Place) {
         for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
             groups.add(constraint.value(place));
         }
     }
 
-    /// One task fewer.
+    /// Removes a task.
     pub fn remove(&mut self, constraints: &[Constraint], place: &Place) {
         for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
             groups.remove(constraint.value(place));
@@ -84,19 +84,19 @@ impl Occupancy {
     }
 }
 
-/// An occupancy with changes that may or may not come about. Trying costs what is tried, not what is there.
+/// An occupancy with changes that are not made yet. The cost depends on the number of changes alone.
 #[derive(Clone, Debug)]
-pub struct Trial<'a> {
-    groups: Vec<TrialGroups<'a>>,
+pub struct TentativeOccupancy<'a> {
+    groups: Vec<TentativeGroups<'a>>,
 }
 
-impl<'a> Trial<'a> {
-    /// Begins with what is there.
+impl<'a> TentativeOccupancy<'a> {
+    /// An occupancy without changes.
     pub fn of(occupancy: &'a Occupancy) -> Self {
-        Self { groups: occupancy.groups.iter().map(TrialGroups::of).collect() }
+        Self { groups: occupancy.groups.iter().map(TentativeGroups::of).collect() }
     }
 
-    /// One more task.
+    /// Adds a task.
     pub fn add(&mut self, constraints: &[Constraint], place: &Place) {
         for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
             groups.total += 1;
@@ -106,7 +106,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// One task fewer.
+    /// Removes a task.
     pub fn remove(&mut self, constraints: &[Constraint], place: &Place) {
         for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
             groups.total = groups.total.saturating_sub(1);
@@ -116,42 +116,42 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// The tasks by the field of the constraint with this index; none for a constraint that counts no tasks.
-    pub(super) fn groups(&self, index: usize) -> Option<&TrialGroups<'a>> {
+    /// The number of tasks for each value of the constraint with this index; `None` if no tasks are counted.
+    pub(super) fn groups(&self, index: usize) -> Option<&TentativeGroups<'a>> {
         self.groups.get(index)
     }
 
-    /// Changes whenever a group that had to wait for others may have another task: how small the smallest groups are,
-    /// and how many there are.
+    /// The smallest number of tasks of a value, and the number of values, for each constraint. If this has not changed, no further
+    /// constraint can be met.
     pub fn level(&self) -> Vec<(usize, usize)> {
         self.groups.iter().map(|groups| (groups.smallest().unwrap_or(0), groups.count())).collect()
     }
 }
 
-/// The tasks by the value of one field, with changes on trial.
+/// The number of tasks for each value of one field, with changes.
 #[derive(Clone, Debug)]
-pub(super) struct TrialGroups<'a> {
+pub(super) struct TentativeGroups<'a> {
     base: &'a Groups,
-    /// Sizes that differ from the base's.
+    /// The numbers that differ from the base's, by value.
     changed: HashMap<String, usize>,
-    /// How many of the changed groups had this size before, and how many have it now.
+    /// How many of the changed values had each number of tasks before, and how many have it now.
     before: BTreeMap<usize, usize>,
     now: BTreeMap<usize, usize>,
     total: usize,
 }
 
-impl<'a> TrialGroups<'a> {
+impl<'a> TentativeGroups<'a> {
     fn of(base: &'a Groups) -> Self {
         let (changed, before, now) = Default::default();
         Self { base, changed, before, now, total: base.total }
     }
 
-    /// All tasks, those without the field too.
+    /// The number of all tasks, including those without the field.
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// The tasks with this value.
+    /// The number of tasks with this value.
     pub fn size(&self, value: &str) -> usize {
         self.changed.get(value).copied().unwrap_or_else(|| self.base.size(value))
     }
@@ -173,13 +173,13 @@ impl<'a> TrialGroups<'a> {
         *self.now.entry(size).or_default() += 1;
     }
 
-    /// How many values have a task.
+    /// How many values have tasks.
     pub fn count(&self) -> usize {
         let of = |sizes: &BTreeMap<usize, usize>| sizes.range(1..).map(|(_, groups)| groups).sum::<usize>();
         self.base.sizes.len() + of(&self.now) - of(&self.before)
     }
 
-    /// The tasks of the smallest group.
+    /// The smallest number of tasks of a value that has any.
     pub fn smallest(&self) -> Option<usize> {
         let unchanged =
             |(size, groups): &(&usize, &usize)| **groups > self.before.get(size).copied().unwrap_or(0);
@@ -199,7 +199,7 @@ mod tests {
         Place { host: format!("h{rack}"), attributes: [("rack".to_owned(), rack.to_string())].into() }
     }
 
-    fn figures(trial: &Trial<'_>) -> (usize, usize, Option<usize>, Vec<usize>) {
+    fn figures(trial: &TentativeOccupancy<'_>) -> (usize, usize, Option<usize>, Vec<usize>) {
         let groups = trial.groups(0).unwrap();
         let sizes = (0..5).map(|rack| groups.size(&rack.to_string())).collect();
         (groups.total(), groups.count(), groups.smallest(), sizes)
@@ -216,7 +216,7 @@ mod tests {
             let mut base = Occupancy::new(&constraints);
             there.iter().for_each(|rack| base.add(&constraints, &place(*rack)));
             let mut real = base.clone();
-            let mut trial = Trial::of(&base);
+            let mut trial = TentativeOccupancy::of(&base);
             for (more, rack) in tried {
                 let there = trial.groups(0).unwrap().size(&rack.to_string());
                 if more {
@@ -226,9 +226,9 @@ mod tests {
                     trial.remove(&constraints, &place(rack));
                     real.remove(&constraints, &place(rack));
                 }
-                prop_assert_eq!(figures(&trial), figures(&Trial::of(&real)));
+                prop_assert_eq!(figures(&trial), figures(&TentativeOccupancy::of(&real)));
             }
-            for (rack, size) in figures(&Trial::of(&real)).3.into_iter().enumerate() {
+            for (rack, size) in figures(&TentativeOccupancy::of(&real)).3.into_iter().enumerate() {
                 (0..size).for_each(|_| real.remove(&constraints, &place(rack as u8)));
             }
             prop_assert_eq!(real, Occupancy::new(&constraints));

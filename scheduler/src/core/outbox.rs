@@ -1,32 +1,45 @@
-//! What is to be done: effects, and what follows when a change is on disk.
+//! The effects that are wanted, and what follows when a change is on disk.
 
 use std::collections::BTreeMap;
 
-use super::updates::{LateUpdate, Update};
-use crate::event::Effect;
-use crate::journal::{Change, Ticket};
+use mesos::v1::task_status;
 
-/// What happens when a change is on disk.
+use crate::event::Effect;
+use crate::journal::{Change, StatusRecord, Ticket};
+use crate::policy::PolicyEvent;
+
+/// What follows when a change is on disk.
 #[derive(Debug)]
-pub(super) enum OnWritten {
-    /// A launch is sent.
+pub(super) enum OnPersisted {
+    /// The launch of this task can be sent.
     Launch(String),
-    /// An update is acted on and acknowledged.
-    Update(Box<Update>),
-    /// An update of a task that ended long ago is acknowledged.
-    LateUpdate(Box<LateUpdate>),
-    /// The peak is compared again.
+    /// The update is applied, and then acknowledged.
+    Update(Box<StatusUpdate>),
+    /// Policies get an event.
+    Raise(Box<PolicyEvent>),
+    /// The peak of running workers is compared again.
     Peak,
     /// Nothing.
     Nothing,
 }
 
-/// Effects in the order in which they were decided, and the changes that are on their way to the disk.
+/// A status update on its way to the disk.
+#[derive(Debug)]
+pub(super) struct StatusUpdate {
+    pub record: StatusRecord,
+    pub agent: String,
+    pub reason: Option<task_status::Reason>,
+    pub healthy: Option<bool>,
+    /// `None` if the update is not to be acknowledged.
+    pub uuid: Option<Vec<u8>>,
+}
+
+/// Effects in the order of their decisions, and the changes on their way to the disk.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     effects: Vec<Effect>,
     last_ticket: Ticket,
-    pending: BTreeMap<Ticket, OnWritten>,
+    pending: BTreeMap<Ticket, OnPersisted>,
     peak_pending: bool,
 }
 
@@ -39,33 +52,33 @@ impl Outbox {
         std::mem::take(&mut self.effects)
     }
 
-    pub fn persist(&mut self, change: Change, then: OnWritten) {
+    pub fn persist(&mut self, change: Change, then: OnPersisted) {
         self.last_ticket += 1;
-        self.peak_pending |= matches!(then, OnWritten::Peak);
+        self.peak_pending |= matches!(then, OnPersisted::Peak);
         self.pending.insert(self.last_ticket, then);
         self.effects.push(Effect::Persist(self.last_ticket, change));
     }
 
-    /// A change is on disk; what follows.
-    pub fn written(&mut self, ticket: Ticket) -> Option<OnWritten> {
-        let then = self.pending.remove(&ticket)?;
-        self.peak_pending &= !matches!(then, OnWritten::Peak);
-        Some(then)
+    /// Takes out what follows from a change that is on disk now.
+    pub fn persisted(&mut self, ticket: Ticket) -> OnPersisted {
+        let then = self.pending.remove(&ticket).unwrap_or(OnPersisted::Nothing);
+        self.peak_pending &= !matches!(then, OnPersisted::Peak);
+        then
     }
 
-    /// Whether the last peak is still on its way.
+    /// Whether the last peak is still on its way to the disk.
     pub fn is_peak_pending(&self) -> bool {
         self.peak_pending
     }
 
-    /// How many changes are on their way.
-    pub fn count_unwritten(&self) -> usize {
+    /// How many changes are on their way to the disk.
+    pub fn count_unpersisted(&self) -> usize {
         self.pending.len()
     }
 
-    /// Nothing follows from what is on its way.
-    pub fn forget(&mut self) {
-        self.pending.values_mut().for_each(|then| *then = OnWritten::Nothing);
+    /// Cancels what would follow from the changes on their way.
+    pub fn cancel_pending(&mut self) {
+        self.pending.values_mut().for_each(|then| *then = OnPersisted::Nothing);
         self.peak_pending = false;
     }
 }

@@ -9,10 +9,10 @@ use command_line::Summary;
 use mesos::v1::TaskState;
 
 use crate::fleet::{Fleet, Task};
-use crate::history::{Failure, History};
-use crate::journal::{Ledger, Line};
-use crate::kind::Kind;
-use crate::session::Session;
+use crate::history::{History, TaskFailure};
+use crate::journal::{Ledger, LedgerLine};
+use crate::run_state::RunState;
+use crate::task_id::TaskKind;
 
 /// Servers, slowest workers and failures in an overview.
 const LISTED: usize = 10;
@@ -41,7 +41,7 @@ pub struct Overview {
     /// H/s of all of these.
     pub hashrate: f64,
     /// Both columns of the ledger.
-    pub totals: Line,
+    pub totals: LedgerLine,
     /// Blocks found.
     pub blocks: u64,
     /// The most workers that mined at once.
@@ -49,11 +49,11 @@ pub struct Overview {
     /// Why less is launched than could be, and why nothing on some agents.
     pub unused: UnusedReasons,
     /// The servers that have not ended, at most 10, in the order of their launch.
-    pub servers: Vec<TaskLine>,
+    pub servers: Vec<TaskOverview>,
     /// At most 10 workers, the slowest per CPU first; those that did not tell their hashrate lately come last.
-    pub slowest: Vec<TaskLine>,
+    pub slowest: Vec<TaskOverview>,
     /// At most 10 failures of tasks, the newest first.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<TaskFailure>,
 }
 
 /// Why nothing is launched on some agents.
@@ -67,11 +67,11 @@ pub struct UnusedReasons {
 
 /// One task, for people.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TaskLine {
+pub struct TaskOverview {
     /// Its id.
     pub id: String,
     /// Server or worker.
-    pub kind: Kind,
+    pub kind: TaskKind,
     /// Its agent's host name.
     pub host: String,
     /// Mesos' name of its state, or what comes before it has one.
@@ -90,7 +90,7 @@ pub struct TaskLine {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskPage {
     /// The tasks.
-    pub tasks: Vec<TaskLine>,
+    pub tasks: Vec<TaskOverview>,
     /// The id to ask for the next page with; `None` if this is the last one.
     pub next: Option<String>,
 }
@@ -105,7 +105,7 @@ impl Overview {
     }
 }
 
-impl TaskLine {
+impl TaskOverview {
     /// H/s of a worker that told.
     pub fn hashrate(&self) -> Option<f64> {
         match &self.live {
@@ -116,16 +116,16 @@ impl TaskLine {
 }
 
 /// The figures of this moment.
-pub(super) fn overview(session: &Session, fleet: &Fleet, history: &History, now: Instant) -> Overview {
+pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: Instant) -> Overview {
     let (totals, blocks) = history.ledger.sum();
     let (hashrate, reporting_workers) = fleet.hashrate();
     let line = |task: &Task| line(task, &history.ledger, now);
     Overview {
-        connected: session.connected,
+        connected: run.connected,
         framework: history.framework.clone(),
         states: states(fleet, history),
         live_states: live_states(fleet),
-        cpus_milli: fleet.count(Kind::Server).cpus_milli + fleet.count(Kind::Worker).cpus_milli,
+        cpus_milli: fleet.count(TaskKind::Server).cpus_milli + fleet.count(TaskKind::Worker).cpus_milli,
         running_workers: fleet.count_running_workers() as u64,
         reporting_workers: reporting_workers as u64,
         hashrate,
@@ -133,7 +133,7 @@ pub(super) fn overview(session: &Session, fleet: &Fleet, history: &History, now:
         blocks,
         peak: history.peak_workers,
         unused: unused_reasons(fleet, history),
-        servers: fleet.present_servers().take(LISTED).map(line).collect(),
+        servers: fleet.active_servers().take(LISTED).map(line).collect(),
         slowest: slowest(fleet).into_iter().map(line).collect(),
         failures: history.failures.list(now),
     }
@@ -150,7 +150,7 @@ pub(super) fn tasks(
 ) -> TaskPage {
     let limit = limit.clamp(1, MAX_PAGE);
     let tasks = fleet.in_launch_order(after).take(limit + 1);
-    let mut tasks: Vec<TaskLine> = tasks.map(|task| line(task, ledger, now)).collect();
+    let mut tasks: Vec<TaskOverview> = tasks.map(|task| line(task, ledger, now)).collect();
     let more = tasks.len() > limit;
     tasks.truncate(limit);
     let next = tasks.last().filter(|_| more).map(|task| task.id.clone());
@@ -174,11 +174,11 @@ fn states(fleet: &Fleet, history: &History) -> BTreeMap<String, u64> {
 
 fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
     let told = |(state, count): (&Option<_>, &u64)| Some((*state.as_ref()?, *count));
-    let told = fleet.present_states().iter().filter_map(told);
+    let told = fleet.active_states().iter().filter_map(told);
     let mut states: BTreeMap<String, u64> =
         told.map(|(state, count): (TaskState, u64)| (state.as_str_name().to_owned(), count)).collect();
     let unsent = fleet.count_unsent() as u64;
-    let launched = fleet.present_states().get(&None).map_or(0, |count| count - unsent);
+    let launched = fleet.active_states().get(&None).map_or(0, |count| count - unsent);
     let untold = [("writing", unsent), ("launched", launched)];
     states.extend(
         untold.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)),
@@ -188,7 +188,7 @@ fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
 
 /// Agents of one machine have its name in common, so many reasons read the same.
 fn unused_reasons(fleet: &Fleet, history: &History) -> UnusedReasons {
-    let reasons = fleet.unused_reasons();
+    let reasons = fleet.agents.reasons();
     let common = fleet.common_failure().map(|failure| {
         format!("one agent at a time is tried, since {} launches failed alike: {failure}", failure.launches)
     });
@@ -203,26 +203,26 @@ fn unused_reasons(fleet: &Fleet, history: &History) -> UnusedReasons {
 fn slowest(fleet: &Fleet) -> Vec<&Task> {
     let mut told: Vec<&Task> = fleet.slowest().take(LISTED).collect();
     told.sort_by(|a, b| a.hashrate_per_cpu().total_cmp(&b.hashrate_per_cpu()));
-    let silent = fleet.present().filter(|task| task.is_worker() && !task.tells_hashrate());
+    let silent = fleet.active().filter(|task| task.is_worker() && !task.tells_hashrate());
     let silent: Vec<&Task> = silent.take(LISTED - told.len()).collect();
     told.into_iter().chain(silent).collect()
 }
 
-fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskLine {
+fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskOverview {
     let id = task.id();
     let state = match task.state() {
         Some(state) => state.as_str_name(),
         None if task.is_unsent() => "writing",
         None => "launched",
     };
-    let live = task.live().filter(|(at, _)| now.duration_since(*at) < task.freshness());
-    TaskLine {
+    let live = task.live.as_ref().filter(|(at, _)| now.duration_since(*at) < task.freshness());
+    TaskOverview {
         id: id.to_owned(),
-        kind: task.record().kind,
+        kind: task.record.kind,
         host: task.host().to_owned(),
         state: state.to_owned(),
-        healthy: task.health().map(|health| health.healthy),
-        cpus_milli: task.record().cpus_milli(),
+        healthy: task.health.map(|health| health.healthy),
+        cpus_milli: task.record.cpus_milli(),
         live: live.map(|(_, live)| live.clone()),
         totals: ledger.entry(id, id).map(|entry| entry.totals).unwrap_or_default(),
     }

@@ -25,21 +25,21 @@ mod versions;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, Instant};
 
-use ::task::{Account, Live, PoolLive, Report, ServerAddress, TaskKind, TaskSpec, Totals};
+use ::task::{Account, Live, PoolLive, ProgramSpec, Report, ServerAddress, TaskSpec, Totals};
 use mesos::resources::{Quantity, ranges, scalar};
 use mesos::v1::{Offer, TaskStatus, task_status};
 
 use mesos::v1::TaskState;
 
 use super::*;
-use crate::event::{Away, Call, InverseOffer};
+use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::Slot;
 use crate::journal::Ticket;
-use crate::kind::Kind;
 use crate::offers::Placement;
 use crate::policy::{ILL_SERVER, SERVER_START};
 use crate::settings::OnServerLoss;
 use crate::store::memory::Memory;
+use crate::task_id::TaskKind;
 use crate::task_info::{Arguments, Delivery, ImageTask, Programs};
 use crate::user_notice::UserNotice;
 
@@ -48,7 +48,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        template: crate::task_info::Template {
+        template: crate::task_info::TaskTemplate {
             name: "mesos-miner".into(),
             report_interval: Duration::from_secs(1),
             live_interval: Duration::from_secs(5),
@@ -174,7 +174,7 @@ impl Script {
     }
 
     pub fn subscribe(&mut self) {
-        self.event(Event::Subscribed { framework: "f".into() });
+        self.event(Event::Subscribed("f".into()));
     }
 
     pub fn event(&mut self, event: Event) {
@@ -183,7 +183,7 @@ impl Script {
             match effect {
                 Effect::Persist(ticket, change) => self.queue.push((ticket, change)),
                 Effect::Call(call) => self.calls.push(call),
-                Effect::Publish(notice) => self.notices.push(notice),
+                Effect::Notify(notice) => self.notices.push(notice),
                 Effect::Finish => self.finished = true,
             }
         }
@@ -234,12 +234,12 @@ impl Script {
     }
 
     pub fn heartbeat_due(&self) -> bool {
-        self.state.session.connected && self.now >= self.state.session.heard() + HEARTBEAT
+        self.state.run.connected && self.now >= self.state.run.heard() + HEARTBEAT
     }
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        if self.state.session.connected {
+        if self.state.run.connected {
             self.event(Event::CallsAnswered { decided_before: self.now });
         }
         self.event(Event::Tick);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use command_line::{Hashrate, ShareCounts, pluralize};
 use task::Live;
 
-use crate::core::{Overview, TaskLine};
-use crate::history::Failure;
-use crate::journal::number;
+use crate::core::{Overview, TaskOverview};
+use crate::history::TaskFailure;
+use crate::task_id::task_number;
 
 /// The cursor's line, and one above the frame: terminals keep a copy of what a whole screen is cleared of.
 const FREE: usize = 2;
@@ -189,7 +189,7 @@ fn reasons(overview: &Overview) -> Section {
 }
 
 fn failures(overview: &Overview) -> Section {
-    let lines = overview.failures.iter().map(|Failure { ago, task, host, text }| {
+    let lines = overview.failures.iter().map(|TaskFailure { ago, task, host, text }| {
         format!("  {} s ago {task} on {host}: {text}", ago.as_secs())
     });
     Section { lines: (0..).zip(lines).collect(), beyond: 0, noun: "earlier failure" }
@@ -202,15 +202,15 @@ fn servers(overview: &Overview) -> Section {
 
 /// The slowest ones, in the order of their launch, lest lines change places all the time.
 fn workers(overview: &Overview) -> Section {
-    let place = |task: &TaskLine| number(&task.id).unwrap_or(u64::MAX);
+    let place = |task: &TaskOverview| task_number(&task.id).unwrap_or(u64::MAX);
     let lines: Vec<_> = overview.slowest.iter().map(|task| (place(task), task_line(task))).collect();
     let all: u64 = overview.live_states.values().sum();
     let beyond = all.saturating_sub((lines.len() + overview.servers.len()) as u64);
     Section { lines, beyond, noun: "more task" }
 }
 
-fn task_line(task: &TaskLine) -> String {
-    let TaskLine { id, host, state, .. } = task;
+fn task_line(task: &TaskOverview) -> String {
+    let TaskOverview { id, host, state, .. } = task;
     let cpus = task.cpus_milli as f64 / 1000.0;
     let health = match task.healthy {
         Some(true) => ", well",

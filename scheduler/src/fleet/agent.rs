@@ -1,51 +1,54 @@
-//! What is known of agents, beside the tasks that are there.
+//! What is known of agents, apart from their tasks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::offers::{DeclineReason, UnusedAgent};
 
-/// The pause after the first failure; it doubles with each.
+/// The pause after the first failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// A task that ran for so long makes up for earlier failures.
+/// A task that ran for so long cancels earlier failures.
 const GOOD_RUN: Duration = Duration::from_secs(60);
-/// Failures are forgotten so long after the last pause.
+/// Failures are forgotten this long after the last pause.
 const FORGIVEN: Duration = Duration::from_secs(24 * 3600);
-/// A reason that was not found again for so long no longer holds.
+/// A reason why an agent is unused is forgotten if it was not found again for so long.
 const OUTDATED: Duration = Duration::from_secs(600);
 
-/// Failures on an agent, and how long nothing is launched there for them.
+/// Failures on an agent, and the pause of launches that follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// How many tasks in a row have failed. Those that were launched together count once.
+    /// How many launches in a row have failed. Tasks that were launched together count once.
     pub failures: u32,
-    /// When the last of them was counted.
+    /// When the last failure was counted.
     pub since: Instant,
     /// Until when nothing is launched.
     pub until: Instant,
 }
 
-/// When an agent's machine goes away.
+/// When an agent's machine is unavailable because of maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// From when on it is away.
+pub struct MaintenanceWindow {
+    /// The beginning.
     pub from: Instant,
-    /// Until when; `None`: for good.
+    /// The end; `None` if the machine does not come back.
     pub until: Option<Instant>,
 }
 
 /// One agent.
 #[derive(Debug, Default)]
 pub struct Agent {
-    pub(super) pause: Option<Pause>,
-    pub(super) window: Option<Window>,
+    /// Failures, and the pause that follows from them.
+    pub pause: Option<Pause>,
+    /// When the machine is unavailable.
+    pub window: Option<MaintenanceWindow>,
+    /// Whether the agent's offers are declined until its resources can be offered together.
     pub(super) held: bool,
-    pub(super) unused: Option<(Instant, UnusedAgent)>,
+    unused: Option<(Instant, UnusedAgent)>,
 }
 
 impl Pause {
-    /// Whether it says all that the failure of a task says that was launched then: the agent was not tried anew.
+    /// Whether the pause covers the failure of a task that was launched at this time: there was no new try since.
     fn covers(&self, launched: Option<Instant>) -> bool {
         launched.is_some_and(|launched| launched <= self.since)
     }
@@ -54,77 +57,72 @@ impl Pause {
 /// A task that failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Failed {
-    /// When it was launched, if that is known.
+    /// When the task was launched, if that is known.
     pub launched: Option<Instant>,
-    /// For how long it ran.
+    /// How long the task ran.
     pub ran: Option<Duration>,
 }
 
 impl Agent {
-    /// Its failures.
-    pub fn pause(&self) -> Option<Pause> {
-        self.pause
-    }
-
-    /// When its machine goes away.
-    pub fn window(&self) -> Option<Window> {
-        self.window
-    }
-
     fn is_blank(&self) -> bool {
         self.pause.is_none() && self.window.is_none() && !self.held && self.unused.is_none()
     }
 }
 
-/// Host and reason; `None` for a machine that goes away, whenever that is.
+/// Host and reason; `None` for maintenance, whenever it begins.
 type ReasonKey = (String, Option<DeclineReason>);
 
-/// A reason that agents have in common.
+/// A reason why agents are unused.
 #[derive(Debug)]
 struct Reason {
-    /// How many they are.
+    /// How many agents it holds for.
     agents: usize,
-    /// The one of which it was found last.
+    /// The last agent it was found for.
     latest: UnusedAgent,
 }
 
 /// All agents of which something is known, by id.
 #[derive(Debug, Default)]
-pub(super) struct Agents {
+pub struct Agents {
     known: HashMap<String, Agent>,
-    /// What is said once: agents of one machine have its name in common, and what was said of one of them was said of all.
+    /// The reasons that the user is told. Agents on one machine share its host name, so each reason is told once for all of them.
     reasons: BTreeMap<ReasonKey, Reason>,
 }
 
 impl Agents {
+    /// What is known of the agent with this id.
     pub fn get(&self, id: &str) -> Option<&Agent> {
         self.known.get(id)
     }
 
-    /// Changes one, and forgets it if nothing is left to know.
-    pub fn change<R>(&mut self, id: &str, change: impl FnOnce(&mut Agent) -> R) -> R {
-        if let Some(agent) = self.known.get_mut(id) {
-            let result = change(agent);
-            if agent.is_blank() {
-                self.known.remove(id);
-            }
-            return result;
-        }
-        let mut agent = Agent::default();
+    /// Changes an agent, and forgets it if nothing is known of it any more.
+    fn change<R>(&mut self, id: &str, change: impl FnOnce(&mut Agent) -> R) -> R {
+        let known = self.known.remove_entry(id);
+        let (id, mut agent) = known.unwrap_or_else(|| (id.to_owned(), Agent::default()));
         let result = change(&mut agent);
         if !agent.is_blank() {
-            self.known.insert(id.to_owned(), agent);
+            self.known.insert(id, agent);
         }
         result
     }
 
-    /// Counts a failure. Returns the pause that begins, and its length; `None` while one runs that is for this failure, too.
-    pub fn fail(&mut self, id: &str, task: Failed, now: Instant) -> Option<(Pause, Duration)> {
+    /// Sets or clears an agent's maintenance window.
+    pub fn set_window(&mut self, id: &str, window: Option<MaintenanceWindow>) {
+        self.change(id, |agent| agent.window = window);
+    }
+
+    /// Sets whether an agent's offers are declined until its resources can be offered together.
+    pub fn hold_offers(&mut self, id: &str, held: bool) {
+        self.change(id, |agent| agent.held = held);
+    }
+
+    /// Counts a failure. Returns the pause that begins, and its length; `None` if the present pause covers the failure.
+    pub(super) fn fail(&mut self, id: &str, task: Failed, now: Instant) -> Option<(Pause, Duration)> {
         self.change(id, |agent| {
             let before = agent.pause.map_or(0, |pause| pause.failures);
             let failures = if task.ran.is_some_and(|ran| ran >= GOOD_RUN) { 1 } else { before + 1 };
             let runs = agent.pause.is_some_and(|pause| pause.until > now && pause.covers(task.launched));
-            // One that makes up for earlier ones shortens it.
+            // A task that cancels earlier failures shortens the pause.
             if runs && failures >= before {
                 return None;
             }
@@ -135,8 +133,8 @@ impl Agents {
         })
     }
 
-    /// Counts a failure that is not the agent's own.
-    pub fn count_failure(&mut self, id: &str, task: Failed, now: Instant) {
+    /// Counts a failure that other agents have in common. It makes no pause.
+    pub(super) fn count_failure(&mut self, id: &str, task: Failed, now: Instant) {
         self.change(id, |agent| {
             agent.pause = Some(match agent.pause {
                 Some(pause) if pause.covers(task.launched) => Pause { until: now, ..pause },
@@ -146,10 +144,10 @@ impl Agents {
         });
     }
 
-    /// Remembers why nothing is launched; whether that is news.
+    /// Notes why an agent is unused. Returns whether the user is to be told.
     pub fn note_unused(&mut self, unused: &UnusedAgent, now: Instant) -> bool {
         if matches!(unused.reason, DeclineReason::Paused(_)) {
-            return false; // said when the pause began
+            return false; // The user was told when the pause began.
         }
         let before = self.change(&unused.agent, |agent| agent.unused.replace((now, unused.clone())));
         let known = self.reasons.get_mut(&key(unused));
@@ -167,7 +165,7 @@ impl Agents {
         news
     }
 
-    /// Something is launched after all.
+    /// Something is launched on an agent after all.
     pub fn forget_unused(&mut self, id: &str) {
         let before = self.known.get_mut(id).and_then(|agent| agent.unused.take());
         if let Some((_, before)) = before {
@@ -186,13 +184,13 @@ impl Agents {
         }
     }
 
-    /// All reasons why nothing is launched somewhere, each once.
+    /// All reasons why agents are unused, each once.
     pub fn reasons(&self) -> impl ExactSizeIterator<Item = &UnusedAgent> {
         self.reasons.values().map(|reason| &reason.latest)
     }
 
-    /// Agents come and go: what is old says nothing any more.
-    pub fn forget_old(&mut self, now: Instant) {
+    /// Forgets old failures and reasons, since agents come and go.
+    pub fn expire(&mut self, now: Instant) {
         let mut outdated = Vec::new();
         for agent in self.known.values_mut() {
             agent.pause = agent.pause.filter(|pause| pause.until + FORGIVEN > now);
@@ -204,14 +202,14 @@ impl Agents {
         self.known.retain(|_, agent| !agent.is_blank());
     }
 
-    /// What masters said of machines that go away is void.
+    /// Forgets all maintenance windows.
     pub fn forget_windows(&mut self) {
         self.known.values_mut().for_each(|agent| agent.window = None);
         self.known.retain(|_, agent| !agent.is_blank());
     }
 }
 
-/// What is said of an agent once. When exactly its machine goes away is no news.
+/// What the user is told once. The time at which maintenance begins is no news.
 fn key(unused: &UnusedAgent) -> ReasonKey {
     let reason = match &unused.reason {
         DeclineReason::Leaving(_) => None,
@@ -223,7 +221,7 @@ fn key(unused: &UnusedAgent) -> ReasonKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::offers::Wanted;
+    use crate::offers::Demand;
 
     #[test]
     fn pauses_grow_up_to_a_bound_and_a_good_run_makes_up() {
@@ -275,7 +273,7 @@ mod tests {
     fn agents_that_are_no_more_are_forgotten() {
         let mut agents = Agents::default();
         let now = Instant::now();
-        let reason = DeclineReason::Constraint(Wanted::Workers, "c".into());
+        let reason = DeclineReason::Constraint(Demand::Workers, "c".into());
         let unused = UnusedAgent { agent: "a".into(), host: "h".into(), reason };
         assert!(agents.note_unused(&unused, now));
         assert!(!agents.note_unused(&unused, now + Duration::from_secs(60)));
@@ -291,11 +289,11 @@ mod tests {
         assert_eq!(agents.reasons().len(), 1);
         agents.fail("a", Failed::default(), now);
         agents.fail("d", Failed::default(), now);
-        agents.forget_old(now + OUTDATED);
+        agents.expire(now + OUTDATED);
         assert_eq!((agents.known.len(), agents.reasons().len()), (2, 1));
-        agents.forget_old(now + OUTDATED + Duration::from_secs(60));
+        agents.expire(now + OUTDATED + Duration::from_secs(60));
         assert_eq!((agents.known.len(), agents.reasons().len()), (2, 0));
-        agents.forget_old(now + FORGIVEN + LONGEST_PAUSE);
+        agents.expire(now + FORGIVEN + LONGEST_PAUSE);
         assert_eq!(agents.known.len(), 0);
     }
 }

@@ -1,76 +1,76 @@
-//! How tasks and agents change.
+//! How tasks change. Each change keeps counts and indexes in step.
 
 use std::time::{Duration, Instant};
 
 use ::task::{Intervals, Live};
 use mesos::v1::TaskState;
 
-use super::agent::{Failed, Pause, Window};
-use super::index::Facets;
-use super::kills::Kill;
-use super::task::{Health, Lifecycle, Slot, Task};
-use super::{Fleet, LaunchLimit, held_offers, launched_with};
+use super::agent::{Failed, Pause};
+use super::index::IndexKeys;
+use super::lifecycle::{Lifecycle, Slot};
+use super::task::{Health, Kill, Task};
+use super::{Fleet, ServerState};
 use crate::journal::TaskRecord;
-use crate::offers::{Accept, UnusedAgent};
+use crate::offers::PlannedTask;
 
 impl Fleet {
-    /// Takes a task in. One with the same id must not be there.
+    /// Adds a task. There must be none with the same id.
     pub fn insert(&mut self, task: Task) {
-        let facets = Facets::of(&task);
+        let keys = IndexKeys::of(&task);
         let key = self.tasks.insert(task);
         if let Some(task) = self.tasks.get(key) {
-            let held = held_offers(task).iter().map(|offer| (offer.clone(), key));
+            let held = task.held_offers().iter().map(|offer| (offer.clone(), key));
             self.index.held_for.extend(held);
-            self.index.follow(key, task, None, Some(facets));
+            self.index.follow(key, task, None, Some(keys));
         }
     }
 
-    /// Forgets a task.
+    /// Removes a task.
     pub fn remove(&mut self, id: &str) -> Option<Task> {
         let (key, mut task) = self.tasks.remove(id)?;
-        self.index.release(held_offers(&task));
-        self.index.follow(key, &task, Some(Facets::of(&task)), None);
-        self.rates.remove(key, &mut task);
+        self.index.release(task.held_offers());
+        self.index.follow(key, &task, Some(IndexKeys::of(&task)), None);
+        self.hashrates.remove(key, &mut task);
         self.servers.remove(id);
         Some(task)
     }
 
-    /// The only way in which a task changes.
+    /// Changes a task.
     fn change<R>(&mut self, id: &str, change: impl FnOnce(&mut Task) -> R) -> Option<R> {
         let key = self.tasks.key(id)?;
         let task = self.tasks.get_mut(key)?;
-        let before = Facets::of(task);
+        let before = IndexKeys::of(task);
         let result = change(task);
-        let after = Facets::of(task);
+        let after = IndexKeys::of(task);
         if before != after {
             self.index.follow(key, task, Some(before), Some(after));
-            if task.is_over() {
-                self.rates.remove(key, task);
+            if task.has_ended() {
+                self.hashrates.remove(key, task);
             }
         }
         Some(result)
     }
 
-    /// Its launch is on disk and is sent; what it uses, unless it was called off.
-    pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<Accept> {
+    /// The launch of a task is on disk and is sent. Returns the resources for the task, unless the launch was cancelled.
+    pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<PlannedTask> {
         let launch = self.change(id, |task| {
-            if !matches!(task.lifecycle, Lifecycle::Writing(_)) {
+            if !matches!(task.lifecycle, Lifecycle::Persisting(_)) {
                 return None;
             }
             match std::mem::replace(&mut task.lifecycle, Lifecycle::Launched { at: now }) {
-                Lifecycle::Writing(launch) => Some(launch),
+                Lifecycle::Persisting(launch) => Some(launch),
                 _ => None,
             }
         })??;
-        self.index.release(&launch.accept.offers);
-        Some(launch.accept)
+        self.index.release(&launch.planned.offers);
+        Some(launch.planned)
     }
 
-    /// Takes the offers that are held for a task, to use them or to give them back.
+    /// Takes the offers that are held for a task, to accept or to decline them.
     pub fn take_offers(&mut self, id: &str) -> Vec<String> {
         let offers = self.change(id, |task| match &mut task.lifecycle {
-            Lifecycle::Writing(launch) => std::mem::take(&mut launch.accept.offers),
-            Lifecycle::CalledOff { offers, .. } => std::mem::take(offers),
+            Lifecycle::Persisting(launch) => std::mem::take(&mut launch.planned.offers),
+            Lifecycle::Cancelled { offers, .. } => std::mem::take(offers),
             _ => Vec::new(),
         });
         let offers = offers.unwrap_or_default();
@@ -78,145 +78,135 @@ impl Fleet {
         offers
     }
 
-    /// Its launch is not to be sent, since its offers are void, and with it those of the other tasks on these offers.
-    /// Returns the offers.
-    pub fn call_off(&mut self, id: &str) -> Vec<String> {
+    /// Cancels the launch of a task whose offers are void, and with it the launches of the other tasks on these offers. Returns
+    /// the offers.
+    pub fn cancel_launch(&mut self, id: &str) -> Vec<String> {
         let offers = self.take_offers(id);
-        let with = self.get(id).and_then(launched_with).map(<[String]>::to_vec);
-        self.set_called_off(id, with.clone());
+        let with = self.get(id).and_then(Task::launched_with).map(<[String]>::to_vec);
+        self.set_cancelled(id, with.clone());
         for id in with.into_iter().flatten() {
-            self.set_called_off(&id, None);
+            self.set_cancelled(&id, None);
         }
         offers
     }
 
-    fn set_called_off(&mut self, id: &str, with: Option<Vec<String>>) {
+    fn set_cancelled(&mut self, id: &str, with: Option<Vec<String>>) {
         self.change(id, |task| {
             if task.is_unsent() {
-                task.lifecycle = Lifecycle::CalledOff { offers: Vec::new(), with };
+                task.lifecycle = Lifecycle::Cancelled { offers: Vec::new(), with };
             }
         });
     }
 
-    /// All offers are void.
-    pub fn call_off_all(&mut self) {
+    /// Cancels all launches that are not sent yet.
+    pub fn cancel_all_launches(&mut self) {
         let ids: Vec<String> = self.unsent().map(|task| task.id().to_owned()).collect();
         for id in ids {
-            self.call_off(&id);
+            self.cancel_launch(&id);
         }
     }
 
-    /// What is written down of it is this now, its state with it.
+    /// Replaces the record of a task, and takes its state from it.
     pub fn set_record(&mut self, record: TaskRecord, now: Instant) {
         let Some(key) = self.tasks.key(&record.id) else { return };
         let Some(task) = self.tasks.get_mut(key) else { return };
-        let before = Facets::of(task);
+        let before = IndexKeys::of(task);
         let reassigned = record.assignment != task.record.assignment;
         if reassigned {
             self.index.unassign(key, task);
         }
-        // A task that the master was not told of has no state.
+        // A task whose launch is not sent has no state.
         if let Some(state) = record.state.filter(|_| !task.is_unsent()) {
             task.set_state(state, now);
         }
         task.record = record;
-        if reassigned && before.is_present() {
+        if reassigned && before.is_active() {
             self.index.assign(key, task);
         }
-        let after = Facets::of(task);
+        let after = IndexKeys::of(task);
         self.index.follow(key, task, Some(before), Some(after));
-        if task.is_over() {
-            self.rates.remove(key, task);
+        if task.has_ended() {
+            self.hashrates.remove(key, task);
         }
     }
 
-    /// What it says of its health.
+    /// Sets the health that a task reports.
     pub fn set_health(&mut self, id: &str, healthy: bool, now: Instant) {
         self.change(id, |task| task.health = Some(Health { healthy, since: now }));
     }
 
-    /// The version of the wire form of its last report.
+    /// Sets the version of the wire form in a task's last report.
     pub fn set_version(&mut self, id: &str, version: u32) {
         self.change(id, |task| task.version = Some(version));
     }
 
-    /// An update with this uuid is on its way to the disk, or none is.
+    /// Sets the uuid of the update that is on its way to the disk.
     pub fn set_pending(&mut self, id: &str, uuid: Option<Vec<u8>>) {
         self.change(id, |task| task.pending_uuid = uuid);
     }
 
-    /// A live message; whether it is known now for the first time that it sends some.
-    pub fn hear(&mut self, id: &str, live: Live, now: Instant) -> Option<bool> {
+    /// Handles a live message. Returns whether it is the task's first one; `None` if there is no such task.
+    pub fn on_live_message(&mut self, id: &str, live: Live, now: Instant) -> Option<bool> {
         let key = self.tasks.key(id)?;
         let task = self.tasks.get_mut(key)?;
-        let told = match &live {
+        let intervals = match &live {
             Live::Worker(worker) => worker.intervals,
             Live::Pool(pool) => pool.intervals,
         };
-        task.tells_intervals = told.is_some();
-        task.intervals = told.or(task.intervals);
+        task.tells_intervals = intervals.is_some();
+        task.intervals = intervals.or(task.intervals);
         task.live = Some((now, live));
         let first = task.silent_since.replace(now).is_none();
-        self.rates.hear(key, task, now);
+        self.hashrates.update(key, task, now);
         Some(first)
     }
 
-    /// The intervals that workers are to use.
-    pub fn set_worker_intervals(&mut self, intervals: Intervals) {
-        self.worker_intervals = Some(intervals);
-    }
-
-    /// What a task's specification says of its intervals.
+    /// Sets the intervals of a task by its specification.
     pub fn set_intervals(&mut self, id: &str, intervals: Intervals) {
-        // No count or index depends on it.
+        // No count or index depends on them.
         if let Some(task) = self.tasks.key(id).and_then(|key| self.tasks.get_mut(key)) {
             task.intervals = Some(intervals);
         }
     }
 
-    /// It is one that sends live messages.
+    /// Expects live messages of a task.
     pub fn expect_live(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.silent_since = Some(now));
     }
 
-    /// Live messages that are too old count no more.
-    pub fn expire(&mut self, now: Instant) {
-        self.rates.expire(&mut self.tasks, now);
+    /// Forgets the hashrates of live messages that are no longer recent.
+    pub fn expire_hashrates(&mut self, now: Instant) {
+        self.hashrates.expire(&mut self.tasks, now);
     }
 
-    /// A worker counts against limits and constraints.
-    pub fn hold_slot(&mut self, id: &str) {
-        self.change(id, |task| task.slot = Slot::Held);
+    /// Sets whether a worker counts against limits and constraints.
+    pub fn set_slot(&mut self, id: &str, slot: Slot) {
+        self.change(id, |task| task.slot = slot);
     }
 
-    /// A worker no longer counts.
-    pub fn release_slot(&mut self, id: &str) {
-        self.change(id, |task| task.slot = Slot::Released);
-    }
-
-    /// Marks a task that is to end. A launch that is being written down is called off.
+    /// Marks a task that is to end. A launch that is not sent yet is cancelled.
     pub fn want_end(&mut self, id: &str, now: Instant) {
         self.change(id, |task| {
-            if let Lifecycle::Writing(launch) = &mut task.lifecycle {
-                let (offers, with) = (std::mem::take(&mut launch.accept.offers), launch.with.take());
-                task.lifecycle = Lifecycle::CalledOff { offers, with };
+            if let Lifecycle::Persisting(launch) = &mut task.lifecycle {
+                let (offers, with) = (std::mem::take(&mut launch.planned.offers), launch.with.take());
+                task.lifecycle = Lifecycle::Cancelled { offers, with };
             }
             task.kill.get_or_insert(Kill::new(now));
         });
     }
 
-    /// Marks a task that is to end although it returned: its KILLs begin anew.
-    pub fn want_end_anew(&mut self, id: &str, now: Instant) {
+    /// Marks a task that has returned and is to end: its KILLs begin anew.
+    pub fn want_end_of_returned(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::new(now)));
     }
 
-    /// Marks a task that is to end and whose executor does not answer: SHUTDOWN follows the next KILL.
+    /// Marks a task that is to end and whose executor does not respond: SHUTDOWN follows the next KILL.
     pub fn want_end_of_executor(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::last(now)));
     }
 
-    /// The next KILL of all tasks that are to end is due now.
-    pub fn kill_all_anew(&mut self, now: Instant) {
+    /// Makes the next KILL of each task that is to end due now.
+    pub fn make_all_kills_due(&mut self, now: Instant) {
         let keys = self.index.kills.iter().map(|(_, key)| *key);
         let ids = keys.filter_map(|key| self.tasks.get(key)).map(|task| task.id().to_owned());
         for id in ids.collect::<Vec<_>>() {
@@ -224,7 +214,7 @@ impl Fleet {
         }
     }
 
-    /// A KILL was sent.
+    /// Counts a KILL that was sent.
     pub fn kill_sent(&mut self, id: &str, now: Instant) {
         self.change(id, |task| {
             if let Some(kill) = &mut task.kill {
@@ -233,14 +223,14 @@ impl Fleet {
         });
     }
 
-    /// Nothing could be heard until now: what was not heard is held against nobody. Times begin anew, those of states only
-    /// if `all`, since a subscription that is renewed says what became of them.
-    pub fn listen_anew(&mut self, all: bool, now: Instant) {
+    /// Restarts the times after which tasks are given up, since nothing could be received from them until now. Times of states
+    /// are restarted only if `all`: after a new subscription the master says what has become of tasks.
+    pub fn restart_timers(&mut self, all: bool, now: Instant) {
         self.tasks.for_each_mut(|task| {
             task.silent_since = task.silent_since.map(|_| now);
             match &mut task.lifecycle {
                 Lifecycle::Launched { at } => *at = now,
-                Lifecycle::Present { state, since, launched } if all => match state {
+                Lifecycle::Reported { state, since, launched } if all => match state {
                     TaskState::TaskStaging | TaskState::TaskStarting => *launched = now,
                     TaskState::TaskUnreachable => *since = now,
                     _ => {}
@@ -253,7 +243,7 @@ impl Fleet {
         });
     }
 
-    /// The framework is no more, and its tasks with it. What is known of agents still holds.
+    /// Removes all tasks and servers: the framework has ended. What is known of agents stays.
     pub fn forget_tasks(&mut self) {
         let agents = std::mem::take(&mut self.agents);
         let index = self.index.empty();
@@ -261,35 +251,18 @@ impl Fleet {
         *self = Self { agents, index, launch_limit, ..Self::default() };
     }
 
-    /// Limits launches, or does not.
-    pub fn limit_launches(&mut self, limit: Option<LaunchLimit>) {
-        self.launch_limit = limit;
+    /// No more workers are assigned to this server.
+    pub fn drain_server(&mut self, id: &str) {
+        if let Some(state) = self.servers.get_mut(id) {
+            *state = ServerState::Draining;
+        }
     }
 
-    // Servers.
-
-    /// A server is in service from now on.
-    pub fn take_into_service(&mut self, id: &str) {
-        self.servers.insert(id);
-    }
-
-    /// A server is given up; whether it was in service.
-    pub fn take_out_of_service(&mut self, id: &str) -> bool {
-        self.servers.remove(id)
-    }
-
-    /// A server is to move to another agent: it gets no more workers.
-    pub fn set_moving(&mut self, id: &str) {
-        self.servers.set_moving(id);
-    }
-
-    // Agents.
-
-    /// Counts a failure of a task on its agent; one that other agents have in common makes no pause. Returns the pause that
+    /// Counts a failure of a task on its agent. A failure that other agents have in common makes no pause. Returns the pause that
     /// begins, and its length.
-    pub fn fail_agent(&mut self, task: &str, common: bool, now: Instant) -> Option<(Pause, Duration)> {
+    pub fn count_failure(&mut self, task: &str, common: bool, now: Instant) -> Option<(Pause, Duration)> {
         let task = self.get(task)?;
-        let ran = task.running_since().map(|since| now.duration_since(since));
+        let ran = task.running_since.map(|since| now.duration_since(since));
         let failed = Failed { launched: task.was_launched(), ran };
         let agent = task.agent().to_owned();
         if common {
@@ -297,35 +270,5 @@ impl Fleet {
             return None;
         }
         self.agents.fail(&agent, failed, now)
-    }
-
-    /// Remembers why nothing is launched on an agent. Returns whether the reason is new.
-    pub fn note_unused(&mut self, unused: &UnusedAgent, now: Instant) -> bool {
-        self.agents.note_unused(unused, now)
-    }
-
-    /// Something is launched on an agent.
-    pub fn forget_unused(&mut self, agent: &str) {
-        self.agents.forget_unused(agent);
-    }
-
-    /// Sets or clears an agent's maintenance window.
-    pub fn set_window(&mut self, agent: &str, window: Option<Window>) {
-        self.agents.change(agent, |agent| agent.window = window);
-    }
-
-    /// What was said of machines that go away is void.
-    pub fn forget_windows(&mut self) {
-        self.agents.forget_windows();
-    }
-
-    /// Whether an agent's offers are declined until they can come as one.
-    pub fn hold_offers(&mut self, agent: &str, held: bool) {
-        self.agents.change(agent, |agent| agent.held = held);
-    }
-
-    /// What is old says nothing of agents any more.
-    pub fn forget_old_of_agents(&mut self, now: Instant) {
-        self.agents.forget_old(now);
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted and looked up of tasks. Follows each change of one.
+//! Counts and indexes of tasks, which follow each change of a task.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,49 +7,46 @@ use std::time::Instant;
 use mesos::v1::TaskState;
 
 use super::launch_number;
-use super::table::Key;
 use super::task::Task;
+use super::task_slab::TaskKey;
 use crate::constraints::{Constraint, Occupancy};
-use crate::kind::Kind;
+use crate::task_id::TaskKind;
 
-/// What of a task decides where it is counted.
+/// The properties of a task that decide where it is counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Facets {
-    kind: Kind,
+pub(super) struct IndexKeys {
+    kind: TaskKind,
     state: Option<TaskState>,
     unsent: bool,
-    over: bool,
     may_live: bool,
-    takes_place: bool,
-    /// Since when it is over, and whether nothing new is to come of it.
+    occupies_slot: bool,
+    /// For a task that has ended: whether it can send no more updates, and since when it has ended.
     ended: Option<(bool, Instant)>,
     kill_again: Option<Instant>,
     cpus_milli: u64,
 }
 
-impl Facets {
+impl IndexKeys {
     pub fn of(task: &Task) -> Self {
-        let over = task.is_over();
         Self {
             kind: task.record.kind,
             state: task.state(),
             unsent: task.is_unsent(),
-            over,
             may_live: task.may_live(),
-            takes_place: task.takes_place(),
-            ended: task.since().filter(|_| over).map(|since| (task.is_settled(), since)),
+            occupies_slot: task.occupies_slot(),
+            ended: task.since().filter(|_| task.has_ended()).map(|since| (task.is_final(), since)),
             kill_again: task.kill.map(|kill| kill.again).filter(|_| task.may_live()),
-            // Whatever an offer says: the sum of all tasks stays in range.
+            // The sum of all tasks must not overflow, whatever offers say.
             cpus_milli: task.record.cpus_milli().min(1 << 40),
         }
     }
 
-    pub fn is_present(&self) -> bool {
-        !self.over
+    pub fn is_active(&self) -> bool {
+        self.ended.is_none()
     }
 
     fn is_running_worker(&self) -> bool {
-        self.kind == Kind::Worker && self.state == Some(TaskState::TaskRunning)
+        self.kind == TaskKind::Worker && self.state == Some(TaskState::TaskRunning)
     }
 
     fn is_unreachable(&self) -> bool {
@@ -57,23 +54,23 @@ impl Facets {
     }
 }
 
-/// Numbers of tasks of one kind that are not over.
+/// Counts of the tasks of one kind that have not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Present {
-    /// All of them.
+pub struct TaskCounts {
+    /// All tasks.
     pub tasks: usize,
-    /// Those that are on agents that do not answer.
+    /// Those on unreachable agents.
     pub unreachable: usize,
-    /// Thousandths of a CPU of all of them.
+    /// Thousandths of a CPU of all tasks.
     pub cpus_milli: u64,
 }
 
-/// The tasks of an agent that are not over.
+/// The tasks of an agent that have not ended.
 #[derive(Debug, Default)]
 pub(super) struct OnAgent {
-    /// In the order in which they came. There are few, mostly one.
-    pub tasks: Vec<Key>,
-    /// How many of them are workers: each offer asks for it, and should not have to look at the tasks.
+    /// The tasks in the order in which they were added; mostly one.
+    pub tasks: Vec<TaskKey>,
+    /// How many of them are workers. Each offer asks for this number, which must not cost a look at the tasks.
     pub workers: usize,
 }
 
@@ -82,30 +79,30 @@ pub(super) struct OnAgent {
 pub(super) struct Index {
     /// All tasks by Mesos' state.
     pub states: BTreeMap<TaskState, u64>,
-    /// Those that are not over; before the first update by whether they were sent.
-    pub present_states: BTreeMap<Option<TaskState>, u64>,
-    pub unsent: BTreeSet<Key>,
-    pub present: BTreeSet<Key>,
-    /// The same in the order of their launch: number and name.
+    /// Those that have not ended; `None` before the first update.
+    pub active_states: BTreeMap<Option<TaskState>, u64>,
+    pub unsent: BTreeSet<TaskKey>,
+    pub active: BTreeSet<TaskKey>,
+    /// The tasks that have not ended, by number and id.
     pub in_launch_order: BTreeSet<(u64, Arc<str>)>,
-    /// The servers among them.
-    pub present_servers: BTreeSet<Key>,
-    of_kind: BTreeMap<Kind, Present>,
+    /// The servers that have not ended.
+    pub active_servers: BTreeSet<TaskKey>,
+    of_kind: BTreeMap<TaskKind, TaskCounts>,
     pub may_live: usize,
     pub running_workers: usize,
-    /// Workers that count against limits and constraints, and their CPU.
+    /// CPU (thousandths) and number of the workers that count against limits and constraints.
     pub placed: (u64, u64),
-    /// Those that are not over, by their agent.
+    /// The tasks that have not ended, by agent.
     pub by_agent: HashMap<String, OnAgent>,
-    /// The tasks for which offers are held, by offer.
-    pub held_for: HashMap<String, Key>,
-    /// By the server that they work for: workers that are not over.
-    pub by_server: HashMap<String, BTreeSet<Key>>,
-    /// Those that are over, by whether nothing new is to come of them and since when.
-    pub ended: BTreeSet<(bool, Instant, Key)>,
-    /// When to send the next KILL.
-    pub kills: BTreeSet<(Instant, Key)>,
-    /// The constraints of workers, and what they count.
+    /// The tasks that hold offers, by offer.
+    pub held_for: HashMap<String, TaskKey>,
+    /// The workers that have not ended, by their server.
+    pub by_server: HashMap<String, BTreeSet<TaskKey>>,
+    /// The tasks that have ended, by whether they can send no more updates, and since when.
+    pub ended: BTreeSet<(bool, Instant, TaskKey)>,
+    /// When the next KILL of each task is due.
+    pub kills: BTreeSet<(Instant, TaskKey)>,
+    /// The constraints for workers, and the workers that they count.
     constraints: Vec<Constraint>,
     pub occupancy: Occupancy,
 }
@@ -116,13 +113,13 @@ impl Index {
         Self { constraints: constraints.to_owned(), occupancy, ..Self::default() }
     }
 
-    /// The same for no tasks.
+    /// An index without tasks, with the same constraints.
     pub fn empty(&self) -> Self {
         Self::new(&self.constraints)
     }
 
-    /// Follows a change of a task; `None` is what it is before it is there, and after it is gone.
-    pub fn follow(&mut self, key: Key, task: &Task, before: Option<Facets>, after: Option<Facets>) {
+    /// Follows a change of a task. `before` is `None` for a new task, `after` for one that is removed.
+    pub fn follow(&mut self, key: TaskKey, task: &Task, before: Option<IndexKeys>, after: Option<IndexKeys>) {
         if let Some(before) = &before {
             self.count(before, false);
         }
@@ -130,18 +127,17 @@ impl Index {
             self.count(after, true);
         }
         let (before, after) = (before.as_ref(), after.as_ref());
-        let is = |facets: Option<&Facets>, facet: fn(&Facets) -> bool| facets.is_some_and(facet);
-        let unsent = |facets: &Facets| facets.unsent;
+        let is = |keys: Option<&IndexKeys>, property: fn(&IndexKeys) -> bool| keys.is_some_and(property);
+        let unsent = |keys: &IndexKeys| keys.unsent;
         move_in(&mut self.unsent, is(before, unsent).then_some(key), is(after, unsent).then_some(key));
-        let ended = |facets: &Facets| facets.ended.map(|(settled, since)| (settled, since, key));
+        let ended = |keys: &IndexKeys| keys.ended.map(|(settled, since)| (settled, since, key));
         move_in(&mut self.ended, before.and_then(ended), after.and_then(ended));
-        let kill = |facets: &Facets| facets.kill_again.map(|again| (again, key));
+        let kill = |keys: &IndexKeys| keys.kill_again.map(|again| (again, key));
         move_in(&mut self.kills, before.and_then(kill), after.and_then(kill));
-        let present = |facets: &Facets| !facets.over;
-        let (was, is) = (is(before, present), is(after, present));
-        move_in(&mut self.present, was.then_some(key), is.then_some(key));
+        let (was, is) = (is(before, IndexKeys::is_active), is(after, IndexKeys::is_active));
+        move_in(&mut self.active, was.then_some(key), is.then_some(key));
         if !task.is_worker() {
-            move_in(&mut self.present_servers, was.then_some(key), is.then_some(key));
+            move_in(&mut self.active_servers, was.then_some(key), is.then_some(key));
         }
         match (was, is) {
             (false, true) => {
@@ -159,26 +155,26 @@ impl Index {
         if self.constraints.is_empty() {
             return;
         }
-        let takes_place = |facets: Option<&Facets>| facets.is_some_and(|facets| facets.takes_place);
-        match (takes_place(before), takes_place(after)) {
+        let occupies_slot = |keys: Option<&IndexKeys>| keys.is_some_and(|keys| keys.occupies_slot);
+        match (occupies_slot(before), occupies_slot(after)) {
             (false, true) => self.occupancy.add(&self.constraints, &task.place()),
             (true, false) => self.occupancy.remove(&self.constraints, &task.place()),
             _ => {}
         }
     }
 
-    /// These offers are held for no task any more.
+    /// No task holds these offers any more.
     pub fn release(&mut self, offers: &[String]) {
         for offer in offers {
             self.held_for.remove(offer);
         }
         if self.held_for.is_empty() {
-            // What a burst of offers took is given back.
+            // Frees the memory that a burst of offers took.
             self.held_for = HashMap::new();
         }
     }
 
-    fn come_to_agent(&mut self, key: Key, task: &Task) {
+    fn come_to_agent(&mut self, key: TaskKey, task: &Task) {
         if !self.by_agent.contains_key(task.agent()) {
             self.by_agent.insert(task.agent().to_owned(), OnAgent::default());
         }
@@ -191,7 +187,7 @@ impl Index {
         }
     }
 
-    fn leave_agent(&mut self, key: Key, task: &Task) {
+    fn leave_agent(&mut self, key: TaskKey, task: &Task) {
         let Some(agent) = self.by_agent.get_mut(task.agent()) else { return };
         agent.tasks.retain(|there| *there != key);
         agent.workers -= usize::from(task.is_worker());
@@ -200,58 +196,59 @@ impl Index {
         }
     }
 
-    /// Notes which server a worker that is not over works for.
-    pub fn assign(&mut self, key: Key, task: &Task) {
+    /// Adds a worker to those of its server.
+    pub fn assign(&mut self, key: TaskKey, task: &Task) {
         if let Some(server) = task.record.server() {
             insert_in(&mut self.by_server, server, key);
         }
     }
 
-    pub fn unassign(&mut self, key: Key, task: &Task) {
+    /// Removes a worker from those of its server.
+    pub fn unassign(&mut self, key: TaskKey, task: &Task) {
         if let Some(server) = task.record.server() {
             remove_in(&mut self.by_server, server, key);
         }
     }
 
-    pub fn of_kind(&self, kind: Kind) -> Present {
+    pub fn of_kind(&self, kind: TaskKind) -> TaskCounts {
         self.of_kind.get(&kind).copied().unwrap_or_default()
     }
 
-    fn count(&mut self, facets: &Facets, more: bool) {
+    fn count(&mut self, keys: &IndexKeys, more: bool) {
         let step = |count: &mut usize, counts: bool| {
             if counts {
                 *count = if more { *count + 1 } else { *count - 1 };
             }
         };
-        if let Some(state) = facets.state {
+        if let Some(state) = keys.state {
             count_in(&mut self.states, state, more);
         }
-        step(&mut self.may_live, facets.may_live);
-        step(&mut self.running_workers, facets.is_running_worker());
-        if facets.takes_place {
+        step(&mut self.may_live, keys.may_live);
+        step(&mut self.running_workers, keys.is_running_worker());
+        if keys.occupies_slot {
             let (cpus, workers) = self.placed;
-            let cpu = facets.cpus_milli;
+            let cpu = keys.cpus_milli;
             self.placed = if more { (cpus + cpu, workers + 1) } else { (cpus - cpu, workers - 1) };
         }
-        if !facets.over {
-            count_in(&mut self.present_states, facets.state, more);
-            let present = self.of_kind.entry(facets.kind).or_default();
+        if keys.is_active() {
+            count_in(&mut self.active_states, keys.state, more);
+            let present = self.of_kind.entry(keys.kind).or_default();
             step(&mut present.tasks, true);
-            step(&mut present.unreachable, facets.is_unreachable());
-            let cpu = facets.cpus_milli;
+            step(&mut present.unreachable, keys.is_unreachable());
+            let cpu = keys.cpus_milli;
             present.cpus_milli = if more { present.cpus_milli + cpu } else { present.cpus_milli - cpu };
         }
     }
 }
 
-fn insert_in(sets: &mut HashMap<String, BTreeSet<Key>>, name: &str, key: Key) {
+fn insert_in(sets: &mut HashMap<String, BTreeSet<TaskKey>>, name: &str, key: TaskKey) {
     match sets.get_mut(name) {
         Some(keys) => drop(keys.insert(key)),
         None => drop(sets.insert(name.to_owned(), [key].into())),
     }
 }
 
-fn remove_in(sets: &mut HashMap<String, BTreeSet<Key>>, name: &str, key: Key) {
+fn remove_in(sets: &mut HashMap<String, BTreeSet<TaskKey>>, name: &str, key: TaskKey) {
     if let Some(keys) = sets.get_mut(name) {
         keys.remove(&key);
         if keys.is_empty() {
@@ -260,7 +257,7 @@ fn remove_in(sets: &mut HashMap<String, BTreeSet<Key>>, name: &str, key: Key) {
     }
 }
 
-/// Puts what stands for a task where it belongs.
+/// Moves an entry of a set.
 fn move_in<T: Ord>(set: &mut BTreeSet<T>, before: Option<T>, after: Option<T>) {
     if before == after {
         return;

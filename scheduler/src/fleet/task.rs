@@ -1,4 +1,4 @@
-//! One task and its life.
+//! One task: what is known of it, and the KILLs that end it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,123 +6,104 @@ use std::time::{Duration, Instant};
 use mesos::v1::TaskState;
 use task::{Intervals, Live};
 
-use super::kills::Kill;
+use super::lifecycle::{Lifecycle, PlannedLaunch, Slot, has_ended};
 use crate::constraints::Place;
 use crate::journal::TaskRecord;
-use crate::kind::Kind;
-use crate::offers::Accept;
+use crate::task_id::TaskKind;
 
-/// A live message older than this says nothing about now, unless its task sends one more seldom than that.
+/// How long a live message is recent, unless the task's interval is longer.
 pub const LIVE: Duration = Duration::from_secs(20);
 
-/// So many of a task's intervals are waited for its next live message: some may be lost.
+/// How many intervals may pass without a live message before a task counts as silent, since single messages may be lost.
 pub const INTERVALS_WAITED: u32 = 3;
 
-/// How far a task has come.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Lifecycle {
-    /// Its launch is being written down; the offers are held.
-    Writing(Box<PlannedLaunch>),
-    /// Its launch was called off while it was being written down. These offers are still held for it.
-    CalledOff {
-        /// The offers' ids.
-        offers: Vec<String>,
-        /// As [`PlannedLaunch::with`].
-        with: Option<Vec<String>>,
-    },
-    /// The master was told to launch it, by this run of the scheduler or an earlier one. No update has come.
-    Launched {
-        /// When, or when this run began.
-        at: Instant,
-    },
-    /// Mesos says that it is on its agent, or that its agent is unreachable.
-    Present {
-        /// Mesos' state.
-        state: TaskState,
-        /// Since when.
-        since: Instant,
-        /// When it was launched, as above.
-        launched: Instant,
-    },
-    /// It ended as far as Mesos knows. It may come back unless the state is final.
-    Over {
-        /// Mesos' state.
-        state: TaskState,
-        /// Since when.
-        since: Instant,
-        /// When it was launched, as above, if that is known.
-        launched: Option<Instant>,
-    },
-}
+/// The first and the longest time between two KILLs of one task.
+const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
-/// A launch that is being written down. Tasks of one agent are launched by one call, when the last of them is on disk: this
-/// one holds the offers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedLaunch {
-    /// What the task takes.
-    pub accept: Accept,
-    /// The ids of the other tasks of the call; `None` if it is another task that holds the offers.
-    pub with: Option<Vec<String>>,
-}
+/// After so many KILLs the agent is asked to shut the executor down. Until then the task has time for a last report.
+const KILLS_BEFORE_SHUTDOWN: u32 = 2;
 
-/// Whether a worker counts against `--max-workers`, `--max-cpus` and constraints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// It counts.
-    Held,
-    /// It was unreachable when this run of the scheduler began. It counts, but others may have its place already.
-    Unknown,
-    /// It has been unreachable for so long that others may take its place.
-    Released,
-}
-
-/// What a task was before an update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StateChange {
-    /// Mesos' state.
-    pub before: Option<TaskState>,
-    /// Its slot.
-    pub slot: Slot,
-}
-
-/// What a task says of itself.
+/// The health that a task reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Whether it is well.
+    /// Whether the task is healthy.
     pub healthy: bool,
     /// Since when.
     pub since: Instant,
 }
 
-/// What one worker adds to the sum.
+/// A worker's part of the sum of hashrates.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
+pub(super) struct Hashrate {
     /// Hashes in 1,000 s.
     pub millihashes: u64,
+    /// The step of its hashrate per CPU, see [`Hashrates`](super::hashrates::Hashrates).
     pub step: i32,
 }
 
-/// A task that was or will be launched. Only [`Fleet`](super::Fleet) changes it.
+/// The KILLs of a task that is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kill {
+    sent: u32,
+    /// When the next one is due.
+    pub again: Instant,
+    pause: Duration,
+}
+
+impl Kill {
+    /// The first KILL is due now.
+    pub fn new(now: Instant) -> Self {
+        Self { sent: 0, again: now, pause: KILL_AGAIN.0 }
+    }
+
+    /// For an executor that does not respond: SHUTDOWN follows the next KILL.
+    pub fn last(now: Instant) -> Self {
+        Self { sent: KILLS_BEFORE_SHUTDOWN, ..Self::new(now) }
+    }
+
+    /// The next KILL is due at this time. An executor that ignored KILLs gets no more of them before SHUTDOWN.
+    pub fn due_at(self, at: Instant) -> Self {
+        Self { again: at, pause: KILL_AGAIN.0, ..self }
+    }
+
+    pub fn count(&mut self, now: Instant) {
+        self.sent += 1;
+        self.again = now + self.pause;
+        self.pause = (self.pause * 2).min(KILL_AGAIN.1);
+    }
+}
+
+/// A task that was or will be launched. The fleet hands out shared references only, so nothing else changes a task.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Its id, for all that keeps it beside the record.
+    /// The id, shared with indexes.
     id: Arc<str>,
-    pub(super) record: TaskRecord,
-    pub(super) lifecycle: Lifecycle,
-    pub(super) running_since: Option<Instant>,
-    pub(super) health: Option<Health>,
+    /// The task's record.
+    pub record: TaskRecord,
+    /// How far the task has come.
+    pub lifecycle: Lifecycle,
+    /// When the task first ran, or when this run of the scheduler found it running.
+    pub running_since: Option<Instant>,
+    /// The last health that the task reported.
+    pub health: Option<Health>,
+    /// Since when a further live message has been possible; `None` for a task that has not sent any.
+    pub silent_since: Option<Instant>,
+    /// The version of the wire form in its last report.
+    pub version: Option<u32>,
+    /// The intervals of its live messages and reports, as the task says or, if it does not, by its specification.
+    pub intervals: Option<Intervals>,
+    /// Whether the task says which intervals it uses, and so can be sent others.
+    pub tells_intervals: bool,
+    /// Whether the task counts, if it is a worker.
+    pub slot: Slot,
+    /// Whether this run of the scheduler did not launch the task.
+    pub is_recovered: bool,
+    /// The uuid of an update that is on its way to the disk.
+    pub pending_uuid: Option<Vec<u8>>,
+    /// The last live message, and when it came.
+    pub live: Option<(Instant, Live)>,
     pub(super) kill: Option<Kill>,
-    pub(super) pending_uuid: Option<Vec<u8>>,
-    pub(super) live: Option<(Instant, Live)>,
-    pub(super) silent_since: Option<Instant>,
-    /// What it adds to the sum of the hashrates.
-    pub(super) rate: Option<Rate>,
-    pub(super) version: Option<u32>,
-    pub(super) intervals: Option<Intervals>,
-    pub(super) tells_intervals: bool,
-    pub(super) slot: Slot,
-    /// Whether this run of the scheduler found it.
-    found: bool,
+    pub(super) rate: Option<Hashrate>,
 }
 
 impl Task {
@@ -133,33 +114,33 @@ impl Task {
             lifecycle,
             running_since: None,
             health: None,
-            kill: None,
-            pending_uuid: None,
-            live: None,
             silent_since: None,
-            rate: None,
             version: None,
             intervals: None,
             tells_intervals: false,
             slot: Slot::Held,
-            found: false,
+            is_recovered: false,
+            pending_uuid: None,
+            live: None,
+            kill: None,
+            rate: None,
         }
     }
 
-    /// A task whose launch is being written down.
+    /// A task whose launch is on its way to the disk.
     pub fn planned(record: TaskRecord, launch: PlannedLaunch) -> Self {
-        Self::new(record, Lifecycle::Writing(Box::new(launch)))
+        Self::new(record, Lifecycle::Persisting(Box::new(launch)))
     }
 
-    /// A task of an earlier run of the scheduler, or one that the master told of.
-    pub fn found(record: TaskRecord, now: Instant) -> Self {
+    /// A task of an earlier run of the scheduler, or one that the master reported.
+    pub fn recovered(record: TaskRecord, now: Instant) -> Self {
         let state = record.state;
         let lifecycle = match state {
             None => Lifecycle::Launched { at: now },
-            Some(state) if is_over(state) => Lifecycle::Over { state, since: now, launched: None },
-            Some(state) => Lifecycle::Present { state, since: now, launched: now },
+            Some(state) if has_ended(state) => Lifecycle::Ended { state, since: now, launched: None },
+            Some(state) => Lifecycle::Reported { state, since: now, launched: now },
         };
-        let mut task = Self { found: true, ..Self::new(record, lifecycle) };
+        let mut task = Self { is_recovered: true, ..Self::new(record, lifecycle) };
         task.running_since = (state == Some(TaskState::TaskRunning)).then_some(now);
         if state == Some(TaskState::TaskUnreachable) {
             task.slot = Slot::Unknown;
@@ -167,13 +148,12 @@ impl Task {
         task
     }
 
-    /// Mesos gives it this state.
     pub(super) fn set_state(&mut self, state: TaskState, now: Instant) {
         if self.state() != Some(state) {
-            self.lifecycle = if is_over(state) {
-                Lifecycle::Over { state, since: now, launched: self.was_launched() }
+            self.lifecycle = if has_ended(state) {
+                Lifecycle::Ended { state, since: now, launched: self.was_launched() }
             } else {
-                Lifecycle::Present { state, since: now, launched: self.launched().unwrap_or(now) }
+                Lifecycle::Reported { state, since: now, launched: self.launched().unwrap_or(now) }
             };
         }
         if state == TaskState::TaskRunning {
@@ -181,22 +161,12 @@ impl Task {
         }
     }
 
-    /// What is written down of it.
-    pub fn record(&self) -> &TaskRecord {
-        &self.record
-    }
-
-    /// Whether an earlier run of the scheduler, or nobody that is known, has launched it.
-    pub fn is_of_an_earlier_run(&self) -> bool {
-        self.found
-    }
-
-    /// Its id, which is also its executor's.
+    /// The id of the task and of its executor.
     pub fn id(&self) -> &str {
         &self.record.id
     }
 
-    /// The same, to be kept.
+    /// The same, to be shared.
     pub fn shared_id(&self) -> &Arc<str> {
         &self.id
     }
@@ -211,66 +181,64 @@ impl Task {
         &self.record.host
     }
 
-    /// Its agent's host and attributes, as constraints see them.
+    /// The agent's host name and attributes.
     pub fn place(&self) -> Place {
         Place { host: self.record.host.clone(), attributes: self.record.attributes.clone() }
     }
 
-    /// Whether it is a worker.
+    /// Whether the task is a worker.
     pub fn is_worker(&self) -> bool {
-        self.record.kind == Kind::Worker
+        self.record.kind == TaskKind::Worker
     }
 
-    /// How far it has come.
-    pub fn lifecycle(&self) -> &Lifecycle {
-        &self.lifecycle
+    /// The last state that Mesos gave, and since when.
+    fn state_since(&self) -> Option<(TaskState, Instant)> {
+        match self.lifecycle {
+            Lifecycle::Reported { state, since, .. } | Lifecycle::Ended { state, since, .. } => {
+                Some((state, since))
+            }
+            Lifecycle::Persisting(_) | Lifecycle::Cancelled { .. } | Lifecycle::Launched { .. } => None,
+        }
     }
 
-    /// The last state that Mesos gave; `None` before the first.
+    /// The last state that Mesos gave; `None` before the first update.
     pub fn state(&self) -> Option<TaskState> {
-        match self.lifecycle {
-            Lifecycle::Present { state, .. } | Lifecycle::Over { state, .. } => Some(state),
-            Lifecycle::Writing(_) | Lifecycle::CalledOff { .. } | Lifecycle::Launched { .. } => None,
-        }
+        self.state_since().map(|(state, _)| state)
     }
 
-    /// Since when it is in that state.
+    /// Since when the task is in that state.
     pub fn since(&self) -> Option<Instant> {
-        match self.lifecycle {
-            Lifecycle::Present { since, .. } | Lifecycle::Over { since, .. } => Some(since),
-            Lifecycle::Writing(_) | Lifecycle::CalledOff { .. } | Lifecycle::Launched { .. } => None,
-        }
+        self.state_since().map(|(_, since)| since)
     }
 
-    /// When it entered `state`; `None` if it is in another one.
+    /// When the task entered `state`; `None` if it is in another one.
     pub fn since_in(&self, state: TaskState) -> Option<Instant> {
-        self.since().filter(|_| self.state() == Some(state))
+        self.state_since().filter(|(known, _)| *known == state).map(|(_, since)| since)
     }
 
-    /// When the master was told to launch it, or when this run of the scheduler began; `None` if it was not told, or if
-    /// the task is over.
+    /// When the launch was sent, or when this run of the scheduler began; `None` if it was not sent, or if the task has ended.
     pub fn launched(&self) -> Option<Instant> {
         match self.lifecycle {
             Lifecycle::Launched { at } => Some(at),
-            Lifecycle::Present { launched, .. } => Some(launched),
-            Lifecycle::Writing(_) | Lifecycle::CalledOff { .. } | Lifecycle::Over { .. } => None,
+            Lifecycle::Reported { launched, .. } => Some(launched),
+            Lifecycle::Persisting(_) | Lifecycle::Cancelled { .. } | Lifecycle::Ended { .. } => None,
         }
     }
 
-    /// The same of a task that is over as well, if this run of the scheduler saw it live.
+    /// Likewise, but also for a task that has ended, if this run of the scheduler saw it alive.
     pub fn was_launched(&self) -> Option<Instant> {
         match self.lifecycle {
-            Lifecycle::Over { launched, .. } => launched,
+            Lifecycle::Ended { launched, .. } => launched,
             _ => self.launched(),
         }
     }
 
-    /// Whether the master was not told of it yet.
+    /// Whether the launch is not sent yet.
     pub fn is_unsent(&self) -> bool {
-        matches!(self.lifecycle, Lifecycle::Writing(_) | Lifecycle::CalledOff { .. })
+        matches!(self.lifecycle, Lifecycle::Persisting(_) | Lifecycle::Cancelled { .. })
     }
 
-    /// When it was launched, while nothing was heard of it since.
+    /// When the launch was sent, if there is no update since.
     pub fn unanswered_since(&self) -> Option<Instant> {
         match self.lifecycle {
             Lifecycle::Launched { at } => Some(at),
@@ -278,112 +246,87 @@ impl Task {
         }
     }
 
-    /// It ended as far as Mesos knows, though it may come back unless the state is final.
-    pub fn is_over(&self) -> bool {
-        matches!(self.lifecycle, Lifecycle::Over { .. })
+    /// The ids of the offers that are held for the task.
+    pub fn held_offers(&self) -> &[String] {
+        match &self.lifecycle {
+            Lifecycle::Persisting(launch) => &launch.planned.offers,
+            Lifecycle::Cancelled { offers, .. } => offers,
+            _ => &[],
+        }
     }
 
-    /// It is over, and nothing new is to come of it: its own last update is recorded, or Mesos says that it was never
-    /// launched.
-    pub fn is_settled(&self) -> bool {
+    /// The launch that is not sent yet, unless it was cancelled.
+    pub fn planned_launch(&self) -> Option<&PlannedLaunch> {
+        match &self.lifecycle {
+            Lifecycle::Persisting(launch) => Some(launch),
+            _ => None,
+        }
+    }
+
+    /// The other tasks of the call that is to launch this one; `None` if another task holds the offers.
+    pub fn launched_with(&self) -> Option<&[String]> {
+        match &self.lifecycle {
+            Lifecycle::Persisting(launch) => launch.with.as_deref(),
+            Lifecycle::Cancelled { with, .. } => with.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the task has ended as far as Mesos knows. It may return unless the state is final.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Ended { .. })
+    }
+
+    /// Whether the task has ended and cannot send further updates: its own last update is recorded, or Mesos says that it was
+    /// never launched.
+    pub fn is_final(&self) -> bool {
         let refused = matches!(self.state(), Some(TaskState::TaskError | TaskState::TaskDropped));
-        self.is_over() && (self.record.closed || refused && self.running_since.is_none())
+        self.has_ended() && (self.record.closed || refused && self.running_since.is_none())
     }
 
-    /// Its agent may have it: it was launched, and is not over.
+    /// Whether its agent may have the task: the launch was sent, and the task has not ended.
     pub fn may_live(&self) -> bool {
-        matches!(self.lifecycle, Lifecycle::Launched { .. } | Lifecycle::Present { .. })
+        matches!(self.lifecycle, Lifecycle::Launched { .. } | Lifecycle::Reported { .. })
     }
 
-    /// Whether Mesos says that it runs.
+    /// Whether Mesos says that the task runs.
     pub fn is_running(&self) -> bool {
         self.state() == Some(TaskState::TaskRunning)
     }
 
-    /// A worker that counts against limits and constraints.
-    pub fn takes_place(&self) -> bool {
-        self.is_worker() && !self.is_over() && self.slot != Slot::Released
+    /// Whether the task is a worker that counts against limits and constraints.
+    pub fn occupies_slot(&self) -> bool {
+        self.is_worker() && !self.has_ended() && self.slot != Slot::Released
     }
 
-    /// Whether it counts.
-    pub fn slot(&self) -> Slot {
-        self.slot
-    }
-
-    /// When it first came to run, or when this run of the scheduler found it running.
-    pub fn running_since(&self) -> Option<Instant> {
-        self.running_since
-    }
-
-    /// What it last said of its health.
-    pub fn health(&self) -> Option<Health> {
-        self.health
-    }
-
-    /// Since when it says that it is not well.
-    pub fn ill_since(&self) -> Option<Instant> {
+    /// Since when the task reports that it is not healthy.
+    pub fn unhealthy_since(&self) -> Option<Instant> {
         self.health.filter(|health| !health.healthy).map(|health| health.since)
     }
 
-    /// Whether it is to end.
+    /// Whether the task is to end.
     pub fn is_to_end(&self) -> bool {
         self.kill.is_some()
     }
 
-    /// Whether its executor does not do what it is told, so that its agent has to end it.
+    /// Whether the executor has ignored so many KILLs that the agent has to shut it down.
     pub fn ignores_kills(&self) -> bool {
-        self.kill.is_some_and(Kill::are_ignored)
+        self.kill.is_some_and(|kill| kill.sent > KILLS_BEFORE_SHUTDOWN)
     }
 
-    /// The uuid of an update that is on its way to the disk.
-    pub fn pending_uuid(&self) -> Option<&[u8]> {
-        self.pending_uuid.as_deref()
-    }
-
-    /// Its last live message, and when it came.
-    pub fn live(&self) -> Option<&(Instant, Live)> {
-        self.live.as_ref()
-    }
-
-    /// H/s for each CPU, as it was last told; 0 if it was not told lately.
+    /// H/s per CPU by the last live message; 0 if that is not recent.
     pub fn hashrate_per_cpu(&self) -> f64 {
         let cpus = self.record.cpus_milli().max(1) as f64 / 1e3;
         self.rate.map_or(0.0, |rate| rate.millihashes as f64 / 1e3 / cpus)
     }
 
-    /// Whether it told its hashrate lately.
+    /// Whether the task has a recent hashrate.
     pub fn tells_hashrate(&self) -> bool {
         self.rate.is_some()
     }
 
-    /// Since when it could have sent another live message and has not, if it is one that does.
-    pub fn silent_since(&self) -> Option<Instant> {
-        self.silent_since
-    }
-
-    /// The intervals of its live messages and reports: those that it told itself or, if it tells none, those of its
-    /// specification; `None` if neither is known.
-    pub fn intervals(&self) -> Option<Intervals> {
-        self.intervals
-    }
-
-    /// Whether it tells which intervals it uses, and so can be told others.
-    pub fn tells_intervals(&self) -> bool {
-        self.tells_intervals
-    }
-
-    /// For how long its last live message says something about now: three of its intervals, but not less than [`LIVE`].
+    /// How long a live message of the task is recent: for three of its intervals, and at least for [`LIVE`].
     pub fn freshness(&self) -> Duration {
         self.intervals.map_or(LIVE, |intervals| LIVE.max(INTERVALS_WAITED * intervals.live()))
     }
-
-    /// The version of the wire form of its last report.
-    pub fn version(&self) -> Option<u32> {
-        self.version
-    }
-}
-
-/// The task does not run as far as Mesos knows.
-pub fn is_over(state: TaskState) -> bool {
-    state.is_terminal() || state == TaskState::TaskUnknown
 }

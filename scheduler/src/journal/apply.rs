@@ -1,4 +1,4 @@
-//! What each change means. Whoever keeps records only gets and puts them.
+//! The meaning of each change. The implementations of [`Records`] only get and put.
 
 use std::borrow::Cow;
 use std::slice;
@@ -8,21 +8,20 @@ use task::ShareRow;
 
 use super::change::{AvoidedAgent, Change, StatusRecord};
 use super::ledger::{Account, Entry, accounts};
-use super::task_numbers::number;
 use super::task_record::{Assignment, TaskRecord};
-use crate::kind::Kind;
+use crate::task_id::{TaskKind, task_number};
 
-/// Where records are kept. What is not kept everywhere (single shares, words for people) has a method that does nothing
-/// unless it is overridden.
+/// A place where records are kept. What not every place keeps (single shares, messages for people) has a method that does nothing
+/// by default.
 pub trait Records {
-    /// Why they cannot be read or written.
+    /// Why records cannot be read or written.
     type Error;
 
     /// The id of the framework, if there is one that has not ended.
     fn framework(&self) -> Result<Option<Cow<'_, str>>, Self::Error>;
     /// A framework begins.
     fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Self::Error>;
-    /// The framework ends, with all that belongs to it. Numbers stay used, and agents avoided.
+    /// The framework ends, with all its records. Used numbers and avoided agents stay.
     fn end_framework(&mut self, now_ms: u64) -> Result<(), Self::Error>;
 
     /// A task that has not retired.
@@ -33,31 +32,31 @@ pub trait Records {
     fn remove_task(&mut self, id: &str) -> Result<(), Self::Error>;
     /// Whether a task has retired.
     fn has_retired(&self, id: &str) -> Result<bool, Self::Error>;
-    /// Moves a task to those that have retired. It has a number and a state.
+    /// Moves a task to those that have retired. The task has a number and a state.
     fn retire_task(&mut self, task: TaskRecord) -> Result<(), Self::Error>;
 
     /// One reporter's account of one worker.
     fn account(&self, reporter: &str, worker: &str) -> Result<Option<Entry>, Self::Error>;
     /// Adds an account, or replaces the one of the same reporter and worker.
     fn put_account(&mut self, account: Account<'_>) -> Result<(), Self::Error>;
-    /// These tasks have retired: their accounts may become part of a sum, see [`Ledger::aggregate`](super::Ledger::aggregate).
+    /// Aggregates the accounts of tasks that have retired, as [`Ledger::aggregate`](super::Ledger::aggregate) does.
     fn aggregate_accounts(&mut self, retired: &[String]) -> Result<(), Self::Error>;
 
-    /// All numbers below this one are used.
+    /// Task numbers below this one are used.
     fn raise_next_number(&mut self, at_least: u64) -> Result<(), Self::Error>;
-    /// So many workers have mined at once.
+    /// So many workers have run at once.
     fn raise_peak_workers(&mut self, at_least: u64) -> Result<(), Self::Error>;
 
-    /// Adds an agent to avoid, or replaces the one of that name.
+    /// Adds an agent to avoid, or replaces the one with its name.
     fn avoid_agent(&mut self, agent: &AvoidedAgent) -> Result<(), Self::Error>;
     /// An agent is not avoided any more.
     fn allow_agent(&mut self, agent: &str) -> Result<(), Self::Error>;
 
-    /// Keeps what Mesos said of a task's new state.
+    /// Keeps Mesos' reason and message for a task's new state.
     fn explain(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// Keeps single shares. They may be there already.
+    /// Adds single shares. They may be there already.
     fn add_shares(
         &mut self,
         _reporter: &str,
@@ -67,12 +66,12 @@ pub trait Records {
     ) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// An update of a task that has retired. Whoever keeps the rows of such tasks can take its [`new_state`] in, and
-    /// [`book`] its accounts; elsewhere they are part of a sum, and what is new cannot be told from what is in it.
+    /// An update of a task that has retired. A place that keeps the rows of such tasks can set the task's [`new_state`] and
+    /// [`record_accounts`]. Elsewhere the accounts are part of a sum, from which new totals cannot be told apart.
     fn late_update(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// Bounds the accounts that a server task left, where they are kept for ever.
+    /// Bounds the number of accounts that a server task left, where they are kept for ever.
     fn aggregate_untracked_miners(&mut self, _server: &str) -> Result<(), Self::Error> {
         Ok(())
     }
@@ -84,7 +83,7 @@ pub trait Records {
 /// If the records cannot be read or written.
 pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Result<(), R::Error> {
     match change {
-        Change::Framework { id } => {
+        Change::Framework(id) => {
             if records.framework()?.as_deref() != Some(id) {
                 records.begin_framework(id, now_ms)?;
             }
@@ -92,23 +91,23 @@ pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Resul
         }
         Change::FrameworkEnded => records.end_framework(now_ms),
         Change::Task(task) => add_task(records, task),
-        Change::Forget { task } => {
+        Change::Forget(task) => {
             records.remove_task(task)?;
-            // Somebody else may have mined under its name.
+            // A miner that is not our task may have mined under this name.
             records.aggregate_accounts(slice::from_ref(task))
         }
         Change::Status(status) => update(records, status),
         Change::Assign { task, server } => assign(records, task, server),
-        Change::AggregateUntrackedMiners { server } => records.aggregate_untracked_miners(server),
-        Change::Retire { tasks } => retire(records, tasks),
+        Change::AggregateUntrackedMiners(server) => records.aggregate_untracked_miners(server),
+        Change::Retire(tasks) => retire(records, tasks),
         Change::Peak(workers) => records.raise_peak_workers(*workers),
         Change::AvoidAgent(agent) => records.avoid_agent(agent),
-        Change::AllowAgent { agent } => records.allow_agent(agent),
+        Change::AllowAgent(agent) => records.allow_agent(agent),
     }
 }
 
 fn add_task<R: Records>(records: &mut R, task: &TaskRecord) -> Result<(), R::Error> {
-    if let Some(number) = number(&task.id) {
+    if let Some(number) = task_number(&task.id) {
         records.raise_next_number(number.saturating_add(1))?;
     }
     if records.task(&task.id)?.is_some() || records.has_retired(&task.id)? {
@@ -117,7 +116,7 @@ fn add_task<R: Records>(records: &mut R, task: &TaskRecord) -> Result<(), R::Err
     records.put_task(task.clone())
 }
 
-/// The state that a task takes from an update. A final one is never overwritten: what comes later was sent before.
+/// The state of a task after an update. A final state never changes: an update that is received later was sent earlier.
 pub fn new_state(known: Option<TaskState>, status: &StatusRecord) -> Option<TaskState> {
     status.state.filter(|_| !known.is_some_and(TaskState::is_final))
 }
@@ -128,7 +127,7 @@ fn update<R: Records>(records: &mut R, status: &StatusRecord) -> Result<(), R::E
     };
     let state = new_state(task.state, status);
     let address = status.report.as_ref().and_then(|report| report.server.as_ref());
-    let address = address.filter(|_| task.kind == Kind::Server);
+    let address = address.filter(|_| task.kind == TaskKind::Server);
     let changes = state.is_some() && state != task.state
         || status.last && !task.closed
         || address.is_some() && address != task.address.as_ref();
@@ -142,14 +141,14 @@ fn update<R: Records>(records: &mut R, status: &StatusRecord) -> Result<(), R::E
     if state.is_some() {
         records.explain(status)?;
     }
-    book(records, status)
+    record_accounts(records, status)
 }
 
-/// Takes the accounts of a report in. A report with an older sequence number changes no account.
+/// Sets the accounts of a report. A report with a lower sequence number changes no account.
 ///
 /// # Errors
 /// If the records cannot be read or written.
-pub fn book<R: Records>(records: &mut R, status: &StatusRecord) -> Result<(), R::Error> {
+pub fn record_accounts<R: Records>(records: &mut R, status: &StatusRecord) -> Result<(), R::Error> {
     let Some(report) = &status.report else { return Ok(()) };
     for (account, reported) in accounts(&status.task, status.kind, report).zip(&report.accounts) {
         let known = records.account(account.reporter, account.worker)?;
@@ -171,12 +170,11 @@ fn assign<R: Records>(records: &mut R, id: &str, server: &str) -> Result<(), R::
     Ok(())
 }
 
-/// Of a task that retires there remain its number and its state; its accounts become part of a sum when nobody needs
-/// them any more. A task whose name has no number could not be recognized later, so it stays; so does one without a
-/// state, which may be about to start.
+/// Retires tasks: of each remain its number and its state, and its accounts are aggregated when no other task needs them. A task
+/// without a number stays, since it could not be recognized later. A task without a state stays, since it may be about to start.
 fn retire<R: Records>(records: &mut R, ids: &[String]) -> Result<(), R::Error> {
     let mut retired = Vec::new();
-    for id in ids.iter().filter(|id| number(id).is_some()) {
+    for id in ids.iter().filter(|id| task_number(id).is_some()) {
         if let Some(task) = records.task(id)?.filter(|task| task.state.is_some()) {
             let task = task.into_owned();
             records.retire_task(task)?;

@@ -1,83 +1,67 @@
-//! The changes of what is kept.
+//! The changes of records.
 
 use mesos::v1::TaskState;
 use task::Report;
 
 use super::task_record::TaskRecord;
-use crate::kind::Kind;
+use crate::task_id::TaskKind;
 
-/// Names a change that is on its way to the disk; handed back when it has arrived. Rises by one.
+/// The number of a change that is on its way to the disk. It is reported when the change is on disk.
 pub type Ticket = u64;
 
-/// One change of what is kept. [`apply`](super::apply()) says what it means.
+/// One change of the records. [`apply`](super::apply()) has its meaning. Tasks are named by their ids.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// The master has given the framework this id; all that follows belongs to it.
-    Framework {
-        /// The id.
-        id: String,
-    },
-    /// The framework is no more; the next start makes a new one.
+    /// A framework with this id has begun. All later changes belong to it.
+    Framework(String),
+    /// The framework has ended.
     FrameworkEnded,
-    /// A task is about to be launched, or was found running.
+    /// A task is about to be launched, or was found without a record.
     Task(TaskRecord),
-    /// A task was never launched, since its offer went away first.
-    Forget {
-        /// Its id.
-        task: String,
-    },
-    /// A status update.
+    /// A task was not launched after all.
+    Forget(String),
+    /// A status update of a task.
     Status(StatusRecord),
     /// A worker has gone to another server.
     Assign {
-        /// Its id.
+        /// The worker.
         task: String,
-        /// The server's.
+        /// The server.
         server: String,
     },
-    /// A server task ended for good: its accounts of all but the first [`UNTRACKED_MINERS`](super::UNTRACKED_MINERS)
-    /// miners that are no tasks become one.
-    AggregateUntrackedMiners {
-        /// The server task's id.
-        server: String,
-    },
-    /// These tasks ended long ago: of them only their numbers, their states as counts and the sums of their accounts
-    /// are needed any more.
-    Retire {
-        /// Their ids.
-        tasks: Vec<String>,
-    },
-    /// So many workers mine at once: more than ever before.
+    /// A server task has ended. Its accounts of miners that are not our tasks are aggregated into one, except for the first
+    /// [`UNTRACKED_MINERS`](super::UNTRACKED_MINERS).
+    AggregateUntrackedMiners(String),
+    /// These tasks ended long ago. Only their numbers, counts of their states, and sums of their accounts are kept.
+    Retire(Vec<String>),
+    /// So many workers run at once, more than ever before.
     Peak(u64),
-    /// Nothing is to be launched on an agent.
+    /// Nothing is to be launched on this agent.
     AvoidAgent(AvoidedAgent),
-    /// Tasks may be launched on an agent again.
-    AllowAgent {
-        /// Its id or host name, as it was avoided.
-        agent: String,
-    },
+    /// Tasks may be launched again on the agent that was avoided under this id or host name.
+    AllowAgent(String),
 }
 
-/// The content of a status update.
+/// The recorded content of a status update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatusRecord {
     /// The task's id.
     pub task: String,
     /// Server or worker.
-    pub kind: Kind,
+    pub kind: TaskKind,
     /// The state, if this program knows it.
     pub state: Option<TaskState>,
     /// Mesos' name of the reason, if any.
     pub reason: Option<String>,
-    /// Whether it is the task's own last update, and not only what the master knows of its end.
+    /// Whether this is the task's own last update, rather than the master's account of its end.
     pub last: bool,
-    /// Mesos' or the executor's words for people.
+    /// The message of Mesos or of the executor, for people.
     pub message: Option<String>,
-    /// The task's account of its work.
+    /// The report of the task, if the update has one.
     pub report: Option<Report>,
 }
 
-/// An agent where nothing is to be launched.
+/// An agent on which nothing is to be launched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AvoidedAgent {
     /// Its id or host name.

@@ -1,82 +1,64 @@
-//! The accounts: what every worker did, as it counts itself and as the pool server counts it.
+//! The ledger: what each worker did, by its own account and by that of the pool server.
 //!
-//! Reports carry totals since the start of the reporting task and a sequence number. An account keeps the totals
-//! of the highest sequence number seen, so that repeating, reordering or skipping reports changes no sum. Sums are kept,
-//! not made when they are asked for.
+//! A report carries a sequence number and the totals since its task started. An account keeps the totals of the highest
+//! sequence number, so that repeated, reordered or lost reports change no sum. All sums are kept up to date with each
+//! change, so that reading them costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use task::{Report, Totals};
 
-use super::sums::{LineSum, TotalsSum, shown};
-use crate::kind::Kind;
+use super::sums::{LedgerLine, LedgerSum, TotalsSum, capped};
+use crate::task_id::TaskKind;
 
-/// So many miners that are no tasks keep an account of their own with a server that has ended: whoever reaches the
-/// Stratum port chooses names at will.
+/// How many miners that are not our tasks keep an account of their own after their server task has ended. There must be a
+/// limit, since whoever reaches the Stratum port can choose any number of names.
 pub const UNTRACKED_MINERS: usize = 100;
-/// Under this name all others are booked; the pool server, whose names are bounded too, calls them the same.
+/// The name of the account that has the sum of all other miners. The pool server uses the same name.
 pub const OTHERS: &str = "(others)";
 
 /// One reporter's account of one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Sequence number of the report that the totals come from.
+    /// Sequence number of the report with these totals.
     pub sequence: u64,
     /// Sums since the start of the reporting task.
     pub totals: Totals,
-    /// Rows of single shares that the reporter left out.
+    /// How many rows of single shares the reporter left out.
     pub rows_omitted: u64,
 }
 
 impl Entry {
-    /// Whether it is later than what is known.
+    /// Whether this entry is of a later report than the known one.
     pub fn supersedes(&self, known: Option<&Entry>) -> bool {
         known.is_none_or(|known| known.sequence < self.sequence)
     }
 }
 
-/// An account with its names.
+/// An account with the names of its two tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account<'a> {
     /// The task that reports.
     pub reporter: &'a str,
-    /// What that task is.
-    pub kind: Kind,
-    /// Of whom.
+    /// The kind of that task.
+    pub kind: TaskKind,
+    /// The worker that it reports about.
     pub worker: &'a str,
-    /// What it reports.
+    /// The content of the account.
     pub entry: Entry,
-}
-
-/// One worker's line: both accounts side by side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Line {
-    /// As the worker counts.
-    pub worker: Totals,
-    /// As the pool servers count, all that it has worked for added up.
-    pub pool: Totals,
-}
-
-impl Line {
-    /// Blocks found. The pool alone knows what became of them: on a real chain, not every share that is good enough
-    /// for a block becomes part of it. Only of a worker of whom it says nothing, as at a pool that is not ours, the own
-    /// count stands in.
-    pub fn blocks(&self) -> u64 {
-        if self.pool == Totals::default() { self.worker.blocks } else { self.pool.blocks }
-    }
 }
 
 /// One task's account of a worker.
 #[derive(Clone, Debug)]
 struct ReporterAccount {
     reporter: Arc<str>,
-    kind: Kind,
+    kind: TaskKind,
     entry: Entry,
 }
 
-/// The accounts of one worker, in the order of the reporters' names. Most have two, its own and its server's: there are
-/// tens of thousands of workers, and a map or a sum for each would take several times as much memory.
+/// The accounts of one worker, sorted by the reporters' names. Most workers have two: their own and their server's. A vector
+/// saves memory: with tens of thousands of workers, a map for each would take several times as much.
 #[derive(Clone, Debug, Default)]
 struct WorkerAccounts(Vec<ReporterAccount>);
 
@@ -94,8 +76,8 @@ impl WorkerAccounts {
         self.0.insert(at, account);
     }
 
-    fn sum(&self) -> LineSum {
-        let mut sum = LineSum::default();
+    fn sum(&self) -> LedgerSum {
+        let mut sum = LedgerSum::default();
         self.0.iter().for_each(|account| *column(&mut sum, account.kind) += &account.entry.totals);
         sum
     }
@@ -105,33 +87,33 @@ impl WorkerAccounts {
     }
 }
 
-/// A worker whose accounts are no longer kept apart.
+/// A worker whose accounts were replaced by their sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AggregatedWorker {
     /// Its name.
     pub worker: String,
-    /// Both columns.
-    pub line: Line,
+    /// The sums of its accounts.
+    pub line: LedgerLine,
     /// The accounts, by reporting task.
-    pub by_reporter: BTreeMap<String, (Kind, Entry)>,
+    pub by_reporter: BTreeMap<String, (TaskKind, Entry)>,
 }
 
 /// All accounts of one framework.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// By worker. A worker reports under its own task id.
+    /// The accounts by worker. A worker reports under its own task id.
     workers: BTreeMap<Arc<str>, WorkerAccounts>,
-    /// Of whom each task reports, beside itself.
+    /// For each reporting task, the workers that it reports about, other than itself.
     reported: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
-    /// The sum of accounts that are no longer kept apart, and of their blocks.
-    aggregated: LineSum,
+    /// The sums of the aggregated accounts, and their blocks.
+    aggregated: LedgerSum,
     aggregated_blocks: u128,
-    /// The sum of all accounts, aggregated or not, and of the blocks of all lines.
-    sum: LineSum,
+    /// The sums of all accounts, aggregated or not, and their blocks.
+    sum: LedgerSum,
     blocks: u128,
 }
 
-/// As they are shown and stored: a sum beyond all numbers is the highest one.
+/// Compares what is shown and stored. A sum that is too large for its type equals the highest number.
 impl PartialEq for Ledger {
     fn eq(&self, other: &Ledger) -> bool {
         self.iter().eq(other.iter()) && self.aggregated() == other.aggregated() && self.sum() == other.sum()
@@ -139,16 +121,18 @@ impl PartialEq for Ledger {
 }
 
 impl Ledger {
-    /// Takes a report in; whether it told anything new.
-    pub fn record(&mut self, task: &str, kind: Kind, report: &Report) -> bool {
-        let mut news = false;
+    /// Sets the accounts of a report that is later than the known ones. Returns whether any account was set.
+    #[cfg(test)]
+    pub fn record(&mut self, task: &str, kind: TaskKind, report: &Report) -> bool {
+        let mut changed = false;
         for account in accounts(task, kind, report) {
-            news |= self.insert(account);
+            changed |= self.insert(account);
         }
-        news
+        changed
     }
 
-    /// Sets one account unless a later report is already in; whether it was set.
+    /// Sets one account unless the known one is of a later report. Returns whether the account was set.
+    #[cfg(test)]
     pub fn insert(&mut self, account: Account<'_>) -> bool {
         let supersedes = account.entry.supersedes(self.entry(account.reporter, account.worker));
         if supersedes {
@@ -157,7 +141,7 @@ impl Ledger {
         supersedes
     }
 
-    /// Sets one account, whatever is there.
+    /// Sets one account, in any case.
     pub fn put(&mut self, account: Account<'_>) {
         let Account { reporter, kind, worker, entry } = account;
         if !self.workers.contains_key(worker) {
@@ -182,7 +166,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that a task reports of a worker. Returns the task's name as it is kept: each name is kept once.
+    /// Notes that a task reports about a worker. Returns the allocation of the task's name that all accounts share.
     fn note_reporter(&mut self, reporter: &str, worker: &str) -> Arc<str> {
         let kept = |name: &str| self.workers.get_key_value(name).map(|(name, _)| Arc::clone(name));
         let worker = kept(worker).unwrap_or_else(|| worker.into());
@@ -222,19 +206,19 @@ impl Ledger {
         Some(Account { reporter, kind: account.kind, worker, entry: account.entry })
     }
 
-    /// The workers of whom this task has an account.
+    /// The workers that this task reports about, itself included.
     pub fn workers_of<'a>(&'a self, task: &'a str) -> impl Iterator<Item = &'a str> {
         let others = self.reported.get(task).into_iter().flatten().map(|worker| &**worker);
         self.entry(task, task).map(|_| task).into_iter().chain(others)
     }
 
-    /// What is no longer kept apart: both columns, and the blocks.
-    pub fn aggregated(&self) -> (Line, u64) {
-        (self.aggregated.line(), shown(self.aggregated_blocks))
+    /// The sums of the aggregated accounts, and their blocks.
+    pub fn aggregated(&self) -> (LedgerLine, u64) {
+        (self.aggregated.line(), capped(self.aggregated_blocks))
     }
 
-    /// Adds to the aggregated sum.
-    pub fn add_aggregated(&mut self, line: Line, blocks: u64) {
+    /// Adds to the sums of the aggregated accounts.
+    pub fn add_aggregated(&mut self, line: LedgerLine, blocks: u64) {
         for sum in [&mut self.aggregated, &mut self.sum] {
             sum.worker += &line.worker;
             sum.pool += &line.pool;
@@ -243,9 +227,9 @@ impl Ledger {
         self.blocks += u128::from(blocks);
     }
 
-    /// These tasks are of interest no more: keeps only sums of the workers they had to do with, except of those that
-    /// are of interest themselves or have an account with a task that is. Returns the workers whose accounts became part
-    /// of the sum. Costs what these tasks reported, however many other accounts there are.
+    /// Replaces the accounts of retired tasks by their sum. Looks at the workers that these tasks report about, themselves
+    /// included. Keeps the accounts of a worker that is of interest, or about which a task of interest reports. Returns the
+    /// workers whose accounts were aggregated. The cost depends on these tasks' accounts alone.
     pub fn aggregate(
         &mut self,
         retired: &[String],
@@ -269,7 +253,7 @@ impl Ledger {
         aggregated
     }
 
-    /// The same for all tasks but those of interest; looks at each account.
+    /// Likewise for all tasks that are not of interest. Looks at each account.
     pub fn aggregate_all_but(&mut self, of_interest: impl Fn(&str) -> bool) -> Vec<AggregatedWorker> {
         let themselves = self.workers.keys().filter(|worker| self.entry(worker, worker).is_some());
         let reporters: BTreeSet<&Arc<str>> = self.reported.keys().chain(themselves).collect();
@@ -297,35 +281,39 @@ impl Ledger {
         Some(AggregatedWorker { worker, line, by_reporter })
     }
 
-    /// Both columns of a worker that is kept apart.
-    pub fn line(&self, worker: &str) -> Option<Line> {
+    /// The sums of the accounts of a worker that is not aggregated.
+    pub fn line(&self, worker: &str) -> Option<LedgerLine> {
         self.workers.get(worker).map(|accounts| accounts.sum().line())
     }
 
-    /// Both columns of every worker that is kept apart, by its name.
-    pub fn lines(&self) -> impl ExactSizeIterator<Item = (&str, Line)> {
+    /// The names of all workers that are not aggregated, with the sums of their accounts.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = (&str, LedgerLine)> {
         self.workers.iter().map(|(worker, accounts)| (&**worker, accounts.sum().line()))
     }
 
-    /// The sum of all lines, and the blocks of all of them.
-    pub fn sum(&self) -> (Line, u64) {
-        (self.sum.line(), shown(self.blocks))
+    /// The sums of all accounts, aggregated or not, and their blocks.
+    pub fn sum(&self) -> (LedgerLine, u64) {
+        (self.sum.line(), capped(self.blocks))
     }
 }
 
-fn column(sum: &mut LineSum, kind: Kind) -> &mut TotalsSum {
+fn column(sum: &mut LedgerSum, kind: TaskKind) -> &mut TotalsSum {
     match kind {
-        Kind::Worker => &mut sum.worker,
-        Kind::Server => &mut sum.pool,
+        TaskKind::Worker => &mut sum.worker,
+        TaskKind::Server => &mut sum.pool,
     }
 }
 
-/// The accounts of a report, each with the name it is booked under: a worker can speak for itself alone.
-pub fn accounts<'a>(reporter: &'a str, kind: Kind, report: &'a Report) -> impl Iterator<Item = Account<'a>> {
+/// The accounts of a report. A worker can report about itself alone, whatever name its report gives.
+pub fn accounts<'a>(
+    reporter: &'a str,
+    kind: TaskKind,
+    report: &'a Report,
+) -> impl Iterator<Item = Account<'a>> {
     report.accounts.iter().map(move |account| {
         let worker = match kind {
-            Kind::Worker => reporter,
-            Kind::Server => account.worker.as_str(),
+            TaskKind::Worker => reporter,
+            TaskKind::Server => account.worker.as_str(),
         };
         let (totals, rows_omitted) = (account.totals, account.rows_omitted);
         Account { reporter, kind, worker, entry: Entry { sequence: report.sequence, totals, rows_omitted } }

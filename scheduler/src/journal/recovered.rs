@@ -8,54 +8,55 @@ use mesos::v1::TaskState;
 use super::change::AvoidedAgent;
 use super::ledger::Ledger;
 use super::specification_key::SpecificationKey;
-use super::task_numbers::{TaskNumberSet, number};
+use super::task_numbers::TaskNumberSet;
 use super::task_record::TaskRecord;
+use crate::task_id::task_number;
 
 /// What an earlier run of the scheduler left behind.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Recovered {
+pub struct RecoveredState {
     /// The framework to go on with.
     pub framework: Option<FrameworkRecord>,
-    /// Its tasks that have not retired, those that ended too, in the order of their launch.
+    /// Its tasks that have not retired, including those that have ended, in the order of their launch.
     pub tasks: Vec<TaskRecord>,
-    /// What is left of others that ended.
+    /// What remains of its retired tasks.
     pub retired: RetiredTasks,
-    /// Its accounts.
+    /// Its ledger.
     pub ledger: Ledger,
     /// The lowest number that was never used in a task id.
     pub next_number: u64,
-    /// The most workers that mined at once.
+    /// The highest number of workers that ran at once.
     pub peak_workers: u64,
-    /// Agents where nothing is to be launched.
+    /// The agents on which nothing is to be launched.
     pub avoided: Vec<AvoidedAgent>,
-    /// For the fingerprints of specifications. A store always has one.
+    /// The key for the fingerprints of specifications. A store always has one.
     pub specification_key: Option<SpecificationKey>,
 }
 
-impl Recovered {
-    /// How many of its tasks have not ended, as far as is known.
+impl RecoveredState {
+    /// How many tasks have not ended, as far as is known.
     pub fn live_tasks(&self) -> usize {
         self.tasks.iter().filter(|task| task.state.is_none_or(|state| !state.is_terminal())).count()
     }
 
-    /// Aggregates the accounts of tasks that have retired, as was done when they did. A task that stands in no record may
-    /// yet be found.
+    /// Aggregates the accounts of retired tasks, as was done when they retired. The accounts of a task without a record are kept,
+    /// since an update of it may still be received.
     pub fn aggregate_retired(&mut self) {
-        let Recovered { tasks, retired, ledger, .. } = self;
+        let RecoveredState { tasks, retired, ledger, .. } = self;
         let tasks: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
-        let may_be_found = |task: &str| number(task).is_some() && !retired.contains(task);
+        let may_be_found = |task: &str| task_number(task).is_some() && !retired.contains(task);
         let _aggregated = ledger.aggregate_all_but(|task| tasks.contains(task) || may_be_found(task));
     }
 }
 
-/// What is left of tasks that ended long ago.
+/// What remains of tasks that ended long ago.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetiredTasks {
-    /// Those whose last update is recorded.
+    /// The tasks whose last update is recorded.
     pub done: TaskNumberSet,
-    /// All others.
+    /// All other tasks.
     pub lost: TaskNumberSet,
-    /// How many of them ended in each state.
+    /// How many tasks ended in each state.
     pub states: BTreeMap<TaskState, u64>,
 }
 
@@ -65,13 +66,13 @@ impl RetiredTasks {
         self.done.contains_task(id) || self.lost.contains_task(id)
     }
 
-    /// A task retires. One that has no number, or no state yet, cannot.
+    /// Adds a task. A task without a number or without a state cannot be added.
     pub fn insert(&mut self, task: &TaskRecord) {
-        let (Some(number), Some(state)) = (number(&task.id), task.state) else { return };
+        let (Some(number), Some(state)) = (task_number(&task.id), task.state) else { return };
         self.insert_all(number..=number, state, task.closed);
     }
 
-    /// Tasks with these numbers have retired that ended alike. One that is known to have retired counts once.
+    /// Adds the tasks with these numbers, which ended in the same state. A task that was added before is not counted again.
     pub fn insert_all(&mut self, numbers: RangeInclusive<u64>, state: TaskState, closed: bool) {
         for number in numbers {
             if self.done.contains(number) || self.lost.contains(number) {

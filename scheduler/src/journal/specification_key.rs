@@ -1,13 +1,14 @@
-//! The key of the fingerprints of tasks' specifications.
+//! The key for the fingerprints of tasks' specifications.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// Bytes of a block of SHA-256.
+/// The size of a SHA-256 block in bytes.
 const BLOCK: usize = 64;
 
-/// A random key, made once and kept with the records. Without it, a fingerprint does not show what it was made of.
+/// A random key, which is made once and kept with the records. Without the key, nobody can guess a specification from its
+/// fingerprint.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SpecificationKey([u8; 32]);
 
@@ -18,17 +19,17 @@ impl fmt::Debug for SpecificationKey {
 }
 
 impl SpecificationKey {
-    /// A new one.
+    /// A new key.
     pub fn random() -> Self {
         SpecificationKey(rand::random())
     }
 
-    /// As it is stored.
+    /// The stored form.
     pub fn to_hex(&self) -> String {
         hex::encode(self.0)
     }
 
-    /// From what was stored.
+    /// Reads the stored form.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut key = [0; 32];
         hex::decode_to_slice(text, &mut key).ok()?;
@@ -53,7 +54,7 @@ mod tests {
 
     /// Test case 2 of RFC 4231, whose key is shorter than ours and so padded with zeros, as HMAC does.
     #[test]
-    fn it_is_hmac() {
+    fn fingerprints_are_hmac() {
         let mut key = [0; 32];
         key[..4].copy_from_slice(b"Jefe");
         assert_eq!(
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_stored_as_text_and_never_shown() {
+    fn a_key_is_stored_as_text_and_never_shown() {
         let key = SpecificationKey::random();
         assert_eq!(SpecificationKey::from_hex(&key.to_hex()), Some(key.clone()));
         assert_eq!(SpecificationKey::from_hex("abc"), None);

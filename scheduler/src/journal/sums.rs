@@ -1,127 +1,121 @@
-//! Sums from which everything can be taken out again, whatever was put in.
+//! Totals of workers side by side with the pool's, and sums of them from which each part can be subtracted again.
 //!
-//! Peers choose the numbers that they report. A sum that stops at the highest number could not be corrected by the next
-//! report, so these have room for all that comes, and stop only where they are shown.
+//! Peers choose the numbers that they report. A sum that stopped at the highest number could not be corrected by the next
+//! report. So these sums are wide enough for whatever comes, and are cut off only where they are read.
 
 use std::ops::{AddAssign, SubAssign};
 
 use task::Totals;
 
-use super::ledger::Line;
+/// The totals of one worker, or of several, by both accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerLine {
+    /// As workers count.
+    pub worker: Totals,
+    /// As the pool servers count. A worker of several servers has the sum of their accounts.
+    pub pool: Totals,
+}
 
-/// A sum of numbers of 128 bits.
+impl LedgerLine {
+    /// Blocks found. The pool's count is preferred: only the server knows whether the node took a block, and not every share
+    /// that meets the network's target becomes one. The worker's own count is used where no server of ours reports, as at an
+    /// external pool.
+    pub fn blocks(&self) -> u64 {
+        if self.pool == Totals::default() { self.worker.blocks } else { self.pool.blocks }
+    }
+}
+
+/// A sum of 128-bit numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct WideSum {
     low: u128,
-    /// How often `low` has gone over its end.
+    /// How often `low` has overflowed.
     high: u64,
 }
 
 impl WideSum {
-    fn add(&mut self, number: u128) {
-        let (low, over) = self.low.overflowing_add(number);
+    fn add(&mut self, other: WideSum) {
+        let (low, overflow) = self.low.overflowing_add(other.low);
         self.low = low;
-        self.high = self.high.wrapping_add(over.into());
+        self.high = self.high.wrapping_add(other.high).wrapping_add(overflow.into());
     }
 
-    fn subtract(&mut self, number: u128) {
-        let (low, over) = self.low.overflowing_sub(number);
+    fn subtract(&mut self, other: WideSum) {
+        let (low, overflow) = self.low.overflowing_sub(other.low);
         self.low = low;
-        self.high = self.high.wrapping_sub(over.into());
+        self.high = self.high.wrapping_sub(other.high).wrapping_sub(overflow.into());
     }
 
-    fn shown(self) -> u128 {
+    /// The sum, or the highest number that fits.
+    fn capped(self) -> u128 {
         if self.high == 0 { self.low } else { u128::MAX }
     }
 }
 
-/// A sum of [`Totals`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct TotalsSum {
-    hashes: WideSum,
-    accepted_work: WideSum,
-    accepted: u128,
-    rejected: u128,
-    stale: u128,
-    unanswered: u128,
-    blocks: u128,
+/// The number, or the highest one of 64 bits.
+pub(super) fn capped(number: u128) -> u64 {
+    number.try_into().unwrap_or(u64::MAX)
 }
 
+/// A sum of [`Totals`], field by field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TotalsSum([WideSum; 7]);
+
 impl TotalsSum {
-    /// As it is shown.
+    /// The totals, each at most the highest number of its type.
     pub fn totals(&self) -> Totals {
-        Totals {
-            hashes: self.hashes.shown(),
-            accepted_work: self.accepted_work.shown(),
-            accepted: shown(self.accepted),
-            rejected: shown(self.rejected),
-            stale: shown(self.stale),
-            unanswered: shown(self.unanswered),
-            blocks: shown(self.blocks),
-        }
+        let [hashes, accepted_work, counts @ ..] = self.0.map(WideSum::capped);
+        let [accepted, rejected, stale, unanswered, blocks] = counts.map(capped);
+        Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks }
+    }
+}
+
+impl From<&Totals> for TotalsSum {
+    fn from(totals: &Totals) -> Self {
+        let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = *totals;
+        let [accepted, rejected, stale, unanswered, blocks] =
+            [accepted, rejected, stale, unanswered, blocks].map(u128::from);
+        let numbers = [hashes, accepted_work, accepted, rejected, stale, unanswered, blocks];
+        Self(numbers.map(|low| WideSum { low, high: 0 }))
     }
 }
 
 impl AddAssign<&Totals> for TotalsSum {
     fn add_assign(&mut self, totals: &Totals) {
-        self.hashes.add(totals.hashes);
-        self.accepted_work.add(totals.accepted_work);
-        self.accepted += u128::from(totals.accepted);
-        self.rejected += u128::from(totals.rejected);
-        self.stale += u128::from(totals.stale);
-        self.unanswered += u128::from(totals.unanswered);
-        self.blocks += u128::from(totals.blocks);
+        *self += &TotalsSum::from(totals);
     }
 }
 
 impl SubAssign<&Totals> for TotalsSum {
     fn sub_assign(&mut self, totals: &Totals) {
-        self.hashes.subtract(totals.hashes);
-        self.accepted_work.subtract(totals.accepted_work);
-        self.accepted -= u128::from(totals.accepted);
-        self.rejected -= u128::from(totals.rejected);
-        self.stale -= u128::from(totals.stale);
-        self.unanswered -= u128::from(totals.unanswered);
-        self.blocks -= u128::from(totals.blocks);
+        let other = TotalsSum::from(totals);
+        self.0.iter_mut().zip(other.0).for_each(|(sum, number)| sum.subtract(number));
     }
 }
 
 impl AddAssign<&TotalsSum> for TotalsSum {
     fn add_assign(&mut self, other: &TotalsSum) {
-        self.hashes.add(other.hashes.low);
-        self.hashes.high = self.hashes.high.wrapping_add(other.hashes.high);
-        self.accepted_work.add(other.accepted_work.low);
-        self.accepted_work.high = self.accepted_work.high.wrapping_add(other.accepted_work.high);
-        self.accepted += other.accepted;
-        self.rejected += other.rejected;
-        self.stale += other.stale;
-        self.unanswered += other.unanswered;
-        self.blocks += other.blocks;
+        self.0.iter_mut().zip(other.0).for_each(|(sum, number)| sum.add(number));
     }
 }
 
-/// Both columns of a line, or of many.
+/// The sums of both accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LineSum {
+pub(super) struct LedgerSum {
     pub worker: TotalsSum,
     pub pool: TotalsSum,
 }
 
-impl LineSum {
-    /// As it is shown.
-    pub fn line(&self) -> Line {
-        Line { worker: self.worker.totals(), pool: self.pool.totals() }
+impl LedgerSum {
+    /// The sums as totals.
+    pub fn line(&self) -> LedgerLine {
+        LedgerLine { worker: self.worker.totals(), pool: self.pool.totals() }
     }
 }
 
-impl AddAssign<&LineSum> for LineSum {
-    fn add_assign(&mut self, other: &LineSum) {
+impl AddAssign<&LedgerSum> for LedgerSum {
+    fn add_assign(&mut self, other: &LedgerSum) {
         self.worker += &other.worker;
         self.pool += &other.pool;
     }
-}
-
-/// A sum of counts as it is shown.
-pub(super) fn shown(sum: u128) -> u64 {
-    sum.try_into().unwrap_or(u64::MAX)
 }

@@ -1,47 +1,64 @@
-//! One task as it is written down.
+//! The record of a task.
 
 use mesos::v1::TaskState;
 use task::ServerAddress;
 
 use crate::attributes::Attributes;
-use crate::kind::Kind;
+use crate::task_id::TaskKind;
 
-/// A task, written down before it is launched.
+/// The record of a task, which is persisted before the task is launched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskRecord {
     /// `miner-server-N` or `miner-worker-N`; also the executor's id and the worker's Stratum user name.
     pub id: String,
-    /// Server or worker.
-    pub kind: Kind,
-    /// Id of the agent.
+    /// Its kind.
+    pub kind: TaskKind,
+    /// The id of the agent.
     pub agent: String,
-    /// Host name of the agent.
+    /// The host name of the agent.
     pub host: String,
     /// The agent's URL, if its offer had one.
     pub agent_url: Option<String>,
-    /// For a worker: whom it works for.
+    /// For a worker: the server or pool that it works for.
     pub assignment: Option<Assignment>,
-    /// How it came to be known.
+    /// Whether this scheduler launched it.
     pub origin: Origin,
     /// For a server: where it will listen.
     pub address: Option<ServerAddress>,
-    /// The agent's attributes as text, for constraints.
+    /// The agent's attributes, for constraints.
     pub attributes: Attributes,
     /// The last state that Mesos gave; `None` before the first.
     pub state: Option<TaskState>,
-    /// Its own last update was recorded: nothing new can come, at most the same once more.
+    /// Whether its own last update is recorded. Later updates can only repeat it.
     pub closed: bool,
-    /// A keyed fingerprint of what it was told to do. `None` was written before there were fingerprints, and counts as
-    /// equal to any.
+    /// A keyed fingerprint of its specification. `None` is of an earlier version without fingerprints, and equals any fingerprint.
     pub specification: Option<String>,
 }
 
 impl TaskRecord {
-    /// Thousandths of a CPU, executor and task together; 0 of a task that was found.
+    /// The record of a new task.
+    pub fn new(id: String, agent: String, host: String, origin: Origin) -> Self {
+        Self {
+            kind: TaskKind::of_id(&id),
+            id,
+            agent,
+            host,
+            agent_url: None,
+            assignment: None,
+            origin,
+            address: None,
+            attributes: Attributes::default(),
+            state: None,
+            closed: false,
+            specification: None,
+        }
+    }
+
+    /// Thousandths of a CPU, executor and task together; 0 if they are not known.
     pub fn cpus_milli(&self) -> u64 {
         match self.origin {
             Origin::Launched { cpus_milli } => cpus_milli,
-            Origin::Found => 0,
+            Origin::Unrecorded => 0,
         }
     }
 
@@ -54,7 +71,7 @@ impl TaskRecord {
     }
 }
 
-/// How a task came to be known.
+/// Whether a scheduler with these records launched a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A scheduler with these records launched it.
@@ -62,11 +79,11 @@ pub enum Origin {
         /// Thousandths of a CPU, executor and task together.
         cpus_milli: u64,
     },
-    /// It was found running and stood in no record, as after the loss of a state folder. It is to end.
-    Found,
+    /// It was found without a record, as after the loss of the state folder. It is to end.
+    Unrecorded,
 }
 
-/// Whom a worker works for.
+/// The server or pool that a worker works for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Assignment {
     /// The server task with this id.

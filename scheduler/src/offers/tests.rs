@@ -24,13 +24,13 @@ fn simple(id: &str, agent: &str, cpus: f64, mem: u64, ports: u64) -> Offer {
     offer(id, agent, resources)
 }
 
-fn demand(wanted: Wanted) -> Demand<'static> {
+fn context(wanted: Demand) -> PlanContext<'static> {
     demand_with(wanted, Placement::default())
 }
 
-fn demand_with(wanted: Wanted, placement: Placement) -> Demand<'static> {
-    Demand {
-        wanted,
+fn demand_with(wanted: Demand, placement: Placement) -> PlanContext<'static> {
+    PlanContext {
+        demand: wanted,
         placement: Box::leak(Box::new(placement)),
         cpus_left_milli: u64::MAX,
         workers_left: u64::MAX,
@@ -53,20 +53,20 @@ impl Agents for Marks {
 }
 
 /// The same with marks of agent `a`.
-fn marked(marks: AgentMarks, demand: Demand<'static>) -> Demand<'static> {
+fn marked(marks: AgentMarks, context: PlanContext<'static>) -> PlanContext<'static> {
     let marks = Marks([("a".to_owned(), marks)].into());
-    Demand { agents: Box::leak(Box::new(marks)), ..demand }
+    PlanContext { agents: Box::leak(Box::new(marks)), ..context }
 }
 
 /// The same with workers at these places.
-fn beside(placed: &[Place], demand: Demand<'static>) -> Demand<'static> {
-    let constraints = &demand.placement.workers;
+fn beside(placed: &[Place], context: PlanContext<'static>) -> PlanContext<'static> {
+    let constraints = &context.placement.workers;
     let mut occupancy = Occupancy::new(constraints);
     placed.iter().for_each(|place| occupancy.add(constraints, place));
-    Demand { placed: Box::leak(Box::new(occupancy)), ..demand }
+    PlanContext { placed: Box::leak(Box::new(occupancy)), ..context }
 }
 
-const SERVER: Wanted = Wanted::Server { cpus_milli: 1000, mem: 256 };
+const SERVER: Demand = Demand::Server { cpus_milli: 1000, mem: 256 };
 
 fn total(resources: &[Resource], name: &str) -> u64 {
     Resources::from(resources.to_vec()).sum(name).milli()
@@ -77,32 +77,32 @@ fn agents_that_would_have_to_fetch_wait_when_no_more_may() {
     let offers = ["a", "b", "c"].map(|agent| simple(&format!("of-{agent}"), agent, 4.0, 4096, 9));
     let marks =
         ["a", "b"].map(|agent| (agent.to_owned(), AgentMarks { fetches: true, ..AgentMarks::default() }));
-    let demand = |wanted, fetches_left| Demand {
+    let context = |wanted, fetches_left| PlanContext {
         agents: Box::leak(Box::new(Marks(marks.clone().into()))),
         fetches_left,
-        ..demand(wanted)
+        ..context(wanted)
     };
-    let launched = |plan: &Plan| plan.accepts.iter().map(|accept| accept.agent.clone()).collect::<Vec<_>>();
-    let one = plan(&offers, &demand(Wanted::Workers, 1));
+    let launched = |plan: &Plan| plan.tasks.iter().map(|planned| planned.agent.clone()).collect::<Vec<_>>();
+    let one = plan(&offers, &context(Demand::Workers, 1));
     assert_eq!(launched(&one), ["a", "c"]);
     assert_eq!(one.waiting, [Waiting { agent: "b".into(), offers: vec!["of-b".into()] }]);
     assert!(one.declines.is_empty() && one.unused.is_empty(), "{one:?}");
-    assert_eq!(launched(&plan(&offers, &demand(Wanted::Workers, 2))), ["a", "b", "c"]);
+    assert_eq!(launched(&plan(&offers, &context(Demand::Workers, 2))), ["a", "b", "c"]);
     // Nothing can be mined without a server.
-    assert_eq!(launched(&plan(&offers[..1], &demand(SERVER, 0))), ["a"]);
+    assert_eq!(launched(&plan(&offers[..1], &context(SERVER, 0))), ["a"]);
     // What is too small for a worker is not said to wait.
-    let small = plan(&[simple("o", "a", 0.01, 4096, 0)], &demand(Wanted::Workers, 0));
+    let small = plan(&[simple("o", "a", 0.01, 4096, 0)], &context(Demand::Workers, 0));
     assert_eq!((small.waiting.len(), small.declines.len()), (0, 1));
 }
 
 #[test]
 fn the_server_takes_what_it_needs_and_two_ports_as_resources() {
-    let plan = plan(&[simple("o", "a", 4.0, 4096, 9)], &demand(SERVER));
-    let [accept] = &plan.accepts[..] else { panic!("{plan:?}") };
-    assert_eq!(accept.ports, Some((31000, 31001)));
-    assert_eq!(total(&accept.task, "cpus") + total(&accept.executor, "cpus"), 1000);
-    assert_eq!(total(&accept.task, "mem") + total(&accept.executor, "mem"), 256_000);
-    assert_eq!(Resources::from(accept.task.clone()).count("ports"), 2);
+    let plan = plan(&[simple("o", "a", 4.0, 4096, 9)], &context(SERVER));
+    let [planned] = &plan.tasks[..] else { panic!("{plan:?}") };
+    assert_eq!(planned.ports, Some((31000, 31001)));
+    assert_eq!(total(&planned.task, "cpus") + total(&planned.executor, "cpus"), 1000);
+    assert_eq!(total(&planned.task, "mem") + total(&planned.executor, "mem"), 256_000);
+    assert_eq!(Resources::from(planned.task.clone()).count("ports"), 2);
     assert!(plan.declines.is_empty() && plan.unused.is_empty());
 }
 
@@ -110,17 +110,17 @@ fn the_server_takes_what_it_needs_and_two_ports_as_resources() {
 fn ports_may_come_from_several_ranges() {
     let mut split = simple("o", "a", 4.0, 4096, 0);
     split.resources.push(ranges("ports", [31000..=31000, 31005..=31009]));
-    assert_eq!(plan(&[split], &demand(SERVER)).accepts[0].ports, Some((31000, 31005)));
+    assert_eq!(plan(&[split], &context(SERVER)).tasks[0].ports, Some((31000, 31005)));
 }
 
 #[test]
 fn a_server_that_failed_tries_other_ports() {
     let offer = |ports| [simple("o", "a", 4.0, 4096, ports)];
     let chosen = |ports, failures| {
-        let demand = marked(AgentMarks { failures, ..AgentMarks::default() }, demand(SERVER));
-        let plan = plan(&offer(ports), &demand);
-        assert_eq!(Resources::from(plan.accepts[0].task.clone()).count("ports"), 2);
-        plan.accepts[0].ports
+        let context = marked(AgentMarks { failures, ..AgentMarks::default() }, context(SERVER));
+        let plan = plan(&offer(ports), &context);
+        assert_eq!(Resources::from(plan.tasks[0].task.clone()).count("ports"), 2);
+        plan.tasks[0].ports
     };
     assert_eq!(chosen(10, 1), Some((31002, 31003)));
     assert_eq!(chosen(10, 4), Some((31008, 31009)));
@@ -131,13 +131,13 @@ fn a_server_that_failed_tries_other_ports() {
 #[test]
 fn one_server_is_enough_and_its_absence_is_explained() {
     let offers = [simple("o1", "a", 1.0, 256, 2), simple("o2", "b", 1.0, 256, 2)];
-    let both = plan(&offers, &demand(SERVER));
-    assert_eq!((both.accepts.len(), both.declines.len(), both.unused.len()), (1, 1, 0));
+    let both = plan(&offers, &context(SERVER));
+    assert_eq!((both.tasks.len(), both.declines.len(), both.unused.len()), (1, 1, 0));
     for lacking in
         [simple("o", "a", 0.999, 256, 2), simple("o", "a", 1.0, 255, 2), simple("o", "a", 1.0, 256, 1)]
     {
-        let plan = plan(&[lacking], &demand(SERVER));
-        assert!(plan.accepts.is_empty());
+        let plan = plan(&[lacking], &context(SERVER));
+        assert!(plan.tasks.is_empty());
         let text = plan.unused[0].to_string();
         assert!(text.starts_with("no server on a.host: ") && text.contains("--server-cpus"), "{text}");
     }
@@ -147,21 +147,21 @@ fn one_server_is_enough_and_its_absence_is_explained() {
 fn a_worker_takes_all_the_cpu_of_all_offers_of_its_agent() {
     let offers =
         [simple("o1", "a", 0.7, 64, 0), simple("o2", "b", 1.0, 512, 3), simple("o3", "a", 0.4, 64, 0)];
-    let plan = plan(&offers, &demand(Wanted::Workers));
+    let plan = plan(&offers, &context(Demand::Workers));
     let cpus: Vec<_> =
-        plan.accepts.iter().map(|it| (it.agent.as_str(), it.cpus_milli, it.offers.len(), it.ports)).collect();
+        plan.tasks.iter().map(|it| (it.agent.as_str(), it.cpus_milli, it.offers.len(), it.ports)).collect();
     assert_eq!(cpus, [("a", 1100, 2, None), ("b", 1000, 1, None)]);
-    let accept = &plan.accepts[0];
-    assert_eq!(total(&accept.task, "mem") + total(&accept.executor, "mem"), 128_000);
-    assert_eq!(total(&accept.task, "cpus") + total(&accept.executor, "cpus"), 1100);
+    let planned = &plan.tasks[0];
+    assert_eq!(total(&planned.task, "mem") + total(&planned.executor, "mem"), 128_000);
+    assert_eq!(total(&planned.task, "cpus") + total(&planned.executor, "cpus"), 1100);
 }
 
 #[test]
 fn a_tenth_of_a_cpu_is_worth_a_worker_and_less_is_not() {
-    assert_eq!(plan(&[simple("o", "a", 0.1, 128, 0)], &demand(Wanted::Workers)).accepts.len(), 1);
+    assert_eq!(plan(&[simple("o", "a", 0.1, 128, 0)], &context(Demand::Workers)).tasks.len(), 1);
     for lacking in [simple("o", "a", 0.099, 128, 0), simple("o", "a", 1.0, 127, 0)] {
-        let plan = plan(&[lacking], &demand(Wanted::Workers));
-        assert_eq!((plan.accepts.len(), plan.declines.len()), (0, 1));
+        let plan = plan(&[lacking], &context(Demand::Workers));
+        assert_eq!((plan.tasks.len(), plan.declines.len()), (0, 1));
         assert!(plan.unused[0].to_string().starts_with("no worker on a.host: "));
     }
 }
@@ -169,9 +169,9 @@ fn a_tenth_of_a_cpu_is_worth_a_worker_and_less_is_not() {
 #[test]
 fn a_paused_agent_is_left_alone_for_the_rest_of_its_pause() {
     let marks = AgentMarks { paused: Some(Duration::from_secs(7)), ..AgentMarks::default() };
-    let demand = marked(marks, demand(Wanted::Workers));
-    let plan = plan(&[simple("o1", "a", 2.0, 512, 0), simple("o2", "b", 2.0, 512, 0)], &demand);
-    assert_eq!(plan.accepts[0].agent, "b");
+    let context = marked(marks, context(Demand::Workers));
+    let plan = plan(&[simple("o1", "a", 2.0, 512, 0), simple("o2", "b", 2.0, 512, 0)], &context);
+    assert_eq!(plan.tasks[0].agent, "b");
     assert_eq!(plan.declines, [Decline { offers: vec!["o1".into()], refuse: Duration::from_secs(7) }]);
     assert!(plan.unused[0].to_string().contains("for 7 s"));
 }
@@ -184,10 +184,10 @@ fn roles_and_allocations_stay_and_revocable_resources_are_left() {
     }
     let revocable = Resource { revocable: Some(RevocableInfo {}), ..scalar("cpus", Quantity::new(8.0)) };
     offer.resources.push(revocable);
-    let plan = plan(&[offer], &demand(Wanted::Workers));
-    let accept = &plan.accepts[0];
-    assert_eq!(accept.cpus_milli, 1000);
-    for resource in accept.task.iter().chain(&accept.executor) {
+    let plan = plan(&[offer], &context(Demand::Workers));
+    let planned = &plan.tasks[0];
+    assert_eq!(planned.cpus_milli, 1000);
+    for resource in planned.task.iter().chain(&planned.executor) {
         assert_eq!(resource.allocation_info.as_ref().unwrap().role.as_deref(), Some("miners"));
         assert!(resource.revocable.is_none());
     }
@@ -201,15 +201,15 @@ fn workers_on_revocable_cpu_take_nothing_else_and_the_server_none_of_it() {
     offer.resources.push(revocable(3.5));
     let placement = Placement { revocable: true, ..Placement::default() };
     let server = plan(&[offer.clone()], &demand_with(SERVER, placement.clone()));
-    let worker = plan(&[offer], &demand_with(Wanted::Workers, placement.clone()));
+    let worker = plan(&[offer], &demand_with(Demand::Workers, placement.clone()));
     for (plan, cpus, expected) in [(server, 1000, false), (worker, 3500, true)] {
-        let accept = &plan.accepts[0];
-        assert_eq!(accept.cpus_milli, cpus);
-        for resource in accept.task.iter().chain(&accept.executor) {
+        let planned = &plan.tasks[0];
+        assert_eq!(planned.cpus_milli, cpus);
+        for resource in planned.task.iter().chain(&planned.executor) {
             assert_eq!(resource.revocable.is_some(), expected && resource.name == "cpus", "{resource:?}");
         }
     }
-    let none = plan(&[simple("o", "a", 4.0, 512, 0)], &demand_with(Wanted::Workers, placement));
+    let none = plan(&[simple("o", "a", 4.0, 512, 0)], &demand_with(Demand::Workers, placement));
     let text = none.unused[0].to_string();
     assert!(text.contains(": 0 revocable CPU and") && text.contains("needs 0.1 revocable CPU"), "{text}");
 }
@@ -218,19 +218,20 @@ fn workers_on_revocable_cpu_take_nothing_else_and_the_server_none_of_it() {
 fn offers_without_anything_do_no_harm() {
     let mut odd = ranges("ports", [u64::MAX..=u64::MAX]);
     odd.ranges.as_mut().unwrap().range.push(Range { begin: 5, end: 2 });
-    for wanted in [SERVER, Wanted::Workers, Wanted::Nothing] {
+    for wanted in [SERVER, Demand::Workers, Demand::Nothing] {
         let offers = [offer("o1", "a", vec![]), offer("o2", "b", vec![odd.clone()])];
-        let plan = plan(&offers, &demand(wanted));
-        assert_eq!((plan.accepts.len(), plan.declines.len()), (0, 2));
+        let plan = plan(&offers, &context(wanted));
+        assert_eq!((plan.tasks.len(), plan.declines.len()), (0, 2));
     }
 }
 
 #[test]
 fn what_is_reserved_on_an_agent_stays_free() {
-    let limits = Limits { reserve_cpus_milli: 500, min_worker_cpus_milli: 1000, ..Limits::default() };
-    let demand = demand_with(Wanted::Workers, Placement { limits, ..Placement::default() });
-    let plan = plan(&[simple("o1", "a", 2.0, 512, 0), simple("o2", "b", 1.4, 512, 0)], &demand);
-    assert_eq!((plan.accepts.len(), plan.accepts[0].cpus_milli), (1, 1500));
+    let limits =
+        WorkerLimits { reserve_cpus_milli: 500, min_worker_cpus_milli: 1000, ..WorkerLimits::default() };
+    let context = demand_with(Demand::Workers, Placement { limits, ..Placement::default() });
+    let plan = plan(&[simple("o1", "a", 2.0, 512, 0), simple("o2", "b", 1.4, 512, 0)], &context);
+    assert_eq!((plan.tasks.len(), plan.tasks[0].cpus_milli), (1, 1500));
     assert_eq!(
         plan.unused[0].to_string(),
         "no worker on b.host: 1.4 CPU and 512 MB are left, 0.5 CPU of it reserved (--reserve-cpus); a worker \
@@ -242,12 +243,13 @@ fn what_is_reserved_on_an_agent_stays_free() {
 fn a_constraint_is_tried_again_when_something_is_launched_elsewhere() {
     let workers = vec!["hostname:GROUP_BY:3".parse().unwrap()];
     let placed = ["a.host", "b.host"].map(|host| Place { host: host.into(), ..Place::default() });
-    let demand = beside(&placed, demand_with(Wanted::Workers, Placement { workers, ..Placement::default() }));
+    let context =
+        beside(&placed, demand_with(Demand::Workers, Placement { workers, ..Placement::default() }));
     let offers = ["a", "b", "c"].map(|agent| simple(agent, agent, 1.0, 512, 0));
-    let both = plan(&offers[..2], &demand);
-    assert!(both.accepts.is_empty() && both.held_back && both.unused.len() == 2);
-    let all = plan(&offers, &demand);
-    assert!(all.accepts.len() == 3 && !all.held_back && all.unused.is_empty());
+    let both = plan(&offers[..2], &context);
+    assert!(both.tasks.is_empty() && both.held_back && both.unused.len() == 2);
+    let all = plan(&offers, &context);
+    assert!(all.tasks.len() == 3 && !all.held_back && all.unused.is_empty());
 }
 
 /// In the order of their racks, so that nearly each launch makes room for the next one on the other rack.
@@ -261,8 +263,8 @@ fn a_thousand_agents_that_have_to_wait_for_each_other_are_all_used() {
     });
     let workers = vec!["rack:GROUP_BY:2".parse().unwrap()];
     let placement = Placement { workers, ..Placement::default() };
-    let plan = plan(&offers.collect::<Vec<_>>(), &demand_with(Wanted::Workers, placement));
-    assert_eq!((plan.accepts.len(), plan.declines.len(), plan.held_back), (1000, 0, false));
+    let plan = plan(&offers.collect::<Vec<_>>(), &demand_with(Demand::Workers, placement));
+    assert_eq!((plan.tasks.len(), plan.declines.len(), plan.held_back), (1000, 0, false));
 }
 
 fn placements() -> impl Strategy<Value = Placement> {
@@ -274,7 +276,7 @@ fn placements() -> impl Strategy<Value = Placement> {
         |((cpus, workers, each), min, reserve, constraints)| {
             let constraints: Vec<Constraint> =
                 constraints.into_iter().map(|text| text.parse().unwrap()).collect();
-            let limits = Limits {
+            let limits = WorkerLimits {
                 max_cpus_milli: cpus,
                 max_workers: workers,
                 worker_cpus_milli: each,
@@ -297,12 +299,12 @@ fn offers() -> impl Strategy<Value = Vec<Offer>> {
 }
 
 /// The tasks of each agent.
-fn groups(plan: &Plan) -> impl Iterator<Item = &[Accept]> {
-    plan.accepts.chunk_by(|before, _| before.offers.is_empty())
+fn groups(plan: &Plan) -> impl Iterator<Item = &[PlannedTask]> {
+    plan.tasks.chunk_by(|before, _| before.offers.is_empty())
 }
 
 /// What the offers hold that these tasks use.
-fn offered_to(tasks: &[Accept], offers: &[Offer]) -> Vec<Resource> {
+fn offered_to(tasks: &[PlannedTask], offers: &[Offer]) -> Vec<Resource> {
     let last = tasks.last().expect("no group is empty");
     assert!(tasks.iter().all(|task| task.agent == last.agent));
     let own = offers.iter().filter(|offer| last.offers.contains(&offer.id.value));
@@ -315,22 +317,22 @@ proptest! {
         let limits = placement.limits.clone();
         let (cpus, workers) = (limits.max_cpus_milli.unwrap_or(u64::MAX), limits.max_workers.unwrap_or(u64::MAX));
         let placed = (0..placed).map(|i| Place { host: format!("{}.host", ["a", "b"][i]), ..Place::default() });
-        let demand = beside(&placed.collect::<Vec<_>>(), demand_with(Wanted::Workers, placement));
-        let demand = Demand { cpus_left_milli: cpus, workers_left: workers, ..demand };
-        let plan = plan(&offers, &demand);
-        let accepted = plan.accepts.iter().flat_map(|accept| &accept.offers);
+        let context = beside(&placed.collect::<Vec<_>>(), demand_with(Demand::Workers, placement));
+        let context = PlanContext { cpus_left_milli: cpus, workers_left: workers, ..context };
+        let plan = plan(&offers, &context);
+        let accepted = plan.tasks.iter().flat_map(|planned| &planned.offers);
         let answered = accepted.chain(plan.declines.iter().flat_map(|decline| &decline.offers)).count();
         prop_assert_eq!(answered, offers.len());
-        prop_assert!(plan.accepts.len() as u64 <= workers);
-        prop_assert!(plan.accepts.iter().map(|accept| accept.cpus_milli).sum::<u64>() <= cpus);
+        prop_assert!(plan.tasks.len() as u64 <= workers);
+        prop_assert!(plan.tasks.iter().map(|planned| planned.cpus_milli).sum::<u64>() <= cpus);
         for tasks in groups(&plan) {
             let offered = total(&offered_to(tasks, &offers), "cpus");
-            let used = |accept: &Accept| total(&accept.task, "cpus") + total(&accept.executor, "cpus");
-            for accept in tasks {
-                prop_assert_eq!(used(accept), accept.cpus_milli);
-                prop_assert!(used(accept) >= limits.min_worker_cpus_milli);
+            let used = |planned: &PlannedTask| total(&planned.task, "cpus") + total(&planned.executor, "cpus");
+            for planned in tasks {
+                prop_assert_eq!(used(planned), planned.cpus_milli);
+                prop_assert!(used(planned) >= limits.min_worker_cpus_milli);
                 let most = limits.worker_cpus_milli.map(|most| most.max(limits.min_worker_cpus_milli));
-                prop_assert!(most.is_none_or(|most| used(accept) <= most));
+                prop_assert!(most.is_none_or(|most| used(planned) <= most));
             }
             prop_assert!(tasks.iter().map(used).sum::<u64>() + limits.reserve_cpus_milli <= offered);
         }
@@ -339,10 +341,10 @@ proptest! {
     #[test]
     fn every_offer_is_answered_once_and_nothing_is_taken_that_was_not_offered(
         offers in offers(),
-        wanted in prop_oneof![Just(SERVER), Just(Wanted::Workers), Just(Wanted::Nothing)],
+        wanted in prop_oneof![Just(SERVER), Just(Demand::Workers), Just(Demand::Nothing)],
     ) {
-        let plan = plan(&offers, &demand(wanted));
-        let accepted = plan.accepts.iter().flat_map(|accept| &accept.offers);
+        let plan = plan(&offers, &context(wanted));
+        let accepted = plan.tasks.iter().flat_map(|planned| &planned.offers);
         let declined = plan.declines.iter().flat_map(|decline| &decline.offers);
         let mut answered: Vec<_> = accepted.chain(declined).cloned().collect();
         answered.sort();
@@ -351,16 +353,16 @@ proptest! {
         prop_assert_eq!(answered, given);
         for tasks in groups(&plan) {
             let offered = offered_to(tasks, &offers);
-            let used = tasks.iter().flat_map(|accept| accept.task.iter().chain(&accept.executor));
+            let used = tasks.iter().flat_map(|planned| planned.task.iter().chain(&planned.executor));
             let used: Vec<Resource> = used.cloned().collect();
             for name in ["cpus", "mem"] {
                 prop_assert!(total(&used, name) <= total(&offered, name));
             }
-            if wanted == Wanted::Workers {
+            if wanted == Demand::Workers {
                 prop_assert_eq!(total(&used, "cpus"), total(&offered, "cpus"));
             }
         }
-        prop_assert!(wanted != SERVER || plan.accepts.len() <= 1);
-        prop_assert!(wanted != Wanted::Nothing || plan.accepts.is_empty() && plan.unused.is_empty());
+        prop_assert!(wanted != SERVER || plan.tasks.len() <= 1);
+        prop_assert!(wanted != Demand::Nothing || plan.tasks.is_empty() && plan.unused.is_empty());
     }
 }

@@ -1,11 +1,11 @@
-//! Why nothing is launched on what was offered.
+//! Why agents are unused.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::{WORKER_MEM, Wanted};
+use super::{Demand, WORKER_MEM};
 
-/// Why nothing is launched on an agent.
+/// An agent on which nothing is launched, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnusedAgent {
     /// The agent's id.
@@ -16,14 +16,14 @@ pub struct UnusedAgent {
     pub reason: DeclineReason,
 }
 
-/// A reason to launch nothing. CPU is in thousandths, memory in MB.
+/// Why an agent's offers are declined. CPU is in thousandths, memory in MB.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeclineReason {
-    /// Not enough of something for a server.
+    /// The resources are not enough for a server.
     NoServer {
-        /// CPU that it needs.
+        /// CPU that a server needs.
         needed: u64,
-        /// Memory that it needs.
+        /// Memory that a server needs.
         needed_mem: u64,
         /// CPU on offer.
         cpus_milli: u64,
@@ -32,24 +32,24 @@ pub enum DeclineReason {
         /// Ports on offer.
         ports: u64,
     },
-    /// Not enough of something for a worker.
+    /// The resources are not enough for a worker.
     NoWorker {
-        /// The least CPU.
+        /// The least CPU for a worker.
         needed: u64,
         /// CPU on offer.
         cpus_milli: u64,
-        /// Whether it must be revocable.
+        /// Whether the CPU must be revocable.
         revocable: bool,
-        /// CPU that is not to be used.
+        /// CPU that is not to be used (`--reserve-cpus`).
         reserved: u64,
         /// Memory on offer.
         mem: u64,
     },
     /// A constraint, as it was written, is not met.
-    Constraint(Wanted, String),
-    /// Tasks have failed there.
+    Constraint(Demand, String),
+    /// Tasks have failed on the agent. It is paused for this time.
     Paused(Duration),
-    /// The machine goes away in this time.
+    /// The machine becomes unavailable in this time.
     Leaving(Duration),
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for UnusedAgent {
                 "nothing is launched on {host}, which goes away for maintenance in {:.0} s",
                 left.as_secs_f64()
             ),
-            DeclineReason::Constraint(Wanted::Server { .. }, constraint) => {
+            DeclineReason::Constraint(Demand::Server { .. }, constraint) => {
                 write!(f, "no server on {host}: --server-constraint {constraint} is not met")
             }
             DeclineReason::Constraint(_, constraint) => {

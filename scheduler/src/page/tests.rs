@@ -3,13 +3,13 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::core::UnusedReasons;
-use crate::kind::Kind as TaskKind;
 use crate::query::{Query, channel};
+use crate::task_id::TaskKind;
 
-fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskLine {
+fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskOverview {
     let intervals = Some(Intervals::new(Duration::from_millis(6300), Duration::from_secs(60)));
     let live = |hashrate| Live::Worker(WorkerLive { hashrate, intervals, ..WorkerLive::default() });
-    TaskLine {
+    TaskOverview {
         id: format!("miner-worker-{n}"),
         kind: TaskKind::Worker,
         host: "h".into(),
@@ -60,7 +60,7 @@ fn mining() -> Overview {
         blocks: 2,
         peak: 5,
         unused: UnusedReasons { texts: vec!["too little memory".into()], more: 3 },
-        failures: vec![Failure {
+        failures: vec![TaskFailure {
             ago: Duration::from_secs(9),
             task: "miner-worker-1".into(),
             host: "h".into(),

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use ::task::{Live, PoolLive};
 
-use super::{Happening, Intent, Policy, View};
+use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
-use crate::history::Topic;
-use crate::kind::Kind;
+use crate::history::RemarkTopic;
 use crate::server_size;
+use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
 /// The rule.
@@ -18,8 +18,8 @@ pub(super) struct Admission {
 }
 
 impl Policy for Admission {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, _now: Instant) -> Vec<Intent> {
-        if !matches!(happening, Happening::Tick) {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, _now: Instant) -> Vec<Intent> {
+        if !matches!(event, PolicyEvent::Tick) {
             return Vec::new();
         }
         let text = full(view);
@@ -28,7 +28,7 @@ impl Policy for Admission {
         }
         self.said.clone_from(&text);
         let notice = text.clone().map(|text| Intent::Notify(UserNotice::Remark(text)));
-        [Intent::Remark { topic: Topic::Server, text }].into_iter().chain(notice).collect()
+        [Intent::Remark { topic: RemarkTopic::Server, text }].into_iter().chain(notice).collect()
     }
 }
 
@@ -37,16 +37,16 @@ impl View<'_> {
     /// they like.
     pub fn admitted(&self) -> Option<u64> {
         let template = &self.settings.template;
-        if self.pool().is_some() || !template.programs.is_ours(Kind::Server) {
+        if self.pool().is_some() || !template.programs.is_ours(TaskKind::Server) {
             return None;
         }
-        let connections = |server: &Task| match server.live() {
+        let connections = |server: &Task| match &server.live {
             Some((_, Live::Pool(PoolLive { max_connections: Some(told), .. }))) => *told,
             _ => server_size::connections(template.server_mem),
         };
-        let admitted = |server: &Task| match server.live() {
+        let admitted = |server: &Task| match &server.live {
             // It may have been launched with less memory, and says so with its next live message.
-            None if server.is_of_an_earlier_run() => self.fleet.count_workers_of(server.id()) as u64,
+            None if server.is_recovered => self.fleet.count_workers_of(server.id()) as u64,
             _ => server_size::workers(connections(server)),
         };
         self.fleet.open_servers().map(|(server, _)| admitted(server)).reduce(u64::saturating_add)
@@ -55,11 +55,11 @@ impl View<'_> {
 
 /// What to say if the server, and nothing else, is why there are no more workers.
 fn full(view: &View<'_>) -> Option<String> {
-    if view.fleet.open_servers().any(|(server, _)| server.is_of_an_earlier_run() && server.live().is_none()) {
+    if view.fleet.open_servers().any(|(server, _)| server.is_recovered && server.live.is_none()) {
         // It is about to say how many it admits.
         return None;
     }
-    let admitted = view.admitted().filter(|_| !view.session.ending)?;
+    let admitted = view.admitted().filter(|_| !view.run.ending)?;
     let most = view.settings.placement.limits.max_workers;
     let (_, workers) = view.fleet.placed();
     if workers < admitted || most.is_some_and(|most| most <= admitted) {

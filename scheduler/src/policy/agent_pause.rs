@@ -1,23 +1,23 @@
-//! Agents on which tasks fail again and again get a pause that grows.
+//! Agents on which tasks fail again and again are paused, longer each time.
 
 use std::time::Instant;
 
 use mesos::v1::{TaskState, task_status};
 
-use super::{Ended, Happening, Intent, Policy, View, task_notices};
+use super::{Intent, Policy, PolicyEvent, TaskEnd, View, task_notices};
 
-/// The rule.
+/// The policy.
 #[derive(Debug, Default)]
 pub(super) struct AgentPause;
 
 impl Policy for AgentPause {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, _now: Instant) -> Vec<Intent> {
-        let Happening::Ended(ended) = happening else { return Vec::new() };
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, _now: Instant) -> Vec<Intent> {
+        let PolicyEvent::Ended(ended) = event else { return Vec::new() };
         let Some(task) = view.fleet.get(&ended.task) else { return Vec::new() };
-        // What ran and finished has made all its updates, and a fresh one is to take its place. Somebody else's program
-        // makes none: it has given up, and may well do so again at once.
-        let ours = view.settings.template.programs.is_ours(task.record().kind);
-        let renewed = ended.state == TaskState::TaskFinished && task.running_since().is_some() && ours;
+        // Our own program finishes when it has sent all its updates, and is launched again. A user's image that finishes has
+        // given up, and may do so again at once.
+        let ours = view.settings.template.programs.is_ours(task.record.kind);
+        let renewed = ended.state == TaskState::TaskFinished && task.running_since.is_some() && ours;
         if task.is_to_end() || renewed || !is_failure(ended) {
             return Vec::new();
         }
@@ -28,17 +28,17 @@ impl Policy for AgentPause {
     }
 }
 
-/// Whether the agent is to blame, so that the next try there should wait.
-fn is_failure(ended: &Ended) -> bool {
+/// Whether the agent may be the cause, so that the next launch there should wait.
+fn is_failure(ended: &TaskEnd) -> bool {
     use TaskState::*;
     use task_status::Reason;
-    // Mesos has taken revocable CPU back, as it may at any time; or an operator empties the agent.
+    // Mesos may take revocable CPU back at any time, and an operator may drain the agent.
     if matches!(ended.reason, Some(Reason::ContainerPreempted | Reason::AgentDraining)) {
         return false;
     }
     match ended.state {
         TaskFailed | TaskError | TaskFinished | TaskKilled => true,
-        // A race with another offer or rescission, not the agent's fault.
+        // The offer was rescinded in the meantime, which is not the agent's fault.
         TaskDropped => ended.reason != Some(Reason::InvalidOffers),
         _ => false,
     }

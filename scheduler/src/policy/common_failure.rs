@@ -14,7 +14,7 @@ use mesos::v1::{TaskState, task_status};
 
 use self::open::OpenLaunches;
 use self::pace::{Failure, News, Pace};
-use super::{Ended, Happening, Intent, Policy, View, task_notices};
+use super::{Intent, Policy, PolicyEvent, TaskEnd, View, task_notices};
 use crate::fleet::Task;
 use crate::task_info::Delivery;
 use crate::user_notice::UserNotice;
@@ -42,26 +42,26 @@ impl CommonFailures {
 }
 
 impl Policy for CommonFailures {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         let was_limited = self.pace.is_limited();
-        let news = match happening {
-            Happening::Started => News::Nothing,
-            Happening::Launched { task } => self.launched(view, task, now),
-            Happening::ExecutorFailed { executor, status } => {
+        let news = match event {
+            PolicyEvent::Started => News::Nothing,
+            PolicyEvent::Launched(task) => self.launched(view, task, now),
+            PolicyEvent::ExecutorTerminated { executor, status } => {
                 if let Some(open) = self.open.get_mut(executor) {
                     open.status = *status;
                 }
                 return Vec::new();
             }
-            Happening::Alive { task, state: TaskState::TaskRunning, change }
+            PolicyEvent::Alive { task, state: TaskState::TaskRunning, change }
                 if change.before != Some(TaskState::TaskRunning) && self.open.contains(task) =>
             {
                 self.running.push_back((now + WELL, task.clone()));
                 self.pace.promising();
                 News::Nothing
             }
-            Happening::Ended(ended) => self.ended(view, ended, now),
-            Happening::Tick if view.hears_tasks(now) => return self.tick(view, now),
+            PolicyEvent::Ended(ended) => self.ended(view, ended, now),
+            PolicyEvent::Tick if view.hears_tasks(now) => return self.tick(view, now),
             _ => return Vec::new(),
         };
         self.tell(was_limited, news)
@@ -77,7 +77,7 @@ impl CommonFailures {
         let notice = match news {
             News::Nothing => None,
             News::Common(failure) => Some(UserNotice::CommonFailure(failure)),
-            News::Over { launches } => Some(UserNotice::CommonFailureOver { launches }),
+            News::Over { launches } => Some(UserNotice::CommonFailureOver(launches)),
         };
         limit.into_iter().chain(notice.map(Intent::Notify)).collect()
     }
@@ -90,7 +90,7 @@ impl CommonFailures {
         News::Nothing
     }
 
-    fn ended(&mut self, view: &View<'_>, ended: &Ended, now: Instant) -> News {
+    fn ended(&mut self, view: &View<'_>, ended: &TaskEnd, now: Instant) -> News {
         let open = self.open.remove(&ended.task);
         let (sent, status) = (open.as_ref().map(|open| open.sent), open.and_then(|open| open.status));
         let Some(task) = view.fleet.get(&ended.task).filter(|task| has_failed(view, task, ended, now)) else {
@@ -140,7 +140,7 @@ impl CommonFailures {
         if !self.open.contains(&id) {
             return false;
         }
-        match view.fleet.get(&id).filter(|task| !task.is_over() && !task.is_to_end()) {
+        match view.fleet.get(&id).filter(|task| !task.has_ended() && !task.is_to_end()) {
             // It is looked at when it has run for a while.
             Some(task) if task.is_running() => false,
             Some(_) => {
@@ -169,14 +169,14 @@ fn latest(before: News, news: News) -> News {
 
 /// Whether the launch failed for a reason that other agents may have, too: not because its agent or its resources went
 /// away, or because the task was to end.
-fn has_failed(view: &View<'_>, task: &Task, ended: &Ended, now: Instant) -> bool {
+fn has_failed(view: &View<'_>, task: &Task, ended: &TaskEnd, now: Instant) -> bool {
     use TaskState::*;
     use task_status::Reason::*;
-    let ran = task.running_since().map(|since| now.duration_since(since));
-    if task.is_to_end() || ran.is_some_and(|ran| ran >= WELL) || view.session.ending {
+    let ran = task.running_since.map(|since| now.duration_since(since));
+    if task.is_to_end() || ran.is_some_and(|ran| ran >= WELL) || view.run.ending {
         return false;
     }
-    let ours = view.settings.template.programs.is_ours(task.record().kind);
+    let ours = view.settings.template.programs.is_ours(task.record.kind);
     let gone = matches!(
         ended.reason,
         Some(
@@ -203,7 +203,7 @@ fn has_failed(view: &View<'_>, task: &Task, ended: &Ended, now: Instant) -> bool
 }
 
 /// What to look at.
-fn advice(view: &View<'_>, ended: &Ended) -> String {
+fn advice(view: &View<'_>, ended: &TaskEnd) -> String {
     use task_status::Reason;
     let says = |word: &str| ended.message.as_ref().is_some_and(|message| message.contains(word));
     let known = task_notices::advice(view, ended);

@@ -1,8 +1,7 @@
-//! Offers that are declined at once do not come back at once.
+//! Many offers are declined in groups whose filters have different lengths.
 //!
-//! Whatever is declined in one call comes back when its filter runs out, in one event: with 50,000 agents, a wave that is
-//! read, judged and declined as a whole, again and again. So many offers are declined in groups with filters of different
-//! lengths.
+//! All offers that are declined by one call come back in one event, when the filter ends. With 50,000 agents this would be a wave
+//! of offers that are read and declined again and again.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,15 +13,15 @@ use rand::rngs::StdRng;
 use crate::event::Call;
 use crate::offers::Decline;
 
-/// A group for each so many offers.
+/// There is a group for each so many offers.
 const GROUP: usize = 64;
-/// Groups at most: each is a call.
+/// How many groups there are at most. Each group takes one call.
 const GROUPS: usize = 16;
-/// The lengths of the filters, as parts of the middle.
+/// The range of the lengths of filters, relative to the middle.
 const SPREAD: Range<f64> = 0.75..1.25;
 
-/// The calls that decline these offers: one for each time for which they are refused, but those that are refused for
-/// `middle` in groups of times around it.
+/// The calls that decline these offers. There is one call for each length of a filter, except that offers declined for `middle`
+/// are split into groups with lengths around it.
 pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRng) -> Vec<Call> {
     let mut by_time: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
     for decline in declines {
@@ -33,8 +32,7 @@ pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRn
     others.chain(spread.into_iter().flatten()).collect()
 }
 
-/// Whole seconds: masters do not offer more often, and the pauses of a thousand agents that failed one after the other
-/// would be a thousand calls.
+/// Rounds up to whole seconds. Otherwise the pauses of a thousand agents would take a thousand calls.
 fn rounded(refuse: Duration, middle: Duration) -> Duration {
     if refuse == middle || refuse.subsec_nanos() == 0 {
         return refuse;

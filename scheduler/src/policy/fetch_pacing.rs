@@ -1,9 +1,9 @@
-//! How many agents may fetch the executor from this scheduler at once: so many that each has it long before its
-//! registration timeout, whatever the network carries. The others wait, and are offered again about when it is their turn.
+//! How many agents may fetch the executor from this scheduler at once: so many that each has it long before its registration
+//! timeout, whatever the network's bandwidth. The other agents wait, and their offers are declined until about their turn.
 //!
-//! The number follows from what is measured: what leaves the artifact server in a second, and how long agents take that
-//! need nothing of it, since they have the file of an earlier task in their cache. It grows as fast as either shows that
-//! there is more to be had; it sinks only when so many fetch that it, and not what is wanted, limits what is measured.
+//! The number follows from two measurements: how many copies the artifact server sends in a second, and how long agents take to
+//! start a task, since some have the executor in their cache. It grows as soon as either measurement is higher. It falls only
+//! while so many agents fetch that the number itself does not limit the measurement.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -14,50 +14,60 @@ use crate::artifact::Fetching;
 /// A third of what Mesos' agents allow an executor from its launch until it registers
 /// (`--executor_registration_timeout`), a minute by default.
 const FETCH_WITHIN: Duration = Duration::from_secs(20);
-/// After this time its agent has given up, or its executor registers any moment: it no longer keeps others from fetching.
+/// After this time a fetch no longer counts: the agent has given up, or the executor is about to register.
 const REGISTRATION: Duration = Duration::from_secs(60);
-/// So many begin before anything is measured: at 100 Mbit/s the last of them has it after 53 s.
+/// How many agents fetch at once before anything is measured. At 100 Mbit/s the last of them is done after 53 s.
 const FIRST: f64 = 64.0;
-/// So many may always fetch: over a link that is slower still, they are late one by one.
+/// How many agents may always fetch at once, however slow the link is.
 const LEAST: u64 = 2;
-/// What is assumed of those who wait before anything is measured, in agents a second: they come too early rather than too
-/// late.
+/// The assumed rate before anything is measured, in agents a second. It is high: waiting agents should be offered again too
+/// early rather than too late.
 const ASSUMED: f64 = 64.0;
-/// So much earlier than by what is measured their turn comes, in proportion: else nobody would be there when it grows.
+/// By this factor waiting agents are offered again earlier than the rate says, so that there are offers when the rate grows.
 const EARLY: f64 = 2.0;
-/// Nobody is refused for longer: by then it may have become faster, or an agent before it may be gone.
+/// Offers are declined for this long at most: by then the rate may be higher, or an earlier agent may be gone.
 const LONGEST: Duration = Duration::from_secs(120);
-/// An agent that was not offered again so long after its turn does not wait any more.
+/// An agent whose resources are not offered again so long after its turn does not wait any more.
 const ABSENT: Duration = Duration::from_secs(300);
-/// First and longest time between two times that all who wait are asked for, since fewer fetch than could.
+/// The first and the longest time between two REVIVEs because fewer agents fetch than could.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
-/// Between two looks at how many have come.
+/// The time between two measurements of how many agents have started a task.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// An agent, by a hash of its id: of 50,000 agents two are taken for one with a probability of one to ten billion, and
-/// what would come of it is one that does not wait.
+/// A hash of an agent's id, to save memory. With 50,000 agents the probability of a collision is one to ten billion, and its only
+/// effect is that one agent does not wait.
 type Agent = u64;
 
-/// Who has the executor, who fetches it, and who waits.
+/// Which agents have the executor, which fetch it, and which wait.
 #[derive(Debug)]
 pub(super) struct FetchPacing {
-    /// Agents do not fetch from this scheduler otherwise.
+    /// Whether agents fetch from this scheduler at all.
     on: bool,
     hasher: RandomState,
     have: HashSet<Agent>,
-    /// Since when.
+    /// The agents that fetch, and since when.
     fetching: HashMap<Agent, Instant>,
     begun: VecDeque<(Instant, Agent)>,
-    /// Whose turn comes when.
+    /// The turn of each waiting agent.
     waiting: HashMap<Agent, Instant>,
     turns: VecDeque<(Instant, Agent)>,
-    /// Agents a second.
+    /// How many agents fetch the executor in a second.
     rate: f64,
     measured: bool,
-    /// How many came since then, and how long all of them took.
-    came: (Option<Instant>, u32, Duration),
-    /// When all who wait may be asked for again if there are any, and the time from then to the next.
-    ask: (Option<Instant>, Duration),
+    starts: Starts,
+    /// When REVIVE is due while agents wait.
+    ask_at: Option<Instant>,
+    /// The time between that REVIVE and the next one.
+    ask_pause: Duration,
+}
+
+/// The agents that have started a task since a moment.
+#[derive(Debug, Default)]
+struct Starts {
+    since: Option<Instant>,
+    agents: u32,
+    /// The sum of the times from launch to start.
+    took: Duration,
 }
 
 impl FetchPacing {
@@ -72,12 +82,13 @@ impl FetchPacing {
             turns: VecDeque::new(),
             rate: FIRST / FETCH_WITHIN.as_secs_f64(),
             measured: false,
-            came: (None, 0, Duration::ZERO),
-            ask: (None, ASK_AGAIN.0),
+            starts: Starts::default(),
+            ask_at: None,
+            ask_pause: ASK_AGAIN.0,
         }
     }
 
-    /// Whether a launch there has to wait for a fetch to have room. One that fetches brings it for all of its tasks.
+    /// Whether a launch on this agent begins a fetch. A fetch in progress serves further launches on its agent, too.
     pub fn must_fetch(&self, agent: &str) -> bool {
         if !self.on {
             return false;
@@ -86,7 +97,7 @@ impl FetchPacing {
         !self.have.contains(&agent) && !self.fetching.contains_key(&agent)
     }
 
-    /// How many more may fetch.
+    /// How many more agents may begin to fetch.
     pub fn room(&self) -> u64 {
         if self.on { self.most().saturating_sub(self.outstanding()) } else { u64::MAX }
     }
@@ -109,24 +120,23 @@ impl FetchPacing {
         }
     }
 
-    /// A task of ours has started on an agent. What an earlier run of the scheduler has launched says nothing: it was
-    /// fetched from another address.
+    /// A task has started on an agent. A task of an earlier run of the scheduler says nothing, since its executor was fetched from
+    /// another address.
     pub fn started(&mut self, agent: &str, now: Instant) {
         let agent = self.hasher.hash_one(agent);
         if let Some(begun) = self.fetching.remove(&agent) {
             self.have.insert(agent);
-            self.came.1 += 1;
-            self.came.2 += now.duration_since(begun);
+            self.starts.agents += 1;
+            self.starts.took += now.duration_since(begun);
         }
     }
 
-    /// A task has ended before it ran, or was not launched after all: if the agent was fetching, it does not have the
-    /// executor.
+    /// A task has ended before it ran, or was not launched after all. If its agent was fetching, it does not have the executor.
     pub fn ended(&mut self, agent: &str) {
         self.fetching.remove(&self.hasher.hash_one(agent));
     }
 
-    /// An agent is gone.
+    /// An agent was removed.
     pub fn gone(&mut self, agent: &str) {
         self.ended(agent);
         let agent = self.hasher.hash_one(agent);
@@ -134,8 +144,8 @@ impl FetchPacing {
         self.waiting.remove(&agent);
     }
 
-    /// An agent has to wait; for how long it should not be offered. `spread` is a random number from 0 to 1. Whole seconds,
-    /// as masters do not offer more often, and one call declines all that wait for as long.
+    /// An agent has to wait. Returns for how long its offers are declined, in whole seconds, so that one call can decline the offers
+    /// of many agents. `spread` is a random number from 0 to 1.
     pub fn wait(&mut self, agent: &str, spread: f64, now: Instant) -> Duration {
         let agent = self.hasher.hash_one(agent);
         let turn = match self.waiting.get(&agent) {
@@ -147,7 +157,7 @@ impl FetchPacing {
         Duration::from_secs(wait.as_secs() + 1)
     }
 
-    /// The turn behind all others.
+    /// Queues an agent behind all others. Returns its turn.
     fn queue(&mut self, agent: Agent, now: Instant) -> Instant {
         let last = self.turns.back().map_or(now, |(turn, _)| (*turn).max(now));
         let rate = if self.measured { self.rate } else { ASSUMED };
@@ -157,10 +167,10 @@ impl FetchPacing {
         turn
     }
 
-    /// What the artifact server has sent in the last second.
+    /// Takes the measurement of the artifact server.
     pub fn measure(&mut self, fetching: &Fetching) {
         let sample = fetching.per_second;
-        // Where few fetch, little is sent however much could be.
+        // While few agents fetch, little is sent, whatever the bandwidth.
         let limits = self.outstanding() * 2 >= self.most();
         if sample > self.rate {
             self.rate += (sample - self.rate) / 2.0;
@@ -171,7 +181,7 @@ impl FetchPacing {
         }
     }
 
-    /// Time has passed; whether all who wait are to be offered again, since many more could fetch than do.
+    /// Time has passed. Returns whether declined offers are wanted again, since fewer agents fetch than could.
     pub fn tick(&mut self, now: Instant) -> bool {
         while let Some((begun, agent)) =
             self.begun.front().copied().filter(|(at, _)| *at + REGISTRATION <= now)
@@ -187,22 +197,23 @@ impl FetchPacing {
                 self.waiting.remove(&agent);
             }
         }
-        self.look(now);
+        self.measure_starts(now);
         self.asks(now)
     }
 
-    /// How fast agents came that may have had the executor: as if those who came together had begun one after the other.
-    fn look(&mut self, now: Instant) {
-        let (since, count, took) = self.came;
-        let time = now.duration_since(*self.came.0.get_or_insert(now));
+    /// Measures how many agents start a task in a second. Agents with the executor in their cache count as if they had fetched one
+    /// after the other.
+    fn measure_starts(&mut self, now: Instant) {
+        let Starts { since, agents, took } = self.starts;
+        let time = since.map_or(Duration::ZERO, |since| now.duration_since(since));
         if since.is_some() && time < LOOK {
             return;
         }
-        self.came = (Some(now), 0, Duration::ZERO);
-        if count == 0 {
+        self.starts = Starts { since: Some(now), ..Starts::default() };
+        if agents == 0 {
             return;
         }
-        let sample = f64::from(count) / (took / count).max(time).max(LOOK).as_secs_f64();
+        let sample = f64::from(agents) / (took / agents).max(time).max(LOOK).as_secs_f64();
         if sample > self.rate {
             self.rate += (sample - self.rate) / 2.0;
             self.measured = true;
@@ -211,20 +222,19 @@ impl FetchPacing {
 
     fn asks(&mut self, now: Instant) -> bool {
         if self.waiting.is_empty() {
-            self.ask = (None, ASK_AGAIN.0);
+            (self.ask_at, self.ask_pause) = (None, ASK_AGAIN.0);
             return false;
         }
-        let pause = self.ask.1;
-        let at = *self.ask.0.get_or_insert(now + pause);
+        let at = *self.ask_at.get_or_insert(now + self.ask_pause);
         if now < at || self.outstanding() * 4 >= self.most() {
             return false;
         }
-        let next = (pause * 2).min(ASK_AGAIN.1);
-        self.ask = (Some(now + next), next);
+        self.ask_pause = (self.ask_pause * 2).min(ASK_AGAIN.1);
+        self.ask_at = Some(now + self.ask_pause);
         true
     }
 
-    /// What the user should know while agents wait.
+    /// The remark for the user while agents wait.
     pub fn remark(&self) -> Option<String> {
         let waiting = self.waiting.len();
         if waiting == 0 {

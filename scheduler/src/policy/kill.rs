@@ -1,20 +1,19 @@
-//! Tasks that are to end get a KILL again and again until Mesos says that they ended. `fleet::task` has the pauses and
-//! when a SHUTDOWN of the executor follows; after a new subscription all are due (`Fleet::kill_all_anew`).
+//! Tasks that are to end get KILLs again and again, until Mesos says that they have ended. `fleet::task` decides when the next
+//! KILL is due and when SHUTDOWN of the executor follows. After a new subscription all KILLs are due.
 
 use std::time::Instant;
 
-use super::{Happening, Intent, Policy, View};
+use super::{Intent, Policy, PolicyEvent, View};
 
-/// The rule. When the next KILL of a task is due, its task knows.
+/// The policy.
 #[derive(Debug, Default)]
 pub(super) struct Kill;
 
 impl Policy for Kill {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
-        if !matches!(happening, Happening::Settled) || !view.session.connected {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        if !matches!(event, PolicyEvent::Settled) || !view.run.connected {
             return Vec::new();
         }
-        let due = view.fleet.kills_due(now);
-        due.map(|task| Intent::SendKill { task: task.id().to_owned() }).collect()
+        view.fleet.kills_due(now).map(|task| Intent::SendKill(task.id().to_owned())).collect()
     }
 }

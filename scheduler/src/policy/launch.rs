@@ -8,13 +8,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::fetch_pacing::FetchPacing;
-use super::{Happening, Intent, Policy, View, decline_groups, jitter, maintenance};
+use super::{Intent, Policy, PolicyEvent, View, decline_groups, jitter, maintenance};
 use crate::event::Call;
-use crate::fleet::{Marks, Task, launched_with, planned_launch};
-use crate::history::Topic;
-use crate::kind::Kind;
-use crate::offers::{self, AgentMarks, Decline, Demand, Wanted};
+use crate::fleet::{Marks, Task};
+use crate::history::RemarkTopic;
+use crate::offers::{self, AgentMarks, Decline, Demand, PlanContext};
 use crate::settings::Settings;
+use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
 /// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
@@ -31,7 +31,7 @@ const SERVERS: usize = 1;
 pub(super) struct Launch {
     random: StdRng,
     /// What the master was last told that is wanted.
-    announced_demand: Wanted,
+    announced_demand: Demand,
     /// Offers were declined because of a constraint that may be met when workers come or go.
     held_back: bool,
     /// What was declined is to be offered again.
@@ -46,12 +46,12 @@ pub(super) struct Launch {
 impl Launch {
     pub fn new(settings: &Settings) -> Self {
         let template = &settings.template;
-        let paced = template.delivery.is_served_here() && template.programs.is_ours(Kind::Worker);
+        let paced = template.delivery.is_served_here() && template.programs.is_ours(TaskKind::Worker);
         Self {
             random: StdRng::seed_from_u64(settings.seed),
             pacing: FetchPacing::new(paced),
             remark: (None, None),
-            announced_demand: Wanted::Nothing,
+            announced_demand: Demand::Nothing,
             held_back: false,
             offer_again: false,
             limited: false,
@@ -60,35 +60,34 @@ impl Launch {
 }
 
 impl Policy for Launch {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
-        match happening {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
             // A new subscription starts with no filters, and with offers wanted.
-            Happening::Subscribed => {
+            PolicyEvent::Subscribed => {
                 self.announced_demand = match wanted(view) {
-                    Wanted::Nothing => Wanted::Workers,
+                    Demand::Nothing => Demand::Workers,
                     wanted => wanted,
                 };
             }
-            Happening::Offers(offers) => return self.use_offers(view, offers, now),
-            Happening::LaunchWritten { task } => return self.send(view, task),
-            Happening::Ended(ended) => {
-                if let Some(task) = view.fleet.get(&ended.task).filter(|task| task.running_since().is_none())
-                {
+            PolicyEvent::Offers(offers) => return self.use_offers(view, offers, now),
+            PolicyEvent::LaunchPersisted(task) => return self.send(view, task),
+            PolicyEvent::Ended(ended) => {
+                if let Some(task) = view.fleet.get(&ended.task).filter(|task| task.running_since.is_none()) {
                     self.fetch_ended(view, task);
                 }
                 self.workers_changed();
             }
-            Happening::SlotReleased { .. } => self.workers_changed(),
-            Happening::Alive { task, state: TaskState::TaskStarting | TaskState::TaskRunning, .. } => {
+            PolicyEvent::SlotReleased(_) => self.workers_changed(),
+            PolicyEvent::Alive { task, state: TaskState::TaskStarting | TaskState::TaskRunning, .. } => {
                 if let Some(task) = view.fleet.get(task) {
                     self.pacing.started(task.agent(), now);
                 }
             }
-            Happening::AgentGone { agent } => self.pacing.gone(agent),
-            Happening::Fetching(fetching) => self.pacing.measure(fetching),
-            Happening::Tick => return self.tick(view, now),
-            Happening::OffersWanted => self.offer_again = true,
-            Happening::Settled => return self.announce_demand(view, now),
+            PolicyEvent::AgentRemoved(agent) => self.pacing.gone(agent),
+            PolicyEvent::Fetching(fetching) => self.pacing.measure(fetching),
+            PolicyEvent::Tick => return self.tick(view, now),
+            PolicyEvent::OffersRevived => self.offer_again = true,
+            PolicyEvent::Settled => return self.announce_demand(view, now),
             _ => {}
         }
         Vec::new()
@@ -104,10 +103,10 @@ impl Launch {
             refuse = self.limit(view, allowed, &mut wanted, now);
             workers_left = workers_left.min(allowed);
         }
-        let for_server = matches!(wanted, Wanted::Server { .. });
+        let for_server = matches!(wanted, Demand::Server { .. });
         let notice = if for_server { maintenance::NO_SERVER } else { maintenance::NO_LAUNCH };
-        let demand = Demand {
-            wanted,
+        let demand = PlanContext {
+            demand: wanted,
             placement: &view.settings.placement,
             cpus_left_milli,
             workers_left,
@@ -119,18 +118,18 @@ impl Launch {
         };
         let plan = offers::plan(offers, &demand);
         // Even if nothing is declined: more might have been launched on the last agent.
-        self.limited |= allowed == Some(plan.accepts.len() as u64);
-        let server_placed = for_server && !plan.accepts.is_empty();
-        if !plan.accepts.is_empty() {
+        self.limited |= allowed == Some(plan.tasks.len() as u64);
+        let server_placed = for_server && !plan.tasks.is_empty();
+        if !plan.tasks.is_empty() {
             self.workers_changed();
         }
         self.held_back |= plan.held_back;
-        plan.accepts.iter().for_each(|accept| self.pacing.launched(&accept.agent, now));
+        plan.tasks.iter().for_each(|planned| self.pacing.launched(&planned.agent, now));
         let mut intents = Vec::new();
         let mut group = Vec::new();
-        for accept in plan.accepts {
-            let last = !accept.offers.is_empty();
-            group.push(accept);
+        for planned in plan.tasks {
+            let last = !planned.offers.is_empty();
+            group.push(planned);
             intents.extend(last.then(|| Intent::Launch(std::mem::take(&mut group))));
         }
         let mut declines = plan.declines;
@@ -147,12 +146,12 @@ impl Launch {
     }
 
     /// Only so many launches are allowed. Returns for how long offers are refused: until the next try, which REVIVE begins.
-    fn limit(&mut self, view: &View<'_>, allowed: u64, wanted: &mut Wanted, now: Instant) -> Duration {
-        if allowed == 0 && *wanted != Wanted::Nothing {
-            *wanted = Wanted::Nothing;
+    fn limit(&mut self, view: &View<'_>, allowed: u64, wanted: &mut Demand, now: Instant) -> Duration {
+        if allowed == 0 && *wanted != Demand::Nothing {
+            *wanted = Demand::Nothing;
             self.limited = true;
         }
-        let wait = view.fleet.launch_limit().map(|limit| limit.wait(now)).unwrap_or_default();
+        let wait = view.fleet.launch_limit.as_ref().map(|limit| limit.wait(now)).unwrap_or_default();
         REFUSE.max(wait)
     }
 
@@ -166,15 +165,15 @@ impl Launch {
     fn send(&mut self, view: &View<'_>, holder: &str) -> Vec<Intent> {
         let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
         let holder = holder.to_owned();
-        let Some(with) = launched_with(known) else {
+        let Some(with) = known.launched_with() else {
             // The one with the offers is still on its way to the disk.
-            return match planned_launch(known) {
+            return match known.planned_launch() {
                 Some(_) => Vec::new(),
                 None => vec![self.forget(view, known)],
             };
         };
         let can_be_sent = |task: &Task| {
-            planned_launch(task).is_some() && view.session.connected && is_still_wanted(view, task)
+            task.planned_launch().is_some() && view.run.connected && is_still_wanted(view, task)
         };
         let unsent = with.iter().chain([&holder]).filter_map(|id| view.fleet.get(id));
         let (send, forget): (Vec<&Task>, Vec<&Task>) =
@@ -188,13 +187,13 @@ impl Launch {
 
     fn forget(&mut self, view: &View<'_>, task: &Task) -> Intent {
         self.fetch_ended(view, task);
-        Intent::ForgetLaunch { task: task.id().to_owned() }
+        Intent::ForgetLaunch(task.id().to_owned())
     }
 
     /// A task will not run. Its agent may still fetch the executor for another task.
     fn fetch_ended(&mut self, view: &View<'_>, task: &Task) {
         let mut others = view.fleet.on_agent(task.agent()).filter(|other| other.id() != task.id());
-        if !others.any(|other| other.is_unsent() || other.may_live() && other.running_since().is_none()) {
+        if !others.any(|other| other.is_unsent() || other.may_live() && other.running_since.is_none()) {
             self.pacing.ended(task.agent());
         }
     }
@@ -202,12 +201,12 @@ impl Launch {
     /// Agents wait for others to have fetched the executor, or no longer do.
     fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.offer_again |= self.pacing.tick(now);
-        let text = self.pacing.remark().filter(|_| !view.session.ending);
+        let text = self.pacing.remark().filter(|_| !view.run.ending);
         if text == self.remark.0 {
             return Vec::new();
         }
         self.remark.0.clone_from(&text);
-        let mut intents = vec![Intent::Remark { topic: Topic::Fetching, text: text.clone() }];
+        let mut intents = vec![Intent::Remark { topic: RemarkTopic::Fetching, text: text.clone() }];
         if let Some(text) = text
             && self.remark.1.is_none_or(|at| at + SAY_EVERY <= now)
         {
@@ -222,17 +221,17 @@ impl Launch {
     fn announce_demand(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let wanted = wanted(view);
         let allowed = view.fleet.launches_allowed(now);
-        if wanted != Wanted::Nothing && allowed == Some(0) {
+        if wanted != Demand::Nothing && allowed == Some(0) {
             // Whatever is wanted, it is of use when the next launch is allowed.
             return Vec::new();
         }
-        let mut again = std::mem::take(&mut self.offer_again) && wanted == Wanted::Workers;
-        again |= std::mem::take(&mut self.limited) && wanted != Wanted::Nothing;
-        if !view.session.connected || !again && wanted == self.announced_demand {
+        let mut again = std::mem::take(&mut self.offer_again) && wanted == Demand::Workers;
+        again |= std::mem::take(&mut self.limited) && wanted != Demand::Nothing;
+        if !view.run.connected || !again && wanted == self.announced_demand {
             return Vec::new();
         }
         self.announced_demand = wanted;
-        vec![Intent::Call(if wanted == Wanted::Nothing { Call::Suppress } else { Call::Revive })]
+        vec![Intent::Call(if wanted == Demand::Nothing { Call::Suppress } else { Call::Revive })]
     }
 }
 
@@ -250,31 +249,31 @@ impl offers::Agents for PacedMarks<'_> {
 }
 
 /// What the next offers are wanted for.
-fn wanted(view: &View<'_>) -> Wanted {
-    if view.session.ending {
-        return Wanted::Nothing;
+fn wanted(view: &View<'_>) -> Demand {
+    if view.run.ending {
+        return Demand::Nothing;
     }
     if lacks_server(view) {
         let (cpus_milli, mem) = (view.settings.server_cpus_milli, view.settings.template.server_mem);
-        return Wanted::Server { cpus_milli, mem };
+        return Demand::Server { cpus_milli, mem };
     }
     let serves = view.pool().is_some() || view.fleet.open_servers().next().is_some();
-    if serves && view.room().is_some() { Wanted::Workers } else { Wanted::Nothing }
+    if serves && view.room().is_some() { Demand::Workers } else { Demand::Nothing }
 }
 
 /// Whether there are fewer servers in service than wanted.
 pub(super) fn lacks_server(view: &View<'_>) -> bool {
-    view.pool().is_none() && view.fleet.servers().count() < SERVERS
+    view.pool().is_none() && view.fleet.servers_in_service().count() < SERVERS
 }
 
 /// Whether a task that is about to be launched has its place.
 fn is_still_wanted(view: &View<'_>, task: &Task) -> bool {
-    if view.session.ending {
+    if view.run.ending {
         return false;
     }
     if !task.is_worker() {
-        return view.fleet.service(task.id()).is_some();
+        return view.fleet.servers.contains_key(task.id());
     }
-    let server = task.record().server().and_then(|server| view.fleet.get(server));
+    let server = task.record.server().and_then(|server| view.fleet.get(server));
     view.belongs(task) && (view.pool().is_some() || server.is_some_and(Task::is_running))
 }

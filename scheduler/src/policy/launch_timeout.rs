@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Happening, Intent, Policy, View};
-use crate::fleet::DueQueue;
+use super::{Intent, Policy, PolicyEvent, View};
+use crate::fleet::DeadlineQueue;
 use crate::user_notice::UserNotice;
 
 /// Longer than an agent needs to notice that its master was restarted.
@@ -17,27 +17,27 @@ pub(super) struct LaunchTimeout {
     /// Launches that the master may not have taken yet, with the time when each was decided. A master that is slow to take
     /// calls may take minutes, which do not count.
     sent: VecDeque<(Instant, Arc<str>)>,
-    due: DueQueue<Arc<str>>,
+    due: DeadlineQueue<Arc<str>>,
 }
 
 impl Policy for LaunchTimeout {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
-        match happening {
-            Happening::Started => {
-                let unanswered = view.fleet.present().filter(|task| task.unanswered_since().is_some());
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
+            PolicyEvent::Started => {
+                let unanswered = view.fleet.active().filter(|task| task.unanswered_since().is_some());
                 unanswered.for_each(|task| self.due.add(now + LAUNCH_TIMEOUT, Arc::clone(task.shared_id())));
             }
-            Happening::Launched { task } => {
+            PolicyEvent::Launched(task) => {
                 let task = view.fleet.get(task).map(|task| Arc::clone(task.shared_id()));
                 self.sent.extend(task.map(|task| (now, task)));
             }
-            Happening::CallsAnswered { decided_before } => {
+            PolicyEvent::CallsAnswered { decided_before } => {
                 let answered = self.sent.partition_point(|(decided, _)| decided < decided_before);
                 self.count_from(now, answered);
             }
             // Calls of the last subscription are gone, answered or not.
-            Happening::Subscribed => self.count_from(now, self.sent.len()),
-            Happening::Tick if view.hears_tasks(now) => return self.give_up(view, now),
+            PolicyEvent::Subscribed => self.count_from(now, self.sent.len()),
+            PolicyEvent::Tick if view.hears_tasks(now) => return self.give_up(view, now),
             _ => {}
         }
         Vec::new()
@@ -62,7 +62,7 @@ impl LaunchTimeout {
             }
             let (task, why) = (task.to_string(), "its launch was never answered");
             intents.push(Intent::Notify(UserNotice::GivenUp { task: task.clone(), why }));
-            intents.push(Intent::PresumeLost { task });
+            intents.push(Intent::PresumeLost(task));
         }
         intents
     }

@@ -1,29 +1,32 @@
-//! Agents whose machine is to be away: nothing new is launched there, and what runs is ended with its last reports
-//! before that time.
+//! Agents whose machine becomes unavailable: nothing more is launched there, and tasks are ended in time for their last reports.
 //!
-//! Mesos tells of it with the agent's offers and, where tasks run, by inverse offers. See "Maintenance Primitives" in
-//! its documentation.
+//! Mesos says so in the agent's offers and, where tasks run, by inverse offers. See "Maintenance Primitives" in its documentation.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::{Happening, Intent, Policy, View};
-use crate::event::{Away, Call, InverseOffer};
-use crate::fleet::{Agent, DueQueue, Task, Window};
+use super::{Intent, Policy, PolicyEvent, View};
+use crate::event::{Call, InverseOffer, Unavailability};
+use crate::fleet::{DeadlineQueue, MaintenanceWindow, Task};
 use crate::user_notice::UserNotice;
 
-/// An agent is emptied so long before its machine goes away: tasks have that time to end and to be reported.
+/// An agent is drained so long before its machine becomes unavailable: tasks have this time to end and to report.
 const LEAD: Duration = Duration::from_secs(60);
-/// Nothing is launched on an agent whose machine goes away within this time.
+/// No worker is launched on an agent whose machine becomes unavailable within this time.
 pub(super) const NO_LAUNCH: Duration = Duration::from_secs(300);
-/// The same for the server: when it moves, workers stop.
+/// Likewise for the server. The time is longer, since all workers depend on it.
 pub(super) const NO_SERVER: Duration = Duration::from_secs(3600);
-/// For the workers of a server that moves to end before it, so that it counts their last shares.
+/// How long the workers of a draining server may take to end. They end first, so that the server counts their last shares.
 const WORKERS_END: Duration = Duration::from_secs(15);
 
-fn window(away: Away, now: Instant) -> Window {
-    let from = now + away.begins_in;
-    Window { from, until: away.lasts.map(|lasts| from + lasts) }
+fn window(unavailability: Unavailability, now: Instant) -> MaintenanceWindow {
+    let from = now + unavailability.begins_in;
+    MaintenanceWindow { from, until: unavailability.lasts.map(|lasts| from + lasts) }
+}
+
+/// The maintenance window of an agent, if one is known.
+fn known_window(view: &View<'_>, agent: &str) -> Option<MaintenanceWindow> {
+    view.fleet.agents.get(agent)?.window
 }
 
 /// The last inverse offer of each agent.
@@ -48,46 +51,44 @@ impl LastInverseOffers {
     }
 }
 
-/// The rule. When an agent's machine goes away, the fleet knows.
+/// The policy. The fleet has the windows of the agents.
 #[derive(Debug, Default)]
 pub(super) struct Maintenance {
     inverse: LastInverseOffers,
-    /// Agents whose tasks were told to end.
+    /// The agents whose tasks are to end.
     drained: BTreeSet<String>,
-    /// Agents that may have to be emptied, or whose machines may be back.
-    due: DueQueue<String>,
-    /// Servers that are to move, and until when their workers are waited for.
-    moving: BTreeMap<String, Instant>,
+    /// Agents that may have to be drained, or whose maintenance may be over.
+    due: DeadlineQueue<String>,
+    /// The draining servers, and until when their workers are waited for.
+    draining: BTreeMap<String, Instant>,
 }
 
 impl Policy for Maintenance {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
-        match happening {
-            // The master says again what still holds.
-            Happening::Subscribed => {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
+            // The master repeats all plans after a subscription.
+            PolicyEvent::Subscribed => {
                 self.inverse = LastInverseOffers::default();
                 self.drained.clear();
                 self.due.clear();
                 Vec::new()
             }
-            Happening::Planned(agents) => {
-                let set = |(agent, away): &(String, Option<Away>)| match away {
-                    Some(away) => Some(self.set(agent, *away, now)),
-                    None => {
-                        view.fleet.agent(agent).and_then(Agent::window).map(|_| self.forget(agent.clone()))
-                    }
+            PolicyEvent::Unavailabilities(agents) => {
+                let set = |(agent, unavailability): &(String, Option<Unavailability>)| match unavailability {
+                    Some(unavailability) => Some(self.set(agent, *unavailability, now)),
+                    None => known_window(view, agent).map(|_| self.forget(agent.clone())),
                 };
                 agents.iter().filter_map(set).collect()
             }
-            Happening::InverseOffers(offers) => self.asked(view, offers, now),
-            // The plan has changed; if the agent is still to be emptied, another inverse offer says so.
-            Happening::InverseRescinded { offer } => match self.inverse.by_offer.get(offer).cloned() {
+            PolicyEvent::InverseOffers(offers) => self.answer(view, offers, now),
+            // The plan has changed. If it still includes the agent, another inverse offer follows.
+            PolicyEvent::InverseRescinded(offer) => match self.inverse.by_offer.get(offer).cloned() {
                 Some(agent) => vec![self.forget(agent)],
                 None => Vec::new(),
             },
-            Happening::Settled if view.session.connected => {
+            PolicyEvent::Settled if view.run.connected => {
                 let mut intents = self.drain(view, now);
-                intents.extend(self.go_on_moving(view, now));
+                intents.extend(self.end_drained_servers(view, now));
                 intents
             }
             _ => Vec::new(),
@@ -96,10 +97,10 @@ impl Policy for Maintenance {
 }
 
 impl Maintenance {
-    fn set(&mut self, agent: &str, away: Away, now: Instant) -> Intent {
-        let window = window(away, now);
+    fn set(&mut self, agent: &str, unavailability: Unavailability, now: Instant) -> Intent {
+        let window = window(unavailability, now);
         if window.from > now + LEAD {
-            // A later plan: what is launched until then has to end again.
+            // A later plan: tasks that are launched until then have to end, too.
             self.drained.remove(agent);
         }
         let lead = window.from.checked_sub(LEAD).unwrap_or(now);
@@ -113,43 +114,43 @@ impl Maintenance {
         Intent::SetWindow { agent, window: None }
     }
 
-    fn asked(&mut self, view: &View<'_>, offers: &[InverseOffer], now: Instant) -> Vec<Intent> {
+    fn answer(&mut self, view: &View<'_>, offers: &[InverseOffer], now: Instant) -> Vec<Intent> {
         let (mut accepted, mut declined, mut intents) = (Vec::new(), Vec::new(), Vec::new());
-        let mut said = BTreeSet::new();
-        for InverseOffer { id, agent, away } in offers {
-            // It does not say which agent is meant.
+        let mut notified = BTreeSet::new();
+        for InverseOffer { id, agent, unavailability } in offers {
+            // An inverse offer for no particular agent cannot be met.
             let Some(agent) = agent else {
                 declined.push(id.clone());
                 continue;
             };
-            let known = view.fleet.agent(agent).is_some_and(|agent| agent.window().is_some());
+            let known = known_window(view, agent).is_some();
             let tasks = view.fleet.on_agent(agent).count();
             if let Some(host) = view.fleet.on_agent(agent).next().map(Task::host)
                 && !known
-                && said.insert(agent)
+                && notified.insert(agent)
             {
-                let (host, begins_in) = (host.to_owned(), away.begins_in);
+                let (host, begins_in) = (host.to_owned(), unavailability.begins_in);
                 intents.push(Intent::Notify(UserNotice::Maintenance { host, begins_in, tasks }));
             }
-            intents.push(self.set(agent, *away, now));
-            // It is asked again and again, for as long as the plan stands; what was accepted before is never rescinded.
+            intents.push(self.set(agent, *unavailability, now));
+            // The master repeats the inverse offer while the plan stands. It does not rescind the ones accepted before.
             self.inverse.set(id, agent);
             accepted.push(id.clone());
         }
         if !accepted.is_empty() {
-            intents.push(Intent::Call(Call::AcceptInverse { offers: accepted }));
+            intents.push(Intent::Call(Call::AcceptInverse(accepted)));
         }
         if !declined.is_empty() {
-            intents.push(Intent::Call(Call::DeclineInverse { offers: declined }));
+            intents.push(Intent::Call(Call::DeclineInverse(declined)));
         }
         intents
     }
 
-    /// Empties agents whose time has come, and forgets machines that are back.
+    /// Drains agents when it is time, and forgets plans that are over.
     fn drain(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();
         for agent in self.due.take_all(now) {
-            let Some(window) = view.fleet.agent(&agent).and_then(|agent| agent.window()) else {
+            let Some(window) = known_window(view, &agent) else {
                 self.drained.remove(&agent);
                 continue;
             };
@@ -165,50 +166,49 @@ impl Maintenance {
                 self.due.add(until, agent.clone());
             }
             if self.drained.insert(agent.clone()) {
-                intents.extend(self.empty(view, &agent, now));
+                intents.extend(self.drain_agent(view, &agent, now));
             }
         }
         intents
     }
 
-    /// Ends all tasks of an agent; a server among them after its workers.
-    fn empty(&mut self, view: &View<'_>, agent: &str, now: Instant) -> Vec<Intent> {
+    /// Ends all tasks on an agent. A server ends after its workers.
+    fn drain_agent(&mut self, view: &View<'_>, agent: &str, now: Instant) -> Vec<Intent> {
         let (workers, servers): (Vec<_>, Vec<_>) =
             view.fleet.on_agent(agent).partition(|task| task.is_worker());
-        let mut intents: Vec<Intent> =
-            workers.iter().map(|worker| Intent::End { task: worker.id().to_owned() }).collect();
-        for server in servers.into_iter().filter(|server| view.fleet.service(server.id()).is_some()) {
-            intents.extend(self.move_server(view, server.id(), now));
+        let mut intents: Vec<Intent> = workers.into_iter().map(Intent::end).collect();
+        for server in servers.into_iter().filter(|server| view.fleet.servers.contains_key(server.id())) {
+            intents.extend(self.drain_server(view, server.id(), now));
         }
         intents
     }
 
-    /// Ends a server where it is, so that another one comes up elsewhere: its workers first, that it counts all their
-    /// shares.
-    fn move_server(&mut self, view: &View<'_>, server: &str, now: Instant) -> Vec<Intent> {
-        if self.moving.contains_key(server) || view.session.ending {
+    /// Ends a server, so that another one is launched elsewhere. Its workers end first, so that it counts all their shares.
+    fn drain_server(&mut self, view: &View<'_>, server: &str, now: Instant) -> Vec<Intent> {
+        if self.draining.contains_key(server) || view.run.ending {
             return Vec::new();
         }
         let server = server.to_owned();
         if view.keeps_workers() {
-            // They go on at the next one.
-            let notice = UserNotice::ServerMoves { task: server.clone(), workers: 0 };
-            return vec![Intent::Notify(notice), Intent::End { task: server }];
+            // The workers go on at the next server.
+            let notice = UserNotice::ServerDrained { task: server.clone(), workers: 0 };
+            return vec![Intent::Notify(notice), Intent::End(server)];
         }
         let workers: Vec<String> =
             view.fleet.workers_of(&server).map(|worker| worker.id().to_owned()).collect();
-        let notice = UserNotice::ServerMoves { task: server.clone(), workers: workers.len() };
-        self.moving.insert(server.clone(), now + WORKERS_END);
-        let ends = workers.into_iter().map(|task| Intent::End { task });
-        [Intent::Notify(notice), Intent::MoveServer { server }].into_iter().chain(ends).collect()
+        let notice = UserNotice::ServerDrained { task: server.clone(), workers: workers.len() };
+        self.draining.insert(server.clone(), now + WORKERS_END);
+        let ends = workers.into_iter().map(Intent::End);
+        [Intent::Notify(notice), Intent::DrainServer(server)].into_iter().chain(ends).collect()
     }
 
-    fn go_on_moving(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        self.moving.retain(|server, _| view.fleet.service(server).is_some());
-        let moves = self.moving.iter().filter(|(server, deadline)| {
+    /// Ends draining servers whose workers have ended or take too long.
+    fn end_drained_servers(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        self.draining.retain(|server, _| view.fleet.servers.contains_key(server));
+        let drained = self.draining.iter().filter(|(server, deadline)| {
             let waits = view.fleet.get(server).is_some_and(|server| !server.is_to_end());
             waits && (now >= **deadline || view.fleet.count_workers_of(server) == 0)
         });
-        moves.map(|(server, _)| Intent::End { task: server.clone() }).collect()
+        drained.map(|(server, _)| Intent::End(server.clone())).collect()
     }
 }

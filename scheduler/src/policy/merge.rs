@@ -1,10 +1,10 @@
-//! Several small workers of one agent become one big one, when that pays.
+//! Several small workers on one agent are replaced by one big worker, if it is worth it.
 //!
-//! Mesos offers an agent in pieces: what others give back one by one becomes worker after worker, each with memory,
-//! executor and connection of its own; and CPU may lie idle beside them because there is no memory for another one.
-//! The rule: all workers of the agent are ended, and one launched with all, if
-//! - there are several, or CPU is free that cannot be used otherwise;
-//! - the one would have at least twice the CPU of the biggest (`--cpus-per-worker` and `--max-cpus` included);
+//! Mesos offers resources as they become free. So an agent may end up with several workers, each with memory, executor and
+//! connection of its own, and with idle CPU for which no memory is left. All workers of the agent are ended, and one is launched
+//! with all of their resources, if
+//! - there are several, or there is free CPU that cannot be used otherwise;
+//! - the new worker would have at least twice the CPU of the biggest one, within `--cpus-per-worker` and `--max-cpus`;
 //! - all of them have mined for a while, and the agent's workers were not merged within the last half hour.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,33 +12,33 @@ use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
 
-use super::{Happening, Intent, Policy, View};
-use crate::fleet::{DueQueue, Task};
+use super::{Intent, Policy, PolicyEvent, View};
+use crate::fleet::{DeadlineQueue, Task};
 use crate::offers::{DeclineReason, UnusedAgent};
 use crate::user_notice::UserNotice;
 
-/// A worker must have mined so long.
+/// Workers must have mined for so long.
 const SETTLED: Duration = Duration::from_secs(60);
-/// Least time between two mergers on one agent.
+/// The least time between two mergers on one agent.
 const EVERY: Duration = Duration::from_secs(30 * 60);
-/// For the workers to end; their grace period is shorter.
+/// How long workers may take to end. Their grace period is shorter.
 const END: Duration = Duration::from_secs(30);
-/// For what they gave back to be offered together.
+/// How long the master may take to gather the resources of the workers that have ended.
 const GATHER: Duration = Duration::from_secs(3);
 
 /// How far the merging of an agent's workers has come.
 #[derive(Debug)]
 enum MergeInProgress {
-    /// The workers end.
+    /// The workers are ended.
     Ending {
         /// Their ids.
         workers: Vec<String>,
         /// The deadline for their end.
         until: Instant,
     },
-    /// The master gathers what they gave back, to offer it as one.
+    /// The workers have ended, and the master gathers their resources to offer them together.
     Gathering {
-        /// When it is asked for.
+        /// When the resources are asked for.
         until: Instant,
     },
 }
@@ -51,35 +51,35 @@ impl MergeInProgress {
     }
 }
 
-/// The rule. While the workers of an agent end, its offers are declined, since every piece would become a small worker
-/// again. When their resources have had time to gather, REVIVE asks for them.
+/// The policy. While the workers of an agent end, its offers are declined: each would become a small worker again. When the
+/// master has had time to gather the resources, REVIVE asks for them.
 #[derive(Debug, Default)]
 pub(super) struct Merge {
     in_progress: BTreeMap<String, MergeInProgress>,
     /// When the workers of an agent were last merged.
     last: BTreeMap<String, Instant>,
-    /// Agents on which merging may have begun to pay.
-    due: DueQueue<String>,
+    /// Agents to look at again.
+    due: DeadlineQueue<String>,
 }
 
 impl Policy for Merge {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
-        match happening {
-            Happening::Started => {
-                let workers = view.fleet.present().filter(|task| task.is_worker());
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
+            PolicyEvent::Started => {
+                let workers = view.fleet.active().filter(|task| task.is_worker());
                 let agents: BTreeSet<&str> = workers.map(Task::agent).collect();
                 agents.into_iter().for_each(|agent| self.look_at(view, agent, now));
                 Vec::new()
             }
-            Happening::Alive { task, state: TaskState::TaskRunning, change }
+            PolicyEvent::Alive { task, state: TaskState::TaskRunning, change }
                 if change.before != Some(TaskState::TaskRunning) =>
             {
                 self.look_at_agent_of(view, task, now)
             }
-            Happening::Ended(ended) => self.look_at_agent_of(view, &ended.task, now),
-            Happening::Assigned { worker } => self.look_at_agent_of(view, worker, now),
-            Happening::Unused(unused) => self.merge_with_rest(view, unused, now),
-            Happening::Tick if view.session.connected => {
+            PolicyEvent::Ended(ended) => self.look_at_agent_of(view, &ended.task, now),
+            PolicyEvent::Assigned(worker) => self.look_at_agent_of(view, worker, now),
+            PolicyEvent::Unused(unused) => self.merge_with_rest(view, unused, now),
+            PolicyEvent::Tick if view.run.connected => {
                 let mut intents = self.release(view, now);
                 for agent in self.due.take_all(now) {
                     intents.extend(self.merge(view, &agent, 0, now));
@@ -99,22 +99,22 @@ impl Merge {
         Vec::new()
     }
 
-    /// Looks at an agent with several workers when the last of them has settled.
+    /// Looks at an agent with several workers when the last of them has mined for a while.
     fn look_at(&mut self, view: &View<'_>, agent: &str, now: Instant) {
         let workers: Vec<&Task> = view.fleet.on_agent(agent).filter(|task| task.is_worker()).collect();
         if workers.len() > 1 {
-            let last = workers.iter().filter_map(|task| task.running_since()).max();
+            let last = workers.iter().filter_map(|task| task.running_since).max();
             self.due.add(last.map_or(now, |last| last + SETTLED).max(now), agent.to_owned());
         }
     }
 
-    /// CPU is free on an agent, but not enough for a worker, or nothing else is.
+    /// An agent has free CPU that is not enough for a worker, or for which there is no memory.
     fn merge_with_rest(&mut self, view: &View<'_>, unused: &UnusedAgent, now: Instant) -> Vec<Intent> {
         match unused.reason {
             DeclineReason::NoWorker { cpus_milli, reserved, .. } if cpus_milli > reserved => {
                 self.merge(view, &unused.agent, cpus_milli - reserved, now)
             }
-            // Without CPU to gain, only workers that are several can be merged, and those are looked at when they settle.
+            // Without free CPU only several workers can be merged, and those are looked at when they have mined for a while.
             _ => Vec::new(),
         }
     }
@@ -129,13 +129,13 @@ impl Merge {
         }
         let workers: Vec<&Task> = view.fleet.on_agent(agent).filter(|task| task.is_worker()).collect();
         let is_settled = |task: &&Task| {
-            let mined = task.running_since().is_some_and(|since| now.duration_since(since) >= SETTLED);
+            let mined = task.running_since.is_some_and(|since| now.duration_since(since) >= SETTLED);
             mined && task.is_running() && !task.is_to_end() && view.belongs(task)
         };
-        let cpus = |task: &&Task| task.record().cpus_milli();
+        let cpus = |task: &&Task| task.record.cpus_milli();
         let Some(biggest) = workers.iter().map(cpus).max() else { return Vec::new() };
         if !workers.iter().all(is_settled) {
-            // Who does not settle may end, or be forgotten before it began.
+            // One of them may never mine for long, so the agent is looked at again later.
             if workers.len() > 1 {
                 self.due.add(now + SETTLED, agent.to_owned());
             }
@@ -155,7 +155,7 @@ impl Merge {
         let Some(host) = workers.first().map(|task| task.host().to_owned()) else { return Vec::new() };
         let workers: Vec<String> = workers.iter().map(|task| task.id().to_owned()).collect();
         let notice = UserNotice::Merging { host, workers: workers.len(), cpus_milli: merged };
-        let ends = workers.iter().map(|task| Intent::End { task: task.clone() });
+        let ends = workers.iter().cloned().map(Intent::End);
         let hold = Intent::HoldOffers { agent: agent.to_owned(), held: true };
         let intents = [Intent::Notify(notice), hold].into_iter().chain(ends).collect();
         self.last.insert(agent.to_owned(), now);
@@ -164,12 +164,12 @@ impl Merge {
         intents
     }
 
-    /// When all have ended, waits a little for what they gave back, and then has it offered.
+    /// When all workers of an agent have ended, waits for their resources to be gathered, and then asks for offers.
     fn release(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.last.retain(|_, last| now.duration_since(*last) < EVERY);
-        let is_over = |id: &String| view.fleet.get(id).is_none_or(Task::is_over);
+        let has_ended = |id: &String| view.fleet.get(id).is_none_or(Task::has_ended);
         for merge in self.in_progress.values_mut() {
-            if matches!(merge, MergeInProgress::Ending { workers, .. } if workers.iter().all(is_over)) {
+            if matches!(merge, MergeInProgress::Ending { workers, .. } if workers.iter().all(has_ended)) {
                 *merge = MergeInProgress::Gathering { until: now + GATHER };
             }
         }
@@ -181,7 +181,7 @@ impl Merge {
             merge.until() > now
         });
         if !intents.is_empty() {
-            intents.push(Intent::WantOffers);
+            intents.push(Intent::ReviveOffers);
         }
         intents
     }

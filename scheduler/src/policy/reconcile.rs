@@ -1,7 +1,7 @@
-//! The master is asked what has become of our tasks, until each has answered.
+//! The master is asked for the states of tasks, until there is an answer for each.
 //!
-//! See "Reconciliation" in Mesos' documentation. A master gives no answer for a task whose agent may yet come back, so it
-//! must be asked again, with growing pauses. An implicit request (for all tasks) finds what we do not know of.
+//! See "Reconciliation" in Mesos' documentation. A master does not answer for a task whose agent may still return, so it is asked
+//! again, with growing pauses. Implicit reconciliation, for all tasks, finds tasks without a record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,28 +12,30 @@ use mesos::v1::TaskState;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Happening, Intent, Policy, View, jitter};
+use super::{Intent, Policy, PolicyEvent, View, jitter};
 use crate::event::Call;
-use crate::fleet::{DueQueue, Task};
+use crate::fleet::{DeadlineQueue, Task};
 
-const FIRST: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(60);
+/// The first and the longest pause between two explicit requests.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// The time between two implicit requests.
 const IMPLICIT: Duration = Duration::from_secs(15 * 60);
-/// A launch without any update is asked about after this time.
+/// The master is asked for a task that has had no update for so long after its launch.
 const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
 
-/// The rule.
+/// The policy.
 #[derive(Debug)]
 pub(super) struct Reconcile {
     random: StdRng,
-    /// What was asked for and has not answered.
+    /// The tasks that were asked for and have had no update since.
     waiting: BTreeSet<String>,
     backoff: Backoff,
+    /// When the tasks in `waiting` are asked for again.
     next: Option<Instant>,
-    /// When all are asked for.
+    /// When the next implicit request is due.
     implicit: Option<Instant>,
-    /// Launches.
-    due: DueQueue<Arc<str>>,
+    /// Launches without an update.
+    due: DeadlineQueue<Arc<str>>,
 }
 
 impl Reconcile {
@@ -41,24 +43,24 @@ impl Reconcile {
         Self {
             random: StdRng::seed_from_u64(seed),
             waiting: BTreeSet::new(),
-            backoff: Backoff::new(FIRST, LONGEST),
+            backoff: Backoff::new(PAUSES.0, PAUSES.1),
             next: None,
             implicit: None,
-            due: DueQueue::default(),
+            due: DeadlineQueue::default(),
         }
     }
 }
 
 impl Policy for Reconcile {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
-        match happening {
-            Happening::Launched { task } => {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
+            PolicyEvent::Launched(task) => {
                 let task = view.fleet.get(task).map(|task| Arc::clone(task.shared_id()));
                 task.into_iter().for_each(|task| self.due.add(now + LAUNCH_DOUBT, task));
             }
-            Happening::Answered { task } => drop(self.waiting.remove(task)),
-            Happening::Subscribed => return self.begin(view, now),
-            Happening::Tick if view.session.connected => return self.go_on(view, now),
+            PolicyEvent::UpdateReceived(task) => drop(self.waiting.remove(task)),
+            PolicyEvent::Subscribed => return self.begin(view, now),
+            PolicyEvent::Tick if view.run.connected => return self.go_on(view, now),
             _ => {}
         }
         Vec::new()
@@ -66,7 +68,7 @@ impl Policy for Reconcile {
 }
 
 impl Reconcile {
-    /// After each subscription: much may have happened.
+    /// Begins anew after each subscription.
     fn begin(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.backoff.reset();
         (self.next, self.implicit) = (None, None);
@@ -81,9 +83,9 @@ impl Reconcile {
         let idle = self.waiting.is_empty();
         self.add_silent_launches(view, now);
         if all {
-            // Of what the master does not know it tells only those who ask for it: some day it forgets agents that stay
-            // away, and their tasks.
-            let live = view.fleet.present().filter(|task| task.may_live());
+            // For a task that the master has forgotten, with an agent that stayed away, there is an answer only to an explicit
+            // request.
+            let live = view.fleet.active().filter(|task| task.may_live());
             self.waiting.extend(live.map(|task| task.id().to_owned()));
         }
         let mut intents = self.ask(view, idle, now);
@@ -95,16 +97,12 @@ impl Reconcile {
     }
 
     fn add_silent_launches(&mut self, view: &View<'_>, now: Instant) {
-        for id in self.due.take_all(now) {
-            match view.fleet.get(&id).and_then(Task::unanswered_since) {
-                Some(since) if since + LAUNCH_DOUBT > now => self.due.add(since + LAUNCH_DOUBT, id),
-                Some(_) => drop(self.waiting.insert(id.to_string())),
-                None => {}
-            }
-        }
+        let deadline = |id: &Arc<str>| Some(view.fleet.get(id)?.unanswered_since()? + LAUNCH_DOUBT);
+        let silent = self.due.take_expired(now, deadline);
+        self.waiting.extend(silent.into_iter().map(|id| id.to_string()));
     }
 
-    /// Asks for all that have not answered, if it is time.
+    /// Asks for all tasks that have had no update, if it is time.
     fn ask(&mut self, view: &View<'_>, idle: bool, now: Instant) -> Vec<Intent> {
         if self.waiting.is_empty() {
             self.backoff.reset();

@@ -1,42 +1,42 @@
-//! Tasks that ended long ago are not kept: what remains of them is their number, their last state as one of a count, and a
-//! sum in the ledger. Their records stay on disk, but for those of launches that failed.
+//! Tasks that ended long ago retire: of them only their number, their last state as a count, and their part of a sum in the
+//! ledger remain. Their records stay on disk, except for failed launches.
 
 use std::time::{Duration, Instant};
 
-use super::{Happening, Intent, Policy, View};
+use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
-use crate::journal::number;
+use crate::task_id::task_number;
 
-/// A task of which nothing new is to come is kept for so long.
-const KEEP_SETTLED: Duration = Duration::from_secs(600);
-/// A task that is lost may come back, and one that ended as far as the master knows may have more to say. After this
-/// time what comes is only written down, and the task killed if it lives.
+/// How long a task is kept after its last update.
+const KEEP_FINAL: Duration = Duration::from_secs(600);
+/// How long other tasks are kept: a lost task may return, and a task that has ended only by the master's account may send more
+/// updates. After this time an update is only persisted, and the task is killed if it is alive.
 const KEEP_LOST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Time between two looks.
-const LOOK: Duration = Duration::from_secs(60);
-/// So many at most retire as one change of the store.
+/// The time between two checks.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// How many tasks retire by one change of the store, at most.
 const AT_ONCE: usize = 500;
 
-/// The rule.
+/// The policy.
 #[derive(Debug, Default)]
 pub(super) struct Retire {
-    looked: Option<Instant>,
+    checked: Option<Instant>,
 }
 
 impl Policy for Retire {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
-        match happening {
-            Happening::Started => {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
+            PolicyEvent::Started => {
                 retire(view.fleet.ended(true).filter(|task| may_retire(view, task)).collect())
             }
-            Happening::Tick if self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK) => {
-                self.looked = Some(now);
-                let ended = |settled, keep| {
+            PolicyEvent::Tick if self.checked.is_none_or(|at| now.duration_since(at) >= CHECK_EVERY) => {
+                self.checked = Some(now);
+                let ended = |is_final, keep| {
                     let old = move |task: &&Task| task.since().is_some_and(|since| since + keep <= now);
-                    view.fleet.ended(settled).take_while(old).filter(|task| may_retire(view, task))
+                    view.fleet.ended(is_final).take_while(old).filter(|task| may_retire(view, task))
                 };
-                let mut intents = retire(ended(true, KEEP_SETTLED).chain(ended(false, KEEP_LOST)).collect());
-                intents.push(Intent::ForgetOldOfAgents);
+                let mut intents = retire(ended(true, KEEP_FINAL).chain(ended(false, KEEP_LOST)).collect());
+                intents.push(Intent::ExpireAgents);
                 intents
             }
             _ => Vec::new(),
@@ -44,13 +44,13 @@ impl Policy for Retire {
     }
 }
 
-/// Nothing of it is on its way, and nobody needs it. A name that is not of our making cannot be remembered by its number.
+/// Whether a task is not needed any more. A task without a number cannot be recognized after it has retired.
 fn may_retire(view: &View<'_>, task: &Task) -> bool {
-    let needed = task.pending_uuid().is_some() || view.fleet.service(task.id()).is_some();
-    number(task.id()).is_some() && !needed
+    let needed = task.pending_uuid.is_some() || view.fleet.servers.contains_key(task.id());
+    task_number(task.id()).is_some() && !needed
 }
 
 fn retire(tasks: Vec<&Task>) -> Vec<Intent> {
     let ids = |tasks: &[&Task]| tasks.iter().map(|task| task.id().to_owned()).collect();
-    tasks.chunks(AT_ONCE).map(|tasks| Intent::Retire { tasks: ids(tasks) }).collect()
+    tasks.chunks(AT_ONCE).map(|tasks| Intent::Retire(ids(tasks))).collect()
 }

@@ -1,55 +1,54 @@
-//! The end: KILL workers → their last reports are recorded and acknowledged → KILL servers likewise → TEARDOWN.
-//! Each step has a deadline. Without teardown, only what is being written is waited for.
+//! The shutdown: KILL workers → their last reports are persisted and acknowledged → KILL servers likewise → TEARDOWN. Each step
+//! has a deadline. Without teardown, the tasks go on, and only changes on their way to the disk are waited for.
 
 use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
 
-use super::{Happening, Intent, Policy, View};
+use super::{Intent, Policy, PolicyEvent, View};
 use crate::event::Call;
-use crate::fleet::Task;
-use crate::kind::Kind;
+use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
-/// For one kind of task to end. Mesos' own grace period is shorter.
+/// How long the tasks of one kind may take to end. Mesos' own grace period is shorter.
 const STEP: Duration = Duration::from_secs(15);
-/// For the disk.
-const LEAVE: Duration = Duration::from_secs(5);
+/// How long the disk may take.
+const PERSIST: Duration = Duration::from_secs(5);
 
-/// How far the end has come.
+/// How far the shutdown has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Shutdown {
-    /// Not begun.
+    /// It has not begun.
     #[default]
     No,
-    /// The tasks go on. Waits for what is being written, until this deadline.
+    /// The tasks go on. Changes on their way to the disk are waited for, until this deadline.
     Leaving(Instant),
-    /// Waits for all tasks of this kind to end, until this deadline.
-    Ending(Kind, Instant),
+    /// The tasks of this kind are to end, until this deadline.
+    Ending(TaskKind, Instant),
     /// Nothing is left to do.
     Done,
 }
 
 impl Policy for Shutdown {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
-        match happening {
-            Happening::Stop => self.begin(view, now),
-            Happening::Tick if is_reached(view, now) => self.begin(view, now),
-            Happening::Alive { task, .. } => match (*self, view.fleet.get(task)) {
-                (Self::Ending(kind, _), Some(task)) if task.record().kind == kind && !task.is_to_end() => {
-                    vec![end(task)]
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
+            PolicyEvent::Stop => self.begin(view, now),
+            PolicyEvent::Tick if is_reached(view, now) => self.begin(view, now),
+            PolicyEvent::Alive { task, .. } => match (*self, view.fleet.get(task)) {
+                (Self::Ending(kind, _), Some(task)) if task.record.kind == kind && !task.is_to_end() => {
+                    vec![Intent::end(task)]
                 }
                 _ => Vec::new(),
             },
-            Happening::Settled => self.go_on(view, now),
+            PolicyEvent::Settled => self.go_on(view, now),
             _ => Vec::new(),
         }
     }
 }
 
-/// Whether what was to be done is done.
+/// Whether `--duration` or `--blocks` is reached.
 fn is_reached(view: &View<'_>, now: Instant) -> bool {
-    let run = now.duration_since(view.session.started);
+    let run = now.duration_since(view.run.started);
     let over = view.settings.duration.is_some_and(|duration| run >= duration);
     over || view.settings.blocks.is_some_and(|blocks| view.history.ledger.sum().1 >= blocks)
 }
@@ -60,19 +59,19 @@ impl Shutdown {
             return Vec::new();
         }
         if !view.settings.teardown {
-            *self = Self::Leaving(now + LEAVE);
-            return vec![Intent::BeginEnd];
+            *self = Self::Leaving(now + PERSIST);
+            return vec![Intent::BeginShutdown];
         }
         let tasks = view.fleet.count_live();
-        let notice = (tasks > 0).then_some(Intent::Notify(UserNotice::Ending { tasks }));
-        let ends = self.begin_step(view, Kind::Worker, now);
-        [Intent::BeginEnd].into_iter().chain(notice).chain(ends).collect()
+        let notice = (tasks > 0).then_some(Intent::Notify(UserNotice::Ending(tasks)));
+        let ends = self.begin_step(view, TaskKind::Worker, now);
+        [Intent::BeginShutdown].into_iter().chain(notice).chain(ends).collect()
     }
 
-    fn begin_step(&mut self, view: &View<'_>, kind: Kind, now: Instant) -> Vec<Intent> {
+    fn begin_step(&mut self, view: &View<'_>, kind: TaskKind, now: Instant) -> Vec<Intent> {
         *self = Self::Ending(kind, now + STEP);
-        let of_kind = view.fleet.present().filter(|task| task.record().kind == kind);
-        of_kind.filter(|task| !task.is_to_end()).map(end).collect()
+        let of_kind = view.fleet.active().filter(|task| task.record.kind == kind);
+        of_kind.filter(|task| !task.is_to_end()).map(Intent::end).collect()
     }
 
     fn go_on(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
@@ -83,11 +82,11 @@ impl Shutdown {
         intents
     }
 
-    /// The next step, if the present one is over.
+    /// Begins the next step if the present one is done.
     fn next(&mut self, view: &View<'_>, now: Instant) -> Option<Vec<Intent>> {
         match *self {
             Self::No | Self::Done => None,
-            Self::Leaving(deadline) if view.unwritten > 0 && now < deadline => None,
+            Self::Leaving(deadline) if view.unpersisted > 0 && now < deadline => None,
             Self::Leaving(_) => Some(self.finish(view)),
             Self::Ending(kind, deadline) => {
                 let waits = view.history.framework.is_some() && is_waited_for(view, kind);
@@ -96,8 +95,8 @@ impl Shutdown {
                 }
                 let overdue = waits.then(|| overdue(view, kind)).flatten();
                 let next = match kind {
-                    Kind::Worker => self.begin_step(view, Kind::Server, now),
-                    Kind::Server => self.finish(view),
+                    TaskKind::Worker => self.begin_step(view, TaskKind::Server, now),
+                    TaskKind::Server => self.finish(view),
                 };
                 Some(overdue.into_iter().chain(next).collect())
             }
@@ -112,20 +111,16 @@ impl Shutdown {
     }
 }
 
-/// Whether tasks of this kind are still to end, or something is on its way to the disk. Nothing can be done about a task
-/// whose agent does not answer: TEARDOWN ends it when it returns.
-fn is_waited_for(view: &View<'_>, kind: Kind) -> bool {
-    let present = view.fleet.count(kind);
-    present.tasks > present.unreachable || view.unwritten > 0
+/// Whether tasks of this kind are still to end, or changes are on their way to the disk. A task on an unreachable agent is not
+/// waited for: TEARDOWN ends it when the agent returns.
+fn is_waited_for(view: &View<'_>, kind: TaskKind) -> bool {
+    let active = view.fleet.count(kind);
+    active.tasks > active.unreachable || view.unpersisted > 0
 }
 
-fn overdue(view: &View<'_>, kind: Kind) -> Option<Intent> {
-    let of_kind = view.fleet.present().filter(|task| task.record().kind == kind);
+fn overdue(view: &View<'_>, kind: TaskKind) -> Option<Intent> {
+    let of_kind = view.fleet.active().filter(|task| task.record.kind == kind);
     let waits = of_kind.filter(|task| task.state() != Some(TaskState::TaskUnreachable));
     let tasks: Vec<String> = waits.map(|task| task.id().to_owned()).collect();
-    (!tasks.is_empty()).then_some(Intent::Notify(UserNotice::Overdue { tasks }))
-}
-
-fn end(task: &Task) -> Intent {
-    Intent::End { task: task.id().to_owned() }
+    (!tasks.is_empty()).then_some(Intent::Notify(UserNotice::Overdue(tasks)))
 }

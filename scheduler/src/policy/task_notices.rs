@@ -1,31 +1,31 @@
-//! The user is told what becomes of tasks.
+//! Notices to the user about what becomes of tasks.
 
 use std::time::Instant;
 
 use mesos::v1::{TaskState, task_status};
 
-use super::{Happening, Intent, Policy, View};
+use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::StateChange;
 use crate::task_info::Delivery;
 use crate::user_notice::UserNotice;
 
-/// The rule.
+/// The policy.
 #[derive(Debug, Default)]
 pub(super) struct TaskNotices;
 
 impl Policy for TaskNotices {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, _now: Instant) -> Vec<Intent> {
-        let notice = match happening {
-            Happening::Started => Some(view.fleet.count_live())
-                .filter(|tasks| *tasks > 0)
-                .map(|tasks| UserNotice::GoingOn { tasks }),
-            Happening::ExecutorFailed { executor, status } => executor_failed(view, executor, *status),
-            Happening::AgentGone { agent } => Some(agent_gone(view, agent)),
-            Happening::Alive { task, state, change } => alive(view, task, *state, *change),
-            // That a task is well is no news unless it was not.
-            Happening::Health { task, healthy, known, why } => (!healthy || *known)
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, _now: Instant) -> Vec<Intent> {
+        let notice = match event {
+            PolicyEvent::Started => {
+                Some(view.fleet.count_live()).filter(|tasks| *tasks > 0).map(UserNotice::Resumed)
+            }
+            PolicyEvent::ExecutorTerminated { executor, status } => executor_failed(view, executor, *status),
+            PolicyEvent::AgentRemoved(agent) => Some(agent_gone(view, agent)),
+            PolicyEvent::Alive { task, state, change } => alive(view, task, *state, *change),
+            // The first report of good health is no news.
+            PolicyEvent::Health { task, healthy, known, why } => (!healthy || *known)
                 .then(|| UserNotice::Health { task: task.clone(), healthy: *healthy, why: why.clone() }),
-            Happening::Ended(ended) => self::ended(view, ended),
+            PolicyEvent::Ended(ended) => self::ended(view, ended),
             _ => None,
         };
         notice.map(Intent::Notify).into_iter().collect()
@@ -38,11 +38,11 @@ fn executor_failed(view: &View<'_>, executor: &str, status: Option<i32>) -> Opti
         return None;
     }
     let how = status.map(wait_status).unwrap_or_default();
-    Some(UserNotice::Failure(format!("the executor of {executor} ended{how}")))
+    Some(UserNotice::MesosFailure(format!("the executor of {executor} ended{how}")))
 }
 
 fn agent_gone(view: &View<'_>, agent: &str) -> UserNotice {
-    UserNotice::Failure(match view.fleet.on_agent(agent).next() {
+    UserNotice::MesosFailure(match view.fleet.on_agent(agent).next() {
         Some(task) => format!("the agent on {} is gone ({agent})", task.host()),
         None => format!("agent {agent} is gone"),
     })
@@ -50,7 +50,7 @@ fn agent_gone(view: &View<'_>, agent: &str) -> UserNotice {
 
 /// A wait(2) status in words.
 fn wait_status(status: i32) -> String {
-    // An exit status has eight bits; what Mesos puts above them means nothing.
+    // An exit status has eight bits. Mesos may set meaningless bits above them.
     match (status & 0x7f, status >> 8 & 0xff) {
         (0, code) => format!(" with exit status {code}"),
         (signal, _) => format!(" by signal {signal}"),
@@ -65,7 +65,7 @@ fn alive(view: &View<'_>, task: &str, state: TaskState, change: StateChange) -> 
     let (task, host) = (task.to_owned(), known.host().to_owned());
     match state {
         TaskState::TaskUnreachable => Some(UserNotice::Unreachable { task, host }),
-        TaskState::TaskRunning if !known.is_to_end() => Some(match known.record().address.clone() {
+        TaskState::TaskRunning if !known.is_to_end() => Some(match known.record.address.clone() {
             Some(address) => UserNotice::ServerUp { task, address },
             None => UserNotice::Mining { task, host },
         }),
@@ -73,7 +73,7 @@ fn alive(view: &View<'_>, task: &str, state: TaskState, change: StateChange) -> 
     }
 }
 
-fn ended(view: &View<'_>, ended: &Ended) -> Option<UserNotice> {
+fn ended(view: &View<'_>, ended: &TaskEnd) -> Option<UserNotice> {
     if is_common(view, ended) {
         return None;
     }
@@ -87,25 +87,25 @@ fn ended(view: &View<'_>, ended: &Ended) -> Option<UserNotice> {
     })
 }
 
-/// Whether it failed as the others do; that was told once.
-pub(super) fn is_common(view: &View<'_>, ended: &Ended) -> bool {
+/// Whether the task failed like others that the user was told of together.
+pub(super) fn is_common(view: &View<'_>, ended: &TaskEnd) -> bool {
     view.fleet.common_failure().is_some_and(|failure| failure.is_like(ended.state, ended.reason))
 }
 
 /// How a task ended.
 #[derive(Clone, Debug)]
-pub struct Ended {
-    /// Its id.
+pub struct TaskEnd {
+    /// The id of the task.
     pub task: String,
     /// Mesos' state.
     pub state: TaskState,
     /// Mesos' reason.
     pub reason: Option<task_status::Reason>,
-    /// Mesos' or the executor's words.
+    /// The message of Mesos or of the executor.
     pub message: Option<String>,
 }
 
-impl Ended {
+impl TaskEnd {
     /// Reason and message, for people.
     pub(super) fn why(&self) -> String {
         let reason = self.reason.map(|reason| format!(" ({})", reason.as_str_name())).unwrap_or_default();
@@ -114,8 +114,8 @@ impl Ended {
     }
 }
 
-/// What to look at where the agent got no executor: by far the most likely reason is that it does not reach us.
-pub(super) fn advice(view: &View<'_>, ended: &Ended) -> String {
+/// A hint for a failed fetch of the executor: most likely the agent does not reach this scheduler.
+pub(super) fn advice(view: &View<'_>, ended: &TaskEnd) -> String {
     let launch = ended.reason == Some(task_status::Reason::ContainerLaunchFailed);
     let fetch = ended.message.as_ref().is_some_and(|message| message.contains("fetch"));
     match &view.settings.template.delivery {

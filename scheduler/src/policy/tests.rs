@@ -8,11 +8,11 @@ use mesos::v1::{Offer, TaskState, task_status};
 use super::*;
 use crate::attributes::Attributes;
 use crate::core::tests::settings;
-use crate::fleet::{Slot, StateChange};
-use crate::journal::{Origin, Recovered, TaskRecord};
-use crate::kind::Kind;
-use crate::offers::{DeclineReason, Limits};
-use crate::task_info::Pool;
+use crate::fleet::{ServerState, Slot, StateChange};
+use crate::journal::{Origin, RecoveredState, TaskRecord};
+use crate::offers::{DeclineReason, WorkerLimits};
+use crate::task_id::TaskKind;
+use crate::task_info::ExternalPool;
 
 const SECOND: Duration = Duration::from_secs(1);
 const SERVER: &str = "miner-server-1";
@@ -20,7 +20,7 @@ const SERVER: &str = "miner-server-1";
 /// A fleet, and all else that a rule may look at.
 struct Stage {
     settings: Settings,
-    session: Session,
+    run: RunState,
     fleet: Fleet,
     history: History,
     now: Instant,
@@ -30,11 +30,11 @@ impl Stage {
     /// Subscribed, without a task.
     fn new(settings: Settings) -> Self {
         let now = Instant::now();
-        let mut session = Session::new(now);
-        session.connected = true;
+        let mut run = RunState::new(now);
+        run.connected = true;
         let fleet = Fleet::new(&settings.placement.workers);
-        let history = History::new(Recovered::default(), Duration::ZERO, now);
-        Self { settings, session, fleet, history, now }
+        let history = History::new(RecoveredState::default(), Duration::ZERO, now);
+        Self { settings, run, fleet, history, now }
     }
 
     /// The same with a server that runs and is in service.
@@ -42,19 +42,19 @@ impl Stage {
         let mut stage = Self::new(settings);
         let now = stage.now;
         let address = ::task::ServerAddress { host: "s".into(), stratum_port: 1, http_port: 2 };
-        stage.insert(TaskRecord { address: Some(address), ..record(Kind::Server, 1) });
-        stage.fleet.take_into_service(SERVER);
+        stage.insert(TaskRecord { address: Some(address), ..record(TaskKind::Server, 1) });
+        stage.fleet.servers.insert(SERVER.into(), ServerState::Open);
         let live = ::task::Live::Pool(::task::PoolLive::default());
-        stage.fleet.hear(SERVER, live, now);
+        stage.fleet.on_live_message(SERVER, live, now);
         stage
     }
 
     fn insert(&mut self, record: TaskRecord) {
-        self.fleet.insert(Task::found(record, self.now));
+        self.fleet.insert(Task::recovered(record, self.now));
     }
 
     fn worker(&mut self, number: u64) -> String {
-        let record = record(Kind::Worker, number);
+        let record = record(TaskKind::Worker, number);
         let id = record.id.clone();
         self.insert(record);
         id
@@ -63,46 +63,46 @@ impl Stage {
     /// The state of a task changes.
     fn set_state(&mut self, id: &str, state: TaskState) -> StateChange {
         let task = self.fleet.get(id).expect("it is there");
-        let change = StateChange { before: task.state(), slot: task.slot() };
-        let record = TaskRecord { state: Some(state), ..task.record().clone() };
+        let change = StateChange { before: task.state(), slot: task.slot };
+        let record = TaskRecord { state: Some(state), ..task.record.clone() };
         self.fleet.set_record(record, self.now);
         change
     }
 
     /// The same, as rules hear of it.
-    fn alive(&mut self, id: &str, state: TaskState) -> Happening {
+    fn alive(&mut self, id: &str, state: TaskState) -> PolicyEvent {
         let change = self.set_state(id, state);
-        Happening::Alive { task: id.to_owned(), state, change }
+        PolicyEvent::Alive { task: id.to_owned(), state, change }
     }
 
     /// What a rule wants, in short.
-    fn on(&mut self, rule: &mut dyn Policy, happening: &Happening) -> Vec<String> {
-        self.session.hear_master(self.now);
+    fn on(&mut self, rule: &mut dyn Policy, event: &PolicyEvent) -> Vec<String> {
+        self.run.hear_master(self.now);
         let view = View {
             settings: &self.settings,
-            session: &self.session,
+            run: &self.run,
             fleet: &self.fleet,
             history: &self.history,
-            unwritten: 0,
+            unpersisted: 0,
         };
-        rule.on(&view, happening, self.now).iter().map(short).collect()
+        rule.on_event(&view, event, self.now).iter().map(short).collect()
     }
 
     /// The same a while later, when time passes.
     fn later(&mut self, rule: &mut dyn Policy, time: Duration) -> Vec<String> {
         self.now += time;
-        self.on(rule, &Happening::Tick)
+        self.on(rule, &PolicyEvent::Tick)
     }
 }
 
-fn record(kind: Kind, number: u64) -> TaskRecord {
+fn record(kind: TaskKind, number: u64) -> TaskRecord {
     TaskRecord {
         id: format!("miner-{}-{number}", kind.name()),
         kind,
         agent: format!("agent{number}"),
         host: format!("host{number}"),
         agent_url: None,
-        assignment: (kind == Kind::Worker).then(|| Assignment::Server(SERVER.into())),
+        assignment: (kind == TaskKind::Worker).then(|| Assignment::Server(SERVER.into())),
         origin: Origin::Launched { cpus_milli: 1000 },
         address: None,
         attributes: Attributes::default(),
@@ -116,21 +116,21 @@ fn short(intent: &Intent) -> String {
     match intent {
         Intent::Call(call) => format!("{call:?}").split([' ', '(']).next().unwrap_or_default().to_owned(),
         Intent::Notify(notice) => notice.to_string(),
-        Intent::Launch(accepts) => format!("launch on {}", accepts[0].agent),
-        Intent::End { task } => format!("end {task}"),
-        Intent::EndAnew { task } => format!("end anew {task}"),
-        Intent::EndExecutor { task } => format!("end the executor of {task}"),
-        Intent::GiveUpServer { server } => format!("give up {server}"),
+        Intent::Launch(tasks) => format!("launch on {}", tasks[0].agent),
+        Intent::End(task) => format!("end {task}"),
+        Intent::EndReturned(task) => format!("end anew {task}"),
+        Intent::EndExecutor(task) => format!("end the executor of {task}"),
+        Intent::GiveUpServer(server) => format!("give up {server}"),
         Intent::PauseAgent { task, why, .. } => format!("pause the agent of {task}: {why}"),
-        Intent::PresumeLost { task } => format!("presume {task} lost"),
-        Intent::ReleaseSlot { task } => format!("release the slot of {task}"),
-        Intent::HoldSlot { task } => format!("hold the slot of {task}"),
+        Intent::PresumeLost(task) => format!("presume {task} lost"),
+        Intent::ReleaseSlot(task) => format!("release the slot of {task}"),
+        Intent::HoldSlot(task) => format!("hold the slot of {task}"),
         other => format!("{other:?}"),
     }
 }
 
-fn ended(task: &str, state: TaskState, reason: Option<task_status::Reason>) -> Happening {
-    Happening::Ended(Ended { task: task.into(), state, reason, message: Some("why".into()) })
+fn ended(task: &str, state: TaskState, reason: Option<task_status::Reason>) -> PolicyEvent {
+    PolicyEvent::Ended(TaskEnd { task: task.into(), state, reason, message: Some("why".into()) })
 }
 
 #[test]
@@ -141,9 +141,9 @@ fn a_server_that_ends_is_given_up_and_its_workers_end_with_it_or_stay() {
         let mut rule = server_loss::ServerLoss;
         let end = ended(SERVER, TaskState::TaskFailed, None);
         assert_eq!(stage.on(&mut rule, &end), ["give up miner-server-1"]);
-        stage.fleet.take_out_of_service(SERVER);
+        stage.fleet.servers.remove(SERVER);
         assert!(stage.on(&mut rule, &end).is_empty(), "once");
-        let wanted = stage.on(&mut rule, &Happening::ServerLost { server: SERVER.into() });
+        let wanted = stage.on(&mut rule, &PolicyEvent::ServerLost(SERVER.into()));
         assert_eq!(wanted.contains(&"end miner-worker-2".to_owned()), !kept, "{wanted:?}");
         assert!(wanted[0].starts_with("miner-server-1 is gone"), "{wanted:?}");
     }
@@ -174,11 +174,11 @@ fn an_agent_pauses_for_its_failures_and_not_for_what_others_did() {
 #[test]
 fn a_launch_without_an_answer_is_lost_after_two_minutes() {
     let mut stage = Stage::with_server(settings());
-    stage.insert(TaskRecord { state: None, ..record(Kind::Worker, 2) });
+    stage.insert(TaskRecord { state: None, ..record(TaskKind::Worker, 2) });
     let mut rule = launch_timeout::LaunchTimeout::default();
-    stage.on(&mut rule, &Happening::Started);
+    stage.on(&mut rule, &PolicyEvent::Started);
     assert!(stage.later(&mut rule, 119 * SECOND).is_empty());
-    stage.fleet.listen_anew(false, stage.now);
+    stage.fleet.restart_timers(false, stage.now);
     assert!(stage.later(&mut rule, 119 * SECOND).is_empty(), "its time began anew");
     let wanted = stage.later(&mut rule, SECOND);
     assert_eq!(wanted[1], "presume miner-worker-2 lost");
@@ -188,19 +188,19 @@ fn a_launch_without_an_answer_is_lost_after_two_minutes() {
 #[test]
 fn the_time_until_the_master_takes_a_launch_does_not_count() {
     let mut stage = Stage::with_server(settings());
-    stage.insert(TaskRecord { state: None, ..record(Kind::Worker, 2) });
+    stage.insert(TaskRecord { state: None, ..record(TaskKind::Worker, 2) });
     let mut rule = launch_timeout::LaunchTimeout::default();
     let decided = stage.now;
-    stage.on(&mut rule, &Happening::Launched { task: "miner-worker-2".into() });
-    stage.on(&mut rule, &Happening::CallsAnswered { decided_before: decided });
+    stage.on(&mut rule, &PolicyEvent::Launched("miner-worker-2".into()));
+    stage.on(&mut rule, &PolicyEvent::CallsAnswered { decided_before: decided });
     assert!(stage.later(&mut rule, 500 * SECOND).is_empty(), "the call waits");
-    stage.on(&mut rule, &Happening::CallsAnswered { decided_before: stage.now });
+    stage.on(&mut rule, &PolicyEvent::CallsAnswered { decided_before: stage.now });
     assert!(stage.later(&mut rule, 119 * SECOND).is_empty());
     assert_eq!(stage.later(&mut rule, SECOND)[1], "presume miner-worker-2 lost");
     // The calls of a subscription that is gone are never answered.
-    stage.insert(TaskRecord { state: None, ..record(Kind::Worker, 3) });
-    stage.on(&mut rule, &Happening::Launched { task: "miner-worker-3".into() });
-    stage.on(&mut rule, &Happening::Subscribed);
+    stage.insert(TaskRecord { state: None, ..record(TaskKind::Worker, 3) });
+    stage.on(&mut rule, &PolicyEvent::Launched("miner-worker-3".into()));
+    stage.on(&mut rule, &PolicyEvent::Subscribed);
     assert_eq!(stage.later(&mut rule, 120 * SECOND)[1], "presume miner-worker-3 lost");
 }
 
@@ -221,21 +221,25 @@ fn a_worker_loses_its_slot_when_it_is_unreachable_for_a_minute() {
 
 #[test]
 fn a_worker_that_returns_goes_on_only_where_its_place_is_free() {
-    let limits = Limits { max_workers: Some(1), ..Limits::default() };
+    let limits = WorkerLimits { max_workers: Some(1), ..WorkerLimits::default() };
     let mut settings = settings();
     settings.placement.limits = limits;
     for others in [false, true] {
         let mut stage = Stage::with_server(settings.clone());
         let worker = stage.worker(2);
         stage.set_state(&worker, TaskState::TaskUnreachable);
-        stage.fleet.release_slot(&worker);
+        stage.fleet.set_slot(&worker, Slot::Released);
         if others {
             stage.worker(3);
         }
         let back = stage.alive(&worker, TaskState::TaskRunning);
-        let wanted = stage.on(&mut unwanted::Unwanted, &back);
+        let wanted = stage.on(&mut surplus::SurplusTasks, &back);
         assert_eq!(wanted.contains(&"end anew miner-worker-2".to_owned()), others, "{wanted:?}");
-        assert_eq!(stage.fleet.get(&worker).map(Task::slot), Some(Slot::Released), "a rule changes nothing");
+        assert_eq!(
+            stage.fleet.get(&worker).map(|task| task.slot),
+            Some(Slot::Released),
+            "a rule changes nothing"
+        );
     }
 }
 
@@ -243,16 +247,16 @@ fn a_worker_that_returns_goes_on_only_where_its_place_is_free() {
 fn a_task_of_nobody_is_ended() {
     let mut stage = Stage::new(settings());
     let worker = stage.worker(2);
-    stage.insert(record(Kind::Server, 9));
-    let wanted = stage.on(&mut unwanted::Unwanted, &Happening::Started);
+    stage.insert(record(TaskKind::Server, 9));
+    let wanted = stage.on(&mut surplus::SurplusTasks, &PolicyEvent::Started);
     assert_eq!(wanted, ["end miner-worker-2", "end miner-server-9"]);
-    stage.fleet.take_into_service(SERVER);
+    stage.fleet.servers.insert(SERVER.into(), ServerState::Open);
     let alive = stage.alive(&worker, TaskState::TaskRunning);
-    assert!(stage.on(&mut unwanted::Unwanted, &alive).is_empty(), "its server is in service");
+    assert!(stage.on(&mut surplus::SurplusTasks, &alive).is_empty(), "its server is in service");
     let access = ::task::PoolAccess::default();
-    let pool = Pool { url: "stratum+tcp://p:1".into(), user: None, password: "x".into(), access };
+    let pool = ExternalPool { url: "stratum+tcp://p:1".into(), user: None, password: "x".into(), access };
     stage.settings.template.pool = Some(pool);
-    assert_eq!(stage.on(&mut unwanted::Unwanted, &alive), ["end miner-worker-2"], "all work for the pool");
+    assert_eq!(stage.on(&mut surplus::SurplusTasks, &alive), ["end miner-worker-2"], "all work for the pool");
 }
 
 #[test]
@@ -260,13 +264,13 @@ fn a_task_is_killed_again_after_a_pause() {
     let mut stage = Stage::with_server(settings());
     let worker = stage.worker(2);
     stage.fleet.want_end(&worker, stage.now);
-    let kill = |stage: &mut Stage| stage.on(&mut kill::Kill, &Happening::Settled).len();
+    let kill = |stage: &mut Stage| stage.on(&mut kill::Kill, &PolicyEvent::Settled).len();
     assert_eq!(kill(&mut stage), 1);
     stage.fleet.kill_sent(&worker, stage.now);
     assert_eq!(kill(&mut stage), 0);
     stage.now += 5 * SECOND;
     assert_eq!(kill(&mut stage), 1);
-    stage.session.connected = false;
+    stage.run.connected = false;
     assert_eq!(kill(&mut stage), 0, "nobody would hear it");
 }
 
@@ -276,10 +280,10 @@ fn silence_counts_from_the_last_word_and_only_of_those_who_speak() {
     let (speaks, never_spoke) = (stage.worker(2), stage.worker(3));
     let mut rule = silence::Silence::default();
     let live = || ::task::Live::Worker(::task::WorkerLive::default());
-    stage.fleet.hear(&speaks, live(), stage.now);
-    stage.on(&mut rule, &Happening::Spoke { task: speaks.clone(), first: true });
+    stage.fleet.on_live_message(&speaks, live(), stage.now);
+    stage.on(&mut rule, &PolicyEvent::LiveMessage { task: speaks.clone(), first: true });
     stage.now += 100 * SECOND;
-    stage.fleet.hear(&speaks, live(), stage.now);
+    stage.fleet.on_live_message(&speaks, live(), stage.now);
     assert!(stage.later(&mut rule, 119 * SECOND).is_empty());
     let wanted = stage.later(&mut rule, SECOND);
     assert_eq!(wanted.last().map(String::as_str), Some("end the executor of miner-worker-2"));
@@ -299,21 +303,21 @@ fn an_offer_becomes_a_server_first_and_then_workers() {
         ],
         ..Offer::default()
     };
-    let offers = Happening::Offers(vec![offer("a", 1024), offer("b", 1024), offer("c", 1)]);
+    let offers = PolicyEvent::Offers(vec![offer("a", 1024), offer("b", 1024), offer("c", 1)]);
     let mut empty = Stage::new(settings());
     let mut rule = launch::Launch::new(&settings());
-    assert_eq!(empty.on(&mut rule, &Happening::Settled), ["Revive"], "a server is wanted");
+    assert_eq!(empty.on(&mut rule, &PolicyEvent::Settled), ["Revive"], "a server is wanted");
     assert_eq!(empty.on(&mut rule, &offers), ["launch on a", "Decline"]);
     let mut served = Stage::with_server(settings());
     let wanted = served.on(&mut rule, &offers);
     assert_eq!(wanted[..3], ["launch on a", "launch on b", "Decline"]);
     assert!(wanted[3].contains("NoteUnused"), "{wanted:?}");
-    served.fleet.set_moving(SERVER);
+    served.fleet.drain_server(SERVER);
     assert_eq!(served.on(&mut rule, &offers), ["Decline"], "its workers would have to end with it");
-    assert_eq!(served.on(&mut rule, &Happening::Settled), ["Suppress"]);
-    served.fleet.note_unused(
+    assert_eq!(served.on(&mut rule, &PolicyEvent::Settled), ["Suppress"]);
+    served.fleet.agents.note_unused(
         &UnusedAgent { agent: "c".into(), host: "c".into(), reason: DeclineReason::Leaving(SECOND) },
         served.now,
     );
-    assert_eq!(served.fleet.unused_reasons().len(), 1);
+    assert_eq!(served.fleet.agents.reasons().len(), 1);
 }

@@ -1,47 +1,48 @@
-//! Workers whose executor cannot do what is wanted of it are replaced, one after the other.
+//! Workers whose executor cannot be redirected are replaced, one after the other.
 //!
-//! That a later version of the wire form exists is no reason: every version since
-//! [`OLDEST_VERSION`](::task::OLDEST_VERSION) is read, and a task that does its work goes on. But where workers are to
-//! outlive their server, one that cannot be told of the next server would be lost with this one.
+//! An executor with an earlier version of the wire form is not replaced for that alone: each version since
+//! [`OLDEST_VERSION`](::task::OLDEST_VERSION) is read. But where workers are to outlive their server, a worker that cannot be
+//! redirected to the next server would be lost with this one.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::redirect::REDIRECTED_SINCE;
-use super::{Happening, Intent, Policy, View};
+use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// Time between two replacements.
+/// The least time between two replacements.
 const APART: Duration = Duration::from_secs(60);
-/// The next one is not replaced before the last one's successor mines, unless that takes too long.
+/// The next worker is replaced when the last one's successor mines, or after this time.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The last replacement, and how many workers ran then.
+/// The last replacement.
 #[derive(Clone, Copy, Debug)]
-struct Replaced {
+struct Replacement {
     at: Instant,
+    /// How many workers ran then.
     running: usize,
 }
 
-/// The rule.
+/// The policy.
 #[derive(Debug, Default)]
 pub(super) struct Upgrade {
-    /// Those that cannot do what is wanted.
+    /// The ids of the workers to replace.
     outdated: BTreeSet<String>,
-    last: Option<Replaced>,
+    last: Option<Replacement>,
 }
 
 impl Policy for Upgrade {
-    fn on(&mut self, view: &View<'_>, happening: &Happening, now: Instant) -> Vec<Intent> {
-        match happening {
-            Happening::Answered { task } if view.keeps_workers() => {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
+            PolicyEvent::UpdateReceived(task) if view.keeps_workers() => {
                 if view.fleet.get(task).is_some_and(is_outdated) {
                     self.outdated.insert(task.clone());
                 }
                 Vec::new()
             }
-            Happening::Tick if view.session.connected && !view.session.ending => self.replace(view, now),
+            PolicyEvent::Tick if view.run.connected && !view.run.ending => self.replace(view, now),
             _ => Vec::new(),
         }
     }
@@ -60,14 +61,14 @@ impl Upgrade {
             }
         }
         self.outdated
-            .retain(|id| view.fleet.get(id).is_some_and(|task| !task.is_over() && !task.is_to_end()));
+            .retain(|id| view.fleet.get(id).is_some_and(|task| !task.has_ended() && !task.is_to_end()));
         let runs = |id: &&String| view.fleet.get(id).is_some_and(Task::is_running);
         let Some(task) = self.outdated.iter().find(runs).cloned() else { return Vec::new() };
-        self.last = Some(Replaced { at: now, running });
-        vec![Intent::Notify(UserNotice::Outdated { task: task.clone() }), Intent::End { task }]
+        self.last = Some(Replacement { at: now, running });
+        vec![Intent::Notify(UserNotice::Outdated(task.clone())), Intent::End(task)]
     }
 }
 
 fn is_outdated(task: &Task) -> bool {
-    task.is_worker() && task.version().is_some_and(|version| version < REDIRECTED_SINCE)
+    task.is_worker() && task.version.is_some_and(|version| version < REDIRECTED_SINCE)
 }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::sqlite::catch_up::{Handover, catch_up};
 use super::sqlite::{read, schema, tables};
 use super::zookeeper::fake::Nodes;
-use crate::journal::{Change, Ledger, Recovered, Ticket};
+use crate::journal::{Change, Ledger, RecoveredState, Ticket};
 
 /// A disk and a ZooKeeper in memory.
 pub(crate) struct Memory {
@@ -34,12 +34,12 @@ impl Memory {
     }
 
     /// What is on disk.
-    pub fn recover(&self) -> Recovered {
+    pub fn recover(&self) -> RecoveredState {
         read::recover(&self.connection).unwrap()
     }
 
     /// Another scheduler leads, on a machine with an empty disk, or one that has led before; what it goes on with.
-    pub fn hand_over(&mut self, empty_disk: bool) -> Recovered {
+    pub fn hand_over(&mut self, empty_disk: bool) -> RecoveredState {
         let recovered = self.nodes.hand_over();
         if empty_disk {
             self.connection = empty();
@@ -73,7 +73,7 @@ impl Memory {
     }
 
     /// What is in ZooKeeper.
-    pub fn shared(&self) -> Recovered {
+    pub fn shared(&self) -> RecoveredState {
         self.nodes.read()
     }
 
@@ -84,7 +84,7 @@ impl Memory {
 }
 
 /// What a scheduler goes on with in a copy of the folder that the last program of format 1 left.
-pub(crate) fn folder_of_format_1() -> Recovered {
+pub(crate) fn folder_of_format_1() -> RecoveredState {
     let folder = tempfile::tempdir().unwrap();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1/scheduler.sqlite");
     std::fs::copy(fixture, folder.path().join(super::DATABASE)).unwrap();
@@ -94,6 +94,6 @@ pub(crate) fn folder_of_format_1() -> Recovered {
 }
 
 /// The same of the nodes that it left in ZooKeeper.
-pub(crate) fn tree_of_format_1() -> Recovered {
+pub(crate) fn tree_of_format_1() -> RecoveredState {
     Nodes::of_format_1(include_str!("../../tests/fixtures/format-1/tree.json")).read()
 }

@@ -36,7 +36,7 @@ pub use self::kept_shares::KeptShare;
 pub use self::snapshot::{kept_shares, ledger_snapshot, rows_since};
 use self::space::Space;
 use super::{DATABASE, ShareLimits, StoreError};
-use crate::journal::{Change, Recovered, SpecificationKey, Ticket};
+use crate::journal::{Change, RecoveredState, SpecificationKey, Ticket};
 
 /// Changes in the order in which they are to be written.
 type Changes = Vec<(Ticket, Change)>;
@@ -114,9 +114,9 @@ impl StateFolder {
     ///
     /// # Errors
     /// If the folder cannot be used or made, another scheduler uses it, or a later version wrote it.
-    pub fn open(folder: &Path) -> Result<(StateFolder, Recovered), StoreError> {
+    pub fn open(folder: &Path) -> Result<(StateFolder, RecoveredState), StoreError> {
         let mut identity = Identity::random();
-        let mut recovered = Recovered { next_number: 1, ..Recovered::default() };
+        let mut recovered = RecoveredState { next_number: 1, ..RecoveredState::default() };
         let mut opened = None;
         if folder.exists() {
             if !folder.is_dir() {

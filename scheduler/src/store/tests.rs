@@ -13,11 +13,11 @@ use task::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 
 use super::*;
 use crate::journal::{Assignment, OTHERS, Origin, StatusRecord, UNTRACKED_MINERS};
-use crate::kind::Kind;
+use crate::task_id::TaskKind;
 
 const WEEK: ShareLimits = ShareLimits { age: Duration::from_secs(7 * 24 * 3600), size: None };
 
-fn open(folder: &Path) -> (Store, Recovered, Receiver<StoreEvent>) {
+fn open(folder: &Path) -> (Store, RecoveredState, Receiver<StoreEvent>) {
     let (sender, notices) = channel();
     let (mut store, recovered) = Store::open(folder, WEEK, move |notice| drop(sender.send(notice))).unwrap();
     if folder.exists() {
@@ -29,7 +29,7 @@ fn open(folder: &Path) -> (Store, Recovered, Receiver<StoreEvent>) {
 fn worker(number: u64) -> TaskRecord {
     TaskRecord {
         id: format!("miner-worker-{number}"),
-        kind: Kind::Worker,
+        kind: TaskKind::Worker,
         agent: "agent".into(),
         host: "host".into(),
         agent_url: Some("http://host:5051/slave(1)".into()),
@@ -47,7 +47,7 @@ fn server() -> TaskRecord {
     let address = ServerAddress { host: "::1".into(), stratum_port: 3333, http_port: 3334 };
     TaskRecord {
         id: "miner-server-1".into(),
-        kind: Kind::Server,
+        kind: TaskKind::Server,
         assignment: None,
         address: Some(address),
         ..worker(1)
@@ -84,10 +84,10 @@ fn status(task: &TaskRecord, state: TaskState, report: Option<Report>) -> Change
 }
 
 /// What there is before anything was written: a key.
-fn nothing(recovered: &Recovered) -> Recovered {
+fn nothing(recovered: &RecoveredState) -> RecoveredState {
     let specification_key = recovered.specification_key.clone();
     assert!(specification_key.is_some());
-    Recovered { specification_key, ..Recovered::default() }
+    RecoveredState { specification_key, ..RecoveredState::default() }
 }
 
 fn rows(folder: &Path) -> i64 {
@@ -111,7 +111,7 @@ fn a_folder_is_made_when_there_is_something_to_keep() {
     let folder = above.path().join("a/b");
     let (mut store, recovered, notices) = open(&folder);
     assert_eq!((recovered.framework, recovered.next_number), (None, 1));
-    store.persist(1, Change::Framework { id: "f".into() });
+    store.persist(1, Change::Framework("f".into()));
     assert!(!above.path().join("a").exists());
     store.start().unwrap();
     assert!(matches!(notices.recv(), Ok(StoreEvent::Persisted(tickets)) if tickets == [1]));
@@ -132,10 +132,10 @@ fn a_folder_is_made_when_there_is_something_to_keep() {
 fn all_is_back_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let (store, recovered, notices) = open(folder.path());
-    assert_eq!(recovered, Recovered { next_number: 1, ..nothing(&recovered) });
+    assert_eq!(recovered, RecoveredState { next_number: 1, ..nothing(&recovered) });
     let big = u128::from(u64::MAX) * 7;
     let changes = [
-        Change::Framework { id: "f".into() },
+        Change::Framework("f".into()),
         Change::Task(server()),
         Change::Task(worker(2)),
         status(&server(), TaskState::TaskRunning, Some(report(1, 0))),
@@ -144,7 +144,7 @@ fn all_is_back_after_reopening() {
         status(&worker(2), TaskState::TaskRunning, Some(report(2, big))),
         Change::Peak(1),
         Change::Task(worker(3)),
-        Change::Forget { task: worker(3).id },
+        Change::Forget(worker(3).id),
     ];
     for (ticket, change) in changes.iter().enumerate() {
         store.persist(ticket as u64, change.clone());
@@ -189,7 +189,7 @@ fn where_a_server_says_that_it_listens_is_back_after_reopening() {
     let address = Some(ServerAddress { host: "other".into(), stratum_port: 1, http_port: 2 });
     let report = Report { sequence: 1, accounts: vec![], server: address.clone() };
     let changes = [
-        Change::Framework { id: "f".into() },
+        Change::Framework("f".into()),
         Change::Task(server()),
         status(&server(), TaskState::TaskRunning, Some(report)),
     ];
@@ -204,19 +204,19 @@ fn where_a_server_says_that_it_listens_is_back_after_reopening() {
 fn an_ended_framework_is_not_gone_on_with_but_its_numbers_are_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _, _notices) = open(folder.path());
-    let changes = [Change::Framework { id: "f".into() }, Change::Task(worker(7)), Change::FrameworkEnded];
+    let changes = [Change::Framework("f".into()), Change::Task(worker(7)), Change::FrameworkEnded];
     for change in changes {
         store.persist(0, change);
     }
     store.close().unwrap();
     let (_store, recovered, _notices) = open(folder.path());
-    assert_eq!(recovered, Recovered { next_number: 8, ..nothing(&recovered) });
+    assert_eq!(recovered, RecoveredState { next_number: 8, ..nothing(&recovered) });
 }
 
 #[test]
 fn the_framework_is_remembered_for_changes_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
-    for change in [Change::Framework { id: "f".into() }, Change::Task(worker(1))] {
+    for change in [Change::Framework("f".into()), Change::Task(worker(1))] {
         let (store, ..) = open(folder.path());
         store.persist(0, change);
         store.close().unwrap();
@@ -252,7 +252,7 @@ fn a_disk_that_refuses_is_asked_again() {
     let (store, _, notices) = open(folder.path());
     let other = Connection::open(folder.path().join(DATABASE)).unwrap();
     other.execute_batch("ALTER TABLE framework RENAME TO away").unwrap();
-    store.persist(1, Change::Framework { id: "f".into() });
+    store.persist(1, Change::Framework("f".into()));
     assert!(matches!(notices.recv(), Ok(StoreEvent::Refused(_))));
     other.execute_batch("ALTER TABLE away RENAME TO framework").unwrap();
     let persisted: BTreeSet<Ticket> = notices
@@ -282,7 +282,7 @@ fn the_excess_of_untracked_miners_becomes_one_account_and_the_sum_stays() {
     accounts.push(account(worker(2).id, 1));
     let report = Report { sequence: 1, accounts, server: None };
     let changes = [
-        Change::Framework { id: "f".into() },
+        Change::Framework("f".into()),
         Change::Task(server()),
         Change::Task(worker(2)),
         status(&server(), TaskState::TaskKilled, Some(report)),
@@ -294,7 +294,7 @@ fn the_excess_of_untracked_miners_becomes_one_account_and_the_sum_stays() {
     let before = open(folder.path()).1.ledger;
     for _ in 0..2 {
         let (store, ..) = open(folder.path());
-        store.persist(0, Change::AggregateUntrackedMiners { server: server().id });
+        store.persist(0, Change::AggregateUntrackedMiners(server().id));
         store.close().unwrap();
         let after = open(folder.path()).1.ledger;
         assert_eq!(after.sum(), before.sum());

@@ -6,7 +6,7 @@ use mesos::v1::TaskState;
 use serde::{Deserialize, Serialize};
 use task::Totals;
 
-use crate::journal::{Line, RetiredTasks, TaskNumberSet};
+use crate::journal::{LedgerLine, RetiredTasks, TaskNumberSet};
 
 /// Totals. The 128-bit sums are text: not every reader of JSON has such numbers. What is absent is zero; what is there
 /// and is no number is an error.
@@ -64,15 +64,15 @@ pub struct SumJson {
     blocks: u64,
 }
 
-impl From<(Line, u64)> for SumJson {
-    fn from((line, blocks): (Line, u64)) -> Self {
+impl From<(LedgerLine, u64)> for SumJson {
+    fn from((line, blocks): (LedgerLine, u64)) -> Self {
         SumJson { worker: line.worker.into(), pool: line.pool.into(), blocks }
     }
 }
 
-impl From<SumJson> for (Line, u64) {
+impl From<SumJson> for (LedgerLine, u64) {
     fn from(sum: SumJson) -> Self {
-        (Line { worker: sum.worker.into(), pool: sum.pool.into() }, sum.blocks)
+        (LedgerLine { worker: sum.worker.into(), pool: sum.pool.into() }, sum.blocks)
     }
 }
 

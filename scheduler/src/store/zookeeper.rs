@@ -33,7 +33,7 @@ use super::sqlite::values::now_ms;
 use super::{Batch, LedgerSnapshot, Notify};
 use crate::config::Zk;
 use crate::election::Leadership;
-use crate::journal::Recovered;
+use crate::journal::RecoveredState;
 
 /// How long [`SharedTree::finish`] waits for a ZooKeeper that does not answer.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
@@ -114,7 +114,7 @@ impl SharedTree {
     pub async fn take_over(
         leadership: &Leadership,
         leader: Leader,
-        own: Recovered,
+        own: RecoveredState,
         notify: Notify,
     ) -> Result<(SharedTree, UnboundedSender<Batch>, Handover), SharedError> {
         let failed = |error| SharedError::reading(leadership.ensemble().path(), error);
@@ -160,7 +160,8 @@ pub async fn shared_ledger_snapshot(zk: &Zk) -> Result<LedgerSnapshot, SharedErr
     let content = tree::read(&client, ensemble.path()).await.map_err(failed)?;
     let no_ledger = || SharedError::NoLedger { path: ensemble.to_string() };
     let framework = content.framework.ok_or_else(no_ledger)?;
-    let Recovered { framework, tasks, ledger, .. } = TreeState::read(&framework, &content.nodes)?.recovered();
+    let RecoveredState { framework, tasks, ledger, .. } =
+        TreeState::read(&framework, &content.nodes)?.recovered();
     let framework = framework.ok_or_else(no_ledger)?;
     let frameworks = vec![framework.id];
     Ok(LedgerSnapshot { frameworks, tasks, ledger, ..LedgerSnapshot::default() })

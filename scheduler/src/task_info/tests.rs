@@ -3,8 +3,8 @@ use mesos::resources::{Quantity, ranges, scalar};
 use super::*;
 use crate::journal::{Assignment, Origin};
 
-fn template(delivery: Delivery) -> Template {
-    Template {
+fn template(delivery: Delivery) -> TaskTemplate {
+    TaskTemplate {
         name: "mesos-miner".into(),
         report_interval: Duration::from_secs(60),
         live_interval: Duration::from_secs(5),
@@ -25,7 +25,7 @@ fn intervals() -> Intervals {
 fn worker_record() -> TaskRecord {
     TaskRecord {
         id: "miner-worker-2".into(),
-        kind: Kind::Worker,
+        kind: TaskKind::Worker,
         agent: "a".into(),
         host: "h".into(),
         agent_url: None,
@@ -59,7 +59,7 @@ fn a_fetched_executor_runs_from_the_sandbox_and_nothing_but_its_role_is_on_the_c
     assert_eq!(command.uris[0].value, uri);
     assert_eq!(command.uris[0].executable, Some(true));
     let spec = TaskSpec::decode(&info.data.unwrap()).unwrap();
-    let TaskKind::Worker(worker) = spec.kind else { panic!("{spec:?}") };
+    let ProgramSpec::Worker(worker) = spec.kind else { panic!("{spec:?}") };
     assert_eq!(worker.pool, "stratum+tcp://[fe80::1]:3333");
     assert_eq!((worker.user.as_str(), worker.cpus), ("miner-worker-2", 1.9));
 }
@@ -103,10 +103,10 @@ fn tasks_launched_together_are_not_renewed_together() {
 fn a_server_says_where_it_listens() {
     let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
     let record =
-        TaskRecord { kind: Kind::Server, assignment: None, address: Some(address), ..worker_record() };
+        TaskRecord { kind: TaskKind::Server, assignment: None, address: Some(address), ..worker_record() };
     let data_dir = Some("/var/lib/pool".to_owned());
     let programs = Programs { data_dir: data_dir.clone(), ..Programs::default() };
-    let template = Template { programs, ..template(Delivery::Path("/opt/m".into())) };
+    let template = TaskTemplate { programs, ..template(Delivery::Path("/opt/m".into())) };
     let info = template.task(&record, None, vec![], vec![], intervals());
     let discovery = info.discovery.unwrap();
     // Mesos-DNS makes _stratum._mesos-miner._tcp.FRAMEWORK.mesos of it.
@@ -119,7 +119,7 @@ fn a_server_says_where_it_listens() {
     let command = info.executor.unwrap().command.unwrap();
     assert_eq!((command.value.as_deref(), command.uris.len()), (Some("/opt/m"), 0));
     let spec = TaskSpec::decode(&info.data.unwrap()).unwrap();
-    let TaskKind::Server(server) = spec.kind else { panic!("{spec:?}") };
+    let ProgramSpec::Server(server) = spec.kind else { panic!("{spec:?}") };
     assert_eq!((server.stratum_port, server.http_port, server.data_dir), (31001, 31000, data_dir));
 }
 
@@ -127,16 +127,16 @@ fn a_server_says_where_it_listens() {
 fn at_a_pool_workers_have_an_account() {
     let spec = |user: Option<&str>| {
         let user = user.map(str::to_owned);
-        let pool = Pool {
+        let pool = ExternalPool {
             url: "stratum+tcp://pool:3333".into(),
             user,
             password: "s3cret".into(),
             access: task::PoolAccess::default(),
         };
         assert!(!format!("{pool:?}").contains("s3cret"));
-        let template = Template { pool: Some(pool), ..template(Delivery::Path("/opt/m".into())) };
+        let template = TaskTemplate { pool: Some(pool), ..template(Delivery::Path("/opt/m".into())) };
         let info = template.task(&worker_record(), None, vec![], vec![], intervals());
-        let TaskKind::Worker(spec) = TaskSpec::decode(&info.data.unwrap()).unwrap().kind else { panic!() };
+        let ProgramSpec::Worker(spec) = TaskSpec::decode(&info.data.unwrap()).unwrap().kind else { panic!() };
         spec
     };
     let named = spec(Some("bc1q"));
@@ -179,13 +179,13 @@ fn images_run_as_the_original_s_did() {
     assert!(!format!("{server:?}").contains("pass"));
     let arguments = Arguments::parse(&default("worker-arguments"), &["server_host", "worker_port"]).unwrap();
     let worker = ImageTask { image: "derekchiang/cpuminer".into(), arguments };
-    let programs = Programs { server: Server::Image(server), worker: Some(worker), data_dir: None };
-    let template = Template { programs, ..template(Delivery::Path("/opt/m".into())) };
+    let programs = Programs { server: ServerProgram::Image(server), worker: Some(worker), data_dir: None };
+    let template = TaskTemplate { programs, ..template(Delivery::Path("/opt/m".into())) };
 
     let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
     let record = TaskRecord {
         id: "miner-server-1".into(),
-        kind: Kind::Server,
+        kind: TaskKind::Server,
         assignment: None,
         address: Some(address.clone()),
         ..worker_record()
@@ -244,14 +244,14 @@ fn a_worker_image_may_mine_at_a_pool() {
         &["server_host", "worker_port", "task_id"],
     );
     let worker = Some(ImageTask { image: "cpuminer".into(), arguments: arguments.unwrap() });
-    let pool = Some(Pool {
+    let pool = Some(ExternalPool {
         url: "stratum+tcp://[::1]:3333".into(),
         user: None,
         password: "x".into(),
         access: task::PoolAccess::default(),
     });
     let programs = Programs { worker, ..Programs::default() };
-    let template = Template { programs, pool, ..template(Delivery::Path("/opt/m".into())) };
+    let template = TaskTemplate { programs, pool, ..template(Delivery::Path("/opt/m".into())) };
     let info = template.task(&worker_record(), None, vec![], vec![], intervals());
     assert_eq!(info.command.unwrap().arguments, ["-o", "[::1]:3333", "-u", "miner-worker-2"]);
     assert!(info.executor.is_none() && info.data.is_none());
@@ -263,7 +263,7 @@ fn our_own_image_runs_the_executor_of_servers_and_workers() {
     let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
     let server = TaskRecord {
         id: "miner-server-1".into(),
-        kind: Kind::Server,
+        kind: TaskKind::Server,
         assignment: None,
         address: Some(address.clone()),
         ..worker_record()
@@ -317,7 +317,7 @@ fn our_own_image_runs_the_executor_of_servers_and_workers() {
             ..TaskInfo::default()
         };
         assert_eq!(info, expected);
-        let is_server = record.kind == Kind::Server;
+        let is_server = record.kind == TaskKind::Server;
         assert!(info.data.is_some() && info.discovery.is_some() == is_server);
         assert_eq!(info.kill_policy.is_some(), is_server);
     }

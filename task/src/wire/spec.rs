@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::{COMMON_VERSION, DecodeError, decode, millis, port};
 use crate::{
-    BlockSourceSpec, Intervals, NodeSpec, PoolAccess, ProxyAccess, ServerSpec, TaskKind, TaskSpec,
+    BlockSourceSpec, Intervals, NodeSpec, PoolAccess, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec,
     UpstreamSpec, WorkerSpec,
 };
 
@@ -112,8 +112,8 @@ impl TaskSpec {
     /// Encodes `TaskInfo.data`.
     pub fn encode(&self) -> Vec<u8> {
         let (server, worker) = match self.kind.clone() {
-            TaskKind::Server(server) => (Some(server.into()), None),
-            TaskKind::Worker(worker) => (None, Some(worker.into())),
+            ProgramSpec::Server(server) => (Some(server.into()), None),
+            ProgramSpec::Worker(worker) => (None, Some(worker.into())),
         };
         SpecMessage {
             version: COMMON_VERSION,
@@ -134,8 +134,8 @@ impl TaskSpec {
         let what = "task specification";
         let message = decode(what, bytes, |m: &SpecMessage| m.version)?;
         let kind = match (message.server, message.worker) {
-            (Some(server), None) => TaskKind::Server(server.try_into()?),
-            (None, Some(worker)) => TaskKind::Worker(worker.try_into()?),
+            (Some(server), None) => ProgramSpec::Server(server.try_into()?),
+            (None, Some(worker)) => ProgramSpec::Worker(worker.try_into()?),
             _ => return Err(DecodeError::Field { what, field: "kind" }),
         };
         let [live, report] =

@@ -13,7 +13,7 @@ use mesos::v1::{
     CommandInfo, DurationInfo, ExecutorInfo, FrameworkId, FrameworkInfo, Offer, Resource, TaskInfo,
     TaskState, TaskStatus, executor_info,
 };
-use task::{TaskKind, TaskSpec, WorkerSpec};
+use task::{ProgramSpec, TaskSpec, WorkerSpec};
 use tokio::runtime::Runtime;
 
 use super::SOON;
@@ -149,7 +149,7 @@ pub fn worker(offer: &Offer, id: &str, pool: &str) -> TaskInfo {
     let spec = TaskSpec {
         intervals: task::Intervals::new(Duration::from_secs(1), Duration::from_millis(200)),
         max_updates: None,
-        kind: TaskKind::Worker(WorkerSpec {
+        kind: ProgramSpec::Worker(WorkerSpec {
             pool: pool.into(),
             user: id.into(),
             password: "x".into(),

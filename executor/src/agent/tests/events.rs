@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesos::executor::Event;
 use mesos::v1::executor::event;
 use mesos::v1::{DurationInfo, FrameworkInfo, KillPolicy, TaskInfo, TaskStatus, framework_info};
-use task::{Intervals, TaskKind, TaskSpec, WorkerSpec};
+use task::{Intervals, ProgramSpec, TaskSpec, WorkerSpec};
 
 /// The agent accepts the subscription. `killing`: whether the framework has the capability TASK_KILLING_STATE.
 pub(super) fn subscribed(killing: bool) -> Event {
@@ -37,7 +37,7 @@ pub(super) fn limited_task(id: &str, max_updates: Option<u64>) -> TaskInfo {
     let spec = TaskSpec {
         intervals: Intervals::new(Duration::from_secs(5), Duration::from_secs(1)),
         max_updates: max_updates.and_then(NonZeroU64::new),
-        kind: TaskKind::Worker(worker),
+        kind: ProgramSpec::Worker(worker),
     };
     TaskInfo { task_id: id.into(), data: Some(spec.encode()), ..TaskInfo::default() }
 }

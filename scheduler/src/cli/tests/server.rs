@@ -1,5 +1,5 @@
 use super::*;
-use crate::task_info::{Programs, Server};
+use crate::task_info::{Programs, ServerProgram};
 
 const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
@@ -40,7 +40,7 @@ fn a_node_and_what_it_knows_us_by_go_into_the_specification() {
     for (args, user) in [(basic, "me"), (cookie, "__cookie__")] {
         let programs = programs(&args).unwrap();
         assert!(!format!("{programs:?}").contains("s3cret"));
-        let Server::Builtin(task::BlockSourceSpec::Node(spec)) = programs.server else { panic!() };
+        let ServerProgram::Builtin(task::BlockSourceSpec::Node(spec)) = programs.server else { panic!() };
         let urls: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
         assert_eq!(urls, ["http://btc:8332", "http://[::1]:1"]);
         assert_eq!(
@@ -69,13 +69,14 @@ fn pools_and_what_they_know_us_by_go_into_the_specification() {
     let upstream = ["--upstream", "a:3333", "--upstream", "stratum+ssl://b:1", "-u", "farm"];
     let given = programs(&[&upstream[..], &["--upstream-password-file", &file]].concat()).unwrap();
     assert!(!format!("{given:?}").contains("s3cret"));
-    let Server::Builtin(task::BlockSourceSpec::Upstream(spec)) = given.server else { panic!() };
+    let ServerProgram::Builtin(task::BlockSourceSpec::Upstream(spec)) = given.server else { panic!() };
     assert_eq!(spec.pools, ["stratum+tcp://a:3333", "stratum+ssl://b:1"]);
     assert_eq!((&*spec.user, &*spec.password), ("farm", "s3cret"));
 
     let fingerprint = "ab".repeat(32);
     let pinned = [&upstream[..], &["--tls-fingerprint", &fingerprint]].concat();
-    let Server::Builtin(task::BlockSourceSpec::Upstream(spec)) = programs(&pinned).unwrap().server else {
+    let ServerProgram::Builtin(task::BlockSourceSpec::Upstream(spec)) = programs(&pinned).unwrap().server
+    else {
         panic!()
     };
     assert_eq!(spec.access.fingerprints, [[0xab; 32]]);

@@ -3,8 +3,8 @@
 use mesos::resources::Resources;
 
 use super::*;
-use crate::offers::Limits;
-use crate::task_info::{Pool, Server};
+use crate::offers::WorkerLimits;
+use crate::task_info::{ExternalPool, ServerProgram};
 
 /// The server says how many connections it admits.
 fn admits(script: &mut Script, max_connections: Option<u32>) {
@@ -71,7 +71,7 @@ fn the_server_has_the_memory_asked_for_and_is_told_what_that_is_enough_for() {
     let resources: Vec<_> = task.resources.iter().chain(&executor.resources).cloned().collect();
     assert_eq!(Resources::from(resources).sum("mem").milli(), 64_000);
     let spec = TaskSpec::decode(task.data.as_deref().unwrap()).unwrap();
-    let TaskKind::Server(server) = spec.kind else { panic!("{spec:?}") };
+    let ProgramSpec::Server(server) = spec.kind else { panic!("{spec:?}") };
     assert_eq!(server.max_connections, Some(2396));
 }
 
@@ -98,7 +98,7 @@ fn an_executor_that_says_nothing_of_it_is_taken_for_what_its_memory_admits() {
 
 #[test]
 fn what_the_user_wants_less_of_needs_no_remark() {
-    let limits = Limits { max_workers: Some(15), ..Limits::default() };
+    let limits = WorkerLimits { max_workers: Some(15), ..WorkerLimits::default() };
     let placement = Placement { limits, ..Placement::default() };
     let mut script = Script::server_of(Settings { placement, ..settings() });
     admits(&mut script, Some(17));
@@ -110,7 +110,7 @@ fn what_the_user_wants_less_of_needs_no_remark() {
 #[test]
 fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
     let mut pool = settings();
-    pool.template.pool = Some(Pool {
+    pool.template.pool = Some(ExternalPool {
         url: "stratum+tcp://pool:1".into(),
         user: None,
         password: "x".into(),
@@ -126,7 +126,7 @@ fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
     offers(&mut script, 1..100);
     assert_eq!(script.launched().len(), 100);
     let mut image = settings();
-    image.template.programs.server = Server::Image(somebody_elses_worker());
+    image.template.programs.server = ServerProgram::Image(somebody_elses_worker());
     image.template.server_mem = 33;
     let mut script = Script::server_of(image);
     offers(&mut script, 0..100);

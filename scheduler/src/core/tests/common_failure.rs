@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::task_info::Pool;
+use crate::task_info::ExternalPool;
 use task_status::Reason;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -132,7 +132,7 @@ impl Agents {
                 self.update(&task, &agent, TaskState::TaskFailed, Some(Reason::ExecutorTerminated), 2);
             }
             Fate::Ends(state, reason) => {
-                let failure = Event::Failure { agent: None, executor: Some(task.clone()), status: Some(256) };
+                let failure = Event::ExecutorTerminated { executor: task.clone(), status: Some(256) };
                 self.script.event(failure);
                 self.update(&task, &agent, state, reason, 1);
             }
@@ -150,7 +150,7 @@ impl Agents {
     /// How often it was told that a failure is common, and that it is over.
     fn told(&self) -> (usize, usize) {
         let common = self.told.iter().filter(|notice| matches!(notice, UserNotice::CommonFailure(_)));
-        let over = self.told.iter().filter(|notice| matches!(notice, UserNotice::CommonFailureOver { .. }));
+        let over = self.told.iter().filter(|notice| matches!(notice, UserNotice::CommonFailureOver(_)));
         (common.count(), over.count())
     }
 }
@@ -159,7 +159,7 @@ fn at_a_pool() -> Settings {
     let mut settings = settings();
     let access = ::task::PoolAccess::default();
     settings.template.pool =
-        Some(Pool { url: "stratum+tcp://pool:1".into(), user: None, password: "x".into(), access });
+        Some(ExternalPool { url: "stratum+tcp://pool:1".into(), user: None, password: "x".into(), access });
     settings
 }
 
@@ -207,7 +207,7 @@ fn agents_that_take_long_to_start_what_succeeds_are_soon_tried_all_at_once() {
         agents.fates = vec![Fate::After(MINUTE * 2, &Fate::Runs); 60];
         agents.pass(MINUTE * 20);
         assert_eq!((agents.running.len(), agents.later.len(), agents.told()), (60, 0, (1, 1)));
-        assert_eq!(agents.script.state.fleet.launch_limit(), None);
+        assert_eq!(agents.script.state.fleet.launch_limit, None);
     }
 }
 
@@ -220,7 +220,7 @@ fn what_becomes_of_one_burst_makes_one_pause() {
         agents.fates.resize(101, Fate::After(Duration::from_secs(seconds), &CRASH));
         agents.pass(Duration::from_secs(seconds) + STEP);
         assert_eq!((agents.launches, agents.later.len()), (101, 0));
-        let limit = agents.script.state.fleet.launch_limit().expect("all have failed alike");
+        let limit = agents.script.state.fleet.launch_limit.as_ref().expect("all have failed alike");
         assert!(limit.wait(agents.script.now) < Duration::from_secs(2), "after {seconds} s: {limit:?}");
     }
 }
@@ -279,7 +279,7 @@ fn one_race_that_is_lost_for_all_workers_of_a_big_agent_limits_nothing() {
         script.update(update);
     }
     script.write();
-    assert_eq!(script.state.fleet.launch_limit(), None);
+    assert_eq!(script.state.fleet.launch_limit, None);
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn messages_and_persisted_tickets_from_nowhere_do_no_harm() {
     script.event(Event::Message { executor: "nobody".into(), data: vec![1, 2, 3] });
     script.event(Event::Message { executor: "miner-worker-2".into(), data: vec![1, 2, 3] });
     script.event(Event::Persisted(vec![999]));
-    script.event(Event::Rescinded { offer: "none".into() });
+    script.event(Event::Rescinded("none".into()));
     assert!(script.queue.is_empty() && script.calls.is_empty());
 }
 
@@ -150,7 +150,7 @@ fn unknown_tasks_of_which_the_master_tells_are_killed() {
     script.update(TaskStatus { uuid: None, ..status("miner-worker-77", TaskState::TaskRunning, 1) });
     script.write();
     assert_eq!(script.killed(), ["miner-worker-77"]);
-    assert!(matches!(&script.notices[..], [UserNotice::Unknown { task }] if task == "miner-worker-77"));
+    assert!(matches!(&script.notices[..], [UserNotice::UnknownTask(task)] if task == "miner-worker-77"));
 }
 
 #[test]

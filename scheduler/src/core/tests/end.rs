@@ -34,10 +34,7 @@ fn each_step_has_a_deadline() {
     script.event(Event::Stop);
     script.wait(Duration::from_secs(20));
     assert!(
-        script
-            .notices
-            .iter()
-            .any(|notice| matches!(notice, UserNotice::Overdue { tasks } if tasks.len() == 2))
+        script.notices.iter().any(|notice| matches!(notice, UserNotice::Overdue(tasks) if tasks.len() == 2))
     );
     assert!(script.killed().contains(&"miner-server-1"));
     script.wait(Duration::from_secs(20));
@@ -104,7 +101,7 @@ fn the_server_too_is_not_launched_any_more() {
 fn who_asks_twice_does_not_wait_longer() {
     let mut script = Script::with_workers();
     script.event(Event::Stop);
-    let ending = |notice: &UserNotice| matches!(notice, UserNotice::Ending { tasks: 3 });
+    let ending = |notice: &UserNotice| matches!(notice, UserNotice::Ending(3));
     assert!(script.notices.iter().any(ending), "{:?}", script.notices);
     script.wait(Duration::from_secs(10));
     script.event(Event::Stop);

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 
 use self::cluster::{Cluster, Fate};
 use super::*;
-use crate::offers::{Limits, Placement};
-use crate::task_info::Pool;
+use crate::offers::{Placement, WorkerLimits};
+use crate::task_info::ExternalPool;
 
 /// Longer than every pause together: those of agents, of filters, of silence, and a merger.
 const RECOVERY: Duration = Duration::from_secs(45 * 60);
@@ -62,18 +62,18 @@ impl Cluster {
     }
 }
 
-fn pool() -> Pool {
-    Pool { url: "pool:3333".into(), user: None, password: "x".into(), access: PoolAccess::default() }
+fn pool() -> ExternalPool {
+    ExternalPool { url: "pool:3333".into(), user: None, password: "x".into(), access: PoolAccess::default() }
 }
 
-fn limits() -> impl Strategy<Value = Limits> {
+fn limits() -> impl Strategy<Value = WorkerLimits> {
     let (workers, cpus, worker) =
         (prop::option::of(1u64..6), prop::option::of(1500u64..6000), prop::option::of(300u64..2000));
-    (workers, cpus, worker).prop_map(|(max_workers, max_cpus_milli, worker_cpus_milli)| Limits {
+    (workers, cpus, worker).prop_map(|(max_workers, max_cpus_milli, worker_cpus_milli)| WorkerLimits {
         max_workers,
         max_cpus_milli,
         worker_cpus_milli,
-        ..Limits::default()
+        ..WorkerLimits::default()
     })
 }
 

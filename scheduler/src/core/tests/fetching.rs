@@ -5,7 +5,7 @@ use crate::artifact::Fetching;
 
 fn serving() -> Settings {
     let delivery = Delivery::Fetch { uri: "http://h:1/x/mesos-miner.tar.gz".into(), cache: true };
-    let template = crate::task_info::Template { delivery, ..settings().template };
+    let template = crate::task_info::TaskTemplate { delivery, ..settings().template };
     Settings { template, ..settings() }
 }
 

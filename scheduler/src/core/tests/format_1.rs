@@ -6,7 +6,7 @@ use super::*;
 use crate::store::memory::{folder_of_format_1, tree_of_format_1};
 
 /// Begins with what was left, subscribes, and lets the master say what it knows.
-fn go_on(recovered: Recovered) -> Script {
+fn go_on(recovered: RecoveredState) -> Script {
     let mut script = Script::new();
     script.state = State::new(settings(), recovered, Duration::from_secs(60), script.now);
     script.clear();

@@ -17,7 +17,8 @@ fn the_server_comes_first_and_is_launched_when_its_launch_is_on_disk() {
         panic!()
     };
     assert_eq!(offers, &["o1"]);
-    let TaskKind::Server(server) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind else {
+    let ProgramSpec::Server(server) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind
+    else {
         panic!()
     };
     assert_eq!((server.host.as_str(), server.http_port, server.stratum_port), ("a.host", 31000, 31010));
@@ -53,7 +54,8 @@ fn workers_get_the_servers_address_and_all_the_cpu() {
     script.write();
     let Some(Call::Accept { offers, tasks, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
     assert_eq!(offers, &["o2", "o3"], "all offers of an agent are used together");
-    let TaskKind::Worker(worker) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind else {
+    let ProgramSpec::Worker(worker) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind
+    else {
         panic!()
     };
     assert_eq!((worker.pool.as_str(), worker.cpus), ("stratum+tcp://pool.host:4444", 0.75));
@@ -91,7 +93,7 @@ fn what_is_of_no_use_is_declined_for_long_and_not_for_equally_long() {
 #[test]
 fn an_agent_that_cannot_fetch_the_executor_is_what_to_look_at() {
     let fetch = Delivery::Fetch { uri: "http://h:1/x/mesos-miner".into(), cache: true };
-    let template = crate::task_info::Template { delivery: fetch, ..settings().template };
+    let template = crate::task_info::TaskTemplate { delivery: fetch, ..settings().template };
     let mut script = Script::with(Settings { template, ..settings() });
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));
@@ -121,7 +123,7 @@ fn an_offer_rescinded_while_the_launch_is_written_is_not_used() {
     let mut script = Script::new();
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
-    script.event(Event::Rescinded { offer: "o1".into() });
+    script.event(Event::Rescinded("o1".into()));
     script.write();
     assert!(script.launched().is_empty());
     assert!(script.disk.recover().tasks.is_empty());
@@ -203,7 +205,7 @@ fn a_server_that_does_not_come_up_is_replaced() {
 
 #[test]
 fn a_worker_whose_launch_was_never_answered_makes_place_for_another_one() {
-    let limits = crate::offers::Limits { max_workers: Some(1), ..Default::default() };
+    let limits = crate::offers::WorkerLimits { max_workers: Some(1), ..Default::default() };
     let placement = Placement { limits, ..Placement::default() };
     let mut script = Script::server_of(Settings { placement, ..settings() });
     script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
@@ -232,12 +234,12 @@ fn only_the_launch_whose_offer_is_rescinded_is_called_off() {
     let mut script = Script::with_server();
     let offers = [offer("o2", "b", 1.0, 1024), offer("o3", "b", 1.0, 1024), offer("o4", "c", 1.0, 1024)];
     script.event(Event::Offers(offers.into()));
-    script.event(Event::Rescinded { offer: "o9".into() });
+    script.event(Event::Rescinded("o9".into()));
     assert!(script.calls.is_empty());
-    script.event(Event::Rescinded { offer: "o3".into() });
+    script.event(Event::Rescinded("o3".into()));
     let given_back = Call::Decline { offers: vec!["o2".into()], refuse: Duration::ZERO };
     assert_eq!(script.calls, [given_back], "what is left of it comes again at once");
     script.write();
     assert_eq!(script.launched(), ["miner-worker-3"]);
-    assert_eq!(script.task("miner-worker-3").record().agent, "c");
+    assert_eq!(script.task("miner-worker-3").record.agent, "c");
 }

@@ -1,7 +1,7 @@
 use mesos::v1::{Attribute, value};
 
 use super::*;
-use crate::offers::Limits;
+use crate::offers::WorkerLimits;
 
 fn script(placement: Placement) -> Script {
     let mut script = Script::with(Settings { placement, ..settings() });
@@ -36,7 +36,7 @@ fn cpus(script: &Script) -> Vec<u64> {
 
 #[test]
 fn when_there_are_enough_workers_no_offers_are_wanted_until_one_ends() {
-    let limits = Limits { max_workers: Some(2), ..Limits::default() };
+    let limits = WorkerLimits { max_workers: Some(2), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     let offers = ["b", "c", "d"].map(|agent| offer(agent, agent, 1.0, 512));
     script.event(Event::Offers(offers.into()));
@@ -59,7 +59,7 @@ fn when_there_are_enough_workers_no_offers_are_wanted_until_one_ends() {
 
 #[test]
 fn all_tasks_together_take_no_more_cpu_than_allowed() {
-    let limits = Limits { max_cpus_milli: Some(4000), ..Limits::default() };
+    let limits = WorkerLimits { max_cpus_milli: Some(4000), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     script.event(Event::Offers(vec![offer("b", "b", 2.0, 512), offer("c", "c", 2.0, 512)]));
     script.write();
@@ -69,7 +69,8 @@ fn all_tasks_together_take_no_more_cpu_than_allowed() {
 
 #[test]
 fn an_agent_is_filled_with_workers_by_one_call() {
-    let limits = Limits { worker_cpus_milli: Some(1000), min_worker_cpus_milli: 500, ..Limits::default() };
+    let limits =
+        WorkerLimits { worker_cpus_milli: Some(1000), min_worker_cpus_milli: 500, ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     script.event(Event::Offers(vec![offer("b", "b", 2.7, 512), offer("b2", "b", 0.4, 512)]));
     script.write_some(2);
@@ -86,7 +87,7 @@ fn an_agent_is_filled_with_workers_by_one_call() {
 /// Only few workers are launched until one of them runs; what the agent has left is asked for then, and once.
 #[test]
 fn what_the_first_launches_leave_of_an_agent_is_used_when_one_of_them_runs() {
-    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let limits = WorkerLimits { worker_cpus_milli: Some(1000), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     script.restart();
     script.subscribe();
@@ -110,7 +111,7 @@ fn what_the_first_launches_leave_of_an_agent_is_used_when_one_of_them_runs() {
 
 #[test]
 fn of_the_workers_of_one_call_those_are_launched_that_are_still_wanted() {
-    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let limits = WorkerLimits { worker_cpus_milli: Some(1000), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     script.event(Event::Offers(vec![offer("b", "b", 3.0, 512)]));
     script.clear();
@@ -126,12 +127,12 @@ fn of_the_workers_of_one_call_those_are_launched_that_are_still_wanted() {
 
 #[test]
 fn a_rescinded_offer_calls_all_launches_on_it_off() {
-    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let limits = WorkerLimits { worker_cpus_milli: Some(1000), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     script.event(Event::Offers(vec![offer("b", "b", 3.0, 512), offer("b2", "b", 0.1, 512)]));
     script.write_some(1);
     script.clear();
-    script.event(Event::Rescinded { offer: "b".into() });
+    script.event(Event::Rescinded("b".into()));
     assert_eq!(script.declined(), ["b2"], "the agent's other offer is given back");
     script.write();
     assert!(script.launched().is_empty());
@@ -187,7 +188,7 @@ fn offers_are_not_asked_for_again_and_again_while_a_rule_is_not_met() {
 
 #[test]
 fn others_take_the_place_of_workers_that_stay_unreachable() {
-    let limits = Limits { max_workers: Some(1), ..Limits::default() };
+    let limits = WorkerLimits { max_workers: Some(1), ..WorkerLimits::default() };
     let unique = constrained("rack:UNIQUE");
     let limited = Placement { limits, ..Placement::default() };
     for (placement, missed, restarted) in [
@@ -234,7 +235,7 @@ fn a_lost_worker_that_returns_is_ended_if_others_have_its_place() {
         for (max_workers, max_cpus, ended) in
             [(Some(1), None, true), (None, Some(2999), true), (None, Some(3000), false)]
         {
-            let limits = Limits { max_workers, max_cpus_milli: max_cpus, ..Limits::default() };
+            let limits = WorkerLimits { max_workers, max_cpus_milli: max_cpus, ..WorkerLimits::default() };
             let mut script = script(Placement { limits: limits.clone(), ..Placement::default() });
             script.event(Event::Offers(vec![offer("o2", "b", 1.0, 512)]));
             script.write();
@@ -254,7 +255,7 @@ fn a_lost_worker_that_returns_is_ended_if_others_have_its_place() {
 
 #[test]
 fn a_worker_that_was_unreachable_for_long_mines_on_where_there_is_still_room() {
-    let limits = Limits { max_workers: Some(1), ..Limits::default() };
+    let limits = WorkerLimits { max_workers: Some(1), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..constrained("rack:UNIQUE") });
     script.event(Event::Offers(vec![on_rack(offer("o2", "b", 1.0, 512), "r1")]));
     script.write();
@@ -282,12 +283,12 @@ fn the_server_has_rules_of_its_own() {
     );
     script.event(Event::Offers(vec![offer("o2", "a", 2.0, 1024), offer("o3", "b", 2.0, 1024)]));
     script.write();
-    assert_eq!(script.task("miner-server-1").record().host, "b.host");
+    assert_eq!(script.task("miner-server-1").record.host, "b.host");
     script.update(status("miner-server-1", TaskState::TaskRunning, 1));
     script.write();
     script.event(Event::Offers(vec![offer("o4", "a", 2.0, 1024), offer("o5", "b", 2.0, 1024)]));
     script.write();
-    assert_eq!(script.task("miner-worker-2").record().host, "a.host");
+    assert_eq!(script.task("miner-worker-2").record.host, "a.host");
     assert_eq!(script.launched().len(), 2);
 }
 
@@ -309,7 +310,7 @@ fn revocation_is_no_failure_of_the_agent() {
 
 #[test]
 fn workers_of_one_call_that_fail_together_make_one_short_pause() {
-    let limits = Limits { worker_cpus_milli: Some(1000), ..Limits::default() };
+    let limits = WorkerLimits { worker_cpus_milli: Some(1000), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     script.event(Event::Offers(vec![offer("b", "b", 9.0, 16_000)]));
     script.write();
@@ -322,5 +323,5 @@ fn workers_of_one_call_that_fail_together_make_one_short_pause() {
     }
     let paused = |notice: &&UserNotice| matches!(notice, UserNotice::Paused { .. });
     assert_eq!(script.notices.iter().filter(paused).count(), 1);
-    assert_eq!(script.state.fleet.agent("b").unwrap().pause().unwrap().failures, 1);
+    assert_eq!(script.state.fleet.agents.get("b").unwrap().pause.unwrap().failures, 1);
 }

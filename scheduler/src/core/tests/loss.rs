@@ -166,10 +166,10 @@ fn a_task_is_unreachable_since_it_came_to_be_so() {
     let said: Vec<_> = script.notices.iter().map(ToString::to_string).collect();
     assert!(said[0].starts_with("miner-server-1 cannot be reached"), "{said:?}");
     script.wait(Duration::from_secs(50));
-    assert!(script.killed().is_empty() && script.task("miner-worker-3").slot() != Slot::Released);
+    assert!(script.killed().is_empty() && script.task("miner-worker-3").slot != Slot::Released);
     script.wait(Duration::from_secs(11));
     assert!(script.killed().contains(&"miner-server-1"));
-    assert_eq!(script.task("miner-worker-3").slot(), Slot::Released);
+    assert_eq!(script.task("miner-worker-3").slot, Slot::Released);
 }
 
 #[test]
@@ -252,23 +252,19 @@ fn a_lost_worker_that_returns_to_another_server_is_killed() {
 #[test]
 fn failures_of_executors_and_agents_are_said() {
     let mut script = Script::with_workers();
-    let failure = |executor: Option<&str>, status| Event::Failure {
-        agent: Some("b".into()),
-        executor: executor.map(Into::into),
-        status,
-    };
+    let failure = |executor: &str, status| Event::ExecutorTerminated { executor: executor.into(), status };
     for event in [
-        failure(Some("miner-worker-3"), Some(256)),
-        failure(Some("miner-worker-3"), Some(9)),
-        failure(Some("miner-worker-3"), Some(0)),
-        failure(None, None),
-        Event::Failure { agent: Some("unknown".into()), executor: None, status: None },
-        failure(Some("nobody"), Some(9)),
+        failure("miner-worker-3", Some(256)),
+        failure("miner-worker-3", Some(9)),
+        failure("miner-worker-3", Some(0)),
+        Event::AgentRemoved("b".into()),
+        Event::AgentRemoved("unknown".into()),
+        failure("nobody", Some(9)),
     ] {
         script.event(event);
     }
     script.state.fleet.want_end("miner-worker-3", script.now);
-    script.event(failure(Some("miner-worker-3"), Some(9)));
+    script.event(failure("miner-worker-3", Some(9)));
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
     let expected = [
         "the executor of miner-worker-3 ended with exit status 1",

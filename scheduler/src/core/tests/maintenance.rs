@@ -2,8 +2,8 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn away(begins_in: Duration) -> Away {
-    Away { begins_in, lasts: Some(10 * MINUTE) }
+fn away(begins_in: Duration) -> Unavailability {
+    Unavailability { begins_in, lasts: Some(10 * MINUTE) }
 }
 
 /// An inverse offer named after the agent.
@@ -12,12 +12,12 @@ fn wanted_back(agent: &str, begins_in: Duration) -> Event {
     Event::InverseOffers(vec![InverseOffer {
         id: format!("i-{agent}"),
         agent: Some(agent),
-        away: away(begins_in),
+        unavailability: away(begins_in),
     }])
 }
 
-fn planned(agent: &str, away: Option<Away>) -> Event {
-    Event::Planned(vec![(agent.to_owned(), away)])
+fn planned(agent: &str, away: Option<Unavailability>) -> Event {
+    Event::Unavailabilities(vec![(agent.to_owned(), away)])
 }
 
 fn killed_end(script: &mut Script, tasks: &[&str]) {
@@ -31,7 +31,7 @@ fn killed_end(script: &mut Script, tasks: &[&str]) {
 fn an_agent_is_emptied_before_its_machine_goes_and_used_again_when_it_is_back() {
     let mut script = Script::with_workers();
     script.event(wanted_back("b", 5 * MINUTE));
-    assert!(script.calls.contains(&Call::AcceptInverse { offers: vec!["i-b".into()] }));
+    assert!(script.calls.contains(&Call::AcceptInverse(vec!["i-b".into()])));
     let said: Vec<_> = script.notices.iter().map(ToString::to_string).collect();
     assert_eq!(said, ["b.host goes away for maintenance in 300 s: 1 task there will end before"]);
     script.wait(3 * MINUTE);
@@ -61,17 +61,17 @@ fn being_asked_again_and_again_leaves_nothing_behind() {
     let mut script = Script::with_workers();
     let asked = |id: &str| {
         let (agent, away) = (Some("b".to_owned()), away(30 * MINUTE));
-        Event::InverseOffers(vec![InverseOffer { id: id.to_owned(), agent, away }])
+        Event::InverseOffers(vec![InverseOffer { id: id.to_owned(), agent, unavailability: away }])
     };
     for id in ["i1", "i2", "i3"] {
         script.event(asked(id));
-        assert_eq!(script.calls.last(), Some(&Call::AcceptInverse { offers: vec![id.into()] }));
+        assert_eq!(script.calls.last(), Some(&Call::AcceptInverse(vec![id.into()])));
     }
-    script.event(Event::InverseRescinded { offer: "i2".into() });
+    script.event(Event::InverseRescinded("i2".into()));
     let leaves =
-        |script: &Script| script.state.fleet.agent("b").is_some_and(|agent| agent.window().is_some());
+        |script: &Script| script.state.fleet.agents.get("b").is_some_and(|agent| agent.window.is_some());
     assert!(leaves(&script), "of an old one");
-    script.event(Event::InverseRescinded { offer: "i3".into() });
+    script.event(Event::InverseRescinded("i3".into()));
     assert!(!leaves(&script));
 }
 
@@ -99,7 +99,7 @@ fn a_server_moves_when_its_workers_have_ended() {
     script.event(Event::Offers(vec![offer("o5", "a", 2.0, 1024), offer("o6", "b", 2.0, 1024)]));
     script.write();
     assert_eq!(script.launched(), ["miner-server-4"]);
-    assert_eq!(script.task("miner-server-4").record().agent, "b");
+    assert_eq!(script.task("miner-server-4").record.agent, "b");
     assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })));
 }
 
@@ -115,10 +115,10 @@ fn a_server_does_not_wait_for_ever_for_its_workers() {
 fn a_server_is_launched_where_it_can_stay() {
     let mut script = Script::new();
     script.subscribe();
-    script.event(Event::Planned(vec![("a".into(), Some(away(30 * MINUTE))), ("b".into(), None)]));
+    script.event(Event::Unavailabilities(vec![("a".into(), Some(away(30 * MINUTE))), ("b".into(), None)]));
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024), offer("o2", "b", 2.0, 1024)]));
     script.write();
-    assert_eq!(script.task("miner-server-1").record().agent, "b");
+    assert_eq!(script.task("miner-server-1").record.agent, "b");
     script.update(TaskStatus {
         agent_id: Some("b".into()),
         ..status("miner-server-1", TaskState::TaskRunning, 1)
@@ -134,7 +134,7 @@ fn a_server_is_launched_where_it_can_stay() {
 fn maintenance_that_is_called_off_or_over_changes_nothing() {
     let mut script = Script::with_workers();
     script.event(wanted_back("b", 5 * MINUTE));
-    script.event(Event::InverseRescinded { offer: "i-b".into() });
+    script.event(Event::InverseRescinded("i-b".into()));
     script.wait(6 * MINUTE);
     assert!(script.killed().is_empty());
     script.event(wanted_back("b", 5 * MINUTE));
@@ -144,10 +144,10 @@ fn maintenance_that_is_called_off_or_over_changes_nothing() {
     script.event(Event::InverseOffers(vec![InverseOffer {
         id: "any".into(),
         agent: None,
-        away: away(MINUTE),
+        unavailability: away(MINUTE),
     }]));
-    assert!(script.calls.contains(&Call::DeclineInverse { offers: vec!["any".into()] }));
-    script.event(planned("c", Some(Away { begins_in: Duration::ZERO, lasts: Some(MINUTE) })));
+    assert!(script.calls.contains(&Call::DeclineInverse(vec!["any".into()])));
+    script.event(planned("c", Some(Unavailability { begins_in: Duration::ZERO, lasts: Some(MINUTE) })));
     script.wait(2 * MINUTE);
     script.event(Event::Offers(vec![offer("o9", "c", 2.0, 700)]));
     script.write();
@@ -174,7 +174,7 @@ fn tasks_that_an_operator_drains_are_no_failures_of_their_agent() {
 #[test]
 fn a_machine_that_goes_for_good_is_not_waited_for() {
     let mut script = Script::with_workers();
-    script.event(planned("c", Some(Away { begins_in: Duration::ZERO, lasts: None })));
+    script.event(planned("c", Some(Unavailability { begins_in: Duration::ZERO, lasts: None })));
     script.now += 10_000 * MINUTE;
     script.event(Event::Tick);
     script.event(Event::Offers(vec![offer("o9", "c", 2.0, 700)]));
@@ -188,8 +188,8 @@ fn a_plan_that_was_taken_back_says_nothing_of_the_next_one() {
     script.event(wanted_back("b", 30 * MINUTE));
     script.event(planned("b", None));
     script.event(planned("b", Some(away(30 * MINUTE))));
-    script.event(Event::InverseRescinded { offer: "i-b".into() });
-    assert!(script.state.fleet.agent("b").is_some_and(|agent| agent.window().is_some()));
+    script.event(Event::InverseRescinded("i-b".into()));
+    assert!(script.state.fleet.agents.get("b").is_some_and(|agent| agent.window.is_some()));
     script.wait(30 * MINUTE);
     assert!(script.killed().contains(&"miner-worker-3"));
 }

@@ -47,7 +47,7 @@ fn small_workers_of_one_agent_become_one() {
     assert!(script.calls.contains(&Call::Revive), "now all of it can come");
     script.event(Event::Offers(vec![offer("q4", "b", 1.7, 700)]));
     script.write();
-    assert_eq!(script.task("miner-worker-6").record().cpus_milli(), 1700);
+    assert_eq!(script.task("miner-worker-6").record.cpus_milli(), 1700);
     assert!(script.notices.iter().all(|notice| !matches!(notice, UserNotice::Paused { .. })));
 }
 
@@ -99,7 +99,7 @@ fn a_third_worker_that_never_begins_does_not_keep_the_others_from_being_merged()
         } else {
             // The disk is slow, and the offer goes away meanwhile.
             script.wait(Duration::from_secs(15));
-            script.event(Event::Rescinded { offer: "p9".into() });
+            script.event(Event::Rescinded("p9".into()));
             script.write();
             assert!(script.launched().is_empty());
         }

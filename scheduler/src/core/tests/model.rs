@@ -69,7 +69,7 @@ impl Model {
                 Call::Reconcile(tasks) => self.asked.extend(tasks.into_iter().map(|(task, _)| task)),
                 Call::Message { executor, data, .. } => self.instructed(&executor, &data),
                 Call::Suppress | Call::Revive | Call::Teardown | Call::Shutdown { .. } => {}
-                Call::AcceptInverse { .. } | Call::DeclineInverse { .. } => {}
+                Call::AcceptInverse(_) | Call::DeclineInverse(_) => {}
             }
         }
         let servers =

@@ -1,10 +1,10 @@
 use super::*;
-use crate::offers::Limits;
-use crate::task_info::Pool;
+use crate::offers::WorkerLimits;
+use crate::task_info::ExternalPool;
 
 fn at(url: &str) -> Settings {
     let mut settings = settings();
-    settings.template.pool = Some(Pool {
+    settings.template.pool = Some(ExternalPool {
         url: url.into(),
         user: None,
         password: "x".into(),
@@ -26,7 +26,8 @@ fn at_a_pool_there_is_no_server_and_workers_come_at_once() {
     let mut script = mining();
     assert_eq!(script.launched(), ["miner-worker-1", "miner-worker-2"]);
     let Some(Call::Accept { tasks, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
-    let TaskKind::Worker(worker) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind else {
+    let ProgramSpec::Worker(worker) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind
+    else {
         panic!()
     };
     assert_eq!(worker.pool, "stratum+tcp://pool:1");
@@ -60,7 +61,7 @@ fn a_restart_adopts_the_workers_of_the_same_pool_and_ends_those_of_another() {
         assert_eq!(script.killed(), ["miner-worker-1", "miner-worker-2"]);
         script.event(Event::Offers(vec![offer("o9", "c", 2.0, 1024)]));
         let Some((_, Change::Task(record))) = script.queue.pop() else { panic!("{:?}", script.queue) };
-        assert_eq!(record.kind == Kind::Worker, pool);
+        assert_eq!(record.kind == TaskKind::Worker, pool);
         script.queue.clear();
     }
 }
@@ -76,12 +77,12 @@ fn a_server_from_earlier_is_ended_with_its_workers() {
 #[test]
 fn limits_know_of_no_server_and_the_end_is_an_end() {
     let mut settings = at("stratum+tcp://pool:1");
-    settings.placement.limits = Limits { max_cpus_milli: Some(3000), ..Limits::default() };
+    settings.placement.limits = WorkerLimits { max_cpus_milli: Some(3000), ..WorkerLimits::default() };
     let mut script = Script::with(settings);
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024), offer("o2", "b", 2.0, 1024)]));
     script.write();
-    let cpus: Vec<_> = script.state.fleet.all().map(|task| task.record().cpus_milli()).collect();
+    let cpus: Vec<_> = script.state.fleet.all().map(|task| task.record.cpus_milli()).collect();
     assert_eq!(cpus, [2000, 1000]);
     script.event(Event::Stop);
     for task in ["miner-worker-1", "miner-worker-2"] {

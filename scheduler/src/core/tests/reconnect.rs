@@ -88,7 +88,7 @@ fn a_restart_goes_on_where_it_was() {
     script.restart();
     assert_eq!(script.state.framework(), Some("f"));
     script.subscribe();
-    assert!(!script.queue.iter().any(|(_, change)| matches!(change, Change::Framework { .. })));
+    assert!(!script.queue.iter().any(|(_, change)| matches!(change, Change::Framework(_))));
     script.server_speaks(None);
     script.event(Event::Offers(vec![offer("o9", "c", 2.0, 1024)]));
     script.write();
@@ -151,7 +151,7 @@ fn a_framework_that_the_master_gave_up_is_followed_by_a_new_one() {
     let mut script = Script::with_workers();
     script.event(Event::Removed);
     assert_eq!(script.state.framework(), None);
-    script.event(Event::Subscribed { framework: "g".into() });
+    script.event(Event::Subscribed("g".into()));
     script.write();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
     script.write();
@@ -174,7 +174,7 @@ fn nothing_of_a_framework_that_the_master_gave_up_counts_for_the_next_one() {
     script.update(last("miner-worker-2", 3, 9));
     script.clear();
     script.event(Event::Removed);
-    assert!(matches!(&script.notices[..], [UserNotice::Removed { framework }] if framework == "f"));
+    assert!(matches!(&script.notices[..], [UserNotice::Removed(framework)] if framework == "f"));
     let gone = |change: &Change| match change {
         Change::Status(status) if status.state == Some(TaskState::TaskGone) => Some(status.task.clone()),
         _ => None,
@@ -184,7 +184,7 @@ fn nothing_of_a_framework_that_the_master_gave_up_counts_for_the_next_one() {
     script.write();
     assert!(script.disk.recover().framework.is_none(), "its id is not used again, not even after a restart");
     assert!(script.calls.is_empty(), "there is nobody to acknowledge to: {:?}", script.calls);
-    script.event(Event::Subscribed { framework: "g".into() });
+    script.event(Event::Subscribed("g".into()));
     let summary = script.state.summary(script.now);
     assert_eq!((summary.seconds, summary.shares.accepted, summary.workers), (0.0, 0, 0));
     assert!(summary.tasks.is_empty(), "{summary:?}");
@@ -195,7 +195,7 @@ fn nothing_of_a_framework_that_the_master_gave_up_counts_for_the_next_one() {
 #[test]
 fn another_id_than_the_known_one_is_another_framework() {
     let mut script = Script::with_workers();
-    script.event(Event::Subscribed { framework: "g".into() });
+    script.event(Event::Subscribed("g".into()));
     script.write();
     assert_eq!(script.disk.recover().framework.unwrap().id, "g");
     assert_eq!(script.state.live_tasks(), 0);

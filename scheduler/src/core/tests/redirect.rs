@@ -185,7 +185,7 @@ fn where_a_worker_mines_is_written_down_once() {
     script.says("miner-worker-3", NEW);
     script.says("miner-worker-3", NEW);
     assert_eq!(script.queue.len(), 1);
-    assert_eq!(script.task("miner-worker-2").record().server(), Some("miner-server-1"));
+    assert_eq!(script.task("miner-worker-2").record.server(), Some("miner-server-1"));
 }
 
 /// Settings in which the larger worker, on agent `b`, is the one to give way, but for what a case adds.
@@ -210,8 +210,8 @@ fn only_a_worker_whose_room_a_server_can_have_gives_way() {
     };
     assert_eq!(who_gives_way(Placement::default(), unreachable), ["miner-worker-2"]);
     let leaving = |script: &mut Script| {
-        let away = Away { begins_in: Duration::from_secs(600), lasts: None };
-        script.event(Event::Planned(vec![("b".into(), Some(away))]));
+        let away = Unavailability { begins_in: Duration::from_secs(600), lasts: None };
+        script.event(Event::Unavailabilities(vec![("b".into(), Some(away))]));
     };
     assert_eq!(who_gives_way(Placement::default(), leaving), ["miner-worker-2"]);
 }
@@ -250,10 +250,14 @@ fn each_loss_of_a_server_has_its_own_time_to_find_room() {
 #[test]
 fn a_server_whose_machine_goes_away_moves_alone() {
     let mut script = with_workers();
-    let away = Away { begins_in: Duration::ZERO, lasts: None };
-    script.event(Event::InverseOffers(vec![InverseOffer { id: "i".into(), agent: Some("a".into()), away }]));
+    let away = Unavailability { begins_in: Duration::ZERO, lasts: None };
+    script.event(Event::InverseOffers(vec![InverseOffer {
+        id: "i".into(),
+        agent: Some("a".into()),
+        unavailability: away,
+    }]));
     assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2"], "what is there");
-    let moves = |notice: &&UserNotice| matches!(notice, UserNotice::ServerMoves { workers: 0, .. });
+    let moves = |notice: &&UserNotice| matches!(notice, UserNotice::ServerDrained { workers: 0, .. });
     script.wait(Duration::from_secs(3));
     assert_eq!(script.notices.iter().filter(moves).count(), 1);
 }

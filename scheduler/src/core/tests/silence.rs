@@ -211,7 +211,7 @@ fn a_scheduler_that_was_away_itself_blames_nobody_for_silence() {
     script.event(Event::Tick);
     script.wait(Duration::from_secs(50));
     assert!(script.killed().is_empty(), "{:?}", script.notices);
-    assert!(script.task("miner-worker-3").slot() != Slot::Released);
+    assert!(script.task("miner-worker-3").slot != Slot::Released);
     script.update(TaskStatus { healthy: Some(true), ..status("miner-server-1", TaskState::TaskRunning, 3) });
     script.write();
     script.wait(Duration::from_secs(60));

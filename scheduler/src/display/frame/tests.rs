@@ -2,16 +2,16 @@ use task::WorkerLive;
 
 use super::*;
 use crate::core::UnusedReasons;
-use crate::kind::Kind;
+use crate::task_id::TaskKind;
 
 fn size(columns: usize, rows: usize) -> Size {
     Size { columns, rows }
 }
 
-fn worker(n: usize, hashrate: f64) -> TaskLine {
-    TaskLine {
+fn worker(n: usize, hashrate: f64) -> TaskOverview {
+    TaskOverview {
         id: format!("miner-worker-{n}"),
-        kind: Kind::Worker,
+        kind: TaskKind::Worker,
         host: "h".into(),
         state: "TASK_RUNNING".into(),
         healthy: None,
@@ -29,9 +29,9 @@ fn worker(n: usize, hashrate: f64) -> TaskLine {
 }
 
 /// As the framework tells it of running workers.
-fn overview(workers: Vec<TaskLine>) -> Overview {
+fn overview(workers: Vec<TaskOverview>) -> Overview {
     Overview {
-        hashrate: workers.iter().filter_map(TaskLine::hashrate).sum(),
+        hashrate: workers.iter().filter_map(TaskOverview::hashrate).sum(),
         reporting_workers: workers.len() as u64,
         running_workers: workers.len() as u64,
         live_states: [("TASK_RUNNING".into(), workers.len() as u64)].into(),
@@ -41,8 +41,8 @@ fn overview(workers: Vec<TaskLine>) -> Overview {
     }
 }
 
-fn failure(n: u64) -> Failure {
-    Failure {
+fn failure(n: u64) -> TaskFailure {
+    TaskFailure {
         ago: Duration::from_secs(n),
         task: format!("miner-worker-{n}"),
         host: "f".into(),
@@ -66,7 +66,11 @@ fn full(running_workers: u64) -> Overview {
         running_workers,
         unused: UnusedReasons { texts: (0..20).map(|n| format!("reason {n}")).collect(), more: 5 },
         servers: (1..=2)
-            .map(|n| TaskLine { kind: Kind::Server, id: format!("miner-server-{n}"), ..worker(n, 0.0) })
+            .map(|n| TaskOverview {
+                kind: TaskKind::Server,
+                id: format!("miner-server-{n}"),
+                ..worker(n, 0.0)
+            })
             .collect(),
         slowest: (3..13).rev().map(|n| worker(n, 1e6)).collect(),
         failures: (100..110).map(failure).collect(),
@@ -85,7 +89,7 @@ fn the_total_is_the_sum_and_each_worker_has_its_line() {
 
 #[test]
 fn a_task_that_is_not_well_stands_out() {
-    let line = |healthy| task_line(&TaskLine { healthy, ..worker(2, 1.0) });
+    let line = |healthy| task_line(&TaskOverview { healthy, ..worker(2, 1.0) });
     assert!(line(Some(false)).contains("NOT WELL") && line(Some(true)).contains("CPU, well"));
     assert!(!line(None).contains("well"));
 }
@@ -169,7 +173,7 @@ fn without_workers_the_reason_is_shown() {
 #[test]
 fn what_others_wrote_cannot_move_the_cursor() {
     let text = "a\nb\x1b[2J\u{202e}c\r".to_owned();
-    let overview = Overview { failures: vec![Failure { text, ..failure(3) }], ..Overview::default() };
+    let overview = Overview { failures: vec![TaskFailure { text, ..failure(3) }], ..Overview::default() };
     let frame = lines(&overview, Duration::ZERO, size(80, 24), false);
     assert!(frame.iter().any(|line| line.ends_with(": a b [2J c ")), "{frame:#?}");
 }

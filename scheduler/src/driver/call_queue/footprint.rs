@@ -86,9 +86,7 @@ impl Footprint {
             Call::Decline { offers: ids, refuse } => {
                 (Importance::Other, offers(ids).into_iter().chain(filter(refuse, Use::Shared)).collect())
             }
-            Call::AcceptInverse { offers: ids } | Call::DeclineInverse { offers: ids } => {
-                (Importance::Other, offers(ids))
-            }
+            Call::AcceptInverse(ids) | Call::DeclineInverse(ids) => (Importance::Other, offers(ids)),
             Call::Suppress | Call::Revive => (Importance::Other, vec![(Key::FILTERS, Use::Exclusive)]),
             Call::Reconcile(tasks) if tasks.is_empty() => {
                 (Importance::Other, vec![(Key::LAUNCHES, Use::After)])

@@ -15,35 +15,35 @@ fn report(sequence: u64, accounts: &[(&str, u64, u64)]) -> Report {
 #[test]
 fn repeated_and_late_reports_change_nothing() {
     let mut ledger = Ledger::default();
-    assert!(ledger.record("w", Kind::Worker, &report(1, &[("w", 3, 0)])));
-    assert!(ledger.record("w", Kind::Worker, &report(4, &[("w", 9, 1)])));
-    assert!(!ledger.record("w", Kind::Worker, &report(4, &[("w", 9, 1)])));
-    assert!(!ledger.record("w", Kind::Worker, &report(2, &[("w", 5, 0)])));
+    assert!(ledger.record("w", TaskKind::Worker, &report(1, &[("w", 3, 0)])));
+    assert!(ledger.record("w", TaskKind::Worker, &report(4, &[("w", 9, 1)])));
+    assert!(!ledger.record("w", TaskKind::Worker, &report(4, &[("w", 9, 1)])));
+    assert!(!ledger.record("w", TaskKind::Worker, &report(2, &[("w", 5, 0)])));
     assert_eq!(ledger.sum().0.worker.accepted, 9);
 }
 
 #[test]
 fn a_late_report_still_brings_accounts_that_later_ones_left_out() {
     let mut ledger = Ledger::default();
-    ledger.record("s", Kind::Server, &report(3, &[("a", 5, 0)]));
-    assert!(ledger.record("s", Kind::Server, &report(2, &[("a", 4, 0), ("b", 7, 0)])));
+    ledger.record("s", TaskKind::Server, &report(3, &[("a", 5, 0)]));
+    assert!(ledger.record("s", TaskKind::Server, &report(2, &[("a", 4, 0), ("b", 7, 0)])));
     assert_eq!(ledger.sum().0.pool.accepted, 12);
 }
 
 #[test]
 fn a_block_that_both_report_counts_once() {
     let mut ledger = Ledger::default();
-    ledger.record("w", Kind::Worker, &report(1, &[("w", 9, 2)]));
-    ledger.record("s", Kind::Server, &report(1, &[("w", 9, 2)]));
-    ledger.record("s2", Kind::Server, &report(1, &[("w", 1, 1)]));
-    ledger.record("v", Kind::Worker, &report(1, &[("v", 1, 1)]));
+    ledger.record("w", TaskKind::Worker, &report(1, &[("w", 9, 2)]));
+    ledger.record("s", TaskKind::Server, &report(1, &[("w", 9, 2)]));
+    ledger.record("s2", TaskKind::Server, &report(1, &[("w", 1, 1)]));
+    ledger.record("v", TaskKind::Worker, &report(1, &[("v", 1, 1)]));
     assert_eq!(ledger.sum().1, 4);
 }
 
 #[test]
 fn a_worker_speaks_for_itself_alone() {
     let mut ledger = Ledger::default();
-    ledger.record("w", Kind::Worker, &report(1, &[("somebody else", 9, 0)]));
+    ledger.record("w", TaskKind::Worker, &report(1, &[("somebody else", 9, 0)]));
     assert_eq!(ledger.lines().map(|(worker, _)| worker).collect::<Vec<_>>(), ["w"]);
 }
 
@@ -57,7 +57,7 @@ proptest! {
         let names = ["s1", "s2", "w1", "w2"];
         let mut ledger = Ledger::default();
         for (reporter, worker, sequence, accepted, blocks) in reports {
-            let kind = if reporter < 2 { Kind::Server } else { Kind::Worker };
+            let kind = if reporter < 2 { TaskKind::Server } else { TaskKind::Worker };
             ledger.record(names[reporter], kind, &report(sequence, &[(names[worker], accepted, blocks)]));
         }
         let (before, lives) = (ledger.clone(), |task: &str| living.iter().any(|i| names[*i] == task));
@@ -81,7 +81,7 @@ proptest! {
         let mut honest = Ledger::default();
         let names = ["s1", "s2", "w1", "w2"];
         let put = |ledger: &mut Ledger, sequence: u64, (reporter, worker, number): (usize, usize, u64), totals: Totals| {
-            let kind = if reporter < 2 { Kind::Server } else { Kind::Worker };
+            let kind = if reporter < 2 { TaskKind::Server } else { TaskKind::Worker };
             let entry = Entry { sequence, totals, rows_omitted: number };
             ledger.insert(super::Account { reporter: names[reporter], kind, worker: names[worker], entry });
         };
@@ -119,9 +119,9 @@ proptest! {
         }
         let mut ledger = Ledger::default();
         for index in order {
-            ledger.record("w", Kind::Worker, index.get(&reports));
+            ledger.record("w", TaskKind::Worker, index.get(&reports));
         }
-        ledger.record("w", Kind::Worker, reports.last().unwrap());
+        ledger.record("w", TaskKind::Worker, reports.last().unwrap());
         prop_assert_eq!(ledger.sum().0.worker.accepted, accepted);
         prop_assert_eq!(ledger.sum().1, blocks);
     }

@@ -14,13 +14,13 @@ use super::schema::RETIRED_ELSEWHERE;
 use super::tables::Tables;
 use super::values::{integer, now_ms};
 use super::{failed_launches, read};
-use crate::journal::{Account, Entry, FrameworkRecord, Ledger, Line, Recovered, SpecificationKey};
+use crate::journal::{Account, Entry, FrameworkRecord, Ledger, LedgerLine, RecoveredState, SpecificationKey};
 use crate::store::totals_json::{RetiredJson, SumJson};
 
 /// What the leader before has left in ZooKeeper.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Handover {
-    pub recovered: Recovered,
+    pub recovered: RecoveredState,
     /// Nobody else has led since this folder's scheduler did: all rows are here.
     pub continued: bool,
 }
@@ -57,7 +57,7 @@ fn take_key(tables: &Tables<'_>, key: Option<&SpecificationKey>) -> rusqlite::Re
     }
 }
 
-fn take_avoided(tables: &Tables<'_>, recovered: &Recovered) -> rusqlite::Result<()> {
+fn take_avoided(tables: &Tables<'_>, recovered: &RecoveredState) -> rusqlite::Result<()> {
     tables.run("DELETE FROM avoided_agent", [])?;
     recovered.avoided.iter().try_for_each(|agent| tables.set_avoided(agent))
 }
@@ -78,7 +78,7 @@ fn take_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) -
 
 /// Tasks that retired while others led have retired here, too; if they had not ended before, their state is not known.
 /// What ZooKeeper never heard of was never launched.
-fn forget_tasks(tables: &Tables<'_>, framework: &str, recovered: &Recovered) -> rusqlite::Result<()> {
+fn forget_tasks(tables: &Tables<'_>, framework: &str, recovered: &RecoveredState) -> rusqlite::Result<()> {
     let known: BTreeSet<&str> = recovered.tasks.iter().map(|task| task.id.as_str()).collect();
     for (task, retired) in read::tasks(tables.transaction, framework)? {
         let is_final = task.state.is_some_and(TaskState::is_final);
@@ -103,7 +103,7 @@ fn forget_tasks(tables: &Tables<'_>, framework: &str, recovered: &Recovered) -> 
 
 /// Those that ZooKeeper keeps apart are as they are there. One that is ahead of it was never acknowledged: the same
 /// report comes again. Its shares were taken in.
-fn take_accounts(tables: &Tables<'_>, framework: &str, recovered: &Recovered) -> rusqlite::Result<()> {
+fn take_accounts(tables: &Tables<'_>, framework: &str, recovered: &RecoveredState) -> rusqlite::Result<()> {
     for row in read::accounts(tables.transaction, "framework = ?1", [framework])? {
         let kept_apart = recovered.ledger.entry(&row.task, &row.worker).is_some();
         if !kept_apart && !recovered.retired.contains(&row.task) {
@@ -123,11 +123,11 @@ fn take_sum(tables: &Tables<'_>, framework: &str, handover: &Handover) -> rusqli
     }
     let recovered = &handover.recovered;
     let ((all, blocks), (here, blocks_here)) = (recovered.ledger.sum(), here.sum());
-    let elsewhere = Line { worker: less(all.worker, here.worker), pool: less(all.pool, here.pool) };
+    let elsewhere = LedgerLine { worker: less(all.worker, here.worker), pool: less(all.pool, here.pool) };
     let sum = SumJson::from((elsewhere, blocks.saturating_sub(blocks_here)));
     let known = read::led_elsewhere(tables.transaction, framework)?.map(|row| row.rows_since_ms);
     let since = match known {
-        None if handover.continued && elsewhere == Line::default() => return Ok(()),
+        None if handover.continued && elsewhere == LedgerLine::default() => return Ok(()),
         Some(since) if handover.continued => integer(since),
         _ => tables.now,
     };

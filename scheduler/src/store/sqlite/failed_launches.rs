@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::tables::Tables;
 use super::values::{integer, unsigned};
-use crate::journal::{TaskRecord, number};
+use crate::journal::TaskRecord;
 use crate::store::FailedLaunches;
+use crate::task_id::task_number;
 
 /// Numbers of tasks that ended alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(super) fn take_in(tables: &Tables<'_>, task: &TaskRecord) -> rusqlite::Resul
     let failed = [TaskState::TaskFailed, TaskState::TaskError, TaskState::TaskDropped];
     let Some(state) = task.state.filter(|state| failed.contains(state)) else { return Ok(false) };
     // Beyond this, numbers have no order here.
-    let Some(number) = number(&task.id).filter(|number| i64::try_from(*number).is_ok()) else {
+    let Some(number) = task_number(&task.id).filter(|number| i64::try_from(*number).is_ok()) else {
         return Ok(false);
     };
     if has_account(tables, task)? {
@@ -115,13 +116,13 @@ fn run_in(row: &rusqlite::Row<'_>) -> rusqlite::Result<Run> {
 
 /// Whether the task with this id is one of them.
 pub(super) fn contain(tables: &Tables<'_>, id: &str) -> rusqlite::Result<bool> {
-    let Some(number) = number(id) else { return Ok(false) };
+    let Some(number) = task_number(id) else { return Ok(false) };
     Ok(find(tables, number)?.is_some_and(|run| run.last >= number))
 }
 
 /// The task with this id is none of them after all: schedulers elsewhere have it as one that has not retired.
 pub(super) fn take_out(tables: &Tables<'_>, id: &str) -> rusqlite::Result<()> {
-    let Some(number) = number(id) else { return Ok(()) };
+    let Some(number) = task_number(id) else { return Ok(()) };
     let Some(run) = find(tables, number)?.filter(|run| run.last >= number) else { return Ok(()) };
     delete(tables, run.first)?;
     if run.first < number {

@@ -11,21 +11,21 @@ use super::schema::RETIRED_ELSEWHERE;
 use super::values::unsigned;
 use crate::attributes::Attributes;
 use crate::journal::{
-    self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, Line, Origin, Recovered, RetiredTasks,
-    SpecificationKey, TaskRecord,
+    self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, LedgerLine, Origin, RecoveredState,
+    RetiredTasks, SpecificationKey, TaskRecord,
 };
-use crate::kind::Kind;
 use crate::store::totals_json::{RetiredJson, SumJson};
+use crate::task_id::TaskKind;
 
 /// Reads the framework that has not ended, with its tasks and accounts, those of retired tasks too.
-pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
+pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<RecoveredState> {
     let next: i64 =
         connection.query_row("SELECT coalesce(max(number), 0) + 1 FROM task", [], |row| row.get(0))?;
-    let mut recovered = Recovered {
+    let mut recovered = RecoveredState {
         next_number: unsigned(next).max(failed_launches::next_number(connection)?),
         avoided: avoided(connection)?,
         specification_key: specification_key(connection)?,
-        ..Recovered::default()
+        ..RecoveredState::default()
     };
     let Some((framework, peak)) = framework(connection)? else { return Ok(recovered) };
     let id = framework.id.clone();
@@ -133,7 +133,7 @@ fn task_in(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         agent_url: row.get(12)?,
         assignment: server.map(Assignment::Server).or(pool.map(Assignment::Pool)),
         origin: match origin.as_str() {
-            "found" => Origin::Found,
+            "found" => Origin::Unrecorded,
             "launched" => Origin::Launched { cpus_milli: unsigned(row.get(5)?) },
             _ => return Err(invalid(11, &format!("unknown origin of a task {origin:?}"))),
         },
@@ -157,9 +157,9 @@ fn address(row: &Row<'_>) -> rusqlite::Result<Option<ServerAddress>> {
     Ok(Some(ServerAddress { host, stratum_port: row.get(7)?, http_port: row.get(8)? }))
 }
 
-fn kind_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Kind> {
+fn kind_at(row: &Row<'_>, column: usize) -> rusqlite::Result<TaskKind> {
     let name: String = row.get(column)?;
-    Kind::named(&name).ok_or_else(|| invalid(column, &format!("unknown kind of task {name:?}")))
+    TaskKind::named(&name).ok_or_else(|| invalid(column, &format!("unknown kind of task {name:?}")))
 }
 
 fn state_named(column: usize, name: &str) -> rusqlite::Result<TaskState> {
@@ -191,7 +191,7 @@ pub(super) struct LedElsewhere {
     /// Since when rows are kept here.
     pub rows_since_ms: u64,
     /// Both columns and the blocks of accounts that are not here.
-    pub sum: (Line, u64),
+    pub sum: (LedgerLine, u64),
     /// Tasks that had retired when this scheduler began to lead.
     pub retired: RetiredTasks,
     /// The lowest number that was not used in a task id.
@@ -252,7 +252,7 @@ pub(super) struct AccountRow {
     /// Of whom.
     pub worker: String,
     /// What the reporter is.
-    pub kind: Kind,
+    pub kind: TaskKind,
     /// The account.
     pub entry: Entry,
 }

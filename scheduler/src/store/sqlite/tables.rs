@@ -268,14 +268,14 @@ impl Records for Tables<'_> {
         let Some(row) = read::retired_task(self.transaction, &status.task)? else {
             // It had no account before, so none of it is in a sum.
             let failed = failed_launches::contain(self, &status.task)?;
-            return if failed { journal::book(self, status) } else { Ok(()) };
+            return if failed { journal::record_accounts(self, status) } else { Ok(()) };
         };
         if let Some(state) = journal::new_state(row.state, status) {
             self.run("UPDATE task SET state = ?2 WHERE id = ?1", params![status.task, state.as_str_name()])?;
             self.explain(status)?;
         }
         // What is in a sum already would be counted twice.
-        if row.in_sum { Ok(()) } else { journal::book(self, status) }
+        if row.in_sum { Ok(()) } else { journal::record_accounts(self, status) }
     }
 
     fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
@@ -291,6 +291,6 @@ fn attributes(task: &TaskRecord) -> Option<String> {
 fn origin(origin: Origin) -> &'static str {
     match origin {
         Origin::Launched { .. } => "launched",
-        Origin::Found => "found",
+        Origin::Unrecorded => "found",
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::read;
 use super::tables::Tables;
 use crate::journal::{Account, Entry, OTHERS, UNTRACKED_MINERS};
-use crate::kind::Kind;
+use crate::task_id::TaskKind;
 
 /// Adds up all but the largest accounts. Repeating it changes nothing, since few are left after the first time.
 pub(super) fn aggregate(tables: &Tables<'_>, server: &str) -> rusqlite::Result<()> {
@@ -26,5 +26,5 @@ pub(super) fn aggregate(tables: &Tables<'_>, server: &str) -> rusqlite::Result<(
         sum.rows_omitted = sum.rows_omitted.saturating_add(rows_omitted);
         tables.run("DELETE FROM account WHERE task = ?1 AND worker = ?2", params![server, row.worker])?;
     }
-    tables.set_account(Account { reporter: server, kind: Kind::Server, worker: OTHERS, entry: sum })
+    tables.set_account(Account { reporter: server, kind: TaskKind::Server, worker: OTHERS, entry: sum })
 }

@@ -7,9 +7,10 @@ use std::convert::Infallible;
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::{self, AvoidedAgent, Entry, FrameworkRecord, Records, RetiredTasks, TaskRecord, number};
+use crate::journal::{self, AvoidedAgent, Entry, FrameworkRecord, Records, RetiredTasks, TaskRecord};
 use crate::store::sqlite::{read, schema, tables};
 use crate::store::zookeeper::fake::Nodes;
+use crate::task_id::task_number;
 
 const STATES: [TaskState; 6] = [
     TaskState::TaskStaging,
@@ -130,7 +131,7 @@ impl Three {
     }
 
     fn begin(&self) -> Vec<Change> {
-        vec![Change::Framework { id: format!("f{}", self.frameworks) }]
+        vec![Change::Framework(format!("f{}", self.frameworks))]
     }
 
     fn write(&mut self, changes: Vec<Change>) {
@@ -161,13 +162,13 @@ impl Three {
                 // Only what was never heard of was never launched.
                 let unheard = self.plain.tasks.get(&task).is_some_and(|task| task.state.is_none());
                 let unheard = unheard && self.plain.ledger.workers_of(&task).next().is_none();
-                unheard.then_some(Change::Forget { task }).into_iter().collect()
+                unheard.then_some(Change::Forget(task)).into_iter().collect()
             }
             (4..=9, Some(task)) => vec![self.status(task, which, number)],
             (10, Some(task)) => vec![Change::Assign { task, server: format!("miner-server-{}", number % 9) }],
             (11 | 12, Some(task)) => {
                 let more = self.pick(which / 7).into_iter().chain(["miner-worker-x".to_owned()]);
-                vec![Change::Retire { tasks: more.chain([task]).collect() }]
+                vec![Change::Retire(more.chain([task]).collect())]
             }
             (13, _) => vec![Change::Peak(number % 50)],
             (14, _) => {
@@ -178,8 +179,8 @@ impl Three {
                     since_ms: number % 1000,
                 })]
             }
-            (15, _) => vec![Change::AllowAgent { agent: format!("agent/{}", number % 3) }],
-            (16, Some(server)) => vec![Change::AggregateUntrackedMiners { server }],
+            (15, _) => vec![Change::AllowAgent(format!("agent/{}", number % 3))],
+            (16, Some(server)) => vec![Change::AggregateUntrackedMiners(server)],
             (17, _) => self.begin(),
             (18, _) if which.is_multiple_of(4) => {
                 self.frameworks += 1;
@@ -200,7 +201,9 @@ impl Three {
         let task = match which % 4 {
             0 => TaskRecord { id: format!("miner-server-{number}"), ..server() },
             1 => TaskRecord { assignment: Some(Assignment::Pool("ssl://pool:1".into())), ..worker(number) },
-            2 => TaskRecord { origin: Origin::Found, assignment: None, agent_url: None, ..worker(number) },
+            2 => {
+                TaskRecord { origin: Origin::Unrecorded, assignment: None, agent_url: None, ..worker(number) }
+            }
             _ => worker(number),
         };
         self.ids.push(task.id.clone());
@@ -208,20 +211,20 @@ impl Three {
     }
 
     fn status(&self, task: String, which: usize, number: u64) -> Change {
-        let kind = if task.contains("server") { Kind::Server } else { Kind::Worker };
+        let kind = if task.contains("server") { TaskKind::Server } else { TaskKind::Worker };
         let state = STATES[which % STATES.len()];
         let huge = number.is_multiple_of(11);
         let totals = Totals {
             hashes: if huge { u128::MAX - 3 } else { number.into() },
             accepted: if huge { u64::MAX } else { number },
-            blocks: if kind == Kind::Server { number % 3 } else { 0 },
+            blocks: if kind == TaskKind::Server { number % 3 } else { 0 },
             ..Totals::default()
         };
         let account = |worker: String| Account { worker, totals, ..Account::default() };
         let workers = [self.pick(which / 3), self.pick(which / 5), Some(format!("some/one {}", which % 3))];
         let accounts = workers.into_iter().flatten().map(account).collect();
         let address = ServerAddress { host: format!("h{}", number % 2), stratum_port: 1, http_port: 2 };
-        let server = (kind == Kind::Server).then_some(address);
+        let server = (kind == TaskKind::Server).then_some(address);
         // What comes of a task that retired is only taken in where its rows are kept.
         let retired = self.plain.retired.contains(&task);
         let report = (!retired).then_some(Report { sequence: number % 6 + 1, accounts, server });
@@ -239,7 +242,7 @@ impl Three {
     fn assert_agreement(&self) {
         let plain = &self.plain;
         let mut tasks: Vec<TaskRecord> = plain.tasks.values().cloned().collect();
-        tasks.sort_by_key(|task| number(&task.id));
+        tasks.sort_by_key(|task| task_number(&task.id));
         let avoided: Vec<_> = plain.avoided.values().cloned().collect();
         let (disk, nodes) = (read::recover(&self.connection).unwrap(), self.nodes.read());
         for recovered in [&disk, &nodes] {
@@ -296,7 +299,7 @@ fn what_a_retired_task_still_reports_is_booked_where_its_account_is_kept() {
     three.write(vec![
         Change::Task(task.clone()),
         status(&task, TaskState::TaskGone, Some(report(1, 5))),
-        Change::Retire { tasks: vec![task.id.clone()] },
+        Change::Retire(vec![task.id.clone()]),
         status(&task, TaskState::TaskRunning, Some(report(2, 9))),
         status(&worker(2), TaskState::TaskRunning, Some(report(2, 100))),
     ]);
@@ -318,7 +321,7 @@ fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
         Change::Task(other.clone()),
         status(&task, TaskState::TaskGone, None),
         status(&other, TaskState::TaskFailed, Some(report(1, 1))),
-        Change::Retire { tasks: vec![task.id.clone(), other.id.clone()] },
+        Change::Retire(vec![task.id.clone(), other.id.clone()]),
     ]);
     let said = |task: &TaskRecord, state, words: &str| {
         let Change::Status(status) = status(task, state, None) else { unreachable!() };
@@ -363,7 +366,7 @@ fn failed_launches_are_runs_of_numbers() {
     three.write(failed(2001, TaskState::TaskError));
     // In whatever order they retire.
     for numbers in [1500..2002, 1..700, 700..1500] {
-        three.write(vec![Change::Retire { tasks: ids(numbers) }]);
+        three.write(vec![Change::Retire(ids(numbers))]);
     }
     three.assert_agreement();
     let count = |table: &str| -> i64 {

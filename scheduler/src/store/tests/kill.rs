@@ -18,7 +18,7 @@ fn write_until_killed(folder: &Path) {
     let (mut store, recovered) = Store::open(folder, LIMITS, move |event| drop(sender.send(event))).unwrap();
     store.start().unwrap();
     if recovered.framework.is_none() {
-        store.persist(0, Change::Framework { id: "f".into() });
+        store.persist(0, Change::Framework("f".into()));
         store.persist(0, Change::Task(worker(2)));
     }
     let last = recovered.ledger.entry("miner-worker-2", "miner-worker-2").map_or(0, |entry| entry.sequence);

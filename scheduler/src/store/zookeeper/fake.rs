@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::node::{FRAMEWORK, FRAMEWORK_1};
 use super::tree::{Tree, WriteError};
 use super::tree_state::{TreeState, Write};
-use crate::journal::{Change, Records, Recovered, Ticket};
+use crate::journal::{Change, Records, RecoveredState, Ticket};
 
 /// The nodes as the next leader finds them.
 #[derive(Debug, Default)]
@@ -45,12 +45,12 @@ impl Nodes {
     }
 
     /// What the next leader finds.
-    pub fn read(&self) -> Recovered {
+    pub fn read(&self) -> RecoveredState {
         read(&self.content).recovered()
     }
 
     /// The same, and the next leader goes on writing.
-    pub fn hand_over(&mut self) -> Recovered {
+    pub fn hand_over(&mut self) -> RecoveredState {
         self.state = read(&self.content);
         self.state.recovered()
     }

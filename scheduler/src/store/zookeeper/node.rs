@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use task::ServerAddress;
 
 use crate::attributes::Attributes;
-use crate::journal::{self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Origin, TaskRecord, number};
-use crate::kind::Kind;
+use crate::journal::{self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Origin, TaskRecord};
 use crate::store::totals_json::{RetiredJson, StateName, SumJson, TotalsJson};
+use crate::task_id::{TaskKind, task_number};
 
 /// The format that this program writes.
 pub(super) const FORMAT: u32 = 2;
@@ -132,7 +132,7 @@ impl Node {
     pub fn read_as_format_1(mut self) -> Self {
         if let Some(task) = &mut self.task {
             task.cpus_milli = task.cpus_milli.filter(|cpus| *cpus > 0);
-            task.pool = task.server.take_if(|server| number(server).is_none());
+            task.pool = task.server.take_if(|server| task_number(server).is_none());
         }
         self
     }
@@ -142,7 +142,7 @@ impl Node {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct TaskJson {
     id: String,
-    kind: Kind,
+    kind: TaskKind,
     agent: String,
     host: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,7 +183,7 @@ impl From<TaskRecord> for TaskJson {
             pool,
             cpus_milli: match task.origin {
                 Origin::Launched { cpus_milli } => Some(cpus_milli),
-                Origin::Found => None,
+                Origin::Unrecorded => None,
             },
             address: task.address.map(|it| (it.host, it.stratum_port, it.http_port)),
             attributes: task.attributes,
@@ -204,7 +204,7 @@ impl From<TaskJson> for TaskRecord {
             host: task.host,
             agent_url: task.agent_url,
             assignment: task.server.map(Assignment::Server).or(task.pool.map(Assignment::Pool)),
-            origin: task.cpus_milli.map_or(Origin::Found, |cpus_milli| Origin::Launched { cpus_milli }),
+            origin: task.cpus_milli.map_or(Origin::Unrecorded, |cpus_milli| Origin::Launched { cpus_milli }),
             address: task.address.map(address),
             attributes: task.attributes,
             state: task.state.map(|StateName(state)| state),
@@ -218,7 +218,7 @@ impl From<TaskJson> for TaskRecord {
 pub(super) struct AccountJson {
     /// Who reports.
     pub by: String,
-    pub kind: Kind,
+    pub kind: TaskKind,
     pub worker: String,
     pub sequence: u64,
     #[serde(flatten)]

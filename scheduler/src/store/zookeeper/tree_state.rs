@@ -17,10 +17,10 @@ use self::pages::Pages;
 pub(super) use self::read::{Unreadable, format};
 use super::node::{AVOIDED, FORMAT, FrameworkNode, Leader, Node, avoided_name};
 use crate::journal::{
-    self, Account, AggregatedWorker, AvoidedAgent, Change, Entry, FrameworkRecord, Ledger, Line, Records,
-    Recovered, RetiredTasks, SpecificationKey, TaskRecord, number,
+    self, Account, AggregatedWorker, AvoidedAgent, Change, Entry, FrameworkRecord, Ledger, LedgerLine,
+    Records, RecoveredState, RetiredTasks, SpecificationKey, TaskRecord,
 };
-use crate::kind::Kind;
+use crate::task_id::{TaskKind, task_number};
 
 /// A node to be written, or deleted if it has no content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,19 +49,19 @@ pub(super) struct TreeState {
     changed: BTreeSet<String>,
     /// Nodes from which accounts moved to the sum in the framework's node, and how much that was: written in one
     /// transaction with it.
-    moved: BTreeMap<String, (Line, u64)>,
+    moved: BTreeMap<String, (LedgerLine, u64)>,
     /// Nodes whose tasks have retired, or belonged to a framework that ended: written after the framework's node, which
     /// says so.
     dropped: BTreeSet<String>,
     /// The sum that the framework's node has; the rest is in `moved`.
-    written_sum: (Line, u64),
+    written_sum: (LedgerLine, u64),
     /// The framework's node of format 1, to be kept when the new one is written.
     copy: Option<Vec<u8>>,
 }
 
 impl TreeState {
     /// Takes over what a state folder alone has held so far.
-    pub fn of(recovered: Recovered) -> Self {
+    pub fn of(recovered: RecoveredState) -> Self {
         let mut state = TreeState {
             framework: recovered.framework,
             tasks: recovered.tasks.into_iter().map(|task| (task.id.clone(), task)).collect(),
@@ -75,7 +75,7 @@ impl TreeState {
         };
         state.written_sum = state.ledger.aggregated();
         for account in state.ledger.iter() {
-            if number(account.worker).is_none() {
+            if task_number(account.worker).is_none() {
                 state.pages.place(account.reporter, account.worker);
             }
         }
@@ -94,10 +94,10 @@ impl TreeState {
     }
 
     /// What the next leader goes on with.
-    pub fn recovered(&self) -> Recovered {
+    pub fn recovered(&self) -> RecoveredState {
         let mut tasks: Vec<TaskRecord> = self.tasks.values().cloned().collect();
-        tasks.sort_by_key(|task| number(&task.id));
-        Recovered {
+        tasks.sort_by_key(|task| task_number(&task.id));
+        RecoveredState {
             framework: self.framework.clone(),
             tasks,
             retired: self.retired.clone(),
@@ -129,12 +129,12 @@ impl TreeState {
     /// Whether all before a change has to be written first, and it itself before all others: the framework's node then
     /// says what has become of nodes that are written after it.
     pub fn stands_alone(change: &Change) -> bool {
-        matches!(change, Change::Retire { .. } | Change::FrameworkEnded)
+        matches!(change, Change::Retire(_) | Change::FrameworkEnded)
     }
 
     /// The node that has an account, if there is one.
     fn node_of(&self, reporter: &str, worker: &str) -> Option<String> {
-        match number(worker) {
+        match task_number(worker) {
             Some(_) => Some(worker.to_owned()),
             None => self.pages.find(reporter, worker),
         }
@@ -143,22 +143,22 @@ impl TreeState {
     /// What became part of the sum leaves its nodes.
     fn move_to_sum(&mut self, aggregated: AggregatedWorker) {
         let AggregatedWorker { worker, line, by_reporter } = aggregated;
-        if number(&worker).is_some() {
+        if task_number(&worker).is_some() {
             self.add_moved(worker, line);
             return;
         }
         for (reporter, (kind, entry)) in by_reporter {
             let Some(page) = self.pages.remove(&reporter, &worker) else { continue };
-            let mut line = Line::default();
+            let mut line = LedgerLine::default();
             match kind {
-                Kind::Worker => line.worker = entry.totals,
-                Kind::Server => line.pool = entry.totals,
+                TaskKind::Worker => line.worker = entry.totals,
+                TaskKind::Server => line.pool = entry.totals,
             }
             self.add_moved(page, line);
         }
     }
 
-    fn add_moved(&mut self, node: String, line: Line) {
+    fn add_moved(&mut self, node: String, line: LedgerLine) {
         let (sum, blocks) = self.moved.entry(node).or_default();
         sum.worker += line.worker;
         sum.pool += line.pool;
@@ -270,7 +270,7 @@ impl Records for TreeState {
     fn put_account(&mut self, account: Account<'_>) -> Result<(), Infallible> {
         self.ledger.put(account);
         let Account { reporter, worker, .. } = account;
-        let node = match number(worker) {
+        let node = match task_number(worker) {
             Some(_) => worker.to_owned(),
             None => self.pages.place(reporter, worker),
         };

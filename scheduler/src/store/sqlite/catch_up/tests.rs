@@ -7,10 +7,10 @@ use super::*;
 use crate::journal::{
     Account, AvoidedAgent, Change, Entry, Origin, SpecificationKey, StatusRecord, TaskRecord,
 };
-use crate::kind::Kind;
 use crate::store::sqlite::{schema, tables};
+use crate::task_id::TaskKind;
 
-fn task(kind: Kind, number: u64, state: Option<TaskState>) -> TaskRecord {
+fn task(kind: TaskKind, number: u64, state: Option<TaskState>) -> TaskRecord {
     TaskRecord {
         id: format!("miner-{}-{number}", kind.name()),
         kind,
@@ -28,7 +28,7 @@ fn task(kind: Kind, number: u64, state: Option<TaskState>) -> TaskRecord {
 }
 
 fn worker(number: u64, state: Option<TaskState>) -> TaskRecord {
-    task(Kind::Worker, number, state)
+    task(TaskKind::Worker, number, state)
 }
 
 fn status(task: &TaskRecord, state: TaskState, sequence: u64, accepted: u64) -> Change {
@@ -51,7 +51,7 @@ fn entry(sequence: u64, accepted: u64) -> Entry {
 }
 
 fn own(worker: &str, entry: Entry) -> Account<'_> {
-    Account { reporter: worker, kind: Kind::Worker, worker, entry }
+    Account { reporter: worker, kind: TaskKind::Worker, worker, entry }
 }
 
 /// The folder led once: the server was elsewhere then, worker 2 was ahead of ZooKeeper, worker 3 was never launched,
@@ -63,9 +63,9 @@ fn folder() -> Connection {
     connection.execute("INSERT INTO folder (name) VALUES ('name')", []).unwrap();
     let avoided = AvoidedAgent { agent: "good".into(), why: "it erred".into(), since_ms: 3 };
     let changes = [
-        Change::Framework { id: "f".into() },
+        Change::Framework("f".into()),
         Change::AvoidAgent(avoided),
-        Change::Task(TaskRecord { address, ..task(Kind::Server, 1, None) }),
+        Change::Task(TaskRecord { address, ..task(TaskKind::Server, 1, None) }),
         Change::Task(worker(2, None)),
         status(&worker(2, None), TaskState::TaskRunning, 9, 90),
         Change::Task(worker(3, None)),
@@ -83,23 +83,23 @@ fn folder() -> Connection {
 fn handover() -> Handover {
     let address = Some(ServerAddress { host: "new".into(), stratum_port: 3, http_port: 4 });
     let tasks = vec![
-        TaskRecord { address, ..task(Kind::Server, 1, Some(TaskState::TaskRunning)) },
+        TaskRecord { address, ..task(TaskKind::Server, 1, Some(TaskState::TaskRunning)) },
         worker(2, Some(TaskState::TaskRunning)),
         TaskRecord { closed: true, ..worker(6, Some(TaskState::TaskKilled)) },
     ];
-    let mut recovered = Recovered {
+    let mut recovered = RecoveredState {
         framework: Some(FrameworkRecord { id: "f".into(), started_ms: 1, removed_ms: Some(7) }),
         tasks,
         next_number: 20,
         peak_workers: 7,
         avoided: vec![AvoidedAgent { agent: "bad".into(), why: "it errs".into(), since_ms: 3 }],
         specification_key: Some(SpecificationKey::random()),
-        ..Recovered::default()
+        ..RecoveredState::default()
     };
     recovered.ledger.insert(own("miner-worker-2", entry(8, 80)));
     recovered.ledger.insert(own("miner-worker-6", entry(1, 6)));
     let aggregated = Totals { accepted: 5 + 3 + 11, ..Totals::default() };
-    recovered.ledger.add_aggregated(Line { worker: aggregated, ..Line::default() }, 0);
+    recovered.ledger.add_aggregated(LedgerLine { worker: aggregated, ..LedgerLine::default() }, 0);
     for number in [4, 5, 7] {
         recovered.retired.done.insert(number);
     }
@@ -150,7 +150,7 @@ fn a_framework_that_others_have_followed_with_another_one_has_ended() {
     handover.recovered.framework = Some(FrameworkRecord { id: "g".into(), started_ms: 1, removed_ms: None });
     catch_up(&mut connection, &handover).unwrap();
     assert_eq!(read::recover(&connection).unwrap().framework, handover.recovered.framework);
-    handover.recovered = Recovered::default();
+    handover.recovered = RecoveredState::default();
     catch_up(&mut connection, &handover).unwrap();
     assert_eq!(read::recover(&connection).unwrap().framework, None, "it was torn down");
 }
@@ -162,7 +162,7 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     let mut write = |connection: &mut Connection, change: Change| {
         tables::write(connection, &mut framework, &[(0, change)]).unwrap();
     };
-    write(&mut connection, Change::Retire { tasks: vec!["miner-worker-5".into()] });
+    write(&mut connection, Change::Retire(vec!["miner-worker-5".into()]));
     catch_up(&mut connection, &handover).unwrap();
     let accepted =
         |connection: &Connection| read::recover(connection).unwrap().ledger.sum().0.worker.accepted;

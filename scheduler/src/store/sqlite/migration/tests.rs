@@ -9,11 +9,11 @@ use task::{Report, ShareRow, Verdict};
 use tempfile::TempDir;
 
 use super::*;
-use crate::journal::{Assignment, Change, Origin, Recovered, StatusRecord};
-use crate::kind::Kind;
+use crate::journal::{Assignment, Change, Origin, RecoveredState, StatusRecord};
 use crate::store::sqlite::tables;
 use crate::store::sqlite::{KeptShare, StateFolder, kept_shares, ledger_snapshot};
 use crate::store::{DATABASE, LedgerSnapshot};
+use crate::task_id::TaskKind;
 
 /// Tells a process of this test at which statement to die.
 const DIE_AT: &str = "MINER_TEST_DIE_AT";
@@ -55,7 +55,7 @@ fn snapshot(folder: &TempDir) -> LedgerSnapshot {
 }
 
 /// As a scheduler does it.
-fn open(folder: &TempDir) -> Recovered {
+fn open(folder: &TempDir) -> RecoveredState {
     let (state_folder, recovered) = StateFolder::open(folder.path()).unwrap();
     state_folder.close().unwrap();
     recovered
@@ -142,7 +142,7 @@ fn shares_of_a_repeated_report_are_not_taken_in_twice() {
         let account = task::Account { worker: "miner-worker-781".into(), rows, ..task::Account::default() };
         Change::Status(StatusRecord {
             task: "miner-worker-781".into(),
-            kind: Kind::Worker,
+            kind: TaskKind::Worker,
             state: Some(TaskState::TaskRunning),
             reason: None,
             last: false,
@@ -171,8 +171,8 @@ fn sentinels_become_what_they_meant() {
     let server = Some(Assignment::Server("miner-server-12".into()));
     assert_eq!(of("miner-worker-13"), (launched, server, Some(TaskState::TaskRunning)));
     assert_eq!(of("miner-worker-17").1, Some(Assignment::Pool("ssl://pool:1".into())));
-    assert_eq!(of("miner-worker-777"), (Origin::Found, None, Some(TaskState::TaskRunning)));
-    assert_eq!(of("miner-server-778").0, Origin::Found);
+    assert_eq!(of("miner-worker-777"), (Origin::Unrecorded, None, Some(TaskState::TaskRunning)));
+    assert_eq!(of("miner-server-778").0, Origin::Unrecorded);
     assert_eq!(of("miner-worker-779").2, None);
     assert_eq!(snapshot(&folder).tasks, before.tasks, "and they are read so from format 1");
 }

@@ -4,10 +4,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::journal::{Change, StatusRecord, Ticket};
-use crate::kind::Kind;
 use crate::store::DATABASE;
 use crate::store::sqlite::{KeptShare, schema, tables};
 use crate::store::tests::shares;
+use crate::task_id::TaskKind;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// No test writes so many bytes at once, and so much remains of what was removed in part.
@@ -29,7 +29,7 @@ impl Folder {
         schema::prepare(&mut connection, folder.path()).unwrap();
         let space = Space::new(limits, &connection).unwrap();
         let mut folder = Folder { folder, connection, framework: None, space, reported: 0 };
-        folder.write(&[(0, Change::Framework { id: "f".into() }), (0, Change::Task(worker()))]);
+        folder.write(&[(0, Change::Framework("f".into())), (0, Change::Task(worker()))]);
         folder
     }
 
@@ -89,7 +89,7 @@ impl Folder {
 fn worker() -> crate::journal::TaskRecord {
     crate::journal::TaskRecord {
         id: "miner-worker-1".into(),
-        kind: Kind::Worker,
+        kind: TaskKind::Worker,
         agent: "agent".into(),
         host: "host".into(),
         agent_url: None,
@@ -119,7 +119,7 @@ fn report(sequence: u64, shares: usize) -> Change {
     let account = Account { worker: worker().id, totals, rows, rows_omitted: 0 };
     Change::Status(StatusRecord {
         task: worker().id,
-        kind: Kind::Worker,
+        kind: TaskKind::Worker,
         state: Some(TaskState::TaskRunning),
         reason: None,
         last: false,

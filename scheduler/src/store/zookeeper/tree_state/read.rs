@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 
 use super::TreeState;
 use super::pages;
-use crate::journal::{AvoidedAgent, FrameworkRecord, Line, SpecificationKey, TaskRecord, number};
+use crate::journal::{AvoidedAgent, FrameworkRecord, LedgerLine, SpecificationKey, TaskRecord};
 use crate::store::zookeeper::node::{FORMAT, FRAMEWORK, FormatNode, FrameworkNode, Node, TASKS_1, place};
+use crate::task_id::task_number;
 
 /// Why a node cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +56,7 @@ impl TreeState {
             state.take(name, if format == 1 { node.read_as_format_1() } else { node });
         }
         state.aggregate_what_retired();
-        let used = state.tasks.keys().filter_map(|id| number(id));
+        let used = state.tasks.keys().filter_map(|id| task_number(id));
         let used = used.chain(state.retired.done.last()).chain(state.retired.lost.last()).max();
         state.next_number = state.next_number.max(used.unwrap_or(0).saturating_add(1));
         if format == 1 {
@@ -76,7 +77,7 @@ impl TreeState {
             specification_key: node.specification_key.map(key).transpose()?,
             ..TreeState::default()
         };
-        let (line, blocks): (Line, u64) = node.sum.into();
+        let (line, blocks): (LedgerLine, u64) = node.sum.into();
         state.ledger.add_aggregated(line, blocks);
         state.written_sum = (line, blocks);
         Ok(state)
@@ -94,7 +95,7 @@ impl TreeState {
         }
         for account in node.accounts.iter().map(|account| account.account()) {
             self.ledger.put(account);
-            if let (None, Some((_, page))) = (number(account.worker), pages::parse(name)) {
+            if let (None, Some((_, page))) = (task_number(account.worker), pages::parse(name)) {
                 self.pages.was_in(account.reporter, page, account.worker);
             }
         }

@@ -10,7 +10,7 @@ use super::*;
 use crate::journal::{Origin, StatusRecord};
 use crate::store::zookeeper::node::FRAMEWORK;
 
-fn task(kind: Kind, number: u64) -> TaskRecord {
+fn task(kind: TaskKind, number: u64) -> TaskRecord {
     TaskRecord {
         id: format!("miner-{}-{number}", kind.name()),
         kind,
@@ -19,7 +19,7 @@ fn task(kind: Kind, number: u64) -> TaskRecord {
         agent_url: Some("http://h:5051/slave(1)".into()),
         assignment: None,
         origin: Origin::Launched { cpus_milli: 1000 },
-        address: (kind == Kind::Server).then(|| ServerAddress {
+        address: (kind == TaskKind::Server).then(|| ServerAddress {
             host: "::1".into(),
             stratum_port: 3333,
             http_port: 3334,
@@ -90,9 +90,9 @@ impl Written {
 
     fn with_two_tasks() -> Written {
         let mut written = Written::default();
-        let (server, worker) = (task(Kind::Server, 1), task(Kind::Worker, 2));
+        let (server, worker) = (task(TaskKind::Server, 1), task(TaskKind::Worker, 2));
         written.write(&[
-            Change::Framework { id: "f".into() },
+            Change::Framework("f".into()),
             Change::Task(server.clone()),
             update(&server, TaskState::TaskRunning, 1, &[("miner-worker-2", 4), ("stranger/..", 2)]),
             Change::Task(worker.clone()),
@@ -109,14 +109,14 @@ fn a_change_is_one_node() {
     let names: Vec<&str> = written.content.keys().map(String::as_str).collect();
     assert_eq!(names, [FRAMEWORK, "miner-server-1", "miner-server-1+0", "miner-worker-2"]);
     assert!(written.content["miner-worker-2"].len() < 1000, "as the README says");
-    let worker = task(Kind::Worker, 2);
+    let worker = task(TaskKind::Worker, 2);
     let news = update(&worker, TaskState::TaskRunning, 2, &[("miner-worker-2", 6)]);
     assert_eq!(written.write(std::slice::from_ref(&news)), ["miner-worker-2"]);
     let before = written.content.clone();
     written.write(&[news]);
     assert_eq!(written.content, before, "the same once more");
-    assert_eq!(written.write(&[Change::Task(task(Kind::Worker, 3))]), ["miner-worker-3"]);
-    assert_eq!(written.write(&[Change::Forget { task: "miner-worker-3".into() }]), ["miner-worker-3"]);
+    assert_eq!(written.write(&[Change::Task(task(TaskKind::Worker, 3))]), ["miner-worker-3"]);
+    assert_eq!(written.write(&[Change::Forget("miner-worker-3".into())]), ["miner-worker-3"]);
     assert!(!written.content.contains_key("miner-worker-3"));
     assert_eq!(written.state.recovered().next_number, 4);
 }
@@ -124,13 +124,13 @@ fn a_change_is_one_node() {
 #[test]
 fn what_ended_long_ago_is_a_sum() {
     let mut written = Written::with_two_tasks();
-    let (server, worker) = (task(Kind::Server, 1), task(Kind::Worker, 2));
+    let (server, worker) = (task(TaskKind::Server, 1), task(TaskKind::Worker, 2));
     let sum = written.state.recovered().ledger.sum();
     written.write(&[update(&worker, TaskState::TaskFailed, 2, &[("miner-worker-2", 5)])]);
-    written.write(&[Change::Retire { tasks: vec![worker.id.clone()] }]);
+    written.write(&[Change::Retire(vec![worker.id.clone()])]);
     assert!(written.content.contains_key("miner-worker-2"), "the server's account of it may still grow");
     written.write(&[update(&server, TaskState::TaskKilled, 2, &[("miner-worker-2", 5)])]);
-    let writes = written.write(&[Change::Retire { tasks: vec![server.id.clone()] }]);
+    let writes = written.write(&[Change::Retire(vec![server.id.clone()])]);
     assert_eq!(writes, [FRAMEWORK, "miner-server-1", "miner-server-1+0", "miner-worker-2"]);
     assert_eq!(written.content.keys().collect::<Vec<_>>(), [FRAMEWORK]);
     let recovered = read(&written.content).recovered();
@@ -145,7 +145,7 @@ fn what_ended_long_ago_is_a_sum() {
 #[test]
 fn strangers_fill_pages_of_bounded_size() {
     let mut written = Written::with_two_tasks();
-    let server = task(Kind::Server, 1);
+    let server = task(TaskKind::Server, 1);
     for batch in 0..40u64 {
         let names: Vec<String> =
             (0..100).map(|n| format!("\u{1}{batch}-{n}-{}", "\u{2}".repeat(100))).collect();
@@ -169,7 +169,7 @@ fn the_end_of_a_framework_leaves_nothing_but_its_numbers() {
     assert_eq!(written.content.keys().collect::<Vec<_>>(), [FRAMEWORK]);
     let recovered = read(&written.content).recovered();
     assert_eq!((recovered.framework, recovered.next_number), (None, 3));
-    written.write(&[Change::Framework { id: "g".into() }]);
+    written.write(&[Change::Framework("g".into())]);
     assert_eq!(read(&written.content).recovered().framework.as_ref().unwrap().id, "g");
 }
 
@@ -203,15 +203,15 @@ fn the_next_leader_finds_every_kind_of_change() {
     assert_eq!(written.write(&[assign]), ["miner-worker-2"]);
     assert_eq!(written.write(&[Change::Peak(5), Change::Peak(3)]), [FRAMEWORK]);
     let address = Some(ServerAddress { host: "other".into(), stratum_port: 1, http_port: 2 });
-    let server = TaskRecord { address: address.clone(), ..task(Kind::Server, 1) };
-    let worker = task(Kind::Worker, 2);
+    let server = TaskRecord { address: address.clone(), ..task(TaskKind::Server, 1) };
+    let worker = task(TaskKind::Worker, 2);
     written.write(&[
         update(&server, TaskState::TaskRunning, 2, &[]),
         update(&worker, TaskState::TaskKilled, 3, &[]),
         update(&worker, TaskState::TaskRunning, 2, &[]),
     ]);
     let next = read(&written.content);
-    let Recovered { tasks, peak_workers, .. } = next.recovered();
+    let RecoveredState { tasks, peak_workers, .. } = next.recovered();
     assert_eq!((peak_workers, &tasks[0].address), (5, &address));
     let worker = (tasks[1].server(), tasks[1].state, tasks[1].closed);
     assert_eq!(worker, (Some("miner-server-9"), Some(TaskState::TaskKilled), true));
@@ -250,8 +250,9 @@ fn the_first_leaders_key_stays() {
 #[test]
 fn what_the_master_removed_stays_marked() {
     let framework = FrameworkRecord { id: "f".into(), started_ms: 1, removed_ms: Some(2) };
-    let recovered = Recovered { framework: Some(framework.clone()), next_number: 1, ..Recovered::default() };
+    let recovered =
+        RecoveredState { framework: Some(framework.clone()), next_number: 1, ..RecoveredState::default() };
     let mut written = Written { state: TreeState::of(recovered), ..Written::default() };
-    written.write(&[Change::Framework { id: "f".into() }]);
+    written.write(&[Change::Framework("f".into())]);
     assert_eq!(read(&written.content).recovered().framework, Some(framework));
 }

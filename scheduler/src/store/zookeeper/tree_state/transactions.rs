@@ -90,7 +90,7 @@ impl TreeState {
 
     fn with_framework_node(
         &mut self,
-        moved: BTreeMap<String, (crate::journal::Line, u64)>,
+        moved: BTreeMap<String, (crate::journal::LedgerLine, u64)>,
     ) -> Vec<Vec<Write>> {
         let (mut transactions, mut current) = (Vec::new(), Transaction::default());
         for (name, (line, blocks)) in moved {

@@ -5,12 +5,12 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::super::fake::Flaky;
 use super::*;
 use crate::journal::{Origin, TaskRecord};
-use crate::kind::Kind;
+use crate::task_id::TaskKind;
 
 fn intent(number: u64, payload: usize) -> Change {
     Change::Task(TaskRecord {
         id: format!("miner-worker-{number}"),
-        kind: Kind::Worker,
+        kind: TaskKind::Worker,
         agent: "a".into(),
         host: "h".repeat(payload),
         agent_url: None,

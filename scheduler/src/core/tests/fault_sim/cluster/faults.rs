@@ -63,7 +63,7 @@ impl Cluster {
 
     /// One that has shown life before.
     pub fn hang(&mut self, task: &str) {
-        let heard = self.script.state.fleet.get(task).is_some_and(|task| task.silent_since().is_some());
+        let heard = self.script.state.fleet.get(task).is_some_and(|task| task.silent_since.is_some());
         if let Some(task) =
             self.tasks.get_mut(task).filter(|task| heard && task.state == TaskState::TaskRunning)
         {
@@ -101,7 +101,7 @@ impl Cluster {
     pub fn rescind(&mut self, which: usize) {
         let Some(id) = self.offers.keys().nth(which % self.offers.len().max(1)).cloned() else { return };
         self.offers.remove(&id);
-        self.event(Event::Rescinded { offer: id });
+        self.event(Event::Rescinded(id));
     }
 
     /// The connection breaks, or the master is another one; what was said last may be lost.

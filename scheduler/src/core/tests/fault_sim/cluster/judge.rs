@@ -9,7 +9,7 @@ impl Cluster {
         let live = || self.tasks.iter().filter(|(_, task)| task.lives());
         let servers: Vec<&String> = live().map(|(id, _)| id).filter(|id| id.contains("server")).collect();
         let wanted = usize::from(state.settings.template.pool.is_none());
-        let known: Vec<&str> = state.fleet.servers().map(Task::id).collect();
+        let known: Vec<&str> = state.fleet.servers_in_service().map(Task::id).collect();
         if servers.len() != wanted || known != servers {
             return Some(format!("servers {servers:?}, known {known:?}"));
         }
@@ -21,7 +21,7 @@ impl Cluster {
         }
         let ghost = |task: &&Task| {
             let lives = self.tasks.get(task.id()).is_some_and(Real::lives);
-            !task.is_over() && task.state() != Some(TaskState::TaskUnreachable) && !lives
+            !task.has_ended() && task.state() != Some(TaskState::TaskUnreachable) && !lives
         };
         if let Some(task) = state.fleet.all().find(ghost) {
             return Some(format!("{} is not there, but {:?}", task.id(), task.state()));
@@ -29,14 +29,14 @@ impl Cluster {
         if let Some((id, offer)) = self.offers.iter().find(|(_, offer)| now > offer.since + HELD) {
             return Some(format!("{id} is hoarded: {offer:?}"));
         }
-        if !self.script.queue.is_empty() || state.outbox.count_unwritten() > 0 {
+        if !self.script.queue.is_empty() || state.outbox.count_unpersisted() > 0 {
             return Some("something is still being written".into());
         }
         let is_asked_for = |id: &&String| state.fleet.get(id).is_some_and(Task::may_live);
         if let Some(id) = self.unanswered.iter().find(is_asked_for) {
             return Some(format!("{id} is still being asked for"));
         }
-        let wanted = state.fleet.worker_intervals();
+        let wanted = state.fleet.worker_intervals;
         let is_outdated = |id: &str, task: &Real| id.contains("worker") && Some(task.intervals) != wanted;
         if let Some((id, task)) = live().find(|(id, task)| is_outdated(id, task)) {
             return Some(format!("{id} uses {:?} instead of {wanted:?}", task.intervals));

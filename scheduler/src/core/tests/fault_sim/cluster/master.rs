@@ -16,7 +16,7 @@ impl Cluster {
             self.offers.iter().filter(|(_, it)| it.agent == agent).map(|(id, _)| id.clone()).collect();
         for id in gone {
             self.offers.remove(&id);
-            self.event(Event::Rescinded { offer: id });
+            self.event(Event::Rescinded(id));
         }
     }
 

@@ -10,11 +10,11 @@ const WORKERS: u64 = 1500;
 /// A server whose workers have all retired, so that their nodes remain until it retires itself.
 fn server_of_many() -> Written {
     let mut written = Written::default();
-    let server = task(Kind::Server, 1);
-    written.write(&[Change::Framework { id: "f".into() }, Change::Task(server.clone())]);
+    let server = task(TaskKind::Server, 1);
+    written.write(&[Change::Framework("f".into()), Change::Task(server.clone())]);
     for first in (2..WORKERS).step_by(500) {
         let workers: Vec<TaskRecord> =
-            (first..first + 500).map(|number| task(Kind::Worker, number)).collect();
+            (first..first + 500).map(|number| task(TaskKind::Worker, number)).collect();
         let names: Vec<(&str, u64)> = workers.iter().map(|worker| (worker.id.as_str(), 3)).collect();
         let mut changes: Vec<Change> = workers.iter().cloned().map(Change::Task).collect();
         changes.push(update(&server, TaskState::TaskRunning, first, &names));
@@ -29,7 +29,7 @@ fn server_of_many() -> Written {
         }
         let tasks = workers.iter().map(|worker| worker.id.clone()).collect();
         written.flush();
-        written.state.apply(&Change::Retire { tasks }, 7);
+        written.state.apply(&Change::Retire(tasks), 7);
         written.flush();
     }
     let strangers: Vec<String> = (0..700).map(|n| format!("stranger {n}")).collect();
@@ -43,7 +43,7 @@ fn server_of_many() -> Written {
 fn a_server_that_retires_with_many_accounts_does_so_in_portions() {
     let mut written = server_of_many();
     let before = written.state.recovered();
-    written.state.apply(&Change::Retire { tasks: vec!["miner-server-1".into()] }, 7);
+    written.state.apply(&Change::Retire(vec!["miner-server-1".into()]), 7);
     let after = written.state.recovered();
     let transactions = written.state.take_transactions();
     assert!(transactions.len() > 3, "{}", transactions.len());
@@ -90,7 +90,7 @@ fn the_end_of_a_large_framework_is_said_before_its_nodes_vanish() {
 #[test]
 fn a_change_among_many_tasks_is_one_node() {
     let mut written = server_of_many();
-    let worker = task(Kind::Worker, WORKERS + 1000);
+    let worker = task(TaskKind::Worker, WORKERS + 1000);
     written.state.apply(&Change::Task(worker.clone()), 7);
     written.state.apply(&update(&worker, TaskState::TaskRunning, 1, &[(&worker.id, 1)]), 7);
     let transactions = written.state.take_transactions();
@@ -122,6 +122,6 @@ fn avoided_agents_are_found_by_the_next_leader_and_outlive_the_framework() {
     let found = read(&written.content).recovered().avoided;
     let found: Vec<_> = found.iter().map(|it| (it.agent.as_str(), it.why.as_str())).collect();
     assert_eq!(found, [("20-a/S1", "it errs"), ("h+x", "asked again")]);
-    written.write(&[Change::AllowAgent { agent: "h+x".into() }]);
+    written.write(&[Change::AllowAgent("h+x".into())]);
     assert_eq!(read(&written.content).recovered().avoided.len(), 1);
 }

@@ -96,8 +96,8 @@ fn everything_is_taken_over() {
         ("miner-worker-15", launched, Some(TaskGone)),
         ("miner-worker-16", launched, Some(TaskFailed)),
         ("miner-worker-17", launched, Some(TaskRunning)),
-        ("miner-worker-777", Origin::Found, Some(TaskRunning)),
-        ("miner-server-778", Origin::Found, Some(TaskRunning)),
+        ("miner-worker-777", Origin::Unrecorded, Some(TaskRunning)),
+        ("miner-server-778", Origin::Unrecorded, Some(TaskRunning)),
         ("miner-worker-779", launched, None),
     ];
     assert_eq!(tasks, expected);
@@ -168,9 +168,9 @@ fn large(moved: u64, kept: u64) -> Tree {
         let node = serde_json::json!({ "accounts": accounts }).to_string();
         (worker, node.into_bytes())
     };
-    let server = TaskRecord { state: Some(TaskState::TaskRunning), ..task(Kind::Server, 2) };
+    let server = TaskRecord { state: Some(TaskState::TaskRunning), ..task(TaskKind::Server, 2) };
     let mut state = Written::default();
-    state.write(&[Change::Framework { id: "f".into() }, Change::Task(server)]);
+    state.write(&[Change::Framework("f".into()), Change::Task(server)]);
     let last = 2 + moved + kept;
     let framework = serde_json::json!({
         "format": 1, "framework": {"id": "f", "started_ms": 1}, "leader": null, "next_number": last + 1,

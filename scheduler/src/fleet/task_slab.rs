@@ -1,51 +1,51 @@
-//! Where tasks are kept: found by name or key at a fixed cost, and in the order in which they came.
+//! The storage of tasks: they are found by id or key at a constant cost, and listed in the order in which they were added.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::task::Task;
 
-/// A task that is there. Keys are in the order in which tasks came.
+/// The key of a task. Keys are ordered by when their tasks were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key {
+pub(super) struct TaskKey {
     order: u64,
     slot: usize,
 }
 
-/// The tasks. The key of a task that was removed finds nothing, also when another task is in its slot.
+/// All tasks. The key of a removed task finds nothing, even if another task has taken its slot.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    /// Boxed: a list that grows has twice the room that it needs, and moves all that is in it.
+pub(super) struct TaskSlab {
+    /// Tasks are boxed: a vector that grows reserves up to twice the space, and moves its content.
     slots: Vec<Option<(u64, Box<Task>)>>,
     free: Vec<usize>,
     next: u64,
-    names: HashMap<Arc<str>, Key>,
-    keys: BTreeSet<Key>,
+    names: HashMap<Arc<str>, TaskKey>,
+    keys: BTreeSet<TaskKey>,
 }
 
-impl Table {
-    pub fn key(&self, name: &str) -> Option<Key> {
+impl TaskSlab {
+    pub fn key(&self, name: &str) -> Option<TaskKey> {
         self.names.get(name).copied()
     }
 
-    pub fn get(&self, key: Key) -> Option<&Task> {
+    pub fn get(&self, key: TaskKey) -> Option<&Task> {
         let (order, task) = self.slots.get(key.slot)?.as_ref()?;
         (*order == key.order).then_some(task)
     }
 
-    pub fn get_mut(&mut self, key: Key) -> Option<&mut Task> {
+    pub fn get_mut(&mut self, key: TaskKey) -> Option<&mut Task> {
         let (order, task) = self.slots.get_mut(key.slot)?.as_mut()?;
         (*order == key.order).then_some(task)
     }
 
-    pub fn keys(&self) -> impl DoubleEndedIterator<Item = Key> + '_ {
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = TaskKey> + '_ {
         self.keys.iter().copied()
     }
 
-    /// Takes one in; one of the same name must not be there.
-    pub fn insert(&mut self, task: Task) -> Key {
+    /// Adds a task. There must be none with the same id.
+    pub fn insert(&mut self, task: Task) -> TaskKey {
         let slot = self.free.pop().unwrap_or(self.slots.len());
-        let key = Key { order: self.next, slot };
+        let key = TaskKey { order: self.next, slot };
         self.next += 1;
         self.names.insert(Arc::clone(task.shared_id()), key);
         self.keys.insert(key);
@@ -57,7 +57,7 @@ impl Table {
         key
     }
 
-    pub fn remove(&mut self, name: &str) -> Option<(Key, Task)> {
+    pub fn remove(&mut self, name: &str) -> Option<(TaskKey, Task)> {
         let key = self.names.remove(name)?;
         self.keys.remove(&key);
         let (_, task) = self.slots.get_mut(key.slot)?.take()?;

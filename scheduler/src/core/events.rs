@@ -1,0 +1,145 @@
+//! What each event changes, before policies decide what follows from it.
+
+use std::time::Duration;
+
+use mesos::v1::TaskState;
+
+use super::outbox::OnPersisted;
+use super::transition::{Transition, end_without_report};
+use crate::event::{Call, Event};
+use crate::fleet::{ServerState, Task};
+use crate::journal::{Change, Origin, Ticket};
+use crate::policy::PolicyEvent;
+use crate::user_notice::UserNotice;
+
+impl Transition<'_> {
+    /// Goes on with the tasks of an earlier run of the scheduler, which are in the fleet.
+    pub fn resume(&mut self) {
+        // A task that has reported sends live messages, too, unless it fell silent before this run.
+        let reports = |task: &str| self.history.ledger.workers_of(task).next().is_some();
+        let tasks = self.fleet.all().map(|task| task.id().to_owned());
+        for id in tasks.filter(|task| reports(task)).collect::<Vec<_>>() {
+            self.fleet.expect_live(&id, self.now);
+        }
+        // Only the server that was launched last is in service. An older one that has not ended was given up before.
+        let launched = |task: &&Task| !task.is_worker() && task.record.origin != Origin::Unrecorded;
+        let last = self
+            .fleet
+            .all()
+            .rfind(launched)
+            .filter(|server| !server.has_ended())
+            .map(|server| server.id().to_owned());
+        if let Some(server) = last.filter(|_| self.settings.template.pool.is_none()) {
+            self.fleet.servers.insert(server, ServerState::Open);
+        }
+        self.raise(PolicyEvent::Started);
+    }
+
+    pub fn on_event(&mut self, event: Event) {
+        if event.is_from_master() && self.run.hear_master(self.now) {
+            // While the master was silent, tasks could not be heard either. What they sent meanwhile is still to be read.
+            self.fleet.restart_timers(true, self.now);
+        }
+        self.fleet.expire_hashrates(self.now);
+        match event {
+            Event::Heartbeat => {}
+            Event::Subscribed(framework) => self.subscribed(framework),
+            Event::Disconnected => {
+                self.run.connected = false;
+                // All offers are void, so the launches that hold them are cancelled.
+                self.fleet.cancel_all_launches();
+            }
+            Event::Removed => self.removed(),
+            Event::Offers(offers) => self.raise(PolicyEvent::Offers(offers)),
+            Event::Rescinded(offer) => self.rescinded(&offer),
+            Event::Unavailabilities(agents) => self.raise(PolicyEvent::Unavailabilities(agents)),
+            Event::InverseOffers(offers) => self.raise(PolicyEvent::InverseOffers(offers)),
+            Event::InverseRescinded(offer) => self.raise(PolicyEvent::InverseRescinded(offer)),
+            Event::Update(status) => self.update(*status),
+            Event::Message { executor, data } => self.message(executor, &data),
+            Event::ExecutorTerminated { executor, status } => {
+                self.raise(PolicyEvent::ExecutorTerminated { executor, status });
+            }
+            Event::AgentRemoved(agent) => self.raise(PolicyEvent::AgentRemoved(agent)),
+            Event::Persisted(tickets) => tickets.into_iter().for_each(|ticket| self.persisted(ticket)),
+            Event::Fetching(fetching) => self.raise(PolicyEvent::Fetching(fetching)),
+            Event::CallsAnswered { decided_before } => {
+                self.raise(PolicyEvent::CallsAnswered { decided_before })
+            }
+            Event::Tick => self.tick(),
+            Event::Stop => self.raise(PolicyEvent::Stop),
+        }
+    }
+
+    fn subscribed(&mut self, framework: String) {
+        if self.history.framework.as_ref().is_some_and(|known| *known != framework) {
+            self.removed();
+        }
+        self.run.connected = true;
+        self.fleet.agents.forget_windows();
+        if self.history.framework.is_none() {
+            self.change(Change::Framework(framework.clone()), OnPersisted::Nothing);
+        }
+        self.notify(UserNotice::Subscribed(framework));
+        // Time without a subscription is not held against tasks.
+        self.fleet.restart_timers(false, self.now);
+        self.fleet.make_all_kills_due(self.now);
+        self.raise(PolicyEvent::Subscribed);
+    }
+
+    /// The master has removed the framework, and all its tasks with it. A new framework begins with an empty ledger.
+    fn removed(&mut self) {
+        for (task, kind) in self.live_tasks() {
+            let why = "the master has given the framework up";
+            let status = end_without_report(task, kind, TaskState::TaskGone, why);
+            self.persist(Change::Status(status), OnPersisted::Nothing);
+        }
+        if let Some(framework) = self.history.framework.clone() {
+            self.notify(UserNotice::Removed(framework));
+            self.change(Change::FrameworkEnded, OnPersisted::Nothing);
+        }
+        self.run.connected = false;
+        self.outbox.cancel_pending();
+    }
+
+    fn persisted(&mut self, ticket: Ticket) {
+        match self.outbox.persisted(ticket) {
+            OnPersisted::Launch(task) => self.raise(PolicyEvent::LaunchPersisted(task)),
+            OnPersisted::Update(update) => self.apply_update(*update),
+            OnPersisted::Raise(event) => self.raise(*event),
+            OnPersisted::Peak => self.update_peak(),
+            OnPersisted::Nothing => {}
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.run.tick(self.now) {
+            // This process was stopped. What tasks sent meanwhile is still to be read, so they are not to blame for silence.
+            self.fleet.restart_timers(true, self.now);
+        }
+        self.raise(PolicyEvent::Tick);
+    }
+
+    /// An offer is gone, and with it the launches that hold it.
+    fn rescinded(&mut self, offer: &str) {
+        let Some(task) = self.fleet.holder_of(offer).map(|task| task.id().to_owned()) else { return };
+        // The agent's other offers are declined, so that all of its resources are offered again.
+        let mut rest = self.fleet.cancel_launch(&task);
+        rest.retain(|held| held != offer);
+        if !rest.is_empty() {
+            self.call(Call::Decline { offers: rest, refuse: Duration::ZERO });
+        }
+    }
+
+    /// The master has taken the TEARDOWN, which ends all tasks. Returns the changes to persist.
+    pub fn torn_down(&mut self) -> Vec<Change> {
+        let tasks = self.live_tasks();
+        let end = |(task, kind)| {
+            let why = "ended by TEARDOWN without a last report";
+            let change = Change::Status(end_without_report(task, kind, TaskState::TaskKilled, why));
+            self.apply(&change);
+            change
+        };
+        tasks.into_iter().map(end).collect()
+    }
+}

@@ -1,0 +1,106 @@
+//! The events that policies react to.
+
+use std::time::Instant;
+
+use mesos::v1::{Offer, TaskState};
+
+use super::TaskEnd;
+use crate::artifact::Fetching;
+use crate::event::{InverseOffer, Unavailability};
+use crate::fleet::StateChange;
+use crate::offers::UnusedAgent;
+
+/// Something that policies may react to. Tasks, agents, servers and offers are named by their ids.
+#[derive(Clone, Debug)]
+pub enum PolicyEvent {
+    /// The first event: the fleet has the tasks of an earlier run of the scheduler.
+    Started,
+    /// The master has accepted a subscription.
+    Subscribed,
+    /// Time has passed.
+    Tick,
+    /// All that follows from an event is done. Raised again until no policy wants anything.
+    Settled,
+    /// The user wants the scheduler to stop.
+    Stop,
+    /// Offers.
+    Offers(Vec<Offer>),
+    /// When the agents of the offers that follow are unavailable, if maintenance is planned.
+    Unavailabilities(Vec<(String, Option<Unavailability>)>),
+    /// The master asks for resources back.
+    InverseOffers(Vec<InverseOffer>),
+    /// An inverse offer is rescinded.
+    InverseRescinded(String),
+    /// An executor has terminated.
+    ExecutorTerminated {
+        /// The id of the executor and of its task.
+        executor: String,
+        /// The exit status, as wait(2) gives it.
+        status: Option<i32>,
+    },
+    /// An agent was removed.
+    AgentRemoved(String),
+    /// The launch of a task is on disk.
+    LaunchPersisted(String),
+    /// The launch of a task was sent, or a task without a record was found.
+    Launched(String),
+    /// The master has answered all calls that were decided before an instant.
+    CallsAnswered {
+        /// The instant.
+        decided_before: Instant,
+    },
+    /// A status update of a task was received. It is not on disk yet.
+    UpdateReceived(String),
+    /// An update is on disk that says that a task has not ended.
+    Alive {
+        /// The task.
+        task: String,
+        /// Mesos' state.
+        state: TaskState,
+        /// What the task was before.
+        change: StateChange,
+    },
+    /// An update is on disk that says that a task has ended.
+    Ended(TaskEnd),
+    /// An update is on disk and was applied.
+    UpdatePersisted {
+        /// The task.
+        task: String,
+        /// The agent.
+        agent: String,
+        /// The update's uuid, if it is to be acknowledged.
+        uuid: Option<Vec<u8>>,
+        /// Whether the task is still alive, although it has retired.
+        still_alive: bool,
+    },
+    /// A task's health has changed.
+    Health {
+        /// The task.
+        task: String,
+        /// Whether the task is healthy.
+        healthy: bool,
+        /// Whether its health was known before.
+        known: bool,
+        /// Why the task is not healthy.
+        why: String,
+    },
+    /// An executor sent a live message.
+    LiveMessage {
+        /// The task.
+        task: String,
+        /// Whether it is the first one.
+        first: bool,
+    },
+    /// A worker no longer counts against limits and constraints.
+    SlotReleased(String),
+    /// A server was given up.
+    ServerLost(String),
+    /// A worker was assigned to another server.
+    Assigned(String),
+    /// Nothing is launched on an agent's offers.
+    Unused(UnusedAgent),
+    /// Declined offers are wanted again.
+    OffersRevived,
+    /// How fast agents fetch the executor from this scheduler.
+    Fetching(Fetching),
+}

@@ -1,0 +1,64 @@
+//! Workers that are kept for the next server may take all resources there are. If no offer is enough for a server, one of these
+//! workers is ended.
+
+use std::time::{Duration, Instant};
+
+use mesos::v1::TaskState;
+
+use super::{Intent, Policy, PolicyEvent, View, launch, maintenance, redirect};
+use crate::constraints::{Occupancy, TentativeOccupancy, all_allow};
+use crate::fleet::Task;
+use crate::user_notice::UserNotice;
+
+/// A worker is ended if no offer was enough for a new server for so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The policy.
+#[derive(Debug, Default)]
+pub(super) struct ServerPreemption {
+    /// Since when workers have been waiting for a server.
+    waiting_since: Option<Instant>,
+}
+
+impl Policy for ServerPreemption {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        if !matches!(event, PolicyEvent::Tick) || !view.run.connected {
+            return Vec::new();
+        }
+        let lacks_server = view.keeps_workers() && launch::lacks_server(view);
+        if !lacks_server || view.run.ending || redirect::waiting(view).next().is_none() {
+            self.waiting_since = None;
+            return Vec::new();
+        }
+        let since = *self.waiting_since.get_or_insert(now);
+        if now.duration_since(since) < PATIENCE {
+            return Vec::new();
+        }
+        // If the resources of this worker are not enough, the next one is ended later.
+        self.waiting_since = Some(now);
+        let Some(task) = most_dispensable(view, now) else { return Vec::new() };
+        vec![Intent::Notify(UserNotice::Preempted(task.clone())), Intent::End(task)]
+    }
+}
+
+/// The smallest worker that has enough CPU for the server and is on an agent where the server may run.
+fn most_dispensable(view: &View<'_>, now: Instant) -> Option<String> {
+    let (placement, needed) = (&view.settings.placement, view.settings.server_cpus_milli);
+    let nobody = Occupancy::default();
+    let nobody = TentativeOccupancy::of(&nobody);
+    let helps = |task: &&Task| {
+        let marks = view.fleet.marks(task.agent(), maintenance::NO_SERVER, now);
+        task.state() != Some(TaskState::TaskUnreachable)
+            && marks.paused.is_none()
+            && marks.leaving.is_none()
+            && all_allow(&placement.server, &task.place(), &nobody)
+    };
+    // A server cannot use revocable CPU.
+    let candidates = redirect::waiting(view).filter(|_| !placement.revocable).filter(helps);
+    // A worker with too little CPU may have enough together with what is free on its agent.
+    let cost = |task: &&Task| {
+        let cpus = task.record.cpus_milli();
+        (cpus < needed, if cpus < needed { u64::MAX - cpus } else { cpus })
+    };
+    candidates.min_by_key(cost).map(|task| task.id().to_owned())
+}

@@ -1,0 +1,53 @@
+//! The state of this run of the scheduler: its subscription, and whether it is shutting down.
+
+use std::time::{Duration, Instant};
+
+/// Without a tick for so long, this process was stopped or held up.
+const STOPPED: Duration = Duration::from_secs(5);
+
+/// The master sends a heartbeat every 15 s. If it sends nothing for so long, it is stuck or unreachable.
+const MASTER_SILENT: Duration = Duration::from_secs(18);
+
+/// The state of this run of the scheduler.
+#[derive(Clone, Copy, Debug)]
+pub struct RunState {
+    /// Whether there is a subscription.
+    pub connected: bool,
+    /// Whether the shutdown has begun.
+    pub ending: bool,
+    /// When this run began.
+    pub started: Instant,
+    ticked: Instant,
+    /// When the last event of the master was received.
+    heard: Instant,
+}
+
+impl RunState {
+    /// A run without a subscription.
+    pub fn new(now: Instant) -> Self {
+        Self { connected: false, ending: false, started: now, ticked: now, heard: now }
+    }
+
+    /// Time passes. Returns whether this process was stopped meanwhile.
+    pub(super) fn tick(&mut self, now: Instant) -> bool {
+        now.duration_since(std::mem::replace(&mut self.ticked, now)) >= STOPPED
+    }
+
+    /// An event of the master was received. Returns whether the master was silent before.
+    pub(crate) fn hear_master(&mut self, now: Instant) -> bool {
+        let was_silent = self.master_is_silent(now);
+        self.heard = now;
+        was_silent
+    }
+
+    /// Whether the master is silent. Messages of tasks come through the master, so there are none either.
+    pub fn master_is_silent(&self, now: Instant) -> bool {
+        now.duration_since(self.heard) >= MASTER_SILENT
+    }
+
+    /// When the last event of the master was received.
+    #[cfg(test)]
+    pub fn heard(&self) -> Instant {
+        self.heard
+    }
+}
