@@ -185,17 +185,32 @@ impl Resources {
         Some(Self(vec![taken]))
     }
 
+    /// Whether all of `part` is there: for each of its pieces one of the same kind that is as large.
+    pub fn contains(&self, part: &Self) -> bool {
+        self.clone().subtract(part)
+    }
+
+    /// Subtracts `part`. Returns `false`, and subtracts nothing, unless `self` contains it.
+    pub fn subtract(&mut self, part: &Self) -> bool {
+        let mut rest = self.clone();
+        for piece in part.0.iter().filter(|piece| !is_used_up(piece)) {
+            let like = rest.0.iter_mut().find(|other| describe(other) == describe(piece));
+            let Some(like) = like else { return false };
+            let Some(left) = less(like, piece) else { return false };
+            *like = left;
+            rest.drop_empty(&piece.name);
+        }
+        *self = rest;
+        true
+    }
+
     fn named(&self, name: &str) -> impl Iterator<Item = &Resource> {
         self.0.iter().filter(move |piece| piece.name == name)
     }
 
     /// Removes pieces of that name that nothing is left of.
     fn drop_empty(&mut self, name: &str) {
-        self.0.retain(|piece| {
-            let used_up = piece.scalar.is_some() && amount(piece) == Quantity::ZERO
-                || piece.ranges.is_some() && values::count(piece) == 0;
-            piece.name != name || !used_up
-        });
+        self.0.retain(|piece| piece.name != name || !is_used_up(piece));
     }
 
     /// Adds a piece to the one that is like it, or as another one.
@@ -221,6 +236,22 @@ fn amount(piece: &Resource) -> Quantity {
 
 fn with_amount(piece: &Resource, amount: Quantity) -> Resource {
     Resource { scalar: Some(value::Scalar { value: amount.value() }), ..piece.clone() }
+}
+
+/// What is left of `piece` without `part`; `None` if `part` is not all in it.
+fn less(piece: &Resource, part: &Resource) -> Option<Resource> {
+    match (&piece.scalar, &part.scalar) {
+        (Some(_), Some(_)) if amount(piece) >= amount(part) => {
+            Some(with_amount(piece, amount(piece) - amount(part)))
+        }
+        (None, None) => values::less(piece, part),
+        _ => None,
+    }
+}
+
+/// Whether nothing is left of a piece.
+fn is_used_up(piece: &Resource) -> bool {
+    amount(piece) == Quantity::ZERO && values::count(piece) == 0 && piece.set.is_none()
 }
 
 /// Everything but the amount.

@@ -96,7 +96,50 @@ fn takes_ports_across_ranges_and_roles() {
     assert_eq!(offer.as_slice(), [reserved(ranges("ports", [40001..=40004, 40006..=40009]), "a")]);
 }
 
+#[test]
+fn a_part_of_another_kind_is_not_contained() {
+    let allocated = |piece: Resource, role: &str| {
+        let allocation_info = Some(AllocationInfo { role: Some(role.into()) });
+        Resource { allocation_info, ..piece }
+    };
+    let idle = Resource { revocable: Some(RevocableInfo {}), ..cpus(2.0) };
+    let total = Resources::from(vec![allocated(cpus(1.0), "*"), idle.clone(), ranges("ports", [1..=9])]);
+    for contained in [allocated(cpus(0.6), "*"), idle, cpus(0.0), ranges("ports", [2..=3, 3..=4])] {
+        assert!(total.contains(&vec![contained.clone()].into()), "{contained:?}");
+    }
+    for missing in [
+        allocated(cpus(1.001), "*"),
+        allocated(cpus(0.6), "other"),
+        cpus(0.1),
+        scalar("mem", Quantity::whole(1)),
+        ranges("ports", [9..=10]),
+        scalar("ports", Quantity::whole(1)),
+    ] {
+        assert!(!total.contains(&vec![missing.clone()].into()), "{missing:?}");
+    }
+    let mut left = total.clone();
+    assert!(left.subtract(&total) && left.is_empty());
+    assert!(!left.subtract(&total) && left.is_empty(), "nothing is subtracted twice");
+}
+
 proptest! {
+    #[test]
+    fn what_is_subtracted_can_be_added_again(parts in prop::collection::vec((0u64..50, 0u64..10), 0..8)) {
+        let ports = |list: &[(u64, u64)]| {
+            Resources::from(vec![ranges("ports", list.iter().map(|&(begin, end)| begin..=end))])
+        };
+        let parts: Vec<_> = parts.into_iter().map(|(begin, length)| (begin, begin + length)).collect();
+        let (all, taken) = (ports(&[(0, 100)]), ports(&parts));
+        let mut rest = all.clone();
+        prop_assert!(rest.subtract(&taken));
+        for port in 0..=100 {
+            let one = ports(&[(port, port)]);
+            prop_assert_ne!(rest.contains(&one), taken.contains(&one));
+        }
+        rest.extend(taken);
+        prop_assert!(rest.contains(&all) && all.contains(&rest));
+    }
+
     #[test]
     fn nothing_is_lost_or_made(
         pieces in prop::collection::vec((0u64..5000, 0usize..3), 0..6),

@@ -38,25 +38,38 @@ pub(super) fn take_first(piece: &mut Resource, count: usize, numbers: &mut Vec<u
 
 /// Takes one number out of `piece`, as a resource like it, if it is there.
 pub(super) fn take_number(piece: &mut Resource, number: u64) -> Option<Resource> {
-    let holds = |range: &Range| range.begin <= number && number <= range.end;
-    if !list(piece).iter().any(holds) {
-        return None;
+    let taken = with_values(piece, &[number]);
+    *piece = less(piece, &taken)?;
+    Some(taken)
+}
+
+/// `piece` without the numbers of `part`; `None` if they are not all there. Its ranges are merged and sorted.
+pub(super) fn less(piece: &Resource, part: &Resource) -> Option<Resource> {
+    let mut left = merged(list(piece));
+    for gone in merged(list(part)) {
+        let index = left.iter().position(|range| range.begin <= gone.begin && gone.end <= range.end)?;
+        let range = left.remove(index);
+        let before = (range.begin < gone.begin).then(|| Range { begin: range.begin, end: gone.begin - 1 });
+        let after = (gone.end < range.end).then(|| Range { begin: gone.end + 1, end: range.end });
+        left.splice(index..index, before.into_iter().chain(after));
     }
-    let mut left = Vec::new();
-    for range in list(piece) {
-        if !holds(range) {
-            left.push(*range);
-            continue;
-        }
-        if range.begin < number {
-            left.push(Range { begin: range.begin, end: number - 1 });
-        }
-        if number < range.end {
-            left.push(Range { begin: number + 1, end: range.end });
+    let mut rest = piece.clone();
+    set(&mut rest, left);
+    Some(rest)
+}
+
+/// The same numbers in sorted ranges that neither overlap nor touch.
+fn merged(ranges: &[Range]) -> Vec<Range> {
+    let mut sorted: Vec<Range> = ranges.iter().filter(|range| range.begin <= range.end).copied().collect();
+    sorted.sort_unstable_by_key(|range| range.begin);
+    let mut merged: Vec<Range> = Vec::with_capacity(sorted.len());
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if range.begin <= last.end.saturating_add(1) => last.end = last.end.max(range.end),
+            _ => merged.push(range),
         }
     }
-    set(piece, left);
-    Some(with_values(piece, &[number]))
+    merged
 }
 
 /// A resource like `piece` that consists of these numbers. Neighbours are joined.
