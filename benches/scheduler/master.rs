@@ -1,12 +1,10 @@
 //! The simulated master: the cluster behind Mesos' v1 scheduler API, on a port of the loopback.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use local::http::server::Server;
-use local::http::{Frames, Handler, Reply, Request};
+use local::http::{Frames, Reply, Request, STREAM_ID, Server, empty, header, stream, text};
 use mesos::v1::scheduler::Call;
 use mesos::v1::scheduler::call::Type;
 use prost::Message;
@@ -45,10 +43,7 @@ impl Master {
         let cluster = Arc::new(Mutex::new(Cluster::new(settings, fetches, Instant::now())));
         runtime.spawn(fetcher::run(Arc::downgrade(&cluster), to_be_fetched, rate));
         let cluster_of_handler = cluster.clone();
-        let handler: Handler = Arc::new(move |request| {
-            let cluster = cluster_of_handler.clone();
-            Box::pin(async move { answer(&cluster, &request) }) as Pin<Box<dyn Future<Output = Reply> + Send>>
-        });
+        let handler = move |request| std::future::ready(answer(&cluster_of_handler, &request));
         let (server, address) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("bound");
@@ -79,40 +74,40 @@ fn tick(cluster: &Weak<Mutex<Cluster>>) {
 }
 
 fn answer(cluster: &Arc<Mutex<Cluster>>, request: &Request) -> Reply {
-    if request.path == IDLE_PATH {
-        return Reply::empty(202);
+    if request.uri().path() == IDLE_PATH {
+        return empty(202);
     }
-    if request.path != "/api/v1/scheduler" {
-        return Reply::text(404, "404 Not Found.");
+    if request.uri().path() != "/api/v1/scheduler" {
+        return text(404, "404 Not Found.");
     }
-    if request.content_type.as_deref() != Some(PROTOBUF) {
-        return Reply::text(415, "Expecting 'Content-Type' of application/x-protobuf");
+    if header(request, "content-type") != Some(PROTOBUF) {
+        return text(415, "Expecting 'Content-Type' of application/x-protobuf");
     }
-    let Ok(call) = Call::decode(request.body.clone()) else {
-        return Reply::text(400, "Failed to parse body into Call protobuf");
+    let Ok(call) = Call::decode(request.body().clone()) else {
+        return text(400, "Failed to parse body into Call protobuf");
     };
     if call.r#type() == Type::Subscribe {
         return subscribe(cluster, request);
     }
     let mut cluster = lock(cluster);
-    cluster.count_call(call.r#type(), request.body.len());
-    match cluster.call(request.stream_id.as_deref(), call, Instant::now()) {
-        Ok(()) => Reply::empty(202),
-        Err(why) => Reply::text(400, why),
+    cluster.count_call(call.r#type(), request.body().len());
+    match cluster.call(header(request, STREAM_ID), call, Instant::now()) {
+        Ok(()) => empty(202),
+        Err(why) => text(400, why),
     }
 }
 
 fn subscribe(cluster: &Arc<Mutex<Cluster>>, request: &Request) -> Reply {
-    if request.stream_id.is_some() {
-        return Reply::text(400, "Subscribe calls should not include the 'Mesos-Stream-Id' header");
+    if header(request, STREAM_ID).is_some() {
+        return text(400, "Subscribe calls should not include the 'Mesos-Stream-Id' header");
     }
     let (events, receiver) = mpsc::channel(QUEUE);
     let id = lock(cluster).subscribe(events, Instant::now());
-    let (cluster, stream) = (Arc::downgrade(cluster), id.clone());
+    let (cluster, stream_id) = (Arc::downgrade(cluster), id.clone());
     let on_end = move || {
         if let Some(cluster) = cluster.upgrade() {
-            lock(&cluster).unsubscribed(&stream);
+            lock(&cluster).unsubscribed(&stream_id);
         }
     };
-    Reply::stream(PROTOBUF, Some(id), Frames { receiver, on_end: Some(Box::new(on_end)) })
+    stream(PROTOBUF, Some(id), Frames { receiver, on_end: Some(Box::new(on_end)) })
 }

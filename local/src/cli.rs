@@ -1,8 +1,11 @@
 //! The command line of `mesos-miner local`.
 
 use crate::cluster::{Cluster, ClusterConfig, ClusterHandle};
-use crate::folder::Folder;
-use crate::{ports, shares};
+use crate::work_dir::WorkDir;
+use crate::{
+    cpus,
+    ports::{self, PortClaims},
+};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
@@ -75,16 +78,16 @@ fn parse_cpus(text: &str) -> anyhow::Result<f64> {
     Ok(cpus)
 }
 
-/// Runs it to its end and prints the summary, or the error with all its causes. `executable` gives the file
-/// that is to run as the executor.
+/// Runs it to its end and prints the summary, or the error with all its causes. `executable` returns the file that agents
+/// run as the executor.
 pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
     command_line::exit(command_line::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
 }
 
-/// Runs it until Ctrl-C, SIGTERM or a limit, or nobody reads what it prints any more; needs a tokio runtime.
+/// Runs it until Ctrl-C, SIGTERM or a limit, or until the reader of its output has gone. Needs a tokio runtime.
 ///
 /// # Errors
-/// If the cluster can't be started or the scheduler fails.
+/// If the cluster cannot be started or the scheduler fails.
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
     let most = u16::MAX - args.workers;
     if args.port > most {
@@ -94,12 +97,13 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
         ))
         .into());
     }
-    let (stop, again) = command_line::stop_token_and_second_signal().context("cannot wait for signals")?;
-    let folder = Folder::of(args.work_dir.as_deref())?;
+    let (stop, second_signal) =
+        command_line::stop_token_and_second_signal().context("cannot wait for signals")?;
+    let work_dir = WorkDir::new(args.work_dir.as_deref())?;
     if args.cluster_only {
-        return serve(&args, &folder, stop, again).await;
+        return serve(&args, &work_dir, stop, second_signal).await;
     }
-    let end = mine(&args, executable()?, &folder, stop, again).await?;
+    let end = mine(&args, executable()?, &work_dir, stop, second_signal).await?;
     end.summary().print(args.json)?;
     match end.failure() {
         None => Ok(()),
@@ -107,55 +111,65 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     }
 }
 
-/// Mines on a cluster until `stop` or a limit; nothing is left running then.
+/// Starts the cluster. `server_cpus` are added to the CPUs of the first agent, for the pool server.
+async fn start(args: &Args, server_cpus: f64, work_dir: PathBuf) -> anyhow::Result<(Cluster, PortClaims)> {
+    let mut agents = cpus::agent_sizes(total_cpus(args), server_cpus, f64::from(args.mem), args.workers);
+    let claims = ports::claim(&mut agents);
+    let config = ClusterConfig { port: args.port, ..ClusterConfig::new(work_dir, agents) };
+    Ok((Cluster::start(config).await?, claims))
+}
+
+/// Mines on a cluster until `stop` or a limit, and ends the cluster.
 async fn mine(
     args: &Args,
     executable: PathBuf,
-    folder: &Folder,
+    work_dir: &WorkDir,
     stop: CancellationToken,
-    again: impl Future<Output = i32>,
+    second_signal: impl Future<Output = i32>,
 ) -> anyhow::Result<SchedulerEnd> {
-    let cpus = total_cpus(args);
-    if let Some(reason) = shares::shortage(cpus, args.server_cpus, args.workers) {
+    if let Some(reason) = cpus::shortage(total_cpus(args), args.server_cpus, args.workers) {
         print_error_line(format_args!("note: {reason}"));
     }
-    let mut agents = shares::agents(cpus, args.server_cpus, f64::from(args.mem), args.workers);
-    let _claims = ports::claim(&mut agents);
-    let cluster = Cluster::start(ClusterConfig {
-        port: args.port,
-        ..ClusterConfig::new(folder.path().join("mesos"), agents)
-    })
-    .await?;
-    let config = config(args, cluster.address(), folder.path().join("state"), executable);
+    let (cluster, _claims) = start(args, args.server_cpus, work_dir.path().join("mesos")).await?;
+    let config = scheduler_config(args, cluster.address(), work_dir.path().join("state"), executable);
     let handle = cluster.handle();
-    let unheard = stop.clone();
+    let stop_unread = stop.clone();
     let work = async {
-        let ran = scheduler::run(config, stop).await;
+        let end = scheduler::run(config, stop).await;
         cluster.stop().await;
-        ran
+        end
     };
-    let unheard = async {
+    let unread = async {
         command_line::stdout_closed().await;
-        unheard.cancel();
+        stop_unread.cancel();
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
-        ran = work => ran,
-        never = at_once(again, &handle, folder) => match never {},
-        never = unheard => match never {},
+        end = work => end,
+        never = kill_at_second_signal(second_signal, &handle, work_dir) => match never {},
+        never = unread => match never {},
     }
 }
 
-/// At the second signal: kills everything, and ends the process. Nothing that hangs is waited for.
-async fn at_once(again: impl Future<Output = i32>, cluster: &ClusterHandle, folder: &Folder) -> Infallible {
-    let number = again.await;
-    // A process that even SIGKILL does not end at once is not worth waiting for.
+/// At the second signal: kills everything, and exits without waiting for what hangs.
+async fn kill_at_second_signal(
+    second_signal: impl Future<Output = i32>,
+    cluster: &ClusterHandle,
+    work_dir: &WorkDir,
+) -> Infallible {
+    let number = second_signal.await;
+    // SIGKILL does not end a process in uninterruptible sleep, so the wait is limited.
     let _ = tokio::time::timeout(Duration::from_secs(2), cluster.kill()).await;
-    folder.remove();
+    work_dir.remove();
     std::process::exit(128 + number)
 }
 
-fn config(args: &Args, master: SocketAddr, state_dir: PathBuf, executable: PathBuf) -> scheduler::Config {
+fn scheduler_config(
+    args: &Args,
+    master: SocketAddr,
+    state_dir: PathBuf,
+    executable: PathBuf,
+) -> scheduler::Config {
     let address = Some(master.ip().to_string());
     scheduler::Config {
         state_dir,
@@ -175,39 +189,28 @@ fn config(args: &Args, master: SocketAddr, state_dir: PathBuf, executable: PathB
     }
 }
 
-/// The cluster alone, until `stop` or `--duration`.
+/// Serves the cluster alone until `stop` or `--duration`.
 async fn serve(
     args: &Args,
-    folder: &Folder,
+    work_dir: &WorkDir,
     stop: CancellationToken,
-    again: impl Future<Output = i32>,
+    second_signal: impl Future<Output = i32>,
 ) -> anyhow::Result<()> {
-    // No share is set aside for a server: whatever comes may use all of it.
-    let mut agents = shares::agents(total_cpus(args), 0.0, f64::from(args.mem), args.workers);
-    let _claims = ports::claim(&mut agents);
-    let cluster = Cluster::start(ClusterConfig {
-        port: args.port,
-        ..ClusterConfig::new(folder.path().to_owned(), agents)
-    })
-    .await?;
-    announce(&cluster, folder.path())?;
-    let limit = async {
-        match args.duration {
-            Some(duration) => tokio::time::sleep(duration).await,
-            None => std::future::pending().await,
-        }
-    };
+    // No CPUs are set aside for a pool server: frameworks of any kind may use all of them.
+    let (cluster, _claims) = start(args, 0.0, work_dir.path().to_owned()).await?;
+    announce(&cluster, work_dir.path())?;
     let handle = cluster.handle();
     let work = async {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = limit => {}
+        match args.duration {
+            // Whether the time is over or `stop` has come does not matter.
+            Some(duration) => drop(tokio::time::timeout(duration, stop.cancelled()).await),
+            None => stop.cancelled().await,
         }
         cluster.stop().await;
     };
     tokio::select! {
         () = work => Ok(()),
-        never = at_once(again, &handle, folder) => match never {},
+        never = kill_at_second_signal(second_signal, &handle, work_dir) => match never {},
     }
 }
 
@@ -222,7 +225,7 @@ fn announce(cluster: &Cluster, work_dir: &Path) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// What this process may use: its CPU set, and its share of a container's.
+/// `--cpus`, or what this process may use: its CPU set, and its share of a container's.
 fn total_cpus(args: &Args) -> f64 {
     let available = || std::thread::available_parallelism().map_or(1, |n| n.get());
     args.cpus.unwrap_or_else(|| available() as f64)
@@ -266,9 +269,9 @@ mod tests {
     }
 
     #[test]
-    fn the_scheduler_is_told_what_local_means() {
+    fn local_configures_the_scheduler() {
         let args = parse(&["--duration", "30s", "--json", "--http", "[::1]:8080"]).unwrap();
-        let config = config(&args, "127.0.0.1:5050".parse().unwrap(), "/s".into(), "/x".into());
+        let config = scheduler_config(&args, "127.0.0.1:5050".parse().unwrap(), "/s".into(), "/x".into());
         assert!(config.teardown_on_exit && config.quiet);
         assert_eq!(config.http, Some("[::1]:8080".parse().unwrap()));
         assert_eq!(config.server_cpus, 0.1);

@@ -3,8 +3,8 @@
 mod fetcher;
 mod output;
 
-use crate::agent::Start;
-pub use fetcher::Cache;
+use crate::agent::{ContainerEvent, ContainerSpec};
+pub use fetcher::FetchCache;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
@@ -17,23 +17,13 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-/// How often the size of the output files is looked at.
+/// Time between two checks of the output files' size.
 const OUTPUT_CHECK: Duration = Duration::from_secs(1);
 
-/// How often, and with which pause, a program is tried that is busy.
+/// How often the start of a program that is still open for writing is tried again.
 const BUSY_TRIES: u32 = 250;
+/// The pause between these tries.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
-
-/// What happens to a container.
-#[derive(Debug)]
-pub enum Event {
-    /// Its process has this id.
-    Started(u32),
-    /// There will be no process; why.
-    Failed(String),
-    /// Its process has ended; as wait(2) gives it. Nothing of its group is left.
-    Exited(i32),
-}
 
 #[derive(Debug, Error)]
 enum StartError {
@@ -48,28 +38,33 @@ enum StartError {
 }
 
 /// Runs a container until its process has ended. `kill` ends it by SIGKILL.
-pub async fn run(start: Start, cache: Arc<Cache>, kill: CancellationToken, report: impl Fn(Event)) {
+pub async fn run(
+    spec: ContainerSpec,
+    cache: Arc<FetchCache>,
+    kill: CancellationToken,
+    report: impl Fn(ContainerEvent),
+) {
     let prepared = tokio::select! {
-        () = kill.cancelled() => return report(Event::Exited(Signal::KILL.as_raw())),
-        prepared = prepare(&start, &cache) => prepared,
+        () = kill.cancelled() => return report(ContainerEvent::Exited(Signal::KILL.as_raw())),
+        prepared = prepare(&spec, &cache) => prepared,
     };
     let spawned = match prepared {
-        Ok(()) => spawn_when_closed(&start).await,
+        Ok(()) => spawn_when_closed(&spec).await,
         Err(error) => Err(error),
     };
     let mut child = match spawned {
         Ok(child) => child,
-        Err(error) => return report(Event::Failed(error.to_string())),
+        Err(error) => return report(ContainerEvent::Failed(error.to_string())),
     };
     let pid = child.id().unwrap_or_default();
     let group = Group(i32::try_from(pid).ok().and_then(Pid::from_raw));
-    report(Event::Started(pid));
-    info!(container = %start.container, pid, sandbox = %start.sandbox.display(), "started");
-    let status = wait(&mut child, &group, &kill, &start.sandbox).await;
-    // What the process left behind in its group.
+    report(ContainerEvent::Started(pid));
+    info!(container = %spec.id, pid, sandbox = %spec.sandbox.display(), "started");
+    let status = wait(&mut child, &group, &kill, &spec.sandbox).await;
+    // Kills the processes that are left in the group.
     drop(group);
-    debug!(container = %start.container, pid, status, "ended");
-    report(Event::Exited(status));
+    debug!(container = %spec.id, pid, status, "ended");
+    report(ContainerEvent::Exited(status));
 }
 
 async fn wait(child: &mut Child, group: &Group, kill: &CancellationToken, sandbox: &Path) -> i32 {
@@ -87,13 +82,13 @@ async fn wait(child: &mut Child, group: &Group, kill: &CancellationToken, sandbo
     }
 }
 
-/// A process group that ends with this value.
+/// A process group that is killed when this value is dropped.
 struct Group(Option<Pid>);
 
 impl Group {
     fn kill(&self) {
         if let Some(pid) = self.0 {
-            // It fails if nobody is left, which is what is wanted.
+            // An error means that no process is left in the group.
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
@@ -105,37 +100,38 @@ impl Drop for Group {
     }
 }
 
-async fn prepare(start: &Start, cache: &Cache) -> Result<(), StartError> {
-    let sandbox = &start.sandbox;
+async fn prepare(spec: &ContainerSpec, cache: &FetchCache) -> Result<(), StartError> {
+    let sandbox = &spec.sandbox;
     let failed = |source| StartError::Sandbox { path: sandbox.clone(), source };
     tokio::fs::create_dir_all(sandbox).await.map_err(failed)?;
     if let Some(runs) = sandbox.parent() {
         let latest = runs.join("latest");
-        // There is none at the first run; that the link is missing harms nobody.
+        // At the first run there is no link yet, and a missing link does no harm.
         let _ = tokio::fs::remove_file(&latest).await;
         let _ = tokio::fs::symlink(sandbox, &latest).await;
     }
-    fetcher::fetch_all(&start.command.uris, sandbox, cache)
+    fetcher::fetch_all(&spec.command.uris, sandbox, cache)
         .await
-        .map_err(|source| StartError::Fetch { container: start.container, source })
+        .map_err(|source| StartError::Fetch { container: spec.id, source })
 }
 
-/// A program that was just written is busy as long as a process that was forked at that moment, for another container, has
-/// not begun its own program: the descriptor is inherited until then.
-async fn spawn_when_closed(start: &Start) -> Result<Child, StartError> {
+/// Starts the process; while its program is open for writing, tries again. A process that was just forked for another
+/// container inherits the descriptor through which the fetcher wrote the program, and has it until it starts its own
+/// program.
+async fn spawn_when_closed(spec: &ContainerSpec) -> Result<Child, StartError> {
     for _ in 0..BUSY_TRIES {
-        match spawn(start) {
+        match spawn(spec) {
             Err(StartError::Spawn { source, .. }) if source.kind() == ErrorKind::ExecutableFileBusy => {
                 tokio::time::sleep(BUSY_PAUSE).await;
             }
             spawned => return spawned,
         }
     }
-    spawn(start)
+    spawn(spec)
 }
 
-fn spawn(start: &Start) -> Result<Child, StartError> {
-    let command = &start.command;
+fn spawn(spec: &ContainerSpec) -> Result<Child, StartError> {
+    let command = &spec.command;
     let (program, arguments) = if command.shell.unwrap_or(true) {
         let script = command.value.clone().ok_or(StartError::NoCommand)?;
         ("/bin/sh".to_owned(), vec!["sh".to_owned(), "-c".to_owned(), script])
@@ -144,8 +140,8 @@ fn spawn(start: &Start) -> Result<Child, StartError> {
         (command.value.clone().or(first).ok_or(StartError::NoCommand)?, command.arguments.clone())
     };
     let failed = |source| StartError::Spawn { program: program.clone(), source };
-    let stdout = output::open(&start.sandbox, "stdout").map_err(failed)?;
-    let stderr = output::open(&start.sandbox, "stderr").map_err(failed)?;
+    let stdout = output::open(&spec.sandbox, "stdout").map_err(failed)?;
+    let stderr = output::open(&spec.sandbox, "stderr").map_err(failed)?;
     let mut process = Command::new(&program);
     if let Some(name) = arguments.first() {
         process.arg0(name);
@@ -153,9 +149,9 @@ fn spawn(start: &Start) -> Result<Child, StartError> {
     let variables = command.environment.iter().flat_map(|environment| &environment.variables);
     process
         .args(arguments.iter().skip(1))
-        .current_dir(&start.sandbox)
+        .current_dir(&spec.sandbox)
         .env_clear()
-        .envs(&start.environment)
+        .envs(&spec.environment)
         .envs(variables.map(|variable| (&variable.name, variable.value.as_deref().unwrap_or(""))))
         .stdin(Stdio::null())
         .stdout(stdout)

@@ -1,89 +1,74 @@
-//! The HTTP side of the cluster: connections, request bodies, replies and event streams.
+//! The HTTP side of a simulated Mesos: connections, request bodies, replies and event streams.
 //!
-//! Nothing here knows Mesos' rules; a [`Handler`] answers every request.
-
-pub mod server;
-pub mod wire;
+//! This module does not know Mesos' rules: a handler answers every request.
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Either, Full, Limited};
+use http_server::Limits;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use hyper::service::service_fn;
+use hyper::{Response, StatusCode};
 use std::convert::Infallible;
-use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// A request, read whole.
-#[derive(Debug)]
-pub struct Request {
-    /// Its method.
-    pub method: Method,
-    /// The path without the query.
-    pub path: String,
-    /// `Content-Type`, if it came.
-    pub content_type: Option<String>,
-    /// `Accept`, if it came.
-    pub accept: Option<String>,
-    /// `Mesos-Stream-Id`, if it came.
-    pub stream_id: Option<String>,
-    /// The body.
-    pub body: Bytes,
+/// Longest request body, in bytes.
+const MAX_BODY: usize = 16 << 20;
+/// Time in which the body of a request must arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The header that names a scheduler's subscription.
+pub const STREAM_ID: &str = "mesos-stream-id";
+
+/// A request with its whole body.
+pub type Request = hyper::Request<Bytes>;
+
+/// An answer: a whole body, or an event stream.
+pub type Reply = Response<Either<Full<Bytes>, Frames>>;
+
+/// The value of a request's header, if it is there and is text.
+pub fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.headers().get(name)?.to_str().ok()
 }
 
-/// What a handler answers.
-pub struct Reply {
-    status: StatusCode,
-    content_type: Option<&'static str>,
-    stream_id: Option<String>,
-    body: ReplyBody,
+/// A status and a text that says why.
+pub fn text(status: u16, message: impl Into<String>) -> Reply {
+    data(status, "text/plain; charset=utf-8", message.into())
 }
 
-impl Reply {
-    /// A status with a text that says why.
-    pub fn text(status: u16, message: impl Into<String>) -> Self {
-        Self::data(status, "text/plain; charset=utf-8", message.into().into_bytes())
-    }
-
-    /// A status without a body.
-    pub fn empty(status: u16) -> Self {
-        Self { content_type: None, ..Self::data(status, "", Vec::new()) }
-    }
-
-    /// A body of a known type.
-    pub fn data(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = ReplyBody::Whole(Some(Bytes::from(body)).filter(|b| !b.is_empty()));
-        Self { status, content_type: Some(content_type), stream_id: None, body }
-    }
-
-    /// An event stream; each frame becomes one chunk.
-    pub fn stream(content_type: &'static str, stream_id: Option<String>, frames: Frames) -> Self {
-        let body = ReplyBody::Stream(frames);
-        Self { status: StatusCode::OK, content_type: Some(content_type), stream_id, body }
-    }
-
-    fn into_response(self) -> Response<ReplyBody> {
-        let mut response = Response::new(self.body);
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        if let Some(kind) = self.content_type {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        }
-        if let Some(id) = self.stream_id.and_then(|id| HeaderValue::try_from(id).ok()) {
-            headers.insert("mesos-stream-id", id);
-        }
-        response
-    }
+/// A status without a body.
+pub fn empty(status: u16) -> Reply {
+    let mut reply = Response::new(Either::Left(Full::default()));
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply
 }
 
-/// The reading end of an event stream; tells when the peer has gone.
+/// A status and a body of that type.
+pub fn data(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = empty(status).map(|_| Either::Left(Full::new(body.into())));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+/// An event stream; each frame becomes one chunk.
+pub fn stream(content_type: &'static str, stream_id: Option<String>, frames: Frames) -> Reply {
+    let mut reply = data(200, content_type, Bytes::new()).map(|_| Either::Right(frames));
+    if let Some(id) = stream_id.and_then(|id| HeaderValue::try_from(id).ok()) {
+        reply.headers_mut().insert(STREAM_ID, id);
+    }
+    reply
+}
+
+/// The body of an event stream.
 pub struct Frames {
-    /// The frames to send.
+    /// The frames to send. The stream ends when the last sender is dropped.
     pub receiver: mpsc::Receiver<Bytes>,
-    /// Called once, when the stream ends for whatever reason.
+    /// Called when the stream ends, also if the peer ends it.
     pub on_end: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
@@ -95,12 +80,7 @@ impl Drop for Frames {
     }
 }
 
-enum ReplyBody {
-    Whole(Option<Bytes>),
-    Stream(Frames),
-}
-
-impl Body for ReplyBody {
+impl Body for Frames {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -108,25 +88,49 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut *self {
-            Self::Whole(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
-            Self::Stream(frames) => {
-                frames.receiver.poll_recv(context).map(|data| data.map(|data| Ok(Frame::data(data))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(data) => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Stream(_) => SizeHint::default(),
-        }
+        self.receiver.poll_recv(context).map(|data| data.map(|data| Ok(Frame::data(data))))
     }
 }
 
-/// Answers requests.
-pub type Handler = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
+/// Answers the requests on an address. Dropping it closes the address and all connections.
+#[derive(Debug)]
+pub struct Server {
+    _stop: DropGuard,
+}
+
+impl Server {
+    /// Starts to accept connections; `handler` answers their requests.
+    pub fn start<H, F>(listener: TcpListener, handler: H) -> Self
+    where
+        H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        tokio::spawn(http_server::serve(listener, Limits::default(), stop.clone(), move |socket| {
+            // Small events must not wait for one another. If the option cannot be set, they are only slower.
+            let _ = socket.set_nodelay(true);
+            let handler = handler.clone();
+            let service = service_fn(move |request| {
+                let handler = handler.clone();
+                async move {
+                    Ok(match read(request).await {
+                        Ok(request) => handler(request).await,
+                        Err(refusal) => refusal,
+                    })
+                }
+            });
+            (service, std::future::pending())
+        }));
+        Self { _stop: stop.drop_guard() }
+    }
+}
+
+/// Reads a request's body, or says why it cannot be read.
+async fn read(request: hyper::Request<Incoming>) -> Result<Request, Reply> {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(head, body.to_bytes())),
+        Ok(Err(error)) => Err(text(413, format!("Cannot read the body: {error}"))),
+        Err(_) => Err(text(408, "The body did not arrive in time")),
+    }
+}

@@ -1,29 +1,26 @@
 //! An embedded one-machine cluster, and the command that mines on it.
 //!
 //! [`cluster`] holds a master and agents inside one process. They speak Mesos' v1 HTTP API and run real
-//! executor processes, so a framework can't tell them from a real cluster. `mesos-miner local` ([`cli`])
+//! executor processes, so a framework works with them as with a real cluster. `mesos-miner local` ([`cli`])
 //! starts such a cluster and runs the scheduler against it, as it would against any other.
 //!
 //! ```text
-//!  HTTP ──▶ routes ──▶ core ──▶ Master::handle ──▶ effects: answers, events, messages to agents
-//!                       ▲  └──▶ Agent::handle  ──▶ effects: the same, and processes
+//!  HTTP ──▶ routes ──▶ core ──▶ Master::on_event ──▶ effects: answers, events, messages to agents
+//!                       ▲  └──▶ Agent::on_event  ──▶ effects: the same to executors and master, and processes
 //!                       └────── containers: started, failed, exited
 //! ```
 //!
-//! [`http`] knows nothing of Mesos, and serves other simulated masters, too.
-//!
-//! Master and agents decide and do nothing else: an input and the time go in, effects come out. One task,
-//! the core, owns them all.
+//! Master and agents are pure state machines. One task, the core, owns them all and does the I/O. Masters and agents
+//! that die and come back are tested on a real Mesos only.
 
 mod agent;
 pub mod cli;
 pub mod cluster;
 mod container;
-mod folder;
+mod cpus;
 pub mod http;
-mod link;
 mod master;
-mod operator;
+mod messages;
 mod ports;
-mod resources;
-mod shares;
+mod wire;
+mod work_dir;

@@ -1,22 +1,22 @@
-//! The ports that agents offer. All clusters of a machine share its ports, so each claims blocks of its own.
+//! The ports that agents offer. All clusters of a machine share its ports, so each cluster claims blocks of them.
 
 use std::net::{Ipv4Addr, TcpListener};
 
 use crate::cluster::AgentSize;
 
-/// Ports in a block; the last one stands for the claim and is not offered.
+/// Ports in a block. The last one is not offered: whoever listens there has claimed the block.
 const BLOCK: u16 = 100;
 
-/// Blocks that nobody else offers for as long as this value lives.
-pub(crate) struct Claims {
-    /// Who listens on a block's last port has the block.
+/// Blocks that no other cluster offers until this value is dropped.
+pub(crate) struct PortClaims {
+    /// On the last port of each block.
     _listeners: Vec<TcpListener>,
 }
 
-/// Gives each agent a block that no other cluster has and whose first ports, those that are taken first, are free.
-/// Where there are none left, agents keep what they have.
-pub(crate) fn claim(agents: &mut [AgentSize]) -> Claims {
-    // From Mesos' usual 31000 up to where Linux begins with the ports of outgoing connections, then what is below.
+/// Gives each agent a block that no other cluster has claimed, and whose first ports are free: tasks take these first.
+/// When all blocks are claimed, agents keep their ports.
+pub(crate) fn claim(agents: &mut [AgentSize]) -> PortClaims {
+    // First from 31000, Mesos' default, up to the ports that Linux gives to outgoing connections; then those below.
     let mut blocks =
         (31_000..32_700).chain(20_000..31_000).step_by(usize::from(BLOCK)).filter_map(claim_block);
     let mut listeners = Vec::new();
@@ -25,7 +25,7 @@ pub(crate) fn claim(agents: &mut [AgentSize]) -> Claims {
         agent.ports = ports;
         listeners.push(listener);
     }
-    Claims { _listeners: listeners }
+    PortClaims { _listeners: listeners }
 }
 
 fn claim_block(first: u16) -> Option<((u16, u16), TcpListener)> {
@@ -38,7 +38,7 @@ fn claim_block(first: u16) -> Option<((u16, u16), TcpListener)> {
 mod tests {
     use super::*;
 
-    fn claimed(agents: usize) -> (Claims, Vec<(u16, u16)>) {
+    fn claimed(agents: usize) -> (PortClaims, Vec<(u16, u16)>) {
         let mut agents: Vec<AgentSize> = (0..agents).map(|i| AgentSize::new(i, 1.0, 1.0)).collect();
         let claims = claim(&mut agents);
         (claims, agents.iter().map(|agent| agent.ports).collect())
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_whose_first_ports_are_taken_are_left_out() {
+    fn blocks_whose_first_ports_are_taken_are_skipped() {
         let (claims, ports) = claimed(1);
         drop(claims);
         let _taken = TcpListener::bind(("127.0.0.1", ports[0].0));

@@ -7,10 +7,10 @@
 //! cargo test -p mesos-miner --test process -- faults --test-threads=1 2>&1 | grep 'mines again'
 //! ```
 
-/// Makes tests out of functions that take a [`Mining`](mining::Mining): one for each target, or for the real Mesos only
-/// where the embedded cluster has no counterpart.
+/// Makes tests of functions that take a [`Mining`](mining::Mining): on both clusters, or on the real Mesos only, where the
+/// embedded cluster does not have the fault.
 macro_rules! faults {
-    (both: $($both:ident)*; real: $($real:ident)*) => {
+    (both: $($both:ident)*) => {
         mod on_the_embedded_cluster {
             use crate::faults::mining::Mining;
             $(#[test]
@@ -18,14 +18,11 @@ macro_rules! faults {
                 super::$both(Mining::embedded());
             })*
         }
+        faults! { real: $($both)* }
+    };
+    (real: $($real:ident)*) => {
         mod on_a_real_mesos {
             use crate::faults::mining::Mining;
-            $(#[test]
-            fn $both() {
-                if let Some(mining) = Mining::real() {
-                    super::$both(mining);
-                }
-            })*
             $(#[test]
             fn $real() {
                 if let Some(mining) = Mining::real() {

@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Process, mesos_miner, start};
 use crate::support::summary::Summary;
 use crate::support::{LATER, SOON, until};
 
-/// Waits for the end and checks what holds for every run that ended well.
+/// Waits for the end, and checks that the run succeeded and left nothing behind.
 fn end(local: &mut Process) -> Summary {
     let family = local.family();
     let ended: Ended = local.wait(LATER);
@@ -65,7 +65,7 @@ fn an_interrupt_ends_it_with_a_summary() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut local = mesos_miner(["local", "--json"]);
         mining(&local, 1);
-        // Twice, as `timeout` and wrappers do; the pause is for the first one to be taken before the second one comes.
+        // Twice, as `timeout` and wrappers do. The pause lets the process handle the first signal before the second.
         local.signal(signal);
         std::thread::sleep(Duration::from_millis(5));
         local.signal(signal);
@@ -78,7 +78,7 @@ fn an_interrupt_ends_it_with_a_summary() {
 
 #[test]
 fn an_interrupt_ends_it_at_any_moment() {
-    // At its first sign of life: cluster and scheduler are just starting.
+    // As soon as it handles signals, cluster and scheduler are still starting.
     let mut local = mesos_miner(["local", "--json"]);
     until("it handles signals", SOON, || handles_interrupt(local.id()).then_some(()));
     local.signal(Signal::INT);
@@ -94,7 +94,7 @@ fn handles_interrupt(pid: i32) -> bool {
     caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0b10 != 0)
 }
 
-/// What it left in the folder for temporary files.
+/// How many entries it left in its folder for temporary files.
 fn left_behind(local: &Process) -> usize {
     std::fs::read_dir(local.folder()).expect("a folder").count()
 }
@@ -107,7 +107,7 @@ fn nothing_survives_its_sudden_death() {
     local.signal(Signal::KILL);
     local.wait(SOON);
     local.assert_nothing_left(&family, Duration::from_secs(5));
-    // Its folder goes when the next one starts.
+    // The next run removes its folder.
     assert_eq!(left_behind(&local), 1);
     let folder = format!("TMPDIR={}", local.folder().display());
     let program = env!("CARGO_BIN_EXE_mesos-miner");
@@ -118,7 +118,7 @@ fn nothing_survives_its_sudden_death() {
     assert_eq!(left_behind(&local), 0);
 }
 
-/// The first interrupt ends it in good order, which takes a while if nobody answers; a second one is obeyed at once.
+/// The first interrupt shuts everything down, which takes long if executors do not answer. A second one kills them.
 #[test]
 fn a_second_interrupt_ends_it_at_once_and_clears_away() {
     let mut local = mesos_miner(["local", "--workers", "2"]);
@@ -127,7 +127,7 @@ fn a_second_interrupt_ends_it_at_once_and_clears_away() {
     for process in &family {
         kill_process(Pid::from_raw(process.pid).expect("not 0"), Signal::STOP).expect("it runs");
     }
-    // Two that come at the same moment are one.
+    // Two signals at the same moment count as one.
     until("it has ended", SOON, || {
         if local.is_running() {
             local.signal(Signal::INT);

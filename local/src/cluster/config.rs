@@ -1,8 +1,9 @@
 //! How a cluster is made.
 
 use crate::agent;
-use crate::master;
-use crate::resources::Bundle;
+use mesos::resources::{Quantity, Resources, ranges, scalar};
+use mesos::v1::Resource;
+use mesos::v1::resource::RevocableInfo;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,22 +13,35 @@ use std::time::Duration;
 pub struct AgentSize {
     /// CPUs; fractions are counted in thousandths.
     pub cpus: f64,
-    /// Memory in megabytes. Neither it nor the CPUs are enforced.
+    /// Memory in megabytes. Neither memory nor CPUs are enforced.
     pub mem: f64,
     /// Disk in megabytes.
     pub disk: f64,
     /// First and last port.
     pub ports: (u16, u16),
-    /// CPUs beside the others that may be taken back at any time; only frameworks that can bear that are offered them.
+    /// Further CPUs that may be taken back at any time. Only frameworks with the capability REVOCABLE_RESOURCES are
+    /// offered these.
     pub revocable_cpus: f64,
 }
 
 impl AgentSize {
-    /// An agent with so many CPUs and megabytes, and a range of 100 ports that differs by `index`.
+    /// An agent with these CPUs and megabytes, and a range of 100 ports that depends on `index`.
     pub fn new(index: usize, cpus: f64, mem: f64) -> Self {
         // Below the ports that Linux gives to outgoing connections.
         let first = 31000 + 100 * u16::try_from(index % 14).unwrap_or_default();
         Self { cpus, mem, disk: 1024.0, ports: (first, first + 99), revocable_cpus: 0.0 }
+    }
+
+    pub(crate) fn resources(&self) -> Resources {
+        let amount = |name, value| scalar(name, Quantity::new(value));
+        let ports = u64::from(self.ports.0)..=u64::from(self.ports.1);
+        let mut pieces = vec![amount("cpus", self.cpus), amount("mem", self.mem), amount("disk", self.disk)];
+        let revocable = Some(RevocableInfo::default());
+        pieces.push(Resource { revocable, ..amount("cpus", self.revocable_cpus) });
+        pieces.retain(|piece| piece.scalar.as_ref().is_some_and(|scalar| scalar.value > 0.0));
+        pieces.push(ranges("ports", [ports]));
+        pieces.iter_mut().for_each(|piece| piece.role = Some("*".into()));
+        pieces.into()
     }
 }
 
@@ -42,24 +56,16 @@ pub struct ClusterConfig {
     pub agents: Vec<AgentSize>,
     /// Sandboxes are below this folder.
     pub work_dir: PathBuf,
-    /// How often free resources are offered.
+    /// Time between two allocations of free resources.
     pub allocation_interval: Duration,
-    /// After this an unanswered offer is rescinded; none: never.
+    /// An offer without an answer is rescinded after this time; `None`: never.
     pub offer_timeout: Option<Duration>,
-    /// How long an agent may be away before its tasks are unreachable, and how long it takes an agent to
-    /// notice that the master is a new one.
-    pub agent_timeout: Duration,
-    /// How long an executor may take to subscribe.
+    /// An executor that takes longer to subscribe is killed.
     pub registration_timeout: Duration,
-    /// How long an executor may take to come back to a restarted agent.
-    pub reregistration_timeout: Duration,
-    /// From SHUTDOWN to SIGKILL, unless the executor says otherwise.
+    /// From SHUTDOWN to SIGKILL, unless the executor's description says otherwise.
     pub shutdown_grace: Duration,
-    /// How long an executor without an agent goes on. Short, so that none outlives the cluster for long.
+    /// How long an executor goes on without an agent. Short, so that none outlives the cluster for long.
     pub recovery_timeout: Duration,
-    /// Master and agents are down at first: see [`start_master`](super::ClusterHandle::start_master) and
-    /// [`start_agent`](super::ClusterHandle::start_agent).
-    pub dormant: bool,
 }
 
 impl ClusterConfig {
@@ -72,36 +78,38 @@ impl ClusterConfig {
             work_dir,
             allocation_interval: Duration::from_secs(1),
             offer_timeout: None,
-            agent_timeout: Duration::from_secs(25),
             registration_timeout: Duration::from_secs(60),
-            reregistration_timeout: Duration::from_secs(2),
             shutdown_grace: Duration::from_secs(5),
             recovery_timeout: Duration::from_secs(2),
-            dormant: false,
         }
     }
 
-    pub(super) fn master(&self, address: SocketAddr) -> master::Config {
-        master::Config {
-            address,
-            allocation_interval: self.allocation_interval,
-            offer_timeout: self.offer_timeout,
-            agent_timeout: self.agent_timeout,
-        }
-    }
-
-    pub(super) fn agent(&self, index: usize, size: &AgentSize, address: SocketAddr) -> agent::Config {
-        let ports = (u64::from(size.ports.0), u64::from(size.ports.1));
+    /// The configuration of the agent with that index; `address` is where it listens.
+    pub(super) fn agent(&self, index: usize, master_id: &str, address: SocketAddr) -> agent::Config {
         agent::Config {
+            id: format!("{master_id}-S{index}").into(),
             hostname: address.ip().to_string(),
             port: address.port(),
-            total: Bundle::of_agent(size.cpus, size.mem, size.disk, ports)
-                .with_revocable_cpus(size.revocable_cpus),
+            total: self.agents[index].resources(),
             work_dir: self.work_dir.join(format!("agent{}", index + 1)),
             registration_timeout: self.registration_timeout,
-            reregistration_timeout: self.reregistration_timeout,
             shutdown_grace: self.shutdown_grace,
             recovery_timeout: self.recovery_timeout,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revocable_cpus_are_a_piece_of_their_own() {
+        let size = AgentSize { revocable_cpus: 0.7, ..AgentSize::new(0, 0.3, 64.0) };
+        let mut total = size.resources();
+        assert_eq!(total.sum("cpus"), Quantity::whole(1));
+        let revocable = total.split_off(|piece| piece.revocable.is_some());
+        assert_eq!((revocable.sum("cpus"), total.sum("cpus")), (Quantity::new(0.7), Quantity::new(0.3)));
+        assert_eq!((total.count("ports"), total.sum("mem")), (100, Quantity::whole(64)));
     }
 }

@@ -1,129 +1,196 @@
-//! The one task that owns master and agents, and what it can do with sockets and containers. What it does with what it
-//! is told is in [`effects`](super::effects), [`faults`](super::faults) and [`run`](super::run).
+//! The one task that owns master and agents: it hands them events, and carries out their effects.
 
-use super::config::ClusterConfig;
-use super::message::{Message, Party};
-use super::parts::{Life, Parts, Place};
-use super::routes;
+use super::message::{Member, MemberEvent, Members, Message};
 use super::streams::Streams;
-use crate::agent::{self, Agent};
-use crate::container;
-use crate::http::server::Server;
-use crate::link::Now;
+use crate::agent::{self, Agent, ContainerEvent, ContainerSpec};
+use crate::container::{self, FetchCache};
 use crate::master::{self, Master};
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
+use crate::messages::Now;
+use mesos::v1::{executor, scheduler};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
-use tokio::net::TcpListener;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use uuid::Uuid;
-
-/// Something for one of the state machines.
-pub(super) enum Input {
-    Master(master::Input),
-    Agent(usize, agent::Input),
-}
 
 /// The core.
 pub(super) struct Core {
-    pub config: ClusterConfig,
-    pub sender: mpsc::WeakUnboundedSender<Message>,
-    pub receiver: mpsc::UnboundedReceiver<Message>,
-    pub address: SocketAddr,
-    /// What answers at its address while it lives.
-    pub master_server: Option<Server>,
-    /// Agents known to the dead master.
-    pub registry: BTreeMap<String, master::Standing>,
-    /// When the agents notice a new master.
-    pub reconnect_at: Option<Instant>,
-    pub parts: Parts,
-    pub streams: Streams,
-    /// What kills them.
-    pub containers: HashMap<Uuid, CancellationToken>,
-    pub running: JoinSet<()>,
-    pub queue: VecDeque<Input>,
-    pub stopping: Option<oneshot::Sender<()>>,
+    members: Members,
+    /// The agents' copies of fetched files, by index.
+    caches: Vec<Arc<FetchCache>>,
+    streams: Streams,
+    /// Cancelling a token kills the container.
+    containers: HashMap<Uuid, CancellationToken>,
+    /// The tasks that run containers.
+    running: JoinSet<()>,
+    queue: VecDeque<MemberEvent>,
+    sender: mpsc::WeakUnboundedSender<Message>,
+    receiver: mpsc::UnboundedReceiver<Message>,
+    stopping: Option<oneshot::Sender<()>>,
 }
 
 impl Core {
     pub fn new(
-        config: ClusterConfig,
+        master: master::Config,
+        agents: Vec<agent::Config>,
         sender: mpsc::WeakUnboundedSender<Message>,
         receiver: mpsc::UnboundedReceiver<Message>,
-        master: (TcpListener, SocketAddr),
-        agents: Vec<(TcpListener, SocketAddr)>,
     ) -> Self {
-        let mut core = Self {
+        let cache = |config: &agent::Config| Arc::new(FetchCache::new(config.work_dir.join("fetch")));
+        let infos = agents.iter().map(agent::Config::info).collect();
+        Self {
+            caches: agents.iter().map(cache).collect(),
+            members: Members {
+                master: Master::new(master, infos, Now::read()),
+                agents: agents.into_iter().map(Agent::new).collect(),
+            },
             streams: Streams::new(sender.clone()),
-            address: master.1,
-            parts: Parts::default(),
-            master_server: None,
-            registry: BTreeMap::new(),
-            reconnect_at: None,
             containers: HashMap::new(),
             running: JoinSet::new(),
             queue: VecDeque::new(),
-            stopping: None,
-            config,
             sender,
             receiver,
+            stopping: None,
+        }
+    }
+
+    /// Runs until it is stopped and all containers have ended, or until every handle has been dropped.
+    pub async fn run(mut self) {
+        loop {
+            let wake = tokio::time::Instant::from_std(self.next_deadline());
+            tokio::select! {
+                message = self.receiver.recv() => match message {
+                    Some(message) => self.on_message(message),
+                    None => return,
+                },
+                () = tokio::time::sleep_until(wake) => {
+                    self.queue.push_back(MemberEvent::Master(master::Event::Tick));
+                    self.queue_for_all_agents(|| agent::Event::Tick);
+                }
+                Some(ended) = self.running.join_next() => if let Err(error) = ended {
+                    warn!(%error, "the task of a container failed");
+                },
+            }
+            self.settle();
+            if self.containers.is_empty()
+                && let Some(done) = self.stopping.take()
+            {
+                // The cluster's owner may have given up waiting.
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let agents = self.members.agents.iter().filter_map(Agent::next_deadline);
+        let at_the_latest = Instant::now() + Duration::from_secs(60);
+        agents.chain(self.members.master.next_deadline()).fold(at_the_latest, Instant::min)
+    }
+
+    fn queue_for_all_agents(&mut self, event: impl Fn() -> agent::Event) {
+        let all = 0..self.members.agents.len();
+        self.queue.extend(all.map(|index| MemberEvent::Agent(index, event())));
+    }
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::SchedulerCall { call, stream_id, pending } => {
+                let request = self.streams.open(Member::Master, pending);
+                let event = master::Event::Call { request, stream_id, call };
+                self.queue.push_back(MemberEvent::Master(event));
+            }
+            Message::ExecutorCall { agent, call, pending } => {
+                let request = self.streams.open(Member::Agent(agent), pending);
+                self.queue.push_back(MemberEvent::Agent(agent, agent::Event::Call(request, call)));
+            }
+            Message::Closed(member, stream) => {
+                self.streams.close(stream);
+                self.queue.push_back(match member {
+                    Member::Master => MemberEvent::Master(master::Event::Closed(stream)),
+                    Member::Agent(agent) => MemberEvent::Agent(agent, agent::Event::Closed(stream)),
+                });
+            }
+            Message::Container { agent, id, event } => {
+                if !matches!(event, ContainerEvent::Started(_)) {
+                    self.containers.remove(&id);
+                }
+                self.queue.push_back(MemberEvent::Agent(agent, agent::Event::Container(id, event)));
+            }
+            Message::Inspect(inspect) => inspect(&self.members),
+            Message::Fault(event) => self.queue.push_back(event),
+            Message::Stop { at_once, done } => {
+                self.stopping = Some(done);
+                self.queue_for_all_agents(|| agent::Event::Stop);
+                if at_once {
+                    self.containers.values().for_each(CancellationToken::cancel);
+                }
+            }
+        }
+    }
+
+    /// Hands the members their events, and carries out the effects, until no event is left.
+    fn settle(&mut self) {
+        while let Some(event) = self.queue.pop_front() {
+            let now = Now::read();
+            match event {
+                MemberEvent::Master(event) => {
+                    let effects = self.members.master.on_event(event, now);
+                    effects.into_iter().for_each(|effect| self.on_master_effect(effect));
+                }
+                MemberEvent::Agent(index, event) => {
+                    let Some(agent) = self.members.agents.get_mut(index) else { continue };
+                    let effects = agent.on_event(event, now);
+                    effects.into_iter().for_each(|effect| self.on_agent_effect(index, effect));
+                }
+            }
+        }
+    }
+
+    fn on_master_effect(&mut self, effect: master::Effect) {
+        match effect {
+            master::Effect::Answer(request, answer) => self.streams.answer(request, answer),
+            master::Effect::Send(stream, event) => {
+                self.streams.send(stream, &scheduler::Event::from(event));
+            }
+            master::Effect::Close(stream) => self.streams.close(stream),
+            master::Effect::Agent(index, message) => {
+                self.queue.push_back(MemberEvent::Agent(index, agent::Event::Master(message)));
+            }
+        }
+    }
+
+    fn on_agent_effect(&mut self, index: usize, effect: agent::Effect) {
+        match effect {
+            agent::Effect::Master(message) => {
+                self.queue.push_back(MemberEvent::Master(master::Event::Agent(index, message)));
+            }
+            agent::Effect::Answer(request, answer) => self.streams.answer(request, answer),
+            agent::Effect::Send(stream, event) => {
+                self.streams.send(stream, &executor::Event::from(event));
+            }
+            agent::Effect::Close(stream) => self.streams.close(stream),
+            agent::Effect::Start(spec) => self.start(index, *spec),
+            agent::Effect::Kill(id) => {
+                if let Some(kill) = self.containers.get(&id) {
+                    kill.cancel();
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, agent: usize, spec: ContainerSpec) {
+        let (kill, id, sender) = (CancellationToken::new(), spec.id, self.sender.clone());
+        self.containers.insert(id, kill.clone());
+        let report = move |event| {
+            if let Some(sender) = sender.upgrade() {
+                // The core may have ended.
+                let _ = sender.send(Message::Container { agent, id, event });
+            }
         };
-        if core.config.dormant {
-            core.sleep_at_first(agents);
-            return core;
-        }
-        core.parts.master = Some(Master::new(core.config.master(core.address), BTreeMap::new(), Now::read()));
-        core.serve(Party::Master, master.0);
-        for (index, (listener, address)) in agents.into_iter().enumerate() {
-            let size = &core.config.agents[index];
-            let agent = Agent::new(core.config.agent(index, size, address));
-            let life = Life::Alive(Box::new(agent));
-            core.add_place(address, life);
-            core.serve(Party::Agent(index), listener);
-            core.queue.push_back(Input::Agent(index, agent::Input::Reconnect));
-        }
-        core
-    }
-
-    /// Nobody lives yet; the listeners go, so that connections are refused.
-    fn sleep_at_first(&mut self, agents: Vec<(TcpListener, SocketAddr)>) {
-        for (index, (_, address)) in agents.into_iter().enumerate() {
-            let agent = Agent::new(self.config.agent(index, &self.config.agents[index], address));
-            let life = Life::Dead(Box::new(agent.empty_durable()));
-            self.add_place(address, life);
-        }
-    }
-
-    fn add_place(&mut self, address: SocketAddr, life: Life) {
-        let folder = self.config.work_dir.join(format!("agent{}", self.parts.places.len() + 1)).join("fetch");
-        let cache = Arc::new(container::Cache::new(folder));
-        self.parts.places.push(Place { address, life, server: None, cache, missed: Vec::new() });
-    }
-
-    /// Answers the requests to a party from now on.
-    pub fn serve(&mut self, party: Party, listener: TcpListener) {
-        let Some(sender) = self.sender.upgrade() else { return };
-        let server = Server::start(listener, routes::handler(party, sender.downgrade()));
-        match party {
-            Party::Master => self.master_server = Some(server),
-            Party::Agent(place) => self.parts.places[place].server = Some(server),
-        }
-    }
-
-    /// Tells all agents the same.
-    pub fn all_agents(&mut self, input: impl Fn() -> agent::Input) {
-        for place in 0..self.parts.places.len() {
-            self.queue.push_back(Input::Agent(place, input()));
-        }
-    }
-
-    /// Kills a container, if it is there.
-    pub fn kill(&self, container: &Uuid) {
-        if let Some(kill) = self.containers.get(container) {
-            kill.cancel();
-        }
+        self.running.spawn(container::run(spec, self.caches[agent].clone(), kill, report));
     }
 }

@@ -1,69 +1,68 @@
-//! What the cluster's core is told, and by whom.
+//! Messages to the core: calls, events, and requests of those who have a handle.
 
-use super::parts::Parts;
-use crate::container;
+use crate::agent::{self, Agent, ContainerEvent};
 use crate::http::Reply;
-use crate::http::wire::Wire;
-use crate::link::RequestId;
-use crate::operator;
+use crate::master::{self, Master};
+use crate::messages::RequestId;
+use crate::wire::Wire;
 use mesos::v1::{executor, scheduler};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// Who answers a request or owns a stream.
+/// Master and agents.
+pub(super) struct Members {
+    pub master: Master,
+    /// By index.
+    pub agents: Vec<Agent>,
+}
+
+/// One of the members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Party {
+pub(super) enum Member {
     Master,
     Agent(usize),
 }
 
-/// A request that waits for its answer.
-pub(super) struct Pending {
-    pub wire: Wire,
-    pub reply: oneshot::Sender<Reply>,
+/// An event for one of the members.
+#[derive(Debug)]
+pub(super) enum MemberEvent {
+    Master(master::Event),
+    Agent(usize, agent::Event),
 }
 
-/// What the core is told.
+/// A message to the core.
 pub(super) enum Message {
-    Scheduler {
+    SchedulerCall {
         call: Box<scheduler::Call>,
         stream_id: Option<String>,
         pending: Pending,
     },
-    Operator {
-        call: Box<operator::master::Call>,
-        pending: Pending,
-    },
-    Executor {
-        place: usize,
+    ExecutorCall {
+        agent: usize,
         call: Box<executor::Call>,
         pending: Pending,
     },
-    Closed(Party, RequestId),
+    /// The peer has closed an event stream, or the stream has ended.
+    Closed(Member, RequestId),
     Container {
-        place: usize,
-        container: Uuid,
-        event: container::Event,
+        agent: usize,
+        id: Uuid,
+        event: ContainerEvent,
     },
-    Look(Box<dyn FnOnce(&Parts) + Send>),
-    Fault(Fault),
-    /// Ends everything, in the executors' own time or at once.
+    /// Calls a function with the members.
+    Inspect(Box<dyn FnOnce(&Members) + Send>),
+    /// An event that only tests cause.
+    Fault(MemberEvent),
+    /// Ends everything: executors in their grace period, or at once by SIGKILL.
     Stop {
         at_once: bool,
         done: oneshot::Sender<()>,
     },
 }
 
-/// A disturbance.
-#[derive(Debug)]
-pub(super) enum Fault {
-    KillAgent(usize),
-    StartAgent(usize),
-    StopAgent(usize),
-    KillMaster,
-    StartMaster,
-    RescindOffers,
-    DuplicateUpdates(bool),
-    KillExecutor(String),
-    Revoke(usize),
+/// A request that waits for its answer.
+pub(super) struct Pending {
+    /// The encoding that the answer must have.
+    pub wire: Wire,
+    pub reply: oneshot::Sender<Reply>,
 }

@@ -1,9 +1,9 @@
 //! Requests that wait for their answers, and event streams.
 
-use super::message::{Message, Party, Pending};
-use crate::http::wire::{Named, Wire};
-use crate::http::{Frames, Reply};
-use crate::link::{Answer, RequestId};
+use super::message::{Member, Message, Pending};
+use crate::http::{Frames, empty, stream, text};
+use crate::messages::{Answer, RequestId};
+use crate::wire::{Named, Wire};
 use bytes::Bytes;
 use std::collections::HashMap;
 use tokio::sync::mpsc;
@@ -14,63 +14,54 @@ const MAX_UNREAD: usize = 10_000;
 
 /// Requests that wait, and event streams.
 pub(super) struct Streams {
-    next: RequestId,
-    waiting: HashMap<RequestId, (Party, Pending)>,
-    open: HashMap<RequestId, Stream>,
+    last: RequestId,
+    waiting: HashMap<RequestId, (Member, Pending)>,
+    open: HashMap<RequestId, (Wire, mpsc::Sender<Bytes>)>,
     sender: mpsc::WeakUnboundedSender<Message>,
-    /// Every UPDATE goes out twice.
-    pub duplicate_updates: bool,
-}
-
-struct Stream {
-    party: Party,
-    wire: Wire,
-    frames: mpsc::Sender<Bytes>,
 }
 
 impl Streams {
     pub fn new(sender: mpsc::WeakUnboundedSender<Message>) -> Self {
-        let (waiting, open) = (HashMap::new(), HashMap::new());
-        Self { next: 0, waiting, open, sender, duplicate_updates: false }
+        Self { last: 0, waiting: HashMap::new(), open: HashMap::new(), sender }
     }
 
-    /// A request has come.
-    pub fn open(&mut self, party: Party, pending: Pending) -> RequestId {
-        self.next += 1;
-        self.waiting.insert(self.next, (party, pending));
-        self.next
+    /// Adds a request to that member.
+    pub fn open(&mut self, member: Member, pending: Pending) -> RequestId {
+        self.last += 1;
+        self.waiting.insert(self.last, (member, pending));
+        self.last
     }
 
+    /// Answers a request.
     pub fn answer(&mut self, request: RequestId, answer: Answer) {
-        let Some((party, pending)) = self.waiting.remove(&request) else { return };
+        let Some((member, pending)) = self.waiting.remove(&request) else { return };
         let reply = match answer {
-            Answer::Accepted => Reply::empty(202),
-            Answer::Done => Reply::empty(200),
-            Answer::Refused(status, message) => Reply::text(status, message),
-            Answer::Stream(id) => {
+            Answer::Accepted => empty(202),
+            Answer::Refused(status, message) => text(status, message),
+            Answer::Stream(stream_id) => {
                 let (frames, receiver) = mpsc::channel(MAX_UNREAD);
-                let wire = pending.wire;
-                self.open.insert(request, Stream { party, wire, frames });
+                self.open.insert(request, (pending.wire, frames));
                 let sender = self.sender.clone();
                 let on_end = move || {
                     if let Some(sender) = sender.upgrade() {
-                        // Without a core nobody needs to know.
-                        let _ = sender.send(Message::Closed(party, request));
+                        // The core may have ended.
+                        let _ = sender.send(Message::Closed(member, request));
                     }
                 };
                 let frames = Frames { receiver, on_end: Some(Box::new(on_end)) };
-                Reply::stream(wire.content_type(), id, frames)
+                stream(pending.wire.content_type(), stream_id, frames)
             }
         };
-        // An error means that the peer has gone; its stream, if any, has told so by now.
+        // If the peer has gone, the reply is dropped, and a stream in it ends.
         let _ = pending.reply.send(reply);
     }
 
+    /// Sends an event.
     pub fn send<T: Named>(&mut self, stream: RequestId, event: &T) {
-        let Some(open) = self.open.get(&stream) else { return };
-        let record = mesos::recordio::encode(&open.wire.encode(event));
-        if let Err(error) = open.frames.try_send(Bytes::from(record)) {
-            warn!(%error, "an event stream is given up");
+        let Some((wire, frames)) = self.open.get(&stream) else { return };
+        let record = mesos::recordio::encode(&wire.encode(event));
+        if let Err(error) = frames.try_send(Bytes::from(record)) {
+            warn!(%error, "an event stream is closed: its peer does not read it");
             self.open.remove(&stream);
         }
     }
@@ -78,18 +69,5 @@ impl Streams {
     /// Ends a stream.
     pub fn close(&mut self, stream: RequestId) {
         self.open.remove(&stream);
-        self.waiting.remove(&stream);
-    }
-
-    /// Forgets everything of a party, as its death does.
-    pub fn forget(&mut self, party: Party) {
-        self.open.retain(|_, stream| stream.party != party);
-        self.waiting.retain(|_, (owner, _)| *owner != party);
-    }
-
-    /// Ends all streams.
-    pub fn clear(&mut self) {
-        self.open.clear();
-        self.waiting.clear();
     }
 }

@@ -1,7 +1,7 @@
 //! Brings the files of a command into its sandbox, under Mesos' rules for names, `executable` and `extract`.
 //!
 //! Sources are `http://` addresses, `file://` addresses and absolute paths. Archives are unpacked by `tar`
-//! or `unzip`. What is marked `cache` is kept by the agent under its whole URI and copied from there.
+//! or `unzip`. The agent keeps files that are marked `cache` under their whole URI, and copies them from there.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -16,8 +16,8 @@ use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
-/// How long a source may say nothing.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A source that sends nothing for this time is given up.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Endings of archives, and the command that unpacks them.
 const ARCHIVES: [(&str, &[&str]); 8] = [
     (".tar", &["tar", "-xf"]),
@@ -30,16 +30,16 @@ const ARCHIVES: [(&str, &[&str]); 8] = [
     (".zip", &["unzip", "-oq"]),
 ];
 
-/// What an agent keeps of files that are marked `cache`.
+/// An agent's copies of files that are marked `cache`.
 #[derive(Debug, Default)]
-pub struct Cache {
+pub struct FetchCache {
     folder: PathBuf,
-    /// By URI. Locked while a file is fetched, so that two who want the same fetch it once.
+    /// By URI. Locked while a file is fetched, so that two executors that need the same file fetch it once.
     files: Mutex<HashMap<String, PathBuf>>,
 }
 
-impl Cache {
-    /// A cache in a folder, which is made when it is needed.
+impl FetchCache {
+    /// A cache in a folder, which is created with the first file.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, files: Mutex::default() }
     }
@@ -53,7 +53,7 @@ impl Cache {
         let failed = |source| FetchError::Io { uri: uri.to_owned(), source };
         tokio::fs::create_dir_all(&self.folder).await.map_err(failed)?;
         let path = self.folder.join(uuid::Uuid::new_v4().to_string());
-        bring(uri, &path).await?;
+        copy_or_download(uri, &path).await?;
         files.insert(uri.to_owned(), path.clone());
         Ok(path)
     }
@@ -79,15 +79,15 @@ pub enum FetchError {
 /// Fetches all files, one after the other.
 ///
 /// # Errors
-/// The first that cannot be fetched.
-pub async fn fetch_all(uris: &[Uri], sandbox: &Path, cache: &Cache) -> Result<(), FetchError> {
+/// The first error.
+pub async fn fetch_all(uris: &[Uri], sandbox: &Path, cache: &FetchCache) -> Result<(), FetchError> {
     for uri in uris {
         fetch(uri, sandbox, cache).await?;
     }
     Ok(())
 }
 
-async fn fetch(uri: &Uri, sandbox: &Path, cache: &Cache) -> Result<(), FetchError> {
+async fn fetch(uri: &Uri, sandbox: &Path, cache: &FetchCache) -> Result<(), FetchError> {
     let value = uri.value.trim();
     let name = output_name(uri)?;
     let target = sandbox.join(&name);
@@ -98,7 +98,7 @@ async fn fetch(uri: &Uri, sandbox: &Path, cache: &Cache) -> Result<(), FetchErro
     if uri.cache.unwrap_or(false) {
         tokio::fs::copy(cache.file(value).await?, &target).await.map_err(failed)?;
     } else {
-        bring(value, &target).await?;
+        copy_or_download(value, &target).await?;
     }
     if uri.executable.unwrap_or(false) {
         let mode = std::fs::Permissions::from_mode(0o755);
@@ -110,7 +110,7 @@ async fn fetch(uri: &Uri, sandbox: &Path, cache: &Cache) -> Result<(), FetchErro
     }
 }
 
-async fn bring(uri: &str, target: &Path) -> Result<(), FetchError> {
+async fn copy_or_download(uri: &str, target: &Path) -> Result<(), FetchError> {
     if uri.starts_with("http://") {
         return download(uri, target).await;
     }
@@ -145,18 +145,18 @@ fn output_name(uri: &Uri) -> Result<PathBuf, FetchError> {
 
 async fn download(uri: &str, target: &Path) -> Result<(), FetchError> {
     let http = |reason: String| FetchError::Http { uri: uri.to_owned(), reason };
-    let late = |_| http(format!("nothing came for {} s", PATIENCE.as_secs()));
+    let late = |_| http(format!("nothing came for {} s", SILENCE_TIMEOUT.as_secs()));
     let io = |source| FetchError::Io { uri: uri.to_owned(), source };
     let address: hyper::Uri = uri.parse().map_err(|error| http(format!("not a URI: {error}")))?;
     let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let response = tokio::time::timeout(PATIENCE, client.get(address)).await.map_err(late)?;
+    let response = tokio::time::timeout(SILENCE_TIMEOUT, client.get(address)).await.map_err(late)?;
     let response = response.map_err(|error| http(reason_of(&error)))?;
     if !response.status().is_success() {
         return Err(http(format!("the server answers {}", response.status())));
     }
     let mut file = tokio::fs::File::create(target).await.map_err(io)?;
     let mut body = response.into_body();
-    while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame()).await.map_err(late)? {
+    while let Some(frame) = tokio::time::timeout(SILENCE_TIMEOUT, body.frame()).await.map_err(late)? {
         let frame = frame.map_err(|error| http(reason_of(&error)))?;
         if let Ok(data) = frame.into_data() {
             file.write_all(&data).await.map_err(io)?;
@@ -220,7 +220,7 @@ mod tests {
         let sandbox = folder.path().join("sandbox");
         let plain = uri(&format!("file://{}", source.display()), Some("sub/plain"));
         let tool = Uri { executable: Some(true), ..uri(source.to_str().unwrap(), None) };
-        let cache = Cache::default();
+        let cache = FetchCache::default();
         fetch_all(&[plain, tool], &sandbox, &cache).await.unwrap();
         let mode = |name| std::fs::metadata(sandbox.join(name)).unwrap().permissions().mode() & 0o111;
         assert_eq!((mode("sub/plain"), mode("tool")), (0, 0o111));
@@ -233,10 +233,10 @@ mod tests {
     async fn a_cached_file_is_fetched_once() {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("data");
-        let cache = Cache::new(folder.path().join("cache"));
+        let cache = FetchCache::new(folder.path().join("cache"));
         let wanted = Uri { cache: Some(true), ..uri(source.to_str().unwrap(), None) };
         for sandbox in ["a", "b"] {
-            // The second time the source is something else already.
+            // The source changes before the second fetch.
             std::fs::write(&source, sandbox).unwrap();
             fetch_all(std::slice::from_ref(&wanted), &folder.path().join(sandbox), &cache).await.unwrap();
         }

@@ -1,14 +1,14 @@
 //! stdout and stderr of a container: files that stay below a size.
 //!
-//! The process writes to the files itself, so that it loses nothing and does not stop when the cluster
-//! dies. A file that has grown too long is copied aside and emptied.
+//! The process writes to the files itself: it loses nothing, and goes on if the cluster dies. A file that has grown too
+//! long is copied to another name and emptied.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 use tracing::warn;
 
-/// A file longer than this is emptied, after what it holds was copied to `NAME.1`.
+/// In bytes. A longer file is copied to `NAME.1` and emptied.
 const MAX_OUTPUT: u64 = 8 << 20;
 
 /// Opens an output file for appending.

@@ -3,10 +3,10 @@ use mesos::v1::{CommandInfo, Environment, environment::Variable};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-fn start(script: &str, sandbox: &Path) -> Start {
+fn spec(script: &str, sandbox: &Path) -> ContainerSpec {
     let variable = Variable { name: "OWN".into(), value: Some("from command".into()), ..Default::default() };
-    Start {
-        container: uuid::Uuid::new_v4(),
+    ContainerSpec {
+        id: uuid::Uuid::new_v4(),
         sandbox: sandbox.join("runs/1"),
         command: CommandInfo {
             value: Some(script.into()),
@@ -22,12 +22,12 @@ async fn runs_in_its_sandbox_with_its_own_environment() {
     let folder = tempfile::tempdir().unwrap();
     let events = Mutex::new(Vec::new());
     let script = "pwd; env | grep -c '^HOME='; echo $OWN; exit 3";
-    run(start(script, folder.path()), Arc::default(), CancellationToken::new(), |event| {
+    run(spec(script, folder.path()), Arc::default(), CancellationToken::new(), |event| {
         events.lock().unwrap().push(event)
     })
     .await;
     let events = events.into_inner().unwrap();
-    assert!(matches!(events[..], [Event::Started(_), Event::Exited(0x300)]), "{events:?}");
+    assert!(matches!(events[..], [ContainerEvent::Started(_), ContainerEvent::Exited(0x300)]), "{events:?}");
     let sandbox = folder.path().join("runs/1").canonicalize().unwrap();
     let output = std::fs::read_to_string(sandbox.join("stdout")).unwrap();
     assert_eq!(output, format!("{}\n0\nfrom command\n", sandbox.display()));
@@ -40,7 +40,7 @@ async fn a_kill_reaches_the_whole_group() {
     let kill = CancellationToken::new();
     let events = Mutex::new(Vec::new());
     let container = run(
-        start("sleep 600 & echo $! > child; wait", folder.path()),
+        spec("sleep 600 & echo $! > child; wait", folder.path()),
         Arc::default(),
         kill.clone(),
         |event| {
@@ -55,7 +55,10 @@ async fn a_kill_reaches_the_whole_group() {
         kill.cancel();
     };
     tokio::join!(container, ready);
-    assert!(matches!(events.into_inner().unwrap()[..], [Event::Started(_), Event::Exited(9)]));
+    assert!(matches!(
+        events.into_inner().unwrap()[..],
+        [ContainerEvent::Started(_), ContainerEvent::Exited(9)]
+    ));
     let child: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
     let gone = || match std::fs::read_to_string(format!("/proc/{child}/stat")) {
         Ok(stat) => stat.contains(") Z "),
@@ -78,10 +81,9 @@ async fn what_cannot_start_says_why() {
         CommandInfo::default(),
     ] {
         let events = Mutex::new(Vec::new());
-        let start = Start { command, ..start("", folder.path()) };
-        run(start, Arc::default(), CancellationToken::new(), |event| events.lock().unwrap().push(event))
-            .await;
-        assert!(matches!(&events.into_inner().unwrap()[..], [Event::Failed(_)]));
+        let spec = ContainerSpec { command, ..spec("", folder.path()) };
+        run(spec, Arc::default(), CancellationToken::new(), |event| events.lock().unwrap().push(event)).await;
+        assert!(matches!(&events.into_inner().unwrap()[..], [ContainerEvent::Failed(_)]));
     }
 }
 
@@ -89,21 +91,21 @@ async fn what_cannot_start_says_why() {
 #[tokio::test]
 async fn a_program_that_is_still_open_for_writing_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
-    let mut start = start("./program", folder.path());
-    start.command.shell = Some(false);
-    start.command.arguments = vec!["./program".into()];
-    std::fs::create_dir_all(&start.sandbox).unwrap();
-    let program = start.sandbox.join("program");
+    let mut spec = spec("./program", folder.path());
+    spec.command.shell = Some(false);
+    spec.command.arguments = vec!["./program".into()];
+    std::fs::create_dir_all(&spec.sandbox).unwrap();
+    let program = spec.sandbox.join("program");
     std::fs::copy("/bin/true", &program).unwrap();
     let writing = std::fs::OpenOptions::new().append(true).open(&program).unwrap();
     let events = Mutex::new(Vec::new());
     let container =
-        run(start, Arc::default(), CancellationToken::new(), |event| events.lock().unwrap().push(event));
+        run(spec, Arc::default(), CancellationToken::new(), |event| events.lock().unwrap().push(event));
     let close = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         drop(writing);
     };
     tokio::join!(container, close);
     let events = events.into_inner().unwrap();
-    assert!(matches!(events[..], [Event::Started(_), Event::Exited(0)]), "{events:?}");
+    assert!(matches!(events[..], [ContainerEvent::Started(_), ContainerEvent::Exited(0)]), "{events:?}");
 }

@@ -1,71 +1,71 @@
-//! ACCEPT: what becomes of the tasks in it.
+//! ACCEPT: takes offers, checks the tasks in it, and launches or rejects each.
 
+use super::Master;
 use super::allocator::Offer;
 use super::framework::{Framework, Task};
-use super::{Effect, Master};
-use crate::link::{Now, ToAgent, id_fault, status};
-use crate::resources::Bundle;
-use mesos::v1::offer::operation;
+use super::state_json::totals;
+use crate::messages::{Now, ToAgent, id_fault, state_for, status};
+use mesos::resources::Resources;
+use mesos::v1::offer::{Operation, operation};
 use mesos::v1::resource::AllocationInfo;
 use mesos::v1::scheduler::call;
 use mesos::v1::task_status::{Reason, Source};
-use mesos::v1::{self, ExecutorInfo, Resource, TaskInfo, TaskState};
+use mesos::v1::{ExecutorInfo, FrameworkId, OfferId, Resource, TaskInfo, TaskState, TaskStatus};
 use tracing::warn;
 
+/// State, reason and message of the update that rejects a task.
+type Rejection = (TaskState, Reason, String);
+
 impl Master {
-    pub(super) fn accept(&mut self, framework_id: &str, accept: call::Accept, now: Now) {
+    pub(super) fn accept(&mut self, framework_id: &FrameworkId, accept: call::Accept, now: Now) {
         let offer = match self.take_offers(framework_id, &accept.offer_ids) {
             Ok(offer) => offer,
             Err(fault) => {
+                let message = format!("Task launched with invalid offers: {fault}");
                 for task in accept.operations.into_iter().flat_map(tasks_of) {
-                    let message = format!("Task launched with invalid offers: {fault}");
-                    let refused = (TaskState::TaskDropped, Reason::InvalidOffers, message);
-                    self.reject(framework_id, &task, refused, now);
+                    let rejection = (TaskState::TaskDropped, Reason::InvalidOffers, message.clone());
+                    self.reject(framework_id, &task, rejection, now);
                 }
                 return;
             }
         };
         let mut remaining = offer.resources.clone();
         for operation in accept.operations {
-            match operation.r#type() {
-                operation::Type::Launch => {
-                    for task in tasks_of(operation) {
-                        self.launch(framework_id, &offer, &mut remaining, task, now);
-                    }
+            let kind = operation.r#type();
+            if !matches!(kind, operation::Type::Launch | operation::Type::LaunchGroup) {
+                warn!(?kind, "the embedded cluster does not support this operation");
+            }
+            for task in tasks_of(operation) {
+                if kind == operation::Type::Launch {
+                    self.launch(framework_id, &offer, &mut remaining, task, now);
+                } else {
+                    let message = "Task groups are not supported by the embedded cluster".into();
+                    let rejection = (TaskState::TaskError, Reason::TaskGroupInvalid, message);
+                    self.reject(framework_id, &task, rejection, now);
                 }
-                operation::Type::LaunchGroup => {
-                    for task in tasks_of(operation) {
-                        let message = "Task groups are not supported by the embedded cluster".into();
-                        let refused = (TaskState::TaskError, Reason::TaskGroupInvalid, message);
-                        self.reject(framework_id, &task, refused, now);
-                    }
-                }
-                other => warn!(?other, "the embedded cluster does not do this operation"),
             }
         }
         self.refuse(&offer, remaining, accept.filters.as_ref(), now);
     }
 
-    /// Takes the offers as one. They must be this framework's and of one agent and role.
-    fn take_offers(&mut self, framework_id: &str, ids: &[v1::OfferId]) -> Result<Offer, String> {
+    /// Takes the offers, and makes one of them. They must be this framework's, and of one agent and role.
+    fn take_offers(&mut self, framework_id: &FrameworkId, ids: &[OfferId]) -> Result<Offer, String> {
         let mut fault = ids.is_empty().then(|| "No offers specified".to_owned());
         let mut sum: Option<Offer> = None;
         for id in ids {
-            let ours = self.offers.get(&id.value).is_some_and(|offer| offer.framework_id == framework_id);
-            match (ours.then(|| self.offers.remove(&id.value)).flatten(), &mut sum) {
-                (None, _) => fault = fault.or(Some(format!("Offer {} is no longer valid", id.value))),
+            match (self.take_offer(framework_id, id), &mut sum) {
+                (None, _) => fault = fault.or(Some(format!("Offer {id} is no longer valid"))),
                 (Some(offer), None) => sum = Some(offer),
-                (Some(offer), Some(first)) if offer.agent_id != first.agent_id => {
-                    fault = Some(format!("Aggregated offers must belong to one single agent: {}", id.value));
+                (Some(offer), Some(first)) if offer.message.agent_id != first.message.agent_id => {
+                    fault = Some(format!("Aggregated offers must belong to one single agent: {id}"));
                 }
                 (Some(offer), Some(first)) if offer.role != first.role => {
-                    fault =
-                        Some(format!("Aggregated offers must be allocated to the same role: {}", id.value));
+                    fault = Some(format!("Aggregated offers must be allocated to the same role: {id}"));
                 }
-                (Some(offer), Some(first)) => first.resources.add(&offer.resources),
+                (Some(offer), Some(first)) => first.resources.extend(offer.resources),
             }
         }
-        // With a fault, what was taken is simply free again.
+        // If there is a fault, the resources of the offers that were taken are free again.
         match (fault, sum) {
             (None, Some(offer)) => Ok(offer),
             (fault, _) => Err(fault.unwrap_or_default()),
@@ -74,61 +74,47 @@ impl Master {
 
     fn launch(
         &mut self,
-        framework_id: &str,
+        framework_id: &FrameworkId,
         offer: &Offer,
-        remaining: &mut Bundle,
+        remaining: &mut Resources,
         mut task: TaskInfo,
         now: Now,
     ) {
-        let Some(framework) = self.frameworks.get(framework_id) else { return };
-        allocate_to(&mut task.resources, &offer.role);
-        if let Some(executor) = &mut task.executor {
-            allocate_to(&mut executor.resources, &offer.role);
-            executor.framework_id.get_or_insert_with(|| v1::FrameworkId { value: framework_id.to_owned() });
-        }
-        match check(framework, offer, remaining, &task) {
-            Err(fault) => {
-                self.reject(framework_id, &task, (TaskState::TaskError, Reason::TaskInvalid, fault), now);
-            }
-            Ok(needed) => {
-                remaining.subtract(&needed);
-                self.start(framework_id, task);
-            }
-        }
-    }
-
-    fn start(&mut self, framework_id: &str, task: TaskInfo) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
+        allocate(&mut task.resources, &offer.role);
+        if let Some(executor) = &mut task.executor {
+            allocate(&mut executor.resources, &offer.role);
+            executor.framework_id.get_or_insert_with(|| framework_id.clone());
+        }
+        if let Err(fault) = check(framework, offer, remaining, &task) {
+            let rejection = (TaskState::TaskError, Reason::TaskInvalid, fault);
+            return self.reject(framework_id, &task, rejection, now);
+        }
         if let Some(executor) = &task.executor {
-            let key = (task.agent_id.value.clone(), executor.executor_id.value.clone());
+            let key = (task.agent_id.clone(), executor.executor_id.clone());
             framework.executors.entry(key).or_insert_with(|| executor.clone());
         }
-        let run = ToAgent::Run { framework: Box::new(framework.info.clone()), task: Box::new(task.clone()) };
-        framework.tasks.insert(task.task_id.value.clone(), Task::new(task.clone()));
-        if let Some(agent) = self.agents.get(&task.agent_id.value) {
-            self.effects.push(Effect::Agent(agent.place, run));
-        }
+        framework.tasks.insert(task.task_id.clone(), Task::new(task.clone()));
+        let framework = Box::new(framework.info.clone());
+        let agent_id = task.agent_id.clone();
+        self.send_to_agent(&agent_id, ToAgent::RunTask { framework, task: Box::new(task) });
     }
 
-    /// Says that a task was not launched. The update has no uuid.
-    fn reject(
-        &mut self,
-        framework_id: &str,
-        task: &TaskInfo,
-        refused: (TaskState, Reason, String),
-        now: Now,
-    ) {
+    /// Tells the framework that a task was not launched. The update has no uuid.
+    fn reject(&mut self, framework_id: &FrameworkId, task: &TaskInfo, rejection: Rejection, now: Now) {
         let Some(framework) = self.frameworks.get(framework_id) else { return };
-        let (state, reason, message) = refused;
-        let state = if state == TaskState::TaskDropped { framework.state_for(state) } else { state };
-        let mut update = status(&task.task_id.value, state, Source::Master, reason, message, now);
-        update.agent_id = Some(task.agent_id.clone());
-        update.executor_id = task.executor.as_ref().map(|executor| executor.executor_id.clone());
+        let (state, reason, message) = rejection;
+        let state = if state == TaskState::TaskDropped { state_for(&framework.info, state) } else { state };
+        let update = TaskStatus {
+            agent_id: Some(task.agent_id.clone()),
+            executor_id: task.executor.as_ref().map(|executor| executor.executor_id.clone()),
+            ..status(&task.task_id, state, Source::Master, reason, message, now)
+        };
         self.send_update(framework_id, update);
     }
 }
 
-fn tasks_of(operation: v1::offer::Operation) -> Vec<TaskInfo> {
+fn tasks_of(operation: Operation) -> Vec<TaskInfo> {
     match (operation.launch, operation.launch_group) {
         (Some(launch), _) => launch.task_infos,
         (None, Some(group)) => group.task_group.tasks,
@@ -136,30 +122,31 @@ fn tasks_of(operation: v1::offer::Operation) -> Vec<TaskInfo> {
     }
 }
 
-/// Fills in the role where the framework (without MULTI_ROLE) did not name one.
-fn allocate_to(resources: &mut [Resource], role: &str) {
+/// Fills in the roles that a framework may leave out.
+fn allocate(resources: &mut [Resource], role: &str) {
     for resource in resources {
         resource.allocation_info.get_or_insert_with(|| AllocationInfo { role: Some(role.to_owned()) });
+        resource.role.get_or_insert_with(|| "*".to_owned());
     }
 }
 
-/// The resources that the task takes, or what is wrong with it.
+/// Subtracts what the task needs from `remaining`, or says what is wrong with the task.
 fn check(
     framework: &Framework,
     offer: &Offer,
-    remaining: &Bundle,
+    remaining: &mut Resources,
     task: &TaskInfo,
-) -> Result<Bundle, String> {
+) -> Result<(), String> {
     let id = &task.task_id.value;
     if let Some(fault) = id_fault(id) {
         return Err(format!("TaskID {fault}"));
     }
-    if framework.knows(id) {
+    if framework.tasks.contains_key(&task.task_id) {
         return Err(format!("Task has duplicate ID: {id}"));
     }
-    if task.agent_id.value != offer.agent_id {
-        let (given, wanted) = (&task.agent_id.value, &offer.agent_id);
-        return Err(format!("Task uses invalid agent {given} while agent {wanted} is expected"));
+    let (given, expected) = (&task.agent_id, &offer.message.agent_id);
+    if given != expected {
+        return Err(format!("Task uses invalid agent {given} while agent {expected} is expected"));
     }
     let Some(executor) = &task.executor else {
         return Err("Tasks without an ExecutorInfo are not supported by the embedded cluster".into());
@@ -167,36 +154,37 @@ fn check(
     if task.command.is_some() && executor.command.is_none() {
         return Err("'ExecutorInfo.command' is not set".into());
     }
-    let new_executor = check_executor(framework, offer, executor)?;
-    let mut needed = Bundle::from_resources(&task.resources);
+    let is_new = check_executor(framework, offer, executor)?;
+    let mut needed = Resources::from(task.resources.clone());
     if needed.is_empty() {
         return Err("Task uses no resources".into());
     }
-    if new_executor {
-        needed.add(&Bundle::from_resources(&executor.resources));
+    if is_new {
+        needed.extend(executor.resources.clone());
     }
-    if !remaining.contains(&needed) {
+    if !remaining.subtract(&needed) {
         return Err(format!(
-            "Total resources {needed} required by task and its executor is more than available {remaining}"
+            "Total resources {} required by task and its executor is more than available {}",
+            totals(needed.as_slice()),
+            totals(remaining.as_slice())
         ));
     }
-    Ok(needed)
+    Ok(())
 }
 
 /// Whether the executor has to be started, or what is wrong with it.
 fn check_executor(framework: &Framework, offer: &Offer, executor: &ExecutorInfo) -> Result<bool, String> {
-    let id = &executor.executor_id.value;
-    if let Some(fault) = id_fault(id) {
+    if let Some(fault) = id_fault(&executor.executor_id.value) {
         return Err(format!("ExecutorID {fault}"));
     }
-    let owner = executor.framework_id.as_ref().map_or("", |id| id.value.as_str());
-    if owner != framework.id {
+    let actual = executor.framework_id.clone().unwrap_or_default();
+    if actual != framework.id {
+        let expected = &framework.id;
         return Err(format!(
-            "ExecutorInfo has an invalid FrameworkID (Actual: {owner} vs Expected: {})",
-            framework.id
+            "ExecutorInfo has an invalid FrameworkID (Actual: {actual} vs Expected: {expected})"
         ));
     }
-    match framework.executors.get(&(offer.agent_id.clone(), id.clone())) {
+    match framework.executors.get(&(offer.message.agent_id.clone(), executor.executor_id.clone())) {
         Some(running) if running != executor => Err(format!(
             "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.\n\
              ------------------------------------------------------------\nExisting ExecutorInfo:\n{running:?}\n\

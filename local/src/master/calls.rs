@@ -1,81 +1,78 @@
-//! Scheduler calls: what is refused by HTTP, and what each of the small ones does.
+//! Scheduler calls: which ones are refused by HTTP, and what each of the small ones does.
 
-use super::{Effect, Master, framework::Framework};
-use crate::link::{Answer, Now, RequestId, ToAgent, is_terminal, valid_uuid};
+use super::{Effect, Master};
+use crate::messages::{Answer, Now, RequestId, ToAgent, is_valid_uuid};
 use mesos::v1::scheduler::{Call, call, call::Type};
-use mesos::v1::{self, TaskState};
+use mesos::v1::{FrameworkId, FrameworkInfo};
 
 impl Master {
     pub(super) fn on_call(&mut self, request: RequestId, stream_id: Option<String>, call: Call, now: Now) {
         let answer = match validate(&call) {
-            Err(fault) => Answer::bad(format!("Failed to validate scheduler::Call: {fault}")),
+            Err(fault) => Answer::bad_request(format!("Failed to validate scheduler::Call: {fault}")),
             Ok(Type::Subscribe) if stream_id.is_some() => {
-                Answer::bad("Subscribe calls should not include the 'Mesos-Stream-Id' header")
+                Answer::bad_request("Subscribe calls should not include the 'Mesos-Stream-Id' header")
             }
             Ok(Type::Subscribe) => return self.on_subscribe(request, call, now),
-            Ok(kind) => match self.admit(&call, stream_id.as_deref()) {
+            Ok(kind) => match self.subscribed_framework(&call, stream_id.as_deref()) {
                 Err(refusal) => refusal,
                 Ok(framework_id) => {
                     self.effects.push(Effect::Answer(request, Answer::Accepted));
-                    return self.obey(kind, framework_id, call, now);
+                    return self.execute(kind, framework_id, call, now);
                 }
             },
         };
         self.effects.push(Effect::Answer(request, answer));
     }
 
-    /// The framework of the call, if it may speak.
-    fn admit(&self, call: &Call, stream_id: Option<&str>) -> Result<String, Answer> {
-        let id = call.framework_id.as_ref().map_or("", |id| id.value.as_str());
-        let Some(framework) = self.frameworks.get(id) else {
-            return Err(Answer::bad("Framework cannot be found"));
+    /// The framework of a call, if it is subscribed and the call came with its stream id.
+    fn subscribed_framework(&self, call: &Call, stream_id: Option<&str>) -> Result<FrameworkId, Answer> {
+        let id = call.framework_id.clone().unwrap_or_default();
+        let Some(framework) = self.frameworks.get(&id) else {
+            return Err(Answer::bad_request("Framework cannot be found"));
         };
         if framework.stream.is_none() {
             return Err(Answer::Refused(403, "Framework is not subscribed".into()));
         }
-        let Some(stream_id) = stream_id else {
-            return Err(Answer::bad("All non-subscribe calls should include the 'Mesos-Stream-Id' header"));
-        };
-        if stream_id != framework.stream_id {
-            return Err(Answer::bad(format!(
+        match stream_id {
+            None => Err(Answer::bad_request(
+                "All non-subscribe calls should include the 'Mesos-Stream-Id' header",
+            )),
+            Some(stream_id) if stream_id != framework.stream_id => Err(Answer::bad_request(format!(
                 "The stream ID '{stream_id}' included in this request didn't match the stream ID currently \
                  associated with framework ID {id}"
-            )));
+            ))),
+            Some(_) => Ok(id),
         }
-        Ok(id.to_owned())
     }
 
-    fn obey(&mut self, kind: Type, framework_id: String, call: Call, now: Now) {
+    fn execute(&mut self, kind: Type, framework_id: FrameworkId, call: Call, now: Now) {
         match kind {
-            Type::Teardown => self.remove_framework(&framework_id, TaskState::TaskKilled, now),
+            Type::Teardown => self.remove_framework(&framework_id, now),
             Type::Accept => self.accept(&framework_id, call.accept.unwrap_or_default(), now),
             Type::Decline => self.decline(&framework_id, &call.decline.unwrap_or_default(), now),
-            Type::Revive => self.revive(&framework_id, &call.revive.unwrap_or_default().roles, now),
+            Type::Revive => self.revive(&framework_id, call.revive.unwrap_or_default().roles, now),
             Type::Suppress => {
                 let roles = call.suppress.unwrap_or_default().roles;
                 if let Some(framework) = self.frameworks.get_mut(&framework_id) {
-                    framework.suppressed.extend(named_or_all(&framework.info, roles));
+                    framework.suppressed_roles.extend(named_or_all(&framework.info, roles));
                 }
             }
-            Type::Kill => self.kill(&framework_id, call.kill.unwrap_or_default(), now),
+            Type::Kill => self.kill(framework_id, call.kill.unwrap_or_default(), now),
             Type::Shutdown => {
-                let shutdown = call.shutdown.unwrap_or_default();
-                let executor_id = shutdown.executor_id.value;
-                self.tell(&shutdown.agent_id.value, ToAgent::Shutdown { framework_id, executor_id });
+                let call::Shutdown { executor_id, agent_id } = call.shutdown.unwrap_or_default();
+                self.send_to_agent(&agent_id, ToAgent::ShutdownExecutor { framework_id, executor_id });
             }
             Type::Acknowledge => self.acknowledge(framework_id, call.acknowledge.unwrap_or_default()),
             Type::Reconcile => self.reconcile(&framework_id, &call.reconcile.unwrap_or_default(), now),
             Type::Message => {
-                let message = call.message.unwrap_or_default();
-                let executor_id = message.executor_id.value;
-                let data = message.data;
-                self.tell(&message.agent_id.value, ToAgent::Message { framework_id, executor_id, data });
+                let call::Message { agent_id, executor_id, data } = call.message.unwrap_or_default();
+                self.send_to_agent(&agent_id, ToAgent::Message { framework_id, executor_id, data });
             }
             Type::UpdateFramework => {
                 let update = call.update_framework.unwrap_or_default();
                 self.update_framework(&framework_id, update.framework_info, &update.suppressed_roles, now);
             }
-            // No operations, no maintenance and no requests here: well-formed, and without effect.
+            // The embedded cluster has no operations, no maintenance and no requests: these calls have no effect.
             Type::Unknown
             | Type::Subscribe
             | Type::AcceptInverseOffers
@@ -86,80 +83,64 @@ impl Master {
         }
     }
 
-    /// Tells an agent something, if it is connected.
-    pub(super) fn tell(&mut self, agent_id: &str, message: ToAgent) {
-        if let Some(agent) = self.agents.get(agent_id).filter(|agent| agent.is_connected()) {
-            self.effects.push(Effect::Agent(agent.place, message));
-        }
-    }
-
-    fn decline(&mut self, framework_id: &str, decline: &call::Decline, now: Now) {
+    fn decline(&mut self, framework_id: &FrameworkId, decline: &call::Decline, now: Now) {
         for id in &decline.offer_ids {
-            let ours = self.offers.get(&id.value).is_some_and(|offer| offer.framework_id == framework_id);
-            if let Some(offer) = ours.then(|| self.offers.remove(&id.value)).flatten() {
+            if let Some(offer) = self.take_offer(framework_id, id) {
                 self.refuse(&offer, offer.resources.clone(), decline.filters.as_ref(), now);
             }
         }
     }
 
-    fn revive(&mut self, framework_id: &str, roles: &[String], now: Now) {
+    fn revive(&mut self, framework_id: &FrameworkId, roles: Vec<String>, now: Now) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
-        let roles = named_or_all(&framework.info, roles.to_vec());
-        framework.suppressed.retain(|role| !roles.contains(role));
+        let roles = named_or_all(&framework.info, roles);
+        framework.suppressed_roles.retain(|role| !roles.contains(role));
         framework.filters.retain(|filter| !roles.contains(&filter.role));
         self.allocate(now);
     }
 
-    fn kill(&mut self, framework_id: &str, kill: call::Kill, now: Now) {
-        let task_id = kill.task_id.value;
-        let Some(framework) = self.frameworks.get(framework_id) else { return };
-        let Some(agent_id) = framework.tasks.get(&task_id).map(|task| task.agent_id().to_owned()) else {
-            // Mesos takes a KILL of an unknown task for a question about it.
-            let task =
-                call::reconcile::Task { task_id: v1::TaskId { value: task_id }, agent_id: kill.agent_id };
-            return self.reconcile_one(framework_id, &task, now);
-        };
-        if let Some(agent) = self.agents.get_mut(&agent_id).filter(|agent| !agent.is_connected()) {
-            agent.kill_later.insert((framework_id.to_owned(), task_id));
-            return;
+    fn kill(&mut self, framework_id: FrameworkId, kill: call::Kill, now: Now) {
+        let call::Kill { task_id, agent_id, kill_policy: policy } = kill;
+        let Some(framework) = self.frameworks.get(&framework_id) else { return };
+        match framework.tasks.get(&task_id).map(|task| task.info.agent_id.clone()) {
+            Some(agent_id) => {
+                self.send_to_agent(&agent_id, ToAgent::KillTask { framework_id, task_id, policy });
+            }
+            // Mesos answers a KILL of an unknown task as if it were a RECONCILE.
+            None => {
+                self.reconcile_task(&framework_id, &call::reconcile::Task { task_id, agent_id }, now);
+            }
         }
-        let framework_id = framework_id.to_owned();
-        self.tell(&agent_id, ToAgent::Kill { framework_id, task_id, policy: kill.kill_policy });
     }
 
-    fn acknowledge(&mut self, framework_id: String, acknowledge: call::Acknowledge) {
-        let task_id = acknowledge.task_id.value;
-        let uuid = acknowledge.uuid;
+    fn acknowledge(&mut self, framework_id: FrameworkId, acknowledge: call::Acknowledge) {
+        let call::Acknowledge { agent_id, task_id, uuid } = acknowledge;
         if let Some(framework) = self.frameworks.get_mut(&framework_id) {
-            let ended = framework.tasks.get(&task_id).is_some_and(|task| {
-                task.forwarded.as_ref().is_some_and(|(state, sent)| is_terminal(*state) && *sent == uuid)
-            });
-            if ended {
+            let forwarded = framework.tasks.get(&task_id).and_then(|task| task.forwarded.as_ref());
+            if forwarded.is_some_and(|(state, sent)| state.is_terminal() && *sent == uuid) {
                 framework.complete(&task_id);
             }
         }
-        let agent_id = acknowledge.agent_id.value;
-        self.tell(&agent_id, ToAgent::Acknowledge { framework_id, task_id, uuid });
+        self.send_to_agent(&agent_id, ToAgent::Acknowledge { framework_id, task_id, uuid });
     }
 }
 
-/// The named roles; none: all of the framework.
-pub(super) fn named_or_all(info: &v1::FrameworkInfo, named: Vec<String>) -> Vec<String> {
+/// The named roles, or all roles of the framework if none is named.
+fn named_or_all(info: &FrameworkInfo, named: Vec<String>) -> Vec<String> {
     if named.is_empty() { super::roles(info) } else { named }
 }
 
-/// What kind of call it is, if it is whole.
+/// The call's type, if the call has all its parts.
 fn validate(call: &Call) -> Result<Type, String> {
     let kind = call.r#type();
-    if kind == Type::Unknown {
-        return Err("Expecting 'type' to be present".into());
-    }
     let missing = |field: &str| Err(format!("Expecting '{field}' to be present"));
+    if kind == Type::Unknown {
+        return missing("type");
+    }
     if kind == Type::Subscribe {
         let Some(subscribe) = &call.subscribe else { return missing("subscribe") };
-        let inner = subscribe.framework_info.id.as_ref().map_or("", |id| id.value.as_str());
-        let outer = call.framework_id.as_ref().map_or("", |id| id.value.as_str());
-        if inner != outer {
+        let id = |id: &Option<FrameworkId>| id.clone().unwrap_or_default();
+        if id(&subscribe.framework_info.id) != id(&call.framework_id) {
             return Err("'framework_id' differs from 'subscribe.framework_info.id'".into());
         }
         return Ok(kind);
@@ -167,7 +148,7 @@ fn validate(call: &Call) -> Result<Type, String> {
     if call.framework_id.is_none() {
         return missing("framework_id");
     }
-    let part = match kind {
+    let (field, is_present) = match kind {
         Type::Accept => ("accept", call.accept.is_some()),
         Type::Decline => ("decline", call.decline.is_some()),
         Type::Kill => ("kill", call.kill.is_some()),
@@ -179,20 +160,13 @@ fn validate(call: &Call) -> Result<Type, String> {
         Type::UpdateFramework => ("update_framework", call.update_framework.is_some()),
         _ => ("", true),
     };
-    if !part.1 {
-        return missing(part.0);
+    if !is_present {
+        return missing(field);
     }
     match &call.acknowledge {
-        Some(acknowledge) if kind == Type::Acknowledge && valid_uuid(&acknowledge.uuid).is_none() => {
+        Some(acknowledge) if kind == Type::Acknowledge && !is_valid_uuid(&acknowledge.uuid) => {
             Err("Not a valid UUID".into())
         }
         _ => Ok(kind),
-    }
-}
-
-impl Framework {
-    /// Whether the task is among the present ones.
-    pub(super) fn knows(&self, task_id: &str) -> bool {
-        self.tasks.contains_key(task_id)
     }
 }

@@ -1,54 +1,46 @@
-//! The master as a scheduler and an agent see it, without either.
-
-mod orders;
+//! The master as a scheduler and an agent see it.
 
 use super::*;
-use crate::link::KnownTask;
+use crate::cluster::AgentSize;
+use crate::messages::allocated_to;
+use mesos::resources::{Quantity, scalar};
 use mesos::v1::framework_info::{Capability, capability};
-use mesos::v1::scheduler::{Call, call, event::Type};
+use mesos::v1::scheduler::{call, event::Type};
 use mesos::v1::task_status::Reason;
-use mesos::v1::{AgentInfo, ExecutorInfo, Resource, TaskInfo, TaskState};
+use mesos::v1::{self, ExecutorInfo, Offer, Resource, TaskInfo, TaskState};
 use proptest::prelude::*;
 
 /// A master with one agent of 2 CPUs, and a clock.
-struct World {
+struct Harness {
     master: Master,
     now: Now,
     stream_ids: BTreeMap<RequestId, String>,
 }
 
-impl World {
+fn total() -> Resources {
+    AgentSize::new(0, 2.0, 2048.0).resources()
+}
+
+impl Harness {
     fn new() -> Self {
         let config = Config {
+            id: "M".into(),
             address: "127.0.0.1:5050".parse().unwrap(),
             allocation_interval: Duration::from_secs(1),
             offer_timeout: None,
-            agent_timeout: Duration::from_secs(5),
+        };
+        let agent = AgentInfo {
+            hostname: "127.0.0.1".into(),
+            id: Some("M-S0".into()),
+            resources: total().into(),
+            ..Default::default()
         };
         let now = Now::read();
-        let mut world =
-            Self { master: Master::new(config, BTreeMap::new(), now), now, stream_ids: BTreeMap::new() };
-        world.register(None, Vec::new());
-        world
+        Self { master: Master::new(config, vec![agent], now), now, stream_ids: BTreeMap::new() }
     }
 
-    fn register(&mut self, id: Option<&str>, tasks: Vec<KnownTask>) -> Vec<Effect> {
-        let id = id.map(|id| v1::AgentId { value: id.to_owned() });
-        let info = AgentInfo { hostname: "127.0.0.1".into(), id, ..Default::default() };
-        self.handle(Input::Agent(
-            0,
-            ToMaster::Register {
-                info: Box::new(info),
-                total: Bundle::of_agent(2.0, 2048.0, 1024.0, (31000, 31099)),
-                tasks,
-                executors: Vec::new(),
-                frameworks: Vec::new(),
-            },
-        ))
-    }
-
-    fn handle(&mut self, input: Input) -> Vec<Effect> {
-        let effects = self.master.handle(input, self.now);
+    fn handle(&mut self, event: Event) -> Vec<Effect> {
+        let effects = self.master.on_event(event, self.now);
         for effect in &effects {
             if let Effect::Answer(request, Answer::Stream(Some(id))) = effect {
                 self.stream_ids.insert(*request, id.clone());
@@ -60,282 +52,280 @@ impl World {
     fn wait(&mut self, seconds: f64) -> Vec<Effect> {
         let time = Duration::from_secs_f64(seconds);
         self.now = Now { instant: self.now.instant + time, unix: self.now.unix + time };
-        self.handle(Input::Tick)
+        self.handle(Event::Tick)
     }
 
-    fn subscribe(&mut self, stream: RequestId, id: Option<&str>, checkpoint: bool) -> Vec<Effect> {
-        let aware = |kind: capability::Type| Capability { r#type: Some(kind as i32) };
-        let framework_id = id.map(|id| v1::FrameworkId { value: id.to_owned() });
+    fn subscribe(&mut self, stream: RequestId, id: Option<&FrameworkId>, checkpoint: bool) -> Vec<Effect> {
+        let capability = |kind: capability::Type| Capability { r#type: Some(kind.into()) };
         let framework_info = FrameworkInfo {
-            id: framework_id.clone(),
+            id: id.cloned(),
             roles: vec!["*".into()],
             checkpoint: Some(checkpoint),
             failover_timeout: Some(60.0),
-            capabilities: vec![aware(capability::Type::MultiRole), aware(capability::Type::PartitionAware)],
+            capabilities: vec![
+                capability(capability::Type::MultiRole),
+                capability(capability::Type::PartitionAware),
+            ],
             ..Default::default()
         };
         let subscribe = Some(call::Subscribe { framework_info, ..Default::default() });
-        let call = Call { subscribe, ..call_of(call::Type::Subscribe, id.unwrap_or("")) };
-        let call = Box::new(Call { framework_id, ..call });
-        self.handle(Input::Call { request: stream, stream_id: None, call })
+        let kind = Some(call::Type::Subscribe.into());
+        let call = Call { r#type: kind, framework_id: id.cloned(), subscribe, ..Default::default() };
+        self.handle(Event::Call { request: stream, stream_id: None, call: Box::new(call) })
     }
 
     fn call(&mut self, stream: RequestId, call: Call) -> Vec<Effect> {
         let stream_id = self.stream_ids.get(&stream).cloned();
-        self.handle(Input::Call { request: 1000, stream_id, call: Box::new(call) })
+        self.handle(Event::Call { request: 1000, stream_id, call: Box::new(call) })
     }
 
-    fn framework(&self) -> String {
+    fn framework(&self) -> FrameworkId {
         self.master.frameworks.keys().next().cloned().unwrap()
     }
 
-    fn agent(&self) -> String {
-        self.master.agents.keys().next().cloned().unwrap()
+    fn agent(&self) -> AgentId {
+        self.master.agents[0].id.clone()
     }
 
-    fn launch(&mut self, stream: RequestId, offer: &v1::Offer, task: &str, cpus: f64) -> Vec<Effect> {
+    fn launch(&mut self, stream: RequestId, offer: &Offer, task: &str, cpus: f64) -> Vec<Effect> {
         let executor = ExecutorInfo {
-            executor_id: v1::ExecutorId { value: "worker".into() },
-            resources: resources(0.1, 32.0),
+            executor_id: "worker".into(),
+            resources: resources(0.1, 32),
             ..Default::default()
         };
         let info = TaskInfo {
-            task_id: v1::TaskId { value: task.into() },
+            task_id: task.into(),
             agent_id: offer.agent_id.clone(),
-            resources: resources(cpus, 64.0),
+            resources: resources(cpus, 64),
             executor: Some(executor),
             ..Default::default()
         };
-        let launch = v1::offer::operation::Launch { task_infos: vec![info] };
-        let kind = Some(v1::offer::operation::Type::Launch as i32);
-        let operation = v1::offer::Operation { r#type: kind, launch: Some(launch), ..Default::default() };
-        let accept =
-            call::Accept { offer_ids: vec![offer.id.clone()], operations: vec![operation], filters: None };
-        let framework = offer.framework_id.value.clone();
-        self.call(stream, Call { accept: Some(accept), ..call_of(call::Type::Accept, &framework) })
+        let operations = vec![scheduler::operation::launch(vec![info])];
+        let accept = call::Accept { offer_ids: vec![offer.id.clone()], operations, filters: None };
+        let framework = &offer.framework_id;
+        self.call(stream, Call { accept: Some(accept), ..call_of(call::Type::Accept, framework) })
+    }
+
+    /// The agent says that a task has finished.
+    fn finish(&mut self, framework_id: FrameworkId, task: &str, uuid: &[u8]) -> Vec<Effect> {
+        let latest = TaskState::TaskFinished;
+        let (task_id, uuid) = (task.into(), Some(uuid.to_vec()));
+        let status = Box::new(TaskStatus { task_id, state: latest.into(), uuid, ..Default::default() });
+        self.handle(Event::Agent(0, ToMaster::Update { framework_id, status, latest }))
     }
 }
 
-fn resources(cpus: f64, mem: f64) -> Vec<Resource> {
-    let mut sum = Bundle::of_agent(cpus, mem, 0.0, (1, 1)).allocated_to("*").to_resources();
-    sum.retain(|resource| resource.name != "ports");
-    sum
+fn resources(cpus: f64, mem: u64) -> Vec<Resource> {
+    let pieces = vec![scalar("cpus", Quantity::new(cpus)), scalar("mem", Quantity::whole(mem))];
+    allocated_to(Some("*"), &pieces.into()).into()
 }
 
-fn call_of(kind: call::Type, framework: &str) -> Call {
-    let framework_id = Some(v1::FrameworkId { value: framework.to_owned() });
-    Call { r#type: Some(kind as i32), framework_id, ..Default::default() }
+fn call_of(kind: call::Type, framework: &FrameworkId) -> Call {
+    Call { r#type: Some(kind.into()), framework_id: Some(framework.clone()), ..Default::default() }
 }
 
 fn kinds(effects: &[Effect]) -> Vec<Type> {
     let events = effects.iter().filter_map(|effect| match effect {
-        Effect::Event(_, event) => Some(event.r#type()),
+        Effect::Send(_, event) => Some(v1::scheduler::Event::from(event.clone()).r#type()),
         _ => None,
     });
     events.collect()
 }
 
-fn offer(effects: &[Effect]) -> v1::Offer {
+fn offer(effects: &[Effect]) -> Offer {
     let offers = effects.iter().find_map(|effect| match effect {
-        Effect::Event(_, event) => event.offers.clone(),
+        Effect::Send(_, scheduler::Event::Offers(offers)) => offers.first().cloned(),
         _ => None,
     });
-    offers.expect("an offer").offers.remove(0)
+    offers.expect("an offer")
 }
 
 fn update(effects: &[Effect]) -> TaskStatus {
     let update = effects.iter().find_map(|effect| match effect {
-        Effect::Event(_, event) => event.update.clone(),
+        Effect::Send(_, scheduler::Event::Update(status)) => Some(*status.clone()),
         _ => None,
     });
-    update.expect("an update").status
+    update.expect("an update")
 }
 
 #[test]
 fn a_subscription_begins_with_its_id_a_heartbeat_and_offers() {
-    let mut world = World::new();
-    let effects = world.subscribe(1, None, true);
+    let mut harness = Harness::new();
+    let effects = harness.subscribe(1, None, true);
     assert!(matches!(effects[0], Effect::Answer(1, Answer::Stream(Some(_)))));
     assert_eq!(kinds(&effects), [Type::Subscribed, Type::Heartbeat, Type::Offers]);
-    assert_eq!(kinds(&world.wait(14.9)), []);
-    assert_eq!(kinds(&world.wait(0.1)), [Type::Heartbeat]);
+    assert_eq!(kinds(&harness.wait(14.9)), []);
+    assert_eq!(kinds(&harness.wait(0.1)), [Type::Heartbeat]);
 }
 
 #[test]
 fn calls_need_the_right_stream() {
-    let mut world = World::new();
-    world.subscribe(1, None, true);
-    let framework = world.framework();
+    let mut harness = Harness::new();
+    harness.subscribe(1, None, true);
+    let framework = harness.framework();
     let revive = || Box::new(call_of(call::Type::Revive, &framework));
     for stream_id in [None, Some("other".to_owned())] {
-        let effects = world.handle(Input::Call { request: 2, stream_id, call: revive() });
+        let effects = harness.handle(Event::Call { request: 2, stream_id, call: revive() });
         assert!(matches!(effects[..], [Effect::Answer(2, Answer::Refused(400, _))]), "{effects:?}");
     }
-    world.handle(Input::Closed(1));
-    let stream_id = world.stream_ids.get(&1).cloned();
-    let effects = world.handle(Input::Call { request: 3, stream_id, call: revive() });
+    harness.handle(Event::Closed(1));
+    let stream_id = harness.stream_ids.get(&1).cloned();
+    let effects = harness.handle(Event::Call { request: 3, stream_id, call: revive() });
     assert!(matches!(effects[..], [Effect::Answer(3, Answer::Refused(403, _))]));
 }
 
 #[test]
 fn declined_resources_come_back_after_their_filter() {
-    let mut world = World::new();
-    let offer = offer(&world.subscribe(1, None, true));
-    let framework = world.framework();
+    let mut harness = Harness::new();
+    let offer = offer(&harness.subscribe(1, None, true));
+    let framework = harness.framework();
     let decline = Some(call::Decline { offer_ids: vec![offer.id], filters: None });
-    world.call(1, Call { decline, ..call_of(call::Type::Decline, &framework) });
-    assert_eq!(kinds(&world.wait(4.9)), []);
-    assert_eq!(kinds(&world.wait(1.1)), [Type::Offers]);
+    harness.call(1, Call { decline, ..call_of(call::Type::Decline, &framework) });
+    assert_eq!(kinds(&harness.wait(4.9)), []);
+    assert_eq!(kinds(&harness.wait(1.1)), [Type::Offers]);
 }
 
 #[test]
 fn revive_lifts_filters_and_suppress_stops_offers() {
-    let mut world = World::new();
-    let first = offer(&world.subscribe(1, None, true));
-    let framework = world.framework();
-    world.call(1, call_of(call::Type::Suppress, &framework));
+    let mut harness = Harness::new();
+    let first = offer(&harness.subscribe(1, None, true));
+    let framework = harness.framework();
+    harness.call(1, call_of(call::Type::Suppress, &framework));
     let filters = Some(v1::Filters { refuse_seconds: Some(3600.0) });
     let decline = Some(call::Decline { offer_ids: vec![first.id], filters });
-    world.call(1, Call { decline, ..call_of(call::Type::Decline, &framework) });
-    assert_eq!(kinds(&world.wait(10.0)), []);
-    assert_eq!(kinds(&world.call(1, call_of(call::Type::Revive, &framework))), [Type::Offers]);
+    harness.call(1, Call { decline, ..call_of(call::Type::Decline, &framework) });
+    assert_eq!(kinds(&harness.wait(10.0)), []);
+    assert_eq!(kinds(&harness.call(1, call_of(call::Type::Revive, &framework))), [Type::Offers]);
 }
 
 #[test]
 fn what_is_launched_is_not_offered() {
-    let mut world = World::new();
-    let first = offer(&world.subscribe(1, None, true));
-    let effects = world.launch(1, &first, "t1", 0.5);
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Agent(0, ToAgent::Run { .. }))));
-    let rest = Bundle::from_resources(&offer(&world.wait(6.0)).resources);
-    assert_eq!((rest.scalar("cpus"), rest.scalar("mem")), (1.4, 1952.0));
-    // The same offer again, too much, and an id that is in use.
-    assert_eq!(update(&world.launch(1, &first, "t2", 0.5)).state(), TaskState::TaskDropped);
+    let mut harness = Harness::new();
+    let first = offer(&harness.subscribe(1, None, true));
+    let effects = harness.launch(1, &first, "t1", 0.5);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Agent(0, ToAgent::RunTask { .. }))));
+    let rest = Resources::from(offer(&harness.wait(6.0)).resources);
+    assert_eq!((rest.sum("cpus").value(), rest.sum("mem").value()), (1.4, 1952.0));
+    // The same offer again.
+    assert_eq!(update(&harness.launch(1, &first, "t2", 0.5)).state(), TaskState::TaskDropped);
 }
 
 #[test]
 fn bad_launches_are_answered_by_updates_without_uuid() {
-    let mut world = World::new();
-    let first = offer(&world.subscribe(1, None, true));
-    let status = update(&world.launch(1, &first, "t1", 64.0));
+    let mut harness = Harness::new();
+    let first = offer(&harness.subscribe(1, None, true));
+    let status = update(&harness.launch(1, &first, "t1", 64.0));
     assert_eq!((status.state(), status.reason()), (TaskState::TaskError, Reason::TaskInvalid));
     assert_eq!(status.uuid, None);
-    let second = offer(&world.wait(6.0));
-    world.launch(1, &second, "t1", 0.5);
-    let third = offer(&world.wait(6.0));
-    assert!(update(&world.launch(1, &third, "t1", 0.5)).message().contains("duplicate"));
-    let fourth = offer(&world.wait(6.0));
-    assert_eq!(update(&world.launch(1, &fourth, "../t", 0.5)).state(), TaskState::TaskError);
+    let second = offer(&harness.wait(6.0));
+    harness.launch(1, &second, "t1", 0.5);
+    let third = offer(&harness.wait(6.0));
+    assert!(update(&harness.launch(1, &third, "t1", 0.5)).message().contains("duplicate"));
+    let fourth = offer(&harness.wait(6.0));
+    assert_eq!(update(&harness.launch(1, &fourth, "../t", 0.5)).state(), TaskState::TaskError);
 }
 
 #[test]
 fn a_second_subscription_takes_over() {
-    let mut world = World::new();
-    world.subscribe(1, None, true);
-    let framework = world.framework();
-    let effects = world.subscribe(2, Some(&framework), true);
+    let mut harness = Harness::new();
+    harness.subscribe(1, None, true);
+    let framework = harness.framework();
+    let effects = harness.subscribe(2, Some(&framework), true);
     assert_eq!(kinds(&effects), [Type::Error, Type::Subscribed, Type::Heartbeat, Type::Offers]);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Close(1))));
-    world.handle(Input::Closed(1));
+    harness.handle(Event::Closed(1));
     assert!(
-        world.master.frameworks[&framework].stream == Some(2),
-        "the old stream's end is not the new one's"
+        harness.master.frameworks[&framework].stream == Some(2),
+        "the end of the old stream does not concern the new one"
     );
 }
 
 #[test]
 fn a_framework_that_stays_away_is_removed() {
-    let mut world = World::new();
-    let first = offer(&world.subscribe(1, None, true));
-    let framework = world.framework();
-    world.launch(1, &first, "t1", 0.5);
-    world.handle(Input::Closed(1));
-    assert!(world.wait(59.0).is_empty());
-    let effects = world.wait(1.0);
-    assert!(matches!(&effects[..], [Effect::Agent(0, ToAgent::RemoveFramework(id))] if *id == framework));
-    let effects = world.subscribe(2, Some(&framework), true);
+    let mut harness = Harness::new();
+    let first = offer(&harness.subscribe(1, None, true));
+    let framework = harness.framework();
+    harness.launch(1, &first, "t1", 0.5);
+    harness.handle(Event::Closed(1));
+    assert!(harness.wait(59.0).is_empty());
+    let effects = harness.wait(1.0);
+    assert!(matches!(&effects[..], [Effect::Agent(0, ToAgent::ShutdownFramework(id))] if *id == framework));
+    let effects = harness.subscribe(2, Some(&framework), true);
     assert_eq!(kinds(&effects), [Type::Error]);
 }
 
 #[test]
-fn a_lost_agent_and_its_return() {
-    let mut world = World::new();
-    let first = offer(&world.subscribe(1, None, true));
-    world.launch(1, &first, "t1", 0.5);
-    world.wait(6.0);
-    assert_eq!(kinds(&world.handle(Input::AgentLost(0))), [Type::Rescind]);
-    let effects = world.wait(5.0);
-    assert_eq!(update(&effects).state(), TaskState::TaskUnreachable);
-    assert_eq!(kinds(&effects)[..2], [Type::Update, Type::Failure]);
-    let (agent, framework_id) = (world.agent(), world.framework());
-    let info = world.master.frameworks[&framework_id].tasks["t1"].info.clone();
-    let effects = world.register(Some(&agent), vec![KnownTask { framework_id, info, status: None }]);
-    assert_eq!(update(&effects).reason(), Reason::AgentReregistered);
-}
-
-#[test]
-fn without_checkpoints_tasks_die_with_the_connection() {
-    let mut world = World::new();
-    let first = offer(&world.subscribe(1, None, false));
-    world.launch(1, &first, "t1", 0.5);
-    assert_eq!(update(&world.handle(Input::AgentLost(0))).state(), TaskState::TaskLost);
-}
-
-#[test]
-fn reconciliation_tells_what_is_known() {
-    let mut world = World::new();
-    let first = offer(&world.subscribe(1, None, true));
-    world.launch(1, &first, "t1", 0.5);
-    let (framework, agent) = (world.framework(), world.agent());
-    let mut ask = |task: &str, agent: Option<&str>| {
-        let agent_id = agent.map(|value| v1::AgentId { value: value.to_owned() });
-        let task = call::reconcile::Task { task_id: v1::TaskId { value: task.into() }, agent_id };
+fn reconcile_answers_the_latest_state() {
+    let mut harness = Harness::new();
+    let first = offer(&harness.subscribe(1, None, true));
+    harness.launch(1, &first, "t1", 0.5);
+    let (framework, agent) = (harness.framework(), harness.agent());
+    let mut ask = |task: &str, agent: Option<&AgentId>| {
+        let task = call::reconcile::Task { task_id: task.into(), agent_id: agent.cloned() };
         let reconcile = Some(call::Reconcile { tasks: vec![task] });
-        update(&world.call(1, Call { reconcile, ..call_of(call::Type::Reconcile, &framework) })).state()
+        update(&harness.call(1, Call { reconcile, ..call_of(call::Type::Reconcile, &framework) })).state()
     };
     assert_eq!(ask("t1", Some(&agent)), TaskState::TaskStaging);
     assert_eq!(ask("other", Some(&agent)), TaskState::TaskGone);
     assert_eq!(ask("other", None), TaskState::TaskUnknown);
 }
 
+#[test]
+fn a_task_is_completed_when_its_end_is_acknowledged() {
+    let mut harness = Harness::new();
+    let first = offer(&harness.subscribe(1, None, true));
+    harness.launch(1, &first, "t1", 0.5);
+    let (framework, agent_id) = (harness.framework(), harness.agent());
+    let uuid = uuid::Uuid::new_v4().as_bytes().to_vec();
+    assert_eq!(kinds(&harness.finish(framework.clone(), "t1", &uuid)), [Type::Update]);
+    let tasks = |harness: &Harness| {
+        let framework = &harness.master.frameworks[&framework];
+        (framework.tasks.len(), framework.completed_tasks.len())
+    };
+    assert_eq!(tasks(&harness), (1, 0), "the framework may not know of the end yet");
+    let acknowledge = Some(call::Acknowledge { agent_id, task_id: "t1".into(), uuid });
+    let call = Call { acknowledge, ..call_of(call::Type::Acknowledge, &framework) };
+    let effects = harness.call(1, call);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Agent(0, ToAgent::Acknowledge { .. }))));
+    assert_eq!(tasks(&harness), (0, 1));
+}
+
 proptest! {
-    /// Whatever happens, nothing is given twice, and nothing panics.
+    /// Whatever happens, no resource is given twice, and nothing panics.
     #[test]
     fn no_resource_is_given_twice(steps in proptest::collection::vec((0u8..9, 0u64..4, 0.0..2.5f64), 1..60)) {
-        let mut world = World::new();
-        let mut offers: Vec<v1::Offer> = Vec::new();
+        let mut harness = Harness::new();
+        let mut offers: Vec<Offer> = Vec::new();
         let mut number = 0;
         for (step, stream, amount) in steps {
-            let framework = world.master.frameworks.values().find(|f| f.stream == Some(stream));
+            let framework = harness.master.frameworks.values().find(|f| f.stream == Some(stream));
             let framework = framework.map(|f| f.id.clone()).unwrap_or_default();
             let effects = match step {
-                0 => world.subscribe(stream, None, amount > 1.0),
-                1 => world.handle(Input::Closed(stream)),
+                0 => harness.subscribe(stream, None, amount > 1.0),
+                1 => harness.handle(Event::Closed(stream)),
                 2 | 3 => match offers.pop() {
                     Some(offer) => {
                         number += 1;
-                        let stream = world.master.frameworks.get(&offer.framework_id.value).and_then(|f| f.stream);
-                        world.launch(stream.unwrap_or_default(), &offer, &format!("t{number}"), amount)
+                        let stream = harness.master.frameworks.get(&offer.framework_id).and_then(|f| f.stream);
+                        harness.launch(stream.unwrap_or_default(), &offer, &format!("t{number}"), amount)
                     }
                     None => Vec::new(),
                 },
-                4 => world.call(stream, call_of(call::Type::Teardown, &framework)),
-                5 => world.call(stream, call_of(call::Type::Revive, &framework)),
-                6 => world.handle(Input::AgentLost(0)),
-                7 => { let agent = world.agent(); world.register(Some(&agent), Vec::new()) }
-                _ => world.wait(amount * 10.0),
+                4 => harness.call(stream, call_of(call::Type::Teardown, &framework)),
+                5 => harness.call(stream, call_of(call::Type::Revive, &framework)),
+                6 => harness.finish(framework, &format!("t{number}"), &[1]),
+                7 => harness.handle(Event::RescindOffers),
+                _ => harness.wait(amount * 10.0),
             };
             for effect in effects {
-                if let Effect::Event(_, event) = effect {
-                    offers.extend(event.offers.map(|offers| offers.offers).unwrap_or_default());
+                if let Effect::Send(_, scheduler::Event::Offers(new)) = effect {
+                    offers.extend(new);
                 }
             }
-            let mut given = world.master.allocated(&world.agent());
-            for offer in world.master.offers.values() {
-                given.add(&offer.resources);
-            }
-            let total = Bundle::of_agent(2.0, 2048.0, 1024.0, (31000, 31099));
-            prop_assert!(total.contains(&given.unallocated()), "{} of {}", given, total);
+            let mut given = harness.master.allocated(&harness.agent());
+            given.extend(harness.master.offered(|_| true));
+            let given = allocated_to(None, &given);
+            prop_assert!(total().contains(&given), "{given:?}");
         }
     }
 }

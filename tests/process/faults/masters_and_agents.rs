@@ -11,8 +11,7 @@ use crate::support::mesos_box::{MesosBox, Part};
 use crate::support::{LATER, SOON, http, peer, until};
 
 faults! {
-    both: killed_master killed_agent lost_agent drained_agent deactivated_agent;
-    real: frozen_master frozen_agent
+    real: killed_master killed_agent lost_agent drained_agent deactivated_agent frozen_master frozen_agent
 }
 
 /// All tasks live on, with the same processes, until `is_over` tells that the fault is.
@@ -29,10 +28,10 @@ fn only_the_end_killed_tasks(mining: Mining) -> Vec<String> {
 
 /// Kills a part, and starts it again when the tasks have mined on without it; gives when that was.
 fn away(mining: &mut Mining, part: Part) -> Instant {
-    mining.cluster.kill(part);
+    mining.cluster.real().kill(part);
     mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
-    mining.cluster.restart(part);
+    mining.cluster.real().restart(part);
     hit
 }
 
@@ -59,11 +58,11 @@ fn killed_agent(mut mining: Mining) {
 /// Back only after the master has given it up: its tasks were unreachable, went on mining all the while, and come back.
 fn lost_agent(mut mining: Mining) {
     let away = other_agent(&mining);
-    mining.cluster.kill(Part::Agent(away));
+    mining.cluster.real().kill(Part::Agent(away));
     until_unreachable(&mining);
     mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
-    mining.cluster.restart(Part::Agent(away));
+    mining.cluster.real().restart(Part::Agent(away));
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
     only_the_end_killed_tasks(mining);
 }
@@ -219,7 +218,7 @@ fn lost_zookeeper_of_two_real_masters() {
     let other = mining.cluster.real().lose_zookeeper();
     mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
-    mining.cluster.restart(Part::Zookeeper);
+    mining.cluster.real().restart(Part::Zookeeper);
     mining.cluster.real().master = other;
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 2);
     only_the_end_killed_tasks(mining);

@@ -16,7 +16,7 @@ use crate::support::cluster::Cluster;
 use crate::support::mesos_box::{MesosBox, Part};
 use crate::support::{LATER, SOON, peer, until};
 
-faults! { both: killed_scheduler frozen_scheduler forgotten_tasks second_scheduler_with_the_same_id; real: }
+faults! { both: killed_scheduler frozen_scheduler forgotten_tasks second_scheduler_with_the_same_id }
 
 /// Tasks go on while there is no scheduler; the next one adopts them and launches nothing twice.
 fn killed_scheduler(mut mining: Mining) {
@@ -130,9 +130,9 @@ fn replaced_secret_on_a_real_mesos() {
     let before = mining.tasks();
     let credentials = secrets.path().join("credentials");
     let known = fs::read_to_string(&credentials).expect("the file that the master has read");
-    mining.cluster.kill(Part::Master);
+    mining.cluster.real().kill(Part::Master);
     fs::write(&credentials, known.replace("right", "new")).expect("written");
-    mining.cluster.restart(Part::Master);
+    mining.cluster.real().restart(Part::Master);
     mining.scheduler.wait_for_error(LATER, |line| line.contains("HTTP 401").then_some(()));
     let hit = Instant::now();
     fs::write(secrets.path().join("right"), "new\n").expect("written");

@@ -9,7 +9,7 @@ use super::mining::{Mining, WORKERS, signal};
 use crate::support::cluster::Cluster;
 use crate::support::embedded::Embedded;
 
-faults! { both: killed_server killed_worker frozen_server frozen_worker; real: }
+faults! { both: killed_server killed_worker frozen_server frozen_worker }
 
 /// Without its server a worker is of no use: everything starts over.
 fn killed_server(mut mining: Mining) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::embedded::Embedded;
 use super::http;
-use super::mesos_box::{MesosBox, Part};
+use super::mesos_box::MesosBox;
 
 /// A cluster with a master and agents.
 pub enum Cluster {
@@ -50,26 +50,6 @@ impl Cluster {
             Cluster::Real(_) => vec![self.master(), second],
         };
         masters.into_iter().find_map(|master| http::get_json(master, "/master/state"))
-    }
-
-    /// Kills a master or agent without a warning.
-    pub fn kill(&self, part: Part) {
-        match (self, part) {
-            (Cluster::Real(mesos), part) => mesos.kill(part),
-            (Cluster::Embedded(cluster), Part::Master) => cluster.handle().kill_master(),
-            (Cluster::Embedded(cluster), Part::Agent(number)) => cluster.handle().kill_agent(number),
-            (Cluster::Embedded(_), Part::Zookeeper) => panic!("the embedded cluster has none"),
-        }
-    }
-
-    /// Starts again what was killed.
-    pub fn restart(&mut self, part: Part) {
-        match (self, part) {
-            (Cluster::Real(mesos), part) => mesos.restart(part),
-            (Cluster::Embedded(cluster), Part::Master) => cluster.handle().start_master(),
-            (Cluster::Embedded(cluster), Part::Agent(number)) => cluster.handle().start_agent(number),
-            (Cluster::Embedded(_), Part::Zookeeper) => panic!("the embedded cluster has none"),
-        }
     }
 
     /// The real one.

@@ -1,4 +1,4 @@
-//! The embedded cluster inside the test, so that its master and agents can be killed alone.
+//! The embedded cluster inside the test, so that the test can rescind its offers and revoke its resources.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,20 +20,19 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a master and agents of `cpus` CPUs each. What takes Mesos seconds takes it no longer than needed.
+    /// Starts a master and agents of `cpus` CPUs each. Its offers come sooner than those of a Mesos with default flags.
     pub fn start(agents: usize, cpus: f64, change: impl FnOnce(&mut ClusterConfig)) -> Embedded {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let mut sizes: Vec<AgentSize> = (0..agents).map(|i| AgentSize::new(i, cpus, 1024.0)).collect();
-        // Ports of our own, since all clusters of a machine share its loopback.
+        // All clusters of a machine share its ports, so this one takes ports that no other test uses.
         let ports = super::ports::free(super::ports::STEP);
         for (size, first) in sizes.iter_mut().zip((ports..).step_by(32)) {
             size.ports = (first, first + 31);
         }
         let mut config = ClusterConfig {
             allocation_interval: Duration::from_millis(200),
-            agent_timeout: Duration::from_secs(4),
             recovery_timeout: Duration::from_secs(900),
             ..ClusterConfig::new(folder.path().join("mesos"), sizes)
         };
@@ -43,7 +42,7 @@ impl Embedded {
         Embedded { runtime, cluster: Some(cluster), folder, master }
     }
 
-    /// To disturb it.
+    /// The handle that rescinds offers and revokes resources.
     pub fn handle(&self) -> ClusterHandle {
         self.cluster.as_ref().expect("only dropping takes it").handle()
     }

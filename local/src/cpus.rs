@@ -2,11 +2,11 @@
 
 use crate::cluster::AgentSize;
 
-/// Less CPU than this is not enough for a worker.
+/// A worker needs this much CPU.
 const MIN_WORKER_CPUS: f64 = 0.1;
 
-/// One agent a worker, each with an equal share; the first has the server's in addition.
-pub(crate) fn agents(cpus: f64, server_cpus: f64, mem: f64, workers: u16) -> Vec<AgentSize> {
+/// One agent for each worker, all with equal shares; the first one has the server's CPUs in addition.
+pub(crate) fn agent_sizes(cpus: f64, server_cpus: f64, mem: f64, workers: u16) -> Vec<AgentSize> {
     let share = worker_cpus(cpus, server_cpus, workers);
     (0..usize::from(workers))
         .map(|index| {
@@ -16,7 +16,7 @@ pub(crate) fn agents(cpus: f64, server_cpus: f64, mem: f64, workers: u16) -> Vec
         .collect()
 }
 
-/// Why no worker will run, if none will.
+/// Why no worker can run; `None` if they can.
 pub(crate) fn shortage(cpus: f64, server_cpus: f64, workers: u16) -> Option<String> {
     let share = worker_cpus(cpus, server_cpus, workers);
     (share < MIN_WORKER_CPUS).then(|| {
@@ -28,7 +28,7 @@ pub(crate) fn shortage(cpus: f64, server_cpus: f64, workers: u16) -> Option<Stri
     })
 }
 
-/// Rounded down to thousandths, in which Mesos counts.
+/// Rounded down to thousandths: Mesos counts in these.
 fn worker_cpus(cpus: f64, server_cpus: f64, workers: u16) -> f64 {
     let thousandths = ((cpus - server_cpus) * 1000.0).round().max(0.0) / f64::from(workers);
     thousandths.floor() / 1000.0
@@ -44,10 +44,10 @@ mod tests {
 
     #[test]
     fn the_first_agent_has_the_servers_share_too() {
-        assert_eq!(cpus(&agents(1.0, 0.1, 1024.0, 1)), [1.0]);
-        assert_eq!(cpus(&agents(2.0, 0.1, 1024.0, 2)), [1.05, 0.95]);
-        assert_eq!(cpus(&agents(1.0, 0.1, 1024.0, 7))[1], 0.128);
-        assert_eq!(cpus(&agents(0.05, 0.1, 1024.0, 1)), [0.1]);
+        assert_eq!(cpus(&agent_sizes(1.0, 0.1, 1024.0, 1)), [1.0]);
+        assert_eq!(cpus(&agent_sizes(2.0, 0.1, 1024.0, 2)), [1.05, 0.95]);
+        assert_eq!(cpus(&agent_sizes(1.0, 0.1, 1024.0, 7))[1], 0.128);
+        assert_eq!(cpus(&agent_sizes(0.05, 0.1, 1024.0, 1)), [0.1]);
     }
 
     #[test]

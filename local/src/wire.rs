@@ -1,7 +1,6 @@
-//! The two encodings of the API and how a request chooses between them.
+//! The two encodings of the API, and how a request chooses between them.
 
-use super::Request;
-use crate::http::Reply;
+use crate::http::{Request, header};
 use mesos::v1::{executor, scheduler};
 use prost::Message;
 use prost_reflect::{
@@ -15,12 +14,12 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(bytes).expect("the build script wrote valid descriptors")
 });
 
-/// A message that can be named, as JSON needs it.
+/// A message whose descriptor is found by its name: JSON needs the descriptor.
 pub trait Named: Message + Default {
     /// Its full name in the .proto files.
     const NAME: &'static str;
 
-    /// Its description.
+    /// Its descriptor.
     fn descriptor() -> MessageDescriptor {
         POOL.get_message_by_name(Self::NAME).expect("each Named message is in the .proto files")
     }
@@ -35,10 +34,6 @@ named! {
     scheduler::Event = "mesos.v1.scheduler.Event",
     executor::Call = "mesos.v1.executor.Call",
     executor::Event = "mesos.v1.executor.Event",
-    crate::operator::master::Call = "mesos.v1.master.Call",
-    crate::operator::master::Response = "mesos.v1.master.Response",
-    crate::operator::agent::Call = "mesos.v1.agent.Call",
-    crate::operator::agent::Response = "mesos.v1.agent.Response",
 }
 
 /// An encoding of the API.
@@ -97,7 +92,7 @@ fn to_json<T: Named>(message: &T) -> Vec<u8> {
 }
 
 fn from_json<T: Named>(bytes: &[u8]) -> Result<T, String> {
-    // Parsed to a value first, so that JSON that is none is told from JSON that is no Call.
+    // Two steps, so that text that is not JSON gets another refusal than JSON that is not a Call.
     let value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|error| format!("Failed to parse body into JSON: {error}"))?;
     let options = DeserializeOptions::new().deny_unknown_fields(false);
@@ -107,33 +102,30 @@ fn from_json<T: Named>(bytes: &[u8]) -> Result<T, String> {
     dynamic.transcode_to().map_err(|error| convert(error.to_string()))
 }
 
-/// The body's encoding, the encoding the answer shall have, and the message.
+/// The encoding that the answer must have, and the request's message.
 ///
 /// # Errors
-/// The refusal: 405, 400, 415 or 406, in Mesos' words.
-pub fn read<T: Named>(request: &Request) -> Result<(Wire, T), Reply> {
-    if request.method != hyper::Method::POST {
-        let what = format!(
-            "405 Method Not Allowed. Expecting one of {{ 'POST' }}, but received '{}'.",
-            request.method
-        );
-        return Err(Reply::text(405, what));
+/// The status of the refusal, 405, 400, 415 or 406, and the reason in Mesos' words.
+pub fn read<T: Named>(request: &Request) -> Result<(Wire, T), (u16, String)> {
+    let refuse = |status: u16, reason: &str| Err((status, reason.to_owned()));
+    if request.method() != hyper::Method::POST {
+        let received = request.method();
+        let expecting = "405 Method Not Allowed. Expecting one of { 'POST' }";
+        return Err((405, format!("{expecting}, but received '{received}'.")));
     }
-    let given = match request.content_type.as_deref() {
+    let given = match header(request, "content-type") {
         Some("application/json") => Wire::Json,
         Some("application/x-protobuf") => Wire::Protobuf,
         Some(_) => {
-            let what = "Expecting 'Content-Type' of application/json or application/x-protobuf";
-            return Err(Reply::text(415, what));
+            return refuse(415, "Expecting 'Content-Type' of application/json or application/x-protobuf");
         }
-        None => return Err(Reply::text(400, "Expecting 'Content-Type' to be present")),
+        None => return refuse(400, "Expecting 'Content-Type' to be present"),
     };
-    let message = given.decode(&request.body).map_err(|what| Reply::text(400, what))?;
-    let wanted = accepted(request.accept.as_deref()).ok_or_else(|| {
-        let what = "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'";
-        Reply::text(406, what)
-    })?;
-    Ok((wanted, message))
+    let message = given.decode(request.body()).map_err(|fault| (400, fault))?;
+    match accepted(header(request, "accept")) {
+        Some(wire) => Ok((wire, message)),
+        None => refuse(406, "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'"),
+    }
 }
 
 /// JSON wins where both are allowed.
@@ -178,7 +170,7 @@ mod tests {
             assert!(Wire::Json.decode::<scheduler::Call>(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Wire::Protobuf.decode::<scheduler::Call>(b"{}").is_err());
-        // A name that is none counts as absent, as in Mesos.
+        // An unknown enum name counts as absent, as in Mesos.
         let call: scheduler::Call = Wire::Json.decode(br#"{"type":"revive"}"#).unwrap();
         assert_eq!(call.r#type, None);
     }

@@ -1,7 +1,7 @@
 //! The folder for sandboxes and the ledger.
 //!
-//! A temporary one goes when the program ends, and what a killed program could not remove any more goes when the next one
-//! starts: whoever uses a folder holds a lock on a file in it, which nothing but its end releases.
+//! A temporary folder is removed when the program ends. If the program is killed, the next one removes its folder: each
+//! program locks a file in its folder, and only the end of the program releases the lock.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,25 +12,25 @@ use anyhow::Context;
 use tempfile::TempDir;
 use tracing::debug;
 
-/// Names of temporary folders begin like this.
+/// Names of temporary folders begin with this.
 const PREFIX: &str = "mesos-miner-local-";
 /// The file that is locked.
 const LOCK: &str = "lock";
 
-/// Removed when it is dropped, if it is a temporary one.
-pub(crate) enum Folder {
-    Kept(PathBuf),
+/// The folder. A temporary one is removed when it is dropped.
+pub(crate) enum WorkDir {
+    Given(PathBuf),
     Temporary { folder: TempDir, _lock: File },
 }
 
-impl Folder {
-    /// That folder, or a temporary one.
-    pub fn of(work_dir: Option<&Path>) -> anyhow::Result<Folder> {
-        match work_dir {
-            Some(path) => Ok(Folder::Kept(path.to_owned())),
+impl WorkDir {
+    /// The folder at `path`, or a temporary one.
+    pub fn new(path: Option<&Path>) -> anyhow::Result<Self> {
+        match path {
+            Some(path) => Ok(Self::Given(path.to_owned())),
             None => {
                 let parent = std::env::temp_dir();
-                sweep(&parent);
+                remove_abandoned(&parent);
                 temporary(&parent).context("cannot make a temporary folder; name one with --work-dir")
             }
         }
@@ -38,38 +38,38 @@ impl Folder {
 
     pub fn path(&self) -> &Path {
         match self {
-            Folder::Kept(path) => path,
-            Folder::Temporary { folder, .. } => folder.path(),
+            WorkDir::Given(path) => path,
+            WorkDir::Temporary { folder, .. } => folder.path(),
         }
     }
 
-    /// Removes a temporary folder, for an end at which nothing is dropped.
+    /// Removes a temporary folder before the process exits without dropping it.
     pub fn remove(&self) {
-        if let Folder::Temporary { folder, .. } = self {
-            // There is nobody left to tell.
+        if let WorkDir::Temporary { folder, .. } = self {
+            // The process is about to exit; the next one tries again.
             let _ = fs::remove_dir_all(folder.path());
         }
     }
 }
 
-fn temporary(parent: &Path) -> io::Result<Folder> {
+fn temporary(parent: &Path) -> io::Result<WorkDir> {
     let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-    // Under its name only when it is locked: a folder without that file is left alone.
+    // The file gets its name only when it is locked, and `remove_abandoned` leaves folders without it alone.
     let fresh = folder.path().join("lock.new");
     let lock = File::create_new(&fresh)?;
     lock.try_lock()?;
     fs::rename(fresh, folder.path().join(LOCK))?;
-    Ok(Folder::Temporary { folder, _lock: lock })
+    Ok(WorkDir::Temporary { folder, _lock: lock })
 }
 
-/// Removes what programs of the same user left behind that were killed.
-fn sweep(parent: &Path) {
+/// Removes the temporary folders of the same user's programs that were killed.
+fn remove_abandoned(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         if name.to_str().is_some_and(|name| name.starts_with(PREFIX)) && is_abandoned(&entry) {
             let removed = fs::remove_dir_all(entry.path());
-            debug!(folder = %entry.path().display(), ?removed, "left behind by a program that was killed");
+            debug!(folder = %entry.path().display(), ?removed, "removed the folder of a program that was killed");
         }
     }
 }
@@ -85,14 +85,14 @@ fn is_abandoned(entry: &fs::DirEntry) -> bool {
 mod tests {
     use super::*;
 
-    fn make(parent: &Path) -> Folder {
+    fn make(parent: &Path) -> WorkDir {
         let folder = temporary(parent).unwrap();
         fs::create_dir(folder.path().join("sandbox")).unwrap();
         folder
     }
 
     #[test]
-    fn a_temporary_folder_goes_at_the_end() {
+    fn a_temporary_folder_is_removed_at_the_end() {
         let parent = tempfile::tempdir().unwrap();
         drop(make(parent.path()));
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
@@ -102,17 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn what_the_killed_left_goes_and_what_is_in_use_stays() {
+    fn the_folders_of_killed_programs_are_removed_and_others_stay() {
         let parent = tempfile::tempdir().unwrap();
         let used = make(parent.path());
-        let Folder::Temporary { folder, _lock } = make(parent.path()) else { panic!("it is temporary") };
+        let WorkDir::Temporary { folder, _lock } = make(parent.path()) else { panic!("it is temporary") };
         // A killed program removes nothing, and releases its lock.
         let left = folder.keep();
         drop(_lock);
-        let strangers = parent.path().join(format!("{PREFIX}without-a-lock"));
-        fs::create_dir(&strangers).unwrap();
-        sweep(parent.path());
-        assert!(used.path().join("sandbox").exists() && strangers.exists());
+        let without_lock = parent.path().join(format!("{PREFIX}without-a-lock"));
+        fs::create_dir(&without_lock).unwrap();
+        remove_abandoned(parent.path());
+        assert!(used.path().join("sandbox").exists() && without_lock.exists());
         assert!(!left.exists());
     }
 }
