@@ -1,4 +1,4 @@
-//! Whether the pool server gives work, as a miner finds out: it subscribes, authorizes and waits for a job.
+//! The health check of a pool server. The check acts as a miner: it subscribes, authorizes and waits for a job.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -12,74 +12,79 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Time between two looks.
-const EVERY: Duration = Duration::from_secs(10);
-/// Time for a job to come; it takes milliseconds.
-const WITHIN: Duration = Duration::from_secs(5);
-/// The name of who looks. It submits no share, so it gets no account.
+/// Time between two checks.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Time for a job to arrive; it usually takes milliseconds.
+const JOB_TIMEOUT: Duration = Duration::from_secs(5);
+/// The worker name of the check. It submits no share, so the pool keeps no account for it.
 const USER: &str = "health-check";
 
-/// Looks again and again.
-pub struct Check {
+/// Checks a pool server at intervals.
+pub struct HealthCheck {
     server: SocketAddr,
     pool: Handle,
-    within: Duration,
+    job_timeout: Duration,
     ticks: Interval,
-    /// What was found last.
+    /// The last result.
     healthy: Option<bool>,
 }
 
-impl Check {
-    /// A check of the server that listens here, which may be every address of this host.
-    pub fn of(server: SocketAddr, pool: Handle) -> Check {
-        Check::with(server, pool, EVERY, WITHIN)
+impl HealthCheck {
+    /// A check of the server that listens on this address. An unspecified address is checked on the loopback interface.
+    pub fn new(server: SocketAddr, pool: Handle) -> HealthCheck {
+        HealthCheck::with_timing(server, pool, INTERVAL, JOB_TIMEOUT)
     }
 
-    fn with(mut server: SocketAddr, pool: Handle, every: Duration, within: Duration) -> Check {
+    fn with_timing(
+        mut server: SocketAddr,
+        pool: Handle,
+        interval: Duration,
+        job_timeout: Duration,
+    ) -> HealthCheck {
         if server.ip().is_unspecified() {
             let ip = if server.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
             server.set_ip(ip);
         }
-        // The first look comes when the server runs, not before.
-        let mut ticks = interval_at(Instant::now() + every.min(Duration::from_millis(500)), every);
+        // The first check comes shortly after the start, when the server runs.
+        let mut ticks = interval_at(Instant::now() + interval.min(Duration::from_millis(500)), interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Check { server, pool, within, ticks, healthy: None }
+        HealthCheck { server, pool, job_timeout, ticks, healthy: None }
     }
 
-    /// Tells what it finds whenever that changes, until `stop`.
-    pub async fn tell(mut self, events: mpsc::Sender<TaskEvent>, stop: CancellationToken) {
+    /// Sends each change of the health to `events`, until `stop` is cancelled.
+    pub async fn run(mut self, events: mpsc::Sender<TaskEvent>, stop: CancellationToken) {
         loop {
             let health = tokio::select! {
-                health = self.change() => health,
+                health = self.next_change() => health,
                 () = stop.cancelled() => return,
             };
             if let Err(why) = &health {
-                tracing::warn!(why, "the server gives no work");
+                tracing::warn!(why, "the pool server gives no work");
             }
-            // Nobody listens only when the executor is ending.
+            // The send fails only while the executor is ending.
             let _ = events.send(TaskEvent::Health(health)).await;
         }
     }
 
-    /// Waits until something else is found than before; if the server is not well, why.
-    async fn change(&mut self) -> Result<(), String> {
+    /// Waits until the result of a check differs from the last one. The error says why the server is unhealthy.
+    async fn next_change(&mut self) -> Result<(), String> {
         loop {
             self.ticks.tick().await;
-            let found = match timeout(self.within, work(self.server)).await {
-                Ok(found) => found,
-                Err(_) => Err(format!("no job within {} s", self.within.as_secs_f64())),
+            let result = match timeout(self.job_timeout, wait_for_job(self.server)).await {
+                Ok(result) => result,
+                Err(_) => Err(format!("no job within {} s", self.job_timeout.as_secs_f64())),
             };
-            // One that has no place for who looks gives work to all others.
-            let found = if self.pool.is_full() && self.pool.has_work() { Ok(()) } else { found };
-            if self.healthy.replace(found.is_ok()) != Some(found.is_ok()) {
-                return found;
+            // A server that is full turns the check away, but still gives work to its miners.
+            let result = if self.pool.is_full() && self.pool.has_work() { Ok(()) } else { result };
+            if self.healthy.replace(result.is_ok()) != Some(result.is_ok()) {
+                return result;
             }
         }
     }
 }
 
-/// Asks for work once.
-async fn work(server: SocketAddr) -> Result<(), String> {
+/// Connects as a miner and waits for a job.
+async fn wait_for_job(server: SocketAddr) -> Result<(), String> {
     let url: PoolUrl = format!("stratum+tcp://{server}").parse().map_err(|error| error_chain(&error))?;
     let pool = Pool { url, user: USER.to_owned(), password: "x".to_owned() };
     let mut client = Client::new(Config { retries: Some(0), ..Config::new(vec![pool]) });
@@ -106,21 +111,21 @@ mod tests {
     const OFTEN: Duration = Duration::from_millis(20);
 
     #[tokio::test]
-    async fn a_server_with_work_is_well_until_it_ends() {
+    async fn a_server_with_work_is_healthy_until_it_ends() {
         let server = server(pool::Config::default()).await;
         let (handle, address, stop) = (server.handle(), server.stratum_addr(), CancellationToken::new());
         let serving = tokio::spawn(server.run(stop.clone()));
-        let mut check = Check::with(address, handle.clone(), OFTEN, Duration::from_secs(60));
-        assert_eq!(check.change().await, Ok(()));
-        assert!(handle.summary().workers.is_empty(), "who only looks has no account");
+        let mut check = HealthCheck::with_timing(address, handle.clone(), OFTEN, Duration::from_secs(60));
+        assert_eq!(check.next_change().await, Ok(()));
+        assert!(handle.summary().workers.is_empty(), "the check has no account");
         stop.cancel();
         serving.await.unwrap();
-        let why = check.change().await.unwrap_err();
+        let why = check.next_change().await.unwrap_err();
         assert!(why.contains(&address.to_string()), "{why}");
     }
 
     #[tokio::test]
-    async fn a_server_that_has_all_the_miners_it_admits_is_well() {
+    async fn a_full_server_is_healthy() {
         let mut config = pool::Config::default();
         config.limits.connections = 1;
         let server = server(config).await;
@@ -130,9 +135,9 @@ mod tests {
         while !handle.is_full() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert!(work(address).await.is_err(), "it is turned away");
-        let mut check = Check::with(address, handle, OFTEN, Duration::from_secs(60));
-        assert_eq!(check.change().await, Ok(()));
+        assert!(wait_for_job(address).await.is_err(), "it is turned away");
+        let mut check = HealthCheck::with_timing(address, handle, OFTEN, Duration::from_secs(60));
+        assert_eq!(check.next_change().await, Ok(()));
         stop.cancel();
         serving.await.unwrap();
     }
@@ -149,10 +154,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_says_nothing_is_not_well() {
+    async fn a_silent_server_is_unhealthy() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pool = server(pool::Config::default()).await.handle();
-        let mut check = Check::with(listener.local_addr().unwrap(), pool, OFTEN, OFTEN);
-        assert_eq!(check.change().await.unwrap_err(), "no job within 0.02 s");
+        let mut check = HealthCheck::with_timing(listener.local_addr().unwrap(), pool, OFTEN, OFTEN);
+        assert_eq!(check.next_change().await.unwrap_err(), "no job within 0.02 s");
     }
 }

@@ -1,6 +1,6 @@
-//! The one binary: reads the command line and hands over to a crate.
+//! The program `mesos-miner`: parses the command line and runs the crate of the subcommand.
 //!
-//! One binary, so that the scheduler can ship itself to agents as the executor: one version, one checksum.
+//! One program has all parts, so that the scheduler can send itself to agents as the executor: one version, one checksum.
 
 mod health;
 mod mine;
@@ -12,8 +12,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use executor::cli::{self, known_backend};
 
-/// The system's allocator gets slower as the heap of a scheduler with thousands of tasks grows, and keeps what was freed
-/// after a burst.
+/// jemalloc, because the system's allocator slows down as the heap of a scheduler with thousands of tasks grows, and does not
+/// return freed memory after a burst.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> ExitCode {
-    let executable = || std::env::current_exe().context("can't find this program's own file");
+    let executable = || std::env::current_exe().context("cannot find this program's own file");
     match command {
         Command::Mine(args) => command_line::exit(mine::run(&args)),
         Command::Bench(args) => command_line::exit(executor::run_bench(&args)),

@@ -1,4 +1,4 @@
-//! `mesos-miner mine`: for pools, or straight on Bitcoin nodes, with a pool server of its own in the same process.
+//! `mesos-miner mine`: mines for pools, or on Bitcoin nodes, for which it runs a pool server in the same process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -14,17 +14,17 @@ use pool::{Config, Listen, ServeOptions, Server};
 use stratum::PoolUrl;
 use tokio_util::sync::CancellationToken;
 
-/// Options of `mine`, those for nodes included.
+/// Options of `mine`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = command_line::EXIT_STATUS_HELP)]
 pub struct Args {
-    /// What mining takes in any case.
+    /// Options of the miner.
     #[command(flatten)]
     mine: MineArgs,
-    /// What only a node needs.
+    /// Options for mining on a node.
     #[command(flatten)]
     node: NodeArgs,
-    /// What outlives the process, on a node.
+    /// Options for the data folder of the pool server.
     #[command(flatten)]
     data: DataArgs,
 }
@@ -32,7 +32,7 @@ pub struct Args {
 /// Mines until Ctrl-C, SIGTERM or `--duration`, then prints a summary.
 ///
 /// # Errors
-/// If nothing can mine here, or neither pools nor nodes can be mined for.
+/// If no search backend works here, or the pools or nodes cannot be mined for.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     logging::init(args.mine.log_filter());
     if args.node.bitcoind.is_empty() {
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !args.mine.urls.is_empty() {
         return Err(UsageError("either a pool, --url, or a node, --bitcoind, but not both".to_owned()).into());
     }
-    // The connection that they are about is to the server in this process.
+    // These options are about the connection to a pool, and the only pool here is in this process.
     let for_pools = args.mine.connection.given().or(args.mine.retries().map(|_| "--no-retry (or --retries)"));
     if let Some(option) = for_pools {
         return Err(UsageError(format!("{option} is for pools, not for the nodes of --bitcoind")).into());
@@ -63,7 +63,7 @@ fn options(args: &Args) -> anyhow::Result<ServeOptions> {
     let chosen = args.node.choose(payout, |name| std::env::var(name).ok());
     let choice = chosen.map_err(|error| UsageError(format!("{error:#}")))?;
     Ok(ServeOptions {
-        // For nobody else but us.
+        // Only this process connects.
         stratum: Listen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         http: None,
         config: Config { share_interval: args.mine.share_interval, ..Config::default() },
@@ -76,8 +76,8 @@ async fn on_node(args: &MineArgs, options: ServeOptions) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = standalone::stop_after(args.duration)?;
     let server = tokio::select! {
-        server = Server::bind(options) => server.context("can't mine on the node")?,
-        // While it waits for a node.
+        server = Server::bind(options) => server.context("cannot mine on the node")?,
+        // Stopped while the server waits for a node.
         () = stop.cancelled() => {
             let summary = Summary { seconds: started.elapsed().as_secs_f64(), ..Summary::default() };
             return MiningResult { summary, ended: Ok(()) }.show(args.json);
@@ -87,7 +87,7 @@ async fn on_node(args: &MineArgs, options: ServeOptions) -> anyhow::Result<()> {
     let args = MineArgs { urls: vec![url.into()], ..args.clone() };
     let blocks = server.handle().changes();
     let before = blocks.borrow().blocks;
-    // The server outlives the miner, whose last shares it has to judge.
+    // The server runs longer than the miner, whose last shares it still checks.
     let serving = CancellationToken::new();
     let mining = async {
         let mined = standalone::mine(&args, stop).await;
@@ -96,7 +96,7 @@ async fn on_node(args: &MineArgs, options: ServeOptions) -> anyhow::Result<()> {
     };
     let (mined, ()) = tokio::join!(mining, server.run(serving.clone()));
     let mut mined = mined?;
-    // The server's count: of several solutions of one template only the first is a block.
+    // The server counts blocks correctly: of several solutions of one template only the first is a block.
     mined.summary.blocks = blocks.borrow().blocks - before;
     mined.show(args.json)
 }

@@ -1,4 +1,4 @@
-//! The pool server as a task: from the pool's handle to the executor's events.
+//! The server task: runs the pool server under the executor, and sends its reports and live messages.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use task::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use crate::health::Check;
+use crate::health::HealthCheck;
 
-/// For a first template. The scheduler would give a task up that says nothing for 180 s; this one says why.
-const FIRST_WORK: Duration = Duration::from_secs(150);
+/// Time for the first work to arrive. The scheduler gives a silent task up after 180 s; failing earlier tells the reason.
+const WORK_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// Least time between two reports of blocks.
-const BLOCKS_APART: Duration = Duration::from_secs(1);
+/// Minimum time between two reports of blocks.
+const BLOCK_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The data folder unless another one is asked for, in the task's sandbox: it dies with it.
-const DATA: &str = "mesos-miner-pool";
+/// The default data folder. It is in the task's sandbox and is removed with it.
+const DEFAULT_DATA_DIR: &str = "mesos-miner-pool";
 
 /// The runner for server tasks.
 pub fn runner() -> Runner {
@@ -35,14 +35,14 @@ pub fn runner() -> Runner {
 
 async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let ProgramSpec::Server(spec) = context.spec.kind.clone() else {
-        return Err(TaskError::new("a server can't run a worker's task"));
+        return Err(TaskError::new("a server cannot run a worker's task"));
     };
     let options = options(&spec).map_err(failed)?;
     let server = tokio::select! {
         server = Server::bind(options) => server.map_err(|error| failed(error.into()))?,
         () = context.stop.cancelled() => return Ok(Report::default()),
-        () = tokio::time::sleep(FIRST_WORK) => {
-            let seconds = FIRST_WORK.as_secs();
+        () = tokio::time::sleep(WORK_TIMEOUT) => {
+            let seconds = WORK_TIMEOUT.as_secs();
             return Err(TaskError::new(format!("no node or pool has given work within {seconds} s; its log says why")));
         }
     };
@@ -51,12 +51,12 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         stratum_port: server.stratum_addr().port(),
         http_port: server.http_addr().map_or(0, |address| address.port()),
     };
-    let check = Check::of(server.stratum_addr(), server.handle());
+    let check = HealthCheck::new(server.stratum_addr(), server.handle());
     let reporter = Reporter { pool: server.handle(), address, sequence: 0, context };
     let serving = server.run(reporter.context.stop.clone());
-    // Joined, not spawned: when this future is dropped, the pool ends with it.
+    // Joined, not spawned, so that the pool ends when this future is dropped.
     let ((), reporter) = tokio::join!(serving, reporter.report(check));
-    Ok(reporter.last())
+    Ok(reporter.last_report())
 }
 
 fn failed(error: anyhow::Error) -> TaskError {
@@ -64,13 +64,13 @@ fn failed(error: anyhow::Error) -> TaskError {
 }
 
 fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
-    // On a cluster of one machine nobody else is to be served.
+    // A cluster of one machine serves no other machine.
     let loopback = spec.host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
     let listen = |port| match loopback {
         Some(address) => Listen::At(SocketAddr::new(address, port)),
         None => Listen::Everywhere(port),
     };
-    let folder = spec.data_dir.as_deref().unwrap_or(DATA);
+    let folder = spec.data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR);
     Ok(ServeOptions {
         stratum: listen(spec.stratum_port),
         http: Some(listen(spec.http_port)),
@@ -131,67 +131,68 @@ struct Reporter {
 }
 
 impl Reporter {
-    /// Tells what changes until the task is stopped.
-    async fn report(mut self, check: Check) -> Reporter {
-        // First of all how many miners it admits: workers are launched as soon as it runs.
-        self.tell_live().await;
-        let first = self.next(Vec::new());
-        self.tell(TaskEvent::Running(first)).await;
-        // Side by side: reports must not keep a look at the server from its end.
-        let looking = check.tell(self.context.events.clone(), self.context.stop.clone());
-        tokio::join!(self.tell_as_it_changes(), looking).0
+    /// Sends changes until the task is stopped.
+    async fn report(mut self, check: HealthCheck) -> Reporter {
+        // The live message says how many miners the server admits, and comes first: workers are launched as soon as the
+        // server runs.
+        self.send_live().await;
+        let first = self.next_report(Vec::new());
+        self.send(TaskEvent::Running(first)).await;
+        // Concurrently: a report must not delay a health check.
+        let checking = check.run(self.context.events.clone(), self.context.stop.clone());
+        tokio::join!(self.send_changes(), checking).0
     }
 
-    async fn tell_as_it_changes(mut self) -> Reporter {
+    async fn send_changes(mut self) -> Reporter {
         let mut changes = self.pool.changes();
         let mut reports = every(self.context.spec.intervals.report());
         let mut lives = every(self.context.spec.intervals.live());
-        // A block is told at once, those that follow it together: on a network of the lowest difficulty there may be
-        // hundreds a second.
-        let (mut blocks, mut told) = (0, 0);
+        // A block is reported at once, and those that follow it together: on a network of the lowest difficulty there may
+        // be hundreds a second.
+        let (mut blocks, mut reported) = (0, 0);
         let mut next_block = Instant::now();
         let stop = self.context.stop.clone();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return self,
                 Ok(()) = changes.changed() => blocks = changes.borrow_and_update().blocks,
-                () = sleep_until(next_block), if blocks != told => {
-                    told = blocks;
-                    next_block = Instant::now() + BLOCKS_APART;
-                    self.tell_changes().await;
+                () = sleep_until(next_block), if blocks != reported => {
+                    reported = blocks;
+                    next_block = Instant::now() + BLOCK_REPORT_INTERVAL;
+                    self.send_report().await;
                 }
-                _ = reports.tick() => self.tell_changes().await,
-                _ = lives.tick() => self.tell_live().await,
+                _ = reports.tick() => self.send_report().await,
+                _ = lives.tick() => self.send_live().await,
             }
         }
     }
 
-    async fn tell_changes(&mut self) {
+    async fn send_report(&mut self) {
         let accounts = self.pool.take_changed();
         if !accounts.is_empty() {
-            let report = self.next(accounts);
-            self.tell(TaskEvent::Report(report)).await;
+            let report = self.next_report(accounts);
+            self.send(TaskEvent::Report(report)).await;
         }
     }
 
-    /// The last report has all accounts. Called when the pool has ended, so that none of them changes any more.
-    fn last(mut self) -> Report {
+    /// The last report, which has all accounts. To be called after the end of the pool, when the accounts are final.
+    fn last_report(mut self) -> Report {
         let accounts = self.pool.take_all();
-        self.next(accounts)
+        self.next_report(accounts)
     }
 
-    fn next(&mut self, accounts: Vec<Account>) -> Report {
+    fn next_report(&mut self, accounts: Vec<Account>) -> Report {
         self.sequence += 1;
         Report { sequence: self.sequence, accounts, server: Some(self.address.clone()) }
     }
 
-    async fn tell_live(&self) {
+    async fn send_live(&self) {
         let live = PoolLive { intervals: Some(self.context.spec.intervals), ..self.pool.live() };
-        self.tell(TaskEvent::Live(Live::Pool(live))).await;
+        self.send(TaskEvent::Live(Live::Pool(live))).await;
     }
 
-    async fn tell(&self, event: TaskEvent) {
-        // Nobody listens only when the executor is ending.
+    async fn send(&self, event: TaskEvent) {
+        // The send fails only while the executor is ending.
         let _ = self.context.events.send(event).await;
     }
 }
