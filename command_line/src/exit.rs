@@ -1,6 +1,5 @@
 //! The exit status of a program.
 
-use std::fmt;
 use std::process::ExitCode;
 
 use crate::output::print_error_line;
@@ -13,16 +12,9 @@ pub const EXIT_STATUS_HELP: &str = "Exit status: 0 when it ended as asked (Ctrl-
                                     other failure, 128 + the signal's number when a second signal ends it at once.";
 
 /// Options that are valid one by one, but not together, or that name a file with bad content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct UsageError(pub String);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for UsageError {}
 
 /// Returns the exit status of a program. Prints an error with its causes; its status is [`EX_USAGE`] for a
 /// [`UsageError`], else 1.

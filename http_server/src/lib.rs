@@ -30,12 +30,20 @@ pub struct Limits {
     pub head_timeout: Option<Duration>,
     /// The buffer of a connection, in bytes, and so the largest head of a request; at least 8192.
     pub buffer: usize,
+    /// Whether answers to pipelined requests are sent together. hyper does not bound the buffer of an answer then, so this
+    /// is not for large answers.
+    pub batch_answers: bool,
 }
 
 impl Default for Limits {
     /// No limits but hyper's own for the buffer.
     fn default() -> Self {
-        Self { connections: Semaphore::MAX_PERMITS, head_timeout: None, buffer: 8192 + 100 * 4096 }
+        Self {
+            connections: Semaphore::MAX_PERMITS,
+            head_timeout: None,
+            buffer: 8192 + 100 * 4096,
+            batch_answers: false,
+        }
     }
 }
 
@@ -107,7 +115,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.buffer)
-        .pipeline_flush(true)
+        .pipeline_flush(limits.batch_answers)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {

@@ -14,8 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{JsonText, Monitored, QueryParameters, RequestError};
 
-const LIMITS: Limits =
-    Limits { connections: 64, head_timeout: Some(Duration::from_secs(10)), buffer: 16 << 10 };
+const LIMITS: Limits = Limits {
+    connections: 64,
+    head_timeout: Some(Duration::from_secs(10)),
+    buffer: 16 << 10,
+    batch_answers: false,
+};
 /// The lifetime of a connection, so that no client occupies one of them for ever.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -12,7 +12,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, DigitallySignedStruct, SignatureScheme};
 
 /// SHA-256 over a certificate in DER form, as `openssl x509 -noout -fingerprint -sha256` shows it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, derive_more::Debug)]
+#[debug("{self}")]
 pub struct Fingerprint(pub [u8; 32]);
 
 /// The text is not a SHA-256 fingerprint.
@@ -53,12 +54,6 @@ impl fmt::Display for Fingerprint {
             write!(f, "{colon}{byte:02X}")?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -8,7 +8,8 @@ use thiserror::Error;
 use crate::address::{HostPort, HostPortError, percent_decode};
 
 /// A SOCKS5 proxy. The proxy resolves host names. The debug form leaves the password out.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[debug("{self}")]
 pub struct Proxy {
     /// Where the proxy listens.
     pub address: HostPort,
@@ -99,12 +100,6 @@ fn credentials(text: &str) -> Option<(String, String)> {
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "socks5://{}", self.address)
-    }
-}
-
-impl fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy").field("address", &self.to_string()).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,5 @@
 //! TLS clients: the servers to trust, and the certificate to present.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,15 +99,10 @@ pub enum TlsError {
 }
 
 /// Secures connections. The server's certificate must be for the host name, or the IP address, of the connection.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
 pub struct Tls {
+    #[debug(skip)]
     config: Arc<ClientConfig>,
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
-    }
 }
 
 impl Tls {

@@ -33,7 +33,7 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// Serves until it is dropped.
 pub(super) async fn serve(listener: TcpListener, files: Arc<Files>, transfers: Arc<Transfers>) {
     let head_timeout = Some(Duration::from_secs(10));
-    let limits = Limits { connections: connections(), head_timeout, buffer: PIECE };
+    let limits = Limits { connections: connections(), head_timeout, buffer: PIECE, batch_answers: false };
     http_server::serve(listener, limits, CancellationToken::new(), |socket| {
         tracing::debug!(peer = ?socket.peer_addr().ok(), "an agent fetches the executor");
         if let Err(error) = set_socket_send_buffer_size(socket, SEND_BUFFER) {
