@@ -106,7 +106,8 @@ impl Server {
         F: Future<Output = Reply> + Send + 'static,
     {
         let stop = CancellationToken::new();
-        tokio::spawn(http_server::serve(listener, Limits::default(), stop.clone(), move |socket| {
+        let limits = Limits { batch_answers: true, ..Limits::default() };
+        tokio::spawn(http_server::serve(listener, limits, stop.clone(), move |socket| {
             // Small events must not wait for one another. If the option cannot be set, they are only slower.
             let _ = socket.set_nodelay(true);
             let handler = handler.clone();
