@@ -6,7 +6,7 @@ use std::time::Duration;
 use client::{Client, Config, Event, Pool};
 use executor::TaskEvent;
 use logging::error_chain;
-use pool::Handle;
+use pool::PoolHandle;
 use stratum::PoolUrl;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
@@ -22,7 +22,7 @@ const USER: &str = "health-check";
 /// Checks a pool server at intervals.
 pub struct HealthCheck {
     server: SocketAddr,
-    pool: Handle,
+    pool: PoolHandle,
     job_timeout: Duration,
     ticks: Interval,
     /// The last result.
@@ -31,13 +31,13 @@ pub struct HealthCheck {
 
 impl HealthCheck {
     /// A check of the server that listens on this address. An unspecified address is checked on the loopback interface.
-    pub fn new(server: SocketAddr, pool: Handle) -> HealthCheck {
+    pub fn new(server: SocketAddr, pool: PoolHandle) -> HealthCheck {
         HealthCheck::with_timing(server, pool, INTERVAL, JOB_TIMEOUT)
     }
 
     fn with_timing(
         mut server: SocketAddr,
-        pool: Handle,
+        pool: PoolHandle,
         interval: Duration,
         job_timeout: Duration,
     ) -> HealthCheck {

@@ -10,7 +10,7 @@ use executor::worker::every;
 use executor::{Runner, TaskContext, TaskError, TaskEvent};
 use node::cli::Choice;
 use node::{Credentials, MinDifficultyTime, Payout};
-use pool::{Config, Handle, Listen, ServeOptions, Server, StoreOptions, UpstreamOptions};
+use pool::{Config, Listen, PoolHandle, ServeOptions, Server, StoreOptions, UpstreamOptions};
 use task::{
     Account, BlockSourceSpec, Live, NodeSpec, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec,
     UpstreamSpec,
@@ -124,7 +124,7 @@ fn upstream(spec: &UpstreamSpec) -> anyhow::Result<UpstreamOptions> {
 }
 
 struct Reporter {
-    pool: Handle,
+    pool: PoolHandle,
     address: ServerAddress,
     sequence: u64,
     context: TaskContext,

@@ -10,7 +10,7 @@ use bitcoin::{
     Amount, Block, CompactTarget, OutPoint, ScriptBuf, Sequence, Target, Transaction, TxIn, TxOut, Txid,
     Witness, absolute,
 };
-use node::{CoinbasePlan, Draft, Solution, Template};
+use node::{BlockDraft, CoinbasePlan, Solution, Template};
 use serde_json::json;
 
 /// The target of regtest, which every second hash meets.
@@ -77,7 +77,7 @@ fn block(case: &Case<'_>) -> Result<()> {
         tag: case.tag.to_vec(),
         extranonce_size: case.extranonces.len(),
     };
-    let Ok(draft) = Draft::new(Arc::new(template), &plan) else {
+    let Ok(draft) = BlockDraft::new(Arc::new(template), &plan) else {
         assert!(!(1..=CoinbasePlan::MAX_EXTRANONCE_SIZE).contains(&case.extranonces.len()), "{case:?}");
         return Ok(());
     };
@@ -112,7 +112,7 @@ fn transaction(number: usize, (byte, witness): (u8, bool), segwit: bool) -> Tran
 }
 
 /// Mines by trying nonces.
-fn mine(draft: &Draft, case: &Case<'_>) -> Block {
+fn mine(draft: &BlockDraft, case: &Case<'_>) -> Block {
     let bits = CompactTarget::from_consensus(BITS);
     let solution = |nonce| Solution {
         extranonces: case.extranonces,

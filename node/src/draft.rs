@@ -13,7 +13,7 @@ use crate::template::Template;
 
 /// A template with a coinbase. Cheap to make: many can share one template, each paying somebody else.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct BlockDraft {
     /// What the node gave.
     pub template: Arc<Template>,
     /// The coinbase around the extranonces.
@@ -69,14 +69,14 @@ pub enum AssembleError {
     },
 }
 
-impl Draft {
+impl BlockDraft {
     /// A template with a coinbase after a plan.
     ///
     /// # Errors
     /// If no coinbase can carry out the plan.
-    pub fn new(template: Arc<Template>, plan: &CoinbasePlan) -> Result<Draft, CoinbaseError> {
+    pub fn new(template: Arc<Template>, plan: &CoinbasePlan) -> Result<BlockDraft, CoinbaseError> {
         let coinbase = plan.cut(&template)?;
-        Ok(Draft { template, coinbase, extranonce_size: plan.extranonce_size })
+        Ok(BlockDraft { template, coinbase, extranonce_size: plan.extranonce_size })
     }
 
     /// The header that a solution makes.
@@ -151,13 +151,13 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn draft(transactions: usize, tag: Vec<u8>, extranonce_size: usize) -> Draft {
+    fn draft(transactions: usize, tag: Vec<u8>, extranonce_size: usize) -> BlockDraft {
         let payout = ScriptBuf::from_bytes(vec![0x51]);
         let plan = CoinbasePlan { payout, tag, extranonce_size };
-        Draft::new(Arc::new(testing::template(transactions)), &plan).unwrap()
+        BlockDraft::new(Arc::new(testing::template(transactions)), &plan).unwrap()
     }
 
-    fn mine(draft: &Draft, extranonces: &[u8]) -> Block {
+    fn mine(draft: &BlockDraft, extranonces: &[u8]) -> Block {
         testing::mine(draft, extranonces, draft.template.version, draft.template.time)
     }
 
@@ -165,7 +165,7 @@ mod tests {
     fn a_draft_from_before_segwit_has_no_witness() {
         let template = Template { witness_commitment: None, ..testing::template(0) };
         let plan = CoinbasePlan { payout: ScriptBuf::new(), tag: vec![], extranonce_size: 4 };
-        let block = mine(&Draft::new(Arc::new(template), &plan).unwrap(), &[0; 4]);
+        let block = mine(&BlockDraft::new(Arc::new(template), &plan).unwrap(), &[0; 4]);
         assert!(block.txdata[0].input[0].witness.is_empty());
         assert!(!mine(&draft(0, vec![], 4), &[0; 4]).txdata[0].input[0].witness.is_empty());
     }

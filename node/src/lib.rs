@@ -1,27 +1,27 @@
 //! A Bitcoin node's JSON-RPC: block templates in, blocks out.
 //!
 //! ```text
-//! node ─getblocktemplate→ Template ─+CoinbasePlan→ Draft ─+Solution→ Block ─submitblock→ Verdict
+//! node ─getblocktemplate→ Template ─+CoinbasePlan→ BlockDraft ─+Solution→ Block ─submitblock→ BlockVerdict
 //! ```
 //!
-//! A [`Template`] has been checked and never changes. A [`Draft`] adds a coinbase that pays somebody, cut where
-//! Stratum's extranonces go; [`Times`] says which time and bits its headers may have. What miners decide is a
+//! A [`Template`] has been checked and never changes. A [`BlockDraft`] adds a coinbase that pays somebody, cut where
+//! Stratum's extranonces go; [`HeaderTimes`] says which time and bits its headers may have. What miners decide is a
 //! [`Solution`]; the block that it makes is checked by the `bitcoin` crate before any node sees it.
 //!
 //! Written to the BIPs and to what Bitcoin Core documents, and tolerant where bcoin differs.
 //!
 //! ```no_run
-//! use node::{Client, CoinbasePlan, Draft, Event, Limits, NodeUrl, Nodes, Timing, network};
+//! use node::{RpcClient, CoinbasePlan, BlockDraft, TemplateEvent, RpcLimits, NodeUrl, Nodes, TemplateTiming, network};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let (url, credentials) = NodeUrl::parse("http://user:password@localhost:18443")?;
-//! let nodes = Nodes::new([Client::new(url, credentials.unwrap_or_default(), Limits::default())?])?;
+//! let nodes = Nodes::new([RpcClient::new(url, credentials.unwrap_or_default(), RpcLimits::default())?])?;
 //! let network = nodes.network().await?;
 //! let payout = network::payout_script("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", network)?;
 //! let plan = CoinbasePlan { payout, tag: b"/mine/".to_vec(), extranonce_size: 12 };
-//! let mut templates = nodes.templates(network, Timing::default());
-//! while let Event::New(update) = templates.next().await {
-//!     let draft = Draft::new(update.template, &plan)?;
+//! let mut templates = nodes.templates(network, TemplateTiming::default());
+//! while let TemplateEvent::New(update) = templates.next().await {
+//!     let draft = BlockDraft::new(update.template, &plan)?;
 //!     // … mine, and with a solution: nodes.submit(&draft.assemble(solution)?).await
 //! }
 //! # Ok(()) }
@@ -30,7 +30,7 @@
 //! - [`rpc`]: the client for one node;
 //! - [`template`]: what `getblocktemplate` gives, checked;
 //! - [`coinbase`], [`draft`]: from a template to jobs and, with a solution, to a block;
-//! - [`source`]: the stream of new templates, from the first of several nodes that works;
+//! - [`templates`]: the stream of new templates, from the first of several nodes that works;
 //! - [`submit`]: a block to all nodes, and their verdicts;
 //! - [`cli`]: the options that say all this;
 //! - [`network`], [`min_difficulty`]: where the node is, whom that lets us pay, and what the clock does to bits.
@@ -42,18 +42,18 @@ mod merkle;
 pub mod min_difficulty;
 pub mod network;
 pub mod rpc;
-pub mod source;
 pub mod submit;
 pub mod template;
+pub mod templates;
 #[cfg(test)]
 mod testing;
 mod text;
 
 pub use coinbase::{CoinbaseParts, CoinbasePlan};
-pub use draft::{Draft, Solution};
-pub use min_difficulty::{MinDifficultyTime, Times};
+pub use draft::{BlockDraft, Solution};
+pub use min_difficulty::{HeaderTimes, MinDifficultyTime};
 pub use network::Payout;
-pub use rpc::{Client, Credentials, Limits, NodeUrl, RpcError};
-pub use source::{Event, Nodes, Templates, Timing, Update};
-pub use submit::Verdict;
+pub use rpc::{Credentials, NodeUrl, RpcClient, RpcError, RpcLimits};
+pub use submit::BlockVerdict;
 pub use template::{Template, TemplateError};
+pub use templates::{Nodes, TemplateEvent, TemplateStream, TemplateTiming, TemplateUpdate};

@@ -61,7 +61,7 @@ impl fmt::Display for MinDifficultyTime {
 
 /// Time and bits of a job's headers. All times are seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
+pub struct HeaderTimes {
     /// The target in the header, for every time from `first` to `last`.
     pub bits: CompactTarget,
     /// The time to begin with.
@@ -80,7 +80,7 @@ pub fn applies_to(network: Network) -> bool {
     matches!(network, Network::Testnet | Network::Testnet4)
 }
 
-impl Times {
+impl HeaderTimes {
     /// Time and bits for a template at `now` (our clock). `parent_time` is the time in the header of the block before;
     /// without it the template is taken as it is, and its bits for what they are at its own time only.
     pub fn of(
@@ -89,16 +89,16 @@ impl Times {
         parent_time: Option<u32>,
         now: u32,
         policy: MinDifficultyTime,
-    ) -> Times {
+    ) -> HeaderTimes {
         let now = now.max(template.time);
         let start = now.max(template.min_time);
         let plain =
-            Times { bits: template.bits, start, first: template.min_time, last: u32::MAX, until: None };
+            HeaderTimes { bits: template.bits, start, first: template.min_time, last: u32::MAX, until: None };
         if !applies_to(network) || template.height.is_multiple_of(PERIOD) {
             return plain;
         }
         let Some(parent_time) = parent_time else {
-            return Times { start: template.time, first: template.time, last: template.time, ..plain };
+            return HeaderTimes { start: template.time, first: template.time, last: template.time, ..plain };
         };
         let boundary = parent_time.saturating_add(DELAY);
         let lowest = CompactTarget::from_consensus(LOWEST);
@@ -108,13 +108,13 @@ impl Times {
             MinDifficultyTime::Early => first.saturating_sub(MAX_AHEAD - MARGIN),
         };
         if now >= lowest_from || template.time > boundary {
-            return Times { bits: lowest, start: now.max(first), first, last: u32::MAX, until: None };
+            return HeaderTimes { bits: lowest, start: now.max(first), first, last: u32::MAX, until: None };
         }
         if template.bits == lowest {
             // The chain is at its lowest difficulty anyway: crossing the boundary changes nothing.
             return plain;
         }
-        Times { last: boundary, until: Some(lowest_from), ..plain }
+        HeaderTimes { last: boundary, until: Some(lowest_from), ..plain }
     }
 }
 
@@ -134,12 +134,12 @@ mod tests {
         Template { height: 2017, time, min_time: PARENT - 3000, bits, ..testing::template(0) }
     }
 
-    fn bits(times: &Times) -> u32 {
+    fn bits(times: &HeaderTimes) -> u32 {
         times.bits.to_consensus()
     }
 
-    fn at(now: u32, policy: MinDifficultyTime) -> Times {
-        Times::of(&template(PARENT + 10, REAL), Network::Testnet4, Some(PARENT), now, policy)
+    fn at(now: u32, policy: MinDifficultyTime) -> HeaderTimes {
+        HeaderTimes::of(&template(PARENT + 10, REAL), Network::Testnet4, Some(PARENT), now, policy)
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         // By the node's clock as by ours.
         for (time, expected) in [(PARENT + 1200, REAL), (PARENT + 1201, LOWEST)] {
             let template = template(time, REAL);
-            let times = Times::of(&template, Network::Testnet4, Some(PARENT), PARENT + 10, Honest);
+            let times = HeaderTimes::of(&template, Network::Testnet4, Some(PARENT), PARENT + 10, Honest);
             assert_eq!(bits(&times), expected);
         }
         let times = at(PARENT + 1201, Honest);
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!((bits(&times), times.start, times.first), (LOWEST, PARENT + 1201, PARENT + 1201));
         // The parent's time is itself nearly two hours ahead of our clock.
         let template = template(PARENT - 7000, REAL);
-        let at = |now| Times::of(&template, Network::Testnet, Some(PARENT), now, Early);
+        let at = |now| HeaderTimes::of(&template, Network::Testnet, Some(PARENT), now, Early);
         let times = at(PARENT - 7000);
         assert_eq!((bits(&times), times.last), (REAL, PARENT + 1200));
         let until = times.until.unwrap();
@@ -179,15 +179,16 @@ mod tests {
     fn the_node_s_clock_counts_too() {
         // Ours is behind: the node has applied the rule.
         let template = template(PARENT + 1300, LOWEST);
-        let times = Times::of(&template, Network::Testnet4, Some(PARENT), PARENT + 5, Honest);
+        let times = HeaderTimes::of(&template, Network::Testnet4, Some(PARENT), PARENT + 5, Honest);
         assert_eq!((bits(&times), times.start, times.first), (LOWEST, PARENT + 1300, PARENT + 1201));
     }
 
     #[test]
     fn elsewhere_time_changes_nothing() {
         let template = template(PARENT + 10, REAL);
-        let of =
-            |template: &Template, network| Times::of(template, network, Some(PARENT), PARENT + 5000, Early);
+        let of = |template: &Template, network| {
+            HeaderTimes::of(template, network, Some(PARENT), PARENT + 5000, Early)
+        };
         for network in [Network::Bitcoin, Network::Signet, Network::Regtest] {
             let times = of(&template, network);
             assert_eq!((bits(&times), times.start, times.last), (REAL, PARENT + 5000, u32::MAX));
@@ -197,10 +198,10 @@ mod tests {
         assert_eq!(bits(&of(&first, Network::Testnet4)), REAL);
         // Where the chain's own difficulty is the lowest, the boundary means nothing.
         let lowest = Template { bits: CompactTarget::from_consensus(LOWEST), ..template.clone() };
-        let times = Times::of(&lowest, Network::Testnet4, Some(PARENT), PARENT + 20, Honest);
+        let times = HeaderTimes::of(&lowest, Network::Testnet4, Some(PARENT), PARENT + 20, Honest);
         assert_eq!((bits(&times), times.last, times.until), (LOWEST, u32::MAX, None));
         // Without the parent's time nothing may roll.
-        let times = Times::of(&template, Network::Testnet4, None, PARENT + 20, Early);
+        let times = HeaderTimes::of(&template, Network::Testnet4, None, PARENT + 20, Early);
         assert_eq!((times.first, times.start, times.last), (PARENT + 10, PARENT + 10, PARENT + 10));
     }
 
@@ -221,7 +222,7 @@ mod tests {
             let template = template(time, required(time));
             let now = PARENT - 5000 + now;
             let policy = if early { Early } else { Honest };
-            let times = Times::of(&template, Network::Testnet4, Some(PARENT), now, policy);
+            let times = HeaderTimes::of(&template, Network::Testnet4, Some(PARENT), now, policy);
             prop_assert!((times.first..=times.last).contains(&times.start), "{:?}", times);
             for time in [times.first, times.start, times.last] {
                 prop_assert_eq!(bits(&times), required(time));

@@ -6,7 +6,7 @@ use bitcoin::{Address, Network, Script, ScriptBuf};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::rpc::{Client, RpcError};
+use crate::rpc::{RpcClient, RpcError};
 use crate::text::one_line;
 
 /// Every network that we know.
@@ -117,7 +117,7 @@ pub fn name(network: Network) -> &'static str {
 ///
 /// # Errors
 /// If the node can't be asked, is on a network that we don't know, or on a signet that takes a key.
-pub async fn detect(client: &Client) -> Result<Network, NetworkError> {
+pub async fn detect(client: &RpcClient) -> Result<Network, NetworkError> {
     let info: ChainInfo = client.call("getblockchaininfo", json!([])).await?;
     let genesis: String = client.call("getblockhash", json!([0])).await?;
     let network = identify(&info.chain, &genesis).ok_or_else(|| NetworkError::Unknown {

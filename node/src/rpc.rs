@@ -29,7 +29,7 @@ use crate::text::one_line;
 
 /// How a client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct RpcLimits {
     /// Time to open a connection. 5 s.
     pub connect: Duration,
     /// Time for the whole answer to a call, unless the caller says otherwise. 30 s: a busy node takes its time for a
@@ -40,34 +40,37 @@ pub struct Limits {
     pub answer: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { connect: Duration::from_secs(5), call: Duration::from_secs(30), answer: 32 << 20 }
+impl Default for RpcLimits {
+    fn default() -> RpcLimits {
+        RpcLimits { connect: Duration::from_secs(5), call: Duration::from_secs(30), answer: 32 << 20 }
     }
 }
 
 /// Speaks to one node. Calls may overlap: each has a connection to itself while it lasts.
-pub struct Client {
+pub struct RpcClient {
     url: NodeUrl,
     uri: Uri,
     authorization: auth::Authorization,
     http: HttpClient<HttpConnector, Full<Bytes>>,
-    limits: Limits,
+    limits: RpcLimits,
     next_id: AtomicU64,
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for RpcClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("url", &self.url).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("RpcClient")
+            .field("url", &self.url)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
-impl Client {
+impl RpcClient {
     /// A client; nothing is sent yet.
     ///
     /// # Errors
     /// If the address can't be that of a request, which [`NodeUrl::parse`] leaves little room for.
-    pub fn new(url: NodeUrl, credentials: Credentials, limits: Limits) -> Result<Client, NodeUrlError> {
+    pub fn new(url: NodeUrl, credentials: Credentials, limits: RpcLimits) -> Result<RpcClient, NodeUrlError> {
         let uri = Uri::try_from(url.to_string())
             .map_err(|_| NodeUrlError::Path { path: url.path.clone(), url: url.to_string() })?;
         let mut connector = HttpConnector::new();
@@ -81,7 +84,7 @@ impl Client {
             .pool_idle_timeout(Duration::from_secs(4))
             .build(connector);
         let authorization = auth::Authorization::new(credentials);
-        Ok(Client { url, uri, authorization, http, limits, next_id: AtomicU64::new(1) })
+        Ok(RpcClient { url, uri, authorization, http, limits, next_id: AtomicU64::new(1) })
     }
 
     /// The node's address.
@@ -90,7 +93,7 @@ impl Client {
     }
 
     /// How the client behaves.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> RpcLimits {
         self.limits
     }
 
@@ -109,7 +112,7 @@ impl Client {
     /// The same with a time limit of its own, as for a long poll.
     ///
     /// # Errors
-    /// As [`Client::call`].
+    /// As [`RpcClient::call`].
     pub async fn call_within<T: DeserializeOwned>(
         &self,
         limit: Duration,

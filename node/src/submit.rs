@@ -8,7 +8,7 @@ use bitcoin::{Block, BlockHash};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::rpc::{Client, RpcError};
+use crate::rpc::{RpcClient, RpcError};
 use crate::text::one_line;
 use logging::error_chain;
 use net::Backoff;
@@ -22,7 +22,7 @@ const OF_THE_BLOCK: [i64; 4] = [RpcError::DESERIALIZATION, -8, -25, -26];
 
 /// What a node says about a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BlockVerdict {
     /// It is the node's new tip, as far as Bitcoin Core says; bcoin says the same of a block on a branch.
     Accepted,
     /// The node has had it before: so it is after a submission whose answer was lost. bcoin also says so of a block
@@ -34,21 +34,21 @@ pub enum Verdict {
     Rejected(String),
 }
 
-impl Verdict {
+impl BlockVerdict {
     /// Reads the result of `submitblock` in Bitcoin Core's dialect and bcoin's.
-    pub fn parse(result: Option<&str>) -> Verdict {
-        let Some(text) = result else { return Verdict::Accepted };
+    pub fn parse(result: Option<&str>) -> BlockVerdict {
+        let Some(text) = result else { return BlockVerdict::Accepted };
         let reason = text.strip_prefix("rejected:").unwrap_or(text).trim();
         match reason {
-            "duplicate" => Verdict::Duplicate,
-            "duplicate-inconclusive" | "inconclusive" => Verdict::Inconclusive,
-            reason => Verdict::Rejected(one_line(reason)),
+            "duplicate" => BlockVerdict::Duplicate,
+            "duplicate-inconclusive" | "inconclusive" => BlockVerdict::Inconclusive,
+            reason => BlockVerdict::Rejected(one_line(reason)),
         }
     }
 
     /// Whether the node has the block and takes it for valid.
     pub fn is_accepted(&self) -> bool {
-        matches!(self, Verdict::Accepted | Verdict::Duplicate)
+        matches!(self, BlockVerdict::Accepted | BlockVerdict::Duplicate)
     }
 }
 
@@ -60,14 +60,14 @@ enum Progress {
     /// Tried in vain, and tried again.
     Failed,
     /// It has judged.
-    Answered(Verdict),
+    Answered(BlockVerdict),
 }
 
 /// Submits a block to every node at once, and again and again to those that don't answer, until one has accepted it
 /// or all that can be reached have judged it. Without any answer it goes on for ever: dropping it ends that.
 ///
 /// A first try that has begun is brought to its end even if another node has accepted the block meanwhile.
-pub async fn submit(clients: &[Arc<Client>], block: &Block) -> Verdict {
+pub async fn submit(clients: &[Arc<RpcClient>], block: &Block) -> BlockVerdict {
     let hash = block.block_hash();
     let hex: Arc<str> = encode::serialize_hex(block).into();
     let (sender, mut receiver) = mpsc::channel(clients.len().max(1));
@@ -85,12 +85,12 @@ pub async fn submit(clients: &[Arc<Client>], block: &Block) -> Verdict {
         }
     }
     // Only without any node.
-    Verdict::Rejected("there is no node to submit it to".to_owned())
+    BlockVerdict::Rejected("there is no node to submit it to".to_owned())
 }
 
 /// One node's tries; ends when it has judged, or with the receiver.
 async fn submit_to(
-    client: Arc<Client>,
+    client: Arc<RpcClient>,
     block: Arc<str>,
     hash: BlockHash,
     node: usize,
@@ -124,16 +124,16 @@ async fn submit_to(
 /// troubles, such as a full disk, is none.
 fn judge(result: &Result<Option<String>, RpcError>) -> Progress {
     match result {
-        Ok(answer) => Progress::Answered(Verdict::parse(answer.as_deref())),
+        Ok(answer) => Progress::Answered(BlockVerdict::parse(answer.as_deref())),
         Err(RpcError::Refused { code, message, .. }) if OF_THE_BLOCK.contains(code) => {
-            Progress::Answered(Verdict::Rejected(message.clone()))
+            Progress::Answered(BlockVerdict::Rejected(message.clone()))
         }
         Err(_) => Progress::Failed,
     }
 }
 
 /// The verdict, once there is no better one to be had soon.
-fn settled(nodes: &[Progress]) -> Option<Verdict> {
+fn settled(nodes: &[Progress]) -> Option<BlockVerdict> {
     let verdicts = || {
         nodes.iter().filter_map(|node| match node {
             Progress::Answered(verdict) => Some(verdict),
@@ -146,7 +146,7 @@ fn settled(nodes: &[Progress]) -> Option<Verdict> {
     if nodes.contains(&Progress::Waiting) {
         return None;
     }
-    verdicts().find(|verdict| **verdict == Verdict::Inconclusive).or_else(|| verdicts().next()).cloned()
+    verdicts().find(|verdict| **verdict == BlockVerdict::Inconclusive).or_else(|| verdicts().next()).cloned()
 }
 
 #[cfg(test)]
@@ -156,18 +156,18 @@ mod tests {
     #[test]
     fn both_dialects_are_read() {
         for (result, verdict) in [
-            (None, Verdict::Accepted),
-            (Some("duplicate"), Verdict::Duplicate),
-            (Some("rejected: duplicate"), Verdict::Duplicate),
-            (Some("inconclusive"), Verdict::Inconclusive),
-            (Some("duplicate-inconclusive"), Verdict::Inconclusive),
-            (Some("duplicate-invalid"), Verdict::Rejected("duplicate-invalid".into())),
-            (Some("high-hash"), Verdict::Rejected("high-hash".into())),
-            (Some("rejected: high-hash"), Verdict::Rejected("high-hash".into())),
-            (Some("rejected"), Verdict::Rejected("rejected".into())),
-            (Some(""), Verdict::Rejected("no text".into())),
+            (None, BlockVerdict::Accepted),
+            (Some("duplicate"), BlockVerdict::Duplicate),
+            (Some("rejected: duplicate"), BlockVerdict::Duplicate),
+            (Some("inconclusive"), BlockVerdict::Inconclusive),
+            (Some("duplicate-inconclusive"), BlockVerdict::Inconclusive),
+            (Some("duplicate-invalid"), BlockVerdict::Rejected("duplicate-invalid".into())),
+            (Some("high-hash"), BlockVerdict::Rejected("high-hash".into())),
+            (Some("rejected: high-hash"), BlockVerdict::Rejected("high-hash".into())),
+            (Some("rejected"), BlockVerdict::Rejected("rejected".into())),
+            (Some(""), BlockVerdict::Rejected("no text".into())),
         ] {
-            assert_eq!(Verdict::parse(result), verdict);
+            assert_eq!(BlockVerdict::parse(result), verdict);
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
             let (node, message) = ("n".to_owned(), "Block decode failed".to_owned());
             judge(&Err(RpcError::Refused { node, method: "submitblock", code, message }))
         };
-        let rejected = Progress::Answered(Verdict::Rejected("Block decode failed".into()));
+        let rejected = Progress::Answered(BlockVerdict::Rejected("Block decode failed".into()));
         assert_eq!(refused(RpcError::DESERIALIZATION), rejected);
         assert_eq!(refused(-25), rejected);
         // Still starting, an exception, an internal error, a method that this user may not call.
@@ -187,19 +187,22 @@ mod tests {
         let timeout =
             RpcError::Timeout { node: "n".into(), method: "submitblock", after: Duration::from_secs(1) };
         assert_eq!(judge(&Err(timeout)), Progress::Failed);
-        assert_eq!(judge(&Ok(None)), Progress::Answered(Verdict::Accepted));
+        assert_eq!(judge(&Ok(None)), Progress::Answered(BlockVerdict::Accepted));
     }
 
     #[test]
     fn one_acceptance_settles_and_a_rejection_waits_for_the_others() {
         use Progress::{Answered, Failed, Waiting};
-        let rejected = || Answered(Verdict::Rejected("high-hash".into()));
-        let reject = Some(Verdict::Rejected("high-hash".into()));
-        assert_eq!(settled(&[Waiting, Answered(Verdict::Accepted)]), Some(Verdict::Accepted));
-        assert_eq!(settled(&[rejected(), Answered(Verdict::Duplicate)]), Some(Verdict::Duplicate));
+        let rejected = || Answered(BlockVerdict::Rejected("high-hash".into()));
+        let reject = Some(BlockVerdict::Rejected("high-hash".into()));
+        assert_eq!(settled(&[Waiting, Answered(BlockVerdict::Accepted)]), Some(BlockVerdict::Accepted));
+        assert_eq!(settled(&[rejected(), Answered(BlockVerdict::Duplicate)]), Some(BlockVerdict::Duplicate));
         assert_eq!(settled(&[rejected(), Waiting]), None);
         assert_eq!(settled(&[rejected(), Failed]), reject);
-        assert_eq!(settled(&[rejected(), Answered(Verdict::Inconclusive)]), Some(Verdict::Inconclusive));
+        assert_eq!(
+            settled(&[rejected(), Answered(BlockVerdict::Inconclusive)]),
+            Some(BlockVerdict::Inconclusive)
+        );
         assert_eq!(settled(&[Failed, Failed]), None);
         assert_eq!(settled(&[Failed, Waiting]), None);
     }

@@ -10,7 +10,7 @@ use bitcoin::{
 };
 use serde_json::{Value, json};
 
-use crate::draft::{Draft, Solution};
+use crate::draft::{BlockDraft, Solution};
 use crate::template::Template;
 
 /// Transactions that nobody would accept, all different; every second one has a witness.
@@ -62,13 +62,13 @@ pub fn template(count: usize) -> Template {
 }
 
 /// A solution that may be none.
-pub fn solution<'a>(draft: &Draft, extranonces: &'a [u8], nonce: u32) -> Solution<'a> {
+pub fn solution<'a>(draft: &BlockDraft, extranonces: &'a [u8], nonce: u32) -> Solution<'a> {
     let template = &draft.template;
     Solution { extranonces, version: template.version, ntime: template.time, bits: template.bits, nonce }
 }
 
 /// Mines by trying: every second hash will do at regtest's difficulty. Checks the header against the block.
-pub fn mine(draft: &Draft, extranonces: &[u8], version: u32, ntime: u32) -> Block {
+pub fn mine(draft: &BlockDraft, extranonces: &[u8], version: u32, ntime: u32) -> Block {
     let target = bitcoin::Target::from_compact(draft.template.bits);
     let solution = (0..)
         .map(|nonce| Solution { version, ntime, ..solution(draft, extranonces, nonce) })

@@ -15,8 +15,8 @@ use bitcoin::{
     TxOut, Witness, absolute, opcodes,
 };
 use node::{
-    Client, CoinbasePlan, Draft, Event, Nodes, RpcError, Solution, Template, Templates, Timing, Update,
-    Verdict, network,
+    BlockDraft, BlockVerdict, CoinbasePlan, Nodes, RpcClient, RpcError, Solution, Template, TemplateEvent,
+    TemplateStream, TemplateTiming, TemplateUpdate, network,
 };
 use serde_json::{Value, json};
 use support::{Bcoin, DEADLINE};
@@ -36,19 +36,19 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("it should have come by now")
 }
 
-async fn template(client: &Client) -> Arc<Template> {
+async fn template(client: &RpcClient) -> Arc<Template> {
     let request = json!([{"rules": ["segwit"]}]);
     let json: Value = soon(client.call("getblocktemplate", request)).await.unwrap();
     Arc::new(Template::from_json(&json.to_string()).unwrap())
 }
 
-async fn height(client: &Client) -> u32 {
+async fn height(client: &RpcClient) -> u32 {
     soon(client.call("getblockcount", json!([]))).await.unwrap()
 }
 
 /// Mines by trying; on regtest every second hash will do. `extra` tells apart blocks of the same template.
 fn mine(template: &Arc<Template>, extra: u8) -> Block {
-    let draft = Draft::new(template.clone(), &plan()).unwrap();
+    let draft = BlockDraft::new(template.clone(), &plan()).unwrap();
     let target = Target::from_compact(template.bits);
     let extranonces = &[extra; 12];
     let (version, ntime, bits) = (template.version, template.time, template.bits);
@@ -60,19 +60,19 @@ fn mine(template: &Arc<Template>, extra: u8) -> Block {
 
 async fn next_block(nodes: &Nodes) -> Block {
     let block = mine(&template(&nodes.clients()[0]).await, 0);
-    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Accepted);
+    assert_eq!(soon(nodes.submit(&block)).await, BlockVerdict::Accepted);
     block
 }
 
-async fn update(templates: &mut Templates) -> Update {
+async fn update(templates: &mut TemplateStream) -> TemplateUpdate {
     match soon(templates.next()).await {
-        Event::New(update) => update,
-        Event::AllDown(faults) => panic!("{faults:?}"),
+        TemplateEvent::New(update) => update,
+        TemplateEvent::AllDown(faults) => panic!("{faults:?}"),
     }
 }
 
 /// Waits for work on top of a block.
-async fn work_on(templates: &mut Templates, tip: BlockHash) -> Update {
+async fn work_on(templates: &mut TemplateStream, tip: BlockHash) -> TemplateUpdate {
     loop {
         let update = update(templates).await;
         if update.template.prev_hash == tip {
@@ -161,18 +161,18 @@ async fn its_verdicts_are_understood() {
     let client = nodes.clients()[0].clone();
     let template = template(&client).await;
     let block = mine(&template, 0);
-    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Accepted);
-    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Duplicate);
+    assert_eq!(soon(nodes.submit(&block)).await, BlockVerdict::Accepted);
+    assert_eq!(soon(nodes.submit(&block)).await, BlockVerdict::Duplicate);
     assert_eq!(height(&client).await, 1);
 
     let mut weak = block.clone();
     while weak.header.validate_pow(weak.header.target()).is_ok() {
         weak.header.nonce += 1;
     }
-    assert_eq!(soon(nodes.submit(&weak)).await, Verdict::Rejected("high-hash".into()));
+    assert_eq!(soon(nodes.submit(&weak)).await, BlockVerdict::Rejected("high-hash".into()));
     let orphan = Template { prev_hash: BlockHash::from_byte_array([7; 32]), ..(*template).clone() };
     let verdict = soon(nodes.submit(&mine(&Arc::new(orphan), 0))).await;
-    assert_eq!(verdict, Verdict::Rejected("bad-prevblk".into()));
+    assert_eq!(verdict, BlockVerdict::Rejected("bad-prevblk".into()));
 
     let error = client.call::<Option<String>>("submitblock", json!(["00"])).await.unwrap_err();
     assert!(matches!(error, RpcError::Refused { code: RpcError::DESERIALIZATION, .. }), "{error}");
@@ -187,8 +187,8 @@ async fn its_long_poll_tells_of_blocks_and_a_reorganisation() {
     let Some(bcoin) = Bcoin::start().await else { return };
     let nodes = Nodes::new([bcoin.client()]).unwrap();
     // No refresh would help within the deadline.
-    let mut templates =
-        nodes.templates(Network::Regtest, Timing { refresh: 10 * DEADLINE, ..Timing::default() });
+    let mut templates = nodes
+        .templates(Network::Regtest, TemplateTiming { refresh: 10 * DEADLINE, ..TemplateTiming::default() });
     let fork = update(&mut templates).await;
     assert!(fork.clean && fork.template.height == 1 && fork.parent_time.is_none());
 
@@ -201,7 +201,7 @@ async fn its_long_poll_tells_of_blocks_and_a_reorganisation() {
     assert!(soon(nodes.submit(&rival)).await.is_accepted());
     let on_rival = Template { prev_hash: rival.block_hash(), ..(*next.template).clone() };
     let second = mine(&Arc::new(on_rival), 1);
-    assert_eq!(soon(nodes.submit(&second)).await, Verdict::Accepted);
+    assert_eq!(soon(nodes.submit(&second)).await, BlockVerdict::Accepted);
     let next = work_on(&mut templates, second.block_hash()).await;
     assert!(next.clean && next.template.height == 3);
     let block = next_block(&nodes).await;
@@ -213,13 +213,13 @@ async fn its_long_poll_tells_of_blocks_and_a_reorganisation() {
 async fn its_restart_is_survived() {
     let Some(mut bcoin) = Bcoin::start().await else { return };
     let nodes = Nodes::new([bcoin.client()]).unwrap();
-    let mut templates = nodes.templates(Network::Regtest, Timing::default());
+    let mut templates = nodes.templates(Network::Regtest, TemplateTiming::default());
     assert!(update(&mut templates).await.clean);
     let block = next_block(&nodes).await;
     work_on(&mut templates, block.block_hash()).await;
 
     bcoin.stop();
-    while !matches!(soon(templates.next()).await, Event::AllDown(_)) {}
+    while !matches!(soon(templates.next()).await, TemplateEvent::AllDown(_)) {}
     // What was found meanwhile goes out as soon as the node is back. Its chain was in memory and is gone.
     let (submitter, again) = (nodes.clone(), block.clone());
     let submitted = tokio::spawn(async move { submitter.submit(&again).await });

@@ -1,6 +1,6 @@
 //! What each worker has done: exact totals, and a bounded number of single shares.
 
-mod meter;
+mod hashrate;
 mod record;
 
 use std::collections::HashMap;
@@ -10,8 +10,8 @@ use std::time::Instant;
 use stratum::Reason;
 use task::{Account, ShareRow, Totals, Verdict};
 
-pub use self::meter::Meter;
-pub use self::record::{BlockRecord, Recovered, ShareRecord, Unsaved};
+pub use self::hashrate::HashrateMeter;
+pub use self::record::{BlockRecord, RecoveredAccounts, ShareRecord, UnsavedChanges};
 use crate::clock::Now;
 
 /// Rows kept per worker between two reports.
@@ -29,7 +29,7 @@ const METER_MEMORY: f64 = 120.0;
 
 /// A judged share on its way into an account.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Judged {
+pub struct JudgedShare {
     /// The worker's name.
     pub worker: Arc<str>,
     /// The share and its verdict.
@@ -42,7 +42,7 @@ pub struct Judged {
 
 #[derive(Debug)]
 struct Entry {
-    meter: Meter,
+    meter: HashrateMeter,
     /// What earlier lives of the pool counted.
     before: Totals,
     /// Sums since this one began.
@@ -56,7 +56,7 @@ struct Entry {
 
 impl Entry {
     fn new(now: Instant) -> Entry {
-        let meter = Meter::new(METER_MEMORY, now);
+        let meter = HashrateMeter::new(METER_MEMORY, now);
         let (before, totals) = (Totals::default(), Totals::default());
         Entry { meter, before, totals, rows: Vec::new(), rows_omitted: 0, changed: false, unsaved: false }
     }
@@ -114,8 +114,8 @@ impl Accounts {
     }
 
     /// Counts a share, whatever its verdict.
-    pub fn count(&mut self, judged: Judged, now: Now) {
-        let Judged { worker, row, work, block } = judged;
+    pub fn count(&mut self, judged: JudgedShare, now: Now) {
+        let JudgedShare { worker, row, work, block } = judged;
         let accepted = row.verdict == Verdict::Accepted;
         let worker = self.account_of(worker);
         let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now.at));
@@ -166,15 +166,15 @@ impl Accounts {
     }
 
     /// Takes what the disk has not got. It has to get it before what is taken next.
-    pub fn take_unsaved(&mut self) -> Unsaved {
-        let Some(journal) = &mut self.journal else { return Unsaved::default() };
+    pub fn take_unsaved(&mut self) -> UnsavedChanges {
+        let Some(journal) = &mut self.journal else { return UnsavedChanges::default() };
         let Journal { workers, shares, shares_omitted, blocks } = std::mem::take(journal);
         let totals = workers.into_iter().filter_map(|worker| {
             let entry = self.entries.get_mut(&worker)?;
             entry.unsaved = false;
             Some((worker, entry.lifetime()))
         });
-        Unsaved { workers: totals.collect(), shares, shares_omitted, blocks }
+        UnsavedChanges { workers: totals.collect(), shares, shares_omitted, blocks }
     }
 
     /// Takes the accounts that changed since they were last taken, with the rows since then, by name.

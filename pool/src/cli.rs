@@ -17,7 +17,7 @@ use node::cli::NodeArgs;
 pub use self::data::DataArgs;
 pub use self::limits::LimitArgs;
 use crate::config::Config;
-use crate::handle::Summary;
+use crate::handle::PoolSummary;
 use crate::serve::{self, Listen, ServeOptions, Server};
 use crate::share::UpstreamSummary;
 use crate::source::UpstreamOptions;
@@ -161,7 +161,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     }
     let handle = server.handle();
     server.run(stop).await;
-    let Summary { totals, upstream, .. } = handle.summary();
+    let PoolSummary { totals, upstream, .. } = handle.summary();
     print_line(format_args!(
         "shares: {} accepted, {} rejected, {} stale; blocks: {}",
         totals.accepted, totals.rejected, totals.stale, totals.blocks

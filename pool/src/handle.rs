@@ -8,11 +8,11 @@ use tokio::sync::watch;
 
 pub use crate::accounts::WorkerSummary;
 use crate::share::UpstreamSummary;
-use crate::shared::{Changes, Shared};
+use crate::shared::{PoolCounters, PoolState};
 
 /// The pool at a glance.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
+pub struct PoolSummary {
     /// Connections, height and network difficulty.
     pub live: PoolLive,
     /// H/s of all connections, as their difficulties follow it.
@@ -33,11 +33,11 @@ pub struct Summary {
 
 /// Reads a pool's accounts and state; outlives the pool.
 #[derive(Clone, Debug)]
-pub struct Handle(Arc<Shared>);
+pub struct PoolHandle(Arc<PoolState>);
 
-impl Handle {
-    pub(crate) fn new(shared: Arc<Shared>) -> Handle {
-        Handle(shared)
+impl PoolHandle {
+    pub(crate) fn new(shared: Arc<PoolState>) -> PoolHandle {
+        PoolHandle(shared)
     }
 
     /// Takes the accounts that changed since they were last taken, with their shares since then, by worker name.
@@ -47,13 +47,13 @@ impl Handle {
         self.0.accounts().take_changed()
     }
 
-    /// Takes all accounts, otherwise like [`Handle::take_changed`]: for a last report.
+    /// Takes all accounts, otherwise like [`PoolHandle::take_changed`]: for a last report.
     pub fn take_all(&self) -> Vec<Account> {
         self.0.accounts().take_all()
     }
 
     /// Tells of shares and blocks as they are counted.
-    pub fn changes(&self) -> watch::Receiver<Changes> {
+    pub fn changes(&self) -> watch::Receiver<PoolCounters> {
         self.0.changes()
     }
 
@@ -84,11 +84,11 @@ impl Handle {
     }
 
     /// The pool at a glance; takes nothing.
-    pub fn summary(&self) -> Summary {
+    pub fn summary(&self) -> PoolSummary {
         let workers = self.0.accounts().summary(Instant::now());
         let mut totals = Totals::default();
         workers.iter().for_each(|worker| totals += worker.totals);
-        Summary {
+        PoolSummary {
             live: self.live(),
             hashrate: self.0.hashrate.total(),
             banned: self.0.bans.present(Instant::now()),

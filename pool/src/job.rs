@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use bitcoin::ScriptBuf;
 use hasher::{CompactTarget, Target};
-use node::{CoinbasePlan, Draft, Template, Times};
+use node::{BlockDraft, CoinbasePlan, HeaderTimes, Template};
 use stratum::Message;
 
 pub use self::id::JobId;
@@ -43,7 +43,7 @@ pub struct Work {
     /// What the chain gives.
     pub template: Arc<Template>,
     /// Time and bits of its headers.
-    pub times: Times,
+    pub times: HeaderTimes,
     /// Where subsidy and fees go; to the miners' own addresses if none.
     pub payout: Option<ScriptBuf>,
     /// The coinbase's tag.
@@ -54,7 +54,7 @@ pub struct Work {
 
 /// An upstream pool's job, of which each connection gets a part.
 #[derive(Clone, Debug)]
-pub struct Borrowed {
+pub struct UpstreamJob {
     /// The job as the upstream pool gave it.
     pub job: Arc<stratum::Job>,
     /// How its extranonce2 is shared out.
@@ -71,7 +71,7 @@ pub enum Content {
     /// A block that we make.
     Block(Work),
     /// A job of an upstream pool.
-    Upstream(Borrowed),
+    Upstream(UpstreamJob),
 }
 
 impl From<Work> for Content {
@@ -80,8 +80,8 @@ impl From<Work> for Content {
     }
 }
 
-impl From<Borrowed> for Content {
-    fn from(borrowed: Borrowed) -> Content {
+impl From<UpstreamJob> for Content {
+    fn from(borrowed: UpstreamJob) -> Content {
         Content::Upstream(borrowed)
     }
 }
@@ -96,7 +96,7 @@ pub struct Job {
     /// Height of the block, 0 if it is not known.
     pub height: u32,
     /// Time and bits of its headers.
-    pub times: Times,
+    pub times: HeaderTimes,
     /// What a digest must meet for the job's source to hear of it: the network's target, or an easier one of the
     /// upstream pool's shares.
     pub target: Target,
@@ -140,7 +140,7 @@ impl Job {
         }
     }
 
-    fn upstream(serial: u32, borrowed: Borrowed) -> Job {
+    fn upstream(serial: u32, borrowed: UpstreamJob) -> Job {
         let job = &borrowed.job;
         let network = network_target(job.nbits.0);
         // A block is worth telling of whatever the upstream pool asks for.
@@ -150,7 +150,7 @@ impl Job {
             serial,
             height: height(&job.coinb1).unwrap_or(0),
             // What else the upstream pool allows of time is not known.
-            times: Times { bits, start: job.ntime, first: job.ntime, last: u32::MAX, until: None },
+            times: HeaderTimes { bits, start: job.ntime, first: job.ntime, last: u32::MAX, until: None },
             target,
             difficulty: target.difficulty(),
             network: network.difficulty(),
@@ -217,7 +217,7 @@ fn network_target(bits: u32) -> Target {
 
 fn draft(work: &Work, payout: ScriptBuf) -> Puzzle {
     let plan = CoinbasePlan { payout, tag: work.tag.to_vec(), extranonce_size: Layout::OWN.size() };
-    Puzzle::Block(Arc::new(Draft::new(work.template.clone(), &plan).expect("the extranonces fit")))
+    Puzzle::Block(Arc::new(BlockDraft::new(work.template.clone(), &plan).expect("the extranonces fit")))
 }
 
 /// The height that a coinbase begins with (BIP-0034), read from its first half.

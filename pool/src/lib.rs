@@ -4,7 +4,7 @@
 //! Source ─Work→ Job ─watch→ Session ─IssuedJob→ miner ─Submit→ validate ─→ Effect::{Count, Found}
 //!   ↑                                                                             │      │
 //!   └───────────────────────────── Block ────────────────────────────────────────────────┘
-//!                                                                   Accounts ←────┘ ─→ Handle
+//!                                                                   Accounts ←────┘ ─→ PoolHandle
 //! ```
 //!
 //! - [`chain`]: the built-in chain;
@@ -12,8 +12,8 @@
 //! - `job`: what miners get, and how the coinbase's free bytes are shared out among them;
 //! - `session`: one connection's protocol state, pure; `share` has the check of a share, `vardiff` its difficulty;
 //! - `server`: the sockets; `admission`: who may come, and with which extranonce1;
-//! - `accounts`, [`Handle`]: what each worker has done;
-//! - `store`: the data folder, where accounts and found blocks outlive the process; [`books`] reads it.
+//! - `accounts`, [`PoolHandle`]: what each worker has done;
+//! - `store`: the data folder, where accounts and found blocks outlive the process; [`read_accounts`] reads it.
 
 mod accounts;
 mod admission;
@@ -35,12 +35,14 @@ mod vardiff;
 
 pub use admission::BanRules;
 pub use config::{Config, Limits};
-pub use handle::{Handle, Summary, WorkerSummary};
+pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
 pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};
 pub use server::Pool;
-pub use share::{ForwardCounts, UpstreamSummary};
-pub use shared::Changes;
+pub use share::{UpstreamShareCounts, UpstreamSummary};
+pub use shared::PoolCounters;
 pub use source::{
     NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
 };
-pub use store::{BlockBook, Books, DATA_FOLDER, StoreError, StoreOptions, WorkerBook, books};
+pub use store::{
+    AccountsSnapshot, BlockRow, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts,
+};

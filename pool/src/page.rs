@@ -5,20 +5,20 @@ use monitor::{JsonText, MetricType, Metrics, Monitored, RequestError};
 use serde_json::{Value, json};
 use task::Totals;
 
-use crate::handle::{Handle, Summary};
+use crate::handle::{PoolHandle, PoolSummary};
 use crate::share::UpstreamSummary;
 
-impl Monitored for Handle {
+impl Monitored for PoolHandle {
     async fn problem(&self) -> Option<String> {
-        Handle::trouble(self)
+        PoolHandle::trouble(self)
     }
 
     async fn summary(&self) -> Result<JsonText, RequestError> {
-        Ok(JsonText::from(&json(&Handle::summary(self))))
+        Ok(JsonText::from(&json(&PoolHandle::summary(self))))
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
-        let summary = Handle::summary(self);
+        let summary = PoolHandle::summary(self);
         let mut metrics = Metrics::default();
         work(&summary, &mut metrics);
         people(&summary, &mut metrics);
@@ -38,7 +38,7 @@ pub(crate) fn account(totals: &Totals) -> Value {
     })
 }
 
-fn json(summary: &Summary) -> Value {
+fn json(summary: &PoolSummary) -> Value {
     let workers: Vec<Value> = summary
         .workers
         .iter()
@@ -74,8 +74,8 @@ fn json(summary: &Summary) -> Value {
 }
 
 /// Shares, blocks and what they are for.
-fn work(summary: &Summary, metrics: &mut Metrics) {
-    let Summary { live, totals, .. } = summary;
+fn work(summary: &PoolSummary, metrics: &mut Metrics) {
+    let PoolSummary { live, totals, .. } = summary;
     let shares = [
         ("accepted", totals.accepted as f64),
         ("rejected", totals.rejected as f64),
@@ -110,7 +110,7 @@ fn work(summary: &Summary, metrics: &mut Metrics) {
 }
 
 /// Who mines, and who may not.
-fn people(summary: &Summary, metrics: &mut Metrics) {
+fn people(summary: &PoolSummary, metrics: &mut Metrics) {
     metrics.add(
         "pool_connections",
         MetricType::Gauge,

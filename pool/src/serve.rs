@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
 use crate::config::Config;
-use crate::handle::Handle;
+use crate::handle::PoolHandle;
 use crate::server::{Pool, descriptors};
 use crate::source::{
     NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
@@ -77,7 +77,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     pool: Pool,
-    http: Option<monitor::Server<Handle>>,
+    http: Option<monitor::Server<PoolHandle>>,
 }
 
 impl Server {
@@ -113,7 +113,7 @@ impl Server {
     }
 
     /// For reports and displays, also after the server's end.
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> PoolHandle {
         self.pool.handle()
     }
 

@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::Recovered;
+use crate::accounts::RecoveredAccounts;
 use crate::config::Config;
-use crate::handle::Handle;
-use crate::share::Found;
-use crate::shared::Shared;
+use crate::handle::PoolHandle;
+use crate::share::FoundBlock;
+use crate::shared::PoolState;
 use crate::source::Source;
 use crate::store::{Store, Writing};
 
@@ -34,8 +34,8 @@ pub struct Pool {
     listener: TcpListener,
     address: SocketAddr,
     source: Source,
-    shared: Arc<Shared>,
-    found: mpsc::Receiver<Found>,
+    shared: Arc<PoolState>,
+    found: mpsc::Receiver<FoundBlock>,
     store: Option<Store>,
 }
 
@@ -57,10 +57,10 @@ impl Pool {
         (listener, address): (TcpListener, SocketAddr),
         config: Config,
         source: Source,
-        data: Option<(Store, Recovered)>,
+        data: Option<(Store, RecoveredAccounts)>,
     ) -> Pool {
         let mut source = source;
-        let (mut shared, found) = Shared::new(config, source.pays_users(), source.forward());
+        let (mut shared, found) = PoolState::new(config, source.pays_users(), source.forward());
         let store = data.map(|(store, recovered)| {
             shared.restore(recovered, store.waiting());
             store
@@ -75,8 +75,8 @@ impl Pool {
     }
 
     /// For reports and displays, also after the pool's end.
-    pub fn handle(&self) -> Handle {
-        Handle::new(self.shared.clone())
+    pub fn handle(&self) -> PoolHandle {
+        PoolHandle::new(self.shared.clone())
     }
 
     /// Serves miners until `stop`. When this returns, no connection is open and all shares are in the accounts, also on
@@ -127,7 +127,7 @@ impl Pool {
 }
 
 /// From now on what is counted gets to disk.
-fn start_writing(store: Store, shared: &Arc<Shared>) -> Option<Writing> {
+fn start_writing(store: Store, shared: &Arc<PoolState>) -> Option<Writing> {
     let (accounts, told) = (shared.clone(), shared.clone());
     let take = move || accounts.accounts().take_unsaved();
     let refused = move |refused| match refused {
@@ -145,7 +145,7 @@ fn admit(
     stream: TcpStream,
     peer: SocketAddr,
     tasks: &TaskTracker,
-    shared: &Arc<Shared>,
+    shared: &Arc<PoolState>,
     stop: &CancellationToken,
 ) -> bool {
     if shared.bans.is_banned(peer.ip(), Instant::now()) {

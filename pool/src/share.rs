@@ -4,6 +4,6 @@ mod forward;
 mod found;
 mod validate;
 
-pub use self::forward::{Forward, ForwardCounts, Reply, UpstreamSummary, Wanted};
-pub use self::found::Found;
+pub use self::forward::{ForwardRequest, Reply, UpstreamShare, UpstreamShareCounts, UpstreamSummary};
+pub use self::found::FoundBlock;
 pub use self::validate::{Proof, Refusal, Submission, Terms, validate};

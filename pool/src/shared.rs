@@ -8,21 +8,21 @@ use bitcoin::Network;
 use task::PoolLive;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-use crate::accounts::{Accounts, BlockRecord, Judged, Recovered};
+use crate::accounts::{Accounts, BlockRecord, JudgedShare, RecoveredAccounts};
 use crate::admission::{Bans, Extranonces, Lease};
 use crate::clock::Now;
 use crate::config::{Config, Settings};
 use crate::job::{Content, Job, Layout};
 use crate::session::Parking;
-use crate::share::{Forward, ForwardCounts, Found, Reply, UpstreamSummary};
-use crate::store::WaitingBlocks;
+use crate::share::{ForwardRequest, FoundBlock, Reply, UpstreamShareCounts, UpstreamSummary};
+use crate::store::PendingBlocks;
 
 /// Blocks that wait for the chain. There is one per tip, so more than one hardly ever does.
 const FOUND_QUEUE: usize = 16;
 
 /// Counts of what happened since the pool started; each change wakes those who wait for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct PoolCounters {
     /// Shares judged, whatever the verdict.
     pub shares: u64,
     /// Blocks found that have become part of the chain.
@@ -31,7 +31,7 @@ pub struct Changes {
 
 /// What there is for miners to do.
 #[derive(Clone, Debug)]
-pub enum Present {
+pub enum CurrentJob {
     /// Nothing: miners do better elsewhere, so connections end.
     Nothing,
     /// Nothing, but there will be something soon: connections are kept, and shares are stale.
@@ -40,38 +40,38 @@ pub enum Present {
     Job(Arc<Job>),
 }
 
-impl Present {
+impl CurrentJob {
     /// The job, if there is one.
     pub fn job(&self) -> Option<&Arc<Job>> {
         match self {
-            Present::Job(job) => Some(job),
-            Present::Nothing | Present::Idle(_) => None,
+            CurrentJob::Job(job) => Some(job),
+            CurrentJob::Nothing | CurrentJob::Idle(_) => None,
         }
     }
 
     /// What a new connection may choose in the coinbase; none if there shall be no connection.
     pub fn layout(&self) -> Option<Layout> {
         match self {
-            Present::Nothing => None,
-            Present::Idle(layout) => Some(*layout),
-            Present::Job(job) => Some(job.layout),
+            CurrentJob::Nothing => None,
+            CurrentJob::Idle(layout) => Some(*layout),
+            CurrentJob::Job(job) => Some(job.layout),
         }
     }
 }
 
 /// The pool as its connections see it.
 #[derive(Debug)]
-pub struct Shared {
+pub struct PoolState {
     /// What the pool was told.
     pub config: Config,
     /// The network of the addresses in the miners' names, if these are what blocks pay to.
     pub pays_users: Option<Network>,
     /// The present work; nothing before the first, and where work was withdrawn.
-    pub present: watch::Sender<Present>,
+    pub present: watch::Sender<CurrentJob>,
     /// Where found blocks go.
-    pub found: mpsc::Sender<Found>,
+    pub found: mpsc::Sender<FoundBlock>,
     /// Where shares go that an upstream pool wants, if there is one.
-    pub forward: Option<mpsc::Sender<Forward>>,
+    pub forward: Option<mpsc::Sender<ForwardRequest>>,
     /// The upstream pool, if there is one.
     upstream: Mutex<UpstreamSummary>,
     /// Extranonce1 of every connection.
@@ -87,29 +87,29 @@ pub struct Shared {
     /// Connections with an authorized worker.
     pub authorized: AtomicU32,
     /// What is wrong with the pool's work, if anything.
-    pub trouble: Trouble,
+    pub trouble: HealthStatus,
     /// What is wrong with the disk that the accounts are on, if anything.
-    pub disk_trouble: Trouble,
+    pub disk_trouble: HealthStatus,
     /// Where found blocks are kept until a node has judged them, if there is a data folder.
-    pub waiting: Option<WaitingBlocks>,
-    changes: watch::Sender<Changes>,
+    pub waiting: Option<PendingBlocks>,
+    changes: watch::Sender<PoolCounters>,
     accounts: Mutex<Accounts>,
     rejected_blocks: AtomicU64,
     last_serial: AtomicU32,
 }
 
-impl Shared {
+impl PoolState {
     /// A pool without work, and the end of its queue of found blocks.
     pub fn new(
         config: Config,
         pays_users: Option<Network>,
-        forward: Option<mpsc::Sender<Forward>>,
-    ) -> (Shared, mpsc::Receiver<Found>) {
+        forward: Option<mpsc::Sender<ForwardRequest>>,
+    ) -> (PoolState, mpsc::Receiver<FoundBlock>) {
         let (found, blocks) = mpsc::channel(FOUND_QUEUE);
-        let shared = Shared {
+        let shared = PoolState {
             config,
             pays_users,
-            present: watch::Sender::new(Present::Nothing),
+            present: watch::Sender::new(CurrentJob::Nothing),
             found,
             forward,
             upstream: Mutex::default(),
@@ -119,10 +119,10 @@ impl Shared {
             hashrate: Hashrate::default(),
             places: Arc::new(Semaphore::new(config.limits.connections)),
             authorized: AtomicU32::new(0),
-            trouble: Trouble::default(),
-            disk_trouble: Trouble::default(),
+            trouble: HealthStatus::default(),
+            disk_trouble: HealthStatus::default(),
             waiting: None,
-            changes: watch::Sender::new(Changes::default()),
+            changes: watch::Sender::new(PoolCounters::default()),
             accounts: Mutex::default(),
             rejected_blocks: AtomicU64::new(0),
             last_serial: AtomicU32::new(0),
@@ -141,14 +141,14 @@ impl Shared {
     }
 
     /// Goes on from what an earlier life of the pool left in its data folder.
-    pub fn restore(&mut self, recovered: Recovered, waiting: WaitingBlocks) {
+    pub fn restore(&mut self, recovered: RecoveredAccounts, waiting: PendingBlocks) {
         self.accounts().restore(recovered.workers, Instant::now());
         self.rejected_blocks = AtomicU64::new(recovered.refused_blocks);
         self.waiting = Some(waiting);
     }
 
     /// Counts a share and tells those who wait for news.
-    pub fn count(&self, judged: Judged) {
+    pub fn count(&self, judged: JudgedShare) {
         self.accounts().count(judged, Now::read());
         self.changes.send_modify(|changes| changes.shares += 1);
     }
@@ -166,8 +166,8 @@ impl Shared {
     }
 
     /// Counts a share that an upstream pool wanted, and tells its miner what became of it after this time.
-    pub fn settle(&self, (forward, reply): (Forward, Reply), round_trip: Duration) {
-        let Forward { wanted, reply: miner } = forward;
+    pub fn settle(&self, (forward, reply): (ForwardRequest, Reply), round_trip: Duration) {
+        let ForwardRequest { wanted, reply: miner } = forward;
         let mut judged = wanted.judged;
         let accepted = reply == Reply::Verdict(Ok(()));
         judged.row.verdict = reply.verdict();
@@ -181,7 +181,7 @@ impl Shared {
     }
 
     /// The upstream pool that takes our shares now, by its address, and what has become of all shares so far.
-    pub fn set_upstream(&self, pool: Option<&str>, counts: ForwardCounts) {
+    pub fn set_upstream(&self, pool: Option<&str>, counts: UpstreamShareCounts) {
         *self.lock_upstream() = UpstreamSummary { pool: pool.map(str::to_owned), counts };
     }
 
@@ -206,26 +206,26 @@ impl Shared {
     }
 
     /// News of shares and blocks.
-    pub fn changes(&self) -> watch::Receiver<Changes> {
+    pub fn changes(&self) -> watch::Receiver<PoolCounters> {
         self.changes.subscribe()
     }
 
     /// Makes work the present job.
     pub fn publish(&self, content: impl Into<Content>) {
         let serial = self.last_serial.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        self.present.send_replace(Present::Job(Arc::new(Job::new(serial, content))));
+        self.present.send_replace(CurrentJob::Job(Arc::new(Job::new(serial, content))));
     }
 
     /// Takes the present job back: connections end, and new ones are refused.
     pub fn withdraw(&self) {
-        self.present.send_replace(Present::Nothing);
+        self.present.send_replace(CurrentJob::Nothing);
     }
 
     /// Takes the present job back, but keeps connections for the next one.
     pub fn idle(&self) {
         self.present.send_if_modified(|present| {
-            let Present::Job(job) = present else { return false };
-            *present = Present::Idle(job.layout);
+            let CurrentJob::Job(job) = present else { return false };
+            *present = CurrentJob::Idle(job.layout);
             true
         });
     }
@@ -251,10 +251,10 @@ impl Shared {
 
 /// What is wrong with the pool's work, in one sentence.
 #[derive(Debug, Default)]
-pub struct Trouble(Mutex<Option<(Instant, &'static str)>>);
+pub struct HealthStatus(Mutex<Option<(Instant, &'static str)>>);
 
-impl Trouble {
-    /// Something is wrong; it began with the first call since the last [`Trouble::clear`].
+impl HealthStatus {
+    /// Something is wrong; it began with the first call since the last [`HealthStatus::clear`].
     pub fn set(&self, what: &'static str) {
         let mut trouble = self.lock();
         let since = trouble.map_or_else(Instant::now, |(since, _)| since);
@@ -310,16 +310,16 @@ impl Hashrate {
 
 /// One connection's part in the pool's numbers; gone when it is dropped.
 #[derive(Debug)]
-pub struct Presence {
-    shared: Arc<Shared>,
+pub struct ConnectionStatsGuard {
+    shared: Arc<PoolState>,
     hashrate: u64,
     authorized: bool,
 }
 
-impl Presence {
+impl ConnectionStatsGuard {
     /// A connection of which nothing is known.
-    pub fn new(shared: Arc<Shared>) -> Presence {
-        Presence { shared, hashrate: 0, authorized: false }
+    pub fn new(shared: Arc<PoolState>) -> ConnectionStatsGuard {
+        ConnectionStatsGuard { shared, hashrate: 0, authorized: false }
     }
 
     /// The connection has an authorized worker.
@@ -336,7 +336,7 @@ impl Presence {
     }
 }
 
-impl Drop for Presence {
+impl Drop for ConnectionStatsGuard {
     fn drop(&mut self) {
         self.set_hashrate(0);
         if self.authorized {

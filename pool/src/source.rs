@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::node::{NodeError, NodeOptions, NodeSource};
 pub use self::upstream::{UpstreamError, UpstreamOptions, UpstreamSource};
 use crate::chain::BuiltinChain;
-use crate::share::{Forward, Found};
-use crate::shared::Shared;
+use crate::share::{ForwardRequest, FoundBlock};
+use crate::shared::PoolState;
 
 #[cfg(test)]
 pub(crate) use self::builtin::work as builtin_work;
@@ -59,7 +59,7 @@ impl Source {
     }
 
     /// Where shares go that an upstream pool wants.
-    pub(crate) fn forward(&self) -> Option<mpsc::Sender<Forward>> {
+    pub(crate) fn forward(&self) -> Option<mpsc::Sender<ForwardRequest>> {
         match self {
             Source::Builtin(_) | Source::Node(_) => None,
             Source::Upstream(source) => Some(source.forward()),
@@ -67,7 +67,7 @@ impl Source {
     }
 
     /// Publishes the first job.
-    pub(crate) fn prepare(&mut self, shared: &Shared) {
+    pub(crate) fn prepare(&mut self, shared: &PoolState) {
         match self {
             Source::Builtin(chain) => builtin::prepare(chain, shared),
             Source::Node(source) => source.prepare(shared),
@@ -78,8 +78,8 @@ impl Source {
     /// Takes found blocks and publishes jobs until told to stop, and then takes what has been found until then.
     pub(crate) async fn run(
         self,
-        shared: Arc<Shared>,
-        found: mpsc::Receiver<Found>,
+        shared: Arc<PoolState>,
+        found: mpsc::Receiver<FoundBlock>,
         stop: CancellationToken,
     ) {
         match self {

@@ -7,12 +7,12 @@
 //!
 //! One pool at a time: the folder is locked.
 
-mod books;
+mod pending;
 mod read;
 mod schema;
+mod snapshot;
 #[cfg(test)]
 mod tests;
-mod waiting;
 mod write;
 
 use std::io;
@@ -25,10 +25,10 @@ pub use database::StoreError;
 use database::{FolderKind, FolderLock, write_until_closed};
 use rusqlite::Connection;
 
-pub use self::books::{BlockBook, Books, WorkerBook, books};
-pub use self::waiting::WaitingBlocks;
+pub use self::pending::PendingBlocks;
+pub use self::snapshot::{AccountsSnapshot, BlockRow, WorkerAccount, read_accounts};
 use self::write::WorkerIds;
-use crate::accounts::{Recovered, Unsaved};
+use crate::accounts::{RecoveredAccounts, UnsavedChanges};
 
 /// The pool's folder: accounts and found blocks.
 pub static DATA_FOLDER: FolderKind = FolderKind {
@@ -64,7 +64,7 @@ pub struct Store {
     ids: WorkerIds,
     path: PathBuf,
     retention: Duration,
-    waiting: WaitingBlocks,
+    waiting: PendingBlocks,
     _lock: FolderLock,
 }
 
@@ -73,7 +73,7 @@ impl Store {
     ///
     /// # Errors
     /// If the folder can't be used, another pool uses it, or somebody else or a later version wrote the database.
-    pub fn open(options: &StoreOptions) -> Result<(Store, Recovered), StoreError> {
+    pub fn open(options: &StoreOptions) -> Result<(Store, RecoveredAccounts), StoreError> {
         let StoreOptions { folder, retention } = options;
         let io = DATA_FOLDER.io_error(folder);
         let lock = DATA_FOLDER.lock(folder)?;
@@ -82,7 +82,7 @@ impl Store {
         let connection = DATA_FOLDER.open(folder)?;
         schema::prepare(&connection, &path)?;
         let (recovered, ids) = read::recover(&connection).map_err(&database)?;
-        let waiting = WaitingBlocks::open(folder).map_err(&io)?;
+        let waiting = PendingBlocks::open(folder).map_err(&io)?;
         // Those of a process that was killed between writing a verdict down and removing the file.
         for hash in waiting.hashes().map_err(&io)? {
             if read::has_block(&connection, &hash).map_err(&database)? {
@@ -93,7 +93,7 @@ impl Store {
     }
 
     /// Where found blocks wait for their verdict.
-    pub fn waiting(&self) -> WaitingBlocks {
+    pub fn waiting(&self) -> PendingBlocks {
         self.waiting.clone()
     }
 
@@ -103,7 +103,7 @@ impl Store {
     /// If the system gives no thread.
     pub fn start(
         self,
-        take: impl FnMut() -> Unsaved + Send + 'static,
+        take: impl FnMut() -> UnsavedChanges + Send + 'static,
         refused: impl FnMut(bool) + Send + 'static,
     ) -> io::Result<Writing> {
         let (stop, stopped) = mpsc::channel();
@@ -137,7 +137,7 @@ struct Writer<T, R> {
     expired: Option<Instant>,
 }
 
-impl<T: FnMut() -> Unsaved, R: FnMut(bool)> Writer<T, R> {
+impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> Writer<T, R> {
     fn run(mut self, stopped: &mpsc::Receiver<()>) {
         loop {
             let stop = stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Disconnected);
@@ -156,7 +156,7 @@ impl<T: FnMut() -> Unsaved, R: FnMut(bool)> Writer<T, R> {
     }
 
     /// Writes until it succeeds; gives up only when the pool has been closing for a while.
-    fn write_until_done(&mut self, unsaved: &Unsaved, stopped: &mpsc::Receiver<()>) -> bool {
+    fn write_until_done(&mut self, unsaved: &UnsavedChanges, stopped: &mpsc::Receiver<()>) -> bool {
         let Store { connection, ids, path, waiting, .. } = &mut self.store;
         let mut failed = false;
         let written = write_until_closed(

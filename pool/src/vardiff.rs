@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hasher::Target;
 
-use crate::accounts::Meter;
+use crate::accounts::HashrateMeter;
 
 /// Share intervals after which work weighs 1/e. With a share each interval, the estimate is then off by 12 %
 /// (one standard deviation).
@@ -52,7 +52,7 @@ pub struct Vardiff {
     fixed: Option<f64>,
     difficulty: f64,
     changed: Instant,
-    meter: Meter,
+    meter: HashrateMeter,
 }
 
 impl Vardiff {
@@ -63,7 +63,7 @@ impl Vardiff {
             fixed: None,
             difficulty: goal.start,
             changed: now,
-            meter: Meter::new(MEMORY * goal.share_interval.as_secs_f64(), now),
+            meter: HashrateMeter::new(MEMORY * goal.share_interval.as_secs_f64(), now),
         };
         vardiff.assume(goal.start, GUESS_WEIGHT, now);
         vardiff

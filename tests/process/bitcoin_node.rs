@@ -16,7 +16,7 @@ use bitcoin::{
     Address, Amount, Block, BlockHash, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut,
     Witness, absolute,
 };
-use node::{Client, CoinbasePlan, Draft, Solution, Template};
+use node::{BlockDraft, CoinbasePlan, RpcClient, Solution, Template};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ use crate::support::{LATER, SOON, until};
 pub struct Node {
     runtime: Runtime,
     bcoin: Bcoin,
-    pub client: Client,
+    pub client: RpcClient,
 }
 
 impl Node {
@@ -72,7 +72,7 @@ impl Node {
         let payout = ScriptBuf::new();
         let plan = CoinbasePlan { payout, tag: b"another pool".to_vec(), extranonce_size: 1 };
         let (version, ntime, bits) = (template.version, template.time, template.bits);
-        let draft = Draft::new(Arc::new(template), &plan).expect("a coinbase");
+        let draft = BlockDraft::new(Arc::new(template), &plan).expect("a coinbase");
         let solve = |nonce| draft.assemble(Solution { extranonces: &[0], version, ntime, bits, nonce }).ok();
         let block = (0..).find_map(solve).expect("every second hash will do");
         let verdict: Option<String> = self.ask("submitblock", json!([encode::serialize_hex(&block)]));
@@ -352,8 +352,8 @@ fn a_block_found_while_the_node_is_down_outlives_the_pool() {
     assert!(books.blocks[0].worker.ends_with(".rig") && books.blocks[0].refused.is_none());
 }
 
-fn pool_books(folder: &tempfile::TempDir) -> pool::Books {
-    pool::books(folder.path()).expect("accounts")
+fn pool_books(folder: &tempfile::TempDir) -> pool::AccountsSnapshot {
+    pool::read_accounts(folder.path()).expect("accounts")
 }
 
 /// Ends a miner that has lost its pool.

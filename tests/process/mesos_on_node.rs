@@ -85,7 +85,7 @@ fn the_server_task_mines_on_a_node_and_shows_its_password_to_nobody() {
     assert_eq!(summary.blocks, node.height(), "{ended:#?}");
     assert_eq!(summary.shares.rejected, 0, "{summary:?}");
     // The server's own accounts are not in its sandbox.
-    assert_eq!(pool::books(&data).expect("accounts").totals.blocks, node.height());
+    assert_eq!(pool::read_accounts(&data).expect("accounts").totals.blocks, node.height());
     for height in [1, node.height()] {
         let coinbase = &node.block(height).txdata[0];
         assert_eq!(coinbase.output[0].script_pubkey, payout().script_pubkey());

@@ -1,7 +1,7 @@
 //! Bitcoin Core's own validation as a judge of the blocks that the pool assembles.
 //!
 //! ```text
-//! Core ─getblocktemplate→ node::Template ─+CoinbasePlan→ node::Draft ─header→ hasher ─Solution→ Block ─submit→ Core
+//! Core ─getblocktemplate→ node::Template ─+CoinbasePlan→ node::BlockDraft ─header→ hasher ─Solution→ Block ─submit→ Core
 //! ```
 //!
 //! [`Core`] holds a chain of Bitcoin Core's kernel and answers as a node would; all between its template and its verdict

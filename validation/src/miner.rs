@@ -6,7 +6,7 @@ use anyhow::Context;
 use bitcoin::hashes::Hash;
 use bitcoin::{Block, ScriptBuf};
 use hasher::{Backend, Cursor, HitBuffer, Target, Work};
-use node::{CoinbasePlan, Draft, MinDifficultyTime, Solution, Template, Times};
+use node::{CoinbasePlan, BlockDraft, MinDifficultyTime, Solution, Template, HeaderTimes};
 
 use crate::net::Net;
 
@@ -30,16 +30,16 @@ pub struct Mined {
 ///
 /// # Errors
 /// If the coinbase has no room for all.
-pub fn draft(template: Template, payout: ScriptBuf) -> anyhow::Result<Draft> {
+pub fn draft(template: Template, payout: ScriptBuf) -> anyhow::Result<BlockDraft> {
     let plan = CoinbasePlan { payout, tag: b"/mesos-miner/".to_vec(), extranonce_size: EXTRANONCE_SIZE };
-    Ok(Draft::new(Arc::new(template), &plan)?)
+    Ok(BlockDraft::new(Arc::new(template), &plan)?)
 }
 
 /// Finds a block, at the time of the draft's template.
 ///
 /// # Errors
 /// If the solution makes none.
-pub fn mine(net: Net, draft: &Draft) -> anyhow::Result<Mined> {
+pub fn mine(net: Net, draft: &BlockDraft) -> anyhow::Result<Mined> {
     mine_from(net, draft, (0, 0))
 }
 
@@ -47,9 +47,9 @@ pub fn mine(net: Net, draft: &Draft) -> anyhow::Result<Mined> {
 ///
 /// # Errors
 /// If the solution makes none.
-pub fn mine_from(net: Net, draft: &Draft, (extranonce, nonce): (u64, u32)) -> anyhow::Result<Mined> {
+pub fn mine_from(net: Net, draft: &BlockDraft, (extranonce, nonce): (u64, u32)) -> anyhow::Result<Mined> {
     let template = &draft.template;
-    let times = Times::of(template, net.network(), None, template.time, MinDifficultyTime::Honest);
+    let times = HeaderTimes::of(template, net.network(), None, template.time, MinDifficultyTime::Honest);
     let mut from = Cursor::at_nonce(nonce);
     for extranonce in extranonce.. {
         let mut extranonces = vec![0; EXTRANONCE_SIZE];

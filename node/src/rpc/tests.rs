@@ -24,7 +24,7 @@ fn told(error: &RpcError) -> String {
     text
 }
 
-async fn height(client: &Client) -> Result<u32, RpcError> {
+async fn height(client: &RpcClient) -> Result<u32, RpcError> {
     soon(client.call("getblockcount", json!([]))).await
 }
 
@@ -135,8 +135,8 @@ async fn answers_are_bounded_in_length_and_time() {
         std::future::pending().await
     });
     let node = node.await;
-    let limits = Limits { answer: 1000, call: Duration::from_millis(50), ..Limits::default() };
-    let client = Client::new(node.url.clone(), Credentials::None, limits).unwrap();
+    let limits = RpcLimits { answer: 1000, call: Duration::from_millis(50), ..RpcLimits::default() };
+    let client = RpcClient::new(node.url.clone(), Credentials::None, limits).unwrap();
     let patient = Duration::from_secs(60);
     let error = client.call_within::<u32>(patient, "getblockcount", json!([])).await.unwrap_err();
     assert!(matches!(error, RpcError::TooLong { limit: 1000, .. }), "{error}");
@@ -150,7 +150,7 @@ async fn nobody_at_home() {
     let url = format!("http://me:secret@{}", listener.local_addr().unwrap());
     drop(listener);
     let (url, credentials) = NodeUrl::parse(&url).unwrap();
-    let client = Client::new(url, credentials.unwrap(), Limits::default()).unwrap();
+    let client = RpcClient::new(url, credentials.unwrap(), RpcLimits::default()).unwrap();
     let error = height(&client).await.unwrap_err();
     assert!(matches!(error, RpcError::Connection { .. }) && error.is_transient());
     assert!(!told(&error).contains("secret"));

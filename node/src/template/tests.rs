@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::coinbase::CoinbasePlan;
-use crate::draft::Draft;
+use crate::draft::BlockDraft;
 use crate::testing;
 
 fn parse(change: impl FnOnce(&mut Value)) -> Result<Template, TemplateError> {
@@ -198,7 +198,7 @@ proptest! {
         }
         if let Ok(template) = Template::from_json(&json.to_string()) {
             let plan = CoinbasePlan { payout: ScriptBuf::new(), tag: vec![1; 100], extranonce_size: 12 };
-            let draft = Draft::new(Arc::new(template), &plan).unwrap();
+            let draft = BlockDraft::new(Arc::new(template), &plan).unwrap();
             let assembled = draft.assemble(testing::solution(&draft, &[0; 12], 0));
             // Half of all hashes miss the target, and that is the only fault.
             if let Err(fault) = assembled {

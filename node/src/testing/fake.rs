@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::rpc::{Client, Credentials, Limits, NodeUrl};
+use crate::rpc::{Credentials, NodeUrl, RpcClient, RpcLimits};
 
 /// A call as it came in.
 #[derive(Clone, Debug)]
@@ -81,12 +81,12 @@ impl FakeNode {
         self.calls.lock().unwrap().clone()
     }
 
-    pub fn client(&self) -> Client {
+    pub fn client(&self) -> RpcClient {
         self.client_as(Credentials::None)
     }
 
-    pub fn client_as(&self, credentials: Credentials) -> Client {
-        Client::new(self.url.clone(), credentials, Limits::default()).unwrap()
+    pub fn client_as(&self, credentials: Credentials) -> RpcClient {
+        RpcClient::new(self.url.clone(), credentials, RpcLimits::default()).unwrap()
     }
 }
 

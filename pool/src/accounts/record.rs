@@ -7,7 +7,7 @@ use task::{ShareRow, Totals};
 
 /// What the disk has not got yet. Totals are those since the accounts began, so writing them twice changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Unsaved {
+pub struct UnsavedChanges {
     /// Workers whose totals changed.
     pub workers: Vec<(Arc<str>, Totals)>,
     /// Accepted shares, oldest first.
@@ -18,7 +18,7 @@ pub struct Unsaved {
     pub blocks: Vec<BlockRecord>,
 }
 
-impl Unsaved {
+impl UnsavedChanges {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.workers.is_empty() && self.shares.is_empty() && self.blocks.is_empty()
@@ -59,7 +59,7 @@ pub struct BlockRecord {
 
 /// What an earlier life of the pool left behind.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Recovered {
+pub struct RecoveredAccounts {
     /// All workers' totals.
     pub workers: Vec<(Arc<str>, Totals)>,
     /// Blocks that did not become part of the chain.

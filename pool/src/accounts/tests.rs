@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
-fn judged(worker: &str, nonce: u32, verdict: Verdict) -> Judged {
+fn judged(worker: &str, nonce: u32, verdict: Verdict) -> JudgedShare {
     let row = ShareRow {
         job: "1".into(),
         extranonce2: vec![0; 8],
@@ -15,7 +15,7 @@ fn judged(worker: &str, nonce: u32, verdict: Verdict) -> Judged {
         verdict,
         round_trip: Duration::ZERO,
     };
-    Judged { worker: worker.into(), row, work: 1_000, block: false }
+    JudgedShare { worker: worker.into(), row, work: 1_000, block: false }
 }
 
 fn block(worker: &str, refused: Option<&str>) -> BlockRecord {
@@ -81,7 +81,7 @@ fn a_block_keeps_its_row() {
     for nonce in 0..MAX_ROWS_PER_WORKER as u32 {
         accounts.count(judged("a", nonce, Verdict::Accepted), Now::read());
     }
-    accounts.count(Judged { block: true, ..judged("a", 777_777, Verdict::Accepted) }, Now::read());
+    accounts.count(JudgedShare { block: true, ..judged("a", 777_777, Verdict::Accepted) }, Now::read());
     accounts.count(judged("a", 8, Verdict::Accepted), Now::read());
     let account = accounts.take_changed().remove(0);
     assert_eq!(account.rows.last().map(|row| row.nonce), Some(777_777));

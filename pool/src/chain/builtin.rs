@@ -20,7 +20,7 @@ use bitcoin::{
 };
 
 use node::draft::{AssembleError, check_block};
-use node::{CoinbasePlan, Draft, Solution, Template};
+use node::{BlockDraft, CoinbasePlan, Solution, Template};
 
 use crate::job::Layout;
 
@@ -214,7 +214,7 @@ impl BuiltinChain {
     fn mine_one(&mut self, now: u32) {
         let template = self.template_with(CompactTarget::from_consensus(EASIEST), now);
         let (version, ntime, bits) = (template.version, template.time, template.bits);
-        let draft = Draft::new(Arc::new(template), &self.plan()).expect("the extranonces fit");
+        let draft = BlockDraft::new(Arc::new(template), &self.plan()).expect("the extranonces fit");
         let extranonces = &[0; Layout::OWN.size()];
         let block = (0..=u32::MAX)
             .find_map(|nonce| draft.assemble(Solution { extranonces, version, ntime, bits, nonce }).ok())

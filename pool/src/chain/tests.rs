@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 use node::draft::{AssembleError, check_block};
-use node::{Draft, Solution, Template};
+use node::{BlockDraft, Solution, Template};
 
 use super::*;
 use crate::job::Layout;
@@ -24,7 +24,7 @@ fn chain() -> BuiltinChain {
 
 /// Mines a template whose target is easy enough for a brute search.
 fn mine(chain: &BuiltinChain, template: &Template, extranonces: &[u8]) -> Block {
-    let draft = Draft::new(Arc::new(template.clone()), &chain.plan()).unwrap();
+    let draft = BlockDraft::new(Arc::new(template.clone()), &chain.plan()).unwrap();
     let (version, ntime, bits) = (template.version, template.time, template.bits);
     (0..)
         .find_map(|nonce| draft.assemble(Solution { extranonces, version, ntime, bits, nonce }).ok())
@@ -150,7 +150,7 @@ proptest! {
             let block = mine(&chain, &chain.template(0.0, NOW + round), &[0; EXTRANONCE_SIZE]);
             chain.accept(&block).unwrap();
         }
-        let draft = Draft::new(Arc::new(chain.template(0.0, NOW)), &chain.plan()).unwrap();
+        let draft = BlockDraft::new(Arc::new(chain.template(0.0, NOW)), &chain.plan()).unwrap();
         let bits = draft.template.bits;
         let solution = Solution { extranonces: &extranonces, version, ntime, bits, nonce };
         let header = crate::job::Puzzle::Block(Arc::new(draft.clone())).header(solution);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use task::Totals;
 
 use crate::page::account;
-use crate::store::{Books, books};
+use crate::store::{AccountsSnapshot, read_accounts};
 
 /// Show what a pool has counted, also while it runs
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Args {
 /// # Errors
 /// If there are none, or they can't be read.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let books = books(&args.data_dir)?;
+    let books = read_accounts(&args.data_dir)?;
     let text = if args.json { json(&books).to_string() } else { table(&books) };
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(books: &Books) -> String {
+fn table(books: &AccountsSnapshot) -> String {
     let line = |name: &str, totals: &Totals| {
         let Totals { accepted, rejected, stale, blocks, accepted_work, .. } = totals;
         format!("{accepted:>12} {rejected:>10} {stale:>10} {blocks:>7} {accepted_work:>24}  {name}\n")
@@ -55,7 +55,7 @@ fn table(books: &Books) -> String {
     text + line("(all)", &books.totals).trim_end()
 }
 
-fn json(books: &Books) -> Value {
+fn json(books: &AccountsSnapshot) -> Value {
     let workers = books
         .workers
         .iter()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bitcoin::hashes::Hash;
-use node::{Draft, Solution};
+use node::{BlockDraft, Solution};
 use stratum::Notify;
 
 use super::id::JobId;
@@ -13,7 +13,7 @@ use super::layout::Layout;
 #[derive(Clone, Debug)]
 pub enum Puzzle {
     /// Of a block that we make.
-    Block(Arc<Draft>),
+    Block(Arc<BlockDraft>),
     /// Of an upstream pool's job.
     Upstream(Arc<stratum::Job>),
 }

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Lease;
 use crate::clock::Now;
 use crate::session::{Effect, Session, SessionId, Why};
-use crate::share::{Forward, Reply, Wanted};
-use crate::shared::{Presence, Present, Shared};
+use crate::share::{ForwardRequest, Reply, UpstreamShare};
+use crate::shared::{ConnectionStatsGuard, CurrentJob, PoolState};
 
 /// Why a connection ended, other than by the miner's or the pool's will.
 #[derive(Debug, thiserror::Error)]
@@ -43,14 +43,14 @@ enum ConnectionError {
 }
 
 /// Serves one connection until either side ends it.
-pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stop: CancellationToken) {
+pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<PoolState>, stop: CancellationToken) {
     net::dial::set_socket_options(&stream);
     let (read, write) = stream.into_split();
     let mut connection = Connection {
         reader: Reader::new(read, shared.config.limits.line_bytes),
         writer: Writer::new(write),
         budget: Budget::new(shared.config.limits.messages_per_second, Instant::now()),
-        presence: Presence::new(shared.clone()),
+        presence: ConnectionStatsGuard::new(shared.clone()),
         replies: FuturesUnordered::new(),
         peer: peer.ip(),
         shared,
@@ -69,11 +69,11 @@ struct Connection {
     reader: Reader<OwnedReadHalf>,
     writer: Writer<OwnedWriteHalf>,
     budget: Budget,
-    presence: Presence,
+    presence: ConnectionStatsGuard,
     /// Shares that an upstream pool is judging.
     replies: FuturesUnordered<BoxFuture<'static, (Id, Reply)>>,
     peer: IpAddr,
-    shared: Arc<Shared>,
+    shared: Arc<PoolState>,
 }
 
 /// A session and the extranonce1 that goes with it.
@@ -105,7 +105,7 @@ impl Connection {
     async fn converse(
         &mut self,
         seat: &mut Seat,
-        presents: &mut watch::Receiver<Present>,
+        presents: &mut watch::Receiver<CurrentJob>,
     ) -> Result<(), ConnectionError> {
         let write_within = self.shared.config.limits.write_within;
         loop {
@@ -119,10 +119,10 @@ impl Connection {
                 _ = presents.changed() => {
                     let present = presents.borrow_and_update().clone();
                     match present {
-                        Present::Job(job) => session.on_job(job, Now::read()),
-                        Present::Idle(_) => session.on_idle(),
+                        CurrentJob::Job(job) => session.on_job(job, Now::read()),
+                        CurrentJob::Idle(_) => session.on_idle(),
                         // Without work a miner does better elsewhere, and it goes there only if we end it.
-                        Present::Nothing => return Err(ConnectionError::NoWork),
+                        CurrentJob::Nothing => return Err(ConnectionError::NoWork),
                     }
                 }
                 Some((id, reply)) = self.replies.next() => session.on_reply(id, &reply),
@@ -184,11 +184,11 @@ impl Connection {
     }
 
     /// Hands a share to the upstream pool, which may slow down this connection: its answers are waited for.
-    async fn forward(&mut self, id: Id, wanted: Wanted) {
+    async fn forward(&mut self, id: Id, wanted: UpstreamShare) {
         let (reply, answer) = oneshot::channel();
         if let Some(upstream) = &self.shared.forward {
             // It fails only when the pool ends.
-            let _ = upstream.send(Forward { wanted, reply }).await;
+            let _ = upstream.send(ForwardRequest { wanted, reply }).await;
         }
         self.replies.push(Box::pin(async move { (id, answer.await.unwrap_or(Reply::Unanswered)) }));
     }

@@ -4,8 +4,8 @@ use node::draft::AssembleError;
 use stratum::Id;
 
 use super::resume::SessionId;
-use crate::accounts::Judged;
-use crate::share::{Found, Wanted};
+use crate::accounts::JudgedShare;
+use crate::share::{FoundBlock, UpstreamShare};
 
 /// What a session wants done. In order; a count comes before the answer that tells the miner of it.
 #[derive(Debug)]
@@ -13,15 +13,15 @@ pub enum Effect {
     /// Send this line, which has no line end.
     Send(String),
     /// Put a share into the accounts.
-    Count(Judged),
+    Count(JudgedShare),
     /// A block was found.
-    Found(Found),
+    Found(FoundBlock),
     /// An upstream pool has to judge a share. Its reply goes to [`Session::on_reply`](super::Session::on_reply).
     Forward {
         /// The id of the miner's request, which waits for its answer.
         id: Id,
         /// The share. It is not counted yet.
-        share: Box<Wanted>,
+        share: Box<UpstreamShare>,
     },
     /// A share was answered, not a stale one: whether it was accepted.
     Judged(bool),

@@ -10,10 +10,10 @@ use stratum::{Id, Reason, Share};
 use task::{ShareRow, Verdict};
 
 use super::{Effect, MAX_SEEN, RENEW_AFTER, Session};
-use crate::accounts::{Judged, ledger_verdict};
+use crate::accounts::{JudgedShare, ledger_verdict};
 use crate::clock::Now;
-use crate::job::{Borrowed, Content, IssuedJob, JobId, Puzzle};
-use crate::share::{Found, Proof, Refusal, Submission, Terms, Wanted, validate};
+use crate::job::{Content, IssuedJob, JobId, Puzzle, UpstreamJob};
+use crate::share::{FoundBlock, Proof, Refusal, Submission, Terms, UpstreamShare, validate};
 
 /// What a peer may call a job that we don't know; longer names are cut in the accounts.
 const MAX_JOB_NAME: usize = 40;
@@ -56,9 +56,10 @@ impl Session {
         let block = judgement.as_ref().ok().and_then(|accepted| {
             let block = block(accepted, &submit, effects)?;
             let height = accepted.issued.job.height;
-            Some(Found { worker: worker.clone(), height, at: now.unix, block: Box::new(block) })
+            Some(FoundBlock { worker: worker.clone(), height, at: now.unix, block: Box::new(block) })
         });
-        let mut judged = Judged { worker, row: row(&submit, &judgement), work: 0, block: block.is_some() };
+        let mut judged =
+            JudgedShare { worker, row: row(&submit, &judgement), work: 0, block: block.is_some() };
         if let Ok(accepted @ Accepted { proof, issued, .. }) = &judgement {
             judged.work = proof.work;
             self.vardiff.accepted(proof.work as f64, now.at);
@@ -136,7 +137,7 @@ fn block(accepted: &Accepted, submit: &Submit, effects: &mut Vec<Effect>) -> Opt
 }
 
 /// A share as the upstream pool has to get it.
-fn forwarded(borrowed: &Borrowed, proof: &Proof, submit: &Submit, judged: Judged) -> Wanted {
+fn forwarded(borrowed: &UpstreamJob, proof: &Proof, submit: &Submit, judged: JudgedShare) -> UpstreamShare {
     let share = Share {
         job: borrowed.job.id.clone(),
         extranonce2: proof.extranonces.clone(),
@@ -144,11 +145,11 @@ fn forwarded(borrowed: &Borrowed, proof: &Proof, submit: &Submit, judged: Judged
         nonce: submit.nonce,
         version: proof.version,
     };
-    Wanted { job: borrowed.job.clone(), share, judged }
+    UpstreamShare { job: borrowed.job.clone(), share, judged }
 }
 
 /// Whether a share of an upstream pool's makes a block, and is the first to make it.
-fn makes_block(borrowed: &Borrowed, digest: Digest) -> bool {
+fn makes_block(borrowed: &UpstreamJob, digest: Digest) -> bool {
     Target::from_compact(borrowed.job.nbits).is_ok_and(|target| target.is_met_by(&digest))
         && borrowed.claim.take()
 }

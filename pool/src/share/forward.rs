@@ -6,24 +6,24 @@ use stratum::{Job, Reason, Share};
 use task::Verdict;
 use tokio::sync::oneshot;
 
-use crate::accounts::{Judged, ledger_verdict};
+use crate::accounts::{JudgedShare, ledger_verdict};
 
 /// A share that an upstream pool wants.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct UpstreamShare {
     /// The job as the upstream pool gave it: the share can go back only where it came from.
     pub job: Arc<Job>,
     /// The share as the upstream pool has to get it.
     pub share: Share,
     /// The share as it is to be counted, once the upstream pool has judged it.
-    pub judged: Judged,
+    pub judged: JudgedShare,
 }
 
 /// A share on its way to an upstream pool.
 #[derive(Debug)]
-pub struct Forward {
+pub struct ForwardRequest {
     /// The share.
-    pub wanted: Wanted,
+    pub wanted: UpstreamShare,
     /// Where the miner waits for the reply. Whether it still does matters to nobody.
     pub reply: oneshot::Sender<Reply>,
 }
@@ -65,7 +65,7 @@ impl Reply {
 
 /// What became of the shares that an upstream pool wanted, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ForwardCounts {
+pub struct UpstreamShareCounts {
     /// Shares that an upstream pool wanted. What is missing below is still waited for.
     pub forwarded: u64,
     /// Accepted by the upstream pool.
@@ -87,5 +87,5 @@ pub struct UpstreamSummary {
     /// Address of the pool that takes our shares; none while no pool does.
     pub pool: Option<String>,
     /// What became of the shares.
-    pub counts: ForwardCounts,
+    pub counts: UpstreamShareCounts,
 }

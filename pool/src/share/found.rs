@@ -8,7 +8,7 @@ use crate::accounts::BlockRecord;
 
 /// A block that a miner has found.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct FoundBlock {
     /// The worker's name, as its account has it.
     pub worker: Arc<str>,
     /// The block's height.
@@ -19,7 +19,7 @@ pub struct Found {
     pub block: Box<Block>,
 }
 
-impl Found {
+impl FoundBlock {
     /// What is kept of it when the chain has judged; `refused` says why it has not become part of it.
     pub fn record(&self, refused: Option<String>) -> BlockRecord {
         BlockRecord {

@@ -49,7 +49,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// The solution for [`Draft::assemble`](node::Draft::assemble).
+    /// The solution for [`BlockDraft::assemble`](node::BlockDraft::assemble).
     pub fn solution(&self, issued: &IssuedJob, submission: &Submission<'_>) -> Solution<'_> {
         Solution {
             extranonces: &self.extranonces,

@@ -5,14 +5,14 @@ use task::{ShareRow, Verdict};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::share::Wanted;
+use crate::share::UpstreamShare;
 use crate::store::{Store, StoreOptions};
 
-fn shared() -> Shared {
-    Shared::new(Config::default(), None, None).0
+fn shared() -> PoolState {
+    PoolState::new(Config::default(), None, None).0
 }
 
-fn forward() -> (Forward, oneshot::Receiver<Reply>) {
+fn forward() -> (ForwardRequest, oneshot::Receiver<Reply>) {
     let notify =
         r#"{"method":"mining.notify","params":["a","PREV","","",[],"20000000","1d00ffff","65000000",true]}"#;
     let line = notify.replace("PREV", &"00".repeat(32));
@@ -34,10 +34,10 @@ fn forward() -> (Forward, oneshot::Receiver<Reply>) {
         verdict: Verdict::Accepted,
         round_trip: Duration::ZERO,
     };
-    let judged = Judged { worker: "w".into(), row, work: 7, block: false };
+    let judged = JudgedShare { worker: "w".into(), row, work: 7, block: false };
     let job = Arc::new(stratum::Job::new(notify, terms, true));
     let (reply, answer) = oneshot::channel();
-    (Forward { wanted: Wanted { job, share, judged }, reply }, answer)
+    (ForwardRequest { wanted: UpstreamShare { job, share, judged }, reply }, answer)
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn refused_blocks_of_earlier_lives_are_remembered() {
     let options = StoreOptions { folder: folder.path().to_owned(), retention: StoreOptions::RETENTION };
     let (store, recovered) = Store::open(&options).unwrap();
     let mut shared = shared();
-    shared.restore(Recovered { refused_blocks: 3, ..recovered }, store.waiting());
+    shared.restore(RecoveredAccounts { refused_blocks: 3, ..recovered }, store.waiting());
     shared.count_block(block(Some("high-hash")));
     assert_eq!(shared.rejected_blocks(), 4);
 }
@@ -105,8 +105,8 @@ fn refused_blocks_of_earlier_lives_are_remembered() {
 fn a_connection_is_in_the_numbers_once_and_not_after_its_end() {
     let shared = Arc::new(shared());
     let numbers = || (shared.live().connections, shared.hashrate.total());
-    let mut presence = Presence::new(shared.clone());
-    let other = Presence::new(shared.clone());
+    let mut presence = ConnectionStatsGuard::new(shared.clone());
+    let other = ConnectionStatsGuard::new(shared.clone());
     for hashrate in [5, 1_000, 7] {
         presence.authorize();
         presence.set_hashrate(hashrate);
@@ -120,7 +120,7 @@ fn a_connection_is_in_the_numbers_once_and_not_after_its_end() {
 
 #[test]
 fn trouble_lasts_from_its_beginning_to_its_end() {
-    let trouble = Trouble::default();
+    let trouble = HealthStatus::default();
     assert!(!trouble.clear());
     trouble.set("a little");
     let (since, _) = trouble.get().unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use node::Times;
+use node::HeaderTimes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
 use crate::job::{Claim, Work};
-use crate::share::Found;
-use crate::shared::Shared;
+use crate::share::FoundBlock;
+use crate::shared::PoolState;
 
 /// H/s to begin with, before any miner has come: a single slow core.
 const FIRST_GUESS: f64 = 1e6;
@@ -22,7 +22,7 @@ const TOLERANCE: f64 = 2.0;
 const SPACING: Duration = Duration::from_millis(50);
 
 /// Publishes the first job.
-pub fn prepare(chain: &BuiltinChain, shared: &Shared) {
+pub fn prepare(chain: &BuiltinChain, shared: &PoolState) {
     shared.publish(work(chain, FIRST_GUESS, Now::read().unix, Claim::default()));
 }
 
@@ -33,7 +33,7 @@ pub fn work(chain: &BuiltinChain, hashrate: f64, now: u32, claim: Claim) -> Work
     let plan = chain.plan();
     Work {
         template: Arc::new(template),
-        times: Times { bits, start, first, last: u32::MAX, until: None },
+        times: HeaderTimes { bits, start, first, last: u32::MAX, until: None },
         payout: Some(plan.payout),
         tag: plan.tag.into(),
         claim,
@@ -43,8 +43,8 @@ pub fn work(chain: &BuiltinChain, hashrate: f64, now: u32, claim: Claim) -> Work
 /// Owns the chain: every block that is found passes through here, one after the other.
 pub async fn run(
     mut chain: BuiltinChain,
-    shared: Arc<Shared>,
-    mut found: mpsc::Receiver<Found>,
+    shared: Arc<PoolState>,
+    mut found: mpsc::Receiver<FoundBlock>,
     stop: CancellationToken,
 ) {
     // The chain's rules leave no block in doubt: whatever is claimed has been published before or is taken below.
@@ -82,7 +82,7 @@ pub async fn run(
     }
 }
 
-fn take(chain: &mut BuiltinChain, shared: &Shared, found: &Found) {
+fn take(chain: &mut BuiltinChain, shared: &PoolState, found: &FoundBlock) {
     if let Err(error) = chain.accept(&found.block) {
         tracing::error!(%error, "the chain refused a block of its own pool");
         shared.count_block(found.record(Some(error.to_string())));

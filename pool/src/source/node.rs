@@ -1,6 +1,6 @@
 //! Work from Bitcoin nodes, and blocks to them.
 
-mod desk;
+mod state;
 mod submission;
 
 use std::sync::Arc;
@@ -10,18 +10,21 @@ use bitcoin::Network;
 use node::cli::Choice;
 use node::network::{NetworkError, Payout, PayoutError, payout_script};
 use node::rpc::{NodeUrl, NodeUrlError};
-use node::source::NoNodes;
-use node::{Client, Credentials, Event, Limits, MinDifficultyTime, Nodes, Templates, Timing};
+use node::templates::NoNodes;
+use node::{
+    Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
+    TemplateTiming,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::desk::{Desk, Move};
+use self::state::{Effect, NodeWorkState};
 use self::submission::{judged, submit};
 use crate::clock::Now;
-use crate::share::Found;
-use crate::shared::Shared;
+use crate::share::FoundBlock;
+use crate::shared::PoolState;
 
 /// Time at the pool's end for nodes to judge the last blocks.
 const JUDGE_WITHIN: Duration = Duration::from_secs(10);
@@ -41,13 +44,13 @@ pub struct NodeOptions {
     /// When to use the lowest difficulty of testnets.
     pub min_difficulty_time: MinDifficultyTime,
     /// How nodes are watched.
-    pub timing: Timing,
+    pub timing: TemplateTiming,
 }
 
 impl From<Choice> for NodeOptions {
     fn from(choice: Choice) -> NodeOptions {
         let Choice { nodes, payout, tag, min_difficulty_time } = choice;
-        NodeOptions { nodes, payout, tag, min_difficulty_time, timing: Timing::default() }
+        NodeOptions { nodes, payout, tag, min_difficulty_time, timing: TemplateTiming::default() }
     }
 }
 
@@ -73,8 +76,8 @@ pub enum NodeError {
 #[derive(Debug)]
 pub struct NodeSource {
     nodes: Nodes,
-    templates: Templates,
-    desk: Desk,
+    templates: TemplateStream,
+    desk: NodeWorkState,
 }
 
 impl NodeSource {
@@ -86,7 +89,7 @@ impl NodeSource {
         let clients = options
             .nodes
             .into_iter()
-            .map(|(url, credentials)| Client::new(url, credentials, Limits::default()))
+            .map(|(url, credentials)| RpcClient::new(url, credentials, RpcLimits::default()))
             .collect::<Result<Vec<_>, _>>()?;
         let nodes = Nodes::new(clients)?;
         let network = nodes.network().await?;
@@ -97,11 +100,12 @@ impl NodeSource {
         let mut templates = nodes.templates(network, options.timing);
         let first = loop {
             match templates.next().await {
-                Event::New(update) => break update,
-                Event::AllDown(_) => tracing::warn!("no node gives a template yet; waiting"),
+                TemplateEvent::New(update) => break update,
+                TemplateEvent::AllDown(_) => tracing::warn!("no node gives a template yet; waiting"),
             }
         };
-        let desk = Desk::new(network, payout, distinct(&options.tag), options.min_difficulty_time, first);
+        let desk =
+            NodeWorkState::new(network, payout, distinct(&options.tag), options.min_difficulty_time, first);
         Ok(NodeSource { nodes, templates, desk })
     }
 
@@ -111,15 +115,15 @@ impl NodeSource {
     }
 
     /// Publishes the first job.
-    pub(super) fn prepare(&mut self, shared: &Shared) {
+    pub(super) fn prepare(&mut self, shared: &PoolState) {
         shared.publish(self.desk.work(Now::read()));
     }
 
     /// Takes found blocks and publishes jobs until told to stop; then waits a little for the last verdicts.
     pub(super) async fn run(
         mut self,
-        shared: Arc<Shared>,
-        mut found: mpsc::Receiver<Found>,
+        shared: Arc<PoolState>,
+        mut found: mpsc::Receiver<FoundBlock>,
         stop: CancellationToken,
     ) {
         let mut submissions = JoinSet::new();
@@ -142,8 +146,8 @@ impl NodeSource {
                     None
                 }
                 event = self.templates.next() => match event {
-                    Event::New(update) => self.desk.on_update(update),
-                    Event::AllDown(_) => self.desk.on_all_down(Now::read()),
+                    TemplateEvent::New(update) => self.desk.on_update(update),
+                    TemplateEvent::AllDown(_) => self.desk.on_all_down(Now::read()),
                 },
                 () = sleep(due.unwrap_or_default()), if due.is_some() => self.desk.on_time(Now::read()),
                 () = stop.cancelled() => break,
@@ -167,23 +171,23 @@ impl NodeSource {
         }
     }
 
-    fn carry_out(&mut self, next: Move, shared: &Shared) {
+    fn carry_out(&mut self, next: Effect, shared: &PoolState) {
         match next {
-            Move::Renew => shared.publish(self.desk.work(Now::read())),
-            Move::Publish => {
+            Effect::Renew => shared.publish(self.desk.work(Now::read())),
+            Effect::Publish => {
                 shared.publish(self.desk.work(Now::read()));
                 if shared.trouble.clear() {
                     tracing::info!("a node works again");
                 }
             }
-            Move::Warn { keep } => {
+            Effect::Warn { keep } => {
                 let minutes = keep.as_secs() / 60;
                 tracing::error!(
                     "no node works: miners keep their last job, but for {minutes} minutes at most"
                 );
                 shared.trouble.set("no node works: the last job may be outdated");
             }
-            Move::Withdraw => {
+            Effect::Withdraw => {
                 tracing::error!("no node works for too long: connections end, so that miners turn elsewhere");
                 shared.trouble.set("no node works: there is no work");
                 shared.withdraw();

@@ -2,8 +2,8 @@
 //!
 //! One connection for all miners; the [`client`] keeps it, and says what becomes of each share.
 
-mod relay;
-mod table;
+mod in_flight;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::relay::{Effect, Relay};
-use self::table::Table;
+use self::in_flight::InFlightShares;
+use self::state::{Effect, UpstreamWorkState};
 use crate::job::TooSmall;
-use crate::share::{Forward, Reply};
-use crate::shared::Shared;
+use crate::share::{ForwardRequest, Reply};
+use crate::shared::PoolState;
 
 /// Shares on their way from the connections to here.
 const FORWARD_QUEUE: usize = 256;
@@ -56,9 +56,9 @@ pub enum UpstreamError {
 /// Upstream pools, of which one has given a first job.
 pub struct UpstreamSource {
     client: Client,
-    relay: Relay,
-    sender: mpsc::Sender<Forward>,
-    shares: mpsc::Receiver<Forward>,
+    relay: UpstreamWorkState,
+    sender: mpsc::Sender<ForwardRequest>,
+    shares: mpsc::Receiver<ForwardRequest>,
 }
 
 impl std::fmt::Debug for UpstreamSource {
@@ -77,7 +77,7 @@ impl UpstreamSource {
         let secure = config.pools.iter().any(|pool| pool.url.scheme.is_secure());
         config.dialer = Dialer::new(&options.dial, secure)?;
         let mut client = Client::new(config);
-        let mut relay = Relay::default();
+        let mut relay = UpstreamWorkState::default();
         loop {
             let event = client.next().await?;
             log(&event);
@@ -92,18 +92,18 @@ impl UpstreamSource {
     }
 
     /// Where the shares go that an upstream pool wants.
-    pub(super) fn forward(&self) -> mpsc::Sender<Forward> {
+    pub(super) fn forward(&self) -> mpsc::Sender<ForwardRequest> {
         self.sender.clone()
     }
 
     /// Publishes the first job.
-    pub(super) fn prepare(&mut self, shared: &Shared) {
+    pub(super) fn prepare(&mut self, shared: &PoolState) {
         self.carry_out(Effect::Publish, shared);
     }
 
     /// Publishes jobs and sends shares until told to stop; then waits a little for the last answers.
-    pub(super) async fn run(mut self, shared: Arc<Shared>, stop: CancellationToken) {
-        let mut table = Table::default();
+    pub(super) async fn run(mut self, shared: Arc<PoolState>, stop: CancellationToken) {
+        let mut table = InFlightShares::default();
         loop {
             let due = self.relay.due();
             if stop.is_cancelled() {
@@ -143,7 +143,7 @@ impl UpstreamSource {
         self.finish(&shared, table).await;
     }
 
-    fn carry_out(&mut self, effect: Effect, shared: &Shared) {
+    fn carry_out(&mut self, effect: Effect, shared: &PoolState) {
         match effect {
             Effect::Publish => {
                 if let Some(borrowed) = self.relay.borrowed() {
@@ -170,7 +170,7 @@ impl UpstreamSource {
     }
 
     /// Sends what is left, and waits a little for answers.
-    async fn finish(mut self, shared: &Shared, mut table: Table<client::Ticket>) {
+    async fn finish(mut self, shared: &PoolState, mut table: InFlightShares<client::Ticket>) {
         while let Ok(forward) = self.shares.try_recv() {
             submit(&mut self.client, shared, &mut table, forward);
         }
@@ -189,7 +189,12 @@ impl UpstreamSource {
     }
 }
 
-fn submit(client: &mut Client, shared: &Shared, table: &mut Table<client::Ticket>, forward: Forward) {
+fn submit(
+    client: &mut Client,
+    shared: &PoolState,
+    table: &mut InFlightShares<client::Ticket>,
+    forward: ForwardRequest,
+) {
     let ticket = (table.len() < MAX_OPEN)
         .then(|| client.submit(&forward.wanted.job, forward.wanted.share.clone()))
         .flatten();
@@ -199,7 +204,7 @@ fn submit(client: &mut Client, shared: &Shared, table: &mut Table<client::Ticket
     }
 }
 
-fn settle(shared: &Shared, table: &mut Table<client::Ticket>, answer: Answer) {
+fn settle(shared: &PoolState, table: &mut InFlightShares<client::Ticket>, answer: Answer) {
     if let Some(done) = table.answered(answer.ticket, Reply::from(answer.outcome)) {
         shared.settle(done, answer.round_trip);
     }

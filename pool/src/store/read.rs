@@ -5,15 +5,15 @@ use rusqlite::{Connection, Row};
 use task::Totals;
 
 use super::write::WorkerIds;
-use crate::accounts::Recovered;
+use crate::accounts::RecoveredAccounts;
 
 /// All workers: their number, their name, and what [`totals`] reads.
 pub(super) const WORKERS: &str =
     "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks FROM worker ORDER BY name";
 
 /// Reads all workers, with the numbers that stand for them.
-pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(Recovered, WorkerIds)> {
-    let (mut recovered, mut ids) = (Recovered::default(), WorkerIds::new());
+pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(RecoveredAccounts, WorkerIds)> {
+    let (mut recovered, mut ids) = (RecoveredAccounts::default(), WorkerIds::new());
     let mut query = connection.prepare(WORKERS)?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {

@@ -9,13 +9,13 @@ use task::{ShareRow, Totals, Verdict};
 
 use super::*;
 use crate::accounts::{BlockRecord, ShareRecord};
-use crate::share::Found;
+use crate::share::FoundBlock;
 
 fn options(folder: &Path) -> StoreOptions {
     StoreOptions { folder: folder.to_owned(), retention: StoreOptions::RETENTION }
 }
 
-fn open(folder: &Path) -> (Store, Recovered) {
+fn open(folder: &Path) -> (Store, RecoveredAccounts) {
     Store::open(&options(folder)).unwrap()
 }
 
@@ -43,20 +43,20 @@ fn now_ms() -> u64 {
     std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64
 }
 
-fn found() -> Found {
+fn found() -> FoundBlock {
     let block = Box::new(bitcoin::constants::genesis_block(Network::Regtest));
-    Found { worker: "a".into(), height: 7, at: 8, block }
+    FoundBlock { worker: "a".into(), height: 7, at: 8, block }
 }
 
 /// Writes all of it and ends.
-fn write_all(store: Store, batches: Vec<Unsaved>) {
+fn write_all(store: Store, batches: Vec<UnsavedChanges>) {
     let mut batches = batches.into_iter();
     let last = Arc::new(Mutex::new(false));
     let done = last.clone();
     let take = move || {
         batches.next().unwrap_or_else(|| {
             *done.lock().unwrap() = true;
-            Unsaved::default()
+            UnsavedChanges::default()
         })
     };
     let writing = store.start(take, |_| {}).unwrap();
@@ -70,18 +70,18 @@ fn write_all(store: Store, batches: Vec<Unsaved>) {
 fn totals_and_rows_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let (store, recovered) = open(folder.path());
-    assert_eq!(recovered, Recovered::default());
-    let first = Unsaved {
+    assert_eq!(recovered, RecoveredAccounts::default());
+    let first = UnsavedChanges {
         workers: vec![("a".into(), totals(1)), ("b".into(), totals(5))],
         shares: vec![share("a", now_ms())],
-        ..Unsaved::default()
+        ..UnsavedChanges::default()
     };
     let record = found().record(Some("high-hash".into()));
-    let second = Unsaved {
+    let second = UnsavedChanges {
         workers: vec![("a".into(), totals(2))],
         shares: vec![share("a", now_ms()), share("b", now_ms())],
         blocks: vec![record.clone()],
-        ..Unsaved::default()
+        ..UnsavedChanges::default()
     };
     write_all(store, vec![first, second]);
 
@@ -89,8 +89,11 @@ fn totals_and_rows_come_back() {
     recovered.workers.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(recovered.workers, [("a".into(), totals(2)), ("b".into(), totals(5))]);
     assert_eq!(recovered.refused_blocks, 1);
-    let more =
-        Unsaved { workers: vec![("b".into(), totals(6))], shares: vec![share("b", 9)], ..Unsaved::default() };
+    let more = UnsavedChanges {
+        workers: vec![("b".into(), totals(6))],
+        shares: vec![share("b", 9)],
+        ..UnsavedChanges::default()
+    };
     write_all(store, vec![more]);
 
     let books = books(folder.path()).unwrap();
@@ -109,7 +112,10 @@ fn rows_are_kept_for_a_week_and_totals_for_ever() {
     let (store, _) = open(folder.path());
     let ago = |hours: u64| share("a", now_ms() - hours * 3_600_000);
     let shares = [0, 1, 24, 7 * 24 - 1, 7 * 24 + 1, 30 * 24].map(ago).to_vec();
-    write_all(store, vec![Unsaved { workers: vec![("a".into(), totals(6))], shares, ..Unsaved::default() }]);
+    write_all(
+        store,
+        vec![UnsavedChanges { workers: vec![("a".into(), totals(6))], shares, ..UnsavedChanges::default() }],
+    );
     let worker = books(folder.path()).unwrap().workers.remove(0);
     assert_eq!((worker.rows, worker.totals), (4, totals(6)));
 }
@@ -181,7 +187,8 @@ fn a_disk_that_refuses_is_told_and_tried_again() {
     store.connection.busy_timeout(Duration::from_millis(50)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (sender, told) = mpsc::channel();
-    let mut batch = Some(Unsaved { workers: vec![("a".into(), totals(1))], ..Unsaved::default() });
+    let mut batch =
+        Some(UnsavedChanges { workers: vec![("a".into(), totals(1))], ..UnsavedChanges::default() });
     let refused = move |refused| sender.send(refused).unwrap();
     let writing = store.start(move || batch.take().unwrap_or_default(), refused).unwrap();
     let soon = Duration::from_secs(60);
@@ -204,7 +211,7 @@ fn a_found_block_waits_until_its_verdict_is_in_the_database() {
     std::fs::write(waiting.folder().join("x.json.new"), "{").unwrap();
     assert_eq!(waiting.waiting().unwrap(), [found()]);
     let record = found().record(None);
-    write_all(store, vec![Unsaved { blocks: vec![record], ..Unsaved::default() }]);
+    write_all(store, vec![UnsavedChanges { blocks: vec![record], ..UnsavedChanges::default() }]);
     assert_eq!(waiting.waiting().unwrap(), []);
     assert_eq!(books(folder.path()).unwrap().blocks[0].refused, None);
 
@@ -213,7 +220,7 @@ fn a_found_block_waits_until_its_verdict_is_in_the_database() {
     let waiting = store.waiting();
     waiting.keep(&found()).unwrap();
     let refused = found().record(Some("bad-txns".into()));
-    write_all(store, vec![Unsaved { blocks: vec![refused], ..Unsaved::default() }]);
+    write_all(store, vec![UnsavedChanges { blocks: vec![refused], ..UnsavedChanges::default() }]);
     assert_eq!(waiting.waiting().unwrap(), []);
     let hash = found().block.block_hash();
     let left = std::fs::read_to_string(waiting.folder().join(format!("{hash}.refused.json"))).unwrap();
@@ -225,7 +232,10 @@ fn a_block_that_was_judged_before_the_kill_is_not_counted_again() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
     let waiting = store.waiting();
-    write_all(store, vec![Unsaved { blocks: vec![found().record(None)], ..Unsaved::default() }]);
+    write_all(
+        store,
+        vec![UnsavedChanges { blocks: vec![found().record(None)], ..UnsavedChanges::default() }],
+    );
     // As if the process had been killed between the transaction and the file's removal.
     waiting.keep(&found()).unwrap();
     let (_store, _) = open(folder.path());

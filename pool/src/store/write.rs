@@ -8,7 +8,7 @@ use database::{integer, now_ms};
 use rusqlite::{Connection, Transaction, params};
 use task::Totals;
 
-use crate::accounts::{BlockRecord, ShareRecord, Unsaved};
+use crate::accounts::{BlockRecord, ShareRecord, UnsavedChanges};
 
 /// Old rows removed in one transaction: new shares never wait long for it.
 const EXPIRE_AT_ONCE: u32 = 5_000;
@@ -20,7 +20,7 @@ pub(super) type WorkerIds = HashMap<Arc<str>, i64>;
 pub(super) fn write(
     connection: &mut Connection,
     ids: &mut WorkerIds,
-    unsaved: &Unsaved,
+    unsaved: &UnsavedChanges,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     let mut new = WorkerIds::new();

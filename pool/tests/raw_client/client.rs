@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pool::chain::BuiltinChain;
-use pool::{Config, Handle, Pool};
+use pool::{Config, Pool, PoolHandle};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -16,7 +16,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct TestPool {
     pub address: std::net::SocketAddr,
-    pub handle: Handle,
+    pub handle: PoolHandle,
     pub stop: CancellationToken,
     pub run: JoinHandle<()>,
 }

@@ -3,7 +3,7 @@
 use task::Verdict;
 
 use super::*;
-use crate::accounts::Judged;
+use crate::accounts::JudgedShare;
 
 fn submit(user: &str, job: &str, nonce: u32, bits: &str) -> String {
     let params = format!(r#"["{user}","{job}","0000000000000000","{UNIX:08x}","{nonce:08x}"{bits}]"#);
@@ -20,7 +20,7 @@ fn easiest() -> Bench {
     bench
 }
 
-fn counted(effects: &[Effect]) -> &Judged {
+fn counted(effects: &[Effect]) -> &JudgedShare {
     effects.iter().find_map(|e| if let Effect::Count(judged) = e { Some(judged) } else { None }).unwrap()
 }
 

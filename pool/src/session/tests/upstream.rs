@@ -1,8 +1,8 @@
 //! Sessions on an upstream pool's jobs.
 
 use super::*;
-use crate::job::Borrowed;
-use crate::share::Wanted;
+use crate::job::UpstreamJob;
+use crate::share::UpstreamShare;
 
 /// A session on an upstream pool's job whose shares have this difficulty, wanting a share per second.
 fn proxied(difficulty: f64, extranonce2_len: usize) -> Bench {
@@ -30,7 +30,7 @@ fn mine_for(bench: &mut Bench, id: JobId, answer: &str) -> String {
     lines_of.find(|line| lines(&bench.line(line)).iter().any(|sent| sent.contains(answer))).unwrap()
 }
 
-fn borrowed(difficulty: f64, extranonce2_len: usize, epoch: u64) -> Borrowed {
+fn borrowed(difficulty: f64, extranonce2_len: usize, epoch: u64) -> UpstreamJob {
     let job = stratum::Job {
         id: format!("{epoch:040}"),
         prev_hash: [7; 32],
@@ -47,7 +47,7 @@ fn borrowed(difficulty: f64, extranonce2_len: usize, epoch: u64) -> Borrowed {
         extranonce2_len,
     };
     let layout = Layout::split(extranonce2_len).unwrap();
-    Borrowed { job: Arc::new(job), layout, epoch, claim: Claim::default() }
+    UpstreamJob { job: Arc::new(job), layout, epoch, claim: Claim::default() }
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     let effects = bench.line(&early.replace("ID", &bench.session.issued[0].id.to_string()));
     assert!(lines(&effects)[0].contains("[20,\"ntime"), "{effects:?}");
     let Content::Upstream(borrowed) = &bench.job.content else { panic!() };
-    let Wanted { job, share, judged } = *wanted;
+    let UpstreamShare { job, share, judged } = *wanted;
     assert!(Arc::ptr_eq(&job, &borrowed.job));
     assert_eq!((&share.job, judged.block), (&borrowed.job.id, false));
     assert_eq!(share.extranonce2, [0, 0, 0, 0, 0xaa, 0xaa, 1, 2]);
@@ -110,7 +110,7 @@ fn no_difficulty_is_above_the_upstream_s() {
 fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     let mut bench = proxied(1e-9, 8);
     let first = bench.session.issued[0].id;
-    let publish = |bench: &mut Bench, serial, borrowed: Borrowed| {
+    let publish = |bench: &mut Bench, serial, borrowed: UpstreamJob| {
         bench.job = Arc::new(Job::new(serial, borrowed));
         bench.session.on_job(bench.job.clone(), bench.now)
     };

@@ -1,19 +1,23 @@
 //! A found block on its way to the nodes and, meanwhile, to the disk.
 
-use node::{Nodes, Verdict};
+use node::{BlockVerdict, Nodes};
 
-use crate::share::Found;
-use crate::shared::Shared;
-use crate::store::WaitingBlocks;
+use crate::share::FoundBlock;
+use crate::shared::PoolState;
+use crate::store::PendingBlocks;
 
 /// Submits a block to all nodes until one has judged it. If `waiting` is given it is written down at the same time, and
 /// no verdict counts before that is done.
-pub async fn submit(nodes: Nodes, found: Found, waiting: Option<WaitingBlocks>) -> (Found, Verdict) {
+pub async fn submit(
+    nodes: Nodes,
+    found: FoundBlock,
+    waiting: Option<PendingBlocks>,
+) -> (FoundBlock, BlockVerdict) {
     let (verdict, ()) = tokio::join!(nodes.submit(&found.block), keep(&found, waiting));
     (found, verdict)
 }
 
-async fn keep(found: &Found, waiting: Option<WaitingBlocks>) {
+async fn keep(found: &FoundBlock, waiting: Option<PendingBlocks>) {
     let Some(waiting) = waiting else { return };
     let (hash, folder) = (found.block.block_hash(), waiting.folder().to_owned());
     let found = found.clone();
@@ -25,7 +29,7 @@ async fn keep(found: &Found, waiting: Option<WaitingBlocks>) {
 }
 
 /// Blocks that no node had judged when an earlier life of the pool ended.
-pub async fn left_behind(shared: &Shared) -> Vec<Found> {
+pub async fn left_behind(shared: &PoolState) -> Vec<FoundBlock> {
     let Some(waiting) = shared.waiting.clone() else { return Vec::new() };
     let folder = waiting.folder().to_owned();
     let read = tokio::task::spawn_blocking(move || waiting.waiting()).await;
@@ -40,7 +44,7 @@ pub async fn left_behind(shared: &Shared) -> Vec<Found> {
 }
 
 /// The pool ends before any node has judged these blocks.
-pub fn left(shared: &Shared, blocks: usize) {
+pub fn left(shared: &PoolState, blocks: usize) {
     match &shared.waiting {
         Some(waiting) => {
             let folder = waiting.folder().display();
@@ -51,20 +55,20 @@ pub fn left(shared: &Shared, blocks: usize) {
 }
 
 /// Counts a block that has been judged.
-pub fn judged(shared: &Shared, found: &Found, verdict: &Verdict) {
+pub fn judged(shared: &PoolState, found: &FoundBlock, verdict: &BlockVerdict) {
     let hash = found.block.block_hash();
     let worker = &*found.worker;
     let refused = match verdict {
-        Verdict::Accepted | Verdict::Duplicate => {
+        BlockVerdict::Accepted | BlockVerdict::Duplicate => {
             let (transactions, pays) = (found.block.txdata.len(), found.value());
             tracing::info!(%hash, worker, transactions, %pays, "block found");
             None
         }
-        Verdict::Inconclusive => {
+        BlockVerdict::Inconclusive => {
             tracing::warn!(%hash, worker, "block found, but another was faster");
             Some("inconclusive".to_owned())
         }
-        Verdict::Rejected(reason) => {
+        BlockVerdict::Rejected(reason) => {
             tracing::error!(%hash, worker, reason, "THE NODE REJECTED OUR BLOCK");
             Some(reason.clone())
         }

@@ -5,22 +5,22 @@ use std::hash::Hash;
 
 use client::Outcome;
 
-use crate::share::{Forward, ForwardCounts, Reply};
+use crate::share::{ForwardRequest, Reply, UpstreamShareCounts};
 
 /// Shares without an answer, by the ticket that each was given.
 #[derive(Debug)]
-pub struct Table<T> {
-    open: HashMap<T, Forward>,
-    counts: ForwardCounts,
+pub struct InFlightShares<T> {
+    open: HashMap<T, ForwardRequest>,
+    counts: UpstreamShareCounts,
 }
 
-impl<T> Default for Table<T> {
-    fn default() -> Table<T> {
-        Table { open: HashMap::new(), counts: ForwardCounts::default() }
+impl<T> Default for InFlightShares<T> {
+    fn default() -> InFlightShares<T> {
+        InFlightShares { open: HashMap::new(), counts: UpstreamShareCounts::default() }
     }
 }
 
-impl<T: Eq + Hash> Table<T> {
+impl<T: Eq + Hash> InFlightShares<T> {
     /// Shares without an answer.
     pub fn len(&self) -> usize {
         self.open.len()
@@ -32,25 +32,25 @@ impl<T: Eq + Hash> Table<T> {
     }
 
     /// What became of all shares so far.
-    pub fn counts(&self) -> ForwardCounts {
+    pub fn counts(&self) -> UpstreamShareCounts {
         self.counts
     }
 
     /// A share was sent.
-    pub fn sent(&mut self, ticket: T, forward: Forward) {
+    pub fn sent(&mut self, ticket: T, forward: ForwardRequest) {
         self.counts.forwarded += 1;
         self.open.insert(ticket, forward);
     }
 
     /// A share that could not be sent.
-    pub fn refused(&mut self, forward: Forward) -> (Forward, Reply) {
+    pub fn refused(&mut self, forward: ForwardRequest) -> (ForwardRequest, Reply) {
         self.counts.forwarded += 1;
         self.counts.stale += 1;
         (forward, Reply::Stale)
     }
 
     /// The reply to a share; none if there is no such share.
-    pub fn answered(&mut self, ticket: T, reply: Reply) -> Option<(Forward, Reply)> {
+    pub fn answered(&mut self, ticket: T, reply: Reply) -> Option<(ForwardRequest, Reply)> {
         let forward = self.open.remove(&ticket)?;
         let count = match &reply {
             Reply::Verdict(Ok(())) => &mut self.counts.accepted,
@@ -89,10 +89,10 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::accounts::Judged;
-    use crate::share::Wanted;
+    use crate::accounts::JudgedShare;
+    use crate::share::UpstreamShare;
 
-    fn forward(nonce: u32) -> Forward {
+    fn forward(nonce: u32) -> ForwardRequest {
         let job = Job {
             id: "a".into(),
             prev_hash: [0; 32],
@@ -119,8 +119,11 @@ mod tests {
             round_trip: Duration::ZERO,
         };
         let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce, version: 1 };
-        let judged = Judged { worker: "w".into(), row, work: 1, block: nonce < 5 };
-        Forward { wanted: Wanted { job: Arc::new(job), share, judged }, reply: oneshot::channel().0 }
+        let judged = JudgedShare { worker: "w".into(), row, work: 1, block: nonce < 5 };
+        ForwardRequest {
+            wanted: UpstreamShare { job: Arc::new(job), share, judged },
+            reply: oneshot::channel().0,
+        }
     }
 
     #[test]
@@ -133,11 +136,11 @@ mod tests {
             Reply::Stale,
             Reply::Unanswered,
         ];
-        let mut table = Table::default();
+        let mut table = InFlightShares::default();
         for ticket in 0..replies.len() {
             table.sent(ticket, forward(ticket as u32));
         }
-        assert_eq!(table.counts(), ForwardCounts { forwarded: 5, ..ForwardCounts::default() });
+        assert_eq!(table.counts(), UpstreamShareCounts { forwarded: 5, ..UpstreamShareCounts::default() });
         for (ticket, reply) in replies.into_iter().enumerate().rev() {
             let (forward, given) = table.answered(ticket, reply.clone()).unwrap();
             assert_eq!((forward.wanted.share.nonce, given), (ticket as u32, reply.clone()));
@@ -148,8 +151,14 @@ mod tests {
         table.sent(7, forward(7));
         table.answered(7, Reply::Verdict(Ok(())));
         assert_eq!(table.refused(forward(9)).1, Reply::Stale);
-        let expected =
-            ForwardCounts { forwarded: 7, accepted: 2, rejected: 1, stale: 3, unanswered: 1, blocks: 1 };
+        let expected = UpstreamShareCounts {
+            forwarded: 7,
+            accepted: 2,
+            rejected: 1,
+            stale: 3,
+            unanswered: 1,
+            blocks: 1,
+        };
         assert_eq!(table.counts(), expected);
     }
 }

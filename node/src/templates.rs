@@ -17,15 +17,15 @@ use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
 
 use crate::network::{self, NetworkError};
-use crate::rpc::Client;
-use crate::submit::{self, Verdict};
+use crate::rpc::RpcClient;
+use crate::submit::{self, BlockVerdict};
 use crate::template::{Template, TemplateError};
 use logging::error_chain;
 use net::Backoff;
 
 /// How nodes are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
+pub struct TemplateTiming {
     /// Time between two templates on the same tip, for the fees of new transactions. 30 s.
     pub refresh: Duration,
     /// The least time between two of them, however often a node says that there is a new one. 1 s.
@@ -34,9 +34,9 @@ pub struct Timing {
     pub retry: (Duration, Duration),
 }
 
-impl Default for Timing {
-    fn default() -> Timing {
-        Timing {
+impl Default for TemplateTiming {
+    fn default() -> TemplateTiming {
+        TemplateTiming {
             refresh: Duration::from_secs(30),
             pause: Duration::from_secs(1),
             retry: (Duration::from_millis(250), Duration::from_secs(15)),
@@ -47,7 +47,7 @@ impl Default for Timing {
 /// A node that gives no template.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SourceError {
+pub enum TemplateFetchError {
     /// The node can't be asked, or is not one to mine on.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -62,16 +62,16 @@ pub enum SourceError {
     },
 }
 
-impl From<crate::rpc::RpcError> for SourceError {
-    fn from(error: crate::rpc::RpcError) -> SourceError {
-        SourceError::Network(error.into())
+impl From<crate::rpc::RpcError> for TemplateFetchError {
+    fn from(error: crate::rpc::RpcError) -> TemplateFetchError {
+        TemplateFetchError::Network(error.into())
     }
 }
 
 /// Nodes on one network, the best first.
 #[derive(Clone, Debug)]
 pub struct Nodes {
-    clients: Arc<[Arc<Client>]>,
+    clients: Arc<[Arc<RpcClient>]>,
 }
 
 /// There is no node.
@@ -84,13 +84,13 @@ impl Nodes {
     ///
     /// # Errors
     /// If there is none.
-    pub fn new(clients: impl IntoIterator<Item = Client>) -> Result<Nodes, NoNodes> {
+    pub fn new(clients: impl IntoIterator<Item = RpcClient>) -> Result<Nodes, NoNodes> {
         let clients: Arc<[_]> = clients.into_iter().map(Arc::new).collect();
         if clients.is_empty() { Err(NoNodes) } else { Ok(Nodes { clients }) }
     }
 
     /// The clients, best first.
-    pub fn clients(&self) -> &[Arc<Client>] {
+    pub fn clients(&self) -> &[Arc<RpcClient>] {
         &self.clients
     }
 
@@ -99,7 +99,7 @@ impl Nodes {
     /// # Errors
     /// If no node can be mined on and waiting won't help: the first node's fault.
     pub async fn network(&self) -> Result<Network, NetworkError> {
-        let (first, max) = Timing::default().retry;
+        let (first, max) = TemplateTiming::default().retry;
         let mut backoff = Backoff::new(first, max);
         loop {
             let mut faults = Vec::new();
@@ -123,7 +123,7 @@ impl Nodes {
     }
 
     /// Starts to watch all nodes. Must be called in a Tokio runtime.
-    pub fn templates(&self, network: Network, timing: Timing) -> Templates {
+    pub fn templates(&self, network: Network, timing: TemplateTiming) -> TemplateStream {
         let (sender, states) = latest::channel(vec![State::Starting; self.clients.len()]);
         let sender = Arc::new(sender);
         let mut tasks = JoinSet::new();
@@ -138,11 +138,11 @@ impl Nodes {
             };
             tasks.spawn(watch::watch(client.clone(), network, timing, publish));
         }
-        Templates { clients: self.clients.clone(), states, last: Last::default(), _tasks: tasks }
+        TemplateStream { clients: self.clients.clone(), states, last: Last::default(), _tasks: tasks }
     }
 
     /// Submits a block to all nodes, until one has answered; see [`submit::submit`].
-    pub async fn submit(&self, block: &Block) -> Verdict {
+    pub async fn submit(&self, block: &Block) -> BlockVerdict {
         submit::submit(&self.clients, block).await
     }
 }
@@ -155,7 +155,7 @@ pub(crate) enum State {
     /// The newest template.
     Up(Arc<Fetched>),
     /// What went wrong last.
-    Down(Arc<SourceError>),
+    Down(Arc<TemplateFetchError>),
 }
 
 /// A template with what its node says about it elsewhere.
@@ -167,7 +167,7 @@ pub(crate) struct Fetched {
 
 /// A new template.
 #[derive(Clone, Debug)]
-pub struct Update {
+pub struct TemplateUpdate {
     /// The template.
     pub template: Arc<Template>,
     /// The time in the header of the block before, seconds since the Unix epoch; known where it decides on bits
@@ -179,33 +179,33 @@ pub struct Update {
     pub node: usize,
 }
 
-/// What [`Templates::next`] tells.
+/// What [`TemplateStream::next`] tells.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum TemplateEvent {
     /// There is new work.
-    New(Update),
+    New(TemplateUpdate),
     /// No node works any more, or none does at the start; the faults in the nodes' order. Work on the last template
     /// will probably be in vain.
-    AllDown(Vec<Arc<SourceError>>),
+    AllDown(Vec<Arc<TemplateFetchError>>),
 }
 
 /// The stream of new templates. Dropping it ends the watch.
-pub struct Templates {
-    clients: Arc<[Arc<Client>]>,
+pub struct TemplateStream {
+    clients: Arc<[Arc<RpcClient>]>,
     states: latest::Receiver<Vec<State>>,
     last: Last,
     _tasks: JoinSet<()>,
 }
 
-impl fmt::Debug for Templates {
+impl fmt::Debug for TemplateStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Templates").field("clients", &self.clients).finish_non_exhaustive()
+        f.debug_struct("TemplateStream").field("clients", &self.clients).finish_non_exhaustive()
     }
 }
 
-impl Templates {
+impl TemplateStream {
     /// Waits for news. Whoever asks late gets the newest template only. Safe to cancel.
-    pub async fn next(&mut self) -> Event {
+    pub async fn next(&mut self) -> TemplateEvent {
         loop {
             let event = self.last.decide(&self.states.borrow_and_update());
             if let Some(event) = event {
@@ -228,7 +228,7 @@ struct Last {
 
 impl Last {
     /// What there is to tell now, if anything.
-    fn decide(&mut self, states: &[State]) -> Option<Event> {
+    fn decide(&mut self, states: &[State]) -> Option<TemplateEvent> {
         let up = states.iter().enumerate().filter_map(|(node, state)| match state {
             State::Up(fetched) => Some((node, fetched)),
             _ => None,
@@ -243,10 +243,10 @@ impl Last {
         let told = self.told.replace(fetched.clone());
         let clean = told.is_none_or(|told| told.template.prev_hash != fetched.template.prev_hash);
         let (template, parent_time) = (fetched.template.clone(), fetched.parent_time);
-        Some(Event::New(Update { template, parent_time, clean, node }))
+        Some(TemplateEvent::New(TemplateUpdate { template, parent_time, clean, node }))
     }
 
-    fn decide_down(&mut self, states: &[State]) -> Option<Event> {
+    fn decide_down(&mut self, states: &[State]) -> Option<TemplateEvent> {
         let faults: Option<Vec<_>> = states
             .iter()
             .map(|state| match state {
@@ -256,6 +256,6 @@ impl Last {
             .collect();
         let faults = faults.filter(|_| !self.all_down)?;
         self.all_down = true;
-        Some(Event::AllDown(faults))
+        Some(TemplateEvent::AllDown(faults))
     }
 }

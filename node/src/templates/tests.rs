@@ -26,10 +26,10 @@ fn down() -> State {
     State::Down(Arc::new(fault.into()))
 }
 
-fn told(event: Option<Event>) -> Option<(usize, bool)> {
+fn told(event: Option<TemplateEvent>) -> Option<(usize, bool)> {
     match event {
-        Some(Event::New(update)) => Some((update.node, update.clean)),
-        Some(Event::AllDown(faults)) => Some((faults.len(), false)),
+        Some(TemplateEvent::New(update)) => Some((update.node, update.clean)),
+        Some(TemplateEvent::AllDown(faults)) => Some((faults.len(), false)),
         None => None,
     }
 }
@@ -68,7 +68,7 @@ fn a_total_loss_is_told_once() {
     assert_eq!(told(last.decide(&[down(), down()])), Some((2, false)));
     assert_eq!(told(last.decide(&[down(), down()])), None);
     assert_eq!(told(last.decide(&[down(), up(1)])), Some((1, true)));
-    assert!(matches!(last.decide(&[down(), down()]), Some(Event::AllDown(_))));
+    assert!(matches!(last.decide(&[down(), down()]), Some(TemplateEvent::AllDown(_))));
     // The same tip again after the loss.
     assert_eq!(told(last.decide(&[up(1), down()])), Some((0, false)));
 }
@@ -162,30 +162,30 @@ const FAST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// Longpolls only.
-fn timing() -> Timing {
-    Timing { refresh: NEVER, pause: Duration::from_millis(10), retry: FAST }
+fn timing() -> TemplateTiming {
+    TemplateTiming { refresh: NEVER, pause: Duration::from_millis(10), retry: FAST }
 }
 
-fn watch_all(cores: &[&Core], network: Network, timing: Timing) -> Templates {
+fn watch_all(cores: &[&Core], network: Network, timing: TemplateTiming) -> TemplateStream {
     Nodes::new(cores.iter().map(|core| core.node.client())).unwrap().templates(network, timing)
 }
 
-async fn update(templates: &mut Templates) -> Update {
+async fn update(templates: &mut TemplateStream) -> TemplateUpdate {
     match soon(templates.next()).await {
-        Event::New(update) => update,
-        Event::AllDown(faults) => panic!("{faults:?}"),
+        TemplateEvent::New(update) => update,
+        TemplateEvent::AllDown(faults) => panic!("{faults:?}"),
     }
 }
 
-async fn fault(templates: &mut Templates) -> String {
+async fn fault(templates: &mut TemplateStream) -> String {
     loop {
-        if let Event::AllDown(faults) = soon(templates.next()).await {
+        if let TemplateEvent::AllDown(faults) = soon(templates.next()).await {
             return faults[0].to_string();
         }
     }
 }
 
-fn fees(update: &Update) -> u64 {
+fn fees(update: &TemplateUpdate) -> u64 {
     update.template.coinbase_value.to_sat()
 }
 
@@ -213,7 +213,7 @@ async fn a_long_poll_tells_of_tips_and_fees() {
 async fn refreshes_keep_the_long_poll() {
     let core = Core::start(1).await;
     let refresh = Duration::from_millis(20);
-    let mut templates = watch_all(&[&core], Network::Regtest, Timing { refresh, ..timing() });
+    let mut templates = watch_all(&[&core], Network::Regtest, TemplateTiming { refresh, ..timing() });
     assert!(update(&mut templates).await.clean);
     for _ in 0..5 {
         assert!(!update(&mut templates).await.clean);
@@ -344,7 +344,7 @@ async fn blocks_are_submitted_until_a_node_has_answered() {
     let gone = FakeNode::start(|_| async { Reply::text(503, "gone") }).await;
     let block = bitcoin::constants::genesis_block(Network::Regtest);
     let nodes = Nodes::new([gone.client(), busy.client()]).unwrap();
-    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Duplicate);
+    assert_eq!(soon(nodes.submit(&block)).await, BlockVerdict::Duplicate);
     assert_eq!(tries.load(Ordering::Relaxed), 3);
     assert!(!gone.calls().is_empty());
     let sent = &busy.calls()[0];
@@ -353,10 +353,10 @@ async fn blocks_are_submitted_until_a_node_has_answered() {
     // One that does not answer at all keeps none of the others waiting.
     let mute = FakeNode::start(|_| std::future::pending()).await;
     let nodes = Nodes::new([mute.client(), busy.client()]).unwrap();
-    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Duplicate);
+    assert_eq!(soon(nodes.submit(&block)).await, BlockVerdict::Duplicate);
     assert_eq!(mute.calls().len(), 1);
 
     let strict = FakeNode::start(|_| async { Reply::result(json!("rejected: high-hash")) }).await;
     let nodes = Nodes::new([gone.client(), strict.client()]).unwrap();
-    assert_eq!(soon(nodes.submit(&block)).await, Verdict::Rejected("high-hash".into()));
+    assert_eq!(soon(nodes.submit(&block)).await, BlockVerdict::Rejected("high-hash".into()));
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 /// Estimates a hashrate from accepted work; older work weighs exponentially less.
 #[derive(Clone, Copy, Debug)]
-pub struct Meter {
+pub struct HashrateMeter {
     /// Seconds after which work weighs 1/e.
     memory: f64,
     /// Decayed expected hashes.
@@ -14,15 +14,15 @@ pub struct Meter {
     observed: Instant,
 }
 
-impl Meter {
+impl HashrateMeter {
     /// A meter that has seen nothing. `memory` is the time, in seconds, after which work weighs 1/e.
-    pub fn new(memory: f64, now: Instant) -> Meter {
-        Meter { memory, hashes: 0.0, seconds: 0.0, observed: now }
+    pub fn new(memory: f64, now: Instant) -> HashrateMeter {
+        HashrateMeter { memory, hashes: 0.0, seconds: 0.0, observed: now }
     }
 
     /// Forgets all and goes on as if a miner of this hashrate (H/s) had been seen for these seconds.
     pub fn assume(&mut self, hashrate: f64, seconds: f64, now: Instant) {
-        *self = Meter { hashes: hashrate * seconds, seconds, observed: now, ..*self };
+        *self = HashrateMeter { hashes: hashrate * seconds, seconds, observed: now, ..*self };
     }
 
     /// Leaves out the time until now.
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn follows_a_steady_miner_and_forgets_one_that_left() {
         let start = Instant::now();
-        let mut meter = Meter::new(30.0, start);
+        let mut meter = HashrateMeter::new(30.0, start);
         assert_eq!(meter.hashrate(start), 0.0);
         for second in 1..=300 {
             meter.add(5e6, start + Duration::from_secs(second));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use client::Event;
 use stratum::Job;
 
-use crate::job::{Borrowed, Claim, Layout, TooSmall};
+use crate::job::{Claim, Layout, TooSmall, UpstreamJob};
 
 /// How long miners keep the last job when no upstream pool works. So long the session may yet be resumed, and its shares
 /// count.
@@ -15,7 +15,7 @@ const KEEP_WORK: Duration = Duration::from_secs(60);
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Give out [`Relay::borrowed`].
+    /// Give out [`UpstreamWorkState::borrowed`].
     Publish,
     /// Say that no pool works; miners keep their job for the time being.
     Warn,
@@ -27,7 +27,7 @@ pub enum Effect {
 
 /// What is known of the upstream pool.
 #[derive(Debug, Default)]
-pub struct Relay {
+pub struct UpstreamWorkState {
     /// The pool that takes our shares, by its address.
     pool: Option<String>,
     job: Option<(Arc<Job>, Layout)>,
@@ -39,19 +39,19 @@ pub struct Relay {
     idle_at: Option<Instant>,
 }
 
-impl Relay {
+impl UpstreamWorkState {
     /// The pool that takes our shares.
     pub fn pool(&self) -> Option<&str> {
         self.pool.as_deref()
     }
 
     /// The present job, to be published.
-    pub fn borrowed(&self) -> Option<Borrowed> {
+    pub fn borrowed(&self) -> Option<UpstreamJob> {
         let (job, layout) = self.job.clone()?;
-        Some(Borrowed { job, layout, epoch: self.epoch, claim: self.claim.clone() })
+        Some(UpstreamJob { job, layout, epoch: self.epoch, claim: self.claim.clone() })
     }
 
-    /// When [`Relay::on_time`] is to be called.
+    /// When [`UpstreamWorkState::on_time`] is to be called.
     pub fn due(&self) -> Option<Instant> {
         self.idle_at
     }
@@ -148,13 +148,13 @@ mod tests {
     }
 
     struct Bench {
-        relay: Relay,
+        relay: UpstreamWorkState,
         now: Instant,
     }
 
     impl Bench {
         fn new() -> Bench {
-            Bench { relay: Relay::default(), now: Instant::now() }
+            Bench { relay: UpstreamWorkState::default(), now: Instant::now() }
         }
 
         fn event(&mut self, event: Event) -> Option<Effect> {

@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Fetched, SourceError, State, Timing};
+use super::{Fetched, State, TemplateFetchError, TemplateTiming};
 use crate::min_difficulty;
 use crate::network::{self, NetworkError};
-use crate::rpc::{Client, RpcError};
+use crate::rpc::{RpcClient, RpcError};
 use crate::template::{self, Template, Unchecked};
 use logging::error_chain;
 use net::Backoff;
@@ -26,9 +26,9 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// Watches a node for ever.
 pub(super) async fn watch(
-    client: Arc<Client>,
+    client: Arc<RpcClient>,
     network: Network,
-    timing: Timing,
+    timing: TemplateTiming,
     publish: impl Fn(State) + Send + Sync,
 ) {
     let mut backoff = Backoff::new(timing.retry.0, timing.retry.1);
@@ -46,15 +46,15 @@ pub(super) async fn watch(
 
 /// The time from one failure of a node to the next.
 struct Session<'a, P> {
-    client: &'a Client,
+    client: &'a RpcClient,
     network: Network,
-    timing: Timing,
+    timing: TemplateTiming,
     publish: &'a P,
 }
 
 impl<P: Fn(State)> Session<'_, P> {
     /// Runs until something fails; also says whether there was a template before.
-    async fn run(&self) -> Result<Infallible, (SourceError, bool)> {
+    async fn run(&self) -> Result<Infallible, (TemplateFetchError, bool)> {
         let mut current = self.start().await.map_err(|error| (error, false))?;
         tracing::info!(node = %self.client.url(), height = current.template.height, "node works");
         let mut moved = true;
@@ -66,7 +66,7 @@ impl<P: Fn(State)> Session<'_, P> {
         }
     }
 
-    async fn start(&self) -> Result<Arc<Fetched>, SourceError> {
+    async fn start(&self) -> Result<Arc<Fetched>, TemplateFetchError> {
         let found = network::detect(self.client).await?;
         if found != self.network {
             let node = self.client.url().to_string();
@@ -78,7 +78,11 @@ impl<P: Fn(State)> Session<'_, P> {
 
     /// The template after `current`, by one long poll. Those that come meanwhile by refreshes on the same tip are
     /// published and become `current`.
-    async fn next(&self, current: &mut Arc<Fetched>, moved: bool) -> Result<Arc<Fetched>, SourceError> {
+    async fn next(
+        &self,
+        current: &mut Arc<Fetched>,
+        moved: bool,
+    ) -> Result<Arc<Fetched>, TemplateFetchError> {
         let not_before = Instant::now() + if moved { Duration::ZERO } else { self.timing.pause };
         let mut poll = pin!(self.poll(current.template.clone(), not_before));
         loop {
@@ -110,7 +114,11 @@ impl<P: Fn(State)> Session<'_, P> {
     }
 
     /// Waits until the node has something newer than `template`.
-    async fn poll(&self, template: Arc<Template>, not_before: Instant) -> Result<Template, SourceError> {
+    async fn poll(
+        &self,
+        template: Arc<Template>,
+        not_before: Instant,
+    ) -> Result<Template, TemplateFetchError> {
         sleep_until(not_before).await;
         if let Some(id) = &template.longpoll_id {
             return self.get(LONG_POLL, Some(id)).await;
@@ -125,12 +133,12 @@ impl<P: Fn(State)> Session<'_, P> {
         }
     }
 
-    async fn fetch(&self, previous: Option<&Fetched>) -> Result<Arc<Fetched>, SourceError> {
+    async fn fetch(&self, previous: Option<&Fetched>) -> Result<Arc<Fetched>, TemplateFetchError> {
         let template = self.get(self.client.limits().call, None).await?;
         self.complete(template, previous).await
     }
 
-    async fn get(&self, limit: Duration, longpoll_id: Option<&str>) -> Result<Template, SourceError> {
+    async fn get(&self, limit: Duration, longpoll_id: Option<&str>) -> Result<Template, TemplateFetchError> {
         let request = template::request(longpoll_id);
         let unchecked: Unchecked = self.client.call_within(limit, "getblocktemplate", request).await?;
         // Decoding and hashing megabytes is nothing to do among the runtime's other tasks.
@@ -142,7 +150,7 @@ impl<P: Fn(State)> Session<'_, P> {
                 Err(_) => std::future::pending().await,
             },
         };
-        checked.map_err(|source| SourceError::Template { node: self.client.url().to_string(), source })
+        checked.map_err(|source| TemplateFetchError::Template { node: self.client.url().to_string(), source })
     }
 
     /// Adds what the template itself does not say.
@@ -150,7 +158,7 @@ impl<P: Fn(State)> Session<'_, P> {
         &self,
         template: Template,
         previous: Option<&Fetched>,
-    ) -> Result<Arc<Fetched>, SourceError> {
+    ) -> Result<Arc<Fetched>, TemplateFetchError> {
         if let Some(challenge) = &template.signet_challenge {
             network::check_challenge(challenge)?;
         }

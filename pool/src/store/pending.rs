@@ -13,7 +13,7 @@ use bitcoin::{Block, BlockHash};
 use serde_json::{Value, json};
 
 use crate::accounts::BlockRecord;
-use crate::share::Found;
+use crate::share::FoundBlock;
 
 const WAITING: &str = "json";
 const REFUSED: &str = "refused.json";
@@ -24,16 +24,16 @@ const MAX_FILE: u64 = 10 << 20;
 
 /// The folder of these files.
 #[derive(Clone, Debug)]
-pub struct WaitingBlocks {
+pub struct PendingBlocks {
     folder: PathBuf,
 }
 
-impl WaitingBlocks {
+impl PendingBlocks {
     /// Makes the folder where it is missing.
-    pub fn open(data: &Path) -> io::Result<WaitingBlocks> {
+    pub fn open(data: &Path) -> io::Result<PendingBlocks> {
         let folder = data.join("blocks");
         fs::create_dir_all(&folder)?;
-        Ok(WaitingBlocks { folder })
+        Ok(PendingBlocks { folder })
     }
 
     /// Where they are.
@@ -42,7 +42,7 @@ impl WaitingBlocks {
     }
 
     /// Writes a block down; when this returns, the disk has it.
-    pub fn keep(&self, found: &Found) -> io::Result<()> {
+    pub fn keep(&self, found: &FoundBlock) -> io::Result<()> {
         let hash = found.block.block_hash();
         let content = json!({
             "hash": hash.to_string(),
@@ -72,7 +72,7 @@ impl WaitingBlocks {
     }
 
     /// The blocks that still wait. What can't be read is named in the log and left where it is.
-    pub fn waiting(&self) -> io::Result<Vec<Found>> {
+    pub fn waiting(&self) -> io::Result<Vec<FoundBlock>> {
         let mut blocks = Vec::new();
         for path in self.files(is_waiting)? {
             let found = read(&path).and_then(|content| {
@@ -155,10 +155,10 @@ fn read(path: &Path) -> io::Result<Value> {
     Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
-fn found(content: &Value) -> Option<Found> {
+fn found(content: &Value) -> Option<FoundBlock> {
     let number = |name: &str| u32::try_from(content.get(name)?.as_u64()?).ok();
     let text = |name: &str| content.get(name)?.as_str();
     let block: Block = encode::deserialize_hex(text("block")?).ok()?;
     let (height, at) = (number("height")?, number("found")?);
-    Some(Found { worker: text("worker")?.into(), height, at, block: Box::new(block) })
+    Some(FoundBlock { worker: text("worker")?.into(), height, at, block: Box::new(block) })
 }

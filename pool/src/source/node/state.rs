@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::{BlockHash, Network, ScriptBuf};
-use node::{MinDifficultyTime, Times, Update, Verdict};
+use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, TemplateUpdate};
 
 use crate::clock::Now;
 use crate::job::{Claim, Work};
@@ -15,7 +15,7 @@ const KEEP_WORK: Duration = Duration::from_secs(10 * 60);
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
+pub enum Effect {
     /// A node has given new work: give it out.
     Publish,
     /// Give the present work out again, with other times. That says nothing about the nodes.
@@ -31,12 +31,12 @@ pub enum Move {
 
 /// What is known of the block in work.
 #[derive(Debug)]
-pub struct Desk {
+pub struct NodeWorkState {
     network: Network,
     payout: Option<ScriptBuf>,
     tag: Arc<[u8]>,
     policy: MinDifficultyTime,
-    update: Update,
+    update: TemplateUpdate,
     claim: Claim,
     /// A node has rejected a block on this tip, so that the next template may have another try.
     rejected: bool,
@@ -46,17 +46,27 @@ pub struct Desk {
     withdraw_at: Option<Instant>,
 }
 
-impl Desk {
+impl NodeWorkState {
     /// Begins with a first template. Without `payout`, blocks pay their finders.
     pub fn new(
         network: Network,
         payout: Option<ScriptBuf>,
         tag: Arc<[u8]>,
         policy: MinDifficultyTime,
-        update: Update,
-    ) -> Desk {
+        update: TemplateUpdate,
+    ) -> NodeWorkState {
         let claim = Claim::default();
-        Desk { network, payout, tag, policy, update, claim, rejected: false, until: None, withdraw_at: None }
+        NodeWorkState {
+            network,
+            payout,
+            tag,
+            policy,
+            update,
+            claim,
+            rejected: false,
+            until: None,
+            withdraw_at: None,
+        }
     }
 
     /// The network of the addresses in the miners' names, if these are what blocks pay to.
@@ -66,8 +76,8 @@ impl Desk {
 
     /// The present work, to be published now.
     pub fn work(&mut self, now: Now) -> Work {
-        let Update { template, parent_time, .. } = &self.update;
-        let times = Times::of(template, self.network, *parent_time, now.unix, self.policy);
+        let TemplateUpdate { template, parent_time, .. } = &self.update;
+        let times = HeaderTimes::of(template, self.network, *parent_time, now.unix, self.policy);
         self.until = times.until;
         Work {
             template: template.clone(),
@@ -78,7 +88,7 @@ impl Desk {
         }
     }
 
-    /// After which time [`Desk::on_time`] is to be called, if ever.
+    /// After which time [`NodeWorkState::on_time`] is to be called, if ever.
     pub fn due(&self, now: Now) -> Option<Duration> {
         let times = self.until.map(|until| Duration::from_secs(until.saturating_sub(now.unix).into()));
         let withdraw = self.withdraw_at.map(|at| at.saturating_duration_since(now.at));
@@ -86,7 +96,7 @@ impl Desk {
     }
 
     /// A node has a new template.
-    pub fn on_update(&mut self, update: Update) -> Option<Move> {
+    pub fn on_update(&mut self, update: TemplateUpdate) -> Option<Effect> {
         let moved = update.template.prev_hash != self.update.template.prev_hash;
         if moved || self.rejected {
             self.claim = Claim::default();
@@ -94,31 +104,32 @@ impl Desk {
         }
         self.update = update;
         self.withdraw_at = None;
-        Some(Move::Publish)
+        Some(Effect::Publish)
     }
 
     /// No node works any more.
-    pub fn on_all_down(&mut self, now: Now) -> Option<Move> {
+    pub fn on_all_down(&mut self, now: Now) -> Option<Effect> {
         self.withdraw_at = Some(now.at + KEEP_WORK);
-        Some(Move::Warn { keep: KEEP_WORK })
+        Some(Effect::Warn { keep: KEEP_WORK })
     }
 
     /// A block on top of `parent` was judged.
-    pub fn on_verdict(&mut self, parent: BlockHash, verdict: &Verdict) {
+    pub fn on_verdict(&mut self, parent: BlockHash, verdict: &BlockVerdict) {
         // Not at once: a template that is wrong would give one rejected block after the other.
-        self.rejected |= matches!(verdict, Verdict::Rejected(_)) && parent == self.update.template.prev_hash;
+        self.rejected |=
+            matches!(verdict, BlockVerdict::Rejected(_)) && parent == self.update.template.prev_hash;
     }
 
     /// It is time for something.
-    pub fn on_time(&mut self, now: Now) -> Option<Move> {
+    pub fn on_time(&mut self, now: Now) -> Option<Effect> {
         if self.withdraw_at.is_some_and(|at| now.at >= at) {
             self.withdraw_at = None;
             self.until = None;
-            return Some(Move::Withdraw);
+            return Some(Effect::Withdraw);
         }
         if self.until.is_some_and(|until| now.unix >= until) {
             self.until = None;
-            return Some(Move::Renew);
+            return Some(Effect::Renew);
         }
         None
     }
@@ -134,16 +145,16 @@ mod tests {
 
     const UNIX: u32 = 1_800_000_000;
 
-    fn update(tip: u8) -> Update {
+    fn update(tip: u8) -> TemplateUpdate {
         let prev_hash = BlockHash::from_byte_array([tip; 32]);
         let bits = CompactTarget::from_consensus(0x1900_ffff);
         let template =
             Template::compose(2017, 0x2000_0000, prev_hash, bits, (UNIX - 3000, UNIX), Amount::ZERO, vec![]);
-        Update { template: Arc::new(template), parent_time: Some(UNIX), clean: true, node: 0 }
+        TemplateUpdate { template: Arc::new(template), parent_time: Some(UNIX), clean: true, node: 0 }
     }
 
-    fn desk(network: Network) -> Desk {
-        Desk::new(network, None, Arc::new([]), MinDifficultyTime::Honest, update(1))
+    fn desk(network: Network) -> NodeWorkState {
+        NodeWorkState::new(network, None, Arc::new([]), MinDifficultyTime::Honest, update(1))
     }
 
     fn now(seconds: u32) -> Now {
@@ -158,10 +169,10 @@ mod tests {
         assert!(desk.work(now(0)).claim.take());
         desk.on_update(update(1));
         assert!(!desk.work(now(1)).claim.take());
-        desk.on_verdict(BlockHash::from_byte_array([1; 32]), &Verdict::Accepted);
+        desk.on_verdict(BlockHash::from_byte_array([1; 32]), &BlockVerdict::Accepted);
         desk.on_update(update(1));
         assert!(!desk.work(now(1)).claim.take());
-        let rejected = Verdict::Rejected("bad-txns".into());
+        let rejected = BlockVerdict::Rejected("bad-txns".into());
         desk.on_verdict(BlockHash::from_byte_array([9; 32]), &rejected);
         desk.on_update(update(1));
         assert!(!desk.work(now(1)).claim.take());
@@ -180,12 +191,12 @@ mod tests {
         let mut desk = desk(Network::Bitcoin);
         desk.work(now(0));
         assert_eq!(desk.due(now(0)), None);
-        assert_eq!(desk.on_all_down(now(0)), Some(Move::Warn { keep: KEEP_WORK }));
+        assert_eq!(desk.on_all_down(now(0)), Some(Effect::Warn { keep: KEEP_WORK }));
         assert_eq!(desk.due(now(60)), Some(Duration::from_secs(540)));
         assert_eq!(desk.on_time(now(599)), None);
-        assert_eq!(desk.on_time(now(600)), Some(Move::Withdraw));
+        assert_eq!(desk.on_time(now(600)), Some(Effect::Withdraw));
         assert_eq!(desk.due(now(600)), None);
-        assert_eq!(desk.on_update(update(1)), Some(Move::Publish));
+        assert_eq!(desk.on_update(update(1)), Some(Effect::Publish));
 
         desk.on_all_down(now(700));
         desk.on_update(update(1));
@@ -199,7 +210,7 @@ mod tests {
         assert_eq!((work.times.bits.to_consensus(), work.times.last), (0x1900_ffff, UNIX + 1200));
         assert_eq!(desk.due(now(0)), Some(Duration::from_secs(1201)));
         assert_eq!(desk.on_time(now(1200)), None);
-        assert_eq!(desk.on_time(now(1201)), Some(Move::Renew));
+        assert_eq!(desk.on_time(now(1201)), Some(Effect::Renew));
         let work = desk.work(now(1201));
         assert_eq!((work.times.bits.to_consensus(), work.times.first), (0x1d00_ffff, UNIX + 1201));
         assert_eq!(desk.due(now(1201)), None);
@@ -209,7 +220,7 @@ mod tests {
         desk.work(now(0));
         desk.on_all_down(now(0));
         assert_eq!(desk.due(now(0)), Some(KEEP_WORK));
-        assert_eq!(desk.on_time(now(600)), Some(Move::Withdraw));
+        assert_eq!(desk.on_time(now(600)), Some(Effect::Withdraw));
         assert_eq!(desk.due(now(600)), None);
     }
 }

@@ -12,20 +12,20 @@ use super::{DATA_FOLDER, StoreError, schema};
 
 /// What is in the books at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Books {
+pub struct AccountsSnapshot {
     /// All workers, by name.
-    pub workers: Vec<WorkerBook>,
+    pub workers: Vec<WorkerAccount>,
     /// Sums over all workers.
     pub totals: Totals,
     /// Blocks found, whatever became of them, by height.
-    pub blocks: Vec<BlockBook>,
+    pub blocks: Vec<BlockRow>,
     /// When the oldest share that has a row was accepted, milliseconds since the Unix epoch.
     pub shares_since_ms: Option<u64>,
 }
 
 /// A worker's account.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WorkerBook {
+pub struct WorkerAccount {
     /// The worker's name.
     pub name: String,
     /// Sums for ever.
@@ -36,7 +36,7 @@ pub struct WorkerBook {
 
 /// A block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockBook {
+pub struct BlockRow {
     /// Its hash in hex, as nodes write it.
     pub hash: String,
     /// Its height.
@@ -51,7 +51,7 @@ pub struct BlockBook {
 ///
 /// # Errors
 /// If there are none, or they can't be read.
-pub fn books(folder: &Path) -> Result<Books, StoreError> {
+pub fn read_accounts(folder: &Path) -> Result<AccountsSnapshot, StoreError> {
     let path = DATA_FOLDER.database_path(folder);
     let database = DATA_FOLDER.database_error(&path);
     let mut connection = DATA_FOLDER.open_read_only(folder)?;
@@ -63,8 +63,8 @@ pub fn books(folder: &Path) -> Result<Books, StoreError> {
     read(&moment).map_err(database)
 }
 
-fn read(connection: &Connection) -> rusqlite::Result<Books> {
-    let mut books = Books::default();
+fn read(connection: &Connection) -> rusqlite::Result<AccountsSnapshot> {
+    let mut books = AccountsSnapshot::default();
     let mut query = connection.prepare("SELECT worker, count(*) FROM share GROUP BY worker")?;
     let kept = query.query_map([], |row| Ok((row.get(0)?, row.get(1).map(unsigned)?)))?;
     let kept: HashMap<i64, u64> = kept.collect::<rusqlite::Result<_>>()?;
@@ -72,14 +72,14 @@ fn read(connection: &Connection) -> rusqlite::Result<Books> {
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         let rows = kept.get(&row.get(0)?).copied().unwrap_or(0);
-        let worker = WorkerBook { name: row.get(1)?, totals: totals(row)?, rows };
+        let worker = WorkerAccount { name: row.get(1)?, totals: totals(row)?, rows };
         books.totals += worker.totals;
         books.workers.push(worker);
     }
     let mut query =
         connection.prepare("SELECT hash, height, worker, refused FROM block ORDER BY height, found")?;
     let blocks = query.query_map([], |row| {
-        Ok(BlockBook {
+        Ok(BlockRow {
             hash: row.get(0)?,
             height: row.get(1).map(unsigned)?,
             worker: row.get(2)?,
