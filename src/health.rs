@@ -147,7 +147,7 @@ mod tests {
             stratum: Listen::At(([127, 0, 0, 1], 0).into()),
             http: None,
             config,
-            chain: pool::Chain::Builtin { block_interval: Duration::from_secs(60) },
+            source: task::BlockSourceSpec::Builtin { block_interval: Duration::from_secs(60) },
             data: None,
         };
         Server::bind(options).await.unwrap()

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use command_line::{Summary, UsageError};
+use command_line::{NodeArgs, Summary, UsageError};
 use executor::cli::MineArgs;
 use executor::standalone::{self, MiningResult};
-use node::cli::NodeArgs;
 use pool::cli::DataArgs;
 use pool::{Config, Listen, ServeOptions, Server};
 use stratum::PoolUrl;
+use task::BlockSourceSpec;
 use tokio_util::sync::CancellationToken;
 
 /// Options of `mine`.
@@ -60,14 +60,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn options(args: &Args) -> anyhow::Result<ServeOptions> {
     let payout = args.node.payout().map_err(|text| UsageError(text.to_owned()))?;
-    let chosen = args.node.choose(payout, |name| std::env::var(name).ok());
-    let choice = chosen.map_err(|error| UsageError(format!("{error:#}")))?;
+    let spec = args.node.spec(payout, |name| std::env::var(name).ok());
+    let spec = spec.map_err(|error| UsageError(format!("{error:#}")))?;
     Ok(ServeOptions {
         // Only this process connects.
         stratum: Listen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         http: None,
         config: Config { share_interval: args.mine.share_interval, ..Config::default() },
-        chain: pool::Chain::Node(choice.into()),
+        source: BlockSourceSpec::Node(spec),
         data: Some(args.data.for_real_blocks()),
     })
 }

@@ -4,17 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use command_line::dial_options;
 use executor::worker::every;
 use executor::{Runner, TaskContext, TaskError, TaskEvent};
-use node::cli::Choice;
-use node::{Credentials, MinDifficultyTime, Payout};
-use pool::{Config, Listen, PoolHandle, ServeOptions, Server, StoreOptions, UpstreamOptions};
-use task::{
-    Account, BlockSourceSpec, Live, NodeSpec, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec,
-    UpstreamSpec,
-};
+use pool::{Config, Listen, PoolHandle, ServeOptions, Server, StoreOptions};
+use task::{Account, Live, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec};
 use tokio::time::{Instant, sleep_until};
 
 use crate::health::HealthCheck;
@@ -37,9 +30,9 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let ProgramSpec::Server(spec) = context.spec.kind.clone() else {
         return Err(TaskError::new("a server cannot run a worker's task"));
     };
-    let options = options(&spec).map_err(failed)?;
+    let options = options(&spec);
     let server = tokio::select! {
-        server = Server::bind(options) => server.map_err(|error| failed(error.into()))?,
+        server = Server::bind(options) => server.map_err(|error| TaskError::new(logging::error_chain(&error)))?,
         () = context.stop.cancelled() => return Ok(Report::default()),
         () = tokio::time::sleep(WORK_TIMEOUT) => {
             let seconds = WORK_TIMEOUT.as_secs();
@@ -59,11 +52,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     Ok(reporter.last_report())
 }
 
-fn failed(error: anyhow::Error) -> TaskError {
-    TaskError::new(format!("{error:#}"))
-}
-
-fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
+fn options(spec: &ServerSpec) -> ServeOptions {
     // A cluster of one machine serves no other machine.
     let loopback = spec.host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
     let listen = |port| match loopback {
@@ -71,19 +60,13 @@ fn options(spec: &ServerSpec) -> anyhow::Result<ServeOptions> {
         None => Listen::Everywhere(port),
     };
     let folder = spec.data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR);
-    Ok(ServeOptions {
+    ServeOptions {
         stratum: listen(spec.stratum_port),
         http: Some(listen(spec.http_port)),
         config: config(spec),
-        chain: match &spec.block_source {
-            BlockSourceSpec::Builtin { block_interval } => {
-                pool::Chain::Builtin { block_interval: *block_interval }
-            }
-            BlockSourceSpec::Node(node) => pool::Chain::Node(choice(node)?.into()),
-            BlockSourceSpec::Upstream(spec) => pool::Chain::Upstream(upstream(spec)?),
-        },
+        source: spec.block_source.clone(),
         data: Some(StoreOptions { folder: folder.into(), retention: StoreOptions::RETENTION }),
-    })
+    }
 }
 
 fn config(spec: &ServerSpec) -> Config {
@@ -92,35 +75,6 @@ fn config(spec: &ServerSpec) -> Config {
         config.limits.connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
     }
     config
-}
-
-fn choice(spec: &NodeSpec) -> anyhow::Result<Choice> {
-    let access = |node: &task::NodeAccess| {
-        let credentials = match node.user.clone() {
-            Some(user) => Credentials::Basic { user, password: node.password.clone().unwrap_or_default() },
-            None => Credentials::None,
-        };
-        Ok((node.url.parse().context("the task's specification")?, credentials))
-    };
-    Ok(Choice {
-        nodes: spec.nodes.iter().map(access).collect::<anyhow::Result<_>>()?,
-        payout: Payout::Address(spec.address.clone()),
-        tag: spec.tag.clone(),
-        min_difficulty_time: match spec.early_min_difficulty {
-            true => MinDifficultyTime::Early,
-            false => MinDifficultyTime::Honest,
-        },
-    })
-}
-
-fn upstream(spec: &UpstreamSpec) -> anyhow::Result<UpstreamOptions> {
-    let UpstreamSpec { pools, user, password, access } = spec;
-    let pool = |url: &String| {
-        let url = url.parse().context("the task's specification")?;
-        Ok(client::Pool { url, user: user.clone(), password: password.clone() })
-    };
-    let pools = pools.iter().map(pool).collect::<anyhow::Result<_>>()?;
-    Ok(UpstreamOptions { pools, dial: dial_options(access) })
 }
 
 struct Reporter {

@@ -42,11 +42,10 @@
 //! - When a connection ends, its shares without an answer wait until the session is resumed. They are then submitted again,
 //!   and "duplicate" counts as accepted. If the session is not resumed, their outcome is [`Outcome::Unanswered`].
 //!
-//! Modules: [`cli`]: command-line options; [`config`]: settings; [`event`]: events and outcomes; [`error`]: errors;
+//! Modules: [`config`]: settings; [`event`]: events and outcomes; [`error`]: errors;
 //! `client`: the client; `connection`: one connection to a pool; `failover`: which pool to try next; `shares`: submitted
 //! shares and their outcomes.
 
-pub mod cli;
 mod client;
 pub mod config;
 mod connection;

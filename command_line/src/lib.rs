@@ -1,4 +1,4 @@
-//! What all programs of the workspace do alike on their command line: they parse options, print lines, stop on signals,
+//! What all programs of the workspace do alike on their command line: they parse options (also those of where work comes from), print lines, stop on signals,
 //! return an exit status, and print a summary at the end.
 
 mod connection;
@@ -6,6 +6,7 @@ mod exit;
 mod output;
 mod parse;
 mod process;
+mod source;
 mod summary;
 mod values;
 
@@ -14,5 +15,6 @@ pub use exit::{EX_USAGE, EXIT_STATUS_HELP, UsageError, exit};
 pub use output::{pluralize, print_error_line, print_line, stdout_closed};
 pub use parse::parse;
 pub use process::{Signals, block_on, stop_token, stop_token_and_second_signal};
+pub use source::{BlockSourceChoice, NodeArgs, PayoutKind, TAG, UpstreamArgs, pool_url, read_cookie_file};
 pub use summary::{Hashrate, ShareCounts, Summary};
 pub use values::{RedactedParser, difficulty, duration, listen_address, read_password, whole_number};

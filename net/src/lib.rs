@@ -5,6 +5,7 @@
 //! - [`mod@listen`]: listening sockets;
 //! - [`dial`]: outgoing connections;
 //! - [`proxy`]: a SOCKS5 proxy and the credentials for it;
+//! - [`node_url`]: the address of a Bitcoin node's JSON-RPC, and its cookie file;
 //! - [`tls`]: TLS clients; [`fingerprint`]: certificate pinning;
 //! - [`backoff`]: delays between attempts.
 
@@ -14,6 +15,7 @@ pub mod dial;
 pub mod fingerprint;
 
 pub mod listen;
+pub mod node_url;
 pub mod proxy;
 pub mod tls;
 
@@ -22,5 +24,6 @@ pub use backoff::Backoff;
 pub use dial::{ByteStream, DialError, DialOptions, Dialer};
 pub use fingerprint::Fingerprint;
 pub use listen::{ListenError, all_interfaces, listen};
+pub use node_url::{NodeUrl, NodeUrlError, read_cookie};
 pub use proxy::Proxy;
 pub use tls::{Tls, Trust};

@@ -11,11 +11,14 @@
 //! Written to the BIPs and to what Bitcoin Core documents, and tolerant where bcoin differs.
 //!
 //! ```no_run
-//! use node::{RpcClient, CoinbasePlan, BlockDraft, TemplateEvent, RpcLimits, NodeUrl, Nodes, TemplateTiming, network};
+//! use node::{
+//!     BlockDraft, CoinbasePlan, NodeCredentials, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateTiming, network,
+//! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let (url, credentials) = NodeUrl::parse("http://user:password@localhost:18443")?;
-//! let nodes = Nodes::new([RpcClient::new(url, credentials.unwrap_or_default(), RpcLimits::default())?])?;
+//! let credentials = NodeCredentials::Basic { user: "user".into(), password: "password".into() };
+//! let url = "http://localhost:18443".parse()?;
+//! let nodes = Nodes::new([RpcClient::new(url, credentials, RpcLimits::default())?])?;
 //! let network = nodes.network().await?;
 //! let payout = network::payout_script("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", network)?;
 //! let plan = CoinbasePlan { payout, tag: b"/mine/".to_vec(), extranonce_size: 12 };
@@ -32,10 +35,8 @@
 //! - [`coinbase`], [`draft`]: from a template to jobs and, with a solution, to a block;
 //! - [`templates`]: the stream of new templates, from the first of several nodes that works;
 //! - [`submit`]: a block to all nodes, and their verdicts;
-//! - [`cli`]: the options that say all this;
 //! - [`network`], [`min_difficulty`]: where the node is, whom that lets us pay, and what the clock does to bits.
 
-pub mod cli;
 pub mod coinbase;
 pub mod draft;
 mod merkle;
@@ -52,8 +53,7 @@ mod text;
 pub use coinbase::{CoinbaseParts, CoinbasePlan};
 pub use draft::{BlockDraft, Solution};
 pub use min_difficulty::{HeaderTimes, MinDifficultyTime};
-pub use network::Payout;
-pub use rpc::{Credentials, NodeUrl, RpcClient, RpcError, RpcLimits};
+pub use rpc::{NodeCredentials, NodeUrl, RpcClient, RpcError, RpcLimits};
 pub use submit::BlockVerdict;
 pub use template::{Template, TemplateError};
 pub use templates::{Nodes, TemplateEvent, TemplateStream, TemplateTiming, TemplateUpdate};

@@ -4,10 +4,8 @@
 //! The rule is `GetNextWorkRequired` in Bitcoin Core's `src/pow.cpp`; it does not apply to the first block of a
 //! difficulty period. Regtest has it too, where it changes nothing.
 
-use std::fmt;
-use std::str::FromStr;
-
 use bitcoin::{CompactTarget, Network};
+pub use task::MinDifficultyTime;
 
 use crate::template::Template;
 
@@ -22,42 +20,6 @@ const MAX_AHEAD: u32 = 2 * 60 * 60;
 const MARGIN: u32 = 60;
 /// Blocks of a difficulty period.
 const PERIOD: u32 = 2016;
-
-/// When to use the lowest difficulty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MinDifficultyTime {
-    /// Once 20 minutes have really passed.
-    #[default]
-    Honest,
-    /// As soon as a header whose time is 20 minutes after its parent's is accepted: up to two hours ahead.
-    Early,
-}
-
-/// Not one of the two words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither honest nor early")]
-pub struct MinDifficultyTimeError(String);
-
-impl FromStr for MinDifficultyTime {
-    type Err = MinDifficultyTimeError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "honest" => Ok(Self::Honest),
-            "early" => Ok(Self::Early),
-            _ => Err(MinDifficultyTimeError(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for MinDifficultyTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Honest => "honest",
-            Self::Early => "early",
-        })
-    }
-}
 
 /// Time and bits of a job's headers. All times are seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,14 +165,6 @@ mod tests {
         // Without the parent's time nothing may roll.
         let times = HeaderTimes::of(&template, Network::Testnet4, None, PARENT + 20, Early);
         assert_eq!((times.first, times.start, times.last), (PARENT + 10, PARENT + 10, PARENT + 10));
-    }
-
-    #[test]
-    fn words() {
-        for policy in [Honest, Early] {
-            assert_eq!(policy.to_string().parse(), Ok(policy));
-        }
-        assert!("x".parse::<MinDifficultyTime>().unwrap_err().to_string().contains("\"x\""));
     }
 
     proptest! {

@@ -13,15 +13,6 @@ use crate::text::one_line;
 const ALL: [Network; 5] =
     [Network::Bitcoin, Network::Testnet, Network::Testnet4, Network::Signet, Network::Regtest];
 
-/// Whom blocks pay. Nobody gets a fee.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payout {
-    /// All blocks pay this address.
-    Address(String),
-    /// A block pays the address in the name of the worker who found it: `ADDRESS` or `ADDRESS.WORKER`.
-    User,
-}
-
 /// A node whose network can't be mined on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

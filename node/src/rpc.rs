@@ -5,7 +5,6 @@ mod auth;
 mod error;
 #[cfg(test)]
 mod tests;
-mod url;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,9 +20,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-pub use auth::Credentials;
 pub use error::RpcError;
-pub use url::{DEFAULT_PORT, NodeUrl, NodeUrlError};
+pub use net::node_url::{DEFAULT_PORT, NodeUrl, NodeUrlError};
+pub use task::NodeCredentials;
 
 use crate::text::one_line;
 
@@ -70,7 +69,11 @@ impl RpcClient {
     ///
     /// # Errors
     /// If the address can't be that of a request, which [`NodeUrl::parse`] leaves little room for.
-    pub fn new(url: NodeUrl, credentials: Credentials, limits: RpcLimits) -> Result<RpcClient, NodeUrlError> {
+    pub fn new(
+        url: NodeUrl,
+        credentials: NodeCredentials,
+        limits: RpcLimits,
+    ) -> Result<RpcClient, NodeUrlError> {
         let uri = Uri::try_from(url.to_string())
             .map_err(|_| NodeUrlError::Path { path: url.path.clone(), url: url.to_string() })?;
         let mut connector = HttpConnector::new();

@@ -9,18 +9,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use client::cli::UpstreamArgs;
-use command_line::{ConnectionArgs, difficulty, duration, listen_address, print_line};
-use node::Payout;
-use node::cli::NodeArgs;
+use command_line::{
+    BlockSourceChoice, ConnectionArgs, NodeArgs, UpstreamArgs, difficulty, duration, listen_address,
+    pool_access, print_line,
+};
+use task::{BlockSourceSpec, Payout};
 
 pub use self::data::DataArgs;
 pub use self::limits::LimitArgs;
 use crate::config::Config;
 use crate::handle::PoolSummary;
-use crate::serve::{self, Listen, ServeOptions, Server};
+use crate::serve::{Listen, ServeOptions, Server};
 use crate::share::UpstreamSummary;
-use crate::source::UpstreamOptions;
 
 /// Options of `mesos-miner pool`.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,7 +34,7 @@ pub struct Args {
     pub http: Option<SocketAddr>,
     /// Where blocks come from
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin")]
-    pub chain: Chain,
+    pub chain: BlockSourceChoice,
     /// Time between two blocks of the built-in chain, whose difficulty follows the miners' hashrate
     #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
@@ -67,15 +67,6 @@ pub struct Args {
     pub connection: ConnectionArgs,
 }
 
-/// Where blocks come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Chain {
-    /// A chain of the pool's own, in memory, for trying things out
-    Builtin,
-    /// A Bitcoin node's, which gives templates and takes blocks
-    Node,
-}
-
 impl Args {
     /// Checks what clap can't.
     fn payout(&self) -> Result<Option<Payout>, String> {
@@ -89,7 +80,8 @@ impl Args {
             return Err(format!("{option} needs --upstream URL"));
         }
         if let Some(upstream) = self.upstream.given() {
-            let other = (self.chain == Chain::Node).then_some("--chain node").or(self.node.given());
+            let other =
+                (self.chain == BlockSourceChoice::Node).then_some("--chain node").or(self.node.given());
             return match other {
                 None => Ok(None),
                 Some(other) => {
@@ -98,22 +90,20 @@ impl Args {
             };
         }
         match (self.chain, self.node.given()) {
-            (Chain::Node, _) => Ok(Some(self.node.payout()?)),
-            (Chain::Builtin, None) => Ok(None),
-            (Chain::Builtin, Some(option)) => Err(format!("{option} needs --chain node")),
+            (BlockSourceChoice::Node, _) => Ok(Some(self.node.payout()?)),
+            (BlockSourceChoice::Builtin, None) => Ok(None),
+            (BlockSourceChoice::Builtin, Some(option)) => Err(format!("{option} needs --chain node")),
         }
     }
 
     fn options(&self, payout: Option<Payout>) -> anyhow::Result<ServeOptions> {
         let block_interval = self.block_interval;
         let env = |name: &str| std::env::var(name).ok();
-        let chain = match (payout, self.upstream.pools(env)?) {
-            (_, Some(pools)) => {
-                let dial = self.connection.dial_options(env)?;
-                serve::Chain::Upstream(UpstreamOptions { pools, dial })
-            }
-            (None, None) => serve::Chain::Builtin { block_interval },
-            (Some(payout), None) => serve::Chain::Node(self.node.choose(payout, env)?.into()),
+        let access = pool_access(&self.connection.dial_options(env)?);
+        let source = match (payout, self.upstream.spec(access, env)?) {
+            (_, Some(upstream)) => BlockSourceSpec::Upstream(upstream),
+            (None, None) => BlockSourceSpec::Builtin { block_interval },
+            (Some(payout), None) => BlockSourceSpec::Node(self.node.spec(payout, env)?),
         };
         Ok(ServeOptions {
             stratum: Listen::At(self.listen),
@@ -126,8 +116,8 @@ impl Args {
                 limits: self.limits.limits(),
                 bans: self.limits.bans(),
             },
-            data: self.data.options(&chain),
-            chain,
+            data: self.data.options(&source),
+            source,
         })
     }
 }
@@ -183,6 +173,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use task::{NodeAccess, NodeCredentials, PoolAccess};
 
     use super::*;
     use crate::store::StoreOptions;
@@ -198,7 +189,7 @@ mod tests {
         let args = Cli::parse_from(["pool"]).args;
         let options = args.options(args.payout().unwrap()).unwrap();
         assert_eq!(options.config, Config::default());
-        assert_eq!(options.chain, serve::Chain::Builtin { block_interval: Duration::from_secs(20) });
+        assert_eq!(options.source, BlockSourceSpec::Builtin { block_interval: Duration::from_secs(20) });
         assert_eq!((options.http, options.data), (None, None));
     }
 
@@ -215,24 +206,27 @@ mod tests {
         let args = with(&more).unwrap();
         let payout = args.payout().unwrap();
         assert_eq!(payout, Some(Payout::Address(ADDRESS.into())));
-        let serve::Chain::Node(options) = args.options(payout).unwrap().chain else { panic!() };
-        let cookie = node::Credentials::Cookie("/x/.cookie".into());
-        assert_eq!(options.nodes[0], ("http://127.0.0.1:18443".parse().unwrap(), cookie));
-        let own = node::Credentials::Basic { user: "a".into(), password: "b".into() };
-        assert_eq!(options.nodes[1], ("http://[::1]:8332".parse().unwrap(), own));
+        let BlockSourceSpec::Node(options) = args.options(payout).unwrap().source else { panic!() };
+        let cookie = NodeCredentials::CookieFile("/x/.cookie".into());
+        assert_eq!(
+            options.nodes[0],
+            NodeAccess { url: "http://127.0.0.1:18443".into(), credentials: cookie }
+        );
+        let own = NodeCredentials::Basic { user: "a".into(), password: "b".into() };
+        assert_eq!(options.nodes[1], NodeAccess { url: "http://[::1]:8332".into(), credentials: own });
         assert_eq!(options.tag, b"/mesos-miner/");
 
         let args = with(&["--rpc-user", "me", "--payout", "user"]).unwrap();
-        assert_eq!(args.payout(), Ok(Some(Payout::User)));
-        let options = args.node.choose(Payout::User, |name| Some(format!("value of {name}"))).unwrap();
+        assert_eq!(args.payout(), Ok(Some(Payout::WorkerName)));
+        let options = args.node.spec(Payout::WorkerName, |name| Some(format!("value of {name}"))).unwrap();
         let basic =
-            node::Credentials::Basic { user: "me".into(), password: "value of MINER_RPC_PASSWORD".into() };
-        assert_eq!(options.nodes[0].1, basic);
-        let error = args.node.choose(Payout::User, |_| None).unwrap_err().to_string();
+            NodeCredentials::Basic { user: "me".into(), password: "value of MINER_RPC_PASSWORD".into() };
+        assert_eq!(options.nodes[0].credentials, basic);
+        let error = args.node.spec(Payout::WorkerName, |_| None).unwrap_err().to_string();
         assert!(error.contains("MINER_RPC_PASSWORD") && error.contains("--rpc-password-file"), "{error}");
         let args =
             with(&["--rpc-user", "me", "--rpc-password-file", "/no/such/file", "--payout", "user"]).unwrap();
-        let error = format!("{:#}", args.node.choose(Payout::User, |_| None).unwrap_err());
+        let error = format!("{:#}", args.node.spec(Payout::WorkerName, |_| None).unwrap_err());
         assert!(error.contains("/no/such/file") && error.contains("No such file"), "{error}");
     }
 
@@ -278,10 +272,10 @@ mod tests {
     fn an_upstream_pool_stands_alone() {
         let parse = |more: &[&str]| Cli::parse_from([&["pool", "--upstream", "a:1,b:2"], more].concat()).args;
         let args = parse(&["-u", "me"]);
-        let serve::Chain::Upstream(options) = args.options(args.payout().unwrap()).unwrap().chain else {
+        let BlockSourceSpec::Upstream(options) = args.options(args.payout().unwrap()).unwrap().source else {
             panic!()
         };
-        assert_eq!((options.pools.len(), options.dial), (2, net::DialOptions::default()));
+        assert_eq!((options.pools.len(), options.access), (2, PoolAccess::default()));
         let idle = Cli::parse_from(["pool", "--proxy", "socks5://h:1"]).args.payout().unwrap_err();
         assert_eq!(idle, "--proxy needs --upstream URL");
         let error = parse(&["-u", "me", "--address", ADDRESS]).payout().unwrap_err();

@@ -36,13 +36,11 @@ mod vardiff;
 pub use admission::BanRules;
 pub use config::{Config, Limits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
-pub use serve::{Chain, Listen, ServeError, ServeOptions, Server};
+pub use serve::{Listen, ServeError, ServeOptions, Server};
 pub use server::Pool;
 pub use share::{UpstreamShareCounts, UpstreamSummary};
 pub use shared::PoolCounters;
-pub use source::{
-    NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
-};
+pub use source::{NodeError, NodeSource, Source, SourceError, UpstreamError, UpstreamSource};
 pub use store::{
     AccountsSnapshot, BlockRow, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts,
 };

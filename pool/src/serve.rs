@@ -1,20 +1,15 @@
 //! A pool with its HTTP page, from addresses to the end: what `mesos-miner pool` and the server task both run.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use net::{ListenError, all_interfaces};
-use node::cli::TAG;
+use task::BlockSourceSpec;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::BuiltinChain;
-use crate::clock::Now;
 use crate::config::Config;
 use crate::handle::PoolHandle;
 use crate::server::{Pool, descriptors};
-use crate::source::{
-    NodeError, NodeOptions, NodeSource, Source, UpstreamError, UpstreamOptions, UpstreamSource,
-};
+use crate::source::{Source, SourceError};
 use crate::store::{Store, StoreError, StoreOptions};
 
 /// Where a server listens, and where its blocks come from.
@@ -26,24 +21,10 @@ pub struct ServeOptions {
     pub http: Option<Listen>,
     /// How miners are treated.
     pub config: Config,
-    /// Where blocks come from.
-    pub chain: Chain,
+    /// Where work comes from.
+    pub source: BlockSourceSpec,
     /// Where accounts and found blocks are kept; without it, they are lost with the process.
     pub data: Option<StoreOptions>,
-}
-
-/// Where blocks come from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Chain {
-    /// A chain of the server's own.
-    Builtin {
-        /// Wanted time between two blocks.
-        block_interval: Duration,
-    },
-    /// Bitcoin nodes.
-    Node(NodeOptions),
-    /// Pools that we mine for ourselves.
-    Upstream(UpstreamOptions),
 }
 
 /// An address to listen on.
@@ -65,12 +46,9 @@ pub enum ServeError {
     /// The data folder is of no use.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The nodes can't be mined on.
+    /// There is no work to be had.
     #[error(transparent)]
-    Node(#[from] NodeError),
-    /// The upstream pools can't be mined for.
-    #[error(transparent)]
-    Upstream(#[from] UpstreamError),
+    Source(#[from] SourceError),
 }
 
 /// A server that listens and can be run.
@@ -91,7 +69,7 @@ impl Server {
         let limits = &mut options.config.limits;
         limits.connections = descriptors::allow(limits.connections);
         let data = options.data.as_ref().map(Store::open).transpose()?;
-        let source = options.chain.source().await?;
+        let source = Source::connect(options.source).await?;
         let pool = Pool::on(net::listen(&options.stratum.addresses()).await?, options.config, source, data);
         let http = match options.http {
             None => None,
@@ -125,20 +103,6 @@ impl Server {
             }
         };
         tokio::join!(self.pool.run(stop.clone()), http);
-    }
-}
-
-impl Chain {
-    async fn source(self) -> Result<Source, ServeError> {
-        match self {
-            Chain::Builtin { block_interval } => {
-                // Two pools that start in the same second must not mine the same block.
-                let tag = format!("{TAG}{:016x}/", rand::random::<u64>());
-                Ok(BuiltinChain::new(block_interval, tag.as_bytes(), Now::read().unix).into())
-            }
-            Chain::Node(options) => Ok(NodeSource::connect(options).await?.into()),
-            Chain::Upstream(options) => Ok(UpstreamSource::connect(options).await?.into()),
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where work comes from: the one place that knows every kind of chain.
+//! Where work comes from: the one place that knows every kind of source.
 
 mod builtin;
 mod node;
@@ -7,49 +7,70 @@ mod upstream;
 use std::sync::Arc;
 
 use bitcoin::Network;
+use command_line::TAG;
+use task::BlockSourceSpec;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use self::node::{NodeError, NodeOptions, NodeSource};
-pub use self::upstream::{UpstreamError, UpstreamOptions, UpstreamSource};
+pub use self::node::{NodeError, NodeSource};
+pub use self::upstream::{UpstreamError, UpstreamSource};
 use crate::chain::BuiltinChain;
+use crate::clock::Now;
 use crate::share::{ForwardRequest, FoundBlock};
 use crate::shared::PoolState;
 
 #[cfg(test)]
 pub(crate) use self::builtin::work as builtin_work;
 
-/// What the pool works on.
+/// A source of work that has given its first job.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Source {
-    /// A chain of its own, in memory.
+    /// A chain of the pool's own, in memory.
     Builtin(Box<BuiltinChain>),
-    /// A Bitcoin node's.
+    /// Bitcoin nodes.
     Node(Box<NodeSource>),
     /// The jobs of an upstream pool.
     Upstream(Box<UpstreamSource>),
 }
 
+/// A source that gives no work, and never will.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The nodes cannot be mined on.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The upstream pools cannot be mined for.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
 impl From<BuiltinChain> for Source {
-    fn from(chain: BuiltinChain) -> Source {
+    fn from(chain: BuiltinChain) -> Self {
         Source::Builtin(Box::new(chain))
     }
 }
 
-impl From<NodeSource> for Source {
-    fn from(source: NodeSource) -> Source {
-        Source::Node(Box::new(source))
-    }
-}
-
-impl From<UpstreamSource> for Source {
-    fn from(source: UpstreamSource) -> Source {
-        Source::Upstream(Box::new(source))
-    }
-}
-
 impl Source {
+    /// Connects to a source. Waits for its first job for ever, and logs what it waits for.
+    ///
+    /// # Errors
+    /// If waiting will not help: see [`SourceError`].
+    pub async fn connect(spec: BlockSourceSpec) -> Result<Self, SourceError> {
+        Ok(match spec {
+            BlockSourceSpec::Builtin { block_interval } => {
+                // Two pools that start in the same second must not mine the same block.
+                let tag = format!("{TAG}{:016x}/", rand::random::<u64>());
+                BuiltinChain::new(block_interval, tag.as_bytes(), Now::read().unix).into()
+            }
+            BlockSourceSpec::Node(spec) => Source::Node(Box::new(NodeSource::connect(spec).await?)),
+            BlockSourceSpec::Upstream(spec) => {
+                Source::Upstream(Box::new(UpstreamSource::connect(spec).await?))
+            }
+        })
+    }
+
     /// The network of the addresses in the miners' names, if these are what blocks pay to.
     pub(crate) fn pays_users(&self) -> Option<Network> {
         match self {

@@ -28,7 +28,7 @@ use task::PoolAccess;
 
 pub use self::placement::PlacementArgs;
 pub use self::pool::PoolArgs;
-pub use self::server::{ChainKind, Kind as ServerKind, ServerArgs};
+pub use self::server::{Kind as ServerKind, ServerArgs};
 pub use self::size::{SizeError, SizeLimit, size_limit};
 pub use self::tls::TlsArgs;
 pub use self::zk::ZkArgs;

@@ -15,14 +15,16 @@
 mod instruction;
 mod live;
 mod report;
+mod source;
 mod spec;
 mod wire;
 
 pub use instruction::{Instruction, Intervals};
 pub use live::{Live, PoolLive, WorkerLive};
 pub use report::{Account, JudgedShare, Report, ServerAddress, ShareRow, Totals, Verdict};
-pub use spec::{
-    BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec,
-    UpstreamSpec, WorkerSpec,
+pub use source::{
+    BlockSourceSpec, MinDifficultyTime, MinDifficultyTimeError, NodeAccess, NodeCredentials, NodeSpec,
+    Payout, UpstreamSpec,
 };
+pub use spec::{PoolAccess, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec, WorkerSpec};
 pub use wire::{DecodeError, OLDEST_VERSION, VERSION, version};

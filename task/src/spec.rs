@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::Intervals;
+use crate::{BlockSourceSpec, Intervals};
 
 /// The content of `TaskInfo.data`.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,68 +44,6 @@ pub struct ServerSpec {
     pub data_dir: Option<String>,
     /// The number of connections for which the task has memory; `None`: the pool's default.
     pub max_connections: Option<u32>,
-}
-
-/// Where the pool server's blocks come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BlockSourceSpec {
-    /// The pool's built-in chain, in memory.
-    Builtin {
-        /// The desired time between two blocks. The chain adapts its difficulty to the hashrate.
-        block_interval: Duration,
-    },
-    /// Bitcoin nodes.
-    Node(NodeSpec),
-    /// An upstream pool, whose work is distributed among the workers.
-    Upstream(UpstreamSpec),
-}
-
-/// The specification of upstream pools. Its debug form omits the password.
-#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
-pub struct UpstreamSpec {
-    /// URLs such as `stratum+tcp://host:3333`, in order of preference.
-    pub pools: Vec<String>,
-    /// Stratum user name at all of them.
-    pub user: String,
-    /// Stratum password at all of them.
-    #[debug(skip)]
-    pub password: String,
-    /// How to connect to them.
-    pub access: PoolAccess,
-}
-
-/// The specification of mining on Bitcoin nodes. This is also its wire form.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct NodeSpec {
-    /// Nodes of one network, in order of preference.
-    #[prost(message, repeated, tag = "1")]
-    pub nodes: Vec<NodeAccess>,
-    /// The address that all blocks pay.
-    #[prost(string, tag = "2")]
-    pub address: String,
-    /// Bytes for the end of the script of each coinbase.
-    #[prost(bytes = "vec", tag = "3")]
-    pub tag: Vec<u8>,
-    /// On testnets: make blocks of minimum difficulty as soon as nodes accept them.
-    #[prost(bool, tag = "4")]
-    pub early_min_difficulty: bool,
-}
-
-/// How to connect to a node. This is also its wire form. Its debug form omits user and password.
-#[derive(Clone, PartialEq, Eq, prost::Message, derive_more::Debug)]
-#[prost(skip_debug)]
-pub struct NodeAccess {
-    /// `http://HOST:PORT` as the server's agent sees it, without user and password.
-    #[prost(string, tag = "1")]
-    pub url: String,
-    /// User name, if the node requires one.
-    #[prost(string, optional, tag = "2")]
-    #[debug(skip)]
-    pub user: Option<String>,
-    /// The password of the user; without one, it is empty.
-    #[prost(string, optional, tag = "3")]
-    #[debug(skip)]
-    pub password: Option<String>,
 }
 
 /// The specification of a worker task. Its debug form omits the password.

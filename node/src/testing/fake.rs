@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::rpc::{Credentials, NodeUrl, RpcClient, RpcLimits};
+use crate::rpc::{NodeCredentials, NodeUrl, RpcClient, RpcLimits};
 
 /// A call as it came in.
 #[derive(Clone, Debug)]
@@ -82,10 +82,10 @@ impl FakeNode {
     }
 
     pub fn client(&self) -> RpcClient {
-        self.client_as(Credentials::None)
+        self.client_as(NodeCredentials::None)
     }
 
-    pub fn client_as(&self, credentials: Credentials) -> RpcClient {
+    pub fn client_as(&self, credentials: NodeCredentials) -> RpcClient {
         RpcClient::new(self.url.clone(), credentials, RpcLimits::default()).unwrap()
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use node::{Credentials, RpcClient, RpcLimits};
+use node::{NodeCredentials, RpcClient, RpcLimits};
 use serde_json::json;
 
 /// Time for anything to happen that must happen.
@@ -48,7 +48,7 @@ impl Bcoin {
 
     /// A client with this password.
     pub fn client_as(&self, password: &str) -> RpcClient {
-        let credentials = Credentials::Basic { user: "x".into(), password: password.into() };
+        let credentials = NodeCredentials::Basic { user: "x".into(), password: password.into() };
         let url = format!("http://127.0.0.1:{}", self.port).parse().unwrap();
         RpcClient::new(url, credentials, RpcLimits::default()).unwrap()
     }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use command_line::duration;
+use task::BlockSourceSpec;
 
-use crate::serve::Chain;
 use crate::store::StoreOptions;
 
 /// The data folder, in the current one, of a pool whose work is paid for.
@@ -25,8 +25,8 @@ pub struct DataArgs {
 
 impl DataArgs {
     /// Where to keep what must not be lost, if there is anything.
-    pub(super) fn options(&self, chain: &Chain) -> Option<StoreOptions> {
-        let ends_with_us = matches!(chain, Chain::Builtin { .. });
+    pub(super) fn options(&self, source: &BlockSourceSpec) -> Option<StoreOptions> {
+        let ends_with_us = matches!(source, BlockSourceSpec::Builtin { .. });
         let kept = !ends_with_us || self.data_dir.is_some();
         kept.then(|| self.for_real_blocks())
     }

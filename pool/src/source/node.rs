@@ -7,14 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::Network;
-use node::cli::Choice;
-use node::network::{NetworkError, Payout, PayoutError, payout_script};
-use node::rpc::{NodeUrl, NodeUrlError};
+use node::network::{NetworkError, PayoutError, payout_script};
+use node::rpc::NodeUrlError;
 use node::templates::NoNodes;
-use node::{
-    Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
-    TemplateTiming,
-};
+use node::{Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream, TemplateTiming};
+use task::{NodeAccess, NodeSpec, Payout};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -31,28 +28,6 @@ const JUDGE_WITHIN: Duration = Duration::from_secs(10);
 /// Blocks that wait for a node's verdict. There is one per tip and each new tip comes from a node, so this is never
 /// reached unless nodes give templates, but no answers.
 const MAX_SUBMISSIONS: usize = 64;
-
-/// Which nodes, and what blocks are to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeOptions {
-    /// Nodes on one network, the best first.
-    pub nodes: Vec<(NodeUrl, Credentials)>,
-    /// Whom blocks pay.
-    pub payout: Payout,
-    /// Bytes for the end of each coinbase's script; cut to what fits.
-    pub tag: Vec<u8>,
-    /// When to use the lowest difficulty of testnets.
-    pub min_difficulty_time: MinDifficultyTime,
-    /// How nodes are watched.
-    pub timing: TemplateTiming,
-}
-
-impl From<Choice> for NodeOptions {
-    fn from(choice: Choice) -> NodeOptions {
-        let Choice { nodes, payout, tag, min_difficulty_time } = choice;
-        NodeOptions { nodes, payout, tag, min_difficulty_time, timing: TemplateTiming::default() }
-    }
-}
 
 /// Nodes that can't be mined on as wanted.
 #[derive(Debug, thiserror::Error)]
@@ -85,27 +60,25 @@ impl NodeSource {
     ///
     /// # Errors
     /// If waiting won't help: see [`NodeError`].
-    pub async fn connect(options: NodeOptions) -> Result<NodeSource, NodeError> {
-        let clients = options
-            .nodes
-            .into_iter()
-            .map(|(url, credentials)| RpcClient::new(url, credentials, RpcLimits::default()))
-            .collect::<Result<Vec<_>, _>>()?;
+    pub async fn connect(spec: NodeSpec) -> Result<NodeSource, NodeError> {
+        let client = |NodeAccess { url, credentials }: NodeAccess| {
+            RpcClient::new(url.parse()?, credentials, RpcLimits::default())
+        };
+        let clients = spec.nodes.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
         let nodes = Nodes::new(clients)?;
         let network = nodes.network().await?;
-        let payout = match &options.payout {
+        let payout = match &spec.payout {
             Payout::Address(address) => Some(payout_script(address, network)?),
-            Payout::User => None,
+            Payout::WorkerName => None,
         };
-        let mut templates = nodes.templates(network, options.timing);
+        let mut templates = nodes.templates(network, TemplateTiming::default());
         let first = loop {
             match templates.next().await {
                 TemplateEvent::New(update) => break update,
                 TemplateEvent::AllDown(_) => tracing::warn!("no node gives a template yet; waiting"),
             }
         };
-        let desk =
-            NodeWorkState::new(network, payout, distinct(&options.tag), options.min_difficulty_time, first);
+        let desk = NodeWorkState::new(network, payout, distinct(&spec.tag), spec.min_difficulty_time, first);
         Ok(NodeSource { nodes, templates, desk })
     }
 

@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Answer, Client, ClientError, Config, Event, Pool};
+use command_line::dial_options;
+use net::Dialer;
 use net::tls::TlsError;
-use net::{DialOptions, Dialer};
+use stratum::{PoolUrl, PoolUrlError};
+use task::UpstreamSpec;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -29,19 +32,13 @@ const MAX_OPEN: usize = 4_096;
 /// Time at the pool's end for the upstream pool to answer the last shares.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Which pools to mine for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamOptions {
-    /// Pools, the best first: the others stand in while it is out of reach.
-    pub pools: Vec<Pool>,
-    /// How to connect to them.
-    pub dial: DialOptions,
-}
-
 /// Upstream pools that can't be mined for as wanted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
+    /// A pool's address cannot be used.
+    #[error(transparent)]
+    Url(#[from] PoolUrlError),
     /// There is no pool to turn to any more.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -72,10 +69,13 @@ impl UpstreamSource {
     ///
     /// # Errors
     /// If waiting won't help: see [`UpstreamError`].
-    pub async fn connect(options: UpstreamOptions) -> Result<UpstreamSource, UpstreamError> {
-        let mut config = Config::new(options.pools);
+    pub async fn connect(spec: UpstreamSpec) -> Result<UpstreamSource, UpstreamError> {
+        let UpstreamSpec { pools, user, password, access } = spec;
+        let pool = |url: PoolUrl| Pool { url, user: user.clone(), password: password.clone() };
+        let pools = pools.iter().map(|url| url.parse().map(pool)).collect::<Result<Vec<_>, _>>()?;
+        let mut config = Config::new(pools);
         let secure = config.pools.iter().any(|pool| pool.url.scheme.is_secure());
-        config.dialer = Dialer::new(&options.dial, secure)?;
+        config.dialer = Dialer::new(&dial_options(&access), secure)?;
         let mut client = Client::new(config);
         let mut relay = UpstreamWorkState::default();
         loop {

@@ -294,7 +294,7 @@ async fn http_tells_health_and_numbers() {
         stratum: pool::Listen::Everywhere(0),
         http: Some(pool::Listen::Everywhere(0)),
         config: easy(),
-        chain: pool::Chain::Builtin { block_interval: Duration::from_secs(1_000) },
+        source: task::BlockSourceSpec::Builtin { block_interval: Duration::from_secs(1_000) },
         data: None,
     };
     let server = pool::Server::bind(options).await.unwrap();

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use client::cli::PoolUrlError;
-use command_line::{RedactedParser, read_password};
+use command_line::{RedactedParser, pool_url, read_password};
 use task::PoolAccess;
 
 use crate::task_info::ExternalPool;
@@ -41,6 +40,6 @@ impl PoolArgs {
 }
 
 /// Checks the address here, so that it does not fail only in a worker.
-fn parse_url(text: &str) -> Result<String, PoolUrlError> {
-    client::cli::pool_url(text).map(|url| url.to_string())
+fn parse_url(text: &str) -> Result<String, String> {
+    pool_url(text).map(|url| url.to_string()).map_err(|error| error.to_string())
 }

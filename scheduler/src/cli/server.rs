@@ -2,14 +2,10 @@
 
 use std::str::FromStr;
 
-use anyhow::Context;
 use clap::Args;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
-use client::cli::UpstreamArgs;
-use command_line::UsageError;
-use node::cli::NodeArgs;
-use node::{Credentials, MinDifficultyTime, NodeUrl, Payout};
-use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
+use command_line::{BlockSourceChoice, NodeArgs, UpstreamArgs, UsageError, read_cookie_file};
+use task::{BlockSourceSpec, NodeCredentials, NodeSpec, Payout, PoolAccess, UpstreamSpec};
 
 use crate::task_info::{Arguments, ImageTask, Programs, ServerProgram};
 
@@ -31,9 +27,9 @@ pub struct ServerArgs {
         conflicts_with = "pool"
     )]
     pub server: Kind,
-    /// Where the built-in server's blocks come from.
+    /// Where the built-in server's blocks come from; the server's agent must reach a node.
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin", conflicts_with = "pool")]
-    pub chain: ChainKind,
+    pub chain: BlockSourceChoice,
     /// Folder on the server's agent, named from its root, for accounts and found blocks that no node has judged yet: a
     /// path of the host or of a shared or persistent volume, which the task's user may write to. Without it, they are in
     /// the task's sandbox and go with it.
@@ -84,15 +80,6 @@ pub enum Kind {
     Docker(String),
 }
 
-/// Where the built-in server's blocks come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ChainKind {
-    /// A chain of the server's own, in memory, for trying things out.
-    Builtin,
-    /// A Bitcoin node's, which the server's agent must reach.
-    Node,
-}
-
 impl FromStr for Kind {
     type Err = anyhow::Error;
 
@@ -120,7 +107,7 @@ impl ServerArgs {
         let server = match (&self.server, upstream) {
             (_, Some(spec)) => ServerProgram::Builtin(BlockSourceSpec::Upstream(spec)),
             (Kind::Docker(image), _) => ServerProgram::Image(self.server_image(image, env)?),
-            (Kind::Builtin, _) if self.chain == ChainKind::Node => {
+            (Kind::Builtin, _) if self.chain == BlockSourceChoice::Node => {
                 ServerProgram::Builtin(BlockSourceSpec::Node(self.spec(env)?))
             }
             (Kind::Builtin, _) => {
@@ -170,39 +157,29 @@ impl ServerArgs {
         let Some(option) = self.upstream.given() else { return Ok(None) };
         let other = [
             ("--server docker:IMAGE", self.server != Kind::Builtin),
-            ("--chain node", self.chain == ChainKind::Node),
+            ("--chain node", self.chain == BlockSourceChoice::Node),
         ];
         let other = other.into_iter().find_map(|(other, given)| given.then_some(other)).or(self.node.given());
         if let Some(other) = other {
             let text = format!("{option} and {other} exclude each other: work comes from one of them");
             return Err(UsageError(text).into());
         }
-        let pools = self.upstream.pools(env)?.unwrap_or_default();
-        let first = pools.first().map(|pool| (pool.user.clone(), pool.password.clone()));
-        let Some((user, password)) = first else { return Ok(None) };
-        Ok(Some(UpstreamSpec {
-            pools: pools.iter().map(|pool| pool.url.to_string()).collect(),
-            user,
-            password,
-            access: access.clone(),
-        }))
+        self.upstream.spec(access.clone(), env)
     }
 
+    /// The nodes to mine on. A cookie file is on this machine, and the server on another one: its content goes along.
     fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
-        let Payout::Address(address) = self.node.payout().map_err(|text| UsageError(text.to_owned()))? else {
+        let payout = self.node.payout().map_err(|text| UsageError(text.to_owned()))?;
+        if payout == Payout::WorkerName {
             let text = "--payout user pays the addresses in the workers' names, but tasks' names are their ids: use \
                         --address";
             return Err(UsageError(text.to_owned()).into());
-        };
-        let nodes = self.node.nodes(env)?.into_iter();
-        Ok(NodeSpec {
-            nodes: nodes
-                .map(|(url, credentials)| access(&url, credentials))
-                .collect::<anyhow::Result<_>>()?,
-            address,
-            tag: self.node.tag.clone().into_bytes(),
-            early_min_difficulty: self.node.min_difficulty_time == MinDifficultyTime::Early,
-        })
+        }
+        let mut spec = self.node.spec(payout, env)?;
+        for node in &mut spec.nodes {
+            node.credentials = read_cookie_file(std::mem::take(&mut node.credentials))?;
+        }
+        Ok(spec)
     }
 
     fn server_image(&self, image: &str, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<ImageTask> {
@@ -226,24 +203,17 @@ impl ServerArgs {
         };
         arguments.fill("bitcoind_address", &url.address.host);
         arguments.fill("bitcoind_port", &url.address.port.to_string());
-        let NodeAccess { user, password, .. } = access(&url, credentials)?;
-        match (user.zip(password), secret) {
-            (None, None) => {}
-            (None, Some(name)) => {
-                let text = format!("{{{name}}} in --server-arguments needs --rpc-user or --cookie-file");
-                return Err(UsageError(text).into());
-            }
-            (Some((user, password)), _) => {
+        match (read_cookie_file(credentials)?, secret) {
+            (NodeCredentials::Basic { user, password }, _) => {
                 arguments.fill("rpc_user", &user);
                 arguments.fill("rpc_password", &password);
+            }
+            (_, None) => {}
+            (_, Some(name)) => {
+                let text = format!("{{{name}}} in --server-arguments needs --rpc-user or --cookie-file");
+                return Err(UsageError(text).into());
             }
         }
         Ok(ImageTask { image: image.to_owned(), arguments })
     }
-}
-
-/// A cookie is on this machine, and the server on another one: its content goes along.
-fn access(url: &NodeUrl, credentials: Credentials) -> anyhow::Result<NodeAccess> {
-    let (user, password) = credentials.user_and_password().context("cannot read --cookie-file")?.unzip();
-    Ok(NodeAccess { url: url.to_string(), user, password })
 }

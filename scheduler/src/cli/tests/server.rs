@@ -1,3 +1,5 @@
+use task::{NodeCredentials, Payout};
+
 use super::*;
 use crate::task_info::{Programs, ServerProgram};
 
@@ -44,15 +46,12 @@ fn a_node_and_what_it_knows_us_by_go_into_the_specification() {
         let urls: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
         assert_eq!(urls, ["http://btc:8332", "http://[::1]:1"]);
         assert_eq!(
-            spec.nodes[0].clone().user.zip(spec.nodes[0].clone().password),
-            Some((user.into(), "s3cret".into()))
+            spec.nodes[0].credentials,
+            NodeCredentials::Basic { user: user.into(), password: "s3cret".into() }
         );
-        assert_eq!(
-            spec.nodes[1].clone().user.zip(spec.nodes[1].clone().password),
-            Some(("a".into(), "b".into())),
-            "its own"
-        );
-        assert_eq!((spec.address.as_str(), &spec.tag[..]), (ADDRESS, &b"/mesos-miner/"[..]));
+        let own = NodeCredentials::Basic { user: "a".into(), password: "b".into() };
+        assert_eq!(spec.nodes[1].credentials, own, "its own");
+        assert_eq!((spec.payout, &spec.tag[..]), (Payout::Address(ADDRESS.into()), &b"/mesos-miner/"[..]));
     }
     assert!(usage(&[&node[..], &[ADDRESS, "--payout", "user"]].concat()).contains("leave out --address"));
     let users = usage(&["--chain", "node", "--bitcoind", "b", "--payout", "user"]);

@@ -1,21 +1,20 @@
-//! Command-line options for pools that mine for an upstream pool.
+//! Options for sharing out the work of another pool.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::builder::NonEmptyStringValueParser;
-use command_line::{RedactedParser, UsageError, read_password};
-use stratum::PoolUrl;
-pub use stratum::PoolUrlError;
+use stratum::{PoolUrl, PoolUrlError};
+use task::{PoolAccess, UpstreamSpec};
 
-use crate::config::Pool;
+use crate::{RedactedParser, UsageError, read_password};
 
-/// The environment variable with the password, read unless a file is given.
+/// The environment variable with the password unless a file has it.
 const PASSWORD: &str = "MINER_UPSTREAM_PASSWORD";
-/// The customary password at pools that do not check it.
+/// The password for pools that ask for none.
 const NO_PASSWORD: &str = "x";
 
-/// The upstream pools, and our account there.
+/// Which pools to mine for, and with which user.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Mining for a pool")]
 pub struct UpstreamArgs {
@@ -35,7 +34,7 @@ pub struct UpstreamArgs {
 }
 
 impl UpstreamArgs {
-    /// The first of these options that was given.
+    /// The first of these options on the command line.
     pub fn given(&self) -> Option<&'static str> {
         [
             ("--upstream", !self.upstreams.is_empty()),
@@ -46,11 +45,15 @@ impl UpstreamArgs {
         .find_map(|(option, given)| given.then_some(option))
     }
 
-    /// The upstream pools with our account at each; `None` without `--upstream`.
+    /// The pools, with our name and password at them; `None` if no pool is named. `access` says how to connect.
     ///
     /// # Errors
-    /// [`UsageError`] if a pool or its user is missing. Another error if the password file cannot be read.
-    pub fn pools(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Vec<Pool>>> {
+    /// [`UsageError`] if there is a user without a pool, or a pool without a user; or if the password file cannot be read.
+    pub fn spec(
+        &self,
+        access: PoolAccess,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Option<UpstreamSpec>> {
         let user = match (self.upstreams.is_empty(), &self.upstream_user, self.given()) {
             (true, _, None) => return Ok(None),
             (true, _, Some(option)) => {
@@ -68,15 +71,15 @@ impl UpstreamArgs {
             })?,
             None => env(PASSWORD).unwrap_or_else(|| NO_PASSWORD.to_owned()),
         };
-        let pool = |url: &PoolUrl| Pool { url: url.clone(), user: user.clone(), password: password.clone() };
-        Ok(Some(self.upstreams.iter().map(pool).collect()))
+        let pools = self.upstreams.iter().map(PoolUrl::to_string).collect();
+        Ok(Some(UpstreamSpec { pools, user: user.clone(), password, access }))
     }
 }
 
 /// Reads a pool's address.
 ///
 /// # Errors
-/// If it is malformed. The error does not repeat a password.
+/// If the text is no address. The error does not show a password.
 pub fn pool_url(text: &str) -> Result<PoolUrl, PoolUrlError> {
     text.parse()
 }
@@ -93,26 +96,26 @@ mod tests {
         upstream: UpstreamArgs,
     }
 
-    fn pools(arguments: &[&str], password: Option<&str>) -> anyhow::Result<Option<Vec<Pool>>> {
+    fn spec(arguments: &[&str], password: Option<&str>) -> anyhow::Result<Option<UpstreamSpec>> {
         let cli = Cli::try_parse_from([&["x"], arguments].concat())?;
-        cli.upstream.pools(|name| password.filter(|_| name == PASSWORD).map(str::to_owned))
+        cli.upstream
+            .spec(PoolAccess::default(), |name| password.filter(|_| name == PASSWORD).map(str::to_owned))
     }
 
     #[test]
     fn pools_share_user_and_password() {
-        assert!(pools(&[], Some("s3cret")).unwrap().is_none());
+        assert!(spec(&[], Some("s3cret")).unwrap().is_none());
         let two = ["--upstream", "a:1,stratum+ssl://b:2", "-u", "me.farm"];
-        let given = pools(&two, Some("s3cret")).unwrap().unwrap();
-        assert_eq!(given[0].url.to_string(), "stratum+tcp://a:1");
-        assert!(given[1].url.scheme.is_secure());
-        assert!(given.iter().all(|pool| (&*pool.user, &*pool.password) == ("me.farm", "s3cret")));
+        let given = spec(&two, Some("s3cret")).unwrap().unwrap();
+        assert_eq!(given.pools, ["stratum+tcp://a:1", "stratum+ssl://b:2"]);
+        assert_eq!((&*given.user, &*given.password), ("me.farm", "s3cret"));
         assert!(!format!("{given:?}").contains("s3cret"));
-        assert_eq!(pools(&two, None).unwrap().unwrap()[0].password, "x");
+        assert_eq!(spec(&two, None).unwrap().unwrap().password, "x");
     }
 
     #[test]
     fn errors_name_the_missing_option() {
-        let error = |arguments: &[&str]| pools(arguments, None).unwrap_err().to_string();
+        let error = |arguments: &[&str]| spec(arguments, None).unwrap_err().to_string();
         assert!(error(&["--upstream", "a:1"]).contains("--upstream-user"));
         assert_eq!(error(&["-u", "me"]), "-u needs --upstream URL".replace("-u ", "--upstream-user "));
         assert!(error(&["--upstream", "http://a:1", "-u", "x"]).contains("http"));

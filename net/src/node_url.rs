@@ -1,14 +1,15 @@
-//! How a node's address is written: `[http://][USER:PASSWORD@]HOST[:PORT][/PATH]`.
+//! The address of a Bitcoin node's JSON-RPC, `[http://][USER:PASSWORD@]HOST[:PORT][/PATH]`, and its cookie file.
 
-use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+use std::{fmt, fs, io};
 
-use net::{HostPort, HostPortError, hide_credentials, percent_decode};
-
-use super::auth::Credentials;
+use crate::address::{HostPort, HostPortError, hide_credentials, percent_decode};
 
 /// Bitcoin Core's port for RPC on the main network; each other network has one of its own.
 pub const DEFAULT_PORT: u16 = 8332;
+/// A cookie file is one line of fewer bytes.
+const MAX_COOKIE: usize = 1024;
 
 /// Where a node answers. Holds no credentials, so it can be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,11 +67,11 @@ pub enum NodeUrlError {
 }
 
 impl NodeUrl {
-    /// Reads an address and, apart from it, the credentials in it.
+    /// Reads an address, and the user and password in it.
     ///
     /// # Errors
-    /// If it is no address; see [`NodeUrlError`].
-    pub fn parse(text: &str) -> Result<(NodeUrl, Option<Credentials>), NodeUrlError> {
+    /// If the text is no address; see [`NodeUrlError`].
+    pub fn parse(text: &str) -> Result<(NodeUrl, Option<(String, String)>), NodeUrlError> {
         let (scheme, rest) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
         let (authority, path) = match rest.find('/') {
             Some(at) => rest.split_at(at),
@@ -99,9 +100,9 @@ impl NodeUrl {
     }
 }
 
-fn user_and_password(text: &str) -> Option<Credentials> {
+fn user_and_password(text: &str) -> Option<(String, String)> {
     let (user, password) = text.split_once(':')?;
-    Some(Credentials::Basic { user: percent_decode(user)?, password: percent_decode(password)? })
+    Some((percent_decode(user)?, percent_decode(password)?))
 }
 
 impl FromStr for NodeUrl {
@@ -121,6 +122,19 @@ impl fmt::Display for NodeUrl {
         let path = if self.path == "/" { "" } else { &self.path };
         write!(f, "http://{}{path}", self.address)
     }
+}
+
+/// Reads the cookie file that Bitcoin Core writes at each start: the user and the password for its RPC.
+///
+/// # Errors
+/// If the file cannot be read, or is not one line `USER:PASSWORD`. It is empty while the node writes it.
+pub fn read_cookie(path: &Path) -> io::Result<(String, String)> {
+    let cookie = fs::read_to_string(path)?;
+    let line = cookie.trim_end_matches(['\r', '\n']);
+    let parts = line.split_once(':').filter(|_| !line.contains('\n') && line.len() <= MAX_COOKIE);
+    let (user, password) =
+        parts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is not a line USER:PASSWORD"))?;
+    Ok((user.to_owned(), password.to_owned()))
 }
 
 #[cfg(test)]
@@ -147,8 +161,7 @@ mod tests {
     fn takes_credentials_out() {
         let (url, credentials) = NodeUrl::parse("http://me:p%40ss%3aw@rd@localhost:18443").unwrap();
         assert_eq!(url.to_string(), "http://localhost:18443");
-        let expected = Credentials::Basic { user: "me".into(), password: "p@ss:w@rd".into() };
-        assert_eq!(credentials, Some(expected));
+        assert_eq!(credentials, Some(("me".into(), "p@ss:w@rd".into())));
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! Options for mining on nodes, of every program that does it.
+//! Options for mining on Bitcoin nodes.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use bitcoin::Address;
 use bitcoin::address::NetworkUnchecked;
-use command_line::read_password;
+use net::NodeUrl;
+use task::{MinDifficultyTime, NodeAccess, NodeCredentials, NodeSpec, Payout};
 
-use crate::network::Payout;
-use crate::{Credentials, MinDifficultyTime, NodeUrl};
+use crate::read_password;
 
-/// What goes into every coinbase where nothing else is asked for.
+/// The text for coinbases unless `--tag` gives another one.
 pub const TAG: &str = "/mesos-miner/";
 
 /// The environment variable with the password that goes with `--rpc-user`.
@@ -48,19 +48,6 @@ pub struct NodeArgs {
     pub min_difficulty_time: MinDifficultyTime,
 }
 
-/// Nodes, and what blocks are to be: all that the options say, with passwords read from where they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// Nodes on one network, the best first.
-    pub nodes: Vec<(NodeUrl, Credentials)>,
-    /// Whom blocks pay.
-    pub payout: Payout,
-    /// Bytes for the end of each coinbase's script.
-    pub tag: Vec<u8>,
-    /// When to use the lowest difficulty of testnets.
-    pub min_difficulty_time: MinDifficultyTime,
-}
-
 /// Whom blocks pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PayoutKind {
@@ -71,7 +58,7 @@ pub enum PayoutKind {
 }
 
 impl NodeArgs {
-    /// The first option that was given, if any has no default.
+    /// The first option on the command line among those without a default.
     pub fn given(&self) -> Option<&'static str> {
         [
             ("--bitcoind", !self.bitcoind.is_empty()),
@@ -93,7 +80,7 @@ impl NodeArgs {
             return Err("mining on a node needs its address: --bitcoind URL");
         }
         match (self.payout, &self.address) {
-            (PayoutKind::User, None) => Ok(Payout::User),
+            (PayoutKind::User, None) => Ok(Payout::WorkerName),
             (PayoutKind::User, Some(_)) => {
                 Err("--payout user pays the addresses in the workers' names: leave out --address")
             }
@@ -104,40 +91,45 @@ impl NodeArgs {
         }
     }
 
-    /// All of this, with the password read from where it is.
+    /// The nodes, and blocks that pay `payout`.
     ///
     /// # Errors
-    /// If an address is none, or the password can't be read.
-    pub fn choose(&self, payout: Payout, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Choice> {
-        Ok(Choice {
-            nodes: self.nodes(env)?,
+    /// If a node's address is malformed, or a file or the password cannot be read.
+    pub fn spec(&self, payout: Payout, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
+        let access = |(url, credentials): (NodeUrl, _)| NodeAccess { url: url.to_string(), credentials };
+        Ok(NodeSpec {
+            nodes: self.nodes(env)?.into_iter().map(access).collect(),
             payout,
             tag: self.tag.clone().into_bytes(),
             min_difficulty_time: self.min_difficulty_time,
         })
     }
 
-    /// The nodes' addresses and what they know us by.
+    /// The nodes' addresses, and the credentials for each.
     ///
     /// # Errors
-    /// If an address is none, or a file can't be read.
-    pub fn nodes(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Vec<(NodeUrl, Credentials)>> {
+    /// If an address is malformed, or a file or the password cannot be read.
+    pub fn nodes(
+        &self,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Vec<(NodeUrl, NodeCredentials)>> {
         let common = self.credentials(env)?;
         let mut nodes = Vec::new();
         for text in &self.bitcoind {
             for line in lines(text)? {
                 let (url, own) = NodeUrl::parse(&line).context("--bitcoind")?;
+                let own = own.map(|(user, password)| NodeCredentials::Basic { user, password });
                 nodes.push((url, own.unwrap_or_else(|| common.clone())));
             }
         }
         Ok(nodes)
     }
 
-    fn credentials(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Credentials> {
+    fn credentials(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeCredentials> {
         if let Some(path) = &self.cookie_file {
-            return Ok(Credentials::Cookie(path.clone()));
+            return Ok(NodeCredentials::CookieFile(path.clone()));
         }
-        let Some(user) = self.rpc_user.clone() else { return Ok(Credentials::None) };
+        let Some(user) = self.rpc_user.clone() else { return Ok(NodeCredentials::None) };
         let password = match &self.rpc_password_file {
             Some(path) => read_password(path).with_context(|| {
                 format!("cannot read the password in --rpc-password-file {}", path.display())
@@ -145,11 +137,22 @@ impl NodeArgs {
             None => env(PASSWORD)
                 .with_context(|| format!("--rpc-user needs {PASSWORD} or --rpc-password-file FILE"))?,
         };
-        Ok(Credentials::Basic { user, password })
+        Ok(NodeCredentials::Basic { user, password })
     }
 }
 
-/// What was given, or what stands in the file that was given.
+/// The same credentials for another machine: the content of a cookie file instead of its path.
+///
+/// # Errors
+/// If the cookie file cannot be read.
+pub fn read_cookie_file(credentials: NodeCredentials) -> anyhow::Result<NodeCredentials> {
+    let NodeCredentials::CookieFile(path) = credentials else { return Ok(credentials) };
+    let (user, password) =
+        net::read_cookie(&path).with_context(|| format!("cannot read --cookie-file {}", path.display()))?;
+    Ok(NodeCredentials::Basic { user, password })
+}
+
+/// The value of `--bitcoind`, or the lines of the file that it names.
 fn lines(text: &str) -> anyhow::Result<Vec<String>> {
     let Some(path) = text.strip_prefix("file://") else { return Ok(vec![text.to_owned()]) };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --bitcoind {path}"))?;
@@ -159,7 +162,7 @@ fn lines(text: &str) -> anyhow::Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Only that it is an address: the node's network is not known yet.
+/// Checks only that the text is an address: the node's network is not known yet.
 fn address(text: &str) -> Result<String, String> {
     let parsed = text.parse::<Address<NetworkUnchecked>>();
     parsed.map(|_| text.to_owned()).map_err(|error| format!("{text:?} is no Bitcoin address: {error}"))
@@ -190,8 +193,8 @@ mod tests {
         let nodes = args.node.nodes(|_| None).unwrap();
         let shown: Vec<_> = nodes.iter().map(|(url, _)| url.to_string()).collect();
         assert_eq!(shown, ["http://a:1", "http://b:2", "http://c:3"]);
-        let own = Credentials::Basic { user: "me".into(), password: "s3cret".into() };
-        assert_eq!((&nodes[0].1, &nodes[1].1), (&own, &Credentials::None));
+        let own = NodeCredentials::Basic { user: "me".into(), password: "s3cret".into() };
+        assert_eq!((&nodes[0].1, &nodes[1].1), (&own, &NodeCredentials::None));
         std::fs::write(&path, "http://me:s3cret@a:x\n").unwrap();
         let error = format!("{:#}", args.node.nodes(|_| None).unwrap_err());
         assert!(error.contains("--bitcoind") && !error.contains("s3cret"), "{error}");
