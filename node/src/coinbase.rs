@@ -7,64 +7,63 @@ use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, W
 
 use crate::template::Template;
 
-/// The script of a coinbase's input may not be longer (consensus).
+/// The longest script of a coinbase's input in bytes (consensus).
 const MAX_SCRIPT_SIZE: usize = 100;
-/// The most bytes that an opcode of one byte pushes.
+/// The most bytes that a one-byte opcode pushes.
 const MAX_SHORT_PUSH: usize = 75;
 
-/// What a coinbase is to contain beside what the template says.
+/// The content of a coinbase that the template does not determine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoinbasePlan {
-    /// Where subsidy and fees go, all of them.
+    /// The script that gets subsidy and fees, all of them.
     pub payout: ScriptBuf,
-    /// Bytes for the end of the input's script, such as the pool's name; cut to what fits.
+    /// Bytes for the end of the input's script, such as the pool's name; cut to fit.
     pub tag: Vec<u8>,
     /// Bytes left free between the coinbase's parts, 1 to [`CoinbasePlan::MAX_EXTRANONCE_SIZE`].
     pub extranonce_size: usize,
 }
 
-/// A coinbase in its form without witness, which is the one that its txid is made of: before and after the
-/// extranonces. Stratum calls them coinb1 and coinb2.
+/// A coinbase serialized without its witness, as the txid needs it, in two parts: before and after the extranonces. Stratum
+/// calls them coinb1 and coinb2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoinbaseParts {
-    /// All before the extranonces.
+    /// The bytes before the extranonces.
     pub prefix: Vec<u8>,
-    /// All after the extranonces.
+    /// The bytes after the extranonces.
     pub suffix: Vec<u8>,
 }
 
-/// A plan that no coinbase can carry out.
+/// Why no coinbase fits a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoinbaseError {
-    /// No room for the extranonces, or none asked for.
+    /// There is no room for the extranonces, or their size is zero.
     #[error(
         "{size} bytes of extranonces: a coinbase has room for 1 to {}",
         CoinbasePlan::MAX_EXTRANONCE_SIZE
     )]
     ExtranonceSize {
-        /// The bytes asked for.
+        /// The size in the plan, in bytes.
         size: usize,
     },
 }
 
 impl CoinbasePlan {
-    /// The most room that a coinbase gives to extranonces, in bytes.
+    /// The most bytes of extranonces that fit a coinbase.
     pub const MAX_EXTRANONCE_SIZE: usize = MAX_SHORT_PUSH;
 
-    /// Lays out the transaction for a template and cuts it.
+    /// Makes the transaction for a template, and cuts it at the extranonces.
     ///
-    /// What the node wants in the script ([`Template::coinbase_aux`]) comes before the tag; what does not fit into a
-    /// coinbase is left out.
+    /// The node's data for the script ([`Template::coinbase_aux`]) come before the tag. Data that do not fit are left out.
     ///
     /// # Errors
-    /// If the extranonces don't fit.
+    /// If the extranonces do not fit.
     pub fn cut(&self, template: &Template) -> Result<CoinbaseParts, CoinbaseError> {
         let size = self.extranonce_size;
         if size == 0 || size > Self::MAX_EXTRANONCE_SIZE {
             return Err(CoinbaseError::ExtranonceSize { size });
         }
-        // At most 5 bytes; with the extranonces' push the script is never shorter than the 2 that consensus wants.
+        // At most 5 bytes. With the push of the extranonces the script has at least the 2 bytes that consensus demands.
         let height = height_script(template.height);
         let mut script = Builder::from(height.to_bytes()).push_slice(push(&vec![0; size]));
         for aux in &template.coinbase_aux {
@@ -77,7 +76,7 @@ impl CoinbasePlan {
             script = script.push_slice(push(tag));
         }
         let bytes = encode::serialize(&self.transaction(template, script.into_script()));
-        // Version, number of inputs, outpoint, length of the script (one byte: it is at most 100), the height, and the
+        // Version, number of inputs, outpoint, length of the script (one byte, since it is at most 100), height, and the
         // opcode that pushes the extranonces.
         let cut = 4 + 1 + 36 + 1 + height.len() + 1;
         Ok(CoinbaseParts { prefix: bytes[..cut].to_vec(), suffix: bytes[cut + size..].to_vec() })
@@ -103,19 +102,18 @@ impl CoinbasePlan {
 }
 
 impl CoinbaseParts {
-    /// The serialized coinbase with these extranonces, without witness.
+    /// The coinbase with these extranonces, serialized without its witness.
     pub fn join(&self, extranonces: &[u8]) -> Vec<u8> {
         [&self.prefix, extranonces, &self.suffix].concat()
     }
 }
 
-/// What a coinbase's script must begin with (BIP-0034): the height, pushed as Bitcoin Core does it, which below 17 is
-/// an opcode.
+/// The beginning of a coinbase's script (BIP-0034): the height, pushed as Bitcoin Core does, with a single opcode below 17.
 pub(crate) fn height_script(height: u32) -> ScriptBuf {
     Builder::new().push_int(height.into()).into_script()
 }
 
-/// Bytes that one more push may have.
+/// How many bytes one more push may have.
 fn room(script: &Builder) -> usize {
     MAX_SCRIPT_SIZE.saturating_sub(script.as_bytes().len() + 1).min(MAX_SHORT_PUSH)
 }

@@ -1,4 +1,4 @@
-//! A block that lacks only what the miner decides.
+//! A block without the values that the miner chooses.
 
 use std::sync::Arc;
 
@@ -11,53 +11,53 @@ use crate::coinbase::{CoinbaseError, CoinbaseParts, CoinbasePlan, height_script}
 use crate::merkle::{WITNESS_RESERVED_VALUE, root_from_branch};
 use crate::template::Template;
 
-/// A template with a coinbase. Cheap to make: many can share one template, each paying somebody else.
+/// A template with a coinbase. Many drafts can share one template and pay different scripts.
 #[derive(Clone, Debug)]
 pub struct BlockDraft {
-    /// What the node gave.
+    /// The node's template.
     pub template: Arc<Template>,
-    /// The coinbase around the extranonces.
+    /// The coinbase before and after the extranonces.
     pub coinbase: CoinbaseParts,
     extranonce_size: usize,
 }
 
-/// What a miner decided, in the meaning that a share gives it.
+/// The values that a miner chooses, as a share submits them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Solution<'a> {
-    /// The bytes between the coinbase's parts: extranonce1, then extranonce2.
+    /// The bytes between the parts of the coinbase: extranonce1, then extranonce2.
     pub extranonces: &'a [u8],
     /// The header's version with rolled bits.
     pub version: u32,
     /// The header's time, seconds since the Unix epoch.
     pub ntime: u32,
-    /// The target in the header; the template's but on testnets (see [`crate::min_difficulty`]).
+    /// The target in the header: the template's, except on testnets (see [`crate::min_difficulty`]).
     pub bits: CompactTarget,
     /// The header's nonce.
     pub nonce: u32,
 }
 
-/// Why a solution gave no valid block.
+/// Why a solution makes no valid block.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssembleError {
-    /// The extranonces don't fill their place.
+    /// The extranonces have the wrong size.
     #[error("{size} bytes of extranonces instead of {wanted}")]
     Extranonces {
-        /// Bytes of the solution.
+        /// Size in the solution, in bytes.
         size: usize,
-        /// Bytes of the draft.
+        /// Size in the draft, in bytes.
         wanted: usize,
     },
-    /// The coinbase is no transaction.
+    /// The coinbase is not a transaction.
     #[error("the coinbase of height {height} does not decode")]
     Coinbase {
         /// The block's height.
         height: u32,
-        /// The decoder's finding.
+        /// The decoder's error.
         #[source]
         source: encode::Error,
     },
-    /// The block breaks a rule: its hash misses the target, or we have made a mistake.
+    /// The block breaks a rule: its hash does not meet the target, or our code has a bug.
     #[error("block {hash} at height {height}: {rule}")]
     Rule {
         /// The block's hash.
@@ -70,20 +70,20 @@ pub enum AssembleError {
 }
 
 impl BlockDraft {
-    /// A template with a coinbase after a plan.
+    /// Adds a coinbase to a template.
     ///
     /// # Errors
-    /// If no coinbase can carry out the plan.
+    /// If no coinbase fits the plan.
     pub fn new(template: Arc<Template>, plan: &CoinbasePlan) -> Result<BlockDraft, CoinbaseError> {
         let coinbase = plan.cut(&template)?;
         Ok(BlockDraft { template, coinbase, extranonce_size: plan.extranonce_size })
     }
 
-    /// The header that a solution makes.
+    /// The header with a solution.
     pub fn header(&self, solution: Solution<'_>) -> Header {
         let txid = sha256d::Hash::hash(&self.coinbase.join(solution.extranonces)).to_byte_array();
         Header {
-            // The same 32 bits, as the header's number is signed.
+            // The same 32 bits: this type is signed.
             version: Version::from_consensus(solution.version as i32),
             prev_blockhash: self.template.prev_hash,
             merkle_root: TxMerkleNode::from_byte_array(root_from_branch(txid, &self.template.branch)),
@@ -93,10 +93,10 @@ impl BlockDraft {
         }
     }
 
-    /// The whole block with a solution in it, checked by [`check_block`].
+    /// The whole block with a solution, checked by [`check_block`].
     ///
     /// # Errors
-    /// If the block would not be valid: the solution misses the target, or the template is wrong.
+    /// If the block is not valid: the solution does not meet the target, or the template is wrong.
     pub fn assemble(&self, solution: Solution<'_>) -> Result<Block, AssembleError> {
         let (size, wanted) = (solution.extranonces.len(), self.extranonce_size);
         if size != wanted {
@@ -105,7 +105,7 @@ impl BlockDraft {
         let template = &self.template;
         let mut coinbase: Transaction = encode::deserialize(&self.coinbase.join(solution.extranonces))
             .map_err(|source| AssembleError::Coinbase { height: template.height, source })?;
-        // Only now: the txid that was mined on is that of the form without witness.
+        // The witness is added last: the txid does not include it.
         if let (Some(_), Some(input)) = (&template.witness_commitment, coinbase.input.first_mut()) {
             input.witness = Witness::from_slice(&[WITNESS_RESERVED_VALUE]);
         }
@@ -117,10 +117,10 @@ impl BlockDraft {
     }
 }
 
-/// Checks a block without knowing how it was made: height, merkle root, witness commitment and proof of work.
+/// Checks height, merkle root, witness commitment and proof of work of a block.
 ///
 /// # Errors
-/// [`AssembleError::Rule`] names the rule that it breaks.
+/// [`AssembleError::Rule`] names the broken rule.
 pub fn check_block(block: &Block, height: u32, bits: CompactTarget) -> Result<(), AssembleError> {
     let broken = |rule| Err(AssembleError::Rule { hash: block.block_hash(), height, rule });
     let Some(coinbase) = block.coinbase() else { return broken("there is no coinbase") };

@@ -1,14 +1,14 @@
-//! A Bitcoin node's JSON-RPC: block templates in, blocks out.
+//! A client of Bitcoin nodes' JSON-RPC: block templates in, blocks out.
 //!
 //! ```text
 //! node ─getblocktemplate→ Template ─+CoinbasePlan→ BlockDraft ─+Solution→ Block ─submitblock→ BlockVerdict
 //! ```
 //!
-//! A [`Template`] has been checked and never changes. A [`BlockDraft`] adds a coinbase that pays somebody, cut where
-//! Stratum's extranonces go; [`HeaderTimes`] says which time and bits its headers may have. What miners decide is a
-//! [`Solution`]; the block that it makes is checked by the `bitcoin` crate before any node sees it.
+//! A [`Template`] was checked and never changes. A [`BlockDraft`] adds a coinbase, cut where Stratum's extranonces go;
+//! [`HeaderTimes`] are the times and bits that its headers may have. A [`Solution`] has the values that the miner chose; the
+//! `bitcoin` crate checks the block with them before any node gets it.
 //!
-//! Written to the BIPs and to what Bitcoin Core documents, and tolerant where bcoin differs.
+//! This crate follows the BIPs and Bitcoin Core's documentation, and accepts bcoin's deviations.
 //!
 //! ```no_run
 //! use node::{
@@ -30,12 +30,12 @@
 //! # Ok(()) }
 //! ```
 //!
-//! - [`rpc`]: the client for one node;
-//! - [`template`]: what `getblocktemplate` gives, checked;
-//! - [`coinbase`], [`draft`]: from a template to jobs and, with a solution, to a block;
-//! - [`templates`]: the stream of new templates, from the first of several nodes that works;
-//! - [`submit`]: a block to all nodes, and their verdicts;
-//! - [`network`], [`min_difficulty`]: where the node is, whom that lets us pay, and what the clock does to bits.
+//! - [`rpc`]: the client of one node;
+//! - [`template`]: the result of `getblocktemplate`, checked;
+//! - [`coinbase`], [`draft`]: from a template to a header and, with a solution, to a block;
+//! - [`templates`]: the stream of new templates from the best of several nodes;
+//! - [`submit`]: submits a block to all nodes and collects their verdicts;
+//! - [`network`]: the node's network, and addresses on it; [`min_difficulty`]: the 20-minute rule of testnets.
 
 pub mod coinbase;
 pub mod draft;

@@ -1,18 +1,18 @@
-//! Merkle branch of the coinbase, and the witness commitment.
+//! The merkle branch of the coinbase, and the witness commitment.
 
 use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::{Block, ScriptBuf, WitnessCommitment, WitnessMerkleNode, Wtxid};
 
-/// What the coinbase's witness holds, and the commitment is made with (BIP-0141).
+/// The coinbase's witness, which is part of the commitment (BIP-0141).
 pub(crate) const WITNESS_RESERVED_VALUE: [u8; 32] = [0; 32];
 
-/// First bytes of a witness commitment's script: `OP_RETURN`, a push of 36 bytes, and the header of BIP-0141.
+/// The first bytes of a witness commitment's script: `OP_RETURN`, a push of 36 bytes, and the header of BIP-0141.
 const COMMITMENT_MAGIC: [u8; 6] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
 
-/// The hashes that lead from the coinbase's txid to the merkle root, lowest first; from the txids of the transactions
-/// after it. All in internal byte order.
+/// The hashes that lead from the coinbase's txid to the merkle root, lowest first. `txids` are those of the transactions
+/// after the coinbase. All hashes are in internal byte order.
 pub(crate) fn coinbase_branch(txids: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
-    // The coinbase itself is the row's unknown first element, which this vector leaves out.
+    // The row's first element is unknown, since it depends on the coinbase; this vector leaves it out.
     let mut row = txids;
     let mut branch = Vec::new();
     while let Some((sibling, rest)) = row.split_first() {
@@ -21,7 +21,7 @@ pub(crate) fn coinbase_branch(txids: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
             .chunks(2)
             .filter_map(|pair| match pair {
                 [left, right] => Some(join(left, right)),
-                // An odd last element is joined with itself.
+                // An odd last element is hashed with itself.
                 [single] => Some(join(single, single)),
                 _ => None,
             })
@@ -30,7 +30,7 @@ pub(crate) fn coinbase_branch(txids: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
     branch
 }
 
-/// The merkle root over a coinbase with this txid, all in internal byte order.
+/// The merkle root with this coinbase txid. All hashes are in internal byte order.
 pub(crate) fn root_from_branch(coinbase_txid: [u8; 32], branch: &[[u8; 32]]) -> [u8; 32] {
     branch.iter().fold(coinbase_txid, |root, sibling| join(&root, sibling))
 }
@@ -44,7 +44,7 @@ fn join(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
 
 /// The output script with the witness commitment of a block with these transactions after its coinbase.
 pub(crate) fn witness_commitment_script(wtxids: impl Iterator<Item = Wtxid>) -> ScriptBuf {
-    // The coinbase counts as all zeros: it holds the commitment, so it can't be committed to.
+    // The coinbase holds the commitment, so its own leaf is all zeros (BIP-0141).
     let coinbase = std::iter::once(sha256d::Hash::all_zeros());
     let leaves = coinbase.chain(wtxids.map(Wtxid::to_raw_hash)).collect::<Vec<_>>();
     let root = bitcoin::merkle_tree::calculate_root(leaves.into_iter())
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// A hash as explorers show it, in internal byte order.
+    /// Converts a hash as block explorers show it to internal byte order.
     fn internal(shown: &str) -> [u8; 32] {
         let mut bytes: [u8; 32] = hex::decode(shown).unwrap().try_into().unwrap();
         bytes.reverse();
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn block_100000_has_the_root_that_it_has() {
+    fn block_100000_has_its_known_root() {
         let txids = [
             "8c14f0db3df150123e6f3dbbf30f8b955a8249b62ac1d1ff16284aefa3d06d87",
             "fff2525b8931402dd09222c50775608f75787bd2b87e56995a7bdd30f79702c4",

@@ -1,8 +1,8 @@
-//! The 20-minute rule of testnet3 and testnet4: a block whose time is more than 20 minutes after its parent's may have
-//! the lowest difficulty. So there the header's time decides its bits, and neither may change without the other.
+//! The 20-minute rule of testnet3 and testnet4: a block may have the lowest difficulty if its time is more than 20 minutes
+//! after its parent's. So the header's time decides its bits, and neither may change without the other.
 //!
-//! The rule is `GetNextWorkRequired` in Bitcoin Core's `src/pow.cpp`; it does not apply to the first block of a
-//! difficulty period. Regtest has it too, where it changes nothing.
+//! The rule is `GetNextWorkRequired` in Bitcoin Core's `src/pow.cpp`. It does not apply to the first block of a difficulty
+//! period. Regtest has the rule, too, but all its blocks have the lowest difficulty.
 
 use bitcoin::{CompactTarget, Network};
 pub use task::MinDifficultyTime;
@@ -12,11 +12,11 @@ use crate::template::Template;
 /// The bits of difficulty 1, the lowest of both testnets.
 const LOWEST: u32 = 0x1d00_ffff;
 
-/// Seconds after the parent's time from which on, exclusively, the lowest difficulty applies.
+/// The lowest difficulty applies more than so many seconds after the parent's time.
 const DELAY: u32 = 20 * 60;
 /// How far ahead of its clock a node accepts a block's time, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
-/// What we stay below that, in seconds, because clocks differ.
+/// Distance that our times keep from this limit, in seconds, because clocks differ.
 const MARGIN: u32 = 60;
 /// Blocks of a difficulty period.
 const PERIOD: u32 = 2016;
@@ -26,25 +26,25 @@ const PERIOD: u32 = 2016;
 pub struct HeaderTimes {
     /// The target in the header, for every time from `first` to `last`.
     pub bits: CompactTarget,
-    /// The time to begin with.
+    /// The time that miners start with.
     pub start: u32,
     /// The earliest time of the header.
     pub first: u32,
-    /// The latest time of the header, beyond which `bits` would be wrong; `u32::MAX` if they never are. That nodes
-    /// accept no time more than two hours ahead of theirs comes on top.
+    /// The latest time for which `bits` are right; `u32::MAX` if they always are. Besides, nodes accept no time more than
+    /// two hours ahead of their own.
     pub last: u32,
-    /// From when on (our clock) other times and bits are better, so that a new job is due; none if never.
+    /// The time of our clock from which other times and bits are better, so that a new job is due; `None` if never.
     pub until: Option<u32>,
 }
 
-/// Whether a network has the rule, so that the parent's time matters.
+/// Whether the network has the rule, so that the parent's time matters.
 pub fn applies_to(network: Network) -> bool {
     matches!(network, Network::Testnet | Network::Testnet4)
 }
 
 impl HeaderTimes {
-    /// Time and bits for a template at `now` (our clock). `parent_time` is the time in the header of the block before;
-    /// without it the template is taken as it is, and its bits for what they are at its own time only.
+    /// Times and bits for a template at `now` (our clock). `parent_time` is the time in the parent's header. Without it, the
+    /// bits are known to be right only at the template's own time.
     pub fn of(
         template: &Template,
         network: Network,
@@ -73,7 +73,7 @@ impl HeaderTimes {
             return HeaderTimes { bits: lowest, start: now.max(first), first, last: u32::MAX, until: None };
         }
         if template.bits == lowest {
-            // The chain is at its lowest difficulty anyway: crossing the boundary changes nothing.
+            // The chain has the lowest difficulty already, so the boundary changes nothing.
             return plain;
         }
         HeaderTimes { last: boundary, until: Some(lowest_from), ..plain }

@@ -1,4 +1,4 @@
-//! Which network a node is on, and whether we can mine there.
+//! Detects a node's network, and checks that its blocks can be mined.
 
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::constants::genesis_block;
@@ -9,18 +9,18 @@ use serde_json::json;
 use crate::rpc::{RpcClient, RpcError};
 use crate::text::one_line;
 
-/// Every network that we know.
+/// The known networks.
 const ALL: [Network; 5] =
     [Network::Bitcoin, Network::Testnet, Network::Testnet4, Network::Signet, Network::Regtest];
 
-/// A node whose network can't be mined on.
+/// Why a node's network cannot be mined on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// The node can't be asked.
+    /// The node does not answer.
     #[error(transparent)]
     Rpc(#[from] RpcError),
-    /// The network's name or its first block is none that we know.
+    /// The name of the network or its genesis block is unknown.
     #[error(
         "node {node} is on network {chain:?} with genesis block {genesis}, which is none of main, testnet3, testnet4, signet and regtest"
     )]
@@ -29,10 +29,10 @@ pub enum NetworkError {
         node: String,
         /// The node's name for its network.
         chain: String,
-        /// Hash of its first block.
+        /// Hash of its genesis block.
         genesis: String,
     },
-    /// The node is on another network than the one that we mine on.
+    /// The node is on another network than the first node.
     #[error("node {node} is on {found}, but we mine on {wanted}")]
     Other {
         /// The node.
@@ -42,9 +42,9 @@ pub enum NetworkError {
         /// Ours.
         wanted: &'static str,
     },
-    /// Blocks of this signet must be signed.
+    /// Blocks of this signet need a signature.
     #[error(
-        "blocks of this signet must satisfy the challenge {challenge}, which takes a key that we don't have: only a signet with challenge 51 (OP_TRUE) can be mined by anyone"
+        "blocks of this signet must satisfy the challenge {challenge}, which takes a key that we do not have: only a signet with challenge 51 (OP_TRUE) can be mined by anyone"
     )]
     SignetKey {
         /// The challenge, in hexadecimal digits.
@@ -53,47 +53,46 @@ pub enum NetworkError {
 }
 
 impl NetworkError {
-    /// Whether asking again may do better, with nothing changed on our side.
+    /// Whether asking again may succeed without any change on our side.
     pub fn is_transient(&self) -> bool {
         matches!(self, NetworkError::Rpc(error) if error.is_transient())
     }
 }
 
-/// An address that can't be paid to.
+/// Why an address cannot be paid to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayoutError {
-    /// It is no address.
+    /// The text is not an address.
     #[error("{address:?} is no Bitcoin address")]
     Address {
-        /// What was given.
+        /// The text.
         address: String,
-        /// Why not.
+        /// The fault in it.
         #[source]
         source: bitcoin::address::ParseError,
     },
-    /// It belongs to another network.
+    /// The address belongs to another network.
     #[error("address {address} is for {found}, but the node is on {wanted}: give an address of {wanted}")]
     Network {
-        /// What was given.
+        /// The address.
         address: String,
-        /// Where it belongs, several joined by commas.
+        /// The networks that it belongs to, with commas between.
         found: String,
         /// The node's network.
         wanted: &'static str,
     },
 }
 
-/// The part of `getblockchaininfo` that we need.
+/// The members of `getblockchaininfo` that are used.
 #[derive(Debug, Deserialize)]
 struct ChainInfo {
     chain: String,
-    /// Bitcoin Core says it since version 28.
-    #[serde(default)]
+    /// Bitcoin Core gives it since version 28.
     signet_challenge: Option<String>,
 }
 
-/// A network's name as we write it.
+/// The name of a network in messages.
 pub fn name(network: Network) -> &'static str {
     match network {
         Network::Bitcoin => "main",
@@ -104,10 +103,10 @@ pub fn name(network: Network) -> &'static str {
     }
 }
 
-/// Asks a node for its network: by its name for it, checked by its first block.
+/// Asks a node for the name of its network, and checks the name by the hash of the genesis block.
 ///
 /// # Errors
-/// If the node can't be asked, is on a network that we don't know, or on a signet that takes a key.
+/// If the node does not answer, or is on an unknown network or on a signet that takes a key.
 pub async fn detect(client: &RpcClient) -> Result<Network, NetworkError> {
     let info: ChainInfo = client.call("getblockchaininfo", json!([])).await?;
     let genesis: String = client.call("getblockhash", json!([0])).await?;
@@ -123,8 +122,8 @@ pub async fn detect(client: &RpcClient) -> Result<Network, NetworkError> {
     Ok(network)
 }
 
-/// The network of this name (Bitcoin Core's or bcoin's) with this genesis block. All signets have the same first
-/// block; a regtest or a simnet with one of its own is unknown.
+/// The network with this name (Bitcoin Core's or bcoin's) and this genesis block. All signets have the same genesis
+/// block; a regtest or a simnet with another one is unknown.
 fn identify(chain: &str, genesis: &str) -> Option<Network> {
     let by_name = match chain {
         "main" => Network::Bitcoin,
@@ -138,8 +137,8 @@ fn identify(chain: &str, genesis: &str) -> Option<Network> {
     known.eq_ignore_ascii_case(genesis).then_some(by_name)
 }
 
-/// Whether a signet's blocks need no signature: the challenge is one opcode that pushes something true. Such blocks
-/// need no solution either (BIP-0325).
+/// Checks that a signet's blocks need no signature: the challenge is one opcode that pushes a true value. Such blocks
+/// need no signet solution (BIP-0325).
 ///
 /// # Errors
 /// [`NetworkError::SignetKey`] with the challenge.
@@ -154,7 +153,7 @@ pub fn check_challenge(challenge: &Script) -> Result<(), NetworkError> {
 /// The script that pays to an address of a network.
 ///
 /// # Errors
-/// If it is no address, or one of another network.
+/// If the text is not an address, or is one of another network.
 pub fn payout_script(address: &str, network: Network) -> Result<ScriptBuf, PayoutError> {
     let parsed: Address<NetworkUnchecked> = address
         .trim()

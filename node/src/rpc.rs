@@ -24,17 +24,18 @@ pub use error::RpcError;
 pub use net::node_url::{DEFAULT_PORT, NodeUrl, NodeUrlError};
 pub use task::NodeCredentials;
 
+use self::answer::AnswerError;
 use crate::text::one_line;
 
-/// How a client behaves.
+/// Limits of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RpcLimits {
     /// Time to open a connection. 5 s.
     pub connect: Duration,
-    /// Time for the whole answer to a call, unless the caller says otherwise. 30 s: a busy node takes its time for a
-    /// template.
+    /// Time for the whole answer to a call, unless the caller sets another limit. 30 s: a busy node may need many seconds
+    /// for a template.
     pub call: Duration,
-    /// The longest answer, in bytes. 32 MiB: a template of 4 MB of transactions is 8 MB of hexadecimal digits and some
+    /// The longest answer, in bytes. 32 MiB: a template with 4 MB of transactions is 8 MB of hexadecimal digits, and some
     /// hundred bytes for each transaction.
     pub answer: usize,
 }
@@ -45,7 +46,7 @@ impl Default for RpcLimits {
     }
 }
 
-/// Speaks to one node. Calls may overlap: each has a connection to itself while it lasts.
+/// A client of one node. Calls may overlap: each uses a connection of its own while it lasts.
 pub struct RpcClient {
     url: NodeUrl,
     uri: Uri,
@@ -65,10 +66,10 @@ impl fmt::Debug for RpcClient {
 }
 
 impl RpcClient {
-    /// A client; nothing is sent yet.
+    /// Makes a client; nothing is sent yet.
     ///
     /// # Errors
-    /// If the address can't be that of a request, which [`NodeUrl::parse`] leaves little room for.
+    /// If the address is not a valid URI, which [`NodeUrl::parse`] excludes but for the oddest hosts.
     pub fn new(
         url: NodeUrl,
         credentials: NodeCredentials,
@@ -79,11 +80,11 @@ impl RpcClient {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(limits.connect));
         connector.set_nodelay(true);
-        // A long poll is silent for minutes; this finds out if the node is gone.
+        // A long poll is silent for minutes; keepalive probes detect a node that is gone.
         connector.set_keepalive(Some(Duration::from_secs(30)));
         let http = HttpClient::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            // Below the time after which nodes close idle connections: bcoin after 5 s, Bitcoin Core after 30 s.
+            // Nodes close idle connections: bcoin after 5 s, Bitcoin Core after 30 s.
             .pool_idle_timeout(Duration::from_secs(4))
             .build(connector);
         let authorization = auth::Authorization::new(credentials);
@@ -95,7 +96,7 @@ impl RpcClient {
         &self.url
     }
 
-    /// How the client behaves.
+    /// The limits of this client.
     pub fn limits(&self) -> RpcLimits {
         self.limits
     }
@@ -103,7 +104,7 @@ impl RpcClient {
     /// Calls a method and waits for its result.
     ///
     /// # Errors
-    /// [`RpcError`]: no answer, not an answer, or the node's own error.
+    /// If there is no valid answer, or the node reports an error: see [`RpcError`].
     pub async fn call<T: DeserializeOwned>(
         &self,
         method: &'static str,
@@ -112,7 +113,7 @@ impl RpcClient {
         self.call_within(self.limits.call, method, params).await
     }
 
-    /// The same with a time limit of its own, as for a long poll.
+    /// The same with another time limit, as for a long poll.
     ///
     /// # Errors
     /// As [`RpcClient::call`].
@@ -128,19 +129,17 @@ impl RpcClient {
         let timeout = || RpcError::Timeout { node: self.url.to_string(), method, after: limit };
         let (status, body) = answered.map_err(|_| timeout())??;
         let node = self.url.to_string();
-        answer::read(&body).map_err(|failure| match failure {
-            answer::Failure::Refused { code, message } => RpcError::Refused { node, method, code, message },
-            answer::Failure::Result(source) if status.is_success() => {
-                RpcError::Result { node, method, source }
-            }
-            answer::Failure::Result(_) | answer::Failure::NotJsonRpc => {
+        answer::parse(&body).map_err(|failure| match failure {
+            AnswerError::Refused { code, message } => RpcError::Refused { node, method, code, message },
+            AnswerError::Result(source) if status.is_success() => RpcError::Result { node, method, source },
+            AnswerError::Result(_) | AnswerError::NotJsonRpc => {
                 let excerpt = one_line(&String::from_utf8_lossy(&body[..body.len().min(1000)]));
                 RpcError::NotJsonRpc { node, method, status: status.as_u16(), excerpt }
             }
         })
     }
 
-    /// Sends the request, a second time if the cookie has changed.
+    /// Sends the request; if the node refuses it and the cookie has changed since, sends it once more.
     async fn exchange(&self, method: &'static str, body: Bytes) -> Result<(StatusCode, Bytes), RpcError> {
         let mut again = true;
         loop {

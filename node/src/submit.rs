@@ -1,4 +1,4 @@
-//! A block on its way to the nodes (`submitblock`, BIP-0022).
+//! Submits blocks to the nodes (`submitblock`, BIP-0022).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,26 +16,26 @@ use net::Backoff;
 /// The first and the longest pause before a block is submitted again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 
-/// Errors that are about the block itself, as Bitcoin Core and bcoin number them: it can't be decoded, has no coinbase
+/// Codes of errors in the block itself, of Bitcoin Core and bcoin: it cannot be decoded, has no coinbase
 /// (`RPC_INVALID_PARAMETER`), or breaks a rule (`RPC_VERIFY_ERROR`, `RPC_VERIFY_REJECTED`).
-const OF_THE_BLOCK: [i64; 4] = [RpcError::DESERIALIZATION, -8, -25, -26];
+const BLOCK_ERRORS: [i64; 4] = [RpcError::DESERIALIZATION, -8, -25, -26];
 
-/// What a node says about a block.
+/// A node's answer to a submitted block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockVerdict {
-    /// It is the node's new tip, as far as Bitcoin Core says; bcoin says the same of a block on a branch.
+    /// The block is the node's new tip. bcoin answers the same for a block on a branch.
     Accepted,
-    /// The node has had it before: so it is after a submission whose answer was lost. bcoin also says so of a block
-    /// that it has rejected before.
+    /// The node knows the block, as after a submission whose answer was lost. bcoin answers the same for a block that it
+    /// has rejected before.
     Duplicate,
-    /// It is valid so far, but not the best chain.
+    /// The block is valid so far, but not on the best chain.
     Inconclusive,
-    /// It is not valid, for the node's reason without its `rejected: `.
+    /// The block is invalid; the node's reason without its prefix `rejected: `.
     Rejected(String),
 }
 
 impl BlockVerdict {
-    /// Reads the result of `submitblock` in Bitcoin Core's dialect and bcoin's.
+    /// Parses the result of `submitblock` of Bitcoin Core or bcoin.
     pub fn parse(result: Option<&str>) -> BlockVerdict {
         let Some(text) = result else { return BlockVerdict::Accepted };
         let reason = text.strip_prefix("rejected:").unwrap_or(text).trim();
@@ -46,27 +46,27 @@ impl BlockVerdict {
         }
     }
 
-    /// Whether the node has the block and takes it for valid.
+    /// Whether the node has the block and accepts it as valid.
     pub fn is_accepted(&self) -> bool {
         matches!(self, BlockVerdict::Accepted | BlockVerdict::Duplicate)
     }
 }
 
-/// What is known of one node's answer.
+/// The progress of the submission to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Progress {
-    /// Its first try still lasts.
+enum SubmitProgress {
+    /// The first try is under way.
     Waiting,
-    /// Tried in vain, and tried again.
+    /// A try failed; another one follows.
     Failed,
-    /// It has judged.
+    /// The node has answered.
     Answered(BlockVerdict),
 }
 
-/// Submits a block to every node at once, and again and again to those that don't answer, until one has accepted it
-/// or all that can be reached have judged it. Without any answer it goes on for ever: dropping it ends that.
+/// Submits a block to all nodes at once, and repeats this for nodes that do not answer, until one node has accepted the
+/// block or all nodes that can be reached have answered. Without an answer it never ends, unless it is dropped.
 ///
-/// A first try that has begun is brought to its end even if another node has accepted the block meanwhile.
+/// The first try with each node is completed even if another node accepts the block meanwhile.
 pub async fn submit(clients: &[Arc<RpcClient>], block: &Block) -> BlockVerdict {
     let hash = block.block_hash();
     let hex: Arc<str> = encode::serialize_hex(block).into();
@@ -75,7 +75,7 @@ pub async fn submit(clients: &[Arc<RpcClient>], block: &Block) -> BlockVerdict {
         tokio::spawn(submit_to(client.clone(), hex.clone(), hash, node, sender.clone()));
     }
     drop(sender);
-    let mut progress = vec![Progress::Waiting; clients.len()];
+    let mut progress = vec![SubmitProgress::Waiting; clients.len()];
     while let Some((node, news)) = receiver.recv().await {
         if let Some(entry) = progress.get_mut(node) {
             *entry = news;
@@ -84,32 +84,32 @@ pub async fn submit(clients: &[Arc<RpcClient>], block: &Block) -> BlockVerdict {
             return verdict;
         }
     }
-    // Only without any node.
+    // The list of nodes is empty.
     BlockVerdict::Rejected("there is no node to submit it to".to_owned())
 }
 
-/// One node's tries; ends when it has judged, or with the receiver.
+/// Submits to one node until it answers or the receiver is dropped.
 async fn submit_to(
     client: Arc<RpcClient>,
     block: Arc<str>,
     hash: BlockHash,
     node: usize,
-    sender: mpsc::Sender<(usize, Progress)>,
+    sender: mpsc::Sender<(usize, SubmitProgress)>,
 ) {
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let result: Result<Option<String>, RpcError> = client.call("submitblock", json!([*block])).await;
         let progress = judge(&result);
         match (&progress, &result) {
-            (Progress::Answered(verdict), _) => {
-                tracing::info!(%hash, node = %client.url(), ?verdict, "a node has judged our block");
+            (SubmitProgress::Answered(verdict), _) => {
+                tracing::info!(%hash, node = %client.url(), ?verdict, "a node has answered our block");
             }
             (_, Err(error)) => {
                 tracing::warn!(%hash, error = error_chain(error), "block not submitted yet; trying again");
             }
             _ => {}
         }
-        let answered = matches!(progress, Progress::Answered(_));
+        let answered = matches!(progress, SubmitProgress::Answered(_));
         if sender.send((node, progress)).await.is_err() || answered {
             return;
         }
@@ -120,30 +120,30 @@ async fn submit_to(
     }
 }
 
-/// What the outcome of one try means. An error that the node itself gives for the block is its verdict; one of its own
-/// troubles, such as a full disk, is none.
-fn judge(result: &Result<Option<String>, RpcError>) -> Progress {
+/// The meaning of one try's result. An error in the block is the node's verdict; an error of the node, such as a full disk,
+/// is a failed try.
+fn judge(result: &Result<Option<String>, RpcError>) -> SubmitProgress {
     match result {
-        Ok(answer) => Progress::Answered(BlockVerdict::parse(answer.as_deref())),
-        Err(RpcError::Refused { code, message, .. }) if OF_THE_BLOCK.contains(code) => {
-            Progress::Answered(BlockVerdict::Rejected(message.clone()))
+        Ok(answer) => SubmitProgress::Answered(BlockVerdict::parse(answer.as_deref())),
+        Err(RpcError::Refused { code, message, .. }) if BLOCK_ERRORS.contains(code) => {
+            SubmitProgress::Answered(BlockVerdict::Rejected(message.clone()))
         }
-        Err(_) => Progress::Failed,
+        Err(_) => SubmitProgress::Failed,
     }
 }
 
-/// The verdict, once there is no better one to be had soon.
-fn settled(nodes: &[Progress]) -> Option<BlockVerdict> {
+/// The verdict of all nodes, once no node can give a better one soon.
+fn settled(nodes: &[SubmitProgress]) -> Option<BlockVerdict> {
     let verdicts = || {
         nodes.iter().filter_map(|node| match node {
-            Progress::Answered(verdict) => Some(verdict),
+            SubmitProgress::Answered(verdict) => Some(verdict),
             _ => None,
         })
     };
     if let Some(accepted) = verdicts().find(|verdict| verdict.is_accepted()) {
         return Some(accepted.clone());
     }
-    if nodes.contains(&Progress::Waiting) {
+    if nodes.contains(&SubmitProgress::Waiting) {
         return None;
     }
     verdicts().find(|verdict| **verdict == BlockVerdict::Inconclusive).or_else(|| verdicts().next()).cloned()
@@ -177,22 +177,22 @@ mod tests {
             let (node, message) = ("n".to_owned(), "Block decode failed".to_owned());
             judge(&Err(RpcError::Refused { node, method: "submitblock", code, message }))
         };
-        let rejected = Progress::Answered(BlockVerdict::Rejected("Block decode failed".into()));
+        let rejected = SubmitProgress::Answered(BlockVerdict::Rejected("Block decode failed".into()));
         assert_eq!(refused(RpcError::DESERIALIZATION), rejected);
         assert_eq!(refused(-25), rejected);
         // Still starting, an exception, an internal error, a method that this user may not call.
         for code in [RpcError::WARMUP, -1, -32603, -32601] {
-            assert_eq!(refused(code), Progress::Failed, "{code}");
+            assert_eq!(refused(code), SubmitProgress::Failed, "{code}");
         }
         let timeout =
             RpcError::Timeout { node: "n".into(), method: "submitblock", after: Duration::from_secs(1) };
-        assert_eq!(judge(&Err(timeout)), Progress::Failed);
-        assert_eq!(judge(&Ok(None)), Progress::Answered(BlockVerdict::Accepted));
+        assert_eq!(judge(&Err(timeout)), SubmitProgress::Failed);
+        assert_eq!(judge(&Ok(None)), SubmitProgress::Answered(BlockVerdict::Accepted));
     }
 
     #[test]
     fn one_acceptance_settles_and_a_rejection_waits_for_the_others() {
-        use Progress::{Answered, Failed, Waiting};
+        use SubmitProgress::{Answered, Failed, Waiting};
         let rejected = || Answered(BlockVerdict::Rejected("high-hash".into()));
         let reject = Some(BlockVerdict::Rejected("high-hash".into()));
         assert_eq!(settled(&[Waiting, Answered(BlockVerdict::Accepted)]), Some(BlockVerdict::Accepted));

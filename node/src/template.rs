@@ -1,4 +1,4 @@
-//! A block template as a node gives it (BIP-0022, BIP-0023, BIP-0009, BIP-0145), checked and typed.
+//! A node's block template (BIP-0022, BIP-0023, BIP-0009, BIP-0145), checked and typed.
 
 #[cfg(test)]
 mod tests;
@@ -8,22 +8,21 @@ use bitcoin::{Amount, BlockHash, CompactTarget, ScriptBuf, Transaction, Txid, Wt
 
 use crate::merkle;
 
-/// Rules of consensus that change what a block must look like, and that we obey. A template under any other rule that
-/// must be obeyed is refused.
+/// Consensus rules that change the form of a block and that this crate follows. A template with another mandatory rule is
+/// refused.
 pub(crate) const RULES: [&str; 2] = ["segwit", "signet"];
 
-/// A block to be made. All of it has been checked to hang together: ids match their transactions, and the node's
-/// witness commitment is the one that they give.
+/// A template that was checked: the ids match the transactions, and so does the node's witness commitment.
 #[derive(Clone, Debug)]
 pub struct Template {
     /// Height of the block.
     pub height: u32,
     /// The header's version.
     pub version: u32,
-    /// Version bits with a meaning, whether set or not: those of the version beyond BIP-0009's three top bits, and
-    /// those that the node knows a deployment for. A miner must not roll them.
+    /// Version bits with a meaning, set or not: those of the version below BIP-0009's three top bits, and those of
+    /// deployments that the node knows. A miner must not roll them.
     pub used_version_bits: u32,
-    /// Hash of the block before.
+    /// Hash of the parent block.
     pub prev_hash: BlockHash,
     /// The target that the header must meet at [`Template::time`]; see [`crate::min_difficulty`].
     pub bits: CompactTarget,
@@ -31,21 +30,21 @@ pub struct Template {
     pub time: u32,
     /// The earliest time allowed in the header, seconds since the Unix epoch.
     pub min_time: u32,
-    /// What subsidy and fees come to: the most that the coinbase may pay.
+    /// Subsidy and fees: the most that the coinbase may pay.
     pub coinbase_value: Amount,
     /// Data that the node wants in the coinbase's input (BIP-0022).
     pub coinbase_aux: Vec<Vec<u8>>,
-    /// The script of the output with the witness commitment (BIP-0141); none before segwit is active.
+    /// The script of the output with the witness commitment (BIP-0141); `None` before segwit is active.
     pub witness_commitment: Option<ScriptBuf>,
-    /// Transactions after the coinbase, in the order that the node gives.
+    /// Transactions after the coinbase, in the node's order.
     pub transactions: Vec<TemplateTransaction>,
     /// The hashes that lead from the coinbase's txid to the merkle root, lowest first, in internal byte order.
     pub branch: Vec<[u8; 32]>,
-    /// To be given back in order to wait for the next template; none if the node can't do that.
+    /// The id for a long poll for the next template; `None` if the node does not support long polls.
     pub longpoll_id: Option<String>,
     /// The script that a signet's blocks must satisfy (BIP-0325).
     pub signet_challenge: Option<ScriptBuf>,
-    /// Rules in force, as the node names them: `!` before those that can't be ignored.
+    /// Rules in force, as the node names them: mandatory ones begin with `!`.
     pub rules: Vec<String>,
 }
 
@@ -54,61 +53,61 @@ pub struct Template {
 pub struct TemplateTransaction {
     /// The transaction itself.
     pub transaction: Transaction,
-    /// Hash without witness.
+    /// Hash without the witness.
     pub txid: Txid,
-    /// Hash with witness.
+    /// Hash with the witness.
     pub wtxid: Wtxid,
-    /// Fee in satoshi, where the node says it.
+    /// Fee in satoshi; `None` if the node does not give it.
     pub fee: Option<i64>,
 }
 
-/// A template that can't be used. The node is at fault, unless we are too old for it.
+/// Why a template cannot be used. The node is at fault, unless it has rules that this version does not know.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// The JSON is of another shape.
-    #[error("the template is not one of BIP-0022")]
+    /// The JSON does not have the shape of BIP-0022.
+    #[error("the template does not have the shape of BIP-0022")]
     Shape(#[from] serde_json::Error),
-    /// A member has a value that it can't have.
+    /// A member has an invalid value.
     #[error("{member} is {value}: {wanted}")]
     Member {
         /// The member's name.
         member: &'static str,
-        /// What stands there.
+        /// Its value.
         value: String,
-        /// What should stand there.
+        /// What the value should be.
         wanted: &'static str,
     },
-    /// A transaction can't be decoded.
-    #[error("transaction {index} of the template can't be decoded")]
+    /// A transaction cannot be decoded.
+    #[error("transaction {index} of the template cannot be decoded")]
     Transaction {
         /// Counted from 0, without the coinbase.
         index: usize,
-        /// The decoder's finding.
+        /// The decoder's error.
         #[source]
         source: bitcoin::consensus::encode::FromHexError,
     },
-    /// A transaction's id is not that of its data.
+    /// The id of a transaction does not match its data.
     #[error("transaction {index} of the template has {member} {computed}, not {given}")]
     Id {
         /// Counted from 0, without the coinbase.
         index: usize,
         /// `txid` or `hash`.
         member: &'static str,
-        /// What the node says.
+        /// The node's id.
         given: String,
-        /// What the data gives.
+        /// The id of the data.
         computed: String,
     },
-    /// The witness commitment is not that of the transactions.
+    /// The witness commitment does not match the transactions.
     #[error("default_witness_commitment is {given}, but the transactions give {computed}")]
     Commitment {
-        /// What the node says.
+        /// The node's commitment.
         given: String,
-        /// What the transactions give.
+        /// The commitment of the transactions.
         computed: String,
     },
-    /// A rule must be obeyed that we don't know.
+    /// A mandatory rule is unknown.
     #[error("the node's chain has rule {rule:?}, which this version does not know")]
     UnknownRule {
         /// The rule's name.
@@ -117,16 +116,16 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Checks the result of `getblocktemplate`.
+    /// Parses and checks the result of `getblocktemplate`.
     ///
     /// # Errors
-    /// If it can't be used; see [`TemplateError`].
+    /// If the template cannot be used; see [`TemplateError`].
     pub fn from_json(result: &str) -> Result<Template, TemplateError> {
         serde_json::from_str::<wire::Template>(result)?.check()
     }
 
-    /// A template that no node has given, for a chain of one's own: segwit is active and no version bit is in use. The
-    /// pair is the earliest time and the node's; `coinbase_value` is subsidy and fees.
+    /// Makes a template for a chain without a node: segwit is active, and no version bit is in use. The pair is the earliest
+    /// time and the present one; `coinbase_value` is subsidy and fees.
     pub fn compose(
         height: u32,
         version: u32,
@@ -163,7 +162,7 @@ impl Template {
         }
     }
 
-    /// Whether a rule is in force, named with or without `!`.
+    /// Whether a rule is in force, with or without `!`.
     pub fn has_rule(&self, name: &str) -> bool {
         has_rule(&self.rules, name)
     }
@@ -173,7 +172,7 @@ fn has_rule(rules: &[String], name: &str) -> bool {
     rules.iter().any(|rule| rule.strip_prefix('!').unwrap_or(rule) == name)
 }
 
-/// The result of `getblocktemplate`, still to be checked; keeps [`Template::from_json`] and the calls in step.
+/// The result of `getblocktemplate` before it is checked.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Unchecked(wire::Template);
@@ -184,7 +183,7 @@ impl Unchecked {
     }
 }
 
-/// What `getblocktemplate` is asked with.
+/// The parameters of `getblocktemplate`.
 pub(crate) fn request(longpoll_id: Option<&str>) -> serde_json::Value {
     let mut request = serde_json::json!({"mode": "template", "capabilities": ["coinbasevalue", "longpoll"], "rules": RULES});
     if let Some(id) = longpoll_id {
@@ -193,7 +192,7 @@ pub(crate) fn request(longpoll_id: Option<&str>) -> serde_json::Value {
     serde_json::json!([request])
 }
 
-/// The hashes that the merkle tree is made of, without the coinbase's.
+/// The merkle branch of the coinbase over these transactions.
 fn branch(transactions: &[TemplateTransaction]) -> Vec<[u8; 32]> {
     use bitcoin::hashes::Hash;
     merkle::coinbase_branch(transactions.iter().map(|tx| tx.txid.to_byte_array()).collect())

@@ -1,8 +1,8 @@
-//! New templates as soon as a node has them, from the best of several nodes.
+//! The stream of new templates from the best of several nodes.
 //!
-//! That is the first in the operator's order that works and is not behind another one: a node that is up but has lost its
-//! peers is no better than one that is down. Each node is watched by a task of its own all the time, so that going over
-//! to the next one, and back, takes no more than a look at what is known already.
+//! The best node is the first one in the operator's order that works and is not behind another one: a node that has lost
+//! its peers is of no more use than one that is down. A task of its own watches each node all the time, so that every
+//! node's newest template is at hand when the best node changes.
 
 #[cfg(test)]
 mod tests;
@@ -26,9 +26,9 @@ use net::Backoff;
 /// How nodes are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TemplateTiming {
-    /// Time between two templates on the same tip, for the fees of new transactions. 30 s.
+    /// Time between two requests for a template on the same tip, for the fees of new transactions. 30 s.
     pub refresh: Duration,
-    /// The least time between two of them, however often a node says that there is a new one. 1 s.
+    /// The shortest time between two templates on the same tip, however often the node has a new one. 1 s.
     pub pause: Duration,
     /// The first and the longest pause after a node has failed. 0.25 s and 15 s.
     pub retry: (Duration, Duration),
@@ -44,19 +44,19 @@ impl Default for TemplateTiming {
     }
 }
 
-/// A node that gives no template.
+/// Why a node gives no usable template.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateFetchError {
-    /// The node can't be asked, or is not one to mine on.
+    /// The node does not answer, or its network cannot be mined on.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// Its template can't be used.
-    #[error("node {node} gives a template that can't be used")]
+    /// The node's template cannot be used.
+    #[error("node {node} gives a template that cannot be used")]
     Template {
         /// The node.
         node: String,
-        /// Why not.
+        /// The fault in the template.
         #[source]
         source: TemplateError,
     },
@@ -74,30 +74,30 @@ pub struct Nodes {
     clients: Arc<[Arc<RpcClient>]>,
 }
 
-/// There is no node.
+/// The list of nodes is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no node is given")]
 pub struct NoNodes;
 
 impl Nodes {
-    /// Nodes in the order in which they are to be used.
+    /// Nodes in the operator's order, the best first.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is no node.
     pub fn new(clients: impl IntoIterator<Item = RpcClient>) -> Result<Nodes, NoNodes> {
         let clients: Arc<[_]> = clients.into_iter().map(Arc::new).collect();
         if clients.is_empty() { Err(NoNodes) } else { Ok(Nodes { clients }) }
     }
 
-    /// The clients, best first.
+    /// The clients of the nodes, the best first.
     pub fn clients(&self) -> &[Arc<RpcClient>] {
         &self.clients
     }
 
-    /// The network of the first node that answers. Waits for nodes that are starting or can't be reached, for ever.
+    /// The network of the first node that answers. Waits for ever for nodes that are starting or cannot be reached.
     ///
     /// # Errors
-    /// If no node can be mined on and waiting won't help: the first node's fault.
+    /// The first node's error, if no node can be mined on and waiting will not help.
     pub async fn network(&self) -> Result<Network, NetworkError> {
         let (first, max) = TemplateTiming::default().retry;
         let mut backoff = Backoff::new(first, max);
@@ -122,14 +122,14 @@ impl Nodes {
         }
     }
 
-    /// Starts to watch all nodes. Must be called in a Tokio runtime.
+    /// Starts to watch all nodes. Panics outside of a Tokio runtime.
     pub fn templates(&self, network: Network, timing: TemplateTiming) -> TemplateStream {
-        let (sender, states) = latest::channel(vec![State::Starting; self.clients.len()]);
+        let (sender, states) = latest::channel(vec![NodeState::Starting; self.clients.len()]);
         let sender = Arc::new(sender);
         let mut tasks = JoinSet::new();
         for (index, client) in self.clients.iter().enumerate() {
             let sender = sender.clone();
-            let publish = move |state: State| {
+            let publish = move |state: NodeState| {
                 sender.send_modify(|states| {
                     if let Some(entry) = states.get_mut(index) {
                         *entry = state;
@@ -138,29 +138,29 @@ impl Nodes {
             };
             tasks.spawn(watch::watch(client.clone(), network, timing, publish));
         }
-        TemplateStream { clients: self.clients.clone(), states, last: Last::default(), _tasks: tasks }
+        TemplateStream { clients: self.clients.clone(), states, last: LastEvent::default(), _tasks: tasks }
     }
 
-    /// Submits a block to all nodes, until one has answered; see [`submit::submit`].
+    /// Submits a block to all nodes; see [`submit::submit`].
     pub async fn submit(&self, block: &Block) -> BlockVerdict {
         submit::submit(&self.clients, block).await
     }
 }
 
-/// What a node's watcher knows.
+/// What is known of a node.
 #[derive(Clone, Debug)]
-pub(crate) enum State {
-    /// Nothing yet.
+pub(crate) enum NodeState {
+    /// The node has not answered yet.
     Starting,
-    /// The newest template.
-    Up(Arc<Fetched>),
-    /// What went wrong last.
+    /// The node works; its newest template.
+    Up(Arc<FetchedTemplate>),
+    /// The node does not work; its last error.
     Down(Arc<TemplateFetchError>),
 }
 
-/// A template with what its node says about it elsewhere.
+/// A template, and what other calls to its node tell about it.
 #[derive(Debug)]
-pub(crate) struct Fetched {
+pub(crate) struct FetchedTemplate {
     pub template: Arc<Template>,
     pub parent_time: Option<u32>,
 }
@@ -170,30 +170,29 @@ pub(crate) struct Fetched {
 pub struct TemplateUpdate {
     /// The template.
     pub template: Arc<Template>,
-    /// The time in the header of the block before, seconds since the Unix epoch; known where it decides on bits
+    /// The time in the parent's header, seconds since the Unix epoch; known where the bits depend on it
     /// ([`crate::min_difficulty`]).
     pub parent_time: Option<u32>,
-    /// Whether the tip is another one than before: older work is worthless.
+    /// Whether the tip has changed, so that older work is worthless.
     pub clean: bool,
-    /// Which node it is from: its place among [`Nodes::clients`].
+    /// The node's index in [`Nodes::clients`].
     pub node: usize,
 }
 
-/// What [`TemplateStream::next`] tells.
+/// An event of a [`TemplateStream`].
 #[derive(Clone, Debug)]
 pub enum TemplateEvent {
-    /// There is new work.
+    /// There is a new template.
     New(TemplateUpdate),
-    /// No node works any more, or none does at the start; the faults in the nodes' order. Work on the last template
-    /// will probably be in vain.
+    /// No node works; their errors, in the nodes' order.
     AllDown(Vec<Arc<TemplateFetchError>>),
 }
 
-/// The stream of new templates. Dropping it ends the watch.
+/// The stream of new templates. Dropping it stops watching the nodes.
 pub struct TemplateStream {
     clients: Arc<[Arc<RpcClient>]>,
-    states: latest::Receiver<Vec<State>>,
-    last: Last,
+    states: latest::Receiver<Vec<NodeState>>,
+    last: LastEvent,
     _tasks: JoinSet<()>,
 }
 
@@ -204,7 +203,7 @@ impl fmt::Debug for TemplateStream {
 }
 
 impl TemplateStream {
-    /// Waits for news. Whoever asks late gets the newest template only. Safe to cancel.
+    /// Waits for the next event; skips templates that newer ones have replaced meanwhile. Safe to cancel.
     pub async fn next(&mut self) -> TemplateEvent {
         loop {
             let event = self.last.decide(&self.states.borrow_and_update());
@@ -212,45 +211,45 @@ impl TemplateStream {
                 return event;
             }
             if self.states.changed().await.is_err() {
-                // The watchers never end before this does, unless the runtime is on its way out.
+                // The watching tasks end before the stream only when the runtime shuts down.
                 std::future::pending::<()>().await;
             }
         }
     }
 }
 
-/// What was told last.
+/// The last event.
 #[derive(Debug, Default)]
-struct Last {
-    told: Option<Arc<Fetched>>,
+struct LastEvent {
+    template: Option<Arc<FetchedTemplate>>,
     all_down: bool,
 }
 
-impl Last {
-    /// What there is to tell now, if anything.
-    fn decide(&mut self, states: &[State]) -> Option<TemplateEvent> {
+impl LastEvent {
+    /// The next event, if these states give one.
+    fn decide(&mut self, states: &[NodeState]) -> Option<TemplateEvent> {
         let up = states.iter().enumerate().filter_map(|(node, state)| match state {
-            State::Up(fetched) => Some((node, fetched)),
+            NodeState::Up(fetched) => Some((node, fetched)),
             _ => None,
         });
-        // Of several with the same height, the last of what is turned around: the first.
+        // `max_by_key` returns the last of several with the same height, which is the first node after `rev`.
         let best = up.rev().max_by_key(|(_, fetched)| fetched.template.height);
         let Some((node, fetched)) = best else { return self.decide_down(states) };
         self.all_down = false;
-        if self.told.as_ref().is_some_and(|told| Arc::ptr_eq(told, fetched)) {
+        if self.template.as_ref().is_some_and(|last| Arc::ptr_eq(last, fetched)) {
             return None;
         }
-        let told = self.told.replace(fetched.clone());
-        let clean = told.is_none_or(|told| told.template.prev_hash != fetched.template.prev_hash);
+        let last = self.template.replace(fetched.clone());
+        let clean = last.is_none_or(|last| last.template.prev_hash != fetched.template.prev_hash);
         let (template, parent_time) = (fetched.template.clone(), fetched.parent_time);
         Some(TemplateEvent::New(TemplateUpdate { template, parent_time, clean, node }))
     }
 
-    fn decide_down(&mut self, states: &[State]) -> Option<TemplateEvent> {
+    fn decide_down(&mut self, states: &[NodeState]) -> Option<TemplateEvent> {
         let faults: Option<Vec<_>> = states
             .iter()
             .map(|state| match state {
-                State::Down(fault) => Some(fault.clone()),
+                NodeState::Down(fault) => Some(fault.clone()),
                 _ => None,
             })
             .collect();

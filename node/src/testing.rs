@@ -1,4 +1,4 @@
-//! Templates, a tiny miner, and nodes that do as they are told, for the tests of this crate.
+//! Templates, a tiny miner and fake nodes for the tests of this crate.
 
 pub mod fake;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::draft::{BlockDraft, Solution};
 use crate::template::Template;
 
-/// Transactions that nobody would accept, all different; every second one has a witness.
+/// Different transactions without valid inputs; every second one has a witness.
 pub fn transactions(count: usize) -> Vec<Transaction> {
     let transaction = |index: usize| Transaction {
         version: Version::TWO,
@@ -29,7 +29,7 @@ pub fn transactions(count: usize) -> Vec<Transaction> {
     (0..count).map(transaction).collect()
 }
 
-/// The JSON of a template at regtest's difficulty as Bitcoin Core writes it, with that many transactions.
+/// A template with `count` transactions at regtest's difficulty, as Bitcoin Core writes it.
 pub fn json(count: usize) -> Value {
     let transactions = transactions(count);
     let entry = |tx: &Transaction| {
@@ -56,18 +56,19 @@ pub fn json(count: usize) -> Value {
     })
 }
 
-/// The same, checked.
+/// The same template, parsed and checked.
 pub fn template(count: usize) -> Template {
     Template::from_json(&json(count).to_string()).unwrap()
 }
 
-/// A solution that may be none.
+/// A solution with this nonce, whose hash may miss the target.
 pub fn solution<'a>(draft: &BlockDraft, extranonces: &'a [u8], nonce: u32) -> Solution<'a> {
     let template = &draft.template;
     Solution { extranonces, version: template.version, ntime: template.time, bits: template.bits, nonce }
 }
 
-/// Mines by trying: every second hash will do at regtest's difficulty. Checks the header against the block.
+/// Tries nonces until the hash meets the target, which every second one does on regtest. Checks the header against the
+/// block.
 pub fn mine(draft: &BlockDraft, extranonces: &[u8], version: u32, ntime: u32) -> Block {
     let target = bitcoin::Target::from_compact(draft.template.bits);
     let solution = (0..)

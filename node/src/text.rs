@@ -1,6 +1,6 @@
-//! Text of peers, made fit for our messages.
+//! Cleans text from peers for our messages.
 
-/// At most 200 characters, white space as single blanks, nothing that moves a terminal's cursor.
+/// Shortens a text to 200 characters on one line, without control characters, which could move a terminal's cursor.
 pub(crate) fn one_line(text: &str) -> String {
     let clean: String = text.chars().take(2000).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let line = clean.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,7 +1,7 @@
-//! What an answer says, in each node's dialect.
+//! Parses the answers of Bitcoin Core and of bcoin.
 //!
-//! Bitcoin Core gives errors an HTTP status of their own (404 for an unknown method, 500 for the rest); bcoin always
-//! says 200. So the status counts for nothing where the body is JSON-RPC.
+//! Bitcoin Core sends errors with an HTTP status of their own (404 for an unknown method, 500 for all others); bcoin sends
+//! them with 200. So the status is ignored where the body is JSON-RPC.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -9,64 +9,58 @@ use serde_json::Value;
 
 use crate::text::one_line;
 
-/// The JSON-RPC envelope. Versions 1 and 2 differ in members that we don't need.
+/// The JSON-RPC envelope. Versions 1 and 2 differ only in members that are not read here.
 #[derive(Deserialize)]
 struct Envelope<T> {
-    // Not Option::default by serde's own rules: that would ask for T: Default.
-    #[serde(default = "none")]
     result: Option<T>,
     #[serde(default)]
     error: Value,
 }
 
-fn none<T>() -> Option<T> {
-    None
-}
-
-/// What an answer turned out to be, if not the result.
+/// Why an answer has no result.
 #[derive(Debug)]
-pub(super) enum Failure {
-    /// Not JSON-RPC at all.
+pub(super) enum AnswerError {
+    /// The answer is not JSON-RPC.
     NotJsonRpc,
-    /// A result of another shape.
+    /// The result does not have the expected shape.
     Result(serde_json::Error),
-    /// The node's own error.
+    /// The node reports an error.
     Refused { code: i64, message: String },
 }
 
-/// Reads the body of an answer.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+/// Parses the body of an answer.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AnswerError> {
     match serde_json::from_slice::<Envelope<T>>(body) {
         Ok(Envelope { error: Value::Null, result: Some(result) }) => Ok(result),
-        // Where `null` is a result it must be said so: an answer without a result is none.
+        // `null` may be the result, but an answer without the member `result` is not JSON-RPC.
         Ok(Envelope { error: Value::Null, result: None }) => match members(body) {
-            Some((_, true)) => T::deserialize(Value::Null).map_err(Failure::Result),
-            _ => Err(Failure::NotJsonRpc),
+            Some((_, true)) => T::deserialize(Value::Null).map_err(AnswerError::Result),
+            _ => Err(AnswerError::NotJsonRpc),
         },
         Ok(Envelope { error, .. }) => Err(refused(error)),
-        // Perhaps the result next to an error has no meaning.
+        // The result may have any shape if there is an error beside it.
         Err(source) => match members(body) {
-            Some((Value::Null, true)) => Err(Failure::Result(source)),
+            Some((Value::Null, true)) => Err(AnswerError::Result(source)),
             Some((error, _)) if !error.is_null() => Err(refused(error)),
-            _ => Err(Failure::NotJsonRpc),
+            _ => Err(AnswerError::NotJsonRpc),
         },
     }
 }
 
-/// The error, and whether there is a result; none if this is no JSON object.
+/// The member `error`, and whether there is a member `result`; `None` if the body is not a JSON object.
 fn members(body: &[u8]) -> Option<(Value, bool)> {
     let Ok(Value::Object(mut members)) = serde_json::from_slice(body) else { return None };
     Some((members.remove("error").unwrap_or_default(), members.contains_key("result")))
 }
 
-/// An error as an object, as it should be, or as whatever else.
-fn refused(error: Value) -> Failure {
+/// Reads an error. It should be an object with `code` and `message`, but any JSON value is accepted.
+fn refused(error: Value) -> AnswerError {
     let code = error.get("code").and_then(Value::as_i64).unwrap_or(0);
     let message = match error.get("message").unwrap_or(&error) {
         Value::String(text) => one_line(text),
         other => one_line(&other.to_string()),
     };
-    Failure::Refused { code, message }
+    AnswerError::Refused { code, message }
 }
 
 #[cfg(test)]
@@ -74,18 +68,18 @@ mod tests {
     use super::*;
 
     fn refusal(body: &str) -> (i64, String) {
-        match read::<String>(body.as_bytes()) {
-            Err(Failure::Refused { code, message }) => (code, message),
+        match parse::<String>(body.as_bytes()) {
+            Err(AnswerError::Refused { code, message }) => (code, message),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn reads_results() {
-        assert_eq!(read::<u8>(br#"{"result":7,"error":null,"id":1}"#).unwrap(), 7);
-        assert_eq!(read::<u8>(br#"{"jsonrpc":"2.0","result":7,"id":1}"#).unwrap(), 7);
-        assert_eq!(read::<Option<String>>(br#"{"result":null,"error":null,"id":1}"#).unwrap(), None);
-        let duplicate = read::<Option<String>>(br#"{"id":1,"result":"duplicate","error":null}"#).unwrap();
+        assert_eq!(parse::<u8>(br#"{"result":7,"error":null,"id":1}"#).unwrap(), 7);
+        assert_eq!(parse::<u8>(br#"{"jsonrpc":"2.0","result":7,"id":1}"#).unwrap(), 7);
+        assert_eq!(parse::<Option<String>>(br#"{"result":null,"error":null,"id":1}"#).unwrap(), None);
+        let duplicate = parse::<Option<String>>(br#"{"id":1,"result":"duplicate","error":null}"#).unwrap();
         assert_eq!(duplicate.as_deref(), Some("duplicate"));
     }
 
@@ -100,11 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn tells_nonsense_from_another_result() {
+    fn tells_other_content_from_a_result_of_another_shape() {
         for body in ["", "<html>", "[]", "7", "{}", r#"{"error":null}"#, "Work queue depth exceeded"] {
-            assert!(matches!(read::<Option<String>>(body.as_bytes()), Err(Failure::NotJsonRpc)), "{body}");
+            assert!(
+                matches!(parse::<Option<String>>(body.as_bytes()), Err(AnswerError::NotJsonRpc)),
+                "{body}"
+            );
         }
-        assert!(matches!(read::<u8>(br#"{"result":"x","error":null}"#), Err(Failure::Result(_))));
-        assert!(matches!(read::<u8>(br#"{"result":null,"error":null}"#), Err(Failure::Result(_))));
+        assert!(matches!(parse::<u8>(br#"{"result":"x","error":null}"#), Err(AnswerError::Result(_))));
+        assert!(matches!(parse::<u8>(br#"{"result":null,"error":null}"#), Err(AnswerError::Result(_))));
     }
 }

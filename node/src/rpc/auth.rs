@@ -1,4 +1,4 @@
-//! How we prove to a node who we are.
+//! The `Authorization` header of requests to a node.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use hyper::header::HeaderValue;
 use net::read_cookie;
 use task::NodeCredentials;
 
-/// Credentials as they go into a request, made once; a cookie is read when it is first needed.
+/// The credentials, and the header made of them. A cookie file is read when the header is first needed.
 pub(super) struct Authorization {
     credentials: NodeCredentials,
     header: Mutex<Option<HeaderValue>>,
@@ -37,8 +37,8 @@ impl Authorization {
         Ok(header.clone())
     }
 
-    /// After a refusal: whether the credentials have changed since `used`, so that another try makes sense. Only a
-    /// cookie can, because the node writes a new one when it starts.
+    /// Makes the header anew after a refusal, and returns whether it differs from `used`, so that another try makes sense.
+    /// Only a cookie changes: the node writes a new one at each start.
     pub(super) fn renew(&self, used: Option<&HeaderValue>) -> io::Result<bool> {
         if !matches!(self.credentials, NodeCredentials::CookieFile(_)) {
             return Ok(false);
@@ -47,7 +47,7 @@ impl Authorization {
         Ok(self.header()?.as_ref() != used)
     }
 
-    /// What to do about a refusal.
+    /// The likely cause of a refusal.
     pub(super) fn hint(&self) -> &'static str {
         match self.credentials {
             NodeCredentials::None => "it wants a user and a password, or its cookie file",
@@ -56,7 +56,7 @@ impl Authorization {
         }
     }
 
-    /// The cookie's path, for messages.
+    /// The path of the cookie file, for messages.
     pub(super) fn cookie_path(&self) -> PathBuf {
         match &self.credentials {
             NodeCredentials::CookieFile(path) => path.clone(),

@@ -1,4 +1,4 @@
-//! The client against nodes of every mood.
+//! The client with nodes that answer well, badly or not at all.
 
 use std::error::Error;
 use std::sync::atomic::AtomicUsize;
@@ -13,8 +13,8 @@ fn basic() -> NodeCredentials {
     NodeCredentials::Basic { user: "me".into(), password: "secret".into() }
 }
 
-/// All that a log could show of an error.
-fn told(error: &RpcError) -> String {
+/// All texts of an error and its sources, as a log could show them.
+fn all_texts(error: &RpcError) -> String {
     let mut text = format!("{error}\n{error:?}");
     let mut source = error.source();
     while let Some(cause) = source {
@@ -53,24 +53,24 @@ async fn a_new_cookie_is_read_when_the_old_one_is_refused() {
     let node = node.await;
     let client = node.client_as(NodeCredentials::CookieFile(path.clone()));
 
-    // The node isn't running yet.
+    // The node is not running yet.
     let error = height(&client).await.unwrap_err();
     assert!(matches!(&error, RpcError::Cookie { path: named, .. } if *named == path) && error.is_transient());
     std::fs::write(&path, "__cookie__:aaa").unwrap();
     assert_eq!(height(&client).await.unwrap(), 7);
 
-    // It starts again and has a new one.
+    // The node restarts and writes a new cookie.
     *valid.lock().unwrap() = "Basic X19jb29raWVfXzpiYmI=".to_owned();
     std::fs::write(&path, "__cookie__:bbb").unwrap();
     assert_eq!(height(&client).await.unwrap(), 7);
     assert_eq!(node.calls().len(), 3);
 
-    // Somebody else's.
+    // The cookie file of another node.
     *valid.lock().unwrap() = String::new();
     let error = height(&client).await.unwrap_err();
     assert!(matches!(error, RpcError::Unauthorized { status: 401, .. }), "{error}");
     assert_eq!(node.calls().len(), 4);
-    assert!(!told(&error).contains("bbb"));
+    assert!(!all_texts(&error).contains("bbb"));
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn refusals_say_what_to_do_but_no_secret() {
     assert!(error.to_string().contains("rpcallowip"), "{error}");
     let error = soon(client.call::<u32>("uptime", json!([]))).await.unwrap_err();
     assert!(error.to_string().contains("password is wrong"), "{error}");
-    assert!(!told(&error).contains("secret") && !told(&error).contains(BASIC));
+    assert!(!all_texts(&error).contains("secret") && !all_texts(&error).contains(BASIC));
     assert!(!error.is_transient());
     let error = soon(node.client().call::<u32>("uptime", json!([]))).await.unwrap_err();
     assert!(error.to_string().contains("wants a user"), "{error}");
@@ -145,12 +145,12 @@ async fn answers_are_bounded_in_length_and_time() {
 }
 
 #[tokio::test]
-async fn nobody_at_home() {
+async fn a_closed_port_is_a_transient_error() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);
     let client = RpcClient::new(url, basic(), RpcLimits::default()).unwrap();
     let error = height(&client).await.unwrap_err();
     assert!(matches!(error, RpcError::Connection { .. }) && error.is_transient());
-    assert!(!told(&error).contains("secret"));
+    assert!(!all_texts(&error).contains("secret"));
 }

@@ -1,4 +1,4 @@
-//! The JSON of a template, and the checks that make it a [`Template`](super::Template).
+//! The JSON of a template, and the checks that turn it into a [`Template`](super::Template).
 
 use std::collections::BTreeMap;
 
@@ -10,47 +10,35 @@ use super::{RULES, TemplateError, TemplateTransaction, branch, has_rule};
 use crate::merkle;
 use crate::text::one_line;
 
-/// BIP-0009: the three top bits say that the others are version bits.
+/// BIP-0009: the three top bits announce that the others are version bits.
 const TOP_BITS: u32 = 0xe000_0000;
 
-/// Members that we use; all numbers as wide as a node could write them, so that a wrong one is named.
+/// The members that are used. Numbers are as wide as a node could write them, so that an error can name a wrong one.
 #[derive(Deserialize)]
 pub(super) struct Template {
     version: i64,
-    #[serde(default)]
     rules: Option<Vec<String>>,
-    #[serde(default)]
     vbavailable: Option<BTreeMap<String, u32>>,
-    #[serde(default)]
     vbrequired: Option<i64>,
     previousblockhash: String,
     transactions: Vec<TransactionEntry>,
-    #[serde(default)]
     coinbaseaux: Option<BTreeMap<String, String>>,
     coinbasevalue: u64,
-    #[serde(default)]
     longpollid: Option<String>,
-    #[serde(default)]
     target: Option<String>,
-    #[serde(default)]
     mintime: Option<u64>,
     curtime: u64,
     bits: String,
     height: u64,
-    #[serde(default)]
     signet_challenge: Option<String>,
-    #[serde(default)]
     default_witness_commitment: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct TransactionEntry {
     data: String,
-    #[serde(default)]
     txid: Option<String>,
-    #[serde(default)]
     hash: Option<String>,
-    #[serde(default)]
     fee: Option<i64>,
 }
 
@@ -62,7 +50,7 @@ impl Template {
     pub(super) fn check(self) -> Result<super::Template, TemplateError> {
         let rules = self.rules.unwrap_or_default();
         check_rules(&rules)?;
-        let version = version(self.version)?;
+        let version = version_bits("version", self.version)?;
         let bits = bits(&self.bits, self.target.as_deref())?;
         let prev_hash = self.previousblockhash.parse::<BlockHash>();
         let prev_hash = prev_hash.map_err(|_| bad("previousblockhash", &self.previousblockhash, HASH))?;
@@ -73,11 +61,11 @@ impl Template {
         let time = seconds("curtime", self.curtime)?;
         let coinbase_value = Amount::from_sat(self.coinbasevalue);
         if coinbase_value > Amount::MAX_MONEY {
-            return Err(bad("coinbasevalue", self.coinbasevalue, "more than there will ever be"));
+            return Err(bad("coinbasevalue", self.coinbasevalue, "it should be at most 21 million bitcoin"));
         }
         let required = version_bits("vbrequired", self.vbrequired.unwrap_or(0))?;
         let known = self.vbavailable.unwrap_or_default().into_values().fold(0, |all, bit| {
-            // A bit that isn't one can't be rolled either.
+            // A number beyond 31 names no bit.
             all | 1u32.checked_shl(bit).unwrap_or(0)
         });
         Ok(super::Template {
@@ -106,7 +94,7 @@ impl Template {
 const HASH: &str = "it should be 64 hexadecimal digits";
 const HEX: &str = "it should be hexadecimal digits";
 
-/// BIP-0009: a rule with `!` changes blocks in a way that a miner must understand.
+/// Refuses a template with an unknown rule that begins with `!`: a miner must understand it (BIP-0009).
 fn check_rules(rules: &[String]) -> Result<(), TemplateError> {
     let unknown = rules.iter().filter_map(|rule| rule.strip_prefix('!')).find(|rule| !RULES.contains(rule));
     match unknown {
@@ -115,11 +103,7 @@ fn check_rules(rules: &[String]) -> Result<(), TemplateError> {
     }
 }
 
-/// Bitcoin Core's version is a signed number, bcoin's an unsigned one.
-fn version(value: i64) -> Result<u32, TemplateError> {
-    version_bits("version", value)
-}
-
+/// Reads a header's version. Bitcoin Core writes it as a signed number, bcoin as an unsigned one.
 fn version_bits(member: &'static str, value: i64) -> Result<u32, TemplateError> {
     let signed = i32::try_from(value).map(|version| version as u32);
     signed.or_else(|_| u32::try_from(value)).map_err(|_| bad(member, value, "it should have 32 bits"))
@@ -138,7 +122,7 @@ fn bits(text: &str, target: Option<&str>) -> Result<CompactTarget, TemplateError
         return Err(bad("bits", text, wanted));
     }
     let Some(target) = target else { return Ok(bits) };
-    // Not by Target's own function, which panics on text that is not ASCII (bitcoin 0.32).
+    // `Target::from_hex` of bitcoin 0.32 panics on text that is not ASCII.
     let mut given = [0; 32];
     hex::decode_to_slice(target, &mut given).map_err(|_| bad("target", target, HASH))?;
     if Target::from_be_bytes(given) != from_bits {
@@ -170,7 +154,7 @@ fn transaction(index: usize, entry: TransactionEntry) -> Result<TemplateTransact
         }
         _ => Ok(()),
     };
-    // Before BIP-0145 there was no txid, and hash was what is the txid now.
+    // Before BIP-0145 there was no `txid`, and `hash` was the txid.
     if entry.txid.is_some() {
         check("hash", entry.hash, wtxid.to_string())?;
     } else {
@@ -180,8 +164,8 @@ fn transaction(index: usize, entry: TransactionEntry) -> Result<TemplateTransact
     Ok(TemplateTransaction { transaction, txid, wtxid, fee: entry.fee })
 }
 
-/// The commitment that a block of these transactions needs. bcoin gives one also before segwit is active, when a
-/// block must not have a coinbase with a witness; there is none to be made then.
+/// The witness commitment of a block with these transactions. There is none before segwit is active, since the coinbase
+/// must not have a witness then, although bcoin gives one.
 fn witness_commitment(
     given: Option<&str>,
     segwit: bool,
@@ -190,13 +174,13 @@ fn witness_commitment(
     let computed = merkle::witness_commitment_script(transactions.iter().map(|tx| tx.wtxid));
     if let Some(given) = given {
         let given = script("default_witness_commitment", given)?;
-        // After the commitment anything may follow (BIP-0141), but what it would mean we don't know.
+        // BIP-0141 allows data after the commitment, but gives it no meaning.
         if given != computed {
             let (given, computed) = (given.to_hex_string(), computed.to_hex_string());
             return Err(TemplateError::Commitment { given: one_line(&given), computed });
         }
     }
-    // Transactions with witnesses need one, whatever the rules say.
+    // Transactions with witnesses need a commitment, whatever the rules say.
     let witnesses = transactions.iter().any(|tx| tx.txid.to_raw_hash() != tx.wtxid.to_raw_hash());
     Ok((segwit || witnesses).then_some(computed))
 }

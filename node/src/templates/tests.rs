@@ -11,22 +11,22 @@ use super::*;
 use crate::testing;
 use crate::testing::fake::{Call, FakeNode, Reply, soon};
 
-fn up(tip: u8) -> State {
+fn up(tip: u8) -> NodeState {
     up_at(tip, 7)
 }
 
-fn up_at(tip: u8, height: u32) -> State {
+fn up_at(tip: u8, height: u32) -> NodeState {
     let prev_hash = BlockHash::from_byte_array([tip; 32]);
     let template = Template { prev_hash, height, ..testing::template(0) };
-    State::Up(Arc::new(Fetched { template: Arc::new(template), parent_time: None }))
+    NodeState::Up(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time: None }))
 }
 
-fn down() -> State {
+fn down() -> NodeState {
     let fault = NetworkError::SignetKey { challenge: "00".into() };
-    State::Down(Arc::new(fault.into()))
+    NodeState::Down(Arc::new(fault.into()))
 }
 
-fn told(event: Option<TemplateEvent>) -> Option<(usize, bool)> {
+fn node_and_clean(event: Option<TemplateEvent>) -> Option<(usize, bool)> {
     match event {
         Some(TemplateEvent::New(update)) => Some((update.node, update.clean)),
         Some(TemplateEvent::AllDown(faults)) => Some((faults.len(), false)),
@@ -36,41 +36,41 @@ fn told(event: Option<TemplateEvent>) -> Option<(usize, bool)> {
 
 #[test]
 fn the_first_node_that_works_is_used() {
-    let mut last = Last::default();
+    let mut last = LastEvent::default();
     let (first, second) = (up(1), up(1));
-    assert_eq!(told(last.decide(&[State::Starting, State::Starting])), None);
-    assert_eq!(told(last.decide(&[State::Starting, second.clone()])), Some((1, true)));
+    assert_eq!(node_and_clean(last.decide(&[NodeState::Starting, NodeState::Starting])), None);
+    assert_eq!(node_and_clean(last.decide(&[NodeState::Starting, second.clone()])), Some((1, true)));
     // The same tip by another node is no reason to start over.
-    assert_eq!(told(last.decide(&[first.clone(), second.clone()])), Some((0, false)));
-    assert_eq!(told(last.decide(&[first.clone(), up(2)])), None);
-    assert_eq!(told(last.decide(&[down(), second.clone()])), Some((1, false)));
-    assert_eq!(told(last.decide(&[up(3), second])), Some((0, true)));
+    assert_eq!(node_and_clean(last.decide(&[first.clone(), second.clone()])), Some((0, false)));
+    assert_eq!(node_and_clean(last.decide(&[first.clone(), up(2)])), None);
+    assert_eq!(node_and_clean(last.decide(&[down(), second.clone()])), Some((1, false)));
+    assert_eq!(node_and_clean(last.decide(&[up(3), second])), Some((0, true)));
 }
 
 #[test]
 fn a_node_that_is_behind_is_left_until_it_has_caught_up() {
-    let mut last = Last::default();
+    let mut last = LastEvent::default();
     let (old, new, other) = (up_at(1, 7), up_at(2, 8), up_at(3, 8));
-    assert_eq!(told(last.decide(&[old.clone(), down()])), Some((0, true)));
+    assert_eq!(node_and_clean(last.decide(&[old.clone(), down()])), Some((0, true)));
     // Whoever hears of a block first is followed by the others mostly within a second.
-    assert_eq!(told(last.decide(&[old.clone(), new.clone()])), Some((1, true)));
-    assert_eq!(told(last.decide(&[old.clone(), new.clone()])), None);
-    assert_eq!(told(last.decide(&[up_at(2, 8), new.clone()])), Some((0, false)));
+    assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), Some((1, true)));
+    assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), None);
+    assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), new.clone()])), Some((0, false)));
     // At the same height it is the operator's order that counts.
-    assert_eq!(told(last.decide(&[other, new.clone()])), Some((0, true)));
-    assert_eq!(told(last.decide(&[old, down()])), Some((0, true)));
+    assert_eq!(node_and_clean(last.decide(&[other, new.clone()])), Some((0, true)));
+    assert_eq!(node_and_clean(last.decide(&[old, down()])), Some((0, true)));
 }
 
 #[test]
-fn a_total_loss_is_told_once() {
-    let mut last = Last::default();
-    assert_eq!(told(last.decide(&[down(), State::Starting])), None);
-    assert_eq!(told(last.decide(&[down(), down()])), Some((2, false)));
-    assert_eq!(told(last.decide(&[down(), down()])), None);
-    assert_eq!(told(last.decide(&[down(), up(1)])), Some((1, true)));
+fn a_total_loss_is_announced_once() {
+    let mut last = LastEvent::default();
+    assert_eq!(node_and_clean(last.decide(&[down(), NodeState::Starting])), None);
+    assert_eq!(node_and_clean(last.decide(&[down(), down()])), Some((2, false)));
+    assert_eq!(node_and_clean(last.decide(&[down(), down()])), None);
+    assert_eq!(node_and_clean(last.decide(&[down(), up(1)])), Some((1, true)));
     assert!(matches!(last.decide(&[down(), down()]), Some(TemplateEvent::AllDown(_))));
     // The same tip again after the loss.
-    assert_eq!(told(last.decide(&[up(1), down()])), Some((0, false)));
+    assert_eq!(node_and_clean(last.decide(&[up(1), down()])), Some((0, false)));
 }
 
 /// A node that behaves like Bitcoin Core, as far as we ask.
@@ -89,7 +89,7 @@ struct Chain {
     up: bool,
     challenge: Option<&'static str>,
     /// Also where it tells of its network.
-    tells_challenge: bool,
+    has_challenge_in_info: bool,
 }
 
 impl Core {
@@ -101,7 +101,7 @@ impl Core {
             longpoll: true,
             up: true,
             challenge: None,
-            tells_challenge: false,
+            has_challenge_in_info: false,
         })
         .await
     }
@@ -138,7 +138,7 @@ async fn answer(call: Call, mut state: latest::Receiver<Chain>) -> Reply {
     }
     let network = chain.name.parse().unwrap_or(Network::from_core_arg(chain.name).unwrap());
     Reply::result(match call.method.as_str() {
-        "getblockchaininfo" if chain.tells_challenge => {
+        "getblockchaininfo" if chain.has_challenge_in_info => {
             json!({"chain": chain.name, "signet_challenge": chain.challenge})
         }
         "getblockchaininfo" => json!({"chain": chain.name}),
@@ -251,7 +251,7 @@ async fn the_second_node_steps_in_and_back() {
     }
     assert!(next.clean && next.node == 1);
     drop(second);
-    assert!(fault(&mut templates).await.contains("can't be reached"));
+    assert!(fault(&mut templates).await.contains("cannot be reached"));
 }
 
 #[tokio::test]
@@ -296,7 +296,7 @@ async fn a_signet_with_a_key_is_refused() {
         longpoll: true,
         up: true,
         challenge: Some(challenge),
-        tells_challenge: false,
+        has_challenge_in_info: false,
     };
     let core = Core::with(signet("51")).await;
     update(&mut watch_all(&[&core], Network::Signet, timing())).await;
@@ -304,16 +304,16 @@ async fn a_signet_with_a_key_is_refused() {
     let fault = fault(&mut watch_all(&[&core], Network::Signet, timing())).await;
     assert!(fault.contains("challenge 5121"), "{fault}");
     // A node that says so by itself, as Bitcoin Core does since version 28, is not waited for.
-    core.change(|chain| chain.tells_challenge = true);
+    core.change(|chain| chain.has_challenge_in_info = true);
     let nodes = Nodes::new([core.node.client()]).unwrap();
     let error = soon(nodes.network()).await.unwrap_err().to_string();
-    assert!(error.contains("challenge 5121") && error.contains("a key that we don't have"), "{error}");
+    assert!(error.contains("challenge 5121") && error.contains("a key that we do not have"), "{error}");
     core.change(|chain| chain.challenge = Some("51"));
     assert_eq!(soon(nodes.network()).await.unwrap(), Network::Signet);
 }
 
 #[tokio::test]
-async fn testnets_tell_the_parent_s_time() {
+async fn testnet_templates_have_the_parent_s_time() {
     let core = Core::with(Chain { name: "testnet4", ..Core::start(1).await.state.borrow().clone() }).await;
     let mut templates = watch_all(&[&core], Network::Testnet4, timing());
     assert_eq!(update(&mut templates).await.parent_time, Some(1_799_999_001));

@@ -1,4 +1,4 @@
-//! One node, watched: a long poll for the next tip, and every now and then a plain request for new fees.
+//! Watches one node: a long poll waits for the next tip, and a plain request now and then brings new fees.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Fetched, State, TemplateFetchError, TemplateTiming};
+use super::{FetchedTemplate, NodeState, TemplateFetchError, TemplateTiming};
 use crate::min_difficulty;
 use crate::network::{self, NetworkError};
 use crate::rpc::{RpcClient, RpcError};
@@ -18,10 +18,10 @@ use crate::template::{self, Template, Unchecked};
 use logging::error_chain;
 use net::Backoff;
 
-/// Time for a long poll. Not less: Bitcoin Core notices a client that went away only when it answers, and has but few
-/// threads for RPC. That a node is gone shows at the next refresh.
+/// Time limit of a long poll. A shorter one would block threads of Bitcoin Core, which has few of them and notices that a
+/// client is gone only when it answers. The next refresh detects a node that is gone.
 const LONG_POLL: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often a node is asked for its tip if it knows no long poll.
+/// Time between two requests for the tip of a node without long polls.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Watches a node for ever.
@@ -29,44 +29,44 @@ pub(super) async fn watch(
     client: Arc<RpcClient>,
     network: Network,
     timing: TemplateTiming,
-    publish: impl Fn(State) + Send + Sync,
+    publish: impl Fn(NodeState) + Send + Sync,
 ) {
     let mut backoff = Backoff::new(timing.retry.0, timing.retry.1);
     loop {
-        let session = Session { client: &client, network, timing, publish: &publish };
-        let Err((error, worked)) = session.run().await;
+        let node_watch = NodeWatch { client: &client, network, timing, publish: &publish };
+        let Err((error, worked)) = node_watch.run().await;
         if worked {
             backoff.reset();
         }
         tracing::warn!(error = error_chain(&error), "no templates from this node");
-        publish(State::Down(Arc::new(error)));
+        publish(NodeState::Down(Arc::new(error)));
         sleep(backoff.delay()).await;
     }
 }
 
-/// The time from one failure of a node to the next.
-struct Session<'a, P> {
+/// The watch of a node until it fails.
+struct NodeWatch<'a, P> {
     client: &'a RpcClient,
     network: Network,
     timing: TemplateTiming,
     publish: &'a P,
 }
 
-impl<P: Fn(State)> Session<'_, P> {
-    /// Runs until something fails; also says whether there was a template before.
+impl<P: Fn(NodeState)> NodeWatch<'_, P> {
+    /// Runs until the node fails; the error comes with whether the node gave a template before.
     async fn run(&self) -> Result<Infallible, (TemplateFetchError, bool)> {
         let mut current = self.start().await.map_err(|error| (error, false))?;
         tracing::info!(node = %self.client.url(), height = current.template.height, "node works");
         let mut moved = true;
         loop {
-            (self.publish)(State::Up(current.clone()));
+            (self.publish)(NodeState::Up(current.clone()));
             let next = self.next(&mut current, moved).await.map_err(|error| (error, true))?;
             moved = next.template.prev_hash != current.template.prev_hash;
             current = next;
         }
     }
 
-    async fn start(&self) -> Result<Arc<Fetched>, TemplateFetchError> {
+    async fn start(&self) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
         let found = network::detect(self.client).await?;
         if found != self.network {
             let node = self.client.url().to_string();
@@ -76,13 +76,13 @@ impl<P: Fn(State)> Session<'_, P> {
         self.fetch(None).await
     }
 
-    /// The template after `current`, by one long poll. Those that come meanwhile by refreshes on the same tip are
-    /// published and become `current`.
+    /// Waits for the template after `current` with one long poll. Meanwhile, refreshed templates on the same tip are
+    /// published and replace `current`.
     async fn next(
         &self,
-        current: &mut Arc<Fetched>,
+        current: &mut Arc<FetchedTemplate>,
         moved: bool,
-    ) -> Result<Arc<Fetched>, TemplateFetchError> {
+    ) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
         let not_before = Instant::now() + if moved { Duration::ZERO } else { self.timing.pause };
         let mut poll = pin!(self.poll(current.template.clone(), not_before));
         loop {
@@ -91,13 +91,13 @@ impl<P: Fn(State)> Session<'_, P> {
                 self.fetch(Some(current)).await
             };
             tokio::select! {
-                // A refresh that is under way then may be older than what the poll gave: it is dropped.
+                // A refresh under way is dropped: it may be older than the poll's template.
                 polled = &mut poll => {
                     let fault = match polled {
                         Ok(template) => return self.complete(template, Some(current)).await,
                         Err(fault) => fault,
                     };
-                    // Perhaps only the poll failed, as it does behind a proxy with little patience.
+                    // Only the poll may have failed, as behind a proxy with a short time limit.
                     tracing::debug!(%fault, "long poll failed");
                     return self.fetch(Some(current)).await;
                 }
@@ -107,13 +107,13 @@ impl<P: Fn(State)> Session<'_, P> {
                         return Ok(refreshed);
                     }
                     *current = refreshed;
-                    (self.publish)(State::Up(current.clone()));
+                    (self.publish)(NodeState::Up(current.clone()));
                 }
             }
         }
     }
 
-    /// Waits until the node has something newer than `template`.
+    /// Waits until the node has a newer template.
     async fn poll(
         &self,
         template: Arc<Template>,
@@ -133,7 +133,10 @@ impl<P: Fn(State)> Session<'_, P> {
         }
     }
 
-    async fn fetch(&self, previous: Option<&Fetched>) -> Result<Arc<Fetched>, TemplateFetchError> {
+    async fn fetch(
+        &self,
+        previous: Option<&FetchedTemplate>,
+    ) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
         let template = self.get(self.client.limits().call, None).await?;
         self.complete(template, previous).await
     }
@@ -141,24 +144,24 @@ impl<P: Fn(State)> Session<'_, P> {
     async fn get(&self, limit: Duration, longpoll_id: Option<&str>) -> Result<Template, TemplateFetchError> {
         let request = template::request(longpoll_id);
         let unchecked: Unchecked = self.client.call_within(limit, "getblocktemplate", request).await?;
-        // Decoding and hashing megabytes is nothing to do among the runtime's other tasks.
+        // Decoding and hashing megabytes would block the runtime's other tasks.
         let checked = match tokio::task::spawn_blocking(|| unchecked.check()).await {
             Ok(checked) => checked,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is on its way out.
+                // The runtime is shutting down.
                 Err(_) => std::future::pending().await,
             },
         };
         checked.map_err(|source| TemplateFetchError::Template { node: self.client.url().to_string(), source })
     }
 
-    /// Adds what the template itself does not say.
+    /// Checks the signet challenge, and adds the parent's time where the bits depend on it.
     async fn complete(
         &self,
         template: Template,
-        previous: Option<&Fetched>,
-    ) -> Result<Arc<Fetched>, TemplateFetchError> {
+        previous: Option<&FetchedTemplate>,
+    ) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
         if let Some(challenge) = &template.signet_challenge {
             network::check_challenge(challenge)?;
         }
@@ -168,7 +171,7 @@ impl<P: Fn(State)> Session<'_, P> {
             None if min_difficulty::applies_to(self.network) => Some(self.time_of(template.prev_hash).await?),
             None => None,
         };
-        Ok(Arc::new(Fetched { template: Arc::new(template), parent_time }))
+        Ok(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time }))
     }
 
     async fn time_of(&self, block: BlockHash) -> Result<u32, RpcError> {

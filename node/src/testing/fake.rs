@@ -1,4 +1,4 @@
-//! A node that does as it is told, on a port of its own.
+//! A fake node on a port of its own, whose answers a test decides.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::rpc::{NodeCredentials, NodeUrl, RpcClient, RpcLimits};
 
-/// A call as it came in.
+/// A call that the node received.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub method: String,
@@ -51,7 +51,7 @@ impl Reply {
 
 type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
 
-/// Answers until it is dropped.
+/// A node that answers until it is dropped.
 pub struct FakeNode {
     pub url: NodeUrl,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -91,7 +91,7 @@ impl FakeNode {
 }
 
 async fn serve(listener: TcpListener, handler: Handler, calls: Arc<Mutex<Vec<Call>>>) {
-    // Connections end with the server.
+    // Dropping the set closes the connections.
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -122,7 +122,7 @@ async fn answer(
     Ok(response)
 }
 
-/// Fails the test instead of waiting for ever.
+/// Waits for a future, and fails the test if it takes too long.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it should have come by now")
 }
