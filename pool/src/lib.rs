@@ -33,6 +33,7 @@ mod source;
 mod store;
 mod vardiff;
 
+pub use accounts::BlockRecord;
 pub use admission::BanRules;
 pub use config::{Config, Limits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
@@ -41,6 +42,4 @@ pub use server::Pool;
 pub use share::{UpstreamShareCounts, UpstreamSummary};
 pub use shared::PoolCounters;
 pub use source::{NodeError, NodeSource, Source, SourceError, UpstreamError, UpstreamSource};
-pub use store::{
-    AccountsSnapshot, BlockRow, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts,
-};
+pub use store::{AccountsSnapshot, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts};

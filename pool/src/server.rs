@@ -19,7 +19,7 @@ use crate::handle::PoolHandle;
 use crate::share::FoundBlock;
 use crate::shared::PoolState;
 use crate::source::Source;
-use crate::store::{Store, Writing};
+use crate::store::{Store, StoreWriter};
 
 /// Pause after a failed accept: it mostly means that there are no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -62,7 +62,7 @@ impl Pool {
         let mut source = source;
         let (mut shared, found) = PoolState::new(config, source.pays_users(), source.forward());
         let store = data.map(|(store, recovered)| {
-            shared.restore(recovered, store.waiting());
+            shared.restore(recovered, store.pending_blocks());
             store
         });
         source.prepare(&shared);
@@ -127,11 +127,11 @@ impl Pool {
 }
 
 /// From now on what is counted gets to disk.
-fn start_writing(store: Store, shared: &Arc<PoolState>) -> Option<Writing> {
+fn start_writing(store: Store, shared: &Arc<PoolState>) -> Option<StoreWriter> {
     let (accounts, told) = (shared.clone(), shared.clone());
     let take = move || accounts.accounts().take_unsaved();
     let refused = move |refused| match refused {
-        true => told.disk_trouble.set("the accounts can't be written to disk"),
+        true => told.disk_trouble.set("the accounts cannot be written to disk"),
         false => drop(told.disk_trouble.clear()),
     };
     store

@@ -91,7 +91,7 @@ pub struct PoolState {
     /// What is wrong with the disk that the accounts are on, if anything.
     pub disk_trouble: HealthStatus,
     /// Where found blocks are kept until a node has judged them, if there is a data folder.
-    pub waiting: Option<PendingBlocks>,
+    pub pending_blocks: Option<PendingBlocks>,
     changes: watch::Sender<PoolCounters>,
     accounts: Mutex<Accounts>,
     rejected_blocks: AtomicU64,
@@ -121,7 +121,7 @@ impl PoolState {
             authorized: AtomicU32::new(0),
             trouble: HealthStatus::default(),
             disk_trouble: HealthStatus::default(),
-            waiting: None,
+            pending_blocks: None,
             changes: watch::Sender::new(PoolCounters::default()),
             accounts: Mutex::default(),
             rejected_blocks: AtomicU64::new(0),
@@ -141,10 +141,10 @@ impl PoolState {
     }
 
     /// Goes on from what an earlier life of the pool left in its data folder.
-    pub fn restore(&mut self, recovered: RecoveredAccounts, waiting: PendingBlocks) {
+    pub fn restore(&mut self, recovered: RecoveredAccounts, pending_blocks: PendingBlocks) {
         self.accounts().restore(recovered.workers, Instant::now());
         self.rejected_blocks = AtomicU64::new(recovered.refused_blocks);
-        self.waiting = Some(waiting);
+        self.pending_blocks = Some(pending_blocks);
     }
 
     /// Counts a share and tells those who wait for news.

@@ -1,4 +1,4 @@
-//! Where work comes from: the one place that knows every kind of source.
+//! The running source of work: the one place that names every kind of source.
 
 mod builtin;
 mod node;
@@ -71,7 +71,7 @@ impl Source {
         })
     }
 
-    /// The network of the addresses in the miners' names, if these are what blocks pay to.
+    /// The network of the addresses in workers' names, if blocks pay to these.
     pub(crate) fn pays_users(&self) -> Option<Network> {
         match self {
             Source::Builtin(_) | Source::Upstream(_) => None,
@@ -79,7 +79,7 @@ impl Source {
         }
     }
 
-    /// Where shares go that an upstream pool wants.
+    /// The queue of shares for the upstream pool, if there is one.
     pub(crate) fn forward(&self) -> Option<mpsc::Sender<ForwardRequest>> {
         match self {
             Source::Builtin(_) | Source::Node(_) => None,
@@ -96,7 +96,7 @@ impl Source {
         }
     }
 
-    /// Takes found blocks and publishes jobs until told to stop, and then takes what has been found until then.
+    /// Publishes jobs and takes found blocks until `stop`, and then the blocks that were found before.
     pub(crate) async fn run(
         self,
         shared: Arc<PoolState>,
@@ -106,7 +106,7 @@ impl Source {
         match self {
             Source::Builtin(chain) => builtin::run(*chain, shared, found, stop).await,
             Source::Node(source) => source.run(shared, found, stop).await,
-            // Its blocks are the upstream pool's.
+            // Found blocks are shares of the upstream pool.
             Source::Upstream(source) => source.run(shared, stop).await,
         }
     }

@@ -1,11 +1,11 @@
 //! The data folder: accounts in an SQLite database, and found blocks that no node has judged yet.
 //!
-//! Shares are counted in memory. Every 100 ms a thread of its own takes what has changed and writes it in one transaction,
-//! so the way of a share never waits for a disk. What the thread takes are totals and the rows that belong to them, of
-//! one moment: each share is in the database once, whole, or not yet. A process that is killed loses at most what came
-//! since the last transaction; one that ends writes all of it. A write that fails is tried again until it works.
+//! Shares are counted in memory. Every 100 ms a thread takes the changes and writes them in one transaction, so that a
+//! share never waits for the disk. The totals and the rows of a transaction are of one moment, so a share is in the
+//! database completely or not at all. A process that is killed loses at most the changes since the last transaction; one
+//! that ends writes all changes. A failed write is repeated until it succeeds.
 //!
-//! One pool at a time: the folder is locked.
+//! A lock keeps a second pool from using the folder.
 
 mod pending;
 mod read;
@@ -26,7 +26,7 @@ use database::{FolderKind, FolderLock, write_until_closed};
 use rusqlite::Connection;
 
 pub use self::pending::PendingBlocks;
-pub use self::snapshot::{AccountsSnapshot, BlockRow, WorkerAccount, read_accounts};
+pub use self::snapshot::{AccountsSnapshot, WorkerAccount, read_accounts};
 use self::write::WorkerIds;
 use crate::accounts::{RecoveredAccounts, UnsavedChanges};
 
@@ -40,39 +40,39 @@ pub static DATA_FOLDER: FolderKind = FolderKind {
 };
 /// Time between two transactions.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Time between two looks for rows that are too old.
+/// Time between two removals of old rows.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
-/// Where a pool keeps what it must not lose.
+/// Where a pool keeps its accounts and found blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// The data folder; made where it is missing.
+    /// The data folder; made if it is missing.
     pub folder: PathBuf,
-    /// How long rows of single shares are kept; totals stay for ever.
+    /// How long rows of single shares are kept; totals are kept for ever.
     pub retention: Duration,
 }
 
 impl StoreOptions {
-    /// How long rows of single shares are kept unless told otherwise.
+    /// How long rows of single shares are kept by default.
     pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 }
 
-/// An open data folder to which nothing is written yet.
+/// An open data folder, before anything is written to it.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
     ids: WorkerIds,
     path: PathBuf,
     retention: Duration,
-    waiting: PendingBlocks,
+    pending: PendingBlocks,
     _lock: FolderLock,
 }
 
 impl Store {
-    /// Opens or makes the data folder, and reads what is in it.
+    /// Opens or makes the data folder, and reads its accounts.
     ///
     /// # Errors
-    /// If the folder can't be used, another pool uses it, or somebody else or a later version wrote the database.
+    /// If the folder cannot be used, another pool uses it, or another program or a later version wrote the database.
     pub fn open(options: &StoreOptions) -> Result<(Store, RecoveredAccounts), StoreError> {
         let StoreOptions { folder, retention } = options;
         let io = DATA_FOLDER.io_error(folder);
@@ -82,46 +82,47 @@ impl Store {
         let connection = DATA_FOLDER.open(folder)?;
         schema::prepare(&connection, &path)?;
         let (recovered, ids) = read::recover(&connection).map_err(&database)?;
-        let waiting = PendingBlocks::open(folder).map_err(&io)?;
-        // Those of a process that was killed between writing a verdict down and removing the file.
-        for hash in waiting.hashes().map_err(&io)? {
+        let pending = PendingBlocks::open(folder).map_err(&io)?;
+        // A process may have been killed after it wrote a verdict and before it removed the file.
+        for hash in pending.hashes().map_err(&io)? {
             if read::has_block(&connection, &hash).map_err(&database)? {
-                waiting.forget(&hash).map_err(&io)?;
+                pending.remove(&hash).map_err(&io)?;
             }
         }
-        Ok((Store { connection, ids, path, retention: *retention, waiting, _lock: lock }, recovered))
+        Ok((Store { connection, ids, path, retention: *retention, pending, _lock: lock }, recovered))
     }
 
-    /// Where found blocks wait for their verdict.
-    pub fn waiting(&self) -> PendingBlocks {
-        self.waiting.clone()
+    /// The found blocks that no node has judged yet.
+    pub fn pending_blocks(&self) -> PendingBlocks {
+        self.pending.clone()
     }
 
-    /// Begins to write what `take` gives. `refused` is told when the disk refuses, and when it no longer does.
+    /// Starts the thread that writes the changes that `take` returns. Calls `report_failure` with `true` when writes begin
+    /// to fail, and with `false` when they succeed again.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the thread cannot be started.
     pub fn start(
         self,
         take: impl FnMut() -> UnsavedChanges + Send + 'static,
-        refused: impl FnMut(bool) + Send + 'static,
-    ) -> io::Result<Writing> {
+        report_failure: impl FnMut(bool) + Send + 'static,
+    ) -> io::Result<StoreWriter> {
         let (stop, stopped) = mpsc::channel();
-        let writer = Writer { store: self, take, refused, expired: None };
+        let writer = WriterThread { store: self, take, report_failure, expired: None };
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&stopped))?;
-        Ok(Writing { stop, thread })
+        Ok(StoreWriter { stop, thread })
     }
 }
 
-/// A thread that writes. Dropping this lets it write what is left, without waiting for that.
+/// The handle of the writing thread. Dropping it ends the thread once the remaining changes are written.
 #[derive(Debug)]
-pub struct Writing {
+pub struct StoreWriter {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
 }
 
-impl Writing {
-    /// Waits until everything is written, or the disk has refused for a while. Blocks.
+impl StoreWriter {
+    /// Blocks until all changes are written, or writes have failed for a while.
     pub fn close(self) {
         drop(self.stop);
         if let Err(panic) = self.thread.join() {
@@ -130,14 +131,14 @@ impl Writing {
     }
 }
 
-struct Writer<T, R> {
+struct WriterThread<T, R> {
     store: Store,
     take: T,
-    refused: R,
+    report_failure: R,
     expired: Option<Instant>,
 }
 
-impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> Writer<T, R> {
+impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> WriterThread<T, R> {
     fn run(mut self, stopped: &mpsc::Receiver<()>) {
         loop {
             let stop = stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Disconnected);
@@ -145,7 +146,7 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> Writer<T, R> {
             if !unsaved.is_empty() && !self.write_until_done(&unsaved, stopped) {
                 tracing::error!(
                     path = %self.store.path.display(), workers = unsaved.workers.len(), blocks = unsaved.blocks.len(),
-                    "the disk refused to the end: these accounts' last changes are lost"
+                    "the database cannot be written: the last changes of these accounts are lost"
                 );
             }
             if stop {
@@ -157,7 +158,7 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> Writer<T, R> {
 
     /// Writes until it succeeds; gives up only when the pool has been closing for a while.
     fn write_until_done(&mut self, unsaved: &UnsavedChanges, stopped: &mpsc::Receiver<()>) -> bool {
-        let Store { connection, ids, path, waiting, .. } = &mut self.store;
+        let Store { connection, ids, path, pending, .. } = &mut self.store;
         let mut failed = false;
         let written = write_until_closed(
             || write::write(connection, ids, unsaved),
@@ -165,7 +166,7 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> Writer<T, R> {
             |error| {
                 if !std::mem::replace(&mut failed, true) {
                     tracing::error!(path = %path.display(), %error, "the accounts cannot be written; trying again");
-                    (self.refused)(true);
+                    (self.report_failure)(true);
                 }
             },
         );
@@ -174,24 +175,24 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> Writer<T, R> {
         }
         if failed {
             tracing::info!(path = %path.display(), "the accounts are written again");
-            (self.refused)(false);
+            (self.report_failure)(false);
         }
         if unsaved.shares_omitted > 0 {
             tracing::warn!(
                 shares = unsaved.shares_omitted,
-                "shares have no rows of their own, but are in the totals"
+                "shares are in the totals, but have no rows of their own"
             );
         }
         for block in &unsaved.blocks {
-            if let Err(error) = waiting.settle(block) {
-                let folder = waiting.folder().display();
-                tracing::error!(hash = %block.hash, %folder, %error, "a judged block's file can't be removed");
+            if let Err(error) = pending.remove_judged(block) {
+                let folder = pending.folder().display();
+                tracing::error!(hash = %block.hash, %folder, %error, "the file of a judged block cannot be removed");
             }
         }
         true
     }
 
-    /// Removes old rows, some at a time.
+    /// Removes some of the old rows.
     fn expire(&mut self) {
         if self.expired.is_some_and(|at| at.elapsed() < EXPIRE_EVERY) {
             return;

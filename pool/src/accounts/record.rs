@@ -1,20 +1,20 @@
-//! What goes to disk and comes back from it.
+//! What the data folder keeps.
 
 use std::sync::Arc;
 
 use bitcoin::{Amount, BlockHash};
 use task::{ShareRow, Totals};
 
-/// What the disk has not got yet. Totals are those since the accounts began, so writing them twice changes nothing.
+/// Changes that are not on disk yet. Totals count from the accounts' beginning, so that writing them twice does no harm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnsavedChanges {
     /// Workers whose totals changed.
     pub workers: Vec<(Arc<str>, Totals)>,
     /// Accepted shares, oldest first.
     pub shares: Vec<ShareRecord>,
-    /// Accepted shares that are in the totals, but left no row, because the disk has not kept up.
+    /// Number of accepted shares in the totals that get no row, because the disk is too slow.
     pub shares_omitted: u64,
-    /// Blocks that were judged.
+    /// Judged blocks.
     pub blocks: Vec<BlockRecord>,
 }
 
@@ -28,40 +28,40 @@ impl UnsavedChanges {
 /// An accepted share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareRecord {
-    /// Who found it.
+    /// The name of the worker who found it.
     pub worker: Arc<str>,
     /// The share.
     pub row: ShareRow,
-    /// The expected hashes that it counts for.
+    /// Its expected hashes.
     pub work: u128,
-    /// When it was accepted, milliseconds since the Unix epoch.
+    /// When it was accepted, in milliseconds since the Unix epoch.
     pub accepted_ms: u64,
 }
 
-/// A block that miners found and the chain has judged.
+/// A found block that the chain has accepted or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockRecord {
     /// Its hash.
     pub hash: BlockHash,
     /// Its height.
     pub height: u32,
-    /// Who found it.
+    /// The name of the worker who found it.
     pub worker: Arc<str>,
-    /// Its transactions, coinbase included.
+    /// Number of its transactions, with the coinbase.
     pub transactions: usize,
     /// What its coinbase pays.
     pub value: Amount,
-    /// When it was found, seconds since the Unix epoch.
+    /// When it was found, in seconds since the Unix epoch.
     pub found: u32,
-    /// Why it did not become part of the chain; none if it did.
+    /// Why it did not become part of the chain; `None` if it did.
     pub refused: Option<String>,
 }
 
-/// What an earlier life of the pool left behind.
+/// The accounts of earlier runs of the pool.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecoveredAccounts {
     /// All workers' totals.
     pub workers: Vec<(Arc<str>, Totals)>,
-    /// Blocks that did not become part of the chain.
+    /// Number of blocks that did not become part of the chain.
     pub refused_blocks: u64,
 }

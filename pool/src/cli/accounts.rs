@@ -1,4 +1,4 @@
-//! `mesos-miner accounts`: what a pool has counted, read from its data folder.
+//! `mesos-miner accounts`: prints the accounts in a pool's data folder.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -26,20 +26,20 @@ pub struct Args {
 /// Prints the accounts.
 ///
 /// # Errors
-/// If there are none, or they can't be read.
+/// If there are no accounts, or they cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let books = read_accounts(&args.data_dir)?;
-    let text = if args.json { json(&books).to_string() } else { table(&books) };
+    let accounts = read_accounts(&args.data_dir)?;
+    let text = if args.json { json(&accounts).to_string() } else { table(&accounts) };
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        // `| head` has seen enough.
+        // The reader, such as `head`, has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("cannot write to standard output")?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(books: &AccountsSnapshot) -> String {
+fn table(accounts: &AccountsSnapshot) -> String {
     let line = |name: &str, totals: &Totals| {
         let Totals { accepted, rejected, stale, blocks, accepted_work, .. } = totals;
         format!("{accepted:>12} {rejected:>10} {stale:>10} {blocks:>7} {accepted_work:>24}  {name}\n")
@@ -48,24 +48,29 @@ fn table(books: &AccountsSnapshot) -> String {
         "{:>12} {:>10} {:>10} {:>7} {:>24}  worker\n",
         "accepted", "rejected", "stale", "blocks", "accepted hashes"
     );
-    for worker in &books.workers {
-        // Names come from miners, who must not write on this terminal. The pool takes no control characters either.
+    for worker in &accounts.workers {
+        // A miner chose the name: control characters could change this terminal. The pool refuses such names, too.
         text += &line(&worker.name.replace(char::is_control, "?"), &worker.totals);
     }
-    text + line("(all)", &books.totals).trim_end()
+    text + line("(all)", &accounts.totals).trim_end()
 }
 
-fn json(books: &AccountsSnapshot) -> Value {
-    let workers = books
+fn json(accounts: &AccountsSnapshot) -> Value {
+    let workers = accounts
         .workers
         .iter()
         .map(|worker| json!({"worker": worker.name, "rows": worker.rows, "totals": account(&worker.totals)}));
-    let blocks = books.blocks.iter().map(|block| {
-        json!({"hash": block.hash, "height": block.height, "worker": block.worker, "refused": block.refused})
+    let blocks = accounts.blocks.iter().map(|block| {
+        json!({
+            "hash": block.hash.to_string(),
+            "height": block.height,
+            "worker": &*block.worker,
+            "refused": block.refused,
+        })
     });
     json!({
-        "totals": account(&books.totals),
-        "shares_since_ms": books.shares_since_ms,
+        "totals": account(&accounts.totals),
+        "shares_since_ms": accounts.shares_since_ms,
         "workers": workers.collect::<Vec<_>>(),
         "blocks": blocks.collect::<Vec<_>>(),
     })

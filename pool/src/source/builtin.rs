@@ -1,4 +1,4 @@
-//! Work on the built-in chain, whose difficulty follows the miners' hashrate.
+//! Gives work on the built-in chain, whose difficulty follows the miners' hashrate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use crate::job::{Claim, Work};
 use crate::share::FoundBlock;
 use crate::shared::PoolState;
 
-/// H/s to begin with, before any miner has come: a single slow core.
+/// Hashrate of the first target, in H/s, before any miner has connected: a single slow core.
 const FIRST_GUESS: f64 = 1e6;
-/// A block in work gets a new target when the hashrate is off by this factor from what its target was made for.
+/// The block in work gets a new target when the hashrate differs by this factor from the one that its target was made for.
 const TOLERANCE: f64 = 2.0;
-/// Time between two jobs, so that miners that are far too fast for the first target don't drown all others in jobs.
+/// The shortest time between two jobs, so that miners that are far too fast for the first target do not flood all others
+/// with jobs.
 const SPACING: Duration = Duration::from_millis(50);
 
 /// Publishes the first job.
@@ -40,14 +41,13 @@ pub fn work(chain: &BuiltinChain, hashrate: f64, now: u32, claim: Claim) -> Work
     }
 }
 
-/// Owns the chain: every block that is found passes through here, one after the other.
+/// Owns the chain: adds found blocks to it one after the other, and publishes jobs until `stop`.
 pub async fn run(
     mut chain: BuiltinChain,
     shared: Arc<PoolState>,
     mut found: mpsc::Receiver<FoundBlock>,
     stop: CancellationToken,
 ) {
-    // The chain's rules leave no block in doubt: whatever is claimed has been published before or is taken below.
     let published = shared.present.borrow().job().map(|job| job.claim().clone());
     let mut claim = published.unwrap_or_default();
     let mut hashrate = FIRST_GUESS;
@@ -57,13 +57,13 @@ pub async fn run(
             biased;
             block = found.recv() => {
                 let Some(block) = block else { return };
-                take(&mut chain, &shared, &block);
+                add_block(&mut chain, &shared, &block);
                 claim = Claim::default();
             }
             () = stop.cancelled() => break,
             () = shared.hashrate.changed() => {
                 let now = shared.hashrate.total();
-                // With all miners gone, the last target is as good as any.
+                // Without any miner there is no better target than the last one.
                 if now == 0.0 || (now < hashrate * TOLERANCE && hashrate < now * TOLERANCE) {
                     continue;
                 }
@@ -78,13 +78,13 @@ pub async fn run(
         shared.publish(work(&chain, hashrate, Now::read().unix, claim.clone()));
     }
     while let Ok(block) = found.try_recv() {
-        take(&mut chain, &shared, &block);
+        add_block(&mut chain, &shared, &block);
     }
 }
 
-fn take(chain: &mut BuiltinChain, shared: &PoolState, found: &FoundBlock) {
+fn add_block(chain: &mut BuiltinChain, shared: &PoolState, found: &FoundBlock) {
     if let Err(error) = chain.accept(&found.block) {
-        tracing::error!(%error, "the chain refused a block of its own pool");
+        tracing::error!(%error, "the built-in chain refuses a block of its own pool");
         shared.count_block(found.record(Some(error.to_string())));
     } else {
         let transactions = found.block.txdata.len();

@@ -1,10 +1,10 @@
-//! Work from Bitcoin nodes, and blocks to them.
+//! Gets work from Bitcoin nodes, and submits blocks to them.
 
 mod state;
 mod submission;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitcoin::Network;
 use node::network::{NetworkError, PayoutError, payout_script};
@@ -14,35 +14,35 @@ use node::{Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream, TemplateT
 use task::{NodeAccess, NodeSpec, Payout};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::state::{Effect, NodeWorkState};
-use self::submission::{judged, submit};
+use self::state::{Effect, Event, NodeWorkState};
+use self::submission::submit;
 use crate::clock::Now;
 use crate::share::FoundBlock;
 use crate::shared::PoolState;
 
-/// Time at the pool's end for nodes to judge the last blocks.
+/// How long the pool's end waits for verdicts on the last blocks.
 const JUDGE_WITHIN: Duration = Duration::from_secs(10);
-/// Blocks that wait for a node's verdict. There is one per tip and each new tip comes from a node, so this is never
-/// reached unless nodes give templates, but no answers.
+/// Blocks that may wait for a verdict. There is about one per tip, so more wait only if nodes give templates, but no
+/// verdicts.
 const MAX_SUBMISSIONS: usize = 64;
 
-/// Nodes that can't be mined on as wanted.
+/// Why the nodes cannot be mined on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// There is no node.
+    /// No node is named.
     #[error(transparent)]
     None(#[from] NoNodes),
-    /// A node's address can't be used.
+    /// A node's address is malformed.
     #[error(transparent)]
     Url(#[from] NodeUrlError),
-    /// No node can be mined on, and waiting won't help.
+    /// No node can be mined on, and waiting will not help.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// The address can't be paid to on the nodes' network.
+    /// The address cannot be paid to on the nodes' network.
     #[error(transparent)]
     Payout(#[from] PayoutError),
 }
@@ -52,15 +52,15 @@ pub enum NodeError {
 pub struct NodeSource {
     nodes: Nodes,
     templates: TemplateStream,
-    desk: NodeWorkState,
+    state: NodeWorkState,
 }
 
 impl NodeSource {
-    /// Waits for a first template, for ever, and says in the log what it waits for.
+    /// Waits for a first template for ever, and logs what it waits for.
     ///
     /// # Errors
-    /// If waiting won't help: see [`NodeError`].
-    pub async fn connect(spec: NodeSpec) -> Result<NodeSource, NodeError> {
+    /// If waiting will not help: see [`NodeError`].
+    pub async fn connect(spec: NodeSpec) -> Result<Self, NodeError> {
         let client = |NodeAccess { url, credentials }: NodeAccess| {
             RpcClient::new(url.parse()?, credentials, RpcLimits::default())
         };
@@ -78,21 +78,21 @@ impl NodeSource {
                 TemplateEvent::AllDown(_) => tracing::warn!("no node gives a template yet; waiting"),
             }
         };
-        let desk = NodeWorkState::new(network, payout, distinct(&spec.tag), spec.min_difficulty_time, first);
-        Ok(NodeSource { nodes, templates, desk })
+        let state = NodeWorkState::new(network, payout, distinct(&spec.tag), spec.min_difficulty_time, first);
+        Ok(Self { nodes, templates, state })
     }
 
-    /// The network of the addresses in the miners' names, if these are what blocks pay to.
+    /// The network of the addresses in workers' names, if blocks pay to these.
     pub(super) fn pays_users(&self) -> Option<Network> {
-        self.desk.pays_users()
+        self.state.pays_users()
     }
 
     /// Publishes the first job.
     pub(super) fn prepare(&mut self, shared: &PoolState) {
-        shared.publish(self.desk.work(Now::read()));
+        shared.publish(self.state.work(Now::read()));
     }
 
-    /// Takes found blocks and publishes jobs until told to stop; then waits a little for the last verdicts.
+    /// Submits found blocks and publishes jobs until `stop`; then waits a little for the last verdicts.
     pub(super) async fn run(
         mut self,
         shared: Arc<PoolState>,
@@ -100,68 +100,66 @@ impl NodeSource {
         stop: CancellationToken,
     ) {
         let mut submissions = JoinSet::new();
-        for found in submission::left_behind(&shared).await {
+        for found in submission::read_pending(&shared).await {
             submissions.spawn(submit(self.nodes.clone(), found, None));
         }
         loop {
-            let room = submissions.len() < MAX_SUBMISSIONS;
-            let now = Now::read();
-            let due = self.desk.due(now);
-            let next = tokio::select! {
+            let has_room = submissions.len() < MAX_SUBMISSIONS;
+            let deadline = self.state.next_deadline();
+            let event = tokio::select! {
                 biased;
-                Some(found) = found.recv(), if room => {
-                    submissions.spawn(submit(self.nodes.clone(), found, shared.waiting.clone()));
-                    None
+                Some(found) = found.recv(), if has_room => {
+                    submissions.spawn(submit(self.nodes.clone(), found, shared.pending_blocks.clone()));
+                    continue;
                 }
                 Some(Ok((found, verdict))) = submissions.join_next() => {
-                    judged(&shared, &found, &verdict);
-                    self.desk.on_verdict(found.block.header.prev_blockhash, &verdict);
-                    None
+                    submission::count(&shared, &found, &verdict);
+                    Event::BlockJudged { parent: found.block.header.prev_blockhash, verdict }
                 }
                 event = self.templates.next() => match event {
-                    TemplateEvent::New(update) => self.desk.on_update(update),
-                    TemplateEvent::AllDown(_) => self.desk.on_all_down(Now::read()),
+                    TemplateEvent::New(update) => Event::Template(update),
+                    TemplateEvent::AllDown(_) => Event::AllNodesDown,
                 },
-                () = sleep(due.unwrap_or_default()), if due.is_some() => self.desk.on_time(Now::read()),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => Event::Tick,
                 () = stop.cancelled() => break,
             };
-            if let Some(next) = next {
-                self.carry_out(next, &shared);
+            for effect in self.state.on_event(event, Now::read()) {
+                self.carry_out(effect, &shared);
             }
         }
         while let Ok(found) = found.try_recv() {
-            submissions.spawn(submit(self.nodes.clone(), found, shared.waiting.clone()));
+            submissions.spawn(submit(self.nodes.clone(), found, shared.pending_blocks.clone()));
         }
         let last = async {
             while let Some(done) = submissions.join_next().await {
                 if let Ok((found, verdict)) = done {
-                    judged(&shared, &found, &verdict);
+                    submission::count(&shared, &found, &verdict);
                 }
             }
         };
         if timeout(JUDGE_WITHIN, last).await.is_err() {
-            submission::left(&shared, submissions.len());
+            submission::log_unjudged(&shared, submissions.len());
         }
     }
 
-    fn carry_out(&mut self, next: Effect, shared: &PoolState) {
-        match next {
-            Effect::Renew => shared.publish(self.desk.work(Now::read())),
+    fn carry_out(&mut self, effect: Effect, shared: &PoolState) {
+        match effect {
+            Effect::Renew => shared.publish(self.state.work(Now::read())),
             Effect::Publish => {
-                shared.publish(self.desk.work(Now::read()));
+                shared.publish(self.state.work(Now::read()));
                 if shared.trouble.clear() {
                     tracing::info!("a node works again");
                 }
             }
             Effect::Warn { keep } => {
                 let minutes = keep.as_secs() / 60;
-                tracing::error!(
-                    "no node works: miners keep their last job, but for {minutes} minutes at most"
-                );
+                tracing::error!("no node works: miners keep their last job for {minutes} minutes at most");
                 shared.trouble.set("no node works: the last job may be outdated");
             }
             Effect::Withdraw => {
-                tracing::error!("no node works for too long: connections end, so that miners turn elsewhere");
+                tracing::error!(
+                    "no node has worked for too long: connections end, so that miners turn elsewhere"
+                );
                 shared.trouble.set("no node works: there is no work");
                 shared.withdraw();
             }
@@ -169,8 +167,8 @@ impl NodeSource {
     }
 }
 
-/// The tag after some bytes that no other pool has: two that pay the same address on the same node must not search the
-/// same headers, should they give out the same extranonce1.
+/// Puts random bytes before the tag: two pools that pay the same address on the same node must not search the same
+/// headers when they give out the same extranonce1.
 fn distinct(tag: &[u8]) -> Arc<[u8]> {
     [&rand::random::<[u8; 4]>()[..], tag].concat().into()
 }

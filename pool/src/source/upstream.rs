@@ -1,6 +1,6 @@
-//! Work from an upstream pool, and the shares that it wants to it.
+//! Gets work from an upstream pool, and submits to it the shares that meet its target.
 //!
-//! One connection for all miners; the [`client`] keeps it, and says what becomes of each share.
+//! There is one connection for all miners. The [`client`] keeps it, and reports the fate of each share.
 
 mod in_flight;
 mod state;
@@ -8,8 +8,9 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Answer, Client, ClientError, Config, Event, Pool};
+use client::{Answer, Client, ClientError, Config, Pool};
 use command_line::dial_options;
+use logging::error_chain;
 use net::Dialer;
 use net::tls::TlsError;
 use stratum::{PoolUrl, PoolUrlError};
@@ -19,57 +20,57 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::in_flight::InFlightShares;
-use self::state::{Effect, UpstreamWorkState};
+use self::state::{Effect, Event, UpstreamWorkState};
 use crate::job::TooSmall;
 use crate::share::{ForwardRequest, Reply};
 use crate::shared::PoolState;
 
-/// Shares on their way from the connections to here.
+/// Shares that may wait to be submitted.
 const FORWARD_QUEUE: usize = 256;
-/// Shares without an answer; beyond these none is sent. There is about one per share interval of the upstream pool and
-/// its round trip.
-const MAX_OPEN: usize = 4_096;
-/// Time at the pool's end for the upstream pool to answer the last shares.
+/// Shares that may be without an answer; further ones are not submitted. During one round trip the upstream pool's share
+/// interval passes a few times at most.
+const MAX_IN_FLIGHT: usize = 4_096;
+/// How long the pool's end waits for answers to the last shares.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Upstream pools that can't be mined for as wanted.
+/// Why the upstream pools cannot be mined for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
     /// A pool's address cannot be used.
     #[error(transparent)]
     Url(#[from] PoolUrlError),
-    /// There is no pool to turn to any more.
+    /// There is no pool that can be tried.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// There are no certificates to trust.
-    #[error("can't speak to a stratum+ssl pool")]
+    #[error("cannot connect to a stratum+ssl pool")]
     Tls(#[from] TlsError),
-    /// What a pool leaves to us is too little to be shared out.
-    #[error("the upstream pool can't be shared out among workers")]
+    /// The pool's extranonce2 is too small to be shared out.
+    #[error("the upstream pool cannot be shared out among workers")]
     TooSmall(#[from] TooSmall),
 }
 
 /// Upstream pools, of which one has given a first job.
 pub struct UpstreamSource {
     client: Client,
-    relay: UpstreamWorkState,
+    state: UpstreamWorkState,
     sender: mpsc::Sender<ForwardRequest>,
     shares: mpsc::Receiver<ForwardRequest>,
 }
 
 impl std::fmt::Debug for UpstreamSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UpstreamSource").field("relay", &self.relay).finish_non_exhaustive()
+        f.debug_struct("UpstreamSource").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
 impl UpstreamSource {
-    /// Waits for a first job, for ever, and says in the log what it waits for.
+    /// Waits for a first job for ever, and logs what it waits for.
     ///
     /// # Errors
-    /// If waiting won't help: see [`UpstreamError`].
-    pub async fn connect(spec: UpstreamSpec) -> Result<UpstreamSource, UpstreamError> {
+    /// If waiting will not help: see [`UpstreamError`].
+    pub async fn connect(spec: UpstreamSpec) -> Result<Self, UpstreamError> {
         let UpstreamSpec { pools, user, password, access } = spec;
         let pool = |url: PoolUrl| Pool { url, user: user.clone(), password: password.clone() };
         let pools = pools.iter().map(|url| url.parse().map(pool)).collect::<Result<Vec<_>, _>>()?;
@@ -77,21 +78,23 @@ impl UpstreamSource {
         let secure = config.pools.iter().any(|pool| pool.url.scheme.is_secure());
         config.dialer = Dialer::new(&dial_options(&access), secure)?;
         let mut client = Client::new(config);
-        let mut relay = UpstreamWorkState::default();
-        loop {
+        let mut state = UpstreamWorkState::default();
+        'first_job: loop {
             let event = client.next().await?;
             log(&event);
-            match relay.on_event(event, Instant::now().into_std()) {
-                Some(Effect::Publish) => break,
-                Some(Effect::Unusable(error)) => return Err(error.into()),
-                Some(Effect::Warn | Effect::Idle) | None => {}
+            for effect in state.on_event(Event::Client(event), Instant::now().into_std()) {
+                match effect {
+                    Effect::Publish => break 'first_job,
+                    Effect::Unusable(error) => return Err(error.into()),
+                    Effect::Warn | Effect::Idle => {}
+                }
             }
         }
         let (sender, shares) = mpsc::channel(FORWARD_QUEUE);
-        Ok(UpstreamSource { client, relay, sender, shares })
+        Ok(Self { client, state, sender, shares })
     }
 
-    /// Where the shares go that an upstream pool wants.
+    /// The queue of shares for the upstream pool.
     pub(super) fn forward(&self) -> mpsc::Sender<ForwardRequest> {
         self.sender.clone()
     }
@@ -101,53 +104,51 @@ impl UpstreamSource {
         self.carry_out(Effect::Publish, shared);
     }
 
-    /// Publishes jobs and sends shares until told to stop; then waits a little for the last answers.
+    /// Publishes jobs and submits shares until `stop`; then waits a little for the last answers.
     pub(super) async fn run(mut self, shared: Arc<PoolState>, stop: CancellationToken) {
-        let mut table = InFlightShares::default();
-        loop {
-            let due = self.relay.due();
-            if stop.is_cancelled() {
-                break;
-            }
-            // In no fixed order: a pool that talks without a pause must not keep shares from being submitted.
-            let effect = tokio::select! {
+        let mut in_flight = InFlightShares::default();
+        while !stop.is_cancelled() {
+            let deadline = self.state.next_deadline();
+            // In no fixed order: a pool that sends without a pause must not keep shares from being submitted.
+            let event = tokio::select! {
                 event = self.client.next() => match event {
-                    Ok(Event::Answer(answer)) => {
-                        settle(&shared, &mut table, answer);
+                    Ok(client::Event::Answer(answer)) => {
+                        settle(&shared, &mut in_flight, answer);
                         None
                     }
                     Ok(event) => {
                         log(&event);
-                        self.relay.on_event(event, std::time::Instant::now())
+                        Some(Event::Client(event))
                     }
-                    // It tries for ever, so this can't be but for want of a pool.
+                    // The client retries for ever, so this error means that there is no pool to try.
                     Err(error) => {
-                        tracing::error!(error = logging::error_chain(&error), "there is no upstream pool any more");
+                        tracing::error!(error = error_chain(&error), "there is no upstream pool any more");
                         break;
                     }
                 },
-                Some(forward) = self.shares.recv() => {
-                    submit(&mut self.client, &shared, &mut table, forward);
+                Some(request) = self.shares.recv() => {
+                    submit(&mut self.client, &shared, &mut in_flight, request);
                     None
                 }
-                () = sleep_until(due.unwrap_or_else(std::time::Instant::now).into()), if due.is_some() => {
-                    self.relay.on_time(std::time::Instant::now())
+                () = sleep_until(deadline.map_or_else(Instant::now, Into::into)), if deadline.is_some() => {
+                    Some(Event::Tick)
                 }
                 () = stop.cancelled() => break,
             };
-            if let Some(effect) = effect {
+            let now = Instant::now().into_std();
+            for effect in event.map(|event| self.state.on_event(event, now)).unwrap_or_default() {
                 self.carry_out(effect, &shared);
             }
-            shared.set_upstream(self.relay.pool(), table.counts());
+            shared.set_upstream(self.state.pool(), in_flight.counts());
         }
-        self.finish(&shared, table).await;
+        self.finish(&shared, in_flight).await;
     }
 
     fn carry_out(&mut self, effect: Effect, shared: &PoolState) {
         match effect {
             Effect::Publish => {
-                if let Some(borrowed) = self.relay.borrowed() {
-                    shared.publish(borrowed);
+                if let Some(job) = self.state.job() {
+                    shared.publish(job);
                 }
                 if shared.trouble.clear() {
                     tracing::info!("an upstream pool works again");
@@ -156,67 +157,67 @@ impl UpstreamSource {
             Effect::Warn => shared.trouble.set("no upstream pool works: the last job may be outdated"),
             Effect::Idle => {
                 tracing::error!(
-                    "no upstream pool works for too long: miners stay connected, but have no work"
+                    "no upstream pool has worked for too long: miners stay connected, but have no work"
                 );
                 shared.trouble.set("no upstream pool works: there is no work");
                 shared.idle();
             }
             Effect::Unusable(error) => {
-                tracing::error!(%error, "the upstream pool can't be shared out among workers");
-                shared.trouble.set("the upstream pool can't be shared out among workers");
+                tracing::error!(%error, "the upstream pool cannot be shared out among workers");
+                shared.trouble.set("the upstream pool cannot be shared out among workers");
                 shared.idle();
             }
         }
     }
 
-    /// Sends what is left, and waits a little for answers.
-    async fn finish(mut self, shared: &PoolState, mut table: InFlightShares<client::Ticket>) {
-        while let Ok(forward) = self.shares.try_recv() {
-            submit(&mut self.client, shared, &mut table, forward);
+    /// Submits the remaining shares, and waits a little for answers.
+    async fn finish(mut self, shared: &PoolState, mut in_flight: InFlightShares<client::Ticket>) {
+        while let Ok(request) = self.shares.try_recv() {
+            submit(&mut self.client, shared, &mut in_flight, request);
         }
         let deadline = Instant::now() + ANSWER_WITHIN;
-        while !table.is_empty()
+        while !in_flight.is_empty()
             && let Some(event) = self.client.next_until(deadline).await
         {
-            if let Event::Answer(answer) = event {
-                settle(shared, &mut table, answer);
+            if let client::Event::Answer(answer) = event {
+                settle(shared, &mut in_flight, answer);
             }
         }
         for answer in self.client.close() {
-            settle(shared, &mut table, answer);
+            settle(shared, &mut in_flight, answer);
         }
-        shared.set_upstream(None, table.counts());
+        shared.set_upstream(None, in_flight.counts());
     }
 }
 
 fn submit(
     client: &mut Client,
     shared: &PoolState,
-    table: &mut InFlightShares<client::Ticket>,
-    forward: ForwardRequest,
+    in_flight: &mut InFlightShares<client::Ticket>,
+    request: ForwardRequest,
 ) {
-    let ticket = (table.len() < MAX_OPEN)
-        .then(|| client.submit(&forward.wanted.job, forward.wanted.share.clone()))
-        .flatten();
-    match ticket {
-        Some(ticket) => table.sent(ticket, forward),
-        None => shared.settle(table.refused(forward), Duration::ZERO),
+    let has_room = in_flight.len() < MAX_IN_FLIGHT;
+    let share = &request.wanted;
+    match has_room.then(|| client.submit(&share.job, share.share.clone())).flatten() {
+        Some(ticket) => in_flight.submitted(ticket, request),
+        None => shared.settle(in_flight.not_submitted(request), Duration::ZERO),
     }
 }
 
-fn settle(shared: &PoolState, table: &mut InFlightShares<client::Ticket>, answer: Answer) {
-    if let Some(done) = table.answered(answer.ticket, Reply::from(answer.outcome)) {
+fn settle(shared: &PoolState, in_flight: &mut InFlightShares<client::Ticket>, answer: Answer) {
+    if let Some(done) = in_flight.answered(answer.ticket, Reply::from(answer.outcome)) {
         shared.settle(done, answer.round_trip);
     }
 }
 
-fn log(event: &Event) {
+fn log(event: &client::Event) {
+    use client::Event::{Authorized, Lost, Message};
     match event {
-        Event::Authorized { pool } => tracing::info!(%pool, "mining for"),
-        Event::Lost { error, retry_in } => {
-            tracing::warn!(error = logging::error_chain(error), retry_in = ?retry_in, "no upstream pool");
+        Authorized { pool } => tracing::info!(%pool, "mining for"),
+        Lost { error, retry_in } => {
+            tracing::warn!(error = error_chain(error), retry_in = ?retry_in, "no upstream pool");
         }
-        Event::Message(text) => tracing::info!(text, "the upstream pool says"),
+        Message(text) => tracing::info!(text, "message from the upstream pool"),
         event => tracing::debug!(?event, "upstream"),
     }
 }

@@ -1,8 +1,7 @@
 //! Found blocks that no node has judged yet: one file each.
 //!
-//! `blocks/HASH.json` in the data folder has the block as raw hex and what happened to it so far. It is there before
-//! any node's answer counts, and goes away when the answer is in the database. A block that was refused leaves its file
-//! behind, as `HASH.refused.json`.
+//! `blocks/HASH.json` in the data folder has the block as raw hex, and its state. The file is written before a node's
+//! answer counts, and removed when the answer is in the database. A refused block keeps its file, as `HASH.refused.json`.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,11 +14,11 @@ use serde_json::{Value, json};
 use crate::accounts::BlockRecord;
 use crate::share::FoundBlock;
 
-const WAITING: &str = "json";
+const PENDING: &str = "json";
 const REFUSED: &str = "refused.json";
-/// Files of refused blocks that are kept.
+/// How many files of refused blocks are kept.
 const MAX_REFUSED: usize = 100;
-/// No block is larger: 4 MB in hex, and what is said about it.
+/// The largest file of a block in bytes: 4 MB in hex, and some lines about it.
 const MAX_FILE: u64 = 10 << 20;
 
 /// The folder of these files.
@@ -29,20 +28,20 @@ pub struct PendingBlocks {
 }
 
 impl PendingBlocks {
-    /// Makes the folder where it is missing.
+    /// Opens the folder; makes it if it is missing.
     pub fn open(data: &Path) -> io::Result<PendingBlocks> {
         let folder = data.join("blocks");
         fs::create_dir_all(&folder)?;
         Ok(PendingBlocks { folder })
     }
 
-    /// Where they are.
+    /// The folder's path.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Writes a block down; when this returns, the disk has it.
-    pub fn keep(&self, found: &FoundBlock) -> io::Result<()> {
+    /// Writes the file of a block, and waits until the disk has it.
+    pub fn write(&self, found: &FoundBlock) -> io::Result<()> {
         let hash = found.block.block_hash();
         let content = json!({
             "hash": hash.to_string(),
@@ -53,61 +52,62 @@ impl PendingBlocks {
             "state": "no node has answered yet",
             "block": encode::serialize_hex(&*found.block),
         });
-        self.write(&self.file(hash, WAITING), &content)
+        self.write_file(&self.file(hash, PENDING), &content)
     }
 
-    /// Lets go of a block whose verdict is in the database.
-    pub fn settle(&self, record: &BlockRecord) -> io::Result<()> {
-        let path = self.file(record.hash, WAITING);
-        let Some(reason) = &record.refused else { return removed(&path) };
-        let mut content = match read(&path) {
-            // A source that keeps no files, such as the built-in chain.
+    /// Removes the file of a block whose verdict is in the database; renames it if the block was refused.
+    pub fn remove_judged(&self, record: &BlockRecord) -> io::Result<()> {
+        let path = self.file(record.hash, PENDING);
+        let Some(reason) = &record.refused else { return remove_file(&path) };
+        let mut content = match read_json(&path) {
+            // The built-in chain writes no files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             content => content?,
         };
         content["state"] = json!(format!("refused: {reason}"));
-        self.write(&self.file(record.hash, REFUSED), &content)?;
-        removed(&path)?;
-        self.forget_old()
+        self.write_file(&self.file(record.hash, REFUSED), &content)?;
+        remove_file(&path)?;
+        self.remove_oldest_refused()
     }
 
-    /// The blocks that still wait. What can't be read is named in the log and left where it is.
-    pub fn waiting(&self) -> io::Result<Vec<FoundBlock>> {
+    /// Reads the pending blocks. A file that cannot be read is logged and left alone.
+    pub fn read_all(&self) -> io::Result<Vec<FoundBlock>> {
         let mut blocks = Vec::new();
-        for path in self.files(is_waiting)? {
-            let found = read(&path).and_then(|content| {
-                found(&content).ok_or_else(|| io::Error::other("it does not have what this program writes"))
+        for path in self.files(is_pending)? {
+            let found = read_json(&path).and_then(|content| {
+                parse_block(&content)
+                    .ok_or_else(|| io::Error::other("it does not have what this program writes"))
             });
             match found {
                 Ok(found) => blocks.push(found),
                 Err(error) => {
                     let path = path.display();
-                    tracing::error!(%path, %error, "a found block can't be read: submit it by hand");
+                    tracing::error!(%path, %error, "a found block cannot be read: submit it by hand");
                 }
             }
         }
         Ok(blocks)
     }
 
-    /// The names of the blocks that still wait, by their files.
+    /// The hashes of the pending blocks, which are their files' names.
     pub(super) fn hashes(&self) -> io::Result<Vec<String>> {
         let hash = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
-        Ok(self.files(is_waiting)?.into_iter().filter_map(hash).collect())
+        Ok(self.files(is_pending)?.into_iter().filter_map(hash).collect())
     }
 
-    /// Lets go of a block.
-    pub(super) fn forget(&self, hash: &str) -> io::Result<()> {
-        removed(&self.folder.join(format!("{hash}.{WAITING}")))
+    /// Removes the file of a pending block.
+    pub(super) fn remove(&self, hash: &str) -> io::Result<()> {
+        remove_file(&self.folder.join(format!("{hash}.{PENDING}")))
     }
 
-    fn forget_old(&self) -> io::Result<()> {
+    fn remove_oldest_refused(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for path in self.files(|name| name.ends_with(REFUSED))? {
             files.push((fs::metadata(&path)?.modified()?, path));
         }
         files.sort();
         let excess = files.len().saturating_sub(MAX_REFUSED);
-        files.into_iter().take(excess).try_for_each(|(_, path)| removed(&path))
+        files.into_iter().take(excess).try_for_each(|(_, path)| remove_file(&path))
     }
 
     fn files(&self, wanted: fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
@@ -125,37 +125,37 @@ impl PendingBlocks {
         self.folder.join(format!("{hash}.{kind}"))
     }
 
-    /// Whole or not at all.
-    fn write(&self, path: &Path, content: &Value) -> io::Result<()> {
+    /// Writes a whole file or none.
+    fn write_file(&self, path: &Path, content: &Value) -> io::Result<()> {
         let unfinished = path.with_extension("new");
         let mut file = File::create(&unfinished)?;
         writeln!(file, "{content:#}")?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
-        // The name, too.
+        // The disk must also have the new name.
         File::open(&self.folder)?.sync_all()
     }
 }
 
-fn is_waiting(name: &str) -> bool {
+fn is_pending(name: &str) -> bool {
     name.ends_with(".json") && !name.ends_with(REFUSED)
 }
 
-fn removed(path: &Path) -> io::Result<()> {
+fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-fn read(path: &Path) -> io::Result<Value> {
+fn read_json(path: &Path) -> io::Result<Value> {
     if fs::metadata(path)?.len() > MAX_FILE {
         return Err(io::Error::other("no block is that large"));
     }
     Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
-fn found(content: &Value) -> Option<FoundBlock> {
+fn parse_block(content: &Value) -> Option<FoundBlock> {
     let number = |name: &str| u32::try_from(content.get(name)?.as_u64()?).ok();
     let text = |name: &str| content.get(name)?.as_str();
     let block: Block = encode::deserialize_hex(text("block")?).ok()?;

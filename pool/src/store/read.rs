@@ -1,17 +1,22 @@
-//! Rows → what they were written from.
+//! Reads rows back into what they were written from.
 
+use bitcoin::Amount;
 use database::{sum, unsigned};
+use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 use task::Totals;
 
 use super::write::WorkerIds;
-use crate::accounts::RecoveredAccounts;
+use crate::accounts::{BlockRecord, RecoveredAccounts};
 
-/// All workers: their number, their name, and what [`totals`] reads.
+/// All workers: id, name, and the columns that [`totals`] reads.
 pub(super) const WORKERS: &str =
     "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks FROM worker ORDER BY name";
+/// All blocks, by height: the columns that [`block`] reads.
+pub(super) const BLOCKS: &str =
+    "SELECT hash, height, worker, transactions, value, found, refused FROM block ORDER BY height, found";
 
-/// Reads all workers, with the numbers that stand for them.
+/// Reads all workers, and the ids of their rows.
 pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(RecoveredAccounts, WorkerIds)> {
     let (mut recovered, mut ids) = (RecoveredAccounts::default(), WorkerIds::new());
     let mut query = connection.prepare(WORKERS)?;
@@ -26,7 +31,7 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(RecoveredAcc
     Ok((recovered, ids))
 }
 
-/// Whether a block's verdict is there.
+/// Whether the database has the verdict on a block.
 pub(super) fn has_block(connection: &Connection, hash: &str) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM block WHERE hash = ?1)", [hash], |row| row.get(0))
 }
@@ -42,5 +47,20 @@ pub(super) fn totals(row: &Row<'_>) -> rusqlite::Result<Totals> {
         accepted_work: sum(row, 6)?,
         blocks: count(7)?,
         ..Totals::default()
+    })
+}
+
+/// A block in a row of [`BLOCKS`].
+pub(super) fn block(row: &Row<'_>) -> rusqlite::Result<BlockRecord> {
+    let hash: String = row.get(0)?;
+    let malformed = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
+    Ok(BlockRecord {
+        hash: hash.parse().map_err(malformed)?,
+        height: row.get(1)?,
+        worker: row.get(2)?,
+        transactions: row.get(3).map(unsigned)? as usize,
+        value: Amount::from_sat(row.get(4).map(unsigned)?),
+        found: row.get(5)?,
+        refused: row.get(6)?,
     })
 }

@@ -1,4 +1,4 @@
-//! The tables, and how durable they are.
+//! The tables, and the settings that make them durable.
 //!
 //! ```sql
 //! worker(id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, updated_ms)
@@ -6,7 +6,7 @@
 //! block(hash, height, worker, found, transactions, value, refused)
 //! ```
 //!
-//! Every share that a miner was told is accepted is in its worker's row; those of the last days have a row of their own,
+//! Every share that was accepted is in the totals of its worker's row; the shares of the last days have rows of their own,
 //! too. `accepted_work` and `work` are expected hashes, as decimal text, since SQLite's integers have 63 bits. Times in
 //! `_ms` are milliseconds since the Unix epoch, `found` and `ntime` seconds; `value` is in satoshi; `refused` is NULL
 //! for a block that became part of the chain.
@@ -18,9 +18,9 @@ use rusqlite::Connection;
 
 use super::DATA_FOLDER;
 
-/// Says in the file's header whose it is (`PRAGMA application_id`): "MMPO".
+/// `PRAGMA application_id`, which marks the file as a pool's database: "MMPO".
 const APPLICATION: i64 = 0x4d4d_504f;
-/// The format that this program writes, kept in SQLite's `user_version`.
+/// The format that this program writes, in `PRAGMA user_version`.
 const FORMAT: i64 = 1;
 
 const TABLES: &str = "
@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS block (
 ) WITHOUT ROWID;
 ";
 
-/// Makes the tables where they are missing. A commit returns when the disk has it.
+/// Makes missing tables, and has each commit wait for the disk.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let exists = exists(connection, path)?;
     let prepare = || {
@@ -75,7 +75,10 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
     prepare().map_err(DATA_FOLDER.database_error(path))
 }
 
-/// Whether a pool has written there. Refused if somebody else has, or a later version of this program.
+/// Whether the file is a pool's database; `false` if it is empty.
+///
+/// # Errors
+/// If another program wrote it, or a later version of this program.
 pub(super) fn exists(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     let database = DATA_FOLDER.database_error(path);
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(&database);
@@ -84,7 +87,7 @@ pub(super) fn exists(connection: &Connection, path: &Path) -> Result<bool, Store
     if (application, found, tables) == (0, 0, 0) {
         return Ok(false);
     }
-    // A start that was cut off between the first two lines of `prepare` leaves an id without tables.
+    // A start that was killed within `prepare` leaves the application id without tables.
     if application != APPLICATION {
         return Err(StoreError::Foreign { kind: &DATA_FOLDER, path: path.to_owned() });
     }

@@ -1,4 +1,4 @@
-//! What the disk keeps over a clean end, a kill, a refusal; and whose files are left alone.
+//! What the data folder keeps over a clean end, a kill and a failed write, and which files are left alone.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -48,7 +48,7 @@ fn found() -> FoundBlock {
     FoundBlock { worker: "a".into(), height: 7, at: 8, block }
 }
 
-/// Writes all of it and ends.
+/// Has the store write these batches, and closes it.
 fn write_all(store: Store, batches: Vec<UnsavedChanges>) {
     let mut batches = batches.into_iter();
     let last = Arc::new(Mutex::new(false));
@@ -96,14 +96,15 @@ fn totals_and_rows_come_back() {
     };
     write_all(store, vec![more]);
 
-    let books = books(folder.path()).unwrap();
-    let rows: Vec<_> = books.workers.iter().map(|w| (w.name.as_str(), w.totals.accepted, w.rows)).collect();
+    let accounts = read_accounts(folder.path()).unwrap();
+    let rows: Vec<_> =
+        accounts.workers.iter().map(|w| (w.name.as_str(), w.totals.accepted, w.rows)).collect();
     // The row of 1970 is older than a week.
     assert_eq!(rows, [("a", 2, 2), ("b", 6, 1)]);
-    assert_eq!(books.totals.accepted_work, 8 << 70);
+    assert_eq!(accounts.totals.accepted_work, 8 << 70);
     let BlockRecord { hash, .. } = record;
-    assert_eq!((books.blocks[0].hash.clone(), books.blocks[0].height), (hash.to_string(), 7));
-    assert_eq!(books.blocks[0].refused.as_deref(), Some("high-hash"));
+    assert_eq!((accounts.blocks[0].hash, accounts.blocks[0].height), (hash, 7));
+    assert_eq!(accounts.blocks[0].refused.as_deref(), Some("high-hash"));
 }
 
 #[test]
@@ -116,24 +117,24 @@ fn rows_are_kept_for_a_week_and_totals_for_ever() {
         store,
         vec![UnsavedChanges { workers: vec![("a".into(), totals(6))], shares, ..UnsavedChanges::default() }],
     );
-    let worker = books(folder.path()).unwrap().workers.remove(0);
+    let worker = read_accounts(folder.path()).unwrap().workers.remove(0);
     assert_eq!((worker.rows, worker.totals), (4, totals(6)));
 }
 
 #[test]
-fn of_refused_blocks_the_latest_hundred_files_are_kept() {
+fn the_files_of_the_latest_hundred_refused_blocks_are_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let waiting = open(folder.path()).0.waiting();
+    let pending = open(folder.path()).0.pending_blocks();
     let now = std::time::SystemTime::now();
     for number in 0..101u64 {
-        // The names' order is not that of their age.
-        let path = waiting.folder().join(format!("{:03}.refused.json", number * 37 % 101));
+        // The files' names are not in the order of their age.
+        let path = pending.folder().join(format!("{:03}.refused.json", number * 37 % 101));
         File::create(path).unwrap().set_modified(now - Duration::from_secs(1_000 - number)).unwrap();
     }
-    waiting.keep(&found()).unwrap();
-    waiting.settle(&found().record(Some("high-hash".into()))).unwrap();
+    pending.write(&found()).unwrap();
+    pending.remove_judged(&found().record(Some("high-hash".into()))).unwrap();
     let left =
-        fs::read_dir(waiting.folder()).unwrap().map(|file| file.unwrap().file_name()).collect::<Vec<_>>();
+        fs::read_dir(pending.folder()).unwrap().map(|file| file.unwrap().file_name()).collect::<Vec<_>>();
     let has = |name: &str| left.iter().any(|file| file.to_str() == Some(name));
     assert_eq!(left.len(), 100);
     assert!(!has("000.refused.json") && !has("037.refused.json") && has("074.refused.json"));
@@ -141,7 +142,7 @@ fn of_refused_blocks_the_latest_hundred_files_are_kept() {
 }
 
 #[test]
-fn one_pool_at_a_time_and_nobody_elses_files() {
+fn a_folder_in_use_and_files_of_others_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
     let error = Store::open(&options(folder.path())).unwrap_err();
@@ -153,13 +154,15 @@ fn one_pool_at_a_time_and_nobody_elses_files() {
     let path = folder.path().join(DATA_FOLDER.database);
     let sql = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     sql("PRAGMA user_version = 2");
-    for error in [Store::open(&options(folder.path())).unwrap_err(), books(folder.path()).unwrap_err()] {
+    for error in
+        [Store::open(&options(folder.path())).unwrap_err(), read_accounts(folder.path()).unwrap_err()]
+    {
         assert!(matches!(error, StoreError::Format { found: 2, known: 1, .. }), "{error}");
         assert!(error.to_string().contains("pool.sqlite"), "{error}");
     }
     sql("PRAGMA user_version = 1; PRAGMA application_id = 7");
     let foreign = |folder: &Path| {
-        for error in [Store::open(&options(folder)).unwrap_err(), books(folder).unwrap_err()] {
+        for error in [Store::open(&options(folder)).unwrap_err(), read_accounts(folder).unwrap_err()] {
             assert!(matches!(error, StoreError::Foreign { .. }), "{error:?}");
         }
     };
@@ -170,7 +173,7 @@ fn one_pool_at_a_time_and_nobody_elses_files() {
     assert!(before.starts_with(b"Dear diary"));
 
     let empty = tempfile::tempdir().unwrap();
-    let error = books(empty.path()).unwrap_err();
+    let error = read_accounts(empty.path()).unwrap_err();
     assert!(matches!(error, StoreError::Missing { .. }), "{error}");
     let file = empty.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -179,51 +182,51 @@ fn one_pool_at_a_time_and_nobody_elses_files() {
 }
 
 #[test]
-fn a_disk_that_refuses_is_told_and_tried_again() {
+fn a_write_that_fails_is_reported_and_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
     // Another writer in the way, for longer than SQLite waits.
     let other = Connection::open(folder.path().join(DATA_FOLDER.database)).unwrap();
     store.connection.busy_timeout(Duration::from_millis(50)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let (sender, told) = mpsc::channel();
+    let (sender, refusals) = mpsc::channel();
     let mut batch =
         Some(UnsavedChanges { workers: vec![("a".into(), totals(1))], ..UnsavedChanges::default() });
     let refused = move |refused| sender.send(refused).unwrap();
     let writing = store.start(move || batch.take().unwrap_or_default(), refused).unwrap();
     let soon = Duration::from_secs(60);
-    assert_eq!(told.recv_timeout(soon), Ok(true));
+    assert_eq!(refusals.recv_timeout(soon), Ok(true));
     other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(told.recv_timeout(soon), Ok(false));
+    assert_eq!(refusals.recv_timeout(soon), Ok(false));
     writing.close();
-    assert_eq!(books(folder.path()).unwrap().totals.accepted, 1);
+    assert_eq!(read_accounts(folder.path()).unwrap().totals.accepted, 1);
 }
 
 #[test]
-fn a_found_block_waits_until_its_verdict_is_in_the_database() {
+fn a_found_block_is_kept_until_its_verdict_is_in_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
-    let waiting = store.waiting();
-    waiting.keep(&found()).unwrap();
-    assert_eq!(waiting.waiting().unwrap(), [found()]);
-    // Whatever else lies there is left alone.
-    std::fs::write(waiting.folder().join("x.json"), "{}").unwrap();
-    std::fs::write(waiting.folder().join("x.json.new"), "{").unwrap();
-    assert_eq!(waiting.waiting().unwrap(), [found()]);
+    let pending = store.pending_blocks();
+    pending.write(&found()).unwrap();
+    assert_eq!(pending.read_all().unwrap(), [found()]);
+    // Other files in the folder are left alone.
+    std::fs::write(pending.folder().join("x.json"), "{}").unwrap();
+    std::fs::write(pending.folder().join("x.json.new"), "{").unwrap();
+    assert_eq!(pending.read_all().unwrap(), [found()]);
     let record = found().record(None);
     write_all(store, vec![UnsavedChanges { blocks: vec![record], ..UnsavedChanges::default() }]);
-    assert_eq!(waiting.waiting().unwrap(), []);
-    assert_eq!(books(folder.path()).unwrap().blocks[0].refused, None);
+    assert_eq!(pending.read_all().unwrap(), []);
+    assert_eq!(read_accounts(folder.path()).unwrap().blocks[0].refused, None);
 
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
-    let waiting = store.waiting();
-    waiting.keep(&found()).unwrap();
+    let pending = store.pending_blocks();
+    pending.write(&found()).unwrap();
     let refused = found().record(Some("bad-txns".into()));
     write_all(store, vec![UnsavedChanges { blocks: vec![refused], ..UnsavedChanges::default() }]);
-    assert_eq!(waiting.waiting().unwrap(), []);
+    assert_eq!(pending.read_all().unwrap(), []);
     let hash = found().block.block_hash();
-    let left = std::fs::read_to_string(waiting.folder().join(format!("{hash}.refused.json"))).unwrap();
+    let left = std::fs::read_to_string(pending.folder().join(format!("{hash}.refused.json"))).unwrap();
     assert!(left.contains("bad-txns") && left.contains("\"block\": \"01000000"), "{left}");
 }
 
@@ -231,13 +234,13 @@ fn a_found_block_waits_until_its_verdict_is_in_the_database() {
 fn a_block_that_was_judged_before_the_kill_is_not_counted_again() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
-    let waiting = store.waiting();
+    let pending = store.pending_blocks();
     write_all(
         store,
         vec![UnsavedChanges { blocks: vec![found().record(None)], ..UnsavedChanges::default() }],
     );
-    // As if the process had been killed between the transaction and the file's removal.
-    waiting.keep(&found()).unwrap();
+    // As if the process had been killed between the transaction and the removal of the file.
+    pending.write(&found()).unwrap();
     let (_store, _) = open(folder.path());
-    assert_eq!(waiting.waiting().unwrap(), []);
+    assert_eq!(pending.read_all().unwrap(), []);
 }

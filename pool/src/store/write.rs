@@ -1,4 +1,4 @@
-//! What changed → rows, in one transaction.
+//! Writes changes as rows, in one transaction.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use task::Totals;
 
 use crate::accounts::{BlockRecord, ShareRecord, UnsavedChanges};
 
-/// Old rows removed in one transaction: new shares never wait long for it.
+/// Old rows removed in one transaction; few, so that new shares never wait long.
 const EXPIRE_AT_ONCE: u32 = 5_000;
 
-/// The numbers that stand for workers' names in the database.
+/// The ids of workers' rows, by name.
 pub(super) type WorkerIds = HashMap<Arc<str>, i64>;
 
-/// Writes all or nothing.
+/// Writes all changes or none.
 pub(super) fn write(
     connection: &mut Connection,
     ids: &mut WorkerIds,
@@ -31,7 +31,7 @@ pub(super) fn write(
         }
     }
     for record in &unsaved.shares {
-        // Whoever has a share has totals, too, and they were written above or before.
+        // A worker with a share also has totals, and their row was written above or before.
         if let Some(id) = new.get(&record.worker).or_else(|| ids.get(&record.worker)) {
             share(&transaction, *id, record)?;
         }
@@ -109,7 +109,7 @@ fn block(transaction: &Transaction<'_>, record: &BlockRecord) -> rusqlite::Resul
         .map(drop)
 }
 
-/// Removes some of the rows of shares that are too old; whether there may be more.
+/// Removes some of the rows of shares that are older than `retention`; returns whether there may be more.
 pub(super) fn expire(connection: &Connection, retention: Duration) -> rusqlite::Result<bool> {
     let limit = now_ms().saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
     let removed = connection

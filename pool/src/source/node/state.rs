@@ -1,4 +1,4 @@
-//! What to do when something happens between miners and nodes. No I/O, no clock.
+//! When miners get new work from the nodes' templates, and when they lose it. No I/O, no clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,41 +9,73 @@ use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, TemplateUpdate};
 use crate::clock::Now;
 use crate::job::{Claim, Work};
 
-/// How long miners keep the last job when no node works: until then it is more likely than not that nobody has found
-/// another block.
+/// How long miners keep the last job when no node works. For so long it is more likely than not that no new block has been
+/// found.
 const KEEP_WORK: Duration = Duration::from_secs(10 * 60);
 
-/// What is to be done.
+/// What happened at the nodes.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A node has a new template.
+    Template(TemplateUpdate),
+    /// No node works any more.
+    AllNodesDown,
+    /// The nodes have judged a block.
+    BlockJudged {
+        /// The block's parent.
+        parent: BlockHash,
+        /// Their verdict.
+        verdict: BlockVerdict,
+    },
+    /// [`NodeWorkState::next_deadline`] has passed.
+    Tick,
+}
+
+/// What the source has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// A node has given new work: give it out.
+    /// Publish [`NodeWorkState::work`]: a node has given a new template.
     Publish,
-    /// Give the present work out again, with other times. That says nothing about the nodes.
+    /// Publish [`NodeWorkState::work`] again, with other times. The nodes may be down.
     Renew,
-    /// Say that no node works and that miners keep their job so long at most.
+    /// Warn that no node works, and that miners keep their job for this time at most.
     Warn {
         /// From now on.
         keep: Duration,
     },
-    /// Take the work back: it is too old.
+    /// Withdraw the work, which is too old.
     Withdraw,
 }
 
-/// What is known of the block in work.
+/// The work from the nodes.
 #[derive(Debug)]
 pub struct NodeWorkState {
     network: Network,
     payout: Option<ScriptBuf>,
     tag: Arc<[u8]>,
-    policy: MinDifficultyTime,
+    min_difficulty_time: MinDifficultyTime,
     update: TemplateUpdate,
     claim: Claim,
-    /// A node has rejected a block on this tip, so that the next template may have another try.
+    /// A node has rejected a block on this tip, so the next template may be tried again.
     rejected: bool,
-    /// When the published times run out, by the calendar.
-    until: Option<u32>,
-    /// When work that no node stands for is taken back.
+    /// When the published times must be replaced.
+    renewal: Option<Renewal>,
+    /// When work is withdrawn, since no node works.
     withdraw_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Renewal {
+    /// The calendar time that decides, in seconds since the Unix epoch.
+    unix: u32,
+    /// When that is expected.
+    at: Instant,
+}
+
+impl Renewal {
+    fn new(unix: u32, now: Now) -> Self {
+        Self { unix, at: now.at + Duration::from_secs(unix.saturating_sub(now.unix).into()) }
+    }
 }
 
 impl NodeWorkState {
@@ -52,33 +84,32 @@ impl NodeWorkState {
         network: Network,
         payout: Option<ScriptBuf>,
         tag: Arc<[u8]>,
-        policy: MinDifficultyTime,
+        min_difficulty_time: MinDifficultyTime,
         update: TemplateUpdate,
-    ) -> NodeWorkState {
-        let claim = Claim::default();
-        NodeWorkState {
+    ) -> Self {
+        Self {
             network,
             payout,
             tag,
-            policy,
+            min_difficulty_time,
             update,
-            claim,
+            claim: Claim::default(),
             rejected: false,
-            until: None,
+            renewal: None,
             withdraw_at: None,
         }
     }
 
-    /// The network of the addresses in the miners' names, if these are what blocks pay to.
+    /// The network of the addresses in workers' names, if blocks pay to these.
     pub fn pays_users(&self) -> Option<Network> {
         self.payout.is_none().then_some(self.network)
     }
 
-    /// The present work, to be published now.
+    /// The work to publish now.
     pub fn work(&mut self, now: Now) -> Work {
         let TemplateUpdate { template, parent_time, .. } = &self.update;
-        let times = HeaderTimes::of(template, self.network, *parent_time, now.unix, self.policy);
-        self.until = times.until;
+        let times = HeaderTimes::of(template, self.network, *parent_time, now.unix, self.min_difficulty_time);
+        self.renewal = times.until.map(|unix| Renewal::new(unix, now));
         Work {
             template: template.clone(),
             times,
@@ -88,50 +119,57 @@ impl NodeWorkState {
         }
     }
 
-    /// After which time [`NodeWorkState::on_time`] is to be called, if ever.
-    pub fn due(&self, now: Now) -> Option<Duration> {
-        let times = self.until.map(|until| Duration::from_secs(until.saturating_sub(now.unix).into()));
-        let withdraw = self.withdraw_at.map(|at| at.saturating_duration_since(now.at));
-        times.into_iter().chain(withdraw).min()
+    /// When [`Event::Tick`] is due.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.renewal.map(|renewal| renewal.at).into_iter().chain(self.withdraw_at).min()
     }
 
-    /// A node has a new template.
-    pub fn on_update(&mut self, update: TemplateUpdate) -> Option<Effect> {
-        let moved = update.template.prev_hash != self.update.template.prev_hash;
-        if moved || self.rejected {
+    /// Takes an event, and returns what the source has to do.
+    pub fn on_event(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        match event {
+            Event::Template(update) => self.on_template(update),
+            Event::AllNodesDown => {
+                self.withdraw_at = Some(now.at + KEEP_WORK);
+                vec![Effect::Warn { keep: KEEP_WORK }]
+            }
+            Event::BlockJudged { parent, verdict } => {
+                // The next try waits for the next template: this one may make each block invalid.
+                let rejected = matches!(verdict, BlockVerdict::Rejected(_));
+                self.rejected |= rejected && parent == self.update.template.prev_hash;
+                Vec::new()
+            }
+            Event::Tick => self.on_tick(now),
+        }
+    }
+
+    fn on_template(&mut self, update: TemplateUpdate) -> Vec<Effect> {
+        let tip_changed = update.template.prev_hash != self.update.template.prev_hash;
+        if tip_changed || self.rejected {
             self.claim = Claim::default();
             self.rejected = false;
         }
         self.update = update;
         self.withdraw_at = None;
-        Some(Effect::Publish)
+        vec![Effect::Publish]
     }
 
-    /// No node works any more.
-    pub fn on_all_down(&mut self, now: Now) -> Option<Effect> {
-        self.withdraw_at = Some(now.at + KEEP_WORK);
-        Some(Effect::Warn { keep: KEEP_WORK })
-    }
-
-    /// A block on top of `parent` was judged.
-    pub fn on_verdict(&mut self, parent: BlockHash, verdict: &BlockVerdict) {
-        // Not at once: a template that is wrong would give one rejected block after the other.
-        self.rejected |=
-            matches!(verdict, BlockVerdict::Rejected(_)) && parent == self.update.template.prev_hash;
-    }
-
-    /// It is time for something.
-    pub fn on_time(&mut self, now: Now) -> Option<Effect> {
+    fn on_tick(&mut self, now: Now) -> Vec<Effect> {
         if self.withdraw_at.is_some_and(|at| now.at >= at) {
             self.withdraw_at = None;
-            self.until = None;
-            return Some(Effect::Withdraw);
+            self.renewal = None;
+            return vec![Effect::Withdraw];
         }
-        if self.until.is_some_and(|until| now.unix >= until) {
-            self.until = None;
-            return Some(Effect::Renew);
+        match self.renewal {
+            Some(Renewal { unix, .. }) if now.unix >= unix => {
+                self.renewal = None;
+                vec![Effect::Renew]
+            }
+            // The calendar may have been set back.
+            renewal => {
+                self.renewal = renewal.map(|Renewal { unix, .. }| Renewal::new(unix, now));
+                Vec::new()
+            }
         }
-        None
     }
 }
 
@@ -153,8 +191,14 @@ mod tests {
         TemplateUpdate { template: Arc::new(template), parent_time: Some(UNIX), clean: true, node: 0 }
     }
 
-    fn desk(network: Network) -> NodeWorkState {
+    fn state(network: Network) -> NodeWorkState {
         NodeWorkState::new(network, None, Arc::new([]), MinDifficultyTime::Honest, update(1))
+    }
+
+    /// The nodes have judged a block on top of this tip.
+    fn judged(state: &mut NodeWorkState, tip: u8, verdict: BlockVerdict) {
+        let parent = BlockHash::from_byte_array([tip; 32]);
+        assert_eq!(state.on_event(Event::BlockJudged { parent, verdict }, now(1)), []);
     }
 
     fn now(seconds: u32) -> Now {
@@ -164,63 +208,63 @@ mod tests {
     }
 
     #[test]
-    fn one_block_per_tip_and_another_try_with_the_template_after_a_rejection() {
-        let mut desk = desk(Network::Regtest);
-        assert!(desk.work(now(0)).claim.take());
-        desk.on_update(update(1));
-        assert!(!desk.work(now(1)).claim.take());
-        desk.on_verdict(BlockHash::from_byte_array([1; 32]), &BlockVerdict::Accepted);
-        desk.on_update(update(1));
-        assert!(!desk.work(now(1)).claim.take());
-        let rejected = BlockVerdict::Rejected("bad-txns".into());
-        desk.on_verdict(BlockHash::from_byte_array([9; 32]), &rejected);
-        desk.on_update(update(1));
-        assert!(!desk.work(now(1)).claim.take());
-        desk.on_verdict(BlockHash::from_byte_array([1; 32]), &rejected);
-        assert!(!desk.work(now(1)).claim.take());
-        desk.on_update(update(1));
-        assert!(desk.work(now(1)).claim.take());
-        desk.on_update(update(1));
-        assert!(!desk.work(now(1)).claim.take(), "one more try");
-        desk.on_update(update(2));
-        assert!(desk.work(now(1)).claim.take());
+    fn a_tip_gets_one_block_and_another_one_with_the_template_after_a_rejection() {
+        let mut state = state(Network::Regtest);
+        assert!(state.work(now(0)).claim.take());
+        state.on_event(Event::Template(update(1)), now(1));
+        assert!(!state.work(now(1)).claim.take());
+        judged(&mut state, 1, BlockVerdict::Accepted);
+        state.on_event(Event::Template(update(1)), now(1));
+        assert!(!state.work(now(1)).claim.take());
+        let rejected = || BlockVerdict::Rejected("bad-txns".into());
+        judged(&mut state, 9, rejected());
+        state.on_event(Event::Template(update(1)), now(1));
+        assert!(!state.work(now(1)).claim.take());
+        judged(&mut state, 1, rejected());
+        assert!(!state.work(now(1)).claim.take());
+        state.on_event(Event::Template(update(1)), now(1));
+        assert!(state.work(now(1)).claim.take());
+        state.on_event(Event::Template(update(1)), now(1));
+        assert!(!state.work(now(1)).claim.take(), "one more try");
+        state.on_event(Event::Template(update(2)), now(1));
+        assert!(state.work(now(1)).claim.take());
     }
 
     #[test]
-    fn work_without_a_node_is_taken_back_in_the_end() {
-        let mut desk = desk(Network::Bitcoin);
-        desk.work(now(0));
-        assert_eq!(desk.due(now(0)), None);
-        assert_eq!(desk.on_all_down(now(0)), Some(Effect::Warn { keep: KEEP_WORK }));
-        assert_eq!(desk.due(now(60)), Some(Duration::from_secs(540)));
-        assert_eq!(desk.on_time(now(599)), None);
-        assert_eq!(desk.on_time(now(600)), Some(Effect::Withdraw));
-        assert_eq!(desk.due(now(600)), None);
-        assert_eq!(desk.on_update(update(1)), Some(Effect::Publish));
+    fn work_is_withdrawn_when_no_node_has_worked_for_a_while() {
+        let mut state = state(Network::Bitcoin);
+        state.work(now(0));
+        assert_eq!(state.next_deadline(), None);
+        assert_eq!(state.on_event(Event::AllNodesDown, now(0)), [Effect::Warn { keep: KEEP_WORK }]);
+        assert_eq!(state.next_deadline(), Some(now(600).at));
+        assert_eq!(state.on_event(Event::Tick, now(599)), []);
+        assert_eq!(state.on_event(Event::Tick, now(600)), [Effect::Withdraw]);
+        assert_eq!(state.next_deadline(), None);
+        assert_eq!(state.on_event(Event::Template(update(1)), now(1)), [Effect::Publish]);
 
-        desk.on_all_down(now(700));
-        desk.on_update(update(1));
-        assert_eq!(desk.due(now(800)), None);
+        state.on_event(Event::AllNodesDown, now(700));
+        state.on_event(Event::Template(update(1)), now(1));
+        assert_eq!(state.next_deadline(), None);
     }
 
     #[test]
     fn testnets_get_the_lowest_difficulty_after_twenty_minutes() {
-        let mut desk = desk(Network::Testnet4);
-        let work = desk.work(now(0));
+        let mut state = state(Network::Testnet4);
+        let work = state.work(now(0));
         assert_eq!((work.times.bits.to_consensus(), work.times.last), (0x1900_ffff, UNIX + 1200));
-        assert_eq!(desk.due(now(0)), Some(Duration::from_secs(1201)));
-        assert_eq!(desk.on_time(now(1200)), None);
-        assert_eq!(desk.on_time(now(1201)), Some(Effect::Renew));
-        let work = desk.work(now(1201));
+        assert_eq!(state.next_deadline(), Some(now(1201).at));
+        assert_eq!(state.on_event(Event::Tick, now(1200)), []);
+        assert_eq!(state.on_event(Event::Tick, now(1201)), [Effect::Renew]);
+        let work = state.work(now(1201));
         assert_eq!((work.times.bits.to_consensus(), work.times.first), (0x1d00_ffff, UNIX + 1201));
-        assert_eq!(desk.due(now(1201)), None);
+        assert_eq!(state.next_deadline(), None);
 
-        // Whichever comes first: here the end of work that no node stands for, and with it of its times.
-        let mut desk = self::desk(Network::Testnet4);
-        desk.work(now(0));
-        desk.on_all_down(now(0));
-        assert_eq!(desk.due(now(0)), Some(KEEP_WORK));
-        assert_eq!(desk.on_time(now(600)), Some(Effect::Withdraw));
-        assert_eq!(desk.due(now(600)), None);
+        // The work is withdrawn before its times run out, and with it go its times.
+        let mut state = self::state(Network::Testnet4);
+        state.work(now(0));
+        state.on_event(Event::AllNodesDown, now(0));
+        assert_eq!(state.next_deadline(), Some(now(0).at + KEEP_WORK));
+        assert_eq!(state.on_event(Event::Tick, now(600)), [Effect::Withdraw]);
+        assert_eq!(state.next_deadline(), None);
     }
 }

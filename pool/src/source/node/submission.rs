@@ -1,4 +1,4 @@
-//! A found block on its way to the nodes and, meanwhile, to the disk.
+//! Submits found blocks to the nodes and, meanwhile, writes them to disk.
 
 use node::{BlockVerdict, Nodes};
 
@@ -6,56 +6,57 @@ use crate::share::FoundBlock;
 use crate::shared::PoolState;
 use crate::store::PendingBlocks;
 
-/// Submits a block to all nodes until one has judged it. If `waiting` is given it is written down at the same time, and
-/// no verdict counts before that is done.
+/// Submits a block to all nodes until one has judged it. Meanwhile the block is written to `pending`, if there is a data
+/// folder; the verdict counts only when that is done.
 pub async fn submit(
     nodes: Nodes,
     found: FoundBlock,
-    waiting: Option<PendingBlocks>,
+    pending: Option<PendingBlocks>,
 ) -> (FoundBlock, BlockVerdict) {
-    let (verdict, ()) = tokio::join!(nodes.submit(&found.block), keep(&found, waiting));
+    let (verdict, ()) = tokio::join!(nodes.submit(&found.block), write(&found, pending));
     (found, verdict)
 }
 
-async fn keep(found: &FoundBlock, waiting: Option<PendingBlocks>) {
-    let Some(waiting) = waiting else { return };
-    let (hash, folder) = (found.block.block_hash(), waiting.folder().to_owned());
+async fn write(found: &FoundBlock, pending: Option<PendingBlocks>) {
+    let Some(pending) = pending else { return };
+    let (hash, folder) = (found.block.block_hash(), pending.folder().to_owned());
     let found = found.clone();
-    let kept = tokio::task::spawn_blocking(move || waiting.keep(&found)).await;
-    // The blocks of a pool without a disk are submitted all the same.
-    if let Err(error) = kept.unwrap_or_else(|error| Err(error.into())) {
-        tracing::error!(%hash, folder = %folder.display(), %error, "a found block can't be written down");
+    let written = tokio::task::spawn_blocking(move || pending.write(&found)).await;
+    // The block is submitted whether it is on disk or not.
+    if let Err(error) = written.unwrap_or_else(|error| Err(error.into())) {
+        tracing::error!(%hash, folder = %folder.display(), %error, "a found block cannot be written to disk");
     }
 }
 
-/// Blocks that no node had judged when an earlier life of the pool ended.
-pub async fn left_behind(shared: &PoolState) -> Vec<FoundBlock> {
-    let Some(waiting) = shared.waiting.clone() else { return Vec::new() };
-    let folder = waiting.folder().to_owned();
-    let read = tokio::task::spawn_blocking(move || waiting.waiting()).await;
+/// Reads the blocks that no node had judged when an earlier run of the pool ended.
+pub async fn read_pending(shared: &PoolState) -> Vec<FoundBlock> {
+    let Some(pending) = shared.pending_blocks.clone() else { return Vec::new() };
+    let folder = pending.folder().to_owned();
+    let read = tokio::task::spawn_blocking(move || pending.read_all()).await;
     let blocks = read.unwrap_or_else(|error| Err(error.into())).unwrap_or_else(|error| {
-        tracing::error!(folder = %folder.display(), %error, "found blocks can't be read");
+        tracing::error!(folder = %folder.display(), %error, "found blocks cannot be read");
         Vec::new()
     });
     for found in &blocks {
-        tracing::warn!(hash = %found.block.block_hash(), height = found.height, "no node has judged this block yet");
+        let hash = found.block.block_hash();
+        tracing::warn!(%hash, height = found.height, "no node has judged this block yet: submitting it again");
     }
     blocks
 }
 
-/// The pool ends before any node has judged these blocks.
-pub fn left(shared: &PoolState, blocks: usize) {
-    match &shared.waiting {
-        Some(waiting) => {
-            let folder = waiting.folder().display();
+/// Logs that the pool ends before a node has judged these blocks.
+pub fn log_unjudged(shared: &PoolState, blocks: usize) {
+    match &shared.pending_blocks {
+        Some(pending) => {
+            let folder = pending.folder().display();
             tracing::error!(blocks, %folder, "no node has answered: the next start submits these blocks again");
         }
         None => tracing::error!(blocks, "no node has answered: these blocks are lost"),
     }
 }
 
-/// Counts a block that has been judged.
-pub fn judged(shared: &PoolState, found: &FoundBlock, verdict: &BlockVerdict) {
+/// Counts a judged block.
+pub fn count(shared: &PoolState, found: &FoundBlock, verdict: &BlockVerdict) {
     let hash = found.block.block_hash();
     let worker = &*found.worker;
     let refused = match verdict {

@@ -1,4 +1,4 @@
-//! Shares that an upstream pool is judging. No I/O but the log, no clock.
+//! Shares that wait for an upstream pool's answer, and counts of the answers. No I/O but the log, no clock.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,7 +7,7 @@ use client::Outcome;
 
 use crate::share::{ForwardRequest, Reply, UpstreamShareCounts};
 
-/// Shares without an answer, by the ticket that each was given.
+/// Shares without an answer, by ticket, and the counts of all shares.
 #[derive(Debug)]
 pub struct InFlightShares<T> {
     open: HashMap<T, ForwardRequest>,
@@ -21,35 +21,35 @@ impl<T> Default for InFlightShares<T> {
 }
 
 impl<T: Eq + Hash> InFlightShares<T> {
-    /// Shares without an answer.
+    /// Number of shares without an answer.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether all are answered.
+    /// Whether all shares are answered.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// What became of all shares so far.
+    /// Counts of all shares so far.
     pub fn counts(&self) -> UpstreamShareCounts {
         self.counts
     }
 
-    /// A share was sent.
-    pub fn sent(&mut self, ticket: T, forward: ForwardRequest) {
+    /// Adds a submitted share.
+    pub fn submitted(&mut self, ticket: T, forward: ForwardRequest) {
         self.counts.forwarded += 1;
         self.open.insert(ticket, forward);
     }
 
-    /// A share that could not be sent.
-    pub fn refused(&mut self, forward: ForwardRequest) -> (ForwardRequest, Reply) {
+    /// Counts a share that could not be submitted as stale.
+    pub fn not_submitted(&mut self, forward: ForwardRequest) -> (ForwardRequest, Reply) {
         self.counts.forwarded += 1;
         self.counts.stale += 1;
         (forward, Reply::Stale)
     }
 
-    /// The reply to a share; none if there is no such share.
+    /// Removes and counts an answered share; `None` if there is no such share.
     pub fn answered(&mut self, ticket: T, reply: Reply) -> Option<(ForwardRequest, Reply)> {
         let forward = self.open.remove(&ticket)?;
         let count = match &reply {
@@ -136,21 +136,24 @@ mod tests {
             Reply::Stale,
             Reply::Unanswered,
         ];
-        let mut table = InFlightShares::default();
+        let mut in_flight = InFlightShares::default();
         for ticket in 0..replies.len() {
-            table.sent(ticket, forward(ticket as u32));
+            in_flight.submitted(ticket, forward(ticket as u32));
         }
-        assert_eq!(table.counts(), UpstreamShareCounts { forwarded: 5, ..UpstreamShareCounts::default() });
+        assert_eq!(
+            in_flight.counts(),
+            UpstreamShareCounts { forwarded: 5, ..UpstreamShareCounts::default() }
+        );
         for (ticket, reply) in replies.into_iter().enumerate().rev() {
-            let (forward, given) = table.answered(ticket, reply.clone()).unwrap();
+            let (forward, given) = in_flight.answered(ticket, reply.clone()).unwrap();
             assert_eq!((forward.wanted.share.nonce, given), (ticket as u32, reply.clone()));
-            assert!(table.answered(ticket, reply).is_none(), "answered twice");
+            assert!(in_flight.answered(ticket, reply).is_none(), "answered twice");
         }
-        assert!(table.is_empty());
-        // One that makes no block.
-        table.sent(7, forward(7));
-        table.answered(7, Reply::Verdict(Ok(())));
-        assert_eq!(table.refused(forward(9)).1, Reply::Stale);
+        assert!(in_flight.is_empty());
+        // A share that makes no block.
+        in_flight.submitted(7, forward(7));
+        in_flight.answered(7, Reply::Verdict(Ok(())));
+        assert_eq!(in_flight.not_submitted(forward(9)).1, Reply::Stale);
         let expected = UpstreamShareCounts {
             forwarded: 7,
             accepted: 2,
@@ -159,6 +162,6 @@ mod tests {
             unanswered: 1,
             blocks: 1,
         };
-        assert_eq!(table.counts(), expected);
+        assert_eq!(in_flight.counts(), expected);
     }
 }

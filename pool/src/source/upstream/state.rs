@@ -1,122 +1,126 @@
-//! What an upstream pool's events mean for the miners. No I/O, no clock.
+//! When miners get jobs from the upstream pool, and when they lose them. No I/O, no clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use client::Event;
 use stratum::Job;
 
 use crate::job::{Claim, Layout, TooSmall, UpstreamJob};
 
-/// How long miners keep the last job when no upstream pool works. So long the session may yet be resumed, and its shares
-/// count.
+/// How long miners keep the last job when no upstream pool works. Meanwhile the session may be resumed, and then their
+/// shares count.
 const KEEP_WORK: Duration = Duration::from_secs(60);
 
-/// What is to be done.
+/// What happened at the upstream pool.
+#[derive(Debug)]
+pub enum Event {
+    /// An event of the client.
+    Client(client::Event),
+    /// [`UpstreamWorkState::next_deadline`] has passed.
+    Tick,
+}
+
+/// What the source has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Give out [`UpstreamWorkState::borrowed`].
+    /// Publish [`UpstreamWorkState::job`].
     Publish,
-    /// Say that no pool works; miners keep their job for the time being.
+    /// Warn that no pool works; miners keep their job for now.
     Warn,
-    /// Take the job back, but keep the miners.
+    /// Withdraw the job, but keep the miners' connections.
     Idle,
-    /// The pool's extranonce2 can't be shared out.
+    /// Report that the pool's extranonce2 is too small to be shared out, and withdraw the job.
     Unusable(TooSmall),
 }
 
-/// What is known of the upstream pool.
+/// The work from the upstream pool.
 #[derive(Debug, Default)]
 pub struct UpstreamWorkState {
-    /// The pool that takes our shares, by its address.
+    /// The address of the pool that gives the jobs.
     pool: Option<String>,
     job: Option<(Arc<Job>, Layout)>,
     epoch: u64,
-    /// The next job voids all that came before, whatever it says.
-    anew: bool,
+    /// The next job voids all earlier ones, even if it is not `clean`.
+    next_is_clean: bool,
     claim: Claim,
-    /// When the job of a lost pool is taken back.
+    /// When the job of a lost pool is withdrawn.
     idle_at: Option<Instant>,
 }
 
 impl UpstreamWorkState {
-    /// The pool that takes our shares.
+    /// The address of the pool that gives the jobs and takes the shares.
     pub fn pool(&self) -> Option<&str> {
         self.pool.as_deref()
     }
 
-    /// The present job, to be published.
-    pub fn borrowed(&self) -> Option<UpstreamJob> {
+    /// The job to publish.
+    pub fn job(&self) -> Option<UpstreamJob> {
         let (job, layout) = self.job.clone()?;
         Some(UpstreamJob { job, layout, epoch: self.epoch, claim: self.claim.clone() })
     }
 
-    /// When [`UpstreamWorkState::on_time`] is to be called.
-    pub fn due(&self) -> Option<Instant> {
+    /// When [`Event::Tick`] is due.
+    pub fn next_deadline(&self) -> Option<Instant> {
         self.idle_at
     }
 
-    /// Takes an event. Answers to shares mean nothing here.
-    pub fn on_event(&mut self, event: Event, now: Instant) -> Option<Effect> {
+    /// Takes an event, and returns what the source has to do. Answers to shares are ignored.
+    pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        use client::Event::{Authorized, ExtranonceChanged, Job, Lost};
         match event {
-            Event::Job(job) => Some(self.on_job(job)),
-            Event::Authorized { pool } => {
+            Event::Client(Job(job)) => return vec![self.on_job(job)],
+            Event::Client(Authorized { pool }) => {
                 let pool = pool.to_string();
-                // A better pool is back: the jobs of the other one are worth nothing any more.
-                self.anew |= self.pool.as_ref().is_some_and(|before| *before != pool);
+                // The jobs of another pool are void now.
+                self.next_is_clean |= self.pool.as_ref().is_some_and(|before| *before != pool);
                 self.pool = Some(pool);
-                None
             }
-            Event::ExtranonceChanged { .. } => {
-                self.anew = true;
-                None
-            }
-            Event::Lost { .. } => {
-                self.anew = true;
+            Event::Client(ExtranonceChanged { .. }) => self.next_is_clean = true,
+            Event::Client(Lost { .. }) => {
+                self.next_is_clean = true;
                 self.pool = None;
                 if self.job.is_some() && self.idle_at.is_none() {
                     self.idle_at = Some(now + KEEP_WORK);
                 }
-                Some(Effect::Warn)
+                return vec![Effect::Warn];
             }
-            _ => None,
+            Event::Client(_) => {}
+            Event::Tick => {
+                if self.idle_at.take_if(|at| now >= *at).is_some() {
+                    self.job = None;
+                    return vec![Effect::Idle];
+                }
+            }
         }
-    }
-
-    /// It may be time for something.
-    pub fn on_time(&mut self, now: Instant) -> Option<Effect> {
-        self.idle_at.take_if(|at| now >= *at)?;
-        self.job = None;
-        Some(Effect::Idle)
+        Vec::new()
     }
 
     fn on_job(&mut self, job: Arc<Job>) -> Effect {
+        self.idle_at = None;
         let layout = match Layout::split(job.extranonce2_len) {
             Ok(layout) => layout,
             Err(error) => {
                 self.job = None;
-                self.idle_at = None;
                 return Effect::Unusable(error);
             }
         };
         let before = self.job.as_ref().map(|(before, _)| before);
-        // Some pools say clean when only the difficulty has changed.
-        let again = before.is_some_and(|before| before.same_work(&job));
+        // Some pools send `clean` when only the difficulty has changed.
+        let same_work = before.is_some_and(|before| before.same_work(&job));
         if before.is_none_or(|before| before.prev_hash != job.prev_hash) {
             self.claim = Claim::default();
         }
-        if std::mem::take(&mut self.anew) || (job.clean && !again) {
+        if std::mem::take(&mut self.next_is_clean) || (job.clean && !same_work) {
             self.epoch += 1;
         }
         self.job = Some((job, layout));
-        self.idle_at = None;
         Effect::Publish
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use client::ClientError;
+    use client::{ClientError, Event as ClientEvent};
     use hasher::{CompactTarget, Target};
 
     use super::*;
@@ -139,31 +143,31 @@ mod tests {
         }
     }
 
-    fn lost() -> Event {
-        Event::Lost { error: ClientError::NoPool, retry_in: Duration::ZERO }
+    fn lost() -> ClientEvent {
+        ClientEvent::Lost { error: ClientError::NoPool, retry_in: Duration::ZERO }
     }
 
-    fn authorized(pool: &str) -> Event {
-        Event::Authorized { pool: pool.parse().unwrap() }
+    fn authorized(pool: &str) -> ClientEvent {
+        ClientEvent::Authorized { pool: pool.parse().unwrap() }
     }
 
     struct Bench {
-        relay: UpstreamWorkState,
+        state: UpstreamWorkState,
         now: Instant,
     }
 
     impl Bench {
         fn new() -> Bench {
-            Bench { relay: UpstreamWorkState::default(), now: Instant::now() }
+            Bench { state: UpstreamWorkState::default(), now: Instant::now() }
         }
 
-        fn event(&mut self, event: Event) -> Option<Effect> {
-            self.relay.on_event(event, self.now)
+        fn event(&mut self, event: ClientEvent) -> Vec<Effect> {
+            self.state.on_event(Event::Client(event), self.now)
         }
 
         fn job(&mut self, job: Job) -> u64 {
-            assert_eq!(self.event(Event::Job(Arc::new(job))), Some(Effect::Publish));
-            self.relay.borrowed().unwrap().epoch
+            assert_eq!(self.event(ClientEvent::Job(Arc::new(job))), [Effect::Publish]);
+            self.state.job().unwrap().epoch
         }
     }
 
@@ -173,7 +177,7 @@ mod tests {
         let first = bench.job(job("a", true, 4));
         assert_eq!(bench.job(job("b", false, 4)), first);
         assert_eq!(bench.job(job("c", true, 4)), first + 1);
-        // The same again with another difficulty.
+        // The same job with another difficulty.
         let again = Job { target: Target::from_difficulty(2.0), ..job("c", true, 4) };
         assert_eq!(bench.job(again), first + 1);
     }
@@ -182,11 +186,11 @@ mod tests {
     fn one_block_per_tip_is_claimed() {
         let mut bench = Bench::new();
         bench.job(job("a", true, 4));
-        assert!(bench.relay.borrowed().unwrap().claim.take());
+        assert!(bench.state.job().unwrap().claim.take());
         bench.job(job("b", true, 4));
-        assert!(!bench.relay.borrowed().unwrap().claim.take());
+        assert!(!bench.state.job().unwrap().claim.take());
         bench.job(Job { prev_hash: [2; 32], ..job("c", true, 4) });
-        assert!(bench.relay.borrowed().unwrap().claim.take());
+        assert!(bench.state.job().unwrap().claim.take());
     }
 
     #[test]
@@ -194,47 +198,47 @@ mod tests {
         let mut bench = Bench::new();
         bench.event(authorized("a:1"));
         let first = bench.job(job("a", true, 4));
-        bench.event(Event::ExtranonceChanged { extranonce1: vec![], extranonce2_len: 4 });
+        bench.event(ClientEvent::ExtranonceChanged { extranonce1: vec![], extranonce2_len: 4 });
         assert_eq!(bench.job(job("b", false, 4)), first + 1);
         bench.event(authorized("a:1"));
         assert_eq!(bench.job(job("c", false, 4)), first + 1);
         bench.event(authorized("b:1"));
         assert_eq!(bench.job(job("d", false, 4)), first + 2);
-        assert_eq!(bench.relay.pool(), Some("stratum+tcp://b:1"));
+        assert_eq!(bench.state.pool(), Some("stratum+tcp://b:1"));
     }
 
     #[test]
-    fn a_lost_pool_s_job_is_kept_for_a_while_and_miners_for_ever() {
+    fn the_job_of_a_lost_pool_is_kept_for_a_while() {
         let mut bench = Bench::new();
-        assert_eq!(bench.event(lost()), Some(Effect::Warn));
-        assert_eq!(bench.relay.due(), None, "there is nothing to take back yet");
+        assert_eq!(bench.event(lost()), [Effect::Warn]);
+        assert_eq!(bench.state.next_deadline(), None, "there is no job to withdraw yet");
         bench.event(authorized("a:1"));
         let first = bench.job(job("a", true, 4));
         bench.event(lost());
-        let due = bench.relay.due().unwrap();
+        let due = bench.state.next_deadline().unwrap();
         bench.now += Duration::from_secs(30);
         bench.event(lost());
-        assert_eq!(bench.relay.due(), Some(due), "another failure makes nothing later");
-        assert_eq!(bench.relay.pool(), None);
-        assert_eq!(bench.relay.on_time(bench.now), None);
-        assert!(bench.relay.borrowed().is_some());
-        assert_eq!(bench.relay.on_time(due), Some(Effect::Idle));
-        assert!(bench.relay.borrowed().is_none() && bench.relay.due().is_none());
+        assert_eq!(bench.state.next_deadline(), Some(due), "another failure does not postpone it");
+        assert_eq!(bench.state.pool(), None);
+        assert_eq!(bench.state.on_event(Event::Tick, bench.now), []);
+        assert!(bench.state.job().is_some());
+        assert_eq!(bench.state.on_event(Event::Tick, due), [Effect::Idle]);
+        assert!(bench.state.job().is_none() && bench.state.next_deadline().is_none());
         assert_eq!(bench.job(job("a", false, 4)), first + 1);
 
         bench.event(lost());
         bench.job(job("b", true, 4));
-        assert_eq!(bench.relay.due(), None);
+        assert_eq!(bench.state.next_deadline(), None);
     }
 
     #[test]
     fn a_pool_that_leaves_too_little_is_refused() {
         let mut bench = Bench::new();
-        let effect = bench.event(Event::Job(Arc::new(job("a", true, 1))));
-        assert_eq!(effect, Some(Effect::Unusable(TooSmall { size: 1 })));
-        assert!(bench.relay.borrowed().is_none());
+        let effect = bench.event(ClientEvent::Job(Arc::new(job("a", true, 1))));
+        assert_eq!(effect, [Effect::Unusable(TooSmall { size: 1 })]);
+        assert!(bench.state.job().is_none());
         bench.job(job("b", true, 4));
-        bench.event(Event::Job(Arc::new(job("c", true, 1))));
-        assert!(bench.relay.borrowed().is_none(), "nor is there anything left to give out");
+        bench.event(ClientEvent::Job(Arc::new(job("c", true, 1))));
+        assert!(bench.state.job().is_none(), "the earlier job is withdrawn, too");
     }
 }
