@@ -85,7 +85,7 @@ async fn on_node(args: &MineArgs, options: ServeOptions) -> anyhow::Result<()> {
     };
     let url: PoolUrl = server.stratum_addr().to_string().parse().context("the pool server's own address")?;
     let args = MineArgs { urls: vec![url.into()], ..args.clone() };
-    let blocks = server.handle().changes();
+    let blocks = server.handle().counters();
     let before = blocks.borrow().blocks;
     // The server runs longer than the miner, whose last shares it still checks.
     let serving = CancellationToken::new();

@@ -98,7 +98,7 @@ impl Reporter {
     }
 
     async fn send_changes(mut self) -> Reporter {
-        let mut changes = self.pool.changes();
+        let mut changes = self.pool.counters();
         let mut reports = every(self.context.spec.intervals.report());
         let mut lives = every(self.context.spec.intervals.live());
         // A block is reported at once, and those that follow it together: on a network of the lowest difficulty there may

@@ -1,4 +1,4 @@
-//! What each worker has done: exact totals, and a bounded number of single shares.
+//! The accounts of all workers: exact totals, and a bounded number of single shares.
 
 mod hashrate;
 mod record;
@@ -18,13 +18,13 @@ use crate::clock::Now;
 const MAX_ROWS_PER_WORKER: usize = 128;
 /// Rows kept in all between two reports.
 const MAX_ROWS: usize = 8_192;
-/// Accepted shares that wait for the disk; further ones leave no row.
+/// Accepted shares that may wait for the disk; further ones get no row.
 const MAX_UNSAVED: usize = 65_536;
-/// Workers with an account of their own.
+/// Workers with accounts of their own.
 const MAX_WORKERS: usize = 65_536;
-/// The account of all further workers: names come from peers, and may not take all memory.
+/// The account of all further workers: peers choose the names, which must not use up the memory.
 const OVERFLOW: &str = "(others)";
-/// Seconds after which a share weighs 1/e in a worker's hashrate.
+/// Seconds after which a share's weight in a worker's hashrate is 1/e.
 const METER_MEMORY: f64 = 120.0;
 
 /// A judged share on its way into an account.
@@ -43,14 +43,14 @@ pub struct JudgedShare {
 #[derive(Debug)]
 struct Entry {
     meter: HashrateMeter,
-    /// What earlier lives of the pool counted.
+    /// Sums of earlier runs of the pool.
     before: Totals,
-    /// Sums since this one began.
+    /// Sums of this run.
     totals: Totals,
     rows: Vec<ShareRow>,
     rows_omitted: u64,
     changed: bool,
-    /// Whether it is in the list of those that the disk has not got.
+    /// Whether the worker is in the journal.
     unsaved: bool,
 }
 
@@ -69,14 +69,14 @@ impl Entry {
     }
 }
 
-/// A worker at a glance.
+/// A summary of a worker's account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerSummary {
     /// The worker's name.
     pub worker: Arc<str>,
-    /// Sums since the accounts began: with a data folder, also over earlier lives of the pool.
+    /// Sums since the accounts began: with a data folder, also over earlier runs of the pool.
     pub totals: Totals,
-    /// H/s, estimated from its shares of the last minutes.
+    /// Estimated hashrate over the last minutes, in H/s.
     pub hashrate: f64,
 }
 
@@ -86,10 +86,13 @@ pub struct Accounts {
     entries: HashMap<Arc<str>, Entry>,
     overflow: Arc<str>,
     rows: usize,
-    /// What the disk has not got yet, if there is one.
+    /// Found blocks that have not become part of the chain.
+    rejected_blocks: u64,
+    /// Changes that are not on disk yet, if there is a data folder.
     journal: Option<Journal>,
 }
 
+/// Changes that are not on disk yet.
 #[derive(Debug, Default)]
 struct Journal {
     workers: Vec<Arc<str>>,
@@ -100,15 +103,22 @@ struct Journal {
 
 impl Default for Accounts {
     fn default() -> Accounts {
-        Accounts { entries: HashMap::new(), overflow: OVERFLOW.into(), rows: 0, journal: None }
+        Accounts {
+            entries: HashMap::new(),
+            overflow: OVERFLOW.into(),
+            rows: 0,
+            rejected_blocks: 0,
+            journal: None,
+        }
     }
 }
 
 impl Accounts {
-    /// Goes on from what the disk has, and notes what it has to get from now on.
-    pub fn restore(&mut self, workers: Vec<(Arc<str>, Totals)>, now: Instant) {
+    /// Continues with the accounts on disk, and collects changes for the disk from now on.
+    pub fn restore(&mut self, recovered: RecoveredAccounts, now: Instant) {
         self.journal = Some(Journal::default());
-        for (worker, before) in workers {
+        self.rejected_blocks = recovered.refused_blocks;
+        for (worker, before) in recovered.workers {
             self.entries.insert(worker, Entry { before, ..Entry::new(now) });
         }
     }
@@ -135,17 +145,17 @@ impl Accounts {
             self.rows += 1;
         } else {
             entry.rows_omitted += 1;
-            // A block's row is worth more than any other.
+            // The row of a block replaces another one.
             if block && let Some(last) = entry.rows.last_mut() {
                 *last = row;
             }
         }
     }
 
-    /// Counts a block of a worker that the chain has judged.
+    /// Counts a block that the chain has accepted or refused.
     pub fn count_block(&mut self, record: BlockRecord, now: Instant) {
         if record.refused.is_none() {
-            // Its share has made the account, if not in an earlier life of the pool.
+            // There is no account yet if the block was found in an earlier run of the pool.
             let worker = self.account_of(record.worker.clone());
             let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now));
             entry.changed = true;
@@ -153,10 +163,17 @@ impl Accounts {
             if let Some(journal) = &mut self.journal {
                 journal.worker(worker, entry);
             }
+        } else {
+            self.rejected_blocks += 1;
         }
         if let Some(journal) = &mut self.journal {
             journal.blocks.push(record);
         }
+    }
+
+    /// Found blocks that have not become part of the chain.
+    pub fn rejected_blocks(&self) -> u64 {
+        self.rejected_blocks
     }
 
     /// The account that a worker's name goes to.
@@ -165,7 +182,7 @@ impl Accounts {
         if full { self.overflow.clone() } else { worker }
     }
 
-    /// Takes what the disk has not got. It has to get it before what is taken next.
+    /// Takes the changes that are not on disk yet. They must be written before those of the next call.
     pub fn take_unsaved(&mut self) -> UnsavedChanges {
         let Some(journal) = &mut self.journal else { return UnsavedChanges::default() };
         let Journal { workers, shares, shares_omitted, blocks } = std::mem::take(journal);
@@ -177,12 +194,12 @@ impl Accounts {
         UnsavedChanges { workers: totals.collect(), shares, shares_omitted, blocks }
     }
 
-    /// Takes the accounts that changed since they were last taken, with the rows since then, by name.
+    /// Takes the accounts that have changed since they were last taken, with their rows since then, by name.
     pub fn take_changed(&mut self) -> Vec<Account> {
         self.take(|entry| entry.changed)
     }
 
-    /// Takes all accounts of this life of the pool, with the rows since they were last taken, by name.
+    /// Takes all accounts of this run of the pool, with their rows since they were last taken, by name.
     pub fn take_all(&mut self) -> Vec<Account> {
         self.take(|entry| entry.totals != Totals::default())
     }
@@ -207,7 +224,7 @@ impl Accounts {
         accounts
     }
 
-    /// All workers, by name.
+    /// Summaries of all workers, by name.
     pub fn summary(&self, now: Instant) -> Vec<WorkerSummary> {
         let mut workers: Vec<_> = self
             .entries

@@ -1,8 +1,8 @@
-//! The time, by both of the clocks that the pool goes by.
+//! The present time by the monotonic clock and by the calendar.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// What time it is: by a clock that never jumps, and by the calendar.
+/// The present time by the monotonic clock and by the calendar.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// For intervals.

@@ -1,4 +1,4 @@
-//! The miner server: a Stratum V1 pool over a Bitcoin node or a chain of its own.
+//! The pool server: Stratum V1 for miners, over Bitcoin nodes, another pool or a built-in chain.
 //!
 //! ```text
 //! Source ─Work→ Job ─watch→ Session ─IssuedJob→ miner ─Submit→ validate ─→ Effect::{Count, Found}
@@ -8,11 +8,12 @@
 //! ```
 //!
 //! - [`chain`]: the built-in chain;
-//! - [`Source`]: the task that owns the chain or speaks to the nodes; takes blocks, publishes work;
-//! - `job`: what miners get, and how the coinbase's free bytes are shared out among them;
+//! - [`Source`]: the running source of work, which publishes jobs and takes found blocks;
+//! - `job`: what miners get, and how the coinbase's free bytes are shared out among them; `current_job` publishes it;
 //! - `session`: one connection's protocol state, pure; `share` has the check of a share, `vardiff` its difficulty;
 //! - `server`: the sockets; `admission`: who may come, and with which extranonce1;
-//! - `accounts`, [`PoolHandle`]: what each worker has done;
+//! - `accounts`: what each worker has done; `stats` and `health`: sums and faults; [`PoolHandle`] reads them all;
+//! - `pool_state`: what these share;
 //! - `store`: the data folder, where accounts and found blocks outlive the process; [`read_accounts`] reads it.
 
 mod accounts;
@@ -21,15 +22,18 @@ pub mod chain;
 pub mod cli;
 mod clock;
 mod config;
+mod current_job;
 mod handle;
+mod health;
 mod job;
 mod page;
+mod pool_state;
 mod serve;
 mod server;
 mod session;
 mod share;
-mod shared;
 mod source;
+mod stats;
 mod store;
 mod vardiff;
 
@@ -40,6 +44,6 @@ pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
 pub use serve::{Listen, ServeError, ServeOptions, Server};
 pub use server::Pool;
 pub use share::{UpstreamShareCounts, UpstreamSummary};
-pub use shared::PoolCounters;
 pub use source::{NodeError, NodeSource, Source, SourceError, UpstreamError, UpstreamSource};
+pub use stats::PoolCounters;
 pub use store::{AccountsSnapshot, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts};

@@ -16,8 +16,8 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::RecoveredAccounts;
 use crate::config::Config;
 use crate::handle::PoolHandle;
+use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
-use crate::shared::PoolState;
 use crate::source::Source;
 use crate::store::{Store, StoreWriter};
 
@@ -131,8 +131,8 @@ fn start_writing(store: Store, shared: &Arc<PoolState>) -> Option<StoreWriter> {
     let (accounts, told) = (shared.clone(), shared.clone());
     let take = move || accounts.accounts().take_unsaved();
     let refused = move |refused| match refused {
-        true => told.disk_trouble.set("the accounts cannot be written to disk"),
-        false => drop(told.disk_trouble.clear()),
+        true => told.disk_health.set("the accounts cannot be written to disk"),
+        false => drop(told.disk_health.clear()),
     };
     store
         .start(take, refused)

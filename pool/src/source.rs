@@ -16,8 +16,8 @@ pub use self::node::{NodeError, NodeSource};
 pub use self::upstream::{UpstreamError, UpstreamSource};
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
+use crate::pool_state::PoolState;
 use crate::share::{ForwardRequest, FoundBlock};
-use crate::shared::PoolState;
 
 #[cfg(test)]
 pub(crate) use self::builtin::work as builtin_work;

@@ -1,4 +1,4 @@
-//! What is exact, what is bounded, and what the disk gets.
+//! Exact totals, bounded rows, and the changes for the disk.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ fn rows_are_bounded_over_all_workers() {
 }
 
 #[test]
-fn a_block_keeps_its_row() {
+fn the_row_of_a_block_is_kept() {
     let mut accounts = Accounts::default();
     for nonce in 0..MAX_ROWS_PER_WORKER as u32 {
         accounts.count(judged("a", nonce, Verdict::Accepted), Now::read());
@@ -87,11 +87,11 @@ fn a_block_keeps_its_row() {
     assert_eq!(account.rows.last().map(|row| row.nonce), Some(777_777));
     assert_eq!((account.rows_omitted, account.totals.blocks), (2, 0));
     accounts.count_block(block("a", None), Instant::now());
-    assert_eq!(accounts.take_changed()[0].totals.blocks, 1, "it is news by itself");
+    assert_eq!(accounts.take_changed()[0].totals.blocks, 1, "a block alone changes the account");
 }
 
 #[test]
-fn names_without_end_share_an_account() {
+fn workers_beyond_the_limit_share_an_account() {
     let mut accounts = Accounts::default();
     for name in 0..MAX_WORKERS + 5 {
         accounts.count(judged(&name.to_string(), 0, Verdict::Accepted), Now::read());
@@ -99,16 +99,17 @@ fn names_without_end_share_an_account() {
     let workers = accounts.summary(Instant::now());
     assert_eq!(workers.len(), MAX_WORKERS + 1);
     assert_eq!(workers.iter().find(|w| &*w.worker == OVERFLOW).map(|w| w.totals.accepted), Some(5));
-    // Those that came first go on as before.
+    // Workers with accounts keep them.
     accounts.count(judged("0", 1, Verdict::Accepted), Now::read());
     assert_eq!(accounts.summary(Instant::now())[1].totals.accepted, 2);
 }
 
 #[test]
-fn the_disk_gets_each_share_once_and_totals_over_all_lives() {
+fn the_disk_gets_each_share_once_and_totals_over_all_runs() {
     let before = Totals { accepted: 10, accepted_work: 10_000, blocks: 1, ..Totals::default() };
     let mut accounts = Accounts::default();
-    accounts.restore(vec![("a".into(), before), ("gone".into(), before)], Instant::now());
+    let workers = vec![("a".into(), before), ("gone".into(), before)];
+    accounts.restore(RecoveredAccounts { workers, refused_blocks: 0 }, Instant::now());
     assert!(accounts.take_unsaved().is_empty());
     accounts.count(judged("a", 1, Verdict::Accepted), Now::read());
     accounts.count(judged("a", 2, Verdict::Rejected(23)), Now::read());
@@ -123,7 +124,7 @@ fn the_disk_gets_each_share_once_and_totals_over_all_lives() {
     assert_eq!(unsaved.blocks.len(), 2);
     assert!(accounts.take_unsaved().is_empty());
 
-    // Displays tell of all lives, reports of this one: the others have reported for themselves.
+    // Summaries include earlier runs. Reports do not: those runs have sent their own.
     let summary = accounts.summary(Instant::now());
     assert_eq!(
         summary.iter().map(|w| (&*w.worker, w.totals.accepted)).collect::<Vec<_>>(),
@@ -137,9 +138,9 @@ fn the_disk_gets_each_share_once_and_totals_over_all_lives() {
 }
 
 #[test]
-fn a_disk_that_stands_still_costs_rows_and_no_totals() {
+fn a_slow_disk_costs_rows_and_no_totals() {
     let mut accounts = Accounts::default();
-    accounts.restore(vec![], Instant::now());
+    accounts.restore(RecoveredAccounts::default(), Instant::now());
     for nonce in 0..MAX_UNSAVED as u32 + 3 {
         accounts.count(judged("a", nonce, Verdict::Accepted), Now::read());
     }

@@ -17,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Lease;
 use crate::clock::Now;
+use crate::current_job::CurrentJob;
+use crate::pool_state::PoolState;
 use crate::session::{Effect, Session, SessionId, Why};
 use crate::share::{ForwardRequest, Reply, UpstreamShare};
-use crate::shared::{ConnectionStatsGuard, CurrentJob, PoolState};
+use crate::stats::ConnectionStatsGuard;
 
 /// Why a connection ended, other than by the miner's or the pool's will.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +52,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<PoolState>, 
         reader: Reader::new(read, shared.config.limits.line_bytes),
         writer: Writer::new(write),
         budget: Budget::new(shared.config.limits.messages_per_second, Instant::now()),
-        presence: ConnectionStatsGuard::new(shared.clone()),
+        presence: ConnectionStatsGuard::new(shared.connections.clone()),
         replies: FuturesUnordered::new(),
         peer: peer.ip(),
         shared,
@@ -85,7 +87,7 @@ struct Seat {
 impl Connection {
     async fn run(&mut self) -> Result<(), ConnectionError> {
         let shared = self.shared.clone();
-        let mut presents = shared.present.subscribe();
+        let mut presents = shared.jobs.subscribe();
         let present = presents.borrow_and_update().clone();
         let layout = present.layout().ok_or(ConnectionError::NoWork)?;
         let lease = shared.lease(layout.extranonce1).ok_or(ConnectionError::Full)?;

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
 use crate::job::{Claim, Work};
+use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
-use crate::shared::PoolState;
 
 /// Hashrate of the first target, in H/s, before any miner has connected: a single slow core.
 const FIRST_GUESS: f64 = 1e6;
@@ -24,7 +24,7 @@ const SPACING: Duration = Duration::from_millis(50);
 
 /// Publishes the first job.
 pub fn prepare(chain: &BuiltinChain, shared: &PoolState) {
-    shared.publish(work(chain, FIRST_GUESS, Now::read().unix, Claim::default()));
+    shared.jobs.publish(work(chain, FIRST_GUESS, Now::read().unix, Claim::default()));
 }
 
 /// The next block for miners of this hashrate (H/s) altogether.
@@ -48,8 +48,10 @@ pub async fn run(
     mut found: mpsc::Receiver<FoundBlock>,
     stop: CancellationToken,
 ) {
-    let published = shared.present.borrow().job().map(|job| job.claim().clone());
-    let mut claim = published.unwrap_or_default();
+    let mut claim = shared.jobs.current().job().map(|job| job.claim().clone()).unwrap_or_default();
+    let mut hashrates = shared.connections.subscribe_hashrate();
+    // A miner may have connected before.
+    hashrates.mark_changed();
     let mut hashrate = FIRST_GUESS;
     let mut not_before = Instant::now();
     loop {
@@ -61,8 +63,8 @@ pub async fn run(
                 claim = Claim::default();
             }
             () = stop.cancelled() => break,
-            () = shared.hashrate.changed() => {
-                let now = shared.hashrate.total();
+            Ok(()) = hashrates.changed() => {
+                let now = *hashrates.borrow_and_update() as f64;
                 // Without any miner there is no better target than the last one.
                 if now == 0.0 || (now < hashrate * TOLERANCE && hashrate < now * TOLERANCE) {
                     continue;
@@ -74,8 +76,8 @@ pub async fn run(
             () = sleep_until(not_before) => {}
         }
         not_before = Instant::now() + SPACING;
-        hashrate = Some(shared.hashrate.total()).filter(|total| *total > 0.0).unwrap_or(hashrate);
-        shared.publish(work(&chain, hashrate, Now::read().unix, claim.clone()));
+        hashrate = Some(shared.connections.hashrate()).filter(|total| *total > 0.0).unwrap_or(hashrate);
+        shared.jobs.publish(work(&chain, hashrate, Now::read().unix, claim.clone()));
     }
     while let Ok(block) = found.try_recv() {
         add_block(&mut chain, &shared, &block);

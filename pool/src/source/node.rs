@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use self::state::{Effect, Event, NodeWorkState};
 use self::submission::submit;
 use crate::clock::Now;
+use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
-use crate::shared::PoolState;
 
 /// How long the pool's end waits for verdicts on the last blocks.
 const JUDGE_WITHIN: Duration = Duration::from_secs(10);
@@ -89,7 +89,7 @@ impl NodeSource {
 
     /// Publishes the first job.
     pub(super) fn prepare(&mut self, shared: &PoolState) {
-        shared.publish(self.state.work(Now::read()));
+        shared.jobs.publish(self.state.work(Now::read()));
     }
 
     /// Submits found blocks and publishes jobs until `stop`; then waits a little for the last verdicts.
@@ -144,24 +144,24 @@ impl NodeSource {
 
     fn carry_out(&mut self, effect: Effect, shared: &PoolState) {
         match effect {
-            Effect::Renew => shared.publish(self.state.work(Now::read())),
+            Effect::Renew => shared.jobs.publish(self.state.work(Now::read())),
             Effect::Publish => {
-                shared.publish(self.state.work(Now::read()));
-                if shared.trouble.clear() {
+                shared.jobs.publish(self.state.work(Now::read()));
+                if shared.work_health.clear() {
                     tracing::info!("a node works again");
                 }
             }
             Effect::Warn { keep } => {
                 let minutes = keep.as_secs() / 60;
                 tracing::error!("no node works: miners keep their last job for {minutes} minutes at most");
-                shared.trouble.set("no node works: the last job may be outdated");
+                shared.work_health.set("no node works: the last job may be outdated");
             }
             Effect::Withdraw => {
                 tracing::error!(
                     "no node has worked for too long: connections end, so that miners turn elsewhere"
                 );
-                shared.trouble.set("no node works: there is no work");
-                shared.withdraw();
+                shared.work_health.set("no node works: there is no work");
+                shared.jobs.withdraw();
             }
         }
     }

@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use self::in_flight::InFlightShares;
 use self::state::{Effect, Event, UpstreamWorkState};
 use crate::job::TooSmall;
+use crate::pool_state::PoolState;
 use crate::share::{ForwardRequest, Reply};
-use crate::shared::PoolState;
 
 /// Shares that may wait to be submitted.
 const FORWARD_QUEUE: usize = 256;
@@ -148,24 +148,24 @@ impl UpstreamSource {
         match effect {
             Effect::Publish => {
                 if let Some(job) = self.state.job() {
-                    shared.publish(job);
+                    shared.jobs.publish(job);
                 }
-                if shared.trouble.clear() {
+                if shared.work_health.clear() {
                     tracing::info!("an upstream pool works again");
                 }
             }
-            Effect::Warn => shared.trouble.set("no upstream pool works: the last job may be outdated"),
+            Effect::Warn => shared.work_health.set("no upstream pool works: the last job may be outdated"),
             Effect::Idle => {
                 tracing::error!(
                     "no upstream pool has worked for too long: miners stay connected, but have no work"
                 );
-                shared.trouble.set("no upstream pool works: there is no work");
-                shared.idle();
+                shared.work_health.set("no upstream pool works: there is no work");
+                shared.jobs.idle();
             }
             Effect::Unusable(error) => {
                 tracing::error!(%error, "the upstream pool cannot be shared out among workers");
-                shared.trouble.set("the upstream pool cannot be shared out among workers");
-                shared.idle();
+                shared.work_health.set("the upstream pool cannot be shared out among workers");
+                shared.jobs.idle();
             }
         }
     }

@@ -81,7 +81,7 @@ async fn a_block_makes_new_jobs_for_all_and_old_shares_stale() {
     let pool = TestPool::with_block_interval(easy(), Duration::from_secs(20)).await;
     let (mut finder, mut other) = (Client::ready(&pool, "finder").await, Client::ready(&pool, "other").await);
     assert_ne!(finder.extranonce1, other.extranonce1);
-    let mut changes = pool.handle.changes();
+    let mut changes = pool.handle.counters();
     for _ in 0..3 {
         // The first target was made before the pool knew how slow these miners are.
         finder.until(|client| network(&client.job()) < 1e-4).await;

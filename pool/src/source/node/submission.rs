@@ -2,8 +2,8 @@
 
 use node::{BlockVerdict, Nodes};
 
+use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
-use crate::shared::PoolState;
 use crate::store::PendingBlocks;
 
 /// Submits a block to all nodes until one has judged it. Meanwhile the block is written to `pending`, if there is a data

@@ -1,4 +1,4 @@
-//! What is counted, once and of whom.
+//! Forwarded shares and blocks are counted once, and for the right worker.
 
 use stratum::{Reason, Share};
 use task::{ShareRow, Verdict};
@@ -84,49 +84,19 @@ fn block(refused: Option<&str>) -> BlockRecord {
 fn a_block_counts_for_its_worker_or_as_refused() {
     let shared = shared();
     shared.count_block(block(None));
-    assert_eq!((shared.rejected_blocks(), shared.changes().borrow().blocks), (0, 1));
+    assert_eq!((shared.accounts().rejected_blocks(), shared.counters().borrow().blocks), (0, 1));
     shared.count_block(block(Some("high-hash")));
-    assert_eq!((shared.rejected_blocks(), shared.changes().borrow().blocks), (1, 1));
+    assert_eq!((shared.accounts().rejected_blocks(), shared.counters().borrow().blocks), (1, 1));
     assert_eq!(shared.accounts().take_all()[0].totals.blocks, 1);
 }
 
 #[test]
-fn refused_blocks_of_earlier_lives_are_remembered() {
+fn refused_blocks_of_earlier_runs_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let options = StoreOptions { folder: folder.path().to_owned(), retention: StoreOptions::RETENTION };
     let (store, recovered) = Store::open(&options).unwrap();
     let mut shared = shared();
-    shared.restore(RecoveredAccounts { refused_blocks: 3, ..recovered }, store.waiting());
+    shared.restore(RecoveredAccounts { refused_blocks: 3, ..recovered }, store.pending_blocks());
     shared.count_block(block(Some("high-hash")));
-    assert_eq!(shared.rejected_blocks(), 4);
-}
-
-#[test]
-fn a_connection_is_in_the_numbers_once_and_not_after_its_end() {
-    let shared = Arc::new(shared());
-    let numbers = || (shared.live().connections, shared.hashrate.total());
-    let mut presence = ConnectionStatsGuard::new(shared.clone());
-    let other = ConnectionStatsGuard::new(shared.clone());
-    for hashrate in [5, 1_000, 7] {
-        presence.authorize();
-        presence.set_hashrate(hashrate);
-        assert_eq!(numbers(), (1, hashrate as f64));
-    }
-    drop(other);
-    assert_eq!(numbers(), (1, 7.0));
-    drop(presence);
-    assert_eq!(numbers(), (0, 0.0));
-}
-
-#[test]
-fn trouble_lasts_from_its_beginning_to_its_end() {
-    let trouble = HealthStatus::default();
-    assert!(!trouble.clear());
-    trouble.set("a little");
-    let (since, _) = trouble.get().unwrap();
-    // Any later instant is another one.
-    while Instant::now() == since {}
-    trouble.set("more");
-    assert_eq!(trouble.get(), Some((since, "more")));
-    assert!(trouble.clear() && trouble.get().is_none());
+    assert_eq!(shared.accounts().rejected_blocks(), 4);
 }

@@ -1,0 +1,179 @@
+//! The state that the pool's tasks share: its connections, its source of work, and what outlives them. Each part has one
+//! lock or none, and no lock is held across an await.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bitcoin::Network;
+use task::PoolLive;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::accounts::{Accounts, BlockRecord, JudgedShare, RecoveredAccounts};
+use crate::admission::{Bans, Extranonces, Lease};
+use crate::clock::Now;
+use crate::config::{Config, Settings};
+use crate::current_job::JobPublisher;
+use crate::health::HealthStatus;
+use crate::session::Parking;
+use crate::share::{ForwardRequest, FoundBlock, Reply, UpstreamShareCounts, UpstreamSummary};
+use crate::stats::{ConnectionStats, PoolCounters};
+use crate::store::PendingBlocks;
+
+/// Found blocks that may wait for the source. There is one per tip, so there is hardly ever more than one.
+const FOUND_QUEUE: usize = 16;
+
+/// The pool as its tasks see it.
+#[derive(Debug)]
+pub struct PoolState {
+    /// How the pool treats its miners.
+    pub config: Config,
+    /// The network of the addresses in workers' names, if blocks pay to these.
+    pub pays_users: Option<Network>,
+    /// The job that miners work on now.
+    pub jobs: JobPublisher,
+    /// The queue of found blocks for the source.
+    pub found: mpsc::Sender<FoundBlock>,
+    /// The queue of shares for the upstream pool, if there is one.
+    pub forward: Option<mpsc::Sender<ForwardRequest>>,
+    /// The extranonce1 of every connection.
+    pub extranonces: Arc<Extranonces>,
+    /// Sessions that may be resumed over another connection.
+    pub parking: Parking,
+    /// The banned addresses.
+    pub bans: Bans,
+    /// One permit for each further connection.
+    pub places: Arc<Semaphore>,
+    /// Sums over all connections.
+    pub connections: Arc<ConnectionStats>,
+    /// Whether the source gives work.
+    pub work_health: HealthStatus,
+    /// Whether the accounts get to disk.
+    pub disk_health: HealthStatus,
+    /// The found blocks that no node has judged yet, if there is a data folder.
+    pub pending_blocks: Option<PendingBlocks>,
+    counters: watch::Sender<PoolCounters>,
+    accounts: Mutex<Accounts>,
+    upstream: Mutex<UpstreamSummary>,
+}
+
+impl PoolState {
+    /// A pool without work, and the receiver of its found blocks.
+    pub fn new(
+        config: Config,
+        pays_users: Option<Network>,
+        forward: Option<mpsc::Sender<ForwardRequest>>,
+    ) -> (Self, mpsc::Receiver<FoundBlock>) {
+        let (found, receiver) = mpsc::channel(FOUND_QUEUE);
+        let state = Self {
+            config,
+            pays_users,
+            jobs: JobPublisher::default(),
+            found,
+            forward,
+            extranonces: Arc::default(),
+            parking: Parking::new(config.limits.connections),
+            bans: Bans::new(config.bans),
+            places: Arc::new(Semaphore::new(config.limits.connections)),
+            connections: Arc::default(),
+            work_health: HealthStatus::default(),
+            disk_health: HealthStatus::default(),
+            pending_blocks: None,
+            counters: watch::Sender::default(),
+            accounts: Mutex::default(),
+            upstream: Mutex::default(),
+        };
+        (state, receiver)
+    }
+
+    /// Leases an extranonce1 of `size` bytes; drops suspended sessions if no other is free.
+    pub fn lease(&self, size: usize) -> Option<Lease> {
+        loop {
+            match self.extranonces.take(size) {
+                None if self.parking.give_up_oldest() => {}
+                lease => return lease,
+            }
+        }
+    }
+
+    /// Continues with the accounts and pending blocks of earlier runs of the pool.
+    pub fn restore(&mut self, recovered: RecoveredAccounts, pending_blocks: PendingBlocks) {
+        self.accounts().restore(recovered, Instant::now());
+        self.pending_blocks = Some(pending_blocks);
+    }
+
+    /// Counts a share.
+    pub fn count(&self, judged: JudgedShare) {
+        self.accounts().count(judged, Now::read());
+        self.counters.send_modify(|counters| counters.shares += 1);
+    }
+
+    /// Counts a block that the chain has accepted or refused. Its share was counted before.
+    pub fn count_block(&self, record: BlockRecord) {
+        let accepted = record.refused.is_none();
+        self.accounts().count_block(record, Instant::now());
+        if accepted {
+            self.counters.send_modify(|counters| counters.blocks += 1);
+        }
+    }
+
+    /// Counts a share that was forwarded to an upstream pool, and passes the reply on to the miner's connection.
+    pub fn settle(&self, (request, reply): (ForwardRequest, Reply), round_trip: Duration) {
+        let ForwardRequest { wanted, reply: connection } = request;
+        let mut judged = wanted.judged;
+        let accepted = reply == Reply::Verdict(Ok(()));
+        judged.row.verdict = reply.verdict();
+        judged.row.round_trip = round_trip;
+        if !accepted {
+            judged.work = 0;
+        }
+        self.count(judged);
+        // The connection may have ended.
+        let _ = connection.send(reply);
+    }
+
+    /// The accounts, locked.
+    pub fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        // Counting does not panic; if it did, the counts so far would still be right.
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counters that change with each share and block.
+    pub fn counters(&self) -> watch::Receiver<PoolCounters> {
+        self.counters.subscribe()
+    }
+
+    /// Sets the address of the upstream pool that takes our shares, and the counts of all shares so far.
+    pub fn set_upstream(&self, pool: Option<&str>, counts: UpstreamShareCounts) {
+        *self.lock_upstream() = UpstreamSummary { pool: pool.map(str::to_owned), counts };
+    }
+
+    /// The summary of the upstream pool, if there is one.
+    pub fn upstream(&self) -> Option<UpstreamSummary> {
+        self.forward.is_some().then(|| self.lock_upstream().clone())
+    }
+
+    fn lock_upstream(&self) -> MutexGuard<'_, UpstreamSummary> {
+        self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The settings of a session.
+    pub fn settings(&self) -> Settings {
+        self.config.settings(self.pays_users)
+    }
+
+    /// The pool's live figures.
+    pub fn live(&self) -> PoolLive {
+        let current = self.jobs.current();
+        let job = current.job();
+        PoolLive {
+            connections: self.connections.authorized(),
+            height: job.map_or(0, |job| job.height.into()),
+            difficulty: job.map_or(0.0, |job| job.network),
+            intervals: None,
+            max_connections: u32::try_from(self.config.limits.connections).ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
