@@ -11,7 +11,7 @@ pub const DEFAULT_PORT: u16 = 8332;
 /// A cookie file is one line of fewer bytes.
 const MAX_COOKIE: usize = 1024;
 
-/// Where a node answers. Holds no credentials, so it can be shown.
+/// The address of a node's JSON-RPC. It has no credentials, so it can be displayed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NodeUrl {
     /// The node's host and RPC port.
@@ -20,48 +20,48 @@ pub struct NodeUrl {
     pub path: String,
 }
 
-/// A node's address that could not be read. None of its texts shows a user or a password.
+/// Why a text is not a node's address. No message shows a user or a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeUrlError {
-    /// The scheme is none that can be spoken.
+    /// The scheme is not `http`.
     #[error("unknown scheme {scheme:?} in node address {url:?}: use http://HOST:PORT")]
     Scheme {
-        /// What stands before `://`.
+        /// The text before `://`.
         scheme: String,
-        /// The whole address but for user and password.
+        /// The whole address without user and password.
         url: String,
     },
-    /// TLS is asked for.
+    /// The scheme is `https`.
     #[error(
-        "node address {url:?} asks for TLS, which nodes don't speak: use http:// and, where the way is not safe, a tunnel"
+        "node address {url:?} asks for TLS, which nodes do not support: use http://, with a tunnel over networks that are not safe"
     )]
     Tls {
-        /// The whole address but for user and password.
+        /// The whole address without user and password.
         url: String,
     },
     /// The host or the port is missing or malformed.
     #[error("node address {url:?}: {error}")]
     Address {
-        /// The whole address but for user and password.
+        /// The whole address without user and password.
         url: String,
         /// What is wrong with the host or the port.
         error: HostPortError,
     },
-    /// The path holds what no path holds.
+    /// The path has an invalid character.
     #[error("bad path {path:?} in node address {url:?}")]
     Path {
-        /// What stands after the port.
+        /// The text after the port.
         path: String,
-        /// The whole address but for user and password.
+        /// The whole address without user and password.
         url: String,
     },
-    /// There is a user without a password, or a bad escape in one of them.
+    /// There is a user without a password, or a malformed escape.
     #[error(
         "bad credentials in node address {url:?}: write USER:PASSWORD@HOST:PORT, special characters as %XX"
     )]
     Credentials {
-        /// The whole address but for user and password.
+        /// The whole address without user and password.
         url: String,
     },
 }
@@ -77,7 +77,7 @@ impl NodeUrl {
             Some(at) => rest.split_at(at),
             None => (rest, "/"),
         };
-        // A password may hold an @; a host may not.
+        // A password may contain an @, but a host may not.
         let (credentials, host_port) = match authority.rsplit_once('@') {
             Some((credentials, host_port)) => (Some(credentials), host_port),
             None => (None, authority),
@@ -108,7 +108,7 @@ fn user_and_password(text: &str) -> Option<(String, String)> {
 impl FromStr for NodeUrl {
     type Err = NodeUrlError;
 
-    /// Reads an address; credentials in it are an error, since they would be lost.
+    /// Reads an address. Credentials in it are an error, since they would be lost.
     fn from_str(text: &str) -> Result<NodeUrl, NodeUrlError> {
         match NodeUrl::parse(text)? {
             (url, None) => Ok(url),

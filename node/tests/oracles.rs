@@ -1,4 +1,4 @@
-//! The fuzz target's oracle on bounded random cases; `fuzz/` runs it for as long as one likes.
+//! Runs the oracle of the fuzz target on a bounded number of random cases; `fuzz/` runs it without a bound.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! `mesos-miner pool --chain node` between a real node, bcoin on regtest, and `mesos-miner mine`. Every second hash is a
 //! block there, so this is also as fast as it can get.
 
-#[path = "../../node/tests/support/mod.rs"]
+#[path = "../../node/tests/bcoin/node_process.rs"]
 pub mod bcoin;
 
 use std::net::SocketAddr;

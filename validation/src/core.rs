@@ -18,12 +18,12 @@ use tempfile::TempDir;
 use crate::net::{Net, SIGNET_CHALLENGE};
 use crate::template;
 
-/// Core's verdict on a block that it does not take.
+/// Why Core rejects a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The reason as Core logs it: a word such as `bad-cb-height`, and mostly an explanation.
     pub reason: String,
-    /// Its kind, where Core hands it out.
+    /// The kind of the reason, if Core gives it.
     pub kind: Option<BlockValidationResult>,
 }
 
@@ -33,30 +33,30 @@ impl fmt::Display for Rejected {
     }
 }
 
-/// What the kernel's callback last said of a block.
+/// The last result that the kernel's callback gave for a block.
 type Checked = Arc<Mutex<Option<(ValidationMode, BlockValidationResult)>>>;
 
-/// A chain in memory that begins with its network's first block.
+/// A chain in memory that begins with its network's genesis block.
 pub struct Core {
     chain: ChainstateManager,
     checked: Checked,
     net: Net,
-    // After all that uses them.
+    // Dropped after the fields that use them.
     _context: Context,
     _directory: TempDir,
 }
 
 impl Core {
-    /// A chain of nothing but its first block.
+    /// A chain with only its genesis block.
     ///
     /// # Errors
-    /// If the kernel can't begin.
+    /// If the kernel does not start.
     pub fn new(net: Net) -> anyhow::Result<Core> {
         let checked = Checked::default();
-        let told = checked.clone();
+        let result = checked.clone();
         let builder = ContextBuilder::new().with_block_checked_validation(
             move |_block: bitcoinkernel::Block, state: BlockValidationStateRef<'_>| {
-                *lock(&told) = Some((state.mode(), state.result()));
+                *lock(&result) = Some((state.mode(), state.result()));
             },
         );
         let builder = match net {
@@ -83,7 +83,7 @@ impl Core {
         self.net
     }
 
-    /// Blocks after the first one.
+    /// Number of blocks after the genesis block.
     pub fn height(&self) -> u32 {
         self.chain.active_chain().height().try_into().unwrap_or_default()
     }
@@ -93,28 +93,28 @@ impl Core {
         BlockHash::from_byte_array(self.chain.active_chain().tip().block_hash().to_bytes())
     }
 
-    /// What a node would answer `getblocktemplate` with at `now` (seconds since the Unix epoch) and these transactions
-    /// and fees (satoshi) in its memory pool, read by the pool's own reader.
+    /// The template of a node at `now` (seconds since the Unix epoch) with these transactions and fees (satoshi) in its
+    /// memory pool, parsed by the pool's own code.
     ///
     /// # Errors
-    /// If the reader does not take it.
+    /// If the template cannot be parsed.
     pub fn template(&self, now: u32, transactions: &[(Transaction, u64)]) -> anyhow::Result<Template> {
         let tip = self.chain.active_chain().tip();
         let json = template::json(self.net, &tip, now, transactions);
         Template::from_json(&json.to_string()).context("the template")
     }
 
-    /// Has Core judge a block.
+    /// Submits a block to Core.
     ///
     /// # Errors
-    /// The reason, if Core does not make it its last block.
+    /// The reason, if the block does not become Core's new tip.
     pub fn submit(&self, block: &Block) -> Result<(), Rejected> {
         let kernel_block = bitcoinkernel::Block::new(&encode::serialize(block));
         let kernel_block = kernel_block.expect("what the bitcoin crate writes, Core reads");
-        // The kernel's log is one for the whole process.
-        let turn = lock(&TURN);
+        // The whole process has one kernel log.
+        let turn = lock(&LOG_LOCK);
         let lines = Lines::default();
-        let logger = Logger::new(Keep(lines.clone())).expect("the kernel's log");
+        let logger = Logger::new(LineCollector(lines.clone())).expect("the kernel's log");
         *lock(&self.checked) = None;
         let result = self.chain.process_block(&kernel_block);
         drop(logger);
@@ -134,20 +134,20 @@ impl Core {
     }
 }
 
-/// What Core rejected a block for, by the line that it logs.
+/// The reason for a rejection in a line of Core's log.
 fn reason(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("FAILED (").or_else(|| line.split_once(" failed, "))?;
     Some(rest.trim_end().trim_end_matches(')').to_owned())
 }
 
-/// Whose turn it is to have the kernel's log.
-static TURN: Mutex<()> = Mutex::new(());
+/// Held by the thread that reads the kernel's log.
+static LOG_LOCK: Mutex<()> = Mutex::new(());
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-struct Keep(Lines);
+struct LineCollector(Lines);
 
-impl Log for Keep {
+impl Log for LineCollector {
     fn log(&self, message: &str) {
         lock(&self.0).push(message.to_owned());
     }

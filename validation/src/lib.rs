@@ -1,11 +1,11 @@
-//! Bitcoin Core's own validation as a judge of the blocks that the pool assembles.
+//! Has Bitcoin Core's own validation judge the blocks that the pool assembles.
 //!
 //! ```text
 //! Core ─getblocktemplate→ node::Template ─+CoinbasePlan→ node::BlockDraft ─header→ hasher ─Solution→ Block ─submit→ Core
 //! ```
 //!
-//! [`Core`] holds a chain of Bitcoin Core's kernel and answers as a node would; all between its template and its verdict
-//! is the pool's own code. [`Wallet`] spends what was mined, so that blocks have transactions with witnesses.
+//! [`Core`] has a chain of Bitcoin Core's kernel and answers like a node. Between its template and its verdict, all code is
+//! the pool's own. [`Wallet`] spends mined coins, so that blocks have transactions with witnesses.
 
 mod core;
 mod miner;

@@ -1,4 +1,4 @@
-//! From a template to a block, with nothing but the code that pool and miner have for it.
+//! Makes a block of a template with the code of the pool and the miner.
 
 use std::sync::Arc;
 
@@ -6,21 +6,21 @@ use anyhow::Context;
 use bitcoin::hashes::Hash;
 use bitcoin::{Block, ScriptBuf};
 use hasher::{Backend, Cursor, HitBuffer, Target, Work};
-use node::{CoinbasePlan, BlockDraft, MinDifficultyTime, Solution, Template, HeaderTimes};
+use node::{BlockDraft, CoinbasePlan, HeaderTimes, MinDifficultyTime, Solution, Template};
 
 use crate::net::Net;
 
-/// As much as the pool leaves free: what it counts itself, extranonce1 and extranonce2.
+/// As many bytes as in the pool: its own counter, extranonce1 and extranonce2.
 const EXTRANONCE_SIZE: usize = 14;
-/// Versions that are searched at once, with bits rolled that BIP-0320 leaves to miners.
+/// Version bits of the headers that are searched at once; BIP-0320 leaves these bits to miners.
 const ROLLED: [u32; 3] = [0, 0x0000_2000, 0x1fff_e000];
 
-/// A solution that was found.
+/// A mined block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mined {
     /// The block.
     pub block: Block,
-    /// Which of the extranonces it has.
+    /// Its extranonce.
     pub extranonce: u64,
     /// The header's nonce.
     pub nonce: u32,
@@ -29,24 +29,24 @@ pub struct Mined {
 /// The template with a coinbase that pays `payout`.
 ///
 /// # Errors
-/// If the coinbase has no room for all.
+/// If the extranonces do not fit the coinbase.
 pub fn draft(template: Template, payout: ScriptBuf) -> anyhow::Result<BlockDraft> {
     let plan = CoinbasePlan { payout, tag: b"/mesos-miner/".to_vec(), extranonce_size: EXTRANONCE_SIZE };
     Ok(BlockDraft::new(Arc::new(template), &plan)?)
 }
 
-/// Finds a block, at the time of the draft's template.
+/// Mines a block with the time of the draft's template.
 ///
 /// # Errors
-/// If the solution makes none.
+/// If the solution makes no valid block.
 pub fn mine(net: Net, draft: &BlockDraft) -> anyhow::Result<Mined> {
     mine_from(net, draft, (0, 0))
 }
 
-/// Finds a block from an extranonce and a nonce on: where one is known to be, that is quick.
+/// Mines a block, beginning at an extranonce and a nonce. This is quick if they are a known solution.
 ///
 /// # Errors
-/// If the solution makes none.
+/// If the solution makes no valid block.
 pub fn mine_from(net: Net, draft: &BlockDraft, (extranonce, nonce): (u64, u32)) -> anyhow::Result<Mined> {
     let template = &draft.template;
     let times = HeaderTimes::of(template, net.network(), None, template.time, MinDifficultyTime::Honest);
@@ -71,12 +71,13 @@ pub fn mine_from(net: Net, draft: &BlockDraft, (extranonce, nonce): (u64, u32)) 
     anyhow::bail!("there are no more extranonces")
 }
 
-/// Does a block's work anew after its header or what it commits to was changed: all that the header says stays.
+/// Finds a new nonce for a block whose header or transactions were altered. The other fields of the header do not change,
+/// but for rolled version bits.
 ///
 /// # Errors
-/// If no nonce will do.
+/// If there is no solution.
 pub fn remine(block: &mut Block) -> anyhow::Result<()> {
-    let hit = search(&block.header, Cursor::default())?.context("no nonce will do")?;
+    let hit = search(&block.header, Cursor::default())?.context("there is no solution")?;
     block.header.version = bitcoin::block::Version::from_consensus(hit.version as i32);
     block.header.nonce = hit.nonce;
     Ok(())

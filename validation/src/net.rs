@@ -1,23 +1,23 @@
-//! The networks whose rules blocks are judged by.
+//! The networks whose rules apply to blocks.
 
 use bitcoin::Network;
 
-/// OP_TRUE: satisfied by anybody, with nothing in the block (BIP-0325).
+/// OP_TRUE: anyone satisfies it, without data in the block (BIP-0325).
 pub const SIGNET_CHALLENGE: [u8; 1] = [0x51];
 
-/// A network to mine on, from its first block.
+/// A network to mine on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Net {
-    /// Every second hash is a block.
+    /// Regtest, where every second hash is a block.
     Regtest,
-    /// A signet of one's own, whose challenge anybody satisfies: `51` (OP_TRUE).
+    /// A private signet whose challenge anyone satisfies: `51` (OP_TRUE).
     Signet,
     /// Testnet4, where a block takes 2^32 hashes.
     Testnet4,
 }
 
 impl Net {
-    /// As the `bitcoin` crate calls it.
+    /// The network as the `bitcoin` crate names it.
     pub fn network(self) -> Network {
         match self {
             Net::Regtest => Network::Regtest,

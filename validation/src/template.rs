@@ -1,6 +1,6 @@
-//! `getblocktemplate` as Bitcoin Core answers it, made of what its kernel knows of the chain.
+//! Makes Bitcoin Core's answer to `getblocktemplate` from the kernel's chain.
 //!
-//! Merkle tree and witness commitment are the `bitcoin` crate's: the pool computes its own.
+//! The `bitcoin` crate computes merkle tree and witness commitment here, since the pool computes its own.
 
 use bitcoin::consensus::encode;
 use bitcoin::hashes::Hash;
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use crate::net::Net;
 
-/// Blocks whose median time a new block must be later than (BIP-0113).
+/// A new block must be later than the median time of this many blocks (BIP-0113).
 const MEDIAN_OF: usize = 11;
 /// Subsidy of the first blocks, in satoshi.
 const SUBSIDY: u64 = 5_000_000_000;
 
-/// The answer for the block after `tip`, within the first difficulty period, where no network's bits change.
+/// The answer for the block after `tip`. It must be in the first difficulty period, where the bits do not change.
 pub fn json(net: Net, tip: &BlockTreeEntry<'_>, now: u32, transactions: &[(Transaction, u64)]) -> Value {
     let height = tip.height() + 1;
     let min_time = median_time(tip) + 1;

@@ -1,4 +1,4 @@
-//! A key that blocks pay, and transactions that spend what they paid.
+//! A wallet with one key: blocks pay to it, and transactions spend its coins.
 
 use bitcoin::secp256k1::{All, Message, Secp256k1, SecretKey};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
@@ -8,7 +8,7 @@ use bitcoin::{
     Witness, absolute,
 };
 
-/// One key, whose address is one of segwit's first version (P2WPKH).
+/// A wallet with one key, whose address has segwit's version 0 (P2WPKH).
 pub struct Wallet {
     secp: Secp256k1<All>,
     secret: SecretKey,
@@ -16,7 +16,7 @@ pub struct Wallet {
 }
 
 impl Wallet {
-    /// The wallet of a number that is not zero.
+    /// The wallet with this number as its secret key, repeated; it must not be zero.
     pub fn new(seed: u8) -> Wallet {
         let secp = Secp256k1::new();
         let secret = SecretKey::from_slice(&[seed; 32]).expect("a number within the group's order");
@@ -29,12 +29,12 @@ impl Wallet {
         Address::p2wpkh(&self.public, network)
     }
 
-    /// The script that pays it.
+    /// The script that pays to the wallet.
     pub fn script(&self) -> ScriptBuf {
         ScriptBuf::new_p2wpkh(&self.public.wpubkey_hash())
     }
 
-    /// Spends one output of this wallet's in two, back to itself, and leaves `fee` satoshi to the miner.
+    /// Spends an output of the wallet: splits it into two new ones of the wallet, and leaves `fee` satoshi to the miner.
     pub fn split(&self, spent: OutPoint, value: Amount, fee: u64) -> Transaction {
         let left = value - Amount::from_sat(fee);
         let output = |value| TxOut { value, script_pubkey: self.script() };

@@ -1,18 +1,18 @@
-//! Bitcoin Core takes the blocks that the pool assembles.
+//! Bitcoin Core accepts the blocks that the pool assembles.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::{Amount, Block, OutPoint, Transaction};
 use validation::{Core, Mined, Net, Wallet, draft, mine};
 
-/// Blocks after which a coinbase may be spent (consensus).
+/// How many blocks later a coinbase may be spent (consensus).
 const MATURITY: u32 = 100;
 
 fn now() -> u32 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as u32
 }
 
-/// Has the next block mined with these transactions and fees, and taken by Core.
+/// Mines the next block with these transactions and fees, and has Core accept it.
 fn extend(core: &Core, wallet: &Wallet, transactions: &[(Transaction, u64)]) -> Block {
     let template = core.template(now(), transactions).unwrap();
     let Mined { block, .. } = mine(core.net(), &draft(template, wallet.script()).unwrap()).unwrap();
@@ -31,8 +31,8 @@ fn a_chain_on_regtest_with_transactions() {
     let mut coinbases: Vec<Transaction> = Vec::new();
     for height in 1..=MATURITY + 20 {
         let mut transactions = Vec::new();
-        // The older the chain, the more transactions: one that spends a coinbase that has matured, and others that
-        // each spend the one before, in the same block.
+        // The number of transactions grows with the chain: one spends a coinbase that has matured, and each of the others
+        // spends the one before in the same block.
         if height > MATURITY {
             let matured = &coinbases[(height - MATURITY) as usize - 1];
             let mut spent = first_output(matured);
@@ -46,7 +46,7 @@ fn a_chain_on_regtest_with_transactions() {
         assert_eq!((core.height(), block.txdata.len()), (height, transactions.len() + 1));
         coinbases.push(block.txdata[0].clone());
     }
-    // What the blocks pay is an address of the network, as the pool reads it from its options.
+    // The blocks pay an address of the network, as the pool parses it from its options.
     let address = wallet.address(core.net().network()).to_string();
     let script = node::network::payout_script(&address, core.net().network()).unwrap();
     assert!(coinbases.iter().all(|coinbase| coinbase.output[0].script_pubkey == script));

@@ -1,5 +1,5 @@
-//! Bitcoin Core does not take the pool's blocks if they are altered: each alteration for the reason that belongs to it,
-//! so what was not altered was right.
+//! Bitcoin Core rejects altered blocks of the pool, each for the reason that fits the alteration. So the parts that are not
+//! altered are valid.
 
 use bitcoin::hashes::Hash;
 use bitcoin::opcodes::all::OP_RETURN;
@@ -7,10 +7,10 @@ use bitcoin::script::Builder;
 use bitcoin::{Amount, Block, CompactTarget, OutPoint, ScriptBuf, TxMerkleNode, Witness, WitnessCommitment};
 use validation::{Core, Net, Wallet, draft, mine, remine};
 
-/// Beyond regtest's first block, and long ago.
+/// A time after regtest's genesis block, and long ago.
 const TIME: u32 = 1_600_000_000;
 
-/// A chain whose first coinbase has matured, and a good block on top of it that spends this one.
+/// A chain whose first coinbase has matured, and a valid block on top that spends this coinbase.
 fn good_block() -> (Core, Block) {
     let core = Core::new(Net::Regtest).unwrap();
     let wallet = Wallet::new(1);
@@ -30,7 +30,7 @@ fn good_block() -> (Core, Block) {
     (core, block)
 }
 
-/// Alters the good block; with another header, the work is done for that one.
+/// Alters the valid block and submits it; mines it again if the header has changed.
 fn rejection(alter: impl FnOnce(&mut Block)) -> String {
     let (core, good) = good_block();
     let mut block = good.clone();
@@ -41,13 +41,13 @@ fn rejection(alter: impl FnOnce(&mut Block)) -> String {
     let height = core.height();
     let rejected = core.submit(&block).unwrap_err();
     assert_eq!(core.height(), height);
-    // Nothing else was wrong with it.
+    // The block had no other fault.
     core.submit(&good).unwrap();
     assert_eq!(core.height(), height + 1);
     rejected.reason
 }
 
-/// Makes the header say what the transactions are.
+/// Updates the merkle root in the header.
 fn commit(block: &mut Block) {
     block.header.merkle_root = block.compute_merkle_root().unwrap();
 }

@@ -1,10 +1,10 @@
-//! Bitcoin Core takes the first blocks of testnet4 as the pool assembles them.
+//! Bitcoin Core accepts the first blocks of testnet4 as the pool assembles them.
 
 use validation::{Core, Net, Wallet, draft, mine_from};
 
-/// A block of testnet4 takes 2^32 hashes, so it was searched for once: time, extranonce and nonce of the first blocks.
-/// All else is made anew each time. Should the pool make other coinbases one day, the search begins here and goes on
-/// until there is a block, which takes minutes, and the test says what to write here.
+/// Time, extranonce and nonce of the first blocks. A block of testnet4 takes 2^32 hashes, so these were searched for once;
+/// the rest of a block is computed in each run. If the pool ever makes other coinbases, the search continues from here for
+/// some minutes, and the test prints the new values.
 const FOUND_ON_TESTNET4: [(u32, u64, u32); 2] =
     [(1_714_778_460, 1, 964_310_735), (1_714_779_060, 0, 3_300_805_116)];
 
@@ -22,6 +22,6 @@ fn first_blocks_of_testnet4() {
     assert_eq!(core.height(), 2);
     assert_eq!(
         found, FOUND_ON_TESTNET4,
-        "the blocks are good, but had to be searched for: write down where they are"
+        "the blocks are valid, but were searched for: update FOUND_ON_TESTNET4"
     );
 }

@@ -16,7 +16,7 @@ pub const TAG: &str = "/mesos-miner/";
 /// The environment variable with the password that goes with `--rpc-user`.
 const PASSWORD: &str = "MINER_RPC_PASSWORD";
 
-/// Which nodes, how to prove to them who we are, and whom blocks pay.
+/// Which nodes, with which credentials, and whom blocks pay.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Mining on a node")]
 pub struct NodeArgs {
@@ -74,7 +74,7 @@ impl NodeArgs {
     /// Whom blocks pay.
     ///
     /// # Errors
-    /// What is wrong with the combination of options.
+    /// If the options contradict each other, or one is missing: the message for the user.
     pub fn payout(&self) -> Result<Payout, &'static str> {
         if self.bitcoind.is_empty() {
             return Err("mining on a node needs its address: --bitcoind URL");

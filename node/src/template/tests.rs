@@ -1,4 +1,4 @@
-//! Templates of both dialects, and of none.
+//! Templates of Bitcoin Core, of bcoin, and invalid ones.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn reads_what_core_writes() {
     assert!(template.coinbase_aux.is_empty() && template.signet_challenge.is_none());
     assert_eq!(template.transactions.len(), 3);
     assert_eq!(template.transactions[2].fee, Some(1000));
-    // Three transactions and the coinbase: a tree of two levels.
+    // Three transactions and the coinbase make a tree of two levels.
     assert_eq!(template.branch.len(), 2);
     assert!(template.witness_commitment.is_some() && template.longpoll_id.is_some());
     assert!(template.has_rule("segwit") && template.has_rule("csv") && !template.has_rule("signet"));
@@ -49,7 +49,7 @@ fn reads_what_core_writes() {
 fn reads_what_bcoin_writes() {
     let early = Template::from_json(include_str!("../../tests/data/bcoin-regtest-1.json")).unwrap();
     assert_eq!((early.height, early.coinbase_aux), (1, vec![b"mined by bcoin".to_vec()]));
-    // Segwit isn't active yet, although bcoin gives a commitment.
+    // Segwit is not active yet, although bcoin gives a commitment.
     assert_eq!(early.witness_commitment, None);
     assert!(early.longpoll_id.is_some());
 }
@@ -93,7 +93,7 @@ fn transactions_must_be_what_their_ids_say() {
 }
 
 #[test]
-fn rules_that_matter_must_be_known() {
+fn mandatory_rules_must_be_known() {
     assert!(refusal(|j| j["rules"] = json!(["csv", "!mweb"])).contains("\"mweb\""));
     assert!(parse(|j| j["rules"] = json!(["mweb", "!segwit", "!signet"])).is_ok());
 }
@@ -102,7 +102,7 @@ fn rules_that_matter_must_be_known() {
 fn witnesses_need_a_commitment() {
     let commitment = |change: fn(&mut Value)| parse(change).unwrap().witness_commitment;
     assert!(commitment(|j| j["rules"] = json!(["csv"])).is_some());
-    // The second one has no witness.
+    // The second transaction has no witness.
     let lone = |json: &mut Value| {
         let plain = json["transactions"][1].clone();
         json["transactions"] = json!([plain]);
@@ -120,14 +120,14 @@ fn version_bits_in_use_are_named() {
         json["vbrequired"] = json!(4);
     });
     assert_eq!(template.unwrap().used_version_bits, 0x1000_0006);
-    // Set by the node, for whatever reason.
+    // The node has set this bit.
     assert_eq!(parse(|j| j["version"] = json!(0x2000_8000)).unwrap().used_version_bits, 0x8000);
     assert_eq!(parse(|j| j["version"] = json!(-1)).unwrap().version, u32::MAX);
     assert_eq!(parse(|j| j["version"] = json!(u32::MAX)).unwrap().version, u32::MAX);
 }
 
 #[test]
-fn members_with_nonsense_are_named() {
+fn members_with_invalid_values_are_named() {
     for (member, value) in [
         ("version", json!(1u64 << 32)),
         ("version", json!(-1i64 << 32)),
@@ -152,7 +152,7 @@ fn members_with_nonsense_are_named() {
         let text = refusal(|json| json[member] = value.clone());
         assert!(text.contains(member) || text.contains("bits"), "{member} {value}: {text}");
     }
-    // Bits that no hash meets, where no target contradicts them.
+    // No hash meets these bits, and no target contradicts them.
     let text = refusal(|json| {
         json["bits"] = json!("00000000");
         json["target"] = Value::Null;
@@ -167,13 +167,13 @@ fn members_with_nonsense_are_named() {
 }
 
 #[test]
-fn asks_for_what_it_understands() {
+fn requests_name_the_known_rules() {
     assert_eq!(request(None)[0]["rules"], json!(["segwit", "signet"]));
     assert!(request(None)[0].get("longpollid").is_none());
     assert_eq!(request(Some("x"))[0]["longpollid"], "x");
 }
 
-/// Values that a member of a template might have, right or wrong.
+/// Valid and invalid values of a template's members.
 fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -188,9 +188,9 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Whatever a node says, there is an error or a template that blocks can be made of.
+    /// Any JSON gives an error, or a template that blocks can be made of.
     #[test]
-    fn no_template_makes_us_fall_over(changes in proptest::collection::vec((any::<usize>(), any_value()), 1..4)) {
+    fn no_template_causes_a_panic(changes in proptest::collection::vec((any::<usize>(), any_value()), 1..4)) {
         let mut json = testing::json(2);
         let members: Vec<String> = json.as_object().unwrap().keys().cloned().collect();
         for (place, value) in changes {
@@ -200,7 +200,7 @@ proptest! {
             let plan = CoinbasePlan { payout: ScriptBuf::new(), tag: vec![1; 100], extranonce_size: 12 };
             let draft = BlockDraft::new(Arc::new(template), &plan).unwrap();
             let assembled = draft.assemble(testing::solution(&draft, &[0; 12], 0));
-            // Half of all hashes miss the target, and that is the only fault.
+            // Half of all hashes miss the target; there is no other fault.
             if let Err(fault) = assembled {
                 prop_assert!(fault.to_string().contains("proof of work"), "{}", fault);
             }

@@ -124,5 +124,5 @@ async fn answer(
 
 /// Waits for a future, and fails the test if it takes too long.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it should have come by now")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("the deadline has passed")
 }

@@ -1,6 +1,6 @@
-//! Templates in, blocks out, with a real node: bcoin on regtest.
+//! Templates in and blocks out with a real node: bcoin on regtest.
 
-mod support;
+mod node_process;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,9 +19,10 @@ use node::{
     TemplateStream, TemplateTiming, TemplateUpdate, network,
 };
 use serde_json::{Value, json};
-use support::{Bcoin, DEADLINE};
 
-/// Anyone may spend what pays to the hash of this.
+use self::node_process::{Bcoin, DEADLINE};
+
+/// A script that anyone can satisfy.
 fn redeem_script() -> ScriptBuf {
     Builder::new().push_opcode(opcodes::OP_TRUE).into_script()
 }
@@ -33,7 +34,7 @@ fn plan() -> CoinbasePlan {
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.expect("it should have come by now")
+    tokio::time::timeout(DEADLINE, future).await.expect("the deadline has passed")
 }
 
 async fn template(client: &RpcClient) -> Arc<Template> {
@@ -46,7 +47,8 @@ async fn height(client: &RpcClient) -> u32 {
     soon(client.call("getblockcount", json!([]))).await.unwrap()
 }
 
-/// Mines by trying; on regtest every second hash will do. `extra` tells apart blocks of the same template.
+/// Tries nonces until the hash meets the target, which every second one does on regtest. Blocks of the same template differ
+/// by `extra`.
 fn mine(template: &Arc<Template>, extra: u8) -> Block {
     let draft = BlockDraft::new(template.clone(), &plan()).unwrap();
     let target = Target::from_compact(template.bits);
@@ -71,7 +73,7 @@ async fn update(templates: &mut TemplateStream) -> TemplateUpdate {
     }
 }
 
-/// Waits for work on top of a block.
+/// Waits for a template on top of a block.
 async fn work_on(templates: &mut TemplateStream, tip: BlockHash) -> TemplateUpdate {
     loop {
         let update = update(templates).await;
@@ -81,7 +83,7 @@ async fn work_on(templates: &mut TemplateStream, tip: BlockHash) -> TemplateUpda
     }
 }
 
-/// A payment of all but a fee from an output to the same script.
+/// Spends an output: pays all but a fee to the same script.
 fn spend(previous: &Transaction) -> Transaction {
     let output = &previous.output[0];
     Transaction {
@@ -100,7 +102,7 @@ fn spend(previous: &Transaction) -> Transaction {
     }
 }
 
-/// From the first block, whose height is an opcode, over the activation of segwit to a block whose transactions have
+/// Mines from the first block, whose height is an opcode, past the activation of segwit to a block whose transactions have
 /// witnesses.
 #[tokio::test]
 async fn the_chain_grows_by_our_blocks() {
@@ -125,7 +127,7 @@ async fn the_chain_grows_by_our_blocks() {
 
     // bcoin takes no witness before the first block under the new rule.
     next_block(&nodes).await;
-    // A payment, and one from it.
+    // A payment, and another one that spends it.
     let parent = spend(&first.txdata[0]);
     let child = spend(&parent);
     for payment in [&parent, &child] {
@@ -155,7 +157,7 @@ async fn the_chain_grows_by_our_blocks() {
 }
 
 #[tokio::test]
-async fn its_verdicts_are_understood() {
+async fn the_node_s_verdicts_are_parsed() {
     let Some(bcoin) = Bcoin::start().await else { return };
     let nodes = Nodes::new([bcoin.client()]).unwrap();
     let client = nodes.clients()[0].clone();
@@ -183,10 +185,10 @@ async fn its_verdicts_are_understood() {
 }
 
 #[tokio::test]
-async fn its_long_poll_tells_of_blocks_and_a_reorganisation() {
+async fn a_long_poll_returns_after_a_block_and_a_reorganisation() {
     let Some(bcoin) = Bcoin::start().await else { return };
     let nodes = Nodes::new([bcoin.client()]).unwrap();
-    // No refresh would help within the deadline.
+    // No refresh comes within the deadline.
     let mut templates = nodes
         .templates(Network::Regtest, TemplateTiming { refresh: 10 * DEADLINE, ..TemplateTiming::default() });
     let fork = update(&mut templates).await;
@@ -196,7 +198,7 @@ async fn its_long_poll_tells_of_blocks_and_a_reorganisation() {
     let next = work_on(&mut templates, block.block_hash()).await;
     assert!(next.clean && next.template.height == 2);
 
-    // Another block of height 1, which the node keeps aside, and one on top, which makes it the chain.
+    // Another block of height 1 is on a branch, until a block on top of it makes the branch the best chain.
     let rival = mine(&fork.template, 1);
     assert!(soon(nodes.submit(&rival)).await.is_accepted());
     let on_rival = Template { prev_hash: rival.block_hash(), ..(*next.template).clone() };
@@ -210,7 +212,7 @@ async fn its_long_poll_tells_of_blocks_and_a_reorganisation() {
 }
 
 #[tokio::test]
-async fn its_restart_is_survived() {
+async fn a_restart_of_the_node_is_survived() {
     let Some(mut bcoin) = Bcoin::start().await else { return };
     let nodes = Nodes::new([bcoin.client()]).unwrap();
     let mut templates = nodes.templates(Network::Regtest, TemplateTiming::default());
@@ -220,7 +222,7 @@ async fn its_restart_is_survived() {
 
     bcoin.stop();
     while !matches!(soon(templates.next()).await, TemplateEvent::AllDown(_)) {}
-    // What was found meanwhile goes out as soon as the node is back. Its chain was in memory and is gone.
+    // A block that was found meanwhile is submitted when the node is back. The node has lost its chain.
     let (submitter, again) = (nodes.clone(), block.clone());
     let submitted = tokio::spawn(async move { submitter.submit(&again).await });
     bcoin.start_again().await;

@@ -1,4 +1,4 @@
-//! A real Bitcoin node: bcoin, installed by `scripts/peers` where `REQUIRE_PEERS=1`, never by `cargo test`.
+//! Runs a real Bitcoin node: bcoin. `scripts/peers` installs it where `REQUIRE_PEERS=1`; `cargo test` never does.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use node::{NodeCredentials, RpcClient, RpcLimits};
 use serde_json::json;
 
-/// Time for anything to happen that must happen.
+/// Time limit for everything that a test waits for.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A fresh regtest chain in memory. Ends when this is dropped.
+/// A bcoin process with a new regtest chain in memory. Dropping it kills the process.
 pub struct Bcoin {
     child: Child,
     program: PathBuf,
@@ -30,10 +30,10 @@ impl Drop for Bcoin {
 impl Bcoin {
     pub const PASSWORD: &str = "s3cret-k3y-of-a-node";
 
-    /// Starts it and waits until it answers; `None`, said aloud, where it isn't installed.
+    /// Starts bcoin and waits until it answers. `None`, with a message, if it is not installed.
     pub async fn start() -> Option<Bcoin> {
         let program = require("bcoin", installed())?;
-        // Somebody may take the port before it does.
+        // Another program may take the port first.
         for _ in 0..10 {
             let folder = tempfile::tempdir().unwrap();
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -57,13 +57,13 @@ impl Bcoin {
         self.client_as(Self::PASSWORD)
     }
 
-    /// Kills it; its chain is lost.
+    /// Kills the process; the chain is lost.
     pub fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again at the same address.
+    /// Starts bcoin again at the same address.
     pub async fn start_again(&mut self) {
         self.child = spawn(&self.program, self.port, self.folder.path());
         assert!(self.answers().await, "bcoin does not start again");
@@ -97,7 +97,7 @@ fn spawn(program: &Path, port: u16, folder: &Path) -> Child {
         ])
         .args(["--api-key", Bcoin::PASSWORD, "--http-port", &port.to_string(), "--prefix"])
         .arg(folder)
-        // Its native parts aren't compiled.
+        // Its native parts are not compiled.
         .env("NODE_BACKEND", "js")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -115,13 +115,13 @@ fn installed() -> Option<PathBuf> {
     folder.join("installed").exists().then(|| folder.join("node_modules/bcoin/bin/node"))
 }
 
-/// The one place that decides between a skipped test and a failed one.
+/// Decides between a skipped test and a failed one.
 fn require<T>(name: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
         let required = std::env::var("REQUIRE_PEERS").is_ok_and(|v| v == "1");
         assert!(!required, "REQUIRE_PEERS=1, but {name} is not installed; scripts/test installs it");
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Not eprintln!, which the harness keeps from view in tests that pass.
+        // The harness hides what eprintln! prints in tests that pass.
         let _ = writeln!(std::io::stderr(), "skipped: {test}: {name} is not installed");
     }
     found
