@@ -1,12 +1,12 @@
-//! The mining threads: a rayon pool of their own, parked while there is no job.
+//! The engine: the mining threads, in a rayon pool of their own, which sleep while there is no job.
 //!
 //! ```text
 //! mine(job) ─generation + 1→ threads ─claim→ unit ─Work→ scan, scan, scan … ─FoundShare→ channel
 //! ```
 //!
-//! A thread looks at the generation between two chunks of some 20 µs; what it found before goes into the channel
-//! with the job it was found for, so a change of job loses nothing. What it did not search goes back to the
-//! search, so nothing is skipped if that job comes again.
+//! Each call of `mine` raises the generation, and threads check it after each chunk of some 20 µs. A found share carries its
+//! job, so a change of job loses no share. A thread returns the unsearched rest of its unit, so if the job comes again,
+//! nothing is skipped.
 
 mod cpu_throttle;
 pub mod cpus;
@@ -28,25 +28,25 @@ use tokio::sync::mpsc;
 use self::cpus::CpuAllocation;
 use self::job_search::{JobSearch, JobSearches};
 
-/// Finds that wait for the miner. With a target so easy that the miner can't keep up, threads wait.
+/// Capacity of the queue of found shares. When it is full, the threads wait for the miner.
 const FOUND_QUEUE: usize = 1024;
 
-/// A header that meets its job's target.
+/// A share that the engine has found: a header that meets the target of its job.
 #[derive(Clone, Debug)]
 pub struct FoundShare {
-    /// The job that it was found for, with the target of that time.
+    /// The job, with the target in force when it was mined.
     pub job: Arc<Job>,
-    /// What [`Engine::mine`] returned for that job.
+    /// The generation that [`Engine::mine`] returned for that job.
     pub generation: u64,
-    /// The bytes of extranonce2 as they stand in the coinbase.
+    /// The bytes of extranonce2, as they stand in the coinbase.
     pub extranonce2: Vec<u8>,
     /// The header, with its version and nonce.
     pub header: Header,
-    /// Its hash.
+    /// The hash of the header.
     pub digest: Digest,
 }
 
-/// A job as the threads get it.
+/// A job for the threads.
 #[derive(Debug)]
 struct ThreadJob {
     job: Arc<Job>,
@@ -54,18 +54,18 @@ struct ThreadJob {
     generation: u64,
 }
 
-/// Counters of one thread, alone on their cache lines.
+/// The counters of one thread, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct ThreadCounters {
     hashes: AtomicU64,
     generation: AtomicU64,
-    /// When the first chunk of this generation was done, in nanoseconds since the engine's start.
+    /// When the first chunk of this generation ended, in nanoseconds since the start of the engine.
     switched: AtomicU64,
 }
 
 impl ThreadCounters {
-    /// Only the owning thread writes, so load and store need not be one operation.
+    /// Only the owning thread writes, so load and store need not be one atomic operation.
     fn add(&self, hashes: u64, generation: u64, start: Instant) {
         self.hashes.store(self.hashes.load(Ordering::Relaxed).wrapping_add(hashes), Ordering::Relaxed);
         if self.generation.load(Ordering::Relaxed) != generation {
@@ -82,19 +82,12 @@ impl ThreadCounters {
     }
 }
 
-/// Read by all threads after every chunk, so not on a cache line with anything that is written.
-#[derive(Debug, Default)]
+/// The present generation. All threads read it after every chunk, so it has a cache line of its own.
+#[derive(Debug, Default, derive_more::Deref)]
 #[repr(align(128))]
 struct Generation(AtomicU64);
 
-impl std::ops::Deref for Generation {
-    type Target = AtomicU64;
-
-    fn deref(&self) -> &AtomicU64 {
-        &self.0
-    }
-}
-
+/// The state that all threads share.
 #[derive(Debug)]
 struct EngineState {
     backends: BackendChoice,
@@ -104,6 +97,7 @@ struct EngineState {
     changed: Condvar,
 }
 
+/// The present job; `None` while the engine is paused.
 #[derive(Debug)]
 struct JobSlot {
     thread_job: Option<Arc<ThreadJob>>,
@@ -130,8 +124,8 @@ impl EngineState {
         }
     }
 
-    /// Waits for a time, or until the job changes.
-    fn rest(&self, time: Duration, generation: u64) {
+    /// Sleeps for this time, or until the job changes.
+    fn sleep(&self, time: Duration, generation: u64) {
         let unchanged = |current: &mut JobSlot| current.generation == generation && !current.stopped;
         drop(self.changed.wait_timeout_while(self.lock(), time, unchanged));
     }
@@ -147,88 +141,89 @@ impl EngineState {
     }
 }
 
-/// Reads the engine's counters; stays valid after the engine has stopped.
+/// Reads the counters of the engine, also after it has stopped.
 #[derive(Clone, Debug)]
 pub struct Counters {
-    slots: Arc<[ThreadCounters]>,
+    threads: Arc<[ThreadCounters]>,
     start: Instant,
 }
 
 impl Counters {
     /// Hashes since the engine started.
     pub fn hashes(&self) -> u128 {
-        self.slots.iter().map(|slot| u128::from(slot.hashes.load(Ordering::Relaxed))).sum()
+        self.threads.iter().map(|thread| u128::from(thread.hashes.load(Ordering::Relaxed))).sum()
     }
 
-    /// For each thread, the generation of its last chunk (0 before its first) and when it had done the first chunk of
-    /// that generation; if a thread changes at this moment, the time may be that of the next one.
+    /// For each thread, the generation of its last chunk (0 before its first) and the time when the first chunk of that
+    /// generation ended. For a thread that is just switching, the time may be that of the next generation.
     pub fn switches(&self) -> impl Iterator<Item = (u64, Instant)> + '_ {
-        self.slots.iter().map(|slot| slot.switch(self.start))
+        self.threads.iter().map(|thread| thread.switch(self.start))
     }
 }
 
-/// The running threads. Dropping it stops them.
+/// The engine. Dropping it stops the threads.
 #[derive(Debug)]
 pub struct Engine {
-    shared: Arc<EngineState>,
-    slots: Arc<[ThreadCounters]>,
+    state: Arc<EngineState>,
+    counters: Arc<[ThreadCounters]>,
     searches: JobSearches,
-    /// Holds the threads; they end by themselves once `stopped` is set.
+    /// Owns the threads, which end once `stopped` is set.
     _pool: ThreadPool,
 }
 
 impl Engine {
-    /// Starts the threads, parked; what they find comes out of the receiver.
+    /// Starts the threads, which sleep until the first job. The receiver gets the shares that they find.
     ///
     /// # Errors
-    /// If the system gives us no threads.
+    /// If the threads cannot be started.
     pub fn start(
         backends: impl Into<BackendChoice>,
         cpus: &CpuAllocation,
-    ) -> Result<(Engine, mpsc::Receiver<FoundShare>), ThreadPoolBuildError> {
+    ) -> Result<(Self, mpsc::Receiver<FoundShare>), ThreadPoolBuildError> {
         let threads = cpus.threads.get();
         let (found, receiver) = mpsc::channel(FOUND_QUEUE);
         let current = JobSlot { thread_job: None, generation: 0, stopped: false };
-        let shared = Arc::new(EngineState {
+        let state = Arc::new(EngineState {
             backends: backends.into(),
             start: Instant::now(),
             generation: Generation::default(),
             current: Mutex::new(current),
             changed: Condvar::new(),
         });
-        let slots: Arc<[ThreadCounters]> = (0..threads).map(|_| ThreadCounters::default()).collect();
+        let counters: Arc<[ThreadCounters]> = (0..threads).map(|_| ThreadCounters::default()).collect();
         let pool =
             ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("miner-{i}")).build()?;
-        let (body, counters, pins, share) = (shared.clone(), slots.clone(), cpus.pins.clone(), cpus.duty);
+        let (shared, all_counters, pins, duty) =
+            (state.clone(), counters.clone(), cpus.pins.clone(), cpus.duty);
         pool.spawn_broadcast(move |context| {
-            if let Some(slot) = counters.get(context.index()) {
-                thread::run(&body, slot, found.clone(), pins.get(context.index()).copied(), share);
+            if let Some(counters) = all_counters.get(context.index()) {
+                thread::run(&shared, counters, found.clone(), pins.get(context.index()).copied(), duty);
             }
         });
-        Ok((Engine { shared, slots, searches: JobSearches::default(), _pool: pool }, receiver))
+        Ok((Engine { state, counters, searches: JobSearches::default(), _pool: pool }, receiver))
     }
 
-    /// Sets all threads on a job and returns its generation, which rises with each call.
+    /// Makes all threads mine this job. Returns its generation, which rises with each call.
     pub fn mine(&mut self, job: Arc<Job>) -> u64 {
         let search = self.searches.of(&job);
-        self.shared.change(|current, generation| {
+        self.state.change(|current, generation| {
             current.thread_job = Some(Arc::new(ThreadJob { job, search, generation }));
         })
     }
 
-    /// Parks all threads, and returns the generation of what they find from now on: nothing.
+    /// Makes all threads sleep. Returns the new generation, of which no share will be found.
     pub fn pause(&mut self) -> u64 {
-        self.shared.change(|current, _| current.thread_job = None)
+        self.state.change(|current, _| current.thread_job = None)
     }
 
-    /// The counters.
+    /// Returns a reader of the counters.
     pub fn counters(&self) -> Counters {
-        Counters { slots: self.slots.clone(), start: self.shared.start }
+        Counters { threads: self.counters.clone(), start: self.state.start }
     }
 
-    /// Ends the threads. The receiver of finds ends (`None`) when the last thread has; then the counters are final.
+    /// Ends the threads. The receiver of shares returns `None` after the last thread has ended. Then the counters are final.
     pub fn stop(&mut self) {
-        self.shared.change(|current, _| {
+        self.state.change(|current, _| {
             current.thread_job = None;
             current.stopped = true;
         });

@@ -1,29 +1,29 @@
-//! How many threads may mine, and for which share of their time.
+//! The number of mining threads, their share of time, and their cores.
 //!
-//! What limits us comes from four places: `-t`, the task's `cpus`, the cpuset (the threads we may run on) and the
-//! quota of the control group. A fractional limit becomes one thread per started CPU, each of which rests for
-//! part of its time: throttling by the kernel would stop the threads of the network, too.
+//! There are four limits: `-t`, the task's `cpus`, the cpuset (the cores that this process may use), and the quota of the
+//! control group. A fractional limit is rounded up to a number of threads, and each thread sleeps for part of its time.
+//! Throttling by the kernel instead would also stop the network threads.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// How the mining threads are run.
+/// The threads, time and cores that the engine gets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CpuAllocation {
-    /// Number of mining threads.
+    /// The number of mining threads.
     pub threads: NonZeroUsize,
-    /// Share of the time that each thread works, above 0 and at most 1.
+    /// The share of its time that each thread works, above 0 and at most 1.
     pub duty: f64,
-    /// The core for each thread, in order; empty leaves them to the kernel.
+    /// The core of each thread, in order. If empty, the kernel places the threads.
     pub pins: Vec<usize>,
 }
 
-/// What the user or the task asks for.
+/// The CPUs that the user or the task asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CpuRequest {
-    /// `-t`: so many threads at full duty, whatever the quota is.
+    /// `-t`: the number of threads, which work all the time, whatever the quota is.
     pub threads: Option<usize>,
     /// The task's `cpus`.
     pub cpus: Option<f64>,
@@ -31,45 +31,45 @@ pub struct CpuRequest {
     pub affinity: Vec<usize>,
 }
 
-/// What the machine allows.
+/// The CPUs that the machine allows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CpuLimits {
-    /// Cores of the cpuset.
+    /// The cores of the cpuset.
     pub cores: Vec<usize>,
-    /// CPUs of the control group's quota, if it has one.
+    /// The CPU quota of the control group, if it has one.
     pub quota: Option<f64>,
 }
 
-/// A request that can't be met.
+/// Why a request cannot be met.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum CpuError {
     /// `-t 0`.
-    #[error("0 threads can't mine; give -t a number from 1, or leave it out to use all CPUs")]
+    #[error("0 threads cannot mine; give -t a number from 1, or leave it out to use all CPUs")]
     ZeroThreads,
-    /// More threads than anyone could mean.
+    /// More threads than [`MAX_THREADS`].
     #[error("{0} threads are more than {MAX_THREADS}; give -t about the number of CPUs")]
     TooManyThreads(usize),
-    /// A number of CPUs that is no positive number.
-    #[error("{0} CPUs can't mine; a worker needs more than 0")]
+    /// The number of CPUs is not positive.
+    #[error("{0} CPUs cannot mine; a worker needs more than 0")]
     NoCpus(f64),
-    /// A core outside the cpuset.
+    /// A core is outside the cpuset.
     #[error("core {core} of --cpu-affinity is not among those allowed here ({allowed:?})")]
     CoreNotAllowed {
-        /// The core asked for.
+        /// The core.
         core: usize,
         /// The cpuset.
         allowed: Vec<usize>,
     },
 }
 
-/// Upper bound of `-t`.
+/// The maximum of `-t`.
 pub const MAX_THREADS: usize = 4096;
 
-/// Decides threads, duty and cores.
+/// Determines threads, duty and cores.
 ///
-/// Threads are pinned only if they fill the cpuset: then each has a core of its own. Fewer would all choose the
-/// same first cores as the next worker on this host; they are left to the kernel.
+/// Threads are pinned only if they fill the cpuset, so that each has a core of its own. With fewer threads, several workers
+/// on one host would pin theirs to the same first cores, so the kernel places them.
 ///
 /// # Errors
 /// If the request is for no threads, no CPUs, or a core that is not allowed.
@@ -101,7 +101,7 @@ fn usable(cpus: Option<f64>, quota: Option<f64>, allowed: usize) -> Result<f64, 
     Ok(wanted.min(allowed as f64).min(quota.unwrap_or(f64::INFINITY)))
 }
 
-/// CPUs as threads and duty. Sums of resources are rounded to thousandths, as Mesos does.
+/// The threads and duty for a number of CPUs, which is rounded to thousandths, as Mesos does.
 fn share(cpus: f64) -> (usize, f64) {
     let cpus = ((cpus * 1000.0).round() / 1000.0).max(0.001);
     let threads = cpus.ceil();
@@ -109,8 +109,8 @@ fn share(cpus: f64) -> (usize, f64) {
 }
 
 impl CpuLimits {
-    /// Asks this machine.
-    pub fn of_this_process() -> CpuLimits {
+    /// The limits of this process.
+    pub fn of_this_process() -> Self {
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let cores: Vec<usize> = cores.into_iter().map(|core| core.id).collect();
         let fallback = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -121,7 +121,7 @@ impl CpuLimits {
     }
 }
 
-/// The smallest CPU quota of our control group and its parents, version 2 or 1.
+/// The smallest CPU quota of our control group and its parents, of version 2 or 1.
 fn quota(groups: &Path, root: &Path) -> Option<f64> {
     let groups = std::fs::read_to_string(groups).ok()?;
     groups.lines().filter_map(|line| quota_of_line(line, root)).min_by(f64::total_cmp)
@@ -141,7 +141,7 @@ fn quota_of_line(line: &str, root: &Path) -> Option<f64> {
     };
     let mut folder = root.join(path.trim_start_matches('/'));
     let mut least: Option<f64> = None;
-    // Inside a container the path may be that of the host; then only the root is there.
+    // Inside a container, the path may be that of the host. Then only the root exists here.
     while folder.starts_with(&root) {
         if let Some(quota) = read(&folder) {
             least = Some(least.map_or(quota, |least| least.min(quota)));
@@ -164,7 +164,7 @@ fn quota_v1(folder: &Path) -> Option<f64> {
     ratio(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?)
 }
 
-/// `max` and -1, which mean "no limit", are no positive numbers.
+/// `None` for `max` and -1, which mean "no limit".
 fn ratio(quota: &str, period: &str) -> Option<f64> {
     let (quota, period): (f64, f64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
     (quota > 0.0 && period > 0.0).then_some(quota / period)
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_become_threads_and_duty() {
+    fn fractional_cpus_become_threads_and_duty() {
         assert_eq!(threads_and_duty(cpus(1.5), limits(4, None)), (2, 0.75, 0));
         assert_eq!(threads_and_duty(cpus(0.3), limits(4, None)), (1, 0.3, 0));
         assert_eq!(threads_and_duty(cpus(0.3), limits(1, None)), (1, 0.3, 1));
@@ -207,12 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn two_workers_of_one_cpu_are_left_to_the_kernel() {
+    fn a_worker_of_one_cpu_is_not_pinned_on_two_cores() {
         assert_eq!(threads_and_duty(cpus(1.0), limits(2, None)), (1, 1.0, 0));
     }
 
     #[test]
-    fn threads_given_by_hand_win_over_the_quota() {
+    fn an_explicit_number_of_threads_overrides_the_quota() {
         let request = CpuRequest { threads: Some(3), ..CpuRequest::default() };
         assert_eq!(threads_and_duty(request, limits(2, Some(0.5))), (3, 1.0, 0));
     }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn quota_is_the_least_of_the_path() {
+    fn the_smallest_quota_on_the_path_counts() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let (root, groups) = (dir.path().join("cg"), dir.path().join("groups"));
         let leaf = root.join("a/b");

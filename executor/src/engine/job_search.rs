@@ -1,4 +1,4 @@
-//! Who searches what: the pieces of a job that threads claim and give back.
+//! The search through a job: threads claim units of it and return the rest of them.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -10,33 +10,33 @@ use stratum::job::Job;
 
 use super::search_space::{JobShape, SearchSpace};
 
-/// Versions per unit: as many as a backend takes at once.
+/// Versions per unit: as many as a backend searches at once.
 const GROUP: NonZeroUsize = NonZeroUsize::new(MAX_VERSIONS).expect("a backend takes at least one version");
 
-/// Contents that are remembered, in case a pool announces one of them again: also one whose session is resumed after
-/// others stood in for it for some minutes.
+/// The number of searches that are remembered, in case a pool sends the same work again. That may be minutes later, when a
+/// session is resumed after other pools took over.
 const REMEMBERED: usize = 64;
 
-/// A unit, or what is left of one.
+/// A unit, or the unsearched rest of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnitRemainder {
-    /// Number of the unit in its [`SearchSpace`].
+    /// The number of the unit in its [`SearchSpace`].
     pub unit: u64,
-    /// Where to go on in it.
+    /// Where to go on in the unit.
     pub cursor: Cursor,
 }
 
-/// The search through one job's content; all announcements of that content share it.
+/// The search through the headers of a job. All jobs with the same headers share it.
 #[derive(Debug)]
 pub struct JobSearch {
     job: Arc<Job>,
     space: SearchSpace,
-    /// The first unit that nobody claimed, here or in a search of the same headers under other versions.
+    /// The first unclaimed unit, counted together with searches of the same headers under other versions.
     next: Arc<AtomicU64>,
-    /// Pieces that were given back when the job changed. Taken before new units, so that none is skipped.
-    left: Mutex<Vec<UnitRemainder>>,
-    /// Whether `left` may hold something; spares threads that start on a new job the lock.
-    any_left: AtomicBool,
+    /// Rests of units that were returned when the job changed. They are claimed before new units, so that none is skipped.
+    returned: Mutex<Vec<UnitRemainder>>,
+    /// Whether `returned` may hold something. Without it, threads that start on a new job would all take the lock.
+    any_returned: AtomicBool,
 }
 
 impl JobSearch {
@@ -51,57 +51,56 @@ impl JobSearch {
             job: job.clone(),
             space: SearchSpace::new(shape, GROUP),
             next,
-            left: Mutex::default(),
-            any_left: AtomicBool::new(false),
+            returned: Mutex::default(),
+            any_returned: AtomicBool::new(false),
         }
     }
 
-    /// The units.
+    /// The search space.
     pub fn space(&self) -> &SearchSpace {
         &self.space
     }
 
-    /// Takes a piece that nobody else has; `None` when all are taken.
+    /// Claims a unit, or the rest of one, that no other thread has; `None` if there is none left.
     pub fn claim(&self) -> Option<UnitRemainder> {
-        if self.any_left.load(Ordering::Acquire) {
-            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(piece) = left.pop() {
-                self.any_left.store(!left.is_empty(), Ordering::Release);
-                return Some(piece);
+        if self.any_returned.load(Ordering::Acquire) {
+            let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(remainder) = returned.pop() {
+                self.any_returned.store(!returned.is_empty(), Ordering::Release);
+                return Some(remainder);
             }
         }
-        // The counter must not move beyond the end, where it could wrap in the course of ages.
+        // The counter stops at the end, so that it can never wrap.
         let claimed = |next| (next < self.space.units()).then_some(next + 1);
         let unit = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claimed).ok()?;
         Some(UnitRemainder { unit, cursor: Cursor::default() })
     }
 
-    /// Returns the unsearched rest of a piece.
-    pub fn give_back(&self, piece: UnitRemainder) {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.push(piece);
-        self.any_left.store(true, Ordering::Release);
+    /// Returns the unsearched rest of a unit.
+    pub fn give_back(&self, remainder: UnitRemainder) {
+        let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        returned.push(remainder);
+        self.any_returned.store(true, Ordering::Release);
     }
 }
 
-/// The searches of the last few jobs, the latest first.
+/// The searches of the last jobs, the latest first.
 #[derive(Debug, Default)]
 pub struct JobSearches {
     recent: VecDeque<Arc<JobSearch>>,
 }
 
 impl JobSearches {
-    /// The search for a job: the one already going on if its content was announced before.
+    /// The search of a job. A job with the same headers as an earlier one continues its search.
     ///
-    /// Two jobs have the same content if they lead to the same headers; names and targets do not matter. Those that
-    /// differ only in version or version mask may have some headers in common, so their searches count their units
-    /// together: no value of extranonce2 is searched under both. (That ends when all its values are used up; with two
-    /// bytes and no version rolling, one core needs a month for that.)
+    /// Ids and targets of jobs do not matter. Jobs that differ only in version or version mask may have some headers in
+    /// common, so their searches count units together: no value of extranonce2 is searched for both. (That ends when all
+    /// values are used up. With two bytes and no version rolling, one core needs a month for that.)
     pub fn of(&mut self, job: &Arc<Job>) -> Arc<JobSearch> {
-        let known = self.recent.iter().position(|search| same_content(&search.job, job));
-        let search = known.and_then(|place| self.recent.remove(place)).unwrap_or_else(|| {
-            let relative = self.recent.iter().find(|search| same_but_for_versions(&search.job, job));
-            Arc::new(JobSearch::new(job, relative.map(|search| search.next.clone()).unwrap_or_default()))
+        let known = self.recent.iter().position(|search| same_headers(&search.job, job));
+        let search = known.and_then(|index| self.recent.remove(index)).unwrap_or_else(|| {
+            let related = self.recent.iter().find(|search| same_but_for_versions(&search.job, job));
+            Arc::new(JobSearch::new(job, related.map(|search| search.next.clone()).unwrap_or_default()))
         });
         self.recent.push_front(search.clone());
         self.recent.truncate(REMEMBERED);
@@ -109,8 +108,7 @@ impl JobSearches {
     }
 }
 
-/// See [`JobSearches::of`].
-fn same_content(a: &Job, b: &Job) -> bool {
+fn same_headers(a: &Job, b: &Job) -> bool {
     (a.version, a.version_mask) == (b.version, b.version_mask) && same_but_for_versions(a, b)
 }
 

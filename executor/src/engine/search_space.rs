@@ -1,80 +1,80 @@
-//! What there is to search in a job: extranonce2 × version bits × ntime, cut into units.
+//! The search space of a job: extranonce2 × version bits × ntime, divided into units.
 //!
-//! A unit is one extranonce2 value, one ntime and a group of versions; a thread searches all 2^32 nonces of each
-//! of its versions. Units are numbered, and the number alone decides what is in a unit: two threads that hold
-//! different numbers can never search the same header twice, and counting up skips none.
+//! A unit is one value of extranonce2, one ntime and a group of versions; a thread searches all 2^32 nonces with each of the
+//! versions. Units are numbered, and the number determines the unit: threads with different numbers never search the same
+//! header, and counting up skips none.
 //!
-//! The order is extranonce2 first, since it is free of all rules, then the version bits beyond the first group,
-//! then ntime, which is rolled forward only and by at most [`NTIME_SPAN`].
+//! extranonce2 varies first, because no rule restricts it. The groups of version bits follow, then ntime, which is only
+//! increased, and by at most [`NTIME_SPAN`].
 
 use std::num::NonZeroUsize;
 
-/// How far ntime may run ahead of the job's own, in seconds.
+/// How far ntime may run ahead of that of the job, in seconds.
 ///
-/// Small on purpose: a pool's rules on ntime are not told to the miner, and on test networks the difficulty may
-/// depend on it. With two bytes of extranonce2 and no version rolling, one core needs a month to get here.
+/// Small, because the miner does not know the pool's rules on ntime, and on test networks the difficulty may depend on it.
+/// With two bytes of extranonce2 and no version rolling, one core needs a month before it changes ntime.
 pub const NTIME_SPAN: u32 = 60;
 
-/// The part of a job that decides what can be varied.
+/// The fields of a job that determine its search space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobShape {
-    /// Bytes of extranonce2.
+    /// The number of bytes of extranonce2.
     pub extranonce2_len: usize,
-    /// The job's version.
+    /// The version of the job.
     pub version: u32,
-    /// Version bits that may be changed (BIP-0310).
+    /// Version bits that may be rolled (BIP-0310).
     pub version_mask: u32,
-    /// The job's time, seconds since the Unix epoch.
+    /// The time of the job, seconds since the Unix epoch.
     pub ntime: u32,
 }
 
-/// All units of one job.
+/// The search space of one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchSpace {
     shape: JobShape,
-    /// Versions in a unit; the last group may have fewer.
+    /// The number of versions in a unit; the last group may have fewer.
     group: u64,
     extranonces: u64,
     groups: u64,
     units: u64,
 }
 
-/// What one thread takes at a time.
+/// The part of the search space that a thread searches at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// The value of extranonce2; big-endian in the coinbase.
     pub extranonce2: u64,
     /// Seconds since the Unix epoch.
     pub ntime: u32,
-    /// Number of the first version.
+    /// The number of the first version.
     first_version: u64,
-    /// How many versions.
+    /// The number of versions.
     versions: u64,
 }
 
 impl SearchSpace {
-    /// Cuts a job into units of at most `group` versions.
-    pub fn new(shape: JobShape, group: NonZeroUsize) -> SearchSpace {
+    /// Divides a job into units of at most `group` versions.
+    pub fn new(shape: JobShape, group: NonZeroUsize) -> Self {
         SearchSpace::with_span(shape, group, NTIME_SPAN)
     }
 
-    fn with_span(shape: JobShape, group: NonZeroUsize, span: u32) -> SearchSpace {
+    fn with_span(shape: JobShape, group: NonZeroUsize, span: u32) -> Self {
         let group = group.get() as u64;
         let bits = u32::try_from(shape.extranonce2_len.saturating_mul(8)).unwrap_or(u32::MAX);
         let extranonces = 1u64.checked_shl(bits).unwrap_or(u64::MAX);
         let groups = (1u64 << shape.version_mask.count_ones()).div_ceil(group);
-        // A time beyond 2^32 (the year 2106) can't be written into a header.
+        // A header cannot hold a time beyond 2^32 (the year 2106).
         let times = u64::from(span.min(u32::MAX - shape.ntime)) + 1;
         let units = extranonces.saturating_mul(groups).saturating_mul(times);
         SearchSpace { shape, group, extranonces, groups, units }
     }
 
-    /// The number of units; numbers run from 0. Saturates at `u64::MAX`, which no machine will ever reach.
+    /// The number of units, at most `u64::MAX`, which no machine can search.
     pub fn units(&self) -> u64 {
         self.units
     }
 
-    /// The unit of this number, or `None` beyond the last.
+    /// The unit with this number, from 0 on; `None` beyond the last.
     pub fn unit(&self, number: u64) -> Option<Unit> {
         if number >= self.units {
             return None;
@@ -90,7 +90,7 @@ impl SearchSpace {
         })
     }
 
-    /// The versions of a unit; the job's own is the first one of the first group.
+    /// The versions of a unit. The first version of the first group is that of the job.
     pub fn versions(&self, unit: &Unit) -> impl Iterator<Item = u32> + use<> {
         let JobShape { version, version_mask, .. } = self.shape;
         let first = unit.first_version;
@@ -98,7 +98,7 @@ impl SearchSpace {
         (first..first + unit.versions).map(move |n| version ^ spread(n as u32, version_mask))
     }
 
-    /// The bytes of a unit's extranonce2 as they stand in the coinbase.
+    /// The bytes of extranonce2 of a unit, as they stand in the coinbase.
     pub fn extranonce2(&self, unit: &Unit) -> Vec<u8> {
         let len = self.shape.extranonce2_len;
         let value = unit.extranonce2.to_be_bytes();
@@ -109,7 +109,7 @@ impl SearchSpace {
     }
 }
 
-/// Puts the low bits of `value` at the places of the ones in `mask`, lowest first.
+/// Distributes the low bits of `value` over the ones in `mask`, lowest first.
 fn spread(value: u32, mask: u32) -> u32 {
     let mut left = mask;
     let mut out = 0;
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn extremes_neither_overflow_nor_wrap() {
+    fn extreme_sizes_do_not_overflow() {
         let mut widest = shape(16, u32::MAX);
         widest.ntime = u32::MAX - 1;
         let space = SearchSpace::new(widest, group(24));
@@ -193,7 +193,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Over the whole space, each (extranonce2, version, ntime) comes exactly once.
+        /// The space has each (extranonce2, version, ntime) exactly once.
         #[test]
         fn nothing_twice_nothing_skipped(
             len in 0usize..=1,
@@ -201,7 +201,7 @@ mod tests {
             n in 1usize..40,
             span in 0u32..3,
         ) {
-            // Keep at most five bits, so that the space can be walked.
+            // Keeps at most five bits, so that the test can enumerate the space.
             let mask = (0..32).filter(|bit| mask >> bit & 1 == 1).take(5).fold(0, |m, bit| m | 1u32 << bit);
             let space = SearchSpace::with_span(shape(len, mask), group(n), span);
             let mut seen = HashSet::new();

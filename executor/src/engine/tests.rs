@@ -12,7 +12,7 @@ use super::job_search::{JobSearches, UnitRemainder};
 use super::search_space::NTIME_SPAN;
 use super::{Engine, FoundShare};
 
-/// Generous: only a hang should meet it.
+/// Generous: only a hang exceeds it.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn job(id: &str, coinb1: u8, target: Target) -> Arc<Job> {
@@ -37,29 +37,29 @@ fn plan(threads: usize, duty: f64) -> CpuAllocation {
     CpuAllocation { threads: NonZeroUsize::new(threads).expect("at least one"), duty, pins: Vec::new() }
 }
 
-/// Takes `n` finds.
-fn take(found: &mut tokio::sync::mpsc::Receiver<FoundShare>, n: usize) -> Vec<FoundShare> {
+/// Receives `n` shares.
+fn receive(found: &mut tokio::sync::mpsc::Receiver<FoundShare>, n: usize) -> Vec<FoundShare> {
     let started = Instant::now();
     let mut next = || loop {
         match found.try_recv() {
             Ok(found) => return found,
-            Err(_) => assert!(started.elapsed() < DEADLINE, "the engine finds nothing more"),
+            Err(_) => assert!(started.elapsed() < DEADLINE, "the engine shares no more shares"),
         }
         std::thread::sleep(Duration::from_millis(1));
     };
     (0..n).map(|_| next()).collect()
 }
 
-/// Every hash meets the easiest target, so finds and hashes must agree to the last one, whatever happens.
+/// Every hash meets the easiest target, so the number of shares must equal the number of hashes.
 #[test]
-fn no_find_is_lost_and_none_comes_twice_over_changes_of_job() {
+fn no_share_is_lost_or_found_twice_when_jobs_change() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(3, 1.0)).expect("threads");
     let counters = engine.counters();
     let mut all = Vec::new();
-    // The same content under other names and targets, with another job in between and a pause.
+    // The same headers under other ids, with another job and a pause in between.
     for (id, coinb1) in [("a", 1), ("a", 1), ("b", 2), ("again", 1), ("b", 2)] {
         engine.mine(job(id, coinb1, Target::MAX));
-        all.extend(take(&mut found, 3000));
+        all.extend(receive(&mut found, 3000));
         if id == "again" {
             engine.pause();
         }
@@ -77,10 +77,10 @@ fn no_find_is_lost_and_none_comes_twice_over_changes_of_job() {
 }
 
 #[test]
-fn a_find_keeps_the_job_it_was_found_for() {
+fn a_share_carries_the_job_for_which_it_was_found() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(2, 1.0)).expect("threads");
     let easy = engine.mine(job("easy", 1, Target::MAX));
-    let first = take(&mut found, 10);
+    let first = receive(&mut found, 10);
     let hard = engine.mine(job("hard", 1, Target::ZERO));
     engine.stop();
     let rest: Vec<_> = std::iter::from_fn(|| found.blocking_recv()).collect();
@@ -89,14 +89,14 @@ fn a_find_keeps_the_job_it_was_found_for() {
 }
 
 #[test]
-fn all_threads_take_a_new_job() {
+fn all_threads_switch_to_a_new_job() {
     let (mut engine, _found) = Engine::start(Backend::portable(), &plan(4, 1.0)).expect("threads");
     let counters = engine.counters();
     for coinb1 in 1..4 {
         let started = Instant::now();
         let generation = engine.mine(job("j", coinb1, Target::ZERO));
         while !counters.switches().all(|(seen, _)| seen == generation) {
-            assert!(started.elapsed() < DEADLINE, "a thread does not take the job");
+            assert!(started.elapsed() < DEADLINE, "a thread does not switch to the job");
             std::thread::sleep(Duration::from_millis(1));
         }
         let now = Instant::now();
@@ -105,25 +105,25 @@ fn all_threads_take_a_new_job() {
 }
 
 #[test]
-fn a_part_time_thread_still_finds_everything() {
+fn a_throttled_thread_shares_shares() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 0.5)).expect("threads");
     engine.mine(job("j", 1, Target::from_difficulty(1e-6)));
-    let finds = take(&mut found, 20);
+    let shares = receive(&mut found, 20);
     engine.stop();
-    assert!(finds.iter().all(|found| found.job.target.is_met_by(&found.digest)));
+    assert!(shares.iter().all(|found| found.job.target.is_met_by(&found.digest)));
 }
 
 #[test]
-fn threads_end_when_nobody_takes_their_finds() {
+fn threads_end_when_the_receiver_of_shares_is_gone() {
     let (mut engine, found) = Engine::start(Backend::portable(), &plan(2, 1.0)).expect("threads");
     engine.mine(job("j", 1, Target::MAX));
     drop(found);
-    // Would hang here if a thread kept waiting for room in the queue.
+    // This would hang if a thread waited for space in the queue.
     drop(engine);
 }
 
 #[test]
-fn same_content_is_one_search_and_other_content_another() {
+fn jobs_with_the_same_headers_share_a_search() {
     let mut searches = JobSearches::default();
     let first = searches.of(&job("a", 1, Target::MAX));
     assert!(Arc::ptr_eq(&first, &searches.of(&job("other name", 1, Target::ZERO))));
@@ -131,9 +131,9 @@ fn same_content_is_one_search_and_other_content_another() {
     assert!(Arc::ptr_eq(&first, &searches.of(&job("a", 1, Target::MAX))), "remembered");
 }
 
-/// Each field but the name and the target tells headers apart.
+/// Every field but the id and the target changes the headers.
 #[test]
-fn whatever_changes_the_headers_is_another_search() {
+fn jobs_with_other_headers_have_their_own_search() {
     let job = Job::clone(&job("a", 1, Target::MAX));
     let mut searches = JobSearches::default();
     let first = searches.of(&Arc::new(job.clone()));
@@ -154,18 +154,18 @@ fn whatever_changes_the_headers_is_another_search() {
 }
 
 #[test]
-fn what_was_mined_lately_is_remembered() {
+fn recent_searches_are_remembered() {
     let mut searches = JobSearches::default();
     let kept = searches.of(&job("a", 1, Target::MAX));
     let once = searches.of(&job("b", 2, Target::MAX));
     for coinb1 in 3..100 {
         searches.of(&job("other", coinb1, Target::MAX));
-        assert!(Arc::ptr_eq(&kept, &searches.of(&job("a", 1, Target::MAX))), "in use all the while");
+        assert!(Arc::ptr_eq(&kept, &searches.of(&job("a", 1, Target::MAX))), "in use all the time");
     }
     assert!(!Arc::ptr_eq(&once, &searches.of(&job("b", 2, Target::MAX))), "not for ever");
 }
 
-/// A thread may still claim for the job before when the next one is there already.
+/// A thread may still claim units of the previous job after the next one has come.
 #[test]
 fn searches_that_differ_in_their_versions_share_no_extranonce2() {
     let job = Job::clone(&job("a", 1, Target::MAX));
@@ -175,25 +175,26 @@ fn searches_that_differ_in_their_versions_share_no_extranonce2() {
         .into();
     let mut seen = HashSet::new();
     for search in different.iter().cycle().take(30) {
-        let unit = search.claim().and_then(|piece| search.space().unit(piece.unit)).expect("a large space");
+        let unit =
+            search.claim().and_then(|remainder| search.space().unit(remainder.unit)).expect("a large space");
         assert!(seen.insert(unit.extranonce2), "{unit:?}");
     }
 }
 
-/// What a thread had not searched when the job changed is searched when the job comes again: all places follow each other.
+/// The rest of a unit is searched when its job comes again, so the nonces of all shares are consecutive.
 #[test]
-fn a_job_that_comes_again_goes_on_where_it_stopped() {
+fn a_job_that_comes_again_continues_where_it_stopped() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");
-    let mut finds = Vec::new();
+    let mut shares = Vec::new();
     for coinb1 in [1, 2, 1, 2, 1] {
         engine.mine(job("j", coinb1, Target::MAX));
-        // So many that the last of them are of this job.
-        finds.extend(take(&mut found, 3000));
+        // So many that the last of them belong to this job.
+        shares.extend(receive(&mut found, 3000));
     }
     engine.stop();
-    finds.extend(std::iter::from_fn(|| found.blocking_recv()));
+    shares.extend(std::iter::from_fn(|| found.blocking_recv()));
     for coinb1 in [1, 2] {
-        let of_job = finds.iter().filter(|found| found.job.coinb1 == [coinb1]);
+        let of_job = shares.iter().filter(|found| found.job.coinb1 == [coinb1]);
         for (place, found) in of_job.enumerate() {
             assert_eq!(found.extranonce2, [0, 0, 0, 0], "still the first unit");
             assert_eq!(found.header.nonce as usize, place / MAX_VERSIONS);
@@ -201,33 +202,33 @@ fn a_job_that_comes_again_goes_on_where_it_stopped() {
     }
 }
 
-/// The last nonces of a unit were given back: they are searched first, then the next unit from its start.
+/// The rest of a returned unit is searched first, then the next unit from its start.
 #[test]
 fn the_end_of_a_unit_is_searched_to_its_last_nonce() {
     const LEFT: u32 = 10;
     let job = job("a", 1, Target::MAX);
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");
     let search = engine.searches.of(&job);
-    let piece = search.claim().expect("the first unit");
-    search.give_back(UnitRemainder { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..piece });
+    let remainder = search.claim().expect("the first unit");
+    search.give_back(UnitRemainder { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..remainder });
     engine.mine(job);
     let places = LEFT as usize * MAX_VERSIONS;
-    let (first, second) = (take(&mut found, places), take(&mut found, places));
+    let (first, second) = (receive(&mut found, places), receive(&mut found, places));
     engine.stop();
-    for (finds, extranonce2, nonces) in
+    for (shares, extranonce2, nonces) in
         [(first, [0, 0, 0, 0], u32::MAX - LEFT + 1..=u32::MAX), (second, [0, 0, 0, 1], 0..=LEFT - 1)]
     {
-        assert!(finds.iter().all(|found| found.extranonce2 == extranonce2));
+        assert!(shares.iter().all(|found| found.extranonce2 == extranonce2));
         let headers: HashSet<_> =
-            finds.iter().map(|found| (found.header.nonce, found.header.version)).collect();
+            shares.iter().map(|found| (found.header.nonce, found.header.version)).collect();
         assert_eq!(headers.len(), places, "none twice");
         assert!(headers.iter().all(|(nonce, _)| nonces.contains(nonce)));
     }
 }
 
-/// A job with nothing left to search parks the threads; the next one wakes them.
+/// Threads sleep when a job has no units left, and the next job wakes them.
 #[test]
-fn the_end_of_the_space_is_no_end_of_the_engine() {
+fn the_engine_continues_after_the_end_of_a_search_space() {
     const LEFT: u32 = 7;
     let small = Job { extranonce2_len: 0, version_mask: 0, ..Job::clone(&job("a", 1, Target::MAX)) };
     let small = Arc::new(small);
@@ -235,27 +236,30 @@ fn the_end_of_the_space_is_no_end_of_the_engine() {
     let search = engine.searches.of(&small);
     let claimed: Vec<_> = std::iter::from_fn(|| search.claim()).collect();
     assert_eq!(claimed.len() as u32, NTIME_SPAN + 1);
-    for piece in &claimed {
-        search.give_back(UnitRemainder { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..*piece });
+    for remainder in &claimed {
+        search.give_back(UnitRemainder { cursor: Cursor::at_nonce(u32::MAX - LEFT + 1), ..*remainder });
     }
     engine.mine(small);
-    let finds = take(&mut found, LEFT as usize * claimed.len());
-    let headers: HashSet<_> = finds.iter().map(|found| (found.header.ntime, found.header.nonce)).collect();
-    assert_eq!(headers.len(), finds.len(), "none twice");
+    let shares = receive(&mut found, LEFT as usize * claimed.len());
+    let headers: HashSet<_> = shares.iter().map(|found| (found.header.ntime, found.header.nonce)).collect();
+    assert_eq!(headers.len(), shares.len(), "none twice");
     assert!(headers.iter().all(|(ntime, _)| (1_700_000_000..=1_700_000_000 + NTIME_SPAN).contains(ntime)));
     let next = engine.mine(job("b", 2, Target::MAX));
-    assert!(take(&mut found, 100).iter().all(|found| found.generation == next), "the first was used up");
+    assert!(
+        receive(&mut found, 100).iter().all(|found| found.generation == next),
+        "the first job has no units left"
+    );
 }
 
-/// Else a thread that has used a job up would look at it for ever instead of being parked.
+/// Otherwise a thread that has finished a job would poll it forever instead of sleeping.
 #[test]
-fn a_thread_waits_for_another_job_than_the_last() {
+fn a_thread_waits_for_a_newer_job() {
     let (mut engine, _found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");
     let mut seen = engine.mine(job("0", 0, Target::ZERO));
     for id in 1..20 {
-        let (shared, (waits, waiting)) = (engine.shared.clone(), std::sync::mpsc::channel());
+        let (shared, (waits, waiting)) = (engine.state.clone(), std::sync::mpsc::channel());
         let thread = std::thread::spawn(move || {
-            waits.send(()).expect("somebody listens");
+            waits.send(()).expect("the test receives it");
             shared.wait(seen).map(|thread_job| thread_job.generation)
         });
         waiting.recv().expect("it waits");
@@ -266,18 +270,18 @@ fn a_thread_waits_for_another_job_than_the_last() {
 }
 
 #[test]
-fn parked_threads_hash_nothing() {
+fn sleeping_threads_compute_no_hashes() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(2, 1.0)).expect("threads");
     let counters = engine.counters();
     assert_eq!(counters.hashes(), 0, "no job, no hashes");
     engine.mine(job("j", 1, Target::MAX));
-    take(&mut found, 100);
+    receive(&mut found, 100);
     engine.pause();
-    // All that a thread still had in hand comes out; then the queue stays empty.
+    // The threads finish their chunks. After that the queue stays empty.
     let started = Instant::now();
     let mut last = (0, Instant::now());
     while last.1.elapsed() < Duration::from_millis(100) {
-        assert!(started.elapsed() < DEADLINE, "the threads do not rest");
+        assert!(started.elapsed() < DEADLINE, "the threads do not sleep");
         if counters.hashes() != last.0 {
             last = (counters.hashes(), Instant::now());
         }
@@ -287,33 +291,33 @@ fn parked_threads_hash_nothing() {
 }
 
 proptest! {
-    /// Threads that claim pieces and give back the rest at random: in the end each place was searched once.
+    /// Threads claim units and return the rest of them in random order. In the end, each position was searched once.
     #[test]
     fn claims_and_returns_cover_the_space_once(steps in prop::collection::vec((0usize..4, 0u32..4), 0..200)) {
         let small = Job { extranonce2_len: 0, version_mask: 0, ..Job::clone(&job("a", 1, Target::MAX)) };
         let search = JobSearches::default().of(&Arc::new(small));
-        // A unit is four places long here; a piece's cursor says how many of them are done.
+        // A unit has four positions here. The cursor says how many of them are done.
         let mut done = HashSet::new();
         let mut threads: [Option<UnitRemainder>; 4] = [None; 4];
-        let mut mark = |piece: UnitRemainder, places: u32| {
-            let from = piece.cursor.nonce();
+        let mut mark = |remainder: UnitRemainder, places: u32| {
+            let from = remainder.cursor.nonce();
             let to = (from + places).min(4);
-            (from..to).for_each(|place| assert!(done.insert((piece.unit, place)), "searched twice"));
+            (from..to).for_each(|place| assert!(done.insert((remainder.unit, place)), "searched twice"));
             to
         };
         for (thread, places) in steps {
             match threads[thread].take() {
                 None => threads[thread] = search.claim(),
-                Some(piece) => {
-                    let to = mark(piece, places);
+                Some(remainder) => {
+                    let to = mark(remainder, places);
                     if to < 4 {
-                        search.give_back(UnitRemainder { cursor: Cursor::at_nonce(to), ..piece });
+                        search.give_back(UnitRemainder { cursor: Cursor::at_nonce(to), ..remainder });
                     }
                 }
             }
         }
-        for piece in threads.into_iter().flatten().chain(std::iter::from_fn(|| search.claim())) {
-            mark(piece, 4);
+        for remainder in threads.into_iter().flatten().chain(std::iter::from_fn(|| search.claim())) {
+            mark(remainder, 4);
         }
         prop_assert_eq!(done.len() as u64, 4 * search.space().units());
     }

@@ -1,10 +1,10 @@
-//! One mining thread: claim a piece, build its work, scan it chunk by chunk, hand over what is found.
+//! A mining thread: claims units, prepares their work, scans it chunk by chunk, and sends the shares that it finds.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use hasher::{Hit, HitBuffer, Work};
+use hasher::{Header, Hit, HitBuffer, Work, WorkError};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 use tracing::{debug, error};
@@ -14,13 +14,13 @@ use super::job_search::UnitRemainder;
 use super::search_space::Unit;
 use super::{EngineState, FoundShare, ThreadCounters, ThreadJob};
 
-/// The nicest of all: the machine stays usable, and the network threads run at once when something arrives.
+/// The lowest priority: the machine stays responsive, and the network threads run as soon as data arrives.
 const NICE: i32 = 19;
 
-/// Mines until the engine stops; `share` is the part of a CPU that it may use.
+/// Mines until the engine stops. `share` is the part of a CPU that the thread may use.
 pub(super) fn run(
-    shared: &EngineState,
-    slot: &ThreadCounters,
+    state: &EngineState,
+    counters: &ThreadCounters,
     found: mpsc::Sender<FoundShare>,
     core: Option<usize>,
     share: f64,
@@ -28,16 +28,16 @@ pub(super) fn run(
     if let Some(id) = core
         && !core_affinity::set_for_current(core_affinity::CoreId { id })
     {
-        debug!(core = id, "can't pin a mining thread; the kernel places it");
+        debug!(core = id, "cannot pin a mining thread; the kernel places it");
     }
-    // On Linux this is the calling thread's alone.
+    // On Linux this affects only the calling thread.
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        debug!(%error, "can't lower the priority of a mining thread");
+        debug!(%error, "cannot lower the priority of a mining thread");
     }
-    let duty = CpuThrottle::new(share, Instant::now(), cpu_time());
-    let mut miner = Thread { shared, slot, found, hits: HitBuffer::new(), duty };
+    let throttle = CpuThrottle::new(share, Instant::now(), cpu_time());
+    let mut miner = Thread { state, counters, found, hits: HitBuffer::new(), throttle };
     let mut generation = 0;
-    while let Some(thread_job) = shared.wait(generation) {
+    while let Some(thread_job) = state.wait(generation) {
         generation = thread_job.generation;
         if !miner.search(&thread_job) {
             return;
@@ -46,53 +46,48 @@ pub(super) fn run(
 }
 
 struct Thread<'a> {
-    shared: &'a EngineState,
-    slot: &'a ThreadCounters,
+    state: &'a EngineState,
+    counters: &'a ThreadCounters,
     found: mpsc::Sender<FoundShare>,
     hits: HitBuffer,
-    duty: Option<CpuThrottle>,
+    throttle: Option<CpuThrottle>,
 }
 
 impl Thread<'_> {
-    /// Works on a job until it is replaced or all claimed; false if nobody takes what is found any more.
+    /// Searches a job until it is replaced or all its units are claimed. Returns false if the receiver of shares is gone.
     fn search(&mut self, thread_job: &Arc<ThreadJob>) -> bool {
         while self.is_current(thread_job)
-            && let Some(piece) = thread_job.search.claim()
+            && let Some(remainder) = thread_job.search.claim()
         {
-            let Some(unit) = thread_job.search.space().unit(piece.unit) else { return true };
-            let part = UnitWork::new(thread_job, &unit);
-            match part.work() {
+            let Some(unit) = thread_job.search.space().unit(remainder.unit) else { return true };
+            let unit = UnitWork::new(thread_job, &unit);
+            match unit.work() {
                 Ok(work) => {
-                    if !self.scan(thread_job, &part, &work, piece) {
+                    if !self.scan(&unit, &work, remainder) {
                         return false;
                     }
                 }
-                // Units hold 1 to MAX_VERSIONS different versions, which is all that a work asks for.
-                Err(error) => error!(%error, "a unit can't be searched"),
+                // Cannot happen: a unit has 1 to MAX_VERSIONS different versions.
+                Err(error) => error!(%error, "cannot search a unit"),
             }
         }
         true
     }
 
     fn is_current(&self, thread_job: &ThreadJob) -> bool {
-        self.shared.generation.load(Ordering::Acquire) == thread_job.generation
+        self.state.generation.load(Ordering::Acquire) == thread_job.generation
     }
 
-    /// JobSearches a piece to its end or until the job is replaced. No allocation and no lock but for hits.
-    fn scan(
-        &mut self,
-        thread_job: &Arc<ThreadJob>,
-        part: &UnitWork,
-        work: &Work,
-        piece: UnitRemainder,
-    ) -> bool {
-        let (mut cursor, backend) = (piece.cursor, self.shared.backends.backend(work));
+    /// Searches the rest of a unit to its end or until the job is replaced. Allocates and locks only when it finds a share.
+    fn scan(&mut self, unit: &UnitWork, work: &Work, remainder: UnitRemainder) -> bool {
+        let thread_job = unit.thread_job;
+        let (mut cursor, backend) = (remainder.cursor, self.state.backends.backend(work));
         loop {
             let progress = backend.scan(work, cursor, &mut self.hits);
-            self.slot.add(progress.hashes, thread_job.generation, self.shared.start);
+            self.counters.add(progress.hashes, thread_job.generation, self.state.start);
             for hit in self.hits.drain() {
-                // Waits while the queue is full. Nobody listens only when the engine is being dropped.
-                if self.found.blocking_send(part.found(hit)).is_err() {
+                // Waits while the queue is full. The receiver is gone only when the engine is being dropped.
+                if self.found.blocking_send(unit.found(hit)).is_err() {
                     return false;
                 }
             }
@@ -101,47 +96,47 @@ impl Thread<'_> {
                 Some(next) => cursor = next,
             }
             if !self.is_current(thread_job) {
-                thread_job.search.give_back(UnitRemainder { cursor, ..piece });
+                thread_job.search.give_back(UnitRemainder { cursor, ..remainder });
                 return true;
             }
-            self.rest(thread_job.generation);
+            self.throttle(thread_job.generation);
         }
     }
 
-    fn rest(&mut self, generation: u64) {
-        if let Some(duty) = &mut self.duty {
+    fn throttle(&mut self, generation: u64) {
+        if let Some(throttle) = &mut self.throttle {
             let now = Instant::now();
-            if duty.is_due(now)
-                && let Some(rest) = duty.rest(now, cpu_time())
+            if throttle.is_due(now)
+                && let Some(pause) = throttle.pause(now, cpu_time())
             {
-                self.shared.rest(rest, generation);
+                self.state.sleep(pause, generation);
             }
         }
     }
 }
 
-/// A unit of a job with all that is needed to make headers of it.
+/// A unit with the header that its search varies.
 struct UnitWork<'a> {
     thread_job: &'a Arc<ThreadJob>,
     extranonce2: Vec<u8>,
     unit: &'a Unit,
-    header: hasher::Header,
+    header: Header,
 }
 
 impl<'a> UnitWork<'a> {
-    fn new(thread_job: &'a Arc<ThreadJob>, unit: &'a Unit) -> UnitWork<'a> {
+    fn new(thread_job: &'a Arc<ThreadJob>, unit: &'a Unit) -> Self {
         let extranonce2 = thread_job.search.space().extranonce2(unit);
         let header = thread_job.job.header(&extranonce2, unit.ntime, thread_job.job.version);
         UnitWork { thread_job, extranonce2, unit, header }
     }
 
-    fn work(&self) -> Result<Work, hasher::WorkError> {
+    fn work(&self) -> Result<Work, WorkError> {
         let versions: Vec<u32> = self.thread_job.search.space().versions(self.unit).collect();
         Work::new(&self.header, &versions, &self.thread_job.job.target)
     }
 
     fn found(&self, hit: Hit) -> FoundShare {
-        let header = hasher::Header { version: hit.version, nonce: hit.nonce, ..self.header };
+        let header = Header { version: hit.version, nonce: hit.nonce, ..self.header };
         FoundShare {
             job: self.thread_job.job.clone(),
             generation: self.thread_job.generation,
@@ -152,7 +147,7 @@ impl<'a> UnitWork<'a> {
     }
 }
 
-/// CPU time of the calling thread.
+/// The CPU time of the calling thread.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
