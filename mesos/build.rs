@@ -8,17 +8,17 @@ use std::{env, fs};
 use protox::prost_reflect::prost_types::field_descriptor_proto::Type;
 use protox::prost_reflect::prost_types::{DescriptorProto, FileDescriptorSet};
 
-/// The roots; what they import comes with them. An operator API would be one more line here.
+/// The files to compile, with everything that they import.
 const ROOTS: [&str; 2] = ["mesos/v1/scheduler/scheduler.proto", "mesos/v1/executor/executor.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(ROOTS, ["proto"])?;
-    let shapes = PathBuf::from(env::var("OUT_DIR")?).join("shapes.rs");
-    fs::write(shapes, shapes_of(&descriptors))?;
+    let text_fields = PathBuf::from(env::var("OUT_DIR")?).join("text_fields.rs");
+    fs::write(text_fields, text_fields_of(&descriptors))?;
     prost_build::Config::new()
-        // Mesos compares executor descriptions field by field, so the same description must always give the
-        // same bytes: no hash maps.
+        // Mesos compares executor descriptions field by field, so the same description must always give the same bytes. The
+        // order of a hash map would vary.
         .btree_map(["."])
         .type_attribute(".mesos.v1.FrameworkID", "#[derive(PartialOrd, Ord)]")
         .type_attribute(".mesos.v1.OfferID", "#[derive(PartialOrd, Ord)]")
@@ -30,20 +30,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Where in each message there is text, or another message, as a table in Rust for `src/utf8.rs`.
-fn shapes_of(files: &FileDescriptorSet) -> String {
+/// A table for `src/utf8.rs`: the fields of each message that are text or other messages.
+fn text_fields_of(files: &FileDescriptorSet) -> String {
     let mut messages = BTreeMap::new();
     for file in &files.file {
         collect(&format!(".{}", file.package()), &file.message_type, &mut messages);
     }
     let index: BTreeMap<&str, usize> =
         messages.keys().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
-    let mut table = String::from("static SHAPES: &[(&str, Shape)] = &[\n");
+    let mut table = String::from("static MESSAGES: &[(&str, TextFields)] = &[\n");
     for (name, message) in &messages {
         let fields = message.field.iter().filter_map(|field| match field.r#type() {
-            Type::String => Some(format!("({}, Part::Text)", field.number())),
+            Type::String => Some(format!("({}, FieldKind::Text)", field.number())),
             Type::Message => {
-                Some(format!("({}, Part::Message({}))", field.number(), index[field.type_name()]))
+                Some(format!("({}, FieldKind::Message({}))", field.number(), index[field.type_name()]))
             }
             _ => None,
         });
@@ -53,7 +53,7 @@ fn shapes_of(files: &FileDescriptorSet) -> String {
     table + "];\n"
 }
 
-/// By their full names, which begin with a dot.
+/// Collects messages by their full names, which begin with a dot.
 fn collect<'a>(within: &str, found: &'a [DescriptorProto], all: &mut BTreeMap<String, &'a DescriptorProto>) {
     for message in found {
         let name = format!("{within}.{}", message.name());

@@ -50,7 +50,7 @@ pub fn run(runners: Runners) -> anyhow::Result<ExitCode> {
         warn!(%error, "cannot hide the agent's token: it stays in the environment of this process");
         None
     });
-    let env = ExecutorEnv::from_process_and(token)
+    let env = ExecutorEnv::from_process_with_token(token)
         .context("an executor is started by a Mesos agent; to mine without Mesos, use `mesos-miner mine`")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

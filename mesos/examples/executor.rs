@@ -11,7 +11,7 @@ use mesos::v1::TaskState;
 fn main() -> anyhow::Result<()> {
     // Where agents authenticate their executors: first of all, before there are threads, out of everybody's sight.
     let token = mesos::token::hide()?;
-    let env = ExecutorEnv::from_process_and(token)?;
+    let env = ExecutorEnv::from_process_with_token(token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(env))
 }

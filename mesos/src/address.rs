@@ -1,42 +1,42 @@
-//! Where masters and agents listen.
+//! Addresses of masters and agents.
 
 use std::fmt;
 
 pub use net::HostPort;
 use net::{HostPortError, hide_credentials};
 
-/// Port of a master unless said otherwise.
+/// The port of a master, unless its address names another one.
 pub const DEFAULT_MASTER_PORT: u16 = 5050;
 
-/// Why a text is not an address. Each message says what would be.
+/// Why a text is not an address. Each message shows the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Nothing there, or nothing between two commas.
+    /// The text is empty, or there is nothing between two commas.
     #[error("an empty address; expected HOST:PORT")]
     Empty,
-    /// Not a host name, an IPv4 address, or an IPv6 address in brackets.
+    /// The host is neither a name, nor an IPv4 address, nor an IPv6 address in brackets.
     #[error("{0:?} has no valid host; expected HOST:PORT, an IPv6 address in brackets: [::1]:5050")]
     Host(String),
-    /// Not a number from 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     #[error("{0:?} has no valid port; expected HOST:PORT with a port from 1 to 65535")]
     Port(String),
-    /// What follows `zk://` names no node.
+    /// A `zk://` address does not name a node.
     #[error("{0:?} has no valid path; expected zk://HOST:PORT,HOST:PORT/PATH, as masters have it in --zk")]
     ZooKeeperPath(String),
-    /// What stands before the `@` of a `zk://` address is not shown.
+    /// A `zk://` address has an `@` without credentials before it. The message does not show them.
     #[error("no USER:PASSWORD before the @; expected zk://USER:PASSWORD@HOST:PORT,HOST:PORT/PATH")]
     ZooKeeperCredentials,
-    /// A `zk://` address among others.
+    /// A `zk://` address in a list of addresses.
     #[error("{0:?}: zk:// must stand alone; several ZooKeeper servers are zk://HOST:PORT,HOST:PORT/PATH")]
     ZooKeeperInList(String),
-    /// Some of a list with TLS and some without.
+    /// A list with both `https://` and `http://` addresses.
     #[error("{0:?}: either all masters of a list are https:// or none")]
     MixedSchemes(String),
-    /// A scheme that is not one of Mesos'.
+    /// An unknown scheme.
     #[error("{0:?}: unknown scheme {scheme}://; expected HOST:PORT, http://, https:// or zk://HOST:PORT/PATH", scheme = scheme(.0))]
     Scheme(String),
-    /// A redirect without a usable target.
+    /// A redirect without a valid target.
     #[error("{0:?} is no place to be redirected to")]
     Redirect(String),
 }
@@ -45,7 +45,7 @@ fn scheme(text: &str) -> &str {
     text.split("://").next().unwrap_or_default()
 }
 
-/// How to talk to an address.
+/// The scheme of a URL.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
     /// Plain HTTP.
@@ -75,23 +75,23 @@ pub(crate) fn parse_host_port(text: &str, default_port: Option<u16>) -> Result<H
     })
 }
 
-/// A place to send calls to.
+/// The URL that calls are sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// How to talk to it.
+    /// Its scheme.
     pub scheme: Scheme,
-    /// Who listens there.
+    /// Its host and port.
     pub address: HostPort,
-    /// Path of the requests, with its leading slash.
+    /// Its path, with the leading slash.
     pub path: String,
 }
 
 impl Endpoint {
-    /// Where a `Location` header leads to: `//HOST:PORT/PATH` as Mesos writes it, a full URL, or a path on the
-    /// same server. Never from TLS to plain HTTP, where secrets would be seen.
+    /// The endpoint that a `Location` header names: `//HOST:PORT/PATH` as Mesos writes it, a full URL, or a path on the
+    /// same server. A redirect from TLS to plain HTTP is refused, because it would expose secrets.
     ///
     /// # Errors
-    /// When it is none of these.
+    /// When the header has another form.
     pub fn redirected(&self, location: &str) -> Result<Self, AddressError> {
         let error = || AddressError::Redirect(location.to_owned());
         let (scheme, rest) = match location.split_once("//") {
@@ -104,7 +104,7 @@ impl Endpoint {
             _ => return Err(error()),
         };
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-        // Without a port it is HTTP's, as in any URL.
+        // The default port is HTTP's, as in every URL.
         let port = if scheme == Scheme::Https { 443 } else { 80 };
         let address = parse_host_port(authority, Some(port)).map_err(|_| error())?;
         let path = if path.is_empty() { self.path.clone() } else { path.to_owned() };

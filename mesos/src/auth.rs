@@ -1,4 +1,4 @@
-//! How a client proves who it is.
+//! Credentials of clients.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hyper::header::HeaderValue;
 
-/// What every call carries, also to the leader that a master redirects to. `Debug` does not show secrets.
+/// The credentials that every call carries, also after a redirect to the leader. `Debug` does not show secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Auth {
-    /// Nothing.
+    /// No credentials.
     #[default]
     None,
     /// HTTP basic authentication: a framework's principal and its secret.
     Basic {
-        /// Who it is. `FrameworkInfo.principal` must be the same.
+        /// The principal. `FrameworkInfo.principal` must be the same.
         principal: String,
-        /// The proof.
+        /// Its secret.
         secret: String,
     },
-    /// A token, as agents give to their executors.
+    /// A token, such as agents give to their executors.
     Bearer(String),
 }
 
@@ -35,8 +35,8 @@ impl Auth {
         Self::Bearer(token.into())
     }
 
-    /// The value of the `Authorization` header; `None` without authentication. A token that cannot stand in a
-    /// header is left out, and the peer will refuse the call.
+    /// The value of the `Authorization` header; `None` without authentication. A token with
+    /// characters that a header cannot contain is left out; the peer then refuses the call.
     pub(crate) fn header(&self) -> Option<HeaderValue> {
         let text = match self {
             Self::None => return None,

@@ -1,63 +1,52 @@
-//! How a connection comes about. Replaceable, so that a domain socket, TLS or a test can take TCP's place.
+//! Opens connections: over TCP, TLS or a Unix domain socket.
 
-use std::future::Future;
 use std::io;
-use std::path::PathBuf;
-use std::pin::Pin;
+use std::path::Path;
 
-pub use net::ByteStream;
+use net::ByteStream;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
-use crate::address::HostPort;
-use crate::tls::Tls;
+use crate::address::{Endpoint, HostPort, Scheme};
+use crate::error::CallError;
+use crate::http::Config;
 
-/// A connection in the making.
-pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteStream>>> + Send>>;
-
-/// Opens connections. The client sets the time limit.
-pub trait Connect: Send + Sync {
-    /// Opens one to that address.
-    fn connect(&self, address: &HostPort) -> Connecting;
+/// Opens a connection on which nothing has been sent yet.
+pub(crate) async fn open(config: &Config, endpoint: &Endpoint) -> Result<Box<dyn ByteStream>, CallError> {
+    let connected = match timeout(config.connect_timeout, connect(config, endpoint)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    connected.map_err(|source| CallError::Connect { address: endpoint.address.clone(), source })
 }
 
-/// Plain TCP, names resolved by the system; all addresses of a name are tried.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Tcp;
-
-impl Connect for Tcp {
-    fn connect(&self, address: &HostPort) -> Connecting {
-        let (host, port) = (address.host.clone(), address.port);
-        Box::pin(async move {
-            let stream = net::dial::tcp(&host, port).await?;
-            Ok(Box::new(stream) as Box<dyn ByteStream>)
-        })
+async fn connect(config: &Config, endpoint: &Endpoint) -> io::Result<Box<dyn ByteStream>> {
+    let address = &endpoint.address;
+    match (endpoint.scheme, &config.tls) {
+        (Scheme::Https, None) => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "https:// needs Config::tls"))
+        }
+        (Scheme::Https, Some(tls)) => {
+            // A proxy might choose HTTP/2 otherwise.
+            let tls = tls.for_protocol("http/1.1");
+            Ok(Box::new(tls.secure(&address.host, tcp(address).await?).await?))
+        }
+        (Scheme::Http, _) => match &config.domain_socket {
+            Some(path) => domain_socket_or_tcp(path, address).await,
+            None => tcp(address).await,
+        },
     }
 }
 
-/// Secures a connection in the making.
-pub(crate) fn secured(tls: &Tls, host: &str, transport: Connecting) -> Connecting {
-    // Proxies might choose HTTP/2 otherwise.
-    let (tls, host) = (tls.for_protocol("http/1.1"), host.to_owned());
-    Box::pin(async move { Ok(Box::new(tls.secure(&host, transport.await?).await?) as Box<dyn ByteStream>) })
+async fn tcp(address: &HostPort) -> io::Result<Box<dyn ByteStream>> {
+    Ok(Box::new(net::dial::tcp(&address.host, address.port).await?))
 }
 
-/// A Unix domain socket, for executors of an agent that has one; TCP as long as there is no such file.
-#[derive(Debug, Clone)]
-pub struct Domain(
-    /// Where the socket is.
-    pub PathBuf,
-);
-
-impl Connect for Domain {
-    fn connect(&self, address: &HostPort) -> Connecting {
-        let (path, tcp) = (self.0.clone(), Tcp.connect(address));
-        Box::pin(async move {
-            match UnixStream::connect(path).await {
-                Ok(stream) => Ok(Box::new(stream) as Box<dyn ByteStream>),
-                // An agent was seen to announce a socket that it had not made.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => tcp.await,
-                Err(error) => Err(error),
-            }
-        })
+async fn domain_socket_or_tcp(path: &Path, address: &HostPort) -> io::Result<Box<dyn ByteStream>> {
+    match UnixStream::connect(path).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        // Seen: an agent announces a socket that it has not created.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => tcp(address).await,
+        Err(error) => Err(error),
     }
 }

@@ -1,4 +1,4 @@
-//! Who leads: a fixed list of masters to be asked, or whom ZooKeeper names.
+//! Finds the leading master: in a fixed list of masters, or in ZooKeeper.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,49 +27,49 @@ use crate::address::HostPort;
 use crate::masters::Masters;
 use crate::zookeeper::Ensemble;
 
-/// Why there is no leader to be had from ZooKeeper.
+/// Why ZooKeeper names no leader.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum DetectError {
-    /// No session with ZooKeeper.
+    /// There is no session with ZooKeeper.
     #[error("no session with ZooKeeper at {ensemble}")]
     Unreachable {
-        /// Which one.
+        /// The ensemble.
         ensemble: Ensemble,
-        /// Why.
+        /// The cause.
         #[source]
         source: zookeeper_client::Error,
     },
-    /// It does not let us read.
+    /// The credentials do not allow reading the node.
     #[error("{ensemble} may not be read; give credentials that may: zk://USER:PASSWORD@HOST:PORT/PATH")]
     Forbidden {
-        /// What.
+        /// The ensemble.
         ensemble: Ensemble,
     },
-    /// There is no such node.
+    /// The node does not exist.
     #[error("no master has ever stood for election at {ensemble}; check the path")]
     NoElection {
-        /// Where.
+        /// The ensemble.
         ensemble: Ensemble,
     },
-    /// Nobody stands for election, for the time being.
+    /// No master stands for election at the moment.
     #[error("no master leads at {ensemble} for the time being")]
     NoCandidate {
-        /// Where.
+        /// The ensemble.
         ensemble: Ensemble,
     },
-    /// The leader describes itself in a way that is not understood.
+    /// The leader's node does not describe a master.
     #[error("the node {node} in ZooKeeper does not describe a master: {found}")]
     Unreadable {
         /// Its path.
         node: String,
-        /// What is odd about it.
+        /// Why it does not.
         found: String,
     },
-    /// ZooKeeper is slow.
+    /// ZooKeeper did not respond in time.
     #[error("{ensemble} has not named a leader within {after:?}")]
     Slow {
-        /// Where.
+        /// The ensemble.
         ensemble: Ensemble,
         /// The time limit.
         after: Duration,
@@ -77,23 +77,23 @@ pub enum DetectError {
 }
 
 impl DetectError {
-    /// Whether time alone may help.
+    /// Whether the error may pass without a change of settings.
     pub fn is_transient(&self) -> bool {
         !matches!(self, Self::Forbidden { .. })
     }
 }
 
-/// What ZooKeeper has said so far.
+/// The state of the election, as far as ZooKeeper has told it.
 #[derive(Debug, Clone, Default)]
-struct Seen {
-    /// Stays during troubles with ZooKeeper: the leader need not have them.
+struct Election {
+    /// The last known leader. An error of the session with ZooKeeper does not reset it, because the leader may lead on.
     leader: Option<Leader>,
-    /// Why no leader is known, or why what is known may be out of date.
-    trouble: Option<DetectError>,
+    /// Why no leader is known, or why the last known leader may be out of date.
+    error: Option<DetectError>,
 }
 
-/// Knows whom to ask for the leader. Clones share the session with ZooKeeper, which begins with the first
-/// question and ends with the last clone. Must be used within a tokio runtime.
+/// Finds the leading master. Clones share the session with ZooKeeper, which begins with the first question and ends with
+/// the last clone. Must be used within a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct Detector {
     shared: Arc<Shared>,
@@ -108,7 +108,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Watch {
-    seen: channel::Receiver<Seen>,
+    election: channel::Receiver<Election>,
     task: JoinHandle<()>,
 }
 
@@ -119,53 +119,56 @@ impl Drop for Watch {
 }
 
 impl Detector {
-    /// Does nothing yet.
+    /// A detector for these masters. Does nothing yet.
     pub fn new(masters: Masters) -> Self {
         Self { shared: Arc::new(Shared { masters, by_name: false, watch: OnceLock::new() }) }
     }
 
-    /// Prefers leaders' host names to their IP addresses, as certificates do. Does nothing yet.
+    /// A detector that prefers the leader's host name to its IP address, because certificates are for names. Does nothing
+    /// yet.
     pub fn by_name(masters: Masters) -> Self {
         Self { shared: Arc::new(Shared { masters, by_name: true, watch: OnceLock::new() }) }
     }
 
-    /// Where it looks.
+    /// The masters that it looks for.
     pub fn masters(&self) -> &Masters {
         &self.shared.masters
     }
 
-    /// Whom to ask now, one after the other: the whole fixed list, or the leader alone as ZooKeeper names it.
+    /// The masters to try now, in order: the whole fixed list, or the leader that ZooKeeper names.
     ///
     /// # Errors
-    /// When ZooKeeper does not name one within the time limit; at once if it cannot be asked.
+    /// When ZooKeeper names no leader within the time limit, or at once if ZooKeeper cannot be reached or refuses.
     pub async fn candidates(&self, within: Duration) -> Result<Vec<HostPort>, DetectError> {
         let Some(ensemble) = self.masters().ensemble() else {
             return Ok(self.masters().addresses().to_vec());
         };
-        let mut seen = self.watch(ensemble);
-        let hopeless = |seen: &Seen| {
-            matches!(seen.trouble, Some(DetectError::Unreachable { .. } | DetectError::Forbidden { .. }))
+        let mut election = self.watch(ensemble);
+        let failed = |election: &Election| {
+            matches!(election.error, Some(DetectError::Unreachable { .. } | DetectError::Forbidden { .. }))
         };
-        let waited = timeout(within, seen.wait_for(|seen| seen.leader.is_some() || hopeless(seen))).await;
+        let waited =
+            timeout(within, election.wait_for(|election| election.leader.is_some() || failed(election)))
+                .await;
         drop(waited);
-        let Seen { leader, trouble } = seen.borrow().clone();
+        let Election { leader, error } = election.borrow().clone();
         let slow = || DetectError::Slow { ensemble: ensemble.clone(), after: within };
-        leader.map(|leader| vec![leader.address]).ok_or_else(|| trouble.unwrap_or_else(slow))
+        leader.map(|leader| vec![leader.address]).ok_or_else(|| error.unwrap_or_else(slow))
     }
 
-    /// The leader as ZooKeeper has named it last; `None` with a fixed list.
+    /// The leader that ZooKeeper named last; `None` with a fixed list.
     pub fn leader(&self) -> Option<Leader> {
-        self.shared.watch.get().and_then(|watch| watch.seen.borrow().leader.clone())
+        self.shared.watch.get().and_then(|watch| watch.election.borrow().leader.clone())
     }
 
-    /// Waits until ZooKeeper names a leader other than that one; with a fixed list, for ever.
-    /// A master that was started anew counts as another one. Cancelling the future does no harm.
+    /// Waits until ZooKeeper names a leader other than `known`; with a fixed list, for ever. A restarted master counts as
+    /// another leader. The future may be cancelled.
     pub async fn leader_other_than(&self, known: Option<&Leader>) -> Leader {
         if let Some(ensemble) = self.masters().ensemble() {
-            let mut seen = self.watch(ensemble);
-            let new = |seen: &Seen| seen.leader.is_some() && seen.leader.as_ref() != known;
-            if let Ok(seen) = seen.wait_for(new).await
-                && let Some(leader) = seen.leader.clone()
+            let mut election = self.watch(ensemble);
+            let new = |election: &Election| election.leader.is_some() && election.leader.as_ref() != known;
+            if let Ok(election) = election.wait_for(new).await
+                && let Some(leader) = election.leader.clone()
             {
                 return leader;
             }
@@ -173,19 +176,19 @@ impl Detector {
         std::future::pending().await
     }
 
-    /// Waits until ZooKeeper names a leader other than the one at the time of this call, as a reason to try
-    /// again before a pause is over; with a fixed list, for ever.
+    /// Waits until the leader is another one than at the time of this call; with a fixed list, for ever. A new leader is a
+    /// reason to subscribe before a pause is over.
     pub fn changed(&self) -> impl Future<Output = Leader> + Send + 'static {
         let (detector, known) = (self.clone(), self.leader());
         async move { detector.leader_other_than(known.as_ref()).await }
     }
 
-    fn watch(&self, ensemble: &Ensemble) -> channel::Receiver<Seen> {
+    fn watch(&self, ensemble: &Ensemble) -> channel::Receiver<Election> {
         let start = || {
-            let (sender, seen) = channel::channel(Seen::default());
-            Watch { seen, task: tokio::spawn(watch::run(ensemble.clone(), self.shared.by_name, sender)) }
+            let (sender, election) = channel::channel(Election::default());
+            Watch { election, task: tokio::spawn(watch::run(ensemble.clone(), self.shared.by_name, sender)) }
         };
-        self.shared.watch.get_or_init(start).seen.clone()
+        self.shared.watch.get_or_init(start).election.clone()
     }
 }
 

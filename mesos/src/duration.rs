@@ -1,4 +1,4 @@
-//! Durations as Mesos writes them: a number, which may have decimals, and a unit (`5secs`, `2.5mins`).
+//! Durations as Mesos writes them: a number, possibly with decimals, and a unit (`5secs`, `2.5mins`).
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ const UNITS: [(&str, f64); 8] = [
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a duration such as 5secs or 2.5mins (units: ns, us, ms, secs, mins, hrs, days, weeks)")]
 pub struct DurationError(
-    /// The text.
+    /// The text that is not a duration.
     pub String,
 );
 
-/// Reads a duration.
+/// Parses a duration.
 ///
 /// # Errors
 /// When the number or the unit is missing or unknown, or the duration is negative or too long to represent.

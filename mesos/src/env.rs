@@ -1,17 +1,17 @@
-//! What an agent tells an executor by environment variables.
+//! The environment variables that an agent sets for an executor.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::address::{AddressError, Endpoint, HostPort, Scheme, parse_host_port};
+use crate::address::{Endpoint, HostPort, Scheme, parse_host_port};
 use crate::auth::Auth;
-use crate::duration::{self, DurationError};
+use crate::duration;
 use crate::executor::calls::Identity;
 use crate::tls::TlsFiles;
 use crate::token;
 use crate::v1::AgentId;
 
-/// Mesos' own defaults, for what an agent does not say.
+/// Mesos' own defaults for variables that are not set.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 const DEFAULT_RECOVERY: Duration = Duration::from_secs(15 * 60);
 const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);
@@ -19,31 +19,31 @@ const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);
 /// The environment of an executor, read and checked.
 #[derive(Debug, Clone)]
 pub struct ExecutorEnv {
-    /// Who this executor is (`MESOS_FRAMEWORK_ID`, `MESOS_EXECUTOR_ID`).
+    /// The executor and its framework (`MESOS_FRAMEWORK_ID`, `MESOS_EXECUTOR_ID`).
     pub identity: Identity,
     /// The agent (`MESOS_SLAVE_ID`).
     pub agent_id: AgentId,
-    /// Where the agent takes calls (`MESOS_AGENT_ENDPOINT`, the prefix of `MESOS_SLAVE_PID`, and TLS if
+    /// The endpoint at which the agent takes calls (`MESOS_AGENT_ENDPOINT`, the prefix of `MESOS_SLAVE_PID`, and TLS if
     /// `LIBPROCESS_SSL_ENABLED` says so).
     pub endpoint: Endpoint,
     /// The folder that the executor may write to (`MESOS_SANDBOX`, else `MESOS_DIRECTORY`).
     pub sandbox: Option<PathBuf>,
     /// Whether the executor outlives a restart of the agent (`MESOS_CHECKPOINT`).
     pub checkpoint: bool,
-    /// How long to go on trying to reach the agent (`MESOS_RECOVERY_TIMEOUT`). Zero without checkpointing:
-    /// no agent that comes back would know this executor.
+    /// How long to try to reach an agent that is gone (`MESOS_RECOVERY_TIMEOUT`). Zero without checkpointing, because
+    /// a restarted agent does not know this executor then.
     pub recovery_timeout: Duration,
-    /// Longest wait between two tries (`MESOS_SUBSCRIPTION_BACKOFF_MAX`). An agent that has recovered waits
-    /// for its executors just as long, so a quarter of it is wiser.
+    /// Longest pause between two tries to subscribe (`MESOS_SUBSCRIPTION_BACKOFF_MAX`). A recovered agent waits no longer
+    /// than this for its executors, so a quarter of it is safer.
     pub subscription_backoff_max: Duration,
     /// Time from SHUTDOWN to SIGKILL (`MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD`).
     pub shutdown_grace_period: Duration,
     /// Certificates for TLS (`LIBPROCESS_SSL_CA_FILE`, `LIBPROCESS_SSL_CERT_FILE`, `LIBPROCESS_SSL_KEY_FILE`). Agents
     /// pass these on if their `--executor_environment_variables` has them.
     pub tls_files: TlsFiles,
-    /// What the calls carry (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`).
+    /// The credentials of calls (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`).
     pub auth: Auth,
-    /// A socket of the agent to be preferred to its endpoint (`MESOS_DOMAIN_SOCKET`).
+    /// A socket of the agent, to be preferred to its endpoint (`MESOS_DOMAIN_SOCKET`).
     pub domain_socket: Option<PathBuf>,
 }
 
@@ -51,32 +51,20 @@ pub struct ExecutorEnv {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.describe())]
 pub struct EnvError {
-    /// Variables that an agent always sets, but that are not there.
+    /// Variables that are not set, although an agent always sets them.
     pub missing: Vec<&'static str>,
-    /// Variables with a value that cannot be understood.
-    pub malformed: Vec<Malformed>,
+    /// Variables with an invalid value.
+    pub malformed: Vec<MalformedVariable>,
 }
 
-/// A variable with a value that cannot be understood.
+/// A variable with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {error}")]
-pub struct Malformed {
+pub struct MalformedVariable {
     /// The variable.
     pub name: &'static str,
-    /// What is wrong with its value.
-    pub error: ValueError,
-}
-
-/// What is wrong with a value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ValueError {
-    /// It should be an address.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// It should be a duration.
-    #[error(transparent)]
-    Duration(#[from] DurationError),
+    /// Why its value is invalid.
+    pub error: String,
 }
 
 impl EnvError {
@@ -96,19 +84,19 @@ impl EnvError {
 }
 
 impl ExecutorEnv {
-    /// Reads the environment of this process. A token stays in it; see [`token::hide`].
+    /// Reads the environment of this process. A token remains in it; see [`token::hide`].
     ///
     /// # Errors
     /// When variables are missing or malformed; all of them at once.
     pub fn from_process() -> Result<Self, EnvError> {
-        Self::from_process_and(None)
+        Self::from_process_with_token(None)
     }
 
     /// Reads the environment of this process, with the token that [`token::hide`] returned, if any.
     ///
     /// # Errors
     /// When variables are missing or malformed; all of them at once.
-    pub fn from_process_and(token: Option<String>) -> Result<Self, EnvError> {
+    pub fn from_process_with_token(token: Option<String>) -> Result<Self, EnvError> {
         Self::from_lookup(|name| match &token {
             Some(token) if name == token::VARIABLE => Some(token.clone()),
             _ => std::env::var(name).ok(),
@@ -173,7 +161,7 @@ fn executor_path(pid: Option<&str>) -> String {
     }
 }
 
-/// Reads variables one after the other and keeps what is wrong.
+/// Reads variables and collects the errors.
 struct Reader<F> {
     get: F,
     error: EnvError,
@@ -192,22 +180,23 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 
     fn address(&mut self, name: &'static str) -> Option<HostPort> {
-        match self.required(name) {
-            missing if missing.is_empty() => None,
-            text => parse_host_port(&text, None).map_err(|error| self.malformed(name, error.into())).ok(),
+        let text = self.required(name);
+        if text.is_empty() {
+            return None;
         }
+        parse_host_port(&text, None).map_err(|error| self.malformed(name, &error)).ok()
     }
 
     fn duration(&mut self, name: &'static str, default: Duration) -> Duration {
         let Some(text) = self.optional(name) else { return default };
         duration::parse(&text).unwrap_or_else(|error| {
-            self.malformed(name, error.into());
+            self.malformed(name, &error);
             default
         })
     }
 
-    fn malformed(&mut self, name: &'static str, error: ValueError) {
-        self.error.malformed.push(Malformed { name, error });
+    fn malformed(&mut self, name: &'static str, error: &impl ToString) {
+        self.error.malformed.push(MalformedVariable { name, error: error.to_string() });
     }
 }
 
@@ -215,7 +204,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 mod tests {
     use super::*;
 
-    /// As an agent of Mesos 1.11 was seen to set it.
+    /// The environment that an agent of Mesos 1.11 set.
     const RECORDED: &str = include_str!("../tests/data/executor-environment.txt");
 
     fn recorded(name: &str) -> Option<String> {
@@ -237,12 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn needs_little() {
+    fn few_variables_are_required() {
         let env = ExecutorEnv::from_lookup(|name| match name {
             "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".into()),
             "MESOS_AGENT_ENDPOINT" => Some("[::1]:5051".into()),
             "MESOS_EXECUTOR_AUTHENTICATION_TOKEN" => Some("abc".into()),
-            // Means nothing on its own.
+            // Has no effect on its own.
             "LIBPROCESS_SSL_CERT_FILE" => Some("/cert".into()),
             _ => None,
         })
@@ -254,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_may_talk_tls() {
+    fn an_agent_may_use_tls() {
         let env = ExecutorEnv::from_lookup(|name| match name {
             "LIBPROCESS_SSL_ENABLED" => Some("true".into()),
             "LIBPROCESS_SSL_CA_FILE" => Some("/ca".into()),
@@ -269,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_everything_at_once() {
+    fn reports_all_errors_at_once() {
         let error = ExecutorEnv::from_lookup(|name| match name {
             "MESOS_SLAVE_ID" => Some(String::new()),
             "MESOS_AGENT_ENDPOINT" => Some("nowhere".into()),

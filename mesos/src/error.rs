@@ -1,4 +1,4 @@
-//! What can go wrong, and whether it is worth trying again.
+//! Errors of calls and streams, and whether it is worth trying again.
 
 use std::fmt;
 use std::io;
@@ -15,117 +15,116 @@ pub enum CallError {
     /// ZooKeeper names no leader.
     #[error("there is no leading master to subscribe to")]
     NoLeader(#[source] DetectError),
-    /// Nobody listens there, or the name is not known.
+    /// Nobody listens at the address, or its host name is unknown.
     #[error("cannot connect to {address}")]
     Connect {
-        /// Where.
+        /// The address.
         address: HostPort,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// No answer in time. Whether the call has arrived is not known.
+    /// No response in time. The call may have arrived.
     #[error("no answer from {endpoint} within {after:?}")]
     Timeout {
-        /// From whom.
+        /// The peer.
         endpoint: Endpoint,
         /// The time limit.
         after: Duration,
     },
-    /// The connection ended before the answer. Whether the call has arrived is not known.
+    /// The connection ended before the response. The call may have arrived.
     #[error("the connection to {endpoint} broke before the answer")]
     Broken {
-        /// To whom.
+        /// The peer.
         endpoint: Endpoint,
-        /// How.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A master or agent that is starting, a master without a leader, or a proxy that has too much to do or nobody behind
-    /// it.
+    /// A master or agent is starting, no master leads, or a proxy is overloaded or cannot reach the master.
     #[error("{endpoint} is not ready yet (HTTP {status}: {message}){}", starting_hint(*status))]
     NotReady {
-        /// Who.
+        /// The peer.
         endpoint: Endpoint,
         /// The HTTP status: 404, 408, 429 or 5xx.
         status: u16,
-        /// What it says.
+        /// The peer's message.
         message: String,
     },
     /// The master that the subscription is with does not lead any more.
     #[error("{endpoint} does not lead any more; subscribe again")]
-    Moved {
-        /// Who.
+    NotLeading {
+        /// The master.
         endpoint: Endpoint,
     },
     /// There is no subscription that the call could belong to.
     #[error("not subscribed: subscribe before other calls")]
     NotSubscribed,
-    /// One master points to the next, without end.
+    /// Too many redirects, one after the other.
     #[error("{endpoint} was reached over {count} redirects and redirects again")]
-    Redirects {
-        /// The last one.
+    TooManyRedirects {
+        /// The last endpoint.
         endpoint: Endpoint,
-        /// How many were followed.
+        /// How many redirects were followed.
         count: usize,
     },
-    /// A redirect that leads nowhere.
+    /// A redirect without a valid target.
     #[error("{endpoint} redirects, but not to another master")]
-    Redirect {
-        /// Who.
+    BadRedirect {
+        /// The peer that redirects.
         endpoint: Endpoint,
-        /// Where to.
+        /// Why its target is invalid.
         #[source]
         source: AddressError,
     },
-    /// Understood, but not done.
+    /// The peer has understood the call and refuses it.
     #[error("{endpoint} refused {call} (HTTP {status}: {message}): {refusal}")]
     Refused {
-        /// Who.
+        /// The peer.
         endpoint: Endpoint,
         /// The type of the call.
         call: &'static str,
         /// The HTTP status, 4xx.
         status: u16,
-        /// What it says.
+        /// The peer's message.
         message: String,
-        /// What that means.
+        /// The meaning of the refusal.
         refusal: Refusal,
     },
-    /// Something answers, but it is no Mesos.
+    /// The peer that responds is not Mesos.
     #[error("{endpoint} does not look like Mesos: {found}; check the address")]
     NotMesos {
-        /// Who.
+        /// The peer.
         endpoint: Endpoint,
-        /// What is odd about its answer.
+        /// Why its response does not look like Mesos.
         found: String,
     },
 }
 
-/// A master or agent that starts says 404 for some milliseconds; an agent asked for a master's API says so always.
+/// A master or agent responds with 404 for some milliseconds while it starts. An agent always does for a master's API.
 fn starting_hint(status: u16) -> &'static str {
     if status == 404 { "; if that goes on, check the address" } else { "" }
 }
 
-/// Kinds of refusals. `Display` says what to do.
+/// The kinds of refusals. `Display` says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// 401, and nothing was presented.
+    /// 401, and the call had no credentials.
     CredentialsNeeded,
-    /// 401 in spite of a principal and secret.
+    /// 401, although the call had a principal and secret.
     CredentialsWrong,
-    /// 401 in spite of an executor's token.
+    /// 401, although the call had an executor's token.
     TokenWrong,
     /// 403.
     Forbidden,
     /// The subscription that the call belongs to is over.
     NotSubscribed,
-    /// The agent does not know the framework or the executor, or not any more.
-    Disowned,
+    /// The agent does not know the framework or the executor, or does not know it any more.
+    UnknownExecutor,
     /// 400.
     Malformed,
-    /// Another API is spoken under that path.
+    /// The path belongs to another API.
     WrongApi,
     /// 409.
     Conflict,
@@ -145,7 +144,7 @@ impl fmt::Display for Refusal {
                 "not allowed for this principal; check the access control lists (ACLs) of Mesos"
             }
             Self::NotSubscribed => "the subscription is over; subscribe again",
-            Self::Disowned => "the agent does not know this executor any more; it should exit",
+            Self::UnknownExecutor => "the agent does not know this executor any more; it should exit",
             Self::Malformed => "the call is not valid as it is, and trying again will not help",
             Self::WrongApi => "another API is spoken there; is this an agent instead of a master?",
             Self::Conflict => "it conflicts with the present state; look at that state before trying again",
@@ -156,11 +155,11 @@ impl fmt::Display for Refusal {
 }
 
 impl CallError {
-    /// Whether the same may well succeed later without anybody's help, perhaps after a new subscription
-    /// (see [`CallError::needs_subscription`]).
+    /// Whether the same call may succeed later without a change of settings, perhaps after a new subscription (see
+    /// [`CallError::needs_subscription`]).
     pub fn is_transient(&self) -> bool {
         match self {
-            // InvalidData: TLS has failed, for the lack of it or of trust.
+            // InvalidData: the peer does not use TLS, or its certificate is not trusted.
             Self::Connect { source, .. } => {
                 !matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
             }
@@ -168,15 +167,15 @@ impl CallError {
             Self::Timeout { .. }
             | Self::Broken { .. }
             | Self::NotReady { .. }
-            | Self::Moved { .. }
-            | Self::Redirects { .. }
+            | Self::NotLeading { .. }
+            | Self::TooManyRedirects { .. }
             | Self::NotSubscribed => true,
             Self::Refused { refusal, .. } => *refusal == Refusal::NotSubscribed,
-            Self::Redirect { .. } | Self::NotMesos { .. } => false,
+            Self::BadRedirect { .. } | Self::NotMesos { .. } => false,
         }
     }
 
-    /// Whether who we are was not told or not believed, so that no other call would succeed either.
+    /// Whether credentials are missing or wrong, so that no other call would succeed either.
     pub fn concerns_credentials(&self) -> bool {
         let credentials = [Refusal::CredentialsNeeded, Refusal::CredentialsWrong, Refusal::TokenWrong];
         matches!(self, Self::Refused { refusal, .. } if credentials.contains(refusal))
@@ -186,57 +185,59 @@ impl CallError {
     pub fn needs_subscription(&self) -> bool {
         matches!(
             self,
-            Self::Moved { .. } | Self::NotSubscribed | Self::Refused { refusal: Refusal::NotSubscribed, .. }
+            Self::NotLeading { .. }
+                | Self::NotSubscribed
+                | Self::Refused { refusal: Refusal::NotSubscribed, .. }
         )
     }
 }
 
-/// Why a stream of events has ended other than by its last chunk. In each case the remedy is to subscribe again.
+/// Why an event stream has ended before its last chunk. In each case the remedy is to subscribe again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The connection broke: the other side died, most likely.
+    /// The connection broke. Most likely the peer died.
     #[error("the event stream of {endpoint} broke")]
     Broken {
-        /// Whose.
+        /// The peer.
         endpoint: Endpoint,
-        /// How.
+        /// The cause.
         #[source]
         source: hyper::Error,
     },
-    /// Neither an event nor a heartbeat for too long.
+    /// Neither an event nor a heartbeat came for too long.
     #[error("nothing came from {endpoint} for {silence:?}; taking the connection for dead")]
     Silent {
-        /// From whom.
+        /// The peer.
         endpoint: Endpoint,
-        /// For how long.
+        /// The length of the silence.
         silence: Duration,
     },
-    /// ZooKeeper names another leader. The stream's master may be frozen or cut off, and not know it yet.
+    /// ZooKeeper names another leader. The old one may be frozen or cut off, and may not know it yet.
     #[error("{endpoint} does not lead any more: ZooKeeper names {leader}")]
-    Moved {
-        /// Whose stream it is.
+    LeaderChanged {
+        /// The master that sent the stream.
         endpoint: Endpoint,
-        /// Who leads.
+        /// The new leader.
         leader: HostPort,
     },
-    /// Not RecordIO.
+    /// The bytes are not RecordIO.
     #[error("the event stream of {endpoint} is malformed")]
     Record {
-        /// Whose.
+        /// The peer.
         endpoint: Endpoint,
-        /// How.
+        /// The cause.
         #[source]
         source: RecordError,
     },
-    /// A record that is no event.
+    /// A record is not an event.
     #[error("{endpoint} sent {length} bytes that are no event")]
     Event {
-        /// Who.
+        /// The peer.
         endpoint: Endpoint,
-        /// Length of the record.
+        /// Length of the record in bytes.
         length: usize,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: prost::DecodeError,
     },

@@ -19,8 +19,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! To outlive restarts of the agent, keep what it has not acknowledged, and tell it again. An agent that recovers takes
-//! subscriptions before other calls, so a call that fails is a reason to subscribe again, too.
+//! To survive restarts of the agent, keep everything that it has not acknowledged, and send it with the next SUBSCRIBE. A
+//! recovering agent accepts subscriptions before other calls, so a failed call is a reason to subscribe again, too.
 //!
 //! ```no_run
 //! use std::time::{Instant, SystemTime};
@@ -58,7 +58,7 @@
 //!                 lost = Instant::now();
 //!             }
 //!             Err(error) if error.is_transient() => {}
-//!             Err(error) => return Err(error.into()), // a new agent, for instance, which does not know us
+//!             Err(error) => return Err(error.into()), // for instance, a new agent does not know this executor
 //!         }
 //!         // Zero without checkpointing.
 //!         if lost.elapsed() >= env.recovery_timeout {
@@ -78,18 +78,16 @@ use std::sync::Arc;
 pub use self::calls::{Identity, heartbeat, message, status, subscribe, update};
 pub use self::event::Event;
 use crate::address::{Endpoint, Scheme};
-use crate::connect::Domain;
 use crate::env::ExecutorEnv;
 use crate::error::CallError;
-use crate::http::{Config, Http, Outgoing};
+use crate::http::{Config, Http};
 use crate::subscription::Subscription;
 use crate::tls::Tls;
 use crate::v1::executor::Call;
 
 /// Talks to the agent. Clones share connections.
 ///
-/// It neither sleeps nor tries again: [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff) are
-/// what the caller needs for that. Must be used within a tokio runtime.
+/// It neither sleeps nor tries again. Use [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff) for that. Must be used within a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct ExecutorClient {
     http: Arc<Http>,
@@ -97,15 +95,15 @@ pub struct ExecutorClient {
 }
 
 impl ExecutorClient {
-    /// For the agent that has started this process, by its domain socket if it has one, with its token if it
-    /// gave one, and over TLS if the agent talks it. Does nothing yet; certificates that cannot be used are logged,
-    /// and then no connection comes about.
+    /// A client for the agent that started this process: over the agent's domain socket if it has one, over TLS if the
+    /// agent uses it, and with the executor's token if the agent gave one. Does nothing yet. Certificates that cannot
+    /// be used are logged; every call fails then.
     pub fn from_env(env: &ExecutorEnv) -> Self {
         let mut config = Config { auth: env.auth.clone(), ..Config::default() };
         match (env.endpoint.scheme, &env.domain_socket) {
-            (Scheme::Http, Some(path)) => config.connector = Arc::new(Domain(path.clone())),
+            (Scheme::Http, Some(path)) => config.domain_socket = Some(path.clone()),
             (Scheme::Http, None) => {}
-            // There is no TLS on a domain socket, and from there no way back to it.
+            // A domain socket has no TLS, so it is not used.
             (Scheme::Https, _) => {
                 config.tls = Tls::from_files(&env.tls_files)
                     .inspect_err(|error| tracing::error!(error = error as &dyn Error, "no TLS to the agent"))
@@ -115,19 +113,19 @@ impl ExecutorClient {
         Self::with_config(env.endpoint.clone(), config)
     }
 
-    /// With other settings.
+    /// A client with other settings.
     pub fn with_config(endpoint: Endpoint, config: Config) -> Self {
         Self { http: Arc::new(Http::new(config)), endpoint }
     }
 
-    /// Subscribes, by a call of [`subscribe`].
+    /// Subscribes with a call that [`subscribe`] makes.
     ///
     /// # Errors
     /// When the agent cannot be reached, is still starting, or refuses. After a restart of the agent
-    /// [`Refusal::Disowned`](crate::Refusal::Disowned) means that it is time to exit.
+    /// [`Refusal::UnknownExecutor`](crate::Refusal::UnknownExecutor) means that the executor should exit.
     pub async fn subscribe(&self, call: &Call) -> Result<Subscription<Event>, CallError> {
-        let opened = self.http.subscribe(&self.endpoint, &outgoing(call)).await?;
-        Ok(Subscription::new(opened, None, &self.http.config, None))
+        let opened = self.http.subscribe(&self.endpoint, &call.into()).await?;
+        Ok(Subscription::new(opened, &self.http.config))
     }
 
     /// Sends a call. `Ok` means that the agent has it.
@@ -135,10 +133,6 @@ impl ExecutorClient {
     /// # Errors
     /// When the agent cannot be reached, is still starting, or refuses the call.
     pub async fn call(&self, call: &Call) -> Result<(), CallError> {
-        self.http.call(&self.endpoint, &outgoing(call)).await
+        self.http.call(&self.endpoint, &call.into(), None).await
     }
-}
-
-fn outgoing(call: &Call) -> Outgoing {
-    Outgoing { name: calls::name(call), body: calls::encode(call), stream_id: None }
 }

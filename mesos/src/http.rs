@@ -1,14 +1,15 @@
-//! Calls as HTTP requests, and what the answers mean.
+//! Calls as HTTP requests, and event streams as their responses.
 //!
-//! The event stream has a connection to itself: Mesos would write the answer of a second call into the middle
-//! of the stream. Calls use other connections, which are kept and reused.
+//! An event stream has a connection to itself, because Mesos would write the response of a second call into the middle
+//! of the stream. Calls use other connections, which stay open for later calls.
 
-mod answer;
-mod line;
-mod reader;
+mod pipelined;
+mod response;
+mod response_reader;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,45 +19,48 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use prost::Message;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-pub(crate) use self::answer::meaning;
-pub(crate) use self::line::{Line, LineEvent};
-use crate::address::{Endpoint, HostPort, Scheme};
+pub(crate) use self::pipelined::{ConnectionEvent, PipelinedConnection};
+pub(crate) use self::response::CallContext;
+use crate::address::{Endpoint, HostPort};
 use crate::auth::Auth;
-use crate::connect::{ByteStream, Connect, Tcp, secured};
+use crate::connect;
 use crate::error::CallError;
 use crate::recordio;
 use crate::tls::Tls;
+use crate::v1;
 
-/// The encoding of everything this crate says.
+/// The encoding of every message that this crate sends.
 pub(crate) const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
-/// Ties calls to a scheduler's subscription.
+/// The header that ties a call to its scheduler's subscription.
 pub(crate) const STREAM_ID: &str = "mesos-stream-id";
 
 const MAX_REDIRECTS: usize = 5;
-/// Connections kept for later calls.
+/// How many connections stay open for later calls.
 const MAX_IDLE: usize = 4;
 
 type Body = Full<Bytes>;
 
 /// How a client behaves. The defaults fit a local network.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// What every call carries.
+    /// The credentials that every call carries.
     pub auth: Auth,
-    /// Time to open a connection, names included. 5 s.
+    /// Time limit for opening a connection, including the lookup of its host name. 5 s.
     pub connect_timeout: Duration,
-    /// Time for the answer to a call, or the first part of the answer to SUBSCRIBE. 15 s.
+    /// Time limit for the response to a call, or for the head of the response to SUBSCRIBE. 15 s.
     pub call_timeout: Duration,
-    /// Longest event accepted, in bytes. 1 GiB; memory is taken only for what has arrived.
+    /// Longest event accepted, in bytes. 1 GiB; memory is taken only for bytes that have arrived.
     pub record_limit: usize,
-    /// After how many heartbeats that did not come a stream is taken for dead. 5.
+    /// A stream is taken for dead after this many missed heartbeats. 5.
     pub missed_heartbeats: u32,
-    /// How connections come about. TCP.
-    pub connector: Arc<dyn Connect>,
-    /// How `https://` ones are made secure. None: they fail.
+    /// A Unix domain socket to use instead of TCP, for executors whose agent has one. TCP is used if there is no such
+    /// file. Without effect on `https://` endpoints. None.
+    pub domain_socket: Option<PathBuf>,
+    /// The TLS settings for `https://` endpoints. None: connections to such endpoints fail.
     pub tls: Option<Tls>,
 }
 
@@ -68,81 +72,84 @@ impl Default for Config {
             call_timeout: Duration::from_secs(15),
             record_limit: recordio::DEFAULT_LIMIT,
             missed_heartbeats: 5,
-            connector: Arc::new(Tcp),
+            domain_socket: None,
             tls: None,
         }
     }
 }
 
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("auth", &self.auth)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("call_timeout", &self.call_timeout)
-            .field("record_limit", &self.record_limit)
-            .field("missed_heartbeats", &self.missed_heartbeats)
-            .field("tls", &self.tls)
-            .finish_non_exhaustive()
+/// A call in the form in which it is sent. Clones share the bytes.
+#[derive(Debug, Clone)]
+pub struct EncodedCall {
+    name: &'static str,
+    pub(crate) body: Bytes,
+}
+
+impl EncodedCall {
+    /// The name of the call's type, such as `ACCEPT`.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 }
 
-/// A call ready to be sent.
-pub(crate) struct Outgoing {
-    /// Its type, for messages.
-    pub name: &'static str,
-    pub body: Bytes,
-    pub stream_id: Option<HeaderValue>,
+impl From<&v1::scheduler::Call> for EncodedCall {
+    fn from(call: &v1::scheduler::Call) -> Self {
+        Self { name: call.r#type().as_str_name(), body: call.encode_to_vec().into() }
+    }
 }
 
-/// A stream of events that has begun.
-pub(crate) struct Opened {
-    /// Where redirects have led to.
+impl From<&v1::executor::Call> for EncodedCall {
+    fn from(call: &v1::executor::Call) -> Self {
+        Self { name: call.r#type().as_str_name(), body: call.encode_to_vec().into() }
+    }
+}
+
+/// An event stream that has begun.
+pub(crate) struct OpenStream {
+    /// The peer that sends the stream, after all redirects.
     pub endpoint: Endpoint,
     pub response: Response<Incoming>,
-    pub connection: Connection,
+    pub connection: StreamConnection,
 }
 
-/// One HTTP connection. It ends when this is dropped.
-pub(crate) struct Connection {
+/// The connection of an event stream. Dropping it closes the connection.
+pub(crate) struct StreamConnection {
     address: HostPort,
     sender: SendRequest<Body>,
     driver: JoinHandle<Result<(), hyper::Error>>,
 }
 
-impl Connection {
+impl StreamConnection {
     async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, hyper::Error> {
         match self.sender.send_request(request).await {
-            // It had ended before it got the request, as where a peer that wants a certificate refuses us only after
-            // the handshake of TLS 1.3: what ended it is the answer.
-            Err(error) if error.is_canceled() => Err(self.end().await.unwrap_or(error)),
-            answer => answer,
+            // The connection ended before the request was written. In TLS 1.3, a peer that requires a client
+            // certificate refuses only after the handshake. The connection's own error tells the cause.
+            Err(error) if error.is_canceled() => match (&mut self.driver).await {
+                Ok(Err(cause)) => Err(cause),
+                _ => Err(error),
+            },
+            result => result,
         }
     }
-
-    /// What ended it.
-    async fn end(&mut self) -> Option<hyper::Error> {
-        (&mut self.driver).await.ok()?.err()
-    }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for StreamConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({})", self.address)
+        write!(f, "StreamConnection({})", self.address)
     }
 }
 
-impl Drop for Connection {
+impl Drop for StreamConnection {
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-/// Sends calls; knows nothing of their contents.
+/// Sends calls without looking at their contents.
 #[derive(Debug)]
 pub(crate) struct Http {
     pub config: Config,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<(HostPort, PipelinedConnection<()>)>>,
 }
 
 impl Http {
@@ -150,111 +157,82 @@ impl Http {
         Self { config, idle: Mutex::default() }
     }
 
-    /// Opens a stream of events, following redirects to the leading master.
-    pub async fn subscribe(&self, start: &Endpoint, call: &Outgoing) -> Result<Opened, CallError> {
+    /// Opens an event stream. Follows redirects to the leading master.
+    pub async fn subscribe(&self, start: &Endpoint, call: &EncodedCall) -> Result<OpenStream, CallError> {
         let mut endpoint = start.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut connection = self.connect(&endpoint).await?;
-            let request = self.request(&endpoint, call);
+            let mut connection = self.stream_connection(&endpoint).await?;
+            let request = self.request(&endpoint, call.body.clone(), None);
             let sent = self.limit(&endpoint, connection.send(request)).await?;
-            let response = sent.map_err(|error| answer::broken(&endpoint, error))?;
+            let response = sent.map_err(|error| response::send_error(&endpoint, error))?;
             if response.status().is_redirection() {
-                endpoint = answer::redirected(&endpoint, &response)?;
+                endpoint = response::redirect_target(&endpoint, &response)?;
                 tracing::debug!(leader = %endpoint.address, "redirected");
                 continue;
             }
-            if response.status() == StatusCode::OK && answer::is_stream(&response) {
-                return Ok(Opened { endpoint, response, connection });
+            if response.status() == StatusCode::OK && response::is_stream(&response) {
+                return Ok(OpenStream { endpoint, response, connection });
             }
-            let read = answer::refusal(&endpoint, call, &self.config.auth, response);
-            return Err(self.limit(&endpoint, read).await?);
+            let response = self.limit(&endpoint, response::read(response)).await?;
+            return Err(self.context(&endpoint, call.name, false).error(&response));
         }
-        Err(CallError::Redirects { endpoint, count: MAX_REDIRECTS })
+        Err(CallError::TooManyRedirects { endpoint, count: MAX_REDIRECTS })
     }
 
-    /// Sends a call and waits until it is answered.
-    pub async fn call(&self, endpoint: &Endpoint, call: &Outgoing) -> Result<(), CallError> {
-        let (connection, response) = self.send(endpoint, call).await?;
-        if response.status().is_redirection() {
-            return Err(CallError::Moved { endpoint: endpoint.clone() });
-        }
-        if response.status().is_success() {
-            let drained = self.limit(endpoint, answer::drain(response)).await?;
-            if drained {
-                self.keep(connection);
-            }
-            return Ok(());
-        }
-        let read = answer::refusal(endpoint, call, &self.config.auth, response);
-        Err(self.limit(endpoint, read).await?)
-    }
-
-    /// Sends by an idle connection or, if there is none or it turns out to be closed, by a new one.
-    async fn send(
+    /// Sends a call and waits for its response. Uses an idle connection, or opens one.
+    pub async fn call(
         &self,
         endpoint: &Endpoint,
-        call: &Outgoing,
-    ) -> Result<(Connection, Response<Incoming>), CallError> {
-        while let Some(mut connection) = self.idle(&endpoint.address) {
-            let request = self.request(endpoint, call);
-            let sent = self.limit(endpoint, connection.sender.try_send_request(request)).await?;
-            let mut error = match sent {
-                Ok(response) => return Ok((connection, response)),
-                Err(error) => error,
+        call: &EncodedCall,
+        stream_id: Option<&HeaderValue>,
+    ) -> Result<(), CallError> {
+        let head = self.head(endpoint, stream_id);
+        let context = self.context(endpoint, call.name, stream_id.is_some());
+        loop {
+            let mut connection = match self.idle_connection(&endpoint.address) {
+                Some(connection) => connection,
+                None => PipelinedConnection::over(connect::open(&self.config, endpoint).await?),
             };
-            // The request comes back only if nothing of it was sent: no call is made twice.
-            if error.take_message().is_none() {
-                return Err(answer::broken(endpoint, error.into_error()));
+            connection.push((), &head, &call.body);
+            match self.limit(endpoint, connection.next_event()).await? {
+                ConnectionEvent::Response((), response) => {
+                    self.keep(&endpoint.address, connection);
+                    return context.result(&response);
+                }
+                // The peer had closed the idle connection, and nothing of the call was sent.
+                ConnectionEvent::NotSent(_) => {}
+                ConnectionEvent::NotOpened(_, error) => return Err(error),
+                ConnectionEvent::Broken(_, source) => return Err(context.broken(source)),
+                ConnectionEvent::Malformed(_, error) => {
+                    return Err(CallError::NotMesos { endpoint: endpoint.clone(), found: error.to_string() });
+                }
             }
         }
-        let mut connection = self.connect(endpoint).await?;
-        let request = self.request(endpoint, call);
-        let sent = self.limit(endpoint, connection.send(request)).await?;
-        Ok((connection, sent.map_err(|error| answer::broken(endpoint, error))?))
     }
 
-    /// Opens a connection on which nothing is spoken yet.
-    pub async fn transport(&self, endpoint: &Endpoint) -> Result<Box<dyn ByteStream>, CallError> {
-        let limit = self.config.connect_timeout;
-        let address = &endpoint.address;
-        let transport = || self.config.connector.connect(address);
-        let connecting = match (endpoint.scheme, &self.config.tls) {
-            (Scheme::Http, _) => transport(),
-            (Scheme::Https, Some(tls)) => secured(tls, &address.host, transport()),
-            (Scheme::Https, None) => {
-                let source =
-                    std::io::Error::new(std::io::ErrorKind::InvalidInput, "https:// needs Config::tls");
-                return Err(CallError::Connect { address: address.clone(), source });
-            }
+    /// What the meaning of a response depends on.
+    pub fn context<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        call: &'static str,
+        has_stream_id: bool,
+    ) -> CallContext<'a> {
+        CallContext { endpoint, call, auth: &self.config.auth, has_stream_id }
+    }
+
+    async fn stream_connection(&self, endpoint: &Endpoint) -> Result<StreamConnection, CallError> {
+        let address = endpoint.address.clone();
+        let io = connect::open(&self.config, endpoint).await?;
+        let (sender, connection) = match http1::handshake::<_, Body>(TokioIo::new(io)).await {
+            Ok(connected) => connected,
+            Err(error) => return Err(CallError::Connect { address, source: std::io::Error::other(error) }),
         };
-        let connecting = timeout(limit, connecting).await;
-        connecting
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(|source| CallError::Connect { address: address.clone(), source })
+        Ok(StreamConnection { address, sender, driver: tokio::spawn(connection) })
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, CallError> {
-        let address = &endpoint.address;
-        let io = self.transport(endpoint).await?;
-        let handshake = http1::handshake::<_, Body>(TokioIo::new(io)).await;
-        let (sender, connection) = handshake.map_err(|error| {
-            let source = std::io::Error::other(error);
-            CallError::Connect { address: address.clone(), source }
-        })?;
-        let driver = tokio::spawn(async move {
-            let ended = connection.await;
-            if let Err(error) = &ended {
-                tracing::trace!(%error, "connection ended");
-            }
-            ended
-        });
-        Ok(Connection { address: address.clone(), sender, driver })
-    }
-
-    /// All of a request up to the value of its Content-Length, the last of the headers.
-    pub fn head(&self, endpoint: &Endpoint, stream_id: &HeaderValue) -> Bytes {
-        let call = Outgoing { name: "", body: Bytes::new(), stream_id: Some(stream_id.clone()) };
-        let request = self.request(endpoint, &call);
+    /// The bytes of a request up to the value of Content-Length, which is the last of its headers.
+    pub fn head(&self, endpoint: &Endpoint, stream_id: Option<&HeaderValue>) -> Bytes {
+        let request = self.request(endpoint, Bytes::new(), stream_id);
         let mut head = format!("POST {} HTTP/1.1\r\n", request.uri()).into_bytes();
         for (name, value) in request.headers() {
             for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
@@ -265,10 +243,10 @@ impl Http {
         head.into()
     }
 
-    fn request(&self, endpoint: &Endpoint, call: &Outgoing) -> Request<Body> {
-        let mut request = Request::new(Full::new(call.body.clone()));
+    fn request(&self, endpoint: &Endpoint, body: Bytes, stream_id: Option<&HeaderValue>) -> Request<Body> {
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        // A path that cannot be one becomes `/`, and the peer will refuse it.
+        // An invalid path becomes `/`, and the peer refuses the call.
         *request.uri_mut() = Uri::try_from(endpoint.path.as_str()).unwrap_or_default();
         let headers = request.headers_mut();
         if let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
@@ -280,7 +258,7 @@ impl Http {
         if let Some(auth) = self.config.auth.header() {
             headers.insert(AUTHORIZATION, auth);
         }
-        if let Some(id) = &call.stream_id {
+        if let Some(id) = stream_id {
             headers.insert(STREAM_ID, id.clone());
         }
         request
@@ -291,16 +269,20 @@ impl Http {
         timeout(after, work).await.map_err(|_| CallError::Timeout { endpoint: endpoint.clone(), after })
     }
 
-    fn idle(&self, address: &HostPort) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|connection| !connection.sender.is_closed() && connection.address == *address);
-        idle.pop()
+    fn idle_connection(&self, address: &HostPort) -> Option<PipelinedConnection<()>> {
+        let mut idle = self.idle();
+        idle.retain(|(to, connection)| to == address && !connection.is_stale());
+        idle.pop().map(|(_, connection)| connection)
     }
 
-    fn keep(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE {
-            idle.push(connection);
+    fn keep(&self, address: &HostPort, connection: PipelinedConnection<()>) {
+        let mut idle = self.idle();
+        if idle.len() < MAX_IDLE && connection.is_open() {
+            idle.push((address.clone(), connection));
         }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(HostPort, PipelinedConnection<()>)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

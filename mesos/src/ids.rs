@@ -1,4 +1,4 @@
-//! Conveniences for names and states: `"t1".into()`, `{id}`, `state.is_terminal()`.
+//! Conveniences for ids and task states: `"t1".into()`, `{id}`, `state.is_terminal()`.
 
 use std::fmt;
 
@@ -41,13 +41,13 @@ id! {
 }
 
 impl TaskState {
-    /// Whether no update can follow. Mesos itself calls TASK_LOST, TASK_DROPPED, TASK_GONE and
-    /// TASK_GONE_BY_OPERATOR terminal, too, but a task was seen to come back after TASK_LOST.
+    /// Whether no update can follow. Mesos also calls TASK_LOST, TASK_DROPPED, TASK_GONE and TASK_GONE_BY_OPERATOR terminal,
+    /// but tasks have been seen to return after TASK_LOST.
     pub fn is_final(self) -> bool {
         matches!(self, Self::TaskFinished | Self::TaskFailed | Self::TaskKilled | Self::TaskError)
     }
 
-    /// Whether the task is not running as far as Mesos knows, and its resources are free again.
+    /// Whether Mesos regards the task as ended and its resources as free.
     pub fn is_terminal(self) -> bool {
         use TaskState::*;
         self.is_final() || matches!(self, TaskLost | TaskDropped | TaskGone | TaskGoneByOperator)
@@ -55,17 +55,17 @@ impl TaskState {
 }
 
 impl TaskStatus {
-    /// The state, or `None` for one that this crate has no name for. (`state()` would say TASK_STAGING then.)
+    /// The state; `None` if it is unknown to this crate. (`state()` returns TASK_STAGING in that case.)
     pub fn known_state(&self) -> Option<TaskState> {
         TaskState::try_from(self.state).ok()
     }
 
-    /// Whether this update must be acknowledged. Others must not be.
+    /// Whether this update must be acknowledged. If not, it must not be acknowledged.
     pub fn needs_acknowledgement(&self) -> bool {
         self.uuid.as_ref().is_some_and(|uuid| !uuid.is_empty())
     }
 
-    /// The reason, or `None` if there is none or this crate has no name for it.
+    /// The reason; `None` if there is none, or if it is unknown to this crate.
     pub fn known_reason(&self) -> Option<task_status::Reason> {
         self.reason.and_then(|reason| task_status::Reason::try_from(reason).ok())
     }

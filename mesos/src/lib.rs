@@ -2,7 +2,7 @@
 
 pub mod address;
 pub mod auth;
-pub mod connect;
+mod connect;
 pub mod detector;
 pub mod duration;
 pub mod env;

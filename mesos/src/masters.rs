@@ -1,4 +1,4 @@
-//! Where the masters of a cluster are.
+//! The addresses of a cluster's masters.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use net::hide_credentials;
 use crate::address::{AddressError, DEFAULT_MASTER_PORT, HostPort, Scheme, parse_host_port};
 use crate::zookeeper::Ensemble;
 
-/// The masters of a cluster: a list in the order in which they are to be tried, or where in ZooKeeper the leader
-/// is to be found. Neither `Debug` nor `Display` shows ZooKeeper's password.
+/// The masters of a cluster: a list that is tried in order, or the ZooKeeper that knows the leader. Neither `Debug` nor
+/// `Display` shows ZooKeeper's password.
 ///
 /// ```
 /// use mesos::masters::Masters;
@@ -30,7 +30,7 @@ enum Kind {
 }
 
 impl Masters {
-    /// The list; none if ZooKeeper is to be asked.
+    /// The list; empty if ZooKeeper knows the leader.
     pub fn addresses(&self) -> &[HostPort] {
         match &self.0 {
             Kind::Listed(_, addresses) => addresses,
@@ -38,7 +38,7 @@ impl Masters {
         }
     }
 
-    /// The ZooKeeper to be asked.
+    /// The ZooKeeper that knows the leader, if any.
     pub fn ensemble(&self) -> Option<&Ensemble> {
         match &self.0 {
             Kind::Listed(..) => None,
@@ -46,7 +46,7 @@ impl Masters {
         }
     }
 
-    /// How to talk to them; `None` if ZooKeeper is to be asked, which does not know that.
+    /// The scheme of the masters' URLs; `None` with ZooKeeper, which does not know it.
     pub fn scheme(&self) -> Option<Scheme> {
         match &self.0 {
             Kind::Listed(scheme, _) => Some(*scheme),
@@ -62,7 +62,7 @@ impl FromStr for Masters {
     /// `https://HOST:PORT`, or `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH`.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
-        // A zk:// address has commas of its own.
+        // A zk:// address may contain commas.
         if let Some(rest) = text.strip_prefix("zk://") {
             return Ensemble::parse(rest).map(|ensemble| Self(Kind::Elected(ensemble)));
         }

@@ -1,37 +1,37 @@
-//! RecordIO, the framing of Mesos' event streams: the length in decimal, a newline, that many bytes, and so on.
+//! RecordIO, the framing of Mesos' event streams. A record is its length in decimal, a newline, and that many bytes.
 //!
-//! Bytes in, records out; no socket. Mesos puts one record in each HTTP chunk so far, but nothing promises it,
-//! so the reader takes pieces of any size. See "RecordIO response format" in Mesos' documentation of the
+//! Bytes in, records out; no socket. Mesos puts one record into each HTTP chunk, but does not promise it, so the reader
+//! takes pieces of any size. See "RecordIO response format" in Mesos' documentation of the
 //! scheduler's HTTP API.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Largest record that a reader takes unless told otherwise: 1 GiB. The largest records of a real master are OFFERS: of
-/// 50,000 agents with 1.9 kB of attributes, 110 MB.
+/// The default limit of a record: 1 GiB. The largest records of a real master are OFFERS; those of 50,000 agents with
+/// 1.9 kB of attributes have 110 MB.
 pub const DEFAULT_LIMIT: usize = 1 << 30;
 
-/// The memory of a larger record goes with it.
-const KEPT: usize = 256 << 10;
+/// The buffer of a record that is larger than this is given away with the record.
+const MAX_KEPT_BUFFER: usize = 256 << 10;
 
 /// Digits of the largest length that fits 64 bits.
 const MAX_DIGITS: usize = 20;
 
-/// Why bytes are not a stream of records.
+/// Why bytes are not RecordIO.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// Where a length should stand is something else.
+    /// The bytes in the place of a length are not a number.
     #[error("{found:?} is not the length of a record")]
     Length {
-        /// What stands there, cut short.
+        /// These bytes, shortened.
         found: String,
     },
-    /// A record is larger than the reader takes.
+    /// A record exceeds the limit.
     #[error("a record of {length} bytes; at most {limit} are accepted")]
     TooLong {
-        /// Bytes that the stream announces.
+        /// Its announced length in bytes.
         length: u64,
-        /// Bytes that the reader takes.
+        /// The limit in bytes.
         limit: usize,
     },
     /// The stream has ended inside a record.
@@ -39,7 +39,7 @@ pub enum RecordError {
     Truncated,
 }
 
-/// Takes a stream apart into records.
+/// Splits a stream into records.
 ///
 /// ```
 /// let mut reader = mesos::recordio::RecordReader::default();
@@ -53,10 +53,10 @@ pub enum RecordError {
 #[derive(Debug)]
 pub struct RecordReader {
     buffer: BytesMut,
-    /// Length of the record that comes next, once its line is complete.
+    /// Length of the next record, once it has been read.
     length: Option<usize>,
     limit: usize,
-    /// After an error nobody knows where the next record starts.
+    /// After an error, the start of the next record is unknown.
     failed: Option<RecordError>,
 }
 
@@ -72,14 +72,14 @@ impl RecordReader {
         Self { buffer: BytesMut::new(), length: None, limit, failed: None }
     }
 
-    /// Adds what has arrived. Memory is taken for what is there, never for what a length announces.
+    /// Adds bytes that have arrived. Memory is taken for them only, not for an announced length.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.failed.is_some() {
             return;
         }
         let (here, coming) = (self.buffer.len(), self.buffer.len() + bytes.len());
         if let Some(length) = self.length.filter(|_| coming > self.buffer.capacity()) {
-            // Twice what is there, but not beyond the end of the record.
+            // Doubles the buffer, but not beyond the end of the record.
             let mut larger = BytesMut::with_capacity((2 * here).min(length).max(coming));
             larger.extend_from_slice(&self.buffer);
             self.buffer = larger;
@@ -91,7 +91,7 @@ impl RecordReader {
     ///
     /// # Errors
     /// When the bytes are not RecordIO, or a record is too long. The reader stays in that state.
-    #[allow(clippy::should_implement_trait)] // an iterator's `None` is an end; this one means "not yet"
+    #[allow(clippy::should_implement_trait)] // an iterator's `None` is the end; here it means "not yet"
     pub fn next(&mut self) -> Result<Option<Bytes>, RecordError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -102,10 +102,10 @@ impl RecordReader {
         })
     }
 
-    /// To be asked when the stream has ended.
+    /// Checks that the stream has ended between two records.
     ///
     /// # Errors
-    /// When it ended inside a record, or had failed before.
+    /// When the stream ended inside a record, or had failed before.
     pub fn finish(&self) -> Result<(), RecordError> {
         match &self.failed {
             Some(error) => Err(error.clone()),
@@ -126,8 +126,8 @@ impl RecordReader {
             return Ok(None);
         }
         self.length = None;
-        let record = if length > KEPT && length >= self.buffer.len() / 2 {
-            // What follows must not keep the memory of a large record.
+        let record = if length > MAX_KEPT_BUFFER && length >= self.buffer.len() / 2 {
+            // The bytes after a large record must not keep its memory.
             let rest = BytesMut::from(&self.buffer[length..]);
             let mut record = std::mem::replace(&mut self.buffer, rest);
             record.truncate(length);
@@ -171,7 +171,7 @@ fn not_a_length(found: &[u8]) -> RecordError {
     RecordError::Length { found: String::from_utf8_lossy(found).into_owned() }
 }
 
-/// One record with its length in front.
+/// A record with its length in front.
 pub fn encode(record: &[u8]) -> Vec<u8> {
     let mut framed = record.len().to_string().into_bytes();
     framed.reserve_exact(1 + record.len());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_stands_where_a_length_should() {
+    fn names_the_bytes_in_place_of_a_length() {
         for (bytes, found) in [
             (&b"\n"[..], ""),
             (b"+5\nhello", "+5"),
@@ -213,9 +213,9 @@ mod tests {
         assert_eq!(reader(b"1000\n").next(), Ok(None));
     }
 
-    /// In pieces as hyper gives them.
+    /// The pieces have the size that hyper's have.
     #[test]
-    fn memory_follows_what_has_arrived_and_goes_back_with_the_record() {
+    fn memory_grows_with_the_bytes_and_is_freed_with_the_record() {
         const LENGTH: usize = 100 << 20;
         let mut reader = RecordReader::default();
         reader.push(format!("{LENGTH}\n").as_bytes());
@@ -237,7 +237,7 @@ mod tests {
         reader.push(b"2\nok");
         let record = reader.next().unwrap().unwrap();
         assert!(record.len() == LENGTH && record.iter().all(|byte| *byte == 7));
-        assert!(reader.buffer.capacity() <= KEPT, "what follows keeps no more");
+        assert!(reader.buffer.capacity() <= MAX_KEPT_BUFFER, "what follows keeps no more");
         assert_eq!(reader.next().unwrap().unwrap(), "ok");
         assert_eq!(reader.finish(), Ok(()));
     }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_clean_end_from_a_cut() {
+    fn distinguishes_a_clean_end_from_a_truncated_record() {
         for (bytes, end) in [
             (&b""[..], Ok(())),
             (b"1\nx", Ok(())),

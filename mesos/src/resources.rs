@@ -1,8 +1,7 @@
-//! Arithmetic with resources: sums, and exact parts of an offer.
+//! Arithmetic with resources: sums of resources, and exact parts of an offer.
 //!
-//! What is taken out of an offer keeps everything that makes it acceptable: role, reservations,
-//! `allocation_info`, `revocable`, provider. Scalars are counted in thousandths, as Mesos does, so that
-//! 0.1 + 0.2 is 0.3.
+//! A part of an offer keeps everything that makes Mesos accept it: role, reservations, `allocation_info`, `revocable`,
+//! provider. Scalars are counted in thousandths, as Mesos does, so that 0.1 + 0.2 is 0.3.
 //!
 //! ```
 //! use mesos::resources::{Quantity, Resources, ranges, scalar};
@@ -30,19 +29,19 @@ use std::ops::RangeInclusive;
 pub use self::quantity::Quantity;
 use crate::v1::{Resource, value};
 
-/// Less is there than is wanted. Nothing was taken.
+/// There is less of a resource than is wanted. Nothing was taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{wanted} {name} wanted, but only {available} available")]
 pub struct Shortage {
     /// The resource.
     pub name: String,
-    /// How much was asked for.
+    /// The wanted amount.
     pub wanted: Quantity,
-    /// How much is there that can be divided.
+    /// The available amount, without resources that cannot be divided.
     pub available: Quantity,
 }
 
-/// An amount of a resource, unreserved and unallocated.
+/// A scalar resource, unreserved and unallocated.
 pub fn scalar(name: &str, amount: Quantity) -> Resource {
     Resource {
         name: name.to_owned(),
@@ -52,7 +51,7 @@ pub fn scalar(name: &str, amount: Quantity) -> Resource {
     }
 }
 
-/// Numbered pieces of a resource, unreserved and unallocated. Both ends of a range are included.
+/// A resource of ranges, unreserved and unallocated. Both ends of a range are included.
 pub fn ranges(name: &str, ranges: impl IntoIterator<Item = RangeInclusive<u64>>) -> Resource {
     let range = ranges.into_iter().map(|range| value::Range { begin: *range.start(), end: *range.end() });
     Resource {
@@ -63,7 +62,7 @@ pub fn ranges(name: &str, ranges: impl IntoIterator<Item = RangeInclusive<u64>>)
     }
 }
 
-/// Resources of one agent. Pieces that differ in nothing but their amount are one.
+/// Resources of one agent. Pieces that differ only in their amount are merged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resources(Vec<Resource>);
 
@@ -99,12 +98,12 @@ impl Extend<Resource> for Resources {
 }
 
 impl Resources {
-    /// The pieces.
+    /// The pieces, as Mesos has them in messages.
     pub fn as_slice(&self) -> &[Resource] {
         &self.0
     }
 
-    /// Whether there is nothing at all.
+    /// Whether there are no resources.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -114,23 +113,23 @@ impl Resources {
         self.named(name).map(amount).sum()
     }
 
-    /// How many numbers the ranges of a resource have over all roles. Malformed ranges count as empty.
+    /// The size of the ranges of a resource over all roles. Malformed ranges count as empty.
     pub fn count(&self, name: &str) -> u64 {
         self.named(name).map(values::count).fold(0, u64::saturating_add)
     }
 
-    /// Takes out what fits `wanted`, for instance `|piece| piece.revocable.is_some()`.
+    /// Takes the pieces that `wanted` selects, for instance `|piece| piece.revocable.is_some()`.
     pub fn split_off(&mut self, wanted: impl FnMut(&Resource) -> bool) -> Self {
         let (taken, left) = std::mem::take(&mut self.0).into_iter().partition(wanted);
         self.0 = left;
         Self(taken)
     }
 
-    /// Takes so much of a scalar resource, of several pieces if need be, the first ones first. Volumes, special
-    /// disks and shared resources are left alone: they cannot be divided.
+    /// Takes an amount of a scalar resource, from several pieces if necessary, in order. Volumes, special disks and shared
+    /// resources are never taken, because they cannot be divided.
     ///
     /// # Errors
-    /// When there is not enough; then nothing is taken.
+    /// When there is not enough. Nothing is taken then.
     pub fn take(&mut self, name: &str, wanted: Quantity) -> Result<Self, Shortage> {
         let available = self.named(name).filter(|piece| is_divisible(piece)).map(amount).sum();
         if wanted > available {
@@ -149,16 +148,16 @@ impl Resources {
         Ok(taken)
     }
 
-    /// Takes all there is of a scalar resource that can be divided; perhaps nothing.
+    /// Takes all of a scalar resource, except pieces that cannot be divided.
     pub fn take_all(&mut self, name: &str) -> Self {
         self.split_off(|piece| piece.name == name && is_divisible(piece) && piece.scalar.is_some())
     }
 
-    /// Takes the first `count` numbers of a resource's ranges, in the order in which they are offered, and says
-    /// which: for ports.
+    /// Takes the first `count` numbers of a resource's ranges, such as ports, in the order of the offer. Returns the
+    /// numbers, too.
     ///
     /// # Errors
-    /// When there are not enough; then nothing is taken.
+    /// When there are not enough. Nothing is taken then.
     pub fn take_values(&mut self, name: &str, count: usize) -> Result<(Vec<u64>, Self), Shortage> {
         let available = self.count(name);
         if u64::try_from(count).is_ok_and(|wanted| wanted > available) {
@@ -176,8 +175,7 @@ impl Resources {
         Ok((numbers, taken))
     }
 
-    /// Takes one particular number of a resource's ranges: a port that must be this one. `None` if it is not
-    /// there.
+    /// Takes one particular number of a resource's ranges, such as a fixed port. `None` if it is not there.
     pub fn take_value(&mut self, name: &str, number: u64) -> Option<Self> {
         let named = self.0.iter_mut().filter(|piece| piece.name == name);
         let taken = named.filter_map(|piece| values::take_number(piece, number)).next()?;
@@ -208,12 +206,12 @@ impl Resources {
         self.0.iter().filter(move |piece| piece.name == name)
     }
 
-    /// Removes pieces of that name that nothing is left of.
+    /// Removes the empty pieces of that name.
     fn drop_empty(&mut self, name: &str) {
         self.0.retain(|piece| piece.name != name || !is_used_up(piece));
     }
 
-    /// Adds a piece to the one that is like it, or as another one.
+    /// Merges a piece with one like it, or adds it as another piece.
     fn add(&mut self, piece: Resource) {
         let like = self.0.iter_mut().find(|other| is_divisible(other) && describe(other) == describe(&piece));
         match like {
@@ -238,7 +236,7 @@ fn with_amount(piece: &Resource, amount: Quantity) -> Resource {
     Resource { scalar: Some(value::Scalar { value: amount.value() }), ..piece.clone() }
 }
 
-/// What is left of `piece` without `part`; `None` if `part` is not all in it.
+/// The rest of `piece` without `part`; `None` if `piece` does not contain all of `part`.
 fn less(piece: &Resource, part: &Resource) -> Option<Resource> {
     match (&piece.scalar, &part.scalar) {
         (Some(_), Some(_)) if amount(piece) >= amount(part) => {
@@ -249,17 +247,17 @@ fn less(piece: &Resource, part: &Resource) -> Option<Resource> {
     }
 }
 
-/// Whether nothing is left of a piece.
+/// Whether a piece is empty.
 fn is_used_up(piece: &Resource) -> bool {
     amount(piece) == Quantity::ZERO && values::count(piece) == 0 && piece.set.is_none()
 }
 
-/// Everything but the amount.
+/// The piece without its amount.
 fn describe(piece: &Resource) -> Resource {
     Resource { scalar: None, ranges: None, set: None, ..piece.clone() }
 }
 
-/// Whether a part of it is like the whole, only less.
+/// Whether a piece may be divided into smaller ones.
 fn is_divisible(piece: &Resource) -> bool {
     piece.disk.is_none() && piece.shared.is_none()
 }

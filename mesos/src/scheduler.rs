@@ -23,8 +23,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! To stay subscribed, whatever ends a stream. A call that fails with [`CallError::needs_subscription`] is a reason to
-//! leave the inner loop, too.
+//! To stay subscribed when a stream ends, subscribe again in a loop. A call that fails with
+//! [`CallError::needs_subscription`] is a reason to leave the inner loop, too.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -66,7 +66,7 @@ pub mod operation;
 mod pipeline;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hyper::header::HeaderValue;
 
@@ -76,21 +76,21 @@ pub use self::calls::{
     subscribe, subscribe_with, suppress, teardown, update_framework,
 };
 pub use self::event::Event;
-pub use self::pipeline::{EncodedCall, Outcome, Pipeline, PipelineSettings};
+pub use self::pipeline::{CallOutcome, Pipeline, PipelineSettings};
 use crate::address::{Endpoint, Scheme};
 use crate::detector::Detector;
 use crate::error::CallError;
-use crate::http::{Config, Http, Opened, Outgoing, STREAM_ID};
+pub use crate::http::EncodedCall;
+use crate::http::{Config, Http, OpenStream, STREAM_ID};
 use crate::masters::Masters;
-use crate::subscription::{Moves, SessionGuard, Subscription};
+use crate::subscription::{LeaderWatch, Subscription};
 use crate::v1::scheduler::Call;
 
 const PATH: &str = "/api/v1/scheduler";
 
 /// Talks to the leading master. Clones share connections and subscription.
 ///
-/// It neither sleeps nor tries again: [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff) are
-/// what the caller needs for that. Must be used within a tokio runtime.
+/// It neither sleeps nor tries again. Use [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff) for that. Must be used within a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct SchedulerClient {
     shared: Arc<Shared>,
@@ -100,67 +100,70 @@ pub struct SchedulerClient {
 struct Shared {
     http: Http,
     detector: Detector,
-    /// Which master of a list to ask first: the one that last knew the leader.
+    /// The master of a list to ask first: the one that last knew the leader.
     first: AtomicUsize,
-    session: Mutex<Option<Arc<Session>>>,
+    /// The latest subscription. Its [`Subscription`] owns it.
+    session: Mutex<Weak<Session>>,
 }
 
-/// What ties calls to the latest subscription.
-#[derive(Debug)]
+/// Ties calls to a subscription.
+#[derive(Debug, Clone)]
 struct Session {
     endpoint: Endpoint,
     stream_id: HeaderValue,
 }
 
 impl SchedulerClient {
-    /// With default settings. Does nothing yet.
+    /// A client with the default settings. Does nothing yet.
     pub fn new(masters: Masters) -> Self {
         Self::with_config(masters, Config::default())
     }
 
-    /// With other settings.
+    /// A client with other settings.
     pub fn with_config(masters: Masters, config: Config) -> Self {
-        let (first, session) = (AtomicUsize::new(0), Mutex::default());
         // Certificates are for names rather than for IP addresses.
         let detector = if config.tls.is_some() { Detector::by_name(masters) } else { Detector::new(masters) };
-        let http = Http::new(config);
+        Self::with_detector(detector, 0, config)
+    }
+
+    fn with_detector(detector: Detector, first: usize, config: Config) -> Self {
+        let (http, first, session) = (Http::new(config), AtomicUsize::new(first), Mutex::default());
         Self { shared: Arc::new(Shared { http, detector, first, session }) }
     }
 
-    /// For the same masters with other settings, such as a secret that was replaced. It shares what finds the leader with
-    /// this client, but neither connections nor a subscription. Whether there is TLS must stay as it is.
+    /// A client for the same masters with other settings, such as a new secret. The two clients share the detector, but
+    /// neither connections nor a subscription. TLS cannot be turned on or off.
     #[must_use]
     pub fn reconfigured(&self, config: Config) -> Self {
-        let (detector, session) = (self.shared.detector.clone(), Mutex::default());
-        let first = AtomicUsize::new(self.shared.first.load(Ordering::Relaxed));
-        Self { shared: Arc::new(Shared { http: Http::new(config), detector, first, session }) }
+        Self::with_detector(self.shared.detector.clone(), self.shared.first.load(Ordering::Relaxed), config)
     }
 
-    /// What finds the leader. A change of the leader is a good reason to subscribe before a pause is over.
+    /// Finds the leading master. A change of the leader is a good reason to subscribe before a pause is over.
     pub fn detector(&self) -> &Detector {
         &self.shared.detector
     }
 
-    /// Subscribes, by a call of [`subscribe`]: asks one master after the other, or the one that ZooKeeper names,
-    /// and follows them to the leader. The calls of this client belong to its latest subscription.
+    /// Subscribes with a call that [`subscribe`] makes. Asks the masters of the list one after the other, or the one
+    /// that ZooKeeper names, and follows redirects to the leader. The calls of this client belong to its latest
+    /// subscription.
     ///
     /// # Errors
-    /// When ZooKeeper names no leader in time, or no master takes it: then the error of the last one asked. An error that is not transient comes at
-    /// once, without asking other masters.
+    /// When ZooKeeper names no leader in time, or when every master refuses: then the error of the last master. An
+    /// error that is not transient is returned at once, without asking other masters.
     pub async fn subscribe(&self, call: &Call) -> Result<Subscription<Event>, CallError> {
-        let outgoing = Outgoing { name: calls::name(call), body: calls::encode(call), stream_id: None };
+        let call = EncodedCall::from(call);
         let scheme = self.scheme();
         let within = self.shared.http.config.call_timeout;
         let addresses = self.shared.detector.candidates(within).await.map_err(CallError::NoLeader)?;
-        let moves = Moves { detector: self.detector().clone(), known: self.detector().leader() };
+        let leader = LeaderWatch { detector: self.detector().clone(), known: self.detector().leader() };
         let first = self.shared.first.load(Ordering::Relaxed);
         let mut last = CallError::NotSubscribed;
         for index in (0..addresses.len()).map(|step| (first + step) % addresses.len()) {
             let start = Endpoint { scheme, address: addresses[index].clone(), path: PATH.to_owned() };
-            match self.shared.http.subscribe(&start, &outgoing).await {
+            match self.shared.http.subscribe(&start, &call).await {
                 Ok(opened) => {
                     self.shared.first.store(index, Ordering::Relaxed);
-                    return Ok(self.begin(opened)?.until(moves));
+                    return self.begin(opened, leader);
                 }
                 Err(error) if error.is_transient() => last = error,
                 Err(error) => return Err(error),
@@ -169,43 +172,41 @@ impl SchedulerClient {
         Err(last)
     }
 
-    /// Sends a call. `Ok` means only that it is well-formed and has arrived; whether it works shows in events,
-    /// or not at all.
+    /// Sends a call. `Ok` means only that the call is well-formed and has arrived. Its effect shows in events, or not at
+    /// all.
     ///
     /// # Errors
-    /// When there is no subscription, the master cannot be reached, or refuses the call.
+    /// When there is no subscription, or when the master cannot be reached or refuses the call.
     pub async fn call(&self, call: &Call) -> Result<(), CallError> {
-        let session = self.session().clone().ok_or(CallError::NotSubscribed)?;
-        let stream_id = Some(session.stream_id.clone());
-        let outgoing = Outgoing { name: calls::name(call), body: calls::encode(call), stream_id };
-        self.shared.http.call(&session.endpoint, &outgoing).await
+        let session = self.session()?;
+        self.shared.http.call(&session.endpoint, &call.into(), Some(&session.stream_id)).await
     }
 
-    fn begin(&self, opened: Opened) -> Result<Subscription<Event>, CallError> {
+    fn begin(&self, opened: OpenStream, leader: LeaderWatch) -> Result<Subscription<Event>, CallError> {
         let Some(stream_id) = opened.response.headers().get(STREAM_ID).cloned() else {
             let found = "it answers SUBSCRIBE without a Mesos-Stream-Id".to_owned();
             return Err(CallError::NotMesos { endpoint: opened.endpoint, found });
         };
         let text = String::from_utf8_lossy(stream_id.as_bytes()).into_owned();
         let session = Arc::new(Session { endpoint: opened.endpoint.clone(), stream_id });
-        *self.session() = Some(session.clone());
-        let client = self.clone();
-        let end = SessionGuard(Box::new(move || {
-            let mut current = client.session();
-            if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &session)) {
-                *current = None;
-            }
-        }));
-        Ok(Subscription::new(opened, Some(text), &self.shared.http.config, Some(end)))
+        *self.latest_session() = Arc::downgrade(&session);
+        let subscription = Subscription::new(opened, &self.shared.http.config);
+        Ok(subscription.of_session(text, session).until_leader_changes(leader))
     }
 
-    /// ZooKeeper does not tell whether masters talk TLS: they do if we are prepared for it.
+    /// ZooKeeper does not say whether masters use TLS. They are expected to, if this client is configured for it.
     fn scheme(&self) -> Scheme {
-        let prepared = if self.shared.http.config.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        self.detector().masters().scheme().unwrap_or(prepared)
+        let configured = if self.shared.http.config.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        self.detector().masters().scheme().unwrap_or(configured)
     }
 
-    fn session(&self) -> std::sync::MutexGuard<'_, Option<Arc<Session>>> {
+    /// A copy of the latest session. The session itself must end with its subscription.
+    fn session(&self) -> Result<Arc<Session>, CallError> {
+        let session = self.latest_session().upgrade().ok_or(CallError::NotSubscribed)?;
+        Ok(Arc::new(Session::clone(&session)))
+    }
+
+    fn latest_session(&self) -> MutexGuard<'_, Weak<Session>> {
         self.shared.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,8 @@
-//! A stream of events.
+//! The event stream of a subscription.
 
+use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,98 +16,72 @@ use crate::address::{Endpoint, HostPort};
 use crate::detector::{Detector, Leader};
 use crate::error::StreamError;
 use crate::heartbeat::Watchdog;
-use crate::http::{Config, Connection, Opened};
+use crate::http::{Config, OpenStream, StreamConnection};
 use crate::recordio::RecordReader;
 use crate::utf8;
 
-/// What can be read from a stream.
+/// An event that a stream consists of.
 pub trait StreamEvent: From<Self::Wire> {
-    /// The message that stands in a record.
+    /// The protobuf message of a record.
     type Wire: Message + Default + 'static;
 
     /// The full name of that message.
     const NAME: &'static str;
 
-    /// How often something is expected before the stream itself says so; `None`: never.
+    /// The heartbeat interval until the stream announces one; `None` if there are no heartbeats.
     const FIRST_INTERVAL: Option<Duration>;
 
-    /// `Some` if this event says how often something is expected from now on (inner `None`: never).
+    /// `Some` if this event announces the heartbeat interval (inner `None`: no heartbeats from now on).
     fn heartbeat_interval(&self) -> Option<Option<Duration>>;
 }
 
-/// Records of this size are read on a thread of their own: the offers of 50,000 agents take a fifth of a second.
-const LARGE: usize = 1 << 20;
+/// Records of this size are decoded on a blocking thread: the offers of 50,000 agents take a fifth of a second.
+const LARGE_RECORD: usize = 1 << 20;
 
-/// What has been read of a record.
+/// A decoded record.
+#[derive(Debug)]
 struct Decoded<W> {
     length: usize,
     wire: Result<W, prost::DecodeError>,
 }
 
-/// A large record that is being read.
-struct Decoding<W>(JoinHandle<Decoded<W>>);
-
-impl<W: Send + 'static> Decoding<W> {
-    fn start<E: StreamEvent<Wire = W>>(record: Bytes) -> Self {
-        Self(tokio::task::spawn_blocking(move || Decoded {
-            length: record.len(),
-            wire: decode::<E>(&record),
-        }))
-    }
-
-    /// Waits for the end. Cancelling loses nothing; not to be called again after it.
-    async fn finish(&mut self) -> Decoded<W> {
-        match (&mut self.0).await {
-            Ok(decoded) => decoded,
-            // It is never aborted.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
-}
-
-impl<W> std::fmt::Debug for Decoding<W> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Decoding")
-    }
-}
-
-fn decode<E: StreamEvent>(record: &Bytes) -> Result<E::Wire, prost::DecodeError> {
-    let again = |error| match utf8::replaced(E::NAME, record) {
+fn decode<E: StreamEvent>(record: &Bytes) -> Decoded<E::Wire> {
+    let with_replaced_text = |error| match utf8::replaced(E::NAME, record) {
         Some(replaced) => E::Wire::decode(replaced.as_slice()),
         None => Err(error),
     };
-    E::Wire::decode(record.as_ref()).or_else(again)
+    Decoded { length: record.len(), wire: E::Wire::decode(record.as_ref()).or_else(with_replaced_text) }
 }
 
-/// The events of one subscription. Its connection ends when this is dropped.
+/// The events of one subscription. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Subscription<E: StreamEvent> {
     endpoint: Endpoint,
     stream_id: Option<String>,
     body: Incoming,
     reader: RecordReader,
-    /// A large record that is being read.
-    decoding: Option<Decoding<E::Wire>>,
+    /// A large record that is being decoded.
+    decoding: Option<JoinHandle<Decoded<E::Wire>>>,
     watchdog: Watchdog,
     ended: bool,
-    _connection: Connection,
-    moves: Option<Moves>,
-    // Ends the client's session with the stream.
-    _session: Option<SessionGuard>,
+    _connection: StreamConnection,
+    leader: Option<LeaderWatch>,
+    /// A client's session ends when its owner, this subscription, is dropped.
+    _session: Option<Arc<dyn fmt::Debug + Send + Sync>>,
     _event: PhantomData<fn() -> E>,
 }
 
-/// How a stream learns that its master leads no more, which a frozen one cannot tell.
+/// Watches for a change of the leader. A frozen master cannot tell that it does not lead any more.
 #[derive(Debug, Clone)]
-pub(crate) struct Moves {
+pub(crate) struct LeaderWatch {
     pub detector: Detector,
-    /// Who was known to lead when the stream began; it may have begun at a later leader by a redirect.
+    /// The leader that was known when the stream began. A redirect may have led to a later leader.
     pub known: Option<Leader>,
 }
 
-impl Moves {
-    /// Waits for a leader who listens elsewhere.
-    async fn away_from(mut self, address: &HostPort) -> HostPort {
+impl LeaderWatch {
+    /// Waits for a leader at another address.
+    async fn elsewhere_than(mut self, address: &HostPort) -> HostPort {
         loop {
             let leader = self.detector.leader_other_than(self.known.as_ref()).await;
             if leader.address != *address {
@@ -116,83 +92,66 @@ impl Moves {
     }
 }
 
-/// Something to be done when a subscription ends.
-pub(crate) struct SessionGuard(pub Box<dyn Fn() + Send + Sync>);
-
-impl Drop for SessionGuard {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
-
-impl std::fmt::Debug for SessionGuard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionGuard")
-    }
-}
-
 impl<E: StreamEvent> Subscription<E> {
-    pub(crate) fn new(
-        opened: Opened,
-        stream_id: Option<String>,
-        config: &Config,
-        session: Option<SessionGuard>,
-    ) -> Self {
+    pub(crate) fn new(opened: OpenStream, config: &Config) -> Self {
         Self {
             endpoint: opened.endpoint,
-            stream_id,
+            stream_id: None,
             body: opened.response.into_body(),
             reader: RecordReader::with_limit(config.record_limit),
             decoding: None,
             watchdog: Watchdog::new(E::FIRST_INTERVAL, config.missed_heartbeats, Instant::now()),
             ended: false,
-            moves: None,
+            leader: None,
             _connection: opened.connection,
-            _session: session,
+            _session: None,
             _event: PhantomData,
         }
     }
 
-    /// Ends the stream as soon as another master leads.
-    pub(crate) fn until(mut self, moves: Moves) -> Self {
-        self.moves = Some(moves);
-        self
+    /// Makes the subscription the owner of a client's session.
+    pub(crate) fn of_session(self, stream_id: String, session: Arc<dyn fmt::Debug + Send + Sync>) -> Self {
+        Self { stream_id: Some(stream_id), _session: Some(session), ..self }
     }
 
-    /// Who sends the events: the leading master after redirects, or the agent.
+    /// Ends the stream as soon as another master leads.
+    pub(crate) fn until_leader_changes(self, leader: LeaderWatch) -> Self {
+        Self { leader: Some(leader), ..self }
+    }
+
+    /// The peer that sends the events: the leading master, after all redirects, or the agent.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// What ties calls to this stream; executors have none.
+    /// The id that ties calls to this stream; `None` for executors.
     pub fn stream_id(&self) -> Option<&str> {
         self.stream_id.as_deref()
     }
 
     /// The next event; `None` when the peer has ended the stream in good order.
     ///
-    /// Cancelling the future loses nothing: what has arrived is kept for the next call.
+    /// Cancelling the future loses nothing: bytes that have arrived are kept for the next call.
     ///
     /// # Errors
-    /// When the stream breaks, is silent for too long, is not made of events, or ZooKeeper names another leader.
-    /// Subscribe again then.
+    /// When the stream breaks, is silent for too long, is malformed, or when ZooKeeper names another leader. The remedy
+    /// is to subscribe again.
     pub async fn next(&mut self) -> Result<Option<E>, StreamError> {
         loop {
             if let Some(decoding) = &mut self.decoding {
-                let decoded = decoding.finish().await;
+                let decoded = decoding.await;
                 self.decoding = None;
+                // The task is never aborted, so an error is a panic.
+                let decoded = decoded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
                 return self.event(decoded).map(Some);
             }
             match self.reader.next() {
-                Ok(Some(record)) if record.len() >= LARGE => {
-                    self.decoding = Some(Decoding::start::<E>(record))
+                Ok(Some(record)) if record.len() >= LARGE_RECORD => {
+                    self.decoding = Some(tokio::task::spawn_blocking(move || decode::<E>(&record)));
                 }
-                Ok(Some(record)) => {
-                    let decoded = Decoded { length: record.len(), wire: decode::<E>(&record) };
-                    return self.event(decoded).map(Some);
-                }
+                Ok(Some(record)) => return self.event(decode::<E>(&record)).map(Some),
                 Ok(None) if self.ended => return Ok(None),
-                Ok(None) => self.fill_or_move().await?,
+                Ok(None) => self.fill_unless_leader_changes().await?,
                 Err(source) => return Err(StreamError::Record { endpoint: self.endpoint.clone(), source }),
             }
         }
@@ -209,50 +168,46 @@ impl<E: StreamEvent> Subscription<E> {
         Ok(event)
     }
 
-    /// What has arrived comes first.
-    async fn fill_or_move(&mut self) -> Result<(), StreamError> {
-        let Some(moves) = self.moves.clone() else { return self.fill().await };
+    /// Waits for more bytes, or for a change of the leader. Bytes that have arrived come first.
+    async fn fill_unless_leader_changes(&mut self) -> Result<(), StreamError> {
+        let Some(leader) = self.leader.clone() else { return self.fill().await };
         let endpoint = self.endpoint.clone();
         tokio::select! {
             biased;
             filled = self.fill() => filled,
-            leader = moves.away_from(&endpoint.address) => {
-                Err(StreamError::Moved { endpoint: endpoint.clone(), leader })
+            leader = leader.elsewhere_than(&endpoint.address) => {
+                Err(StreamError::LeaderChanged { endpoint: endpoint.clone(), leader })
             }
         }
     }
 
-    /// Waits for more bytes, or the end.
+    /// Waits for more bytes, or for the end of the stream.
     async fn fill(&mut self) -> Result<(), StreamError> {
         let frame = loop {
-            let Some(deadline) = self.watchdog.deadline() else { break self.body.frame().await };
+            let Some(deadline) = self.watchdog.next_deadline() else { break self.body.frame().await };
             match timeout_at(deadline, self.body.frame()).await {
                 Ok(frame) => break frame,
-                Err(_) if self.watchdog.look_again(Instant::now()) => {}
-                Err(_) => return Err(self.silent()),
+                Err(_) if self.watchdog.begin_last_look(Instant::now()) => {}
+                Err(_) => {
+                    let silence = self.watchdog.limit().unwrap_or_default();
+                    return Err(StreamError::Silent { endpoint: self.endpoint.clone(), silence });
+                }
             }
         };
-        self.watchdog.heard(Instant::now());
-        let endpoint = || self.endpoint.clone();
+        self.watchdog.on_bytes(Instant::now());
         match frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.reader.push(data);
                 }
+                Ok(())
             }
-            Some(Err(source)) => return Err(StreamError::Broken { endpoint: endpoint(), source }),
+            Some(Err(source)) => Err(StreamError::Broken { endpoint: self.endpoint.clone(), source }),
             None => {
                 self.ended = true;
-                self.reader
-                    .finish()
-                    .map_err(|source| StreamError::Record { endpoint: endpoint(), source })?;
+                let finished = self.reader.finish();
+                finished.map_err(|source| StreamError::Record { endpoint: self.endpoint.clone(), source })
             }
         }
-        Ok(())
-    }
-
-    fn silent(&self) -> StreamError {
-        let silence = self.watchdog.limit().unwrap_or_default();
-        StreamError::Silent { endpoint: self.endpoint.clone(), silence }
     }
 }

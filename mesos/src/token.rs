@@ -1,65 +1,65 @@
-//! An executor's token, out of sight.
+//! Keeps an executor's token out of the environment of its process.
 //!
-//! An agent hands the token over in the environment, which everybody who may look at the process can read for as long
-//! as it runs (`/proc/PID/environ`), and which its children inherit. Taking a variable out of the environment of a
-//! running process changes only its own copy, and is not safe with threads; so [`hide`] has the program begin anew,
-//! as the same process, without the variable, and hands the token over through a pipe.
+//! An agent passes the token in the environment. There it can be read as long as the process runs (`/proc/PID/environ`),
+//! and child processes inherit it. Removing a variable at run time changes only the process's own copy, and is not safe
+//! with threads. So [`hide`] executes the program again, in the same process, without the variable, and passes the token
+//! through a pipe.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// Where agents put the token.
+/// The variable in which agents pass the token.
 pub const VARIABLE: &str = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN";
-/// Says that the token is to be read from standard input, which is of no use to an executor otherwise.
+/// Set when the token is to be read from standard input, which executors do not use otherwise.
 const ON_STDIN: &str = "MESOS_EXECUTOR_TOKEN_ON_STDIN";
-/// More than any token has, and no more than fits in every pipe, since nobody reads while it is written.
+/// The longest token in bytes. It must fit into the buffer of a pipe, because it is written before it is read.
 const LONGEST: usize = 4096;
 
-/// Takes the token, if there is one, and makes sure that it does not stand in this process's environment.
+/// Returns the token, if there is one, and removes it from this process's environment.
 ///
-/// Call it first of all, before there are other threads or open files: where the environment has a token, this does not
-/// return, but runs the same program again, with the same arguments and process id; there it returns the token. Its
-/// standard input is at its end then.
+/// Call it first in `main`, before there are other threads or open files. If the environment has a token, this function
+/// does not return: it executes the program again, with the same arguments and process id. In the second run it returns
+/// the token, and standard input is at its end.
 ///
 /// # Errors
-/// If the program can't be run again; the token is still in the environment then.
+/// If the program cannot be executed again. The token remains in the environment then.
 pub fn hide() -> io::Result<Option<String>> {
     if std::env::var_os(ON_STDIN).is_some() {
-        return received(io::stdin()).map(Some);
+        return read_token(io::stdin()).map(Some);
     }
     match std::env::var_os(VARIABLE).filter(|token| !token.is_empty()) {
-        Some(token) => Err(begin_anew(token)),
+        Some(token) => Err(execute_again(token)),
         None => Ok(None),
     }
 }
 
-fn received(from: impl Read) -> io::Result<String> {
+fn read_token(from: impl Read) -> io::Result<String> {
     let mut token = String::new();
     from.take(LONGEST as u64).read_to_string(&mut token)?;
     Ok(token)
 }
 
-/// Returns only if that fails.
-fn begin_anew(token: OsString) -> io::Error {
-    let handed_over = || {
+/// Executes the program again. Returns only if that fails.
+fn execute_again(token: OsString) -> io::Error {
+    let pipe_with_token = || {
         let token = token.into_encoded_bytes();
         if token.len() > LONGEST {
             return Err(io::Error::other(format!("a token of more than {LONGEST} bytes")));
         }
         let (reader, mut writer) = io::pipe()?;
-        // The end for writing closes by itself when the program begins anew, so the reader sees an end.
+        // `exec` closes the writing end, so the reader sees the end of the token.
         writer.write_all(&token)?;
         Ok((reader, writer))
     };
-    let (reader, _writer) = match handed_over() {
+    let (reader, _writer) = match pipe_with_token() {
         Ok(pipe) => pipe,
         Err(error) => return error,
     };
     let mut words = std::env::args_os();
     let name = words.next();
-    // By its name, which shows in lists of processes, unless it has none any more.
+    // The path of the program shows in process lists. It may have been deleted.
     let named = std::env::current_exe().ok().filter(|path| path.exists());
     let mut command = Command::new(named.unwrap_or_else(|| "/proc/self/exe".into()));
     if let Some(name) = name {
@@ -73,15 +73,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_to_its_end_but_not_for_ever() {
-        assert_eq!(received(&b"a.b.c"[..]).unwrap(), "a.b.c");
-        assert_eq!(received(io::repeat(b'x')).unwrap().len(), LONGEST);
-        assert!(received(&[0xff][..]).is_err());
+    fn a_token_is_read_up_to_a_limit() {
+        assert_eq!(read_token(&b"a.b.c"[..]).unwrap(), "a.b.c");
+        assert_eq!(read_token(io::repeat(b'x')).unwrap().len(), LONGEST);
+        assert!(read_token(&[0xff][..]).is_err());
     }
 
     #[test]
     fn a_token_that_does_not_fit_is_refused() {
-        let error = begin_anew("x".repeat(LONGEST + 1).into());
+        let error = execute_again("x".repeat(LONGEST + 1).into());
         assert!(error.to_string().contains("4096"), "{error}");
     }
 }

@@ -1,34 +1,33 @@
-//! Text that is not UTF-8. Mesos passes on what it is given: an agent's attributes as its operator typed them, the start
-//! of an error message that was cut within a character. One such piece of text must not cost a whole event, let alone
-//! every event of that kind.
+//! Replaces text that is not UTF-8. Mesos passes on text unchecked: an agent's attributes as its operator typed them, or an
+//! error message that was cut within a character. Such a text must not make the whole event unreadable.
 
 use bytes::Buf;
 
-/// What a field is made of, as far as it matters.
+/// The kinds of fields that can contain text.
 #[derive(Debug, Clone, Copy)]
-enum Part {
+enum FieldKind {
     Text,
-    /// Its place in the table.
+    /// The index of the message in the table.
     Message(usize),
 }
 
-/// The fields of a message that are made of such parts, by number.
-type Shape = &'static [(u32, Part)];
+/// The fields of a message that can contain text, by their numbers.
+type TextFields = &'static [(u32, FieldKind)];
 
-include!(concat!(env!("OUT_DIR"), "/shapes.rs"));
+include!(concat!(env!("OUT_DIR"), "/text_fields.rs"));
 
-/// As deep as messages are decoded.
-const DEEPEST: usize = 100;
+/// Messages are decoded to this depth.
+const MAX_DEPTH: usize = 100;
 
-/// The same message, but with U+FFFD wherever its text is not UTF-8. `None` if `name` (such as
-/// `mesos.v1.scheduler.Event`) is unknown, or the bytes are no message.
+/// The same message with U+FFFD in place of bytes that are not UTF-8. `None` if `name` (such as
+/// `mesos.v1.scheduler.Event`) is unknown, or if the bytes are not a message.
 pub(crate) fn replaced(name: &str, message: &[u8]) -> Option<Vec<u8>> {
-    let place = SHAPES.binary_search_by_key(&name, |(name, _)| name).ok()?;
-    copy(place, message, DEEPEST)
+    let index = MESSAGES.binary_search_by_key(&name, |(name, _)| name).ok()?;
+    copy(index, message, MAX_DEPTH)
 }
 
-fn copy(place: usize, mut from: &[u8], deep: usize) -> Option<Vec<u8>> {
-    let (_, shape) = SHAPES.get(place)?;
+fn copy(index: usize, mut from: &[u8], depth: usize) -> Option<Vec<u8>> {
+    let (_, fields) = MESSAGES.get(index)?;
     let mut copy = Vec::with_capacity(from.len());
     while from.has_remaining() {
         let key = varint(&mut from, &mut copy)?;
@@ -41,23 +40,23 @@ fn copy(place: usize, mut from: &[u8], deep: usize) -> Option<Vec<u8>> {
                 let length = prost::decode_length_delimiter(&mut from).ok()?;
                 let (value, rest) = from.split_at_checked(length)?;
                 from = rest;
-                let part = shape.iter().find(|(known, _)| *known == number).map(|(_, part)| *part);
-                let changed = match part {
-                    Some(Part::Text) => String::from_utf8_lossy(value).into_owned().into_bytes(),
-                    Some(Part::Message(place)) => self::copy(place, value, deep.checked_sub(1)?)?,
+                let kind = fields.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind);
+                let changed = match kind {
+                    Some(FieldKind::Text) => String::from_utf8_lossy(value).into_owned().into_bytes(),
+                    Some(FieldKind::Message(index)) => self::copy(index, value, depth.checked_sub(1)?)?,
                     None => value.to_vec(),
                 };
                 prost::encode_length_delimiter(changed.len(), &mut copy).ok()?;
                 copy.extend(changed);
             }
-            // Groups: Mesos has none.
+            // Mesos has no groups.
             _ => return None,
         }
     }
     Some(copy)
 }
 
-/// Moves a number, and tells it.
+/// Copies a varint, and returns it.
 fn varint(from: &mut &[u8], to: &mut Vec<u8>) -> Option<usize> {
     let before = *from;
     let number = prost::decode_length_delimiter(&mut *from).ok()?;
@@ -65,7 +64,7 @@ fn varint(from: &mut &[u8], to: &mut Vec<u8>) -> Option<usize> {
     Some(number)
 }
 
-/// Moves so many bytes.
+/// Copies `length` bytes.
 fn fixed(from: &mut &[u8], length: usize, to: &mut Vec<u8>) -> Option<()> {
     let (value, rest) = from.split_at_checked(length)?;
     to.extend_from_slice(value);
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_replaced_wherever_it_stands_and_nothing_else_is() {
+    fn only_text_that_is_not_utf_8_is_replaced() {
         let mut event = offers();
         let data = Some(b"M#".to_vec());
         event.update = Some(event::Update { status: TaskStatus { data, ..TaskStatus::default() } });
@@ -106,12 +105,12 @@ mod tests {
             assert_eq!(offer.attributes[1].text.as_ref().unwrap().value, "M\u{fffd}nchen");
             assert_eq!(offer.attributes[1].scalar, Some(Scalar { value: 0.5 }));
         }
-        assert_eq!(read.update.unwrap().status.data(), b"M\xfc", "bytes are no text");
+        assert_eq!(read.update.unwrap().status.data(), b"M\xfc", "a field of bytes is not text");
         assert_eq!(replaced(EVENT, &bytes), Some(bytes));
     }
 
     #[test]
-    fn what_is_no_message_is_none() {
+    fn bytes_that_are_not_a_message_give_none() {
         for bytes in [&b"\xff"[..], b"\x12\x05abc", b"\x13", b"\x09\x00"] {
             assert_eq!(replaced(EVENT, bytes), None, "{bytes:?}");
         }
@@ -125,7 +124,7 @@ mod tests {
         }
 
         #[test]
-        fn what_can_be_read_is_read_the_same(place in 0usize..200, byte in any::<u8>()) {
+        fn readable_messages_stay_the_same(place in 0usize..200, byte in any::<u8>()) {
             let mut bytes = offers().encode_to_vec();
             let place = place % bytes.len();
             bytes[place] = byte;

@@ -1,10 +1,9 @@
 //! The messages of Mesos' v1 API, generated from the crate's own .proto files.
 //!
-//! Everything that Mesos 1.11 says to schedulers and executors is here, under Mesos' own names and field
-//! numbers; fields that a later Mesos adds are skipped. Enums are kept as `i32`, so that a value added later
-//! does not spoil the message it is in; the accessor of the same name (`status.state()`) gives the enum, or
-//! its first value where the number is not known.
-#![allow(missing_docs, clippy::all, rustdoc::all)] // generated; what there is to say stands in the .proto files
+//! These are all messages that Mesos 1.11 exchanges with schedulers and executors, with Mesos' names and field numbers.
+//! Fields of a later Mesos are skipped. Enums are `i32`, so that an unknown value does not make its message unreadable. The
+//! accessor of the same name (`status.state()`) returns the enum, or its first value if the number is unknown.
+#![allow(missing_docs, clippy::all, rustdoc::all)] // generated; the .proto files have the documentation
 
 include!(concat!(env!("OUT_DIR"), "/mesos.v1.rs"));
 

@@ -1,4 +1,4 @@
-//! `zk://` addresses: a ZooKeeper ensemble and the node under which masters stand for election.
+//! `zk://` addresses: a ZooKeeper ensemble and the node below which masters stand for election.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use zookeeper_client::{Client, Error};
 
 use crate::address::{AddressError, HostPort, parse_host_port};
 
-/// Port of a ZooKeeper server unless said otherwise.
+/// The port of a ZooKeeper server, unless its address names another one.
 pub const DEFAULT_PORT: u16 = 2181;
 
-/// What `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH` says. Neither `Debug` nor `Display` shows the password.
+/// An address `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH`. Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ensemble {
     /// `USER:PASSWORD` for ZooKeeper's digest scheme.
@@ -20,9 +20,9 @@ pub struct Ensemble {
 }
 
 impl Ensemble {
-    /// Reads what follows `zk://`.
+    /// Parses the text after `zk://`.
     pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
-        // The last one, as passwords may hold any character.
+        // The last `@`, because a password may contain others.
         let (credentials, rest) = match text.rsplit_once('@') {
             Some((credentials, rest)) => (Some(credentials.to_owned()), rest),
             None => (None, text),
@@ -44,26 +44,26 @@ impl Ensemble {
         Ok(Self { credentials, servers: servers.collect::<Result<_, _>>()?, path: path.to_owned() })
     }
 
-    /// The servers; never none.
+    /// The servers; at least one.
     pub fn servers(&self) -> &[HostPort] {
         &self.servers
     }
 
-    /// The node that holds the candidates, with its leading slash.
+    /// The path of the candidates' parent node, with its leading slash.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Whether there are credentials.
+    /// Whether the address has credentials.
     pub fn has_credentials(&self) -> bool {
         self.credentials.is_some()
     }
 
-    /// Begins a session, with the credentials in ZooKeeper's digest scheme if there are any. ZooKeeper may give it
-    /// another timeout. Losing the connection for a moment does not end it.
+    /// Begins a session, with the credentials, if any, in ZooKeeper's digest scheme. ZooKeeper may choose another timeout.
+    /// The session survives a short loss of the connection.
     ///
     /// # Errors
-    /// If none of the servers can be reached.
+    /// If no server can be reached.
     pub async fn connect(&self, session_timeout: Duration) -> Result<Client, Error> {
         let mut connector = Client::connector().with_session_timeout(session_timeout).with_fail_eagerly();
         if let Some(credentials) = &self.credentials {
@@ -72,7 +72,7 @@ impl Ensemble {
         connector.connect(&self.connect_string()).await
     }
 
-    /// The servers as ZooKeeper's own connect strings have them.
+    /// The servers in the form of ZooKeeper's connect strings.
     fn connect_string(&self) -> String {
         self.servers.iter().map(HostPort::to_string).collect::<Vec<_>>().join(",")
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_and_keeps_secrets() {
+    fn errors_name_the_problem_without_secrets() {
         use AddressError::*;
         for (text, error) in [
             ("", ZooKeeperPath(String::new())),

@@ -1,6 +1,5 @@
 //! The state machine, event by event, and the whole executor against a small agent.
 
 mod events;
-mod fake;
 mod machine;
 mod process;

@@ -1,4 +1,4 @@
-//! What masters write into ZooKeeper about themselves.
+//! Reads the nodes in which masters describe themselves.
 
 use std::net::Ipv4Addr;
 
@@ -6,23 +6,23 @@ use serde_json::Value;
 
 use crate::address::HostPort;
 
-/// Candidates are named so, followed by a number that ZooKeeper counts up. Beside them are nodes of the
-/// replicated log, and those of masters older than 0.24 in another encoding.
+/// The prefix of a candidate's node. A sequence number of ZooKeeper follows it. Other nodes belong to the replicated log,
+/// or to masters older than 0.24, which use another encoding.
 const PREFIX: &str = "json.info_";
 
 /// The leading master as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leader {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: HostPort,
-    /// Its name as it knows it itself, for certificates and for people.
+    /// Its own host name, for certificates and messages.
     pub hostname: Option<String>,
-    /// New with every start of a master. Framework, agent and task ids outlive it.
+    /// The id of the master process; a restarted master has a new one.
     pub id: String,
 }
 
-/// The name of the leader's node: the candidate who came first.
+/// The name of the leader's node: the candidate with the lowest sequence number.
 pub(super) fn first(nodes: &[String]) -> Option<&str> {
     let number = |node: &str| node.strip_prefix(PREFIX)?.parse::<i64>().ok();
     let candidates = nodes.iter().filter_map(|node| Some((number(node)?, node.as_str())));
@@ -34,7 +34,7 @@ pub(super) fn read(data: &[u8], by_name: bool) -> Result<Leader, String> {
     let info: Value = serde_json::from_slice(data).map_err(|error| format!("not JSON: {error}"))?;
     let text = |place: &str| info.pointer(place).and_then(Value::as_str).filter(|text| !text.is_empty());
     let hostname = text("/address/hostname").or_else(|| text("/hostname"));
-    // As a number it is in network byte order, as if those bytes were a little-endian one.
+    // `ip` is the address in network byte order, read as a little-endian number.
     let number = || info.pointer("/ip")?.as_u64().and_then(|ip| u32::try_from(ip).ok());
     let host = if by_name { hostname } else { None }
         .or_else(|| text("/address/ip"))
@@ -45,7 +45,7 @@ pub(super) fn read(data: &[u8], by_name: bool) -> Result<Leader, String> {
     let port = info.pointer("/address/port").or_else(|| info.pointer("/port")).and_then(Value::as_u64);
     let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
     let port = port.ok_or("no address.port from 1 to 65535 in it")?;
-    // So that what is connected to is a host and nothing else.
+    // Checks that the host is a valid host name or IP address.
     let shown = HostPort { host, port };
     let address = HostPort::parse(&shown.to_string(), None).map_err(|error| error.to_string())?;
     Ok(Leader {
@@ -60,14 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_candidate_who_came_first_leads() {
+    fn the_candidate_with_the_lowest_number_leads() {
         let nodes = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
         assert_eq!(first(&[]), None);
         assert_eq!(first(&nodes(&["log_replicas", "info_0000000001", "json.info_x", "json.info_"])), None);
         let mixed =
             nodes(&["json.info_0000000012", "json.info_0000000003", "log_replicas", "info_0000000001"]);
         assert_eq!(first(&mixed), Some("json.info_0000000003"));
-        // By number, not by text.
+        // Compared as numbers, not as text.
         assert_eq!(
             first(&nodes(&["json.info_10000000000", "json.info_9999999999"])),
             Some("json.info_9999999999")
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn reads_what_masters_write() {
-        // As a real Mesos 1.11 wrote it.
+        // Written by a real Mesos 1.11.
         let leader = read(
             br#"{"address":{"hostname":"localhost","ip":"127.0.0.1","port":5050},"capabilities":[{"type":"AGENT_UPDATE"},
             {"type":"AGENT_DRAINING"},{"type":"QUOTA_V2"}],"hostname":"localhost","id":"9a1c","ip":16777343,
@@ -99,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn prefers_names_where_certificates_are_looked_at() {
+    fn prefers_names_for_certificates() {
         let read = |json: &str| read(json.as_bytes(), true).unwrap().address.to_string();
         assert_eq!(read(r#"{"address":{"hostname":"m1","ip":"127.0.0.1","port":5050}}"#), "m1:5050");
         assert_eq!(read(r#"{"address":{"ip":"127.0.0.1","port":5050}}"#), "127.0.0.1:5050");
     }
 
     #[test]
-    fn refuses_what_is_no_master() {
+    fn refuses_nodes_that_do_not_describe_a_master() {
         for json in [
             "",
             "[]",

@@ -1,4 +1,4 @@
-//! The only I/O with ZooKeeper: keeps an eye on the candidates, session after session.
+//! Watches the candidates in ZooKeeper, session after session. The only I/O of the detector.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -7,34 +7,34 @@ use tokio::sync::watch::Sender;
 use tokio::time::timeout;
 use zookeeper_client::{Client, Error as ZkError, EventType, OneshotWatcher, SessionState, WatchedEvent};
 
-use super::{DetectError, Seen, leader};
+use super::{DetectError, Election, leader};
 use crate::backoff::Backoff;
 use crate::zookeeper::Ensemble;
 
-/// What masters and agents ask for by default, too.
+/// The default of masters and agents.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// First and longest pause between two sessions.
+/// The first and the longest pause between two sessions.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// When to look again at what makes no sense, if nothing changes before.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// An unreadable node is read again after this time, if nothing changes before.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
-/// Publishes what there is to see, for ever.
-pub(super) async fn run(ensemble: Ensemble, by_name: bool, seen: Sender<Seen>) {
+/// Publishes the state of the election for ever.
+pub(super) async fn run(ensemble: Ensemble, by_name: bool, election: Sender<Election>) {
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
-        let Err(error) = session(&ensemble, by_name, &seen, &mut backoff).await;
+        let Err(error) = session(&ensemble, by_name, &election, &mut backoff).await;
         tracing::debug!(%ensemble, ?error, "no session with ZooKeeper");
-        // Whoever led last may well lead on: its session is another one.
-        seen.send_modify(|seen| seen.trouble = Some(error));
+        // Keeps the last leader, which has a session of its own.
+        election.send_modify(|election| election.error = Some(error));
         tokio::time::sleep(backoff.delay()).await;
     }
 }
 
-/// One session, until it is lost. Losing a connection for a moment does not end it: the client sees to that.
+/// Runs one session until it is lost. The client reconnects by itself within a session.
 async fn session(
     ensemble: &Ensemble,
     by_name: bool,
-    seen: &Sender<Seen>,
+    election: &Sender<Election>,
     backoff: &mut Backoff,
 ) -> Result<Infallible, DetectError> {
     let failed = |source| match source {
@@ -43,34 +43,34 @@ async fn session(
     };
     let client = ensemble.connect(SESSION_TIMEOUT).await.map_err(failed)?;
     loop {
-        let (now, watcher) = look(&client, ensemble, by_name).await.map_err(failed)?;
+        let (now, watcher) = read_election(&client, ensemble, by_name).await.map_err(failed)?;
         backoff.reset();
-        let unclear = matches!(now.trouble, Some(DetectError::Unreadable { .. }));
+        let unreadable = matches!(now.error, Some(DetectError::Unreadable { .. }));
         if let Some(leader) = &now.leader {
             tracing::debug!(address = %leader.address, id = leader.id, "leader");
         }
-        seen.send_replace(now);
-        let patience = if unclear { SECOND_LOOK } else { Duration::MAX };
-        if let Some(lost) = timeout(patience, watcher.changed()).await.ok().and_then(lost) {
+        election.send_replace(now);
+        let limit = if unreadable { READ_AGAIN } else { Duration::MAX };
+        if let Some(lost) = timeout(limit, watcher.changed()).await.ok().and_then(lost) {
             return Err(failed(lost));
         }
     }
 }
 
-/// Who leads now, and what tells when to look again.
-async fn look(
+/// The state of the election now, and a watch on its next change.
+async fn read_election(
     client: &Client,
     ensemble: &Ensemble,
     by_name: bool,
-) -> Result<(Seen, OneshotWatcher), ZkError> {
+) -> Result<(Election, OneshotWatcher), ZkError> {
     loop {
         let path = ensemble.path();
-        let none = |trouble| Seen { leader: None, trouble: Some(trouble) };
+        let none = |error| Election { leader: None, error: Some(error) };
         let (nodes, watcher) = match client.list_and_watch_children(path).await {
             Ok(found) => found,
             Err(ZkError::NoNode) => {
                 let (stat, watcher) = client.check_and_watch_stat(path).await?;
-                // It may have come in between.
+                // The node has been created in the meantime.
                 if stat.is_some() {
                     continue;
                 }
@@ -84,19 +84,19 @@ async fn look(
         let node = format!("{path}/{first}");
         let data = match client.get_data(&node).await {
             Ok((data, _)) => data,
-            // Gone in between.
+            // The candidate has gone in the meantime.
             Err(ZkError::NoNode) => continue,
             Err(error) => return Err(error),
         };
-        let seen = match leader::read(&data, by_name) {
-            Ok(leader) => Seen { leader: Some(leader), trouble: None },
+        let election = match leader::read(&data, by_name) {
+            Ok(leader) => Election { leader: Some(leader), error: None },
             Err(found) => none(DetectError::Unreadable { node, found }),
         };
-        return Ok((seen, watcher));
+        return Ok((election, watcher));
     }
 }
 
-/// Why the session is over, if this says so.
+/// The reason why the session is over, if this event ends it.
 fn lost(event: WatchedEvent) -> Option<ZkError> {
     match (event.event_type, event.session_state) {
         (EventType::Session, SessionState::Expired) => Some(ZkError::SessionExpired),

@@ -1,15 +1,14 @@
-//! One function for each call, and one for the status updates that go into them.
+//! A function for each call, and one for status updates.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prost::Message as _;
 use uuid::Uuid;
 
 use crate::v1::executor::Call;
 use crate::v1::executor::call::{self, Type};
 use crate::v1::{ExecutorId, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus, task_status};
 
-/// Who an executor is; in every call.
+/// The ids that identify an executor in every call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The framework that it belongs to.
@@ -27,8 +26,8 @@ fn call(identity: &Identity, kind: Type) -> Call {
     }
 }
 
-/// SUBSCRIBE. At the first time with nothing; afterwards with the tasks that no update was acknowledged of, and
-/// the updates that were not acknowledged, in their order.
+/// SUBSCRIBE. The first call has neither tasks nor updates. A later one has the tasks without an acknowledged update, and
+/// the unacknowledged updates in order.
 pub fn subscribe(identity: &Identity, tasks: Vec<TaskInfo>, updates: Vec<TaskStatus>) -> Call {
     let subscribe = call::Subscribe {
         unacknowledged_tasks: tasks,
@@ -37,22 +36,22 @@ pub fn subscribe(identity: &Identity, tasks: Vec<TaskInfo>, updates: Vec<TaskSta
     Call { subscribe: Some(subscribe), ..call(identity, Type::Subscribe) }
 }
 
-/// UPDATE: what has become of a task. Keep it until its uuid is acknowledged. See [`status`].
+/// UPDATE: the state of a task. Keep it until its uuid is acknowledged. See [`status`].
 pub fn update(identity: &Identity, status: TaskStatus) -> Call {
     Call { update: Some(call::Update { status }), ..call(identity, Type::Update) }
 }
 
-/// MESSAGE to the scheduler. May be lost, and nobody says so.
+/// MESSAGE to the scheduler. It may be lost without notice.
 pub fn message(identity: &Identity, data: Vec<u8>) -> Call {
     Call { message: Some(call::Message { data }), ..call(identity, Type::Message) }
 }
 
-/// HEARTBEAT: shows the agent, and whatever is between, that the executor lives. Every half hour is enough.
+/// HEARTBEAT: shows the agent, and proxies on the way, that the executor lives. Every half hour is enough.
 pub fn heartbeat(identity: &Identity) -> Call {
     call(identity, Type::Heartbeat)
 }
 
-/// An update as an agent takes it: with a uuid of its own, a source, and the time.
+/// A status update with everything that an agent requires: a new uuid, the source and the time.
 pub fn status(identity: &Identity, task: TaskId, state: TaskState, now: SystemTime) -> TaskStatus {
     TaskStatus {
         task_id: task,
@@ -63,14 +62,4 @@ pub fn status(identity: &Identity, task: TaskId, state: TaskState, now: SystemTi
         uuid: Some(Uuid::new_v4().into_bytes().to_vec()),
         ..TaskStatus::default()
     }
-}
-
-/// The name of a call's type, for messages.
-pub(super) fn name(call: &Call) -> &'static str {
-    call.r#type().as_str_name()
-}
-
-/// The bytes that go over the wire.
-pub(super) fn encode(call: &Call) -> bytes::Bytes {
-    call.encode_to_vec().into()
 }

@@ -1,4 +1,4 @@
-//! Events as an enum.
+//! The events of an executor, as an enum.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use crate::subscription::StreamEvent;
 use crate::v1::executor::{Event as Wire, event};
 use crate::v1::{TaskGroupInfo, TaskInfo};
 
-/// What an agent says to an executor.
+/// An event from the agent.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The first event: how executor, framework and agent are described.
+    /// The first event, with the descriptions of executor, framework and agent.
     Subscribed(Box<event::Subscribed>),
     /// Start this task.
     Launch(Box<TaskInfo>),
@@ -18,17 +18,17 @@ pub enum Event {
     LaunchGroup(TaskGroupInfo),
     /// End this task.
     Kill(event::Kill),
-    /// The agent has stored the update of that uuid.
+    /// The agent has stored the update with this uuid.
     Acknowledged(event::Acknowledged),
-    /// From the scheduler.
+    /// A message from the scheduler.
     Message(Vec<u8>),
     /// A call was not valid.
     Error(String),
-    /// End all tasks, say so, and exit within the grace period.
+    /// End all tasks, send their updates, and exit within the grace period.
     Shutdown,
-    /// Only shows that the agent lives.
+    /// Shows that the agent lives.
     Heartbeat,
-    /// A type that this crate has no name for, or one without the part that belongs to it. To be ignored.
+    /// An event of an unknown type, or without the field that its type requires. To be ignored.
     Unknown(Box<Wire>),
 }
 
@@ -51,7 +51,7 @@ impl From<Wire> for Event {
     }
 }
 
-/// For those who play the agent: embedded clusters and tests.
+/// For embedded clusters and tests, which send events.
 impl From<Event> for Wire {
     fn from(event: Event) -> Self {
         use event::Type;
@@ -76,7 +76,7 @@ impl From<Event> for Wire {
 impl StreamEvent for Event {
     type Wire = Wire;
     const NAME: &'static str = "mesos.v1.executor.Event";
-    /// An agent sends heartbeats only every half hour, and does not say so.
+    /// An agent sends heartbeats only every half hour, and does not announce the interval.
     const FIRST_INTERVAL: Option<Duration> = None;
 
     fn heartbeat_interval(&self) -> Option<Option<Duration>> {

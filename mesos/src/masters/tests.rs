@@ -21,7 +21,7 @@ fn reads_one_or_several_masters() {
 }
 
 #[test]
-fn says_what_is_wrong_with_an_address() {
+fn errors_name_the_problem_of_an_address() {
     use AddressError::*;
     let text = String::from;
     for (given, error) in [

@@ -1,23 +1,23 @@
-//! Amounts as Mesos compares them.
+//! Amounts, with the precision that Mesos compares them with.
 
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, Sub};
 
-/// An amount of a scalar resource in thousandths. What Mesos rounds away is gone here, too.
+/// An amount of a scalar resource in thousandths, rounded as Mesos does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quantity(u64);
 
 impl Quantity {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// The nearest thousandth. Less than nothing, or not a number, is nothing.
+    /// The nearest thousandth. Negative numbers and NaN become zero.
     pub fn new(value: f64) -> Self {
         Self((value * 1000.0).round() as u64) // `as` saturates, and turns NaN into 0
     }
 
-    /// So many thousandths.
+    /// This many thousandths.
     pub const fn from_milli(thousandths: u64) -> Self {
         Self(thousandths)
     }
@@ -27,12 +27,12 @@ impl Quantity {
         Self(number.saturating_mul(1000))
     }
 
-    /// In thousandths.
+    /// The amount in thousandths.
     pub const fn milli(self) -> u64 {
         self.0
     }
 
-    /// As it stands in messages.
+    /// The amount as a number, as messages have it.
     pub fn value(self) -> f64 {
         self.0 as f64 / 1000.0
     }
@@ -46,7 +46,7 @@ impl Add for Quantity {
     }
 }
 
-/// Never less than nothing.
+/// Saturates at zero.
 impl Sub for Quantity {
     type Output = Self;
 

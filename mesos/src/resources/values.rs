@@ -1,4 +1,4 @@
-//! Resources made of numbers in ranges. A range whose end lies before its beginning is empty.
+//! Arithmetic with ranges of numbers. A range whose end is before its beginning is empty.
 
 use crate::v1::value::{Range, Ranges};
 use crate::v1::{Resource, value};
@@ -11,7 +11,7 @@ fn set(piece: &mut Resource, range: Vec<Range>) {
     piece.ranges = Some(Ranges { range });
 }
 
-/// How many numbers there are.
+/// The size of all ranges together.
 pub(super) fn count(piece: &Resource) -> u64 {
     let size = |range: &Range| range.end.checked_sub(range.begin).map_or(0, |more| more.saturating_add(1));
     list(piece).iter().map(size).fold(0, u64::saturating_add)
@@ -36,7 +36,7 @@ pub(super) fn take_first(piece: &mut Resource, count: usize, numbers: &mut Vec<u
     }
 }
 
-/// Takes one number out of `piece`, as a resource like it, if it is there.
+/// Takes one number out of `piece`, if it is there. Returns it as a piece of its own.
 pub(super) fn take_number(piece: &mut Resource, number: u64) -> Option<Resource> {
     let taken = with_values(piece, &[number]);
     *piece = less(piece, &taken)?;
@@ -72,7 +72,7 @@ fn merged(ranges: &[Range]) -> Vec<Range> {
     merged
 }
 
-/// A resource like `piece` that consists of these numbers. Neighbours are joined.
+/// A copy of `piece` with these numbers as its ranges. Consecutive numbers become one range.
 pub(super) fn with_values(piece: &Resource, numbers: &[u64]) -> Resource {
     let mut range: Vec<Range> = Vec::new();
     for &number in numbers {

@@ -1,8 +1,6 @@
-//! One function for each call. All but [`subscribe`] carry the framework's id.
+//! A function for each call. All calls except [`subscribe`] carry the framework's id.
 
 use std::time::Duration;
-
-use prost::Message as _;
 
 use crate::v1::scheduler::call::{self, Type};
 use crate::v1::scheduler::{Call, OfferConstraints};
@@ -19,12 +17,12 @@ fn filters(refuse: Option<Duration>) -> Option<Filters> {
     refuse.map(|refuse| Filters { refuse_seconds: Some(refuse.as_secs_f64()) })
 }
 
-/// SUBSCRIBE: as a new framework, or as the one that `info.id` names.
+/// SUBSCRIBE as a new framework, or as the framework with `info.id`.
 pub fn subscribe(info: FrameworkInfo) -> Call {
     subscribe_with(info, Vec::new(), None)
 }
 
-/// SUBSCRIBE without offers for `suppressed_roles`, and with conditions on agents.
+/// SUBSCRIBE without offers for `suppressed_roles`, and with constraints on agents.
 pub fn subscribe_with(
     info: FrameworkInfo,
     suppressed_roles: Vec<String>,
@@ -43,8 +41,8 @@ pub fn teardown(framework: &FrameworkId) -> Call {
     call(framework, Type::Teardown)
 }
 
-/// ACCEPT: uses offers, all of one agent, by doing `operations` in order. What they leave over is declined for
-/// `refuse` (`None`: for Mesos' default, 5 s). See [`operation`](super::operation) for the operations.
+/// ACCEPT: performs `operations` in order on offers of one agent. The remaining resources are declined for `refuse`
+/// (`None`: for Mesos' default, 5 s). See [`operation`](super::operation) for the operations.
 pub fn accept(
     framework: &FrameworkId,
     offer_ids: Vec<OfferId>,
@@ -55,14 +53,14 @@ pub fn accept(
     Call { accept: Some(accept), ..call(framework, Type::Accept) }
 }
 
-/// DECLINE: doesn't want these offers, nor the same resources for `refuse` (`None`: for Mesos' default, 5 s).
+/// DECLINE: refuses these offers, and the same resources for `refuse` (`None`: for Mesos' default, 5 s).
 pub fn decline(framework: &FrameworkId, offer_ids: Vec<OfferId>, refuse: Option<Duration>) -> Call {
     let decline = call::Decline { offer_ids, filters: filters(refuse) };
     Call { decline: Some(decline), ..call(framework, Type::Decline) }
 }
 
-/// ACCEPT_INVERSE_OFFERS: will have given the resources back in time. Until they are, or the plan changes, Mesos asks
-/// again every `refuse` (`None`: its default, 5 s).
+/// ACCEPT_INVERSE_OFFERS: promises to give the resources back in time. Until then, Mesos asks again every `refuse` (`None`:
+/// its default, 5 s).
 pub fn accept_inverse_offers(
     framework: &FrameworkId,
     inverse_offer_ids: Vec<OfferId>,
@@ -72,8 +70,8 @@ pub fn accept_inverse_offers(
     Call { accept_inverse_offers: Some(accept), ..call(framework, Type::AcceptInverseOffers) }
 }
 
-/// DECLINE_INVERSE_OFFERS: may not be able to give the resources back in time; asked again after `refuse` (`None`: Mesos'
-/// default, 5 s).
+/// DECLINE_INVERSE_OFFERS: may not give the resources back in time. Mesos asks again after `refuse` (`None`: its default,
+/// 5 s).
 pub fn decline_inverse_offers(
     framework: &FrameworkId,
     inverse_offer_ids: Vec<OfferId>,
@@ -83,18 +81,18 @@ pub fn decline_inverse_offers(
     Call { decline_inverse_offers: Some(decline), ..call(framework, Type::DeclineInverseOffers) }
 }
 
-/// REVIVE: lifts all filters and wants offers again for these roles; none: for all of the framework's.
+/// REVIVE: removes all filters of these roles and asks for offers; without roles, for all roles of the framework.
 pub fn revive(framework: &FrameworkId, roles: Vec<String>) -> Call {
     Call { revive: Some(call::Revive { roles }), ..call(framework, Type::Revive) }
 }
 
-/// SUPPRESS: wants no offers for these roles until REVIVE; none: for all of the framework's.
+/// SUPPRESS: stops offers for these roles until REVIVE; without roles, for all roles of the framework.
 pub fn suppress(framework: &FrameworkId, roles: Vec<String>) -> Call {
     Call { suppress: Some(call::Suppress { roles }), ..call(framework, Type::Suppress) }
 }
 
-/// KILL: ends a task. Tell the agent if it is known: without it a task that the master has forgotten, but its
-/// agent has not, lives on. `policy` overrides the task's own.
+/// KILL: ends a task. Name the agent if it is known; otherwise a task that only its agent remembers lives on. `policy`
+/// overrides the task's own.
 pub fn kill(
     framework: &FrameworkId,
     task: TaskId,
@@ -111,8 +109,8 @@ pub fn shutdown(framework: &FrameworkId, executor: ExecutorId, agent: AgentId) -
     Call { shutdown: Some(shutdown), ..call(framework, Type::Shutdown) }
 }
 
-/// ACKNOWLEDGE of an update: the next update of that task may come. `None` for an update that must not be
-/// acknowledged, which is one without a uuid or agent (from the master itself, answers to RECONCILE among them).
+/// ACKNOWLEDGE of an update, after which the next update of its task is sent. `None` for an update that must not be
+/// acknowledged, because it has no uuid or agent: the master itself has made it, for instance for RECONCILE.
 pub fn acknowledge(framework: &FrameworkId, update: &TaskStatus) -> Option<Call> {
     let acknowledge = call::Acknowledge {
         agent_id: update.agent_id.clone()?,
@@ -135,14 +133,14 @@ pub fn acknowledge_operation_status(framework: &FrameworkId, update: &OperationS
     Some(Call { acknowledge_operation_status: Some(acknowledge), ..call(framework, kind) })
 }
 
-/// RECONCILE: asks for the state of these tasks; none: of all that the master knows. Answers come as updates
-/// without uuid, or not at all while the agent of a task has not come back.
+/// RECONCILE: asks for the state of these tasks; without tasks, of all tasks that the master knows. The answers are updates
+/// without uuid. There is none while the agent of a task has not returned.
 pub fn reconcile(framework: &FrameworkId, tasks: Vec<(TaskId, Option<AgentId>)>) -> Call {
     let tasks = tasks.into_iter().map(|(task_id, agent_id)| call::reconcile::Task { task_id, agent_id });
     Call { reconcile: Some(call::Reconcile { tasks: tasks.collect() }), ..call(framework, Type::Reconcile) }
 }
 
-/// RECONCILE_OPERATIONS: the same for operations.
+/// RECONCILE_OPERATIONS: asks for the state of these operations.
 pub fn reconcile_operations(
     framework: &FrameworkId,
     operations: Vec<(OperationId, Option<AgentId>)>,
@@ -154,7 +152,7 @@ pub fn reconcile_operations(
     Call { reconcile_operations: Some(reconcile), ..call(framework, Type::ReconcileOperations) }
 }
 
-/// MESSAGE to an executor. May be lost, and nobody says so.
+/// MESSAGE to an executor. It may be lost without notice.
 pub fn message(framework: &FrameworkId, executor: ExecutorId, agent: AgentId, data: Vec<u8>) -> Call {
     let message = call::Message { agent_id: agent, executor_id: executor, data };
     Call { message: Some(message), ..call(framework, Type::Message) }
@@ -166,7 +164,7 @@ pub fn request(framework: &FrameworkId, requests: Vec<Request>) -> Call {
 }
 
 /// UPDATE_FRAMEWORK: changes the description of the framework that `info.id` names (not its user, principal or
-/// checkpointing), and replaces its suppressed roles and conditions on agents.
+/// checkpointing), and replaces its suppressed roles and constraints on agents.
 pub fn update_framework(
     info: FrameworkInfo,
     suppressed_roles: Vec<String>,
@@ -182,14 +180,4 @@ pub fn update_framework(
         }),
         ..Call::default()
     }
-}
-
-/// The name of a call's type, for messages.
-pub(super) fn name(call: &Call) -> &'static str {
-    call.r#type().as_str_name()
-}
-
-/// The bytes that go over the wire.
-pub(super) fn encode(call: &Call) -> bytes::Bytes {
-    call.encode_to_vec().into()
 }

@@ -1,4 +1,4 @@
-//! Events as an enum.
+//! The events of a scheduler, as an enum.
 
 use std::time::Duration;
 
@@ -6,33 +6,33 @@ use crate::subscription::StreamEvent;
 use crate::v1::scheduler::{Event as Wire, event};
 use crate::v1::{InverseOffer, Offer, OfferId, OperationStatus, TaskStatus};
 
-/// What a master says to a scheduler.
+/// An event from the master.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The first event: the framework's id, the heartbeat interval, the master.
+    /// The first event, with the framework's id, the heartbeat interval and the master.
     Subscribed(Box<event::Subscribed>),
-    /// Resources on offer.
+    /// Resources are offered.
     Offers(Vec<Offer>),
-    /// Resources wanted back, for maintenance.
+    /// Mesos asks for resources back, for maintenance.
     InverseOffers(Vec<InverseOffer>),
-    /// An offer is gone.
+    /// An offer is not valid any more.
     Rescind(OfferId),
-    /// An inverse offer is gone.
+    /// An inverse offer is not valid any more.
     RescindInverseOffer(OfferId),
-    /// News of a task. To be acknowledged if [`TaskStatus::needs_acknowledgement`], after it is safe.
+    /// A status update of a task. Acknowledge it if [`TaskStatus::needs_acknowledgement`], once it has been stored.
     Update(Box<TaskStatus>),
-    /// News of an operation. To be acknowledged if it has a uuid.
+    /// A status update of an operation. Acknowledge it if it has a uuid.
     UpdateOperationStatus(Box<OperationStatus>),
-    /// From an executor.
+    /// A message from an executor.
     Message(event::Message),
-    /// An executor has ended, or (without `executor_id`) an agent is gone.
+    /// An executor has ended, or (without `executor_id`) an agent is lost.
     Failure(event::Failure),
-    /// The last event: this subscription, and mostly this framework id, is of no more use.
+    /// The last event. The subscription, and usually the framework id, cannot be used any more.
     Error(String),
-    /// Only shows that the master lives.
+    /// Shows that the master lives.
     Heartbeat,
-    /// A type that this crate has no name for, or one without the part that belongs to it. To be ignored.
+    /// An event of an unknown type, or without the field that its type requires. To be ignored.
     Unknown(Box<Wire>),
 }
 
@@ -63,7 +63,7 @@ impl From<Wire> for Event {
     }
 }
 
-/// For those who play the master: embedded clusters and tests.
+/// For embedded clusters and tests, which send events.
 impl From<Event> for Wire {
     fn from(event: Event) -> Self {
         use event::Type;

@@ -1,8 +1,7 @@
-//! One function for each thing that can be done with an offer. The result goes into
-//! [`accept`](super::accept).
+//! A function for each operation on an offer. The operations go into [`accept`](super::accept).
 //!
-//! Resources to be reserved, and volumes to be made, are given as they shall be. Here for a framework with the capability
-//! RESERVATION_REFINEMENT; with a principal, `reservation.principal` must be that one:
+//! Resources to reserve and volumes to create are described as they will be afterwards. An example for a framework with the
+//! capability RESERVATION_REFINEMENT; with a principal, `reservation.principal` must be the same:
 //!
 //! ```
 //! use mesos::resources::{Quantity, Resources, Shortage};
@@ -11,7 +10,7 @@
 //! use mesos::v1::resource::{DiskInfo, ReservationInfo, reservation_info};
 //! use mesos::v1::{FrameworkId, Offer, Resource, Volume, scheduler::Call, volume};
 //!
-//! /// A volume of 32 MB for the role `db`, which tasks will see as the folder `data`.
+//! /// Creates a volume of 32 MB for the role `db`, which tasks see as the folder `data`.
 //! fn make_volume(framework: &FrameworkId, offer: Offer) -> Result<Call, Shortage> {
 //!     let kind = Some(reservation_info::Type::Dynamic.into());
 //!     let reservation = ReservationInfo { r#type: kind, role: Some("db".into()), ..Default::default() };
@@ -44,35 +43,34 @@ fn operation(kind: Type) -> Operation {
     Operation { r#type: Some(kind.into()), ..Operation::default() }
 }
 
-/// LAUNCH: starts tasks, each by its executor or by Mesos' own.
+/// LAUNCH: starts tasks, each with its own executor or with Mesos' default executor.
 pub fn launch(task_infos: Vec<TaskInfo>) -> Operation {
     Operation { launch: Some(Launch { task_infos }), ..operation(Type::Launch) }
 }
 
-/// LAUNCH_GROUP: starts tasks together or not at all. A master takes only an executor with the `framework_id` set and
-/// with cpus, mem and disk of its own; the tasks name none.
+/// LAUNCH_GROUP: starts all tasks or none. The executor must have its `framework_id` set, and cpus, mem and disk of its
+/// own. The tasks must not name an executor.
 pub fn launch_group(executor: ExecutorInfo, tasks: Vec<TaskInfo>) -> Operation {
     let group = LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };
     Operation { launch_group: Some(group), ..operation(Type::LaunchGroup) }
 }
 
-/// RESERVE: keeps resources for a role. They are given as they shall be; the master works out what they are
-/// made from.
+/// RESERVE: reserves resources for a role. They are described as they will be afterwards.
 pub fn reserve(resources: Vec<Resource>) -> Operation {
     Operation { reserve: Some(Reserve { source: Vec::new(), resources }), ..operation(Type::Reserve) }
 }
 
-/// UNRESERVE: undoes the innermost reservation.
+/// UNRESERVE: removes the innermost reservation.
 pub fn unreserve(resources: Vec<Resource>) -> Operation {
     Operation { unreserve: Some(Unreserve { resources }), ..operation(Type::Unreserve) }
 }
 
-/// CREATE: makes persistent volumes.
+/// CREATE: creates persistent volumes.
 pub fn create(volumes: Vec<Resource>) -> Operation {
     Operation { create: Some(Create { volumes }), ..operation(Type::Create) }
 }
 
-/// DESTROY: removes persistent volumes with what is on them.
+/// DESTROY: removes persistent volumes with their data.
 pub fn destroy(volumes: Vec<Resource>) -> Operation {
     Operation { destroy: Some(Destroy { volumes }), ..operation(Type::Destroy) }
 }
@@ -88,19 +86,19 @@ pub fn shrink_volume(volume: Resource, megabytes: f64) -> Operation {
     Operation { shrink_volume: Some(shrink), ..operation(Type::ShrinkVolume) }
 }
 
-/// CREATE_DISK: turns a raw disk of a storage provider into one of that type.
+/// CREATE_DISK: turns a raw disk of a storage provider into a disk of this type.
 pub fn create_disk(source: Resource, target: DiskType, profile: Option<String>) -> Operation {
     let create = CreateDisk { source, target_type: target.into(), target_profile: profile };
     Operation { create_disk: Some(create), ..operation(Type::CreateDisk) }
 }
 
-/// DESTROY_DISK: makes a disk raw again.
+/// DESTROY_DISK: turns a disk into a raw one again.
 pub fn destroy_disk(source: Resource) -> Operation {
     Operation { destroy_disk: Some(DestroyDisk { source }), ..operation(Type::DestroyDisk) }
 }
 
 impl Operation {
-    /// The same with an id, so that its fate is told by UPDATE_OPERATION_STATUS. Not for the two launches.
+    /// The same operation with an id, so that UPDATE_OPERATION_STATUS reports its state. Not for LAUNCH and LAUNCH_GROUP.
     pub fn with_id(self, id: OperationId) -> Self {
         Self { id: Some(id), ..self }
     }

@@ -6,10 +6,11 @@ use mesos::detector::Detector;
 use mesos::env::ExecutorEnv;
 use mesos::executor::{self, ExecutorClient};
 use mesos::scheduler::{self, SchedulerClient};
+use testing::http_peer::Reply;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use crate::fake::{Answer, Fake, accepted, stream_head, subscribe};
+use crate::scripted::{ScriptedPeer, accepted, stream_head, subscribe};
 
 /// A port of the loopback; none where the machine has no IPv6.
 async fn listener() -> Option<TcpListener> {
@@ -20,26 +21,26 @@ async fn listener() -> Option<TcpListener> {
 #[tokio::test]
 async fn a_scheduler_subscribes_and_follows_a_redirect() {
     let (Some(first), Some(second)) = (listener().await, listener().await) else { return };
-    let leader = Fake::on(second, vec![Answer::Silence(stream_head()), accepted()]);
+    let leader = ScriptedPeer::on(second, vec![Reply::Silence(stream_head()), accepted()]);
     assert!(leader.address.to_string().starts_with("[::1]:"));
     let redirect = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: //{}/master/api/v1/scheduler\r\nContent-Length: 0\r\n\r\n",
         leader.address
     );
-    let standby = Fake::on(first, vec![Answer::Bytes(redirect.into())]);
+    let standby = ScriptedPeer::on(first, vec![Reply::Bytes(redirect.into())]);
     let client = SchedulerClient::new(format!("http://{}", standby.address).parse().unwrap());
     let stream = client.subscribe(&subscribe()).await.unwrap();
     assert_eq!(stream.endpoint().address, leader.address);
     client.call(&scheduler::revive(&"f".into(), vec![])).await.unwrap();
-    for asked in leader.asked() {
-        assert!(asked.head.contains(&format!("\r\nhost: {}\r\n", leader.address)), "{}", asked.head);
+    for request in leader.requests() {
+        assert!(request.head.contains(&format!("\r\nhost: {}\r\n", leader.address)), "{}", request.head);
     }
 }
 
 #[tokio::test]
 async fn an_executor_calls_its_agent() {
     let Some(listener) = listener().await else { return };
-    let agent = Fake::on(listener, vec![accepted()]);
+    let agent = ScriptedPeer::on(listener, vec![accepted()]);
     let env = ExecutorEnv::from_lookup(|name| match name {
         "MESOS_AGENT_ENDPOINT" => Some(agent.address.to_string()),
         "MESOS_SLAVE_PID" => Some(format!("slave(1)@{}", agent.address)),
@@ -48,7 +49,7 @@ async fn an_executor_calls_its_agent() {
     })
     .unwrap();
     ExecutorClient::from_env(&env).call(&executor::heartbeat(&env.identity)).await.unwrap();
-    assert!(agent.asked()[0].head.starts_with("post /slave(1)/api/v1/executor http/1.1\r\n"));
+    assert!(agent.requests()[0].head.starts_with("post /slave(1)/api/v1/executor http/1.1\r\n"));
 }
 
 #[tokio::test]

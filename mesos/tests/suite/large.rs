@@ -2,10 +2,11 @@
 
 use mesos::v1::{Attribute, Offer, value};
 use mesos::{Config, scheduler};
+use testing::http_peer::Reply;
 
-use crate::fake::{Answer, Fake, chunk, stream_head, subscribe};
+use crate::scripted::{ScriptedPeer, chunk, stream_head, subscribe};
 
-/// As a master sends it whose agents all register before a scheduler comes.
+/// A master sends such an event if all its agents register before a scheduler subscribes.
 #[tokio::test]
 async fn offers_of_50_000_agents_with_1900_bytes_of_attributes_are_one_event() {
     const AGENTS: usize = 50_000;
@@ -26,8 +27,8 @@ async fn offers_of_50_000_agents_with_1900_bytes_of_attributes_are_one_event() {
     let offers = scheduler::Event::Offers((0..AGENTS).map(offer).collect());
     let bytes = [stream_head(), chunk([offers]), chunk([scheduler::Event::Heartbeat])].concat();
     assert!(bytes.len() > 95 << 20, "{}", bytes.len());
-    let fake = Fake::start(vec![Answer::Pieces(bytes, 1 << 20)]).await;
-    let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+    let peer = ScriptedPeer::start(vec![Reply::Pieces(bytes, 1 << 20)]).await;
+    let mut stream = peer.client(Config::default()).subscribe(&subscribe()).await.unwrap();
     let Ok(Some(scheduler::Event::Offers(offers))) = stream.next().await else { panic!("no offers") };
     assert_eq!(offers.len(), AGENTS);
     let last = offers.last().unwrap();

@@ -1,7 +1,6 @@
 //! The binding against recorded bytes of a real Mesos 1.11, and against peers that misbehave.
 
 mod calls;
-mod fake;
 mod fields;
 mod ipv6;
 mod large;
@@ -9,6 +8,7 @@ mod odd_peers;
 mod pipeline;
 mod recorded;
 mod replay;
+mod scripted;
 mod streams;
 mod tls;
 mod typed;

@@ -1,4 +1,4 @@
-//! Peers that are no Mesos, or one that has stopped working.
+//! Peers that are not Mesos, or a Mesos that misbehaves.
 
 use std::time::Duration;
 
@@ -9,16 +9,18 @@ use mesos::v1::scheduler::event;
 use mesos::v1::value::Text;
 use mesos::v1::{Attribute, Offer};
 use mesos::{CallError, Config, Refusal, StreamError};
+use testing::http_peer::Reply;
+use testing::ports::closed_address;
 
-use crate::fake::{Answer, Fake, chunk, nobody, refused, stream_head, subscribe};
+use crate::scripted::{ScriptedPeer, chunk, refused, stream_head, subscribe};
 
-/// Long enough for a loaded machine to answer within where an answer is awaited; short where none comes.
+/// A short time limit, for responses that never come.
 fn impatient() -> Config {
     Config { call_timeout: Duration::from_millis(50), ..Config::default() }
 }
 
 async fn not_mesos(answer: &str) -> String {
-    let error = refused(Answer::Pieces(answer.into(), 4096), Config::default()).await;
+    let error = refused(Reply::Pieces(answer.into(), 4096), Config::default()).await;
     assert!(!error.is_transient(), "{error}");
     let CallError::NotMesos { found, .. } = &error else { panic!("{error:?}") };
     assert!(
@@ -71,62 +73,62 @@ async fn a_master_that_is_not_mesos_is_recognised() {
 }
 
 #[tokio::test]
-async fn nobody_there_silence_and_a_sudden_end_are_worth_trying_again() {
-    let (_socket, address) = nobody();
-    let client = scheduler::SchedulerClient::new(address.clone().into());
+async fn an_absent_a_silent_and_a_closing_peer_are_transient_errors() {
+    let address = closed_address();
+    let client = scheduler::SchedulerClient::new(address.into());
     let error = client.subscribe(&subscribe()).await.unwrap_err();
     assert!(error.is_transient());
     assert_eq!(error.to_string(), format!("cannot connect to {address}"));
 
-    let error = refused(Answer::Silence(vec![]), impatient()).await;
+    let error = refused(Reply::Silence(vec![]), impatient()).await;
     assert!(matches!(error, CallError::Timeout { .. }) && error.is_transient(), "{error}");
-    let error = refused(Answer::Hang, Config::default()).await;
+    let error = refused(Reply::Close, Config::default()).await;
     assert!(matches!(error, CallError::Broken { .. }) && error.is_transient(), "{error}");
-    // An answer that begins, but does not end.
+    // The response begins, but does not end.
     let half = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\nhalf";
-    let error = refused(Answer::Silence(half.to_vec()), impatient()).await;
+    let error = refused(Reply::Silence(half.to_vec()), impatient()).await;
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn what_a_principal_may_not_do_is_no_question_of_its_credentials() {
+async fn a_forbidden_call_does_not_concern_the_credentials() {
     let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
-    let error = refused(Answer::Bytes(answer.to_vec()), Config::default()).await;
+    let error = refused(Reply::Bytes(answer.to_vec()), Config::default()).await;
     assert!(!error.is_transient() && error.to_string().contains("(ACLs)"), "{error}");
     assert!(matches!(error, CallError::Refused { refusal: Refusal::Forbidden, status: 403, .. }), "{error}");
 }
 
-/// Proxies say so, mostly with a page for people.
+/// Proxies respond like this, mostly with an HTML page.
 #[tokio::test]
-async fn who_is_only_busy_is_worth_trying_again() {
+async fn an_overloaded_peer_is_a_transient_error() {
     for status in ["408 Request Timeout", "429 Too Many Requests", "502 Bad Gateway", "504 Gateway Timeout"] {
         let answer =
             format!("HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>");
-        let error = refused(Answer::Bytes(answer.into()), Config::default()).await;
+        let error = refused(Reply::Bytes(answer.into()), Config::default()).await;
         assert!(matches!(error, CallError::NotReady { .. }) && error.is_transient(), "{error}");
     }
 }
 
-/// As where an agent has another key than when it started this executor.
+/// Happens when the agent has another key than when it started this executor.
 #[tokio::test]
-async fn a_token_that_is_no_good_is_not_called_a_secret() {
+async fn a_refused_token_is_not_called_a_secret() {
     let answer = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
     let config = Config { auth: Auth::bearer("t.o.k"), ..Config::default() };
-    let error = refused(Answer::Bytes(answer.to_vec()), config).await;
+    let error = refused(Reply::Bytes(answer.to_vec()), config).await;
     assert!(
         error.concerns_credentials() && error.to_string().contains("the token was not accepted"),
         "{error}"
     );
 }
 
-/// As an agent was seen to answer on the path of a master's API.
+/// The response of a real agent to a call on the path of a master's API.
 #[tokio::test]
 async fn an_agent_is_not_taken_for_a_master() {
     let answer = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 44\r\n\r\n\
                   Failed to parse body into a protobuf object";
-    let error = refused(Answer::Pieces(format!("{answer}.").into(), 4096), Config::default()).await;
+    let error = refused(Reply::Pieces(format!("{answer}.").into(), 4096), Config::default()).await;
     assert!(matches!(error, CallError::Refused { refusal: Refusal::Malformed, .. }), "{error}");
-    let error = refused(Answer::Pieces(answer.replace("44", "43").into(), 4096), Config::default()).await;
+    let error = refused(Reply::Pieces(answer.replace("44", "43").into(), 4096), Config::default()).await;
     assert!(
         !error.is_transient() && error.to_string().ends_with("is this an agent instead of a master?"),
         "{error}"
@@ -136,15 +138,15 @@ async fn an_agent_is_not_taken_for_a_master() {
 #[tokio::test]
 async fn redirects_in_a_circle_end() {
     let to_itself = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n";
-    let fake = Fake::start(vec![Answer::Bytes(to_itself.into()); 6]).await;
-    let error = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap_err();
-    assert!(matches!(error, CallError::Redirects { count: 5, .. }) && error.is_transient(), "{error}");
-    assert_eq!(fake.asked().len(), 6);
+    let peer = ScriptedPeer::start(vec![Reply::Bytes(to_itself.into()); 6]).await;
+    let error = peer.client(Config::default()).subscribe(&subscribe()).await.unwrap_err();
+    assert!(matches!(error, CallError::TooManyRedirects { count: 5, .. }) && error.is_transient(), "{error}");
+    assert_eq!(peer.requests().len(), 6);
 
     for location in ["", "Location: ftp://elsewhere/\r\n"] {
         let answer = format!("HTTP/1.1 307 Temporary Redirect\r\n{location}Content-Length: 0\r\n\r\n");
-        let error = refused(Answer::Bytes(answer.into()), Config::default()).await;
-        assert!(matches!(error, CallError::Redirect { .. }) && !error.is_transient(), "{error}");
+        let error = refused(Reply::Bytes(answer.into()), Config::default()).await;
+        assert!(matches!(error, CallError::BadRedirect { .. }) && !error.is_transient(), "{error}");
     }
 }
 
@@ -156,8 +158,8 @@ fn subscribed(interval: f64) -> Event {
 #[tokio::test]
 async fn a_stream_without_heartbeats_is_taken_for_dead() {
     let bytes = [stream_head(), chunk([subscribed(0.02), Event::Heartbeat])].concat();
-    let fake = Fake::start(vec![Answer::Silence(bytes)]).await;
-    let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+    let peer = ScriptedPeer::start(vec![Reply::Silence(bytes)]).await;
+    let mut stream = peer.client(Config::default()).subscribe(&subscribe()).await.unwrap();
     assert!(matches!(stream.next().await, Ok(Some(Event::Subscribed(_)))));
     assert!(matches!(stream.next().await, Ok(Some(Event::Heartbeat))));
     let error = stream.next().await.unwrap_err();
@@ -168,8 +170,8 @@ async fn a_stream_without_heartbeats_is_taken_for_dead() {
 #[tokio::test]
 async fn next_can_be_cancelled_without_loss() {
     let bytes = [stream_head(), chunk([subscribed(15.0)]), chunk([Event::Heartbeat])].concat();
-    let fake = Fake::start(vec![Answer::Pieces(bytes, 1)]).await;
-    let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+    let peer = ScriptedPeer::start(vec![Reply::Pieces(bytes, 1)]).await;
+    let mut stream = peer.client(Config::default()).subscribe(&subscribe()).await.unwrap();
     let mut events = Vec::new();
     while events.len() < 2 {
         tokio::select! {
@@ -183,44 +185,44 @@ async fn next_can_be_cancelled_without_loss() {
 
 #[tokio::test]
 async fn garbage_in_a_stream_is_an_error_of_its_own() {
-    let with = |chunk: &str| Answer::Bytes([stream_head(), chunk.into()].concat());
+    let with = |chunk: &str| Reply::Bytes([stream_head(), chunk.into()].concat());
     for (chunk, expected) in [
         ("5\r\nhello\r\n", "is malformed"),
         ("4\r\n2\n\u{7f}\u{7f}\r\n", "sent 2 bytes that are no event"),
         ("3\r\n9\nx\r\n0\r\n\r\n", "is malformed"),
         ("zz\r\n", "broke"),
     ] {
-        let fake = Fake::start(vec![with(chunk)]).await;
-        let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+        let peer = ScriptedPeer::start(vec![with(chunk)]).await;
+        let mut stream = peer.client(Config::default()).subscribe(&subscribe()).await.unwrap();
         let error = stream.next().await.unwrap_err().to_string();
         assert!(error.ends_with(expected), "{error}");
     }
-    let fake = Fake::start(vec![with("5\r\n10\nab\r\n")]).await;
+    let peer = ScriptedPeer::start(vec![with("5\r\n10\nab\r\n")]).await;
     let config = Config { record_limit: 9, ..Config::default() };
-    let mut stream = fake.client(config).subscribe(&subscribe()).await.unwrap();
+    let mut stream = peer.client(config).subscribe(&subscribe()).await.unwrap();
     assert!(matches!(stream.next().await, Err(StreamError::Record { .. })));
 }
 
 #[tokio::test]
 async fn an_unknown_event_does_not_end_the_stream() {
-    // Type 77, and a field 99 that nobody knows.
+    // Type 77, and a field 99, which are both unknown.
     let unknown = b"7\r\n5\n\x08\x4d\x98\x06\x01\r\n".to_vec();
     let bytes = [stream_head(), unknown, chunk([Event::Heartbeat])].concat();
-    let fake = Fake::start(vec![Answer::Bytes(bytes)]).await;
-    let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+    let peer = ScriptedPeer::start(vec![Reply::Bytes(bytes)]).await;
+    let mut stream = peer.client(Config::default()).subscribe(&subscribe()).await.unwrap();
     assert!(matches!(stream.next().await, Ok(Some(Event::Unknown(_)))));
     assert!(matches!(stream.next().await, Ok(Some(Event::Heartbeat))));
 }
 
-/// As a real agent was seen to pass its operator's attributes on.
+/// Real agents pass on their operators' attributes like this.
 #[tokio::test]
-async fn text_that_is_not_utf_8_does_not_cost_the_event() {
+async fn an_event_with_text_that_is_not_utf_8_is_readable() {
     let text = Some(Text { value: "rack #7".into() });
     let offer = Offer { attributes: vec![Attribute { text, ..Default::default() }], ..Default::default() };
     let mut offers = chunk([Event::Offers(vec![offer])]);
     offers.iter_mut().filter(|byte| **byte == b'#').for_each(|byte| *byte = 0xb0);
-    let fake = Fake::start(vec![Answer::Bytes([stream_head(), offers].concat())]).await;
-    let mut stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+    let peer = ScriptedPeer::start(vec![Reply::Bytes([stream_head(), offers].concat())]).await;
+    let mut stream = peer.client(Config::default()).subscribe(&subscribe()).await.unwrap();
     let Event::Offers(offers) = stream.next().await.unwrap().unwrap() else { panic!("OFFERS were sent") };
     assert_eq!(offers[0].attributes[0].text.as_ref().unwrap().value, "rack \u{fffd}7");
 }

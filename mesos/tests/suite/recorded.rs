@@ -36,7 +36,7 @@ pub fn one(name: &str) -> File {
     load(&root().join(name))
 }
 
-/// What was answered, of the record of a call.
+/// The response in the record of a call.
 pub fn answer(name: &str) -> Vec<u8> {
     const MARK: &[u8] = b"--- response ---\n";
     let bytes = one(name).bytes;

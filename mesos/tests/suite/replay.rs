@@ -1,13 +1,14 @@
-//! Recorded HTTP, played back to the clients over a socket.
+//! Recorded HTTP responses, sent to the clients over a socket.
 
 use mesos::executor::{self, ExecutorClient};
 use mesos::{CallError, Config, Refusal, StreamError, Subscription, scheduler, v1};
 use prost::Message;
+use testing::http_peer::Reply;
 
-use crate::fake::{Answer, Fake, accepted, refused, stream_head, subscribe};
 use crate::recorded::{self, File};
+use crate::scripted::{ScriptedPeer, accepted, refused, stream_head, subscribe};
 
-/// Reads to the end; says how it came.
+/// Reads all events, and returns how the stream ended.
 async fn drain<E: mesos::StreamEvent>(mut stream: Subscription<E>) -> (Vec<E>, Result<(), StreamError>) {
     let mut events = Vec::new();
     loop {
@@ -26,7 +27,7 @@ fn recorded_events<W: Message + Default, E: From<W>>(http: &File) -> Vec<E> {
     std::iter::from_fn(|| reader.next().unwrap()).map(|it| W::decode(it).unwrap().into()).collect()
 }
 
-/// A stream ends in good order only if its last chunk has length 0; otherwise the peer died.
+/// A stream ends in good order only if its last chunk has length 0. Otherwise the peer has died.
 fn check_end(file: &File, end: Result<(), StreamError>) {
     let clean = file.bytes.ends_with(b"\r\n0\r\n\r\n");
     match end {
@@ -37,22 +38,22 @@ fn check_end(file: &File, end: Result<(), StreamError>) {
 }
 
 #[tokio::test]
-async fn recorded_streams_come_out_of_the_clients_however_they_are_cut() {
+async fn recorded_streams_are_read_in_pieces_of_any_size() {
     let mut played = 0;
     for file in
         recorded::all(".http").into_iter().filter(|it| it.kind.protobuf && it.name.contains("-stream"))
     {
         for piece in [file.bytes.len(), file.bytes.len().div_ceil(2), 1] {
-            let fake = Fake::start(vec![Answer::Pieces(file.bytes.clone(), piece)]).await;
+            let peer = ScriptedPeer::start(vec![Reply::Pieces(file.bytes.clone(), piece)]).await;
             let end = if file.kind.executor {
-                let client = ExecutorClient::with_config(fake.agent(), Config::default());
+                let client = ExecutorClient::with_config(peer.agent(), Config::default());
                 let me = executor::Identity { framework_id: "f".into(), executor_id: "e".into() };
                 let stream = client.subscribe(&executor::subscribe(&me, vec![], vec![])).await.unwrap();
                 let (events, end) = drain(stream).await;
                 assert_eq!(events, recorded_events::<v1::executor::Event, _>(&file), "{}", file.name);
                 end
             } else {
-                let stream = fake.client(Config::default()).subscribe(&subscribe()).await.unwrap();
+                let stream = peer.client(Config::default()).subscribe(&subscribe()).await.unwrap();
                 assert_eq!(stream.stream_id().unwrap().len(), 36);
                 let (events, end) = drain(stream).await;
                 assert_eq!(events, recorded_events::<v1::scheduler::Event, _>(&file), "{}", file.name);
@@ -65,22 +66,22 @@ async fn recorded_streams_come_out_of_the_clients_however_they_are_cut() {
     assert_eq!(played, 14 * 3);
 }
 
-/// The refusal of a SUBSCRIBE that was answered like this.
+/// The error of a SUBSCRIBE with this recorded response.
 async fn subscribe_refused(name: &str) -> CallError {
-    refused(Answer::Bytes(recorded::answer(name)), Config::default()).await
+    refused(Reply::Bytes(recorded::answer(name)), Config::default()).await
 }
 
-/// The refusal of another call.
+/// The error of another call with this recorded response.
 async fn call_refused(name: &str) -> CallError {
-    let answers = vec![Answer::Silence(stream_head()), Answer::Bytes(recorded::answer(name))];
-    let fake = Fake::start(answers).await;
-    let client = fake.client(Config::default());
+    let answers = vec![Reply::Silence(stream_head()), Reply::Bytes(recorded::answer(name))];
+    let peer = ScriptedPeer::start(answers).await;
+    let client = peer.client(Config::default());
     let _stream = client.subscribe(&subscribe()).await.unwrap();
     client.call(&scheduler::revive(&"f".into(), vec![])).await.expect_err("a refusal")
 }
 
 #[tokio::test]
-async fn a_master_that_starts_is_worth_trying_again() {
+async fn a_starting_master_is_a_transient_error() {
     for (name, status, text) in [
         ("failures/master_restart/scheduler-call-05-SUBSCRIBE.http", 404, "404 Not Found."),
         ("failures/master_restart/scheduler-call-09-SUBSCRIBE.http", 503, "Master has not finished recovery"),
@@ -94,7 +95,7 @@ async fn a_master_that_starts_is_worth_trying_again() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_apart() {
+async fn refusals_are_distinguished() {
     for (name, expected) in [
         ("failures/basic_auth/scheduler-call-01-SUBSCRIBE.http", Refusal::CredentialsNeeded),
         ("failures/basic_auth/scheduler3-call-01-SUBSCRIBE.http", Refusal::Malformed),
@@ -102,7 +103,10 @@ async fn refusals_are_told_apart() {
         ("failures/refusals/refusal-Content-Type-text-plain-call-01-415.http", Refusal::MediaType),
         ("failures/refusals/refusal-Accept-text-html-call-01-406.http", Refusal::MediaType),
         ("failures/refusals/refusal-GET-call-01-405.http", Refusal::Other),
-        ("failures/agent_restart_without_checkpoint/executor-call-04-SUBSCRIBE.http", Refusal::Disowned),
+        (
+            "failures/agent_restart_without_checkpoint/executor-call-04-SUBSCRIBE.http",
+            Refusal::UnknownExecutor,
+        ),
     ] {
         let error = subscribe_refused(name).await;
         assert!(!error.is_transient(), "{error}");
@@ -124,10 +128,10 @@ async fn refusals_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_who_what_and_what_to_do() {
+async fn a_refusal_names_peer_reason_and_remedy() {
     let answer = recorded::answer("failures/basic_auth/scheduler-call-01-SUBSCRIBE.http");
     let auth = mesos::auth::Auth::basic("miner", "wrong");
-    let error = refused(Answer::Bytes(answer), Config { auth, ..Config::default() }).await.to_string();
+    let error = refused(Reply::Bytes(answer), Config { auth, ..Config::default() }).await.to_string();
     let (address, rest) = error.split_once(" refused ").unwrap();
     assert!(address.starts_with("http://127.0.0.1:") && address.ends_with("/api/v1/scheduler"));
     assert_eq!(
@@ -138,24 +142,24 @@ async fn a_refusal_says_who_what_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_redirect_leads_to_the_leader_for_calls_too() {
+async fn calls_follow_the_redirect_of_their_subscription() {
     let recorded = recorded::answer("failures/election/scheduler-call-51-SUBSCRIBE.http");
-    let leader = Fake::start(vec![Answer::Silence(stream_head()), accepted()]).await;
-    // The recorded answer, with the address of our leader.
+    let leader = ScriptedPeer::start(vec![Reply::Silence(stream_head()), accepted()]).await;
+    // The recorded response, with the address of our leader.
     let text = String::from_utf8(recorded).unwrap();
     assert!(text.contains("Location: //127.0.0.1:5050/master/api/v1/scheduler\r\n"));
     let redirect = text.replace("127.0.0.1:5050", &leader.address.to_string());
-    let standby = Fake::start(vec![Answer::Bytes(redirect.into_bytes())]).await;
+    let standby = ScriptedPeer::start(vec![Reply::Bytes(redirect.into_bytes())]).await;
 
     let client = standby.client(Config::default());
     let stream = client.subscribe(&subscribe()).await.unwrap();
     assert_eq!(stream.endpoint().address, leader.address);
     client.call(&scheduler::revive(&"f".into(), vec![])).await.unwrap();
 
-    let asked = leader.asked();
-    assert_eq!(asked.len(), 2);
-    for asked in &asked {
-        assert!(asked.head.starts_with("post /master/api/v1/scheduler http/1.1\r\n"), "{}", asked.head);
-        assert!(asked.head.contains(&format!("\r\nhost: {}\r\n", leader.address)));
+    let requests = leader.requests();
+    assert_eq!(requests.len(), 2);
+    for request in &requests {
+        assert!(request.head.starts_with("post /master/api/v1/scheduler http/1.1\r\n"), "{}", request.head);
+        assert!(request.head.contains(&format!("\r\nhost: {}\r\n", leader.address)));
     }
 }

@@ -1,4 +1,4 @@
-//! Every recorded stream: taken apart whole, in halves and byte by byte, and understood to the last field.
+//! Every recorded stream is split whole, in halves and byte by byte, and decoded to the last field.
 
 use bytes::Bytes;
 use mesos::recordio::{RecordReader, encode};
@@ -20,7 +20,7 @@ fn records(stream: &[u8], piece: usize) -> Vec<Bytes> {
     records
 }
 
-/// Cuts the stream in all ways, and compares.
+/// Splits the stream in pieces of several sizes, and compares the records.
 fn read(file: &File) -> Vec<Bytes> {
     let length = file.bytes.len();
     let whole = records(&file.bytes, length);
@@ -33,7 +33,7 @@ fn read(file: &File) -> Vec<Bytes> {
     whole
 }
 
-/// Decodes, and encodes again: equal bytes mean that no field was lost.
+/// Decodes and encodes again. Equal bytes mean that no field was lost.
 pub fn decode<M: Message + Default>(bytes: &[u8], name: &str) -> M {
     let message = M::decode(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
     // An agent has a field that Mesos' own v1 description does not name: AgentInfo 7, which is `checkpoint` in
@@ -48,7 +48,7 @@ pub fn decode<M: Message + Default>(bytes: &[u8], name: &str) -> M {
     message
 }
 
-/// The type of each event. In protobuf, every one must be known, and survive being typed.
+/// The type of each event. In protobuf, every event must be known, and must survive the conversion to the enum and back.
 fn types(file: &File) -> Vec<String> {
     let name = |record: &Bytes| match (file.kind.protobuf, file.kind.executor) {
         (false, _) => {
@@ -74,7 +74,7 @@ fn types(file: &File) -> Vec<String> {
 }
 
 #[test]
-fn every_recorded_stream_is_understood() {
+fn every_recorded_stream_is_decoded() {
     let files = recorded::all(".recordio");
     assert_eq!(files.len(), 61);
     for file in files {
@@ -85,21 +85,21 @@ fn every_recorded_stream_is_understood() {
 }
 
 #[test]
-fn both_encodings_tell_the_same_story() {
+fn both_encodings_have_the_same_events() {
     for side in ["scheduler", "executor"] {
-        let story = |encoding: &str| {
+        let sequence = |encoding: &str| {
             let mut types = types(&recorded::one(&format!("{encoding}/{side}-stream.recordio")));
-            // Where these two come is chance.
+            // These two come at random places.
             types.retain(|name| name != "HEARTBEAT" && name != "OFFERS");
             types
         };
-        assert_eq!(story("json"), story("protobuf"));
-        assert!(story("json").len() > 5);
+        assert_eq!(sequence("json"), sequence("protobuf"));
+        assert!(sequence("json").len() > 5);
     }
 }
 
 #[test]
-fn every_recorded_call_is_understood() {
+fn every_recorded_call_is_decoded() {
     for file in recorded::all(".body.pb") {
         let name = file.name.rsplit('-').next().and_then(|name| name.split('.').next()).unwrap();
         let found = if file.kind.executor {

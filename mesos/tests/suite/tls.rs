@@ -1,8 +1,8 @@
-//! Masters behind TLS, with an authority of our own.
+//! Masters behind TLS, with a certificate authority of our own.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use mesos::env::ExecutorEnv;
 use mesos::executor::{self, ExecutorClient};
@@ -11,6 +11,7 @@ use mesos::scheduler::{self, SchedulerClient};
 use mesos::tls::{Tls, TlsError, TlsFiles};
 use mesos::{CallError, Config};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use testing::http_peer::{Reply, Script, serve};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::RootCertStore;
@@ -18,9 +19,9 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::{ServerConfig, WebPkiClientVerifier};
 
-use crate::fake::{Answer, Asked, Fake, accepted, serve, stream_head, subscribe};
+use crate::scripted::{ScriptedPeer, accepted, stream_head, subscribe};
 
-/// An authority, and the files that it gives out.
+/// A certificate authority, and a folder for its files.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
@@ -48,7 +49,7 @@ impl Authority {
         (certificate, key)
     }
 
-    /// Whom to trust, with or without a certificate of one's own.
+    /// The files of a client, with or without a client certificate.
     fn files(&self, client: bool) -> TlsFiles {
         let client = client.then(|| {
             let (certificate, key) = self.sign(&["miner"]);
@@ -60,7 +61,7 @@ impl Authority {
         TlsFiles { ca_cert: Some(self.file("ca.pem")), client }
     }
 
-    /// A server with a certificate for these names, and if it wants clients to have one, too.
+    /// A server with a certificate for these names, which may ask clients for one, too.
     fn acceptor(&self, names: &[&str], ask_clients: bool) -> TlsAcceptor {
         let (certificate, key) = self.sign(names);
         let provider = Arc::new(ring::default_provider());
@@ -80,25 +81,24 @@ impl Authority {
     }
 }
 
-/// Gives these answers over TLS, on a port of its own; what was asked is kept.
-async fn secure(acceptor: TlsAcceptor, answers: Vec<Answer>) -> (u16, Arc<Mutex<Vec<Asked>>>) {
+/// A server behind TLS, on a port of its own, that sends these replies.
+async fn secure(acceptor: TlsAcceptor, replies: Vec<Reply>) -> (u16, Script) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let answers = Arc::new(Mutex::new(answers.into_iter()));
-    let kept = asked.clone();
+    let script = Script::new(replies);
+    let for_peer = script.clone();
     tokio::spawn(async move {
         for connection in 0.. {
             let (stream, _) = listener.accept().await.unwrap();
-            let (acceptor, kept, answers) = (acceptor.clone(), kept.clone(), answers.clone());
+            let (acceptor, script) = (acceptor.clone(), for_peer.clone());
             tokio::spawn(async move {
                 if let Ok(stream) = acceptor.accept(stream).await {
-                    serve(stream, connection, kept, answers).await;
+                    serve(stream, connection, |request| script.reply(request)).await;
                 }
             });
         }
     });
-    (port, asked)
+    (port, script)
 }
 
 fn client(masters: &str, files: &TlsFiles) -> SchedulerClient {
@@ -122,38 +122,38 @@ async fn failure(client: &SchedulerClient) -> (CallError, String) {
 async fn subscribes_and_calls_over_tls_also_after_a_redirect() {
     let authority = Authority::new();
     let acceptor = || authority.acceptor(&["localhost", "127.0.0.1"], false);
-    let (leader, asked) = secure(acceptor(), vec![Answer::Silence(stream_head()), accepted()]).await;
+    let (leader, script) = secure(acceptor(), vec![Reply::Silence(stream_head()), accepted()]).await;
     let redirect = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: //127.0.0.1:{leader}/master/api/v1/scheduler\r\n\
          Content-Length: 0\r\n\r\n"
     );
-    let (other, _) = secure(acceptor(), vec![Answer::Bytes(redirect.into())]).await;
+    let (other, _) = secure(acceptor(), vec![Reply::Bytes(redirect.into())]).await;
 
     let client = client(&format!("https://localhost:{other}"), &authority.files(false));
     let stream = client.subscribe(&subscribe()).await.unwrap();
     assert_eq!(stream.endpoint().to_string(), format!("https://127.0.0.1:{leader}/master/api/v1/scheduler"));
     client.call(&scheduler::revive(&"f".into(), vec![])).await.unwrap();
-    assert_eq!(asked.lock().unwrap().len(), 2);
+    assert_eq!(script.requests().len(), 2);
 }
 
 #[tokio::test]
-async fn shows_its_own_certificate_where_one_is_wanted() {
+async fn presents_a_client_certificate_if_the_master_asks_for_one() {
     let authority = Authority::new();
-    let (port, asked) =
-        secure(authority.acceptor(&["127.0.0.1"], true), vec![Answer::Silence(stream_head())]).await;
+    let (port, script) =
+        secure(authority.acceptor(&["127.0.0.1"], true), vec![Reply::Silence(stream_head())]).await;
     let masters = format!("https://127.0.0.1:{port}");
     let (_, text) = failure(&client(&masters, &authority.files(false))).await;
     assert!(text.to_lowercase().contains("certificate"), "{text}");
-    assert!(asked.lock().unwrap().is_empty());
+    assert!(script.requests().is_empty());
     client(&masters, &authority.files(true)).subscribe(&subscribe()).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_executor_calls_an_agent_that_talks_tls() {
+async fn an_executor_calls_an_agent_over_tls() {
     let authority = Authority::new();
     let files = authority.files(true);
     let (certificate, key) = files.client.unwrap();
-    let (port, asked) = secure(authority.acceptor(&["127.0.0.1"], true), vec![accepted()]).await;
+    let (port, script) = secure(authority.acceptor(&["127.0.0.1"], true), vec![accepted()]).await;
     let text = |path: &Path| Some(path.to_str().unwrap().to_owned());
     let env = ExecutorEnv::from_lookup(|name| match name {
         "MESOS_AGENT_ENDPOINT" => Some(format!("127.0.0.1:{port}")),
@@ -166,13 +166,13 @@ async fn an_executor_calls_an_agent_that_talks_tls() {
     });
     let env = env.unwrap();
     ExecutorClient::from_env(&env).call(&executor::heartbeat(&env.identity)).await.unwrap();
-    assert_eq!(asked.lock().unwrap().len(), 1);
+    assert_eq!(script.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn trusts_only_its_authority_and_only_the_right_name() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let (port, asked) = secure(authority.acceptor(&["localhost"], false), vec![]).await;
+    let (port, script) = secure(authority.acceptor(&["localhost"], false), vec![]).await;
     for (host, files, hint) in [
         ("localhost", stranger.files(false), "give the CA"),
         ("127.0.0.1", authority.files(false), "use a name that is in the certificate"),
@@ -181,17 +181,17 @@ async fn trusts_only_its_authority_and_only_the_right_name() {
         assert!(text.contains(hint), "{text}");
         assert!(!error.is_transient(), "{text}");
     }
-    assert!(asked.lock().unwrap().is_empty());
+    assert!(script.requests().is_empty());
 }
 
 #[tokio::test]
-async fn never_speaks_plainly_where_tls_is_wanted() {
+async fn never_uses_plain_http_instead_of_tls() {
     let authority = Authority::new();
     let masters: Masters = "https://127.0.0.1:1".parse().unwrap();
     let (error, text) = failure(&SchedulerClient::new(masters)).await;
     assert!(text.contains("Config::tls") && !error.is_transient(), "{text}");
 
-    // A plain server cannot have understood a word.
+    // A server without TLS.
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = plain.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -202,21 +202,21 @@ async fn never_speaks_plainly_where_tls_is_wanted() {
     let (error, text) = failure(&client(&format!("https://127.0.0.1:{port}"), &authority.files(false))).await;
     assert!(text.contains("does not look like TLS") && !error.is_transient(), "{text}");
 
-    // Nor after a redirect.
-    let fake = Fake::start(vec![]).await;
+    // A redirect to plain HTTP.
+    let peer = ScriptedPeer::start(vec![]).await;
     let redirect = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n",
-        fake.address
+        peer.address
     );
     let acceptor = authority.acceptor(&["127.0.0.1"], false);
-    let (port, _) = secure(acceptor, vec![Answer::Bytes(redirect.into())]).await;
+    let (port, _) = secure(acceptor, vec![Reply::Bytes(redirect.into())]).await;
     let (error, _) = failure(&client(&format!("https://127.0.0.1:{port}"), &authority.files(false))).await;
-    assert!(matches!(error, CallError::Redirect { .. }), "{error:?}");
-    assert!(fake.asked().is_empty());
+    assert!(matches!(error, CallError::BadRedirect { .. }), "{error:?}");
+    assert!(peer.requests().is_empty());
 }
 
 #[test]
-fn says_which_file_is_wrong_and_how() {
+fn errors_name_the_file_and_its_problem() {
     let authority = Authority::new();
     let good = authority.files(true);
     let (certificate, key) = good.client.clone().unwrap();

@@ -51,7 +51,7 @@ fn builders_agree_with_recorded_calls() {
     assert_eq!(scheduler::teardown(&framework), recorded("25-TEARDOWN"));
 }
 
-/// Each type of call has a builder, which sets the part that belongs to it.
+/// Each type of call has a function, which sets the field that belongs to it.
 #[test]
 fn every_type_of_call_can_be_built() {
     use v1::scheduler::call::Type;
@@ -91,7 +91,7 @@ fn every_type_of_call_can_be_built() {
     }
 }
 
-/// The same of executors.
+/// Each type of an executor's call has a function, too.
 #[test]
 fn every_type_of_an_executors_call_can_be_built() {
     use v1::executor::call::Type;
@@ -116,7 +116,7 @@ fn every_type_of_an_executors_call_can_be_built() {
     assert_eq!((subscribe.unacknowledged_tasks.len(), subscribe.unacknowledged_updates.len()), (1, 1));
 }
 
-/// Each operation on offers has a builder, which sets the part that belongs to it.
+/// Each operation on offers has a function, which sets the field that belongs to it.
 #[test]
 fn every_operation_can_be_built() {
     use scheduler::operation::*;
@@ -145,9 +145,9 @@ fn every_operation_can_be_built() {
     }
 }
 
-/// Whatever type of event comes, it gets its own place in the enum, and can be sent by those who play the other side.
+/// Each type of event has its own variant of the enum, and can be converted back.
 #[test]
-fn every_type_of_event_is_told_apart() {
+fn every_type_of_event_has_its_own_variant() {
     use scheduler::Event;
     let events = [
         Event::Subscribed(Box::default()),
@@ -193,7 +193,7 @@ fn every_type_of_event_is_told_apart() {
     assert_eq!(types.len(), known.count());
 }
 
-/// What the drivers of old called back, and what there is now.
+/// The README has a row for each callback of the old drivers.
 #[test]
 fn the_table_of_callbacks_is_complete() {
     let readme = include_str!("../../README.md");

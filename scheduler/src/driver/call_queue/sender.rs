@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use logging::error_chain;
 use mesos::CallError;
-use mesos::scheduler::{EncodedCall, Outcome, Pipeline, PipelineSettings, SchedulerClient};
+use mesos::scheduler::{CallOutcome, EncodedCall, Pipeline, PipelineSettings, SchedulerClient};
 use mesos::v1::FrameworkId;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -101,7 +101,7 @@ impl Sender {
         unanswered: Arc<Unanswered>,
     ) -> Result<Self, CallError> {
         let settings = PipelineSettings::default();
-        let most = settings.connections * settings.calls;
+        let most = settings.connections * settings.calls_per_connection;
         Ok(Sender {
             framework: None,
             order: Order::new(),
@@ -142,7 +142,7 @@ impl Sender {
                 }
             };
             tokio::select! {
-                answers = self.pipeline.answers() => {
+                answers = self.pipeline.outcomes() => {
                     for (number, outcome) in answers {
                         self.answered(number, outcome)?;
                     }
@@ -175,8 +175,8 @@ impl Sender {
     }
 
     fn send(&mut self) {
-        let room = self.pace.room(self.pipeline.on_the_way(), Instant::now());
-        let room = room.min(self.pipeline.room());
+        let room = self.pace.room(self.pipeline.in_flight(), Instant::now());
+        let room = room.min(self.pipeline.free_capacity());
         if room == 0 || self.order.ready() == 0 {
             return;
         }
@@ -196,17 +196,17 @@ impl Sender {
         self.pipeline.send(calls);
     }
 
-    fn answered(&mut self, number: u64, outcome: Outcome) -> Result<(), CallError> {
+    fn answered(&mut self, number: u64, outcome: CallOutcome) -> Result<(), CallError> {
         match outcome {
-            Outcome::Taken => self.taken(number),
-            Outcome::NotSent => self.order.put_back(number),
+            CallOutcome::Accepted => self.taken(number),
+            CallOutcome::NotSent => self.order.put_back(number),
             // Not taken: all others would be refused in the same way, and this one is sent once more.
-            Outcome::Failed(error) if is_refused_for_now(&error) => return self.refused(number, error),
-            Outcome::Failed(error) if self.concerns_this_call_only(number, &error) => {
+            CallOutcome::Failed(error) if is_refused_for_now(&error) => return self.refused(number, error),
+            CallOutcome::Failed(error) if self.concerns_this_call_only(number, &error) => {
                 tracing::error!("{}", error_chain(&error));
                 self.taken(number);
             }
-            Outcome::Failed(error) => return Err(error),
+            CallOutcome::Failed(error) => return Err(error),
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl Sender {
 
     /// How many calls are not sent.
     fn waiting(&self) -> usize {
-        self.order.len().saturating_sub(self.marks + self.pipeline.on_the_way())
+        self.order.len().saturating_sub(self.marks + self.pipeline.in_flight())
     }
 
     /// Whether only this call is refused, so that the others go on. If it is about credentials or the connection, all

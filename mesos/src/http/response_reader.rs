@@ -1,21 +1,22 @@
-//! Takes what comes from a peer apart into the answers to calls, which come in the order of the calls (RFC 9112).
+//! Splits the bytes from a peer into the responses to pipelined calls (RFC 9112).
 //!
-//! Bytes in, answers out; no socket. hyper's client awaits each answer before it sends the next request, so the calls of
-//! a pipeline are read here.
+//! Bytes in, responses out; no socket. hyper's client waits for each response before it sends the next request, so it
+//! cannot be used for pipelined calls.
 
 use bytes::{Buf, BytesMut};
 use hyper::StatusCode;
 
-use super::answer::{MAX_MESSAGE, Received};
+use super::response::{CallResponse, MAX_MESSAGE, not_http};
 
-/// Headers of an answer. A master sends three or four, proxies some more.
+/// Most headers of a response. A master sends three or four, a proxy some more.
 const MAX_HEADERS: usize = 64;
-/// Longest head of an answer, longest line of a chunk, in bytes.
+/// Longest head of a response, and longest line between chunks, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
-/// Why bytes are no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Malformed(pub String);
+/// The peer's bytes are not HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", not_http(.0))]
+pub(crate) struct Malformed(String);
 
 impl Malformed {
     fn new(why: impl ToString) -> Self {
@@ -23,44 +24,44 @@ impl Malformed {
     }
 }
 
-/// Takes a stream of bytes apart.
+/// Splits a stream of bytes into responses.
 #[derive(Debug, Default)]
-pub(crate) struct AnswerReader {
+pub(crate) struct ResponseReader {
     buffer: BytesMut,
-    /// The answer that has begun, and what is to come of it.
-    begun: Option<(Received, Rest)>,
+    /// The response that has begun, and the part of it that is expected next.
+    begun: Option<(CallResponse, Rest)>,
 }
 
-/// What is to come of an answer's body.
+/// The part of a response that is expected next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// So many bytes.
+    /// This many bytes of the body.
     Length(u64),
-    /// A chunk's size.
+    /// The size of a chunk.
     Size,
-    /// So many bytes of a chunk, and its line end.
+    /// This many bytes of a chunk, and its line end.
     Chunk(u64),
     /// The line end of a chunk.
     ChunkEnd,
-    /// Lines up to an empty one.
+    /// Trailer lines, up to an empty line.
     Trailers,
-    /// Everything until the peer closes.
-    All,
+    /// All bytes until the peer closes the connection.
+    UntilClose,
 }
 
-impl AnswerReader {
-    /// Adds what has arrived.
+impl ResponseReader {
+    /// Adds bytes that have arrived.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next complete answer, or `None` if more bytes are needed.
+    /// The next complete response, or `None` if more bytes are needed.
     ///
     /// # Errors
     /// When the bytes are not HTTP.
-    pub fn next(&mut self) -> Result<Option<Received>, Malformed> {
+    pub fn next(&mut self) -> Result<Option<CallResponse>, Malformed> {
         loop {
-            let Some((received, rest)) = &mut self.begun else {
+            let Some((response, rest)) = &mut self.begun else {
                 match self.head()? {
                     Some(begun) => self.begun = Some(begun),
                     None => return Ok(None),
@@ -69,14 +70,14 @@ impl AnswerReader {
             };
             let next = match *rest {
                 Rest::Length(0) => {
-                    return Ok(self.begun.take().map(|(received, _)| received));
+                    return Ok(self.begun.take().map(|(response, _)| response));
                 }
-                Rest::Length(length) => Rest::Length(take(&mut self.buffer, received, length)),
+                Rest::Length(length) => Rest::Length(take(&mut self.buffer, response, length)),
                 Rest::Chunk(0) => Rest::ChunkEnd,
-                Rest::Chunk(length) => Rest::Chunk(take(&mut self.buffer, received, length)),
-                Rest::All => {
-                    take(&mut self.buffer, received, u64::MAX);
-                    Rest::All
+                Rest::Chunk(length) => Rest::Chunk(take(&mut self.buffer, response, length)),
+                Rest::UntilClose => {
+                    take(&mut self.buffer, response, u64::MAX);
+                    Rest::UntilClose
                 }
                 Rest::Size | Rest::ChunkEnd | Rest::Trailers => match line(&mut self.buffer, *rest)? {
                     Some(next) => next,
@@ -91,15 +92,15 @@ impl AnswerReader {
         }
     }
 
-    /// The answer that ends with the connection.
-    pub fn finish(&mut self) -> Option<Received> {
-        let (mut received, rest) = self.begun.take()?;
-        received.closes = true;
-        (rest == Rest::All).then_some(received)
+    /// Ends the response that lasts until the peer closes the connection, if there is one.
+    pub fn finish(&mut self) -> Option<CallResponse> {
+        let (mut response, rest) = self.begun.take()?;
+        response.closes = true;
+        (rest == Rest::UntilClose).then_some(response)
     }
 
-    /// The head of the next answer; those of informational ones are passed over.
-    fn head(&mut self) -> Result<Option<(Received, Rest)>, Malformed> {
+    /// Reads the head of the next response. Skips informational (1xx) responses.
+    fn head(&mut self) -> Result<Option<(CallResponse, Rest)>, Malformed> {
         while !self.buffer.is_empty() {
             let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
             let mut head = httparse::Response::new(&mut headers);
@@ -120,16 +121,16 @@ impl AnswerReader {
     }
 }
 
-/// Takes at most so many bytes of a body; how many are to come.
-fn take(buffer: &mut BytesMut, received: &mut Received, length: u64) -> u64 {
+/// Takes at most `length` bytes of a body from the buffer. Returns how many are missing.
+fn take(buffer: &mut BytesMut, response: &mut CallResponse, length: u64) -> u64 {
     let here = buffer.len().min(usize::try_from(length).unwrap_or(usize::MAX));
-    let kept = here.min(MAX_MESSAGE.saturating_sub(received.body.len()));
-    received.body.extend_from_slice(&buffer[..kept]);
+    let kept = here.min(MAX_MESSAGE.saturating_sub(response.body.len()));
+    response.body.extend_from_slice(&buffer[..kept]);
     buffer.advance(here);
     length - here as u64
 }
 
-/// Takes a line between chunks; what comes then.
+/// Takes a line between chunks. Returns the part that follows it.
 fn line(buffer: &mut BytesMut, rest: Rest) -> Result<Option<Rest>, Malformed> {
     if rest == Rest::Size {
         return match httparse::parse_chunk_size(buffer) {
@@ -155,7 +156,7 @@ fn line(buffer: &mut BytesMut, rest: Rest) -> Result<Option<Rest>, Malformed> {
     }
 }
 
-fn read_head(head: &httparse::Response<'_, '_>) -> Result<(Received, Rest), Malformed> {
+fn read_head(head: &httparse::Response<'_, '_>) -> Result<(CallResponse, Rest), Malformed> {
     let status = StatusCode::from_u16(head.code.unwrap_or_default()).map_err(Malformed::new)?;
     let value = |name: &str| {
         let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
@@ -172,16 +173,16 @@ fn read_head(head: &httparse::Response<'_, '_>) -> Result<(Received, Rest), Malf
         length
             .transpose()
             .map_err(|_| Malformed::new("a Content-Length that is no number"))?
-            .map_or(Rest::All, Rest::Length)
+            .map_or(Rest::UntilClose, Rest::Length)
     };
     let closes = is("connection", "close") || head.version == Some(0) && !is("connection", "keep-alive");
     let text = |name: &str| value(name).map(std::borrow::Cow::into_owned);
-    // What accepts a call says nothing of interest.
+    // Of a response that accepts a call, nothing else is used.
     let (content_type, server) =
         if status.is_success() { (None, None) } else { (text("content-type"), text("server")) };
     let informational = status.is_informational();
     let rest = if informational { Rest::Length(0) } else { rest };
-    Ok((Received { status, content_type, server, body: Vec::new(), closes }, rest))
+    Ok((CallResponse { status, content_type, server, body: Vec::new(), closes }, rest))
 }
 
 #[cfg(test)]
@@ -189,8 +190,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Answers of which the last one ends with the connection; status, body, and whether the peer is done.
-    const ANSWERS: &str = "HTTP/1.1 202 Accepted\r\nDate: x\r\nContent-Length: 0\r\n\r\n\
+    /// Responses in all forms. The last one ends when the connection is closed.
+    const RESPONSES: &str = "HTTP/1.1 202 Accepted\r\nDate: x\r\nContent-Length: 0\r\n\r\n\
         HTTP/1.1 100 Continue\r\n\r\n\
         HTTP/1.1 503 Service Unavailable\r\nServer: p\r\nContent-Type: text/html\r\ncontent-length: 5\r\n\r\nbusy!\
         HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n\
@@ -198,13 +199,14 @@ mod tests {
         HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nhi\
         HTTP/1.0 502 Bad Gateway\r\n\r\nuntil the end";
 
+    /// Status and body of each response, and whether the peer closes the connection after it.
     fn read(pieces: &[&[u8]]) -> Result<Vec<(u16, String, bool)>, Malformed> {
-        let mut reader = AnswerReader::default();
+        let mut reader = ResponseReader::default();
         let mut all = Vec::new();
         for piece in pieces {
             reader.push(piece);
-            while let Some(received) = reader.next()? {
-                all.push(received);
+            while let Some(response) = reader.next()? {
+                all.push(response);
             }
         }
         all.extend(reader.finish());
@@ -226,27 +228,27 @@ mod tests {
     }
 
     #[test]
-    fn takes_answers_of_all_forms_apart() {
-        assert_eq!(read(&[ANSWERS.as_bytes()]), Ok(expected()));
-        let bytes: Vec<_> = ANSWERS.as_bytes().chunks(1).collect();
+    fn reads_responses_in_all_forms() {
+        assert_eq!(read(&[RESPONSES.as_bytes()]), Ok(expected()));
+        let bytes: Vec<_> = RESPONSES.as_bytes().chunks(1).collect();
         assert_eq!(read(&bytes), Ok(expected()));
     }
 
     #[test]
-    fn says_who_refuses() {
-        let mut reader = AnswerReader::default();
+    fn keeps_the_server_and_content_type_of_a_refusal() {
+        let mut reader = ResponseReader::default();
         reader
             .push(b"HTTP/1.1 500 x\r\nSERVER: p/1\r\ncontent-type: text/plain\r\ncontent-length: 0\r\n\r\n");
-        let received = reader.next().unwrap().unwrap();
+        let response = reader.next().unwrap().unwrap();
         assert_eq!(
-            (received.server.as_deref(), received.content_type.as_deref()),
+            (response.server.as_deref(), response.content_type.as_deref()),
             (Some("p/1"), Some("text/plain"))
         );
     }
 
     #[test]
     fn a_long_body_is_not_kept() {
-        let mut reader = AnswerReader::default();
+        let mut reader = ResponseReader::default();
         reader.push(b"HTTP/1.1 500 x\r\nContent-Length: 100000\r\n\r\n");
         reader.push(&[b'x'; 99_999]);
         assert_eq!(reader.next(), Ok(None));
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_answer() {
+    fn refuses_bytes_that_are_not_http() {
         for wrong in [
             "SSH-2.0-OpenSSH\r\n",
             "HTTP/1.1 202 Accepted\r\nContent-Length: many\r\n\r\n",
@@ -270,15 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_was_cut_is_none() {
+    fn a_truncated_response_is_dropped() {
         assert_eq!(read(&[b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"]), Ok(vec![]));
         assert_eq!(read(&[b"HTTP/1.1 200 OK\r\nContent-Le"]), Ok(vec![]));
     }
 
     proptest! {
         #[test]
-        fn it_does_not_matter_how_answers_are_cut(cuts in prop::collection::vec(1usize..60, 1..40)) {
-            let (mut pieces, mut rest, mut cuts) = (Vec::new(), ANSWERS.as_bytes(), cuts.iter().cycle());
+        fn responses_may_arrive_in_pieces_of_any_size(cuts in prop::collection::vec(1usize..60, 1..40)) {
+            let (mut pieces, mut rest, mut cuts) = (Vec::new(), RESPONSES.as_bytes(), cuts.iter().cycle());
             while !rest.is_empty() {
                 let (piece, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
                 pieces.push(piece);
@@ -289,11 +291,11 @@ mod tests {
 
         #[test]
         fn never_panics(
-            start in 0..ANSWERS.len(),
+            start in 0..RESPONSES.len(),
             noise in prop::collection::vec(any::<u8>(), 0..60),
-            end in 0..ANSWERS.len(),
+            end in 0..RESPONSES.len(),
         ) {
-            let _ = read(&[&ANSWERS.as_bytes()[start..], &noise, &ANSWERS.as_bytes()[end..]]);
+            let _ = read(&[&RESPONSES.as_bytes()[start..], &noise, &RESPONSES.as_bytes()[end..]]);
         }
     }
 }

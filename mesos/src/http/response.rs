@@ -1,0 +1,173 @@
+//! The meaning of responses to calls.
+
+use std::error::Error;
+use std::fmt::Display;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderName, LOCATION, SERVER};
+use hyper::{Response, StatusCode};
+
+use super::PROTOBUF;
+use crate::address::{AddressError, Endpoint};
+use crate::auth::Auth;
+use crate::error::{CallError, Refusal};
+
+/// Bytes of a response's body that are kept; an error message needs no more.
+pub(super) const MAX_MESSAGE: usize = 4096;
+/// Takes the place of an empty message.
+const NO_TEXT: &str = "no text";
+
+/// A response that was read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CallResponse {
+    pub status: StatusCode,
+    pub content_type: Option<String>,
+    pub server: Option<String>,
+    /// The start of the body.
+    pub body: Vec<u8>,
+    /// Whether the peer takes no further calls on this connection.
+    pub closes: bool,
+}
+
+/// Whether the response to SUBSCRIBE is an event stream.
+pub(super) fn is_stream(response: &Response<Incoming>) -> bool {
+    response.headers().get(CONTENT_TYPE) == Some(&PROTOBUF)
+}
+
+/// The endpoint to which a redirect leads.
+pub(super) fn redirect_target(
+    endpoint: &Endpoint,
+    response: &Response<Incoming>,
+) -> Result<Endpoint, CallError> {
+    let target = match header(response, LOCATION) {
+        Some(location) => endpoint.redirected(&location),
+        None => Err(AddressError::Redirect(String::new())),
+    };
+    target.map_err(|source| CallError::BadRedirect { endpoint: endpoint.clone(), source })
+}
+
+/// The error of a request that hyper could not complete.
+pub(super) fn send_error(endpoint: &Endpoint, source: hyper::Error) -> CallError {
+    let endpoint = endpoint.clone();
+    if source.is_parse() {
+        return CallError::NotMesos { endpoint, found: not_http(source) };
+    }
+    CallError::Broken { endpoint, source: source.into() }
+}
+
+/// The message about a response that is not HTTP.
+pub(super) fn not_http(why: impl Display) -> String {
+    format!("its answer is not HTTP ({why})")
+}
+
+/// Reads a response other than an event stream.
+pub(super) async fn read(response: Response<Incoming>) -> CallResponse {
+    let status = response.status();
+    let (content_type, server) = (header(&response, CONTENT_TYPE), header(&response, SERVER));
+    let (mut incoming, mut body) = (response.into_body(), Vec::new());
+    // An error while reading the body does not matter: its beginning says enough.
+    while let Some(Ok(frame)) = incoming.frame().await {
+        if let Some(data) = frame.data_ref() {
+            body.extend_from_slice(data);
+        }
+        if body.len() >= MAX_MESSAGE {
+            break;
+        }
+    }
+    CallResponse { status, content_type, server, body, closes: false }
+}
+
+fn header(response: &Response<Incoming>, name: HeaderName) -> Option<String> {
+    response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// A call, as far as the meaning of its response depends on it.
+pub(crate) struct CallContext<'a> {
+    pub endpoint: &'a Endpoint,
+    /// The name of the call's type.
+    pub call: &'static str,
+    pub auth: &'a Auth,
+    /// Whether the call belongs to a scheduler's subscription.
+    pub has_stream_id: bool,
+}
+
+impl CallContext<'_> {
+    /// Whether the peer accepted the call.
+    pub fn result(&self, response: &CallResponse) -> Result<(), CallError> {
+        if response.status.is_success() {
+            return Ok(());
+        }
+        if response.status.is_redirection() {
+            return Err(CallError::NotLeading { endpoint: self.endpoint.clone() });
+        }
+        Err(self.error(response))
+    }
+
+    /// The error of a call whose connection ended before the response.
+    pub fn broken(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> CallError {
+        CallError::Broken { endpoint: self.endpoint.clone(), source: source.into() }
+    }
+
+    /// The error that a response stands for, when another one was expected.
+    pub fn error(&self, response: &CallResponse) -> CallError {
+        let CallResponse { status, server, body, .. } = response;
+        let content_type = response.content_type.as_deref().unwrap_or("of no stated type");
+        let (status, message) = (*status, one_line(&String::from_utf8_lossy(body)));
+        let endpoint = self.endpoint.clone();
+        if status.is_success() {
+            let found = format!("HTTP {status}, {content_type}, to {}: {message}", self.call);
+            return CallError::NotMesos { endpoint, found };
+        }
+        // A Mesos that is starting responds like this. Mesos never sends a Server header.
+        let starting = status == StatusCode::NOT_FOUND
+            && server.is_none()
+            && matches!(message.as_str(), "404 Not Found." | NO_TEXT);
+        // A proxy in front of the master may be overloaded.
+        let busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        if starting || busy || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+            return CallError::NotReady { endpoint, status: status.as_u16(), message };
+        }
+        let is_html = content_type.starts_with("text/html");
+        if is_html || status == StatusCode::NOT_FOUND || !status.is_client_error() {
+            let found = format!("HTTP {status}, {content_type}: {message}");
+            return CallError::NotMesos { endpoint, found };
+        }
+        let refusal = self.refusal(status, &message);
+        CallError::Refused { endpoint, call: self.call, status: status.as_u16(), message, refusal }
+    }
+
+    /// The status alone is not enough: 400 and 403 also mean that the peer has lost or replaced the subscription.
+    fn refusal(&self, status: StatusCode, message: &str) -> Refusal {
+        let bad_request = status == StatusCode::BAD_REQUEST;
+        let unknown = bad_request && message.ends_with("cannot be found");
+        // An agent takes every path below /api/v1 for its operator API.
+        let wrong_api = bad_request && message == "Failed to parse body into a protobuf object";
+        let replaced = bad_request && message.contains("stream ID") || message.contains("is not subscribed");
+        match status {
+            StatusCode::UNAUTHORIZED => match self.auth {
+                Auth::None => Refusal::CredentialsNeeded,
+                Auth::Basic { .. } => Refusal::CredentialsWrong,
+                Auth::Bearer(_) => Refusal::TokenWrong,
+            },
+            _ if replaced || unknown && self.has_stream_id => Refusal::NotSubscribed,
+            _ if unknown => Refusal::UnknownExecutor,
+            StatusCode::FORBIDDEN => Refusal::Forbidden,
+            StatusCode::BAD_REQUEST if wrong_api => Refusal::WrongApi,
+            StatusCode::BAD_REQUEST => Refusal::Malformed,
+            StatusCode::CONFLICT => Refusal::Conflict,
+            StatusCode::NOT_ACCEPTABLE | StatusCode::UNSUPPORTED_MEDIA_TYPE => Refusal::MediaType,
+            _ => Refusal::Other,
+        }
+    }
+}
+
+/// The first 200 characters, with each run of white space as one blank.
+fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None if line.is_empty() => NO_TEXT.to_owned(),
+        None => line,
+    }
+}

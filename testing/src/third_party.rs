@@ -1,0 +1,32 @@
+//! Real peers that `scripts/peers` installs: other programs that `cargo test` never installs itself.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The folder in which `scripts/peers` has installed a peer; `None` if it is not installed.
+pub fn folder(name: &str) -> Option<PathBuf> {
+    let output = Command::new(root().join("scripts/peers")).args(["path", name]).output().ok()?;
+    let folder = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    folder.join("installed").exists().then_some(folder)
+}
+
+/// Decides whether a test without its peer is skipped or fails. Passes on what was found.
+///
+/// # Panics
+/// When nothing was found, and `REQUIRE_PEERS=1`.
+pub fn require<T>(name: &str, found: Option<T>) -> Option<T> {
+    if found.is_none() {
+        let required = std::env::var("REQUIRE_PEERS").is_ok_and(|value| value == "1");
+        assert!(!required, "REQUIRE_PEERS=1, but {name} is not installed; scripts/test installs it");
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Not with eprintln!, whose output the test harness hides when the test passes.
+        let _ = writeln!(std::io::stderr(), "skipped: {test}: {name} is not installed");
+    }
+    found
+}
