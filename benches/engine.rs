@@ -13,10 +13,10 @@ use executor::engine::cpus::{CpuLimits, CpuRequest, allocate};
 use hasher::{Backend, CALIBRATION_TIME, calibrate};
 use stratum::job::merkle_root;
 
-#[path = "shared/mod.rs"]
-mod shared;
+#[path = "shared/job.rs"]
+mod job;
 
-use shared::job;
+use job::sample_job;
 
 /// Hashes that count as one iteration of the scaling bench; some milliseconds of one thread.
 const BATCH: u64 = 1 << 20;
@@ -54,7 +54,7 @@ fn thread_scaling(c: &mut Criterion) {
     for threads in thread_counts() {
         let mut engine = engine(backend, threads);
         let counters = engine.counters();
-        engine.mine(job(0, 12));
+        engine.mine(sample_job(0, 12));
         group.bench_function(BenchmarkId::from_parameter(threads), |b| {
             b.iter_custom(|iterations| {
                 let wanted = u128::from(iterations * BATCH);
@@ -82,7 +82,7 @@ fn job_switch(c: &mut Criterion) {
             let mut sum = Duration::ZERO;
             for _ in 0..iterations {
                 id += 1;
-                let job = job(id, 12);
+                let job = sample_job(id, 12);
                 let start = Instant::now();
                 let generation = engine.mine(job);
                 while counters.switches().any(|(seen, _)| seen != generation) {
@@ -98,13 +98,13 @@ fn job_switch(c: &mut Criterion) {
 fn building(c: &mut Criterion) {
     let mut group = c.benchmark_group("coinbase to header");
     for depth in [0, 4, 12] {
-        let job = job(0, depth);
+        let job = sample_job(0, depth);
         group.bench_function(BenchmarkId::new("branch", depth), |b| {
             b.iter(|| job.header(black_box(&[3; 8]), job.ntime, job.version));
         });
     }
     group.finish();
-    let job = job(0, 12);
+    let job = sample_job(0, 12);
     let mut group = c.benchmark_group("merkle root");
     group.throughput(Throughput::Elements(12));
     group.bench_function(BenchmarkId::new("branch", 12), |b| {

@@ -11,7 +11,7 @@
 mod miners;
 mod processes;
 #[allow(dead_code, reason = "shared with another bench")]
-#[path = "../suite/mod.rs"]
+#[path = "../suite/suite.rs"]
 mod suite;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ mod executors;
 mod fetch;
 mod offers;
 mod reconcile;
+mod task;
 mod updates;
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
@@ -22,10 +23,10 @@ use tokio::sync::mpsc;
 
 pub use self::agent::AgentSettings;
 use self::agent::{Agent, Amount};
-pub use self::executors::Sums;
-use self::executors::{Task, Timer};
 pub use self::fetch::{Fetch, FetchSettings, Fetched};
 use self::offers::Watched;
+pub use self::task::Sums;
+use self::task::{Task, Timer};
 
 /// How often a master that has nothing to say sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(15);

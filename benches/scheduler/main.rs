@@ -13,8 +13,8 @@
 mod bare_loop;
 mod check;
 mod cluster;
+mod delay_proxy;
 mod disk;
-mod distance;
 mod fetcher;
 mod master;
 mod options;
@@ -25,10 +25,10 @@ mod run;
 mod scheduler;
 mod smoke;
 #[allow(dead_code, reason = "shared with another bench")]
-#[path = "../suite/mod.rs"]
+#[path = "../suite/suite.rs"]
 mod suite;
 #[allow(dead_code, reason = "shared with the process tests")]
-#[path = "../../tests/process/support/mod.rs"]
+#[path = "../../tests/process/support/support.rs"]
 mod support;
 mod zookeeper;
 

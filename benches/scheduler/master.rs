@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::cluster::{Cluster, Settings};
-use super::distance::Distance;
+use super::delay_proxy::DelayProxy;
 use super::fetcher;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -28,7 +28,7 @@ pub const IDLE_PATH: &str = "/idle";
 pub struct Master {
     pub address: std::net::SocketAddr,
     cluster: Arc<Mutex<Cluster>>,
-    _distance: Option<Distance>,
+    _delay_proxy: Option<DelayProxy>,
     _server: Server,
     _runtime: Runtime,
 }
@@ -51,9 +51,9 @@ impl Master {
         });
         let clock = Arc::downgrade(&cluster);
         thread::Builder::new().name("clock".to_owned()).spawn(move || tick(&clock)).expect("a thread");
-        let distance = (!delay.is_zero()).then(|| Distance::start(address, delay));
-        let address = distance.as_ref().map_or(address, |distance| distance.address);
-        Self { address, cluster, _distance: distance, _server: server, _runtime: runtime }
+        let delay_proxy = (!delay.is_zero()).then(|| DelayProxy::start(address, delay));
+        let address = delay_proxy.as_ref().map_or(address, |delay_proxy| delay_proxy.address);
+        Self { address, cluster, _delay_proxy: delay_proxy, _server: server, _runtime: runtime }
     }
 
     pub fn cluster(&self) -> MutexGuard<'_, Cluster> {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use testing::ports::ReservedPorts;
 
 use crate::suite::machine::{self, Threads};
 use crate::support::process::{Process, start};
-use crate::support::{LATER, http, ports};
+use crate::support::{LONG_DEADLINE, http};
 
 /// A build of the program.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub struct Binary {
 impl Binary {
     /// Whether its scheduler has this option: builds of before may not.
     pub fn has(&self, option: &str) -> bool {
-        let help = start(&self.path, ["scheduler", "--help"]).wait(LATER);
+        let help = start(&self.path, ["scheduler", "--help"]).wait(LONG_DEADLINE);
         help.stdout.iter().any(|line| line.trim_start().starts_with(option))
     }
 }
@@ -47,6 +48,7 @@ pub const ALONE: &str = "--no-retry";
 /// A running scheduler; it ends when dropped.
 pub struct Scheduler {
     process: Process,
+    _port: ReservedPorts,
     pub http: SocketAddr,
     pub started: Instant,
 }
@@ -59,7 +61,8 @@ impl Scheduler {
         executor: &Executor,
         more: &[String],
     ) -> Self {
-        let http = SocketAddr::from(([127, 0, 0, 1], ports::free(1)));
+        let port = ReservedPorts::take(1);
+        let http = SocketAddr::from(([127, 0, 0, 1], port.first()));
         let mut arguments: Vec<String> = vec!["scheduler".to_owned()];
         let state_dir = state_dir.display().to_string();
         let executor = match executor {
@@ -75,7 +78,7 @@ impl Scheduler {
             arguments.extend([option.to_owned(), value]);
         }
         arguments.extend_from_slice(more);
-        Self { process: start(&binary.path, arguments), http, started: Instant::now() }
+        Self { process: start(&binary.path, arguments), _port: port, http, started: Instant::now() }
     }
 
     pub fn id(&self) -> u32 {
@@ -123,13 +126,13 @@ impl Scheduler {
     /// Ends it as a power failure would, or as a user does.
     pub fn end(mut self, signal: Signal) {
         self.process.signal(signal);
-        self.process.wait(LATER);
+        self.process.wait(LONG_DEADLINE);
     }
 }
 
 /// What `ledger --json` says of a state folder.
 pub fn ledger(binary: &Binary, state_dir: &Path) -> Option<Value> {
     let folder = state_dir.display().to_string();
-    let ended = start(&binary.path, ["ledger", "--json", "--state-dir", &folder]).wait(LATER);
+    let ended = start(&binary.path, ["ledger", "--json", "--state-dir", &folder]).wait(LONG_DEADLINE);
     serde_json::from_str(&ended.stdout.join("")).ok()
 }

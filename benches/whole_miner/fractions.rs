@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use executor::engine::Engine;
 use executor::engine::cpus::{CpuLimits, CpuRequest, allocate};
 
+use crate::job::sample_job;
 use crate::mining::backend;
-use crate::shared::job;
 use crate::suite::figure::{Bound, Figure};
 use crate::suite::machine::{Watch, cpus, mining_threads};
 
@@ -27,7 +27,7 @@ fn run(share: f64) -> [Figure; 2] {
     let request = CpuRequest { cpus: Some(share), ..CpuRequest::default() };
     let cpus = allocate(&request, &CpuLimits::of_this_process()).expect("a share of this machine");
     let (mut engine, _found) = Engine::start(backend(), &cpus).expect("threads");
-    engine.mine(job(1, 12));
+    engine.mine(sample_job(1, 12));
     let used = || threads().iter().sum::<Duration>();
     let (watch, before, start) = (Watch::start(&[std::process::id()]), used(), Instant::now());
     thread::sleep(TIME);

@@ -10,16 +10,16 @@
 
 mod efficiency;
 mod fractions;
+#[path = "../shared/job.rs"]
+mod job;
 mod latency;
 mod memory;
 mod mining;
 mod pool;
-#[path = "../shared/mod.rs"]
-mod shared;
 mod shares;
 mod start;
 #[allow(dead_code, reason = "shared with other benches")]
-#[path = "../suite/mod.rs"]
+#[path = "../suite/suite.rs"]
 mod suite;
 mod workers;
 

@@ -10,10 +10,10 @@ use executor::engine::{Counters, Engine};
 use hasher::Backend;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
-#[path = "../../benches/shared/mod.rs"]
-mod shared;
+#[path = "../../benches/shared/job.rs"]
+mod job;
 
-use shared::job;
+use job::sample_job;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -40,7 +40,7 @@ fn the_search_allocates_nothing() {
         let (mut engine, _found) = Engine::start(backend, &allocate).expect("threads");
         let counters = engine.counters();
         let all = Region::new(ALLOCATOR);
-        engine.mine(job(0, 12));
+        engine.mine(sample_job(0, 12));
         wait_for(&counters, HASHES);
         assert!(all.change().allocations > 0, "a job is built on the heap, or nothing is counted here");
 

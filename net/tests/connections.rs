@@ -1,5 +1,6 @@
 //! Connections over TLS and through proxies, to servers of the test's own.
 
+#[path = "support/support.rs"]
 mod support;
 
 use std::error::Error;

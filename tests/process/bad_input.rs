@@ -4,11 +4,11 @@ use std::io::Write;
 use std::net::TcpListener;
 
 use rustix::process::Signal;
+use testing::ports::closed_address;
 
 use crate::support::http::Server;
-use crate::support::ports::closed_address;
 use crate::support::process::{Ended, mesos_miner, start};
-use crate::support::{LATER, SOON};
+use crate::support::{DEADLINE, LONG_DEADLINE};
 
 /// What the command line itself shows to be wrong.
 const USAGE: i32 = 64;
@@ -18,8 +18,8 @@ const FAILURE: i32 = 1;
 /// Runs to the end, with nothing left over.
 fn run(arguments: &[&str]) -> Ended {
     let mut process = mesos_miner(arguments);
-    let ended = process.wait(LATER);
-    process.assert_nothing_left(&process.family(), SOON);
+    let ended = process.wait(LONG_DEADLINE);
+    process.assert_nothing_left(&process.family(), DEADLINE);
     ended
 }
 
@@ -170,41 +170,41 @@ fn bad_durations() {
 
 #[test]
 fn unreachable_pool_without_retry() {
-    let address = closed_address();
+    let address = closed_address().to_string();
     let told = format!("cannot connect to stratum+tcp://{address}: connection refused");
     refused(FAILURE, &["mine", "-o", &address, "-u", "me", "-t", "1", "--no-retry"], &[&told]);
 }
 
 #[test]
 fn unreachable_pool_is_tried_again_and_said_so() {
-    let address = closed_address();
+    let address = closed_address().to_string();
     let mut miner = mesos_miner(["mine", "-o", &address, "-u", "me", "-t", "1"]);
     for _ in 0..2 {
-        miner.wait_for_error(SOON, |line| is_retry(line, &address).then_some(()));
+        miner.wait_for_error(DEADLINE, |line| is_retry(line, &address).then_some(()));
     }
     assert!(miner.is_running());
     miner.signal(Signal::INT);
-    miner.wait(SOON);
-    miner.assert_nothing_left(&miner.family(), SOON);
+    miner.wait(DEADLINE);
+    miner.assert_nothing_left(&miner.family(), DEADLINE);
 }
 
 #[test]
 fn unreachable_master_without_retry() {
-    let address = closed_address();
+    let address = closed_address().to_string();
     refused(FAILURE, &["scheduler", "--master", &address, "--no-retry"], &[&address, "refused"]);
 }
 
 #[test]
 fn unreachable_master_is_tried_again_and_said_so() {
-    let address = closed_address();
+    let address = closed_address().to_string();
     let mut scheduler = mesos_miner(["scheduler", "--master", &address]);
     for _ in 0..2 {
-        scheduler.wait_for_error(SOON, |line| is_retry(line, &address).then_some(()));
+        scheduler.wait_for_error(DEADLINE, |line| is_retry(line, &address).then_some(()));
     }
     assert!(scheduler.is_running());
     scheduler.signal(Signal::INT);
-    scheduler.wait(SOON);
-    scheduler.assert_nothing_left(&scheduler.family(), SOON);
+    scheduler.wait(DEADLINE);
+    scheduler.assert_nothing_left(&scheduler.family(), DEADLINE);
 }
 
 /// A line that names the peer and promises another attempt.
@@ -281,7 +281,7 @@ fn cluster_port_in_use() {
 /// As in `mesos-miner … 2>&1 | head -1`: what can't be written is no panic, and the exit status is the same.
 #[test]
 fn nobody_reads_the_output() {
-    let address = closed_address();
+    let address = closed_address().to_string();
     let master = format!("scheduler --master {address}");
     for (line, status) in [
         (format!("{master} --duration 100ms"), 0),
@@ -293,7 +293,7 @@ fn nobody_reads_the_output() {
         // The pipe's reader has ended before the program begins.
         let script =
             format!("exec 3> >(true); wait $!; exec {} {line} >&3 2>&3", env!("CARGO_BIN_EXE_mesos-miner"));
-        let ended = start("/bin/bash", ["-c", &script]).wait(LATER);
+        let ended = start("/bin/bash", ["-c", &script]).wait(LONG_DEADLINE);
         assert_eq!(ended.status.code(), Some(status), "{line}: {ended:#?}");
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::start;
-use crate::support::{LATER, peer};
+use crate::support::{LONG_DEADLINE, peer};
 
 /// Scheduler and executor, which `cargo test --workspace` builds beside the program under test; `None`, said aloud, where
 /// they are missing.
@@ -28,7 +28,7 @@ fn examples() -> Option<[String; 2]> {
 fn the_smallest_scheduler_has_a_task_run_by_the_smallest_executor() {
     let (Some(command), Some([scheduler, executor])) = (peer::mesos(), examples()) else { return };
     let mesos = MesosBox::start(&command, 1);
-    let ended = start(&scheduler, [&mesos.master.to_string(), &executor]).wait(LATER);
+    let ended = start(&scheduler, [&mesos.master.to_string(), &executor]).wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     let said = |text: &str| ended.stdout.iter().any(|line| line.starts_with(text));
     for text in ["subscribed to", "launching on", "task-1: TASK_RUNNING", "task-1: TASK_FINISHED"] {
@@ -101,7 +101,7 @@ async fn a_real_master_takes_every_call_and_tells_of_operations() {
             }
         }
     };
-    timeout(LATER, told).await.expect("both updates");
+    timeout(LONG_DEADLINE, told).await.expect("both updates");
     let framework = id.expect("SUBSCRIBED came");
     let info = mesos::v1::FrameworkInfo { id: Some(framework.clone()), ..self::framework() };
     let renamed = FrameworkInfo { name: "binding, renamed".into(), ..info };

@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use crate::support::http::{get_json, get_text};
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
-use crate::support::{LATER, SOON, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 /// A node, to be asked from threads that may block.
 pub struct Node {
@@ -108,8 +108,8 @@ impl Pool {
         arguments.extend(payout);
         let mut process = mesos_miner(arguments);
         let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
-        let stratum = process.wait_for_output(SOON, after("listening on "));
-        let http = process.wait_for_output(SOON, after("HTTP on http://"));
+        let stratum = process.wait_for_output(DEADLINE, after("listening on "));
+        let http = process.wait_for_output(DEADLINE, after("HTTP on http://"));
         Pool { process, stratum, http: http.parse().expect("an address"), _folder: folder }
     }
 
@@ -130,13 +130,13 @@ impl Pool {
     }
 
     fn wait_for_blocks(&self, blocks: u64) {
-        until(&format!("{blocks} blocks"), LATER, || (self.blocks() >= blocks).then_some(()));
+        until(&format!("{blocks} blocks"), LONG_DEADLINE, || (self.blocks() >= blocks).then_some(()));
     }
 
     /// Waits until nothing changes any more, neither here nor there; returns the blocks so far.
     fn at_rest(&self, node: &Node) -> u64 {
         let (mut last, mut same) = (Value::Null, 0);
-        until("pool and node are at rest", LATER, || {
+        until("pool and node are at rest", LONG_DEADLINE, || {
             let now = json!([self.summary()["totals"], node.height()]);
             same = if now == last { same + 1 } else { 0 };
             last = now;
@@ -151,7 +151,7 @@ impl Pool {
     /// Interrupts it; returns the blocks that it reports in the end.
     fn end(mut self) -> u64 {
         self.process.signal(Signal::INT);
-        let ended = self.process.wait(SOON);
+        let ended = self.process.wait(DEADLINE);
         assert!(ended.status.success(), "{ended:#?}");
         let last = ended.stdout.last().expect("it sums up");
         let blocks = last.rsplit_once("blocks: ").expect("it counts blocks").1;
@@ -161,7 +161,7 @@ impl Pool {
 
 fn end(mut miner: Process) -> Summary {
     miner.signal(Signal::INT);
-    let ended = miner.wait(SOON);
+    let ended = miner.wait(DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     Summary::of(&ended)
 }
@@ -212,13 +212,13 @@ fn the_node_s_height_rises_by_exactly_the_blocks_reported() {
         let _: String = node.ask("sendrawtransaction", json!([encode::serialize_hex(payment)]));
     }
     let mut height = 200;
-    until("the transactions are mined", LATER, || {
+    until("the transactions are mined", LONG_DEADLINE, || {
         let fresh = height + 1..=node.height();
         height = *fresh.end();
         fresh.into_iter().any(|height| node.block(height).txdata.contains(&child)).then_some(())
     });
     let summary = end(miner);
-    until("the node has all blocks", SOON, || (pool.blocks() == node.height()).then_some(()));
+    until("the node has all blocks", DEADLINE, || (pool.blocks() == node.height()).then_some(()));
     assert_eq!(pool.rejected_blocks(), 0, "{summary:?}");
     let blocks = pool.end();
     assert_eq!(blocks, node.height());
@@ -250,7 +250,7 @@ fn a_reorganisation_and_a_restart_in_mid_work_are_survived() {
     assert_eq!(before, node.height());
     node.overtake();
     assert_eq!(node.height(), before + 1);
-    until("work on the new tip", SOON, || (pool.summary()["height"] == json!(before + 2)).then_some(()));
+    until("work on the new tip", DEADLINE, || (pool.summary()["height"] == json!(before + 2)).then_some(()));
     miner.signal(Signal::CONT);
     pool.wait_for_blocks(before + 20);
     miner.signal(Signal::STOP);
@@ -263,15 +263,15 @@ fn a_reorganisation_and_a_restart_in_mid_work_are_survived() {
     // Its chain is in memory and gone.
     let mut lost = 0;
     node.restart(|| {
-        until("the pool says that the node is down", SOON, || {
+        until("the pool says that the node is down", DEADLINE, || {
             pool.health().starts_with("no node works").then_some(())
         });
         lost = pool.blocks();
     });
-    until("the pool says that the node is up", LATER, || (pool.health() == "ok\n").then_some(()));
+    until("the pool says that the node is up", LONG_DEADLINE, || (pool.health() == "ok\n").then_some(()));
     pool.wait_for_blocks(lost + 20);
     end(miner);
-    until("the node has all new blocks", SOON, || (pool.blocks() - lost == node.height()).then_some(()));
+    until("the node has all new blocks", DEADLINE, || (pool.blocks() - lost == node.height()).then_some(()));
     let height = node.height();
     assert_eq!(pool.end() - lost, height);
     for height in 1..=height {
@@ -292,12 +292,12 @@ fn mine_works_straight_on_a_node() {
         ["--bitcoind", &url, "--rpc-user", "x", "--rpc-password-file", &password, "--address", &address];
     let line = [["mine", "-t", "1", "--json", "--data-dir", &data].as_slice(), &line].concat();
     let mut miner = mesos_miner(line);
-    until("the node has blocks", LATER, || {
+    until("the node has blocks", LONG_DEADLINE, || {
         assert!(miner.is_running(), "{:#?}", miner.stderr());
         (node.height() >= 20).then_some(())
     });
     let summary = end(miner);
-    until("the node has all blocks", SOON, || (summary.blocks == node.height()).then_some(()));
+    until("the node has all blocks", DEADLINE, || (summary.blocks == node.height()).then_some(()));
     assert!(summary.shares.accepted >= summary.blocks && summary.shares.rejected == 0, "{summary:?}");
     for height in 1..=node.height() {
         let coinbase = &node.block(height).txdata[0];
@@ -312,7 +312,7 @@ fn an_address_of_another_network_is_refused() {
     let url =
         format!("http://x:{}@{}", Bcoin::PASSWORD, node.client.url().to_string().replace("http://", ""));
     let mut pool = mesos_miner(["pool", "--chain", "node", "--bitcoind", &url, "--address", main]);
-    let ended = pool.wait(SOON);
+    let ended = pool.wait(DEADLINE);
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
     assert!(ended.errors().contains("is for main, but the node is on regtest"), "{ended:#?}");
 }
@@ -333,9 +333,9 @@ fn a_block_found_while_the_node_is_down_outlives_the_pool() {
             .filter(|file| file.as_ref().is_ok_and(|f| f.path().extension() == Some("json".as_ref())))
             .count()
     };
-    until("the block is on disk", LATER, || (waiting() == 1).then_some(()));
+    until("the block is on disk", LONG_DEADLINE, || (waiting() == 1).then_some(()));
     pool.process.signal(Signal::KILL);
-    pool.process.wait(SOON);
+    pool.process.wait(DEADLINE);
     end_lonely(miner);
     assert_eq!((pool_books(&folder).blocks.len(), waiting()), (0, 1));
 
@@ -345,11 +345,11 @@ fn a_block_found_while_the_node_is_down_outlives_the_pool() {
     pool.wait_for_blocks(1);
     assert_eq!(node.height(), 1);
     assert_eq!(node.block(1).txdata[0].output[0].script_pubkey, payout().script_pubkey());
-    until("the file is gone", SOON, || (waiting() == 0).then_some(()));
+    until("the file is gone", DEADLINE, || (waiting() == 0).then_some(()));
     assert_eq!(pool.end(), 1);
-    let books = pool_books(&folder);
-    assert_eq!((books.totals.blocks, books.blocks.len()), (1, 1));
-    assert!(books.blocks[0].worker.ends_with(".rig") && books.blocks[0].refused.is_none());
+    let ledger = pool_books(&folder);
+    assert_eq!((ledger.totals.blocks, ledger.blocks.len()), (1, 1));
+    assert!(ledger.blocks[0].worker.ends_with(".rig") && ledger.blocks[0].refused.is_none());
 }
 
 fn pool_books(folder: &tempfile::TempDir) -> pool::AccountsSnapshot {
@@ -359,5 +359,5 @@ fn pool_books(folder: &tempfile::TempDir) -> pool::AccountsSnapshot {
 /// Ends a miner that has lost its pool.
 fn end_lonely(mut miner: Process) {
     miner.signal(Signal::KILL);
-    miner.wait(SOON);
+    miner.wait(DEADLINE);
 }

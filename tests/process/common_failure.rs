@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, geteuid};
 use serde_json::Value;
 
-use crate::support::books::Books;
+use crate::support::ledger::Ledger;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Process, mesos_miner};
-use crate::support::{LATER, peer, until};
+use crate::support::{LONG_DEADLINE, peer, until};
 
 const AGENTS: u16 = 12;
 /// Launches that fail before one agent at a time is tried.
@@ -33,14 +33,14 @@ fn lines(scheduler: &Process, text: &str) -> usize {
 
 /// Waits for the remark, which has to say this, and for some tries after it.
 fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&str]) {
-    let remark =
-        scheduler.wait_for_error(LATER, |line| line.contains("failed alike").then(|| line.to_owned()));
+    let remark = scheduler
+        .wait_for_error(LONG_DEADLINE, |line| line.contains("failed alike").then(|| line.to_owned()));
     for text in says {
         assert!(remark.contains(text), "{text:?} is not in {remark:?}");
     }
     let (tries, least) = TRIES;
     let since = Instant::now();
-    let agents = until("some more agents are tried", LATER, || {
+    let agents = until("some more agents are tried", LONG_DEADLINE, || {
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
         Some(launches(mesos)).filter(|agents| agents.len() >= QUICK + tries)
     });
@@ -72,17 +72,17 @@ fn a_path_that_no_agent_has_is_tried_one_by_one_until_it_is_there() {
         &mut scheduler,
         &["REASON_EXECUTOR_TERMINATED", program, "--executor-path"],
     );
-    let books = Books::read(std::path::Path::new(state)).expect("there is a ledger");
-    assert!(books.servers.len() < usize::from(AGENTS), "{books:#?}");
+    let ledger = Ledger::read(std::path::Path::new(state)).expect("there is a ledger");
+    assert!(ledger.servers.len() < usize::from(AGENTS), "{ledger:#?}");
 
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mesos-miner"), program).expect("a folder of our own");
-    until("all workers mine", LATER, || {
+    until("all workers mine", LONG_DEADLINE, || {
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
         (lines(&scheduler, " mines on ") == usize::from(AGENTS)).then_some(())
     });
-    scheduler.wait_for_error(LATER, |line| line.contains("launches succeed again").then_some(()));
+    scheduler.wait_for_error(LONG_DEADLINE, |line| line.contains("launches succeed again").then_some(()));
     scheduler.signal(Signal::TERM);
-    let ended = scheduler.wait(LATER);
+    let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
 }
 
@@ -101,5 +101,5 @@ fn a_user_that_no_agent_has_is_tried_one_by_one() {
     let mut scheduler = mesos_miner(arguments);
     assert_tried_one_by_one(&mesos, &mut scheduler, &["nosuchuser", "(--user)"]);
     scheduler.signal(Signal::TERM);
-    assert!(scheduler.wait(LATER).status.success());
+    assert!(scheduler.wait(LONG_DEADLINE).status.success());
 }

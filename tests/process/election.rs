@@ -2,30 +2,30 @@
 
 use rustix::process::Signal;
 use serde_json::json;
+use testing::ports::closed_address;
 
 use crate::page::page_of;
-use crate::support::ports::closed_address;
 use crate::support::process::{Ended, Process, mesos_miner};
 use crate::support::zookeeper::ZooKeeper;
-use crate::support::{LATER, SOON, http, peer};
+use crate::support::{DEADLINE, LONG_DEADLINE, http, peer};
 
 /// A scheduler with a master that is not there, and with a session that outlives it for long if it does not end it.
 fn candidate(zookeeper: &ZooKeeper, more: &[&str]) -> Process {
-    let unused = closed_address();
+    let unused = closed_address().to_string();
     let zk = zookeeper.address("miner");
     let line = ["scheduler", "--master", &unused, "--zk", &zk, "--zk-session-timeout", "40s"];
     mesos_miner([&line, more].concat())
 }
 
 fn ends(mut process: Process) -> Ended {
-    let ended = process.wait(SOON);
+    let ended = process.wait(DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     ended
 }
 
 /// What `process` says first: whether it leads.
 fn leads(process: &mut Process) -> bool {
-    process.wait_for_error(LATER, |line| match line {
+    process.wait_for_error(LONG_DEADLINE, |line| match line {
         _ if line.contains("leading, as") => Some(true),
         _ if line.contains("waiting for") => Some(false),
         _ => None,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{mesos_miner, start};
-use crate::support::{LATER, SOON, peer};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer};
 
 #[test]
 fn the_real_mesos_check_passes_on_it() {
@@ -13,7 +13,7 @@ fn the_real_mesos_check_passes_on_it() {
     // The tasks of the check need 1.1 CPUs at once, and a machine with one CPU would offer too little by default.
     let mut cluster = mesos_miner(["local", "--cluster-only", "--port", "0", "--cpus", "4"]);
     let master =
-        cluster.wait_for_output(SOON, |line| line.strip_prefix("master: http://").map(str::to_owned));
+        cluster.wait_for_output(DEADLINE, |line| line.strip_prefix("master: http://").map(str::to_owned));
     check(&python, &master, false);
     assert!(cluster.is_running());
 }
@@ -38,7 +38,7 @@ fn check(python: &Path, master: &str, has_operator_api: bool) {
         python = python.display(),
         root = peer::root().display(),
     );
-    let ended = start("/bin/bash", ["-c", &script]).wait(LATER);
+    let ended = start("/bin/bash", ["-c", &script]).wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     let last = ended.stdout.last().expect("it prints a line for each check");
     let passed = last.strip_suffix(" passed, 0 failed").and_then(|n| n.parse::<u32>().ok());

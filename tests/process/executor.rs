@@ -15,37 +15,37 @@ use mesos::scheduler::{self, operation};
 use mesos::v1::{DurationInfo, ExecutorInfo, KillPolicy, Offer, Resource, TaskInfo, TaskState, TaskStatus};
 use task::Report;
 
-use crate::support::descent::{Executor, executors};
 use crate::support::framework::{Framework, executor, launch, worker};
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Process, mesos_miner};
-use crate::support::{SOON, peer, until};
+use crate::support::process_tree::{Executor, executors};
+use crate::support::{DEADLINE, peer, until};
 
 /// One agent, a framework, and a pool to mine at.
-pub struct Stage {
+pub struct Harness {
     pub framework: Framework,
     pub mesos: MesosBox,
     pub pool: String,
     _pool: Process,
 }
 
-impl Stage {
-    pub fn new() -> Option<Stage> {
-        Stage::with_options(&[], true)
+impl Harness {
+    pub fn new() -> Option<Harness> {
+        Harness::with_options(&[], true)
     }
 
-    pub fn with_options(options: &[&str], checkpoint: bool) -> Option<Stage> {
+    pub fn with_options(options: &[&str], checkpoint: bool) -> Option<Harness> {
         let mesos = MesosBox::with_options(&peer::mesos()?, 1, options);
         let framework = Framework::on(mesos.master, checkpoint);
         let mut process =
             mesos_miner(["pool", "--chain", "builtin", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         let pool =
-            process.wait_for_output(SOON, |line| line.strip_prefix("listening on ").map(str::to_owned));
-        Some(Stage { framework, mesos, pool, _pool: process })
+            process.wait_for_output(DEADLINE, |line| line.strip_prefix("listening on ").map(str::to_owned));
+        Some(Harness { framework, mesos, pool, _pool: process })
     }
 
     /// A task that mines.
-    pub fn mining(mut self, id: &str) -> Stage {
+    pub fn mining(mut self, id: &str) -> Harness {
         let pool = self.pool.clone();
         self.framework.accept(|offer| launch(offer, id, &pool));
         self.framework.until(id, TaskState::TaskRunning);
@@ -59,7 +59,7 @@ impl Stage {
 
     /// The only executor.
     pub fn executor(&self) -> Executor {
-        until("the executor runs", SOON, || match &executors(&self.mesos.work_folder())[..] {
+        until("the executor runs", DEADLINE, || match &executors(&self.mesos.work_folder())[..] {
             [one] => Some(one.clone()),
             _ => None,
         })
@@ -67,7 +67,9 @@ impl Stage {
 
     /// Nothing of it is left.
     pub fn ends(&self) {
-        until("no executor is left", SOON, || executors(&self.mesos.work_folder()).is_empty().then_some(()));
+        until("no executor is left", DEADLINE, || {
+            executors(&self.mesos.work_folder()).is_empty().then_some(())
+        });
     }
 }
 
@@ -81,29 +83,29 @@ fn hashes(status: &TaskStatus) -> u128 {
 
 #[test]
 fn a_second_launch_fails_and_the_first_task_goes_on() {
-    let Some(stage) = Stage::new() else { return };
-    let mut stage = stage.mining("first");
-    let pool = stage.pool.clone();
-    stage.framework.accept(|offer| {
+    let Some(harness) = Harness::new() else { return };
+    let mut harness = harness.mining("first");
+    let pool = harness.pool.clone();
+    harness.framework.accept(|offer| {
         let executor = Some(executor(offer, "first"));
         operation::launch(vec![TaskInfo { executor, ..worker(offer, "second", &pool) }])
     });
-    let failed = stage.framework.until("second", TaskState::TaskFailed);
+    let failed = harness.framework.until("second", TaskState::TaskFailed);
     assert!(failed.message().contains("only one task, first"), "{failed:?}");
-    assert_eq!(stage.executor().id, "first");
-    stage.kill("first", None);
-    let killed = stage.framework.until("first", TaskState::TaskKilled);
+    assert_eq!(harness.executor().id, "first");
+    harness.kill("first", None);
+    let killed = harness.framework.until("first", TaskState::TaskKilled);
     assert!(hashes(&killed) > 0, "{killed:?}");
     let states = ["TASK_STARTING", "TASK_RUNNING", "TASK_KILLING", "TASK_KILLED"];
-    assert_eq!(stage.framework.states("first"), states);
-    stage.ends();
+    assert_eq!(harness.framework.states("first"), states);
+    harness.ends();
 }
 
 #[test]
 fn a_group_of_one_mines_and_a_larger_one_fails_whole() {
-    let Some(mut stage) = Stage::new() else { return };
-    let pool = stage.pool.clone();
-    let framework_id = stage.framework.id.clone();
+    let Some(mut harness) = Harness::new() else { return };
+    let pool = harness.pool.clone();
+    let framework_id = harness.framework.id.clone();
     let group = |id: &'static str, tasks: &'static [&'static str], pool: String| {
         let framework_id = Some(framework_id.clone());
         move |offer: &Offer| {
@@ -115,77 +117,77 @@ fn a_group_of_one_mines_and_a_larger_one_fails_whole() {
             operation::launch_group(executor, tasks)
         }
     };
-    stage.framework.accept(group("pair", &["left", "right"], pool.clone()));
+    harness.framework.accept(group("pair", &["left", "right"], pool.clone()));
     for task in ["left", "right"] {
-        let failed = stage.framework.until(task, TaskState::TaskFailed);
+        let failed = harness.framework.until(task, TaskState::TaskFailed);
         assert!(failed.message().contains("not a group of 2"), "{failed:?}");
     }
-    stage.ends();
-    stage.framework.accept(group("alone", &["one"], pool));
-    stage.framework.until("one", TaskState::TaskRunning);
-    stage.kill("one", None);
-    stage.framework.until("one", TaskState::TaskKilled);
-    stage.ends();
+    harness.ends();
+    harness.framework.accept(group("alone", &["one"], pool));
+    harness.framework.until("one", TaskState::TaskRunning);
+    harness.kill("one", None);
+    harness.framework.until("one", TaskState::TaskKilled);
+    harness.ends();
 }
 
 #[test]
 fn a_kill_before_the_start_is_the_end() {
-    let Some(mut stage) = Stage::new() else { return };
-    let pool = stage.pool.clone();
+    let Some(mut harness) = Harness::new() else { return };
+    let pool = harness.pool.clone();
     let mut agent = None;
-    stage.framework.accept(|offer| {
+    harness.framework.accept(|offer| {
         agent = Some(offer.agent_id.clone());
         launch(offer, "t", &pool)
     });
-    stage.framework.call(&scheduler::kill(&stage.framework.id, "t".into(), agent, None));
-    stage.framework.until("t", TaskState::TaskKilled);
-    stage.ends();
+    harness.framework.call(&scheduler::kill(&harness.framework.id, "t".into(), agent, None));
+    harness.framework.until("t", TaskState::TaskKilled);
+    harness.ends();
 }
 
 #[test]
 fn a_grace_period_is_a_limit_and_not_a_wait() {
-    let Some(stage) = Stage::new() else { return };
-    let mut stage = stage.mining("t");
+    let Some(harness) = Harness::new() else { return };
+    let mut harness = harness.mining("t");
     let policy = |seconds: i64| {
         let nanoseconds = seconds * 1_000_000_000;
         Some(KillPolicy { grace_period: Some(DurationInfo { nanoseconds }) })
     };
     // A day: whoever waited for it would miss the deadline.
-    stage.kill("t", policy(24 * 3600));
-    assert!(hashes(&stage.framework.until("t", TaskState::TaskKilled)) > 0);
-    stage.ends();
+    harness.kill("t", policy(24 * 3600));
+    assert!(hashes(&harness.framework.until("t", TaskState::TaskKilled)) > 0);
+    harness.ends();
     // None at all: the task has no time to say anything, but its end is told, and with it the last report before.
-    let mut stage = stage.mining("u");
-    stage.kill("u", policy(0));
-    let killed = stage.framework.until("u", TaskState::TaskKilled);
+    let mut harness = harness.mining("u");
+    harness.kill("u", policy(0));
+    let killed = harness.framework.until("u", TaskState::TaskKilled);
     assert!(hashes(&killed) > 0, "{killed:?}");
-    stage.ends();
+    harness.ends();
 }
 
 #[test]
 fn a_shutdown_ends_with_the_last_report() {
-    let Some(stage) = Stage::new() else { return };
-    let mut stage = stage.mining("t");
-    let agent = stage.framework.updates[0].agent_id.clone().expect("an agent");
-    stage.framework.call(&scheduler::shutdown(&stage.framework.id, "t".into(), agent));
+    let Some(harness) = Harness::new() else { return };
+    let mut harness = harness.mining("t");
+    let agent = harness.framework.updates[0].agent_id.clone().expect("an agent");
+    harness.framework.call(&scheduler::shutdown(&harness.framework.id, "t".into(), agent));
     // Killed by the agent after the grace period it would be TASK_FAILED, without a report.
-    let killed = stage.framework.until("t", TaskState::TaskKilled);
+    let killed = harness.framework.until("t", TaskState::TaskKilled);
     assert!(hashes(&killed) > 0, "{killed:?}");
-    stage.ends();
+    harness.ends();
 }
 
 #[test]
 fn a_specification_of_the_future_fails_with_a_reason() {
-    let Some(mut stage) = Stage::new() else { return };
-    stage.framework.accept(|offer| {
+    let Some(mut harness) = Harness::new() else { return };
+    harness.framework.accept(|offer| {
         let mut task = worker(offer, "t", "127.0.0.1:1");
         // The version is the first field.
         task.data.as_mut().expect("it has data")[1] = 99;
         operation::launch(vec![TaskInfo { executor: Some(executor(offer, "t")), ..task }])
     });
-    let failed = stage.framework.until("t", TaskState::TaskFailed);
+    let failed = harness.framework.until("t", TaskState::TaskFailed);
     assert!(failed.message().contains("of version 99; this program reads versions 1 to "), "{failed:?}");
-    stage.ends();
+    harness.ends();
 }
 
 #[test]
@@ -195,10 +197,10 @@ fn the_token_authenticates_and_is_out_of_sight() {
     let file = format!("--agent-flag=jwt_secret_key={}", key.path().display());
     let options =
         ["--agent-flag=authenticate_http_executors=true", "--agent-flag=http_authenticators=jwt", &file];
-    let Some(stage) = Stage::with_options(&options, true) else { return };
-    let mut stage = stage.mining("t");
-    assert_eq!(without_token(stage.mesos.master.port() + 1), "HTTP/1.1 401 Unauthorized");
-    let executor = stage.executor();
+    let Some(harness) = Harness::with_options(&options, true) else { return };
+    let mut harness = harness.mining("t");
+    assert_eq!(without_token(harness.mesos.master.port() + 1), "HTTP/1.1 401 Unauthorized");
+    let executor = harness.executor();
     let environment = fs::read(format!("/proc/{}/environ", executor.process.pid)).expect("it runs");
     let environment = String::from_utf8_lossy(&environment);
     let names: Vec<_> = environment.split('\0').filter_map(|v| Some(v.split_once('=')?.0)).collect();
@@ -206,9 +208,9 @@ fn the_token_authenticates_and_is_out_of_sight() {
     assert!(!names.contains(&"MESOS_EXECUTOR_AUTHENTICATION_TOKEN"), "{names:?}");
     assert!(names.contains(&"MESOS_EXECUTOR_TOKEN_ON_STDIN"), "there was one: {names:?}");
     assert!(executor.process.command.trim_end().ends_with("mesos-miner executor"), "{executor:?}");
-    stage.kill("t", None);
-    stage.framework.until("t", TaskState::TaskKilled);
-    stage.ends();
+    harness.kill("t", None);
+    harness.framework.until("t", TaskState::TaskKilled);
+    harness.ends();
 }
 
 /// The first line of the agent's answer to an executor that has no token.
@@ -230,13 +232,13 @@ fn the_domain_socket_is_used_where_the_agent_has_one() {
     let socket = folder.path().join("agent.sock");
     let location = format!("--agent-flag=domain_socket_location={}", socket.display());
     let options = ["--agent-flag=http_executor_domain_sockets=true", &location];
-    let Some(mut stage) = Stage::with_options(&options, true) else { return };
-    let taken = lead(&socket, stage.mesos.master.port() + 1);
-    stage = stage.mining("t");
+    let Some(mut harness) = Harness::with_options(&options, true) else { return };
+    let taken = lead(&socket, harness.mesos.master.port() + 1);
+    harness = harness.mining("t");
     assert!(taken.load(Relaxed) >= 2, "the stream, and calls beside it");
-    stage.kill("t", None);
-    assert!(hashes(&stage.framework.until("t", TaskState::TaskKilled)) > 0);
-    stage.ends();
+    harness.kill("t", None);
+    assert!(hashes(&harness.framework.until("t", TaskState::TaskKilled)) > 0);
+    harness.ends();
 }
 
 /// Makes a domain socket that leads to a port; counts its connections.

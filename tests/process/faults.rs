@@ -7,25 +7,25 @@
 //! cargo test -p mesos-miner --test process -- faults --test-threads=1 2>&1 | grep 'mines again'
 //! ```
 
-/// Makes tests of functions that take a [`Mining`](mining::Mining): on both clusters, or on the real Mesos only, where the
+/// Makes tests of functions that take a [`MiningHarness`](mining::MiningHarness): on both clusters, or on the real Mesos only, where the
 /// embedded cluster does not have the fault.
 macro_rules! faults {
     (both: $($both:ident)*) => {
         mod on_the_embedded_cluster {
-            use crate::faults::mining::Mining;
+            use crate::faults::mining::MiningHarness;
             $(#[test]
             fn $both() {
-                super::$both(Mining::embedded());
+                super::$both(MiningHarness::embedded());
             })*
         }
         faults! { real: $($both)* }
     };
     (real: $($real:ident)*) => {
         mod on_a_real_mesos {
-            use crate::faults::mining::Mining;
+            use crate::faults::mining::MiningHarness;
             $(#[test]
             fn $real() {
-                if let Some(mining) = Mining::real() {
+                if let Some(mining) = MiningHarness::real() {
                     super::$real(mining);
                 }
             })*

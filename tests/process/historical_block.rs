@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::process::mesos_miner;
 use crate::support::scripted_pool::{Script, ScriptedPool};
-use crate::support::{LATER, SOON};
+use crate::support::{DEADLINE, LONG_DEADLINE};
 
 const LINES: &str = include_str!("../fixtures/block-100000/job.jsonl");
 
@@ -29,7 +29,7 @@ fn mine_finds_block_100000_again() {
     let pool = ScriptedPool::start(script);
     let address = pool.address.to_string();
     let mut miner = mesos_miner(["mine", "-o", &address, "-u", "satoshi", "-p", "x", "-t", "1"]);
-    let limit = std::time::Instant::now() + LATER;
+    let limit = std::time::Instant::now() + LONG_DEADLINE;
     // Difficulty 1 allows other shares before it; the search from nonce 0 has to meet the block's own within 2^28.03.
     loop {
         let left = limit.saturating_duration_since(std::time::Instant::now());
@@ -44,5 +44,5 @@ fn mine_finds_block_100000_again() {
         assert!(!passed, "{submit:?} came, but not {expected:?}");
     }
     miner.signal(rustix::process::Signal::INT);
-    assert!(miner.wait(SOON).status.success());
+    assert!(miner.wait(DEADLINE).status.success());
 }

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::page::page_of;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Process, mesos_miner};
-use crate::support::{LATER, http, peer, until};
+use crate::support::{LONG_DEADLINE, http, peer, until};
 
 fn scheduler(master: &str, state: &Path, more: &[&str]) -> Process {
     let state = state.to_str().expect("a path in UTF-8");
@@ -33,7 +33,7 @@ fn told(page: SocketAddr) -> Option<[Vec<[f64; 2]>; 2]> {
 }
 
 fn until_told(what: &str, page: SocketAddr, wanted: &[[f64; 2]]) {
-    until(what, LATER, || {
+    until(what, LONG_DEADLINE, || {
         let [servers, workers] = told(page)?;
         (servers == [[1.0, 1.0]] && workers == wanted).then_some(())
     });
@@ -50,16 +50,16 @@ fn running_workers_are_told_when_more_come_and_when_another_scheduler_wants_othe
     until_told("the only worker sends as often as is allowed", page, &[[1.0, 1.0]]);
     mesos.add_agent("127.0.0.2");
     until_told("both send half as often", page, &[[2.0, 2.0], [2.0, 2.0]]);
-    first.wait_for_error(LATER, |line| {
+    first.wait_for_error(LONG_DEADLINE, |line| {
         line.contains("2 workers: each sends a live message every 2 s and a report every 2 s").then_some(())
     });
     first.signal(Signal::INT);
-    assert!(first.wait(LATER).status.success());
+    assert!(first.wait(LONG_DEADLINE).status.success());
 
     let mut second = scheduler(&master, state.path(), &["--teardown-on-exit"]);
     let page = page_of(&mut second);
     until_told("all are allowed more", page, &[[1.0, 1.0], [1.0, 1.0]]);
     second.signal(Signal::INT);
-    let ended = second.wait(LATER);
+    let ended = second.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
 }

@@ -4,7 +4,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use crate::faults::mining::{Mining, WORKERS};
+use crate::faults::mining::{MiningHarness, WORKERS};
 use crate::support::cluster::Cluster;
 use crate::support::mesos_box::MesosBox;
 use crate::support::peer;
@@ -40,7 +40,7 @@ fn master_fetcher_server_and_workers_meet_over_ipv6() {
     let master = listener.local_addr().expect("bound").to_string();
     let mesos = MesosBox::with_options(&command, WORKERS as u16, &["--cpus=1", "--agent-flag=hostname=::1"]);
     forward(listener, mesos.master);
-    let mining = Mining::at(Cluster::Real(mesos), &master, &[]);
+    let mining = MiningHarness::at(Cluster::Real(mesos), &master, &[]);
     let (_, ended) = mining.end();
     let listens = ended.stderr.iter().find(|line| line.contains(" listens at ")).expect("it is said");
     assert!(listens.contains("stratum+tcp://[::1]:"), "{listens}");

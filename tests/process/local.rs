@@ -6,21 +6,21 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::process::{Ended, Process, mesos_miner, start};
 use crate::support::summary::Summary;
-use crate::support::{LATER, SOON, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 /// Waits for the end, and checks that the run succeeded and left nothing behind.
 fn end(local: &mut Process) -> Summary {
     let family = local.family();
-    let ended: Ended = local.wait(LATER);
+    let ended: Ended = local.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
-    local.assert_nothing_left(&family, SOON);
+    local.assert_nothing_left(&family, DEADLINE);
     assert_eq!(left_behind(local), 0);
     Summary::of(&ended)
 }
 
 /// Waits until executors mine: the server's and `workers` workers' processes are there, and use the CPU.
 fn mining(local: &Process, workers: usize) {
-    until("a server and its workers run", LATER, || {
+    until("a server and its workers run", LONG_DEADLINE, || {
         let busy = local.family().iter().filter(|p| cpu_ticks(p.pid) > 20).count();
         (local.family().len() > workers && busy >= workers).then_some(())
     });
@@ -80,11 +80,11 @@ fn an_interrupt_ends_it_with_a_summary() {
 fn an_interrupt_ends_it_at_any_moment() {
     // As soon as it handles signals, cluster and scheduler are still starting.
     let mut local = mesos_miner(["local", "--json"]);
-    until("it handles signals", SOON, || handles_interrupt(local.id()).then_some(()));
+    until("it handles signals", DEADLINE, || handles_interrupt(local.id()).then_some(()));
     local.signal(Signal::INT);
-    let ended = local.wait(LATER);
+    let ended = local.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
-    local.assert_nothing_left(&local.family(), SOON);
+    local.assert_nothing_left(&local.family(), DEADLINE);
 }
 
 /// Whether the process has a handler for SIGINT.
@@ -105,7 +105,7 @@ fn nothing_survives_its_sudden_death() {
     mining(&local, 1);
     let family = local.family();
     local.signal(Signal::KILL);
-    local.wait(SOON);
+    local.wait(DEADLINE);
     local.assert_nothing_left(&family, Duration::from_secs(5));
     // The next run removes its folder.
     assert_eq!(left_behind(&local), 1);
@@ -113,7 +113,7 @@ fn nothing_survives_its_sudden_death() {
     let program = env!("CARGO_BIN_EXE_mesos-miner");
     let mut next =
         start("/usr/bin/env", [&folder, program, "local", "--cluster-only", "--duration", "100ms"]);
-    let ended = next.wait(SOON);
+    let ended = next.wait(DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     assert_eq!(left_behind(&local), 0);
 }
@@ -128,16 +128,16 @@ fn a_second_interrupt_ends_it_at_once_and_clears_away() {
         kill_process(Pid::from_raw(process.pid).expect("not 0"), Signal::STOP).expect("it runs");
     }
     // Two signals at the same moment count as one.
-    until("it has ended", SOON, || {
+    until("it has ended", DEADLINE, || {
         if local.is_running() {
             local.signal(Signal::INT);
             std::thread::sleep(Duration::from_millis(200));
         }
         (!local.is_running()).then_some(())
     });
-    let ended = local.wait(SOON);
+    let ended = local.wait(DEADLINE);
     assert_eq!(ended.status.code(), Some(128 + 2), "{ended:#?}");
-    local.assert_nothing_left(&family, SOON);
+    local.assert_nothing_left(&family, DEADLINE);
     assert_eq!(left_behind(&local), 0);
 }
 
@@ -146,16 +146,16 @@ fn a_second_interrupt_ends_it_at_once_and_clears_away() {
 fn it_ends_when_nobody_reads_it_any_more() {
     let line = format!("set -o pipefail; {} local | true", env!("CARGO_BIN_EXE_mesos-miner"));
     let mut shell = start("/bin/bash", ["-c", &line]);
-    let ended = shell.wait(LATER);
+    let ended = shell.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
-    shell.assert_nothing_left(&shell.family(), SOON);
+    shell.assert_nothing_left(&shell.family(), DEADLINE);
     assert_eq!(left_behind(&shell), 0);
 }
 
 #[test]
 fn where_no_worker_fits_the_reason_is_said() {
     let mut local = mesos_miner(["local", "--cpus", "0.15", "--duration", "3s", "--json"]);
-    local.wait_for_error(SOON, |line| line.contains("no worker will be launched").then_some(()));
+    local.wait_for_error(DEADLINE, |line| line.contains("no worker will be launched").then_some(()));
     let summary = end(&mut local);
     assert_eq!(summary.workers, 0, "{summary:?}");
     assert_eq!(summary.hashes, 0, "{summary:?}");

@@ -25,6 +25,7 @@ mod secure;
 mod secure_master;
 mod single_shares;
 mod standalone;
+#[path = "support/support.rs"]
 mod support;
 mod third_party;
 mod upgrade;

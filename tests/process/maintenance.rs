@@ -9,24 +9,24 @@ use crate::support::http;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
-use crate::support::{LATER, SOON, peer, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// A scheduler on two agents that are machines of their own, as far as Mesos can tell.
-struct Mining {
+struct MiningHarness {
     mesos: MesosBox,
     scheduler: Process,
 }
 
 const HOSTS: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
 
-impl Mining {
-    fn start() -> Option<Mining> {
+impl MiningHarness {
+    fn start() -> Option<MiningHarness> {
         let mut mesos = MesosBox::start(&peer::mesos()?, 1);
         mesos.add_agent(HOSTS[1]);
         let master = mesos.master.to_string();
         let arguments = ["--teardown-on-exit", "--report-interval", "1s", "--json"];
         let scheduler = mesos_miner(["scheduler", "--master", &master].iter().chain(&arguments));
-        let mut mining = Mining { mesos, scheduler };
+        let mut mining = MiningHarness { mesos, scheduler };
         mining.until_running(&[("server", None), ("worker", Some(HOSTS[0])), ("worker", Some(HOSTS[1]))]);
         Some(mining)
     }
@@ -49,13 +49,13 @@ impl Mining {
         let task = |task: &Value| {
             let kind = if task["id"].as_str()?.starts_with("miner-server-") { "server" } else { "worker" };
             let running = task["state"] == "TASK_RUNNING";
-            running.then(|| (kind.to_owned(), Mining::host(&state, &task["slave_id"])))
+            running.then(|| (kind.to_owned(), MiningHarness::host(&state, &task["slave_id"])))
         };
         tasks.iter().map(task).collect()
     }
 
     fn until_running(&mut self, wanted: &[(&str, Option<&str>)]) {
-        until(&format!("these run, and no others: {wanted:?}"), LATER, || {
+        until(&format!("these run, and no others: {wanted:?}"), LONG_DEADLINE, || {
             assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
             let mut running = self.running()?;
             for (kind, host) in wanted {
@@ -78,7 +78,7 @@ impl Mining {
     fn end(mut self) {
         assert!(!self.said("failed in a row"), "{:#?}", self.scheduler.stderr());
         self.scheduler.signal(Signal::INT);
-        let ended = self.scheduler.wait(LATER);
+        let ended = self.scheduler.wait(LONG_DEADLINE);
         assert!(ended.status.success(), "{ended:#?}");
         let summary = Summary::of(&ended);
         assert!(summary.tasks.keys().all(|state| state == "TASK_KILLED"), "{ended:#?}");
@@ -86,7 +86,7 @@ impl Mining {
 }
 
 /// Plans that this machine is away for an hour, some seconds from now.
-fn schedule(mining: &Mining, machine: &Value, begins_in: Duration) {
+fn schedule(mining: &MiningHarness, machine: &Value, begins_in: Duration) {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let start = (unix + begins_in).as_nanos() as u64;
     let hour = 3_600_000_000_000_u64;
@@ -97,7 +97,7 @@ fn schedule(mining: &Mining, machine: &Value, begins_in: Duration) {
 
 #[test]
 fn maintenance_empties_a_machine_in_time_and_mining_goes_on_there_afterwards() {
-    let Some(mut mining) = Mining::start() else { return };
+    let Some(mut mining) = MiningHarness::start() else { return };
     let [first, second] = HOSTS;
     let machine = |host: &str| json!({"hostname": host, "ip": "127.0.0.1"});
     let on = |server, workers: &[&'static str]| {
@@ -118,7 +118,7 @@ fn maintenance_empties_a_machine_in_time_and_mining_goes_on_there_afterwards() {
     schedule(&mining, &machine(second), Duration::from_secs(50));
     mining.until_running(&on(first, &[first]));
     mining.post("/machine/down", &json!([machine(second)]));
-    until("its agent is gone", SOON, || (mining.state()["slaves"].as_array()?.len() == 1).then_some(()));
+    until("its agent is gone", DEADLINE, || (mining.state()["slaves"].as_array()?.len() == 1).then_some(()));
     mining.post("/machine/up", &json!([machine(second)]));
     mining.mesos.add_agent(second);
     mining.until_running(&on(first, &HOSTS));

@@ -6,12 +6,12 @@ use rustix::process::Signal;
 
 use crate::bitcoin_node::bcoin::Bcoin;
 use crate::bitcoin_node::{Node, payout};
-use crate::support::descent::{executors, marked};
 use crate::support::http;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::mesos_miner;
+use crate::support::process_tree::{executors, marked};
 use crate::support::summary::Summary;
-use crate::support::{LATER, SOON, peer, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// The files below a folder that hold this text. An agent's own notes of its tasks (`meta`) are for the agent alone,
 /// and what it must know of them to survive a restart.
@@ -52,7 +52,7 @@ fn the_server_task_mines_on_a_node_and_shows_its_password_to_nobody() {
         ]
         .concat(),
     );
-    until("blocks are found", LATER, || {
+    until("blocks are found", LONG_DEADLINE, || {
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
         (node.height() >= 20).then_some(())
     });
@@ -79,7 +79,7 @@ fn the_server_task_mines_on_a_node_and_shows_its_password_to_nobody() {
     }
 
     scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LATER);
+    let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     let summary = Summary::of(&ended);
     assert_eq!(summary.blocks, node.height(), "{ended:#?}");
@@ -92,7 +92,7 @@ fn the_server_task_mines_on_a_node_and_shows_its_password_to_nobody() {
         assert!(coinbase.input[0].script_sig.as_bytes().ends_with(b"/process test/"));
     }
     assert!(!ended.errors().contains(Bcoin::PASSWORD));
-    until("no executor is left", SOON, || executors(&mesos.work_folder()).is_empty().then_some(()));
+    until("no executor is left", DEADLINE, || executors(&mesos.work_folder()).is_empty().then_some(()));
     assert!(!files_with(&mesos.work_folder(), "miner-server-1").is_empty(), "the search finds what is there");
     for folder in [&mesos.work_folder(), scheduler.folder()] {
         assert_eq!(files_with(folder, Bcoin::PASSWORD), Vec::<String>::new());

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use testing::ports::closed_address;
 
-use crate::support::embedded::Embedded;
-use crate::support::ports::closed_address;
+use crate::support::embedded::EmbeddedCluster;
 use crate::support::process::{Process, mesos_miner};
-use crate::support::{LATER, SOON, http, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, http, until};
 
 const ARGUMENTS: [&str; 9] = [
     "scheduler",
@@ -24,21 +24,21 @@ const ARGUMENTS: [&str; 9] = [
 
 /// Where it serves.
 pub fn page_of(scheduler: &mut Process) -> SocketAddr {
-    scheduler.wait_for_error(SOON, |line| line.split("HTTP on http://").nth(1)?.parse().ok())
+    scheduler.wait_for_error(DEADLINE, |line| line.split("HTTP on http://").nth(1)?.parse().ok())
 }
 
 fn ends(mut scheduler: Process) {
     scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LATER);
+    let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
 }
 
 #[test]
 fn shares_and_tasks_are_on_the_schedulers_page() {
-    let cluster = Embedded::start(1, 1.0, |_| ());
+    let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
     let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([cluster.master.to_string().as_str()]));
     let page = page_of(&mut scheduler);
-    until("its page tells of shares", LATER, || {
+    until("its page tells of shares", LONG_DEADLINE, || {
         let summary = http::get_json(page, "/api/v1/summary")?;
         let accepted = |column: &str| summary["accounts"][column]["shares"]["accepted"].as_u64();
         (accepted("pool")? > 0 && accepted("workers")? > 0).then_some(())
@@ -56,7 +56,7 @@ fn shares_and_tasks_are_on_the_schedulers_page() {
 
 #[test]
 fn tasks_are_told_page_by_page_and_bad_questions_are_refused() {
-    let cluster = Embedded::start(1, 1.0, |_| ());
+    let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
     let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([cluster.master.to_string().as_str()]));
     let page = page_of(&mut scheduler);
     let get = |query: &str| http::get_json(page, &format!("/api/v1/tasks{query}"));
@@ -64,7 +64,7 @@ fn tasks_are_told_page_by_page_and_bad_questions_are_refused() {
         let tasks = page["tasks"].as_array().into_iter().flatten();
         tasks.filter_map(|task| task["id"].as_str().map(str::to_owned)).collect()
     };
-    until("there are a server and a worker", LATER, || (ids(&get("")?).len() == 2).then_some(()));
+    until("there are a server and a worker", LONG_DEADLINE, || (ids(&get("")?).len() == 2).then_some(()));
     let all = ids(&get("").expect("it answers"));
     assert_eq!(all[0], "miner-server-1");
     let first = get("?limit=1").expect("it answers");
@@ -82,9 +82,11 @@ fn tasks_are_told_page_by_page_and_bad_questions_are_refused() {
 
 #[test]
 fn a_scheduler_without_a_master_is_not_well() {
-    let master = closed_address();
+    let master = closed_address().to_string();
     let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([master.as_str()]));
     let page = page_of(&mut scheduler);
-    until("it says so", SOON, || http::get_text(page, "/healthz")?.contains("no subscription").then_some(()));
+    until("it says so", DEADLINE, || {
+        http::get_text(page, "/healthz")?.contains("no subscription").then_some(())
+    });
     ends(scheduler);
 }

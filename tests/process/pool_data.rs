@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::http::get_json;
 use crate::support::process::{Ended, Process, mesos_miner};
-use crate::support::{LATER, SOON, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 struct Pool {
     process: Process,
@@ -26,8 +26,8 @@ impl Pool {
     fn start(data: &Path) -> Pool {
         let mut process = mesos_miner(arguments(data));
         let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
-        let stratum = process.wait_for_output(SOON, after("listening on "));
-        let http = process.wait_for_output(SOON, after("HTTP on http://"));
+        let stratum = process.wait_for_output(DEADLINE, after("listening on "));
+        let http = process.wait_for_output(DEADLINE, after("HTTP on http://"));
         Pool { process, stratum, http: http.parse().expect("an address") }
     }
 
@@ -43,15 +43,15 @@ impl Pool {
     fn mine(&self, more: u64) -> Value {
         let before = self.accepted();
         let mut miner = mesos_miner(["mine", "-o", &self.stratum, "-u", "rig", "-t", "1"]);
-        until("shares", LATER, || (self.accepted() >= before + more).then_some(()));
+        until("shares", LONG_DEADLINE, || (self.accepted() >= before + more).then_some(()));
         miner.signal(Signal::INT);
-        assert!(miner.wait(SOON).status.success());
+        assert!(miner.wait(DEADLINE).status.success());
         self.totals()
     }
 
     fn end(mut self, signal: Signal) -> Ended {
         self.process.signal(signal);
-        self.process.wait(SOON)
+        self.process.wait(DEADLINE)
     }
 }
 
@@ -60,9 +60,9 @@ fn accepted(totals: &Value) -> u64 {
 }
 
 /// What is in the database, as an operator sees it.
-fn books(data: &Path) -> Value {
+fn ledger(data: &Path) -> Value {
     let data = data.to_string_lossy();
-    let ended = mesos_miner(["accounts", "--data-dir", &data, "--json"]).wait(SOON);
+    let ended = mesos_miner(["accounts", "--data-dir", &data, "--json"]).wait(DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     serde_json::from_str(&ended.stdout.join("\n")).expect("JSON")
 }
@@ -75,7 +75,7 @@ fn totals_go_on_after_an_end_and_after_a_kill() {
     let first = pool.mine(5);
     assert!(pool.end(Signal::TERM).status.success());
     // A clean end loses nothing.
-    let kept = books(&data);
+    let kept = ledger(&data);
     assert_eq!(kept["totals"], first);
     assert_eq!(kept["workers"][0]["worker"], "rig");
     assert_eq!(kept["workers"][0]["rows"], first["shares"]["accepted"]);
@@ -84,13 +84,13 @@ fn totals_go_on_after_an_end_and_after_a_kill() {
     assert_eq!(pool.totals(), first);
     let second = pool.mine(5);
     // One pool at a time.
-    let other = mesos_miner(arguments(&data)).wait(SOON);
+    let other = mesos_miner(arguments(&data)).wait(DEADLINE);
     assert_eq!(other.status.code(), Some(1), "{other:#?}");
     assert!(other.errors().contains("in use by another pool"), "{other:#?}");
     // Nothing has come for a while, so nothing is lost by a kill.
-    until("all is on disk", SOON, || (books(&data)["totals"] == second).then_some(()));
+    until("all is on disk", DEADLINE, || (ledger(&data)["totals"] == second).then_some(()));
     pool.end(Signal::KILL);
-    assert_eq!(books(&data)["totals"], second);
+    assert_eq!(ledger(&data)["totals"], second);
 
     let pool = Pool::start(&data);
     assert_eq!(pool.totals(), second);
@@ -104,13 +104,13 @@ fn a_foreign_database_is_refused_and_left_alone() {
     let file = folder.path().join("pool.sqlite");
     let diary = "Dear diary, no block today either. ".repeat(100);
     std::fs::write(&file, &diary).expect("a file");
-    let ended = mesos_miner(arguments(folder.path())).wait(SOON);
+    let ended = mesos_miner(arguments(folder.path())).wait(DEADLINE);
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
     assert!(ended.errors().contains("pool.sqlite is not a pool's database"), "{ended:#?}");
     assert_eq!(std::fs::read_to_string(&file).expect("a file"), diary);
 
     let empty = tempfile::tempdir().expect("a temporary folder");
-    let ended = mesos_miner(["accounts", "--data-dir", &empty.path().to_string_lossy()]).wait(SOON);
+    let ended = mesos_miner(["accounts", "--data-dir", &empty.path().to_string_lossy()]).wait(DEADLINE);
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
     assert!(ended.errors().contains("there are no accounts in"), "{ended:#?}");
 }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::descent::executors;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::mesos_miner;
+use crate::support::process_tree::executors;
 use crate::support::summary::Summary;
-use crate::support::{LATER, SOON, peer, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// All tasks of our frameworks that the master knows, by name, with every state that each has been in.
 fn tasks(state: &Value) -> BTreeMap<String, Vec<String>> {
@@ -31,8 +31,10 @@ fn running(state: &Value, prefix: &str) -> usize {
 
 /// Everything that was used is free again, and nothing of a framework is left.
 fn assert_clean(mesos: &MesosBox) {
-    until("no executor process remains", SOON, || executors(&mesos.work_folder()).is_empty().then_some(()));
-    until("every resource has come back", SOON, || {
+    until("no executor process remains", DEADLINE, || {
+        executors(&mesos.work_folder()).is_empty().then_some(())
+    });
+    until("every resource has come back", DEADLINE, || {
         let state = mesos.state();
         let agents = state["slaves"].as_array()?;
         let used = |a: &Value, what: &str| a["used_resources"][what].as_f64().unwrap_or(f64::NAN);
@@ -48,7 +50,7 @@ fn mines_on_two_agents_and_leaves_nothing_behind() {
     let mesos = MesosBox::start(&command, 2);
     let master = mesos.master.to_string();
     let mut scheduler = mesos_miner(["scheduler", "--master", &master, "--teardown-on-exit", "--json"]);
-    until("one server and one worker per agent run", LATER, || {
+    until("one server and one worker per agent run", LONG_DEADLINE, || {
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
         let state = mesos.state();
         (running(&state, "miner-server-") == 1 && running(&state, "miner-worker-") == 2).then_some(())
@@ -62,7 +64,7 @@ fn mines_on_two_agents_and_leaves_nothing_behind() {
     assert_eq!(hosts.len(), 2, "one worker on each agent: {agents:#?}");
     assert_eq!(executors(&mesos.work_folder()).len(), 3, "one executor process per task");
 
-    until("the server says that it is well", LATER, || {
+    until("the server says that it is well", LONG_DEADLINE, || {
         let state = mesos.state();
         let tasks = state["frameworks"][0]["tasks"].as_array()?;
         let server =
@@ -71,7 +73,7 @@ fn mines_on_two_agents_and_leaves_nothing_behind() {
     });
 
     scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LATER);
+    let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     let summary = Summary::of(&ended);
     assert_eq!(summary.workers, 2, "{summary:?}");
@@ -92,7 +94,7 @@ fn shares_are_accounted() {
     let master = mesos.master.to_string();
     let mut scheduler =
         mesos_miner(["scheduler", "--master", &master, "--teardown-on-exit", "--duration", "45s", "--json"]);
-    let ended = scheduler.wait(LATER);
+    let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     let summary = Summary::of(&ended);
     assert!(summary.shares.accepted > 0, "{summary:?}");
@@ -125,7 +127,7 @@ fn agents_elsewhere_fetch_the_executor_packed_once_for_all_of_their_tasks() {
     let address = "--artifact-address=localhost";
     let mut scheduler =
         mesos_miner(["scheduler", "--master", &master, address, "--teardown-on-exit", "--json"]);
-    until("one server and one worker per agent run", LATER, || {
+    until("one server and one worker per agent run", LONG_DEADLINE, || {
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
         let state = mesos.state();
         (running(&state, "miner-server-") == 1 && running(&state, "miner-worker-") == 2).then_some(())
@@ -144,6 +146,6 @@ fn agents_elsewhere_fetch_the_executor_packed_once_for_all_of_their_tasks() {
         assert!(std::fs::read(&file).expect("a file") == program, "{file:?} is this very program");
     }
     scheduler.signal(Signal::INT);
-    assert!(scheduler.wait(LATER).status.success());
+    assert!(scheduler.wait(LONG_DEADLINE).status.success());
     assert_clean(&mesos);
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::descent::{alive, executors, identity};
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::mesos_miner;
+use crate::support::process_tree::{alive, executors, identity};
 use crate::support::summary::Summary;
-use crate::support::{LATER, SOON, peer, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// Updates of the task. `RENEWAL_UPDATES=100000` is the limit that users have by default, and takes some 20 minutes.
 fn updates() -> u64 {
@@ -77,9 +77,10 @@ fn a_worker_that_made_all_its_updates_is_renewed() {
         let found = executors(&mesos.work_folder());
         found.into_iter().map(|e| e.id).find(|id| id.starts_with("miner-worker-"))
     };
-    let first = until("a worker runs", LATER, worker);
+    let first = until("a worker runs", LONG_DEADLINE, worker);
     let before = kept(&mesos, &first);
-    let patience = LATER.max(Duration::from_millis(100).saturating_mul(limit.parse().expect("a number")));
+    let patience =
+        LONG_DEADLINE.max(Duration::from_millis(100).saturating_mul(limit.parse().expect("a number")));
     let mut most = kept(&mesos, &first);
     until("the worker is renewed", patience, || {
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
@@ -94,8 +95,8 @@ fn a_worker_that_made_all_its_updates_is_renewed() {
             .any(|line| line.contains(&first) && line.contains(": renewed:"))
             .then_some(())
     });
-    let fresh = until("a fresh worker runs", SOON, || worker().filter(|id| *id != first));
-    until("the agent has thrown the old one's updates away", SOON, || {
+    let fresh = until("a fresh worker runs", DEADLINE, || worker().filter(|id| *id != first));
+    until("the agent has thrown the old one's updates away", DEADLINE, || {
         kept(&mesos, &first).file.is_none().then_some(())
     });
     let after = kept(&mesos, &first);
@@ -117,7 +118,7 @@ fn a_worker_that_made_all_its_updates_is_renewed() {
         "a renewal is no failure: {said:#?}"
     );
     scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LATER);
+    let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     assert!(Summary::of(&ended).hashes > 0);
 }

@@ -1,6 +1,6 @@
 //! Pools that are reached by TLS and through a SOCKS5 proxy, by `mine` and by the scheduler's workers.
 
-#[path = "../../net/tests/support/mod.rs"]
+#[path = "../../net/tests/support/support.rs"]
 pub mod peers;
 
 use std::fs;
@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::standalone::{Pool, mines_and_ends};
 use crate::support::process::{mesos_miner, start};
 use crate::support::summary::Summary;
-use crate::support::{LATER, SOON, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 /// A pool behind TLS, with a certificate for `pool.invalid`, which only the proxy can find.
 struct Secure {
@@ -82,7 +82,7 @@ fn mine_trusts_an_authority_and_goes_through_a_proxy() {
         (format!("127.0.0.1:{}", secure.port), "stratum+ssl://"),
         (format!("stratum+ssl://127.0.0.1:{}", secure.port), "use a name that is in the certificate"),
     ] {
-        let ended = mesos_miner(["mine", "-o", &url, "--no-retry", "--tls-ca", ca]).wait(SOON);
+        let ended = mesos_miner(["mine", "-o", &url, "--no-retry", "--tls-ca", ca]).wait(DEADLINE);
         assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
         assert!(ended.errors().contains(hint), "{ended:#?}");
     }
@@ -100,10 +100,10 @@ fn mine_trusts_whom_the_system_trusts() {
     let url = format!("stratum+ssl://localhost:{port}");
     let line = [system.as_str(), env!("CARGO_BIN_EXE_mesos-miner"), "mine", "-t", "1", "-o", &url];
     let mut miner = start("env", line);
-    miner.wait_for_error(LATER, |line| line.contains("accepted: 1/").then_some(()));
+    miner.wait_for_error(LONG_DEADLINE, |line| line.contains("accepted: 1/").then_some(()));
     miner.signal(Signal::TERM);
-    assert!(miner.wait(SOON).status.success());
-    let ended = mesos_miner(["mine", "-o", &url, "-t", "1", "--no-retry"]).wait(SOON);
+    assert!(miner.wait(DEADLINE).status.success());
+    let ended = mesos_miner(["mine", "-o", &url, "-t", "1", "--no-retry"]).wait(DEADLINE);
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
 }
 
@@ -111,7 +111,7 @@ fn mine_trusts_whom_the_system_trusts() {
 fn scheduler_mines(secure: &Secure, options: &[&str]) -> Summary {
     let mut cluster = mesos_miner(["local", "--cluster-only", "--port", "0", "--cpus", "2"]);
     let master =
-        cluster.wait_for_output(SOON, |line| line.strip_prefix("master: http://").map(str::to_owned));
+        cluster.wait_for_output(DEADLINE, |line| line.strip_prefix("master: http://").map(str::to_owned));
     let folder = tempfile::tempdir().expect("a folder");
     let (password, state) = (folder.path().join("password"), folder.path().join("state"));
     fs::write(&password, "s3cret\n").expect("written");
@@ -132,13 +132,13 @@ fn scheduler_mines(secure: &Secure, options: &[&str]) -> Summary {
         "--json",
     ];
     let mut scheduler = mesos_miner([&common, options].concat());
-    until("the pool accepts shares", LATER, || {
+    until("the pool accepts shares", LONG_DEADLINE, || {
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
         (secure.pool.count("accepted") >= 1).then_some(())
     });
     assert!(!secure.proxy.asked.lock().expect("no panic").is_empty());
     scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LATER);
+    let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     Summary::of(&ended)
 }

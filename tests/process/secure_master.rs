@@ -4,12 +4,12 @@ use std::path::Path;
 
 use tokio::runtime::Runtime;
 
-use crate::faults::mining::{Mining, WORKERS, scheduler};
+use crate::faults::mining::{MiningHarness, WORKERS, scheduler};
 use crate::secure::peers::authority::Authority;
 use crate::secure::terminate;
 use crate::support::cluster::Cluster;
 use crate::support::mesos_box::MesosBox;
-use crate::support::{SOON, peer};
+use crate::support::{DEADLINE, peer};
 
 #[test]
 fn a_framework_mines_under_a_master_behind_tls() {
@@ -39,12 +39,12 @@ fn a_framework_mines_under_a_master_behind_tls() {
         (&format!("127.0.0.1:{port}"), vec!["--no-retry"], "127.0.0.1"),
     ] {
         let state = tempfile::tempdir().expect("a temporary folder");
-        let ended = scheduler(address, state.path(), &options).wait(SOON);
+        let ended = scheduler(address, state.path(), &options).wait(DEADLINE);
         assert_eq!(ended.status.code(), Some(1), "{options:?} {ended:#?}");
         assert!(ended.errors().contains(hint), "{hint}: {ended:#?}");
     }
 
     let options = [["--ca-cert", &ca].as_slice(), &identity].concat();
-    let (summary, ended) = Mining::at(Cluster::Real(mesos), &master, &options).end();
+    let (summary, ended) = MiningHarness::at(Cluster::Real(mesos), &master, &options).end();
     assert_eq!(summary.tasks.get("TASK_KILLED"), Some(&3), "{ended:#?}");
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::embedded::Embedded;
+use crate::support::embedded::EmbeddedCluster;
 use crate::support::process::{Ended, Process, mesos_miner};
-use crate::support::{LATER, SOON, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-fn scheduler(cluster: &Embedded, folder: &Path, limit: &str) -> Process {
+fn scheduler(cluster: &EmbeddedCluster, folder: &Path, limit: &str) -> Process {
     let (master, folder) = (cluster.master.to_string(), folder.to_str().expect("a path in UTF-8"));
     mesos_miner([
         "scheduler",
@@ -30,7 +30,8 @@ fn scheduler(cluster: &Embedded, folder: &Path, limit: &str) -> Process {
 }
 
 fn ledger(folder: &Path, option: &str) -> Ended {
-    mesos_miner(["ledger".as_ref(), option.as_ref(), "--state-dir".as_ref(), folder.as_os_str()]).wait(SOON)
+    mesos_miner(["ledger".as_ref(), option.as_ref(), "--state-dir".as_ref(), folder.as_os_str()])
+        .wait(DEADLINE)
 }
 
 fn accounts(folder: &Path) -> Option<Value> {
@@ -40,14 +41,14 @@ fn accounts(folder: &Path) -> Option<Value> {
 
 /// Mines until the ledger has so many shares of a worker, and ends.
 fn mine(folder: &Path, limit: &str, shares: u64) -> Value {
-    let cluster = Embedded::start(1, 1.0, |_| ());
+    let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
     let mut scheduler = scheduler(&cluster, folder, limit);
-    until("the ledger has shares", LATER, || {
+    until("the ledger has shares", LONG_DEADLINE, || {
         let accepted = accounts(folder)?["total"]["worker"]["accepted"].as_u64()?;
         (accepted >= shares).then_some(())
     });
     scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LATER);
+    let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     accounts(folder).expect("the ledger")
 }

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::support::http::get_json;
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::{Shares, Summary};
-use crate::support::{LATER, SOON, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 /// A pool over the built-in chain on ports of its own choice.
 pub struct Pool {
@@ -22,8 +22,8 @@ impl Pool {
         let arguments = ["pool", "--chain", "builtin", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
         let mut process = mesos_miner(arguments);
         let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
-        let stratum = process.wait_for_output(SOON, after("listening on "));
-        let http = process.wait_for_output(SOON, after("HTTP on http://"));
+        let stratum = process.wait_for_output(DEADLINE, after("listening on "));
+        let http = process.wait_for_output(DEADLINE, after("HTTP on http://"));
         Pool { process, stratum, http: http.parse().expect("an address") }
     }
 
@@ -39,15 +39,15 @@ impl Pool {
 /// Mines until the pool has accepted a share, then interrupts; both accounts must agree.
 pub fn mines_and_ends(pool: &Pool, arguments: &[&str]) -> Summary {
     let mut miner = mesos_miner(arguments);
-    until("the pool accepts shares", LATER, || {
+    until("the pool accepts shares", LONG_DEADLINE, || {
         assert!(miner.is_running(), "{:#?}", miner.stderr());
         (pool.count("accepted") >= 3).then_some(())
     });
     let family = miner.family();
     miner.signal(Signal::INT);
-    let ended = miner.wait(SOON);
+    let ended = miner.wait(DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
-    miner.assert_nothing_left(&family, SOON);
+    miner.assert_nothing_left(&family, DEADLINE);
 
     let summary = Summary::of(&ended);
     let Shares { accepted, rejected, unanswered, .. } = summary.shares;
@@ -85,9 +85,9 @@ fn a_minerd_line_works_as_it_stands() {
 fn each_share_is_shown_where_nobody_asked_for_json() {
     let pool = Pool::start();
     let mut miner = mesos_miner(["mine", "-o", &pool.stratum, "-u", "me"]);
-    miner.wait_for_error(LATER, |line| line.contains("accepted: 1/").then_some(()));
+    miner.wait_for_error(LONG_DEADLINE, |line| line.contains("accepted: 1/").then_some(()));
     miner.signal(Signal::INT);
-    let ended = miner.wait(SOON);
+    let ended = miner.wait(DEADLINE);
     assert!(ended.status.success() && ended.stdout.join("\n").contains("accepted"), "{ended:#?}");
 }
 
@@ -126,8 +126,8 @@ fn mining_threads_are_nice_and_pinned_where_that_is_right() {
     for (options, threads, distinct) in cases {
         let line = [["mine", "-o", &pool.stratum, "-q"].as_slice(), &options].concat();
         let mut miner = mesos_miner(line);
-        miner.wait_for_error(SOON, |line| line.starts_with("mining for").then_some(()));
-        let seen = until("the threads are set up", SOON, || {
+        miner.wait_for_error(DEADLINE, |line| line.starts_with("mining for").then_some(()));
+        let seen = until("the threads are set up", DEADLINE, || {
             let seen = mining_threads(miner.id());
             let pinned: HashSet<_> =
                 seen.iter().filter(|(_, cores)| cores.parse::<usize>().is_ok()).collect();
@@ -139,7 +139,7 @@ fn mining_threads_are_nice_and_pinned_where_that_is_right() {
             "{options:?}: {seen:?}, not {own}"
         );
         miner.signal(Signal::TERM);
-        let ended = miner.wait(SOON);
+        let ended = miner.wait(DEADLINE);
         assert!(ended.status.success() && ended.stdout.len() == 2, "{ended:#?}");
     }
 }
@@ -151,16 +151,16 @@ fn who_interrupts_the_wait_for_a_node_gets_a_summary_too() {
     drop(listener);
     let paid = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
     let mut miner = mesos_miner(["mine", "--json", "--bitcoind", &nobody, "--address", paid]);
-    miner.wait_for_error(SOON, |line| line.contains(&nobody).then_some(()));
+    miner.wait_for_error(DEADLINE, |line| line.contains(&nobody).then_some(()));
     miner.signal(Signal::INT);
-    let ended = miner.wait(SOON);
+    let ended = miner.wait(DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     assert_eq!(Summary::of(&ended).hashes, 0);
 }
 
 #[test]
 fn the_bench_measures_every_backend_with_rolling_and_without() {
-    let ended = mesos_miner(["bench", "--json", "--time", "1ms", "-t", "2"]).wait(SOON);
+    let ended = mesos_miner(["bench", "--json", "--time", "1ms", "-t", "2"]).wait(DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
     let rows: Vec<serde_json::Value> = serde_json::from_str(&ended.stdout.join("")).expect("an array");
     let available: Vec<_> = hasher::Backend::available().map(hasher::Backend::name).collect();
@@ -171,7 +171,7 @@ fn the_bench_measures_every_backend_with_rolling_and_without() {
         let positive = |name: &str| row[name].as_f64().is_some_and(|figure| figure > 0.0);
         assert!(["mhs", "cycles_per_hash", "ratio_sha2"].into_iter().all(positive), "{row}");
     }
-    let ended = mesos_miner(["bench", "--time", "1ms"]).wait(SOON);
+    let ended = mesos_miner(["bench", "--time", "1ms"]).wait(DEADLINE);
     assert!(ended.stdout[0].contains("MH/s") && ended.stdout.len() == 1 + rows.len(), "{ended:#?}");
 }
 
@@ -180,7 +180,7 @@ fn the_pool_ends_when_interrupted() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut pool = Pool::start();
         pool.process.signal(signal);
-        let ended = pool.process.wait(SOON);
+        let ended = pool.process.wait(DEADLINE);
         assert!(ended.status.success(), "{ended:#?}");
     }
 }

@@ -5,16 +5,16 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::process::mesos_miner;
-use crate::support::{SOON, peer};
+use crate::support::{DEADLINE, peer};
 
 #[test]
 fn somebody_else_s_client_gets_jobs_and_verdicts() {
     let Some(packages) = peer::stratum_client() else { return };
     let mut pool = mesos_miner(["pool", "--chain", "builtin", "--listen", "127.0.0.1:0"]);
     let after = |line: &str| line.strip_prefix("listening on 127.0.0.1:").map(str::to_owned);
-    let port = pool.wait_for_output(SOON, after);
+    let port = pool.wait_for_output(DEADLINE, after);
     let output = Command::new("timeout")
-        .args([&SOON.as_secs().to_string(), "node"])
+        .args([&DEADLINE.as_secs().to_string(), "node"])
         .arg(peer::root().join("tests/stratum-client/mine.js"))
         .args(["127.0.0.1", &port, "rig.1"])
         .env("NODE_PATH", packages)

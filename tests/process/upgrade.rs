@@ -6,13 +6,13 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
+use testing::ports::closed_address;
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions};
 
-use crate::support::books::Books;
-use crate::support::ports::closed_address;
+use crate::support::ledger::Ledger;
 use crate::support::process::{Process, mesos_miner};
 use crate::support::zookeeper::ZooKeeper;
-use crate::support::{LATER, SOON, peer, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// The nodes of the fixture: name → content.
 const TREE: &str = include_str!("../../scheduler/tests/fixtures/format-1/tree.json");
@@ -32,8 +32,9 @@ impl Nodes {
         let runtime = runtime.expect("a runtime");
         let address = zookeeper.address("");
         let address = address.trim_start_matches("zk://").trim_end_matches('/');
-        let client =
-            until("a session with ZooKeeper", LATER, || runtime.block_on(Client::connect(address)).ok());
+        let client = until("a session with ZooKeeper", LONG_DEADLINE, || {
+            runtime.block_on(Client::connect(address)).ok()
+        });
         Nodes { runtime, client }
     }
 
@@ -99,15 +100,15 @@ fn folder() -> TempDir {
 }
 
 fn scheduler(zookeeper: &ZooKeeper, path: &str, folder: &Path) -> Process {
-    let (unused, zk) = (closed_address(), zookeeper.address(path));
+    let (unused, zk) = (closed_address().to_string(), zookeeper.address(path));
     let folder = folder.to_str().expect("a path in UTF-8");
     let line =
         ["scheduler", "--master", &unused, "--zk", &zk, "--zk-session-timeout", "4s", "--state-dir", folder];
     mesos_miner(line)
 }
 
-fn assert_totals(books: &Books) {
-    let (worker, pool) = (&books.total.worker, &books.total.pool);
+fn assert_totals(ledger: &Ledger) {
+    let (worker, pool) = (&ledger.total.worker, &ledger.total.pool);
     assert_eq!((worker.accepted, worker.rejected, worker.stale, worker.unanswered), (2600, 862, 646, 516));
     assert_eq!((pool.accepted, pool.rejected, pool.stale, pool.blocks), (69_598, 23_039, 17_221, 1163));
 }
@@ -124,31 +125,31 @@ fn folder_and_zookeeper_are_brought_up_to_date_whenever_the_scheduler_is_killed(
         nodes.fill(&path);
         // What a new program left that was killed before, and an old one has followed.
         nodes.create(&format!("{path}/shards/25/miner-worker-3"), "left over");
-        assert_totals(&Books::shared(&zk).expect("the ledger in format 1"));
+        assert_totals(&Ledger::shared(&zk).expect("the ledger in format 1"));
         if let Some(written) = written {
             let mut killed = scheduler(&zookeeper, &name, folder.path());
-            killed.wait_for_error(LATER, |line| line.contains("leading, as").then_some(()));
-            until("it comes so far", LATER, || match written {
+            killed.wait_for_error(LONG_DEADLINE, |line| line.contains("leading, as").then_some(()));
+            until("it comes so far", LONG_DEADLINE, || match written {
                 None => Some(()),
                 Some(0) => (nodes.children(&format!("{path}/shards")).len() == 100).then_some(()),
                 Some(_) => (nodes.in_shards(&path).len() > 1).then_some(()),
             });
             killed.signal(Signal::KILL);
-            killed.wait(SOON);
+            killed.wait(DEADLINE);
         }
         nodes.assert_copy(&path);
-        assert_totals(&Books::shared(&zk).expect("the ledger in between"));
+        assert_totals(&Ledger::shared(&zk).expect("the ledger in between"));
         let mut scheduler = scheduler(&zookeeper, &name, folder.path());
-        until("the nodes have format 2", LATER, || (nodes.format(&path) == 2).then_some(()));
+        until("the nodes have format 2", LONG_DEADLINE, || (nodes.format(&path) == 2).then_some(()));
         nodes.assert_copy(&path);
         let mut expected: Vec<String> = tree().into_keys().filter(|name| name != "framework").collect();
         expected.sort();
         assert_eq!(nodes.in_shards(&path), expected);
         scheduler.signal(Signal::TERM);
-        let ended = scheduler.wait(SOON);
+        let ended = scheduler.wait(DEADLINE);
         assert!(ended.status.success(), "{ended:#?}");
-        assert_totals(&Books::shared(&zk).expect("the ledger in format 2"));
-        assert_totals(&Books::read(folder.path()).expect("the ledger in the folder"));
+        assert_totals(&Ledger::shared(&zk).expect("the ledger in format 2"));
+        assert_totals(&Ledger::read(folder.path()).expect("the ledger in the folder"));
         assert!(folder.path().join("scheduler.format-1.sqlite").is_file(), "a copy");
     }
 }
@@ -168,7 +169,7 @@ fn a_sum_that_cannot_be_read_stops_the_start() {
         nodes.create(&format!("/miner/{place}"), &text);
     }
     let folder = folder();
-    let ended = scheduler(&zookeeper, "miner", folder.path()).wait(LATER);
+    let ended = scheduler(&zookeeper, "miner", folder.path()).wait(LONG_DEADLINE);
     assert!(!ended.status.success(), "{ended:#?}");
     for part in ["tasks/miner-worker-13", "zkCli.sh", "--zk"] {
         assert!(ended.errors().contains(part), "{ended:#?}");

@@ -6,12 +6,12 @@ use hasher::{CompactTarget, Header, Target};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testing::ports::ReservedPorts;
 
 use crate::support::http::get_json;
-use crate::support::ports;
 use crate::support::process::{Process, mesos_miner};
 use crate::support::scripted_pool::{Script, ScriptedPool};
-use crate::support::{LATER, SOON, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 /// Pools on the loopback, whose workers' shares come often enough on a slow machine.
 const EASY: [&str; 6] =
@@ -31,8 +31,8 @@ impl Pool {
         let fixed = ["pool", "--listen", listen, "--http", "127.0.0.1:0", "--data-dir", folder];
         let mut process = mesos_miner([&fixed, &EASY[..], more].concat());
         let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
-        let stratum = process.wait_for_output(SOON, after("listening on "));
-        let http = process.wait_for_output(SOON, after("HTTP on http://"));
+        let stratum = process.wait_for_output(DEADLINE, after("listening on "));
+        let http = process.wait_for_output(DEADLINE, after("HTTP on http://"));
         Pool { process, stratum, http: http.parse().expect("an address"), _data: data }
     }
 
@@ -58,14 +58,14 @@ impl Pool {
 
     /// Waits until so many shares of its workers have been accepted by the upstream pool.
     fn forwards(&self, accepted: u64) {
-        until("shares for the upstream pool", LATER, || {
+        until("shares for the upstream pool", LONG_DEADLINE, || {
             (self.forwarded("accepted") >= accepted).then_some(())
         });
     }
 
     fn kill(mut self) {
         self.process.signal(Signal::KILL);
-        self.process.wait(SOON);
+        self.process.wait(DEADLINE);
     }
 }
 
@@ -82,7 +82,7 @@ fn worker(pool: &Pool, name: &str) -> Process {
 fn end(mut process: Process) {
     assert!(process.is_running(), "{:#?}", process.stderr());
     process.signal(Signal::INT);
-    let ended = process.wait(SOON);
+    let ended = process.wait(DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
 }
 
@@ -92,14 +92,14 @@ fn both_pools_count_the_same() {
     let proxy = Pool::proxy(&upstream.stratum);
     let workers = ["one", "two"].map(|name| worker(&proxy, name));
     proxy.forwards(10);
-    until("shares of each", LATER, || {
+    until("shares of each", LONG_DEADLINE, || {
         let summary = proxy.summary();
         let workers = summary["workers"].as_array().expect("a list");
         let all = workers.iter().all(|worker| number(&worker["totals"]["shares"]["accepted"]) > 0);
         (all && workers.len() == 2).then_some(())
     });
     workers.into_iter().for_each(end);
-    until("all answers", SOON, || {
+    until("all answers", DEADLINE, || {
         let answered = ["accepted", "rejected", "stale", "unanswered"].map(|what| proxy.forwarded(what));
         (answered.iter().sum::<u64>() == proxy.forwarded("forwarded")).then_some(())
     });
@@ -113,19 +113,20 @@ fn both_pools_count_the_same() {
 
     let mut process = proxy.process;
     process.signal(Signal::INT);
-    let ended = process.wait(SOON);
+    let ended = process.wait(DEADLINE);
     assert!(ended.stdout.iter().any(|line| line.starts_with("for the upstream pool: ")), "{ended:#?}");
 }
 
 #[test]
 fn workers_survive_the_upstream_pool() {
-    let address = format!("127.0.0.1:{}", ports::free(1));
+    let port = ReservedPorts::take(1);
+    let address = format!("127.0.0.1:{}", port.first());
     let upstream = Pool::start(&address, &[]);
     let proxy = Pool::proxy(&address);
     let worker = worker(&proxy, "one");
     proxy.forwards(3);
     upstream.kill();
-    until("the loss shows", SOON, || proxy.summary()["upstream"]["pool"].is_null().then_some(()));
+    until("the loss shows", DEADLINE, || proxy.summary()["upstream"]["pool"].is_null().then_some(()));
 
     let upstream = Pool::start(&address, &[]);
     let before = proxy.forwarded("accepted");
@@ -143,7 +144,7 @@ fn another_pool_stands_in_and_workers_notice_nothing() {
     proxy.forwards(3);
     assert_eq!(second.accepted(), 0);
     first.kill();
-    until("shares for the second", LATER, || (second.accepted() >= 3).then_some(()));
+    until("shares for the second", LONG_DEADLINE, || (second.accepted() >= 3).then_some(()));
     assert_eq!(proxy.summary()["upstream"]["pool"], format!("stratum+tcp://{}", second.stratum));
     assert_eq!(number(&proxy.summary()["connections"]), 1);
     end(worker);
@@ -180,7 +181,7 @@ fn an_upstream_pool_without_extranonce1_gets_its_own_headers_back() {
     let workers = ["one", "two"].map(|name| worker(&proxy, name));
     let mut parts = std::collections::HashSet::new();
     while parts.len() < 2 {
-        let submit = upstream.submits.recv_timeout(LATER).expect("a share");
+        let submit = upstream.submits.recv_timeout(LONG_DEADLINE).expect("a share");
         let text = |index: usize| submit[index].as_str().expect("text");
         let bits = |index: usize| u32::from_str_radix(text(index), 16).expect("hex");
         assert_eq!((text(0), text(1).len(), submit.len()), ("farm", 40, 5), "{submit:?}");
@@ -205,7 +206,7 @@ fn an_upstream_pool_without_extranonce1_gets_its_own_headers_back() {
 
 #[test]
 fn who_is_paid_must_be_said() {
-    let ended = mesos_miner(["pool", "--upstream", "127.0.0.1:1"]).wait(SOON);
+    let ended = mesos_miner(["pool", "--upstream", "127.0.0.1:1"]).wait(DEADLINE);
     assert_eq!(ended.status.code(), Some(64), "{ended:#?}");
     assert!(ended.errors().contains("--upstream-user"), "{ended:#?}");
 }

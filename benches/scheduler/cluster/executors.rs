@@ -1,164 +1,28 @@
-//! Executors: each plays one task, a worker that finds shares or the pool server that counts them.
+//! Executors: they start tasks, send their reports and live messages, and end them.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesos::v1::scheduler::call;
 use mesos::v1::{TaskInfo, TaskState};
-use task::{
-    Account, Instruction, Live, PoolLive, ProgramSpec, Report, ServerAddress, ShareRow, TaskSpec, Totals,
-    Verdict, WorkerLive,
-};
+use task::{Account, Instruction, ProgramSpec, Report, ServerAddress, TaskSpec, Totals};
 
-use super::agent::Amount;
-use super::updates::Update;
+use super::task::{Sums, Task, Timer};
 use super::{Cluster, events};
 
-/// A thousandth of a CPU searches so many hashes a second.
-const HASHRATE: f64 = 10_000.0;
-/// Expected hashes of each share.
-const WORK: u128 = 40_000_000;
-/// Rows that one report carries at most, as of a real worker.
-const MAX_ROWS: u32 = 128;
-/// Multiples of the golden ratio's fraction are spread evenly, however many there are.
+/// Multiples of the golden ratio's fraction are spread evenly over an interval, whatever their number.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
-/// What a task does by itself, again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
-    Live,
-    Report,
-}
-
-/// Sums over all workers, as their last reports have them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    pub workers: Totals,
-    /// As the pool server's last reports have them.
-    pub pool: Totals,
-}
-
-/// One task.
-pub(super) struct Task {
-    pub id: String,
-    pub agent: usize,
-    pub amount: Amount,
-    spec: TaskSpec,
-    /// The newest state that it or its agent has told.
-    pub state: TaskState,
-    /// Its updates that are not acknowledged; only the first one is on its way.
-    pub updates: VecDeque<Update>,
-    /// A worker's TASK_RUNNING was acknowledged.
-    pub has_run: bool,
-    /// The master has told its state since the last subscription.
-    pub is_reconciled: bool,
-    sequence: u64,
-    totals: Totals,
-    rows_omitted: u64,
-    reported: Instant,
-    /// What the server last said of it.
-    counted: Totals,
-}
-
-impl Task {
-    pub fn is_worker(&self) -> bool {
-        matches!(self.spec.kind, ProgramSpec::Worker(_))
-    }
-
-    pub fn not_reconciled(&mut self) {
-        self.is_reconciled = false;
-    }
-
-    fn interval(&self, timer: Timer) -> Duration {
-        match timer {
-            Timer::Live => self.spec.intervals.live(),
-            Timer::Report => self.spec.intervals.report(),
-        }
-    }
-
-    /// H/s of a worker.
-    fn hashrate(&self) -> f64 {
-        self.amount.cpus_milli as f64 * HASHRATE
-    }
-
-    fn live(&self) -> Live {
-        let intervals = Some(self.spec.intervals);
-        match &self.spec.kind {
-            ProgramSpec::Worker(worker) => Live::Worker(WorkerLive {
-                hashrate: self.hashrate(),
-                threads: 4,
-                backend: "avx512".to_owned(),
-                difficulty: 0.01,
-                pool: worker.pool.clone(),
-                intervals,
-            }),
-            ProgramSpec::Server(_) => Live::Pool(PoolLive {
-                connections: 1,
-                height: 1,
-                difficulty: 1.0,
-                intervals,
-                max_connections: None,
-            }),
-        }
-    }
-
-    /// Finds so many shares; what is told of each of them, as far as there is room.
-    fn find_shares(&mut self, shares: u32) -> Vec<ShareRow> {
-        let mut rows = Vec::with_capacity(shares.min(MAX_ROWS) as usize);
-        self.totals.hashes += u128::from(shares) * WORK;
-        for _ in 0..shares {
-            let Totals { accepted, rejected, stale, .. } = self.totals;
-            let number = accepted + rejected + stale;
-            let verdict = match number {
-                _ if number % 50 == 49 => Verdict::Stale,
-                _ if number % 200 == 100 => Verdict::Rejected(23),
-                _ => Verdict::Accepted,
-            };
-            self.totals.count(verdict, WORK);
-            self.totals.blocks += u64::from(number % 1000 == 7);
-            if rows.len() == MAX_ROWS as usize {
-                self.rows_omitted += 1;
-                continue;
-            }
-            rows.push(ShareRow {
-                job: "1f".to_owned(),
-                extranonce2: number.to_be_bytes().to_vec(),
-                ntime: 1_700_000_000,
-                version: 0x2000_0000,
-                nonce: number as u32,
-                difficulty: 0.01,
-                verdict,
-                round_trip: Duration::from_micros(900),
-            });
-        }
-        rows
-    }
-}
-
 impl Cluster {
-    /// A task starts: it says so, and then that it runs. A server waits with that until it is to come up.
+    /// Starts a task: it sends TASK_STARTING and then TASK_RUNNING. A server sends TASK_RUNNING only when it is to come up.
     pub(super) fn launch(&mut self, agent: usize, info: TaskInfo, now: Instant) {
         let Ok(spec) = TaskSpec::decode(info.data.as_deref().unwrap_or_default()) else {
             self.counters.failed_launches += 1;
             return;
         };
         let index = self.tasks.len();
-        let task = Task {
-            id: info.task_id.value.clone(),
-            agent,
-            amount: Amount::of(&info),
-            spec,
-            state: TaskState::TaskStaging,
-            updates: VecDeque::new(),
-            has_run: false,
-            is_reconciled: false,
-            sequence: 0,
-            totals: Totals::default(),
-            rows_omitted: 0,
-            reported: now,
-            counted: Totals::default(),
-        };
+        let task = Task::new(&info, agent, spec, now);
         let is_worker = task.is_worker();
         self.by_id.insert(task.id.clone(), index);
         self.agents[agent].tasks.push(index);
@@ -174,7 +38,7 @@ impl Cluster {
         }
     }
 
-    /// The executor of a task has everything that it needs.
+    /// Runs the executor of a task, once it has been fetched.
     pub(super) fn begin(&mut self, index: usize, now: Instant) {
         let is_worker = self.tasks[index].is_worker();
         self.push_update(index, TaskState::TaskStarting, None, now);
@@ -188,13 +52,13 @@ impl Cluster {
         }
     }
 
-    /// The server that was launched says that it runs, and each later one at once.
+    /// Lets the launched server send TASK_RUNNING, and each later server at once.
     pub fn server_comes_up(&mut self, now: Instant) {
         self.server_comes_up = true;
         self.report_of_server(now);
     }
 
-    /// From now on tasks send live messages and reports by themselves, as their specifications say.
+    /// Turns on or off that tasks send live messages and reports at the intervals of their specifications.
     pub fn be_lively(&mut self, lively: bool, now: Instant) {
         self.lively = lively;
         self.timers.clear();
@@ -226,11 +90,11 @@ impl Cluster {
                 continue;
             }
             let task = &self.tasks[index];
-            // What could not be done in time is not made up for.
+            // Missed messages are not made up for.
             let next = (due + task.interval(timer)).max(now);
             self.timers.push(Reverse((next, index, timer)));
             match timer {
-                Timer::Live => self.say_live(index),
+                Timer::Live => self.send_live(index),
                 Timer::Report if task.is_worker() => self.report_by_time(index, now),
                 Timer::Report => self.report_of_server(now),
             }
@@ -243,27 +107,27 @@ impl Cluster {
         state != TaskState::TaskStaging && !state.is_terminal()
     }
 
-    /// Nobody hears of a lost agent's executors.
-    fn say_live(&mut self, index: usize) {
+    /// Sends a live message. Those of a lost agent are dropped.
+    fn send_live(&mut self, index: usize) {
         let task = &self.tasks[index];
         let agent = &self.agents[task.agent];
         if agent.is_lost || self.stream.is_none() {
             return;
         }
-        let event = events::message(&agent.id, &task.id, task.live().encode());
+        let event = events::message(&agent.id, &task.id, task.live_message().encode());
         self.counters.messages += 1;
         self.counters.message_bytes += event.len() as u64;
         self.send(event);
     }
 
-    /// A worker that has found nothing makes no report, so there is one share at least.
+    /// Reports the shares since the last report; at least one, because a worker without shares sends no report.
     fn report_by_time(&mut self, index: usize, now: Instant) {
         let passed = now.duration_since(self.tasks[index].reported);
         let shares = self.settings.rows.unwrap_or((passed.as_secs_f64().round() as u32).max(1));
         self.report(index, shares, now);
     }
 
-    /// A worker reports so many more shares.
+    /// Makes a worker report this many more shares.
     fn report(&mut self, index: usize, shares: u32, now: Instant) {
         let task = &mut self.tasks[index];
         task.sequence += 1;
@@ -275,8 +139,8 @@ impl Cluster {
         self.push_update(index, TaskState::TaskRunning, Some(report.encode()), now);
     }
 
-    /// The server reports the workers whose accounts have changed, as its workers last reported them themselves. Its
-    /// rows of single shares are left out.
+    /// Makes the server report the workers whose totals have changed, with the totals of their own last reports and without
+    /// rows of single shares.
     pub fn report_of_server(&mut self, now: Instant) {
         let Some(server) = self.server.filter(|server| self.has_begun(*server)) else { return };
         let mut accounts = Vec::new();
@@ -300,8 +164,7 @@ impl Cluster {
         self.push_update(server, TaskState::TaskRunning, Some(report.encode()), now);
     }
 
-    /// Of the workers that run and are not lost, the next `count` after `from` in a round. How many there are is less only
-    /// if there are fewer.
+    /// The next `count` workers, in a round that begins at `from`, that run and are not lost; fewer if there are fewer.
     fn next_workers(&self, from: usize, count: usize) -> Vec<usize> {
         let all = self.tasks.len();
         let around = (0..all).map(|step| (from + step) % all);
@@ -312,7 +175,7 @@ impl Cluster {
         around.filter(runs).take(count).collect()
     }
 
-    /// `count` workers make a report each; `from` says with which to begin. Where to go on.
+    /// Makes `count` workers report, beginning at `from`. Returns where to go on.
     pub fn report_next(&mut self, from: usize, count: usize, now: Instant) -> usize {
         let workers = self.next_workers(from, count);
         for index in &workers {
@@ -321,17 +184,17 @@ impl Cluster {
         workers.last().map_or(from, |last| last + 1)
     }
 
-    /// `count` workers send a live message each; `from` says with which to begin. Where to go on.
+    /// Makes `count` workers send a live message, beginning at `from`. Returns where to go on.
     pub fn live_next(&mut self, from: usize, count: usize) -> usize {
         let workers = self.next_workers(from, count);
         for index in &workers {
-            self.say_live(*index);
+            self.send_live(*index);
         }
         workers.last().map_or(from, |last| last + 1)
     }
 
-    /// A worker without an update on its way makes one. When that is acknowledged, what was sent before it is handled.
-    /// `None` if there is no such worker.
+    /// Makes a worker without unacknowledged updates send one. Its acknowledgement shows that the scheduler has handled
+    /// everything that was sent before it. `None` if there is no such worker.
     pub fn send_marker(&mut self, now: Instant) -> Option<()> {
         let workers = self.next_workers(0, self.tasks.len());
         let idle = workers.into_iter().find(|index| self.tasks[*index].updates.is_empty())?;
@@ -350,21 +213,21 @@ impl Cluster {
         self.free(index);
     }
 
-    /// What an ended task has used is the agent's again.
+    /// Gives the resources of an ended task back to its agent.
     pub(super) fn free(&mut self, index: usize) {
         let Task { agent, amount, .. } = self.tasks[index];
         self.agents[agent].free.add(amount);
         self.agents[agent].tasks.retain(|task| *task != index);
     }
 
-    /// MESSAGE from the framework.
+    /// Handles a MESSAGE from the framework.
     pub(super) fn instruct(&mut self, message: &call::Message) {
         self.counters.instructions += 1;
         let Some(index) = self.by_id.get(&message.executor_id.value) else { return };
         let spec = &mut self.tasks[*index].spec;
         match (Instruction::decode(&message.data), &mut spec.kind) {
             (Ok(Instruction::MineAt { pool }), ProgramSpec::Worker(worker)) => worker.pool = pool,
-            // What is due by the old ones still comes then.
+            // Timers that were set before keep their times.
             (Ok(Instruction::SetIntervals(intervals)), ProgramSpec::Worker(_)) => {
                 spec.intervals = intervals;
             }
@@ -372,7 +235,7 @@ impl Cluster {
         }
     }
 
-    /// The intervals that most workers use.
+    /// Describes the intervals that most workers use.
     pub fn intervals(&self) -> String {
         let mut numbers: BTreeMap<(Duration, Duration), usize> = BTreeMap::new();
         for task in self.tasks.iter().filter(|task| task.is_worker()) {
@@ -384,13 +247,13 @@ impl Cluster {
         format!("intervals {live:.0?} and {report:.0?} of {number} of {of} workers")
     }
 
-    /// H/s of all workers that run.
+    /// Hashes a second of all running workers.
     pub fn hashrate(&self) -> f64 {
         let runs = |task: &&Task| task.is_worker() && task.state == TaskState::TaskRunning;
         self.tasks.iter().filter(runs).map(Task::hashrate).sum()
     }
 
-    /// What the ledger must say when all is acknowledged.
+    /// The sums that the ledger must have once everything is acknowledged.
     pub fn sums(&self) -> Sums {
         let mut sums = Sums::default();
         for task in &self.tasks {

@@ -1,6 +1,6 @@
 //! Pools behind TLS and proxies.
 
-#[path = "../../../net/tests/support/mod.rs"]
+#[path = "../../../net/tests/support/support.rs"]
 mod support;
 
 use client::{Config, Outcome};

@@ -1,13 +1,13 @@
 //! Runs a real Bitcoin node: bcoin. `scripts/peers` installs it where `REQUIRE_PEERS=1`; `cargo test` never does.
 
-use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use node::{NodeCredentials, RpcClient, RpcLimits};
 use serde_json::json;
+use testing::ports::ReservedPorts;
+use testing::third_party::{folder, require};
 
 /// Time limit for everything that a test waits for.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -16,7 +16,7 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 pub struct Bcoin {
     child: Child,
     program: PathBuf,
-    port: u16,
+    port: ReservedPorts,
     folder: tempfile::TempDir,
 }
 
@@ -32,24 +32,19 @@ impl Bcoin {
 
     /// Starts bcoin and waits until it answers. `None`, with a message, if it is not installed.
     pub async fn start() -> Option<Bcoin> {
-        let program = require("bcoin", installed())?;
-        // Another program may take the port first.
-        for _ in 0..10 {
-            let folder = tempfile::tempdir().unwrap();
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let child = spawn(&program, port, folder.path());
-            let mut bcoin = Bcoin { child, program: program.clone(), port, folder };
-            if bcoin.answers().await {
-                return Some(bcoin);
-            }
-        }
-        panic!("bcoin does not start");
+        let installed = folder("bcoin").map(|folder| folder.join("node_modules/bcoin/bin/node"));
+        let program = require("bcoin", installed)?;
+        let (folder, port) = (tempfile::tempdir().unwrap(), ReservedPorts::take(1));
+        let child = spawn(&program, port.first(), folder.path());
+        let mut bcoin = Bcoin { child, program, port, folder };
+        assert!(bcoin.answers().await, "bcoin does not start");
+        Some(bcoin)
     }
 
     /// A client with this password.
     pub fn client_as(&self, password: &str) -> RpcClient {
         let credentials = NodeCredentials::Basic { user: "x".into(), password: password.into() };
-        let url = format!("http://127.0.0.1:{}", self.port).parse().unwrap();
+        let url = format!("http://127.0.0.1:{}", self.port.first()).parse().unwrap();
         RpcClient::new(url, credentials, RpcLimits::default()).unwrap()
     }
 
@@ -65,7 +60,7 @@ impl Bcoin {
 
     /// Starts bcoin again at the same address.
     pub async fn start_again(&mut self) {
-        self.child = spawn(&self.program, self.port, self.folder.path());
+        self.child = spawn(&self.program, self.port.first(), self.folder.path());
         assert!(self.answers().await, "bcoin does not start again");
     }
 
@@ -103,26 +98,4 @@ fn spawn(program: &Path, port: u16, folder: &Path) -> Child {
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// bcoin's program, where `scripts/peers` puts it.
-fn installed() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
-        let home = std::env::var_os("HOME")?;
-        Some(Path::new(&home).join(".cache"))
-    });
-    let folder = cache?.join("mesos-miner/bcoin");
-    folder.join("installed").exists().then(|| folder.join("node_modules/bcoin/bin/node"))
-}
-
-/// Decides between a skipped test and a failed one.
-fn require<T>(name: &str, found: Option<T>) -> Option<T> {
-    if found.is_none() {
-        let required = std::env::var("REQUIRE_PEERS").is_ok_and(|v| v == "1");
-        assert!(!required, "REQUIRE_PEERS=1, but {name} is not installed; scripts/test installs it");
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // The harness hides what eprintln! prints in tests that pass.
-        let _ = writeln!(std::io::stderr(), "skipped: {test}: {name} is not installed");
-    }
-    found
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::books::{Books, Column, PoolBooks, Row};
+use crate::support::ledger::{Counts, Ledger, PoolDatabase, Row};
 
 /// A dead server's count is short by what came within one report interval, of a second here. So late is no report even
 /// where the machine is very busy.
@@ -16,13 +16,13 @@ const UNWRITTEN: u64 = 10;
 
 /// Checks them when everything has ended. `dead` are the tasks that could not send a last report.
 pub fn agree(state: &Path, work_folder: &Path, dead: &BTreeSet<String>) {
-    let books = Books::read(state).expect("there is a ledger");
-    assert!(books.pool() > 0, "{books:#?}");
-    let mut own: BTreeMap<&str, Column> = BTreeMap::new();
-    let pools: Vec<(&Row, PoolBooks)> = books
+    let ledger = Ledger::read(state).expect("there is a ledger");
+    assert!(ledger.pool() > 0, "{ledger:#?}");
+    let mut own: BTreeMap<&str, Counts> = BTreeMap::new();
+    let pools: Vec<(&Row, PoolDatabase)> = ledger
         .servers
         .iter()
-        .map(|server| (server, PoolBooks::of(&server.task, work_folder).unwrap_or_default()))
+        .map(|server| (server, PoolDatabase::of(&server.task, work_folder).unwrap_or_default()))
         .collect();
     for (server, pool) in &pools {
         let died = dead.contains(&server.task);
@@ -36,21 +36,21 @@ pub fn agree(state: &Path, work_folder: &Path, dead: &BTreeSet<String>) {
             *own.entry(worker).or_default() += *column;
         }
     }
-    let server_died = books.servers.iter().any(|server| server.short);
-    for row in &books.workers {
+    let server_died = ledger.servers.iter().any(|server| server.short);
+    for row in &ledger.workers {
         let own = own.get(row.task.as_str()).copied().unwrap_or_default();
         compare(row, own, server_died, dead.contains(&row.task));
     }
-    let words = Books::in_words(state);
+    let words = Ledger::printed(state);
     let said =
         |server: &Row| words.iter().filter(|line| line.contains(&format!("short: {} ", server.task))).count();
-    for server in &books.servers {
+    for server in &ledger.servers {
         assert_eq!(said(server), usize::from(server.short), "who reads it is told: {words:#?}");
     }
 }
 
 /// What the ledger lacks of a dead server's count came within one report interval.
-fn short(server: &Row, pool: &PoolBooks) {
+fn short(server: &Row, pool: &PoolDatabase) {
     let missing = pool.accepted().saturating_sub(server.pool.accepted);
     let first = usize::try_from(missing).ok().and_then(|missing| pool.times.get(missing.checked_sub(1)?));
     let span = pool.times.first().zip(first).map_or(0, |(last, first)| last - first);
@@ -63,7 +63,7 @@ fn short(server: &Row, pool: &PoolBooks) {
 }
 
 /// Both columns of a worker's line, and the pool's own account of it.
-fn compare(row: &Row, own: Column, server_died: bool, died: bool) {
+fn compare(row: &Row, own: Counts, server_died: bool, died: bool) {
     let (pool, worker) = (row.pool.accepted, row.worker.accepted);
     assert_eq!(row.unreported, Some(pool.saturating_sub(worker)), "nothing is hidden: {row:#?}");
     assert_eq!(row.uncounted, Some(worker.saturating_sub(pool)), "nothing is hidden: {row:#?}");
@@ -79,8 +79,8 @@ fn compare(row: &Row, own: Column, server_died: bool, died: bool) {
     }
 }
 
-fn sum<'a>(columns: impl Iterator<Item = &'a Column>) -> Column {
-    columns.fold(Column::default(), |mut sum, column| {
+fn sum<'a>(columns: impl Iterator<Item = &'a Counts>) -> Counts {
+    columns.fold(Counts::default(), |mut sum, column| {
         sum += *column;
         sum
     })

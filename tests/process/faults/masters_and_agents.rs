@@ -5,29 +5,29 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::mining::{A_WHILE, Mining, list, text};
+use super::mining::{MiningHarness, OUTAGE, list, text};
 use crate::support::cluster::Cluster;
-use crate::support::mesos_box::{MesosBox, Part};
-use crate::support::{LATER, SOON, http, peer, until};
+use crate::support::mesos_box::{Member, MesosBox};
+use crate::support::{DEADLINE, LONG_DEADLINE, http, peer, until};
 
 faults! {
     real: killed_master killed_agent lost_agent drained_agent deactivated_agent frozen_master frozen_agent
 }
 
 /// All tasks live on, with the same processes, until `is_over` tells that the fault is.
-fn tasks_outlive(mining: &mut Mining, hit: Instant, is_over: impl Fn(&Mining) -> bool) {
+fn tasks_outlive(mining: &mut MiningHarness, hit: Instant, is_over: impl Fn(&MiningHarness) -> bool) {
     let before = mining.tasks();
     mining.recovers(hit, |mining| is_over(mining) && mining.tasks() == before);
 }
 
-fn only_the_end_killed_tasks(mining: Mining) -> Vec<String> {
+fn only_the_end_killed_tasks(mining: MiningHarness) -> Vec<String> {
     let (summary, ended) = mining.end();
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_KILLED".into(), 3)]));
     ended.stderr
 }
 
 /// Kills a part, and starts it again when the tasks have mined on without it; gives when that was.
-fn away(mining: &mut Mining, part: Part) -> Instant {
+fn away(mining: &mut MiningHarness, part: Member) -> Instant {
     mining.cluster.real().kill(part);
     mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
@@ -36,78 +36,78 @@ fn away(mining: &mut Mining, part: Part) -> Instant {
 }
 
 /// So many agents have registered anew since the master has started, or since they were last gone.
-fn returned(mining: &Mining) -> usize {
+fn returned(mining: &MiningHarness) -> usize {
     let state = mining.cluster.state().unwrap_or_default();
     list(&state["slaves"]).iter().filter(|agent| agent["reregistered_time"].is_number()).count()
 }
 
-fn killed_master(mut mining: Mining) {
-    let hit = away(&mut mining, Part::Master);
+fn killed_master(mut mining: MiningHarness) {
+    let hit = away(&mut mining, Member::Master);
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 2);
     only_the_end_killed_tasks(mining);
 }
 
 /// Back before it is missed.
-fn killed_agent(mut mining: Mining) {
+fn killed_agent(mut mining: MiningHarness) {
     let agent = mining.agent_of(&mining.server());
-    let hit = away(&mut mining, Part::Agent(agent));
+    let hit = away(&mut mining, Member::Agent(agent));
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
     only_the_end_killed_tasks(mining);
 }
 
 /// Back only after the master has given it up: its tasks were unreachable, went on mining all the while, and come back.
-fn lost_agent(mut mining: Mining) {
+fn lost_agent(mut mining: MiningHarness) {
     let away = other_agent(&mining);
-    mining.cluster.real().kill(Part::Agent(away));
+    mining.cluster.real().kill(Member::Agent(away));
     until_unreachable(&mining);
     mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
-    mining.cluster.real().restart(Part::Agent(away));
+    mining.cluster.real().restart(Member::Agent(away));
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
     only_the_end_killed_tasks(mining);
 }
 
 /// The number of the agent that has a worker only.
-fn other_agent(mining: &Mining) -> usize {
+fn other_agent(mining: &MiningHarness) -> usize {
     1 - mining.agent_of(&mining.server())
 }
 
-fn until_unreachable(mining: &Mining) {
-    until("the master gives the agent up", SOON, || {
+fn until_unreachable(mining: &MiningHarness) {
+    until("the master gives the agent up", DEADLINE, || {
         let state = mining.cluster.state()?;
         (list(&state["frameworks"][0]["unreachable_tasks"]).len() == 1).then_some(())
     });
 }
 
 /// Long enough that its agents have missed it; what was sent meanwhile has waited in sockets.
-fn frozen_master(mut mining: Mining) {
-    mining.cluster.real().freeze(Part::Master);
-    std::thread::sleep(A_WHILE);
+fn frozen_master(mut mining: MiningHarness) {
+    mining.cluster.real().freeze(Member::Master);
+    std::thread::sleep(OUTAGE);
     mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
-    mining.cluster.real().thaw(Part::Master);
+    mining.cluster.real().thaw(Member::Master);
     tasks_outlive(&mut mining, hit, |_| true);
     only_the_end_killed_tasks(mining);
 }
 
 /// As lost, but its executors' connections never break.
-fn frozen_agent(mut mining: Mining) {
+fn frozen_agent(mut mining: MiningHarness) {
     let away = other_agent(&mining);
-    mining.cluster.real().freeze(Part::Agent(away));
+    mining.cluster.real().freeze(Member::Agent(away));
     until_unreachable(&mining);
     mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
-    mining.cluster.real().thaw(Part::Agent(away));
+    mining.cluster.real().thaw(Member::Agent(away));
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 1);
     only_the_end_killed_tasks(mining);
 }
 
 /// The operator wants the agent of the server empty: everything moves, and the agent is used again when it may be.
-fn drained_agent(mut mining: Mining) {
+fn drained_agent(mut mining: MiningHarness) {
     let (before, server) = (mining.tasks(), mining.server());
     let agent = agent_id(&mining, &server.id);
     operator(&mining, json!({"type": "DRAIN_AGENT", "drain_agent": {"agent_id": {"value": agent}}}));
-    until("nothing runs there, and a server elsewhere", LATER, || {
+    until("nothing runs there, and a server elsewhere", LONG_DEADLINE, || {
         let state = mining.cluster.state()?;
         let tasks = list(&state["frameworks"][0]["tasks"]);
         let runs = |t: &&Value| t["state"] == "TASK_RUNNING" && text(&t["id"]).starts_with("miner-server-");
@@ -115,7 +115,7 @@ fn drained_agent(mut mining: Mining) {
         (elsewhere && tasks.iter().all(|task| task["slave_id"] != *agent)).then_some(())
     });
     let drained = || mining.cluster.state().map(|state| text(&slave(&state, &agent)["drain_info"]["state"]));
-    until("it is drained", SOON, || (drained()? == "DRAINED").then_some(()));
+    until("it is drained", DEADLINE, || (drained()? == "DRAINED").then_some(()));
     let hit = Instant::now();
     operator(
         &mining,
@@ -127,7 +127,7 @@ fn drained_agent(mut mining: Mining) {
 }
 
 /// No offers come from there any more; what runs goes on.
-fn deactivated_agent(mut mining: Mining) {
+fn deactivated_agent(mut mining: MiningHarness) {
     let before = mining.tasks();
     let worker = mining.workers().into_iter().find(|w| mining.agent_of(w) == other_agent(&mining));
     let worker = worker.expect("there is one on each agent");
@@ -138,7 +138,7 @@ fn deactivated_agent(mut mining: Mining) {
     };
     operator(&mining, call("DEACTIVATE_AGENT"));
     mining.kill(&worker);
-    until("it is gone", SOON, || (mining.tasks().len() == 2).then_some(()));
+    until("it is gone", DEADLINE, || (mining.tasks().len() == 2).then_some(()));
     // Offers would have come several times meanwhile, and the pause after one failure is over.
     mining.until_these_mine_on(&mining.workers());
     let state = mining.cluster.state().expect("a master leads");
@@ -156,7 +156,7 @@ fn deactivated_agent(mut mining: Mining) {
 }
 
 /// The id of the agent on which a task runs.
-fn agent_id(mining: &Mining, task: &str) -> String {
+fn agent_id(mining: &MiningHarness, task: &str) -> String {
     let state = mining.cluster.state().expect("a master leads");
     let tasks = list(&state["frameworks"][0]["tasks"]);
     text(&tasks.iter().find(|t| t["id"] == *task).expect("it runs")["slave_id"])
@@ -167,14 +167,14 @@ fn slave(state: &Value, id: &str) -> Value {
 }
 
 /// A call of the operator API.
-fn operator(mining: &Mining, call: Value) {
+fn operator(mining: &MiningHarness, call: Value) {
     let status = http::post_json(mining.cluster.master(), "/api/v1", &call).expect("the master answers");
     assert_eq!(status, 200, "{call}");
 }
 
-fn elected() -> Option<Mining> {
+fn elected() -> Option<MiningHarness> {
     let (command, ()) = (peer::mesos()?, peer::zookeeper()?);
-    Some(Mining::on(Cluster::Real(MesosBox::elected(&command))))
+    Some(MiningHarness::on(Cluster::Real(MesosBox::elected(&command))))
 }
 
 #[test]
@@ -204,8 +204,8 @@ fn killed_zookeeper_of_two_real_masters() {
     let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
     let patient = ["--master-flag=zk_session_timeout=30secs", "--agent-flag=zk_session_timeout=30secs"];
     let mesos = MesosBox::elected_with(&command, &patient);
-    let mut mining = Mining::on(Cluster::Real(mesos));
-    let hit = away(&mut mining, Part::Zookeeper);
+    let mut mining = MiningHarness::on(Cluster::Real(mesos));
+    let hit = away(&mut mining, Member::Zookeeper);
     tasks_outlive(&mut mining, hit, |_| true);
     only_the_end_killed_tasks(mining);
 }
@@ -218,7 +218,7 @@ fn lost_zookeeper_of_two_real_masters() {
     let other = mining.cluster.real().lose_zookeeper();
     mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
-    mining.cluster.real().restart(Part::Zookeeper);
+    mining.cluster.real().restart(Member::Zookeeper);
     mining.cluster.real().master = other;
     tasks_outlive(&mut mining, hit, |mining| returned(mining) == 2);
     only_the_end_killed_tasks(mining);

@@ -8,13 +8,13 @@ use std::time::Instant;
 use mesos::v1::scheduler::{Call, call};
 use serde_json::json;
 
-use super::mining::{Mining, WORKERS};
+use super::mining::{MiningHarness, WORKERS};
 use crate::support::cluster::Cluster;
-use crate::support::embedded::Embedded;
+use crate::support::embedded::EmbeddedCluster;
 use crate::support::http;
 use crate::support::mesos_box::MesosBox;
-use crate::support::proxy::{Fate, Proxy};
-use crate::support::{LATER, SOON, peer, until};
+use crate::support::proxy::{CallAction, Proxy};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// So many calls are judged while the master has too much to do.
 const REFUSED: usize = 40;
@@ -32,9 +32,9 @@ fn rescinded_offer(cluster: Cluster, rescind: impl Fn(&str) + Send + Sync + 'sta
             rescind(&launch.task_infos[0].agent_id.value);
             *when = Some(Instant::now());
         }
-        Fate::Passes
+        CallAction::Forward
     });
-    let mut mining = Mining::at(cluster, &proxy.address.to_string(), &[]);
+    let mut mining = MiningHarness::at(cluster, &proxy.address.to_string(), &[]);
     let hit = hit.lock().expect("nobody panics with it").expect("there was an ACCEPT");
     mining.recovers(hit, |_| true);
     let (summary, ended) = mining.end();
@@ -54,21 +54,23 @@ fn same_update_twice(cluster: Cluster) {
     let watch = seen.clone();
     let proxy = Proxy::start(cluster.master(), move |call: &Call| {
         let mut seen = watch.lock().expect("nobody panics with it");
-        let Some(call::Acknowledge { uuid, .. }) = &call.acknowledge else { return Fate::Passes };
+        let Some(call::Acknowledge { uuid, .. }) = &call.acknowledge else { return CallAction::Forward };
         if seen.lossy && seen.swallowed.insert(uuid.clone()) {
-            return Fate::IsSwallowed;
+            return CallAction::Swallow;
         }
         seen.again += usize::from(seen.swallowed.contains(uuid));
-        Fate::Passes
+        CallAction::Forward
     });
-    let mut mining = Mining::at(cluster, &proxy.address.to_string(), &[]);
+    let mut mining = MiningHarness::at(cluster, &proxy.address.to_string(), &[]);
     let before = mining.tasks();
     let hit = Instant::now();
     let seen = || seen.lock().expect("nobody panics with it");
     seen().lossy = true;
-    until("all three tasks lose an acknowledgement", LATER, || (seen().swallowed.len() >= 3).then_some(()));
+    until("all three tasks lose an acknowledgement", LONG_DEADLINE, || {
+        (seen().swallowed.len() >= 3).then_some(())
+    });
     seen().lossy = false;
-    until("the updates come again", SOON, || (seen().again >= 3).then_some(()));
+    until("the updates come again", DEADLINE, || (seen().again >= 3).then_some(()));
     mining.recovers(hit, |mining| mining.tasks() == before);
     mining.end();
 }
@@ -81,13 +83,13 @@ fn calls_refused_for_now(cluster: Cluster) {
     // Three of four, for a while: each kind of call is hit.
     let proxy = Proxy::start(cluster.master(), move |call: &Call| {
         if call.subscribe.is_some() || count.load(Ordering::Relaxed) >= REFUSED {
-            return Fate::Passes;
+            return CallAction::Forward;
         }
         let number = count.fetch_add(1, Ordering::Relaxed);
-        if number % 4 == 3 { Fate::Passes } else { Fate::IsRefused }
+        if number % 4 == 3 { CallAction::Forward } else { CallAction::Refuse }
     });
     let hit = Instant::now();
-    let mut mining = Mining::at(cluster, &proxy.address.to_string(), &[]);
+    let mut mining = MiningHarness::at(cluster, &proxy.address.to_string(), &[]);
     mining.recovers(hit, |_| refused.load(Ordering::Relaxed) >= REFUSED);
     let (_, ended) = mining.end();
     let said = |what: &str| ended.stderr.iter().filter(|line| line.contains(what)).count();
@@ -96,8 +98,8 @@ fn calls_refused_for_now(cluster: Cluster) {
     assert_eq!((said("subscribed as framework"), said("cannot reach master")), (1, 0), "{ended:#?}");
 }
 
-fn embedded() -> Embedded {
-    Embedded::start(WORKERS, 1.0, |_| ())
+fn embedded() -> EmbeddedCluster {
+    EmbeddedCluster::start(WORKERS, 1.0, |_| ())
 }
 
 fn real() -> Option<MesosBox> {

@@ -10,21 +10,21 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::accounts;
-use crate::support::books::{Books, PoolBooks, Row};
 use crate::support::cluster::Cluster;
-use crate::support::descent::{Executor, executors};
-use crate::support::embedded::Embedded;
+use crate::support::embedded::EmbeddedCluster;
 use crate::support::http;
+use crate::support::ledger::{Ledger, PoolDatabase, Row};
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Ended, Process, mesos_miner};
+use crate::support::process_tree::{Executor, executors};
 use crate::support::summary::Summary;
-use crate::support::{LATER, SOON, peer, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// Workers: one on each agent.
 pub const WORKERS: usize = 2;
 
 /// A scheduler that mines with two workers on some cluster, with reports often enough for a test.
-pub struct Mining {
+pub struct MiningHarness {
     pub scheduler: Process,
     pub cluster: Cluster,
     state: TempDir,
@@ -32,34 +32,34 @@ pub struct Mining {
     dead: BTreeSet<String>,
 }
 
-impl Mining {
-    pub fn embedded() -> Mining {
-        Mining::on(Cluster::Embedded(Embedded::start(WORKERS, 1.0, |_| ())))
+impl MiningHarness {
+    pub fn embedded() -> MiningHarness {
+        MiningHarness::on(Cluster::Embedded(EmbeddedCluster::start(WORKERS, 1.0, |_| ())))
     }
 
     /// On a real Mesos, if there is one.
-    pub fn real() -> Option<Mining> {
+    pub fn real() -> Option<MiningHarness> {
         let mesos = MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &["--cpus=1"]);
-        Some(Mining::on(Cluster::Real(mesos)))
+        Some(MiningHarness::on(Cluster::Real(mesos)))
     }
 
-    pub fn on(cluster: Cluster) -> Mining {
+    pub fn on(cluster: Cluster) -> MiningHarness {
         let address = cluster.address();
-        Mining::at(cluster, &address, &[])
+        MiningHarness::at(cluster, &address, &[])
     }
 
     /// With a scheduler that looks for the master elsewhere, or with more arguments.
-    pub fn at(cluster: Cluster, address: &str, more: &[&str]) -> Mining {
+    pub fn at(cluster: Cluster, address: &str, more: &[&str]) -> MiningHarness {
         let state = tempfile::tempdir().expect("a temporary folder");
         let scheduler = scheduler(address, state.path(), more);
-        let mut mining = Mining::of(scheduler, cluster, state);
+        let mut mining = MiningHarness::of(scheduler, cluster, state);
         mining.until_it_mines(|_| true);
         mining
     }
 
     /// With a scheduler that was started with that state folder.
-    pub fn of(scheduler: Process, cluster: Cluster, state: TempDir) -> Mining {
-        Mining { scheduler, cluster, state, dead: BTreeSet::new() }
+    pub fn of(scheduler: Process, cluster: Cluster, state: TempDir) -> MiningHarness {
+        MiningHarness { scheduler, cluster, state, dead: BTreeSet::new() }
     }
 
     pub fn state_dir(&self) -> PathBuf {
@@ -94,19 +94,19 @@ impl Mining {
     }
 
     /// What a server has in its own database, whether or not Mesos answers.
-    fn own_books(&self, server: &str) -> Option<PoolBooks> {
-        PoolBooks::of(server, &self.cluster.work_folder())
+    fn pool_database(&self, server: &str) -> Option<PoolDatabase> {
+        PoolDatabase::of(server, &self.cluster.work_folder())
     }
 
     /// Waits until the server has counted shares of each of these workers that were found from now on: hashes rise.
     pub fn until_these_mine_on(&self, workers: &[Executor]) {
         let server = self.server().id;
         let count = |worker: &Executor| {
-            let own = self.own_books(&server)?;
+            let own = self.pool_database(&server)?;
             Some(own.workers.get(&worker.id).map_or(0, |column| column.accepted))
         };
         let before: Vec<u64> = workers.iter().map(|worker| count(worker).unwrap_or(0)).collect();
-        until("the tasks mine on", LATER, || {
+        until("the tasks mine on", LONG_DEADLINE, || {
             let mut now = workers.iter().zip(&before);
             now.all(|(worker, before)| count(worker).is_some_and(|now| now >= before + 2)).then_some(())
         });
@@ -118,7 +118,7 @@ impl Mining {
     }
 
     pub fn server(&self) -> Executor {
-        until("there is a server", LATER, || self.executors("miner-server-").into_iter().next())
+        until("there is a server", LONG_DEADLINE, || self.executors("miner-server-").into_iter().next())
     }
 
     pub fn workers(&self) -> Vec<Executor> {
@@ -139,8 +139,8 @@ impl Mining {
     /// From now on this task can't report any more.
     pub fn give_up(&mut self, executor: &Executor) {
         if executor.id.starts_with("miner-server-") {
-            until("the server has counted for long enough", LATER, || {
-                (self.own_books(&executor.id)?.span() > accounts::LONG).then_some(())
+            until("the server has counted for long enough", LONG_DEADLINE, || {
+                (self.pool_database(&executor.id)?.span() > accounts::LONG).then_some(())
             });
         }
         self.dead.insert(executor.id.clone());
@@ -154,31 +154,31 @@ impl Mining {
         below.iter().find_map(number).expect("an agent's folder") - 1
     }
 
-    pub fn books(&self) -> Books {
-        Books::read(self.state.path()).unwrap_or_default()
+    pub fn ledger(&self) -> Ledger {
+        Ledger::read(self.state.path()).unwrap_or_default()
     }
 
     /// Waits until one server and two workers run as the master sees it, no other process of ours does, `besides`
     /// holds, and then both accounts of both workers grow in the scheduler's ledger.
-    pub fn until_it_mines(&mut self, besides: impl Fn(&Mining) -> bool) {
-        until("everything runs again", LATER, || {
+    pub fn until_it_mines(&mut self, besides: impl Fn(&MiningHarness) -> bool) {
+        until("everything runs again", LONG_DEADLINE, || {
             assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
             (self.is_whole() && besides(self)).then_some(())
         });
-        let before = self.books();
+        let before = self.ledger();
         let was = |row: &Row| {
             before.worker(&row.task).map_or((0, 0), |row| (row.pool.accepted, row.worker.accepted))
         };
-        until("both accounts of both workers grow", LATER, || {
+        until("both accounts of both workers grow", LONG_DEADLINE, || {
             assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
-            let now = self.books();
+            let now = self.ledger();
             let grown = |row: &&Row| row.pool.accepted > was(row).0 && row.worker.accepted > was(row).1;
             (now.running().filter(grown).count() == WORKERS).then_some(())
         });
     }
 
     /// The same; measures and prints how long it took since `hit`.
-    pub fn recovers(&mut self, hit: Instant, besides: impl Fn(&Mining) -> bool) {
+    pub fn recovers(&mut self, hit: Instant, besides: impl Fn(&MiningHarness) -> bool) {
         self.until_it_mines(besides);
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         // Not eprintln!, which the harness keeps from view in tests that pass.
@@ -205,10 +205,10 @@ impl Mining {
     /// Ends it: nothing is left, and the accounts agree. Gives the summary and what the scheduler said.
     pub fn end(mut self) -> (Summary, Ended) {
         self.scheduler.signal(Signal::INT);
-        let ended = self.scheduler.wait(LATER);
+        let ended = self.scheduler.wait(LONG_DEADLINE);
         assert!(ended.status.success(), "{ended:#?}");
-        until("no executor is left", SOON, || self.executors("").is_empty().then_some(()));
-        until("no task is left and every resource is free", SOON, || {
+        until("no executor is left", DEADLINE, || self.executors("").is_empty().then_some(()));
+        until("no task is left and every resource is free", DEADLINE, || {
             let state = self.cluster.state()?;
             let used = |a: &Value, what: &str| a["used_resources"][what].as_f64().unwrap_or(f64::NAN);
             let free = |a: &Value| used(a, "cpus") == 0.0 && used(a, "mem") == 0.0;
@@ -220,10 +220,10 @@ impl Mining {
     }
 
     fn check_accounts(&self, summary: &Summary) {
-        let books = self.books();
+        let ledger = self.ledger();
         assert_eq!(summary.workers as usize, WORKERS, "{summary:?}");
         assert_eq!(summary.shares.rejected, 0, "{summary:?}");
-        assert_eq!(books.total.worker.accepted, summary.shares.accepted, "{books:#?} {summary:?}");
+        assert_eq!(ledger.total.worker.accepted, summary.shares.accepted, "{ledger:#?} {summary:?}");
         accounts::agree(self.state.path(), &self.cluster.work_folder(), &self.dead);
     }
 }
@@ -270,4 +270,4 @@ pub fn text(value: &Value) -> String {
 }
 
 /// How long a fault lasts that only has to be noticed.
-pub const A_WHILE: Duration = Duration::from_secs(5);
+pub const OUTAGE: Duration = Duration::from_secs(5);

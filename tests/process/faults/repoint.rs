@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use super::mining::{Mining, WORKERS};
+use super::mining::{MiningHarness, WORKERS};
 use crate::support::cluster::Cluster;
-use crate::support::descent::Executor;
-use crate::support::embedded::Embedded;
+use crate::support::embedded::EmbeddedCluster;
 use crate::support::mesos_box::MesosBox;
-use crate::support::{SOON, peer};
+use crate::support::process_tree::Executor;
+use crate::support::{DEADLINE, peer};
 
-fn on(cluster: Cluster) -> Mining {
+fn on(cluster: Cluster) -> MiningHarness {
     let address = cluster.address();
-    Mining::at(cluster, &address, &["--on-server-loss=repoint"])
+    MiningHarness::at(cluster, &address, &["--on-server-loss=repoint"])
 }
 
 fn processes(workers: Vec<Executor>) -> BTreeSet<(String, i32)> {
@@ -22,7 +22,7 @@ fn processes(workers: Vec<Executor>) -> BTreeSet<(String, i32)> {
 }
 
 /// The same workers, in the same processes, mine at another server; both accounts of both of them grow.
-fn killed_server(mut mining: Mining) {
+fn killed_server(mut mining: MiningHarness) {
     let workers = processes(mining.workers());
     for _ in 0..2 {
         let server = mining.server();
@@ -37,10 +37,10 @@ fn killed_server(mut mining: Mining) {
 }
 
 /// The server dies while nobody is there to see it; the next scheduler finds the workers and sends them on.
-fn killed_server_and_scheduler(mut mining: Mining) {
+fn killed_server_and_scheduler(mut mining: MiningHarness) {
     let workers = processes(mining.workers());
     mining.scheduler.signal(Signal::KILL);
-    mining.scheduler.wait(SOON);
+    mining.scheduler.wait(DEADLINE);
     let server = mining.server();
     mining.kill(&server);
     mining.restart_scheduler_with(&["--on-server-loss=repoint"]);
@@ -50,7 +50,7 @@ fn killed_server_and_scheduler(mut mining: Mining) {
 }
 
 /// Only so many servers failed; all else was killed at the end, or because it was about to start on the server's room.
-fn ended(mining: Mining, servers: u64) {
+fn ended(mining: MiningHarness, servers: u64) {
     let (summary, ended) = mining.end();
     let states: Vec<&str> = summary.tasks.keys().map(String::as_str).collect();
     assert_eq!(
@@ -60,11 +60,11 @@ fn ended(mining: Mining, servers: u64) {
     );
 }
 
-fn embedded() -> Mining {
-    on(Cluster::Embedded(Embedded::start(WORKERS, 1.0, |_| ())))
+fn embedded() -> MiningHarness {
+    on(Cluster::Embedded(EmbeddedCluster::start(WORKERS, 1.0, |_| ())))
 }
 
-fn real() -> Option<Mining> {
+fn real() -> Option<MiningHarness> {
     Some(on(Cluster::Real(MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &["--cpus=1"]))))
 }
 

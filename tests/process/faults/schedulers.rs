@@ -11,18 +11,18 @@ use rusqlite::Connection;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::mining::{Mining, WORKERS, scheduler};
+use super::mining::{MiningHarness, WORKERS, scheduler};
 use crate::support::cluster::Cluster;
-use crate::support::mesos_box::{MesosBox, Part};
-use crate::support::{LATER, SOON, peer, until};
+use crate::support::mesos_box::{Member, MesosBox};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 faults! { both: killed_scheduler frozen_scheduler forgotten_tasks second_scheduler_with_the_same_id }
 
 /// Tasks go on while there is no scheduler; the next one adopts them and launches nothing twice.
-fn killed_scheduler(mut mining: Mining) {
+fn killed_scheduler(mut mining: MiningHarness) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::KILL);
-    mining.scheduler.wait(SOON);
+    mining.scheduler.wait(DEADLINE);
     mining.until_these_mine_on(&mining.workers());
     let hit = Instant::now();
     mining.restart_scheduler();
@@ -31,11 +31,11 @@ fn killed_scheduler(mut mining: Mining) {
 }
 
 /// Mesos sees no difference to a slow one; what was not acknowledged comes again.
-fn frozen_scheduler(mut mining: Mining) {
+fn frozen_scheduler(mut mining: MiningHarness) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::STOP);
-    let reported = mining.books().pool();
-    until("the pool's count goes ahead of the ledger", LATER, || {
+    let reported = mining.ledger().pool();
+    until("the pool's count goes ahead of the ledger", LONG_DEADLINE, || {
         (mining.pool_count()? >= reported + 10).then_some(())
     });
     let hit = Instant::now();
@@ -46,10 +46,10 @@ fn frozen_scheduler(mut mining: Mining) {
 
 /// The state folder has lost its tasks, so that Mesos tells of tasks that nobody here knows: they are accounted for,
 /// killed and replaced.
-fn forgotten_tasks(mut mining: Mining) {
+fn forgotten_tasks(mut mining: MiningHarness) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::KILL);
-    mining.scheduler.wait(SOON);
+    mining.scheduler.wait(DEADLINE);
     let forgotten = database(&mining.state_dir()).execute("DELETE FROM task", []).expect("a table of tasks");
     assert_eq!(forgotten, 1 + WORKERS);
     let hit = Instant::now();
@@ -60,19 +60,19 @@ fn forgotten_tasks(mut mining: Mining) {
 }
 
 /// It takes over; the first one ends and says so, and no task notices.
-fn second_scheduler_with_the_same_id(mut mining: Mining) {
+fn second_scheduler_with_the_same_id(mut mining: MiningHarness) {
     let before = mining.tasks();
     let copy = copy_of(&mining.state_dir());
     let hit = Instant::now();
     let second = scheduler(&mining.cluster.address(), copy.path(), &[]);
-    let first = mining.take_over(second, copy).wait(SOON);
+    let first = mining.take_over(second, copy).wait(DEADLINE);
     assert_eq!(first.status.code(), Some(1), "{first:#?}");
     assert!(first.errors().contains("another scheduler has subscribed with this framework"), "{first:#?}");
     mining.recovers(hit, |mining| mining.tasks() == before);
     all_killed_at_the_end(mining);
 }
 
-fn all_killed_at_the_end(mining: Mining) {
+fn all_killed_at_the_end(mining: MiningHarness) {
     let (summary, ended) = mining.end();
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_KILLED".into(), 3)]), "{ended:#?}");
 }
@@ -91,7 +91,7 @@ fn copy_of(state: &Path) -> TempDir {
 }
 
 /// A real Mesos that knows two principals, of whom only one may have the role.
-fn strict() -> Option<(Mining, TempDir)> {
+fn strict() -> Option<(MiningHarness, TempDir)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -110,7 +110,7 @@ fn strict() -> Option<(Mining, TempDir)> {
     write("guest", "guest\n");
     let address = mesos.address.clone();
     let who = ["--role", "mining", "--principal", "miner", "--secret-file", &secret];
-    Some((Mining::at(Cluster::Real(mesos), &address, &who), folder))
+    Some((MiningHarness::at(Cluster::Real(mesos), &address, &who), folder))
 }
 
 /// Whoever has not the right secret gets nowhere, not even with the right framework id; whoever has it mines on.
@@ -130,10 +130,10 @@ fn replaced_secret_on_a_real_mesos() {
     let before = mining.tasks();
     let credentials = secrets.path().join("credentials");
     let known = fs::read_to_string(&credentials).expect("the file that the master has read");
-    mining.cluster.real().kill(Part::Master);
+    mining.cluster.real().kill(Member::Master);
     fs::write(&credentials, known.replace("right", "new")).expect("written");
-    mining.cluster.real().restart(Part::Master);
-    mining.scheduler.wait_for_error(LATER, |line| line.contains("HTTP 401").then_some(()));
+    mining.cluster.real().restart(Member::Master);
+    mining.scheduler.wait_for_error(LONG_DEADLINE, |line| line.contains("HTTP 401").then_some(()));
     let hit = Instant::now();
     fs::write(secrets.path().join("right"), "new\n").expect("written");
     mining.recovers(hit, |mining| mining.tasks() == before);
@@ -151,11 +151,11 @@ fn role_that_is_not_allowed_on_a_real_mesos() {
 }
 
 /// Another scheduler with the same framework id is refused and ends with what it returns; the first one mines on.
-fn refused_without_harm(mut mining: Mining, who: &[&str]) -> String {
+fn refused_without_harm(mut mining: MiningHarness, who: &[&str]) -> String {
     let before = mining.tasks();
     let copy = copy_of(&mining.state_dir());
     let hit = Instant::now();
-    let ended = scheduler(&mining.cluster.address(), copy.path(), who).wait(SOON);
+    let ended = scheduler(&mining.cluster.address(), copy.path(), who).wait(DEADLINE);
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
     mining.recovers(hit, |mining| mining.tasks() == before);
     all_killed_at_the_end(mining);

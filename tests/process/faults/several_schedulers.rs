@@ -7,14 +7,14 @@ use std::time::Instant;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::mining::{Mining, WORKERS, scheduler};
-use crate::support::books::Books;
+use super::mining::{MiningHarness, WORKERS, scheduler};
 use crate::support::cluster::Cluster;
-use crate::support::embedded::Embedded;
+use crate::support::embedded::EmbeddedCluster;
+use crate::support::ledger::Ledger;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::Process;
 use crate::support::zookeeper::ZooKeeper;
-use crate::support::{LATER, SOON, peer, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// Where they meet.
 const PLACE: &str = "mining/here";
@@ -40,13 +40,13 @@ impl Candidate {
 
     /// Waits until it waits for the one that leads.
     fn waits(&mut self) {
-        self.process.wait_for_error(LATER, |line| line.contains("waiting for").then_some(()));
+        self.process.wait_for_error(LONG_DEADLINE, |line| line.contains("waiting for").then_some(()));
     }
 
     /// It ends at once, and says that it has ended nothing.
     fn ends_at_once(mut self) {
         self.process.signal(Signal::TERM);
-        let ended = self.process.wait(SOON);
+        let ended = self.process.wait(DEADLINE);
         assert!(ended.status.success(), "{ended:#?}");
         let last = ended.stderr.last().map_or("", String::as_str);
         assert!(last.contains("this scheduler was waiting"), "{ended:#?}");
@@ -58,25 +58,26 @@ fn said(process: &Process, what: &str) -> usize {
 }
 
 /// A cluster, a ZooKeeper, and the first scheduler that leads.
-fn start(cluster: Cluster, zookeeper: ZooKeeper) -> (Mining, ZooKeeper, Candidate) {
+fn start(cluster: Cluster, zookeeper: ZooKeeper) -> (MiningHarness, ZooKeeper, Candidate) {
     // At once: whichever it is.
     let mut both = [Candidate::start(&cluster, &zookeeper), Candidate::start(&cluster, &zookeeper)];
-    let leader = until("one of them leads", LATER, || both.iter().position(|candidate| candidate.leads()));
+    let leader =
+        until("one of them leads", LONG_DEADLINE, || both.iter().position(|candidate| candidate.leads()));
     both[1 - leader].waits();
     let [first, second] = both;
     let (leader, other) = if leader == 0 { (first, second) } else { (second, first) };
-    let mut mining = Mining::of(leader.process, cluster, leader.state);
+    let mut mining = MiningHarness::of(leader.process, cluster, leader.state);
     mining.until_it_mines(|_| true);
     (mining, zookeeper, other)
 }
 
 /// The other one leads now; gives the one before.
-fn take_over(mining: &mut Mining, other: Candidate) -> Process {
+fn take_over(mining: &mut MiningHarness, other: Candidate) -> Process {
     mining.take_over(other.process, other.state)
 }
 
 /// The master knows no task but these three, and each was launched once.
-fn nothing_was_launched_twice(mining: &Mining) {
+fn nothing_was_launched_twice(mining: &MiningHarness) {
     let state = mining.cluster.state().expect("the master answers");
     let frameworks = state["frameworks"].as_array().expect("a list");
     assert_eq!((frameworks.len(), &state["completed_frameworks"]), (1, &serde_json::json!([])), "{state:#}");
@@ -84,16 +85,16 @@ fn nothing_was_launched_twice(mining: &Mining) {
     assert_eq!(frameworks[0]["completed_tasks"], serde_json::json!([]), "{state:#}");
 }
 
-/// The pool's own count, and what the present leader has in its books and in ZooKeeper.
-fn the_sums_are_right(mining: &Mining, zookeeper: &ZooKeeper) {
+/// The pool's own count, and what the present leader has in its ledger and in ZooKeeper.
+fn the_sums_are_right(mining: &MiningHarness, zookeeper: &ZooKeeper) {
     let counted = mining.pool_count().expect("the pool answers");
-    until("all ledgers have what the pool had counted", SOON, || {
-        let shared = Books::shared(&zookeeper.address(PLACE)).expect("there is a ledger");
-        let ledgers = [mining.books(), shared];
-        let whole = |books: &Books| books.pool() >= counted && books.total.worker.accepted >= counted;
+    until("all ledgers have what the pool had counted", DEADLINE, || {
+        let shared = Ledger::shared(&zookeeper.address(PLACE)).expect("there is a ledger");
+        let ledgers = [mining.ledger(), shared];
+        let whole = |ledger: &Ledger| ledger.pool() >= counted && ledger.total.worker.accepted >= counted;
         ledgers.iter().all(whole).then_some(())
     });
-    let (ledger, counted) = (mining.books().pool(), mining.pool_count().expect("the pool answers"));
+    let (ledger, counted) = (mining.ledger().pool(), mining.pool_count().expect("the pool answers"));
     assert!(ledger <= counted, "nothing is counted twice: {ledger} in the ledger, {counted} at the pool");
 }
 
@@ -104,8 +105,8 @@ fn killed_and_frozen_leaders(cluster: Cluster, zookeeper: ZooKeeper) {
 
     let hit = Instant::now();
     mining.scheduler.signal(Signal::KILL);
-    until("the second one leads", LATER, || second.leads().then_some(()));
-    take_over(&mut mining, second).wait(SOON);
+    until("the second one leads", LONG_DEADLINE, || second.leads().then_some(()));
+    take_over(&mut mining, second).wait(DEADLINE);
     mining.recovers(hit, |mining| mining.tasks() == tasks);
     nothing_was_launched_twice(&mining);
     the_sums_are_right(&mining, &zookeeper);
@@ -115,13 +116,13 @@ fn killed_and_frozen_leaders(cluster: Cluster, zookeeper: ZooKeeper) {
     third.waits();
     let hit = Instant::now();
     mining.scheduler.signal(Signal::STOP);
-    until("the third one leads", LATER, || third.leads().then_some(()));
+    until("the third one leads", LONG_DEADLINE, || third.leads().then_some(()));
     let frozen = take_over(&mut mining, third);
     mining.recovers(hit, |mining| mining.tasks() == tasks);
     frozen.signal(Signal::CONT);
     let state = tempfile::tempdir().expect("a temporary folder");
     let mut frozen = Candidate { process: frozen, state };
-    frozen.process.wait_for_error(LATER, |line| line.contains("not leading any more").then_some(()));
+    frozen.process.wait_for_error(LONG_DEADLINE, |line| line.contains("not leading any more").then_some(()));
     frozen.waits();
     mining.until_it_mines(|mining| mining.tasks() == tasks);
     assert_eq!(said(&mining.scheduler, "not leading any more"), 0, "{:#?}", mining.scheduler.stderr());
@@ -142,12 +143,14 @@ fn killed_zookeeper(cluster: Cluster, zookeeper: ZooKeeper) {
     let tasks = mining.tasks();
     let hit = Instant::now();
     zookeeper.kill();
-    until("nobody leads", LATER, || (said(&mining.scheduler, "not leading any more") == 1).then_some(()));
+    until("nobody leads", LONG_DEADLINE, || {
+        (said(&mining.scheduler, "not leading any more") == 1).then_some(())
+    });
     let counted = mining.pool_count().expect("the pool runs");
-    until("the tasks mine on", LATER, || (mining.pool_count()? > counted).then_some(()));
+    until("the tasks mine on", LONG_DEADLINE, || (mining.pool_count()? > counted).then_some(()));
     zookeeper.restart();
-    let again = |mining: &Mining| said(&mining.scheduler, "leading, as") == 2;
-    until("one of them leads again", LATER, || (second.leads() || again(&mining)).then_some(()));
+    let again = |mining: &MiningHarness| said(&mining.scheduler, "leading, as") == 2;
+    until("one of them leads again", LONG_DEADLINE, || (second.leads() || again(&mining)).then_some(()));
     let other = if second.leads() {
         Candidate {
             process: take_over(&mut mining, second),
@@ -171,12 +174,15 @@ fn zookeeper() -> Option<(ZooKeeper, PathBuf)> {
 }
 
 mod on_the_embedded_cluster {
-    use super::{Cluster, Embedded, WORKERS, zookeeper};
+    use super::{Cluster, EmbeddedCluster, WORKERS, zookeeper};
 
     #[test]
     fn killed_and_frozen_leaders() {
         let Some((zookeeper, _)) = zookeeper() else { return };
-        super::killed_and_frozen_leaders(Cluster::Embedded(Embedded::start(WORKERS, 1.0, |_| ())), zookeeper);
+        super::killed_and_frozen_leaders(
+            Cluster::Embedded(EmbeddedCluster::start(WORKERS, 1.0, |_| ())),
+            zookeeper,
+        );
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use super::mining::{Mining, WORKERS, signal};
+use super::mining::{MiningHarness, WORKERS, signal};
 use crate::support::cluster::Cluster;
-use crate::support::embedded::Embedded;
+use crate::support::embedded::EmbeddedCluster;
 
 faults! { both: killed_server killed_worker frozen_server frozen_worker }
 
 /// Without its server a worker is of no use: everything starts over.
-fn killed_server(mut mining: Mining) {
+fn killed_server(mut mining: MiningHarness) {
     let old = mining.tasks();
     let server = mining.server();
     mining.kill(&server);
@@ -22,7 +22,7 @@ fn killed_server(mut mining: Mining) {
 }
 
 /// A dead worker is the business of nobody else.
-fn killed_worker(mut mining: Mining) {
+fn killed_worker(mut mining: MiningHarness) {
     let old = mining.tasks();
     let worker = mining.workers()[0].clone();
     mining.kill(&worker);
@@ -32,7 +32,7 @@ fn killed_worker(mut mining: Mining) {
 }
 
 /// Mesos takes no notice: it is the scheduler that misses its messages, and has the agent end it.
-fn frozen_server(mut mining: Mining) {
+fn frozen_server(mut mining: MiningHarness) {
     let old = mining.tasks();
     let server = mining.server();
     mining.give_up(&server);
@@ -47,11 +47,11 @@ fn frozen_server(mut mining: Mining) {
 /// Revocable CPU is taken back: that is nobody's fault, so the next workers come without a pause.
 #[test]
 fn revoked_workers_on_the_embedded_cluster() {
-    let cluster = Embedded::start(WORKERS, 0.3, |config| {
+    let cluster = EmbeddedCluster::start(WORKERS, 0.3, |config| {
         config.agents.iter_mut().for_each(|agent| agent.revocable_cpus = 0.7);
     });
     let (handle, address) = (cluster.handle(), cluster.master.to_string());
-    let mut mining = Mining::at(Cluster::Embedded(cluster), &address, &["--revocable"]);
+    let mut mining = MiningHarness::at(Cluster::Embedded(cluster), &address, &["--revocable"]);
     let old = mining.tasks();
     mining.workers().iter().for_each(|worker| mining.give_up(worker));
     let hit = Instant::now();
@@ -64,7 +64,7 @@ fn revoked_workers_on_the_embedded_cluster() {
 }
 
 /// A stuck worker harms nobody else.
-fn frozen_worker(mut mining: Mining) {
+fn frozen_worker(mut mining: MiningHarness) {
     let old = mining.tasks();
     let worker = mining.workers()[0].clone();
     mining.give_up(&worker);

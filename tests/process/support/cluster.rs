@@ -1,24 +1,24 @@
-//! Where a framework runs: the same faults on the embedded cluster and on a real Mesos.
+//! The cluster that a framework runs on, embedded or a real Mesos, with the same faults on both.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::embedded::Embedded;
+use super::embedded::EmbeddedCluster;
 use super::http;
 use super::mesos_box::MesosBox;
 
 /// A cluster with a master and agents.
 pub enum Cluster {
-    /// Inside this process; its executors are processes.
-    Embedded(Embedded),
-    /// Processes of Apache Mesos.
+    /// The embedded cluster, inside this process. Its executors are processes.
+    Embedded(EmbeddedCluster),
+    /// Apache Mesos, as processes.
     Real(MesosBox),
 }
 
 impl Cluster {
-    /// The master to ask, as long as no other one leads.
+    /// The only master, or the first one.
     pub fn master(&self) -> SocketAddr {
         match self {
             Cluster::Embedded(cluster) => cluster.master,
@@ -26,7 +26,7 @@ impl Cluster {
         }
     }
 
-    /// Where schedulers find the leading master.
+    /// The address at which schedulers find the leading master.
     pub fn address(&self) -> String {
         match self {
             Cluster::Embedded(cluster) => cluster.master.to_string(),
@@ -34,7 +34,7 @@ impl Cluster {
         }
     }
 
-    /// The folder that all sandboxes are below.
+    /// The folder that contains all sandboxes.
     pub fn work_folder(&self) -> PathBuf {
         match self {
             Cluster::Embedded(cluster) => cluster.work_folder().to_owned(),
@@ -42,7 +42,7 @@ impl Cluster {
         }
     }
 
-    /// The state of the master that leads; `None` if none does at the moment.
+    /// The state of the leading master; `None` if no master leads.
     pub fn state(&self) -> Option<Value> {
         let second = SocketAddr::from(([127, 0, 0, 1], self.master().port() + 100));
         let masters = match self {

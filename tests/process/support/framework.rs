@@ -1,4 +1,4 @@
-//! A framework that does exactly what a test says, on a real Mesos: for what the scheduler itself would never do.
+//! A framework that a test controls, on a real Mesos, for actions that our scheduler never takes.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,9 +16,9 @@ use mesos::v1::{
 use task::{ProgramSpec, TaskSpec, WorkerSpec};
 use tokio::runtime::Runtime;
 
-use super::SOON;
+use super::DEADLINE;
 
-/// A subscribed framework that acknowledges every update. All that it started ends when it is dropped.
+/// A subscribed framework that acknowledges every update. Dropping it ends all of its tasks.
 pub struct Framework {
     runtime: Runtime,
     client: SchedulerClient,
@@ -27,7 +27,7 @@ pub struct Framework {
     offers: Vec<Offer>,
     /// All updates so far.
     pub updates: Vec<TaskStatus>,
-    /// What executors said.
+    /// The messages from executors.
     pub messages: Vec<Vec<u8>>,
 }
 
@@ -60,7 +60,7 @@ impl Framework {
         self.runtime.block_on(self.client.call(call)).expect("a call that the master takes");
     }
 
-    /// Does something with an offer that is large enough for all tests.
+    /// Accepts the next offer with an operation. Every offer is large enough.
     pub fn accept(&mut self, operation: impl FnOnce(&Offer) -> Operation) {
         while self.offers.is_empty() {
             self.next("an offer");
@@ -69,22 +69,22 @@ impl Framework {
         self.call(&scheduler::accept(&self.id, vec![offer.id.clone()], vec![operation(&offer)], None));
     }
 
-    /// Waits for a task to be in that state, and gives the update that says so.
+    /// Waits for an update of a task with this state.
     pub fn until(&mut self, task: &str, state: TaskState) -> TaskStatus {
         let what = format!("{task} is {state:?}");
-        let limit = Instant::now() + SOON;
+        let limit = Instant::now() + DEADLINE;
         loop {
             let is_it = |u: &&TaskStatus| u.task_id.value == task && u.known_state() == Some(state);
             if let Some(update) = self.updates.iter().find(is_it) {
                 return update.clone();
             }
-            // There are heartbeats, so there is always a next event.
+            // Heartbeats make sure that there is always a next event.
             assert!(Instant::now() < limit, "not in time: {what}; {:#?}", self.updates);
             self.next(&what);
         }
     }
 
-    /// The states that a task has been in, by their names.
+    /// The names of the states of a task so far.
     pub fn states(&self, task: &str) -> Vec<&'static str> {
         let of = self.updates.iter().filter(|u| u.task_id.value == task);
         let mut states: Vec<_> = of.filter_map(|u| Some(u.known_state()?.as_str_name())).collect();
@@ -92,9 +92,9 @@ impl Framework {
         states
     }
 
-    /// Takes in the next event.
+    /// Handles the next event.
     pub fn next(&mut self, what: &str) {
-        let next = self.runtime.block_on(async { tokio::time::timeout(SOON, self.events.next()).await });
+        let next = self.runtime.block_on(async { tokio::time::timeout(DEADLINE, self.events.next()).await });
         match next.unwrap_or_else(|_| panic!("not in time: {what}; {:#?}", self.updates)) {
             Ok(Some(Event::Offers(offers))) => self.offers.extend(offers),
             Ok(Some(Event::Rescind(id))) => self.offers.retain(|offer| offer.id != id),
@@ -113,7 +113,7 @@ impl Framework {
 
 impl Drop for Framework {
     fn drop(&mut self) {
-        // It may be gone, with its Mesos.
+        // Mesos may have ended.
         let _ = self.runtime.block_on(self.client.call(&scheduler::teardown(&self.id)));
     }
 }
@@ -126,7 +126,7 @@ fn resources(role: Option<&Resource>) -> Vec<Resource> {
     resources
 }
 
-/// The program under test as an executor of that id, for an agent of that offer.
+/// An executor with this id, which is the program under test.
 pub fn executor(offer: &Offer, id: &str) -> ExecutorInfo {
     let program = env!("CARGO_BIN_EXE_mesos-miner").to_owned();
     ExecutorInfo {
@@ -144,7 +144,7 @@ pub fn executor(offer: &Offer, id: &str) -> ExecutorInfo {
     }
 }
 
-/// A worker's task for a pool; without an executor.
+/// A worker task for a pool, without an executor.
 pub fn worker(offer: &Offer, id: &str, pool: &str) -> TaskInfo {
     let spec = TaskSpec {
         intervals: task::Intervals::new(Duration::from_secs(1), Duration::from_millis(200)),
@@ -168,7 +168,7 @@ pub fn worker(offer: &Offer, id: &str, pool: &str) -> TaskInfo {
     }
 }
 
-/// The same as the only operation on an offer, with an executor of the task's id.
+/// The launch of a worker task, with an executor of the same id.
 pub fn launch(offer: &Offer, id: &str, pool: &str) -> Operation {
     let executor = Some(executor(offer, id));
     operation::launch(vec![TaskInfo { executor, ..worker(offer, id, pool) }])

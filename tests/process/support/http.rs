@@ -1,4 +1,4 @@
-//! Just enough HTTP/1.1 to ask a master for its state and to play a server that is no Mesos.
+//! A minimal HTTP client, and a server that is not Mesos.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The body of the answer to a GET.
+/// The body of the response to a GET.
 pub fn get(address: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -19,17 +19,17 @@ pub fn get(address: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
     Ok(answer.split_off(end + 4))
 }
 
-/// The text that a GET brings.
+/// The body of a response as text.
 pub fn get_text(address: SocketAddr, path: &str) -> Option<String> {
     String::from_utf8(get(address, path).ok()?).ok()
 }
 
-/// The JSON that a GET brings.
+/// The body of a response as JSON.
 pub fn get_json(address: SocketAddr, path: &str) -> Option<serde_json::Value> {
     serde_json::from_slice(&get(address, path).ok()?).ok()
 }
 
-/// The status of the answer to a POST of JSON.
+/// The status of the response to a POST of JSON.
 pub fn post_json(address: SocketAddr, path: &str, body: &serde_json::Value) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -42,7 +42,7 @@ pub fn post_json(address: SocketAddr, path: &str, body: &serde_json::Value) -> s
     status.ok_or_else(|| std::io::Error::other(format!("no status in {line:?}")))
 }
 
-/// Answers every request with the same status line and text until dropped.
+/// A server that sends the same status and text to every request, until it is dropped.
 pub struct Server {
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,

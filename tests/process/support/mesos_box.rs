@@ -1,4 +1,4 @@
-//! A real Mesos: one master and agents as separate processes.
+//! A real Mesos: masters and agents as separate processes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,39 +7,43 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use testing::ports::ReservedPorts;
 
-use super::ports::{self, STEP};
 use super::process::{Process, start, start_in};
-use super::{LATER, SOON, descent, http, until};
+use super::{DEADLINE, LONG_DEADLINE, http, process_tree, until};
 
-/// A box that is ready; it ends, with everything that it started, when dropped.
+/// A Mesos that is ready. Dropping it ends all of its processes.
 ///
-/// It has ports for itself: the first 16 for Mesos and its ZooKeeper, then the tasks', from 100 on those of a second
-/// master.
+/// It has [`PORTS`] ports in a row: the first 16 are Mesos' and ZooKeeper's, the next ones are the tasks', and a second master
+/// has the port 100 after the first.
 pub struct MesosBox {
-    /// ZooKeeper, and what was restarted: these go first.
-    others: BTreeMap<Part, Process>,
-    /// Of what was restarted, those before the last.
+    _ports: ReservedPorts,
+    /// ZooKeeper and restarted members. They are ended first.
+    others: BTreeMap<Member, Process>,
+    /// Processes that were replaced by a restart. Their folders are still used.
     _ended: Vec<Process>,
-    /// The agent under a host name of its own.
+    /// An agent that was added under another host name.
     added: Option<Box<Process>>,
     process: Process,
     command: PathBuf,
     arguments: Vec<String>,
     /// The only master, or the first one.
     pub master: SocketAddr,
-    /// Where schedulers find the leading master.
+    /// The address at which schedulers find the leading master.
     pub address: String,
 }
 
-/// A process of a box that can be killed alone.
+/// How many ports a box has.
+const PORTS: u16 = 101;
+
+/// A process of the cluster that can be killed alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Member {
     /// The only master, or the first one.
     Master,
     /// The agent of this number, from 0.
     Agent(usize),
-    /// Of a box with elections.
+    /// The ZooKeeper of a cluster with elections.
     Zookeeper,
 }
 
@@ -49,38 +53,41 @@ impl MesosBox {
         MesosBox::with_options(command, agents, &[])
     }
 
-    /// As [`start`](Self::start), with more arguments for `mesos-box up`.
+    /// [`start`](Self::start) with more arguments for `mesos-box up`.
     pub fn with_options(command: &Path, agents: u16, more: &[&str]) -> MesosBox {
-        let port = ports::free(STEP);
+        let ports = ReservedPorts::take(PORTS);
         let more = more.iter().map(|argument| (*argument).to_owned()).collect();
-        MesosBox::on(port, command, agents, more, format!("127.0.0.1:{port}"))
+        let address = format!("127.0.0.1:{}", ports.first());
+        MesosBox::on(ports, command, agents, more, address)
     }
 
-    /// Starts a ZooKeeper, two masters that have it elect one of them, and two agents.
+    /// Starts a ZooKeeper, two masters that stand for election, and two agents.
     pub fn elected(command: &Path) -> MesosBox {
         MesosBox::elected_with(command, &["--master-flag=zk_session_timeout=3secs"])
     }
 
-    /// The same with more arguments for `mesos-box up`.
+    /// [`elected`](Self::elected) with more arguments for `mesos-box up`.
     pub fn elected_with(command: &Path, more: &[&str]) -> MesosBox {
-        let port = ports::free(STEP);
+        let ports = ReservedPorts::take(PORTS);
+        let port = ports.first();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let work = format!("--work-dir={}", folder.path().display());
         let zookeeper = start_in(folder, command, ["zk".to_owned(), format!("--port={}", port + 15), work]);
         let address = format!("zk://127.0.0.1:{}/mesos", port + 15);
         let mut arguments = vec![
             "--masters=2".to_owned(),
-            // Either of them is enough for the registry, as the other one will be dead.
+            // One master must be enough for the registry, because tests kill the other one.
             "--quorum=1".to_owned(),
             format!("--zk={address}"),
         ];
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-        let mut mesos = MesosBox::on(port, command, 2, arguments, address);
-        mesos.others.insert(Part::Zookeeper, zookeeper);
+        let mut mesos = MesosBox::on(ports, command, 2, arguments, address);
+        mesos.others.insert(Member::Zookeeper, zookeeper);
         mesos
     }
 
-    fn on(port: u16, command: &Path, agents: u16, more: Vec<String>, address: String) -> MesosBox {
+    fn on(ports: ReservedPorts, command: &Path, agents: u16, more: Vec<String>, address: String) -> MesosBox {
+        let port = ports.first();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let work = folder.path().join("mesos");
         let mut arguments = vec![
@@ -88,22 +95,22 @@ impl MesosBox {
             format!("--agents={agents}"),
             "--cpus=2".to_owned(),
             "--mem=1024".to_owned(),
-            // Ports of our own, since all boxes of a machine share its loopback, and of each agent's own, since a
-            // server may listen before the one that it replaces has ended.
+            // Each agent has ports of its own, because a server may start before the one that it replaces has ended.
             format!("--ports=[{}-{}];[{}-{}]", port + 16, port + 57, port + 58, port + 99),
             format!("--work-dir={}", work.display()),
-            // Its own resources come back to the framework sooner than once a second, and a killed master or agent is
-            // missed after four seconds instead of 25.
+            // Free resources are offered again after 200 ms instead of a second, and a dead master or agent is noticed after
+            // four seconds instead of 25.
             "--master-flag=allocation_interval=200ms".to_owned(),
             "--master-flag=agent_ping_timeout=2secs".to_owned(),
             "--master-flag=max_agent_ping_timeouts=2".to_owned(),
         ];
         arguments.extend(more);
         let mut process = start_in(folder, command, std::iter::once(&"up".to_owned()).chain(&arguments));
-        process.wait_for_output(LATER, |line| (line == "ready").then_some(()));
+        process.wait_for_output(LONG_DEADLINE, |line| (line == "ready").then_some(()));
         let master = SocketAddr::from(([127, 0, 0, 1], port));
         let (others, _ended) = (BTreeMap::new(), Vec::new());
         MesosBox {
+            _ports: ports,
             others,
             added: None,
             _ended,
@@ -115,56 +122,56 @@ impl MesosBox {
         }
     }
 
-    /// Kills a part.
-    pub fn kill(&self, part: Part) {
-        kill(self.pid(part));
+    /// Kills a member.
+    pub fn kill(&self, member: Member) {
+        kill(self.pid(member));
     }
 
-    /// Starts a part that was killed, with the same command; gives it no time to come up.
-    pub fn restart(&mut self, part: Part) {
-        let process = match part {
-            Part::Zookeeper => {
-                let folder = self.others[&part].folder().display();
+    /// Starts a killed member again, with the same command. Does not wait until it is ready.
+    pub fn restart(&mut self, member: Member) {
+        let process = match member {
+            Member::Zookeeper => {
+                let folder = self.others[&member].folder().display();
                 let port = self.master.port() + 15;
                 start(&self.command, ["zk", &format!("--port={port}"), &format!("--work-dir={folder}")])
             }
             _ => {
-                let (kind, number) = part.key();
+                let (kind, number) = member.key();
                 let commands = self.commands(&[]);
                 let words = commands[kind][number].as_array().expect("a command").iter();
                 let words: Vec<&str> = words.filter_map(Value::as_str).collect();
                 start(words[0], &words[1..])
             }
         };
-        // What it replaces owns the folder that it works in.
-        self._ended.extend(self.others.insert(part, process));
+        // The replaced process owns the folder that the new one works in.
+        self._ended.extend(self.others.insert(member, process));
     }
 
-    /// Stops a part in its tracks, with all its connections open.
-    pub fn freeze(&self, part: Part) {
-        kill_process(self.pid(part), Signal::STOP).expect("it runs");
+    /// Freezes a member. Its connections stay open.
+    pub fn freeze(&self, member: Member) {
+        kill_process(self.pid(member), Signal::STOP).expect("it runs");
     }
 
-    /// Has it go on.
-    pub fn thaw(&self, part: Part) {
-        kill_process(self.pid(part), Signal::CONT).expect("it is there");
+    /// Lets a frozen member go on.
+    pub fn thaw(&self, member: Member) {
+        kill_process(self.pid(member), Signal::CONT).expect("it is there");
     }
 
-    fn pid(&self, part: Part) -> Pid {
-        match self.others.get(&part) {
+    fn pid(&self, member: Member) -> Pid {
+        match self.others.get(&member) {
             Some(process) => Pid::from_raw(process.id()).expect("not 0"),
             None => {
-                let (kind, number) = part.key();
+                let (kind, number) = member.key();
                 pid(&self.parts()[kind][number]["pid"])
             }
         }
     }
 
-    /// Adds an agent under a host name of its own, the second after one that the box has; gives it no time to come up.
-    /// One that was added before is about to end, and is started again then.
+    /// Adds a second agent under another host name. Does not wait until it is ready. If such an agent was added before, waits
+    /// for its end first.
     pub fn add_agent(&mut self, hostname: &str) {
         if let Some(mut before) = self.added.take() {
-            before.wait(SOON);
+            before.wait(DEADLINE);
         }
         let words = self.commands(&["--agents=2"])["agents"][1].clone();
         let words = words.as_array().expect("a command").iter().filter_map(Value::as_str);
@@ -177,7 +184,7 @@ impl MesosBox {
         self.added = Some(Box::new(start(&words[0], &words[1..])));
     }
 
-    /// The commands of the box's processes, if it was started with `more` at the end.
+    /// The commands of the processes that `mesos-box up` would start with `more` arguments.
     fn commands(&self, more: &[&str]) -> Value {
         let mut command = Command::new(&self.command);
         let flags =
@@ -185,30 +192,30 @@ impl MesosBox {
         serde_json::from_slice(&flags.stdout).expect("the box writes JSON")
     }
 
-    /// Kills the master that leads, for good, and gives the address of the other one.
+    /// Kills the leading master. Returns the address of the other one.
     pub fn kill_leader(&mut self) -> SocketAddr {
         let (leader, other) = self.leader_and_other();
         kill(pid(&leader));
         other
     }
 
-    /// Stops the master that leads in its tracks, with all its connections open, and gives the address of the other.
+    /// Freezes the leading master. Its connections stay open. Returns the address of the other one.
     pub fn freeze_leader(&mut self) -> SocketAddr {
         let (leader, other) = self.leader_and_other();
         kill_process(pid(&leader), Signal::STOP).expect("it runs");
         other
     }
 
-    /// Kills ZooKeeper and waits until the master that leads has ended itself; gives the address of the other.
+    /// Kills ZooKeeper and waits until the leading master has ended itself. Returns the address of the other one.
     pub fn lose_zookeeper(&mut self) -> SocketAddr {
         let (leader, other) = self.leader_and_other();
-        let leader = descent::identity(pid(&leader).as_raw_nonzero().get()).expect("it runs");
-        self.kill(Part::Zookeeper);
+        let leader = process_tree::identity(pid(&leader).as_raw_nonzero().get()).expect("it runs");
+        self.kill(Member::Zookeeper);
         gone(&leader);
         other
     }
 
-    /// The number of the leading master's process, and the address of the other master.
+    /// The process id of the leading master, and the address of the other one.
     fn leader_and_other(&self) -> (Value, SocketAddr) {
         let leader = self.state()["leader_info"]["port"].as_u64().expect("there is one");
         let parts = self.parts();
@@ -219,40 +226,40 @@ impl MesosBox {
         (number, ([127, 0, 0, 1], if u64::from(port) == leader { port + 100 } else { port }).into())
     }
 
-    /// The number of the first agent's process.
+    /// The process id of the first agent.
     pub fn agent(&self) -> i32 {
-        self.pid(Part::Agent(0)).as_raw_nonzero().get()
+        self.pid(Member::Agent(0)).as_raw_nonzero().get()
     }
 
-    /// What the box says of its processes.
+    /// The list of processes that `mesos-box up` has written.
     fn parts(&self) -> Value {
         let parts =
             std::fs::read(self.work_folder().join("box.json")).expect("a box that is ready says so there");
         serde_json::from_slice(&parts).expect("the box writes JSON")
     }
 
-    /// The whole state of the master that leads. The other one would only send us there.
+    /// The state of the leading master. Another master would only redirect.
     pub fn state(&self) -> Value {
-        until("a master leads and answers", LATER, || {
+        until("a master leads and answers", LONG_DEADLINE, || {
             let second = SocketAddr::from(([127, 0, 0, 1], self.master.port() + 100));
             let masters = [self.master, second];
             masters.into_iter().find_map(|master| http::get_json(master, "/master/state"))
         })
     }
 
-    /// The folder that all sandboxes are below.
+    /// The folder that contains all sandboxes.
     pub fn work_folder(&self) -> PathBuf {
         self.process.folder().join("mesos")
     }
 }
 
-impl Part {
-    /// Where the box lists it.
+impl Member {
+    /// Its place in the list of processes.
     fn key(self) -> (&'static str, usize) {
         match self {
-            Part::Master => ("masters", 0),
-            Part::Agent(number) => ("agents", number),
-            Part::Zookeeper => panic!("it is not the box's own"),
+            Member::Master => ("masters", 0),
+            Member::Agent(number) => ("agents", number),
+            Member::Zookeeper => panic!("it is not the box's own"),
         }
     }
 }
@@ -261,25 +268,25 @@ fn pid(number: &Value) -> Pid {
     number.as_i64().and_then(|pid| Pid::from_raw(pid as i32)).expect("a number")
 }
 
-/// Kills the process of that number and waits until it is gone.
+/// Kills a process and waits until it is gone.
 fn kill(pid: Pid) {
-    let identity = descent::identity(pid.as_raw_nonzero().get()).expect("it runs");
+    let identity = process_tree::identity(pid.as_raw_nonzero().get()).expect("it runs");
     kill_process(pid, Signal::KILL).expect("it runs");
     gone(&identity);
 }
 
-fn gone(process: &descent::Identity) {
-    until("it is gone", SOON, || (!descent::alive(process)).then_some(()));
+fn gone(process: &process_tree::ProcessIdentity) {
+    until("it is gone", DEADLINE, || (!process_tree::alive(process)).then_some(()));
 }
 
 impl Drop for MesosBox {
     fn drop(&mut self) {
         self.others.clear();
         self.added = None;
-        // Gently first, so that it sweeps executors up; the process's own end does the rest.
+        // SIGTERM first, so that it ends its executors. Dropping the process kills it if necessary.
         if self.process.is_running() {
             self.process.signal(Signal::TERM);
-            let limit = std::time::Instant::now() + SOON;
+            let limit = std::time::Instant::now() + DEADLINE;
             while self.process.is_running() && std::time::Instant::now() < limit {
                 std::thread::sleep(std::time::Duration::from_millis(20));
             }

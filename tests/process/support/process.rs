@@ -1,4 +1,4 @@
-//! A child process whose output is kept, and which never outlives its test.
+//! A child process that never outlives its test. Its output is kept.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 
-use super::descent::{Identity, alive, descendants, marked};
-use super::until;
+use super::process_tree::{ProcessIdentity, alive, descendants, marked};
+use super::{DEADLINE, until};
 
-/// A running child in a process group of its own, with a temporary folder of its own as `TMPDIR`.
+/// A running child process with a process group and a temporary folder (`TMPDIR`) of its own.
 pub struct Process {
     child: Child,
     name: String,
@@ -25,7 +25,7 @@ pub struct Process {
     folder: TempDir,
 }
 
-/// How a process ended and all it said.
+/// The exit status and the output of a process.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit status or signal.
@@ -48,13 +48,12 @@ pub fn mesos_miner<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> P
     start(env!("CARGO_BIN_EXE_mesos-miner"), arguments)
 }
 
-/// Starts any program. Of our environment only the search path and the home come along, so that a test means the same
-/// in every shell.
+/// Starts any program. It gets only a few variables of our environment, so that a test does the same in every shell.
 pub fn start<S: AsRef<OsStr>>(program: impl AsRef<Path>, arguments: impl IntoIterator<Item = S>) -> Process {
     start_in(tempfile::tempdir().expect("a temporary folder"), program, arguments)
 }
 
-/// [`start`] with a folder that the caller made, for programs that need its path on their command line.
+/// [`start`] with a temporary folder that exists already, for programs that need its path as an argument.
 pub fn start_in<S: AsRef<OsStr>>(
     folder: TempDir,
     program: impl AsRef<Path>,
@@ -81,7 +80,7 @@ pub fn start_in<S: AsRef<OsStr>>(
 }
 
 impl Process {
-    /// Its number.
+    /// Its process id.
     pub fn id(&self) -> i32 {
         i32::try_from(self.child.id()).expect("process numbers are small")
     }
@@ -101,13 +100,13 @@ impl Process {
         self.stderr.so_far()
     }
 
-    /// Waits for a line of standard output that `wanted` takes.
+    /// Waits for a line of standard output for which `wanted` returns a value.
     pub fn wait_for_output<T>(&mut self, within: Duration, wanted: impl FnMut(&str) -> Option<T>) -> T {
         let lines = self.stdout.kept.clone();
         self.wait_for_line(&lines, within, wanted)
     }
 
-    /// Waits for a line of standard error that `wanted` takes.
+    /// Waits for a line of standard error for which `wanted` returns a value.
     pub fn wait_for_error<T>(&mut self, within: Duration, wanted: impl FnMut(&str) -> Option<T>) -> T {
         let lines = self.stderr.kept.clone();
         self.wait_for_line(&lines, within, wanted)
@@ -143,13 +142,13 @@ impl Process {
         self.child.try_wait().expect("it is our child").is_none()
     }
 
-    /// Sends it alone a signal.
+    /// Sends a signal to this process only.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.id()).expect("a process number is not 0");
         kill_process(pid, signal).unwrap_or_else(|e| panic!("{signal:?} to {}: {e}", self.name));
     }
 
-    /// Waits for its end. What it left running is looked for by [`Process::assert_nothing_left`].
+    /// Waits for its end. [`Process::assert_nothing_left`] finds the processes that it has left.
     pub fn wait(&mut self, within: Duration) -> Ended {
         let limit = Instant::now() + within;
         loop {
@@ -163,18 +162,18 @@ impl Process {
         }
     }
 
-    /// Every process that belongs to it, itself apart.
-    pub fn family(&self) -> HashSet<Identity> {
+    /// All other processes that belong to it.
+    pub fn family(&self) -> HashSet<ProcessIdentity> {
         let mut family = descendants(self.id());
         family.extend(marked(self.folder()));
         family.retain(|p| p.pid != self.id());
         family
     }
 
-    /// Waits until no process of `family` (taken while it ran) and none that bears its mark runs any more.
-    pub fn assert_nothing_left(&self, family: &HashSet<Identity>, within: Duration) {
+    /// Waits until no process of `family` (taken while it ran), and no process of its temporary folder, runs any more.
+    pub fn assert_nothing_left(&self, family: &HashSet<ProcessIdentity>, within: Duration) {
         until(&format!("no process of {} is left", self.name), within, || {
-            let mut left: HashSet<Identity> = family.iter().filter(|p| alive(p)).cloned().collect();
+            let mut left: HashSet<ProcessIdentity> = family.iter().filter(|p| alive(p)).cloned().collect();
             left.extend(self.family());
             left.is_empty().then_some(())
         });
@@ -194,7 +193,7 @@ impl Drop for Process {
         let family = self.family();
         if self.child.try_wait().ok().flatten().is_none() {
             let group = Pid::from_raw(self.id()).expect("a process number is not 0");
-            // It may have ended just now.
+            // The process may have ended in the meantime.
             let _ = kill_process_group(group, Signal::KILL);
             let _ = self.child.wait();
         }
@@ -204,7 +203,7 @@ impl Drop for Process {
     }
 }
 
-/// The lines of a pipe, kept by a thread.
+/// The lines of a pipe, which a thread reads.
 struct Lines {
     kept: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
@@ -227,10 +226,10 @@ impl Lines {
         self.kept.lock().expect("readers never panic").clone()
     }
 
-    /// Waits for the rest after the process has ended; but a process that it left behind may hold the pipe open, and
-    /// that must show as what it is, so not for ever.
+    /// Reads the rest of the output after the process has ended. The deadline is for a process that it left running, which
+    /// keeps the pipe open: the test must then fail because of that process instead of hanging here.
     fn join(&mut self) {
-        let limit = Instant::now() + Duration::from_secs(5);
+        let limit = Instant::now() + DEADLINE;
         while self.reader.as_ref().is_some_and(|r| !r.is_finished()) && Instant::now() < limit {
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -1,4 +1,4 @@
-//! Between a scheduler and its master: hands everything on, but may hold calls back, swallow or refuse them.
+//! A proxy between a scheduler and its master. It may delay, swallow or refuse calls.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,38 +9,38 @@ use mesos::v1::scheduler::Call;
 use mesos::v1::scheduler::call::Type;
 use prost::Message;
 
-/// What becomes of a call.
+/// What the proxy does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The master gets it.
-    Passes,
-    /// The scheduler believes so.
-    IsSwallowed,
-    /// It is answered 503, as by a proxy that has too much to do.
-    IsRefused,
+pub enum CallAction {
+    /// Forwards it to the master.
+    Forward,
+    /// Accepts it without forwarding it.
+    Swallow,
+    /// Responds with 503, like an overloaded proxy.
+    Refuse,
 }
 
-/// Runs until dropped.
+/// A proxy that runs until it is dropped.
 pub struct Proxy {
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    /// `judge` sees every call before the master does, and may take its time.
-    pub fn start(master: SocketAddr, judge: impl Fn(&Call) -> Fate + Send + Sync + 'static) -> Proxy {
+    /// Starts a proxy. `decide` is called for each call before it is forwarded, and may delay it by blocking.
+    pub fn start(master: SocketAddr, decide: impl Fn(&Call) -> CallAction + Send + Sync + 'static) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, judge) = (stop.clone(), Arc::new(judge));
+        let (stopped, decide) = (stop.clone(), Arc::new(decide));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                let judge = judge.clone();
-                // That either side goes away is no failure of the proxy's.
-                std::thread::spawn(move || drop(serve(client, master, &*judge)));
+                let decide = decide.clone();
+                // Either side may close the connection.
+                std::thread::spawn(move || drop(serve(client, master, &*decide)));
             }
         });
         Proxy { address, stop }
@@ -54,47 +54,54 @@ impl Drop for Proxy {
     }
 }
 
-/// One connection: requests one after the other, each with a body of known length, and its answer; in the end, perhaps,
-/// the stream of events.
-fn serve(mut client: TcpStream, master: SocketAddr, judge: &dyn Fn(&Call) -> Fate) -> std::io::Result<()> {
+/// Serves one connection: requests and their responses, one after the other. After SUBSCRIBE, the event stream.
+fn serve(
+    mut client: TcpStream,
+    master: SocketAddr,
+    decide: &dyn Fn(&Call) -> CallAction,
+) -> std::io::Result<()> {
     let mut upstream = TcpStream::connect(master)?;
-    let mut answers = BufReader::new(upstream.try_clone()?);
+    let mut responses = BufReader::new(upstream.try_clone()?);
     let mut requests = BufReader::new(client.try_clone()?);
     while let Some((head, body)) = message(&mut requests)? {
         let call = Call::decode(&*body).unwrap_or_default();
-        match judge(&call) {
-            Fate::Passes => upstream.write_all(&[head, body].concat())?,
-            Fate::IsSwallowed => {
+        match decide(&call) {
+            CallAction::Forward => upstream.write_all(&[head, body].concat())?,
+            CallAction::Swallow => {
                 client.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")?;
                 continue;
             }
-            Fate::IsRefused => {
+            CallAction::Refuse => {
                 client.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy")?;
                 continue;
             }
         }
         if call.r#type() == Type::Subscribe {
-            return stream(client, &upstream, answers);
+            return stream(client, &upstream, responses);
         }
-        let Some((head, body)) = message(&mut answers)? else { break };
+        let Some((head, body)) = message(&mut responses)? else { break };
         client.write_all(&[head, body].concat())?;
     }
     upstream.shutdown(Shutdown::Both)
 }
 
-/// Hands a stream of events on, until either side has had enough.
-fn stream(client: TcpStream, upstream: &TcpStream, mut answers: BufReader<TcpStream>) -> std::io::Result<()> {
+/// Forwards an event stream until either side closes its connection.
+fn stream(
+    client: TcpStream,
+    upstream: &TcpStream,
+    mut responses: BufReader<TcpStream>,
+) -> std::io::Result<()> {
     let mut back = client.try_clone()?;
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut answers, &mut back);
+        let _ = std::io::copy(&mut responses, &mut back);
         let _ = back.shutdown(Shutdown::Both);
     });
-    // The scheduler says nothing more on this connection.
+    // The scheduler sends nothing more on this connection.
     let _ = std::io::copy(&mut &client, &mut std::io::sink());
     upstream.shutdown(Shutdown::Both)
 }
 
-/// Head and body of the next request or answer; `None` at the end.
+/// Head and body of the next request or response; `None` at the end.
 fn message(reader: &mut impl BufRead) -> std::io::Result<Option<(Vec<u8>, Vec<u8>)>> {
     let (mut head, mut length) = (Vec::new(), 0);
     loop {

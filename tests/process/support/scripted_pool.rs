@@ -1,4 +1,4 @@
-//! A pool that says literal lines: no code of this project reads or writes them.
+//! A pool that sends literal lines. It shares no Stratum code with this project.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde_json::{Value, json};
 
-/// Plays a fixed part to every client and hands over each `mining.submit`'s parameters.
+/// A pool that sends the same script to every client, and passes on the parameters of each `mining.submit`.
 pub struct ScriptedPool {
     pub address: SocketAddr,
     pub submits: Receiver<Vec<Value>>,
 }
 
-/// What the pool says: the answer to `mining.subscribe`, and the lines after the authorisation.
+/// The result of `mining.subscribe`, and the lines that follow the authorization.
 #[derive(Clone)]
 pub struct Script {
     pub subscribed: Value,
@@ -27,7 +27,7 @@ impl ScriptedPool {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (script, sender) = (script.clone(), sender.clone());
-                // A client that goes away is no failure of the pool's.
+                // The client may close the connection.
                 std::thread::spawn(move || drop(serve(&stream, &script, &sender)));
             }
         });
@@ -42,7 +42,7 @@ fn serve(mut stream: &TcpStream, script: &Script, submits: &Sender<Vec<Value>>) 
         let result = match method {
             "mining.subscribe" => script.subscribed.clone(),
             "mining.authorize" | "mining.submit" => json!(true),
-            // Old pools know nothing else, such as mining.configure.
+            // Old pools do not know other methods, such as mining.configure.
             _ => {
                 let error = json!([-3, format!("Method '{method}' not found"), null]);
                 writeln!(stream, "{}", json!({"id": request["id"], "result": null, "error": error}))?;
@@ -57,7 +57,7 @@ fn serve(mut stream: &TcpStream, script: &Script, submits: &Sender<Vec<Value>>) 
         }
         if method == "mining.submit" {
             let parameters = request["params"].as_array().cloned().unwrap_or_default();
-            // The test may have heard enough.
+            // The test may have ended.
             let _ = submits.send(parameters);
         }
     }

@@ -1,4 +1,4 @@
-//! The object that `--json` prints last.
+//! The summary that `--json` prints last.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::process::Ended;
 
-/// Every member is needed, none may be added: the documented shape is the whole shape.
+/// The summary must have exactly these members, as documented.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -29,7 +29,7 @@ pub struct Shares {
 }
 
 impl Summary {
-    /// Reads the last line of standard output and checks what holds for every run.
+    /// Reads the last line of standard output, and checks what must hold for every run.
     pub fn of(ended: &Ended) -> Summary {
         let line = ended.stdout.last().unwrap_or_else(|| panic!("no output: {ended:#?}"));
         let summary: Summary =
@@ -41,7 +41,7 @@ impl Summary {
             "hashrate is hashes per second: {line}"
         );
         let Shares { accepted, rejected, stale, unanswered } = summary.shares;
-        // The pool counts a block at once; the worker may be stopped before the answer has reached it.
+        // The pool counts a block at once. A worker may end before it gets the answer.
         assert!(summary.blocks <= accepted + unanswered, "each block is a share: {line}");
         assert!(
             u128::from(accepted + rejected + stale + unanswered) <= summary.hashes,

@@ -1,18 +1,19 @@
-//! A real ZooKeeper of one server, whose data survive it.
+//! A real ZooKeeper of one server. Its data survive a restart.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
+use testing::ports::ReservedPorts;
 
 use super::process::{Process, start};
-use super::{LATER, SOON, ports, until};
+use super::{DEADLINE, LONG_DEADLINE, until};
 
 pub struct ZooKeeper {
     process: Process,
     command: PathBuf,
-    port: u16,
+    port: ReservedPorts,
     data: TempDir,
     heap: &'static str,
 }
@@ -26,33 +27,35 @@ impl ZooKeeper {
         ZooKeeper::with_heap(command, HEAP)
     }
 
-    /// The same with so much memory, as Java writes it.
+    /// Starts one with this much memory, such as `64m`.
     pub fn with_heap(command: &Path, heap: &'static str) -> ZooKeeper {
-        let (port, data) = (ports::free(1), tempfile::tempdir().expect("a temporary folder"));
-        let process = run(command, port, data.path(), heap);
+        let (port, data) = (ReservedPorts::take(1), tempfile::tempdir().expect("a temporary folder"));
+        let process = run(command, port.first(), data.path(), heap);
         let zookeeper = ZooKeeper { process, command: command.to_owned(), port, data, heap };
         zookeeper.until_it_answers();
         zookeeper
     }
 
-    /// A place in it.
+    /// The address of a path in it.
     pub fn address(&self, path: &str) -> String {
-        format!("zk://127.0.0.1:{}/{path}", self.port)
+        format!("zk://127.0.0.1:{}/{path}", self.port.first())
     }
 
     pub fn kill(&mut self) {
         self.process.signal(Signal::KILL);
-        self.process.wait(SOON);
+        self.process.wait(DEADLINE);
     }
 
     /// Starts it again with the same data.
     pub fn restart(&mut self) {
-        self.process = run(&self.command, self.port, self.data.path(), self.heap);
+        self.process = run(&self.command, self.port.first(), self.data.path(), self.heap);
         self.until_it_answers();
     }
 
     fn until_it_answers(&self) {
-        until("ZooKeeper answers", LATER, || TcpStream::connect(("127.0.0.1", self.port)).ok());
+        until("ZooKeeper answers", LONG_DEADLINE, || {
+            TcpStream::connect(("127.0.0.1", self.port.first())).ok()
+        });
     }
 }
 

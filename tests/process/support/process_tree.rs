@@ -1,17 +1,17 @@
-//! Which processes belong to a test, however they were started.
+//! Finds the processes that belong to a test.
 //!
-//! A process is the test's own if it descends from the test's child, or if the test's own temporary folder
-//! shows in its environment or working directory. The second way also finds orphans: executors live in
-//! sandboxes below that folder. Never by name: other tests run the same programs at the same time.
+//! A process belongs to a test if it descends from the test's child, or if the test's temporary folder is in its
+//! environment or contains its working directory. The second rule also finds orphans, because the sandboxes of executors
+//! are in that folder. Names do not count: other tests run the same programs at the same time.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-/// A process that can't be confused with a later one of the same number.
+/// Identifies a process, also after its id was given to another one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// Its number.
+pub struct ProcessIdentity {
+    /// Its id.
     pub pid: i32,
     /// When it started, in clock ticks since boot.
     started: u64,
@@ -25,7 +25,7 @@ struct Stat {
     started: u64,
 }
 
-/// `/proc/PID/stat`; the second field may hold spaces and parentheses.
+/// Reads `/proc/PID/stat`. The second field may contain spaces and parentheses.
 fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let rest: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
@@ -41,22 +41,22 @@ fn pids() -> Vec<i32> {
     entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// What runs under that number.
-pub fn identity(pid: i32) -> Option<Identity> {
+/// The process with this id, if it runs.
+pub fn identity(pid: i32) -> Option<ProcessIdentity> {
     let stat = stat(pid)?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    // A zombie runs nothing; it only waits for a parent that may be the test itself.
-    (stat.state != 'Z').then_some(Identity { pid, started: stat.started, command })
+    // A zombie does not run. It waits for its parent, which may be the test itself.
+    (stat.state != 'Z').then_some(ProcessIdentity { pid, started: stat.started, command })
 }
 
-/// Whether that very process still runs.
-pub fn alive(process: &Identity) -> bool {
+/// Whether this process still runs.
+pub fn alive(process: &ProcessIdentity) -> bool {
     identity(process.pid).is_some_and(|now| now.started == process.started)
 }
 
-/// The children of `root`, their children and so on, without `root`.
-pub fn descendants(root: i32) -> HashSet<Identity> {
+/// All descendants of `root`.
+pub fn descendants(root: i32) -> HashSet<ProcessIdentity> {
     let parents: Vec<(i32, i32)> = pids().into_iter().filter_map(|p| Some((p, stat(p)?.parent))).collect();
     let mut family = HashSet::from([root]);
     loop {
@@ -73,8 +73,8 @@ pub fn descendants(root: i32) -> HashSet<Identity> {
     family.into_iter().filter(|p| *p != root).filter_map(identity).collect()
 }
 
-/// Processes with `folder` in their environment or as a parent of their working directory.
-pub fn marked(folder: &Path) -> HashSet<Identity> {
+/// The processes with `folder` in their environment, or with a working directory in it.
+pub fn marked(folder: &Path) -> HashSet<ProcessIdentity> {
     let mark = folder.to_str().expect("temporary folders are plain text").as_bytes();
     let own = std::process::id() as i32;
     let is_marked = |pid: &i32| {
@@ -88,22 +88,22 @@ pub fn marked(folder: &Path) -> HashSet<Identity> {
 /// A running executor.
 #[derive(Clone, Debug)]
 pub struct Executor {
-    /// Its id, which is its task's.
+    /// Its id, which is also its task's.
     pub id: String,
     /// Its process.
-    pub process: Identity,
+    pub process: ProcessIdentity,
 }
 
-/// The executors whose sandboxes are below `folder`, one entry each: the process that the agent started.
+/// The executors whose sandboxes are in `folder`.
 pub fn executors(folder: &Path) -> Vec<Executor> {
     let mut found: Vec<Executor> = marked(folder).into_iter().filter_map(executor).collect();
-    // A shell in front of the executor has the same environment; the executor is the younger one.
+    // A shell that started the executor has the same environment. The executor is the younger process.
     found.sort_by_key(|e| (e.id.clone(), std::cmp::Reverse((e.process.started, e.process.pid))));
     found.dedup_by(|a, b| a.id == b.id);
     found
 }
 
-fn executor(process: Identity) -> Option<Executor> {
+fn executor(process: ProcessIdentity) -> Option<Executor> {
     let environment = fs::read(format!("/proc/{}/environ", process.pid)).ok()?;
     let id = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"MESOS_EXECUTOR_ID="))?;
     Some(Executor { id: String::from_utf8_lossy(id).into_owned(), process })

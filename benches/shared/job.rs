@@ -1,4 +1,4 @@
-//! What several benches need, and a test of the engine.
+//! A job to measure with, for benches and a test of the engine.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use hasher::{CompactTarget, Target};
 use stratum::Job;
 
 /// A job of a block with about 2^`depth` transactions. Nothing meets its target.
-pub fn job(id: u32, depth: u8) -> Arc<Job> {
+pub fn sample_job(id: u32, depth: u8) -> Arc<Job> {
     Arc::new(Job {
         id: id.to_string(),
         prev_hash: [7; 32],

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 const PIECE: usize = 64 * 1024;
 
 /// A network until it is dropped.
-pub struct Distance {
+pub struct DelayProxy {
     /// Where the master seems to be.
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
 }
 
-impl Distance {
+impl DelayProxy {
     /// Puts a network before a master: there and back takes `round_trip`.
     pub fn start(master: SocketAddr, round_trip: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -43,7 +43,7 @@ impl Distance {
     }
 }
 
-impl Drop for Distance {
+impl Drop for DelayProxy {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // It waits for connections.

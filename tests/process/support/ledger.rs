@@ -8,12 +8,12 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde::Deserialize;
 
-use super::SOON;
+use super::DEADLINE;
 use super::process::mesos_miner;
 
 /// What `mesos-miner ledger` says of one framework.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Books {
+pub struct Ledger {
     pub workers: Vec<Row>,
     pub servers: Vec<Row>,
     pub total: Row,
@@ -24,8 +24,8 @@ pub struct Books {
 pub struct Row {
     pub task: String,
     pub state: Option<String>,
-    pub pool: Column,
-    pub worker: Column,
+    pub pool: Counts,
+    pub worker: Counts,
     pub unreported: Option<u64>,
     pub uncounted: Option<u64>,
     pub short: bool,
@@ -33,7 +33,7 @@ pub struct Row {
 
 /// One count.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-pub struct Column {
+pub struct Counts {
     pub accepted: u64,
     pub rejected: u64,
     pub stale: u64,
@@ -41,8 +41,8 @@ pub struct Column {
     pub blocks: u64,
 }
 
-impl std::ops::AddAssign for Column {
-    fn add_assign(&mut self, other: Column) {
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
         self.accepted += other.accepted;
         self.rejected += other.rejected;
         self.stale += other.stale;
@@ -57,19 +57,19 @@ impl Row {
     }
 }
 
-impl Books {
+impl Ledger {
     /// Reads them beside a scheduler that may be writing them; `None` while there are none.
-    pub fn read(state_dir: &Path) -> Option<Books> {
-        Books::at("--state-dir".as_ref(), state_dir.as_os_str())
+    pub fn read(state_dir: &Path) -> Option<Ledger> {
+        Ledger::at("--state-dir".as_ref(), state_dir.as_os_str())
     }
 
     /// The same of what schedulers share in ZooKeeper.
-    pub fn shared(zk: &str) -> Option<Books> {
-        Books::at("--zk".as_ref(), zk.as_ref())
+    pub fn shared(zk: &str) -> Option<Ledger> {
+        Ledger::at("--zk".as_ref(), zk.as_ref())
     }
 
-    fn at(option: &OsStr, place: &OsStr) -> Option<Books> {
-        let ended = mesos_miner(["ledger".as_ref(), "--json".as_ref(), option, place]).wait(SOON);
+    fn at(option: &OsStr, place: &OsStr) -> Option<Ledger> {
+        let ended = mesos_miner(["ledger".as_ref(), "--json".as_ref(), option, place]).wait(DEADLINE);
         if !ended.status.success() {
             assert!(ended.errors().contains("there is no ledger"), "{ended:#?}");
             return None;
@@ -81,9 +81,9 @@ impl Books {
     }
 
     /// What `mesos-miner ledger` prints for people.
-    pub fn in_words(state_dir: &Path) -> Vec<String> {
+    pub fn printed(state_dir: &Path) -> Vec<String> {
         let ended =
-            mesos_miner(["ledger".as_ref(), "--state-dir".as_ref(), state_dir.as_os_str()]).wait(SOON);
+            mesos_miner(["ledger".as_ref(), "--state-dir".as_ref(), state_dir.as_os_str()]).wait(DEADLINE);
         assert!(ended.status.success(), "{ended:#?}");
         ended.stdout
     }
@@ -109,17 +109,17 @@ impl Books {
 
 /// What a server task has counted itself, in the database in its sandbox.
 #[derive(Debug, Default)]
-pub struct PoolBooks {
+pub struct PoolDatabase {
     /// Its account of each worker.
-    pub workers: BTreeMap<String, Column>,
+    pub workers: BTreeMap<String, Counts>,
     /// When accepted shares came, milliseconds since the Unix epoch, the last first.
     pub times: Vec<i64>,
 }
 
-impl PoolBooks {
+impl PoolDatabase {
     /// Of a server task whose sandbox is somewhere below `work_folder`; `None` if it never had one, or ended before it
     /// made its tables.
-    pub fn of(server: &str, work_folder: &Path) -> Option<PoolBooks> {
+    pub fn of(server: &str, work_folder: &Path) -> Option<PoolDatabase> {
         let database = find(work_folder, &|path| {
             path.ends_with("mesos-miner-pool/pool.sqlite") && path.iter().any(|part| part == server)
         })?;
@@ -129,7 +129,7 @@ impl PoolBooks {
             .ok()?;
         let account = |row: &rusqlite::Row<'_>| {
             let count = |place: usize| row.get::<_, i64>(place).map(i64::unsigned_abs);
-            let column = Column {
+            let column = Counts {
                 accepted: count(1)?,
                 rejected: count(2)?,
                 stale: count(3)?,
@@ -141,7 +141,7 @@ impl PoolBooks {
         let workers = workers.query_map([], account).expect("rows").map(|row| row.expect("an account"));
         let mut times = connection.prepare("SELECT accepted_ms FROM share ORDER BY 1 DESC").expect("a table");
         let times = times.query_map([], |row| row.get(0)).expect("rows").map(|time| time.expect("a number"));
-        Some(PoolBooks { workers: workers.collect(), times: times.collect() })
+        Some(PoolDatabase { workers: workers.collect(), times: times.collect() })
     }
 
     /// Accepted shares of all workers.

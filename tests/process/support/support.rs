@@ -1,15 +1,14 @@
-//! What the process tests share: real processes with deadlines, a scripted pool, plain HTTP, the real peers.
+//! What the process tests share: processes, clusters, a scripted pool, plain HTTP, and the real peers.
 
-pub mod books;
 pub mod cluster;
-pub mod descent;
 pub mod embedded;
 pub mod framework;
 pub mod http;
+pub mod ledger;
 pub mod mesos_box;
 pub mod peer;
-pub mod ports;
 pub mod process;
+pub mod process_tree;
 pub mod proxy;
 pub mod scripted_pool;
 pub mod summary;
@@ -17,12 +16,12 @@ pub mod zookeeper;
 
 use std::time::{Duration, Instant};
 
-/// For what takes milliseconds on an idle machine. A deadline, never a wait: machines may be slow.
-pub const SOON: Duration = Duration::from_secs(60);
-/// For what takes seconds on an idle machine: a search, a whole launch on a cluster.
-pub const LATER: Duration = Duration::from_secs(600);
+/// The deadline for what takes milliseconds on an idle machine.
+pub const DEADLINE: Duration = testing::DEADLINE;
+/// The deadline for what takes seconds on an idle machine, such as a search or a launch on a cluster.
+pub const LONG_DEADLINE: Duration = Duration::from_secs(600);
 
-/// Asks `condition` until it gives a value.
+/// Polls `condition` until it returns a value.
 ///
 /// # Panics
 ///
