@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use local::http::{Frames, Reply, Request, STREAM_ID, Server, empty, header, stream, text};
+use local::http::{Reply, Request, STREAM_ID, Server, StreamBody, empty, header, stream, text};
 use mesos::v1::scheduler::Call;
 use mesos::v1::scheduler::call::Type;
 use prost::Message;
@@ -109,5 +109,5 @@ fn subscribe(cluster: &Arc<Mutex<Cluster>>, request: &Request) -> Reply {
             lock(&cluster).unsubscribed(&stream_id);
         }
     };
-    stream(PROTOBUF, Some(id), Frames { receiver, on_end: Some(Box::new(on_end)) })
+    stream(PROTOBUF, Some(id), StreamBody { receiver, on_end: Some(Box::new(on_end)) })
 }

@@ -29,7 +29,7 @@ pub const STREAM_ID: &str = "mesos-stream-id";
 pub type Request = hyper::Request<Bytes>;
 
 /// An answer: a whole body, or an event stream.
-pub type Reply = Response<Either<Full<Bytes>, Frames>>;
+pub type Reply = Response<Either<Full<Bytes>, StreamBody>>;
 
 /// The value of a request's header, if it is there and is text.
 pub fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
@@ -56,7 +56,7 @@ pub fn data(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> 
 }
 
 /// An event stream; each frame becomes one chunk.
-pub fn stream(content_type: &'static str, stream_id: Option<String>, frames: Frames) -> Reply {
+pub fn stream(content_type: &'static str, stream_id: Option<String>, frames: StreamBody) -> Reply {
     let mut reply = data(200, content_type, Bytes::new()).map(|_| Either::Right(frames));
     if let Some(id) = stream_id.and_then(|id| HeaderValue::try_from(id).ok()) {
         reply.headers_mut().insert(STREAM_ID, id);
@@ -65,14 +65,14 @@ pub fn stream(content_type: &'static str, stream_id: Option<String>, frames: Fra
 }
 
 /// The body of an event stream.
-pub struct Frames {
+pub struct StreamBody {
     /// The frames to send. The stream ends when the last sender is dropped.
     pub receiver: mpsc::Receiver<Bytes>,
     /// Called when the stream ends, also if the peer ends it.
     pub on_end: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-impl Drop for Frames {
+impl Drop for StreamBody {
     fn drop(&mut self) {
         if let Some(on_end) = self.on_end.take() {
             on_end();
@@ -80,7 +80,7 @@ impl Drop for Frames {
     }
 }
 
-impl Body for Frames {
+impl Body for StreamBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -18,9 +18,10 @@ pub mod cli;
 pub mod cluster;
 mod container;
 mod cpus;
+mod encoding;
 pub mod http;
 mod master;
 mod messages;
 mod ports;
-mod wire;
+
 mod work_dir;

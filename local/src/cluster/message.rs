@@ -1,10 +1,10 @@
 //! Messages to the core: calls, events, and requests of those who have a handle.
 
 use crate::agent::{self, Agent, ContainerEvent};
+use crate::encoding::Encoding;
 use crate::http::Reply;
 use crate::master::{self, Master};
 use crate::messages::RequestId;
-use crate::wire::Wire;
 use mesos::v1::{executor, scheduler};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -63,6 +63,6 @@ pub(super) enum Message {
 /// A request that waits for its answer.
 pub(super) struct Pending {
     /// The encoding that the answer must have.
-    pub wire: Wire,
+    pub encoding: Encoding,
     pub reply: oneshot::Sender<Reply>,
 }

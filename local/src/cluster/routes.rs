@@ -5,9 +5,9 @@
 //! `/slave(1)`.
 
 use super::message::{Members, Message, Pending};
+use crate::encoding::{self, Encoding, NamedMessage};
 use crate::http::{Reply, Request, STREAM_ID, data, header, text};
 use crate::messages::VERSION;
-use crate::wire::{self, Named, Wire};
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -53,17 +53,17 @@ pub(super) async fn agent(agent: usize, request: Request, sender: Sender) -> Rep
 }
 
 /// Hands a call to the core, and waits for its answer.
-async fn call<T: Named>(
+async fn call<T: NamedMessage>(
     request: &Request,
     sender: Sender,
     message: impl FnOnce(Box<T>, Pending) -> Message,
 ) -> Reply {
-    let (wire, call) = match wire::read(request) {
+    let (encoding, call) = match encoding::read(request) {
         Ok(read) => read,
         Err((status, reason)) => return text(status, reason),
     };
     let (reply, answer) = oneshot::channel();
-    let message = message(Box::new(call), Pending { wire, reply });
+    let message = message(Box::new(call), Pending { encoding, reply });
     if sender.upgrade().is_none_or(|sender| sender.send(message).is_err()) {
         return unavailable();
     }
@@ -107,5 +107,5 @@ fn unavailable() -> Reply {
 }
 
 fn json_reply(value: &Value) -> Reply {
-    data(200, Wire::Json.content_type(), value.to_string())
+    data(200, Encoding::Json.content_type(), value.to_string())
 }

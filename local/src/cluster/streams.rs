@@ -1,9 +1,9 @@
 //! Requests that wait for their answers, and event streams.
 
 use super::message::{Member, Message, Pending};
-use crate::http::{Frames, empty, stream, text};
+use crate::encoding::{Encoding, NamedMessage};
+use crate::http::{StreamBody, empty, stream, text};
 use crate::messages::{Answer, RequestId};
-use crate::wire::{Named, Wire};
 use bytes::Bytes;
 use std::collections::HashMap;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ const MAX_UNREAD: usize = 10_000;
 pub(super) struct Streams {
     last: RequestId,
     waiting: HashMap<RequestId, (Member, Pending)>,
-    open: HashMap<RequestId, (Wire, mpsc::Sender<Bytes>)>,
+    open: HashMap<RequestId, (Encoding, mpsc::Sender<Bytes>)>,
     sender: mpsc::WeakUnboundedSender<Message>,
 }
 
@@ -40,7 +40,7 @@ impl Streams {
             Answer::Refused(status, message) => text(status, message),
             Answer::Stream(stream_id) => {
                 let (frames, receiver) = mpsc::channel(MAX_UNREAD);
-                self.open.insert(request, (pending.wire, frames));
+                self.open.insert(request, (pending.encoding, frames));
                 let sender = self.sender.clone();
                 let on_end = move || {
                     if let Some(sender) = sender.upgrade() {
@@ -48,8 +48,8 @@ impl Streams {
                         let _ = sender.send(Message::Closed(member, request));
                     }
                 };
-                let frames = Frames { receiver, on_end: Some(Box::new(on_end)) };
-                stream(pending.wire.content_type(), stream_id, frames)
+                let frames = StreamBody { receiver, on_end: Some(Box::new(on_end)) };
+                stream(pending.encoding.content_type(), stream_id, frames)
             }
         };
         // If the peer has gone, the reply is dropped, and a stream in it ends.
@@ -57,9 +57,9 @@ impl Streams {
     }
 
     /// Sends an event.
-    pub fn send<T: Named>(&mut self, stream: RequestId, event: &T) {
-        let Some((wire, frames)) = self.open.get(&stream) else { return };
-        let record = mesos::recordio::encode(&wire.encode(event));
+    pub fn send<T: NamedMessage>(&mut self, stream: RequestId, event: &T) {
+        let Some((encoding, frames)) = self.open.get(&stream) else { return };
+        let record = mesos::recordio::encode(&encoding.encode(event));
         if let Err(error) = frames.try_send(Bytes::from(record)) {
             warn!(%error, "an event stream is closed: its peer does not read it");
             self.open.remove(&stream);

@@ -96,13 +96,6 @@ impl Master {
                 "name": info.name, "source": info.source, "resources": totals(&info.resources),
             })
         });
-        let offers = self.offers.values().filter(|offer| offer.message.framework_id == framework.id);
-        let offers = offers.map(|offer| {
-            json!({
-                "id": offer.message.id.value, "slave_id": offer.message.agent_id.value,
-                "framework_id": framework.id.value, "resources": totals(offer.resources.as_slice()),
-            })
-        });
         let allocated = framework.allocated(None);
         let offered = self.offered(|offer| offer.message.framework_id == framework.id);
         let mut used = allocated.clone();
@@ -124,8 +117,19 @@ impl Master {
             "unreachable_tasks": [],
             "completed_tasks": completed.collect::<Vec<_>>(),
             "executors": executors.collect::<Vec<_>>(),
-            "offers": offers.collect::<Vec<_>>(),
+            "offers": self.offers_json(framework),
         })
+    }
+
+    fn offers_json(&self, framework: &Framework) -> Vec<Value> {
+        let offers = self.offers.values().filter(|offer| offer.message.framework_id == framework.id);
+        let offers = offers.map(|offer| {
+            json!({
+                "id": offer.message.id.value, "slave_id": offer.message.agent_id.value,
+                "framework_id": framework.id.value, "resources": totals(offer.resources.as_slice()),
+            })
+        });
+        offers.collect()
     }
 }
 

@@ -15,18 +15,18 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 });
 
 /// A message whose descriptor is found by its name: JSON needs the descriptor.
-pub trait Named: Message + Default {
+pub trait NamedMessage: Message + Default {
     /// Its full name in the .proto files.
     const NAME: &'static str;
 
     /// Its descriptor.
     fn descriptor() -> MessageDescriptor {
-        POOL.get_message_by_name(Self::NAME).expect("each Named message is in the .proto files")
+        POOL.get_message_by_name(Self::NAME).expect("each NamedMessage message is in the .proto files")
     }
 }
 
 macro_rules! named {
-    ($($kind:ty = $name:literal),* $(,)?) => { $(impl Named for $kind { const NAME: &'static str = $name; })* };
+    ($($kind:ty = $name:literal),* $(,)?) => { $(impl NamedMessage for $kind { const NAME: &'static str = $name; })* };
 }
 
 named! {
@@ -38,14 +38,14 @@ named! {
 
 /// An encoding of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wire {
+pub enum Encoding {
     /// `application/json`
     Json,
     /// `application/x-protobuf`
     Protobuf,
 }
 
-impl Wire {
+impl Encoding {
     /// Its media type.
     pub fn content_type(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Wire {
     }
 
     /// The message as bytes.
-    pub fn encode<T: Named>(self, message: &T) -> Vec<u8> {
+    pub fn encode<T: NamedMessage>(self, message: &T) -> Vec<u8> {
         match self {
             Self::Protobuf => message.encode_to_vec(),
             Self::Json => to_json(message),
@@ -66,7 +66,7 @@ impl Wire {
     ///
     /// # Errors
     /// What is wrong with them, in Mesos' words.
-    pub fn decode<T: Named>(self, bytes: &[u8]) -> Result<T, String> {
+    pub fn decode<T: NamedMessage>(self, bytes: &[u8]) -> Result<T, String> {
         match self {
             Self::Protobuf => {
                 T::decode(bytes).map_err(|_| "Failed to parse body into Call protobuf".to_owned())
@@ -76,7 +76,7 @@ impl Wire {
     }
 }
 
-fn to_json<T: Named>(message: &T) -> Vec<u8> {
+fn to_json<T: NamedMessage>(message: &T) -> Vec<u8> {
     let mut dynamic = DynamicMessage::new(T::descriptor());
     let mut bytes = Vec::new();
     let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
@@ -91,7 +91,7 @@ fn to_json<T: Named>(message: &T) -> Vec<u8> {
     bytes
 }
 
-fn from_json<T: Named>(bytes: &[u8]) -> Result<T, String> {
+fn from_json<T: NamedMessage>(bytes: &[u8]) -> Result<T, String> {
     // Two steps, so that text that is not JSON gets another refusal than JSON that is not a Call.
     let value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|error| format!("Failed to parse body into JSON: {error}"))?;
@@ -106,7 +106,7 @@ fn from_json<T: Named>(bytes: &[u8]) -> Result<T, String> {
 ///
 /// # Errors
 /// The status of the refusal, 405, 400, 415 or 406, and the reason in Mesos' words.
-pub fn read<T: Named>(request: &Request) -> Result<(Wire, T), (u16, String)> {
+pub fn read<T: NamedMessage>(request: &Request) -> Result<(Encoding, T), (u16, String)> {
     let refuse = |status: u16, reason: &str| Err((status, reason.to_owned()));
     if request.method() != hyper::Method::POST {
         let received = request.method();
@@ -114,8 +114,8 @@ pub fn read<T: Named>(request: &Request) -> Result<(Wire, T), (u16, String)> {
         return Err((405, format!("{expecting}, but received '{received}'.")));
     }
     let given = match header(request, "content-type") {
-        Some("application/json") => Wire::Json,
-        Some("application/x-protobuf") => Wire::Protobuf,
+        Some("application/json") => Encoding::Json,
+        Some("application/x-protobuf") => Encoding::Protobuf,
         Some(_) => {
             return refuse(415, "Expecting 'Content-Type' of application/json or application/x-protobuf");
         }
@@ -123,20 +123,20 @@ pub fn read<T: Named>(request: &Request) -> Result<(Wire, T), (u16, String)> {
     };
     let message = given.decode(request.body()).map_err(|fault| (400, fault))?;
     match accepted(header(request, "accept")) {
-        Some(wire) => Ok((wire, message)),
+        Some(encoding) => Ok((encoding, message)),
         None => refuse(406, "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'"),
     }
 }
 
 /// JSON wins where both are allowed.
-fn accepted(accept: Option<&str>) -> Option<Wire> {
-    let Some(accept) = accept else { return Some(Wire::Json) };
+fn accepted(accept: Option<&str>) -> Option<Encoding> {
+    let Some(accept) = accept else { return Some(Encoding::Json) };
     let types: Vec<&str> =
         accept.split(',').map(|part| part.split(';').next().unwrap_or(part).trim()).collect();
-    let allows = |wire: Wire| {
-        types.iter().any(|kind| matches!(*kind, "*/*" | "application/*") || *kind == wire.content_type())
+    let allows = |encoding: Encoding| {
+        types.iter().any(|kind| matches!(*kind, "*/*" | "application/*") || *kind == encoding.content_type())
     };
-    [Wire::Json, Wire::Protobuf].into_iter().find(|wire| allows(*wire))
+    [Encoding::Json, Encoding::Protobuf].into_iter().find(|encoding| allows(*encoding))
 }
 
 #[cfg(test)]
@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn json_wins_where_both_are_allowed() {
-        assert_eq!(accepted(None), Some(Wire::Json));
-        assert_eq!(accepted(Some("*/*")), Some(Wire::Json));
-        assert_eq!(accepted(Some("application/x-protobuf, application/json")), Some(Wire::Json));
-        assert_eq!(accepted(Some("application/x-protobuf;q=0.5")), Some(Wire::Protobuf));
+        assert_eq!(accepted(None), Some(Encoding::Json));
+        assert_eq!(accepted(Some("*/*")), Some(Encoding::Json));
+        assert_eq!(accepted(Some("application/x-protobuf, application/json")), Some(Encoding::Json));
+        assert_eq!(accepted(Some("application/x-protobuf;q=0.5")), Some(Encoding::Protobuf));
         assert_eq!(accepted(Some("text/html")), None);
     }
 
@@ -156,9 +156,9 @@ mod tests {
     fn json_is_mesos_json() {
         let text = br#"{"type":"ACKNOWLEDGE","framework_id":{"value":"f"},"revive":null,"future":1,
             "acknowledge":{"agent_id":{"value":"a"},"task_id":{"value":"t"},"uuid":"AAEC"}}"#;
-        let call: scheduler::Call = Wire::Json.decode(text).unwrap();
+        let call: scheduler::Call = Encoding::Json.decode(text).unwrap();
         assert_eq!(call.acknowledge.as_ref().unwrap().uuid, [0, 1, 2]);
-        let again: serde_json::Value = serde_json::from_slice(&Wire::Json.encode(&call)).unwrap();
+        let again: serde_json::Value = serde_json::from_slice(&Encoding::Json.encode(&call)).unwrap();
         assert_eq!(again["framework_id"]["value"], "f");
         assert_eq!(again["acknowledge"]["uuid"], "AAEC");
         assert_eq!(again["type"], "ACKNOWLEDGE");
@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn refusals_say_what_is_wrong() {
         for text in ["{", "[]", r#"{"framework_id":{"value":7}}"#] {
-            assert!(Wire::Json.decode::<scheduler::Call>(text.as_bytes()).is_err(), "{text}");
+            assert!(Encoding::Json.decode::<scheduler::Call>(text.as_bytes()).is_err(), "{text}");
         }
-        assert!(Wire::Protobuf.decode::<scheduler::Call>(b"{}").is_err());
+        assert!(Encoding::Protobuf.decode::<scheduler::Call>(b"{}").is_err());
         // An unknown enum name counts as absent, as in Mesos.
-        let call: scheduler::Call = Wire::Json.decode(br#"{"type":"revive"}"#).unwrap();
+        let call: scheduler::Call = Encoding::Json.decode(br#"{"type":"revive"}"#).unwrap();
         assert_eq!(call.r#type, None);
     }
 }
