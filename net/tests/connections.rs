@@ -1,4 +1,4 @@
-//! Connections over TLS and through proxies, to servers of the test's own.
+//! Connections over TLS and through proxies, to servers that the tests start.
 
 #[path = "support/support.rs"]
 mod support;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// Echoes four bytes to everybody who comes; over TLS if it can.
+/// Starts a server that echoes the first four bytes of each connection, over TLS if `tls` is given. Returns its port.
 async fn echo(tls: Option<TlsAcceptor>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -67,7 +67,7 @@ fn through(proxy: &str) -> Dialer {
 }
 
 #[tokio::test]
-async fn trusts_an_authority_for_its_names() {
+async fn an_authority_is_trusted_for_the_names_in_its_certificates() {
     let authority = Authority::new();
     let port = echo(Some(authority.server(&["localhost"]).0)).await;
     let dialer = trusting(&authority.file());
@@ -94,7 +94,7 @@ async fn a_pinned_server_needs_no_authority_and_no_name() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_and_a_dialer_without_trust_are_told_apart() {
+async fn a_server_without_tls_and_a_dialer_without_tls_are_different_errors() {
     let port = echo(None).await;
     works(&Dialer::default(), "127.0.0.1", port, false).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -116,7 +116,7 @@ async fn a_server_without_tls_and_a_dialer_without_trust_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_proxy_looks_names_up_and_carries_tls() {
+async fn a_proxy_resolves_names_and_carries_tls() {
     let (acceptor, certificate) = Authority::new().server(&["pool.invalid"]);
     let (plain, secure) = (echo(None).await, echo(Some(acceptor)).await);
     let proxy = Socks::start(None).await;
@@ -163,7 +163,7 @@ async fn errors_say_whether_proxy_or_server_cannot_be_reached() {
 }
 
 #[tokio::test]
-async fn everything_together_has_a_time_limit() {
+async fn the_whole_has_a_time_limit() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let after = Duration::from_millis(50);
@@ -174,7 +174,7 @@ async fn everything_together_has_a_time_limit() {
 }
 
 #[test]
-fn authorities_that_are_none_are_refused_early() {
+fn invalid_authorities_are_refused_early() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     assert!(matches!(Trust::from_file(&file), Err(TlsError::Read { .. })));

@@ -1,4 +1,4 @@
-//! An authority that signs certificates for servers.
+//! A certificate authority for the servers of tests.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Authority {
 impl Authority {
     pub fn new() -> Authority {
         let mut params = CertificateParams::default();
-        // Each authority has a name of its own, as real ones have.
+        // Each authority has a name of its own, as real authorities have.
         let folder = tempfile::tempdir().unwrap();
         params.distinguished_name.push(DnType::CommonName, folder.path().display().to_string());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! A SOCKS5 proxy (RFC 1928, RFC 1929) that connects to whatever it is told, under whatever name.
+//! A SOCKS5 proxy (RFC 1928, RFC 1929). It connects to the requested port on this machine, whatever the host is.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,20 +9,20 @@ use tokio::net::{TcpListener, TcpStream};
 /// A running proxy.
 pub struct Socks {
     pub address: SocketAddr,
-    /// Hosts and ports that it was asked for.
+    /// The requested hosts and ports.
     pub asked: Arc<Mutex<Vec<(String, u16)>>>,
 }
 
 impl Socks {
-    /// Wants this user and password, if any. Every host is found on this machine's loopback.
+    /// Starts a proxy that requires these credentials, if any.
     pub async fn start(credentials: Option<(&'static str, &'static str)>) -> Socks {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let kept = asked.clone();
+        let requests = asked.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, credentials, kept.clone()));
+                tokio::spawn(serve(stream, credentials, requests.clone()));
             }
         });
         Socks { address, asked }
@@ -36,7 +36,7 @@ async fn serve(
 ) -> std::io::Result<()> {
     let offered = {
         let _version = client.read_u8().await?;
-        short(&mut client).await?
+        read_counted(&mut client).await?
     };
     let method = if credentials.is_some() { 2 } else { 0 };
     if !offered.contains(&method) {
@@ -45,7 +45,7 @@ async fn serve(
     client.write_all(&[5, method]).await?;
     if let Some((user, password)) = credentials {
         let _version = client.read_u8().await?;
-        let given = (short(&mut client).await?, short(&mut client).await?);
+        let given = (read_counted(&mut client).await?, read_counted(&mut client).await?);
         let good = given == (user.as_bytes().to_vec(), password.as_bytes().to_vec());
         client.write_all(&[1, u8::from(!good)]).await?;
         if !good {
@@ -56,9 +56,9 @@ async fn serve(
     client.read_exact(&mut head).await?;
     let host = match head {
         [5, 1, 0, 1] => std::net::Ipv4Addr::from(client.read_u32().await?).to_string(),
-        [5, 1, 0, 3] => String::from_utf8(short(&mut client).await?).unwrap(),
+        [5, 1, 0, 3] => String::from_utf8(read_counted(&mut client).await?).unwrap(),
         [5, 1, 0, 4] => std::net::Ipv6Addr::from(client.read_u128().await?).to_string(),
-        other => panic!("{other:?} asks for no connection"),
+        other => panic!("{other:?} is not a request to connect"),
     };
     let port = client.read_u16().await?;
     asked.lock().unwrap().push((host, port));
@@ -69,8 +69,8 @@ async fn serve(
     copy_bidirectional(&mut client, &mut server).await.map(drop)
 }
 
-/// Bytes after a byte that says how many.
-async fn short(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+/// Reads a byte with a length, and as many bytes.
+async fn read_counted(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; stream.read_u8().await?.into()];
     stream.read_exact(&mut bytes).await?;
     Ok(bytes)

@@ -1,6 +1,6 @@
-//! Peers of tests: servers with certificates of their own, and a SOCKS5 proxy.
+//! Peers for tests: servers with certificates, and a SOCKS5 proxy.
 
-#![allow(dead_code)] // several test programs share it, and none needs all of it
+#![allow(dead_code)] // Several test programs share this, and none needs all of it.
 
 pub mod authority;
 pub mod socks;
