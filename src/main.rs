@@ -30,7 +30,7 @@ struct Cli {
 enum Command {
     Local(Box<local::cli::Args>),
     Scheduler(Box<scheduler::cli::Args>),
-    Ledger(scheduler::accounts::cli::Args),
+    Ledger(scheduler::ledger_table::cli::Args),
     /// Serve work to miners, from a Bitcoin node, another pool or a chain of its own
     Pool(Box<pool::cli::Args>),
     Accounts(pool::cli::accounts::Args),
@@ -64,12 +64,12 @@ fn run(command: Command) -> ExitCode {
         }
         Command::Scheduler(args) => {
             logging::init("warn");
-            if let Err(error) = known_backend(args.backend.as_deref()) {
+            if let Err(error) = known_backend(args.task.backend.as_deref()) {
                 return command_line::exit(Err(error));
             }
             scheduler::cli::main(*args, executable)
         }
-        Command::Ledger(args) => command_line::exit(scheduler::accounts::cli::run(args)),
+        Command::Ledger(args) => command_line::exit(scheduler::ledger_table::cli::run(args)),
         Command::Accounts(args) => command_line::exit(pool::cli::accounts::run(&args)),
         Command::Pool(args) => {
             logging::init("info");

@@ -12,6 +12,7 @@ use clap::builder::BoolishValueParser;
 use command_line::{UsageError, duration, listen_address, pluralize, print_error_line, whole_number};
 use scheduler::SchedulerEnd;
 use scheduler::config::ExecutorSource;
+use scheduler::settings::{FrameworkOptions, TaskOptions};
 use scheduler::task_info::Programs;
 use std::convert::Infallible;
 use std::io::Write;
@@ -173,17 +174,23 @@ fn scheduler_config(
     let address = Some(master.ip().to_string());
     scheduler::Config {
         state_dir,
-        teardown_on_exit: true,
-        duration: args.duration,
-        blocks: args.blocks,
         quiet: args.json,
         http: args.http,
-        server_cpus: args.server_cpus,
-        report_interval: Duration::from_secs(1),
-        live_interval: Duration::from_secs(1),
-        share_interval: args.share_interval,
+        framework: FrameworkOptions {
+            teardown_on_exit: true,
+            duration: args.duration,
+            blocks: args.blocks,
+            ..FrameworkOptions::default()
+        },
+        task: TaskOptions {
+            server_cpus: args.server_cpus,
+            report_interval: Duration::from_secs(1),
+            live_interval: Duration::from_secs(1),
+            share_interval: args.share_interval,
+            backend: args.backend.clone(),
+            ..TaskOptions::default()
+        },
         programs: Programs::builtin(args.block_interval),
-        backend: args.backend.clone(),
         executor: ExecutorSource::Serve { executable: executable.clone(), address },
         ..scheduler::Config::new(master, executable)
     }
@@ -272,11 +279,11 @@ mod tests {
     fn local_configures_the_scheduler() {
         let args = parse(&["--duration", "30s", "--json", "--http", "[::1]:8080"]).unwrap();
         let config = scheduler_config(&args, "127.0.0.1:5050".parse().unwrap(), "/s".into(), "/x".into());
-        assert!(config.teardown_on_exit && config.quiet);
+        assert!(config.framework.teardown_on_exit && config.quiet);
         assert_eq!(config.http, Some("[::1]:8080".parse().unwrap()));
-        assert_eq!(config.server_cpus, 0.1);
-        assert_eq!(config.report_interval, Duration::from_secs(1));
-        assert_eq!(config.duration, Some(Duration::from_secs(30)));
+        assert_eq!(config.task.server_cpus, 0.1);
+        assert_eq!(config.task.report_interval, Duration::from_secs(1));
+        assert_eq!(config.framework.duration, Some(Duration::from_secs(30)));
         assert_eq!(config.master.to_string(), "127.0.0.1:5050");
     }
 }

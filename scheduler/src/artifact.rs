@@ -1,15 +1,15 @@
-//! Serves the executor's file to agents: `GET /SHA256/mesos-miner.tar.gz`, or `/SHA256/mesos-miner` as it is.
+//! Serves the executor to agents: `GET /SHA256/mesos-miner.tar.gz`, or `/SHA256/mesos-miner` uncompressed.
 //!
-//! The path contains the content's checksum because Mesos' fetcher keeps files by URI: another content needs another URI.
-//! Agents are told of the archive, which is half as long, unless they are on this very machine: Mesos' fetcher unpacks it,
-//! and keeps the archive in its cache. A mere `.gz` would not do: what is unpacked from the cache is named after the cache's
-//! file, and is not executable. Nor would Content-Encoding: the fetcher does not decode it.
+//! The path contains the content's checksum because Mesos' fetcher caches files by URI, so that different content needs a
+//! different URI. Agents on other machines get the archive, which is half as long: Mesos' fetcher unpacks it and caches the
+//! archive. A plain `.gz` does not work, because a file unpacked from the cache gets the name of the cache's file and is not
+//! executable. Content-Encoding does not work either, because the fetcher does not decode it.
 
+mod downloads;
 mod files;
 mod serve;
 #[cfg(test)]
 mod tests;
-mod transfers;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,16 +20,16 @@ use net::{HostPort, HostPortError, ListenError, all_interfaces};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::files::Files;
+pub use self::downloads::DownloadStats;
+use self::downloads::Downloads;
+use self::files::ArtifactFiles;
 use self::serve::serve;
-pub use self::transfers::Fetching;
-use self::transfers::Transfers;
 
 /// Why the executor cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArtifactError {
-    /// The file cannot be read, or there is no room to pack it.
+    /// The file cannot be read, or there is no space to pack it.
     #[error("cannot read and pack the executable {}", path.display())]
     File {
         /// The file.
@@ -51,11 +51,11 @@ pub enum ArtifactError {
     Listen(#[from] ListenError),
 }
 
-/// A server that runs until this is dropped.
+/// A running server. Dropping it ends the server.
 #[derive(Debug)]
 pub struct ArtifactServer {
     uri: String,
-    fetching: watch::Receiver<Fetching>,
+    stats: watch::Receiver<DownloadStats>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -66,11 +66,11 @@ impl Drop for ArtifactServer {
 }
 
 impl ArtifactServer {
-    /// Reads the file once for its checksum, packs it into a file without a name in `folder`, and listens. `address` is
-    /// `HOST[:PORT]` as the agents see this machine; without it, it is `local` and any port.
+    /// Reads the file once for its checksum, packs it into an unnamed file in `folder`, and listens. `address` is
+    /// `HOST[:PORT]` at which the agents reach this machine; without it, the server listens at `local` and any port.
     ///
     /// # Errors
-    /// If the file cannot be read or packed, or the address cannot be listened on.
+    /// If the file cannot be read or packed, or the server cannot listen on the address.
     pub async fn start(
         executable: &Path,
         folder: &Path,
@@ -81,10 +81,10 @@ impl ArtifactServer {
             Some(address) => parse(address)?,
             None => (local.to_string(), vec![SocketAddr::new(local, 0)]),
         };
-        // To agents on this machine nothing goes over a network: to pack and unpack it would only take time.
+        // Agents on this machine need no network, so packing would only take time.
         let near = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let (path, folder) = (executable.to_owned(), (!near).then(|| folder.to_owned()));
-        let opened = tokio::task::spawn_blocking(move || Files::open(&path, folder.as_deref())).await;
+        let opened = tokio::task::spawn_blocking(move || ArtifactFiles::open(&path, folder.as_deref())).await;
         let files = opened
             .unwrap_or_else(|panic| Err(io::Error::other(panic)))
             .map_err(|source| ArtifactError::File { path: executable.to_owned(), source })?;
@@ -93,24 +93,24 @@ impl ArtifactServer {
         let served = files.for_agents();
         let (uri, length) = (format!("http://{authority}{}", served.path), served.length);
         tracing::debug!(%uri, length, unpacked = files.plain.length, "serving the executor");
-        let (files, transfers) = (Arc::new(files), Arc::new(Transfers::new()));
-        let (tell, fetching) = watch::channel(Fetching::default());
-        let meter = transfers.clone();
+        let (files, downloads) = (Arc::new(files), Arc::new(Downloads::new()));
+        let (publish, stats) = watch::channel(DownloadStats::default());
+        let meter = downloads.clone();
         let tasks = [
-            tokio::spawn(serve(listener, files, transfers)),
-            tokio::spawn(async move { meter.measure(length, tell).await }),
+            tokio::spawn(serve(listener, files, downloads)),
+            tokio::spawn(async move { meter.measure(length, publish).await }),
         ];
-        Ok(ArtifactServer { uri, fetching, tasks })
+        Ok(ArtifactServer { uri, stats, tasks })
     }
 
-    /// Where agents find the file.
+    /// The URI at which agents fetch the executor.
     pub fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// Tells how fast agents fetch it, each second in which any does.
-    pub fn fetching(&self) -> watch::Receiver<Fetching> {
-        self.fetching.clone()
+    /// The statistics of downloads, updated each second while there are any.
+    pub fn downloads(&self) -> watch::Receiver<DownloadStats> {
+        self.stats.clone()
     }
 }
 
@@ -122,7 +122,8 @@ pub fn checked_address(text: &str) -> Result<String, ArtifactError> {
     parse(text).map(|_| text.to_owned())
 }
 
-/// The host to tell agents, and where to listen, the first that works: on exactly this address if it is one, else on all.
+/// The host for the URI, and the addresses to listen on, of which the first that works is used: exactly this address if it is
+/// an IP address, otherwise all addresses of this machine.
 fn parse(address: &str) -> Result<(String, Vec<SocketAddr>), ArtifactError> {
     let (host, port) = match HostPort::parse_host(address) {
         Some(host) => (host, 0),

@@ -1,7 +1,7 @@
-//! What the user sees in the terminal: a log, and a frame that is drawn again and again.
+//! The terminal: a log, and a frame that is redrawn.
 //!
-//! A thread of its own writes, so that a terminal that is held up never holds up the framework. The log goes to standard
-//! error, the frame to standard output if that is a terminal; otherwise a line now and then takes its place.
+//! A thread of its own writes, so that a blocked terminal never blocks the framework. The log goes to standard error. The
+//! frame goes to standard output if that is a terminal; otherwise a line is printed from time to time instead.
 
 mod frame;
 
@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 use self::frame::Size;
 use crate::core::Overview;
 
-/// Items that may wait to be written; further ones are left out.
+/// How many items may wait to be written; further ones are dropped.
 const QUEUE: usize = 256;
-/// So many lines at most are one item.
+/// The most log lines that are written at once.
 const LINES: usize = 1000;
-/// Between two lines where there is no terminal.
+/// The time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Between two frames: a little less than the driver's tick, lest every other one be missed.
+/// The time between two frames. It is a little less than the driver's tick, so that each tick draws a frame.
 const FRAME_EVERY: Duration = Duration::from_millis(400);
 
-/// The size of a terminal that does not tell it.
-const SIZE: Size = Size { columns: 80, rows: 24 };
+/// The assumed size of a terminal that does not report it.
+const DEFAULT_SIZE: Size = Size { columns: 80, rows: 24 };
 
 /// A handle to the writing thread.
 #[derive(Debug)]
@@ -35,11 +35,11 @@ pub(crate) struct Display {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// The log only.
+    /// Only the log is written.
     Quiet,
-    /// A line now and then.
+    /// A line is printed from time to time.
     Lines,
-    /// A frame that is drawn again and again.
+    /// A frame is redrawn.
     Frames,
 }
 
@@ -50,16 +50,16 @@ enum Item {
     End,
 }
 
-/// When the next frame, or line, is due.
+/// Decides when the next frame or line is due.
 #[derive(Debug)]
 pub(crate) struct FrameTimer {
-    /// `None` if there is none ever.
+    /// The interval; `None` if nothing is drawn.
     every: Option<Duration>,
     last: Option<Instant>,
 }
 
 impl Display {
-    /// Starts the thread; `quiet` leaves standard output alone.
+    /// Starts the thread. With `quiet`, nothing is written to standard output.
     pub fn start(quiet: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let mode = match (quiet, std::io::stdout().is_terminal() && !dumb) {
@@ -72,14 +72,14 @@ impl Display {
         Display { queue, thread: thread.ok(), mode }
     }
 
-    /// Tells the user something, with the time.
+    /// Writes a line to the log, with the time.
     pub fn log(&self, text: String) {
         self.log_all(vec![text]);
     }
 
-    /// Tells the user several things.
+    /// Writes lines to the log.
     pub fn log_all(&self, mut lines: Vec<String>) {
-        // Of thousands at once nobody reads all.
+        // Nobody reads thousands of lines that come at once.
         let left_out = lines.split_off(lines.len().min(LINES));
         if lines.is_empty() {
             return;
@@ -91,37 +91,37 @@ impl Display {
         not_queued.iter().chain(&left_out).for_each(|text| tracing::info!("{text}"));
     }
 
-    /// Says when [`show`](Display::show) is wanted.
+    /// The timer that decides when to call [`show`](Display::show).
     pub fn frame_timer(&self) -> FrameTimer {
         match self.mode {
             Mode::Quiet => FrameTimer { every: None, last: None },
-            // The first line comes after the first interval.
+            // The first line is printed after the first interval.
             Mode::Lines => FrameTimer { every: Some(LINE_EVERY), last: Some(Instant::now()) },
             Mode::Frames => FrameTimer { every: Some(FRAME_EVERY), last: None },
         }
     }
 
-    /// Shows the framework at this moment.
+    /// Draws the framework's present state.
     pub fn show(&self, overview: Overview) {
-        // A frame that finds no room is followed by another one.
+        // A frame that is dropped from a full queue is soon followed by the next one.
         let _ = self.queue.try_send(Item::Overview(Box::new(overview)));
     }
 }
 
 impl Drop for Display {
-    /// Waits until everything is written, so that what others print comes after it.
+    /// Waits until everything is written, so that later output comes after it.
     fn drop(&mut self) {
         if self.queue.send(Item::End).is_ok()
             && let Some(thread) = self.thread.take()
         {
-            // A panic while printing is no reason to lose the summary.
+            // After a panic of that thread the summary must still be printed.
             let _ = thread.join();
         }
     }
 }
 
 impl FrameTimer {
-    /// Whether the next frame is due; if so, the one after it is due an interval later.
+    /// Whether the next frame is due. If it is, the interval starts anew.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let Some(every) = self.every else { return false };
         let due = self.last.is_none_or(|last| now.duration_since(last) >= every);
@@ -132,11 +132,11 @@ impl FrameTimer {
     }
 }
 
-/// The writing thread. If the terminal is gone, there is nobody to tell.
+/// The writing thread. It ignores errors, because they mean that the terminal is gone.
 fn write(items: &Receiver<Item>, mode: Mode) {
     let mut terminal = Terminal::new(mode);
     while let Ok(first) = items.recv() {
-        // Thousands of lines may come at once: those that wait are written together.
+        // All waiting items are written together, because thousands of lines may come at once.
         for item in std::iter::once(first).chain(items.try_iter().take(QUEUE)) {
             if matches!(item, Item::End) {
                 terminal.write_log();
@@ -150,14 +150,14 @@ fn write(items: &Receiver<Item>, mode: Mode) {
     }
 }
 
-/// What is on the terminal, and what waits for it.
+/// The terminal, and the log lines that wait for it.
 struct Terminal {
     mode: Mode,
     started: Instant,
     screen: Screen,
-    /// Lines of the log that are not written yet.
+    /// Log lines that have not been written.
     log: String,
-    /// The last line where there is no terminal.
+    /// The last line that was printed in place of a frame.
     shown: String,
 }
 
@@ -200,20 +200,20 @@ impl Terminal {
     }
 }
 
-/// What of the terminal the last frame has taken.
+/// The part of the terminal that the last frame takes.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Screen {
-    /// Nothing.
+    /// No part.
     #[default]
     Free,
-    /// So many lines above the cursor.
+    /// This number of lines above the cursor.
     Above(usize),
-    /// The cursor's own line: there are no others to spare.
+    /// The cursor's own line, because the terminal has no others to spare.
     CursorLine,
 }
 
 impl Screen {
-    /// Takes the last frame off the terminal.
+    /// Erases the last frame.
     fn erase(&mut self) {
         let mut out = std::io::stdout();
         let _ = match std::mem::take(self) {
@@ -245,11 +245,11 @@ fn bold() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Of the terminal, at this moment.
+/// The present size of the terminal.
 fn size() -> Size {
-    let told = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    let told = told.map(|size| Size { columns: size.ws_col.into(), rows: size.ws_row.into() });
-    told.filter(|size| size.columns > 0 && size.rows > 0).unwrap_or(SIZE)
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    let size = size.map(|size| Size { columns: size.ws_col.into(), rows: size.ws_row.into() });
+    size.filter(|size| size.columns > 0 && size.rows > 0).unwrap_or(DEFAULT_SIZE)
 }
 
 #[cfg(test)]
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_due_where_nobody_looks_and_lines_are_rare() {
+    fn nothing_is_due_in_quiet_mode_and_lines_are_rare() {
         let now = Instant::now();
         let due = |timer: &mut FrameTimer| {
             let ticks = (0..60).map(|n| now + n * Duration::from_millis(500));

@@ -1,12 +1,12 @@
-//! Which of several schedulers leads: the one whose ephemeral node in ZooKeeper came first.
+//! The election among several schedulers: the one whose ephemeral node in ZooKeeper has the lowest number leads.
 //!
-//! What keeps a scheduler that no longer leads from doing harm, in this order:
+//! Three things keep a former leader from doing harm, in this order:
 //!
 //! 1. Its own clock: it stops before its session can have expired ([`Lease`]).
-//! 2. ZooKeeper: launches and acknowledgements wait for a write in its session, and there is none without one.
-//! 3. Mesos: it subscribes only after ZooKeeper has said that it leads, and acts only if ZooKeeper says so again
-//!    after that. So whoever leads next subscribes later, under the same framework id, and from then on the master
-//!    takes no more calls of this one.
+//! 2. ZooKeeper: launches and acknowledgements wait for a write in its session, which fails once the session has expired.
+//! 3. Mesos: it subscribes only after ZooKeeper has confirmed that it leads, and acts on the subscription only after a second
+//!    confirmation. So the next leader subscribes later, with the same framework id, and from then on the master refuses
+//!    calls of the former one.
 
 mod lease;
 
@@ -26,17 +26,25 @@ use zookeeper_client::{
 };
 
 pub(crate) use self::lease::Lease;
-use crate::config::Zk;
 use crate::display::Display;
 
-/// First and longest pause between two attempts to get a session.
+/// The first and the longest pause between two attempts to open a session.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// Time for ZooKeeper to take the end of leadership.
+/// How long to wait for ZooKeeper to delete the election node.
 const RELEASE: Duration = Duration::from_secs(2);
-/// Part of the node names of Apache Curator's leader election.
+/// The part of a node's name before its number, as in Apache Curator's leader latch.
 const LATCH: &str = "latch-";
 
-/// A scheduler that stands for election, as its node names it.
+/// Where several schedulers hold their election and share their state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZkConfig {
+    /// The servers and the path.
+    pub ensemble: Ensemble,
+    /// A leader loses the leadership when ZooKeeper has not heard from it for this time.
+    pub session_timeout: Duration,
+}
+
+/// A scheduler that stands for election: the content of its election node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Candidate {
     host: String,
@@ -44,7 +52,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn this() -> Self {
+    fn this_process() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Candidate { host, process: std::process::id() }
     }
@@ -54,7 +62,7 @@ impl Candidate {
     }
 }
 
-/// The leadership of this scheduler, for as long as the lease holds.
+/// This scheduler's leadership. It is valid as long as the lease.
 pub(crate) struct Leadership {
     lock: Arc<OwnedLockClient>,
     lease: Lease,
@@ -70,12 +78,12 @@ impl Drop for Leadership {
 }
 
 impl Leadership {
-    /// The session; with every write it checks that the election node still exists.
+    /// The session. Each write through it also checks that the election node still exists.
     pub fn lock(&self) -> &Arc<OwnedLockClient> {
         &self.lock
     }
 
-    /// The time until which it leads.
+    /// The lease.
     pub fn lease(&self) -> &Lease {
         &self.lease
     }
@@ -90,24 +98,19 @@ impl Leadership {
         &self.host
     }
 
-    /// Asks ZooKeeper whether it still leads.
-    pub async fn confirm(&self) -> bool {
-        ask_zookeeper(&self.lock, &self.lease).await
-    }
-
-    /// Ends the leadership, so that another scheduler can lead at once.
+    /// Ends the leadership at once, so that another scheduler need not wait until the session expires.
     pub async fn release(&self) {
-        // If this fails, the leadership ends when the session expires.
+        // If this fails, the session expires.
         let _ = timeout(RELEASE, self.lock.client().delete(self.lock.lock_path(), None)).await;
     }
 }
 
-/// Why a term as the leader ended before the framework did.
+/// Why a scheduler stopped running the framework before the framework ended.
 #[derive(Debug)]
 pub(crate) enum TermError {
-    /// Another scheduler leads, or may lead; why.
+    /// Another scheduler leads, or may lead; the reason.
     Deposed(String),
-    /// This scheduler cannot go on.
+    /// This scheduler cannot continue.
     Failed(anyhow::Error),
 }
 
@@ -126,48 +129,48 @@ impl From<TermError> for anyhow::Error {
     }
 }
 
-/// Asks ZooKeeper whether this scheduler leads. Where it is the only one, it does.
+/// Asks ZooKeeper whether this scheduler still leads. Without an election (`None`), a scheduler always leads.
 pub(crate) async fn confirm(leadership: Option<&Leadership>) -> Result<(), TermError> {
-    match leadership {
-        Some(leadership) if !leadership.confirm().await => Err(TermError::Deposed(leadership.lease().why())),
-        _ => Ok(()),
+    if let Some(Leadership { lock, lease, .. }) = leadership {
+        ask_zookeeper(lock, lease).await;
     }
+    check_lease(leadership)
 }
 
-/// The same, but asks only this scheduler's own clock.
+/// Asks only this scheduler's own clock whether it still leads.
 pub(crate) fn check_lease(leadership: Option<&Leadership>) -> Result<(), TermError> {
     match leadership {
-        Some(leadership) if !leadership.lease().holds(Instant::now()) => {
-            Err(TermError::Deposed(leadership.lease().why()))
+        Some(Leadership { lease, .. }) if !lease.is_valid(Instant::now()) => {
+            Err(TermError::Deposed(lease.why()))
         }
         _ => Ok(()),
     }
 }
 
-/// Waits until this scheduler no longer leads; why.
+/// Waits until this scheduler no longer leads, and returns the reason.
 pub(crate) async fn lost(leadership: Option<&Leadership>) -> String {
     match leadership {
-        Some(leadership) => leadership.lease().lost().await,
+        Some(leadership) => leadership.lease().ended().await,
         None => std::future::pending().await,
     }
 }
 
-/// The permissions of the nodes. With credentials only their owner may touch them: the whole framework depends on them.
+/// The permissions of the nodes. With credentials, only their owner has access, because the nodes decide about the framework.
 pub(crate) fn acls(ensemble: &Ensemble) -> Acls<'static> {
     if ensemble.has_credentials() { Acls::creator_all() } else { Acls::anyone_all() }
 }
 
-/// Options for nodes that outlive the session.
+/// The options of nodes that outlive the session.
 pub(crate) fn persistent(ensemble: &Ensemble) -> CreateOptions<'static> {
     CreateMode::Persistent.with_acls(acls(ensemble))
 }
 
-/// Stands for election until it wins; `None` if stopped before.
+/// Stands for election until this scheduler leads; `None` if it was stopped before.
 ///
 /// # Errors
-/// If ZooKeeper does not let this scheduler take part, or cannot be reached and `retry` is off.
+/// If ZooKeeper denies access, or cannot be reached and `retry` is off.
 pub(crate) async fn win(
-    zk: &Zk,
+    zk: &ZkConfig,
     retry: bool,
     display: &Display,
     stop: &CancellationToken,
@@ -180,8 +183,8 @@ pub(crate) async fn win(
         };
         let ensemble = &zk.ensemble;
         if matches!(error, ZkError::NoAuth | ZkError::AuthFailed | ZkError::InvalidAcl) {
-            let advice = "give credentials that may: zk://USER:PASSWORD@HOST:PORT/PATH";
-            return Err(error).context(format!("{ensemble} may not be written; {advice}"));
+            let advice = "give credentials that have it: zk://USER:PASSWORD@HOST:PORT/PATH";
+            return Err(error).context(format!("no permission to write at {ensemble}; {advice}"));
         }
         if !retry {
             return Err(error).context(format!("no session with ZooKeeper at {ensemble}"));
@@ -196,9 +199,9 @@ pub(crate) async fn win(
     }
 }
 
-/// One session, until the election is won or the session lost; `None` if stopped before.
+/// Opens a session and waits in it until this scheduler leads; `None` if it was stopped before.
 async fn stand(
-    zk: &Zk,
+    zk: &ZkConfig,
     display: &Display,
     backoff: &mut Backoff,
     stop: &CancellationToken,
@@ -210,22 +213,22 @@ async fn stand(
     };
     backoff.reset();
     let folder = format!("{}/election", zk.ensemble.path());
-    let candidate = Candidate::this();
+    let candidate = Candidate::this_process();
     let options = LockOptions::new(acls(&zk.ensemble)).with_ancestor_options(persistent(&zk.ensemble))?;
     let (prefix, content) = (LockPrefix::new_curator(&folder, LATCH)?, candidate.to_json());
     let lock = tokio::select! {
         lock = client.lock(prefix, &content, options) => lock?.into_owned(),
-        Err(error) = watch(&client, &folder, &candidate, display) => return Err(error),
+        Err(error) = log_leaders(&client, &folder, &candidate, display) => return Err(error),
         () = stop.cancelled() => {
-            // If the node stayed, its turn would come, and nobody would lead until the session expires.
+            // If the node stayed, it would win at some time, and nobody would lead until the session expires.
             let _ = timeout(RELEASE, withdraw(&client, &folder)).await;
             return Ok(None);
         }
     };
     let lock = Arc::new(lock);
     let lease = Lease::new(client.session_timeout(), sent);
-    // It may have waited for long.
-    lease.confirmed(Instant::now());
+    // The wait may have been longer than the lease.
+    lease.renew(Instant::now());
     if !ask_zookeeper(&lock, &lease).await {
         return Err(ZkError::SessionExpired);
     }
@@ -239,84 +242,84 @@ async fn withdraw(client: &Client, folder: &str) -> Result<(), ZkError> {
     for node in client.list_children(folder).await? {
         let path = format!("{folder}/{node}");
         if client.check_stat(&path).await?.is_some_and(|stat| stat.ephemeral_owner == client.session_id().0) {
-            // The lock may have deleted it.
+            // The lock may have deleted it already.
             let _ = client.delete(&path, None).await;
         }
     }
     Ok(())
 }
 
-/// Logs who leads, whenever that changes.
-async fn watch(
+/// Logs the leader's name whenever it changes.
+async fn log_leaders(
     client: &Client,
     folder: &str,
     this: &Candidate,
     display: &Display,
 ) -> Result<Infallible, ZkError> {
-    let mut said = None;
+    let mut logged = None;
     loop {
         let (nodes, watcher) = match client.list_and_watch_children(folder).await {
             Ok(found) => found,
-            // The folder comes with this scheduler's own node.
+            // This scheduler's own election node, and with it the folder, is about to be created.
             Err(ZkError::NoNode | ZkError::ConnectionLoss) => {
                 tokio::time::sleep(RETRY.0).await;
                 continue;
             }
             Err(error) => return Err(error),
         };
-        if let Some(first) = first(&nodes) {
-            let leader = match client.get_data(&format!("{folder}/{first}")).await {
+        if let Some(node) = leading_node(&nodes) {
+            let leader = match client.get_data(&format!("{folder}/{node}")).await {
                 Ok((data, _)) => serde_json::from_slice::<Candidate>(&data).ok(),
-                // It is gone meanwhile: another one leads.
+                // That leader has just gone.
                 Err(ZkError::NoNode) => continue,
                 Err(ZkError::ConnectionLoss) => None,
                 Err(error) => return Err(error),
             };
-            if let Some(leader) = leader.filter(|leader| leader != this && said.as_ref() != Some(leader)) {
+            if let Some(leader) = leader.filter(|leader| leader != this && logged.as_ref() != Some(leader)) {
                 display.log(format!("waiting for {} (process {}), which leads", leader.host, leader.process));
-                said = Some(leader);
+                logged = Some(leader);
             }
         }
         watcher.changed().await;
     }
 }
 
-/// The node that was created first: its name ends with the lowest number.
-fn first(nodes: &[String]) -> Option<&String> {
+/// The leader's node: the one whose name ends with the lowest number.
+fn leading_node(nodes: &[String]) -> Option<&String> {
     let number = |node: &String| node.rsplit_once(LATCH).and_then(|(_, number)| number.parse::<u64>().ok());
     nodes.iter().filter_map(|node| Some((number(node)?, node))).min().map(|(_, node)| node)
 }
 
-/// Renews the lease, as long as the session lives.
+/// Renews the lease as long as the session lasts.
 async fn renew(lock: Arc<OwnedLockClient>, lease: Lease) {
     while ask_zookeeper(&lock, &lease).await {
         tokio::time::sleep(lease.length() / 4).await;
     }
 }
 
-/// Asks until there is an answer or the lease is over; whether the lease holds then.
+/// Asks until ZooKeeper answers or the lease has ended. Returns whether the lease is still valid.
 async fn ask_zookeeper(lock: &OwnedLockClient, lease: &Lease) -> bool {
     let asking = async {
         loop {
             let sent = Instant::now();
-            // A server of ZooKeeper may lag behind; after `sync` it does not.
+            // A ZooKeeper server may have old data; `sync` brings it up to date.
             let asked = match lock.client().sync(lock.lock_path()).await {
                 Ok(()) => lock.client().check_stat(lock.lock_path()).await,
                 Err(error) => Err(error),
             };
             match asked {
-                Ok(Some(_)) => return lease.confirmed(sent),
-                Ok(None) => return lease.lose("its node in ZooKeeper is gone".to_owned()),
+                Ok(Some(_)) => return lease.renew(sent),
+                Ok(None) => return lease.end("the election node in ZooKeeper is gone".to_owned()),
                 Err(ZkError::ConnectionLoss) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(error) => return lease.lose(error.to_string()),
+                Err(error) => return lease.end(error.to_string()),
             }
         }
     };
     tokio::select! {
         () = asking => {}
-        _ = lease.lost() => {}
+        _ = lease.ended() => {}
     }
-    lease.holds(Instant::now())
+    lease.is_valid(Instant::now())
 }
 
 #[cfg(test)]
@@ -324,11 +327,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_number_leads_whatever_stands_before_it() {
+    fn the_lowest_number_leads_whatever_the_prefix() {
         let nodes = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let standing =
             nodes(&["_c_ffff-latch-0000000009", "_c_0000-latch-0000000010", "something", "_c_1-latch-x"]);
-        assert_eq!(first(&standing).unwrap(), "_c_ffff-latch-0000000009");
-        assert_eq!(first(&nodes(&["something"])), None);
+        assert_eq!(leading_node(&standing).unwrap(), "_c_ffff-latch-0000000009");
+        assert_eq!(leading_node(&nodes(&["something"])), None);
     }
 }

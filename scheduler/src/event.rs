@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mesos::v1::{Offer, TaskInfo, TaskStatus};
 
-use crate::artifact::Fetching;
+use crate::artifact::DownloadStats;
 use crate::journal::{Change, Ticket};
 use crate::user_notice::UserNotice;
 
@@ -50,7 +50,7 @@ pub enum Event {
     /// Changes are on disk, oldest first.
     Persisted(Vec<Ticket>),
     /// How fast agents fetch the executor from this scheduler.
-    Fetching(Fetching),
+    Fetching(DownloadStats),
     /// The master has answered all calls that were decided before an instant.
     CallsAnswered {
         /// The instant.

@@ -1,5 +1,4 @@
-//! The Mesos framework: runs one pool server and as many workers as the cluster has room for, and keeps their
-//! accounts.
+//! The Mesos framework: runs one pool server and as many workers as the cluster has room for, and keeps their accounts.
 //!
 //! ```text
 //!             events                    Persist            tickets
@@ -9,46 +8,48 @@
 //!             calls
 //! ```
 //!
-//! [`core`] decides, and does nothing else: no clock, no disk, no socket. It keeps tasks and agents in a [`fleet`], and asks
-//! the rules in [`policy`]. `driver` talks to the master. [`journal`] says what a change of the records means, [`store`]
-//! writes it, and [`accounts`] shows what was written. [`master_access`] has the credentials for masters, [`artifact`]
-//! gives agents the executor. `display` draws on the terminal; `page` answers over HTTP, and asks the driver by `query`.
-//! With several schedulers, `election` says which of them leads, and the others wait: `run` stands for election, and a
-//! `term` is one time as the leader.
+//! [`core`] only decides; it has no clock, no disk and no socket. It keeps tasks and agents in a [`fleet`] and asks the
+//! rules in [`policy`]. `driver` talks to the master. [`journal`] defines the meaning of each change of the records, [`store`]
+//! writes the records, and [`ledger_table`] shows the ledger. [`master_access`] has the credentials for masters, [`artifact`]
+//! serves the executor to agents. `display` draws on the terminal. `http_api` answers HTTP requests by asking the driver
+//! through `query`. With several schedulers, `election` decides which one leads: `run` stands for election, `framework_run`
+//! runs the framework while this scheduler leads, and `closing` writes the last records.
 
-pub mod accounts;
 pub mod artifact;
 pub mod attributes;
 pub mod cli;
+mod closing;
 pub mod config;
 pub mod constraints;
 pub mod core;
-mod delivery;
 mod display;
 mod driver;
 mod election;
-mod end;
 pub mod event;
+mod executor_delivery;
 pub mod fleet;
+mod framework_run;
 pub mod history;
+mod http_api;
 pub mod journal;
+pub mod ledger_table;
 pub mod master_access;
 pub mod offers;
-mod page;
 pub mod policy;
 mod query;
 mod run;
 pub mod run_state;
-pub mod server_size;
+mod scheduler_end;
+pub mod server_capacity;
 pub mod settings;
 pub mod store;
 pub mod task_id;
 pub mod task_info;
-mod term;
 mod time_limit;
+mod unix_time;
 pub mod user_notice;
 mod wire;
 
 pub use config::Config;
-pub use end::SchedulerEnd;
 pub use run::run;
+pub use scheduler_end::SchedulerEnd;

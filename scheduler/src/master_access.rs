@@ -1,5 +1,5 @@
-//! The credentials for masters, and the authorities that masters' certificates must come from. Both are read from files,
-//! which may be replaced while the scheduler runs.
+//! The credentials for masters, and the trusted authorities of their certificates. Both are read from files, which may be
+//! replaced while the scheduler runs.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use command_line::read_password;
 use mesos::auth::Auth;
 use mesos::tls::{Tls, TlsFiles};
 
-/// Principal, secret and certificates, as they stood in their files at the last read. `Debug` shows no secret.
+/// Principal, secret and certificates, as last read from their files. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
 pub struct MasterAccess {
     principal: Option<String>,
@@ -18,11 +18,11 @@ pub struct MasterAccess {
 }
 
 impl MasterAccess {
-    /// Reads the files: that of the principal's secret, if the master asks for one, and those for masters that talk
-    /// TLS. Without a principal, a secret means nothing.
+    /// Reads the file with the principal's secret, and the TLS files for `https://` masters. A secret without a principal is
+    /// ignored.
     ///
     /// # Errors
-    /// If a file cannot be read, or is not what it should be.
+    /// If a file cannot be read, or its content is invalid.
     pub fn read(
         principal: Option<String>,
         secret_file: Option<PathBuf>,
@@ -40,12 +40,12 @@ impl MasterAccess {
         self.principal.as_deref()
     }
 
-    /// The settings for connections to masters, as of the last read.
+    /// The settings for connections to masters, as last read.
     pub fn settings(&self) -> &mesos::Config {
         &self.settings
     }
 
-    /// Reads the files again. A file that cannot be used, perhaps because it is just being written, changes nothing.
+    /// Reads the files again. A file that cannot be used, perhaps because it is being written, changes nothing.
     pub(crate) fn reload(&mut self) -> &mesos::Config {
         match self.auth() {
             Ok(auth) if auth != self.settings.auth => {
@@ -64,18 +64,18 @@ impl MasterAccess {
 
     fn auth(&self) -> anyhow::Result<Auth> {
         match (&self.principal, &self.secret_file) {
-            (Some(principal), Some(path)) => Ok(Auth::basic(principal, secret_in(path)?)),
+            (Some(principal), Some(path)) => Ok(Auth::basic(principal, read_secret(path)?)),
             _ => Ok(Auth::None),
         }
     }
 
     fn tls(&self) -> anyhow::Result<Option<Tls>> {
         let files = self.tls_files.as_ref();
-        files.map(Tls::from_files).transpose().context("cannot talk TLS to the master")
+        files.map(Tls::from_files).transpose().context("cannot set up TLS to the master")
     }
 }
 
-fn secret_in(path: &Path) -> anyhow::Result<String> {
+fn read_secret(path: &Path) -> anyhow::Result<String> {
     read_password(path).with_context(|| format!("cannot read the secret file {}", path.display()))
 }
 
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_replaced_secret_is_used_as_soon_as_it_is_whole() {
+    fn a_replaced_secret_is_used_as_soon_as_it_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         let basic = |secret: &str| Auth::basic("miner", secret);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_that_are_no_good_any_more_do_not_take_the_place_of_those_that_were() {
+    fn invalid_certificates_do_not_replace_the_previous_ones() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let authority = rcgen::generate_simple_self_signed(vec!["master".to_owned()]).unwrap().cert.pem();

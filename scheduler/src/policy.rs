@@ -117,7 +117,7 @@ impl View<'_> {
     /// Whether workers outlive their server. Workers that run a user's own image cannot be redirected.
     pub fn keeps_workers(&self) -> bool {
         let template = &self.settings.template;
-        self.settings.on_server_loss == OnServerLoss::Repoint
+        self.settings.options.on_server_loss == OnServerLoss::Repoint
             && template.pool.is_none()
             && template.programs.worker.is_none()
     }
@@ -160,7 +160,7 @@ impl View<'_> {
 
     /// Thousandths of a CPU for the server, whether it runs or not.
     pub fn server_cpus_milli(&self) -> u64 {
-        if self.pool().is_some() { 0 } else { self.settings.server_cpus_milli }
+        if self.pool().is_some() { 0 } else { self.settings.server_cpus_milli() }
     }
 
     /// Whether messages of tasks can be received, so that silence is the tasks' own.

@@ -1,12 +1,12 @@
-//! What outlives the scheduler: the framework's id, launch intents and the ledger.
+//! The durable records: the framework's id, launch intents and the ledger.
 //!
 //! ```text
 //! persist ─▶ state folder ─▶ ZooKeeper ─▶ ticket          (without --zk: state folder ─▶ ticket)
 //! ```
 //!
-//! The state folder keeps everything that its own scheduler has seen. ZooKeeper, shared by several schedulers, keeps
-//! what the next leader needs, and says who is right where they differ: what it never got was never acknowledged and
-//! never launched.
+//! The state folder has everything that its own scheduler has seen. ZooKeeper, which several schedulers share, has what the
+//! next leader needs. Where the two differ, ZooKeeper is right: a change that did not reach it was never acknowledged, and a
+//! task that it does not know was never launched.
 
 mod sqlite;
 mod totals_json;
@@ -25,9 +25,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
-use self::sqlite::catch_up::Handover;
+use self::sqlite::sync_folder::Handover;
 use self::sqlite::{FolderEvent, StateFolder};
-pub use self::sqlite::{KeptShare, kept_shares, ledger_snapshot, rows_since};
+pub use self::sqlite::{StoredShare, ledger_snapshot, rows_since, stored_shares};
 use self::zookeeper::{Leader, SharedTree};
 pub use self::zookeeper::{SharedError, shared_ledger_snapshot};
 use crate::election::Leadership;
@@ -36,26 +36,26 @@ use crate::journal::{Change, Ledger, RecoveredState, TaskRecord, Ticket};
 /// The database's name in the state folder.
 pub const DATABASE: &str = "scheduler.sqlite";
 
-/// Why the state folder is of no use.
+/// Why the state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The folder or a file in it cannot be made or opened.
+    /// The folder or a file in it cannot be created or opened.
     #[error("cannot use state folder {}", path.display())]
     Io {
         /// The folder or file.
         path: PathBuf,
-        /// The system's finding.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Another scheduler has it.
+    /// Another scheduler uses it.
     #[error("state folder {} is in use by another scheduler; give this one its own with --state-dir", path.display())]
     Locked {
         /// The folder.
         path: PathBuf,
     },
-    /// Written by a later version of this program.
+    /// A later version of this program wrote it.
     #[error(
         "{} has format {found}; this program knows formats up to {known}: start the newer program that wrote it{}",
         path.display(),
@@ -66,22 +66,22 @@ pub enum StoreError {
         path: PathBuf,
         /// Its format.
         found: i64,
-        /// The latest known one.
+        /// The latest format that this program knows.
         known: i64,
-        /// The copy in that format that the newer program left.
+        /// The backup in that format which the newer program left.
         copy: Option<PathBuf>,
     },
     /// The database cannot be opened or read.
-    #[error("cannot use {}; correct it with sqlite3, put a backup back, or begin anew with another --state-dir", path.display())]
+    #[error("cannot use {}; repair it with sqlite3, restore a backup, or start anew with another --state-dir", path.display())]
     Database {
         /// The database.
         path: PathBuf,
-        /// SQLite's finding.
+        /// SQLite's error.
         #[source]
         source: rusqlite::Error,
     },
-    /// No scheduler has written there.
-    #[error("there is no ledger in {}; name the scheduler's state folder with --state-dir", path.display())]
+    /// The folder has no ledger.
+    #[error("there is no ledger in {}; give the scheduler's state folder with --state-dir", path.display())]
     NoLedger {
         /// The folder.
         path: PathBuf,
@@ -91,7 +91,7 @@ pub enum StoreError {
     Unwritten {
         /// The database.
         path: PathBuf,
-        /// How many.
+        /// The number of changes.
         lost: usize,
     },
 }
@@ -104,24 +104,24 @@ fn restore(copy: Option<&Path>, path: &Path) -> String {
     .unwrap_or_default()
 }
 
-/// What became of changes.
+/// What the store reports.
 #[derive(Debug)]
 pub enum StoreEvent {
-    /// These changes are where they have to be, oldest first.
+    /// These changes are durable, oldest first.
     Persisted(Vec<Ticket>),
-    /// Disk or ZooKeeper refuses, as told; it is tried again and again.
-    Refused(String),
-    /// What the user should hear: nothing is wrong.
-    Told(String),
+    /// The disk or ZooKeeper failed, for this reason. The store tries again until it succeeds.
+    WriteFailed(String),
+    /// A message for the user that is not about an error.
+    Info(String),
 }
 
-/// What bounds the single shares in the state folder; the oldest ones go first. Totals are not bounded.
+/// The limits of the single shares in the state folder. The oldest shares are removed first; totals are kept for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShareLimits {
-    /// No share is kept longer.
+    /// The longest time for which a share is kept.
     pub age: Duration,
-    /// The largest size of the database, with totals, in bytes; `None` for no limit. It may be exceeded by what is
-    /// written within a second, some megabytes.
+    /// The largest size of the database, including totals, in bytes; `None` for no limit. The database may exceed it by the
+    /// writes of a second, some megabytes.
     pub size: Option<u64>,
 }
 
@@ -134,19 +134,19 @@ pub struct LedgerSnapshot {
     pub tasks: Vec<TaskRecord>,
     /// Their accounts.
     pub ledger: Ledger,
-    /// Time of the oldest single share kept, milliseconds since the Unix epoch.
+    /// The time of the oldest single share, milliseconds since the Unix epoch.
     pub shares_since_ms: Option<u64>,
-    /// Since when all of the last framework's single shares were kept here, milliseconds since the Unix epoch, if
-    /// schedulers elsewhere have led before.
+    /// Since when this folder has all single shares of the last framework, milliseconds since the Unix epoch, if other
+    /// schedulers have led before.
     pub rows_since_ms: Option<u64>,
-    /// Launches that failed without anything mined, and whose rows are kept no more.
+    /// Launches that failed before they mined anything, and whose rows have been removed.
     pub failed_launches: Vec<FailedLaunches>,
 }
 
 /// Launches that failed in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedLaunches {
-    /// How many.
+    /// The number of launches.
     pub launches: u64,
     /// Mesos' name of the state.
     pub state: String,
@@ -154,15 +154,15 @@ pub struct FailedLaunches {
     pub reason: Option<String>,
 }
 
-type Notify = Arc<dyn Fn(StoreEvent) + Send + Sync>;
+type OnStoreEvent = Arc<dyn Fn(StoreEvent) + Send + Sync>;
 type Batch = Vec<(Ticket, Change)>;
 
 /// The state folder and, with several schedulers, ZooKeeper.
 pub struct Store {
     folder: StateFolder,
     limits: ShareLimits,
-    notify: Notify,
-    /// Where what the state folder has goes next.
+    notify: OnStoreEvent,
+    /// The queue of changes for ZooKeeper, once this scheduler leads.
     next: Arc<OnceLock<UnboundedSender<Batch>>>,
     shared: Option<SharedTree>,
     handover: Option<Handover>,
@@ -175,12 +175,11 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the state folder, if there is one, brings it to this program's format, and reads what is in it. Nothing else
-    /// is written before [`start`](Store::start). Single shares will be kept within `limits`; totals stay for ever.
-    /// `notify` is called from other threads.
+    /// Opens the state folder, if it exists, converts it to the present format, and reads it. Nothing else is written before
+    /// [`start`](Store::start). `notify` is called from other threads.
     ///
     /// # Errors
-    /// If the folder cannot be used or made, another scheduler uses it, or a later version wrote it.
+    /// If the folder cannot be used or created, another scheduler uses it, or a later version wrote it.
     pub fn open(
         folder: &Path,
         limits: ShareLimits,
@@ -191,12 +190,12 @@ impl Store {
         Ok((Store { folder, limits, notify: Arc::new(notify), next, shared, handover }, recovered))
     }
 
-    /// Takes the leadership over: reads what the leader before has left in ZooKeeper. `own` is what the state folder
-    /// had, to go on with if nobody has ever led.
+    /// Takes over from the previous leader: reads the tree in ZooKeeper. `own` are the state folder's records, with which the
+    /// tree starts if nobody has ever led.
     ///
     /// # Errors
-    /// If ZooKeeper holds what is not understood, or the leadership is lost meanwhile.
-    pub(crate) async fn share(
+    /// If the tree has unknown content, or the leadership is lost meanwhile.
+    pub(crate) async fn take_over(
         &mut self,
         leadership: &Leadership,
         own: RecoveredState,
@@ -204,7 +203,7 @@ impl Store {
         let leader = Leader::new(self.folder.name(), leadership.host());
         let notify = Arc::clone(&self.notify);
         let (shared, queue, handover) = SharedTree::take_over(leadership, leader, own, notify).await?;
-        // It was never set: this is called once.
+        // It was not set before, because this function is called once.
         let _ = self.next.set(queue);
         self.shared = Some(shared);
         let recovered = handover.recovered.clone();
@@ -212,7 +211,7 @@ impl Store {
         Ok(recovered)
     }
 
-    /// Makes the folder if there is none yet, and begins to write. Does nothing the second time.
+    /// Creates the folder if it does not exist, and starts to write. The second call does nothing.
     ///
     /// # Errors
     /// As [`open`](Store::open).
@@ -224,13 +223,13 @@ impl Store {
                 notify(StoreEvent::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
             }
             (FolderEvent::Written(batch), Some(next)) => {
-                // Nobody takes it when the leadership is lost: it is for the next leader then.
+                // The receiver is gone if the leadership is lost; then the next leader handles these changes.
                 let _ = next.send(batch);
             }
-            (FolderEvent::Told(text), _) => notify(StoreEvent::Told(text)),
-            (FolderEvent::Refused(error), _) => {
+            (FolderEvent::Info(text), _) => notify(StoreEvent::Info(text)),
+            (FolderEvent::WriteFailed(error), _) => {
                 let folder = folder.display();
-                notify(StoreEvent::Refused(format!(
+                notify(StoreEvent::WriteFailed(format!(
                     "cannot write to state folder {folder}, trying again: {error}"
                 )));
             }
@@ -243,31 +242,31 @@ impl Store {
         self.folder.persist_all(vec![(ticket, change)]);
     }
 
-    /// Queues changes, the first one first.
+    /// Queues changes in their order.
     pub fn persist_all(&self, changes: Vec<(Ticket, Change)>) {
         self.folder.persist_all(changes);
     }
 
-    /// Waits until all that was queued is in the state folder. What was never started has nothing to wait for.
+    /// Waits until all queued changes are in the state folder. If the store was never started, there are none.
     ///
     /// # Errors
-    /// If the disk keeps refusing.
+    /// If the disk keeps failing.
     pub fn close(self) -> Result<(), StoreError> {
         self.folder.close()
     }
 
-    /// Waits until all that was queued is in the state folder; ZooKeeper is another scheduler's now.
+    /// Waits until all queued changes are in the state folder, but not for ZooKeeper, which another leader writes now.
     ///
     /// # Errors
-    /// If the disk keeps refusing.
+    /// If the disk keeps failing.
     pub async fn abandon(self) -> anyhow::Result<()> {
         Ok(tokio::task::spawn_blocking(|| self.close()).await??)
     }
 
-    /// Waits until all that was queued is where it has to be.
+    /// Waits until all queued changes are durable.
     ///
     /// # Errors
-    /// If disk or ZooKeeper keep refusing.
+    /// If the disk or ZooKeeper keeps failing.
     pub async fn finish(self) -> anyhow::Result<()> {
         let Store { folder, next, shared, .. } = self;
         tokio::task::spawn_blocking(|| folder.close()).await??;

@@ -20,7 +20,8 @@ use task::{
 
 pub use self::image_task::{Arguments, ImageTask};
 use crate::journal::TaskRecord;
-use crate::server_size;
+use crate::server_capacity;
+use crate::settings::TaskOptions;
 use crate::task_id::TaskKind;
 
 /// The executor's file name in the sandbox, when it is fetched.
@@ -147,30 +148,20 @@ impl Default for Programs {
 pub struct TaskTemplate {
     /// The framework's name; the server is found under it.
     pub name: String,
-    /// Shortest time between two reports.
-    pub report_interval: Duration,
-    /// Shortest time between two live messages.
-    pub live_interval: Duration,
-    /// A task is renewed after so many updates, or up to a tenth fewer: not all tasks at once.
-    pub updates_per_task: NonZeroU64,
-    /// Wanted time between two shares of a worker.
-    pub share_interval: Duration,
+    /// What each task is given.
+    pub options: TaskOptions,
     /// What server and workers are.
     pub programs: Programs,
-    /// The workers' hash backend.
-    pub backend: Option<String>,
     /// Where workers mine; `None`: at the server task.
     pub pool: Option<ExternalPool>,
     /// How an agent gets the executor.
     pub delivery: Delivery,
-    /// Memory of the server's executor and task together, MB.
-    pub server_mem: u64,
 }
 
 impl TaskTemplate {
     /// The shortest intervals.
     pub fn intervals(&self) -> Intervals {
-        Intervals::new(self.live_interval, self.report_interval)
+        Intervals::new(self.options.live_interval, self.options.report_interval)
     }
 
     /// The task of a record; `pool` is the server that a worker is to use, unless there is a pool for all.
@@ -260,10 +251,10 @@ impl TaskTemplate {
                     host: address.host.clone(),
                     stratum_port: address.stratum_port,
                     http_port: address.http_port,
-                    share_interval: self.share_interval,
+                    share_interval: self.options.share_interval,
                     block_source: block_source.clone(),
                     data_dir: self.programs.data_dir.clone(),
-                    max_connections: Some(server_size::connections(self.server_mem)),
+                    max_connections: Some(server_capacity::connections(self.options.server_mem)),
                 })
             }
             _ => ProgramSpec::Worker(WorkerSpec {
@@ -278,10 +269,10 @@ impl TaskTemplate {
                 password: self.pool.as_ref().map_or("x", |pool| &pool.password).to_owned(),
                 access: self.pool.as_ref().map(|pool| pool.access.clone()).unwrap_or_default(),
                 cpus: record.cpus_milli() as f64 / 1000.0,
-                backend: self.backend.clone(),
+                backend: self.options.backend.clone(),
             }),
         };
-        TaskSpec { intervals, max_updates: Some(staggered(self.updates_per_task, &record.id)), kind }
+        TaskSpec { intervals, max_updates: Some(staggered(self.options.updates_per_task, &record.id)), kind }
     }
 
     fn discovery(&self, address: &ServerAddress) -> DiscoveryInfo {

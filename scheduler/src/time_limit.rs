@@ -2,30 +2,30 @@
 
 use std::time::{Duration, Instant};
 
-/// The time since the scheduler began, and the limit to it.
+/// When the scheduler started, and how long it may run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeLimit {
-    began: Instant,
+    started: Instant,
     limit: Option<Duration>,
 }
 
 impl TimeLimit {
-    /// Time counts from now on.
+    /// Starts to count the time.
     pub fn start(limit: Option<Duration>) -> Self {
-        TimeLimit { began: Instant::now(), limit }
+        TimeLimit { started: Instant::now(), limit }
     }
 
-    /// How long the scheduler has run.
+    /// How long the scheduler has been running.
     pub fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+        self.started.elapsed()
     }
 
-    /// How long it may still run, if there is a limit.
+    /// How much longer the scheduler may run, if there is a limit.
     pub fn remaining(&self) -> Option<Duration> {
         self.limit.map(|limit| limit.saturating_sub(self.elapsed()))
     }
 
-    /// Waits for the end of the time; without a limit, for ever.
+    /// Waits until the limit is reached; without a limit, for ever.
     pub async fn reached(&self) {
         match self.remaining() {
             Some(remaining) => tokio::time::sleep(remaining).await,

@@ -8,7 +8,7 @@ use mesos::v1::scheduler::{Call, event};
 use mesos::v1::{Offer, TaskInfo, TaskState, TaskStatus, container_info};
 use prost::Message;
 use scheduler::config::ExecutorSource;
-use scheduler::task_info::{Arguments, ImageTask, Programs, ServerProgram};
+use scheduler::task_info::{Arguments, Delivery, ImageTask, Programs, ServerProgram};
 use scheduler::{Config, SchedulerEnd};
 use task::{Account, Live, PoolLive, Report, Totals};
 use testing::http_peer::{HttpPeer, Reply, Script};
@@ -98,9 +98,9 @@ impl Run {
     fn start(address: impl Into<Masters>, change: impl FnOnce(&mut Config)) -> Run {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::new(address, "unused");
-        config.executor = ExecutorSource::Path("/opt/mesos-miner".into());
+        config.executor = ExecutorSource::Provided(Delivery::Path("/opt/mesos-miner".into()));
         config.state_dir = folder.path().to_owned();
-        config.teardown_on_exit = true;
+        config.framework.teardown_on_exit = true;
         config.quiet = true;
         change(&mut config);
         let stop = CancellationToken::new();
@@ -135,7 +135,7 @@ async fn a_framework_from_its_first_subscription_to_its_teardown() {
 #[tokio::test]
 async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
     let mut master = TestMaster::start().await;
-    let run = Run::start(master.address().clone(), |config| config.teardown_on_exit = false);
+    let run = Run::start(master.address().clone(), |config| config.framework.teardown_on_exit = false);
     let (_, events) = master.subscribed("f").await;
     let server = master.server(&events).await;
     drop(events);
@@ -151,7 +151,7 @@ async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
 #[tokio::test]
 async fn a_restart_with_the_same_folder_is_the_same_framework() {
     let mut master = TestMaster::start().await;
-    let first = Run::start(master.address().clone(), |config| config.teardown_on_exit = false);
+    let first = Run::start(master.address().clone(), |config| config.framework.teardown_on_exit = false);
     let (_, events) = master.subscribed("f").await;
     let server = master.server(&events).await;
     let folder = first.folder.path().to_owned();
@@ -161,7 +161,7 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
 
     let second = Run::start(master.address().clone(), |config| {
         config.state_dir = folder;
-        config.teardown_on_exit = false;
+        config.framework.teardown_on_exit = false;
     });
     let (id, events) = master.subscribed("f").await;
     assert_eq!(id.as_deref(), Some("f"));
@@ -238,7 +238,7 @@ async fn an_event_that_is_too_long_is_an_error_that_names_its_size_and_the_limit
 async fn where_its_credentials_are_no_good_any_more_it_subscribes_again() {
     let mut master =
         TestMaster::refusing(|kind| (kind == Type::Reconcile).then_some("401 Unauthorized")).await;
-    let run = Run::start(master.address().clone(), |config| config.teardown_on_exit = false);
+    let run = Run::start(master.address().clone(), |config| config.framework.teardown_on_exit = false);
     let (_, _first) = master.subscribed("f").await;
     let (id, _second) = master.subscribed("f").await;
     assert_eq!(id.as_deref(), Some("f"));

@@ -1,4 +1,4 @@
-//! What is served: the executable, and the same packed for Mesos' fetcher.
+//! The served files: the executable, and an archive of it for Mesos' fetcher.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
@@ -10,35 +10,34 @@ use tar::{Builder, EntryType, Header};
 
 use crate::task_info::EXECUTABLE;
 
-/// How the name of a packed executable ends, which tells the fetcher to unpack it.
+/// The suffix of the archive, which tells the fetcher to unpack it.
 const PACKED: &str = ".tar.gz";
-/// Time of the packed file, in seconds since 1970: always the same, so that the same content makes the same archive.
+/// The modification time in the archive, in seconds since 1970. It is constant, so that equal content makes equal archives.
 const TIME: u64 = 1_577_836_800;
-/// What is read at a time.
+/// The size of the read buffer in bytes.
 const BUFFER: usize = 256 * 1024;
-/// Beyond this length it is no release of ours, and is packed as fast as can be: with debug information, a few per cent
+/// Longer executables have debug information and are not releases. They are packed with the fastest compression: a few per cent
 /// less to send are not worth seconds of each start.
 const LONG: u64 = 64 << 20;
 
 /// A file, and the path under which it is served.
 #[derive(Debug)]
-pub(super) struct Served {
+pub(super) struct ServedFile {
     pub file: File,
     pub length: u64,
     pub path: String,
 }
 
-/// The executable, and its archive if there is one. The files stay open, so that replacing the executable on disk does not
-/// change what is served.
+/// The executable, and its archive if there is one. Both files stay open, so that replacing the executable on disk does not
+/// change the served content.
 #[derive(Debug)]
-pub(super) struct Files {
-    pub plain: Served,
-    pub packed: Option<Served>,
+pub(super) struct ArtifactFiles {
+    pub plain: ServedFile,
+    pub packed: Option<ServedFile>,
 }
 
-impl Files {
-    /// Reads the executable for its checksum, and packs it into a file without a name in `folder` if there is one to pack it
-    /// into.
+impl ArtifactFiles {
+    /// Reads the executable for its checksum and, if there is a `folder`, packs it into an unnamed file there.
     pub fn open(executable: &Path, folder: Option<&Path>) -> io::Result<Self> {
         let mut file = File::open(executable)?;
         let metadata = file.metadata()?;
@@ -46,33 +45,34 @@ impl Files {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
         }
         let length = metadata.len();
-        let content = Hashing { file: &mut file, hasher: Sha256::new(), read: 0 };
+        let content = HashingReader { file: &mut file, hasher: Sha256::new(), read: 0 };
         let mut content = BufReader::with_capacity(BUFFER, content);
         let packed = match folder {
             Some(folder) => Some(pack(&mut content, length, folder)?),
             None => io::copy(&mut content, &mut io::sink()).map(|_| None)?,
         };
-        let Hashing { hasher, read, .. } = content.into_inner();
+        let HashingReader { hasher, read, .. } = content.into_inner();
         if read != length {
-            return Err(io::Error::other("it changes while it is read"));
+            return Err(io::Error::other("the file changed while it was read"));
         }
         let path = format!("/{}/{EXECUTABLE}", hex::encode(hasher.finalize()));
-        let packed = packed.map(|(file, length)| Served { file, length, path: format!("{path}{PACKED}") });
-        Ok(Self { plain: Served { file, length, path }, packed })
+        let packed =
+            packed.map(|(file, length)| ServedFile { file, length, path: format!("{path}{PACKED}") });
+        Ok(Self { plain: ServedFile { file, length, path }, packed })
     }
 
-    /// The one that agents are told of.
-    pub fn for_agents(&self) -> &Served {
+    /// The file that agents fetch.
+    pub fn for_agents(&self) -> &ServedFile {
         self.packed.as_ref().unwrap_or(&self.plain)
     }
 
-    /// The one under this path.
-    pub fn at(&self, path: &str) -> Option<&Served> {
+    /// The file with this path.
+    pub fn at(&self, path: &str) -> Option<&ServedFile> {
         [Some(&self.plain), self.packed.as_ref()].into_iter().flatten().find(|served| served.path == path)
     }
 }
 
-/// Packs so many bytes as an executable file; the archive, and its length.
+/// Packs `length` bytes as an executable file. Returns the archive and its length.
 fn pack(content: &mut impl Read, length: u64, folder: &Path) -> io::Result<(File, u64)> {
     let archive = tempfile::tempfile_in(folder).or_else(|_| tempfile::tempfile())?;
     let level = if length > LONG { Compression::fast() } else { Compression::default() };
@@ -95,14 +95,14 @@ fn pack(content: &mut impl Read, length: u64, folder: &Path) -> io::Result<(File
     Ok((archive, length))
 }
 
-/// Computes the checksum of what is read.
-struct Hashing<'a> {
+/// A reader that computes the checksum of what it reads.
+struct HashingReader<'a> {
     file: &'a mut File,
     hasher: Sha256,
     read: u64,
 }
 
-impl Read for Hashing<'_> {
+impl Read for HashingReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
         self.hasher.update(&buffer[..read]);
@@ -117,19 +117,19 @@ mod tests {
 
     use super::*;
 
-    fn all(served: &Served) -> Vec<u8> {
+    fn all(served: &ServedFile) -> Vec<u8> {
         let mut content = vec![0; usize::try_from(served.length).unwrap()];
         served.file.read_exact_at(&mut content, 0).unwrap();
         content
     }
 
     #[test]
-    fn the_archive_holds_the_executable_and_is_the_same_each_time() {
+    fn the_archive_contains_the_executable_and_depends_only_on_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let executable = folder.path().join("program");
         let content: Vec<u8> = (0..1_000_000u32).map(|i| (i % 251) as u8).collect();
         std::fs::write(&executable, &content).unwrap();
-        let files = Files::open(&executable, Some(folder.path())).unwrap();
+        let files = ArtifactFiles::open(&executable, Some(folder.path())).unwrap();
         let packed = files.packed.as_ref().unwrap();
         assert_eq!(packed.path, format!("/{}/mesos-miner.tar.gz", hex::encode(Sha256::digest(&content))));
         assert!(packed.length < files.plain.length / 2);
@@ -141,11 +141,11 @@ mod tests {
         assert_eq!(std::fs::read(&file).unwrap(), content);
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o755);
 
-        // A copy that is older, and of another mode and name.
+        // A copy with another name, mode and time.
         let copy = folder.path().join("copy");
         std::fs::write(&copy, &content).unwrap();
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let again = Files::open(&copy, Some(folder.path())).unwrap();
+        let again = ArtifactFiles::open(&copy, Some(folder.path())).unwrap();
         assert!(
             all(again.packed.as_ref().unwrap()) == all(packed),
             "the archive depends on more than the content"
@@ -157,7 +157,7 @@ mod tests {
     fn without_a_folder_there_is_no_archive() {
         let executable = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(executable.path(), b"x").unwrap();
-        let files = Files::open(executable.path(), None).unwrap();
+        let files = ArtifactFiles::open(executable.path(), None).unwrap();
         assert!(files.packed.is_none());
         assert_eq!(files.for_agents().path, files.plain.path);
         assert!(files.at(&files.plain.path).is_some() && files.at("/mesos-miner").is_none());

@@ -17,8 +17,8 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::Files;
-use super::transfers::{DOWNLOADS, PIECE, Progress, Transfer, Transfers};
+use super::ArtifactFiles;
+use super::downloads::{CHUNK, DOWNLOADS, Download, Downloads, Progress};
 
 /// The most connections at the same time, some 10 kB each; more wait to be accepted. A fetcher first asks for the length,
 /// which is answered at once even while all download slots are taken.
@@ -31,9 +31,9 @@ const STALLED: Duration = Duration::from_secs(30);
 const SEND_BUFFER: usize = 128 * 1024;
 
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, files: Arc<Files>, transfers: Arc<Transfers>) {
+pub(super) async fn serve(listener: TcpListener, files: Arc<ArtifactFiles>, downloads: Arc<Downloads>) {
     let head_timeout = Some(Duration::from_secs(10));
-    let limits = Limits { connections: connections(), head_timeout, buffer: PIECE, batch_answers: false };
+    let limits = Limits { connections: connections(), head_timeout, buffer: CHUNK, batch_answers: false };
     http_server::serve(listener, limits, CancellationToken::new(), |socket| {
         tracing::debug!(peer = ?socket.peer_addr().ok(), "an agent fetches the executor");
         if let Err(error) = set_socket_send_buffer_size(socket, SEND_BUFFER) {
@@ -41,9 +41,9 @@ pub(super) async fn serve(listener: TcpListener, files: Arc<Files>, transfers: A
         }
         let progress = Arc::new(Progress::default());
         let stalled = stalled(progress.clone());
-        let (files, transfers) = (files.clone(), transfers.clone());
+        let (files, downloads) = (files.clone(), downloads.clone());
         let service = service_fn(move |request| {
-            let answer = answer(&request, &files, &transfers, &progress);
+            let answer = answer(&request, &files, &downloads, &progress);
             async move { Ok(answer) }
         });
         (service, stalled)
@@ -56,12 +56,12 @@ async fn stalled(progress: Arc<Progress>) {
     let mut before = None;
     loop {
         tokio::time::sleep(STALLED).await;
-        let mark = progress.mark();
-        if mark.is_some() && mark == before {
+        let chunks = progress.chunks();
+        if chunks.is_some() && chunks == before {
             tracing::debug!("an agent does not take what it fetches");
             return;
         }
-        before = mark;
+        before = chunks;
     }
 }
 
@@ -75,8 +75,8 @@ type Body = BoxBody<Bytes, io::Error>;
 
 fn answer<B>(
     request: &Request<B>,
-    files: &Arc<Files>,
-    transfers: &Arc<Transfers>,
+    files: &Arc<ArtifactFiles>,
+    downloads: &Arc<Downloads>,
     progress: &Arc<Progress>,
 ) -> Response<Body> {
     let empty = Empty::new().map_err(|never| match never {}).boxed();
@@ -87,10 +87,10 @@ fn answer<B>(
     };
     match *request.method() {
         Method::GET => {
-            let (transfers, progress) = (transfers.clone(), progress.clone());
-            let transfer = Transfer::new(files.clone(), &served.path, served.length, transfers, progress);
+            let (downloads, progress) = (downloads.clone(), progress.clone());
+            let download = Download::new(files.clone(), &served.path, served.length, downloads, progress);
             let pieces =
-                stream::unfold(transfer, async |mut transfer| Some((transfer.next().await?, transfer)));
+                stream::unfold(download, async |mut download| Some((download.next().await?, download)));
             *response.body_mut() = BodyExt::boxed(StreamBody::new(pieces));
         }
         Method::HEAD => {}

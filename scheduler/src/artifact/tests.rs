@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::time::timeout;
 
-use super::transfers::{DOWNLOADS, PIECE};
+use super::downloads::{CHUNK, DOWNLOADS};
 use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ fn file(content: &[u8]) -> tempfile::NamedTempFile {
 
 #[tokio::test]
 async fn serves_the_whole_file_under_its_checksum_and_nothing_else() {
-    let content: Vec<u8> = (0..PIECE * 2 + 17).map(|i| (i % 251) as u8).collect();
+    let content: Vec<u8> = (0..CHUNK * 2 + 17).map(|i| (i % 251) as u8).collect();
     let file = file(&content);
     let server = start(file.path(), None).await.unwrap();
     let checksum = hex::encode(Sha256::digest(&content));
@@ -170,17 +170,19 @@ async fn while_all_downloads_are_taken_others_wait_and_lengths_are_told() {
 
 #[tokio::test]
 async fn downloads_are_counted_and_measured() {
-    let content = noise(3 * PIECE);
+    let content = noise(3 * CHUNK);
     let file = file(&content);
     let server = start(file.path(), None).await.unwrap();
-    let mut fetching = server.fetching();
-    assert_eq!(*fetching.borrow(), Fetching::default());
+    let mut stats = server.downloads();
+    assert_eq!(*stats.borrow(), DownloadStats::default());
     for _ in 0..3 {
         assert!(body(&get(&server, "GET", &path(&server)).await) == content);
     }
     get(&server, "HEAD", &path(&server)).await;
-    let told =
-        timeout(DEADLINE, fetching.wait_for(|told| told.finished == 3)).await.expect("it is told").unwrap();
+    let told = timeout(DEADLINE, stats.wait_for(|stats| stats.finished == 3))
+        .await
+        .expect("the statistics are published")
+        .unwrap();
     assert_eq!((told.bytes, told.failed), (3 * content.len() as u64, 0));
     assert!(told.per_second > 0.0);
 }

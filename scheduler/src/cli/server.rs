@@ -1,24 +1,30 @@
-//! Options for what server and workers are: our own, or other images.
+//! Options for what the server and the workers run, and where workers mine.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
-use command_line::{BlockSourceChoice, NodeArgs, UpstreamArgs, UsageError, read_cookie_file};
+use command_line::{
+    BlockSourceChoice, NodeArgs, RedactedParser, UpstreamArgs, UsageError, duration, pool_url,
+    read_cookie_file, read_password,
+};
 use task::{BlockSourceSpec, NodeCredentials, NodeSpec, Payout, PoolAccess, UpstreamSpec};
 
-use crate::task_info::{Arguments, ImageTask, Programs, ServerProgram};
+use crate::task_info::{Arguments, ExternalPool, ImageTask, Programs, ServerProgram};
 
-/// The names that may stand in --server-arguments: those of the node, and those of the task.
+/// The names that --server-arguments may contain: those that the node fills in, and those that the task fills in.
 const NODE_WORDS: [&str; 4] = ["bitcoind_address", "bitcoind_port", "rpc_user", "rpc_password"];
 const TASK_WORDS: [&str; 3] = ["p2pool_port", "worker_port", "task_id"];
 
-/// What server and workers are.
+/// What the server and the workers run.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server and workers")]
 pub struct ServerArgs {
-    /// What the server is: builtin, our pool server; or docker:IMAGE, such as docker:derekchiang/p2pool, run by Mesos'
-    /// own executor, of whose work nothing is accounted.
+    /// The server: builtin, our pool server; or docker:IMAGE, such as docker:derekchiang/p2pool, which Mesos' own executor
+    /// runs and whose work is not accounted.
     #[arg(
         long,
         value_name = "KIND",
@@ -26,17 +32,20 @@ pub struct ServerArgs {
         default_value = "builtin",
         conflicts_with = "pool"
     )]
-    pub server: Kind,
+    pub server: ServerKind,
     /// Where the built-in server's blocks come from; the server's agent must reach a node.
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin", conflicts_with = "pool")]
     pub chain: BlockSourceChoice,
-    /// Folder on the server's agent, named from its root, for accounts and found blocks that no node has judged yet: a
-    /// path of the host or of a shared or persistent volume, which the task's user may write to. Without it, they are in
-    /// the task's sandbox and go with it.
+    /// Wanted time between two blocks of the built-in chain.
+    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
+    pub block_interval: Duration,
+    /// Absolute path of a folder on the server's agent for accounts and for found blocks that no node has judged yet: on the
+    /// host or on a shared or persistent volume, and writable for the task's user. Without it, they are in the task's sandbox
+    /// and are deleted with it.
     #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR", conflicts_with = "pool")]
     pub data_dir: Option<String>,
-    /// Arguments of the image of --server, words with spaces between, in which {bitcoind_address}, {bitcoind_port},
-    /// {p2pool_port}, {worker_port}, {rpc_user}, {rpc_password} and {task_id} are filled in.
+    /// Arguments of the image of --server, separated by spaces. {bitcoind_address}, {bitcoind_port}, {p2pool_port},
+    /// {worker_port}, {rpc_user}, {rpc_password} and {task_id} are filled in.
     #[arg(
         long,
         value_name = "TEXT",
@@ -46,12 +55,12 @@ pub struct ServerArgs {
                          {rpc_user} {rpc_password}"
     )]
     pub server_arguments: String,
-    /// Show user and password of --rpc-user to all who can see the master's state or the agents' processes, where
-    /// --server-arguments name them.
+    /// Allow {rpc_user} and {rpc_password} in --server-arguments, although everybody who can see the master's state or the
+    /// agents' processes can then read them.
     #[arg(long, env = "MINER_ALLOW_CREDENTIALS_IN_ARGUMENTS", value_parser = BoolishValueParser::new())]
     pub allow_credentials_in_arguments: bool,
-    /// Docker image to run as worker instead of our own, such as derekchiang/cpuminer; nothing of its work is accounted
-    /// but what our own server sees.
+    /// Docker image to run as the worker instead of our own, such as derekchiang/cpuminer; only what our own server sees of its
+    /// work is accounted.
     #[arg(long, value_name = "IMAGE", env = "MINER_WORKER_IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub worker_image: Option<String>,
     /// Arguments of --worker-image, in which {server_host}, {worker_port} and {task_id} are filled in.
@@ -71,52 +80,51 @@ pub struct ServerArgs {
     pub upstream: UpstreamArgs,
 }
 
-/// What the server is.
+/// What the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ServerKind {
     /// Our pool server under our executor.
     Builtin,
-    /// This image.
+    /// A Docker image.
     Docker(String),
 }
 
-impl FromStr for Kind {
+impl FromStr for ServerKind {
     type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> anyhow::Result<Kind> {
+    fn from_str(text: &str) -> anyhow::Result<Self> {
         match (text, text.strip_prefix("docker:")) {
-            ("builtin", _) => Ok(Kind::Builtin),
-            (_, Some(image)) if !image.is_empty() => Ok(Kind::Docker(image.to_owned())),
+            ("builtin", _) => Ok(ServerKind::Builtin),
+            (_, Some(image)) if !image.is_empty() => Ok(ServerKind::Docker(image.to_owned())),
             _ => anyhow::bail!("write builtin or docker:IMAGE"),
         }
     }
 }
 
 impl ServerArgs {
-    /// What to run, with the credentials read from where they are.
+    /// What to run, with the credentials read from their files.
     ///
     /// # Errors
     /// If options contradict each other, or a file cannot be read.
     pub(super) fn check(
         &self,
-        block_interval: std::time::Duration,
         access: &PoolAccess,
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Programs> {
         let upstream = self.upstream(access, &env)?;
         let server = match (&self.server, upstream) {
             (_, Some(spec)) => ServerProgram::Builtin(BlockSourceSpec::Upstream(spec)),
-            (Kind::Docker(image), _) => ServerProgram::Image(self.server_image(image, env)?),
-            (Kind::Builtin, _) if self.chain == BlockSourceChoice::Node => {
+            (ServerKind::Docker(image), _) => ServerProgram::Image(self.server_image(image, env)?),
+            (ServerKind::Builtin, _) if self.chain == BlockSourceChoice::Node => {
                 ServerProgram::Builtin(BlockSourceSpec::Node(self.spec(env)?))
             }
-            (Kind::Builtin, _) => {
+            (ServerKind::Builtin, _) => {
                 if let Some(option) = self.node.given() {
                     return Err(
                         UsageError(format!("{option} needs --chain node or --server docker:IMAGE")).into()
                     );
                 }
-                ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval })
+                ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval: self.block_interval })
             }
         };
         let worker = match &self.worker_image {
@@ -131,24 +139,24 @@ impl ServerArgs {
         Ok(Programs { server, worker, data_dir: self.data_dir()? })
     }
 
-    /// The server's folder, which must mean the same wherever the task runs.
+    /// The server's folder, which must not depend on the working directory of the task.
     fn data_dir(&self) -> anyhow::Result<Option<String>> {
         let Some(folder) = &self.data_dir else { return Ok(None) };
-        if self.server != Kind::Builtin {
+        if self.server != ServerKind::Builtin {
             return Err(
                 UsageError("--data-dir is for our own server, not for --server docker:IMAGE".into()).into()
             );
         }
-        if !std::path::Path::new(folder).is_absolute() {
+        if !Path::new(folder).is_absolute() {
             return Err(UsageError(format!(
-                "--data-dir {folder:?} is on the server's agent: name it from the root, such as /var/lib/mesos-miner"
+                "--data-dir {folder:?} is on the server's agent: give it from the root, such as /var/lib/mesos-miner"
             ))
             .into());
         }
         Ok(Some(folder.clone()))
     }
 
-    /// The pools whose work the server is to share out, if that is what it is to do.
+    /// The upstream pools of the server, if it has any.
     fn upstream(
         &self,
         access: &PoolAccess,
@@ -156,23 +164,22 @@ impl ServerArgs {
     ) -> anyhow::Result<Option<UpstreamSpec>> {
         let Some(option) = self.upstream.given() else { return Ok(None) };
         let other = [
-            ("--server docker:IMAGE", self.server != Kind::Builtin),
+            ("--server docker:IMAGE", self.server != ServerKind::Builtin),
             ("--chain node", self.chain == BlockSourceChoice::Node),
         ];
         let other = other.into_iter().find_map(|(other, given)| given.then_some(other)).or(self.node.given());
         if let Some(other) = other {
-            let text = format!("{option} and {other} exclude each other: work comes from one of them");
+            let text = format!("{option} and {other} exclude each other: work has only one source");
             return Err(UsageError(text).into());
         }
         self.upstream.spec(access.clone(), env)
     }
 
-    /// The nodes to mine on. A cookie file is on this machine, and the server on another one: its content goes along.
+    /// The nodes to mine on. A cookie file is on this machine, so the task gets its content.
     fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
         let payout = self.node.payout().map_err(|text| UsageError(text.to_owned()))?;
         if payout == Payout::WorkerName {
-            let text = "--payout user pays the addresses in the workers' names, but tasks' names are their ids: use \
-                        --address";
+            let text = "--payout user pays the addresses in the workers' names, but a task's name is its id: use --address";
             return Err(UsageError(text.to_owned()).into());
         }
         let mut spec = self.node.spec(payout, env)?;
@@ -189,8 +196,9 @@ impl ServerArgs {
         let secret = ["rpc_user", "rpc_password"].into_iter().find(|name| arguments.name(name));
         if let (Some(name), false) = (secret, self.allow_credentials_in_arguments) {
             return Err(UsageError(format!(
-                "{{{name}}} in --server-arguments is shown to all who can see the master's state or the agents' \
-                 processes: add --allow-credentials-in-arguments if that may be, or use other --server-arguments"
+                "everybody who can see the master's state or the agents' processes can read {{{name}}} in \
+                 --server-arguments: add --allow-credentials-in-arguments if you accept that, or use other \
+                 --server-arguments"
             ))
             .into());
         }
@@ -216,4 +224,39 @@ impl ServerArgs {
         }
         Ok(ImageTask { image: image.to_owned(), arguments })
     }
+}
+
+/// Where workers mine, if not at a server task.
+#[derive(Clone, Debug, Args)]
+pub struct PoolArgs {
+    /// Have workers mine at this pool, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; no server is launched.
+    #[arg(long, value_name = "URL", env = "MINER_POOL", hide_env_values = true, value_parser = RedactedParser(parse_url), conflicts_with_all = ["server_constraint", "upstreams"])]
+    pub pool: Option<String>,
+    /// The account there; the name of a worker is USER.TASK [default: TASK].
+    #[arg(long, value_name = "USER", env = "MINER_POOL_USER", requires = "pool")]
+    pub pool_user: Option<String>,
+    /// File with the password there [default: the password is x].
+    #[arg(long, value_name = "FILE", env = "MINER_POOL_PASSWORD_FILE", requires = "pool")]
+    pub pool_password_file: Option<PathBuf>,
+}
+
+impl PoolArgs {
+    /// The pool, with the password from its file. `access` is how to connect to it.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(super) fn check(self, access: PoolAccess) -> anyhow::Result<Option<ExternalPool>> {
+        let Some(url) = self.pool else { return Ok(None) };
+        let password = match &self.pool_password_file {
+            None => "x".to_owned(),
+            Some(path) => read_password(path)
+                .with_context(|| format!("cannot read the pool's password file {}", path.display()))?,
+        };
+        Ok(Some(ExternalPool { url, user: self.pool_user, password, access }))
+    }
+}
+
+/// Checks the URL here, so that an error is found before a worker is launched.
+fn parse_url(text: &str) -> Result<String, String> {
+    pool_url(text).map(|url| url.to_string()).map_err(|error| error.to_string())
 }

@@ -3,9 +3,10 @@ mod server;
 use std::path::Path;
 
 use mesos::auth::Auth;
+use mesos::masters::Masters;
 
 use super::*;
-use crate::store::ShareLimits;
+use crate::config::ExecutorSource;
 
 fn parse(args: &[&str]) -> Result<Args, clap::Error> {
     Args::try_parse_from(["scheduler"].iter().chain(args))
@@ -25,7 +26,7 @@ fn defaults_are_those_of_a_cluster() {
 
 #[test]
 fn the_ledger_s_size_is_a_limit_or_none() {
-    let limits = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into())).unwrap().share_limits();
+    let limits = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into())).unwrap().share_limits;
     let week = Duration::from_secs(7 * 24 * 3600);
     assert_eq!(limits(&[]), ShareLimits { age: week, size: Some(4 << 30) });
     assert_eq!(limits(&["--ledger-max-size", "20GB"]).size, Some(20_000_000_000));

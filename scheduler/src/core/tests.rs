@@ -22,7 +22,7 @@ mod retired;
 mod silence;
 mod versions;
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use ::task::{Account, Live, PoolLive, ProgramSpec, Report, ServerAddress, TaskSpec, Totals};
@@ -37,7 +37,7 @@ use crate::fleet::Slot;
 use crate::journal::Ticket;
 use crate::offers::Placement;
 use crate::policy::{ILL_SERVER, SERVER_START};
-use crate::settings::OnServerLoss;
+use crate::settings::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::store::memory::Memory;
 use crate::task_id::TaskKind;
 use crate::task_info::{Arguments, Delivery, ImageTask, Programs};
@@ -50,27 +50,22 @@ pub(crate) fn settings() -> Settings {
     Settings {
         template: crate::task_info::TaskTemplate {
             name: "mesos-miner".into(),
-            report_interval: Duration::from_secs(1),
-            live_interval: Duration::from_secs(5),
-            updates_per_task: NonZeroU64::new(100_000).unwrap(),
-            share_interval: Duration::from_secs(1),
+            options: TaskOptions { report_interval: Duration::from_secs(1), ..TaskOptions::default() },
             programs: Programs::default(),
-            backend: None,
             pool: None,
             delivery: Delivery::Path("/opt/mesos-miner".into()),
-            server_mem: 256,
         },
-        silence_timeout: Duration::from_secs(120),
-        live_messages_per_second: NonZeroU32::new(500).unwrap(),
-        reports_per_second: NonZeroU32::new(200).unwrap(),
-        server_cpus_milli: 1000,
+        options: FrameworkOptions { teardown_on_exit: true, ..FrameworkOptions::default() },
         placement: Placement::default(),
-        on_server_loss: OnServerLoss::default(),
-        teardown: true,
-        duration: None,
-        blocks: None,
         seed: 1,
     }
+}
+
+/// The settings with some framework options changed.
+pub(crate) fn settings_where(change: impl FnOnce(&mut FrameworkOptions)) -> Settings {
+    let mut settings = settings();
+    change(&mut settings.options);
+    settings
 }
 
 /// The image of a miner that is not ours.

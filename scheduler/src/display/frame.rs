@@ -1,4 +1,4 @@
-//! The framework as text: the most important lines first, so that a small terminal shows them.
+//! The frame: the framework's state as text, with the most important lines first, so that a small terminal shows them.
 
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use crate::core::{Overview, TaskOverview};
 use crate::history::TaskFailure;
 use crate::task_id::task_number;
 
-/// The cursor's line, and one above the frame: terminals keep a copy of what a whole screen is cleared of.
-const FREE: usize = 2;
-/// Lines at most for the states of tasks.
+/// The lines that a frame leaves free: the cursor's line and one more, because terminals save the content of a screen that is
+/// cleared as a whole.
+const FREE_LINES: usize = 2;
+/// The most lines for the states of tasks.
 const STATE_LINES: usize = 4;
 
-/// Of a terminal, in characters.
+/// The size of a terminal in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size {
     pub columns: usize,
@@ -22,16 +23,16 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// Whether there is no room above the cursor's line, so that the frame is one line, and that is the cursor's.
+    /// Whether the frame has only the cursor's line, because there is no room above it.
     pub fn is_flat(self) -> bool {
-        self.rows <= FREE
+        self.rows <= FREE_LINES
     }
 }
 
-/// The frame for a terminal, line by line: none wraps, and all of them fit above the cursor, since what scrolls away
-/// cannot be drawn over. The hashrate stands out if `bold`.
+/// The lines of the frame. No line wraps, and all fit above the cursor, because a line that has scrolled away cannot be redrawn.
+/// With `bold`, the hashrate is bold.
 pub(super) fn lines(overview: &Overview, elapsed: Duration, size: Size, bold: bool) -> Vec<String> {
-    let rows = if size.is_flat() { 1 } else { size.rows - FREE };
+    let rows = if size.is_flat() { 1 } else { size.rows - FREE_LINES };
     let mut lines = vec![format!("{}, blocks: {}", hashrate(overview), overview.blocks), shares(overview)];
     lines.extend(states(overview, size.columns));
     lines.push(subscription(overview, elapsed));
@@ -49,7 +50,7 @@ pub(super) fn lines(overview: &Overview, elapsed: Duration, size: Size, bold: bo
     lines
 }
 
-/// Everything in one line.
+/// The framework's state in one line.
 pub(super) fn line(overview: &Overview) -> String {
     let states = overview.states.iter().map(|(state, count)| format!("{count} {state}"));
     let states = states.collect::<Vec<_>>().join(", ");
@@ -57,7 +58,7 @@ pub(super) fn line(overview: &Overview) -> String {
     format!("{}; {}; blocks: {}; tasks: {states}", hashrate(overview), shares(overview), overview.blocks)
 }
 
-/// What names and messages hold must neither move the cursor nor turn the writing direction.
+/// The line without characters that move the cursor or change the writing direction: names and messages may contain them.
 fn plain(line: &str) -> String {
     let harmful = |c: char| {
         c.is_control()
@@ -66,7 +67,7 @@ fn plain(line: &str) -> String {
     line.chars().map(|c| if harmful(c) { ' ' } else { c }).collect()
 }
 
-/// A line that wraps would spoil the count of lines to go up.
+/// Cuts a line to the width. If a line wrapped, the number of lines to erase would be wrong.
 fn crop(line: &mut String, width: usize) {
     if let Some((cut, _)) = line.char_indices().nth(width.saturating_sub(1))
         && line.chars().count() > width
@@ -76,29 +77,29 @@ fn crop(line: &mut String, width: usize) {
     }
 }
 
-/// Lines of one kind, of which as many are shown as there is room for.
+/// Lines of one kind. As many are shown as there is room for.
 struct Section {
-    /// The most important one first, each with its place among those that are shown.
+    /// The lines, the most important first, each with its sort key among the lines that are shown.
     lines: Vec<(u64, String)>,
-    /// How many more things of this kind there are.
+    /// How many more items of this kind exist.
     beyond: u64,
-    /// What one of them is called.
+    /// The noun for one item.
     noun: &'static str,
 }
 
 impl Section {
-    /// How many lines would show all of it.
+    /// The number of lines that show the whole section.
     fn height(&self) -> usize {
         self.lines.len() + usize::from(self.beyond > 0)
     }
 
-    /// As much of it as that number of lines can show; the last one says how many are left out.
+    /// The section in at most `room` lines; the last one tells how many items are left out.
     fn into_lines(self, room: usize) -> Vec<String> {
         let Section { mut lines, beyond, noun } = self;
         let shown = if room >= lines.len() + usize::from(beyond > 0) { lines.len() } else { room.max(2) - 1 };
         let hidden = beyond + lines.len().saturating_sub(shown) as u64;
         lines.truncate(shown);
-        lines.sort_by_key(|(place, _)| *place);
+        lines.sort_by_key(|(key, _)| *key);
         let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
         if hidden > 0 {
             lines.push(format!("  … and {}", pluralize(hidden, noun)));
@@ -108,8 +109,7 @@ impl Section {
     }
 }
 
-/// How many lines each section gets: one after the other gets one more, as long as there are any, and the first ones
-/// come first.
+/// How many lines each section gets: in turn, each gets one more line as long as there is room.
 fn share_out<const N: usize>(sections: &[Section; N], mut room: usize) -> [usize; N] {
     let mut shares = [0; N];
     loop {
@@ -135,7 +135,7 @@ fn shares(overview: &Overview) -> String {
     format!("shares: {accepted} accepted, {rejected} rejected, {stale} stale, {unanswered} unanswered")
 }
 
-/// The states of the tasks that are, and of those that have ended.
+/// The states of live tasks and of ended ones.
 fn states(overview: &Overview, width: usize) -> Vec<String> {
     let live = overview.live_states.iter().map(|(state, count)| format!("{count} {state}"));
     let ended = overview.ended_states().map(|(state, count)| format!("{count} {state}"));
@@ -151,7 +151,7 @@ fn states(overview: &Overview, width: usize) -> Vec<String> {
     lines
 }
 
-/// Words with commas between, over several lines if one is too narrow.
+/// Words separated by commas, on several lines if one is too narrow.
 fn fold(head: &str, words: &[String], width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = head.to_owned();
@@ -178,7 +178,7 @@ fn subscription(overview: &Overview, elapsed: Duration) -> String {
     format!("{framework}, {connected}, {} s", elapsed.as_secs())
 }
 
-/// While something mines, an agent that is not used is no trouble.
+/// Why agents are not used. While a worker mines, that is not shown.
 fn reasons(overview: &Overview) -> Section {
     let noun = "more reason";
     if overview.running_workers > 0 {
@@ -200,7 +200,7 @@ fn servers(overview: &Overview) -> Section {
     Section { lines: (0..).zip(lines).collect(), beyond: 0, noun: "more server" }
 }
 
-/// The slowest ones, in the order of their launch, lest lines change places all the time.
+/// The slowest workers, in the order of their launch, so that lines do not change places all the time.
 fn workers(overview: &Overview) -> Section {
     let place = |task: &TaskOverview| task_number(&task.id).unwrap_or(u64::MAX);
     let lines: Vec<_> = overview.slowest.iter().map(|task| (place(task), task_line(task))).collect();

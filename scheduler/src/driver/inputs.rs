@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::artifact::Fetching;
+use crate::artifact::DownloadStats;
 use crate::display::Display;
 use crate::event::Event;
 use crate::store::StoreEvent;
@@ -20,7 +20,7 @@ const WARN_EVERY: Duration = Duration::from_secs(30);
 pub(crate) struct Inputs {
     notices: mpsc::UnboundedReceiver<StoreEvent>,
     /// `None`: nothing is fetched from this scheduler.
-    fetching: Option<watch::Receiver<Fetching>>,
+    fetching: Option<watch::Receiver<DownloadStats>>,
     tick: Interval,
     stop: CancellationToken,
     stopped: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Inputs {
 impl Inputs {
     pub fn new(
         notices: mpsc::UnboundedReceiver<StoreEvent>,
-        fetching: Option<watch::Receiver<Fetching>>,
+        fetching: Option<watch::Receiver<DownloadStats>>,
         stop: CancellationToken,
     ) -> Self {
         let mut tick = interval(TICK);
@@ -43,14 +43,14 @@ impl Inputs {
         tokio::select! {
             Some(notice) = self.notices.recv() => match notice {
                 StoreEvent::Persisted(tickets) => vec![Event::Persisted(tickets)],
-                StoreEvent::Refused(why) => {
+                StoreEvent::WriteFailed(why) => {
                     if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
                         self.warned = Some(Instant::now());
                         display.log(why);
                     }
                     Vec::new()
                 }
-                StoreEvent::Told(text) => {
+                StoreEvent::Info(text) => {
                     display.log(text);
                     Vec::new()
                 }
@@ -66,7 +66,7 @@ impl Inputs {
 }
 
 /// What is told next, if anything ever is.
-async fn next_of(fetching: &mut Option<watch::Receiver<Fetching>>) -> Fetching {
+async fn next_of(fetching: &mut Option<watch::Receiver<DownloadStats>>) -> DownloadStats {
     if let Some(receiver) = fetching
         && receiver.changed().await.is_ok()
     {

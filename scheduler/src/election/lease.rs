@@ -1,8 +1,8 @@
-//! Whether a scheduler still leads, by its own clock alone: it does until its session with ZooKeeper may have expired.
+//! The leader's lease: the time for which it may act as the leader without asking ZooKeeper.
 //!
-//! ZooKeeper counts the session timeout from the last request that reached it. That was sent no earlier than the last
-//! request that was answered. So a scheduler that stops before the timeout has passed since then, stops before another one
-//! can lead. A process that was frozen finds, when it goes on, that its lease is over.
+//! ZooKeeper counts the session timeout from the last request that it received, and the leader counts its lease from the
+//! time at which it sent the last request that was answered, which is earlier. So the lease ends before the session expires
+//! and another scheduler can lead. A process that was frozen finds its lease ended when it continues.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-/// The part of the session timeout that a lease lasts. The rest allows for clocks and for requests on their way.
+/// The length of a lease as a part of the session timeout. The rest allows for inexact clocks and for requests in flight.
 const LEASE_PART: f64 = 0.8;
 
-/// Clones are the same lease.
+/// The lease of the leadership. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Lease(Arc<Inner>);
 
@@ -21,61 +21,61 @@ pub(crate) struct Lease(Arc<Inner>);
 struct Inner {
     length: Duration,
     until: Mutex<Instant>,
-    lost: CancellationToken,
+    ended: CancellationToken,
     why: OnceLock<String>,
 }
 
 impl Lease {
-    /// A session of this timeout, whose beginning was asked for at `sent`.
+    /// The lease of a session with this timeout, which was requested at `sent`.
     pub fn new(session_timeout: Duration, sent: Instant) -> Self {
         let length = session_timeout.mul_f64(LEASE_PART);
-        let (lost, why) = Default::default();
-        Lease(Arc::new(Inner { length, until: Mutex::new(sent + length), lost, why }))
+        let (ended, why) = Default::default();
+        Lease(Arc::new(Inner { length, until: Mutex::new(sent + length), ended, why }))
     }
 
-    /// How long it lasts without being confirmed.
+    /// How long the lease lasts after a renewal.
     pub fn length(&self) -> Duration {
         self.0.length
     }
 
     fn until(&self) -> Instant {
-        // A number is whole whoever panicked.
+        // A panic cannot leave an `Instant` half-written.
         *self.0.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request sent then was answered: the session lived.
-    pub fn confirmed(&self, sent: Instant) {
+    /// Renews the lease, because a request that was sent at `sent` has been answered.
+    pub fn renew(&self, sent: Instant) {
         let mut until = self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
         *until = (*until).max(sent + self.0.length);
     }
 
-    /// Whether to act as the leader; once it is not, it never is again.
-    pub fn holds(&self, now: Instant) -> bool {
+    /// Whether the leader may act. A lease that has ended never becomes valid again.
+    pub fn is_valid(&self, now: Instant) -> bool {
         if now >= self.until() {
-            self.lose(format!("ZooKeeper has not answered for {:.1} s", self.0.length.as_secs_f64()));
+            self.end(format!("ZooKeeper has not answered for {:.1} s", self.0.length.as_secs_f64()));
         }
-        !self.0.lost.is_cancelled()
+        !self.0.ended.is_cancelled()
     }
 
-    /// It is over.
-    pub fn lose(&self, why: String) {
-        // The first reason counts.
+    /// Ends the lease.
+    pub fn end(&self, why: String) {
+        // Only the first reason is kept.
         let _ = self.0.why.set(why);
-        self.0.lost.cancel();
+        self.0.ended.cancel();
     }
 
-    /// Waits until it is over; why.
-    pub async fn lost(&self) -> String {
+    /// Waits until the lease has ended, and returns the reason.
+    pub async fn ended(&self) -> String {
         loop {
             let until = self.until();
-            let lost = timeout_at(until.into(), self.0.lost.cancelled()).await.is_ok();
-            if lost || !self.holds(Instant::now()) {
+            let ended = timeout_at(until.into(), self.0.ended.cancelled()).await.is_ok();
+            if ended || !self.is_valid(Instant::now()) {
                 return self.why();
             }
         }
     }
 
-    /// Why it is over.
+    /// Why the lease has ended.
     pub fn why(&self) -> String {
         self.0.why.get().cloned().unwrap_or_default()
     }
@@ -86,32 +86,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_lasts_from_the_last_request_that_was_answered() {
+    fn a_lease_lasts_from_the_last_request_that_was_answered() {
         let start = Instant::now();
         let lease = Lease::new(Duration::from_secs(10), start);
         let after = |seconds| start + Duration::from_secs(seconds);
-        assert!(lease.holds(after(7)));
-        lease.confirmed(after(6));
-        lease.confirmed(after(3));
-        assert!(lease.holds(after(13)), "an answer that comes late takes nothing away");
-        assert!(!lease.holds(after(14)));
-        lease.confirmed(after(14));
-        assert!(!lease.holds(after(14)), "it does not come back");
+        assert!(lease.is_valid(after(7)));
+        lease.renew(after(6));
+        lease.renew(after(3));
+        assert!(lease.is_valid(after(13)), "a late answer does not shorten it");
+        assert!(!lease.is_valid(after(14)));
+        lease.renew(after(14));
+        assert!(!lease.is_valid(after(14)), "it does not come back");
         assert!(lease.why().contains("8.0 s"), "{}", lease.why());
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_its_end_hears_of_it() {
+    async fn waiting_for_the_end_returns_the_reason() {
         let lease = Lease::new(Duration::from_secs(1000), Instant::now());
         let waiting = tokio::spawn({
             let lease = lease.clone();
-            async move { lease.lost().await }
+            async move { lease.ended().await }
         });
-        lease.lose("the session has expired".into());
-        lease.lose("another reason".into());
+        lease.end("the session has expired".into());
+        lease.end("another reason".into());
         assert_eq!(waiting.await.unwrap(), "the session has expired");
-        assert!(!lease.holds(Instant::now()));
+        assert!(!lease.is_valid(Instant::now()));
         let over = Lease::new(Duration::from_millis(1), Instant::now());
-        assert!(over.lost().await.contains("has not answered"));
+        assert!(over.ended().await.contains("has not answered"));
     }
 }

@@ -1,6 +1,7 @@
 //! The changes of records.
 
 use mesos::v1::TaskState;
+use serde::{Deserialize, Serialize};
 use task::Report;
 
 use super::task_record::TaskRecord;
@@ -61,8 +62,8 @@ pub struct StatusRecord {
     pub report: Option<Report>,
 }
 
-/// An agent on which nothing is to be launched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An agent on which nothing is to be launched. Its JSON is part of the format of the tree in ZooKeeper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvoidedAgent {
     /// Its id or host name.
     pub agent: String,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use mesos::v1::TaskState;
+use serde::{Deserialize, Serialize};
 
 use super::change::AvoidedAgent;
 use super::ledger::Ledger;
@@ -85,13 +86,14 @@ impl RetiredTasks {
     }
 }
 
-/// A framework, present or past.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A framework, present or past. Its JSON is part of the format of the tree in ZooKeeper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameworkRecord {
     /// Its id.
     pub id: String,
     /// When it was first subscribed, milliseconds since the Unix epoch.
     pub started_ms: u64,
     /// When the master was found to have removed it, milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_ms: Option<u64>,
 }

@@ -7,7 +7,7 @@ use ::task::{Live, PoolLive};
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 use crate::history::RemarkTopic;
-use crate::server_size;
+use crate::server_capacity;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
@@ -42,12 +42,12 @@ impl View<'_> {
         }
         let connections = |server: &Task| match &server.live {
             Some((_, Live::Pool(PoolLive { max_connections: Some(told), .. }))) => *told,
-            _ => server_size::connections(template.server_mem),
+            _ => server_capacity::connections(template.options.server_mem),
         };
         let admitted = |server: &Task| match &server.live {
             // It may have been launched with less memory, and says so with its next live message.
             None if server.is_recovered => self.fleet.count_workers_of(server.id()) as u64,
-            _ => server_size::workers(connections(server)),
+            _ => server_capacity::workers(connections(server)),
         };
         self.fleet.open_servers().map(|(server, _)| admitted(server)).reduce(u64::saturating_add)
     }
@@ -65,9 +65,9 @@ fn full(view: &View<'_>) -> Option<String> {
     if workers < admitted || most.is_some_and(|most| most <= admitted) {
         return None;
     }
-    let mem = view.settings.template.server_mem;
-    let by_memory =
-        server_size::workers(server_size::connections(mem)) * view.fleet.open_servers().count() as u64;
+    let mem = view.settings.template.options.server_mem;
+    let by_memory = server_capacity::workers(server_capacity::connections(mem))
+        * view.fleet.open_servers().count() as u64;
     let help = if admitted < by_memory {
         "its agent allows no more open files (ulimit -n), or it was launched with less --server-mem"
             .to_owned()

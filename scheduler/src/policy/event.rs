@@ -5,7 +5,7 @@ use std::time::Instant;
 use mesos::v1::{Offer, TaskState};
 
 use super::TaskEnd;
-use crate::artifact::Fetching;
+use crate::artifact::DownloadStats;
 use crate::event::{InverseOffer, Unavailability};
 use crate::fleet::StateChange;
 use crate::offers::UnusedAgent;
@@ -102,5 +102,5 @@ pub enum PolicyEvent {
     /// Declined offers are wanted again.
     OffersRevived,
     /// How fast agents fetch the executor from this scheduler.
-    Fetching(Fetching),
+    Fetching(DownloadStats),
 }

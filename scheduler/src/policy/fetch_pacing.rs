@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use crate::artifact::Fetching;
+use crate::artifact::DownloadStats;
 
 /// A third of what Mesos' agents allow an executor from its launch until it registers
 /// (`--executor_registration_timeout`), a minute by default.
@@ -168,7 +168,7 @@ impl FetchPacing {
     }
 
     /// Takes the measurement of the artifact server.
-    pub fn measure(&mut self, fetching: &Fetching) {
+    pub fn measure(&mut self, fetching: &DownloadStats) {
         let sample = fetching.per_second;
         // While few agents fetch, little is sent, whatever the bandwidth.
         let limits = self.outstanding() * 2 >= self.most();

@@ -112,8 +112,8 @@ impl WorkerIntervals {
         }
         let (settings, template) = (view.settings, &view.settings.template);
         let wanted = [
-            (template.live_interval, settings.live_messages_per_second),
-            (template.report_interval, settings.reports_per_second),
+            (template.options.live_interval, settings.options.live_messages_per_second),
+            (template.options.report_interval, settings.options.reports_per_second),
         ];
         let mut before = known.cloned().into_iter().flatten();
         let sized = wanted.map(|(shortest, rate)| match before.next() {

@@ -254,7 +254,8 @@ fn wanted(view: &View<'_>) -> Demand {
         return Demand::Nothing;
     }
     if lacks_server(view) {
-        let (cpus_milli, mem) = (view.settings.server_cpus_milli, view.settings.template.server_mem);
+        let (cpus_milli, mem) =
+            (view.settings.server_cpus_milli(), view.settings.template.options.server_mem);
         return Demand::Server { cpus_milli, mem };
     }
     let serves = view.pool().is_some() || view.fleet.open_servers().next().is_some();

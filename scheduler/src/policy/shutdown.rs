@@ -49,8 +49,8 @@ impl Policy for Shutdown {
 /// Whether `--duration` or `--blocks` is reached.
 fn is_reached(view: &View<'_>, now: Instant) -> bool {
     let run = now.duration_since(view.run.started);
-    let over = view.settings.duration.is_some_and(|duration| run >= duration);
-    over || view.settings.blocks.is_some_and(|blocks| view.history.ledger.sum().1 >= blocks)
+    let over = view.settings.options.duration.is_some_and(|duration| run >= duration);
+    over || view.settings.options.blocks.is_some_and(|blocks| view.history.ledger.sum().1 >= blocks)
 }
 
 impl Shutdown {
@@ -58,7 +58,7 @@ impl Shutdown {
         if *self != Self::No {
             return Vec::new();
         }
-        if !view.settings.teardown {
+        if !view.settings.options.teardown_on_exit {
             *self = Self::Leaving(now + PERSIST);
             return vec![Intent::BeginShutdown];
         }
@@ -105,7 +105,7 @@ impl Shutdown {
 
     fn finish(&mut self, view: &View<'_>) -> Vec<Intent> {
         *self = Self::Done;
-        let teardown = view.settings.teardown && view.history.framework.is_some();
+        let teardown = view.settings.options.teardown_on_exit && view.history.framework.is_some();
         let teardown = teardown.then_some(Intent::Call(Call::Teardown));
         teardown.into_iter().chain([Intent::Finish]).collect()
     }

@@ -90,5 +90,5 @@ fn patience(view: &View<'_>, task: &Task) -> Duration {
     let may_use_others = task.is_worker() && (task.tells_intervals || task.live.is_none());
     let others = view.fleet.worker_intervals.filter(|_| may_use_others);
     let longest = task.intervals.into_iter().chain(others).map(|intervals| intervals.live()).max();
-    view.settings.silence_timeout.max(INTERVALS_WAITED * longest.unwrap_or_default())
+    view.settings.options.silence_timeout.max(INTERVALS_WAITED * longest.unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use mesos::v1::{Offer, TaskState, task_status};
 
 use super::*;
 use crate::attributes::Attributes;
-use crate::core::tests::settings;
+use crate::core::tests::{settings, settings_where};
 use crate::fleet::{ServerState, Slot, StateChange};
 use crate::journal::{Origin, RecoveredState, TaskRecord};
 use crate::offers::{DeclineReason, WorkerLimits};
@@ -136,7 +136,7 @@ fn ended(task: &str, state: TaskState, reason: Option<task_status::Reason>) -> P
 #[test]
 fn a_server_that_ends_is_given_up_and_its_workers_end_with_it_or_stay() {
     for (on_server_loss, kept) in [(OnServerLoss::Kill, false), (OnServerLoss::Repoint, true)] {
-        let mut stage = Stage::with_server(Settings { on_server_loss, ..settings() });
+        let mut stage = Stage::with_server(settings_where(|options| options.on_server_loss = on_server_loss));
         stage.worker(2);
         let mut rule = server_loss::ServerLoss;
         let end = ended(SERVER, TaskState::TaskFailed, None);

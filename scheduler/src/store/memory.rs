@@ -5,16 +5,16 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::sqlite::catch_up::{Handover, catch_up};
-use super::sqlite::{read, schema, tables};
-use super::zookeeper::fake::Nodes;
+use super::sqlite::sync_folder::{Handover, sync_folder};
+use super::sqlite::{read, records, schema};
+use super::zookeeper::fake::FakeTree;
 use crate::journal::{Change, Ledger, RecoveredState, Ticket};
 
 /// A disk and a ZooKeeper in memory.
 pub(crate) struct Memory {
     connection: Connection,
     framework: Option<String>,
-    nodes: Nodes,
+    nodes: FakeTree,
 }
 
 fn empty() -> Connection {
@@ -25,11 +25,11 @@ fn empty() -> Connection {
 
 impl Memory {
     pub fn new() -> Memory {
-        Memory { connection: empty(), framework: None, nodes: Nodes::default() }
+        Memory { connection: empty(), framework: None, nodes: FakeTree::default() }
     }
 
     pub fn write(&mut self, batch: &[(Ticket, Change)]) {
-        tables::write(&mut self.connection, &mut self.framework, batch).unwrap();
+        records::write(&mut self.connection, &mut self.framework, batch).unwrap();
         self.nodes.write(batch);
     }
 
@@ -44,9 +44,9 @@ impl Memory {
         if empty_disk {
             self.connection = empty();
         }
-        let handover = Handover { recovered: recovered.clone(), continued: !empty_disk };
-        catch_up(&mut self.connection, &handover).unwrap();
-        catch_up(&mut self.connection, &handover).unwrap();
+        let handover = Handover { recovered: recovered.clone(), was_last_leader: !empty_disk };
+        sync_folder(&mut self.connection, &handover).unwrap();
+        sync_folder(&mut self.connection, &handover).unwrap();
         self.framework = recovered.framework.as_ref().map(|framework| framework.id.clone());
         self.assert_agreement();
         recovered
@@ -95,5 +95,5 @@ pub(crate) fn folder_of_format_1() -> RecoveredState {
 
 /// The same of the nodes that it left in ZooKeeper.
 pub(crate) fn tree_of_format_1() -> RecoveredState {
-    Nodes::of_format_1(include_str!("../../tests/fixtures/format-1/tree.json")).read()
+    FakeTree::of_format_1(include_str!("../../tests/fixtures/format-1/tree.json")).read()
 }

@@ -5,18 +5,17 @@
 //! acknowledged to Mesos meanwhile, so nothing is lost. One scheduler at a time: the folder is locked. A folder that
 //! is not there is made only when there is something to keep.
 
-pub(super) mod catch_up;
-pub(super) mod failed_launches;
-mod kept_shares;
+mod failed_launches;
 mod migration;
 pub(super) mod read;
+pub(super) mod records;
+pub(super) mod retention;
 pub(super) mod schema;
 mod share_columns;
 mod snapshot;
-pub(super) mod space;
-pub(super) mod tables;
-mod untracked_miners;
-pub(super) mod values;
+mod stored_shares;
+pub(super) mod sync_folder;
+mod tables;
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -31,10 +30,10 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rustix::fs::{Access, access};
 
-use self::catch_up::{Handover, catch_up};
-pub use self::kept_shares::KeptShare;
-pub use self::snapshot::{kept_shares, ledger_snapshot, rows_since};
-use self::space::Space;
+use self::retention::ShareRetention;
+pub use self::snapshot::{ledger_snapshot, rows_since, stored_shares};
+pub use self::stored_shares::StoredShare;
+use self::sync_folder::{Handover, sync_folder};
 use super::{DATABASE, ShareLimits, StoreError};
 use crate::journal::{Change, RecoveredState, SpecificationKey, Ticket};
 
@@ -64,9 +63,9 @@ pub(super) enum FolderEvent {
     /// These changes are on disk, oldest first.
     Written(Vec<(Ticket, Change)>),
     /// The disk refuses; the thread keeps trying.
-    Refused(rusqlite::Error),
+    WriteFailed(rusqlite::Error),
     /// What the user should hear.
-    Told(String),
+    Info(String),
 }
 
 /// The way to the writing thread. Dropping it without [`close`](StateFolder::close) leaves queued changes to the
@@ -78,22 +77,22 @@ pub(super) struct StateFolder {
     opened: Option<Opened>,
     thread: Option<(JoinHandle<usize>, File)>,
     folder: PathBuf,
-    identity: Identity,
+    identity: FolderIdentity,
     closing: Arc<AtomicBool>,
 }
 
 /// What a folder has from its beginning.
 #[derive(Clone, Debug)]
-struct Identity {
+struct FolderIdentity {
     /// Its own name for itself.
     name: String,
     specification_key: SpecificationKey,
 }
 
-impl Identity {
+impl FolderIdentity {
     fn random() -> Self {
         let name = format!("{:032x}", rand::random::<u128>());
-        Identity { name, specification_key: SpecificationKey::random() }
+        FolderIdentity { name, specification_key: SpecificationKey::random() }
     }
 }
 
@@ -115,7 +114,7 @@ impl StateFolder {
     /// # Errors
     /// If the folder cannot be used or made, another scheduler uses it, or a later version wrote it.
     pub fn open(folder: &Path) -> Result<(StateFolder, RecoveredState), StoreError> {
-        let mut identity = Identity::random();
+        let mut identity = FolderIdentity::random();
         let mut recovered = RecoveredState { next_number: 1, ..RecoveredState::default() };
         let mut opened = None;
         if folder.exists() {
@@ -167,13 +166,13 @@ impl StateFolder {
         let database = |source| StoreError::Database { path: path.clone(), source };
         self.identity = identify(&connection, &self.identity).map_err(database)?;
         if let Some(handover) = handover {
-            catch_up(&mut connection, handover).map_err(database)?;
+            sync_folder(&mut connection, handover).map_err(database)?;
         }
         let framework = read::framework(&connection).map_err(database)?.map(|(framework, _)| framework.id);
-        let space = Space::new(limits, &connection).map_err(database)?;
+        let retention = ShareRetention::new(limits, &connection).map_err(database)?;
         let closing = Arc::clone(&self.closing);
         let (more, warned, begun) = Default::default();
-        let writer = Writer { connection, framework, space, more, warned, begun, notify, closing };
+        let writer = Writer { connection, framework, retention, more, warned, begun, notify, closing };
         let thread = thread::Builder::new().name("store".to_owned());
         let handle = thread.spawn(move || writer.run(&queue)).map_err(io(&path))?;
         self.thread = Some((handle, lock));
@@ -221,7 +220,7 @@ fn open(folder: &Path) -> Result<Opened, StoreError> {
 }
 
 /// What the folder has from its beginning; from `new` what it lacks.
-fn identify(connection: &Connection, new: &Identity) -> rusqlite::Result<Identity> {
+fn identify(connection: &Connection, new: &FolderIdentity) -> rusqlite::Result<FolderIdentity> {
     let key = new.specification_key.to_hex();
     connection.execute(
         "INSERT INTO folder (name, specification_key) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM folder)",
@@ -231,7 +230,7 @@ fn identify(connection: &Connection, new: &Identity) -> rusqlite::Result<Identit
     let name = connection.query_row("SELECT name FROM folder", [], |row| row.get(0))?;
     // It is there, and a broken one is an error.
     let specification_key = read::specification_key(connection)?.unwrap_or(new.specification_key.clone());
-    Ok(Identity { name, specification_key })
+    Ok(FolderIdentity { name, specification_key })
 }
 
 /// Better said now than when there is something to keep.
@@ -264,7 +263,7 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
 struct Writer<N> {
     connection: Connection,
     framework: Option<String>,
-    space: Space,
+    retention: ShareRetention,
     /// There is more to be removed.
     more: bool,
     warned: Option<Instant>,
@@ -283,7 +282,7 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
             }
             let written = batch.len();
             (self.notify)(FolderEvent::Written(batch));
-            self.tidy(written);
+            self.prune(written);
         }
         0
     }
@@ -297,7 +296,7 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
                     self.begun = Some(Instant::now());
                     return Some(batch);
                 }
-                Err(RecvTimeoutError::Timeout) => self.tidy(0),
+                Err(RecvTimeoutError::Timeout) => self.prune(0),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -318,13 +317,13 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
     }
 
     /// Removes a piece of what is beyond the limits, after so many changes were written.
-    fn tidy(&mut self, written: usize) {
+    fn prune(&mut self, written: usize) {
         self.more = false;
-        match self.space.tidy(&mut self.connection, written) {
-            Ok(piece) => {
-                self.more = piece.more;
-                if let Some(text) = piece.tell {
-                    (self.notify)(FolderEvent::Told(text));
+        match self.retention.prune(&mut self.connection, written) {
+            Ok(step) => {
+                self.more = step.more;
+                if let Some(text) = step.message {
+                    (self.notify)(FolderEvent::Info(text));
                 }
             }
             Err(error) if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) => {
@@ -339,9 +338,9 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
     fn write_until_done(&mut self, batch: &[(Ticket, Change)]) -> bool {
         let mut closing_since: Option<Instant> = None;
         loop {
-            match tables::write(&mut self.connection, &mut self.framework, batch) {
+            match records::write(&mut self.connection, &mut self.framework, batch) {
                 Ok(()) => return true,
-                Err(error) => (self.notify)(FolderEvent::Refused(error)),
+                Err(error) => (self.notify)(FolderEvent::WriteFailed(error)),
             }
             if self.closing.load(Ordering::Relaxed)
                 && closing_since.get_or_insert_with(Instant::now).elapsed() > CLOSE_DEADLINE

@@ -95,9 +95,9 @@ fn rows(folder: &Path) -> i64 {
     connection.query_row("SELECT coalesce(sum(count), 0) FROM reported_shares", [], |row| row.get(0)).unwrap()
 }
 
-pub(super) fn shares(folder: &Path) -> Vec<KeptShare> {
+pub(super) fn shares(folder: &Path) -> Vec<StoredShare> {
     let mut shares = Vec::new();
-    kept_shares(folder, |share| {
+    stored_shares(folder, |share| {
         shares.push(share);
         ControlFlow::Continue(())
     })
@@ -253,7 +253,7 @@ fn a_disk_that_refuses_is_asked_again() {
     let other = Connection::open(folder.path().join(DATABASE)).unwrap();
     other.execute_batch("ALTER TABLE framework RENAME TO away").unwrap();
     store.persist(1, Change::Framework("f".into()));
-    assert!(matches!(notices.recv(), Ok(StoreEvent::Refused(_))));
+    assert!(matches!(notices.recv(), Ok(StoreEvent::WriteFailed(_))));
     other.execute_batch("ALTER TABLE away RENAME TO framework").unwrap();
     let persisted: BTreeSet<Ticket> = notices
         .iter()

@@ -1,4 +1,4 @@
-//! Totals as JSON, for ZooKeeper and for what a state folder takes over from it.
+//! Totals as JSON: in ZooKeeper's nodes, and in the state folder's rows about other leaders.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use task::Totals;
 
 use crate::journal::{LedgerLine, RetiredTasks, TaskNumberSet};
 
-/// Totals. The 128-bit sums are text: not every reader of JSON has such numbers. What is absent is zero; what is there
-/// and is no number is an error.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+/// The JSON of [`Totals`], for `#[serde(with = "TotalsJson")]`. The 128-bit sums are text, because many JSON readers cannot
+/// represent such numbers. An absent field is zero; a field that is not a number is an error.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(remote = "Totals", default)]
 pub struct TotalsJson {
     #[serde(with = "decimal")]
     hashes: u128,
@@ -24,21 +24,7 @@ pub struct TotalsJson {
     blocks: u64,
 }
 
-impl From<Totals> for TotalsJson {
-    fn from(totals: Totals) -> Self {
-        let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = totals;
-        TotalsJson { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks }
-    }
-}
-
-impl From<TotalsJson> for Totals {
-    fn from(totals: TotalsJson) -> Self {
-        let TotalsJson { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = totals;
-        Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks }
-    }
-}
-
-/// A number of 128 bits as text.
+/// A 128-bit number as decimal text.
 mod decimal {
     use serde::de::{Error, Unexpected};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -53,36 +39,36 @@ mod decimal {
     }
 }
 
-/// Both columns of accounts that are not kept apart, and their blocks.
+/// The sum of accounts that have no rows or nodes of their own: both columns, and the blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SumJson {
-    #[serde(default)]
-    worker: TotalsJson,
-    #[serde(default)]
-    pool: TotalsJson,
+    #[serde(default, with = "TotalsJson")]
+    worker: Totals,
+    #[serde(default, with = "TotalsJson")]
+    pool: Totals,
     #[serde(default)]
     blocks: u64,
 }
 
 impl From<(LedgerLine, u64)> for SumJson {
     fn from((line, blocks): (LedgerLine, u64)) -> Self {
-        SumJson { worker: line.worker.into(), pool: line.pool.into(), blocks }
+        SumJson { worker: line.worker, pool: line.pool, blocks }
     }
 }
 
 impl From<SumJson> for (LedgerLine, u64) {
     fn from(sum: SumJson) -> Self {
-        (LedgerLine { worker: sum.worker.into(), pool: sum.pool.into() }, sum.blocks)
+        (LedgerLine { worker: sum.worker, pool: sum.pool }, sum.blocks)
     }
 }
 
-/// What is left of tasks that retired.
+/// The JSON of [`RetiredTasks`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetiredJson {
     done: TaskNumberSet,
     lost: TaskNumberSet,
-    /// By Mesos' names of the states.
+    /// How many tasks ended in each state.
     states: BTreeMap<StateName, u64>,
 }
 
@@ -102,7 +88,7 @@ impl From<RetiredJson> for RetiredTasks {
     }
 }
 
-/// A state by Mesos' name.
+/// A task state, written by the name that Mesos gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StateName(pub TaskState);
@@ -127,9 +113,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_absent_is_zero_and_what_is_no_number_is_an_error() {
-        let read = |text: &str| serde_json::from_str::<TotalsJson>(text);
-        assert_eq!(read("{}").unwrap(), TotalsJson::default());
+    fn an_absent_field_is_zero_and_a_field_that_is_no_number_is_an_error() {
+        let read = |text: &str| TotalsJson::deserialize(&mut serde_json::Deserializer::from_str(text));
+        assert_eq!(read("{}").unwrap(), Totals::default());
         assert_eq!(read(r#"{"hashes":"12","blocks":3}"#).unwrap().hashes, 12);
         for broken in [r#"{"hashes":""}"#, r#"{"hashes":"1x"}"#, r#"{"hashes":7}"#, r#"{"accepted":-1}"#] {
             assert!(read(broken).is_err(), "{broken}");

@@ -1,13 +1,13 @@
-//! The part of the store that all schedulers share: nodes in ZooKeeper, written by the one that leads.
+//! The part of the store that all schedulers share: nodes in ZooKeeper, written by the leader.
 //!
 //! ```text
-//! PATH/election/…            one ephemeral node a scheduler; the first leads
-//! PATH/framework             id, leader, and the sums of tasks that retired
-//! PATH/shards/NN/…           one node a task, see [`node`]
+//! PATH/election/…            one ephemeral node for each scheduler; the one with the lowest number leads
+//! PATH/framework             framework id, leader, and the sums of retired tasks
+//! PATH/shards/NN/…           one node for each task, see [`node`]
 //! ```
 //!
-//! Every write is one transaction that also checks the leader's election node, in the session to which that node
-//! belongs: nothing is written by whoever leads no more.
+//! Every write is a transaction that also checks the leader's election node, in the session that owns that node. So a
+//! scheduler that has lost the leadership cannot write.
 
 #[cfg(test)]
 pub(super) mod fake;
@@ -25,24 +25,23 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub use self::node::Leader;
-use self::tree::{ReadError, ZooKeeper};
-use self::tree_state::{TreeState, Unreadable};
+use self::tree::{ReadError, ZooKeeperTree};
+use self::tree_state::{TreeState, UnreadableNode};
 use self::writer::Writer;
-use super::sqlite::catch_up::Handover;
-use super::sqlite::values::now_ms;
-use super::{Batch, LedgerSnapshot, Notify};
-use crate::config::Zk;
-use crate::election::Leadership;
+use super::sqlite::sync_folder::Handover;
+use super::{Batch, LedgerSnapshot, OnStoreEvent};
+use crate::election::{Leadership, TermError, ZkConfig};
 use crate::journal::RecoveredState;
+use crate::unix_time::now_ms;
 
-/// How long [`SharedTree::finish`] waits for a ZooKeeper that does not answer.
+/// How long [`SharedTree::finish`] waits for ZooKeeper.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Why what schedulers share cannot be used.
+/// Why the tree in ZooKeeper cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SharedError {
-    /// ZooKeeper refuses.
+    /// A request failed.
     #[error("cannot use {path} in ZooKeeper")]
     ZooKeeper {
         /// The node.
@@ -51,22 +50,22 @@ pub enum SharedError {
         #[source]
         source: zookeeper_client::Error,
     },
-    /// Something else stands there.
+    /// A node has unknown content.
     #[error("{0:#}")]
     Unreadable(#[source] anyhow::Error),
-    /// No scheduler has led there.
+    /// No scheduler has led under this path.
     #[error(
-        "there is no ledger at {path} in ZooKeeper: name the schedulers' path with --zk; or the framework is torn down, and \
-             its ledger in the --state-dir of whoever led"
+        "there is no ledger at {path} in ZooKeeper: give the schedulers' path with --zk; if the framework was torn down, its \
+         ledger is in the --state-dir of the last leader"
     )]
     NoLedger {
         /// The node.
         path: String,
     },
-    /// Another scheduler leads now.
-    #[error("this scheduler does not lead any more ({why})")]
-    Deposed {
-        /// What has shown it.
+    /// Another scheduler leads, or may lead.
+    #[error("this scheduler no longer leads ({why})")]
+    LeadershipLost {
+        /// How that was found.
         why: String,
     },
     /// The last changes could not be written.
@@ -83,20 +82,29 @@ impl SharedError {
     }
 }
 
-impl From<Unreadable> for SharedError {
-    fn from(error: Unreadable) -> SharedError {
+impl From<UnreadableNode> for SharedError {
+    fn from(error: UnreadableNode) -> Self {
         SharedError::Unreadable(error.into())
     }
 }
 
-impl Leader {
-    /// From now on.
-    pub fn new(folder: &str, host: &str) -> Leader {
-        Leader { folder: folder.to_owned(), host: host.to_owned(), since_ms: now_ms() }
+impl From<SharedError> for TermError {
+    fn from(error: SharedError) -> Self {
+        match error {
+            SharedError::LeadershipLost { why } => TermError::Deposed(why),
+            error => TermError::Failed(error.into()),
+        }
     }
 }
 
-/// The task that writes.
+impl Leader {
+    /// A scheduler that begins to lead now.
+    pub fn new(folder: &str, host: &str) -> Self {
+        Self { folder: folder.to_owned(), host: host.to_owned(), since_ms: now_ms() }
+    }
+}
+
+/// The tree that this scheduler writes as the leader.
 pub(super) struct SharedTree {
     task: JoinHandle<bool>,
     closing: Arc<AtomicBool>,
@@ -109,37 +117,37 @@ impl Drop for SharedTree {
 }
 
 impl SharedTree {
-    /// Reads what the leader before has left, brings it to this program's format, writes down who leads now, and begins
-    /// to take changes. `own` is gone on with if nobody has ever led.
+    /// Reads the tree, converts it to the present format, records the new leader in it, and starts the task that writes
+    /// changes. If nobody has ever led, the tree starts with the records in `own`.
     pub async fn take_over(
         leadership: &Leadership,
         leader: Leader,
         own: RecoveredState,
-        notify: Notify,
+        notify: OnStoreEvent,
     ) -> Result<(SharedTree, UnboundedSender<Batch>, Handover), SharedError> {
         let failed = |error| SharedError::reading(leadership.ensemble().path(), error);
-        let (tree, content) = ZooKeeper::open(leadership).await.map_err(failed)?;
+        let (tree, content) = ZooKeeperTree::open(leadership).await.map_err(failed)?;
         let key = own.specification_key.clone();
         let mut state = match &content.framework {
             Some(framework) => TreeState::read(framework, &content.nodes)?,
             None => TreeState::of(own),
         };
-        let continued = state.leader().is_none_or(|before| before.folder == leader.folder);
-        state.lead(leader, key);
-        let handover = Handover { recovered: state.recovered(), continued };
+        let was_last_leader = state.leader().is_none_or(|before| before.folder == leader.folder);
+        state.set_leader(leader, key);
+        let handover = Handover { recovered: state.recovered(), was_last_leader };
         let closing = Arc::new(AtomicBool::new(false));
         let mut writer = Writer { state, tree, notify, closing: Arc::clone(&closing) };
         if !writer.begin(content.unfinished).await {
-            return Err(SharedError::Deposed { why: leadership.lease().why() });
+            return Err(SharedError::LeadershipLost { why: leadership.lease().why() });
         }
         let (queue, receiver) = unbounded_channel();
         Ok((SharedTree { task: tokio::spawn(writer.run(receiver)), closing }, queue, handover))
     }
 
-    /// Waits until all is written, when nothing more can come.
+    /// Waits for the last writes, after the queue of changes was closed.
     ///
     /// # Errors
-    /// If ZooKeeper does not take it.
+    /// If ZooKeeper does not complete them in time.
     pub async fn finish(mut self) -> Result<(), SharedError> {
         self.closing.store(true, Ordering::Relaxed);
         match timeout(CLOSE_DEADLINE, &mut self.task).await {
@@ -149,11 +157,11 @@ impl SharedTree {
     }
 }
 
-/// Reads the last framework's ledger in ZooKeeper, beside whoever leads, in whatever format it is.
+/// Reads the last framework's ledger from ZooKeeper, in any known format, without disturbing the leader.
 ///
 /// # Errors
 /// If there is none, or it cannot be read.
-pub async fn shared_ledger_snapshot(zk: &Zk) -> Result<LedgerSnapshot, SharedError> {
+pub async fn shared_ledger_snapshot(zk: &ZkConfig) -> Result<LedgerSnapshot, SharedError> {
     let ensemble = &zk.ensemble;
     let failed = |error| SharedError::reading(ensemble.to_string(), error);
     let client = ensemble.connect(zk.session_timeout).await.map_err(|error| failed(error.into()))?;

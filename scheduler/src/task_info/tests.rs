@@ -6,15 +6,10 @@ use crate::journal::{Assignment, Origin};
 fn template(delivery: Delivery) -> TaskTemplate {
     TaskTemplate {
         name: "mesos-miner".into(),
-        report_interval: Duration::from_secs(60),
-        live_interval: Duration::from_secs(5),
-        updates_per_task: NonZeroU64::new(100_000).unwrap(),
-        share_interval: Duration::from_secs(1),
+        options: TaskOptions::default(),
         programs: Programs::default(),
-        backend: None,
         pool: None,
         delivery,
-        server_mem: 256,
     }
 }
 

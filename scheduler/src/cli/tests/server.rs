@@ -6,9 +6,10 @@ use crate::task_info::{Programs, ServerProgram};
 const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
 fn programs(args: &[&str]) -> anyhow::Result<Programs> {
-    let args = Args::try_parse_from(std::iter::once("scheduler").chain(args.iter().copied()))?;
+    let mut args = Args::try_parse_from(std::iter::once("scheduler").chain(args.iter().copied()))?;
+    args.server.block_interval = Duration::from_secs(7);
     let access = args.access(|_| None)?;
-    args.server.check(Duration::from_secs(7), &access, |_| None)
+    args.server.check(&access, |_| None)
 }
 
 /// What is said about options that make no sense together.

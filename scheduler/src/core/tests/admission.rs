@@ -60,7 +60,7 @@ fn no_more_workers_are_launched_than_the_server_says_that_it_admits() {
 #[test]
 fn the_server_has_the_memory_asked_for_and_is_told_what_that_is_enough_for() {
     let mut settings = settings();
-    settings.template.server_mem = 64;
+    settings.template.options.server_mem = 64;
     let mut script = Script::with(settings);
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));
@@ -82,7 +82,7 @@ fn an_executor_that_says_nothing_of_it_is_taken_for_what_its_memory_admits() {
     offers(&mut script, 0..100);
     assert_eq!(script.launched().len(), 100);
     let mut small = settings();
-    small.template.server_mem = 33; // less than the option allows, lest the test takes long
+    small.template.options.server_mem = 33; // less than the option allows, lest the test takes long
     let mut script = Script::server_of(small);
     admits(&mut script, None);
     offers(&mut script, 0..100);
@@ -116,7 +116,7 @@ fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
         password: "x".into(),
         access: ::task::PoolAccess::default(),
     });
-    pool.template.server_mem = 33;
+    pool.template.options.server_mem = 33;
     let mut script = Script::with(pool);
     script.subscribe();
     // A run begins with few launches, until one runs.
@@ -127,7 +127,7 @@ fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
     assert_eq!(script.launched().len(), 100);
     let mut image = settings();
     image.template.programs.server = ServerProgram::Image(somebody_elses_worker());
-    image.template.server_mem = 33;
+    image.template.options.server_mem = 33;
     let mut script = Script::server_of(image);
     offers(&mut script, 0..100);
     assert_eq!(script.launched().len(), 100);

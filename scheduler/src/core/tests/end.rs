@@ -84,7 +84,7 @@ fn a_launch_that_is_being_written_is_called_off() {
 #[test]
 fn the_server_too_is_not_launched_any_more() {
     for teardown in [true, false] {
-        let mut script = Script::with(Settings { teardown, ..settings() });
+        let mut script = Script::with(settings_where(|options| options.teardown_on_exit = teardown));
         script.subscribe();
         script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
         script.event(Event::Stop);
@@ -112,7 +112,7 @@ fn who_asks_twice_does_not_wait_longer() {
 
 #[test]
 fn without_teardown_a_disk_that_never_answers_is_not_waited_for_for_ever_either() {
-    let mut script = Script::workers_of(Settings { teardown: false, ..settings() });
+    let mut script = Script::workers_of(settings_where(|options| options.teardown_on_exit = false));
     script.update(status("miner-worker-2", TaskState::TaskFailed, 2));
     script.event(Event::Stop);
     script.wait(Duration::from_secs(3));
@@ -124,7 +124,7 @@ fn without_teardown_a_disk_that_never_answers_is_not_waited_for_for_ever_either(
 
 #[test]
 fn without_teardown_the_tasks_go_on() {
-    let mut script = Script::with(Settings { teardown: false, ..settings() });
+    let mut script = Script::with(settings_where(|options| options.teardown_on_exit = false));
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
     script.write();
@@ -140,14 +140,14 @@ fn without_teardown_the_tasks_go_on() {
 
 #[test]
 fn it_ends_by_itself_after_its_time_or_its_blocks() {
-    let mut script = Script::with(Settings { duration: Some(Duration::from_secs(30)), ..settings() });
+    let mut script = Script::with(settings_where(|options| options.duration = Some(Duration::from_secs(30))));
     script.wait(Duration::from_secs(29));
     assert!(!script.finished);
     script.wait(Duration::from_secs(2));
     assert!(script.finished, "there is no framework to end");
 
     let mut script = Script::with_workers();
-    script.state.settings.blocks = Some(2);
+    script.state.settings.options.blocks = Some(2);
     for (n, blocks) in [(2u8, 1u64), (3, 2)] {
         script.wait(Duration::from_secs(1));
         assert!(script.killed().is_empty());

@@ -88,12 +88,12 @@ proptest! {
     ) {
         let on_server_loss = if way == 1 { OnServerLoss::Repoint } else { OnServerLoss::Kill };
         let placement = Placement { limits, ..Placement::default() };
-        let mut settings = Settings { on_server_loss, placement, ..settings() };
+        let mut settings = Settings { placement, ..settings_where(|options| options.on_server_loss = on_server_loss) };
         settings.template.pool = (way == 2).then(pool);
         // Each worker more or less makes a difference.
-        settings.template.live_interval = Duration::from_secs(1);
-        settings.live_messages_per_second = NonZeroU32::MIN;
-        settings.reports_per_second = NonZeroU32::MIN;
+        settings.template.options.live_interval = Duration::from_secs(1);
+        settings.options.live_messages_per_second = NonZeroU32::MIN;
+        settings.options.reports_per_second = NonZeroU32::MIN;
         let mut cluster = Cluster::new(settings);
         for (action, which) in actions {
             cluster.act(action, which.into());

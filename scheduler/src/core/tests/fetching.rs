@@ -1,7 +1,7 @@
 //! Launches on agents that have to fetch the executor from this scheduler.
 
 use super::*;
-use crate::artifact::Fetching;
+use crate::artifact::DownloadStats;
 
 fn serving() -> Settings {
     let delivery = Delivery::Fetch { uri: "http://h:1/x/mesos-miner.tar.gz".into(), cache: true };
@@ -23,7 +23,7 @@ fn refused(script: &Script) -> Vec<u64> {
 }
 
 fn tell(script: &mut Script, per_second: f64) {
-    script.event(Event::Fetching(Fetching { per_second, ..Fetching::default() }));
+    script.event(Event::Fetching(DownloadStats { per_second, ..DownloadStats::default() }));
 }
 
 fn start(script: &mut Script, tasks: &[String]) {

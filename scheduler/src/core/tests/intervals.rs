@@ -16,9 +16,9 @@ fn intervals(live: f64, report: f64) -> Intervals {
 /// One live message and one report each second, of all workers together.
 fn slow() -> Settings {
     let mut settings = settings();
-    settings.live_messages_per_second = NonZeroU32::MIN;
-    settings.reports_per_second = NonZeroU32::MIN;
-    settings.template.live_interval = SECOND;
+    settings.options.live_messages_per_second = NonZeroU32::MIN;
+    settings.options.reports_per_second = NonZeroU32::MIN;
+    settings.template.options.live_interval = SECOND;
     settings
 }
 
@@ -246,7 +246,7 @@ fn a_worker_is_silent_after_three_of_its_intervals() {
 #[test]
 fn a_worker_that_was_told_a_longer_interval_may_take_its_time() {
     let mut settings = slow();
-    settings.template.live_interval = 100 * SECOND;
+    settings.template.options.live_interval = 100 * SECOND;
     let mut script = Script::workers_of(settings);
     script.say("miner-worker-2", Some(intervals(5.0, 2.0)));
     script.wait(298 * SECOND);

@@ -36,7 +36,7 @@ struct Model {
 
 impl Model {
     fn new(on_server_loss: OnServerLoss) -> Model {
-        let script = Script::with(Settings { on_server_loss, ..settings() });
+        let script = Script::with(settings_where(|options| options.on_server_loss = on_server_loss));
         let (tasks, offers) = Default::default();
         Model { script, tasks, offers, history: vec![], asked: vec![], next: 0 }
     }

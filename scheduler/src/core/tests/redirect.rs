@@ -3,7 +3,7 @@ use ::task::{Instruction, Live, WorkerLive};
 use super::*;
 
 fn with_workers() -> Script {
-    Script::workers_of(Settings { on_server_loss: OnServerLoss::Repoint, ..settings() })
+    Script::workers_of(settings_where(|options| options.on_server_loss = OnServerLoss::Repoint))
 }
 
 impl Script {
@@ -170,7 +170,7 @@ fn the_end_ends_workers_without_a_server_too() {
 
 #[test]
 fn workers_of_an_image_of_somebody_elses_are_killed() {
-    let mut settings = Settings { on_server_loss: OnServerLoss::Repoint, ..settings() };
+    let mut settings = settings_where(|options| options.on_server_loss = OnServerLoss::Repoint);
     settings.template.programs.worker = Some(somebody_elses_worker());
     let mut script = Script::workers_of(settings);
     script.update(status("miner-server-1", TaskState::TaskFailed, 2));
@@ -191,7 +191,10 @@ fn where_a_worker_mines_is_written_down_once() {
 /// Settings in which the larger worker, on agent `b`, is the one to give way, but for what a case adds.
 fn who_gives_way(placement: Placement, prepare: impl Fn(&mut Script)) -> Vec<String> {
     let on_server_loss = OnServerLoss::Repoint;
-    let mut script = Script::workers_of(Settings { on_server_loss, placement, ..settings() });
+    let mut script = Script::workers_of(Settings {
+        placement,
+        ..settings_where(|options| options.on_server_loss = on_server_loss)
+    });
     prepare(&mut script);
     script.update(status("miner-server-1", TaskState::TaskFailed, 2));
     script.write();

@@ -63,7 +63,7 @@ fn a_master_that_says_nothing_is_not_held_against_tasks() {
 #[test]
 fn tasks_that_all_say_nothing_are_given_up_in_time() {
     for limit in [30, 120].map(Duration::from_secs) {
-        let mut script = Script::workers_of(Settings { silence_timeout: limit, ..settings() });
+        let mut script = Script::workers_of(settings_where(|options| options.silence_timeout = limit));
         let tasks = ["miner-server-1", "miner-worker-2", "miner-worker-3"];
         tasks.iter().for_each(|task| script.event(live(task)));
         script.wait(limit - Duration::from_secs(1));

@@ -9,7 +9,7 @@ fn report_of(version: u8, worker: &str, sequence: u64) -> Vec<u8> {
 
 /// Workers of the version before on two agents, and their server.
 fn outdated(on_server_loss: OnServerLoss) -> Script {
-    let mut script = Script::workers_of(Settings { on_server_loss, ..settings() });
+    let mut script = Script::workers_of(settings_where(|options| options.on_server_loss = on_server_loss));
     let server = TaskStatus {
         data: Some(report_of(1, "x", 2)),
         ..status("miner-server-1", TaskState::TaskRunning, 3)

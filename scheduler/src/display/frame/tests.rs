@@ -103,7 +103,7 @@ fn at_every_size_all_fits_and_what_matters_most_comes_first() {
     }) {
         let frame = lines(&full(running), Duration::ZERO, size(columns, rows), false);
         let case = format!("{columns} × {rows}, {running} running: {frame:#?}");
-        assert_eq!(frame.len(), frame.len().min(rows.saturating_sub(FREE).max(1)), "{case}");
+        assert_eq!(frame.len(), frame.len().min(rows.saturating_sub(FREE_LINES).max(1)), "{case}");
         assert!(frame.iter().all(|line| line.chars().count() <= columns), "{case}");
         if columns < 80 {
             continue;

@@ -11,8 +11,8 @@ fn pacing() -> (FetchPacing, Instant) {
     (FetchPacing::new(true), now)
 }
 
-fn sent(per_second: f64) -> Fetching {
-    Fetching { per_second, ..Fetching::default() }
+fn sent(per_second: f64) -> DownloadStats {
+    DownloadStats { per_second, ..DownloadStats::default() }
 }
 
 fn launch(pacing: &mut FetchPacing, agents: std::ops::Range<u64>, now: Instant) {
@@ -250,7 +250,7 @@ impl Cluster {
             }
         }
         if sent > 0.0 {
-            self.pacing.measure(&Fetching { per_second: sent, ..Fetching::default() });
+            self.pacing.measure(&DownloadStats { per_second: sent, ..DownloadStats::default() });
         }
         if self.pacing.tick(self.now) {
             self.asked += 1;

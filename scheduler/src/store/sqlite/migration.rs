@@ -1,11 +1,11 @@
 //! Formats 1 and 2 → format 3.
 //!
-//! 1. All but the single shares is copied into a file of its own, under a temporary name.
-//! 2. When the disk has the copy, it gets its name.
-//! 3. The tables are changed, in one transaction with the number of the format.
+//! 1. Everything but the single shares is copied to a backup file with a temporary name.
+//! 2. When the backup is on disk, it is renamed to its final name.
+//! 3. The tables are converted, in one transaction with the format number.
 //!
-//! Whoever is killed on the way begins anew: until the third step has come about, nothing has changed. No step looks at
-//! the single shares, of which there may be gigabytes: those of earlier formats stay where they are until they go.
+//! Nothing changes before the third step is complete, so a process that is killed before starts anew. No step touches the single
+//! shares, of which there may be gigabytes: those of earlier formats stay in their table until they are removed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::schema::{FORMAT, SHARES_2, TABLES, has_table, has_tables};
 use crate::store::StoreError;
 
-/// The first format. Format 0 is an empty database, or one whose maker was killed before the end.
+/// The first format. Format 0 is an empty database, or one whose creation was interrupted.
 const FIRST: i64 = 1;
 
-/// The columns that came after format 1.
+/// The columns that were added after format 1.
 const NEW_COLUMNS: [(&str, &str, &str); 9] = [
     ("framework", "removed_ms", "INTEGER"),
     ("task", "pool", "TEXT"),
@@ -31,9 +31,9 @@ const NEW_COLUMNS: [(&str, &str, &str); 9] = [
     ("account", "shares_sequence", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
-/// What formats meant otherwise, and the first format that means it as now. In format 1, a task without CPU was one that
-/// had been found running, and `server` had a task's id or a pool's URL. Before format 3 the shares of all reports that
-/// were taken in stand in the table of those formats, and each attribute is a row.
+/// The conversions, each with the first format that no longer needs it. In format 1, 0 CPUs meant a task that was found running,
+/// and `server` held a task's id or a pool's URL. Before format 3, all stored shares are in the old table, and each attribute
+/// is a row of its own.
 const CONVERSIONS: [(i64, &str); 6] = [
     (2, "UPDATE task SET origin = 'found' WHERE cpus_milli = 0"),
     (2, "UPDATE task SET pool = server, server = NULL WHERE server NOT LIKE 'miner-%'"),
@@ -47,27 +47,27 @@ const CONVERSIONS: [(i64, &str); 6] = [
     (3, "DROP TABLE attribute"),
 ];
 
-/// Where the copy of a database of this format is.
-pub(super) fn copy_path(database: &Path, format: i64) -> PathBuf {
+/// The path of the backup of a database in this format.
+pub(super) fn backup_path(database: &Path, format: i64) -> PathBuf {
     database.with_extension(format!("format-{format}.sqlite"))
 }
 
-/// Migrates from the format that was found, and leaves a copy of what was there.
+/// Converts a database from the format `found`, and leaves a backup in that format.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, found: i64) -> Result<(), StoreError> {
     let error = |source| StoreError::Database { path: path.to_owned(), source };
     if has_tables(connection).map_err(error)? {
         let before = found.max(FIRST);
-        let copy = copy_path(path, before);
+        let copy = backup_path(path, before);
         let partial = copy.with_extension("sqlite.partial");
-        write_copy(connection, &partial, before)?;
+        write_backup(connection, &partial, before)?;
         publish(&partial, &copy)?;
         tracing::info!(path = %path.display(), copy = %copy.display(), "converting format {before} to {FORMAT}");
     }
     convert(connection, found, |_| Ok(())).map_err(error)
 }
 
-/// Copies all but the single shares: their table is empty there.
-fn write_copy(connection: &Connection, partial: &Path, format: i64) -> Result<(), StoreError> {
+/// Writes the backup: everything but the single shares, whose table stays empty.
+fn write_backup(connection: &Connection, partial: &Path, format: i64) -> Result<(), StoreError> {
     remove(partial)?;
     let error = |source| StoreError::Database { path: partial.to_owned(), source };
     let name = partial.to_str().ok_or_else(|| StoreError::Io {
@@ -76,13 +76,13 @@ fn write_copy(connection: &Connection, partial: &Path, format: i64) -> Result<()
     })?;
     connection.execute("ATTACH ?1 AS copy", [name]).map_err(error)?;
     let copied = copy_tables(connection, format);
-    // The copy's error comes first, if there is one.
+    // An error of the copy comes before one of DETACH.
     let detached = connection.execute_batch("DETACH copy");
     copied.and(detached).map_err(error)
 }
 
 fn copy_tables(connection: &Connection, format: i64) -> rusqlite::Result<()> {
-    // Nobody relies on the copy before it is renamed, and that waits for the disk.
+    // The backup is synced to disk before it is renamed, so SQLite need not do that.
     connection.execute_batch("PRAGMA copy.journal_mode = OFF; PRAGMA copy.synchronous = OFF;")?;
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     for statement in copy_statements(&transaction)? {
@@ -92,8 +92,8 @@ fn copy_tables(connection: &Connection, format: i64) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// What makes and fills the copy's tables. SQLite alone makes tables whose names begin with `sqlite_`, such as the
-/// statistics that ANALYZE leaves; nothing is lost without them.
+/// The statements that create and fill the backup's tables. Tables whose names begin with `sqlite_` are left out: only SQLite can
+/// create them, and they have nothing but statistics.
 fn copy_statements(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut query = connection.prepare(
         "SELECT type, name, sql FROM main.sqlite_master
@@ -112,7 +112,7 @@ fn copy_statements(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(statements)
 }
 
-/// Gives the copy its name when the disk has it.
+/// Renames the backup to its final name, once it is on disk.
 fn publish(partial: &Path, copy: &Path) -> Result<(), StoreError> {
     let io = |source| StoreError::Io { path: copy.to_owned(), source };
     File::open(partial).and_then(|file| file.sync_all()).map_err(io)?;
@@ -130,7 +130,7 @@ fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Changes the tables. `before` is called with each statement, for tests that stop there.
+/// Converts the tables. `before` is called before each statement, so that a test can stop there.
 fn convert(
     connection: &mut Connection,
     found: i64,
@@ -145,7 +145,7 @@ fn convert(
     transaction.commit()
 }
 
-/// The statements that change the tables. One that is missing altogether comes about as it is now.
+/// The statements that convert the tables. Missing tables are created in the present format.
 fn conversion(connection: &Connection, found: i64) -> rusqlite::Result<Vec<String>> {
     let mut statements = Vec::new();
     for (table, column, definition) in NEW_COLUMNS {

@@ -1,4 +1,4 @@
-//! Rows → what an earlier run of the scheduler left behind.
+//! Rows → the records of earlier runs of the scheduler.
 
 use mesos::v1::TaskState;
 use rusqlite::types::Type;
@@ -6,23 +6,23 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 use task::{ServerAddress, Totals};
 
-use super::failed_launches;
-use super::schema::RETIRED_ELSEWHERE;
-use super::values::unsigned;
+use super::schema::{RETIRED_ELSEWHERE, has_table, unsigned};
 use crate::attributes::Attributes;
 use crate::journal::{
     self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, LedgerLine, Origin, RecoveredState,
     RetiredTasks, SpecificationKey, TaskRecord,
 };
+use crate::store::FailedLaunches;
 use crate::store::totals_json::{RetiredJson, SumJson};
 use crate::task_id::TaskKind;
 
-/// Reads the framework that has not ended, with its tasks and accounts, those of retired tasks too.
+/// Reads the framework that has not ended, with all its tasks and accounts, including those of retired tasks.
 pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<RecoveredState> {
-    let next: i64 =
-        connection.query_row("SELECT coalesce(max(number), 0) + 1 FROM task", [], |row| row.get(0))?;
+    let last_numbers = "SELECT max((SELECT coalesce(max(number), 0) FROM task),
+        (SELECT coalesce(max(last), 0) FROM failed_launches))";
+    let last: i64 = connection.query_row(last_numbers, [], |row| row.get(0))?;
     let mut recovered = RecoveredState {
-        next_number: unsigned(next).max(failed_launches::next_number(connection)?),
+        next_number: unsigned(last).saturating_add(1),
         avoided: avoided(connection)?,
         specification_key: specification_key(connection)?,
         ..RecoveredState::default()
@@ -30,7 +30,7 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
     let Some((framework, peak)) = framework(connection)? else { return Ok(recovered) };
     let id = framework.id.clone();
     let mut tasks = tasks(connection, &id)?;
-    if let Some(LedElsewhere { retired, next_number, .. }) = led_elsewhere(connection, &id)? {
+    if let Some(OtherLeaders { retired, next_number, .. }) = other_leaders(connection, &id)? {
         recovered.next_number = recovered.next_number.max(next_number);
         recovered.retired = retired;
         tasks.retain(|(task, _)| !recovered.retired.contains(&task.id));
@@ -42,7 +42,7 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
             recovered.tasks.push(task);
         }
     }
-    for run in failed_launches::runs(connection, &id)? {
+    for run in failed_runs(connection, &id)? {
         recovered.retired.insert_all(run.first..=run.last, state_named(2, &run.state)?, run.closed);
     }
     ledger(connection, &id, &mut recovered.ledger)?;
@@ -51,7 +51,7 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
     Ok(recovered)
 }
 
-/// The framework that has not ended, and the most workers that mined at once.
+/// The framework that has not ended, and the highest number of workers that mined at the same time.
 pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(FrameworkRecord, u64)>> {
     let sql = "SELECT id, started_ms, peak, removed_ms FROM framework WHERE ended_ms IS NULL
          ORDER BY started_ms DESC LIMIT 1";
@@ -64,7 +64,7 @@ pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(Fra
     connection.query_row(sql, [], record).optional()
 }
 
-/// A task of a framework that has not retired, without its attributes.
+/// A task that has not retired, without its attributes.
 pub(super) fn task(
     connection: &Connection,
     framework: &str,
@@ -76,15 +76,15 @@ pub(super) fn task(
     query.query_row([id, framework], task_in).optional()
 }
 
-/// The row of a task that has retired.
+/// The row of a retired task.
 pub(super) struct RetiredTask {
-    /// The last state that is known.
+    /// Its last known state.
     pub state: Option<TaskState>,
-    /// It retired while schedulers elsewhere led: its accounts may be part of the sum of what they did.
+    /// Whether it retired under another leader, so that its accounts may be part of the sum of the other leaders.
     pub in_sum: bool,
 }
 
-/// A task that has retired, of any framework.
+/// A retired task of any framework.
 pub(super) fn retired_task(connection: &Connection, id: &str) -> rusqlite::Result<Option<RetiredTask>> {
     let sql = "SELECT state, retired FROM task WHERE id = ?1 AND retired";
     let task = |row: &Row<'_>| {
@@ -95,12 +95,12 @@ pub(super) fn retired_task(connection: &Connection, id: &str) -> rusqlite::Resul
     connection.prepare_cached(sql)?.query_row([id], task).optional()
 }
 
-/// The columns of a task but its attributes, in every format from 2 on.
+/// The columns of a task without its attributes, from format 2 on.
 const TASK: &str =
     "id, kind, agent, host, server, cpus_milli, stratum_host, stratum_port, http_port, state, pool,
     origin, agent_url, specification, retired, EXISTS (SELECT 1 FROM closed WHERE closed.task = task.id)";
 
-/// The same as format 1 has them.
+/// The same columns in format 1.
 const TASK_1: &str =
     "id, kind, agent, host, CASE WHEN server LIKE 'miner-%' THEN server END, cpus_milli, stratum_host,
     stratum_port, http_port, state, CASE WHEN server NOT LIKE 'miner-%' THEN server END,
@@ -111,7 +111,7 @@ const TASK_1: &str =
 const ATTRIBUTES_2: &str =
     "(SELECT json_group_object(name, value) FROM attribute WHERE attribute.task = task.id)";
 
-/// The tasks of a framework, in the order of their launch, and whether each has retired.
+/// The tasks of a framework in the order of their launch, each with whether it has retired.
 pub(super) fn tasks(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<(TaskRecord, bool)>> {
     let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let columns = if format < 2 { TASK_1 } else { TASK };
@@ -145,7 +145,7 @@ fn task_in(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
     })
 }
 
-/// What a task's agent has for attributes.
+/// The attributes of a task's agent.
 fn attributes(row: &Row<'_>, column: usize) -> rusqlite::Result<Attributes> {
     let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok(Attributes::default()) };
     serde_json::from_str(text)
@@ -179,38 +179,37 @@ pub(in crate::store) fn ledger(
     for row in accounts(connection, "framework = ?1", [framework])? {
         ledger.put(row.account());
     }
-    if let Some(elsewhere) = led_elsewhere(connection, framework)? {
+    if let Some(elsewhere) = other_leaders(connection, framework)? {
         let (line, blocks) = elsewhere.sum;
         ledger.add_aggregated(line, blocks);
     }
     Ok(())
 }
 
-/// What was done while schedulers elsewhere led: a row of the table `earlier`.
-pub(super) struct LedElsewhere {
-    /// Since when rows are kept here.
+/// The work of a framework under other leaders, of which this folder has no rows: a row of the table `earlier`.
+pub(super) struct OtherLeaders {
+    /// Since when this folder has all rows.
     pub rows_since_ms: u64,
-    /// Both columns and the blocks of accounts that are not here.
+    /// The sum of the accounts that are not in this folder: both columns, and the blocks.
     pub sum: (LedgerLine, u64),
-    /// Tasks that had retired when this scheduler began to lead.
+    /// The tasks that had retired when this scheduler began to lead.
     pub retired: RetiredTasks,
-    /// The lowest number that was not used in a task id.
+    /// The lowest number that had not been used in a task id.
     pub next_number: u64,
 }
 
-/// What was done while schedulers elsewhere led this framework, if any did.
-pub(super) fn led_elsewhere(
+/// The work of this framework under other leaders, if there were any.
+pub(super) fn other_leaders(
     connection: &Connection,
     framework: &str,
-) -> rusqlite::Result<Option<LedElsewhere>> {
-    // A folder of an earlier version has no such table before its scheduler starts again.
-    let there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'earlier')";
-    if !connection.query_row(there, [], |row| row.get(0))? {
+) -> rusqlite::Result<Option<OtherLeaders>> {
+    // Folders of earlier versions get this table when their scheduler starts again.
+    if !has_table(connection, "earlier")? {
         return Ok(None);
     }
     let sql = "SELECT rows_since_ms, sum, past, next_number FROM earlier WHERE framework = ?1";
     let row = |row: &Row<'_>| {
-        Ok(LedElsewhere {
+        Ok(OtherLeaders {
             rows_since_ms: unsigned(row.get(0)?),
             sum: json::<SumJson>(row, 1, "sum")?.into(),
             retired: json::<RetiredJson>(row, 2, "past")?.into(),
@@ -226,6 +225,65 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize, name: &str) -> rusqli
         .map_err(|error| invalid(column, &format!("column {name} of table earlier: {error}")))
 }
 
+/// The columns of [`FailedRun`], of one framework.
+pub(super) const FAILED_LAUNCHES: &str =
+    "SELECT first, last, state, reason, closed FROM failed_launches WHERE framework = ?1";
+
+/// Consecutive task numbers of launches that failed alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FailedRun {
+    pub first: u64,
+    pub last: u64,
+    pub state: String,
+    pub reason: String,
+    pub closed: bool,
+}
+
+impl FailedRun {
+    pub fn ended_like(&self, other: &FailedRun) -> bool {
+        (&self.state, &self.reason, self.closed) == (&other.state, &other.reason, other.closed)
+    }
+}
+
+/// The run in a row of [`FAILED_LAUNCHES`].
+pub(super) fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {
+    Ok(FailedRun {
+        first: unsigned(row.get(0)?),
+        last: unsigned(row.get(1)?),
+        state: row.get(2)?,
+        reason: row.get(3)?,
+        closed: row.get(4)?,
+    })
+}
+
+/// All runs of a framework, in order.
+fn failed_runs(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<FailedRun>> {
+    connection
+        .prepare(&format!("{FAILED_LAUNCHES} ORDER BY first"))?
+        .query_map([framework], failed_run)?
+        .collect()
+}
+
+/// How many of a framework's launches failed in each way, the most frequent first.
+pub(in crate::store) fn failed_launches(
+    connection: &Connection,
+    framework: &str,
+) -> rusqlite::Result<Vec<FailedLaunches>> {
+    // Folders of earlier formats do not have the table, and `mesos-miner ledger` does not convert them.
+    if !has_table(connection, "failed_launches")? {
+        return Ok(Vec::new());
+    }
+    let sql =
+        "SELECT state, reason, sum(last - first + 1) AS launches FROM failed_launches WHERE framework = ?1
+         GROUP BY state, reason ORDER BY launches DESC, state, reason";
+    let sum = |row: &Row<'_>| {
+        let reason: String = row.get(1)?;
+        let reason = Some(reason).filter(|reason| !reason.is_empty());
+        Ok(FailedLaunches { launches: unsigned(row.get(2)?), state: row.get(0)?, reason })
+    };
+    connection.prepare(sql)?.query_map([framework], sum)?.collect()
+}
+
 fn avoided(connection: &Connection) -> rusqlite::Result<Vec<AvoidedAgent>> {
     let mut query = connection.prepare("SELECT agent, why, since_ms FROM avoided_agent ORDER BY agent")?;
     let agent = |row: &Row<'_>| {
@@ -234,7 +292,7 @@ fn avoided(connection: &Connection) -> rusqlite::Result<Vec<AvoidedAgent>> {
     query.query_map([], agent)?.collect()
 }
 
-/// The key of the fingerprints.
+/// The key of the specifications' fingerprints.
 pub(super) fn specification_key(connection: &Connection) -> rusqlite::Result<Option<SpecificationKey>> {
     let sql = "SELECT specification_key FROM folder WHERE specification_key IS NOT NULL";
     let text: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
@@ -245,13 +303,13 @@ pub(super) fn specification_key(connection: &Connection) -> rusqlite::Result<Opt
     text.map(key).transpose()
 }
 
-/// A row of the accounts.
+/// A row of the table `account`.
 pub(super) struct AccountRow {
-    /// Who reports.
+    /// The reporting task.
     pub task: String,
-    /// Of whom.
+    /// The worker whose work is reported.
     pub worker: String,
-    /// What the reporter is.
+    /// The kind of the reporting task.
     pub kind: TaskKind,
     /// The account.
     pub entry: Entry,
@@ -263,7 +321,7 @@ impl AccountRow {
     }
 }
 
-/// The accounts that meet a condition, which may end in an order and a limit.
+/// The accounts that meet a condition, which may include ORDER BY and LIMIT.
 pub(super) fn accounts(
     connection: &Connection,
     condition: &str,

@@ -1,4 +1,4 @@
-//! The tables, and how durable they are.
+//! The schema of the database, and its durability.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,38 +8,38 @@ use rusqlite::Connection;
 use super::migration;
 use crate::store::StoreError;
 
-/// The format that this program writes, kept in SQLite's `user_version`. [`migration`] tells what came before.
+/// The format that this program writes, stored as SQLite's `user_version`. [`migration`] describes the earlier ones.
 pub(super) const FORMAT: i64 = 3;
 
-/// Where formats 1 and 2 keep single shares, each as a row. Its rows stay there until they are removed for their age or
-/// for space; then it goes.
+/// The table where formats 1 and 2 store single shares, one row each. The rows stay until they exceed the limits of age and size;
+/// then the table is dropped.
 pub(super) const SHARES_2: &str = "share";
 
-/// The log takes so many pages before they are written into the database: 8 MB. What changes several times meanwhile is
-/// written once.
+/// How many pages SQLite's log takes before they are written to the database: 8 MB. A page that changes several times meanwhile
+/// is written once.
 const LOG_PAGES: i64 = 2000;
 
-/// What the column `retired` says of a task that retired while this scheduler led, as far as is known; 0 if it has not.
+/// The value of `retired` for a task that retired while this scheduler led. It is 0 for one that has not retired.
 pub(super) const RETIRED_HERE: i64 = 1;
-/// What it says of one that was found to have retired when this scheduler began to lead.
+/// The value of `retired` for a task that had retired when this scheduler began to lead.
 pub(super) const RETIRED_ELSEWHERE: i64 = 2;
 
-/// So many statements stay prepared: more than there are.
+/// How many statements stay prepared: more than the program has.
 const STATEMENTS: usize = 64;
 
-/// How long to wait for another connection.
+/// How long to wait for another connection's lock.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The 128-bit sums are decimal text: SQLite's integers have 64 bits. `earlier` is about what was done while schedulers
-/// elsewhere led: since when the rows are here, the sum of the accounts that are not, and the tasks that had retired.
-/// `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `attributes` are those of a task's agent, as a JSON object; NULL if
-/// there are none. New columns stand last, where ALTER TABLE puts them.
+/// The tables. The 128-bit sums are decimal text, because SQLite's integers have 64 bits. A row of `earlier` describes the work
+/// of a framework under other leaders: since when this folder has all rows, the sum of the accounts that it does not have,
+/// and the tasks that had retired. `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `attributes` are those of the
+/// task's agent, as a JSON object; NULL if there are none. New columns come last, where ALTER TABLE adds them.
 ///
-/// A row of `reported_shares` has what one report tells of one worker, with the oldest ones first; `worker` is NULL where
-/// a task speaks of itself, and `shares` is made by [`share_columns`](super::share_columns). `shares_sequence` is the last
-/// report whose shares were taken in, so that one which comes again does not bring them twice.
+/// A row of `reported_shares` has the shares of one worker in one report; the rows are in the order of their arrival. `worker` is
+/// NULL if it is the reporting task, and [`share_columns`](super::share_columns) encodes `shares`. `shares_sequence` is the
+/// number of the last report whose shares were stored, so that a repeated report does not store them twice.
 ///
-/// `first` and `last` of `failed_launches` are numbers of task ids; `reason` is empty if there was none.
+/// `first` and `last` of `failed_launches` are the numbers of task ids; `reason` is empty if there was none.
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS framework (
     id         TEXT PRIMARY KEY,
@@ -164,20 +164,31 @@ pub(super) fn found(connection: &Connection, path: &Path) -> Result<i64, StoreEr
     let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
     let found = found.map_err(|source| StoreError::Database { path: path.to_owned(), source })?;
     if found > FORMAT {
-        let copy = migration::copy_path(path, FORMAT);
+        let copy = migration::backup_path(path, FORMAT);
         let copy = copy.exists().then_some(copy);
         return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT, copy });
     }
     Ok(found)
 }
 
-/// Whether there is any table.
+/// Whether the database has any table.
 pub(super) fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
 }
 
-/// Whether there is a table of this name.
+/// Whether the database has a table of this name.
 pub(super) fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
     connection.query_row(sql, [table], |row| row.get(0))
+}
+
+/// A 64-bit count as SQLite's signed integer with the same bits. Only a peer that lies can report one of more than 63 bits; it
+/// reads back unchanged.
+pub(super) fn integer(n: u64) -> i64 {
+    n.cast_signed()
+}
+
+/// The count in one of SQLite's integers.
+pub(super) fn unsigned(n: i64) -> u64 {
+    n.cast_unsigned()
 }

@@ -1,36 +1,36 @@
-//! The single shares of a report as one value. Column after column, since neighbours differ little: a share takes some 25
-//! bytes, where a row of its own takes 150.
+//! The single shares of a report as one value, stored column by column because neighbouring shares differ little. A share takes
+//! some 25 bytes, where a row of its own would take 150.
 
 use std::time::Duration;
 
 use prost::Message;
 use task::{ShareRow, Verdict};
 
-/// Field numbers are for ever, as long as the folder's format is read.
+/// The columns. A field number must not change as long as this format can be read.
 #[derive(Clone, PartialEq, Message)]
 struct Columns {
-    /// The jobs, one for each run of shares with the same one.
+    /// The job of each run of shares with the same job.
     #[prost(string, repeated, tag = "1")]
     jobs: Vec<String>,
-    /// How many shares each of these runs has.
+    /// The number of shares in each run.
     #[prost(uint64, repeated, tag = "2")]
     runs: Vec<u64>,
-    /// All of them, one after the other.
+    /// The extranonce2 of all shares, concatenated.
     #[prost(bytes = "vec", tag = "3")]
     extranonce2: Vec<u8>,
     #[prost(uint64, repeated, tag = "4")]
     extranonce2_sizes: Vec<u64>,
-    /// Each less the one before, modulo 2^32.
+    /// The difference of each ntime from the previous one, modulo 2^32.
     #[prost(sint32, repeated, tag = "5")]
     ntimes: Vec<i32>,
-    /// Each XOR the one before.
+    /// Each version XOR the previous one.
     #[prost(uint32, repeated, tag = "6")]
     versions: Vec<u32>,
     #[prost(fixed32, repeated, tag = "7")]
     nonces: Vec<u32>,
     #[prost(double, repeated, tag = "8")]
     difficulties: Vec<f64>,
-    /// See [`verdict_code`]; nothing where all are accepted.
+    /// The verdicts as [`verdict_code`] encodes them; empty if all shares are accepted.
     #[prost(uint64, repeated, tag = "9")]
     verdicts: Vec<u64>,
     #[prost(uint64, repeated, tag = "10")]
@@ -40,7 +40,7 @@ struct Columns {
 const ACCEPTED: u64 = 0;
 const STALE: u64 = 1;
 const UNANSWERED: u64 = 2;
-/// A rejection is its Stratum code plus this.
+/// The code of a rejection is its Stratum code plus this.
 const REJECTED: u64 = 16;
 
 fn verdict_code(verdict: Verdict) -> u64 {
@@ -61,7 +61,7 @@ fn verdict(code: u64) -> Option<Verdict> {
     })
 }
 
-/// The bytes of these shares.
+/// Encodes shares.
 pub(super) fn encode(shares: &[ShareRow]) -> Vec<u8> {
     let mut columns = Columns::default();
     let (mut ntime, mut version) = (0u32, 0u32);
@@ -89,7 +89,7 @@ pub(super) fn encode(shares: &[ShareRow]) -> Vec<u8> {
     columns.encode_to_vec()
 }
 
-/// The shares in these bytes; `None` if they are not what [`encode`] makes.
+/// Decodes shares; `None` if [`encode`] did not write these bytes.
 pub(super) fn decode(bytes: &[u8]) -> Option<Vec<ShareRow>> {
     let mut columns = Columns::decode(bytes).ok()?;
     let count = columns.nonces.len();
@@ -108,7 +108,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Vec<ShareRow>> {
         return None;
     }
     let mut jobs = columns.jobs.iter().zip(&columns.runs).flat_map(|(job, run)| {
-        // No run is longer than all shares, whatever the bytes say.
+        // Damaged bytes may claim a run that is longer than the number of shares.
         std::iter::repeat_n(job, usize::try_from(*run).unwrap_or(count).min(count))
     });
     let mut extranonce2 = columns.extranonce2.as_slice();

@@ -1,38 +1,38 @@
-//! The ledger, read beside a scheduler that may be writing it.
+//! Reads the ledger while a scheduler may be writing it.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::kept_shares::{self, KeptShare};
-use super::{failed_launches, read, schema};
+use super::stored_shares::{self, StoredShare};
+use super::{read, schema};
 use crate::store::{DATABASE, LedgerSnapshot, StoreError};
 
-/// Reads the last framework's ledger, or those of all. Nothing is locked, and nothing written; earlier formats are read as they
-/// are.
+/// Reads the ledger of the last framework, or of all frameworks. It neither locks nor writes anything, and reads earlier formats
+/// without converting them.
 ///
 /// # Errors
 /// If there is none, or it cannot be read.
 pub fn ledger_snapshot(folder: &Path, all: bool) -> Result<LedgerSnapshot, StoreError> {
     let (mut connection, path) = open(folder)?;
     let database = |source| StoreError::Database { path: path.clone(), source };
-    // All of one moment.
-    let moment = connection.transaction().map_err(database)?;
-    read_all(&moment, all).map_err(database)
+    // One transaction sees one state of the database.
+    let transaction = connection.transaction().map_err(database)?;
+    read_all(&transaction, all).map_err(database)
 }
 
-/// Reads single shares, those of earlier formats first, then the oldest ones first, until `each` breaks. Nothing is
-/// locked, and nothing written.
+/// Reads single shares until `each` breaks: first those of earlier formats, then the others, the oldest first. It neither locks
+/// nor writes anything.
 ///
 /// # Errors
 /// As [`ledger_snapshot`].
-pub fn kept_shares(
+pub fn stored_shares(
     folder: &Path,
-    mut each: impl FnMut(KeptShare) -> ControlFlow<()>,
+    mut each: impl FnMut(StoredShare) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
     let (connection, path) = open(folder)?;
-    kept_shares::read(&connection, &mut each).map_err(|source| StoreError::Database { path, source })
+    stored_shares::read(&connection, &mut each).map_err(|source| StoreError::Database { path, source })
 }
 
 fn open(folder: &Path) -> Result<(Connection, PathBuf), StoreError> {
@@ -64,12 +64,11 @@ fn read_all(connection: &Connection, all: bool) -> rusqlite::Result<LedgerSnapsh
     for id in query.query_map([limit], |row| row.get::<_, String>(0))? {
         let id = id?;
         snapshot.tasks.extend(read::tasks(connection, &id)?.into_iter().map(|(task, _)| task));
-        snapshot.failed_launches.extend(failed_launches::sums(connection, &id)?);
+        snapshot.failed_launches.extend(read::failed_launches(connection, &id)?);
         read::ledger(connection, &id, &mut snapshot.ledger)?;
-        snapshot.rows_since_ms =
-            read::led_elsewhere(connection, &id)?.map(|elsewhere| elsewhere.rows_since_ms);
+        snapshot.rows_since_ms = read::other_leaders(connection, &id)?.map(|others| others.rows_since_ms);
         snapshot.frameworks.push(id);
     }
-    snapshot.shares_since_ms = kept_shares::oldest_ms(connection)?;
+    snapshot.shares_since_ms = stored_shares::oldest_ms(connection)?;
     Ok(snapshot)
 }

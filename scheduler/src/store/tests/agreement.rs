@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::journal::{self, AvoidedAgent, Entry, FrameworkRecord, Records, RetiredTasks, TaskRecord};
-use crate::store::sqlite::{read, schema, tables};
-use crate::store::zookeeper::fake::Nodes;
+use crate::store::sqlite::{read, records, schema};
+use crate::store::zookeeper::fake::FakeTree;
 use crate::task_id::task_number;
 
 const STATES: [TaskState; 6] = [
@@ -110,7 +110,7 @@ impl Records for Plain {
 /// All three, and what is needed to choose changes that can be.
 struct Three {
     plain: Plain,
-    nodes: Nodes,
+    nodes: FakeTree,
     connection: Connection,
     framework: Option<String>,
     frameworks: usize,
@@ -123,7 +123,7 @@ impl Three {
     fn new() -> Self {
         let mut connection = Connection::open_in_memory().unwrap();
         schema::prepare(&mut connection, Path::new("memory")).unwrap();
-        let (plain, nodes) = (Plain::default(), Nodes::default());
+        let (plain, nodes) = (Plain::default(), FakeTree::default());
         let (framework, frameworks, ids) = Default::default();
         let mut three = Three { plain, nodes, connection, framework, frameworks, ids, next_number: 1 };
         three.write(three.begin());
@@ -140,7 +140,7 @@ impl Three {
         }
         let batch: Vec<_> = changes.into_iter().map(|change| (0, change)).collect();
         self.nodes.write(&batch);
-        tables::write(&mut self.connection, &mut self.framework, &batch).unwrap();
+        records::write(&mut self.connection, &mut self.framework, &batch).unwrap();
     }
 
     fn pick(&self, which: usize) -> Option<String> {
@@ -378,7 +378,7 @@ fn failed_launches_are_runs_of_numbers() {
         3,
         "before and after the one that mined, and the one that was refused"
     );
-    let sums = crate::store::sqlite::failed_launches::sums(&three.connection, "f0").unwrap();
+    let sums = crate::store::sqlite::read::failed_launches(&three.connection, "f0").unwrap();
     let sums: Vec<_> =
         sums.iter().map(|sum| (sum.launches, sum.state.as_str(), sum.reason.as_deref())).collect();
     assert_eq!(sums, [(1999, "TASK_FAILED", Some("REASON")), (1, "TASK_ERROR", Some("REASON"))]);

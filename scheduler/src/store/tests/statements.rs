@@ -6,7 +6,7 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::*;
 use crate::journal::AvoidedAgent;
-use crate::store::sqlite::{schema, tables};
+use crate::store::sqlite::{records, schema};
 
 /// How SQLite finds the rows of a statement.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
@@ -69,7 +69,7 @@ fn no_change_looks_through_a_table() {
     };
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(trace)).unwrap();
     let batch: Vec<_> = every_change().into_iter().map(|change| (0, change)).collect();
-    tables::write(&mut connection, &mut None, &batch).unwrap();
+    records::write(&mut connection, &mut None, &batch).unwrap();
     connection.trace_v2(TraceEventCodes::empty(), None::<fn(TraceEvent<'_>)>).unwrap();
     let mut searches = 0;
     for sql in statements.lock().unwrap().iter().filter(|sql| !sql.starts_with("BEGIN") && *sql != "COMMIT") {

@@ -1,37 +1,37 @@
-//! Nodes in memory, in ZooKeeper's place.
+//! Trees in memory, which replace ZooKeeper in tests.
 
 use std::collections::BTreeMap;
 
 use super::node::{FRAMEWORK, FRAMEWORK_1};
 use super::tree::{Tree, WriteError};
-use super::tree_state::{TreeState, Write};
+use super::tree_state::{NodeWrite, TreeState};
 use crate::journal::{Change, Records, RecoveredState, Ticket};
 
-/// The nodes as the next leader finds them.
+/// A tree, and the state of the leader that writes it.
 #[derive(Debug, Default)]
-pub(crate) struct Nodes {
+pub(crate) struct FakeTree {
     state: TreeState,
     pub(super) content: BTreeMap<String, Vec<u8>>,
 }
 
-impl Nodes {
-    /// The nodes in a dump of format 1, taken over by this program.
-    pub fn of_format_1(dump: &str) -> Nodes {
+impl FakeTree {
+    /// The nodes in a dump of format 1, converted to the present format.
+    pub fn of_format_1(dump: &str) -> FakeTree {
         let nodes: BTreeMap<String, String> = serde_json::from_str(dump).unwrap();
         let content = nodes.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
         let state = read(&content);
-        let mut nodes = Nodes { state, content: BTreeMap::new() };
+        let mut nodes = FakeTree { state, content: BTreeMap::new() };
         nodes.flush();
         nodes
     }
 
     pub fn write(&mut self, batch: &[(Ticket, Change)]) {
         for (_, change) in batch {
-            if TreeState::stands_alone(change) {
+            if TreeState::must_be_written_alone(change) {
                 self.flush();
             }
             self.state.apply(change, 1);
-            if TreeState::stands_alone(change) {
+            if TreeState::must_be_written_alone(change) {
                 self.flush();
             }
         }
@@ -44,12 +44,12 @@ impl Nodes {
         }
     }
 
-    /// What the next leader finds.
+    /// What the next leader would read.
     pub fn read(&self) -> RecoveredState {
         read(&self.content).recovered()
     }
 
-    /// The same, and the next leader goes on writing.
+    /// Lets the next leader read the tree and continue to write it.
     pub fn hand_over(&mut self) -> RecoveredState {
         self.state = read(&self.content);
         self.state.recovered()
@@ -78,8 +78,8 @@ impl Nodes {
     }
 }
 
-pub(super) fn put(content: &mut BTreeMap<String, Vec<u8>>, writes: &[Write]) {
-    for Write { name, data } in writes {
+pub(super) fn put(content: &mut BTreeMap<String, Vec<u8>>, writes: &[NodeWrite]) {
+    for NodeWrite { name, data } in writes {
         let known = [FRAMEWORK, FRAMEWORK_1].contains(&name.as_str());
         assert!(known || name.starts_with("miner-") || name.starts_with("avoided+"), "{name}");
         match data {
@@ -101,29 +101,30 @@ pub(super) fn read(content: &BTreeMap<String, Vec<u8>>) -> TreeState {
     }
 }
 
-/// A tree that fails as told: what comes first is what happens next.
+/// A tree whose commits fail as `failures` lists, the last one first.
 #[derive(Debug, Default)]
-pub(super) struct Flaky {
+pub(super) struct FlakyTree {
     pub content: BTreeMap<String, Vec<u8>>,
-    /// How many commits there were, and the largest of them in bytes.
+    /// The number of commits.
     pub commits: usize,
+    /// The size of the largest commit in bytes.
     pub largest: usize,
     pub failures: Vec<WriteError>,
 }
 
-impl Tree for &mut Flaky {
-    async fn commit(&mut self, transactions: &[&[Write]]) -> Vec<Result<(), WriteError>> {
+impl Tree for &mut FlakyTree {
+    async fn commit(&mut self, transactions: &[&[NodeWrite]]) -> Vec<Result<(), WriteError>> {
         transactions.iter().map(|writes| self.commit_one(writes)).collect()
     }
 }
 
-impl Flaky {
-    fn commit_one(&mut self, writes: &[Write]) -> Result<(), WriteError> {
+impl FlakyTree {
+    fn commit_one(&mut self, writes: &[NodeWrite]) -> Result<(), WriteError> {
         if let Some(failure) = self.failures.pop() {
             return Err(failure);
         }
         self.commits += 1;
-        let size = |write: &Write| write.name.len() + write.data.as_ref().map_or(0, Vec::len);
+        let size = |write: &NodeWrite| write.name.len() + write.data.as_ref().map_or(0, Vec::len);
         self.largest = self.largest.max(writes.iter().map(size).sum());
         put(&mut self.content, writes);
         Ok(())

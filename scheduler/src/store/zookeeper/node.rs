@@ -1,19 +1,19 @@
-//! What the nodes in ZooKeeper hold: JSON, for people with `zkCli`, too.
+//! The content of ZooKeeper's nodes: JSON, which people can read with `zkCli`, too.
 //!
 //! ```text
-//! PATH/framework                     the framework, and sums of tasks that retired
-//! PATH/shards/NN/miner-worker-7      a task (its launch intent, at first) and all accounts of it
-//! PATH/shards/NN/miner-server-1+0    accounts of miners that are no tasks, by that server
+//! PATH/framework                     the framework, and the sums of retired tasks
+//! PATH/shards/NN/miner-worker-7      a task (at first only its launch intent) and all its accounts
+//! PATH/shards/NN/miner-server-1+0    that server's accounts of miners that are not tasks
 //! PATH/shards/NN/avoided+HEX         an agent to avoid
 //! ```
 //!
-//! Shards keep the number of children of each node low: clients accept one million bytes of names at most.
+//! Shards limit the number of children per node: a client accepts at most one million bytes of child names.
 
 use serde::{Deserialize, Serialize};
-use task::ServerAddress;
+use task::{ServerAddress, Totals};
 
 use crate::attributes::Attributes;
-use crate::journal::{self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Origin, TaskRecord};
+use crate::journal::{Account, Assignment, AvoidedAgent, Entry, FrameworkRecord, Origin, TaskRecord};
 use crate::store::totals_json::{RetiredJson, StateName, SumJson, TotalsJson};
 use crate::task_id::{TaskKind, task_number};
 
@@ -21,54 +21,55 @@ use crate::task_id::{TaskKind, task_number};
 pub(super) const FORMAT: u32 = 2;
 /// The name of the framework's node.
 pub(super) const FRAMEWORK: &str = "framework";
-/// The folder of the shards.
+/// The parent node of the shards.
 pub(super) const SHARDS: &str = "shards";
-/// So many shards there are.
+/// The number of shards.
 pub(super) const SHARD_COUNT: u32 = 100;
-/// In format 1 all tasks were children of this node. They stay there as the copy.
+/// In format 1 all tasks were children of this node. They stay there as a backup.
 pub(super) const TASKS_1: &str = "tasks";
-/// Where the framework's node of format 1 is kept.
+/// The backup of format 1's framework node.
 pub(super) const FRAMEWORK_1: &str = "framework-format-1";
 
-/// Where a node is below PATH.
-pub(super) fn place(name: &str) -> String {
+/// A node's path below PATH.
+pub(super) fn node_path(name: &str) -> String {
     match name {
         FRAMEWORK | FRAMEWORK_1 => name.to_owned(),
-        _ => format!("{}/{name}", shard_place(shard(name))),
+        _ => format!("{}/{name}", shard_path(shard(name))),
     }
 }
 
-/// Where a shard is below PATH.
-pub(super) fn shard_place(shard: u32) -> String {
+/// A shard's path below PATH.
+pub(super) fn shard_path(shard: u32) -> String {
     format!("{SHARDS}/{shard:02}")
 }
 
-/// The shard of a node: by the FNV-1a hash of its name, so that neighbours are spread.
+/// The shard of a node, by the FNV-1a hash of its name: tasks with consecutive numbers go to different shards.
 pub(super) fn shard(name: &str) -> u32 {
     let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     name.bytes().fold(0x811c_9dc5, hash) % SHARD_COUNT
 }
 
-/// The name of an agent's node. Agents' names may have any character.
+/// The name of an avoided agent's node. It is hexadecimal because an agent's name may contain any character.
 pub(super) fn avoided_name(agent: &str) -> String {
     format!("{AVOIDED}{}", hex::encode(agent))
 }
 
-/// What names of nodes of avoided agents begin with.
+/// The prefix of avoided agents' nodes.
 pub(super) const AVOIDED: &str = "avoided+";
 
-/// The number of the format alone, which every format has.
+/// The format number alone, which the framework node has in every format.
 #[derive(Deserialize)]
 pub(super) struct FormatNode {
     pub format: u32,
 }
 
-/// The node `framework`: all but the tasks. Format 1 has other names for two fields; its first versions lack them.
+/// The node `framework`: all state except tasks, accounts and avoided agents. Format 1 has other names for two fields, and
+/// its first versions lack them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct FrameworkNode {
     pub format: u32,
-    /// None once it was torn down.
-    pub framework: Option<FrameworkJson>,
+    /// `None` after it was torn down.
+    pub framework: Option<FrameworkRecord>,
     pub leader: Option<Leader>,
     /// The lowest number that was never used in a task id.
     pub next_number: u64,
@@ -82,40 +83,18 @@ pub(super) struct FrameworkNode {
     pub specification_key: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct FrameworkJson {
-    id: String,
-    started_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    removed_ms: Option<u64>,
-}
-
-impl From<FrameworkRecord> for FrameworkJson {
-    fn from(framework: FrameworkRecord) -> Self {
-        let FrameworkRecord { id, started_ms, removed_ms } = framework;
-        FrameworkJson { id, started_ms, removed_ms }
-    }
-}
-
-impl From<FrameworkJson> for FrameworkRecord {
-    fn from(framework: FrameworkJson) -> Self {
-        let FrameworkJson { id, started_ms, removed_ms } = framework;
-        FrameworkRecord { id, started_ms, removed_ms }
-    }
-}
-
-/// Who leads, or led last.
+/// The scheduler that leads, or that led last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leader {
-    /// Its state folder's own name for itself: the rows of single shares are there.
+    /// The name of its state folder, which has the rows of single shares.
     pub folder: String,
-    /// Its machine.
+    /// The name of its machine.
     pub host: String,
-    /// Since when, milliseconds since the Unix epoch.
+    /// When it began to lead, milliseconds since the Unix epoch.
     pub since_ms: u64,
 }
 
-/// A node in a shard: a task with all accounts of it, or some accounts of miners that are no tasks, or an agent.
+/// A node in a shard: a task with all its accounts, or some accounts of miners that are not tasks, or an avoided agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,13 +102,13 @@ pub(super) struct Node {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<AccountJson>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub avoided: Option<AvoidedJson>,
+    pub avoided: Option<AvoidedAgent>,
 }
 
 impl Node {
-    /// What format 1 meant by the same fields: CPU 0 was a task that had been found, and `server` had the id of a
-    /// server task or the URL of a pool.
-    pub fn read_as_format_1(mut self) -> Self {
+    /// Converts a node of format 1, which used two fields differently: 0 CPUs meant a task that was found running, and
+    /// `server` held the id of a server task or the URL of a pool.
+    pub fn converted_from_format_1(mut self) -> Self {
         if let Some(task) = &mut self.task {
             task.cpus_milli = task.cpus_milli.filter(|cpus| *cpus > 0);
             task.pool = task.server.take_if(|server| task_number(server).is_none());
@@ -138,7 +117,7 @@ impl Node {
     }
 }
 
-/// A task.
+/// The JSON of a [`TaskRecord`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct TaskJson {
     id: String,
@@ -147,13 +126,13 @@ pub(super) struct TaskJson {
     host: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agent_url: Option<String>,
-    /// The server task that it works for.
+    /// The server task that the worker mines at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server: Option<String>,
-    /// The pool that it works for.
+    /// The URL of the pool that the worker mines at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pool: Option<String>,
-    /// None of a task that was found running.
+    /// `None` for a task that was found running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cpus_milli: Option<u64>,
     /// Host, Stratum port, HTTP port.
@@ -214,58 +193,36 @@ impl From<TaskJson> for TaskRecord {
     }
 }
 
+/// The JSON of an [`Account`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct AccountJson {
-    /// Who reports.
+    /// The reporting task.
     pub by: String,
     pub kind: TaskKind,
     pub worker: String,
     pub sequence: u64,
-    #[serde(flatten)]
-    pub totals: TotalsJson,
+    #[serde(flatten, with = "TotalsJson")]
+    pub totals: Totals,
     pub rows_omitted: u64,
 }
 
-impl From<journal::Account<'_>> for AccountJson {
-    fn from(account: journal::Account<'_>) -> Self {
+impl From<Account<'_>> for AccountJson {
+    fn from(account: Account<'_>) -> Self {
         let Entry { sequence, totals, rows_omitted } = account.entry;
         AccountJson {
             by: account.reporter.to_owned(),
             kind: account.kind,
             worker: account.worker.to_owned(),
             sequence,
-            totals: totals.into(),
+            totals,
             rows_omitted,
         }
     }
 }
 
 impl AccountJson {
-    pub fn account(&self) -> journal::Account<'_> {
-        let (totals, rows_omitted) = (self.totals.into(), self.rows_omitted);
-        let entry = Entry { sequence: self.sequence, totals, rows_omitted };
-        journal::Account { reporter: &self.by, kind: self.kind, worker: &self.worker, entry }
-    }
-}
-
-/// An agent to avoid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct AvoidedJson {
-    agent: String,
-    why: String,
-    since_ms: u64,
-}
-
-impl From<AvoidedAgent> for AvoidedJson {
-    fn from(avoided: AvoidedAgent) -> Self {
-        let AvoidedAgent { agent, why, since_ms } = avoided;
-        AvoidedJson { agent, why, since_ms }
-    }
-}
-
-impl From<AvoidedJson> for AvoidedAgent {
-    fn from(avoided: AvoidedJson) -> Self {
-        let AvoidedJson { agent, why, since_ms } = avoided;
-        AvoidedAgent { agent, why, since_ms }
+    pub fn account(&self) -> Account<'_> {
+        let entry = Entry { sequence: self.sequence, totals: self.totals, rows_omitted: self.rows_omitted };
+        Account { reporter: &self.by, kind: self.kind, worker: &self.worker, entry }
     }
 }

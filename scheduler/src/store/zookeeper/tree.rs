@@ -1,4 +1,4 @@
-//! The only I/O with ZooKeeper's nodes: read once by who begins to lead, then only written.
+//! Reads and writes the nodes. A new leader reads them once; from then on it only writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,43 +7,43 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use zookeeper_client::{Client, CreateOptions, Error as ZkError, OwnedLockClient};
 
-use super::node::{FRAMEWORK, FRAMEWORK_1, SHARD_COUNT, SHARDS, TASKS_1, place, shard, shard_place};
-use super::tree_state::{self, Unreadable, Write};
+use super::node::{FRAMEWORK, FRAMEWORK_1, SHARD_COUNT, SHARDS, TASKS_1, node_path, shard, shard_path};
+use super::tree_state::{self, NodeWrite, UnreadableNode};
 use crate::election::{Leadership, Lease, persistent};
 
-/// So many nodes are asked for at once.
-const ASK: usize = 1000;
-/// So many transactions at most are on their way: while ZooKeeper's disk takes one, it looks at the next.
+/// How many nodes are requested at once.
+const READS: usize = 1000;
+/// How many transactions are in flight at once: ZooKeeper processes one while its disk writes another.
 const IN_FLIGHT: usize = 4;
-/// Between two tries.
+/// The pause between two tries.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Why a write came to nothing.
+/// Why a write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WriteError {
     /// Another scheduler leads, or may lead.
-    Deposed,
-    /// Worth another try.
+    LeadershipLost,
+    /// The write should be repeated.
     Again(String),
 }
 
-/// Where nodes are written. All writes of a transaction come about, or none; several transactions do in any order. What
-/// became of each is told in the order in which they are given.
+/// A tree of nodes that can be written.
 pub(super) trait Tree: Send {
+    /// Commits transactions in any order, each of them wholly or not at all. The results are in the order of the arguments.
     fn commit(
         &mut self,
-        transactions: &[&[Write]],
+        transactions: &[&[NodeWrite]],
     ) -> impl Future<Output = Vec<Result<(), WriteError>>> + Send;
 }
 
-/// What there is.
+/// The content of the tree.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Content {
-    /// The framework's node.
+pub(super) struct TreeContent {
+    /// The framework node.
     pub framework: Option<Vec<u8>>,
-    /// The nodes that belong to it, in its format.
+    /// The nodes that belong to it, in the same format.
     pub nodes: BTreeMap<String, Vec<u8>>,
-    /// Nodes in the shards that belong to nothing: somebody was stopped before the framework's node said that they count.
+    /// Nodes in the shards that are not valid, because a leader was stopped during the conversion from format 1.
     pub unfinished: Vec<String>,
 }
 
@@ -53,23 +53,24 @@ pub(super) enum ReadError {
     #[error(transparent)]
     ZooKeeper(#[from] ZkError),
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
+    Unreadable(#[from] UnreadableNode),
 }
 
-pub(super) struct ZooKeeper {
+/// The tree in ZooKeeper, written in the session of the leader's election node.
+pub(super) struct ZooKeeperTree {
     lock: Arc<OwnedLockClient>,
     lease: Lease,
     path: String,
     options: CreateOptions<'static>,
-    /// The nodes that there are; `None` after a write of which nobody knows whether it came about.
+    /// The names of the existing nodes; `None` after a failed write, which may have been committed all the same.
     present: Option<BTreeSet<String>>,
 }
 
-impl ZooKeeper {
-    /// Makes the shards, and reads all that is there.
-    pub async fn open(leadership: &Leadership) -> Result<(ZooKeeper, Content), ReadError> {
+impl ZooKeeperTree {
+    /// Creates the shards where they are missing, and reads the tree.
+    pub async fn open(leadership: &Leadership) -> Result<(Self, TreeContent), ReadError> {
         let ensemble = leadership.ensemble();
-        let mut tree = ZooKeeper {
+        let mut tree = Self {
             lock: Arc::clone(leadership.lock()),
             lease: leadership.lease().clone(),
             path: ensemble.path().to_owned(),
@@ -78,9 +79,9 @@ impl ZooKeeper {
         };
         loop {
             let found = async {
-                tree.make_shards().await?;
+                tree.create_shards().await?;
                 let content = read(tree.lock.client(), &tree.path).await?;
-                tree.present = Some(tree.look().await?);
+                tree.present = Some(tree.existing_nodes().await?);
                 Ok(content)
             };
             match found.await {
@@ -91,14 +92,14 @@ impl ZooKeeper {
         }
     }
 
-    async fn make_shards(&self) -> Result<(), ZkError> {
+    async fn create_shards(&self) -> Result<(), ZkError> {
         let client = self.lock.client();
         let shards = format!("{}/{SHARDS}", self.path);
         client.mkdir(&shards, &self.options).await?;
         let there: BTreeSet<String> = client.list_children(&shards).await?.into_iter().collect();
         let mut writer = self.lock.new_check_writer();
         let mut missing = false;
-        for shard in (0..SHARD_COUNT).map(shard_place) {
+        for shard in (0..SHARD_COUNT).map(shard_path) {
             if !there.contains(shard.trim_start_matches(SHARDS).trim_start_matches('/')) {
                 writer.add_create(&format!("{}/{shard}", self.path), &[], &self.options)?;
                 missing = true;
@@ -107,7 +108,7 @@ impl ZooKeeper {
         if missing { Ok(writer.commit().await.map(drop)?) } else { Ok(()) }
     }
 
-    async fn look(&self) -> Result<BTreeSet<String>, ZkError> {
+    async fn existing_nodes(&self) -> Result<BTreeSet<String>, ZkError> {
         let client = self.lock.client();
         let mut names: BTreeSet<String> = names_in_shards(client, &self.path).await?.into_iter().collect();
         for name in [FRAMEWORK, FRAMEWORK_1] {
@@ -118,14 +119,14 @@ impl ZooKeeper {
         Ok(names)
     }
 
-    async fn write(&self, present: &BTreeSet<String>, writes: &[Write]) -> Result<(), ZkError> {
+    async fn write(&self, present: &BTreeSet<String>, writes: &[NodeWrite]) -> Result<(), ZkError> {
         let mut writer = self.lock.new_check_writer();
-        for Write { name, data } in writes {
-            let place = format!("{}/{}", self.path, place(name));
+        for NodeWrite { name, data } in writes {
+            let path = format!("{}/{}", self.path, node_path(name));
             match (data, present.contains(name)) {
-                (Some(data), true) => writer.add_set_data(&place, data, None)?,
-                (Some(data), false) => writer.add_create(&place, data, &self.options)?,
-                (None, true) => writer.add_delete(&place, None)?,
+                (Some(data), true) => writer.add_set_data(&path, data, None)?,
+                (Some(data), false) => writer.add_create(&path, data, &self.options)?,
+                (None, true) => writer.add_delete(&path, None)?,
                 (None, false) => {}
             }
         }
@@ -138,19 +139,19 @@ impl ZooKeeper {
             | ZkError::SessionMoved
             | ZkError::ClientClosed
             | ZkError::RuntimeInconsistent => {
-                self.lease.lose(error.to_string());
-                WriteError::Deposed
+                self.lease.end(error.to_string());
+                WriteError::LeadershipLost
             }
             error => WriteError::Again(error.to_string()),
         }
     }
 }
 
-impl Tree for ZooKeeper {
-    async fn commit(&mut self, transactions: &[&[Write]]) -> Vec<Result<(), WriteError>> {
+impl Tree for ZooKeeperTree {
+    async fn commit(&mut self, transactions: &[&[NodeWrite]]) -> Vec<Result<(), WriteError>> {
         let present = match self.present.take() {
             Some(present) => Ok(present),
-            None => self.look().await,
+            None => self.existing_nodes().await,
         };
         let mut present = match present {
             Ok(present) => present,
@@ -164,7 +165,7 @@ impl Tree for ZooKeeper {
             results.extend(join_all(some.iter().map(|writes| self.write(&present, writes))).await);
         }
         let written = transactions.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        for Write { name, data } in written.flat_map(|(writes, _)| *writes) {
+        for NodeWrite { name, data } in written.flat_map(|(writes, _)| *writes) {
             match data {
                 Some(_) => present.insert(name.clone()),
                 None => present.remove(name),
@@ -177,8 +178,8 @@ impl Tree for ZooKeeper {
     }
 }
 
-/// Reads all that is there.
-pub(super) async fn read(client: &Client, path: &str) -> Result<Content, ReadError> {
+/// Reads the tree.
+pub(super) async fn read(client: &Client, path: &str) -> Result<TreeContent, ReadError> {
     let framework = get(client, &format!("{path}/{FRAMEWORK}")).await?;
     let format = framework.as_deref().map(tree_state::format).transpose()?;
     let (mut nodes, mut unfinished) = (BTreeMap::new(), Vec::new());
@@ -193,20 +194,19 @@ pub(super) async fn read(client: &Client, path: &str) -> Result<Content, ReadErr
         }
         Some(_) => {
             let names = names_in_shards(client, path).await?;
-            read_nodes(client, names, |name| format!("{path}/{}", place(name)), &mut nodes).await?;
+            read_nodes(client, names, |name| format!("{path}/{}", node_path(name)), &mut nodes).await?;
         }
     }
-    Ok(Content { framework, nodes, unfinished })
+    Ok(TreeContent { framework, nodes, unfinished })
 }
 
-/// The names of all nodes in the shards. One in a shard where it does not belong is not of this program's making.
+/// The names of all nodes in the shards. Nodes in the wrong shard were not written by this program and are ignored.
 async fn names_in_shards(client: &Client, path: &str) -> Result<Vec<String>, ZkError> {
-    let shards: Vec<String> =
-        (0..SHARD_COUNT).map(|shard| format!("{path}/{}", shard_place(shard))).collect();
+    let shards: Vec<String> = (0..SHARD_COUNT).map(|shard| format!("{path}/{}", shard_path(shard))).collect();
     let found = join_all(shards.iter().map(|shard| children(client, shard))).await;
     let mut names = Vec::new();
-    for (place, found) in (0..SHARD_COUNT).zip(found) {
-        names.extend(found?.into_iter().filter(|name| shard(name) == place));
+    for (number, found) in (0..SHARD_COUNT).zip(found) {
+        names.extend(found?.into_iter().filter(|name| shard(name) == number));
     }
     Ok(names)
 }
@@ -214,12 +214,12 @@ async fn names_in_shards(client: &Client, path: &str) -> Result<Vec<String>, ZkE
 async fn read_nodes(
     client: &Client,
     names: Vec<String>,
-    place: impl Fn(&str) -> String,
+    path_of: impl Fn(&str) -> String,
     nodes: &mut BTreeMap<String, Vec<u8>>,
 ) -> Result<(), ZkError> {
-    for names in names.chunks(ASK) {
-        let places: Vec<String> = names.iter().map(|name| place(name)).collect();
-        let answers = join_all(places.iter().map(|place| get(client, place))).await;
+    for names in names.chunks(READS) {
+        let paths: Vec<String> = names.iter().map(|name| path_of(name)).collect();
+        let answers = join_all(paths.iter().map(|path| get(client, path))).await;
         for (name, answer) in names.iter().zip(answers) {
             nodes.extend(answer?.map(|data| (name.clone(), data)));
         }
@@ -227,16 +227,16 @@ async fn read_nodes(
     Ok(())
 }
 
-async fn get(client: &Client, place: &str) -> Result<Option<Vec<u8>>, ZkError> {
-    match client.get_data(place).await {
+async fn get(client: &Client, path: &str) -> Result<Option<Vec<u8>>, ZkError> {
+    match client.get_data(path).await {
         Ok((data, _)) => Ok(Some(data)),
         Err(ZkError::NoNode) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-async fn children(client: &Client, place: &str) -> Result<Vec<String>, ZkError> {
-    match client.list_children(place).await {
+async fn children(client: &Client, path: &str) -> Result<Vec<String>, ZkError> {
+    match client.list_children(path).await {
         Err(ZkError::NoNode) => Ok(Vec::new()),
         names => names,
     }

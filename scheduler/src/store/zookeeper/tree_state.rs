@@ -1,11 +1,11 @@
-//! What ZooKeeper holds, as its only writer knows it: changes in, transactions to be written out. Pure.
+//! The leader's view of the tree in ZooKeeper: changes in, transactions out. Pure.
 //!
-//! A task and all accounts of it are one node, written with every change, so that what was acknowledged is there for
-//! the next leader. What ended long ago is one sum in the node of the framework: the number of nodes follows the
-//! tasks that there are, not those that there were. Names of miners that are no tasks come from outside; they gather
-//! in pages of bounded size. What a change costs does not depend on how many tasks and accounts there are.
+//! A task and all its accounts are one node, rewritten with every change, so that the next leader finds everything that was
+//! acknowledged. Tasks that ended long ago are one sum in the framework node, so that the number of nodes depends on the
+//! present tasks, not on all that there ever were. Miners that are not tasks choose their own names; their accounts are
+//! collected in pages of bounded size. The cost of a change does not depend on the number of tasks and accounts.
 
-mod pages;
+mod account_pages;
 mod read;
 mod transactions;
 
@@ -13,8 +13,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
-use self::pages::Pages;
-pub(super) use self::read::{Unreadable, format};
+use self::account_pages::AccountPages;
+pub(super) use self::read::{UnreadableNode, format};
 use super::node::{AVOIDED, FORMAT, FrameworkNode, Leader, Node, avoided_name};
 use crate::journal::{
     self, Account, AggregatedWorker, AvoidedAgent, Change, Entry, FrameworkRecord, Ledger, LedgerLine,
@@ -22,14 +22,14 @@ use crate::journal::{
 };
 use crate::task_id::{TaskKind, task_number};
 
-/// A node to be written, or deleted if it has no content.
+/// A node to be written, or to be deleted if `data` is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Write {
+pub(super) struct NodeWrite {
     pub name: String,
     pub data: Option<Vec<u8>>,
 }
 
-/// All that is in ZooKeeper, and which nodes have changed since they were last written.
+/// The content of the tree, and which nodes have changed since they were last written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TreeState {
     framework: Option<FrameworkRecord>,
@@ -41,26 +41,26 @@ pub(super) struct TreeState {
     avoided: BTreeMap<String, AvoidedAgent>,
     specification_key: Option<SpecificationKey>,
     leader: Option<Leader>,
-    /// Where the accounts of miners that are no tasks are.
-    pages: Pages,
-    /// The framework's node has changed.
+    /// The pages of the accounts of miners that are not tasks.
+    pages: AccountPages,
+    /// Whether the framework node has changed.
     framework_changed: bool,
     /// Nodes that have changed.
     changed: BTreeSet<String>,
-    /// Nodes from which accounts moved to the sum in the framework's node, and how much that was: written in one
-    /// transaction with it.
+    /// Nodes from which accounts moved to the sum in the framework node, and their totals. Each is written in one transaction
+    /// with the framework node.
     moved: BTreeMap<String, (LedgerLine, u64)>,
-    /// Nodes whose tasks have retired, or belonged to a framework that ended: written after the framework's node, which
-    /// says so.
+    /// Nodes whose tasks have retired or belonged to a framework that ended. They are written after the framework node, which
+    /// reports that.
     dropped: BTreeSet<String>,
-    /// The sum that the framework's node has; the rest is in `moved`.
+    /// The sum as the framework node has it; the rest is in `moved`.
     written_sum: (LedgerLine, u64),
-    /// The framework's node of format 1, to be kept when the new one is written.
-    copy: Option<Vec<u8>>,
+    /// The framework node of format 1, to be backed up when the new one is written.
+    format_1_backup: Option<Vec<u8>>,
 }
 
 impl TreeState {
-    /// Takes over what a state folder alone has held so far.
+    /// The first content of a tree: the records of a state folder.
     pub fn of(recovered: RecoveredState) -> Self {
         let mut state = TreeState {
             framework: recovered.framework,
@@ -76,14 +76,14 @@ impl TreeState {
         state.written_sum = state.ledger.aggregated();
         for account in state.ledger.iter() {
             if task_number(account.worker).is_none() {
-                state.pages.place(account.reporter, account.worker);
+                state.pages.page_for(account.reporter, account.worker);
             }
         }
         state.write_all();
         state
     }
 
-    /// Every node is to be written.
+    /// Marks every node as changed.
     fn write_all(&mut self) {
         self.framework_changed = true;
         self.changed.extend(self.tasks.keys().cloned());
@@ -93,7 +93,7 @@ impl TreeState {
         self.changed.extend(names);
     }
 
-    /// What the next leader goes on with.
+    /// The state that the next leader continues with.
     pub fn recovered(&self) -> RecoveredState {
         let mut tasks: Vec<TaskRecord> = self.tasks.values().cloned().collect();
         tasks.sort_by_key(|task| task_number(&task.id));
@@ -109,30 +109,30 @@ impl TreeState {
         }
     }
 
-    /// Who led last.
+    /// The last leader.
     pub fn leader(&self) -> Option<&Leader> {
         self.leader.as_ref()
     }
 
-    /// From now on somebody else leads. A tree without a key gets `key`.
-    pub fn lead(&mut self, leader: Leader, key: Option<SpecificationKey>) {
+    /// Records a new leader. A tree without a key gets `key`.
+    pub fn set_leader(&mut self, leader: Leader, key: Option<SpecificationKey>) {
         self.leader = Some(leader);
         self.specification_key = self.specification_key.take().or(key);
         self.framework_changed = true;
     }
 
-    /// Takes a change in; `now` is in milliseconds since the Unix epoch. Repeating it changes nothing.
+    /// Applies a change; `now` is in milliseconds since the Unix epoch. Applying it again changes nothing.
     pub fn apply(&mut self, change: &Change, now: u64) {
         let Ok(()) = journal::apply(self, change, now);
     }
 
-    /// Whether all before a change has to be written first, and it itself before all others: the framework's node then
-    /// says what has become of nodes that are written after it.
-    pub fn stands_alone(change: &Change) -> bool {
+    /// Whether earlier changes must be written before this one, and this one before later ones: such a change decides in the
+    /// framework node what becomes of other nodes.
+    pub fn must_be_written_alone(change: &Change) -> bool {
         matches!(change, Change::Retire(_) | Change::FrameworkEnded)
     }
 
-    /// The node that has an account, if there is one.
+    /// The node that contains an account, if there is one.
     fn node_of(&self, reporter: &str, worker: &str) -> Option<String> {
         match task_number(worker) {
             Some(_) => Some(worker.to_owned()),
@@ -140,7 +140,7 @@ impl TreeState {
         }
     }
 
-    /// What became part of the sum leaves its nodes.
+    /// Removes accounts that became part of the sum from their nodes.
     fn move_to_sum(&mut self, aggregated: AggregatedWorker) {
         let AggregatedWorker { worker, line, by_reporter } = aggregated;
         if task_number(&worker).is_some() {
@@ -166,7 +166,7 @@ impl TreeState {
         self.framework_changed = true;
     }
 
-    /// A node as it is to be; `None` if it is to be deleted.
+    /// The content that a node should have; `None` if it should not exist.
     fn node(&self, name: &str) -> Option<Node> {
         let mut node = Node::default();
         match self.pages.workers(name) {
@@ -177,7 +177,7 @@ impl TreeState {
             None => {
                 node.task = self.tasks.get(name).cloned().map(Into::into);
                 node.accounts = self.ledger.accounts_of(name).map(Into::into).collect();
-                node.avoided = self.avoided_in(name).cloned().map(Into::into);
+                node.avoided = self.avoided_in(name).cloned();
             }
         }
         (node != Node::default()).then_some(node)
@@ -188,11 +188,11 @@ impl TreeState {
         self.avoided.get(&String::from_utf8(agent).ok()?)
     }
 
-    /// The framework's node, as far as its sum is written.
+    /// The framework node, with the sum that has been written so far.
     fn framework_node(&self) -> FrameworkNode {
         FrameworkNode {
             format: FORMAT,
-            framework: self.framework.clone().map(Into::into),
+            framework: self.framework.clone(),
             leader: self.leader.clone(),
             next_number: self.next_number,
             peak_workers: self.peak_workers,
@@ -226,7 +226,7 @@ impl Records for TreeState {
             leader: self.leader.take(),
             changed: std::mem::take(&mut self.changed),
             dropped: std::mem::take(&mut self.dropped),
-            copy: self.copy.take(),
+            format_1_backup: self.format_1_backup.take(),
             framework_changed: true,
             ..TreeState::default()
         };
@@ -272,7 +272,7 @@ impl Records for TreeState {
         let Account { reporter, worker, .. } = account;
         let node = match task_number(worker) {
             Some(_) => worker.to_owned(),
-            None => self.pages.place(reporter, worker),
+            None => self.pages.page_for(reporter, worker),
         };
         self.changed.insert(node);
         Ok(())

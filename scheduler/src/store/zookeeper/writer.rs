@@ -1,4 +1,4 @@
-//! Changes → transactions in ZooKeeper, one after the other, until each has come about.
+//! Changes → transactions, which are committed to ZooKeeper and repeated until they succeed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,27 +8,29 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::node::{FRAMEWORK, FRAMEWORK_1};
 use super::tree::{Tree, WriteError};
-use super::tree_state::{TreeState, Write};
+use super::tree_state::{NodeWrite, TreeState};
 use crate::journal::{Change, Ticket};
-use crate::store::sqlite::values::now_ms;
-use crate::store::{Notify, StoreEvent};
+use crate::store::{OnStoreEvent, StoreEvent};
+use crate::unix_time::now_ms;
 
-/// So many changes at most are written at once.
+/// The most changes that are written at once.
 const BATCH: usize = 1000;
-/// So many nodes at most are deleted at once.
-const NODES: usize = 1000;
+/// The most unfinished nodes that are deleted in one transaction.
+const DELETIONS: usize = 1000;
+/// The pause between two tries.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// The only writer of the tree.
 pub(super) struct Writer<T> {
     pub state: TreeState,
     pub tree: T,
-    pub notify: Notify,
-    /// The scheduler waits for the end: no more than one try.
+    pub notify: OnStoreEvent,
+    /// Set when the scheduler is waiting for the last writes. Then nothing is tried twice.
     pub closing: Arc<AtomicBool>,
 }
 
 impl<T: Tree> Writer<T> {
-    /// Writes until the queue is closed; whether all was written.
+    /// Writes until the queue is closed. Returns whether everything was written.
     pub async fn run(mut self, mut queue: UnboundedReceiver<Vec<(Ticket, Change)>>) -> bool {
         while let Some(mut batch) = queue.recv().await {
             while batch.len() < BATCH
@@ -44,10 +46,11 @@ impl<T: Tree> Writer<T> {
         true
     }
 
-    /// Removes what somebody left unfinished, then writes what has changed; `false` if somebody else leads.
+    /// Deletes nodes that an interrupted leader left unfinished, then writes the changed ones. Returns `false` if another
+    /// scheduler leads.
     pub async fn begin(&mut self, unfinished: Vec<String>) -> bool {
-        for names in unfinished.chunks(NODES) {
-            let delete = |name: &String| Write { name: name.clone(), data: None };
+        for names in unfinished.chunks(DELETIONS) {
+            let delete = |name: &String| NodeWrite { name: name.clone(), data: None };
             if !self.commit(&[names.iter().map(delete).collect()]).await {
                 return false;
             }
@@ -58,7 +61,7 @@ impl<T: Tree> Writer<T> {
     async fn write_batch(&mut self, batch: &[(Ticket, Change)]) -> bool {
         let now = now_ms();
         for (_, change) in batch {
-            let alone = TreeState::stands_alone(change);
+            let alone = TreeState::must_be_written_alone(change);
             if alone && !self.write().await {
                 return false;
             }
@@ -70,9 +73,9 @@ impl<T: Tree> Writer<T> {
         self.write().await
     }
 
-    /// Writes what has changed; `false` if somebody else leads.
+    /// Writes the changed nodes. Returns `false` if another scheduler leads.
     pub async fn write(&mut self) -> bool {
-        for together in in_any_order(&self.state.take_transactions()) {
+        for together in independent_groups(&self.state.take_transactions()) {
             if !self.commit(together).await {
                 return false;
             }
@@ -80,16 +83,16 @@ impl<T: Tree> Writer<T> {
         true
     }
 
-    /// Waits until all of these have come about, in any order.
-    async fn commit(&mut self, transactions: &[Vec<Write>]) -> bool {
-        let mut left: Vec<&[Write]> = transactions.iter().map(Vec::as_slice).collect();
+    /// Commits these transactions in any order, and repeats those that fail.
+    async fn commit(&mut self, transactions: &[Vec<NodeWrite>]) -> bool {
+        let mut left: Vec<&[NodeWrite]> = transactions.iter().map(Vec::as_slice).collect();
         loop {
             let results = self.tree.commit(&left).await;
             let (mut again, mut reason) = (Vec::new(), None);
             for (transaction, result) in left.into_iter().zip(results) {
                 match result {
                     Ok(()) => {}
-                    Err(WriteError::Deposed) => return false,
+                    Err(WriteError::LeadershipLost) => return false,
                     Err(WriteError::Again(why)) => {
                         again.push(transaction);
                         reason = Some(why);
@@ -98,7 +101,7 @@ impl<T: Tree> Writer<T> {
             }
             let Some(why) = reason else { return true };
             let text = format!("cannot write to ZooKeeper, trying again: {why}");
-            (self.notify)(StoreEvent::Refused(text));
+            (self.notify)(StoreEvent::WriteFailed(text));
             if self.closing.load(Ordering::Relaxed) {
                 return false;
             }
@@ -108,11 +111,12 @@ impl<T: Tree> Writer<T> {
     }
 }
 
-/// The same transactions in groups, one group after the other: nodes in the shards are each complete, so that they may
-/// come about in any order. The framework's node says what has become of others; it waits for those before it.
-fn in_any_order(transactions: &[Vec<Write>]) -> impl Iterator<Item = &[Vec<Write>]> {
-    let alone =
-        |writes: &[Write]| writes.iter().any(|write| [FRAMEWORK, FRAMEWORK_1].contains(&write.name.as_str()));
+/// Groups of transactions that may be committed in any order. Each node in a shard is complete in itself. The framework node
+/// decides about other nodes, so that its transaction is a group of its own.
+fn independent_groups(transactions: &[Vec<NodeWrite>]) -> impl Iterator<Item = &[Vec<NodeWrite>]> {
+    let alone = |writes: &[NodeWrite]| {
+        writes.iter().any(|write| [FRAMEWORK, FRAMEWORK_1].contains(&write.name.as_str()))
+    };
     transactions.chunk_by(move |one, next| !alone(one) && !alone(next))
 }
 

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::journal::{Assignment, Change, Origin, RecoveredState, StatusRecord};
-use crate::store::sqlite::tables;
-use crate::store::sqlite::{KeptShare, StateFolder, kept_shares, ledger_snapshot};
+use crate::store::sqlite::records;
+use crate::store::sqlite::{StateFolder, StoredShare, ledger_snapshot, stored_shares};
 use crate::store::{DATABASE, LedgerSnapshot};
 use crate::task_id::TaskKind;
 
@@ -36,9 +36,9 @@ fn folder() -> TempDir {
 }
 
 /// The single shares that are kept.
-fn shares(folder: &TempDir) -> Vec<KeptShare> {
+fn shares(folder: &TempDir) -> Vec<StoredShare> {
     let mut shares = Vec::new();
-    kept_shares(folder.path(), |share| {
+    stored_shares(folder.path(), |share| {
         shares.push(share);
         ControlFlow::Continue(())
     })
@@ -102,7 +102,7 @@ fn the_ledger_reads_the_same_before_and_after() {
 fn single_shares_of_format_2_are_read_as_they_were_written() {
     let folder = folder_of(2);
     open(&folder);
-    let of = |task: &str, sequence| -> Vec<KeptShare> {
+    let of = |task: &str, sequence| -> Vec<StoredShare> {
         shares(&folder).into_iter().filter(|it| it.task == task && it.sequence == sequence).collect()
     };
     for (task, worker) in [
@@ -152,7 +152,7 @@ fn shares_of_a_repeated_report_are_not_taken_in_twice() {
     };
     let mut framework = Some("f".to_owned());
     for (sequence, more) in [(4, 0), (5, 2), (5, 2)] {
-        tables::write(&mut connect(&folder), &mut framework, &[(1, report(sequence))]).unwrap();
+        records::write(&mut connect(&folder), &mut framework, &[(1, report(sequence))]).unwrap();
         assert_eq!(shares(&folder).len(), before.len() + more, "{sequence}");
     }
 }
@@ -217,7 +217,7 @@ fn statistics_that_sqlite_keeps_are_no_part_of_the_copy() {
 fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
     let mut connection = connect(folder);
     let path = folder.path().join(DATABASE);
-    let (copy, mut left) = (copy_path(&path, before), stop);
+    let (copy, mut left) = (backup_path(&path, before), stop);
     let partial = copy.with_extension("sqlite.partial");
     let mut step = || {
         left = left.checked_sub(1)?;
@@ -227,7 +227,7 @@ fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
         fs::write(&partial, "half a copy").unwrap();
         return false;
     }
-    write_copy(&connection, &partial, before).unwrap();
+    write_backup(&connection, &partial, before).unwrap();
     if step().is_none() {
         return false;
     }

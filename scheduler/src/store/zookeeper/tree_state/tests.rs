@@ -5,7 +5,7 @@ use mesos::v1::TaskState;
 use task::{Account as Reported, Report, ServerAddress, Totals};
 
 use super::super::fake::{put, read};
-use super::pages::PAGE;
+use super::account_pages::PAGE_BYTES;
 use super::*;
 use crate::journal::{Origin, StatusRecord};
 use crate::store::zookeeper::node::FRAMEWORK;
@@ -138,7 +138,7 @@ fn what_ended_long_ago_is_a_sum() {
     assert_eq!(recovered.ledger.sum().0.worker, sum.0.worker);
     assert_eq!(recovered.retired.states, [(TaskState::TaskFailed, 1), (TaskState::TaskKilled, 1)].into());
     assert_eq!(recovered.next_number, 3, "no number is used twice");
-    // An update that comes once more.
+    // A repeated update.
     assert!(written.write(&[update(&worker, TaskState::TaskFailed, 3, &[("miner-worker-2", 9)])]).is_empty());
 }
 
@@ -153,8 +153,8 @@ fn strangers_fill_pages_of_bounded_size() {
         written.write(&[update(&server, TaskState::TaskRunning, 2 + batch, &accounts)]);
     }
     assert!((10..60).contains(&written.content.len()), "{}", written.content.len());
-    assert!(written.content.values().all(|data| data.len() < 2 * PAGE));
-    // Another leader goes on where this one was.
+    assert!(written.content.values().all(|data| data.len() < 2 * PAGE_BYTES));
+    // Another leader continues.
     let again = Written { state: read(&written.content), content: written.content.clone() };
     let (pages, mut written) = (written.content.len(), again);
     written.write(&[update(&server, TaskState::TaskRunning, 99, &[("new", 1), ("stranger/..", 3)])]);
@@ -188,10 +188,10 @@ fn a_later_format_and_other_peoples_nodes_are_refused() {
     let refused = |head: &str| TreeState::read(head.as_bytes(), &BTreeMap::new()).unwrap_err().to_string();
     let later = r#"{"format":3,"framework":null,"leader":null,"next_number":1,"peak_workers":0}"#;
     assert!(refused(later).contains("format 3"));
-    assert!(refused("hello").contains("not of this program's making"));
+    assert!(refused("hello").contains("not written by this program"));
     let leader = Leader { folder: "x".into(), host: "h".into(), since_ms: 1 };
     let mut state = TreeState::default();
-    state.lead(leader.clone(), None);
+    state.set_leader(leader.clone(), None);
     let head = state.take_transactions().remove(0).remove(0).data.unwrap();
     assert_eq!(TreeState::read(&head, &BTreeMap::new()).unwrap().leader(), Some(&leader));
 }
@@ -237,7 +237,7 @@ fn the_first_leaders_key_stays() {
     let mut written = Written::with_two_tasks();
     for key in [&first, &second] {
         written.state = read(&written.content);
-        written.state.lead(leader.clone(), Some(key.clone()));
+        written.state.set_leader(leader.clone(), Some(key.clone()));
         written.write(&[]);
         assert_eq!(read(&written.content).recovered().specification_key.as_ref(), Some(&first));
     }

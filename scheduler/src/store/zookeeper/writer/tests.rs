@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::super::fake::Flaky;
+use super::super::fake::FlakyTree;
 use super::*;
 use crate::journal::{Origin, TaskRecord};
 use crate::task_id::TaskKind;
@@ -25,17 +25,17 @@ fn intent(number: u64, payload: usize) -> Change {
 }
 
 /// Writes these changes one by one; the tickets that came back, the complaints, and whether all was written.
-async fn write(tree: &mut Flaky, changes: Vec<Change>, closing: bool) -> (Vec<Ticket>, usize, bool) {
+async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Vec<Ticket>, usize, bool) {
     let told: Arc<Mutex<(Vec<Ticket>, usize)>> = Arc::default();
-    let notify: Notify = {
+    let notify: OnStoreEvent = {
         let told = Arc::clone(&told);
         Arc::new(move |notice| match notice {
             StoreEvent::Persisted(tickets) => told.lock().unwrap().0.extend(tickets),
-            StoreEvent::Refused(why) => {
+            StoreEvent::WriteFailed(why) => {
                 assert!(why.contains("ZooKeeper"), "{why}");
                 told.lock().unwrap().1 += 1;
             }
-            StoreEvent::Told(text) => panic!("{text}"),
+            StoreEvent::Info(text) => panic!("{text}"),
         })
     };
     let (queue, receiver) = unbounded_channel();
@@ -52,7 +52,7 @@ async fn write(tree: &mut Flaky, changes: Vec<Change>, closing: bool) -> (Vec<Ti
 #[tokio::test(start_paused = true)]
 async fn a_ticket_comes_back_when_its_change_is_there() {
     let slow = || WriteError::Again("slow".into());
-    let mut tree = Flaky { failures: vec![slow(), slow()], ..Flaky::default() };
+    let mut tree = FlakyTree { failures: vec![slow(), slow()], ..FlakyTree::default() };
     let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1), intent(2, 1)], false).await;
     assert_eq!((tickets, complaints, all), (vec![0, 1], 2, true));
     assert_eq!(tree.content.keys().collect::<Vec<_>>(), ["miner-worker-1", "miner-worker-2"]);
@@ -61,7 +61,7 @@ async fn a_ticket_comes_back_when_its_change_is_there() {
 
 #[tokio::test]
 async fn who_leads_no_more_gets_no_ticket() {
-    let mut tree = Flaky { failures: vec![WriteError::Deposed], ..Flaky::default() };
+    let mut tree = FlakyTree { failures: vec![WriteError::LeadershipLost], ..FlakyTree::default() };
     let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1)], false).await;
     assert_eq!((tickets, complaints, all), (vec![], 0, false));
     assert!(tree.content.is_empty());
@@ -69,14 +69,14 @@ async fn who_leads_no_more_gets_no_ticket() {
 
 #[tokio::test]
 async fn the_end_does_not_wait_for_ever() {
-    let mut tree = Flaky { failures: vec![WriteError::Again("away".into())], ..Flaky::default() };
+    let mut tree = FlakyTree { failures: vec![WriteError::Again("away".into())], ..FlakyTree::default() };
     let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1)], true).await;
     assert_eq!((tickets, complaints, all), (vec![], 1, false));
 }
 
 #[tokio::test]
 async fn transactions_are_of_bounded_size() {
-    let mut tree = Flaky::default();
+    let mut tree = FlakyTree::default();
     let (tickets, _, all) = write(&mut tree, (0..900).map(|n| intent(n, 4000)).collect(), false).await;
     assert!(all && tickets.len() == 900 && tree.content.len() == 900);
     assert!(tree.commits >= 8 && tree.largest <= 500_000, "{} {}", tree.commits, tree.largest);
@@ -85,7 +85,7 @@ async fn transactions_are_of_bounded_size() {
 #[tokio::test(start_paused = true)]
 async fn what_failed_is_tried_again_and_the_rest_is_not() {
     let slow = || WriteError::Again("slow".into());
-    let mut tree = Flaky { failures: vec![slow(), slow(), slow()], ..Flaky::default() };
+    let mut tree = FlakyTree { failures: vec![slow(), slow(), slow()], ..FlakyTree::default() };
     let changes: Vec<Change> = (0..900).map(|n| intent(n, 1)).collect();
     let (tickets, complaints, all) = write(&mut tree, changes, false).await;
     assert!(all && tickets.len() == 900 && tree.content.len() == 900);
@@ -98,8 +98,8 @@ async fn what_failed_is_tried_again_and_the_rest_is_not() {
 
 #[test]
 fn the_framework_s_node_waits_for_those_before_it() {
-    let transaction = |names: &[&str]| -> Vec<Write> {
-        names.iter().map(|name| Write { name: (*name).to_owned(), data: None }).collect()
+    let transaction = |names: &[&str]| -> Vec<NodeWrite> {
+        names.iter().map(|name| NodeWrite { name: (*name).to_owned(), data: None }).collect()
     };
     let transactions = [
         transaction(&["miner-worker-1"]),
@@ -109,7 +109,7 @@ fn the_framework_s_node_waits_for_those_before_it() {
         transaction(&["miner-worker-5"]),
         transaction(&["miner-worker-6"]),
     ];
-    let sizes: Vec<usize> = in_any_order(&transactions).map(<[_]>::len).collect();
+    let sizes: Vec<usize> = independent_groups(&transactions).map(<[_]>::len).collect();
     assert_eq!(sizes, [2, 1, 1, 2]);
-    assert!(in_any_order(&[]).next().is_none());
+    assert!(independent_groups(&[]).next().is_none());
 }

@@ -46,7 +46,7 @@ impl Cluster {
 
     fn server_cpus(&self) -> u64 {
         let settings = &self.script.state.settings;
-        if settings.template.pool.is_some() { 0 } else { settings.server_cpus_milli }
+        if settings.template.pool.is_some() { 0 } else { settings.server_cpus_milli() }
     }
 
     pub(super) fn idle_room(&self) -> Option<String> {

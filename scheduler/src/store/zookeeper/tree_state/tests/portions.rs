@@ -3,7 +3,7 @@
 use super::*;
 use crate::journal::AvoidedAgent;
 use crate::store::zookeeper::node::{SHARD_COUNT, shard};
-use crate::store::zookeeper::tree_state::transactions::{BYTES, NODES};
+use crate::store::zookeeper::tree_state::transactions::{MAX_BYTES, MAX_NODES};
 
 const WORKERS: u64 = 1500;
 
@@ -62,7 +62,7 @@ fn a_server_that_retires_with_many_accounts_does_so_in_portions() {
     for writes in &transactions {
         let bytes: usize = writes.iter().map(|it| it.name.len() + it.data.as_ref().map_or(0, Vec::len)).sum();
         assert!(
-            writes.len() <= NODES + 1 && bytes <= BYTES + 10_000,
+            writes.len() <= MAX_NODES + 1 && bytes <= MAX_BYTES + 10_000,
             "{} nodes, {bytes} bytes",
             writes.len()
         );
@@ -74,7 +74,7 @@ fn the_end_of_a_large_framework_is_said_before_its_nodes_vanish() {
     let mut written = server_of_many();
     written.state.apply(&Change::FrameworkEnded, 7);
     let transactions = written.state.take_transactions();
-    assert!(transactions.iter().all(|writes| writes.len() <= NODES));
+    assert!(transactions.iter().all(|writes| writes.len() <= MAX_NODES));
     for stop in 1..=transactions.len() {
         let mut content = written.content.clone();
         transactions[..stop].iter().for_each(|writes| put(&mut content, writes));

@@ -27,7 +27,7 @@ impl Tree {
         Tree { framework, copy: None, tasks, shards: BTreeMap::new() }
     }
 
-    fn put(&mut self, write: Write) {
+    fn put(&mut self, write: NodeWrite) {
         match (write.name.as_str(), write.data) {
             (FRAMEWORK, data) => self.framework = data.unwrap(),
             (FRAMEWORK_1, data) => self.copy = data,
@@ -43,13 +43,13 @@ impl Tree {
     }
 
     /// The transactions of a new leader.
-    fn transactions(&mut self) -> Vec<Vec<Write>> {
+    fn transactions(&mut self) -> Vec<Vec<NodeWrite>> {
         if format(&self.framework).unwrap() == 1 {
             // What somebody left unfinished.
             self.shards.clear();
         }
         let mut state = self.read();
-        state.lead(Leader { folder: "new".into(), host: "h".into(), since_ms: 2 }, None);
+        state.set_leader(Leader { folder: "new".into(), host: "h".into(), since_ms: 2 }, None);
         state.take_transactions()
     }
 
@@ -141,7 +141,7 @@ fn whoever_is_stopped_at_any_write_harms_nobody() {
             }
             assert!(tree.take_over(usize::MAX));
             assert_eq!(tree.read().recovered(), expected, "{stop}");
-            assert!(tree.shards.values().all(|data| data.len() < transactions::BYTES));
+            assert!(tree.shards.values().all(|data| data.len() < transactions::MAX_BYTES));
             if done {
                 break;
             }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use task::WorkerLive;
 use tokio::time::Instant;
 
@@ -21,13 +23,13 @@ fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskOverview {
     }
 }
 
-fn page(role: Role) -> Page {
-    // A receiver keeps what it was last sent.
-    Page::new(watch::Sender::new(role).subscribe())
+fn api(role: Role) -> HttpApi {
+    // The receiver still has the last value after its sender is gone.
+    HttpApi::new(watch::Sender::new(role).subscribe())
 }
 
-/// A page of a scheduler whose driver answers so.
-fn leading(overview: Overview) -> Page {
+/// The API of a leader whose driver answers with this overview.
+fn leading(overview: Overview) -> HttpApi {
     let (client, mut queries) = channel();
     tokio::spawn(async move {
         loop {
@@ -45,7 +47,7 @@ fn leading(overview: Overview) -> Page {
             }
         }
     });
-    page(Role::Leader(client))
+    api(Role::Leader(client))
 }
 
 fn mining() -> Overview {
@@ -73,21 +75,21 @@ fn mining() -> Overview {
     overview
 }
 
-async fn tasks_of(page: &Page, query: &str) -> Result<Value, RequestError> {
-    let json = page.get("/api/v1/tasks", &QueryParameters::parse(query)?).await?;
+async fn tasks_of(api: &HttpApi, query: &str) -> Result<Value, RequestError> {
+    let json = api.get("/api/v1/tasks", &QueryParameters::parse(query)?).await?;
     Ok(json.parse().unwrap())
 }
 
-async fn summary_of(page: &Page) -> Result<Value, RequestError> {
-    Ok(page.summary().await?.parse().unwrap())
+async fn summary_of(api: &HttpApi) -> Result<Value, RequestError> {
+    Ok(api.summary().await?.parse().unwrap())
 }
 
 #[tokio::test]
 async fn all_is_well_if_somebody_mines_or_others_lead() {
-    assert_eq!(page(Role::Standby).problem().await, None);
+    assert_eq!(api(Role::Standby).problem().await, None);
     assert_eq!(leading(mining()).problem().await, None);
-    assert!(page(Role::Starting).problem().await.unwrap().contains("no subscription"));
-    assert!(page(Role::Ending).problem().await.unwrap().contains("ending"));
+    assert!(api(Role::Starting).problem().await.unwrap().contains("no subscription"));
+    assert!(api(Role::Ending).problem().await.unwrap().contains("ending"));
     let trouble = async |overview| leading(overview).problem().await.unwrap_or_default();
     assert!(trouble(Overview::default()).await.contains("no subscription"));
     let idle = Overview { running_workers: 0, ..mining() };
@@ -96,7 +98,7 @@ async fn all_is_well_if_somebody_mines_or_others_lead() {
 
 #[tokio::test]
 async fn the_summary_has_both_accounts_and_the_first_tasks() {
-    assert_eq!(summary_of(&page(Role::Standby)).await, Ok(json!({"leads": false})));
+    assert_eq!(summary_of(&api(Role::Standby)).await, Ok(json!({"leads": false})));
     let summary = summary_of(&leading(mining())).await.unwrap();
     assert_eq!(summary["accounts"]["workers"]["shares"]["accepted"], 9);
     assert_eq!(summary["accounts"]["pool"]["shares"]["accepted"], 8);
@@ -113,30 +115,30 @@ async fn the_summary_has_both_accounts_and_the_first_tasks() {
 
 #[tokio::test(start_paused = true)]
 async fn what_many_ask_for_is_written_once() {
-    let page = leading(mining());
-    let text = async |page: Page| page.summary().await.unwrap().into_bytes();
-    let first = text(page.clone()).await;
-    assert_eq!(text(page.clone()).await.as_ptr(), first.as_ptr());
+    let api = leading(mining());
+    let text = async |api: HttpApi| api.summary().await.unwrap().into_bytes();
+    let first = text(api.clone()).await;
+    assert_eq!(text(api.clone()).await.as_ptr(), first.as_ptr());
     tokio::time::advance(Duration::from_secs(1)).await;
-    let later = text(page).await;
+    let later = text(api).await;
     assert!(later == first && later.as_ptr() != first.as_ptr(), "it is asked for anew");
 }
 
 #[tokio::test]
 async fn tasks_come_in_pages() {
-    let page = leading(mining());
-    let first = tasks_of(&page, "limit=2").await.unwrap();
+    let api = leading(mining());
+    let first = tasks_of(&api, "limit=2").await.unwrap();
     assert_eq!(
         (&first["tasks"][1]["id"], &first["next"]),
         (&json!("miner-worker-3"), &json!("miner-worker-3"))
     );
-    let next = tasks_of(&page, "after=miner-worker-3").await.unwrap();
+    let next = tasks_of(&api, "after=miner-worker-3").await.unwrap();
     assert_eq!((&next["tasks"][0]["id"], &next["next"]), (&json!("miner-worker-4"), &Value::Null));
 }
 
 #[tokio::test]
 async fn bad_values_are_refused_with_what_is_allowed() {
-    let page = leading(mining());
+    let api = leading(mining());
     let long = format!("after={}", "x".repeat(256));
     for (query, expected) in [
         ("limit=0", "limit=\"0\": give a number from 1 to 1000"),
@@ -146,7 +148,7 @@ async fn bad_values_are_refused_with_what_is_allowed() {
         (&long, "give the id of a task"),
         ("sort=id", "unknown parameter \"sort\": allowed are after and limit"),
     ] {
-        match tasks_of(&page, query).await {
+        match tasks_of(&api, query).await {
             Err(RequestError::BadRequest(text)) => assert!(text.contains(expected), "{query}: {text}"),
             other => panic!("{query}: {other:?}"),
         }
@@ -166,12 +168,12 @@ async fn whatever_the_scheduler_does_there_is_an_answer_in_time() {
         (Role::Standby, "another scheduler leads"),
     ] {
         let standby = matches!(role, Role::Standby);
-        let page = page(role);
+        let api = api(role);
         let begun = Instant::now();
-        let mut answers = vec![tasks_of(&page, "").await];
+        let mut answers = vec![tasks_of(&api, "").await];
         if !standby {
-            answers.push(summary_of(&page).await);
-            let trouble = page.problem().await.unwrap_or_default();
+            answers.push(summary_of(&api).await);
+            let trouble = api.problem().await.unwrap_or_default();
             assert!(trouble.contains(why), "{why}: {trouble}");
         }
         for answer in answers {
@@ -186,9 +188,9 @@ async fn whatever_the_scheduler_does_there_is_an_answer_in_time() {
 
 #[tokio::test]
 async fn the_figures_tell_what_runs_and_what_ended() {
-    let text = async |page: Page| page.metrics().await.unwrap().into_text();
-    assert!(text(page(Role::Standby)).await.ends_with("scheduler_leads 0\n"));
-    let starting = text(page(Role::Starting)).await;
+    let text = async |api: HttpApi| api.metrics().await.unwrap().into_text();
+    assert!(text(api(Role::Standby)).await.ends_with("scheduler_leads 0\n"));
+    let starting = text(api(Role::Starting)).await;
     assert!(starting.contains("scheduler_leads 1\n") && starting.ends_with("scheduler_connected 0\n"));
     let text = text(leading(mining())).await;
     for line in [

@@ -1,7 +1,7 @@
-//! Rows → single shares, one by one, beside a scheduler that adds and removes some.
+//! Rows → single shares, read while a scheduler may be adding and removing some.
 //!
-//! They are read in portions, each of one moment: a reader that stays would keep the log from being written back, and so
-//! let it grow.
+//! Each portion is a transaction of its own: one long transaction would keep SQLite from writing its log back, so that the log
+//! would grow.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -10,35 +10,34 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use task::{ShareRow, Verdict};
 
-use super::schema::{SHARES_2, has_table};
+use super::schema::{SHARES_2, has_table, unsigned};
 use super::share_columns;
-use super::values::unsigned;
 
-/// Reports in a portion.
+/// How many reports a portion has.
 const REPORTS: i64 = 100;
-/// Shares of format 2 in a portion.
+/// How many shares of format 2 a portion has.
 const ROWS_2: i64 = 1000;
 
-/// A share as somebody reported it.
+/// A share as a task reported it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct KeptShare {
-    /// The task that reports: a worker, or a server what it has counted.
+pub struct StoredShare {
+    /// The reporting task: the worker itself, or the server that received the share.
     pub task: String,
-    /// Who found it.
+    /// The worker that found it.
     pub worker: String,
     /// The number of the task's report.
     pub sequence: u64,
-    /// Its place in the report, from 0.
+    /// Its index in the report, from 0.
     pub ordinal: u64,
-    /// When the report was written down, milliseconds since the Unix epoch.
+    /// When the report was stored, milliseconds since the Unix epoch.
     pub received_ms: u64,
-    /// What was reported.
+    /// The share.
     pub share: ShareRow,
 }
 
-type Each<'a> = &'a mut dyn FnMut(KeptShare) -> ControlFlow<()>;
+type Each<'a> = &'a mut dyn FnMut(StoredShare) -> ControlFlow<()>;
 
-/// When the oldest one was received, milliseconds since the Unix epoch.
+/// When the oldest share was received, milliseconds since the Unix epoch.
 pub(super) fn oldest_ms(connection: &Connection) -> rusqlite::Result<Option<u64>> {
     let mut oldest: Option<i64> = None;
     for (table, sql) in [
@@ -52,7 +51,7 @@ pub(super) fn oldest_ms(connection: &Connection) -> rusqlite::Result<Option<u64>
     Ok(oldest.and_then(|oldest| oldest.try_into().ok()))
 }
 
-/// Calls `each` with all of them until it breaks.
+/// Calls `each` with all shares until it breaks.
 pub(super) fn read(connection: &Connection, each: Each<'_>) -> rusqlite::Result<()> {
     if has_table(connection, SHARES_2)? && read_2(connection, each)?.is_break() {
         return Ok(());
@@ -70,7 +69,7 @@ fn read_reports(connection: &Connection, each: Each<'_>) -> rusqlite::Result<Con
     )?;
     let mut last: Option<i64> = Some(i64::MIN);
     while let Some(after) = last.take() {
-        let portion: Vec<(i64, Vec<KeptShare>)> = query
+        let portion: Vec<(i64, Vec<StoredShare>)> = query
             .query_map([after, REPORTS], |row| Ok((row.get(0)?, report(row)?)))?
             .collect::<Result<_, _>>()?;
         for (id, shares) in portion {
@@ -85,14 +84,14 @@ fn read_reports(connection: &Connection, each: Each<'_>) -> rusqlite::Result<Con
     Ok(ControlFlow::Continue(()))
 }
 
-fn report(row: &Row<'_>) -> rusqlite::Result<Vec<KeptShare>> {
+fn report(row: &Row<'_>) -> rusqlite::Result<Vec<StoredShare>> {
     let (task, worker): (String, String) = (row.get(1)?, row.get(2)?);
     let (sequence, received_ms) = (unsigned(row.get(3)?), unsigned(row.get(4)?));
     let shares = share_columns::decode(row.get_ref(5)?.as_blob()?).ok_or_else(|| {
         let what = format!("column shares of table reported_shares: report {sequence} of {task} is damaged");
         rusqlite::Error::FromSqlConversionFailure(5, Type::Blob, what.into())
     })?;
-    let kept = |(ordinal, share)| KeptShare {
+    let stored = |(ordinal, share)| StoredShare {
         task: task.clone(),
         worker: worker.clone(),
         sequence,
@@ -100,10 +99,10 @@ fn report(row: &Row<'_>) -> rusqlite::Result<Vec<KeptShare>> {
         received_ms,
         share,
     };
-    Ok(shares.into_iter().enumerate().map(kept).collect())
+    Ok(shares.into_iter().enumerate().map(stored).collect())
 }
 
-/// The same of formats 1 and 2, task by task.
+/// Reads the shares of formats 1 and 2, task by task.
 fn read_2(connection: &Connection, each: Each<'_>) -> rusqlite::Result<ControlFlow<()>> {
     let mut query = connection.prepare(
         "SELECT task, worker, sequence, ordinal, received_ms, job, extranonce2, ntime, version, nonce, difficulty,
@@ -114,7 +113,7 @@ fn read_2(connection: &Connection, each: Each<'_>) -> rusqlite::Result<ControlFl
     let mut last = Some((String::new(), String::new(), i64::MIN, i64::MIN));
     while let Some((task, worker, sequence, ordinal)) = last.take() {
         let after = params![task, worker, sequence, ordinal, ROWS_2];
-        let portion: Vec<KeptShare> = query.query_map(after, row_2)?.collect::<Result<_, _>>()?;
+        let portion: Vec<StoredShare> = query.query_map(after, row_2)?.collect::<Result<_, _>>()?;
         for share in portion {
             last = Some((
                 share.task.clone(),
@@ -130,15 +129,15 @@ fn read_2(connection: &Connection, each: Each<'_>) -> rusqlite::Result<ControlFl
     Ok(ControlFlow::Continue(()))
 }
 
-fn row_2(row: &Row<'_>) -> rusqlite::Result<KeptShare> {
+fn row_2(row: &Row<'_>) -> rusqlite::Result<StoredShare> {
     let verdict: String = row.get(11)?;
     let verdict = verdict_2(&verdict).ok_or_else(|| {
         let what = format!("column verdict of table share: unknown verdict {verdict:?}");
         rusqlite::Error::FromSqlConversionFailure(11, Type::Text, what.into())
     })?;
-    // A difficulty that is no number was stored as NULL.
+    // NaN was stored as NULL.
     let difficulty: Option<f64> = row.get(10)?;
-    Ok(KeptShare {
+    Ok(StoredShare {
         task: row.get(0)?,
         worker: row.get(1)?,
         sequence: unsigned(row.get(2)?),

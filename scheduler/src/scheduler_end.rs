@@ -1,18 +1,17 @@
-//! Why the scheduler ended, and what it leaves behind.
+//! How the scheduler ended, and what is left running.
 
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
 
 use command_line::{Summary, pluralize};
 use mesos::zookeeper::Ensemble;
 
-use crate::store;
+use crate::unix_time::date;
 
-/// Why the scheduler ended, and what it leaves behind. The summary has the figures of the framework's whole life,
-/// restarts of the scheduler included.
+/// How the scheduler ended, and what is left running. The summary has the figures of the framework's whole life, including
+/// earlier runs of the scheduler.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SchedulerEnd {
-    /// It ended while another scheduler led, or before it began to lead: whoever leads goes on.
+    /// It ended while it was not leading. The leader, if there is one, continues.
     Standby {
         /// The time that it waited.
         summary: Summary,
@@ -22,19 +21,19 @@ pub enum SchedulerEnd {
         /// Nothing was mined.
         summary: Summary,
     },
-    /// It ended as it was told to, and the framework's tasks go on.
+    /// It ended as wished, and the framework's tasks keep running.
     TasksLeft {
         /// The figures so far.
         summary: Summary,
         /// How many tasks there are.
         tasks: usize,
     },
-    /// It ended as it was told to, and the framework and all its tasks with it.
+    /// It ended as wished, after the framework and all its tasks had ended.
     TornDown {
         /// The figures.
         summary: Summary,
     },
-    /// The framework could not be ended, or the last records not be written.
+    /// The framework could not be ended, or the last records could not be written.
     Failed {
         /// The figures.
         summary: Summary,
@@ -63,7 +62,7 @@ impl SchedulerEnd {
         }
     }
 
-    /// The same end, but the last records could not be written. What went wrong before that counts more.
+    /// This end, changed by the failure to write the last records. An earlier failure stays the reported one.
     pub(crate) fn unrecorded(self, why: String) -> Self {
         match self {
             SchedulerEnd::Failed { .. } => self,
@@ -76,11 +75,17 @@ impl SchedulerEnd {
         }
     }
 
-    /// What the user is told last: since when single shares are complete, and what is left running.
-    pub fn exit_messages(&self, state_dir: &Path, zk: Option<&Ensemble>) -> Vec<String> {
-        // Only where other schedulers have led, there may be shares that are not in this folder.
-        let led = zk.filter(|_| !matches!(self, SchedulerEnd::Standby { .. }));
-        let complete_since = led.and_then(|_| store::rows_since(state_dir)).map(|ms| {
+    /// The last messages to the user: since when single shares are complete, and what is left running.
+    /// `shares_complete_since` is the time in milliseconds since which this state folder has all shares, if other schedulers
+    /// have led before.
+    pub fn exit_messages(
+        &self,
+        state_dir: &Path,
+        zk: Option<&Ensemble>,
+        shares_complete_since: Option<u64>,
+    ) -> Vec<String> {
+        let led = zk.is_some() && !matches!(self, SchedulerEnd::Standby { .. });
+        let complete_since = shares_complete_since.filter(|_| led).map(|ms| {
             let (since, folder) = (date(ms), state_dir.display());
             format!("single shares are complete in {folder} since {since}; totals are since the start")
         });
@@ -91,9 +96,9 @@ impl SchedulerEnd {
                 Some("no framework was subscribed: no task was launched".to_owned())
             }
             SchedulerEnd::Standby { .. } => {
-                Some("this scheduler was waiting: nothing was ended, and whoever leads goes on".to_owned())
+                Some("this scheduler was waiting: nothing was ended, and the leader continues".to_owned())
             }
-            // The failure is reported as one.
+            // The failure itself is printed as the error.
             SchedulerEnd::Failed { .. } => None,
         };
         complete_since.into_iter().chain(left).collect()
@@ -110,17 +115,12 @@ fn how_to_go_on(tasks: usize, state_dir: &Path, zk: Option<&Ensemble>) -> String
         None => format!("--state-dir {}", state_dir.display()),
         Some(zk) => format!("--zk {zk}"),
     };
-    let others = if zk.is_some() { "whoever waits goes on with them; otherwise " } else { "" };
+    let others = if zk.is_some() { "a waiting scheduler takes them over; otherwise " } else { "" };
     format!(
-        "{} (figures as of their last reports); {others}start the scheduler again with {which} to go on, or with \
-         --teardown-on-exit as well to end them with it",
+        "{} (figures as of their last reports); {others}start the scheduler again with {which} to continue, or also \
+         with --teardown-on-exit to end them with it",
         keep_mining(tasks),
     )
-}
-
-/// A time for people, in UTC.
-pub(crate) fn date(ms: u64) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(ms))
 }
 
 #[cfg(test)]
@@ -132,11 +132,11 @@ mod tests {
     }
 
     fn last(end: &SchedulerEnd) -> String {
-        end.exit_messages(Path::new("dir"), None).pop().unwrap_or_default()
+        end.exit_messages(Path::new("dir"), None, None).pop().unwrap_or_default()
     }
 
     #[test]
-    fn the_last_line_says_whether_tasks_are_left() {
+    fn the_last_message_says_whether_tasks_are_left() {
         let summary = Summary::default;
         let text = last(&left(3));
         assert!(
@@ -150,9 +150,9 @@ mod tests {
         assert_eq!(last(&none), "no framework was subscribed: no task was launched");
         assert!(last(&SchedulerEnd::Standby { summary: summary() }).contains("nothing was ended"));
         let zk = "zk://u:secret@z/miner".parse::<mesos::masters::Masters>().unwrap();
-        let messages = left(2).exit_messages(Path::new("dir"), zk.ensemble());
+        let messages = left(2).exit_messages(Path::new("dir"), zk.ensemble(), None);
         assert!(
-            messages[0].contains("whoever waits goes on with them") && !messages[0].contains("secret"),
+            messages[0].contains("a waiting scheduler takes them over") && !messages[0].contains("secret"),
             "{messages:?}"
         );
     }

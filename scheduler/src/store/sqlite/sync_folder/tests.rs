@@ -7,7 +7,7 @@ use super::*;
 use crate::journal::{
     Account, AvoidedAgent, Change, Entry, Origin, SpecificationKey, StatusRecord, TaskRecord,
 };
-use crate::store::sqlite::{schema, tables};
+use crate::store::sqlite::{records, schema};
 use crate::task_id::TaskKind;
 
 fn task(kind: TaskKind, number: u64, state: Option<TaskState>) -> TaskRecord {
@@ -75,7 +75,7 @@ fn folder() -> Connection {
         status(&worker(5, None), TaskState::TaskFailed, 1, 3),
     ];
     let batch: Vec<_> = changes.into_iter().map(|change| (0, change)).collect();
-    tables::write(&mut connection, &mut None, &batch).unwrap();
+    records::write(&mut connection, &mut None, &batch).unwrap();
     connection
 }
 
@@ -103,14 +103,14 @@ fn handover() -> Handover {
     for number in [4, 5, 7] {
         recovered.retired.done.insert(number);
     }
-    Handover { recovered, continued: false }
+    Handover { recovered, was_last_leader: false }
 }
 
 #[test]
 fn what_others_have_seen_is_taken_over() {
     let (mut connection, handover) = (folder(), handover());
     for _ in 0..2 {
-        catch_up(&mut connection, &handover).unwrap();
+        sync_folder(&mut connection, &handover).unwrap();
         let found = read::recover(&connection).unwrap();
         assert_eq!(found.tasks, handover.recovered.tasks, "addresses, states and last updates too");
         assert_eq!((found.next_number, found.peak_workers), (20, 7));
@@ -127,7 +127,7 @@ fn what_others_have_seen_is_taken_over() {
 #[test]
 fn what_was_never_launched_is_forgotten_and_what_ended_elsewhere_is_said() {
     let mut connection = folder();
-    catch_up(&mut connection, &handover()).unwrap();
+    sync_folder(&mut connection, &handover()).unwrap();
     let tasks = read::tasks(&connection, "f").unwrap();
     let states: Vec<_> = tasks.iter().map(|(task, _)| (task.id.as_str(), task.state)).collect();
     let expected = [
@@ -148,10 +148,10 @@ fn a_framework_that_others_have_followed_with_another_one_has_ended() {
     let mut connection = folder();
     let mut handover = handover();
     handover.recovered.framework = Some(FrameworkRecord { id: "g".into(), started_ms: 1, removed_ms: None });
-    catch_up(&mut connection, &handover).unwrap();
+    sync_folder(&mut connection, &handover).unwrap();
     assert_eq!(read::recover(&connection).unwrap().framework, handover.recovered.framework);
     handover.recovered = RecoveredState::default();
-    catch_up(&mut connection, &handover).unwrap();
+    sync_folder(&mut connection, &handover).unwrap();
     assert_eq!(read::recover(&connection).unwrap().framework, None, "it was torn down");
 }
 
@@ -160,10 +160,10 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     let (mut connection, handover) = (folder(), handover());
     let mut framework = Some("f".to_owned());
     let mut write = |connection: &mut Connection, change: Change| {
-        tables::write(connection, &mut framework, &[(0, change)]).unwrap();
+        records::write(connection, &mut framework, &[(0, change)]).unwrap();
     };
     write(&mut connection, Change::Retire(vec!["miner-worker-5".into()]));
-    catch_up(&mut connection, &handover).unwrap();
+    sync_folder(&mut connection, &handover).unwrap();
     let accepted =
         |connection: &Connection| read::recover(connection).unwrap().ledger.sum().0.worker.accepted;
     let before = accepted(&connection);
@@ -179,7 +179,7 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     // The accounts of one that retired here are all here.
     write(&mut connection, status(&worker(5, None), TaskState::TaskRunning, 9, 7));
     assert_eq!(accepted(&connection), before - 3 + 7);
-    catch_up(&mut connection, &handover).unwrap();
+    sync_folder(&mut connection, &handover).unwrap();
     write(&mut connection, status(&worker(4, None), TaskState::TaskRunning, 10, 17));
     assert_eq!(accepted(&connection), before, "at the next takeover the sum of all decides");
 }
@@ -208,18 +208,18 @@ fn shares_of_a_report_that_zookeeper_never_got_are_not_taken_in_twice() {
         connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
     };
     let mut framework = Some("f".to_owned());
-    tables::write(&mut connection, &mut framework, &report(10)).unwrap();
+    records::write(&mut connection, &mut framework, &report(10)).unwrap();
     // It was the first report of this task.
     handover.recovered.ledger = Ledger::default();
-    catch_up(&mut connection, &handover).unwrap();
+    sync_folder(&mut connection, &handover).unwrap();
     let accepted = |connection: &Connection| {
         let ledger = read::recover(connection).unwrap().ledger;
         ledger.entry("miner-worker-2", "miner-worker-2").map(|entry| entry.totals.accepted)
     };
     assert_eq!(accepted(&connection), Some(0));
-    tables::write(&mut connection, &mut framework, &report(10)).unwrap();
+    records::write(&mut connection, &mut framework, &report(10)).unwrap();
     assert_eq!(kept(&connection), 1);
     assert_eq!(accepted(&connection), Some(90));
-    tables::write(&mut connection, &mut framework, &report(11)).unwrap();
+    records::write(&mut connection, &mut framework, &report(11)).unwrap();
     assert_eq!(kept(&connection), 2);
 }

@@ -6,7 +6,7 @@ use task::{Account, Report, ShareRow, Verdict};
 
 use super::*;
 use crate::journal::{Assignment, Change, Origin, StatusRecord};
-use crate::store::{self, FailedLaunches, KeptShare, ShareLimits, Store, StoreError};
+use crate::store::{self, FailedLaunches, ShareLimits, Store, StoreError, StoredShare};
 
 fn task(kind: TaskKind, number: u64, state: TaskState) -> TaskRecord {
     TaskRecord {
@@ -53,19 +53,19 @@ fn snapshot() -> LedgerSnapshot {
 
 #[test]
 fn differences_are_shown_of_tasks_that_ended() {
-    let accounts = Accounts::new(&snapshot());
+    let accounts = LedgerTable::new(&snapshot());
     let rows: Vec<_> = accounts
         .workers
         .iter()
-        .map(|row| (row.pool.accepted, row.worker.accepted, row.unreported, row.uncounted))
+        .map(|row| (row.pool.totals.accepted, row.worker.totals.accepted, row.unreported, row.uncounted))
         .collect();
     let expected =
         [(9, 8, None, None), (5, 3, Some(2), Some(0)), (4, 6, Some(0), Some(2)), (7, 0, None, None)];
     assert_eq!(rows, expected);
     let total = &accounts.total;
-    assert_eq!((total.pool.accepted, total.worker.accepted), (25, 17));
+    assert_eq!((total.pool.totals.accepted, total.worker.totals.accepted), (25, 17));
     assert_eq!((total.unreported, total.uncounted), (Some(2), Some(2)));
-    assert_eq!((accounts.servers.len(), accounts.servers[0].pool.accepted), (1, 25));
+    assert_eq!((accounts.servers.len(), accounts.servers[0].pool.totals.accepted), (1, 25));
 }
 
 #[test]
@@ -87,15 +87,15 @@ fn every_figure_of_every_account_is_in_the_sum() {
         snapshot.ledger.record(server, TaskKind::Server, &report);
     }
     snapshot.ledger.add_aggregated(LedgerLine { worker: totals(1000), pool: totals(100) }, 0);
-    let accounts = Accounts::new(&snapshot);
-    let figures = |column: &Column| {
-        let Column { accepted, rejected, stale, unanswered, blocks, rows_omitted, .. } = *column;
-        let wide = (column.hashes >> 70, column.accepted_work >> 65);
-        (wide, [accepted, rejected, stale, unanswered, blocks, rows_omitted])
+    let accounts = LedgerTable::new(&snapshot);
+    let figures = |column: &LedgerColumn| {
+        let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = column.totals;
+        let counts = [accepted, rejected, stale, unanswered, blocks, column.rows_omitted];
+        ((hashes >> 70, accepted_work >> 65), counts)
     };
     assert_eq!(figures(&accounts.total.pool), ((111, 111), [111, 222, 333, 444, 555, 66]));
     assert_eq!(figures(&accounts.total.worker), ((1000, 1000), [1000, 2000, 3000, 4000, 5000, 0]));
-    let servers = accounts.servers.iter().map(|row| (row.task.as_str(), row.pool.accepted));
+    let servers = accounts.servers.iter().map(|row| (row.task.as_str(), row.pool.totals.accepted));
     assert!(servers.eq([("miner-server-1", 1), ("miner-server-2", 10), (EARLIER, 100)]));
 }
 
@@ -110,7 +110,7 @@ fn a_server_that_ended_with_its_last_report_is_not_short() {
     ] {
         let mut snapshot = snapshot();
         snapshot.tasks[0].state = Some(state);
-        let accounts = Accounts::new(&snapshot);
+        let accounts = LedgerTable::new(&snapshot);
         assert_eq!(accounts.servers[0].short, short, "{state:?}");
         assert_eq!(accounts.to_string().contains("short:"), short, "{state:?}");
     }
@@ -122,13 +122,13 @@ fn at_a_pool_of_others_there_is_nothing_to_compare() {
     for task in &mut snapshot.tasks {
         task.assignment = Some(Assignment::Pool("stratum+tcp://pool:1".into()));
     }
-    let accounts = Accounts::new(&snapshot);
+    let accounts = LedgerTable::new(&snapshot);
     assert!(accounts.workers.iter().all(|row| row.unreported.is_none() && row.uncounted.is_none()));
-    assert_eq!(accounts.total.worker.accepted, 17);
+    assert_eq!(accounts.total.worker.totals.accepted, 17);
     snapshot.tasks.retain(|task| task.kind == TaskKind::Worker);
     snapshot.ledger = Default::default();
     snapshot.ledger.record("miner-worker-2", TaskKind::Worker, &report(1, &[("miner-worker-2", 8)]));
-    let table = Accounts::new(&snapshot).to_string();
+    let table = LedgerTable::new(&snapshot).to_string();
     for name in ["miner-worker-2 ", "total "] {
         let line = table.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(line.split_whitespace().skip(3).take(3).eq(["-", "8", "-"]), "{table}");
@@ -139,13 +139,13 @@ fn at_a_pool_of_others_there_is_nothing_to_compare() {
 fn a_miner_that_calls_itself_a_server_does_not_get_its_line() {
     let mut snapshot = snapshot();
     snapshot.ledger.record("miner-server-1", TaskKind::Server, &report(2, &[("miner-server-1", 3)]));
-    let accounts = Accounts::new(&snapshot);
-    assert_eq!((accounts.total.pool.accepted, accounts.servers[0].pool.accepted), (28, 28));
+    let accounts = LedgerTable::new(&snapshot);
+    assert_eq!((accounts.total.pool.totals.accepted, accounts.servers[0].pool.totals.accepted), (28, 28));
 }
 
 #[test]
 fn all_forms_have_all_lines_and_no_name_does_harm() {
-    let accounts = Accounts::new(&snapshot());
+    let accounts = LedgerTable::new(&snapshot());
     let table = accounts.to_string();
     assert_eq!(table.lines().count(), 8, "{table}");
     let last = table.lines().last().unwrap();
@@ -193,12 +193,15 @@ fn it_is_read_while_a_scheduler_runs() {
         store.persist(ticket as u64, change);
         written.recv().unwrap();
     }
-    let accounts = Accounts::new(&store::ledger_snapshot(folder.path(), false).unwrap());
-    assert_eq!((accounts.frameworks.as_slice(), accounts.total.worker.accepted), (&["f".to_owned()][..], 4));
+    let accounts = LedgerTable::new(&store::ledger_snapshot(folder.path(), false).unwrap());
+    assert_eq!(
+        (accounts.frameworks.as_slice(), accounts.total.worker.totals.accepted),
+        (&["f".to_owned()][..], 4)
+    );
     store.persist(9, Change::FrameworkEnded);
     store.close().unwrap();
     assert_eq!(
-        Accounts::new(&store::ledger_snapshot(folder.path(), false).unwrap()),
+        LedgerTable::new(&store::ledger_snapshot(folder.path(), false).unwrap()),
         accounts,
         "also when it has ended"
     );
@@ -242,9 +245,9 @@ fn what_ended_before_is_a_line_of_its_own() {
     snapshot.ledger.add_aggregated(line(100, 90), 2);
     snapshot.rows_since_ms = Some(784_111_777_000);
     snapshot.shares_since_ms = Some(784_111_778_000);
-    let accounts = Accounts::new(&snapshot);
-    assert_eq!((accounts.total.pool.accepted, accounts.total.worker.accepted), (125, 107));
-    assert_eq!(accounts.servers.iter().map(|row| row.pool.accepted).sum::<u64>(), 125);
+    let accounts = LedgerTable::new(&snapshot);
+    assert_eq!((accounts.total.pool.totals.accepted, accounts.total.worker.totals.accepted), (125, 107));
+    assert_eq!(accounts.servers.iter().map(|row| row.pool.totals.accepted).sum::<u64>(), 125);
     let table = accounts.to_string();
     assert!(table.contains("\n(earlier)") && table.contains("Sun, 06 Nov 1994 08:49:37 GMT"), "{table}");
     assert!(table.contains("kept since Sun, 06 Nov 1994 08:49:38 GMT"), "{table}");
@@ -266,7 +269,7 @@ fn a_single_share_is_a_line_of_csv() {
         round_trip: Duration::from_micros(70),
     };
     let (task, worker) = ("miner-server-1".to_owned(), "miner-worker-2".to_owned());
-    let kept = KeptShare { task, worker, sequence: 3, ordinal: 1, received_ms: 1_700_000_001_000, share };
+    let kept = StoredShare { task, worker, sequence: 3, ordinal: 1, received_ms: 1_700_000_001_000, share };
     let line = render::share_line(&kept);
     let expected = "1700000001000,miner-server-1,miner-worker-2,3,1,\"a,b\",00ff,1700000000,20000000,000000ab,1.5,rejected 23,70";
     assert_eq!(line, expected);
@@ -285,14 +288,14 @@ proptest! {
             let reporter = &tasks[reporter];
             snapshot.ledger.record(&reporter.id, reporter.kind, &report(sequence as u64 + 1, &[(worker, accepted)]));
         }
-        let accounts = Accounts::new(&snapshot);
+        let accounts = LedgerTable::new(&snapshot);
         let (sum, _) = snapshot.ledger.sum();
-        prop_assert_eq!(accounts.total.pool.accepted, sum.pool.accepted);
-        prop_assert_eq!(accounts.total.worker.accepted, sum.worker.accepted);
-        prop_assert_eq!(accounts.servers.iter().map(|row| row.pool.accepted).sum::<u64>(), sum.pool.accepted);
+        prop_assert_eq!(accounts.total.pool.totals.accepted, sum.pool.accepted);
+        prop_assert_eq!(accounts.total.worker.totals.accepted, sum.worker.accepted);
+        prop_assert_eq!(accounts.servers.iter().map(|row| row.pool.totals.accepted).sum::<u64>(), sum.pool.accepted);
         let (unreported, uncounted) = (accounts.total.unreported.unwrap(), accounts.total.uncounted.unwrap());
         let dead = &accounts.workers[0];
-        prop_assert_eq!(dead.pool.accepted + uncounted, dead.worker.accepted + unreported);
+        prop_assert_eq!(dead.pool.totals.accepted + uncounted, dead.worker.totals.accepted + unreported);
     }
 }
 
@@ -310,7 +313,7 @@ fn launches_that_failed_long_ago_are_a_line_for_each_reason() {
         ],
         ..snapshot()
     };
-    let accounts = Accounts::new(&snapshot);
+    let accounts = LedgerTable::new(&snapshot);
     let text = accounts.to_string();
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("failed launches: ")).collect();
     assert_eq!(

@@ -12,31 +12,32 @@ use clap::builder::BoolishValueParser;
 use command_line::RedactedParser;
 use mesos::zookeeper::Ensemble;
 
-use super::{Accounts, render};
+use super::{LedgerTable, render};
 use crate::cli::ensemble;
-use crate::config::Zk;
+use crate::election::ZkConfig;
 use crate::store;
 
-/// Of the session in which the ledger is read.
-const SESSION: Duration = Duration::from_secs(10);
+/// The timeout of the ZooKeeper session in which the ledger is read.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Print the ledger: pool's and workers' accounts side by side; a running scheduler is not disturbed
 ///
-/// What is kept: totals for ever, some 0.5 kB for each task that there ever was, and for each worker of each server task;
-/// single shares, some 30 bytes each, for --ledger-retention (7 days) and within --ledger-max-size (4GiB for all of the
-/// ledger) of the scheduler: beyond that the oldest ones go. In ZooKeeper (--zk of the scheduler): less than 1 kB for each
-/// task that lives or ended in the last ten minutes (or was lost in the last 30 days), in nodes of less than 1 MB; what
-/// ended before is one sum there, "(earlier)".
+/// Totals are kept for ever: some 0.5 kB for each task that there ever was, and for each worker of each server task. Single
+/// shares, some 30 bytes each, are kept for the scheduler's --ledger-retention (7 days) and within its --ledger-max-size (4GiB
+/// for the whole ledger); beyond that the oldest are removed. ZooKeeper (the scheduler's --zk) has less than 1 kB for each task
+/// that lives or ended in the last ten minutes (or was lost in the last 30 days), in nodes of less than 1 MB; tasks that
+/// ended before are one sum there, "(earlier)".
 #[derive(Clone, Debug, Parser)]
 pub struct Args {
     /// The scheduler's state folder.
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
-    /// Read what schedulers share in ZooKeeper instead: their --zk. zk://HOST:PORT,…/PATH, also with USER:PASSWORD@ in
-    /// front; or file:///PATH of a file that says so, which keeps the password from the list of processes.
+    /// Read the ledger that several schedulers share in ZooKeeper instead; the address is their --zk. zk://HOST:PORT,…/PATH, also
+    /// with USER:PASSWORD@ in front; or file:///PATH of a file with such an address, which keeps the password from the list
+    /// of processes.
     #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = RedactedParser(ensemble))]
     pub zk: Option<Ensemble>,
-    /// All frameworks that the folder has seen, not only the last.
+    /// Print the accounts of all frameworks in the folder, not only of the last one.
     #[arg(long, env = "MINER_LEDGER_ALL", value_parser = BoolishValueParser::new(), conflicts_with = "zk")]
     pub all: bool,
     /// Print JSON.
@@ -45,7 +46,7 @@ pub struct Args {
     /// Print CSV.
     #[arg(long, env = "MINER_CSV", value_parser = BoolishValueParser::new())]
     pub csv: bool,
-    /// Print the single shares that are kept, as CSV, the oldest ones first.
+    /// Print the stored single shares as CSV, the oldest first.
     #[arg(long, env = "MINER_LEDGER_SHARES", value_parser = BoolishValueParser::new())]
     #[arg(conflicts_with_all = ["zk", "all", "json"])]
     pub shares: bool,
@@ -59,21 +60,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.shares {
         return print_shares(&args.state_dir);
     }
-    let snapshot = match args.zk.map(|ensemble| Zk { ensemble, session_timeout: SESSION }) {
+    let snapshot = match args.zk.map(|ensemble| ZkConfig { ensemble, session_timeout: SESSION_TIMEOUT }) {
         Some(zk) => command_line::block_on(1, async move { Ok(store::shared_ledger_snapshot(&zk).await?) })?,
         None => store::ledger_snapshot(&args.state_dir, args.all)?,
     };
-    let accounts = Accounts::new(&snapshot);
+    let table = LedgerTable::new(&snapshot);
     let text = match (args.json, args.csv) {
-        (true, _) => serde_json::to_string(&accounts)? + "\n",
-        (_, true) => render::csv(&accounts),
-        _ => accounts.to_string(),
+        (true, _) => serde_json::to_string(&table)? + "\n",
+        (_, true) => render::csv(&table),
+        _ => table.to_string(),
     };
     let mut out = io::stdout().lock();
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// `| head` has seen enough.
+/// A reader that has seen enough, such as `| head`, is not an error.
 fn printed(written: io::Result<()>) -> anyhow::Result<ExitCode> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -85,7 +86,7 @@ fn printed(written: io::Result<()>) -> anyhow::Result<ExitCode> {
 fn print_shares(state_dir: &Path) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut written = writeln!(out, "{}", render::SHARE_HEADINGS);
-    store::kept_shares(state_dir, |share| {
+    store::stored_shares(state_dir, |share| {
         if written.is_ok() {
             written = writeln!(out, "{}", render::share_line(&share));
         }

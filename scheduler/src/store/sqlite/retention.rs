@@ -1,116 +1,116 @@
-//! Single shares are kept for a time and in a space: the oldest ones go.
+//! Removes the oldest single shares when they exceed their limits of age and size.
 //!
-//! All is done in pieces that take milliseconds, on the thread that writes: after each batch one piece, where there is
-//! something to do, and more of them while nothing is to be written. No acknowledgement waits for the removal of
-//! gigabytes. Pages that become free are used for what comes next; where the limit was lowered, or most of the file is
-//! free, they go back to the system.
+//! The writing thread does this in steps of milliseconds: one step after each batch, and further steps while there is nothing
+//! to write. So no acknowledgement waits for the removal of gigabytes. Later rows reuse the freed pages. Pages are given
+//! back to the system only where the limit was lowered or most of the file is free.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::schema::{SHARES_2, has_table};
-use super::values::{integer, now_ms, unsigned};
-use crate::end::date;
+use super::schema::{SHARES_2, has_table, integer, unsigned};
 use crate::store::ShareLimits;
+use crate::unix_time::{date, now_ms};
 
-/// A piece removes so many reports' shares, and as many more as were just written.
+/// How many reports' shares a step removes, in addition to as many reports as were just written.
 const REPORTS: usize = 200;
-/// So many shares of format 2, where each is a row of its own.
+/// How many shares of format 2 a step removes; in that format each share is a row of its own.
 const ROWS_2: usize = 200;
-/// And so many more for each change that was just written: as much room as the shares of a report take now.
-const ROWS_2_A_CHANGE: usize = 20;
-/// So many pages at most go back to the system in a piece: SQLite looks through the list of free pages for each of them, which
-/// takes longer the longer the list is.
+/// How many more shares of format 2 it removes for each change that was just written: they free the space that the shares of a
+/// report now take.
+const ROWS_2_PER_CHANGE: usize = 20;
+/// The most pages that a step gives back to the system. SQLite searches its list of free pages for each of them, which takes the
+/// longer, the longer the list is.
 const PAGES: u64 = 10;
-/// Between two of these pieces while there is something to write, which waits for them.
+/// The time between two such steps while there are changes to write, which wait for them.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
-/// A file with no more free pages than this keeps them, if it is not too large.
-const FEW_FREE: u64 = 4096;
-/// The user hears of it once in this time.
+/// A file within its limit keeps this number of free pages.
+const SPARE_PAGES: u64 = 4096;
+/// How often the user is told that shares are removed.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// What one piece did.
+/// The result of a step.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::store) struct Piece {
-    /// There is more to do.
+pub(in crate::store) struct PruneStep {
+    /// Whether there is more to do.
     pub more: bool,
-    /// What to tell the user.
-    pub tell: Option<String>,
+    /// A message for the user.
+    pub message: Option<String>,
 }
 
 /// Keeps single shares within their limits.
-pub(in crate::store) struct Space {
+pub(in crate::store) struct ShareRetention {
     limits: ShareLimits,
-    /// The table of format 2 still has rows, as far as is known.
+    /// Whether the table of format 2 may still have rows.
     format_2: bool,
+    /// When the user was last told that shares are removed.
     told: Option<Instant>,
-    /// When pages last went back to the system.
+    /// When pages were last given back to the system.
     gave_back: Option<Instant>,
 }
 
-/// How large the file is, in pages.
+/// The size of the file, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pages {
-    /// Their size in bytes.
+struct DatabasePages {
+    /// The size of a page in bytes.
     size: u64,
     all: u64,
     free: u64,
 }
 
-impl Pages {
-    fn read(connection: &Connection) -> rusqlite::Result<Pages> {
+impl DatabasePages {
+    fn read(connection: &Connection) -> rusqlite::Result<DatabasePages> {
         let pragma = |sql: &str| -> rusqlite::Result<u64> {
             let number: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
             Ok(unsigned(number))
         };
-        Ok(Pages {
+        Ok(DatabasePages {
             size: pragma("PRAGMA page_size")?,
             all: pragma("PRAGMA page_count")?,
             free: pragma("PRAGMA freelist_count")?,
         })
     }
 
-    /// Whether what is in use is beyond the limit.
-    fn too_much(&self, limit: Option<u64>) -> bool {
+    /// Whether the used pages exceed the limit.
+    fn exceed(&self, limit: Option<u64>) -> bool {
         limit.is_some_and(|limit| self.all.saturating_sub(self.free).saturating_mul(self.size) > limit)
     }
 
-    /// How many pages are to go back to the system: those beyond the limit, and most of them where most are free.
+    /// How many pages to give back to the system: those beyond the limit, and the free pages that exceed the used ones.
     fn surplus(&self, limit: Option<u64>) -> u64 {
         let used = self.all.saturating_sub(self.free);
         let beyond = limit.map_or(0, |limit| self.all.saturating_sub(limit / self.size.max(1)));
-        let idle = if self.free > used.max(FEW_FREE) { self.free - used.max(FEW_FREE) } else { 0 };
+        let idle = if self.free > used.max(SPARE_PAGES) { self.free - used.max(SPARE_PAGES) } else { 0 };
         beyond.max(idle).min(self.free)
     }
 }
 
-impl Space {
-    /// Looks whether the table of format 2 is there.
+impl ShareRetention {
+    /// Limits the shares in this database.
     pub fn new(limits: ShareLimits, connection: &Connection) -> rusqlite::Result<Self> {
-        Ok(Space { limits, format_2: has_table(connection, SHARES_2)?, told: None, gave_back: None })
+        Ok(ShareRetention { limits, format_2: has_table(connection, SHARES_2)?, told: None, gave_back: None })
     }
 
-    /// Does the next piece, after so many changes were written.
-    pub fn tidy(&mut self, connection: &mut Connection, written: usize) -> rusqlite::Result<Piece> {
-        let pages = Pages::read(connection)?;
+    /// Does the next step, after `written` changes were written.
+    pub fn prune(&mut self, connection: &mut Connection, written: usize) -> rusqlite::Result<PruneStep> {
+        let pages = DatabasePages::read(connection)?;
         let oldest =
             integer(now_ms()).saturating_sub(self.limits.age.as_millis().try_into().unwrap_or(i64::MAX));
-        let too_much = pages.too_much(self.limits.size);
-        let before = if too_much { i64::MAX } else { oldest };
+        let too_large = pages.exceed(self.limits.size);
+        let before = if too_large { i64::MAX } else { oldest };
         if let Some(last_ms) = self.remove(connection, before, written)? {
-            let tell = (too_much && last_ms >= oldest).then(|| self.tell(last_ms)).flatten();
-            return Ok(Piece { more: true, tell });
+            let message = (too_large && last_ms >= oldest).then(|| self.message(last_ms)).flatten();
+            return Ok(PruneStep { more: true, message });
         }
         let surplus = pages.surplus(self.limits.size);
         if surplus == 0 || written > 0 && self.gave_back.is_some_and(|at| at.elapsed() < GIVE_BACK_EVERY) {
-            return Ok(Piece { more: surplus > 0, tell: None });
+            return Ok(PruneStep { more: surplus > 0, message: None });
         }
         self.gave_back = Some(Instant::now());
-        Ok(Piece { more: give_back(connection, surplus.min(PAGES))?, tell: None })
+        Ok(PruneStep { more: give_back(connection, surplus.min(PAGES))?, message: None })
     }
 
-    /// Removes the oldest shares that were received before a time; when the last one of them was.
+    /// Removes the oldest shares that were received before a time. Returns when the last of them was received.
     fn remove(
         &mut self,
         connection: &mut Connection,
@@ -118,12 +118,12 @@ impl Space {
         written: usize,
     ) -> rusqlite::Result<Option<i64>> {
         if self.format_2 {
-            if let Some(last) = remove_2(connection, before, ROWS_2 + ROWS_2_A_CHANGE * written)? {
+            if let Some(last) = remove_2(connection, before, ROWS_2 + ROWS_2_PER_CHANGE * written)? {
                 return Ok(Some(last));
             }
             self.format_2 = !drop_if_empty(connection)?;
             if self.format_2 {
-                // The rest is younger, and so is all that came later.
+                // The remaining shares of format 2 are younger than `before`, and so are all later ones.
                 return Ok(None);
             }
         }
@@ -139,20 +139,21 @@ impl Space {
         Ok(Some(received_ms))
     }
 
-    fn tell(&mut self, last_ms: i64) -> Option<String> {
+    /// Tells the user that shares are removed because of the size, unless that was done a short time ago.
+    fn message(&mut self, last_ms: i64) -> Option<String> {
         if self.told.is_some_and(|at| at.elapsed() < TELL_EVERY) {
             return None;
         }
         self.told = Some(Instant::now());
         Some(format!(
-            "the ledger has reached --ledger-max-size: single shares up to {} are removed, and older ones go as new ones \
-             come; totals stay",
+            "the ledger has reached --ledger-max-size: single shares up to {} have been removed, and the oldest are removed \
+             as new ones come; totals are kept",
             date(unsigned(last_ms))
         ))
     }
 }
 
-/// The same in the table of format 2. When the last one of them was received.
+/// Removes the oldest shares of format 2 that were received before a time. Returns when the last of them was received.
 fn remove_2(connection: &mut Connection, before: i64, rows: usize) -> rusqlite::Result<Option<i64>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let key = "task, worker, sequence, ordinal";
@@ -180,7 +181,7 @@ fn remove_2(connection: &mut Connection, before: i64, rows: usize) -> rusqlite::
     Ok(last)
 }
 
-/// The table of format 2 goes when nothing is left in it; whether it is gone.
+/// Drops the table of format 2 if it is empty, and returns whether it was.
 fn drop_if_empty(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = format!("SELECT EXISTS (SELECT 1 FROM {SHARES_2})");
     if connection.query_row(&sql, [], |row| row.get(0))? {
@@ -190,15 +191,15 @@ fn drop_if_empty(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// Gives so many free pages back to the system; whether the file became smaller. One that an earlier format has made keeps
-/// them: only VACUUM, which takes as long as the file is large, could change that.
+/// Gives free pages back to the system, and returns whether the file became smaller. A file that an earlier format created never
+/// does: only VACUUM could change that, and it rewrites the whole file.
 fn give_back(connection: &Connection, pages: u64) -> rusqlite::Result<bool> {
-    let before = Pages::read(connection)?;
+    let before = DatabasePages::read(connection)?;
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     drop(rows);
-    Ok(Pages::read(connection)?.all < before.all)
+    Ok(DatabasePages::read(connection)?.all < before.all)
 }
 
 #[cfg(test)]

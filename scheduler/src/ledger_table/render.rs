@@ -1,15 +1,15 @@
-//! Accounts as a table and as CSV.
+//! The ledger as a table and as CSV.
 
 use std::fmt::{self, Write};
 
-use task::Verdict;
+use task::{Totals, Verdict};
 
-use super::{Accounts, Column, EARLIER, Row};
-use crate::end::date;
-use crate::store::{FailedLaunches, KeptShare};
+use super::{EARLIER, LedgerColumn, LedgerRow, LedgerTable};
+use crate::store::{FailedLaunches, StoredShare};
+use crate::unix_time::date;
 
-/// Longer names are cut in the table: miners that are no tasks choose theirs.
-const NAME: usize = 40;
+/// The table cuts names that are longer, because miners that are not tasks choose their own.
+const MAX_NAME: usize = 40;
 
 const HEADINGS: [&str; 11] = [
     "task",
@@ -25,12 +25,12 @@ const HEADINGS: [&str; 11] = [
     "uncounted",
 ];
 
-impl fmt::Display for Accounts {
+impl fmt::Display for LedgerTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines: Vec<[String; 11]> = vec![HEADINGS.map(str::to_owned)];
         lines.extend(self.workers.iter().map(cells));
         lines.push(cells(&self.total));
-        let server = |row: &Row| {
+        let server = |row: &LedgerRow| {
             let mut cells = cells(row);
             for column in [4, 6, 8, 9, 10] {
                 cells[column] = "-".to_owned();
@@ -76,38 +76,39 @@ impl fmt::Display for Accounts {
     }
 }
 
-fn cells(row: &Row) -> [String; 11] {
+fn cells(row: &LedgerRow) -> [String; 11] {
     let text = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), printable);
     let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
-    // A zero would say that the pool of others took nothing.
-    let pool = |count: u64| number((!row.elsewhere).then_some(count));
+    // The count of a foreign pool is unknown, not zero.
+    let pool = |count: u64| number((!row.foreign_pool).then_some(count));
+    let (pools, workers) = (row.pool.totals, row.worker.totals);
     [
         printable(&row.task),
         text(&row.host),
         text(&row.state),
-        pool(row.pool.accepted),
-        row.worker.accepted.to_string(),
-        pool(row.pool.rejected.saturating_add(row.pool.stale)),
-        (row.worker.rejected.saturating_add(row.worker.stale)).to_string(),
-        pool(row.pool.blocks),
-        row.worker.blocks.to_string(),
+        pool(pools.accepted),
+        workers.accepted.to_string(),
+        pool(pools.rejected.saturating_add(pools.stale)),
+        workers.rejected.saturating_add(workers.stale).to_string(),
+        pool(pools.blocks),
+        workers.blocks.to_string(),
         number(row.unreported),
         number(row.uncounted),
     ]
 }
 
-/// A name that somebody chose must not move the cursor.
+/// The name without control characters, which could move the cursor.
 fn printable(name: &str) -> String {
     let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut cut: String = name.chars().take(NAME).map(clean).collect();
-    if name.chars().nth(NAME).is_some() {
+    let mut cut: String = name.chars().take(MAX_NAME).map(clean).collect();
+    if name.chars().nth(MAX_NAME).is_some() {
         cut.push('…');
     }
     cut
 }
 
-/// All lines as CSV (RFC 4180, lines end in LF), a header first.
-pub(super) fn csv(accounts: &Accounts) -> String {
+/// All rows as CSV after a header (RFC 4180, but lines end in LF).
+pub(super) fn csv(table: &LedgerTable) -> String {
     let mut text = String::from("kind,task,host,state");
     for reporter in ["pool", "worker"] {
         for name in FIELDS {
@@ -116,9 +117,9 @@ pub(super) fn csv(accounts: &Accounts) -> String {
     }
     text.push_str(",unreported,uncounted,short\n");
     for (kind, rows) in [
-        ("worker", &accounts.workers[..]),
-        ("total", std::slice::from_ref(&accounts.total)),
-        ("server", &accounts.servers),
+        ("worker", &table.workers[..]),
+        ("total", std::slice::from_ref(&table.total)),
+        ("server", &table.servers),
     ] {
         for row in rows {
             text.push_str(&csv_line(kind, row));
@@ -131,7 +132,7 @@ pub(super) fn csv(accounts: &Accounts) -> String {
 const FIELDS: [&str; 8] =
     ["hashes", "accepted_work", "accepted", "rejected", "stale", "unanswered", "blocks", "rows_omitted"];
 
-fn csv_line(kind: &str, row: &Row) -> String {
+fn csv_line(kind: &str, row: &LedgerRow) -> String {
     let kind = match kind {
         _ if row.task == EARLIER => "earlier",
         "worker" if row.host.is_none() => "outsider",
@@ -141,32 +142,34 @@ fn csv_line(kind: &str, row: &Row) -> String {
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     let mut cells = vec![kind.to_owned(), quoted(&row.task), text(&row.host), text(&row.state)];
     for column in [&row.pool, &row.worker] {
-        cells.extend(figures(column));
+        cells.extend(column_cells(column));
     }
     let short = if kind == "server" { row.short.to_string() } else { String::new() };
     cells.extend([number(row.unreported), number(row.uncounted), short]);
     cells.join(",")
 }
 
-fn figures(column: &Column) -> [String; 8] {
+/// The cells of a column, in the order of [`FIELDS`].
+fn column_cells(column: &LedgerColumn) -> [String; 8] {
+    let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = column.totals;
     [
-        column.hashes.to_string(),
-        column.accepted_work.to_string(),
-        column.accepted.to_string(),
-        column.rejected.to_string(),
-        column.stale.to_string(),
-        column.unanswered.to_string(),
-        column.blocks.to_string(),
+        hashes.to_string(),
+        accepted_work.to_string(),
+        accepted.to_string(),
+        rejected.to_string(),
+        stale.to_string(),
+        unanswered.to_string(),
+        blocks.to_string(),
         column.rows_omitted.to_string(),
     ]
 }
 
-/// The first line of single shares as CSV.
+/// The header of single shares as CSV.
 pub(super) const SHARE_HEADINGS: &str = "received_ms,task,worker,report,ordinal,job,extranonce2,ntime,version,nonce,difficulty,verdict,round_trip_us";
 
-/// A single share as CSV: version and nonce as Stratum writes them.
-pub(super) fn share_line(kept: &KeptShare) -> String {
-    let share = &kept.share;
+/// A single share as CSV, with version and nonce as Stratum writes them.
+pub(super) fn share_line(stored: &StoredShare) -> String {
+    let share = &stored.share;
     let verdict = match share.verdict {
         Verdict::Accepted => "accepted".to_owned(),
         Verdict::Rejected(code) => format!("rejected {code}"),
@@ -174,11 +177,11 @@ pub(super) fn share_line(kept: &KeptShare) -> String {
         Verdict::Unanswered => "unanswered".to_owned(),
     };
     let cells = [
-        kept.received_ms.to_string(),
-        quoted(&kept.task),
-        quoted(&kept.worker),
-        kept.sequence.to_string(),
-        kept.ordinal.to_string(),
+        stored.received_ms.to_string(),
+        quoted(&stored.task),
+        quoted(&stored.worker),
+        stored.sequence.to_string(),
+        stored.ordinal.to_string(),
         quoted(&share.job),
         hex::encode(&share.extranonce2),
         share.ntime.to_string(),

@@ -1,15 +1,15 @@
-//! Where accounts of miners that are no tasks are: pages of bounded size, each of one reporting task.
+//! The accounts of miners that are not tasks: each reporting task has pages of bounded size for them, one node a page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A page takes no more accounts when it has so many bytes; a node may have a million in all.
-pub(super) const PAGE: usize = 200_000;
-/// So many at most an account takes in a page, its name apart.
-const ACCOUNT: usize = 400;
+/// The size in bytes at which a page takes no further accounts. ZooKeeper limits a node to about a million bytes.
+pub(super) const PAGE_BYTES: usize = 200_000;
+/// The most bytes that an account takes in a page, without its names.
+const ACCOUNT_BYTES: usize = 400;
 
-/// All pages.
+/// The pages of all reporting tasks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pages {
+pub(super) struct AccountPages {
     by_reporter: BTreeMap<String, ReporterPages>,
 }
 
@@ -20,21 +20,21 @@ struct ReporterPages {
     pages: BTreeMap<String, usize>,
     /// The workers of each page.
     workers: BTreeMap<usize, BTreeSet<String>>,
-    /// The page that takes the next one, and how many bytes it has.
+    /// The page that takes the next account, and how many bytes it has.
     last: usize,
     bytes: usize,
 }
 
-impl Pages {
-    /// The page of an account; one that is new gets a place.
-    pub fn place(&mut self, reporter: &str, worker: &str) -> String {
+impl AccountPages {
+    /// The page of an account. A new account is assigned to the last page.
+    pub fn page_for(&mut self, reporter: &str, worker: &str) -> String {
         if let Some(page) = self.find(reporter, worker) {
             return page;
         }
         let pages = self.by_reporter.entry(reporter.to_owned()).or_default();
-        // A character takes six bytes of JSON at most.
-        let size = ACCOUNT + reporter.len() + 6 * worker.len();
-        if pages.bytes + size > PAGE {
+        // In JSON a character takes at most six bytes.
+        let size = ACCOUNT_BYTES + reporter.len() + 6 * worker.len();
+        if pages.bytes + size > PAGE_BYTES {
             (pages.last, pages.bytes) = (pages.last + 1, 0);
         }
         pages.bytes += size;
@@ -43,19 +43,19 @@ impl Pages {
         name(reporter, page)
     }
 
-    /// An account was read from this page. How full it is is not known: full enough.
-    pub fn was_in(&mut self, reporter: &str, page: usize, worker: &str) {
+    /// Registers an account that was read from a page. Such a page counts as full, because its size is not known.
+    pub fn insert_read(&mut self, reporter: &str, page: usize, worker: &str) {
         let pages = self.by_reporter.entry(reporter.to_owned()).or_default();
-        (pages.last, pages.bytes) = (pages.last.max(page), PAGE);
+        (pages.last, pages.bytes) = (pages.last.max(page), PAGE_BYTES);
         pages.insert(page, worker);
     }
 
-    /// The page of an account, if it has one.
+    /// The page of an account, if it is in one.
     pub fn find(&self, reporter: &str, worker: &str) -> Option<String> {
         self.by_reporter.get(reporter)?.pages.get(worker).map(|page| name(reporter, *page))
     }
 
-    /// Takes an account out; the page that it was in.
+    /// Removes an account and returns the page that it was in.
     pub fn remove(&mut self, reporter: &str, worker: &str) -> Option<String> {
         let pages = self.by_reporter.get_mut(reporter)?;
         let page = pages.pages.remove(worker)?;
@@ -71,7 +71,7 @@ impl Pages {
         Some(name(reporter, page))
     }
 
-    /// Whose accounts a page has, and of which workers; `None` for the name of another node, or of an empty page.
+    /// The reporting task of a page, and the workers whose accounts it holds; `None` if no page with accounts has this name.
     pub fn workers<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a BTreeSet<String>)> {
         let (reporter, page) = parse(name)?;
         Some((reporter, self.by_reporter.get(reporter)?.workers.get(&page)?))
@@ -89,7 +89,7 @@ fn name(reporter: &str, page: usize) -> String {
     format!("{reporter}+{page}")
 }
 
-/// The reporter and the number in the name of a page.
+/// The reporting task and the page number in a page's name.
 pub(super) fn parse(name: &str) -> Option<(&str, usize)> {
     let (reporter, page) = name.rsplit_once('+')?;
     Some((reporter, page.parse().ok()?))

@@ -1,4 +1,4 @@
-//! Prepares how the executor gets to the agents, before anything is launched.
+//! Prepares how agents get the executor, before anything is launched.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -13,34 +13,29 @@ use crate::config::{Config, ExecutorSource};
 use crate::display::Display;
 use crate::task_info::Delivery;
 
-/// How long to wait for ZooKeeper to name a leader before saying that there is none.
+/// How long to wait for ZooKeeper to name the leading master.
 const ELECTION: Duration = Duration::from_secs(15);
 
-/// How the executor gets to the agents, and the server for it if it is ours; `None` if stopped meanwhile.
+/// Starts the server for the executor, if this scheduler serves it. `None` if it was stopped meanwhile.
 pub(crate) async fn prepare_delivery(
     config: &Config,
     detector: &Detector,
     display: &Display,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<(Delivery, Option<ArtifactServer>)>> {
-    let delivery = match &config.executor {
+    match &config.executor {
+        ExecutorSource::Provided(delivery) => Ok(Some((delivery.clone(), None))),
         ExecutorSource::Serve { executable, address } => {
             let Some(local) = local_address(config, detector, display, stop).await? else { return Ok(None) };
             let server =
                 ArtifactServer::start(executable, &config.state_dir, address.as_deref(), local).await?;
             let delivery = Delivery::Fetch { uri: server.uri().to_owned(), cache: true };
-            return Ok(Some((delivery, Some(server))));
+            Ok(Some((delivery, Some(server))))
         }
-        ExecutorSource::Uri(uri) => Delivery::Fetch { uri: uri.clone(), cache: false },
-        ExecutorSource::Path(path) => Delivery::Path(path.clone()),
-        ExecutorSource::Image { image, containerizer } => {
-            Delivery::Image { image: image.clone(), containerizer: *containerizer }
-        }
-    };
-    Ok(Some((delivery, None)))
+    }
 }
 
-/// This machine's address on the route to the master. Agents are likely to reach it, too.
+/// This machine's address on the route to the master, which agents can probably reach, too.
 async fn local_address(
     config: &Config,
     detector: &Detector,
@@ -71,7 +66,7 @@ async fn local_address(
     }
 }
 
-/// The local address on the route to one of the masters.
+/// The local address on the route to the first master that has one.
 async fn route_to_any(detector: &Detector) -> anyhow::Result<IpAddr> {
     let mut failed = std::io::Error::from(std::io::ErrorKind::NotFound);
     for master in detector.candidates(ELECTION).await? {
@@ -86,7 +81,7 @@ async fn route_to_any(detector: &Detector) -> anyhow::Result<IpAddr> {
     Err(failed.into())
 }
 
-/// The local address on the route to an address. Connecting a datagram socket sends nothing.
+/// The local address on the route to an address. It connects a datagram socket, which sends nothing.
 fn route(to: SocketAddr) -> std::io::Result<IpAddr> {
     let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = UdpSocket::bind(any)?;

@@ -1,8 +1,8 @@
-//! ZooKeeper → a state folder whose scheduler begins to lead: its records are brought up to date, whatever happened while
-//! schedulers elsewhere led.
+//! Brings the state folder of a new leader up to date with the tree in ZooKeeper, which other leaders may have written since
+//! this folder's scheduler led.
 //!
-//! Accounts that are kept apart in ZooKeeper are taken over one by one. Of those that are only part of a sum there, the
-//! folder has some, from when its own scheduler led; the rest becomes a sum here, too.
+//! Each account that the tree has is copied. The tree's sum covers some accounts that the folder still has, from when its own
+//! scheduler led; the rest of that sum becomes a sum in the folder, too.
 
 use std::collections::BTreeSet;
 
@@ -10,23 +10,26 @@ use mesos::v1::TaskState;
 use rusqlite::{Connection, TransactionBehavior, params};
 use task::Totals;
 
-use super::schema::RETIRED_ELSEWHERE;
+use super::schema::{RETIRED_ELSEWHERE, integer};
 use super::tables::Tables;
-use super::values::{integer, now_ms};
 use super::{failed_launches, read};
 use crate::journal::{Account, Entry, FrameworkRecord, Ledger, LedgerLine, RecoveredState, SpecificationKey};
 use crate::store::totals_json::{RetiredJson, SumJson};
+use crate::unix_time::now_ms;
 
-/// What the leader before has left in ZooKeeper.
+/// What a new leader takes over from ZooKeeper.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Handover {
     pub recovered: RecoveredState,
-    /// Nobody else has led since this folder's scheduler did: all rows are here.
-    pub continued: bool,
+    /// Whether this folder's scheduler was the last leader, so that the folder has all rows.
+    pub was_last_leader: bool,
 }
 
-/// Brings the folder up to date, in one transaction. Repeating it changes nothing.
-pub(in crate::store) fn catch_up(connection: &mut Connection, handover: &Handover) -> rusqlite::Result<()> {
+/// Brings the folder up to date in one transaction. Repeating it changes nothing.
+pub(in crate::store) fn sync_folder(
+    connection: &mut Connection,
+    handover: &Handover,
+) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let recovered = &handover.recovered;
     let framework = recovered.framework.as_ref().map(|framework| framework.id.clone());
@@ -35,34 +38,34 @@ pub(in crate::store) fn catch_up(connection: &mut Connection, handover: &Handove
         "UPDATE framework SET ended_ms = ?2 WHERE ended_ms IS NULL AND id <> coalesce(?1, '')",
         params![tables.framework, tables.now],
     )?;
-    take_key(&tables, recovered.specification_key.as_ref())?;
-    take_avoided(&tables, recovered)?;
+    set_key(&tables, recovered.specification_key.as_ref())?;
+    replace_avoided(&tables, recovered)?;
     if let Some(framework) = &recovered.framework {
-        take_framework(&tables, framework, recovered.peak_workers)?;
-        forget_tasks(&tables, &framework.id, recovered)?;
+        set_framework(&tables, framework, recovered.peak_workers)?;
+        retire_or_delete_tasks(&tables, &framework.id, recovered)?;
         for task in &recovered.tasks {
-            failed_launches::take_out(&tables, &task.id)?;
+            failed_launches::remove_task(&tables, &task.id)?;
             tables.set_task(task)?;
         }
-        take_accounts(&tables, &framework.id, recovered)?;
-        take_sum(&tables, &framework.id, handover)?;
+        replace_accounts(&tables, &framework.id, recovered)?;
+        set_sum_of_others(&tables, &framework.id, handover)?;
     }
     transaction.commit()
 }
 
-fn take_key(tables: &Tables<'_>, key: Option<&SpecificationKey>) -> rusqlite::Result<()> {
+fn set_key(tables: &Tables<'_>, key: Option<&SpecificationKey>) -> rusqlite::Result<()> {
     match key {
         Some(key) => tables.run("UPDATE folder SET specification_key = ?1", [key.to_hex()]),
         None => Ok(()),
     }
 }
 
-fn take_avoided(tables: &Tables<'_>, recovered: &RecoveredState) -> rusqlite::Result<()> {
+fn replace_avoided(tables: &Tables<'_>, recovered: &RecoveredState) -> rusqlite::Result<()> {
     tables.run("DELETE FROM avoided_agent", [])?;
     recovered.avoided.iter().try_for_each(|agent| tables.set_avoided(agent))
 }
 
-fn take_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) -> rusqlite::Result<()> {
+fn set_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) -> rusqlite::Result<()> {
     tables.run(
         "INSERT INTO framework (id, started_ms, peak, removed_ms) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (id) DO UPDATE SET ended_ms = NULL, peak = max(peak, excluded.peak),
@@ -76,9 +79,13 @@ fn take_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) -
     )
 }
 
-/// Tasks that retired while others led have retired here, too; if they had not ended before, their state is not known.
-/// What ZooKeeper never heard of was never launched.
-fn forget_tasks(tables: &Tables<'_>, framework: &str, recovered: &RecoveredState) -> rusqlite::Result<()> {
+/// Tasks that retired under other leaders retire in the folder, too; if they had not ended here, their last state is unknown.
+/// A task that the tree does not know was never launched, and is deleted.
+fn retire_or_delete_tasks(
+    tables: &Tables<'_>,
+    framework: &str,
+    recovered: &RecoveredState,
+) -> rusqlite::Result<()> {
     let known: BTreeSet<&str> = recovered.tasks.iter().map(|task| task.id.as_str()).collect();
     for (task, retired) in read::tasks(tables.transaction, framework)? {
         let is_final = task.state.is_some_and(TaskState::is_final);
@@ -101,34 +108,36 @@ fn forget_tasks(tables: &Tables<'_>, framework: &str, recovered: &RecoveredState
     Ok(())
 }
 
-/// Those that ZooKeeper keeps apart are as they are there. One that is ahead of it was never acknowledged: the same
-/// report comes again. Its shares were taken in.
-fn take_accounts(tables: &Tables<'_>, framework: &str, recovered: &RecoveredState) -> rusqlite::Result<()> {
+/// Replaces the accounts by those in the tree. A report that reached only the folder was never acknowledged and comes again.
+/// Its shares are stored already, so `shares_sequence` is kept.
+fn replace_accounts(
+    tables: &Tables<'_>,
+    framework: &str,
+    recovered: &RecoveredState,
+) -> rusqlite::Result<()> {
     for row in read::accounts(tables.transaction, "framework = ?1", [framework])? {
-        let kept_apart = recovered.ledger.entry(&row.task, &row.worker).is_some();
-        if !kept_apart && !recovered.retired.contains(&row.task) {
-            // Which shares were taken in stays known.
-            let nothing = Entry::default();
-            tables.set_account(Account { entry: nothing, ..row.account() })?;
+        let in_tree = recovered.ledger.entry(&row.task, &row.worker).is_some();
+        if !in_tree && !recovered.retired.contains(&row.task) {
+            tables.set_account(Account { entry: Entry::default(), ..row.account() })?;
         }
     }
     recovered.ledger.iter().try_for_each(|account| tables.set_account(account))
 }
 
-/// The sum of what is not here.
-fn take_sum(tables: &Tables<'_>, framework: &str, handover: &Handover) -> rusqlite::Result<()> {
+/// Stores the sum of the accounts that are not in the folder.
+fn set_sum_of_others(tables: &Tables<'_>, framework: &str, handover: &Handover) -> rusqlite::Result<()> {
     let mut here = Ledger::default();
     for row in read::accounts(tables.transaction, "framework = ?1", [framework])? {
         here.put(row.account());
     }
     let recovered = &handover.recovered;
     let ((all, blocks), (here, blocks_here)) = (recovered.ledger.sum(), here.sum());
-    let elsewhere = LedgerLine { worker: less(all.worker, here.worker), pool: less(all.pool, here.pool) };
-    let sum = SumJson::from((elsewhere, blocks.saturating_sub(blocks_here)));
-    let known = read::led_elsewhere(tables.transaction, framework)?.map(|row| row.rows_since_ms);
+    let others = LedgerLine { worker: less(all.worker, here.worker), pool: less(all.pool, here.pool) };
+    let sum = SumJson::from((others, blocks.saturating_sub(blocks_here)));
+    let known = read::other_leaders(tables.transaction, framework)?.map(|row| row.rows_since_ms);
     let since = match known {
-        None if handover.continued && elsewhere == LedgerLine::default() => return Ok(()),
-        Some(since) if handover.continued => integer(since),
+        None if handover.was_last_leader && others == LedgerLine::default() => return Ok(()),
+        Some(since) if handover.was_last_leader => integer(since),
         _ => tables.now,
     };
     let retired = RetiredJson::from(recovered.retired.clone());
@@ -140,7 +149,7 @@ fn take_sum(tables: &Tables<'_>, framework: &str, handover: &Handover) -> rusqli
 }
 
 fn json(value: &impl serde::Serialize) -> String {
-    // Text, numbers and maps of them: there is nothing in it that JSON has not.
+    // The values consist of numbers, text, and maps with text keys, so this cannot fail.
     serde_json::to_string(value).unwrap_or_default()
 }
 

@@ -1,10 +1,8 @@
-//! What the scheduler tells of itself over HTTP. It asks the driver when it is asked, so that nothing is computed while
-//! nobody looks.
+//! The scheduler's HTTP API. It asks the driver on each request, so that nothing is computed while nobody asks.
 //!
-//! `/healthz` is 200 while a worker mines, or while this scheduler waits because another one leads; else 503.
+//! `/healthz` answers 200 while a worker mines, or while another scheduler leads; otherwise 503.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use command_line::ShareCounts;
 use monitor::{JsonText, MetricType, Metrics, Monitored, QueryParameters, RequestError};
@@ -16,27 +14,27 @@ use crate::core::{MAX_PAGE, Overview, TaskOverview, TaskPage};
 use crate::history::TaskFailure;
 use crate::query::{QueryClient, QueryError, Role};
 
-/// Tasks on a page if nothing else is asked for, and in the summary.
+/// How many tasks a page has by default, and in the summary.
 const PAGE: usize = 100;
-/// Mesos' ids are no longer than a file's name may be.
+/// The longest id that Mesos allows: the longest file name.
 const LONGEST_ID: usize = 255;
 
 const STARTING: &str = "the scheduler is starting: there is no subscription at a master yet";
 const ENDING: &str = "the scheduler is ending";
 const STANDBY: &str = "another scheduler leads: ask that one";
 
-/// Answers HTTP requests. Clones are the same.
+/// Answers HTTP requests. Clones share the cached answers.
 #[derive(Clone, Debug)]
-pub(crate) struct Page {
+pub(crate) struct HttpApi {
     role: watch::Receiver<Role>,
-    /// The last ones, since many may ask for the same.
-    summary: Arc<Mutex<Option<Rendered>>>,
-    tasks: Arc<Mutex<Option<Rendered>>>,
+    /// The last answers, because many clients may ask for the same.
+    summary: Arc<Mutex<Option<CachedJson>>>,
+    tasks: Arc<Mutex<Option<CachedJson>>>,
 }
 
-/// JSON, and what it was made of.
+/// An answer, and the data from which it was made.
 #[derive(Debug)]
-struct Rendered {
+struct CachedJson {
     overview: Option<Arc<Overview>>,
     page: Arc<TaskPage>,
     json: JsonText,
@@ -48,13 +46,13 @@ impl From<QueryError> for RequestError {
     }
 }
 
-impl Page {
-    /// Asks whoever can tell of the framework.
+impl HttpApi {
+    /// `role` tells who can be asked about the framework.
     pub fn new(role: watch::Receiver<Role>) -> Self {
-        Page { role, summary: Arc::default(), tasks: Arc::default() }
+        HttpApi { role, summary: Arc::default(), tasks: Arc::default() }
     }
 
-    /// Whom to ask; `None` while another scheduler leads.
+    /// The way to the driver; `None` while another scheduler leads.
     fn leader(&self) -> Result<Option<QueryClient>, RequestError> {
         match &*self.role.borrow() {
             Role::Standby => Ok(None),
@@ -72,29 +70,29 @@ impl Page {
     }
 }
 
-/// JSON of a page of tasks, with or without the figures. It is made once, however many ask: a page of 1000 tasks takes
-/// longer to write than to make.
-async fn rendered(
-    last: &Mutex<Option<Rendered>>,
+/// The JSON of a page of tasks, with or without the overview. It is made once for all who ask at the same time, because writing
+/// the JSON of 1000 tasks takes longer than collecting them.
+async fn json_of(
+    last: &Mutex<Option<CachedJson>>,
     overview: Option<Arc<Overview>>,
     page: Arc<TaskPage>,
 ) -> JsonText {
     let mut last = last.lock().await;
-    if let Some(rendered) = &*last
-        && rendered.overview.as_ref().map(Arc::as_ptr) == overview.as_ref().map(Arc::as_ptr)
-        && Arc::ptr_eq(&rendered.page, &page)
+    if let Some(cached) = &*last
+        && cached.overview.as_ref().map(Arc::as_ptr) == overview.as_ref().map(Arc::as_ptr)
+        && Arc::ptr_eq(&cached.page, &page)
     {
-        return rendered.json.clone();
+        return cached.json.clone();
     }
     let json = JsonText::from(&match &overview {
         Some(overview) => summary(overview, &page),
         None => json!({"tasks": tasks(&page), "next": page.next}),
     });
-    *last = Some(Rendered { overview, page, json: json.clone() });
+    *last = Some(CachedJson { overview, page, json: json.clone() });
     json
 }
 
-impl Monitored for Page {
+impl Monitored for HttpApi {
     const PATHS: &'static [&'static str] = &["/api/v1/tasks"];
 
     async fn problem(&self) -> Option<String> {
@@ -114,7 +112,7 @@ impl Monitored for Page {
         let Some(client) = self.leader()? else { return Ok(JsonText::from(&json!({"leads": false}))) };
         let overview = client.overview().await?;
         let page = client.tasks(None, PAGE).await?;
-        Ok(rendered(&self.summary, Some(overview), page).await)
+        Ok(json_of(&self.summary, Some(overview), page).await)
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
@@ -132,8 +130,8 @@ impl Monitored for Page {
             metrics.add("scheduler_connected", MetricType::Gauge, help, connected);
         }
         if let Some(overview) = overview {
-            running(&overview, &mut metrics);
-            accounts(&overview, &mut metrics);
+            task_metrics(&overview, &mut metrics);
+            ledger_metrics(&overview, &mut metrics);
         }
         Ok(metrics)
     }
@@ -149,7 +147,7 @@ impl Monitored for Page {
             return Err(RequestError::BadRequest(text));
         }
         let page = self.page_of_tasks(after, limit).await?;
-        Ok(rendered(&self.tasks, None, page).await)
+        Ok(json_of(&self.tasks, None, page).await)
     }
 }
 
@@ -165,7 +163,7 @@ fn trouble(overview: &Overview) -> Option<String> {
     (overview.running_workers == 0).then(|| format!("no worker mines{why}"))
 }
 
-/// What may exceed the numbers of a JSON reader is a string.
+/// The summary. Numbers that many JSON readers cannot represent are strings.
 fn summary(overview: &Overview, page: &TaskPage) -> Value {
     let account = |totals: Totals| {
         json!({
@@ -202,9 +200,8 @@ fn tasks(page: &TaskPage) -> Vec<Value> {
 }
 
 fn task(task: &TaskOverview) -> Value {
-    let seconds = |interval: Duration| interval.as_secs_f64();
-    let live_interval = |told: Option<Intervals>| told.map(|intervals| seconds(intervals.live()));
-    let report_interval = |told: Option<Intervals>| told.map(|intervals| seconds(intervals.report()));
+    let live_interval = |it: Option<Intervals>| it.map(|intervals| intervals.live().as_secs_f64());
+    let report_interval = |it: Option<Intervals>| it.map(|intervals| intervals.report().as_secs_f64());
     let live = task.live.as_ref().map(|live| match live {
         Live::Worker(live) => json!({
             "hashrate": live.hashrate,
@@ -234,8 +231,8 @@ fn task(task: &TaskOverview) -> Value {
     })
 }
 
-/// What runs at present, and the states of all that have ended.
-fn running(overview: &Overview, metrics: &mut Metrics) {
+/// Metrics of the live tasks, and of the states of those that have ended.
+fn task_metrics(overview: &Overview, metrics: &mut Metrics) {
     let live = overview.live_states.iter().map(|(state, count)| (state.as_str(), *count as f64));
     metrics.add_labelled("scheduler_tasks", MetricType::Gauge, "Tasks that have not ended.", "state", live);
     let ended = overview.ended_states().map(|(state, count)| (state, count as f64));
@@ -249,13 +246,18 @@ fn running(overview: &Overview, metrics: &mut Metrics) {
     let cpus = overview.cpus_milli as f64 / 1000.0;
     metrics.add("scheduler_cpus", MetricType::Gauge, "CPUs of tasks that have not ended.", cpus);
     let workers = overview.reporting_workers as f64;
-    metrics.add("scheduler_workers", MetricType::Gauge, "Workers that told their hashrate lately.", workers);
-    let help = "Sum of the hashrates that workers told lately.";
+    metrics.add(
+        "scheduler_workers",
+        MetricType::Gauge,
+        "Workers that reported their hashrate lately.",
+        workers,
+    );
+    let help = "Sum of the hashrates that workers reported lately.";
     metrics.add("scheduler_hashrate_hashes_per_second", MetricType::Gauge, help, overview.hashrate);
 }
 
-/// The ledger.
-fn accounts(overview: &Overview, metrics: &mut Metrics) {
+/// Metrics of the ledger.
+fn ledger_metrics(overview: &Overview, metrics: &mut Metrics) {
     let Totals { hashes, .. } = overview.totals.worker;
     metrics.add("scheduler_hashes_total", MetricType::Counter, "Hashes searched.", hashes as f64);
     for (name, help, totals) in [

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::journal::{Change, StatusRecord, Ticket};
 use crate::store::DATABASE;
-use crate::store::sqlite::{KeptShare, schema, tables};
+use crate::store::sqlite::{StoredShare, records, schema};
 use crate::store::tests::shares;
 use crate::task_id::TaskKind;
 
@@ -18,7 +18,7 @@ struct Folder {
     folder: TempDir,
     connection: Connection,
     framework: Option<String>,
-    space: Space,
+    retention: ShareRetention,
     reported: u64,
 }
 
@@ -27,18 +27,18 @@ impl Folder {
         let folder = tempfile::tempdir().unwrap();
         let mut connection = Connection::open(folder.path().join(DATABASE)).unwrap();
         schema::prepare(&mut connection, folder.path()).unwrap();
-        let space = Space::new(limits, &connection).unwrap();
-        let mut folder = Folder { folder, connection, framework: None, space, reported: 0 };
+        let retention = ShareRetention::new(limits, &connection).unwrap();
+        let mut folder = Folder { folder, connection, framework: None, retention, reported: 0 };
         folder.write(&[(0, Change::Framework("f".into())), (0, Change::Task(worker()))]);
         folder
     }
 
     fn write(&mut self, batch: &[(Ticket, Change)]) {
-        tables::write(&mut self.connection, &mut self.framework, batch).unwrap();
+        records::write(&mut self.connection, &mut self.framework, batch).unwrap();
     }
 
     /// Writes so many reports with so many shares each, in one batch, and does what is done after a batch.
-    fn report(&mut self, reports: usize, shares: usize) -> Piece {
+    fn report(&mut self, reports: usize, shares: usize) -> PruneStep {
         let batch: Vec<_> = (0..reports)
             .map(|_| {
                 self.reported += 1;
@@ -46,21 +46,21 @@ impl Folder {
             })
             .collect();
         self.write(&batch);
-        self.space.tidy(&mut self.connection, reports).unwrap()
+        self.retention.prune(&mut self.connection, reports).unwrap()
     }
 
-    /// Does all that is left to do, in how many pieces.
-    fn tidy(&mut self) -> usize {
-        let mut pieces = 0;
-        while self.space.tidy(&mut self.connection, 0).unwrap().more {
-            pieces += 1;
-            assert!(pieces < 10_000, "it comes to an end");
+    /// Does all that is left to do, in how many steps.
+    fn prune(&mut self) -> usize {
+        let mut steps = 0;
+        while self.retention.prune(&mut self.connection, 0).unwrap().more {
+            steps += 1;
+            assert!(steps < 10_000, "it comes to an end");
         }
-        pieces
+        steps
     }
 
-    fn pages(&self) -> Pages {
-        Pages::read(&self.connection).unwrap()
+    fn pages(&self) -> DatabasePages {
+        DatabasePages::read(&self.connection).unwrap()
     }
 
     /// The size of the file when all of the log is in it.
@@ -70,7 +70,7 @@ impl Folder {
         self.folder.path().join(DATABASE).metadata().unwrap().len()
     }
 
-    fn shares(&self) -> Vec<KeptShare> {
+    fn shares(&self) -> Vec<StoredShare> {
         shares(self.folder.path())
     }
 
@@ -140,13 +140,13 @@ fn the_file_stays_within_its_limit_however_much_is_written() {
     let mut largest = 0;
     for batch in 0..300 {
         // Batches of all sizes, reports of all sizes: some need pages of their own.
-        let piece = folder.report(1 + batch * 7 % 20, 1 + batch * 31 % 128);
-        told += usize::from(piece.tell.is_some_and(|text| text.contains("--ledger-max-size")));
+        let step = folder.report(1 + batch * 7 % 20, 1 + batch * 31 % 128);
+        told += usize::from(step.message.is_some_and(|text| text.contains("--ledger-max-size")));
         let pages = folder.pages();
         largest = largest.max(pages.all * pages.size);
         assert!(pages.all * pages.size <= LIMIT + SLACK, "{batch}: {pages:?}");
     }
-    folder.tidy();
+    folder.prune();
     let size = folder.size();
     assert!(size <= LIMIT, "{size}");
     assert!(largest > LIMIT - SLACK, "the limit was reached: {largest}");
@@ -159,31 +159,35 @@ fn the_file_stays_within_its_limit_however_much_is_written() {
 }
 
 #[test]
-fn a_lower_limit_gives_space_back_piece_by_piece() {
+fn a_lower_limit_gives_space_back_step_by_step() {
     let mut folder = Folder::new(limited(100_000_000));
     for _ in 0..40 {
-        assert_eq!(folder.report(25, 128), Piece::default());
+        assert_eq!(folder.report(25, 128), PruneStep::default());
     }
     let before = folder.size();
     assert!(before > 3_000_000, "{before}");
     let (reports, accepted) = (folder.reports(), folder.accepted());
     assert_eq!(reports.len() as u64, folder.reported);
-    folder.space = Space::new(limited(before / 4), &folder.connection).unwrap();
-    let pieces = folder.tidy();
-    assert!(pieces > 5, "no piece does it all: {pieces}");
+    folder.retention = ShareRetention::new(limited(before / 4), &folder.connection).unwrap();
+    let steps = folder.prune();
+    assert!(steps > 5, "no step does it all: {steps}");
     let after = folder.size();
     assert!(after <= before / 4, "{after} of {before}");
     let left = folder.reports();
     assert!(!left.is_empty() && reports.ends_with(&left), "{left:?}");
     assert_eq!(folder.accepted(), accepted);
-    assert_eq!(folder.space.tidy(&mut folder.connection, 0).unwrap(), Piece::default(), "it is done");
+    assert_eq!(
+        folder.retention.prune(&mut folder.connection, 0).unwrap(),
+        PruneStep::default(),
+        "it is done"
+    );
 }
 
 #[test]
 fn with_no_space_at_all_totals_remain() {
     let mut folder = Folder::new(limited(0));
     folder.report(20, 10);
-    folder.tidy();
+    folder.prune();
     assert_eq!((folder.shares(), folder.accepted()), (Vec::new(), 20));
 }
 
@@ -191,14 +195,14 @@ fn with_no_space_at_all_totals_remain() {
 fn old_shares_go_and_totals_stay() {
     let mut folder = Folder::new(ShareLimits { age: WEEK, size: None });
     folder.report(300, 2);
-    assert_eq!(folder.tidy(), 0);
+    assert_eq!(folder.prune(), 0);
     let sql =
         "UPDATE reported_shares SET received_ms = received_ms - 8 * 24 * 3600 * 1000 WHERE sequence <= 250";
     folder.connection.execute(sql, []).unwrap();
-    let piece = folder.space.tidy(&mut folder.connection, 0).unwrap();
-    assert_eq!(piece, Piece { more: true, tell: None }, "nobody needs to hear of what has its time");
-    assert_eq!(folder.reports()[0], REPORTS as u64 + 1, "one piece");
-    folder.tidy();
+    let step = folder.retention.prune(&mut folder.connection, 0).unwrap();
+    assert_eq!(step, PruneStep { more: true, message: None }, "nobody needs to hear of what has its time");
+    assert_eq!(folder.reports()[0], REPORTS as u64 + 1, "one step");
+    folder.prune();
     assert_eq!(folder.reports(), (251..=300).collect::<Vec<_>>());
     assert_eq!(folder.accepted(), 300);
 }
@@ -213,14 +217,15 @@ fn shares_of_format_2_go_first() {
     let mut connection = Connection::open(&path).unwrap();
     schema::prepare(&mut connection, &path).unwrap();
     assert_eq!(shares(folder.path()).len(), 123);
-    let mut space = Space::new(ShareLimits { age: Duration::MAX, size: None }, &connection).unwrap();
-    assert_eq!(space.tidy(&mut connection, 0).unwrap(), Piece::default(), "nothing is old");
+    let mut retention =
+        ShareRetention::new(ShareLimits { age: Duration::MAX, size: None }, &connection).unwrap();
+    assert_eq!(retention.prune(&mut connection, 0).unwrap(), PruneStep::default(), "nothing is old");
     connection.execute("UPDATE share SET received_ms = 1 WHERE task = 'miner-worker-781'", []).unwrap();
-    let mut space =
-        Space::new(ShareLimits { age: Duration::from_secs(3600), size: None }, &connection).unwrap();
+    let mut retention =
+        ShareRetention::new(ShareLimits { age: Duration::from_secs(3600), size: None }, &connection).unwrap();
     let now = integer(now_ms());
     connection.execute("UPDATE share SET received_ms = ?1 WHERE received_ms > 1", [now]).unwrap();
-    while space.tidy(&mut connection, 0).unwrap().more {}
+    while retention.prune(&mut connection, 0).unwrap().more {}
     assert_eq!(shares(folder.path()).len(), 113, "the others have not had their time");
     let mut framework = Some("f".to_owned());
     let mut task = worker();
@@ -229,25 +234,25 @@ fn shares_of_format_2_go_first() {
     if let Change::Status(status) = &mut late {
         status.task.clone_from(&task.id);
     }
-    tables::write(&mut connection, &mut framework, &[(0, Change::Task(task)), (0, late)]).unwrap();
-    let mut space = Space::new(limited(0), &connection).unwrap();
-    let piece = space.tidy(&mut connection, 0).unwrap();
-    assert!(piece.more && piece.tell.is_some());
+    records::write(&mut connection, &mut framework, &[(0, Change::Task(task)), (0, late)]).unwrap();
+    let mut retention = ShareRetention::new(limited(0), &connection).unwrap();
+    let step = retention.prune(&mut connection, 0).unwrap();
+    assert!(step.more && step.message.is_some());
     assert_eq!(shares(folder.path()).len(), 3, "the new ones are still there");
-    while space.tidy(&mut connection, 0).unwrap().more {}
+    while retention.prune(&mut connection, 0).unwrap().more {}
     assert!(shares(folder.path()).is_empty());
     assert!(!has_table(&connection, SHARES_2).unwrap());
 }
 
 #[test]
 fn pages_go_back_where_the_file_is_too_large_or_most_of_it_is_free() {
-    let pages = |all, free| Pages { size: 4096, all, free };
+    let pages = |all, free| DatabasePages { size: 4096, all, free };
     assert_eq!(pages(100, 50).surplus(None), 0, "it is small");
     assert_eq!(pages(100, 50).surplus(Some(100 * 4096)), 0);
     assert_eq!(pages(100, 50).surplus(Some(80 * 4096)), 20);
     assert_eq!(pages(100, 10).surplus(Some(80 * 4096)), 10, "no more than is free");
     assert_eq!(pages(100_000, 40_000).surplus(None), 0, "it may grow again");
     assert_eq!(pages(100_000, 90_000).surplus(None), 80_000);
-    assert!(pages(101, 0).too_much(Some(100 * 4096)) && !pages(101, 1).too_much(Some(100 * 4096)));
-    assert!(!pages(101, 0).too_much(None));
+    assert!(pages(101, 0).exceed(Some(100 * 4096)) && !pages(101, 1).exceed(Some(100 * 4096)));
+    assert!(!pages(101, 0).exceed(None));
 }

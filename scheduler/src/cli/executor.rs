@@ -1,0 +1,57 @@
+//! Options for where agents get the executor.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use crate::artifact::checked_address;
+use crate::config::ExecutorSource;
+use crate::task_info::{Containerizer, Delivery};
+
+/// Where agents get the executor.
+#[derive(Clone, Debug, Args)]
+pub struct ExecutorArgs {
+    /// HOST or HOST:PORT at which agents fetch the executor from this scheduler
+    /// [default: this machine as the master sees it, any port].
+    #[arg(long, value_name = "ADDRESS", env = "MINER_ARTIFACT_ADDRESS", value_parser = checked_address)]
+    pub artifact_address: Option<String>,
+    /// Serve this file to agents as the executor, instead of this program: a build for their machines, or a stripped one.
+    #[arg(long, value_name = "FILE", env = "MINER_EXECUTOR_FILE", group = "source")]
+    pub executor_file: Option<PathBuf>,
+    /// Have agents fetch the executor from this URI instead. An archive (.tar.gz, .tgz, .tar, .tar.bz2, .tar.xz or .zip) is
+    /// unpacked and must have mesos-miner at its top.
+    #[arg(long, value_name = "URI", env = "MINER_EXECUTOR_URI", hide_env_values = true, group = "source")]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "artifact_address")]
+    pub executor_uri: Option<String>,
+    /// The executor's path on every agent; nothing is fetched.
+    #[arg(long, value_name = "PATH", env = "MINER_EXECUTOR_PATH", group = "source")]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "artifact_address")]
+    pub executor_path: Option<String>,
+    /// Container image with the executor as its entry point; nothing is fetched.
+    #[arg(long, value_name = "IMAGE", env = "MINER_EXECUTOR_IMAGE", group = "source")]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "artifact_address")]
+    pub executor_image: Option<String>,
+    /// The containerizer that runs --executor-image.
+    #[arg(long, env = "MINER_CONTAINERIZER", value_enum, default_value = "docker")]
+    pub containerizer: Containerizer,
+}
+
+impl ExecutorArgs {
+    /// Where agents get the executor. `this_program` is called only if that file is to be served.
+    pub(super) fn source(
+        self,
+        this_program: impl FnOnce() -> anyhow::Result<PathBuf>,
+    ) -> anyhow::Result<ExecutorSource> {
+        let delivery = match (self.executor_uri, self.executor_path, self.executor_image) {
+            (Some(uri), _, _) => Delivery::Fetch { uri, cache: false },
+            (_, Some(path), _) => Delivery::Path(path),
+            (_, _, Some(image)) => Delivery::Image { image, containerizer: self.containerizer },
+            _ => {
+                let executable = self.executor_file.map_or_else(this_program, Ok)?;
+                return Ok(ExecutorSource::Serve { executable, address: self.artifact_address });
+            }
+        };
+        Ok(ExecutorSource::Provided(delivery))
+    }
+}

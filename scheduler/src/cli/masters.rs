@@ -1,0 +1,109 @@
+//! Options for how to reach Mesos masters and ZooKeeper.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use command_line::{RedactedParser, duration};
+use mesos::address::Scheme;
+use mesos::masters::Masters;
+use mesos::tls::TlsFiles;
+use mesos::zookeeper::Ensemble;
+
+use crate::election::ZkConfig;
+use crate::master_access::MasterAccess;
+
+/// The masters, and how to authenticate with them.
+#[derive(Clone, Debug, Args)]
+pub struct MasterArgs {
+    /// The Mesos master: HOST:PORT, https://HOST:PORT, several separated by commas; or zk://HOST:PORT,…/PATH, also with
+    /// USER:PASSWORD@ in front; or file:///PATH of a file with such an address, which keeps the password from the list of
+    /// processes.
+    #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
+    #[arg(default_value = "127.0.0.1:5050", value_parser = RedactedParser(parse_masters))]
+    pub master: Masters,
+    /// Principal with which the framework authenticates [default: none].
+    #[arg(long, env = "MINER_PRINCIPAL", value_parser = NonEmptyStringValueParser::new())]
+    pub principal: Option<String>,
+    /// File with the principal's secret; it is read again for each subscription [default: no authentication].
+    #[arg(long, value_name = "FILE", env = "MINER_SECRET_FILE", requires = "principal")]
+    pub secret_file: Option<PathBuf>,
+    /// Authorities to trust for an https:// master, a PEM file [default: those that the system trusts]. With zk:// it
+    /// means that masters use TLS.
+    #[arg(long, value_name = "FILE", env = "MINER_CA_CERT")]
+    pub ca_cert: Option<PathBuf>,
+    /// Our certificate, for masters that ask for one, a PEM file.
+    #[arg(long, value_name = "FILE", env = "MINER_CLIENT_CERT", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+    /// The private key of our certificate, a PEM file.
+    #[arg(long, value_name = "FILE", env = "MINER_CLIENT_KEY", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+}
+
+impl MasterArgs {
+    /// The masters, and the credentials read from their files.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or there are TLS files although the masters use plain HTTP.
+    pub(super) fn check(self) -> anyhow::Result<(Masters, MasterAccess)> {
+        let files = TlsFiles { ca_cert: self.ca_cert, client: self.client_cert.zip(self.client_key) };
+        let given = files != TlsFiles::default();
+        ensure!(
+            !given || self.master.scheme() != Some(Scheme::Http),
+            "--ca-cert and --client-cert are for TLS, but --master {} is plain HTTP: write https://",
+            self.master
+        );
+        // ZooKeeper does not say whether its masters use TLS: they do if files for it are given.
+        let tls = given || self.master.scheme() == Some(Scheme::Https);
+        let access = MasterAccess::read(self.principal, self.secret_file, tls.then_some(files))?;
+        Ok((self.master, access))
+    }
+}
+
+/// The election among several schedulers.
+#[derive(Clone, Debug, Args)]
+pub struct ZkArgs {
+    /// Run several schedulers, of which one leads and the others wait: the path in ZooKeeper where they hold the election
+    /// and share their state. zk://HOST:PORT,…/PATH, also with USER:PASSWORD@ in front; or file:///PATH of a file with such an
+    /// address, which keeps the password from the list of processes.
+    #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = RedactedParser(ensemble))]
+    pub zk: Option<Ensemble>,
+    /// A leader loses the leadership when ZooKeeper has not heard from it for this time; ZooKeeper has limits of its own.
+    #[arg(long, value_name = "TIME", env = "MINER_ZK_SESSION_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub zk_session_timeout: Duration,
+}
+
+impl ZkArgs {
+    /// Where the election is held, if `--zk` is given.
+    ///
+    /// # Errors
+    /// If that is the masters' own path in ZooKeeper.
+    pub(super) fn check(self, masters: &Masters) -> anyhow::Result<Option<ZkConfig>> {
+        let Some(ensemble) = self.zk else { return Ok(None) };
+        if let Some(masters) = masters.ensemble() {
+            ensure!(
+                masters.servers() != ensemble.servers() || masters.path() != ensemble.path(),
+                "--zk {ensemble} is the path where the Mesos masters hold their election; give the schedulers a path of \
+                 their own"
+            );
+        }
+        Ok(Some(ZkConfig { ensemble, session_timeout: self.zk_session_timeout }))
+    }
+}
+
+/// Parses an ensemble's addresses and path, or reads a file that contains them.
+pub(crate) fn ensemble(text: &str) -> anyhow::Result<Ensemble> {
+    let masters = parse_masters(text)?;
+    let ensemble = masters.ensemble().cloned();
+    ensemble.with_context(|| format!("{masters}: write zk://HOST:PORT,HOST:PORT/PATH"))
+}
+
+/// Parses the masters' addresses, or reads a file that contains them.
+fn parse_masters(text: &str) -> anyhow::Result<Masters> {
+    let Some(path) = text.strip_prefix("file://") else { return Ok(text.parse()?) };
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    text.trim().parse().with_context(|| format!("the file {path} contains no such address"))
+}

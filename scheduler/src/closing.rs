@@ -1,0 +1,85 @@
+//! The end of a run of the framework: the last records, and what is left.
+
+use std::time::{Duration, Instant};
+
+use command_line::Summary;
+
+use crate::config::Config;
+use crate::core::State;
+use crate::driver::Driven;
+use crate::election::TermError;
+use crate::journal::{Change, RecoveredState};
+use crate::scheduler_end::SchedulerEnd;
+use crate::store::Store;
+
+/// Writes the last records after the driver has ended, and tells how the scheduler ended.
+///
+/// # Errors
+/// The error with which the driver ended, if any.
+pub(crate) async fn close(config: &Config, driven: Driven) -> Result<SchedulerEnd, TermError> {
+    let Driven { state, store, ran } = driven;
+    match ran {
+        Ok(last_calls) => {
+            let end = end(config, state, last_calls, &store);
+            match store.finish().await {
+                Ok(()) => Ok(end),
+                Err(error) => Ok(end.unrecorded(format!("{error:#}"))),
+            }
+        }
+        Err(TermError::Deposed(why)) => {
+            // Changes that did not get to ZooKeeper had no effect, so their loss does not matter.
+            let _ = store.abandon().await.inspect_err(|error| tracing::warn!(%error));
+            Err(TermError::Deposed(why))
+        }
+        Err(TermError::Failed(error)) => {
+            // The user must see the first error; this one is only logged.
+            let _ = store.finish().await.inspect_err(|error| tracing::error!(%error));
+            Err(TermError::Failed(error))
+        }
+    }
+}
+
+/// Records the end of the framework, if it was torn down. `last_calls` is an error if the master did not accept all calls.
+fn end(config: &Config, mut state: State, last_calls: Result<(), String>, store: &Store) -> SchedulerEnd {
+    let teardown = config.framework.teardown_on_exit;
+    if teardown && last_calls.is_ok() {
+        for change in state.torn_down(Instant::now()) {
+            store.persist(0, change);
+        }
+    }
+    let summary = state.summary(Instant::now());
+    match (state.framework(), last_calls) {
+        (None, _) => SchedulerEnd::NoFramework { summary },
+        (Some(_), _) if !teardown => SchedulerEnd::TasksLeft { summary, tasks: state.live_tasks() },
+        (Some(_), Ok(())) => {
+            store.persist(0, Change::FrameworkEnded);
+            SchedulerEnd::TornDown { summary }
+        }
+        (Some(framework), Err(why)) => not_torn_down(config, framework, &why, summary),
+    }
+}
+
+/// How the scheduler ends if it was stopped before it could subscribe: everything is as the previous run left it.
+pub(crate) fn end_before_subscription(
+    config: &Config,
+    recovered: &RecoveredState,
+    elapsed: Duration,
+) -> SchedulerEnd {
+    let summary = Summary { seconds: elapsed.as_secs_f64(), ..Summary::default() };
+    match &recovered.framework {
+        _ if config.zk.is_some() => SchedulerEnd::Standby { summary },
+        None => SchedulerEnd::NoFramework { summary },
+        Some(framework) if config.framework.teardown_on_exit => {
+            not_torn_down(config, &framework.id, "there is no subscription", summary)
+        }
+        Some(_) => SchedulerEnd::TasksLeft { summary, tasks: recovered.live_tasks() },
+    }
+}
+
+fn not_torn_down(config: &Config, framework: &str, why: &str, summary: Summary) -> SchedulerEnd {
+    let timeout = config.failover_timeout().as_secs();
+    let why = format!(
+        "framework {framework} could not be torn down ({why}); the master ends it {timeout} s after it lost this scheduler"
+    );
+    SchedulerEnd::Failed { summary, why }
+}

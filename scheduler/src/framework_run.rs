@@ -1,0 +1,87 @@
+//! Runs the framework while this scheduler leads: from opening the store to the framework's end, or until another scheduler
+//! leads.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use mesos::scheduler::SchedulerClient;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::artifact::ArtifactServer;
+use crate::closing::{close, end_before_subscription};
+use crate::config::Config;
+use crate::core::State;
+use crate::display::Display;
+use crate::driver::{Driver, Inputs, run_on_own_thread};
+use crate::election::{Leadership, TermError, lost};
+use crate::executor_delivery::prepare_delivery;
+use crate::query::{Role, channel};
+use crate::scheduler_end::SchedulerEnd;
+use crate::store::Store;
+use crate::time_limit::TimeLimit;
+use crate::unix_time::elapsed_since;
+
+/// What a run of the framework needs.
+#[derive(Clone, Copy)]
+pub(crate) struct FrameworkRun<'a> {
+    pub config: &'a Arc<Config>,
+    /// `None`: this is the only scheduler.
+    pub leadership: Option<&'a Arc<Leadership>>,
+    pub time: TimeLimit,
+    pub display: &'a Arc<Display>,
+    /// Publishes who can be asked about the framework.
+    pub role: &'a watch::Sender<Role>,
+    pub stop: &'a CancellationToken,
+}
+
+impl FrameworkRun<'_> {
+    /// Runs the framework until it ends.
+    ///
+    /// # Errors
+    /// If another scheduler leads, and as [`run`](crate::run).
+    pub async fn run(self) -> Result<SchedulerEnd, TermError> {
+        let config = self.config;
+        self.role.send_replace(Role::Starting);
+        let client =
+            SchedulerClient::with_config(config.master.clone(), config.master_access.settings().clone());
+        let (sender, store_events) = mpsc::unbounded_channel();
+        let on_event = move |event| drop(sender.send(event));
+        let (mut store, recovered) =
+            Store::open(&config.state_dir, config.share_limits, on_event).map_err(anyhow::Error::from)?;
+        let prepared = tokio::select! {
+            prepared = prepare_delivery(config, client.detector(), self.display, self.stop) => prepared?,
+            () = self.time.reached() => None,
+            why = lost(self.leadership.map(|it| &**it)) => return Err(TermError::Deposed(why)),
+        };
+        let Some((delivery, artifact)) = prepared else {
+            return Ok(end_before_subscription(config, &recovered, self.time.elapsed()));
+        };
+        let recovered = match self.leadership {
+            Some(leadership) => store.take_over(leadership, recovered).await?,
+            None => recovered,
+        };
+        // A new framework is as old as this run, whose time --duration limits.
+        let age = recovered.framework.as_ref().map_or(self.time.elapsed(), |it| elapsed_since(it.started_ms));
+        let settings = config.framework_settings(delivery, self.time.remaining());
+        let (queries, query_queue) = channel();
+        self.role.send_replace(Role::Leader(queries));
+        let driver = Driver {
+            config: Arc::clone(config),
+            access: config.master_access.clone(),
+            client,
+            state: State::new(settings, recovered, age, Instant::now()),
+            store,
+            display: Arc::clone(self.display),
+            frames: self.display.frame_timer(),
+            leadership: self.leadership.cloned(),
+            queries: query_queue,
+        };
+        let downloads = artifact.as_ref().map(ArtifactServer::downloads);
+        let stop = self.stop.clone();
+        let driven = run_on_own_thread(driver, move || Inputs::new(store_events, downloads, stop)).await?;
+        self.role.send_replace(Role::Ending);
+        drop(artifact);
+        close(config, driven).await
+    }
+}
