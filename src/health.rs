@@ -103,7 +103,7 @@ async fn wait_for_job(server: SocketAddr) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use pool::{Listen, ServeOptions, Server};
+    use pool::{Server, ServerOptions};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -143,8 +143,8 @@ mod tests {
     }
 
     async fn server(config: pool::Config) -> Server {
-        let options = ServeOptions {
-            stratum: Listen::At(([127, 0, 0, 1], 0).into()),
+        let options = ServerOptions {
+            stratum: vec![([127, 0, 0, 1], 0).into()],
             http: None,
             config,
             source: task::BlockSourceSpec::Builtin { block_interval: Duration::from_secs(60) },

@@ -9,7 +9,7 @@ use command_line::{NodeArgs, Summary, UsageError};
 use executor::cli::MineArgs;
 use executor::standalone::{self, MiningResult};
 use pool::cli::DataArgs;
-use pool::{Config, Listen, ServeOptions, Server};
+use pool::{Config, Server, ServerOptions};
 use stratum::PoolUrl;
 use task::BlockSourceSpec;
 use tokio_util::sync::CancellationToken;
@@ -58,21 +58,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     command_line::block_on(2, on_node(&args.mine, options)).map(|()| ExitCode::SUCCESS)
 }
 
-fn options(args: &Args) -> anyhow::Result<ServeOptions> {
+fn options(args: &Args) -> anyhow::Result<ServerOptions> {
     let payout = args.node.payout().map_err(|text| UsageError(text.to_owned()))?;
     let spec = args.node.spec(payout, |name| std::env::var(name).ok());
     let spec = spec.map_err(|error| UsageError(format!("{error:#}")))?;
-    Ok(ServeOptions {
+    Ok(ServerOptions {
         // Only this process connects.
-        stratum: Listen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        stratum: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         http: None,
-        config: Config { share_interval: args.mine.share_interval, ..Config::default() },
+        config: Config::with_share_interval(args.mine.share_interval),
         source: BlockSourceSpec::Node(spec),
         data: Some(args.data.for_real_blocks()),
     })
 }
 
-async fn on_node(args: &MineArgs, options: ServeOptions) -> anyhow::Result<()> {
+async fn on_node(args: &MineArgs, options: ServerOptions) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = standalone::stop_after(args.duration)?;
     let server = tokio::select! {

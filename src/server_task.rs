@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use executor::worker::every;
 use executor::{Runner, TaskContext, TaskError, TaskEvent};
-use pool::{Config, Listen, PoolHandle, ServeOptions, Server, StoreOptions};
+use pool::{Config, PoolHandle, Server, ServerOptions, StoreOptions};
 use task::{Account, Live, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec};
 use tokio::time::{Instant, sleep_until};
 
@@ -52,15 +52,15 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     Ok(reporter.last_report())
 }
 
-fn options(spec: &ServerSpec) -> ServeOptions {
+fn options(spec: &ServerSpec) -> ServerOptions {
     // A cluster of one machine serves no other machine.
     let loopback = spec.host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
     let listen = |port| match loopback {
-        Some(address) => Listen::At(SocketAddr::new(address, port)),
-        None => Listen::Everywhere(port),
+        Some(address) => vec![SocketAddr::new(address, port)],
+        None => net::all_interfaces(port).to_vec(),
     };
     let folder = spec.data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR);
-    ServeOptions {
+    ServerOptions {
         stratum: listen(spec.stratum_port),
         http: Some(listen(spec.http_port)),
         config: config(spec),
@@ -70,7 +70,7 @@ fn options(spec: &ServerSpec) -> ServeOptions {
 }
 
 fn config(spec: &ServerSpec) -> Config {
-    let mut config = Config { share_interval: spec.share_interval, ..Config::default() };
+    let mut config = Config::with_share_interval(spec.share_interval);
     if let Some(connections) = spec.max_connections {
         config.limits.connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
     }

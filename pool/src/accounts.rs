@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use stratum::Reason;
 use task::{Account, ShareRow, Totals, Verdict};
 
 pub use self::hashrate::HashrateMeter;
 pub use self::record::{BlockRecord, RecoveredAccounts, ShareRecord, UnsavedChanges};
 use crate::clock::Now;
+use crate::share::JudgedShare;
 
 /// Rows kept per worker between two reports.
 const MAX_ROWS_PER_WORKER: usize = 128;
@@ -26,19 +26,6 @@ const MAX_WORKERS: usize = 65_536;
 const OVERFLOW: &str = "(others)";
 /// Seconds after which a share's weight in a worker's hashrate is 1/e.
 const METER_MEMORY: f64 = 120.0;
-
-/// A judged share on its way into an account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JudgedShare {
-    /// The worker's name.
-    pub worker: Arc<str>,
-    /// The share and its verdict.
-    pub row: ShareRow,
-    /// Its expected hashes, if it was accepted.
-    pub work: u128,
-    /// Whether it makes a block, so that its row is kept. The block itself is counted when the chain has it.
-    pub block: bool,
-}
 
 #[derive(Debug)]
 struct Entry {
@@ -253,16 +240,6 @@ impl Journal {
         } else {
             self.shares_omitted += 1;
         }
-    }
-}
-
-/// The verdict as accounts know it.
-pub fn ledger_verdict(verdict: &Result<(), Reason>) -> Verdict {
-    match verdict {
-        Ok(()) => Verdict::Accepted,
-        // By the code alone, as the worker's own account has it.
-        Err(reason) if reason.is_stale() => Verdict::Stale,
-        Err(reason) => Verdict::Rejected(reason.code),
     }
 }
 

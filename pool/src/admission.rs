@@ -1,7 +1,7 @@
-//! Whom the pool lets in, and which part of the work each gets so that no two search the same.
+//! Which miners are admitted, and with which extranonce1.
 
 mod bans;
-mod lease;
+mod extranonce;
 
 pub use self::bans::{BanRules, Bans};
-pub use self::lease::{Extranonces, Lease};
+pub use self::extranonce::{ExtranonceLease, Extranonces};

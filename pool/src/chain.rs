@@ -27,7 +27,7 @@ use bitcoin::{
 use node::draft::{AssembleError, check_block};
 use node::{BlockDraft, CoinbasePlan, Solution, Template};
 
-use crate::job::Layout;
+use crate::job::ExtranonceLayout;
 
 /// How many blocks later a coinbase may be spent (consensus).
 const MATURITY: usize = 100;
@@ -140,7 +140,7 @@ impl BuiltinChain {
         CoinbasePlan {
             payout: anyone_can_spend(),
             tag: self.tag.clone(),
-            extranonce_size: Layout::OWN.size(),
+            extranonce_size: ExtranonceLayout::OWN_BLOCKS.size(),
         }
     }
 
@@ -220,7 +220,7 @@ impl BuiltinChain {
         let template = self.template_with(CompactTarget::from_consensus(EASIEST), now);
         let (version, ntime, bits) = (template.version, template.time, template.bits);
         let draft = BlockDraft::new(Arc::new(template), &self.plan()).expect("the extranonces fit");
-        let extranonces = &[0; Layout::OWN.size()];
+        let extranonces = &[0; ExtranonceLayout::OWN_BLOCKS.size()];
         let block = (0..=u32::MAX)
             .find_map(|nonce| draft.assemble(Solution { extranonces, version, ntime, bits, nonce }).ok())
             .expect("every second hash meets this target");

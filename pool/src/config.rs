@@ -1,71 +1,56 @@
-//! What a pool is told when it starts.
+//! How a pool treats its miners, with the options that say so on a command line.
 
 use std::time::Duration;
 
-use bitcoin::Network;
+use command_line::{duration, whole_number};
 
 use crate::admission::BanRules;
-use crate::vardiff::Goal;
+use crate::vardiff::VardiffConfig;
+
+/// More connections than any machine can hold.
+const MAX_CONNECTIONS: u64 = 10_000_000;
+const MAX: u64 = u32::MAX as u64;
 
 /// How a pool treats its miners.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, clap::Args)]
 pub struct Config {
-    /// Wanted time between two shares of one connection.
-    pub share_interval: Duration,
-    /// Difficulty for a miner that suggests none.
-    pub start_difficulty: f64,
-    /// The lowest difficulty, unless the network's is lower.
-    pub minimum_difficulty: f64,
-    /// The highest difficulty, unless a miner itself wants a higher one.
-    pub maximum_difficulty: f64,
-    /// What a peer can take of us.
-    pub limits: Limits,
+    /// How the difficulty of a connection is chosen.
+    #[command(flatten)]
+    pub vardiff: VardiffConfig,
+    /// What miners may take of the pool.
+    #[command(flatten)]
+    pub limits: ConnectionLimits,
     /// When an address is banned.
+    #[command(flatten)]
     pub bans: BanRules,
 }
 
-/// What a peer can take of us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections at once; further ones are closed at once.
+/// What miners may take of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub struct ConnectionLimits {
+    /// Miners connected at once
+    #[arg(id = "max_connections", long = "max-connections", value_name = "N", env = "MINER_MAX_CONNECTIONS",
+        value_parser = whole_number::<usize>(1..=MAX_CONNECTIONS), default_value_t = Self::default().connections)]
     pub connections: usize,
-    /// Length of a line in bytes; a longer one ends its connection.
+    /// Length of a line in bytes. A longer line ends its connection.
+    #[arg(skip = Self::default().line_bytes)]
     pub line_bytes: usize,
-    /// Messages per second of one connection, after a burst of as many; more have to wait in its socket.
+    /// Messages per second of one miner; more have to wait
+    #[arg(long, value_name = "N", env = "MINER_MESSAGES_PER_SECOND",
+        value_parser = whole_number::<u32>(1..=MAX), default_value_t = Self::default().messages_per_second)]
     pub messages_per_second: u32,
-    /// Time for a connection to authorize its first worker.
+    /// Time for a miner to authorize its first worker
+    #[arg(long, value_name = "TIME", env = "MINER_AUTHORIZE_WITHIN", default_value = "30s", value_parser = duration)]
     pub authorize_within: Duration,
-    /// Time for a connection to take what it is sent.
+    /// Time for a miner to read what it is sent.
+    #[arg(skip = Self::default().write_within)]
     pub write_within: Duration,
 }
 
-/// What all sessions have in common.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Difficulty wanted.
-    pub goal: Goal,
-    /// Time for the first `mining.authorize`.
-    pub authorize_within: Duration,
-    /// Blocks pay the addresses in the workers' names, which are of this network.
-    pub pays_users: Option<Network>,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            share_interval: Duration::from_secs(1),
-            start_difficulty: 0.001,
-            minimum_difficulty: 1e-6,
-            maximum_difficulty: f64::INFINITY,
-            limits: Limits::default(),
-            bans: BanRules::default(),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        ConnectionLimits {
             connections: 16_384,
             line_bytes: stratum::connection::MINER_LINE_LIMIT,
             messages_per_second: 1_000,
@@ -76,17 +61,9 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// What a session needs to know of this.
-    pub(crate) fn settings(&self, pays_users: Option<Network>) -> Settings {
-        Settings {
-            goal: Goal {
-                share_interval: self.share_interval,
-                start: self.start_difficulty,
-                minimum: self.minimum_difficulty,
-                maximum: self.maximum_difficulty,
-            },
-            authorize_within: self.limits.authorize_within,
-            pays_users,
-        }
+    /// The default with another time between two shares of one miner.
+    pub fn with_share_interval(share_interval: Duration) -> Self {
+        let vardiff = VardiffConfig { share_interval, ..VardiffConfig::default() };
+        Config { vardiff, ..Config::default() }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::watch;
 
-use crate::job::{Content, Job, Layout};
+use crate::job::{ExtranonceLayout, Job, JobContent};
 
 /// What miners work on now.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub enum CurrentJob {
     /// There is no work: connections end, so that miners turn elsewhere.
     Nothing,
     /// There is no work for the moment: connections stay open, and shares are stale.
-    Idle(Layout),
+    Idle(ExtranonceLayout),
     /// There is a job.
     Job(Arc<Job>),
 }
@@ -28,7 +28,7 @@ impl CurrentJob {
     }
 
     /// The layout of extranonces for a new connection; `None` if connections are refused.
-    pub fn layout(&self) -> Option<Layout> {
+    pub fn layout(&self) -> Option<ExtranonceLayout> {
         match self {
             CurrentJob::Nothing => None,
             CurrentJob::Idle(layout) => Some(*layout),
@@ -52,7 +52,7 @@ impl Default for JobPublisher {
 
 impl JobPublisher {
     /// Makes a job of work, and publishes it.
-    pub fn publish(&self, content: impl Into<Content>) {
+    pub fn publish(&self, content: impl Into<JobContent>) {
         let serial = self.last_serial.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         self.current.send_replace(CurrentJob::Job(Arc::new(Job::new(serial, content))));
     }

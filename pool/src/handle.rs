@@ -89,7 +89,7 @@ impl PoolHandle {
         PoolSummary {
             live: self.live(),
             hashrate: self.0.connections.hashrate(),
-            banned: self.0.bans.present(Instant::now()),
+            banned: self.0.bans.active(Instant::now()),
             bans: self.0.bans.total(),
             rejected_blocks: self.0.accounts().rejected_blocks(),
             upstream: self.0.upstream(),

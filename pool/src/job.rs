@@ -1,8 +1,8 @@
-//! Work on its way to the miners.
+//! Jobs: what the pool gives its miners to work on, and what makes an older job worthless.
 
-mod id;
-mod layout;
-mod puzzle;
+mod extranonce_layout;
+mod header_builder;
+mod issued;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -10,218 +10,218 @@ use std::sync::{Arc, OnceLock};
 use bitcoin::ScriptBuf;
 use hasher::{CompactTarget, Target};
 use node::{BlockDraft, CoinbasePlan, HeaderTimes, Template};
-use stratum::Message;
 
-pub use self::id::JobId;
-pub use self::layout::{Layout, TooSmall};
-pub use self::puzzle::Puzzle;
+pub use self::extranonce_layout::{ExtranonceLayout, ExtranonceTooSmall};
+pub use self::header_builder::HeaderBuilder;
+pub use self::issued::{IssuedJob, JobId};
 
-const _: () = assert!(Layout::OWN.size() <= CoinbasePlan::MAX_EXTRANONCE_SIZE);
+const _: () = assert!(ExtranonceLayout::OWN_BLOCKS.size() <= CoinbasePlan::MAX_EXTRANONCE_SIZE);
 
 /// Version bits that miners may roll (BIP-0320).
 pub const VERSION_MASK: u32 = 0x1fff_e000;
 
-/// The right to make a block, which only one share gets. Whoever publishes work decides which of it makes the same block.
+/// The right to make a block, which only one share gets. A source gives all jobs that make the same block the same claim.
 #[derive(Clone, Debug, Default)]
-pub struct Claim(Arc<AtomicBool>);
+pub struct BlockClaim(Arc<AtomicBool>);
 
-impl Claim {
-    /// True for the first caller only.
+impl BlockClaim {
+    /// Takes the claim. Returns true for the first caller only.
     pub fn take(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
-    /// Whether somebody has it.
+    /// Whether a share has taken the claim.
     pub fn is_taken(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
-/// A block to be made, as a source publishes it.
+/// A job to make a block of our own from a template.
 #[derive(Clone, Debug)]
-pub struct Work {
-    /// What the chain gives.
+pub struct TemplateJob {
+    /// The template of the node or of the built-in chain.
     pub template: Arc<Template>,
-    /// Time and bits of its headers.
+    /// Time limits and bits of the headers.
     pub times: HeaderTimes,
-    /// Where subsidy and fees go; to the miners' own addresses if none.
+    /// The script that receives subsidy and fees; `None`: each miner is paid at its own address.
     pub payout: Option<ScriptBuf>,
     /// The coinbase's tag.
     pub tag: Arc<[u8]>,
     /// The right to make this block.
-    pub claim: Claim,
+    pub claim: BlockClaim,
 }
 
-/// An upstream pool's job, of which each connection gets a part.
+/// A job of an upstream pool. Each connection gets a part of its extranonce2.
 #[derive(Clone, Debug)]
 pub struct UpstreamJob {
-    /// The job as the upstream pool gave it.
+    /// The job as the upstream pool sent it.
     pub job: Arc<stratum::Job>,
     /// How its extranonce2 is shared out.
-    pub layout: Layout,
-    /// Rises with each job that voids all earlier ones.
+    pub layout: ExtranonceLayout,
+    /// Rises with each job that makes all earlier ones stale.
     pub epoch: u64,
-    /// The right to make this block, as far as we see: only the upstream pool knows.
-    pub claim: Claim,
+    /// The right to count this block. Only the upstream pool knows whether it made one.
+    pub claim: BlockClaim,
 }
 
-/// What a job is about.
+/// Where a job comes from, with what its source knows of it.
 #[derive(Clone, Debug)]
-pub enum Content {
-    /// A block that we make.
-    Block(Work),
+pub enum JobContent {
+    /// A block of our own.
+    Template(TemplateJob),
     /// A job of an upstream pool.
     Upstream(UpstreamJob),
 }
 
-impl From<Work> for Content {
-    fn from(work: Work) -> Content {
-        Content::Block(work)
+impl From<TemplateJob> for JobContent {
+    fn from(job: TemplateJob) -> Self {
+        JobContent::Template(job)
     }
 }
 
-impl From<UpstreamJob> for Content {
-    fn from(borrowed: UpstreamJob) -> Content {
-        Content::Upstream(borrowed)
+impl From<UpstreamJob> for JobContent {
+    fn from(job: UpstreamJob) -> Self {
+        JobContent::Upstream(job)
     }
 }
 
-/// Work for all connections. Each gives it an id, a difficulty and an extranonce1 of its own.
+/// A job for all connections. Each connection adds a job id, a difficulty and an extranonce1 of its own
+/// ([`IssuedJob`]).
 #[derive(Debug)]
 pub struct Job {
-    /// Rises with each job of the pool; the first is 1.
+    /// The job's number in this pool, from 1.
     pub serial: u32,
-    /// What it is about.
-    pub content: Content,
-    /// Height of the block, 0 if it is not known.
+    /// Where it comes from.
+    pub content: JobContent,
+    /// Height of the block, 0 if unknown.
     pub height: u32,
-    /// Time and bits of its headers.
+    /// Time limits and bits of the headers.
     pub times: HeaderTimes,
-    /// What a digest must meet for the job's source to hear of it: the network's target, or an easier one of the
-    /// upstream pool's shares.
+    /// The target below which the source wants a share: the network's target, or the upstream pool's easier one.
     pub target: Target,
-    /// The same as a difficulty; none of a connection is higher.
+    /// [`Job::target`] as a difficulty. No connection gets a higher one.
     pub difficulty: f64,
-    /// What the digest of a block must meet, as a difficulty.
-    pub network: f64,
-    /// Version bits that may be rolled.
+    /// The network's difficulty: that of a block.
+    pub network_difficulty: f64,
+    /// Version bits that miners may roll.
     pub version_mask: u32,
-    /// What miners may choose in the coinbase.
-    pub layout: Layout,
-    /// The puzzle that all connections share, if they do.
-    shared: Option<Puzzle>,
-    /// What tells connections of it that have had no other on the same tip: with a new block, the same line for all.
-    first_line: OnceLock<String>,
+    /// Who chooses which of the coinbase's free bytes.
+    pub layout: ExtranonceLayout,
+    /// The header builder that all connections share; `None` if each miner is paid at its own address.
+    common_builder: Option<HeaderBuilder>,
+    /// The encoded job for connections that get it as their first on a new tip: the bytes are the same for all of them.
+    first_encoding: OnceLock<String>,
 }
 
 impl Job {
     /// A job to be published.
-    pub fn new(serial: u32, content: impl Into<Content>) -> Job {
+    pub fn new(serial: u32, content: impl Into<JobContent>) -> Self {
         match content.into() {
-            Content::Block(work) => Job::block(serial, work),
-            Content::Upstream(borrowed) => Job::upstream(serial, borrowed),
+            JobContent::Template(job) => Job::from_template(serial, job),
+            JobContent::Upstream(job) => Job::from_upstream(serial, job),
         }
     }
 
-    fn block(serial: u32, work: Work) -> Job {
-        let target = network_target(work.times.bits.to_consensus());
+    fn from_template(serial: u32, job: TemplateJob) -> Self {
+        let target = network_target(job.times.bits.to_consensus());
         Job {
             serial,
-            height: work.template.height,
-            times: work.times,
+            height: job.template.height,
+            times: job.times,
             target,
             difficulty: target.difficulty(),
-            network: target.difficulty(),
-            version_mask: VERSION_MASK & !work.template.used_version_bits,
-            layout: Layout::OWN,
-            shared: work.payout.clone().map(|payout| draft(&work, payout)),
-            content: Content::Block(work),
-            first_line: OnceLock::new(),
+            network_difficulty: target.difficulty(),
+            version_mask: VERSION_MASK & !job.template.used_version_bits,
+            layout: ExtranonceLayout::OWN_BLOCKS,
+            common_builder: job.payout.clone().map(|payout| block_builder(&job, payout)),
+            content: JobContent::Template(job),
+            first_encoding: OnceLock::new(),
         }
     }
 
-    fn upstream(serial: u32, borrowed: UpstreamJob) -> Job {
-        let job = &borrowed.job;
+    fn from_upstream(serial: u32, upstream: UpstreamJob) -> Self {
+        let job = &upstream.job;
         let network = network_target(job.nbits.0);
-        // A block is worth telling of whatever the upstream pool asks for.
+        // A share that makes a block is forwarded even if the upstream pool asks for a higher difficulty.
         let target = if job.target.difficulty() > network.difficulty() { network } else { job.target };
         let bits = bitcoin::CompactTarget::from_consensus(job.nbits.0);
         Job {
             serial,
-            height: height(&job.coinb1).unwrap_or(0),
-            // What else the upstream pool allows of time is not known.
+            height: coinbase_height(&job.coinb1).unwrap_or(0),
+            // Stratum does not say which times the upstream pool takes.
             times: HeaderTimes { bits, start: job.ntime, first: job.ntime, last: u32::MAX, until: None },
             target,
             difficulty: target.difficulty(),
-            network: network.difficulty(),
+            network_difficulty: network.difficulty(),
             version_mask: job.version_mask,
-            layout: borrowed.layout,
-            shared: Some(Puzzle::Upstream(job.clone())),
-            content: Content::Upstream(borrowed),
-            first_line: OnceLock::new(),
+            layout: upstream.layout,
+            common_builder: Some(HeaderBuilder::Upstream(job.clone())),
+            content: JobContent::Upstream(upstream),
+            first_encoding: OnceLock::new(),
         }
     }
 
-    /// The line that tells a miner of it. `puzzle` is what [`Job::puzzle`] gave for the miner.
-    pub fn line(&self, puzzle: &Puzzle, id: JobId, clean: bool) -> String {
-        let (start, bits) = (self.times.start, self.times.bits.to_consensus());
-        let line = || Message::from(puzzle.notify(id, &self.layout, start, bits, clean).to_call()).to_line();
-        if clean && id.issue == 0 && self.shared.is_some() {
-            self.first_line.get_or_init(line).clone()
-        } else {
-            line()
-        }
-    }
-
-    /// What its headers are made of. Blocks pay `payee` where each miner is paid by itself; none if there is nobody to
-    /// pay.
-    pub fn puzzle(&self, payee: Option<&ScriptBuf>) -> Option<Puzzle> {
+    /// The header builder for a connection whose blocks pay `payout`, where each miner is paid at its own address.
+    /// `None` if such a connection has no address yet.
+    pub fn header_builder(&self, payout: Option<&ScriptBuf>) -> Option<HeaderBuilder> {
         match &self.content {
-            Content::Block(work) => self.shared.clone().or_else(|| Some(draft(work, payee?.clone()))),
-            Content::Upstream(_) => self.shared.clone(),
+            JobContent::Template(job) => {
+                self.common_builder.clone().or_else(|| Some(block_builder(job, payout?.clone())))
+            }
+            JobContent::Upstream(_) => self.common_builder.clone(),
         }
+    }
+
+    /// Where to cache the encoding of this job as issued under `id`; `None` if other connections get other bytes.
+    pub fn encoding_cache(&self, id: JobId, clean: bool) -> Option<&OnceLock<String>> {
+        (clean && id.issue == 0 && self.common_builder.is_some()).then_some(&self.first_encoding)
     }
 
     /// The right to make this block.
-    pub fn claim(&self) -> &Claim {
+    pub fn claim(&self) -> &BlockClaim {
         match &self.content {
-            Content::Block(work) => &work.claim,
-            Content::Upstream(borrowed) => &borrowed.claim,
+            JobContent::Template(job) => &job.claim,
+            JobContent::Upstream(job) => &job.claim,
         }
     }
 
-    /// Whether a connection that got this job under the id `last` can't get it once more.
-    pub fn is_used_up_by(&self, last: JobId) -> bool {
+    /// Whether a connection whose last job id is `last` cannot get this job under another id.
+    pub fn is_exhausted_after(&self, last: JobId) -> bool {
         last.serial == self.serial && last.issue == self.layout.last_issue()
     }
 
-    /// Whether `newer` makes this job worthless.
+    /// Whether `newer` makes shares of this job stale.
     pub fn is_outdated_by(&self, newer: &Job) -> bool {
         match (&self.content, &newer.content) {
-            (Content::Block(old), Content::Block(new)) => old.template.prev_hash != new.template.prev_hash,
-            (Content::Upstream(old), Content::Upstream(new)) => old.epoch != new.epoch,
+            (JobContent::Template(old), JobContent::Template(new)) => {
+                old.template.prev_hash != new.template.prev_hash
+            }
+            (JobContent::Upstream(old), JobContent::Upstream(new)) => old.epoch != new.epoch,
             _ => true,
         }
     }
 
-    /// Whether `newer` is the one that this job's bits were to make way for, so that a miner should turn to it at once.
+    /// Whether miners should drop this job for `newer` at once: it is stale, or `newer` ends the time of its special
+    /// difficulty (testnets).
     pub fn gives_way_to(&self, newer: &Job) -> bool {
         self.is_outdated_by(newer) || (self.times.until.is_some() && newer.times.until.is_none())
     }
 }
 
-/// A template with nonsense in it can't be solved, but is no reason to fall over.
+/// The target that the bits stand for. A template with invalid bits gets a target that no digest meets.
 fn network_target(bits: u32) -> Target {
     Target::from_compact(CompactTarget(bits)).unwrap_or(Target::ZERO)
 }
 
-fn draft(work: &Work, payout: ScriptBuf) -> Puzzle {
-    let plan = CoinbasePlan { payout, tag: work.tag.to_vec(), extranonce_size: Layout::OWN.size() };
-    Puzzle::Block(Arc::new(BlockDraft::new(work.template.clone(), &plan).expect("the extranonces fit")))
+fn block_builder(job: &TemplateJob, payout: ScriptBuf) -> HeaderBuilder {
+    let extranonce_size = ExtranonceLayout::OWN_BLOCKS.size();
+    let plan = CoinbasePlan { payout, tag: job.tag.to_vec(), extranonce_size };
+    let draft = BlockDraft::new(job.template.clone(), &plan).expect("the extranonces fit");
+    HeaderBuilder::Template(Arc::new(draft))
 }
 
 /// The height that a coinbase begins with (BIP-0034), read from its first half.
-fn height(coinb1: &[u8]) -> Option<u32> {
+fn coinbase_height(coinb1: &[u8]) -> Option<u32> {
     // Version, number of inputs, outpoint, and the length of the script, which is one byte: it is at most 100.
     let script = coinb1.get(4 + 1 + 36 + 1..)?;
     match *script {
@@ -235,21 +235,6 @@ fn height(coinb1: &[u8]) -> Option<u32> {
     }
 }
 
-/// A job as one connection got it.
-#[derive(Clone, Debug)]
-pub struct IssuedJob {
-    /// Its id on this connection.
-    pub id: JobId,
-    /// What all connections work on.
-    pub job: Arc<Job>,
-    /// What its headers are made of, with this connection's coinbase.
-    pub puzzle: Puzzle,
-    /// The difficulty in force when it was sent.
-    pub difficulty: f64,
-    /// The lowest difficulty in force since then: some miners use it for jobs that they have already.
-    pub lowest: f64,
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -257,18 +242,25 @@ mod tests {
     use super::*;
     use crate::chain::BuiltinChain;
 
+    const NOW: u32 = 1_800_000_000;
+
+    fn template_job(hashrate: f64) -> TemplateJob {
+        let chain = BuiltinChain::new(Duration::from_secs(20), b"", NOW);
+        crate::source::builtin_work(&chain, hashrate, NOW, BlockClaim::default())
+    }
+
     #[test]
-    fn one_block_per_claim_and_jobs_know_what_makes_them_worthless() {
-        let chain = BuiltinChain::new(Duration::from_secs(20), b"", 1_800_000_000);
-        let work = |hashrate| crate::source::builtin_work(&chain, hashrate, 1_800_000_000, Claim::default());
+    fn a_claim_is_taken_once_and_a_job_is_outdated_by_another_tip() {
+        let chain = BuiltinChain::new(Duration::from_secs(20), b"", NOW);
+        let work = |hashrate| crate::source::builtin_work(&chain, hashrate, NOW, BlockClaim::default());
         let first = Job::new(1, work(0.0));
-        let harder = Job::new(2, Work { claim: first.claim().clone(), ..work(1e6) });
+        let harder = Job::new(2, TemplateJob { claim: first.claim().clone(), ..work(1e6) });
         assert!(!first.is_outdated_by(&harder) && !first.gives_way_to(&harder));
         assert!(harder.difficulty > first.difficulty);
         assert!(harder.claim().take());
         assert!(!harder.claim().take() && !first.claim().take() && first.claim().is_taken());
 
-        // Where its bits have an end, it makes way for one without, but not for one with the same.
+        // A job of a special difficulty gives way to one of the usual difficulty, but not to another of its kind.
         let ending = |serial| {
             let mut job = Job::new(serial, work(0.0));
             job.times.until = Some(1);
@@ -284,43 +276,32 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_kept_is_the_same_as_a_new_one() {
-        let chain = BuiltinChain::new(Duration::from_secs(20), b"", 1_800_000_000);
-        let job = Job::new(7, crate::source::builtin_work(&chain, 0.0, 1_800_000_000, Claim::default()));
-        let puzzle = job.puzzle(None).unwrap();
-        for (issue, clean) in [(0, true), (0, true), (0, false), (1, true), (0, true)] {
-            let id = JobId { serial: 7, issue };
-            let (start, bits) = (job.times.start, job.times.bits.to_consensus());
-            let new = puzzle.notify(id, &job.layout, start, bits, clean);
-            assert_eq!(job.line(&puzzle, id, clean), Message::from(new.to_call()).to_line());
-        }
-    }
-
-    #[test]
-    fn rollable_bits_leave_out_those_in_use() {
-        let chain = BuiltinChain::new(Duration::from_secs(20), b"", 1_800_000_000);
-        let mut work = crate::source::builtin_work(&chain, 0.0, 1_800_000_000, Claim::default());
+    fn version_bits_in_use_cannot_be_rolled() {
+        let mut work = template_job(0.0);
         assert_eq!(Job::new(1, work.clone()).version_mask, 0x1fff_e000);
         Arc::make_mut(&mut work.template).used_version_bits = 0x1000_4001;
         assert_eq!(Job::new(1, work).version_mask, 0x0fff_a000);
     }
 
     #[test]
-    fn each_is_paid_where_nobody_is_paid_for_all() {
-        let chain = BuiltinChain::new(Duration::from_secs(20), b"", 1_800_000_000);
-        let mut work = crate::source::builtin_work(&chain, 0.0, 1_800_000_000, Claim::default());
+    fn each_miner_is_paid_at_its_own_address_where_there_is_no_common_payout() {
+        let mut work = template_job(0.0);
         let (mine, yours) = (ScriptBuf::from_bytes(vec![0x51]), ScriptBuf::from_bytes(vec![0x52]));
-        let coinb1 = |job: &Job, payee| match job.puzzle(payee)? {
-            Puzzle::Block(draft) => Some(draft.coinbase.clone()),
-            Puzzle::Upstream(_) => None,
+        let coinb1 = |job: &Job, payee| match job.header_builder(payee)? {
+            HeaderBuilder::Template(draft) => Some(draft.coinbase.clone()),
+            HeaderBuilder::Upstream(_) => None,
         };
         let job = Job::new(1, work.clone());
         assert_eq!(coinb1(&job, None), coinb1(&job, Some(&mine)));
         work.payout = None;
-        let job = Job::new(1, work);
-        assert!(job.puzzle(None).is_none());
+        let job = Arc::new(Job::new(1, work));
+        assert!(job.header_builder(None).is_none());
         assert_ne!(coinb1(&job, Some(&mine)), coinb1(&job, Some(&yours)));
-        let line = |payee| job.line(&job.puzzle(Some(payee)).unwrap(), JobId { serial: 1, issue: 0 }, true);
-        assert_ne!(line(&mine), line(&yours), "nor is either told of the other's");
+        let line = |payee| {
+            let (id, builder) = (JobId { serial: 1, issue: 0 }, job.header_builder(Some(payee)).unwrap());
+            let issued = IssuedJob { id, job: job.clone(), builder, difficulty: 1.0, lowest: 1.0 };
+            crate::stratum_v1::notify_line(&issued, true)
+        };
+        assert_ne!(line(&mine), line(&yours), "the cached line of one miner goes to no other");
     }
 }

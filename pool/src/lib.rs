@@ -1,17 +1,21 @@
-//! The pool server: Stratum V1 for miners, over Bitcoin nodes, another pool or a built-in chain.
+//! The pool server: a Stratum V1 pool over Bitcoin nodes, an upstream pool, or a chain of its own.
 //!
 //! ```text
-//! Source ─Work→ Job ─watch→ Session ─IssuedJob→ miner ─Submit→ validate ─→ Effect::{Count, Found}
-//!   ↑                                                                             │      │
-//!   └───────────────────────────── Block ────────────────────────────────────────────────┘
-//!                                                                   Accounts ←────┘ ─→ PoolHandle
+//!            Job               Event               Request
+//! Source ──────────→ Session ←─────── connection ←──────── stratum_v1 ←─ miner
+//!   ↑  ↑               │                            ─────→ stratum_v1 ─→ miner
+//!   │  └─ FoundBlock ──┤ Effect               MinerMessage
+//!   └─── UpstreamShare ┤
+//!                      └─ JudgedShare ─→ Accounts ─→ PoolHandle, store
 //! ```
 //!
-//! - [`chain`]: the built-in chain;
-//! - [`Source`]: the running source of work, which publishes jobs and takes found blocks;
-//! - `job`: what miners get, and how the coinbase's free bytes are shared out among them; `current_job` publishes it;
-//! - `session`: one connection's protocol state, pure; `share` has the check of a share, `vardiff` its difficulty;
-//! - `server`: the sockets; `admission`: who may come, and with which extranonce1;
+//! - [`Source`]: the running source of work, which publishes jobs and takes blocks and shares; [`chain`]: the built-in
+//!   chain;
+//! - `job`: what miners work on, and how the coinbase's free bytes are shared out among them; `current_job` publishes it;
+//! - `session`: what one miner gets: difficulty, jobs, verdicts; pure and without a protocol. `share` has the check of a
+//!   share, `vardiff` the difficulty;
+//! - `stratum_v1`: what messages mean and how answers are written; a second protocol would be a module beside it;
+//! - `server`: the sockets; `admission`: bans, and the extranonce1 of each connection;
 //! - `accounts`: what each worker has done; `stats` and `health`: sums and faults; [`PoolHandle`] reads them all;
 //! - `pool_state`: what these share;
 //! - `store`: the data folder, where accounts and found blocks outlive the process; [`read_accounts`] reads it.
@@ -28,22 +32,22 @@ mod health;
 mod job;
 mod page;
 mod pool_state;
-mod serve;
 mod server;
 mod session;
 mod share;
 mod source;
 mod stats;
 mod store;
+mod stratum_v1;
 mod vardiff;
 
 pub use accounts::BlockRecord;
 pub use admission::BanRules;
-pub use config::{Config, Limits};
+pub use config::{Config, ConnectionLimits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
-pub use serve::{Listen, ServeError, ServeOptions, Server};
-pub use server::Pool;
+pub use server::{Server, ServerError, ServerOptions};
 pub use share::{UpstreamShareCounts, UpstreamSummary};
 pub use source::{NodeError, NodeSource, Source, SourceError, UpstreamError, UpstreamSource};
 pub use stats::PoolCounters;
 pub use store::{AccountsSnapshot, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts};
+pub use vardiff::VardiffConfig;

@@ -1,5 +1,4 @@
-//! What the pool shows of itself: `/healthz` is about the work, whether miners can rely on it. It reads snapshots only and
-//! decides nothing.
+//! What the pool shows over HTTP: its health, a summary and metrics. It only reads snapshots.
 
 use monitor::{JsonText, MetricType, Metrics, Monitored, RequestError};
 use serde_json::{Value, json};
@@ -20,16 +19,16 @@ impl Monitored for PoolHandle {
     async fn metrics(&self) -> Result<Metrics, RequestError> {
         let summary = PoolHandle::summary(self);
         let mut metrics = Metrics::default();
-        work(&summary, &mut metrics);
-        people(&summary, &mut metrics);
+        add_work(&summary, &mut metrics);
+        add_miners(&summary, &mut metrics);
         if let Some(upstream) = &summary.upstream {
-            upstream_work(upstream, &mut metrics);
+            add_upstream(upstream, &mut metrics);
         }
         Ok(metrics)
     }
 }
 
-/// An account as JSON. `accepted_work` may exceed what a JSON reader's numbers hold, so it is a string.
+/// An account as JSON. `accepted_work` is a string, since it may exceed the numbers of a JSON reader.
 pub(crate) fn account(totals: &Totals) -> Value {
     json!({
         "shares": {"accepted": totals.accepted, "rejected": totals.rejected, "stale": totals.stale},
@@ -44,19 +43,6 @@ fn json(summary: &PoolSummary) -> Value {
         .iter()
         .map(|worker| json!({"worker": &*worker.worker, "hashrate": worker.hashrate, "totals": account(&worker.totals)}))
         .collect();
-    let upstream = summary.upstream.as_ref().map(|UpstreamSummary { pool, counts }| {
-        json!({
-            "pool": pool,
-            "shares": {
-                "forwarded": counts.forwarded,
-                "accepted": counts.accepted,
-                "rejected": counts.rejected,
-                "stale": counts.stale,
-                "unanswered": counts.unanswered,
-            },
-            "blocks": counts.blocks,
-        })
-    });
     let mut answer = json!({
         "connections": summary.live.connections,
         "height": summary.live.height,
@@ -67,14 +53,31 @@ fn json(summary: &PoolSummary) -> Value {
         "totals": account(&summary.totals),
         "workers": workers,
     });
-    if let Some(upstream) = upstream {
-        answer["upstream"] = upstream;
+    if let Some(UpstreamSummary { pool, counts }) = &summary.upstream {
+        answer["upstream"] = json!({
+            "pool": pool,
+            "shares": {
+                "forwarded": counts.forwarded,
+                "accepted": counts.accepted,
+                "rejected": counts.rejected,
+                "stale": counts.stale,
+                "unanswered": counts.unanswered,
+            },
+            "blocks": counts.blocks,
+        });
     }
     answer
 }
 
-/// Shares, blocks and what they are for.
-fn work(summary: &PoolSummary, metrics: &mut Metrics) {
+/// Adds a family for each name, with one sample. A counter is told by its name, which ends with `_total`.
+fn add<const N: usize>(metrics: &mut Metrics, samples: [(&str, &str, f64); N]) {
+    for (name, help, value) in samples {
+        let kind = if name.ends_with("_total") { MetricType::Counter } else { MetricType::Gauge };
+        metrics.add(name, kind, help, value);
+    }
+}
+
+fn add_work(summary: &PoolSummary, metrics: &mut Metrics) {
     let PoolSummary { live, totals, .. } = summary;
     let shares = [
         ("accepted", totals.accepted as f64),
@@ -82,70 +85,34 @@ fn work(summary: &PoolSummary, metrics: &mut Metrics) {
         ("stale", totals.stale as f64),
     ];
     metrics.add_labelled("pool_shares_total", MetricType::Counter, "Shares judged.", "verdict", shares);
-    metrics.add(
-        "pool_accepted_hashes_total",
-        MetricType::Counter,
-        "Expected hashes of the accepted shares.",
-        totals.accepted_work as f64,
-    );
-    metrics.add(
-        "pool_blocks_total",
-        MetricType::Counter,
-        "Blocks found that the chain has taken.",
-        totals.blocks as f64,
-    );
-    metrics.add(
-        "pool_rejected_blocks_total",
-        MetricType::Counter,
-        "Blocks found that the chain has not taken.",
-        summary.rejected_blocks as f64,
-    );
-    metrics.add("pool_height", MetricType::Gauge, "Height of the block in work.", live.height as f64);
-    metrics.add(
-        "pool_network_difficulty",
-        MetricType::Gauge,
-        "Difficulty of the block in work.",
-        live.difficulty,
+    let (accepted, rejected_blocks) = (totals.accepted_work as f64, summary.rejected_blocks as f64);
+    add(
+        metrics,
+        [
+            ("pool_accepted_hashes_total", "Expected hashes of the accepted shares.", accepted),
+            ("pool_blocks_total", "Blocks found that the chain has taken.", totals.blocks as f64),
+            ("pool_rejected_blocks_total", "Blocks found that the chain has not taken.", rejected_blocks),
+            ("pool_height", "Height of the block in work.", live.height as f64),
+            ("pool_network_difficulty", "Difficulty of the block in work.", live.difficulty),
+        ],
     );
 }
 
-/// Who mines, and who may not.
-fn people(summary: &PoolSummary, metrics: &mut Metrics) {
-    metrics.add(
-        "pool_connections",
-        MetricType::Gauge,
-        "Connections with an authorized worker.",
-        summary.live.connections.into(),
-    );
-    metrics.add("pool_bans_total", MetricType::Counter, "Addresses banned.", summary.bans as f64);
-    metrics.add(
-        "pool_banned_addresses",
-        MetricType::Gauge,
-        "Addresses banned at present.",
-        summary.banned as f64,
-    );
-    metrics.add("pool_workers", MetricType::Gauge, "Workers with an account.", summary.workers.len() as f64);
-    metrics.add(
-        "pool_hashrate_hashes_per_second",
-        MetricType::Gauge,
-        "Estimated hashrate of all connections.",
-        summary.hashrate,
+fn add_miners(summary: &PoolSummary, metrics: &mut Metrics) {
+    let PoolSummary { live, hashrate, bans, banned, workers, .. } = summary;
+    add(
+        metrics,
+        [
+            ("pool_connections", "Connections with an authorized worker.", live.connections.into()),
+            ("pool_bans_total", "Addresses banned.", *bans as f64),
+            ("pool_banned_addresses", "Addresses banned at present.", *banned as f64),
+            ("pool_workers", "Workers with an account.", workers.len() as f64),
+            ("pool_hashrate_hashes_per_second", "Estimated hashrate of all connections.", *hashrate),
+        ],
     );
 }
 
-fn upstream_work(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mut Metrics) {
-    metrics.add(
-        "pool_upstream_connected",
-        MetricType::Gauge,
-        "Whether an upstream pool takes our shares.",
-        u8::from(pool.is_some()).into(),
-    );
-    metrics.add(
-        "pool_upstream_forwarded_total",
-        MetricType::Counter,
-        "Shares that an upstream pool wanted.",
-        counts.forwarded as f64,
-    );
+fn add_upstream(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mut Metrics) {
     let shares = [
         ("accepted", counts.accepted as f64),
         ("rejected", counts.rejected as f64),
@@ -159,10 +126,18 @@ fn upstream_work(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &m
         "verdict",
         shares,
     );
-    metrics.add(
-        "pool_upstream_blocks_total",
-        MetricType::Counter,
-        "Accepted shares that met the network's target, at most one per tip.",
-        counts.blocks as f64,
+    let connected = u8::from(pool.is_some()).into();
+    let blocks_help = "Accepted shares that met the network's target, at most one per tip.";
+    add(
+        metrics,
+        [
+            ("pool_upstream_connected", "Whether an upstream pool takes our shares.", connected),
+            (
+                "pool_upstream_forwarded_total",
+                "Shares that an upstream pool wanted.",
+                counts.forwarded as f64,
+            ),
+            ("pool_upstream_blocks_total", blocks_help, counts.blocks as f64),
+        ],
     );
 }

@@ -5,17 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bitcoin::Network;
+use client::Outcome;
 use task::PoolLive;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::accounts::{Accounts, BlockRecord, JudgedShare, RecoveredAccounts};
-use crate::admission::{Bans, Extranonces, Lease};
+use crate::accounts::{Accounts, BlockRecord, RecoveredAccounts};
+use crate::admission::{Bans, ExtranonceLease, Extranonces};
 use crate::clock::Now;
-use crate::config::{Config, Settings};
+use crate::config::Config;
 use crate::current_job::JobPublisher;
 use crate::health::HealthStatus;
-use crate::session::Parking;
-use crate::share::{ForwardRequest, FoundBlock, Reply, UpstreamShareCounts, UpstreamSummary};
+use crate::session::SuspendedSessions;
+use crate::share::{
+    ForwardRequest, FoundBlock, JudgedShare, UpstreamShare, UpstreamShareCounts, UpstreamSummary,
+};
 use crate::stats::{ConnectionStats, PoolCounters};
 use crate::store::PendingBlocks;
 
@@ -38,7 +41,7 @@ pub struct PoolState {
     /// The extranonce1 of every connection.
     pub extranonces: Arc<Extranonces>,
     /// Sessions that may be resumed over another connection.
-    pub parking: Parking,
+    pub suspended: SuspendedSessions,
     /// The banned addresses.
     pub bans: Bans,
     /// One permit for each further connection.
@@ -71,7 +74,7 @@ impl PoolState {
             found,
             forward,
             extranonces: Arc::default(),
-            parking: Parking::new(config.limits.connections),
+            suspended: SuspendedSessions::new(config.limits.connections),
             bans: Bans::new(config.bans),
             places: Arc::new(Semaphore::new(config.limits.connections)),
             connections: Arc::default(),
@@ -86,10 +89,10 @@ impl PoolState {
     }
 
     /// Leases an extranonce1 of `size` bytes; drops suspended sessions if no other is free.
-    pub fn lease(&self, size: usize) -> Option<Lease> {
+    pub fn lease(&self, size: usize) -> Option<ExtranonceLease> {
         loop {
             match self.extranonces.take(size) {
-                None if self.parking.give_up_oldest() => {}
+                None if self.suspended.remove_oldest() => {}
                 lease => return lease,
             }
         }
@@ -116,19 +119,13 @@ impl PoolState {
         }
     }
 
-    /// Counts a share that was forwarded to an upstream pool, and passes the reply on to the miner's connection.
-    pub fn settle(&self, (request, reply): (ForwardRequest, Reply), round_trip: Duration) {
-        let ForwardRequest { wanted, reply: connection } = request;
-        let mut judged = wanted.judged;
-        let accepted = reply == Reply::Verdict(Ok(()));
-        judged.row.verdict = reply.verdict();
-        judged.row.round_trip = round_trip;
-        if !accepted {
-            judged.work = 0;
-        }
+    /// Counts a share that was forwarded to an upstream pool, and passes its outcome on to the miner's connection.
+    pub fn settle(&self, (request, outcome): (ForwardRequest, Outcome), round_trip: Duration) {
+        let ForwardRequest { share: UpstreamShare { mut judged, .. }, reply } = request;
+        judged.settle(&outcome, round_trip);
         self.count(judged);
         // The connection may have ended.
-        let _ = connection.send(reply);
+        let _ = reply.send(outcome);
     }
 
     /// The accounts, locked.
@@ -156,11 +153,6 @@ impl PoolState {
         self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The settings of a session.
-    pub fn settings(&self) -> Settings {
-        self.config.settings(self.pays_users)
-    }
-
     /// The pool's live figures.
     pub fn live(&self) -> PoolLive {
         let current = self.jobs.current();
@@ -168,7 +160,7 @@ impl PoolState {
         PoolLive {
             connections: self.connections.authorized(),
             height: job.map_or(0, |job| job.height.into()),
-            difficulty: job.map_or(0.0, |job| job.network),
+            difficulty: job.map_or(0.0, |job| job.network_difficulty),
             intervals: None,
             max_connections: u32::try_from(self.config.limits.connections).ok(),
         }

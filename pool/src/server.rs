@@ -1,118 +1,144 @@
-//! The listener and all that hangs on it.
+//! The pool server, from its options to its end: it listens, serves each miner by a task of its own, and stops in an order
+//! in which no share and no block is lost.
 
 mod connection;
-pub mod descriptors;
+mod descriptors;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use net::ListenError;
+use task::BlockSourceSpec;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::RecoveredAccounts;
 use crate::config::Config;
 use crate::handle::PoolHandle;
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
-use crate::source::Source;
-use crate::store::{Store, StoreWriter};
+use crate::source::{Source, SourceError};
+use crate::store::{Store, StoreError, StoreOptions, StoreWriter};
 
-/// Pause after a failed accept: it mostly means that there are no more descriptors.
+/// Pause after a failed accept, which mostly means that there are no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Between two times that miners without a place are spoken of.
-const SAY_FULL: Duration = Duration::from_secs(60);
-/// Time for connections to end when the pool does.
+/// Least time between two warnings that the server is full.
+const WARN_FULL_EVERY: Duration = Duration::from_secs(60);
+/// Time for connections to end when the server does.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// A pool that listens, but serves nobody until it is [`run`](Pool::run).
+/// Options of a [`Server`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerOptions {
+    /// Where miners connect: the first of these addresses that the system allows, see [`net::listen`].
+    pub stratum: Vec<SocketAddr>,
+    /// Where health and metrics are served, likewise; `None`: nowhere.
+    pub http: Option<Vec<SocketAddr>>,
+    /// How miners are treated.
+    pub config: Config,
+    /// Where work comes from.
+    pub source: BlockSourceSpec,
+    /// Where accounts and found blocks are kept; `None`: they are lost with the process.
+    pub data: Option<StoreOptions>,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no work, and waiting will not help.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// A pool server that listens. It serves no miner until it is [`run`](Server::run).
 #[derive(Debug)]
-pub struct Pool {
+pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    http: Option<monitor::Server<PoolHandle>>,
     source: Source,
-    shared: Arc<PoolState>,
-    found: mpsc::Receiver<FoundBlock>,
+    state: Arc<PoolState>,
+    found_blocks: mpsc::Receiver<FoundBlock>,
     store: Option<Store>,
 }
 
-impl Pool {
-    /// Listens on an address (port 0: a free one) for miners to work on `source`.
+impl Server {
+    /// Waits for work, if it comes from a node or an upstream pool, and then listens on all addresses. Admits fewer
+    /// connections than asked for if the system does not allow as many open files.
     ///
     /// # Errors
-    /// If the port is in use, or the address is not ours.
-    pub async fn bind(
-        address: SocketAddr,
-        config: Config,
-        source: impl Into<Source>,
-    ) -> Result<Pool, ListenError> {
-        Ok(Pool::on(net::listen(&[address]).await?, config, source.into(), None))
-    }
-
-    /// A pool on a socket that listens. Without a data folder, all is lost with the process.
-    pub(crate) fn on(
-        (listener, address): (TcpListener, SocketAddr),
-        config: Config,
-        source: Source,
-        data: Option<(Store, RecoveredAccounts)>,
-    ) -> Pool {
-        let mut source = source;
-        let (mut shared, found) = PoolState::new(config, source.pays_users(), source.forward());
+    /// If the server cannot listen on an address, use its data folder, or mine on the nodes or for the pools.
+    pub async fn bind(options: ServerOptions) -> Result<Self, ServerError> {
+        let mut config = options.config;
+        config.limits.connections = descriptors::allow(config.limits.connections);
+        let data = options.data.as_ref().map(Store::open).transpose()?;
+        let mut source = Source::connect(options.source).await?;
+        let (listener, address) = net::listen(&options.stratum).await?;
+        let (mut state, found_blocks) = PoolState::new(config, source.pays_users(), source.forward());
         let store = data.map(|(store, recovered)| {
-            shared.restore(recovered, store.pending_blocks());
+            state.restore(recovered, store.pending_blocks());
             store
         });
-        source.prepare(&shared);
-        Pool { listener, address, source, shared: Arc::new(shared), found, store }
+        source.prepare(&state);
+        let state = Arc::new(state);
+        let http = match options.http {
+            None => None,
+            Some(http) => {
+                Some(monitor::Server::new(net::listen(&http).await?, PoolHandle::new(state.clone())))
+            }
+        };
+        Ok(Server { listener, address, http, source, state, found_blocks, store })
     }
 
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
+    /// Where miners connect.
+    pub fn stratum_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// For reports and displays, also after the pool's end.
-    pub fn handle(&self) -> PoolHandle {
-        PoolHandle::new(self.shared.clone())
+    /// Where health and metrics are served.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(monitor::Server::local_addr)
     }
 
-    /// Serves miners until `stop`. When this returns, no connection is open and all shares are in the accounts, also on
-    /// disk.
-    pub async fn run(self, stop: CancellationToken) {
-        let writing = self.store.and_then(|store| start_writing(store, &self.shared));
+    /// For reports and displays, also after the server's end.
+    pub fn handle(&self) -> PoolHandle {
+        PoolHandle::new(self.state.clone())
+    }
+
+    /// Serves until `stop`. When this returns, no connection is open and all shares are in the accounts, also on disk.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let http = self.http.take();
+        let serve_http = async {
+            if let Some(http) = http {
+                http.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(self.run_pool(stop.clone()), serve_http);
+    }
+
+    async fn run_pool(self, stop: CancellationToken) {
+        let writing = self.store.and_then(|store| start_writing(store, &self.state));
         let stop = stop.child_token();
-        // Should this future be dropped, its tasks end as well.
+        // Ends the tasks if this future is dropped.
         let _guard = stop.clone().drop_guard();
-        let tasks = TaskTracker::new();
-        // Outlives the connections, so that no block is lost that one of them has just found.
+        // The source outlives the connections, so that it still takes a block that one of them has just found.
         let stop_source = CancellationToken::new();
         let _source_guard = stop_source.clone().drop_guard();
-        let source = tokio::spawn(self.source.run(self.shared.clone(), self.found, stop_source.clone()));
-        let mut said = None;
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    if !admit(stream, peer, &tasks, &self.shared, &stop) {
-                        say_full(self.shared.config.limits.connections, &mut said);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-        drop(self.listener);
-        tasks.close();
-        if tokio::time::timeout(STOP_WITHIN, tasks.wait()).await.is_err() {
-            tracing::warn!(left = tasks.len(), "connections did not end in time");
+        let source = self.source.run(self.state.clone(), self.found_blocks, stop_source.clone());
+        let source = tokio::spawn(source);
+        let connections = accept_until(&stop, self.listener, &self.state).await;
+        connections.close();
+        if tokio::time::timeout(STOP_WITHIN, connections.wait()).await.is_err() {
+            tracing::warn!(left = connections.len(), "connections did not end in time");
         }
         stop_source.cancel();
         if let Err(error) = source.await {
@@ -121,57 +147,77 @@ impl Pool {
         if let Some(writing) = writing
             && let Err(error) = tokio::task::spawn_blocking(|| writing.close()).await
         {
-            tracing::error!(%error, "the accounts were not written to the end");
+            tracing::error!(%error, "the last changes of the accounts were not written");
         }
     }
 }
 
-/// From now on what is counted gets to disk.
-fn start_writing(store: Store, shared: &Arc<PoolState>) -> Option<StoreWriter> {
-    let (accounts, told) = (shared.clone(), shared.clone());
+/// Starts to write the accounts to disk.
+fn start_writing(store: Store, state: &Arc<PoolState>) -> Option<StoreWriter> {
+    let (accounts, health) = (state.clone(), state.clone());
     let take = move || accounts.accounts().take_unsaved();
     let refused = move |refused| match refused {
-        true => told.disk_health.set("the accounts cannot be written to disk"),
-        false => drop(told.disk_health.clear()),
+        true => health.disk_health.set("the accounts cannot be written to disk"),
+        false => drop(health.disk_health.clear()),
     };
     store
         .start(take, refused)
-        .map_err(|error| tracing::error!(%error, "there is no thread to write the accounts"))
+        .map_err(|error| tracing::error!(%error, "cannot start the thread that writes the accounts"))
         .ok()
 }
 
-/// Serves a connection; `false` if there is no place for it.
+/// Accepts connections until `stop`. Returns the tasks that serve them.
+async fn accept_until(
+    stop: &CancellationToken,
+    listener: TcpListener,
+    state: &Arc<PoolState>,
+) -> TaskTracker {
+    let connections = TaskTracker::new();
+    let mut warned: Option<Instant> = None;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return connections,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let admitted = admit(stream, peer, &connections, state, stop);
+                if !admitted && warned.is_none_or(|at| at.elapsed() >= WARN_FULL_EVERY) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(
+                        connections = state.config.limits.connections,
+                        "no room for more miners: --max-connections gives more, for a server task --server-mem"
+                    );
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves a connection, unless its address is banned. Returns false if the server is full.
 fn admit(
     stream: TcpStream,
     peer: SocketAddr,
-    tasks: &TaskTracker,
-    shared: &Arc<PoolState>,
+    connections: &TaskTracker,
+    state: &Arc<PoolState>,
     stop: &CancellationToken,
 ) -> bool {
-    if shared.bans.is_banned(peer.ip(), Instant::now()) {
+    if state.bans.is_banned(peer.ip(), Instant::now()) {
         tracing::debug!(%peer, "its address is banned");
         return true;
     }
-    let Ok(place) = shared.places.clone().try_acquire_owned() else {
+    let Ok(permit) = state.places.clone().try_acquire_owned() else {
         tracing::debug!(%peer, "too many connections");
         return false;
     };
-    let serve = connection::serve(stream, peer, shared.clone(), stop.clone());
-    tasks.spawn(async move {
+    let serve = connection::serve(stream, peer, state.clone(), stop.clone());
+    connections.spawn(async move {
         serve.await;
-        drop(place);
+        drop(permit);
     });
     true
-}
-
-/// Miners that are turned away go elsewhere or try again: it is said now and then.
-fn say_full(connections: usize, said: &mut Option<Instant>) {
-    if said.is_none_or(|at| at.elapsed() >= SAY_FULL) {
-        *said = Some(Instant::now());
-        tracing::warn!(
-            connections,
-            "all places are taken, and further miners are turned away: --max-connections gives more, for a server task \
-             --server-mem"
-        );
-    }
 }

@@ -1,9 +1,94 @@
-//! One share: its check, and its way on to an upstream pool or, as a block, to the chain.
+//! A share, with one type for each stage of its way:
+//!
+//! ```text
+//! SubmittedShare ─check→ ValidShare or RejectedShare ─→ JudgedShare ─→ accounts
+//!                            │
+//!                            ├─→ UpstreamShare ─ForwardRequest→ upstream pool ─client::Outcome→ accounts
+//!                            └─→ FoundBlock ─→ node or built-in chain
+//! ```
 
-mod forward;
-mod found;
-mod validate;
+mod check;
+mod found_block;
+mod upstream;
 
-pub use self::forward::{ForwardRequest, Reply, UpstreamShare, UpstreamShareCounts, UpstreamSummary};
-pub use self::found::FoundBlock;
-pub use self::validate::{Proof, Refusal, Submission, Terms, validate};
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::Outcome;
+use task::{ShareRow, Verdict};
+
+pub use self::check::{RejectedShare, ShareContext, ValidShare, check};
+pub use self::found_block::FoundBlock;
+pub use self::upstream::{
+    ForwardRequest, UpstreamShare, UpstreamShareCounts, UpstreamSummary, answer_to_miner,
+};
+
+/// Longest job id that an account keeps of a share, in characters: a miner may send any text.
+const MAX_JOB_ID: usize = 40;
+
+/// A share as a miner submitted it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubmittedShare {
+    /// The name of the worker.
+    pub worker: String,
+    /// The job's id, as the miner wrote it.
+    pub job: String,
+    /// The bytes that the miner chose.
+    pub extranonce2: Vec<u8>,
+    /// The header's time, seconds since the Unix epoch.
+    pub ntime: u32,
+    /// The header's nonce.
+    pub nonce: u32,
+    /// The rolled version bits, where the miner sent some (BIP-0310).
+    pub version_bits: Option<u32>,
+}
+
+/// A share with its verdict, on its way into the account of its worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedShare {
+    /// The name of the account.
+    pub worker: Arc<str>,
+    /// The share and its verdict.
+    pub row: ShareRow,
+    /// The expected hashes of an accepted share, else 0.
+    pub work: u128,
+    /// Whether the share makes a block. Its row is then kept. The block itself is counted when the chain has it.
+    pub block: bool,
+}
+
+impl JudgedShare {
+    /// The share of `worker` with the result of its check.
+    pub fn new(
+        worker: Arc<str>,
+        share: &SubmittedShare,
+        checked: &Result<ValidShare, RejectedShare>,
+    ) -> Self {
+        let (version, difficulty, verdict, work) = match checked {
+            Ok(valid) => (valid.version, valid.digest.difficulty(), Verdict::Accepted, valid.work),
+            Err(RejectedShare { reason, version, difficulty }) => {
+                (*version, *difficulty, Outcome::of(Err(reason.clone())).verdict(), 0)
+            }
+        };
+        let row = ShareRow {
+            job: share.job.chars().take(MAX_JOB_ID).collect(),
+            extranonce2: share.extranonce2.clone(),
+            ntime: share.ntime,
+            version,
+            nonce: share.nonce,
+            difficulty,
+            verdict,
+            // The connection measures it.
+            round_trip: Duration::ZERO,
+        };
+        JudgedShare { worker, row, work, block: false }
+    }
+
+    /// Replaces the verdict by that of the upstream pool, whose answer took `round_trip`.
+    pub fn settle(&mut self, outcome: &Outcome, round_trip: Duration) {
+        self.row.verdict = outcome.verdict();
+        self.row.round_trip = round_trip;
+        if *outcome != Outcome::Accepted {
+            self.work = 0;
+        }
+    }
+}

@@ -1,54 +1,68 @@
-//! Difficulty per connection: as high as makes a share come each share interval.
+//! The difficulty of each connection. It is chosen so that the miner finds one share per share interval.
 //!
-//! The hashrate is estimated from accepted work. What a miner says of
-//! itself (`mining.suggest_difficulty`) counts as if it had been seen for a few intervals, so that a wrong
-//! suggestion is soon outweighed.
+//! The hashrate is estimated from accepted work. What a miner says of itself (`mining.suggest_difficulty`) counts as if it
+//! had been observed for a few intervals, so a wrong suggestion is soon outweighed.
 
 use std::time::{Duration, Instant};
 
+use command_line::{difficulty, duration};
 use hasher::Target;
 
 use crate::accounts::HashrateMeter;
 
-/// Share intervals after which work weighs 1/e. With a share each interval, the estimate is then off by 12 %
-/// (one standard deviation).
+/// Share intervals after which observed work weighs 1/e. With a share each interval, the standard deviation of the
+/// estimate is then 12 %.
 const MEMORY: f64 = 32.0;
-/// Share intervals that a miner's own suggestion is worth.
+/// Share intervals of observation that a miner's own suggestion is worth.
 const SUGGESTION_WEIGHT: f64 = 8.0;
-/// Share intervals that our guess about an unknown miner is worth.
-const GUESS_WEIGHT: f64 = 2.0;
-/// A difficulty stays while it is right within this factor: each change costs a new job.
+/// Share intervals of observation that the start difficulty is worth.
+const START_WEIGHT: f64 = 2.0;
+/// The difficulty stays while it is within this factor of the ideal one: each change costs a new job.
 const TOLERANCE: f64 = 1.5;
-/// Share intervals between two changes, unless the estimate has run away by [`RUNAWAY`].
+/// Share intervals between two changes, unless the ideal difficulty is off by [`RUNAWAY`].
 const PATIENCE: f64 = 4.0;
-/// A factor that is corrected at once.
+/// A difficulty that is off by this factor is changed at once.
 const RUNAWAY: f64 = 4.0;
 
-/// What the pool wants of each connection.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Goal {
-    /// Wanted time between two shares.
+/// How the difficulty of a connection is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, clap::Args)]
+pub struct VardiffConfig {
+    /// Time between two shares of one miner, whose difficulty follows its hashrate
+    #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
-    /// Difficulty for a miner of which nothing is known.
-    pub start: f64,
-    /// The lowest difficulty, unless the network's is lower.
-    pub minimum: f64,
-    /// The highest difficulty, unless the miner itself wants a higher one.
-    pub maximum: f64,
+    /// Difficulty for a miner that suggests none
+    #[arg(long, value_name = "DIFFICULTY", env = "MINER_START_DIFFICULTY", default_value = "0.001", value_parser = difficulty)]
+    pub start_difficulty: f64,
+    /// Lowest difficulty, unless the chain's is lower
+    #[arg(long, value_name = "DIFFICULTY", env = "MINER_MINIMUM_DIFFICULTY", default_value = "0.000001", value_parser = difficulty)]
+    pub minimum_difficulty: f64,
+    /// Highest difficulty, unless a miner itself wants a higher one; without it, there is none but the chain's
+    #[arg(long, value_name = "DIFFICULTY", env = "MINER_MAXIMUM_DIFFICULTY", value_parser = difficulty)]
+    pub maximum_difficulty: Option<f64>,
 }
 
-impl Goal {
-    /// The nearest difficulty within the limits.
+impl Default for VardiffConfig {
+    fn default() -> Self {
+        VardiffConfig {
+            share_interval: Duration::from_secs(1),
+            start_difficulty: 0.001,
+            minimum_difficulty: 1e-6,
+            maximum_difficulty: None,
+        }
+    }
+}
+
+impl VardiffConfig {
+    /// The nearest difficulty within the limits. The lower limit wins should they cross.
     fn clamp(&self, difficulty: f64) -> f64 {
-        // The lower limit wins should they cross.
-        difficulty.min(self.maximum).max(self.minimum)
+        difficulty.min(self.maximum_difficulty.unwrap_or(f64::INFINITY)).max(self.minimum_difficulty)
     }
 }
 
 /// A connection's difficulty and the estimate that it follows.
 #[derive(Clone, Debug)]
 pub struct Vardiff {
-    goal: Goal,
+    config: VardiffConfig,
     fixed: Option<f64>,
     difficulty: f64,
     changed: Instant,
@@ -57,15 +71,15 @@ pub struct Vardiff {
 
 impl Vardiff {
     /// For a miner of which nothing is known yet.
-    pub fn new(goal: Goal, now: Instant) -> Vardiff {
+    pub fn new(config: VardiffConfig, now: Instant) -> Self {
         let mut vardiff = Vardiff {
-            goal,
+            config,
             fixed: None,
-            difficulty: goal.start,
+            difficulty: config.start_difficulty,
             changed: now,
-            meter: HashrateMeter::new(MEMORY * goal.share_interval.as_secs_f64(), now),
+            meter: HashrateMeter::new(MEMORY * config.share_interval.as_secs_f64(), now),
         };
-        vardiff.assume(goal.start, GUESS_WEIGHT, now);
+        vardiff.assume(config.start_difficulty, START_WEIGHT, now);
         vardiff
     }
 
@@ -74,33 +88,33 @@ impl Vardiff {
         self.difficulty
     }
 
-    /// The miner's hashrate in H/s, as far as it is known.
+    /// The miner's estimated hashrate in H/s.
     pub fn hashrate(&self, now: Instant) -> f64 {
         self.meter.hashrate(now)
     }
 
-    /// Takes a miner's suggestion for its difficulty; one that makes no sense is ignored.
+    /// Takes a miner's suggestion for its difficulty. Nonsense is ignored.
     pub fn suggest(&mut self, difficulty: f64, now: Instant) {
         if difficulty.is_finite() && difficulty > 0.0 {
-            // Whoever says more than this means nothing by it, and sums with it would not stay finite.
+            // No miner means more than this, and sums with a larger number would not stay finite.
             let difficulty = difficulty.min(Target::MAX_DIFFICULTY);
             self.assume(difficulty, SUGGESTION_WEIGHT, now);
             if self.fixed.is_none() {
-                self.difficulty = self.goal.clamp(difficulty);
+                self.difficulty = self.config.clamp(difficulty);
             }
         }
     }
 
-    /// Keeps the difficulty from now on; one that makes no sense is ignored.
+    /// Keeps this difficulty from now on. Nonsense is ignored.
     pub fn fix(&mut self, difficulty: f64) {
         if difficulty.is_finite() && difficulty > 0.0 {
-            self.difficulty = self.goal.clamp(difficulty);
+            self.difficulty = self.config.clamp(difficulty);
             self.fixed = Some(self.difficulty);
         }
     }
 
-    /// Goes on after a time in which nothing could come.
-    pub fn go_on(&mut self, now: Instant) {
+    /// Leaves out the time until now, in which the miner could not send shares.
+    pub fn skip_pause(&mut self, now: Instant) {
         self.meter.skip(now);
         self.changed = now;
     }
@@ -110,21 +124,20 @@ impl Vardiff {
         self.meter.add(hashes, now);
     }
 
-    /// Takes a miner's word that lower difficulties don't suit it.
-    pub fn at_least(&mut self, minimum: f64) {
+    /// Raises the lowest difficulty to what the miner asks for.
+    pub fn raise_minimum(&mut self, minimum: f64) {
         if minimum.is_finite() {
-            self.goal.minimum = self.goal.minimum.max(minimum);
-            self.difficulty = self.difficulty.max(self.goal.minimum);
+            self.config.minimum_difficulty = self.config.minimum_difficulty.max(minimum);
+            self.difficulty = self.difficulty.max(self.config.minimum_difficulty);
         }
     }
 
-    /// Changes the difficulty if it is due, and returns the one in force. `network` is the highest that makes sense,
-    /// since a block must always be a share.
+    /// Changes the difficulty if a change is due, and returns the one in force. It never exceeds `network`, the difficulty
+    /// of a block: each block must be a share.
     pub fn retarget(&mut self, network: f64, now: Instant) -> f64 {
-        let ideal = match self.fixed {
-            Some(fixed) => fixed,
-            None => self.goal.clamp(self.hashrate(now) * self.interval() / Target::HASHES_PER_DIFFICULTY),
-        };
+        let ideal = self.fixed.unwrap_or_else(|| {
+            self.config.clamp(self.hashrate(now) * self.interval() / Target::HASHES_PER_DIFFICULTY)
+        });
         let ideal = ideal.min(network);
         let factor = (ideal / self.difficulty).max(self.difficulty / ideal);
         let rested = now.saturating_duration_since(self.changed).as_secs_f64() >= PATIENCE * self.interval();
@@ -140,10 +153,10 @@ impl Vardiff {
     }
 
     fn interval(&self) -> f64 {
-        self.goal.share_interval.as_secs_f64()
+        self.config.share_interval.as_secs_f64()
     }
 
-    /// As if shares of this difficulty had come for some intervals.
+    /// Starts the estimate anew, as if shares of this difficulty had come for some intervals.
     fn assume(&mut self, difficulty: f64, intervals: f64, now: Instant) {
         let hashrate = difficulty * Target::HASHES_PER_DIFFICULTY / self.interval();
         self.meter.assume(hashrate, self.interval() * intervals, now);
@@ -157,8 +170,8 @@ mod tests {
 
     use super::*;
 
-    fn goal() -> Goal {
-        Goal { share_interval: Duration::from_secs(1), start: 0.001, minimum: 1e-6, maximum: f64::INFINITY }
+    fn config() -> VardiffConfig {
+        VardiffConfig::default()
     }
 
     /// Mines for a time at a steady hashrate, without the luck of real shares.
@@ -178,11 +191,11 @@ mod tests {
     }
 
     #[test]
-    fn settles_at_a_share_per_interval() {
+    fn difficulty_settles_at_one_share_per_interval() {
         for hashrate in [1e5, 1e7, 4e9, 1e14] {
             let now = Instant::now();
-            let mut vardiff = Vardiff::new(goal(), now);
-            // A slow miner is silent at first: only a tick can lower its difficulty.
+            let mut vardiff = Vardiff::new(config(), now);
+            // A slow miner is silent at first, so its difficulty falls without any share.
             let mut start = now;
             for second in 1..300 {
                 start = now + Duration::from_secs(second);
@@ -204,10 +217,10 @@ mod tests {
     }
 
     #[test]
-    fn luck_is_no_reason_for_a_change_and_a_rest_is_made_up_for() {
+    fn luck_rarely_changes_the_difficulty_and_a_pause_is_made_up_for() {
         let (hashrate, mut random) = (1e8, StdRng::seed_from_u64(1));
         let mut now = Instant::now();
-        let mut vardiff = Vardiff::new(goal(), now);
+        let mut vardiff = Vardiff::new(config(), now);
         vardiff.suggest(hashrate / Target::HASHES_PER_DIFFICULTY, now);
         let mut run = |vardiff: &mut Vardiff, now: &mut Instant, shares: u32| {
             let mut changes = 0;
@@ -223,7 +236,7 @@ mod tests {
         let changes = run(&mut vardiff, &mut now, 10_000);
         assert!(changes < 100, "{changes} changes in 10,000 shares of a steady miner");
         for _ in 0..20 {
-            // It rests for two minutes, in which only ticks come.
+            // It pauses for two minutes, without any share.
             for _ in 0..30 {
                 now += Duration::from_secs(4);
                 vardiff.retarget(f64::INFINITY, now);
@@ -239,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn a_suggestion_is_taken_and_a_wrong_one_outweighed() {
+    fn a_suggestion_is_taken_and_a_wrong_one_is_outweighed() {
         let now = Instant::now();
-        let mut vardiff = Vardiff::new(goal(), now);
+        let mut vardiff = Vardiff::new(config(), now);
         vardiff.suggest(2.0, now);
         assert_eq!(vardiff.difficulty(), 2.0);
         assert_eq!(vardiff.retarget(f64::INFINITY, now), 2.0);
@@ -255,7 +268,7 @@ mod tests {
     #[test]
     fn nonsense_is_ignored() {
         let now = Instant::now();
-        let mut vardiff = Vardiff::new(goal(), now);
+        let mut vardiff = Vardiff::new(config(), now);
         for difficulty in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             vardiff.suggest(difficulty, now);
             vardiff.fix(difficulty);
@@ -266,24 +279,27 @@ mod tests {
     }
 
     #[test]
-    fn a_miner_s_least_difficulty_is_not_below_the_pool_s() {
+    fn a_miner_cannot_lower_the_minimum_difficulty() {
         let now = Instant::now();
-        let mut vardiff = Vardiff::new(goal(), now);
-        vardiff.at_least(1e-30);
+        let mut vardiff = Vardiff::new(config(), now);
+        vardiff.raise_minimum(1e-30);
         vardiff.suggest(1e-30, now);
-        assert_eq!(vardiff.difficulty(), goal().minimum);
-        // The lower limit wins should they cross.
-        let mut vardiff = Vardiff::new(Goal { minimum: 5.0, maximum: 2.0, ..goal() }, now);
+        assert_eq!(vardiff.difficulty(), config().minimum_difficulty);
+        // The lower limit wins if they cross.
+        let mut vardiff = Vardiff::new(
+            VardiffConfig { minimum_difficulty: 5.0, maximum_difficulty: Some(2.0), ..config() },
+            now,
+        );
         vardiff.suggest(1.0, now);
         assert_eq!(vardiff.difficulty(), 5.0);
     }
 
     #[test]
-    fn small_changes_have_time_but_no_share_is_ever_harder_than_a_block() {
+    fn small_changes_wait_but_no_share_is_ever_harder_than_a_block() {
         let now = Instant::now();
-        let mut vardiff = Vardiff::new(goal(), now);
+        let mut vardiff = Vardiff::new(config(), now);
         vardiff.suggest(1.0, now);
-        // Twice as fast as was thought: that may be luck, so it waits until the last change is long enough ago.
+        // The miner seems twice as fast. That may be luck, so the change waits for some time since the last one.
         let seen = 20.0 * Target::HASHES_PER_DIFFICULTY;
         let at = |seconds| now + Duration::from_secs(seconds);
         vardiff.accepted(seen, at(1));
@@ -298,34 +314,34 @@ mod tests {
     }
 
     #[test]
-    fn a_boast_is_forgotten() {
+    fn an_absurd_suggestion_is_forgotten() {
         let now = Instant::now();
-        let mut vardiff = Vardiff::new(goal(), now);
+        let mut vardiff = Vardiff::new(config(), now);
         vardiff.suggest(f64::MAX, now);
         assert!(vardiff.hashrate(now).is_finite());
         let later = now + Duration::from_secs(3 * 3600);
-        assert_eq!(vardiff.retarget(100.0, later), goal().minimum);
+        assert_eq!(vardiff.retarget(100.0, later), config().minimum_difficulty);
         assert!(vardiff.hashrate(later) < 1.0, "{}", vardiff.hashrate(later));
     }
 
     #[test]
-    fn limits_hold_but_for_a_miner_that_wants_more() {
+    fn the_maximum_yields_only_to_a_miner_that_wants_more() {
         let now = Instant::now();
-        let mut vardiff = Vardiff::new(Goal { maximum: 2.0, ..goal() }, now);
+        let mut vardiff = Vardiff::new(VardiffConfig { maximum_difficulty: Some(2.0), ..config() }, now);
         vardiff.suggest(8.0, now);
         assert_eq!(vardiff.retarget(f64::INFINITY, now), 2.0);
         assert_eq!(vardiff.retarget(f64::INFINITY, now + Duration::from_secs(1)), 2.0);
-        vardiff.at_least(4.0);
+        vardiff.raise_minimum(4.0);
         assert_eq!(vardiff.retarget(f64::INFINITY, now + Duration::from_secs(2)), 4.0);
-        let mut vardiff = Vardiff::new(Goal { maximum: 2.0, ..goal() }, now);
+        let mut vardiff = Vardiff::new(VardiffConfig { maximum_difficulty: Some(2.0), ..config() }, now);
         vardiff.fix(1e9);
         assert_eq!(vardiff.retarget(f64::INFINITY, now), 2.0);
     }
 
     #[test]
-    fn never_above_the_network_and_back_when_it_rises() {
+    fn difficulty_is_never_above_the_network_s_and_returns_when_that_rises() {
         let now = Instant::now();
-        let mut vardiff = Vardiff::new(goal(), now);
+        let mut vardiff = Vardiff::new(config(), now);
         vardiff.suggest(4.0, now);
         assert_eq!(vardiff.retarget(0.5, now), 0.5);
         assert_eq!(vardiff.retarget(0.5, now), 0.5);
@@ -337,7 +353,7 @@ mod tests {
     #[test]
     fn a_fixed_difficulty_stays() {
         let now = Instant::now();
-        let mut vardiff = Vardiff::new(goal(), now);
+        let mut vardiff = Vardiff::new(config(), now);
         vardiff.fix(0.25);
         vardiff.suggest(8.0, now);
         for _ in 0..1_000 {
@@ -349,9 +365,9 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_raises_it_at_once() {
+    fn a_burst_of_shares_raises_the_difficulty_at_once() {
         let now = Instant::now();
-        let mut vardiff = Vardiff::new(goal(), now);
+        let mut vardiff = Vardiff::new(config(), now);
         let mut shares = 0;
         while vardiff.retarget(f64::INFINITY, now + Duration::from_millis(10)) == 0.001 {
             vardiff.accepted(

@@ -1,39 +1,53 @@
-//! Who sends mostly rubbish is sent away for a while, by address.
+//! Bans: addresses that send mostly rejected shares are refused for a while.
 //!
-//! What counts is the portion of rejected shares, so that many good miners behind one address outweigh a bad one among
-//! them. Stale shares count for nothing. This machine's own addresses are spared unless told otherwise: behind a proxy on
-//! the same host, all miners have them.
+//! The percentage of rejected shares decides, so a bad miner among many good ones behind the same address causes no ban.
+//! Stale shares do not count. This machine's own addresses are not banned by default: behind a proxy on the same host, all
+//! miners have them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Addresses that are watched at once.
+use clap::builder::BoolishValueParser;
+use command_line::{duration, whole_number};
+
+/// The largest number of shares to be judged together.
+const MAX_SHARES: u64 = u32::MAX as u64;
+/// Addresses that shares are counted for at once.
 const MAX_ADDRESSES: usize = 65_536;
-/// An address that has sent no share for so long is forgotten, when there is no room for another.
+/// An address that has sent no share for so long makes room for another.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// When to ban.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When an address is banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Limits")]
 pub struct BanRules {
-    /// So many shares of an address are judged together; 0 for no bans at all.
+    /// Judge so many shares of an address together, and ban it if too many were rejected; 0: no bans. Stale shares do
+    /// not count
+    #[arg(id = "ban_shares", long = "ban-shares", value_name = "N", env = "MINER_BAN_SHARES",
+        value_parser = whole_number::<u32>(0..=MAX_SHARES), default_value_t = Self::default().shares)]
     pub shares: u32,
-    /// Ban if at least so many percent of them were rejected.
+    /// Percentage of rejected shares for which an address is banned
+    #[arg(id = "ban_percent", long = "ban-percent", value_name = "PERCENT", env = "MINER_BAN_PERCENT",
+        value_parser = whole_number::<u32>(1..=100), default_value_t = Self::default().percent)]
     pub percent: u32,
-    /// For how long.
+    /// How long an address is banned
+    #[arg(id = "ban_time", long = "ban-time", value_name = "TIME", env = "MINER_BAN_TIME",
+        value_parser = duration, default_value = "10m")]
     pub time: Duration,
-    /// Also this machine's own addresses.
+    /// Ban this machine's own addresses, too: behind a proxy on the same machine, all miners have them
+    #[arg(id = "ban_loopback", long = "ban-loopback", env = "MINER_BAN_LOOPBACK", value_parser = BoolishValueParser::new())]
     pub loopback: bool,
 }
 
 impl Default for BanRules {
-    fn default() -> BanRules {
+    fn default() -> Self {
         BanRules { shares: 500, percent: 50, time: Duration::from_secs(600), loopback: false }
     }
 }
 
-/// The addresses that are watched or banned.
+/// The addresses that have sent shares, and those that are banned.
 #[derive(Debug)]
 pub struct Bans {
     rules: BanRules,
@@ -42,58 +56,59 @@ pub struct Bans {
 
 #[derive(Debug, Default)]
 struct State {
-    addresses: HashMap<IpAddr, Tally>,
+    addresses: HashMap<IpAddr, AddressRecord>,
+    /// Bans so far.
     total: u64,
 }
 
 #[derive(Debug)]
-struct Tally {
+struct AddressRecord {
     accepted: u32,
     rejected: u32,
-    last: Instant,
-    until: Option<Instant>,
+    last_share: Instant,
+    banned_until: Option<Instant>,
 }
 
-impl Tally {
+impl AddressRecord {
     fn is_banned(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| now < until)
+        self.banned_until.is_some_and(|until| now < until)
     }
 }
 
 impl Bans {
-    /// Nobody is banned.
-    pub fn new(rules: BanRules) -> Bans {
+    /// No address is banned yet.
+    pub fn new(rules: BanRules) -> Self {
         Bans { rules, state: Mutex::default() }
     }
 
-    /// Counts a share of a connection from this address; whether the address is banned now.
-    pub fn count(&self, peer: IpAddr, accepted: bool, now: Instant) -> bool {
+    /// Counts a share from this address. Returns whether the address is banned now.
+    pub fn count_share(&self, peer: IpAddr, accepted: bool, now: Instant) -> bool {
         let BanRules { shares, percent, time, .. } = self.rules;
-        let Some(address) = self.watched(peer) else { return false };
+        let Some(address) = self.key(peer) else { return false };
         let mut state = self.lock();
         let State { addresses, total } = &mut *state;
         if addresses.len() >= MAX_ADDRESSES && !addresses.contains_key(&address) {
-            addresses.retain(|_, tally| tally.is_banned(now) || now < tally.last + FORGET_AFTER);
+            addresses.retain(|_, record| record.is_banned(now) || now < record.last_share + FORGET_AFTER);
             if addresses.len() >= MAX_ADDRESSES {
                 return false;
             }
         }
-        let new = || Tally { accepted: 0, rejected: 0, last: now, until: None };
-        let tally = addresses.entry(address).or_insert_with(new);
-        if tally.is_banned(now) {
+        let new = || AddressRecord { accepted: 0, rejected: 0, last_share: now, banned_until: None };
+        let record = addresses.entry(address).or_insert_with(new);
+        if record.is_banned(now) {
             return true;
         }
-        tally.last = now;
+        record.last_share = now;
         match accepted {
-            true => tally.accepted += 1,
-            false => tally.rejected += 1,
+            true => record.accepted += 1,
+            false => record.rejected += 1,
         }
-        if tally.accepted + tally.rejected < shares {
+        if record.accepted + record.rejected < shares {
             return false;
         }
-        let rejected = tally.rejected;
+        let rejected = record.rejected;
         let ban = u64::from(rejected) * 100 >= u64::from(shares) * u64::from(percent);
-        *tally = Tally { until: ban.then(|| now + time), ..new() };
+        *record = AddressRecord { banned_until: ban.then(|| now + time), ..new() };
         if ban {
             *total += 1;
             tracing::warn!(%address, rejected, of = shares, seconds = time.as_secs(), "address banned");
@@ -103,22 +118,23 @@ impl Bans {
 
     /// Whether connections from this address are refused.
     pub fn is_banned(&self, peer: IpAddr, now: Instant) -> bool {
-        let Some(address) = self.watched(peer) else { return false };
-        self.lock().addresses.get(&address).is_some_and(|tally| tally.is_banned(now))
+        let Some(address) = self.key(peer) else { return false };
+        self.lock().addresses.get(&address).is_some_and(|record| record.is_banned(now))
     }
 
-    /// How many addresses are banned at present.
-    pub fn present(&self, now: Instant) -> usize {
-        self.lock().addresses.values().filter(|tally| tally.is_banned(now)).count()
+    /// The number of addresses that are banned now.
+    pub fn active(&self, now: Instant) -> usize {
+        self.lock().addresses.values().filter(|record| record.is_banned(now)).count()
     }
 
-    /// How many bans there have been.
+    /// The number of bans since the start.
     pub fn total(&self) -> u64 {
         self.lock().total
     }
 
-    /// What stands for an address: with IPv6, the network that one customer mostly gets. None if nobody watches it.
-    fn watched(&self, peer: IpAddr) -> Option<IpAddr> {
+    /// The key under which shares of an address are counted: with IPv6 its /64 network, which one customer mostly gets. `None`
+    /// if the address is never banned.
+    fn key(&self, peer: IpAddr) -> Option<IpAddr> {
         let address = match peer.to_canonical() {
             IpAddr::V6(v6) if !v6.is_loopback() => {
                 let [a, b, c, d, ..] = v6.segments();
@@ -145,40 +161,40 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Sends shares until banned; after how many it was.
+    /// Sends shares until the address is banned, and returns after how many it was.
     fn flood(bans: &Bans, peer: &str, rejected_of_ten: u32, now: Instant) -> Option<u32> {
-        (1..=100).find(|n| bans.count(ip(peer), n % 10 >= rejected_of_ten, now))
+        (1..=100).find(|n| bans.count_share(ip(peer), n % 10 >= rejected_of_ten, now))
     }
 
     #[test]
-    fn rubbish_is_banned_for_a_while_and_its_network_with_it() {
+    fn rejected_shares_get_a_network_banned_for_a_while() {
         let (bans, now) = (Bans::new(RULES), Instant::now());
         assert_eq!(flood(&bans, "192.0.2.1", 4, now), None);
         assert_eq!(flood(&bans, "192.0.2.2", 5, now), Some(10));
         assert!(bans.is_banned(ip("192.0.2.2"), now) && bans.is_banned(ip("::ffff:192.0.2.2"), now));
         assert!(!bans.is_banned(ip("192.0.2.1"), now));
-        // Another connection of the same address goes with its next share, even a good one.
-        assert!(bans.count(ip("192.0.2.2"), true, now));
-        assert_eq!((bans.present(now), bans.total()), (1, 1));
+        // Another connection of the same address ends with its next share, even an accepted one.
+        assert!(bans.count_share(ip("192.0.2.2"), true, now));
+        assert_eq!((bans.active(now), bans.total()), (1, 1));
         let later = now + RULES.time;
         assert!(!bans.is_banned(ip("192.0.2.2"), later));
-        assert!(!bans.count(ip("192.0.2.2"), false, later));
-        assert_eq!((bans.present(later), bans.total()), (0, 1));
+        assert!(!bans.count_share(ip("192.0.2.2"), false, later));
+        assert_eq!((bans.active(later), bans.total()), (0, 1));
 
         flood(&bans, "2001:db8:1:2::3", 10, now);
         assert!(bans.is_banned(ip("2001:db8:1:2:ffff::"), now) && !bans.is_banned(ip("2001:db8:1:3::"), now));
     }
 
     #[test]
-    fn many_good_ones_behind_an_address_outweigh_a_bad_one() {
+    fn good_miners_behind_an_address_outweigh_a_bad_one() {
         let (bans, now) = (Bans::new(RULES), Instant::now());
         for n in 0..10_000 {
-            assert!(!bans.count(ip("198.51.100.1"), n % 3 > 0, now));
+            assert!(!bans.count_share(ip("198.51.100.1"), n % 3 > 0, now));
         }
     }
 
     #[test]
-    fn loopback_is_spared_and_all_bans_can_be_switched_off() {
+    fn loopback_is_not_banned_and_bans_can_be_turned_off() {
         let now = Instant::now();
         for (rules, banned) in [
             (RULES, None),
@@ -194,19 +210,19 @@ mod tests {
     }
 
     #[test]
-    fn addresses_without_end_take_bounded_room() {
+    fn the_number_of_addresses_is_bounded() {
         let (bans, now) = (Bans::new(RULES), Instant::now());
         for n in 0..MAX_ADDRESSES as u32 + 100 {
-            bans.count(IpAddr::from((n + (1 << 28)).to_be_bytes()), true, now);
+            bans.count_share(IpAddr::from((n + (1 << 28)).to_be_bytes()), true, now);
         }
         assert_eq!(bans.lock().addresses.len(), MAX_ADDRESSES);
-        // Those that are known are watched as before, and kept for as long as they go on or are banned.
+        // Known addresses are still counted, and kept while they send shares or are banned.
         let (busy, banned) = ("16.0.0.1", "16.0.0.2");
         let soon = now + FORGET_AFTER / 2;
-        assert!(!bans.count(ip(busy), true, soon));
+        assert!(!bans.count_share(ip(busy), true, soon));
         assert!(flood(&bans, banned, 10, now).is_some());
-        bans.lock().addresses.get_mut(&ip(banned)).unwrap().until = Some(now + 2 * FORGET_AFTER);
-        bans.count(ip("192.0.2.1"), false, now + FORGET_AFTER);
+        bans.lock().addresses.get_mut(&ip(banned)).unwrap().banned_until = Some(now + 2 * FORGET_AFTER);
+        bans.count_share(ip("192.0.2.1"), false, now + FORGET_AFTER);
         assert_eq!(bans.lock().addresses.len(), 3);
         assert!(bans.is_banned(ip(banned), now + FORGET_AFTER));
     }

@@ -13,9 +13,9 @@ use node::draft::{AssembleError, check_block};
 use node::{BlockDraft, Solution, Template};
 
 use super::*;
-use crate::job::Layout;
+use crate::job::ExtranonceLayout;
 
-const EXTRANONCE_SIZE: usize = Layout::OWN.size();
+const EXTRANONCE_SIZE: usize = ExtranonceLayout::OWN_BLOCKS.size();
 const NOW: u32 = 1_800_000_000;
 
 fn chain() -> BuiltinChain {
@@ -153,7 +153,7 @@ proptest! {
         let draft = BlockDraft::new(Arc::new(chain.template(0.0, NOW)), &chain.plan()).unwrap();
         let bits = draft.template.bits;
         let solution = Solution { extranonces: &extranonces, version, ntime, bits, nonce };
-        let header = crate::job::Puzzle::Block(Arc::new(draft.clone())).header(solution);
+        let header = crate::job::HeaderBuilder::Template(Arc::new(draft.clone())).header(solution);
         let digest = header.digest();
         match draft.assemble(solution) {
             Ok(block) => {

@@ -8,8 +8,8 @@ use task::BlockSourceSpec;
 
 use crate::store::StoreOptions;
 
-/// The data folder, in the current one, of a pool whose work is paid for.
-const DEFAULT: &str = "mesos-miner-pool";
+/// The default data folder of a pool whose blocks are real, in the current folder.
+const DEFAULT_FOLDER: &str = "mesos-miner-pool";
 
 /// Where accounts and found blocks are kept, and for how long.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,21 +24,20 @@ pub struct DataArgs {
 }
 
 impl DataArgs {
-    /// Where to keep what must not be lost, if there is anything.
+    /// Where to keep the accounts, if at all: a built-in chain ends with the pool.
     pub(super) fn options(&self, source: &BlockSourceSpec) -> Option<StoreOptions> {
-        let ends_with_us = matches!(source, BlockSourceSpec::Builtin { .. });
-        let kept = !ends_with_us || self.data_dir.is_some();
-        kept.then(|| self.for_real_blocks())
+        let is_real = !matches!(source, BlockSourceSpec::Builtin { .. });
+        (is_real || self.data_dir.is_some()).then(|| self.for_real_blocks())
     }
 
-    /// The first option that was given, if any has no default.
+    /// The option that was given, among those without a default.
     pub fn given(&self) -> Option<&'static str> {
         self.data_dir.as_ref().map(|_| "--data-dir")
     }
 
-    /// Where to keep what must not be lost, where blocks are real.
+    /// Where to keep the accounts of a pool whose blocks are real.
     pub fn for_real_blocks(&self) -> StoreOptions {
-        let folder = self.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT));
+        let folder = self.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FOLDER));
         StoreOptions { folder, retention: self.retention }
     }
 }

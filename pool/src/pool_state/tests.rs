@@ -5,14 +5,13 @@ use task::{ShareRow, Verdict};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::share::UpstreamShare;
 use crate::store::{Store, StoreOptions};
 
 fn shared() -> PoolState {
     PoolState::new(Config::default(), None, None).0
 }
 
-fn forward() -> (ForwardRequest, oneshot::Receiver<Reply>) {
+fn forward() -> (ForwardRequest, oneshot::Receiver<Outcome>) {
     let notify =
         r#"{"method":"mining.notify","params":["a","PREV","","",[],"20000000","1d00ffff","65000000",true]}"#;
     let line = notify.replace("PREV", &"00".repeat(32));
@@ -37,24 +36,24 @@ fn forward() -> (ForwardRequest, oneshot::Receiver<Reply>) {
     let judged = JudgedShare { worker: "w".into(), row, work: 7, block: false };
     let job = Arc::new(stratum::Job::new(notify, terms, true));
     let (reply, answer) = oneshot::channel();
-    (ForwardRequest { wanted: UpstreamShare { job, share, judged }, reply }, answer)
+    (ForwardRequest { share: UpstreamShare { job, share, judged }, reply }, answer)
 }
 
 #[test]
 fn a_forwarded_share_counts_as_the_upstream_pool_has_judged_it() {
-    let rejected = |code| Reply::Verdict(Err(Reason::new(code, "")));
-    for (reply, verdict, work) in [
-        (Reply::Verdict(Ok(())), Verdict::Accepted, 7),
+    let rejected = |code| Outcome::of(Err(Reason::new(code, "")));
+    for (outcome, verdict, work) in [
+        (Outcome::Accepted, Verdict::Accepted, 7),
         (rejected(23), Verdict::Rejected(23), 0),
         (rejected(21), Verdict::Stale, 0),
-        (Reply::Stale, Verdict::Stale, 0),
-        (Reply::Unanswered, Verdict::Unanswered, 0),
+        (Outcome::Stale(None), Verdict::Stale, 0),
+        (Outcome::Unanswered, Verdict::Unanswered, 0),
     ] {
         for miner_is_there in [true, false] {
             let shared = shared();
             let (forward, answer) = forward();
             let answer = miner_is_there.then_some(answer);
-            shared.settle((forward, reply.clone()), Duration::from_millis(9));
+            shared.settle((forward, outcome.clone()), Duration::from_millis(9));
             let account = shared.accounts().take_all().remove(0);
             let counts = account.totals.accepted + account.totals.rejected + account.totals.stale;
             assert_eq!((counts + account.totals.unanswered, account.totals.accepted_work), (1, work));
@@ -62,7 +61,7 @@ fn a_forwarded_share_counts_as_the_upstream_pool_has_judged_it() {
             assert_eq!((row.verdict, row.round_trip), (verdict, Duration::from_millis(9)));
             assert_eq!(
                 answer.map(|mut answer| answer.try_recv().unwrap()),
-                miner_is_there.then(|| reply.clone())
+                miner_is_there.then(|| outcome.clone())
             );
         }
     }

@@ -1,29 +1,30 @@
-//! One miner's connection: reads, lets the [`Session`] decide, and does what it says.
+//! One miner's connection: it reads messages, lets the [`Session`] decide, and carries out the effects.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use client::Outcome;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use stratum::connection::{Reader, Writer};
-use stratum::{Id, ReadError, WriteError};
+use stratum::{ReadError, WriteError};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Lease;
 use crate::clock::Now;
 use crate::current_job::CurrentJob;
 use crate::pool_state::PoolState;
-use crate::session::{Effect, Session, SessionId, Why};
-use crate::share::{ForwardRequest, Reply, UpstreamShare};
+use crate::session::{CloseReason, Effect, Event, Session};
+use crate::share::{ForwardRequest, UpstreamShare};
 use crate::stats::ConnectionStatsGuard;
+use crate::stratum_v1::{self, Decoded, PendingRequest};
 
-/// Why a connection ended, other than by the miner's or the pool's will.
+/// Why the pool ended a connection, or how it broke.
 #[derive(Debug, thiserror::Error)]
 enum ConnectionError {
     #[error(transparent)]
@@ -32,30 +33,28 @@ enum ConnectionError {
     Write(#[from] WriteError),
     #[error("the miner does not read what it is sent")]
     Stuck,
-    #[error("it has not subscribed and authorized a worker in time")]
-    Unauthorized,
+    #[error(transparent)]
+    Closed(#[from] CloseReason),
     #[error("there is no work")]
     NoWork,
-    #[error("its extranonces don't fit into the new work")]
-    Extranonces,
-    #[error("the upstream pool leaves no room for another connection")]
-    Full,
+    #[error("all extranonce1 of the upstream pool's jobs are taken")]
+    NoExtranonce,
     #[error("its address is banned for too many rejected shares")]
     Banned,
 }
 
 /// Serves one connection until either side ends it.
-pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<PoolState>, stop: CancellationToken) {
+pub async fn serve(stream: TcpStream, peer: SocketAddr, state: Arc<PoolState>, stop: CancellationToken) {
     net::dial::set_socket_options(&stream);
     let (read, write) = stream.into_split();
     let mut connection = Connection {
-        reader: Reader::new(read, shared.config.limits.line_bytes),
+        reader: Reader::new(read, state.config.limits.line_bytes),
         writer: Writer::new(write),
-        budget: Budget::new(shared.config.limits.messages_per_second, Instant::now()),
-        presence: ConnectionStatsGuard::new(shared.connections.clone()),
-        replies: FuturesUnordered::new(),
+        rate_limit: MessageRateLimit::new(state.config.limits.messages_per_second, Instant::now()),
+        stats: ConnectionStatsGuard::new(state.connections.clone()),
+        forwarded: FuturesUnordered::new(),
         peer: peer.ip(),
-        shared,
+        state,
     };
     tracing::debug!(%peer, "connected");
     match stop.run_until_cancelled(connection.run()).await {
@@ -70,153 +69,169 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<PoolState>, 
 struct Connection {
     reader: Reader<OwnedReadHalf>,
     writer: Writer<OwnedWriteHalf>,
-    budget: Budget,
-    presence: ConnectionStatsGuard,
-    /// Shares that an upstream pool is judging.
-    replies: FuturesUnordered<BoxFuture<'static, (Id, Reply)>>,
+    rate_limit: MessageRateLimit,
+    stats: ConnectionStatsGuard,
+    /// Requests whose shares an upstream pool is judging.
+    forwarded: FuturesUnordered<BoxFuture<'static, (PendingRequest, Outcome)>>,
     peer: IpAddr,
-    shared: Arc<PoolState>,
-}
-
-/// A session and the extranonce1 that goes with it.
-struct Seat {
-    session: Session,
-    lease: Lease,
+    state: Arc<PoolState>,
 }
 
 impl Connection {
     async fn run(&mut self) -> Result<(), ConnectionError> {
-        let shared = self.shared.clone();
-        let mut presents = shared.jobs.subscribe();
-        let present = presents.borrow_and_update().clone();
-        let layout = present.layout().ok_or(ConnectionError::NoWork)?;
-        let lease = shared.lease(layout.extranonce1).ok_or(ConnectionError::Full)?;
-        let job = present.job().cloned();
-        let (settings, id) = (shared.settings(), rand::random());
-        let session = Session::new(settings, id, lease.bytes(), layout, job, Now::read());
-        let mut seat = Seat { session, lease };
-        let ended = self.converse(&mut seat, &mut presents).await;
-        if let (false, Seat { session, lease }) = (matches!(ended, Err(ConnectionError::Banned)), seat)
-            && let Some(parked) = session.park()
+        let state = self.state.clone();
+        let mut jobs = state.jobs.subscribe();
+        let current = jobs.borrow_and_update().clone();
+        let layout = current.layout().ok_or(ConnectionError::NoWork)?;
+        let lease = state.lease(layout.extranonce1).ok_or(ConnectionError::NoExtranonce)?;
+        let (id, job) = (rand::random(), current.job().cloned());
+        let (config, pays_users) = (state.config, state.pays_users);
+        let mut session = Session::new(config, pays_users, id, lease, layout, job, Now::read());
+        let ended = self.converse(&mut session, &mut jobs).await;
+        if !matches!(ended, Err(ConnectionError::Banned))
+            && let Some(session) = session.suspend()
         {
-            shared.parking.park(parked, lease, Instant::now());
+            state.suspended.insert(session, Instant::now());
         }
         ended
     }
 
+    /// Lets the session decide about each event until either side ends the connection.
     async fn converse(
         &mut self,
-        seat: &mut Seat,
-        presents: &mut watch::Receiver<CurrentJob>,
+        session: &mut Session,
+        jobs: &mut watch::Receiver<CurrentJob>,
     ) -> Result<(), ConnectionError> {
-        let write_within = self.shared.config.limits.write_within;
-        loop {
-            let session = &mut seat.session;
-            let next_tick = session.next_tick();
-            let readable_at = self.budget.available_at();
-            let throttled = readable_at > Instant::now();
-            // Nothing new is taken while something waits to be sent: a slow miner gets the latest job, not all.
-            let effects = tokio::select! {
-                biased;
-                _ = presents.changed() => {
-                    let present = presents.borrow_and_update().clone();
-                    match present {
-                        CurrentJob::Job(job) => session.on_job(job, Now::read()),
-                        CurrentJob::Idle(_) => session.on_idle(),
-                        // Without work a miner does better elsewhere, and it goes there only if we end it.
-                        CurrentJob::Nothing => return Err(ConnectionError::NoWork),
-                    }
-                }
-                Some((id, reply)) = self.replies.next() => session.on_reply(id, &reply),
-                message = self.reader.read(), if !throttled => {
-                    let Some(message) = message? else { return Ok(()) };
-                    let now = Now::read();
-                    self.budget.spend(now.at);
-                    let mut effects = session.on_message(message, now);
-                    stamp(&mut effects, now.at.elapsed());
-                    effects
-                }
-                () = sleep_until(readable_at.into()), if throttled => Vec::new(),
-                () = sleep_until(next_tick.into()) => session.on_tick(Now::read()),
-            };
-            for effect in effects {
-                self.carry_out(effect, seat).await?;
+        while let Some((event, request)) = self.next_event(session.next_deadline(), jobs).await? {
+            let now = Now::read();
+            let mut effects = session.on_event(event, now);
+            if let [Effect::Resume(id)] = effects[..] {
+                let former = self.state.suspended.take(&id, now.at);
+                effects = session.on_event(Event::Resume(former), now);
             }
-            let sent = timeout(write_within, self.writer.flush()).await;
-            sent.map_err(|_| ConnectionError::Stuck)??;
-        }
-    }
-
-    async fn carry_out(&mut self, effect: Effect, seat: &mut Seat) -> Result<(), ConnectionError> {
-        match effect {
-            Effect::Resume { call, session } => {
-                for effect in self.resume(call, &session, seat) {
-                    // None of these is of this kind.
-                    Box::pin(self.carry_out(effect, seat)).await?;
-                }
-            }
-            Effect::Judged(accepted) => {
-                if self.shared.bans.count(self.peer, accepted, Instant::now()) {
-                    return Err(ConnectionError::Banned);
-                }
-            }
-            Effect::Send(line) => self.writer.queue(&line)?,
-            Effect::Count(judged) => self.shared.count(judged),
-            // It fails only when the pool ends.
-            Effect::Found(found) => drop(self.shared.found.send(found).await),
-            Effect::Forward { id, share } => self.forward(id, *share).await,
-            Effect::Broken(error) => tracing::error!(%error, "a solution makes no valid block"),
-            Effect::Authorized => self.presence.authorize(),
-            Effect::Hashrate(hashrate) => self.presence.set_hashrate(hashrate),
-            Effect::Close(Why::Unauthorized) => return Err(ConnectionError::Unauthorized),
-            Effect::Close(Why::Extranonces) => return Err(ConnectionError::Extranonces),
+            self.carry_out(effects, request, now.at.elapsed()).await?;
+            self.flush().await?;
         }
         Ok(())
     }
 
-    /// Puts the miner in its former place, if that is free and still fits.
-    fn resume(&self, call: Id, id: &SessionId, seat: &mut Seat) -> Vec<Effect> {
-        let now = Now::read();
-        let former = self.shared.parking.take(id, now.at);
-        let former = former.filter(|(parked, _)| seat.session.takes(parked)).map(|(parked, lease)| {
-            seat.lease = lease;
-            parked
-        });
-        seat.session.on_resume(call, former, now)
+    /// Waits for an event, and for the request that brought it, if any. `None` if the miner has hung up.
+    ///
+    /// The caller sends all effects of an event before it waits for the next one. So a slow miner gets the latest job, not
+    /// all of them.
+    async fn next_event(
+        &mut self,
+        deadline: Option<Instant>,
+        jobs: &mut watch::Receiver<CurrentJob>,
+    ) -> Result<Option<(Event, PendingRequest)>, ConnectionError> {
+        loop {
+            let readable_at = self.rate_limit.available_at();
+            let throttled = readable_at > Instant::now();
+            tokio::select! {
+                biased;
+                _ = jobs.changed() => {
+                    let event = match jobs.borrow_and_update().clone() {
+                        CurrentJob::Job(job) => Event::Job(job),
+                        CurrentJob::Idle(_) => Event::NoWork,
+                        // The miner turns to another pool only when its connection ends.
+                        CurrentJob::Nothing => return Err(ConnectionError::NoWork),
+                    };
+                    return Ok(Some((event, PendingRequest::default())));
+                }
+                Some((request, outcome)) = self.forwarded.next() => {
+                    return Ok(Some((Event::UpstreamVerdict(outcome), request)));
+                }
+                message = self.reader.read(), if !throttled => {
+                    let Some(message) = message? else { return Ok(None) };
+                    self.rate_limit.spend(Instant::now());
+                    match stratum_v1::decode(message) {
+                        Decoded::Request(pending, request) => {
+                            return Ok(Some((Event::Request(request), pending)));
+                        }
+                        Decoded::Answer(line) => {
+                            self.writer.queue(&line)?;
+                            self.flush().await?;
+                        }
+                        Decoded::Ignored => {}
+                    }
+                }
+                () = sleep_until(readable_at.into()), if throttled => {}
+                () = sleep_until(deadline.unwrap_or(readable_at).into()), if deadline.is_some() => {
+                    return Ok(Some((Event::Tick, PendingRequest::default())));
+                }
+            }
+        }
     }
 
-    /// Hands a share to the upstream pool, which may slow down this connection: its answers are waited for.
-    async fn forward(&mut self, id: Id, wanted: UpstreamShare) {
-        let (reply, answer) = oneshot::channel();
-        if let Some(upstream) = &self.shared.forward {
+    /// Carries out the effects of an event that `request` brought. `took` is the time of the decision.
+    async fn carry_out(
+        &mut self,
+        effects: Vec<Effect>,
+        request: PendingRequest,
+        took: Duration,
+    ) -> Result<(), ConnectionError> {
+        let mut to_upstream = None;
+        for effect in effects {
+            match effect {
+                Effect::Send(message) => {
+                    if let Some(line) = stratum_v1::encode(&message, &request) {
+                        self.writer.queue(&line)?;
+                    }
+                }
+                Effect::CountShare(mut judged) => {
+                    judged.row.round_trip = took;
+                    self.state.count(judged);
+                }
+                // It fails only when the pool ends.
+                Effect::FoundBlock(found) => drop(self.state.found.send(found).await),
+                Effect::Forward(share) => to_upstream = Some(*share),
+                Effect::CountForBan { accepted } => {
+                    if self.state.bans.count_share(self.peer, accepted, Instant::now()) {
+                        return Err(ConnectionError::Banned);
+                    }
+                }
+                // `converse` has replied to it.
+                Effect::Resume(_) => {}
+                Effect::InvalidBlock(error) => tracing::error!(%error, "a solution makes no valid block"),
+                Effect::Authorized => self.stats.authorize(),
+                Effect::HashrateChanged(hashrate) => self.stats.set_hashrate(hashrate),
+                Effect::Close(reason) => return Err(reason.into()),
+            }
+        }
+        if let Some(share) = to_upstream {
+            self.forward(request, share).await;
+        }
+        Ok(())
+    }
+
+    /// Hands a share to the upstream pool. This waits while its queue is full, which slows down the miner.
+    async fn forward(&mut self, request: PendingRequest, share: UpstreamShare) {
+        let (reply, outcome) = oneshot::channel();
+        if let Some(upstream) = &self.state.forward {
             // It fails only when the pool ends.
-            let _ = upstream.send(ForwardRequest { wanted, reply }).await;
+            let _ = upstream.send(ForwardRequest { share, reply }).await;
         }
-        self.replies.push(Box::pin(async move { (id, answer.await.unwrap_or(Reply::Unanswered)) }));
+        self.forwarded.push(Box::pin(async move { (request, outcome.await.unwrap_or(Outcome::Unanswered)) }));
+    }
+
+    async fn flush(&mut self) -> Result<(), ConnectionError> {
+        let flushed = timeout(self.state.config.limits.write_within, self.writer.flush()).await;
+        flushed.map_err(|_| ConnectionError::Stuck)?.map_err(ConnectionError::from)
     }
 }
 
-/// Writes into the share's row how long its check took.
-fn stamp(effects: &mut [Effect], took: Duration) {
-    for effect in effects {
-        if let Effect::Count(judged) = effect {
-            judged.row.round_trip = took;
-        }
-    }
-}
-
-/// Lets so many messages per second pass; the others wait in the socket, which slows down their sender.
-struct Budget {
+/// Limits the messages per second. Further ones wait in the socket, which slows down their sender.
+struct MessageRateLimit {
     per_message: Duration,
     burst: Duration,
-    /// When the budget would be full again.
+    /// When a whole burst would be available again.
     full_at: Instant,
 }
 
-impl Budget {
-    fn new(per_second: u32, now: Instant) -> Budget {
+impl MessageRateLimit {
+    fn new(per_second: u32, now: Instant) -> Self {
         let per_message = Duration::from_secs(1) / per_second.max(1);
-        Budget { per_message, burst: Duration::from_secs(1), full_at: now }
+        MessageRateLimit { per_message, burst: Duration::from_secs(1), full_at: now }
     }
 
     fn available_at(&self) -> Instant {
@@ -233,22 +248,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn budget_passes_a_burst_and_then_the_rate() {
-        // Instants can't go below the machine's start.
+    fn a_burst_passes_and_then_the_rate() {
+        // An instant cannot lie before the machine's start.
         let now = Instant::now() + Duration::from_secs(10);
-        let mut budget = Budget::new(10, now);
+        let mut limit = MessageRateLimit::new(10, now);
         let mut passed = 0;
-        while budget.available_at() <= now {
-            budget.spend(now);
+        while limit.available_at() <= now {
+            limit.spend(now);
             passed += 1;
         }
         assert_eq!(passed, 11);
-        assert_eq!(budget.available_at(), now + Duration::from_millis(100));
-        // A rest saves up no more than a burst.
+        assert_eq!(limit.available_at(), now + Duration::from_millis(100));
+        // A pause saves up no more than a burst.
         let later = now + Duration::from_secs(3600);
         let passed = (0..).find(|_| {
-            budget.spend(later);
-            budget.available_at() > later
+            limit.spend(later);
+            limit.available_at() > later
         });
         assert_eq!(passed, Some(10));
     }

@@ -1,33 +1,34 @@
-//! File descriptors: each connection takes one.
+//! The limit of file descriptors, of which each connection takes one.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is needed beside the miners' connections: nodes, HTTP, files.
+/// File descriptors for everything but miners: nodes, HTTP, files.
 const OTHERS: u64 = 128;
 
-/// Raises this process' limit as far as these many connections need and the system allows; how many it allows.
+/// Raises this process' limit as far as this number of connections needs. Returns the number of connections that the system
+/// allows.
 pub fn allow(connections: usize) -> usize {
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS);
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // None is no limit.
-    let Some(current) = current.filter(|current| *current < wanted) else { return connections };
-    let target = maximum.map_or(wanted, |maximum| wanted.min(maximum)).max(current);
+    // `None` means that there is no limit.
+    let Some(current) = current.filter(|current| *current < needed) else { return connections };
+    let target = maximum.map_or(needed, |maximum| needed.min(maximum)).max(current);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(target), maximum });
     let allowed = if raised.is_ok() { target } else { current };
     let admitted = within(connections, allowed);
     if admitted < connections {
         tracing::warn!(
             allowed,
-            wanted,
+            needed,
             admitted,
-            "the system allows fewer open files than so many miners need (`ulimit -n`): fewer are admitted"
+            "the system allows fewer open files than this number of miners needs (`ulimit -n`): fewer are admitted"
         );
     }
     admitted
 }
 
-/// How many connections are possible with so many descriptors. Where these are not even enough for all else, that has to do
-/// with less.
+/// The number of connections for this number of descriptors. If there are very few, a quarter of them is for miners all the
+/// same.
 fn within(connections: usize, descriptors: u64) -> usize {
     let most = descriptors.saturating_sub(OTHERS).max(descriptors / 4).max(1);
     usize::try_from(most).map_or(connections, |most| connections.min(most))
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_are_admitted_than_there_are_descriptors_for() {
+    fn no_more_connections_are_admitted_than_there_are_descriptors_for() {
         assert_eq!(within(16_384, 16_384 + OTHERS), 16_384);
         assert_eq!(within(16_384, 4096), 3968);
         assert_eq!(within(100, 4096), 100);

@@ -1,111 +1,146 @@
-//! A session that goes on over another connection.
+//! Sessions that outlive their connection: a miner that comes back within minutes keeps its extranonce1, its jobs and its
+//! difficulty, and its shares are still checked for duplicates.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bitcoin::ScriptBuf;
-use stratum::message::Subscribe;
-use stratum::{Id, Response};
+use hashlink::LinkedHashMap;
 
-use super::seen::Seen;
-use super::{Effect, Session};
+use super::{Effect, IssuedJobs, Session};
+use crate::admission::ExtranonceLease;
 use crate::clock::Now;
-use crate::job::{IssuedJob, Job, JobId, Layout};
+use crate::job::{ExtranonceLayout, Job};
 use crate::vardiff::Vardiff;
 
-/// What a miner has to know to resume a session.
+/// How long a session is kept after its connection's end.
+pub(super) const KEEP: Duration = Duration::from_secs(5 * 60);
+/// Digests of accepted shares in all suspended sessions together, 32 bytes each. Sessions beyond that are kept without
+/// their jobs.
+pub(super) const MAX_DIGESTS: usize = 1 << 20;
+
+/// Names a session. A miner that knows it can resume the session.
 pub type SessionId = [u8; 16];
 
-/// What is left of a session when its connection has ended.
+/// The part of a session that outlives its connection.
 #[derive(Debug)]
-pub struct Parked {
-    id: SessionId,
-    extranonce1: Vec<u8>,
-    layout: Layout,
-    payee: Option<ScriptBuf>,
-    vardiff: Vardiff,
-    job: Option<Arc<Job>>,
-    issued: Vec<IssuedJob>,
-    sent: Option<(JobId, JobId)>,
-    new_tip: bool,
-    seen: Seen,
+pub struct SessionState {
+    pub(super) id: SessionId,
+    /// As long as the session is suspended, no other connection gets its extranonce1.
+    pub(super) extranonce1: ExtranonceLease,
+    pub(super) layout: ExtranonceLayout,
+    /// The script that the connection's blocks pay, where each miner is paid at its own address.
+    pub(super) payout: Option<ScriptBuf>,
+    pub(super) vardiff: Vardiff,
+    /// The pool's current job, issued or not.
+    pub(super) job: Option<Arc<Job>>,
+    pub(super) issued: IssuedJobs,
 }
 
-impl Parked {
-    /// Its name.
-    pub fn id(&self) -> SessionId {
-        self.id
-    }
-
-    /// How many shares it knows.
-    pub fn digests(&self) -> usize {
-        self.seen.len()
-    }
-
-    /// Takes shares for its jobs no more, so that it need not know which have come.
-    pub fn forget_jobs(&mut self) {
-        self.issued = Vec::new();
-        self.seen = Seen::default();
+impl SessionState {
+    /// The number of accepted shares that it remembers.
+    pub(super) fn digests(&self) -> usize {
+        self.issued.accepted.len()
     }
 }
 
 impl Session {
-    /// What another connection may go on with; none if nobody has been authorized here.
-    pub fn park(self) -> Option<Parked> {
-        self.is_ready().then_some(Parked {
-            id: self.id,
-            extranonce1: self.extranonce1,
-            layout: self.layout,
-            payee: self.payee,
-            vardiff: self.vardiff,
-            job: self.job,
-            issued: self.issued,
-            sent: self.sent,
-            new_tip: self.new_tip,
-            seen: self.seen,
-        })
+    /// Whether a former session can be resumed here: miners still get the same part of the coinbase, and the current job can
+    /// be issued to it. With an upstream pool that leaves no bytes to count jobs, it may have had this job already.
+    pub(super) fn can_resume(&self, former: &SessionState) -> bool {
+        self.state.layout.is_compatible_with(&former.layout)
+            && self.state.job.as_deref().is_none_or(|job| former.issued.can_issue(job))
     }
 
-    /// The session that a miner wants to go on with, if it may: not once it has been told another extranonce1.
-    pub(super) fn wanted_back(&self, subscribe: &Subscribe) -> Option<SessionId> {
-        let mut id = SessionId::default();
-        let wanted = subscribe.session.as_ref().filter(|_| !self.subscribed)?;
-        hex::decode_to_slice(wanted, &mut id).ok()?;
-        Some(id)
-    }
-
-    /// Whether a former session can go on here: the work still leaves miners the same part of the coinbase, and there is a
-    /// job for it that it has not had, which with an upstream pool that leaves no room to count jobs there may not be.
-    pub fn takes(&self, parked: &Parked) -> bool {
-        let had = |job: &Job| parked.sent.is_some_and(|(_, last)| job.is_used_up_by(last));
-        self.layout.looks_like(&parked.layout) && !self.job.as_deref().is_some_and(had)
-    }
-
-    /// Answers the request that brought [`Effect::Resume`]: with the former session, if it is still there.
-    pub fn on_resume(&mut self, call: Id, parked: Option<Parked>, now: Now) -> Vec<Effect> {
-        let ready = self.is_ready();
-        if let Some(parked) = parked {
-            self.go_on(parked, now);
+    /// Answers the subscription that asked for a former session.
+    pub(super) fn on_resume(
+        &mut self,
+        former: Option<Box<SessionState>>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let was_ready = self.is_ready();
+        if let Some(former) = former.filter(|former| self.can_resume(former)) {
+            let new = std::mem::replace(&mut self.state, *former);
+            let former_job = std::mem::replace(&mut self.state.job, new.job);
+            // A worker that was authorized before the subscription decides who is paid.
+            self.state.payout = new.payout.or(self.state.payout.take());
+            self.state.vardiff.skip_pause(now.at);
+            match (&former_job, &self.state.job) {
+                (Some(old), Some(new)) if !old.is_outdated_by(new) => {}
+                _ => self.state.issued.outdate(),
+            }
         }
-        let mut effects = Vec::new();
-        let result = self.subscribe();
-        self.respond(Response::ok(call, result), ready, now, &mut effects);
-        effects
+        effects.push(Effect::answer(self.subscribe()));
+        self.begin_or_follow(was_ready, now, effects);
+    }
+}
+
+/// All suspended sessions.
+#[derive(Debug)]
+pub struct SuspendedSessions {
+    /// The most sessions at once; the oldest make room.
+    capacity: usize,
+    table: Mutex<SessionTable>,
+}
+
+#[derive(Debug, Default)]
+struct SessionTable {
+    /// With the time of their expiry, the oldest first.
+    sessions: LinkedHashMap<SessionId, (Instant, Box<SessionState>)>,
+    /// Digests of accepted shares in all of them.
+    digests: usize,
+}
+
+impl SessionTable {
+    fn remove_oldest(&mut self) -> bool {
+        let Some((_, (_, session))) = self.sessions.pop_front() else { return false };
+        self.digests -= session.digests();
+        true
     }
 
-    fn go_on(&mut self, parked: Parked, now: Now) {
-        let Parked { id, extranonce1, layout, payee, vardiff, job, issued, sent, new_tip, seen } = parked;
-        (self.id, self.extranonce1, self.layout) = (id, extranonce1, layout);
-        (self.issued, self.sent, self.new_tip, self.seen) = (issued, sent, new_tip, seen);
-        self.payee = self.payee.take().or(payee);
-        // The miner was silent while it was away, not idle.
-        self.vardiff = vardiff;
-        self.vardiff.go_on(now.at);
-        let outdated = match (&job, &self.job) {
-            (Some(old), Some(new)) => old.is_outdated_by(new),
-            _ => true,
-        };
-        if outdated {
-            self.outdate();
+    fn remove_expired(&mut self, now: Instant) {
+        while self.sessions.front().is_some_and(|(_, (expiry, _))| *expiry <= now) {
+            self.remove_oldest();
         }
+    }
+}
+
+impl SuspendedSessions {
+    /// Room for `capacity` sessions.
+    pub fn new(capacity: usize) -> Self {
+        SuspendedSessions { capacity, table: Mutex::default() }
+    }
+
+    /// Keeps a session for a while.
+    pub fn insert(&self, mut session: Box<SessionState>, now: Instant) {
+        let mut table = self.lock();
+        table.remove_expired(now);
+        while table.sessions.len() >= self.capacity.max(1) {
+            table.remove_oldest();
+        }
+        if table.digests + session.digests() > MAX_DIGESTS {
+            session.issued.forget_jobs();
+        }
+        table.digests += session.digests();
+        table.sessions.insert(session.id, (now + KEEP, session));
+    }
+
+    /// Takes a session out; `None` if there is none of this id.
+    pub fn take(&self, id: &SessionId, now: Instant) -> Option<Box<SessionState>> {
+        let mut table = self.lock();
+        table.remove_expired(now);
+        let (_, session) = table.sessions.remove(id)?;
+        table.digests -= session.digests();
+        Some(session)
+    }
+
+    /// Removes the oldest session, which frees its extranonce1. Returns false if there is none.
+    pub fn remove_oldest(&self) -> bool {
+        self.lock().remove_oldest()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SessionTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
-use crate::job::{Claim, Work};
+use crate::job::{BlockClaim, TemplateJob};
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 
@@ -24,15 +24,15 @@ const SPACING: Duration = Duration::from_millis(50);
 
 /// Publishes the first job.
 pub fn prepare(chain: &BuiltinChain, shared: &PoolState) {
-    shared.jobs.publish(work(chain, FIRST_GUESS, Now::read().unix, Claim::default()));
+    shared.jobs.publish(work(chain, FIRST_GUESS, Now::read().unix, BlockClaim::default()));
 }
 
 /// The next block for miners of this hashrate (H/s) altogether.
-pub fn work(chain: &BuiltinChain, hashrate: f64, now: u32, claim: Claim) -> Work {
+pub fn work(chain: &BuiltinChain, hashrate: f64, now: u32, claim: BlockClaim) -> TemplateJob {
     let template = chain.template(hashrate, now);
     let (bits, start, first) = (template.bits, template.time, template.min_time);
     let plan = chain.plan();
-    Work {
+    TemplateJob {
         template: Arc::new(template),
         times: HeaderTimes { bits, start, first, last: u32::MAX, until: None },
         payout: Some(plan.payout),
@@ -60,7 +60,7 @@ pub async fn run(
             block = found.recv() => {
                 let Some(block) = block else { return };
                 add_block(&mut chain, &shared, &block);
-                claim = Claim::default();
+                claim = BlockClaim::default();
             }
             () = stop.cancelled() => break,
             Ok(()) = hashrates.changed() => {

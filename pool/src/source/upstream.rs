@@ -1,6 +1,6 @@
 //! Gets work from an upstream pool, and submits to it the shares that meet its target.
 //!
-//! There is one connection for all miners. The [`client`] keeps it, and reports the fate of each share.
+//! There is one connection for all miners. The [`client`] keeps it, and reports the outcome of each share.
 
 mod in_flight;
 mod state;
@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::in_flight::InFlightShares;
 use self::state::{Effect, Event, UpstreamWorkState};
-use crate::job::TooSmall;
+use crate::job::ExtranonceTooSmall;
 use crate::pool_state::PoolState;
-use crate::share::{ForwardRequest, Reply};
+use crate::share::ForwardRequest;
 
 /// Shares that may wait to be submitted.
 const FORWARD_QUEUE: usize = 256;
@@ -48,7 +48,7 @@ pub enum UpstreamError {
     Tls(#[from] TlsError),
     /// The pool's extranonce2 is too small to be shared out.
     #[error("the upstream pool cannot be shared out among workers")]
-    TooSmall(#[from] TooSmall),
+    TooSmall(#[from] ExtranonceTooSmall),
 }
 
 /// Upstream pools, of which one has given a first job.
@@ -197,7 +197,7 @@ fn submit(
     request: ForwardRequest,
 ) {
     let has_room = in_flight.len() < MAX_IN_FLIGHT;
-    let share = &request.wanted;
+    let share = &request.share;
     match has_room.then(|| client.submit(&share.job, share.share.clone())).flatten() {
         Some(ticket) => in_flight.submitted(ticket, request),
         None => shared.settle(in_flight.not_submitted(request), Duration::ZERO),
@@ -205,7 +205,7 @@ fn submit(
 }
 
 fn settle(shared: &PoolState, in_flight: &mut InFlightShares<client::Ticket>, answer: Answer) {
-    if let Some(done) = in_flight.answered(answer.ticket, Reply::from(answer.outcome)) {
+    if let Some(done) = in_flight.answered(answer.ticket, answer.outcome) {
         shared.settle(done, answer.round_trip);
     }
 }

@@ -1,17 +1,17 @@
-//! The pool under test, and a miner for it that takes the wire apart by itself.
+//! The pool under test, and a miner that reads its lines without the pool's code.
 
 use std::time::Duration;
 
-use pool::chain::BuiltinChain;
-use pool::{Config, Pool, PoolHandle};
+use pool::{Config, PoolHandle, Server, ServerOptions, VardiffConfig};
 use serde_json::{Value, json};
+use task::BlockSourceSpec;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// No step takes anywhere near as long, however slow the machine.
+/// Far more time than any step takes, also on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct TestPool {
@@ -23,15 +23,18 @@ pub struct TestPool {
 
 impl TestPool {
     pub async fn start(config: Config) -> TestPool {
-        // An interval this long makes the chain's difficulty 1000 shares, so that blocks come only when wanted.
+        // With such a long interval a block takes 1000 shares, so that no block comes by chance.
         TestPool::with_block_interval(config, Duration::from_secs(1_000)).await
     }
 
     pub async fn with_block_interval(config: Config, interval: Duration) -> TestPool {
-        let chain = BuiltinChain::new(interval, b"test", now());
-        let pool = Pool::bind("127.0.0.1:0".parse().unwrap(), config, chain).await.unwrap();
-        let (address, handle, stop) = (pool.local_addr(), pool.handle(), CancellationToken::new());
-        let run = tokio::spawn(pool.run(stop.clone()));
+        let address = "127.0.0.1:0".parse().unwrap();
+        TestPool::serve(Server::bind(options(address, config, interval)).await.unwrap())
+    }
+
+    pub fn serve(server: Server) -> TestPool {
+        let (address, handle, stop) = (server.stratum_addr(), server.handle(), CancellationToken::new());
+        let run = tokio::spawn(server.run(stop.clone()));
         TestPool { address, handle, stop, run }
     }
 
@@ -41,9 +44,27 @@ impl TestPool {
     }
 }
 
-/// A few hundred hashes a share.
+/// A pool on a chain of its own at this address.
+pub fn options(address: std::net::SocketAddr, config: Config, block_interval: Duration) -> ServerOptions {
+    ServerOptions {
+        stratum: vec![address],
+        http: None,
+        config,
+        source: BlockSourceSpec::Builtin { block_interval },
+        data: None,
+    }
+}
+
+/// A share takes a few hundred hashes.
 pub fn easy() -> Config {
-    Config { start_difficulty: 1e-7, minimum_difficulty: 1e-7, ..Config::default() }
+    with_difficulty(1e-7)
+}
+
+/// This difficulty, unless a miner gets a higher one.
+pub fn with_difficulty(difficulty: f64) -> Config {
+    let (start_difficulty, minimum_difficulty) = (difficulty, difficulty);
+    let vardiff = VardiffConfig { start_difficulty, minimum_difficulty, ..VardiffConfig::default() };
+    Config { vardiff, ..Config::default() }
 }
 
 pub fn now() -> u32 {
@@ -61,7 +82,7 @@ pub struct WireJob {
     pub nbits: u32,
     pub ntime: u32,
     pub clean: bool,
-    /// Announced before it.
+    /// The difficulty that was sent before it.
     pub difficulty: f64,
 }
 
@@ -102,7 +123,7 @@ impl Client {
         self.write.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 
-    /// The next line, notifications taken note of; `None` at the end of the connection.
+    /// The next line, after noting jobs and difficulties; `None` at the end of the connection.
     pub async fn next(&mut self) -> Option<Value> {
         let line = tokio::time::timeout(DEADLINE, self.lines.next_line()).await.expect("the pool is silent");
         let message: Value = serde_json::from_str(&line.ok()??).unwrap();
@@ -113,7 +134,7 @@ impl Client {
         if message["method"] == "mining.notify" {
             let job = WireJob {
                 id: params[0].as_str().unwrap().to_owned(),
-                // Each group of four bytes comes turned around.
+                // The bytes of each group of four are reversed.
                 prev_hash: unhex(&params[1]).chunks(4).flat_map(|word| word.iter().rev().copied()).collect(),
                 coinb1: unhex(&params[2]),
                 coinb2: unhex(&params[3]),
@@ -138,7 +159,7 @@ impl Client {
                 self.next().await.expect("the pool hung up");
             }
         };
-        tokio::time::timeout(DEADLINE, wait).await.expect("what was waited for did not come");
+        tokio::time::timeout(DEADLINE, wait).await.expect("the awaited line did not come");
     }
 
     /// Sends a line and waits for its answer.
@@ -180,7 +201,7 @@ impl Client {
         header
     }
 
-    /// Finds a nonce whose difficulty is in the range.
+    /// Finds a nonce whose digest has a difficulty in the range.
     pub fn search(
         &self,
         job: &WireJob,
@@ -199,12 +220,12 @@ impl Client {
             .expect("a digest in the range")
     }
 
-    /// A nonce that is a share but no block.
+    /// Finds a nonce that makes a share but no block.
     pub fn share(&self, job: &WireJob, extranonce2: &[u8; 8]) -> u32 {
         self.search(job, extranonce2, job.version, self.difficulty * 1.001..network(job) * 0.999)
     }
 
-    /// Submits and returns the error's code, or 0.
+    /// Submits a share and returns the error's code, or 0 if it was accepted.
     pub async fn submit(
         &mut self,
         worker: &str,

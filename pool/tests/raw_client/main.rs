@@ -1,5 +1,5 @@
-//! A miner made of literal lines, against a pool on a real socket. It shares no code with the pool but SHA-256d:
-//! what the wire says, it takes apart itself.
+//! A miner of literal lines against a pool on a real socket. It shares no code with the pool but SHA-256d and reads the
+//! lines by itself.
 
 mod client;
 mod prometheus;
@@ -7,21 +7,19 @@ mod returning;
 
 use std::time::Duration;
 
-use client::{Client, DEADLINE, TestPool, WireJob, easy, network, now};
-use pool::chain::BuiltinChain;
-use pool::{Config, Limits, Pool};
+use client::{Client, DEADLINE, TestPool, WireJob, easy, network, now, options, with_difficulty};
+use pool::{Config, ConnectionLimits, Server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
-async fn every_verdict() {
+async fn shares_get_every_verdict() {
     let pool = TestPool::start(easy()).await;
     let mut client = Client::connect(&pool).await;
     let e2 = [1; 8];
 
-    // Before subscribing and authorizing, nothing counts.
+    // No share counts before the miner has subscribed and authorized its worker.
     assert_eq!(client.submit("w", "1", &e2, now(), 0).await, 25);
     client.subscribe().await;
     assert_eq!(client.submit("w", "1", &e2, now(), 0).await, 24);
@@ -37,7 +35,7 @@ async fn every_verdict() {
     assert_eq!(client.submit("other", &job.id, &e2, job.ntime, nonce).await, 24);
     assert_eq!(client.submit("w", &job.id, &e2, job.ntime, nonce).await, 0);
     assert_eq!(client.submit("w", &job.id, &e2, job.ntime, nonce).await, 22);
-    // The same share in another spelling is still the same.
+    // The same share in another spelling is a duplicate.
     let spelled = json!([
         "w",
         job.id.to_uppercase(),
@@ -77,7 +75,7 @@ async fn every_verdict() {
 }
 
 #[tokio::test]
-async fn a_block_makes_new_jobs_for_all_and_old_shares_stale() {
+async fn a_block_brings_new_jobs_to_all_and_makes_old_shares_stale() {
     let pool = TestPool::with_block_interval(easy(), Duration::from_secs(20)).await;
     let (mut finder, mut other) = (Client::ready(&pool, "finder").await, Client::ready(&pool, "other").await);
     assert_ne!(finder.extranonce1, other.extranonce1);
@@ -90,7 +88,7 @@ async fn a_block_makes_new_jobs_for_all_and_old_shares_stale() {
         let stale = other.share(&old, &[0; 8]);
         let nonce = finder.search(&job, &[0; 8], job.version, network(&job) * 1.001..f64::INFINITY);
         assert_eq!(finder.submit("finder", &job.id, &[0; 8], job.ntime, nonce).await, 0);
-        // What the pool says next, it says to all.
+        // All connections get the new job.
         let hash = hasher::sha256d(&finder.header(&job, &[0; 8], job.version, job.ntime, nonce)).to_vec();
         for client in [&mut finder, &mut other] {
             client.until(|client| client.jobs.iter().any(|job| job.prev_hash == hash)).await;
@@ -111,7 +109,7 @@ async fn a_block_makes_new_jobs_for_all_and_old_shares_stale() {
 }
 
 #[tokio::test]
-async fn version_rolling_within_the_mask_only() {
+async fn version_bits_roll_only_within_the_mask() {
     let pool = TestPool::start(easy()).await;
     let mut client = Client::connect(&pool).await;
     let answer = client
@@ -137,7 +135,7 @@ async fn version_rolling_within_the_mask_only() {
     assert_eq!(client.submit_params(params("w", &job, "124000")).await, 22);
     assert_eq!(pool.handle.take_all()[0].rows[1].version, rolled);
 
-    // Who has not asked may not roll.
+    // A miner that has not asked for version rolling may not roll.
     let mut plain = Client::ready(&pool, "p").await;
     let own = plain.job();
     assert_eq!(plain.submit_params(params("p", &own, "00124000")).await, 20);
@@ -145,7 +143,7 @@ async fn version_rolling_within_the_mask_only() {
 }
 
 #[tokio::test]
-async fn difficulty_by_suggestion_and_password() {
+async fn a_suggestion_or_the_password_sets_the_difficulty() {
     let pool = TestPool::start(easy()).await;
     let mut client = Client::connect(&pool).await;
     client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[0.00002]}"#).await;
@@ -153,7 +151,7 @@ async fn difficulty_by_suggestion_and_password() {
     client.ask(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#).await;
     client.until(|client| !client.jobs.is_empty()).await;
     assert_eq!(client.difficulty, 0.00002);
-    // A later one comes with a job of its own; a share of the old job may then be as easy as before.
+    // A later suggestion brings a new job. Shares of the old job may then be as easy as before.
     let old = client.job();
     client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[0.0001]}"#).await;
     client.until(|client| client.job().difficulty == 0.0001).await;
@@ -162,7 +160,7 @@ async fn difficulty_by_suggestion_and_password() {
     assert_eq!(client.submit("w", &old.id, &[0; 8], old.ntime, nonce).await, 0);
     let new = client.job();
     let header = |job| client.header(job, &[0; 8], 0, 0, 0);
-    assert_ne!(header(&new), header(&old), "a miner that starts over would repeat itself");
+    assert_ne!(header(&new), header(&old), "a miner that starts at the same extranonce2 would repeat itself");
     let nonce = client.search(&new, &[0; 8], new.version, 0.000021..0.00009);
     assert_eq!(client.submit("w", &new.id, &[0; 8], new.ntime, nonce).await, 23);
 
@@ -175,14 +173,14 @@ async fn difficulty_by_suggestion_and_password() {
 }
 
 #[tokio::test]
-async fn a_suggestion_sets_the_chain_and_is_capped_by_it() {
+async fn a_suggestion_raises_the_chain_s_difficulty_and_is_capped_by_it() {
     let pool = TestPool::with_block_interval(easy(), Duration::from_secs(20)).await;
     let mut client = Client::connect(&pool).await;
     let before = pool.handle.live().difficulty;
     client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[1000]}"#).await;
     client.subscribe().await;
     client.ask(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#).await;
-    // At first no share may be harder than a block; then the chain follows the new hashrate.
+    // At first no share is harder than a block. Then the chain follows the new hashrate.
     client
         .until(|client| {
             client.difficulty > 500.0 && client.jobs.last().is_some_and(|job| network(job) > 10_000.0)
@@ -201,11 +199,11 @@ async fn malformed_input_ends_its_own_connection_only() {
     let long = format!(r#"{{"id":1,"method":"{}"}}"#, "x".repeat(20_000));
     for line in ["GET / HTTP/1.1", "{", "[]", "{}", "\u{0}\u{1}", &long] {
         let mut bad = Client::connect(&pool).await;
-        // It may hang up while we still write.
+        // The pool may hang up while we still write.
         let _ = bad.write.write_all(format!("{line}\n").as_bytes()).await;
         assert_eq!(bad.next().await, None, "{line:.20}");
     }
-    // No UTF-8 at all.
+    // Invalid UTF-8.
     let mut bad = Client::connect(&pool).await;
     bad.write.write_all(b"\xff\xfe\n").await.unwrap();
     assert_eq!(bad.next().await, None);
@@ -216,8 +214,12 @@ async fn malformed_input_ends_its_own_connection_only() {
 }
 
 #[tokio::test]
-async fn limits_on_connections_and_on_time_to_authorize() {
-    let limits = Limits { connections: 1, authorize_within: Duration::from_secs(1), ..Limits::default() };
+async fn connections_and_the_time_to_authorize_are_limited() {
+    let limits = ConnectionLimits {
+        connections: 1,
+        authorize_within: Duration::from_secs(1),
+        ..ConnectionLimits::default()
+    };
     let pool = TestPool::start(Config { limits, ..easy() }).await;
     assert_eq!((pool.handle.live().max_connections, pool.handle.is_full()), (Some(1), false));
     let mut first = Client::connect(&pool).await;
@@ -225,7 +227,7 @@ async fn limits_on_connections_and_on_time_to_authorize() {
     assert_eq!(second.next().await, None, "one connection too many");
     assert!(pool.handle.is_full());
     assert_eq!(first.next().await, None, "no worker in time");
-    // Its place is free again, if not at once.
+    // The next connection is admitted, if not at once.
     loop {
         let mut client = Client::connect(&pool).await;
         let _ =
@@ -254,9 +256,9 @@ async fn accounts_outlive_connections_and_the_pool() {
 }
 
 #[tokio::test]
-async fn every_hash_a_block_is_no_meltdown() {
-    // The easiest chain there is: every second hash is a block, for several miners that never stop.
-    let config = Config { start_difficulty: 1e-12, minimum_difficulty: 1e-12, ..Config::default() };
+async fn the_pool_stays_responsive_when_every_hash_is_a_block() {
+    // On the easiest chain every second hash is a block. Several miners never stop.
+    let config = with_difficulty(1e-12);
     let pool = TestPool::with_block_interval(config, Duration::from_nanos(1)).await;
     let start = pool.handle.live().height;
     let mut miners = Vec::new();
@@ -282,27 +284,24 @@ async fn every_hash_a_block_is_no_meltdown() {
     pool.end().await;
     let (live, summary) = (handle.live(), handle.summary());
     assert!(summary.totals.blocks >= 1);
-    // Each block is counted once and raises the height by one; the last may not have been taken when the pool ended.
+    // Each block is counted once and raises the height by one. The pool may have ended before the last one was counted.
     let risen = live.height - start;
     assert!((risen..=risen + 1).contains(&summary.totals.blocks), "{risen} {}", summary.totals.blocks);
     assert_eq!(summary.totals.accepted + summary.totals.rejected + summary.totals.stale, 900);
 }
 
 #[tokio::test]
-async fn http_tells_health_and_numbers() {
-    let options = pool::ServeOptions {
-        stratum: pool::Listen::Everywhere(0),
-        http: Some(pool::Listen::Everywhere(0)),
-        config: easy(),
-        source: task::BlockSourceSpec::Builtin { block_interval: Duration::from_secs(1_000) },
-        data: None,
+async fn http_serves_health_summary_and_metrics() {
+    let options = options("127.0.0.1:0".parse().unwrap(), easy(), Duration::from_secs(1_000));
+    let options = pool::ServerOptions {
+        stratum: net::all_interfaces(0).to_vec(),
+        http: Some(net::all_interfaces(0).to_vec()),
+        ..options
     };
-    let server = pool::Server::bind(options).await.unwrap();
-    let (stratum, http) = (server.stratum_addr().port(), server.http_addr().unwrap().port());
-    let (handle, stop) = (server.handle(), CancellationToken::new());
-    let run = tokio::spawn(server.run(stop.clone()));
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], stratum));
-    let pool = TestPool { address, handle, stop, run };
+    let server = Server::bind(options).await.unwrap();
+    let http = server.http_addr().unwrap().port();
+    let mut pool = TestPool::serve(server);
+    pool.address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     let mut client = Client::ready(&pool, "w\"1").await;
     let job = client.job();
     let nonce = client.share(&job, &[0; 8]);
@@ -318,7 +317,7 @@ async fn http_tells_health_and_numbers() {
     assert_eq!(summary["totals"]["shares"], json!({"accepted": 1, "rejected": 0, "stale": 0}));
     let worker = &summary["workers"][0];
     assert_eq!(worker["worker"], "w\"1");
-    // Estimated from its only share: 429 hashes on average, in the seconds since.
+    // It is estimated from one share, which takes 429 hashes on average.
     let hashrate = worker["hashrate"].as_f64().unwrap();
     assert!(hashrate > 0.0 && hashrate.is_finite(), "{summary}");
     let (_, metrics) = get(http, "/metrics").await;
@@ -342,8 +341,8 @@ async fn get(port: u16, path: &str) -> (String, String) {
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let pool = TestPool::start(easy()).await;
-    let chain = BuiltinChain::new(Duration::from_secs(20), b"", now());
-    let error = Pool::bind(pool.address, easy(), chain).await.unwrap_err();
+    let options = options(pool.address, easy(), Duration::from_secs(20));
+    let error = Server::bind(options).await.unwrap_err();
     assert!(error.to_string().contains(&pool.address.to_string()));
     pool.end().await;
 }

@@ -7,7 +7,7 @@ fn is_name(text: &str) -> bool {
     first && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
-/// `{name="value",…}` without what needs an escape.
+/// Whether the text is `{name="value",…}` without characters that need an escape.
 fn are_labels(text: &str) -> bool {
     let inner = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     inner.is_some_and(|inner| {
@@ -19,7 +19,8 @@ fn are_labels(text: &str) -> bool {
     })
 }
 
-/// Panics unless a scraper takes it: each family whole and in one piece, under HELP and TYPE, no series twice.
+/// Panics if a scraper would refuse the text: each family stands in one piece under its HELP and TYPE, and no series comes
+/// twice.
 pub fn check(text: &str) {
     assert!(text.ends_with('\n'), "the last line has no end");
     let (mut families, mut series) = (HashSet::new(), HashSet::new());

@@ -1,14 +1,14 @@
-//! Miners that come back, and miners that are sent away.
+//! Miners that resume their session, and miners that are banned or slowed down.
 
 use std::time::Duration;
 
-use pool::{BanRules, Config, Limits};
+use pool::{BanRules, Config, ConnectionLimits};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{Client, TestPool, easy, unhex};
 
-/// Subscribes; the session's name, which a miner says when it comes back.
+/// Subscribes, and returns the session's name, by which a later connection resumes it.
 async fn subscribe(client: &mut Client, former: Option<&str>) -> String {
     let line = json!({"id": 2, "method": "mining.subscribe", "params": ["raw/1", former]});
     let answer = client.ask(&line.to_string()).await;
@@ -22,7 +22,7 @@ async fn authorize(client: &mut Client) {
 }
 
 #[tokio::test]
-async fn a_miner_that_comes_back_goes_on_where_it_was() {
+async fn a_miner_resumes_its_session() {
     let pool = TestPool::start(easy()).await;
     let mut first = Client::connect(&pool).await;
     let session = subscribe(&mut first, None).await;
@@ -31,7 +31,7 @@ async fn a_miner_that_comes_back_goes_on_where_it_was() {
     let (old, new) = (first.share(&job, &[1; 8]), first.share(&job, &[2; 8]));
     assert_eq!(first.submit("w", &job.id, &[1; 8], job.ntime, old).await, 0);
 
-    // As long as its place is taken, nobody gets it.
+    // A session cannot be resumed while its connection is open.
     let mut early = Client::connect(&pool).await;
     assert_ne!(subscribe(&mut early, Some(&session)).await, session);
     assert_ne!(early.extranonce1, extranonce1);
@@ -39,7 +39,7 @@ async fn a_miner_that_comes_back_goes_on_where_it_was() {
     drop(first);
     let mut second = loop {
         let mut second = Client::connect(&pool).await;
-        // Its end may not have been noticed yet.
+        // The pool may not have noticed the end of the first connection yet.
         if subscribe(&mut second, Some(&session)).await == session {
             break second;
         }
@@ -53,7 +53,7 @@ async fn a_miner_that_comes_back_goes_on_where_it_was() {
     let nonce = second.share(&next, &[1; 8]);
     assert_eq!(second.submit("w", &next.id, &[1; 8], next.ntime, nonce).await, 0);
 
-    // A name that was never given is nothing special.
+    // An unknown name gives a new session.
     let mut stranger = Client::connect(&pool).await;
     for former in ["00112233445566778899aabbccddeeff", "x", ""] {
         let own = subscribe(&mut stranger, Some(former)).await;
@@ -63,7 +63,7 @@ async fn a_miner_that_comes_back_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_flood_of_rejected_shares_is_banned() {
+async fn a_flood_of_rejected_shares_gets_the_address_banned() {
     let bans = BanRules { shares: 20, percent: 50, time: Duration::from_secs(2), loopback: true };
     let pool = TestPool::start(Config { bans, ..easy() }).await;
     let mut good = Client::ready(&pool, "good").await;
@@ -80,10 +80,10 @@ async fn a_flood_of_rejected_shares_is_banned() {
     assert_eq!((summary.banned, summary.bans), (1, 1));
     let mut refused = Client::connect(&pool).await;
     assert_eq!(refused.next().await, None);
-    // A connection that was open before stays as long as it sends no share.
+    // A connection that was open before the ban stays until it sends a share.
     let pong = good.ask(r#"{"id": 9, "method": "mining.ping", "params": []}"#).await;
     assert_eq!(pong["result"], "pong");
-    // Not for ever.
+    // The ban ends.
     loop {
         let mut again = Client::connect(&pool).await;
         again.send(r#"{"id": 9, "method": "mining.ping", "params": []}"#).await;
@@ -96,13 +96,13 @@ async fn a_flood_of_rejected_shares_is_banned() {
 }
 
 #[tokio::test]
-async fn too_many_messages_wait_and_the_others_don_t() {
-    let limits = Limits { messages_per_second: 5, ..Limits::default() };
+async fn one_miner_s_flood_of_messages_does_not_delay_others() {
+    let limits = ConnectionLimits { messages_per_second: 5, ..ConnectionLimits::default() };
     let pool = TestPool::start(Config { limits, ..easy() }).await;
     let mut hasty = Client::ready(&pool, "hasty").await;
     let lines = "{\"id\":7,\"method\":\"mining.ping\",\"params\":[]}\n".repeat(15);
     hasty.write.write_all(lines.as_bytes()).await.unwrap();
-    // All are answered in the end, in two seconds or more. Another connection need not wait for that.
+    // All are answered in the end, in two seconds or more. Another connection does not wait for that.
     let mut other = Client::ready(&pool, "other").await;
     let start = std::time::Instant::now();
     let pong = other.ask(r#"{"id": 9, "method": "mining.ping", "params": []}"#).await;

@@ -7,7 +7,7 @@ use bitcoin::{BlockHash, Network, ScriptBuf};
 use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, TemplateUpdate};
 
 use crate::clock::Now;
-use crate::job::{Claim, Work};
+use crate::job::{BlockClaim, TemplateJob};
 
 /// How long miners keep the last job when no node works. For so long it is more likely than not that no new block has been
 /// found.
@@ -55,7 +55,7 @@ pub struct NodeWorkState {
     tag: Arc<[u8]>,
     min_difficulty_time: MinDifficultyTime,
     update: TemplateUpdate,
-    claim: Claim,
+    claim: BlockClaim,
     /// A node has rejected a block on this tip, so the next template may be tried again.
     rejected: bool,
     /// When the published times must be replaced.
@@ -93,7 +93,7 @@ impl NodeWorkState {
             tag,
             min_difficulty_time,
             update,
-            claim: Claim::default(),
+            claim: BlockClaim::default(),
             rejected: false,
             renewal: None,
             withdraw_at: None,
@@ -106,11 +106,11 @@ impl NodeWorkState {
     }
 
     /// The work to publish now.
-    pub fn work(&mut self, now: Now) -> Work {
+    pub fn work(&mut self, now: Now) -> TemplateJob {
         let TemplateUpdate { template, parent_time, .. } = &self.update;
         let times = HeaderTimes::of(template, self.network, *parent_time, now.unix, self.min_difficulty_time);
         self.renewal = times.until.map(|unix| Renewal::new(unix, now));
-        Work {
+        TemplateJob {
             template: template.clone(),
             times,
             payout: self.payout.clone(),
@@ -145,7 +145,7 @@ impl NodeWorkState {
     fn on_template(&mut self, update: TemplateUpdate) -> Vec<Effect> {
         let tip_changed = update.template.prev_hash != self.update.template.prev_hash;
         if tip_changed || self.rejected {
-            self.claim = Claim::default();
+            self.claim = BlockClaim::default();
             self.rejected = false;
         }
         self.update = update;

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use client::Outcome;
 
-use crate::share::{ForwardRequest, Reply, UpstreamShareCounts};
+use crate::share::{ForwardRequest, UpstreamShareCounts};
 
 /// Shares without an answer, by ticket, and the counts of all shares.
 #[derive(Debug)]
@@ -43,38 +43,27 @@ impl<T: Eq + Hash> InFlightShares<T> {
     }
 
     /// Counts a share that could not be submitted as stale.
-    pub fn not_submitted(&mut self, forward: ForwardRequest) -> (ForwardRequest, Reply) {
+    pub fn not_submitted(&mut self, forward: ForwardRequest) -> (ForwardRequest, Outcome) {
         self.counts.forwarded += 1;
         self.counts.stale += 1;
-        (forward, Reply::Stale)
+        (forward, Outcome::Stale(None))
     }
 
-    /// Removes and counts an answered share; `None` if there is no such share.
-    pub fn answered(&mut self, ticket: T, reply: Reply) -> Option<(ForwardRequest, Reply)> {
+    /// Removes and counts a share with its outcome; `None` if there is no such share.
+    pub fn answered(&mut self, ticket: T, outcome: Outcome) -> Option<(ForwardRequest, Outcome)> {
         let forward = self.open.remove(&ticket)?;
-        let count = match &reply {
-            Reply::Verdict(Ok(())) => &mut self.counts.accepted,
-            Reply::Verdict(Err(reason)) if !reason.is_stale() => &mut self.counts.rejected,
-            Reply::Verdict(Err(_)) | Reply::Stale => &mut self.counts.stale,
-            Reply::Unanswered => &mut self.counts.unanswered,
+        let count = match &outcome {
+            Outcome::Accepted => &mut self.counts.accepted,
+            Outcome::Rejected(_) => &mut self.counts.rejected,
+            Outcome::Stale(_) => &mut self.counts.stale,
+            Outcome::Unanswered => &mut self.counts.unanswered,
         };
         *count += 1;
-        if reply == Reply::Verdict(Ok(())) && forward.wanted.judged.block {
+        if outcome == Outcome::Accepted && forward.share.judged.block {
             self.counts.blocks += 1;
-            tracing::info!(worker = &*forward.wanted.judged.worker, "a block for the upstream pool");
+            tracing::info!(worker = &*forward.share.judged.worker, "a block for the upstream pool");
         }
-        Some((forward, reply))
-    }
-}
-
-impl From<Outcome> for Reply {
-    fn from(outcome: Outcome) -> Reply {
-        match outcome {
-            Outcome::Accepted => Reply::Verdict(Ok(())),
-            Outcome::Rejected(reason) | Outcome::Stale(Some(reason)) => Reply::Verdict(Err(reason)),
-            Outcome::Stale(None) => Reply::Stale,
-            Outcome::Unanswered => Reply::Unanswered,
-        }
+        Some((forward, outcome))
     }
 }
 
@@ -89,8 +78,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::accounts::JudgedShare;
-    use crate::share::UpstreamShare;
+    use crate::share::{JudgedShare, UpstreamShare};
 
     fn forward(nonce: u32) -> ForwardRequest {
         let job = Job {
@@ -121,39 +109,38 @@ mod tests {
         let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce, version: 1 };
         let judged = JudgedShare { worker: "w".into(), row, work: 1, block: nonce < 5 };
         ForwardRequest {
-            wanted: UpstreamShare { job: Arc::new(job), share, judged },
+            share: UpstreamShare { job: Arc::new(job), share, judged },
             reply: oneshot::channel().0,
         }
     }
 
     #[test]
-    fn every_share_has_one_fate() {
-        let rejected = |code, text| Err(Reason::new(code, text));
-        let replies = [
-            Reply::Verdict(Ok(())),
-            Reply::Verdict(rejected(23, "low")),
-            Reply::Verdict(rejected(21, "job not found")),
-            Reply::Stale,
-            Reply::Unanswered,
+    fn every_share_has_one_outcome() {
+        let outcomes = [
+            Outcome::Accepted,
+            Outcome::Rejected(Reason::new(23, "low")),
+            Outcome::Stale(Some(Reason::new(21, "job not found"))),
+            Outcome::Stale(None),
+            Outcome::Unanswered,
         ];
         let mut in_flight = InFlightShares::default();
-        for ticket in 0..replies.len() {
+        for ticket in 0..outcomes.len() {
             in_flight.submitted(ticket, forward(ticket as u32));
         }
         assert_eq!(
             in_flight.counts(),
             UpstreamShareCounts { forwarded: 5, ..UpstreamShareCounts::default() }
         );
-        for (ticket, reply) in replies.into_iter().enumerate().rev() {
-            let (forward, given) = in_flight.answered(ticket, reply.clone()).unwrap();
-            assert_eq!((forward.wanted.share.nonce, given), (ticket as u32, reply.clone()));
-            assert!(in_flight.answered(ticket, reply).is_none(), "answered twice");
+        for (ticket, outcome) in outcomes.into_iter().enumerate().rev() {
+            let (forward, given) = in_flight.answered(ticket, outcome.clone()).unwrap();
+            assert_eq!((forward.share.share.nonce, given), (ticket as u32, outcome.clone()));
+            assert!(in_flight.answered(ticket, outcome).is_none(), "answered twice");
         }
         assert!(in_flight.is_empty());
         // A share that makes no block.
         in_flight.submitted(7, forward(7));
-        in_flight.answered(7, Reply::Verdict(Ok(())));
-        assert_eq!(in_flight.not_submitted(forward(9)).1, Reply::Stale);
+        in_flight.answered(7, Outcome::Accepted);
+        assert_eq!(in_flight.not_submitted(forward(9)).1, Outcome::Stale(None));
         let expected = UpstreamShareCounts {
             forwarded: 7,
             accepted: 2,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use stratum::Job;
 
-use crate::job::{Claim, Layout, TooSmall, UpstreamJob};
+use crate::job::{BlockClaim, ExtranonceLayout, ExtranonceTooSmall, UpstreamJob};
 
 /// How long miners keep the last job when no upstream pool works. Meanwhile the session may be resumed, and then their
 /// shares count.
@@ -30,7 +30,7 @@ pub enum Effect {
     /// Withdraw the job, but keep the miners' connections.
     Idle,
     /// Report that the pool's extranonce2 is too small to be shared out, and withdraw the job.
-    Unusable(TooSmall),
+    Unusable(ExtranonceTooSmall),
 }
 
 /// The work from the upstream pool.
@@ -38,11 +38,11 @@ pub enum Effect {
 pub struct UpstreamWorkState {
     /// The address of the pool that gives the jobs.
     pool: Option<String>,
-    job: Option<(Arc<Job>, Layout)>,
+    job: Option<(Arc<Job>, ExtranonceLayout)>,
     epoch: u64,
     /// The next job voids all earlier ones, even if it is not `clean`.
     next_is_clean: bool,
-    claim: Claim,
+    claim: BlockClaim,
     /// When the job of a lost pool is withdrawn.
     idle_at: Option<Instant>,
 }
@@ -97,7 +97,7 @@ impl UpstreamWorkState {
 
     fn on_job(&mut self, job: Arc<Job>) -> Effect {
         self.idle_at = None;
-        let layout = match Layout::split(job.extranonce2_len) {
+        let layout = match ExtranonceLayout::split(job.extranonce2_len) {
             Ok(layout) => layout,
             Err(error) => {
                 self.job = None;
@@ -108,7 +108,7 @@ impl UpstreamWorkState {
         // Some pools send `clean` when only the difficulty has changed.
         let same_work = before.is_some_and(|before| before.same_work(&job));
         if before.is_none_or(|before| before.prev_hash != job.prev_hash) {
-            self.claim = Claim::default();
+            self.claim = BlockClaim::default();
         }
         if std::mem::take(&mut self.next_is_clean) || (job.clean && !same_work) {
             self.epoch += 1;
@@ -235,7 +235,7 @@ mod tests {
     fn a_pool_that_leaves_too_little_is_refused() {
         let mut bench = Bench::new();
         let effect = bench.event(ClientEvent::Job(Arc::new(job("a", true, 1))));
-        assert_eq!(effect, [Effect::Unusable(TooSmall { size: 1 })]);
+        assert_eq!(effect, [Effect::Unusable(ExtranonceTooSmall { size: 1 })]);
         assert!(bench.state.job().is_none());
         bench.job(job("b", true, 4));
         bench.event(ClientEvent::Job(Arc::new(job("c", true, 1))));

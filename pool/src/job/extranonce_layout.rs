@@ -1,13 +1,13 @@
 //! How the bytes between a coinbase's halves are shared out.
 
-/// The bytes between a coinbase's halves, from left to right. Miners know of the last two parts only: the others go to
-/// them as the end of the first half, so they may change with each job without a miner noticing.
+/// The bytes between a coinbase's halves, from left to right. A miner chooses the last part and is told the one before it.
+/// The other parts are sent as the end of the coinbase's first half, so they may change with each job unnoticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// Bytes that nobody needs; zeros.
+pub struct ExtranonceLayout {
+    /// Unused bytes, all zero.
     pub padding: usize,
-    /// Bytes that count the jobs which a connection got for one block, so that no two of them share a single header: a
-    /// miner that starts over with each job never repeats itself. At most 2.
+    /// Bytes that count the jobs which a connection got on one tip. They keep the headers of these jobs apart, so a miner
+    /// that starts at extranonce2 zero with each job never repeats itself. At most 2.
     pub issue: usize,
     /// Bytes of a connection's extranonce1. At most 4.
     pub extranonce1: usize,
@@ -15,46 +15,47 @@ pub struct Layout {
     pub extranonce2: usize,
 }
 
-/// An upstream pool that leaves too little for anybody to be given a part of it.
+/// The upstream pool's extranonce2 is too small to be shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "its extranonce2 has {size} byte(s), which can't be shared out: that takes 2 for up to 256 workers, 4 for up to 65536"
+    "its extranonce2 has {size} byte(s), too few to share out: 2 bytes serve up to 256 workers, 4 bytes up to 65536"
 )]
-pub struct TooSmall {
-    /// Bytes of the upstream's extranonce2.
+pub struct ExtranonceTooSmall {
+    /// Bytes of the upstream pool's extranonce2.
     pub size: usize,
 }
 
-impl Layout {
-    /// That of blocks which are all our own.
-    pub const OWN: Layout = Layout { padding: 0, issue: 2, extranonce1: 4, extranonce2: 8 };
+impl ExtranonceLayout {
+    /// The layout in blocks of our own.
+    pub const OWN_BLOCKS: ExtranonceLayout =
+        ExtranonceLayout { padding: 0, issue: 2, extranonce1: 4, extranonce2: 8 };
 
     /// Shares out an upstream pool's extranonce2 of `size` bytes.
     ///
-    /// From 4 bytes on, miners always get the same two parts, so that they can be moved from one upstream pool to the
-    /// next: 65,536 connections, each with 2 bytes of its own, which with the nonce is 2^48 hashes a job, more where
-    /// version bits may be rolled.
+    /// From 4 bytes on, a miner's two parts always have the same size, so that miners stay connected when the upstream pool
+    /// changes: 65,536 connections with 2 bytes of their own each. With the nonce these are 2^48 hashes per job, and more
+    /// where version bits may be rolled.
     ///
     /// # Errors
-    /// If there is nothing to be shared out.
-    pub fn split(size: usize) -> Result<Layout, TooSmall> {
+    /// If there are fewer than 2 bytes.
+    pub fn split(size: usize) -> Result<Self, ExtranonceTooSmall> {
         let (extranonce1, extranonce2) = match size {
-            0 | 1 => return Err(TooSmall { size }),
+            0 | 1 => return Err(ExtranonceTooSmall { size }),
             2 => (1, 1),
             3 => (1, 2),
             _ => (2, 2),
         };
         let rest = size - extranonce1 - extranonce2;
         let issue = rest.min(2);
-        Ok(Layout { padding: rest - issue, issue, extranonce1, extranonce2 })
+        Ok(ExtranonceLayout { padding: rest - issue, issue, extranonce1, extranonce2 })
     }
 
-    /// All bytes together.
+    /// The sum of all parts, in bytes.
     pub const fn size(&self) -> usize {
         self.padding + self.issue + self.extranonce1 + self.extranonce2
     }
 
-    /// The highest number that the issue's bytes can have.
+    /// The highest number that fits into the issue's bytes.
     pub const fn last_issue(&self) -> u16 {
         match self.issue {
             0 => 0,
@@ -63,7 +64,7 @@ impl Layout {
         }
     }
 
-    /// What miners get as the end of the first half.
+    /// Padding and issue, which miners get as the end of the coinbase's first half.
     pub fn hidden(&self, issue: u16) -> Vec<u8> {
         let mut bytes = vec![0; self.padding];
         let issue = issue.to_be_bytes();
@@ -71,13 +72,13 @@ impl Layout {
         bytes
     }
 
-    /// All bytes, of a connection's share.
+    /// All bytes between the coinbase's halves.
     pub fn join(&self, issue: u16, extranonce1: &[u8], extranonce2: &[u8]) -> Vec<u8> {
         [&self.hidden(issue)[..], extranonce1, extranonce2].concat()
     }
 
-    /// Whether a miner that knows one of them can go on with the other.
-    pub fn looks_like(&self, other: &Layout) -> bool {
+    /// Whether a miner with extranonces of one layout can go on with jobs of the other.
+    pub fn is_compatible_with(&self, other: &ExtranonceLayout) -> bool {
         (self.extranonce1, self.extranonce2) == (other.extranonce1, other.extranonce2)
     }
 }
@@ -91,28 +92,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_little_is_refused_and_all_else_is_used_up() {
+    fn fewer_than_two_bytes_are_refused_and_more_are_used_up() {
         for size in [0, 1] {
-            assert_eq!(Layout::split(size), Err(TooSmall { size }));
+            assert_eq!(ExtranonceLayout::split(size), Err(ExtranonceTooSmall { size }));
         }
         for size in 2..=16 {
-            let layout = Layout::split(size).unwrap();
+            let layout = ExtranonceLayout::split(size).unwrap();
             assert_eq!(layout.size(), size);
             assert!(layout.extranonce1 >= 1 && layout.extranonce2 >= 1);
             assert_eq!(layout.hidden(0x1234).len() + layout.extranonce1 + layout.extranonce2, size);
-            // Whoever is moved between these two sees no difference.
-            assert_eq!(layout.looks_like(&Layout::split(4).unwrap()), size >= 4);
+            // A miner keeps its extranonces when the upstream pool changes.
+            assert_eq!(layout.is_compatible_with(&ExtranonceLayout::split(4).unwrap()), size >= 4);
         }
-        assert_eq!(Layout::split(8).unwrap().hidden(0x1234), [0, 0, 0x12, 0x34]);
-        assert_eq!(Layout::split(5).unwrap().hidden(0x0034), [0x34]);
-        assert_eq!(Layout::OWN.hidden(0x1234), [0x12, 0x34]);
+        assert_eq!(ExtranonceLayout::split(8).unwrap().hidden(0x1234), [0, 0, 0x12, 0x34]);
+        assert_eq!(ExtranonceLayout::split(5).unwrap().hidden(0x0034), [0x34]);
+        assert_eq!(ExtranonceLayout::OWN_BLOCKS.hidden(0x1234), [0x12, 0x34]);
     }
 
     proptest! {
-        /// Whatever two connections do with what they were given, they never meet; nor do two jobs of one connection.
+        /// Two connections never search the same bytes, and neither do two jobs of one connection.
         #[test]
         fn parts_never_overlap(size in 2usize..=16, bytes: [u8; 12], issues: [u16; 2]) {
-            let layout = Layout::split(size).unwrap();
+            let layout = ExtranonceLayout::split(size).unwrap();
             let part = |at: usize, len: usize| bytes[at..at + len].to_vec();
             let mut seen = HashSet::new();
             let mut given = HashSet::new();

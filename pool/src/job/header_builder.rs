@@ -1,0 +1,55 @@
+//! What a header is made of, whoever made the block.
+
+use std::sync::Arc;
+
+use bitcoin::hashes::Hash;
+use node::{BlockDraft, Solution};
+
+/// All of a block's header but what the miner decides.
+#[derive(Clone, Debug)]
+pub enum HeaderBuilder {
+    /// For a block of our own.
+    Template(Arc<BlockDraft>),
+    /// For a job of an upstream pool.
+    Upstream(Arc<stratum::Job>),
+}
+
+impl HeaderBuilder {
+    /// The header with a miner's solution, as its 80 bytes are hashed.
+    pub fn header(&self, solution: Solution<'_>) -> hasher::Header {
+        match self {
+            HeaderBuilder::Template(draft) => {
+                let header = draft.header(solution);
+                hasher::Header {
+                    // The same 32 bits.
+                    version: header.version.to_consensus() as u32,
+                    prev_hash: header.prev_blockhash.to_byte_array(),
+                    merkle_root: header.merkle_root.to_byte_array(),
+                    ntime: header.time,
+                    nbits: hasher::CompactTarget(header.bits.to_consensus()),
+                    nonce: header.nonce,
+                }
+            }
+            HeaderBuilder::Upstream(job) => {
+                let header = job.header(solution.extranonces, solution.ntime, solution.version);
+                hasher::Header { nonce: solution.nonce, ..header }
+            }
+        }
+    }
+
+    /// The header's version before any bit is rolled.
+    pub fn version(&self) -> u32 {
+        match self {
+            HeaderBuilder::Template(draft) => draft.template.version,
+            HeaderBuilder::Upstream(job) => job.version,
+        }
+    }
+
+    /// The time at which the node or the upstream pool made the job, by its own clock, in seconds since the Unix epoch.
+    pub fn time(&self) -> u32 {
+        match self {
+            HeaderBuilder::Template(draft) => draft.template.time,
+            HeaderBuilder::Upstream(job) => job.ntime,
+        }
+    }
+}

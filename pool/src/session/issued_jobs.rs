@@ -1,0 +1,178 @@
+//! The jobs that one connection got and may still submit shares for, with the accepted shares of each.
+
+use std::collections::{HashMap, HashSet};
+
+use stratum::Reason;
+
+use crate::job::{IssuedJob, Job, JobId};
+
+/// Jobs of one connection that shares are accepted for; older ones are stale.
+pub(super) const MAX_ISSUED: usize = 32;
+/// Accepted shares of one connection that are remembered to recognize duplicates; older jobs make room.
+pub(super) const MAX_ACCEPTED: usize = 1 << 14;
+/// Accepted shares of one job after which its miner gets another job. Some jobs last for hours.
+pub(super) const RENEW_AFTER: usize = MAX_ACCEPTED / 2;
+/// Distinguishes a job that this connection once had from one that it never had.
+const STALE: &str = "stale";
+
+/// The jobs of one connection.
+#[derive(Debug, Default)]
+pub struct IssuedJobs {
+    /// Jobs that shares are accepted for, oldest first.
+    pub(super) jobs: Vec<IssuedJob>,
+    /// The first and the last job id ever issued here. Ids between them that are not in `jobs` are stale.
+    range: Option<(JobId, JobId)>,
+    /// A job on the present tip was issued.
+    pub(super) on_tip: bool,
+    pub(super) accepted: AcceptedShares,
+}
+
+/// Whether a share was rejected only because its job is outdated, which is no fault of the miner.
+pub(super) fn is_outdated(reason: &Reason) -> bool {
+    reason.code == Reason::JOB_NOT_FOUND && reason.message == STALE
+}
+
+impl IssuedJobs {
+    /// The tip has changed: all jobs are stale.
+    pub fn outdate(&mut self) {
+        self.forget_jobs();
+        self.on_tip = false;
+    }
+
+    /// Drops the jobs and their shares. Shares of these jobs are stale from now on.
+    pub fn forget_jobs(&mut self) {
+        self.jobs = Vec::new();
+        self.accepted = AcceptedShares::default();
+    }
+
+    /// Whether `job` can be issued here (once more).
+    pub fn can_issue(&self, job: &Job) -> bool {
+        // Only a miner that misbehaves needs so many jobs for one template; it keeps the last one. Where the upstream pool
+        // leaves no bytes to count jobs, each can be issued only once.
+        self.range.is_none_or(|(_, last)| !job.is_exhausted_after(last))
+    }
+
+    /// The id under which `job` is to be issued; `None` if it cannot be issued once more.
+    pub fn next_id(&self, job: &Job) -> Option<JobId> {
+        // Counted over all jobs on one tip: two of them may have the same coinbase but for this count.
+        let issue = match self.range {
+            Some((_, last)) if self.on_tip => last.issue.wrapping_add(1) & job.layout.last_issue(),
+            _ => 0,
+        };
+        self.can_issue(job).then_some(JobId { serial: job.serial, issue })
+    }
+
+    /// Adds a job that was issued under its [`IssuedJobs::next_id`].
+    pub fn push(&mut self, issued: IssuedJob) {
+        self.on_tip = true;
+        self.range = Some((self.range.map_or(issued.id, |(first, _)| first), issued.id));
+        if self.jobs.len() >= MAX_ISSUED {
+            self.retire(0);
+        }
+        self.jobs.push(issued);
+    }
+
+    /// The difficulty of the next job is this: the miner may apply a lower one to its jobs already.
+    pub fn lower_difficulty(&mut self, difficulty: f64) {
+        for issued in &mut self.jobs {
+            issued.lowest = issued.lowest.min(difficulty);
+        }
+    }
+
+    /// Finds the job that a share names.
+    ///
+    /// # Errors
+    /// If the job is stale or unknown.
+    pub fn find(&self, name: &str) -> Result<&IssuedJob, Reason> {
+        let id = JobId::parse(name);
+        if let Some(issued) = self.jobs.iter().find(|issued| Some(issued.id) == id) {
+            return Ok(issued);
+        }
+        let was_issued = |id: JobId| self.range.is_some_and(|(first, last)| (first..=last).contains(&id));
+        let text = if id.is_some_and(was_issued) { STALE } else { "job not found" };
+        Err(Reason::new(Reason::JOB_NOT_FOUND, text))
+    }
+
+    /// Remembers an accepted share by its digest.
+    ///
+    /// # Errors
+    /// If it is a duplicate, or the job has more shares than can be remembered.
+    pub fn accept(&mut self, job: JobId, digest: [u8; 32]) -> Result<(), Reason> {
+        if self.accepted.contains(&digest) {
+            return Err(Reason::new(Reason::DUPLICATE, "duplicate share"));
+        }
+        while self.accepted.len() >= MAX_ACCEPTED {
+            let Some(oldest) = self.jobs.iter().position(|other| other.id != job) else {
+                return Err(Reason::new(Reason::OTHER, "too many shares for one job"));
+            };
+            self.retire(oldest);
+        }
+        self.accepted.insert(job, digest);
+        Ok(())
+    }
+
+    /// Whether this job is the miner's last one and has so many shares that the miner should get another.
+    pub fn needs_renewal(&self, job: JobId) -> bool {
+        self.range.is_some_and(|(_, last)| last == job) && self.accepted.count(job) >= RENEW_AFTER
+    }
+
+    /// Makes the shares of one job stale.
+    fn retire(&mut self, index: usize) {
+        let retired = self.jobs.remove(index);
+        self.accepted.forget(retired.id);
+    }
+}
+
+/// The accepted shares of one connection by their job, so that each counts only once. When a job is forgotten, its shares
+/// are stale and need not be remembered.
+#[derive(Debug, Default)]
+pub struct AcceptedShares(HashMap<JobId, HashSet<[u8; 32]>>);
+
+impl AcceptedShares {
+    /// Whether a share with this digest was accepted for any job: where the upstream pool leaves no bytes to count jobs, two
+    /// of them may have the same headers.
+    pub fn contains(&self, digest: &[u8; 32]) -> bool {
+        self.0.values().any(|digests| digests.contains(digest))
+    }
+
+    /// Remembers a share of a job, and returns the number of the job's shares.
+    pub fn insert(&mut self, job: JobId, digest: [u8; 32]) -> usize {
+        let digests = self.0.entry(job).or_default();
+        digests.insert(digest);
+        digests.len()
+    }
+
+    /// The number of shares of one job.
+    pub fn count(&self, job: JobId) -> usize {
+        self.0.get(&job).map_or(0, HashSet::len)
+    }
+
+    /// The number of shares of all jobs.
+    pub fn len(&self) -> usize {
+        self.0.values().map(HashSet::len).sum()
+    }
+
+    /// Forgets the shares of a job.
+    pub fn forget(&mut self, job: JobId) {
+        self.0.remove(&job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_known_by_job_and_forgotten_with_it() {
+        let mut accepted = AcceptedShares::default();
+        let [first, second] = [1, 2].map(|serial| JobId { serial, issue: 0 });
+        assert_eq!((accepted.insert(first, [1; 32]), accepted.insert(first, [2; 32])), (1, 2));
+        assert_eq!((accepted.insert(second, [1; 32]), accepted.insert(second, [1; 32])), (1, 1));
+        assert_eq!(accepted.len(), 3);
+        assert!(accepted.contains(&[2; 32]) && !accepted.contains(&[3; 32]));
+        accepted.forget(first);
+        accepted.forget(first);
+        assert_eq!(accepted.len(), 1);
+        assert!(accepted.contains(&[1; 32]) && !accepted.contains(&[2; 32]));
+    }
+}

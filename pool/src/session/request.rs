@@ -1,0 +1,98 @@
+//! What a miner requests: options, workers and difficulty. Shares are in `submit`.
+
+use bitcoin::{Network, ScriptBuf};
+use node::network::payout_script;
+use stratum::Reason;
+
+use super::{Answer, Effect, Request, Session};
+use crate::clock::Now;
+use crate::job::VERSION_MASK;
+
+/// Workers that one connection may authorize.
+pub(super) const MAX_WORKERS: usize = 64;
+
+impl Session {
+    pub(super) fn on_request(&mut self, request: Request, now: Now, effects: &mut Vec<Effect>) {
+        let was_ready = self.is_ready();
+        let answer = match request {
+            Request::Configure { version_mask, minimum_difficulty } => {
+                Some(self.configure(version_mask, minimum_difficulty))
+            }
+            // A miner that was told its extranonce1 must keep it.
+            Request::Subscribe { resume: Some(id) } if !self.subscribed => {
+                return effects.push(Effect::Resume(id));
+            }
+            Request::Subscribe { .. } => Some(self.subscribe()),
+            Request::Authorize { worker, fixed_difficulty } => {
+                Some(self.authorize(worker, fixed_difficulty).into())
+            }
+            Request::SuggestDifficulty(difficulty) => {
+                self.state.vardiff.suggest(difficulty, now.at);
+                Some(Answer::Accepted)
+            }
+            Request::Submit(share) => self.submit(&share, now, effects),
+            Request::SubmitUnreadable(reason) => {
+                effects.push(Effect::CountForBan { accepted: false });
+                return effects.push(Effect::answer(Answer::Rejected(reason)));
+            }
+        };
+        effects.extend(answer.map(Effect::answer));
+        self.begin_or_follow(was_ready, now, effects);
+    }
+
+    fn configure(&mut self, version_mask: Option<u32>, minimum_difficulty: Option<f64>) -> Answer {
+        // Each job says which of these bits it leaves to miners.
+        let allowed = self.state.job.as_ref().map_or(VERSION_MASK, |job| job.version_mask);
+        self.wanted_mask = version_mask.unwrap_or(self.wanted_mask);
+        let granted = version_mask.map(|wanted| wanted & allowed);
+        self.version_mask = granted.unwrap_or(self.version_mask);
+        if let Some(minimum) = minimum_difficulty {
+            self.state.vardiff.raise_minimum(minimum);
+        }
+        Answer::Configured { version_mask: granted, minimum_difficulty: minimum_difficulty.is_some() }
+    }
+
+    pub(super) fn subscribe(&mut self) -> Answer {
+        self.subscribed = true;
+        Answer::Subscribed {
+            session: self.state.id,
+            extranonce1: self.state.extranonce1.bytes().to_vec(),
+            extranonce2_len: self.state.layout.extranonce2,
+        }
+    }
+
+    /// Adds a worker to the connection.
+    fn authorize(&mut self, worker: String, fixed_difficulty: Option<f64>) -> Result<(), Reason> {
+        let refuse = |text: &str| Err(Reason::new(Reason::UNAUTHORIZED, text));
+        if worker.chars().any(char::is_control) {
+            return refuse("the user name has control characters");
+        }
+        let payout = match self.pays_users.map(|network| payout(&worker, network)).transpose() {
+            Ok(payout) => payout,
+            Err(text) => return refuse(&text),
+        };
+        if self.state.payout.is_some() && self.state.payout != payout {
+            return refuse("a connection has one address: open another connection for another one");
+        }
+        if let Some(difficulty) = fixed_difficulty {
+            self.state.vardiff.fix(difficulty);
+        }
+        if self.workers.iter().any(|known| **known == *worker) {
+            return Ok(());
+        }
+        if self.workers.len() >= MAX_WORKERS {
+            return refuse("too many workers on this connection");
+        }
+        self.state.payout = payout;
+        self.workers.push(worker.into());
+        Ok(())
+    }
+}
+
+/// The script that pays to the address in a worker's name.
+fn payout(worker: &str, network: Network) -> Result<ScriptBuf, String> {
+    // No kind of address has other characters. A dot and a name may follow; p2pool's miners write `/1+0.1`.
+    let address = worker.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    payout_script(address, network)
+        .map_err(|error| format!("this pool pays the address in the user name, ADDRESS.WORKER: {error}"))
+}

@@ -1,0 +1,62 @@
+//! A found block on its way from a session to the source of its work.
+
+use std::sync::Arc;
+
+use bitcoin::{Amount, Block};
+
+use super::ValidShare;
+use crate::accounts::BlockRecord;
+use crate::job::HeaderBuilder;
+
+/// A block that a miner found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundBlock {
+    /// The worker's name, as its account has it.
+    pub worker: Arc<str>,
+    /// The block's height.
+    pub height: u32,
+    /// When it was found, seconds since the Unix epoch.
+    pub at: u32,
+    /// The block. All rules that need no chain were checked.
+    pub block: Box<Block>,
+}
+
+impl FoundBlock {
+    /// The block of our own that a share makes; `None` if it makes none, or another share has made it already.
+    ///
+    /// # Errors
+    /// If the share meets the network's target, but the block is invalid: a fault of this program or of the template.
+    pub fn from_share(
+        share: &ValidShare,
+        worker: &Arc<str>,
+        at: u32,
+    ) -> Result<Option<Self>, node::draft::AssembleError> {
+        let job = &share.issued.job;
+        let HeaderBuilder::Template(draft) = &share.issued.builder else { return Ok(None) };
+        if !share.meets_job_target || job.claim().is_taken() {
+            return Ok(None);
+        }
+        let block = Box::new(draft.assemble(share.solution())?);
+        let found = FoundBlock { worker: worker.clone(), height: job.height, at, block };
+        Ok(job.claim().take().then_some(found))
+    }
+
+    /// The record for the accounts, once the chain has judged the block. `refused` says why it is not in the chain.
+    pub fn record(&self, refused: Option<String>) -> BlockRecord {
+        BlockRecord {
+            hash: self.block.block_hash(),
+            height: self.height,
+            worker: self.worker.clone(),
+            transactions: self.block.txdata.len(),
+            value: self.value(),
+            found: self.at,
+            refused,
+        }
+    }
+
+    /// What its coinbase pays.
+    pub fn value(&self) -> Amount {
+        let outputs = self.block.txdata.first().map(|coinbase| &coinbase.output[..]).unwrap_or_default();
+        outputs.iter().map(|output| output.value).sum()
+    }
+}

@@ -1,0 +1,84 @@
+//! A share on its way to an upstream pool, and what became of all of them.
+
+use std::sync::Arc;
+
+use client::Outcome;
+use stratum::{Job, Reason, Share};
+use tokio::sync::oneshot;
+
+use super::{JudgedShare, ValidShare};
+use crate::job::UpstreamJob;
+
+/// A share that meets the target of an upstream pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamShare {
+    /// The upstream pool's job. The share can be submitted only to the session that sent this job.
+    pub job: Arc<Job>,
+    /// The share in the form that the upstream pool expects.
+    pub share: Share,
+    /// The share as it is to be counted once the upstream pool has answered.
+    pub judged: JudgedShare,
+}
+
+impl UpstreamShare {
+    /// The share for the upstream pool that gave `upstream`.
+    pub fn new(valid: &ValidShare, upstream: &UpstreamJob, judged: JudgedShare) -> Self {
+        let share = Share {
+            job: upstream.job.id.clone(),
+            extranonce2: valid.extranonces.clone(),
+            ntime: valid.ntime,
+            nonce: valid.nonce,
+            version: valid.version,
+        };
+        UpstreamShare { job: upstream.job.clone(), share, judged }
+    }
+}
+
+/// A connection's request to submit a share to the upstream pool.
+#[derive(Debug)]
+pub struct ForwardRequest {
+    /// The share.
+    pub share: UpstreamShare,
+    /// Where the connection waits for the share's outcome. It may be gone by then.
+    pub reply: oneshot::Sender<Outcome>,
+}
+
+/// The miner's answer to a forwarded share.
+///
+/// # Errors
+/// The reason, unless the upstream pool accepted the share.
+pub fn answer_to_miner(outcome: Outcome) -> Result<(), Reason> {
+    match outcome {
+        Outcome::Accepted => Ok(()),
+        Outcome::Rejected(reason) | Outcome::Stale(Some(reason)) => Err(reason),
+        Outcome::Stale(None) => Err(Reason::new(Reason::JOB_NOT_FOUND, "stale: the upstream pool is gone")),
+        Outcome::Unanswered => Err(Reason::new(Reason::OTHER, "the upstream pool has not answered")),
+    }
+}
+
+/// What became of the shares for the upstream pool since the start. `forwarded` less the sum of the verdicts is the number
+/// of shares that still wait for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamShareCounts {
+    /// Shares that met an upstream pool's target.
+    pub forwarded: u64,
+    /// Shares that the upstream pool accepted.
+    pub accepted: u64,
+    /// Shares that the upstream pool rejected, without stale ones.
+    pub rejected: u64,
+    /// Shares that were too late for the upstream pool, or too late to be sent.
+    pub stale: u64,
+    /// Shares whose connection ended before the answer came. Their verdict is unknown.
+    pub unanswered: u64,
+    /// Accepted shares that met the network's target, at most one per tip. The upstream pool may have made blocks of them.
+    pub blocks: u64,
+}
+
+/// The upstream pool at a glance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamSummary {
+    /// Address of the pool that takes our shares; `None` while no pool does.
+    pub pool: Option<String>,
+    /// What became of the shares.
+    pub counts: UpstreamShareCounts,
+}

@@ -1,0 +1,199 @@
+//! The Stratum V1 front: what a miner's messages mean to its session, and how the session's answers and jobs are written.
+//! It decides nothing.
+
+use bitcoin::hashes::Hash;
+use stratum::message::{ConfigureAnswer, SubscribeAnswer};
+use stratum::{Id, Message, Notification, Notify, Reason, Response};
+
+use crate::job::{HeaderBuilder, IssuedJob};
+use crate::session::{Answer, MinerMessage, Request, SessionId};
+use crate::share::SubmittedShare;
+
+/// A request that waits for its answer. The default is for messages that answer no request.
+#[derive(Debug)]
+pub struct PendingRequest {
+    id: Id,
+    /// The extensions that a `mining.configure` names.
+    extensions: Vec<String>,
+}
+
+impl Default for PendingRequest {
+    fn default() -> Self {
+        PendingRequest { id: Id::Null, extensions: Vec::new() }
+    }
+}
+
+/// What a message of a miner comes to.
+#[derive(Debug)]
+pub enum Decoded {
+    /// A request to the session.
+    Request(PendingRequest, Request),
+    /// A line to be sent at once: the session need not know of the request.
+    Answer(String),
+    /// Nothing.
+    Ignored,
+}
+
+/// Reads a message of a miner.
+pub fn decode(message: Message) -> Decoded {
+    // The pool requests nothing of miners, so it expects no responses.
+    let Message::Call(call) = message else { return Decoded::Ignored };
+    let reject = |text: &str| Reason::new(Reason::OTHER, text);
+    let answer = |response: Response| Decoded::Answer(Message::from(response).to_line());
+    let mut extensions = Vec::new();
+    let request = match stratum::Request::from_call(&call) {
+        Ok(stratum::Request::Configure(configure)) => {
+            extensions = configure.extensions;
+            Request::Configure {
+                version_mask: configure.version_mask,
+                minimum_difficulty: configure.minimum_difficulty,
+            }
+        }
+        Ok(stratum::Request::Subscribe(subscribe)) => {
+            Request::Subscribe { resume: subscribe.session.as_deref().and_then(session_id) }
+        }
+        Ok(stratum::Request::Authorize(authorize)) => Request::Authorize {
+            fixed_difficulty: fixed_difficulty(&authorize.password),
+            worker: authorize.user,
+        },
+        Ok(stratum::Request::SuggestDifficulty(difficulty)) => Request::SuggestDifficulty(difficulty),
+        Ok(stratum::Request::Submit(submit)) => Request::Submit(submit.into()),
+        // Extranonces never change, so there is nothing to subscribe to.
+        Ok(stratum::Request::SubscribeExtranonce) => return answer(Response::ok(call.id, true)),
+        Ok(stratum::Request::Ping) => return answer(Response::ok(call.id, "pong")),
+        Ok(stratum::Request::Unknown(method)) => {
+            return answer(Response::error(call.id, reject(&format!("unknown method {method}"))));
+        }
+        Err(error) if call.method == "mining.submit" => Request::SubmitUnreadable(reject(&error.to_string())),
+        Err(error) => return answer(Response::error(call.id, reject(&error.to_string()))),
+    };
+    Decoded::Request(PendingRequest { id: call.id, extensions }, request)
+}
+
+/// Writes what a session tells its miner as a line without its end; `None` if Stratum V1 has no words for it. `request` is
+/// what an answer answers.
+pub fn encode(message: &MinerMessage, request: &PendingRequest) -> Option<String> {
+    let call = match message {
+        MinerMessage::Answer(answer) => return Some(Message::from(response(answer, request)).to_line()),
+        MinerMessage::Job { issued, clean } => return Some(notify_line(issued, *clean)),
+        MinerMessage::SetDifficulty(difficulty) => Notification::SetDifficulty(*difficulty).to_call(),
+        MinerMessage::SetVersionMask(mask) => Notification::SetVersionMask(*mask).to_call(),
+    };
+    call.map(|call| Message::from(call).to_line())
+}
+
+fn response(answer: &Answer, PendingRequest { id, extensions }: &PendingRequest) -> Response {
+    match answer {
+        Answer::Accepted => Response::ok(id.clone(), true),
+        Answer::Rejected(reason) => Response::error(id.clone(), reason.clone()),
+        Answer::Configured { version_mask, minimum_difficulty } => {
+            let answer = ConfigureAnswer {
+                version_mask: *version_mask,
+                minimum_difficulty: minimum_difficulty.then_some(true),
+                subscribe_extranonce: Some(true),
+            };
+            Response::ok(id.clone(), answer.to_result(extensions))
+        }
+        Answer::Subscribed { session, extranonce1, extranonce2_len } => {
+            let answer = SubscribeAnswer {
+                session: Some(hex::encode(session)),
+                extranonce1: extranonce1.clone(),
+                extranonce2_len: *extranonce2_len,
+            };
+            Response::ok(id.clone(), answer.to_result())
+        }
+    }
+}
+
+/// The line of a job. It is encoded only once for connections that get the same bytes.
+pub fn notify_line(issued: &IssuedJob, clean: bool) -> String {
+    let encode = || Message::from(notify(issued, clean).to_call()).to_line();
+    match issued.job.encoding_cache(issued.id, clean) {
+        Some(cache) => cache.get_or_init(encode).clone(),
+        None => encode(),
+    }
+}
+
+/// The message of a job. The part of the extranonces that is not the miner's goes to the end of the coinbase's first half.
+fn notify(issued: &IssuedJob, clean: bool) -> Notify {
+    let IssuedJob { id, job, builder, .. } = issued;
+    let hidden = job.layout.hidden(id.issue);
+    let (prev_hash, coinb1, coinb2, branch) = match builder {
+        HeaderBuilder::Template(draft) => {
+            let (template, coinbase) = (&draft.template, &draft.coinbase);
+            let coinb1 = [&coinbase.prefix[..], &hidden].concat();
+            (template.prev_hash.to_byte_array(), coinb1, &coinbase.suffix, &template.branch)
+        }
+        HeaderBuilder::Upstream(job) => {
+            let coinb1 = [&job.coinb1[..], &job.extranonce1, &hidden].concat();
+            (job.prev_hash, coinb1, &job.coinb2, &job.branch)
+        }
+    };
+    Notify {
+        job: id.to_string(),
+        prev_hash,
+        coinb1,
+        coinb2: coinb2.clone(),
+        branch: branch.clone(),
+        version: builder.version(),
+        nbits: hasher::CompactTarget(job.times.bits.to_consensus()),
+        ntime: job.times.start,
+        clean: Some(clean),
+    }
+}
+
+impl From<stratum::message::Submit> for SubmittedShare {
+    fn from(submit: stratum::message::Submit) -> Self {
+        let stratum::message::Submit { user, job, extranonce2, ntime, nonce, version_bits } = submit;
+        SubmittedShare { worker: user, job, extranonce2, ntime, nonce, version_bits }
+    }
+}
+
+/// Reads the name of a session, which we wrote as hexadecimal digits.
+fn session_id(name: &str) -> Option<SessionId> {
+    let mut id = SessionId::default();
+    hex::decode_to_slice(name, &mut id).ok().map(|()| id)
+}
+
+/// The difficulty that a password asks for, as in `x,d=0.5`.
+fn fixed_difficulty(password: &str) -> Option<f64> {
+    password.split([',', ';', ' ']).find_map(|option| option.trim().strip_prefix("d=")?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::chain::BuiltinChain;
+    use crate::job::{BlockClaim, Job, JobId};
+
+    #[test]
+    fn a_cached_line_is_the_same_as_a_new_one() {
+        let chain = BuiltinChain::new(Duration::from_secs(20), b"", 1_800_000_000);
+        let template = crate::source::builtin_work(&chain, 0.0, 1_800_000_000, BlockClaim::default());
+        let job = Arc::new(Job::new(7, template));
+        let builder = job.header_builder(None).unwrap();
+        for (issue, clean) in [(0, true), (0, true), (0, false), (1, true), (0, true)] {
+            let id = JobId { serial: 7, issue };
+            let (job, builder) = (job.clone(), builder.clone());
+            let issued = IssuedJob { id, job, builder, difficulty: 1.0, lowest: 1.0 };
+            let new = notify(&issued, clean);
+            assert_eq!(notify_line(&issued, clean), Message::from(new.to_call()).to_line());
+        }
+    }
+
+    #[test]
+    fn passwords_may_fix_the_difficulty() {
+        for (password, difficulty) in [
+            ("d=2", Some(2.0)),
+            ("x,d=0.5", Some(0.5)),
+            ("x; d=1e-3 ", Some(1e-3)),
+            ("x", None),
+            ("d=x", None),
+        ] {
+            assert_eq!(fixed_difficulty(password), difficulty, "{password:?}");
+        }
+    }
+}
