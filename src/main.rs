@@ -54,7 +54,7 @@ fn run(command: Command) -> ExitCode {
     match command {
         Command::Mine(args) => command_line::exit(mine::run(&args)),
         Command::Bench(args) => command_line::exit(executor::run_bench(&args)),
-        Command::Executor => command_line::exit(cli::Command::Executor.run(Some(server_task::runner()))),
+        Command::Executor => command_line::exit(executor::run_executor(server_task::runner())),
         Command::Local(args) => {
             logging::init("warn");
             if let Err(error) = known_backend(args.backend.as_deref()) {

@@ -22,7 +22,12 @@ use crate::shares::{ResumableSession, SubmittedShare};
 pub struct Client {
     config: Config,
     failover: Failover,
-    main: Main,
+    /// The connection that jobs come from.
+    main: Option<Box<PoolConnection>>,
+    /// When to connect, while there is no main connection.
+    connect_at: Instant,
+    /// Where to connect then, if a pool redirected us.
+    redirect: Option<PoolUrl>,
     /// Looks for a better pool while a less preferred one is used.
     probe: Probe,
     /// The connection used before the switch to a better pool. It stays until its shares are answered or this deadline
@@ -41,32 +46,6 @@ pub struct Client {
     given_up: Option<ClientError>,
 }
 
-/// The connection that jobs come from.
-enum Main {
-    /// There is none. The next attempt is made at `until`, to `url` if a pool redirected us there.
-    Waiting {
-        url: Option<PoolUrl>,
-        until: Instant,
-    },
-    Connected(Box<PoolConnection>),
-}
-
-impl Main {
-    fn connection(&self) -> Option<&PoolConnection> {
-        match self {
-            Main::Connected(connection) => Some(connection),
-            Main::Waiting { .. } => None,
-        }
-    }
-
-    fn connection_mut(&mut self) -> Option<&mut PoolConnection> {
-        match self {
-            Main::Connected(connection) => Some(connection),
-            Main::Waiting { .. } => None,
-        }
-    }
-}
-
 /// What [`Client::wait`] waited for.
 enum Wakeup {
     TimeToConnect,
@@ -83,7 +62,9 @@ impl Client {
         let pools = config.pools.len();
         Client {
             failover: Failover::new(pools, config.retries, config.retry_pause),
-            main: Main::Waiting { url: None, until: Instant::now() },
+            main: None,
+            connect_at: Instant::now(),
+            redirect: None,
             probe: Probe::new(config.probe_interval, config.dialer.timeout + config.first_job_timeout),
             draining: None,
             resumable: None,
@@ -136,7 +117,7 @@ impl Client {
             }
         } else {
             let draining = self.draining.as_mut().map(|(connection, _)| connection);
-            let mut connections = self.main.connection_mut().into_iter().chain(draining);
+            let mut connections = self.main.as_deref_mut().into_iter().chain(draining);
             let connection = connections.find(|connection| connection.jobs.contains(job))?;
             // The share counts as submitted even if this fails: `next` reports the state of the connection.
             if let Err(error) = connection.submit(share) {
@@ -150,14 +131,14 @@ impl Client {
     /// The number of shares without an answer.
     pub fn outstanding(&self) -> usize {
         let draining = self.draining.as_ref().map(|(connection, _)| connection);
-        let connections = self.main.connection().into_iter().chain(draining);
+        let connections = self.main.as_deref().into_iter().chain(draining);
         let waiting = self.resumable.as_ref().map_or(0, |session| session.shares.len());
         connections.map(|connection| connection.submitted.len()).sum::<usize>() + waiting
     }
 
     /// Whether there is a main connection, from which answers may come.
     pub fn is_connected(&self) -> bool {
-        self.main.connection().is_some()
+        self.main.is_some()
     }
 
     /// Ends all connections. Returns an answer for each share that has none yet, including answers that
@@ -165,7 +146,7 @@ impl Client {
     pub fn close(mut self) -> Vec<Answer> {
         self.give_up_resumable();
         self.give_up_draining();
-        if let Some(connection) = self.main.connection_mut() {
+        if let Some(connection) = &mut self.main {
             let left = connection.submitted.take_all();
             self.give_up(left);
         }
@@ -181,11 +162,11 @@ impl Client {
         let resume_until = self.resumable.as_ref().map(|session| session.until);
         let main = async {
             match &mut self.main {
-                Main::Waiting { until, .. } => {
-                    sleep_until(*until).await;
+                Some(connection) => Wakeup::Main(connection.next().await),
+                None => {
+                    sleep_until(self.connect_at).await;
                     Wakeup::TimeToConnect
                 }
-                Main::Connected(connection) => Wakeup::Main(connection.next().await),
             }
         };
         let draining = async {
@@ -243,20 +224,16 @@ impl Client {
             self.stop_trying(ClientError::NoPool);
             return;
         };
-        let redirect = match &mut self.main {
-            Main::Waiting { url, .. } => url.take(),
-            Main::Connected(_) => None,
-        };
-        let url = redirect.unwrap_or_else(|| pool.url.clone());
+        let url = self.redirect.take().unwrap_or_else(|| pool.url.clone());
         let connection = PoolConnection::new(&self.config, pool, url, history);
         if self.resumable.as_ref().is_some_and(|session| session.pool != index) {
             self.give_up_resumable();
         }
-        self.main = Main::Connected(Box::new(connection));
+        self.main = Some(Box::new(connection));
     }
 
     fn on_event(&mut self, event: stratum::Event) {
-        let Some(connection) = self.main.connection_mut() else { return };
+        let Some(connection) = &mut self.main else { return };
         let url = connection.url().clone();
         match event {
             stratum::Event::Job(job) => self.on_job(job),
@@ -290,7 +267,7 @@ impl Client {
 
     fn on_job(&mut self, job: Arc<Job>) {
         // Jobs come often enough to check here for shares that stay unanswered.
-        if let Some(connection) = self.main.connection_mut() {
+        if let Some(connection) = &mut self.main {
             let now = std::time::Instant::now();
             let expired = std::iter::from_fn(|| connection.submitted.expire(now));
             self.events.extend(expired.map(|share| Event::Answer(share.give_up(now))));
@@ -306,7 +283,7 @@ impl Client {
 
     /// Submits the shares of the resumed session again on the main connection.
     fn resubmit(&mut self) {
-        let Some(connection) = self.main.connection_mut() else { return };
+        let Some(connection) = &mut self.main else { return };
         let Some(session) = self.resumable.take_if(|session| session.resumed) else { return };
         debug!(shares = session.shares.len(), "session resumed, submitting its shares again");
         connection.jobs.prepend(session.jobs);
@@ -318,9 +295,7 @@ impl Client {
     }
 
     fn on_lost(&mut self, error: ClientError) {
-        if let (Some(connection), Some(history)) =
-            (self.main.connection(), self.history.get_mut(self.failover.index()))
-        {
+        if let (Some(connection), Some(history)) = (&self.main, self.history.get_mut(self.failover.index())) {
             let silent = error.is_hang_up() && connection.got_no_message();
             history.skip_configure = silent && !history.skip_configure;
         }
@@ -335,7 +310,7 @@ impl Client {
             return self.stop_trying(error);
         };
         self.probe.reset();
-        self.main = Main::Waiting { url: None, until: Instant::now() + retry_in };
+        self.connect_after(retry_in);
         self.events.push_back(Event::Lost { error, retry_in });
     }
 
@@ -345,14 +320,15 @@ impl Client {
         let Some(retry_in) = self.failover.on_redirect(worked, wait) else {
             return self.retry(error, None);
         };
-        self.main = Main::Waiting { url: Some(to), until: Instant::now() + retry_in };
+        self.connect_after(retry_in);
+        self.redirect = Some(to);
         self.events.push_back(Event::Lost { error, retry_in });
     }
 
     /// Takes the shares from the main connection before it is replaced. They wait for their session to be resumed if
     /// that is possible. Returns how long the connection gave work, `None` if it never gave a job.
     fn leave(&mut self) -> Option<Duration> {
-        let connection = self.main.connection_mut()?;
+        let connection = self.main.as_mut()?;
         let worked = connection.worked_for();
         let left = connection.submitted.take_all();
         let resume = connection.resume().cloned();
@@ -384,10 +360,8 @@ impl Client {
         self.give_up_draining();
         self.failover.on_switch(pool.index);
         let until = Instant::now() + self.config.drain_timeout;
-        let before = std::mem::replace(&mut self.main, Main::Connected(pool.connection));
-        if let Main::Connected(connection) = before {
-            self.draining = Some((*connection, until));
-        }
+        let before = self.main.replace(pool.connection);
+        self.draining = before.map(|connection| (*connection, until));
         for event in pool.events {
             self.on_event(event);
         }
@@ -416,6 +390,11 @@ impl Client {
         self.given_up = Some(error);
         self.give_up_resumable();
         // A caller that goes on calling `next` after the error must not spin.
-        self.main = Main::Waiting { url: None, until: Instant::now() + self.config.retry_pause };
+        self.connect_after(self.config.retry_pause);
+    }
+
+    fn connect_after(&mut self, pause: Duration) {
+        (self.main, self.redirect) = (None, None);
+        self.connect_at = Instant::now() + pause;
     }
 }

@@ -32,7 +32,8 @@ use tracing::{error, info, warn};
 use self::calls::Calls;
 use self::events::{Effect, Event};
 use self::state::State;
-use crate::runner::{Runners, TaskContext, TaskError, TaskEvent};
+use crate::runner::{Runner, Runners, TaskContext, TaskError, TaskEvent};
+use crate::worker;
 
 /// Pause between two attempts to subscribe. It is short because a recovered agent waits only 2 s for its executors.
 const RETRY_PAUSE: Duration = Duration::from_millis(400);
@@ -41,11 +42,12 @@ const TASK_EVENTS: usize = 64;
 /// Capacity of the queue of instructions to the task.
 const INSTRUCTIONS: usize = 4;
 
-/// Runs as a Mesos executor until the task has ended or the agent refuses this process.
+/// Runs as a Mesos executor until the task has ended or the agent refuses this process. `server` runs pool server tasks.
 ///
 /// # Errors
 /// If no Mesos agent started this process, or if the agent refuses it or does not come back.
-pub fn run(runners: Runners) -> anyhow::Result<ExitCode> {
+pub fn run(server: Runner) -> anyhow::Result<ExitCode> {
+    logging::init_bounded("info");
     let token = token::hide().unwrap_or_else(|error| {
         warn!(%error, "cannot hide the agent's token: it stays in the environment of this process");
         None
@@ -57,6 +59,7 @@ pub fn run(runners: Runners) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
+    let runners = Runners { server, worker: worker::runner() };
     let result = runtime.block_on(async { Executor::new(env, runners).run().await });
     // A task that hangs must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -187,7 +190,7 @@ impl Executor {
             stop: stop.clone(),
             grace,
         };
-        let task = tokio::spawn(async move { runner?(context).await });
+        let task = tokio::spawn(runner(context));
         self.running = Some(Running { instructions, events, stop, task });
     }
 

@@ -10,45 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser};
 use command_line::duration;
 
 pub use self::mine::MineArgs;
 use self::values::threads;
 pub use self::values::{Cores, PoolAddress, known_backend};
-use crate::runner::{Runner, Runners};
-use crate::worker;
-
-/// The subcommands of this crate.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    /// Mine for a pool, without Mesos
-    Mine(Box<MineArgs>),
-    /// Measure the search
-    Bench(BenchArgs),
-    /// Run as a Mesos executor; an agent starts this
-    Executor,
-}
-
-impl Command {
-    /// Runs the subcommand. `server` runs pool server tasks, if this program has a pool server.
-    ///
-    /// # Errors
-    /// See the functions that run the subcommands.
-    pub fn run(&self, server: Option<Runner>) -> anyhow::Result<ExitCode> {
-        match self {
-            Command::Mine(args) => {
-                logging::init(args.log_filter());
-                crate::run_mine(args)
-            }
-            Command::Bench(args) => crate::run_bench(args),
-            Command::Executor => {
-                logging::init_bounded("info");
-                crate::run_executor(Runners { server, worker: worker::runner() })
-            }
-        }
-    }
-}
 
 /// Options of `bench`.
 #[derive(Args, Clone, Debug)]

@@ -64,27 +64,20 @@ impl TaskError {
 pub type Runner = Arc<dyn Fn(TaskContext) -> BoxFuture<'static, Result<Report, TaskError>> + Send + Sync>;
 
 /// The runners for the two kinds of task.
-#[derive(Clone, derive_more::Debug)]
+#[derive(Clone)]
 pub struct Runners {
-    /// For pool server tasks. Without it, they fail with a clear message.
-    #[debug("{}", server.is_some())]
-    pub server: Option<Runner>,
+    /// For pool server tasks.
+    pub server: Runner,
     /// For workers.
-    #[debug(skip)]
     pub worker: Runner,
 }
 
 impl Runners {
     /// The runner for a task.
-    ///
-    /// # Errors
-    /// If this program has no runner for this kind of task.
-    pub fn of(&self, kind: &ProgramSpec) -> Result<Runner, TaskError> {
+    pub fn of(&self, kind: &ProgramSpec) -> Runner {
         match kind {
-            ProgramSpec::Worker(_) => Ok(self.worker.clone()),
-            ProgramSpec::Server(_) => self.server.clone().ok_or_else(|| {
-                TaskError::new("this program has no pool server; start the task with the mesos-miner binary")
-            }),
+            ProgramSpec::Worker(_) => self.worker.clone(),
+            ProgramSpec::Server(_) => self.server.clone(),
         }
     }
 }

@@ -30,10 +30,10 @@ pub struct Timers {
 impl Timers {
     /// The timers of a task that starts now.
     pub fn new(intervals: Intervals, seed: u64, now: Instant) -> Self {
-        let mut random = StdRng::seed_from_u64(seed);
-        let live = first(&mut random, intervals.live(), now);
-        let report = first(&mut random, intervals.report(), now);
-        Timers { intervals, live, report, confirming: false, random }
+        let random = StdRng::seed_from_u64(seed);
+        let mut timers = Timers { intervals, live: now, report: now, confirming: false, random };
+        timers.restart(now);
+        timers
     }
 
     /// Starts again, when the task begins to work.

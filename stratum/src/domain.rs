@@ -14,28 +14,23 @@ pub(crate) fn same_domain(host: &str, other: &str) -> bool {
     if [&host, &other].iter().any(|name| name.parse::<IpAddr>().is_ok()) {
         return false;
     }
-    let domain = registered_domain(&host);
-    !domain.is_empty()
-        && (other == domain
-            || other.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1))
+    registered_domain(&host).is_some_and(|domain| {
+        let rest = other.strip_suffix(domain);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.') && rest.len() > 1)
+    })
 }
 
-/// The registered domain of a host name: its last two labels, or three under a suffix like `co.uk`. Empty for a single
-/// label.
-fn registered_domain(host: &str) -> &str {
-    let mut starts = host.rmatch_indices('.').map(|(dot, _)| dot + 1);
-    let (Some(top), second) = (starts.next(), starts.next()) else {
-        return "";
+/// The registered domain of a host name: its last two labels, or three under a suffix like `co.uk`. `None` if the name has
+/// fewer labels.
+fn registered_domain(host: &str) -> Option<&str> {
+    let labels: Vec<&str> = host.rsplit('.').collect();
+    let count = match labels[..] {
+        [top, second, ..] if top.len() == 2 && SECOND_LEVEL_SUFFIXES.contains(&second) => 3,
+        _ => 2,
     };
-    let label = host.get(second.unwrap_or(0)..top - 1).unwrap_or_default();
-    let is_suffix = host.len() - top == 2 && SECOND_LEVEL_SUFFIXES.contains(&label);
-    let start = match (is_suffix, second) {
-        (true, Some(_)) => starts.next().unwrap_or(0),
-        // A suffix alone is not a registered domain.
-        (true, None) => return "",
-        (false, _) => second.unwrap_or(0),
-    };
-    host.get(start..).unwrap_or_default()
+    let (first, domain) = (labels.get(count - 1)?, labels.get(..count)?);
+    let len = domain.iter().map(|label| label.len() + 1).sum::<usize>() - 1;
+    host.get(host.len() - len..).filter(|_| !first.is_empty())
 }
 
 /// Second-level labels under which country registries register names.

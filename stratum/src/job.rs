@@ -61,13 +61,14 @@ impl Job {
     /// Whether both jobs have the same headers. True for a job that came again with another difficulty or version mask: the
     /// miner continues it instead of starting over.
     pub fn same_work(&self, other: &Job) -> bool {
-        self.id == other.id
+        self.id == other.id && self.version == other.version && self.same_but_for_version(other)
+    }
+
+    /// Whether both jobs have the same headers except for the version. Ids and targets may differ, too.
+    pub fn same_but_for_version(&self, other: &Job) -> bool {
+        (self.ntime, self.nbits, self.extranonce2_len) == (other.ntime, other.nbits, other.extranonce2_len)
             && self.prev_hash == other.prev_hash
             && self.extranonce1 == other.extranonce1
-            && self.extranonce2_len == other.extranonce2_len
-            && self.version == other.version
-            && self.nbits == other.nbits
-            && self.ntime == other.ntime
             && self.branch == other.branch
             && self.coinb1 == other.coinb1
             && self.coinb2 == other.coinb2

@@ -68,13 +68,6 @@ pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
-pub(super) fn algorithm(text: &str) -> Result<String, String> {
-    match text {
-        "sha256d" => Ok(text.into()),
-        other => Err(format!("{other} is not supported; Bitcoin's sha256d is the only algorithm here")),
-    }
-}
-
 pub(super) fn backend(text: &str) -> Result<String, String> {
     if text != AUTO {
         Backend::named(text).map_err(|error| error.to_string())?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hasher::{Cursor, MAX_VERSIONS};
 use stratum::job::Job;
 
-use super::search_space::{JobShape, SearchSpace};
+use super::search_space::SearchSpace;
 
 /// Versions per unit: as many as a backend searches at once.
 const GROUP: NonZeroUsize = NonZeroUsize::new(MAX_VERSIONS).expect("a backend takes at least one version");
@@ -41,15 +41,9 @@ pub struct JobSearch {
 
 impl JobSearch {
     fn new(job: &Arc<Job>, next: Arc<AtomicU64>) -> JobSearch {
-        let shape = JobShape {
-            extranonce2_len: job.extranonce2_len,
-            version: job.version,
-            version_mask: job.version_mask,
-            ntime: job.ntime,
-        };
         JobSearch {
             job: job.clone(),
-            space: SearchSpace::new(shape, GROUP),
+            space: SearchSpace::new(job, GROUP),
             next,
             returned: Mutex::default(),
             any_returned: AtomicBool::new(false),
@@ -99,7 +93,7 @@ impl JobSearches {
     pub fn of(&mut self, job: &Arc<Job>) -> Arc<JobSearch> {
         let known = self.recent.iter().position(|search| same_headers(&search.job, job));
         let search = known.and_then(|index| self.recent.remove(index)).unwrap_or_else(|| {
-            let related = self.recent.iter().find(|search| same_but_for_versions(&search.job, job));
+            let related = self.recent.iter().find(|search| search.job.same_but_for_version(job));
             Arc::new(JobSearch::new(job, related.map(|search| search.next.clone()).unwrap_or_default()))
         });
         self.recent.push_front(search.clone());
@@ -109,14 +103,5 @@ impl JobSearches {
 }
 
 fn same_headers(a: &Job, b: &Job) -> bool {
-    (a.version, a.version_mask) == (b.version, b.version_mask) && same_but_for_versions(a, b)
-}
-
-fn same_but_for_versions(a: &Job, b: &Job) -> bool {
-    (a.ntime, a.nbits, a.extranonce2_len) == (b.ntime, b.nbits, b.extranonce2_len)
-        && a.prev_hash == b.prev_hash
-        && a.extranonce1 == b.extranonce1
-        && a.coinb1 == b.coinb1
-        && a.coinb2 == b.coinb2
-        && a.branch == b.branch
+    (a.version, a.version_mask) == (b.version, b.version_mask) && a.same_but_for_version(b)
 }

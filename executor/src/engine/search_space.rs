@@ -9,29 +9,21 @@
 
 use std::num::NonZeroUsize;
 
+use stratum::Job;
+
 /// How far ntime may run ahead of that of the job, in seconds.
 ///
 /// Small, because the miner does not know the pool's rules on ntime, and on test networks the difficulty may depend on it.
 /// With two bytes of extranonce2 and no version rolling, one core needs a month before it changes ntime.
 pub const NTIME_SPAN: u32 = 60;
 
-/// The fields of a job that determine its search space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobShape {
-    /// The number of bytes of extranonce2.
-    pub extranonce2_len: usize,
-    /// The version of the job.
-    pub version: u32,
-    /// Version bits that may be rolled (BIP-0310).
-    pub version_mask: u32,
-    /// The time of the job, seconds since the Unix epoch.
-    pub ntime: u32,
-}
-
 /// The search space of one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchSpace {
-    shape: JobShape,
+    extranonce2_len: usize,
+    version: u32,
+    version_mask: u32,
+    ntime: u32,
     /// The number of versions in a unit; the last group may have fewer.
     group: u64,
     extranonces: u64,
@@ -54,19 +46,20 @@ pub struct Unit {
 
 impl SearchSpace {
     /// Divides a job into units of at most `group` versions.
-    pub fn new(shape: JobShape, group: NonZeroUsize) -> Self {
-        SearchSpace::with_span(shape, group, NTIME_SPAN)
+    pub fn new(job: &Job, group: NonZeroUsize) -> Self {
+        SearchSpace::with_span(job, group, NTIME_SPAN)
     }
 
-    fn with_span(shape: JobShape, group: NonZeroUsize, span: u32) -> Self {
+    fn with_span(job: &Job, group: NonZeroUsize, span: u32) -> Self {
+        let Job { extranonce2_len, version, version_mask, ntime, .. } = *job;
         let group = group.get() as u64;
-        let bits = u32::try_from(shape.extranonce2_len.saturating_mul(8)).unwrap_or(u32::MAX);
+        let bits = u32::try_from(extranonce2_len.saturating_mul(8)).unwrap_or(u32::MAX);
         let extranonces = 1u64.checked_shl(bits).unwrap_or(u64::MAX);
-        let groups = (1u64 << shape.version_mask.count_ones()).div_ceil(group);
+        let groups = (1u64 << version_mask.count_ones()).div_ceil(group);
         // A header cannot hold a time beyond 2^32 (the year 2106).
-        let times = u64::from(span.min(u32::MAX - shape.ntime)) + 1;
+        let times = u64::from(span.min(u32::MAX - ntime)) + 1;
         let units = extranonces.saturating_mul(groups).saturating_mul(times);
-        SearchSpace { shape, group, extranonces, groups, units }
+        SearchSpace { extranonce2_len, version, version_mask, ntime, group, extranonces, groups, units }
     }
 
     /// The number of units, at most `u64::MAX`, which no machine can search.
@@ -81,10 +74,10 @@ impl SearchSpace {
         }
         let rest = number / self.extranonces;
         let first_version = rest % self.groups * self.group;
-        let all = 1u64 << self.shape.version_mask.count_ones();
+        let all = 1u64 << self.version_mask.count_ones();
         Some(Unit {
             extranonce2: number % self.extranonces,
-            ntime: self.shape.ntime + u32::try_from(rest / self.groups).unwrap_or(0),
+            ntime: self.ntime + u32::try_from(rest / self.groups).unwrap_or(0),
             first_version,
             versions: self.group.min(all - first_version),
         })
@@ -92,7 +85,7 @@ impl SearchSpace {
 
     /// The versions of a unit. The first version of the first group is that of the job.
     pub fn versions(&self, unit: &Unit) -> impl Iterator<Item = u32> + use<> {
-        let JobShape { version, version_mask, .. } = self.shape;
+        let (version, version_mask) = (self.version, self.version_mask);
         let first = unit.first_version;
         // At most 2^32 versions are numbered, so the cast loses nothing.
         (first..first + unit.versions).map(move |n| version ^ spread(n as u32, version_mask))
@@ -100,7 +93,7 @@ impl SearchSpace {
 
     /// The bytes of extranonce2 of a unit, as they stand in the coinbase.
     pub fn extranonce2(&self, unit: &Unit) -> Vec<u8> {
-        let len = self.shape.extranonce2_len;
+        let len = self.extranonce2_len;
         let value = unit.extranonce2.to_be_bytes();
         let mut bytes = vec![0; len];
         let n = len.min(value.len());
@@ -127,6 +120,7 @@ fn spread(value: u32, mask: u32) -> u32 {
 mod tests {
     use std::collections::HashSet;
 
+    use hasher::{CompactTarget, Target};
     use proptest::prelude::*;
 
     use super::*;
@@ -135,8 +129,22 @@ mod tests {
         NonZeroUsize::new(n).expect("tests use groups of at least one")
     }
 
-    fn shape(extranonce2_len: usize, version_mask: u32) -> JobShape {
-        JobShape { extranonce2_len, version: 0x2000_0000, version_mask, ntime: 1_700_000_000 }
+    fn job(extranonce2_len: usize, version_mask: u32) -> Job {
+        Job {
+            id: String::new(),
+            prev_hash: [0; 32],
+            coinb1: Vec::new(),
+            coinb2: Vec::new(),
+            branch: Vec::new(),
+            version: 0x2000_0000,
+            nbits: CompactTarget(0x1d00_ffff),
+            ntime: 1_700_000_000,
+            clean: true,
+            target: Target::MAX,
+            version_mask,
+            extranonce1: Vec::new(),
+            extranonce2_len,
+        }
     }
 
     #[test]
@@ -150,7 +158,7 @@ mod tests {
 
     #[test]
     fn order_is_extranonce2_then_versions_then_ntime() {
-        let space = SearchSpace::new(shape(1, 0b111 << 13), group(3));
+        let space = SearchSpace::new(&job(1, 0b111 << 13), group(3));
         let at = |n| space.unit(n).expect("in range");
         assert_eq!((at(0).extranonce2, at(255).extranonce2), (0, 255));
         assert_eq!(space.versions(&at(255)).collect::<Vec<_>>(), [0x2000_0000, 0x2000_2000, 0x2000_4000]);
@@ -164,7 +172,7 @@ mod tests {
 
     #[test]
     fn without_extranonce2_and_rolling_only_ntime_is_left() {
-        let space = SearchSpace::new(shape(0, 0), group(24));
+        let space = SearchSpace::new(&job(0, 0), group(24));
         assert_eq!(space.units(), u64::from(NTIME_SPAN) + 1);
         let last = space.unit(space.units() - 1).expect("in range");
         assert_eq!(last.ntime, 1_700_000_000 + NTIME_SPAN);
@@ -174,18 +182,18 @@ mod tests {
 
     #[test]
     fn extreme_sizes_do_not_overflow() {
-        let mut widest = shape(16, u32::MAX);
+        let mut widest = job(16, u32::MAX);
         widest.ntime = u32::MAX - 1;
-        let space = SearchSpace::new(widest, group(24));
+        let space = SearchSpace::new(&widest, group(24));
         assert_eq!(space.units(), u64::MAX);
         let unit = space.unit(u64::MAX - 1).expect("in range");
         assert_eq!(space.extranonce2(&unit).len(), 16);
-        assert!(SearchSpace::new(JobShape { ntime: u32::MAX, ..shape(0, 0) }, group(1)).unit(1).is_none());
+        assert!(SearchSpace::new(&Job { ntime: u32::MAX, ..job(0, 0) }, group(1)).unit(1).is_none());
     }
 
     #[test]
     fn extranonce2_is_big_endian_and_padded() {
-        let space = SearchSpace::new(shape(10, 0), group(1));
+        let space = SearchSpace::new(&job(10, 0), group(1));
         let unit = space.unit(0x0102).expect("in range");
         assert_eq!(space.extranonce2(&unit), [0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
     }
@@ -203,7 +211,7 @@ mod tests {
         ) {
             // Keeps at most five bits, so that the test can enumerate the space.
             let mask = (0..32).filter(|bit| mask >> bit & 1 == 1).take(5).fold(0, |m, bit| m | 1u32 << bit);
-            let space = SearchSpace::with_span(shape(len, mask), group(n), span);
+            let space = SearchSpace::with_span(&job(len, mask), group(n), span);
             let mut seen = HashSet::new();
             for number in 0..space.units() {
                 let unit = space.unit(number).expect("in range");

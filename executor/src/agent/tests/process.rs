@@ -47,7 +47,7 @@ fn start_at(address: String, worker: Runner, checkpoint: bool) -> JoinHandle<any
         _ => None,
     });
     let env = env.expect("a complete environment");
-    tokio::spawn(async move { Executor::new(env, Runners { server: None, worker }).run().await })
+    tokio::spawn(async move { Executor::new(env, Runners { server: worker.clone(), worker }).run().await })
 }
 
 /// The stream of the next subscription, with the task launched on it.
