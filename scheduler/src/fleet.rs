@@ -26,7 +26,7 @@ use mesos::v1::TaskState;
 pub use self::agent::{Agent, Agents, MaintenanceWindow, Pause};
 pub use self::deadline_queue::DeadlineQueue;
 pub use self::index::TaskCounts;
-pub use self::launch_limit::{CommonFailure, LaunchLimit};
+pub use self::launch_limit::{CommonFailure, LaunchFailure, LaunchLimit};
 pub use self::lifecycle::{Lifecycle, PlannedLaunch, Slot, StateChange, has_ended};
 pub use self::task::{Health, INTERVALS_WAITED, LIVE, Task};
 
@@ -34,7 +34,7 @@ use self::hashrates::Hashrates;
 use self::index::Index;
 use self::task_slab::TaskSlab;
 use crate::constraints::{Constraint, Occupancy};
-use crate::offers::{self, AgentMarks};
+use crate::offers::AgentMarks;
 use crate::task_id::{TaskKind, task_number};
 
 /// All tasks and agents.
@@ -251,23 +251,6 @@ impl Fleet {
     /// The sum of the recent hashrates of workers in H/s, and the number of these workers.
     pub fn hashrate(&self) -> (f64, usize) {
         (self.hashrates.sum(), self.hashrates.count())
-    }
-}
-
-/// What affects launches on agents, at one moment.
-#[derive(Debug)]
-pub struct Marks<'a> {
-    /// The fleet with the agents.
-    pub fleet: &'a Fleet,
-    /// An agent counts as leaving if its machine becomes unavailable within this time.
-    pub notice: Duration,
-    /// The moment.
-    pub now: Instant,
-}
-
-impl offers::Agents for Marks<'_> {
-    fn marks(&self, agent: &str) -> AgentMarks {
-        self.fleet.marks(agent, self.notice, self.now)
     }
 }
 

@@ -11,7 +11,6 @@ mod tests;
 mod unused;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use mesos::resources::Resources;
@@ -102,14 +101,8 @@ pub struct AgentMarks {
     pub fetches: bool,
 }
 
-/// Gives the marks of agents.
-pub trait Agents: fmt::Debug {
-    /// The marks of the agent with this id.
-    fn marks(&self, agent: &str) -> AgentMarks;
-}
-
 /// What a plan depends on, beside the offers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PlanContext<'a> {
     /// What the offers are wanted for.
     pub demand: Demand,
@@ -123,8 +116,8 @@ pub struct PlanContext<'a> {
     pub fetches_left: u64,
     /// The workers that there are, as constraints count them.
     pub placed: &'a Occupancy,
-    /// The marks of agents.
-    pub agents: &'a dyn Agents,
+    /// The marks of the agent with an id.
+    pub marks: &'a dyn Fn(&str) -> AgentMarks,
     /// For how long useless offers are declined.
     pub refuse: Duration,
     /// Whether agents with the fewest failures are used first.
@@ -193,7 +186,7 @@ pub fn plan<'a>(offers: &'a [Offer], context: &PlanContext<'_>) -> Plan {
     let mut waiting: BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>> = BTreeMap::new();
     let mut agents: Vec<_> = agents.into_iter().collect();
     if context.fewest_failures_first {
-        agents.sort_by_cached_key(|(agent, _)| context.agents.marks(agent).failures);
+        agents.sort_by_cached_key(|(agent, _)| (context.marks)(agent).failures);
     }
     for (agent, offers) in agents {
         let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
@@ -235,7 +228,7 @@ impl<'a> Planner<'a> {
 
     /// Plans launches on an agent, or declines its offers. Returns the candidate if only a constraint prevents a launch.
     fn try_agent<'c>(&mut self, candidate: Candidate<'c>) -> Option<Candidate<'c>> {
-        let marks = self.context.agents.marks(candidate.agent);
+        let marks = (self.context.marks)(candidate.agent);
         let refuse = self.context.refuse;
         if marks.held {
             self.decline(&candidate, HELD, None);

@@ -1,8 +1,7 @@
-//! An accepted offer → `TaskInfo`.
+//! Builds the `TaskInfo` of a launch.
 //!
-//! Every task has an executor of its own whose id is the task's, so that one task's end cannot touch another. What
-//! the task is to do travels in `TaskInfo.data`, which the master's state page does not show; nothing of it is on
-//! a command line.
+//! Each task has an executor of its own with the same id, so that the end of one task cannot affect another. The specification is
+//! in `TaskInfo.data`, which the master's state page does not show. Nothing of it is on a command line.
 
 mod image_task;
 
@@ -24,28 +23,27 @@ use crate::server_capacity;
 use crate::settings::TaskOptions;
 use crate::task_id::TaskKind;
 
-/// The executor's file name in the sandbox, when it is fetched.
+/// The file name of a fetched executor in the sandbox.
 pub const EXECUTABLE: &str = "mesos-miner";
-/// The subcommand that makes the program an executor.
+/// The subcommand that runs the executor.
 const SUBCOMMAND: &str = "executor";
 
-/// For a server that is killed to hear from its node about the last blocks found.
+/// The grace period of a server: its node may still have to answer about the last blocks.
 const SERVER_GRACE: Duration = Duration::from_secs(12);
 
 /// How an agent gets the executor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// It fetches it.
+    /// The agent fetches it.
     Fetch {
-        /// From here. If it is named as an archive (`.tar.gz` …), it has the executor at its top, under the name
-        /// [`EXECUTABLE`].
+        /// The URI of the executor, or of an archive (`.tar.gz` …) with the executor at its top under the name [`EXECUTABLE`].
         uri: String,
-        /// Whether the agent may keep it for others: only if the URI changes with the content.
+        /// Whether the agent may keep it in its cache. The URI must change with the content then.
         cache: bool,
     },
-    /// It has it at this path.
+    /// The agent has it at this path.
     Path(String),
-    /// It is a container image's entry point.
+    /// It is the entry point of a container image.
     Image {
         /// The image's name.
         image: String,
@@ -55,7 +53,7 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// Whether agents fetch it from this scheduler. Nobody else's URI changes with the content for sure.
+    /// Whether agents fetch it from this scheduler. Only the scheduler's own URI is known to change with the content.
     pub fn is_served_here(&self) -> bool {
         matches!(self, Delivery::Fetch { cache: true, .. })
     }
@@ -70,16 +68,16 @@ pub enum Containerizer {
     Mesos,
 }
 
-/// A pool to mine at instead of a server task.
+/// A pool at which workers mine instead of a server task.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ExternalPool {
     /// `[stratum+tcp://]HOST:PORT`.
     pub url: String,
-    /// The account there; workers call themselves `USER.TASK`. Without it, `TASK`.
+    /// The account at the pool. Workers have the user name `USER.TASK`, or `TASK` without an account.
     pub user: Option<String>,
-    /// The password there.
+    /// The password at the pool.
     pub password: String,
-    /// How to connect there.
+    /// How workers connect to the pool.
     pub access: PoolAccess,
 }
 
@@ -92,18 +90,18 @@ impl std::fmt::Debug for ExternalPool {
     }
 }
 
-/// What server and workers are.
+/// The programs that tasks run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Programs {
     /// The server.
     pub server: ServerProgram,
-    /// The image that workers run; `None`: our own miner.
+    /// The image that workers run; `None` for our own miner.
     pub worker: Option<ImageTask>,
-    /// Where our own server keeps its accounts on its agent; `None`: in its sandbox.
+    /// The folder on its agent in which our own server keeps its accounts; `None` for its sandbox.
     pub data_dir: Option<String>,
 }
 
-/// What the server is.
+/// The program that the server runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ServerProgram {
     /// Our pool server under our executor, over this chain.
@@ -113,7 +111,7 @@ pub enum ServerProgram {
 }
 
 impl Programs {
-    /// All of it our own, over a chain of the server's own with this wanted time between two blocks.
+    /// Our own programs, with a built-in chain that has this wanted time between two blocks.
     pub fn builtin(block_interval: Duration) -> Programs {
         let server = ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval });
         Programs { server, worker: None, data_dir: None }
@@ -121,19 +119,22 @@ impl Programs {
 
     /// Whether tasks of this kind run our own program.
     pub fn is_ours(&self, kind: TaskKind) -> bool {
-        match kind {
-            TaskKind::Server => matches!(self.server, ServerProgram::Builtin(_)),
-            TaskKind::Worker => self.worker.is_none(),
+        self.image(kind).is_none()
+    }
+
+    /// The image that tasks of this kind run; `None` for our own program.
+    fn image(&self, kind: TaskKind) -> Option<&ImageTask> {
+        match (kind, &self.server) {
+            (TaskKind::Worker, _) => self.worker.as_ref(),
+            (TaskKind::Server, ServerProgram::Image(image)) => Some(image),
+            (TaskKind::Server, ServerProgram::Builtin(_)) => None,
         }
     }
 
     /// The user's own images.
     pub fn images(&self) -> impl Iterator<Item = &str> {
-        let server = match &self.server {
-            ServerProgram::Image(image) => Some(image),
-            ServerProgram::Builtin(_) => None,
-        };
-        server.into_iter().chain(&self.worker).map(|task| task.image.as_str())
+        let images = [TaskKind::Server, TaskKind::Worker].into_iter().filter_map(|kind| self.image(kind));
+        images.map(|task| task.image.as_str())
     }
 }
 
@@ -146,13 +147,13 @@ impl Default for Programs {
 /// What all tasks have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskTemplate {
-    /// The framework's name; the server is found under it.
+    /// The framework's name, under which service discovery finds the server.
     pub name: String,
-    /// What each task is given.
+    /// The options for each task.
     pub options: TaskOptions,
-    /// What server and workers are.
+    /// The programs that tasks run.
     pub programs: Programs,
-    /// Where workers mine; `None`: at the server task.
+    /// The pool at which workers mine; `None` for the server task.
     pub pool: Option<ExternalPool>,
     /// How an agent gets the executor.
     pub delivery: Delivery,
@@ -164,11 +165,11 @@ impl TaskTemplate {
         Intervals::new(self.options.live_interval, self.options.report_interval)
     }
 
-    /// The task of a record; `pool` is the server that a worker is to use, unless there is a pool for all.
+    /// The task of a record. `server` is the server of a worker, unless there is an external pool.
     pub fn task(
         &self,
         record: &TaskRecord,
-        pool: Option<&ServerAddress>,
+        server: Option<&ServerAddress>,
         executor: Vec<Resource>,
         resources: Vec<Resource>,
         intervals: Intervals,
@@ -180,11 +181,11 @@ impl TaskTemplate {
             discovery: record.address.as_ref().map(|address| self.discovery(address)),
             ..TaskInfo::default()
         };
-        if let Some(image) = self.image(record.kind) {
-            // Mesos' own executor brings its own resources.
+        if let Some(image) = self.programs.image(record.kind) {
+            // Mesos' own executor takes no resources of the offers.
             let mut all = Resources::from(resources);
             all.extend(executor);
-            return TaskInfo { resources: all.into(), ..image.task(info, record, self.pool_address(pool)) };
+            return TaskInfo { resources: all.into(), ..image.task(info, record, &self.pool_url(server)) };
         }
         TaskInfo {
             resources,
@@ -192,29 +193,17 @@ impl TaskTemplate {
             kill_policy: (record.kind == TaskKind::Server).then(|| KillPolicy {
                 grace_period: Some(DurationInfo { nanoseconds: SERVER_GRACE.as_nanos() as i64 }),
             }),
-            data: Some(self.spec(record, pool, intervals).encode()),
+            data: Some(self.spec(record, server, intervals).encode()),
             ..info
         }
     }
 
-    /// The image that tasks of this kind run; `None`: our own program.
-    fn image(&self, kind: TaskKind) -> Option<&ImageTask> {
-        match (kind, &self.programs.server) {
-            (TaskKind::Worker, _) => self.programs.worker.as_ref(),
-            (TaskKind::Server, ServerProgram::Image(image)) => Some(image),
-            (TaskKind::Server, ServerProgram::Builtin(_)) => None,
-        }
-    }
-
-    /// Host and port of the pool for all or, without one, of the server.
-    fn pool_address(&self, server: Option<&ServerAddress>) -> (String, String) {
-        let url = match &self.pool {
+    /// The URL of the external pool or, without one, of the server.
+    fn pool_url(&self, server: Option<&ServerAddress>) -> String {
+        match &self.pool {
             Some(pool) => pool.url.clone(),
             None => server.map(pool_url).unwrap_or_default(),
-        };
-        let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
-        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-        (host.to_owned(), port.to_owned())
+        }
     }
 
     fn executor(&self, id: &str, resources: Vec<Resource>) -> ExecutorInfo {
@@ -237,14 +226,14 @@ impl TaskTemplate {
                 None
             }
         };
-        // With an image the arguments follow its entry point; otherwise the first one is the program's name.
+        // The arguments of an image follow its entry point. Otherwise the first argument is the program's name.
         command.arguments = program.iter().cloned().chain([SUBCOMMAND.to_owned()]).collect();
         command.value = program;
         info.command = Some(command);
         info
     }
 
-    fn spec(&self, record: &TaskRecord, pool: Option<&ServerAddress>, intervals: Intervals) -> TaskSpec {
+    fn spec(&self, record: &TaskRecord, server: Option<&ServerAddress>, intervals: Intervals) -> TaskSpec {
         let kind = match (&self.programs.server, &record.address) {
             (ServerProgram::Builtin(block_source), Some(address)) if record.kind == TaskKind::Server => {
                 ProgramSpec::Server(ServerSpec {
@@ -258,10 +247,7 @@ impl TaskTemplate {
                 })
             }
             _ => ProgramSpec::Worker(WorkerSpec {
-                pool: match &self.pool {
-                    Some(pool) => pool.url.clone(),
-                    None => pool.map(pool_url).unwrap_or_default(),
-                },
+                pool: self.pool_url(server),
                 user: match self.pool.as_ref().and_then(|pool| pool.user.as_ref()) {
                     Some(user) => format!("{user}.{}", record.id),
                     None => record.id.clone(),
@@ -293,10 +279,11 @@ impl TaskTemplate {
     }
 }
 
-/// Endings of what Mesos' fetcher unpacks into the sandbox. Not a mere `.gz`: what comes of it cannot be executed.
+/// The file name endings of archives that Mesos' fetcher unpacks. A file that is only compressed (`.gz`) cannot be executed after
+/// it was unpacked.
 const ARCHIVES: [&str; 8] = [".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip"];
 
-/// How the fetcher is to bring the executor: an archive is to have it at its top, anything else is it.
+/// How the fetcher gets the executor. A file that is not an archive is the executor itself.
 fn fetched(uri: &str, cache: bool) -> command_info::Uri {
     let archive = ARCHIVES.iter().any(|ending| uri.ends_with(ending));
     command_info::Uri {
@@ -314,7 +301,7 @@ fn container(image: &str, containerizer: Containerizer) -> ContainerInfo {
         Containerizer::Docker => {
             info.set_type(container_info::Type::Docker);
             let mut docker = container_info::DockerInfo { image: image.to_owned(), ..Default::default() };
-            // The executor talks to its agent, and the server listens on the agent's ports.
+            // The executor connects to its agent, and the server listens on ports of the agent.
             docker.set_network(container_info::docker_info::Network::Host);
             info.docker = Some(docker);
         }
@@ -329,9 +316,8 @@ fn container(image: &str, containerizer: Containerizer) -> ContainerInfo {
     info
 }
 
-/// The limit of one task: up to a tenth lower than `limit`, so that tasks launched together are not renewed together.
-///
-/// Multiples of the golden ratio's fraction are spread evenly, however many there are.
+/// The limit of updates for one task: up to a tenth lower than `limit`, so that tasks that were launched together are not replaced
+/// together. Multiples of the golden ratio's fraction spread evenly over the range, however many tasks there are.
 fn staggered(limit: NonZeroU64, task: &str) -> NonZeroU64 {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let number: u64 = task.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0);
@@ -340,7 +326,7 @@ fn staggered(limit: NonZeroU64, task: &str) -> NonZeroU64 {
     NonZeroU64::new(limit.get() - less as u64).unwrap_or(limit)
 }
 
-/// The address as a Stratum URL.
+/// The Stratum URL of a server.
 pub fn pool_url(address: &ServerAddress) -> String {
     let ServerAddress { host, stratum_port, .. } = address;
     if host.contains(':') && !host.starts_with('[') {

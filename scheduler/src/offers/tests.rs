@@ -36,26 +36,16 @@ fn demand_with(wanted: Demand, placement: Placement) -> PlanContext<'static> {
         workers_left: u64::MAX,
         fetches_left: u64::MAX,
         placed: Box::leak(Box::default()),
-        agents: Box::leak(Box::new(Marks::default())),
+        marks: &|_| AgentMarks::default(),
         refuse: Duration::from_secs(60),
         fewest_failures_first: false,
     }
 }
 
-/// What speaks against agents, by id.
-#[derive(Debug, Default)]
-struct Marks(BTreeMap<String, AgentMarks>);
-
-impl Agents for Marks {
-    fn marks(&self, agent: &str) -> AgentMarks {
-        self.0.get(agent).copied().unwrap_or_default()
-    }
-}
-
 /// The same with marks of agent `a`.
 fn marked(marks: AgentMarks, context: PlanContext<'static>) -> PlanContext<'static> {
-    let marks = Marks([("a".to_owned(), marks)].into());
-    PlanContext { agents: Box::leak(Box::new(marks)), ..context }
+    let marks = move |agent: &str| if agent == "a" { marks } else { AgentMarks::default() };
+    PlanContext { marks: Box::leak(Box::new(marks)), ..context }
 }
 
 /// The same with workers at these places.
@@ -75,13 +65,8 @@ fn total(resources: &[Resource], name: &str) -> u64 {
 #[test]
 fn agents_that_would_have_to_fetch_wait_when_no_more_may() {
     let offers = ["a", "b", "c"].map(|agent| simple(&format!("of-{agent}"), agent, 4.0, 4096, 9));
-    let marks =
-        ["a", "b"].map(|agent| (agent.to_owned(), AgentMarks { fetches: true, ..AgentMarks::default() }));
-    let context = |wanted, fetches_left| PlanContext {
-        agents: Box::leak(Box::new(Marks(marks.clone().into()))),
-        fetches_left,
-        ..context(wanted)
-    };
+    let marks = |agent: &str| AgentMarks { fetches: agent != "c", ..AgentMarks::default() };
+    let context = |wanted, fetches_left| PlanContext { marks: &marks, fetches_left, ..context(wanted) };
     let launched = |plan: &Plan| plan.tasks.iter().map(|planned| planned.agent.clone()).collect::<Vec<_>>();
     let one = plan(&offers, &context(Demand::Workers, 1));
     assert_eq!(launched(&one), ["a", "c"]);

@@ -1,4 +1,4 @@
-//! The servers admit so many workers, and [`View::room`] has no more. The user is told when these are there.
+//! The servers admit a limited number of workers. The user is told when there are as many.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use crate::server_capacity;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
-/// The rule.
+/// The policy.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    said: Option<String>,
+    remark: Option<String>,
 }
 
 impl Policy for Admission {
@@ -23,18 +23,18 @@ impl Policy for Admission {
             return Vec::new();
         }
         let text = full(view);
-        if text == self.said {
+        if text == self.remark {
             return Vec::new();
         }
-        self.said.clone_from(&text);
+        self.remark.clone_from(&text);
         let notice = text.clone().map(|text| Intent::Notify(UserNotice::Remark(text)));
         [Intent::Remark { topic: RemarkTopic::Server, text }].into_iter().chain(notice).collect()
     }
 }
 
 impl View<'_> {
-    /// The most workers that the servers admit. `None` if none is open, or if they are not ours: then they turn away whom
-    /// they like.
+    /// How many workers the servers admit. `None` if no server is open, or if the server is not our own program, whose limit is not
+    /// known.
     pub fn admitted(&self) -> Option<u64> {
         let template = &self.settings.template;
         if self.pool().is_some() || !template.programs.is_ours(TaskKind::Server) {
@@ -45,7 +45,7 @@ impl View<'_> {
             _ => server_capacity::connections(template.options.server_mem),
         };
         let admitted = |server: &Task| match &server.live {
-            // It may have been launched with less memory, and says so with its next live message.
+            // It may have been launched with less memory. Its next live message says how many workers it admits.
             None if server.is_recovered => self.fleet.count_workers_of(server.id()) as u64,
             _ => server_capacity::workers(connections(server)),
         };
@@ -53,10 +53,10 @@ impl View<'_> {
     }
 }
 
-/// What to say if the server, and nothing else, is why there are no more workers.
+/// The remark, if the server alone is the reason why there are no more workers.
 fn full(view: &View<'_>) -> Option<String> {
     if view.fleet.open_servers().any(|(server, _)| server.is_recovered && server.live.is_none()) {
-        // It is about to say how many it admits.
+        // Its next live message says how many workers it admits.
         return None;
     }
     let admitted = view.admitted().filter(|_| !view.run.ending)?;

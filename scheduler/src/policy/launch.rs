@@ -1,5 +1,5 @@
-//! Offers → launches: a server where none is in service, then workers on all that is offered. Offers are asked for when
-//! something is wanted of them, and suppressed when not.
+//! Launches on offers: a server if none is in service, then workers on all resources. Offers are suppressed while nothing is
+//! wanted, and revived when something is.
 
 use std::time::{Duration, Instant};
 
@@ -10,37 +10,39 @@ use rand::{RngExt, SeedableRng};
 use super::fetch_pacing::FetchPacing;
 use super::{Intent, Policy, PolicyEvent, View, decline_groups, jitter, maintenance};
 use crate::event::Call;
-use crate::fleet::{Marks, Task};
+use crate::fleet::Task;
 use crate::history::RemarkTopic;
 use crate::offers::{self, AgentMarks, Decline, Demand, PlanContext};
 use crate::settings::Settings;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
-/// For how long offers that are of no use are refused, on average: REVIVE lifts it when they are of use again.
+/// For how long useless offers are declined, on average. REVIVE ends this early when they are wanted again.
 const REFUSE: Duration = Duration::from_secs(60);
 
-/// The user hears of agents that wait at most so often.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+/// The least time between two notices about waiting agents.
+const NOTICE_EVERY: Duration = Duration::from_secs(60);
 
-/// So many servers are wanted.
+/// How many servers are wanted.
 const SERVERS: usize = 1;
 
-/// The rule.
+/// The policy.
 #[derive(Debug)]
 pub(super) struct Launch {
     random: StdRng,
-    /// What the master was last told that is wanted.
+    /// The demand that the master knows of.
     announced_demand: Demand,
     /// Offers were declined because of a constraint that may be met when workers come or go.
     held_back: bool,
-    /// What was declined is to be offered again.
+    /// Declined offers are wanted again.
     offer_again: bool,
     /// Offers were declined, or not used up, because no more launches were allowed.
     limited: bool,
     pacing: FetchPacing,
-    /// What is said of agents that wait, and when the user last heard of it.
-    remark: (Option<String>, Option<Instant>),
+    /// The present remark about waiting agents.
+    remark: Option<String>,
+    /// When the user last got it as a notice.
+    notified: Option<Instant>,
 }
 
 impl Launch {
@@ -50,7 +52,8 @@ impl Launch {
         Self {
             random: StdRng::seed_from_u64(settings.seed),
             pacing: FetchPacing::new(paced),
-            remark: (None, None),
+            remark: None,
+            notified: None,
             announced_demand: Demand::Nothing,
             held_back: false,
             offer_again: false,
@@ -62,7 +65,7 @@ impl Launch {
 impl Policy for Launch {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
-            // A new subscription starts with no filters, and with offers wanted.
+            // A new subscription has no filters, and gets offers.
             PolicyEvent::Subscribed => {
                 self.announced_demand = match wanted(view) {
                     Demand::Nothing => Demand::Workers,
@@ -105,19 +108,22 @@ impl Launch {
         }
         let for_server = matches!(wanted, Demand::Server { .. });
         let notice = if for_server { maintenance::NO_SERVER } else { maintenance::NO_LAUNCH };
-        let demand = PlanContext {
+        let context = PlanContext {
             demand: wanted,
             placement: &view.settings.placement,
             cpus_left_milli,
             workers_left,
             fetches_left: self.pacing.room(),
             placed: view.fleet.occupancy(),
-            agents: &PacedMarks { marks: Marks { fleet: view.fleet, notice, now }, pacing: &self.pacing },
+            marks: &|agent| AgentMarks {
+                fetches: self.pacing.must_fetch(agent),
+                ..view.fleet.marks(agent, notice, now)
+            },
             refuse,
             fewest_failures_first: allowed.is_some(),
         };
-        let plan = offers::plan(offers, &demand);
-        // Even if nothing is declined: more might have been launched on the last agent.
+        let plan = offers::plan(offers, &context);
+        // Even if nothing is declined, more tasks might have been launched on the last agent.
         self.limited |= allowed == Some(plan.tasks.len() as u64);
         let server_placed = for_server && !plan.tasks.is_empty();
         if !plan.tasks.is_empty() {
@@ -145,7 +151,7 @@ impl Launch {
         intents
     }
 
-    /// Only so many launches are allowed. Returns for how long offers are refused: until the next try, which REVIVE begins.
+    /// The number of launches is limited. Returns for how long offers are declined: until the next try, which begins with REVIVE.
     fn limit(&mut self, view: &View<'_>, allowed: u64, wanted: &mut Demand, now: Instant) -> Duration {
         if allowed == 0 && *wanted != Demand::Nothing {
             *wanted = Demand::Nothing;
@@ -155,18 +161,18 @@ impl Launch {
         REFUSE.max(wait)
     }
 
-    /// Workers come or go: constraints that were not met may be now.
+    /// Workers come or go, so constraints that were not met may be met now.
     fn workers_changed(&mut self) {
         self.offer_again |= std::mem::take(&mut self.held_back);
     }
 
-    /// A launch is on disk. With the last one on an agent's offers, those are sent that are still wanted and possible, and
-    /// the others are forgotten.
+    /// A launch is on disk. If it is the last one on an agent's offers, the launches that are still wanted are sent, and the others
+    /// are forgotten.
     fn send(&mut self, view: &View<'_>, holder: &str) -> Vec<Intent> {
         let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
         let holder = holder.to_owned();
         let Some(with) = known.launched_with() else {
-            // The one with the offers is still on its way to the disk.
+            // The launch that holds the offers is still on its way to the disk.
             return match known.planned_launch() {
                 Some(_) => Vec::new(),
                 None => vec![self.forget(view, known)],
@@ -198,31 +204,30 @@ impl Launch {
         }
     }
 
-    /// Agents wait for others to have fetched the executor, or no longer do.
+    /// Updates the remark about agents that wait for their turn to fetch.
     fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.offer_again |= self.pacing.tick(now);
         let text = self.pacing.remark().filter(|_| !view.run.ending);
-        if text == self.remark.0 {
+        if text == self.remark {
             return Vec::new();
         }
-        self.remark.0.clone_from(&text);
+        self.remark.clone_from(&text);
         let mut intents = vec![Intent::Remark { topic: RemarkTopic::Fetching, text: text.clone() }];
         if let Some(text) = text
-            && self.remark.1.is_none_or(|at| at + SAY_EVERY <= now)
+            && self.notified.is_none_or(|at| at + NOTICE_EVERY <= now)
         {
-            self.remark.1 = Some(now);
+            self.notified = Some(now);
             intents.push(Intent::Notify(UserNotice::Remark(text)));
         }
         intents
     }
 
-    /// SUPPRESS when nothing is wanted. REVIVE when something else is wanted than before, since what was declined
-    /// may fit now.
+    /// SUPPRESS when nothing is wanted. REVIVE when the demand has changed, since declined offers may be enough now.
     fn announce_demand(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let wanted = wanted(view);
         let allowed = view.fleet.launches_allowed(now);
         if wanted != Demand::Nothing && allowed == Some(0) {
-            // Whatever is wanted, it is of use when the next launch is allowed.
+            // The demand is announced when the next launch is allowed.
             return Vec::new();
         }
         let mut again = std::mem::take(&mut self.offer_again) && wanted == Demand::Workers;
@@ -232,19 +237,6 @@ impl Launch {
         }
         self.announced_demand = wanted;
         vec![Intent::Call(if wanted == Demand::Nothing { Call::Suppress } else { Call::Revive })]
-    }
-}
-
-/// What speaks against launching on agents, and whether they have to fetch the executor first.
-#[derive(Debug)]
-struct PacedMarks<'a> {
-    marks: Marks<'a>,
-    pacing: &'a FetchPacing,
-}
-
-impl offers::Agents for PacedMarks<'_> {
-    fn marks(&self, agent: &str) -> AgentMarks {
-        AgentMarks { fetches: self.pacing.must_fetch(agent), ..self.marks.marks(agent) }
     }
 }
 
@@ -267,7 +259,7 @@ pub(super) fn lacks_server(view: &View<'_>) -> bool {
     view.pool().is_none() && view.fleet.servers_in_service().count() < SERVERS
 }
 
-/// Whether a task that is about to be launched has its place.
+/// Whether a task that is about to be launched is still wanted.
 fn is_still_wanted(view: &View<'_>, task: &Task) -> bool {
     if view.run.ending {
         return false;

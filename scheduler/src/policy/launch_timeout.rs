@@ -1,4 +1,4 @@
-//! A launch that the master never heard of, or whose agent is silent, is given up.
+//! A launch without any update is given up: the master did not get it, or its agent is gone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::DeadlineQueue;
-use crate::user_notice::UserNotice;
 
-/// Longer than an agent needs to notice that its master was restarted.
+/// After this time without an update a launch is given up. An agent may need most of it to find a restarted master.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The rule.
+/// The policy.
 #[derive(Debug, Default)]
 pub(super) struct LaunchTimeout {
-    /// Launches that the master may not have taken yet, with the time when each was decided. A master that is slow to take
-    /// calls may take minutes, which do not count.
+    /// Launches whose call the master may not have answered yet, with the time of their decision. A slow master may take minutes,
+    /// which do not count.
     sent: VecDeque<(Instant, Arc<str>)>,
     due: DeadlineQueue<Arc<str>>,
 }
@@ -35,7 +34,7 @@ impl Policy for LaunchTimeout {
                 let answered = self.sent.partition_point(|(decided, _)| decided < decided_before);
                 self.count_from(now, answered);
             }
-            // Calls of the last subscription are gone, answered or not.
+            // The calls of the last subscription will not be answered any more.
             PolicyEvent::Subscribed => self.count_from(now, self.sent.len()),
             PolicyEvent::Tick if view.hears_tasks(now) => return self.give_up(view, now),
             _ => {}
@@ -45,25 +44,16 @@ impl Policy for LaunchTimeout {
 }
 
 impl LaunchTimeout {
-    /// The time of the first launches counts from now on.
+    /// Starts the time of the first launches in `sent`.
     fn count_from(&mut self, now: Instant, launches: usize) {
         self.sent.drain(..launches).for_each(|(_, task)| self.due.add(now + LAUNCH_TIMEOUT, task));
     }
 
     fn give_up(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        let mut intents = Vec::new();
-        for task in self.due.take_all(now) {
-            let Some(since) = view.fleet.get(&task).and_then(|task| task.unanswered_since()) else {
-                continue;
-            };
-            if since + LAUNCH_TIMEOUT > now {
-                self.due.add(since + LAUNCH_TIMEOUT, task);
-                continue;
-            }
-            let (task, why) = (task.to_string(), "its launch was never answered");
-            intents.push(Intent::Notify(UserNotice::GivenUp { task: task.clone(), why }));
-            intents.push(Intent::PresumeLost(task));
-        }
-        intents
+        let deadline = |id: &Arc<str>| Some(view.fleet.get(id)?.unanswered_since()? + LAUNCH_TIMEOUT);
+        let expired = self.due.take_expired(now, deadline);
+        let why = "its launch was never answered";
+        let give_up = |id: Arc<str>| [Intent::notify_given_up(&id, why), Intent::PresumeLost(id.to_string())];
+        expired.into_iter().flat_map(give_up).collect()
     }
 }

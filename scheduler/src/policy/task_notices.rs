@@ -89,7 +89,9 @@ fn ended(view: &View<'_>, ended: &TaskEnd) -> Option<UserNotice> {
 
 /// Whether the task failed like others that the user was told of together.
 pub(super) fn is_common(view: &View<'_>, ended: &TaskEnd) -> bool {
-    view.fleet.common_failure().is_some_and(|failure| failure.is_like(ended.state, ended.reason))
+    view.fleet
+        .common_failure()
+        .is_some_and(|common| (common.failure.state, common.failure.reason) == (ended.state, ended.reason))
 }
 
 /// How a task ended.

@@ -1,6 +1,6 @@
-//! Tasks that run an image that is not ours under Mesos' own executor, as the original system did.
+//! Tasks that run a user's own image under Mesos' own executor.
 //!
-//! Such a task reports only whether it runs, and nothing of its work. Its arguments are visible to all who can see the
+//! Such a task reports only whether it runs, and nothing about its work. Its arguments are visible to everybody who can see the
 //! master's state.
 
 use std::fmt;
@@ -19,7 +19,7 @@ pub struct ImageTask {
     pub arguments: Arguments,
 }
 
-/// Words with names in braces, which are filled in later. `Debug` does not show them: they may contain a password.
+/// Words with placeholders in braces, which are filled in later. `Debug` hides the words, since they may contain a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Arguments(Vec<Vec<Part>>);
 
@@ -29,40 +29,40 @@ enum Part {
     Name(String),
 }
 
-/// Arguments that cannot be filled in.
+/// Why a text is not a list of arguments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentsError {
-    /// A name that means nothing here.
+    /// The name of a placeholder is not known.
     #[error("there is no {{{name}}}; there are {known}")]
     Unknown {
         /// The name.
         name: String,
-        /// Those that there are.
+        /// The known names.
         known: String,
     },
     /// A brace is not closed.
     #[error("no closing brace in {word:?}")]
     Open {
-        /// Where.
+        /// The word with the brace.
         word: String,
     },
 }
 
 impl Arguments {
-    /// Reads words with spaces between; `known` names may stand in them in braces.
+    /// Reads words that are separated by spaces. Placeholders with `known` names may stand in them in braces.
     ///
     /// # Errors
-    /// If another name stands there, or a brace is not closed.
+    /// If the name of a placeholder is not known, or a brace is not closed.
     pub fn parse(text: &str, known: &[&str]) -> Result<Arguments, ArgumentsError> {
         text.split_whitespace().map(|word| parts(word, known)).collect::<Result<_, _>>().map(Arguments)
     }
 
-    /// Whether this name is still to be filled in.
+    /// Whether there is a placeholder with this name.
     pub fn name(&self, name: &str) -> bool {
         self.0.iter().flatten().any(|part| matches!(part, Part::Name(other) if other == name))
     }
 
-    /// Fills a name in. Spaces and braces in the value have no meaning.
+    /// Replaces placeholders by a value. Spaces and braces in the value have no meaning.
     pub fn fill(&mut self, name: &str, value: &str) {
         for part in self.0.iter_mut().flatten() {
             if matches!(part, Part::Name(other) if other == name) {
@@ -71,7 +71,7 @@ impl Arguments {
         }
     }
 
-    /// The words; what was not filled in is empty.
+    /// The words. Remaining placeholders are empty.
     fn words(&self) -> Vec<String> {
         let text = |part: &Part| match part {
             Part::Text(text) => text.clone(),
@@ -105,8 +105,8 @@ fn parts(word: &str, known: &[&str]) -> Result<Vec<Part>, ArgumentsError> {
 }
 
 impl ImageTask {
-    /// Completes a task; `server` is host and port that a worker is to use.
-    pub(super) fn task(&self, info: TaskInfo, record: &TaskRecord, server: (String, String)) -> TaskInfo {
+    /// Completes a task. `pool` is the URL at which a worker mines.
+    pub(super) fn task(&self, info: TaskInfo, record: &TaskRecord, pool: &str) -> TaskInfo {
         let mut arguments = self.arguments.clone();
         arguments.fill("task_id", &record.id);
         match &record.address {
@@ -115,8 +115,10 @@ impl ImageTask {
                 arguments.fill("worker_port", &address.stratum_port.to_string());
             }
             None => {
-                arguments.fill("server_host", &server.0);
-                arguments.fill("worker_port", &server.1);
+                let address = pool.split_once("://").map_or(pool, |(_, address)| address);
+                let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+                arguments.fill("server_host", host);
+                arguments.fill("worker_port", port);
             }
         }
         let command =

@@ -1,45 +1,47 @@
+use mesos::v1::TaskState;
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn failure(reason: task_status::Reason, status: Option<i32>) -> Failure {
-    Failure { state: TaskState::TaskFailed, reason: Some(reason), status }
+fn failure(reason: task_status::Reason, status: Option<i32>) -> LaunchFailure {
+    LaunchFailure { state: TaskState::TaskFailed, reason: Some(reason), status }
 }
 
-fn crash() -> Failure {
+fn crash() -> LaunchFailure {
     failure(task_status::Reason::ExecutorTerminated, Some(256))
 }
 
-/// A pace with a clock.
+/// A limiter with a clock.
 struct Clocked {
-    pace: Pace,
+    limiter: LaunchLimiter,
     now: Instant,
 }
 
 impl Clocked {
     fn new() -> Self {
-        Self { pace: Pace::new(1), now: Instant::now() }
+        Self { limiter: LaunchLimiter::new(1), now: Instant::now() }
     }
 
     /// The same after `running` launches have succeeded, so that there is no limit.
     fn free(running: usize) -> Self {
         let mut clocked = Self::new();
-        (0..running).for_each(|_| drop(clocked.pace.succeeded(clocked.now)));
-        assert_eq!(clocked.pace.limit(0), None);
+        (0..running).for_each(|_| drop(clocked.limiter.succeeded(clocked.now)));
+        assert_eq!(clocked.limiter.limit(0), None);
         clocked
     }
 
-    fn fail(&mut self, failure: Failure, agent: &str, others: (usize, usize)) -> News {
-        self.pace.failed(failure, (agent, Some(self.now)), || ": it ends".to_owned(), others, self.now)
+    fn fail(&mut self, failure: LaunchFailure, agent: &str, others: (usize, usize)) -> Option<UserNotice> {
+        self.limiter.failed(failure, (agent, Some(self.now)), || ": it ends".to_owned(), others, self.now)
     }
 
     /// Crashes on so many agents, one after the other.
-    fn crash_on(&mut self, agents: std::ops::Range<usize>) -> Vec<News> {
+    fn crash_on(&mut self, agents: std::ops::Range<usize>) -> Vec<Option<UserNotice>> {
         agents.map(|agent| self.fail(crash(), &format!("agent{agent}"), (0, 0))).collect()
     }
 
     fn limit(&self) -> LaunchLimit {
-        self.pace.limit(0).expect("launches are limited")
+        self.limiter.limit(0).expect("launches are limited")
     }
 
     /// Waits until the next try; how long that is.
@@ -56,19 +58,19 @@ impl Clocked {
 fn few_are_launched_until_one_runs() {
     let mut it = Clocked::new();
     assert_eq!((it.limit().room(0, it.now), it.limit().failure), (FIRST_LAUNCHES, None));
-    let limit = it.pace.limit(3).unwrap();
+    let limit = it.limiter.limit(3).unwrap();
     assert_eq!((limit.room(0, it.now), limit.room(1, it.now), limit.room(7, it.now)), (1, 0, 0));
-    it.pace.promising();
-    assert!(!it.pace.is_limited());
+    it.limiter.promising();
+    assert!(!it.limiter.is_limited());
 }
 
 #[test]
 fn three_agents_that_fail_alike_are_told_once_and_pauses_grow_up_to_a_bound() {
     let mut it = Clocked::free(1);
     let news = it.crash_on(0..3);
-    assert_eq!(news[..2], [News::Nothing, News::Nothing]);
-    let News::Common(told) = &news[2] else { panic!("{news:?}") };
-    assert_eq!((told.launches, told.agents, told.status), (3, 3, Some(256)));
+    assert_eq!(news[..2], [None, None]);
+    let Some(UserNotice::CommonFailure(told)) = &news[2] else { panic!("{news:?}") };
+    assert_eq!((told.launches, told.agents, told.failure.status), (3, 3, Some(256)));
     assert_eq!(told.to_string(), "TASK_FAILED (REASON_EXECUTOR_TERMINATED), exit status 1: it ends");
     assert!(it.limit().is_cautious());
     for power in 0..12 {
@@ -78,7 +80,7 @@ fn three_agents_that_fail_alike_are_told_once_and_pauses_grow_up_to_a_bound() {
             wait >= middle.mul_f64(0.75) && wait <= middle.mul_f64(1.25),
             "{wait:?} instead of {middle:?}"
         );
-        assert_eq!(it.crash_on(power..power + 1), [News::Nothing], "on whatever agent, and told once");
+        assert_eq!(it.crash_on(power..power + 1), [None], "on whatever agent, and told once");
     }
     assert_eq!(it.limit().failure.unwrap().launches, 15);
 }
@@ -87,10 +89,10 @@ fn three_agents_that_fail_alike_are_told_once_and_pauses_grow_up_to_a_bound() {
 fn one_agent_alone_is_no_common_failure() {
     let mut it = Clocked::free(1);
     for _ in 0..100 {
-        assert_eq!(it.fail(crash(), "a", (0, 0)), News::Nothing);
-        assert_eq!(it.fail(crash(), "b", (0, 0)), News::Nothing);
+        assert_eq!(it.fail(crash(), "a", (0, 0)), None);
+        assert_eq!(it.fail(crash(), "b", (0, 0)), None);
     }
-    assert!(!it.pace.is_limited());
+    assert!(!it.limiter.is_limited());
 }
 
 #[test]
@@ -98,11 +100,11 @@ fn kinds_are_kept_apart_by_what_is_known() {
     let mut it = Clocked::free(1);
     let other = |status| failure(task_status::Reason::ExecutorTerminated, status);
     let launch = failure(task_status::Reason::ContainerLaunchFailed, None);
-    assert_eq!(it.fail(crash(), "a", (0, 0)), News::Nothing);
-    assert_eq!(it.fail(other(Some(9)), "b", (0, 0)), News::Nothing, "by another signal");
-    assert_eq!(it.fail(launch, "c", (0, 0)), News::Nothing);
-    assert_eq!(it.fail(other(None), "d", (0, 0)), News::Nothing, "how it ended is not known");
-    assert!(matches!(it.fail(crash(), "e", (0, 0)), News::Common(_)));
+    assert_eq!(it.fail(crash(), "a", (0, 0)), None);
+    assert_eq!(it.fail(other(Some(9)), "b", (0, 0)), None, "by another signal");
+    assert_eq!(it.fail(launch, "c", (0, 0)), None);
+    assert_eq!(it.fail(other(None), "d", (0, 0)), None, "how it ended is not known");
+    assert!(matches!(it.fail(crash(), "e", (0, 0)), Some(UserNotice::CommonFailure(_))));
 }
 
 #[test]
@@ -111,14 +113,14 @@ fn successes_double_what_is_allowed_until_nothing_is_limited() {
     it.crash_on(0..9);
     it.now += PAUSES.1 * 2;
     for power in 1..=10 {
-        assert_eq!(it.pace.succeeded(it.now), News::Nothing);
+        assert_eq!(it.limiter.succeeded(it.now), None);
         assert_eq!(it.limit().room(0, it.now), 1 << power);
         assert!(!it.limit().is_cautious(), "others' failures are told again");
     }
-    assert_eq!(it.pace.succeeded(it.now), News::Over { launches: 9 });
-    assert!(!it.pace.is_limited());
-    assert_eq!(it.crash_on(0..2), [News::Nothing, News::Nothing], "all begins anew");
-    assert!(matches!(it.crash_on(2..3)[0], News::Common(_)));
+    assert_eq!(it.limiter.succeeded(it.now), Some(UserNotice::CommonFailureOver(9)));
+    assert!(!it.limiter.is_limited());
+    assert_eq!(it.crash_on(0..2), [None, None], "all begins anew");
+    assert!(matches!(it.crash_on(2..3)[0], Some(UserNotice::CommonFailure(_))));
 }
 
 #[test]
@@ -126,16 +128,16 @@ fn a_success_that_nothing_follows_ends_it_after_a_while() {
     let mut it = Clocked::free(1);
     it.crash_on(0..3);
     it.now += PAUSES.1;
-    assert_eq!(it.pace.calm(it.now), News::Nothing, "nothing has succeeded");
-    it.pace.succeeded(it.now);
+    assert_eq!(it.limiter.calm(it.now), None, "nothing has succeeded");
+    it.limiter.succeeded(it.now);
     it.now += CALM - SECOND;
-    assert_eq!(it.pace.calm(it.now), News::Nothing);
+    assert_eq!(it.limiter.calm(it.now), None);
     it.crash_on(0..1);
     it.now += SECOND;
-    assert_eq!(it.pace.calm(it.now), News::Nothing, "one has failed since");
-    it.pace.succeeded(it.now);
+    assert_eq!(it.limiter.calm(it.now), None, "one has failed since");
+    it.limiter.succeeded(it.now);
     it.now += CALM;
-    assert_eq!(it.pace.calm(it.now), News::Over { launches: 4 });
+    assert_eq!(it.limiter.calm(it.now), Some(UserNotice::CommonFailureOver(4)));
 }
 
 #[test]
@@ -143,21 +145,21 @@ fn a_few_bad_agents_among_many_good_ones_limit_nothing() {
     let mut it = Clocked::free(1);
     // Of a thousand that were launched at once three fail, while the others are open, and then run.
     for agent in ["a", "b", "c"] {
-        assert_eq!(it.fail(crash(), agent, (997, 0)), News::Nothing);
+        assert_eq!(it.fail(crash(), agent, (997, 0)), None);
     }
-    (0..997).for_each(|_| drop(it.pace.succeeded(it.now)));
+    (0..997).for_each(|_| drop(it.limiter.succeeded(it.now)));
     for n in 0..200 {
-        assert_eq!(it.fail(crash(), &format!("agent{n}"), (0, 997)), News::Nothing);
+        assert_eq!(it.fail(crash(), &format!("agent{n}"), (0, 997)), None);
     }
     // When the good ones are gone, they count no more.
-    assert!(matches!(it.fail(crash(), "a", (0, 0)), News::Common(_)));
+    assert!(matches!(it.fail(crash(), "a", (0, 0)), Some(UserNotice::CommonFailure(_))));
 }
 
 #[test]
 fn workers_of_an_earlier_run_say_nothing_of_launches_today() {
     let mut it = Clocked::free(1);
     it.crash_on(0..2);
-    assert!(matches!(it.fail(crash(), "c", (0, 50_000)), News::Common(_)));
+    assert!(matches!(it.fail(crash(), "c", (0, 50_000)), Some(UserNotice::CommonFailure(_))));
 }
 
 #[test]
@@ -168,7 +170,7 @@ fn what_was_launched_before_does_not_lengthen_the_pause() {
     for n in 0..50 {
         // Of what was launched by an earlier run, it is not known when.
         for sent in [Some(sent), None] {
-            it.pace.failed(crash(), (&format!("agent{n}"), sent), String::new, (49 - n, 0), it.now);
+            it.limiter.failed(crash(), (&format!("agent{n}"), sent), String::new, (49 - n, 0), it.now);
         }
     }
     assert!(it.limit().wait(it.now) < SECOND * 2, "{:?}", it.limit());
@@ -179,9 +181,9 @@ fn offers_that_were_gone_are_a_race_unless_it_is_lost_again_and_again() {
     let mut it = Clocked::free(1);
     let race = failure(task_status::Reason::InvalidOffers, None);
     for n in 1..LOST_RACES {
-        assert_eq!(it.fail(race.clone(), &format!("agent{n}"), (0, 0)), News::Nothing);
+        assert_eq!(it.fail(race.clone(), &format!("agent{n}"), (0, 0)), None);
     }
-    assert!(matches!(it.fail(race, "agent0", (0, 0)), News::Common(_)));
+    assert!(matches!(it.fail(race, "agent0", (0, 0)), Some(UserNotice::CommonFailure(_))));
 }
 
 #[test]
@@ -190,11 +192,13 @@ fn a_race_for_many_tasks_of_one_agent_is_lost_once() {
     let race = failure(task_status::Reason::InvalidOffers, None);
     for _ in 1..LOST_RACES {
         for _ in 0..24 {
-            assert_eq!(it.fail(race.clone(), "big", (0, 0)), News::Nothing);
+            assert_eq!(it.fail(race.clone(), "big", (0, 0)), None);
         }
         it.now += SECOND;
     }
-    let News::Common(told) = it.fail(race, "big", (0, 0)) else { panic!("it was lost again and again") };
+    let Some(UserNotice::CommonFailure(told)) = it.fail(race, "big", (0, 0)) else {
+        panic!("it was lost again and again")
+    };
     assert_eq!((told.agents, told.launches), (1, 24 * (LOST_RACES as u64 - 1) + 1));
 }
 
@@ -205,6 +209,6 @@ fn what_is_remembered_is_bounded() {
     for n in 0..1000 {
         it.fail(failure(task_status::Reason::ContainerLaunchFailed, Some(n << 8)), "a", (0, 0));
     }
-    assert_eq!(it.pace.seen.len(), KINDS);
-    assert_eq!(it.limit().failure.unwrap().status, Some(256), "what launches are limited for stays");
+    assert_eq!(it.limiter.kinds.len(), KINDS);
+    assert_eq!(it.limit().failure.unwrap().failure.status, Some(256), "what launches are limited for stays");
 }

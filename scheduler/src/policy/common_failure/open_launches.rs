@@ -1,47 +1,47 @@
-//! Launches whose fate is open. Pure.
+//! The launches in progress, whose outcome is open. Pure.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// One of them.
+/// One launch in progress.
 #[derive(Debug)]
-pub struct Open {
-    /// When it was sent.
+pub struct OpenLaunch {
+    /// When the launch was sent.
     pub sent: Instant,
-    /// How its executor ended, as wait(2) gives it.
+    /// The exit status of its executor, as wait(2) gives it, if it has terminated.
     pub status: Option<i32>,
-    /// Others no longer wait for it, but it may still succeed, or fail as others of its time did.
+    /// Whether other launches no longer wait for it. It may still succeed or fail.
     late: bool,
 }
 
-/// All of them, by the task's id.
+/// All launches in progress, by task.
 #[derive(Debug, Default)]
 pub struct OpenLaunches {
-    all: HashMap<String, Open>,
+    all: HashMap<String, OpenLaunch>,
     late: usize,
 }
 
 impl OpenLaunches {
     pub fn sent(&mut self, task: &str, now: Instant) {
         self.remove(task);
-        self.all.insert(task.to_owned(), Open { sent: now, status: None, late: false });
+        self.all.insert(task.to_owned(), OpenLaunch { sent: now, status: None, late: false });
     }
 
     pub fn contains(&self, task: &str) -> bool {
         self.all.contains_key(task)
     }
 
-    pub fn get_mut(&mut self, task: &str) -> Option<&mut Open> {
+    pub fn get_mut(&mut self, task: &str) -> Option<&mut OpenLaunch> {
         self.all.get_mut(task)
     }
 
-    pub fn remove(&mut self, task: &str) -> Option<Open> {
+    pub fn remove(&mut self, task: &str) -> Option<OpenLaunch> {
         let open = self.all.remove(task)?;
         self.late -= usize::from(open.late);
         Some(open)
     }
 
-    /// Others need not wait for it any longer; whether they did until now.
+    /// Other launches need not wait for this one any longer. Returns whether they did until now.
     pub fn set_late(&mut self, task: &str) -> bool {
         let Some(open) = self.all.get_mut(task).filter(|open| !open.late) else { return false };
         open.late = true;
@@ -49,7 +49,7 @@ impl OpenLaunches {
         true
     }
 
-    /// How many there are for which others wait.
+    /// How many launches other launches wait for.
     pub fn count_awaited(&self) -> usize {
         self.all.len() - self.late
     }
