@@ -49,6 +49,7 @@ impl FromIterator<(String, String)> for Attributes {
     }
 }
 
+#[cfg(test)]
 impl<const N: usize> From<[(String, String); N]> for Attributes {
     fn from(attributes: [(String, String); N]) -> Self {
         attributes.into_iter().collect()

@@ -35,9 +35,9 @@ use crate::election::{self, Leadership, TermError};
 use crate::event::{Effect, Event};
 use crate::journal::{Change, Ticket};
 use crate::master_access::MasterAccess;
+use crate::mesos_api;
 use crate::query::QueryQueue;
 use crate::store::Store;
-use crate::wire;
 
 /// First and longest pause between two tries to subscribe.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -110,7 +110,7 @@ impl Driver {
         inputs: &mut Inputs,
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, TermError> {
-        let call = scheduler::subscribe(wire::framework_info(&self.config, self.state.framework()));
+        let call = scheduler::subscribe(mesos_api::framework_info(&self.config, self.state.framework()));
         // The last one may have ended because the secret was replaced or a certificate has expired.
         self.client = self.client.reconfigured(self.access.reload().clone());
         let (client, leadership) = (self.client.clone(), self.leadership.clone());
@@ -213,7 +213,7 @@ impl Driver {
         loop {
             if let Some(piece) = pieces.next() {
                 self.between_pieces().await;
-                if self.handle_all(wire::events(piece), Some(calls)).is_break() {
+                if self.handle_all(mesos_api::events(piece), Some(calls)).is_break() {
                     return Ok(SubscriptionEnd::Finished(Ok(())));
                 }
                 launching.note(self.state.unsent_launches() + unanswered.count(), Instant::now());
@@ -244,7 +244,7 @@ impl Driver {
                 () = unanswered.few(), if launching.comes_first(Instant::now()) => Vec::new(),
                 next = subscription.next(), if !launching.comes_first(Instant::now()) => {
                     match self.heard(next, calls, ever).await? {
-                        Ok(event) => wire::events(pieces.cut(event)),
+                        Ok(event) => mesos_api::events(pieces.cut(event)),
                         Err(end) => return Ok(end),
                     }
                 }

@@ -34,6 +34,7 @@ mod http_api;
 pub mod journal;
 pub mod ledger_table;
 pub mod master_access;
+mod mesos_api;
 pub mod offers;
 pub mod policy;
 mod query;
@@ -48,7 +49,6 @@ pub mod task_info;
 mod time_limit;
 mod unix_time;
 pub mod user_notice;
-mod wire;
 
 pub use config::Config;
 pub use run::run;

@@ -69,25 +69,18 @@ pub enum Containerizer {
 }
 
 /// A pool at which workers mine instead of a server task.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct ExternalPool {
     /// `[stratum+tcp://]HOST:PORT`.
     pub url: String,
     /// The account at the pool. Workers have the user name `USER.TASK`, or `TASK` without an account.
     pub user: Option<String>,
     /// The password at the pool.
+    #[debug(skip)]
     pub password: String,
     /// How workers connect to the pool.
+    #[debug(skip)]
     pub access: PoolAccess,
-}
-
-impl std::fmt::Debug for ExternalPool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ExternalPool")
-            .field("url", &self.url)
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
 }
 
 /// The programs that tasks run.

@@ -42,17 +42,10 @@ impl Groups {
         }
     }
 
-    fn add(&mut self, value: Option<&str>) {
-        self.total += 1;
+    fn change(&mut self, value: Option<&str>, tasks: isize) {
+        self.total = self.total.saturating_add_signed(tasks);
         if let Some(value) = value {
-            self.set(value, self.size(value) + 1);
-        }
-    }
-
-    fn remove(&mut self, value: Option<&str>) {
-        self.total = self.total.saturating_sub(1);
-        if let Some(value) = value {
-            self.set(value, self.size(value).saturating_sub(1));
+            self.set(value, self.size(value).saturating_add_signed(tasks));
         }
     }
 }
@@ -72,14 +65,14 @@ impl Occupancy {
     /// Adds a task. `constraints` are those of [`Self::new`].
     pub fn add(&mut self, constraints: &[Constraint], place: &Place) {
         for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
-            groups.add(constraint.value(place));
+            groups.change(constraint.value(place), 1);
         }
     }
 
     /// Removes a task.
     pub fn remove(&mut self, constraints: &[Constraint], place: &Place) {
         for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
-            groups.remove(constraint.value(place));
+            groups.change(constraint.value(place), -1);
         }
     }
 }
@@ -99,20 +92,14 @@ impl<'a> TentativeOccupancy<'a> {
     /// Adds a task.
     pub fn add(&mut self, constraints: &[Constraint], place: &Place) {
         for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
-            groups.total += 1;
-            if let Some(value) = constraint.value(place) {
-                groups.set(value, groups.size(value) + 1);
-            }
+            groups.change(constraint.value(place), 1);
         }
     }
 
     /// Removes a task.
     pub fn remove(&mut self, constraints: &[Constraint], place: &Place) {
         for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
-            groups.total = groups.total.saturating_sub(1);
-            if let Some(value) = constraint.value(place) {
-                groups.set(value, groups.size(value).saturating_sub(1));
-            }
+            groups.change(constraint.value(place), -1);
         }
     }
 
@@ -154,6 +141,13 @@ impl<'a> TentativeGroups<'a> {
     /// The number of tasks with this value.
     pub fn size(&self, value: &str) -> usize {
         self.changed.get(value).copied().unwrap_or_else(|| self.base.size(value))
+    }
+
+    fn change(&mut self, value: Option<&str>, tasks: isize) {
+        self.total = self.total.saturating_add_signed(tasks);
+        if let Some(value) = value {
+            self.set(value, self.size(value).saturating_add_signed(tasks));
+        }
     }
 
     fn set(&mut self, value: &str, size: usize) {

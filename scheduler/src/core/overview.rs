@@ -1,12 +1,11 @@
-//! What the framework tells people of itself: figures of a bounded size, and tasks page by page. Nothing is decided by
-//! it, and it is made only when somebody asks.
+//! The figures and lists that are shown: an overview of bounded size, and tasks page by page. Nothing is decided by them, and they
+//! are made on request only.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ::task::{Live, Totals};
 use command_line::Summary;
-use mesos::v1::TaskState;
 
 use crate::fleet::{Fleet, Task};
 use crate::history::{History, TaskFailure};
@@ -14,11 +13,11 @@ use crate::journal::{Ledger, LedgerLine};
 use crate::run_state::RunState;
 use crate::task_id::TaskKind;
 
-/// Servers, slowest workers and failures in an overview.
+/// How many servers, slow workers and failures are in an overview.
 const LISTED: usize = 10;
-/// Reasons in an overview why agents are unused.
+/// How many reasons for unused agents are in an overview.
 const REASONS: usize = 20;
-/// Tasks on a page.
+/// How many tasks are on a page, at most.
 pub const MAX_PAGE: usize = 1000;
 
 /// The framework at one moment. Its size does not depend on the number of tasks.
@@ -28,35 +27,35 @@ pub struct Overview {
     pub connected: bool,
     /// The framework's id.
     pub framework: Option<String>,
-    /// How many tasks are, or ended, in each state.
+    /// How many tasks are in each state, or ended in it.
     pub states: BTreeMap<String, u64>,
-    /// How many tasks that have not ended are in each state, those included that Mesos has not told the state of.
+    /// How many tasks that have not ended are in each state, including those without a Mesos state.
     pub live_states: BTreeMap<String, u64>,
-    /// Thousandths of a CPU that these have.
+    /// Thousandths of a CPU of the tasks that have not ended.
     pub cpus_milli: u64,
-    /// Workers that mine, as Mesos knows.
+    /// How many workers run.
     pub running_workers: u64,
-    /// Workers that told their hashrate lately.
+    /// How many workers have sent their hashrate lately.
     pub reporting_workers: u64,
-    /// H/s of all of these.
+    /// The sum of these hashrates in H/s.
     pub hashrate: f64,
-    /// Both columns of the ledger.
+    /// The sums of the ledger.
     pub totals: LedgerLine,
-    /// Blocks found.
+    /// How many blocks were found.
     pub blocks: u64,
-    /// The most workers that mined at once.
+    /// The highest number of workers that ran at once.
     pub peak: u64,
-    /// Why less is launched than could be, and why nothing on some agents.
+    /// Why less is launched than could be, and why agents are unused.
     pub unused: UnusedReasons,
     /// The servers that have not ended, at most 10, in the order of their launch.
     pub servers: Vec<TaskOverview>,
-    /// At most 10 workers, the slowest per CPU first; those that did not tell their hashrate lately come last.
+    /// At most 10 workers, the slowest per CPU first. Workers without a recent hashrate come last.
     pub slowest: Vec<TaskOverview>,
     /// At most 10 failures of tasks, the newest first.
     pub failures: Vec<TaskFailure>,
 }
 
-/// Why nothing is launched on some agents.
+/// Why agents are unused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnusedReasons {
     /// Different texts, at most 20.
@@ -70,17 +69,17 @@ pub struct UnusedReasons {
 pub struct TaskOverview {
     /// Its id.
     pub id: String,
-    /// Server or worker.
+    /// Its kind.
     pub kind: TaskKind,
     /// Its agent's host name.
     pub host: String,
-    /// Mesos' name of its state, or what comes before it has one.
+    /// Mesos' name of its state; `writing` or `launched` before it has one.
     pub state: String,
-    /// Whether it is well, if it says so.
+    /// Whether it is healthy, if it reports that.
     pub healthy: Option<bool>,
     /// Thousandths of a CPU.
     pub cpus_milli: u64,
-    /// What it does right now, if it said so lately.
+    /// Its live message, if that is recent.
     pub live: Option<Live>,
     /// A worker's own account.
     pub totals: Totals,
@@ -106,7 +105,7 @@ impl Overview {
 }
 
 impl TaskOverview {
-    /// H/s of a worker that told.
+    /// The hashrate of a worker in H/s, if it has a recent live message.
     pub fn hashrate(&self) -> Option<f64> {
         match &self.live {
             Some(Live::Worker(live)) => Some(live.hashrate),
@@ -139,8 +138,7 @@ pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: In
     }
 }
 
-/// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after a task. That one may be gone: the number in
-/// its id says where to go on.
+/// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after the task `after`, which may be gone.
 pub(super) fn tasks(
     fleet: &Fleet,
     ledger: &Ledger,
@@ -173,20 +171,19 @@ fn states(fleet: &Fleet, history: &History) -> BTreeMap<String, u64> {
 }
 
 fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
-    let told = |(state, count): (&Option<_>, &u64)| Some((*state.as_ref()?, *count));
-    let told = fleet.active_states().iter().filter_map(told);
-    let mut states: BTreeMap<String, u64> =
-        told.map(|(state, count): (TaskState, u64)| (state.as_str_name().to_owned(), count)).collect();
     let unsent = fleet.count_unsent() as u64;
-    let launched = fleet.active_states().get(&None).map_or(0, |count| count - unsent);
-    let untold = [("writing", unsent), ("launched", launched)];
-    states.extend(
-        untold.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)),
-    );
+    let mut states = BTreeMap::new();
+    for (state, count) in fleet.active_states() {
+        match state {
+            Some(state) => states.extend([(state.as_str_name().to_owned(), *count)]),
+            None => states.extend([("writing".to_owned(), unsent), ("launched".to_owned(), count - unsent)]),
+        }
+    }
+    states.retain(|_, count| *count > 0);
     states
 }
 
-/// Agents of one machine have its name in common, so many reasons read the same.
+/// Each reason once: agents on one machine share its host name, so many of their reasons are the same.
 fn unused_reasons(fleet: &Fleet, history: &History) -> UnusedReasons {
     let reasons = fleet.agents.reasons();
     let common = fleet.common_failure().map(|failure| {
@@ -199,7 +196,7 @@ fn unused_reasons(fleet: &Fleet, history: &History) -> UnusedReasons {
     UnusedReasons { texts: texts.collect(), more }
 }
 
-/// Those that told their hashrate lately, then others in the order of their launch.
+/// The slowest workers, then workers without a recent hashrate in the order of their launch.
 fn slowest(fleet: &Fleet) -> Vec<&Task> {
     let mut told: Vec<&Task> = fleet.slowest().take(LISTED).collect();
     told.sort_by(|a, b| a.hashrate_per_cpu().total_cmp(&b.hashrate_per_cpu()));

@@ -1,7 +1,5 @@
 //! The key for the fingerprints of tasks' specifications.
 
-use std::fmt;
-
 use sha2::{Digest, Sha256};
 
 /// The size of a SHA-256 block in bytes.
@@ -9,14 +7,8 @@ const BLOCK: usize = 64;
 
 /// A random key, which is made once and kept with the records. Without the key, nobody can guess a specification from its
 /// fingerprint.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SpecificationKey([u8; 32]);
-
-impl fmt::Debug for SpecificationKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SpecificationKey(…)")
-    }
-}
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+pub struct SpecificationKey(#[debug("…")] [u8; 32]);
 
 impl SpecificationKey {
     /// A new key.

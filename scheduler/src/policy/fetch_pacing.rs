@@ -172,10 +172,7 @@ impl FetchPacing {
         let sample = fetching.per_second;
         // While few agents fetch, little is sent, whatever the bandwidth.
         let limits = self.outstanding() * 2 >= self.most();
-        if sample > self.rate {
-            self.rate += (sample - self.rate) / 2.0;
-            self.measured = true;
-        } else if limits {
+        if !self.grow(sample) && limits {
             self.rate = (self.rate + (sample - self.rate) / 4.0).max(0.01);
             self.measured = true;
         }
@@ -214,10 +211,17 @@ impl FetchPacing {
             return;
         }
         let sample = f64::from(agents) / (took / agents).max(time).max(LOOK).as_secs_f64();
-        if sample > self.rate {
-            self.rate += (sample - self.rate) / 2.0;
-            self.measured = true;
+        self.grow(sample);
+    }
+
+    /// Raises the rate if a measurement is higher. Returns whether it is.
+    fn grow(&mut self, sample: f64) -> bool {
+        if sample <= self.rate {
+            return false;
         }
+        self.rate += (sample - self.rate) / 2.0;
+        self.measured = true;
+        true
     }
 
     fn asks(&mut self, now: Instant) -> bool {

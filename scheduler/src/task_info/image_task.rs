@@ -3,8 +3,6 @@
 //! Such a task reports only whether it runs, and nothing about its work. Its arguments are visible to everybody who can see the
 //! master's state.
 
-use std::fmt;
-
 use mesos::v1::{CommandInfo, TaskInfo};
 
 use super::{Containerizer, container};
@@ -20,7 +18,8 @@ pub struct ImageTask {
 }
 
 /// Words with placeholders in braces, which are filled in later. `Debug` hides the words, since they may contain a password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[debug("Arguments({} words)", _0.len())]
 pub struct Arguments(Vec<Vec<Part>>);
 
 #[derive(Clone, PartialEq, Eq)]
@@ -78,12 +77,6 @@ impl Arguments {
             Part::Name(_) => String::new(),
         };
         self.0.iter().map(|word| word.iter().map(text).collect()).collect()
-    }
-}
-
-impl fmt::Debug for Arguments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Arguments({} words)", self.0.len())
     }
 }
 

@@ -15,7 +15,7 @@ use super::order::Order;
 use super::pace::Pace;
 use super::unanswered::Unanswered;
 use crate::event::Call;
-use crate::wire;
+use crate::mesos_api;
 
 /// The subscription ends when the master has taken no call for so long.
 const GIVE_UP: Duration = Duration::from_secs(5 * 60);
@@ -162,7 +162,7 @@ impl Sender {
             Input::Call(call) => {
                 let Some(framework) = &self.framework else { return self.unanswered.remove() };
                 let footprint = self.order.footprint(&call);
-                match wire::call(framework, call) {
+                match mesos_api::call(framework, call) {
                     Some(call) => self.order.add(footprint, Item::Call(EncodedCall::from(&call))),
                     None => self.unanswered.remove(),
                 }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::order::tests::{accept, calls, must_keep_order};
 use super::*;
-use crate::wire;
+use crate::mesos_api;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -144,7 +144,7 @@ fn kill(task: usize) -> Call {
 fn places(calls: &[Call], taken: &[WireCall]) -> Vec<usize> {
     let mut free: Vec<_> = taken.iter().map(Some).collect();
     let place = |call: &Call| {
-        let wire = wire::call(&"f".into(), call.clone());
+        let wire = mesos_api::call(&"f".into(), call.clone());
         let place = free.iter().position(|taken| *taken == wire.as_ref()).expect("it was taken");
         free[place] = None;
         place
@@ -236,7 +236,7 @@ async fn it_is_known_when_all_calls_decided_before_an_instant_are_answered() {
         }
     }
     let taken = master.taken.lock().unwrap().clone();
-    let is_taken = |call: &Call| taken.contains(&wire::call(&"f".into(), call.clone()).unwrap());
+    let is_taken = |call: &Call| taken.contains(&mesos_api::call(&"f".into(), call.clone()).unwrap());
     assert!(before.iter().all(is_taken));
     master.take(&[]).await;
 }
