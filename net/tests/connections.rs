@@ -147,9 +147,7 @@ async fn a_proxy_may_require_a_user() {
 
 #[tokio::test]
 async fn errors_say_whether_proxy_or_server_cannot_be_reached() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let closed = listener.local_addr().unwrap().port();
-    drop(listener);
+    let closed = testing::ports::closed_address().port();
     let (error, _) = failure(&Dialer::default(), "127.0.0.1", closed, false).await;
     assert!(matches!(error, DialError::Connect(_)), "{error:?}");
     let (error, text) = failure(&through(&format!("127.0.0.1:{closed}")), "h", 1, false).await;

@@ -116,7 +116,7 @@ impl Run {
 #[tokio::test]
 async fn a_framework_from_its_first_subscription_to_its_teardown() {
     let mut master = TestMaster::start().await;
-    let run = Run::start(master.address().clone(), |_| ());
+    let run = Run::start(master.address(), |_| ());
     let (id, events) = master.subscribed("f").await;
     assert_eq!(id, None);
     let server = master.server(&events).await;
@@ -135,7 +135,7 @@ async fn a_framework_from_its_first_subscription_to_its_teardown() {
 #[tokio::test]
 async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
     let mut master = TestMaster::start().await;
-    let run = Run::start(master.address().clone(), |config| config.framework.teardown_on_exit = false);
+    let run = Run::start(master.address(), |config| config.framework.teardown_on_exit = false);
     let (_, events) = master.subscribed("f").await;
     let server = master.server(&events).await;
     drop(events);
@@ -151,7 +151,7 @@ async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
 #[tokio::test]
 async fn a_restart_with_the_same_folder_is_the_same_framework() {
     let mut master = TestMaster::start().await;
-    let first = Run::start(master.address().clone(), |config| config.framework.teardown_on_exit = false);
+    let first = Run::start(master.address(), |config| config.framework.teardown_on_exit = false);
     let (_, events) = master.subscribed("f").await;
     let server = master.server(&events).await;
     let folder = first.folder.path().to_owned();
@@ -159,7 +159,7 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
     stop.cancel();
     in_time("the scheduler ends", running).await.unwrap().unwrap();
 
-    let second = Run::start(master.address().clone(), |config| {
+    let second = Run::start(master.address(), |config| {
         config.state_dir = folder;
         config.framework.teardown_on_exit = false;
     });
@@ -179,7 +179,7 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
 #[tokio::test]
 async fn an_id_that_the_master_gave_up_is_followed_by_a_new_framework() {
     let mut master = TestMaster::start().await;
-    let run = Run::start(master.address().clone(), |_| ());
+    let run = Run::start(master.address(), |_| ());
     let (_, events) = master.subscribed("f").await;
     master.server(&events).await;
     events.send(Event::Error("Framework has been removed".into()));
@@ -195,7 +195,7 @@ async fn refusals_and_takeovers_end_the_scheduler_with_the_masters_words() {
         [("Framework failed over", "another scheduler"), ("role 'x' is bad", "role 'x' is bad")]
     {
         let mut master = TestMaster::start().await;
-        let run = Run::start(master.address().clone(), |_| ());
+        let run = Run::start(master.address(), |_| ());
         let (_, events) = master.subscribed("f").await;
         events.send(Event::Error(message.into()));
         let error = format!("{:#}", run.end().await.unwrap_err());
@@ -206,7 +206,7 @@ async fn refusals_and_takeovers_end_the_scheduler_with_the_masters_words() {
 #[tokio::test]
 async fn a_refused_teardown_is_a_failure_and_the_framework_is_gone_on_with() {
     let mut master = TestMaster::refusing(|kind| (kind == Type::Teardown).then_some("403 Forbidden")).await;
-    let run = Run::start(master.address().clone(), |_| ());
+    let run = Run::start(master.address(), |_| ());
     let (_, _events) = master.subscribed("f").await;
     master.call_of(Type::Reconcile).await;
     run.stop.cancel();
@@ -216,7 +216,7 @@ async fn a_refused_teardown_is_a_failure_and_the_framework_is_gone_on_with() {
     let end = in_time("the scheduler ends", running).await.expect("it does not panic").unwrap();
     let failure = end.failure().unwrap();
     assert!(failure.contains("could not be torn down") && failure.contains("403"), "{failure}");
-    let again = Run::start(master.address().clone(), |config| config.state_dir = folder);
+    let again = Run::start(master.address(), |config| config.state_dir = folder);
     assert_eq!(master.subscribed("f").await.0.as_deref(), Some("f"));
     again.stop.cancel();
     again.end().await.unwrap();
@@ -228,7 +228,7 @@ async fn an_event_that_is_too_long_is_an_error_that_names_its_size_and_the_limit
     let script = Script::new(vec![Reply::Silence(announced)]);
     let for_peer = script.clone();
     let peer = HttpPeer::start(move |request| for_peer.reply(request)).await;
-    let run = Run::start(peer.address.clone(), |_| ());
+    let run = Run::start(peer.address, |_| ());
     let error = format!("{:#}", run.end().await.unwrap_err());
     assert!(error.contains("2000000000 bytes") && error.contains("at most 1073741824"), "{error}");
     assert_eq!(Call::decode(&*script.requests()[0].body).unwrap().r#type(), Type::Subscribe);
@@ -238,7 +238,7 @@ async fn an_event_that_is_too_long_is_an_error_that_names_its_size_and_the_limit
 async fn where_its_credentials_are_no_good_any_more_it_subscribes_again() {
     let mut master =
         TestMaster::refusing(|kind| (kind == Type::Reconcile).then_some("401 Unauthorized")).await;
-    let run = Run::start(master.address().clone(), |config| config.framework.teardown_on_exit = false);
+    let run = Run::start(master.address(), |config| config.framework.teardown_on_exit = false);
     let (_, _first) = master.subscribed("f").await;
     let (id, _second) = master.subscribed("f").await;
     assert_eq!(id.as_deref(), Some("f"));
@@ -267,7 +267,7 @@ async fn while_the_master_is_away_it_can_be_stopped() {
 #[tokio::test]
 async fn images_of_others_are_launched_as_the_original_s_were() {
     let mut master = TestMaster::start().await;
-    let run = Run::start(master.address().clone(), |config| {
+    let run = Run::start(master.address(), |config| {
         let image = |image: &str, text: &str| {
             let known = ["p2pool_port", "worker_port", "server_host"];
             ImageTask { image: image.into(), arguments: Arguments::parse(text, &known).unwrap() }

@@ -1,8 +1,8 @@
 //! An HTTP server that sends prepared bytes. It shares no code with the clients under test, and it can misbehave.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use mesos::address::HostPort;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -38,7 +38,7 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct HttpPeer {
     /// The address that it listens on.
-    pub address: HostPort,
+    pub address: SocketAddr,
     listening: JoinHandle<()>,
 }
 
@@ -57,7 +57,7 @@ impl HttpPeer {
 
     /// Starts a server on this listener.
     pub fn on(listener: TcpListener, reply: impl FnMut(Request) -> Reply + Clone + Send + 'static) -> Self {
-        let address = listener.local_addr().expect("a bound socket").to_string();
+        let address = listener.local_addr().expect("a bound socket");
         let listening = tokio::spawn(async move {
             let mut connections = 0..;
             while let Ok((stream, _)) = listener.accept().await {
@@ -65,7 +65,7 @@ impl HttpPeer {
                 tokio::spawn(serve(stream, connections.next().unwrap_or_default(), reply.clone()));
             }
         });
-        Self { address: address.parse().expect("an address"), listening }
+        Self { address, listening }
     }
 
     /// Accepts no more connections.

@@ -2,6 +2,7 @@
 //! ports that stay reserved, and the programs of others that tests run.
 
 pub mod http_peer;
+#[cfg(feature = "mesos")]
 pub mod mesos_peer;
 pub mod ports;
 pub mod third_party;

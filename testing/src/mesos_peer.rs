@@ -3,9 +3,9 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use mesos::address::HostPort;
 use mesos::{executor, recordio, scheduler, v1};
 use prost::Message;
 use tokio::sync::{Mutex, mpsc};
@@ -125,8 +125,8 @@ impl<C: Call> MesosPeer<C> {
     }
 
     /// The address that it listens on.
-    pub fn address(&self) -> &HostPort {
-        &self.peer.address
+    pub fn address(&self) -> SocketAddr {
+        self.peer.address
     }
 
     /// Accepts no more connections, like a process that has died. Event streams end when their senders are dropped.

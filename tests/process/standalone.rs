@@ -146,9 +146,7 @@ fn mining_threads_are_nice_and_pinned_where_that_is_right() {
 
 #[test]
 fn who_interrupts_the_wait_for_a_node_gets_a_summary_too() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let nobody = format!("http://{}", listener.local_addr().expect("bound"));
-    drop(listener);
+    let nobody = format!("http://{}", testing::ports::closed_address());
     let paid = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
     let mut miner = mesos_miner(["mine", "--json", "--bitcoind", &nobody, "--address", paid]);
     miner.wait_for_error(DEADLINE, |line| line.contains(&nobody).then_some(()));

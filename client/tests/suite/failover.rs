@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use client::{Config, Event, Outcome};
 use serde_json::{Value, json};
+use testing::ports::ReservedPorts;
 
 use crate::harness::{Harness, config};
-use crate::scripted::{DEADLINE, Pool, listen, listen_again, port};
+use crate::scripted::{DEADLINE, Pool, listen, listen_on, port};
 
 #[tokio::test]
 async fn the_first_pool_is_used_again_once_it_recovers_and_no_share_is_lost() {
-    let (first, second) = (listen().await, listen().await);
-    let first_port = port(&first);
-    let mut harness = Harness::start(config(&[first_port, port(&second)]));
-    drop(first);
+    let (reserved, second) = (ReservedPorts::take(1), listen().await);
+    let mut harness = Harness::start(config(&[reserved.first(), port(&second)]));
     let mut backup = Pool::at_work(&second, "0b", "b").await;
     let old_job = harness.job("b").await;
     let before = harness.submit(&old_job).await.expect("sent");
@@ -21,7 +20,7 @@ async fn the_first_pool_is_used_again_once_it_recovers_and_no_share_is_lost() {
     harness.losses.clear();
 
     // The first pool is back but gives no work yet, so the client stays with the second.
-    let first = listen_again(first_port).await;
+    let first = listen_on(reserved.first()).await;
     let mut main = Pool::accept(&first).await;
     main.welcome("0a").await;
     main.send_line(r#"{"id":7,"method":"client.get_version","params":[]}"#).await;
@@ -53,15 +52,14 @@ async fn the_first_pool_is_used_again_once_it_recovers_and_no_share_is_lost() {
 async fn waiting_for_answers_of_the_pool_used_before_has_an_end() {
     // That pool is silent, or it closes the connection.
     for (drain_timeout, silent) in [(Duration::from_millis(50), true), (10 * DEADLINE, false)] {
-        let (first, second) = (listen().await, listen().await);
-        let first_port = port(&first);
-        let mut harness = Harness::start(Config { drain_timeout, ..config(&[first_port, port(&second)]) });
-        drop(first);
+        let (reserved, second) = (ReservedPorts::take(1), listen().await);
+        let ports = [reserved.first(), port(&second)];
+        let mut harness = Harness::start(Config { drain_timeout, ..config(&ports) });
         let mut backup = Pool::at_work(&second, "0b", "b").await;
         let job = harness.job("b").await;
         let ticket = harness.submit(&job).await.expect("sent");
         backup.expect_call("mining.submit").await;
-        let first = listen_again(first_port).await;
+        let first = listen_on(reserved.first()).await;
         let _main = Pool::at_work(&first, "0a", "a").await;
         harness.job("a").await;
         if silent {
@@ -137,18 +135,17 @@ async fn a_job_of_a_pool_that_refuses_us_does_not_count_as_work() {
 
 #[tokio::test]
 async fn a_better_pool_that_never_authorizes_us_does_not_block_the_next() {
-    let (first, second, third) = (listen().await, listen().await, listen().await);
-    let (first_port, second_port) = (port(&first), port(&second));
+    let (reserved, third) = (ReservedPorts::take(2), listen().await);
+    let (first_port, second_port) = (reserved.first(), reserved.first() + 1);
     let mut config = Config {
         first_job_timeout: Duration::from_millis(50),
         ..config(&[first_port, second_port, port(&third)])
     };
     config.dialer.timeout = Duration::from_millis(50);
     let mut harness = Harness::start(config);
-    drop((first, second));
     let _last = Pool::at_work(&third, "0c", "c").await;
     harness.job("c").await;
-    let (first, second) = (listen_again(first_port).await, listen_again(second_port).await);
+    let (first, second) = (listen_on(first_port).await, listen_on(second_port).await);
     let never_authorizes = tokio::spawn(async move {
         loop {
             let mut pool = Pool::accept(&first).await;

@@ -34,12 +34,10 @@ async fn a_tls_server_gets_a_hint() {
 
 #[tokio::test]
 async fn a_refused_connection_names_the_address() {
-    let listener = listen().await;
-    let gone = port(&listener);
-    drop(listener);
-    let mut harness = Harness::start(Config { retries: Some(1), ..config(&[gone]) });
+    let closed = testing::ports::closed_address().port();
+    let mut harness = Harness::start(Config { retries: Some(1), ..config(&[closed]) });
     let error = harness.end().await;
-    assert!(error.contains(&format!("127.0.0.1:{gone}")) && error.contains("refused"), "{error}");
+    assert!(error.contains(&format!("127.0.0.1:{closed}")) && error.contains("refused"), "{error}");
     assert_eq!(harness.losses.len(), 1);
 }
 

@@ -16,9 +16,9 @@ pub async fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.expect("a free port")
 }
 
-/// Listens on a port that was used before.
-pub async fn listen_again(port: u16) -> TcpListener {
-    TcpListener::bind(("127.0.0.1", port)).await.expect("the port of before")
+/// Listens on a port that the test has reserved.
+pub async fn listen_on(port: u16) -> TcpListener {
+    TcpListener::bind(("127.0.0.1", port)).await.expect("a reserved port")
 }
 
 pub fn port(listener: &TcpListener) -> u16 {

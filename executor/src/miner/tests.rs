@@ -315,12 +315,9 @@ async fn without_retries_a_pool_out_of_reach_is_an_error() {
     );
     assert!(lost, "{error:?}");
 
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
-    let gone = listen().await;
-    let mut harness = Harness::start(&[&gone], |config| {
+    let mut harness = Harness::start(&[&listener], |config| {
         config.retries = Some(0);
-        config.pools = vec![pool(&address.to_string())];
+        config.pools = vec![pool(&testing::ports::closed_address().to_string())];
     });
     let error = timeout(DEADLINE, &mut harness.miner).await.expect("in time").expect("no panic");
     assert!(matches!(error, Err(ClientError::Connect { .. })), "{error:?}");

@@ -24,7 +24,7 @@ impl ScriptedPeer {
         let script = Script::new(replies);
         let for_peer = script.clone();
         let peer = HttpPeer::on(listener, move |request| for_peer.reply(request));
-        Self { address: peer.address.clone(), script, _peer: peer }
+        Self { address: peer.address.to_string().parse().unwrap(), script, _peer: peer }
     }
 
     pub fn requests(&self) -> Vec<Request> {

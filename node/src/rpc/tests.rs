@@ -146,9 +146,7 @@ async fn answers_are_bounded_in_length_and_time() {
 
 #[tokio::test]
 async fn a_closed_port_is_a_transient_error() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    drop(listener);
+    let url = format!("http://{}", testing::ports::closed_address()).parse().unwrap();
     let client = RpcClient::new(url, basic(), RpcLimits::default()).unwrap();
     let error = height(&client).await.unwrap_err();
     assert!(matches!(error, RpcError::Connection { .. }) && error.is_transient());
