@@ -17,11 +17,12 @@ pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use database::FolderKind;
+pub use database::StoreError;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -33,76 +34,14 @@ pub use self::zookeeper::{SharedError, shared_ledger_snapshot};
 use crate::election::Leadership;
 use crate::journal::{Change, Ledger, RecoveredState, TaskRecord, Ticket};
 
-/// The database's name in the state folder.
-pub const DATABASE: &str = "scheduler.sqlite";
-
-/// Why the state folder cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The folder or a file in it cannot be created or opened.
-    #[error("cannot use state folder {}", path.display())]
-    Io {
-        /// The folder or file.
-        path: PathBuf,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
-    /// Another scheduler uses it.
-    #[error("state folder {} is in use by another scheduler; give this one its own with --state-dir", path.display())]
-    Locked {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A later version of this program wrote it.
-    #[error(
-        "{} has format {found}; this program knows formats up to {known}: start the newer program that wrote it{}",
-        path.display(),
-        restore(copy.as_deref(), path)
-    )]
-    Format {
-        /// The database.
-        path: PathBuf,
-        /// Its format.
-        found: i64,
-        /// The latest format that this program knows.
-        known: i64,
-        /// The backup in that format which the newer program left.
-        copy: Option<PathBuf>,
-    },
-    /// The database cannot be opened or read.
-    #[error("cannot use {}; repair it with sqlite3, restore a backup, or start anew with another --state-dir", path.display())]
-    Database {
-        /// The database.
-        path: PathBuf,
-        /// SQLite's error.
-        #[source]
-        source: rusqlite::Error,
-    },
-    /// The folder has no ledger.
-    #[error("there is no ledger in {}; give the scheduler's state folder with --state-dir", path.display())]
-    NoLedger {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The last changes could not be written.
-    #[error("{lost} changes could not be written to {}", path.display())]
-    Unwritten {
-        /// The database.
-        path: PathBuf,
-        /// The number of changes.
-        lost: usize,
-    },
-}
-
-fn restore(copy: Option<&Path>, path: &Path) -> String {
-    let name = path.display();
-    copy.map(|copy| {
-        format!(", or go back: move {} to {name}, without the -wal and -shm of the latter", copy.display())
-    })
-    .unwrap_or_default()
-}
+/// The state folder.
+pub static STATE_FOLDER: FolderKind = FolderKind {
+    database: "scheduler.sqlite",
+    name: "state folder",
+    program: "scheduler",
+    option: "--state-dir",
+    missing: "is no ledger",
+};
 
 /// What the store reports.
 #[derive(Debug)]

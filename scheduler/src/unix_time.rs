@@ -1,12 +1,8 @@
 //! Wall-clock times: milliseconds since the Unix epoch.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
-/// The present time.
-pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.as_millis().try_into().unwrap_or(u64::MAX)
-}
+use database::now_ms;
 
 /// The time that has passed since `ms`; zero if `ms` is in the future.
 pub(crate) fn elapsed_since(ms: u64) -> Duration {

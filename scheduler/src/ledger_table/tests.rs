@@ -172,7 +172,7 @@ fn all_forms_have_all_lines_and_no_name_does_harm() {
 fn it_is_read_while_a_scheduler_runs() {
     let folder = tempfile::tempdir().unwrap();
     let missing = store::ledger_snapshot(folder.path(), false).unwrap_err();
-    assert!(matches!(missing, StoreError::NoLedger { .. }), "{missing}");
+    assert!(matches!(missing, StoreError::Missing { .. }), "{missing}");
     let (sender, written) = std::sync::mpsc::channel();
     let week = ShareLimits { age: Duration::from_secs(7 * 24 * 3600), size: None };
     let (mut store, _) = Store::open(folder.path(), week, move |notice| drop(sender.send(notice))).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::sqlite::sync_folder::{Handover, sync_folder};
-use super::sqlite::{read, records, schema};
+use super::sqlite::{migration, read, records};
 use super::zookeeper::fake::FakeTree;
 use crate::journal::{Change, Ledger, RecoveredState, Ticket};
 
@@ -19,7 +19,7 @@ pub(crate) struct Memory {
 
 fn empty() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
-    schema::prepare(&mut connection, Path::new("memory")).unwrap();
+    migration::prepare(&mut connection, Path::new("memory")).unwrap();
     connection
 }
 
@@ -87,7 +87,7 @@ impl Memory {
 pub(crate) fn folder_of_format_1() -> RecoveredState {
     let folder = tempfile::tempdir().unwrap();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1/scheduler.sqlite");
-    std::fs::copy(fixture, folder.path().join(super::DATABASE)).unwrap();
+    std::fs::copy(fixture, folder.path().join(super::STATE_FOLDER.database)).unwrap();
     let (state_folder, recovered) = super::sqlite::StateFolder::open(folder.path()).unwrap();
     state_folder.close().unwrap();
     recovered

@@ -91,7 +91,7 @@ fn nothing(recovered: &RecoveredState) -> RecoveredState {
 }
 
 fn rows(folder: &Path) -> i64 {
-    let connection = Connection::open(folder.join(DATABASE)).unwrap();
+    let connection = Connection::open(folder.join(STATE_FOLDER.database)).unwrap();
     connection.query_row("SELECT coalesce(sum(count), 0) FROM reported_shares", [], |row| row.get(0)).unwrap()
 }
 
@@ -122,7 +122,7 @@ fn a_folder_is_made_when_there_is_something_to_keep() {
     let never = above.path().join("never");
     open(&never).0.close().unwrap();
     assert!(!never.exists());
-    let file = folder.join(DATABASE);
+    let file = folder.join(STATE_FOLDER.database);
     assert!(
         matches!(Store::open(&file.join("below"), WEEK, |_| ()), Err(StoreError::Io { path, .. }) if path == file)
     );
@@ -236,7 +236,10 @@ fn a_second_scheduler_is_refused() {
 #[test]
 fn a_later_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    Connection::open(folder.path().join(DATABASE)).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    Connection::open(folder.path().join(STATE_FOLDER.database))
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
     let error = Store::open(folder.path(), WEEK, |_| ()).unwrap_err();
     assert!(matches!(error, StoreError::Format { found: 99, .. }));
     assert!(error.to_string().ends_with("formats up to 3: start the newer program that wrote it"), "{error}");
@@ -250,7 +253,7 @@ fn a_later_format_is_refused() {
 fn a_disk_that_refuses_is_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _, notices) = open(folder.path());
-    let other = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let other = Connection::open(folder.path().join(STATE_FOLDER.database)).unwrap();
     other.execute_batch("ALTER TABLE framework RENAME TO away").unwrap();
     store.persist(1, Change::Framework("f".into()));
     assert!(matches!(notices.recv(), Ok(StoreEvent::WriteFailed(_))));

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use database::now_ms;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -32,7 +33,6 @@ use super::sqlite::sync_folder::Handover;
 use super::{Batch, LedgerSnapshot, OnStoreEvent};
 use crate::election::{Leadership, TermError, ZkConfig};
 use crate::journal::RecoveredState;
-use crate::unix_time::now_ms;
 
 /// How long [`SharedTree::finish`] waits for ZooKeeper.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,11 +1,11 @@
 //! Launches that failed before they mined anything. When they retire, their rows are replaced by runs of task numbers with
 //! state and reason, so that thousands of consecutive failures take one row.
 
+use database::integer;
 use mesos::v1::TaskState;
 use rusqlite::{OptionalExtension, params};
 
 use super::read::{FAILED_LAUNCHES, FailedRun, failed_run};
-use super::schema::integer;
 use super::tables::Tables;
 use crate::journal::TaskRecord;
 use crate::task_id::task_number;

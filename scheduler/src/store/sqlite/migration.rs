@@ -1,4 +1,4 @@
-//! Formats 1 and 2 → format 3.
+//! Prepares the database: creates its tables, or converts formats 1 and 2 to format 3.
 //!
 //! 1. Everything but the single shares is copied to a backup file with a temporary name.
 //! 2. When the backup is on disk, it is renamed to its final name.
@@ -10,10 +10,11 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use database::{make_durable, user_version};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::schema::{FORMAT, SHARES_2, TABLES, has_table, has_tables};
-use crate::store::StoreError;
+use crate::store::{STATE_FOLDER, StoreError};
 
 /// The first format. Format 0 is an empty database, or one whose creation was interrupted.
 const FIRST: i64 = 1;
@@ -47,15 +48,53 @@ const CONVERSIONS: [(i64, &str); 6] = [
     (3, "DROP TABLE attribute"),
 ];
 
+/// How many pages SQLite's log takes before they are written to the database: 8 MB. A page that changes several times meanwhile
+/// is written once.
+const LOG_PAGES: i64 = 2000;
+
+/// How many statements stay prepared: more than the program has.
+const STATEMENTS: usize = 64;
+
+/// Creates missing tables, and converts those of an earlier format. Commits return when their changes are on disk, and readers (a
+/// `ledger` command, a backup) never block the writer.
+pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let error = STATE_FOLDER.database_error(path);
+    let format = known_format(connection, path)?;
+    if format == 0 && !has_tables(connection).map_err(&error)? {
+        // Only an empty file can be set up to give pages back to the system.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(&error)?;
+    }
+    make_durable(connection).map_err(&error)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES).map_err(&error)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    if format < FORMAT {
+        migrate(connection, path, format)?;
+    }
+    Ok(())
+}
+
+/// The format of the database, 0 if it is empty.
+///
+/// # Errors
+/// If this program does not know the format.
+pub(super) fn known_format(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let found = user_version(connection).map_err(STATE_FOLDER.database_error(path))?;
+    if found > FORMAT {
+        let copy = Some(backup_path(path, FORMAT)).filter(|copy| copy.exists());
+        return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT, copy });
+    }
+    Ok(found)
+}
+
 /// The path of the backup of a database in this format.
-pub(super) fn backup_path(database: &Path, format: i64) -> PathBuf {
+fn backup_path(database: &Path, format: i64) -> PathBuf {
     database.with_extension(format!("format-{format}.sqlite"))
 }
 
 /// Converts a database from the format `found`, and leaves a backup in that format.
-pub(super) fn migrate(connection: &mut Connection, path: &Path, found: i64) -> Result<(), StoreError> {
-    let error = |source| StoreError::Database { path: path.to_owned(), source };
-    if has_tables(connection).map_err(error)? {
+fn migrate(connection: &mut Connection, path: &Path, found: i64) -> Result<(), StoreError> {
+    let error = STATE_FOLDER.database_error(path);
+    if has_tables(connection).map_err(&error)? {
         let before = found.max(FIRST);
         let copy = backup_path(path, before);
         let partial = copy.with_extension("sqlite.partial");
@@ -69,12 +108,10 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, found: i64) -> R
 /// Writes the backup: everything but the single shares, whose table stays empty.
 fn write_backup(connection: &Connection, partial: &Path, format: i64) -> Result<(), StoreError> {
     remove(partial)?;
-    let error = |source| StoreError::Database { path: partial.to_owned(), source };
-    let name = partial.to_str().ok_or_else(|| StoreError::Io {
-        path: partial.to_owned(),
-        source: std::io::Error::other("its name is not UTF-8"),
-    })?;
-    connection.execute("ATTACH ?1 AS copy", [name]).map_err(error)?;
+    let error = STATE_FOLDER.database_error(partial);
+    let not_utf8 = || STATE_FOLDER.io_error(partial)(std::io::Error::other("its name is not UTF-8"));
+    let name = partial.to_str().ok_or_else(not_utf8)?;
+    connection.execute("ATTACH ?1 AS copy", [name]).map_err(&error)?;
     let copied = copy_tables(connection, format);
     // An error of the copy comes before one of DETACH.
     let detached = connection.execute_batch("DETACH copy");
@@ -114,18 +151,16 @@ fn copy_statements(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 
 /// Renames the backup to its final name, once it is on disk.
 fn publish(partial: &Path, copy: &Path) -> Result<(), StoreError> {
-    let io = |source| StoreError::Io { path: copy.to_owned(), source };
-    File::open(partial).and_then(|file| file.sync_all()).map_err(io)?;
-    fs::rename(partial, copy).map_err(io)?;
+    let io = STATE_FOLDER.io_error(copy);
+    File::open(partial).and_then(|file| file.sync_all()).map_err(&io)?;
+    fs::rename(partial, copy).map_err(&io)?;
     let folder = copy.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::Io { path: path.to_owned(), source: error })
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(STATE_FOLDER.io_error(path)(error)),
         _ => Ok(()),
     }
 }

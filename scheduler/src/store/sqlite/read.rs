@@ -1,12 +1,13 @@
 //! Rows → the records of earlier runs of the scheduler.
 
+use database::{sum, unsigned};
 use mesos::v1::TaskState;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 use task::{ServerAddress, Totals};
 
-use super::schema::{RETIRED_ELSEWHERE, has_table, unsigned};
+use super::schema::{RETIRED_ELSEWHERE, has_table};
 use crate::attributes::Attributes;
 use crate::journal::{
     self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, LedgerLine, Origin, RecoveredState,
@@ -364,9 +365,4 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         },
         rows_omitted: count(11)?,
     })
-}
-
-fn sum(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
-    let text: String = row.get(column)?;
-    text.parse().map_err(|_| invalid(column, &format!("not a sum: {text:?}")))
 }

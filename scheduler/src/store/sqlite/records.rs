@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use database::{integer, now_ms};
 use rusqlite::{Connection, TransactionBehavior, params};
 use task::ShareRow;
 
-use super::schema::{RETIRED_HERE, integer};
+use super::schema::RETIRED_HERE;
 use super::tables::Tables;
 use super::{failed_launches, read, share_columns};
 use crate::journal::{
@@ -13,7 +14,6 @@ use crate::journal::{
     UNTRACKED_MINERS,
 };
 use crate::task_id::TaskKind;
-use crate::unix_time::now_ms;
 
 /// Writes a batch in one transaction. `framework` is the id of the current framework, which a change in the batch may set.
 pub(in crate::store) fn write(

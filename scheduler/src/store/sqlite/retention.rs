@@ -6,11 +6,12 @@
 
 use std::time::{Duration, Instant};
 
+use database::{integer, now_ms, unsigned};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::schema::{SHARES_2, has_table, integer, unsigned};
+use super::schema::{SHARES_2, has_table};
 use crate::store::ShareLimits;
-use crate::unix_time::{date, now_ms};
+use crate::unix_time::date;
 
 /// How many reports' shares a step removes, in addition to as many reports as were just written.
 const REPORTS: usize = 200;

@@ -1,34 +1,18 @@
-//! The schema of the database, and its durability.
-
-use std::path::Path;
-use std::time::Duration;
+//! The schema of the database.
 
 use rusqlite::Connection;
 
-use super::migration;
-use crate::store::StoreError;
-
-/// The format that this program writes, stored as SQLite's `user_version`. [`migration`] describes the earlier ones.
+/// The format that this program writes, stored as SQLite's `user_version`. [`migration`](super::migration) describes the earlier ones.
 pub(super) const FORMAT: i64 = 3;
 
 /// The table where formats 1 and 2 store single shares, one row each. The rows stay until they exceed the limits of age and size;
 /// then the table is dropped.
 pub(super) const SHARES_2: &str = "share";
 
-/// How many pages SQLite's log takes before they are written to the database: 8 MB. A page that changes several times meanwhile
-/// is written once.
-const LOG_PAGES: i64 = 2000;
-
 /// The value of `retired` for a task that retired while this scheduler led. It is 0 for one that has not retired.
 pub(super) const RETIRED_HERE: i64 = 1;
 /// The value of `retired` for a task that had retired when this scheduler began to lead.
 pub(super) const RETIRED_ELSEWHERE: i64 = 2;
-
-/// How many statements stay prepared: more than the program has.
-const STATEMENTS: usize = 64;
-
-/// How long to wait for another connection's lock.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The tables. The 128-bit sums are decimal text, because SQLite's integers have 64 bits. A row of `earlier` describes the work
 /// of a framework under other leaders: since when this folder has all rows, the sum of the accounts that it does not have,
@@ -138,39 +122,6 @@ CREATE TABLE IF NOT EXISTS failed_launches (
 ) WITHOUT ROWID;
 ";
 
-/// Makes the tables where there are none, and brings those of an earlier format up to date. A commit returns when the
-/// disk has it.
-pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let database = |source| StoreError::Database { path: path.to_owned(), source };
-    let found = found(connection, path)?;
-    if found == 0 && !has_tables(connection).map_err(database)? {
-        // Only an empty file can still learn to give pages back.
-        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(database)?;
-    }
-    // In this mode readers (a `ledger` command, a backup) never block the writer.
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(database)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES).map_err(database)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.busy_timeout(PATIENCE).map_err(database)?;
-    if found < FORMAT {
-        migration::migrate(connection, path, found)?;
-    }
-    Ok(())
-}
-
-/// The format that is there, 0 if nothing is; refused if it is later than this program.
-pub(super) fn found(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-    let found = found.map_err(|source| StoreError::Database { path: path.to_owned(), source })?;
-    if found > FORMAT {
-        let copy = migration::backup_path(path, FORMAT);
-        let copy = copy.exists().then_some(copy);
-        return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT, copy });
-    }
-    Ok(found)
-}
-
 /// Whether the database has any table.
 pub(super) fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
@@ -180,15 +131,4 @@ pub(super) fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
 pub(super) fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
     connection.query_row(sql, [table], |row| row.get(0))
-}
-
-/// A 64-bit count as SQLite's signed integer with the same bits. Only a peer that lies can report one of more than 63 bits; it
-/// reads back unchanged.
-pub(super) fn integer(n: u64) -> i64 {
-    n.cast_signed()
-}
-
-/// The count in one of SQLite's integers.
-pub(super) fn unsigned(n: i64) -> u64 {
-    n.cast_unsigned()
 }

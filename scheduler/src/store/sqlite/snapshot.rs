@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::stored_shares::{self, StoredShare};
-use super::{read, schema};
-use crate::store::{DATABASE, LedgerSnapshot, StoreError};
+use super::{migration, read};
+use crate::store::{LedgerSnapshot, STATE_FOLDER, StoreError};
 
 /// Reads the ledger of the last framework, or of all frameworks. It neither locks nor writes anything, and reads earlier formats
 /// without converting them.
@@ -16,10 +16,10 @@ use crate::store::{DATABASE, LedgerSnapshot, StoreError};
 /// If there is none, or it cannot be read.
 pub fn ledger_snapshot(folder: &Path, all: bool) -> Result<LedgerSnapshot, StoreError> {
     let (mut connection, path) = open(folder)?;
-    let database = |source| StoreError::Database { path: path.clone(), source };
+    let error = STATE_FOLDER.database_error(&path);
     // One transaction sees one state of the database.
-    let transaction = connection.transaction().map_err(database)?;
-    read_all(&transaction, all).map_err(database)
+    let transaction = connection.transaction().map_err(&error)?;
+    read_all(&transaction, all).map_err(&error)
 }
 
 /// Reads single shares until `each` breaks: first those of earlier formats, then the others, the oldest first. It neither locks
@@ -32,20 +32,14 @@ pub fn stored_shares(
     mut each: impl FnMut(StoredShare) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
     let (connection, path) = open(folder)?;
-    stored_shares::read(&connection, &mut each).map_err(|source| StoreError::Database { path, source })
+    stored_shares::read(&connection, &mut each).map_err(STATE_FOLDER.database_error(&path))
 }
 
 fn open(folder: &Path) -> Result<(Connection, PathBuf), StoreError> {
-    let path = folder.join(DATABASE);
-    if !path.is_file() {
-        return Err(StoreError::NoLedger { path: folder.to_owned() });
-    }
-    let database = |source| StoreError::Database { path: path.clone(), source };
-    let connection =
-        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(database)?;
-    connection.busy_timeout(schema::PATIENCE).map_err(database)?;
-    match schema::found(&connection, &path)? {
-        0 => Err(StoreError::NoLedger { path: folder.to_owned() }),
+    let path = STATE_FOLDER.database_path(folder);
+    let connection = STATE_FOLDER.open_read_only(folder)?;
+    match migration::known_format(&connection, &path)? {
+        0 => Err(STATE_FOLDER.missing(folder)),
         _ => Ok((connection, path)),
     }
 }

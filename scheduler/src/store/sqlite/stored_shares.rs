@@ -6,11 +6,12 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use database::unsigned;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use task::{ShareRow, Verdict};
 
-use super::schema::{SHARES_2, has_table, unsigned};
+use super::schema::{SHARES_2, has_table};
 use super::share_columns;
 
 /// How many reports a portion has.

@@ -6,16 +6,16 @@
 
 use std::collections::BTreeSet;
 
+use database::{integer, now_ms};
 use mesos::v1::TaskState;
 use rusqlite::{Connection, TransactionBehavior, params};
 use task::Totals;
 
-use super::schema::{RETIRED_ELSEWHERE, integer};
+use super::schema::RETIRED_ELSEWHERE;
 use super::tables::Tables;
 use super::{failed_launches, read};
 use crate::journal::{Account, Entry, FrameworkRecord, Ledger, LedgerLine, RecoveredState, SpecificationKey};
 use crate::store::totals_json::{RetiredJson, SumJson};
-use crate::unix_time::now_ms;
 
 /// What a new leader takes over from ZooKeeper.
 #[derive(Clone, Debug)]

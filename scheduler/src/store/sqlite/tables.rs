@@ -1,8 +1,8 @@
 //! The tables: a row for each record.
 
+use database::integer;
 use rusqlite::{Params, Transaction, params};
 
-use super::schema::integer;
 use crate::journal::{Account, Assignment, AvoidedAgent, Entry, Origin, TaskRecord};
 
 /// The number at the end of a task id, which gives the order of the launches.

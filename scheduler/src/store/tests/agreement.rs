@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::journal::{self, AvoidedAgent, Entry, FrameworkRecord, Records, RetiredTasks, TaskRecord};
-use crate::store::sqlite::{read, records, schema};
+use crate::store::sqlite::{migration, read, records};
 use crate::store::zookeeper::fake::FakeTree;
 use crate::task_id::task_number;
 
@@ -122,7 +122,7 @@ struct Three {
 impl Three {
     fn new() -> Self {
         let mut connection = Connection::open_in_memory().unwrap();
-        schema::prepare(&mut connection, Path::new("memory")).unwrap();
+        migration::prepare(&mut connection, Path::new("memory")).unwrap();
         let (plain, nodes) = (Plain::default(), FakeTree::default());
         let (framework, frameworks, ids) = Default::default();
         let mut three = Three { plain, nodes, connection, framework, frameworks, ids, next_number: 1 };

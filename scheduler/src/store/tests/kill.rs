@@ -78,6 +78,6 @@ fn after_kill_no_share_is_there_twice_and_none_of_the_newest_is_missing() {
         goal = last_report(folder.path()).unwrap() + 150 + 7 * round;
     }
     assert!(shares(folder.path())[0].sequence > 1, "the oldest ones went");
-    let size = std::fs::metadata(folder.path().join(DATABASE)).unwrap().len();
+    let size = std::fs::metadata(folder.path().join(STATE_FOLDER.database)).unwrap().len();
     assert!(size < 2 * LIMITS.size.unwrap(), "{size}");
 }

@@ -6,7 +6,7 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::*;
 use crate::journal::AvoidedAgent;
-use crate::store::sqlite::{records, schema};
+use crate::store::sqlite::{migration, records};
 
 /// How SQLite finds the rows of a statement.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
@@ -59,7 +59,7 @@ fn every_change() -> Vec<Change> {
 #[test]
 fn no_change_looks_through_a_table() {
     let mut connection = Connection::open_in_memory().unwrap();
-    schema::prepare(&mut connection, Path::new("memory")).unwrap();
+    migration::prepare(&mut connection, Path::new("memory")).unwrap();
     let statements: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     let seen = Arc::clone(&statements);
     let trace = move |event: TraceEvent<'_>| {

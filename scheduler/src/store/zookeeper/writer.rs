@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use database::now_ms;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::node::{FRAMEWORK, FRAMEWORK_1};
@@ -11,7 +12,6 @@ use super::tree::{Tree, WriteError};
 use super::tree_state::{NodeWrite, TreeState};
 use crate::journal::{Change, Ticket};
 use crate::store::{OnStoreEvent, StoreEvent};
-use crate::unix_time::now_ms;
 
 /// The most changes that are written at once.
 const BATCH: usize = 1000;

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::journal::{Assignment, Change, Origin, RecoveredState, StatusRecord};
+use crate::store::LedgerSnapshot;
 use crate::store::sqlite::records;
 use crate::store::sqlite::{StateFolder, StoredShare, ledger_snapshot, stored_shares};
-use crate::store::{DATABASE, LedgerSnapshot};
 use crate::task_id::TaskKind;
 
 /// Tells a process of this test at which statement to die.
@@ -21,13 +21,13 @@ const DIE_AT: &str = "MINER_TEST_DIE_AT";
 /// The database that the last program of a format left; the fixture's README says what is in it.
 fn fixture(format: i64) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    fixtures.join(format!("format-{format}")).join(DATABASE)
+    fixtures.join(format!("format-{format}")).join(STATE_FOLDER.database)
 }
 
 /// A folder as the last program of a format left it.
 fn folder_of(format: i64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::copy(fixture(format), folder.path().join(DATABASE)).unwrap();
+    fs::copy(fixture(format), folder.path().join(STATE_FOLDER.database)).unwrap();
     folder
 }
 
@@ -47,7 +47,7 @@ fn shares(folder: &TempDir) -> Vec<StoredShare> {
 }
 
 fn connect(folder: &TempDir) -> Connection {
-    Connection::open(folder.path().join(DATABASE)).unwrap()
+    Connection::open(folder.path().join(STATE_FOLDER.database)).unwrap()
 }
 
 fn snapshot(folder: &TempDir) -> LedgerSnapshot {
@@ -195,7 +195,7 @@ fn the_copy_is_the_database_as_it_was_without_single_shares() {
         assert!(!copy.with_extension("sqlite.partial").exists());
         // Back again.
         drop(copied);
-        fs::rename(copy, folder.path().join(DATABASE)).unwrap();
+        fs::rename(copy, folder.path().join(STATE_FOLDER.database)).unwrap();
         assert_eq!(snapshot(&folder), LedgerSnapshot { shares_since_ms: None, ..before });
     }
 }
@@ -216,7 +216,7 @@ fn statistics_that_sqlite_keeps_are_no_part_of_the_copy() {
 /// What would be done if the process ended there; whether all was done.
 fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
     let mut connection = connect(folder);
-    let path = folder.path().join(DATABASE);
+    let path = folder.path().join(STATE_FOLDER.database);
     let (copy, mut left) = (backup_path(&path, before), stop);
     let partial = copy.with_extension("sqlite.partial");
     let mut step = || {
@@ -279,7 +279,7 @@ fn nothing_has_changed_when_the_process_dies() {
     let (before, expected) = (snapshot(&reference), open(&reference));
     for statement in ["ALTER TABLE task ADD COLUMN retired", "UPDATE account", "DROP", "PRAGMA", "COMMIT"] {
         let folder = folder();
-        let path = folder.path().join(DATABASE);
+        let path = folder.path().join(STATE_FOLDER.database);
         let ended = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", NAME])
             .env(DIE_AT, format!("{}={statement}", path.display()))
@@ -312,7 +312,7 @@ fn no_share_is_looked_at(folder: &TempDir) {
         pages.collect::<Result<_, _>>().unwrap()
     };
     assert_eq!(pages.len(), 2, "the table and its index");
-    let mut file = File::options().write(true).open(folder.path().join(DATABASE)).unwrap();
+    let mut file = File::options().write(true).open(folder.path().join(STATE_FOLDER.database)).unwrap();
     for (page, size) in pages {
         file.seek(SeekFrom::Start(u64::from(page - 1) * u64::from(size))).unwrap();
         file.write_all(&vec![0xff; size as usize]).unwrap();

@@ -4,8 +4,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::journal::{Change, StatusRecord, Ticket};
-use crate::store::DATABASE;
-use crate::store::sqlite::{StoredShare, records, schema};
+use crate::store::STATE_FOLDER;
+use crate::store::sqlite::{StoredShare, migration, records};
 use crate::store::tests::shares;
 use crate::task_id::TaskKind;
 
@@ -25,8 +25,8 @@ struct Folder {
 impl Folder {
     fn new(limits: ShareLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut connection = Connection::open(folder.path().join(DATABASE)).unwrap();
-        schema::prepare(&mut connection, folder.path()).unwrap();
+        let mut connection = Connection::open(folder.path().join(STATE_FOLDER.database)).unwrap();
+        migration::prepare(&mut connection, folder.path()).unwrap();
         let retention = ShareRetention::new(limits, &connection).unwrap();
         let mut folder = Folder { folder, connection, framework: None, retention, reported: 0 };
         folder.write(&[(0, Change::Framework("f".into())), (0, Change::Task(worker()))]);
@@ -67,7 +67,7 @@ impl Folder {
     fn size(&self) -> u64 {
         let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         assert_eq!(checkpoint, Ok(0), "nobody else reads");
-        self.folder.path().join(DATABASE).metadata().unwrap().len()
+        self.folder.path().join(STATE_FOLDER.database).metadata().unwrap().len()
     }
 
     fn shares(&self) -> Vec<StoredShare> {
@@ -211,11 +211,11 @@ fn old_shares_go_and_totals_stay() {
 #[test]
 fn shares_of_format_2_go_first() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(DATABASE);
+    let path = folder.path().join(STATE_FOLDER.database);
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-2/scheduler.sqlite");
     std::fs::copy(fixture, &path).unwrap();
     let mut connection = Connection::open(&path).unwrap();
-    schema::prepare(&mut connection, &path).unwrap();
+    migration::prepare(&mut connection, &path).unwrap();
     assert_eq!(shares(folder.path()).len(), 123);
     let mut retention =
         ShareRetention::new(ShareLimits { age: Duration::MAX, size: None }, &connection).unwrap();

@@ -7,7 +7,7 @@ use super::*;
 use crate::journal::{
     Account, AvoidedAgent, Change, Entry, Origin, SpecificationKey, StatusRecord, TaskRecord,
 };
-use crate::store::sqlite::{records, schema};
+use crate::store::sqlite::{migration, records};
 use crate::task_id::TaskKind;
 
 fn task(kind: TaskKind, number: u64, state: Option<TaskState>) -> TaskRecord {
@@ -58,7 +58,7 @@ fn own(worker: &str, entry: Entry) -> Account<'_> {
 /// worker 4 ended while others led, worker 5 here.
 fn folder() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
-    schema::prepare(&mut connection, Path::new("memory")).unwrap();
+    migration::prepare(&mut connection, Path::new("memory")).unwrap();
     let address = Some(ServerAddress { host: "old".into(), stratum_port: 1, http_port: 2 });
     connection.execute("INSERT INTO folder (name) VALUES ('name')", []).unwrap();
     let avoided = AvoidedAgent { agent: "good".into(), why: "it erred".into(), since_ms: 3 };

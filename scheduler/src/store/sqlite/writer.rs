@@ -1,0 +1,137 @@
+//! The writing thread. It writes all queued changes in one transaction, waits until they are on disk, and hands the tickets
+//! back. A failed write is repeated until it succeeds. Nothing is acknowledged to Mesos before that, so nothing is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use database::write_until_closed;
+use rusqlite::Connection;
+
+use super::records;
+use super::retention::ShareRetention;
+use crate::journal::{Change, Ticket};
+
+/// Changes in the order in which they are written.
+pub(super) type Changes = Vec<(Ticket, Change)>;
+
+/// A transaction with this number of changes takes no more.
+const BATCH: usize = 1000;
+/// The time between the starts of two transactions that are not full. A transaction costs several times what a change costs, so
+/// one for each of some hundred updates per second would be most of the scheduler's work. An acknowledgement can wait for this
+/// time.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// How often the age of shares is checked while nothing is written.
+const IDLE: Duration = Duration::from_secs(60);
+/// The pause between two steps of the removal of shares.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How often a failure to remove shares is logged.
+const WARN_EVERY: Duration = Duration::from_secs(3600);
+
+/// What the writing thread reports.
+#[derive(Debug)]
+pub(in crate::store) enum FolderEvent {
+    /// These changes are on disk, oldest first.
+    Written(Changes),
+    /// The disk failed. The thread tries again until it succeeds.
+    WriteFailed(rusqlite::Error),
+    /// A message for the user that is not about an error.
+    Info(String),
+}
+
+pub(super) struct Writer<N> {
+    connection: Connection,
+    framework: Option<String>,
+    retention: ShareRetention,
+    /// Whether there are more shares to be removed.
+    more: bool,
+    warned: Option<Instant>,
+    /// When the last transaction started.
+    started: Option<Instant>,
+    notify: N,
+    closing: Arc<AtomicBool>,
+}
+
+impl<N: FnMut(FolderEvent)> Writer<N> {
+    /// A writer of the framework with this id, if there is one.
+    pub fn new(
+        connection: Connection,
+        framework: Option<String>,
+        retention: ShareRetention,
+        notify: N,
+        closing: Arc<AtomicBool>,
+    ) -> Self {
+        Self { connection, framework, retention, more: false, warned: None, started: None, notify, closing }
+    }
+
+    /// Writes until the queue is closed. Returns how many changes could not be written.
+    pub fn run(mut self, queue: &mpsc::Receiver<Changes>) -> usize {
+        while let Some(batch) = self.next_batch(queue) {
+            if !self.write(&batch) {
+                return batch.len() + queue.try_iter().map(|changes| changes.len()).sum::<usize>();
+            }
+            let written = batch.len();
+            (self.notify)(FolderEvent::Written(batch));
+            self.prune(written);
+        }
+        0
+    }
+
+    /// Waits for changes, and removes shares meanwhile; `None` if the queue is closed.
+    fn next_batch(&mut self, queue: &mpsc::Receiver<Changes>) -> Option<Changes> {
+        loop {
+            match queue.recv_timeout(if self.more { PAUSE } else { IDLE }) {
+                Ok(first) => {
+                    let batch = self.gather(first, queue);
+                    self.started = Some(Instant::now());
+                    return Some(batch);
+                }
+                Err(RecvTimeoutError::Timeout) => self.prune(0),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Takes all queued changes, and those that arrive until the next transaction may start.
+    fn gather(&self, mut batch: Changes, queue: &mpsc::Receiver<Changes>) -> Changes {
+        let next = self.started.map(|started| started + INTERVAL);
+        while batch.len() < BATCH {
+            let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
+            match queue.recv_timeout(rest.unwrap_or_default()) {
+                Ok(changes) => batch.extend(changes),
+                // The time is over, or the queue is closed.
+                Err(_) => break,
+            }
+        }
+        batch
+    }
+
+    /// Removes some shares that exceed the limits, after `written` changes were written.
+    fn prune(&mut self, written: usize) {
+        self.more = false;
+        match self.retention.prune(&mut self.connection, written) {
+            Ok(step) => {
+                self.more = step.more;
+                if let Some(text) = step.message {
+                    (self.notify)(FolderEvent::Info(text));
+                }
+            }
+            Err(error) if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) => {
+                self.warned = Some(Instant::now());
+                tracing::warn!(%error, "cannot remove old single shares");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Writes a batch. Returns whether that succeeded before the time for closing was over.
+    fn write(&mut self, batch: &[(Ticket, Change)]) -> bool {
+        let Self { connection, framework, notify, closing, .. } = self;
+        write_until_closed(
+            || records::write(connection, framework, batch),
+            || closing.load(Ordering::Relaxed),
+            |error| notify(FolderEvent::WriteFailed(error)),
+        )
+    }
+}
