@@ -33,9 +33,6 @@ pub struct ConnectionLimits {
     #[arg(id = "max_connections", long = "max-connections", value_name = "N", env = "MINER_MAX_CONNECTIONS",
         value_parser = whole_number::<usize>(1..=MAX_CONNECTIONS), default_value_t = Self::default().connections)]
     pub connections: usize,
-    /// Length of a line in bytes. A longer line ends its connection.
-    #[arg(skip = Self::default().line_bytes)]
-    pub line_bytes: usize,
     /// Messages per second of one miner; more have to wait
     #[arg(long, value_name = "N", env = "MINER_MESSAGES_PER_SECOND",
         value_parser = whole_number::<u32>(1..=MAX), default_value_t = Self::default().messages_per_second)]
@@ -43,19 +40,14 @@ pub struct ConnectionLimits {
     /// Time for a miner to authorize its first worker
     #[arg(long, value_name = "TIME", env = "MINER_AUTHORIZE_WITHIN", default_value = "30s", value_parser = duration)]
     pub authorize_within: Duration,
-    /// Time for a miner to read what it is sent.
-    #[arg(skip = Self::default().write_within)]
-    pub write_within: Duration,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
         ConnectionLimits {
             connections: 16_384,
-            line_bytes: stratum::connection::MINER_LINE_LIMIT,
             messages_per_second: 1_000,
             authorize_within: Duration::from_secs(30),
-            write_within: Duration::from_secs(20),
         }
     }
 }

@@ -65,24 +65,12 @@ pub struct UpstreamJob {
 }
 
 /// Where a job comes from, with what its source knows of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, derive_more::From)]
 pub enum JobContent {
     /// A block of our own.
     Template(TemplateJob),
     /// A job of an upstream pool.
     Upstream(UpstreamJob),
-}
-
-impl From<TemplateJob> for JobContent {
-    fn from(job: TemplateJob) -> Self {
-        JobContent::Template(job)
-    }
-}
-
-impl From<UpstreamJob> for JobContent {
-    fn from(job: UpstreamJob) -> Self {
-        JobContent::Upstream(job)
-    }
 }
 
 /// A job for all connections. Each connection adds a job id, a difficulty and an extranonce1 of its own

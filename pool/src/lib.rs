@@ -9,8 +9,7 @@
 //!                      └─ JudgedShare ─→ Accounts ─→ PoolHandle, store
 //! ```
 //!
-//! - [`Source`]: the running source of work, which publishes jobs and takes blocks and shares; [`chain`]: the built-in
-//!   chain;
+//! - `source`: the running source of work, which publishes jobs and takes blocks and shares; `chain`: the built-in chain;
 //! - `job`: what miners work on, and how the coinbase's free bytes are shared out among them; `current_job` publishes it;
 //! - `session`: what one miner gets: difficulty, jobs, verdicts; pure and without a protocol. `share` has the check of a
 //!   share, `vardiff` the difficulty;
@@ -22,7 +21,7 @@
 
 mod accounts;
 mod admission;
-pub mod chain;
+mod chain;
 pub mod cli;
 mod clock;
 mod config;
@@ -47,7 +46,7 @@ pub use config::{Config, ConnectionLimits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
 pub use server::{Server, ServerError, ServerOptions};
 pub use share::{UpstreamShareCounts, UpstreamSummary};
-pub use source::{NodeError, NodeSource, Source, SourceError, UpstreamError, UpstreamSource};
+pub use source::{NodeError, SourceError, UpstreamError};
 pub use stats::PoolCounters;
 pub use store::{AccountsSnapshot, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts};
 pub use vardiff::VardiffConfig;

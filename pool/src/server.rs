@@ -32,7 +32,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Options of a [`Server`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerOptions {
-    /// Where miners connect: the first of these addresses that the system allows, see [`net::listen`].
+    /// Where miners connect: the first of these addresses that the system allows, see [`net::listen()`].
     pub stratum: Vec<SocketAddr>,
     /// Where health and metrics are served, likewise; `None`: nowhere.
     pub http: Option<Vec<SocketAddr>>,

@@ -10,17 +10,11 @@ use crate::session::{Answer, MinerMessage, Request, SessionId};
 use crate::share::SubmittedShare;
 
 /// A request that waits for its answer. The default is for messages that answer no request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PendingRequest {
     id: Id,
     /// The extensions that a `mining.configure` names.
     extensions: Vec<String>,
-}
-
-impl Default for PendingRequest {
-    fn default() -> Self {
-        PendingRequest { id: Id::Null, extensions: Vec::new() }
-    }
 }
 
 /// What a message of a miner comes to.

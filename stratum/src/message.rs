@@ -57,9 +57,10 @@ pub struct Response {
 }
 
 /// The `id` member.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Id {
     /// Null or absent.
+    #[default]
     Null,
     /// A number, as most clients use, including ours.
     Number(u64),

@@ -8,7 +8,7 @@ use client::Outcome;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use stratum::connection::{Reader, Writer};
+use stratum::connection::{MINER_LINE_LIMIT, Reader, Writer};
 use stratum::{ReadError, WriteError};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -23,6 +23,9 @@ use crate::session::{CloseReason, Effect, Event, Session};
 use crate::share::{ForwardRequest, UpstreamShare};
 use crate::stats::ConnectionStatsGuard;
 use crate::stratum_v1::{self, Decoded, PendingRequest};
+
+/// Time for a miner to read what it is sent.
+const WRITE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why the pool ended a connection, or how it broke.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +51,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, state: Arc<PoolState>, s
     net::dial::set_socket_options(&stream);
     let (read, write) = stream.into_split();
     let mut connection = Connection {
-        reader: Reader::new(read, state.config.limits.line_bytes),
+        reader: Reader::new(read, MINER_LINE_LIMIT),
         writer: Writer::new(write),
         rate_limit: MessageRateLimit::new(state.config.limits.messages_per_second, Instant::now()),
         stats: ConnectionStatsGuard::new(state.connections.clone()),
@@ -215,7 +218,7 @@ impl Connection {
     }
 
     async fn flush(&mut self) -> Result<(), ConnectionError> {
-        let flushed = timeout(self.state.config.limits.write_within, self.writer.flush()).await;
+        let flushed = timeout(WRITE_WITHIN, self.writer.flush()).await;
         flushed.map_err(|_| ConnectionError::Stuck)?.map_err(ConnectionError::from)
     }
 }
