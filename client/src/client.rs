@@ -16,7 +16,7 @@ use crate::connection::PoolConnection;
 use crate::error::ClientError;
 use crate::event::{Answer, Event, Ticket};
 use crate::failover::Failover;
-use crate::shares::{ResumableSession, SubmittedShare};
+use crate::shares::{InFlightShare, ResumableSession};
 
 /// See the [crate's documentation](crate).
 pub struct Client {
@@ -110,7 +110,7 @@ impl Client {
     /// Returns at once: the share is sent while [`Client::next`] is awaited.
     pub fn submit(&mut self, job: &Arc<Job>, share: Share) -> Option<Ticket> {
         let ticket = Ticket(self.next_ticket);
-        let share = SubmittedShare::new(ticket, share, std::time::Instant::now());
+        let share = InFlightShare::new(ticket, share, std::time::Instant::now());
         if let Some(session) = self.resumable.as_mut().filter(|session| session.jobs.contains(job)) {
             if !session.add(share) {
                 return None;
@@ -133,7 +133,7 @@ impl Client {
         let draining = self.draining.as_ref().map(|(connection, _)| connection);
         let connections = self.main.as_deref().into_iter().chain(draining);
         let waiting = self.resumable.as_ref().map_or(0, |session| session.shares.len());
-        connections.map(|connection| connection.submitted.len()).sum::<usize>() + waiting
+        connections.map(|connection| connection.in_flight.len()).sum::<usize>() + waiting
     }
 
     /// Whether there is a main connection, from which answers may come.
@@ -147,7 +147,7 @@ impl Client {
         self.give_up_resumable();
         self.give_up_draining();
         if let Some(connection) = &mut self.main {
-            let left = connection.submitted.take_all();
+            let left = connection.in_flight.take_all();
             self.give_up(left);
         }
         let answers = self.events.into_iter().filter_map(|event| match event {
@@ -269,7 +269,7 @@ impl Client {
         // Jobs come often enough to check here for shares that stay unanswered.
         if let Some(connection) = &mut self.main {
             let now = std::time::Instant::now();
-            let expired = std::iter::from_fn(|| connection.submitted.expire(now));
+            let expired = std::iter::from_fn(|| connection.in_flight.expire(now));
             self.events.extend(expired.map(|share| Event::Answer(share.give_up(now))));
         }
         let extranonces = (job.extranonce1.clone(), job.extranonce2_len);
@@ -330,7 +330,7 @@ impl Client {
     fn leave(&mut self) -> Option<Duration> {
         let connection = self.main.as_mut()?;
         let worked = connection.worked_for();
-        let left = connection.submitted.take_all();
+        let left = connection.in_flight.take_all();
         let resume = connection.resume().cloned();
         let resumable = worked.is_some() && resume.is_some();
         // `mining.set_extranonce` may have changed it since the subscription.
@@ -369,7 +369,7 @@ impl Client {
 
     fn give_up_draining(&mut self) {
         if let Some((mut connection, _)) = self.draining.take() {
-            let left = connection.submitted.take_all();
+            let left = connection.in_flight.take_all();
             self.give_up(left);
         }
     }
@@ -380,7 +380,7 @@ impl Client {
         }
     }
 
-    fn give_up(&mut self, left: Vec<SubmittedShare>) {
+    fn give_up(&mut self, left: Vec<InFlightShare>) {
         let now = std::time::Instant::now();
         self.events.extend(left.iter().map(|share| Event::Answer(share.give_up(now))));
     }

@@ -18,7 +18,7 @@ use tracing::{debug, trace, warn};
 use crate::config::{Config, Pool, PoolHistory};
 use crate::error::ClientError;
 use crate::event::Answer;
-use crate::shares::{OpenJobs, SubmittedShare, SubmittedShares};
+use crate::shares::{InFlightShare, InFlightShares, OpenJobs};
 
 /// Time for the pool to read what we send.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub(crate) struct PoolConnection {
     first_job: Option<Instant>,
     authorized: bool,
     pub jobs: OpenJobs,
-    pub submitted: SubmittedShares,
+    pub in_flight: InFlightShares,
 }
 
 type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>, DialError>> + Send>>;
@@ -83,7 +83,7 @@ impl PoolConnection {
             first_job: None,
             authorized: false,
             jobs: OpenJobs::default(),
-            submitted: SubmittedShares::default(),
+            in_flight: InFlightShares::default(),
         }
     }
 
@@ -248,15 +248,15 @@ impl PoolConnection {
     ///
     /// # Errors
     /// If the pool has left too much unread. The share counts as submitted all the same.
-    pub fn submit(&mut self, share: SubmittedShare) -> Result<(), ClientError> {
+    pub fn submit(&mut self, share: InFlightShare) -> Result<(), ClientError> {
         let (id, message) = self.session.submit(&share.share);
-        self.submitted.insert(id, share);
+        self.in_flight.insert(id, share);
         self.send(&message)
     }
 
     /// The answer to a share, from an [`Event::Answer`]; `None` if no share of ours has that id.
     pub fn on_answer(&mut self, id: u64, result: Result<(), Reason>) -> Option<Answer> {
-        self.submitted.on_answer(id, result, std::time::Instant::now())
+        self.in_flight.on_answer(id, result, std::time::Instant::now())
     }
 
     /// Whether the connection was established but no message has come.

@@ -11,7 +11,7 @@ use crate::event::{Answer, Outcome, Ticket};
 /// Jobs remembered per session. Bounds the memory for pools that never send a clean job.
 const MAX_JOBS: usize = 1024;
 /// Shares without an answer per connection, for pools that never answer. [`stratum::Session`] has the same limit.
-const MAX_SUBMITTED: usize = 10_000;
+const MAX_IN_FLIGHT: usize = 10_000;
 /// Time for an answer. A connection may last for months. Without this limit, answers lost in that time would add up until
 /// callers that bound their outstanding shares could submit no more.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 4096;
 
 /// A share without an answer.
 #[derive(Clone, Debug)]
-pub(crate) struct SubmittedShare {
+pub(crate) struct InFlightShare {
     pub ticket: Ticket,
     pub share: Share,
     /// When the owner submitted it.
@@ -29,10 +29,10 @@ pub(crate) struct SubmittedShare {
     attempts: u32,
 }
 
-impl SubmittedShare {
+impl InFlightShare {
     /// A share that was not sent yet.
     pub fn new(ticket: Ticket, share: Share, now: Instant) -> Self {
-        SubmittedShare { ticket, share, submitted: now, attempts: 0 }
+        InFlightShare { ticket, share, submitted: now, attempts: 0 }
     }
 
     fn answer(&self, outcome: Outcome, now: Instant) -> Answer {
@@ -81,15 +81,15 @@ impl OpenJobs {
 
 /// The shares of one connection that have no answer yet, by the ids of their requests.
 #[derive(Debug, Default)]
-pub(crate) struct SubmittedShares(BTreeMap<u64, SubmittedShare>);
+pub(crate) struct InFlightShares(BTreeMap<u64, InFlightShare>);
 
-impl SubmittedShares {
+impl InFlightShares {
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Adds a share that is about to be sent. If sending fails half-way, the pool may still have received it.
-    pub fn insert(&mut self, id: u64, mut share: SubmittedShare) {
+    pub fn insert(&mut self, id: u64, mut share: InFlightShare) {
         share.attempts += 1;
         self.0.insert(id, share);
     }
@@ -106,16 +106,16 @@ impl SubmittedShares {
     }
 
     /// Removes the oldest share if it is too old, or there are too many, to expect its answer.
-    pub fn expire(&mut self, now: Instant) -> Option<SubmittedShare> {
-        let crowded = self.0.len() > MAX_SUBMITTED;
+    pub fn expire(&mut self, now: Instant) -> Option<InFlightShare> {
+        let crowded = self.0.len() > MAX_IN_FLIGHT;
         let oldest = self.0.first_entry()?;
         let late = now.saturating_duration_since(oldest.get().submitted) >= ANSWER_TIMEOUT;
         (crowded || late).then(|| oldest.remove())
     }
 
     /// Removes all shares, in the order of their submission.
-    pub fn take_all(&mut self) -> Vec<SubmittedShare> {
-        let mut left: Vec<SubmittedShare> = std::mem::take(&mut self.0).into_values().collect();
+    pub fn take_all(&mut self) -> Vec<InFlightShare> {
+        let mut left: Vec<InFlightShare> = std::mem::take(&mut self.0).into_values().collect();
         left.sort_by_key(|share| share.ticket);
         left
     }
@@ -130,14 +130,14 @@ pub(crate) struct ResumableSession {
     pub until: tokio::time::Instant,
     pub jobs: OpenJobs,
     /// In the order of their submission.
-    pub shares: Vec<SubmittedShare>,
+    pub shares: Vec<InFlightShare>,
     /// Whether a connection has resumed the session. The shares still wait until it is authorized.
     pub resumed: bool,
 }
 
 impl ResumableSession {
     /// Adds a share that was found after the connection was lost; false if there is no room.
-    pub fn add(&mut self, share: SubmittedShare) -> bool {
+    pub fn add(&mut self, share: InFlightShare) -> bool {
         let fits = self.shares.len() < MAX_WAITING;
         if fits {
             self.shares.push(share);
@@ -170,9 +170,9 @@ mod tests {
         })
     }
 
-    fn share(ticket: u64, now: Instant) -> SubmittedShare {
+    fn share(ticket: u64, now: Instant) -> InFlightShare {
         let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce: 0, version: 1 };
-        SubmittedShare::new(Ticket(ticket), share, now)
+        InFlightShare::new(Ticket(ticket), share, now)
     }
 
     #[test]
@@ -222,79 +222,79 @@ mod tests {
     #[test]
     fn shares_are_taken_in_the_order_of_their_submission() {
         let now = Instant::now();
-        let mut submitted = SubmittedShares::default();
+        let mut in_flight = InFlightShares::default();
         for (id, ticket) in [(1, 9), (2, 3), (3, 4)] {
-            submitted.insert(id, share(ticket, now));
+            in_flight.insert(id, share(ticket, now));
         }
-        assert_eq!(submitted.take_all().iter().map(|share| share.ticket.0).collect::<Vec<_>>(), [3, 4, 9]);
+        assert_eq!(in_flight.take_all().iter().map(|share| share.ticket.0).collect::<Vec<_>>(), [3, 4, 9]);
     }
 
     #[test]
     fn each_share_gets_one_outcome() {
         let now = Instant::now();
         let later = now + Duration::from_millis(7);
-        let mut submitted = SubmittedShares::default();
+        let mut in_flight = InFlightShares::default();
         for id in 1..=4 {
-            submitted.insert(id, share(id * 10, now));
+            in_flight.insert(id, share(id * 10, now));
         }
         let rejected = |code| Err(Reason::new(code, ""));
-        let mut answer = |id, result| submitted.on_answer(id, result, later).map(|answer| answer.outcome);
+        let mut answer = |id, result| in_flight.on_answer(id, result, later).map(|answer| answer.outcome);
         assert_eq!(answer(2, Ok(())), Some(Outcome::Accepted));
         assert_eq!(answer(2, Ok(())), None, "answered twice");
         assert_eq!(answer(1, rejected(22)), Some(Outcome::Rejected(Reason::new(22, ""))));
         assert_eq!(answer(3, rejected(21)), Some(Outcome::Stale(Some(Reason::new(21, "")))));
         assert_eq!(answer(9, Ok(())), None);
-        let left = submitted.take_all();
+        let left = in_flight.take_all();
         let lost: Vec<Answer> = left.iter().map(|share| share.give_up(later)).collect();
         let round_trip = Duration::from_millis(7);
         assert_eq!(lost, [Answer { ticket: Ticket(40), outcome: Outcome::Unanswered, round_trip }]);
-        assert_eq!(submitted.len(), 0);
+        assert_eq!(in_flight.len(), 0);
     }
 
     #[test]
     fn shares_without_an_answer_are_bounded() {
         let now = Instant::now();
-        let mut submitted = SubmittedShares::default();
-        for id in 0..MAX_SUBMITTED as u64 {
-            submitted.insert(id, share(id, now));
-            assert!(submitted.expire(now).is_none());
+        let mut in_flight = InFlightShares::default();
+        for id in 0..MAX_IN_FLIGHT as u64 {
+            in_flight.insert(id, share(id, now));
+            assert!(in_flight.expire(now).is_none());
         }
-        submitted.insert(MAX_SUBMITTED as u64, share(MAX_SUBMITTED as u64, now));
-        let oldest = submitted.expire(now).map(|share| share.give_up(now));
+        in_flight.insert(MAX_IN_FLIGHT as u64, share(MAX_IN_FLIGHT as u64, now));
+        let oldest = in_flight.expire(now).map(|share| share.give_up(now));
         assert_eq!(
             oldest.map(|answer| (answer.ticket, answer.outcome)),
             Some((Ticket(0), Outcome::Unanswered))
         );
-        assert_eq!(submitted.len(), MAX_SUBMITTED);
+        assert_eq!(in_flight.len(), MAX_IN_FLIGHT);
     }
 
     #[test]
     fn a_share_without_an_answer_expires_while_the_connection_lasts() {
         let now = Instant::now();
-        let mut submitted = SubmittedShares::default();
-        submitted.insert(1, share(1, now));
-        submitted.insert(2, share(2, now + Duration::from_secs(1)));
-        assert!(submitted.expire(now + ANSWER_TIMEOUT - Duration::from_secs(1)).is_none());
-        let lost = submitted.expire(now + ANSWER_TIMEOUT).map(|share| share.ticket);
+        let mut in_flight = InFlightShares::default();
+        in_flight.insert(1, share(1, now));
+        in_flight.insert(2, share(2, now + Duration::from_secs(1)));
+        assert!(in_flight.expire(now + ANSWER_TIMEOUT - Duration::from_secs(1)).is_none());
+        let lost = in_flight.expire(now + ANSWER_TIMEOUT).map(|share| share.ticket);
         assert_eq!(lost, Some(Ticket(1)));
-        assert!(submitted.expire(now + ANSWER_TIMEOUT).is_none());
-        assert_eq!(submitted.on_answer(1, Ok(()), now), None, "the share has expired");
+        assert!(in_flight.expire(now + ANSWER_TIMEOUT).is_none());
+        assert_eq!(in_flight.on_answer(1, Ok(()), now), None, "the share has expired");
     }
 
     #[test]
     fn a_duplicate_counts_as_accepted_only_if_it_was_sent_before() {
         let now = Instant::now();
-        let mut submitted = SubmittedShares::default();
-        submitted.insert(1, share(1, now));
-        let again = submitted.take_all().remove(0);
-        submitted.insert(7, again);
-        submitted.insert(8, share(2, now));
+        let mut in_flight = InFlightShares::default();
+        in_flight.insert(1, share(1, now));
+        let again = in_flight.take_all().remove(0);
+        in_flight.insert(7, again);
+        in_flight.insert(8, share(2, now));
         let duplicate = || Err(Reason::new(22, "Duplicate share"));
         assert_eq!(
-            submitted.on_answer(7, duplicate(), now).map(|answer| answer.outcome),
+            in_flight.on_answer(7, duplicate(), now).map(|answer| answer.outcome),
             Some(Outcome::Accepted)
         );
-        let fresh = submitted.on_answer(8, duplicate(), now).map(|answer| answer.outcome);
+        let fresh = in_flight.on_answer(8, duplicate(), now).map(|answer| answer.outcome);
         assert!(matches!(fresh, Some(Outcome::Rejected(_))));
         assert_eq!(share(3, now).give_up(now).outcome, Outcome::Stale(None), "it was never sent");
     }

@@ -1,18 +1,19 @@
-//! The miner, alone (`mine`) and as a custom Mesos executor (`executor`).
+//! The miner, standalone (`mine`) and as a custom Mesos executor (`executor`).
 //!
 //! ```text
-//! pool ─Notify→ miner ─Job→ engine ─Found→ miner ─Share→ pool
-//!                 └─JudgedShare→ tally ─Report→ standalone (terminal)  or  agent (status updates)
+//! pool ─Job→ miner ─Job→ engine ─FoundShare→ miner ─Share→ pool
+//!              └─MinedShare→ report_builder ─Report→ standalone (terminal)  or  agent (status updates)
 //! ```
 //!
-//! - [`engine`]: the mining threads and what each of them searches;
-//! - [`miner`]: the connection to the pool, jobs in, shares out;
-//! - [`tally`]: from shares and hash counts to reports;
+//! - [`engine`]: the mining threads and the units of work that they search;
+//! - [`started_engine`]: chooses a backend and starts the engine;
+//! - [`miner`]: passes jobs from the pool to the engine, and shares back;
+//! - [`report_builder`]: builds reports from shares and hash counts;
 //! - [`timers`]: when reports and live messages are due;
-//! - [`standalone`]: the terminal front end, with cpuminer's habits;
-//! - [`agent`]: the Mesos side, a pure state machine and the I/O around it;
-//! - [`runner`]: the seam between the Mesos side and the kinds of task;
-//! - [`worker`]: the runner of a worker task.
+//! - [`standalone`]: the terminal front end, similar to that of cpuminer;
+//! - [`agent`]: the Mesos side: a pure state machine and its I/O;
+//! - [`runner`]: the interface between the Mesos side and the kinds of task;
+//! - [`worker`]: runs worker tasks.
 
 pub mod agent;
 pub mod bench;

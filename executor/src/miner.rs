@@ -16,7 +16,7 @@ use client::{Answer, Client};
 pub use client::{ClientError, Config, Pool};
 use logging::error_chain;
 use stratum::{Job, PoolUrl, Reason, Share};
-use task::{JudgedShare, Verdict};
+use task::Verdict;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use tracing::debug;
 
 use self::pending_shares::PendingShares;
 use crate::engine::{Counters, Engine, FoundShare};
+use crate::report_builder::MinedShare;
 
 /// How long to wait at the end for the last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -64,7 +65,7 @@ pub enum Event {
     /// A share has its verdict.
     Share {
         /// The share and its verdict.
-        share: Box<JudgedShare>,
+        share: Box<MinedShare>,
         /// The pool's reason, if it rejected the share.
         reason: Option<Reason>,
     },
@@ -178,7 +179,7 @@ impl Miner {
         match client.submit(&found.job, Share::from(&found)) {
             Some(ticket) => self.pending.insert(ticket, found),
             None => {
-                let share = Box::new(found.judged(Verdict::Stale, Duration::ZERO));
+                let share = Box::new(found.mined(Verdict::Stale, Duration::ZERO));
                 self.send(Event::Share { share, reason: None }).await;
             }
         }

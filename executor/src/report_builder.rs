@@ -3,12 +3,23 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use task::{Account, JudgedShare, Report, ShareRow, Totals, Verdict};
+use task::{Account, Report, ShareRow, Totals, Verdict};
 
 /// Maximum of rows in one report, if a report is sent at least every minute. A row takes some 60 bytes.
 pub const MAX_ROWS: usize = 128;
 /// Maximum of rows in one report at any interval.
 const ROWS_LIMIT: usize = 1024;
+
+/// A share of this miner, with its verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MinedShare {
+    /// The share and its verdict.
+    pub row: ShareRow,
+    /// Its expected number of hashes, by the target of its job.
+    pub work: u128,
+    /// Whether its hash also met the network's target.
+    pub block: bool,
+}
 
 /// The account of one worker since the start of its task.
 #[derive(Clone, Debug)]
@@ -46,7 +57,7 @@ impl ReportBuilder {
     }
 
     /// Counts a share. A block counts if the pool accepted its share.
-    pub fn count(&mut self, share: JudgedShare) {
+    pub fn count(&mut self, share: MinedShare) {
         let verdict = share.row.verdict;
         self.totals.count(verdict, share.work);
         if share.block && verdict == Verdict::Accepted {
@@ -88,7 +99,7 @@ impl ReportBuilder {
 mod tests {
     use super::*;
 
-    fn share(nonce: u32, verdict: Verdict, block: bool) -> JudgedShare {
+    fn share(nonce: u32, verdict: Verdict, block: bool) -> MinedShare {
         let row = ShareRow {
             job: "1".into(),
             extranonce2: vec![0; 4],
@@ -99,7 +110,7 @@ mod tests {
             verdict,
             round_trip: Duration::ZERO,
         };
-        JudgedShare { row, work: 1 << 32, block }
+        MinedShare { row, work: 1 << 32, block }
     }
 
     #[test]

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use command_line::{Hashrate, Summary, pluralize, print_error_line};
 use net::Dialer;
-use task::{JudgedShare, Totals, Verdict};
+use task::{Totals, Verdict};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::MineArgs;
 use crate::engine::Counters;
 use crate::miner::{self, ClientError, Event};
-use crate::report_builder::ReportBuilder;
+use crate::report_builder::{MinedShare, ReportBuilder};
 use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::worker::every;
 
@@ -165,7 +165,7 @@ impl Terminal {
         }
     }
 
-    fn on_share(&mut self, share: JudgedShare, reason: &str) {
+    fn on_share(&mut self, share: MinedShare, reason: &str) {
         let verdict = match share.row.verdict {
             Verdict::Accepted if share.block => "yay!!! a block",
             Verdict::Accepted => "yay!!!",

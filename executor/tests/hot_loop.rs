@@ -1,6 +1,6 @@
-//! While nothing is found and no job comes, the mining threads allocate nothing.
+//! The mining threads allocate nothing between shares and changes of job.
 //!
-//! A program of its own with one test, since what is counted is counted of the whole process.
+//! A test program of its own, because it counts the allocations of the whole process.
 
 use std::alloc::System;
 use std::time::{Duration, Instant};
@@ -18,15 +18,15 @@ use job::sample_job;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Some hundred chunks of the search, and far fewer hashes than a unit of it has.
+/// Several hundred chunks, but far fewer hashes than a unit has.
 const HASHES: u128 = 1 << 21;
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Waits until so many more hashes are done, without an allocation of its own.
+/// Waits for so many more hashes, without allocating.
 fn wait_for(counters: &Counters, hashes: u128) {
     let (goal, start) = (counters.hashes() + hashes, Instant::now());
     while counters.hashes() < goal {
-        assert!(start.elapsed() < PATIENCE, "the engine does not hash");
+        assert!(start.elapsed() < TIMEOUT, "the engine does not hash");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -42,7 +42,7 @@ fn the_search_allocates_nothing() {
         let all = Region::new(ALLOCATOR);
         engine.mine(sample_job(0, 12));
         wait_for(&counters, HASHES);
-        assert!(all.change().allocations > 0, "a job is built on the heap, or nothing is counted here");
+        assert!(all.change().allocations > 0, "a new job allocates, so the counter works");
 
         let search = Region::new(ALLOCATOR);
         wait_for(&counters, HASHES);

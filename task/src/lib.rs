@@ -21,7 +21,7 @@ mod wire;
 
 pub use instruction::{Instruction, Intervals};
 pub use live::{Live, PoolLive, WorkerLive};
-pub use report::{Account, JudgedShare, Report, ServerAddress, ShareRow, Totals, Verdict};
+pub use report::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 pub use source::{
     BlockSourceSpec, MinDifficultyTime, MinDifficultyTimeError, NodeAccess, NodeCredentials, NodeSpec,
     Payout, UpstreamSpec,

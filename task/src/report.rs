@@ -98,17 +98,6 @@ pub struct ShareRow {
     pub round_trip: Duration,
 }
 
-/// A share that has its verdict, on its way into an account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JudgedShare {
-    /// The share and its verdict.
-    pub row: ShareRow,
-    /// Its expected number of hashes, by the target that it had to meet.
-    pub work: u128,
-    /// Whether its hash also met the network's target.
-    pub block: bool,
-}
-
 /// The verdict on a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -1,4 +1,4 @@
-//! The state machine, event by event, and the whole executor against a small agent.
+//! Tests of the state machine, event by event, and of the whole executor against a fake agent.
 
 mod events;
 mod machine;

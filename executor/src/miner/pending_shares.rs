@@ -6,9 +6,10 @@ use std::time::Duration;
 use client::{Answer, Ticket};
 use hasher::Target;
 use stratum::{Reason, Share};
-use task::{JudgedShare, ShareRow, Verdict};
+use task::{ShareRow, Verdict};
 
 use crate::engine::FoundShare;
+use crate::report_builder::MinedShare;
 
 /// The submitted shares without an answer.
 #[derive(Debug, Default)]
@@ -21,22 +22,22 @@ impl PendingShares {
     }
 
     /// The share with its verdict, and the pool's reason if it rejected it; `None` if the ticket is unknown.
-    pub fn on_answer(&mut self, answer: Answer) -> Option<(JudgedShare, Option<Reason>)> {
+    pub fn on_answer(&mut self, answer: Answer) -> Option<(MinedShare, Option<Reason>)> {
         let found = self.0.remove(&answer.ticket)?;
-        let share = found.judged(answer.outcome.verdict(), answer.round_trip);
+        let share = found.mined(answer.outcome.verdict(), answer.round_trip);
         Some((share, answer.outcome.reason().cloned()))
     }
 }
 
 impl FoundShare {
     /// The share with its verdict.
-    pub fn judged(&self, verdict: Verdict, round_trip: Duration) -> JudgedShare {
+    pub fn mined(&self, verdict: Verdict, round_trip: Duration) -> MinedShare {
         let Share { job, extranonce2, ntime, nonce, version } = self.into();
         let difficulty = self.digest.difficulty();
         let row = ShareRow { job, extranonce2, ntime, version, nonce, difficulty, verdict, round_trip };
         let network = Target::from_compact(self.header.nbits);
         let block = network.is_ok_and(|target| target.is_met_by(&self.digest));
-        JudgedShare { row, work: self.job.target.work(), block }
+        MinedShare { row, work: self.job.target.work(), block }
     }
 }
 
@@ -89,12 +90,12 @@ mod tests {
 
     #[test]
     fn work_and_block_come_from_the_targets() {
-        let share = found().judged(Verdict::Accepted, Duration::ZERO);
+        let share = found().mined(Verdict::Accepted, Duration::ZERO);
         assert_eq!(share.work, 0x1_0001_0001, "the work of the genesis block in Bitcoin Core");
         assert!(share.block);
         assert!(share.row.difficulty >= 1.0);
         let mut hard = found();
         hard.header.nbits = hasher::CompactTarget(0x1700_ffff);
-        assert!(!hard.judged(Verdict::Accepted, Duration::ZERO).block);
+        assert!(!hard.mined(Verdict::Accepted, Duration::ZERO).block);
     }
 }

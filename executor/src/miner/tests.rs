@@ -1,4 +1,4 @@
-//! The miner against a pool that is a few literal lines of JSON.
+//! The miner against a scripted pool, whose messages are literal JSON lines.
 
 use std::io::{BufRead, Write};
 use std::num::NonZeroUsize;
@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use super::*;
 use crate::engine::cpus::CpuAllocation;
 
-/// Generous: only a hang should meet it.
+/// Generous: only a hang exceeds it.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A pool's end of one connection.
+/// A scripted pool: the server end of one connection.
 struct Pool {
     lines: Lines<BufReader<OwnedReadHalf>>,
     out: OwnedWriteHalf,
@@ -34,12 +34,12 @@ impl Pool {
         Pool { lines: BufReader::new(read).lines(), out }
     }
 
-    async fn say(&mut self, line: &str) {
-        self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the miner listens");
+    async fn send_line(&mut self, line: &str) {
+        self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the miner reads");
     }
 
-    /// The next request of that method; others are left unanswered.
-    async fn hear(&mut self, method: &str) -> Value {
+    /// Waits for a request of this method. Other requests stay unanswered.
+    async fn expect_call(&mut self, method: &str) -> Value {
         loop {
             let line = timeout(DEADLINE, self.lines.next_line()).await.expect("in time").expect("a line");
             let call: Value = serde_json::from_str(&line.expect("an open connection")).expect("JSON");
@@ -50,27 +50,27 @@ impl Pool {
     }
 
     async fn answer(&mut self, call: &Value, result: &str, error: &str) {
-        self.say(&format!(r#"{{"id":{},"result":{result},"error":{error}}}"#, call["id"])).await;
+        self.send_line(&format!(r#"{{"id":{},"result":{result},"error":{error}}}"#, call["id"])).await;
     }
 
-    /// Takes the miner in; afterwards it mines job "a" at a very low difficulty.
+    /// Authorizes the miner and gives it job "a" with a very low difficulty.
     async fn welcome(&mut self) {
         self.welcome_as("00000001").await;
     }
 
     async fn welcome_as(&mut self, extranonce1: &str) {
-        let call = self.hear("mining.subscribe").await;
+        let call = self.expect_call("mining.subscribe").await;
         self.answer(&call, &format!(r#"[[["mining.notify","s"]],"{extranonce1}",4]"#), "null").await;
-        let call = self.hear("mining.authorize").await;
+        let call = self.expect_call("mining.authorize").await;
         assert_eq!(call["params"], serde_json::json!(["me.rig", "x"]));
         self.answer(&call, "true", "null").await;
-        self.say(r#"{"id":null,"method":"mining.set_difficulty","params":[1e-7]}"#).await;
+        self.send_line(r#"{"id":null,"method":"mining.set_difficulty","params":[1e-7]}"#).await;
         self.notify("a", true).await;
     }
 
     async fn notify(&mut self, id: &str, clean: bool) {
         let prev = "00".repeat(32);
-        self.say(&format!(
+        self.send_line(&format!(
             r#"{{"id":null,"method":"mining.notify","params":["{id}","{prev}","01{}","02",[],"20000000","1d00ffff","65000000",{clean}]}}"#,
             hex::encode(id)
         ))
@@ -78,7 +78,7 @@ impl Pool {
     }
 }
 
-/// A miner with one thread, and what it tells.
+/// A miner with one thread, and its events.
 struct Harness {
     events: mpsc::Receiver<Event>,
     stop: CancellationToken,
@@ -108,7 +108,7 @@ impl Harness {
         Harness { events, stop, miner, configs, verdicts: Vec::new() }
     }
 
-    /// Waits for an event of a kind; notes the verdicts of shares on the way.
+    /// Waits for an event that `wanted` accepts. Records the verdicts of shares on the way.
     async fn wait(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             let event = timeout(DEADLINE, self.events.recv()).await.expect(what).expect(what);
@@ -121,7 +121,7 @@ impl Harness {
         }
     }
 
-    async fn wait_for_verdict(&mut self, verdict: Verdict) -> JudgedShare {
+    async fn wait_for_verdict(&mut self, verdict: Verdict) -> MinedShare {
         let wanted =
             |event: &Event| matches!(event, Event::Share { share, .. } if share.row.verdict == verdict);
         match self.wait("a verdict", wanted).await {
@@ -164,11 +164,11 @@ async fn each_answer_becomes_the_verdict_of_its_share() {
     let mut harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     pool.welcome().await;
-    let first = pool.hear("mining.submit").await;
-    let second = pool.hear("mining.submit").await;
-    let third = pool.hear("mining.submit").await;
+    let first = pool.expect_call("mining.submit").await;
+    let second = pool.expect_call("mining.submit").await;
+    let third = pool.expect_call("mining.submit").await;
     assert_eq!((&first["params"][0], &first["params"][1]), (&"me.rig".into(), &"a".into()));
-    // In another order than asked.
+    // The answers come in another order than the requests.
     pool.answer(&second, "null", r#"[23,"Low difficulty",null]"#).await;
     pool.answer(&third, "false", r#"[21,"Stale",null]"#).await;
     pool.answer(&first, "true", "null").await;
@@ -181,52 +181,52 @@ async fn each_answer_becomes_the_verdict_of_its_share() {
 }
 
 #[tokio::test]
-async fn a_miner_that_is_sent_to_another_pool_leaves_the_first_one_and_goes_on() {
+async fn new_settings_move_the_miner_to_another_pool() {
     let (first, second) = (listen().await, listen().await);
     let mut harness = Harness::start(&[&first], |_| {});
     let mut old = Pool::accept(&first).await;
     old.welcome().await;
-    old.hear("mining.submit").await;
+    old.expect_call("mining.submit").await;
     let address = second.local_addr().expect("an address").to_string();
     harness.configs.send_modify(|config| config.pools = vec![pool(&address)]);
     harness.wait_for_verdict(Verdict::Unanswered).await;
     let mut new = Pool::accept(&second).await;
     new.welcome().await;
-    let call = new.hear("mining.submit").await;
+    let call = new.expect_call("mining.submit").await;
     new.answer(&call, "true", "null").await;
     harness.wait_for_verdict(Verdict::Accepted).await;
-    // The first one hears no more.
+    // The miner has closed the connection to the first pool.
     while timeout(DEADLINE, old.lines.next_line()).await.expect("an end in time").expect("lines").is_some() {}
     harness.end().await;
 }
 
 #[tokio::test]
-async fn the_difficulty_asked_for_comes_from_the_hashrate() {
+async fn the_configured_difficulty_is_suggested() {
     let listener = listen().await;
     let harness = Harness::start(&[&listener], |config| config.suggest_difficulty = Some(0.125));
     let mut pool = Pool::accept(&listener).await;
-    let call = pool.hear("mining.subscribe").await;
+    let call = pool.expect_call("mining.subscribe").await;
     pool.answer(&call, r#"[[],"00000001",4]"#, "null").await;
-    let call = pool.hear("mining.suggest_difficulty").await;
+    let call = pool.expect_call("mining.suggest_difficulty").await;
     assert_eq!(call["params"], serde_json::json!([0.125]));
     harness.end().await;
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_made_again_and_its_open_shares_are_unanswered() {
+async fn the_miner_reconnects_and_shares_of_the_lost_connection_are_unanswered() {
     let listener = listen().await;
     let mut harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     pool.welcome().await;
-    pool.hear("mining.submit").await;
+    pool.expect_call("mining.submit").await;
     drop(pool);
     let error = harness.wait_for_loss().await;
     assert!(error.contains("127.0.0.1"), "{error}");
     let mut pool = Pool::accept(&listener).await;
-    // Another session: whether the share had arrived will never be known.
+    // A new session, so nobody can tell whether the share had arrived.
     pool.welcome_as("00000002").await;
     harness.wait_for_verdict(Verdict::Unanswered).await;
-    let call = pool.hear("mining.submit").await;
+    let call = pool.expect_call("mining.submit").await;
     pool.answer(&call, "true", "null").await;
     harness.wait_for_verdict(Verdict::Accepted).await;
     harness.end().await;
@@ -240,7 +240,7 @@ async fn every_submitted_share_gets_one_verdict() {
     pool.welcome().await;
     let mut submitted = 0;
     for round in 0..20 {
-        let call = pool.hear("mining.submit").await;
+        let call = pool.expect_call("mining.submit").await;
         submitted += 1;
         match round % 3 {
             0 => pool.answer(&call, "true", "null").await,
@@ -252,7 +252,7 @@ async fn every_submitted_share_gets_one_verdict() {
         }
     }
     let count = tokio::spawn(async move {
-        // What still comes until the miner closes, unanswered.
+        // Counts the shares that still come until the miner disconnects.
         while let Ok(Some(line)) = pool.lines.next_line().await {
             submitted += u32::from(line.contains("mining.submit"));
         }
@@ -263,16 +263,16 @@ async fn every_submitted_share_gets_one_verdict() {
     let with = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count() as u32;
     assert_eq!((with(Verdict::Accepted), with(Verdict::Rejected(22))), (7, 7));
     assert_eq!(with(Verdict::Unanswered), submitted - 14);
-    assert_eq!(with(Verdict::Stale) + submitted, verdicts.len() as u32, "stale ones were never sent");
+    assert_eq!(with(Verdict::Stale) + submitted, verdicts.len() as u32, "stale shares were never sent");
 }
 
 #[tokio::test]
-async fn a_pool_that_never_stops_talking_holds_up_neither_shares_nor_the_end() {
+async fn a_pool_that_floods_the_miner_delays_neither_shares_nor_the_end() {
     let listener = listen().await;
     let mut harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     pool.welcome().await;
-    // Threads of their own, so that there is always something to be read.
+    // Threads, so that the miner always has something to read.
     let whole = pool.lines.into_inner().into_inner().reunite(pool.out).expect("one connection");
     let stream = whole.into_std().expect("a socket");
     stream.set_nonblocking(false).expect("a socket that can wait");
@@ -289,7 +289,7 @@ async fn a_pool_that_never_stops_talking_holds_up_neither_shares_nor_the_end() {
     let reader = std::thread::spawn(move || {
         let mut lines = std::io::BufReader::new(stream).lines().map_while(Result::ok);
         let submits = lines.by_ref().filter(|line| line.contains("mining.submit")).take(50).count();
-        // No answer comes: at the end, too, they are waited for, but not for ever.
+        // No share is answered, so the end also tests that waiting for answers is limited.
         let _ = enough.send(submits);
         lines.for_each(drop);
     });
@@ -303,12 +303,12 @@ async fn a_pool_that_never_stops_talking_holds_up_neither_shares_nor_the_end() {
 }
 
 #[tokio::test]
-async fn without_retries_a_pool_out_of_reach_is_an_error() {
+async fn without_retries_an_unreachable_pool_is_an_error() {
     let listener = listen().await;
     let mut harness = Harness::start(&[&listener], |config| config.retries = Some(0));
     drop(Pool::accept(&listener).await);
     let error = timeout(DEADLINE, &mut harness.miner).await.expect("in time").expect("no panic");
-    // Which of them, depends on what the pool had read before it closed.
+    // The kind of error depends on what the pool had read before it closed.
     let lost = matches!(
         error,
         Err(ClientError::Closed { .. } | ClientError::Read { .. } | ClientError::Write { .. })
@@ -324,13 +324,13 @@ async fn without_retries_a_pool_out_of_reach_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_unwanted_user_is_told_so() {
+async fn the_error_names_a_refused_user() {
     let listener = listen().await;
     let mut harness = Harness::start(&[&listener], |config| config.retries = Some(0));
     let mut pool = Pool::accept(&listener).await;
-    let call = pool.hear("mining.subscribe").await;
+    let call = pool.expect_call("mining.subscribe").await;
     pool.answer(&call, r#"[[],"00000001",4]"#, "null").await;
-    let call = pool.hear("mining.authorize").await;
+    let call = pool.expect_call("mining.authorize").await;
     pool.answer(&call, "false", r#"[24,"Unauthorized worker",null]"#).await;
     let error = timeout(DEADLINE, &mut harness.miner).await.expect("in time").expect("no panic");
     let error = error_chain(&error.expect_err("refused"));
@@ -343,46 +343,46 @@ async fn a_silent_pool_is_pinged_and_then_lost() {
     let mut harness =
         Harness::start(&[&listener], |config| config.silence_timeout = Duration::from_millis(100));
     let mut pool = Pool::accept(&listener).await;
-    pool.hear("mining.ping").await;
+    pool.expect_call("mining.ping").await;
     let error = harness.wait_for_loss().await;
     assert!(error.contains("silent"), "{error}");
     harness.end().await;
 }
 
 #[tokio::test]
-async fn the_next_pool_is_tried_when_one_is_out_of_reach() {
+async fn an_unreachable_pool_is_left_for_the_next() {
     let (dead, alive) = (listen().await, listen().await);
     let harness = Harness::start(&[&dead, &alive], |_| {});
     drop(dead);
     let mut pool = Pool::accept(&alive).await;
     pool.welcome().await;
-    pool.hear("mining.submit").await;
+    pool.expect_call("mining.submit").await;
     harness.end().await;
 }
 
 #[tokio::test]
-async fn a_pool_may_send_the_miner_to_another_port() {
+async fn a_pool_may_redirect_the_miner_to_another_port() {
     let (first, second) = (listen().await, listen().await);
     let harness = Harness::start(&[&first], |_| {});
     let mut pool = Pool::accept(&first).await;
     pool.welcome().await;
     let port = second.local_addr().expect("an address").port();
-    pool.say(&format!(r#"{{"id":null,"method":"client.reconnect","params":["",{port},0]}}"#)).await;
+    pool.send_line(&format!(r#"{{"id":null,"method":"client.reconnect","params":["",{port},0]}}"#)).await;
     let mut pool = Pool::accept(&second).await;
     pool.welcome().await;
-    pool.hear("mining.submit").await;
+    pool.expect_call("mining.submit").await;
     harness.end().await;
 }
 
 #[tokio::test]
-async fn nonsense_lines_are_skipped() {
+async fn invalid_lines_are_skipped() {
     let listener = listen().await;
     let harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     for line in ["", "{", "[]", r#"{"method":"mining.notify","params":[1]}"#, r#"{"id":77,"result":true}"#] {
-        pool.say(line).await;
+        pool.send_line(line).await;
     }
     pool.welcome().await;
-    pool.hear("mining.submit").await;
+    pool.expect_call("mining.submit").await;
     harness.end().await;
 }

@@ -1,3 +1,5 @@
+//! The whole executor against a fake agent.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ use crate::runner::{Runner, Runners, TaskEvent};
 
 type Events = EventSender<Call>;
 
-/// Reports once, and again at the end.
+/// A runner that reports at the start and at the end.
 fn obedient() -> Runner {
     Arc::new(|context| {
         Box::pin(async move {
@@ -30,6 +32,7 @@ fn obedient() -> Runner {
     })
 }
 
+/// A runner that never ends.
 fn stubborn() -> Runner {
     Arc::new(|_| Box::pin(std::future::pending()))
 }
@@ -50,7 +53,7 @@ fn start_at(address: String, worker: Runner, checkpoint: bool) -> JoinHandle<any
     tokio::spawn(async move { Executor::new(env, Runners { server: worker.clone(), worker }).run().await })
 }
 
-/// The stream of the next subscription, with the task launched on it.
+/// Waits for the next subscription and launches the task. Returns the event stream.
 async fn launched(agent: &mut TestAgent) -> Events {
     let (_, events) = agent.subscription().await;
     events.send(subscribed(false));
@@ -58,7 +61,7 @@ async fn launched(agent: &mut TestAgent) -> Events {
     events
 }
 
-/// Takes the next update, which must be of that state, and acknowledges it.
+/// Receives the next update, which must have this state, and acknowledges it.
 async fn update(agent: &mut TestAgent, events: &Events, state: TaskState) -> TaskStatus {
     let (call, _) = agent.next_call().await;
     let status = call.update.expect("an update").status;
@@ -86,7 +89,7 @@ async fn launch_kill_and_the_last_report() {
 }
 
 #[tokio::test]
-async fn a_stubborn_task_is_ended_by_force() {
+async fn a_task_that_does_not_end_is_aborted() {
     let mut agent = TestAgent::start().await;
     let executor = start(&agent, stubborn(), true);
     let events = launched(&mut agent).await;
@@ -94,12 +97,12 @@ async fn a_stubborn_task_is_ended_by_force() {
     let asked = Instant::now();
     events.send(kill("t", Some(Duration::from_millis(300))));
     update(&mut agent, &events, TaskState::TaskKilled).await;
-    assert!(asked.elapsed() >= Duration::from_millis(300), "not before its time");
+    assert!(asked.elapsed() >= Duration::from_millis(300), "not before its grace period");
     end(executor).await.expect("a good end");
 }
 
 #[tokio::test]
-async fn a_broken_stream_is_subscribed_again_with_what_is_unacknowledged() {
+async fn after_a_lost_stream_the_subscription_carries_unacknowledged_updates() {
     let mut agent = TestAgent::start().await;
     let executor = start(&agent, obedient(), true);
     let events = launched(&mut agent).await;
@@ -123,7 +126,7 @@ async fn a_broken_stream_is_subscribed_again_with_what_is_unacknowledged() {
 }
 
 #[tokio::test]
-async fn without_checkpointing_a_dead_agent_means_the_end() {
+async fn without_checkpointing_a_dead_agent_ends_the_executor() {
     let mut agent = TestAgent::start().await;
     let executor = start(&agent, obedient(), false);
     let events = launched(&mut agent).await;
@@ -135,14 +138,14 @@ async fn without_checkpointing_a_dead_agent_means_the_end() {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_not_there_is_given_up() {
+async fn the_executor_gives_up_an_agent_that_cannot_be_reached() {
     let executor = start_at(closed_address().to_string(), obedient(), true);
     let error = end(executor).await.expect_err("a bad end");
     assert!(error.to_string().contains("cannot connect"), "{error}");
 }
 
 #[tokio::test]
-async fn an_error_ends_task_and_executor_with_its_text() {
+async fn an_error_event_ends_task_and_executor_with_its_text() {
     let mut agent = TestAgent::start().await;
     let executor = start(&agent, obedient(), true);
     let events = launched(&mut agent).await;
@@ -156,14 +159,14 @@ async fn an_error_ends_task_and_executor_with_its_text() {
     assert!(error.to_string().contains("no such framework"), "{error}");
 }
 
-/// An agent that has recovered waits only 2 s for its executors.
+/// A recovered agent waits only 2 s for its executors.
 #[tokio::test]
-async fn a_lost_agent_is_tried_twice_a_second() {
+async fn a_lost_agent_is_tried_twice_per_second() {
     let mut agent = TestAgent::start().await;
     let executor = start(&agent, obedient(), true);
     let (_, events) = agent.subscription().await;
     events.send(subscribed(false));
-    // Each subscription ends at once.
+    // The agent ends each subscription at once.
     drop(events);
     let (mut pauses, mut last) = (Vec::new(), None::<Instant>);
     while pauses.len() < 6 {
@@ -171,16 +174,16 @@ async fn a_lost_agent_is_tried_twice_a_second() {
         let now = Instant::now();
         pauses.extend(last.replace(now).map(|last| now - last));
     }
-    // A busy machine makes some of them longer, but never all of them.
-    let shortest = pauses.iter().min().expect("some");
+    // On a busy machine some pauses are longer, but not all of them.
+    let shortest = pauses.iter().min().expect("six pauses");
     assert!(*shortest <= Duration::from_millis(500), "{pauses:?}");
-    assert!(*shortest >= Duration::from_millis(100), "no storm: {pauses:?}");
+    assert!(*shortest >= Duration::from_millis(100), "not too often: {pauses:?}");
     executor.abort();
 }
 
-/// While an agent recovers it takes subscriptions but no updates; it may send events all the same.
+/// A recovering agent accepts subscriptions but no updates, and it may send events.
 #[tokio::test]
-async fn an_agent_that_recovers_keeps_its_subscription() {
+async fn the_subscription_with_a_recovering_agent_is_kept() {
     let recovers = Arc::new(AtomicBool::new(true));
     let for_agent = recovers.clone();
     let refusal = move |_| for_agent.load(Relaxed).then_some("503 Service Unavailable");
@@ -191,7 +194,7 @@ async fn an_agent_that_recovers_keeps_its_subscription() {
     let (again, subscribed) = agent.next_call().await;
     assert!(subscribed.is_none() && again == first, "the same update once more: {again:?}");
     recovers.store(false, Relaxed);
-    // On the subscription that there was all the while.
+    // The kill comes on the same subscription.
     events.send(kill("t", Some(Duration::from_secs(20))));
     let mut states = Vec::new();
     while states.last() != Some(&TaskState::TaskKilled) {

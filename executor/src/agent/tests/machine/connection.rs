@@ -1,14 +1,14 @@
-//! What happens while the agent is away, and when it is back.
+//! Losing and regaining the connection to the agent.
 
 use super::*;
 
 #[test]
-fn what_is_not_acknowledged_goes_with_the_next_subscription() {
+fn the_next_subscription_carries_unacknowledged_tasks_and_updates() {
     let mut machine = Machine::subscribed(true);
     machine.agent(launch("t"));
     machine.on(Event::Task(TaskEvent::Running(report(1))));
     assert_eq!(machine.on(Event::Disconnected("gone".into())), [Effect::Subscribe]);
-    assert_eq!(machine.on(Event::Task(TaskEvent::Report(report(2)))), [], "nobody to send it to");
+    assert_eq!(machine.on(Event::Task(TaskEvent::Report(report(2)))), [], "there is no connection");
     let (call, effects) = machine.subscribe();
     let subscribe = call.subscribe.expect("a SUBSCRIBE call");
     assert_eq!(call.r#type, Some(call::Type::Subscribe.into()));
@@ -21,7 +21,7 @@ fn what_is_not_acknowledged_goes_with_the_next_subscription() {
 }
 
 #[test]
-fn what_was_made_during_the_subscription_is_sent_after_it() {
+fn updates_made_while_subscribing_are_sent_afterwards() {
     let mut machine = Machine::running(true);
     machine.on(Event::Disconnected("gone".into()));
     machine.state.subscription();
@@ -31,7 +31,7 @@ fn what_was_made_during_the_subscription_is_sent_after_it() {
 }
 
 #[test]
-fn without_checkpointing_the_agents_death_is_the_end() {
+fn without_checkpointing_a_lost_agent_ends_the_executor() {
     let mut machine = Machine::running(false);
     let effects = machine.on(Event::Disconnected("gone".into()));
     assert_eq!(effects.first(), Some(&Effect::Abort));
@@ -39,9 +39,9 @@ fn without_checkpointing_the_agents_death_is_the_end() {
 }
 
 #[test]
-fn with_checkpointing_the_task_goes_on_until_the_recovery_timeout() {
+fn with_checkpointing_the_task_runs_until_the_recovery_timeout() {
     let mut machine = Machine::running(true);
-    assert_eq!(machine.after(2 * RECOVERY), [], "it was there all the time");
+    assert_eq!(machine.after(2 * RECOVERY), [], "the agent was connected all the time");
     assert_eq!(machine.on(Event::Disconnected("gone".into())), [Effect::Subscribe]);
     machine.now += RECOVERY - Duration::from_millis(1);
     assert_eq!(machine.on(Event::Disconnected("still gone".into())), [Effect::Subscribe]);
@@ -50,7 +50,7 @@ fn with_checkpointing_the_task_goes_on_until_the_recovery_timeout() {
 }
 
 #[test]
-fn the_end_of_a_task_waits_for_the_agent_to_come_back() {
+fn an_ended_task_waits_for_the_agent_to_come_back() {
     let mut machine = Machine::running(true);
     machine.on(Event::Disconnected("gone".into()));
     assert_eq!(machine.on(Event::TaskEnded(Ok(report(2)))), []);
@@ -60,7 +60,7 @@ fn the_end_of_a_task_waits_for_the_agent_to_come_back() {
 }
 
 #[test]
-fn the_last_update_waits_for_an_agent_that_died_before_it_acknowledged() {
+fn the_last_update_waits_for_an_agent_that_restarts_before_acknowledging() {
     let mut machine = Machine::running(true);
     machine.on(Event::TaskEnded(Ok(report(2))));
     assert_eq!(machine.after(Duration::from_secs(1)), []);
@@ -69,12 +69,12 @@ fn the_last_update_waits_for_an_agent_that_died_before_it_acknowledged() {
     let (call, effects) = machine.subscribe();
     assert_eq!(call.subscribe.expect("a SUBSCRIBE call").unacknowledged_updates.len(), 1);
     assert_eq!(effects, []);
-    assert_eq!(machine.after(Duration::from_secs(4)), [], "it has the same time again");
+    assert_eq!(machine.after(Duration::from_secs(4)), [], "the time to acknowledge starts again");
     assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())));
 }
 
 #[test]
-fn an_acknowledgement_is_of_one_update() {
+fn an_acknowledgement_covers_one_update() {
     let mut machine = Machine::subscribed(true);
     machine.agent(launch("t"));
     machine.on(Event::Task(TaskEvent::Running(report(1))));
@@ -86,7 +86,7 @@ fn an_acknowledgement_is_of_one_update() {
 }
 
 #[test]
-fn an_acknowledgement_is_of_one_task() {
+fn an_acknowledgement_covers_one_task() {
     let mut machine = Machine::subscribed(true);
     let tasks = ["a", "b"].map(task).into();
     machine.agent(AgentEvent::LaunchGroup(TaskGroupInfo { tasks }));
@@ -98,11 +98,11 @@ fn an_acknowledgement_is_of_one_task() {
 }
 
 #[test]
-fn the_first_subscription_is_tried_only_briefly() {
+fn the_first_subscription_is_tried_only_for_a_short_time() {
     for checkpoint in [true, false] {
         let mut machine = Machine::new(checkpoint);
         assert_eq!(machine.on(Event::Disconnected("refused".into())), [Effect::Subscribe]);
-        assert_eq!(machine.after(Duration::from_secs(60)), [], "it may only be slow to answer");
+        assert_eq!(machine.after(Duration::from_secs(60)), [], "the agent may only be slow");
         let effects = machine.on(Event::Disconnected("refused".into()));
         assert!(matches!(exits(&effects), Some(Err(text)) if text.contains("refused")));
     }

@@ -1,4 +1,4 @@
-//! How tasks and the executor end: kills, shutdown, failures.
+//! The end of tasks and of the executor: kills, shutdown, failures.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn a_kill_ends_the_task_with_its_last_report() {
 }
 
 #[test]
-fn killing_is_told_only_to_frameworks_that_know_it() {
+fn task_killing_is_sent_only_to_frameworks_with_the_capability() {
     let mut machine = Machine::new(true);
     machine.state.subscription();
     machine.agent(subscribed(false));
@@ -25,7 +25,7 @@ fn killing_is_told_only_to_frameworks_that_know_it() {
 }
 
 #[test]
-fn a_task_that_overstays_its_grace_period_is_aborted() {
+fn a_task_that_exceeds_its_grace_period_is_aborted() {
     let mut machine = Machine::running(true);
     machine.on(Event::Task(TaskEvent::Report(report(4))));
     machine.agent(kill("t", Some(Duration::from_secs(2))));
@@ -35,8 +35,8 @@ fn a_task_that_overstays_its_grace_period_is_aborted() {
     assert_eq!(effects.first(), Some(&Effect::Abort));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
     assert_eq!(status.state(), TaskState::TaskKilled);
-    assert_eq!(data(status), report(4), "the last one known");
-    assert_eq!(machine.on(Event::TaskEnded(Ok(report(5)))), [], "too late");
+    assert_eq!(data(status), report(4), "the last known report");
+    assert_eq!(machine.on(Event::TaskEnded(Ok(report(5)))), [], "too late, the task was aborted");
 }
 
 #[test]
@@ -51,13 +51,13 @@ fn a_second_kill_only_shortens_the_grace_period() {
 }
 
 #[test]
-fn a_kill_of_a_stranger_changes_nothing() {
+fn a_kill_of_an_unknown_task_changes_nothing() {
     let mut machine = Machine::running(true);
     assert_eq!(machine.agent(kill("other", None)), []);
 }
 
 #[test]
-fn a_task_that_fails_says_why_and_brings_its_report() {
+fn a_failed_task_sends_its_error_and_last_report() {
     let mut machine = Machine::running(true);
     let error = TaskError { message: "port in use".into(), last_report: Some(Box::new(report(7))) };
     let effects = machine.on(Event::TaskEnded(Err(error)));
@@ -75,12 +75,12 @@ fn shutdown_ends_task_and_executor_within_the_grace_period() {
     let effects = machine.after(stop_by - machine.now);
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskKilled)]);
     let leave_by = machine.state.next_deadline().expect("a deadline");
-    assert!(leave_by < machine.now + GRACE, "before the agent's SIGKILL");
+    assert!(leave_by < machine.now + GRACE, "before the agent sends SIGKILL");
     assert_eq!(exits(&machine.after(leave_by - machine.now)), Some(&Ok(())), "acknowledged or not");
 }
 
 #[test]
-fn shutdown_has_its_grace_period_once_whatever_comes_after_it() {
+fn later_events_do_not_extend_the_grace_period_of_a_shutdown() {
     let mut machine = Machine::running(true);
     let start = machine.now;
     machine.agent(AgentEvent::Shutdown);
@@ -102,7 +102,7 @@ fn a_task_that_was_killed_does_not_fail_when_the_agent_reports_an_error() {
 }
 
 #[test]
-fn reports_of_a_task_that_is_being_killed_say_so_if_the_framework_knows_it() {
+fn reports_of_a_task_being_killed_have_the_state_that_the_framework_knows() {
     for (knows, state) in [(true, TaskState::TaskKilling), (false, TaskState::TaskRunning)] {
         let mut machine = Machine::new(true);
         machine.state.subscription();
@@ -115,7 +115,7 @@ fn reports_of_a_task_that_is_being_killed_say_so_if_the_framework_knows_it() {
 }
 
 #[test]
-fn a_task_that_crashes_repeats_its_last_totals_without_the_rows() {
+fn a_crashed_task_repeats_its_last_totals_without_rows() {
     let mut machine = Machine::running(true);
     let row = task::ShareRow {
         job: "1".into(),
@@ -129,15 +129,15 @@ fn a_task_that_crashes_repeats_its_last_totals_without_the_rows() {
     };
     let totals = task::Totals { accepted: 1, ..Default::default() };
     let account = task::Account { totals, rows: vec![row], ..Default::default() };
-    let told = Report { sequence: 2, accounts: vec![account], server: None };
-    machine.on(Event::Task(TaskEvent::Report(told)));
+    let sent = Report { sequence: 2, accounts: vec![account], server: None };
+    machine.on(Event::Task(TaskEvent::Report(sent)));
     let effects = machine.on(Event::TaskEnded(Err(TaskError::new("crashed"))));
     let last = data(&statuses(&effects)[0]);
     assert_eq!((last.accounts[0].totals, last.accounts[0].rows.len()), (totals, 0));
 }
 
 #[test]
-fn shutdown_without_a_task_is_the_end() {
+fn shutdown_without_a_task_ends_the_executor() {
     let mut machine = Machine::subscribed(true);
     assert_eq!(machine.agent(AgentEvent::Shutdown), [Effect::Exit(Ok(()))]);
     let mut machine = Machine::subscribed(true);
@@ -145,7 +145,7 @@ fn shutdown_without_a_task_is_the_end() {
 }
 
 #[test]
-fn an_error_fails_the_task_and_the_executor() {
+fn an_error_event_fails_the_task_and_the_executor() {
     let mut machine = Machine::running(true);
     assert_eq!(machine.agent(AgentEvent::Error("bad call".into())), [Effect::Stop]);
     let effects = machine.on(Event::TaskEnded(Ok(report(2))));
@@ -156,7 +156,7 @@ fn an_error_fails_the_task_and_the_executor() {
 }
 
 #[test]
-fn an_agent_that_never_acknowledges_does_not_keep_the_process() {
+fn the_process_ends_even_if_the_agent_never_acknowledges() {
     let mut machine = Machine::running(true);
     machine.on(Event::TaskEnded(Ok(report(2))));
     let deadline = machine.state.next_deadline().expect("a deadline");
@@ -164,7 +164,7 @@ fn an_agent_that_never_acknowledges_does_not_keep_the_process() {
 }
 
 #[test]
-fn a_disowned_executor_ends_at_once() {
+fn a_refused_executor_ends_at_once() {
     let mut machine = Machine::running(true);
     let effects = machine.on(Event::Refused("Framework cannot be found".into()));
     assert_eq!(effects.first(), Some(&Effect::Abort));

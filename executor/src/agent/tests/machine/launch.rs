@@ -1,8 +1,8 @@
-//! What is launched, and what is not.
+//! Launches, and why some are refused.
 
 use super::*;
 
-/// Why a task that can't be run failed.
+/// Launches a task that must fail, and returns the message of its update.
 fn refusal(machine: &mut Machine, info: TaskInfo) -> String {
     let id = info.task_id.clone();
     let effects = machine.agent(AgentEvent::Launch(Box::new(info)));
@@ -24,17 +24,17 @@ fn a_task_starts_runs_and_finishes() {
     assert_eq!(data(status), report(2));
     let effects = machine.on(Event::TaskEnded(Ok(report(3))));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskFinished)]);
-    assert_eq!(exits(&effects), None, "not before the agent has the last update");
+    assert_eq!(exits(&effects), None, "not before the last update is acknowledged");
     let effects = machine.acknowledge_all();
     assert_eq!(exits(&effects), Some(&Ok(())));
 }
 
 #[test]
-fn only_one_task_runs_here() {
+fn an_executor_runs_only_one_task() {
     let mut machine = Machine::running(true);
     let why = refusal(&mut machine, task("second"));
     assert!(why.contains("only one task, t"), "{why}");
-    assert_eq!(machine.agent(launch("t")), [], "the first one again");
+    assert_eq!(machine.agent(launch("t")), [], "the same task again");
     machine.acknowledge_all();
     assert_eq!(
         updates(&machine.on(Event::TaskEnded(Ok(report(2))))),
@@ -43,7 +43,7 @@ fn only_one_task_runs_here() {
 }
 
 #[test]
-fn a_group_of_one_is_a_task_and_larger_ones_fail_whole() {
+fn a_group_of_one_task_runs_and_larger_groups_fail() {
     let mut machine = Machine::subscribed(true);
     let group = |ids: &[&str]| {
         AgentEvent::LaunchGroup(TaskGroupInfo { tasks: ids.iter().map(|id| task(id)).collect() })
@@ -57,7 +57,7 @@ fn a_group_of_one_is_a_task_and_larger_ones_fail_whole() {
 }
 
 #[test]
-fn a_group_that_is_refused_does_not_hurry_the_task_that_runs() {
+fn a_refused_group_does_not_affect_the_running_task() {
     let mut machine = Machine::running(true);
     let tasks = ["a", "b"].map(task).into();
     machine.agent(AgentEvent::LaunchGroup(TaskGroupInfo { tasks }));
@@ -65,11 +65,11 @@ fn a_group_that_is_refused_does_not_hurry_the_task_that_runs() {
     assert_eq!(machine.after(Duration::from_secs(60)), []);
     let effects = machine.on(Event::TaskEnded(Ok(report(2))));
     assert_eq!(updates(&effects), [("t".into(), TaskState::TaskFinished)]);
-    assert_eq!(exits(&effects), None, "not before the agent has the last update");
+    assert_eq!(exits(&effects), None, "not before the last update is acknowledged");
 }
 
 #[test]
-fn a_kill_before_the_start_wins() {
+fn a_kill_before_the_launch_is_obeyed() {
     let mut machine = Machine::subscribed(true);
     assert_eq!(machine.agent(kill("t", None)), []);
     let effects = machine.agent(launch("t"));
@@ -96,9 +96,8 @@ fn a_specification_of_a_later_version_fails_with_a_reason() {
     assert_eq!(refusal(&mut machine, info), text);
 }
 
-/// As a scheduler of version 1 wrote it.
 #[test]
-fn a_specification_of_the_version_before_is_run() {
+fn a_specification_of_version_1_is_run() {
     let mut machine = Machine::subscribed(true);
     let mut info = task("t");
     info.data.as_mut().expect("it has data")[1] = 1;

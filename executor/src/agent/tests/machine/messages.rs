@@ -1,37 +1,37 @@
-//! What updates carry, and what is passed on besides.
+//! The content of updates, instructions and live messages.
 
 use super::*;
 
 #[test]
-fn updates_have_what_an_agent_demands() {
+fn updates_have_the_fields_that_agents_require() {
     let mut machine = Machine::subscribed(true);
     let effects = machine.agent(launch("t"));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
-    let uuid = status.uuid.clone().expect("a uuid");
+    let uuid = status.uuid.clone().expect("a UUID");
     assert_eq!((uuid.len(), uuid[6] >> 4, uuid[8] >> 6), (16, 4, 2), "version 4, RFC 4122");
     assert_eq!(status.source(), mesos::v1::task_status::Source::Executor);
 }
 
 #[test]
-fn updates_say_whether_the_task_is_well_while_it_runs() {
+fn updates_of_a_running_task_carry_its_health() {
     let mut machine = Machine::running(true);
     let health = |machine: &mut Machine, health: Result<(), &str>| {
         let effects = machine.on(Event::Task(TaskEvent::Health(health.map_err(str::to_owned))));
         let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
         (status.state(), status.healthy, status.message.clone(), status.data.clone())
     };
-    let well = (TaskState::TaskRunning, Some(true), None, None);
-    assert_eq!(health(&mut machine, Ok(())), well);
-    let ill = (TaskState::TaskRunning, Some(false), Some("no work".to_owned()), None);
-    assert_eq!(health(&mut machine, Err("no work")), ill);
+    let healthy = (TaskState::TaskRunning, Some(true), None, None);
+    assert_eq!(health(&mut machine, Ok(())), healthy);
+    let unhealthy = (TaskState::TaskRunning, Some(false), Some("no work".to_owned()), None);
+    assert_eq!(health(&mut machine, Err("no work")), unhealthy);
     let effects = machine.on(Event::Task(TaskEvent::Report(report(2))));
-    assert_eq!(statuses(&effects)[0].healthy, Some(false), "still so");
+    assert_eq!(statuses(&effects)[0].healthy, Some(false), "the last result");
     let effects = machine.on(Event::TaskEnded(Ok(report(3))));
     assert_eq!(statuses(&effects)[0].healthy, None);
 }
 
 #[test]
-fn instructions_are_passed_on_to_a_live_task_only() {
+fn instructions_are_passed_on_only_to_a_running_task() {
     let intervals = Intervals::new(Duration::from_secs(20), Duration::from_secs(60));
     for instruction in
         [Instruction::MineAt { pool: "pool:3333".into() }, Instruction::SetIntervals(intervals)]
@@ -48,7 +48,7 @@ fn instructions_are_passed_on_to_a_live_task_only() {
 }
 
 #[test]
-fn live_messages_are_sent_or_lost_but_never_kept() {
+fn live_messages_are_sent_or_dropped_but_never_stored() {
     let mut machine = Machine::running(true);
     let live = || Event::Task(TaskEvent::Live(Live::Worker(WorkerLive::default())));
     let effects = machine.on(live());

@@ -1,8 +1,8 @@
-//! A task that has made nearly all its updates ends, so that a fresh one takes its place.
+//! Renewal: a task that reaches its limit of updates ends, so that a new one takes its place.
 
 use super::*;
 
-/// A task with a limit on its updates that runs and has made so many of them.
+/// A running task with a limit on its updates, of which it has made so many.
 fn limited(limit: u64, made: u64) -> Machine {
     let mut machine = Machine::subscribed(true);
     machine.agent(AgentEvent::Launch(Box::new(limited_task("t", Some(limit)))));
@@ -24,13 +24,13 @@ fn a_task_is_renewed_when_only_its_last_update_is_left() {
     assert_eq!((status.state(), data(status)), (TaskState::TaskFinished, report(99)));
     let text = status.message.as_deref().unwrap_or_default();
     assert!(text.starts_with("renewed: ") && text.ends_with("after 100 updates"), "{text}");
-    assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())), "the fresh task has an executor of its own");
+    assert_eq!(exits(&machine.acknowledge_all()), Some(&Ok(())), "the new task has its own executor");
 }
 
 #[test]
-fn a_task_that_does_not_end_is_renewed_by_force() {
+fn a_task_that_does_not_end_is_aborted_and_renewed() {
     let mut machine = limited(10, 9);
-    let until = machine.state.next_deadline().expect("it is stopping");
+    let until = machine.state.next_deadline().expect("the task is stopping");
     let effects = machine.after(until - machine.now);
     assert_eq!(effects.first(), Some(&Effect::Abort));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
@@ -39,7 +39,7 @@ fn a_task_that_does_not_end_is_renewed_by_force() {
 }
 
 #[test]
-fn a_kill_outweighs_a_renewal() {
+fn a_kill_replaces_a_renewal() {
     let mut machine = limited(10, 9);
     machine.agent(kill("t", None));
     let effects = machine.on(Event::TaskEnded(Ok(report(9))));
