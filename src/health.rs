@@ -148,6 +148,7 @@ mod tests {
             http: None,
             config,
             source: task::BlockSourceSpec::Builtin { block_interval: Duration::from_secs(60) },
+            cookie_file: None,
             data: None,
         };
         Server::bind(options).await.unwrap()

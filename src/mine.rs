@@ -59,8 +59,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn options(args: &Args) -> anyhow::Result<ServerOptions> {
-    let payout = args.node.payout().map_err(|text| UsageError(text.to_owned()))?;
-    let spec = args.node.spec(payout, |name| std::env::var(name).ok());
+    args.node.check().map_err(|text| UsageError(text.to_owned()))?;
+    let spec = args.node.spec(|name| std::env::var(name).ok());
     let spec = spec.map_err(|error| UsageError(format!("{error:#}")))?;
     Ok(ServerOptions {
         // Only this process connects.
@@ -68,6 +68,7 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
         http: None,
         config: Config::with_share_interval(args.mine.share_interval),
         source: BlockSourceSpec::Node(spec),
+        cookie_file: args.node.cookie_file.clone(),
         data: Some(args.data.for_real_blocks()),
     })
 }

@@ -65,6 +65,7 @@ fn options(spec: &ServerSpec) -> ServerOptions {
         http: Some(listen(spec.http_port)),
         config: config(spec),
         source: spec.block_source.clone(),
+        cookie_file: None,
         data: Some(StoreOptions { folder: folder.into(), retention: StoreOptions::RETENTION }),
     }
 }

@@ -15,6 +15,6 @@ pub use exit::{EX_USAGE, EXIT_STATUS_HELP, UsageError, exit};
 pub use output::{pluralize, print_error_line, print_line, stdout_closed};
 pub use parse::parse;
 pub use process::{Signals, block_on, stop_token, stop_token_and_second_signal};
-pub use source::{BlockSourceChoice, NodeArgs, PayoutKind, TAG, UpstreamArgs, pool_url, read_cookie_file};
+pub use source::{BlockSourceChoice, NodeArgs, PayoutKind, TAG, UpstreamArgs, pool_url};
 pub use summary::{Hashrate, ShareCounts, Summary};
 pub use values::{RedactedParser, difficulty, duration, listen_address, read_password, whole_number};

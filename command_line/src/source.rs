@@ -3,7 +3,7 @@
 mod node;
 mod upstream;
 
-pub use node::{NodeArgs, PayoutKind, TAG, read_cookie_file};
+pub use node::{NodeArgs, PayoutKind, TAG};
 pub use upstream::{UpstreamArgs, pool_url};
 
 /// Where blocks come from, where no upstream pool is named

@@ -12,11 +12,11 @@
 //!
 //! ```no_run
 //! use node::{
-//!     BlockDraft, CoinbasePlan, NodeCredentials, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateTiming, network,
+//!     BlockDraft, CoinbasePlan, Credentials, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateTiming, network,
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let credentials = NodeCredentials::Basic { user: "user".into(), password: "password".into() };
+//! let credentials = Credentials::Basic { user: "user".into(), password: "password".into() };
 //! let url = "http://localhost:18443".parse()?;
 //! let nodes = Nodes::new([RpcClient::new(url, credentials, RpcLimits::default())?])?;
 //! let network = nodes.network().await?;
@@ -53,7 +53,7 @@ mod text;
 pub use coinbase::{CoinbaseParts, CoinbasePlan};
 pub use draft::{BlockDraft, Solution};
 pub use min_difficulty::{HeaderTimes, MinDifficultyTime};
-pub use rpc::{NodeCredentials, NodeUrl, RpcClient, RpcError, RpcLimits};
+pub use rpc::{Credentials, NodeUrl, RpcClient, RpcError, RpcLimits};
 pub use submit::BlockVerdict;
 pub use template::{Template, TemplateError};
 pub use templates::{Nodes, TemplateEvent, TemplateStream, TemplateTiming, TemplateUpdate};

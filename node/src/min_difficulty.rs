@@ -5,7 +5,6 @@
 //! period. Regtest has the rule, too, but all its blocks have the lowest difficulty.
 
 use bitcoin::{CompactTarget, Network};
-pub use task::MinDifficultyTime;
 
 use crate::template::Template;
 
@@ -20,6 +19,15 @@ const MAX_AHEAD: u32 = 2 * 60 * 60;
 const MARGIN: u32 = 60;
 /// Blocks of a difficulty period.
 const PERIOD: u32 = 2016;
+
+/// When to use the lowest difficulty of testnets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinDifficultyTime {
+    /// Once 20 minutes have really passed since the last block.
+    Honest,
+    /// As soon as nodes accept a header whose time is 20 minutes after its parent's: up to two hours ahead.
+    Early,
+}
 
 /// Time and bits of a job's headers. All times are seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

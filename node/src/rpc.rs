@@ -20,9 +20,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+pub use auth::Credentials;
 pub use error::RpcError;
 pub use net::node_url::{DEFAULT_PORT, NodeUrl, NodeUrlError};
-pub use task::NodeCredentials;
 
 use self::answer::AnswerError;
 use crate::text::one_line;
@@ -70,11 +70,7 @@ impl RpcClient {
     ///
     /// # Errors
     /// If the address is not a valid URI, which [`NodeUrl::parse`] excludes but for the oddest hosts.
-    pub fn new(
-        url: NodeUrl,
-        credentials: NodeCredentials,
-        limits: RpcLimits,
-    ) -> Result<RpcClient, NodeUrlError> {
+    pub fn new(url: NodeUrl, credentials: Credentials, limits: RpcLimits) -> Result<RpcClient, NodeUrlError> {
         let uri = Uri::try_from(url.to_string())
             .map_err(|_| NodeUrlError::Path { path: url.path.clone(), url: url.to_string() })?;
         let mut connector = HttpConnector::new();

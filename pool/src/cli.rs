@@ -14,7 +14,7 @@ use command_line::{
     BlockSourceChoice, ConnectionArgs, NodeArgs, UpstreamArgs, UsageError, duration, listen_address,
     pool_access, print_line,
 };
-use task::{BlockSourceSpec, Payout};
+use task::BlockSourceSpec;
 
 pub use self::data::DataArgs;
 use crate::config::Config;
@@ -56,8 +56,8 @@ pub struct Args {
 }
 
 impl Args {
-    /// Checks the options together. Returns whom blocks of a node pay.
-    fn payout(&self) -> Result<Option<Payout>, String> {
+    /// Checks what clap cannot.
+    fn check(&self) -> Result<(), String> {
         let lowest = self.config.vardiff.minimum_difficulty;
         if let Some(highest) = self.config.vardiff.maximum_difficulty.filter(|highest| *highest < lowest) {
             return Err(format!(
@@ -71,28 +71,28 @@ impl Args {
             let other =
                 (self.chain == BlockSourceChoice::Node).then_some("--chain node").or(self.node.given());
             return match other {
-                None => Ok(None),
+                None => Ok(()),
                 Some(other) => {
                     Err(format!("{upstream} and {other} exclude each other: work comes from one of them"))
                 }
             };
         }
         match (self.chain, self.node.given()) {
-            (BlockSourceChoice::Node, _) => Ok(Some(self.node.payout()?)),
-            (BlockSourceChoice::Builtin, None) => Ok(None),
+            (BlockSourceChoice::Node, _) => Ok(self.node.check()?),
+            (BlockSourceChoice::Builtin, None) => Ok(()),
             (BlockSourceChoice::Builtin, Some(option)) => Err(format!("{option} needs --chain node")),
         }
     }
 
     fn options(&self) -> anyhow::Result<ServerOptions> {
-        let payout = self.payout().map_err(UsageError)?;
+        self.check().map_err(UsageError)?;
         let block_interval = self.block_interval;
         let env = |name: &str| std::env::var(name).ok();
         let access = pool_access(&self.connection.dial_options(env)?);
-        let source = match (payout, self.upstream.spec(access, env)?) {
+        let source = match (self.chain, self.upstream.spec(access, env)?) {
             (_, Some(upstream)) => BlockSourceSpec::Upstream(upstream),
-            (None, None) => BlockSourceSpec::Builtin { block_interval },
-            (Some(payout), None) => BlockSourceSpec::Node(self.node.spec(payout, env)?),
+            (BlockSourceChoice::Builtin, None) => BlockSourceSpec::Builtin { block_interval },
+            (BlockSourceChoice::Node, None) => BlockSourceSpec::Node(self.node.spec(env)?),
         };
         Ok(ServerOptions {
             stratum: vec![self.listen],
@@ -100,6 +100,7 @@ impl Args {
             config: self.config,
             data: self.data.options(&source),
             source,
+            cookie_file: self.node.cookie_file.clone(),
         })
     }
 }

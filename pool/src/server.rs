@@ -5,6 +5,7 @@ mod connection;
 mod descriptors;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub struct ServerOptions {
     pub config: Config,
     /// Where work comes from.
     pub source: BlockSourceSpec,
+    /// Bitcoin Core's cookie file, for nodes without a user.
+    pub cookie_file: Option<PathBuf>,
     /// Where accounts and found blocks are kept; `None`: they are lost with the process.
     pub data: Option<StoreOptions>,
 }
@@ -81,7 +84,7 @@ impl Server {
         let mut config = options.config;
         config.limits.connections = descriptors::allow(config.limits.connections);
         let data = options.data.as_ref().map(Store::open).transpose()?;
-        let mut source = Source::connect(options.source).await?;
+        let mut source = Source::connect(options.source, options.cookie_file).await?;
         let (listener, address) = net::listen(&options.stratum).await?;
         let (mut state, found_blocks) = PoolState::new(config, source.pays_users(), source.forward());
         let store = data.map(|(store, recovered)| {

@@ -4,6 +4,7 @@ mod builtin;
 mod node;
 mod upstream;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bitcoin::Network;
@@ -53,18 +54,21 @@ impl From<BuiltinChain> for Source {
 }
 
 impl Source {
-    /// Connects to a source. Waits for its first job for ever, and logs what it waits for.
+    /// Connects to a source. Waits for its first job for ever, and logs what it waits for. The cookie file is for nodes
+    /// without a user.
     ///
     /// # Errors
     /// If waiting will not help: see [`SourceError`].
-    pub async fn connect(spec: BlockSourceSpec) -> Result<Self, SourceError> {
+    pub async fn connect(spec: BlockSourceSpec, cookie_file: Option<PathBuf>) -> Result<Self, SourceError> {
         Ok(match spec {
             BlockSourceSpec::Builtin { block_interval } => {
                 // Two pools that start in the same second must not mine the same block.
                 let tag = format!("{TAG}{:016x}/", rand::random::<u64>());
                 BuiltinChain::new(block_interval, tag.as_bytes(), Now::read().unix).into()
             }
-            BlockSourceSpec::Node(spec) => Source::Node(Box::new(NodeSource::connect(spec).await?)),
+            BlockSourceSpec::Node(spec) => {
+                Source::Node(Box::new(NodeSource::connect(spec, cookie_file).await?))
+            }
             BlockSourceSpec::Upstream(spec) => {
                 Source::Upstream(Box::new(UpstreamSource::connect(spec).await?))
             }

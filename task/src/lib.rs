@@ -22,9 +22,6 @@ mod wire;
 pub use instruction::{Instruction, Intervals};
 pub use live::{Live, PoolLive, WorkerLive};
 pub use report::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
-pub use source::{
-    BlockSourceSpec, MinDifficultyTime, MinDifficultyTimeError, NodeAccess, NodeCredentials, NodeSpec,
-    Payout, UpstreamSpec,
-};
+pub use source::{BlockSourceSpec, NodeAccess, NodeSpec, UpstreamSpec};
 pub use spec::{PoolAccess, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec, WorkerSpec};
 pub use wire::{DecodeError, OLDEST_VERSION, VERSION, version};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use task::{
-    Account, BlockSourceSpec, DecodeError, Instruction, Intervals, Live, MinDifficultyTime, NodeAccess,
-    NodeCredentials, NodeSpec, Payout, PoolAccess, PoolLive, ProgramSpec, ProxyAccess, Report, ServerAddress,
-    ServerSpec, ShareRow, TaskSpec, Totals, UpstreamSpec, Verdict, WorkerLive, WorkerSpec, version,
+    Account, BlockSourceSpec, DecodeError, Instruction, Intervals, Live, NodeAccess, NodeSpec, PoolAccess,
+    PoolLive, ProgramSpec, ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow, TaskSpec, Totals,
+    UpstreamSpec, Verdict, WorkerLive, WorkerSpec, version,
 };
 
 fn worker_spec() -> TaskSpec {
@@ -43,18 +43,19 @@ fn server_spec() -> TaskSpec {
 
 fn node_spec() -> TaskSpec {
     let ProgramSpec::Server(server) = server_spec().kind else { unreachable!() };
-    let access = |url: &str, credentials| NodeAccess { url: url.into(), credentials };
+    let access = |url: &str, user: Option<&str>, password: Option<&str>| NodeAccess {
+        url: url.into(),
+        user: user.map(Into::into),
+        password: password.map(Into::into),
+    };
     let node = NodeSpec {
         nodes: vec![
-            access(
-                "http://[::1]:8332",
-                NodeCredentials::Basic { user: "me".into(), password: "s3cret".into() },
-            ),
-            access("http://b:8332", NodeCredentials::None),
+            access("http://[::1]:8332", Some("me"), Some("s3cret")),
+            access("http://b:8332", None, None),
         ],
-        payout: Payout::Address("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080".into()),
+        address: Some("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080".into()),
         tag: b"/t/".to_vec(),
-        min_difficulty_time: MinDifficultyTime::Early,
+        early_min_difficulty: true,
     };
     let data_dir = Some("/var/lib/pool".into());
     let server = ServerSpec {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use bitcoin::Address;
 use bitcoin::address::NetworkUnchecked;
 use net::NodeUrl;
-use task::{MinDifficultyTime, NodeAccess, NodeCredentials, NodeSpec, Payout};
+use task::{NodeAccess, NodeSpec};
 
 use crate::read_password;
 
@@ -44,8 +44,9 @@ pub struct NodeArgs {
     pub tag: String,
     /// On testnets, when to make a block of the lowest difficulty: honest, once 20 minutes have passed since the last
     /// one; early, as soon as nodes take a block that says so
-    #[arg(long, value_name = "WHEN", env = "MINER_MIN_DIFFICULTY_TIME", default_value_t)]
-    pub min_difficulty_time: MinDifficultyTime,
+    #[arg(long, value_name = "WHEN", env = "MINER_MIN_DIFFICULTY_TIME", default_value = "honest")]
+    #[arg(value_parser = ["honest", "early"], hide_possible_values = true)]
+    pub min_difficulty_time: String,
 }
 
 /// Whom blocks pay.
@@ -71,65 +72,64 @@ impl NodeArgs {
         .find_map(|(option, given)| given.then_some(option))
     }
 
-    /// Whom blocks pay.
+    /// Checks what clap cannot.
     ///
     /// # Errors
     /// If the options contradict each other, or one is missing: the message for the user.
-    pub fn payout(&self) -> Result<Payout, &'static str> {
-        if self.bitcoind.is_empty() {
-            return Err("mining on a node needs its address: --bitcoind URL");
-        }
+    pub fn check(&self) -> Result<(), &'static str> {
         match (self.payout, &self.address) {
-            (PayoutKind::User, None) => Ok(Payout::WorkerName),
+            _ if self.bitcoind.is_empty() => Err("mining on a node needs its address: --bitcoind URL"),
             (PayoutKind::User, Some(_)) => {
                 Err("--payout user pays the addresses in the workers' names: leave out --address")
             }
-            (PayoutKind::Address, Some(address)) => Ok(Payout::Address(address.clone())),
             (PayoutKind::Address, None) => Err(
                 "mining on a node needs --address ADDRESS, or --payout user for addresses in the workers' names",
             ),
+            _ => Ok(()),
         }
     }
 
-    /// The nodes, and blocks that pay `payout`.
+    /// The nodes, and what their blocks pay. A node has no user if the cookie file is for it.
     ///
     /// # Errors
     /// If a node's address is malformed, or a file or the password cannot be read.
-    pub fn spec(&self, payout: Payout, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
-        let access = |(url, credentials): (NodeUrl, _)| NodeAccess { url: url.to_string(), credentials };
+    pub fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
+        let access = |(url, credentials): (NodeUrl, Option<_>)| {
+            let (user, password) = credentials.unzip();
+            NodeAccess { url: url.to_string(), user, password }
+        };
         Ok(NodeSpec {
             nodes: self.nodes(env)?.into_iter().map(access).collect(),
-            payout,
+            address: self.address.clone(),
             tag: self.tag.clone().into_bytes(),
-            min_difficulty_time: self.min_difficulty_time,
+            early_min_difficulty: self.min_difficulty_time == "early",
         })
     }
 
-    /// The nodes' addresses, and the credentials for each.
+    /// The nodes' addresses, with user and password. A node has none if the cookie file is for it.
     ///
     /// # Errors
     /// If an address is malformed, or a file or the password cannot be read.
     pub fn nodes(
         &self,
         env: impl Fn(&str) -> Option<String>,
-    ) -> anyhow::Result<Vec<(NodeUrl, NodeCredentials)>> {
-        let common = self.credentials(env)?;
+    ) -> anyhow::Result<Vec<(NodeUrl, Option<(String, String)>)>> {
+        let common = self.user_and_password(env)?;
         let mut nodes = Vec::new();
         for text in &self.bitcoind {
             for line in lines(text)? {
                 let (url, own) = NodeUrl::parse(&line).context("--bitcoind")?;
-                let own = own.map(|(user, password)| NodeCredentials::Basic { user, password });
-                nodes.push((url, own.unwrap_or_else(|| common.clone())));
+                nodes.push((url, own.or_else(|| common.clone())));
             }
         }
         Ok(nodes)
     }
 
-    fn credentials(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeCredentials> {
-        if let Some(path) = &self.cookie_file {
-            return Ok(NodeCredentials::CookieFile(path.clone()));
-        }
-        let Some(user) = self.rpc_user.clone() else { return Ok(NodeCredentials::None) };
+    fn user_and_password(
+        &self,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Option<(String, String)>> {
+        let Some(user) = self.rpc_user.clone() else { return Ok(None) };
         let password = match &self.rpc_password_file {
             Some(path) => read_password(path).with_context(|| {
                 format!("cannot read the password in --rpc-password-file {}", path.display())
@@ -137,19 +137,19 @@ impl NodeArgs {
             None => env(PASSWORD)
                 .with_context(|| format!("--rpc-user needs {PASSWORD} or --rpc-password-file FILE"))?,
         };
-        Ok(NodeCredentials::Basic { user, password })
+        Ok(Some((user, password)))
     }
-}
 
-/// The same credentials for another machine: the content of a cookie file instead of its path.
-///
-/// # Errors
-/// If the cookie file cannot be read.
-pub fn read_cookie_file(credentials: NodeCredentials) -> anyhow::Result<NodeCredentials> {
-    let NodeCredentials::CookieFile(path) = credentials else { return Ok(credentials) };
-    let (user, password) =
-        net::read_cookie(&path).with_context(|| format!("cannot read --cookie-file {}", path.display()))?;
-    Ok(NodeCredentials::Basic { user, password })
+    /// User and password in the cookie file, if one is given.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read_cookie(&self) -> anyhow::Result<Option<(String, String)>> {
+        let read = |path: &PathBuf| {
+            net::read_cookie(path).with_context(|| format!("cannot read --cookie-file {}", path.display()))
+        };
+        self.cookie_file.as_ref().map(read).transpose()
+    }
 }
 
 /// The value of `--bitcoind`, or the lines of the file that it names.
@@ -193,8 +193,7 @@ mod tests {
         let nodes = args.node.nodes(|_| None).unwrap();
         let shown: Vec<_> = nodes.iter().map(|(url, _)| url.to_string()).collect();
         assert_eq!(shown, ["http://a:1", "http://b:2", "http://c:3"]);
-        let own = NodeCredentials::Basic { user: "me".into(), password: "s3cret".into() };
-        assert_eq!((&nodes[0].1, &nodes[1].1), (&own, &NodeCredentials::None));
+        assert_eq!((&nodes[0].1, &nodes[1].1), (&Some(("me".into(), "s3cret".into())), &None));
         std::fs::write(&path, "http://me:s3cret@a:x\n").unwrap();
         let error = format!("{:#}", args.node.nodes(|_| None).unwrap_err());
         assert!(error.contains("--bitcoind") && !error.contains("s3cret"), "{error}");

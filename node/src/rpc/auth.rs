@@ -8,16 +8,32 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use net::read_cookie;
-use task::NodeCredentials;
+
+/// The credentials for a node's JSON-RPC. Their debug form omits the password.
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+pub enum Credentials {
+    /// The node asks for none.
+    None,
+    /// User and password: `rpcuser`/`rpcpassword` or `rpcauth` of Bitcoin Core. bcoin takes any user with its API key.
+    Basic {
+        /// The user's name.
+        user: String,
+        /// The password.
+        #[debug(skip)]
+        password: String,
+    },
+    /// The file that Bitcoin Core writes at each start, `.cookie` in the network's data directory.
+    CookieFile(PathBuf),
+}
 
 /// The credentials, and the header made of them. A cookie file is read when the header is first needed.
 pub(super) struct Authorization {
-    credentials: NodeCredentials,
+    credentials: Credentials,
     header: Mutex<Option<HeaderValue>>,
 }
 
 impl Authorization {
-    pub(super) fn new(credentials: NodeCredentials) -> Authorization {
+    pub(super) fn new(credentials: Credentials) -> Authorization {
         Authorization { credentials, header: Mutex::new(None) }
     }
 
@@ -26,9 +42,9 @@ impl Authorization {
         let mut header = self.header.lock().unwrap_or_else(PoisonError::into_inner);
         if header.is_none() {
             *header = match &self.credentials {
-                NodeCredentials::None => None,
-                NodeCredentials::Basic { user, password } => Some(basic(user, password)?),
-                NodeCredentials::CookieFile(path) => {
+                Credentials::None => None,
+                Credentials::Basic { user, password } => Some(basic(user, password)?),
+                Credentials::CookieFile(path) => {
                     let (user, password) = read_cookie(path)?;
                     Some(basic(&user, &password)?)
                 }
@@ -40,7 +56,7 @@ impl Authorization {
     /// Makes the header anew after a refusal, and returns whether it differs from `used`, so that another try makes sense.
     /// Only a cookie changes: the node writes a new one at each start.
     pub(super) fn renew(&self, used: Option<&HeaderValue>) -> io::Result<bool> {
-        if !matches!(self.credentials, NodeCredentials::CookieFile(_)) {
+        if !matches!(self.credentials, Credentials::CookieFile(_)) {
             return Ok(false);
         }
         self.header.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -50,16 +66,16 @@ impl Authorization {
     /// The likely cause of a refusal.
     pub(super) fn hint(&self) -> &'static str {
         match self.credentials {
-            NodeCredentials::None => "it wants a user and a password, or its cookie file",
-            NodeCredentials::Basic { .. } => "user or password is wrong",
-            NodeCredentials::CookieFile(_) => "the cookie file is not this node's",
+            Credentials::None => "it wants a user and a password, or its cookie file",
+            Credentials::Basic { .. } => "user or password is wrong",
+            Credentials::CookieFile(_) => "the cookie file is not this node's",
         }
     }
 
     /// The path of the cookie file, for messages.
     pub(super) fn cookie_path(&self) -> PathBuf {
         match &self.credentials {
-            NodeCredentials::CookieFile(path) => path.clone(),
+            Credentials::CookieFile(path) => path.clone(),
             _ => PathBuf::new(),
         }
     }
@@ -79,19 +95,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_s_debug_form_shows_no_secret() {
-        let basic = NodeCredentials::Basic { user: "me".into(), password: "secret".into() };
+    fn debug_forms_show_no_secret() {
+        let basic = Credentials::Basic { user: "me".into(), password: "secret".into() };
+        let shown = format!("{basic:?}");
+        assert!(shown.contains("me") && !shown.contains("secret"), "{shown}");
         let header = Authorization::new(basic).header().unwrap().unwrap();
         assert_eq!(header, "Basic bWU6c2VjcmV0");
         assert_eq!(format!("{header:?}"), "Sensitive");
-        assert_eq!(Authorization::new(NodeCredentials::None).header().unwrap(), None);
+        assert_eq!(Authorization::new(Credentials::None).header().unwrap(), None);
     }
 
     #[test]
     fn a_cookie_is_read_again_after_a_refusal() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".cookie");
-        let authorization = Authorization::new(NodeCredentials::CookieFile(path.clone()));
+        let authorization = Authorization::new(Credentials::CookieFile(path.clone()));
         assert_eq!(authorization.header().unwrap_err().kind(), io::ErrorKind::NotFound);
 
         fs::write(&path, "").unwrap();

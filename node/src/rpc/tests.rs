@@ -9,8 +9,8 @@ use crate::testing::fake::{FakeNode, Reply, soon};
 
 const BASIC: &str = "Basic bWU6c2VjcmV0";
 
-fn basic() -> NodeCredentials {
-    NodeCredentials::Basic { user: "me".into(), password: "secret".into() }
+fn basic() -> Credentials {
+    Credentials::Basic { user: "me".into(), password: "secret".into() }
 }
 
 /// All texts of an error and its sources, as a log could show them.
@@ -51,7 +51,7 @@ async fn a_new_cookie_is_read_when_the_old_one_is_refused() {
         async move { if known { Reply::result(json!(7)) } else { Reply::text(401, "") } }
     });
     let node = node.await;
-    let client = node.client_as(NodeCredentials::CookieFile(path.clone()));
+    let client = node.client_as(Credentials::CookieFile(path.clone()));
 
     // The node is not running yet.
     let error = height(&client).await.unwrap_err();
@@ -136,7 +136,7 @@ async fn answers_are_bounded_in_length_and_time() {
     });
     let node = node.await;
     let limits = RpcLimits { answer: 1000, call: Duration::from_millis(50), ..RpcLimits::default() };
-    let client = RpcClient::new(node.url.clone(), NodeCredentials::None, limits).unwrap();
+    let client = RpcClient::new(node.url.clone(), Credentials::None, limits).unwrap();
     let patient = Duration::from_secs(60);
     let error = client.call_within::<u32>(patient, "getblockcount", json!([])).await.unwrap_err();
     assert!(matches!(error, RpcError::TooLong { limit: 1000, .. }), "{error}");

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::rpc::{NodeCredentials, NodeUrl, RpcClient, RpcLimits};
+use crate::rpc::{Credentials, NodeUrl, RpcClient, RpcLimits};
 
 /// A call that the node received.
 #[derive(Clone, Debug)]
@@ -82,10 +82,10 @@ impl FakeNode {
     }
 
     pub fn client(&self) -> RpcClient {
-        self.client_as(NodeCredentials::None)
+        self.client_as(Credentials::None)
     }
 
-    pub fn client_as(&self, credentials: NodeCredentials) -> RpcClient {
+    pub fn client_as(&self, credentials: Credentials) -> RpcClient {
         RpcClient::new(self.url.clone(), credentials, RpcLimits::default()).unwrap()
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use node::{NodeCredentials, RpcClient, RpcLimits};
+use node::{Credentials, RpcClient, RpcLimits};
 use serde_json::json;
 use testing::ports::ReservedPorts;
 use testing::third_party::{folder, require};
@@ -43,7 +43,7 @@ impl Bcoin {
 
     /// A client with this password.
     pub fn client_as(&self, password: &str) -> RpcClient {
-        let credentials = NodeCredentials::Basic { user: "x".into(), password: password.into() };
+        let credentials = Credentials::Basic { user: "x".into(), password: password.into() };
         let url = format!("http://127.0.0.1:{}", self.port.first()).parse().unwrap();
         RpcClient::new(url, credentials, RpcLimits::default()).unwrap()
     }

@@ -1,7 +1,7 @@
 //! Options, from the command line to the server's.
 
 use clap::Parser;
-use task::{NodeAccess, NodeCredentials, PoolAccess};
+use task::{NodeAccess, PoolAccess};
 
 use super::*;
 use crate::config::ConnectionLimits;
@@ -25,6 +25,11 @@ fn defaults_are_those_of_the_library() {
 const NODE: [&str; 5] = ["pool", "--chain", "node", "--bitcoind", "http://127.0.0.1:18443"];
 const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
+fn node(url: &str, credentials: Option<(&str, &str)>) -> NodeAccess {
+    let (user, password) = credentials.map(|(user, password)| (user.into(), password.into())).unzip();
+    NodeAccess { url: url.into(), user, password }
+}
+
 fn with(more: &[&str]) -> Result<Args, clap::Error> {
     Cli::try_parse_from(NODE.iter().chain(more)).map(|cli| cli.args)
 }
@@ -33,44 +38,43 @@ fn with(more: &[&str]) -> Result<Args, clap::Error> {
 fn reads_nodes_and_their_credentials() {
     let more = ["--bitcoind", "http://a:b@[::1]", "--cookie-file", "/x/.cookie", "--address", ADDRESS];
     let args = with(&more).unwrap();
-    let payout = args.payout().unwrap();
-    assert_eq!(payout, Some(Payout::Address(ADDRESS.into())));
-    let BlockSourceSpec::Node(options) = args.options().unwrap().source else { panic!() };
-    let cookie = NodeCredentials::CookieFile("/x/.cookie".into());
-    assert_eq!(options.nodes[0], NodeAccess { url: "http://127.0.0.1:18443".into(), credentials: cookie });
-    let own = NodeCredentials::Basic { user: "a".into(), password: "b".into() };
-    assert_eq!(options.nodes[1], NodeAccess { url: "http://[::1]:8332".into(), credentials: own });
+    let options = args.options().unwrap();
+    assert_eq!(options.cookie_file, Some("/x/.cookie".into()));
+    let BlockSourceSpec::Node(options) = options.source else { panic!() };
+    assert_eq!(options.address.as_deref(), Some(ADDRESS));
+    assert_eq!(options.nodes[0], node("http://127.0.0.1:18443", None), "the cookie file is for it");
+    assert_eq!(options.nodes[1], node("http://[::1]:8332", Some(("a", "b"))));
     assert_eq!(options.tag, b"/mesos-miner/");
 
     let args = with(&["--rpc-user", "me", "--payout", "user"]).unwrap();
-    assert_eq!(args.payout(), Ok(Some(Payout::WorkerName)));
-    let options = args.node.spec(Payout::WorkerName, |name| Some(format!("value of {name}"))).unwrap();
-    let basic = NodeCredentials::Basic { user: "me".into(), password: "value of MINER_RPC_PASSWORD".into() };
-    assert_eq!(options.nodes[0].credentials, basic);
-    let error = args.node.spec(Payout::WorkerName, |_| None).unwrap_err().to_string();
+    args.check().unwrap();
+    let options = args.node.spec(|name| Some(format!("value of {name}"))).unwrap();
+    let basic = node("http://127.0.0.1:18443", Some(("me", "value of MINER_RPC_PASSWORD")));
+    assert_eq!((&options.nodes[0], options.address), (&basic, None));
+    let error = args.node.spec(|_| None).unwrap_err().to_string();
     assert!(error.contains("MINER_RPC_PASSWORD") && error.contains("--rpc-password-file"), "{error}");
     let args =
         with(&["--rpc-user", "me", "--rpc-password-file", "/no/such/file", "--payout", "user"]).unwrap();
-    let error = format!("{:#}", args.node.spec(Payout::WorkerName, |_| None).unwrap_err());
+    let error = format!("{:#}", args.node.spec(|_| None).unwrap_err());
     assert!(error.contains("/no/such/file") && error.contains("No such file"), "{error}");
 }
 
 #[test]
 fn node_options_need_each_other() {
-    assert!(with(&[]).unwrap().payout().unwrap_err().contains("--address"));
+    assert!(with(&[]).unwrap().check().unwrap_err().contains("--address"));
     let both = with(&["--payout", "user", "--address", ADDRESS]).unwrap();
-    assert!(both.payout().unwrap_err().contains("leave out --address"));
+    assert!(both.check().unwrap_err().contains("leave out --address"));
     let builtin = Cli::parse_from(["pool", "--address", ADDRESS]).args;
-    assert_eq!(builtin.payout().unwrap_err(), "--address needs --chain node");
+    assert_eq!(builtin.check().unwrap_err(), "--address needs --chain node");
     let crossed = ["pool", "--minimum-difficulty", "5", "--maximum-difficulty", "1"];
-    let crossed = Cli::parse_from(crossed).args.payout().unwrap_err();
+    let crossed = Cli::parse_from(crossed).args.check().unwrap_err();
     assert!(crossed.contains("--maximum-difficulty 1 is less than --minimum-difficulty 5"), "{crossed}");
     for more in
         [&["--cookie-file", "x", "--rpc-user", "y"][..], &["--address", "satoshi"], &["--payout", "x"]]
     {
         assert!(with(more).is_err(), "{more:?}");
     }
-    let nowhere = Cli::parse_from(["pool", "--chain", "node"]).args.payout().unwrap_err();
+    let nowhere = Cli::parse_from(["pool", "--chain", "node"]).args.check().unwrap_err();
     assert!(nowhere.contains("--bitcoind URL"), "{nowhere}");
     let error = with(&["--min-difficulty-time", "late"]).unwrap_err().to_string();
     assert!(error.contains("late"), "{error}");
@@ -96,9 +100,9 @@ fn an_upstream_pool_stands_alone() {
     let args = parse(&["-u", "me"]);
     let BlockSourceSpec::Upstream(options) = args.options().unwrap().source else { panic!() };
     assert_eq!((options.pools.len(), options.access), (2, PoolAccess::default()));
-    let idle = Cli::parse_from(["pool", "--proxy", "socks5://h:1"]).args.payout().unwrap_err();
+    let idle = Cli::parse_from(["pool", "--proxy", "socks5://h:1"]).args.check().unwrap_err();
     assert_eq!(idle, "--proxy needs --upstream URL");
-    let error = parse(&["-u", "me", "--address", ADDRESS]).payout().unwrap_err();
+    let error = parse(&["-u", "me", "--address", ADDRESS]).check().unwrap_err();
     assert!(error.contains("--upstream") && error.contains("--address"), "{error}");
     let nobody = parse(&[]);
     assert!(nobody.options().unwrap_err().is::<command_line::UsageError>());

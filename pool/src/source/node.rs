@@ -3,6 +3,7 @@
 mod state;
 mod submission;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,11 @@ use bitcoin::Network;
 use node::network::{NetworkError, PayoutError, payout_script};
 use node::rpc::NodeUrlError;
 use node::templates::NoNodes;
-use node::{Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream, TemplateTiming};
-use task::{NodeAccess, NodeSpec, Payout};
+use node::{
+    Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
+    TemplateTiming,
+};
+use task::{NodeAccess, NodeSpec};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
@@ -56,20 +60,26 @@ pub struct NodeSource {
 }
 
 impl NodeSource {
-    /// Waits for a first template for ever, and logs what it waits for.
+    /// Waits for a first template for ever, and logs what it waits for. The cookie file is for nodes without a user.
     ///
     /// # Errors
     /// If waiting will not help: see [`NodeError`].
-    pub async fn connect(spec: NodeSpec) -> Result<Self, NodeError> {
-        let client = |NodeAccess { url, credentials }: NodeAccess| {
+    pub async fn connect(spec: NodeSpec, cookie_file: Option<PathBuf>) -> Result<Self, NodeError> {
+        let client = |NodeAccess { url, user, password }: NodeAccess| {
+            let credentials = match (user, cookie_file.clone()) {
+                (Some(user), _) => Credentials::Basic { user, password: password.unwrap_or_default() },
+                (None, Some(path)) => Credentials::CookieFile(path),
+                (None, None) => Credentials::None,
+            };
             RpcClient::new(url.parse()?, credentials, RpcLimits::default())
         };
         let clients = spec.nodes.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
         let nodes = Nodes::new(clients)?;
         let network = nodes.network().await?;
-        let payout = match &spec.payout {
-            Payout::Address(address) => Some(payout_script(address, network)?),
-            Payout::WorkerName => None,
+        let payout = spec.address.map(|address| payout_script(&address, network)).transpose()?;
+        let min_difficulty_time = match spec.early_min_difficulty {
+            true => MinDifficultyTime::Early,
+            false => MinDifficultyTime::Honest,
         };
         let mut templates = nodes.templates(network, TemplateTiming::default());
         let first = loop {
@@ -78,7 +88,7 @@ impl NodeSource {
                 TemplateEvent::AllDown(_) => tracing::warn!("no node gives a template yet; waiting"),
             }
         };
-        let state = NodeWorkState::new(network, payout, distinct(&spec.tag), spec.min_difficulty_time, first);
+        let state = NodeWorkState::new(network, payout, distinct(&spec.tag), min_difficulty_time, first);
         Ok(Self { nodes, templates, state })
     }
 

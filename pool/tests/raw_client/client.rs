@@ -51,6 +51,7 @@ pub fn options(address: std::net::SocketAddr, config: Config, block_interval: Du
         http: None,
         config,
         source: BlockSourceSpec::Builtin { block_interval },
+        cookie_file: None,
         data: None,
     }
 }

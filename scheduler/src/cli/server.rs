@@ -8,10 +8,9 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use command_line::{
-    BlockSourceChoice, NodeArgs, RedactedParser, UpstreamArgs, UsageError, duration, pool_url,
-    read_cookie_file, read_password,
+    BlockSourceChoice, NodeArgs, RedactedParser, UpstreamArgs, UsageError, duration, pool_url, read_password,
 };
-use task::{BlockSourceSpec, NodeCredentials, NodeSpec, Payout, PoolAccess, UpstreamSpec};
+use task::{BlockSourceSpec, NodeSpec, PoolAccess, UpstreamSpec};
 
 use crate::task_info::{Arguments, ExternalPool, ImageTask, Programs, ServerProgram};
 
@@ -177,14 +176,16 @@ impl ServerArgs {
 
     /// The nodes to mine on. A cookie file is on this machine, so the task gets its content.
     fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
-        let payout = self.node.payout().map_err(|text| UsageError(text.to_owned()))?;
-        if payout == Payout::WorkerName {
+        self.node.check().map_err(|text| UsageError(text.to_owned()))?;
+        let mut spec = self.node.spec(env)?;
+        if spec.address.is_none() {
             let text = "--payout user pays the addresses in the workers' names, but a task's name is its id: use --address";
             return Err(UsageError(text.to_owned()).into());
         }
-        let mut spec = self.node.spec(payout, env)?;
-        for node in &mut spec.nodes {
-            node.credentials = read_cookie_file(std::mem::take(&mut node.credentials))?;
+        if let Some((user, password)) = self.node.read_cookie()? {
+            for node in spec.nodes.iter_mut().filter(|node| node.user.is_none()) {
+                (node.user, node.password) = (Some(user.clone()), Some(password.clone()));
+            }
         }
         Ok(spec)
     }
@@ -211,13 +212,13 @@ impl ServerArgs {
         };
         arguments.fill("bitcoind_address", &url.address.host);
         arguments.fill("bitcoind_port", &url.address.port.to_string());
-        match (read_cookie_file(credentials)?, secret) {
-            (NodeCredentials::Basic { user, password }, _) => {
+        match (credentials.or(self.node.read_cookie()?), secret) {
+            (Some((user, password)), _) => {
                 arguments.fill("rpc_user", &user);
                 arguments.fill("rpc_password", &password);
             }
-            (_, None) => {}
-            (_, Some(name)) => {
+            (None, None) => {}
+            (None, Some(name)) => {
                 let text = format!("{{{name}}} in --server-arguments needs --rpc-user or --cookie-file");
                 return Err(UsageError(text).into());
             }

@@ -5,8 +5,8 @@ use prost::Message;
 
 use super::{COMMON_VERSION, DecodeError, decode, millis, port};
 use crate::{
-    BlockSourceSpec, Intervals, MinDifficultyTime, NodeAccess, NodeCredentials, NodeSpec, Payout, PoolAccess,
-    ProgramSpec, ProxyAccess, ServerSpec, TaskSpec, UpstreamSpec, WorkerSpec,
+    BlockSourceSpec, Intervals, NodeSpec, PoolAccess, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec,
+    UpstreamSpec, WorkerSpec,
 };
 
 #[derive(Clone, PartialEq, Message)]
@@ -40,7 +40,7 @@ struct ServerMessage {
     #[prost(message, optional, tag = "5")]
     builtin: Option<BuiltinMessage>,
     #[prost(message, optional, tag = "6")]
-    node: Option<NodeMessage>,
+    node: Option<NodeSpec>,
     #[prost(message, optional, tag = "7")]
     upstream: Option<UpstreamMessage>,
     /// A reader that does not know this field uses the sandbox.
@@ -55,28 +55,6 @@ struct ServerMessage {
 struct BuiltinMessage {
     #[prost(uint64, tag = "1")]
     block_interval_ms: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct NodeMessage {
-    #[prost(message, repeated, tag = "1")]
-    nodes: Vec<NodeAccessMessage>,
-    #[prost(string, tag = "2")]
-    address: String,
-    #[prost(bytes = "vec", tag = "3")]
-    tag: Vec<u8>,
-    #[prost(bool, tag = "4")]
-    early_min_difficulty: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct NodeAccessMessage {
-    #[prost(string, tag = "1")]
-    url: String,
-    #[prost(string, optional, tag = "2")]
-    user: Option<String>,
-    #[prost(string, optional, tag = "3")]
-    password: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -174,7 +152,7 @@ impl From<ServerSpec> for ServerMessage {
             BlockSourceSpec::Builtin { block_interval } => {
                 builtin = Some(BuiltinMessage { block_interval_ms: millis(block_interval) });
             }
-            BlockSourceSpec::Node(spec) => node = Some(spec.into()),
+            BlockSourceSpec::Node(spec) => node = Some(spec),
             BlockSourceSpec::Upstream(spec) => upstream = Some(spec.into()),
         }
         ServerMessage {
@@ -200,7 +178,7 @@ impl TryFrom<ServerMessage> for ServerSpec {
             (Some(BuiltinMessage { block_interval_ms }), None, None) => {
                 BlockSourceSpec::Builtin { block_interval: Duration::from_millis(block_interval_ms) }
             }
-            (None, Some(node), None) => BlockSourceSpec::Node(node.into()),
+            (None, Some(node), None) => BlockSourceSpec::Node(node),
             (None, None, Some(upstream)) => BlockSourceSpec::Upstream(upstream.try_into()?),
             _ => return Err(DecodeError::Field { what, field: "block source" }),
         };
@@ -213,46 +191,6 @@ impl TryFrom<ServerMessage> for ServerSpec {
             data_dir: message.data_dir,
             max_connections: message.max_connections,
         })
-    }
-}
-
-impl From<NodeSpec> for NodeMessage {
-    fn from(spec: NodeSpec) -> Self {
-        let access = |NodeAccess { url, credentials }: NodeAccess| {
-            let (user, password) = match credentials {
-                NodeCredentials::Basic { user, password } => (Some(user), Some(password)),
-                NodeCredentials::None | NodeCredentials::CookieFile(_) => (None, None),
-            };
-            NodeAccessMessage { url, user, password }
-        };
-        NodeMessage {
-            nodes: spec.nodes.into_iter().map(access).collect(),
-            address: match spec.payout {
-                Payout::Address(address) => address,
-                Payout::WorkerName => String::new(),
-            },
-            tag: spec.tag,
-            early_min_difficulty: spec.min_difficulty_time == MinDifficultyTime::Early,
-        }
-    }
-}
-
-impl From<NodeMessage> for NodeSpec {
-    fn from(message: NodeMessage) -> Self {
-        let access = |NodeAccessMessage { url, user, password }| {
-            let basic = |user| NodeCredentials::Basic { user, password: password.unwrap_or_default() };
-            NodeAccess { url, credentials: user.map_or(NodeCredentials::None, basic) }
-        };
-        let payout = match message.address {
-            address if address.is_empty() => Payout::WorkerName,
-            address => Payout::Address(address),
-        };
-        let min_difficulty_time = match message.early_min_difficulty {
-            true => MinDifficultyTime::Early,
-            false => MinDifficultyTime::Honest,
-        };
-        let nodes = message.nodes.into_iter().map(access).collect();
-        NodeSpec { nodes, payout, tag: message.tag, min_difficulty_time }
     }
 }
 

@@ -1,5 +1,3 @@
-use task::{NodeCredentials, Payout};
-
 use super::*;
 use crate::task_info::{Programs, ServerProgram};
 
@@ -46,13 +44,10 @@ fn a_node_and_what_it_knows_us_by_go_into_the_specification() {
         let ServerProgram::Builtin(task::BlockSourceSpec::Node(spec)) = programs.server else { panic!() };
         let urls: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
         assert_eq!(urls, ["http://btc:8332", "http://[::1]:1"]);
-        assert_eq!(
-            spec.nodes[0].credentials,
-            NodeCredentials::Basic { user: user.into(), password: "s3cret".into() }
-        );
-        let own = NodeCredentials::Basic { user: "a".into(), password: "b".into() };
-        assert_eq!(spec.nodes[1].credentials, own, "its own");
-        assert_eq!((spec.payout, &spec.tag[..]), (Payout::Address(ADDRESS.into()), &b"/mesos-miner/"[..]));
+        let credentials = |node: &task::NodeAccess| (node.user.clone(), node.password.clone());
+        assert_eq!(credentials(&spec.nodes[0]), (Some(user.into()), Some("s3cret".into())));
+        assert_eq!(credentials(&spec.nodes[1]), (Some("a".into()), Some("b".into())), "its own");
+        assert_eq!((spec.address.as_deref(), &spec.tag[..]), (Some(ADDRESS), &b"/mesos-miner/"[..]));
     }
     assert!(usage(&[&node[..], &[ADDRESS, "--payout", "user"]].concat()).contains("leave out --address"));
     let users = usage(&["--chain", "node", "--bitcoind", "b", "--payout", "user"]);
