@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use http_server::Limits;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::rpc::{Credentials, NodeUrl, RpcClient, RpcLimits};
 
@@ -55,13 +55,7 @@ type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Reply> + Send>> +
 pub struct FakeNode {
     pub url: NodeUrl,
     calls: Arc<Mutex<Vec<Call>>>,
-    server: JoinHandle<()>,
-}
-
-impl Drop for FakeNode {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
+    _stop_on_drop: DropGuard,
 }
 
 impl FakeNode {
@@ -73,8 +67,13 @@ impl FakeNode {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/wallet/w", listener.local_addr().unwrap()).parse().unwrap();
         let calls = Arc::new(Mutex::new(Vec::new()));
-        let server = tokio::spawn(serve(listener, handler, calls.clone()));
-        FakeNode { url, calls, server }
+        let (stop, received) = (CancellationToken::new(), calls.clone());
+        tokio::spawn(http_server::serve(listener, Limits::default(), stop.clone(), move |_| {
+            let (handler, calls) = (handler.clone(), received.clone());
+            let service = service_fn(move |request| answer(request, handler.clone(), calls.clone()));
+            (service, std::future::pending())
+        }));
+        FakeNode { url, calls, _stop_on_drop: stop.drop_guard() }
     }
 
     pub fn calls(&self) -> Vec<Call> {
@@ -87,20 +86,6 @@ impl FakeNode {
 
     pub fn client_as(&self, credentials: Credentials) -> RpcClient {
         RpcClient::new(self.url.clone(), credentials, RpcLimits::default()).unwrap()
-    }
-}
-
-async fn serve(listener: TcpListener, handler: Handler, calls: Arc<Mutex<Vec<Call>>>) {
-    // Dropping the set closes the connections.
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let (handler, calls) = (handler.clone(), calls.clone());
-        let service = service_fn(move |request| answer(request, handler.clone(), calls.clone()));
-        connections.spawn(async move {
-            let served = hyper::server::conn::http1::Builder::new();
-            let _ = served.serve_connection(TokioIo::new(stream), service).await;
-        });
     }
 }
 
