@@ -29,7 +29,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The file is not an SQLite database, or another program's.
-    #[error("{} is not a {}'s database; move it away, or name another folder with {}", path.display(), kind.program, kind.option)]
+    #[error("{} is not a {}'s database; move it away, or give another folder with {}", path.display(), kind.program, kind.option)]
     Foreign {
         /// The kind of folder.
         kind: &'static FolderKind,
@@ -53,7 +53,7 @@ pub enum StoreError {
         copy: Option<PathBuf>,
     },
     /// SQLite cannot open, read or write the database.
-    #[error("cannot use {}; correct it with sqlite3, put a backup back, or begin anew with another {}", path.display(), kind.option)]
+    #[error("cannot use {}; repair it with sqlite3, restore a backup, or start anew with another {}", path.display(), kind.option)]
     Database {
         /// The kind of folder.
         kind: &'static FolderKind,
@@ -64,7 +64,7 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// There is no database to read.
-    #[error("there {} in {}; name the {}'s {} with {}", kind.missing, path.display(), kind.program, kind.name, kind.option)]
+    #[error("there {} in {}; give the {}'s {} with {}", kind.missing, path.display(), kind.program, kind.name, kind.option)]
     Missing {
         /// The kind of folder.
         kind: &'static FolderKind,
