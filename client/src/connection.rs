@@ -216,7 +216,7 @@ impl PoolConnection {
                 debug!(pool = %self.url, %error, "ignored a line that is not a message");
                 Ok(())
             }
-            source => Err(ClientError::Read { pool: pool(), hint: self.hint(), source }),
+            error => Err(ClientError::Read { pool: pool(), hint: self.hint(), source: Box::new(error) }),
         }
     }
 

@@ -59,7 +59,7 @@ pub enum ClientError {
         /// A possible reason to append; may be empty.
         hint: &'static str,
         /// The cause.
-        source: ReadError,
+        source: Box<ReadError>,
     },
     /// Writing failed.
     #[error("lost the connection to {pool}")]

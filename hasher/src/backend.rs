@@ -65,7 +65,8 @@ struct Entry {
 type Search = unsafe fn(work: &Work, first: u32, scratch: &mut Scratch, candidates: &mut [u16]) -> bool;
 
 /// An implementation of the search that runs on this CPU.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, derive_more::Debug)]
+#[debug("Backend({})", self.name())]
 pub struct Backend(&'static Entry);
 
 /// Why a name does not give a backend.
@@ -155,12 +156,6 @@ impl PartialEq for Backend {
 }
 
 impl Eq for Backend {}
-
-impl fmt::Debug for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Backend({})", self.name())
-    }
-}
 
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

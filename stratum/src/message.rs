@@ -123,7 +123,7 @@ pub enum MessageError {
     #[error("{method} without {field}")]
     Missing {
         /// The method of the call or answer.
-        method: String,
+        method: Box<str>,
         /// The name of the field.
         field: &'static str,
     },
@@ -131,7 +131,7 @@ pub enum MessageError {
     #[error("{method} with {field} {value}, expected {expected}")]
     Invalid {
         /// The method of the call or answer.
-        method: String,
+        method: Box<str>,
         /// The name of the field.
         field: &'static str,
         /// The JSON of the value, cut if long.

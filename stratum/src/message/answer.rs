@@ -28,7 +28,7 @@ impl SubscribeAnswer {
     pub fn from_response(response: &Response) -> Result<Self, MessageError> {
         let result = Field { method: SubscribeAnswer::METHOD, name: "result", value: &response.result };
         if result.value.is_null() {
-            return Err(MessageError::Missing { method: result.method.to_owned(), field: result.name });
+            return Err(MessageError::Missing { method: result.method.into(), field: result.name });
         }
         let fields = Fields { method: SubscribeAnswer::METHOD, values: result.array()? };
         let (extranonce1, extranonce2_len) = extranonces(&fields, 1)?;
@@ -92,7 +92,7 @@ impl ConfigureAnswer {
         let version_mask = match (granted("version-rolling"), results.get(name)) {
             (Some(true), Some(value)) => Some(Field { method, name, value }.hex_u32()?),
             (Some(true), None) => {
-                return Err(MessageError::Missing { method: method.to_owned(), field: name });
+                return Err(MessageError::Missing { method: method.into(), field: name });
             }
             _ => None,
         };

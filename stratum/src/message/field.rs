@@ -29,7 +29,7 @@ impl<'a> Fields<'a> {
     }
 
     pub fn need(&self, index: usize, name: &'static str) -> Result<Field<'a>, MessageError> {
-        let missing = || MessageError::Missing { method: printable(self.method), field: name };
+        let missing = || MessageError::Missing { method: printable(self.method).into(), field: name };
         self.get(index, name).ok_or_else(missing)
     }
 }
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
 impl<'a> Field<'a> {
     /// The error that names this field and its value.
     pub fn invalid(&self, expected: &'static str) -> MessageError {
-        let (method, value) = (printable(self.method), printable(&self.value.to_string()));
+        let (method, value) = (printable(self.method).into(), printable(&self.value.to_string()));
         MessageError::Invalid { method, field: self.name, value, expected }
     }
 
