@@ -14,7 +14,7 @@ mod monitored;
 mod query;
 mod server;
 
-pub use metrics::{MetricType, Metrics};
+pub use metrics::Metrics;
 pub use monitored::{JsonText, Monitored, RequestError};
 pub use query::QueryParameters;
 pub use server::Server;

@@ -4,23 +4,15 @@
 
 use std::fmt::Write;
 
-/// Metric families, as text.
+/// Metric families, as text. A metric is a counter, which never falls while the process lives, if its name ends with `_total`,
+/// as Prometheus has it; else it is a gauge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics(String);
 
-/// The type of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricType {
-    /// A value that never falls while the process lives.
-    Counter,
-    /// A value that rises and falls.
-    Gauge,
-}
-
 impl Metrics {
     /// Adds a metric with one sample and no labels.
-    pub fn add(&mut self, name: &str, kind: MetricType, help: &str, value: f64) {
-        self.head(name, kind, help);
+    pub fn add(&mut self, name: &str, help: &str, value: f64) {
+        self.head(name, help);
         self.sample(name, "", value);
     }
 
@@ -29,12 +21,11 @@ impl Metrics {
     pub fn add_labelled<'a>(
         &mut self,
         name: &str,
-        kind: MetricType,
         help: &str,
         label: &str,
         samples: impl IntoIterator<Item = (&'a str, f64)>,
     ) {
-        self.head(name, kind, help);
+        self.head(name, help);
         for (word, value) in samples {
             self.sample(name, &format!("{{{label}=\"{word}\"}}"), value);
         }
@@ -46,11 +37,8 @@ impl Metrics {
     }
 
     // Writing to a string cannot fail.
-    fn head(&mut self, name: &str, kind: MetricType, help: &str) {
-        let kind = match kind {
-            MetricType::Counter => "counter",
-            MetricType::Gauge => "gauge",
-        };
+    fn head(&mut self, name: &str, help: &str) {
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
@@ -66,8 +54,8 @@ mod tests {
     #[test]
     fn families_are_written_as_prometheus_reads_them() {
         let mut metrics = Metrics::default();
-        metrics.add("a_total", MetricType::Counter, "All.", 3.0);
-        metrics.add_labelled("b", MetricType::Gauge, "Some.", "of", [("x", 0.5), ("y", 1e21)]);
+        metrics.add("a_total", "All.", 3.0);
+        metrics.add_labelled("b", "Some.", "of", [("x", 0.5), ("y", 1e21)]);
         let expected = "# HELP a_total All.\n# TYPE a_total counter\na_total 3\n\
                         # HELP b Some.\n# TYPE b gauge\nb{of=\"x\"} 0.5\nb{of=\"y\"} 1000000000000000000000\n";
         assert_eq!(metrics.into_text(), expected);

@@ -1,6 +1,6 @@
 //! What the pool shows over HTTP: its health, a summary and metrics. It only reads snapshots.
 
-use monitor::{JsonText, MetricType, Metrics, Monitored, RequestError};
+use monitor::{JsonText, Metrics, Monitored, RequestError};
 use serde_json::{Value, json};
 use task::Totals;
 
@@ -69,14 +69,6 @@ fn json(summary: &PoolSummary) -> Value {
     answer
 }
 
-/// Adds a family for each name, with one sample. A counter is told by its name, which ends with `_total`.
-fn add<const N: usize>(metrics: &mut Metrics, samples: [(&str, &str, f64); N]) {
-    for (name, help, value) in samples {
-        let kind = if name.ends_with("_total") { MetricType::Counter } else { MetricType::Gauge };
-        metrics.add(name, kind, help, value);
-    }
-}
-
 fn add_work(summary: &PoolSummary, metrics: &mut Metrics) {
     let PoolSummary { live, totals, .. } = summary;
     let shares = [
@@ -84,32 +76,22 @@ fn add_work(summary: &PoolSummary, metrics: &mut Metrics) {
         ("rejected", totals.rejected as f64),
         ("stale", totals.stale as f64),
     ];
-    metrics.add_labelled("pool_shares_total", MetricType::Counter, "Shares judged.", "verdict", shares);
+    metrics.add_labelled("pool_shares_total", "Shares judged.", "verdict", shares);
     let (accepted, rejected_blocks) = (totals.accepted_work as f64, summary.rejected_blocks as f64);
-    add(
-        metrics,
-        [
-            ("pool_accepted_hashes_total", "Expected hashes of the accepted shares.", accepted),
-            ("pool_blocks_total", "Blocks found that the chain has taken.", totals.blocks as f64),
-            ("pool_rejected_blocks_total", "Blocks found that the chain has not taken.", rejected_blocks),
-            ("pool_height", "Height of the block in work.", live.height as f64),
-            ("pool_network_difficulty", "Difficulty of the block in work.", live.difficulty),
-        ],
-    );
+    metrics.add("pool_accepted_hashes_total", "Expected hashes of the accepted shares.", accepted);
+    metrics.add("pool_blocks_total", "Blocks found that the chain has taken.", totals.blocks as f64);
+    metrics.add("pool_rejected_blocks_total", "Blocks found that the chain has not taken.", rejected_blocks);
+    metrics.add("pool_height", "Height of the block in work.", live.height as f64);
+    metrics.add("pool_network_difficulty", "Difficulty of the block in work.", live.difficulty);
 }
 
 fn add_miners(summary: &PoolSummary, metrics: &mut Metrics) {
     let PoolSummary { live, hashrate, bans, banned, workers, .. } = summary;
-    add(
-        metrics,
-        [
-            ("pool_connections", "Connections with an authorized worker.", live.connections.into()),
-            ("pool_bans_total", "Addresses banned.", *bans as f64),
-            ("pool_banned_addresses", "Addresses banned at present.", *banned as f64),
-            ("pool_workers", "Workers with an account.", workers.len() as f64),
-            ("pool_hashrate_hashes_per_second", "Estimated hashrate of all connections.", *hashrate),
-        ],
-    );
+    metrics.add("pool_connections", "Connections with an authorized worker.", live.connections.into());
+    metrics.add("pool_bans_total", "Addresses banned.", *bans as f64);
+    metrics.add("pool_banned_addresses", "Addresses banned at present.", *banned as f64);
+    metrics.add("pool_workers", "Workers with an account.", workers.len() as f64);
+    metrics.add("pool_hashrate_hashes_per_second", "Estimated hashrate of all connections.", *hashrate);
 }
 
 fn add_upstream(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mut Metrics) {
@@ -119,25 +101,14 @@ fn add_upstream(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mu
         ("stale", counts.stale as f64),
         ("unanswered", counts.unanswered as f64),
     ];
-    metrics.add_labelled(
-        "pool_upstream_shares_total",
-        MetricType::Counter,
-        "What became of them.",
-        "verdict",
-        shares,
-    );
+    metrics.add_labelled("pool_upstream_shares_total", "What became of them.", "verdict", shares);
     let connected = u8::from(pool.is_some()).into();
     let blocks_help = "Accepted shares that met the network's target, at most one per tip.";
-    add(
-        metrics,
-        [
-            ("pool_upstream_connected", "Whether an upstream pool takes our shares.", connected),
-            (
-                "pool_upstream_forwarded_total",
-                "Shares that an upstream pool wanted.",
-                counts.forwarded as f64,
-            ),
-            ("pool_upstream_blocks_total", blocks_help, counts.blocks as f64),
-        ],
+    metrics.add("pool_upstream_connected", "Whether an upstream pool takes our shares.", connected);
+    metrics.add(
+        "pool_upstream_forwarded_total",
+        "Shares that an upstream pool wanted.",
+        counts.forwarded as f64,
     );
+    metrics.add("pool_upstream_blocks_total", blocks_help, counts.blocks as f64);
 }

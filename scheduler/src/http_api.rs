@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use command_line::ShareCounts;
-use monitor::{JsonText, MetricType, Metrics, Monitored, QueryParameters, RequestError};
+use monitor::{JsonText, Metrics, Monitored, QueryParameters, RequestError};
 use serde_json::{Value, json};
 use task::{Intervals, Live, Totals};
 use tokio::sync::{Mutex, watch};
@@ -123,11 +123,11 @@ impl Monitored for HttpApi {
         };
         let mut metrics = Metrics::default();
         let help = "Whether this scheduler runs the framework.";
-        metrics.add("scheduler_leads", MetricType::Gauge, help, flag(leads));
+        metrics.add("scheduler_leads", help, flag(leads));
         if leads {
             let connected = flag(overview.as_ref().is_some_and(|overview| overview.connected));
             let help = "Whether there is a subscription.";
-            metrics.add("scheduler_connected", MetricType::Gauge, help, connected);
+            metrics.add("scheduler_connected", help, connected);
         }
         if let Some(overview) = overview {
             task_metrics(&overview, &mut metrics);
@@ -234,32 +234,21 @@ fn task(task: &TaskOverview) -> Value {
 /// Metrics of the live tasks, and of the states of those that have ended.
 fn task_metrics(overview: &Overview, metrics: &mut Metrics) {
     let live = overview.live_states.iter().map(|(state, count)| (state.as_str(), *count as f64));
-    metrics.add_labelled("scheduler_tasks", MetricType::Gauge, "Tasks that have not ended.", "state", live);
+    metrics.add_labelled("scheduler_tasks", "Tasks that have not ended.", "state", live);
     let ended = overview.ended_states().map(|(state, count)| (state, count as f64));
-    metrics.add_labelled(
-        "scheduler_tasks_ended_total",
-        MetricType::Counter,
-        "Tasks that have ended.",
-        "state",
-        ended,
-    );
+    metrics.add_labelled("scheduler_tasks_ended_total", "Tasks that have ended.", "state", ended);
     let cpus = overview.cpus_milli as f64 / 1000.0;
-    metrics.add("scheduler_cpus", MetricType::Gauge, "CPUs of tasks that have not ended.", cpus);
+    metrics.add("scheduler_cpus", "CPUs of tasks that have not ended.", cpus);
     let workers = overview.reporting_workers as f64;
-    metrics.add(
-        "scheduler_workers",
-        MetricType::Gauge,
-        "Workers that reported their hashrate lately.",
-        workers,
-    );
+    metrics.add("scheduler_workers", "Workers that reported their hashrate lately.", workers);
     let help = "Sum of the hashrates that workers reported lately.";
-    metrics.add("scheduler_hashrate_hashes_per_second", MetricType::Gauge, help, overview.hashrate);
+    metrics.add("scheduler_hashrate_hashes_per_second", help, overview.hashrate);
 }
 
 /// Metrics of the ledger.
 fn ledger_metrics(overview: &Overview, metrics: &mut Metrics) {
     let Totals { hashes, .. } = overview.totals.worker;
-    metrics.add("scheduler_hashes_total", MetricType::Counter, "Hashes searched.", hashes as f64);
+    metrics.add("scheduler_hashes_total", "Hashes searched.", hashes as f64);
     for (name, help, totals) in [
         ("scheduler_worker_shares_total", "Shares as workers count them.", overview.totals.worker),
         ("scheduler_pool_shares_total", "Shares as pool servers count them.", overview.totals.pool),
@@ -271,9 +260,9 @@ fn ledger_metrics(overview: &Overview, metrics: &mut Metrics) {
             ("stale", stale as f64),
             ("unanswered", unanswered as f64),
         ];
-        metrics.add_labelled(name, MetricType::Counter, help, "verdict", shares);
+        metrics.add_labelled(name, help, "verdict", shares);
     }
-    metrics.add("scheduler_blocks_total", MetricType::Counter, "Blocks found.", overview.blocks as f64);
+    metrics.add("scheduler_blocks_total", "Blocks found.", overview.blocks as f64);
 }
 
 #[cfg(test)]
