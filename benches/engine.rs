@@ -20,7 +20,7 @@ use job::sample_job;
 
 /// Hashes that count as one iteration of the scaling bench; some milliseconds of one thread.
 const BATCH: u64 = 1 << 20;
-/// How often the counters are looked at: seldom, since the looking thread takes a core away.
+/// The pause between two reads of the counters. It is long, because the reading thread takes a core away.
 const LOOK: Duration = Duration::from_millis(2);
 
 fn fastest() -> Backend {
@@ -31,7 +31,7 @@ fn fastest() -> Backend {
 fn engine(backend: Backend, threads: NonZeroUsize) -> Engine {
     let request = CpuRequest { threads: Some(threads.get()), ..CpuRequest::default() };
     let plan = allocate(&request, &CpuLimits::of_this_process()).expect("a number of threads");
-    // Nothing meets the target zero, so nothing is found and nobody needs to listen.
+    // No hash meets the target zero, so nothing is found, and the channel needs no reader.
     Engine::start(backend, &plan).expect("threads").0
 }
 

@@ -1,4 +1,4 @@
-//! What the pool server must hold: 10,000 miners, 2,000 shares a second, and how much memory a miner takes.
+//! The requirements of the pool server: 10,000 miners, 2,000 shares a second, and a limit of memory for each miner.
 //!
 //! `cargo bench --bench pool [-- --check] [--only NAME]…`
 //!
@@ -32,12 +32,12 @@ const BLOCKS: usize = 5;
 const SHARES: usize = 2_000;
 const SHARE_MINERS: usize = 1_000;
 const SECONDS: usize = 20;
-/// Share of the machine that the two programs may have had to give up: more, and there is no verdict.
+/// If other processes had more than this share of the machine, there is no verdict.
 const NOISE: f64 = 0.25;
 
 const MEASUREMENTS: [Measurement; 2] = [("crowd", crowd), ("shares", shares)];
 
-/// 10,000 miners: what they take, and how fast they hear of a block.
+/// 10,000 miners: memory and CPU time, and the time until they get the job of a new block.
 fn crowd() -> Vec<Figure> {
     let pool = Pool::start(&[
         "--start-difficulty",
@@ -47,7 +47,7 @@ fn crowd() -> Vec<Figure> {
         "--block-interval",
         "20s",
     ]);
-    // Whatever the first connections make it load for good.
+    // The first connections make the pool load things once.
     Miners::start(&["crowd", &pool.address, "10", "0"]).end();
     let before = pool.resident();
     let mut miners = Miners::start(&["crowd", &pool.address, &MINERS.to_string(), &BLOCKS.to_string()]);
@@ -79,7 +79,7 @@ fn crowd() -> Vec<Figure> {
     ]
 }
 
-/// 2,000 shares a second, all of them counted and written to disk.
+/// 2,000 shares a second, which must all be counted and written to disk.
 fn shares() -> Vec<Figure> {
     let pool = Pool::start(&[
         "--minimum-difficulty",

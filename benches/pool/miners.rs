@@ -1,4 +1,4 @@
-//! Miners that do no work but that of being many.
+//! Many miners that hardly do any work.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 
-/// Connections that are made at once.
+/// How many connections are opened at once.
 const AT_ONCE: usize = 100;
 
-/// Plays miners as the arguments say, and prints what it measured.
+/// Simulates miners as the arguments say, and prints the measured times.
 pub fn play(arguments: &[String]) {
     let all = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: all, maximum: all }).expect("it is allowed");
@@ -80,7 +80,7 @@ impl Miner {
         format!("{}\n", json!({"id": id, "method": "mining.submit", "params": params}))
     }
 
-    /// A nonce that makes a block.
+    /// A nonce that gives a block.
     fn solve(&self, extranonce2: u64) -> u32 {
         let coinbase = [
             unhex(&self.job[2]),
@@ -96,7 +96,7 @@ impl Miner {
             |index: usize| u32::from_str_radix(self.job[index].as_str().expect("hex"), 16).expect("hex");
         let mut header = Vec::new();
         header.extend(number(5).to_le_bytes());
-        // Each group of four bytes comes turned around.
+        // Stratum reverses the bytes of each group of four.
         header.extend(unhex(&self.job[1]).chunks(4).flat_map(|word| word.iter().rev().copied()));
         header.extend(root);
         header.extend(number(7).to_le_bytes());
@@ -129,10 +129,10 @@ async fn connect_all(address: &str, count: usize, password: &'static str) -> Vec
     miners
 }
 
-/// Waits for the word to begin.
+/// Waits for a line on standard input.
 async fn ready() {
     println!("ready");
-    // Beside the runtime, whose connections go on.
+    // On a blocking thread, so that the connections go on.
     let word = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
     word.await.expect("a thread").expect("the word");
 }
@@ -142,7 +142,7 @@ fn print(times: &[Duration]) {
     println!("{}", text.join(" "));
 }
 
-/// One of many finds blocks; prints for each block how long after that every other one had its job.
+/// One miner finds blocks. Prints for each block the times after which the other miners had the new job.
 async fn crowd(address: &str, count: usize, blocks: usize) {
     let mut miners = connect_all(address, count, "x").await;
     let mut finder = miners.pop().expect("more than none");
@@ -153,7 +153,7 @@ async fn crowd(address: &str, count: usize, blocks: usize) {
             loop {
                 let line = miner.line().await;
                 let at = Instant::now();
-                // Clean jobs are those of new blocks.
+                // A clean job is that of a new block.
                 if line.contains("mining.notify") && line.contains("true]") {
                     let _ = sender.send(at);
                 }
@@ -162,7 +162,7 @@ async fn crowd(address: &str, count: usize, blocks: usize) {
     }
     ready().await;
     for block in 0..blocks {
-        // The job may have changed since the last one, but not the block that it is about.
+        // The job may have changed, but not its block.
         while tokio::time::timeout(Duration::from_millis(500), finder.next()).await.is_ok() {}
         while heard.try_recv().is_ok() {}
         let nonce = finder.solve(block as u64);
@@ -178,9 +178,9 @@ async fn crowd(address: &str, count: usize, blocks: usize) {
     std::future::pending().await
 }
 
-/// Each submits shares at its pace; prints how long each answer took.
+/// Each miner submits shares at its rate. Prints the time until each response.
 async fn shares(address: &str, count: usize, per_second: usize, seconds: usize) {
-    // So easy that every hash is a share.
+    // The target is so easy that every hash is a share.
     let miners = connect_all(address, count, "d=0.000000000001").await;
     let (each, period) =
         (per_second * seconds / count, Duration::from_secs(1) * count as u32 / per_second as u32);
@@ -205,7 +205,7 @@ async fn shares(address: &str, count: usize, per_second: usize, seconds: usize) 
     std::future::pending().await
 }
 
-/// One share each period.
+/// One share in each period.
 async fn submit_at_pace(mut miner: Miner, count: usize, period: Duration, start: Instant) -> Vec<Duration> {
     let mut times = Vec::new();
     for number in 0..count {

@@ -1,4 +1,4 @@
-//! The pool and the miners as processes, each on cores of its own.
+//! Pool and miners as processes, each with cores of its own.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -9,7 +9,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::suite::machine::{cpus, resident};
 
-/// Starts it on these cores: a child has those of the thread that starts it.
+/// Starts a process on these cores. A child inherits the cores of the thread that starts it.
 fn start(mut command: Command, cores: impl Iterator<Item = usize> + Send + 'static) -> Child {
     let start = move || {
         let mut set = CpuSet::new();
@@ -52,7 +52,7 @@ impl Pool {
         resident(self.id()).all
     }
 
-    /// Ends it; the accepted shares in its database.
+    /// Ends the pool. Returns the number of accepted shares in its database.
     pub fn end(mut self) -> u64 {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
         assert!(self.child.wait().expect("it ends").success());
@@ -77,7 +77,7 @@ impl Drop for Pool {
     }
 }
 
-/// This program as miners, on all cores but the first.
+/// This program, simulating miners, on all cores except the first.
 pub struct Miners {
     child: Child,
     stdin: ChildStdin,
@@ -105,17 +105,17 @@ impl Miners {
         assert_eq!(self.line(), wanted);
     }
 
-    /// Lets them do what they are to be measured at.
+    /// Starts the measurement.
     pub fn go(&mut self) {
         writeln!(self.stdin, "go").expect("they read");
     }
 
-    /// What they measured, in milliseconds.
+    /// The measured times, in milliseconds.
     pub fn numbers(&mut self) -> Vec<f64> {
         self.line().split_whitespace().map(|number| number.parse().expect("a number")).collect()
     }
 
-    /// Ends them.
+    /// Ends the miners.
     pub fn end(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,6 +1,6 @@
-//! The least that recording and acknowledging an update can cost: encode a call, send it and read the answer, insert a
-//! row, and make many of them durable at once. What the scheduler costs is compared with it, so that the bounds do not
-//! depend on the machine. It is a process of its own, as the scheduler is.
+//! A lower bound of the cost of recording and acknowledging an update: encode a call, send it and read the response, insert a
+//! row, and make many rows durable at once. The scheduler's cost is compared with this loop, so that the bounds do not
+//! depend on the machine. It is a process of its own, like the scheduler.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,12 +18,12 @@ use crate::suite::machine::threads;
 
 /// The option with which this program starts itself as the loop.
 pub const PLAY: &str = "--play-bare-loop";
-/// Rows that are made durable at once.
+/// How many rows are made durable at once.
 const GROUP: usize = 100;
 /// Bytes of each row's report.
 const REPORT: usize = 120;
 
-/// CPU time of one event, by a run of so many.
+/// CPU time of one event, measured over this many events.
 pub fn measure(master: SocketAddr, folder: &Path, events: usize) -> Duration {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args([PLAY, &master.to_string(), &folder.display().to_string(), &events.to_string()]);

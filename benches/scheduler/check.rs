@@ -1,5 +1,5 @@
-//! That costs do not grow with the cluster. Everything is a ratio of CPU times of the same run, taken in turn, so that
-//! neither the machine nor what else it does decides.
+//! Checks that costs do not grow with the cluster. All figures are ratios of CPU times of one run, measured in turn, so that
+//! neither the machine nor its other load matters.
 
 mod variants;
 
@@ -12,25 +12,25 @@ use super::scheduler::{ALONE, Binary};
 use super::{bare_loop, report};
 use crate::suite::figure::{Bound, Figure, quantile};
 
-/// Each figure is the median of so many rounds.
+/// Each figure is the median of this many rounds.
 const ROUNDS: usize = 5;
 /// Events of one kind in a round, unless they take too long.
 const EVENTS: usize = 4000;
-/// Events that are under way at once: not more than the smallest cluster can have.
+/// Events in flight at once, at most as many as the smallest cluster has agents.
 const AT_ONCE: usize = 100;
-/// Live messages have no answer, so an update follows that has one; it is dearer, hence so many times more of them.
+/// Live messages are not acknowledged, so an update follows them. It is more expensive, hence this many messages for each.
 const LIVE_BATCHES: usize = 10;
-/// A round of one kind ends after so much CPU time, or for so long no answer.
+/// A round ends after this CPU time, or after this time without an acknowledgement.
 const ENOUGH: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Intervals of tasks, longer than it all takes, and the shortest --silence-timeout for these.
+/// Intervals of tasks that are longer than the measurement, and the shortest --silence-timeout that they allow.
 const LONG: &str = "1h";
 const SILENCE: &str = "3h";
-/// Launches and restarts of each cluster, of which the median counts.
+/// The number of launches and restarts of each cluster. The median counts.
 const LAUNCHES: usize = 3;
 const RESTARTS: usize = 3;
 
-/// What a scheduler gets, one by one.
+/// The kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Live,
@@ -38,7 +38,7 @@ enum Kind {
     Offer,
 }
 
-/// A bound on each kind: its cost on the largest cluster by that on the smallest, and by that of the bare loop.
+/// The bounds of each kind: the ratio of its costs on the largest and smallest cluster, and the ratio to the bare loop.
 struct Limits {
     kind: Kind,
     growth: (&'static str, f64),
@@ -62,21 +62,21 @@ const LIMITS: [Limits; 3] = [
         bare: ("leftover offer ÷ bare loop", 3.0),
     },
 ];
-/// Exponents of the cost of what is done once for each task: 1 is linear.
+/// The bounds of exponents, for costs that arise once for each task: 1 is linear.
 const LAUNCH_EXPONENT: f64 = 1.1;
 const RESTART_EXPONENT: f64 = 1.1;
 
-/// Whether there is something to compare; why not.
+/// Checks that there are clusters to compare.
 pub fn refuse(options: &Options) -> Option<String> {
     let fits = options.agents.len() >= 2 && options.agents.iter().all(|agents| *agents >= AT_ONCE);
     (!fits).then(|| format!("--check needs two numbers of --agents, {AT_ONCE} or more each"))
 }
 
-/// All figures with their bounds, of one binary.
+/// All figures of a binary, with their bounds.
 pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     let mut sizes = options.agents.clone();
     sizes.sort_unstable();
-    // Tasks say nothing but what is measured, and no task is told other intervals.
+    // Tasks send only what is measured, and no task gets other intervals.
     let long = Some(LONG.to_owned());
     let quiet = Options { live_interval: long.clone(), report_interval: long, ..options.clone() };
     let more = [ALONE, "--silence-timeout", SILENCE].map(str::to_owned).to_vec();
@@ -85,7 +85,7 @@ pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     let largest = sizes[sizes.len() - 1];
     let launches = runs.iter_mut().map(|run| {
         let mut costs = vec![launch_cost(run)];
-        // The largest takes long enough for once to be enough.
+        // The largest cluster takes so long that one launch is enough.
         let more = if run.agents < largest { 1..LAUNCHES } else { 1..1 };
         costs.extend(more.map(|_| launch_cost(&mut new(run.agents))));
         quantile(&costs, 0.5)
@@ -102,19 +102,19 @@ pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     figures
 }
 
-/// CPU seconds from the start until all run.
+/// CPU seconds from the start until all workers run.
 fn launch_cost(run: &mut Run<'_>) -> f64 {
     launch::measure(run, "");
     let meter = Meter::from_its_start(run);
     let cost = meter.stop(run).scheduler.all.as_secs_f64();
     assert!(run.settle(run.options.limit), "a scheduler that has launched all comes to rest");
-    // Workers that have never said anything are a case of their own.
+    // Workers that have never sent anything are handled differently.
     run.master.cluster().live_next(0, run.agents);
     run.catch_up(run.options.limit).expect("a scheduler at rest handles live messages");
     cost
 }
 
-/// CPU seconds of a restart, the median of some.
+/// CPU seconds of a restart, the median of several.
 fn restart_cost(run: &mut Run<'_>) -> f64 {
     let once = |run: &mut Run<'_>| {
         run.end_scheduler(rustix::process::Signal::KILL);
@@ -128,7 +128,7 @@ fn restart_cost(run: &mut Run<'_>) -> f64 {
 
 /// Microseconds of CPU time of an event.
 struct Round {
-    /// For each kind of [`LIMITS`], on each cluster.
+    /// By kind, in the order of [`LIMITS`], and by cluster.
     events: Vec<Vec<f64>>,
     bare: f64,
 }
@@ -154,8 +154,8 @@ fn event_cost(run: &mut Run<'_>, kind: Kind) -> Duration {
     meter.stop(run).scheduler.all / events as u32
 }
 
-/// Sends some events and waits until they are handled; how many. They begin with the agent or task `from`, which then says
-/// where to go on.
+/// Sends some events and waits until they are handled. Returns how many. They begin with the agent or task `from`, which is
+/// then set to the next one.
 fn send_some(run: &mut Run<'_>, kind: Kind, from: &mut usize) -> usize {
     let now = Instant::now();
     let (sent, handled) = match kind {
@@ -200,7 +200,7 @@ fn per_event(limits: &Limits, rounds: &[Round], sizes: &[usize]) -> [Figure; 2] 
     ]
 }
 
-/// How the cost of it all grows between the two largest clusters.
+/// The exponent of the total cost between the two largest clusters.
 fn exponent(what: &'static str, bound: f64, costs: &[f64], sizes: &[usize]) -> Figure {
     let last = sizes.len() - 1;
     let exponent = (costs[last] / costs[last - 1]).ln() / (sizes[last] as f64 / sizes[last - 1] as f64).ln();

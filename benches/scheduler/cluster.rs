@@ -1,4 +1,4 @@
-//! The simulated cluster: what a Mesos master knows of its agents, and executors that play workers and a pool server.
+//! The simulated cluster: the state of a Mesos master and its agents, and executors that simulate workers and a pool server.
 //!
 //! Calls and the time come in, events go out to the subscription. It follows the rules of a real master that matter to
 //! a scheduler's cost: filters of declined offers, updates of one task one by one, repeated until acknowledged, answers
@@ -28,50 +28,50 @@ use self::offers::Watched;
 pub use self::task::Sums;
 use self::task::{Task, Timer};
 
-/// How often a master that has nothing to say sends a heartbeat.
+/// The interval of heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Ids of a real master begin with one of these.
+/// The prefix of ids, like a real master's.
 const MASTER_ID: &str = "6d3bd2ef-6f0c-4f57-a5b0-20260e0cb5ca";
 
-/// What the cluster is made of, and how it behaves.
+/// The size and the behaviour of the cluster.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub agents: usize,
     pub agent: AgentSettings,
-    /// What is left of an agent is offered even when it has no CPU, as Mesos does unless `--min_allocatable_resources`
-    /// says otherwise.
+    /// Remaining resources of an agent are offered even without CPU, as Mesos does unless `--min_allocatable_resources` says
+    /// otherwise.
     pub leftovers: bool,
     /// Time between two allocations.
     pub allocation_interval: Duration,
-    /// Shares in each report; `None`: one for each second since the last one.
+    /// The shares in each report; `None`: one for each second since the last report.
     pub rows: Option<u32>,
     pub fetch: FetchSettings,
 }
 
-/// What was counted since the cluster began.
+/// Counters since the start of the cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Calls by type.
     pub calls: BTreeMap<&'static str, u64>,
-    /// Calls that a real master would have answered with an error, or not have understood.
+    /// Calls that a real master would have refused.
     pub bad_calls: u64,
     pub offers_sent: u64,
-    /// ACCEPTed, DECLINEd, or void.
+    /// Offers that were accepted, declined or withdrawn.
     pub offers_answered: u64,
     pub last_offers: Option<Instant>,
     pub last_answer: Option<Instant>,
     pub last_accept: Option<Instant>,
-    /// Worker tasks, all that were ever launched.
+    /// All workers that were ever launched.
     pub workers: u64,
-    /// Launches that failed: on void offers, or on too little.
+    /// Launches that failed, on withdrawn offers or for lack of resources.
     pub failed_launches: u64,
     /// Updates with a uuid, each counted once.
     pub updates: u64,
-    /// How often one was sent once more.
+    /// Updates that were sent again.
     pub resent: u64,
     pub acknowledged: u64,
     pub last_acknowledgement: Option<Instant>,
-    /// Acknowledgements of what had been acknowledged, or was never sent.
+    /// Acknowledgements of updates that had been acknowledged, or had never been sent.
     pub duplicates: u64,
     /// Workers whose TASK_RUNNING is acknowledged.
     pub running: u64,
@@ -89,18 +89,18 @@ pub struct Counters {
     /// Executors that were fetched.
     pub fetched: u64,
     pub last_fetched: Option<Instant>,
-    /// Bytes of executors that came, of those that were given up, too.
+    /// Fetched bytes of executors, including those of failed fetches.
     pub fetched_bytes: u64,
 }
 
-/// Where the events of a subscription go.
+/// The subscription, and the channel for its events.
 struct Stream {
     id: String,
     events: mpsc::Sender<Bytes>,
     heartbeat: Instant,
 }
 
-/// See above.
+/// The simulated cluster.
 pub struct Cluster {
     settings: Settings,
     fetches: mpsc::UnboundedSender<Fetch>,
@@ -111,34 +111,34 @@ pub struct Cluster {
     agents: Vec<Agent>,
     tasks: Vec<Task>,
     by_id: HashMap<String, usize>,
-    /// By their numbers: the agent, and what is offered of it.
+    /// By their numbers: the agent, and the offered resources.
     offers: HashMap<u64, (usize, Amount)>,
     next_offer: u64,
     watched: Option<Watched>,
     next_allocation: Instant,
     next_update: u64,
-    /// What is sent once more if it is not acknowledged by then: task, update, and the pause that follows.
+    /// Updates that are sent again at this time unless they are acknowledged: time, task, update.
     resends: VecDeque<(Instant, usize, u64)>,
     timers: BinaryHeap<std::cmp::Reverse<(Instant, usize, Timer)>>,
-    /// Whether tasks send live messages and reports by themselves.
+    /// Whether tasks send live messages and reports at their intervals.
     lively: bool,
-    /// Whether a server that is launched says at once that it runs.
+    /// Whether a launched server sends TASK_RUNNING at once.
     server_comes_up: bool,
     server: Option<usize>,
-    /// Tasks that were asked for, or told of without being asked for, since the last subscription.
+    /// The number of tasks whose state the scheduler has learned since the last subscription.
     reconciled: usize,
     /// Tasks that have not ended, or whose end is not acknowledged.
     live: usize,
-    /// An update that shows by its acknowledgement how far the scheduler is, and when that came.
+    /// An update whose acknowledgement shows that all earlier events are handled, and the time of that acknowledgement.
     marker: Option<(u64, Option<Instant>)>,
     counters: Counters,
-    /// Milliseconds from each update to its acknowledgement, since they were last taken.
+    /// Milliseconds from each update to its acknowledgement, since the last `take_latencies`.
     latencies: Vec<f64>,
     subscribed: Option<Instant>,
 }
 
 impl Cluster {
-    /// What agents have to fetch goes to `fetches`.
+    /// Requests to fetch executors go to `fetches`.
     pub fn new(settings: Settings, fetches: mpsc::UnboundedSender<Fetch>, now: Instant) -> Self {
         let agents = (0..settings.agents).map(|number| Agent::new(number, &settings.agent)).collect();
         Self {
@@ -170,7 +170,7 @@ impl Cluster {
         }
     }
 
-    /// SUBSCRIBE: what was there before is forgotten, as after a failover of the scheduler.
+    /// SUBSCRIBE. Replaces the former subscription, as after a failover of the scheduler.
     pub fn subscribe(&mut self, events: mpsc::Sender<Bytes>, now: Instant) -> String {
         self.counters.called(Type::Subscribe);
         self.subscriptions += 1;
@@ -197,7 +197,7 @@ impl Cluster {
         }
     }
 
-    /// Any call but SUBSCRIBE, from whoever knows this stream id.
+    /// Handles any call except SUBSCRIBE.
     ///
     /// # Errors
     /// Why a master would refuse it.
@@ -224,7 +224,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// What is due by now.
+    /// Does everything that is due.
     pub fn tick(&mut self, now: Instant) {
         if let Some(stream) = self.stream.as_mut().filter(|stream| stream.heartbeat <= now) {
             stream.heartbeat = now + HEARTBEAT;
@@ -241,24 +241,24 @@ impl Cluster {
         &self.counters
     }
 
-    /// When there was the last SUBSCRIBE.
+    /// The time of the last SUBSCRIBE.
     pub fn subscribed(&self) -> Option<Instant> {
         self.subscribed
     }
 
-    /// A call of so many bytes has come.
+    /// Counts the bytes of a call.
     pub fn count_call(&mut self, kind: Type, bytes: usize) {
         *self.counters.call_bytes.entry(kind.as_str_name()).or_default() += bytes as u64;
     }
 
-    /// The times from updates to their acknowledgements, in milliseconds; they are not given twice.
+    /// Takes the times from updates to their acknowledgements, in milliseconds.
     pub fn take_latencies(&mut self) -> Vec<f64> {
         std::mem::take(&mut self.latencies)
     }
 
     fn send(&mut self, event: Bytes) {
         if let Some(stream) = &self.stream {
-            // A stream that has ended says so in its own time.
+            // The end of the stream is noticed elsewhere.
             let _ = stream.events.try_send(event);
         }
     }

@@ -1,5 +1,5 @@
-//! A network between scheduler and master: what one of them sends arrives a while later at the other, however much of it is on
-//! the way. So whoever waits for each answer waits long, and whoever does not loses nothing.
+//! A proxy that simulates network latency between scheduler and master. It delays all bytes, without a limit of bandwidth, so
+//! only a client that waits for each response becomes slower.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,18 +9,18 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes that travel together at most.
+/// Most bytes that are forwarded at once.
 const PIECE: usize = 64 * 1024;
 
-/// A network until it is dropped.
+/// A proxy that runs until it is dropped.
 pub struct DelayProxy {
-    /// Where the master seems to be.
+    /// The address of the proxy.
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
 }
 
 impl DelayProxy {
-    /// Puts a network before a master: there and back takes `round_trip`.
+    /// Starts a proxy in front of a master, with this round-trip time.
     pub fn start(master: SocketAddr, round_trip: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -31,7 +31,7 @@ impl DelayProxy {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                // Without the master a scheduler sees its connection closed.
+                // If the master is gone, the scheduler's connection is closed.
                 if let Ok(master) = TcpStream::connect(master) {
                     carry(&scheduler, &master, round_trip / 2);
                     carry(&master, &scheduler, round_trip / 2);
@@ -46,7 +46,7 @@ impl DelayProxy {
 impl Drop for DelayProxy {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // It waits for connections.
+        // Wakes the thread that accepts connections.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -56,7 +56,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
     thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread");
 }
 
-/// Carries all that comes from one end to the other, the end of the stream, too.
+/// Forwards bytes in one direction, and the end of the stream.
 fn carry(from: &TcpStream, to: &TcpStream, time: Duration) {
     let (mut from, mut to) = (from.try_clone().expect("a handle"), to.try_clone().expect("a handle"));
     to.set_nodelay(true).expect("a socket");

@@ -1,4 +1,4 @@
-//! The disk that the state folders are on.
+//! The disk of the state folders.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use crate::suite::figure::quantile;
 
-/// How often it is measured.
+/// The number of measurements.
 const TRIES: usize = 50;
-/// Bytes that are made durable at once, as a page of SQLite's.
+/// The bytes of one write, as many as a page of SQLite.
 const PAGE: usize = 4096;
 
-/// Seconds of one fsync in a folder, the median of many.
+/// The median duration of an fsync in a folder, in seconds.
 pub fn fsync(folder: PathBuf) -> f64 {
     let folder = tempfile::tempdir_in(folder).expect("a temporary folder");
     let mut file = File::create(folder.path().join("page")).expect("a file");

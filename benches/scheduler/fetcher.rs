@@ -1,4 +1,4 @@
-//! The agents' fetchers: real HTTP, and a rate that all of them share, as of one line to the scheduler's machine.
+//! The agents' fetchers: real HTTP, with a common limit of bandwidth, like that of the scheduler's network link.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,33 +11,33 @@ use tokio::sync::mpsc;
 
 use super::cluster::{Cluster, Fetch, Fetched};
 
-/// Bytes that one fetch takes at a time.
+/// Bytes that a fetch reads at once.
 const PIECE: usize = 16 * 1024;
-/// Bytes that may have come without being taken. More, and the server believes that all has gone as soon as it has written it.
+/// The size of the receive buffer. With a larger one, the server could write everything before the client has read it.
 const RECEIVED: u32 = 64 * 1024;
-/// Bytes of an answer's head at most.
+/// Most bytes of a response's head.
 const HEAD: usize = 16 * 1024;
 
-/// The line that all fetches share: when it will have carried what was asked of it so far.
+/// The shared network link: the time at which it has forwarded all bytes so far.
 struct Line {
     bytes_per_second: f64,
     free: Mutex<Instant>,
 }
 
 impl Line {
-    /// Waits until the line has carried so many more bytes.
+    /// Waits until the link has forwarded this many more bytes.
     async fn carry(&self, bytes: usize) {
         let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
-        let carried = {
+        let forwarded = {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
             *free = (*free).max(Instant::now()) + time;
             *free
         };
-        tokio::time::sleep_until(carried.into()).await;
+        tokio::time::sleep_until(forwarded.into()).await;
     }
 }
 
-/// Fetches what agents ask for until the cluster is gone, all at once.
+/// Runs all fetches concurrently, until the cluster is gone.
 pub async fn run(
     cluster: Weak<Mutex<Cluster>>,
     mut fetches: mpsc::UnboundedReceiver<Fetch>,
@@ -62,7 +62,7 @@ pub async fn run(
     }
 }
 
-/// GETs all of it; `bytes` says how far it is. First it asks for the length, as Mesos' agents do to make room in their cache.
+/// Fetches a file and counts its bytes in `bytes`. Asks for the length first, as Mesos' agents do to make room in their cache.
 async fn get(uri: &str, line: &Line, bytes: &mut u64) -> Result<(), String> {
     let (mut answer, of_head) = (request("HEAD", uri).await?, &mut 0);
     let expected = read_to_body(&mut answer, line, of_head).await?;
@@ -101,7 +101,7 @@ async fn connect(authority: &str) -> io::Result<TcpStream> {
     socket.connect(address).await
 }
 
-/// Reads until the head is complete: the length of the body. `bytes` grows by what has come of that.
+/// Reads the head, and returns the length of the body. Counts the bytes of the body that came with it in `bytes`.
 async fn read_to_body(answer: &mut TcpStream, line: &Line, bytes: &mut u64) -> Result<u64, String> {
     let (mut head, mut piece) = (Vec::new(), vec![0; PIECE]);
     loop {
@@ -118,7 +118,7 @@ async fn read_to_body(answer: &mut TcpStream, line: &Line, bytes: &mut u64) -> R
     }
 }
 
-/// How long the body is, and how much of it has come with the head; `None` while the head is not complete.
+/// The length of the body, and how much of it came with the head; `None` while the head is incomplete.
 fn read_head(head: &[u8]) -> Result<Option<(u64, u64)>, String> {
     let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n") else {
         return if head.len() < HEAD {

@@ -1,4 +1,4 @@
-//! What the scheduler costs on clusters of many agents: it is a real process, the Mesos master is simulated.
+//! The cost of the scheduler on large clusters. The scheduler is a real process; the Mesos master is simulated.
 //!
 //! `cargo bench --bench scheduler [-- --check] [OPTIONS]`; `-- --help` lists the options.
 //!

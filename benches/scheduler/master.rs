@@ -17,11 +17,11 @@ use super::delay_proxy::DelayProxy;
 use super::fetcher;
 
 const PROTOBUF: &str = "application/x-protobuf";
-/// Events that may wait for a scheduler to read them.
+/// Most events that wait for the scheduler to read them.
 const QUEUE: usize = 1 << 24;
-/// Time between two looks at what is due.
+/// The interval at which due actions are done.
 const TICK: Duration = Duration::from_millis(5);
-/// Where requests are answered and otherwise ignored.
+/// Requests to this path are accepted and ignored.
 pub const IDLE_PATH: &str = "/idle";
 
 /// A master that runs until dropped.
@@ -34,7 +34,7 @@ pub struct Master {
 }
 
 impl Master {
-    /// Starts one to which it takes `delay` there and back.
+    /// Starts a master with this round-trip time.
     pub fn start(settings: Settings, delay: Duration) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");

@@ -12,14 +12,14 @@ use super::scheduler::Binary;
 const CPUS_MILLI: u64 = 4000;
 /// Thousandths of a CPU that the pool server takes.
 const SERVER_CPUS_MILLI: u64 = 1000;
-/// The least CPU worth a worker, thousandths.
+/// The least CPU of a worker, thousandths.
 const LEAST_MILLI: u64 = 100;
 /// Memory of a worker, MB.
 const WORKER_MEM: u64 = 128;
-/// The scheduler's own default of --server-mem, MB, and how many workers that is enough for.
+/// The scheduler's default of --server-mem in MB, and the number of workers that it allows.
 const SERVER_MEM: u64 = 256;
 const WORKERS_OF_SERVER_MEM: usize = 14_000;
-/// Memory that every agent has left beside its tasks, MB.
+/// The memory that remains on each agent beside its tasks, MB.
 const LEFT_MEM: u64 = 512;
 
 /// Measure the scheduler against a simulated Mesos master.

@@ -1,4 +1,4 @@
-//! What a scheduler goes through, one phase after the other, and the figures of each.
+//! The phases of a measurement, and the figures of each.
 
 mod accounts;
 mod agents;
@@ -20,10 +20,10 @@ use super::run::Run;
 use super::scheduler::{ALONE, Binary};
 use super::zookeeper;
 
-/// For what was left behind to be worked off between two measurements.
+/// A pause between two measurements, to let the scheduler finish its work.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// All phases with one binary on a cluster of so many agents.
+/// Measures all phases with a binary on a cluster of this size.
 pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     let after = [
@@ -42,7 +42,7 @@ pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     if options.wants(Measurement::Variants) {
         rows.extend(variants::measure(options, binary, agents));
     }
-    // Once is enough, since it is the line that takes the time.
+    // Once is enough, because the network link takes most of the time.
     if options.wants(Measurement::Fetch) && agents == options.agents[0] {
         let run = Run::new(options, binary, options.fetch_agents, vec![ALONE.to_owned()]);
         rows.extend(fetch::measure(run));
@@ -66,7 +66,7 @@ fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
     if wants_memory {
         rows.extend(space::later(run, burst));
     }
-    // What never catches up need not be waited for again.
+    // If the scheduler never catches up, the later measurements are skipped.
     let mut keeps_up = true;
     for (measurement, figure) in [
         (Measurement::Updates, updates::figure(run.options)),
@@ -92,7 +92,7 @@ fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
     rows
 }
 
-/// The figures that ZooKeeper changes.
+/// The figures that depend on ZooKeeper.
 fn with_zookeeper(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     let Some(zookeeper) = zookeeper::start() else { return Vec::new() };
     let suffix = ", with --zk";

@@ -1,6 +1,6 @@
-//! The simulated Mesos beside a real one of the same size. Everything is measured from outside, in the same way on both.
+//! The simulated Mesos compared with a real one of the same size. Both are measured from outside, in the same way.
 //!
-//! The real one is the master and all agents in one process, with this program's own executors: a pool server, and workers
+//! The real Mesos has the master and all agents in one process, with real executors: a pool server, and workers
 //! that mine with a fiftieth of a CPU each.
 
 use std::time::{Duration, Instant};
@@ -17,25 +17,25 @@ use crate::suite::machine::{Threads, process, resident};
 use crate::support::mesos_box::MesosBox;
 use crate::support::{http, peer};
 
-/// CPUs of each agent, of a worker and of the server: each agent has room for one of them.
+/// The CPUs of each agent, of a worker and of the server. An agent has room for one task.
 const CPUS: &str = "0.02";
-/// All tasks speak so often, since few of them must make up for many.
+/// The interval of all tasks. It is short, because few tasks stand for many.
 const INTERVAL: &str = "1s";
-/// Between two looks at the scheduler's metrics, by the time that has passed: looking costs something, too.
+/// The pause between two reads of the scheduler's metrics, by the elapsed time. Reading them costs CPU time, too.
 const POLL: f64 = 0.05;
-/// The scheduler's metric of tasks that run.
+/// The scheduler's metric of running tasks.
 const RUNNING: &str = "scheduler_tasks{state=\"TASK_RUNNING\"}";
 /// Names of the columns.
 pub const COLUMNS: [&str; 2] = ["simulated", "real Mesos"];
 
-/// What the master has carried so far.
+/// The messages and updates that the master has forwarded so far.
 #[derive(Clone, Copy)]
-struct Carried {
+struct Forwarded {
     messages: f64,
     updates: f64,
 }
 
-/// A scheduler at a master of one kind.
+/// A scheduler on the simulated or the real Mesos.
 enum Place<'a> {
     Simulated(Box<Run<'a>>),
     Real(Box<Real<'a>>),
@@ -48,11 +48,11 @@ struct Real<'a> {
     scheduler: Option<Scheduler>,
 }
 
-/// Both columns; `None`, said aloud, if no Mesos is installed. With `REQUIRE_PEERS=1` that is a failure.
+/// Both columns; `None`, with a message, if no Mesos is installed. With `REQUIRE_PEERS=1` that is a failure.
 pub fn compare(options: &Options, binary: &Binary, agents: usize) -> Option<[Vec<Row>; 2]> {
     let command = peer::mesos()?;
     let alike = Options {
-        // What is left of an agent has no CPU, and Mesos offers it all the same. The server takes the place of one worker.
+        // Mesos offers the remaining resources of an agent even without CPU. The server takes the place of one worker.
         leftovers: true,
         max_workers: Some(agents - 1),
         live_interval: Some(INTERVAL.to_owned()),
@@ -76,9 +76,9 @@ impl Place<'_> {
         let limit = options.limit;
         let launch = self.until_running(agents, limit).map(|(time, cpu)| {
             let each = cpu.all.as_secs_f64() * 1e6 / (agents - 1) as f64;
-            let Carried { messages, updates } = self.carried();
-            let carried = format!("{messages:.0} messages and {updates:.0} updates meanwhile");
-            format!("{} (CPU {}, {each:.0} µs a worker; {carried})", seconds(time), seconds(cpu.all))
+            let Forwarded { messages, updates } = self.forwarded();
+            let forwarded = format!("{messages:.0} messages and {updates:.0} updates meanwhile");
+            format!("{} (CPU {}, {each:.0} µs a worker; {forwarded})", seconds(time), seconds(cpu.all))
         });
         let mut rows = vec![Row::within("start until all run", agents, limit, launch)];
         std::thread::sleep(options.seconds);
@@ -129,7 +129,7 @@ impl Place<'_> {
         }
     }
 
-    /// The time from the scheduler's start until it is subscribed and says that as many tasks run as there are agents, and its
+    /// The time from the scheduler's start until it is subscribed and a task runs on each agent, and its
     /// CPU time.
     fn until_running(&self, tasks: usize, limit: Duration) -> Result<(Duration, Threads), String> {
         let scheduler = self.scheduler();
@@ -144,12 +144,12 @@ impl Place<'_> {
     }
 
     fn steady(&self, options: &Options, agents: usize) -> Row {
-        let (before, cpu, since) = (self.carried(), self.scheduler().threads(), Instant::now());
+        let (before, cpu, since) = (self.forwarded(), self.scheduler().threads(), Instant::now());
         let of_mesos = self.of_mesos();
         std::thread::sleep(options.seconds);
         let (time, cpu) = (since.elapsed().as_secs_f64(), self.scheduler().threads() - cpu);
         let of_mesos = self.of_mesos().zip(of_mesos).map(|(after, before)| after - before);
-        let after = self.carried();
+        let after = self.forwarded();
         let (messages, updates) = (after.messages - before.messages, after.updates - before.updates);
         let text = format!(
             "CPU {:.2} %; {:.1} messages/s, {:.1} updates/s; {:.0} µs of CPU for each of them",
@@ -176,18 +176,18 @@ impl Place<'_> {
         Some(process(parts["local"]["pid"].as_u64()?.try_into().ok()?))
     }
 
-    fn carried(&self) -> Carried {
+    fn forwarded(&self) -> Forwarded {
         match self {
             Place::Simulated(run) => {
                 let cluster = run.master.cluster();
                 let counters = cluster.counters();
-                Carried { messages: counters.messages as f64, updates: counters.updates as f64 }
+                Forwarded { messages: counters.messages as f64, updates: counters.updates as f64 }
             }
             Place::Real(real) => {
                 let metrics =
                     http::get_json(real.mesos.master, "/metrics/snapshot").expect("a master answers");
                 let metric = |name: &str| metrics[name].as_f64().expect("a master counts this");
-                Carried {
+                Forwarded {
                     messages: metric("master/messages_executor_to_framework"),
                     updates: metric("master/messages_status_update"),
                 }

@@ -1,11 +1,11 @@
-//! What was measured, as lines and as a table.
+//! The figures, as lines and as a table.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::run::Cost;
 
-/// One figure.
+/// A figure.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub figure: String,
@@ -14,14 +14,14 @@ pub struct Row {
     pub outcome: Outcome,
 }
 
-/// What a figure is worth.
+/// The state of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was measured.
     Measured,
     /// It could not be measured, mostly because it takes too long.
     Missed,
-    /// Whatever it is, it must not be so.
+    /// The figure violates a condition.
     Wrong,
 }
 
@@ -32,17 +32,17 @@ impl Row {
         row
     }
 
-    /// Something that must hold at any speed does not.
+    /// A condition does not hold that must hold at any speed.
     pub fn wrong(figure: impl Into<String>, agents: usize, value: impl Into<String>) -> Self {
         Self { outcome: Outcome::Wrong, ..Self::new(figure, agents, value) }
     }
 
-    /// There is no figure; why.
+    /// A figure that is missing, with the reason.
     pub fn missed(figure: impl Into<String>, agents: usize, why: impl Into<String>) -> Self {
         Self { outcome: Outcome::Missed, ..Self::new(figure, agents, why) }
     }
 
-    /// The figure, or what there was when it took longer than the limit.
+    /// The figure, or the state at the time limit.
     pub fn within(
         figure: impl Into<String>,
         agents: usize,
@@ -56,7 +56,7 @@ impl Row {
     }
 }
 
-/// 1 if something is wrong.
+/// The exit code: 1 if a condition does not hold.
 pub fn verdict<'a>(mut rows: impl Iterator<Item = &'a Row>) -> ExitCode {
     if rows.any(|row| row.outcome == Outcome::Wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -72,7 +72,7 @@ pub fn table(names: &[String], columns: &[Vec<Row>]) -> String {
             keys.push(key);
         }
     }
-    // By figure, in the order in which they were first taken.
+    // By figure, in the order of their first measurement.
     let first = |figure: &str| keys.iter().position(|(other, _)| *other == figure);
     let mut sorted = keys.clone();
     sorted.sort_by_key(|(figure, agents)| (first(figure), *agents));
@@ -95,7 +95,7 @@ pub fn thousands(number: usize) -> String {
     groups.join(",")
 }
 
-/// Seconds, with as many digits as say something.
+/// Seconds, with the significant digits.
 pub fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {
@@ -105,14 +105,14 @@ pub fn seconds(time: Duration) -> String {
     }
 }
 
-/// What something that is done once has cost, beside its time.
+/// The cost of something that is done once, without its duration.
 pub fn cpu(cost: &Cost) -> String {
     let (all, first) = (cost.scheduler.all, cost.scheduler.first);
     let simulator = seconds(cost.simulator);
     format!("CPU {}, main loop {}; {} calls; simulator {simulator}", seconds(all), seconds(first), cost.calls)
 }
 
-/// What something that goes on costs.
+/// The cost of something that goes on.
 pub fn share(cost: &Cost) -> String {
     let percent = |time: Duration| time.as_secs_f64() / cost.time.as_secs_f64() * 100.0;
     format!(

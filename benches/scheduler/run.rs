@@ -1,4 +1,4 @@
-//! One scheduler on one simulated cluster, and what it has cost.
+//! A scheduler on a simulated cluster, and its cost.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ use super::options::Options;
 use super::scheduler::{Binary, Executor, INSTALLED, Scheduler};
 use crate::suite::machine::{Threads, threads};
 
-/// Between two looks at whether something has come about.
+/// The interval at which a condition is checked.
 const POLL: Duration = Duration::from_millis(2);
-/// Looks after which it is also looked whether the scheduler still runs.
+/// After this many checks, it is also checked that the scheduler still runs.
 const POLLS_PER_CHECK: usize = 250;
 
 /// A cluster and its scheduler.
@@ -23,7 +23,7 @@ pub struct Run<'a> {
     pub binary: &'a Binary,
     pub agents: usize,
     pub master: Master,
-    /// Options of the scheduler beside those that [`Options`] has.
+    /// Options of the scheduler in addition to those of [`Options`].
     more: Vec<String>,
     pub executor: Executor,
     folder: TempDir,
@@ -31,7 +31,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Makes the cluster and a folder for the scheduler, which does not run yet.
+    /// Creates the cluster and a folder for the scheduler. Does not start the scheduler.
     pub fn new(options: &'a Options, binary: &'a Binary, agents: usize, more: Vec<String>) -> Self {
         Self {
             options,
@@ -76,18 +76,18 @@ impl<'a> Run<'a> {
         self.folder.path()
     }
 
-    /// Waits until the cluster shows something; `None` if it does not within the limit.
+    /// Waits until `condition` returns a value; `None` at the time limit.
     ///
     /// # Panics
     /// If the scheduler ends.
     pub fn wait<T>(
         &mut self,
         limit: Duration,
-        mut shown: impl FnMut(&mut Cluster) -> Option<T>,
+        mut condition: impl FnMut(&mut Cluster) -> Option<T>,
     ) -> Option<T> {
         let until = Instant::now() + limit;
         for polls in 1.. {
-            let found = shown(&mut self.master.cluster());
+            let found = condition(&mut self.master.cluster());
             if found.is_some() {
                 return found;
             }
@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
                 return None;
             }
             if polls % POLLS_PER_CHECK == 0
-                && let Some(said) = self.scheduler.as_mut().and_then(Scheduler::last_words)
+                && let Some(said) = self.scheduler.as_mut().and_then(Scheduler::last_output)
             {
                 panic!("the scheduler has ended: {said}");
             }
@@ -104,21 +104,21 @@ impl<'a> Run<'a> {
         None
     }
 
-    /// Waits until the scheduler has handled all that was sent so far; when it had, or `None` if not within the limit.
+    /// Waits until the scheduler has handled everything that was sent so far. Returns the time; `None` at the time limit.
     pub fn catch_up(&mut self, limit: Duration) -> Option<Instant> {
         let until = Instant::now() + limit;
         self.wait(limit, |cluster| cluster.send_marker(Instant::now()))?;
         self.wait(until.saturating_duration_since(Instant::now()), |cluster| cluster.marker_acknowledged())
     }
 
-    /// Lets the tasks say nothing more by themselves, and waits until all updates are acknowledged; whether they are.
+    /// Stops the tasks' messages, and waits until all updates are acknowledged. Returns whether they are.
     pub fn settle(&mut self, limit: Duration) -> bool {
         self.master.cluster().be_lively(false, Instant::now());
         self.wait(limit, |cluster| (cluster.unacknowledged() == 0).then_some(())).is_some()
     }
 }
 
-/// Watches what a phase costs.
+/// Measures the cost of a phase.
 pub struct Meter {
     pub since: Instant,
     scheduler: Threads,
@@ -126,7 +126,7 @@ pub struct Meter {
     calls: u64,
 }
 
-/// What a phase has cost.
+/// The cost of a phase.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     pub time: Duration,
@@ -142,7 +142,7 @@ impl Meter {
         Self { scheduler: run.scheduler().threads(), simulator, calls, since: Instant::now() }
     }
 
-    /// Of a scheduler that was started for it.
+    /// The cost of a scheduler since its start.
     pub fn from_its_start(run: &Run<'_>) -> Self {
         Self { scheduler: Threads::default(), since: run.scheduler().started, ..Self::start(run) }
     }

@@ -15,34 +15,34 @@ use crate::support::{LONG_DEADLINE, http};
 /// A build of the program.
 #[derive(Clone, Debug)]
 pub struct Binary {
-    /// What it is called in the output.
+    /// Its name in the output.
     pub name: String,
     pub path: PathBuf,
 }
 
 impl Binary {
-    /// Whether its scheduler has this option: builds of before may not.
+    /// Whether its scheduler has this option, which older builds may lack.
     pub fn has(&self, option: &str) -> bool {
         let help = start(&self.path, ["scheduler", "--help"]).wait(LONG_DEADLINE);
         help.stdout.iter().any(|line| line.trim_start().starts_with(option))
     }
 }
 
-/// Where simulated agents have the executor.
+/// The path of the executor on simulated agents.
 pub const INSTALLED: &str = "/usr/bin/mesos-miner";
 /// The option that names the file to be served.
 pub const SERVED: &str = "--executor-file";
 
-/// How agents get the executor.
+/// The source of the executor.
 #[derive(Clone, Debug)]
 pub enum Executor {
-    /// They have it here, so nothing is fetched.
+    /// It is installed on the agents.
     Installed(PathBuf),
-    /// They fetch this file from the scheduler.
+    /// The agents fetch this file from the scheduler.
     Served(PathBuf),
 }
 
-/// Without its master it ends, so that nothing is left of a bench that was interrupted. With ZooKeeper it has to wait for that.
+/// Ends the scheduler when its master is gone, so that an interrupted bench leaves nothing running.
 pub const ALONE: &str = "--no-retry";
 
 /// A running scheduler; it ends when dropped.
@@ -85,13 +85,13 @@ impl Scheduler {
         self.process.id().unsigned_abs()
     }
 
-    /// CPU time so far; the main loop is the first thread.
+    /// CPU time so far, of all threads and of the first one, which runs the main loop.
     pub fn threads(&self) -> Threads {
         machine::threads(self.id())
     }
 
-    /// The last lines of what it said, if it has ended by itself.
-    pub fn last_words(&mut self) -> Option<String> {
+    /// The last lines of its output, if it has ended by itself.
+    pub fn last_output(&mut self) -> Option<String> {
         if self.process.is_running() {
             return None;
         }
@@ -99,19 +99,19 @@ impl Scheduler {
         Some(said[said.len().saturating_sub(20)..].join("\n"))
     }
 
-    /// The last line of what it said.
+    /// The last line of its output.
     pub fn last_line(&self) -> String {
         self.process.stderr().pop().unwrap_or_default()
     }
 
-    /// What a GET brings, and how long that took; `None` if nothing, or not in time.
+    /// The body of the response to a GET and its duration; `None` without a response in time.
     pub fn get(&self, path: &str) -> Option<(Vec<u8>, Duration)> {
         let begun = Instant::now();
         let body = http::get(self.http, path).ok()?;
         Some((body, begun.elapsed()))
     }
 
-    /// What a line of `/metrics` says, if there is one of this name and label.
+    /// The value of a metric with this name and label.
     pub fn metric(&self, name: &str) -> Option<f64> {
         let (text, _) = self.get("/metrics")?;
         let text = String::from_utf8(text).ok()?;
@@ -123,14 +123,14 @@ impl Scheduler {
         serde_json::from_slice(&self.get("/api/v1/summary")?.0).ok()
     }
 
-    /// Ends it as a power failure would, or as a user does.
+    /// Ends the scheduler, with SIGKILL or as a user does.
     pub fn end(mut self, signal: Signal) {
         self.process.signal(signal);
         self.process.wait(LONG_DEADLINE);
     }
 }
 
-/// What `ledger --json` says of a state folder.
+/// The output of `ledger --json` for a state folder.
 pub fn ledger(binary: &Binary, state_dir: &Path) -> Option<Value> {
     let folder = state_dir.display().to_string();
     let ended = start(&binary.path, ["ledger", "--json", "--state-dir", &folder]).wait(LONG_DEADLINE);

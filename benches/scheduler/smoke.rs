@@ -1,4 +1,4 @@
-//! What `cargo test` runs: all phases on a small cluster, in seconds.
+//! The test that `cargo test` runs: all phases on a small cluster, in seconds.
 
 use std::process::ExitCode;
 
@@ -9,12 +9,12 @@ use super::report::{Outcome, Row};
 use super::{phases, real};
 
 const NAME: &str = "scheduler_on_a_simulated_cluster";
-/// ZooKeeper's sessions take too long to end.
+/// ZooKeeper is left out, because its sessions take too long to expire.
 const OPTIONS: &str = "scheduler --agents 60 --seconds 1 --updates-per-second 500 --live-interval 1s --report-interval 1s \
                        --memory-after 2 --fetch-agents 20 --fetch-size 0.05 --fetch-rate 50 --only steady --only memory \
                        --only updates --only agents --only restart --only variants --only fetch";
 
-/// Where a real Mesos is installed.
+/// With a real Mesos, if it is installed.
 const BESIDE_REAL_MESOS: &str = "scheduler --real-mesos --agents 3 --seconds 5 --limit 600";
 
 /// Fails if anything is not accounted for, or not done in time. The arguments are those of a test harness: first of all the

@@ -1,22 +1,22 @@
-//! A real ZooKeeper, where one is installed.
+//! A real ZooKeeper, if it is installed.
 
 use std::time::Duration;
 
 use crate::support::peer;
 use crate::support::zookeeper::ZooKeeper;
 
-/// After so long the session of a killed scheduler has ended, which takes 10 s by default.
+/// The session of a killed scheduler has expired after this time.
 pub const SESSION_ENDS: Duration = Duration::from_secs(12);
-/// ZooKeeper keeps all in memory.
+/// The heap of ZooKeeper, which keeps all data in memory.
 const HEAP: &str = "1g";
 
-/// A running one, and a place in it.
+/// A running ZooKeeper, and a path in it.
 pub struct Place {
     address: String,
     _server: ZooKeeper,
 }
 
-/// Starts one; `None`, said aloud, if none is installed. With `REQUIRE_PEERS=1` that is a failure.
+/// Starts a ZooKeeper; `None`, with a message, if it is not installed. With `REQUIRE_PEERS=1` that is a failure.
 pub fn start() -> Option<Place> {
     let command = peer::mesos()?;
     peer::zookeeper()?;

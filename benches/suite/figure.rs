@@ -1,14 +1,14 @@
-//! A figure with its bound, and the verdict on all of them.
+//! A figure with its bound, and the exit code for all figures.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use super::machine::Load;
 
-/// Share of the machine that others may have had: more, and a figure says nothing about the miner.
+/// If other processes had more than this share of the machine, a figure says nothing about the miner.
 const NOISE: f64 = 0.05;
 
-/// What a figure must hold.
+/// The bound of a figure.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
     AtLeast(f64),
@@ -22,21 +22,21 @@ pub struct Figure {
     value: f64,
     unit: &'static str,
     bound: Bound,
-    /// What else is worth knowing.
+    /// Further details.
     details: String,
-    /// Share of the machine that others had meanwhile; `None` if the figure does not depend on it.
+    /// The share of the machine that other processes had; `None` if the figure does not depend on it.
     others: Option<f64>,
-    /// The share from which on there is no verdict.
+    /// Above this share there is no verdict.
     noise: f64,
 }
 
 impl Figure {
-    /// A figure that others on the machine can spoil.
+    /// A figure that depends on the load of the machine.
     pub fn new(what: &'static str, value: f64, unit: &'static str, bound: Bound, load: Load) -> Figure {
         Figure { what, value, unit, bound, details: String::new(), others: Some(load.others()), noise: NOISE }
     }
 
-    /// A figure that is the same on a busy machine.
+    /// A figure that does not depend on the load of the machine.
     pub fn steady(what: &'static str, value: f64, unit: &'static str, bound: Bound) -> Figure {
         Figure { what, value, unit, bound, details: String::new(), others: None, noise: NOISE }
     }
@@ -47,7 +47,7 @@ impl Figure {
         self
     }
 
-    /// For figures that less noise spoils.
+    /// Lowers the share of other processes above which there is no verdict.
     pub fn refused_above(mut self, noise: f64) -> Figure {
         self.noise = noise;
         self
@@ -88,7 +88,7 @@ impl fmt::Display for Figure {
     }
 }
 
-/// 1 if a figure misses its bound, 2 if one can't be judged, else 0.
+/// The exit code: 1 if a figure misses its bound, 2 if a figure cannot be judged, else 0.
 pub fn verdict(figures: &[Figure]) -> ExitCode {
     if figures.iter().any(|figure| !figure.noisy() && !figure.holds()) {
         println!("FAILS: {}", list(figures, |figure| !figure.noisy() && !figure.holds()));
@@ -107,7 +107,7 @@ fn list(figures: &[Figure], which: impl Fn(&Figure) -> bool) -> String {
     names.join(", ")
 }
 
-/// The value below which a share of the values lies; 0.5 is the median. The values need not be in order.
+/// The value below which this share of the values lies; 0.5 gives the median. The values need not be sorted.
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! Who uses the machine's CPUs: what `/proc` says.
+//! The use of CPUs and memory, according to `/proc`.
 
 use std::fs;
 use std::path::Path;
@@ -100,9 +100,9 @@ fn thread(folder: &Path) -> Option<Duration> {
 pub struct Resident {
     /// All of it.
     pub all: u64,
-    /// Its own.
+    /// Its anonymous memory.
     pub anonymous: u64,
-    /// Pages of files: the program's own, and those that it has mapped. The kernel takes them back where it needs room.
+    /// Mapped files, including the program itself. The kernel can reclaim these pages.
     pub file: u64,
 }
 
@@ -139,32 +139,32 @@ fn from_ticks(ticks: u64) -> Duration {
     Duration::from_millis(ticks * 1000 / USER_HZ)
 }
 
-/// Watches how much of the machine ours and others use.
+/// Measures how much CPU time given processes and all others use.
 pub struct Watch {
     ours: Vec<(u32, Duration)>,
     everyone: Duration,
     since: Instant,
 }
 
-/// What a [`Watch`] saw.
+/// The result of a [`Watch`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Load {
     /// CPU time of the watched processes.
     pub ours: Duration,
     /// CPU time of all other processes, and what the host withheld.
     pub theirs: Duration,
-    /// CPU time that there was.
+    /// The available CPU time.
     pub whole: Duration,
 }
 
 impl Watch {
-    /// Begins to watch. The processes must live until the end.
+    /// Begins to measure. The processes must live until the end.
     pub fn start(ours: &[u32]) -> Watch {
         let ours = ours.iter().map(|pid| (*pid, process(*pid))).collect();
         Watch { ours, everyone: everyone(), since: Instant::now() }
     }
 
-    /// What was used since.
+    /// The CPU time since the start.
     pub fn load(&self) -> Load {
         let ours = self.ours.iter().map(|(pid, before)| process(*pid).saturating_sub(*before)).sum();
         let everyone = everyone().saturating_sub(self.everyone);
@@ -174,18 +174,18 @@ impl Watch {
 }
 
 impl Load {
-    /// Share of the machine that others had.
+    /// The share of the machine that other processes had.
     pub fn others(self) -> f64 {
         self.theirs.as_secs_f64() / self.whole.as_secs_f64().max(1e-9)
     }
 
-    /// The load as it matters to a run that uses only some of the CPUs: others may have the rest.
+    /// The load for a run that uses only some of the CPUs. Other processes may use the rest.
     pub fn beside(self, used: f64) -> Load {
         let free = self.whole.mul_f64(1.0 - (used / cpus() as f64).min(1.0));
         Load { theirs: self.theirs.saturating_sub(free), ..self }
     }
 
-    /// Both together.
+    /// The sum of both.
     pub fn and(self, other: Load) -> Load {
         Load {
             ours: self.ours + other.ours,

@@ -1,4 +1,4 @@
-//! Measurements with bounds, each by its name: what the benches are that no loop can measure.
+//! Named measurements with bounds, for figures that criterion's loop cannot measure.
 
 pub mod figure;
 pub mod machine;
@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use self::figure::Figure;
 
-/// A measurement: its name and what takes it.
+/// A measurement: its name, and the function that takes it.
 pub type Measurement = (&'static str, fn() -> Vec<Figure>);
 
 /// Takes those measurements that the command line wants (`[--check] [--only NAME]…`) and prints their figures below
-/// the title. With `--check`: 1 if a figure misses its bound, 2 if one can't be judged.
+/// the title. With `--check`: 1 if a figure misses its bound, 2 if a figure cannot be judged.
 pub fn run(measurements: &[Measurement], title: impl FnOnce() -> String) -> ExitCode {
     let options = match Options::read(measurements) {
         Ok(options) => options,

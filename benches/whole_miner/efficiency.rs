@@ -1,4 +1,4 @@
-//! What the engine and everything around it cost, against the bare search.
+//! The cost of the engine and everything around it, compared with the bare search.
 
 use std::thread;
 use std::time::Duration;
@@ -15,11 +15,11 @@ const ROUNDS: usize = 7;
 const KERNEL_TIME: Duration = Duration::from_millis(700);
 const MINER_TIME: Duration = Duration::from_secs(3);
 
-/// What one run of the miner gave.
+/// The result of a run of the miner.
 struct Run {
     /// Hashes per CPU second of the mining threads.
     rate: f64,
-    /// Their share of the CPU time that others left.
+    /// Their share of the CPU time that other processes left.
     share: f64,
     load: Load,
 }
@@ -80,7 +80,7 @@ fn mine(pool: &Pool) -> Run {
     let (watch, before) = (Watch::start(&[miner.id()]), miner.mining_time());
     thread::sleep(MINER_TIME);
     let (load, time) = (watch.load(), miner.mining_time());
-    // The pool counts among the others for the share, not for the noise.
+    // The pool counts as another process for the share, but not for the noise.
     let allowed = load.whole.saturating_sub(load.theirs);
     let share = (time - before).as_secs_f64() / allowed.as_secs_f64();
     miner.interrupt();

@@ -1,4 +1,4 @@
-//! Workers that may use part of a CPU.
+//! Workers with a fraction of a CPU.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub fn measure() -> Vec<Figure> {
 
 fn run(share: f64) -> [Figure; 2] {
     let threads = || mining_threads(std::process::id());
-    // Those of the engine before end some time after it was dropped. What they have used would count now, and be missed
+    // The threads of the last engine end some time after it was dropped. Their CPU time would be counted now, and be missing
     // later.
     while !threads().is_empty() {
         thread::sleep(Duration::from_millis(1));

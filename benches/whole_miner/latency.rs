@@ -29,10 +29,10 @@ const DIFFICULTY: f64 = 0.05;
 const TAIL_NOISE: f64 = 0.005;
 /// The pool waits before a job, so that this process sleeps when it comes, and after it, so that it sleeps on.
 const CALM: Duration = Duration::from_millis(5);
-/// Only something broken should meet it.
+/// A deadline that only a defect exceeds.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The other process: gives a job for each line it reads and says when.
+/// The other process. It sends a job for each line that it reads, and prints the time.
 pub fn play_pool() {
     let pool = BenchPool::start(DIFFICULTY, true);
     println!("{}", pool.address);
@@ -77,7 +77,7 @@ impl RemotePool {
 
 impl Drop for RemotePool {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -90,7 +90,7 @@ pub fn measure() -> Vec<Figure> {
     let (counters, stop) = (engine.engine.counters(), CancellationToken::new());
     let stopped = stop.clone();
     let mining = thread::spawn(move || mine(engine, &address, stopped));
-    // The pool gives its first job by itself.
+    // The pool sends its first job without a command.
     wait_for(&counters, 1);
     let watch = Watch::start(&[std::process::id(), pool.child.id()]);
     let anchor = (Instant::now(), monotonic());
@@ -127,7 +127,7 @@ fn wait_for(counters: &Counters, generation: u64) {
     }
 }
 
-/// The miner in a runtime like that of `mine`.
+/// Runs the miner in a runtime like that of `mine`.
 fn mine(engine: StartedEngine, address: &str, stop: CancellationToken) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let url = address.parse().expect("an address and a port");

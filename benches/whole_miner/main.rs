@@ -1,4 +1,4 @@
-//! What the whole miner must hold: the figures that need a pool, a process and a clock, not a loop.
+//! The requirements of the whole miner: figures that need a pool, a process and a clock instead of a loop.
 //!
 //! `cargo bench --bench whole_miner [-- --check] [--only NAME]…`
 //!

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::suite::machine;
 
-/// Only something broken should meet it.
+/// A deadline that only a defect exceeds.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The backend for everything measured in this run, so that all figures are about the same search.
@@ -31,7 +31,7 @@ fn end(child: &mut Child, signal: Signal) {
     if let Ok(pid) = i32::try_from(child.id())
         && let Some(pid) = Pid::from_raw(pid)
     {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = kill_process(pid, signal);
     }
     let _ = child.wait();
@@ -40,7 +40,7 @@ fn end(child: &mut Child, signal: Signal) {
 /// The pool of this project over its built-in chain.
 pub struct Pool {
     child: Child,
-    /// Where it listens.
+    /// Its address.
     pub address: String,
 }
 
@@ -66,7 +66,7 @@ impl Drop for Pool {
     }
 }
 
-/// The last line of `mine --json`, as far as it is needed here.
+/// The summary of `mine --json`, with the fields that are needed here.
 #[derive(Debug, Deserialize)]
 pub struct Summary {
     pub hashes: u64,
@@ -84,7 +84,7 @@ pub struct Shares {
 /// A running `mesos-miner mine`.
 pub struct Miner {
     child: Child,
-    /// When it was started.
+    /// The time of its start.
     pub started: Instant,
 }
 
@@ -120,7 +120,7 @@ impl Miner {
         machine::mining_threads(self.id()).iter().sum()
     }
 
-    /// Asks it to end.
+    /// Interrupts it.
     pub fn interrupt(&self) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             kill_process(pid, Signal::TERM).expect("it runs");

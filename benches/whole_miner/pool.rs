@@ -1,5 +1,5 @@
-//! A pool that does what a measurement needs: gives jobs on command at a fixed difficulty and keeps the shares' times
-//! and counts. Every share is recomputed from the job's parts.
+//! A pool for measurements. It sends jobs on command at a fixed difficulty, and keeps the times and the numbers of shares.
+//! It checks every share against the job.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
@@ -17,14 +17,14 @@ const MASK: u32 = 0x1fff_e000;
 const EXTRANONCE1: [u8; 4] = [1, 2, 3, 4];
 const EXTRANONCE2_LEN: usize = 8;
 
-/// What the shares came to.
+/// The numbers of shares.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// Good shares.
     pub good: u64,
-    /// The same share again.
+    /// Duplicate shares.
     pub twice: u64,
-    /// Shares of unknown jobs, or whose digest does not meet the target.
+    /// Shares of unknown jobs, or with a hash above the target.
     pub wrong: u64,
 }
 
@@ -37,7 +37,7 @@ pub struct BenchPool {
 
 struct State {
     difficulty: f64,
-    /// Jobs are void once the next one comes.
+    /// Each job replaces the one before.
     clean: bool,
     jobs: HashMap<String, Job>,
     client: Option<TcpStream>,
@@ -53,7 +53,7 @@ pub fn monotonic() -> u64 {
 }
 
 impl BenchPool {
-    /// Listens; each miner gets a job once it is authorized.
+    /// Starts a pool. Each miner gets a job once it is authorized.
     pub fn start(difficulty: f64, clean: bool) -> BenchPool {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -71,14 +71,14 @@ impl BenchPool {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let served = served.clone();
-                // A miner that goes away is no failure.
+                // The miner may close the connection.
                 std::thread::spawn(move || drop(served.serve(&stream)));
             }
         });
         pool
     }
 
-    /// Gives a new job and returns when, just before it was written ([`monotonic`]); `None` without a miner.
+    /// Sends a new job. Returns the time just before it was written ([`monotonic`]); `None` without a miner.
     pub fn notify(&self) -> Option<u64> {
         let mut state = self.lock();
         let line = state.next_job();
@@ -146,7 +146,7 @@ impl BenchPool {
 }
 
 impl State {
-    /// Makes a job with a header of its own, as large as those of a full block, and returns its line.
+    /// Creates a job with another header, as large as that of a full block. Returns its line.
     fn next_job(&mut self) -> String {
         let number = u32::try_from(self.jobs.len()).expect("a measurement has few jobs") + 1;
         let notify = Notify {
@@ -171,7 +171,7 @@ impl State {
         line + "\n"
     }
 
-    /// `None` if a field is missing or no hexadecimal.
+    /// `None` if a field is missing or not hexadecimal.
     fn meets_target(&self, share: &[Value]) -> Option<bool> {
         let text = |index: usize| share.get(index)?.as_str();
         let number = |index: usize| u32::from_str_radix(text(index)?, 16).ok();

@@ -1,4 +1,4 @@
-//! Whether the hashes that the miner claims gave the shares that they must give.
+//! Whether the number of shares fits the number of hashes that the miner reports.
 
 use std::thread;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::suite::machine::cpus;
 const TIME: Duration = Duration::from_secs(10);
 /// Some hundred shares a second for each thread.
 const DIFFICULTY: f64 = 1e-4;
-/// A new job so often; the one before stays good.
+/// The interval of new jobs. The job before stays valid.
 const JOB_TIME: Duration = Duration::from_millis(250);
 
 pub fn measure() -> Vec<Figure> {

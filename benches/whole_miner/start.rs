@@ -13,7 +13,7 @@ use crate::suite::machine::{Watch, cpus};
 const RUNS: usize = 15;
 /// A hit in some ten thousand hashes.
 const DIFFICULTY: f64 = 2e-6;
-/// Only something broken should meet it.
+/// A deadline that only a defect exceeds.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub fn measure() -> Vec<Figure> {

@@ -1,4 +1,4 @@
-//! Two workers of one CPU each beside each other.
+//! Two workers of one CPU each, side by side.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Load, Watch, allowed_cores, cpus};
 
 const ROUNDS: usize = 5;
-/// What others take is missing from two workers, but not from one.
+/// Other processes slow down two workers, but not one.
 const NOISE: f64 = 0.015;
 const TIME: Duration = Duration::from_secs(3);
 
@@ -34,12 +34,12 @@ pub fn measure() -> Vec<Figure> {
     ]
 }
 
-/// Hashes per second of so many workers together.
+/// Hashes per second of this many workers together.
 fn mine(pool: &Pool, workers: usize) -> (f64, Load, String) {
     let miners: Vec<_> = (0..workers)
         .map(|_| {
             let miner = Miner::start_hashing(&pool.address, 1);
-            // What it has hashed until now counts from its start of hashing.
+            // The hashes so far count from the start of the search.
             let head_start = miner.mining_time();
             (miner, Instant::now(), head_start)
         })

@@ -1,4 +1,4 @@
-//! Bad input: a clear message that names the value, a status that isn't 0, nothing left running.
+//! Bad input: the program names the value, ends with a status other than 0, and leaves nothing running.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -10,12 +10,12 @@ use crate::support::http::Server;
 use crate::support::process::{Ended, mesos_miner, start};
 use crate::support::{DEADLINE, LONG_DEADLINE};
 
-/// What the command line itself shows to be wrong.
+/// The exit status for errors of the command line.
 const USAGE: i32 = 64;
-/// What only an attempt shows to be wrong.
+/// The exit status for errors that only an attempt reveals.
 const FAILURE: i32 = 1;
 
-/// Runs to the end, with nothing left over.
+/// Runs a command to its end, and checks that it leaves nothing running.
 fn run(arguments: &[&str]) -> Ended {
     let mut process = mesos_miner(arguments);
     let ended = process.wait(LONG_DEADLINE);
@@ -23,7 +23,7 @@ fn run(arguments: &[&str]) -> Ended {
     ended
 }
 
-/// Runs and expects this exit status and each of these texts, in small letters, on standard error.
+/// Runs a command, and expects this exit status and these texts, in lower case, on standard error.
 fn refused(status: i32, arguments: &[&str], mentions: &[&str]) {
     let ended = run(arguments);
     let errors = ended.errors().to_lowercase();
@@ -44,7 +44,7 @@ fn unknown_flag() {
 }
 
 #[test]
-fn no_place_for_several_schedulers() {
+fn bad_zookeeper_addresses() {
     let zk = format!("zk://{}/miner", closed_address());
     refused(FAILURE, &["scheduler", "--zk", &zk, "--no-retry"], &["no session with zookeeper", &zk]);
     refused(FAILURE, &["ledger", "--zk", &zk], &["zookeeper", &zk]);
@@ -107,7 +107,7 @@ fn bad_node_address() {
 }
 
 #[test]
-fn options_that_make_no_sense_together() {
+fn contradictory_options() {
     refused(
         USAGE,
         &["scheduler", "--silence-timeout", "1s"],
@@ -176,7 +176,7 @@ fn unreachable_pool_without_retry() {
 }
 
 #[test]
-fn unreachable_pool_is_tried_again_and_said_so() {
+fn unreachable_pool_is_retried_with_a_message() {
     let address = closed_address().to_string();
     let mut miner = mesos_miner(["mine", "-o", &address, "-u", "me", "-t", "1"]);
     for _ in 0..2 {
@@ -195,7 +195,7 @@ fn unreachable_master_without_retry() {
 }
 
 #[test]
-fn unreachable_master_is_tried_again_and_said_so() {
+fn unreachable_master_is_retried_with_a_message() {
     let address = closed_address().to_string();
     let mut scheduler = mesos_miner(["scheduler", "--master", &address]);
     for _ in 0..2 {
@@ -218,12 +218,12 @@ fn a_master_that_is_not_mesos() {
     for status in ["200 OK", "405 Method Not Allowed", "501 Unsupported method"] {
         let server = Server::answering(status, "<html>It works!</html>");
         let address = server.address.to_string();
-        // It is no use to try again: that is some other server.
+        // Trying again is useless, because another kind of server listens there.
         refused(FAILURE, &["scheduler", "--master", &address], &[&address, "mesos"]);
     }
 }
 
-/// A server that greets at once, as mail servers do, and its address.
+/// The address of a server that sends a greeting at once, as mail servers do.
 fn mail_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
@@ -236,13 +236,13 @@ fn mail_server() -> String {
 }
 
 #[test]
-fn a_master_that_is_not_http() {
+fn a_master_that_does_not_speak_http() {
     let address = mail_server();
     refused(FAILURE, &["scheduler", "--master", &address, "--no-retry"], &[&address]);
 }
 
 #[test]
-fn a_pool_that_speaks_no_stratum() {
+fn a_pool_that_does_not_speak_stratum() {
     let address = mail_server();
     refused(FAILURE, &["mine", "-o", &address, "-u", "me", "-t", "1", "--no-retry"], &[&address]);
 }
@@ -262,7 +262,7 @@ fn page_port_in_use() {
 }
 
 #[test]
-fn address_to_listen_on_that_is_none() {
+fn bad_listen_address() {
     for line in [["pool", "--listen"], ["pool", "--http"], ["scheduler", "--http"], ["local", "--http"]] {
         for value in ["nowhere", "localhost:80", ":80"] {
             let line = [&line[..], &[value]].concat();
@@ -278,9 +278,9 @@ fn cluster_port_in_use() {
     refused(FAILURE, &["local", "--cluster-only", "--port", &port], &[&port, "in use"]);
 }
 
-/// As in `mesos-miner … 2>&1 | head -1`: what can't be written is no panic, and the exit status is the same.
+/// As in `mesos-miner … 2>&1 | head -1`: a closed pipe causes no panic, and the exit status is the same.
 #[test]
-fn nobody_reads_the_output() {
+fn output_to_a_closed_pipe() {
     let address = closed_address().to_string();
     let master = format!("scheduler --master {address}");
     for (line, status) in [
@@ -299,6 +299,6 @@ fn nobody_reads_the_output() {
 }
 
 #[test]
-fn executor_by_hand() {
+fn executor_started_without_an_agent() {
     refused(FAILURE, &["executor"], &["mesos_agent_endpoint", "mesos_framework_id", "mesos_executor_id"]);
 }

@@ -1,4 +1,4 @@
-//! The `mesos` crate by itself on a real Mesos: its examples, and all that a scheduler can say.
+//! The `mesos` crate on a real Mesos: its examples, and all calls of a scheduler.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,8 +14,8 @@ use crate::support::mesos_box::MesosBox;
 use crate::support::process::start;
 use crate::support::{LONG_DEADLINE, peer};
 
-/// Scheduler and executor, which `cargo test --workspace` builds beside the program under test; `None`, said aloud, where
-/// they are missing.
+/// The example scheduler and executor, which `cargo test --workspace` builds beside the program under test. `None` if they
+/// are missing.
 fn examples() -> Option<[String; 2]> {
     let folder = Path::new(env!("CARGO_BIN_EXE_mesos-miner")).parent()?.join("examples");
     let paths = ["scheduler", "executor"].map(|name| folder.join(name));
@@ -51,7 +51,7 @@ fn framework() -> FrameworkInfo {
     }
 }
 
-/// A part of what was offered, as it will be when it is reserved for the role.
+/// The offered CPUs, as they will be once they are reserved for the role.
 fn reserved(offered: &[Resource]) -> Vec<Resource> {
     let mut info = ReservationInfo { role: Some(ROLE.into()), ..ReservationInfo::default() };
     info.set_type(reservation_info::Type::Dynamic);
@@ -59,22 +59,21 @@ fn reserved(offered: &[Resource]) -> Vec<Resource> {
     cpus.map(|it| Resource { role: None, reservations: vec![info.clone()], ..it }).collect()
 }
 
-/// Everything that has no effect without a task, or offers that are still there. A master looks at the form of a call
-/// before it answers.
+/// All calls that have an effect without a task. A master checks the form of a call before it responds.
 #[tokio::test]
-async fn a_real_master_takes_every_call_and_tells_of_operations() {
+async fn a_real_master_accepts_every_call_and_reports_operations() {
     let Some(command) = peer::mesos() else { return };
     let mesos = MesosBox::start(&command, 1);
     let client = SchedulerClient::new(mesos.master.into());
     let mut events = client.subscribe(&scheduler::subscribe(framework())).await.expect("a subscription");
     let (mut id, mut accepted) = (None, false);
     let mut finished = BTreeSet::new();
-    // UPDATE_OPERATION_STATUS of a reservation, and once more when asked for it; meanwhile all other calls.
+    // UPDATE_OPERATION_STATUS of a reservation comes twice: by itself, and in response to RECONCILE_OPERATIONS.
     let told = async {
         while finished.len() < 2 {
             match events.next().await.expect("a stream").expect("more events") {
                 Event::Subscribed(subscribed) => id = Some(subscribed.framework_id),
-                // What it leaves over may be offered before the operation is done.
+                // The rest of the offer may be offered again before the operation is done.
                 Event::Offers(offers) if !accepted => {
                     accepted = true;
                     let (framework, offer) = (id.as_ref().expect("SUBSCRIBED is first"), &offers[0]);

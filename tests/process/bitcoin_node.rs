@@ -1,5 +1,5 @@
 //! `mesos-miner pool --chain node` between a real node, bcoin on regtest, and `mesos-miner mine`. Every second hash is a
-//! block there, so this is also as fast as it can get.
+//! block there, so blocks come as fast as possible.
 
 #[path = "../../node/tests/bcoin/node_process.rs"]
 pub mod bcoin;
@@ -27,7 +27,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// A node, to be asked from threads that may block.
+/// A node and a client for it that blocks.
 pub struct Node {
     runtime: Runtime,
     bcoin: Bcoin,
@@ -67,7 +67,7 @@ impl Node {
         self.mine(Template { prev_hash: first, ..template });
     }
 
-    /// Mines by trying and submits.
+    /// Mines a block on the CPU and submits it.
     fn mine(&self, template: Template) -> BlockHash {
         let payout = ScriptBuf::new();
         let plan = CoinbasePlan { payout, tag: b"another pool".to_vec(), extranonce_size: 1 };
@@ -87,12 +87,12 @@ impl Node {
     }
 }
 
-/// The pool on that node.
+/// A pool that gets its work from a node.
 struct Pool {
     process: Process,
     stratum: String,
     http: SocketAddr,
-    /// Holds the password.
+    /// Contains the password file.
     _folder: tempfile::TempDir,
 }
 
@@ -133,7 +133,7 @@ impl Pool {
         until(&format!("{blocks} blocks"), LONG_DEADLINE, || (self.blocks() >= blocks).then_some(()));
     }
 
-    /// Waits until nothing changes any more, neither here nor there; returns the blocks so far.
+    /// Waits until neither the pool's totals nor the node's height changes any more. Returns the number of blocks.
     fn at_rest(&self, node: &Node) -> u64 {
         let (mut last, mut same) = (Value::Null, 0);
         until("pool and node are at rest", LONG_DEADLINE, || {
@@ -148,7 +148,7 @@ impl Pool {
         mesos_miner(["mine", "-o", &self.stratum, "-u", user, "-t", "1", "--json"])
     }
 
-    /// Interrupts it; returns the blocks that it reports in the end.
+    /// Interrupts the pool. Returns the number of blocks that it reports at its end.
     fn end(mut self) -> u64 {
         self.process.signal(Signal::INT);
         let ended = self.process.wait(DEADLINE);
@@ -166,7 +166,7 @@ fn end(mut miner: Process) -> Summary {
     Summary::of(&ended)
 }
 
-/// Anyone may spend what pays to the hash of this; it takes no witness, which the node's young chain does not know.
+/// Anyone can spend an output to the hash of this script, without a witness, which the node's short chain does not support.
 fn redeem_script() -> ScriptBuf {
     Builder::new().push_opcode(OP_TRUE).into_script()
 }
@@ -175,7 +175,7 @@ pub fn payout() -> Address {
     Address::p2sh(&redeem_script(), Network::Regtest).expect("a short script")
 }
 
-/// A payment of all but a fee to the same script.
+/// A payment of everything except a fee to the same script.
 fn spend(previous: &Transaction) -> Transaction {
     let redeem =
         bitcoin::script::PushBytesBuf::try_from(redeem_script().into_bytes()).expect("a short script");
@@ -197,7 +197,7 @@ fn spend(previous: &Transaction) -> Transaction {
 }
 
 #[test]
-fn the_node_s_height_rises_by_exactly_the_blocks_reported() {
+fn the_nodes_height_rises_by_exactly_the_reported_blocks() {
     let Some(node) = Node::start() else { return };
     let address = payout().to_string();
     let pool = Pool::start(&node, &["--address", &address]);
@@ -205,7 +205,7 @@ fn the_node_s_height_rises_by_exactly_the_blocks_reported() {
     let miner = pool.miner("rig");
     pool.wait_for_blocks(200);
 
-    // A transaction, and one more from it.
+    // A transaction, and another one that spends its output.
     let parent = spend(&node.block(1).txdata[0]);
     let child = spend(&parent);
     for payment in [&parent, &child] {
@@ -237,14 +237,14 @@ fn the_node_s_height_rises_by_exactly_the_blocks_reported() {
 }
 
 #[test]
-fn a_reorganisation_and_a_restart_in_mid_work_are_survived() {
+fn mining_survives_a_reorganisation_and_a_restart_of_the_node() {
     let Some(mut node) = Node::start() else { return };
     let pool = Pool::start(&node, &["--payout", "user"]);
     let user = format!("{}.rig", payout());
     let miner = pool.miner(&user);
     pool.wait_for_blocks(20);
 
-    // The miner holds a job on the old tip meanwhile.
+    // Meanwhile the miner has a job on the old tip.
     miner.signal(Signal::STOP);
     let before = pool.at_rest(&node);
     assert_eq!(before, node.height());
@@ -254,13 +254,13 @@ fn a_reorganisation_and_a_restart_in_mid_work_are_survived() {
     miner.signal(Signal::CONT);
     pool.wait_for_blocks(before + 20);
     miner.signal(Signal::STOP);
-    // One block of the pool's is on the branch that was left, and two are not its own.
+    // One block of the pool is on the abandoned branch, and two blocks are not the pool's.
     let settled = pool.at_rest(&node);
     assert_eq!(settled + 1, node.height());
     miner.signal(Signal::CONT);
     pool.wait_for_blocks(settled + 1);
 
-    // Its chain is in memory and gone.
+    // The node's chain was in memory, and is gone.
     let mut lost = 0;
     node.restart(|| {
         until("the pool says that the node is down", DEADLINE, || {
@@ -280,7 +280,7 @@ fn a_reorganisation_and_a_restart_in_mid_work_are_survived() {
 }
 
 #[test]
-fn mine_works_straight_on_a_node() {
+fn mine_works_on_a_node_without_a_pool() {
     let Some(node) = Node::start() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let password = folder.path().join("password");
@@ -325,7 +325,7 @@ fn a_block_found_while_the_node_is_down_outlives_the_pool() {
     let arguments = ["--payout", "user", "--data-dir", &data];
     let mut pool = Pool::start(&node, &arguments);
     node.bcoin.stop();
-    // It has work, and goes on with it.
+    // The pool goes on with the work that it has.
     let miner = pool.miner(&format!("{}.rig", payout()));
     let waiting = || {
         let files = std::fs::read_dir(folder.path().join("blocks")).expect("a folder");

@@ -1,4 +1,4 @@
-//! What no agent can do is not tried on every agent: twelve real agents, and an executor that none can start.
+//! A failure that all agents have in common: twelve real agents, and an executor that no agent can start.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::{LONG_DEADLINE, peer, until};
 
 const AGENTS: u16 = 12;
-/// Launches that fail before one agent at a time is tried.
+/// How many launches fail before the scheduler tries one agent at a time.
 const QUICK: usize = 3;
-/// Tries that are waited for, and the least time that they may take: 1, 2 and 4 s, each up to a quarter less.
+/// The number of tries to wait for, and their shortest duration: pauses of 1, 2 and 4 s, each up to a quarter shorter.
 const TRIES: (usize, Duration) = (3, Duration::from_millis(5250));
 
-/// The id of the agent of each task that ever was, as the master tells.
+/// The agent id of each task that the master knows, including ended ones.
 fn launches(mesos: &MesosBox) -> Vec<String> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let state = mesos.state();
@@ -31,7 +31,7 @@ fn lines(scheduler: &Process, text: &str) -> usize {
     scheduler.stderr().iter().filter(|line| line.contains(text)).count()
 }
 
-/// Waits for the remark, which has to say this, and for some tries after it.
+/// Waits for a remark with this text, and for some tries after it.
 fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&str]) {
     let remark = scheduler
         .wait_for_error(LONG_DEADLINE, |line| line.contains("failed alike").then(|| line.to_owned()));
@@ -44,7 +44,7 @@ fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&s
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
         Some(launches(mesos)).filter(|agents| agents.len() >= QUICK + tries)
     });
-    // The first of them may have been under way when the remark was read.
+    // The first try may have begun before the remark was read.
     assert!(since.elapsed() >= least / 2, "{tries} tries in {:?}", since.elapsed());
     let different: BTreeSet<&String> = agents.iter().collect();
     assert_eq!(different.len(), agents.len(), "each on another agent: {:#?}", scheduler.stderr());
@@ -57,7 +57,7 @@ fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&s
 }
 
 #[test]
-fn a_path_that_no_agent_has_is_tried_one_by_one_until_it_is_there() {
+fn a_missing_executor_is_tried_on_one_agent_at_a_time() {
     let Some(command) = peer::mesos() else { return };
     let mesos = MesosBox::with_options(&command, AGENTS, &["--in-process"]);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -86,9 +86,9 @@ fn a_path_that_no_agent_has_is_tried_one_by_one_until_it_is_there() {
     assert!(ended.status.success(), "{ended:#?}");
 }
 
-/// Agents make a folder for the executor's user, where they switch to it.
+/// Agents create the sandbox as the executor's user.
 #[test]
-fn a_user_that_no_agent_has_is_tried_one_by_one() {
+fn a_user_unknown_to_agents_is_tried_on_one_agent_at_a_time() {
     let Some(command) = peer::mesos() else { return };
     if !geteuid().is_root() {
         println!("skipped: only agents that run as root switch users");

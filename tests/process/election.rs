@@ -1,4 +1,4 @@
-//! Several schedulers that meet in ZooKeeper, where there is no master yet.
+//! Several schedulers with a common ZooKeeper, and no master.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::support::process::{Ended, Process, mesos_miner};
 use crate::support::zookeeper::ZooKeeper;
 use crate::support::{DEADLINE, LONG_DEADLINE, http, peer};
 
-/// A scheduler with a master that is not there, and with a session that outlives it for long if it does not end it.
+/// A scheduler without a master. Its ZooKeeper session outlives it for long, unless it closes the session.
 fn candidate(zookeeper: &ZooKeeper, more: &[&str]) -> Process {
     let unused = closed_address().to_string();
     let zk = zookeeper.address("miner");
@@ -23,7 +23,7 @@ fn ends(mut process: Process) -> Ended {
     ended
 }
 
-/// What `process` says first: whether it leads.
+/// The first line of `process` that tells whether it leads.
 fn leads(process: &mut Process) -> bool {
     process.wait_for_error(LONG_DEADLINE, |line| match line {
         _ if line.contains("leading, as") => Some(true),
@@ -33,7 +33,7 @@ fn leads(process: &mut Process) -> bool {
 }
 
 #[test]
-fn nobody_waits_for_a_scheduler_that_has_ended() {
+fn another_scheduler_leads_at_once_after_a_clean_end() {
     let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
     let zookeeper = ZooKeeper::start(&command);
     let mut leader = candidate(&zookeeper, &[]);

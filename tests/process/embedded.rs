@@ -1,5 +1,5 @@
-//! A check that was written against a real Mesos passes on the embedded cluster, too. Only the operator API is left out:
-//! the embedded cluster has none.
+//! mesos-box's check, which was written for a real Mesos, passes on the embedded cluster, too. Only the operator API is left
+//! out, because the embedded cluster has none.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn the_real_mesos_check_passes_on_it() {
     assert!(cluster.is_running());
 }
 
-/// The same on the real one: it understands our .proto files.
+/// The same check on a real Mesos, which understands our .proto files.
 #[test]
 fn a_real_mesos_understands_our_messages() {
     let (Some(python), Some(command)) = (peer::python_protobuf(), peer::mesos()) else { return };
@@ -26,7 +26,7 @@ fn a_real_mesos_understands_our_messages() {
     check(&python, &mesos.master.to_string(), true);
 }
 
-/// Runs mesos-box's check in protobuf, with modules generated from our .proto files.
+/// Runs mesos-box's check over protobuf, with modules generated from our .proto files.
 fn check(python: &Path, master: &str, has_operator_api: bool) {
     // The option leaves out five of the checks.
     let (option, left_out) = if has_operator_api { ("", 0) } else { ("--no-operator-api", 5) };

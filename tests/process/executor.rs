@@ -1,4 +1,4 @@
-//! The executor under a real agent, in all the ways in which it can be told to end, and with what an agent may ask of it.
+//! The executor under a real agent: all ways to end it, and all features of agents that it supports.
 
 mod agents;
 
@@ -21,7 +21,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::process_tree::{Executor, executors};
 use crate::support::{DEADLINE, peer, until};
 
-/// One agent, a framework, and a pool to mine at.
+/// A Mesos with one agent, a framework, and a pool to mine at.
 pub struct Harness {
     pub framework: Framework,
     pub mesos: MesosBox,
@@ -44,7 +44,7 @@ impl Harness {
         Some(Harness { framework, mesos, pool, _pool: process })
     }
 
-    /// A task that mines.
+    /// Launches a task, and waits until it runs.
     pub fn mining(mut self, id: &str) -> Harness {
         let pool = self.pool.clone();
         self.framework.accept(|offer| launch(offer, id, &pool));
@@ -57,7 +57,7 @@ impl Harness {
         self.framework.call(&scheduler::kill(&self.framework.id, id.into(), agent, policy));
     }
 
-    /// The only executor.
+    /// The executor, of which there must be one.
     pub fn executor(&self) -> Executor {
         until("the executor runs", DEADLINE, || match &executors(&self.mesos.work_folder())[..] {
             [one] => Some(one.clone()),
@@ -65,7 +65,7 @@ impl Harness {
         })
     }
 
-    /// Nothing of it is left.
+    /// Waits until no executor is left.
     pub fn ends(&self) {
         until("no executor is left", DEADLINE, || {
             executors(&self.mesos.work_folder()).is_empty().then_some(())
@@ -110,7 +110,7 @@ fn a_group_of_one_mines_and_a_larger_one_fails_whole() {
         let framework_id = Some(framework_id.clone());
         move |offer: &Offer| {
             let tasks = tasks.iter().map(|task| worker(offer, task, &pool)).collect();
-            // Disk and the framework's id are asked for in groups only.
+            // Only groups require disk and the framework's id.
             let mut executor = ExecutorInfo { framework_id, ..executor(offer, id) };
             let allocation_info = executor.resources[0].allocation_info.clone();
             executor.resources.push(Resource { allocation_info, ..scalar("disk", Quantity::whole(1)) });
@@ -131,7 +131,7 @@ fn a_group_of_one_mines_and_a_larger_one_fails_whole() {
 }
 
 #[test]
-fn a_kill_before_the_start_is_the_end() {
+fn a_kill_before_the_start_ends_the_task() {
     let Some(mut harness) = Harness::new() else { return };
     let pool = harness.pool.clone();
     let mut agent = None;
@@ -152,11 +152,11 @@ fn a_grace_period_is_a_limit_and_not_a_wait() {
         let nanoseconds = seconds * 1_000_000_000;
         Some(KillPolicy { grace_period: Some(DurationInfo { nanoseconds }) })
     };
-    // A day: whoever waited for it would miss the deadline.
+    // A day: waiting for it would exceed the deadline.
     harness.kill("t", policy(24 * 3600));
     assert!(hashes(&harness.framework.until("t", TaskState::TaskKilled)) > 0);
     harness.ends();
-    // None at all: the task has no time to say anything, but its end is told, and with it the last report before.
+    // Zero: the task cannot send a last report, but the update of its end has the report before it.
     let mut harness = harness.mining("u");
     harness.kill("u", policy(0));
     let killed = harness.framework.until("u", TaskState::TaskKilled);
@@ -170,14 +170,14 @@ fn a_shutdown_ends_with_the_last_report() {
     let mut harness = harness.mining("t");
     let agent = harness.framework.updates[0].agent_id.clone().expect("an agent");
     harness.framework.call(&scheduler::shutdown(&harness.framework.id, "t".into(), agent));
-    // Killed by the agent after the grace period it would be TASK_FAILED, without a report.
+    // If the agent had killed it after the grace period, the state would be TASK_FAILED, without a report.
     let killed = harness.framework.until("t", TaskState::TaskKilled);
     assert!(hashes(&killed) > 0, "{killed:?}");
     harness.ends();
 }
 
 #[test]
-fn a_specification_of_the_future_fails_with_a_reason() {
+fn a_specification_of_a_later_version_fails_with_a_reason() {
     let Some(mut harness) = Harness::new() else { return };
     harness.framework.accept(|offer| {
         let mut task = worker(offer, "t", "127.0.0.1:1");
@@ -191,7 +191,7 @@ fn a_specification_of_the_future_fails_with_a_reason() {
 }
 
 #[test]
-fn the_token_authenticates_and_is_out_of_sight() {
+fn the_token_authenticates_and_is_removed_from_the_environment() {
     let key = tempfile::NamedTempFile::new().expect("a temporary file");
     fs::write(key.path(), "a key that signs tokens").expect("written");
     let file = format!("--agent-flag=jwt_secret_key={}", key.path().display());
@@ -213,7 +213,7 @@ fn the_token_authenticates_and_is_out_of_sight() {
     harness.ends();
 }
 
-/// The first line of the agent's answer to an executor that has no token.
+/// The first line of the agent's response to an executor without a token.
 fn without_token(port: u16) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the agent listens");
     let request = "POST /slave(1)/api/v1/executor HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
@@ -224,10 +224,10 @@ fn without_token(port: u16) -> String {
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
-/// A real agent opens its domain socket in its `main`, which is the one part of it that a box has of its own; so the
-/// socket is ours here, and leads to the agent.
+/// A real agent opens its domain socket in `main`, which mesos-box replaces. So this test creates the socket and forwards it
+/// to the agent.
 #[test]
-fn the_domain_socket_is_used_where_the_agent_has_one() {
+fn the_agents_domain_socket_is_used() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let socket = folder.path().join("agent.sock");
     let location = format!("--agent-flag=domain_socket_location={}", socket.display());
@@ -241,7 +241,7 @@ fn the_domain_socket_is_used_where_the_agent_has_one() {
     harness.ends();
 }
 
-/// Makes a domain socket that leads to a port; counts its connections.
+/// Creates a domain socket that forwards to a port. Returns the number of its connections.
 fn lead(socket: &Path, port: u16) -> Arc<AtomicUsize> {
     let listener = UnixListener::bind(socket).expect("a free path");
     let taken = Arc::new(AtomicUsize::new(0));
@@ -258,12 +258,12 @@ fn lead(socket: &Path, port: u16) -> Arc<AtomicUsize> {
     taken
 }
 
-/// Carries bytes one way until there are no more.
+/// Forwards bytes in one direction until the end.
 fn carry<W>(mut from: impl Read, to: &W, end: impl FnOnce(&W))
 where
     for<'a> &'a W: Write,
 {
-    // A connection that breaks ends like one that is closed.
+    // A broken connection ends like a closed one.
     let _ = std::io::copy(&mut from, &mut &*to);
     end(to);
 }

@@ -1,5 +1,5 @@
-//! Whatever fails, the system mines again without anyone's help, nothing is left behind, and the accounts agree: one
-//! suite, on the embedded cluster and on a real Mesos.
+//! After every failure the system mines again by itself, leaves nothing behind, and its accounts agree. The same tests run on
+//! the embedded cluster and on a real Mesos.
 //!
 //! docs/RELIABILITY.md lists these tests with the times that they print:
 //!

@@ -1,7 +1,7 @@
-//! A real block, cut into Stratum's lines by a script that uses none of our code, is found again.
+//! A real block is found again. A script without our code has turned it into Stratum lines.
 //!
-//! Our pool and our miner could share an error of byte order that cancels out between them; block 100000 of the main
-//! chain, with its four transactions, can't take part in that. See `tests/fixtures/block-100000/cut.py`.
+//! Our pool and our miner could share an error of byte order that cancels out. Block 100000 of the main chain, with four
+//! transactions, reveals such an error. See `tests/fixtures/block-100000/cut.py`.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::support::{DEADLINE, LONG_DEADLINE};
 
 const LINES: &str = include_str!("../fixtures/block-100000/job.jsonl");
 
-/// The script to play and the `mining.submit` parameters to expect after the user's name.
+/// The script of the pool, and the expected parameters of `mining.submit` after the user's name.
 fn fixture() -> (Script, Vec<Value>) {
     let lines: Vec<&str> = LINES.lines().collect();
     let [subscribed, difficulty, notify, submit] = lines[..] else { panic!("four lines: {LINES}") };
@@ -30,7 +30,7 @@ fn mine_finds_block_100000_again() {
     let address = pool.address.to_string();
     let mut miner = mesos_miner(["mine", "-o", &address, "-u", "satoshi", "-p", "x", "-t", "1"]);
     let limit = std::time::Instant::now() + LONG_DEADLINE;
-    // Difficulty 1 allows other shares before it; the search from nonce 0 has to meet the block's own within 2^28.03.
+    // At difficulty 1 other shares may come first. The search from nonce 0 must find the block within 2^28.03 hashes.
     loop {
         let left = limit.saturating_duration_since(std::time::Instant::now());
         let submit = pool.submits.recv_timeout(left).unwrap_or_else(|e| panic!("{e}: {:?}", miner.stderr()));

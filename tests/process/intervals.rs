@@ -18,7 +18,7 @@ fn scheduler(master: &str, state: &Path, more: &[&str]) -> Process {
     mesos_miner(line.iter().chain(&intervals).chain(&size).chain(more))
 }
 
-/// The intervals that the server, and then the workers, say that they use: for live messages and reports, seconds.
+/// The intervals of live messages and reports, in seconds, that the server and then the workers have reported.
 fn told(page: SocketAddr) -> Option<[Vec<[f64; 2]>; 2]> {
     let page = http::get_json(page, "/api/v1/tasks")?;
     let of = |kind: &str| -> Option<Vec<[f64; 2]>> {
@@ -40,7 +40,7 @@ fn until_told(what: &str, page: SocketAddr, wanted: &[[f64; 2]]) {
 }
 
 #[test]
-fn running_workers_are_told_when_more_come_and_when_another_scheduler_wants_other_intervals() {
+fn running_workers_get_new_intervals_from_more_workers_and_from_another_scheduler() {
     let Some(command) = peer::mesos() else { return };
     let mut mesos = MesosBox::start(&command, 1);
     let (master, state) = (mesos.master.to_string(), tempfile::tempdir().expect("a temporary folder"));

@@ -1,5 +1,5 @@
-//! Everything that schedulers, agents and tasks say to each other over IPv6. A real Mesos has no IPv6 of its own, so a
-//! proxy stands before its master; the agents' host name is an IPv6 address.
+//! All traffic of schedulers, agents and tasks over IPv6. A real Mesos does not support IPv6, so a proxy stands before its
+//! master, and the agents' host name is an IPv6 address.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -9,7 +9,7 @@ use crate::support::cluster::Cluster;
 use crate::support::mesos_box::MesosBox;
 use crate::support::peer;
 
-/// Hands every connection on; ends with the test's process.
+/// A proxy that forwards every connection. It ends with the test's process.
 fn forward(listener: TcpListener, to: SocketAddr) {
     thread::spawn(move || {
         for near in listener.incoming().flatten() {
@@ -31,7 +31,7 @@ fn clone(stream: &TcpStream) -> TcpStream {
 }
 
 #[test]
-fn master_fetcher_server_and_workers_meet_over_ipv6() {
+fn master_fetcher_server_and_workers_connect_over_ipv6() {
     let Some(command) = peer::mesos() else { return };
     let listener = match TcpListener::bind("[::1]:0") {
         Ok(listener) => listener,

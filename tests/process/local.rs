@@ -100,7 +100,7 @@ fn left_behind(local: &Process) -> usize {
 }
 
 #[test]
-fn nothing_survives_its_sudden_death() {
+fn no_process_survives_its_kill() {
     let mut local = mesos_miner(["local"]);
     mining(&local, 1);
     let family = local.family();
@@ -120,7 +120,7 @@ fn nothing_survives_its_sudden_death() {
 
 /// The first interrupt shuts everything down, which takes long if executors do not answer. A second one kills them.
 #[test]
-fn a_second_interrupt_ends_it_at_once_and_clears_away() {
+fn a_second_interrupt_ends_it_at_once_and_removes_its_folder() {
     let mut local = mesos_miner(["local", "--workers", "2"]);
     mining(&local, 2);
     let family = local.family();
@@ -143,7 +143,7 @@ fn a_second_interrupt_ends_it_at_once_and_clears_away() {
 
 /// As in `mesos-miner local | head`.
 #[test]
-fn it_ends_when_nobody_reads_it_any_more() {
+fn it_ends_when_its_output_pipe_is_closed() {
     let line = format!("set -o pipefail; {} local | true", env!("CARGO_BIN_EXE_mesos-miner"));
     let mut shell = start("/bin/bash", ["-c", &line]);
     let ended = shell.wait(LONG_DEADLINE);
@@ -153,7 +153,7 @@ fn it_ends_when_nobody_reads_it_any_more() {
 }
 
 #[test]
-fn where_no_worker_fits_the_reason_is_said() {
+fn the_reason_is_printed_if_no_worker_fits() {
     let mut local = mesos_miner(["local", "--cpus", "0.15", "--duration", "3s", "--json"]);
     local.wait_for_error(DEADLINE, |line| line.contains("no worker will be launched").then_some(()));
     let summary = end(&mut local);

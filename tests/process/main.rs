@@ -1,7 +1,7 @@
-//! Tests that drive the real binary as a user does, one module per thing that a user does.
+//! Tests that run the real binary as a user does, with one module for each task of a user.
 //!
-//! Nothing here is mocked but peers that misbehave on purpose. Tests that need a peer which `cargo test` doesn't
-//! install say that they are skipped; `scripts/test` with `REQUIRE_PEERS=1` makes that a failure.
+//! Only peers that misbehave on purpose are mocked. Tests whose peer is not installed say that they are skipped;
+//! `scripts/test` with `REQUIRE_PEERS=1` makes that a failure.
 
 mod bad_input;
 mod binding;

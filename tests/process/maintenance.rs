@@ -1,4 +1,4 @@
-//! What an operator does to agents of a real Mesos, and that mining goes on elsewhere meanwhile and there afterwards.
+//! Maintenance of agents of a real Mesos: mining moves to other agents, and returns afterwards.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// A scheduler on two agents that are machines of their own, as far as Mesos can tell.
+/// A scheduler on two agents with different host names, which Mesos takes for two machines.
 struct MiningHarness {
     mesos: MesosBox,
     scheduler: Process,
@@ -35,14 +35,14 @@ impl MiningHarness {
         self.mesos.state()
     }
 
-    /// Id and host of an agent in use; the agent's id changes when it comes back.
+    /// Id and host name of an agent in use. An agent that returns has a new id.
     fn host(state: &Value, id: &Value) -> String {
         let agents = state["slaves"].as_array().expect("agents");
         let agent = agents.iter().find(|agent| agent["id"] == *id);
         agent.and_then(|agent| agent["hostname"].as_str()).unwrap_or_default().to_owned()
     }
 
-    /// Kind and host of each task, once all of them run.
+    /// Kind and host name of each task, once all tasks run.
     fn running(&self) -> Option<Vec<(String, String)>> {
         let state = self.state();
         let tasks = state["frameworks"][0]["tasks"].as_array()?;
@@ -85,7 +85,7 @@ impl MiningHarness {
     }
 }
 
-/// Plans that this machine is away for an hour, some seconds from now.
+/// Schedules maintenance of this machine for an hour, after a delay.
 fn schedule(mining: &MiningHarness, machine: &Value, begins_in: Duration) {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let start = (unix + begins_in).as_nanos() as u64;
@@ -96,7 +96,7 @@ fn schedule(mining: &MiningHarness, machine: &Value, begins_in: Duration) {
 }
 
 #[test]
-fn maintenance_empties_a_machine_in_time_and_mining_goes_on_there_afterwards() {
+fn maintenance_drains_a_machine_in_time_and_mining_returns_afterwards() {
     let Some(mut mining) = MiningHarness::start() else { return };
     let [first, second] = HOSTS;
     let machine = |host: &str| json!({"hostname": host, "ip": "127.0.0.1"});
@@ -105,7 +105,7 @@ fn maintenance_empties_a_machine_in_time_and_mining_goes_on_there_afterwards() {
         [("server", Some(server))].into_iter().chain(workers).collect::<Vec<_>>()
     };
     mining.until_running(&on(first, &HOSTS));
-    // In less time than an agent is emptied before: it begins at once.
+    // The maintenance begins sooner than agents are usually drained, so draining begins at once.
     schedule(&mining, &machine(first), Duration::from_secs(50));
     mining.until_running(&on(second, &[second]));
     assert!(mining.said("127.0.0.1 goes away for maintenance") && mining.said("makes way for maintenance"));

@@ -1,4 +1,4 @@
-//! What the scheduler shows of itself over HTTP.
+//! The scheduler's HTTP pages.
 
 use std::net::SocketAddr;
 
@@ -22,7 +22,7 @@ const ARGUMENTS: [&str; 9] = [
     "--master",
 ];
 
-/// Where it serves.
+/// The address that it serves on.
 pub fn page_of(scheduler: &mut Process) -> SocketAddr {
     scheduler.wait_for_error(DEADLINE, |line| line.split("HTTP on http://").nth(1)?.parse().ok())
 }
@@ -55,7 +55,7 @@ fn shares_and_tasks_are_on_the_schedulers_page() {
 }
 
 #[test]
-fn tasks_are_told_page_by_page_and_bad_questions_are_refused() {
+fn tasks_are_listed_in_pages_and_bad_queries_are_refused() {
     let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
     let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([cluster.master.to_string().as_str()]));
     let page = page_of(&mut scheduler);
@@ -81,7 +81,7 @@ fn tasks_are_told_page_by_page_and_bad_questions_are_refused() {
 }
 
 #[test]
-fn a_scheduler_without_a_master_is_not_well() {
+fn a_scheduler_without_a_master_is_unhealthy() {
     let master = closed_address().to_string();
     let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([master.as_str()]));
     let page = page_of(&mut scheduler);

@@ -1,4 +1,4 @@
-//! The pool's data folder over a clean end, a kill and a second pool.
+//! The pool's data folder after a clean end, after a kill, and with a second pool.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -39,7 +39,7 @@ impl Pool {
         accepted(&self.totals())
     }
 
-    /// Mines until so many more shares are accepted, and returns what the pool counts when the miner has ended.
+    /// Mines until this many more shares are accepted. Returns the pool's count once the miner has ended.
     fn mine(&self, more: u64) -> Value {
         let before = self.accepted();
         let mut miner = mesos_miner(["mine", "-o", &self.stratum, "-u", "rig", "-t", "1"]);
@@ -59,7 +59,7 @@ fn accepted(totals: &Value) -> u64 {
     totals["shares"]["accepted"].as_u64().expect("a number")
 }
 
-/// What is in the database, as an operator sees it.
+/// The content of the database, as an operator sees it.
 fn ledger(data: &Path) -> Value {
     let data = data.to_string_lossy();
     let ended = mesos_miner(["accounts", "--data-dir", &data, "--json"]).wait(DEADLINE);
@@ -68,7 +68,7 @@ fn ledger(data: &Path) -> Value {
 }
 
 #[test]
-fn totals_go_on_after_an_end_and_after_a_kill() {
+fn totals_continue_after_an_end_and_after_a_kill() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("a/b");
     let pool = Pool::start(&data);
@@ -83,11 +83,11 @@ fn totals_go_on_after_an_end_and_after_a_kill() {
     let pool = Pool::start(&data);
     assert_eq!(pool.totals(), first);
     let second = pool.mine(5);
-    // One pool at a time.
+    // A second pool refuses to use the folder.
     let other = mesos_miner(arguments(&data)).wait(DEADLINE);
     assert_eq!(other.status.code(), Some(1), "{other:#?}");
     assert!(other.errors().contains("in use by another pool"), "{other:#?}");
-    // Nothing has come for a while, so nothing is lost by a kill.
+    // No share has come for a while, so a kill loses nothing.
     until("all is on disk", DEADLINE, || (ledger(&data)["totals"] == second).then_some(()));
     pool.end(Signal::KILL);
     assert_eq!(ledger(&data)["totals"], second);
@@ -99,7 +99,7 @@ fn totals_go_on_after_an_end_and_after_a_kill() {
 }
 
 #[test]
-fn a_foreign_database_is_refused_and_left_alone() {
+fn a_database_of_another_program_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("pool.sqlite");
     let diary = "Dear diary, no block today either. ".repeat(100);

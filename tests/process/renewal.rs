@@ -1,4 +1,4 @@
-//! What an agent keeps of a task that reports for months, and that a renewal ends it.
+//! An agent's memory and files of a task that reports for months, and their end by a renewal of the task.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,18 +12,18 @@ use crate::support::process_tree::{alive, executors, identity};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// Updates of the task. `RENEWAL_UPDATES=100000` is the limit that users have by default, and takes some 20 minutes.
+/// The updates of the task. `RENEWAL_UPDATES=100000` is the default limit, and takes about 20 minutes.
 fn updates() -> u64 {
     let number = std::env::var("RENEWAL_UPDATES").ok();
     number.map_or(1_000, |number| number.parse().expect("RENEWAL_UPDATES is a number"))
 }
 
-/// What the agent has of a task.
+/// The memory and the file of an agent for a task.
 #[derive(Debug)]
 struct Kept {
-    /// Its resident memory, bytes.
+    /// The agent's resident memory in bytes.
     memory: u64,
-    /// The file of the task's updates, bytes; `None` if it is not there.
+    /// The size of the file of the task's updates, in bytes; `None` if there is no file.
     file: Option<u64>,
 }
 
@@ -36,14 +36,14 @@ fn kept(mesos: &MesosBox, task: &str) -> Kept {
     Kept { memory: kilobytes.expect("a size") * 1024, file }
 }
 
-/// The file of that name below a folder. What goes away meanwhile is not there.
+/// The file of this name below a folder, if there is one.
 fn find(folder: &Path, name: &Path) -> Option<PathBuf> {
     for entry in std::fs::read_dir(folder).ok()?.flatten() {
         let path = entry.path();
         if path.ends_with(name) {
             return Some(path);
         }
-        // Not into links: the latest run of each executor has one.
+        // Links are not followed: the latest run of each executor has one.
         if entry.file_type().is_ok_and(|kind| kind.is_dir())
             && let Some(found) = find(&path, name)
         {
@@ -54,9 +54,9 @@ fn find(folder: &Path, name: &Path) -> Option<PathBuf> {
 }
 
 #[test]
-fn a_worker_that_made_all_its_updates_is_renewed() {
+fn a_worker_at_its_limit_of_updates_is_renewed() {
     let Some(command) = peer::mesos() else { return };
-    // The agent throws away what it kept of an ended task sooner than after a week.
+    // The agent deletes the files of an ended task after seconds instead of a week.
     let options = ["--agent-flag=gc_delay=1secs", "--agent-flag=disk_watch_interval=1secs"];
     let mesos = MesosBox::with_options(&command, 1, &options);
     let (master, limit) = (mesos.master.to_string(), updates().to_string());

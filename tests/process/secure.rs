@@ -1,4 +1,4 @@
-//! Pools that are reached by TLS and through a SOCKS5 proxy, by `mine` and by the scheduler's workers.
+//! `mine` and the scheduler's workers reach pools over TLS and through a SOCKS5 proxy.
 
 #[path = "../../net/tests/support/support.rs"]
 pub mod peers;
@@ -17,14 +17,14 @@ use crate::support::process::{mesos_miner, start};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// A pool behind TLS, with a certificate for `pool.invalid`, which only the proxy can find.
+/// A pool behind TLS with a certificate for `pool.invalid`, a name that only the proxy can resolve.
 struct Secure {
     pool: Pool,
     authority: Authority,
     fingerprint: String,
     port: u16,
     proxy: Socks,
-    /// Runs what is around the pool, until it is dropped.
+    /// Runs the TLS server and the proxy, until it is dropped.
     _runtime: Runtime,
 }
 
@@ -45,7 +45,7 @@ impl Secure {
     }
 }
 
-/// Ends TLS in front of a plain server; the port.
+/// Starts a TLS proxy for a server without TLS. Returns its port.
 pub async fn terminate(acceptor: TlsAcceptor, pool: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -63,7 +63,7 @@ pub async fn terminate(acceptor: TlsAcceptor, pool: String) -> u16 {
 }
 
 #[test]
-fn mine_trusts_an_authority_and_goes_through_a_proxy() {
+fn mine_trusts_a_given_authority_and_uses_a_proxy() {
     let secure = Secure::start();
     let folder = tempfile::tempdir().expect("a folder");
     let (password, ca) = (folder.path().join("password"), secure.authority.file());
@@ -77,7 +77,7 @@ fn mine_trusts_an_authority_and_goes_through_a_proxy() {
     let asked = secure.proxy.asked.lock().expect("no panic").clone();
     assert_eq!(asked.first(), Some(&("pool.invalid".to_owned(), secure.port)));
 
-    // Neither a plain connection nor a certificate that nobody vouches for is put up with.
+    // Neither a plain connection nor an untrusted certificate is accepted.
     for (url, hint) in [
         (format!("127.0.0.1:{}", secure.port), "stratum+ssl://"),
         (format!("stratum+ssl://127.0.0.1:{}", secure.port), "use a name that is in the certificate"),
@@ -89,13 +89,13 @@ fn mine_trusts_an_authority_and_goes_through_a_proxy() {
 }
 
 #[test]
-fn mine_trusts_whom_the_system_trusts() {
+fn mine_trusts_the_systems_authorities() {
     let pool = Pool::start();
     let authority = Authority::new();
     let runtime = Runtime::new().expect("a runtime");
     let acceptor = authority.server(&["localhost"]).0;
     let port = runtime.block_on(terminate(acceptor, pool.stratum.clone()));
-    // Where the system's certificates are, as OpenSSL's variable says it.
+    // OpenSSL's variable for the system's certificates.
     let system = format!("SSL_CERT_FILE={}", authority.file().display());
     let url = format!("stratum+ssl://localhost:{port}");
     let line = [system.as_str(), env!("CARGO_BIN_EXE_mesos-miner"), "mine", "-t", "1", "-o", &url];
@@ -107,7 +107,7 @@ fn mine_trusts_whom_the_system_trusts() {
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
 }
 
-/// A scheduler on a cluster of its own, whose tasks are to get to the pool pinned and through the proxy.
+/// A scheduler on a cluster of its own. Its tasks reach the pool through the proxy, with a pinned certificate.
 fn scheduler_mines(secure: &Secure, options: &[&str]) -> Summary {
     let mut cluster = mesos_miner(["local", "--cluster-only", "--port", "0", "--cpus", "2"]);
     let master =
@@ -144,7 +144,7 @@ fn scheduler_mines(secure: &Secure, options: &[&str]) -> Summary {
 }
 
 #[test]
-fn workers_get_to_a_pinned_pool_through_a_proxy() {
+fn workers_reach_a_pinned_pool_through_a_proxy() {
     let secure = Secure::start();
     let url = format!("stratum+tls://pool.invalid:{}", secure.port);
     let summary = scheduler_mines(&secure, &["--pool", &url]);
@@ -152,7 +152,7 @@ fn workers_get_to_a_pinned_pool_through_a_proxy() {
 }
 
 #[test]
-fn a_server_task_gets_to_a_pinned_pool_through_a_proxy() {
+fn a_server_task_reaches_a_pinned_pool_through_a_proxy() {
     let secure = Secure::start();
     let url = format!("stratum+tls://pool.invalid:{}", secure.port);
     let summary = scheduler_mines(&secure, &["--upstream", &url, "-u", "farm"]);

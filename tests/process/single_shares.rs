@@ -1,4 +1,4 @@
-//! Single shares in the ledger, from the workers' reports to what `mesos-miner ledger --shares` prints.
+//! Single shares in the ledger, from the workers' reports to the output of `mesos-miner ledger --shares`.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn accounts(folder: &Path) -> Option<Value> {
     serde_json::from_str(&ended.stdout.join("")).ok()
 }
 
-/// Mines until the ledger has so many shares of a worker, and ends.
+/// Mines until the ledger has this many shares of a worker.
 fn mine(folder: &Path, limit: &str, shares: u64) -> Value {
     let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
     let mut scheduler = scheduler(&cluster, folder, limit);
@@ -54,7 +54,7 @@ fn mine(folder: &Path, limit: &str, shares: u64) -> Value {
 }
 
 #[test]
-fn each_share_that_was_counted_is_a_line() {
+fn each_counted_share_is_printed_on_a_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let accounts = mine(folder.path(), "none", 10);
     let printed = ledger(folder.path(), "--shares").stdout;
@@ -74,11 +74,11 @@ fn each_share_that_was_counted_is_a_line() {
 }
 
 #[test]
-fn without_space_totals_are_kept_and_single_shares_are_not() {
+fn at_the_size_limit_only_totals_are_kept() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let accounts = mine(folder.path(), "0", 10);
     assert!(accounts["total"]["worker"]["accepted"].as_u64() >= Some(10), "{accounts}");
-    // Those of the last reports may be left.
+    // The shares of the last reports may remain.
     let printed = ledger(folder.path(), "--shares").stdout;
     let first = |cells: &str| cells.split(',').nth(3).and_then(|report| report.parse::<u64>().ok());
     let reports: Vec<u64> = printed[1..].iter().filter_map(|line| first(line)).collect();

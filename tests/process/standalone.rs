@@ -1,4 +1,4 @@
-//! `mesos-miner mine` against `mesos-miner pool`: the two ends with no Mesos.
+//! `mesos-miner mine` with `mesos-miner pool`, without Mesos.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::{Shares, Summary};
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// A pool over the built-in chain on ports of its own choice.
+/// A pool on the built-in chain and on any free ports.
 pub struct Pool {
     process: Process,
     pub stratum: String,
@@ -27,7 +27,7 @@ impl Pool {
         Pool { process, stratum, http: http.parse().expect("an address") }
     }
 
-    /// Its own count of the shares of each verdict and of blocks.
+    /// The pool's count of the shares with this verdict, or of blocks.
     pub fn count(&self, what: &str) -> u64 {
         let summary = get_json(self.http, "/api/v1/summary").expect("it answers");
         let totals = &summary["totals"];
@@ -36,7 +36,7 @@ impl Pool {
     }
 }
 
-/// Mines until the pool has accepted a share, then interrupts; both accounts must agree.
+/// Mines until the pool has accepted some shares, then interrupts the miner. Both accounts must agree.
 pub fn mines_and_ends(pool: &Pool, arguments: &[&str]) -> Summary {
     let mut miner = mesos_miner(arguments);
     until("the pool accepts shares", LONG_DEADLINE, || {
@@ -61,7 +61,7 @@ pub fn mines_and_ends(pool: &Pool, arguments: &[&str]) -> Summary {
 }
 
 #[test]
-fn shares_are_accepted_and_summed_up() {
+fn shares_are_accepted_and_counted_in_the_summary() {
     let pool = Pool::start();
     let arguments = ["mine", "-o", &pool.stratum, "-u", "me.rig1", "-p", "x", "-t", "1", "--json"];
     let summary = mines_and_ends(&pool, &arguments);
@@ -69,20 +69,20 @@ fn shares_are_accepted_and_summed_up() {
 }
 
 #[test]
-fn the_line_of_the_original_works_as_it_stands() {
+fn the_arguments_of_the_original_system_work() {
     let pool = Pool::start();
     mines_and_ends(&pool, &["-o", &pool.stratum, "--json"]);
 }
 
 #[test]
-fn a_minerd_line_works_as_it_stands() {
+fn the_arguments_of_minerd_work() {
     let pool = Pool::start();
     let url = format!("stratum+tcp://{}", pool.stratum);
     mines_and_ends(&pool, &["-a", "sha256d", "-o", &url, "-u", "me", "-p", "x", "-t", "2", "--json"]);
 }
 
 #[test]
-fn each_share_is_shown_where_nobody_asked_for_json() {
+fn each_share_is_printed_without_json() {
     let pool = Pool::start();
     let mut miner = mesos_miner(["mine", "-o", &pool.stratum, "-u", "me"]);
     miner.wait_for_error(LONG_DEADLINE, |line| line.contains("accepted: 1/").then_some(()));
@@ -91,14 +91,14 @@ fn each_share_is_shown_where_nobody_asked_for_json() {
     assert!(ended.status.success() && ended.stdout.join("\n").contains("accepted"), "{ended:#?}");
 }
 
-/// Of each mining thread: its nice value and the cores that it may run on, as Linux writes them.
+/// The nice value of each mining thread, and the cores that it may run on.
 fn mining_threads(process: i32) -> Vec<(i32, String)> {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("a process");
     let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
     let mut threads = Vec::new();
     for task in tasks.filter_map(|task| Some(task.ok()?.path())) {
         if read(task.join("comm")).starts_with("miner-") {
-            // Behind the name in brackets come state and so on; the nice value is the 19th field.
+            // The state follows the name in brackets. The nice value is the 19th field.
             let stat = read(task.join("stat"));
             let nice = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16)?.parse().ok());
             let status = read(task.join("status"));
@@ -110,10 +110,10 @@ fn mining_threads(process: i32) -> Vec<(i32, String)> {
     threads
 }
 
-/// Threads that fill the machine are pinned, each to a core of its own; fewer are left to the kernel, since the next
-/// worker's might sit on the same cores. All leave the machine usable.
+/// If there is a thread for each core, each is pinned to a core. Fewer threads are not pinned, because the threads of another
+/// worker might be pinned to the same cores. All threads run at low priority.
 #[test]
-fn mining_threads_are_nice_and_pinned_where_that_is_right() {
+fn mining_threads_have_low_priority_and_are_pinned_if_there_is_one_per_core() {
     let pool = Pool::start();
     let own = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let own = own.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("cores").trim();
@@ -145,7 +145,7 @@ fn mining_threads_are_nice_and_pinned_where_that_is_right() {
 }
 
 #[test]
-fn who_interrupts_the_wait_for_a_node_gets_a_summary_too() {
+fn an_interrupt_while_waiting_for_a_node_prints_a_summary() {
     let nobody = format!("http://{}", testing::ports::closed_address());
     let paid = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
     let mut miner = mesos_miner(["mine", "--json", "--bitcoind", &nobody, "--address", paid]);

@@ -1,4 +1,4 @@
-//! The pool with a miner that shares nothing with it: npm's stratum-client.
+//! The pool with a miner of other authors: npm's stratum-client.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::support::process::mesos_miner;
 use crate::support::{DEADLINE, peer};
 
 #[test]
-fn somebody_else_s_client_gets_jobs_and_verdicts() {
+fn a_third_party_client_gets_jobs_and_answers_to_shares() {
     let Some(packages) = peer::stratum_client() else { return };
     let mut pool = mesos_miner(["pool", "--chain", "builtin", "--listen", "127.0.0.1:0"]);
     let after = |line: &str| line.strip_prefix("listening on 127.0.0.1:").map(str::to_owned);
@@ -25,6 +25,6 @@ fn somebody_else_s_client_gets_jobs_and_verdicts() {
         serde_json::from_str(said.trim()).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     assert_eq!((&result["subscribed"], &result["authorized"]), (&json!(true), &json!(true)));
     assert!(result["jobs"].as_u64() >= Some(1), "{result}");
-    // Accepted, duplicate, too easy, of an unknown job.
+    // Accepted, duplicate, low difficulty, unknown job.
     assert_eq!(result["verdicts"], json!([0, 22, 23, 21]), "{output:?}");
 }

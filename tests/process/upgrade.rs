@@ -1,4 +1,4 @@
-//! A scheduler that finds what a program of format 1 left, in its state folder and in ZooKeeper, and no master yet.
+//! A scheduler without a master migrates the state folder and the ZooKeeper tree of format 1.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ const TREE: &str = include_str!("../../scheduler/tests/fixtures/format-1/tree.js
 const DATABASE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/scheduler/tests/fixtures/format-1/scheduler.sqlite");
 
-/// Looks at nodes as `zkCli` does.
+/// Reads nodes, as `zkCli` does.
 struct Nodes {
     runtime: tokio::runtime::Runtime,
     client: Client,
@@ -55,7 +55,7 @@ impl Nodes {
         });
     }
 
-    /// Below `path`, as the last program of format 1 left it.
+    /// Creates the tree below `path` as a program of format 1 leaves it.
     fn fill(&self, path: &str) {
         for (name, text) in tree() {
             let place = if name == "framework" { name } else { format!("tasks/{name}") };
@@ -68,7 +68,7 @@ impl Nodes {
         serde_json::from_slice::<Value>(&framework).expect("JSON")["format"].clone()
     }
 
-    /// All that is in the shards.
+    /// The contents of all shards.
     fn in_shards(&self, path: &str) -> Vec<String> {
         let shards = self.children(&format!("{path}/shards"));
         let mut names: Vec<String> =
@@ -114,16 +114,16 @@ fn assert_totals(ledger: &Ledger) {
 }
 
 #[test]
-fn folder_and_zookeeper_are_brought_up_to_date_whenever_the_scheduler_is_killed() {
+fn folder_and_zookeeper_are_migrated_whenever_the_scheduler_is_killed() {
     let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
     let zookeeper = ZooKeeper::start(&command);
     let nodes = Nodes::connect(&zookeeper);
-    // Killed when it leads, when it has made the shards, when it has written to them, and never.
+    // The scheduler is killed when it leads, when it has created the shards, when it has written to them, or not at all.
     for (round, written) in [Some(None), Some(Some(0)), Some(Some(1)), None].into_iter().enumerate() {
         let (name, folder) = (format!("miner{round}"), folder());
         let (path, zk) = (format!("/{name}"), zookeeper.address(&name));
         nodes.fill(&path);
-        // What a new program left that was killed before, and an old one has followed.
+        // The leftovers of a new program that was killed, after which an old program ran again.
         nodes.create(&format!("{path}/shards/25/miner-worker-3"), "left over");
         assert_totals(&Ledger::shared(&zk).expect("the ledger in format 1"));
         if let Some(written) = written {
@@ -155,7 +155,7 @@ fn folder_and_zookeeper_are_brought_up_to_date_whenever_the_scheduler_is_killed(
 }
 
 #[test]
-fn a_sum_that_cannot_be_read_stops_the_start() {
+fn an_unreadable_sum_is_an_error_at_the_start() {
     let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
     let zookeeper = ZooKeeper::start(&command);
     let nodes = Nodes::connect(&zookeeper);

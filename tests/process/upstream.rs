@@ -1,4 +1,4 @@
-//! `mesos-miner pool --upstream`: a pool to its workers and one miner to another pool.
+//! `mesos-miner pool --upstream`: a pool that is itself a single miner of another pool.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::scripted_pool::{Script, ScriptedPool};
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// Pools on the loopback, whose workers' shares come often enough on a slow machine.
+/// Options for low difficulties, so that shares come often enough on a slow machine.
 const EASY: [&str; 6] =
     ["--share-interval", "100ms", "--start-difficulty", "0.00001", "--minimum-difficulty", "0.0000001"];
 
@@ -56,7 +56,7 @@ impl Pool {
         number(&self.summary()["upstream"]["shares"][what])
     }
 
-    /// Waits until so many shares of its workers have been accepted by the upstream pool.
+    /// Waits until the upstream pool has accepted this many shares of its workers.
     fn forwards(&self, accepted: u64) {
         until("shares for the upstream pool", LONG_DEADLINE, || {
             (self.forwarded("accepted") >= accepted).then_some(())
@@ -73,7 +73,7 @@ fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// A worker that ends as soon as it loses its connection.
+/// A worker that ends when it loses its connection.
 fn worker(pool: &Pool, name: &str) -> Process {
     let fixed = ["mine", "-t", "1", "--share-interval", "50ms", "--no-retry"];
     mesos_miner([&fixed[..], &["-o", &pool.stratum, "-u", name]].concat())
@@ -105,7 +105,7 @@ fn both_pools_count_the_same() {
     });
     assert_eq!(proxy.forwarded("accepted"), upstream.accepted());
     assert_eq!((proxy.forwarded("rejected"), proxy.forwarded("unanswered")), (0, 0));
-    // The others were below what the upstream pool asks for.
+    // The other shares were below the upstream pool's difficulty.
     assert!(proxy.accepted() >= upstream.accepted());
     let theirs = &upstream.summary()["workers"];
     assert_eq!(theirs.as_array().map(Vec::len), Some(1), "one miner to the upstream pool: {theirs}");
@@ -118,7 +118,7 @@ fn both_pools_count_the_same() {
 }
 
 #[test]
-fn workers_survive_the_upstream_pool() {
+fn workers_survive_a_restart_of_the_upstream_pool() {
     let port = ReservedPorts::take(1);
     let address = format!("127.0.0.1:{}", port.first());
     let upstream = Pool::start(&address, &[]);
@@ -137,7 +137,7 @@ fn workers_survive_the_upstream_pool() {
 }
 
 #[test]
-fn another_pool_stands_in_and_workers_notice_nothing() {
+fn workers_are_not_disturbed_when_another_upstream_pool_takes_over() {
     let (first, second) = (Pool::builtin(), Pool::builtin());
     let proxy = Pool::proxy(&format!("{},{}", first.stratum, second.stratum));
     let worker = worker(&proxy, "one");
@@ -152,7 +152,7 @@ fn another_pool_stands_in_and_workers_notice_nothing() {
 
 const DIFFICULTY: f64 = 1e-4;
 
-/// A pool as p2pool is one: no extranonce1, and no list of subscriptions.
+/// A pool like p2pool, without extranonce1 and without a list of subscriptions.
 fn p2pool() -> Script {
     let notify = json!([
         "0123456789012345678901234567890123456789",
@@ -188,7 +188,7 @@ fn an_upstream_pool_without_extranonce1_gets_its_own_headers_back() {
         let extranonce2 = hex::decode(text(2)).expect("hex");
         assert_eq!(extranonce2.len(), 4);
         parts.insert(extranonce2[..2].to_vec());
-        // The header as the upstream pool makes it of its own job, without our code for jobs.
+        // The header as the upstream pool builds it from its own job, without our code.
         let coinbase = [vec![1; 50], extranonce2, vec![2; 50]].concat();
         let root = hasher::sha256d(&[hasher::sha256d(&coinbase), [3; 32]].concat());
         let header = Header {
@@ -205,7 +205,7 @@ fn an_upstream_pool_without_extranonce1_gets_its_own_headers_back() {
 }
 
 #[test]
-fn who_is_paid_must_be_said() {
+fn the_payout_address_is_required() {
     let ended = mesos_miner(["pool", "--upstream", "127.0.0.1:1"]).wait(DEADLINE);
     assert_eq!(ended.status.code(), Some(64), "{ended:#?}");
     assert!(ended.errors().contains("--upstream-user"), "{ended:#?}");

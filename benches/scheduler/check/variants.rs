@@ -1,4 +1,4 @@
-//! That no rule, offer or distance of the master makes a launch much dearer.
+//! Checks that no rule, kind of offer or latency makes a launch much more expensive.
 
 use crate::options::Options;
 use crate::phases::variants::{Cost, VARIANTS, Variant, launch};
@@ -6,16 +6,16 @@ use crate::report::thousands;
 use crate::scheduler::Binary;
 use crate::suite::figure::{Bound, Figure, quantile};
 
-/// Each launch is taken so often, in turn with the others; medians count.
+/// How often each launch is measured, in turn with the others. The medians count.
 const ROUNDS: usize = 3;
-/// The largest cluster for it: more takes long and shows nothing more, since the exponent of the plain launch is bounded.
+/// The largest cluster. Larger ones would show nothing more, because the exponent of the plain launch is bounded.
 const AGENTS: usize = 1000;
 /// CPU time of the scheduler for each worker, by that of the plain launch.
 const MOST: f64 = 2.0;
-/// What a master 2 ms away adds to the time of a launch, by what it would add to calls one after the other.
+/// The time that a round trip of 2 ms adds to a launch, relative to what it would add to calls one after the other.
 const MOST_OF_SEQUENTIAL: f64 = 0.25;
 
-/// What the CPU ratio of each of [`VARIANTS`] is called.
+/// The name of the CPU ratio of each of [`VARIANTS`].
 const NAMES: [&str; VARIANTS.len()] = [
     "launch with leftover offers, CPU a worker ÷ plain",
     "launch with rack:GROUP_BY, CPU a worker ÷ plain",

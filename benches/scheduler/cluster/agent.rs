@@ -1,4 +1,4 @@
-//! An agent: what it has, and what of it is free.
+//! An agent: its resources, and those that are free.
 
 use std::time::{Duration, Instant};
 
@@ -25,18 +25,18 @@ pub struct AgentSettings {
     pub racks: usize,
 }
 
-/// Resources as far as they are told apart here.
+/// The resources that are distinguished here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     pub cpus_milli: u64,
     /// MB.
     pub mem: u64,
-    /// Disk and ports, which go together.
+    /// Whether disk and ports are included.
     pub rest: bool,
 }
 
 impl Amount {
-    /// What a task takes, its executor included.
+    /// The resources of a task and its executor.
     pub fn of(task: &TaskInfo) -> Self {
         let executor = task.executor.iter().flat_map(|executor| &executor.resources);
         let all: Resources = task.resources.iter().chain(executor).cloned().collect::<Vec<_>>().into();
@@ -53,7 +53,7 @@ impl Amount {
         self.rest |= other.rest;
     }
 
-    /// Without another amount, if that much is there.
+    /// The difference, if there is enough.
     pub fn without(self, other: Self) -> Option<Self> {
         Some(Self {
             cpus_milli: self.cpus_milli.checked_sub(other.cpus_milli)?,
@@ -95,22 +95,22 @@ pub(super) struct Agent {
     pub id: String,
     host: String,
     attributes: Vec<Attribute>,
-    /// Neither offered nor used.
+    /// The resources that are neither offered nor used.
     pub free: Amount,
-    /// What the framework does not want to be offered, and until when.
+    /// The filter: declined resources, and the time until which they are not offered.
     refused: Option<(Amount, Instant)>,
-    /// The master has given it up.
+    /// Whether the master regards it as lost.
     pub is_lost: bool,
     /// Its tasks that have not ended.
     pub tasks: Vec<usize>,
     pub executor: ExecutorFile,
 }
 
-/// What an agent has of the executor.
+/// The state of the executor on an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ExecutorFile {
     Missing,
-    /// It is being fetched, and these tasks wait for it.
+    /// The executor is being fetched, and these tasks wait for it.
     Coming(Vec<usize>),
     There,
 }
@@ -139,14 +139,14 @@ impl Agent {
         id.strip_prefix(MASTER_ID)?.strip_prefix("-S")?.parse().ok()
     }
 
-    /// Whether what is free of it is to be offered.
+    /// Whether its free resources may be offered.
     pub fn is_offered(&self, leftovers: bool, now: Instant) -> bool {
         let enough = self.free.cpus_milli >= 10 || leftovers && self.free.mem >= 32;
         let refused = self.refused.is_some_and(|(amount, until)| until > now && self.free.is_within(amount));
         enough && !refused && !self.is_lost
     }
 
-    /// What was given back is not to be offered for so long.
+    /// Sets the filter for declined resources.
     pub fn refuse(&mut self, time: Duration, now: Instant) {
         if !time.is_zero() {
             self.refused = Some((self.free, now + time));

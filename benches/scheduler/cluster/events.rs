@@ -1,4 +1,4 @@
-//! Events in their wire form: protobuf, one RecordIO record each.
+//! Events in their wire form: protobuf, each in a RecordIO record.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub(super) fn message(agent: &str, executor: &str, data: Vec<u8>) -> Bytes {
     frame(Type::Message, Event { message: Some(message), ..Event::default() })
 }
 
-/// An agent is gone.
+/// FAILURE of an agent.
 pub(super) fn agent_failure(agent: &str) -> Bytes {
     let failure = event::Failure { agent_id: Some(agent.into()), ..event::Failure::default() };
     frame(Type::Failure, Event { failure: Some(failure), ..Event::default() })

@@ -1,4 +1,4 @@
-//! What agents have to fetch before a task can start. An agent keeps what it has fetched.
+//! Executors that agents fetch before a task starts. An agent keeps what it has fetched.
 
 use std::time::{Duration, Instant};
 
@@ -11,33 +11,33 @@ use super::agent::ExecutorFile;
 /// How agents fetch.
 #[derive(Clone, Debug)]
 pub struct FetchSettings {
-    /// Of all agents together.
+    /// The bandwidth of all agents together.
     pub bytes_per_second: f64,
-    /// A task whose executor is not there so long after its launch fails, as Mesos' agents have it.
+    /// A task fails if its executor has not been fetched after this time, as on Mesos' agents.
     pub registration_timeout: Duration,
 }
 
-/// Something that an agent has to fetch.
+/// A request to fetch a file.
 #[derive(Clone, Debug)]
 pub struct Fetch {
     pub agent: usize,
     pub uri: String,
-    /// After this moment it is of no more use.
+    /// The time limit.
     pub by: Instant,
 }
 
-/// How a fetch has ended.
+/// The result of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
     All,
-    /// The agent gave it up.
+    /// The time limit was exceeded.
     TooLate,
-    /// The server does not have it, or says something that is no answer.
+    /// The server does not have the file, or its response is malformed.
     Failed(String),
 }
 
 impl Cluster {
-    /// Whether the agent has the executor. If not, the task waits for it.
+    /// Whether the agent has the executor. If not, fetches it, and lets the task wait.
     pub(super) fn has_executor(&mut self, agent: usize, task: usize, uri: String, now: Instant) -> bool {
         match &mut self.agents[agent].executor {
             ExecutorFile::There => return true,
@@ -45,14 +45,14 @@ impl Cluster {
             executor => {
                 *executor = ExecutorFile::Coming(vec![task]);
                 let by = now + self.settings.fetch.registration_timeout;
-                // Whoever fetches lives as long as the master does.
+                // The receiver lives as long as the master.
                 let _ = self.fetches.send(Fetch { agent, uri, by });
             }
         }
         false
     }
 
-    /// An agent has fetched so many bytes, all that there are or not.
+    /// Handles the end of a fetch.
     pub fn fetched(&mut self, agent: usize, bytes: u64, end: &Fetched, now: Instant) {
         self.counters.fetched_bytes += bytes;
         let next = match end {
@@ -67,7 +67,7 @@ impl Cluster {
             self.counters.last_fetched = Some(now);
         }
         for index in waiting {
-            // It may have been killed meanwhile.
+            // The task may have been killed in the meantime.
             if self.tasks[index].state == TaskState::TaskStaging {
                 self.go_on(index, end, now);
             }

@@ -1,4 +1,4 @@
-//! Offers, and what the framework does with them.
+//! Offers, and the calls that answer them.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use mesos::v1::{Filters, OfferId, TaskInfo, TaskState};
 use super::agent::{Agent, Amount, offer_number};
 use super::{Cluster, events, updates};
 
-/// What Mesos takes where a call does not say for how long.
+/// The default of `refuse_seconds`.
 const REFUSE: Duration = Duration::from_secs(5);
 
 /// Offers of one burst.
@@ -20,14 +20,14 @@ pub(super) struct Watched {
     below: u64,
     /// How many are still to be sent.
     missing: usize,
-    /// How many of those that were sent are not answered.
+    /// How many sent offers are not answered.
     open: usize,
     since: Option<Instant>,
     answered: Option<Instant>,
 }
 
 impl Watched {
-    /// So many more were sent, with numbers below this one.
+    /// Counts offers that were sent, all with numbers less than `below`.
     fn sent(&mut self, offers: usize, below: u64, now: Instant) {
         if self.missing > 0 {
             self.missing = self.missing.saturating_sub(offers);
@@ -46,7 +46,7 @@ impl Watched {
 }
 
 impl Cluster {
-    /// Offers all that is free and not refused, as one event.
+    /// Offers all free resources without a filter, as one event.
     pub(super) fn allocate(&mut self, now: Instant) {
         self.next_allocation = now + self.settings.allocation_interval;
         if self.stream.is_none() || self.suppressed {
@@ -59,8 +59,8 @@ impl Cluster {
         self.offer(&offered, now);
     }
 
-    /// Offers what `count` agents have left beside their workers, whether or not it is refused, as if that had just run
-    /// out; `from` says with which to begin. Where to go on.
+    /// Offers the free resources of `count` agents that run workers, as if their filters had just expired. Begins with agent
+    /// `from`. Returns where to go on.
     pub fn offer_leftovers(&mut self, from: usize, count: usize, now: Instant) -> usize {
         let all = self.agents.len();
         let free = |agent: &Agent| agent.free.mem > 0 && !agent.is_lost && !agent.tasks.is_empty();
@@ -92,28 +92,28 @@ impl Cluster {
         self.send(event);
     }
 
-    /// From now on sees when one offer of each agent is answered.
+    /// Begins to watch when an offer of each agent is answered.
     pub fn watch_offers(&mut self) {
         let (from, missing) = (self.next_offer, self.agents.len());
         self.watched = Some(Watched { from, below: from, missing, ..Watched::default() });
     }
 
-    /// When the first of the watched offers were sent.
+    /// The time at which the first watched offers were sent.
     pub fn watched_since(&self) -> Option<Instant> {
         self.watched.as_ref()?.since
     }
 
-    /// When the last of the watched offers was answered.
+    /// The time at which the last watched offer was answered.
     pub fn watched_answered(&self) -> Option<Instant> {
         self.watched.as_ref()?.answered
     }
 
-    /// Offers that nobody has answered.
+    /// The number of unanswered offers.
     pub fn open_offers(&self) -> usize {
         self.offers.len()
     }
 
-    /// All offers are void, since the framework is gone.
+    /// Withdraws all offers, because the framework is gone.
     pub(super) fn withdraw_offers(&mut self) {
         for (_, (agent, amount)) in std::mem::take(&mut self.offers) {
             self.counters.offers_answered += 1;
@@ -121,7 +121,7 @@ impl Cluster {
         }
     }
 
-    /// The agent's offers are void, since it is gone.
+    /// Rescinds the offers of a lost agent.
     pub(super) fn rescind(&mut self, agent: usize) {
         let of_agent = self.offers.iter().filter(|(_, (of, _))| *of == agent);
         for number in of_agent.map(|(number, _)| *number).collect::<Vec<_>>() {
@@ -142,7 +142,7 @@ impl Cluster {
     pub(super) fn decline(&mut self, decline: call::Decline, now: Instant) {
         let time = refuse_time(decline.filters.as_ref());
         for offer in &decline.offer_ids {
-            // Those that are void are no error.
+            // Withdrawn offers are not an error.
             if let Some((agent, amount)) = self.take_offer(offer, now) {
                 self.agents[agent].free.add(amount);
                 self.agents[agent].refuse(time, now);
@@ -190,7 +190,7 @@ impl Cluster {
         Some(taken)
     }
 
-    /// A launch on void offers, or on too little.
+    /// Fails a launch on withdrawn offers, or on too little resources.
     fn refuse_launch(&mut self, task: &TaskInfo, all_valid: bool) {
         self.counters.failed_launches += 1;
         let (state, reason) = match all_valid {

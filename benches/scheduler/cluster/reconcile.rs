@@ -8,7 +8,7 @@ use super::agent::Agent;
 use super::{Cluster, events, updates};
 
 impl Cluster {
-    /// Tells the latest state of the tasks that are asked for or, if none is named, of all that are not unreachable.
+    /// Sends the latest state of these tasks or, without tasks, of all tasks that are not unreachable.
     pub(super) fn reconcile(&mut self, reconcile: call::Reconcile) {
         if reconcile.tasks.is_empty() {
             for index in 0..self.tasks.len() {
@@ -28,7 +28,7 @@ impl Cluster {
         }
     }
 
-    /// A task that has ended is known until its last update is acknowledged.
+    /// An ended task is known until its last update is acknowledged.
     fn is_live(&self, index: usize) -> bool {
         let task = &self.tasks[index];
         !task.state.is_terminal() || !task.updates.is_empty()
@@ -64,7 +64,7 @@ impl Cluster {
         self.send(events::update(status));
     }
 
-    /// Whether the master has told the state of each task since the last subscription.
+    /// Whether the scheduler has learned the state of each task since the last subscription.
     pub fn all_reconciled(&self) -> bool {
         self.reconciled >= self.live
     }

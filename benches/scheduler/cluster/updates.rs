@@ -20,7 +20,7 @@ pub(super) struct Update {
 }
 
 impl Cluster {
-    /// A task says something that must be acknowledged.
+    /// Queues an update of a task, which must be acknowledged.
     pub(super) fn push_update(
         &mut self,
         index: usize,
@@ -34,7 +34,7 @@ impl Cluster {
         self.push_status(index, state, status, now);
     }
 
-    /// A task fails for a reason that its agent tells, and that must be acknowledged.
+    /// Queues TASK_FAILED with a reason from the agent, which must be acknowledged.
     pub(super) fn push_failure(&mut self, index: usize, reason: Reason, text: &str, now: Instant) {
         let (task, state) = (&self.tasks[index], TaskState::TaskFailed);
         let status = status(&task.id, &self.agents[task.agent].id, state);
@@ -81,7 +81,7 @@ impl Cluster {
         }
     }
 
-    /// Who subscribes anew may not have heard of them.
+    /// Sends all unacknowledged updates again, after a new subscription.
     pub(super) fn resend_all(&mut self, now: Instant) {
         self.resends.clear();
         (0..self.tasks.len()).for_each(|index| self.send_first(index, now));
@@ -105,7 +105,7 @@ impl Cluster {
         self.live -= usize::from(task.state.is_terminal() && task.updates.is_empty());
         self.counters.acknowledged += 1;
         self.counters.last_acknowledgement = Some(now);
-        // The first report, with which it begins to run, is its second update.
+        // The second update is the first report, with TASK_RUNNING.
         let runs = update.status.state == i32::from(TaskState::TaskRunning);
         if task.is_worker() && runs && !task.has_run {
             task.has_run = true;
@@ -114,17 +114,17 @@ impl Cluster {
         self.send_first(index, now);
     }
 
-    /// Updates that are not acknowledged.
+    /// The number of unacknowledged updates.
     pub fn unacknowledged(&self) -> u64 {
         self.counters.updates - self.counters.acknowledged
     }
 
-    /// When the last marker was acknowledged.
+    /// The time at which the last marker was acknowledged.
     pub fn marker_acknowledged(&self) -> Option<Instant> {
         self.marker.and_then(|(_, acknowledged)| acknowledged)
     }
 
-    /// The master loses every second agent but that of the server: how many tasks that concerns.
+    /// Loses every second agent except the server's. Returns the number of their tasks.
     pub fn lose_half(&mut self) -> usize {
         let server = self.server.map(|server| self.tasks[server].agent);
         let mut tasks = 0;
@@ -142,7 +142,7 @@ impl Cluster {
         tasks
     }
 
-    /// All lost agents are back, with their tasks.
+    /// Brings all lost agents back, with their tasks.
     pub fn return_lost(&mut self, now: Instant) {
         for number in 0..self.agents.len() {
             if !std::mem::take(&mut self.agents[number].is_lost) {
@@ -155,7 +155,7 @@ impl Cluster {
         }
     }
 
-    /// The master tells the state of a task by itself, so without a uuid.
+    /// Sends an update by the master itself, without a uuid.
     fn tell(&mut self, index: usize, state: TaskState, reason: Reason, text: &str) {
         let task = &self.tasks[index];
         let status = status(&task.id, &self.agents[task.agent].id, state);
@@ -164,7 +164,7 @@ impl Cluster {
     }
 }
 
-/// An update without anything that not all of them have.
+/// An update with the fields that all updates have.
 pub(super) fn status(task: &str, agent: &str, state: TaskState) -> TaskStatus {
     TaskStatus {
         task_id: task.into(),
@@ -185,7 +185,7 @@ pub(super) fn because(status: TaskStatus, source: Source, reason: Reason, text: 
     }
 }
 
-/// A UUID (RFC 4122, version 4) that says the number.
+/// A UUID (RFC 4122, version 4) that contains the number.
 fn uuid(number: u64) -> Vec<u8> {
     let mut uuid = vec![0; 16];
     uuid[..6].copy_from_slice(&number.to_be_bytes()[2..]);

@@ -1,4 +1,4 @@
-//! At the end: whether what the scheduler has on record is what its tasks have reported.
+//! The end: whether the scheduler's accounts are the sums of its tasks' reports.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::report::Row;
 use crate::run::Run;
 use crate::scheduler::ledger;
 
-/// For the summary to show what is on record.
+/// The time limit for the summary to become current.
 const SHOWN: Duration = Duration::from_secs(30);
 const FIGURE: &str = "accounts";
 
@@ -48,7 +48,7 @@ pub fn check(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     }]
 }
 
-/// Whether `/api/v1/summary` comes to say the same: it shows a state of a moment ago.
+/// Whether `/api/v1/summary` shows the same sums, after a short delay.
 fn shown(run: &mut Run<'_>, sums: Sums) -> bool {
     let until = Instant::now() + SHOWN;
     while Instant::now() < until {

@@ -7,18 +7,18 @@ use crate::cluster::Cluster;
 use crate::report::{Row, cpu, seconds};
 use crate::run::{Cost, Meter, Run};
 
-/// How long something took and what it has cost, or how far it came within the limit.
+/// The duration and the cost, or the progress at the time limit.
 type Taken = Result<(Duration, Cost), String>;
 
-/// What the workers' launch took, from their first offers on.
+/// The duration of the workers' launch since their first offers.
 pub struct Launched {
-    /// Until all of these offers are answered and each worker is launched.
+    /// The time until all of these offers are answered and each worker is launched.
     pub burst: (Duration, Cost),
-    /// Until all run and that is acknowledged.
+    /// The time until all workers run and their updates are acknowledged.
     pub running: (Duration, Cost),
 }
 
-/// Starts the scheduler and has it launch all its workers. Tasks say nothing by themselves meanwhile.
+/// Starts the scheduler and launches all workers. Tasks send no live messages and reports.
 pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     run.start_scheduler();
     let limit = run.options.limit;
@@ -42,7 +42,7 @@ pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     rows
 }
 
-/// How large offers and calls are.
+/// The sizes of offers and calls.
 fn bytes(run: &Run<'_>) -> Row {
     let counters = run.master.cluster().counters().clone();
     let calls = counters.call_bytes.iter().map(|(kind, bytes)| {
@@ -54,10 +54,10 @@ fn bytes(run: &Run<'_>) -> Row {
     Row::new("bytes in the launch", run.agents, text)
 }
 
-/// The same without a word.
+/// The same, without output.
 ///
 /// # Errors
-/// How far it came within the limit.
+/// The progress at the time limit.
 pub fn quietly(run: &mut Run<'_>) -> Result<Launched, String> {
     run.start_scheduler();
     first_offers(run)?;
@@ -66,7 +66,7 @@ pub fn quietly(run: &mut Run<'_>) -> Result<Launched, String> {
     Ok(Launched { burst, running: until_all(run, &meter, offers, running)? })
 }
 
-/// The first offers: one of them for the server, all others to be given back.
+/// The first offers: one for the server. All others are declined.
 fn first_offers(run: &mut Run<'_>) -> Taken {
     let meter = Meter::from_its_start(run);
     let agents = run.agents as u64;
@@ -81,7 +81,7 @@ fn first_offers(run: &mut Run<'_>) -> Taken {
     }
 }
 
-/// The server runs: offers for workers. Figures count from these offers; the CPU is that of all until then.
+/// The server runs, and offers for workers follow. The times count from these offers, the CPU time from the start.
 fn begin_workers(run: &mut Run<'_>) -> (Meter, Option<Instant>) {
     let meter = Meter::start(run);
     {
@@ -93,10 +93,10 @@ fn begin_workers(run: &mut Run<'_>) -> (Meter, Option<Instant>) {
     (meter, offers)
 }
 
-/// How many workers something is true of, and since when if that is all that is waited for.
+/// The number of workers that fulfil a condition, and the time at which all of them did.
 type Progress = fn(&Cluster) -> (u64, Option<Instant>);
 
-/// ACCEPT is sent once the launch is on record, so those that came are durable.
+/// ACCEPT is sent once the launch is stored, so the launched workers are durable.
 fn launched(cluster: &Cluster) -> (u64, Option<Instant>) {
     let counters = cluster.counters();
     let last =

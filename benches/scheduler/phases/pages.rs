@@ -1,4 +1,4 @@
-//! What the scheduler serves over HTTP while it works.
+//! The scheduler's HTTP pages under load.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use crate::run::Run;
 use crate::suite::figure::quantile;
 use crate::support::http;
 
-/// The pages, asked for in turn. A page of tasks has 100 of them unless another number is asked for.
+/// The pages that are requested in turn. A page of tasks has 100 tasks by default.
 const PATHS: [&str; 4] = ["/healthz", "/metrics", "/api/v1/tasks?limit=100", "/api/v1/summary"];
 /// Time from one request to the next.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Asks again and again, one page after the other, in a thread of its own.
+/// Requests one page after the other, on a thread of its own.
 pub struct Asked {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Answers>,
 }
 
-/// Milliseconds from each request to the last byte of its answer, by page; requests without an answer.
+/// Milliseconds from each request to the last byte of its response, by page, and the number of requests without a response.
 #[derive(Default)]
 pub struct Answers {
     times: [Vec<f64>; PATHS.len()],
@@ -43,7 +43,7 @@ impl Asked {
     }
 }
 
-/// Each page once at least.
+/// Each page is requested at least once.
 fn ask(http: SocketAddr, stop: &AtomicBool) -> Answers {
     let mut answers = Answers::default();
     let begun = Instant::now();
@@ -59,14 +59,14 @@ fn ask(http: SocketAddr, stop: &AtomicBool) -> Answers {
             }
             _ => answers.unanswered += 1,
         }
-        // What took longer is not made up for.
+        // Missed requests are not made up for.
         let next = begun + INTERVAL * (number as u32 + 1);
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     answers
 }
 
-/// Whether a body is what was asked for, and no excuse.
+/// Whether a body is the requested page, and not an error message.
 fn is_answer(path: &str, body: &[u8]) -> bool {
     match path {
         "/healthz" => true,
@@ -76,7 +76,7 @@ fn is_answer(path: &str, body: &[u8]) -> bool {
 }
 
 impl Answers {
-    /// The times as a figure; no figure where something was not answered.
+    /// The times as a figure; no figure if there were requests without a response.
     pub fn row(&self, run: &Run<'_>, figure: &str) -> [Row; 1] {
         let page = |(path, times): (&str, &Vec<f64>)| match &times[..] {
             [] => format!("{path} –"),

@@ -1,4 +1,4 @@
-//! A scheduler that is killed and started again, with all its tasks.
+//! A restart of a killed scheduler with all its tasks.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::report::{Row, cpu, seconds};
 use crate::run::{Cost, Meter, Run};
 
-/// Kills it, waits for `pause`, and starts it again. Tasks go on with their live messages and reports.
+/// Kills the scheduler, waits for `pause`, and starts it again. Tasks go on with their live messages and reports.
 pub fn measure(run: &mut Run<'_>, pause: Duration, suffix: &str) -> Row {
     run.master.cluster().be_lively(true, Instant::now());
     run.end_scheduler(Signal::KILL);
@@ -28,7 +28,7 @@ pub fn measure(run: &mut Run<'_>, pause: Duration, suffix: &str) -> Row {
     }
 }
 
-/// The time from its start until the state of each task is told and handled, and what that has cost.
+/// The time from its start until the state of each task is handled, and its cost.
 pub fn restart(run: &mut Run<'_>, limit: Duration) -> Option<(Duration, Cost)> {
     let asked = |run: &Run<'_>| run.master.cluster().counters().calls.get("RECONCILE").copied();
     run.start_scheduler();
@@ -41,7 +41,7 @@ pub fn restart(run: &mut Run<'_>, limit: Duration) -> Option<(Duration, Cost)> {
     let meter = Meter::from_its_start(run);
     let mut before = asked(run);
     let done = run.catch_up(until.saturating_duration_since(Instant::now()))?;
-    // What was asked for meanwhile was answered after the mark.
+    // The answers to these questions came after the marker.
     while asked(run) != before {
         before = asked(run);
         run.catch_up(until.saturating_duration_since(Instant::now()))?;

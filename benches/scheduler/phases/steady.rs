@@ -1,4 +1,4 @@
-//! The steady state: live messages and reports at the intervals that the tasks were given, or are told.
+//! The steady state: live messages and reports at their intervals.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use super::traffic;
 use crate::report::Row;
 use crate::run::Run;
 
-/// Until what the launch left behind has passed, and for so long no task is told anything new.
+/// A pause after the launch, and the time without new intervals after which the state is steady.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// Has the tasks speak, and waits until they have settled.
+/// Starts the tasks' messages, and waits until the intervals are steady.
 pub fn begin(run: &mut Run<'_>) {
     run.master.cluster().be_lively(true, Instant::now());
     let (quiet, until) = (WARM_UP.min(run.options.seconds), Instant::now() + run.options.limit);
@@ -39,7 +39,7 @@ pub fn measure(run: &Run<'_>) -> Vec<Row> {
     rows
 }
 
-/// The hashrate that the scheduler shows, and the one that there is.
+/// The hashrate that the scheduler shows, and the real one.
 fn shown(run: &Run<'_>) -> Row {
     let shown = run.scheduler().summary().and_then(|summary| summary["hashrate"].as_f64()).unwrap_or(0.0);
     let (shown, there_is) = (shown / 1e9, run.master.cluster().hashrate() / 1e9);

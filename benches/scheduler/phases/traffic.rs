@@ -1,4 +1,4 @@
-//! What goes to and fro in some seconds, and what it costs.
+//! The traffic of some seconds, and its cost.
 
 use crate::report::share;
 use crate::run::{Cost, Meter, Run};
@@ -10,16 +10,16 @@ pub struct Traffic {
     pub messages: f64,
     pub updates: f64,
     pub acknowledged: f64,
-    /// Bytes of a live message's event, and of an update's.
+    /// The size of the event of a live message and of an update, in bytes.
     pub bytes: [f64; 2],
 }
 
-/// Measures meanwhile.
-pub fn measure(run: &Run<'_>, meanwhile: impl FnOnce()) -> Traffic {
+/// Measures while `action` runs.
+pub fn measure(run: &Run<'_>, action: impl FnOnce()) -> Traffic {
     let before = run.master.cluster().counters().clone();
     run.master.cluster().take_latencies();
     let meter = Meter::start(run);
-    meanwhile();
+    action();
     let cost = meter.stop(run);
     let after = run.master.cluster().counters().clone();
     let per_second = |before: u64, after: u64| (after - before) as f64 / cost.time.as_secs_f64();
@@ -40,7 +40,7 @@ fn each(bytes: u64, number: u64) -> f64 {
 }
 
 impl Traffic {
-    /// With the milliseconds from updates to their acknowledgements.
+    /// The milliseconds from updates to their acknowledgements.
     pub fn text(&self, latencies: &[f64]) -> String {
         let Self { cost, messages, updates, acknowledged, bytes: [message, update] } = self;
         let latency = match latencies {

@@ -1,4 +1,4 @@
-//! Many updates a second, each as soon as it is due, beside what the tasks say by themselves.
+//! Many updates a second, in addition to the tasks' own messages.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use crate::report::Row;
 use crate::run::Run;
 
 const WARM_UP: Duration = Duration::from_secs(2);
-/// Between two looks at what is due.
+/// The interval at which due updates are sent.
 const STEP: Duration = Duration::from_millis(5);
-/// For the acknowledgements of the last updates.
+/// The time limit for the acknowledgements of the last updates.
 const REST: Duration = Duration::from_secs(10);
 
 pub fn figure(options: &Options) -> String {
@@ -23,14 +23,14 @@ pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     steady::begin(run);
     let mut from = send_for(run, WARM_UP.min(run.options.seconds), 0);
     let traffic = traffic::measure(run, || from = send_for(run, run.options.seconds, from));
-    // Not meanwhile: answers cost something, too.
+    // Not during the measurement, because responses cost CPU time, too.
     let asked = suffix.is_empty().then(|| Asked::start(run.scheduler().http));
     if asked.is_some() {
         send_for(run, run.options.seconds, from);
     }
     let pages = asked.map(Asked::stop);
     run.master.cluster().be_lively(false, Instant::now());
-    // Those that wait for long are not to be left out.
+    // The latencies of late acknowledgements must count, too.
     run.wait(REST, |cluster| (cluster.unacknowledged() == 0).then_some(()));
     let text = traffic.text(&run.master.cluster().take_latencies());
     let mut rows = vec![Row::new(format!("{}{suffix}", figure(run.options)), run.agents, text)];
@@ -39,7 +39,7 @@ pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     rows
 }
 
-/// Sends updates at the wanted rate for so long, beginning with the task `from`; where to go on.
+/// Sends updates at this rate for this time, beginning with the task `from`. Returns where to go on.
 fn send_for(run: &Run<'_>, time: Duration, mut from: usize) -> usize {
     let (begun, mut sent) = (Instant::now(), 0);
     while begun.elapsed() < time {

@@ -1,4 +1,4 @@
-//! The launch once more with other offers, rules and masters, beside the plain one.
+//! Launches with other offers, rules and masters, compared with the plain launch.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::report::{Row, seconds};
 use crate::run::Run;
 use crate::scheduler::{ALONE, Binary};
 
-/// How far away the master of one variant is.
+/// The round-trip time of the variant with a remote master.
 const DELAY: Duration = Duration::from_millis(2);
-/// The name of the launch that the others are compared with.
+/// The name of the plain launch.
 const PLAIN: &str = "plain";
 
 /// A launch that differs from the plain one.
 pub struct Variant {
     pub name: &'static str,
-    /// What makes the difference, on so many agents.
+    /// The options of the variant, for this many agents.
     change: fn(&mut Options, usize),
 }
 
@@ -26,7 +26,7 @@ pub const VARIANTS: [Variant; 6] = [
         name: "rack:GROUP_BY",
         change: |options, agents| {
             options.constraint.push("rack:GROUP_BY".to_owned());
-            // As many agents in each rack, or some would have to stay free.
+            // Each rack has the same number of agents; otherwise some agents would stay idle.
             options.racks = (1..=options.racks.max(1)).rev().find(|racks| agents % racks == 0).unwrap_or(1);
         },
     },
@@ -42,7 +42,7 @@ pub const VARIANTS: [Variant; 6] = [
     Variant { name: "a master 2 ms away", change: |options, _| options.delay_ms = DELAY },
 ];
 
-/// What a launch has cost.
+/// The cost of a launch.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     workers: usize,
@@ -50,13 +50,13 @@ pub struct Cost {
     pub running: Duration,
     /// CPU time of the scheduler for each worker.
     pub each: Duration,
-    /// Calls until all ran.
+    /// The number of calls until all workers ran.
     calls: u64,
 }
 
 impl Cost {
-    /// How much longer it took than the plain launch, by what the distance adds for a client that sends as many calls to a
-    /// master 2 ms away one after the other: 2 ms for each.
+    /// The additional time over the plain launch, relative to the time that the latency adds for a client that sends the same calls
+    /// one after the other: 2 ms for each call.
     pub fn added_by_sequential(&self, plain: &Self) -> f64 {
         let added = self.running.saturating_sub(plain.running);
         added.as_secs_f64() / self.sequential().as_secs_f64()
@@ -88,7 +88,7 @@ impl Cost {
 /// A launch on a cluster of so many agents; `None` is the plain one.
 ///
 /// # Errors
-/// How far it came within the limit.
+/// The progress at the time limit.
 pub fn launch(
     options: &Options,
     binary: &Binary,
@@ -111,7 +111,7 @@ pub fn launch(
     })
 }
 
-/// All of them, and the plain one first.
+/// All variants, after the plain launch.
 pub fn measure(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     let figure = |name: &str| format!("launch: {name}");
     let plain = launch(options, binary, agents, None);

@@ -1,4 +1,4 @@
-//! The executor when its agent dies, comes back, stays away, or comes back without knowing it.
+//! The executor when its agent dies, returns, stays away, or returns without its checkpoints.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::support::mesos_box::Member;
 use crate::support::process_tree::{alive, executors};
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// Those reports of the task that have come, by their numbers.
+/// The sequence numbers of the task's reports so far.
 fn sequences(harness: &Harness) -> Vec<u64> {
     let updates = harness.framework.updates.iter().filter(|update| update.data.is_some());
     let mut sequences: Vec<u64> = updates.map(|update| report(update).sequence).collect();
@@ -26,7 +26,7 @@ fn cpu_ticks(pid: i32) -> u64 {
     fields.skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum()
 }
 
-/// It mines on without an agent; what it reports meanwhile waits for the next one, and none of it is lost.
+/// The executor mines on without an agent. Its reports wait for the next agent, and none is lost.
 #[test]
 fn reports_wait_for_the_agent_while_mining_goes_on() {
     let Some(harness) = Harness::new() else { return };
@@ -55,9 +55,9 @@ fn reports_wait_for_the_agent_while_mining_goes_on() {
     harness.ends();
 }
 
-/// MESOS_RECOVERY_TIMEOUT is for how long it waits.
+/// The executor waits for MESOS_RECOVERY_TIMEOUT.
 #[test]
-fn an_agent_that_stays_away_is_given_up() {
+fn an_executor_gives_up_an_agent_that_does_not_return() {
     let timeout = Duration::from_secs(5);
     let Some(harness) = Harness::with_options(&["--agent-flag=recovery_timeout=5secs"], true) else { return };
     let harness = harness.mining("t");
@@ -68,9 +68,9 @@ fn an_agent_that_stays_away_is_given_up() {
     assert!(killed.elapsed() >= timeout, "it waits for so long");
 }
 
-/// The new agent knows nothing of the executor of a framework that does not checkpoint; nobody would ever kill it.
+/// The restarted agent does not know the executor of a framework without checkpointing, and would never kill it.
 #[test]
-fn without_checkpointing_it_ends_with_its_agent() {
+fn without_checkpointing_the_executor_ends_with_its_agent() {
     let Some(harness) = Harness::with_options(&[], false) else { return };
     let mut harness = harness.mining("t");
     let executor = harness.executor();
@@ -79,9 +79,9 @@ fn without_checkpointing_it_ends_with_its_agent() {
     until("the executor has ended", DEADLINE, || (!alive(&executor.process)).then_some(()));
 }
 
-/// An agent that has lost its checkpoints refuses the executor that it started in its former life, and so does not end it.
+/// An agent without its checkpoints refuses the executor that it has started before, and does not end it.
 #[test]
-fn an_executor_that_its_agent_disowns_ends_by_itself() {
+fn an_executor_unknown_to_its_agent_ends_itself() {
     let Some(harness) = Harness::new() else { return };
     let mut harness = harness.mining("t");
     let executor = harness.executor();
@@ -93,14 +93,14 @@ fn an_executor_that_its_agent_disowns_ends_by_itself() {
     assert!(said.contains("the agent refuses this executor"), "{said}");
 }
 
-/// Whatever others make it say, its log in the sandbox has a bound.
+/// The log in the sandbox has a limit, whatever peers make the executor log.
 #[test]
 fn a_log_that_grows_too_fast_is_cut() {
     let Some(harness) = Harness::new() else { return };
     let mut harness = harness.mining("t");
     let agent = harness.framework.updates[0].agent_id.clone().expect("an agent");
     let nonsense = scheduler::message(&harness.framework.id, "t".into(), agent, b"nonsense".to_vec());
-    // Each of them is worth a line.
+    // Each message causes a line in the log.
     for _ in 0..4000 {
         harness.framework.call(&nonsense);
     }
@@ -111,7 +111,7 @@ fn a_log_that_grows_too_fast_is_cut() {
     assert!((200_000..300_000).contains(&length), "256 KiB, and a little more as time goes by: {length}");
 }
 
-/// What the executor wrote to its standard error.
+/// The executor's standard error.
 fn said(harness: &Harness, executor: &str) -> String {
     assert!(executors(&harness.mesos.work_folder()).is_empty(), "it has ended");
     let latest = format!("executors/{executor}/runs/latest/stderr");
@@ -119,7 +119,7 @@ fn said(harness: &Harness, executor: &str) -> String {
     fs::read_to_string(file).expect("a log")
 }
 
-/// The file below a folder whose path ends like that.
+/// The file below a folder whose path has this end.
 fn find(folder: &std::path::Path, end: &str) -> Option<std::path::PathBuf> {
     let entries = fs::read_dir(folder).ok()?;
     entries.flatten().find_map(|entry| {

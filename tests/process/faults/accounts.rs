@@ -1,4 +1,4 @@
-//! After every fault the accounts agree: the pool's own one, in its database, with both columns of the ledger.
+//! After every fault the accounts agree: the pool's database, and both columns of the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::support::ledger::{Counts, Ledger, PoolDatabase, Row};
 
-/// A dead server's count is short by what came within one report interval, of a second here. So late is no report even
-/// where the machine is very busy.
+/// A dead server's reported count lacks the shares of one report interval, which is a second here. This bound allows for a
+/// very busy machine.
 const SHORT: Duration = Duration::from_secs(4);
-/// A server counts for so long before it is killed, so that a report that never came would show.
+/// A server runs for at least this long before it is killed, so that missing reports would show.
 pub const LONG: Duration = Duration::from_secs(8);
-/// Shares that a killed server may have accepted without writing them down: it writes ten times a second.
+/// The most shares that a killed server may have accepted without storing them. It stores them ten times a second.
 const UNWRITTEN: u64 = 10;
 
-/// Checks them when everything has ended. `dead` are the tasks that could not send a last report.
+/// Compares the accounts after the end. `dead` are the tasks that could not send a last report.
 pub fn agree(state: &Path, work_folder: &Path, dead: &BTreeSet<String>) {
     let ledger = Ledger::read(state).expect("there is a ledger");
     assert!(ledger.pool() > 0, "{ledger:#?}");
@@ -49,7 +49,7 @@ pub fn agree(state: &Path, work_folder: &Path, dead: &BTreeSet<String>) {
     }
 }
 
-/// What the ledger lacks of a dead server's count came within one report interval.
+/// The shares of a dead server that the ledger lacks came within one report interval.
 fn short(server: &Row, pool: &PoolDatabase) {
     let missing = pool.accepted().saturating_sub(server.pool.accepted);
     let first = usize::try_from(missing).ok().and_then(|missing| pool.times.get(missing.checked_sub(1)?));
@@ -62,7 +62,7 @@ fn short(server: &Row, pool: &PoolDatabase) {
     assert!(server.pool.accepted <= pool.accepted() + UNWRITTEN, "counted twice: {server:#?} {pool:?}");
 }
 
-/// Both columns of a worker's line, and the pool's own account of it.
+/// Compares both columns of a worker's row with the pool's own account.
 fn compare(row: &Row, own: Counts, server_died: bool, died: bool) {
     let (pool, worker) = (row.pool.accepted, row.worker.accepted);
     assert_eq!(row.unreported, Some(pool.saturating_sub(worker)), "nothing is hidden: {row:#?}");
@@ -74,7 +74,7 @@ fn compare(row: &Row, own: Counts, server_died: bool, died: bool) {
     assert_eq!(row.pool, own, "the pool's own account: {row:#?}");
     assert!(worker <= pool, "the pool counts what a worker counts: {row:#?}");
     if !died {
-        // A share whose answer was still on its way when the worker was killed is said to be unanswered.
+        // A share whose response was in flight when the worker was killed counts as unanswered.
         assert!(pool - worker <= row.worker.unanswered, "the accounts agree: {row:#?}");
     }
 }

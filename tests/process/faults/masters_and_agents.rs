@@ -1,4 +1,4 @@
-//! Masters and agents come and go; tasks go on mining all the while, and none is launched twice.
+//! Faults of masters and agents. Tasks go on mining, and none is launched twice.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,7 +14,7 @@ faults! {
     real: killed_master killed_agent lost_agent drained_agent deactivated_agent frozen_master frozen_agent
 }
 
-/// All tasks live on, with the same processes, until `is_over` tells that the fault is.
+/// Checks that all tasks live on in the same processes, until `is_over`.
 fn tasks_outlive(mining: &mut MiningHarness, hit: Instant, is_over: impl Fn(&MiningHarness) -> bool) {
     let before = mining.tasks();
     mining.recovers(hit, |mining| is_over(mining) && mining.tasks() == before);
@@ -26,7 +26,7 @@ fn only_the_end_killed_tasks(mining: MiningHarness) -> Vec<String> {
     ended.stderr
 }
 
-/// Kills a part, and starts it again when the tasks have mined on without it; gives when that was.
+/// Kills a member, and restarts it when the tasks have mined on without it. Returns the time of the restart.
 fn away(mining: &mut MiningHarness, part: Member) -> Instant {
     mining.cluster.real().kill(part);
     mining.until_these_mine_on(&mining.workers());
@@ -35,7 +35,7 @@ fn away(mining: &mut MiningHarness, part: Member) -> Instant {
     hit
 }
 
-/// So many agents have registered anew since the master has started, or since they were last gone.
+/// How many agents have registered again since the master started, or since they were last gone.
 fn returned(mining: &MiningHarness) -> usize {
     let state = mining.cluster.state().unwrap_or_default();
     list(&state["slaves"]).iter().filter(|agent| agent["reregistered_time"].is_number()).count()
@@ -47,7 +47,7 @@ fn killed_master(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// Back before it is missed.
+/// The agent returns before the master marks it unreachable.
 fn killed_agent(mut mining: MiningHarness) {
     let agent = mining.agent_of(&mining.server());
     let hit = away(&mut mining, Member::Agent(agent));
@@ -55,7 +55,7 @@ fn killed_agent(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// Back only after the master has given it up: its tasks were unreachable, went on mining all the while, and come back.
+/// The agent returns after its tasks were marked unreachable. They have gone on mining, and return, too.
 fn lost_agent(mut mining: MiningHarness) {
     let away = other_agent(&mining);
     mining.cluster.real().kill(Member::Agent(away));
@@ -67,7 +67,7 @@ fn lost_agent(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// The number of the agent that has a worker only.
+/// The number of the agent without the server.
 fn other_agent(mining: &MiningHarness) -> usize {
     1 - mining.agent_of(&mining.server())
 }
@@ -79,7 +79,7 @@ fn until_unreachable(mining: &MiningHarness) {
     });
 }
 
-/// Long enough that its agents have missed it; what was sent meanwhile has waited in sockets.
+/// The agents notice that the master is frozen. Messages to it wait in the sockets.
 fn frozen_master(mut mining: MiningHarness) {
     mining.cluster.real().freeze(Member::Master);
     std::thread::sleep(OUTAGE);
@@ -90,7 +90,7 @@ fn frozen_master(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// As lost, but its executors' connections never break.
+/// Like a lost agent, but the connections of its executors never break.
 fn frozen_agent(mut mining: MiningHarness) {
     let away = other_agent(&mining);
     mining.cluster.real().freeze(Member::Agent(away));
@@ -102,7 +102,7 @@ fn frozen_agent(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// The operator wants the agent of the server empty: everything moves, and the agent is used again when it may be.
+/// The operator drains the server's agent: all tasks move, and the agent is used again when it is reactivated.
 fn drained_agent(mut mining: MiningHarness) {
     let (before, server) = (mining.tasks(), mining.server());
     let agent = agent_id(&mining, &server.id);
@@ -126,7 +126,7 @@ fn drained_agent(mut mining: MiningHarness) {
     assert!(summary.tasks.keys().all(|state| state == "TASK_KILLED"), "{ended:#?}");
 }
 
-/// No offers come from there any more; what runs goes on.
+/// A deactivated agent sends no offers. Its tasks go on.
 fn deactivated_agent(mut mining: MiningHarness) {
     let before = mining.tasks();
     let worker = mining.workers().into_iter().find(|w| mining.agent_of(w) == other_agent(&mining));
@@ -139,7 +139,7 @@ fn deactivated_agent(mut mining: MiningHarness) {
     operator(&mining, call("DEACTIVATE_AGENT"));
     mining.kill(&worker);
     until("it is gone", DEADLINE, || (mining.tasks().len() == 2).then_some(()));
-    // Offers would have come several times meanwhile, and the pause after one failure is over.
+    // Several offers would have come in this time, and the pause after a failure is over.
     mining.until_these_mine_on(&mining.workers());
     let state = mining.cluster.state().expect("a master leads");
     assert_eq!(slave(&state, &agent)["offered_resources"]["cpus"].as_f64(), Some(0.0));
@@ -166,7 +166,7 @@ fn slave(state: &Value, id: &str) -> Value {
     list(&state["slaves"]).into_iter().find(|agent| agent["id"] == *id).unwrap_or_default()
 }
 
-/// A call of the operator API.
+/// Sends a call of the operator API.
 fn operator(mining: &MiningHarness, call: Value) {
     let status = http::post_json(mining.cluster.master(), "/api/v1", &call).expect("the master answers");
     assert_eq!(status, 200, "{call}");
@@ -186,7 +186,7 @@ fn killed_leader_of_two_real_masters() {
     only_the_end_killed_tasks(mining);
 }
 
-/// Nothing but ZooKeeper tells: the stream stays open, and would be given up only after five missed heartbeats.
+/// Only ZooKeeper reveals the new leader: the stream stays open, and would be given up only after five missed heartbeats.
 #[test]
 fn frozen_leader_of_two_real_masters() {
     let Some(mut mining) = elected() else { return };
@@ -198,7 +198,7 @@ fn frozen_leader_of_two_real_masters() {
     assert!(said.iter().any(|line| line.contains("does not lead any more: ZooKeeper names")), "{said:#?}");
 }
 
-/// Back within the masters' and agents' session timeout, as whoever watches over it starts it again.
+/// ZooKeeper returns within the session timeout of masters and agents.
 #[test]
 fn killed_zookeeper_of_two_real_masters() {
     let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
@@ -210,8 +210,8 @@ fn killed_zookeeper_of_two_real_masters() {
     only_the_end_killed_tasks(mining);
 }
 
-/// Back after the masters' sessions have expired: the one that led has ended itself by then, as it can't know whether it
-/// still leads.
+/// ZooKeeper returns after the masters' sessions have expired. The leader has ended itself by then, because it cannot know
+/// whether it still leads.
 #[test]
 fn lost_zookeeper_of_two_real_masters() {
     let Some(mut mining) = elected() else { return };

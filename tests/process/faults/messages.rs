@@ -1,4 +1,4 @@
-//! Messages that cross, or come twice. A proxy between scheduler and master makes them do so.
+//! Messages that cross or come twice, by means of a proxy between scheduler and master.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,11 +16,11 @@ use crate::support::mesos_box::MesosBox;
 use crate::support::proxy::{CallAction, Proxy};
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// So many calls are judged while the master has too much to do.
+/// How many calls the proxy handles while the master is overloaded.
 const REFUSED: usize = 40;
 
-/// The first ACCEPT reaches the master only when it has rescinded the offer: the launch is lost, and made good by the
-/// next offer. `rescind` has the agent of that name lose its offers.
+/// The first ACCEPT reaches the master only after it has rescinded the offer. The launch is lost, and the next offer makes up
+/// for it. `rescind` makes the master rescind the offers of the agent with this name.
 fn rescinded_offer(cluster: Cluster, rescind: impl Fn(&str) + Send + Sync + 'static) {
     let master = cluster.master();
     let hit: Arc<Mutex<Option<Instant>>> = Arc::default();
@@ -41,12 +41,12 @@ fn rescinded_offer(cluster: Cluster, rescind: impl Fn(&str) + Send + Sync + 'sta
     assert_eq!(summary.tasks.get("TASK_DROPPED"), Some(&1), "it was not lost: {ended:#?}");
 }
 
-/// An acknowledgement that gets lost makes the agent send the update once more: it counts once.
+/// After a lost acknowledgement the agent sends the update again. The update counts once.
 fn same_update_twice(cluster: Cluster) {
     #[derive(Default)]
     struct Seen {
         swallowed: BTreeSet<Vec<u8>>,
-        /// Acknowledged a second time.
+        /// Whether the update was acknowledged a second time.
         again: usize,
         lossy: bool,
     }
@@ -75,12 +75,12 @@ fn same_update_twice(cluster: Cluster) {
     mining.end();
 }
 
-/// A master that refuses calls for now gets them later: no launch, kill or acknowledgement is lost, and the subscription
-/// stands.
+/// Calls that the master refuses temporarily are sent again: no launch, kill or acknowledgement is lost, and the subscription
+/// lasts.
 fn calls_refused_for_now(cluster: Cluster) {
     let refused = Arc::new(AtomicUsize::new(0));
     let count = refused.clone();
-    // Three of four, for a while: each kind of call is hit.
+    // Three of four calls are refused for a while, so each type of call is refused at least once.
     let proxy = Proxy::start(cluster.master(), move |call: &Call| {
         if call.subscribe.is_some() || count.load(Ordering::Relaxed) >= REFUSED {
             return CallAction::Forward;
@@ -130,7 +130,7 @@ mod on_the_embedded_cluster {
 mod on_a_real_mesos {
     use super::{Cluster, http, json, real};
 
-    /// An agent that is deactivated loses its offers.
+    /// Deactivating an agent rescinds its offers.
     #[test]
     fn rescinded_offer() {
         let Some(mesos) = real() else { return };

@@ -1,4 +1,4 @@
-//! A framework that mines on some cluster, and what must hold after a fault.
+//! A framework that mines on a cluster, and the conditions that must hold after a fault.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -20,15 +20,15 @@ use crate::support::process_tree::{Executor, executors};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// Workers: one on each agent.
+/// The number of workers, one on each agent.
 pub const WORKERS: usize = 2;
 
-/// A scheduler that mines with two workers on some cluster, with reports often enough for a test.
+/// A scheduler that mines with two workers on a cluster, with short report intervals.
 pub struct MiningHarness {
     pub scheduler: Process,
     pub cluster: Cluster,
     state: TempDir,
-    /// Tasks that the test has killed, or whose last report it has made impossible.
+    /// Tasks that cannot send a last report, because of the test.
     dead: BTreeSet<String>,
 }
 
@@ -37,7 +37,7 @@ impl MiningHarness {
         MiningHarness::on(Cluster::Embedded(EmbeddedCluster::start(WORKERS, 1.0, |_| ())))
     }
 
-    /// On a real Mesos, if there is one.
+    /// On a real Mesos, if it is installed.
     pub fn real() -> Option<MiningHarness> {
         let mesos = MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &["--cpus=1"]);
         Some(MiningHarness::on(Cluster::Real(mesos)))
@@ -48,7 +48,7 @@ impl MiningHarness {
         MiningHarness::at(cluster, &address, &[])
     }
 
-    /// With a scheduler that looks for the master elsewhere, or with more arguments.
+    /// With another address of the master, or with more arguments for the scheduler.
     pub fn at(cluster: Cluster, address: &str, more: &[&str]) -> MiningHarness {
         let state = tempfile::tempdir().expect("a temporary folder");
         let scheduler = scheduler(address, state.path(), more);
@@ -57,7 +57,7 @@ impl MiningHarness {
         mining
     }
 
-    /// With a scheduler that was started with that state folder.
+    /// With a scheduler that was started with this state folder.
     pub fn of(scheduler: Process, cluster: Cluster, state: TempDir) -> MiningHarness {
         MiningHarness { scheduler, cluster, state, dead: BTreeSet::new() }
     }
@@ -66,7 +66,7 @@ impl MiningHarness {
         self.state.path().to_owned()
     }
 
-    /// Starts a scheduler again with the state of the one before, which has ended.
+    /// Starts another scheduler with the state folder of the last one, which has ended.
     pub fn restart_scheduler(&mut self) {
         self.restart_scheduler_with(&[]);
     }
@@ -76,13 +76,13 @@ impl MiningHarness {
         self.scheduler = scheduler(&self.cluster.address(), self.state.path(), more);
     }
 
-    /// Another scheduler has taken over, with a state folder of its own; gives the one before.
+    /// Replaces the scheduler by another one with a state folder of its own. Returns the old one.
     pub fn take_over(&mut self, scheduler: Process, state: TempDir) -> Process {
         self.state = state;
         std::mem::replace(&mut self.scheduler, scheduler)
     }
 
-    /// What the present server counts itself: accepted shares, by its HTTP interface.
+    /// The accepted shares that the current server counts, according to its HTTP API.
     pub fn pool_count(&self) -> Option<u64> {
         let server = self.server().id;
         let state = self.cluster.state()?;
@@ -93,12 +93,12 @@ impl MiningHarness {
             .as_u64()
     }
 
-    /// What a server has in its own database, whether or not Mesos answers.
+    /// A server's own database, which can be read even if Mesos does not respond.
     fn pool_database(&self, server: &str) -> Option<PoolDatabase> {
         PoolDatabase::of(server, &self.cluster.work_folder())
     }
 
-    /// Waits until the server has counted shares of each of these workers that were found from now on: hashes rise.
+    /// Waits until the server has counted new shares of each of these workers.
     pub fn until_these_mine_on(&self, workers: &[Executor]) {
         let server = self.server().id;
         let count = |worker: &Executor| {
@@ -112,7 +112,7 @@ impl MiningHarness {
         });
     }
 
-    /// The executors whose id starts like this.
+    /// The executors whose id has this prefix.
     pub fn executors(&self, prefix: &str) -> Vec<Executor> {
         executors(&self.cluster.work_folder()).into_iter().filter(|e| e.id.starts_with(prefix)).collect()
     }
@@ -125,18 +125,18 @@ impl MiningHarness {
         self.executors("miner-worker-")
     }
 
-    /// The ids of the tasks whose executors run, with their processes.
+    /// The ids and process ids of all running executors.
     pub fn tasks(&self) -> BTreeSet<(String, i32)> {
         self.executors("").into_iter().map(|e| (e.id, e.process.pid)).collect()
     }
 
-    /// Kills an executor: its task can't report any more.
+    /// Kills an executor, so its task cannot report any more.
     pub fn kill(&mut self, executor: &Executor) {
         self.give_up(executor);
         signal(executor, Signal::KILL);
     }
 
-    /// From now on this task can't report any more.
+    /// Notes that this task cannot report any more.
     pub fn give_up(&mut self, executor: &Executor) {
         if executor.id.starts_with("miner-server-") {
             until("the server has counted for long enough", LONG_DEADLINE, || {
@@ -146,7 +146,7 @@ impl MiningHarness {
         self.dead.insert(executor.id.clone());
     }
 
-    /// The number of the agent on which a task runs.
+    /// The number of the agent that runs a task.
     pub fn agent_of(&self, executor: &Executor) -> usize {
         let folder = std::fs::read_link(format!("/proc/{}/cwd", executor.process.pid)).expect("it runs");
         let below = folder.strip_prefix(self.cluster.work_folder()).expect("its sandbox").to_owned();
@@ -158,8 +158,8 @@ impl MiningHarness {
         Ledger::read(self.state.path()).unwrap_or_default()
     }
 
-    /// Waits until one server and two workers run as the master sees it, no other process of ours does, `besides`
-    /// holds, and then both accounts of both workers grow in the scheduler's ledger.
+    /// Waits until the master reports one server and two workers, no other process of ours runs, and `besides` holds. Then waits
+    /// until both accounts of both workers grow in the scheduler's ledger.
     pub fn until_it_mines(&mut self, besides: impl Fn(&MiningHarness) -> bool) {
         until("everything runs again", LONG_DEADLINE, || {
             assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
@@ -177,11 +177,11 @@ impl MiningHarness {
         });
     }
 
-    /// The same; measures and prints how long it took since `hit`.
+    /// Waits until it mines again, and prints the time since `hit`.
     pub fn recovers(&mut self, hit: Instant, besides: impl Fn(&MiningHarness) -> bool) {
         self.until_it_mines(besides);
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Not eprintln!, which the harness keeps from view in tests that pass.
+        // Not with eprintln!, whose output the test harness hides when the test passes.
         let seconds = hit.elapsed().as_secs_f64();
         let _ = writeln!(std::io::stderr(), "{test}: mines again after {seconds:.1} s");
     }
@@ -202,7 +202,7 @@ impl MiningHarness {
             && processes == running
     }
 
-    /// Ends it: nothing is left, and the accounts agree. Gives the summary and what the scheduler said.
+    /// Ends the framework, and checks that nothing is left and that the accounts agree. Returns the summary and the output.
     pub fn end(mut self) -> (Summary, Ended) {
         self.scheduler.signal(Signal::INT);
         let ended = self.scheduler.wait(LONG_DEADLINE);
@@ -252,7 +252,7 @@ pub fn scheduler(master: &str, state: &std::path::Path, more: &[&str]) -> Proces
         "500ms",
         "--silence-timeout",
         "30s",
-        // What a task leaves that is still ending may be enough for another small worker.
+        // The resources of a task that is ending may be enough for another small worker.
         "--max-workers",
         "2",
     ];
@@ -269,5 +269,5 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// How long a fault lasts that only has to be noticed.
+/// The duration of a fault that must only be noticed.
 pub const OUTAGE: Duration = Duration::from_secs(5);

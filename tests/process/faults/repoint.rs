@@ -21,7 +21,7 @@ fn processes(workers: Vec<Executor>) -> BTreeSet<(String, i32)> {
     workers.into_iter().map(|worker| (worker.id, worker.process.pid)).collect()
 }
 
-/// The same workers, in the same processes, mine at another server; both accounts of both of them grow.
+/// Waits until the same workers mine at another server, and both of their accounts grow.
 fn killed_server(mut mining: MiningHarness) {
     let workers = processes(mining.workers());
     for _ in 0..2 {
@@ -36,7 +36,7 @@ fn killed_server(mut mining: MiningHarness) {
     ended(mining, 2);
 }
 
-/// The server dies while nobody is there to see it; the next scheduler finds the workers and sends them on.
+/// The server dies while no scheduler runs. The next scheduler redirects the workers.
 fn killed_server_and_scheduler(mut mining: MiningHarness) {
     let workers = processes(mining.workers());
     mining.scheduler.signal(Signal::KILL);
@@ -49,7 +49,7 @@ fn killed_server_and_scheduler(mut mining: MiningHarness) {
     ended(mining, 1);
 }
 
-/// Only so many servers failed; all else was killed at the end, or because it was about to start on the server's room.
+/// This many servers failed. All other tasks were killed at the end, or because they would have taken the server's resources.
 fn ended(mining: MiningHarness, servers: u64) {
     let (summary, ended) = mining.end();
     let states: Vec<&str> = summary.tasks.keys().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! Schedulers that die, stop, are taken over, or are refused.
+//! Schedulers that die, freeze, are replaced, or are refused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 faults! { both: killed_scheduler frozen_scheduler forgotten_tasks second_scheduler_with_the_same_id }
 
-/// Tasks go on while there is no scheduler; the next one adopts them and launches nothing twice.
+/// Tasks go on without a scheduler. The next scheduler adopts them, and launches nothing twice.
 fn killed_scheduler(mut mining: MiningHarness) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::KILL);
@@ -30,7 +30,7 @@ fn killed_scheduler(mut mining: MiningHarness) {
     all_killed_at_the_end(mining);
 }
 
-/// Mesos sees no difference to a slow one; what was not acknowledged comes again.
+/// Mesos takes a frozen scheduler for a slow one, and repeats unacknowledged updates.
 fn frozen_scheduler(mut mining: MiningHarness) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::STOP);
@@ -44,8 +44,7 @@ fn frozen_scheduler(mut mining: MiningHarness) {
     all_killed_at_the_end(mining);
 }
 
-/// The state folder has lost its tasks, so that Mesos tells of tasks that nobody here knows: they are accounted for,
-/// killed and replaced.
+/// The state folder has lost its tasks, so Mesos reports unknown tasks. They are recorded in the ledger, killed and replaced.
 fn forgotten_tasks(mut mining: MiningHarness) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::KILL);
@@ -59,7 +58,7 @@ fn forgotten_tasks(mut mining: MiningHarness) {
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_KILLED".into(), 6)]), "{ended:#?}");
 }
 
-/// It takes over; the first one ends and says so, and no task notices.
+/// A second scheduler takes over. The first one ends with a message, and the tasks go on.
 fn second_scheduler_with_the_same_id(mut mining: MiningHarness) {
     let before = mining.tasks();
     let copy = copy_of(&mining.state_dir());
@@ -81,7 +80,7 @@ fn database(state: &Path) -> Connection {
     Connection::open(state.join("scheduler.sqlite")).expect("a database")
 }
 
-/// A state folder with the same framework in it.
+/// A state folder with the same framework id.
 fn copy_of(state: &Path) -> TempDir {
     let copy = tempfile::tempdir().expect("a temporary folder");
     let into = copy.path().join("scheduler.sqlite");
@@ -90,7 +89,7 @@ fn copy_of(state: &Path) -> TempDir {
     copy
 }
 
-/// A real Mesos that knows two principals, of whom only one may have the role.
+/// A real Mesos with two principals, of which only one may have the role.
 fn strict() -> Option<(MiningHarness, TempDir)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| {
@@ -113,7 +112,7 @@ fn strict() -> Option<(MiningHarness, TempDir)> {
     Some((MiningHarness::at(Cluster::Real(mesos), &address, &who), folder))
 }
 
-/// Whoever has not the right secret gets nowhere, not even with the right framework id; whoever has it mines on.
+/// A scheduler with a wrong secret is refused, even with the right framework id. With the right secret it mines on.
 #[test]
 fn wrong_credentials_on_a_real_mesos() {
     let Some((mining, secrets)) = strict() else { return };
@@ -123,7 +122,7 @@ fn wrong_credentials_on_a_real_mesos() {
     assert!(said.contains("401") && said.contains("credentials"), "{said}");
 }
 
-/// Masters know a new secret from their next start on, and the scheduler as soon as it stands in its file.
+/// Masters accept a new secret after a restart. The scheduler uses it as soon as it is in its file.
 #[test]
 fn replaced_secret_on_a_real_mesos() {
     let Some((mut mining, secrets)) = strict() else { return };
@@ -140,7 +139,7 @@ fn replaced_secret_on_a_real_mesos() {
     all_killed_at_the_end(mining);
 }
 
-/// The refusal is an event in a stream that begins like any other.
+/// The refusal is an ERROR event in a stream that begins normally.
 #[test]
 fn role_that_is_not_allowed_on_a_real_mesos() {
     let Some((mining, secrets)) = strict() else { return };
@@ -150,7 +149,7 @@ fn role_that_is_not_allowed_on_a_real_mesos() {
     assert!(said.contains("the master refuses the framework") && said.contains("mining"), "{said}");
 }
 
-/// Another scheduler with the same framework id is refused and ends with what it returns; the first one mines on.
+/// Another scheduler with the same framework id is refused and ends. The first one mines on.
 fn refused_without_harm(mut mining: MiningHarness, who: &[&str]) -> String {
     let before = mining.tasks();
     let copy = copy_of(&mining.state_dir());

@@ -1,5 +1,5 @@
-//! Several schedulers that share a ZooKeeper: one leads, and when it is gone another one goes on with the same tasks and
-//! the right sums, on a machine that has seen nothing.
+//! Several schedulers with a common ZooKeeper. When the leader is gone, another one goes on with the same tasks and the right
+//! sums, on a machine without a state folder.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,10 +16,10 @@ use crate::support::process::Process;
 use crate::support::zookeeper::ZooKeeper;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// Where they meet.
+/// Their path in ZooKeeper.
 const PLACE: &str = "mining/here";
 
-/// A scheduler with a state folder of its own, as on a machine of its own.
+/// A scheduler with a state folder of its own, like one on another machine.
 struct Candidate {
     process: Process,
     state: TempDir,
@@ -38,12 +38,12 @@ impl Candidate {
         said(&self.process, "leading, as") > said(&self.process, "not leading any more")
     }
 
-    /// Waits until it waits for the one that leads.
+    /// Waits until it stands by.
     fn waits(&mut self) {
         self.process.wait_for_error(LONG_DEADLINE, |line| line.contains("waiting for").then_some(()));
     }
 
-    /// It ends at once, and says that it has ended nothing.
+    /// Ends it, and checks its message that it has not ended the framework.
     fn ends_at_once(mut self) {
         self.process.signal(Signal::TERM);
         let ended = self.process.wait(DEADLINE);
@@ -59,7 +59,7 @@ fn said(process: &Process, what: &str) -> usize {
 
 /// A cluster, a ZooKeeper, and the first scheduler that leads.
 fn start(cluster: Cluster, zookeeper: ZooKeeper) -> (MiningHarness, ZooKeeper, Candidate) {
-    // At once: whichever it is.
+    // Both start at once, and either may lead.
     let mut both = [Candidate::start(&cluster, &zookeeper), Candidate::start(&cluster, &zookeeper)];
     let leader =
         until("one of them leads", LONG_DEADLINE, || both.iter().position(|candidate| candidate.leads()));
@@ -71,12 +71,12 @@ fn start(cluster: Cluster, zookeeper: ZooKeeper) -> (MiningHarness, ZooKeeper, C
     (mining, zookeeper, other)
 }
 
-/// The other one leads now; gives the one before.
+/// Waits until the other scheduler leads. Returns the former leader.
 fn take_over(mining: &mut MiningHarness, other: Candidate) -> Process {
     mining.take_over(other.process, other.state)
 }
 
-/// The master knows no task but these three, and each was launched once.
+/// Checks that the master knows only these three tasks, each launched once.
 fn nothing_was_launched_twice(mining: &MiningHarness) {
     let state = mining.cluster.state().expect("the master answers");
     let frameworks = state["frameworks"].as_array().expect("a list");
@@ -85,7 +85,7 @@ fn nothing_was_launched_twice(mining: &MiningHarness) {
     assert_eq!(frameworks[0]["completed_tasks"], serde_json::json!([]), "{state:#}");
 }
 
-/// The pool's own count, and what the present leader has in its ledger and in ZooKeeper.
+/// The pool's own count, and the counts in the leader's ledger and in ZooKeeper.
 fn the_sums_are_right(mining: &MiningHarness, zookeeper: &ZooKeeper) {
     let counted = mining.pool_count().expect("the pool answers");
     until("all ledgers have what the pool had counted", DEADLINE, || {
@@ -111,7 +111,7 @@ fn killed_and_frozen_leaders(cluster: Cluster, zookeeper: ZooKeeper) {
     nothing_was_launched_twice(&mining);
     the_sums_are_right(&mining, &zookeeper);
 
-    // It can't know that it leads no more when it wakes.
+    // When it wakes, it cannot know that it does not lead any more.
     let mut third = Candidate::start(&mining.cluster, &zookeeper);
     third.waits();
     let hit = Instant::now();
@@ -137,7 +137,7 @@ fn killed_and_frozen_leaders(cluster: Cluster, zookeeper: ZooKeeper) {
     assert!(ended.errors().contains("single shares are complete in"), "{ended:#?}");
 }
 
-/// Short of the session timeout nothing is noticed; beyond it nobody leads until ZooKeeper is back.
+/// Nothing happens within the session timeout. After it, no scheduler leads until ZooKeeper is back.
 fn killed_zookeeper(cluster: Cluster, zookeeper: ZooKeeper) {
     let (mut mining, mut zookeeper, second) = start(cluster, zookeeper);
     let tasks = mining.tasks();
@@ -167,7 +167,7 @@ fn killed_zookeeper(cluster: Cluster, zookeeper: ZooKeeper) {
     assert_eq!(summary.tasks, [("TASK_KILLED".to_owned(), 3)].into(), "{ended:#?}");
 }
 
-/// A ZooKeeper, and the command that has started it.
+/// A ZooKeeper, and the mesos-box command.
 fn zookeeper() -> Option<(ZooKeeper, PathBuf)> {
     let (command, ()) = (peer::mesos()?, peer::zookeeper()?);
     Some((ZooKeeper::start(&command), command))

@@ -1,11 +1,11 @@
-//! docs/RELIABILITY.md names every test of a fault, and no other.
+//! docs/RELIABILITY.md names every test of a fault, and no other test.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::support::peer;
 
-/// Faults are `faults::FILE::FAULT`, whatever the cluster; the table has one row each.
+/// A fault is `faults::FILE::FAULT`, whatever the cluster. The table has a row for each.
 #[test]
 fn the_table_of_faults_is_complete() {
     let this = std::env::current_exe().expect("this test program");

@@ -1,4 +1,4 @@
-//! Executors that die or get stuck.
+//! Executors that die or freeze.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::support::embedded::EmbeddedCluster;
 
 faults! { both: killed_server killed_worker frozen_server frozen_worker }
 
-/// Without its server a worker is of no use: everything starts over.
+/// Without their server, workers are useless: all tasks are replaced.
 fn killed_server(mut mining: MiningHarness) {
     let old = mining.tasks();
     let server = mining.server();
@@ -21,7 +21,7 @@ fn killed_server(mut mining: MiningHarness) {
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 5)]));
 }
 
-/// A dead worker is the business of nobody else.
+/// A dead worker is replaced, and the other tasks go on.
 fn killed_worker(mut mining: MiningHarness) {
     let old = mining.tasks();
     let worker = mining.workers()[0].clone();
@@ -31,7 +31,7 @@ fn killed_worker(mut mining: MiningHarness) {
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 3)]));
 }
 
-/// Mesos takes no notice: it is the scheduler that misses its messages, and has the agent end it.
+/// Mesos does not notice a frozen executor. The scheduler misses its messages, and makes the agent end it.
 fn frozen_server(mut mining: MiningHarness) {
     let old = mining.tasks();
     let server = mining.server();
@@ -44,7 +44,7 @@ fn frozen_server(mut mining: MiningHarness) {
     assert!(ended.stderr.iter().any(why), "{ended:#?}");
 }
 
-/// Revocable CPU is taken back: that is nobody's fault, so the next workers come without a pause.
+/// Revoked CPU is not a failure, so the next workers are launched without a pause.
 #[test]
 fn revoked_workers_on_the_embedded_cluster() {
     let cluster = EmbeddedCluster::start(WORKERS, 0.3, |config| {
@@ -63,7 +63,7 @@ fn revoked_workers_on_the_embedded_cluster() {
     assert!(!ended.errors().contains("failed in a row"), "{ended:#?}");
 }
 
-/// A stuck worker harms nobody else.
+/// A frozen worker does not disturb the other tasks.
 fn frozen_worker(mut mining: MiningHarness) {
     let old = mining.tasks();
     let worker = mining.workers()[0].clone();
