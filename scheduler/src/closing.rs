@@ -6,8 +6,8 @@ use command_line::Summary;
 
 use crate::config::Config;
 use crate::core::State;
-use crate::driver::Driven;
-use crate::election::TermError;
+use crate::driver::DriverExit;
+use crate::election::RunError;
 use crate::journal::{Change, RecoveredState};
 use crate::scheduler_end::SchedulerEnd;
 use crate::store::Store;
@@ -16,9 +16,9 @@ use crate::store::Store;
 ///
 /// # Errors
 /// The error with which the driver ended, if any.
-pub(crate) async fn close(config: &Config, driven: Driven) -> Result<SchedulerEnd, TermError> {
-    let Driven { state, store, ran } = driven;
-    match ran {
+pub(crate) async fn close(config: &Config, driver: DriverExit) -> Result<SchedulerEnd, RunError> {
+    let DriverExit { state, store, result } = driver;
+    match result {
         Ok(last_calls) => {
             let end = end(config, state, last_calls, &store);
             match store.finish().await {
@@ -26,15 +26,15 @@ pub(crate) async fn close(config: &Config, driven: Driven) -> Result<SchedulerEn
                 Err(error) => Ok(end.unrecorded(format!("{error:#}"))),
             }
         }
-        Err(TermError::Deposed(why)) => {
+        Err(RunError::LeadershipLost(why)) => {
             // Changes that did not get to ZooKeeper had no effect, so their loss does not matter.
             let _ = store.abandon().await.inspect_err(|error| tracing::warn!(%error));
-            Err(TermError::Deposed(why))
+            Err(RunError::LeadershipLost(why))
         }
-        Err(TermError::Failed(error)) => {
+        Err(RunError::Failed(error)) => {
             // The user must see the first error; this one is only logged.
             let _ = store.finish().await.inspect_err(|error| tracing::error!(%error));
-            Err(TermError::Failed(error))
+            Err(RunError::Failed(error))
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The only I/O with the master: takes events to the state machine and carries out its effects.
+//! All I/O with the master: passes events to the state machine and carries out its effects.
 //!
-//! A call that fails ends the subscription. After the next one the state machine makes up for whatever was lost, so
-//! every failure is recovered from in the same way.
+//! A failed call ends the subscription. After the next SUBSCRIBED the state machine makes up for everything that was lost, so
+//! that there is one way to recover from all failures.
 
 mod call_queue;
-mod inputs;
-mod launching;
-mod pieces;
+mod internal_events;
+mod launch_burst;
+mod offer_chunks;
 mod thread;
 
 use std::ops::ControlFlow;
@@ -22,16 +22,16 @@ use mesos::{CallError, Refusal, StreamError, Subscription};
 
 #[cfg(test)]
 pub(crate) use self::call_queue::arrivals;
-use self::call_queue::{CallQueue, Report};
-pub(crate) use self::inputs::Inputs;
-use self::launching::Launching;
-use self::pieces::Pieces;
-pub(crate) use self::thread::{Driven, run_on_own_thread};
+use self::call_queue::{CallQueue, QueueEvent};
+pub(crate) use self::internal_events::InternalEvents;
+use self::launch_burst::LaunchBurst;
+use self::offer_chunks::OfferChunks;
+pub(crate) use self::thread::{DriverExit, run_on_own_thread};
 use crate::config::Config;
 use crate::constraints::Constraint;
 use crate::core::State;
 use crate::display::{Display, FrameTimer};
-use crate::election::{self, Leadership, TermError};
+use crate::election::{self, Leadership, RunError};
 use crate::event::{Effect, Event};
 use crate::journal::{Change, Ticket};
 use crate::master_access::MasterAccess;
@@ -39,51 +39,51 @@ use crate::mesos_api;
 use crate::query::QueryQueue;
 use crate::store::Store;
 
-/// First and longest pause between two tries to subscribe.
+/// The first and the longest pause between two attempts to subscribe.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// After a subscription that lasted so long, the pauses begin with the shortest again.
+/// After a subscription of this length, the pauses start with the shortest again.
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
 
-/// Carries the state machine through subscription after subscription.
+/// Runs the state machine through one subscription after the other.
 pub(crate) struct Driver {
     pub config: Arc<Config>,
-    /// The credentials, which are read again for each subscription.
+    /// The credentials, whose files are read again for each subscription.
     pub access: MasterAccess,
-    /// The client of the present subscription, or of the last one.
+    /// The client of the present or the last subscription.
     pub client: SchedulerClient,
     pub state: State,
     pub store: Store,
     pub display: Arc<Display>,
-    /// When the terminal is drawn.
+    /// Decides when the terminal is drawn.
     pub frames: FrameTimer,
-    /// Without it, no other scheduler ever leads.
+    /// `None`: this is the only scheduler.
     pub leadership: Option<Arc<Leadership>>,
-    /// What others want to know of the state.
+    /// Questions about the state.
     pub queries: QueryQueue,
 }
 
-/// Why a subscription, or the try to get one, ended.
+/// Why a subscription, or an attempt to subscribe, ended.
 enum SubscriptionEnd {
-    /// The state machine is done; whether the master took the last calls, or why not.
+    /// The state machine has finished. The result is an error if the master did not accept all calls.
     Finished(Result<(), String>),
-    /// It is to be tried again after a pause.
+    /// The connection was lost, for this reason: subscribe again after a pause.
     Lost(String),
-    /// The master has removed the framework; a new one is to be subscribed.
+    /// The master has removed the framework: subscribe a new one.
     Removed,
 }
 
 impl Driver {
-    /// Runs until the state machine is done; whether the master took the last calls, or why not.
+    /// Runs until the state machine has finished. The inner result is an error if the master did not accept all calls.
     ///
     /// # Errors
-    /// If another scheduler leads; or the master cannot be reached and retrying is not wanted, is no Mesos master, or
-    /// refuses the framework.
-    pub async fn run(&mut self, mut inputs: Inputs) -> Result<Result<(), String>, TermError> {
+    /// If another scheduler leads; if the master cannot be reached and `retry` is off, is not a Mesos master, or refuses the
+    /// framework.
+    pub async fn run(&mut self, mut internal: InternalEvents) -> Result<Result<(), String>, RunError> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut ever = false;
         loop {
             let begun = Instant::now();
-            match self.subscribe_and_serve(&mut inputs, &mut ever).await? {
+            match self.subscribe_and_serve(&mut internal, &mut ever).await? {
                 SubscriptionEnd::Finished(flushed) => return Ok(flushed),
                 SubscriptionEnd::Removed => {
                     if self.handle_all(vec![Event::Removed], None).is_break() {
@@ -95,7 +95,7 @@ impl Driver {
                         backoff.reset();
                     }
                     let done = self.handle_all(vec![Event::Disconnected], None).is_break()
-                        || self.pause(&mut inputs, &why, &mut backoff).await?.is_break();
+                        || self.pause(&mut internal, &why, &mut backoff).await?.is_break();
                     if done {
                         return Ok(Err(why));
                     }
@@ -104,62 +104,61 @@ impl Driver {
         }
     }
 
-    /// One subscription; `ever` is set when it stands.
+    /// Subscribes, and handles events until the subscription ends. `ever` is set when the master has confirmed it.
     async fn subscribe_and_serve(
         &mut self,
-        inputs: &mut Inputs,
+        internal: &mut InternalEvents,
         ever: &mut bool,
-    ) -> Result<SubscriptionEnd, TermError> {
+    ) -> Result<SubscriptionEnd, RunError> {
         let call = scheduler::subscribe(mesos_api::framework_info(&self.config, self.state.framework()));
-        // The last one may have ended because the secret was replaced or a certificate has expired.
+        // The last subscription may have ended because the secret was replaced or a certificate expired.
         self.client = self.client.reconfigured(self.access.reload().clone());
         let (client, leadership) = (self.client.clone(), self.leadership.clone());
         let subscribing = async move {
-            // Otherwise the subscription would be taken from the scheduler that leads.
+            // SUBSCRIBE ends the subscription of any other scheduler, so it must not be sent unless this one leads.
             election::confirm(leadership.as_deref()).await?;
-            Ok::<_, TermError>(client.subscribe(&call).await)
+            Ok::<_, RunError>(client.subscribe(&call).await)
         };
-        let mut subscription = match self.meanwhile(inputs, subscribing).await? {
+        let mut subscription = match self.wait_without_subscription(internal, subscribing).await? {
             ControlFlow::Continue(subscribed) => match subscribed? {
                 Ok(subscription) => subscription,
-                Err(error) => return self.unreachable(error, *ever),
+                Err(error) => return self.on_subscribe_error(error, *ever),
             },
             ControlFlow::Break(()) => {
                 return Ok(SubscriptionEnd::Finished(Err("there is no subscription".to_owned())));
             }
         };
         let mut calls = CallQueue::start(self.client.clone());
-        match self.serve(inputs, &mut subscription, &mut calls, ever).await? {
-            // The subscription must live as long as there are calls.
+        match self.serve(internal, &mut subscription, &mut calls, ever).await? {
+            // The subscription must last until all calls are answered.
             SubscriptionEnd::Finished(_) => Ok(SubscriptionEnd::Finished(calls.flush().await)),
             end => Ok(end),
         }
     }
 
-    /// What to do about a master that did not take the subscription.
-    fn unreachable(&self, error: CallError, ever: bool) -> Result<SubscriptionEnd, TermError> {
+    /// How to continue after a failed SUBSCRIBE.
+    fn on_subscribe_error(&self, error: CallError, ever: bool) -> Result<SubscriptionEnd, RunError> {
         let master = &self.config.master;
-        // What was a master before is one, and only fails at present.
+        // After a successful subscription, this is a Mesos master and its failure is temporary.
         if !ever && !error.is_transient() {
             let hint = hint(&error);
             let what = format!("cannot run a framework on the master at {master}{hint}");
-            return Err(TermError::Failed(anyhow::Error::from(error).context(what)));
+            return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
         if !self.config.retry {
             let what = format!("giving up on master {master}, as --no-retry says");
-            return Err(TermError::Failed(anyhow::Error::from(error).context(what)));
+            return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
         Ok(SubscriptionEnd::Lost(error_chain(&error)))
     }
 
-    /// Waits before the next try, unless a new leader makes that worthwhile at once. Breaks when the state machine is
-    /// done.
+    /// Waits before the next attempt, or until a new master leads. Breaks when the state machine has finished.
     async fn pause(
         &mut self,
-        inputs: &mut Inputs,
+        internal: &mut InternalEvents,
         why: &str,
         backoff: &mut Backoff,
-    ) -> Result<ControlFlow<()>, TermError> {
+    ) -> Result<ControlFlow<()>, RunError> {
         let pause = backoff.delay();
         let (master, seconds) = (&self.config.master, pause.as_secs_f64());
         self.display.log(format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})"));
@@ -167,25 +166,26 @@ impl Driver {
         let pause = async move {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                // The new leader will be ready soon, however long there was none.
+                // The new master will be ready soon, so the pauses start with the shortest again.
                 _ = changed => backoff.reset(),
             }
         };
-        self.meanwhile(inputs, pause).await
+        self.wait_without_subscription(internal, pause).await
     }
 
-    /// Waits for something while there is no subscription. Breaks when the state machine is done.
-    async fn meanwhile<T>(
+    /// Waits for `work` while there is no subscription, and handles internal events and queries. Breaks when the state machine
+    /// has finished.
+    async fn wait_without_subscription<T>(
         &mut self,
-        inputs: &mut Inputs,
+        internal: &mut InternalEvents,
         work: impl Future<Output = T>,
-    ) -> Result<ControlFlow<(), T>, TermError> {
+    ) -> Result<ControlFlow<(), T>, RunError> {
         let mut work = std::pin::pin!(work);
         loop {
             let events = tokio::select! {
                 done = &mut work => return Ok(ControlFlow::Continue(done)),
-                why = election::lost(self.leadership.as_deref()) => return Err(TermError::Deposed(why)),
-                events = inputs.next(&self.display) => events,
+                why = election::lost(self.leadership.as_deref()) => return Err(RunError::LeadershipLost(why)),
+                events = internal.next(&self.display) => events,
                 query = self.queries.next() => {
                     self.queries.answer(query, &self.state);
                     continue;
@@ -197,54 +197,55 @@ impl Driver {
         }
     }
 
+    /// Handles events until the subscription ends.
     async fn serve(
         &mut self,
-        inputs: &mut Inputs,
+        internal: &mut InternalEvents,
         subscription: &mut Subscription<scheduler::Event>,
         calls: &mut CallQueue,
         ever: &mut bool,
-    ) -> Result<SubscriptionEnd, TermError> {
-        let mut launching = Launching::default();
-        // Whether a mark is on its way through the calls.
+    ) -> Result<SubscriptionEnd, RunError> {
+        let mut burst = LaunchBurst::default();
+        // Whether a mark is in the queue of calls.
         let mut marked = false;
         let unanswered = Arc::clone(calls.unanswered());
         let workers = &self.config.placement.workers;
-        let mut pieces = Pieces::new(workers.iter().any(Constraint::waits_for_others));
+        let mut chunks = OfferChunks::new(workers.iter().any(Constraint::waits_for_others));
         loop {
-            if let Some(piece) = pieces.next() {
-                self.between_pieces().await;
-                if self.handle_all(mesos_api::events(piece), Some(calls)).is_break() {
+            if let Some(chunk) = chunks.next() {
+                self.yield_between_chunks().await;
+                if self.handle_all(mesos_api::events(chunk), Some(calls)).is_break() {
                     return Ok(SubscriptionEnd::Finished(Ok(())));
                 }
-                launching.note(self.state.unsent_launches() + unanswered.count(), Instant::now());
+                burst.update(self.state.unsent_launches() + unanswered.count(), Instant::now());
                 continue;
             }
             let events = tokio::select! {
-                // What is on disk comes before what the master says: launches wait for it, and thousands of updates may
-                // come meanwhile. Neither disk nor clock nor users have so much to say that the master is not heard.
+                // Internal events come before the master's: launches wait for the disk, and thousands of updates may arrive
+                // meanwhile. Disk, clock and user produce so few events that the master's are not delayed for long.
                 biased;
-                why = election::lost(self.leadership.as_deref()) => return Err(TermError::Deposed(why)),
-                report = calls.report() => match report {
-                    Report::Failed(why) => return Ok(SubscriptionEnd::Lost(why)),
-                    Report::Notice(text) => {
+                why = election::lost(self.leadership.as_deref()) => return Err(RunError::LeadershipLost(why)),
+                event = calls.event() => match event {
+                    QueueEvent::CallFailed(why) => return Ok(SubscriptionEnd::Lost(why)),
+                    QueueEvent::Message(text) => {
                         self.display.log(text);
                         continue;
                     }
-                    Report::Answered(decided_before) => {
+                    QueueEvent::Answered(decided_before) => {
                         marked = false;
                         vec![Event::CallsAnswered { decided_before }]
                     }
                 },
-                // Pages must not wait until the disk has nothing more to say, and take a small part of the time.
+                // Queries come before the events of the store, which may be many, and take only a small part of the time.
                 query = self.queries.next() => {
                     self.queries.answer(query, &self.state);
                     continue;
                 }
-                events = inputs.next(&self.display) => events,
-                () = unanswered.few(), if launching.comes_first(Instant::now()) => Vec::new(),
-                next = subscription.next(), if !launching.comes_first(Instant::now()) => {
-                    match self.heard(next, calls, ever).await? {
-                        Ok(event) => mesos_api::events(pieces.cut(event)),
+                events = internal.next(&self.display) => events,
+                () = unanswered.below_burst(), if burst.delays_events(Instant::now()) => Vec::new(),
+                next = subscription.next(), if !burst.delays_events(Instant::now()) => {
+                    match self.check_event(next, calls, ever).await? {
+                        Ok(event) => mesos_api::events(chunks.split(event)),
                         Err(end) => return Ok(end),
                     }
                 }
@@ -253,17 +254,17 @@ impl Driver {
                 marked = true;
                 calls.mark(Instant::now());
             }
-            // After this process was stopped for long, an event may come before the end of the lease.
+            // After this process was frozen, an event may be handled before the end of the lease is noticed.
             election::check_lease(self.leadership.as_deref())?;
             if self.handle_all(events, Some(calls)).is_break() {
                 return Ok(SubscriptionEnd::Finished(Ok(())));
             }
-            launching.note(self.state.unsent_launches() + unanswered.count(), Instant::now());
+            burst.update(self.state.unsent_launches() + unanswered.count(), Instant::now());
         }
     }
 
-    /// Has calls sent and a question answered, if there is one, and waits for nothing.
-    async fn between_pieces(&mut self) {
+    /// Lets calls be sent, and answers at most one query, without waiting.
+    async fn yield_between_chunks(&mut self) {
         tokio::task::yield_now().await;
         tokio::select! {
             biased;
@@ -272,18 +273,20 @@ impl Driver {
         }
     }
 
-    /// The master's next event, or how the subscription ends; `ever` is set when it stands.
-    async fn heard(
+    /// Checks what the event stream returned: the master's next event, or how the subscription ends.
+    async fn check_event(
         &mut self,
         next: Result<Option<scheduler::Event>, StreamError>,
         calls: &mut CallQueue,
         ever: &mut bool,
-    ) -> Result<Result<scheduler::Event, SubscriptionEnd>, TermError> {
+    ) -> Result<Result<scheduler::Event, SubscriptionEnd>, RunError> {
         let event = match next {
-            Ok(Some(scheduler::Event::Error(message))) => return self.refused(&message).await.map(Err),
+            Ok(Some(scheduler::Event::Error(message))) => {
+                return self.on_error_event(&message).await.map(Err);
+            }
             Ok(Some(event)) => event,
             Ok(None) => return Ok(Err(SubscriptionEnd::Lost("it ended the event stream".to_owned()))),
-            Err(error) => return self.broken(error).map(Err),
+            Err(error) => return self.on_stream_error(error).map(Err),
         };
         if let scheduler::Event::Subscribed(subscribed) = &event {
             self.confirm_subscription().await?;
@@ -293,34 +296,34 @@ impl Driver {
         Ok(Ok(event))
     }
 
-    /// Makes sure that this scheduler may act on a subscription that stands.
-    async fn confirm_subscription(&mut self) -> Result<(), TermError> {
-        // Whoever leads after this answer subscribes later, which ends this subscription.
+    /// Makes sure that this scheduler may act on the subscription that the master has confirmed.
+    async fn confirm_subscription(&mut self) -> Result<(), RunError> {
+        // Any scheduler that leads after this answer will subscribe later, which ends this subscription.
         election::confirm(self.leadership.as_deref()).await?;
-        // From now on there is something to keep.
+        // From now on there are records to write.
         self.store.start().map_err(anyhow::Error::from)?;
         Ok(())
     }
 
-    /// What to do about a stream that has ended other than in good order.
-    fn broken(&self, error: StreamError) -> Result<SubscriptionEnd, TermError> {
+    /// How to continue after an error of the event stream.
+    fn on_stream_error(&self, error: StreamError) -> Result<SubscriptionEnd, RunError> {
         if let StreamError::Record { source: RecordError::TooLong { .. }, .. } = &error {
-            // It would come again with each subscription.
-            let what = "the master sends an event that this build does not take";
-            return Err(TermError::Failed(anyhow::Error::from(error).context(what)));
+            // The master would send it again in each subscription.
+            let what = "the master sends an event that is too long for this program";
+            return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
         Ok(SubscriptionEnd::Lost(error_chain(&error)))
     }
 
-    /// ERROR is the last event of a subscription.
-    async fn refused(&mut self, message: &str) -> Result<SubscriptionEnd, TermError> {
+    /// How to continue after ERROR, which is the last event of a subscription.
+    async fn on_error_event(&mut self, message: &str) -> Result<SubscriptionEnd, RunError> {
         if message.contains("failed over") {
             if self.leadership.is_some() {
                 election::confirm(self.leadership.as_deref()).await?;
-                let why = "a scheduler that does not lead has subscribed in between";
+                let why = "a scheduler that does not lead has subscribed meanwhile";
                 return Ok(SubscriptionEnd::Lost(why.to_owned()));
             }
-            return Err(TermError::Failed(anyhow!(
+            return Err(RunError::Failed(anyhow!(
                 "another scheduler has subscribed with this framework's id and goes on with its tasks (the master \
                  says: {message}); where several are to stand in for each other, give each --zk"
             )));
@@ -328,14 +331,14 @@ impl Driver {
         if message.contains("removed") && self.state.framework().is_some() {
             return Ok(SubscriptionEnd::Removed);
         }
-        Err(TermError::Failed(anyhow!("the master refuses the framework: {message}")))
+        Err(RunError::Failed(anyhow!("the master refuses the framework: {message}")))
     }
 
-    /// Has the state machine decide, and does what it wants; breaks when it is done.
+    /// Passes events to the state machine and carries out its effects. Breaks when it has finished.
     fn handle_all(&mut self, events: Vec<Event>, calls: Option<&CallQueue>) -> ControlFlow<()> {
         let mut queued = Queued::default();
         let flow = events.into_iter().try_for_each(|event| self.handle(event, calls, &mut queued));
-        // To wake a thread costs a system call: what follows from all these events wakes each once.
+        // Waking a thread costs a system call, so the effects of all these events wake each thread once.
         self.store.persist_all(queued.changes);
         self.display.log_all(queued.lines);
         flow
@@ -364,14 +367,14 @@ impl Driver {
     }
 }
 
-/// What is on its way to other threads.
+/// Effects that are handed to other threads.
 #[derive(Default)]
 struct Queued {
     changes: Vec<(Ticket, Change)>,
     lines: Vec<String>,
 }
 
-/// The options that are likely to be wrong.
+/// The options that probably caused the error.
 fn hint(error: &CallError) -> &'static str {
     match error {
         error if error.concerns_credentials() => " (--principal, --secret-file)",

@@ -107,30 +107,30 @@ impl Leadership {
 
 /// Why a scheduler stopped running the framework before the framework ended.
 #[derive(Debug)]
-pub(crate) enum TermError {
+pub(crate) enum RunError {
     /// Another scheduler leads, or may lead; the reason.
-    Deposed(String),
+    LeadershipLost(String),
     /// This scheduler cannot continue.
     Failed(anyhow::Error),
 }
 
-impl From<anyhow::Error> for TermError {
+impl From<anyhow::Error> for RunError {
     fn from(error: anyhow::Error) -> Self {
-        TermError::Failed(error)
+        RunError::Failed(error)
     }
 }
 
-impl From<TermError> for anyhow::Error {
-    fn from(error: TermError) -> Self {
+impl From<RunError> for anyhow::Error {
+    fn from(error: RunError) -> Self {
         match error {
-            TermError::Deposed(why) => anyhow::anyhow!(why),
-            TermError::Failed(error) => error,
+            RunError::LeadershipLost(why) => anyhow::anyhow!(why),
+            RunError::Failed(error) => error,
         }
     }
 }
 
 /// Asks ZooKeeper whether this scheduler still leads. Without an election (`None`), a scheduler always leads.
-pub(crate) async fn confirm(leadership: Option<&Leadership>) -> Result<(), TermError> {
+pub(crate) async fn confirm(leadership: Option<&Leadership>) -> Result<(), RunError> {
     if let Some(Leadership { lock, lease, .. }) = leadership {
         ask_zookeeper(lock, lease).await;
     }
@@ -138,10 +138,10 @@ pub(crate) async fn confirm(leadership: Option<&Leadership>) -> Result<(), TermE
 }
 
 /// Asks only this scheduler's own clock whether it still leads.
-pub(crate) fn check_lease(leadership: Option<&Leadership>) -> Result<(), TermError> {
+pub(crate) fn check_lease(leadership: Option<&Leadership>) -> Result<(), RunError> {
     match leadership {
         Some(Leadership { lease, .. }) if !lease.is_valid(Instant::now()) => {
-            Err(TermError::Deposed(lease.why()))
+            Err(RunError::LeadershipLost(lease.why()))
         }
         _ => Ok(()),
     }

@@ -13,8 +13,8 @@ use crate::closing::{close, end_before_subscription};
 use crate::config::Config;
 use crate::core::State;
 use crate::display::Display;
-use crate::driver::{Driver, Inputs, run_on_own_thread};
-use crate::election::{Leadership, TermError, lost};
+use crate::driver::{Driver, InternalEvents, run_on_own_thread};
+use crate::election::{Leadership, RunError, lost};
 use crate::executor_delivery::prepare_delivery;
 use crate::query::{Role, channel};
 use crate::scheduler_end::SchedulerEnd;
@@ -40,7 +40,7 @@ impl FrameworkRun<'_> {
     ///
     /// # Errors
     /// If another scheduler leads, and as [`run`](crate::run).
-    pub async fn run(self) -> Result<SchedulerEnd, TermError> {
+    pub async fn run(self) -> Result<SchedulerEnd, RunError> {
         let config = self.config;
         self.role.send_replace(Role::Starting);
         let client =
@@ -52,7 +52,7 @@ impl FrameworkRun<'_> {
         let prepared = tokio::select! {
             prepared = prepare_delivery(config, client.detector(), self.display, self.stop) => prepared?,
             () = self.time.reached() => None,
-            why = lost(self.leadership.map(|it| &**it)) => return Err(TermError::Deposed(why)),
+            why = lost(self.leadership.map(|it| &**it)) => return Err(RunError::LeadershipLost(why)),
         };
         let Some((delivery, artifact)) = prepared else {
             return Ok(end_before_subscription(config, &recovered, self.time.elapsed()));
@@ -79,9 +79,10 @@ impl FrameworkRun<'_> {
         };
         let downloads = artifact.as_ref().map(ArtifactServer::downloads);
         let stop = self.stop.clone();
-        let driven = run_on_own_thread(driver, move || Inputs::new(store_events, downloads, stop)).await?;
+        let exit =
+            run_on_own_thread(driver, move || InternalEvents::new(store_events, downloads, stop)).await?;
         self.role.send_replace(Role::Ending);
         drop(artifact);
-        close(config, driven).await
+        close(config, exit).await
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::display::Display;
-use crate::election::{self, Leadership, TermError, ZkConfig};
+use crate::election::{self, Leadership, RunError, ZkConfig};
 use crate::framework_run::FrameworkRun;
 use crate::http_api::HttpApi;
 use crate::query::Role;
@@ -63,8 +63,8 @@ async fn run_while_leading(zk: &ZkConfig, run: FrameworkRun<'_>) -> anyhow::Resu
         leadership.release().await;
         match ended {
             Ok(end) => return Ok(end),
-            Err(TermError::Failed(error)) => return Err(error),
-            Err(TermError::Deposed(why)) => {
+            Err(RunError::Failed(error)) => return Err(error),
+            Err(RunError::LeadershipLost(why)) => {
                 run.role.send_replace(Role::Standby);
                 display.log(format!("not leading any more ({why})"));
             }

@@ -1,11 +1,10 @@
-//! The calls of one subscription. They are decided one after the other; many are on the way to the master at once, since
-//! each answer of a master that is far away takes its time. What Mesos needs in order is kept in order ([`order`]), and a
-//! master that has too much to do gets fewer at a time ([`pace`]).
+//! The calls of one subscription. Many are in flight at once, because each answer of a distant master takes time. Calls that Mesos
+//! needs in order are kept in order ([`order`]), and an overloaded master gets fewer at a time ([`congestion`]).
 
+mod congestion;
 mod footprint;
 mod lane;
 mod order;
-mod pace;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -28,10 +27,10 @@ use self::sender::{Input, Sender, SenderEvent};
 pub(super) use self::unanswered::{BURST, Unanswered};
 use crate::event::Call;
 
-/// Time for the last calls to be answered.
+/// How long to wait for the answers to the last calls.
 const FLUSH: Duration = Duration::from_secs(10);
 
-/// A queue, and the task that empties it until a call fails.
+/// The queue of calls, and the task that sends them until one fails.
 pub(super) struct CallQueue {
     queue: mpsc::UnboundedSender<Input>,
     sender: JoinHandle<Result<(), CallError>>,
@@ -39,14 +38,14 @@ pub(super) struct CallQueue {
     unanswered: Arc<Unanswered>,
 }
 
-/// What is to be known of calls.
+/// What the queue reports.
 #[derive(Debug)]
-pub(super) enum Report {
-    /// A call failed, and why: the subscription is over.
-    Failed(String),
-    /// Something for the user.
-    Notice(String),
-    /// All calls that were decided before this instant are answered.
+pub(super) enum QueueEvent {
+    /// A call failed, for this reason, which ends the subscription.
+    CallFailed(String),
+    /// A message for the user.
+    Message(String),
+    /// All calls that were queued before this instant are answered.
     Answered(Instant),
 }
 
@@ -57,6 +56,7 @@ impl Drop for CallQueue {
 }
 
 impl CallQueue {
+    /// Starts the task that sends calls through this client.
     pub fn start(client: SchedulerClient) -> Self {
         let (queue, inputs) = mpsc::unbounded_channel();
         let (sender, events) = mpsc::unbounded_channel();
@@ -66,19 +66,20 @@ impl CallQueue {
         CallQueue { queue, sender: tokio::spawn(run), events, unanswered }
     }
 
-    /// Every call carries the framework's id.
+    /// Sets the framework id, which every call contains.
     pub fn set_framework_id(&self, framework: &FrameworkId) {
         let _ = self.queue.send(Input::Framework(framework.clone()));
     }
 
-    /// How many calls are not answered.
+    /// The number of calls that are not answered.
     pub fn unanswered(&self) -> &Arc<Unanswered> {
         &self.unanswered
     }
 
+    /// Queues a call.
     pub fn send(&self, call: Call) {
         match &call {
-            // A task's data may contain a password.
+            // A task's data may contain a password, so it is not logged.
             Call::Accept { tasks, .. } => {
                 let tasks = tasks.iter().map(|task| &task.task_id.value);
                 tracing::debug!(tasks = ?tasks.collect::<Vec<_>>(), "ACCEPT");
@@ -86,25 +87,24 @@ impl CallQueue {
             call => tracing::debug!(?call),
         }
         self.unanswered.add();
-        // The queue is closed if a call has failed; then the subscription is about to end, too.
+        // The queue is closed if a call has failed. Then the subscription is about to end.
         let _ = self.queue.send(Input::Call(call));
     }
 
-    /// Has [`Report::Answered`] reported when all calls that were decided before `now` are answered. What comes later
-    /// is not waited for.
+    /// Makes the queue report [`QueueEvent::Answered`] when all calls that were queued before `now` are answered.
     pub fn mark(&self, now: Instant) {
         let _ = self.queue.send(Input::Mark(now));
     }
 
-    /// Waits for something to report. Not to be asked again after a failure.
-    pub async fn report(&mut self) -> Report {
+    /// Waits for the next event. It must not be called again after a failure.
+    pub async fn event(&mut self) -> QueueEvent {
         tokio::select! {
             biased;
             Some(event) = self.events.recv() => match event {
-                SenderEvent::Slowness(slowness) => Report::Notice(slowness.to_string()),
-                SenderEvent::Answered(decided_before) => Report::Answered(decided_before),
+                SenderEvent::MasterLoad(load) => QueueEvent::Message(load.to_string()),
+                SenderEvent::Answered(decided_before) => QueueEvent::Answered(decided_before),
             },
-            ended = &mut self.sender => Report::Failed(match ended {
+            ended = &mut self.sender => QueueEvent::CallFailed(match ended {
                 Ok(Err(error)) => error_chain(&error),
                 Ok(Ok(())) => "calls have ended".to_owned(),
                 Err(error) => error.to_string(),

@@ -7,55 +7,59 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Driver, Inputs};
+use super::{Driver, InternalEvents};
 use crate::core::State;
-use crate::election::TermError;
+use crate::election::RunError;
 use crate::store::Store;
 
-/// What a driver leaves.
-pub(crate) struct Driven {
+/// What a driver leaves when it ends.
+pub(crate) struct DriverExit {
     pub state: State,
     pub store: Store,
-    /// How it ended: as [`Driver::run`].
-    pub ran: Result<Result<(), String>, TermError>,
+    /// The result of [`Driver::run`].
+    pub result: Result<Result<(), String>, RunError>,
 }
 
-/// Runs the driver to its end, on a thread with a runtime of its own. The event stream, the state machine and the
-/// connections of its calls wake each other for every update: between threads each wake-up costs a system call and a
-/// change of context, which is more than all the rest of the work.
+/// Runs the driver to its end on a thread with a runtime of its own. The event stream, the state machine and the connections
+/// of its calls wake each other for every update. On different threads, each wake-up would cost a system call and a context
+/// switch, which is more than all other work for an update.
 ///
-/// Dropping the future ends the driver. `inputs` is called on the thread, whose runtime has the timers.
+/// Dropping the future ends the driver. `events` is called on the thread, because its runtime has the timers.
 ///
 /// # Errors
 /// If the thread cannot be started.
 pub(crate) async fn run_on_own_thread(
     driver: Driver,
-    inputs: impl FnOnce() -> Inputs + Send + 'static,
-) -> anyhow::Result<Driven> {
+    events: impl FnOnce() -> InternalEvents + Send + 'static,
+) -> anyhow::Result<DriverExit> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime of the driver")?;
-    let (result, ended) = oneshot::channel();
+    let (sender, exited) = oneshot::channel();
     let abandoned = CancellationToken::new();
     let _guard = abandoned.clone().drop_guard();
     let run = move || {
-        let driven = runtime.block_on(async move { drive(driver, inputs(), abandoned).await });
-        // Whoever waited may be gone.
-        let _ = result.send(driven);
+        let exit = runtime.block_on(async move { drive(driver, events(), abandoned).await });
+        // If the future was dropped, nobody receives this.
+        let _ = sender.send(exit);
         runtime.shutdown_background();
     };
     thread::Builder::new()
         .name("driver".to_owned())
         .spawn(run)
         .context("cannot start the driver's thread")?;
-    ended.await.ok().flatten().context("the driver has panicked")
+    exited.await.ok().flatten().context("the driver has panicked")
 }
 
-async fn drive(mut driver: Driver, inputs: Inputs, abandoned: CancellationToken) -> Option<Driven> {
-    let ran = tokio::select! {
-        ran = driver.run(inputs) => ran,
+async fn drive(
+    mut driver: Driver,
+    events: InternalEvents,
+    abandoned: CancellationToken,
+) -> Option<DriverExit> {
+    let result = tokio::select! {
+        result = driver.run(events) => result,
         () = abandoned.cancelled() => return None,
     };
     let Driver { state, store, display, .. } = driver;
     drop(display);
-    Some(Driven { state, store, ran })
+    Some(DriverExit { state, store, result })
 }

@@ -31,7 +31,7 @@ use self::tree_state::{TreeState, UnreadableNode};
 use self::writer::Writer;
 use super::sqlite::sync_folder::Handover;
 use super::{Batch, LedgerSnapshot, OnStoreEvent};
-use crate::election::{Leadership, TermError, ZkConfig};
+use crate::election::{Leadership, RunError, ZkConfig};
 use crate::journal::RecoveredState;
 
 /// How long [`SharedTree::finish`] waits for ZooKeeper.
@@ -88,11 +88,11 @@ impl From<UnreadableNode> for SharedError {
     }
 }
 
-impl From<SharedError> for TermError {
+impl From<SharedError> for RunError {
     fn from(error: SharedError) -> Self {
         match error {
-            SharedError::LeadershipLost { why } => TermError::Deposed(why),
-            error => TermError::Failed(error.into()),
+            SharedError::LeadershipLost { why } => RunError::LeadershipLost(why),
+            error => RunError::Failed(error.into()),
         }
     }
 }

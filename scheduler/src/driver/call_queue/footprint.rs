@@ -1,16 +1,16 @@
-//! What a call has to do with others: how important it is, and which it must not overtake.
+//! A call's relation to other calls: its priority, and which calls it must not overtake.
 
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use crate::event::Call;
 
-/// Whatever must be kept in order, as a number. Two that get the same number by chance are kept in order for nothing.
+/// Something whose calls must be kept in order, as a hash. Two things with the same hash are kept in order without need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key(u64);
 
 impl Key {
-    /// Filters on offers. REVIVE lifts all there are, SUPPRESS goes with it; those that are set later must stand.
+    /// The filters on offers. REVIVE and SUPPRESS affect all earlier filters, but must not affect later ones.
     const FILTERS: Key = Key(0);
     /// All launches.
     const LAUNCHES: Key = Key(1);
@@ -25,38 +25,38 @@ impl Key {
 /// How a call uses a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// In any order with other shared uses, and in order with exclusive ones.
+    /// The call is in any order with other shared calls, and in order with exclusive ones.
     Shared,
-    /// In order with all others.
+    /// The call is in order with all others.
     Exclusive,
-    /// After what came before; what comes later need not wait for it.
+    /// The call waits for all earlier ones, but later ones do not wait for it.
     After,
-    /// Before the exclusive uses that come later; it need not wait for what came before.
+    /// The call goes before later exclusive calls, but does not wait for earlier ones.
     Before,
 }
 
-/// Which calls go first when not all can; the first is the most important.
+/// The priority of a call when not all calls can be sent; the first is the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Importance {
-    /// Mesos repeats what is not acknowledged, and sends nothing newer of that task.
+pub(super) enum Priority {
+    /// Mesos repeats an update until it is acknowledged, and sends no newer update of that task before.
     Acknowledgement,
-    /// KILL and SHUTDOWN: what is to end costs resources.
+    /// KILL and SHUTDOWN: the task occupies resources until it has ended.
     End,
-    /// ACCEPT: an offer may be withdrawn.
+    /// ACCEPT: the master may rescind the offer.
     Launch,
-    /// The rest.
+    /// All other calls.
     Other,
 }
 
-impl Importance {
-    /// How many there are.
-    pub const COUNT: usize = Importance::Other as usize + 1;
+impl Priority {
+    /// The number of priorities.
+    pub const COUNT: usize = Priority::Other as usize + 1;
 }
 
-/// See above.
+/// The relation of a call to other calls.
 #[derive(Clone, Debug)]
 pub(super) struct Footprint {
-    pub importance: Importance,
+    pub priority: Priority,
     pub keys: Vec<(Key, Use)>,
 }
 
@@ -68,45 +68,46 @@ impl Footprint {
             ids.iter().map(|id| (Key::of(hasher, 1, id), Use::Exclusive)).collect::<Vec<_>>()
         };
         let filter = |refuse: &Duration, how| (!refuse.is_zero()).then_some((Key::FILTERS, how));
-        let (importance, mut keys) = match call {
-            Call::Acknowledge { task: id, .. } => (Importance::Acknowledgement, vec![task(id)]),
+        let (priority, mut keys) = match call {
+            Call::Acknowledge { task: id, .. } => (Priority::Acknowledgement, vec![task(id)]),
             Call::Kill { task: id, .. } | Call::Shutdown { executor: id, .. } => {
-                (Importance::End, vec![task(id)])
+                (Priority::End, vec![task(id)])
             }
-            Call::Message { executor, .. } => (Importance::Other, vec![task(executor)]),
+            Call::Message { executor, .. } => (Priority::Other, vec![task(executor)]),
             Call::Accept { offers: ids, tasks, refuse } => {
                 let mut keys = offers(ids);
                 keys.extend(tasks.iter().map(|info| task(&info.task_id.value)));
                 keys.push((Key::LAUNCHES, Use::Shared));
-                // A REVIVE that it overtakes brings offers of what the launch has left once more, and no harm is done: a
-                // launch does not wait for the DECLINEs that the REVIVE waits for.
+                // A launch may overtake an earlier REVIVE, so that it need not wait for the DECLINEs for which the REVIVE
+                // waits. The REVIVE then removes the filter of the launch, whose only effect is that the rest of the
+                // resources is offered again.
                 keys.extend(filter(refuse, Use::Before));
-                (Importance::Launch, keys)
+                (Priority::Launch, keys)
             }
             Call::Decline { offers: ids, refuse } => {
-                (Importance::Other, offers(ids).into_iter().chain(filter(refuse, Use::Shared)).collect())
+                (Priority::Other, offers(ids).into_iter().chain(filter(refuse, Use::Shared)).collect())
             }
-            Call::AcceptInverse(ids) | Call::DeclineInverse(ids) => (Importance::Other, offers(ids)),
-            Call::Suppress | Call::Revive => (Importance::Other, vec![(Key::FILTERS, Use::Exclusive)]),
+            Call::AcceptInverse(ids) | Call::DeclineInverse(ids) => (Priority::Other, offers(ids)),
+            Call::Suppress | Call::Revive => (Priority::Other, vec![(Key::FILTERS, Use::Exclusive)]),
             Call::Reconcile(tasks) if tasks.is_empty() => {
-                (Importance::Other, vec![(Key::LAUNCHES, Use::After)])
+                (Priority::Other, vec![(Key::LAUNCHES, Use::After)])
             }
             Call::Reconcile(tasks) => {
-                (Importance::Other, tasks.iter().map(|(id, _)| (task(id).0, Use::After)).collect())
+                (Priority::Other, tasks.iter().map(|(id, _)| (task(id).0, Use::After)).collect())
             }
-            // It would make an end of what others are about.
-            Call::Teardown => (Importance::Other, vec![]),
+            // TEARDOWN ends all tasks, so it is in order with all calls.
+            Call::Teardown => (Priority::Other, vec![]),
         };
         let all = if *call == Call::Teardown { Use::Exclusive } else { Use::Shared };
         keys.push((Key::ALL, all));
-        // A call must not wait for itself.
+        // A call that uses a key twice would wait for itself.
         keys.sort_unstable_by_key(|(key, _)| *key);
         keys.dedup_by_key(|(key, _)| *key);
-        Footprint { importance, keys }
+        Footprint { priority, keys }
     }
 
-    /// Of what is to be known when all calls before it are answered. Nothing waits for it.
+    /// The footprint of a mark, which waits for all earlier calls.
     pub fn of_mark() -> Self {
-        Footprint { importance: Importance::Acknowledgement, keys: vec![(Key::ALL, Use::After)] }
+        Footprint { priority: Priority::Acknowledgement, keys: vec![(Key::ALL, Use::After)] }
     }
 }

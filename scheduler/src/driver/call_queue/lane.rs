@@ -1,10 +1,11 @@
-//! The calls that use one key, as far as they are not done.
+//! The unanswered calls that use one key.
 
 use std::collections::VecDeque;
 
 use super::footprint::Use;
 
-/// Phases, of which the first is under way: one call that has the key to itself, or any number that share it.
+/// A sequence of phases, of which the first may be sent: each is one call that uses the key exclusively, or any number of calls
+/// that share it.
 #[derive(Debug)]
 pub(super) struct Lane {
     first: Phase,
@@ -13,33 +14,33 @@ pub(super) struct Lane {
     number: u32,
 }
 
-/// Where a call stands in a lane.
+/// A call's position in a lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Position {
     phase: u32,
     group: u32,
 }
 
-/// Calls that may be under way at the same time.
+/// Calls that may be in flight at the same time.
 #[derive(Debug)]
 struct Phase {
-    /// The call that has the key to itself; `None` if calls share it.
+    /// The call that uses the key exclusively; `None` if calls share it.
     exclusive: Option<usize>,
-    /// Those that wait for the phase before.
+    /// The calls that wait for the previous phase.
     waiting: Vec<usize>,
     group: Group,
     /// The number of `group`.
     number: u32,
-    /// The groups before it, as long as a call of theirs is not done. Most phases have none.
+    /// The earlier groups that have unanswered calls. Most phases have none.
     before: VecDeque<Group>,
 }
 
-/// Calls that came without one in between that waits for them.
+/// Shared calls without an [`Use::After`] call between them.
 #[derive(Debug, Default)]
 struct Group {
-    /// How many are not done.
+    /// The number of unanswered calls.
     open: usize,
-    /// Those that wait until these and all before them are done, and hold nobody up.
+    /// The [`Use::After`] calls that wait for this group and all earlier ones.
     after: Vec<usize>,
 }
 
@@ -53,21 +54,22 @@ impl Phase {
     /// Adds a call that shares the key.
     fn join(&mut self) {
         if !self.group.after.is_empty() {
-            // Those are not to wait for this one.
+            // The calls in `after` must not wait for this one.
             self.before.push_back(std::mem::take(&mut self.group));
             self.number += 1;
         }
         self.group.open += 1;
     }
 
-    /// A call is done.
+    /// Registers an answered call.
     fn done(&mut self, group: u32) {
         let back = (self.number - group) as usize;
         let before = self.before.len().checked_sub(back).and_then(|index| self.before.get_mut(index));
         before.unwrap_or(&mut self.group).open -= 1;
     }
 
-    /// Frees those that wait for groups of which all calls are done; whether all calls are. The phases before are over.
+    /// Adds the calls that wait for groups without unanswered calls to `free`. Returns whether all calls of the phase are answered.
+    /// It must only be called for the first phase.
     fn settle(&mut self, free: &mut Vec<usize>) -> bool {
         while self.before.front().is_some_and(|group| group.open == 0)
             && let Some(group) = self.before.pop_front()
@@ -83,12 +85,12 @@ impl Phase {
 }
 
 impl Lane {
-    /// With its first call, which need not wait.
+    /// A lane with its first call, which need not wait.
     pub fn begun_by(call: usize, how: Use) -> Self {
         Lane { first: Phase::of(call, how), later: VecDeque::new(), number: 0 }
     }
 
-    /// Adds a call; whether it has to wait, and its position.
+    /// Adds a call. Returns whether it has to wait, and its position.
     pub fn add(&mut self, call: usize, how: Use) -> (bool, Position) {
         let number = self.number.wrapping_add(self.later.len() as u32);
         let is_first = self.later.is_empty();
@@ -118,16 +120,17 @@ impl Lane {
         }
     }
 
-    /// The calls that have the key to themselves, the first ones first.
+    /// The calls that use the key exclusively, in their order.
     pub fn exclusive(&self) -> impl Iterator<Item = usize> {
         std::iter::once(&self.first).chain(&self.later).filter_map(|phase| phase.exclusive)
     }
 
-    /// A call is done: those that need not wait for this lane any more are added to `free`. Whether the lane is empty.
+    /// Registers an answered call, and adds the calls that need not wait for this lane any more to `free`. Returns whether the lane
+    /// is empty.
     pub fn done(&mut self, position: Position, free: &mut Vec<usize>) -> bool {
         match position.phase.wrapping_sub(self.number).checked_sub(1) {
             None => self.first.done(position.group),
-            // It did not wait for the phases before.
+            // The call did not wait for earlier phases.
             Some(later) => {
                 if let Some(phase) = self.later.get_mut(later as usize) {
                     phase.done(position.group);

@@ -1,87 +1,86 @@
-//! Which calls may be sent now. Calls come in the order in which they were decided, but several are on the way at once,
-//! on different connections, and may arrive in any order: what must not overtake another call waits until that one is
-//! answered.
+//! Which calls may be sent now. Several calls are in flight at once on different connections and may arrive in any order, so a call
+//! that must not overtake another one waits until that one is answered.
 //!
-//! Work is in proportion to the keys of a call, however many calls there are.
+//! The work for a call depends on the number of its keys, not on the number of calls.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
 
-use super::footprint::{Footprint, Importance, Key, Use};
+use super::footprint::{Footprint, Key, Priority, Use};
 use super::lane::{Lane, Position};
 use crate::event::Call;
 
-/// So often, one of the calls sent is the one that came first, however unimportant.
+/// One in this number of calls is the oldest one, whatever its priority.
 const OLDEST_EVERY: usize = 8;
-/// Room for more entries than this is given back when all calls are done.
-const KEPT: usize = 1024;
+/// The memory for more calls than this is freed when all calls are answered.
+const KEPT_CAPACITY: usize = 1024;
 
-/// Calls that are not done. `T` is what is sent for a call.
+/// The calls that are not answered. `T` is the encoded form of a call.
 #[derive(Debug)]
-pub(super) struct Order<T> {
+pub(super) struct CallOrder<T> {
     hasher: RandomState,
-    calls: Vec<Option<Waiting<T>>>,
-    /// Unused places among `calls`.
+    calls: Vec<Option<PendingCall<T>>>,
+    /// The unused indexes in `calls`.
     unused: Vec<usize>,
     lanes: HashMap<Key, Lane>,
-    /// By importance, what need not wait for another call: its place and its number. What has become more important
-    /// stands there twice; only the more important entry counts.
-    ready: [VecDeque<(usize, u64)>; Importance::COUNT],
+    /// The calls that may be sent, by priority: index and number. A call whose priority was raised has two entries, of which only
+    /// the one with the higher priority is valid.
+    ready: [VecDeque<(usize, u64)>; Priority::COUNT],
     ready_count: usize,
-    /// How many calls ever came.
-    came: u64,
-    /// How many were ever sent.
+    /// The number of calls that were ever added.
+    added: u64,
+    /// The number of calls that were ever sent.
     sent: usize,
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
+struct PendingCall<T> {
     content: T,
     number: u64,
-    /// Its own, or that of a more important call that waits for it.
-    importance: Importance,
-    /// What it uses and gives back, with its position there.
+    /// The call's own priority, or the higher one of a call that waits for it.
+    priority: Priority,
+    /// The keys that the call holds, each with its position there.
     keys: Vec<(Key, Position)>,
-    /// For so many keys it waits.
+    /// The number of keys for which the call waits.
     waits: usize,
     sent: bool,
 }
 
-impl<T> Order<T> {
+impl<T> CallOrder<T> {
     pub fn new() -> Self {
-        Order {
+        CallOrder {
             hasher: RandomState::new(),
             calls: Vec::new(),
             unused: Vec::new(),
             lanes: HashMap::new(),
             ready: Default::default(),
             ready_count: 0,
-            came: 0,
+            added: 0,
             sent: 0,
         }
     }
 
-    /// What [`add`](Self::add) must know of a call.
+    /// The footprint of a call, for [`add`](Self::add).
     pub fn footprint(&self, call: &Call) -> Footprint {
         Footprint::of(call, &self.hasher)
     }
 
-    /// Takes a call in, with what is to be sent.
+    /// Adds a call in its encoded form.
     pub fn add(&mut self, footprint: Footprint, content: T) {
-        let Footprint { importance, keys } = footprint;
-        let place = self.unused.pop().unwrap_or_else(|| {
+        let Footprint { priority, keys } = footprint;
+        let index = self.unused.pop().unwrap_or_else(|| {
             self.calls.push(None);
             self.calls.len() - 1
         });
         let (mut waits, mut held) = (0, Vec::with_capacity(keys.len()));
         for (key, how) in keys {
             let (must_wait, position) = match self.lanes.entry(key) {
-                Entry::Occupied(mut lane) => lane.get_mut().add(place, how),
-                // Nothing came before, and nothing is held up.
+                Entry::Occupied(mut lane) => lane.get_mut().add(index, how),
+                // There is no earlier call to wait for, and later calls do not wait for this one.
                 Entry::Vacant(_) if how == Use::After => (false, Position::default()),
                 Entry::Vacant(lane) => {
-                    lane.insert(Lane::begun_by(place, how));
+                    lane.insert(Lane::begun_by(index, how));
                     (false, Position::default())
                 }
             };
@@ -90,77 +89,77 @@ impl<T> Order<T> {
                 held.push((key, position));
             }
         }
-        self.came += 1;
-        let number = self.came;
-        self.calls[place] = Some(Waiting { content, number, importance, keys: held, waits, sent: false });
+        self.added += 1;
+        let number = self.added;
+        self.calls[index] = Some(PendingCall { content, number, priority, keys: held, waits, sent: false });
         if waits == 0 {
-            self.ready[importance as usize].push_back((place, number));
+            self.ready[priority as usize].push_back((index, number));
             self.ready_count += 1;
-        } else if importance != Importance::Other {
-            self.raise_what_is_before(place);
+        } else if priority != Priority::Other {
+            self.raise_earlier_calls(index);
         }
     }
 
-    /// What a call waits for becomes as important as the call. Calls that share a key hold up nothing that is important:
-    /// REVIVE, SUPPRESS and TEARDOWN alone wait for them.
-    fn raise_what_is_before(&mut self, place: usize) {
-        let mut waiting = vec![place];
-        while let Some(Some(call)) = waiting.pop().and_then(|place| self.calls.get(place)) {
-            let (number, importance) = (call.number, call.importance);
+    /// Raises the priority of the calls for which a call waits to that of the call. Calls that share a key are not raised, because
+    /// only REVIVE, SUPPRESS and TEARDOWN wait for them, which are not urgent.
+    fn raise_earlier_calls(&mut self, index: usize) {
+        let mut waiting = vec![index];
+        while let Some(Some(call)) = waiting.pop().and_then(|index| self.calls.get(index)) {
+            let (number, priority) = (call.number, call.priority);
             let lanes = call.keys.iter().filter_map(|(key, _)| self.lanes.get(key));
             let before: Vec<usize> = lanes.flat_map(Lane::exclusive).collect();
-            for place in before {
-                let Some(Some(call)) = self.calls.get_mut(place) else { continue };
-                if call.number >= number || call.importance <= importance {
+            for index in before {
+                let Some(Some(call)) = self.calls.get_mut(index) else { continue };
+                if call.number >= number || call.priority <= priority {
                     continue;
                 }
-                call.importance = importance;
+                call.priority = priority;
                 if call.waits > 0 {
-                    waiting.push(place);
+                    waiting.push(index);
                 } else if !call.sent {
-                    self.ready[importance as usize].push_back((place, call.number));
+                    self.ready[priority as usize].push_back((index, call.number));
                 }
             }
         }
     }
 
-    /// Whether all calls are done.
+    /// Whether all calls are answered.
     pub fn is_empty(&self) -> bool {
         self.unused.len() == self.calls.len()
     }
 
-    /// How many calls are not done, those that were sent included.
+    /// The number of unanswered calls, including those in flight.
     pub fn len(&self) -> usize {
         self.calls.len() - self.unused.len()
     }
 
-    /// How many may be sent now.
+    /// The number of calls that may be sent now.
     pub fn ready(&self) -> usize {
         self.ready_count
     }
 
-    /// The most important call that may be sent, or now and then the oldest; its number is for
+    /// The call with the highest priority that may be sent, or from time to time the oldest one. Its number is for
     /// [`done`](Self::done) and [`put_back`](Self::put_back).
     pub fn next(&mut self) -> Option<(u64, &T)> {
-        let place = self.pop()?;
+        let index = self.pop()?;
         self.ready_count -= 1;
-        let call = self.calls.get_mut(place)?.as_mut()?;
+        let call = self.calls.get_mut(index)?.as_mut()?;
         call.sent = true;
-        Some((place as u64, &call.content))
+        Some((index as u64, &call.content))
     }
 
-    /// What is to be sent for a call that is not done.
+    /// The encoded form of an unanswered call.
     pub fn content(&self, number: u64) -> Option<&T> {
         let call = self.calls.get(usize::try_from(number).ok()?)?.as_ref()?;
         Some(&call.content)
     }
 
     fn pop(&mut self) -> Option<usize> {
-        for (importance, queue) in self.ready.iter_mut().enumerate() {
-            let counts = |&(place, number): &(usize, u64)| {
-                let call = self.calls.get(place).and_then(Option::as_ref);
+        for (priority, queue) in self.ready.iter_mut().enumerate() {
+            let counts = |&(index, number): &(usize, u64)| {
+                let call = self.calls.get(index).and_then(Option::as_ref);
                 call.is_some_and(|call| {
-                    call.number == number && !call.sent && call.importance as usize == importance
+                    call.number == number && !call.sent && call.priority as usize == priority
                 })
             };
             while queue.front().is_some_and(|entry| !counts(entry)) {
@@ -174,24 +173,24 @@ impl<T> Order<T> {
         } else {
             waiting.into_iter().next()
         };
-        queue?.pop_front().map(|(place, _)| place)
+        queue?.pop_front().map(|(index, _)| index)
     }
 
-    /// A call was not taken: it is sent again before others of its importance, and those that wait for it go on waiting.
+    /// Puts a refused call back: it is sent again before others of its priority, and calls that wait for it keep waiting.
     pub fn put_back(&mut self, number: u64) {
-        let place = usize::try_from(number).unwrap_or(usize::MAX);
-        if let Some(Some(call)) = self.calls.get_mut(place) {
+        let index = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(Some(call)) = self.calls.get_mut(index) {
             call.sent = false;
-            self.ready[call.importance as usize].push_front((place, call.number));
+            self.ready[call.priority as usize].push_front((index, call.number));
             self.ready_count += 1;
         }
     }
 
-    /// A call that was sent is answered.
+    /// Registers the answer to a call.
     pub fn done(&mut self, number: u64) {
-        let place = usize::try_from(number).unwrap_or(usize::MAX);
-        let Some(call) = self.calls.get_mut(place).and_then(Option::take) else { return };
-        self.unused.push(place);
+        let index = usize::try_from(number).unwrap_or(usize::MAX);
+        let Some(call) = self.calls.get_mut(index).and_then(Option::take) else { return };
+        self.unused.push(index);
         let mut free = Vec::new();
         for (key, position) in call.keys {
             if let Entry::Occupied(mut lane) = self.lanes.entry(key)
@@ -200,37 +199,37 @@ impl<T> Order<T> {
                 lane.remove();
             }
         }
-        for place in free {
-            if let Some(call) = self.calls[place].as_mut() {
+        for index in free {
+            if let Some(call) = self.calls[index].as_mut() {
                 call.waits -= 1;
                 if call.waits == 0 {
-                    self.ready[call.importance as usize].push_back((place, call.number));
+                    self.ready[call.priority as usize].push_back((index, call.number));
                     self.ready_count += 1;
                 }
             }
         }
-        if self.is_empty() && self.calls.capacity().max(self.lanes.capacity()) > KEPT {
-            *self = Order { came: self.came, sent: self.sent, ..Order::new() };
+        if self.is_empty() && self.calls.capacity().max(self.lanes.capacity()) > KEPT_CAPACITY {
+            *self = CallOrder { added: self.added, sent: self.sent, ..CallOrder::new() };
         }
     }
 }
 
-/// One of the orders in which a master may get these calls.
+/// A random one of the orders in which these calls may arrive at the master.
 #[cfg(test)]
 pub(crate) fn arrivals(calls: Vec<Call>, random: &mut rand::rngs::StdRng) -> Vec<Call> {
     use rand::RngExt;
-    let (mut order, mut on_the_way, mut arrived) = (Order::new(), Vec::new(), Vec::new());
+    let (mut order, mut in_flight, mut arrived) = (CallOrder::new(), Vec::new(), Vec::new());
     for call in calls {
         order.add(order.footprint(&call), call);
     }
     loop {
         while let Some((number, call)) = order.next() {
-            on_the_way.push((number, call.clone()));
+            in_flight.push((number, call.clone()));
         }
-        if on_the_way.is_empty() {
+        if in_flight.is_empty() {
             return arrived;
         }
-        let (number, call) = on_the_way.swap_remove(random.random_range(0..on_the_way.len()));
+        let (number, call) = in_flight.swap_remove(random.random_range(0..in_flight.len()));
         arrived.push(call);
         order.done(number);
     }

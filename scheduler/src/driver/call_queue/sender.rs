@@ -10,83 +10,83 @@ use mesos::v1::FrameworkId;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::congestion::CongestionWindow;
 use super::footprint::Footprint;
-use super::order::Order;
-use super::pace::Pace;
+use super::order::CallOrder;
 use super::unanswered::Unanswered;
 use crate::event::Call;
 use crate::mesos_api;
 
-/// The subscription ends when the master has taken no call for so long.
+/// The subscription ends when the master has refused all calls for this time.
 const GIVE_UP: Duration = Duration::from_secs(5 * 60);
-/// Decisions taken up at once.
+/// How many queued calls are taken at once.
 const BATCH: usize = 256;
 
-/// What the sender is told.
+/// The input of the sender.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// Every call carries the framework's id.
+    /// The framework id, which every call contains.
     Framework(FrameworkId),
-    /// What was decided.
+    /// A call to be sent.
     Call(Call),
-    /// Asks to be told when all calls that were decided before this instant are answered.
+    /// Requests [`SenderEvent::Answered`] for the calls that were queued before this instant.
     Mark(Instant),
 }
 
-/// What waits its turn.
+/// An entry of the queue.
 #[derive(Clone, Debug)]
 enum Item {
     Call(EncodedCall),
-    /// Nothing is sent for it.
+    /// A mark, for which nothing is sent.
     Mark(Instant),
 }
 
-/// What the driver should know of the calls.
+/// What the sender reports to the driver.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SenderEvent {
-    /// All calls that were decided before this instant are answered.
+    /// All calls that were queued before this instant are answered.
     Answered(Instant),
-    /// The master is slow, or no longer.
-    Slowness(Slowness),
+    /// The master is overloaded, or has recovered.
+    MasterLoad(MasterLoad),
 }
 
-/// What the user should know of the master.
+/// What the user should know about the master's load.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Slowness {
-    /// It takes fewer calls than there are.
-    Slow {
-        /// What it says.
+pub(super) enum MasterLoad {
+    /// The master refuses calls for now.
+    Overloaded {
+        /// Its answer.
         why: String,
-        /// Calls that are not sent.
+        /// The number of calls that wait to be sent.
         waiting: usize,
-        /// Calls on the way at most.
+        /// The most calls in flight.
         window: usize,
     },
-    /// It takes all again.
-    Over,
+    /// The master accepts all calls again.
+    Recovered,
 }
 
-impl std::fmt::Display for Slowness {
+impl std::fmt::Display for MasterLoad {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Slowness::Slow { why, waiting, window } => {
+            MasterLoad::Overloaded { why, waiting, window } => {
                 write!(
                     f,
                     "the master is slow to take calls ({why}): {waiting} wait, {window} at a time are sent"
                 )
             }
-            Slowness::Over => f.write_str("the master takes calls as fast as they come again"),
+            MasterLoad::Recovered => f.write_str("the master takes calls as fast as they come again"),
         }
     }
 }
 
-/// See above.
+/// Sends calls and handles the answers.
 pub(super) struct Sender {
     framework: Option<FrameworkId>,
-    order: Order<Item>,
-    /// How many of the items are marks.
+    order: CallOrder<Item>,
+    /// The number of marks in the queue.
     marks: usize,
-    pace: Pace,
+    window: CongestionWindow,
     pipeline: Pipeline,
     events: mpsc::UnboundedSender<SenderEvent>,
     unanswered: Arc<Unanswered>,
@@ -104,37 +104,37 @@ impl Sender {
         let most = settings.connections * settings.calls_per_connection;
         Ok(Sender {
             framework: None,
-            order: Order::new(),
+            order: CallOrder::new(),
             marks: 0,
-            pace: Pace::new(most),
+            window: CongestionWindow::new(most),
             pipeline: client.pipeline(settings)?,
             events,
             unanswered,
         })
     }
 
-    /// Sends what comes until nothing more can come and all is answered, or until a call fails.
+    /// Sends calls until the queue is closed and all are answered, or until a call fails.
     ///
     /// # Errors
-    /// Why a call failed.
+    /// The error of the failed call.
     pub async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) -> Result<(), CallError> {
-        let mut decided = Vec::new();
+        let mut queued = Vec::new();
         let mut open = true;
         loop {
-            // What came meanwhile may be more important than what waits.
+            // New calls may be more important than those that wait.
             for _ in 0..BATCH {
                 let Ok(input) = inputs.try_recv() else { break };
                 self.take(input);
             }
             if !inputs.is_empty() {
-                // Tens of thousands of calls may be decided at once, and the driver shares this thread.
+                // Tens of thousands of calls may be queued at once, and the driver shares this thread.
                 tokio::task::yield_now().await;
             }
             if !open && self.order.is_empty() {
                 return Ok(());
             }
             self.send();
-            let resume = self.pace.resume();
+            let resume = self.window.resume();
             let paused = async move {
                 match resume {
                     Some(at) => sleep_until(at.into()).await,
@@ -147,9 +147,9 @@ impl Sender {
                         self.answered(number, outcome)?;
                     }
                 }
-                count = inputs.recv_many(&mut decided, BATCH), if open => {
+                count = inputs.recv_many(&mut queued, BATCH), if open => {
                     open = count > 0;
-                    decided.drain(..).for_each(|input| self.take(input));
+                    queued.drain(..).for_each(|input| self.take(input));
                 }
                 () = paused => {}
             }
@@ -175,7 +175,7 @@ impl Sender {
     }
 
     fn send(&mut self) {
-        let room = self.pace.room(self.pipeline.in_flight(), Instant::now());
+        let room = self.window.room(self.pipeline.in_flight(), Instant::now());
         let room = room.min(self.pipeline.free_capacity());
         if room == 0 || self.order.ready() == 0 {
             return;
@@ -200,7 +200,7 @@ impl Sender {
         match outcome {
             CallOutcome::Accepted => self.taken(number),
             CallOutcome::NotSent => self.order.put_back(number),
-            // Not taken: all others would be refused in the same way, and this one is sent once more.
+            // The master would refuse all other calls in the same way. This one is sent again later.
             CallOutcome::Failed(error) if is_refused_for_now(&error) => return self.refused(number, error),
             CallOutcome::Failed(error) if self.concerns_this_call_only(number, &error) => {
                 tracing::error!("{}", error_chain(&error));
@@ -214,18 +214,18 @@ impl Sender {
     fn taken(&mut self, number: u64) {
         self.order.done(number);
         self.unanswered.remove();
-        if self.pace.taken(self.waiting(), Instant::now()) {
-            let _ = self.events.send(SenderEvent::Slowness(Slowness::Over));
+        if self.window.taken(self.waiting(), Instant::now()) {
+            let _ = self.events.send(SenderEvent::MasterLoad(MasterLoad::Recovered));
         }
     }
 
-    /// How many calls are not sent.
+    /// The number of calls that wait to be sent.
     fn waiting(&self) -> usize {
         self.order.len().saturating_sub(self.marks + self.pipeline.in_flight())
     }
 
-    /// Whether only this call is refused, so that the others go on. If it is about credentials or the connection, all
-    /// calls would fail; and if TEARDOWN fails, nothing has ended.
+    /// Whether an error concerns only this call, so that the others can continue. An error about credentials or the connection
+    /// concerns all calls, and a failed TEARDOWN means that the framework has not ended.
     fn concerns_this_call_only(&self, number: u64, error: &CallError) -> bool {
         let all = error.is_transient()
             || error.concerns_credentials()
@@ -240,8 +240,8 @@ impl Sender {
     fn refused(&mut self, number: u64, error: CallError) -> Result<(), CallError> {
         let now = Instant::now();
         self.order.put_back(number);
-        let tell = self.pace.refused(now);
-        if self.pace.refused_for(now) >= GIVE_UP {
+        let tell = self.window.refused(now);
+        if self.window.refused_for(now) >= GIVE_UP {
             return Err(error);
         }
         if tell {
@@ -250,14 +250,14 @@ impl Sender {
                 CallError::NotReady { status, message, .. } => format!("HTTP {status}: {message}"),
                 error => error_chain(error),
             };
-            let slow = Slowness::Slow { why, waiting, window: self.pace.window() };
-            let _ = self.events.send(SenderEvent::Slowness(slow));
+            let load = MasterLoad::Overloaded { why, waiting, window: self.window.window() };
+            let _ = self.events.send(SenderEvent::MasterLoad(load));
         }
         Ok(())
     }
 }
 
-/// Whether a call was not taken, but would be later: the master recovers, or what is in front of it has had enough.
+/// Whether the master, or a proxy in front of it, would accept the call later.
 fn is_refused_for_now(error: &CallError) -> bool {
     matches!(error, CallError::NotReady { status: 429 | 503, .. })
 }

@@ -1,4 +1,4 @@
-//! The queue against a master that takes calls in any order, late, or not at once.
+//! The queue with a master that accepts calls in any order, late, or only when they are repeated.
 
 use std::sync::{Arc, Mutex};
 
@@ -22,16 +22,16 @@ use crate::mesos_api;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What the master does with calls.
+/// How the master treats calls.
 struct Manner {
     random: StdRng,
-    /// A call takes effect after up to so many milliseconds, while others of other connections do.
+    /// The most milliseconds until a call takes effect, while calls of other connections do.
     delay_ms: u64,
-    /// So many in a hundred are answered 503, and have no effect.
+    /// The percentage of calls that are answered 503 and have no effect.
     refused_percent: u32,
-    /// So many more are answered 503 before any other.
+    /// How many calls are answered 503 first of all.
     refuses: usize,
-    /// Nothing is answered before so many calls are there.
+    /// How many calls must have arrived before the first answer.
     gathers: usize,
 }
 
@@ -41,7 +41,7 @@ impl Manner {
         Manner { random, delay_ms: 0, refused_percent: 0, refuses: 0, gathers: 0 }
     }
 
-    /// After how long a call is taken, and whether it is.
+    /// After how long a call is answered, and whether it is accepted.
     fn judge(&mut self) -> (Duration, bool) {
         let delay = Duration::from_millis(self.random.random_range(0..=self.delay_ms));
         let refused = self.refuses > 0 || self.random.random_range(0..100) < self.refused_percent;
@@ -74,7 +74,7 @@ impl Master {
         Master { taken, queue, _subscription: subscription }
     }
 
-    /// Sends these and waits until all are answered; what the master took, in its order.
+    /// Sends these calls and waits until all are answered. Returns the accepted calls in the order of the master.
     async fn take(self, calls: &[Call]) -> Vec<WireCall> {
         calls.iter().for_each(|call| self.queue.send(call.clone()));
         timeout(DEADLINE, self.queue.flush()).await.expect("an end").expect("no failure");
@@ -82,7 +82,7 @@ impl Master {
     }
 }
 
-/// Takes the calls of a connection one after the other.
+/// Handles the calls of a connection one after the other.
 async fn connection(
     mut socket: TcpStream,
     manner: Arc<Mutex<Manner>>,
@@ -140,7 +140,7 @@ fn kill(task: usize) -> Call {
     Call::Kill { task: format!("t{task}"), agent: "a".into() }
 }
 
-/// In which place each call was taken. Equal calls are told apart by their order.
+/// The position at which each call was accepted. Equal calls are distinguished by their order.
 fn places(calls: &[Call], taken: &[WireCall]) -> Vec<usize> {
     let mut free: Vec<_> = taken.iter().map(Some).collect();
     let place = |call: &Call| {
@@ -196,8 +196,8 @@ async fn a_master_that_is_slow_to_take_calls_gets_them_later_and_the_user_hears_
     calls.iter().for_each(|call| master.queue.send(call.clone()));
     let mut said = Vec::new();
     for _ in 0..2 {
-        match timeout(DEADLINE, master.queue.report()).await.expect("a report") {
-            Report::Notice(text) => said.push(text),
+        match timeout(DEADLINE, master.queue.event()).await.expect("an event") {
+            QueueEvent::Message(text) => said.push(text),
             other => panic!("{other:?}"),
         }
     }
@@ -229,10 +229,10 @@ async fn it_is_known_when_all_calls_decided_before_an_instant_are_answered() {
     master.queue.mark(now);
     after.iter().for_each(|call| master.queue.send(call.clone()));
     loop {
-        match timeout(DEADLINE, master.queue.report()).await.expect("a report") {
-            Report::Notice(_) => {}
-            Report::Answered(decided_before) => break assert_eq!(decided_before, now),
-            Report::Failed(why) => panic!("{why}"),
+        match timeout(DEADLINE, master.queue.event()).await.expect("an event") {
+            QueueEvent::Message(_) => {}
+            QueueEvent::Answered(decided_before) => break assert_eq!(decided_before, now),
+            QueueEvent::CallFailed(why) => panic!("{why}"),
         }
     }
     let taken = master.taken.lock().unwrap().clone();

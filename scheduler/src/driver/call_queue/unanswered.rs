@@ -1,17 +1,17 @@
-//! How many calls were decided and not answered yet, for who would rather wait than decide more.
+//! The number of calls that are not answered, by which the driver decides whether to wait.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-/// So many calls are a burst: more than can be on the way at once.
+/// This number of calls is a burst: more than can be in flight at once.
 pub(in crate::driver) const BURST: usize = 512;
 
-/// The number, and who waits for it to sink.
+/// The number of unanswered calls.
 #[derive(Debug, Default)]
 pub(in crate::driver) struct Unanswered {
     count: AtomicUsize,
-    few: Notify,
+    below_burst: Notify,
 }
 
 impl Unanswered {
@@ -20,20 +20,20 @@ impl Unanswered {
         self.count.load(Relaxed)
     }
 
-    /// One more is decided.
+    /// Adds a call.
     pub(super) fn add(&self) {
         self.count.fetch_add(1, Relaxed);
     }
 
-    /// One is answered.
+    /// Removes a call that was answered.
     pub(super) fn remove(&self) {
         if self.count.fetch_sub(1, Relaxed) == BURST {
-            self.few.notify_one();
+            self.below_burst.notify_one();
         }
     }
 
-    /// Waits until they are fewer than a burst after they were one.
-    pub async fn few(&self) {
-        self.few.notified().await;
+    /// Waits until the number has fallen below a burst.
+    pub async fn below_burst(&self) {
+        self.below_burst.notified().await;
     }
 }

@@ -38,7 +38,7 @@ fn reconcile(tasks: &[&str]) -> Call {
 }
 
 /// Takes calls in and sends as many as it may; the places of those that were sent, and their numbers.
-fn sent(order: &mut Order<usize>, calls: &[Call]) -> Vec<(usize, u64)> {
+fn sent(order: &mut CallOrder<usize>, calls: &[Call]) -> Vec<(usize, u64)> {
     for (index, call) in calls.iter().enumerate() {
         let footprint = order.footprint(call);
         order.add(footprint, index);
@@ -46,7 +46,7 @@ fn sent(order: &mut Order<usize>, calls: &[Call]) -> Vec<(usize, u64)> {
     all(order)
 }
 
-fn all(order: &mut Order<usize>) -> Vec<(usize, u64)> {
+fn all(order: &mut CallOrder<usize>) -> Vec<(usize, u64)> {
     std::iter::from_fn(|| order.next().map(|(number, &index)| (index, number))).collect()
 }
 
@@ -58,7 +58,7 @@ fn places(sent: &[(usize, u64)]) -> Vec<usize> {
 
 /// Which calls are sent in the first round, the second and so on, when all of a round are answered at once.
 fn rounds(calls: &[Call]) -> Vec<Vec<usize>> {
-    let mut order = Order::new();
+    let mut order = CallOrder::new();
     let mut round = sent(&mut order, calls);
     let mut rounds = Vec::new();
     while !round.is_empty() {
@@ -87,7 +87,7 @@ fn reconcile_waits_for_the_launches_it_asks_for_and_nobody_waits_for_it() {
 
 #[test]
 fn a_reconcile_of_all_tasks_does_not_wait_for_later_launches() {
-    let mut order = Order::new();
+    let mut order = CallOrder::new();
     let first = sent(&mut order, &[accept("t", "o", SOME), reconcile(&[])]);
     assert_eq!(places(&first), [0]);
     assert_eq!(places(&sent(&mut order, &[accept("u", "p", SOME)])), [0], "it is on the way, too");
@@ -122,7 +122,7 @@ fn a_launch_does_not_wait_for_revive_but_a_later_revive_waits_for_it() {
         accept("u", "4", SOME),
     ];
     assert_eq!(rounds(&calls), [vec![0, 2, 5], vec![1], vec![3], vec![4]]);
-    let mut order = Order::new();
+    let mut order = CallOrder::new();
     let first = sent(&mut order, &calls[..5]);
     assert_eq!(places(&first), [0, 2]);
     order.done(first.iter().find(|(index, _)| *index == 0).unwrap().1);
@@ -138,7 +138,7 @@ fn a_launch_does_not_wait_for_revive_but_a_later_revive_waits_for_it() {
 fn what_an_important_call_waits_for_is_as_important() {
     let others = (0..4).map(|index| message(&format!("m{index}")));
     let calls: Vec<_> = others.chain([message("t"), message("t"), kill("t"), acknowledge("u")]).collect();
-    let mut order = Order::new();
+    let mut order = CallOrder::new();
     for (index, call) in calls.iter().enumerate() {
         let footprint = order.footprint(call);
         order.add(footprint, index);
@@ -160,7 +160,7 @@ fn teardown_is_the_last() {
 
 #[test]
 fn the_most_important_go_first_and_the_oldest_is_not_forgotten() {
-    let mut order = Order::new();
+    let mut order = CallOrder::new();
     for index in 0..20 {
         for call in [message(&format!("m{index}")), accept(&format!("t{index}"), &format!("o{index}"), SOME)]
         {
@@ -192,7 +192,7 @@ fn the_most_important_go_first_and_the_oldest_is_not_forgotten() {
 
 #[test]
 fn what_was_not_taken_goes_first_and_still_holds_up_what_must_wait() {
-    let mut order = Order::new();
+    let mut order = CallOrder::new();
     let first = sent(&mut order, &[kill("t"), kill("u"), kill("t")]);
     order.put_back(first[0].1);
     assert_eq!(all(&mut order), [first[0]]);
@@ -203,12 +203,12 @@ fn what_was_not_taken_goes_first_and_still_holds_up_what_must_wait() {
 
 #[test]
 fn memory_is_given_back_when_all_are_done() {
-    let mut order = Order::new();
+    let mut order = CallOrder::new();
     let calls: Vec<_> = (0..10_000).map(|index| kill(&index.to_string())).collect();
     let round = sent(&mut order, &calls);
     assert!(order.calls.capacity() >= 10_000 && order.lanes.capacity() >= 10_000);
     round.iter().for_each(|(_, number)| order.done(*number));
-    assert!(order.calls.capacity() <= KEPT && order.lanes.capacity() <= KEPT);
+    assert!(order.calls.capacity() <= KEPT_CAPACITY && order.lanes.capacity() <= KEPT_CAPACITY);
 }
 
 /// Whether the rules say that the first of two calls must arrive first. Written down anew, without keys.
@@ -272,7 +272,7 @@ proptest! {
         calls in calls(),
         choices in prop::collection::vec((0usize..16, any::<bool>()), 400),
     ) {
-        let (mut order, mut added, mut answered) = (Order::new(), 0, Vec::new());
+        let (mut order, mut added, mut answered) = (CallOrder::new(), 0, Vec::new());
         let mut on_the_way: Vec<(usize, u64)> = Vec::new();
         for (which, taken) in choices.into_iter().chain(std::iter::repeat((15, true))) {
             if answered.len() == calls.len() {
@@ -306,7 +306,7 @@ proptest! {
     /// Nothing waits for what it need not wait for.
     #[test]
     fn what_need_not_wait_is_sent_at_once(calls in calls()) {
-        let free = places(&sent(&mut Order::new(), &calls));
+        let free = places(&sent(&mut CallOrder::new(), &calls));
         for (index, call) in calls.iter().enumerate() {
             let must_wait = calls[..index].iter().any(|earlier| must_keep_order(earlier, call));
             prop_assert_eq!(free.contains(&index), !must_wait, "{}: {:?}", index, calls);

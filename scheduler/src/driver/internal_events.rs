@@ -1,4 +1,4 @@
-//! What the state machine is told by others than the master: disk, clock, user.
+//! The events that do not come from the master: from the store, the artifact server, the clock and the user.
 
 use std::time::{Duration, Instant};
 
@@ -11,37 +11,37 @@ use crate::display::Display;
 use crate::event::Event;
 use crate::store::StoreEvent;
 
-/// Between two looks at the time. The terminal is drawn as often.
+/// The time between two ticks. The terminal is drawn as often.
 pub(super) const TICK: Duration = Duration::from_millis(500);
-/// The disk is tried every second; the user need not hear of each failure.
+/// How often the user is told that the store fails. It tries again every second.
 const WARN_EVERY: Duration = Duration::from_secs(30);
 
-/// Disk, clock and user.
-pub(crate) struct Inputs {
-    notices: mpsc::UnboundedReceiver<StoreEvent>,
-    /// `None`: nothing is fetched from this scheduler.
-    fetching: Option<watch::Receiver<DownloadStats>>,
+/// The sources of these events.
+pub(crate) struct InternalEvents {
+    store_events: mpsc::UnboundedReceiver<StoreEvent>,
+    /// `None`: this scheduler does not serve the executor.
+    downloads: Option<watch::Receiver<DownloadStats>>,
     tick: Interval,
     stop: CancellationToken,
     stopped: bool,
     warned: Option<Instant>,
 }
 
-impl Inputs {
+impl InternalEvents {
     pub fn new(
-        notices: mpsc::UnboundedReceiver<StoreEvent>,
-        fetching: Option<watch::Receiver<DownloadStats>>,
+        store_events: mpsc::UnboundedReceiver<StoreEvent>,
+        downloads: Option<watch::Receiver<DownloadStats>>,
         stop: CancellationToken,
     ) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Inputs { notices, fetching, tick, stop, stopped: false, warned: None }
+        InternalEvents { store_events, downloads, tick, stop, stopped: false, warned: None }
     }
 
-    /// Waits for the next of them. Cancelling loses nothing.
+    /// Waits for the next events. Cancelling this loses none.
     pub async fn next(&mut self, display: &Display) -> Vec<Event> {
         tokio::select! {
-            Some(notice) = self.notices.recv() => match notice {
+            Some(event) = self.store_events.recv() => match event {
                 StoreEvent::Persisted(tickets) => vec![Event::Persisted(tickets)],
                 StoreEvent::WriteFailed(why) => {
                     if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
@@ -59,15 +59,15 @@ impl Inputs {
                 self.stopped = true;
                 vec![Event::Stop]
             }
-            fetching = next_of(&mut self.fetching) => vec![Event::Fetching(fetching)],
+            stats = next_of(&mut self.downloads) => vec![Event::Fetching(stats)],
             _ = self.tick.tick() => vec![Event::Tick],
         }
     }
 }
 
-/// What is told next, if anything ever is.
-async fn next_of(fetching: &mut Option<watch::Receiver<DownloadStats>>) -> DownloadStats {
-    if let Some(receiver) = fetching
+/// Waits for the next statistics, for ever if there are none.
+async fn next_of(downloads: &mut Option<watch::Receiver<DownloadStats>>) -> DownloadStats {
+    if let Some(receiver) = downloads
         && receiver.changed().await.is_ok()
     {
         return *receiver.borrow_and_update();
