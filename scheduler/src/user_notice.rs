@@ -182,8 +182,8 @@ impl fmt::Display for UserNotice {
             }
             UserNotice::ServerUp { task, address } => write!(f, "{task} listens at {}", pool_url(address)),
             UserNotice::Mining { task, host } => write!(f, "{task} mines on {host}"),
-            UserNotice::Health { task, healthy: true, .. } => write!(f, "{task} is well again"),
-            UserNotice::Health { task, why, .. } => write!(f, "{task} is not well: {why}"),
+            UserNotice::Health { task, healthy: true, .. } => write!(f, "{task} is healthy again"),
+            UserNotice::Health { task, why, .. } => write!(f, "{task} is not healthy: {why}"),
             UserNotice::Unreachable { task, host } => {
                 write!(f, "{task} cannot be reached: {host} does not answer")
             }
@@ -201,7 +201,7 @@ impl fmt::Display for UserNotice {
             }
             UserNotice::Redirected { task, server } => write!(f, "{task} mines at {server} now"),
             UserNotice::Preempted(task) => {
-                write!(f, "nothing on offer is enough for a server: {task} gives way")
+                write!(f, "no offer is enough for a server: ending {task} to make room")
             }
             UserNotice::Outdated(task) => {
                 write!(f, "{task} is of an earlier version: ending it, for a new one to take its place")
@@ -244,7 +244,7 @@ impl fmt::Display for UserNotice {
             }
             UserNotice::Unused(unused) => unused.fmt(f),
             UserNotice::MesosFailure(text) | UserNotice::Remark(text) => f.write_str(text),
-            UserNotice::UnknownTask(task) => write!(f, "{task} is not in the books: killing it"),
+            UserNotice::UnknownTask(task) => write!(f, "{task} has no record: killing it"),
             UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
             UserNotice::Ending(tasks) => write!(f, "ending {}", pluralize(*tasks, "task")),
             UserNotice::Intervals { workers, intervals } => write!(

@@ -1,4 +1,4 @@
-//! The state machine event by event, with a clock and a disk that the test moves.
+//! Tests of the state machine, event by event, with a clock and a disk under the test's control.
 
 mod admission;
 mod common_failure;
@@ -43,7 +43,7 @@ use crate::task_id::TaskKind;
 use crate::task_info::{Arguments, Delivery, ImageTask, Programs};
 use crate::user_notice::UserNotice;
 
-/// A master has something to say at least so often.
+/// The interval of the master's heartbeats.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(crate) fn settings() -> Settings {
@@ -68,7 +68,7 @@ pub(crate) fn settings_where(change: impl FnOnce(&mut FrameworkOptions)) -> Sett
     settings
 }
 
-/// The image of a miner that is not ours.
+/// A user's own image of a miner.
 pub(super) fn somebody_elses_worker() -> ImageTask {
     ImageTask { image: "cpuminer".into(), arguments: Arguments::parse("", &[]).unwrap() }
 }
@@ -88,7 +88,7 @@ pub(super) fn offer(id: &str, agent: &str, cpus: f64, mem: u64) -> Offer {
     }
 }
 
-/// An update as an agent sends it; the uuid is made of the task and `n`.
+/// An update of an agent. Its uuid is made of the task and `n`.
 pub(super) fn status(task: &str, state: TaskState, n: u8) -> TaskStatus {
     let mut uuid = task.as_bytes().to_vec();
     uuid.push(n);
@@ -107,12 +107,12 @@ pub(super) fn report(worker: &str, sequence: u64, accepted: u64) -> Vec<u8> {
     Report { sequence, accounts: vec![account], server: None }.encode()
 }
 
-/// A state machine between a clock, a disk and the record of what it wanted.
+/// A state machine with a clock and a disk, and the effects that it wanted.
 pub(super) struct Script {
     pub state: State,
     pub now: Instant,
     pub disk: Memory,
-    /// On the way to the disk.
+    /// The changes on their way to the disk.
     pub queue: Vec<(Ticket, Change)>,
     pub calls: Vec<Call>,
     pub notices: Vec<UserNotice>,
@@ -132,7 +132,7 @@ impl Script {
         Script { state, now, disk, queue, calls, notices, finished: false, settings }
     }
 
-    /// Subscribed, with a server that runs on agent `a` as miner-server-1.
+    /// With a subscription, and miner-server-1 running on agent `a`.
     pub fn with_server() -> Script {
         Script::server_of(settings())
     }
@@ -148,7 +148,7 @@ impl Script {
         script
     }
 
-    /// The same, with workers miner-worker-2 on `a` and miner-worker-3 on `b` that run.
+    /// The same with miner-worker-2 running on `a` and miner-worker-3 on `b`.
     pub fn with_workers() -> Script {
         Script::workers_of(settings())
     }
@@ -194,7 +194,7 @@ impl Script {
         self.event(Event::Update(Box::new(status)));
     }
 
-    /// The disk takes everything that waits, and what follows from it.
+    /// Persists all changes, and those that follow from them.
     pub fn write(&mut self) {
         while !self.queue.is_empty() {
             self.write_some(self.queue.len());
@@ -209,7 +209,7 @@ impl Script {
         }
     }
 
-    /// Time passes, tick by tick, and the master, if there is one, is there.
+    /// Time passes, tick by tick, with heartbeats of the master if there is a subscription.
     pub fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end && !self.finished {
@@ -220,7 +220,7 @@ impl Script {
         }
     }
 
-    /// The same for a master that says nothing.
+    /// Likewise without heartbeats.
     pub fn wait_for_master(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -240,14 +240,14 @@ impl Script {
         self.event(Event::Tick);
     }
 
-    /// The process dies, with all that was not written, and another one starts.
+    /// The process dies with its pending changes, and another one starts.
     pub fn restart(&mut self) {
         self.queue.clear();
         self.state = State::new(self.settings.clone(), self.disk.recover(), Duration::from_secs(5), self.now);
         self.clear();
     }
 
-    /// The same, and the next one starts on another machine: with an empty disk, or one where it has led before.
+    /// Likewise, but the next process starts on another machine: with an empty disk, or with the records of an earlier lead.
     pub fn hand_over(&mut self, empty_disk: bool) {
         self.queue.clear();
         let recovered = self.disk.hand_over(empty_disk);

@@ -1,4 +1,4 @@
-//! Counts and indexes agree with the tasks, whatever happens to them in any order.
+//! Counts and indexes agree with the tasks, whatever happens in any order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -62,7 +62,7 @@ fn live(hashrate: f64) -> Live {
     Live::Worker(WorkerLive { hashrate, ..WorkerLive::default() })
 }
 
-/// What happens to a task, by number; `which` chooses among several ways.
+/// Changes a task in one of several ways; `which` chooses the details.
 fn act(fleet: &mut Fleet, action: u8, id: &str, which: u64, now: Instant) {
     match action {
         0 => drop(fleet.launch_sent(id, now)),
@@ -95,7 +95,7 @@ fn ids<'a>(tasks: impl Iterator<Item = &'a Task>) -> BTreeSet<&'a str> {
     tasks.map(Task::id).collect()
 }
 
-/// Compares what is kept with what looking at every task tells.
+/// Compares counts and indexes with a look at each task.
 fn check(fleet: &Fleet, now: Instant) {
     let all = || fleet.all();
     assert!(all().all(|task| fleet.get(task.id()).is_some_and(|it| it.id() == task.id())));
@@ -190,7 +190,7 @@ proptest! {
 }
 
 #[test]
-fn a_worker_that_says_nothing_any_more_adds_nothing_to_the_sum() {
+fn a_silent_worker_adds_nothing_to_the_sum() {
     let (mut fleet, now) = (Fleet::default(), Instant::now());
     for number in [2, 3] {
         fleet.insert(Task::recovered(record(TaskKind::Worker, number), now));
@@ -220,7 +220,7 @@ fn the_key_of_a_task_that_is_gone_finds_nothing() {
 }
 
 #[test]
-fn tasks_come_in_the_order_of_their_launch_also_after_one_that_is_gone() {
+fn tasks_are_listed_in_the_order_of_their_launch_also_after_one_that_is_gone() {
     let (mut fleet, now) = (Fleet::default(), Instant::now());
     (2..12).for_each(|number| fleet.insert(Task::recovered(record(TaskKind::Worker, number), now)));
     fleet.remove("miner-worker-4");
@@ -232,7 +232,7 @@ fn tasks_come_in_the_order_of_their_launch_also_after_one_that_is_gone() {
     assert_eq!(after("miner-worker-4").as_deref(), Some("miner-worker-5"));
     assert_eq!(after("miner-worker-11").as_deref(), Some("miner-worker-12"));
     assert_eq!(after("miner-worker-12"), None);
-    // Found later, though it was launched before all others.
+    // Added later, although it was launched before all others.
     fleet.insert(Task::recovered(record(TaskKind::Worker, 1), now));
     assert_eq!(fleet.in_launch_order(None).map(Task::id).next(), Some("miner-worker-1"));
     assert_eq!(next(&fleet, "miner-worker-1").as_deref(), Some("miner-worker-2"));

@@ -42,13 +42,13 @@ fn demand_with(wanted: Demand, placement: Placement) -> PlanContext<'static> {
     }
 }
 
-/// The same with marks of agent `a`.
+/// A context with marks of agent `a`.
 fn marked(marks: AgentMarks, context: PlanContext<'static>) -> PlanContext<'static> {
     let marks = move |agent: &str| if agent == "a" { marks } else { AgentMarks::default() };
     PlanContext { marks: Box::leak(Box::new(marks)), ..context }
 }
 
-/// The same with workers at these places.
+/// A context with workers at these places.
 fn beside(placed: &[Place], context: PlanContext<'static>) -> PlanContext<'static> {
     let constraints = &context.placement.workers;
     let mut occupancy = Occupancy::new(constraints);
@@ -63,7 +63,7 @@ fn total(resources: &[Resource], name: &str) -> u64 {
 }
 
 #[test]
-fn agents_that_would_have_to_fetch_wait_when_no_more_may() {
+fn agents_wait_when_no_more_may_fetch() {
     let offers = ["a", "b", "c"].map(|agent| simple(&format!("of-{agent}"), agent, 4.0, 4096, 9));
     let marks = |agent: &str| AgentMarks { fetches: agent != "c", ..AgentMarks::default() };
     let context = |wanted, fetches_left| PlanContext { marks: &marks, fetches_left, ..context(wanted) };
@@ -73,9 +73,9 @@ fn agents_that_would_have_to_fetch_wait_when_no_more_may() {
     assert_eq!(one.waiting, [Waiting { agent: "b".into(), offers: vec!["of-b".into()] }]);
     assert!(one.declines.is_empty() && one.unused.is_empty(), "{one:?}");
     assert_eq!(launched(&plan(&offers, &context(Demand::Workers, 2))), ["a", "b", "c"]);
-    // Nothing can be mined without a server.
+    // A server does not wait, since nothing can be mined without it.
     assert_eq!(launched(&plan(&offers[..1], &context(SERVER, 0))), ["a"]);
-    // What is too small for a worker is not said to wait.
+    // An agent that is too small for a worker does not wait.
     let small = plan(&[simple("o", "a", 0.01, 4096, 0)], &context(Demand::Workers, 0));
     assert_eq!((small.waiting.len(), small.declines.len()), (0, 1));
 }
@@ -237,7 +237,7 @@ fn a_constraint_is_tried_again_when_something_is_launched_elsewhere() {
     assert!(all.tasks.len() == 3 && !all.held_back && all.unused.is_empty());
 }
 
-/// In the order of their racks, so that nearly each launch makes room for the next one on the other rack.
+/// Sorted so that nearly each launch allows another one on the other rack.
 #[test]
 fn a_thousand_agents_that_have_to_wait_for_each_other_are_all_used() {
     let offers = (0..1000).map(|n| {
@@ -283,12 +283,12 @@ fn offers() -> impl Strategy<Value = Vec<Offer>> {
     })
 }
 
-/// The tasks of each agent.
+/// The planned tasks of each agent.
 fn groups(plan: &Plan) -> impl Iterator<Item = &[PlannedTask]> {
     plan.tasks.chunk_by(|before, _| before.offers.is_empty())
 }
 
-/// What the offers hold that these tasks use.
+/// The resources of the offers that these tasks use.
 fn offered_to(tasks: &[PlannedTask], offers: &[Offer]) -> Vec<Resource> {
     let last = tasks.last().expect("no group is empty");
     assert!(tasks.iter().all(|task| task.agent == last.agent));

@@ -1,4 +1,4 @@
-//! Each rule alone, with a fleet: what it wants when something happens. What all of them do together is tested in `core`.
+//! Tests of single policies with a fleet. The tests in `core` are about all policies together.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::task_info::ExternalPool;
 const SECOND: Duration = Duration::from_secs(1);
 const SERVER: &str = "miner-server-1";
 
-/// A fleet, and all else that a rule may look at.
+/// A fleet, and all else that a policy may look at.
 struct Stage {
     settings: Settings,
     run: RunState,
@@ -27,7 +27,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Subscribed, without a task.
+    /// With a subscription, without tasks.
     fn new(settings: Settings) -> Self {
         let now = Instant::now();
         let mut run = RunState::new(now);
@@ -37,7 +37,7 @@ impl Stage {
         Self { settings, run, fleet, history, now }
     }
 
-    /// The same with a server that runs and is in service.
+    /// The same with a running server in service.
     fn with_server(settings: Settings) -> Self {
         let mut stage = Self::new(settings);
         let now = stage.now;
@@ -60,7 +60,7 @@ impl Stage {
         id
     }
 
-    /// The state of a task changes.
+    /// Changes the state of a task.
     fn set_state(&mut self, id: &str, state: TaskState) -> StateChange {
         let task = self.fleet.get(id).expect("it is there");
         let change = StateChange { before: task.state(), slot: task.slot };
@@ -69,13 +69,13 @@ impl Stage {
         change
     }
 
-    /// The same, as rules hear of it.
+    /// The same, as an event.
     fn alive(&mut self, id: &str, state: TaskState) -> PolicyEvent {
         let change = self.set_state(id, state);
         PolicyEvent::Alive { task: id.to_owned(), state, change }
     }
 
-    /// What a rule wants, in short.
+    /// Short forms of a policy's intents.
     fn on(&mut self, rule: &mut dyn Policy, event: &PolicyEvent) -> Vec<String> {
         self.run.hear_master(self.now);
         let view = View {
@@ -88,7 +88,7 @@ impl Stage {
         rule.on_event(&view, event, self.now).iter().map(short).collect()
     }
 
-    /// The same a while later, when time passes.
+    /// Likewise at a tick after a while.
     fn later(&mut self, rule: &mut dyn Policy, time: Duration) -> Vec<String> {
         self.now += time;
         self.on(rule, &PolicyEvent::Tick)
@@ -150,7 +150,7 @@ fn a_server_that_ends_is_given_up_and_its_workers_end_with_it_or_stay() {
 }
 
 #[test]
-fn an_agent_pauses_for_its_failures_and_not_for_what_others_did() {
+fn an_agent_is_paused_for_its_own_failures_alone() {
     use TaskState::*;
     let mut stage = Stage::with_server(settings());
     let worker = stage.worker(2);
@@ -197,7 +197,7 @@ fn the_time_until_the_master_takes_a_launch_does_not_count() {
     stage.on(&mut rule, &PolicyEvent::CallsAnswered { decided_before: stage.now });
     assert!(stage.later(&mut rule, 119 * SECOND).is_empty());
     assert_eq!(stage.later(&mut rule, SECOND)[1], "presume miner-worker-2 lost");
-    // The calls of a subscription that is gone are never answered.
+    // The calls of an earlier subscription are never answered.
     stage.insert(TaskRecord { state: None, ..record(TaskKind::Worker, 3) });
     stage.on(&mut rule, &PolicyEvent::Launched("miner-worker-3".into()));
     stage.on(&mut rule, &PolicyEvent::Subscribed);
@@ -220,7 +220,7 @@ fn a_worker_loses_its_slot_when_it_is_unreachable_for_a_minute() {
 }
 
 #[test]
-fn a_worker_that_returns_goes_on_only_where_its_place_is_free() {
+fn a_worker_that_returns_goes_on_only_if_its_slot_is_free() {
     let limits = WorkerLimits { max_workers: Some(1), ..WorkerLimits::default() };
     let mut settings = settings();
     settings.placement.limits = limits;
@@ -244,7 +244,7 @@ fn a_worker_that_returns_goes_on_only_where_its_place_is_free() {
 }
 
 #[test]
-fn a_task_of_nobody_is_ended() {
+fn a_task_without_a_server_is_ended() {
     let mut stage = Stage::new(settings());
     let worker = stage.worker(2);
     stage.insert(record(TaskKind::Server, 9));
@@ -275,7 +275,7 @@ fn a_task_is_killed_again_after_a_pause() {
 }
 
 #[test]
-fn silence_counts_from_the_last_word_and_only_of_those_who_speak() {
+fn silence_counts_from_the_last_live_message_of_tasks_that_send_them() {
     let mut stage = Stage::with_server(settings());
     let (speaks, never_spoke) = (stage.worker(2), stage.worker(3));
     let mut rule = silence::Silence::default();

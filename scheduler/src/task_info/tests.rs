@@ -72,7 +72,7 @@ fn an_archive_is_unpacked_by_the_fetcher_whoever_serves_it() {
     for archive in ["http://h:1/abc/mesos-miner.tar.gz", "hdfs://h/mesos-miner-1.2.tgz", "/shared/m.zip"] {
         assert_eq!(fetched(archive), (Some(true), Some(false), None), "{archive}");
     }
-    // A mere `.gz` is no archive with a file of that name and mode in it.
+    // A `.gz` is not an archive: it has no file name and no mode.
     for file in ["http://h:1/mesos-miner", "http://h:1/m.tar.gz/m", "http://h:1/mesos-miner.gz"] {
         assert_eq!(fetched(file), (Some(false), Some(true), Some("mesos-miner".to_owned())), "{file}");
     }
@@ -86,7 +86,7 @@ fn tasks_launched_together_are_not_renewed_together() {
     assert!(limits.iter().all(|limit| (90_000..=100_000).contains(limit)), "{limits:?}");
     limits.sort_unstable();
     let gap = limits.windows(2).map(|pair| pair[1] - pair[0]).min();
-    // At a report a minute, none is renewed within half an hour of another.
+    // With one report a minute, no two tasks are replaced within half an hour.
     assert!(gap >= Some(30), "{gap:?}");
     for few in 1..=20 {
         let few = NonZeroU64::new(few).unwrap();
@@ -104,7 +104,7 @@ fn a_server_says_where_it_listens() {
     let template = TaskTemplate { programs, ..template(Delivery::Path("/opt/m".into())) };
     let info = template.task(&record, None, vec![], vec![], intervals());
     let discovery = info.discovery.unwrap();
-    // Mesos-DNS makes _stratum._mesos-miner._tcp.FRAMEWORK.mesos of it.
+    // The name in Mesos-DNS is _stratum._mesos-miner._tcp.FRAMEWORK.mesos.
     assert_eq!(discovery.name.as_deref(), Some("mesos-miner"));
     assert_eq!(discovery.visibility(), discovery_info::Visibility::Cluster);
     let ports = discovery.ports.unwrap().ports;
@@ -159,7 +159,7 @@ fn an_image_brings_its_own_entry_point() {
 /// The original's `TaskInfo`s, field by field. What differs: names of workers' tasks (ours are called alike wherever
 /// they run), the ports, which the original used without taking them, and DiscoveryInfo, which it did not have.
 #[test]
-fn images_run_as_the_original_s_did() {
+fn user_images_run_as_in_the_original_system() {
     let default = |option: &str| {
         let command = <crate::cli::Args as clap::CommandFactory>::command();
         let arg = command.get_arguments().find(|arg| arg.get_long() == Some(option)).unwrap();
@@ -252,7 +252,7 @@ fn a_worker_image_may_mine_at_a_pool() {
     assert!(info.executor.is_none() && info.data.is_none());
 }
 
-/// What Mesos is told of our image, whole: the executor runs in it, the task has neither command nor container.
+/// The whole `TaskInfo` with our own image: the executor runs in it, and the task has neither command nor container.
 #[test]
 fn our_own_image_runs_the_executor_of_servers_and_workers() {
     let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };

@@ -1,4 +1,4 @@
-//! No more workers than the server admits.
+//! There are no more workers than the server admits.
 
 use mesos::resources::Resources;
 
@@ -22,7 +22,7 @@ fn remarks(script: &Script) -> Vec<String> {
 }
 
 #[test]
-fn no_more_workers_are_launched_than_the_server_says_that_it_admits() {
+fn no_more_workers_are_launched_than_the_server_admits() {
     let mut script = Script::with_server();
     admits(&mut script, Some(17));
     offers(&mut script, 0..20);
@@ -39,7 +39,7 @@ fn no_more_workers_are_launched_than_the_server_says_that_it_admits() {
     assert_eq!(notices.count(), 1, "it is said once");
     script.clear();
 
-    // One ends, and another takes its place.
+    // A worker ends, and another takes its place.
     script.update(status("miner-worker-2", TaskState::TaskFinished, 1));
     script.write();
     assert!(script.calls.contains(&Call::Revive));
@@ -49,7 +49,7 @@ fn no_more_workers_are_launched_than_the_server_says_that_it_admits() {
     assert_eq!(script.launched().len(), 1);
     script.clear();
 
-    // It admits more, as the next one may.
+    // The server admits more workers, as the next one may.
     admits(&mut script, Some(34));
     script.wait(Duration::from_secs(1));
     assert!(script.calls.contains(&Call::Revive));
@@ -58,7 +58,7 @@ fn no_more_workers_are_launched_than_the_server_says_that_it_admits() {
 }
 
 #[test]
-fn the_server_has_the_memory_asked_for_and_is_told_what_that_is_enough_for() {
+fn the_servers_memory_decides_its_limit_of_connections() {
     let mut settings = settings();
     settings.template.options.server_mem = 64;
     let mut script = Script::with(settings);
@@ -76,13 +76,13 @@ fn the_server_has_the_memory_asked_for_and_is_told_what_that_is_enough_for() {
 }
 
 #[test]
-fn an_executor_that_says_nothing_of_it_is_taken_for_what_its_memory_admits() {
+fn without_a_limit_in_live_messages_the_servers_memory_decides() {
     let mut script = Script::server_of(settings());
     admits(&mut script, None);
     offers(&mut script, 0..100);
     assert_eq!(script.launched().len(), 100);
     let mut small = settings();
-    small.template.options.server_mem = 33; // less than the option allows, lest the test takes long
+    small.template.options.server_mem = 33; // Less than the option allows, so that the test is short.
     let mut script = Script::server_of(small);
     admits(&mut script, None);
     offers(&mut script, 0..100);
@@ -97,7 +97,7 @@ fn an_executor_that_says_nothing_of_it_is_taken_for_what_its_memory_admits() {
 }
 
 #[test]
-fn what_the_user_wants_less_of_needs_no_remark() {
+fn a_lower_limit_of_the_user_needs_no_remark() {
     let limits = WorkerLimits { max_workers: Some(15), ..WorkerLimits::default() };
     let placement = Placement { limits, ..Placement::default() };
     let mut script = Script::server_of(Settings { placement, ..settings() });
@@ -108,7 +108,7 @@ fn what_the_user_wants_less_of_needs_no_remark() {
 }
 
 #[test]
-fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
+fn external_pools_and_users_servers_have_no_known_limit() {
     let mut pool = settings();
     pool.template.pool = Some(ExternalPool {
         url: "stratum+tcp://pool:1".into(),
@@ -119,7 +119,7 @@ fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
     pool.template.options.server_mem = 33;
     let mut script = Script::with(pool);
     script.subscribe();
-    // A run begins with few launches, until one runs.
+    // A run of the scheduler begins with few launches, until one task runs.
     offers(&mut script, 0..1);
     script.update(status("miner-worker-1", TaskState::TaskRunning, 1));
     script.write();
@@ -134,7 +134,7 @@ fn a_pool_or_a_server_that_is_not_ours_turns_away_whom_it_likes() {
 }
 
 #[test]
-fn a_server_of_an_earlier_run_gets_no_more_workers_before_it_says_how_many_it_admits() {
+fn a_recovered_server_gets_no_more_workers_before_its_first_live_message() {
     let mut script = Script::with_server();
     admits(&mut script, Some(17));
     offers(&mut script, 0..5);
@@ -152,7 +152,7 @@ fn a_server_of_an_earlier_run_gets_no_more_workers_before_it_says_how_many_it_ad
     admits(&mut script, Some(17));
     script.wait(Duration::from_secs(1));
     assert!(script.calls.contains(&Call::Revive), "{:?}", script.calls);
-    // A run begins with few launches, until one runs.
+    // A run of the scheduler begins with few launches, until one task runs.
     offers(&mut script, 20..21);
     script.update(status("miner-worker-7", TaskState::TaskRunning, 1));
     script.write();

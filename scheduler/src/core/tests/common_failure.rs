@@ -1,4 +1,4 @@
-//! A failure that all agents have in common, on a small cluster that offers what is free.
+//! Failures that agents have in common, on a small cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,26 +9,26 @@ use task_status::Reason;
 const MINUTE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(500);
 
-/// What becomes of a launch on an agent.
+/// The outcome of a launch on an agent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     Runs,
     Ends(TaskState, Option<Reason>),
-    /// It runs, and crashes at once.
+    /// The task runs, and crashes at once.
     Crashes,
-    /// It comes to that, but not soon.
+    /// The given outcome, after a while.
     After(Duration, &'static Fate),
 }
 
 const CRASH: Fate = Fate::Ends(TaskState::TaskFailed, Some(Reason::ExecutorTerminated));
 
-/// Agents that are offered again when they were declined for long enough, and what runs there.
+/// Agents whose resources are offered again when their filters have ended, and the tasks that run there.
 struct Agents {
     script: Script,
     fates: Vec<Fate>,
     refused: BTreeMap<String, Instant>,
     running: BTreeMap<String, String>,
-    /// What becomes of tasks, and when; they take their agents until then.
+    /// The outcomes of tasks, and when they happen. Until then the tasks occupy their agents.
     later: Vec<(Instant, String, String, Fate)>,
     suppressed: bool,
     launches: usize,
@@ -61,7 +61,7 @@ impl Agents {
         }
     }
 
-    /// Offers what is free. A server leaves room for a worker, which is not offered.
+    /// Offers free agents. What a server leaves on its agent is not offered.
     fn offer(&mut self) {
         let now = self.script.now;
         let free = (0..self.fates.len()).map(|n| format!("agent{n}")).filter(|agent| {
@@ -75,7 +75,7 @@ impl Agents {
         }
     }
 
-    /// The disk takes everything, the master carries calls out, and launches come to what they come to.
+    /// Persists all changes, carries out calls, and delivers the outcomes of launches.
     fn settle(&mut self) {
         loop {
             self.script.write();
@@ -147,7 +147,7 @@ impl Agents {
         self.script.update(update);
     }
 
-    /// How often it was told that a failure is common, and that it is over.
+    /// How often the user was told of a common failure, and of its end.
     fn told(&self) -> (usize, usize) {
         let common = self.told.iter().filter(|notice| matches!(notice, UserNotice::CommonFailure(_)));
         let over = self.told.iter().filter(|notice| matches!(notice, UserNotice::CommonFailureOver(_)));
@@ -164,7 +164,7 @@ fn at_a_pool() -> Settings {
 }
 
 #[test]
-fn what_fails_everywhere_is_tried_on_few_agents_until_it_succeeds_and_then_on_all() {
+fn a_common_failure_is_tried_on_few_agents_until_it_is_over() {
     for settings in [settings(), at_a_pool()] {
         let mut agents = Agents::new(settings, vec![CRASH; 50]);
         agents.pass(MINUTE);
@@ -187,7 +187,7 @@ fn what_fails_everywhere_is_tried_on_few_agents_until_it_succeeds_and_then_on_al
         assert_eq!(agents.told(), (1, 1), "{:#?}", agents.told);
         assert!(agents.script.state.overview(agents.script.now).unused.texts.is_empty());
 
-        // What failed is a sum by now, in memory and on disk, and no number is used again.
+        // The failed launches are a sum by now, in memory and on disk, and no task number is used again.
         agents.pass(MINUTE * 15);
         assert_eq!(agents.script.state.fleet.all().count(), 50);
         assert_eq!(agents.script.state.summary(agents.script.now).tasks["TASK_FAILED"], failed);
@@ -200,7 +200,7 @@ fn what_fails_everywhere_is_tried_on_few_agents_until_it_succeeds_and_then_on_al
 }
 
 #[test]
-fn agents_that_take_long_to_start_what_succeeds_are_soon_tried_all_at_once() {
+fn slow_successful_launches_are_soon_made_on_all_agents() {
     for settings in [settings(), at_a_pool()] {
         let mut agents = Agents::new(settings, vec![CRASH; 60]);
         agents.pass(MINUTE);
@@ -211,9 +211,9 @@ fn agents_that_take_long_to_start_what_succeeds_are_soon_tried_all_at_once() {
     }
 }
 
-/// Whenever it comes to an end: while others would still wait for it, or later.
+/// The outcome may come while other launches still wait for it, or later.
 #[test]
-fn what_becomes_of_one_burst_makes_one_pause() {
+fn the_failures_of_one_burst_make_one_pause() {
     for seconds in [80, 100, 200] {
         let mut agents = Agents::new(at_a_pool(), vec![Fate::Runs]);
         agents.pass(MINUTE);
@@ -235,7 +235,7 @@ fn agents_are_tried_in_turn() {
 }
 
 #[test]
-fn an_executor_that_says_that_it_runs_and_crashes_everywhere_is_a_common_failure() {
+fn crashes_right_after_task_running_are_a_common_failure() {
     let mut agents = Agents::new(settings(), vec![Fate::Crashes; 50]);
     agents.pass(MINUTE * 10);
     assert_eq!(agents.told(), (1, 0));
@@ -291,7 +291,7 @@ fn some_bad_agents_among_many_good_ones_limit_nothing() {
         assert_eq!(agents.running.len(), 116);
         agents.pass(MINUTE * 8);
         assert_eq!(agents.told(), (0, 0));
-        // A good one that comes late waits for nothing.
+        // A launch that succeeds late does not wait for others.
         agents.fates.push(Fate::Runs);
         agents.pass(Duration::from_secs(1));
         assert!(agents.running.contains_key("agent120"));
@@ -307,7 +307,7 @@ fn half_of_the_agents_may_be_bad_and_the_other_half_mines_soon() {
 }
 
 #[test]
-fn what_becomes_of_agents_or_is_wanted_is_no_failure_of_launches() {
+fn lost_agents_and_wanted_ends_are_not_failures_of_launches() {
     for (state, reason) in [
         (TaskState::TaskFailed, Some(Reason::ContainerPreempted)),
         (TaskState::TaskKilled, Some(Reason::AgentDraining)),
@@ -322,9 +322,9 @@ fn what_becomes_of_agents_or_is_wanted_is_no_failure_of_launches() {
     }
 }
 
-/// Workers that are killed with their server have not failed.
+/// The end of workers that are killed with their server is not a failure.
 #[test]
-fn what_we_kill_is_no_failure() {
+fn a_killed_worker_is_not_a_failure() {
     let mut agents = Agents::new(settings(), vec![Fate::Runs; 20]);
     agents.pass(Duration::from_secs(3));
     let running = std::mem::take(&mut agents.running);
@@ -338,9 +338,9 @@ fn what_we_kill_is_no_failure() {
     assert_eq!((agents.told(), agents.running.len()), ((0, 0), 20));
 }
 
-/// Its row is gone; what is told of it again changes nothing, and what it did after all is booked once.
+/// Its row is gone. Repeated updates change nothing, and its accounts are recorded once.
 #[test]
-fn a_failed_launch_that_was_summed_up_counts_once() {
+fn a_retired_failed_launch_counts_once() {
     for (state, reported) in [(TaskState::TaskFailed, false), (TaskState::TaskDropped, true)] {
         let mut script = Script::with_server();
         script.event(Event::Offers(vec![offer("o2", "b", 2.0, 700)]));
@@ -369,7 +369,7 @@ fn a_failed_launch_that_was_summed_up_counts_once() {
     }
 }
 
-/// Schedulers take turns, on machines with and without a folder of their own.
+/// Schedulers lead in turn, on machines with and without a state folder.
 #[test]
 fn failed_launches_count_once_when_another_scheduler_leads() {
     let mut agents = Agents::new(settings(), vec![CRASH; 20]);

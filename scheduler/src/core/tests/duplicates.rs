@@ -22,7 +22,7 @@ fn an_update_is_acknowledged_when_its_record_is_on_disk() {
 }
 
 #[test]
-fn a_repeated_update_is_written_once_while_the_disk_is_slow_and_acknowledged_again_later() {
+fn a_repeated_update_is_persisted_once_and_acknowledged_again() {
     let mut script = Script::with_workers();
     let update = || TaskStatus {
         data: Some(report("miner-worker-2", 2, 5)),
@@ -55,7 +55,7 @@ fn an_old_update_after_the_last_one_changes_nothing() {
 }
 
 #[test]
-fn a_report_that_cannot_be_read_is_said_and_acknowledged() {
+fn an_unreadable_report_is_told_and_acknowledged() {
     let mut script = Script::with_workers();
     let data = Some(vec![0xff; 9]);
     script.update(TaskStatus { data, ..status("miner-worker-2", TaskState::TaskRunning, 2) });
@@ -107,14 +107,14 @@ fn an_unknown_server_is_killed_even_after_a_restart() {
 }
 
 #[test]
-fn answers_about_tasks_that_nobody_knows_are_nothing_to_do() {
+fn answers_about_unknown_tasks_need_no_action() {
     let mut script = Script::with_workers();
     script.update(TaskStatus { uuid: None, ..status("miner-worker-77", TaskState::TaskGone, 1) });
     assert!(script.queue.is_empty() && script.calls.is_empty());
 }
 
 #[test]
-fn messages_and_persisted_tickets_from_nowhere_do_no_harm() {
+fn unexpected_messages_and_tickets_do_no_harm() {
     let mut script = Script::with_workers();
     script.event(Event::Message { executor: "nobody".into(), data: vec![1, 2, 3] });
     script.event(Event::Message { executor: "miner-worker-2".into(), data: vec![1, 2, 3] });
@@ -124,7 +124,7 @@ fn messages_and_persisted_tickets_from_nowhere_do_no_harm() {
 }
 
 #[test]
-fn what_the_master_alone_knows_is_not_acknowledged() {
+fn updates_of_the_master_itself_are_not_acknowledged() {
     for uuid in [None, Some(Vec::new())] {
         let mut script = Script::with_workers();
         script.update(TaskStatus { uuid, ..status("miner-worker-2", TaskState::TaskUnreachable, 2) });
@@ -143,9 +143,9 @@ fn an_update_without_a_report_is_no_bad_report() {
     assert!(script.notices.is_empty(), "{:?}", script.notices);
 }
 
-/// As RECONCILE finds them.
+/// An answer to RECONCILE brings the tasks to light.
 #[test]
-fn unknown_tasks_of_which_the_master_tells_are_killed() {
+fn unknown_tasks_in_answers_to_reconcile_are_killed() {
     let mut script = Script::with_workers();
     script.update(TaskStatus { uuid: None, ..status("miner-worker-77", TaskState::TaskRunning, 1) });
     script.write();

@@ -46,7 +46,7 @@ fn each_step_has_a_deadline() {
 }
 
 #[test]
-fn a_disk_that_never_answers_does_not_hold_up_the_end_for_ever() {
+fn a_stuck_disk_does_not_delay_the_shutdown_for_ever() {
     let mut script = Script::with_workers();
     script.event(Event::Stop);
     script.update(status("miner-worker-2", TaskState::TaskKilled, 2));
@@ -69,7 +69,7 @@ fn unreachable_tasks_are_not_waited_for() {
 }
 
 #[test]
-fn a_launch_that_is_being_written_is_called_off() {
+fn a_launch_that_is_not_persisted_is_cancelled() {
     let mut script = Script::with_server();
     script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
     script.event(Event::Stop);
@@ -82,7 +82,7 @@ fn a_launch_that_is_being_written_is_called_off() {
 }
 
 #[test]
-fn the_server_too_is_not_launched_any_more() {
+fn the_shutdown_cancels_the_launch_of_a_server_too() {
     for teardown in [true, false] {
         let mut script = Script::with(settings_where(|options| options.teardown_on_exit = teardown));
         script.subscribe();
@@ -98,7 +98,7 @@ fn the_server_too_is_not_launched_any_more() {
 }
 
 #[test]
-fn who_asks_twice_does_not_wait_longer() {
+fn a_second_stop_does_not_extend_the_deadline() {
     let mut script = Script::with_workers();
     script.event(Event::Stop);
     let ending = |notice: &UserNotice| matches!(notice, UserNotice::Ending(3));
@@ -111,7 +111,7 @@ fn who_asks_twice_does_not_wait_longer() {
 }
 
 #[test]
-fn without_teardown_a_disk_that_never_answers_is_not_waited_for_for_ever_either() {
+fn without_teardown_a_stuck_disk_does_not_delay_the_end_for_ever_either() {
     let mut script = Script::workers_of(settings_where(|options| options.teardown_on_exit = false));
     script.update(status("miner-worker-2", TaskState::TaskFailed, 2));
     script.event(Event::Stop);
@@ -139,7 +139,7 @@ fn without_teardown_the_tasks_go_on() {
 }
 
 #[test]
-fn it_ends_by_itself_after_its_time_or_its_blocks() {
+fn duration_and_blocks_end_the_scheduler() {
     let mut script = Script::with(settings_where(|options| options.duration = Some(Duration::from_secs(30))));
     script.wait(Duration::from_secs(29));
     assert!(!script.finished);
@@ -162,7 +162,7 @@ fn it_ends_by_itself_after_its_time_or_its_blocks() {
 }
 
 #[test]
-fn the_end_works_while_the_master_is_away() {
+fn the_shutdown_works_without_a_subscription() {
     let mut script = Script::with_workers();
     script.event(Event::Disconnected);
     script.event(Event::Stop);

@@ -1,7 +1,7 @@
-//! A simulated cluster with faults: agents that go, return and are renamed, executors that crash or hang, offers that are
-//! rescinded, launches that get lost, a master and a scheduler that start anew, a disk that is slow. Whatever has
-//! happened, when the faults are over the whole cluster mines without anyone's help: one server, no room left idle, no
-//! offer held, no task forgotten, and workers send live messages as often as their number allows.
+//! A simulated cluster with faults: agents that disconnect, return and get new ids, executors that crash or hang, offers that are
+//! rescinded, launches that are lost, a master and a scheduler that restart, a slow disk. When the faults are over, the whole
+//! cluster mines without help: there is one server, no resources are idle, no offer is held, no task is forgotten, and workers
+//! send live messages at the right intervals.
 
 mod cluster;
 
@@ -15,7 +15,7 @@ use super::*;
 use crate::offers::{Placement, WorkerLimits};
 use crate::task_info::ExternalPool;
 
-/// Longer than every pause together: those of agents, of filters, of silence, and a merger.
+/// Longer than all pauses together: those of agents, of filters, of silence, and a merger.
 const RECOVERY: Duration = Duration::from_secs(45 * 60);
 
 impl Cluster {
@@ -42,7 +42,7 @@ impl Cluster {
         }
     }
 
-    /// All faults end; what is still wrong in the end, if anything.
+    /// Ends all faults. Returns what is still wrong after a while, if anything.
     fn end_faults(&mut self) -> Result<(), String> {
         (self.slow_disk, self.fate) = (false, None);
         for which in 0..self.agents() {
@@ -90,7 +90,7 @@ proptest! {
         let placement = Placement { limits, ..Placement::default() };
         let mut settings = Settings { placement, ..settings_where(|options| options.on_server_loss = on_server_loss) };
         settings.template.pool = (way == 2).then(pool);
-        // Each worker more or less makes a difference.
+        // The intervals depend on each single worker.
         settings.template.options.live_interval = Duration::from_secs(1);
         settings.options.live_messages_per_second = NonZeroU32::MIN;
         settings.options.reports_per_second = NonZeroU32::MIN;

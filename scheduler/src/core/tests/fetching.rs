@@ -13,7 +13,7 @@ fn offers(agents: std::ops::Range<u32>) -> Event {
     Event::Offers(agents.map(|n| offer(&format!("o{n}"), &format!("agent{n:04}"), 1.0, 512)).collect())
 }
 
-/// The refuse times of what was declined, in seconds.
+/// For how long offers were declined, in seconds.
 fn refused(script: &Script) -> Vec<u64> {
     let times = |call: &Call| match call {
         Call::Decline { refuse, .. } => Some(refuse.as_secs()),
@@ -34,7 +34,7 @@ fn start(script: &mut Script, tasks: &[String]) {
 }
 
 #[test]
-fn some_agents_fetch_and_the_others_have_their_turn_as_these_have_it() {
+fn waiting_agents_fetch_when_others_have_the_executor() {
     let mut script = Script::server_of(serving());
     script.event(offers(0..1000));
     script.write();
@@ -49,7 +49,7 @@ fn some_agents_fetch_and_the_others_have_their_turn_as_these_have_it() {
     let said = script.state.overview(script.now).unused.texts;
     assert!(said[0].contains("936 wait"), "{said:?}");
     assert!(script.notices.contains(&UserNotice::Remark(said[0].clone())));
-    // They have it in ten seconds: 6.4 a second.
+    // They fetch the executor in ten seconds: 6.4 agents a second.
     (0..9).for_each(|_| tell(&mut script, 6.4));
     script.now += Duration::from_secs(9);
     start(&mut script, &first);
@@ -60,7 +60,7 @@ fn some_agents_fetch_and_the_others_have_their_turn_as_these_have_it() {
     assert!((100..=150).contains(&next.len()), "{}", next.len());
     script.clear();
     start(&mut script, &next);
-    // Whoever has it is given more at once, whatever the others do.
+    // Further tasks are launched at once on agents that have the executor.
     script.event(offers(0..10));
     script.write();
     assert_eq!(script.launched().len(), 10);
@@ -68,7 +68,7 @@ fn some_agents_fetch_and_the_others_have_their_turn_as_these_have_it() {
 }
 
 #[test]
-fn when_agents_get_it_faster_those_that_wait_are_asked_for_but_not_in_a_loop() {
+fn faster_fetches_revive_offers_but_not_in_a_loop() {
     let mut script = Script::server_of(serving());
     script.event(offers(0..1000));
     script.write();
@@ -114,7 +114,7 @@ fn launches_that_are_not_sent_after_all_do_not_count() {
 }
 
 #[test]
-fn nothing_is_paced_where_agents_have_it_or_fetch_it_elsewhere() {
+fn fetches_from_elsewhere_are_not_paced() {
     let mut elsewhere = serving();
     elsewhere.template.delivery = Delivery::Fetch { uri: "http://mirror/mesos-miner".into(), cache: false };
     let mut theirs = serving();

@@ -1,11 +1,11 @@
-//! What the last program of format 1 left is gone on with.
+//! Goes on with a state folder of format 1.
 
 use std::collections::BTreeSet;
 
 use super::*;
 use crate::store::memory::{folder_of_format_1, tree_of_format_1};
 
-/// Begins with what was left, subscribes, and lets the master say what it knows.
+/// Begins with that state folder, subscribes, and gets the master's answers.
 fn go_on(recovered: RecoveredState) -> Script {
     let mut script = Script::new();
     script.state = State::new(settings(), recovered, Duration::from_secs(60), script.now);
@@ -33,11 +33,11 @@ fn go_on(recovered: RecoveredState) -> Script {
 }
 
 #[test]
-fn tasks_sums_and_counts_are_taken_over_and_none_is_killed() {
+fn tasks_sums_and_counts_are_recovered_and_no_task_is_killed() {
     for recovered in [folder_of_format_1(), tree_of_format_1()] {
         let next_number = recovered.next_number;
         let script = go_on(recovered);
-        // These two were found running by the program before, which was ending them.
+        // The earlier program had found these two running without a record, and was ending them.
         let killed: BTreeSet<&str> = script.killed().into_iter().collect();
         assert_eq!(killed, ["miner-server-778", "miner-worker-777"].into());
         assert_eq!(next_number, 780);

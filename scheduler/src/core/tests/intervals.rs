@@ -1,4 +1,4 @@
-//! Workers speak as often as their number allows.
+//! The intervals of workers depend on their number.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn intervals(live: f64, report: f64) -> Intervals {
     Intervals::new(Duration::from_secs_f64(live), Duration::from_secs_f64(report))
 }
 
-/// One live message and one report each second, of all workers together.
+/// All workers together send one live message and one report each second.
 fn slow() -> Settings {
     let mut settings = settings();
     settings.options.live_messages_per_second = NonZeroU32::MIN;
@@ -23,13 +23,13 @@ fn slow() -> Settings {
 }
 
 impl Script {
-    /// As a worker says that uses them; `None`: of an executor of before.
+    /// A live message of a worker with these intervals; `None` for an executor of an earlier version.
     fn say(&mut self, task: &str, intervals: Option<Intervals>) {
         let live = Live::Worker(WorkerLive { intervals, hashrate: 1.0, ..WorkerLive::default() });
         self.event(Event::Message { executor: task.into(), data: live.encode() });
     }
 
-    /// What workers were told, since this was asked last.
+    /// The instructions to workers since the last call of this function.
     fn told_intervals(&mut self) -> Vec<(String, Intervals)> {
         let told = |call: &Call| match call {
             Call::Message { executor, data, .. } => match Instruction::decode(data).ok()? {
@@ -43,7 +43,7 @@ impl Script {
         all
     }
 
-    /// What the workers launched since then were told in their specifications.
+    /// The intervals in the specifications of the workers launched since then.
     fn specified(&mut self) -> Vec<Intervals> {
         let tasks = self.calls.iter().flat_map(|call| match call {
             Call::Accept { tasks, .. } => &tasks[..],
@@ -68,7 +68,7 @@ impl Script {
     }
 }
 
-/// Two workers that use what their specification says: 2 s.
+/// Two workers with the 2 s of their specifications.
 fn two_workers() -> Script {
     let mut script = Script::workers_of(slow());
     for worker in ["miner-worker-2", "miner-worker-3"] {
@@ -79,7 +79,7 @@ fn two_workers() -> Script {
     script
 }
 
-/// The same, with a third one that has just come.
+/// The same with a third worker that was just launched.
 fn three_workers() -> Script {
     let mut script = two_workers();
     script.offer_on(&["c".into()]);
@@ -89,7 +89,7 @@ fn three_workers() -> Script {
 }
 
 #[test]
-fn all_workers_of_a_burst_are_told_in_their_specification() {
+fn all_workers_of_a_burst_have_the_same_intervals_in_their_specifications() {
     let mut script = Script::with_server();
     let agents: Vec<String> = (0..3000).map(|n| format!("agent{n}")).collect();
     script.offer_on(&agents);
@@ -116,14 +116,14 @@ fn the_server_keeps_its_intervals() {
 }
 
 #[test]
-fn running_workers_are_told_again_and_again_until_they_say_that_they_use_it() {
+fn running_workers_get_instructions_until_they_confirm() {
     let mut script = three_workers();
     let wanted = intervals(3.15, 3.15);
     script.wait(SECOND);
     let both = ["miner-worker-2", "miner-worker-3"].map(|task| (task.to_owned(), wanted));
     assert_eq!(script.told_intervals(), both, "the third one knows it from its specification");
     script.say("miner-worker-2", Some(wanted));
-    // Its message, or the answer, was lost; each pause is twice the one before.
+    // The instruction or its confirmation was lost. Each pause is twice the one before.
     for (pause, long) in [(12, 7), (21, 17), (42, 35)] {
         script.say("miner-worker-3", Some(intervals(2.0, 2.0)));
         script.wait(long * SECOND);
@@ -142,7 +142,7 @@ fn running_workers_are_told_again_and_again_until_they_say_that_they_use_it() {
 }
 
 #[test]
-fn executors_of_before_are_told_nothing_and_go_on() {
+fn executors_of_an_earlier_version_get_no_instructions() {
     let mut script = Script::workers_of(slow());
     script.offer_on(&["c".into()]);
     script.told_intervals();
@@ -156,7 +156,7 @@ fn executors_of_before_are_told_nothing_and_go_on() {
 }
 
 #[test]
-fn fewer_workers_speak_more_often_when_it_stays_so() {
+fn intervals_become_shorter_when_there_are_fewer_workers_for_a_while() {
     let mut script = three_workers();
     let wanted = intervals(3.15, 3.15);
     let all = ["miner-worker-2", "miner-worker-3", "miner-worker-4"];
@@ -185,7 +185,7 @@ fn fewer_workers_speak_more_often_when_it_stays_so() {
 }
 
 #[test]
-fn a_scheduler_that_starts_anew_learns_from_what_workers_say() {
+fn a_restarted_scheduler_learns_intervals_from_live_messages() {
     let mut script = two_workers();
     script.restart();
     script.subscribe();
@@ -203,7 +203,7 @@ fn a_scheduler_that_starts_anew_learns_from_what_workers_say() {
 }
 
 #[test]
-fn so_many_are_told_at_a_time_and_each_of_them_once() {
+fn instructions_are_sent_in_batches_and_once_each() {
     let mut script = Script::server_of(slow());
     let agents: Vec<String> = (0..250).map(|n| format!("agent{n}")).collect();
     script.offer_on(&agents);
@@ -242,9 +242,9 @@ fn a_worker_is_silent_after_three_of_its_intervals() {
     }
 }
 
-/// It may use what it was told although its answer was lost.
+/// The worker may use the intervals although its confirmation was lost.
 #[test]
-fn a_worker_that_was_told_a_longer_interval_may_take_its_time() {
+fn a_worker_may_use_a_longer_interval_before_it_confirms() {
     let mut settings = slow();
     settings.template.options.live_interval = 100 * SECOND;
     let mut script = Script::workers_of(settings);
@@ -256,7 +256,7 @@ fn a_worker_that_was_told_a_longer_interval_may_take_its_time() {
 }
 
 #[test]
-fn what_a_worker_said_is_shown_for_three_of_its_intervals() {
+fn a_live_message_is_shown_for_three_intervals() {
     for (said, limit) in [(Some(intervals(100.0, 250.0)), 300), (Some(intervals(1.0, 1.0)), 20), (None, 20)] {
         let mut script = Script::with_workers();
         script.say("miner-worker-2", said);
@@ -272,7 +272,7 @@ fn what_a_worker_said_is_shown_for_three_of_its_intervals() {
         script.wait(SECOND);
         assert_eq!(shown(&script), (0, 0.0), "{said:?}");
     }
-    // A shorter interval holds from when the worker says it.
+    // A shorter interval counts from its confirmation.
     let mut script = Script::with_workers();
     script.say("miner-worker-2", Some(intervals(100.0, 250.0)));
     script.wait(SECOND);
@@ -282,7 +282,7 @@ fn what_a_worker_said_is_shown_for_three_of_its_intervals() {
 }
 
 #[test]
-fn workers_that_an_earlier_run_told_long_intervals_are_told_before_their_silence_counts() {
+fn recovered_workers_get_instructions_before_their_silence_counts() {
     let mut script = Script::with_workers();
     let slow = intervals(600.0, 600.0);
     for worker in ["miner-worker-2", "miner-worker-3"] {
@@ -297,7 +297,7 @@ fn workers_that_an_earlier_run_told_long_intervals_are_told_before_their_silence
     script.wait(12 * SECOND);
     let told = script.told_intervals();
     assert_eq!(told, ["miner-worker-2", "miner-worker-3"].map(|task| (task.to_owned(), intervals(5.0, 1.0))));
-    // They confirm within 5 s, and speak as often as they were told from then on.
+    // The workers confirm within 5 s, and use the intervals from then on.
     for _ in 0..40 {
         ["miner-worker-2", "miner-worker-3"]
             .iter()

@@ -63,7 +63,7 @@ fn workers_get_the_servers_address_and_all_the_cpu() {
 }
 
 #[test]
-fn why_no_worker_is_launched_is_said_once() {
+fn the_reason_for_no_worker_is_told_once() {
     let mut script = Script::with_server();
     for id in ["o2", "o3"] {
         script.event(Event::Offers(vec![offer(id, "a", 0.05, 700)]));
@@ -77,7 +77,7 @@ fn why_no_worker_is_launched_is_said_once() {
 }
 
 #[test]
-fn what_is_of_no_use_is_declined_for_long_and_not_for_equally_long() {
+fn useless_offers_are_declined_for_different_long_times() {
     let mut script = Script::with_server();
     for _ in 0..50 {
         script.event(Event::Offers(vec![offer("o2", "a", 0.05, 700)]));
@@ -91,7 +91,7 @@ fn what_is_of_no_use_is_declined_for_long_and_not_for_equally_long() {
 }
 
 #[test]
-fn an_agent_that_cannot_fetch_the_executor_is_what_to_look_at() {
+fn a_failed_fetch_comes_with_a_hint() {
     let fetch = Delivery::Fetch { uri: "http://h:1/x/mesos-miner".into(), cache: true };
     let template = crate::task_info::TaskTemplate { delivery: fetch, ..settings().template };
     let mut script = Script::with(Settings { template, ..settings() });
@@ -111,7 +111,7 @@ fn an_agent_that_cannot_fetch_the_executor_is_what_to_look_at() {
 }
 
 #[test]
-fn what_is_left_beside_a_worker_needs_no_explanation() {
+fn the_rest_of_an_agent_with_a_worker_needs_no_explanation() {
     let mut script = Script::with_workers();
     script.event(Event::Offers(vec![offer("o4", "b", 0.0, 500)]));
     assert!(script.notices.is_empty(), "{:?}", script.notices);
@@ -119,7 +119,7 @@ fn what_is_left_beside_a_worker_needs_no_explanation() {
 }
 
 #[test]
-fn an_offer_rescinded_while_the_launch_is_written_is_not_used() {
+fn an_offer_that_is_rescinded_before_the_launch_is_persisted_is_not_used() {
     let mut script = Script::new();
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
@@ -134,7 +134,7 @@ fn an_offer_rescinded_while_the_launch_is_written_is_not_used() {
 }
 
 #[test]
-fn a_launch_is_called_off_when_the_server_goes_meanwhile() {
+fn a_launch_is_cancelled_when_its_server_is_lost() {
     let mut script = Script::with_server();
     script.update(status("miner-server-1", TaskState::TaskFailed, 2));
     script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
@@ -145,7 +145,7 @@ fn a_launch_is_called_off_when_the_server_goes_meanwhile() {
 }
 
 #[test]
-fn a_launch_without_an_update_is_asked_about_and_then_given_up() {
+fn a_launch_without_an_update_is_reconciled_and_then_given_up() {
     let mut script = Script::new();
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
@@ -185,7 +185,7 @@ fn a_launch_that_the_master_does_not_know_is_made_again() {
 }
 
 #[test]
-fn a_server_that_does_not_come_up_is_replaced() {
+fn a_server_that_does_not_start_is_replaced() {
     let mut script = Script::new();
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
@@ -204,7 +204,7 @@ fn a_server_that_does_not_come_up_is_replaced() {
 }
 
 #[test]
-fn a_worker_whose_launch_was_never_answered_makes_place_for_another_one() {
+fn a_worker_without_an_update_is_replaced() {
     let limits = crate::offers::WorkerLimits { max_workers: Some(1), ..Default::default() };
     let placement = Placement { limits, ..Placement::default() };
     let mut script = Script::server_of(Settings { placement, ..settings() });
@@ -230,7 +230,7 @@ fn a_worker_whose_launch_was_never_answered_makes_place_for_another_one() {
 }
 
 #[test]
-fn only_the_launch_whose_offer_is_rescinded_is_called_off() {
+fn only_the_launch_whose_offer_is_rescinded_is_cancelled() {
     let mut script = Script::with_server();
     let offers = [offer("o2", "b", 1.0, 1024), offer("o3", "b", 1.0, 1024), offer("o4", "c", 1.0, 1024)];
     script.event(Event::Offers(offers.into()));

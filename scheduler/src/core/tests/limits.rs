@@ -84,9 +84,9 @@ fn an_agent_is_filled_with_workers_by_one_call() {
     assert_eq!(cpus(&script), [1000, 1000, 1000]);
 }
 
-/// Only few workers are launched until one of them runs; what the agent has left is asked for then, and once.
+/// Only few workers are launched until one of them runs. Then the rest of the agent's resources is asked for, once.
 #[test]
-fn what_the_first_launches_leave_of_an_agent_is_used_when_one_of_them_runs() {
+fn the_rest_of_an_agent_is_used_when_one_of_the_first_workers_runs() {
     let limits = WorkerLimits { worker_cpus_milli: Some(1000), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     script.restart();
@@ -110,12 +110,12 @@ fn what_the_first_launches_leave_of_an_agent_is_used_when_one_of_them_runs() {
 }
 
 #[test]
-fn of_the_workers_of_one_call_those_are_launched_that_are_still_wanted() {
+fn one_call_launches_only_the_workers_that_are_still_wanted() {
     let limits = WorkerLimits { worker_cpus_milli: Some(1000), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     script.event(Event::Offers(vec![offer("b", "b", 3.0, 512)]));
     script.clear();
-    // The one that holds the offers, and another one.
+    // The launch that holds the offers, and another one.
     for unwanted in ["miner-worker-2", "miner-worker-4"] {
         script.state.fleet.want_end(unwanted, script.now);
     }
@@ -126,7 +126,7 @@ fn of_the_workers_of_one_call_those_are_launched_that_are_still_wanted() {
 }
 
 #[test]
-fn a_rescinded_offer_calls_all_launches_on_it_off() {
+fn a_rescinded_offer_cancels_all_launches_on_it() {
     let limits = WorkerLimits { worker_cpus_milli: Some(1000), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..Placement::default() });
     script.event(Event::Offers(vec![offer("b", "b", 3.0, 512), offer("b2", "b", 0.1, 512)]));
@@ -140,7 +140,7 @@ fn a_rescinded_offer_calls_all_launches_on_it_off() {
 }
 
 #[test]
-fn a_rule_about_other_workers_holds_over_a_restart_and_is_looked_at_again_when_they_end() {
+fn a_constraint_holds_over_a_restart_and_is_tried_again_when_workers_end() {
     let mut script = script(constrained("rack:UNIQUE"));
     script.event(Event::Offers(vec![on_rack(offer("o2", "b", 1.0, 512), "r1")]));
     script.write();
@@ -168,7 +168,7 @@ fn a_rule_about_other_workers_holds_over_a_restart_and_is_looked_at_again_when_t
 }
 
 #[test]
-fn offers_are_not_asked_for_again_and_again_while_a_rule_is_not_met() {
+fn offers_are_not_revived_in_a_loop_while_a_constraint_is_not_met() {
     let mut script = script(constrained("rack:GROUP_BY:2"));
     let first = on_rack(offer("o2", "b", 1.0, 512), "r1");
     script.event(Event::Offers(vec![first, on_rack(offer("o3", "c", 1.0, 512), "r1")]));
@@ -187,7 +187,7 @@ fn offers_are_not_asked_for_again_and_again_while_a_rule_is_not_met() {
 }
 
 #[test]
-fn others_take_the_place_of_workers_that_stay_unreachable() {
+fn others_take_the_slots_of_unreachable_workers() {
     let limits = WorkerLimits { max_workers: Some(1), ..WorkerLimits::default() };
     let unique = constrained("rack:UNIQUE");
     let limited = Placement { limits, ..Placement::default() };
@@ -230,7 +230,7 @@ fn others_take_the_place_of_workers_that_stay_unreachable() {
 }
 
 #[test]
-fn a_lost_worker_that_returns_is_ended_if_others_have_its_place() {
+fn a_returned_worker_is_ended_if_its_slot_is_taken() {
     for lost in [TaskState::TaskLost, TaskState::TaskGone, TaskState::TaskUnknown] {
         for (max_workers, max_cpus, ended) in
             [(Some(1), None, true), (None, Some(2999), true), (None, Some(3000), false)]
@@ -254,7 +254,7 @@ fn a_lost_worker_that_returns_is_ended_if_others_have_its_place() {
 }
 
 #[test]
-fn a_worker_that_was_unreachable_for_long_mines_on_where_there_is_still_room() {
+fn a_returned_worker_goes_on_if_its_slot_is_free() {
     let limits = WorkerLimits { max_workers: Some(1), ..WorkerLimits::default() };
     let mut script = script(Placement { limits, ..constrained("rack:UNIQUE") });
     script.event(Event::Offers(vec![on_rack(offer("o2", "b", 1.0, 512), "r1")]));
@@ -269,7 +269,7 @@ fn a_worker_that_was_unreachable_for_long_mines_on_where_there_is_still_room() {
 }
 
 #[test]
-fn the_server_has_rules_of_its_own() {
+fn the_server_has_constraints_of_its_own() {
     let server = vec!["hostname:LIKE:b.*".parse().unwrap()];
     let mut script = Script::with(Settings {
         placement: Placement { server, ..constrained("hostname:UNLIKE:b.*") },

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Every way in which a server can end has the same consequence.
+/// Each way in which a server can end has the same consequence.
 #[test]
 fn when_the_server_ends_all_workers_are_killed_and_it_starts_over() {
     use TaskState::*;
@@ -80,7 +80,7 @@ fn a_worker_that_ends_is_replaced_by_the_next_offer_after_a_pause_that_grows() {
 }
 
 #[test]
-fn a_worker_that_made_all_its_updates_is_replaced_at_once() {
+fn a_worker_that_has_sent_all_its_updates_is_replaced_at_once() {
     let mut script = Script::with_workers();
     for n in 4..20u64 {
         let last = format!("miner-worker-{}", n - 1);
@@ -106,7 +106,7 @@ fn a_worker_that_made_all_its_updates_is_replaced_at_once() {
 }
 
 #[test]
-fn somebody_elses_worker_that_finishes_again_and_again_has_its_agent_paused() {
+fn a_users_image_that_finishes_again_and_again_pauses_its_agent() {
     let mut settings = settings();
     settings.template.programs.worker = Some(somebody_elses_worker());
     let mut script = Script::workers_of(settings);
@@ -156,7 +156,7 @@ fn an_executor_that_ignores_kills_is_ended_by_its_agent() {
 }
 
 #[test]
-fn a_task_is_unreachable_since_it_came_to_be_so() {
+fn the_time_of_unreachability_counts_from_the_first_such_update() {
     let mut script = Script::with_workers();
     script.wait(Duration::from_secs(100));
     for task in ["miner-server-1", "miner-worker-3"] {
@@ -173,7 +173,7 @@ fn a_task_is_unreachable_since_it_came_to_be_so() {
 }
 
 #[test]
-fn a_task_ends_once_whatever_else_is_said_of_its_end() {
+fn a_task_ends_once_whatever_later_updates_say() {
     let mut script = Script::with_workers();
     script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskLost, 0) });
     script.update(status("miner-worker-3", TaskState::TaskFailed, 2));
@@ -184,7 +184,7 @@ fn a_task_ends_once_whatever_else_is_said_of_its_end() {
 }
 
 #[test]
-fn a_worker_that_finishes_before_it_began_is_a_failure() {
+fn a_worker_that_finishes_before_it_has_run_is_a_failure() {
     let mut script = Script::with_server();
     script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
     script.write();
@@ -194,7 +194,7 @@ fn a_worker_that_finishes_before_it_began_is_a_failure() {
 }
 
 #[test]
-fn the_most_workers_at_once_are_kept_when_there_are_fewer() {
+fn the_peak_of_workers_stays_when_there_are_fewer() {
     let mut script = Script::with_workers();
     for task in ["miner-worker-2", "miner-worker-3"] {
         script.update(status(task, TaskState::TaskFinished, 2));
@@ -250,7 +250,7 @@ fn a_lost_worker_that_returns_to_another_server_is_killed() {
 }
 
 #[test]
-fn failures_of_executors_and_agents_are_said() {
+fn the_user_is_told_of_terminated_executors_and_removed_agents() {
     let mut script = Script::with_workers();
     let failure = |executor: &str, status| Event::ExecutorTerminated { executor: executor.into(), status };
     for event in [
@@ -275,9 +275,9 @@ fn failures_of_executors_and_agents_are_said() {
     assert_eq!(said, expected);
 }
 
-/// A scheduler that starts anew has not heard it from the server itself.
+/// A restarted scheduler does not know the server's health from an update.
 #[test]
-fn a_server_of_which_the_master_says_that_it_is_not_well_is_replaced() {
+fn a_server_that_is_unhealthy_by_the_masters_account_is_replaced() {
     let mut script = Script::with_workers();
     let answer = |healthy| TaskStatus {
         uuid: None,
@@ -308,7 +308,7 @@ fn a_server_that_gives_no_work_for_long_is_replaced() {
         script.wait(Duration::from_secs(40));
     }
     let said: Vec<_> = script.notices.iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["miner-server-1 is not well: no job within 5 s", "miner-server-1 is well again"]);
+    assert_eq!(said, ["miner-server-1 is not healthy: no job within 5 s", "miner-server-1 is healthy again"]);
     script.update(health(13, false));
     script.write();
     script.wait(ILL_SERVER / 2);

@@ -6,7 +6,7 @@ fn away(begins_in: Duration) -> Unavailability {
     Unavailability { begins_in, lasts: Some(10 * MINUTE) }
 }
 
-/// An inverse offer named after the agent.
+/// An inverse offer whose id is made of the agent's.
 fn wanted_back(agent: &str, begins_in: Duration) -> Event {
     let agent = agent.to_owned();
     Event::InverseOffers(vec![InverseOffer {
@@ -28,7 +28,7 @@ fn killed_end(script: &mut Script, tasks: &[&str]) {
 }
 
 #[test]
-fn an_agent_is_emptied_before_its_machine_goes_and_used_again_when_it_is_back() {
+fn an_agent_is_drained_before_maintenance_and_used_again_afterwards() {
     let mut script = Script::with_workers();
     script.event(wanted_back("b", 5 * MINUTE));
     assert!(script.calls.contains(&Call::AcceptInverse(vec!["i-b".into()])));
@@ -55,9 +55,9 @@ fn an_agent_is_emptied_before_its_machine_goes_and_used_again_when_it_is_back() 
     assert_eq!(script.launched(), ["miner-worker-4"]);
 }
 
-/// Mesos asks for as long as the plan stands, which may be weeks; only what was not answered is ever rescinded.
+/// Mesos repeats inverse offers while the plan stands, which may be weeks. It rescinds only those without an answer.
 #[test]
-fn being_asked_again_and_again_leaves_nothing_behind() {
+fn repeated_inverse_offers_leave_nothing_behind() {
     let mut script = Script::with_workers();
     let asked = |id: &str| {
         let (agent, away) = (Some("b".to_owned()), away(30 * MINUTE));
@@ -76,7 +76,7 @@ fn being_asked_again_and_again_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_server_moves_when_its_workers_have_ended() {
+fn a_draining_server_ends_after_its_workers() {
     let mut script = Script::with_workers();
     script.event(wanted_back("a", Duration::ZERO));
     assert_eq!(
@@ -131,7 +131,7 @@ fn a_server_is_launched_where_it_can_stay() {
 }
 
 #[test]
-fn maintenance_that_is_called_off_or_over_changes_nothing() {
+fn cancelled_or_past_maintenance_changes_nothing() {
     let mut script = Script::with_workers();
     script.event(wanted_back("b", 5 * MINUTE));
     script.event(Event::InverseRescinded("i-b".into()));
@@ -172,7 +172,7 @@ fn tasks_that_an_operator_drains_are_no_failures_of_their_agent() {
 }
 
 #[test]
-fn a_machine_that_goes_for_good_is_not_waited_for() {
+fn maintenance_without_an_end_is_not_waited_for() {
     let mut script = Script::with_workers();
     script.event(planned("c", Some(Unavailability { begins_in: Duration::ZERO, lasts: None })));
     script.now += 10_000 * MINUTE;
@@ -183,7 +183,7 @@ fn a_machine_that_goes_for_good_is_not_waited_for() {
 }
 
 #[test]
-fn a_plan_that_was_taken_back_says_nothing_of_the_next_one() {
+fn a_cancelled_plan_does_not_affect_the_next_one() {
     let mut script = Script::with_workers();
     script.event(wanted_back("b", 30 * MINUTE));
     script.event(planned("b", None));
@@ -195,7 +195,7 @@ fn a_plan_that_was_taken_back_says_nothing_of_the_next_one() {
 }
 
 #[test]
-fn the_figures_say_when_a_machine_goes_away() {
+fn the_overview_says_when_maintenance_begins() {
     let mut script = Script::with_workers();
     for (agent, begins_in) in [("c", MINUTE), ("d", Duration::ZERO)] {
         script.event(planned(agent, Some(away(begins_in))));

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Workers that came one after the other on agent `b`, from miner-worker-2 on.
+/// Workers that were launched one after the other on agent `b`, from miner-worker-2 on.
 fn with_pieces(cpus: &[f64]) -> Script {
     let mut script = Script::with_server();
     for (i, cpus) in cpus.iter().enumerate() {
@@ -52,7 +52,7 @@ fn small_workers_of_one_agent_become_one() {
 }
 
 #[test]
-fn what_does_not_pay_stays_as_it_is() {
+fn workers_are_not_merged_if_it_is_not_worth_it() {
     for cpus in [&[0.3, 1.7][..], &[1.0]] {
         let mut script = with_pieces(cpus);
         script.wait(Duration::from_secs(300));
@@ -65,7 +65,7 @@ fn what_does_not_pay_stays_as_it_is() {
 }
 
 #[test]
-fn cpu_that_has_no_memory_goes_to_the_worker_that_is_there() {
+fn free_cpu_without_memory_is_merged_with_a_worker() {
     let mut script = with_pieces(&[0.3]);
     script.wait(Duration::from_secs(61));
     script.event(Event::Offers(vec![offer("little", "b", 0.2, 100)]));
@@ -86,9 +86,9 @@ fn cpu_that_has_no_memory_goes_to_the_worker_that_is_there() {
     assert_eq!(script.killed(), ["miner-worker-3"]);
 }
 
-/// The two that have settled are looked at again, although nothing ended.
+/// The other two workers are merged, although no task has ended.
 #[test]
-fn a_third_worker_that_never_begins_does_not_keep_the_others_from_being_merged() {
+fn a_third_worker_that_never_runs_does_not_prevent_a_merger() {
     for lost in [true, false] {
         let mut script = with_pieces(&[0.5, 0.5]);
         script.wait(Duration::from_secs(50));
@@ -97,7 +97,7 @@ fn a_third_worker_that_never_begins_does_not_keep_the_others_from_being_merged()
             script.write();
             assert_eq!(script.launched(), ["miner-worker-4"]);
         } else {
-            // The disk is slow, and the offer goes away meanwhile.
+            // The offer is rescinded while the launch is on its way to a slow disk.
             script.wait(Duration::from_secs(15));
             script.event(Event::Rescinded("p9".into()));
             script.write();

@@ -1,6 +1,6 @@
-//! A small cluster that does everything in any order, and what must hold all the same: nothing acknowledged or
-//! launched before it is on disk, never two servers, no more CPU than offered, and totals that are exact in the
-//! end, whatever was repeated, reordered, lost with a process or written late.
+//! A model of a small cluster on which anything happens in any order. Nothing is acknowledged or launched before it is on disk,
+//! there are never two servers, tasks take no more CPU than offered, and the totals are exact in the end, whatever was repeated,
+//! reordered, lost with a process or persisted late.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +11,25 @@ use super::*;
 
 const AGENTS: [(&str, u64); 2] = [("a", 2000), ("b", 1500)];
 
-/// A task as it really is.
+/// The actual state of a task.
 struct Real {
     agent: String,
     cpus_milli: u64,
     state: TaskState,
     sequence: u64,
     accepted: u64,
-    /// Not acknowledged yet; the agent repeats the first one.
+    /// The updates that are not acknowledged; the agent repeats the first one.
     updates: Vec<TaskStatus>,
 }
 
 struct Model {
     script: Script,
     tasks: BTreeMap<String, Real>,
-    /// Outstanding offers: agent, CPU.
+    /// The outstanding offers: agent and CPU.
     offers: BTreeMap<String, (String, u64)>,
-    /// All that was ever sent with a uuid.
+    /// All updates that were sent with a uuid.
     history: Vec<TaskStatus>,
-    /// To be answered without a uuid.
+    /// The tasks that RECONCILE asked for.
     asked: Vec<String>,
     next: u64,
 }
@@ -54,7 +54,7 @@ impl Model {
         }
     }
 
-    /// Plays the master for what the state machine wants.
+    /// Carries out the calls as the master does.
     fn carry_out(&mut self) {
         for call in std::mem::take(&mut self.script.calls) {
             match call {
@@ -121,7 +121,7 @@ impl Model {
         }
     }
 
-    /// A worker obeys at once, if the message arrives.
+    /// A worker follows an instruction at once, if the message arrives.
     fn instructed(&mut self, id: &str, data: &[u8]) {
         let Instruction::MineAt { pool } = Instruction::decode(data).unwrap() else { return };
         self.next += 1;
@@ -147,7 +147,7 @@ impl Model {
         self.event(Event::Offers(vec![offer(&id, agent, free as f64 / 1000.0, 1024)]));
     }
 
-    /// The task does something, and its executor reports it.
+    /// The task makes progress, and its executor reports it.
     fn progress(&mut self, id: &str, state: TaskState, accepted: u64) {
         let Some(real) = self.tasks.get_mut(id) else { return };
         if real.state.is_terminal() {
@@ -235,7 +235,7 @@ impl Model {
         }
     }
 
-    /// Everything that was sent arrives.
+    /// Delivers everything that was sent.
     fn settle(&mut self) {
         for _ in 0..50 {
             self.write(usize::MAX);
@@ -293,7 +293,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
-    /// The same with several machines, of which most have not seen everything.
+    /// Likewise with schedulers on several machines, most of which have only a part of the records.
     #[test]
     fn sums_are_exact_whoever_leads(
         actions in prop::collection::vec((0u8..22, any::<u16>()), 0..250),
@@ -316,7 +316,7 @@ proptest! {
         prop_assert_eq!(model.script.state.history.ledger.sum().0.worker.accepted, accepted);
         prop_assert_eq!(model.script.disk.shared().ledger.sum(), model.script.state.history.ledger.sum());
         model.script.disk.assert_agreement();
-        // Of what ended nothing is left but sums.
+        // Of tasks that ended only sums are left.
         model.script.finished = false;
         model.script.hand_over(true);
         model.script.event(Event::Tick);

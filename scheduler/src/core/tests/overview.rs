@@ -1,4 +1,4 @@
-//! What the framework tells people: bounded, and exact.
+//! What is shown has a bounded size and exact figures.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::core::{MAX_PAGE, Overview, TaskPage};
 
 const WORKERS: u64 = 25;
 
-/// A server, and a worker on each of 25 agents. They run, and those with an even number have told their hashrate.
+/// A server, and a running worker on each of 25 agents. Workers with an even number have sent their hashrate.
 fn many() -> Script {
     let mut script = Script::with_server();
     for n in 2..2 + WORKERS {
@@ -21,7 +21,7 @@ fn many() -> Script {
         script.write();
     }
     for n in (2..2 + WORKERS).filter(|n| n % 2 == 0) {
-        // The later, the slower.
+        // Later workers are slower.
         tell(&mut script, n, 1e6 / n as f64);
     }
     script
@@ -61,7 +61,7 @@ fn the_figures_are_sums_over_all_tasks_and_the_lists_are_short() {
 }
 
 #[test]
-fn who_has_not_told_lately_comes_after_those_who_have() {
+fn workers_without_a_recent_hashrate_come_last() {
     let mut script = many();
     script.now += Duration::from_secs(21);
     tell(&mut script, 8, 5.0);
@@ -74,7 +74,7 @@ fn who_has_not_told_lately_comes_after_those_who_have() {
 }
 
 #[test]
-fn only_the_newest_failures_are_told_with_what_they_said() {
+fn only_the_newest_failures_are_shown_with_their_messages() {
     let mut script = many();
     for n in 2..15 {
         let message = Some(format!("it crashed {n}"));
@@ -82,7 +82,7 @@ fn only_the_newest_failures_are_told_with_what_they_said() {
         script.write();
         script.now += Duration::from_secs(1);
     }
-    // What is ended as it should be is no failure.
+    // A task that was ended on purpose is not a failure.
     script.update(status(&worker(20), TaskState::TaskFinished, 2));
     script.write();
     let overview = overview(&script);
@@ -95,7 +95,7 @@ fn only_the_newest_failures_are_told_with_what_they_said() {
 }
 
 #[test]
-fn different_reasons_are_told_once_and_only_so_many() {
+fn each_reason_is_shown_once_and_their_number_is_bounded() {
     let mut script = Script::new();
     script.subscribe();
     for n in 0..23 {

@@ -22,7 +22,7 @@ fn mining() -> Script {
 }
 
 #[test]
-fn at_a_pool_there_is_no_server_and_workers_come_at_once() {
+fn with_an_external_pool_workers_are_launched_without_a_server() {
     let mut script = mining();
     assert_eq!(script.launched(), ["miner-worker-1", "miner-worker-2"]);
     let Some(Call::Accept { tasks, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
@@ -75,7 +75,7 @@ fn a_server_from_earlier_is_ended_with_its_workers() {
 }
 
 #[test]
-fn limits_know_of_no_server_and_the_end_is_an_end() {
+fn with_an_external_pool_limits_and_shutdown_ignore_the_server() {
     let mut settings = at("stratum+tcp://pool:1");
     settings.placement.limits = WorkerLimits { max_cpus_milli: Some(3000), ..WorkerLimits::default() };
     let mut script = Script::with(settings);

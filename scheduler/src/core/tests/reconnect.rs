@@ -15,7 +15,7 @@ fn explicit(script: &Script) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn every_task_is_asked_for_until_it_has_answered() {
+fn reconciliation_asks_for_each_task_until_there_is_an_answer() {
     let mut script = Script::with_workers();
     script.event(Event::Disconnected);
     script.wait(Duration::from_secs(30));
@@ -41,7 +41,7 @@ fn every_task_is_asked_for_until_it_has_answered() {
 }
 
 #[test]
-fn all_live_tasks_are_asked_for_from_time_to_time_also_the_unreachable_until_mesos_has_forgotten_them() {
+fn live_and_unreachable_tasks_are_reconciled_periodically() {
     let mut script = Script::with_workers();
     let unreachable = TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnreachable, 9) };
     script.update(unreachable.clone());
@@ -65,7 +65,7 @@ fn all_live_tasks_are_asked_for_from_time_to_time_also_the_unreachable_until_mes
 }
 
 #[test]
-fn lost_tasks_are_asked_for_too_after_a_subscription() {
+fn lost_tasks_are_reconciled_after_a_subscription() {
     let mut script = Script::with_workers();
     for (task, state) in [("miner-worker-2", TaskState::TaskLost), ("miner-worker-3", TaskState::TaskKilled)]
     {
@@ -78,7 +78,7 @@ fn lost_tasks_are_asked_for_too_after_a_subscription() {
 }
 
 #[test]
-fn a_restart_goes_on_where_it_was() {
+fn a_restart_resumes_the_tasks() {
     let mut script = Script::with_workers();
     script.update(TaskStatus {
         data: Some(report("miner-worker-2", 2, 5)),
@@ -99,7 +99,7 @@ fn a_restart_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_launch_written_but_never_sent_is_asked_about_after_a_restart() {
+fn a_persisted_launch_that_was_not_sent_is_reconciled_after_a_restart() {
     let mut script = Script::new();
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
@@ -147,7 +147,7 @@ fn offers_are_void_after_a_disconnection() {
 }
 
 #[test]
-fn a_framework_that_the_master_gave_up_is_followed_by_a_new_one() {
+fn a_new_framework_follows_a_removed_one() {
     let mut script = Script::with_workers();
     script.event(Event::Removed);
     assert_eq!(script.state.framework(), None);
@@ -162,7 +162,7 @@ fn a_framework_that_the_master_gave_up_is_followed_by_a_new_one() {
 }
 
 #[test]
-fn nothing_of_a_framework_that_the_master_gave_up_counts_for_the_next_one() {
+fn nothing_of_a_removed_framework_counts_for_the_next_one() {
     let mut script = Script::with_workers();
     script.wait(Duration::from_secs(100));
     let last = |task: &str, n, accepted| TaskStatus {
@@ -205,7 +205,7 @@ fn another_id_than_the_known_one_is_another_framework() {
 }
 
 #[test]
-fn a_new_subscription_is_told_again_that_nothing_is_wanted() {
+fn offers_are_suppressed_again_after_a_new_subscription() {
     let mut script = Script::new();
     script.subscribe();
     script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));

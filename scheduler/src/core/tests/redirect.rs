@@ -21,7 +21,7 @@ impl Script {
         self.wait(Duration::from_secs(1));
     }
 
-    /// Who was told to go where, since the last time.
+    /// The redirected workers and their new servers, since the last call of this function.
     fn told(&mut self) -> Vec<(String, String)> {
         let told = self.calls.iter().filter_map(|call| match call {
             Call::Message { executor, data, .. } => match Instruction::decode(data).unwrap() {
@@ -48,7 +48,7 @@ fn both(pool: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn workers_are_sent_to_the_new_server_until_they_say_that_they_are_there() {
+fn workers_are_redirected_until_they_confirm_the_new_server() {
     let mut script = with_workers();
     script.change_server();
     assert_eq!(script.told(), both(NEW));
@@ -64,7 +64,7 @@ fn workers_are_sent_to_the_new_server_until_they_say_that_they_are_there() {
 }
 
 #[test]
-fn a_new_scheduler_goes_on_sending_workers_to_the_new_server() {
+fn a_restarted_scheduler_redirects_workers_again() {
     let mut script = with_workers();
     script.change_server();
     script.says("miner-worker-2", NEW);
@@ -77,7 +77,7 @@ fn a_new_scheduler_goes_on_sending_workers_to_the_new_server() {
 }
 
 #[test]
-fn a_scheduler_that_was_away_when_the_server_ended_keeps_its_workers() {
+fn a_scheduler_that_was_down_when_the_server_ended_keeps_the_workers() {
     let mut script = with_workers();
     script.restart();
     script.subscribe();
@@ -86,7 +86,7 @@ fn a_scheduler_that_was_away_when_the_server_ended_keeps_its_workers() {
 }
 
 #[test]
-fn a_worker_that_never_goes_is_replaced() {
+fn a_worker_that_ignores_redirection_is_replaced() {
     let mut script = with_workers();
     script.change_server();
     script.says("miner-worker-3", NEW);
@@ -98,7 +98,7 @@ fn a_worker_that_never_goes_is_replaced() {
 }
 
 #[test]
-fn a_worker_that_can_not_obey_is_replaced_at_once() {
+fn a_worker_that_cannot_be_redirected_is_replaced_at_once() {
     let mut script = with_workers();
     let mut data = report("miner-worker-2", 2, 1);
     data[1] = 1;
@@ -109,9 +109,9 @@ fn a_worker_that_can_not_obey_is_replaced_at_once() {
     assert_eq!(script.told(), both(NEW)[1..]);
 }
 
-/// The room that a server leaves is offered before its end is on disk.
+/// The resources of a server may be offered again before its end is on disk.
 #[test]
-fn a_worker_that_has_not_begun_makes_room_at_once() {
+fn a_worker_that_has_never_run_is_ended_with_its_server() {
     let mut script = with_workers();
     script.event(Event::Offers(vec![offer("o8", "a", 1.0, 1024)]));
     script.write();
@@ -123,7 +123,7 @@ fn a_worker_that_has_not_begun_makes_room_at_once() {
 }
 
 #[test]
-fn an_unreachable_worker_is_told_when_it_returns() {
+fn an_unreachable_worker_is_redirected_when_it_returns() {
     let mut script = with_workers();
     script.update(TaskStatus { uuid: None, ..status("miner-worker-2", TaskState::TaskUnreachable, 2) });
     script.write();
@@ -139,7 +139,7 @@ fn an_unreachable_worker_is_told_when_it_returns() {
 }
 
 #[test]
-fn one_worker_gives_way_if_nothing_on_offer_is_enough_for_a_server() {
+fn one_worker_is_preempted_if_no_offer_is_enough_for_a_server() {
     let mut script = with_workers();
     script.update(status("miner-server-1", TaskState::TaskFailed, 2));
     script.write();
@@ -160,7 +160,7 @@ fn one_worker_gives_way_if_nothing_on_offer_is_enough_for_a_server() {
 }
 
 #[test]
-fn the_end_ends_workers_without_a_server_too() {
+fn the_shutdown_ends_workers_without_a_server_too() {
     let mut script = with_workers();
     script.update(status("miner-server-1", TaskState::TaskFailed, 2));
     script.write();
@@ -169,7 +169,7 @@ fn the_end_ends_workers_without_a_server_too() {
 }
 
 #[test]
-fn workers_of_an_image_of_somebody_elses_are_killed() {
+fn workers_with_a_users_image_are_killed_with_their_server() {
     let mut settings = settings_where(|options| options.on_server_loss = OnServerLoss::Repoint);
     settings.template.programs.worker = Some(somebody_elses_worker());
     let mut script = Script::workers_of(settings);
@@ -179,7 +179,7 @@ fn workers_of_an_image_of_somebody_elses_are_killed() {
 }
 
 #[test]
-fn where_a_worker_mines_is_written_down_once() {
+fn the_new_server_of_a_worker_is_persisted_once() {
     let mut script = with_workers();
     script.change_server();
     script.says("miner-worker-3", NEW);
@@ -188,7 +188,7 @@ fn where_a_worker_mines_is_written_down_once() {
     assert_eq!(script.task("miner-worker-2").record.server(), Some("miner-server-1"));
 }
 
-/// Settings in which the larger worker, on agent `b`, is the one to give way, but for what a case adds.
+/// Settings in which the larger worker, on agent `b`, is ended for the server, unless a case changes that.
 fn who_gives_way(placement: Placement, prepare: impl Fn(&mut Script)) -> Vec<String> {
     let on_server_loss = OnServerLoss::Repoint;
     let mut script = Script::workers_of(Settings {
@@ -203,7 +203,7 @@ fn who_gives_way(placement: Placement, prepare: impl Fn(&mut Script)) -> Vec<Str
 }
 
 #[test]
-fn only_a_worker_whose_room_a_server_can_have_gives_way() {
+fn only_a_worker_whose_resources_a_server_can_use_is_preempted() {
     assert_eq!(who_gives_way(Placement::default(), |_| {}), ["miner-worker-3"]);
     let server = vec!["hostname:LIKE:a.*".parse().unwrap()];
     assert_eq!(who_gives_way(Placement { server, ..Placement::default() }, |_| {}), ["miner-worker-2"]);
@@ -220,7 +220,7 @@ fn only_a_worker_whose_room_a_server_can_have_gives_way() {
 }
 
 #[test]
-fn the_smallest_worker_that_is_large_enough_gives_way() {
+fn the_smallest_worker_that_is_large_enough_is_preempted() {
     let mut script = with_workers();
     script.event(Event::Offers(vec![offer("o4", "c", 1.0, 1024), offer("o5", "d", 1.5, 1024)]));
     script.write();
@@ -234,7 +234,7 @@ fn the_smallest_worker_that_is_large_enough_gives_way() {
 }
 
 #[test]
-fn each_loss_of_a_server_has_its_own_time_to_find_room() {
+fn each_loss_of_a_server_restarts_the_wait_for_offers() {
     let mut script = with_workers();
     script.update(status("miner-server-1", TaskState::TaskFailed, 2));
     script.write();
@@ -251,7 +251,7 @@ fn each_loss_of_a_server_has_its_own_time_to_find_room() {
 }
 
 #[test]
-fn a_server_whose_machine_goes_away_moves_alone() {
+fn maintenance_ends_a_server_without_its_workers() {
     let mut script = with_workers();
     let away = Unavailability { begins_in: Duration::ZERO, lasts: None };
     script.event(Event::InverseOffers(vec![InverseOffer {

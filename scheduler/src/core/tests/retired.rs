@@ -2,7 +2,7 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(700);
 
-/// A worker that has ended for good, with shares to its name, long ago.
+/// A worker with shares that ended long ago.
 fn ended() -> Script {
     let mut script = Script::with_workers();
     let data = Some(report("miner-worker-3", 2, 9));
@@ -12,7 +12,7 @@ fn ended() -> Script {
 }
 
 #[test]
-fn tasks_that_ended_long_ago_are_but_a_number_and_a_sum() {
+fn tasks_that_ended_long_ago_become_a_number_and_a_sum() {
     let mut script = ended();
     let (before, now) = (script.state.summary(script.now), script.now);
     assert!(script.state.fleet.get("miner-worker-3").is_some());
@@ -48,7 +48,7 @@ fn the_last_update_repeated_after_a_long_time_is_acknowledged_and_counts_once() 
 }
 
 #[test]
-fn a_task_that_was_lost_long_ago_is_written_down_and_killed_if_it_comes_back() {
+fn a_retired_lost_task_that_returns_is_recorded_and_killed() {
     let mut script = Script::with_workers();
     script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskGone, 0) });
     script.write();
@@ -109,7 +109,7 @@ fn outsiders_are_aggregated_when_their_server_has_ended() {
     assert_eq!(script.state.history.ledger.iter().count(), 0);
 }
 
-/// What the master says of its end is not its own last update, which may still come with a report.
+/// The master's account of a task's end is not the task's own last update, which may still bring a report.
 #[test]
 fn the_last_report_counts_however_long_after_the_end_it_comes() {
     for restarted in [false, true] {
@@ -134,7 +134,7 @@ fn the_last_report_counts_however_long_after_the_end_it_comes() {
 }
 
 #[test]
-fn what_a_server_of_the_past_still_has_to_say_is_the_pools_count() {
+fn a_late_report_of_a_retired_server_counts_for_the_pool() {
     let mut script = Script::with_workers();
     script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskGone, 0) });
     script.write();

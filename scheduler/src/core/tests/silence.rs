@@ -6,7 +6,7 @@ fn live(task: &str) -> Event {
 }
 
 #[test]
-fn a_server_that_says_nothing_any_more_is_replaced_and_its_executor_ended() {
+fn a_silent_server_is_replaced_and_its_executor_shut_down() {
     let mut script = Script::with_workers();
     for task in ["miner-server-1", "miner-worker-2"] {
         script.event(live(task));
@@ -29,7 +29,7 @@ fn a_server_that_says_nothing_any_more_is_replaced_and_its_executor_ended() {
 }
 
 #[test]
-fn nobody_can_be_heard_without_a_subscription() {
+fn silence_does_not_count_without_a_subscription() {
     let mut script = Script::with_workers();
     script.event(live("miner-server-1"));
     script.event(Event::Disconnected);
@@ -41,9 +41,9 @@ fn nobody_can_be_heard_without_a_subscription() {
     assert!(script.killed().contains(&"miner-server-1"));
 }
 
-/// It is stuck, or the network is, and no connection breaks: what tasks say waits behind it.
+/// The master or the network is stuck, and no connection breaks. Messages of tasks wait meanwhile.
 #[test]
-fn a_master_that_says_nothing_is_not_held_against_tasks() {
+fn silence_does_not_count_while_the_master_is_silent() {
     let mut script = Script::with_workers();
     for task in ["miner-server-1", "miner-worker-2", "miner-worker-3"] {
         script.event(live(task));
@@ -59,9 +59,9 @@ fn a_master_that_says_nothing_is_not_held_against_tasks() {
     assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
 }
 
-/// Its heartbeats tell that the others are quiet, not it.
+/// Heartbeats show that the tasks are silent, not the master.
 #[test]
-fn tasks_that_all_say_nothing_are_given_up_in_time() {
+fn tasks_that_are_all_silent_are_given_up() {
     for limit in [30, 120].map(Duration::from_secs) {
         let mut script = Script::workers_of(settings_where(|options| options.silence_timeout = limit));
         let tasks = ["miner-server-1", "miner-worker-2", "miner-worker-3"];
@@ -74,7 +74,7 @@ fn tasks_that_all_say_nothing_are_given_up_in_time() {
 }
 
 #[test]
-fn what_fell_silent_before_this_life_of_the_scheduler_is_replaced_too() {
+fn a_task_that_fell_silent_before_a_restart_is_replaced_too() {
     let mut script = Script::with_workers();
     script.restart();
     script.subscribe();
@@ -87,9 +87,9 @@ fn what_fell_silent_before_this_life_of_the_scheduler_is_replaced_too() {
     assert!(!script.killed().contains(&"miner-server-1"), "it never reported: who knows what it is");
 }
 
-/// Its process was stopped, or its machine asleep: the first thing that it hears may be its own clock.
+/// The process was stopped, or its machine suspended. The first event afterwards may be a tick.
 #[test]
-fn a_scheduler_that_was_away_hears_what_has_waited_before_it_gives_anybody_up() {
+fn a_stopped_scheduler_reads_waiting_messages_before_it_gives_tasks_up() {
     let mut script = Script::with_workers();
     let tasks = ["miner-server-1", "miner-worker-2", "miner-worker-3"];
     let all_live = |script: &mut Script| tasks.iter().for_each(|task| script.event(live(task)));
@@ -115,7 +115,7 @@ fn a_scheduler_that_was_away_hears_what_has_waited_before_it_gives_anybody_up() 
 }
 
 #[test]
-fn a_task_that_could_not_be_heard_has_its_time_again() {
+fn the_silence_of_a_task_counts_anew_after_the_master_was_silent() {
     let mut script = Script::with_workers();
     script.event(live("miner-worker-3"));
     script.update(TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnreachable, 2) });
@@ -130,7 +130,7 @@ fn a_task_that_could_not_be_heard_has_its_time_again() {
     assert_eq!(script.killed().first(), Some(&"miner-worker-3"));
 }
 
-/// With a third worker that has only said that it begins.
+/// With a third worker that is in TASK_STARTING.
 fn beginning(settings: Settings) -> (Script, String) {
     let mut script = Script::workers_of(settings);
     script.event(Event::Offers(vec![offer("o4", "c", 2.0, 1024)]));
@@ -141,9 +141,9 @@ fn beginning(settings: Settings) -> (Script, String) {
     (script, worker)
 }
 
-/// An executor that was stopped just then would keep its resources for ever. One that is well ends by itself before.
+/// An executor that was stopped at this moment would keep its resources for ever. A healthy one ends by itself before.
 #[test]
-fn a_worker_that_begins_and_says_nothing_more_is_given_up() {
+fn a_worker_that_stays_in_task_starting_is_given_up() {
     let (mut script, worker) = beginning(settings());
     script.wait(Duration::from_secs(119));
     assert!(script.killed().is_empty(), "{:?}", script.notices);
@@ -155,7 +155,7 @@ fn a_worker_that_begins_and_says_nothing_more_is_given_up() {
 }
 
 #[test]
-fn an_image_of_somebody_else_s_may_take_its_time() {
+fn a_users_image_may_take_any_time_to_start() {
     let mut settings = settings();
     settings.template.programs.worker = Some(somebody_elses_worker());
     let (mut script, _) = beginning(settings);
@@ -164,7 +164,7 @@ fn an_image_of_somebody_else_s_may_take_its_time() {
 }
 
 #[test]
-fn a_launch_is_not_given_up_by_a_scheduler_that_was_away() {
+fn a_stopped_scheduler_does_not_give_a_launch_up() {
     for answered in [false, true] {
         let mut script = Script::new();
         script.subscribe();
@@ -183,9 +183,9 @@ fn a_launch_is_not_given_up_by_a_scheduler_that_was_away() {
     }
 }
 
-/// Too short for its master to have fallen silent.
+/// The pause is too short for the master to count as silent.
 #[test]
-fn a_scheduler_that_was_away_for_seconds_hears_what_has_waited_too() {
+fn a_scheduler_that_was_stopped_for_seconds_reads_waiting_messages_too() {
     let mut script = Script::with_workers();
     script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskUnreachable, 2) });
     script.write();
@@ -198,9 +198,9 @@ fn a_scheduler_that_was_away_for_seconds_hears_what_has_waited_too() {
     assert!(script.killed().is_empty(), "{:?}", script.notices);
 }
 
-/// Stopped, that is, with what the tasks said meanwhile still unread.
+/// The process was stopped, and messages of tasks are still unread.
 #[test]
-fn a_scheduler_that_was_away_itself_blames_nobody_for_silence() {
+fn silence_does_not_count_while_the_scheduler_was_stopped() {
     let mut script = Script::with_workers();
     script.event(live("miner-server-1"));
     let unreachable = TaskStatus { uuid: None, ..status("miner-worker-3", TaskState::TaskUnreachable, 2) };
@@ -220,9 +220,9 @@ fn a_scheduler_that_was_away_itself_blames_nobody_for_silence() {
     assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
 }
 
-/// It stands in no record, and its state is one that this program does not know.
+/// The task has no record, and this program does not know its state.
 #[test]
-fn a_found_task_of_which_nothing_is_known_is_given_up() {
+fn an_unrecorded_task_in_an_unknown_state_is_given_up() {
     let mut script = Script::with_workers();
     script.update(TaskStatus { state: 9999, ..status("miner-worker-77", TaskState::TaskRunning, 1) });
     script.write();

@@ -1,13 +1,13 @@
 use super::*;
 
-/// As an executor of that version writes it.
+/// A report of an executor with that version.
 fn report_of(version: u8, worker: &str, sequence: u64) -> Vec<u8> {
     let mut data = report(worker, sequence, 1);
     data[1] = version;
     data
 }
 
-/// Workers of the version before on two agents, and their server.
+/// Workers of an earlier version on two agents, and their server.
 fn outdated(on_server_loss: OnServerLoss) -> Script {
     let mut script = Script::workers_of(settings_where(|options| options.on_server_loss = on_server_loss));
     let server = TaskStatus {
@@ -35,14 +35,14 @@ fn replace(script: &mut Script, old: &str, new: &str, agent: &str) {
 }
 
 #[test]
-fn a_task_of_an_earlier_version_that_does_its_work_goes_on() {
+fn a_working_task_of_an_earlier_version_goes_on() {
     let mut script = outdated(OnServerLoss::Kill);
     script.wait(Duration::from_secs(3600));
     assert!(script.killed().is_empty(), "{:?}", script.notices);
 }
 
 #[test]
-fn workers_that_cannot_be_sent_to_another_server_are_replaced_one_after_the_other() {
+fn workers_that_cannot_be_redirected_are_replaced_one_by_one() {
     let mut script = outdated(OnServerLoss::Repoint);
     script.wait(Duration::from_secs(2));
     assert_eq!(script.killed(), ["miner-worker-2"], "one at a time");

@@ -41,14 +41,14 @@ fn a_block_that_both_report_counts_once() {
 }
 
 #[test]
-fn a_worker_speaks_for_itself_alone() {
+fn a_worker_reports_about_itself_alone() {
     let mut ledger = Ledger::default();
     ledger.record("w", TaskKind::Worker, &report(1, &[("somebody else", 9, 0)]));
     assert_eq!(ledger.lines().map(|(worker, _)| worker).collect::<Vec<_>>(), ["w"]);
 }
 
 proptest! {
-    /// Aggregating changes no sum, and forgets nobody of interest.
+    /// Aggregation changes no sum, and keeps all accounts of interest.
     #[test]
     fn aggregating_keeps_the_sums(
         reports in prop::collection::vec((0..4usize, 0..4usize, 1..4u64, 0..50u64, 0..3u64), 0..30),
@@ -72,7 +72,7 @@ proptest! {
         prop_assert_eq!(ledger.iter().count(), 0);
     }
 
-    /// A report that no true one can have, and then a true one: the sums are as if the first had never come.
+    /// A report with impossible numbers, and then a correct one: the sums are as if the first report had not been sent.
     #[test]
     fn a_lie_can_be_taken_back(
         accounts in prop::collection::vec((0..4usize, 0..3usize, 0..50u64), 1..10),
@@ -107,7 +107,7 @@ proptest! {
         prop_assert_eq!(lied, honest);
     }
 
-    /// Whatever order reports come in and however often, the sums are those of the last one.
+    /// The sums are those of the last report, in whatever order and however often reports are received.
     #[test]
     fn sums_are_exact(steps in prop::collection::vec((0u64..5, 0u64..3), 1..20), order in prop::collection::vec(any::<prop::sample::Index>(), 0..60)) {
         let mut reports = Vec::new();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// As the artifact server has them.
+/// A measurement of the artifact server.
 const DOWNLOADS: usize = 16;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -51,7 +51,7 @@ fn an_agent_fetches_once_for_all_of_its_tasks_until_it_is_gone() {
 }
 
 #[test]
-fn so_many_fetch_that_each_has_it_within_a_third_of_a_minute() {
+fn each_fetch_takes_no_longer_than_a_third_of_a_minute() {
     let (mut pacing, now) = pacing();
     launch(&mut pacing, 0..64, now);
     assert_eq!(pacing.room(), 0);
@@ -75,7 +75,7 @@ fn so_many_fetch_that_each_has_it_within_a_third_of_a_minute() {
 }
 
 #[test]
-fn what_few_agents_take_says_nothing_of_what_more_could() {
+fn measurements_of_few_fetches_do_not_lower_the_rate() {
     let (mut pacing, now) = pacing();
     launch(&mut pacing, 0..31, now);
     for _ in 0..20 {
@@ -88,20 +88,20 @@ fn what_few_agents_take_says_nothing_of_what_more_could() {
 }
 
 #[test]
-fn agents_that_have_it_in_their_cache_show_that_more_can_start() {
+fn agents_with_the_executor_in_their_cache_raise_the_rate() {
     let (mut pacing, mut now) = pacing();
     launch(&mut pacing, 0..64, now);
-    // All of them together after ten seconds: that is what they fetched.
+    // All agents start together after ten seconds: they have fetched the executor.
     now += 10 * SECOND;
     (0..64).for_each(|n| pacing.started(&format!("agent{n}"), now));
     pacing.tick(now);
     assert!((60..=100).contains(&pacing.most()), "{}", pacing.most());
-    // The next ones within a tenth of a second: they had it.
+    // The next agents start within a tenth of a second: they had the executor.
     launch(&mut pacing, 64..128, now);
     (64..128).for_each(|n| pacing.started(&format!("agent{n}"), now + SECOND / 10));
     pacing.tick(now + SECOND);
     assert!(pacing.most() > 600, "{}", pacing.most());
-    // One that had it among many that do not is nothing.
+    // A single agent that had the executor changes nothing.
     let most = pacing.most();
     launch(&mut pacing, 128..200, now + SECOND);
     pacing.started("agent128", now + SECOND);
@@ -110,7 +110,7 @@ fn agents_that_have_it_in_their_cache_show_that_more_can_start() {
 }
 
 #[test]
-fn agents_that_take_too_long_no_longer_keep_others_from_fetching() {
+fn a_slow_fetch_stops_counting_after_a_while() {
     let (mut pacing, now) = pacing();
     launch(&mut pacing, 0..64, now);
     pacing.tick(now + REGISTRATION - SECOND);
@@ -120,14 +120,14 @@ fn agents_that_take_too_long_no_longer_keep_others_from_fetching() {
     pacing.started("agent3", now + REGISTRATION + SECOND);
     pacing.ended("agent4");
     assert_eq!(pacing.room(), 64);
-    // One that began anew after that counts from then on.
+    // An agent that begins to fetch again counts from then on.
     pacing.launched("agent4", now + REGISTRATION);
     pacing.tick(now + REGISTRATION + SECOND);
     assert_eq!(pacing.room(), 63);
 }
 
 #[test]
-fn those_who_wait_are_offered_again_when_it_is_their_turn() {
+fn waiting_agents_are_offered_again_at_their_turn() {
     let (mut pacing, now) = pacing();
     launch(&mut pacing, 0..64, now);
     for _ in 0..40 {
@@ -140,19 +140,19 @@ fn those_who_wait_are_offered_again_when_it_is_their_turn() {
         assert_eq!(wait, Duration::from_secs(wait.as_secs()), "whole seconds");
         *waits.entry(wait.as_secs()).or_default() += 1;
     }
-    // Twice as many as can fetch come each second, as long as their turn can be foreseen.
+    // Twice as many agents as can fetch are offered each second.
     assert!((1..=50).all(|second| (8..=12).contains(&waits[&second])), "{waits:?}");
     assert!(waits.keys().all(|second| *second <= 121), "{waits:?}");
     let largest = waits.values().max().unwrap();
     assert!(*largest < 200, "no wave: {waits:?}");
-    // Who is offered too early keeps its place.
+    // An agent that is offered too early keeps its turn.
     let wait = pacing.wait("waiting400", 0.0, now + 10 * SECOND);
     assert!((29..=32).contains(&wait.as_secs()), "{wait:?}");
     assert_eq!(pacing.waiting.len(), 10_000);
 }
 
 #[test]
-fn nobody_is_asked_for_again_and_again() {
+fn offers_are_not_revived_in_a_loop() {
     let (mut pacing, mut now) = pacing();
     launch(&mut pacing, 0..64, now);
     (100..200).for_each(|n| _ = pacing.wait(&format!("agent{n}"), 0.5, now));
@@ -170,14 +170,14 @@ fn nobody_is_asked_for_again_and_again() {
     (0..64).for_each(|n| pacing.started(&format!("agent{n}"), now));
     let times = asked(&mut pacing, &mut now, 300);
     assert!((3..=8).contains(&times.len()), "{times:?}");
-    // Whoever does not come back is forgotten, and then there is nobody to ask for.
+    // Agents that are not offered again are forgotten. Then there is no REVIVE any more.
     asked(&mut pacing, &mut now, 300);
     assert_eq!((pacing.remark(), pacing.waiting.len(), pacing.turns.len()), (None, 0, 0));
     assert!(asked(&mut pacing, &mut now, 100).is_empty());
 }
 
 #[test]
-fn one_remark_says_how_many_wait_and_what_helps() {
+fn the_remark_says_how_many_agents_wait_and_what_helps() {
     let (mut pacing, now) = pacing();
     assert_eq!(pacing.remark(), None);
     launch(&mut pacing, 0..64, now);
@@ -196,13 +196,13 @@ fn one_remark_says_how_many_wait_and_what_helps() {
     assert_eq!(pacing.remark(), None);
 }
 
-/// Agents that fetch over a link of the scheduler's, and a master that offers them.
+/// Agents that fetch over one link, and a master that offers their resources.
 struct Cluster {
     pacing: FetchPacing,
     now: Instant,
-    /// When each agent that has nothing is offered next.
+    /// When the next offer of each idle agent is due.
     offered: BTreeMap<u64, Instant>,
-    /// Since when each fetches, and what it still lacks of the executor, in the order of their launches.
+    /// The agents that fetch, in the order of their launches: since when, and how much of the executor is missing.
     fetching: Vec<(u64, Instant, f64)>,
     longest: Duration,
     asked: u32,
@@ -216,7 +216,7 @@ impl Cluster {
         Self { pacing, now, offered, fetching: vec![], longest: Duration::ZERO, asked: 0, declined: 0 }
     }
 
-    /// A second in which the link carries the executor for so many agents.
+    /// One second passes, in which the link carries this many copies of the executor.
     fn second(&mut self, link: f64) {
         let due: Vec<u64> =
             self.offered.iter().filter(|(_, at)| **at <= self.now).map(|(agent, _)| *agent).collect();
@@ -234,7 +234,7 @@ impl Cluster {
         }
         self.now += SECOND;
         let mut sent = 0.0;
-        // The server's downloads share the link, and others follow as they end.
+        // The downloads share the link, and waiting ones begin when others end.
         while link - sent > 1e-6 && !self.fetching.is_empty() {
             let share = (link - sent) / self.fetching.len().min(DOWNLOADS) as f64;
             let step =
@@ -260,7 +260,7 @@ impl Cluster {
 }
 
 #[test]
-fn on_any_link_all_have_it_in_time_and_the_link_is_kept_busy() {
+fn on_any_link_all_fetches_are_in_time_and_the_link_is_busy() {
     for (link, agents) in [(1.2, 200), (5.8, 1000), (12.0, 3000), (120.0, 10_000), (1200.0, 10_000)] {
         let mut cluster = Cluster::of(agents);
         let begun = cluster.now;
@@ -285,7 +285,7 @@ fn on_any_link_all_have_it_in_time_and_the_link_is_kept_busy() {
 }
 
 #[test]
-fn a_link_that_others_take_half_of_is_noticed_in_time() {
+fn a_link_that_becomes_half_as_fast_is_noticed_in_time() {
     let mut cluster = Cluster::of(3000);
     (0..60).for_each(|_| cluster.second(12.0));
     (0..60).for_each(|_| cluster.second(6.0));

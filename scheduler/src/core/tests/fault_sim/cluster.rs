@@ -1,4 +1,4 @@
-//! Master, agents and executors, as far as a scheduler can tell. Calls that may overtake each other do.
+//! Master, agents and executors, as far as they matter to a scheduler. Calls that may overtake each other do so.
 
 mod agents;
 mod faults;
@@ -16,27 +16,27 @@ use rand::rngs::StdRng;
 
 use super::super::*;
 
-/// Executors show life so often.
+/// The interval of executors' live messages.
 const LIVE: Duration = Duration::from_secs(10);
-/// Until the master calls an agent's tasks unreachable.
+/// After this time the tasks of a lost agent are unreachable.
 const PINGS: Duration = Duration::from_secs(75);
-/// Updates are repeated so often.
+/// The interval at which agents repeat updates.
 const REPEAT: Duration = Duration::from_secs(10);
-/// An offer that is held for longer, though the disk is quick, is hoarded.
+/// An offer that is held for longer, although the disk is fast, is a fault of the scheduler.
 const HELD: Duration = Duration::from_secs(5);
 
-/// What becomes of the next launch.
+/// The outcome of the next launch.
 #[derive(Clone, Copy, Debug)]
 pub enum Fate {
-    /// The offer was gone.
+    /// The offer had been rescinded.
     InvalidOffers,
-    /// The agent was away.
+    /// The agent was disconnected.
     AgentDisconnected,
-    /// Refused.
+    /// The master refuses it.
     Invalid,
-    /// Lost without a word.
+    /// The call is lost.
     Lost,
-    /// No executor comes up.
+    /// The executor does not start.
     NoExecutor,
 }
 
@@ -50,11 +50,11 @@ struct Agent {
     id: String,
     cpus: u64,
     mem: u64,
-    /// Since when, and whether the master has noticed.
+    /// Since when the agent is disconnected, and whether the master has noticed.
     away: Option<(Instant, bool)>,
 }
 
-/// A task as it really is.
+/// The actual state of a task.
 #[derive(Debug)]
 struct Real {
     agent: String,
@@ -98,16 +98,16 @@ pub struct Cluster {
     agents: Vec<Agent>,
     tasks: BTreeMap<String, Real>,
     offers: BTreeMap<String, Piece>,
-    /// Those that were answered once.
+    /// The tasks that had an answer.
     answered: BTreeSet<String>,
     filters: Vec<Filter>,
     suppressed: bool,
-    /// Calls get lost: the connection is about to break.
+    /// Whether calls are lost because the connection is about to break.
     deaf: bool,
     history: Vec<TaskStatus>,
-    /// Tasks that were asked for while nobody could tell.
+    /// The tasks that were asked for while the master had no answer.
     unanswered: BTreeSet<String>,
-    /// Which of several calls arrives first.
+    /// Decides which of several calls arrives first.
     random: StdRng,
     next: u64,
 }
@@ -164,7 +164,7 @@ impl Cluster {
         }
     }
 
-    /// Without a subscription.
+    /// A cluster before the subscription.
     fn pass_alone(&mut self, time: Duration) {
         for _ in 0..time.as_secs() {
             self.script.now += Duration::from_secs(1);

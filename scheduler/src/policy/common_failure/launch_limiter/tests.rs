@@ -23,7 +23,7 @@ impl Clocked {
         Self { limiter: LaunchLimiter::new(1), now: Instant::now() }
     }
 
-    /// The same after `running` launches have succeeded, so that there is no limit.
+    /// A limiter after `running` launches have succeeded, so that there is no limit.
     fn free(running: usize) -> Self {
         let mut clocked = Self::new();
         (0..running).for_each(|_| drop(clocked.limiter.succeeded(clocked.now)));
@@ -35,7 +35,7 @@ impl Clocked {
         self.limiter.failed(failure, (agent, Some(self.now)), || ": it ends".to_owned(), others, self.now)
     }
 
-    /// Crashes on so many agents, one after the other.
+    /// A launch crashes on each of these agents, one after the other.
     fn crash_on(&mut self, agents: std::ops::Range<usize>) -> Vec<Option<UserNotice>> {
         agents.map(|agent| self.fail(crash(), &format!("agent{agent}"), (0, 0))).collect()
     }
@@ -44,7 +44,7 @@ impl Clocked {
         self.limiter.limit(0).expect("launches are limited")
     }
 
-    /// Waits until the next try; how long that is.
+    /// Waits until the next try. Returns the time that passed.
     fn wait_for_try(&mut self) -> Duration {
         let wait = self.limit().wait(self.now);
         assert_eq!(self.limit().room(0, self.now), u64::from(wait.is_zero()));
@@ -55,7 +55,7 @@ impl Clocked {
 }
 
 #[test]
-fn few_are_launched_until_one_runs() {
+fn few_launches_are_allowed_until_one_runs() {
     let mut it = Clocked::new();
     assert_eq!((it.limit().room(0, it.now), it.limit().failure), (FIRST_LAUNCHES, None));
     let limit = it.limiter.limit(3).unwrap();
@@ -96,7 +96,7 @@ fn one_agent_alone_is_no_common_failure() {
 }
 
 #[test]
-fn kinds_are_kept_apart_by_what_is_known() {
+fn kinds_of_failure_differ_by_state_reason_and_known_status() {
     let mut it = Clocked::free(1);
     let other = |status| failure(task_status::Reason::ExecutorTerminated, status);
     let launch = failure(task_status::Reason::ContainerLaunchFailed, None);
@@ -108,7 +108,7 @@ fn kinds_are_kept_apart_by_what_is_known() {
 }
 
 #[test]
-fn successes_double_what_is_allowed_until_nothing_is_limited() {
+fn successes_double_the_limit_until_there_is_none() {
     let mut it = Clocked::free(1);
     it.crash_on(0..9);
     it.now += PAUSES.1 * 2;
@@ -124,7 +124,7 @@ fn successes_double_what_is_allowed_until_nothing_is_limited() {
 }
 
 #[test]
-fn a_success_that_nothing_follows_ends_it_after_a_while() {
+fn the_limit_ends_some_time_after_a_success() {
     let mut it = Clocked::free(1);
     it.crash_on(0..3);
     it.now += PAUSES.1;
@@ -143,7 +143,7 @@ fn a_success_that_nothing_follows_ends_it_after_a_while() {
 #[test]
 fn a_few_bad_agents_among_many_good_ones_limit_nothing() {
     let mut it = Clocked::free(1);
-    // Of a thousand that were launched at once three fail, while the others are open, and then run.
+    // Three of a thousand launches fail while the others are in progress, and then run.
     for agent in ["a", "b", "c"] {
         assert_eq!(it.fail(crash(), agent, (997, 0)), None);
     }
@@ -151,24 +151,24 @@ fn a_few_bad_agents_among_many_good_ones_limit_nothing() {
     for n in 0..200 {
         assert_eq!(it.fail(crash(), &format!("agent{n}"), (0, 997)), None);
     }
-    // When the good ones are gone, they count no more.
+    // Workers that have ended no longer count.
     assert!(matches!(it.fail(crash(), "a", (0, 0)), Some(UserNotice::CommonFailure(_))));
 }
 
 #[test]
-fn workers_of_an_earlier_run_say_nothing_of_launches_today() {
+fn workers_of_an_earlier_run_do_not_count_as_successes() {
     let mut it = Clocked::free(1);
     it.crash_on(0..2);
     assert!(matches!(it.fail(crash(), "c", (0, 50_000)), Some(UserNotice::CommonFailure(_))));
 }
 
 #[test]
-fn what_was_launched_before_does_not_lengthen_the_pause() {
+fn failures_of_earlier_launches_do_not_lengthen_the_pause() {
     let mut it = Clocked::free(1);
     let sent = it.now;
     it.now += SECOND;
     for n in 0..50 {
-        // Of what was launched by an earlier run, it is not known when.
+        // For a launch of an earlier run the time is not known.
         for sent in [Some(sent), None] {
             it.limiter.failed(crash(), (&format!("agent{n}"), sent), String::new, (49 - n, 0), it.now);
         }
@@ -177,7 +177,7 @@ fn what_was_launched_before_does_not_lengthen_the_pause() {
 }
 
 #[test]
-fn offers_that_were_gone_are_a_race_unless_it_is_lost_again_and_again() {
+fn rescinded_offers_are_a_common_failure_only_after_many_lost_races() {
     let mut it = Clocked::free(1);
     let race = failure(task_status::Reason::InvalidOffers, None);
     for n in 1..LOST_RACES {
@@ -203,7 +203,7 @@ fn a_race_for_many_tasks_of_one_agent_is_lost_once() {
 }
 
 #[test]
-fn what_is_remembered_is_bounded() {
+fn the_number_of_kinds_and_sites_is_bounded() {
     let mut it = Clocked::free(1);
     it.crash_on(0..3);
     for n in 0..1000 {

@@ -1,4 +1,4 @@
-//! What may go wrong.
+//! The faults.
 
 use super::*;
 
@@ -27,7 +27,7 @@ impl Cluster {
         }
     }
 
-    /// SIGUSR1: its tasks end with it; it is back at once.
+    /// SIGUSR1 ends the agent and its tasks. It returns at once.
     pub fn say_goodbye(&mut self, which: usize) {
         let id = self.agents[which % self.agents.len()].id.clone();
         if !self.here(&id) {
@@ -37,7 +37,7 @@ impl Cluster {
         self.drop_tasks(&id, TaskState::TaskLost);
     }
 
-    /// It lost its memory: another id, and the old one never returns.
+    /// The agent has lost its checkpoints: it gets a new id, and the old one never returns.
     pub fn rename(&mut self, which: usize) {
         let count = self.agents.len();
         let agent = &mut self.agents[which % count];
@@ -61,7 +61,7 @@ impl Cluster {
         self.end(task, TaskState::TaskFailed);
     }
 
-    /// One that has shown life before.
+    /// Chooses among tasks that have sent live messages.
     pub fn hang(&mut self, task: &str) {
         let heard = self.script.state.fleet.get(task).is_some_and(|task| task.silent_since.is_some());
         if let Some(task) =
@@ -80,7 +80,7 @@ impl Cluster {
         self.drop_tasks(&agent, TaskState::TaskGoneByOperator);
     }
 
-    /// Mesos says that a task is gone which is not.
+    /// Mesos says that a task is gone, although it is not.
     pub fn mistake(&mut self, task: &str, which: usize) {
         let states =
             [TaskState::TaskLost, TaskState::TaskGone, TaskState::TaskUnknown, TaskState::TaskUnreachable];
@@ -88,7 +88,7 @@ impl Cluster {
         self.tell(task, &agent, states[which % states.len()], None);
     }
 
-    /// A server gives no work, or does again.
+    /// A server becomes unhealthy or healthy.
     pub fn fall_ill(&mut self, task: &str, healthy: bool) {
         if self.tasks.get(task).is_some_and(|real| real.state == TaskState::TaskRunning && !real.hung) {
             self.update(task, TaskState::TaskRunning);
@@ -104,7 +104,7 @@ impl Cluster {
         self.event(Event::Rescinded(id));
     }
 
-    /// The connection breaks, or the master is another one; what was said last may be lost.
+    /// The connection breaks, or another master leads. The last calls may be lost.
     pub fn reconnect(&mut self, deaf: bool) {
         self.deaf = deaf;
         self.pass(Duration::from_secs(2));
@@ -121,7 +121,7 @@ impl Cluster {
         self.subscribed();
     }
 
-    /// An update that was sent before comes once more.
+    /// Repeats an earlier update.
     pub fn repeat(&mut self, which: usize) {
         if !self.history.is_empty() {
             let old = self.history[which % self.history.len()].clone();

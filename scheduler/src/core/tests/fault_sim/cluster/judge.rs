@@ -1,9 +1,9 @@
-//! How it should be when there are no faults.
+//! The state that a cluster without faults must reach.
 
 use super::*;
 
 impl Cluster {
-    /// What is not as it should be, if anything.
+    /// What is wrong with the present state, if anything.
     pub fn trouble(&self) -> Option<String> {
         let (state, now) = (&self.script.state, self.script.now);
         let live = || self.tasks.iter().filter(|(_, task)| task.lives());

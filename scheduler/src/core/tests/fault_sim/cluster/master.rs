@@ -93,7 +93,7 @@ impl Cluster {
         }
     }
 
-    /// Returns what the task takes, if it comes to its agent.
+    /// Returns the resources of the task, if it gets to its agent.
     fn launch(&mut self, info: &TaskInfo, fate: Option<Fate>) -> Option<(u64, u64)> {
         let (id, agent) = (info.task_id.value.clone(), info.agent_id.value.clone());
         let failed = match fate {
@@ -156,7 +156,7 @@ impl Cluster {
         }
     }
 
-    /// As a master's allocator does once a second.
+    /// Offers resources, as the master's allocator does once a second.
     pub(super) fn allocate(&mut self) {
         let now = self.script.now;
         self.filters.retain(|filter| filter.until > now);
@@ -171,7 +171,7 @@ impl Cluster {
                 continue;
             }
             self.next += 1;
-            // In pieces, now and then.
+            // Sometimes in several offers.
             let part = if self.next.is_multiple_of(3) { cpus / 2 } else { 0 };
             for (n, (cpus, mem)) in [(cpus - part, mem), (part, 0)].into_iter().enumerate() {
                 if cpus + mem > 0 {
