@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::Context;
 use clap::Args;
 use net::{DialOptions, Fingerprint, HostPort, Proxy, Trust};
 use task::{PoolAccess, ProxyAccess};
 
 use crate::exit::UsageError;
-use crate::values::{RedactedParser, read_password};
+use crate::values::{RedactedParser, first_given, password};
 
 /// The environment variable for the proxy's password.
 const PROXY_PASSWORD: &str = "MINER_PROXY_PASSWORD";
@@ -38,13 +37,11 @@ pub struct ConnectionArgs {
 impl ConnectionArgs {
     /// The first of these options that was given, if any was.
     pub fn given(&self) -> Option<&'static str> {
-        [
+        first_given([
             ("--tls-ca", self.tls_ca.is_some()),
             ("--tls-fingerprint", !self.tls_fingerprint.is_empty()),
             ("--proxy", self.proxy.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(option, given)| given.then_some(option))
+        ])
     }
 
     /// The options with the contents of the files that they name. `environment` looks a variable up.
@@ -58,14 +55,9 @@ impl ConnectionArgs {
             None if self.tls_fingerprint.is_empty() => Trust::System,
             None => Trust::Pinned(self.tls_fingerprint.clone()),
         };
-        let password = match &self.proxy_password_file {
-            Some(path) => {
-                let password = read_password(path)
-                    .with_context(|| format!("cannot read the proxy's password file {}", path.display()));
-                Some(password.map_err(|error| UsageError(format!("{error:#}")))?)
-            }
-            None => environment(PROXY_PASSWORD),
-        };
+        let file = &self.proxy_password_file;
+        let password = password("--proxy-password-file", file, PROXY_PASSWORD, environment)
+            .map_err(|error| UsageError(format!("{error:#}")))?;
         let proxy = match (self.proxy.clone(), password) {
             (Some(proxy), Some(password)) => {
                 Some(proxy.with_password(password).map_err(|error| UsageError(error.to_string()))?)

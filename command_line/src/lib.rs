@@ -1,5 +1,6 @@
-//! What all programs of the workspace do alike on their command line: they parse options (also those of where work comes from), print lines, stop on signals,
-//! return an exit status, and print a summary at the end.
+//! What all programs of the workspace do alike on their command line: they parse options, print lines, stop on signals,
+//! return an exit status, and print a summary at the end. Options that several programs have are here, too: for connections
+//! to pools and for the source of work.
 
 mod connection;
 mod exit;

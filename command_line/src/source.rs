@@ -1,4 +1,4 @@
-//! Options of where a pool server's work comes from, of every program that runs or launches one.
+//! Options for the source of a pool server's work; for all programs that run or launch a pool server.
 
 mod node;
 mod upstream;
@@ -6,7 +6,7 @@ mod upstream;
 pub use node::{NodeArgs, PayoutKind, TAG};
 pub use upstream::{UpstreamArgs, pool_url};
 
-/// Where blocks come from, where no upstream pool is named
+/// The source of blocks, if there is no upstream pool
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum BlockSourceChoice {
     /// A chain of the pool's own, in memory, for trying things out

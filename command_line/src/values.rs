@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
@@ -75,18 +76,41 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Reads the single line of a password file. A password in a file shows neither in the process list nor in the
-/// environment.
+/// Reads the single line of the password file that `option` gives. A password in a file shows neither in the process list
+/// nor in the environment.
 ///
 /// # Errors
 /// If the file cannot be read, or does not hold exactly one line.
-pub fn read_password(path: &Path) -> anyhow::Result<String> {
+pub fn read_password(option: &str, path: &Path) -> anyhow::Result<String> {
+    read_line(path).with_context(|| format!("cannot read {option} {}", path.display()))
+}
+
+fn read_line(path: &Path) -> anyhow::Result<String> {
     let size = std::fs::metadata(path)?.len();
     anyhow::ensure!(size <= MAX_PASSWORD_FILE, "it is longer than {MAX_PASSWORD_FILE} bytes");
     let text = std::fs::read_to_string(path)?;
     let line = text.trim_end_matches(['\r', '\n']);
     anyhow::ensure!(!line.is_empty() && !line.contains('\n'), "it is not one line");
     Ok(line.to_owned())
+}
+
+/// The password in the file that `option` gives; without a file, the one in the environment variable, which `environment`
+/// looks up.
+pub(crate) fn password(
+    option: &str,
+    file: &Option<PathBuf>,
+    variable: &str,
+    environment: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Option<String>> {
+    match file {
+        Some(path) => read_password(option, path).map(Some),
+        None => Ok(environment(variable)),
+    }
+}
+
+/// The first of these options that is given.
+pub(crate) fn first_given<const N: usize>(options: [(&'static str, bool); N]) -> Option<&'static str> {
+    options.into_iter().find_map(|(option, given)| given.then_some(option))
 }
 
 /// A parser, made of a function, for values that may contain a password. clap prints an invalid value in its error, and

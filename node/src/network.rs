@@ -64,7 +64,7 @@ impl NetworkError {
 #[non_exhaustive]
 pub enum PayoutError {
     /// The text is not an address.
-    #[error("{address:?} is no Bitcoin address")]
+    #[error("{address:?} is not a Bitcoin address")]
     Address {
         /// The text.
         address: String,
@@ -215,7 +215,7 @@ mod tests {
         assert!(payout_script(legacy, Network::Regtest).is_ok());
         for nonsense in ["", "satoshi", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5"] {
             let error = payout_script(nonsense, Network::Bitcoin).unwrap_err().to_string();
-            assert!(error.contains("is no Bitcoin address"), "{error}");
+            assert!(error.contains("is not a Bitcoin address"), "{error}");
         }
     }
 }

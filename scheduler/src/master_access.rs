@@ -1,7 +1,7 @@
 //! The credentials for masters, and the trusted authorities of their certificates. Both are read from files, which may be
 //! replaced while the scheduler runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use command_line::read_password;
@@ -64,7 +64,9 @@ impl MasterAccess {
 
     fn auth(&self) -> anyhow::Result<Auth> {
         match (&self.principal, &self.secret_file) {
-            (Some(principal), Some(path)) => Ok(Auth::basic(principal, read_secret(path)?)),
+            (Some(principal), Some(path)) => {
+                Ok(Auth::basic(principal, read_password("--secret-file", path)?))
+            }
             _ => Ok(Auth::None),
         }
     }
@@ -73,10 +75,6 @@ impl MasterAccess {
         let files = self.tls_files.as_ref();
         files.map(Tls::from_files).transpose().context("cannot set up TLS to the master")
     }
-}
-
-fn read_secret(path: &Path) -> anyhow::Result<String> {
-    read_password(path).with_context(|| format!("cannot read the secret file {}", path.display()))
 }
 
 #[cfg(test)]

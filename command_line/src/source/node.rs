@@ -8,15 +8,15 @@ use bitcoin::address::NetworkUnchecked;
 use net::NodeUrl;
 use task::{NodeAccess, NodeSpec};
 
-use crate::read_password;
+use crate::values::{first_given, password};
 
-/// The text for coinbases unless `--tag` gives another one.
+/// The default of `--tag`, the text in coinbases.
 pub const TAG: &str = "/mesos-miner/";
 
-/// The environment variable with the password that goes with `--rpc-user`.
+/// The environment variable for the password of `--rpc-user`.
 const PASSWORD: &str = "MINER_RPC_PASSWORD";
 
-/// Which nodes, with which credentials, and whom blocks pay.
+/// The nodes, the credentials for them, and the address that blocks pay.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Mining on a node")]
 pub struct NodeArgs {
@@ -49,7 +49,7 @@ pub struct NodeArgs {
     pub min_difficulty_time: String,
 }
 
-/// Whom blocks pay.
+/// Who is paid by a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PayoutKind {
     /// All blocks pay --address
@@ -59,23 +59,21 @@ pub enum PayoutKind {
 }
 
 impl NodeArgs {
-    /// The first option on the command line among those without a default.
+    /// The first of these options that is given, or differs from its default.
     pub fn given(&self) -> Option<&'static str> {
-        [
+        first_given([
             ("--bitcoind", !self.bitcoind.is_empty()),
             ("--cookie-file", self.cookie_file.is_some()),
             ("--rpc-user", self.rpc_user.is_some()),
             ("--address", self.address.is_some()),
             ("--payout user", self.payout == PayoutKind::User),
-        ]
-        .into_iter()
-        .find_map(|(option, given)| given.then_some(option))
+        ])
     }
 
-    /// Checks what clap cannot.
+    /// Checks the combination of options, which clap cannot.
     ///
     /// # Errors
-    /// If the options contradict each other, or one is missing: the message for the user.
+    /// With the message for the user, if an option is missing or the options contradict each other.
     pub fn check(&self) -> Result<(), &'static str> {
         match (self.payout, &self.address) {
             _ if self.bitcoind.is_empty() => Err("mining on a node needs its address: --bitcoind URL"),
@@ -89,7 +87,7 @@ impl NodeArgs {
         }
     }
 
-    /// The nodes, and what their blocks pay. A node has no user if the cookie file is for it.
+    /// The specification of the nodes and their blocks. A node that uses the cookie file has no user in it.
     ///
     /// # Errors
     /// If a node's address is malformed, or a file or the password cannot be read.
@@ -106,7 +104,7 @@ impl NodeArgs {
         })
     }
 
-    /// The nodes' addresses, with user and password. A node has none if the cookie file is for it.
+    /// The nodes' addresses, with user and password. A node that uses the cookie file has neither.
     ///
     /// # Errors
     /// If an address is malformed, or a file or the password cannot be read.
@@ -130,13 +128,8 @@ impl NodeArgs {
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Option<(String, String)>> {
         let Some(user) = self.rpc_user.clone() else { return Ok(None) };
-        let password = match &self.rpc_password_file {
-            Some(path) => read_password(path).with_context(|| {
-                format!("cannot read the password in --rpc-password-file {}", path.display())
-            })?,
-            None => env(PASSWORD)
-                .with_context(|| format!("--rpc-user needs {PASSWORD} or --rpc-password-file FILE"))?,
-        };
+        let password = password("--rpc-password-file", &self.rpc_password_file, PASSWORD, env)?
+            .with_context(|| format!("--rpc-user needs {PASSWORD} or --rpc-password-file FILE"))?;
         Ok(Some((user, password)))
     }
 
@@ -165,7 +158,7 @@ fn lines(text: &str) -> anyhow::Result<Vec<String>> {
 /// Checks only that the text is an address: the node's network is not known yet.
 fn address(text: &str) -> Result<String, String> {
     let parsed = text.parse::<Address<NetworkUnchecked>>();
-    parsed.map(|_| text.to_owned()).map_err(|error| format!("{text:?} is no Bitcoin address: {error}"))
+    parsed.map(|_| text.to_owned()).map_err(|error| format!("{text:?} is not a Bitcoin address: {error}"))
 }
 
 #[cfg(test)]

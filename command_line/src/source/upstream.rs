@@ -1,20 +1,20 @@
-//! Options for sharing out the work of another pool.
+//! Options for an upstream pool, whose work a pool server distributes.
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::builder::NonEmptyStringValueParser;
 use stratum::{PoolUrl, PoolUrlError};
 use task::{PoolAccess, UpstreamSpec};
 
-use crate::{RedactedParser, UsageError, read_password};
+use crate::exit::UsageError;
+use crate::values::{RedactedParser, first_given, password};
 
-/// The environment variable with the password unless a file has it.
+/// The environment variable for the password of `--upstream-user`.
 const PASSWORD: &str = "MINER_UPSTREAM_PASSWORD";
-/// The password for pools that ask for none.
+/// The password for pools that require none.
 const NO_PASSWORD: &str = "x";
 
-/// Which pools to mine for, and with which user.
+/// The upstream pools, and the account there.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Mining for a pool")]
 pub struct UpstreamArgs {
@@ -36,16 +36,14 @@ pub struct UpstreamArgs {
 impl UpstreamArgs {
     /// The first of these options on the command line.
     pub fn given(&self) -> Option<&'static str> {
-        [
+        first_given([
             ("--upstream", !self.upstreams.is_empty()),
             ("--upstream-user", self.upstream_user.is_some()),
             ("--upstream-password-file", self.upstream_password_file.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(option, given)| given.then_some(option))
+        ])
     }
 
-    /// The pools, with our name and password at them; `None` if no pool is named. `access` says how to connect.
+    /// The specification of the upstream pools; `None` if no pool is given. `access` says how to connect.
     ///
     /// # Errors
     /// [`UsageError`] if there is a user without a pool, or a pool without a user; or if the password file cannot be read.
@@ -65,21 +63,18 @@ impl UpstreamArgs {
             }
             (false, Some(user), _) => user,
         };
-        let password = match &self.upstream_password_file {
-            Some(path) => read_password(path).with_context(|| {
-                format!("cannot read the password in --upstream-password-file {}", path.display())
-            })?,
-            None => env(PASSWORD).unwrap_or_else(|| NO_PASSWORD.to_owned()),
-        };
+        let file = &self.upstream_password_file;
+        let password = password("--upstream-password-file", file, PASSWORD, env)?;
+        let password = password.unwrap_or_else(|| NO_PASSWORD.to_owned());
         let pools = self.upstreams.iter().map(PoolUrl::to_string).collect();
         Ok(Some(UpstreamSpec { pools, user: user.clone(), password, access }))
     }
 }
 
-/// Reads a pool's address.
+/// Parses a pool's address.
 ///
 /// # Errors
-/// If the text is no address. The error does not show a password.
+/// If the text is not an address. The error does not show a password.
 pub fn pool_url(text: &str) -> Result<PoolUrl, PoolUrlError> {
     text.parse()
 }

@@ -374,7 +374,7 @@ fn users_are_paid_at_their_address() {
     }
     for nobody in ["", ".rig", "satoshi", "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfm.rig"] {
         let refused = authorize(nobody);
-        assert!(refused.contains("[24,") && refused.contains("is no Bitcoin address"), "{refused}");
+        assert!(refused.contains("[24,") && refused.contains("is not a Bitcoin address"), "{refused}");
     }
     assert!(authorize("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080").contains("[24,"));
     let HeaderBuilder::Template(draft) = &harness.issued()[0].builder else { panic!("no block") };

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use command_line::{
@@ -250,8 +249,7 @@ impl PoolArgs {
         let Some(url) = self.pool else { return Ok(None) };
         let password = match &self.pool_password_file {
             None => "x".to_owned(),
-            Some(path) => read_password(path)
-                .with_context(|| format!("cannot read the pool's password file {}", path.display()))?,
+            Some(path) => read_password("--pool-password-file", path)?,
         };
         Ok(Some(ExternalPool { url, user: self.pool_user, password, access }))
     }
