@@ -1,4 +1,4 @@
-//! How a pool treats its miners, with the options that say so on a command line.
+//! How a pool treats its miners, with the command-line options for it.
 
 use std::time::Duration;
 

@@ -27,10 +27,10 @@ use crate::job::{ExtranonceLayout, IssuedJob, Job};
 use crate::share::answer_to_miner;
 use crate::vardiff::Vardiff;
 
-/// Limits of the time between two looks at the difficulty of a silent miner.
+/// Limits of the time between two checks of a silent miner's difficulty.
 const MIN_TICK: Duration = Duration::from_secs(1);
 const MAX_TICK: Duration = Duration::from_secs(30);
-/// The relative change of a hashrate from which on the pool is told.
+/// The smallest relative change of a hashrate that is reported to the pool.
 const HASHRATE_CHANGE: f64 = 0.1;
 
 /// The session of one connection.
@@ -47,7 +47,7 @@ pub struct Session {
     version_mask: u32,
     subscribed: bool,
     workers: Vec<Arc<str>>,
-    /// The difficulty that the miner was last sent.
+    /// The difficulty that was last sent to the miner.
     sent_difficulty: Option<f64>,
     reported_hashrate: u64,
     opened: Instant,
@@ -189,7 +189,7 @@ impl Session {
         changed
     }
 
-    /// Sends the current job under a new id, unless there is no job, nobody to pay, or no id left for it.
+    /// Sends the current job under a new id, unless there is no job, no address to pay, or no id left.
     fn issue(&mut self, clean: bool, effects: &mut Vec<Effect>) {
         let Some(job) = self.state.job.clone() else { return };
         let Some(builder) = job.header_builder(self.state.payout.as_ref()) else { return };
@@ -204,7 +204,7 @@ impl Session {
         self.state.issued.push(issued);
     }
 
-    /// What a later connection can resume; `None` if the miner never became ready to mine.
+    /// The state for a later connection; `None` if the miner never became ready to mine.
     pub fn suspend(self) -> Option<Box<SessionState>> {
         self.is_ready().then(|| Box::new(self.state))
     }

@@ -17,14 +17,14 @@ pub struct PendingRequest {
     extensions: Vec<String>,
 }
 
-/// What a message of a miner comes to.
+/// The meaning of a miner's message.
 #[derive(Debug)]
 pub enum Decoded {
     /// A request to the session.
     Request(PendingRequest, Request),
-    /// A line to be sent at once: the session need not know of the request.
+    /// The answer to a request that does not concern the session.
     Answer(String),
-    /// Nothing.
+    /// The message needs no answer.
     Ignored,
 }
 
@@ -64,8 +64,8 @@ pub fn decode(message: Message) -> Decoded {
     Decoded::Request(PendingRequest { id: call.id, extensions }, request)
 }
 
-/// Writes what a session tells its miner as a line without its end; `None` if Stratum V1 has no words for it. `request` is
-/// what an answer answers.
+/// Writes a message to the miner as a line, without the line end; `None` if Stratum V1 cannot express it. An answer belongs
+/// to `request`.
 pub fn encode(message: &MinerMessage, request: &PendingRequest) -> Option<String> {
     let call = match message {
         MinerMessage::Answer(answer) => return Some(Message::from(response(answer, request)).to_line()),

@@ -1,4 +1,4 @@
-//! What reaches a session, and what it wants done. Both are free of any protocol.
+//! The events and effects of a session. They are free of any protocol.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{SessionId, SessionState};
 use crate::job::{IssuedJob, Job};
 use crate::share::{FoundBlock, JudgedShare, SubmittedShare, UpstreamShare};
 
-/// What reaches a session.
+/// An event of a session.
 #[derive(Debug)]
 pub enum Event {
     /// The miner requests something.
@@ -27,53 +27,53 @@ pub enum Event {
     Tick,
 }
 
-/// What a miner requests. Each request gets one [`Answer`].
+/// A request of the miner. Each request gets one [`Answer`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// To choose options; `None` leaves one as it is.
+    /// Chooses options; `None` leaves an option unchanged.
     Configure {
         /// Version bits that the miner is able to roll.
         version_mask: Option<u32>,
         /// The lowest difficulty that suits the miner.
         minimum_difficulty: Option<f64>,
     },
-    /// To get jobs.
+    /// Subscribes to jobs.
     Subscribe {
         /// The session to resume.
         resume: Option<SessionId>,
     },
-    /// To mine as this worker.
+    /// Authorizes a worker.
     Authorize {
         /// The worker's name.
         worker: String,
-        /// A difficulty that is to stay, if the worker wants one.
+        /// The difficulty that the worker wants to keep, if any.
         fixed_difficulty: Option<f64>,
     },
-    /// To begin with this difficulty.
+    /// Suggests a difficulty.
     SuggestDifficulty(f64),
-    /// To count a share.
+    /// Submits a share.
     Submit(SubmittedShare),
-    /// To count a share that cannot be read; the reason says why.
+    /// Submits a share that cannot be read, for this reason.
     SubmitUnreadable(Reason),
 }
 
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// Yes. A share counts.
+    /// The request is granted; a share counts.
     Accepted,
-    /// No. Code and text are those of Stratum V1.
+    /// The request or the share is rejected, with a code of Stratum V1 and a text.
     Rejected(Reason),
-    /// To [`Request::Configure`].
+    /// The answer to [`Request::Configure`].
     Configured {
-        /// Version bits that the miner may roll, if it asked.
+        /// Version bits that the miner may roll, if it asked for version rolling.
         version_mask: Option<u32>,
-        /// Whether the miner asked for a lowest difficulty, which it then has.
+        /// Whether the miner asked for a lowest difficulty. It is always granted.
         minimum_difficulty: bool,
     },
-    /// To [`Request::Subscribe`].
+    /// The answer to [`Request::Subscribe`].
     Subscribed {
-        /// With this the miner can resume the session over a later connection.
+        /// The id by which a later connection can resume the session.
         session: SessionId,
         /// The connection's part of the coinbase.
         extranonce1: Vec<u8>,
@@ -88,7 +88,7 @@ impl From<Result<(), Reason>> for Answer {
     }
 }
 
-/// What a miner is told.
+/// A message to the miner.
 #[derive(Clone, Debug)]
 pub enum MinerMessage {
     /// The answer to a request.
@@ -106,7 +106,7 @@ pub enum MinerMessage {
     },
 }
 
-/// What a session wants done.
+/// An effect that the connection carries out for its session.
 #[derive(Debug)]
 pub enum Effect {
     /// Send this to the miner.
@@ -135,7 +135,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Answers the request of the present event.
+    /// The answer to the request that the event brought.
     pub(super) fn answer(answer: impl Into<Answer>) -> Self {
         Effect::Send(MinerMessage::Answer(answer.into()))
     }

@@ -45,7 +45,7 @@ impl IssuedJobs {
         self.accepted = AcceptedShares::default();
     }
 
-    /// Whether `job` can be issued here (once more).
+    /// Whether `job` can be issued here, also if it was before.
     pub fn can_issue(&self, job: &Job) -> bool {
         // Only a miner that misbehaves needs so many jobs for one template; it keeps the last one. Where the upstream pool
         // leaves no bytes to count jobs, each can be issued only once.
@@ -72,7 +72,7 @@ impl IssuedJobs {
         self.jobs.push(issued);
     }
 
-    /// The difficulty of the next job is this: the miner may apply a lower one to its jobs already.
+    /// Notes the difficulty of the next job: if it is lower, the miner may apply it to its present jobs, too.
     pub fn lower_difficulty(&mut self, difficulty: f64) {
         for issued in &mut self.jobs {
             issued.lowest = issued.lowest.min(difficulty);

@@ -1,4 +1,4 @@
-//! A submitted share, from its check to what follows from it.
+//! What a submitted share leads to: its verdict, its account, a block, or its way to the upstream pool.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl Session {
         }
     }
 
-    /// Judges a share for an account, with all that follows but the answer. `None`: an upstream pool judges it.
+    /// Judges a share and adds all its effects but the answer. Returns `None` if an upstream pool judges it.
     fn judge(
         &mut self,
         account: Arc<str>,

@@ -1,5 +1,5 @@
-//! Rules of a session that depend on the clock or on an order of events which no socket can bring about. The tests speak
-//! Stratum V1 to it, by the front.
+//! Rules of a session that depend on the clock, or on an order of events that a test with a socket cannot force. The tests
+//! talk to the session in Stratum V1, through the front.
 
 mod resume;
 mod shares;
@@ -30,7 +30,7 @@ struct Harness {
     now: Now,
 }
 
-/// What an event led to, with the lines that the miner gets.
+/// The effects of an event, and the lines that the miner gets.
 #[derive(Debug)]
 struct Reaction {
     lines: Vec<String>,
@@ -78,7 +78,7 @@ impl Harness {
         Reaction::new(self.session.on_event(event, self.now), PendingRequest::default())
     }
 
-    /// A line of the miner.
+    /// Takes a line of the miner.
     fn line(&mut self, line: &str) -> Reaction {
         match stratum_v1::decode(Message::from_line(line).unwrap()) {
             Decoded::Request(pending, request) => {
@@ -91,7 +91,7 @@ impl Harness {
         }
     }
 
-    /// Subscribes as the front does for a miner that wants to resume this session; whether the session asks for it.
+    /// Subscribes with the wish to resume a session. Returns whether the session asks for the former one.
     fn asks_for_former_session(&mut self) -> bool {
         let subscribe =
             format!(r#"{{"id":1,"method":"mining.subscribe","params":["x","{}"]}}"#, hex::encode(ID));

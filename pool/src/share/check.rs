@@ -209,7 +209,7 @@ mod tests {
         }
         let rolled = SubmittedShare { version_bits: Some(0x2000), ..share() };
         assert_eq!(code(&issued, MASK, &rolled), 0);
-        // The connection may roll it on other jobs.
+        // This job does not allow the bit that the connection may roll on others.
         let mut job = Job::new(1, builtin_work());
         job.version_mask = MASK & !0x2000;
         issued.job = Arc::new(job);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn two_hours_ahead_are_two_of_whichever_clock_is_ahead() {
+    fn times_may_be_two_hours_ahead_of_the_later_clock() {
         let issued = issued(1e-30, 1e-30);
         for (now, latest) in [(NOW - 500, NOW + MAX_AHEAD), (NOW + 500, NOW + 500 + MAX_AHEAD)] {
             let context = ShareContext { now, ..context(0) };
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_counts_whatever_was_asked_for_and_a_rejected_names_the_version() {
+    fn a_block_counts_at_any_difficulty_and_a_rejected_share_names_its_version() {
         let mut issued = issued(1e9, 1e9);
         let rolled = SubmittedShare { version_bits: Some(0x2000), ..share() };
         let rejected = check(&issued, &context(MASK), &rolled).unwrap_err();
@@ -244,9 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_starts_ahead_of_our_clock_goes_no_further_than_nodes_do() {
+    fn a_job_ahead_of_our_clock_allows_no_later_times_than_nodes_do() {
         let mut issued = issued(1e-30, 1e-30);
-        // As with the lowest difficulty of testnets, taken early.
+        // On testnets, a job of the lowest difficulty may begin ahead of our clock.
         let start = NOW + 7_000;
         let mut job = Job::new(1, builtin_work());
         (job.times.start, job.times.first) = (start, start);
