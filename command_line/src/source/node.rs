@@ -111,7 +111,7 @@ impl NodeArgs {
     pub fn nodes(
         &self,
         env: impl Fn(&str) -> Option<String>,
-    ) -> anyhow::Result<Vec<(NodeUrl, Option<(String, String)>)>> {
+    ) -> anyhow::Result<Vec<(NodeUrl, Option<UserAndPassword>)>> {
         let common = self.user_and_password(env)?;
         let mut nodes = Vec::new();
         for text in &self.bitcoind {
@@ -126,7 +126,7 @@ impl NodeArgs {
     fn user_and_password(
         &self,
         env: impl Fn(&str) -> Option<String>,
-    ) -> anyhow::Result<Option<(String, String)>> {
+    ) -> anyhow::Result<Option<UserAndPassword>> {
         let Some(user) = self.rpc_user.clone() else { return Ok(None) };
         let password = password("--rpc-password-file", &self.rpc_password_file, PASSWORD, env)?
             .with_context(|| format!("--rpc-user needs {PASSWORD} or --rpc-password-file FILE"))?;
@@ -137,13 +137,16 @@ impl NodeArgs {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn read_cookie(&self) -> anyhow::Result<Option<(String, String)>> {
+    pub fn read_cookie(&self) -> anyhow::Result<Option<UserAndPassword>> {
         let read = |path: &PathBuf| {
             net::read_cookie(path).with_context(|| format!("cannot read --cookie-file {}", path.display()))
         };
         self.cookie_file.as_ref().map(read).transpose()
     }
 }
+
+/// What a node asks for.
+type UserAndPassword = (String, String);
 
 /// The value of `--bitcoind`, or the lines of the file that it names.
 fn lines(text: &str) -> anyhow::Result<Vec<String>> {
