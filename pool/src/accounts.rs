@@ -37,7 +37,7 @@ struct Entry {
     rows: Vec<ShareRow>,
     rows_omitted: u64,
     changed: bool,
-    /// Whether the worker is in the journal.
+    /// Whether the worker is in the unsaved changes.
     unsaved: bool,
 }
 
@@ -46,6 +46,13 @@ impl Entry {
         let meter = HashrateMeter::new(METER_MEMORY, now);
         let (before, totals) = (Totals::default(), Totals::default());
         Entry { meter, before, totals, rows: Vec::new(), rows_omitted: 0, changed: false, unsaved: false }
+    }
+
+    /// Adds the worker to the unsaved changes, whose totals are filled in when they are taken.
+    fn add_to(&mut self, worker: Arc<str>, unsaved: &mut UnsavedChanges) {
+        if !std::mem::replace(&mut self.unsaved, true) {
+            unsaved.workers.push((worker, Totals::default()));
+        }
     }
 
     /// Sums since the accounts began.
@@ -68,42 +75,20 @@ pub struct WorkerSummary {
 }
 
 /// The accounts of all workers. They outlive connections.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Accounts {
     entries: HashMap<Arc<str>, Entry>,
-    overflow: Arc<str>,
     rows: usize,
     /// Found blocks that have not become part of the chain.
     rejected_blocks: u64,
     /// Changes that are not on disk yet, if there is a data folder.
-    journal: Option<Journal>,
-}
-
-/// Changes that are not on disk yet.
-#[derive(Debug, Default)]
-struct Journal {
-    workers: Vec<Arc<str>>,
-    shares: Vec<ShareRecord>,
-    shares_omitted: u64,
-    blocks: Vec<BlockRecord>,
-}
-
-impl Default for Accounts {
-    fn default() -> Accounts {
-        Accounts {
-            entries: HashMap::new(),
-            overflow: OVERFLOW.into(),
-            rows: 0,
-            rejected_blocks: 0,
-            journal: None,
-        }
-    }
+    unsaved: Option<UnsavedChanges>,
 }
 
 impl Accounts {
     /// Continues with the accounts on disk, and collects changes for the disk from now on.
     pub fn restore(&mut self, recovered: RecoveredAccounts, now: Instant) {
-        self.journal = Some(Journal::default());
+        self.unsaved = Some(UnsavedChanges::default());
         self.rejected_blocks = recovered.refused_blocks;
         for (worker, before) in recovered.workers {
             self.entries.insert(worker, Entry { before, ..Entry::new(now) });
@@ -121,11 +106,11 @@ impl Accounts {
             entry.meter.add(work as f64, now.at);
         }
         entry.totals.count(row.verdict, work);
-        if let Some(journal) = &mut self.journal {
+        if let Some(unsaved) = &mut self.unsaved {
             if accepted {
-                journal.share(&worker, &row, work, now.unix_ms);
+                unsaved.add_share(&worker, &row, work, now.unix_ms);
             }
-            journal.worker(worker, entry);
+            entry.add_to(worker, unsaved);
         }
         if entry.rows.len() < MAX_ROWS_PER_WORKER && self.rows < MAX_ROWS {
             entry.rows.push(row);
@@ -147,14 +132,14 @@ impl Accounts {
             let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now));
             entry.changed = true;
             entry.totals.blocks += 1;
-            if let Some(journal) = &mut self.journal {
-                journal.worker(worker, entry);
+            if let Some(unsaved) = &mut self.unsaved {
+                entry.add_to(worker, unsaved);
             }
         } else {
             self.rejected_blocks += 1;
         }
-        if let Some(journal) = &mut self.journal {
-            journal.blocks.push(record);
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.blocks.push(record);
         }
     }
 
@@ -166,19 +151,20 @@ impl Accounts {
     /// The account that a worker's name goes to.
     fn account_of(&self, worker: Arc<str>) -> Arc<str> {
         let full = self.entries.len() >= MAX_WORKERS && !self.entries.contains_key(&worker);
-        if full { self.overflow.clone() } else { worker }
+        if full { OVERFLOW.into() } else { worker }
     }
 
     /// Takes the changes that are not on disk yet. They must be written before those of the next call.
     pub fn take_unsaved(&mut self) -> UnsavedChanges {
-        let Some(journal) = &mut self.journal else { return UnsavedChanges::default() };
-        let Journal { workers, shares, shares_omitted, blocks } = std::mem::take(journal);
-        let totals = workers.into_iter().filter_map(|worker| {
-            let entry = self.entries.get_mut(&worker)?;
-            entry.unsaved = false;
-            Some((worker, entry.lifetime()))
-        });
-        UnsavedChanges { workers: totals.collect(), shares, shares_omitted, blocks }
+        let Some(unsaved) = &mut self.unsaved else { return UnsavedChanges::default() };
+        let mut unsaved = std::mem::take(unsaved);
+        for (worker, totals) in &mut unsaved.workers {
+            if let Some(entry) = self.entries.get_mut(worker) {
+                entry.unsaved = false;
+                *totals = entry.lifetime();
+            }
+        }
+        unsaved
     }
 
     /// Takes the accounts that have changed since they were last taken, with their rows since then, by name.
@@ -227,14 +213,8 @@ impl Accounts {
     }
 }
 
-impl Journal {
-    fn worker(&mut self, worker: Arc<str>, entry: &mut Entry) {
-        if !std::mem::replace(&mut entry.unsaved, true) {
-            self.workers.push(worker);
-        }
-    }
-
-    fn share(&mut self, worker: &Arc<str>, row: &ShareRow, work: u128, accepted_ms: u64) {
+impl UnsavedChanges {
+    fn add_share(&mut self, worker: &Arc<str>, row: &ShareRow, work: u128, accepted_ms: u64) {
         if self.shares.len() < MAX_UNSAVED {
             self.shares.push(ShareRecord { worker: worker.clone(), row: row.clone(), work, accepted_ms });
         } else {

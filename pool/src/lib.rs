@@ -46,7 +46,7 @@ pub use config::{Config, ConnectionLimits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
 pub use server::{Server, ServerError, ServerOptions};
 pub use share::{UpstreamShareCounts, UpstreamSummary};
-pub use source::{NodeError, SourceError, UpstreamError};
+pub use source::BlockSourceError;
 pub use stats::PoolCounters;
 pub use store::{AccountsSnapshot, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts};
 pub use vardiff::VardiffConfig;

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::handle::PoolHandle;
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
-use crate::source::{Source, SourceError};
+use crate::source::{BlockSource, BlockSourceError};
 use crate::store::{Store, StoreError, StoreOptions, StoreWriter};
 
 /// Pause after a failed accept, which mostly means that there are no more file descriptors.
@@ -59,7 +59,7 @@ pub enum ServerError {
     Store(#[from] StoreError),
     /// There is no work, and waiting will not help.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(#[from] BlockSourceError),
 }
 
 /// A pool server that listens. It serves no miner until it is [`run`](Server::run).
@@ -68,7 +68,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     http: Option<monitor::Server<PoolHandle>>,
-    source: Source,
+    source: BlockSource,
     state: Arc<PoolState>,
     found_blocks: mpsc::Receiver<FoundBlock>,
     store: Option<Store>,
@@ -84,7 +84,7 @@ impl Server {
         let mut config = options.config;
         config.limits.connections = descriptors::allow(config.limits.connections);
         let data = options.data.as_ref().map(Store::open).transpose()?;
-        let mut source = Source::connect(options.source, options.cookie_file).await?;
+        let mut source = BlockSource::connect(options.source, options.cookie_file).await?;
         let (listener, address) = net::listen(&options.stratum).await?;
         let (mut state, found_blocks) = PoolState::new(config, source.pays_users(), source.forward());
         let store = data.map(|(store, recovered)| {

@@ -7,16 +7,23 @@ mod upstream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::node::network::{NetworkError, PayoutError};
+use ::node::rpc::NodeUrlError;
+use ::node::templates::NoNodes;
 use bitcoin::Network;
+use client::ClientError;
 use command_line::TAG;
+use net::tls::TlsError;
+use stratum::PoolUrlError;
 use task::BlockSourceSpec;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use self::node::{NodeError, NodeSource};
-pub use self::upstream::{UpstreamError, UpstreamSource};
+use self::node::NodeSource;
+use self::upstream::UpstreamSource;
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
+use crate::job::ExtranonceTooSmall;
 use crate::pool_state::PoolState;
 use crate::share::{ForwardRequest, FoundBlock};
 
@@ -26,7 +33,7 @@ pub(crate) use self::builtin::work as builtin_work;
 /// A source of work that has given its first job.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Source {
+pub enum BlockSource {
     /// A chain of the pool's own, in memory.
     Builtin(Box<BuiltinChain>),
     /// Bitcoin nodes.
@@ -35,42 +42,58 @@ pub enum Source {
     Upstream(Box<UpstreamSource>),
 }
 
-/// A source that gives no work, and never will.
+/// Why a source gives no work, and never will.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SourceError {
-    /// The nodes cannot be mined on.
+pub enum BlockSourceError {
+    /// No node is named.
     #[error(transparent)]
-    Node(#[from] NodeError),
-    /// The upstream pools cannot be mined for.
+    NoNodes(#[from] NoNodes),
+    /// A node's address is malformed.
     #[error(transparent)]
-    Upstream(#[from] UpstreamError),
+    NodeUrl(#[from] NodeUrlError),
+    /// No node can be mined on.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The address cannot be paid to on the nodes' network.
+    #[error(transparent)]
+    Payout(#[from] PayoutError),
+    /// An upstream pool's address is malformed.
+    #[error(transparent)]
+    PoolUrl(#[from] PoolUrlError),
+    /// There is no upstream pool that can be tried.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// There are no certificates to trust.
+    #[error("cannot connect to a stratum+ssl pool")]
+    Tls(#[from] TlsError),
+    /// The upstream pool's extranonce2 is too small to be shared out.
+    #[error("the upstream pool cannot be shared out among workers")]
+    ExtranonceTooSmall(#[from] ExtranonceTooSmall),
 }
 
-impl From<BuiltinChain> for Source {
-    fn from(chain: BuiltinChain) -> Self {
-        Source::Builtin(Box::new(chain))
-    }
-}
-
-impl Source {
+impl BlockSource {
     /// Connects to a source. Waits for its first job for ever, and logs what it waits for. The cookie file is for nodes
     /// without a user.
     ///
     /// # Errors
-    /// If waiting will not help: see [`SourceError`].
-    pub async fn connect(spec: BlockSourceSpec, cookie_file: Option<PathBuf>) -> Result<Self, SourceError> {
+    /// If waiting will not help: see [`BlockSourceError`].
+    pub async fn connect(
+        spec: BlockSourceSpec,
+        cookie_file: Option<PathBuf>,
+    ) -> Result<Self, BlockSourceError> {
         Ok(match spec {
             BlockSourceSpec::Builtin { block_interval } => {
                 // Two pools that start in the same second must not mine the same block.
                 let tag = format!("{TAG}{:016x}/", rand::random::<u64>());
-                BuiltinChain::new(block_interval, tag.as_bytes(), Now::read().unix).into()
+                let chain = BuiltinChain::new(block_interval, tag.as_bytes(), Now::read().unix);
+                BlockSource::Builtin(Box::new(chain))
             }
             BlockSourceSpec::Node(spec) => {
-                Source::Node(Box::new(NodeSource::connect(spec, cookie_file).await?))
+                BlockSource::Node(Box::new(NodeSource::connect(spec, cookie_file).await?))
             }
             BlockSourceSpec::Upstream(spec) => {
-                Source::Upstream(Box::new(UpstreamSource::connect(spec).await?))
+                BlockSource::Upstream(Box::new(UpstreamSource::connect(spec).await?))
             }
         })
     }
@@ -78,25 +101,25 @@ impl Source {
     /// The network of the addresses in workers' names, if blocks pay to these.
     pub(crate) fn pays_users(&self) -> Option<Network> {
         match self {
-            Source::Builtin(_) | Source::Upstream(_) => None,
-            Source::Node(source) => source.pays_users(),
+            BlockSource::Builtin(_) | BlockSource::Upstream(_) => None,
+            BlockSource::Node(source) => source.pays_users(),
         }
     }
 
     /// The queue of shares for the upstream pool, if there is one.
     pub(crate) fn forward(&self) -> Option<mpsc::Sender<ForwardRequest>> {
         match self {
-            Source::Builtin(_) | Source::Node(_) => None,
-            Source::Upstream(source) => Some(source.forward()),
+            BlockSource::Builtin(_) | BlockSource::Node(_) => None,
+            BlockSource::Upstream(source) => Some(source.forward()),
         }
     }
 
     /// Publishes the first job.
     pub(crate) fn prepare(&mut self, shared: &PoolState) {
         match self {
-            Source::Builtin(chain) => builtin::prepare(chain, shared),
-            Source::Node(source) => source.prepare(shared),
-            Source::Upstream(source) => source.prepare(shared),
+            BlockSource::Builtin(chain) => builtin::prepare(chain, shared),
+            BlockSource::Node(source) => source.prepare(shared),
+            BlockSource::Upstream(source) => source.prepare(shared),
         }
     }
 
@@ -108,10 +131,10 @@ impl Source {
         stop: CancellationToken,
     ) {
         match self {
-            Source::Builtin(chain) => builtin::run(*chain, shared, found, stop).await,
-            Source::Node(source) => source.run(shared, found, stop).await,
+            BlockSource::Builtin(chain) => builtin::run(*chain, shared, found, stop).await,
+            BlockSource::Node(source) => source.run(shared, found, stop).await,
             // Found blocks are shares of the upstream pool.
-            Source::Upstream(source) => source.run(shared, stop).await,
+            BlockSource::Upstream(source) => source.run(shared, stop).await,
         }
     }
 }

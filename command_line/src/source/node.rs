@@ -92,12 +92,8 @@ impl NodeArgs {
     /// # Errors
     /// If a node's address is malformed, or a file or the password cannot be read.
     pub fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
-        let access = |(url, credentials): (NodeUrl, Option<_>)| {
-            let (user, password) = credentials.unzip();
-            NodeAccess { url: url.to_string(), user, password }
-        };
         Ok(NodeSpec {
-            nodes: self.nodes(env)?.into_iter().map(access).collect(),
+            nodes: self.nodes(env)?,
             address: self.address.clone(),
             tag: self.tag.clone().into_bytes(),
             early_min_difficulty: self.min_difficulty_time == "early",
@@ -108,16 +104,14 @@ impl NodeArgs {
     ///
     /// # Errors
     /// If an address is malformed, or a file or the password cannot be read.
-    pub fn nodes(
-        &self,
-        env: impl Fn(&str) -> Option<String>,
-    ) -> anyhow::Result<Vec<(NodeUrl, Option<UserAndPassword>)>> {
+    pub fn nodes(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Vec<NodeAccess>> {
         let common = self.user_and_password(env)?;
         let mut nodes = Vec::new();
         for text in &self.bitcoind {
             for line in lines(text)? {
                 let (url, own) = NodeUrl::parse(&line).context("--bitcoind")?;
-                nodes.push((url, own.or_else(|| common.clone())));
+                let (user, password) = own.or_else(|| common.clone()).unzip();
+                nodes.push(NodeAccess { url: url.to_string(), user, password });
             }
         }
         Ok(nodes)
@@ -126,7 +120,7 @@ impl NodeArgs {
     fn user_and_password(
         &self,
         env: impl Fn(&str) -> Option<String>,
-    ) -> anyhow::Result<Option<UserAndPassword>> {
+    ) -> anyhow::Result<Option<(String, String)>> {
         let Some(user) = self.rpc_user.clone() else { return Ok(None) };
         let password = password("--rpc-password-file", &self.rpc_password_file, PASSWORD, env)?
             .with_context(|| format!("--rpc-user needs {PASSWORD} or --rpc-password-file FILE"))?;
@@ -137,16 +131,13 @@ impl NodeArgs {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn read_cookie(&self) -> anyhow::Result<Option<UserAndPassword>> {
+    pub fn read_cookie(&self) -> anyhow::Result<Option<(String, String)>> {
         let read = |path: &PathBuf| {
             net::read_cookie(path).with_context(|| format!("cannot read --cookie-file {}", path.display()))
         };
         self.cookie_file.as_ref().map(read).transpose()
     }
 }
-
-/// What a node asks for.
-type UserAndPassword = (String, String);
 
 /// The value of `--bitcoind`, or the lines of the file that it names.
 fn lines(text: &str) -> anyhow::Result<Vec<String>> {
@@ -187,9 +178,10 @@ mod tests {
         let args = Cli::parse_from(["x", "--chain", "node", "--bitcoind", &url, "--bitcoind", "http://c:3"]);
         assert_eq!(args.chain.as_deref(), Some("node"));
         let nodes = args.node.nodes(|_| None).unwrap();
-        let shown: Vec<_> = nodes.iter().map(|(url, _)| url.to_string()).collect();
+        let shown: Vec<_> = nodes.iter().map(|node| node.url.as_str()).collect();
         assert_eq!(shown, ["http://a:1", "http://b:2", "http://c:3"]);
-        assert_eq!((&nodes[0].1, &nodes[1].1), (&Some(("me".into(), "s3cret".into())), &None));
+        let own = (nodes[0].user.as_deref(), nodes[0].password.as_deref());
+        assert_eq!((own, &nodes[1].user), ((Some("me"), Some("s3cret")), &None));
         std::fs::write(&path, "http://me:s3cret@a:x\n").unwrap();
         let error = format!("{:#}", args.node.nodes(|_| None).unwrap_err());
         assert!(error.contains("--bitcoind") && !error.contains("s3cret"), "{error}");

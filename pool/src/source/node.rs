@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::Network;
-use node::network::{NetworkError, PayoutError, payout_script};
-use node::rpc::NodeUrlError;
-use node::templates::NoNodes;
+use node::network::payout_script;
 use node::{
     Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
     TemplateTiming,
@@ -23,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::state::{Effect, Event, NodeWorkState};
 use self::submission::submit;
+use super::BlockSourceError;
 use crate::clock::Now;
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
@@ -32,24 +31,6 @@ const JUDGE_WITHIN: Duration = Duration::from_secs(10);
 /// Blocks that may wait for a verdict. There is about one per tip, so more wait only if nodes give templates, but no
 /// verdicts.
 const MAX_SUBMISSIONS: usize = 64;
-
-/// Why the nodes cannot be mined on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// No node is named.
-    #[error(transparent)]
-    None(#[from] NoNodes),
-    /// A node's address is malformed.
-    #[error(transparent)]
-    Url(#[from] NodeUrlError),
-    /// No node can be mined on, and waiting will not help.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// The address cannot be paid to on the nodes' network.
-    #[error(transparent)]
-    Payout(#[from] PayoutError),
-}
 
 /// Nodes that have given a first template.
 #[derive(Debug)]
@@ -63,8 +44,8 @@ impl NodeSource {
     /// Waits for a first template for ever, and logs what it waits for. The cookie file is for nodes without a user.
     ///
     /// # Errors
-    /// If waiting will not help: see [`NodeError`].
-    pub async fn connect(spec: NodeSpec, cookie_file: Option<PathBuf>) -> Result<Self, NodeError> {
+    /// If waiting will not help: see [`BlockSourceError`].
+    pub async fn connect(spec: NodeSpec, cookie_file: Option<PathBuf>) -> Result<Self, BlockSourceError> {
         let client = |NodeAccess { url, user, password }: NodeAccess| {
             let credentials = match (user, cookie_file.clone()) {
                 (Some(user), _) => Credentials::Basic { user, password: password.unwrap_or_default() },

@@ -8,12 +8,11 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Answer, Client, ClientError, Config, Pool};
+use client::{Answer, Client, Config, Pool};
 use command_line::dial_options;
 use logging::error_chain;
 use net::Dialer;
-use net::tls::TlsError;
-use stratum::{PoolUrl, PoolUrlError};
+use stratum::PoolUrl;
 use task::UpstreamSpec;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -21,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::in_flight::InFlightShares;
 use self::state::{Effect, Event, UpstreamWorkState};
-use crate::job::ExtranonceTooSmall;
+use super::BlockSourceError;
 use crate::pool_state::PoolState;
 use crate::share::ForwardRequest;
 
@@ -33,44 +32,24 @@ const MAX_IN_FLIGHT: usize = 4_096;
 /// How long the pool's end waits for answers to the last shares.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Why the upstream pools cannot be mined for.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UpstreamError {
-    /// A pool's address cannot be used.
-    #[error(transparent)]
-    Url(#[from] PoolUrlError),
-    /// There is no pool that can be tried.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// There are no certificates to trust.
-    #[error("cannot connect to a stratum+ssl pool")]
-    Tls(#[from] TlsError),
-    /// The pool's extranonce2 is too small to be shared out.
-    #[error("the upstream pool cannot be shared out among workers")]
-    TooSmall(#[from] ExtranonceTooSmall),
-}
-
 /// Upstream pools, of which one has given a first job.
+#[derive(derive_more::Debug)]
 pub struct UpstreamSource {
+    #[debug(skip)]
     client: Client,
     state: UpstreamWorkState,
+    #[debug(skip)]
     sender: mpsc::Sender<ForwardRequest>,
+    #[debug(skip)]
     shares: mpsc::Receiver<ForwardRequest>,
-}
-
-impl std::fmt::Debug for UpstreamSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UpstreamSource").field("state", &self.state).finish_non_exhaustive()
-    }
 }
 
 impl UpstreamSource {
     /// Waits for a first job for ever, and logs what it waits for.
     ///
     /// # Errors
-    /// If waiting will not help: see [`UpstreamError`].
-    pub async fn connect(spec: UpstreamSpec) -> Result<Self, UpstreamError> {
+    /// If waiting will not help: see [`BlockSourceError`].
+    pub async fn connect(spec: UpstreamSpec) -> Result<Self, BlockSourceError> {
         let UpstreamSpec { pools, user, password, access } = spec;
         let pool = |url: PoolUrl| Pool { url, user: user.clone(), password: password.clone() };
         let pools = pools.iter().map(|url| url.parse().map(pool)).collect::<Result<Vec<_>, _>>()?;

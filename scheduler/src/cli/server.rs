@@ -9,7 +9,8 @@ use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use command_line::{
     BlockSourceChoice, NodeArgs, RedactedParser, UpstreamArgs, UsageError, duration, pool_url, read_password,
 };
-use task::{BlockSourceSpec, NodeSpec, PoolAccess, UpstreamSpec};
+use net::NodeUrl;
+use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
 
 use crate::task_info::{Arguments, ExternalPool, ImageTask, Programs, ServerProgram};
 
@@ -203,15 +204,16 @@ impl ServerArgs {
             .into());
         }
         let nodes = self.node.nodes(env)?;
-        let Some((url, credentials)) = nodes.into_iter().next() else {
+        let Some(NodeAccess { url, user, password }) = nodes.into_iter().next() else {
             if let Some(name) = NODE_WORDS.into_iter().find(|name| arguments.name(name)) {
                 return Err(UsageError(format!("{{{name}}} in --server-arguments needs --bitcoind")).into());
             }
             return Ok(ImageTask { image: image.to_owned(), arguments });
         };
+        let url: NodeUrl = url.parse()?;
         arguments.fill("bitcoind_address", &url.address.host);
         arguments.fill("bitcoind_port", &url.address.port.to_string());
-        match (credentials.or(self.node.read_cookie()?), secret) {
+        match (user.zip(password).or(self.node.read_cookie()?), secret) {
             (Some((user, password)), _) => {
                 arguments.fill("rpc_user", &user);
                 arguments.fill("rpc_password", &password);

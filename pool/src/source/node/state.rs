@@ -59,23 +59,9 @@ pub struct NodeWorkState {
     /// A node has rejected a block on this tip, so the next template may be tried again.
     rejected: bool,
     /// When the published times must be replaced.
-    renewal: Option<Renewal>,
+    renew_at: Option<Instant>,
     /// When work is withdrawn, since no node works.
     withdraw_at: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Renewal {
-    /// The calendar time that decides, in seconds since the Unix epoch.
-    unix: u32,
-    /// When that is expected.
-    at: Instant,
-}
-
-impl Renewal {
-    fn new(unix: u32, now: Now) -> Self {
-        Self { unix, at: now.at + Duration::from_secs(unix.saturating_sub(now.unix).into()) }
-    }
 }
 
 impl NodeWorkState {
@@ -95,7 +81,7 @@ impl NodeWorkState {
             update,
             claim: BlockClaim::default(),
             rejected: false,
-            renewal: None,
+            renew_at: None,
             withdraw_at: None,
         }
     }
@@ -109,7 +95,8 @@ impl NodeWorkState {
     pub fn work(&mut self, now: Now) -> TemplateJob {
         let TemplateUpdate { template, parent_time, .. } = &self.update;
         let times = HeaderTimes::of(template, self.network, *parent_time, now.unix, self.min_difficulty_time);
-        self.renewal = times.until.map(|unix| Renewal::new(unix, now));
+        let wait = |until: u32| Duration::from_secs(until.saturating_sub(now.unix).into());
+        self.renew_at = times.until.map(|until| now.at + wait(until));
         TemplateJob {
             template: template.clone(),
             times,
@@ -121,7 +108,7 @@ impl NodeWorkState {
 
     /// When [`Event::Tick`] is due.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.renewal.map(|renewal| renewal.at).into_iter().chain(self.withdraw_at).min()
+        self.renew_at.into_iter().chain(self.withdraw_at).min()
     }
 
     /// Takes an event, and returns what the source has to do.
@@ -154,22 +141,15 @@ impl NodeWorkState {
     }
 
     fn on_tick(&mut self, now: Now) -> Vec<Effect> {
-        if self.withdraw_at.is_some_and(|at| now.at >= at) {
-            self.withdraw_at = None;
-            self.renewal = None;
+        if self.withdraw_at.take_if(|at| now.at >= *at).is_some() {
+            self.renew_at = None;
             return vec![Effect::Withdraw];
         }
-        match self.renewal {
-            Some(Renewal { unix, .. }) if now.unix >= unix => {
-                self.renewal = None;
-                vec![Effect::Renew]
-            }
-            // The calendar may have been set back.
-            renewal => {
-                self.renewal = renewal.map(|Renewal { unix, .. }| Renewal::new(unix, now));
-                Vec::new()
-            }
+        // If the calendar was set back meanwhile, the new work has the same times and a new deadline.
+        if self.renew_at.take_if(|at| now.at >= *at).is_some() {
+            return vec![Effect::Renew];
         }
+        Vec::new()
     }
 }
 
