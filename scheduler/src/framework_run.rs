@@ -16,7 +16,7 @@ use crate::display::Display;
 use crate::driver::{Driver, InternalEvents, run_on_own_thread};
 use crate::election::{Leadership, RunError, lost};
 use crate::executor_delivery::prepare_delivery;
-use crate::query::{Role, channel};
+use crate::query::{SchedulerPhase, channel};
 use crate::scheduler_end::SchedulerEnd;
 use crate::store::Store;
 use crate::time_limit::TimeLimit;
@@ -30,8 +30,8 @@ pub(crate) struct FrameworkRun<'a> {
     pub leadership: Option<&'a Arc<Leadership>>,
     pub time: TimeLimit,
     pub display: &'a Arc<Display>,
-    /// Publishes who can be asked about the framework.
-    pub role: &'a watch::Sender<Role>,
+    /// Publishes the scheduler's phase.
+    pub phase: &'a watch::Sender<SchedulerPhase>,
     pub stop: &'a CancellationToken,
 }
 
@@ -42,7 +42,7 @@ impl FrameworkRun<'_> {
     /// If another scheduler leads, and as [`run`](crate::run).
     pub async fn run(self) -> Result<SchedulerEnd, RunError> {
         let config = self.config;
-        self.role.send_replace(Role::Starting);
+        self.phase.send_replace(SchedulerPhase::Starting);
         let client =
             SchedulerClient::with_config(config.master.clone(), config.master_access.settings().clone());
         let (sender, store_events) = mpsc::unbounded_channel();
@@ -65,7 +65,7 @@ impl FrameworkRun<'_> {
         let age = recovered.framework.as_ref().map_or(self.time.elapsed(), |it| elapsed_since(it.started_ms));
         let settings = config.framework_settings(delivery, self.time.remaining());
         let (queries, query_queue) = channel();
-        self.role.send_replace(Role::Leader(queries));
+        self.phase.send_replace(SchedulerPhase::Leading(queries));
         let driver = Driver {
             config: Arc::clone(config),
             access: config.master_access.clone(),
@@ -81,7 +81,7 @@ impl FrameworkRun<'_> {
         let stop = self.stop.clone();
         let exit =
             run_on_own_thread(driver, move || InternalEvents::new(store_events, downloads, stop)).await?;
-        self.role.send_replace(Role::Ending);
+        self.phase.send_replace(SchedulerPhase::Ending);
         drop(artifact);
         close(config, exit).await
     }

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::core::{MAX_PAGE, Overview, TaskOverview, TaskPage};
 use crate::history::TaskFailure;
-use crate::query::{QueryClient, QueryError, Role};
+use crate::query::{QueryClient, QueryError, SchedulerPhase};
 
 /// How many tasks a page has by default, and in the summary.
 const PAGE: usize = 100;
@@ -26,7 +26,7 @@ const STANDBY: &str = "another scheduler leads: ask that one";
 /// Answers HTTP requests. Clones share the cached answers.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpApi {
-    role: watch::Receiver<Role>,
+    phase: watch::Receiver<SchedulerPhase>,
     /// The last answers, because many clients may ask for the same.
     summary: Arc<Mutex<Option<CachedJson>>>,
     tasks: Arc<Mutex<Option<CachedJson>>>,
@@ -47,18 +47,18 @@ impl From<QueryError> for RequestError {
 }
 
 impl HttpApi {
-    /// `role` tells who can be asked about the framework.
-    pub fn new(role: watch::Receiver<Role>) -> Self {
-        HttpApi { role, summary: Arc::default(), tasks: Arc::default() }
+    /// `phase` is the scheduler's present phase.
+    pub fn new(phase: watch::Receiver<SchedulerPhase>) -> Self {
+        HttpApi { phase, summary: Arc::default(), tasks: Arc::default() }
     }
 
     /// The way to the driver; `None` while another scheduler leads.
     fn leader(&self) -> Result<Option<QueryClient>, RequestError> {
-        match &*self.role.borrow() {
-            Role::Standby => Ok(None),
-            Role::Leader(client) => Ok(Some(client.clone())),
-            Role::Starting => Err(RequestError::Unavailable(STARTING.to_owned())),
-            Role::Ending => Err(RequestError::Unavailable(ENDING.to_owned())),
+        match &*self.phase.borrow() {
+            SchedulerPhase::Standby => Ok(None),
+            SchedulerPhase::Leading(client) => Ok(Some(client.clone())),
+            SchedulerPhase::Starting => Err(RequestError::Unavailable(STARTING.to_owned())),
+            SchedulerPhase::Ending => Err(RequestError::Unavailable(ENDING.to_owned())),
         }
     }
 

@@ -1,7 +1,8 @@
-//! Questions to the framework's state, from those who show it to the driver, which alone has it.
+//! Queries about the framework's state. The driver owns the state and answers them.
 //!
-//! Nothing is computed while nobody asks, and little when many do: an answer is reused for half a second, and making
-//! answers takes a twentieth of the driver's time, unless one takes longer than 3 ms: nobody waits long for a turn.
+//! Nothing is computed without a query, and many queries cost little: an answer is reused for half a second, and the driver spends
+//! at most a twentieth of its time on answers. Only after answers that take longer than 3 ms does it pause for less than that, so
+//! that no query waits long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,41 +12,42 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::core::{Overview, State, TaskPage};
 
-/// Questions that may wait.
+/// How many queries may wait.
 const QUEUE: usize = 16;
-/// An answer is reused for so long.
+/// How long an answer is reused.
 const REUSED: Duration = Duration::from_millis(500);
-/// A driver that has not answered in this time is busy.
+/// A driver that does not answer within this time is busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// After an answer the next one waits for so many times as long as that one took, up to a bound.
-const REST: u32 = 19;
-const LONGEST_REST: Duration = Duration::from_millis(60);
+/// The pause after an answer, as a multiple of the time that the answer took.
+const PAUSE_FACTOR: u32 = 19;
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_millis(60);
 
-/// Who can tell of the framework at present.
+/// Whether this scheduler runs the framework, and so can answer queries.
 #[derive(Clone, Debug)]
-pub(crate) enum Role {
-    /// Another scheduler leads, or nobody does yet.
+pub(crate) enum SchedulerPhase {
+    /// This scheduler does not lead.
     Standby,
     /// This scheduler is about to run the framework.
     Starting,
     /// This scheduler runs the framework.
-    Leader(QueryClient),
+    Leading(QueryClient),
     /// This scheduler has ended its work on the framework.
     Ending,
 }
 
-/// A question, and where the answer goes.
+/// A query, with the channel for the answer.
 #[derive(Debug)]
 pub(crate) enum Query {
-    /// For the figures.
+    /// The overview.
     Overview(oneshot::Sender<Overview>),
-    /// For a page of tasks.
+    /// A page of tasks.
     Tasks {
-        /// The task before the first one.
+        /// The task before the first one of the page.
         after: Option<String>,
-        /// How many at most.
+        /// The most tasks on the page.
         limit: usize,
-        /// Where the page goes.
+        /// The channel for the page.
         answer: oneshot::Sender<TaskPage>,
     },
 }
@@ -58,7 +60,7 @@ impl Query {
         }
     }
 
-    // Whoever has asked may have gone.
+    /// Sends the answer. An error means that it is no longer wanted.
     fn answer(self, state: &State, now: std::time::Instant) {
         match self {
             Query::Overview(answer) => drop(answer.send(state.overview(now))),
@@ -69,10 +71,10 @@ impl Query {
     }
 }
 
-/// Why a question got no answer.
+/// Why a query got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QueryError {
-    /// The driver does something else.
+    /// The driver is busy.
     #[error("the scheduler is busy: it has not answered within {} s", ANSWER_WITHIN.as_secs())]
     Busy,
     /// The driver has ended.
@@ -80,7 +82,7 @@ pub(crate) enum QueryError {
     Ended,
 }
 
-/// The way to the driver. Clones are the same.
+/// The sending end of the queue. Clones share the cached answers.
 #[derive(Clone, Debug)]
 pub(crate) struct QueryClient(Arc<Shared>);
 
@@ -88,12 +90,12 @@ pub(crate) struct QueryClient(Arc<Shared>);
 struct Shared {
     queries: mpsc::Sender<Query>,
     overview: LastAnswer<(), Overview>,
-    page: LastAnswer<PageQuestion, TaskPage>,
+    page: LastAnswer<PageArguments, TaskPage>,
 }
 
-/// After which task, and how many.
-type PageQuestion = (Option<String>, usize);
-/// Whoever holds the lock asks; others wait for the same answer.
+/// The arguments of [`Query::Tasks`].
+type PageArguments = (Option<String>, usize);
+/// The last answer. The holder of the lock asks the driver, and others wait for the same answer.
 type LastAnswer<Q, A> = Mutex<Option<Answer<Q, A>>>;
 
 #[derive(Debug)]
@@ -103,23 +105,23 @@ struct Answer<Q, A> {
     at: Instant,
 }
 
-/// The driver's end of the way.
+/// The driver's end of the queue.
 #[derive(Debug)]
 pub(crate) struct QueryQueue {
     queries: mpsc::Receiver<Query>,
-    /// Not before then the next question is answered.
-    rests_until: Instant,
+    /// The next query is not answered before this instant.
+    paused_until: Instant,
 }
 
-/// Both ends of a way.
+/// Creates a queue of queries.
 pub(crate) fn channel() -> (QueryClient, QueryQueue) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let shared = Shared { queries: sender, overview: Mutex::default(), page: Mutex::default() };
-    (QueryClient(Arc::new(shared)), QueryQueue { queries: receiver, rests_until: Instant::now() })
+    (QueryClient(Arc::new(shared)), QueryQueue { queries: receiver, paused_until: Instant::now() })
 }
 
 impl QueryClient {
-    /// The figures, at most half a second old.
+    /// The overview, at most half a second old.
     pub async fn overview(&self) -> Result<Arc<Overview>, QueryError> {
         self.ask(&self.0.overview, (), Query::Overview).await
     }
@@ -133,7 +135,7 @@ impl QueryClient {
         self.ask(&self.0.page, (after, limit), query).await
     }
 
-    /// Those who ask at the same time wait for one answer.
+    /// Asks the driver, unless a recent answer to the same arguments exists. Concurrent callers share one answer.
     async fn ask<Q: PartialEq, A>(
         &self,
         last: &LastAnswer<Q, A>,
@@ -159,11 +161,11 @@ impl QueryClient {
 }
 
 impl QueryQueue {
-    /// Waits for the next question that may be answered; without anybody to ask, for ever. Cancelling loses nothing.
+    /// Waits for the next query that may be answered, for ever if all clients are gone. Cancelling this loses no query.
     pub async fn next(&mut self) -> Query {
         // A timer fires only when the runtime has nothing else to do.
-        if Instant::now() < self.rests_until {
-            sleep_until(self.rests_until).await;
+        if Instant::now() < self.paused_until {
+            sleep_until(self.paused_until).await;
         }
         match self.queries.recv().await {
             Some(query) => query,
@@ -171,18 +173,18 @@ impl QueryQueue {
         }
     }
 
-    /// Answers a question, unless nobody waits for the answer any more.
+    /// Answers a query, unless the answer is no longer wanted.
     pub fn answer(&mut self, query: Query, state: &State) {
         if query.is_abandoned() {
             return;
         }
         let begun = std::time::Instant::now();
         query.answer(state, begun);
-        self.rest_after(begun.elapsed());
+        self.pause_after(begun.elapsed());
     }
 
-    fn rest_after(&mut self, took: Duration) {
-        self.rests_until = Instant::now() + (took * REST).min(LONGEST_REST);
+    fn pause_after(&mut self, took: Duration) {
+        self.paused_until = Instant::now() + (took * PAUSE_FACTOR).min(LONGEST_PAUSE);
     }
 }
 
@@ -194,9 +196,9 @@ mod tests {
         Overview { peak, ..Overview::default() }
     }
 
-    /// Answers the next question about the figures.
+    /// Answers the next query for the overview.
     async fn serve(queue: &mut QueryQueue, peak: u64) {
-        let Query::Overview(answer) = queue.next().await else { panic!("another question") };
+        let Query::Overview(answer) = queue.next().await else { panic!("another query") };
         answer.send(overview(peak)).unwrap();
     }
 
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_page_is_another_question() {
+    async fn another_page_is_another_query() {
         let (client, mut queue) = channel();
         let serve = async {
             for _ in 0..2 {
@@ -233,13 +235,13 @@ mod tests {
     async fn answers_take_a_small_part_of_the_time() {
         let (client, mut queue) = channel();
         for (took, rest) in [(2, 38), (1, 19), (60_000, 60)] {
-            queue.rest_after(Duration::from_millis(took));
+            queue.pause_after(Duration::from_millis(took));
             let asking = tokio::spawn({
                 let client = client.clone();
                 async move { client.tasks(Some(took.to_string()), 1).await.map(|_| ()) }
             });
             let begun = Instant::now();
-            let Query::Tasks { answer, .. } = queue.next().await else { panic!("another question") };
+            let Query::Tasks { answer, .. } = queue.next().await else { panic!("another query") };
             assert_eq!(begun.elapsed(), Duration::from_millis(rest));
             answer.send(TaskPage::default()).unwrap();
             assert_eq!(asking.await.unwrap(), Ok(()));
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_a_busy_driver_is_told_so_in_time_however_many_ask() {
+    async fn all_clients_of_a_busy_driver_get_an_error_in_time() {
         let (client, queue) = channel();
         let begun = Instant::now();
         let asking: Vec<_> = (0..100)

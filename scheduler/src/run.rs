@@ -15,7 +15,7 @@ use crate::display::Display;
 use crate::election::{self, Leadership, RunError, ZkConfig};
 use crate::framework_run::FrameworkRun;
 use crate::http_api::HttpApi;
-use crate::query::Role;
+use crate::query::SchedulerPhase;
 use crate::scheduler_end::SchedulerEnd;
 use crate::time_limit::TimeLimit;
 
@@ -31,17 +31,27 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Sche
         display
             .log(format!("tasks of {image} send no reports: only our own pool server accounts their work"));
     }
-    let role = watch::Sender::new(if config.zk.is_some() { Role::Standby } else { Role::Starting });
+    let phase = watch::Sender::new(if config.zk.is_some() {
+        SchedulerPhase::Standby
+    } else {
+        SchedulerPhase::Starting
+    });
     let end = CancellationToken::new();
     let _end = end.clone().drop_guard();
     if let Some(address) = config.http {
-        let server = listen(address, HttpApi::new(role.subscribe())).await?;
+        let server = listen(address, HttpApi::new(phase.subscribe())).await?;
         display.log(format!("HTTP on http://{}", server.local_addr()));
         tokio::spawn(server.run(end));
     }
     let time = TimeLimit::start(config.framework.duration);
-    let single =
-        FrameworkRun { config: &config, leadership: None, time, display: &display, role: &role, stop: &stop };
+    let single = FrameworkRun {
+        config: &config,
+        leadership: None,
+        time,
+        display: &display,
+        phase: &phase,
+        stop: &stop,
+    };
     match &config.zk {
         None => Ok(single.run().await?),
         Some(zk) => run_while_leading(zk, single).await,
@@ -65,7 +75,7 @@ async fn run_while_leading(zk: &ZkConfig, run: FrameworkRun<'_>) -> anyhow::Resu
             Ok(end) => return Ok(end),
             Err(RunError::Failed(error)) => return Err(error),
             Err(RunError::LeadershipLost(why)) => {
-                run.role.send_replace(Role::Standby);
+                run.phase.send_replace(SchedulerPhase::Standby);
                 display.log(format!("not leading any more ({why})"));
             }
         }

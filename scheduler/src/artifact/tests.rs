@@ -120,7 +120,7 @@ fn addresses_with_and_without_a_port() {
 }
 
 #[tokio::test]
-async fn agents_elsewhere_fetch_an_archive_and_those_who_fetch_by_hand_the_file() {
+async fn agents_on_other_machines_fetch_an_archive_and_the_plain_file_is_served_too() {
     let content = vec![7; 1_000_000];
     let file = file(&content);
     let server = start(file.path(), Some("localhost")).await.unwrap();
@@ -142,13 +142,13 @@ async fn agents_elsewhere_fetch_an_archive_and_those_who_fetch_by_hand_the_file(
 }
 
 #[tokio::test]
-async fn while_all_downloads_are_taken_others_wait_and_lengths_are_told() {
+async fn more_downloads_wait_while_length_requests_are_answered() {
     let content = noise(16 << 20);
     let file = file(&content);
     let server = start(file.path(), None).await.unwrap();
     let path = path(&server);
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    // They take a first byte and no more: there is more to come than any buffer holds.
+    // The agents read one byte and then stop. The file is longer than all buffers.
     let mut idle = Vec::new();
     for _ in 0..DOWNLOADS {
         let mut socket = TcpStream::connect(authority(&server)).await.unwrap();

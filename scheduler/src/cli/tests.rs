@@ -48,7 +48,7 @@ fn every_flag_has_an_environment_name_and_help() {
     }
 }
 
-/// Also where it is refused as a value: --help comes before.
+/// The password must not be shown even if the value is invalid, because --help is printed before values are checked.
 #[test]
 fn help_shows_no_address_that_may_hold_a_password() {
     use clap::CommandFactory;
@@ -156,13 +156,13 @@ fn another_file_is_served_where_it_is_named() {
 }
 
 #[test]
-fn what_is_wrong_with_a_regular_expression_is_told() {
+fn the_error_of_a_regular_expression_is_shown() {
     let error = parse(&["--constraint", "rack:LIKE:["]).unwrap_err().to_string();
     assert!(error.contains("rack:LIKE:[") && error.contains("unclosed character class"), "{error}");
 }
 
 #[test]
-fn certificates_are_for_masters_that_talk_tls() {
+fn certificates_are_for_masters_that_use_tls() {
     let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into()));
     let plain = config(&["--ca-cert", "/no/such/file"]).unwrap_err();
     assert!(plain.to_string().contains("127.0.0.1:5050 is plain HTTP"), "{plain}");
@@ -207,7 +207,7 @@ fn the_secret_comes_from_its_file_and_is_never_printed() {
 }
 
 #[test]
-fn schedulers_meet_at_a_place_of_their_own() {
+fn schedulers_need_a_zookeeper_path_of_their_own() {
     let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into()));
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "zk://miner:secret@z1,z2/miner\n").unwrap();

@@ -23,9 +23,9 @@ fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskOverview {
     }
 }
 
-fn api(role: Role) -> HttpApi {
+fn api(phase: SchedulerPhase) -> HttpApi {
     // The receiver still has the last value after its sender is gone.
-    HttpApi::new(watch::Sender::new(role).subscribe())
+    HttpApi::new(watch::Sender::new(phase).subscribe())
 }
 
 /// The API of a leader whose driver answers with this overview.
@@ -47,7 +47,7 @@ fn leading(overview: Overview) -> HttpApi {
             }
         }
     });
-    api(Role::Leader(client))
+    api(SchedulerPhase::Leading(client))
 }
 
 fn mining() -> Overview {
@@ -85,11 +85,11 @@ async fn summary_of(api: &HttpApi) -> Result<Value, RequestError> {
 }
 
 #[tokio::test]
-async fn all_is_well_if_somebody_mines_or_others_lead() {
-    assert_eq!(api(Role::Standby).problem().await, None);
+async fn there_is_no_problem_if_a_worker_mines_or_another_scheduler_leads() {
+    assert_eq!(api(SchedulerPhase::Standby).problem().await, None);
     assert_eq!(leading(mining()).problem().await, None);
-    assert!(api(Role::Starting).problem().await.unwrap().contains("no subscription"));
-    assert!(api(Role::Ending).problem().await.unwrap().contains("ending"));
+    assert!(api(SchedulerPhase::Starting).problem().await.unwrap().contains("no subscription"));
+    assert!(api(SchedulerPhase::Ending).problem().await.unwrap().contains("ending"));
     let trouble = async |overview| leading(overview).problem().await.unwrap_or_default();
     assert!(trouble(Overview::default()).await.contains("no subscription"));
     let idle = Overview { running_workers: 0, ..mining() };
@@ -98,7 +98,7 @@ async fn all_is_well_if_somebody_mines_or_others_lead() {
 
 #[tokio::test]
 async fn the_summary_has_both_accounts_and_the_first_tasks() {
-    assert_eq!(summary_of(&api(Role::Standby)).await, Ok(json!({"leads": false})));
+    assert_eq!(summary_of(&api(SchedulerPhase::Standby)).await, Ok(json!({"leads": false})));
     let summary = summary_of(&leading(mining())).await.unwrap();
     assert_eq!(summary["accounts"]["workers"]["shares"]["accepted"], 9);
     assert_eq!(summary["accounts"]["pool"]["shares"]["accepted"], 8);
@@ -114,7 +114,7 @@ async fn the_summary_has_both_accounts_and_the_first_tasks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_many_ask_for_is_written_once() {
+async fn json_is_made_once_for_many_clients() {
     let api = leading(mining());
     let text = async |api: HttpApi| api.summary().await.unwrap().into_bytes();
     let first = text(api.clone()).await;
@@ -156,19 +156,19 @@ async fn bad_values_are_refused_with_what_is_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_the_scheduler_does_there_is_an_answer_in_time() {
+async fn there_is_an_answer_in_time_in_every_phase() {
     let (client, _busy) = channel();
     let (ended, queries) = channel();
     drop(queries);
-    for (role, why) in [
-        (Role::Leader(client), "busy"),
-        (Role::Leader(ended), "does not run"),
-        (Role::Starting, "starting"),
-        (Role::Ending, "ending"),
-        (Role::Standby, "another scheduler leads"),
+    for (phase, why) in [
+        (SchedulerPhase::Leading(client), "busy"),
+        (SchedulerPhase::Leading(ended), "does not run"),
+        (SchedulerPhase::Starting, "starting"),
+        (SchedulerPhase::Ending, "ending"),
+        (SchedulerPhase::Standby, "another scheduler leads"),
     ] {
-        let standby = matches!(role, Role::Standby);
-        let api = api(role);
+        let standby = matches!(phase, SchedulerPhase::Standby);
+        let api = api(phase);
         let begun = Instant::now();
         let mut answers = vec![tasks_of(&api, "").await];
         if !standby {
@@ -189,8 +189,8 @@ async fn whatever_the_scheduler_does_there_is_an_answer_in_time() {
 #[tokio::test]
 async fn the_figures_tell_what_runs_and_what_ended() {
     let text = async |api: HttpApi| api.metrics().await.unwrap().into_text();
-    assert!(text(api(Role::Standby)).await.ends_with("scheduler_leads 0\n"));
-    let starting = text(api(Role::Starting)).await;
+    assert!(text(api(SchedulerPhase::Standby)).await.ends_with("scheduler_leads 0\n"));
+    let starting = text(api(SchedulerPhase::Starting)).await;
     assert!(starting.contains("scheduler_leads 1\n") && starting.ends_with("scheduler_connected 0\n"));
     let text = text(leading(mining())).await;
     for line in [

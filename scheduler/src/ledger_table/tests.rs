@@ -34,7 +34,7 @@ fn report(sequence: u64, accounts: &[(&str, u64)]) -> Report {
     Report { sequence, accounts: accounts.iter().map(account).collect(), server: None }
 }
 
-/// A worker that lives, one that died, one whose server died, and a miner that is no task with a name to be wary of.
+/// A live worker, one that died, one whose server died, and a miner that is not a task and has a dangerous name.
 fn snapshot() -> LedgerSnapshot {
     let tasks = vec![
         task(TaskKind::Server, 1, TaskState::TaskFailed),
@@ -136,7 +136,7 @@ fn at_a_pool_of_others_there_is_nothing_to_compare() {
 }
 
 #[test]
-fn a_miner_that_calls_itself_a_server_does_not_get_its_line() {
+fn a_miner_with_the_name_of_a_server_does_not_get_its_row() {
     let mut snapshot = snapshot();
     snapshot.ledger.record("miner-server-1", TaskKind::Server, &report(2, &[("miner-server-1", 3)]));
     let accounts = LedgerTable::new(&snapshot);
@@ -144,7 +144,7 @@ fn a_miner_that_calls_itself_a_server_does_not_get_its_line() {
 }
 
 #[test]
-fn all_forms_have_all_lines_and_no_name_does_harm() {
+fn all_formats_have_all_rows_and_names_are_escaped() {
     let accounts = LedgerTable::new(&snapshot());
     let table = accounts.to_string();
     assert_eq!(table.lines().count(), 8, "{table}");
@@ -236,7 +236,7 @@ fn every_flag_has_an_environment_name_and_help() {
 }
 
 #[test]
-fn what_ended_before_is_a_line_of_its_own() {
+fn tasks_that_ended_before_have_one_row() {
     let mut snapshot = snapshot();
     let line = |pool, worker| LedgerLine {
         pool: Totals { accepted: pool, ..Totals::default() },
@@ -277,7 +277,7 @@ fn a_single_share_is_a_line_of_csv() {
 }
 
 proptest! {
-    /// Whatever was reported, the lines add up to the total, and so do the servers' counts.
+    /// For any reports, the rows add up to the total, and so do the servers' counts.
     #[test]
     fn lines_add_up(reports in prop::collection::vec((0..3usize, 0..4usize, 0..100u64), 0..30)) {
         let tasks = [(TaskKind::Server, 1), (TaskKind::Server, 2), (TaskKind::Worker, 3)];
@@ -300,7 +300,7 @@ proptest! {
 }
 
 #[test]
-fn launches_that_failed_long_ago_are_a_line_for_each_reason() {
+fn launches_that_failed_long_ago_have_a_row_for_each_reason() {
     let failed = |launches, state: &str, reason: Option<&str>| FailedLaunches {
         launches,
         state: state.into(),

@@ -1,5 +1,5 @@
-//! The same tables without a file or a thread, and the same nodes without a ZooKeeper, for tests that decide when
-//! something is written.
+//! A store in memory for tests: the same tables without a file and a thread, and the same nodes without ZooKeeper. The test
+//! decides when changes are written.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::sqlite::{migration, read, records};
 use super::zookeeper::fake::FakeTree;
 use crate::journal::{Change, Ledger, RecoveredState, Ticket};
 
-/// A disk and a ZooKeeper in memory.
+/// A disk and a ZooKeeper tree in memory.
 pub(crate) struct Memory {
     connection: Connection,
     framework: Option<String>,
@@ -33,12 +33,12 @@ impl Memory {
         self.nodes.write(batch);
     }
 
-    /// What is on disk.
+    /// The records on disk.
     pub fn recover(&self) -> RecoveredState {
         read::recover(&self.connection).unwrap()
     }
 
-    /// Another scheduler leads, on a machine with an empty disk, or one that has led before; what it goes on with.
+    /// Lets another scheduler lead, on a machine with an empty disk or on this one. Returns the records that it recovers.
     pub fn hand_over(&mut self, empty_disk: bool) -> RecoveredState {
         let recovered = self.nodes.hand_over();
         if empty_disk {
@@ -52,7 +52,7 @@ impl Memory {
         recovered
     }
 
-    /// Disk and ZooKeeper tell the same sums.
+    /// Asserts that the sums on disk and in ZooKeeper are equal.
     pub fn assert_agreement(&self) {
         let Some(framework) = self.framework.as_deref() else { return };
         let mut here = Ledger::default();
@@ -60,30 +60,30 @@ impl Memory {
         assert_eq!(here.sum().0, self.nodes.read().ledger.sum().0);
     }
 
-    /// Whether disk and ZooKeeper know of a task.
+    /// Whether disk and ZooKeeper have a task.
     pub fn knows(&self, task: &str) -> bool {
         self.recover().tasks.iter().any(|record| record.id == task) && self.nodes.knows(task)
     }
 
-    /// Whether disk and ZooKeeper have a report of a task, or a later one; in ZooKeeper it may be part of a sum.
+    /// Whether disk and ZooKeeper have this report of a task or a later one. In ZooKeeper it may be part of a sum.
     pub fn has(&self, task: &str, worker: &str, sequence: u64) -> bool {
         let here =
             || self.recover().ledger.entry(task, worker).is_some_and(|entry| entry.sequence >= sequence);
         self.nodes.has_retired(task) || here() && self.nodes.has(task, worker, sequence)
     }
 
-    /// What is in ZooKeeper.
+    /// The records in ZooKeeper.
     pub fn shared(&self) -> RecoveredState {
         self.nodes.read()
     }
 
-    /// How many nodes there are.
+    /// The number of nodes in ZooKeeper.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
     }
 }
 
-/// What a scheduler goes on with in a copy of the folder that the last program of format 1 left.
+/// The records that a scheduler recovers from a folder that the last program of format 1 wrote.
 pub(crate) fn folder_of_format_1() -> RecoveredState {
     let folder = tempfile::tempdir().unwrap();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1/scheduler.sqlite");
@@ -93,7 +93,7 @@ pub(crate) fn folder_of_format_1() -> RecoveredState {
     recovered
 }
 
-/// The same of the nodes that it left in ZooKeeper.
+/// The records that a scheduler recovers from a tree that the last program of format 1 wrote.
 pub(crate) fn tree_of_format_1() -> RecoveredState {
     FakeTree::of_format_1(include_str!("../../tests/fixtures/format-1/tree.json")).read()
 }

@@ -83,7 +83,7 @@ fn status(task: &TaskRecord, state: TaskState, report: Option<Report>) -> Change
     })
 }
 
-/// What there is before anything was written: a key.
+/// The records of an empty folder, which has only a key.
 fn nothing(recovered: &RecoveredState) -> RecoveredState {
     let specification_key = recovered.specification_key.clone();
     assert!(specification_key.is_some());
@@ -106,7 +106,7 @@ pub(super) fn shares(folder: &Path) -> Vec<StoredShare> {
 }
 
 #[test]
-fn a_folder_is_made_when_there_is_something_to_keep() {
+fn a_folder_is_created_when_there_is_something_to_write() {
     let above = tempfile::tempdir().unwrap();
     let folder = above.path().join("a/b");
     let (mut store, recovered, notices) = open(&folder);
@@ -129,7 +129,7 @@ fn a_folder_is_made_when_there_is_something_to_keep() {
 }
 
 #[test]
-fn all_is_back_after_reopening() {
+fn all_records_are_recovered_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let (store, recovered, notices) = open(folder.path());
     assert_eq!(recovered, RecoveredState { next_number: 1, ..nothing(&recovered) });
@@ -183,7 +183,7 @@ fn all_is_back_after_reopening() {
 }
 
 #[test]
-fn where_a_server_says_that_it_listens_is_back_after_reopening() {
+fn a_reported_server_address_is_recovered_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let (store, ..) = open(folder.path());
     let address = Some(ServerAddress { host: "other".into(), stratum_port: 1, http_port: 2 });
@@ -201,7 +201,7 @@ fn where_a_server_says_that_it_listens_is_back_after_reopening() {
 }
 
 #[test]
-fn an_ended_framework_is_not_gone_on_with_but_its_numbers_are_not_used_again() {
+fn an_ended_framework_is_not_recovered_but_its_numbers_are_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _, _notices) = open(folder.path());
     let changes = [Change::Framework("f".into()), Change::Task(worker(7)), Change::FrameworkEnded];
@@ -250,7 +250,7 @@ fn a_later_format_is_refused() {
 }
 
 #[test]
-fn a_disk_that_refuses_is_asked_again() {
+fn a_failed_write_is_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _, notices) = open(folder.path());
     let other = Connection::open(folder.path().join(STATE_FOLDER.database)).unwrap();
@@ -318,7 +318,7 @@ fn a_folder_keeps_its_key() {
     };
     let first = key(folder.path());
     assert_eq!(key(folder.path()), first);
-    // One that is made when there is something to keep.
+    // A folder that is created when there is something to write.
     let later = folder.path().join("later");
     let (mut store, recovered) = Store::open(&later, WEEK, |_| ()).unwrap();
     store.start().unwrap();

@@ -10,7 +10,7 @@ fn programs(args: &[&str]) -> anyhow::Result<Programs> {
     args.server.check(&access, |_| None)
 }
 
-/// What is said about options that make no sense together.
+/// The usage error for contradicting options.
 fn usage(args: &[&str]) -> String {
     let error = programs(args).unwrap_err();
     assert!(error.is::<command_line::UsageError>(), "{args:?}: {error:#}");
@@ -29,7 +29,7 @@ fn without_options_all_is_our_own() {
 }
 
 #[test]
-fn a_node_and_what_it_knows_us_by_go_into_the_specification() {
+fn nodes_and_their_credentials_are_in_the_specification() {
     let folder = tempfile::tempdir().unwrap();
     let file = password_file(&folder);
     let node =
@@ -58,7 +58,7 @@ fn a_node_and_what_it_knows_us_by_go_into_the_specification() {
 }
 
 #[test]
-fn pools_and_what_they_know_us_by_go_into_the_specification() {
+fn pools_and_their_credentials_are_in_the_specification() {
     let folder = tempfile::tempdir().unwrap();
     let file = password_file(&folder);
     let upstream = ["--upstream", "a:3333", "--upstream", "stratum+ssl://b:1", "-u", "farm"];

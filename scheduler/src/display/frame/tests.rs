@@ -28,7 +28,7 @@ fn worker(n: usize, hashrate: f64) -> TaskOverview {
     }
 }
 
-/// As the framework tells it of running workers.
+/// The overview of a framework with these running workers.
 fn overview(workers: Vec<TaskOverview>) -> Overview {
     Overview {
         hashrate: workers.iter().filter_map(TaskOverview::hashrate).sum(),
@@ -50,7 +50,7 @@ fn failure(n: u64) -> TaskFailure {
     }
 }
 
-/// All that there can be, of a framework with 5000 tasks.
+/// The overview of a framework with 5000 tasks, with everything that a frame can show.
 fn full(running_workers: u64) -> Overview {
     let states: Vec<(String, u64)> =
         ["TASK_RUNNING", "TASK_STAGING", "TASK_STARTING", "TASK_KILLING", "TASK_UNREACHABLE"]
@@ -95,7 +95,7 @@ fn a_task_that_is_not_well_stands_out() {
 }
 
 #[test]
-fn at_every_size_all_fits_and_what_matters_most_comes_first() {
+fn the_frame_fits_every_size_and_shows_the_most_important_lines() {
     for (rows, columns, running) in (1..60).flat_map(|rows| {
         [1, 2, 3, 7, 20, 40, 80, 200]
             .into_iter()
@@ -152,7 +152,7 @@ fn the_slowest_workers_are_shown_in_the_order_of_their_launch() {
     let shown: Vec<&str> = frame.iter().filter_map(|line| line.trim_start().split(' ').next()).collect();
     let shown: Vec<&str> = shown.into_iter().filter(|word| word.starts_with("miner-worker-")).collect();
     assert_eq!(shown, ["miner-worker-7", "miner-worker-8", "miner-worker-30", "miner-worker-100"]);
-    // The totals take four lines here, and the last line says how many more there are.
+    // The totals take four lines here, and the last line has the number of omitted tasks.
     let frame =
         lines(&overview([30, 7, 100, 8].map(|n| worker(n, 1e6)).into()), Duration::ZERO, size(80, 9), false);
     assert!(frame[4].contains("miner-worker-7 ") && frame[5].contains("miner-worker-30 "), "{frame:#?}");
@@ -171,7 +171,7 @@ fn without_workers_the_reason_is_shown() {
 }
 
 #[test]
-fn what_others_wrote_cannot_move_the_cursor() {
+fn foreign_text_cannot_move_the_cursor() {
     let text = "a\nb\x1b[2J\u{202e}c\r".to_owned();
     let overview = Overview { failures: vec![TaskFailure { text, ..failure(3) }], ..Overview::default() };
     let frame = lines(&overview, Duration::ZERO, size(80, 24), false);

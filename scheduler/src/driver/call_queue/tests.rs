@@ -95,7 +95,7 @@ async fn connection(
             let head =
                 "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nMesos-Stream-Id: s\r\n\r\n";
             socket.write_all(head.as_bytes()).await?;
-            // Until the scheduler goes.
+            // The event stream lasts until the scheduler closes it.
             return socket.read_u8().await.map(drop);
         }
         let ((delay, takes), gathers) = {
@@ -165,12 +165,12 @@ fn check_order(calls: &[Call], taken: &[WireCall]) -> Result<(), TestCaseError> 
 }
 
 #[test]
-fn whatever_connections_do_what_must_keep_its_order_does() {
+fn related_calls_keep_their_order_on_all_connections() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let cases = Cases { cases: 60, max_shrink_iters: 50, ..Cases::default() };
     let overtaken = std::cell::Cell::new(0);
     let run = TestRunner::new(cases).run(&(calls(), any::<u64>()), |(calls, seed)| {
-        // Pauses take their time.
+        // Refusals cause pauses, so only some cases have them.
         let refused_percent = if seed.is_multiple_of(8) { 5 } else { 0 };
         let manner = Manner { delay_ms: 4, refused_percent, ..Manner::plain(seed) };
         let taken = runtime.block_on(async { Master::start(manner).await.take(&calls).await });
@@ -190,7 +190,7 @@ async fn calls_of_different_tasks_do_not_wait_for_each_others_answers() {
 }
 
 #[tokio::test]
-async fn a_master_that_is_slow_to_take_calls_gets_them_later_and_the_user_hears_of_it() {
+async fn an_overloaded_master_gets_calls_later_and_the_user_is_told() {
     let mut master = Master::start(Manner { refuses: 300, ..Manner::plain(2) }).await;
     let calls: Vec<_> = (0..1000).map(kill).collect();
     calls.iter().for_each(|call| master.queue.send(call.clone()));
@@ -208,7 +208,7 @@ async fn a_master_that_is_slow_to_take_calls_gets_them_later_and_the_user_hears_
 }
 
 #[tokio::test]
-async fn a_refused_launch_still_holds_up_what_must_not_overtake_it() {
+async fn later_calls_wait_for_a_refused_launch() {
     for seed in 0..20 {
         let manner = Manner { refuses: 1 + seed as usize % 3, ..Manner::plain(seed) };
         let launch = accept("t1", "o1", Duration::from_secs(60));
@@ -220,7 +220,7 @@ async fn a_refused_launch_still_holds_up_what_must_not_overtake_it() {
 }
 
 #[tokio::test]
-async fn it_is_known_when_all_calls_decided_before_an_instant_are_answered() {
+async fn a_mark_reports_when_all_earlier_calls_are_answered() {
     let mut master = Master::start(Manner { delay_ms: 4, refuses: 3, ..Manner::plain(3) }).await;
     let calls: Vec<_> = (0..500).map(kill).collect();
     let (before, after) = calls.split_at(400);

@@ -1,4 +1,4 @@
-//! Whatever changes come, memory, SQLite and ZooKeeper say the same of them.
+//! After any changes, memory, SQLite and ZooKeeper have the same records.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const STATES: [TaskState; 6] = [
     TaskState::TaskKilled,
 ];
 
-/// Records in the plainest form.
+/// The simplest implementation of the records.
 #[derive(Default)]
 struct Plain {
     framework: Option<String>,
@@ -107,14 +107,14 @@ impl Records for Plain {
     }
 }
 
-/// All three, and what is needed to choose changes that can be.
+/// All three implementations, and the state from which possible changes are chosen.
 struct Three {
     plain: Plain,
     nodes: FakeTree,
     connection: Connection,
     framework: Option<String>,
     frameworks: usize,
-    /// All tasks of this framework that there ever were.
+    /// All tasks that the framework ever had.
     ids: Vec<String>,
     next_number: u64,
 }
@@ -159,7 +159,7 @@ impl Three {
                     .collect()
             }
             (3, Some(task)) => {
-                // Only what was never heard of was never launched.
+                // A task without any update may never have been launched.
                 let unheard = self.plain.tasks.get(&task).is_some_and(|task| task.state.is_none());
                 let unheard = unheard && self.plain.ledger.workers_of(&task).next().is_none();
                 unheard.then_some(Change::Forget(task)).into_iter().collect()
@@ -225,7 +225,7 @@ impl Three {
         let accounts = workers.into_iter().flatten().map(account).collect();
         let address = ServerAddress { host: format!("h{}", number % 2), stratum_port: 1, http_port: 2 };
         let server = (kind == TaskKind::Server).then_some(address);
-        // What comes of a task that retired is only taken in where its rows are kept.
+        // Late updates of a retired task are only recorded where its rows are kept.
         let retired = self.plain.retired.contains(&task);
         let report = (!retired).then_some(Report { sequence: number % 6 + 1, accounts, server });
         Change::Status(StatusRecord {
@@ -277,7 +277,7 @@ proptest! {
     }
 }
 
-/// A record that comes twice, as after a transaction of which nobody knew whether it came about.
+/// A change is repeated, as after a transaction that failed but may have been committed.
 #[test]
 fn the_last_change_may_be_repeated() {
     let mut three = Three::new();
@@ -293,7 +293,7 @@ fn the_last_change_may_be_repeated() {
 }
 
 #[test]
-fn what_a_retired_task_still_reports_is_booked_where_its_account_is_kept() {
+fn late_reports_of_a_retired_task_are_recorded_where_its_account_is_kept() {
     let mut three = Three::new();
     let task = worker(1);
     three.write(vec![
@@ -311,7 +311,7 @@ fn what_a_retired_task_still_reports_is_booked_where_its_account_is_kept() {
     assert_eq!(three.nodes.read().retired, three.plain.retired);
 }
 
-/// It came back, and was killed: that is how it ended.
+/// The task came back and was killed, so that is its final state.
 #[test]
 fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
     let mut three = Three::new();
@@ -347,7 +347,7 @@ fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
     assert_eq!(disk.retired.states, [(TaskState::TaskFailed, 1), (TaskState::TaskKilled, 1)].into());
 }
 
-/// Of thousands that failed one after the other one row is left, and what is asked of them is answered as before.
+/// Thousands of consecutive failures leave one row, and queries about them have the same results as before.
 #[test]
 fn failed_launches_are_runs_of_numbers() {
     let mut three = Three::new();
@@ -361,10 +361,10 @@ fn failed_launches_are_runs_of_numbers() {
     };
     let ids = |numbers: std::ops::Range<u64>| numbers.map(|n| worker(n).id).collect::<Vec<_>>();
     (1..2001).for_each(|n| three.write(failed(n, TaskState::TaskFailed)));
-    // One has mined, and one was refused.
+    // One of them has mined, and one was refused.
     three.write(vec![status(&worker(1000), TaskState::TaskFailed, Some(report(1, 7)))]);
     three.write(failed(2001, TaskState::TaskError));
-    // In whatever order they retire.
+    // They retire in any order.
     for numbers in [1500..2002, 1..700, 700..1500] {
         three.write(vec![Change::Retire(ids(numbers))]);
     }
@@ -383,7 +383,7 @@ fn failed_launches_are_runs_of_numbers() {
         sums.iter().map(|sum| (sum.launches, sum.state.as_str(), sum.reason.as_deref())).collect();
     assert_eq!(sums, [(1999, "TASK_FAILED", Some("REASON")), (1, "TASK_ERROR", Some("REASON"))]);
     assert_eq!(read::recover(&three.connection).unwrap().next_number, 2002);
-    // Neither a launch nor an update of before brings one back.
+    // Neither a repeated launch nor a repeated update brings one back.
     three.write(vec![Change::Task(worker(5)), status(&worker(5), TaskState::TaskRunning, None)]);
     three.assert_agreement();
     assert!(read::recover(&three.connection).unwrap().tasks.is_empty());

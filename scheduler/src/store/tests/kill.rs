@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use super::*;
 
-/// Tells a process of this test where to write.
+/// The environment variable that tells a process of this test where to write.
 const FOLDER: &str = "MINER_TEST_WRITE_TO";
-const NAME: &str = "store::tests::kill::after_kill_no_share_is_there_twice_and_none_of_the_newest_is_missing";
+const NAME: &str =
+    "store::tests::kill::after_a_kill_no_share_is_stored_twice_and_none_of_the_newest_is_missing";
 const LIMITS: ShareLimits = ShareLimits { age: Duration::from_secs(3600), size: Some(400_000) };
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Writes reports, from the one after the last that is there, until somebody kills this process.
+/// Writes reports, starting after the last one in the folder, until this process is killed.
 fn write_until_killed(folder: &Path) {
     let (sender, events) = channel();
     let (mut store, recovered) = Store::open(folder, LIMITS, move |event| drop(sender.send(event))).unwrap();
@@ -26,7 +27,7 @@ fn write_until_killed(folder: &Path) {
         let mut report = report(sequence, u128::from(sequence));
         let share = report.accounts[0].rows[0].clone();
         report.accounts[0].rows.resize(60, share);
-        // As Mesos does: what was not acknowledged comes again, and the next one only after it.
+        // Mesos repeats an update until it is acknowledged, and only then sends the next one.
         for _ in 0..2 {
             store.persist(sequence, status(&worker(2), TaskState::TaskRunning, Some(report.clone())));
         }
@@ -58,7 +59,7 @@ fn assert_whole(folder: &Path) {
 }
 
 #[test]
-fn after_kill_no_share_is_there_twice_and_none_of_the_newest_is_missing() {
+fn after_a_kill_no_share_is_stored_twice_and_none_of_the_newest_is_missing() {
     if let Some(folder) = std::env::var_os(FOLDER) {
         return write_until_killed(Path::new(&folder));
     }

@@ -1,4 +1,4 @@
-//! What a change costs on disk does not grow with the number of tasks: no statement looks through a table.
+//! The cost of a change on disk does not grow with the number of tasks: no statement scans a table.
 
 use std::sync::Mutex;
 
@@ -57,7 +57,7 @@ fn every_change() -> Vec<Change> {
 }
 
 #[test]
-fn no_change_looks_through_a_table() {
+fn no_change_scans_a_table() {
     let mut connection = Connection::open_in_memory().unwrap();
     migration::prepare(&mut connection, Path::new("memory")).unwrap();
     let statements: Arc<Mutex<BTreeSet<String>>> = Arc::default();

@@ -37,7 +37,7 @@ fn reconcile(tasks: &[&str]) -> Call {
     Call::Reconcile(tasks.iter().map(|&task| (task.to_owned(), "a".to_owned())).collect())
 }
 
-/// Takes calls in and sends as many as it may; the places of those that were sent, and their numbers.
+/// Adds calls and sends all that may be sent. Returns their positions and their numbers.
 fn sent(order: &mut CallOrder<usize>, calls: &[Call]) -> Vec<(usize, u64)> {
     for (index, call) in calls.iter().enumerate() {
         let footprint = order.footprint(call);
@@ -56,7 +56,7 @@ fn places(sent: &[(usize, u64)]) -> Vec<usize> {
     places
 }
 
-/// Which calls are sent in the first round, the second and so on, when all of a round are answered at once.
+/// The calls that are sent in each round, if all calls of a round are answered at once.
 fn rounds(calls: &[Call]) -> Vec<Vec<usize>> {
     let mut order = CallOrder::new();
     let mut round = sent(&mut order, calls);
@@ -77,7 +77,7 @@ fn a_tasks_own_calls_keep_their_order_and_other_tasks_do_not_wait() {
 }
 
 #[test]
-fn reconcile_waits_for_the_launches_it_asks_for_and_nobody_waits_for_it() {
+fn reconcile_waits_for_the_launches_of_its_tasks_and_no_call_waits_for_it() {
     let launch = |task| accept(task, task, Duration::ZERO);
     let calls = [launch("t"), launch("u"), reconcile(&["t", "x"]), kill("t"), reconcile(&["x"])];
     assert_eq!(rounds(&calls), [vec![0, 1, 4], vec![2, 3]]);
@@ -96,7 +96,7 @@ fn a_reconcile_of_all_tasks_does_not_wait_for_later_launches() {
 }
 
 #[test]
-fn filters_and_what_lifts_them_keep_their_order() {
+fn calls_that_set_or_remove_filters_keep_their_order() {
     let calls = [
         decline("1", SOME),
         decline("2", SOME),
@@ -135,7 +135,7 @@ fn a_launch_does_not_wait_for_revive_but_a_later_revive_waits_for_it() {
 }
 
 #[test]
-fn what_an_important_call_waits_for_is_as_important() {
+fn a_call_gets_the_priority_of_those_that_wait_for_it() {
     let others = (0..4).map(|index| message(&format!("m{index}")));
     let calls: Vec<_> = others.chain([message("t"), message("t"), kill("t"), acknowledge("u")]).collect();
     let mut order = CallOrder::new();
@@ -159,7 +159,7 @@ fn teardown_is_the_last() {
 }
 
 #[test]
-fn the_most_important_go_first_and_the_oldest_is_not_forgotten() {
+fn the_highest_priority_goes_first_and_old_calls_do_not_starve() {
     let mut order = CallOrder::new();
     for index in 0..20 {
         for call in [message(&format!("m{index}")), accept(&format!("t{index}"), &format!("o{index}"), SOME)]
@@ -191,7 +191,7 @@ fn the_most_important_go_first_and_the_oldest_is_not_forgotten() {
 }
 
 #[test]
-fn what_was_not_taken_goes_first_and_still_holds_up_what_must_wait() {
+fn a_refused_call_goes_first_and_later_calls_keep_waiting() {
     let mut order = CallOrder::new();
     let first = sent(&mut order, &[kill("t"), kill("u"), kill("t")]);
     order.put_back(first[0].1);
@@ -202,7 +202,7 @@ fn what_was_not_taken_goes_first_and_still_holds_up_what_must_wait() {
 }
 
 #[test]
-fn memory_is_given_back_when_all_are_done() {
+fn memory_is_freed_when_all_calls_are_answered() {
     let mut order = CallOrder::new();
     let calls: Vec<_> = (0..10_000).map(|index| kill(&index.to_string())).collect();
     let round = sent(&mut order, &calls);
@@ -211,7 +211,7 @@ fn memory_is_given_back_when_all_are_done() {
     assert!(order.calls.capacity() <= KEPT_CAPACITY && order.lanes.capacity() <= KEPT_CAPACITY);
 }
 
-/// Whether the rules say that the first of two calls must arrive first. Written down anew, without keys.
+/// Whether the first of two calls must arrive first. This implements the rules a second time, without keys.
 pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     let tasks = |call: &Call| match call {
         Call::Accept { tasks, .. } => tasks.iter().map(|task| task.task_id.value.clone()).collect(),
@@ -235,14 +235,14 @@ pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     };
     let same_task = tasks(first).iter().any(|task| tasks(second).contains(task));
     let same_offer = offers(first).iter().any(|offer| offers(second).contains(offer));
-    // What a launch leaves may be offered once more.
+    // The rest of an offer may be offered again, so a launch need not wait for REVIVE.
     let may_overtake = lifts(first) && matches!(second, Call::Accept { .. });
     let barrier = filters(first) && filters(second) && (lifts(first) || lifts(second)) && !may_overtake;
     let end = *first == Call::Teardown || *second == Call::Teardown;
     same_task || same_offer || barrier || end || asked(second)
 }
 
-/// Calls about few tasks and offers, so that many have to do with each other.
+/// Calls about few tasks and offers, so that many are related.
 pub fn calls() -> impl Strategy<Value = Vec<Call>> {
     let refuse = prop_oneof![Just(Duration::ZERO), Just(SOME)];
     let call = (0u8..13, 0u8..6, 0u8..6, refuse).prop_map(|(kind, task, offer, refuse)| {
@@ -266,7 +266,7 @@ pub fn calls() -> impl Strategy<Value = Vec<Call>> {
 }
 
 proptest! {
-    /// Whichever calls are answered, and whichever are to be sent once more.
+    /// For any order of answers and refusals.
     #[test]
     fn no_two_calls_that_must_keep_their_order_are_on_the_way_at_once(
         calls in calls(),
@@ -303,7 +303,7 @@ proptest! {
         prop_assert!(order.is_empty() && order.next().is_none() && order.lanes.is_empty());
     }
 
-    /// Nothing waits for what it need not wait for.
+    /// No call waits for an unrelated one.
     #[test]
     fn what_need_not_wait_is_sent_at_once(calls in calls()) {
         let free = places(&sent(&mut CallOrder::new(), &calls));

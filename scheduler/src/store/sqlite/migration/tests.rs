@@ -15,16 +15,16 @@ use crate::store::sqlite::records;
 use crate::store::sqlite::{StateFolder, StoredShare, ledger_snapshot, stored_shares};
 use crate::task_id::TaskKind;
 
-/// Tells a process of this test at which statement to die.
+/// The environment variable that tells a process of this test before which statement to die.
 const DIE_AT: &str = "MINER_TEST_DIE_AT";
 
-/// The database that the last program of a format left; the fixture's README says what is in it.
+/// The database that the last program of a format wrote; the fixture's README describes it.
 fn fixture(format: i64) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     fixtures.join(format!("format-{format}")).join(STATE_FOLDER.database)
 }
 
-/// A folder as the last program of a format left it.
+/// A folder that the last program of a format wrote.
 fn folder_of(format: i64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(fixture(format), folder.path().join(STATE_FOLDER.database)).unwrap();
@@ -35,7 +35,7 @@ fn folder() -> TempDir {
     folder_of(1)
 }
 
-/// The single shares that are kept.
+/// The stored single shares.
 fn shares(folder: &TempDir) -> Vec<StoredShare> {
     let mut shares = Vec::new();
     stored_shares(folder.path(), |share| {
@@ -54,7 +54,7 @@ fn snapshot(folder: &TempDir) -> LedgerSnapshot {
     ledger_snapshot(folder.path(), true).unwrap()
 }
 
-/// As a scheduler does it.
+/// Opens the folder as a scheduler does.
 fn open(folder: &TempDir) -> RecoveredState {
     let (state_folder, recovered) = StateFolder::open(folder.path()).unwrap();
     state_folder.close().unwrap();
@@ -97,7 +97,7 @@ fn the_ledger_reads_the_same_before_and_after() {
     }
 }
 
-/// What stands in each column of format 2 is what is read from it.
+/// Each column of format 2 is read correctly.
 #[test]
 fn single_shares_of_format_2_are_read_as_they_were_written() {
     let folder = folder_of(2);
@@ -131,9 +131,9 @@ fn single_shares_of_format_2_are_read_as_they_were_written() {
     }
 }
 
-/// A report whose shares an earlier program has taken in comes again.
+/// A report whose shares an earlier program has stored is repeated.
 #[test]
-fn shares_of_a_repeated_report_are_not_taken_in_twice() {
+fn shares_of_a_repeated_report_are_not_stored_twice() {
     let folder = folder_of(2);
     open(&folder);
     let before = shares(&folder);
@@ -158,7 +158,7 @@ fn shares_of_a_repeated_report_are_not_taken_in_twice() {
 }
 
 #[test]
-fn sentinels_become_what_they_meant() {
+fn sentinels_of_format_1_are_converted() {
     let folder = folder();
     connect(&folder)
         .execute("UPDATE task SET server = 'ssl://pool:1' WHERE id = 'miner-worker-17'", [])
@@ -178,7 +178,7 @@ fn sentinels_become_what_they_meant() {
 }
 
 #[test]
-fn the_copy_is_the_database_as_it_was_without_single_shares() {
+fn the_backup_is_the_old_database_without_single_shares() {
     for before_format in [1, 2] {
         let folder = folder_of(before_format);
         let before = snapshot(&folder);
@@ -193,7 +193,7 @@ fn the_copy_is_the_database_as_it_was_without_single_shares() {
         }
         assert!(rows(&copied, SHARES_2).is_empty());
         assert!(!copy.with_extension("sqlite.partial").exists());
-        // Back again.
+        // Going back to the backup.
         drop(copied);
         fs::rename(copy, folder.path().join(STATE_FOLDER.database)).unwrap();
         assert_eq!(snapshot(&folder), LedgerSnapshot { shares_since_ms: None, ..before });
@@ -201,7 +201,7 @@ fn the_copy_is_the_database_as_it_was_without_single_shares() {
 }
 
 #[test]
-fn statistics_that_sqlite_keeps_are_no_part_of_the_copy() {
+fn sqlites_statistics_are_not_in_the_backup() {
     let folder = folder();
     let (before, before_tables) = (snapshot(&folder), table_names(&connect(&folder)));
     connect(&folder).execute_batch("ANALYZE").unwrap();
@@ -213,7 +213,7 @@ fn statistics_that_sqlite_keeps_are_no_part_of_the_copy() {
     assert_eq!(table_names(&copy), before_tables);
 }
 
-/// What would be done if the process ended there; whether all was done.
+/// Migrates until the process would be killed at `stop`. Returns whether the migration was complete.
 fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
     let mut connection = connect(folder);
     let path = folder.path().join(STATE_FOLDER.database);
@@ -237,7 +237,7 @@ fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
 }
 
 #[test]
-fn whoever_is_stopped_at_any_step_has_changed_nothing_and_the_next_one_begins_anew() {
+fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
     let all = NEW_COLUMNS.len() + CONVERSIONS.len();
     for (before_format, statements) in [(1, all), (2, 2 + 4)] {
         let reference = folder_of(before_format);
@@ -261,7 +261,7 @@ fn whoever_is_stopped_at_any_step_has_changed_nothing_and_the_next_one_begins_an
     }
 }
 
-/// The same with processes that die in the middle of the transaction.
+/// Processes that die in the middle of the transaction.
 #[test]
 fn nothing_has_changed_when_the_process_dies() {
     const NAME: &str = "store::sqlite::migration::tests::nothing_has_changed_when_the_process_dies";
@@ -294,9 +294,9 @@ fn nothing_has_changed_when_the_process_dies() {
     }
 }
 
-/// Their table may have gigabytes. Here its first page is garbage, so that whoever looks at it fails.
+/// The table of single shares may have gigabytes. Here its first page is garbage, so that reading it fails.
 #[test]
-fn single_shares_are_not_looked_at() {
+fn single_shares_are_not_read() {
     for before_format in [1, 2] {
         no_share_is_looked_at(&folder_of(before_format));
     }
@@ -329,7 +329,7 @@ fn no_share_is_looked_at(folder: &TempDir) {
 }
 
 #[test]
-fn folders_of_the_first_programs_and_half_made_ones_are_brought_up_to_date() {
+fn folders_of_the_first_programs_and_incomplete_ones_are_converted() {
     let folder = folder();
     connect(&folder).execute_batch("DROP TABLE earlier; DROP TABLE folder;").unwrap();
     assert_eq!(open(&folder).tasks.len(), 16, "nothing tells which ones had retired elsewhere");
@@ -372,7 +372,7 @@ fn a_sum_that_cannot_be_read_stops_the_start() {
 }
 
 #[test]
-fn folders_of_earlier_formats_are_read_as_they_are_and_get_the_table_of_failed_launches() {
+fn folders_of_earlier_formats_are_read_and_get_the_table_of_failed_launches() {
     for format in [1, 2] {
         let folder = folder_of(format);
         let there = || table_names(&connect(&folder)).contains(&"failed_launches".to_owned());

@@ -10,10 +10,10 @@ use crate::store::tests::shares;
 use crate::task_id::TaskKind;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
-/// No test writes so many bytes at once, and so much remains of what was removed in part.
+/// The tolerance in bytes: more than a test writes at once, and more than partly freed pages take.
 const SLACK: u64 = 300_000;
 
-/// A folder with a framework and a worker, as the writing thread has it.
+/// A folder with a framework and a worker, as the writing thread uses it.
 struct Folder {
     folder: TempDir,
     connection: Connection,
@@ -37,7 +37,7 @@ impl Folder {
         records::write(&mut self.connection, &mut self.framework, batch).unwrap();
     }
 
-    /// Writes so many reports with so many shares each, in one batch, and does what is done after a batch.
+    /// Writes a batch of reports with this number of shares each, and does the step that follows a batch.
     fn report(&mut self, reports: usize, shares: usize) -> PruneStep {
         let batch: Vec<_> = (0..reports)
             .map(|_| {
@@ -49,7 +49,7 @@ impl Folder {
         self.retention.prune(&mut self.connection, reports).unwrap()
     }
 
-    /// Does all that is left to do, in how many steps.
+    /// Does all remaining steps, and returns their number.
     fn prune(&mut self) -> usize {
         let mut steps = 0;
         while self.retention.prune(&mut self.connection, 0).unwrap().more {
@@ -63,7 +63,7 @@ impl Folder {
         DatabasePages::read(&self.connection).unwrap()
     }
 
-    /// The size of the file when all of the log is in it.
+    /// The size of the file after the log was written into it.
     fn size(&self) -> u64 {
         let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         assert_eq!(checkpoint, Ok(0), "nobody else reads");
@@ -74,7 +74,7 @@ impl Folder {
         shares(self.folder.path())
     }
 
-    /// The numbers of the reports that are kept.
+    /// The numbers of the stored reports.
     fn reports(&self) -> Vec<u64> {
         let mut reports: Vec<u64> = self.shares().iter().map(|it| it.sequence).collect();
         reports.dedup();
@@ -139,7 +139,7 @@ fn the_file_stays_within_its_limit_however_much_is_written() {
     let mut told = 0;
     let mut largest = 0;
     for batch in 0..300 {
-        // Batches of all sizes, reports of all sizes: some need pages of their own.
+        // Batches and reports of all sizes; some reports need pages of their own.
         let step = folder.report(1 + batch * 7 % 20, 1 + batch * 31 % 128);
         told += usize::from(step.message.is_some_and(|text| text.contains("--ledger-max-size")));
         let pages = folder.pages();
@@ -192,7 +192,7 @@ fn with_no_space_at_all_totals_remain() {
 }
 
 #[test]
-fn old_shares_go_and_totals_stay() {
+fn old_shares_are_removed_and_totals_are_kept() {
     let mut folder = Folder::new(ShareLimits { age: WEEK, size: None });
     folder.report(300, 2);
     assert_eq!(folder.prune(), 0);
@@ -207,9 +207,9 @@ fn old_shares_go_and_totals_stay() {
     assert_eq!(folder.accepted(), 300);
 }
 
-/// Those of an earlier format are the oldest ones. Their table goes with the last of them.
+/// Shares of an earlier format are the oldest. Their table is dropped with the last of them.
 #[test]
-fn shares_of_format_2_go_first() {
+fn shares_of_format_2_are_removed_first() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(STATE_FOLDER.database);
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-2/scheduler.sqlite");
@@ -245,7 +245,7 @@ fn shares_of_format_2_go_first() {
 }
 
 #[test]
-fn pages_go_back_where_the_file_is_too_large_or_most_of_it_is_free() {
+fn pages_are_given_back_if_the_file_is_too_large_or_mostly_free() {
     let pages = |all, free| DatabasePages { size: 4096, all, free };
     assert_eq!(pages(100, 50).surplus(None), 0, "it is small");
     assert_eq!(pages(100, 50).surplus(Some(100 * 4096)), 0);

@@ -54,8 +54,8 @@ fn own(worker: &str, entry: Entry) -> Account<'_> {
     Account { reporter: worker, kind: TaskKind::Worker, worker, entry }
 }
 
-/// The folder led once: the server was elsewhere then, worker 2 was ahead of ZooKeeper, worker 3 was never launched,
-/// worker 4 ended while others led, worker 5 here.
+/// A folder whose scheduler led once. The server had another address then; the folder has a report of worker 2 that ZooKeeper never
+/// got; worker 3 was never launched; worker 4 ended under other leaders, worker 5 under this one.
 fn folder() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
     migration::prepare(&mut connection, Path::new("memory")).unwrap();
@@ -79,7 +79,7 @@ fn folder() -> Connection {
     connection
 }
 
-/// What ZooKeeper has: also worker 6, which the folder never saw, and the sum of workers 4, 5 and 7.
+/// The tree in ZooKeeper: it also has worker 6, which the folder does not know, and the sum of workers 4, 5 and 7.
 fn handover() -> Handover {
     let address = Some(ServerAddress { host: "new".into(), stratum_port: 3, http_port: 4 });
     let tasks = vec![
@@ -107,7 +107,7 @@ fn handover() -> Handover {
 }
 
 #[test]
-fn what_others_have_seen_is_taken_over() {
+fn records_of_other_leaders_are_copied() {
     let (mut connection, handover) = (folder(), handover());
     for _ in 0..2 {
         sync_folder(&mut connection, &handover).unwrap();
@@ -125,7 +125,7 @@ fn what_others_have_seen_is_taken_over() {
 }
 
 #[test]
-fn what_was_never_launched_is_forgotten_and_what_ended_elsewhere_is_said() {
+fn tasks_that_were_never_launched_are_deleted_and_those_that_ended_elsewhere_are_marked() {
     let mut connection = folder();
     sync_folder(&mut connection, &handover()).unwrap();
     let tasks = read::tasks(&connection, "f").unwrap();
@@ -144,7 +144,7 @@ fn what_was_never_launched_is_forgotten_and_what_ended_elsewhere_is_said() {
 }
 
 #[test]
-fn a_framework_that_others_have_followed_with_another_one_has_ended() {
+fn a_framework_that_other_leaders_replaced_has_ended() {
     let mut connection = folder();
     let mut handover = handover();
     handover.recovered.framework = Some(FrameworkRecord { id: "g".into(), started_ms: 1, removed_ms: None });
@@ -168,7 +168,7 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
         |connection: &Connection| read::recover(connection).unwrap().ledger.sum().0.worker.accepted;
     let before = accepted(&connection);
     assert_eq!(before, handover.recovered.ledger.sum().0.worker.accepted);
-    // The folder has seen five shares of it. The other eleven are in the sum.
+    // The folder has five shares of it. The other eleven are in the sum.
     for _ in 0..2 {
         write(&mut connection, status(&worker(4, None), TaskState::TaskRunning, 9, 16));
         assert_eq!(accepted(&connection), before, "whatever its state has become");
@@ -176,7 +176,7 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     let state = "SELECT state FROM task WHERE id = 'miner-worker-4'";
     let state: Option<String> = connection.query_row(state, [], |row| row.get(0)).unwrap();
     assert_eq!(state.as_deref(), Some("TASK_RUNNING"));
-    // The accounts of one that retired here are all here.
+    // All accounts of a task that retired under this leader are in the folder.
     write(&mut connection, status(&worker(5, None), TaskState::TaskRunning, 9, 7));
     assert_eq!(accepted(&connection), before - 3 + 7);
     sync_folder(&mut connection, &handover).unwrap();
@@ -185,7 +185,7 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
 }
 
 #[test]
-fn shares_of_a_report_that_zookeeper_never_got_are_not_taken_in_twice() {
+fn shares_of_a_report_that_zookeeper_never_got_are_not_stored_twice() {
     let (mut connection, mut handover) = (folder(), handover());
     let report = |sequence| {
         let mut change = status(&worker(2, None), TaskState::TaskRunning, sequence, 90);

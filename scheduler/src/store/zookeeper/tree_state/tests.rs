@@ -52,7 +52,7 @@ fn update(task: &TaskRecord, state: TaskState, sequence: u64, accounts: &[(&str,
     })
 }
 
-/// The state and the nodes that it has written so far.
+/// The state, and the nodes that have been written so far.
 #[derive(Default)]
 struct Written {
     state: TreeState,
@@ -122,7 +122,7 @@ fn a_change_is_one_node() {
 }
 
 #[test]
-fn what_ended_long_ago_is_a_sum() {
+fn tasks_that_ended_long_ago_are_a_sum() {
     let mut written = Written::with_two_tasks();
     let (server, worker) = (task(TaskKind::Server, 1), task(TaskKind::Worker, 2));
     let sum = written.state.recovered().ledger.sum();
@@ -143,7 +143,7 @@ fn what_ended_long_ago_is_a_sum() {
 }
 
 #[test]
-fn strangers_fill_pages_of_bounded_size() {
+fn accounts_of_miners_that_are_not_tasks_fill_pages_of_bounded_size() {
     let mut written = Written::with_two_tasks();
     let server = task(TaskKind::Server, 1);
     for batch in 0..40u64 {
@@ -163,7 +163,7 @@ fn strangers_fill_pages_of_bounded_size() {
 }
 
 #[test]
-fn the_end_of_a_framework_leaves_nothing_but_its_numbers() {
+fn an_ended_framework_leaves_only_its_next_number() {
     let mut written = Written::with_two_tasks();
     written.write(&[Change::FrameworkEnded]);
     assert_eq!(written.content.keys().collect::<Vec<_>>(), [FRAMEWORK]);
@@ -174,7 +174,7 @@ fn the_end_of_a_framework_leaves_nothing_but_its_numbers() {
 }
 
 #[test]
-fn what_only_a_state_folder_held_is_taken_over() {
+fn a_new_tree_gets_the_records_of_the_state_folder() {
     let recovered = Written::with_two_tasks().state.recovered();
     let mut state = TreeState::of(recovered.clone());
     let mut content = BTreeMap::new();
@@ -184,7 +184,7 @@ fn what_only_a_state_folder_held_is_taken_over() {
 }
 
 #[test]
-fn a_later_format_and_other_peoples_nodes_are_refused() {
+fn a_later_format_and_foreign_nodes_are_refused() {
     let refused = |head: &str| TreeState::read(head.as_bytes(), &BTreeMap::new()).unwrap_err().to_string();
     let later = r#"{"format":3,"framework":null,"leader":null,"next_number":1,"peak_workers":0}"#;
     assert!(refused(later).contains("format 3"));
@@ -218,7 +218,7 @@ fn the_next_leader_finds_every_kind_of_change() {
 }
 
 #[test]
-fn nodes_of_a_framework_that_was_torn_down_are_cleared_away() {
+fn nodes_of_a_framework_that_was_torn_down_are_deleted() {
     let mut written = Written::with_two_tasks();
     let left = written.content["miner-worker-2"].clone();
     written.write(&[Change::FrameworkEnded]);
@@ -248,7 +248,7 @@ fn the_first_leaders_key_stays() {
 }
 
 #[test]
-fn what_the_master_removed_stays_marked() {
+fn a_framework_that_the_master_removed_stays_marked() {
     let framework = FrameworkRecord { id: "f".into(), started_ms: 1, removed_ms: Some(2) };
     let recovered =
         RecoveredState { framework: Some(framework.clone()), next_number: 1, ..RecoveredState::default() };

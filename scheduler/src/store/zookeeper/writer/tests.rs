@@ -24,7 +24,7 @@ fn intent(number: u64, payload: usize) -> Change {
     })
 }
 
-/// Writes these changes one by one; the tickets that came back, the complaints, and whether all was written.
+/// Writes these changes one by one. Returns the tickets that came back, the number of failures, and whether all were written.
 async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Vec<Ticket>, usize, bool) {
     let told: Arc<Mutex<(Vec<Ticket>, usize)>> = Arc::default();
     let notify: OnStoreEvent = {
@@ -50,7 +50,7 @@ async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Ve
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ticket_comes_back_when_its_change_is_there() {
+async fn a_ticket_comes_back_when_its_change_is_written() {
     let slow = || WriteError::Again("slow".into());
     let mut tree = FlakyTree { failures: vec![slow(), slow()], ..FlakyTree::default() };
     let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1), intent(2, 1)], false).await;
@@ -60,7 +60,7 @@ async fn a_ticket_comes_back_when_its_change_is_there() {
 }
 
 #[tokio::test]
-async fn who_leads_no_more_gets_no_ticket() {
+async fn a_former_leader_gets_no_ticket() {
     let mut tree = FlakyTree { failures: vec![WriteError::LeadershipLost], ..FlakyTree::default() };
     let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1)], false).await;
     assert_eq!((tickets, complaints, all), (vec![], 0, false));
@@ -68,7 +68,7 @@ async fn who_leads_no_more_gets_no_ticket() {
 }
 
 #[tokio::test]
-async fn the_end_does_not_wait_for_ever() {
+async fn closing_does_not_wait_for_ever() {
     let mut tree = FlakyTree { failures: vec![WriteError::Again("away".into())], ..FlakyTree::default() };
     let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1)], true).await;
     assert_eq!((tickets, complaints, all), (vec![], 1, false));
@@ -83,7 +83,7 @@ async fn transactions_are_of_bounded_size() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_is_tried_again_and_the_rest_is_not() {
+async fn only_failed_transactions_are_repeated() {
     let slow = || WriteError::Again("slow".into());
     let mut tree = FlakyTree { failures: vec![slow(), slow(), slow()], ..FlakyTree::default() };
     let changes: Vec<Change> = (0..900).map(|n| intent(n, 1)).collect();
@@ -97,7 +97,7 @@ async fn what_failed_is_tried_again_and_the_rest_is_not() {
 }
 
 #[test]
-fn the_framework_s_node_waits_for_those_before_it() {
+fn the_framework_node_waits_for_earlier_transactions() {
     let transaction = |names: &[&str]| -> Vec<NodeWrite> {
         names.iter().map(|name| NodeWrite { name: (*name).to_owned(), data: None }).collect()
     };

@@ -7,7 +7,7 @@ use crate::store::zookeeper::tree_state::transactions::{MAX_BYTES, MAX_NODES};
 
 const WORKERS: u64 = 1500;
 
-/// A server whose workers have all retired, so that their nodes remain until it retires itself.
+/// A server whose workers have all retired. Their nodes remain until the server retires.
 fn server_of_many() -> Written {
     let mut written = Written::default();
     let server = task(TaskKind::Server, 1);
@@ -70,7 +70,7 @@ fn a_server_that_retires_with_many_accounts_does_so_in_portions() {
 }
 
 #[test]
-fn the_end_of_a_large_framework_is_said_before_its_nodes_vanish() {
+fn the_end_of_a_large_framework_is_written_before_its_nodes_are_deleted() {
     let mut written = server_of_many();
     written.state.apply(&Change::FrameworkEnded, 7);
     let transactions = written.state.take_transactions();
@@ -86,7 +86,7 @@ fn the_end_of_a_large_framework_is_said_before_its_nodes_vanish() {
     }
 }
 
-/// What is written follows what changed, and not how much there is.
+/// The number of written nodes depends on the changes, not on the number of nodes.
 #[test]
 fn a_change_among_many_tasks_is_one_node() {
     let mut written = server_of_many();

@@ -1,11 +1,11 @@
-//! A tree of format 1, and what becomes of it.
+//! The conversion of a tree of format 1.
 
 use super::*;
 use crate::store::zookeeper::node::FRAMEWORK_1;
 use crate::store::zookeeper::tree_state::{format, transactions};
 
-/// The nodes as the last program of format 1 left them, and as one of the first did; the fixtures' README says what is in
-/// them.
+/// The nodes that the last program of format 1 wrote, and those that one of the first programs wrote; the fixtures' README
+/// describes them.
 const LAST: &str = include_str!("../../../../../tests/fixtures/format-1/tree.json");
 const FIRST: &str = include_str!("../../../../../tests/fixtures/format-1/tree-early.json");
 
@@ -36,7 +36,7 @@ impl Tree {
         }
     }
 
-    /// As a new leader finds it.
+    /// The state that a new leader reads.
     fn read(&self) -> TreeState {
         let nodes = if format(&self.framework).unwrap() == 1 { &self.tasks } else { &self.shards };
         TreeState::read(&self.framework, nodes).unwrap()
@@ -45,7 +45,7 @@ impl Tree {
     /// The transactions of a new leader.
     fn transactions(&mut self) -> Vec<Vec<NodeWrite>> {
         if format(&self.framework).unwrap() == 1 {
-            // What somebody left unfinished.
+            // A new leader deletes unfinished nodes first.
             self.shards.clear();
         }
         let mut state = self.read();
@@ -53,8 +53,8 @@ impl Tree {
         state.take_transactions()
     }
 
-    /// A new leader takes over, and dies after so many writes; whether it was done before. All writes of a transaction
-    /// that has the framework's node come about at once.
+    /// Lets a new leader take over that dies after `stop` writes. Returns whether it had finished before. A transaction with the
+    /// framework node counts as one write.
     fn take_over(&mut self, mut stop: usize) -> bool {
         for transaction in self.transactions() {
             let at_once = transaction.iter().any(|write| write.name == FRAMEWORK);
@@ -74,7 +74,7 @@ impl Tree {
 }
 
 #[test]
-fn everything_is_taken_over() {
+fn everything_is_converted() {
     let recovered = Tree::of_format_1(LAST).read().recovered();
     let (sum, blocks) = recovered.ledger.sum();
     assert_eq!((sum.worker.accepted, sum.worker.blocks), (2600, 46));
@@ -115,7 +115,7 @@ fn a_tree_of_the_first_programs_has_no_tasks_that_retired() {
 }
 
 #[test]
-fn whoever_is_stopped_at_any_write_harms_nobody() {
+fn a_leader_that_stops_at_any_write_does_no_harm() {
     for dump in [LAST, FIRST] {
         let before = Tree::of_format_1(dump);
         let expected = before.read().recovered();
@@ -130,7 +130,7 @@ fn whoever_is_stopped_at_any_write_harms_nobody() {
             } else {
                 assert_eq!(tree.copy.as_ref(), Some(&before.framework));
             }
-            // Another one of format 1 has led meanwhile, and something has changed.
+            // Then a leader of format 1 changes the tree.
             let mut changed = tree.clone();
             if format(&tree.framework).unwrap() == 1 {
                 changed.tasks.remove("miner-worker-13");
@@ -151,8 +151,8 @@ fn whoever_is_stopped_at_any_write_harms_nobody() {
     }
 }
 
-/// A tree of format 1 with more nodes than fit into a transaction. Its leader was stopped while a server retired, whose
-/// accounts of `moved` workers are not in the sum yet; of `kept` workers that retired another server still has accounts.
+/// A tree of format 1 with more nodes than fit into a transaction. Its leader was stopped while a server retired, so that the
+/// accounts of `moved` workers are not in the sum yet. Another server still has accounts of `kept` retired workers.
 fn large(moved: u64, kept: u64) -> Tree {
     let account = |server: &str, worker: &str| {
         serde_json::json!({"by": server, "kind": "server", "worker": worker, "sequence": 1, "hashes": "7",
@@ -210,7 +210,7 @@ fn no_sum_is_lost_when_a_large_tree_is_left_after_any_transaction() {
 }
 
 #[test]
-fn the_end_of_a_framework_in_format_1_is_taken_over_as_well() {
+fn an_ended_framework_of_format_1_is_converted() {
     let mut tree = Tree::of_format_1(FIRST);
     tree.framework =
         br#"{"format":1,"framework":null,"leader":null,"next_number":9,"peak_workers":0}"#.to_vec();
@@ -221,7 +221,7 @@ fn the_end_of_a_framework_in_format_1_is_taken_over_as_well() {
 }
 
 #[test]
-fn a_pool_in_format_1_stays_one() {
+fn a_pool_of_format_1_stays_a_pool() {
     let mut tree = Tree::of_format_1(FIRST);
     let node = tree.tasks.get_mut("miner-worker-3").unwrap();
     let text = String::from_utf8(node.clone()).unwrap();
@@ -235,7 +235,7 @@ fn a_pool_in_format_1_stays_one() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn an_unreadable_node_is_named_in_the_error() {
     let with = |name: &str, from: &str, to: &str| {
         let mut tree = Tree::of_format_1(LAST);
         let node =
