@@ -12,7 +12,7 @@ use clap::builder::BoolishValueParser;
 use command_line::{UsageError, duration, listen_address, pluralize, print_error_line, whole_number};
 use scheduler::SchedulerEnd;
 use scheduler::config::ExecutorSource;
-use scheduler::settings::{FrameworkOptions, TaskOptions};
+use scheduler::options::{FrameworkOptions, TaskOptions};
 use scheduler::task_info::Programs;
 use std::convert::Infallible;
 use std::io::Write;

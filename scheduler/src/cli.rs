@@ -29,7 +29,7 @@ pub use self::placement::PlacementArgs;
 pub use self::server::{PoolArgs, ServerArgs, ServerKind};
 pub use self::size::{SizeError, SizeLimit, size_limit};
 use crate::config::Config;
-use crate::settings::{FrameworkOptions, OnServerLoss, TaskOptions};
+use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::store::{self, ShareLimits};
 use crate::task_info::EXECUTABLE;
 

@@ -9,7 +9,8 @@ use mesos::masters::Masters;
 pub use crate::election::ZkConfig;
 use crate::master_access::MasterAccess;
 use crate::offers::Placement;
-use crate::settings::{FrameworkOptions, Settings, TaskOptions};
+use crate::options::{FrameworkOptions, TaskOptions};
+use crate::settings::Settings;
 use crate::store::ShareLimits;
 use crate::task_info::{Delivery, ExternalPool, Programs, TaskTemplate};
 

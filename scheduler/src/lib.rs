@@ -36,6 +36,7 @@ pub mod ledger_table;
 pub mod master_access;
 mod mesos_api;
 pub mod offers;
+pub mod options;
 pub mod policy;
 mod query;
 mod run;

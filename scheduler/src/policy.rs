@@ -54,8 +54,9 @@ use crate::fleet::{Fleet, LaunchLimit, MaintenanceWindow, Task};
 use crate::history::{History, RemarkTopic};
 use crate::journal::Assignment;
 use crate::offers::{PlannedTask, UnusedAgent};
+use crate::options::OnServerLoss;
 use crate::run_state::RunState;
-use crate::settings::{OnServerLoss, Settings};
+use crate::settings::Settings;
 use crate::user_notice::UserNotice;
 
 /// One policy: a state machine that is driven by events.

@@ -19,8 +19,8 @@ use task::{
 
 pub use self::image_task::{Arguments, ImageTask};
 use crate::journal::TaskRecord;
+use crate::options::TaskOptions;
 use crate::server_capacity;
-use crate::settings::TaskOptions;
 use crate::task_id::TaskKind;
 
 /// The file name of a fetched executor in the sandbox.

@@ -8,7 +8,7 @@ use logging::error_chain;
 
 use crate::constraints::{Constraint, ConstraintError};
 use crate::offers::{Placement, WorkerLimits};
-use crate::settings::cpus;
+use crate::options::cpus;
 
 /// Where tasks may run, and with how much CPU.
 #[derive(Clone, Debug, Args)]

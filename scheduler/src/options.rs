@@ -1,0 +1,121 @@
+//! Options of the framework and of its tasks. Each is named once: these groups are parsed from the command line and handed on
+//! whole to the decisions and the tasks that use them.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::builder::BoolishValueParser;
+use command_line::{duration, whole_number};
+
+use crate::server_capacity::{SERVER_MEM, SERVER_MEM_RANGE};
+
+/// Options about the framework as a whole.
+#[derive(Clone, Debug, PartialEq, clap::Args)]
+pub struct FrameworkOptions {
+    /// At the end, end all tasks and the framework; otherwise the tasks keep mining.
+    #[arg(long, env = "MINER_TEARDOWN_ON_EXIT", value_parser = BoolishValueParser::new())]
+    pub teardown_on_exit: bool,
+    /// End after this time, such as 30s, 5m or 12h [default: never].
+    #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// End when this many blocks have been found [default: never].
+    #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole_number::<u64>(1..=u64::MAX))]
+    pub blocks: Option<u64>,
+    /// What becomes of the workers when their server is gone.
+    #[arg(long, env = "MINER_ON_SERVER_LOSS", value_enum, default_value = "kill")]
+    pub on_server_loss: OnServerLoss,
+    /// Most live messages of all workers together per second: with many workers, each sends its own at a longer interval.
+    #[arg(long, value_name = "N", env = "MINER_LIVE_MESSAGES_PER_SECOND", default_value = "500", value_parser = rate)]
+    pub live_messages_per_second: NonZeroU32,
+    /// Most reports of all workers together per second, likewise; blocks are reported at once.
+    #[arg(long, value_name = "N", env = "MINER_REPORTS_PER_SECOND", default_value = "200", value_parser = rate)]
+    pub reports_per_second: NonZeroU32,
+    /// Replace a running task that sends no live message for this time, or for three of its intervals if that is longer. Mesos'
+    /// agents need up to 75 s to find a restarted master; at least 30 s.
+    #[arg(long, value_name = "TIME", env = "MINER_SILENCE_TIMEOUT", default_value = "120s", value_parser = duration)]
+    pub silence_timeout: Duration,
+}
+
+impl Default for FrameworkOptions {
+    fn default() -> Self {
+        Self {
+            teardown_on_exit: false,
+            duration: None,
+            blocks: None,
+            on_server_loss: OnServerLoss::default(),
+            live_messages_per_second: NonZeroU32::new(500).expect("not zero"),
+            reports_per_second: NonZeroU32::new(200).expect("not zero"),
+            silence_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Options about each task.
+#[derive(Clone, Debug, PartialEq, clap::Args)]
+pub struct TaskOptions {
+    /// CPUs of the pool server's task.
+    #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "1", value_parser = cpus)]
+    pub server_cpus: f64,
+    /// Memory of the pool server's task, MB. It limits the number of workers: some 16,000 with 256 MB, 75 with each MB more.
+    #[arg(long, value_name = "MB", env = "MINER_SERVER_MEM", value_parser = whole_number::<u64>(SERVER_MEM_RANGE))]
+    #[arg(default_value_t = SERVER_MEM)]
+    pub server_mem: u64,
+    /// Shortest time between two reports of a task; agents keep every report of a live task.
+    #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = duration)]
+    pub report_interval: Duration,
+    /// Shortest time between two live messages of a task, which are shown but never accounted.
+    #[arg(long, value_name = "TIME", env = "MINER_LIVE_INTERVAL", default_value = "5s", value_parser = duration)]
+    pub live_interval: Duration,
+    /// Renew a task after this many updates, or up to a tenth fewer, so that tasks are not renewed all at once; at least 10.
+    #[arg(long, value_name = "N", env = "MINER_UPDATES_PER_TASK", default_value = "100000", value_parser = updates)]
+    pub updates_per_task: NonZeroU64,
+    /// Wanted time between two shares of a worker.
+    #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
+    pub share_interval: Duration,
+    /// Hash backend of the workers, by its name in `bench` [default: the fastest].
+    #[arg(long, env = "MINER_BACKEND")]
+    pub backend: Option<String>,
+}
+
+impl Default for TaskOptions {
+    fn default() -> Self {
+        Self {
+            server_cpus: 1.0,
+            server_mem: SERVER_MEM,
+            report_interval: Duration::from_secs(60),
+            live_interval: Duration::from_secs(5),
+            // Two months of one report a minute.
+            updates_per_task: NonZeroU64::new(100_000).expect("not zero"),
+            share_interval: Duration::from_secs(1),
+            backend: None,
+        }
+    }
+}
+
+/// What becomes of the workers when their server is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnServerLoss {
+    /// They are killed, and new ones are launched with the new server.
+    #[default]
+    Kill,
+    /// They keep running and are redirected to the new server.
+    Repoint,
+}
+
+fn rate(text: &str) -> anyhow::Result<NonZeroU32> {
+    text.parse().context("write a number of messages per second, at least 1")
+}
+
+fn updates(text: &str) -> anyhow::Result<NonZeroU64> {
+    let updates: NonZeroU64 = text.parse().context("write a number of updates such as 100000")?;
+    ensure!(updates.get() >= 10, "must be at least 10: a task needs some to start and to end");
+    Ok(updates)
+}
+
+/// Parses the CPUs of one task.
+pub(crate) fn cpus(text: &str) -> anyhow::Result<f64> {
+    let cpus: f64 = text.parse().context("write a number of CPUs such as 1 or 0.5")?;
+    ensure!((0.02..=1024.0).contains(&cpus), "must be from 0.02 to 1024");
+    Ok(cpus)
+}
