@@ -43,7 +43,7 @@ fn receive(found: &mut tokio::sync::mpsc::Receiver<FoundShare>, n: usize) -> Vec
     let mut next = || loop {
         match found.try_recv() {
             Ok(found) => return found,
-            Err(_) => assert!(started.elapsed() < DEADLINE, "the engine shares no more shares"),
+            Err(_) => assert!(started.elapsed() < DEADLINE, "the engine finds no more shares"),
         }
         std::thread::sleep(Duration::from_millis(1));
     };
@@ -105,7 +105,7 @@ fn all_threads_switch_to_a_new_job() {
 }
 
 #[test]
-fn a_throttled_thread_shares_shares() {
+fn a_throttled_thread_finds_shares() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 0.5)).expect("threads");
     engine.mine(job("j", 1, Target::from_difficulty(1e-6)));
     let shares = receive(&mut found, 20);
@@ -276,18 +276,21 @@ fn sleeping_threads_compute_no_hashes() {
     assert_eq!(counters.hashes(), 0, "no job, no hashes");
     engine.mine(job("j", 1, Target::MAX));
     receive(&mut found, 100);
+    let thread_job = Arc::downgrade(engine.state.lock().thread_job.as_ref().expect("a job"));
     engine.pause();
-    // The threads finish their chunks. After that the queue stays empty.
+    // A thread finishes its chunk and drops its job before it sleeps. Without a job it cannot compute hashes.
     let started = Instant::now();
-    let mut last = (0, Instant::now());
-    while last.1.elapsed() < Duration::from_millis(100) {
+    while thread_job.strong_count() > 0 {
         assert!(started.elapsed() < DEADLINE, "the threads do not sleep");
-        if counters.hashes() != last.0 {
-            last = (counters.hashes(), Instant::now());
-        }
         while found.try_recv().is_ok() {}
         std::thread::sleep(Duration::from_millis(1));
     }
+    let hashes = counters.hashes();
+    while found.try_recv().is_ok() {}
+    assert_eq!(counters.hashes(), hashes);
+    // Shares that were found during the pause would come before those of the next job.
+    engine.mine(job("next", 2, Target::MAX));
+    assert_eq!(receive(&mut found, 1)[0].job.id, "next");
 }
 
 proptest! {
