@@ -93,7 +93,7 @@ pub enum ConstraintError {
 impl FromStr for Constraint {
     type Err = ConstraintError;
 
-    fn from_str(text: &str) -> Result<Constraint, ConstraintError> {
+    fn from_str(text: &str) -> Result<Self, ConstraintError> {
         let mut parts = text.splitn(3, ':');
         let (field, operator) = match (parts.next(), parts.next()) {
             (Some(field), Some(operator)) if !field.is_empty() => (field, operator),
@@ -114,7 +114,7 @@ impl FromStr for Constraint {
             "MAX_PER" => Operator::MaxPer(number("MAX_PER", value.unwrap_or_default())?),
             other => return Err(ConstraintError::Operator(other.to_owned())),
         };
-        Ok(Constraint { text: text.to_owned(), field: field.to_owned(), operator })
+        Ok(Self { text: text.to_owned(), field: field.to_owned(), operator })
     }
 }
 
@@ -140,9 +140,9 @@ impl fmt::Display for Constraint {
 
 impl Place {
     /// The place that an offer is for.
-    pub fn of(offer: &Offer) -> Place {
+    pub fn of(offer: &Offer) -> Self {
         let attribute = |attribute: &Attribute| (attribute.name.clone(), text(attribute));
-        Place { host: offer.hostname.clone(), attributes: offer.attributes.iter().map(attribute).collect() }
+        Self { host: offer.hostname.clone(), attributes: offer.attributes.iter().map(attribute).collect() }
     }
 
     fn value(&self, field: &str) -> Option<&str> {

@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 /// The events for the state machine that an event of the master becomes. ERROR is handled by the driver.
 pub(crate) fn events(event: scheduler::Event) -> Vec<Event> {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let planned = match &event {
+    match event {
         scheduler::Event::Offers(offers) => {
             let plan = |offer: &Offer| {
                 (
@@ -25,11 +25,11 @@ pub(crate) fn events(event: scheduler::Event) -> Vec<Event> {
                     offer.unavailability.as_ref().and_then(|it| relative(it, unix)),
                 )
             };
-            Some(Event::Unavailabilities(offers.iter().map(plan).collect()))
+            let plans = offers.iter().map(plan).collect();
+            vec![Event::Unavailabilities(plans), Event::Offers(offers)]
         }
-        _ => None,
-    };
-    planned.into_iter().chain(convert(event, unix)).collect()
+        event => convert(event, unix).into_iter().collect(),
+    }
 }
 
 /// The unavailability relative to `unix` (time since the Unix epoch); `None` if it is over.
@@ -48,7 +48,6 @@ fn relative(unavailability: &Unavailability, unix: Duration) -> Option<event::Un
 fn convert(event: scheduler::Event, unix: Duration) -> Option<Event> {
     match event {
         scheduler::Event::Subscribed(subscribed) => Some(Event::Subscribed(subscribed.framework_id.value)),
-        scheduler::Event::Offers(offers) => Some(Event::Offers(offers)),
         scheduler::Event::Rescind(offer) => Some(Event::Rescinded(offer.value)),
         scheduler::Event::Update(status) => Some(Event::Update(status)),
         scheduler::Event::Message(message) => {

@@ -62,8 +62,8 @@ pub struct WorkerLimits {
 }
 
 impl Default for WorkerLimits {
-    fn default() -> WorkerLimits {
-        WorkerLimits {
+    fn default() -> Self {
+        Self {
             max_cpus_milli: None,
             max_workers: None,
             worker_cpus_milli: None,

@@ -105,9 +105,9 @@ pub enum ServerProgram {
 
 impl Programs {
     /// Our own programs, with a built-in chain that has this wanted time between two blocks.
-    pub fn builtin(block_interval: Duration) -> Programs {
+    pub fn builtin(block_interval: Duration) -> Self {
         let server = ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval });
-        Programs { server, worker: None, data_dir: None }
+        Self { server, worker: None, data_dir: None }
     }
 
     /// Whether tasks of this kind run our own program.
@@ -132,8 +132,8 @@ impl Programs {
 }
 
 impl Default for Programs {
-    fn default() -> Programs {
-        Programs::builtin(Duration::from_secs(20))
+    fn default() -> Self {
+        Self::builtin(Duration::from_secs(20))
     }
 }
 

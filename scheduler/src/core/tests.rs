@@ -121,11 +121,11 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub fn new() -> Script {
+    pub fn new() -> Self {
         Script::with(settings())
     }
 
-    pub fn with(settings: Settings) -> Script {
+    pub fn with(settings: Settings) -> Self {
         let (now, disk) = (Instant::now(), Memory::new());
         let state = State::new(settings.clone(), disk.recover(), Duration::ZERO, now);
         let (queue, calls, notices) = (Vec::new(), Vec::new(), Vec::new());
@@ -133,11 +133,11 @@ impl Script {
     }
 
     /// With a subscription, and miner-server-1 running on agent `a`.
-    pub fn with_server() -> Script {
+    pub fn with_server() -> Self {
         Script::server_of(settings())
     }
 
-    pub fn server_of(settings: Settings) -> Script {
+    pub fn server_of(settings: Settings) -> Self {
         let mut script = Script::with(settings);
         script.subscribe();
         script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));
@@ -149,11 +149,11 @@ impl Script {
     }
 
     /// The same with miner-worker-2 running on `a` and miner-worker-3 on `b`.
-    pub fn with_workers() -> Script {
+    pub fn with_workers() -> Self {
         Script::workers_of(settings())
     }
 
-    pub fn workers_of(settings: Settings) -> Script {
+    pub fn workers_of(settings: Settings) -> Self {
         let mut script = Script::server_of(settings);
         script.event(Event::Offers(vec![offer("o2", "a", 0.5, 700), offer("o3", "b", 2.0, 700)]));
         script.write();

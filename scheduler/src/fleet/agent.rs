@@ -150,15 +150,11 @@ impl Agents {
             return false; // The user was told when the pause began.
         }
         let before = self.change(&unused.agent, |agent| agent.unused.replace((now, unused.clone())));
-        let known = self.reasons.get_mut(&key(unused));
-        let news = known.is_none();
-        match known {
-            Some(reason) => {
-                reason.agents += 1;
-                reason.latest = unused.clone();
-            }
-            None => drop(self.reasons.insert(key(unused), Reason { agents: 1, latest: unused.clone() })),
-        }
+        let new = || Reason { agents: 0, latest: unused.clone() };
+        let reason = self.reasons.entry(key(unused)).or_insert_with(new);
+        let news = reason.agents == 0;
+        reason.agents += 1;
+        reason.latest = unused.clone();
         if let Some((_, before)) = before {
             self.forget_reason(&before);
         }

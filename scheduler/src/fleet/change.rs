@@ -53,15 +53,10 @@ impl Fleet {
 
     /// The launch of a task is on disk and is sent. Returns the resources for the task, unless the launch was cancelled.
     pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<PlannedTask> {
-        let launch = self.change(id, |task| {
-            if !matches!(task.lifecycle, Lifecycle::Persisting(_)) {
-                return None;
-            }
-            match std::mem::replace(&mut task.lifecycle, Lifecycle::Launched { at: now }) {
-                Lifecycle::Persisting(launch) => Some(launch),
-                _ => None,
-            }
-        })??;
+        self.get(id)?.planned_launch()?;
+        let launched = Lifecycle::Launched { at: now };
+        let before = self.change(id, |task| std::mem::replace(&mut task.lifecycle, launched))?;
+        let Lifecycle::Persisting(launch) = before else { return None };
         self.index.release(&launch.planned.offers);
         Some(launch.planned)
     }

@@ -50,10 +50,9 @@ impl TaskSlab {
         self.names.insert(Arc::clone(task.shared_id()), key);
         self.keys.insert(key);
         if slot == self.slots.len() {
-            self.slots.push(Some((key.order, Box::new(task))));
-        } else {
-            self.slots[slot] = Some((key.order, Box::new(task)));
+            self.slots.push(None);
         }
+        self.slots[slot] = Some((key.order, Box::new(task)));
         key
     }
 

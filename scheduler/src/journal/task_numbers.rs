@@ -12,13 +12,13 @@ use crate::task_id::task_number;
 pub struct TaskNumberSet(BTreeMap<u64, u64>);
 
 impl From<Vec<(u64, u64)>> for TaskNumberSet {
-    fn from(runs: Vec<(u64, u64)>) -> TaskNumberSet {
+    fn from(runs: Vec<(u64, u64)>) -> Self {
         TaskNumberSet(runs.into_iter().collect())
     }
 }
 
 impl From<TaskNumberSet> for Vec<(u64, u64)> {
-    fn from(numbers: TaskNumberSet) -> Vec<(u64, u64)> {
+    fn from(numbers: TaskNumberSet) -> Self {
         numbers.0.into_iter().collect()
     }
 }

@@ -87,9 +87,7 @@ impl CommonFailures {
     fn ended(&mut self, view: &View<'_>, ended: &TaskEnd, now: Instant) -> Option<UserNotice> {
         let open = self.open.remove(&ended.task);
         let (sent, status) = (open.as_ref().map(|open| open.sent), open.and_then(|open| open.status));
-        let Some(task) = view.fleet.get(&ended.task).filter(|task| has_failed(view, task, ended, now)) else {
-            return None;
-        };
+        let task = view.fleet.get(&ended.task).filter(|task| has_failed(view, task, ended, now))?;
         let failure = LaunchFailure { state: ended.state, reason: ended.reason, status };
         let why = || {
             let message = ended.message.as_deref().filter(|message| !message.is_empty());

@@ -52,8 +52,8 @@ impl Arguments {
     ///
     /// # Errors
     /// If the name of a placeholder is not known, or a brace is not closed.
-    pub fn parse(text: &str, known: &[&str]) -> Result<Arguments, ArgumentsError> {
-        text.split_whitespace().map(|word| parts(word, known)).collect::<Result<_, _>>().map(Arguments)
+    pub fn parse(text: &str, known: &[&str]) -> Result<Self, ArgumentsError> {
+        text.split_whitespace().map(|word| parts(word, known)).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether there is a placeholder with this name.

@@ -35,7 +35,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(on_server_loss: OnServerLoss) -> Model {
+    fn new(on_server_loss: OnServerLoss) -> Self {
         let script = Script::with(settings_where(|options| options.on_server_loss = on_server_loss));
         let (tasks, offers) = Default::default();
         Model { script, tasks, offers, history: vec![], asked: vec![], next: 0 }

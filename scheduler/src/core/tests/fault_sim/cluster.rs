@@ -113,7 +113,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn new(settings: Settings) -> Cluster {
+    pub fn new(settings: Settings) -> Self {
         let agent = |(id, cpus, mem): (&str, u64, u64)| Agent { id: id.into(), cpus, mem, away: None };
         let mut cluster = Cluster {
             script: Script::with(settings),
