@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`core`] only decides; it has no clock, no disk and no socket. It keeps tasks and agents in a [`fleet`] and asks the
-//! rules in [`policy`]. `driver` talks to the master. [`journal`] defines the meaning of each change of the records, [`store`]
+//! policies in [`policy`]. `driver` talks to the master. [`journal`] defines the meaning of each change of the records, [`store`]
 //! writes the records, and [`ledger_table`] shows the ledger. [`master_access`] has the credentials for masters, [`artifact`]
 //! serves the executor to agents. `display` draws on the terminal. `http_api` answers HTTP requests by asking the driver
 //! through `query`. With several schedulers, `election` decides which one leads: `run` stands for election, `framework_run`
