@@ -1,4 +1,4 @@
-//! Which node is used when, and what a watcher makes of one that behaves like Bitcoin Core.
+//! The choice of the best node, and the watch of fake nodes that behave like Bitcoin Core.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -52,7 +52,7 @@ fn a_node_that_is_behind_is_left_until_it_has_caught_up() {
     let mut last = LastEvent::default();
     let (old, new, other) = (up_at(1, 7), up_at(2, 8), up_at(3, 8));
     assert_eq!(node_and_clean(last.decide(&[old.clone(), down()])), Some((0, true)));
-    // Whoever hears of a block first is followed by the others mostly within a second.
+    // A node gets a new block mostly within a second after the first node.
     assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), Some((1, true)));
     assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), None);
     assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), new.clone()])), Some((0, false)));
@@ -73,7 +73,7 @@ fn a_total_loss_is_announced_once() {
     assert_eq!(node_and_clean(last.decide(&[up(1), down()])), Some((0, false)));
 }
 
-/// A node that behaves like Bitcoin Core, as far as we ask.
+/// A fake node that answers like Bitcoin Core.
 struct Core {
     node: FakeNode,
     state: latest::Sender<Chain>,
@@ -83,12 +83,12 @@ struct Core {
 struct Chain {
     name: &'static str,
     tip: u8,
-    /// Rises with the mempool.
+    /// Rises with the transactions in the memory pool.
     fees: u64,
     longpoll: bool,
     up: bool,
     challenge: Option<&'static str>,
-    /// Also where it tells of its network.
+    /// Whether `getblockchaininfo` has the challenge, too.
     has_challenge_in_info: bool,
 }
 
@@ -161,7 +161,7 @@ const FAST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 /// Longer than any test lasts.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Longpolls only.
+/// Without refreshes: only long polls bring templates.
 fn timing() -> TemplateTiming {
     TemplateTiming { refresh: NEVER, pause: Duration::from_millis(10), retry: FAST }
 }

@@ -1,4 +1,4 @@
-//! What the data folder keeps.
+//! The records that the data folder keeps.
 
 use std::sync::Arc;
 
