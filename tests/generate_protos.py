@@ -4,7 +4,7 @@
   generate_protos.py OUT PROTO_FOLDER...
 
 Needs the Python package grpcio-tools on the path (scripts/peers installs it). Messages that Mesos' own scheduler or
-agent would understand and ours don't describe can't pass the check: it reads and writes with these modules only.
+agent would understand and ours do not describe cannot pass the check: it reads and writes with these modules only.
 """
 import os
 import sys
