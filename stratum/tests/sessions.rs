@@ -29,7 +29,7 @@ struct Player {
 }
 
 impl Player {
-    fn new(file: &str) -> Player {
+    fn new(file: &str) -> Self {
         let pool = "stratum+tcp://pool.example:3333".parse().unwrap();
         let mut options = SessionOptions::new(pool, "user.worker", "x");
         options.user_agent = "test/1".to_owned();

@@ -40,7 +40,7 @@ pub struct JobSearch {
 }
 
 impl JobSearch {
-    fn new(job: &Arc<Job>, next: Arc<AtomicU64>) -> JobSearch {
+    fn new(job: &Arc<Job>, next: Arc<AtomicU64>) -> Self {
         JobSearch {
             job: job.clone(),
             space: SearchSpace::new(job, GROUP),

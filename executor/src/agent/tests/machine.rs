@@ -29,7 +29,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn new(checkpoint: bool) -> Machine {
+    fn new(checkpoint: bool) -> Self {
         let env = ExecutorEnv::from_lookup(|name| match name {
             "MESOS_AGENT_ENDPOINT" => Some("127.0.0.1:1".into()),
             "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".into()),
