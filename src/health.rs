@@ -31,8 +31,8 @@ pub struct HealthCheck {
 
 impl HealthCheck {
     /// A check of the server that listens on this address. An unspecified address is checked on the loopback interface.
-    pub fn new(server: SocketAddr, pool: PoolHandle) -> HealthCheck {
-        HealthCheck::with_timing(server, pool, INTERVAL, JOB_TIMEOUT)
+    pub fn new(server: SocketAddr, pool: PoolHandle) -> Self {
+        Self::with_timing(server, pool, INTERVAL, JOB_TIMEOUT)
     }
 
     fn with_timing(
@@ -40,7 +40,7 @@ impl HealthCheck {
         pool: PoolHandle,
         interval: Duration,
         job_timeout: Duration,
-    ) -> HealthCheck {
+    ) -> Self {
         if server.ip().is_unspecified() {
             let ip = if server.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
             server.set_ip(ip);
@@ -48,7 +48,7 @@ impl HealthCheck {
         // The first check comes shortly after the start, when the server runs.
         let mut ticks = interval_at(Instant::now() + interval.min(Duration::from_millis(500)), interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        HealthCheck { server, pool, job_timeout, ticks, healthy: None }
+        Self { server, pool, job_timeout, ticks, healthy: None }
     }
 
     /// Sends each change of the health to `events`, until `stop` is cancelled.
