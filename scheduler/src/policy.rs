@@ -150,6 +150,9 @@ impl View<'_> {
 
     /// How much CPU (thousandths) further workers may take, and how many they may be; `None` if there may be no more.
     pub fn room(&self) -> Option<(u64, u64)> {
+        if self.admission_is_unknown() {
+            return None;
+        }
         let limits = &self.settings.placement.limits;
         let (used, count) = self.fleet.placed();
         let used = used.saturating_add(self.server_cpus_milli());

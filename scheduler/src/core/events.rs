@@ -41,6 +41,9 @@ impl Transition<'_> {
             self.fleet.restart_timers(true, self.now);
         }
         self.fleet.expire_hashrates(self.now);
+        if self.run.connected {
+            self.fleet.expire_first_live(self.now);
+        }
         match event {
             Event::Heartbeat => {}
             Event::Subscribed(framework) => self.subscribed(framework),

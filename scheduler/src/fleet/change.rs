@@ -151,6 +151,7 @@ impl Fleet {
         task.tells_intervals = intervals.is_some();
         task.intervals = intervals.or(task.intervals);
         task.live = Some((now, live));
+        task.first_live_due = None;
         let first = task.silent_since.replace(now).is_none();
         self.hashrates.update(key, task, now);
         Some(first)
@@ -172,6 +173,16 @@ impl Fleet {
     /// Forgets the hashrates of live messages that are no longer recent.
     pub fn expire_hashrates(&mut self, now: Instant) {
         self.hashrates.expire(&mut self.tasks, now);
+    }
+
+    /// Waits no longer for first live messages that are overdue: an image, for one, sends none.
+    pub fn expire_first_live(&mut self, now: Instant) {
+        for server in self.servers.keys() {
+            if let Some(task) = self.tasks.key(server).and_then(|key| self.tasks.get_mut(key)) {
+                // No count or index depends on it.
+                task.first_live_due = task.first_live_due.filter(|due| *due > now);
+            }
+        }
     }
 
     /// Sets whether a worker counts against limits and constraints.

@@ -96,8 +96,9 @@ pub struct Task {
     pub tells_intervals: bool,
     /// Whether the task counts, if it is a worker.
     pub slot: Slot,
-    /// Whether this run of the scheduler did not launch the task.
-    pub is_recovered: bool,
+    /// Until when a server of an earlier run of the scheduler is given time to send its first live message, which says how many
+    /// workers it admits.
+    pub first_live_due: Option<Instant>,
     /// The uuid of an update that is on its way to the disk.
     pub pending_uuid: Option<Vec<u8>>,
     /// The last live message, and when it came.
@@ -119,7 +120,7 @@ impl Task {
             intervals: None,
             tells_intervals: false,
             slot: Slot::Held,
-            is_recovered: false,
+            first_live_due: None,
             pending_uuid: None,
             live: None,
             kill: None,
@@ -140,7 +141,8 @@ impl Task {
             Some(state) if has_ended(state) => Lifecycle::Ended { state, since: now, launched: None },
             Some(state) => Lifecycle::Reported { state, since: now, launched: now },
         };
-        let mut task = Self { is_recovered: true, ..Self::new(record, lifecycle) };
+        let mut task = Self::new(record, lifecycle);
+        task.first_live_due = (!task.is_worker()).then_some(now + LIVE);
         task.running_since = (state == Some(TaskState::TaskRunning)).then_some(now);
         if state == Some(TaskState::TaskUnreachable) {
             task.slot = Slot::Unknown;

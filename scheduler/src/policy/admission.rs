@@ -44,22 +44,20 @@ impl View<'_> {
             Some((_, Live::Pool(PoolLive { max_connections: Some(told), .. }))) => *told,
             _ => server_capacity::connections(template.options.server_mem),
         };
-        let admitted = |server: &Task| match &server.live {
-            // It may have been launched with less memory. Its next live message says how many workers it admits.
-            None if server.is_recovered => self.fleet.count_workers_of(server.id()) as u64,
-            _ => server_capacity::workers(connections(server)),
-        };
-        self.fleet.open_servers().map(|(server, _)| admitted(server)).reduce(u64::saturating_add)
+        let admitted = |(server, _)| server_capacity::workers(connections(server));
+        self.fleet.open_servers().map(admitted).reduce(u64::saturating_add)
+    }
+
+    /// Whether a server of an earlier run of the scheduler has not said yet how many workers it admits. It may have been launched
+    /// with less memory than servers are now.
+    pub fn admission_is_unknown(&self) -> bool {
+        self.fleet.open_servers().any(|(server, _)| server.first_live_due.is_some())
     }
 }
 
 /// The remark, if the server alone is the reason why there are no more workers.
 fn full(view: &View<'_>) -> Option<String> {
-    if view.fleet.open_servers().any(|(server, _)| server.is_recovered && server.live.is_none()) {
-        // Its next live message says how many workers it admits.
-        return None;
-    }
-    let admitted = view.admitted().filter(|_| !view.run.ending)?;
+    let admitted = view.admitted().filter(|_| !view.run.ending && !view.admission_is_unknown())?;
     let most = view.settings.placement.limits.max_workers;
     let (_, workers) = view.fleet.placed();
     if workers < admitted || most.is_some_and(|most| most <= admitted) {

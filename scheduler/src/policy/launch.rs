@@ -76,7 +76,7 @@ impl Policy for Launch {
             PolicyEvent::LaunchPersisted(task) => return self.send(view, task),
             PolicyEvent::Ended(ended) => {
                 if let Some(task) = view.fleet.get(&ended.task).filter(|task| task.running_since.is_none()) {
-                    self.fetch_ended(view, task);
+                    self.fetch_ended(view, &[task]);
                 }
                 self.workers_changed();
             }
@@ -175,7 +175,7 @@ impl Launch {
             // The launch that holds the offers is still on its way to the disk.
             return match known.planned_launch() {
                 Some(_) => Vec::new(),
-                None => vec![self.forget(view, known)],
+                None => self.forget(view, &[known]),
             };
         };
         let can_be_sent = |task: &Task| {
@@ -185,22 +185,25 @@ impl Launch {
         let (send, forget): (Vec<&Task>, Vec<&Task>) =
             unsent.filter(|task| task.is_unsent()).partition(|task| can_be_sent(task));
         let tasks: Vec<String> = send.into_iter().map(|task| task.id().to_owned()).collect();
-        let forget: Vec<Intent> = forget.into_iter().map(|task| self.forget(view, task)).collect();
+        let forget = self.forget(view, &forget);
         let refuse = jitter(&mut self.random, REFUSE);
         let send = (!tasks.is_empty()).then_some(Intent::SendLaunches { holder, tasks, refuse });
         send.into_iter().chain(forget).collect()
     }
 
-    fn forget(&mut self, view: &View<'_>, task: &Task) -> Intent {
-        self.fetch_ended(view, task);
-        Intent::ForgetLaunch(task.id().to_owned())
+    /// Forgets launches on one agent.
+    fn forget(&mut self, view: &View<'_>, tasks: &[&Task]) -> Vec<Intent> {
+        self.fetch_ended(view, tasks);
+        tasks.iter().map(|task| Intent::ForgetLaunch(task.id().to_owned())).collect()
     }
 
-    /// A task will not run. Its agent may still fetch the executor for another task.
-    fn fetch_ended(&mut self, view: &View<'_>, task: &Task) {
-        let mut others = view.fleet.on_agent(task.agent()).filter(|other| other.id() != task.id());
-        if !others.any(|other| other.is_unsent() || other.may_live() && other.running_since.is_none()) {
-            self.pacing.ended(task.agent());
+    /// These tasks of one agent will not run. The agent may still fetch the executor for another task.
+    fn fetch_ended(&mut self, view: &View<'_>, tasks: &[&Task]) {
+        let Some(agent) = tasks.first().map(|task| task.agent()) else { return };
+        let is_other = |other: &&Task| tasks.iter().all(|task| task.id() != other.id());
+        let fetches = |task: &Task| task.is_unsent() || task.may_live() && task.running_since.is_none();
+        if !view.fleet.on_agent(agent).filter(is_other).any(fetches) {
+            self.pacing.ended(agent);
         }
     }
 

@@ -47,6 +47,9 @@ impl LaunchTimeout {
     /// Starts the time of the first launches in `sent`.
     fn count_from(&mut self, now: Instant, launches: usize) {
         self.sent.drain(..launches).for_each(|(_, task)| self.due.add(now + LAUNCH_TIMEOUT, task));
+        if self.sent.is_empty() {
+            self.sent.shrink_to_fit();
+        }
     }
 
     fn give_up(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {

@@ -159,3 +159,18 @@ fn a_recovered_server_gets_no_more_workers_before_its_first_live_message() {
     offers(&mut script, 21..40);
     assert_eq!(script.launched().len(), 10);
 }
+
+#[test]
+fn a_recovered_server_that_sends_no_live_messages_is_not_waited_for() {
+    let mut image = settings();
+    image.template.programs.server = ServerProgram::Image(somebody_elses_worker());
+    let mut script = Script::server_of(image);
+    script.restart();
+    script.subscribe();
+    offers(&mut script, 0..1);
+    assert_eq!(script.launched().len(), 0);
+    script.wait(Duration::from_secs(20));
+    assert_eq!(script.calls.last(), Some(&Call::Revive));
+    offers(&mut script, 1..2);
+    assert_eq!(script.launched().len(), 1);
+}

@@ -114,6 +114,44 @@ fn launches_that_are_not_sent_after_all_do_not_count() {
 }
 
 #[test]
+fn launches_of_several_workers_an_agent_that_are_not_sent_do_not_count() {
+    let mut settings = serving();
+    settings.placement.limits.worker_cpus_milli = Some(500);
+    let mut script = Script::server_of(settings);
+    script.event(offers(0..64));
+    script.event(Event::Disconnected);
+    script.write();
+    assert!(script.launched().is_empty());
+    script.subscribe();
+    script.clear();
+    script.event(offers(100..164));
+    script.write();
+    assert_eq!(script.launched().len(), 128);
+}
+
+#[test]
+fn an_agent_fetches_until_none_of_its_tasks_waits_for_the_executor() {
+    let mut settings = serving();
+    settings.placement.limits.worker_cpus_milli = Some(500);
+    let mut script = Script::server_of(settings);
+    script.event(offers(0..64));
+    script.write();
+    let first = script.launched();
+    assert_eq!(first.len(), 128);
+    let on_one_agent: Vec<_> = (0..2).map(|n| first[n].clone()).collect();
+    let agents = on_one_agent.iter().map(|id| script.task(id).agent().to_owned());
+    assert_eq!(agents.collect::<std::collections::BTreeSet<_>>().len(), 1);
+    for (failed, launched) in on_one_agent.iter().zip([0, 2]) {
+        script.update(status(failed, TaskState::TaskFailed, 1));
+        script.write();
+        script.clear();
+        script.event(offers(64..65));
+        script.write();
+        assert_eq!(script.launched().len(), launched, "{failed}");
+    }
+}
+
+#[test]
 fn fetches_from_elsewhere_are_not_paced() {
     let mut elsewhere = serving();
     elsewhere.template.delivery = Delivery::Fetch { uri: "http://mirror/mesos-miner".into(), cache: false };

@@ -130,10 +130,11 @@ impl Sender {
                 // Tens of thousands of calls may be queued at once, and the driver shares this thread.
                 tokio::task::yield_now().await;
             }
+            self.send();
+            // After `send`, which may have removed the last mark.
             if !open && self.order.is_empty() {
                 return Ok(());
             }
-            self.send();
             let resume = self.window.resume();
             let paused = async move {
                 match resume {
