@@ -45,7 +45,7 @@ impl HealthCheck {
             let ip = if server.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
             server.set_ip(ip);
         }
-        // The first check comes shortly after the start, when the server runs.
+        // The first check runs shortly after the start, when the server is running.
         let mut ticks = interval_at(Instant::now() + interval.min(Duration::from_millis(500)), interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { server, pool, job_timeout, ticks, healthy: None }
@@ -74,7 +74,7 @@ impl HealthCheck {
                 Ok(result) => result,
                 Err(_) => Err(format!("no job within {} s", self.job_timeout.as_secs_f64())),
             };
-            // A server that is full turns the check away, but still gives work to its miners.
+            // A full server refuses the check's connection, but still gives work to its miners.
             let result = if self.pool.is_full() && self.pool.has_work() { Ok(()) } else { result };
             if self.healthy.replace(result.is_ok()) != Some(result.is_ok()) {
                 return result;

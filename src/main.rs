@@ -1,6 +1,7 @@
 //! The program `mesos-miner`: parses the command line and runs the crate of the subcommand.
 //!
-//! One program has all parts, so that the scheduler can send itself to agents as the executor: one version, one checksum.
+//! One program contains all parts, so that the scheduler can send its own file to agents as the executor: one version, one
+//! checksum.
 
 mod health;
 mod mine;

@@ -1,4 +1,4 @@
-//! `mesos-miner mine`: mines for pools, or on Bitcoin nodes, for which it runs a pool server in the same process.
+//! `mesos-miner mine`: mines for pools, or on Bitcoin nodes. For nodes, it runs a pool server in the same process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !args.mine.urls.is_empty() {
         return Err(UsageError("either a pool, --url, or a node, --bitcoind, but not both".to_owned()).into());
     }
-    // These options are about the connection to a pool, and the only pool here is in this process.
+    // These options concern connections to remote pools, but here the only pool is in this process.
     let for_pools = args.mine.connection.given().or(args.mine.retries().map(|_| "--no-retry (or --retries)"));
     if let Some(option) = for_pools {
         return Err(UsageError(format!("{option} is for pools, not for the nodes of --bitcoind")).into());
@@ -78,7 +78,7 @@ async fn on_node(args: &MineArgs, options: ServerOptions) -> anyhow::Result<()> 
     let stop = standalone::stop_after(args.duration)?;
     let server = tokio::select! {
         server = Server::bind(options) => server.context("cannot mine on the node")?,
-        // Stopped while the server waits for a node.
+        // The program is stopped while the server still waits for a node.
         () = stop.cancelled() => {
             let summary = Summary { seconds: started.elapsed().as_secs_f64(), ..Summary::default() };
             return MiningResult { summary, ended: Ok(()) }.show(args.json);
@@ -88,7 +88,7 @@ async fn on_node(args: &MineArgs, options: ServerOptions) -> anyhow::Result<()> 
     let args = MineArgs { urls: vec![url.into()], ..args.clone() };
     let blocks = server.handle().counters();
     let before = blocks.borrow().blocks;
-    // The server runs longer than the miner, whose last shares it still checks.
+    // The server outlives the miner, because it has to check the miner's last shares.
     let serving = CancellationToken::new();
     let mining = async {
         let mined = standalone::mine(&args, stop).await;

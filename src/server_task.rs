@@ -12,13 +12,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::health::HealthCheck;
 
-/// Time for the first work to arrive. The scheduler gives a silent task up after 180 s; failing earlier tells the reason.
+/// Time for the first work to arrive. The scheduler abandons a silent task after 180 s; failing before that lets the task
+/// report the reason.
 const WORK_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Minimum time between two reports of blocks.
 const BLOCK_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The default data folder. It is in the task's sandbox and is removed with it.
+/// The default data folder. The folder is in the task's sandbox and is removed with the sandbox.
 const DEFAULT_DATA_DIR: &str = "mesos-miner-pool";
 
 /// The runner for server tasks.
@@ -47,13 +48,13 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let check = HealthCheck::new(server.stratum_addr(), server.handle());
     let reporter = Reporter { pool: server.handle(), address, sequence: 0, context };
     let serving = server.run(reporter.context.stop.clone());
-    // Joined, not spawned, so that the pool ends when this future is dropped.
+    // The futures are joined, not spawned, so that the pool ends when this future is dropped.
     let ((), reporter) = tokio::join!(serving, reporter.report(check));
     Ok(reporter.last_report())
 }
 
 fn options(spec: &ServerSpec) -> ServerOptions {
-    // A cluster of one machine serves no other machine.
+    // If the host is a loopback address, all workers are on this machine, so the server needs no other address.
     let loopback = spec.host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
     let listen = |port| match loopback {
         Some(address) => vec![SocketAddr::new(address, port)],
@@ -88,12 +89,12 @@ struct Reporter {
 impl Reporter {
     /// Sends changes until the task is stopped.
     async fn report(mut self, check: HealthCheck) -> Reporter {
-        // The live message says how many miners the server admits, and comes first: workers are launched as soon as the
-        // server runs.
+        // The live message, which contains the number of miners that the server admits, is sent first, because workers are
+        // launched as soon as the server runs.
         self.send_live().await;
         let first = self.next_report(Vec::new());
         self.send(TaskEvent::Running(first)).await;
-        // Concurrently: a report must not delay a health check.
+        // Health checks run concurrently, because a report must not delay them.
         let checking = check.run(self.context.events.clone(), self.context.stop.clone());
         tokio::join!(self.send_changes(), checking).0
     }
@@ -102,8 +103,8 @@ impl Reporter {
         let mut changes = self.pool.counters();
         let mut reports = every(self.context.spec.intervals.report());
         let mut lives = every(self.context.spec.intervals.live());
-        // A block is reported at once, and those that follow it together: on a network of the lowest difficulty there may
-        // be hundreds a second.
+        // The first block is reported immediately, and blocks that follow shortly are reported together: on a network of the
+        // lowest difficulty there may be hundreds per second.
         let (mut blocks, mut reported) = (0, 0);
         let mut next_block = Instant::now();
         let stop = self.context.stop.clone();
@@ -130,7 +131,7 @@ impl Reporter {
         }
     }
 
-    /// The last report, which has all accounts. To be called after the end of the pool, when the accounts are final.
+    /// The last report, which contains all accounts. Call this after the pool has ended, when the accounts are final.
     fn last_report(mut self) -> Report {
         let accounts = self.pool.take_all();
         self.next_report(accounts)

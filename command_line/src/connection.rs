@@ -16,16 +16,16 @@ const PROXY_PASSWORD: &str = "MINER_PROXY_PASSWORD";
 /// The options for connections to pools.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConnectionArgs {
-    /// Authorities to trust for stratum+ssl:// pools, a PEM file [default: those that the system trusts]
+    /// PEM file with the authorities to trust for stratum+ssl:// pools [default: the system's authorities]
     #[arg(long, alias = "cert", env = "MINER_TLS_CA", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
-    /// SHA-256 fingerprint of the certificate that a stratum+ssl:// pool must have, whoever has signed it; give several
-    /// for several pools
+    /// SHA-256 fingerprint of the certificate that a stratum+ssl:// pool must have, regardless of its issuer; give several for
+    /// several pools
     #[arg(long, env = "MINER_TLS_FINGERPRINT", value_name = "SHA256", value_delimiter = ',')]
     #[arg(conflicts_with = "tls_ca")]
     pub tls_fingerprint: Vec<Fingerprint>,
-    /// SOCKS5 proxy to connect to pools through, socks5://HOST:PORT or socks5://USER@HOST:PORT; it looks the pools'
-    /// names up. Its password comes from MINER_PROXY_PASSWORD or --proxy-password-file
+    /// SOCKS5 proxy for connections to pools, socks5://HOST:PORT or socks5://USER@HOST:PORT; the proxy resolves the pools'
+    /// names. The proxy's password comes from MINER_PROXY_PASSWORD or --proxy-password-file
     #[arg(short = 'x', long, env = "MINER_PROXY", value_name = "URL", hide_env_values = true)]
     #[arg(value_parser = RedactedParser(Proxy::from_str))]
     pub proxy: Option<Proxy>,
@@ -35,7 +35,7 @@ pub struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
-    /// The first of these options that was given, if any was.
+    /// The name of the first of these options that was given, if any.
     pub fn given(&self) -> Option<&'static str> {
         first_given([
             ("--tls-ca", self.tls_ca.is_some()),
@@ -44,7 +44,7 @@ impl ConnectionArgs {
         ])
     }
 
-    /// The options with the contents of the files that they name. `environment` looks a variable up.
+    /// Converts the options to dial options; reads the files that the options name. `environment` looks up a variable.
     ///
     /// # Errors
     /// [`UsageError`] if a file cannot be read, or has the wrong content.

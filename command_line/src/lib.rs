@@ -1,6 +1,6 @@
-//! What all programs of the workspace do alike on their command line: they parse options, print lines, stop on signals,
-//! return an exit status, and print a summary at the end. Options that several programs have are here, too: for connections
-//! to pools and for the source of work.
+//! The command-line behaviour that all programs of the workspace share: parsing options, printing lines, stopping on signals,
+//! the exit status, and the final summary. The options that several programs share are here, too: those for connections to
+//! pools and for the source of work.
 
 mod connection;
 mod exit;

@@ -7,7 +7,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::oneshot;
 
-/// Writes a line to standard output; ignores errors, since a reader that has closed it needs no more lines.
+/// Writes a line to standard output; ignores errors, since a reader that has closed the pipe needs no more lines.
 pub fn print_line(line: impl Display) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }
@@ -23,8 +23,8 @@ pub fn pluralize(count: impl Display + PartialEq + From<u8>, noun: &str) -> Stri
     format!("{count} {noun}{plural}")
 }
 
-/// Completes when standard output is a pipe or a socket and its reader closes it, as in `… | head`. Never completes for
-/// files and terminals; the end of a terminal is a SIGHUP.
+/// Completes when standard output is a pipe or a socket and its reader closes it, as in `… | head`. Never completes for files
+/// and terminals; a terminal that closes sends SIGHUP instead.
 pub async fn stdout_closed() {
     let (closed, receiver) = oneshot::channel();
     // A thread, because the runtime cannot poll every kind of standard output. The thread ends with the process.

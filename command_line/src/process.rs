@@ -6,11 +6,11 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Signals this soon after the first one repeat it: `timeout` signals its child and then the whole group, and Ctrl-C
-/// reaches both a program and a wrapper that passes it on.
+/// A signal this soon after the first one counts as its repetition: `timeout` signals its child and then the whole group, and
+/// Ctrl-C reaches both a program and a wrapper that forwards the signal.
 const REPEATED_WITHIN: Duration = Duration::from_millis(300);
 
-/// Runs a future to completion on a runtime with this many worker threads.
+/// Runs a future to completion on a runtime with `threads` worker threads.
 ///
 /// Does not wait for other tasks of the runtime: neither a name lookup that hangs nor a slow HTTP client may keep the
 /// process alive.
@@ -28,7 +28,7 @@ pub fn block_on<T>(threads: usize, main: impl Future<Output = anyhow::Result<T>>
     result
 }
 
-/// Returns a token that the first Ctrl-C, SIGTERM or SIGHUP cancels. The second signal ends the process at once.
+/// Returns a token that the first Ctrl-C, SIGTERM or SIGHUP cancels. The second signal ends the process immediately.
 ///
 /// # Errors
 /// If the system refuses the signal handlers.
@@ -38,8 +38,8 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
     Ok(token)
 }
 
-/// As [`stop_token`], for programs that clean up before they end at once: the future resolves to the second signal's
-/// number, and the caller ends the process.
+/// Like [`stop_token`], for programs that clean up before an immediate end: the future resolves to the second signal's number,
+/// and the caller ends the process.
 ///
 /// # Errors
 /// If the system refuses the signal handlers.

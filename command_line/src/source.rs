@@ -1,4 +1,4 @@
-//! Options for the source of a pool server's work; for all programs that run or launch a pool server.
+//! Options for the source of a pool server's work, for all programs that run or launch a pool server.
 
 mod node;
 mod upstream;

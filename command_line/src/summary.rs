@@ -11,7 +11,7 @@ use task::Totals;
 /// The figures of a whole run; with `--json` printed as one line of JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// Seconds since the start; for a framework, since its first start, across restarts of the scheduler.
+    /// Seconds since the start; for a framework, since its first start, including restarts of the scheduler.
     pub seconds: f64,
     /// Hashes searched.
     pub hashes: u128,
@@ -19,7 +19,7 @@ pub struct Summary {
     pub hashrate: f64,
     /// Shares by verdict, from the workers' accounts.
     pub shares: ShareCounts,
-    /// Blocks found; a block that both pool and worker report counts once.
+    /// Blocks found; a block that both the pool and a worker report counts once.
     pub blocks: u64,
     /// The largest number of workers that mined at the same time.
     pub workers: u64,
@@ -48,15 +48,15 @@ impl From<Totals> for ShareCounts {
 }
 
 impl Summary {
-    /// Builds a summary from the workers' totals. See the fields for `workers` and `tasks`.
+    /// Builds a summary from the workers' totals. [`Summary`] describes `workers` and `tasks`.
     pub fn new(totals: Totals, seconds: f64, workers: u64, tasks: BTreeMap<String, u64>) -> Self {
         let hashes = totals.hashes;
         let hashrate = if seconds > 0.0 { hashes as f64 / seconds } else { 0.0 };
         Self { seconds, hashes, hashrate, shares: totals.into(), blocks: totals.blocks, workers, tasks }
     }
 
-    /// Prints the summary on stdout, as one line of JSON or as text. A closed pipe is not an error: its reader wants no
-    /// more.
+    /// Prints the summary on stdout, as one line of JSON or as text. A closed pipe is not an error, because its reader wants no
+    /// more output.
     ///
     /// # Errors
     /// If stdout cannot be written to.

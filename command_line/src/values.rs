@@ -1,4 +1,4 @@
-//! Parsers of option values. Their errors say how a valid value looks.
+//! Parsers of option values. Their errors show what a valid value looks like.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -31,7 +31,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(malformed()),
     };
     let seconds = digits.parse::<f64>().map_err(|_| malformed())? * unit;
-    // A longer duration is a typing error, and could overflow when it is added to a time.
+    // A longer duration is a typing error, and adding it to a time could overflow.
     if !(0.001..=864_000_000.0).contains(&seconds) {
         return Err(format!("{text:?} is out of range: a duration is from 1ms to 10000d"));
     }
@@ -76,11 +76,11 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Reads the single line of the password file that `option` gives. A password in a file shows neither in the process list
+/// Reads the single line of the password file that `option` gives. A password in a file is visible neither in the process list
 /// nor in the environment.
 ///
 /// # Errors
-/// If the file cannot be read, or does not hold exactly one line.
+/// If the file cannot be read, or does not contain exactly one non-empty line.
 pub fn read_password(option: &str, path: &Path) -> anyhow::Result<String> {
     read_line(path).with_context(|| format!("cannot read {option} {}", path.display()))
 }
@@ -90,11 +90,14 @@ fn read_line(path: &Path) -> anyhow::Result<String> {
     anyhow::ensure!(size <= MAX_PASSWORD_FILE, "it is longer than {MAX_PASSWORD_FILE} bytes");
     let text = std::fs::read_to_string(path)?;
     let line = text.trim_end_matches(['\r', '\n']);
-    anyhow::ensure!(!line.is_empty() && !line.contains('\n'), "it is not one line");
+    anyhow::ensure!(
+        !line.is_empty() && !line.contains('\n'),
+        "the file must contain exactly one non-empty line"
+    );
     Ok(line.to_owned())
 }
 
-/// The password in the file that `option` gives; without a file, the one in the environment variable, which `environment`
+/// The password in the file that `option` gives; without a file, the password in the environment variable, which `environment`
 /// looks up.
 pub(crate) fn password(
     option: &str,
@@ -108,13 +111,13 @@ pub(crate) fn password(
     }
 }
 
-/// The first of these options that is given.
+/// The name of the first of these options that is given.
 pub(crate) fn first_given<const N: usize>(options: [(&'static str, bool); N]) -> Option<&'static str> {
     options.into_iter().find_map(|(option, given)| given.then_some(option))
 }
 
-/// A parser, made of a function, for values that may contain a password. clap prints an invalid value in its error, and
-/// errors end up in logs; this parser prints the function's error only.
+/// Makes a parser from a function, for values that may contain a password. clap repeats an invalid value in its error, and
+/// errors end up in logs; this parser shows only the function's error.
 #[derive(Clone, Debug)]
 pub struct RedactedParser<F>(pub F);
 

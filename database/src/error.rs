@@ -9,7 +9,7 @@ use crate::folder::FolderKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The folder or a file in it cannot be made, opened or written.
+    /// The folder or a file in it cannot be created, opened or written.
     #[error("cannot use {} {}", kind.name, path.display())]
     Io {
         /// The kind of folder.
@@ -28,7 +28,7 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
-    /// The file is not an SQLite database, or another program's.
+    /// The file is not an SQLite database, or belongs to another program.
     #[error("{} is not a {}'s database; move it away, or give another folder with {}", path.display(), kind.program, kind.option)]
     Foreign {
         /// The kind of folder.
@@ -53,7 +53,7 @@ pub enum StoreError {
         copy: Option<PathBuf>,
     },
     /// SQLite cannot open, read or write the database.
-    #[error("cannot use {}; repair it with sqlite3, restore a backup, or start anew with another {}", path.display(), kind.option)]
+    #[error("cannot use {}; repair it with sqlite3, restore a backup, or start afresh with another {}", path.display(), kind.option)]
     Database {
         /// The kind of folder.
         kind: &'static FolderKind,
@@ -71,7 +71,7 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
-    /// The last changes could not be written.
+    /// The last changes could not be saved.
     #[error("{lost} changes could not be written to {}", path.display())]
     Unwritten {
         /// The database.
@@ -84,7 +84,7 @@ pub enum StoreError {
 fn way_back(copy: Option<&Path>, path: &Path) -> String {
     let name = path.display();
     let text = |copy: &Path| {
-        format!(", or go back: move {} to {name}, without the -wal and -shm of the latter", copy.display())
+        format!(", or downgrade: delete {name}-wal and {name}-shm, then move {} to {name}", copy.display())
     };
     copy.map(text).unwrap_or_default()
 }

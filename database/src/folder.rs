@@ -23,11 +23,11 @@ pub struct FolderKind {
     pub program: &'static str,
     /// The option that names the folder, such as `--state-dir`.
     pub option: &'static str,
-    /// What an error says is missing, such as `is no ledger`.
+    /// The words after "there" in the error for a missing database, such as `is no ledger`.
     pub missing: &'static str,
 }
 
-/// The exclusive right to write to a folder. It ends when this is dropped.
+/// The exclusive right to write to a folder. Dropping it releases the right.
 #[derive(Debug)]
 pub struct FolderLock(
     #[expect(dead_code, reason = "The system keeps the lock while the file is open.")] File,
@@ -39,10 +39,10 @@ impl FolderKind {
         folder.join(self.database)
     }
 
-    /// Makes the folder if it is missing, and locks it.
+    /// Creates the folder if it is missing, and locks it.
     ///
     /// # Errors
-    /// If the folder cannot be made, or another process has the lock.
+    /// If the folder cannot be created, or another process has the lock.
     pub fn lock(&'static self, folder: &Path) -> Result<FolderLock, StoreError> {
         fs::create_dir_all(folder).map_err(|error| {
             // The system says "file exists" if the folder is a file.
@@ -59,7 +59,7 @@ impl FolderKind {
         }
     }
 
-    /// Opens the database in a folder; makes an empty one if it is missing.
+    /// Opens the database in a folder; creates an empty database if there is none.
     ///
     /// # Errors
     /// If SQLite cannot open the database.
@@ -67,7 +67,7 @@ impl FolderKind {
         self.connect(folder, OpenFlags::default())
     }
 
-    /// Opens the database in a folder for reading, beside a process that may be writing. Nothing is locked or changed.
+    /// Opens the database in a folder for reading; another process may be writing to it. Nothing is locked or changed.
     ///
     /// # Errors
     /// If there is no database, or SQLite cannot open it.
@@ -92,13 +92,13 @@ impl FolderKind {
         StoreError::Missing { kind: self, path: folder.to_owned() }
     }
 
-    /// Makes errors for this file or folder.
+    /// Returns a function that makes errors for this file or folder.
     pub fn io_error(&'static self, path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
         let path = path.to_owned();
         move |source| StoreError::Io { kind: self, path: path.clone(), source }
     }
 
-    /// Makes errors for the database at this path.
+    /// Returns a function that makes errors for the database at this path.
     pub fn database_error(&'static self, path: &Path) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
         let path = path.to_owned();
         move |source| match source.sqlite_error_code() {
@@ -108,7 +108,7 @@ impl FolderKind {
     }
 }
 
-/// Has a commit return when its changes are on disk, and lets readers work while a transaction is written.
+/// Makes commits durable: a commit returns once its changes are on disk. Readers can work while a transaction is written.
 ///
 /// # Errors
 /// With SQLite's error.
@@ -117,7 +117,7 @@ pub fn make_durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")
 }
 
-/// The version of the tables in the database; 0 if it was never set.
+/// The version of the tables in the database; 0 if the version was never set.
 ///
 /// # Errors
 /// With SQLite's error.

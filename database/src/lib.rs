@@ -1,5 +1,5 @@
-//! An SQLite database in a folder. One process at a time writes to it, others may read it meanwhile. Tables and queries
-//! are the user's.
+//! An SQLite database in a folder. One process at a time writes to the database; others may read it meanwhile. The users of
+//! this crate define the tables and queries.
 
 mod error;
 mod folder;

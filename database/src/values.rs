@@ -1,11 +1,11 @@
-//! Values as SQLite stores them. Its integers are signed and have 64 bits.
+//! Values as SQLite stores them. SQLite's integers are signed and have 64 bits.
 
 use std::time::UNIX_EPOCH;
 
 use rusqlite::Row;
 use rusqlite::types::Type;
 
-/// Converts a count to an integer of the same 64 bits, so that [`unsigned`] returns every count as it was.
+/// Converts a count to an integer with the same 64 bits; [`unsigned`] restores every count exactly.
 pub fn integer(n: u64) -> i64 {
     n.cast_signed()
 }
@@ -18,7 +18,7 @@ pub fn unsigned(n: i64) -> u64 {
 /// Reads a 128-bit sum, which is stored as decimal text.
 ///
 /// # Errors
-/// If the column is not such a text.
+/// If the column is not a decimal number as text.
 pub fn sum(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
     let text: String = row.get(column)?;
     let invalid = || format!("not a sum: {text:?}");

@@ -10,8 +10,8 @@ const RETRY_CLOSING: Duration = Duration::from_millis(100);
 /// How long a closing store keeps trying.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Calls `write` until it succeeds. Once `closing` is true, gives up after 10 s and returns false. `failed` is called with
-/// each error.
+/// Calls `write` until it succeeds. Once `closing` is true, stops trying after 10 s and returns false. Calls `failed` with each
+/// error.
 pub fn write_until_closed(
     mut write: impl FnMut() -> rusqlite::Result<()>,
     closing: impl Fn() -> bool,

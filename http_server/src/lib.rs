@@ -1,5 +1,5 @@
-//! An HTTP/1.1 server on a listening socket. It accepts connections, bounds their number and the heads of their requests,
-//! and closes them when it is stopped; a hyper service answers the requests.
+//! An HTTP/1.1 server on a listening socket. The server accepts connections, limits their number and the size of request heads,
+//! and closes the connections when it is stopped; a hyper service answers the requests.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -24,14 +24,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The limits of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at the same time; further ones wait to be accepted.
+    /// Maximum number of open connections; further ones wait to be accepted.
     pub connections: usize,
-    /// Time for the head of a request to arrive. It also bounds the time that a connection is idle. `None` for no limit.
+    /// Time limit for the head of a request to arrive, and so also for an idle connection. `None` for no limit.
     pub head_timeout: Option<Duration>,
     /// The buffer of a connection, in bytes, and so the largest head of a request; at least 8192.
     pub buffer: usize,
-    /// Whether answers to pipelined requests are sent together. hyper does not bound the buffer of an answer then, so this
-    /// is not for large answers.
+    /// Whether answers to pipelined requests are sent together. hyper then does not limit the buffer of an answer, so do not
+    /// use this for large answers.
     pub batch_answers: bool,
 }
 
@@ -47,8 +47,8 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `stop` is cancelled. Then the address is given up, all connections are closed, in the middle of an answer
-/// if need be, and `serve` returns.
+/// Serves until `stop` is cancelled. Then the listening address is released, all connections are closed, even in the middle of
+/// an answer, and `serve` returns.
 ///
 /// `accept` is called for each connection. It returns the service for it, and a future whose completion closes the
 /// connection, such as a timeout.
@@ -77,7 +77,7 @@ pub async fn serve<S, B, E>(
                     let closed = closed.clone();
                     connections.spawn(async move {
                         tokio::select! {
-                            // Once the server is stopped, no answer may come to its end.
+                            // Check `closed` first: once the server is stopped, no answer may be completed.
                             biased;
                             () = closed.cancelled() => {}
                             () = ended => {}
@@ -94,10 +94,10 @@ pub async fn serve<S, B, E>(
         }
     };
     stop.run_until_cancelled(accept_all).await;
-    // Dropping the socket alone does not give up the address: a forked child may still have a copy of the socket. The
-    // address goes first, so that a client whose connection is closed cannot connect again.
+    // Dropping the socket alone does not release the address: a forked child may still have a copy of the socket. The address
+    // is released before the connections are closed, so that a disconnected client cannot connect again.
     if let Err(error) = SockRef::from(&listener).shutdown(Shutdown::Both) {
-        tracing::debug!(%error, "cannot shut a listening socket down");
+        tracing::debug!(%error, "cannot shut down a listening socket");
     }
     drop(listener);
     closed.cancel();

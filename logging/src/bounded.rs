@@ -1,17 +1,17 @@
-//! A writer that bounds a log file. The file may grow for as long as the program runs: stderr in a Mesos sandbox is
-//! rotated only if the cluster's operator has configured it.
+//! A writer that limits the size of a log file. Otherwise the file could grow while the program runs: stderr in a Mesos sandbox
+//! is rotated only if the cluster's operator has configured rotation.
 //!
 //! The writer lets a burst through and then limits the rate, so that one noisy error does not use up the space for later
-//! ones. It counts the lines that it drops and writes their number before the next line.
+//! ones. It counts the lines that it drops, and writes the count before the next line.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 /// Bytes that may be written in one burst.
 const BURST: u64 = 256 << 10;
-/// The time in which the allowance for a full burst comes back.
+/// Time until a used-up burst allowance is full again.
 const REFILL: Duration = Duration::from_secs(30 * 60);
-/// Bytes in total. A renewed task starts with a new file.
+/// Maximum size of the file in bytes. A renewed task starts with a new file.
 const TOTAL: u64 = 32 << 20;
 
 /// The decision about one line.
@@ -60,7 +60,7 @@ impl Budget {
     fn refill(&mut self, now: Instant) {
         let share = now.duration_since(self.refilled).as_secs_f64() / REFILL.as_secs_f64();
         let more = (share * BURST as f64) as u64;
-        // A time too short for one byte counts on until the next call.
+        // If too little time has passed for one byte, keep `refilled`, so that the time counts at the next call.
         if more > 0 {
             self.burst = self.burst.saturating_add(more).min(BURST);
             self.refilled = now;
@@ -68,7 +68,7 @@ impl Budget {
     }
 }
 
-/// Writes whole lines, within the bounds. Each call of `write` gets one line.
+/// Writes whole lines, within the limits. Each call of `write` must pass one line.
 #[derive(Debug)]
 pub(super) struct BoundedWriter<W> {
     budget: Budget,
@@ -147,7 +147,7 @@ mod tests {
             writer.write_all(line.as_bytes()).unwrap();
         }
         let text = String::from_utf8(writer.writer).unwrap();
-        // On a slow machine the rate may allow more lines, after a line with the number of dropped ones.
+        // On a slow machine, refills may allow more lines, each time after a line with the number of dropped lines.
         assert!(text.len() as u64 >= BURST - 100);
         assert!(text.lines().all(|text| text == line.trim_end() || text.starts_with('(')), "whole lines");
         assert!(writer.budget.dropped > 0);

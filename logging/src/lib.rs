@@ -24,8 +24,7 @@ pub fn init(default: &str) {
         .init();
 }
 
-/// Sends logs to stderr, at a bounded rate and with a bounded total, for a file that nobody rotates. See [`init`] for
-/// `default`.
+/// Like [`init`], but limits the rate and the total size of the logs, for a stderr file that is never rotated.
 pub fn init_bounded(default: &str) {
     tracing_subscriber::fmt()
         .with_env_filter(filter(default))

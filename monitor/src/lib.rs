@@ -6,8 +6,8 @@
 //! | `/api/v1/summary` | JSON |
 //! | `/metrics` | Prometheus' text format, version 0.0.4 |
 //!
-//! A program may add paths of its own. The server is read-only and has neither TLS nor authentication, so it should listen
-//! on an address that only trusted clients reach.
+//! A program may add further paths. The server is read-only and has neither TLS nor authentication, so it should listen on an
+//! address that only trusted clients reach.
 
 mod metrics;
 mod monitored;

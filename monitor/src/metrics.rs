@@ -4,8 +4,8 @@
 
 use std::fmt::Write;
 
-/// Metric families, as text. A metric is a counter, which never falls while the process lives, if its name ends with `_total`,
-/// as Prometheus has it; else it is a gauge.
+/// Metric families, as text. By Prometheus' convention, a metric whose name ends with `_total` is a counter, which never
+/// decreases while the process lives; all others are gauges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics(String);
 
@@ -16,8 +16,7 @@ impl Metrics {
         self.sample(name, "", value);
     }
 
-    /// Adds a metric with samples that differ in one label. The values of the label are not escaped, so they must be plain
-    /// words.
+    /// Adds a metric with samples that differ in one label. The label's values are not escaped, so they must be plain words.
     pub fn add_labelled<'a>(
         &mut self,
         name: &str,

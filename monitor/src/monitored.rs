@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::{Metrics, QueryParameters};
 
-/// A program that is monitored. An answer is computed when it is requested and should come soon: an implementation that
-/// asks other tasks sets a deadline.
+/// A program that is monitored. Answers are computed on request and should be quick: an implementation that waits for other
+/// tasks must set a deadline.
 pub trait Monitored: Clone + Send + Sync + 'static {
     /// The paths that [`get`](Monitored::get) answers.
     const PATHS: &'static [&'static str] = &[];
@@ -30,7 +30,7 @@ pub trait Monitored: Clone + Send + Sync + 'static {
     }
 }
 
-/// JSON as text, with a line end. Clones share the text, so that one answer can be given to many clients.
+/// JSON text that ends with a line feed. Clones share the text, so that many clients can get the same answer cheaply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonText(Bytes);
 
@@ -49,19 +49,19 @@ impl JsonText {
     /// Parses the text.
     ///
     /// # Errors
-    /// Never: the text was made from a value.
+    /// Never: the text was serialized from a value.
     pub fn parse(&self) -> serde_json::Result<Value> {
         serde_json::from_slice(&self.0)
     }
 }
 
-/// Why a request fails.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestError {
     /// There is no such path: 404.
     NotFound,
-    /// The request is invalid, and why: 400.
+    /// The request is invalid, for this reason: 400.
     BadRequest(String),
-    /// The program cannot answer now, and why: 503.
+    /// The program cannot answer now, for this reason: 503.
     Unavailable(String),
 }

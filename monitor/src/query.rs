@@ -48,10 +48,10 @@ impl QueryParameters {
         }
     }
 
-    /// A number from a range; `default` if the parameter is missing.
+    /// The value of a parameter that is a number within a range; `default` if the parameter is missing.
     ///
     /// # Errors
-    /// If the value is not a number or out of range.
+    /// If the value is not a number or is out of range.
     pub fn number(
         &self,
         name: &str,

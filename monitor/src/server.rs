@@ -1,4 +1,4 @@
-//! The HTTP server: which path is answered by what.
+//! The HTTP server, and the answer to each path.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const LIMITS: Limits = Limits {
     buffer: 16 << 10,
     batch_answers: false,
 };
-/// The lifetime of a connection, so that no client occupies one of them for ever.
+/// Maximum lifetime of a connection, so that no client occupies a connection for ever.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An HTTP server on a listening socket.
@@ -32,7 +32,7 @@ pub struct Server<S> {
 }
 
 impl<S: Monitored> Server<S> {
-    /// A server on a socket that listens on this address.
+    /// A server on a listening socket, whose address is `address`.
     pub fn new((listener, address): (TcpListener, SocketAddr), program: S) -> Self {
         Self { listener, address, program }
     }

@@ -33,7 +33,7 @@ pub enum HostPortError {
 }
 
 impl HostPort {
-    /// Parses `HOST:PORT`, or `HOST` alone if there is a default port. An IPv6 address stands in brackets.
+    /// Parses `HOST:PORT`, or `HOST` alone if there is a default port. An IPv6 address must be in brackets.
     ///
     /// # Errors
     /// If the host or the port is missing or malformed.
@@ -74,7 +74,7 @@ fn host_name(text: &str) -> Option<String> {
 }
 
 fn parse_port(text: &str) -> Option<u16> {
-    // `parse` alone would accept a sign.
+    // `parse` alone would accept a plus sign.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|port| digits && *port != 0)
 }
@@ -103,7 +103,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Replaces what may be a user and a password in an address, valid or not: `zk://user:secret@host` becomes `zk://…@host`.
+/// Replaces any user and password in an address, which may be invalid: `zk://user:secret@host` becomes `zk://…@host`.
 pub fn hide_credentials(text: &str) -> String {
     let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
     let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));

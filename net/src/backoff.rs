@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 /// Truncated exponential backoff with jitter. The jitter keeps a thousand clients that lost the same peer from reconnecting
 /// at the same time.
 ///
-/// The nth delay is a random time between half and the whole of `first · 2ⁿ`, where the whole is at most `max`.
+/// The nth delay is random, between 50% and 100% of `min(first · 2ⁿ, max)`; the first delay has n = 0.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -27,7 +27,7 @@ impl Backoff {
         self.delay_with(&mut rand::rng())
     }
 
-    /// As [`delay`](Self::delay), with the caller's random numbers.
+    /// Like [`delay`](Self::delay), with the caller's random numbers.
     pub fn delay_with(&mut self, random: &mut impl Rng) -> Duration {
         let whole = self.next;
         self.next = whole.saturating_mul(2).min(self.max);

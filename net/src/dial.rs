@@ -1,4 +1,4 @@
-//! Outgoing connections: TCP, through a proxy if there is one, and over TLS if asked for.
+//! Outgoing connections: TCP, through a proxy if one is set, and over TLS if requested.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::tls::{Tls, TlsError, Trust};
 /// Idle time before the first keepalive probe. A dead peer, or a middlebox that has forgotten the connection, is noticed
 /// after this time and three probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// Time that one address of a name may take to answer before the next address is tried as well (RFC 8305).
+/// If an address of a name does not answer within this time, the next address is tried as well (RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A stream of bytes in both directions.
@@ -30,11 +30,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 /// Opens connections.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    /// TLS for secure connections; without it, secure connections fail.
+    /// TLS for secure connections; `None` makes secure connections fail.
     pub tls: Option<Tls>,
     /// The proxy to connect through.
     pub proxy: Option<Proxy>,
-    /// Time limit for the whole: name lookup, TCP, proxy and TLS. 10 s by default.
+    /// Time limit for name lookup, TCP, proxy and TLS together. 10 s by default.
     pub timeout: Duration,
 }
 
@@ -54,7 +54,7 @@ pub struct DialOptions {
 }
 
 impl Dialer {
-    /// A dialer with the user's choices. `secure` says whether secure connections are possible.
+    /// A dialer with the user's choices. `secure` enables secure connections.
     ///
     /// # Errors
     /// If there are no certificates to trust.
@@ -64,7 +64,7 @@ impl Dialer {
     }
 }
 
-/// Why a connection cannot be opened. The caller adds the address.
+/// Why a connection cannot be opened. The error does not name the address; the caller adds it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DialError {
@@ -103,7 +103,7 @@ pub enum DialError {
     NoTls,
 }
 
-/// Opens a TCP connection; the system resolves the name. If an address of the name is silent, the next ones are tried as
+/// Opens a TCP connection; the system resolves the name. If one address of the name does not answer, the next one is tried as
 /// well. The connection has keepalive and sends small messages without delay. There is no time limit.
 ///
 /// # Errors
@@ -114,11 +114,11 @@ pub async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Turns keepalive on and the delay of small messages off, for connections that are mostly idle.
+/// Turns on keepalive and turns off the delay of small messages (Nagle's algorithm), for connections that are mostly idle.
 pub fn set_socket_options(stream: &TcpStream) {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
     let options = SockRef::from(stream).set_tcp_keepalive(&keepalive).and_then(|()| stream.set_nodelay(true));
-    // The connection works without these options, too.
+    // The connection also works without these options.
     if let Err(error) = options {
         debug!(%error, "cannot set socket options");
     }

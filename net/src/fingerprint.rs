@@ -1,4 +1,4 @@
-//! Certificate pinning: servers that are trusted by the fingerprint of their certificate, whoever has signed it.
+//! Certificate pinning: servers that are trusted by the fingerprint of their certificate, regardless of its issuer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -58,7 +58,7 @@ impl fmt::Display for Fingerprint {
 }
 
 /// Accepts a server whose certificate has one of these fingerprints. Ignores the certificate's names, dates and issuer, but
-/// checks that the server has its key.
+/// checks that the server has the certificate's key.
 #[derive(Debug)]
 pub(crate) struct FingerprintVerifier {
     pub any_of: Vec<Fingerprint>,

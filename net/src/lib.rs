@@ -1,5 +1,5 @@
-//! Connections: listening sockets, TCP with a time limit, SOCKS5 proxies and TLS, and the delays between attempts. Knows no
-//! protocol that is spoken over a connection.
+//! Connections: listening sockets, TCP with a time limit, SOCKS5 proxies and TLS, and the delays between attempts. This crate
+//! is independent of the protocols that run over the connections.
 //!
 //! - [`address`]: host and port, and other parts of addresses;
 //! - [`mod@listen`]: listening sockets;

@@ -17,7 +17,8 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// Listens on the first of these addresses that the system allows. Returns the address too: port 0 gives a free port.
+/// Listens on the first of these addresses that the system allows. Returns the actual address, too: for port 0 the system
+/// chooses a free port.
 ///
 /// # Errors
 /// With the last error, if the system allows none of the addresses.

@@ -8,7 +8,7 @@ use crate::address::{HostPort, HostPortError, hide_credentials, percent_decode};
 
 /// Bitcoin Core's port for RPC on the main network; each other network has one of its own.
 pub const DEFAULT_PORT: u16 = 8332;
-/// A cookie file is one line of fewer bytes.
+/// A cookie file must be shorter than this, in bytes.
 const MAX_COOKIE: usize = 1024;
 
 /// The address of a node's JSON-RPC. It has no credentials, so it can be displayed.
@@ -16,7 +16,7 @@ const MAX_COOKIE: usize = 1024;
 pub struct NodeUrl {
     /// The node's host and RPC port.
     pub address: HostPort,
-    /// The request's path, with its first slash.
+    /// The request's path, with the leading slash.
     pub path: String,
 }
 

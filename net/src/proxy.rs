@@ -11,13 +11,13 @@ use crate::address::{HostPort, HostPortError, percent_decode};
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 #[debug("{self}")]
 pub struct Proxy {
-    /// Where the proxy listens.
+    /// The address that the proxy listens on.
     pub address: HostPort,
     /// User and password, each of at most 255 bytes, if the proxy requires them.
     pub credentials: Option<(String, String)>,
 }
 
-/// Why a text is not the address of a proxy. No message repeats what may be a password.
+/// Why a text is not the address of a proxy. No message shows text that may be a password.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProxyError {
@@ -38,7 +38,7 @@ pub enum ProxyError {
     /// The user or the password cannot be transmitted.
     #[error(
         "bad user or password for proxy {proxy:?}: write socks5://USER:PASSWORD@HOST:PORT with 1 to 255 bytes each, \
-         others than letters and digits as %XX"
+         with all characters except letters and digits as %XX"
     )]
     Credentials {
         /// The address without user and password.
@@ -74,7 +74,7 @@ impl FromStr for Proxy {
             None => (None, rest),
         };
         let shown = || format!("{scheme}://{address}");
-        // curl writes `socks5h` where the proxy resolves host names, as it always does here.
+        // In curl, `socks5h` means that the proxy resolves host names. Here the proxy always does.
         if !["socks5", "socks5h"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             return Err(ProxyError::Scheme { proxy: shown() });
         }
@@ -96,7 +96,7 @@ fn credentials(text: &str) -> Option<(String, String)> {
     fits.then_some((user, password))
 }
 
-/// Shows neither user nor password.
+/// Hides user and password.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "socks5://{}", self.address)

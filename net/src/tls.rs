@@ -32,7 +32,7 @@ pub enum Trust {
     System,
     /// Servers with a certificate from one of these authorities, whose certificates are in PEM format.
     Authorities(String),
-    /// Only servers whose certificate has one of these fingerprints. Its names and dates are ignored.
+    /// Only servers whose certificate has one of these fingerprints. The certificate's names and dates are ignored.
     Pinned(Vec<Fingerprint>),
 }
 
@@ -64,7 +64,7 @@ pub enum TlsError {
         #[source]
         source: io::Error,
     },
-    /// A file does not contain what it should.
+    /// A file does not contain the expected kind of data.
     #[error("{path} has no {wanted} in PEM format")]
     Pem {
         /// The file.
@@ -143,7 +143,7 @@ impl Tls {
         Ok(Self { config: Arc::new(builder.with_no_client_auth()) })
     }
 
-    /// The same TLS that offers this application protocol (ALPN), such as `http/1.1`.
+    /// Returns a copy that offers this application protocol (ALPN), such as `http/1.1`.
     #[must_use]
     pub fn for_protocol(&self, name: &str) -> Self {
         let mut config = ClientConfig::clone(&self.config);
@@ -199,7 +199,7 @@ fn add_advice(error: io::Error) -> io::Error {
 fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Some systems have malformed certificates among those that they trust.
+    // Some systems have malformed certificates among their trusted ones.
     let (good, malformed) = roots.add_parsable_certificates(found.certs);
     if good == 0 {
         let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! An HTTP server that sends prepared bytes. It shares no code with the clients under test, and it can misbehave.
+//! An HTTP server that sends prepared bytes. The server shares no code with the clients under test, and can misbehave.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -28,16 +28,16 @@ pub enum Reply {
     Pieces(Vec<u8>, usize),
     /// Sends these bytes, and then nothing more. The connection stays open.
     Silence(Vec<u8>),
-    /// Sends each piece as it comes. Closes the connection when the sender is dropped.
+    /// Sends each piece when it is received from the channel. Closes the connection when the channel's sender is dropped.
     Stream(Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Vec<u8>>>>),
     /// Closes the connection.
     Close,
 }
 
-/// A server on a port of its own. It stops listening when it is dropped; open connections live on.
+/// A server on a port of its own. Dropping this value stops listening, but does not close open connections.
 #[derive(Debug)]
 pub struct HttpPeer {
-    /// The address that it listens on.
+    /// The address that the server listens on.
     pub address: SocketAddr,
     listening: JoinHandle<()>,
 }
@@ -49,7 +49,7 @@ impl Drop for HttpPeer {
 }
 
 impl HttpPeer {
-    /// Starts a server on 127.0.0.1. `reply` is asked for the reaction to each request.
+    /// Starts a server on 127.0.0.1. `reply` returns the reaction to each request.
     pub async fn start(reply: impl FnMut(Request) -> Reply + Clone + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         Self::on(listener, reply)
@@ -132,8 +132,8 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, 
     Some((head, body))
 }
 
-/// Prepared replies, which are sent in order, whichever connection the requests come on. Keeps the requests. Clones
-/// share both.
+/// Prepared replies, which are sent in order, regardless of the connection. Records the requests. Clones share the replies and
+/// the requests.
 #[derive(Debug, Clone)]
 pub struct Script {
     replies: Arc<Mutex<std::vec::IntoIter<Reply>>>,
@@ -141,12 +141,12 @@ pub struct Script {
 }
 
 impl Script {
-    /// These replies.
+    /// A script with these replies.
     pub fn new(replies: Vec<Reply>) -> Self {
         Self { replies: Arc::new(Mutex::new(replies.into_iter())), requests: Arc::default() }
     }
 
-    /// Keeps a request and takes the next reply.
+    /// Records a request and takes the next reply.
     pub fn reply(&self, request: Request) -> Reply {
         self.requests.lock().expect("no panic").push(request);
         self.replies.lock().expect("no panic").next().expect("a reply for each request")

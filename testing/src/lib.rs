@@ -1,5 +1,5 @@
-//! What the tests of several crates share: an HTTP peer with prepared replies, a Mesos master and agent that a test plays,
-//! ports that stay reserved, and the programs of others that tests run.
+//! Helpers that the tests of several crates share: an HTTP peer with prepared replies, a Mesos master and agent that a test
+//! controls, reserved ports, and third-party programs that tests run.
 
 pub mod http_peer;
 #[cfg(feature = "mesos")]
@@ -9,8 +9,7 @@ pub mod third_party;
 
 use std::time::Duration;
 
-/// The deadline for everything that must happen. It is generous, so that only a hang meets it: an idle machine needs
-/// milliseconds.
+/// The deadline for everything that must happen. An idle machine needs only milliseconds, so only a hang exceeds the deadline.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for `future`.

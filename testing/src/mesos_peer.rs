@@ -1,5 +1,5 @@
-//! A Mesos master or agent that a test plays: it accepts every call, hands it to the test, and sends the events that the
-//! test wants.
+//! A Mesos master or agent that a test controls: the peer accepts every call, passes the call to the test, and sends the events
+//! that the test chooses.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -18,14 +18,14 @@ pub type TestMaster = MesosPeer<v1::scheduler::Call>;
 /// An agent, for tests of executors.
 pub type TestAgent = MesosPeer<v1::executor::Call>;
 
-/// The calls of one side of the API.
+/// A call of one of the two APIs, the scheduler's or the executor's.
 pub trait Call: Message + Default + 'static {
     /// The type of a call.
     type Type: Copy + Debug + PartialEq;
-    /// The events of the same side.
+    /// The event type of the same API.
     type Event;
 
-    /// A header of the response to SUBSCRIBE.
+    /// A header line of the response to SUBSCRIBE.
     const STREAM_HEADER: &'static str;
 
     /// The type of this call.
@@ -100,8 +100,8 @@ impl<C: Call> MesosPeer<C> {
         Self::refusing(|_| None).await
     }
 
-    /// A peer that responds to calls of a type with this HTTP status, such as `503 Service Unavailable`. The other calls
-    /// are accepted. SUBSCRIBE always is.
+    /// A peer that refuses the calls for which `refusal` returns an HTTP status, such as `503 Service Unavailable`. All other
+    /// calls are accepted, and SUBSCRIBE always is.
     pub async fn refusing(
         refusal: impl Fn(C::Type) -> Option<&'static str> + Clone + Send + 'static,
     ) -> Self {
@@ -124,12 +124,12 @@ impl<C: Call> MesosPeer<C> {
         Self { calls, peer: peer.await }
     }
 
-    /// The address that it listens on.
+    /// The address that the peer listens on.
     pub fn address(&self) -> SocketAddr {
         self.peer.address
     }
 
-    /// Accepts no more connections, like a process that has died. Event streams end when their senders are dropped.
+    /// Stops accepting connections, like a process that has died. Event streams end when their senders are dropped.
     pub fn stop_listening(&self) {
         self.peer.stop_listening();
     }
@@ -139,7 +139,7 @@ impl<C: Call> MesosPeer<C> {
         in_time("a call", self.calls.recv()).await.expect("the peer runs")
     }
 
-    /// The next call of this type. Other calls are passed over.
+    /// The next call of this type. Other calls are skipped.
     pub async fn call_of(&mut self, wanted: C::Type) -> C {
         loop {
             let next = in_time(&format!("{wanted:?}"), self.calls.recv()).await;
@@ -150,7 +150,7 @@ impl<C: Call> MesosPeer<C> {
         }
     }
 
-    /// The next SUBSCRIBE and the sender of its events. Other calls are passed over.
+    /// The next SUBSCRIBE and the sender of its events. Other calls are skipped.
     pub async fn subscription(&mut self) -> (C, EventSender<C>) {
         loop {
             if let (call, Some(events)) = self.next_call().await {
@@ -160,7 +160,7 @@ impl<C: Call> MesosPeer<C> {
     }
 }
 
-/// Sends the events of one subscription. Its stream ends when this is dropped.
+/// Sends the events of one subscription. Dropping the sender ends the event stream.
 #[derive(Debug)]
 pub struct EventSender<C> {
     bytes: mpsc::UnboundedSender<Vec<u8>>,

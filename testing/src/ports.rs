@@ -1,12 +1,12 @@
-//! Ports that stay reserved for a test. Nothing else can take such a port between its choice and its use, because a
-//! socket stays bound to it.
+//! Ports that stay reserved for a test. A socket stays bound to each port, so that no other program can take the port before
+//! the test uses it.
 
 use std::net::SocketAddr;
 
 use socket2::{Domain, Socket, Type};
 
-/// Ports in a row. Their sockets are bound but do not listen, so a program that sets SO_REUSEADDR can listen on them
-/// (Mesos, Java and Rust's standard library do), and the system gives them to nobody else.
+/// Consecutive ports. Their sockets are bound but do not listen, so a program that sets SO_REUSEADDR (as Mesos, Java and Rust's
+/// standard library do) can listen on the ports, and the system gives them to no other program.
 #[derive(Debug)]
 pub struct ReservedPorts {
     first: u16,
@@ -14,7 +14,7 @@ pub struct ReservedPorts {
 }
 
 impl ReservedPorts {
-    /// Reserves `count` ports of 127.0.0.1 in a row.
+    /// Reserves `count` consecutive ports of 127.0.0.1.
     ///
     /// # Panics
     /// When there are no such ports.
@@ -34,7 +34,7 @@ impl ReservedPorts {
     }
 }
 
-/// A socket that is bound to this port of 127.0.0.1; with 0, to any port.
+/// Binds a socket to this port of 127.0.0.1, or to any port if `port` is 0.
 fn bound(port: u16) -> Option<(u16, Socket)> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).ok()?;
     socket.set_reuse_address(true).ok()?;

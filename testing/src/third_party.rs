@@ -1,4 +1,4 @@
-//! Real peers that `scripts/peers` installs: other programs that `cargo test` never installs itself.
+//! Third-party programs that `scripts/peers` installs as peers for tests. `cargo test` itself never installs them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,16 +16,16 @@ pub fn folder(name: &str) -> Option<PathBuf> {
     folder.join("installed").exists().then_some(folder)
 }
 
-/// Decides whether a test without its peer is skipped or fails. Passes on what was found.
+/// Decides whether a test without its peer is skipped or fails. Returns `found`.
 ///
 /// # Panics
-/// When nothing was found, and `REQUIRE_PEERS=1`.
+/// When `found` is `None` and `REQUIRE_PEERS=1`.
 pub fn require<T>(name: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
         let required = std::env::var("REQUIRE_PEERS").is_ok_and(|value| value == "1");
         assert!(!required, "REQUIRE_PEERS=1, but {name} is not installed; scripts/test installs it");
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Not with eprintln!, whose output the test harness hides when the test passes.
+        // The test harness would hide the output of eprintln! when the test passes.
         let _ = writeln!(std::io::stderr(), "skipped: {test}: {name} is not installed");
     }
     found

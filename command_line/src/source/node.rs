@@ -20,8 +20,8 @@ const PASSWORD: &str = "MINER_RPC_PASSWORD";
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Mining on a node")]
 pub struct NodeArgs {
-    /// JSON-RPC address of a Bitcoin node, as http://HOST:PORT; may be given again, the best node first; or
-    /// file:///PATH of a file with such addresses, one a line, also with USER:PASSWORD@ in front of HOST
+    /// JSON-RPC address of a Bitcoin node, as http://HOST:PORT; give several in order of preference; or file:///PATH of a file
+    /// with one such address per line, optionally with USER:PASSWORD@ before HOST
     #[arg(long, value_name = "URL", env = "MINER_BITCOIND", value_delimiter = ',', hide_env_values = true)]
     pub bitcoind: Vec<String>,
     /// The cookie file that Bitcoin Core writes in its data directory
@@ -33,17 +33,17 @@ pub struct NodeArgs {
     /// File with the password of --rpc-user
     #[arg(long, value_name = "FILE", env = "MINER_RPC_PASSWORD_FILE", requires = "rpc_user")]
     pub rpc_password_file: Option<PathBuf>,
-    /// Whom blocks pay; nobody gets a fee
+    /// Who is paid by blocks; nobody gets a fee
     #[arg(long, value_enum, env = "MINER_PAYOUT", default_value = "address")]
     pub payout: PayoutKind,
-    /// Address that all blocks pay, of the node's network
+    /// Address on the node's network that all blocks pay
     #[arg(long, value_name = "ADDRESS", env = "MINER_ADDRESS", value_parser = address)]
     pub address: Option<String>,
-    /// Text for the coinbase of each block, cut where there is no more room: after some 80 bytes
+    /// Text for the coinbase of each block; cut off where the coinbase has no more room, after about 80 bytes
     #[arg(long, value_name = "TEXT", env = "MINER_TAG", default_value = TAG)]
     pub tag: String,
-    /// On testnets, when to make a block of the lowest difficulty: honest, once 20 minutes have passed since the last
-    /// one; early, as soon as nodes take a block that says so
+    /// On testnets, when to make a block of the lowest difficulty: honest, once 20 minutes have passed since the last block;
+    /// early, as soon as nodes accept a block whose timestamp claims so
     #[arg(long, value_name = "WHEN", env = "MINER_MIN_DIFFICULTY_TIME", default_value = "honest")]
     #[arg(value_parser = ["honest", "early"], hide_possible_values = true)]
     pub min_difficulty_time: String,
@@ -59,7 +59,7 @@ pub enum PayoutKind {
 }
 
 impl NodeArgs {
-    /// The first of these options that is given, or differs from its default.
+    /// The name of the first of these options that is given or differs from its default.
     pub fn given(&self) -> Option<&'static str> {
         first_given([
             ("--bitcoind", !self.bitcoind.is_empty()),
@@ -87,7 +87,7 @@ impl NodeArgs {
         }
     }
 
-    /// The specification of the nodes and their blocks. A node that uses the cookie file has no user in it.
+    /// The specification of the nodes and their blocks. Nodes that use the cookie file are listed without user and password.
     ///
     /// # Errors
     /// If a node's address is malformed, or a file or the password cannot be read.
@@ -100,7 +100,7 @@ impl NodeArgs {
         })
     }
 
-    /// The nodes' addresses, with user and password. A node that uses the cookie file has neither.
+    /// The nodes' addresses, with user and password. A node that uses the cookie file is listed without both.
     ///
     /// # Errors
     /// If an address is malformed, or a file or the password cannot be read.
@@ -139,7 +139,7 @@ impl NodeArgs {
     }
 }
 
-/// The value of `--bitcoind`, or the lines of the file that it names.
+/// The value of `--bitcoind`, or the lines of the file that the value names.
 fn lines(text: &str) -> anyhow::Result<Vec<String>> {
     let Some(path) = text.strip_prefix("file://") else { return Ok(vec![text.to_owned()]) };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --bitcoind {path}"))?;

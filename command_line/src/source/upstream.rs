@@ -14,16 +14,16 @@ const PASSWORD: &str = "MINER_UPSTREAM_PASSWORD";
 /// The password for pools that require none.
 const NO_PASSWORD: &str = "x";
 
-/// The upstream pools, and the account there.
+/// The upstream pools, and the account at the pools.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Mining for a pool")]
 pub struct UpstreamArgs {
-    /// Mine for this pool, [stratum+tcp://]HOST:PORT, and distribute its work among the workers; give several to fall
-    /// back on the later ones while the earlier ones are out of reach
+    /// Mine for this pool, [stratum+tcp://]HOST:PORT, and distribute its work among the workers; give several to fall back on
+    /// later ones while earlier ones are unreachable
     #[arg(long = "upstream", value_name = "URL", env = "MINER_UPSTREAM", value_delimiter = ',')]
     #[arg(hide_env_values = true, value_parser = RedactedParser(pool_url))]
     pub upstreams: Vec<PoolUrl>,
-    /// User name for the pool, often an address or ACCOUNT.WORKER; its password is in MINER_UPSTREAM_PASSWORD or in
+    /// User name at the pool, often an address or ACCOUNT.WORKER; its password is in MINER_UPSTREAM_PASSWORD or in
     /// --upstream-password-file
     #[arg(short = 'u', long, value_name = "NAME", env = "MINER_UPSTREAM_USER")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
@@ -34,7 +34,7 @@ pub struct UpstreamArgs {
 }
 
 impl UpstreamArgs {
-    /// The first of these options on the command line.
+    /// The name of the first of these options that was given.
     pub fn given(&self) -> Option<&'static str> {
         first_given([
             ("--upstream", !self.upstreams.is_empty()),

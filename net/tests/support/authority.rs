@@ -1,4 +1,4 @@
-//! A certificate authority for the servers of tests.
+//! A certificate authority for test servers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Authority {
 impl Authority {
     pub fn new() -> Authority {
         let mut params = CertificateParams::default();
-        // Each authority has a name of its own, as real authorities have.
+        // Each authority has a unique name, like real authorities.
         let folder = tempfile::tempdir().unwrap();
         params.distinguished_name.push(DnType::CommonName, folder.path().display().to_string());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -40,7 +40,7 @@ impl Authority {
         (TlsAcceptor::from(Arc::new(config)), certificate.der().to_vec())
     }
 
-    /// A server that talks only to clients with a certificate of this authority.
+    /// A server that accepts only clients with a certificate from this authority.
     pub fn strict_server(&self, names: &[&str]) -> TlsAcceptor {
         let (certificate, secret) = self.sign(names);
         let mut roots = RootCertStore::empty();

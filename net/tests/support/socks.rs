@@ -1,4 +1,4 @@
-//! A SOCKS5 proxy (RFC 1928, RFC 1929). It connects to the requested port on this machine, whatever the host is.
+//! A SOCKS5 proxy (RFC 1928, RFC 1929). It ignores the requested host and connects to the requested port on this machine.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -69,7 +69,7 @@ async fn serve(
     copy_bidirectional(&mut client, &mut server).await.map(drop)
 }
 
-/// Reads a byte with a length, and as many bytes.
+/// Reads one byte with a length, and then this many bytes.
 async fn read_counted(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; stream.read_u8().await?.into()];
     stream.read_exact(&mut bytes).await?;
