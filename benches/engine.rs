@@ -1,7 +1,7 @@
-//! The engine around the search: scaling over threads, what a job costs before its first hash, a change of job.
+//! The engine around the search: how it scales with threads, the cost of a job before its first hash, and a change of job.
 //!
-//! `cargo bench --bench engine`; midstates for k versions are in `hasher`'s bench `job`. Figures of the whole miner
-//! come from `cargo bench --bench whole_miner`.
+//! Run with `cargo bench --bench engine`. `hasher`'s bench `job` measures midstates for k versions, and
+//! `cargo bench --bench whole_miner` measures the whole miner.
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -18,9 +18,9 @@ mod job;
 
 use job::sample_job;
 
-/// Hashes that count as one iteration of the scaling bench; some milliseconds of one thread.
+/// The number of hashes in one iteration of the scaling bench. One thread computes them in a few milliseconds.
 const BATCH: u64 = 1 << 20;
-/// The pause between two reads of the counters. It is long, because the reading thread takes a core away.
+/// The pause between two reads of the counters. It is long because the reading thread takes CPU time from the miners.
 const LOOK: Duration = Duration::from_millis(2);
 
 fn fastest() -> Backend {
@@ -39,7 +39,7 @@ fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// 1, 2, 4 … threads and as many as there are cores.
+/// The numbers of threads to measure: 1, 2, 4 …, and the number of cores.
 fn thread_counts() -> Vec<NonZeroUsize> {
     let powers = std::iter::successors(Some(NonZeroUsize::MIN), |n| n.checked_mul(NonZeroUsize::new(2)?));
     let mut counts: Vec<_> = powers.take_while(|n| *n < cores()).collect();
@@ -72,7 +72,8 @@ fn thread_scaling(c: &mut Criterion) {
     group.finish();
 }
 
-/// From the call to the end of the slowest thread's first chunk on the new job, some 15 to 40 µs of which are that chunk's.
+/// The time from the call until the slowest thread has finished its first chunk of the new job. The chunk itself takes 15 to
+/// 40 µs.
 fn job_switch(c: &mut Criterion) {
     let mut engine = engine(fastest(), cores());
     let counters = engine.counters();

@@ -1,4 +1,4 @@
-//! Decoding of network input: Mesos' records and Stratum's lines.
+//! Decoding of network input: Mesos' RecordIO records and Stratum's lines.
 //!
 //! `cargo bench --bench wire`
 
@@ -11,7 +11,7 @@ use mesos::recordio::{RecordReader, encode};
 use stratum::message::{Notification, Request, Submit};
 use stratum::{Id, Message, Notify};
 
-/// The bytes of one read, as with hyper.
+/// The number of bytes in one read, as with hyper.
 const PIECE: usize = 16 << 10;
 
 fn recordio(c: &mut Criterion) {

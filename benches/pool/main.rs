@@ -1,12 +1,13 @@
-//! The requirements of the pool server: 10,000 miners, 2,000 shares a second, and a limit of memory for each miner.
+//! The requirements of the pool server: 10,000 miners, 2,000 shares a second, and a limit on the memory for each miner.
 //!
 //! `cargo bench --bench pool [-- --check] [--only NAME]…`
 //!
-//! `--check` exits with 1 if a figure misses its bound, and with 2 if there is no verdict on one because other
-//! processes (or other guests of the same host) had too much of the CPU meanwhile. The names are those in the output.
+//! `--check` exits with 1 if a figure misses its bound, and with 2 if a figure cannot be judged because other
+//! processes (or other guests of the same host) used too much CPU time during the measurement. NAME is the name of a
+//! measurement, as in the output.
 //!
-//! The pool is the binary, on one core; the miners are this program once more, on the others: descriptors are limited
-//! for each process.
+//! The pool is the real binary, on one core. The miners run on the other cores, in a second process of this program,
+//! because the number of file descriptors is limited for each process.
 
 mod miners;
 mod processes;
@@ -22,17 +23,17 @@ use suite::Measurement;
 use suite::figure::{Bound, Figure, quantile};
 use suite::machine::{self, Watch};
 
-/// The option with which this program starts itself as miners.
+/// This program starts itself with this option to simulate the miners.
 const PLAY_MINERS: &str = "--play-miners";
-/// Authorized miners, for the first and the last figure.
+/// The number of authorized miners in the measurement `crowd`.
 const MINERS: usize = 10_000;
-/// New blocks that are timed.
+/// The number of new blocks whose jobs are timed.
 const BLOCKS: usize = 5;
-/// Shares per second, of so many miners, for so many seconds.
+/// `SHARE_MINERS` miners together submit `SHARES` shares per second, for `SECONDS` seconds.
 const SHARES: usize = 2_000;
 const SHARE_MINERS: usize = 1_000;
 const SECONDS: usize = 20;
-/// If other processes had more than this share of the machine, there is no verdict.
+/// A figure is not judged if other processes used more than this share of the machine's CPU time.
 const NOISE: f64 = 0.25;
 
 const MEASUREMENTS: [Measurement; 2] = [("crowd", crowd), ("shares", shares)];
@@ -47,7 +48,7 @@ fn crowd() -> Vec<Figure> {
         "--block-interval",
         "20s",
     ]);
-    // The first connections make the pool load things once.
+    // The first connections cause one-time allocations in the pool.
     Miners::start(&["crowd", &pool.address, "10", "0"]).end();
     let before = pool.resident();
     let mut miners = Miners::start(&["crowd", &pool.address, &MINERS.to_string(), &BLOCKS.to_string()]);

@@ -1,4 +1,4 @@
-//! Many miners that hardly do any work.
+//! Simulates many miners that hardly do any work.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 
-/// How many connections are opened at once.
+/// The number of connections that are opened concurrently.
 const AT_ONCE: usize = 100;
 
-/// Simulates miners as the arguments say, and prints the measured times.
+/// Simulates the miners that the arguments describe, and prints the measured times.
 pub fn play(arguments: &[String]) {
     let all = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: all, maximum: all }).expect("it is allowed");
@@ -80,7 +80,7 @@ impl Miner {
         format!("{}\n", json!({"id": id, "method": "mining.submit", "params": params}))
     }
 
-    /// A nonce that gives a block.
+    /// Finds a nonce that solves a block.
     fn solve(&self, extranonce2: u64) -> u32 {
         let coinbase = [
             unhex(&self.job[2]),
@@ -132,7 +132,7 @@ async fn connect_all(address: &str, count: usize, password: &'static str) -> Vec
 /// Waits for a line on standard input.
 async fn ready() {
     println!("ready");
-    // On a blocking thread, so that the connections go on.
+    // On a blocking thread, so that the connections are still served.
     let word = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
     word.await.expect("a thread").expect("the word");
 }
@@ -142,7 +142,7 @@ fn print(times: &[Duration]) {
     println!("{}", text.join(" "));
 }
 
-/// One miner finds blocks. Prints for each block the times after which the other miners had the new job.
+/// One miner finds blocks. For each block, prints how long the other miners waited for the new job.
 async fn crowd(address: &str, count: usize, blocks: usize) {
     let mut miners = connect_all(address, count, "x").await;
     let mut finder = miners.pop().expect("more than none");
@@ -153,7 +153,7 @@ async fn crowd(address: &str, count: usize, blocks: usize) {
             loop {
                 let line = miner.line().await;
                 let at = Instant::now();
-                // A clean job is that of a new block.
+                // Only the job on a new block is clean.
                 if line.contains("mining.notify") && line.contains("true]") {
                     let _ = sender.send(at);
                 }
@@ -162,7 +162,7 @@ async fn crowd(address: &str, count: usize, blocks: usize) {
     }
     ready().await;
     for block in 0..blocks {
-        // The job may have changed, but not its block.
+        // The pool may have sent newer jobs on the same block. Use the last one.
         while tokio::time::timeout(Duration::from_millis(500), finder.next()).await.is_ok() {}
         while heard.try_recv().is_ok() {}
         let nonce = finder.solve(block as u64);
@@ -205,7 +205,7 @@ async fn shares(address: &str, count: usize, per_second: usize, seconds: usize) 
     std::future::pending().await
 }
 
-/// One share in each period.
+/// Submits one share in each period. Returns the time until each response.
 async fn submit_at_pace(mut miner: Miner, count: usize, period: Duration, start: Instant) -> Vec<Duration> {
     let mut times = Vec::new();
     for number in 0..count {

@@ -1,4 +1,4 @@
-//! Pool and miners as processes, each with cores of its own.
+//! The pool and the miners as two processes, each pinned to its own cores.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -9,7 +9,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::suite::machine::{cpus, resident};
 
-/// Starts a process on these cores. A child inherits the cores of the thread that starts it.
+/// Starts a process on `cores`. A child inherits the CPU affinity of the thread that starts it.
 fn start(mut command: Command, cores: impl Iterator<Item = usize> + Send + 'static) -> Child {
     let start = move || {
         let mut set = CpuSet::new();
@@ -24,7 +24,7 @@ fn lines(child: &mut Child) -> std::io::Lines<BufReader<ChildStdout>> {
     BufReader::new(child.stdout.take().expect("a pipe")).lines()
 }
 
-/// `mesos-miner pool` over the built-in chain, on the first core.
+/// `mesos-miner pool` with the built-in chain, on the first core.
 pub struct Pool {
     child: Child,
     data: tempfile::TempDir,
@@ -77,7 +77,7 @@ impl Drop for Pool {
     }
 }
 
-/// This program, simulating miners, on all cores except the first.
+/// A second process of this program that simulates miners, on all cores except the first.
 pub struct Miners {
     child: Child,
     stdin: ChildStdin,
@@ -110,7 +110,7 @@ impl Miners {
         writeln!(self.stdin, "go").expect("they read");
     }
 
-    /// The measured times, in milliseconds.
+    /// Reads the measured times of one round, in milliseconds.
     pub fn numbers(&mut self) -> Vec<f64> {
         self.line().split_whitespace().map(|number| number.parse().expect("a number")).collect()
     }

@@ -1,6 +1,6 @@
-//! A lower bound of the cost of recording and acknowledging an update: encode a call, send it and read the response, insert a
-//! row, and make many rows durable at once. The scheduler's cost is compared with this loop, so that the bounds do not
-//! depend on the machine. It is a process of its own, like the scheduler.
+//! A lower bound of the cost of recording and acknowledging an update: encode a call, send the call and read the response,
+//! insert a row, and make many rows durable together. The scheduler's cost is compared with this loop, so that the bounds do
+//! not depend on the machine. The loop is a process of its own, like the scheduler.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,14 +16,14 @@ use rusqlite::{Connection, params};
 use super::master::IDLE_PATH;
 use crate::suite::machine::threads;
 
-/// The option with which this program starts itself as the loop.
+/// This program starts itself with this option to run the loop.
 pub const PLAY: &str = "--play-bare-loop";
-/// How many rows are made durable at once.
+/// The number of rows that are made durable together.
 const GROUP: usize = 100;
-/// Bytes of each row's report.
+/// The size of the report in each row, in bytes.
 const REPORT: usize = 120;
 
-/// CPU time of one event, measured over this many events.
+/// Returns the CPU time of one event, averaged over `events` events.
 pub fn measure(master: SocketAddr, folder: &Path, events: usize) -> Duration {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args([PLAY, &master.to_string(), &folder.display().to_string(), &events.to_string()]);
@@ -33,7 +33,7 @@ pub fn measure(master: SocketAddr, folder: &Path, events: usize) -> Duration {
     Duration::from_nanos(nanoseconds)
 }
 
-/// Runs the loop as the arguments say, and prints nanoseconds of CPU time for each event.
+/// Runs the loop that the arguments describe, and prints the nanoseconds of CPU time for each event.
 pub fn play(arguments: &[String]) {
     let [master, folder, events] = arguments else { panic!("master, folder and events, not {arguments:?}") };
     let (master, events): (SocketAddr, usize) =

@@ -1,5 +1,5 @@
-//! Checks that costs do not grow with the cluster. All figures are ratios of CPU times of one run, measured in turn, so that
-//! neither the machine nor its other load matters.
+//! Checks that costs do not grow with the cluster. Each figure is a ratio of CPU times that are measured alternately in one
+//! run, so that neither the machine nor its other load matters.
 
 mod variants;
 
@@ -14,19 +14,21 @@ use crate::suite::figure::{Bound, Figure, quantile};
 
 /// Each figure is the median of this many rounds.
 const ROUNDS: usize = 5;
-/// Events of one kind in a round, unless they take too long.
+/// The number of events of one kind in a round, unless they take too long.
 const EVENTS: usize = 4000;
-/// Events in flight at once, at most as many as the smallest cluster has agents.
+/// The number of events in flight. The smallest cluster must have at least this number of agents.
 const AT_ONCE: usize = 100;
-/// Live messages are not acknowledged, so an update follows them. It is more expensive, hence this many messages for each.
+/// Live messages are not acknowledged, so an update follows them. An update is more expensive, so only one follows this
+/// number of batches.
 const LIVE_BATCHES: usize = 10;
-/// A round ends after this CPU time, or after this time without an acknowledgement.
+/// The events of a kind end early after this CPU time.
 const ENOUGH: Duration = Duration::from_secs(2);
+/// The check fails after this time without a response.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Intervals of tasks that are longer than the measurement, and the shortest --silence-timeout that they allow.
+/// The tasks' intervals, longer than the measurement, and the shortest --silence-timeout that these intervals allow.
 const LONG: &str = "1h";
 const SILENCE: &str = "3h";
-/// The number of launches and restarts of each cluster. The median counts.
+/// The number of launches and restarts of each cluster. The figures use the median.
 const LAUNCHES: usize = 3;
 const RESTARTS: usize = 3;
 
@@ -38,7 +40,8 @@ enum Kind {
     Offer,
 }
 
-/// The bounds of each kind: the ratio of its costs on the largest and smallest cluster, and the ratio to the bare loop.
+/// The names and bounds of two ratios for each kind of event: cost on the largest cluster to cost on the smallest cluster,
+/// and cost on the smallest cluster to cost of the bare loop.
 struct Limits {
     kind: Kind,
     growth: (&'static str, f64),
@@ -62,21 +65,21 @@ const LIMITS: [Limits; 3] = [
         bare: ("leftover offer ÷ bare loop", 3.0),
     },
 ];
-/// The bounds of exponents, for costs that arise once for each task: 1 is linear.
+/// The bounds of exponents, for costs that arise once for each task. An exponent of 1 means linear growth.
 const LAUNCH_EXPONENT: f64 = 1.1;
 const RESTART_EXPONENT: f64 = 1.1;
 
-/// Checks that there are clusters to compare.
+/// Checks that there are at least two clusters to compare. Returns an error message if not.
 pub fn refuse(options: &Options) -> Option<String> {
     let fits = options.agents.len() >= 2 && options.agents.iter().all(|agents| *agents >= AT_ONCE);
     (!fits).then(|| format!("--check needs two numbers of --agents, {AT_ONCE} or more each"))
 }
 
-/// All figures of a binary, with their bounds.
+/// Measures all figures of a binary, with their bounds.
 pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     let mut sizes = options.agents.clone();
     sizes.sort_unstable();
-    // Tasks send only what is measured, and no task gets other intervals.
+    // With long intervals, tasks send only the messages that are measured.
     let long = Some(LONG.to_owned());
     let quiet = Options { live_interval: long.clone(), report_interval: long, ..options.clone() };
     let more = [ALONE, "--silence-timeout", SILENCE].map(str::to_owned).to_vec();
@@ -85,7 +88,7 @@ pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     let largest = sizes[sizes.len() - 1];
     let launches = runs.iter_mut().map(|run| {
         let mut costs = vec![launch_cost(run)];
-        // The largest cluster takes so long that one launch is enough.
+        // The largest cluster is launched only once, because its launch takes long.
         let more = if run.agents < largest { 1..LAUNCHES } else { 1..1 };
         costs.extend(more.map(|_| launch_cost(&mut new(run.agents))));
         quantile(&costs, 0.5)
@@ -102,7 +105,7 @@ pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     figures
 }
 
-/// CPU seconds from the start until all workers run.
+/// CPU seconds from the scheduler's start until all workers run.
 fn launch_cost(run: &mut Run<'_>) -> f64 {
     launch::measure(run, "");
     let meter = Meter::from_its_start(run);
@@ -114,7 +117,7 @@ fn launch_cost(run: &mut Run<'_>) -> f64 {
     cost
 }
 
-/// CPU seconds of a restart, the median of several.
+/// CPU seconds of a restart: the median of several restarts.
 fn restart_cost(run: &mut Run<'_>) -> f64 {
     let once = |run: &mut Run<'_>| {
         run.end_scheduler(rustix::process::Signal::KILL);
@@ -126,9 +129,9 @@ fn restart_cost(run: &mut Run<'_>) -> f64 {
     quantile(&costs, 0.5)
 }
 
-/// Microseconds of CPU time of an event.
+/// Microseconds of CPU time for each event.
 struct Round {
-    /// By kind, in the order of [`LIMITS`], and by cluster.
+    /// Indexed by the kind of event, in the order of [`LIMITS`], and then by the cluster.
     events: Vec<Vec<f64>>,
     bare: f64,
 }
@@ -154,8 +157,8 @@ fn event_cost(run: &mut Run<'_>, kind: Kind) -> Duration {
     meter.stop(run).scheduler.all / events as u32
 }
 
-/// Sends some events and waits until they are handled. Returns how many. They begin with the agent or task `from`, which is
-/// then set to the next one.
+/// Sends some events and waits until the scheduler has handled them. Returns their number. The events begin with the agent or
+/// task `from`, which is then set to the next one.
 fn send_some(run: &mut Run<'_>, kind: Kind, from: &mut usize) -> usize {
     let now = Instant::now();
     let (sent, handled) = match kind {

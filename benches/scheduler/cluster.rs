@@ -1,8 +1,8 @@
-//! The simulated cluster: the state of a Mesos master and its agents, and executors that simulate workers and a pool server.
+//! The simulated cluster: the state of a Mesos master and its agents, with executors that simulate workers and a pool server.
 //!
-//! Calls and the time come in, events go out to the subscription. It follows the rules of a real master that matter to
-//! a scheduler's cost: filters of declined offers, updates of one task one by one, repeated until acknowledged, answers
-//! to RECONCILE without a uuid, and no offers while they are suppressed.
+//! The cluster receives calls and the current time, and sends events to the subscription. It follows the rules of a real
+//! master that affect a scheduler's cost: declined offers set filters; the updates of a task are sent one by one, and each is
+//! repeated until acknowledged; responses to RECONCILE have no uuid; and no offers are sent while they are suppressed.
 
 mod agent;
 mod events;
@@ -30,7 +30,7 @@ use self::task::{Task, Timer};
 
 /// The interval of heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// The prefix of ids, like a real master's.
+/// The prefix of all ids. A real master also uses its own id as the prefix.
 const MASTER_ID: &str = "6d3bd2ef-6f0c-4f57-a5b0-20260e0cb5ca";
 
 /// The size and the behaviour of the cluster.
@@ -38,12 +38,12 @@ const MASTER_ID: &str = "6d3bd2ef-6f0c-4f57-a5b0-20260e0cb5ca";
 pub struct Settings {
     pub agents: usize,
     pub agent: AgentSettings,
-    /// Remaining resources of an agent are offered even without CPU, as Mesos does unless `--min_allocatable_resources` says
-    /// otherwise.
+    /// Whether an agent's remaining resources are offered even without CPU, as Mesos does by default
+    /// (`--min_allocatable_resources`).
     pub leftovers: bool,
     /// Time between two allocations.
     pub allocation_interval: Duration,
-    /// The shares in each report; `None`: one for each second since the last report.
+    /// The number of shares in each report; `None` means one share for each second since the last report.
     pub rows: Option<u32>,
     pub fetch: FetchSettings,
 }
@@ -61,9 +61,9 @@ pub struct Counters {
     pub last_offers: Option<Instant>,
     pub last_answer: Option<Instant>,
     pub last_accept: Option<Instant>,
-    /// All workers that were ever launched.
+    /// Workers that have been launched so far.
     pub workers: u64,
-    /// Launches that failed, on withdrawn offers or for lack of resources.
+    /// Launches that failed because of a withdrawn offer or too few resources.
     pub failed_launches: u64,
     /// Updates with a uuid, each counted once.
     pub updates: u64,
@@ -71,18 +71,18 @@ pub struct Counters {
     pub resent: u64,
     pub acknowledged: u64,
     pub last_acknowledgement: Option<Instant>,
-    /// Acknowledgements of updates that had been acknowledged, or had never been sent.
+    /// Acknowledgements of updates that had already been acknowledged, or had never been sent.
     pub duplicates: u64,
     /// Workers whose TASK_RUNNING is acknowledged.
     pub running: u64,
     pub messages: u64,
-    /// Bytes of these events, of updates and of offers, with RecordIO's frame; of calls, without HTTP's head.
+    /// Bytes of messages, updates and offers include the RecordIO framing. Bytes of calls do not include the HTTP head.
     pub message_bytes: u64,
     pub update_bytes: u64,
     pub offer_bytes: u64,
     pub call_bytes: BTreeMap<&'static str, u64>,
     pub kills: u64,
-    /// MESSAGE calls.
+    /// The number of MESSAGE calls.
     pub instructions: u64,
     /// Tasks that failed because their agents had not fetched the executor in time.
     pub not_fetched: u64,
@@ -93,7 +93,7 @@ pub struct Counters {
     pub fetched_bytes: u64,
 }
 
-/// The subscription, and the channel for its events.
+/// The scheduler's subscription, and the channel for its events.
 struct Stream {
     id: String,
     events: mpsc::Sender<Bytes>,
@@ -111,25 +111,26 @@ pub struct Cluster {
     agents: Vec<Agent>,
     tasks: Vec<Task>,
     by_id: HashMap<String, usize>,
-    /// By their numbers: the agent, and the offered resources.
+    /// The open offers, keyed by their numbers: the agent, and the offered resources.
     offers: HashMap<u64, (usize, Amount)>,
     next_offer: u64,
     watched: Option<Watched>,
     next_allocation: Instant,
     next_update: u64,
-    /// Updates that are sent again at this time unless they are acknowledged: time, task, update.
+    /// When to send unacknowledged updates again: time, task, update.
     resends: VecDeque<(Instant, usize, u64)>,
     timers: BinaryHeap<std::cmp::Reverse<(Instant, usize, Timer)>>,
     /// Whether tasks send live messages and reports at their intervals.
     lively: bool,
-    /// Whether a launched server sends TASK_RUNNING at once.
+    /// Whether a launched server sends TASK_RUNNING immediately.
     server_comes_up: bool,
     server: Option<usize>,
-    /// The number of tasks whose state the scheduler has learned since the last subscription.
+    /// The number of tasks whose state was sent to the scheduler since the last subscription.
     reconciled: usize,
-    /// Tasks that have not ended, or whose end is not acknowledged.
+    /// The number of tasks that have not ended, or whose end is not acknowledged.
     live: usize,
-    /// An update whose acknowledgement shows that all earlier events are handled, and the time of that acknowledgement.
+    /// An update whose acknowledgement shows that the scheduler has handled all earlier events, and the time of the
+    /// acknowledgement.
     marker: Option<(u64, Option<Instant>)>,
     counters: Counters,
     /// Milliseconds from each update to its acknowledgement, since the last `take_latencies`.
@@ -138,7 +139,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Requests to fetch executors go to `fetches`.
+    /// Creates a cluster. It sends requests to fetch executors to `fetches`.
     pub fn new(settings: Settings, fetches: mpsc::UnboundedSender<Fetch>, now: Instant) -> Self {
         let agents = (0..settings.agents).map(|number| Agent::new(number, &settings.agent)).collect();
         Self {
@@ -170,7 +171,7 @@ impl Cluster {
         }
     }
 
-    /// SUBSCRIBE. Replaces the former subscription, as after a failover of the scheduler.
+    /// Handles SUBSCRIBE. The new subscription replaces the previous one, as after a failover of the scheduler.
     pub fn subscribe(&mut self, events: mpsc::Sender<Bytes>, now: Instant) -> String {
         self.counters.called(Type::Subscribe);
         self.subscriptions += 1;
@@ -189,7 +190,7 @@ impl Cluster {
         id
     }
 
-    /// The stream with this id has ended.
+    /// Notes that the stream with this id has ended.
     pub fn unsubscribed(&mut self, id: &str) {
         if self.stream.as_ref().is_some_and(|stream| stream.id == id) {
             self.stream = None;
@@ -200,7 +201,7 @@ impl Cluster {
     /// Handles any call except SUBSCRIBE.
     ///
     /// # Errors
-    /// Why a master would refuse it.
+    /// The reason why a real master would refuse the call.
     pub fn call(&mut self, stream: Option<&str>, call: Call, now: Instant) -> Result<(), &'static str> {
         if self.stream.as_ref().is_none_or(|own| Some(own.id.as_str()) != stream) {
             self.counters.bad_calls += 1;
@@ -224,7 +225,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Does everything that is due.
+    /// Performs all actions that are due.
     pub fn tick(&mut self, now: Instant) {
         if let Some(stream) = self.stream.as_mut().filter(|stream| stream.heartbeat <= now) {
             stream.heartbeat = now + HEARTBEAT;
@@ -246,19 +247,19 @@ impl Cluster {
         self.subscribed
     }
 
-    /// Counts the bytes of a call.
+    /// Adds the bytes of a call to the counters.
     pub fn count_call(&mut self, kind: Type, bytes: usize) {
         *self.counters.call_bytes.entry(kind.as_str_name()).or_default() += bytes as u64;
     }
 
-    /// Takes the times from updates to their acknowledgements, in milliseconds.
+    /// Takes the times between updates and their acknowledgements, in milliseconds.
     pub fn take_latencies(&mut self) -> Vec<f64> {
         std::mem::take(&mut self.latencies)
     }
 
     fn send(&mut self, event: Bytes) {
         if let Some(stream) = &self.stream {
-            // The end of the stream is noticed elsewhere.
+            // A closed channel is no error here: `unsubscribed` handles the end of the stream.
             let _ = stream.events.try_send(event);
         }
     }
@@ -269,7 +270,7 @@ impl Counters {
         *self.calls.entry(kind.as_str_name()).or_default() += 1;
     }
 
-    /// All calls.
+    /// The number of all calls.
     pub fn all_calls(&self) -> u64 {
         self.calls.values().sum()
     }

@@ -1,5 +1,5 @@
-//! A proxy that simulates network latency between scheduler and master. It delays all bytes, without a limit of bandwidth, so
-//! only a client that waits for each response becomes slower.
+//! A proxy that simulates network latency between scheduler and master. It delays all bytes but does not limit the bandwidth,
+//! so only a client that waits for each response becomes slower.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Most bytes that are forwarded at once.
+/// Maximum number of bytes that are read together.
 const PIECE: usize = 64 * 1024;
 
 /// A proxy that runs until it is dropped.
@@ -31,7 +31,7 @@ impl DelayProxy {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                // If the master is gone, the scheduler's connection is closed.
+                // If the master is gone, the scheduler's connection is closed without data.
                 if let Ok(master) = TcpStream::connect(master) {
                     carry(&scheduler, &master, round_trip / 2);
                     carry(&master, &scheduler, round_trip / 2);
@@ -51,12 +51,12 @@ impl Drop for DelayProxy {
     }
 }
 
-/// Threads, since timers of a runtime are no finer than a millisecond.
+/// Starts a thread. The proxy uses threads because the timers of an async runtime are no finer than a millisecond.
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
     thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread");
 }
 
-/// Forwards bytes in one direction, and the end of the stream.
+/// Forwards the bytes and the end of the stream in one direction.
 fn carry(from: &TcpStream, to: &TcpStream, time: Duration) {
     let (mut from, mut to) = (from.try_clone().expect("a handle"), to.try_clone().expect("a handle"));
     to.set_nodelay(true).expect("a socket");

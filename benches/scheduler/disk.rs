@@ -1,4 +1,4 @@
-//! The disk of the state folders.
+//! Measures the disk that holds the state folders.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,7 +9,7 @@ use crate::suite::figure::quantile;
 
 /// The number of measurements.
 const TRIES: usize = 50;
-/// The bytes of one write, as many as a page of SQLite.
+/// The size of one write in bytes, equal to a page of SQLite.
 const PAGE: usize = 4096;
 
 /// The median duration of an fsync in a folder, in seconds.
@@ -25,7 +25,7 @@ pub fn fsync(folder: PathBuf) -> f64 {
     quantile(&times, 0.5)
 }
 
-/// Bytes of all files in a folder.
+/// The total size of all files in a folder, in bytes.
 pub fn size(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()

@@ -1,4 +1,4 @@
-//! The agents' fetchers: real HTTP, with a common limit of bandwidth, like that of the scheduler's network link.
+//! The agents' fetchers. They use real HTTP, and share a limited bandwidth like that of the scheduler's network link.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use tokio::sync::mpsc;
 
 use super::cluster::{Cluster, Fetch, Fetched};
 
-/// Bytes that a fetch reads at once.
+/// Maximum number of bytes that a fetch reads together.
 const PIECE: usize = 16 * 1024;
-/// The size of the receive buffer. With a larger one, the server could write everything before the client has read it.
+/// The size of the receive buffer. With a larger one, the server could write the whole file before the client has read it.
 const RECEIVED: u32 = 64 * 1024;
-/// Most bytes of a response's head.
+/// Maximum size of a response's head in bytes.
 const HEAD: usize = 16 * 1024;
 
-/// The shared network link: the time at which it has forwarded all bytes so far.
+/// The shared network link, and the time at which the link will have forwarded all bytes so far.
 struct Line {
     bytes_per_second: f64,
     free: Mutex<Instant>,
@@ -37,7 +37,7 @@ impl Line {
     }
 }
 
-/// Runs all fetches concurrently, until the cluster is gone.
+/// Runs all fetches concurrently, until the cluster is dropped.
 pub async fn run(
     cluster: Weak<Mutex<Cluster>>,
     mut fetches: mpsc::UnboundedReceiver<Fetch>,
@@ -62,7 +62,7 @@ pub async fn run(
     }
 }
 
-/// Fetches a file and counts its bytes in `bytes`. Asks for the length first, as Mesos' agents do to make room in their cache.
+/// Fetches a file and adds its bytes to `bytes`. Requests the length first, as Mesos' agents do to make room in their cache.
 async fn get(uri: &str, line: &Line, bytes: &mut u64) -> Result<(), String> {
     let (mut answer, of_head) = (request("HEAD", uri).await?, &mut 0);
     let expected = read_to_body(&mut answer, line, of_head).await?;
@@ -101,7 +101,7 @@ async fn connect(authority: &str) -> io::Result<TcpStream> {
     socket.connect(address).await
 }
 
-/// Reads the head, and returns the length of the body. Counts the bytes of the body that came with it in `bytes`.
+/// Reads the head, and returns the length of the body. Adds the bytes of the body that arrived with the head to `bytes`.
 async fn read_to_body(answer: &mut TcpStream, line: &Line, bytes: &mut u64) -> Result<u64, String> {
     let (mut head, mut piece) = (Vec::new(), vec![0; PIECE]);
     loop {
@@ -118,7 +118,7 @@ async fn read_to_body(answer: &mut TcpStream, line: &Line, bytes: &mut u64) -> R
     }
 }
 
-/// The length of the body, and how much of it came with the head; `None` while the head is incomplete.
+/// The length of the body, and the part of it that arrived with the head; `None` while the head is incomplete.
 fn read_head(head: &[u8]) -> Result<Option<(u64, u64)>, String> {
     let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n") else {
         return if head.len() < HEAD {

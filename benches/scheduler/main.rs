@@ -2,13 +2,13 @@
 //!
 //! `cargo bench --bench scheduler [-- --check] [OPTIONS]`; `-- --help` lists the options.
 //!
-//! The simulation speaks Mesos' v1 scheduler API and plays all agents and executors; it is this program. Without options
-//! clusters of 100, 1,000 and 10,000 agents go through all phases, and the figures come once more as a table. `--check`
-//! compares costs with each other, never with a clock, and exits with 1 if they grow as they must not. `--real-mesos` takes
-//! some figures of a real Mesos, too.
+//! This program simulates the master with Mesos' v1 scheduler API, and all agents and executors. Without options, clusters of
+//! 100, 1,000 and 10,000 agents go through all phases, and a table of all figures follows. `--check` compares costs with each
+//! other instead of absolute times, and exits with 1 if a cost grows too fast. `--real-mesos` also measures some figures with a
+//! real Mesos.
 //!
-//! `cargo test` runs it without `--bench`: then it only takes a small cluster through all phases, and sees that all is
-//! accounted for.
+//! `cargo test` runs this program without `--bench`. Then only a small cluster goes through all phases, and the program checks
+//! that all shares are accounted for.
 
 mod bare_loop;
 mod check;

@@ -1,4 +1,4 @@
-//! The simulated master: the cluster behind Mesos' v1 scheduler API, on a port of the loopback.
+//! The simulated master: serves Mesos' v1 scheduler API for the cluster, on a loopback port.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -17,14 +17,14 @@ use super::delay_proxy::DelayProxy;
 use super::fetcher;
 
 const PROTOBUF: &str = "application/x-protobuf";
-/// Most events that wait for the scheduler to read them.
+/// Maximum number of events that wait until the scheduler reads them.
 const QUEUE: usize = 1 << 24;
-/// The interval at which due actions are done.
+/// The interval at which due actions are performed.
 const TICK: Duration = Duration::from_millis(5);
 /// Requests to this path are accepted and ignored.
 pub const IDLE_PATH: &str = "/idle";
 
-/// A master that runs until dropped.
+/// A master that runs until it is dropped.
 pub struct Master {
     pub address: std::net::SocketAddr,
     cluster: Arc<Mutex<Cluster>>,

@@ -8,60 +8,60 @@ use clap::Parser;
 use super::cluster::{AgentSettings, FetchSettings, Settings};
 use super::scheduler::Binary;
 
-/// CPU of each agent, thousandths.
+/// The CPUs of each agent, in thousandths.
 const CPUS_MILLI: u64 = 4000;
-/// Thousandths of a CPU that the pool server takes.
+/// The CPUs of the pool server, in thousandths.
 const SERVER_CPUS_MILLI: u64 = 1000;
-/// The least CPU of a worker, thousandths.
+/// The minimum CPUs of a worker, in thousandths.
 const LEAST_MILLI: u64 = 100;
-/// Memory of a worker, MB.
+/// The memory of a worker, in MB.
 const WORKER_MEM: u64 = 128;
-/// The scheduler's default of --server-mem in MB, and the number of workers that it allows.
+/// The scheduler's default of --server-mem in MB, and the number of workers that this memory allows.
 const SERVER_MEM: u64 = 256;
 const WORKERS_OF_SERVER_MEM: usize = 14_000;
-/// The memory that remains on each agent beside its tasks, MB.
+/// The memory that remains on each agent in addition to its tasks' memory, in MB.
 const LEFT_MEM: u64 = 512;
 
 /// Measure the scheduler against a simulated Mesos master.
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
-    /// What cargo adds.
+    /// Ignored: cargo adds this option.
     #[arg(long, hide = true)]
     pub bench: bool,
-    /// Check that costs do not grow with the number of agents, and that they are few times that of a bare loop; 1 if not.
+    /// Check that costs do not grow with the number of agents and are a small multiple of a bare loop's cost; exit with 1 if not.
     #[arg(long)]
     pub check: bool,
     /// The program to measure, [NAME=]PATH; may be repeated [default: this build].
     #[arg(long, value_name = "PATH", value_parser = binary)]
     pub binary: Vec<Binary>,
-    /// Numbers of agents, with commas between.
+    /// Numbers of agents, separated by commas.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "100,1000,10000")]
     pub agents: Vec<usize>,
     /// Take only these measurements after the launch; may be repeated.
     #[arg(long, value_name = "NAME", value_enum)]
     pub only: Vec<Measurement>,
-    /// How long a steady state is measured, seconds.
+    /// Duration of each measurement of a steady state, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub seconds: Duration,
-    /// What takes longer than this is given up, seconds.
+    /// Time limit of each phase, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     pub limit: Duration,
-    /// It takes so many milliseconds to the master and back.
+    /// Round-trip time to the master, in milliseconds.
     #[arg(long, value_name = "MS", default_value = "0", value_parser = milliseconds)]
     pub delay_ms: Duration,
-    /// Updates a second of the measurement `updates`.
+    /// Updates per second in the measurement `updates`.
     #[arg(long, value_name = "N", default_value = "2000")]
     pub updates_per_second: u32,
     /// Shares in each report [default: one for each second since the last one].
     #[arg(long, value_name = "N")]
     pub rows: Option<u32>,
-    /// Attributes of each agent, of which the first is `rack`.
+    /// Number of attributes of each agent; the first one is `rack`.
     #[arg(long, value_name = "N", default_value = "3")]
     pub attributes: usize,
-    /// Different values of `rack`.
+    /// Number of different values of `rack`.
     #[arg(long, value_name = "N", default_value = "50")]
     pub racks: usize,
-    /// Offer what is left of an agent without CPU, too, as Mesos does by default.
+    /// Offer an agent's remaining resources even without CPU, as Mesos does by default.
     #[arg(long)]
     pub leftovers: bool,
     /// Seconds between two allocations of the master.
@@ -82,63 +82,63 @@ pub struct Options {
     /// The scheduler's --report-interval [default: the scheduler's own].
     #[arg(long, value_name = "TIME")]
     pub report_interval: Option<String>,
-    /// The scheduler's --server-mem, MB [default: what the workers need, if the program has this option].
+    /// The scheduler's --server-mem, in MB [default: as much as the workers need, if the program has this option].
     #[arg(long, value_name = "MB")]
     pub server_mem: Option<u64>,
-    /// Resident memory is taken once more so many seconds after the burst.
+    /// Measure resident memory again this many seconds after the burst.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub memory_after: Duration,
-    /// Have the steady state go on for so many minutes, and see whether resident memory grows.
+    /// Prolong the steady state by this many minutes, and measure the growth of resident memory.
     #[arg(long, value_name = "MINUTES", default_value = "0")]
     pub growth: u32,
-    /// Agents that fetch the executor: once, whatever --agents says.
+    /// Number of agents that fetch the executor, independent of --agents.
     #[arg(long, value_name = "N", default_value = "300")]
     pub fetch_agents: usize,
-    /// Size of the file that they fetch, MB: some times what a connection of the loopback holds.
+    /// Size of the fetched file, in MB: several times the amount that the buffers of a loopback connection hold.
     #[arg(long, value_name = "MB", default_value = "8")]
     pub fetch_size: f64,
-    /// What all agents together can fetch in a second, MB.
+    /// Bandwidth of all agents together, in MB per second.
     #[arg(long, value_name = "MB", default_value = "27")]
     pub fetch_rate: f64,
-    /// An agent that has not fetched the executor after so many seconds fails its task, as Mesos' agents do by default.
+    /// A task fails if its agent has not fetched the executor within this many seconds; the default is that of Mesos.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub registration_timeout: Duration,
-    /// Take the figures of a real Mesos with so many --agents, and beside them those of the simulated one.
+    /// Compare a real Mesos and the simulated one, both with --agents agents.
     #[arg(long, conflicts_with_all = ["check", "only"])]
     pub real_mesos: bool,
-    /// Where the state folders are made [default: the system's folder for temporary files].
+    /// Folder for the state folders [default: the system's folder for temporary files].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
 
-/// What is measured once all workers run.
+/// A measurement that follows once all workers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Measurement {
-    /// Live messages and reports at their intervals, and HTTP.
+    /// Live messages and reports at their intervals, and HTTP requests.
     Steady,
-    /// Many updates a second.
+    /// Many updates per second.
     Updates,
-    /// Half of the agents lost and back.
+    /// Half of the agents are lost and return.
     Agents,
-    /// Resident memory a minute after the burst, and whether it grows.
+    /// Resident memory a minute after the burst, and its growth.
     Memory,
-    /// kill -9 and a new start.
+    /// kill -9 and a restart.
     Restart,
-    /// The launch with other offers, rules and masters.
+    /// The launch with other offers, placement rules and masters.
     Variants,
     /// The launch on agents that have to fetch the executor.
     Fetch,
-    /// All of it, but with the state in ZooKeeper, too.
+    /// The launch, many updates and a restart, with the state in ZooKeeper.
     Zookeeper,
 }
 
 impl Options {
-    /// Whether a measurement is wanted.
+    /// Whether a measurement was selected.
     pub fn wants(&self, measurement: Measurement) -> bool {
         self.only.is_empty() || self.only.contains(&measurement)
     }
 
-    /// A cluster of so many agents.
+    /// The settings of a cluster with this many agents.
     pub fn cluster(&self, agents: usize) -> Settings {
         let workers_mem = WORKER_MEM * self.workers_on(CPUS_MILLI) as u64;
         let mem = self.server_mem_for(agents) + LEFT_MEM + workers_mem;
@@ -156,7 +156,7 @@ impl Options {
         }
     }
 
-    /// How many workers so many agents get.
+    /// The number of workers on this many agents.
     pub fn workers(&self, agents: usize) -> usize {
         let beside_server = self.workers_on(CPUS_MILLI - SERVER_CPUS_MILLI);
         let all = agents.saturating_sub(1) * self.workers_on(CPUS_MILLI) + beside_server;
@@ -168,7 +168,7 @@ impl Options {
         (cpus_milli / most + u64::from(cpus_milli % most >= LEAST_MILLI)) as usize
     }
 
-    /// The scheduler's options on a cluster of so many agents: all that are not about where it is and what it serves.
+    /// The scheduler's options for a cluster of this many agents, without addresses, folders and the executor.
     pub fn of_scheduler(&self, binary: &Binary, agents: usize) -> Vec<String> {
         let mut options = Vec::new();
         let mut add = |name: &str, value: Option<String>| {
@@ -185,18 +185,18 @@ impl Options {
         options
     }
 
-    /// Memory of the server task, MB: it grows with the workers that it admits.
+    /// The memory of the server task in MB. It grows with the number of workers that the server admits.
     fn server_mem_for(&self, agents: usize) -> u64 {
         let times = self.workers(agents).div_ceil(WORKERS_OF_SERVER_MEM).max(1).next_power_of_two();
         self.server_mem.unwrap_or(SERVER_MEM * times as u64)
     }
 
-    /// Where the state folders are made.
+    /// The folder in which the state folders are created.
     pub fn dir(&self) -> PathBuf {
         self.dir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
-    /// What to measure.
+    /// The binaries to measure.
     pub fn binaries(&self) -> Vec<Binary> {
         match &self.binary[..] {
             [] => {
@@ -209,7 +209,7 @@ impl Options {
 
 fn binary(text: &str) -> Result<Binary, String> {
     let (name, path) = text.split_once('=').unwrap_or((text, text));
-    // Processes begin in folders of their own.
+    // Resolve relative paths now, because each process starts in its own folder.
     let path = std::fs::canonicalize(path).map_err(|error| format!("{path}: {error}"))?;
     Ok(Binary { name: name.to_owned(), path })
 }

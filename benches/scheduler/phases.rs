@@ -42,7 +42,7 @@ pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     if options.wants(Measurement::Variants) {
         rows.extend(variants::measure(options, binary, agents));
     }
-    // Once is enough, because the network link takes most of the time.
+    // Measure only one cluster, because most of the time is spent on the network link.
     if options.wants(Measurement::Fetch) && agents == options.agents[0] {
         let run = Run::new(options, binary, options.fetch_agents, vec![ALONE.to_owned()]);
         rows.extend(fetch::measure(run));
@@ -92,7 +92,7 @@ fn after_launch(run: &mut Run<'_>) -> Vec<Row> {
     rows
 }
 
-/// The figures that depend on ZooKeeper.
+/// Measures the figures that depend on ZooKeeper.
 fn with_zookeeper(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     let Some(zookeeper) = zookeeper::start() else { return Vec::new() };
     let suffix = ", with --zk";
@@ -115,7 +115,7 @@ fn unsettled(run: &Run<'_>, figure: &str) -> Row {
     Row::missed(figure, run.agents, value)
 }
 
-/// Time between two moments.
+/// The time between two moments; zero if one is missing.
 fn between(from: Option<Instant>, to: Option<Instant>) -> Duration {
     from.zip(to).map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from))
 }

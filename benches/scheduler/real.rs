@@ -1,7 +1,7 @@
-//! The simulated Mesos compared with a real one of the same size. Both are measured from outside, in the same way.
+//! Compares the simulated Mesos with a real one of the same size. Both are measured from outside, in the same way.
 //!
-//! The real Mesos has the master and all agents in one process, with real executors: a pool server, and workers
-//! that mine with a fiftieth of a CPU each.
+//! In the real Mesos, one process contains the master and all agents. The executors are real, too: a pool server, and workers
+//! that mine with 0.02 CPUs each.
 
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,16 @@ use crate::suite::machine::{Threads, process, resident};
 use crate::support::mesos_box::MesosBox;
 use crate::support::{http, peer};
 
-/// The CPUs of each agent, of a worker and of the server. An agent has room for one task.
+/// The CPUs of each agent, worker and server, so an agent has room for one task.
 const CPUS: &str = "0.02";
-/// The interval of all tasks. It is short, because few tasks stand for many.
+/// The interval of the tasks' messages. It is short, because a few tasks simulate the load of many.
 const INTERVAL: &str = "1s";
-/// The pause between two reads of the scheduler's metrics, by the elapsed time. Reading them costs CPU time, too.
+/// The pause between two reads of the scheduler's metrics, as a fraction of the elapsed time. Frequent reads would cost much
+/// CPU time.
 const POLL: f64 = 0.05;
 /// The scheduler's metric of running tasks.
 const RUNNING: &str = "scheduler_tasks{state=\"TASK_RUNNING\"}";
-/// Names of the columns.
+/// The names of the table's columns.
 pub const COLUMNS: [&str; 2] = ["simulated", "real Mesos"];
 
 /// The messages and updates that the master has forwarded so far.
@@ -35,7 +36,7 @@ struct Forwarded {
     updates: f64,
 }
 
-/// A scheduler on the simulated or the real Mesos.
+/// A scheduler on the simulated or on the real Mesos.
 enum Place<'a> {
     Simulated(Box<Run<'a>>),
     Real(Box<Real<'a>>),
@@ -48,11 +49,11 @@ struct Real<'a> {
     scheduler: Option<Scheduler>,
 }
 
-/// Both columns; `None`, with a message, if no Mesos is installed. With `REQUIRE_PEERS=1` that is a failure.
+/// Measures both columns. If no Mesos is installed, prints a message and returns `None`, or fails if `REQUIRE_PEERS=1`.
 pub fn compare(options: &Options, binary: &Binary, agents: usize) -> Option<[Vec<Row>; 2]> {
     let command = peer::mesos()?;
     let alike = Options {
-        // Mesos offers the remaining resources of an agent even without CPU. The server takes the place of one worker.
+        // Mesos offers an agent's remaining resources even without CPU. The server occupies one agent.
         leftovers: true,
         max_workers: Some(agents - 1),
         live_interval: Some(INTERVAL.to_owned()),
@@ -129,8 +130,7 @@ impl Place<'_> {
         }
     }
 
-    /// The time from the scheduler's start until it is subscribed and a task runs on each agent, and its
-    /// CPU time.
+    /// The time from the scheduler's start until it is subscribed and a task runs on each agent, and the scheduler's CPU time.
     fn until_running(&self, tasks: usize, limit: Duration) -> Result<(Duration, Threads), String> {
         let scheduler = self.scheduler();
         while scheduler.started.elapsed() < limit {
@@ -168,7 +168,7 @@ impl Place<'_> {
         }
     }
 
-    /// CPU time of the process that is the master and all agents.
+    /// CPU time of the real Mesos' process, which contains the master and all agents.
     fn of_mesos(&self) -> Option<Duration> {
         let Place::Real(real) = self else { return None };
         let parts = std::fs::read(real.mesos.work_folder().join("box.json")).ok()?;

@@ -1,4 +1,4 @@
-//! The figures, as lines and as a table.
+//! Prints figures as lines and as a table.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,11 +17,11 @@ pub struct Row {
 /// The state of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was measured.
+    /// The figure was measured.
     Measured,
-    /// It could not be measured, mostly because it takes too long.
+    /// The figure could not be measured, mostly because of the time limit.
     Missed,
-    /// The figure violates a condition.
+    /// The figure violates a condition that must hold at any speed.
     Wrong,
 }
 
@@ -32,17 +32,17 @@ impl Row {
         row
     }
 
-    /// A condition does not hold that must hold at any speed.
+    /// A figure that violates a condition.
     pub fn wrong(figure: impl Into<String>, agents: usize, value: impl Into<String>) -> Self {
         Self { outcome: Outcome::Wrong, ..Self::new(figure, agents, value) }
     }
 
-    /// A figure that is missing, with the reason.
+    /// A figure that could not be measured, with the reason.
     pub fn missed(figure: impl Into<String>, agents: usize, why: impl Into<String>) -> Self {
         Self { outcome: Outcome::Missed, ..Self::new(figure, agents, why) }
     }
 
-    /// The figure, or the state at the time limit.
+    /// A measured figure, or the progress at the time limit.
     pub fn within(
         figure: impl Into<String>,
         agents: usize,
@@ -61,7 +61,7 @@ pub fn verdict<'a>(mut rows: impl Iterator<Item = &'a Row>) -> ExitCode {
     if rows.any(|row| row.outcome == Outcome::Wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// A table in Markdown with a column for each name.
+/// A Markdown table with a column for each name.
 pub fn table(names: &[String], columns: &[Vec<Row>]) -> String {
     let mut text =
         format!("| figure | agents | {} |\n|---|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
@@ -72,7 +72,7 @@ pub fn table(names: &[String], columns: &[Vec<Row>]) -> String {
             keys.push(key);
         }
     }
-    // By figure, in the order of their first measurement.
+    // Sort by figure, in the order in which the figures were first measured.
     let first = |figure: &str| keys.iter().position(|(other, _)| *other == figure);
     let mut sorted = keys.clone();
     sorted.sort_by_key(|(figure, agents)| (first(figure), *agents));
@@ -87,7 +87,7 @@ pub fn table(names: &[String], columns: &[Vec<Row>]) -> String {
     text
 }
 
-/// As 10,000.
+/// Formats a number with commas, such as 10,000.
 pub fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
@@ -95,7 +95,7 @@ pub fn thousands(number: usize) -> String {
     groups.join(",")
 }
 
-/// Seconds, with the significant digits.
+/// Formats a time in seconds, with few significant digits.
 pub fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {
@@ -105,14 +105,14 @@ pub fn seconds(time: Duration) -> String {
     }
 }
 
-/// The cost of something that is done once, without its duration.
+/// The total CPU time of an action.
 pub fn cpu(cost: &Cost) -> String {
     let (all, first) = (cost.scheduler.all, cost.scheduler.first);
     let simulator = seconds(cost.simulator);
     format!("CPU {}, main loop {}; {} calls; simulator {simulator}", seconds(all), seconds(first), cost.calls)
 }
 
-/// The cost of something that goes on.
+/// The CPU time of a continuous activity, in percent of its duration.
 pub fn share(cost: &Cost) -> String {
     let percent = |time: Duration| time.as_secs_f64() / cost.time.as_secs_f64() * 100.0;
     format!(

@@ -1,4 +1,4 @@
-//! A scheduler on a simulated cluster, and its cost.
+//! Runs a scheduler on a simulated cluster, and measures its cost.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::suite::machine::{Threads, threads};
 
 /// The interval at which a condition is checked.
 const POLL: Duration = Duration::from_millis(2);
-/// After this many checks, it is also checked that the scheduler still runs.
+/// After this many checks of the condition, `wait` also checks that the scheduler still runs.
 const POLLS_PER_CHECK: usize = 250;
 
 /// A cluster and its scheduler.
@@ -23,7 +23,7 @@ pub struct Run<'a> {
     pub binary: &'a Binary,
     pub agents: usize,
     pub master: Master,
-    /// Options of the scheduler in addition to those of [`Options`].
+    /// Additional options of the scheduler, which [`Options`] does not have.
     more: Vec<String>,
     pub executor: Executor,
     folder: TempDir,
@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
     /// The scheduler.
     ///
     /// # Panics
-    /// If it does not run.
+    /// If the scheduler does not run.
     pub fn scheduler(&self) -> &Scheduler {
         self.scheduler.as_ref().expect("it was started")
     }
@@ -104,14 +104,15 @@ impl<'a> Run<'a> {
         None
     }
 
-    /// Waits until the scheduler has handled everything that was sent so far. Returns the time; `None` at the time limit.
+    /// Waits until the scheduler has handled everything that was sent so far. Returns the time at which it had; `None` at the
+    /// time limit.
     pub fn catch_up(&mut self, limit: Duration) -> Option<Instant> {
         let until = Instant::now() + limit;
         self.wait(limit, |cluster| cluster.send_marker(Instant::now()))?;
         self.wait(until.saturating_duration_since(Instant::now()), |cluster| cluster.marker_acknowledged())
     }
 
-    /// Stops the tasks' messages, and waits until all updates are acknowledged. Returns whether they are.
+    /// Stops the tasks' messages, and waits until all updates are acknowledged. Returns false at the time limit.
     pub fn settle(&mut self, limit: Duration) -> bool {
         self.master.cluster().be_lively(false, Instant::now());
         self.wait(limit, |cluster| (cluster.unacknowledged() == 0).then_some(())).is_some()
@@ -142,7 +143,7 @@ impl Meter {
         Self { scheduler: run.scheduler().threads(), simulator, calls, since: Instant::now() }
     }
 
-    /// The cost of a scheduler since its start.
+    /// Measures from the start of the scheduler.
     pub fn from_its_start(run: &Run<'_>) -> Self {
         Self { scheduler: Threads::default(), since: run.scheduler().started, ..Self::start(run) }
     }

@@ -1,4 +1,4 @@
-//! The scheduler under measurement: a real process.
+//! The measured scheduler: a real process.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use crate::support::{LONG_DEADLINE, http};
 /// A build of the program.
 #[derive(Clone, Debug)]
 pub struct Binary {
-    /// Its name in the output.
+    /// The name of the build in the output.
     pub name: String,
     pub path: PathBuf,
 }
 
 impl Binary {
-    /// Whether its scheduler has this option, which older builds may lack.
+    /// Whether the scheduler of this build has an option. Older builds may lack it.
     pub fn has(&self, option: &str) -> bool {
         let help = start(&self.path, ["scheduler", "--help"]).wait(LONG_DEADLINE);
         help.stdout.iter().any(|line| line.trim_start().starts_with(option))
@@ -30,22 +30,22 @@ impl Binary {
 
 /// The path of the executor on simulated agents.
 pub const INSTALLED: &str = "/usr/bin/mesos-miner";
-/// The option that names the file to be served.
+/// The option of the scheduler that names the file to serve.
 pub const SERVED: &str = "--executor-file";
 
-/// The source of the executor.
+/// Where agents get the executor from.
 #[derive(Clone, Debug)]
 pub enum Executor {
-    /// It is installed on the agents.
+    /// The executor is installed on the agents.
     Installed(PathBuf),
     /// The agents fetch this file from the scheduler.
     Served(PathBuf),
 }
 
-/// Ends the scheduler when its master is gone, so that an interrupted bench leaves nothing running.
+/// With this option the scheduler ends when its master is gone, so that an interrupted bench leaves no process behind.
 pub const ALONE: &str = "--no-retry";
 
-/// A running scheduler; it ends when dropped.
+/// A running scheduler. It is ended when dropped.
 pub struct Scheduler {
     process: Process,
     _port: ReservedPorts,
@@ -85,12 +85,12 @@ impl Scheduler {
         self.process.id().unsigned_abs()
     }
 
-    /// CPU time so far, of all threads and of the first one, which runs the main loop.
+    /// The CPU time so far: of all threads, and of the first thread, which runs the main loop.
     pub fn threads(&self) -> Threads {
         machine::threads(self.id())
     }
 
-    /// The last lines of its output, if it has ended by itself.
+    /// The last lines of the scheduler's output; `None` while it runs.
     pub fn last_output(&mut self) -> Option<String> {
         if self.process.is_running() {
             return None;
@@ -99,12 +99,12 @@ impl Scheduler {
         Some(said[said.len().saturating_sub(20)..].join("\n"))
     }
 
-    /// The last line of its output.
+    /// The last line of the scheduler's output.
     pub fn last_line(&self) -> String {
         self.process.stderr().pop().unwrap_or_default()
     }
 
-    /// The body of the response to a GET and its duration; `None` without a response in time.
+    /// Sends a GET request. Returns the body and the duration; `None` if there is no response in time.
     pub fn get(&self, path: &str) -> Option<(Vec<u8>, Duration)> {
         let begun = Instant::now();
         let body = http::get(self.http, path).ok()?;
@@ -118,12 +118,12 @@ impl Scheduler {
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
-    /// `/api/v1/summary`.
+    /// The response to a GET of `/api/v1/summary`.
     pub fn summary(&self) -> Option<Value> {
         serde_json::from_slice(&self.get("/api/v1/summary")?.0).ok()
     }
 
-    /// Ends the scheduler, with SIGKILL or as a user does.
+    /// Ends the scheduler with a signal, and waits for its end.
     pub fn end(mut self, signal: Signal) {
         self.process.signal(signal);
         self.process.wait(LONG_DEADLINE);

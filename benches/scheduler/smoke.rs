@@ -9,16 +9,16 @@ use super::report::{Outcome, Row};
 use super::{phases, real};
 
 const NAME: &str = "scheduler_on_a_simulated_cluster";
-/// ZooKeeper is left out, because its sessions take too long to expire.
+/// The options of the test. They leave out ZooKeeper, because its sessions take too long to expire.
 const OPTIONS: &str = "scheduler --agents 60 --seconds 1 --updates-per-second 500 --live-interval 1s --report-interval 1s \
                        --memory-after 2 --fetch-agents 20 --fetch-size 0.05 --fetch-rate 50 --only steady --only memory \
                        --only updates --only agents --only restart --only variants --only fetch";
 
-/// With a real Mesos, if it is installed.
+/// The options of the test with a real Mesos, which runs if Mesos is installed.
 const BESIDE_REAL_MESOS: &str = "scheduler --real-mesos --agents 3 --seconds 5 --limit 600";
 
-/// Fails if anything is not accounted for, or not done in time. The arguments are those of a test harness: first of all the
-/// names of the tests that are wanted.
+/// Fails if shares are missing from the accounts, or if a phase exceeds its time limit. The arguments are those of a test
+/// harness, which begin with the names of the selected tests.
 pub fn test(arguments: &[String]) -> ExitCode {
     let names: Vec<&String> = arguments.iter().take_while(|argument| !argument.starts_with('-')).collect();
     let is_wanted = names.is_empty() || names.iter().any(|name| NAME.contains(name.as_str()));

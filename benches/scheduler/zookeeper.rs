@@ -5,18 +5,18 @@ use std::time::Duration;
 use crate::support::peer;
 use crate::support::zookeeper::ZooKeeper;
 
-/// The session of a killed scheduler has expired after this time.
+/// After this time, the session of a killed scheduler has expired.
 pub const SESSION_ENDS: Duration = Duration::from_secs(12);
-/// The heap of ZooKeeper, which keeps all data in memory.
+/// The heap size of ZooKeeper. It is large because ZooKeeper keeps all data in memory.
 const HEAP: &str = "1g";
 
-/// A running ZooKeeper, and a path in it.
+/// A running ZooKeeper, and a path in its tree.
 pub struct Place {
     address: String,
     _server: ZooKeeper,
 }
 
-/// Starts a ZooKeeper; `None`, with a message, if it is not installed. With `REQUIRE_PEERS=1` that is a failure.
+/// Starts a ZooKeeper. If none is installed, prints a message and returns `None`, or fails if `REQUIRE_PEERS=1`.
 pub fn start() -> Option<Place> {
     let command = peer::mesos()?;
     peer::zookeeper()?;
@@ -25,7 +25,7 @@ pub fn start() -> Option<Place> {
 }
 
 impl Place {
-    /// The scheduler's options.
+    /// The scheduler's options for this ZooKeeper.
     pub fn options(&self) -> Vec<String> {
         vec!["--zk".to_owned(), self.address.clone()]
     }

@@ -1,11 +1,11 @@
-//! A job to measure with, for benches and a test of the engine.
+//! A sample job for benches and for a test of the engine.
 
 use std::sync::Arc;
 
 use hasher::{CompactTarget, Target};
 use stratum::Job;
 
-/// A job of a block with about 2^`depth` transactions. Nothing meets its target.
+/// A job of a block with about 2^`depth` transactions. No hash meets its target.
 pub fn sample_job(id: u32, depth: u8) -> Arc<Job> {
     Arc::new(Job {
         id: id.to_string(),

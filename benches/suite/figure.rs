@@ -1,11 +1,11 @@
-//! A figure with its bound, and the exit code for all figures.
+//! Measured figures with their bounds, and the exit code that follows from them.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use super::machine::Load;
 
-/// If other processes had more than this share of the machine, a figure says nothing about the miner.
+/// The default of [`Figure::noise`].
 const NOISE: f64 = 0.05;
 
 /// The bound of a figure.
@@ -24,9 +24,9 @@ pub struct Figure {
     bound: Bound,
     /// Further details.
     details: String,
-    /// The share of the machine that other processes had; `None` if the figure does not depend on it.
+    /// The share of the machine's CPU time that other processes used; `None` if the figure does not depend on this share.
     others: Option<f64>,
-    /// Above this share there is no verdict.
+    /// The figure is not judged if `others` exceeds this share.
     noise: f64,
 }
 
@@ -47,7 +47,7 @@ impl Figure {
         self
     }
 
-    /// Lowers the share of other processes above which there is no verdict.
+    /// Sets the share of other processes above which the figure is not judged.
     pub fn refused_above(mut self, noise: f64) -> Figure {
         self.noise = noise;
         self
@@ -107,7 +107,7 @@ fn list(figures: &[Figure], which: impl Fn(&Figure) -> bool) -> String {
     names.join(", ")
 }
 
-/// The value below which this share of the values lies; 0.5 gives the median. The values need not be sorted.
+/// The quantile of unsorted values: `share` of the values lie below the returned value. A share of 0.5 gives the median.
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);

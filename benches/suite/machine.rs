@@ -1,12 +1,12 @@
-//! The use of CPUs and memory, according to `/proc`.
+//! CPU time and memory of processes, according to `/proc`.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Name of the mining threads up to their number.
+/// The prefix of the mining threads' names; a number follows.
 const MINING_THREAD: &str = "miner-";
-/// Ticks per second in `/proc`; the same on all of Linux's current architectures, whatever the kernel's own clock.
+/// Ticks per second in `/proc`. The value is the same on all current architectures of Linux, whatever the kernel's timer rate.
 const USER_HZ: u64 = 100;
 
 /// CPU model, number of CPUs and kernel.
@@ -38,7 +38,7 @@ pub fn mining_threads(pid: u32) -> Vec<Duration> {
     tasks.flatten().filter_map(|task| of_task(&task)).collect()
 }
 
-/// The cores that the first mining thread of a process may run on, as Linux lists them.
+/// The cores that one mining thread of a process may run on, in the list format of Linux.
 pub fn allowed_cores(pid: u32) -> Option<String> {
     let task = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().find(|task| {
         fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with(MINING_THREAD))
@@ -48,7 +48,7 @@ pub fn allowed_cores(pid: u32) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// Peak resident memory of a process in bytes, and how much of the present is its own, not mapped from files.
+/// Peak resident memory of a process, and its current anonymous (not file-backed) memory, in bytes.
 pub fn memory(pid: u32) -> Option<(u64, u64)> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| {
@@ -58,12 +58,12 @@ pub fn memory(pid: u32) -> Option<(u64, u64)> {
     Some((field("VmHWM:")?, field("RssAnon:")?))
 }
 
-/// CPU time of a process's threads, finer than the ticks of [`process`].
+/// CPU time of a process's threads, with a finer resolution than [`process`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Threads {
-    /// All of them together. What a thread has used that ended lately may be missing.
+    /// All threads together. The CPU time of a thread that ended recently may be missing.
     pub all: Duration,
-    /// The first one, in which `main` runs.
+    /// The first thread, which runs `main`.
     pub first: Duration,
 }
 
@@ -89,18 +89,18 @@ impl std::ops::Sub for Threads {
     }
 }
 
-/// CPU time of the thread with this folder in `/proc`.
+/// CPU time of a thread, given its folder in `/proc`.
 fn thread(folder: &Path) -> Option<Duration> {
     let times = fs::read_to_string(folder.join("schedstat")).ok()?;
     Some(Duration::from_nanos(times.split(' ').next()?.parse().ok()?))
 }
 
-/// Resident memory of a process in bytes; nothing if it does not run.
+/// Resident memory of a process in bytes; zero if the process does not run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Resident {
-    /// All of it.
+    /// All resident memory.
     pub all: u64,
-    /// Its anonymous memory.
+    /// Anonymous memory.
     pub anonymous: u64,
     /// Mapped files, including the program itself. The kernel can reclaim these pages.
     pub file: u64,
@@ -117,21 +117,21 @@ pub fn resident(pid: u32) -> Resident {
     Resident { all: field("VmRSS:"), anonymous: field("RssAnon:"), file: field("RssFile:") }
 }
 
-/// CPU time of a process, all threads together.
+/// CPU time of all threads of a process together, including ended ones.
 pub fn process(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold anything, spaces too.
+    // The process name in parentheses may contain any character, including spaces.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
     from_ticks(ticks(11) + ticks(12))
 }
 
-/// CPU time that was used since the machine's start, by anyone, and what other guests of the host took.
+/// CPU time used by all processes since boot, plus time stolen by the hypervisor.
 fn everyone() -> Duration {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = stat.lines().next().unwrap_or_default();
     let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
-    // user nice system idle iowait irq softirq steal; guests count as users, too.
+    // The fields are: user nice system idle iowait irq softirq steal. The time of own guests is contained in `user`.
     from_ticks([0, 1, 2, 5, 6, 7].iter().filter_map(|index| ticks.get(*index)).sum())
 }
 
@@ -139,7 +139,7 @@ fn from_ticks(ticks: u64) -> Duration {
     Duration::from_millis(ticks * 1000 / USER_HZ)
 }
 
-/// Measures how much CPU time given processes and all others use.
+/// Measures the CPU time of given processes and that of all other processes.
 pub struct Watch {
     ours: Vec<(u32, Duration)>,
     everyone: Duration,
@@ -151,14 +151,14 @@ pub struct Watch {
 pub struct Load {
     /// CPU time of the watched processes.
     pub ours: Duration,
-    /// CPU time of all other processes, and what the host withheld.
+    /// CPU time of all other processes, plus time stolen by the hypervisor.
     pub theirs: Duration,
-    /// The available CPU time.
+    /// The CPU time of all CPUs together: their number times the elapsed time.
     pub whole: Duration,
 }
 
 impl Watch {
-    /// Begins to measure. The processes must live until the end.
+    /// Begins to measure. The processes must live until [`Watch::load`] was called.
     pub fn start(ours: &[u32]) -> Watch {
         let ours = ours.iter().map(|pid| (*pid, process(*pid))).collect();
         Watch { ours, everyone: everyone(), since: Instant::now() }
@@ -174,18 +174,18 @@ impl Watch {
 }
 
 impl Load {
-    /// The share of the machine that other processes had.
+    /// The share of the machine's CPU time that other processes used.
     pub fn others(self) -> f64 {
         self.theirs.as_secs_f64() / self.whole.as_secs_f64().max(1e-9)
     }
 
-    /// The load for a run that uses only some of the CPUs. Other processes may use the rest.
+    /// The load for a run that uses only `used` CPUs. Other processes may use the remaining CPUs without disturbing the run.
     pub fn beside(self, used: f64) -> Load {
         let free = self.whole.mul_f64(1.0 - (used / cpus() as f64).min(1.0));
         Load { theirs: self.theirs.saturating_sub(free), ..self }
     }
 
-    /// The sum of both.
+    /// The sum of two loads.
     pub fn and(self, other: Load) -> Load {
         Load {
             ours: self.ours + other.ours,

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use self::figure::Figure;
 
-/// A measurement: its name, and the function that takes it.
+/// A measurement: its name, and the function that performs the measurement.
 pub type Measurement = (&'static str, fn() -> Vec<Figure>);
 
-/// Takes those measurements that the command line wants (`[--check] [--only NAME]…`) and prints their figures below
-/// the title. With `--check`: 1 if a figure misses its bound, 2 if a figure cannot be judged.
+/// Performs the measurements that the command line selects (`[--check] [--only NAME]…`) and prints the figures below
+/// the title. With `--check`, the exit code is 1 if a figure misses its bound, and 2 if a figure cannot be judged.
 pub fn run(measurements: &[Measurement], title: impl FnOnce() -> String) -> ExitCode {
     let options = match Options::read(measurements) {
         Ok(options) => options,
@@ -44,7 +44,7 @@ impl Options {
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--bench" => {} // cargo adds it
+                "--bench" => {} // cargo adds this option
                 "--check" => options.check = true,
                 "--only" => {
                     let name = arguments.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The cost of the engine and everything around it, compared with the bare search.
+//! The cost of the whole miner, compared with the bare search.
 
 use std::thread;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Load, Watch, cpus};
 
 const ROUNDS: usize = 7;
-/// The bare search runs before and after each run of the miner, so that a clock that drifts hits both.
+/// The bare search runs before and after each run of the miner, so that a drift of the CPU's clock rate affects both.
 const KERNEL_TIME: Duration = Duration::from_millis(700);
 const MINER_TIME: Duration = Duration::from_secs(3);
 
-/// The result of a run of the miner.
+/// The result of one run of the miner.
 struct Run {
     /// Hashes per CPU second of the mining threads.
     rate: f64,
-    /// Their share of the CPU time that other processes left.
+    /// The mining threads' share of the CPU time that other processes left.
     share: f64,
     load: Load,
 }
@@ -51,7 +51,7 @@ fn list(values: &[f64]) -> String {
     values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Hashes per CPU second of the bare search on all cores at once.
+/// Hashes per CPU second of the bare search on all cores concurrently.
 fn bare() -> f64 {
     let on_one = || {
         let before = cpu_time();
@@ -80,7 +80,7 @@ fn mine(pool: &Pool) -> Run {
     let (watch, before) = (Watch::start(&[miner.id()]), miner.mining_time());
     thread::sleep(MINER_TIME);
     let (load, time) = (watch.load(), miner.mining_time());
-    // The pool counts as another process for the share, but not for the noise.
+    // Here the pool is one of the other processes.
     let allowed = load.whole.saturating_sub(load.theirs);
     let share = (time - before).as_secs_f64() / allowed.as_secs_f64();
     miner.interrupt();

@@ -19,8 +19,8 @@ pub fn measure() -> Vec<Figure> {
 
 fn run(share: f64) -> [Figure; 2] {
     let threads = || mining_threads(std::process::id());
-    // The threads of the last engine end some time after it was dropped. Their CPU time would be counted now, and be missing
-    // later.
+    // The threads of the last engine end some time after the engine was dropped. They would be counted in the first reading of
+    // the CPU time, but not in the second.
     while !threads().is_empty() {
         thread::sleep(Duration::from_millis(1));
     }

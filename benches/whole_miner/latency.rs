@@ -1,7 +1,7 @@
-//! How long a new job takes to reach the threads, all cores mining.
+//! How long a new job takes to reach the threads while all cores mine.
 //!
-//! From just before the server writes the line of `mining.notify` in one call, to the end of each thread's first chunk
-//! on the job: the chunk, some 15 to 40 µs, is part of the figure.
+//! The time begins just before the server writes the line of `mining.notify`, and ends when a thread has finished its first
+//! chunk of the job. The chunk itself takes 15 to 40 µs.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -22,17 +22,17 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Watch, cpus};
 
 const JOBS: u64 = 1000;
-/// A share every few seconds.
+/// Gives a share every few seconds.
 const DIFFICULTY: f64 = 0.05;
-/// A process of another control group keeps a core for a slice of some milliseconds, whatever wakes meanwhile: others
-/// that have 1 % of the time make 1 % of the jobs late.
+/// A process of another control group keeps a core for a few milliseconds even if our thread wakes meanwhile. So other
+/// processes that use 1 % of the CPU time delay 1 % of the jobs.
 const TAIL_NOISE: f64 = 0.005;
-/// The pool waits before a job, so that this process sleeps when it comes, and after it, so that it sleeps on.
+/// The pool's pause before and after each job, so that the measuring process sleeps while the job arrives.
 const CALM: Duration = Duration::from_millis(5);
-/// A deadline that only a defect exceeds.
+/// A deadline that is missed only if something is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The other process. It sends a job for each line that it reads, and prints the time.
+/// Runs as the pool: sends a job for each line on standard input, and prints the time of sending.
 pub fn play_pool() {
     let pool = BenchPool::start(DIFFICULTY, true);
     println!("{}", pool.address);

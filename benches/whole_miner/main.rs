@@ -1,12 +1,13 @@
-//! The requirements of the whole miner: figures that need a pool, a process and a clock instead of a loop.
+//! The requirements of the whole miner: figures that need a real pool and process instead of a criterion loop.
 //!
 //! `cargo bench --bench whole_miner [-- --check] [--only NAME]…`
 //!
-//! `--check` exits with 1 if a figure misses its bound, and with 2 if there is no verdict on one because other
-//! processes (or other guests of the same host) had too much of the CPU meanwhile. The names are those in the output.
+//! `--check` exits with 1 if a figure misses its bound, and with 2 if a figure cannot be judged because other
+//! processes (or other guests of the same host) used too much CPU time during the measurement. NAME is the name of a
+//! measurement, as in the output.
 //!
-//! The miner is the binary; only for the latency of a new job it runs inside this process, as the engine's counters
-//! say when each thread began. The pool then is a process of its own: this program, playing a pool.
+//! The miner is the real binary, except in the measurement of a new job's latency. There the miner runs inside this process,
+//! because the engine's counters show when each thread began, and a second process of this program acts as the pool.
 
 mod efficiency;
 mod fractions;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use suite::Measurement;
 
-/// The option with which this program starts itself as a pool.
+/// This program starts itself with this option to act as the pool.
 const PLAY_POOL: &str = "--play-pool";
 
 const MEASUREMENTS: [Measurement; 7] = [

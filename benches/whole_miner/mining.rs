@@ -1,4 +1,4 @@
-//! The binary as a child: `mesos-miner pool` and `mesos-miner mine`.
+//! Child processes of the real binary: `mesos-miner pool` and `mesos-miner mine`.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -11,10 +11,10 @@ use serde::Deserialize;
 
 use crate::suite::machine;
 
-/// A deadline that only a defect exceeds.
+/// A deadline that is missed only if something is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The backend for everything measured in this run, so that all figures are about the same search.
+/// The backend of all measurements in this run, so that all figures are about the same search.
 pub fn backend() -> Backend {
     static BACKEND: OnceLock<Backend> = OnceLock::new();
     *BACKEND.get_or_init(|| calibrate(CALIBRATION_TIME * 4).choice().rolled)
@@ -37,10 +37,10 @@ fn end(child: &mut Child, signal: Signal) {
     let _ = child.wait();
 }
 
-/// The pool of this project over its built-in chain.
+/// `mesos-miner pool` with the built-in chain.
 pub struct Pool {
     child: Child,
-    /// Its address.
+    /// The pool's Stratum address.
     pub address: String,
 }
 
@@ -66,7 +66,7 @@ impl Drop for Pool {
     }
 }
 
-/// The summary of `mine --json`, with the fields that are needed here.
+/// The summary of `mine --json`, reduced to the fields that the benches need.
 #[derive(Debug, Deserialize)]
 pub struct Summary {
     pub hashes: u64,
@@ -84,12 +84,12 @@ pub struct Shares {
 /// A running `mesos-miner mine`.
 pub struct Miner {
     child: Child,
-    /// The time of its start.
+    /// When the miner was started.
     pub started: Instant,
 }
 
 impl Miner {
-    /// Mines with some threads; share lines and statistics are on.
+    /// Starts a miner with `threads` threads. The output of shares and statistics is on.
     pub fn start(address: &str, threads: usize, more: &[&str]) -> Miner {
         let started = Instant::now();
         let mut command = binary();
@@ -97,7 +97,7 @@ impl Miner {
         Miner { child: command.spawn().expect("the binary was just built"), started }
     }
 
-    /// [`Miner::start`] with the backend of this run; returns once all threads mine.
+    /// Like [`Miner::start`], but with the backend of this run. Returns once all threads mine.
     pub fn start_hashing(address: &str, threads: usize) -> Miner {
         let miner = Miner::start(address, threads, &["--backend", backend().name()]);
         let all_mine = || {
@@ -115,19 +115,19 @@ impl Miner {
         self.child.id()
     }
 
-    /// CPU time of all its mining threads.
+    /// CPU time of all mining threads of this miner.
     pub fn mining_time(&self) -> Duration {
         machine::mining_threads(self.id()).iter().sum()
     }
 
-    /// Interrupts it.
+    /// Sends SIGINT to the miner.
     pub fn interrupt(&self) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             kill_process(pid, Signal::TERM).expect("it runs");
         }
     }
 
-    /// Waits for its end, after [`Miner::interrupt`].
+    /// Waits until the miner has ended after [`Miner::interrupt`], and returns its summary.
     pub fn summary(mut self) -> Summary {
         let mut text = String::new();
         let mut stdout = self.child.stdout.take().expect("piped");

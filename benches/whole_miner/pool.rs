@@ -1,5 +1,5 @@
-//! A pool for measurements. It sends jobs on command at a fixed difficulty, and keeps the times and the numbers of shares.
-//! It checks every share against the job.
+//! A pool for measurements. It sends jobs on command at a fixed difficulty, checks every share against its job, and counts
+//! the shares.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
@@ -17,18 +17,18 @@ const MASK: u32 = 0x1fff_e000;
 const EXTRANONCE1: [u8; 4] = [1, 2, 3, 4];
 const EXTRANONCE2_LEN: usize = 8;
 
-/// The numbers of shares.
+/// Numbers of shares.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
-    /// Good shares.
+    /// Valid shares.
     pub good: u64,
     /// Duplicate shares.
     pub twice: u64,
-    /// Shares of unknown jobs, or with a hash above the target.
+    /// Shares for unknown jobs, or with a hash above the target.
     pub wrong: u64,
 }
 
-/// A pool for one miner; serves until the program ends.
+/// A pool for one miner. It serves until the program ends.
 #[derive(Clone)]
 pub struct BenchPool {
     pub address: SocketAddr,
@@ -37,7 +37,7 @@ pub struct BenchPool {
 
 struct State {
     difficulty: f64,
-    /// Each job replaces the one before.
+    /// Whether each job makes the previous jobs invalid.
     clean: bool,
     jobs: HashMap<String, Job>,
     client: Option<TcpStream>,
@@ -46,7 +46,7 @@ struct State {
     first_share: Option<Instant>,
 }
 
-/// The clock that all processes share, in nanoseconds.
+/// CLOCK_MONOTONIC in nanoseconds. All processes share this clock.
 pub fn monotonic() -> u64 {
     let time = Duration::try_from(clock_gettime(ClockId::Monotonic)).expect("the clock began at zero");
     u64::try_from(time.as_nanos()).expect("machines do not run for centuries")
@@ -78,7 +78,7 @@ impl BenchPool {
         pool
     }
 
-    /// Sends a new job. Returns the time just before it was written ([`monotonic`]); `None` without a miner.
+    /// Sends a new job. Returns the [`monotonic`] time just before the job was written; `None` if no miner is connected.
     pub fn notify(&self) -> Option<u64> {
         let mut state = self.lock();
         let line = state.next_job();
@@ -146,7 +146,7 @@ impl BenchPool {
 }
 
 impl State {
-    /// Creates a job with another header, as large as that of a full block. Returns its line.
+    /// Creates a job with a new header, as large as the job of a full block. Returns the `mining.notify` line.
     fn next_job(&mut self) -> String {
         let number = u32::try_from(self.jobs.len()).expect("a measurement has few jobs") + 1;
         let notify = Notify {
@@ -171,7 +171,7 @@ impl State {
         line + "\n"
     }
 
-    /// `None` if a field is missing or not hexadecimal.
+    /// Whether the share's hash meets the target; `None` if a field is missing or not hexadecimal.
     fn meets_target(&self, share: &[Value]) -> Option<bool> {
         let text = |index: usize| share.get(index)?.as_str();
         let number = |index: usize| u32::from_str_radix(text(index)?, 16).ok();

@@ -1,4 +1,4 @@
-//! Whether the number of shares fits the number of hashes that the miner reports.
+//! Checks that the number of shares fits the number of hashes that the miner reports.
 
 use std::thread;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use crate::suite::figure::{Bound, Figure};
 use crate::suite::machine::cpus;
 
 const TIME: Duration = Duration::from_secs(10);
-/// Some hundred shares a second for each thread.
+/// Gives a few hundred shares a second for each thread.
 const DIFFICULTY: f64 = 1e-4;
-/// The interval of new jobs. The job before stays valid.
+/// The interval of new jobs. Previous jobs stay valid.
 const JOB_TIME: Duration = Duration::from_millis(250);
 
 pub fn measure() -> Vec<Figure> {

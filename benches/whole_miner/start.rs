@@ -1,7 +1,7 @@
-//! From the start of the process to its first hash, calibration included.
+//! The time from the start of the process to its first hash, including the calibration.
 //!
-//! The first hash shows by its share: the target is so easy that the first chunk has hits, so the way of a share to
-//! the pool, some 100 µs, is part of the figure.
+//! The pool sees the first hash as a share, because the target is so easy that the first chunk contains hits. So the figure
+//! includes the time that a share takes to reach the pool, about 100 µs.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Watch, cpus};
 
 const RUNS: usize = 15;
-/// A hit in some ten thousand hashes.
+/// Gives a hit in about ten thousand hashes.
 const DIFFICULTY: f64 = 2e-6;
-/// A deadline that only a defect exceeds.
+/// A deadline that is missed only if something is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub fn measure() -> Vec<Figure> {
@@ -24,7 +24,7 @@ pub fn measure() -> Vec<Figure> {
         times.push(time.as_secs_f64() * 1e3);
         ours += used;
     }
-    // One thread calibrates; the others begin when it is done.
+    // Only one thread runs during the calibration, so other processes may use the other CPUs.
     let mut load = watch.load();
     load.ours += ours;
     load.theirs = load.theirs.saturating_sub(ours);

@@ -1,4 +1,4 @@
-//! Two workers of one CPU each, side by side.
+//! Two workers of one CPU each, at the same time, compared with one worker.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Load, Watch, allowed_cores, cpus};
 
 const ROUNDS: usize = 5;
-/// Other processes slow down two workers, but not one.
+/// The bound is lower than for other figures, because other processes slow down two workers, but not a single one.
 const NOISE: f64 = 0.015;
 const TIME: Duration = Duration::from_secs(3);
 
@@ -39,7 +39,7 @@ fn mine(pool: &Pool, workers: usize) -> (f64, Load, String) {
     let miners: Vec<_> = (0..workers)
         .map(|_| {
             let miner = Miner::start_hashing(&pool.address, 1);
-            // The hashes so far count from the start of the search.
+            // The miner counts hashes from the start of its search, so note the CPU time that it has used before.
             let head_start = miner.mining_time();
             (miner, Instant::now(), head_start)
         })

@@ -1,4 +1,4 @@
-//! Checks that no rule, kind of offer or latency makes a launch much more expensive.
+//! Checks that no placement rule, kind of offer or latency makes a launch much more expensive.
 
 use crate::options::Options;
 use crate::phases::variants::{Cost, VARIANTS, Variant, launch};
@@ -6,13 +6,13 @@ use crate::report::thousands;
 use crate::scheduler::Binary;
 use crate::suite::figure::{Bound, Figure, quantile};
 
-/// How often each launch is measured, in turn with the others. The medians count.
+/// The number of rounds. Each round measures every launch once, and the figures use the medians.
 const ROUNDS: usize = 3;
-/// The largest cluster. Larger ones would show nothing more, because the exponent of the plain launch is bounded.
+/// The largest cluster to use. Larger ones would reveal nothing more, because the exponent of the plain launch is bounded.
 const AGENTS: usize = 1000;
-/// CPU time of the scheduler for each worker, by that of the plain launch.
+/// The bound of the scheduler's CPU time for each worker, relative to the plain launch.
 const MOST: f64 = 2.0;
-/// The time that a round trip of 2 ms adds to a launch, relative to what it would add to calls one after the other.
+/// The bound of the time that a round trip of 2 ms adds to a launch, relative to the time that it would add to sequential calls.
 const MOST_OF_SEQUENTIAL: f64 = 0.25;
 
 /// The name of the CPU ratio of each of [`VARIANTS`].
@@ -29,11 +29,11 @@ const SEQUENTIAL: &str = "launch at a master 2 ms away, time added ÷ that of ca
 /// One launch of each kind.
 struct Round {
     plain: Cost,
-    /// In the order of [`VARIANTS`].
+    /// The launches of the variants, in the order of [`VARIANTS`].
     others: Vec<Cost>,
 }
 
-/// The figures of all variants, on one of these clusters.
+/// Measures the figures of all variants, on the largest suitable cluster of `sizes`.
 pub fn check(options: &Options, binary: &Binary, sizes: &[usize]) -> Vec<Figure> {
     let agents = sizes.iter().copied().filter(|size| *size <= AGENTS).max().unwrap_or(sizes[0]);
     let take = |variant: Option<&Variant>| {

@@ -1,4 +1,4 @@
-//! An agent: its resources, and those that are free.
+//! An agent and its resources.
 
 use std::time::{Duration, Instant};
 
@@ -8,24 +8,24 @@ use mesos::v1::{Attribute, FrameworkId, Offer, Resource, TaskInfo, Url, value};
 
 use super::MASTER_ID;
 
-/// Ports of each agent.
+/// The ports of each agent.
 const PORTS: std::ops::RangeInclusive<u64> = 31_000..=32_000;
-/// Disk of each agent, MB.
+/// The disk of each agent, in MB.
 const DISK: u64 = 100_000;
 
-/// What all agents have in common.
+/// The settings that all agents have in common.
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
     pub cpus_milli: u64,
     /// MB.
     pub mem: u64,
-    /// Attributes of each, the rack among them.
+    /// The number of attributes of each agent, including the rack.
     pub attributes: usize,
-    /// How many racks there are.
+    /// The number of racks.
     pub racks: usize,
 }
 
-/// The resources that are distinguished here.
+/// An amount of resources. Disk and ports are only offered together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     pub cpus_milli: u64,
@@ -53,7 +53,7 @@ impl Amount {
         self.rest |= other.rest;
     }
 
-    /// The difference, if there is enough.
+    /// Subtracts `other`; `None` if there is too little.
     pub fn without(self, other: Self) -> Option<Self> {
         Some(Self {
             cpus_milli: self.cpus_milli.checked_sub(other.cpus_milli)?,
@@ -97,11 +97,11 @@ pub(super) struct Agent {
     attributes: Vec<Attribute>,
     /// The resources that are neither offered nor used.
     pub free: Amount,
-    /// The filter: declined resources, and the time until which they are not offered.
+    /// The filter: declined resources, and the time until which they are not offered again.
     refused: Option<(Amount, Instant)>,
     /// Whether the master regards it as lost.
     pub is_lost: bool,
-    /// Its tasks that have not ended.
+    /// The agent's tasks that have not ended.
     pub tasks: Vec<usize>,
     pub executor: ExecutorFile,
 }
@@ -139,7 +139,7 @@ impl Agent {
         id.strip_prefix(MASTER_ID)?.strip_prefix("-S")?.parse().ok()
     }
 
-    /// Whether its free resources may be offered.
+    /// Whether the agent's free resources may be offered.
     pub fn is_offered(&self, leftovers: bool, now: Instant) -> bool {
         let enough = self.free.cpus_milli >= 10 || leftovers && self.free.mem >= 32;
         let refused = self.refused.is_some_and(|(amount, until)| until > now && self.free.is_within(amount));

@@ -1,4 +1,4 @@
-//! Executors: they start tasks, send their reports and live messages, and end them.
+//! Executors, which start tasks, send the tasks' reports and live messages, and end the tasks.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use task::{Account, Instruction, ProgramSpec, Report, ServerAddress, TaskSpec, T
 use super::task::{Sums, Task, Timer};
 use super::{Cluster, events};
 
-/// Multiples of the golden ratio's fraction are spread evenly over an interval, whatever their number.
+/// The golden ratio minus 1. The fractional parts of its multiples are spread evenly over an interval, however many they are.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 impl Cluster {
-    /// Starts a task: it sends TASK_STARTING and then TASK_RUNNING. A server sends TASK_RUNNING only when it is to come up.
+    /// Launches a task. It sends TASK_STARTING and then TASK_RUNNING, but a server sends TASK_RUNNING only if `server_comes_up`.
     pub(super) fn launch(&mut self, agent: usize, info: TaskInfo, now: Instant) {
         let Ok(spec) = TaskSpec::decode(info.data.as_deref().unwrap_or_default()) else {
             self.counters.failed_launches += 1;
@@ -52,13 +52,13 @@ impl Cluster {
         }
     }
 
-    /// Lets the launched server send TASK_RUNNING, and each later server at once.
+    /// Lets the launched server send TASK_RUNNING now, and each later server as soon as it is launched.
     pub fn server_comes_up(&mut self, now: Instant) {
         self.server_comes_up = true;
         self.report_of_server(now);
     }
 
-    /// Turns on or off that tasks send live messages and reports at the intervals of their specifications.
+    /// Sets whether tasks send live messages and reports at the intervals in their specifications.
     pub fn be_lively(&mut self, lively: bool, now: Instant) {
         self.lively = lively;
         self.timers.clear();
@@ -90,7 +90,7 @@ impl Cluster {
                 continue;
             }
             let task = &self.tasks[index];
-            // Missed messages are not made up for.
+            // Skip missed messages instead of sending them later.
             let next = (due + task.interval(timer)).max(now);
             self.timers.push(Reverse((next, index, timer)));
             match timer {
@@ -101,13 +101,13 @@ impl Cluster {
         }
     }
 
-    /// Whether a task's executor runs.
+    /// Whether a task has been started and has not ended.
     fn has_begun(&self, index: usize) -> bool {
         let state = self.tasks[index].state;
         state != TaskState::TaskStaging && !state.is_terminal()
     }
 
-    /// Sends a live message. Those of a lost agent are dropped.
+    /// Sends a live message, unless the task's agent is lost.
     fn send_live(&mut self, index: usize) {
         let task = &self.tasks[index];
         let agent = &self.agents[task.agent];
@@ -120,7 +120,8 @@ impl Cluster {
         self.send(event);
     }
 
-    /// Reports the shares since the last report; at least one, because a worker without shares sends no report.
+    /// Makes a worker report the shares found since its last report, but at least one, because a worker without shares sends no
+    /// report.
     fn report_by_time(&mut self, index: usize, now: Instant) {
         let passed = now.duration_since(self.tasks[index].reported);
         let shares = self.settings.rows.unwrap_or((passed.as_secs_f64().round() as u32).max(1));
@@ -139,8 +140,8 @@ impl Cluster {
         self.push_update(index, TaskState::TaskRunning, Some(report.encode()), now);
     }
 
-    /// Makes the server report the workers whose totals have changed, with the totals of their own last reports and without
-    /// rows of single shares.
+    /// Makes the server report the workers whose totals have changed. The reported totals are those of the workers' own last
+    /// reports. Rows of single shares are left out.
     pub fn report_of_server(&mut self, now: Instant) {
         let Some(server) = self.server.filter(|server| self.has_begun(*server)) else { return };
         let mut accounts = Vec::new();
@@ -164,7 +165,7 @@ impl Cluster {
         self.push_update(server, TaskState::TaskRunning, Some(report.encode()), now);
     }
 
-    /// The next `count` workers, in a round that begins at `from`, that run and are not lost; fewer if there are fewer.
+    /// The next `count` workers that run and are not lost, beginning at `from` and wrapping around; fewer if there are fewer.
     fn next_workers(&self, from: usize, count: usize) -> Vec<usize> {
         let all = self.tasks.len();
         let around = (0..all).map(|step| (from + step) % all);
@@ -175,7 +176,7 @@ impl Cluster {
         around.filter(runs).take(count).collect()
     }
 
-    /// Makes `count` workers report, beginning at `from`. Returns where to go on.
+    /// Makes `count` workers report, beginning at `from`. Returns the index to continue from.
     pub fn report_next(&mut self, from: usize, count: usize, now: Instant) -> usize {
         let workers = self.next_workers(from, count);
         for index in &workers {
@@ -184,7 +185,7 @@ impl Cluster {
         workers.last().map_or(from, |last| last + 1)
     }
 
-    /// Makes `count` workers send a live message, beginning at `from`. Returns where to go on.
+    /// Makes `count` workers send a live message, beginning at `from`. Returns the index to continue from.
     pub fn live_next(&mut self, from: usize, count: usize) -> usize {
         let workers = self.next_workers(from, count);
         for index in &workers {
@@ -193,8 +194,8 @@ impl Cluster {
         workers.last().map_or(from, |last| last + 1)
     }
 
-    /// Makes a worker without unacknowledged updates send one. Its acknowledgement shows that the scheduler has handled
-    /// everything that was sent before it. `None` if there is no such worker.
+    /// Makes a worker without unacknowledged updates send an update, the marker. The marker's acknowledgement shows that the
+    /// scheduler has handled everything that was sent before the marker. `None` if there is no such worker.
     pub fn send_marker(&mut self, now: Instant) -> Option<()> {
         let workers = self.next_workers(0, self.tasks.len());
         let idle = workers.into_iter().find(|index| self.tasks[*index].updates.is_empty())?;
@@ -213,7 +214,7 @@ impl Cluster {
         self.free(index);
     }
 
-    /// Gives the resources of an ended task back to its agent.
+    /// Returns the resources of an ended task to its agent.
     pub(super) fn free(&mut self, index: usize) {
         let Task { agent, amount, .. } = self.tasks[index];
         self.agents[agent].free.add(amount);
@@ -227,7 +228,7 @@ impl Cluster {
         let spec = &mut self.tasks[*index].spec;
         match (Instruction::decode(&message.data), &mut spec.kind) {
             (Ok(Instruction::MineAt { pool }), ProgramSpec::Worker(worker)) => worker.pool = pool,
-            // Timers that were set before keep their times.
+            // Timers that are already set keep their times.
             (Ok(Instruction::SetIntervals(intervals)), ProgramSpec::Worker(_)) => {
                 spec.intervals = intervals;
             }

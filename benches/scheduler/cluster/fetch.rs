@@ -1,4 +1,4 @@
-//! Executors that agents fetch before a task starts. An agent keeps what it has fetched.
+//! Agents fetch the executor before a task starts, and keep the fetched file.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use mesos::v1::task_status::Reason;
 use super::Cluster;
 use super::agent::ExecutorFile;
 
-/// How agents fetch.
+/// How agents fetch executors.
 #[derive(Clone, Debug)]
 pub struct FetchSettings {
-    /// The bandwidth of all agents together.
+    /// The bandwidth that all agents share.
     pub bytes_per_second: f64,
-    /// A task fails if its executor has not been fetched after this time, as on Mesos' agents.
+    /// A task fails if its executor has not been fetched within this time, as on Mesos' agents.
     pub registration_timeout: Duration,
 }
 
@@ -37,7 +37,7 @@ pub enum Fetched {
 }
 
 impl Cluster {
-    /// Whether the agent has the executor. If not, fetches it, and lets the task wait.
+    /// Whether the agent has the executor. If not, requests the fetch and makes the task wait for it.
     pub(super) fn has_executor(&mut self, agent: usize, task: usize, uri: String, now: Instant) -> bool {
         match &mut self.agents[agent].executor {
             ExecutorFile::There => return true,
@@ -45,7 +45,7 @@ impl Cluster {
             executor => {
                 *executor = ExecutorFile::Coming(vec![task]);
                 let by = now + self.settings.fetch.registration_timeout;
-                // The receiver lives as long as the master.
+                // Sending fails only if the master has ended, because the receiver lives until then.
                 let _ = self.fetches.send(Fetch { agent, uri, by });
             }
         }

@@ -1,4 +1,4 @@
-//! Offers, and the calls that answer them.
+//! Offers, and the calls that accept or decline them.
 
 use std::time::{Duration, Instant};
 
@@ -9,25 +9,25 @@ use mesos::v1::{Filters, OfferId, TaskInfo, TaskState};
 use super::agent::{Agent, Amount, offer_number};
 use super::{Cluster, events, updates};
 
-/// The default of `refuse_seconds`.
+/// Mesos' default of `refuse_seconds`.
 const REFUSE: Duration = Duration::from_secs(5);
 
-/// Offers of one burst.
+/// The progress of one burst of offers.
 #[derive(Default)]
 pub(super) struct Watched {
-    /// Their numbers.
+    /// The offers have numbers from `from` to `below - 1`.
     from: u64,
     below: u64,
-    /// How many are still to be sent.
+    /// The number of offers still to be sent.
     missing: usize,
-    /// How many sent offers are not answered.
+    /// The number of sent offers that are not answered.
     open: usize,
     since: Option<Instant>,
     answered: Option<Instant>,
 }
 
 impl Watched {
-    /// Counts offers that were sent, all with numbers less than `below`.
+    /// Notes that `offers` offers were sent, with numbers less than `below`.
     fn sent(&mut self, offers: usize, below: u64, now: Instant) {
         if self.missing > 0 {
             self.missing = self.missing.saturating_sub(offers);
@@ -46,7 +46,7 @@ impl Watched {
 }
 
 impl Cluster {
-    /// Offers all free resources without a filter, as one event.
+    /// Offers all free resources that no filter excludes, in one event.
     pub(super) fn allocate(&mut self, now: Instant) {
         self.next_allocation = now + self.settings.allocation_interval;
         if self.stream.is_none() || self.suppressed {
@@ -59,8 +59,8 @@ impl Cluster {
         self.offer(&offered, now);
     }
 
-    /// Offers the free resources of `count` agents that run workers, as if their filters had just expired. Begins with agent
-    /// `from`. Returns where to go on.
+    /// Offers the free resources of `count` agents that run workers, as if the agents' filters had just expired. Begins with
+    /// agent `from`. Returns the agent to continue from.
     pub fn offer_leftovers(&mut self, from: usize, count: usize, now: Instant) -> usize {
         let all = self.agents.len();
         let free = |agent: &Agent| agent.free.mem > 0 && !agent.is_lost && !agent.tasks.is_empty();
@@ -92,7 +92,7 @@ impl Cluster {
         self.send(event);
     }
 
-    /// Begins to watch when an offer of each agent is answered.
+    /// Begins to watch the next offer of each agent until it is answered.
     pub fn watch_offers(&mut self) {
         let (from, missing) = (self.next_offer, self.agents.len());
         self.watched = Some(Watched { from, below: from, missing, ..Watched::default() });
@@ -113,7 +113,7 @@ impl Cluster {
         self.offers.len()
     }
 
-    /// Withdraws all offers, because the framework is gone.
+    /// Withdraws all offers, because the framework has disconnected.
     pub(super) fn withdraw_offers(&mut self) {
         for (_, (agent, amount)) in std::mem::take(&mut self.offers) {
             self.counters.offers_answered += 1;
@@ -142,7 +142,7 @@ impl Cluster {
     pub(super) fn decline(&mut self, decline: call::Decline, now: Instant) {
         let time = refuse_time(decline.filters.as_ref());
         for offer in &decline.offer_ids {
-            // Withdrawn offers are not an error.
+            // An unknown offer was withdrawn in the meantime, which is not an error.
             if let Some((agent, amount)) = self.take_offer(offer, now) {
                 self.agents[agent].free.add(amount);
                 self.agents[agent].refuse(time, now);
@@ -190,7 +190,7 @@ impl Cluster {
         Some(taken)
     }
 
-    /// Fails a launch on withdrawn offers, or on too little resources.
+    /// Fails a launch because an offer was withdrawn, or because the offered resources are too small.
     fn refuse_launch(&mut self, task: &TaskInfo, all_valid: bool) {
         self.counters.failed_launches += 1;
         let (state, reason) = match all_valid {

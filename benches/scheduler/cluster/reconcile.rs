@@ -1,4 +1,4 @@
-//! RECONCILE.
+//! Responses to RECONCILE.
 
 use mesos::v1::scheduler::call;
 use mesos::v1::task_status::{Reason, Source};
@@ -8,7 +8,7 @@ use super::agent::Agent;
 use super::{Cluster, events, updates};
 
 impl Cluster {
-    /// Sends the latest state of these tasks or, without tasks, of all tasks that are not unreachable.
+    /// Sends the latest state of the tasks in the call or, if it names none, of all tasks that are not unreachable.
     pub(super) fn reconcile(&mut self, reconcile: call::Reconcile) {
         if reconcile.tasks.is_empty() {
             for index in 0..self.tasks.len() {
@@ -64,7 +64,7 @@ impl Cluster {
         self.send(events::update(status));
     }
 
-    /// Whether the scheduler has learned the state of each task since the last subscription.
+    /// Whether the state of each task was sent to the scheduler since the last subscription.
     pub fn all_reconciled(&self) -> bool {
         self.reconciled >= self.live
     }

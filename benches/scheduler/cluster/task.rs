@@ -1,4 +1,4 @@
-//! A simulated task: a worker that finds shares, or the pool server that counts them.
+//! A simulated task: a worker that finds shares, or the pool server that counts the workers' shares.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use task::{Live, PoolLive, ProgramSpec, ShareRow, TaskSpec, Totals, Verdict, Wor
 use super::agent::Amount;
 use super::updates::Update;
 
-/// Hashes a second of a thousandth of a CPU.
+/// Hashes per second that a thousandth of a CPU computes.
 const HASHRATE: f64 = 10_000.0;
-/// Expected hashes of each share.
+/// The expected number of hashes for each share.
 const WORK: u128 = 40_000_000;
-/// Most rows in a report, as of a real worker.
+/// Maximum number of rows in a report, as for a real worker.
 const MAX_ROWS: u32 = 128;
-/// What a task sends periodically.
+/// The messages that a task sends periodically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     Live,
@@ -25,9 +25,9 @@ pub(super) enum Timer {
 /// Sums of all workers' totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// Of the workers' last reports.
+    /// The sum over the workers' last reports.
     pub workers: Totals,
-    /// Of the pool server's last reports.
+    /// The sum over the workers in the pool server's last reports.
     pub pool: Totals,
 }
 
@@ -37,13 +37,13 @@ pub(super) struct Task {
     pub agent: usize,
     pub amount: Amount,
     pub spec: TaskSpec,
-    /// The state of its newest update.
+    /// The state in the task's newest update.
     pub state: TaskState,
-    /// Its unacknowledged updates. Only the first one has been sent.
+    /// The task's unacknowledged updates. Only the first one has been sent.
     pub updates: VecDeque<Update>,
-    /// Whether TASK_RUNNING of a worker was acknowledged.
+    /// Whether the task is a worker whose TASK_RUNNING was acknowledged.
     pub has_run: bool,
-    /// Whether the scheduler has learned its state since the last subscription.
+    /// Whether the task's state was sent to the scheduler since the last subscription.
     pub is_reconciled: bool,
     pub sequence: u64,
     pub totals: Totals,
@@ -88,7 +88,7 @@ impl Task {
         }
     }
 
-    /// H/s of a worker.
+    /// The hashrate of a worker, in H/s.
     pub fn hashrate(&self) -> f64 {
         self.amount.cpus_milli as f64 * HASHRATE
     }
@@ -114,7 +114,7 @@ impl Task {
         }
     }
 
-    /// Finds this many shares. Returns the rows of as many as fit into a report.
+    /// Finds this many shares. Returns rows for the shares that fit into a report.
     pub fn find_shares(&mut self, shares: u32) -> Vec<ShareRow> {
         let mut rows = Vec::with_capacity(shares.min(MAX_ROWS) as usize);
         self.totals.hashes += u128::from(shares) * WORK;

@@ -1,4 +1,4 @@
-//! Status updates: one by one for each task, repeated until acknowledged.
+//! Status updates. The updates of a task are sent one by one, and each is repeated until acknowledged.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use mesos::v1::{TaskState, TaskStatus};
 
 use super::{Cluster, events};
 
-/// An update that is not acknowledged is sent once more after this time. (Mesos doubles it each time.)
+/// An unacknowledged update is sent again after this time. (Mesos doubles the time after each attempt.)
 const RETRY: Duration = Duration::from_secs(10);
 
-/// An update that is to be acknowledged.
+/// An update that the scheduler must acknowledge.
 pub(super) struct Update {
     pub number: u64,
-    /// When it was sent for the first time.
+    /// When the update was first sent.
     sent: Option<Instant>,
     status: TaskStatus,
 }
@@ -105,7 +105,7 @@ impl Cluster {
         self.live -= usize::from(task.state.is_terminal() && task.updates.is_empty());
         self.counters.acknowledged += 1;
         self.counters.last_acknowledgement = Some(now);
-        // The second update is the first report, with TASK_RUNNING.
+        // The second update also has TASK_RUNNING: it is the first report.
         let runs = update.status.state == i32::from(TaskState::TaskRunning);
         if task.is_worker() && runs && !task.has_run {
             task.has_run = true;
@@ -155,7 +155,7 @@ impl Cluster {
         }
     }
 
-    /// Sends an update by the master itself, without a uuid.
+    /// Sends an update from the master itself, without a uuid.
     fn tell(&mut self, index: usize, state: TaskState, reason: Reason, text: &str) {
         let task = &self.tasks[index];
         let status = status(&task.id, &self.agents[task.agent].id, state);
@@ -164,7 +164,7 @@ impl Cluster {
     }
 }
 
-/// An update with the fields that all updates have.
+/// Creates an update with the fields that all updates have.
 pub(super) fn status(task: &str, agent: &str, state: TaskState) -> TaskStatus {
     TaskStatus {
         task_id: task.into(),

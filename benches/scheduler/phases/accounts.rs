@@ -1,4 +1,4 @@
-//! The end: whether the scheduler's accounts are the sums of its tasks' reports.
+//! The last phase: checks that the scheduler's accounts equal the sums of its tasks' reports.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::report::Row;
 use crate::run::Run;
 use crate::scheduler::ledger;
 
-/// The time limit for the summary to become current.
+/// The time limit for `/api/v1/summary` to show the final sums.
 const SHOWN: Duration = Duration::from_secs(30);
 const FIGURE: &str = "accounts";
 
@@ -48,7 +48,7 @@ pub fn check(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     }]
 }
 
-/// Whether `/api/v1/summary` shows the same sums, after a short delay.
+/// Waits until `/api/v1/summary` shows these sums. Returns whether it did in time.
 fn shown(run: &mut Run<'_>, sums: Sums) -> bool {
     let until = Instant::now() + SHOWN;
     while Instant::now() < until {

@@ -1,4 +1,4 @@
-//! Half of the agents are lost, and return.
+//! Half of the agents are lost and return.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ pub fn measure(run: &mut Run<'_>) -> Vec<Row> {
     vec![first, row(run, &meter, BACK, lost)]
 }
 
-/// The time until the scheduler has handled everything.
+/// Measures the time until the scheduler has handled all events.
 fn row(run: &mut Run<'_>, meter: &Meter, figure: &str, tasks: usize) -> Row {
     let limit = run.options.limit;
     let value = match run.catch_up(limit) {

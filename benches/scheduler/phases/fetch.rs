@@ -1,5 +1,5 @@
-//! The launch on agents that fetch the executor from the scheduler, over a network link that is too slow for all of them at
-//! once.
+//! The launch on agents that fetch the executor from the scheduler, over a network link that is too slow for all agents
+//! concurrently.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,7 +12,7 @@ use crate::scheduler::{Executor, SERVED};
 
 const FIGURE: &str = "all running, the executor fetched";
 
-/// The time limit, which allows for failed launches.
+/// The time limit. It is long enough for failed launches to be repeated.
 const LIMIT: Duration = Duration::from_secs(300);
 
 pub fn measure(mut run: Run<'_>) -> Vec<Row> {
@@ -39,7 +39,7 @@ pub fn measure(mut run: Run<'_>) -> Vec<Row> {
         counters.fetched_bytes as f64 / 1e6,
     );
     let value = match done.flatten() {
-        // The link is fast enough for all of them.
+        // A failed fetch is an error, because the link is fast enough if not all agents fetch concurrently.
         Some(last) if counters.not_fetched > 0 => {
             return vec![Row::missed(
                 FIGURE,
@@ -53,7 +53,7 @@ pub fn measure(mut run: Run<'_>) -> Vec<Row> {
     vec![Row::within(FIGURE, run.agents, LIMIT, value)]
 }
 
-/// The beginning of the program under measurement, which compresses as well as the whole.
+/// Creates the file to fetch: the beginning of the measured binary, which compresses as well as the whole binary.
 fn artifact(run: &Run<'_>) -> PathBuf {
     let size = (run.options.fetch_size * 1e6) as u64;
     let mut content = Vec::new();

@@ -1,4 +1,4 @@
-//! From the first offers until all workers run.
+//! The launch: from the first offers until all workers run.
 
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,15 @@ use crate::run::{Cost, Meter, Run};
 /// The duration and the cost, or the progress at the time limit.
 type Taken = Result<(Duration, Cost), String>;
 
-/// The duration of the workers' launch since their first offers.
+/// The duration and the cost of the workers' launch. The durations begin with the first offers for workers.
 pub struct Launched {
-    /// The time until all of these offers are answered and each worker is launched.
+    /// Until all of these offers are answered and each worker is launched.
     pub burst: (Duration, Cost),
-    /// The time until all workers run and their updates are acknowledged.
+    /// Until all workers run and their updates are acknowledged.
     pub running: (Duration, Cost),
 }
 
-/// Starts the scheduler and launches all workers. Tasks send no live messages and reports.
+/// Starts the scheduler and launches all workers. Tasks send neither live messages nor reports.
 pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     run.start_scheduler();
     let limit = run.options.limit;
@@ -54,7 +54,7 @@ fn bytes(run: &Run<'_>) -> Row {
     Row::new("bytes in the launch", run.agents, text)
 }
 
-/// The same, without output.
+/// Like [`measure`], but without output.
 ///
 /// # Errors
 /// The progress at the time limit.
@@ -66,7 +66,7 @@ pub fn quietly(run: &mut Run<'_>) -> Result<Launched, String> {
     Ok(Launched { burst, running: until_all(run, &meter, offers, running)? })
 }
 
-/// The first offers: one for the server. All others are declined.
+/// Waits until the scheduler has launched the server on one of the first offers and declined all other offers.
 fn first_offers(run: &mut Run<'_>) -> Taken {
     let meter = Meter::from_its_start(run);
     let agents = run.agents as u64;
@@ -81,7 +81,8 @@ fn first_offers(run: &mut Run<'_>) -> Taken {
     }
 }
 
-/// The server runs, and offers for workers follow. The times count from these offers, the CPU time from the start.
+/// Lets the server run, so that offers for workers follow. Returns the time of the first of these offers, and a meter that
+/// started just before the server ran.
 fn begin_workers(run: &mut Run<'_>) -> (Meter, Option<Instant>) {
     let meter = Meter::start(run);
     {
@@ -93,10 +94,10 @@ fn begin_workers(run: &mut Run<'_>) -> (Meter, Option<Instant>) {
     (meter, offers)
 }
 
-/// The number of workers that fulfil a condition, and the time at which all of them did.
+/// The number of workers that fulfil a condition, and the time at which the last one did.
 type Progress = fn(&Cluster) -> (u64, Option<Instant>);
 
-/// ACCEPT is sent once the launch is stored, so the launched workers are durable.
+/// The launched workers. They are durable, because the scheduler sends ACCEPT only once the launch is stored.
 fn launched(cluster: &Cluster) -> (u64, Option<Instant>) {
     let counters = cluster.counters();
     let last =

@@ -11,18 +11,18 @@ use crate::run::Run;
 use crate::suite::figure::quantile;
 use crate::support::http;
 
-/// The pages that are requested in turn. A page of tasks has 100 tasks by default.
+/// The pages that are requested in turn. By default, a page of `/api/v1/tasks` has 100 tasks.
 const PATHS: [&str; 4] = ["/healthz", "/metrics", "/api/v1/tasks?limit=100", "/api/v1/summary"];
-/// Time from one request to the next.
+/// The time from one request to the next.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Requests one page after the other, on a thread of its own.
+/// A thread that requests the pages in turn.
 pub struct Asked {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Answers>,
 }
 
-/// Milliseconds from each request to the last byte of its response, by page, and the number of requests without a response.
+/// Milliseconds from each request to the last byte of its response, for each page, and the number of unanswered requests.
 #[derive(Default)]
 pub struct Answers {
     times: [Vec<f64>; PATHS.len()],
@@ -59,7 +59,7 @@ fn ask(http: SocketAddr, stop: &AtomicBool) -> Answers {
             }
             _ => answers.unanswered += 1,
         }
-        // Missed requests are not made up for.
+        // Skip missed requests instead of sending them later.
         let next = begun + INTERVAL * (number as u32 + 1);
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
@@ -76,7 +76,7 @@ fn is_answer(path: &str, body: &[u8]) -> bool {
 }
 
 impl Answers {
-    /// The times as a figure; no figure if there were requests without a response.
+    /// The times as a figure. It counts as missed if some requests got no response.
     pub fn row(&self, run: &Run<'_>, figure: &str) -> [Row; 1] {
         let page = |(path, times): (&str, &Vec<f64>)| match &times[..] {
             [] => format!("{path} –"),

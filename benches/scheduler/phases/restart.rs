@@ -1,4 +1,4 @@
-//! A restart of a killed scheduler with all its tasks.
+//! A restart of a killed scheduler, with all of its tasks.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::report::{Row, cpu, seconds};
 use crate::run::{Cost, Meter, Run};
 
-/// Kills the scheduler, waits for `pause`, and starts it again. Tasks go on with their live messages and reports.
+/// Kills the scheduler, waits for `pause`, and starts it again. Tasks continue to send live messages and reports.
 pub fn measure(run: &mut Run<'_>, pause: Duration, suffix: &str) -> Row {
     run.master.cluster().be_lively(true, Instant::now());
     run.end_scheduler(Signal::KILL);
@@ -28,7 +28,7 @@ pub fn measure(run: &mut Run<'_>, pause: Duration, suffix: &str) -> Row {
     }
 }
 
-/// The time from its start until the state of each task is handled, and its cost.
+/// Starts the scheduler. Returns the time until it has handled the state of each task, and its cost.
 pub fn restart(run: &mut Run<'_>, limit: Duration) -> Option<(Duration, Cost)> {
     let asked = |run: &Run<'_>| run.master.cluster().counters().calls.get("RECONCILE").copied();
     run.start_scheduler();
@@ -41,7 +41,7 @@ pub fn restart(run: &mut Run<'_>, limit: Duration) -> Option<(Duration, Cost)> {
     let meter = Meter::from_its_start(run);
     let mut before = asked(run);
     let done = run.catch_up(until.saturating_duration_since(Instant::now()))?;
-    // The answers to these questions came after the marker.
+    // If the scheduler sent another RECONCILE, the responses came after the marker.
     while asked(run) != before {
         before = asked(run);
         run.catch_up(until.saturating_duration_since(Instant::now()))?;

@@ -10,7 +10,7 @@ use crate::suite::machine::resident;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The memory and disk in use now.
+/// The memory and disk that the scheduler uses now.
 pub fn rows(run: &Run<'_>, time: &str) -> [Row; 2] {
     let folder = format!("{:.1} MB", disk::size(&run.state_dir()) as f64 / 1e6);
     [memory(run, time), Row::new(format!("state folder, {time}"), run.agents, folder)]
@@ -28,11 +28,11 @@ fn taken(run: &Run<'_>) -> String {
     format!("{all:.1} MB ({anonymous:.1} its own, {file:.1} of files); {each:.1} kB a worker")
 }
 
-/// The memory in the steady state, some time after the burst, and its growth.
+/// Measures the memory in the steady state, some time after the burst, and its growth.
 pub fn later(run: &mut Run<'_>, burst: Instant) -> Vec<Row> {
     let after = run.options.memory_after;
     thread::sleep((burst + after).saturating_duration_since(Instant::now()));
-    // The steady state may last longer.
+    // The actual time may be longer than `after`.
     let text = format!("{}, {} s after it", taken(run), burst.elapsed().as_secs());
     let mut rows = vec![Row::new("resident memory, some time after the burst", run.agents, text)];
     if run.options.growth > 0 {
@@ -41,7 +41,7 @@ pub fn later(run: &mut Run<'_>, burst: Instant) -> Vec<Row> {
     rows
 }
 
-/// The anonymous memory in each minute, and the slope of its regression line.
+/// Measures the anonymous memory in each minute, and the slope of the regression line.
 fn growth(run: &Run<'_>, minutes: u32) -> Row {
     let begun = Instant::now();
     let taken: Vec<f64> = (0..=minutes)

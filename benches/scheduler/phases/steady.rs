@@ -8,7 +8,7 @@ use super::traffic;
 use crate::report::Row;
 use crate::run::Run;
 
-/// A pause after the launch, and the time without new intervals after which the state is steady.
+/// A pause after the launch. The state is steady if no task got new intervals during this time.
 const WARM_UP: Duration = Duration::from_secs(5);
 
 /// Starts the tasks' messages, and waits until the intervals are steady.
@@ -39,7 +39,7 @@ pub fn measure(run: &Run<'_>) -> Vec<Row> {
     rows
 }
 
-/// The hashrate that the scheduler shows, and the real one.
+/// The hashrate that the scheduler shows, and the simulated one.
 fn shown(run: &Run<'_>) -> Row {
     let shown = run.scheduler().summary().and_then(|summary| summary["hashrate"].as_f64()).unwrap_or(0.0);
     let (shown, there_is) = (shown / 1e9, run.master.cluster().hashrate() / 1e9);

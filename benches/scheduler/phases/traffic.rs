@@ -1,20 +1,20 @@
-//! The traffic of some seconds, and its cost.
+//! The traffic during an action, and its cost.
 
 use crate::report::share;
 use crate::run::{Cost, Meter, Run};
 use crate::suite::figure::quantile;
 
-/// Per second.
+/// The rates per second.
 pub struct Traffic {
     pub cost: Cost,
     pub messages: f64,
     pub updates: f64,
     pub acknowledged: f64,
-    /// The size of the event of a live message and of an update, in bytes.
+    /// The sizes of the events for a live message and for an update, in bytes.
     pub bytes: [f64; 2],
 }
 
-/// Measures while `action` runs.
+/// Measures the traffic while `action` runs.
 pub fn measure(run: &Run<'_>, action: impl FnOnce()) -> Traffic {
     let before = run.master.cluster().counters().clone();
     run.master.cluster().take_latencies();
@@ -40,7 +40,7 @@ fn each(bytes: u64, number: u64) -> f64 {
 }
 
 impl Traffic {
-    /// The milliseconds from updates to their acknowledgements.
+    /// Describes the traffic. `latencies` are the milliseconds from updates to their acknowledgements.
     pub fn text(&self, latencies: &[f64]) -> String {
         let Self { cost, messages, updates, acknowledged, bytes: [message, update] } = self;
         let latency = match latencies {

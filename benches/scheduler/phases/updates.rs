@@ -1,4 +1,4 @@
-//! Many updates a second, in addition to the tasks' own messages.
+//! Many updates per second, in addition to the tasks' own messages.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,14 +23,14 @@ pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     steady::begin(run);
     let mut from = send_for(run, WARM_UP.min(run.options.seconds), 0);
     let traffic = traffic::measure(run, || from = send_for(run, run.options.seconds, from));
-    // Not during the measurement, because responses cost CPU time, too.
+    // Request pages only after the measurement, because responses cost CPU time, too.
     let asked = suffix.is_empty().then(|| Asked::start(run.scheduler().http));
     if asked.is_some() {
         send_for(run, run.options.seconds, from);
     }
     let pages = asked.map(Asked::stop);
     run.master.cluster().be_lively(false, Instant::now());
-    // The latencies of late acknowledgements must count, too.
+    // Wait for late acknowledgements, because their latencies must be included.
     run.wait(REST, |cluster| (cluster.unacknowledged() == 0).then_some(()));
     let text = traffic.text(&run.master.cluster().take_latencies());
     let mut rows = vec![Row::new(format!("{}{suffix}", figure(run.options)), run.agents, text)];
@@ -39,7 +39,7 @@ pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     rows
 }
 
-/// Sends updates at this rate for this time, beginning with the task `from`. Returns where to go on.
+/// Sends updates for `time`, beginning with the task `from`. Returns the task to continue from.
 fn send_for(run: &Run<'_>, time: Duration, mut from: usize) -> usize {
     let (begun, mut sent) = (Instant::now(), 0);
     while begun.elapsed() < time {

@@ -1,4 +1,4 @@
-//! Launches with other offers, rules and masters, compared with the plain launch.
+//! Launches with other offers, placement rules and masters, compared with the plain launch.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const PLAIN: &str = "plain";
 /// A launch that differs from the plain one.
 pub struct Variant {
     pub name: &'static str,
-    /// The options of the variant, for this many agents.
+    /// Changes the options to those of the variant, for this many agents.
     change: fn(&mut Options, usize),
 }
 
@@ -26,7 +26,7 @@ pub const VARIANTS: [Variant; 6] = [
         name: "rack:GROUP_BY",
         change: |options, agents| {
             options.constraint.push("rack:GROUP_BY".to_owned());
-            // Each rack has the same number of agents; otherwise some agents would stay idle.
+            // Each rack must have the same number of agents; otherwise some agents would stay idle.
             options.racks = (1..=options.racks.max(1)).rev().find(|racks| agents % racks == 0).unwrap_or(1);
         },
     },
@@ -48,15 +48,15 @@ pub struct Cost {
     workers: usize,
     pub burst: Duration,
     pub running: Duration,
-    /// CPU time of the scheduler for each worker.
+    /// The scheduler's CPU time for each worker.
     pub each: Duration,
     /// The number of calls until all workers ran.
     calls: u64,
 }
 
 impl Cost {
-    /// The additional time over the plain launch, relative to the time that the latency adds for a client that sends the same calls
-    /// one after the other: 2 ms for each call.
+    /// The time that the latency adds to the plain launch, relative to the time that it would add if the calls were sequential:
+    /// 2 ms for each call.
     pub fn added_by_sequential(&self, plain: &Self) -> f64 {
         let added = self.running.saturating_sub(plain.running);
         added.as_secs_f64() / self.sequential().as_secs_f64()
@@ -85,7 +85,7 @@ impl Cost {
     }
 }
 
-/// A launch on a cluster of so many agents; `None` is the plain one.
+/// Measures a launch on a cluster of this many agents. Without a variant, this is the plain launch.
 ///
 /// # Errors
 /// The progress at the time limit.
@@ -111,7 +111,7 @@ pub fn launch(
     })
 }
 
-/// All variants, after the plain launch.
+/// Measures the plain launch and then all variants.
 pub fn measure(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     let figure = |name: &str| format!("launch: {name}");
     let plain = launch(options, binary, agents, None);
