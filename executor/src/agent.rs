@@ -1,7 +1,7 @@
 //! The Mesos side of the executor: talks to the agent and runs one task.
 //!
-//! [`state`] decides. This file does the I/O: the event stream, the calls on connections of their own (a call on the
-//! connection of the stream would end it), the task, and the clock.
+//! [`state`] makes the decisions. This file does the I/O: it reads the event stream, sends calls, runs the task and provides
+//! the clock. Calls use other connections than the event stream, because a call on the same connection would end the stream.
 
 mod calls;
 pub mod events;
@@ -42,10 +42,10 @@ const TASK_EVENTS: usize = 64;
 /// Capacity of the queue of instructions to the task.
 const INSTRUCTIONS: usize = 4;
 
-/// Runs as a Mesos executor until the task has ended or the agent refuses this process. `server` runs pool server tasks.
+/// Runs as a Mesos executor until the task has ended or the agent refuses this executor. `server` runs pool server tasks.
 ///
 /// # Errors
-/// If no Mesos agent started this process, or if the agent refuses it or does not come back.
+/// If no Mesos agent started this process, if the agent refuses the executor, or if a lost agent does not return in time.
 pub fn run(server: Runner) -> anyhow::Result<ExitCode> {
     logging::init_bounded("info");
     let token = token::hide().unwrap_or_else(|error| {
@@ -61,7 +61,7 @@ pub fn run(server: Runner) -> anyhow::Result<ExitCode> {
         .context("cannot start the runtime")?;
     let runners = Runners { server, worker: worker::runner() };
     let result = runtime.block_on(async { Executor::new(env, runners).run().await });
-    // A task that hangs must not keep the process alive.
+    // A hanging task must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result.map(|()| ExitCode::SUCCESS)
 }
@@ -148,7 +148,7 @@ impl Executor {
             Effect::Launch { task_id, spec, grace } => self.launch(task_id, *spec, grace),
             Effect::Instruct(instruction) => {
                 if let Some(running) = &self.running {
-                    // If the queue is full, the scheduler's next repetition gets through.
+                    // If the queue is full, the instruction is dropped. The scheduler repeats it.
                     let _ = running.instructions.try_send(instruction);
                 }
             }
@@ -158,7 +158,7 @@ impl Executor {
                 }
             }
             Effect::Abort => self.abort(),
-            // `run` handles it.
+            // `run` handles this effect.
             Effect::Exit(_) => {}
         }
     }
@@ -221,13 +221,13 @@ async fn next_of_link(link: &mut Link) -> Event {
     Event::Disconnected(reason)
 }
 
-/// A refusal is final. Any other failure may come from a restart of the agent.
+/// The event for a failed call. A refusal is final, but any other failure may be caused by a restart of the agent.
 fn call_failed(error: &CallError) -> Event {
     let text = error_chain(error);
     if error.is_transient() { Event::Disconnected(text) } else { Event::Refused(text) }
 }
 
-/// The next event of the task. When the task has sent its last event, its end.
+/// Waits for the next event of the task. After the last event, waits for the task to end.
 async fn next_of_task(running: &mut Option<Running>) -> Event {
     let Some(current) = running else { return std::future::pending().await };
     if let Some(event) = current.events.recv().await {

@@ -1,4 +1,4 @@
-//! `mesos-miner bench`: measures the speed of each backend, relative to a yardstick that ran a moment before.
+//! `mesos-miner bench`: measures the speed of each backend, relative to a yardstick that runs immediately before it.
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::cli::BenchArgs;
 
 /// The time of one measurement. It is short, and measurements alternate with the yardstick, so that both run at the same
-/// clock.
+/// clock rate.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// One line of the table.
@@ -28,9 +28,9 @@ pub struct Row {
     pub threads: usize,
     /// MH/s of all threads together.
     pub mhs: f64,
-    /// Core clock cycles per hash of one thread; absent if the clock cannot be estimated.
+    /// Core clock cycles per hash of one thread; `None` if the clock rate cannot be estimated.
     pub cycles_per_hash: Option<f64>,
-    /// The speed as a multiple of that of the `sha2` crate with as many threads.
+    /// The speed as a multiple of the speed of the `sha2` crate with the same number of threads.
     pub ratio_sha2: f64,
 }
 
@@ -86,7 +86,7 @@ fn measure(backend: Backend, rolled: bool, threads: NonZeroUsize, time: Duration
     }
 }
 
-/// Calls the function on so many threads at once. Returns the sum of the results.
+/// Calls the function on `threads` threads in parallel. Returns the sum of the results.
 fn on_all(threads: NonZeroUsize, rate: impl Fn() -> f64 + Sync) -> f64 {
     thread::scope(|scope| {
         let others: Vec<_> = (1..threads.get()).map(|_| scope.spawn(&rate)).collect();

@@ -23,10 +23,10 @@ pub struct BenchArgs {
     /// Print one line of JSON: an array with an object for each row
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Threads to run at once
+    /// Number of threads to run in parallel
     #[arg(short, long, env = "MINER_THREADS", value_name = "N", default_value = "1", value_parser = threads)]
     pub threads: NonZeroUsize,
-    /// Time for each row
+    /// Time to measure each row
     #[arg(long, env = "MINER_TIME", value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub time: Duration,
 }
@@ -34,7 +34,7 @@ pub struct BenchArgs {
 /// Parses a command line with subcommands, `mine` and `executor` among them.
 ///
 /// A command line that begins with an option belongs to `mine`, so that command lines of `minerd` work unchanged. An empty
-/// one means `executor` if a Mesos agent has set the environment of an executor.
+/// command line means `executor` if a Mesos agent has set the environment of an executor.
 ///
 /// # Errors
 /// The exit status, after help or an error was printed.

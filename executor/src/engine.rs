@@ -1,12 +1,12 @@
-//! The engine: the mining threads, in a rayon pool of their own, which sleep while there is no job.
+//! The engine: mining threads in their own rayon pool. They sleep while there is no job.
 //!
 //! ```text
 //! mine(job) ─generation + 1→ threads ─claim→ unit ─Work→ scan, scan, scan … ─FoundShare→ channel
 //! ```
 //!
-//! Each call of `mine` raises the generation, and threads check it after each chunk of some 20 µs. A found share carries its
-//! job, so a change of job loses no share. A thread returns the unsearched rest of its unit, so if the job comes again,
-//! nothing is skipped.
+//! Each call of `mine` increments the generation, which the threads check after each chunk of some 20 µs. A found share
+//! carries its job, so no share is lost when the job changes. A thread then returns the unsearched rest of its unit, so that
+//! nothing is skipped if the pool sends the job again.
 
 mod cpu_throttle;
 pub mod cpus;
@@ -28,17 +28,17 @@ use tokio::sync::mpsc;
 use self::cpus::CpuAllocation;
 use self::job_search::{JobSearch, JobSearches};
 
-/// Capacity of the queue of found shares. When it is full, the threads wait for the miner.
+/// Capacity of the queue of found shares. While the queue is full, the threads wait for the miner.
 const FOUND_QUEUE: usize = 1024;
 
 /// A share that the engine has found: a header that meets the target of its job.
 #[derive(Clone, Debug)]
 pub struct FoundShare {
-    /// The job, with the target in force when it was mined.
+    /// The job, with the target that was in force when the share was found.
     pub job: Arc<Job>,
     /// The generation that [`Engine::mine`] returned for that job.
     pub generation: u64,
-    /// The bytes of extranonce2, as they stand in the coinbase.
+    /// The bytes of extranonce2, as they appear in the coinbase.
     pub extranonce2: Vec<u8>,
     /// The header, with its version and nonce.
     pub header: Header,
@@ -54,7 +54,7 @@ struct ThreadJob {
     generation: u64,
 }
 
-/// The counters of one thread, on cache lines of their own.
+/// The counters of one thread, aligned so that no two threads share a cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct ThreadCounters {
@@ -65,7 +65,7 @@ struct ThreadCounters {
 }
 
 impl ThreadCounters {
-    /// Only the owning thread writes, so load and store need not be one atomic operation.
+    /// Adds hashes. Only the owning thread writes, so load and store need not be one atomic operation.
     fn add(&self, hashes: u64, generation: u64, start: Instant) {
         self.hashes.store(self.hashes.load(Ordering::Relaxed).wrapping_add(hashes), Ordering::Relaxed);
         if self.generation.load(Ordering::Relaxed) != generation {
@@ -75,14 +75,14 @@ impl ThreadCounters {
         }
     }
 
-    /// See [`Counters::switches`].
+    /// The thread's entry of [`Counters::switches`].
     fn switch(&self, start: Instant) -> (u64, Instant) {
         let generation = self.generation.load(Ordering::Acquire);
         (generation, start + Duration::from_nanos(self.switched.load(Ordering::Relaxed)))
     }
 }
 
-/// The present generation. All threads read it after every chunk, so it has a cache line of its own.
+/// The current generation. All threads read it after every chunk, so it has a cache line of its own.
 #[derive(Debug, Default, derive_more::Deref)]
 #[repr(align(128))]
 struct Generation(AtomicU64);
@@ -97,7 +97,7 @@ struct EngineState {
     changed: Condvar,
 }
 
-/// The present job; `None` while the engine is paused.
+/// The current job. `thread_job` is `None` while the engine is paused.
 #[derive(Debug)]
 struct JobSlot {
     thread_job: Option<Arc<ThreadJob>>,
@@ -110,7 +110,7 @@ impl EngineState {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a job newer than `seen`; `None` when the engine stops.
+    /// Waits for a job newer than generation `seen`. Returns `None` when the engine stops.
     fn wait(&self, seen: u64) -> Option<Arc<ThreadJob>> {
         let mut current = self.lock();
         loop {
@@ -141,7 +141,7 @@ impl EngineState {
     }
 }
 
-/// Reads the counters of the engine, also after it has stopped.
+/// Reads the counters of the engine, even after the engine has stopped.
 #[derive(Clone, Debug)]
 pub struct Counters {
     threads: Arc<[ThreadCounters]>,
@@ -154,8 +154,8 @@ impl Counters {
         self.threads.iter().map(|thread| u128::from(thread.hashes.load(Ordering::Relaxed))).sum()
     }
 
-    /// For each thread, the generation of its last chunk (0 before its first) and the time when the first chunk of that
-    /// generation ended. For a thread that is just switching, the time may be that of the next generation.
+    /// Returns, for each thread, the generation of its last chunk (0 before the first) and the time when the thread finished its
+    /// first chunk of that generation. While a thread switches, the time may already belong to the next generation.
     pub fn switches(&self) -> impl Iterator<Item = (u64, Instant)> + '_ {
         self.threads.iter().map(|thread| thread.switch(self.start))
     }
@@ -172,7 +172,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the threads, which sleep until the first job. The receiver gets the shares that they find.
+    /// Starts the threads, which sleep until the first job. The returned receiver yields the shares that they find.
     ///
     /// # Errors
     /// If the threads cannot be started.
@@ -203,7 +203,7 @@ impl Engine {
         Ok((Engine { state, counters, searches: JobSearches::default(), _pool: pool }, receiver))
     }
 
-    /// Makes all threads mine this job. Returns its generation, which rises with each call.
+    /// Makes all threads mine this job. Returns the generation of the job, which increases with each call.
     pub fn mine(&mut self, job: Arc<Job>) -> u64 {
         let search = self.searches.of(&job);
         self.state.change(|current, generation| {
@@ -211,7 +211,7 @@ impl Engine {
         })
     }
 
-    /// Makes all threads sleep. Returns the new generation, of which no share will be found.
+    /// Makes all threads sleep. Returns the new generation, in which no share will be found.
     pub fn pause(&mut self) -> u64 {
         self.state.change(|current, _| current.thread_job = None)
     }
@@ -221,7 +221,7 @@ impl Engine {
         Counters { threads: self.counters.clone(), start: self.state.start }
     }
 
-    /// Ends the threads. The receiver of shares returns `None` after the last thread has ended. Then the counters are final.
+    /// Ends the threads. The receiver of shares returns `None` after the last thread has ended; then the counters are final.
     pub fn stop(&mut self) {
         self.state.change(|current, _| {
             current.thread_job = None;

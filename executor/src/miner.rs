@@ -1,8 +1,8 @@
 //! Mines for a pool: passes the jobs of the pool client to the engine, and the shares that the engine finds to the client.
 //! The same code runs under Mesos and standalone.
 //!
-//! [`run`] reports everything by [`Event`]s and counts nothing. It ends when it is stopped, or when no pool can be reached
-//! and no retries are left. When it returns, the engine has stopped and every share has its verdict.
+//! [`run`] reports everything as [`Event`]s and counts nothing. It ends when it is stopped, or when no pool can be reached
+//! and no retries are left. When it returns, the engine has stopped and every share has a verdict.
 
 mod pending_shares;
 #[cfg(test)]
@@ -26,14 +26,14 @@ use self::pending_shares::PendingShares;
 use crate::engine::{Counters, Engine, FoundShare};
 use crate::report_builder::MinedShare;
 
-/// How long to wait at the end for the last answers.
+/// How long a stopping miner waits for the last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How often to check whether the threads have begun to hash.
 const FIRST_HASH_POLL: Duration = Duration::from_millis(2);
-/// Backpressure: with so many shares without an answer, sending slows down. Where nearly every hash is a share, as on
-/// regtest, shares sent faster than the pool reads them would be stale when it reads them.
+/// Backpressure: once this many shares are unanswered, sending slows down. Where nearly every hash is a share, as on
+/// regtest, shares that are sent faster than the pool reads them would be stale by the time the pool reads them.
 const MAX_OUTSTANDING: usize = 64;
-/// The pause before each share then. It is finite because some pools never answer.
+/// The pause before each share while [`MAX_OUTSTANDING`] shares are unanswered. It is finite because some pools never answer.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// An event while mining.
@@ -44,7 +44,7 @@ pub enum Event {
         /// The pool.
         pool: PoolUrl,
     },
-    /// A pool is out of reach or its connection was lost.
+    /// A pool could not be reached, or the connection to it was lost.
     Lost {
         /// The error, which names the pool.
         error: String,
@@ -57,10 +57,10 @@ pub enum Event {
         id: String,
         /// The share difficulty.
         difficulty: f64,
-        /// Whether it voids all earlier jobs.
+        /// Whether the job voids all earlier jobs.
         clean: bool,
     },
-    /// The first hashes were computed. Comes once.
+    /// The first hashes were computed. Sent once.
     Hashing,
     /// A share has its verdict.
     Share {
@@ -73,7 +73,8 @@ pub enum Event {
     Message(String),
 }
 
-/// Mines until `stop` is cancelled. `configs` holds the settings; a change of them closes the connections and opens new ones.
+/// Mines until `stop` is cancelled. `configs` holds the settings; when they change, the miner closes its connections and
+/// opens new ones.
 ///
 /// # Errors
 /// If no pool can be reached and [`Config::retries`] are used up.
@@ -114,10 +115,11 @@ impl Miner {
             if self.stop.is_cancelled() {
                 break None;
             }
-            // In random order: a pool that never stops sending must not keep shares from being submitted.
+            // The branches are polled in random order, because a pool that never stops sending must not block the submission of
+            // shares.
             tokio::select! {
                 () = self.stop.cancelled() => break None,
-                // Without a sender the settings never change, and this branch is disabled.
+                // Once the sender is dropped, the settings can no longer change, and this branch is disabled.
                 Ok(()) = configs.changed() => {
                     let config = configs.borrow_and_update().clone();
                     let before = std::mem::replace(&mut client, Client::new(config));
@@ -192,7 +194,8 @@ impl Miner {
         }
     }
 
-    /// Stops the threads and submits the shares that they found. If `wait`, waits a moment for the answers.
+    /// Stops the threads and submits the remaining shares that they found. If `wait`, waits for the answers, at most
+    /// [`LAST_ANSWERS`].
     async fn finish(&mut self, mut client: Client, wait: bool) {
         self.engine.stop();
         let mut last = VecDeque::new();
@@ -222,12 +225,12 @@ impl Miner {
     }
 
     async fn send(&self, event: Event) {
-        // Without a receiver, events are dropped.
+        // If the receiver is gone, events are dropped.
         let _ = self.events.send(event).await;
     }
 }
 
-/// The next share that the engine found, after a pause if too many have no answer. Cancel-safe.
+/// Waits for the next share that the engine found, after a pause if too many shares are unanswered. Cancel-safe.
 async fn next_found(found: &mut mpsc::Receiver<FoundShare>, outstanding: usize) -> Option<FoundShare> {
     if outstanding >= MAX_OUTSTANDING {
         sleep(BACKPRESSURE_PAUSE).await;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use task::{Account, Report, ShareRow, Totals, Verdict};
 
-/// Maximum of rows in one report, if a report is sent at least every minute. A row takes some 60 bytes.
+/// Maximum number of rows in one report, if reports are sent at least once a minute. A row takes some 60 bytes.
 pub const MAX_ROWS: usize = 128;
-/// Maximum of rows in one report at any interval.
+/// Maximum number of rows in one report, however long the interval is.
 const ROWS_LIMIT: usize = 1024;
 
 /// A share of this miner, with its verdict.
@@ -15,9 +15,9 @@ const ROWS_LIMIT: usize = 1024;
 pub struct MinedShare {
     /// The share and its verdict.
     pub row: ShareRow,
-    /// Its expected number of hashes, by the target of its job.
+    /// The expected number of hashes for a share, computed from the target of the job.
     pub work: u128,
-    /// Whether its hash also met the network's target.
+    /// Whether the hash also met the network's target.
     pub block: bool,
 }
 
@@ -47,7 +47,7 @@ impl ReportBuilder {
         }
     }
 
-    /// Sets the interval of the reports. With a longer interval, each report has room for more rows.
+    /// Sets the interval of the reports. With a longer interval, each report may have more rows.
     pub fn set_interval(&mut self, interval: Duration) {
         let minutes = interval.as_secs_f64() / 60.0;
         self.max_rows = ((MAX_ROWS as f64 * minutes) as usize).clamp(MAX_ROWS, ROWS_LIMIT);
@@ -56,7 +56,7 @@ impl ReportBuilder {
         self.rows_omitted += excess as u64;
     }
 
-    /// Counts a share. A block counts if the pool accepted its share.
+    /// Counts a share. A block counts only if the pool accepted the share.
     pub fn count(&mut self, share: MinedShare) {
         let verdict = share.row.verdict;
         self.totals.count(verdict, share.work);
@@ -70,12 +70,12 @@ impl ReportBuilder {
         self.rows.push_back(share.row);
     }
 
-    /// The sums so far. `hashes` is the engine's count.
+    /// The totals so far. `hashes` is the number of hashes that the engine has computed.
     pub fn totals(&self, hashes: u128) -> Totals {
         Totals { hashes, ..self.totals }
     }
 
-    /// Whether the sums changed since the last report.
+    /// Whether the totals have changed since the last report.
     pub fn changed(&self, hashes: u128) -> bool {
         self.reported != Some(self.totals(hashes))
     }
@@ -172,7 +172,8 @@ mod tests {
         count(&mut builder, 250);
         let account = builder.report(0).accounts.remove(0);
         assert_eq!((account.rows.len(), account.rows_omitted), (250, 0), "a share a second");
-        // With a shorter interval, the builder holds more rows than fit: the newest stay, and the others are counted.
+        // After a change to a shorter interval, the builder holds more rows than a report may have: the newest rows stay, and
+        // the others are counted as omitted.
         count(&mut builder, 250);
         builder.set_interval(Duration::from_secs(1));
         count(&mut builder, 1);
@@ -180,7 +181,7 @@ mod tests {
         assert_eq!((account.rows.len(), account.rows_omitted), (MAX_ROWS, 251 - MAX_ROWS as u64));
         assert_eq!(account.rows.last().map(|row| row.nonce), Some(500));
         assert_eq!(account.totals.accepted, 501);
-        // At any interval, a report is small enough for a status update.
+        // However long the interval is, a report is small enough for a status update.
         builder.set_interval(Duration::from_secs(1_000_000));
         count(&mut builder, 2000);
         assert_eq!(builder.report(0).accounts[0].rows.len(), ROWS_LIMIT);

@@ -1,7 +1,7 @@
 //! The interface between the Mesos side and the kinds of task.
 //!
-//! The Mesos side does not know about mining. It passes a [`TaskContext`] to the [`Runner`] for the kind of the task and turns
-//! its events into status updates. The main binary supplies the runner for pool servers, so this crate does not depend on
+//! The Mesos side contains no mining code. It passes a [`TaskContext`] to the [`Runner`] for the kind of task and turns the
+//! runner's events into status updates. The main binary supplies the runner for pool servers, so this crate does not depend on
 //! the pool.
 
 use std::sync::Arc;
@@ -20,26 +20,27 @@ pub struct TaskContext {
     pub task_id: String,
     /// The specification of the task.
     pub spec: TaskSpec,
-    /// Instructions from the scheduler, which repeats those that are not obeyed.
+    /// Instructions from the scheduler, which repeats an instruction until the task obeys it.
     pub instructions: mpsc::Receiver<Instruction>,
-    /// Where the runner sends its events.
+    /// The channel for the runner's events.
     pub events: mpsc::Sender<TaskEvent>,
     /// Cancelled when the task must end. The runner then sends no more events and returns its last report.
     pub stop: CancellationToken,
-    /// How long that may take, unless the kill names another time. After that, the runner is dropped.
+    /// How long the runner may take to end after `stop`; a kill may override it. After that time, the runner is dropped.
     pub grace: Duration,
 }
 
 /// An event of a running task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskEvent {
-    /// The task has begun to work: it hashes, or it listens. Becomes `TASK_RUNNING`. Sent once, first.
+    /// The task has begun to work: a worker hashes, or a server listens. The first event, sent once. Becomes `TASK_RUNNING`.
     Running(Report),
-    /// The accounts changed. Becomes another `TASK_RUNNING`.
+    /// The accounts have changed. Becomes another `TASK_RUNNING`.
     Report(Report),
-    /// The result of the health check changed; an error says why the task is unhealthy. Becomes a `TASK_RUNNING` with it.
+    /// The result of the health check has changed; an error says why the task is unhealthy. Becomes a `TASK_RUNNING` with the
+    /// result.
     Health(Result<(), String>),
-    /// The present state, for display. Becomes a `MESSAGE`, which may be lost.
+    /// The current state, for display. Becomes a `MESSAGE`, which may be lost.
     Live(Live),
 }
 
@@ -47,9 +48,9 @@ pub enum TaskEvent {
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{message}")]
 pub struct TaskError {
-    /// What went wrong, for the user.
+    /// The description of the error, for the user.
     pub message: String,
-    /// The last report, if the task began to work.
+    /// The last report, if the task had begun to work.
     pub last_report: Option<Box<Report>>,
 }
 
@@ -68,7 +69,7 @@ pub type Runner = Arc<dyn Fn(TaskContext) -> BoxFuture<'static, Result<Report, T
 pub struct Runners {
     /// For pool server tasks.
     pub server: Runner,
-    /// For workers.
+    /// For worker tasks.
     pub worker: Runner,
 }
 

@@ -23,12 +23,12 @@ const EVENTS: usize = 256;
 /// The time between two lines with the hashrate.
 const HASHRATE_LINES: Duration = Duration::from_secs(10);
 
-/// Mines until Ctrl-C, SIGTERM or `--duration`, then prints a summary.
+/// Mines until Ctrl-C, SIGTERM or the end of `--duration`, then prints a summary.
 ///
 /// # Errors
 /// If the engine cannot be started, or if no pool can be reached and no retries are left.
 pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
-    // Reports invalid options before anything starts.
+    // Reports invalid options before mining starts.
     args.pools()?;
     let mine = async { mine(args, stop_after(args.duration)?).await?.show(args.json) };
     command_line::block_on(1, mine).map(|()| ExitCode::SUCCESS)
@@ -37,7 +37,7 @@ pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
 /// The result of mining.
 #[derive(Debug)]
 pub struct MiningResult {
-    /// The summary for the end.
+    /// The summary to print at the end.
     pub summary: Summary,
     /// The error that ended mining, if any.
     pub ended: Result<(), ClientError>,
@@ -49,7 +49,7 @@ impl MiningResult {
     /// # Errors
     /// The error that ended mining.
     pub fn show(self, json: bool) -> anyhow::Result<()> {
-        // Ignores that stdout was closed, for example by `head`.
+        // An error is ignored: stdout may be closed, for example by `head`.
         let _ = self.summary.print(json);
         self.ended.context("giving up")
     }
@@ -93,7 +93,7 @@ pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mi
     Ok(MiningResult { summary: terminal.summary(), ended: mined })
 }
 
-/// A token that is cancelled at a signal, or after `--duration`.
+/// A token that is cancelled when the process receives a signal, or after `duration`.
 ///
 /// # Errors
 /// If signal handlers cannot be installed.
@@ -109,12 +109,12 @@ pub fn stop_after(duration: Option<Duration>) -> anyhow::Result<CancellationToke
     Ok(stop)
 }
 
-/// The output to the terminal, and the account behind it.
+/// The terminal output, with the counts that it shows.
 struct Terminal {
     report: ReportBuilder,
     counters: Counters,
     started: Instant,
-    /// Hashes and time at the last line with the hashrate.
+    /// The hash count and the time of the last line with the hashrate.
     last: (u128, Instant),
     /// Whether to print a line for each share.
     shares: bool,

@@ -10,7 +10,7 @@ use tracing::{error, info};
 use crate::engine::cpus::{self, CpuLimits, CpuRequest};
 use crate::engine::{Engine, FoundShare};
 
-/// How long to measure a backend that was chosen by name.
+/// How long to measure the speed of a backend that was chosen by name.
 const MEASURE_TIME: Duration = Duration::from_millis(10);
 
 /// An engine whose threads wait for a job.
@@ -18,7 +18,7 @@ const MEASURE_TIME: Duration = Duration::from_millis(10);
 pub struct StartedEngine {
     /// The engine.
     pub engine: Engine,
-    /// The shares that it finds.
+    /// The shares that the engine finds.
     pub found: mpsc::Receiver<FoundShare>,
     /// The backends in use.
     pub backends: BackendChoice,
@@ -29,7 +29,7 @@ pub struct StartedEngine {
 }
 
 impl StartedEngine {
-    /// Chooses the backend (by calibration, unless one is named) and starts the threads. Takes some 50 ms.
+    /// Chooses the backend (by calibration, unless one is named) and starts the threads. This takes some 50 ms.
     ///
     /// # Errors
     /// If the backend fails its self-test, the request for CPUs cannot be met, or no threads can be started.
@@ -46,7 +46,7 @@ impl StartedEngine {
         Ok(StartedEngine { engine, found, backends, threads, hashrate })
     }
 
-    /// Does the same on a thread that may block.
+    /// Like [`StartedEngine::start`], but runs on a blocking thread.
     ///
     /// # Errors
     /// See [`StartedEngine::start`].

@@ -1,7 +1,7 @@
 //! When a task sends its live messages and reports.
 //!
-//! Thousands of tasks may be launched at once, or get new intervals at once. If all of them sent at the same time, the master
-//! would receive their messages in waves. So each task starts at a random point of its interval.
+//! Thousands of tasks may be launched together or receive new intervals together. If all of them then sent at the same time,
+//! the master would receive their messages in waves. Therefore each task starts at a random point of its interval.
 
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use rand::rngs::StdRng;
 use task::Intervals;
 use tokio::time::Instant;
 
-/// The first message comes after so many intervals: spread over one interval, but not before there is something to report.
+/// When to send the first message, in intervals. The times of many tasks are spread over one whole interval, but each task
+/// waits until it has something to report.
 const FIRST: std::ops::Range<f64> = 0.25..1.25;
-/// The maximum time until a task confirms new intervals. Confirmations are spread over it.
+/// The maximum time until a task confirms new intervals. The confirmations of many tasks are spread over this time.
 const CONFIRM: Duration = Duration::from_secs(5);
 
 /// The times of the next live message and the next report.
@@ -22,7 +23,7 @@ pub struct Timers {
     intervals: Intervals,
     live: Instant,
     report: Instant,
-    /// Whether the next live message confirms new intervals. The one after it comes at a random time again.
+    /// Whether the next live message confirms new intervals. The message after it is again sent at a random time.
     confirming: bool,
     random: StdRng,
 }
@@ -36,7 +37,7 @@ impl Timers {
         timers
     }
 
-    /// Starts again, when the task begins to work.
+    /// Starts the timers again when the task begins to work.
     pub fn restart(&mut self, now: Instant) {
         self.live = first(&mut self.random, self.intervals.live(), now);
         self.report = first(&mut self.random, self.intervals.report(), now);
@@ -70,8 +71,8 @@ impl Timers {
         self.report = now + self.intervals.report();
     }
 
-    /// Sets new intervals. The next live message comes soon because it confirms them. The next report comes no later than it
-    /// would have with the old ones.
+    /// Sets new intervals. The next live message is sent soon, because it confirms the new intervals. The next report is sent no
+    /// later than with the old intervals.
     pub fn set_intervals(&mut self, intervals: Intervals, now: Instant) {
         self.intervals = intervals;
         self.confirming = true;
@@ -98,7 +99,7 @@ mod tests {
         at.duration_since(now).as_secs_f64()
     }
 
-    /// How many of 1,000 times fall into each tenth of an interval.
+    /// Counts how many of the times fall into each tenth of an interval.
     fn spread(times: impl Iterator<Item = f64>, interval: f64) -> [usize; 10] {
         let mut tenths = [0; 10];
         times.for_each(|time| tenths[(time / interval * 10.0) as usize % 10] += 1);

@@ -1,4 +1,4 @@
-//! Runs worker tasks: mines, and reports at the intervals of the task.
+//! Runs worker tasks: mines and sends reports at the intervals of the task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +24,9 @@ use crate::timers::Timers;
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts to connect. It is short because a lost pool server is soon replaced by a new task.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// A pool that sends nothing for so long counts as lost.
+/// A pool that sends nothing for this long counts as lost.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
-/// A worker that has computed no hash by then fails.
+/// A worker that computes no hash within this time fails.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// The shortest time between two reports of blocks.
 const BLOCK_REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -72,7 +72,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let (sender, events) = mpsc::channel(EVENTS);
     let stop = worker.context.stop.child_token();
     let mining = miner::run(configs, engine.engine, engine.found, sender, stop.clone());
-    // Joined, not spawned: dropping this future must end the miner and its threads.
+    // The miner is not spawned as a task of its own, because dropping this future must end the miner and its threads.
     let (mined, (report, failure)) = tokio::join!(mining, worker.run(events, stop));
     match failure.or(mined.err().map(|error| logging::error_chain(&error))) {
         None => Ok(report),
@@ -106,11 +106,11 @@ struct Worker {
     live: WorkerLive,
     /// Whether [`TaskEvent::Running`] was sent.
     running: bool,
-    /// Hashes and time at the last live message.
+    /// The hash count and the time of the last live message.
     last_live: (u128, Instant),
     /// When the last report of a block was sent.
     block_reported: Option<Instant>,
-    /// Whether a block was found since.
+    /// Whether a block was found since then.
     new_block: bool,
 }
 
@@ -162,11 +162,11 @@ impl Worker {
         }
     }
 
-    /// Obeys an instruction. Returns whether the worker mines at another pool from now on.
+    /// Obeys an instruction. Returns whether the worker has switched to another pool.
     async fn obey(&mut self, instruction: Instruction) -> bool {
         match instruction {
             Instruction::MineAt { pool } => return self.mine_at(pool).await,
-            // The next live message, which comes soon, confirms it.
+            // The next live message, which is sent soon, confirms the new intervals.
             Instruction::SetIntervals(intervals) => self.set_intervals(intervals),
             other => debug!(?other, "ignored an unknown instruction"),
         }
@@ -183,7 +183,7 @@ impl Worker {
         self.live.intervals = Some(intervals);
     }
 
-    /// Switches to this pool and confirms it. Returns whether it is a different pool.
+    /// Switches to this pool and confirms the switch. Returns whether the pool is a different one.
     async fn mine_at(&mut self, pool: String) -> bool {
         let other = pool != self.live.pool;
         if other {
@@ -236,15 +236,15 @@ impl Worker {
         }
     }
 
-    /// When to report a new block: at once, unless another was just reported. On a network of minimum difficulty there may be
-    /// hundreds of blocks per second.
+    /// When to report a new block: immediately, unless another block was reported within [`BLOCK_REPORT_INTERVAL`]. On a network
+    /// with minimum difficulty there may be hundreds of blocks per second.
     fn block_due(&self) -> Instant {
         self.block_reported.map_or_else(Instant::now, |last| last + BLOCK_REPORT_INTERVAL)
     }
 
     async fn send_report(&mut self) {
         let hashes = self.counters.hashes();
-        // After the stop, the last report has everything.
+        // After the stop, no more reports are needed, because the last report contains everything.
         if self.running && !self.context.stop.is_cancelled() && self.report.changed(hashes) {
             let report = self.report.report(hashes);
             self.send(TaskEvent::Report(report)).await;

@@ -1,6 +1,6 @@
-//! The mining threads allocate nothing between shares and changes of job.
+//! The mining threads allocate memory only for shares and changes of job.
 //!
-//! A test program of its own, because it counts the allocations of the whole process.
+//! This is a separate test program because it counts the allocations of the whole process.
 
 use std::alloc::System;
 use std::time::{Duration, Instant};
@@ -18,11 +18,11 @@ use job::sample_job;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Several hundred chunks, but far fewer hashes than a unit has.
+/// The hashes of several hundred chunks, far fewer than those of a unit.
 const HASHES: u128 = 1 << 21;
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Waits for so many more hashes, without allocating.
+/// Waits until `hashes` more hashes are computed, without allocating.
 fn wait_for(counters: &Counters, hashes: u128) {
     let (goal, start) = (counters.hashes() + hashes, Instant::now());
     while counters.hashes() < goal {

@@ -1,4 +1,4 @@
-//! Sends calls to the agent one after the other, so that updates arrive in the order in which they were made.
+//! Sends calls to the agent one at a time, so that status updates arrive in the order in which they were created.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
-/// The pause before an update is repeated for an agent that is not ready. A recovering agent accepts subscriptions at once,
-/// but updates only after its executors have reregistered, up to 2 s later.
+/// The pause before an update is sent again to an agent that was not ready. A recovering agent accepts subscriptions
+/// immediately, but accepts updates only after its executors have reregistered, up to 2 s later.
 const NOT_READY_PAUSE: Duration = Duration::from_millis(200);
-/// How long the process waits at its end for queued calls.
+/// How long the process waits before it exits for queued calls to be sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The queue. The state machine bounds it: it holds no more than the unacknowledged updates and some messages.
+/// The queue of calls. The state machine bounds its length: it holds at most the unacknowledged updates and a few messages.
 pub(super) struct Calls {
     queue: mpsc::UnboundedSender<Call>,
     failures: mpsc::UnboundedReceiver<CallError>,
@@ -32,11 +32,11 @@ impl Calls {
     }
 
     pub fn send(&self, call: Call) {
-        // The receiver lives as long as the queue.
+        // Cannot fail: the task that receives the calls ends only when the queue is dropped.
         let _ = self.queue.send(call);
     }
 
-    /// Waits for the next update that cannot be sent. The subscription is useless then.
+    /// Waits until an update cannot be sent. The executor must then subscribe again.
     pub async fn failed(&mut self) -> CallError {
         match self.failures.recv().await {
             Some(error) => error,
@@ -44,7 +44,7 @@ impl Calls {
         }
     }
 
-    /// Waits a short time for all calls to be sent.
+    /// Waits at most [`FLUSH_TIMEOUT`] for all queued calls to be sent.
     pub async fn flush(self) {
         drop(self.queue);
         let _ = tokio::time::timeout(FLUSH_TIMEOUT, self.sender).await;
@@ -67,8 +67,8 @@ async fn send_all(
     }
 }
 
-/// Sends a call, and repeats an update for an agent that is not ready: giving up the subscription would lose the events
-/// that the agent sends before the next one. If the agent dies meanwhile, the next attempt fails.
+/// Sends a call. If the agent is not ready for an update, sends the update again after a pause. Subscribing again instead
+/// would lose the events that the agent sends until then. If the agent dies, the next attempt fails.
 async fn send(client: &ExecutorClient, call: &Call) -> Result<(), CallError> {
     loop {
         match client.call(call).await {

@@ -13,9 +13,9 @@ use crate::runner::{TaskError, TaskEvent};
 pub enum Event {
     /// The agent sent an event.
     Agent(Box<AgentEvent>),
-    /// The subscription ended or failed, for this reason.
+    /// The subscription ended or failed, with this reason.
     Disconnected(String),
-    /// The agent refuses this executor for good, for this reason.
+    /// The agent refuses this executor permanently, with this reason.
     Refused(String),
     /// The operating system asked this process to terminate.
     Signal,
@@ -23,7 +23,7 @@ pub enum Event {
     Task(TaskEvent),
     /// The task has ended.
     TaskEnded(Result<Report, TaskError>),
-    /// The time of [`State::next_deadline`](super::state::State::next_deadline) has come.
+    /// [`State::next_deadline`](super::state::State::next_deadline) has passed.
     Tick,
 }
 
@@ -40,7 +40,7 @@ pub enum Effect {
         task_id: String,
         /// The specification.
         spec: Box<TaskSpec>,
-        /// The time that the task has to end after a kill.
+        /// How long the task may take to end after a kill.
         grace: Duration,
     },
     /// Pass an instruction on to the task.
@@ -49,6 +49,6 @@ pub enum Effect {
     Stop,
     /// End the task by force.
     Abort,
-    /// End this process, with an error if it failed.
+    /// End this process, with an error if the executor failed.
     Exit(Result<(), String>),
 }

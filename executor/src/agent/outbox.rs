@@ -1,7 +1,7 @@
 //! The status updates that the agent has not acknowledged.
 //!
-//! Each new subscription carries these updates, and the tasks without an acknowledged update. `ACKNOWLEDGED` means that the
-//! agent has an update on disk.
+//! Each new subscription carries these updates, and the tasks none of whose updates are acknowledged. `ACKNOWLEDGED` means
+//! that the agent has written an update to its disk.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use mesos::v1::executor::{Call, event};
 use mesos::v1::{TaskId, TaskInfo, TaskState, TaskStatus};
 use task::Live;
 
-/// The unacknowledged updates, in the order in which they were made.
+/// The unacknowledged updates, in the order in which they were created.
 #[derive(Debug)]
 pub(super) struct Outbox {
     identity: Identity,
@@ -41,7 +41,8 @@ impl Outbox {
         executor::subscribe(&self.identity, self.tasks.clone(), self.updates.clone())
     }
 
-    /// The agent accepted the subscription. Returns the updates that were made meanwhile, which the subscription did not carry.
+    /// The agent accepted the subscription. Returns the updates that were created after the SUBSCRIBE call, which did not carry
+    /// them.
     pub fn connected(&mut self) -> Vec<Call> {
         self.connected = true;
         let not_carried = self.updates.get(self.carried..).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The decisions of the executor: a state machine without sockets, timers and threads. Only the UUID and time of a status
-//! update do not depend on its events, and no decision depends on these.
+//! The decisions of the executor: a state machine without sockets, timers or threads. Its effects depend only on its events,
+//! except for the UUID and the time of each status update, on which no decision depends.
 //!
 //! An executor runs one task. The outbox holds the unacknowledged updates.
 
@@ -19,11 +19,12 @@ use super::outbox::Outbox;
 use super::task::{DEFAULT_GRACE, End, Phase, Task, grace, without_rows};
 use crate::runner::{TaskError, TaskEvent};
 
-/// How long the executor waits at its end for acknowledgements, which usually take 2 ms.
+/// How long the executor waits for acknowledgements before it exits. An acknowledgement usually takes 2 ms.
 const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long the first subscription is tried. The agent has just started this process, so one that cannot be reached is dead.
+/// How long the executor tries to subscribe for the first time. The agent has just started this process, so an agent that
+/// cannot be reached is dead.
 const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(3);
-/// The share of the executor's grace period that its task may use. The rest is for the last update.
+/// The fraction of the executor's grace period that its task may use. The rest is left for sending the last update.
 const TASK_SHARE_OF_GRACE: f64 = 0.6;
 
 /// The state of the executor.
@@ -43,7 +44,7 @@ pub struct State {
     ending: bool,
     /// When a connected executor stops waiting for acknowledgements.
     acknowledge_by: Option<Instant>,
-    /// When the process ends, whatever it waits for.
+    /// When the process ends, even if updates are unacknowledged.
     end_by: Option<Instant>,
     /// The error with which the process ends.
     failure: Option<String>,
@@ -175,7 +176,8 @@ impl State {
         }
     }
 
-    /// A task group starts completely or not at all, and this executor runs only one task.
+    /// Launches a group of one task. Fails all tasks of a larger group: a group must start completely or not at all, and this
+    /// executor runs only one task.
     fn launch_group(&mut self, tasks: Vec<TaskInfo>, now: Instant) -> Vec<Effect> {
         let count = tasks.len();
         if let [_] = tasks[..] {
@@ -232,13 +234,13 @@ impl State {
         if self.outbox.is_connected() {
             warn!(reason, "lost the connection to the agent");
             self.outbox.disconnected();
-            // The restarted agent will acknowledge what this one did not, so the time to wait starts again.
+            // The agent acknowledges the remaining updates after its restart, so the time limit starts again.
             self.acknowledge_by = None;
             self.disconnected_since = now;
         } else {
             debug!(reason, "not subscribed yet");
         }
-        // Checked only after a failure: an agent that is slow to answer is not dead.
+        // The time limit is checked only when an attempt fails, because an agent that answers slowly is not dead.
         if !self.subscribed_before && self.disconnected_since + FIRST_SUBSCRIPTION <= now {
             return self.give_up(format!("cannot subscribe with the agent: {reason}"));
         }
@@ -253,7 +255,7 @@ impl State {
         self.task.as_ref().is_some_and(|task| task.phase != Phase::Ended)
     }
 
-    /// When the executor stops waiting for an agent to come back.
+    /// When the executor stops waiting for a lost agent.
     fn recovery_deadline(&self) -> Option<Instant> {
         (self.subscribed_before && !self.outbox.is_connected())
             .then(|| self.disconnected_since + self.env.recovery_timeout)
@@ -295,8 +297,8 @@ impl State {
         effects
     }
 
-    /// Ends a task that has reached its limit of updates, so that a new one takes its place: an agent keeps all updates of a
-    /// live task.
+    /// Ends a task that has reached its limit of updates, so that a new task replaces it. The limit exists because an agent
+    /// stores all updates of a live task.
     fn renew_if_due(&mut self, now: Instant) -> Option<Effect> {
         let task = self.task.as_mut().filter(|task| task.is_used_up())?;
         let until = now + task.grace();
@@ -341,7 +343,7 @@ impl State {
         self.acknowledge_by.get_or_insert(now + ACKNOWLEDGE_DEADLINE);
     }
 
-    /// Handles deadlines, and ends the executor when nothing is left to do.
+    /// Handles deadlines, and ends the executor when nothing remains to be done.
     fn on_time(&mut self, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
         if let Some(Phase::Stopping { until, .. }) = self.task.as_ref().map(|task| &task.phase)

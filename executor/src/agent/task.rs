@@ -8,8 +8,9 @@ use task::Report;
 
 /// The grace period of tasks without a kill policy: the default of Mesos.
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(3);
-/// A task with a limit on its updates is also renewed when their data reach this many bytes. The reports of a pool server
-/// with a thousand workers are large: they would fill the memory of the agent long before they reach the limit in number.
+/// A task with a limit on its updates is also renewed when the data of its updates reach this many bytes. The reports of a
+/// pool server with a thousand workers are large: they would fill the agent's memory long before their number reaches the
+/// limit.
 const MAX_UPDATE_BYTES: u64 = 1 << 30;
 
 /// The task.
@@ -17,7 +18,7 @@ const MAX_UPDATE_BYTES: u64 = 1 << 30;
 pub(super) struct Task {
     pub info: TaskInfo,
     pub phase: Phase,
-    /// The latest report, without its rows, which were sent.
+    /// The latest report without its rows, which are sent only once.
     pub last_report: Option<Report>,
     /// The result of the last health check, if there was one.
     pub healthy: Option<bool>,
@@ -36,14 +37,14 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// How a task ends that was asked to stop.
+/// How a stopping task ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum End {
     /// TASK_KILLED.
     Killed,
-    /// TASK_FAILED, for this reason.
+    /// TASK_FAILED, with this reason.
     Failed(String),
-    /// TASK_FINISHED: it has reached its limit of updates.
+    /// TASK_FINISHED: the task has reached its limit of updates.
     Renewed,
 }
 
@@ -60,7 +61,8 @@ impl Task {
         }
     }
 
-    /// Lets the task end before `until`. Returns whether it must be asked to stop now. A kill or failure replaces a renewal.
+    /// Requires the task to end before `until`. Returns whether the caller must ask the task to stop, which is done only once. A
+    /// kill or failure replaces a renewal.
     pub fn stop(&mut self, until: Instant, end: End) -> bool {
         match &mut self.phase {
             Phase::Ended => false,
@@ -78,7 +80,7 @@ impl Task {
         }
     }
 
-    /// The grace period of the task, unless a kill names another.
+    /// The grace period of the task, which a kill may override.
     pub fn grace(&self) -> Duration {
         grace(self.info.kill_policy.as_ref()).unwrap_or(DEFAULT_GRACE)
     }
@@ -88,17 +90,17 @@ impl Task {
         self.bytes = self.bytes.saturating_add(data.map_or(0, |data| data.len() as u64));
     }
 
-    /// Whether only the last update is left.
+    /// Whether the limit of updates leaves only the terminal update.
     pub fn is_used_up(&self) -> bool {
         let Some(limit) = self.max_updates else { return false };
         let last = self.updates >= limit.get() - 1 || self.bytes >= MAX_UPDATE_BYTES;
         self.phase == Phase::Running && last
     }
 
-    /// The message of the update that ends a renewed task. `error` is what went wrong when it ended.
+    /// The message of the update that ends a renewed task. `error` is the error with which the task ended, if any.
     pub fn renewal_message(&self, error: Option<&str>) -> String {
         let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
-        // The update with this message is not counted yet.
+        // The update that carries this message is not counted yet.
         format!("renewed: a new task takes its place after {} updates{error}", self.updates + 1)
     }
 }
@@ -109,7 +111,7 @@ pub(super) fn grace(policy: Option<&KillPolicy>) -> Option<Duration> {
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
 }
 
-/// The report without its rows. Rows are sent once, so a report that is repeated in the terminal update leaves them out.
+/// The report without its rows. Rows are sent only once, so a report that is repeated in the terminal update has none.
 pub(super) fn without_rows(report: &Report) -> Report {
     let mut report = report.clone();
     for account in &mut report.accounts {

@@ -12,15 +12,15 @@ use super::values::{AUTO, Cores, PoolAddress, affinity, backend, pool_address, t
 use crate::engine::cpus::CpuRequest;
 use crate::miner::Pool;
 
-/// More than any reasonable value, and few enough for every clock.
+/// The maximum of options in seconds. It is larger than any reasonable value, but small enough not to overflow a clock.
 const MAX_SECONDS: u64 = 10_000_000;
 
-/// The options of `mine`. Their names are those of cpuminer's `minerd`, so that its command lines work unchanged.
+/// The options of `mine`. They have the names of cpuminer's `minerd`, so that command lines of `minerd` work unchanged.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = command_line::EXIT_STATUS_HELP)]
 pub struct MineArgs {
     /// Pool to mine for, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; give several to fall back on the later
-    /// ones while the earlier ones are out of reach. USER:PASSWORD@ in front of HOST hold for that pool
+    /// pools while the earlier ones are unreachable. USER:PASSWORD@ before HOST applies only to that pool
     #[arg(short = 'o', long = "url", env = "MINER_URL", value_name = "URL")]
     #[arg(value_delimiter = ',', hide_env_values = true, value_parser = RedactedParser(pool_address))]
     pub urls: Vec<PoolAddress>,
@@ -40,22 +40,22 @@ pub struct MineArgs {
     /// Mining threads [default: one for each CPU that this process may use]
     #[arg(short, long, env = "MINER_THREADS", value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
-    /// Hash algorithm; Bitcoin's sha256d is the only one here
+    /// Hash algorithm; only Bitcoin's sha256d is supported
     #[arg(short, long = "algo", env = "MINER_ALGO", default_value = "sha256d", value_parser = ["sha256d"])]
     pub algorithm: String,
-    /// Hash backend, by its name in `bench`; auto takes the fastest
+    /// Hash backend, by its name in `bench`; auto uses the fastest
     #[arg(long, env = "MINER_BACKEND", default_value = "auto", value_parser = backend)]
     pub backend: String,
     /// Pin the threads to these cores: a list such as 0,2-3, or a mask such as 0xd
     #[arg(long, env = "MINER_CPU_AFFINITY", value_name = "CORES", value_parser = affinity)]
     pub cpu_affinity: Option<Cores>,
-    /// Give up when a pool cannot be reached or is lost, instead of trying again
+    /// Exit when a pool cannot be reached or is lost, instead of trying again
     #[arg(long, env = "MINER_NO_RETRY", value_parser = BoolishValueParser::new())]
     pub no_retry: bool,
-    /// How often to try again in a row: -1 for ever, 0 is --no-retry
+    /// Maximum number of retries in a row; -1 means no limit, 0 means --no-retry
     #[arg(short, long, env = "MINER_RETRIES", value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
     pub retries: i64,
-    /// Longest pause between two tries, in seconds
+    /// Longest pause between two attempts, in seconds
     #[arg(short = 'R', long, env = "MINER_RETRY_PAUSE", value_name = "SECONDS", default_value = "30")]
     #[arg(value_parser = seconds())]
     pub retry_pause: Duration,
@@ -63,28 +63,28 @@ pub struct MineArgs {
     #[arg(short = 'T', long, env = "MINER_TIMEOUT", value_name = "SECONDS", default_value = "300")]
     #[arg(value_parser = seconds())]
     pub timeout: Duration,
-    /// Desired time between two shares; the pool is asked for a difficulty that gives it
+    /// Desired time between two shares; the miner suggests a matching difficulty to the pool
     #[arg(long, env = "MINER_SHARE_INTERVAL", value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
-    /// Least difficulty of a share; asked for where a pool knows this extension (BIP-0310)
+    /// Minimum difficulty of a share; requested from pools that support this extension (BIP-0310)
     #[arg(long, env = "MINER_MINIMUM_DIFFICULTY", value_name = "DIFFICULTY", value_parser = difficulty)]
     pub minimum_difficulty: Option<f64>,
     /// Stop after this time, such as 30s, 5m or 1h
     #[arg(long, alias = "time-limit", env = "MINER_DURATION", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Print a summary as one line of JSON at the end, the last on stdout
+    /// At the end, print a summary as one line of JSON, the last line on stdout
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Print no line per share
+    /// Do not print a line for each share
     #[arg(short, long, env = "MINER_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
     /// Log more
     #[arg(short = 'D', long, env = "MINER_DEBUG", value_parser = BoolishValueParser::new())]
     pub debug: bool,
-    /// Log every line of the protocol but the one with the password
+    /// Log every line of the protocol except the one with the password
     #[arg(short = 'P', long, env = "MINER_PROTOCOL_DUMP", value_parser = BoolishValueParser::new())]
     pub protocol_dump: bool,
-    /// Options of minerd that have no effect here: accepted and ignored
+    /// Options of minerd that are accepted and ignored
     #[command(flatten)]
     pub ignored: IgnoredArgs,
     /// Options of minerd that are refused with a hint.
@@ -93,7 +93,7 @@ pub struct MineArgs {
 }
 
 impl MineArgs {
-    /// User and password, from either option.
+    /// User and password, from `--userpass` or from `--user` and `--pass`.
     pub fn credentials(&self) -> (String, String) {
         self.userpass.clone().unwrap_or_else(|| (self.user.clone(), self.pass.clone()))
     }
@@ -114,7 +114,7 @@ impl MineArgs {
         }
     }
 
-    /// The backend, if one is named.
+    /// The name of the backend; `None` for `auto`.
     pub fn backend(&self) -> Option<String> {
         (self.backend != AUTO).then(|| self.backend.clone())
     }
@@ -122,7 +122,7 @@ impl MineArgs {
     /// The pools, with our account at each.
     ///
     /// # Errors
-    /// [`UsageError`] if there is none, or if an option is refused.
+    /// [`UsageError`] if no pool is given, or if a refused option is given.
     pub fn pools(&self) -> Result<Vec<Pool>, UsageError> {
         if let Some(instead) = self.refused.instead() {
             return Err(UsageError(instead.to_owned()));
@@ -141,7 +141,7 @@ impl MineArgs {
         Ok(self.urls.iter().map(pool).collect())
     }
 
-    /// How many attempts in a row may fail; `None`: any number.
+    /// The maximum number of failed attempts in a row; `None` means no limit.
     pub fn retries(&self) -> Option<u64> {
         if self.no_retry { Some(0) } else { u64::try_from(self.retries).ok() }
     }

@@ -35,7 +35,7 @@ pub struct IgnoredArgs {
     cpu_priority: Option<u64>,
 }
 
-/// Options that are refused: without a hint, users would expect an effect that does not come.
+/// Options that are refused with a hint. If they were ignored, users would wait in vain for their effect.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RefusedArgs {
     #[arg(short = 'B', long, hide = true)]

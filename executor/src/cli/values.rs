@@ -8,10 +8,10 @@ use stratum::{PoolUrl, PoolUrlError};
 
 use crate::engine::cpus::MAX_THREADS;
 
-/// The value of `--backend` that means the fastest.
+/// The value of `--backend` that selects the fastest backend.
 pub(super) const AUTO: &str = "auto";
 
-/// The address of a pool, perhaps with user and password, as cpuminer accepts it. Its debug form omits the password.
+/// The address of a pool, optionally with user and password, in the form that cpuminer accepts. `Debug` omits both.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct PoolAddress {
     /// The address.
@@ -75,7 +75,7 @@ pub(super) fn backend(text: &str) -> Result<String, String> {
     Ok(text.into())
 }
 
-/// Checks the name of a backend that will run on another machine, whose CPU is not known here.
+/// Checks the name of a backend that will run on another machine, whose CPU is unknown here.
 ///
 /// # Errors
 /// [`UsageError`] if no backend has this name.

@@ -1,36 +1,37 @@
-//! Limits a thread to a share of a CPU.
+//! Limits a thread to a fraction of a CPU.
 
 use std::time::{Duration, Instant};
 
-/// How long a thread works before it may have to sleep. Short, so that shares come steadily; long compared to reading the
-/// CPU time of the thread, which is a system call.
+/// How long a thread works before it may have to sleep. Short, so that shares are found steadily, but long compared to the
+/// system call that reads the CPU time of the thread.
 const SLICE: Duration = Duration::from_millis(10);
-/// How much unused time a thread may make up for, for example because it waited for a busy CPU or overslept. Short, so that
-/// an idle hour is not followed by a minute of full speed.
+/// How much unused time a thread may make up for, for example after it waited for a busy CPU or overslept. Short, so that an
+/// idle hour is not followed by a minute at full speed.
 const CREDIT: Duration = Duration::from_millis(100);
 
-/// Keeps the CPU time of a thread at a share of the elapsed time. Pure: the caller passes both times.
+/// Keeps the CPU time of a thread at a fraction of the elapsed time. Reads no clock: the caller passes both times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CpuThrottle {
     share: f64,
     checked: Instant,
     used: Duration,
-    /// CPU seconds that the thread may still use; negative when it has to sleep.
+    /// CPU seconds that the thread may still use; negative if it has to sleep.
     balance: f64,
 }
 
 impl CpuThrottle {
-    /// `used` is the CPU time of the thread so far. `None` for a share of 1, which needs no throttle.
+    /// Creates a throttle. `used` is the CPU time of the thread so far. Returns `None` for a share of 1, which needs no throttle.
     pub fn new(share: f64, now: Instant, used: Duration) -> Option<Self> {
         (share < 1.0).then(|| CpuThrottle { share: share.max(0.001), checked: now, used, balance: 0.0 })
     }
 
-    /// Whether a slice has passed, so that it is time to read the CPU time of the thread.
+    /// Whether a slice has passed, so that the caller should read the CPU time of the thread and call `pause`.
     pub fn is_due(&self, now: Instant) -> bool {
         now.duration_since(self.checked) >= SLICE
     }
 
-    /// How long to sleep, given the CPU time of the thread so far. If the sleep is cut short, the remainder is due next time.
+    /// Returns how long to sleep, given the CPU time of the thread so far. If the sleep is cut short, the next call returns the
+    /// remainder.
     pub fn pause(&mut self, now: Instant, used: Duration) -> Option<Duration> {
         let earned = self.share * now.duration_since(self.checked).as_secs_f64();
         let spent = used.saturating_sub(self.used).as_secs_f64();
@@ -59,7 +60,7 @@ mod tests {
         let mut throttle = CpuThrottle::new(0.25, start, ms(7)).expect("below one");
         assert!(!throttle.is_due(start + ms(9)) && throttle.is_due(start + ms(10)));
         near(throttle.pause(start + ms(10), ms(17)), ms(30));
-        // Cut short after 20 ms: the remainder is still due.
+        // The sleep is cut short after 20 ms, so the remainder is still due.
         near(throttle.pause(start + ms(30), ms(17)), ms(10));
         near(throttle.pause(start + ms(40), ms(17)), ms(0));
     }

@@ -1,20 +1,20 @@
-//! The number of mining threads, their share of time, and their cores.
+//! The number of mining threads, the fraction of time that they work, and their cores.
 //!
 //! There are four limits: `-t`, the task's `cpus`, the cpuset (the cores that this process may use), and the quota of the
-//! control group. A fractional limit is rounded up to a number of threads, and each thread sleeps for part of its time.
-//! Throttling by the kernel instead would also stop the network threads.
+//! control group. A fractional limit is rounded up to a whole number of threads, and each thread sleeps for part of the time.
+//! If the kernel throttled the process instead, the network threads would stop, too.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// The threads, time and cores that the engine gets.
+/// The threads, working time and cores of the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CpuAllocation {
     /// The number of mining threads.
     pub threads: NonZeroUsize,
-    /// The share of its time that each thread works, above 0 and at most 1.
+    /// The fraction of time that each thread works: above 0 and at most 1.
     pub duty: f64,
     /// The core of each thread, in order. If empty, the kernel places the threads.
     pub pins: Vec<usize>,
@@ -23,7 +23,7 @@ pub struct CpuAllocation {
 /// The CPUs that the user or the task asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CpuRequest {
-    /// `-t`: the number of threads, which work all the time, whatever the quota is.
+    /// `-t`: the number of threads. They work all the time, regardless of the quota.
     pub threads: Option<usize>,
     /// The task's `cpus`.
     pub cpus: Option<f64>,
@@ -48,7 +48,7 @@ pub enum CpuError {
     #[error("0 threads cannot mine; give -t a number from 1, or leave it out to use all CPUs")]
     ZeroThreads,
     /// More threads than [`MAX_THREADS`].
-    #[error("{0} threads are more than {MAX_THREADS}; give -t about the number of CPUs")]
+    #[error("{0} threads exceed the maximum of {MAX_THREADS}; set -t to roughly the number of CPUs")]
     TooManyThreads(usize),
     /// The number of CPUs is not positive.
     #[error("{0} CPUs cannot mine; a worker needs more than 0")]
@@ -68,8 +68,8 @@ pub const MAX_THREADS: usize = 4096;
 
 /// Determines threads, duty and cores.
 ///
-/// Threads are pinned only if they fill the cpuset, so that each has a core of its own. With fewer threads, several workers
-/// on one host would pin theirs to the same first cores, so the kernel places them.
+/// Without `--cpu-affinity`, threads are pinned only if there is one for each core of the cpuset. If there are fewer, the
+/// kernel places them: otherwise several workers on one host would all pin their threads to the same first cores.
 ///
 /// # Errors
 /// If the request is for no threads, no CPUs, or a core that is not allowed.
@@ -101,7 +101,7 @@ fn usable(cpus: Option<f64>, quota: Option<f64>, allowed: usize) -> Result<f64, 
     Ok(wanted.min(allowed as f64).min(quota.unwrap_or(f64::INFINITY)))
 }
 
-/// The threads and duty for a number of CPUs, which is rounded to thousandths, as Mesos does.
+/// The number of threads and their duty for a number of CPUs, which is rounded to thousandths, as in Mesos.
 fn share(cpus: f64) -> (usize, f64) {
     let cpus = ((cpus * 1000.0).round() / 1000.0).max(0.001);
     let threads = cpus.ceil();
@@ -121,13 +121,13 @@ impl CpuLimits {
     }
 }
 
-/// The smallest CPU quota of our control group and its parents, of version 2 or 1.
+/// The smallest CPU quota of the control group of this process and its parents, in cgroup version 2 or 1.
 fn quota(groups: &Path, root: &Path) -> Option<f64> {
     let groups = std::fs::read_to_string(groups).ok()?;
     groups.lines().filter_map(|line| quota_of_line(line, root)).min_by(f64::total_cmp)
 }
 
-/// One line of `/proc/self/cgroup`: `0::/path` (version 2) or `4:cpu,cpuacct:/path` (version 1).
+/// The quota for one line of `/proc/self/cgroup`: `0::/path` (version 2) or `4:cpu,cpuacct:/path` (version 1).
 fn quota_of_line(line: &str, root: &Path) -> Option<f64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -141,7 +141,7 @@ fn quota_of_line(line: &str, root: &Path) -> Option<f64> {
     };
     let mut folder = root.join(path.trim_start_matches('/'));
     let mut least: Option<f64> = None;
-    // Inside a container, the path may be that of the host. Then only the root exists here.
+    // Inside a container, the line may name the path on the host, of which only the root exists in the container.
     while folder.starts_with(&root) {
         if let Some(quota) = read(&folder) {
             least = Some(least.map_or(quota, |least| least.min(quota)));

@@ -1,4 +1,4 @@
-//! The search through a job: threads claim units of it and return the rest of them.
+//! The search through a job: threads claim units of the job and return the unsearched rest of a unit.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -10,11 +10,11 @@ use stratum::job::Job;
 
 use super::search_space::SearchSpace;
 
-/// Versions per unit: as many as a backend searches at once.
+/// Versions per unit: as many as a backend searches together.
 const GROUP: NonZeroUsize = NonZeroUsize::new(MAX_VERSIONS).expect("a backend takes at least one version");
 
-/// The number of searches that are remembered, in case a pool sends the same work again. That may be minutes later, when a
-/// session is resumed after other pools took over.
+/// The number of searches to remember in case a pool sends the same work again. This may happen minutes later, when a session
+/// is resumed after the miner has worked for other pools.
 const REMEMBERED: usize = 64;
 
 /// A unit, or the unsearched rest of one.
@@ -22,20 +22,20 @@ const REMEMBERED: usize = 64;
 pub struct UnitRemainder {
     /// The number of the unit in its [`SearchSpace`].
     pub unit: u64,
-    /// Where to go on in the unit.
+    /// Where to continue in the unit.
     pub cursor: Cursor,
 }
 
-/// The search through the headers of a job. All jobs with the same headers share it.
+/// The search through the headers of a job. All jobs with the same headers share one search.
 #[derive(Debug)]
 pub struct JobSearch {
     job: Arc<Job>,
     space: SearchSpace,
-    /// The first unclaimed unit, counted together with searches of the same headers under other versions.
+    /// The number of the first unclaimed unit. Searches of the same headers with other versions share this counter.
     next: Arc<AtomicU64>,
-    /// Rests of units that were returned when the job changed. They are claimed before new units, so that none is skipped.
+    /// The rests of units that were returned when the job changed. They are claimed before new units, so that none is skipped.
     returned: Mutex<Vec<UnitRemainder>>,
-    /// Whether `returned` may hold something. Without it, threads that start on a new job would all take the lock.
+    /// Whether `returned` may hold something. Without this flag, all threads that start on a new job would take the lock.
     any_returned: AtomicBool,
 }
 
@@ -55,7 +55,7 @@ impl JobSearch {
         &self.space
     }
 
-    /// Claims a unit, or the rest of one, that no other thread has; `None` if there is none left.
+    /// Claims a unit, or the rest of a unit, that no other thread has. Returns `None` if none is left.
     pub fn claim(&self) -> Option<UnitRemainder> {
         if self.any_returned.load(Ordering::Acquire) {
             let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl JobSearch {
                 return Some(remainder);
             }
         }
-        // The counter stops at the end, so that it can never wrap.
+        // The counter stops at the number of units, so that it never overflows.
         let claimed = |next| (next < self.space.units()).then_some(next + 1);
         let unit = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claimed).ok()?;
         Some(UnitRemainder { unit, cursor: Cursor::default() })
@@ -88,8 +88,8 @@ impl JobSearches {
     /// The search of a job. A job with the same headers as an earlier one continues its search.
     ///
     /// Ids and targets of jobs do not matter. Jobs that differ only in version or version mask may have some headers in
-    /// common, so their searches count units together: no value of extranonce2 is searched for both. (That ends when all
-    /// values are used up. With two bytes and no version rolling, one core needs a month for that.)
+    /// common, so their searches share a counter of units: each value of extranonce2 is searched for only one of them, until
+    /// all values are used up. (With two bytes and no version rolling, this takes one core a month.)
     pub fn of(&mut self, job: &Arc<Job>) -> Arc<JobSearch> {
         let known = self.recent.iter().position(|search| same_headers(&search.job, job));
         let search = known.and_then(|index| self.recent.remove(index)).unwrap_or_else(|| {

@@ -1,19 +1,20 @@
 //! The search space of a job: extranonce2 × version bits × ntime, divided into units.
 //!
 //! A unit is one value of extranonce2, one ntime and a group of versions; a thread searches all 2^32 nonces with each of the
-//! versions. Units are numbered, and the number determines the unit: threads with different numbers never search the same
-//! header, and counting up skips none.
+//! versions. Units are numbered, and the number determines the unit. So threads with different numbers never search the same
+//! header, and counting up skips no header.
 //!
-//! extranonce2 varies first, because no rule restricts it. The groups of version bits follow, then ntime, which is only
-//! increased, and by at most [`NTIME_SPAN`].
+//! extranonce2 varies first, because no rule restricts it. The groups of version bits vary next. ntime varies last: it only
+//! increases, by at most [`NTIME_SPAN`].
 
 use std::num::NonZeroUsize;
 
 use stratum::Job;
 
-/// How far ntime may run ahead of that of the job, in seconds.
+/// How far the ntime of a header may run ahead of the ntime of the job, in seconds.
 ///
-/// Small, because the miner does not know the pool's rules on ntime, and on test networks the difficulty may depend on it.
+/// The span is small because the miner does not know the pool's rules on ntime, and because on test networks the difficulty
+/// may depend on ntime.
 /// With two bytes of extranonce2 and no version rolling, one core needs a month before it changes ntime.
 pub const NTIME_SPAN: u32 = 60;
 
@@ -24,7 +25,7 @@ pub struct SearchSpace {
     version: u32,
     version_mask: u32,
     ntime: u32,
-    /// The number of versions in a unit; the last group may have fewer.
+    /// The number of versions in a group; the last group may have fewer.
     group: u64,
     extranonces: u64,
     groups: u64,
@@ -67,7 +68,7 @@ impl SearchSpace {
         self.units
     }
 
-    /// The unit with this number, from 0 on; `None` beyond the last.
+    /// The unit with this number. Numbers start at 0; beyond the last, the result is `None`.
     pub fn unit(&self, number: u64) -> Option<Unit> {
         if number >= self.units {
             return None;
@@ -83,7 +84,7 @@ impl SearchSpace {
         })
     }
 
-    /// The versions of a unit. The first version of the first group is that of the job.
+    /// The versions of a unit. The first version of the first group is the version of the job.
     pub fn versions(&self, unit: &Unit) -> impl Iterator<Item = u32> + use<> {
         let (version, version_mask) = (self.version, self.version_mask);
         let first = unit.first_version;
@@ -91,7 +92,7 @@ impl SearchSpace {
         (first..first + unit.versions).map(move |n| version ^ spread(n as u32, version_mask))
     }
 
-    /// The bytes of extranonce2 of a unit, as they stand in the coinbase.
+    /// The bytes of extranonce2 of a unit, as they appear in the coinbase.
     pub fn extranonce2(&self, unit: &Unit) -> Vec<u8> {
         let len = self.extranonce2_len;
         let value = unit.extranonce2.to_be_bytes();
@@ -102,7 +103,7 @@ impl SearchSpace {
     }
 }
 
-/// Distributes the low bits of `value` over the ones in `mask`, lowest first.
+/// Distributes the low bits of `value` over the one bits of `mask`, lowest first.
 fn spread(value: u32, mask: u32) -> u32 {
     let mut left = mask;
     let mut out = 0;
@@ -201,7 +202,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// The space has each (extranonce2, version, ntime) exactly once.
+        /// The space contains each combination of extranonce2, version and ntime exactly once.
         #[test]
         fn nothing_twice_nothing_skipped(
             len in 0usize..=1,

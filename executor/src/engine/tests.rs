@@ -12,7 +12,7 @@ use super::job_search::{JobSearches, UnitRemainder};
 use super::search_space::NTIME_SPAN;
 use super::{Engine, FoundShare};
 
-/// Generous: only a hang exceeds it.
+/// A generous limit, exceeded only if something hangs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn job(id: &str, coinb1: u8, target: Target) -> Arc<Job> {
@@ -56,7 +56,7 @@ fn no_share_is_lost_or_found_twice_when_jobs_change() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(3, 1.0)).expect("threads");
     let counters = engine.counters();
     let mut all = Vec::new();
-    // The same headers under other ids, with another job and a pause in between.
+    // Jobs with the same headers but other ids follow, with another job and a pause in between.
     for (id, coinb1) in [("a", 1), ("a", 1), ("b", 2), ("again", 1), ("b", 2)] {
         engine.mine(job(id, coinb1, Target::MAX));
         all.extend(receive(&mut found, 3000));
@@ -165,7 +165,7 @@ fn recent_searches_are_remembered() {
     assert!(!Arc::ptr_eq(&once, &searches.of(&job("b", 2, Target::MAX))), "not for ever");
 }
 
-/// A thread may still claim units of the previous job after the next one has come.
+/// This matters because a thread may still claim units of the previous job after the next job has come.
 #[test]
 fn searches_that_differ_in_their_versions_share_no_extranonce2() {
     let job = Job::clone(&job("a", 1, Target::MAX));
@@ -181,14 +181,14 @@ fn searches_that_differ_in_their_versions_share_no_extranonce2() {
     }
 }
 
-/// The rest of a unit is searched when its job comes again, so the nonces of all shares are consecutive.
+/// When a job comes again, the rest of its unit is searched, so the nonces of all its shares are consecutive.
 #[test]
 fn a_job_that_comes_again_continues_where_it_stopped() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");
     let mut shares = Vec::new();
     for coinb1 in [1, 2, 1, 2, 1] {
         engine.mine(job("j", coinb1, Target::MAX));
-        // So many that the last of them belong to this job.
+        // The queue holds fewer shares than this, so the last of them belong to this job.
         shares.extend(receive(&mut found, 3000));
     }
     engine.stop();
@@ -202,7 +202,7 @@ fn a_job_that_comes_again_continues_where_it_stopped() {
     }
 }
 
-/// The rest of a returned unit is searched first, then the next unit from its start.
+/// The returned rest of a unit is searched first, then the next unit from its start.
 #[test]
 fn the_end_of_a_unit_is_searched_to_its_last_nonce() {
     const LEFT: u32 = 10;
@@ -251,7 +251,7 @@ fn the_engine_continues_after_the_end_of_a_search_space() {
     );
 }
 
-/// Otherwise a thread that has finished a job would poll it forever instead of sleeping.
+/// If `wait` returned the same job again, a thread that has finished the job would spin instead of sleeping.
 #[test]
 fn a_thread_waits_for_a_newer_job() {
     let (mut engine, _found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");
@@ -288,18 +288,18 @@ fn sleeping_threads_compute_no_hashes() {
     let hashes = counters.hashes();
     while found.try_recv().is_ok() {}
     assert_eq!(counters.hashes(), hashes);
-    // Shares that were found during the pause would come before those of the next job.
+    // Shares found during the pause would be received before the shares of the next job.
     engine.mine(job("next", 2, Target::MAX));
     assert_eq!(receive(&mut found, 1)[0].job.id, "next");
 }
 
 proptest! {
-    /// Threads claim units and return the rest of them in random order. In the end, each position was searched once.
+    /// Threads claim units and return the rests of units in random order. In the end, each position has been searched once.
     #[test]
     fn claims_and_returns_cover_the_space_once(steps in prop::collection::vec((0usize..4, 0u32..4), 0..200)) {
         let small = Job { extranonce2_len: 0, version_mask: 0, ..Job::clone(&job("a", 1, Target::MAX)) };
         let search = JobSearches::default().of(&Arc::new(small));
-        // A unit has four positions here. The cursor says how many of them are done.
+        // In this test a unit has four positions. The cursor is the number of positions that are done.
         let mut done = HashSet::new();
         let mut threads: [Option<UnitRemainder>; 4] = [None; 4];
         let mut mark = |remainder: UnitRemainder, places: u32| {

@@ -14,10 +14,10 @@ use super::job_search::UnitRemainder;
 use super::search_space::Unit;
 use super::{EngineState, FoundShare, ThreadCounters, ThreadJob};
 
-/// The lowest priority: the machine stays responsive, and the network threads run as soon as data arrives.
+/// The lowest priority, so that the machine stays responsive and the network threads run as soon as data arrives.
 const NICE: i32 = 19;
 
-/// Mines until the engine stops. `share` is the part of a CPU that the thread may use.
+/// Mines until the engine stops. `share` is the fraction of a CPU that the thread may use.
 pub(super) fn run(
     state: &EngineState,
     counters: &ThreadCounters,
@@ -78,7 +78,8 @@ impl Thread<'_> {
         self.state.generation.load(Ordering::Acquire) == thread_job.generation
     }
 
-    /// Searches the rest of a unit to its end or until the job is replaced. Allocates and locks only when it finds a share.
+    /// Searches a unit from `remainder` on, to its end or until the job is replaced. Returns false if the receiver of shares is
+    /// gone. Allocates and locks only when it finds a share.
     fn scan(&mut self, unit: &UnitWork, work: &Work, remainder: UnitRemainder) -> bool {
         let thread_job = unit.thread_job;
         let (mut cursor, backend) = (remainder.cursor, self.state.backends.backend(work));

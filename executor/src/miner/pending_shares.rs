@@ -1,4 +1,4 @@
-//! The shares that wait for the pool's answer. Pure.
+//! The shares that wait for the pool's answer, without I/O.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use task::{ShareRow, Verdict};
 use crate::engine::FoundShare;
 use crate::report_builder::MinedShare;
 
-/// The submitted shares without an answer.
+/// The submitted, unanswered shares.
 #[derive(Debug, Default)]
 pub struct PendingShares(HashMap<Ticket, FoundShare>);
 
@@ -21,7 +21,7 @@ impl PendingShares {
         self.0.insert(ticket, found);
     }
 
-    /// The share with its verdict, and the pool's reason if it rejected it; `None` if the ticket is unknown.
+    /// Returns the share with its verdict, and the pool's reason if the pool rejected it; `None` if the ticket is unknown.
     pub fn on_answer(&mut self, answer: Answer) -> Option<(MinedShare, Option<Reason>)> {
         let found = self.0.remove(&answer.ticket)?;
         let share = found.mined(answer.outcome.verdict(), answer.round_trip);
@@ -30,7 +30,7 @@ impl PendingShares {
 }
 
 impl FoundShare {
-    /// The share with its verdict.
+    /// The share with this verdict.
     pub fn mined(&self, verdict: Verdict, round_trip: Duration) -> MinedShare {
         let Share { job, extranonce2, ntime, nonce, version } = self.into();
         let difficulty = self.digest.difficulty();

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::engine::cpus::CpuAllocation;
 
-/// Generous: only a hang exceeds it.
+/// A generous limit, exceeded only if something hangs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A scripted pool: the server end of one connection.
@@ -53,7 +53,7 @@ impl Pool {
         self.send_line(&format!(r#"{{"id":{},"result":{result},"error":{error}}}"#, call["id"])).await;
     }
 
-    /// Authorizes the miner and gives it job "a" with a very low difficulty.
+    /// Authorizes the miner and sends it job "a" with a very low difficulty.
     async fn welcome(&mut self) {
         self.welcome_as("00000001").await;
     }
@@ -108,7 +108,7 @@ impl Harness {
         Harness { events, stop, miner, configs, verdicts: Vec::new() }
     }
 
-    /// Waits for an event that `wanted` accepts. Records the verdicts of shares on the way.
+    /// Waits for an event that `wanted` accepts. Records the verdicts of the shares that come before it.
     async fn wait(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             let event = timeout(DEADLINE, self.events.recv()).await.expect(what).expect(what);
@@ -168,7 +168,7 @@ async fn each_answer_becomes_the_verdict_of_its_share() {
     let second = pool.expect_call("mining.submit").await;
     let third = pool.expect_call("mining.submit").await;
     assert_eq!((&first["params"][0], &first["params"][1]), (&"me.rig".into(), &"a".into()));
-    // The answers come in another order than the requests.
+    // The pool answers in a different order than it received the requests.
     pool.answer(&second, "null", r#"[23,"Low difficulty",null]"#).await;
     pool.answer(&third, "false", r#"[21,"Stale",null]"#).await;
     pool.answer(&first, "true", "null").await;
@@ -223,7 +223,7 @@ async fn the_miner_reconnects_and_shares_of_the_lost_connection_are_unanswered()
     let error = harness.wait_for_loss().await;
     assert!(error.contains("127.0.0.1"), "{error}");
     let mut pool = Pool::accept(&listener).await;
-    // A new session, so nobody can tell whether the share had arrived.
+    // The new connection does not resume the session, so it is unknown whether the share had arrived.
     pool.welcome_as("00000002").await;
     harness.wait_for_verdict(Verdict::Unanswered).await;
     let call = pool.expect_call("mining.submit").await;
@@ -252,7 +252,7 @@ async fn every_submitted_share_gets_one_verdict() {
         }
     }
     let count = tokio::spawn(async move {
-        // Counts the shares that still come until the miner disconnects.
+        // Counts the shares that arrive before the miner disconnects.
         while let Ok(Some(line)) = pool.lines.next_line().await {
             submitted += u32::from(line.contains("mining.submit"));
         }
@@ -272,7 +272,7 @@ async fn a_pool_that_floods_the_miner_delays_neither_shares_nor_the_end() {
     let mut harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     pool.welcome().await;
-    // Threads, so that the miner always has something to read.
+    // The pool reads and writes on threads, so that the miner always has something to read.
     let whole = pool.lines.into_inner().into_inner().reunite(pool.out).expect("one connection");
     let stream = whole.into_std().expect("a socket");
     stream.set_nonblocking(false).expect("a socket that can wait");
@@ -289,7 +289,7 @@ async fn a_pool_that_floods_the_miner_delays_neither_shares_nor_the_end() {
     let reader = std::thread::spawn(move || {
         let mut lines = std::io::BufReader::new(stream).lines().map_while(Result::ok);
         let submits = lines.by_ref().filter(|line| line.contains("mining.submit")).take(50).count();
-        // No share is answered, so the end also tests that waiting for answers is limited.
+        // No share is answered, so stopping the miner also tests that it waits for answers only for a limited time.
         let _ = enough.send(submits);
         lines.for_each(drop);
     });
@@ -308,7 +308,7 @@ async fn without_retries_an_unreachable_pool_is_an_error() {
     let mut harness = Harness::start(&[&listener], |config| config.retries = Some(0));
     drop(Pool::accept(&listener).await);
     let error = timeout(DEADLINE, &mut harness.miner).await.expect("in time").expect("no panic");
-    // The kind of error depends on what the pool had read before it closed.
+    // The kind of error depends on how much the pool had read before it closed the connection.
     let lost = matches!(
         error,
         Err(ClientError::Closed { .. } | ClientError::Read { .. } | ClientError::Write { .. })

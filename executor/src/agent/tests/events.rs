@@ -8,7 +8,7 @@ use mesos::v1::executor::event;
 use mesos::v1::{DurationInfo, FrameworkInfo, KillPolicy, TaskInfo, TaskStatus, framework_info};
 use task::{Intervals, ProgramSpec, TaskSpec, WorkerSpec};
 
-/// The agent accepts the subscription. `killing`: whether the framework has the capability TASK_KILLING_STATE.
+/// The event that accepts the subscription. `killing`: whether the framework has the capability TASK_KILLING_STATE.
 pub(super) fn subscribed(killing: bool) -> Event {
     let capability = framework_info::Capability {
         r#type: Some(framework_info::capability::Type::TaskKillingState.into()),

@@ -45,7 +45,7 @@ impl Machine {
         Machine { state: State::new(env, now), now }
     }
 
-    /// A subscribed executor that runs the task t.
+    /// A subscribed executor that runs task `t`.
     fn running(checkpoint: bool) -> Machine {
         let mut machine = Machine::subscribed(checkpoint);
         machine.agent(launch("t"));
@@ -98,7 +98,7 @@ fn data(status: &TaskStatus) -> Report {
     Report::decode(status.data.as_deref().expect("data")).expect("a report")
 }
 
-/// The updates among the effects: task and state.
+/// The task id and state of each status update among the effects.
 fn updates(effects: &[Effect]) -> Vec<(String, TaskState)> {
     statuses(effects).into_iter().map(|status| (status.task_id.value.clone(), status.state())).collect()
 }

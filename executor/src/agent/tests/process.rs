@@ -20,7 +20,7 @@ use crate::runner::{Runner, Runners, TaskEvent};
 
 type Events = EventSender<Call>;
 
-/// A runner that reports at the start and at the end.
+/// A runner that reports when it starts and, once it is asked to stop, when it ends.
 fn obedient() -> Runner {
     Arc::new(|context| {
         Box::pin(async move {
@@ -166,7 +166,7 @@ async fn a_lost_agent_is_tried_twice_per_second() {
     let executor = start(&agent, obedient(), true);
     let (_, events) = agent.subscription().await;
     events.send(subscribed(false));
-    // The agent ends each subscription at once.
+    // The agent ends each subscription immediately.
     drop(events);
     let (mut pauses, mut last) = (Vec::new(), None::<Instant>);
     while pauses.len() < 6 {
@@ -181,7 +181,7 @@ async fn a_lost_agent_is_tried_twice_per_second() {
     executor.abort();
 }
 
-/// A recovering agent accepts subscriptions but no updates, and it may send events.
+/// A recovering agent accepts subscriptions and may send events, but refuses updates.
 #[tokio::test]
 async fn the_subscription_with_a_recovering_agent_is_kept() {
     let recovers = Arc::new(AtomicBool::new(true));
@@ -194,7 +194,7 @@ async fn the_subscription_with_a_recovering_agent_is_kept() {
     let (again, subscribed) = agent.next_call().await;
     assert!(subscribed.is_none() && again == first, "the same update once more: {again:?}");
     recovers.store(false, Relaxed);
-    // The kill comes on the same subscription.
+    // The agent sends the kill on the first subscription, which must still be open.
     events.send(kill("t", Some(Duration::from_secs(20))));
     let mut states = Vec::new();
     while states.last() != Some(&TaskState::TaskKilled) {

@@ -1,8 +1,8 @@
-//! Launches, and why some are refused.
+//! Launches, and refused launches.
 
 use super::*;
 
-/// Launches a task that must fail, and returns the message of its update.
+/// Launches a task that must fail. Returns the message of its status update.
 fn refusal(machine: &mut Machine, info: TaskInfo) -> String {
     let id = info.task_id.clone();
     let effects = machine.agent(AgentEvent::Launch(Box::new(info)));

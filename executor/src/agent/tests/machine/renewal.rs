@@ -1,8 +1,8 @@
-//! Renewal: a task that reaches its limit of updates ends, so that a new one takes its place.
+//! Renewal: a task that reaches its limit of updates ends, so that a new task replaces it.
 
 use super::*;
 
-/// A running task with a limit on its updates, of which it has made so many.
+/// An executor whose running task may send `limit` updates and has sent `made` of them.
 fn limited(limit: u64, made: u64) -> Machine {
     let mut machine = Machine::subscribed(true);
     machine.agent(AgentEvent::Launch(Box::new(limited_task("t", Some(limit)))));
