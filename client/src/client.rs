@@ -1,4 +1,4 @@
-//! The client: the connection that gives jobs, the connection to the pool before it, and the probe of better pools.
+//! The client: the connection that delivers jobs, the connection to the previous pool, and the probe of better pools.
 
 mod probe;
 
@@ -22,31 +22,31 @@ use crate::shares::{InFlightShare, ResumableSession};
 pub struct Client {
     config: Config,
     failover: Failover,
-    /// The connection that jobs come from.
+    /// The connection that delivers jobs.
     main: Option<Box<PoolConnection>>,
     /// When to connect, while there is no main connection.
     connect_at: Instant,
-    /// Where to connect then, if a pool redirected us.
+    /// The address to use for the next connection, if a pool redirected us.
     redirect: Option<PoolUrl>,
-    /// Looks for a better pool while a less preferred one is used.
+    /// Probes the preferred pools while a less preferred pool is used.
     probe: Probe,
-    /// The connection used before the switch to a better pool. It stays until its shares are answered or this deadline
-    /// passes.
+    /// The connection used before the switch to a better pool. It stays open until this deadline, to receive the answers to
+    /// its shares.
     draining: Option<(PoolConnection, Instant)>,
-    /// The session of the last connection, while a new connection may still resume it.
+    /// The session of the last connection, as long as a new connection may resume it.
     resumable: Option<ResumableSession>,
-    /// What earlier connections taught about each pool, in the order of [`Config::pools`].
+    /// Facts about each pool learned from earlier connections, in the order of [`Config::pools`].
     history: Vec<PoolHistory>,
     /// Events that [`Client::next`] has yet to return.
     events: VecDeque<Event>,
     next_ticket: u64,
     /// Extranonce1 and the length of extranonce2 of the last job.
     extranonces: Option<(Vec<u8>, usize)>,
-    /// The error that [`Client::next`] has yet to return after the last retry.
+    /// The error after the last retry, which [`Client::next`] has yet to return.
     given_up: Option<ClientError>,
 }
 
-/// What [`Client::wait`] waited for.
+/// The reason why [`Client::wait`] returned.
 enum Wakeup {
     TimeToConnect,
     Main(Result<stratum::Event, ClientError>),
@@ -80,7 +80,7 @@ impl Client {
     /// Waits for the next event. Cancel-safe: dropping the future loses nothing.
     ///
     /// # Errors
-    /// When no pool can be reached and [`Config::retries`] are used up. Nothing is left then but [`Client::close`].
+    /// When no pool can be reached and [`Config::retries`] are used up. The caller should then call [`Client::close`].
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -94,20 +94,20 @@ impl Client {
         }
     }
 
-    /// Returns the next event, or `None` at the deadline or once the client has given up. For callers that wait for the
-    /// last answers.
+    /// Returns the next event, or `None` if the deadline passes or [`Client::next`] fails. For callers that wait for the last
+    /// answers.
     pub async fn next_until(&mut self, deadline: Instant) -> Option<Event> {
-        // `timeout_at` polls the future first: with a pool that always has something to read, it would never time out.
+        // `timeout_at` polls the future before the timer, so it would never time out while the pool always has data to read.
         if Instant::now() >= deadline {
             return None;
         }
         timeout_at(deadline, self.next()).await.ok()?.ok()
     }
 
-    /// Submits a share for a job that [`Event::Job`] delivered. Returns `None` if it is too late: a clean job has voided
-    /// this one, or its connection is gone. Otherwise one [`Event::Answer`] follows.
+    /// Submits a share for a job that [`Event::Job`] delivered. Returns `None` if the share is too late: a clean job has voided
+    /// its job, or the job's connection is gone. Otherwise one [`Event::Answer`] follows.
     ///
-    /// Returns at once: the share is sent while [`Client::next`] is awaited.
+    /// Returns immediately: the share is sent while [`Client::next`] is awaited.
     pub fn submit(&mut self, job: &Arc<Job>, share: Share) -> Option<Ticket> {
         let ticket = Ticket(self.next_ticket);
         let share = InFlightShare::new(ticket, share, std::time::Instant::now());
@@ -119,7 +119,7 @@ impl Client {
             let draining = self.draining.as_mut().map(|(connection, _)| connection);
             let mut connections = self.main.as_deref_mut().into_iter().chain(draining);
             let connection = connections.find(|connection| connection.jobs.contains(job))?;
-            // The share counts as submitted even if this fails: `next` reports the state of the connection.
+            // The share counts as submitted even if sending fails: `next` then reports the loss of the connection.
             if let Err(error) = connection.submit(share) {
                 debug!(%error, "while submitting");
             }
@@ -128,7 +128,7 @@ impl Client {
         Some(ticket)
     }
 
-    /// The number of shares without an answer.
+    /// The number of unanswered shares.
     pub fn outstanding(&self) -> usize {
         let draining = self.draining.as_ref().map(|(connection, _)| connection);
         let connections = self.main.as_deref().into_iter().chain(draining);
@@ -141,8 +141,8 @@ impl Client {
         self.main.is_some()
     }
 
-    /// Ends all connections. Returns an answer for each share that has none yet, including answers that
-    /// [`Client::next`] has not returned.
+    /// Ends all connections. Returns an answer for each unanswered share, and the answers that [`Client::next`] has not yet
+    /// returned.
     pub fn close(mut self) -> Vec<Answer> {
         self.give_up_resumable();
         self.give_up_draining();
@@ -178,7 +178,7 @@ impl Client {
                 None => std::future::pending().await,
             }
         };
-        // In random order: a pool that never stops sending must not starve the other branches.
+        // The branches are polled in random order, because a pool that never stops sending must not starve the other branches.
         tokio::select! {
             wakeup = main => wakeup,
             wakeup = draining => wakeup,
@@ -207,7 +207,7 @@ impl Client {
                     self.draining.as_mut().and_then(|(connection, _)| connection.on_answer(id, result));
                 self.events.extend(answer.map(Event::Answer));
             }
-            // Jobs of the pool before are not used any more.
+            // Jobs of the previous pool are no longer used.
             Wakeup::Draining(Ok(_)) => {}
             Wakeup::Draining(Err(error)) => {
                 debug!(%error, "lost the connection to the pool used before");
@@ -259,14 +259,14 @@ impl Client {
             stratum::Event::ShowMessage(text) => self.events.push_back(Event::Message(text)),
             stratum::Event::Difficulty(difficulty) => self.events.push_back(Event::Difficulty(difficulty)),
             stratum::Event::VersionMask(mask) => self.events.push_back(Event::VersionMask(mask)),
-            // `PoolConnection` has sent it.
+            // `PoolConnection` has already sent the message.
             stratum::Event::Send(_) => {}
             stratum::Event::Ignored(message) => debug!(pool = %url, ?message, "ignored"),
         }
     }
 
     fn on_job(&mut self, job: Arc<Job>) {
-        // Jobs come often enough to check here for shares that stay unanswered.
+        // Jobs arrive often enough to check for expired shares here.
         if let Some(connection) = &mut self.main {
             let now = std::time::Instant::now();
             let expired = std::iter::from_fn(|| connection.in_flight.expire(now));
@@ -299,12 +299,12 @@ impl Client {
             let silent = error.is_hang_up() && connection.got_no_message();
             history.skip_configure = silent && !history.skip_configure;
         }
-        // Jobs of a pool that refuses us do not count as work.
+        // If the pool refused us, its jobs do not count as work.
         let worked = self.leave().filter(|_| !matches!(error, ClientError::Refused { .. }));
         self.retry(error, worked);
     }
 
-    /// Schedules the next attempt, perhaps to another pool, or gives up.
+    /// Schedules the next attempt, perhaps to another pool, or stops trying.
     fn retry(&mut self, error: ClientError, worked: Option<Duration>) {
         let Some(retry_in) = self.failover.on_lost(worked) else {
             return self.stop_trying(error);
@@ -325,15 +325,15 @@ impl Client {
         self.events.push_back(Event::Lost { error, retry_in });
     }
 
-    /// Takes the shares from the main connection before it is replaced. They wait for their session to be resumed if
-    /// that is possible. Returns how long the connection gave work, `None` if it never gave a job.
+    /// Takes the shares from the main connection before it is replaced. If their session can be resumed, they wait for that.
+    /// Returns how long the connection provided work, or `None` if it never delivered a job.
     fn leave(&mut self) -> Option<Duration> {
         let connection = self.main.as_mut()?;
         let worked = connection.worked_for();
         let left = connection.in_flight.take_all();
         let resume = connection.resume().cloned();
         let resumable = worked.is_some() && resume.is_some();
-        // `mining.set_extranonce` may have changed it since the subscription.
+        // `mining.set_extranonce` may have changed the extranonce1 in the token since the subscription.
         if let (Some(resume), Some(history)) = (resume, self.history.get_mut(self.failover.index())) {
             history.resume = Some(resume);
         }
@@ -389,7 +389,7 @@ impl Client {
     fn stop_trying(&mut self, error: ClientError) {
         self.given_up = Some(error);
         self.give_up_resumable();
-        // A caller that goes on calling `next` after the error must not spin.
+        // The pause keeps a caller that continues to call `next` after the error from spinning.
         self.connect_after(self.config.retry_pause);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use net::Dialer;
 use stratum::{PoolUrl, ResumeToken, SessionOptions};
 
-/// A pool, and the account there. Its debug form omits the password.
+/// A pool and our account at it. `Debug` omits the password.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct Pool {
     /// The pool's address.
@@ -17,32 +17,32 @@ pub struct Pool {
     pub password: String,
 }
 
-/// A client's settings. [`Config::new`] sets the defaults named below.
+/// A client's settings. [`Config::new`] sets the defaults that the fields name.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Pools in order of preference.
     pub pools: Vec<Pool>,
-    /// How to connect to all of them.
+    /// How to connect to the pools.
     pub dialer: Dialer,
     /// Version bits that the miner can roll; 0 disables version rolling. Default: those of BIP-0320.
     pub version_mask: u32,
     /// The difficulty to suggest; positive and finite. Default: none.
     pub suggest_difficulty: Option<f64>,
-    /// The minimum difficulty to ask for, where a pool supports that extension; positive and finite. Default: none.
+    /// The minimum difficulty to request from pools that support this extension; positive and finite. Default: none.
     pub minimum_difficulty: Option<f64>,
-    /// How many attempts in a row may fail before the client gives up. Default: `None`, it never gives up.
+    /// The maximum number of retries in a row before the client stops trying. Default: `None`, no limit.
     pub retries: Option<u64>,
     /// Longest pause between two attempts. Default: 30 s.
     pub retry_pause: Duration,
-    /// A pool that sends nothing for so long counts as lost. After half of this time it is pinged. Default: 300 s.
+    /// A pool that sends nothing for this long counts as lost. After half of this time the client pings it. Default: 300 s.
     pub silence_timeout: Duration,
-    /// Time from the connection to its first job, after which the next pool is tried. Default: 30 s.
+    /// How long a connected pool may take to send its first job before the next pool is tried. Default: 30 s.
     pub first_job_timeout: Duration,
-    /// How often to probe whether a better pool has recovered. Default: 30 s.
+    /// The time between two probes of whether a better pool has recovered. Default: 30 s.
     pub probe_interval: Duration,
-    /// How long to wait for answers of a pool after the switch to a better one. Default: 10 s.
+    /// How long to wait for the answers of the previous pool after a switch to a better one. Default: 10 s.
     pub drain_timeout: Duration,
-    /// How long shares without an answer wait for their session to be resumed. Default: 60 s.
+    /// How long unanswered shares wait for their session to be resumed. Default: 60 s.
     pub resume_timeout: Duration,
 }
 
@@ -66,12 +66,12 @@ impl Config {
     }
 }
 
-/// What earlier connections taught about a pool.
+/// Facts about a pool, learned from earlier connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PoolHistory {
     /// How to resume the last session.
     pub resume: Option<ResumeToken>,
-    /// Whether the next connection leaves out `mining.configure`. Some old pools hang up when they receive it, so after a
-    /// connection that ended without a message the next one does without, and the one after that tries it again.
+    /// Whether the next connection omits `mining.configure`. Some old pools hang up when they receive it. So if a pool hangs up
+    /// before it sends a message, the next connection omits `mining.configure`, and the one after it sends it again.
     pub skip_configure: bool,
 }

@@ -20,10 +20,10 @@ use crate::error::ClientError;
 use crate::event::Answer;
 use crate::shares::{InFlightShare, InFlightShares, OpenJobs};
 
-/// Time for the pool to read what we send.
+/// How long the pool may take to read what we send.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection with its Stratum session and the shares submitted on it. Its errors name the pool and end it.
+/// A connection with its Stratum session and the shares submitted on it. Its errors name the pool and end the connection.
 pub(crate) struct PoolConnection {
     url: PoolUrl,
     stage: Stage,
@@ -38,7 +38,7 @@ pub(crate) struct PoolConnection {
     pinged: bool,
     /// Whether any message has come.
     got_message: bool,
-    /// Since when data waits to be sent.
+    /// The time since which data has been waiting to be sent.
     write_blocked: Option<Instant>,
     /// When the first job came.
     first_job: Option<Instant>,
@@ -55,7 +55,7 @@ enum Stage {
 }
 
 impl PoolConnection {
-    /// Begins to connect to `url`: the address of `pool`, or where the pool has redirected us.
+    /// Begins to connect to `url`: the address of `pool`, or the address to which the pool redirected us.
     pub fn new(config: &Config, pool: &Pool, url: PoolUrl, history: &PoolHistory) -> Self {
         let options = SessionOptions {
             version_mask: config.version_mask,
@@ -91,7 +91,7 @@ impl PoolConnection {
         &self.url
     }
 
-    /// What a later connection needs to resume this session.
+    /// The token with which a later connection can resume this session, if the pool supports that.
     pub fn resume(&self) -> Option<&ResumeToken> {
         self.session.resume()
     }
@@ -118,7 +118,7 @@ impl PoolConnection {
             }
             Stage::Open { reader, writer } => (reader, writer),
         };
-        // Writing comes first: a pool that never stops sending must not keep us from answering.
+        // Writing is polled first, so that a pool that never stops sending cannot prevent us from writing.
         tokio::select! {
             biased;
             flushed = writer.flush(), if writer.needs_flush() => {
@@ -164,7 +164,7 @@ impl PoolConnection {
         self.send(&ping)
     }
 
-    /// Fails for a pool that does not read what we send or gives no job in time, even if it sends other messages.
+    /// Fails if the pool does not read what we send, or sends no job in time, even if it sends other messages.
     fn check_timeouts(&self) -> Result<(), ClientError> {
         if self.write_blocked.is_some_and(|since| since.elapsed() >= SEND_TIMEOUT) {
             return Err(ClientError::Silent { pool: self.url.clone(), after: SEND_TIMEOUT });
@@ -220,7 +220,7 @@ impl PoolConnection {
         }
     }
 
-    /// What may be wrong with a connection that ended before the first message.
+    /// A possible reason why the connection ended, for error messages: only for connections that ended before the first message.
     fn hint(&self) -> &'static str {
         if self.got_message || self.url.scheme.is_secure() {
             ""
@@ -247,29 +247,29 @@ impl PoolConnection {
     /// Submits a share for a job of this session.
     ///
     /// # Errors
-    /// If the pool has left too much unread. The share counts as submitted all the same.
+    /// If the pool has left too much data unread. The share nevertheless counts as submitted.
     pub fn submit(&mut self, share: InFlightShare) -> Result<(), ClientError> {
         let (id, message) = self.session.submit(&share.share);
         self.in_flight.insert(id, share);
         self.send(&message)
     }
 
-    /// The answer to a share, from an [`Event::Answer`]; `None` if no share of ours has that id.
+    /// The answer to a share, from an [`Event::Answer`]; `None` if no unanswered share has this id.
     pub fn on_answer(&mut self, id: u64, result: Result<(), Reason>) -> Option<Answer> {
         self.in_flight.on_answer(id, result, std::time::Instant::now())
     }
 
-    /// Whether the connection was established but no message has come.
+    /// Whether the connection is established but has received no message.
     pub fn got_no_message(&self) -> bool {
         matches!(self.stage, Stage::Open { .. }) && !self.got_message
     }
 
-    /// Whether the pool has authorized us and given a job.
+    /// Whether the pool has authorized us and sent a job.
     pub fn is_usable(&self) -> bool {
         self.authorized && self.first_job.is_some()
     }
 
-    /// The time since the first job; `None` if there was none.
+    /// The time since the first job; `None` if the pool has sent no job.
     pub fn worked_for(&self) -> Option<Duration> {
         self.first_job.map(|since| since.elapsed())
     }

@@ -10,7 +10,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The settings name no pool.
+    /// The settings contain no pool.
     #[error("no pool is given")]
     NoPool,
     /// The connection could not be established.
@@ -29,7 +29,7 @@ pub enum ClientError {
         /// A possible reason to append; may be empty.
         hint: &'static str,
     },
-    /// The pool has sent nothing, or read nothing, for too long.
+    /// The pool has sent nothing, or has not read what we sent, for too long.
     #[error("{pool} has been silent for {} s", after.as_secs_f32())]
     Silent {
         /// The pool.
@@ -37,7 +37,7 @@ pub enum ClientError {
         /// The time limit.
         after: Duration,
     },
-    /// The pool accepted the connection but gave no job.
+    /// The pool accepted the connection but sent no job.
     #[error("{pool} gave no job within {} s", after.as_secs_f32())]
     NoJob {
         /// The pool.
@@ -78,7 +78,7 @@ pub enum ClientError {
         source: ProtocolError,
     },
     /// The pool asked us to connect again, or to another address in its domain.
-    #[error("{pool} asks to connect to {to}")]
+    #[error("{pool} asks us to reconnect to {to}")]
     Redirected {
         /// The pool.
         pool: PoolUrl,

@@ -17,14 +17,14 @@ pub enum Event {
         /// The pool.
         pool: PoolUrl,
     },
-    /// The job to work on from now on. The same work may come again with another difficulty or version mask, see
-    /// [`Job::same_work`]. If [`Job::clean`] is set, shares of all earlier jobs but those of the same work are stale.
+    /// The job to work on from now on. The same work may be sent again with another difficulty or version mask, see
+    /// [`Job::same_work`]. If [`Job::clean`] is set, shares of all earlier jobs are stale, except those for the same work.
     Job(Arc<Job>),
-    /// The difficulty of the jobs to come.
+    /// The difficulty of the following jobs.
     Difficulty(f64),
-    /// The version bits that may be rolled from now on; the present job follows with them.
+    /// The version bits that may be rolled from now on. The current job is delivered again with the new mask.
     VersionMask(u32),
-    /// The jobs to come have other extranonces than the jobs before. Also comes once before the first job.
+    /// The following jobs have other extranonces than the previous jobs. Also sent once before the first job.
     ExtranonceChanged {
         /// The pool's part of the coinbase; may be empty.
         extranonce1: Vec<u8>,
@@ -33,7 +33,7 @@ pub enum Event {
     },
     /// The outcome of a share.
     Answer(Answer),
-    /// A pool is out of reach or its connection was lost. There is no work until the next job.
+    /// A pool could not be reached, or the connection to it was lost. There is no work until the next job.
     Lost {
         /// The error, which names the pool.
         error: ClientError,
@@ -55,26 +55,26 @@ pub struct Answer {
     pub ticket: Ticket,
     /// The outcome.
     pub outcome: Outcome,
-    /// The time from the first submission to the answer, or to the moment when the client gave the share up.
+    /// The time from the first submission until the answer, or until the client stopped waiting for an answer.
     pub round_trip: Duration,
 }
 
 /// The outcome of a submitted share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The pool accepted it.
+    /// The pool accepted the share.
     Accepted,
-    /// The pool rejected it for another reason than staleness.
+    /// The pool rejected the share, and not because it was stale.
     Rejected(Reason),
-    /// The pool rejected it as stale, or, with no reason, it could not be sent in time.
+    /// The pool rejected the share as stale. Without a reason: the share could not be sent in time.
     Stale(Option<Reason>),
-    /// The pool may have received it, but its answer never came: the connection ended and its session was not resumed,
-    /// or the pool left the share unanswered for too long.
+    /// The pool may have received the share but did not answer it: the connection ended and its session was not resumed, or the
+    /// answer took too long.
     Unanswered,
 }
 
 impl Outcome {
-    /// The outcome of a share that the pool answered with this result.
+    /// The outcome for the result in the pool's answer.
     pub fn of(result: Result<(), Reason>) -> Self {
         match result {
             Ok(()) => Outcome::Accepted,
@@ -83,7 +83,7 @@ impl Outcome {
         }
     }
 
-    /// The verdict that accounts count.
+    /// The verdict under which accounts count this outcome.
     pub fn verdict(&self) -> Verdict {
         match self {
             Outcome::Accepted => Verdict::Accepted,

@@ -1,20 +1,21 @@
-//! Failover: which pool to try next, and when. Pure but for the jitter of the pauses.
+//! Failover: which pool to try next, and when. Deterministic except for the jitter of the pauses.
 
 use std::time::Duration;
 
 use net::Backoff;
 
-/// The first pause before the pools are tried again. It doubles up to the configured one.
+/// The first pause before the pools are tried again. Later pauses double, up to the configured one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// A connection that gave work for so long resets the pause. A pool that gives a job and hangs up, again and again, is
-/// therefore tried less and less often.
+/// A connection that provided work for at least this long resets the pause. A pool that repeatedly sends a job and hangs up
+/// is therefore tried less and less often.
 const RESETS_PAUSE: Duration = Duration::from_secs(10);
-/// A pool that gave work for so long is tried again first, however often its connection is lost.
+/// A pool that provided work for at least this long is tried again before the next pool, however often its connection is
+/// lost.
 const STABLE: Duration = Duration::from_secs(60);
 
-/// How many redirects in a row are followed if no work comes: two for load balancers, one in reserve.
+/// Maximum number of redirects in a row to follow if the pools send no work: two for load balancers, one in reserve.
 const MAX_REDIRECTS: u64 = 3;
-/// The longest wait before a redirect that is accepted when there is another pool.
+/// The longest wait that a redirect may ask for if there is another pool.
 const MAX_REDIRECT_WAIT: Duration = Duration::from_secs(30);
 
 /// The state of failover among pools 0, 1, 2 … in order of preference.
@@ -22,13 +23,13 @@ const MAX_REDIRECT_WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct Failover {
     pools: usize,
     index: usize,
-    /// Attempts in a row that brought no work.
+    /// The number of failed attempts since a connection last provided work.
     failures: u64,
     retries: Option<u64>,
     backoff: Backoff,
-    /// Whether the present pool was lost after it gave work and is being tried a second time.
+    /// Whether the current pool was lost after it provided work and is being tried a second time.
     second_chance: bool,
-    /// Redirects in a row by the present pool that brought no work.
+    /// The number of redirects in a row by the current pool without any work.
     redirects: u64,
     next_probe: usize,
 }
@@ -53,8 +54,8 @@ impl Failover {
         self.index
     }
 
-    /// The present pool was lost after it gave work for the time `worked`, if at all. Returns the pause before the next
-    /// attempt, perhaps to another pool, or `None` to give up.
+    /// The current pool was lost. `worked` is how long it had provided work, `None` if it had provided none. Returns the pause
+    /// before the next attempt, perhaps to another pool, or `None` if no retries are left.
     pub fn on_lost(&mut self, worked: Option<Duration>) -> Option<Duration> {
         self.redirects = 0;
         if worked.is_some() {
@@ -67,7 +68,7 @@ impl Failover {
         self.reset_backoff_after(worked);
         let stable = worked.is_some_and(|time| time >= STABLE);
         if stable || worked.is_some() && !self.second_chance {
-            // The pool may be restarting, or the network was interrupted: then the session can be resumed.
+            // If the pool is restarting or the network was interrupted, the session may be resumed.
             self.second_chance = true;
             return Some(self.backoff.delay());
         }
@@ -76,8 +77,9 @@ impl Failover {
         Some(if self.index == 0 { self.backoff.delay() } else { Duration::ZERO })
     }
 
-    /// The present pool asks us to connect again or elsewhere after `wait`; `worked` as for [`Failover::on_lost`]. Returns
-    /// the pause before that, or `None` to refuse the redirect: then the pool counts as lost without having given work.
+    /// The current pool asks us to reconnect, perhaps to another address, after `wait`. `worked` is as in
+    /// [`Failover::on_lost`]. Returns the pause before the next connection, or `None` to refuse the redirect. A pool whose
+    /// redirect is refused counts as lost without having provided work.
     pub fn on_redirect(&mut self, worked: Option<Duration>, wait: Duration) -> Option<Duration> {
         if worked.is_some() {
             (self.failures, self.redirects) = (0, 0);
@@ -85,7 +87,7 @@ impl Failover {
         self.reset_backoff_after(worked);
         self.redirects += 1;
         let follow = self.redirects <= MAX_REDIRECTS && (self.pools == 1 || wait <= MAX_REDIRECT_WAIT);
-        // The pause also limits a pool that redirects in a loop.
+        // The backoff also slows down redirect loops.
         follow.then(|| wait.max(self.backoff.delay()))
     }
 
@@ -95,19 +97,19 @@ impl Failover {
         }
     }
 
-    /// Whether a pool is preferred to the present one.
+    /// Whether a pool is preferred to the current one.
     pub fn has_better_pool(&self) -> bool {
         self.index > 0
     }
 
-    /// The index of the better pool to probe next. They take turns.
+    /// The index of the better pool to probe next. The better pools take turns.
     pub fn next_probe(&mut self) -> usize {
         let index = self.next_probe.checked_rem(self.index).unwrap_or(0);
         self.next_probe = index + 1;
         index
     }
 
-    /// A better pool has recovered and is used from now on.
+    /// The client has switched to a better pool that has recovered.
     pub fn on_switch(&mut self, index: usize) {
         self.index = index;
         self.failures = 0;

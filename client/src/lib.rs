@@ -1,9 +1,9 @@
-//! A Stratum client that stays connected: it delivers jobs and submits shares while connections and pools come and go.
+//! A Stratum client that stays connected: it delivers jobs and submits shares across reconnects and changes of pool.
 //!
 //! The owner drives a [`Client`]: [`Client::next`] connects, reads, writes and waits until there is an [`Event`]. Its future
-//! may be dropped at any time, as `select!` does. [`Client::submit`] queues a share and returns at once. The client starts
-//! no task, so nothing happens while `next` is not awaited. It does not know who computes the shares: a miner's threads,
-//! or the workers of a pool.
+//! may be dropped at any time, as `select!` does. [`Client::submit`] queues a share and returns immediately. The client
+//! starts no task, so nothing happens while `next` is not awaited. The shares may come from the threads of a miner or from
+//! the workers of a pool.
 //!
 //! ```no_run
 //! use client::{Client, Config, Event, Pool};
@@ -34,12 +34,12 @@
 //!
 //! Guarantees:
 //!
-//! - A job is complete in itself ([`stratum::Job`]): its target, version mask and extranonces are those in force when it
-//!   came. Shares name their job by its `Arc`, so equal job ids of two pools are never confused.
-//! - After [`Event::Lost`] there is no work until the next [`Event::Job`]. A switch to a better pool comes without `Lost`:
-//!   its first sign is a job of the other pool.
+//! - A job is self-contained ([`stratum::Job`]): it has the target, version mask and extranonces that were in force when it
+//!   was received. The owner passes the job's `Arc` with each share, so equal job ids of two pools are never confused.
+//! - After [`Event::Lost`] there is no work until the next [`Event::Job`]. A switch to a better pool causes no `Lost`, only a
+//!   job of the other pool.
 //! - Every [`Ticket`] gets exactly one [`Answer`], from [`Event::Answer`] or from [`Client::close`].
-//! - When a connection ends, its shares without an answer wait until the session is resumed. They are then submitted again,
+//! - When a connection ends, its unanswered shares wait until the session is resumed. They are then submitted again,
 //!   and "duplicate" counts as accepted. If the session is not resumed, their outcome is [`Outcome::Unanswered`].
 //!
 //! Modules: [`config`]: settings; [`event`]: events and outcomes; [`error`]: errors;

@@ -1,4 +1,4 @@
-//! The shares of one session: which jobs are still open for shares, and the outcome of each share. Pure.
+//! The shares of one session: the jobs that still accept shares, and the outcome of each share. Does no I/O.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use stratum::{Job, Reason, Share};
 
 use crate::event::{Answer, Outcome, Ticket};
 
-/// Jobs remembered per session. Bounds the memory for pools that never send a clean job.
+/// Maximum number of open jobs per session. Bounds the memory for pools that never send a clean job.
 const MAX_JOBS: usize = 1024;
-/// Shares without an answer per connection, for pools that never answer. [`stratum::Session`] has the same limit.
+/// Maximum number of unanswered shares per connection, for pools that never answer. [`stratum::Session`] has the same limit.
 const MAX_IN_FLIGHT: usize = 10_000;
-/// Time for an answer. A connection may last for months. Without this limit, answers lost in that time would add up until
-/// callers that bound their outstanding shares could submit no more.
+/// How long to wait for an answer. A connection may last for months. Without this limit, unanswered shares would pile up over
+/// that time, until callers that limit their outstanding shares could no longer submit.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Shares that wait for a session to be resumed.
+/// Maximum number of shares that wait for a session to be resumed.
 const MAX_WAITING: usize = 4096;
 
-/// A share without an answer.
+/// An unanswered share.
 #[derive(Clone, Debug)]
 pub(crate) struct InFlightShare {
     pub ticket: Ticket,
     pub share: Share,
-    /// When the owner submitted it.
+    /// When the owner submitted the share.
     submitted: Instant,
-    /// The number of connections on which it was sent.
+    /// The number of connections on which the share was sent.
     attempts: u32,
 }
 
 impl InFlightShare {
-    /// A share that was not sent yet.
+    /// A share that has not been sent yet.
     pub fn new(ticket: Ticket, share: Share, now: Instant) -> Self {
         InFlightShare { ticket, share, submitted: now, attempts: 0 }
     }
@@ -40,7 +40,7 @@ impl InFlightShare {
         Answer { ticket: self.ticket, outcome, round_trip }
     }
 
-    /// The answer for a share that no pool will answer any more.
+    /// The answer for a share that no pool will answer.
     pub fn give_up(&self, now: Instant) -> Answer {
         let outcome = if self.attempts > 0 { Outcome::Unanswered } else { Outcome::Stale(None) };
         self.answer(outcome, now)
@@ -52,8 +52,8 @@ impl InFlightShare {
 pub(crate) struct OpenJobs(VecDeque<Arc<Job>>);
 
 impl OpenJobs {
-    /// Adds a job. A clean job voids the others, unless it is the present work again: some pools repeat a job as clean when
-    /// only the difficulty changed.
+    /// Adds a job. A clean job voids the others, unless it repeats the latest work: some pools repeat a job as clean when only
+    /// the difficulty has changed.
     pub fn add(&mut self, job: &Arc<Job>) {
         let again = self.0.back().is_some_and(|last| last.same_work(job));
         if job.clean && !again {
@@ -65,7 +65,7 @@ impl OpenJobs {
         self.0.push_back(job.clone());
     }
 
-    /// Puts the jobs of the connection before, whose session this one resumes, in front of these.
+    /// Inserts the jobs of the previous connection, whose session was resumed, before the others.
     pub fn prepend(&mut self, mut before: OpenJobs) {
         before.0.append(&mut self.0);
         self.0 = before.0;
@@ -79,7 +79,7 @@ impl OpenJobs {
     }
 }
 
-/// The shares of one connection that have no answer yet, by the ids of their requests.
+/// The unanswered shares of one connection, by request id.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightShares(BTreeMap<u64, InFlightShare>);
 
@@ -88,24 +88,24 @@ impl InFlightShares {
         self.0.len()
     }
 
-    /// Adds a share that is about to be sent. If sending fails half-way, the pool may still have received it.
+    /// Adds a share that is about to be sent. The pool may receive it even if sending fails.
     pub fn insert(&mut self, id: u64, mut share: InFlightShare) {
         share.attempts += 1;
         self.0.insert(id, share);
     }
 
-    /// The pool has answered; `None` if the id is not ours or was answered before.
+    /// The pool has answered a request. Returns `None` if the id belongs to no unanswered share.
     pub fn on_answer(&mut self, id: u64, result: Result<(), Reason>, now: Instant) -> Option<Answer> {
         let share = self.0.remove(&id)?;
         let outcome = match result {
-            // The pool has it from the connection before.
+            // The pool already received the share on the previous connection.
             Err(reason) if share.attempts > 1 && reason.is_duplicate() => Outcome::Accepted,
             result => Outcome::of(result),
         };
         Some(share.answer(outcome, now))
     }
 
-    /// Removes the oldest share if it is too old, or there are too many, to expect its answer.
+    /// Removes the oldest share if it has waited too long for its answer, or if too many shares are unanswered.
     pub fn expire(&mut self, now: Instant) -> Option<InFlightShare> {
         let crowded = self.0.len() > MAX_IN_FLIGHT;
         let oldest = self.0.first_entry()?;
@@ -126,7 +126,7 @@ impl InFlightShares {
 pub(crate) struct ResumableSession {
     /// The index of the pool.
     pub pool: usize,
-    /// When to give the shares up.
+    /// When the shares stop waiting and become unanswered.
     pub until: tokio::time::Instant,
     pub jobs: OpenJobs,
     /// In the order of their submission.

@@ -1,4 +1,4 @@
-//! Probes better pools in the background. A pool counts as recovered when it authorizes us and gives a job.
+//! Probes better pools in the background. A pool counts as recovered when it has authorized us and sent a job.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use tracing::debug;
 
 use crate::connection::PoolConnection;
 
-/// Events that a probed pool may send before it is used. One that sends more has not recovered.
+/// Maximum number of events from a probed pool before it is used. A pool that sends more has not recovered.
 const MAX_EVENTS: usize = 1024;
 
 /// Probes one pool at a time.
 pub(super) struct Probe {
     interval: Duration,
-    /// Time for a pool to authorize us and give a job.
+    /// How long a pool may take to authorize us and send a job.
     timeout: Duration,
     next: Instant,
     pool: Option<ProbedPool>,
@@ -32,7 +32,7 @@ pub(super) struct ProbedPool {
 pub(super) enum ProbeEvent {
     /// It is time to probe a pool.
     Due,
-    /// This pool authorizes us and has given a job.
+    /// This pool has authorized us and sent a job.
     Recovered(Box<ProbedPool>),
 }
 
@@ -41,7 +41,7 @@ impl Probe {
         Probe { interval, timeout, next: Instant::now() + interval, pool: None }
     }
 
-    /// Drops the present probe: the pools are tried in order now.
+    /// Ends the current probe, because the client now tries the pools in order.
     pub fn reset(&mut self) {
         *self = Probe::new(self.interval, self.timeout);
     }
@@ -53,7 +53,7 @@ impl Probe {
         self.pool = Some(ProbedPool { index, connection, events: Vec::new(), until });
     }
 
-    /// Cancel-safe.
+    /// Waits until a probe is due or the probed pool has recovered. Cancel-safe.
     pub async fn next(&mut self) -> ProbeEvent {
         loop {
             let Some(pool) = &mut self.pool else {

@@ -19,7 +19,7 @@ async fn the_first_pool_is_used_again_once_it_recovers_and_no_share_is_lost() {
     let before_call = backup.expect_call("mining.submit").await;
     harness.losses.clear();
 
-    // The first pool is back but gives no work yet, so the client stays with the second.
+    // The first pool is back but sends no job yet, so the client stays with the second pool.
     let first = listen_on(reserved.first()).await;
     let mut main = Pool::accept(&first).await;
     main.welcome("0a").await;
@@ -33,7 +33,7 @@ async fn the_first_pool_is_used_again_once_it_recovers_and_no_share_is_lost() {
     let job = harness.job("a").await;
     assert_eq!(harness.losses, Vec::<String>::new(), "a switch is no loss");
 
-    // Both connections take shares of their own jobs and answer them.
+    // Each of the two pools accepts and answers shares of its own jobs.
     let after = harness.submit(&old_job).await.expect("sent to the pool used before");
     let after_call = backup.expect_call("mining.submit").await;
     let new = harness.submit(&job).await.expect("sent");
@@ -50,7 +50,7 @@ async fn the_first_pool_is_used_again_once_it_recovers_and_no_share_is_lost() {
 
 #[tokio::test]
 async fn waiting_for_answers_of_the_pool_used_before_has_an_end() {
-    // That pool is silent, or it closes the connection.
+    // The pool used before sends nothing, or it closes the connection.
     for (drain_timeout, silent) in [(Duration::from_millis(50), true), (10 * DEADLINE, false)] {
         let (reserved, second) = (ReservedPorts::take(1), listen().await);
         let ports = [reserved.first(), port(&second)];
@@ -73,8 +73,8 @@ async fn waiting_for_answers_of_the_pool_used_before_has_an_end() {
     }
 }
 
-/// Checks that the client leaves a pool that authorizes it and then does `instead` of giving a job. Returns what `instead`
-/// returned.
+/// Checks that the client leaves a pool that authorizes it and then, without sending a job, does what `instead` does. Returns
+/// the result of `instead`.
 async fn is_left_without_a_job<T>(instead: impl FnOnce(Pool) -> T) -> T {
     let (first, second) = (listen().await, listen().await);
     let first_job_timeout = Duration::from_millis(100);
@@ -169,7 +169,7 @@ async fn a_pool_may_redirect_the_client_to_another_port_where_the_session_is_res
     let ticket = harness.submit_share(&mut pool, "a").await;
     let params = json!(["", port(&second), 0]);
     pool.send_line(&json!({"id": null, "method": "client.reconnect", "params": params}).to_string()).await;
-    assert!(harness.loss().await.contains("asks to connect to"));
+    assert!(harness.loss().await.contains("asks us to reconnect to"));
     let mut pool = Pool::accept(&second).await;
     assert_eq!(pool.welcome("0a").await[1], "s");
     let call = pool.expect_call("mining.submit").await;

@@ -1,4 +1,4 @@
-//! A client with its events.
+//! A harness that runs a client and records its events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub fn config(ports: &[u16]) -> Config {
     Config {
         retry_pause: Duration::from_millis(20),
         probe_interval: Duration::from_millis(20),
-        // So long that no test meets them by accident.
+        // These timeouts are too long to expire in a test by accident.
         first_job_timeout: 10 * DEADLINE,
         silence_timeout: 10 * DEADLINE,
         resume_timeout: 10 * DEADLINE,
@@ -86,7 +86,7 @@ impl Harness {
         event
     }
 
-    /// Waits for a job and submits a share for it. When this returns, the pool has received it and not answered.
+    /// Waits for a job and submits a share for it. On return, the pool has received the share but not answered it.
     pub async fn submit_share(&mut self, pool: &mut scripted::Pool, job: &str) -> Ticket {
         let job = self.job(job).await;
         let ticket = self.submit(&job).await.expect("sent");
@@ -119,7 +119,7 @@ impl Harness {
         self.wait(wanted).await
     }
 
-    /// The error that the client gives up with.
+    /// Waits for the error with which the client stops trying.
     pub async fn end(&mut self) -> String {
         loop {
             if let Err(error) = self.event().await {
@@ -153,12 +153,12 @@ impl Harness {
         }
     }
 
-    /// Closes the client and returns the outcomes that were still missing.
+    /// Closes the client and returns the outcomes that it had not yet delivered.
     pub async fn close(self) -> Vec<Outcome> {
         self.end_by(Command::Close).await
     }
 
-    /// Waits for answers, then does the same.
+    /// Waits for answers for at most `within`, then closes the client like [`Harness::close`].
     pub async fn finish(self, within: Duration) -> Vec<Outcome> {
         self.end_by(Command::Finish(within)).await
     }

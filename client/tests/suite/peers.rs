@@ -25,7 +25,7 @@ async fn a_tls_server_gets_a_hint() {
     let listener = listen().await;
     let mut harness = Harness::start(Config { retries: Some(0), ..config(&[port(&listener)]) });
     let (mut stream, _) = listener.accept().await.expect("a connection");
-    // A fatal TLS alert, as for a client that does not speak TLS.
+    // A fatal TLS alert, which servers send to clients that do not speak TLS.
     stream.write_all(&[0x15, 3, 3, 0, 2, 2, 50]).await.expect("written");
     drop(stream);
     let error = harness.end().await;
@@ -84,7 +84,7 @@ async fn a_pool_that_hangs_up_on_configure_is_tried_without_it() {
     for method in ["mining.configure", "mining.subscribe", "mining.configure"] {
         assert_eq!(Pool::accept(&listener).await.next().await["method"], method);
     }
-    // After a connection that ended with a message, the next one sends `mining.configure`, too.
+    // If the pool sent a message before the connection ended, the next connection sends `mining.configure`, too.
     let mut pool = Pool::accept(&listener).await;
     assert_eq!(pool.next().await["method"], "mining.subscribe");
     drop(pool);

@@ -45,7 +45,7 @@ async fn a_resumed_session_gets_its_unanswered_shares_again_and_a_duplicate_coun
         matches!(harness.outcome(late).await, Outcome::Rejected(_)),
         "the pool cannot have received it before"
     );
-    // The job is still valid.
+    // The job from before the reconnect is still valid.
     let more = harness.submit(&job).await.expect("the session continues");
     let call = pool.expect_call("mining.submit").await;
     pool.answer(&call, json!(true), Value::Null).await;
@@ -118,7 +118,7 @@ async fn an_empty_extranonce1_does_not_prove_that_a_session_was_resumed() {
     pool.welcome("").await;
     pool.notify("b", true).await;
     harness.job("b").await;
-    // The answer comes at once, not when the connection ends.
+    // The answer is delivered immediately, not when the connection ends.
     assert_eq!(
         harness.answers.iter().map(|answer| (answer.ticket, &answer.outcome)).collect::<Vec<_>>(),
         [(ticket, &Outcome::Unanswered)]
@@ -217,7 +217,7 @@ async fn shares_without_an_answer_are_given_up_with_the_next_job() {
     let job = harness.job("a").await;
     let first = harness.submit(&job).await.expect("sent");
     pool.expect_call("mining.submit").await;
-    // As many as may be without an answer at once.
+    // The maximum number of unanswered shares.
     for _ in 0..10_000 {
         harness.submit(&job).await.expect("sent");
         pool.expect_call("mining.submit").await;
@@ -277,6 +277,6 @@ async fn closing_does_not_wait_for_a_pool_that_is_gone() {
     pool.expect_call("mining.submit").await;
     drop(pool);
     harness.loss().await;
-    // Waiting for the whole deadline would take too long for this test.
+    // If the client waited until the deadline, the test would take too long.
     assert_eq!(harness.finish(10 * DEADLINE).await, [Outcome::Unanswered]);
 }

@@ -9,7 +9,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-/// Generous: only a hang exceeds it.
+/// A generous limit, exceeded only if something hangs.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub async fn listen() -> TcpListener {
@@ -37,7 +37,7 @@ impl Pool {
         Pool::over(stream)
     }
 
-    /// Accepts a connection, authorizes the client and gives it a clean job.
+    /// Accepts a connection, authorizes the client and sends it a clean job.
     pub async fn at_work(listener: &TcpListener, extranonce1: &str, job: &str) -> Pool {
         let mut pool = Pool::accept(listener).await;
         pool.welcome(extranonce1).await;
@@ -54,13 +54,13 @@ impl Pool {
         self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the client reads");
     }
 
-    /// Sends this line over and over, without a pause, until the client disconnects.
+    /// Sends this line repeatedly, without pauses, until the client disconnects.
     pub fn flood(self, line: &str) -> std::thread::JoinHandle<()> {
         let whole = self.lines.into_inner().into_inner().reunite(self.out).expect("one connection");
         let mut stream = whole.into_std().expect("a socket");
         stream.set_nonblocking(false).expect("a socket that can wait");
         let lines = format!("{line}\n").repeat(1_000);
-        // A thread, so that the client always has something to read.
+        // Written on a thread, so that the client always has something to read.
         std::thread::spawn(move || while stream.write_all(lines.as_bytes()).is_ok() {})
     }
 

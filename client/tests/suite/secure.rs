@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::harness::{Harness, config, pool};
 use crate::scripted::{Pool, listen, port};
 
-/// Terminates TLS for one client after the other and forwards to the pool in plain text.
+/// Terminates TLS for one client at a time and forwards the data to the pool in plain text.
 async fn terminator(acceptor: TlsAcceptor, pool: u16) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = port(&listener);
