@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The content of a framework's `MESSAGE` to an executor. Such a message may be lost, so the scheduler repeats it until
-/// the [`Live`](crate::Live) messages of the task show that it obeys.
+/// the [`Live`](crate::Live) messages of the task show that the task obeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Instruction {
@@ -13,13 +13,13 @@ pub enum Instruction {
         /// The URL of the pool, as in [`WorkerSpec::pool`](crate::WorkerSpec::pool).
         pool: String,
     },
-    /// To a worker: use these intervals from now on. Only for tasks whose [`Live`](crate::Live) messages name their
-    /// intervals; others do not know this instruction.
+    /// To a worker: use these intervals from now on. Sent only to tasks whose [`Live`](crate::Live) messages contain their
+    /// intervals, because older executors do not support this instruction.
     SetIntervals(Intervals),
 }
 
 /// How often a task sends [`Live`](crate::Live) messages and [`Report`](crate::Report)s: whole milliseconds, from one to
-/// 49 days. The type is small because the scheduler stores it for each task.
+/// 49 days. The type is small because the scheduler stores one for each task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Intervals {
     live_ms: NonZeroU32,

@@ -8,9 +8,9 @@
 //! | [`Instruction`] | the scheduler's `MESSAGE` | yes: it is repeated until the task obeys |
 //!
 //! The wire form is protobuf. Field numbers are never reused, so a reader skips fields that it does not know. Each message
-//! carries the version that its reader must know: the first version that had all fields which must not be skipped. This
-//! crate reads the versions from [`OLDEST_VERSION`] to [`VERSION`]. Messages are compact, because a Mesos agent keeps every
-//! update of a live task in memory and on disk.
+//! carries the lowest version that its reader must support: the first version with all fields that must not be skipped. This
+//! crate reads versions [`OLDEST_VERSION`] to [`VERSION`]. Messages are compact, because a Mesos agent keeps every update of
+//! a live task in memory and on disk.
 
 mod instruction;
 mod live;

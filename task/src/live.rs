@@ -1,4 +1,4 @@
-//! The present state of a task, for display only.
+//! The current state of a task, for display only.
 
 use crate::Intervals;
 
@@ -11,7 +11,7 @@ pub enum Live {
     Pool(PoolLive),
 }
 
-/// The present state of a worker.
+/// The current state of a worker.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerLive {
     /// H/s over the last interval.
@@ -22,13 +22,13 @@ pub struct WorkerLive {
     pub backend: String,
     /// The share difficulty that the pool has set.
     pub difficulty: f64,
-    /// The URL of the worker's pool, connected or not; empty from executors of version 1.
+    /// The URL of the worker's pool, whether connected or not; empty if the executor has version 1.
     pub pool: String,
-    /// The intervals in use; absent from executors that do not know [`Instruction::SetIntervals`](crate::Instruction).
+    /// The intervals in use; `None` from executors that do not support [`Instruction::SetIntervals`](crate::Instruction).
     pub intervals: Option<Intervals>,
 }
 
-/// The present state of the pool server.
+/// The current state of the pool server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoolLive {
     /// The number of authorized connections.
@@ -37,8 +37,8 @@ pub struct PoolLive {
     pub height: u64,
     /// The difficulty of the network.
     pub difficulty: f64,
-    /// The intervals in use; absent from older executors.
+    /// The intervals in use; `None` from older executors.
     pub intervals: Option<Intervals>,
-    /// The maximum number of connections; absent from older executors.
+    /// The maximum number of connections; `None` from older executors.
     pub max_connections: Option<u32>,
 }

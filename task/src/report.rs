@@ -1,18 +1,18 @@
-//! The results of a task: exact totals, and the single shares since the last report.
+//! The results of a task: exact totals, and the individual shares since the last report.
 
 use std::ops::AddAssign;
 use std::time::Duration;
 
 /// The results of a task, carried by `TASK_RUNNING` updates and by the terminal update.
 ///
-/// A worker's report has one account, its own. The pool server's reports have an account for each worker whose totals
-/// changed since the last report that the agent acknowledged; its last report has all accounts. Totals count from the
+/// A worker's report has one account, its own. A report of the pool server has an account for each worker whose totals have
+/// changed since the last report that the agent acknowledged; the server's last report has all accounts. Totals count from the
 /// start of the task, so a repeated or skipped report does not change any sum.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// The number of the report, from 1 on.
     pub sequence: u64,
-    /// One account per worker, see above.
+    /// The accounts of the workers, one each.
     pub accounts: Vec<Account>,
     /// The address of the pool server; set in every report of a server task, never in a worker's.
     pub server: Option<ServerAddress>,
@@ -23,24 +23,24 @@ pub struct Report {
 pub struct Account {
     /// The worker's Stratum user name. Under Mesos this is the worker's task id.
     pub worker: String,
-    /// Sums since the start of the reporting task.
+    /// Totals since the start of the reporting task.
     pub totals: Totals,
     /// Shares since the last report, oldest first; the sender limits their number.
     pub rows: Vec<ShareRow>,
-    /// The number of rows left out since the start of the task because of that limit.
+    /// The number of shares whose rows were left out since the start of the task because `rows` is limited.
     pub rows_omitted: u64,
 }
 
-/// Sums since the start of a task.
+/// Totals since the start of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Hashes computed. Zero in the pool server's accounts: a pool cannot know it.
+    /// Hashes computed. Zero in the pool server's accounts, because a pool cannot know the number of hashes.
     pub hashes: u128,
     /// Expected hashes of the accepted shares: the sum of `2^256 / (target + 1)`, rounded down for each share.
     pub accepted_work: u128,
     /// Shares that the pool accepted.
     pub accepted: u64,
-    /// Shares that the pool rejected for any reason but staleness.
+    /// Shares that the pool rejected for any reason other than staleness.
     pub rejected: u64,
     /// Stale shares: rejected as stale, or dropped before they were sent.
     pub stale: u64,
@@ -51,7 +51,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Counts the verdict of one share. `work` is its expected number of hashes, added if it was accepted.
+    /// Counts the verdict on one share. `work` is the expected number of hashes for the share, added if it was accepted.
     pub fn count(&mut self, verdict: Verdict, work: u128) {
         match verdict {
             Verdict::Accepted => {
@@ -77,12 +77,12 @@ impl AddAssign for Totals {
     }
 }
 
-/// One share of a worker with its verdict, as reports and the ledger hold it.
+/// One share of a worker with its verdict, as stored in reports and in the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareRow {
     /// The pool's id of the job.
     pub job: String,
-    /// The bytes of extranonce2, as they stand in the coinbase.
+    /// The bytes of extranonce2, as they appear in the coinbase.
     pub extranonce2: Vec<u8>,
     /// Header time, seconds since the Unix epoch.
     pub ntime: u32,
@@ -90,24 +90,24 @@ pub struct ShareRow {
     pub version: u32,
     /// Header nonce.
     pub nonce: u32,
-    /// The difficulty that the hash reached: at least the share difficulty.
+    /// The difficulty of the hash, which is at least the share difficulty.
     pub difficulty: f64,
     /// The verdict.
     pub verdict: Verdict,
-    /// The time from submit to answer; in the pool server's rows, the time of the check. Whole microseconds.
+    /// The time from the submission to the answer; in the pool server's rows, the time that the check took. Whole microseconds.
     pub round_trip: Duration,
 }
 
 /// The verdict on a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The pool accepted it.
+    /// The pool accepted the share.
     Accepted,
-    /// The pool rejected it with this Stratum error code (20 if it gave none).
+    /// The pool rejected the share with this Stratum error code (20 if it gave none).
     Rejected(u32),
-    /// The pool rejected it as stale, or it was dropped before it was sent because its job was outdated.
+    /// The pool rejected the share as stale, or the share was dropped before it was sent because its job was outdated.
     Stale,
-    /// No answer came.
+    /// The pool did not answer.
     Unanswered,
 }
 

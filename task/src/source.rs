@@ -1,11 +1,11 @@
-//! Where the pool server's blocks come from.
+//! The source of the pool server's blocks.
 
 use std::time::Duration;
 
 use crate::PoolAccess;
 
-/// Where the pool server's blocks come from. The command line produces this, a server task carries it, and the pool makes
-/// the running source of it.
+/// The source of the pool server's blocks. The command line produces this specification, a server task carries it, and the
+/// pool creates the running source from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockSourceSpec {
     /// The pool's built-in chain, in memory.
@@ -19,17 +19,17 @@ pub enum BlockSourceSpec {
     Upstream(UpstreamSpec),
 }
 
-/// The specification of mining on Bitcoin nodes. This is also its wire form.
+/// The specification of mining on Bitcoin nodes. The type is also the wire form.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct NodeSpec {
     /// Nodes of one network, in order of preference.
     #[prost(message, repeated, tag = "1")]
     pub nodes: Vec<NodeAccess>,
-    /// The address that all blocks pay. `None`: a block pays the address in the name of the worker who found it, which is
+    /// The address that all blocks pay. `None`: a block pays the address in the user name of the worker that found it, which is
     /// `ADDRESS` or `ADDRESS.WORKER`.
     #[prost(string, optional, tag = "2")]
     pub address: Option<String>,
-    /// Bytes for the end of the script of each coinbase.
+    /// Bytes to append to the script of each coinbase.
     #[prost(bytes = "vec", tag = "3")]
     pub tag: Vec<u8>,
     /// On testnets: make blocks of minimum difficulty as soon as nodes accept them.
@@ -37,7 +37,7 @@ pub struct NodeSpec {
     pub early_min_difficulty: bool,
 }
 
-/// How to connect to a node. This is also its wire form. Its debug form omits user and password.
+/// How to connect to a node. The type is also the wire form. `Debug` omits user and password.
 #[derive(Clone, PartialEq, Eq, prost::Message, derive_more::Debug)]
 #[prost(skip_debug)]
 pub struct NodeAccess {
@@ -48,22 +48,22 @@ pub struct NodeAccess {
     #[prost(string, optional, tag = "2")]
     #[debug(skip)]
     pub user: Option<String>,
-    /// The password of the user; without one, it is empty.
+    /// The user's password; `None` means an empty password.
     #[prost(string, optional, tag = "3")]
     #[debug(skip)]
     pub password: Option<String>,
 }
 
-/// The specification of upstream pools. Its debug form omits the password.
+/// The specification of upstream pools. `Debug` omits the password.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct UpstreamSpec {
     /// URLs such as `stratum+tcp://host:3333`, in order of preference.
     pub pools: Vec<String>,
-    /// Stratum user name at all of them.
+    /// Stratum user name, the same for all pools.
     pub user: String,
-    /// Stratum password at all of them.
+    /// Stratum password, the same for all pools.
     #[debug(skip)]
     pub password: String,
-    /// How to connect to them.
+    /// How to connect to the pools.
     pub access: PoolAccess,
 }

@@ -8,11 +8,11 @@ use crate::{BlockSourceSpec, Intervals};
 /// The content of `TaskInfo.data`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskSpec {
-    /// How often the task sends live messages and reports, until it gets other intervals. A report is sent only if
-    /// something changed; a block is reported at once.
+    /// How often the task sends live messages and reports, until it receives other intervals. A report is sent only if
+    /// something has changed; a block is reported immediately.
     pub intervals: Intervals,
-    /// The maximum number of status updates of the task, the last one with `TASK_FINISHED`. Then a new task takes its
-    /// place. `None`: no limit, as in specifications without this field.
+    /// The maximum number of status updates of the task, including a last one with `TASK_FINISHED`. A new task then replaces
+    /// the task. `None`: no limit, as in specifications without this field.
     pub max_updates: Option<NonZeroU64>,
     /// Server or worker.
     pub kind: ProgramSpec,
@@ -38,15 +38,15 @@ pub struct ServerSpec {
     pub http_port: u16,
     /// The desired time between two shares of one worker.
     pub share_interval: Duration,
-    /// Where blocks come from.
+    /// The source of the blocks.
     pub block_source: BlockSourceSpec,
-    /// The folder of accounts and found blocks, as the task sees it. `None`: in the sandbox, with which it is deleted.
+    /// The folder of accounts and found blocks, as the task sees it. `None`: a folder in the sandbox, deleted with the sandbox.
     pub data_dir: Option<String>,
     /// The number of connections for which the task has memory; `None`: the pool's default.
     pub max_connections: Option<u32>,
 }
 
-/// The specification of a worker task. Its debug form omits the password.
+/// The specification of a worker task. `Debug` omits the password.
 #[derive(Clone, PartialEq, derive_more::Debug)]
 pub struct WorkerSpec {
     /// The URL of the pool, such as `stratum+tcp://host:3333`.
@@ -58,14 +58,14 @@ pub struct WorkerSpec {
     pub password: String,
     /// How to connect to the pool.
     pub access: PoolAccess,
-    /// The CPUs of task and executor together, which determine the number of threads and their share of time.
+    /// The CPUs of task and executor together. They determine the number of threads and the fraction of time that they work.
     pub cpus: f64,
     /// The name of the hash backend, or `None` for the fastest.
     pub backend: Option<String>,
 }
 
-/// How to connect to a pool. The default is a direct connection that trusts the system's certificate authorities. Its
-/// debug form omits the proxy's password.
+/// How to connect to a pool. The default is a direct connection that trusts the system's certificate authorities. `Debug`
+/// omits the user and password of the proxy.
 #[derive(Clone, Default, PartialEq, Eq, derive_more::Debug)]
 pub struct PoolAccess {
     /// Certificates, in PEM format, of the authorities to trust instead of the system's.
@@ -77,10 +77,10 @@ pub struct PoolAccess {
     pub proxy: Option<ProxyAccess>,
 }
 
-/// A SOCKS5 proxy. Its debug form omits user and password.
+/// A SOCKS5 proxy. `Debug` omits user and password.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct ProxyAccess {
-    /// Host name or IP address; IPv6 without its brackets.
+    /// Host name or IP address; IPv6 without brackets.
     pub host: String,
     /// TCP port.
     pub port: u16,

@@ -11,14 +11,14 @@ use prost::Message;
 
 /// The newest version that this crate reads and writes.
 ///
-/// - 2: executors obey [`Instruction`](crate::Instruction)s, end a task after its last update, and know servers that mine
-///   on a node.
+/// - 2: executors obey [`Instruction`](crate::Instruction)s, end a task that reaches its limit of updates, and support servers
+///   that mine on a node.
 /// - 3: executors obey [`Instruction::SetIntervals`](crate::Instruction::SetIntervals).
 ///
-/// A message that a version did not change is still written as before, so that programs of the previous version
-/// understand it: all messages but the instruction of version 3 say version 2.
+/// A message that a version does not change is still written with the earlier version number, so that older programs can read
+/// it: all messages have version 2, except for the instruction that version 3 added.
 pub const VERSION: u32 = 3;
-/// The version of specifications, reports, live messages and the instructions of version 2.
+/// The version of specifications, reports, live messages, and the instructions that version 2 defined.
 const COMMON_VERSION: u32 = 2;
 /// The oldest version that this crate reads.
 pub const OLDEST_VERSION: u32 = 1;

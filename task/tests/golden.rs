@@ -1,7 +1,7 @@
-//! Bytes as each version wrote them: schedulers and executors of different versions must understand each other.
+//! Messages as each version encoded them: schedulers and executors of different versions must understand each other.
 //!
-//! `data/version-N.txt` holds what version N wrote; each line is a name and bytes in hexadecimal. A new version adds a file
-//! with the messages that it writes differently. No file is ever changed or removed.
+//! `data/version-N.txt` holds the messages that version N wrote; each line has a name and the bytes in hexadecimal. A new
+//! version adds a file with the messages that it writes differently. No file is ever changed or removed.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;

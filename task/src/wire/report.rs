@@ -29,7 +29,7 @@ struct AccountMessage {
     rows_omitted: u64,
 }
 
-/// The 128-bit sums are split in two: protobuf has no such integer, and the high half is nearly always absent.
+/// The 128-bit totals are split into halves, because protobuf has no 128-bit integers. The high half is nearly always absent.
 #[derive(Clone, PartialEq, Message)]
 struct TotalsMessage {
     #[prost(uint64, tag = "1")]
@@ -66,7 +66,7 @@ struct RowMessage {
     nonce: u32,
     #[prost(double, tag = "6")]
     difficulty: f64,
-    /// See [`verdict_code`].
+    /// The code that [`verdict_code`] returns.
     #[prost(uint32, tag = "7")]
     verdict: u32,
     #[prost(uint64, tag = "8")]
@@ -86,7 +86,7 @@ struct AddressMessage {
 const ACCEPTED: u32 = 0;
 const STALE: u32 = 1;
 const UNANSWERED: u32 = 2;
-/// A rejection is its Stratum error code plus this.
+/// The code of a rejection is this number plus the Stratum error code.
 const REJECTED: u32 = 16;
 
 fn verdict_code(verdict: Verdict) -> u32 {

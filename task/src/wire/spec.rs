@@ -21,12 +21,12 @@ struct SpecMessage {
     server: Option<ServerMessage>,
     #[prost(message, optional, tag = "5")]
     worker: Option<WorkerMessage>,
-    /// Zero: no limit.
+    /// Zero means no limit.
     #[prost(uint64, tag = "6")]
     max_updates: u64,
 }
 
-/// Of the fields 5 to 7 one is set. A reader that does not know it finds no block source and says so.
+/// Exactly one of fields 5 to 7 is set. A reader that does not know that field reports that the block source is missing.
 #[derive(Clone, PartialEq, Message)]
 struct ServerMessage {
     #[prost(string, tag = "1")]
@@ -85,7 +85,7 @@ struct WorkerMessage {
     access: Option<PoolAccessMessage>,
 }
 
-/// Absent for the default, the only access that older programs know.
+/// Absent for the default access, the only one that older programs support.
 #[derive(Clone, PartialEq, Message)]
 struct PoolAccessMessage {
     #[prost(string, optional, tag = "1")]
