@@ -8,7 +8,7 @@ use std::{env, fs};
 use protox::prost_reflect::prost_types::field_descriptor_proto::Type;
 use protox::prost_reflect::prost_types::{DescriptorProto, FileDescriptorSet};
 
-/// The files to compile, with everything that they import.
+/// The files to compile, together with their imports.
 const ROOTS: [&str; 2] = ["mesos/v1/scheduler/scheduler.proto", "mesos/v1/executor/executor.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,8 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text_fields = PathBuf::from(env::var("OUT_DIR")?).join("text_fields.rs");
     fs::write(text_fields, text_fields_of(&descriptors))?;
     prost_build::Config::new()
-        // Mesos compares executor descriptions field by field, so the same description must always give the same bytes. The
-        // order of a hash map would vary.
+        // Mesos compares executor descriptions field by field, so the same description must always give the same bytes. A hash
+        // map's order would vary.
         .btree_map(["."])
         .type_attribute(".mesos.v1.FrameworkID", "#[derive(PartialOrd, Ord)]")
         .type_attribute(".mesos.v1.OfferID", "#[derive(PartialOrd, Ord)]")
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A table for `src/utf8.rs`: the fields of each message that are text or other messages.
+/// Generates the table for `src/utf8.rs`: the fields of each message that are text or other messages.
 fn text_fields_of(files: &FileDescriptorSet) -> String {
     let mut messages = BTreeMap::new();
     for file in &files.file {
@@ -53,7 +53,7 @@ fn text_fields_of(files: &FileDescriptorSet) -> String {
     table + "];\n"
 }
 
-/// Collects messages by their full names, which begin with a dot.
+/// Collects messages under their full names, which begin with a dot.
 fn collect<'a>(within: &str, found: &'a [DescriptorProto], all: &mut BTreeMap<String, &'a DescriptorProto>) {
     for message in found {
         let name = format!("{within}.{}", message.name());

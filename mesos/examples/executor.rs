@@ -1,5 +1,5 @@
-//! The smallest executor: every task runs for a second and is finished. To be started by an agent; see the other
-//! example.
+//! The smallest executor: every task runs for a second and then finishes. An agent starts this executor; see the example
+//! `scheduler`.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use mesos::executor::{self, Event, ExecutorClient};
 use mesos::v1::TaskState;
 
 fn main() -> anyhow::Result<()> {
-    // Where agents authenticate their executors: first of all, before there are threads, out of everybody's sight.
+    // For agents that authenticate their executors: hide the token first, before there are other threads.
     let token = mesos::token::hide()?;
     let env = ExecutorEnv::from_process_with_token(token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -31,7 +31,7 @@ async fn run(env: ExecutorEnv) -> anyhow::Result<()> {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
-            // The agent has stored the last update: the task is really finished, whatever happens now.
+            // The agent has stored the last update, so it cannot be lost any more.
             Event::Acknowledged(acknowledged) if Some(&acknowledged.uuid) == last.as_ref() => return Ok(()),
             Event::Shutdown => return Ok(()),
             Event::Error(message) => bail!("the agent refuses: {message}"),

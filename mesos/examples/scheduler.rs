@@ -1,5 +1,5 @@
-//! The smallest scheduler that does something: runs one task on the first offer that is large enough, by the
-//! executor of the other example, and ends when the task has.
+//! The smallest useful scheduler: runs one task on the first offer that is large enough, with the executor of the other
+//! example, and ends when the task has ended.
 //!
 //! ```sh
 //! cargo build -p mesos --examples
@@ -23,7 +23,7 @@ async fn main() -> anyhow::Result<()> {
     let client = SchedulerClient::new(master.parse()?);
     let mut events = client.subscribe(&scheduler::subscribe(framework())).await?;
     let Some(Event::Subscribed(subscribed)) = events.next().await? else {
-        bail!("the first event is another")
+        bail!("expected SUBSCRIBED as the first event")
     };
     let framework = subscribed.framework_id;
     println!("subscribed to {} as {framework}", events.endpoint().address);
@@ -74,8 +74,7 @@ fn framework() -> FrameworkInfo {
     }
 }
 
-/// A task that takes a tenth of a CPU and 32 MB of the offer, and as much for its executor; `None` if the offer
-/// is too small.
+/// A task that takes 0.1 CPU and 32 MB from the offer, and the same amount for its executor; `None` if the offer is too small.
 fn task(offer: &Offer, executor: &str) -> Option<TaskInfo> {
     let mut offered = Resources::from(offer.resources.clone());
     let mut part = || {

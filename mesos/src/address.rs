@@ -5,14 +5,14 @@ use std::fmt;
 pub use net::HostPort;
 use net::{HostPortError, hide_credentials};
 
-/// The port of a master, unless its address names another one.
+/// A master's port if the address does not name one.
 pub const DEFAULT_MASTER_PORT: u16 = 5050;
 
 /// Why a text is not an address. Each message shows the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// The text is empty, or there is nothing between two commas.
+    /// The text, or an address between two commas, is empty.
     #[error("an empty address; expected HOST:PORT")]
     Empty,
     /// The host is neither a name, nor an IPv4 address, nor an IPv6 address in brackets.
@@ -22,9 +22,11 @@ pub enum AddressError {
     #[error("{0:?} has no valid port; expected HOST:PORT with a port from 1 to 65535")]
     Port(String),
     /// A `zk://` address does not name a node.
-    #[error("{0:?} has no valid path; expected zk://HOST:PORT,HOST:PORT/PATH, as masters have it in --zk")]
+    #[error(
+        "{0:?} has no valid path; expected zk://HOST:PORT,HOST:PORT/PATH, as in the masters' option --zk"
+    )]
     ZooKeeperPath(String),
-    /// A `zk://` address has an `@` without credentials before it. The message does not show them.
+    /// A `zk://` address has an `@` without valid credentials before it. The message does not show the address.
     #[error("no USER:PASSWORD before the @; expected zk://USER:PASSWORD@HOST:PORT,HOST:PORT/PATH")]
     ZooKeeperCredentials,
     /// A `zk://` address in a list of addresses.
@@ -37,7 +39,7 @@ pub enum AddressError {
     #[error("{0:?}: unknown scheme {scheme}://; expected HOST:PORT, http://, https:// or zk://HOST:PORT/PATH", scheme = scheme(.0))]
     Scheme(String),
     /// A redirect without a valid target.
-    #[error("{0:?} is no place to be redirected to")]
+    #[error("{0:?} is not a valid redirect target")]
     Redirect(String),
 }
 
@@ -78,11 +80,11 @@ pub(crate) fn parse_host_port(text: &str, default_port: Option<u16>) -> Result<H
 /// The URL that calls are sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its scheme.
+    /// The scheme of the URL.
     pub scheme: Scheme,
-    /// Its host and port.
+    /// The host and port.
     pub address: HostPort,
-    /// Its path, with the leading slash.
+    /// The path, with the leading slash.
     pub path: String,
 }
 
@@ -104,7 +106,7 @@ impl Endpoint {
             _ => return Err(error()),
         };
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-        // The default port is HTTP's, as in every URL.
+        // As in every URL, the default port depends on the scheme.
         let port = if scheme == Scheme::Https { 443 } else { 80 };
         let address = parse_host_port(authority, Some(port)).map_err(|_| error())?;
         let path = if path.is_empty() { self.path.clone() } else { path.to_owned() };

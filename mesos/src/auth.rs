@@ -15,12 +15,12 @@ pub enum Auth {
     None,
     /// HTTP basic authentication: a framework's principal and its secret.
     Basic {
-        /// The principal. `FrameworkInfo.principal` must be the same.
+        /// The principal; must equal `FrameworkInfo.principal`.
         principal: String,
-        /// Its secret.
+        /// The principal's secret.
         secret: String,
     },
-    /// A token, such as agents give to their executors.
+    /// A token, such as those that agents give to their executors.
     Bearer(String),
 }
 
@@ -35,8 +35,8 @@ impl Auth {
         Self::Bearer(token.into())
     }
 
-    /// The value of the `Authorization` header; `None` without authentication. A token with
-    /// characters that a header cannot contain is left out; the peer then refuses the call.
+    /// The value of the `Authorization` header; `None` without authentication. A token with characters that a header cannot
+    /// contain is omitted; the peer then refuses the call.
     pub(crate) fn header(&self) -> Option<HeaderValue> {
         let text = match self {
             Self::None => return None,

@@ -41,7 +41,9 @@ pub enum DetectError {
         source: zookeeper_client::Error,
     },
     /// The credentials do not allow reading the node.
-    #[error("{ensemble} may not be read; give credentials that may: zk://USER:PASSWORD@HOST:PORT/PATH")]
+    #[error(
+        "no permission to read {ensemble}; give credentials with access: zk://USER:PASSWORD@HOST:PORT/PATH"
+    )]
     Forbidden {
         /// The ensemble.
         ensemble: Ensemble,
@@ -61,9 +63,9 @@ pub enum DetectError {
     /// The leader's node does not describe a master.
     #[error("the node {node} in ZooKeeper does not describe a master: {found}")]
     Unreadable {
-        /// Its path.
+        /// The path of the node.
         node: String,
-        /// Why it does not.
+        /// Why the node does not describe a master.
         found: String,
     },
     /// ZooKeeper did not respond in time.
@@ -77,23 +79,24 @@ pub enum DetectError {
 }
 
 impl DetectError {
-    /// Whether the error may pass without a change of settings.
+    /// Whether the error may disappear without a change of settings.
     pub fn is_transient(&self) -> bool {
         !matches!(self, Self::Forbidden { .. })
     }
 }
 
-/// The state of the election, as far as ZooKeeper has told it.
+/// The state of the election, as last read from ZooKeeper.
 #[derive(Debug, Clone, Default)]
 struct Election {
-    /// The last known leader. An error of the session with ZooKeeper does not reset it, because the leader may lead on.
+    /// The last known leader. An error of the session with ZooKeeper does not reset this field, because the leader may still be
+    /// leading.
     leader: Option<Leader>,
     /// Why no leader is known, or why the last known leader may be out of date.
     error: Option<DetectError>,
 }
 
-/// Finds the leading master. Clones share the session with ZooKeeper, which begins with the first question and ends with
-/// the last clone. Must be used within a tokio runtime.
+/// Finds the leading master. Clones share the session with ZooKeeper. The session begins with the first query and ends when the
+/// last clone is dropped. Must be used within a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct Detector {
     shared: Arc<Shared>,
@@ -119,18 +122,18 @@ impl Drop for Watch {
 }
 
 impl Detector {
-    /// A detector for these masters. Does nothing yet.
+    /// A detector for these masters. Does no I/O yet.
     pub fn new(masters: Masters) -> Self {
         Self { shared: Arc::new(Shared { masters, by_name: false, watch: OnceLock::new() }) }
     }
 
-    /// A detector that prefers the leader's host name to its IP address, because certificates are for names. Does nothing
+    /// A detector that prefers the leader's host name to its IP address, because certificates contain host names. Does no I/O
     /// yet.
     pub fn by_name(masters: Masters) -> Self {
         Self { shared: Arc::new(Shared { masters, by_name: true, watch: OnceLock::new() }) }
     }
 
-    /// The masters that it looks for.
+    /// The masters that this detector looks for.
     pub fn masters(&self) -> &Masters {
         &self.shared.masters
     }
@@ -138,7 +141,7 @@ impl Detector {
     /// The masters to try now, in order: the whole fixed list, or the leader that ZooKeeper names.
     ///
     /// # Errors
-    /// When ZooKeeper names no leader within the time limit, or at once if ZooKeeper cannot be reached or refuses.
+    /// When ZooKeeper names no leader within the time limit, or immediately if ZooKeeper cannot be reached or denies access.
     pub async fn candidates(&self, within: Duration) -> Result<Vec<HostPort>, DetectError> {
         let Some(ensemble) = self.masters().ensemble() else {
             return Ok(self.masters().addresses().to_vec());
@@ -162,7 +165,7 @@ impl Detector {
     }
 
     /// Waits until ZooKeeper names a leader other than `known`; with a fixed list, for ever. A restarted master counts as
-    /// another leader. The future may be cancelled.
+    /// another leader. The future is cancel-safe.
     pub async fn leader_other_than(&self, known: Option<&Leader>) -> Leader {
         if let Some(ensemble) = self.masters().ensemble() {
             let mut election = self.watch(ensemble);
@@ -176,8 +179,8 @@ impl Detector {
         std::future::pending().await
     }
 
-    /// Waits until the leader is another one than at the time of this call; with a fixed list, for ever. A new leader is a
-    /// reason to subscribe before a pause is over.
+    /// Waits until the leader differs from the leader at the time of this call; with a fixed list, for ever. A new leader is a
+    /// reason to end a pause early and subscribe.
     pub fn changed(&self) -> impl Future<Output = Leader> + Send + 'static {
         let (detector, known) = (self.clone(), self.leader());
         async move { detector.leader_other_than(known.as_ref()).await }

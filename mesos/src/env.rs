@@ -11,7 +11,7 @@ use crate::tls::TlsFiles;
 use crate::token;
 use crate::v1::AgentId;
 
-/// Mesos' own defaults for variables that are not set.
+/// Mesos' defaults for variables that are not set.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 const DEFAULT_RECOVERY: Duration = Duration::from_secs(15 * 60);
 const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);
@@ -23,18 +23,18 @@ pub struct ExecutorEnv {
     pub identity: Identity,
     /// The agent (`MESOS_SLAVE_ID`).
     pub agent_id: AgentId,
-    /// The endpoint at which the agent takes calls (`MESOS_AGENT_ENDPOINT`, the prefix of `MESOS_SLAVE_PID`, and TLS if
+    /// The endpoint to which calls are sent (`MESOS_AGENT_ENDPOINT`, the prefix of `MESOS_SLAVE_PID`, and TLS if
     /// `LIBPROCESS_SSL_ENABLED` says so).
     pub endpoint: Endpoint,
     /// The folder that the executor may write to (`MESOS_SANDBOX`, else `MESOS_DIRECTORY`).
     pub sandbox: Option<PathBuf>,
     /// Whether the executor outlives a restart of the agent (`MESOS_CHECKPOINT`).
     pub checkpoint: bool,
-    /// How long to try to reach an agent that is gone (`MESOS_RECOVERY_TIMEOUT`). Zero without checkpointing, because
-    /// a restarted agent does not know this executor then.
+    /// How long to try to reach an agent that has died (`MESOS_RECOVERY_TIMEOUT`). Zero without checkpointing, because then a
+    /// restarted agent does not know this executor.
     pub recovery_timeout: Duration,
-    /// Longest pause between two tries to subscribe (`MESOS_SUBSCRIPTION_BACKOFF_MAX`). A recovered agent waits no longer
-    /// than this for its executors, so a quarter of it is safer.
+    /// Longest pause between two attempts to subscribe (`MESOS_SUBSCRIPTION_BACKOFF_MAX`). A recovering agent waits only this
+    /// long for its executors, so a pause of a quarter of this time is safer.
     pub subscription_backoff_max: Duration,
     /// Time from SHUTDOWN to SIGKILL (`MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD`).
     pub shutdown_grace_period: Duration,
@@ -43,11 +43,11 @@ pub struct ExecutorEnv {
     pub tls_files: TlsFiles,
     /// The credentials of calls (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`).
     pub auth: Auth,
-    /// A socket of the agent, to be preferred to its endpoint (`MESOS_DOMAIN_SOCKET`).
+    /// A Unix domain socket of the agent, preferred to `endpoint` (`MESOS_DOMAIN_SOCKET`).
     pub domain_socket: Option<PathBuf>,
 }
 
-/// Everything that is wrong with an environment.
+/// All problems of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.describe())]
 pub struct EnvError {
@@ -103,7 +103,7 @@ impl ExecutorEnv {
         })
     }
 
-    /// Reads an environment given as a function from names to values. An empty value counts as none.
+    /// Reads an environment given as a function from names to values. An empty value counts as missing.
     ///
     /// # Errors
     /// When variables are missing or malformed; all of them at once.
@@ -153,7 +153,7 @@ impl ExecutorEnv {
     }
 }
 
-/// The path that belongs to a process id like `slave(1)@127.0.0.1:5051`.
+/// The path of the executor API for a process id like `slave(1)@127.0.0.1:5051`.
 fn executor_path(pid: Option<&str>) -> String {
     match pid.and_then(|pid| pid.split_once('@')) {
         Some((name, _)) if !name.is_empty() => format!("/{name}/api/v1/executor"),
@@ -231,7 +231,7 @@ mod tests {
             "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".into()),
             "MESOS_AGENT_ENDPOINT" => Some("[::1]:5051".into()),
             "MESOS_EXECUTOR_AUTHENTICATION_TOKEN" => Some("abc".into()),
-            // Has no effect on its own.
+            // A certificate without a key has no effect.
             "LIBPROCESS_SSL_CERT_FILE" => Some("/cert".into()),
             _ => None,
         })

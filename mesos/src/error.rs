@@ -1,4 +1,4 @@
-//! Errors of calls and streams, and whether it is worth trying again.
+//! Errors of calls and streams, and whether a retry may help.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ pub enum CallError {
     /// ZooKeeper names no leader.
     #[error("there is no leading master to subscribe to")]
     NoLeader(#[source] DetectError),
-    /// Nobody listens at the address, or its host name is unknown.
+    /// No process listens at the address, or the host name is unknown.
     #[error("cannot connect to {address}")]
     Connect {
         /// The address.
@@ -24,7 +24,7 @@ pub enum CallError {
         #[source]
         source: io::Error,
     },
-    /// No response in time. The call may have arrived.
+    /// No response came in time. The call may have arrived.
     #[error("no answer from {endpoint} within {after:?}")]
     Timeout {
         /// The peer.
@@ -51,21 +51,21 @@ pub enum CallError {
         /// The peer's message.
         message: String,
     },
-    /// The master that the subscription is with does not lead any more.
+    /// The master of the subscription does not lead any more.
     #[error("{endpoint} does not lead any more; subscribe again")]
     NotLeading {
         /// The master.
         endpoint: Endpoint,
     },
-    /// There is no subscription that the call could belong to.
+    /// The client has no subscription, which this call needs.
     #[error("not subscribed: subscribe before other calls")]
     NotSubscribed,
-    /// Too many redirects, one after the other.
+    /// Too many successive redirects.
     #[error("{endpoint} was reached over {count} redirects and redirects again")]
     TooManyRedirects {
         /// The last endpoint.
         endpoint: Endpoint,
-        /// How many redirects were followed.
+        /// The number of redirects that were followed.
         count: usize,
     },
     /// A redirect without a valid target.
@@ -77,7 +77,7 @@ pub enum CallError {
         #[source]
         source: AddressError,
     },
-    /// The peer has understood the call and refuses it.
+    /// The peer has understood the call, but refuses to execute it.
     #[error("{endpoint} refused {call} (HTTP {status}: {message}): {refusal}")]
     Refused {
         /// The peer.
@@ -91,7 +91,7 @@ pub enum CallError {
         /// The meaning of the refusal.
         refusal: Refusal,
     },
-    /// The peer that responds is not Mesos.
+    /// The peer is not Mesos.
     #[error("{endpoint} does not look like Mesos: {found}; check the address")]
     NotMesos {
         /// The peer.
@@ -101,9 +101,10 @@ pub enum CallError {
     },
 }
 
-/// A master or agent responds with 404 for some milliseconds while it starts. An agent always does for a master's API.
+/// A starting master or agent responds with 404 for some milliseconds. An agent always responds with 404 to a call of the
+/// master's API.
 fn starting_hint(status: u16) -> &'static str {
-    if status == 404 { "; if that goes on, check the address" } else { "" }
+    if status == 404 { "; if this persists, check the address" } else { "" }
 }
 
 /// The kinds of refusals. `Display` says what to do.
@@ -118,9 +119,9 @@ pub enum Refusal {
     TokenWrong,
     /// 403.
     Forbidden,
-    /// The subscription that the call belongs to is over.
+    /// The subscription that the call belongs to has ended.
     NotSubscribed,
-    /// The agent does not know the framework or the executor, or does not know it any more.
+    /// The agent does not know the framework or the executor, or has forgotten one of them.
     UnknownExecutor,
     /// 400.
     Malformed,
@@ -181,7 +182,7 @@ impl CallError {
         matches!(self, Self::Refused { refusal, .. } if credentials.contains(refusal))
     }
 
-    /// Whether the subscription is over, so that a new one must be made before any other call.
+    /// Whether the subscription has ended, so that the client must subscribe again before any other call.
     pub fn needs_subscription(&self) -> bool {
         matches!(
             self,
@@ -192,11 +193,11 @@ impl CallError {
     }
 }
 
-/// Why an event stream has ended before its last chunk. In each case the remedy is to subscribe again.
+/// Why an event stream ended before its last chunk. For every variant, the remedy is to subscribe again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The connection broke. Most likely the peer died.
+    /// The connection broke, most likely because the peer died.
     #[error("the event stream of {endpoint} broke")]
     Broken {
         /// The peer.
@@ -205,15 +206,15 @@ pub enum StreamError {
         #[source]
         source: hyper::Error,
     },
-    /// Neither an event nor a heartbeat came for too long.
-    #[error("nothing came from {endpoint} for {silence:?}; taking the connection for dead")]
+    /// Neither an event nor a heartbeat has arrived for too long.
+    #[error("received nothing from {endpoint} for {silence:?}; assuming that the connection is dead")]
     Silent {
         /// The peer.
         endpoint: Endpoint,
         /// The length of the silence.
         silence: Duration,
     },
-    /// ZooKeeper names another leader. The old one may be frozen or cut off, and may not know it yet.
+    /// ZooKeeper names another leader. The old leader may be frozen or partitioned, and may not have noticed the change.
     #[error("{endpoint} does not lead any more: ZooKeeper names {leader}")]
     LeaderChanged {
         /// The master that sent the stream.
@@ -231,7 +232,7 @@ pub enum StreamError {
         source: RecordError,
     },
     /// A record is not an event.
-    #[error("{endpoint} sent {length} bytes that are no event")]
+    #[error("{endpoint} sent {length} bytes that are not an event")]
     Event {
         /// The peer.
         endpoint: Endpoint,

@@ -19,8 +19,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! To survive restarts of the agent, keep everything that it has not acknowledged, and send it with the next SUBSCRIBE. A
-//! recovering agent accepts subscriptions before other calls, so a failed call is a reason to subscribe again, too.
+//! To survive restarts of the agent, keep all tasks and updates that the agent has not acknowledged, and send them with the
+//! next SUBSCRIBE. A recovering agent accepts subscriptions before other calls, so subscribe again also when a call fails.
 //!
 //! ```no_run
 //! use std::time::{Instant, SystemTime};
@@ -60,7 +60,7 @@
 //!             Err(error) if error.is_transient() => {}
 //!             Err(error) => return Err(error.into()), // for instance, a new agent does not know this executor
 //!         }
-//!         // Zero without checkpointing.
+//!         // The timeout is zero without checkpointing.
 //!         if lost.elapsed() >= env.recovery_timeout {
 //!             return Err("the agent does not come back".into());
 //!         }
@@ -87,7 +87,8 @@ use crate::v1::executor::Call;
 
 /// Talks to the agent. Clones share connections.
 ///
-/// It neither sleeps nor tries again. Use [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff) for that. Must be used within a tokio runtime.
+/// The client neither sleeps nor retries. To retry, use [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff).
+/// Must be used within a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct ExecutorClient {
     http: Arc<Http>,
@@ -95,15 +96,14 @@ pub struct ExecutorClient {
 }
 
 impl ExecutorClient {
-    /// A client for the agent that started this process: over the agent's domain socket if it has one, over TLS if the
-    /// agent uses it, and with the executor's token if the agent gave one. Does nothing yet. Certificates that cannot
-    /// be used are logged; every call fails then.
+    /// A client for the agent that started this process. Uses the agent's domain socket, TLS and the executor's token if the
+    /// environment names them. Does not connect yet. If the certificates cannot be used, logs an error, and every call fails.
     pub fn from_env(env: &ExecutorEnv) -> Self {
         let mut config = Config { auth: env.auth.clone(), ..Config::default() };
         match (env.endpoint.scheme, &env.domain_socket) {
             (Scheme::Http, Some(path)) => config.domain_socket = Some(path.clone()),
             (Scheme::Http, None) => {}
-            // A domain socket has no TLS, so it is not used.
+            // A domain socket has no TLS, so an agent with TLS is reached over TCP.
             (Scheme::Https, _) => {
                 config.tls = Tls::from_files(&env.tls_files)
                     .inspect_err(|error| tracing::error!(error = error as &dyn Error, "no TLS to the agent"))
@@ -118,7 +118,7 @@ impl ExecutorClient {
         Self { http: Arc::new(Http::new(config)), endpoint }
     }
 
-    /// Subscribes with a call that [`subscribe`] makes.
+    /// Subscribes. Make the call with [`subscribe`].
     ///
     /// # Errors
     /// When the agent cannot be reached, is still starting, or refuses. After a restart of the agent
@@ -128,7 +128,7 @@ impl ExecutorClient {
         Ok(Subscription::new(opened, &self.http.config))
     }
 
-    /// Sends a call. `Ok` means that the agent has it.
+    /// Sends a call. `Ok` means that the agent has accepted the call.
     ///
     /// # Errors
     /// When the agent cannot be reached, is still starting, or refuses the call.

@@ -1,4 +1,4 @@
-//! Decides when a silent stream is taken for dead.
+//! Decides when a silent stream is assumed to be dead.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::time::Instant;
 pub struct Watchdog {
     interval: Option<Duration>,
     missed: u32,
-    /// When bytes last came.
+    /// When the last bytes arrived.
     last_bytes: Instant,
-    /// The deadline is over, but until this time bytes may be found that had arrived before it.
+    /// Set once the deadline has passed. Until this time, the stream is still read for bytes that arrived before the deadline.
     last_look: Option<Instant>,
 }
 
-/// Enough time for a reader that was busy, or a process that was stopped, to read what has arrived at its socket.
+/// Time for a reader that was busy, or a process that was stopped, to read the bytes that have arrived at its socket.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
 impl Watchdog {
@@ -29,14 +29,14 @@ impl Watchdog {
         self.interval = interval;
     }
 
-    /// Bytes have come.
+    /// Records that bytes have arrived.
     pub fn on_bytes(&mut self, now: Instant) {
         self.last_bytes = now;
         self.last_look = None;
     }
 
-    /// The deadline is over. Returns whether to read once more, until a new deadline, before the stream is taken for
-    /// dead.
+    /// Call this when the deadline has passed. Returns whether to read once more, until a new deadline, before the stream is
+    /// assumed to be dead.
     pub fn begin_last_look(&mut self, now: Instant) -> bool {
         let first = self.last_look.is_none();
         self.last_look.get_or_insert(now + LAST_LOOK.min(self.interval.unwrap_or(LAST_LOOK)));

@@ -33,13 +33,13 @@ use crate::recordio;
 use crate::tls::Tls;
 use crate::v1;
 
-/// The encoding of every message that this crate sends.
+/// The media type of every message that this crate sends.
 pub(crate) const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
-/// The header that ties a call to its scheduler's subscription.
+/// The header with the id of the subscription that a scheduler's call belongs to.
 pub(crate) const STREAM_ID: &str = "mesos-stream-id";
 
 const MAX_REDIRECTS: usize = 5;
-/// How many connections stay open for later calls.
+/// Maximum number of idle connections that stay open for later calls.
 const MAX_IDLE: usize = 4;
 
 type Body = Full<Bytes>;
@@ -53,14 +53,14 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Time limit for the response to a call, or for the head of the response to SUBSCRIBE. 15 s.
     pub call_timeout: Duration,
-    /// Longest event accepted, in bytes. 1 GiB; memory is taken only for bytes that have arrived.
+    /// Maximum length of an event in bytes. 1 GiB; memory is allocated only for bytes that have arrived.
     pub record_limit: usize,
-    /// A stream is taken for dead after this many missed heartbeats. 5.
+    /// A stream is assumed to be dead after this many missed heartbeats. 5.
     pub missed_heartbeats: u32,
-    /// A Unix domain socket to use instead of TCP, for executors whose agent has one. TCP is used if there is no such
-    /// file. Without effect on `https://` endpoints. None.
+    /// A Unix domain socket to use instead of TCP, for executors whose agent has one. TCP is used if the file does not exist,
+    /// and for `https://` endpoints. None.
     pub domain_socket: Option<PathBuf>,
-    /// The TLS settings for `https://` endpoints. None: connections to such endpoints fail.
+    /// The TLS settings for `https://` endpoints. `None`, the default, makes connections to such endpoints fail.
     pub tls: Option<Tls>,
 }
 
@@ -78,7 +78,7 @@ impl Default for Config {
     }
 }
 
-/// A call in the form in which it is sent. Clones share the bytes.
+/// A call that is encoded for sending. Clones share the bytes.
 #[derive(Debug, Clone)]
 pub struct EncodedCall {
     name: &'static str,
@@ -123,7 +123,7 @@ impl StreamConnection {
     async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, hyper::Error> {
         match self.sender.send_request(request).await {
             // The connection ended before the request was written. In TLS 1.3, a peer that requires a client
-            // certificate refuses only after the handshake. The connection's own error tells the cause.
+            // certificate refuses only after the handshake. The connection's own error is the cause.
             Err(error) if error.is_canceled() => match (&mut self.driver).await {
                 Ok(Err(cause)) => Err(cause),
                 _ => Err(error),
@@ -145,7 +145,7 @@ impl Drop for StreamConnection {
     }
 }
 
-/// Sends calls without looking at their contents.
+/// Sends calls, regardless of their contents.
 #[derive(Debug)]
 pub(crate) struct Http {
     pub config: Config,
@@ -210,7 +210,7 @@ impl Http {
         }
     }
 
-    /// What the meaning of a response depends on.
+    /// The context that the meaning of a response depends on.
     pub fn context<'a>(
         &'a self,
         endpoint: &'a Endpoint,
@@ -230,7 +230,7 @@ impl Http {
         Ok(StreamConnection { address, sender, driver: tokio::spawn(connection) })
     }
 
-    /// The bytes of a request up to the value of Content-Length, which is the last of its headers.
+    /// The bytes of a request up to the value of Content-Length, which is the last header.
     pub fn head(&self, endpoint: &Endpoint, stream_id: Option<&HeaderValue>) -> Bytes {
         let request = self.request(endpoint, Bytes::new(), stream_id);
         let mut head = format!("POST {} HTTP/1.1\r\n", request.uri()).into_bytes();

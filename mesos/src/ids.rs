@@ -1,4 +1,4 @@
-//! Conveniences for ids and task states: `"t1".into()`, `{id}`, `state.is_terminal()`.
+//! Helpers for ids and task states: `"t1".into()`, `{id}`, `state.is_terminal()`.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl TaskStatus {
         TaskState::try_from(self.state).ok()
     }
 
-    /// Whether this update must be acknowledged. If not, it must not be acknowledged.
+    /// Whether this update must be acknowledged. If `false`, acknowledging it is an error.
     pub fn needs_acknowledgement(&self) -> bool {
         self.uuid.as_ref().is_some_and(|uuid| !uuid.is_empty())
     }

@@ -9,8 +9,8 @@ use net::hide_credentials;
 use crate::address::{AddressError, DEFAULT_MASTER_PORT, HostPort, Scheme, parse_host_port};
 use crate::zookeeper::Ensemble;
 
-/// The masters of a cluster: a list that is tried in order, or the ZooKeeper that knows the leader. Neither `Debug` nor
-/// `Display` shows ZooKeeper's password.
+/// The masters of a cluster: a list that is tried in order, or the ZooKeeper ensemble that names the leader. Neither `Debug`
+/// nor `Display` shows ZooKeeper's password.
 ///
 /// ```
 /// use mesos::masters::Masters;
@@ -30,7 +30,7 @@ enum Kind {
 }
 
 impl Masters {
-    /// The list; empty if ZooKeeper knows the leader.
+    /// The list; empty if ZooKeeper names the leader.
     pub fn addresses(&self) -> &[HostPort] {
         match &self.0 {
             Kind::Listed(_, addresses) => addresses,
@@ -38,7 +38,7 @@ impl Masters {
         }
     }
 
-    /// The ZooKeeper that knows the leader, if any.
+    /// The ZooKeeper ensemble that names the leader, if any.
     pub fn ensemble(&self) -> Option<&Ensemble> {
         match &self.0 {
             Kind::Listed(..) => None,
@@ -46,7 +46,7 @@ impl Masters {
         }
     }
 
-    /// The scheme of the masters' URLs; `None` with ZooKeeper, which does not know it.
+    /// The scheme of the masters' URLs; `None` with ZooKeeper, which does not store the scheme.
     pub fn scheme(&self) -> Option<Scheme> {
         match &self.0 {
             Kind::Listed(scheme, _) => Some(*scheme),
@@ -58,7 +58,7 @@ impl Masters {
 impl FromStr for Masters {
     type Err = AddressError;
 
-    /// Reads one or several of `HOST`, `HOST:PORT`, `http://HOST:PORT`, separated by commas, or of
+    /// Parses a comma-separated list of `HOST`, `HOST:PORT` and `http://HOST:PORT`, a comma-separated list of
     /// `https://HOST:PORT`, or `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH`.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();

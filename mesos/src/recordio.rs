@@ -1,35 +1,36 @@
-//! RecordIO, the framing of Mesos' event streams. A record is its length in decimal, a newline, and that many bytes.
+//! RecordIO, the framing of Mesos' event streams. A record consists of its length in decimal, a newline, and as many bytes as
+//! the length says.
 //!
-//! Bytes in, records out; no socket. Mesos puts one record into each HTTP chunk, but does not promise it, so the reader
-//! takes pieces of any size. See "RecordIO response format" in Mesos' documentation of the
+//! The reader does no I/O: the caller passes in bytes and gets records. Mesos puts one record into each HTTP chunk, but does
+//! not guarantee this, so the reader accepts pieces of any size. See "RecordIO response format" in Mesos' documentation of the
 //! scheduler's HTTP API.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// The default limit of a record: 1 GiB. The largest records of a real master are OFFERS; those of 50,000 agents with
-/// 1.9 kB of attributes have 110 MB.
+/// The default limit of a record: 1 GiB. The largest records of a real master are OFFERS events: with 50,000 agents and 1.9 kB
+/// of attributes each, such a record has 110 MB.
 pub const DEFAULT_LIMIT: usize = 1 << 30;
 
-/// The buffer of a record that is larger than this is given away with the record.
+/// A buffer larger than this is not reused: it is handed over with its record.
 const MAX_KEPT_BUFFER: usize = 256 << 10;
 
-/// Digits of the largest length that fits 64 bits.
+/// Number of decimal digits of the largest 64-bit length.
 const MAX_DIGITS: usize = 20;
 
 /// Why bytes are not RecordIO.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// The bytes in the place of a length are not a number.
+    /// The bytes where a length is expected are not a number.
     #[error("{found:?} is not the length of a record")]
     Length {
-        /// These bytes, shortened.
+        /// The bytes, shortened.
         found: String,
     },
     /// A record exceeds the limit.
     #[error("a record of {length} bytes; at most {limit} are accepted")]
     TooLong {
-        /// Its announced length in bytes.
+        /// The announced length in bytes.
         length: u64,
         /// The limit in bytes.
         limit: usize,
@@ -72,7 +73,7 @@ impl RecordReader {
         Self { buffer: BytesMut::new(), length: None, limit, failed: None }
     }
 
-    /// Adds bytes that have arrived. Memory is taken for them only, not for an announced length.
+    /// Adds bytes that have arrived. Allocates memory for these bytes only, not for the announced length of the record.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.failed.is_some() {
             return;
@@ -90,7 +91,7 @@ impl RecordReader {
     /// The next complete record, or `None` if more bytes are needed.
     ///
     /// # Errors
-    /// When the bytes are not RecordIO, or a record is too long. The reader stays in that state.
+    /// When the bytes are not RecordIO, or a record is too long. After an error, every later call returns the same error.
     #[allow(clippy::should_implement_trait)] // an iterator's `None` is the end; here it means "not yet"
     pub fn next(&mut self) -> Result<Option<Bytes>, RecordError> {
         if let Some(error) = &self.failed {
@@ -127,7 +128,7 @@ impl RecordReader {
         }
         self.length = None;
         let record = if length > MAX_KEPT_BUFFER && length >= self.buffer.len() / 2 {
-            // The bytes after a large record must not keep its memory.
+            // The bytes after a large record must not keep the record's memory alive.
             let rest = BytesMut::from(&self.buffer[length..]);
             let mut record = std::mem::replace(&mut self.buffer, rest);
             record.truncate(length);
@@ -159,7 +160,7 @@ impl RecordReader {
     }
 }
 
-/// Digits only: `str::parse` would also take a sign.
+/// Accepts digits only, whereas `str::parse` would also accept a plus sign.
 fn parse_length(line: &[u8]) -> Option<u64> {
     if line.is_empty() || !line.iter().all(u8::is_ascii_digit) {
         return None;
@@ -213,7 +214,7 @@ mod tests {
         assert_eq!(reader(b"1000\n").next(), Ok(None));
     }
 
-    /// The pieces have the size that hyper's have.
+    /// The pieces are as large as those that hyper delivers.
     #[test]
     fn memory_grows_with_the_bytes_and_is_freed_with_the_record() {
         const LENGTH: usize = 100 << 20;

@@ -1,7 +1,7 @@
 //! Arithmetic with resources: sums of resources, and exact parts of an offer.
 //!
-//! A part of an offer keeps everything that makes Mesos accept it: role, reservations, `allocation_info`, `revocable`,
-//! provider. Scalars are counted in thousandths, as Mesos does, so that 0.1 + 0.2 is 0.3.
+//! A part of an offer keeps every property that Mesos checks: role, reservations, `allocation_info`, `revocable`, provider.
+//! Scalars are counted in thousandths, as Mesos does, so that 0.1 + 0.2 is 0.3.
 //!
 //! ```
 //! use mesos::resources::{Quantity, Resources, ranges, scalar};
@@ -29,7 +29,7 @@ use std::ops::RangeInclusive;
 pub use self::quantity::Quantity;
 use crate::v1::{Resource, value};
 
-/// There is less of a resource than is wanted. Nothing was taken.
+/// Less of a resource is available than was requested. Nothing was taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{wanted} {name} wanted, but only {available} available")]
 pub struct Shortage {
@@ -98,7 +98,7 @@ impl Extend<Resource> for Resources {
 }
 
 impl Resources {
-    /// The pieces, as Mesos has them in messages.
+    /// The pieces, in the form that Mesos' messages use.
     pub fn as_slice(&self) -> &[Resource] {
         &self.0
     }
@@ -118,7 +118,7 @@ impl Resources {
         self.named(name).map(values::count).fold(0, u64::saturating_add)
     }
 
-    /// Takes the pieces that `wanted` selects, for instance `|piece| piece.revocable.is_some()`.
+    /// Removes and returns the pieces that `wanted` selects, for instance `|piece| piece.revocable.is_some()`.
     pub fn split_off(&mut self, wanted: impl FnMut(&Resource) -> bool) -> Self {
         let (taken, left) = std::mem::take(&mut self.0).into_iter().partition(wanted);
         self.0 = left;
@@ -129,7 +129,7 @@ impl Resources {
     /// resources are never taken, because they cannot be divided.
     ///
     /// # Errors
-    /// When there is not enough. Nothing is taken then.
+    /// When there is not enough; then nothing is taken.
     pub fn take(&mut self, name: &str, wanted: Quantity) -> Result<Self, Shortage> {
         let available = self.named(name).filter(|piece| is_divisible(piece)).map(amount).sum();
         if wanted > available {
@@ -157,7 +157,7 @@ impl Resources {
     /// numbers, too.
     ///
     /// # Errors
-    /// When there are not enough. Nothing is taken then.
+    /// When there are not enough numbers; then nothing is taken.
     pub fn take_values(&mut self, name: &str, count: usize) -> Result<(Vec<u64>, Self), Shortage> {
         let available = self.count(name);
         if u64::try_from(count).is_ok_and(|wanted| wanted > available) {
@@ -175,7 +175,7 @@ impl Resources {
         Ok((numbers, taken))
     }
 
-    /// Takes one particular number of a resource's ranges, such as a fixed port. `None` if it is not there.
+    /// Takes one particular number from a resource's ranges, such as a fixed port. `None` if the number is not in the ranges.
     pub fn take_value(&mut self, name: &str, number: u64) -> Option<Self> {
         let named = self.0.iter_mut().filter(|piece| piece.name == name);
         let taken = named.filter_map(|piece| values::take_number(piece, number)).next()?;
@@ -183,7 +183,7 @@ impl Resources {
         Some(Self(vec![taken]))
     }
 
-    /// Whether all of `part` is there: for each of its pieces one of the same kind that is as large.
+    /// Whether `self` contains `part`: for each piece of `part` it has a piece of the same kind that is at least as large.
     pub fn contains(&self, part: &Self) -> bool {
         self.clone().subtract(part)
     }
@@ -206,12 +206,12 @@ impl Resources {
         self.0.iter().filter(move |piece| piece.name == name)
     }
 
-    /// Removes the empty pieces of that name.
+    /// Removes the empty pieces named `name`.
     fn drop_empty(&mut self, name: &str) {
         self.0.retain(|piece| piece.name != name || !is_used_up(piece));
     }
 
-    /// Merges a piece with one like it, or adds it as another piece.
+    /// Merges a piece into one that differs only in the amount, or else adds it as a new piece.
     fn add(&mut self, piece: Resource) {
         let like = self.0.iter_mut().find(|other| is_divisible(other) && describe(other) == describe(&piece));
         match like {
@@ -236,7 +236,7 @@ fn with_amount(piece: &Resource, amount: Quantity) -> Resource {
     Resource { scalar: Some(value::Scalar { value: amount.value() }), ..piece.clone() }
 }
 
-/// The rest of `piece` without `part`; `None` if `piece` does not contain all of `part`.
+/// `piece` minus `part`; `None` if `piece` does not contain all of `part`.
 fn less(piece: &Resource, part: &Resource) -> Option<Resource> {
     match (&piece.scalar, &part.scalar) {
         (Some(_), Some(_)) if amount(piece) >= amount(part) => {

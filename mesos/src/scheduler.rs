@@ -53,7 +53,7 @@
 //!             Err(error) => return Err(error.into()),
 //!         };
 //!         eprintln!("{why}");
-//!         // A new leader ends the pause.
+//!         // A change of the leader ends the pause early.
 //!         let changed = client.detector().changed();
 //!         let _ = tokio::time::timeout(backoff.delay(), changed).await;
 //!     }
@@ -88,9 +88,10 @@ use crate::v1::scheduler::Call;
 
 const PATH: &str = "/api/v1/scheduler";
 
-/// Talks to the leading master. Clones share connections and subscription.
+/// Talks to the leading master. Clones share the connections and the subscription.
 ///
-/// It neither sleeps nor tries again. Use [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff) for that. Must be used within a tokio runtime.
+/// The client neither sleeps nor retries. To retry, use [`CallError::is_transient`] and [`Backoff`](crate::backoff::Backoff).
+/// Must be used within a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct SchedulerClient {
     shared: Arc<Shared>,
@@ -100,13 +101,13 @@ pub struct SchedulerClient {
 struct Shared {
     http: Http,
     detector: Detector,
-    /// The master of a list to ask first: the one that last knew the leader.
+    /// The index of the master to try first: the one that last led or redirected to the leader.
     first: AtomicUsize,
-    /// The latest subscription. Its [`Subscription`] owns it.
+    /// The latest session. Its [`Subscription`] owns it.
     session: Mutex<Weak<Session>>,
 }
 
-/// Ties calls to a subscription.
+/// Identifies the subscription that calls belong to.
 #[derive(Debug, Clone)]
 struct Session {
     endpoint: Endpoint,
@@ -114,14 +115,14 @@ struct Session {
 }
 
 impl SchedulerClient {
-    /// A client with the default settings. Does nothing yet.
+    /// A client with the default settings. Does no I/O yet.
     pub fn new(masters: Masters) -> Self {
         Self::with_config(masters, Config::default())
     }
 
     /// A client with other settings.
     pub fn with_config(masters: Masters, config: Config) -> Self {
-        // Certificates are for names rather than for IP addresses.
+        // Certificates usually contain host names, not IP addresses.
         let detector = if config.tls.is_some() { Detector::by_name(masters) } else { Detector::new(masters) };
         Self::with_detector(detector, 0, config)
     }
@@ -138,18 +139,17 @@ impl SchedulerClient {
         Self::with_detector(self.shared.detector.clone(), self.shared.first.load(Ordering::Relaxed), config)
     }
 
-    /// Finds the leading master. A change of the leader is a good reason to subscribe before a pause is over.
+    /// The detector that finds the leading master. A change of the leader is a good reason to end a pause early and subscribe.
     pub fn detector(&self) -> &Detector {
         &self.shared.detector
     }
 
-    /// Subscribes with a call that [`subscribe`] makes. Asks the masters of the list one after the other, or the one
-    /// that ZooKeeper names, and follows redirects to the leader. The calls of this client belong to its latest
-    /// subscription.
+    /// Subscribes. Make the call with [`subscribe`]. Tries the masters of the list in turn, or the master that ZooKeeper names,
+    /// and follows redirects to the leader. The calls of this client belong to its latest subscription.
     ///
     /// # Errors
-    /// When ZooKeeper names no leader in time, or when every master refuses: then the error of the last master. An
-    /// error that is not transient is returned at once, without asking other masters.
+    /// When ZooKeeper names no leader in time. When every master fails, returns the error of the last one. An error that is not
+    /// transient is returned immediately, without trying other masters.
     pub async fn subscribe(&self, call: &Call) -> Result<Subscription<Event>, CallError> {
         let call = EncodedCall::from(call);
         let scheme = self.scheme();
@@ -172,8 +172,8 @@ impl SchedulerClient {
         Err(last)
     }
 
-    /// Sends a call. `Ok` means only that the call is well-formed and has arrived. Its effect shows in events, or not at
-    /// all.
+    /// Sends a call. `Ok` means only that the call is well-formed and has arrived. Any effect becomes visible through later
+    /// events.
     ///
     /// # Errors
     /// When there is no subscription, or when the master cannot be reached or refuses the call.
@@ -194,13 +194,13 @@ impl SchedulerClient {
         Ok(subscription.of_session(text, session).until_leader_changes(leader))
     }
 
-    /// ZooKeeper does not say whether masters use TLS. They are expected to, if this client is configured for it.
+    /// ZooKeeper does not store whether masters use TLS. If this client is configured for TLS, it assumes that they do.
     fn scheme(&self) -> Scheme {
         let configured = if self.shared.http.config.tls.is_some() { Scheme::Https } else { Scheme::Http };
         self.detector().masters().scheme().unwrap_or(configured)
     }
 
-    /// A copy of the latest session. The session itself must end with its subscription.
+    /// Returns a copy of the latest session, because the session itself must be dropped with its subscription.
     fn session(&self) -> Result<Arc<Session>, CallError> {
         let session = self.latest_session().upgrade().ok_or(CallError::NotSubscribed)?;
         Ok(Arc::new(Session::clone(&session)))

@@ -20,22 +20,22 @@ use crate::http::{Config, OpenStream, StreamConnection};
 use crate::recordio::RecordReader;
 use crate::utf8;
 
-/// An event that a stream consists of.
+/// An event of an event stream.
 pub trait StreamEvent: From<Self::Wire> {
     /// The protobuf message of a record.
     type Wire: Message + Default + 'static;
 
-    /// The full name of that message.
+    /// The full name of the protobuf message.
     const NAME: &'static str;
 
     /// The heartbeat interval until the stream announces one; `None` if there are no heartbeats.
     const FIRST_INTERVAL: Option<Duration>;
 
-    /// `Some` if this event announces the heartbeat interval (inner `None`: no heartbeats from now on).
+    /// `Some` if this event announces the heartbeat interval; `Some(None)` means that no heartbeats follow.
     fn heartbeat_interval(&self) -> Option<Option<Duration>>;
 }
 
-/// Records of this size are decoded on a blocking thread: the offers of 50,000 agents take a fifth of a second.
+/// Records of at least this size are decoded on a blocking thread: decoding the offers of 50,000 agents takes 0.2 s.
 const LARGE_RECORD: usize = 1 << 20;
 
 /// A decoded record.
@@ -66,12 +66,12 @@ pub struct Subscription<E: StreamEvent> {
     ended: bool,
     _connection: StreamConnection,
     leader: Option<LeaderWatch>,
-    /// A client's session ends when its owner, this subscription, is dropped.
+    /// The client's session; dropping this subscription, its owner, ends the session.
     _session: Option<Arc<dyn fmt::Debug + Send + Sync>>,
     _event: PhantomData<fn() -> E>,
 }
 
-/// Watches for a change of the leader. A frozen master cannot tell that it does not lead any more.
+/// Watches for a change of the leader. A frozen master cannot report that it no longer leads.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaderWatch {
     pub detector: Detector,
@@ -80,7 +80,7 @@ pub(crate) struct LeaderWatch {
 }
 
 impl LeaderWatch {
-    /// Waits for a leader at another address.
+    /// Waits until a leader at another address is known.
     async fn elsewhere_than(mut self, address: &HostPort) -> HostPort {
         loop {
             let leader = self.detector.leader_other_than(self.known.as_ref()).await;
@@ -124,14 +124,14 @@ impl<E: StreamEvent> Subscription<E> {
         &self.endpoint
     }
 
-    /// The id that ties calls to this stream; `None` for executors.
+    /// The id of this subscription, which calls carry; `None` for executors.
     pub fn stream_id(&self) -> Option<&str> {
         self.stream_id.as_deref()
     }
 
-    /// The next event; `None` when the peer has ended the stream in good order.
+    /// The next event; `None` when the peer has ended the stream properly, with a last chunk.
     ///
-    /// Cancelling the future loses nothing: bytes that have arrived are kept for the next call.
+    /// The future is cancel-safe: bytes that have arrived are kept for the next call.
     ///
     /// # Errors
     /// When the stream breaks, is silent for too long, is malformed, or when ZooKeeper names another leader. The remedy
@@ -141,7 +141,7 @@ impl<E: StreamEvent> Subscription<E> {
             if let Some(decoding) = &mut self.decoding {
                 let decoded = decoding.await;
                 self.decoding = None;
-                // The task is never aborted, so an error is a panic.
+                // The task is never aborted, so an error means a panic.
                 let decoded = decoded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
                 return self.event(decoded).map(Some);
             }
@@ -168,7 +168,7 @@ impl<E: StreamEvent> Subscription<E> {
         Ok(event)
     }
 
-    /// Waits for more bytes, or for a change of the leader. Bytes that have arrived come first.
+    /// Waits for more bytes, or for a change of the leader. Bytes that have already arrived take precedence.
     async fn fill_unless_leader_changes(&mut self) -> Result<(), StreamError> {
         let Some(leader) = self.leader.clone() else { return self.fill().await };
         let endpoint = self.endpoint.clone();

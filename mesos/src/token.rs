@@ -1,9 +1,9 @@
 //! Keeps an executor's token out of the environment of its process.
 //!
-//! An agent passes the token in the environment. There it can be read as long as the process runs (`/proc/PID/environ`),
-//! and child processes inherit it. Removing a variable at run time changes only the process's own copy, and is not safe
-//! with threads. So [`hide`] executes the program again, in the same process, without the variable, and passes the token
-//! through a pipe.
+//! An agent passes the token in the environment. While the process runs, the environment can be read in `/proc/PID/environ`,
+//! and child processes inherit it. Removing a variable at run time changes only the process's own copy, and is not safe with
+//! threads. So [`hide`] executes the program again, in the same process and without the variable, and passes the token through
+//! a pipe.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -12,19 +12,19 @@ use std::process::{Command, Stdio};
 
 /// The variable in which agents pass the token.
 pub const VARIABLE: &str = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN";
-/// Set when the token is to be read from standard input, which executors do not use otherwise.
+/// Set if the token must be read from standard input, which executors do not use otherwise.
 const ON_STDIN: &str = "MESOS_EXECUTOR_TOKEN_ON_STDIN";
-/// The longest token in bytes. It must fit into the buffer of a pipe, because it is written before it is read.
+/// Maximum length of a token in bytes. The token must fit into a pipe's buffer, because it is written before it is read.
 const LONGEST: usize = 4096;
 
 /// Returns the token, if there is one, and removes it from this process's environment.
 ///
-/// Call it first in `main`, before there are other threads or open files. If the environment has a token, this function
-/// does not return: it executes the program again, with the same arguments and process id. In the second run it returns
+/// Call this first in `main`, before there are other threads or open files. If the environment has a token, this function does
+/// not return: it executes the program again, with the same arguments and process id. In the second run, the function returns
 /// the token, and standard input is at its end.
 ///
 /// # Errors
-/// If the program cannot be executed again. The token remains in the environment then.
+/// If the program cannot be executed again. Then the token remains in the environment.
 pub fn hide() -> io::Result<Option<String>> {
     if std::env::var_os(ON_STDIN).is_some() {
         return read_token(io::stdin()).map(Some);
@@ -59,7 +59,8 @@ fn execute_again(token: OsString) -> io::Error {
     };
     let mut words = std::env::args_os();
     let name = words.next();
-    // The path of the program shows in process lists. It may have been deleted.
+    // Process lists show the path that is executed, so prefer the real path to /proc/self/exe. The program's file may have been
+    // deleted.
     let named = std::env::current_exe().ok().filter(|path| path.exists());
     let mut command = Command::new(named.unwrap_or_else(|| "/proc/self/exe".into()));
     if let Some(name) = name {

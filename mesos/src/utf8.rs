@@ -1,5 +1,5 @@
-//! Replaces text that is not UTF-8. Mesos passes on text unchecked: an agent's attributes as its operator typed them, or an
-//! error message that was cut within a character. Such a text must not make the whole event unreadable.
+//! Replaces text that is not UTF-8. Mesos forwards text unchecked, for instance an agent's attributes as typed by its operator,
+//! or an error message that was cut within a character. Invalid text must not make the whole event unreadable.
 
 use bytes::Buf;
 
@@ -16,10 +16,10 @@ type TextFields = &'static [(u32, FieldKind)];
 
 include!(concat!(env!("OUT_DIR"), "/text_fields.rs"));
 
-/// Messages are decoded to this depth.
+/// Maximum nesting depth of messages.
 const MAX_DEPTH: usize = 100;
 
-/// The same message with U+FFFD in place of bytes that are not UTF-8. `None` if `name` (such as
+/// Copies a message, with U+FFFD in place of bytes that are not UTF-8. `None` if `name` (such as
 /// `mesos.v1.scheduler.Event`) is unknown, or if the bytes are not a message.
 pub(crate) fn replaced(name: &str, message: &[u8]) -> Option<Vec<u8>> {
     let index = MESSAGES.binary_search_by_key(&name, |(name, _)| name).ok()?;
@@ -49,14 +49,14 @@ fn copy(index: usize, mut from: &[u8], depth: usize) -> Option<Vec<u8>> {
                 prost::encode_length_delimiter(changed.len(), &mut copy).ok()?;
                 copy.extend(changed);
             }
-            // Mesos has no groups.
+            // Mesos' messages contain no groups.
             _ => return None,
         }
     }
     Some(copy)
 }
 
-/// Copies a varint, and returns it.
+/// Copies a varint, and returns its value.
 fn varint(from: &mut &[u8], to: &mut Vec<u8>) -> Option<usize> {
     let before = *from;
     let number = prost::decode_length_delimiter(&mut *from).ok()?;

@@ -1,8 +1,8 @@
 //! The messages of Mesos' v1 API, generated from the crate's own .proto files.
 //!
-//! These are all messages that Mesos 1.11 exchanges with schedulers and executors, with Mesos' names and field numbers.
-//! Fields of a later Mesos are skipped. Enums are `i32`, so that an unknown value does not make its message unreadable. The
-//! accessor of the same name (`status.state()`) returns the enum, or its first value if the number is unknown.
+//! These are all messages that Mesos 1.11 exchanges with schedulers and executors, with Mesos' names and field numbers. Fields
+//! that later versions of Mesos have added are skipped. Enums are `i32`, so that an unknown value does not make its message
+//! unreadable. The accessor of the same name (`status.state()`) returns the enum, or its first value if the number is unknown.
 #![allow(missing_docs, clippy::all, rustdoc::all)] // generated; the .proto files have the documentation
 
 include!(concat!(env!("OUT_DIR"), "/mesos.v1.rs"));

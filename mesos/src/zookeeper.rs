@@ -1,4 +1,4 @@
-//! `zk://` addresses: a ZooKeeper ensemble and the node below which masters stand for election.
+//! `zk://` addresses: a ZooKeeper ensemble and the node under which masters stand for election.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use zookeeper_client::{Client, Error};
 
 use crate::address::{AddressError, HostPort, parse_host_port};
 
-/// The port of a ZooKeeper server, unless its address names another one.
+/// A ZooKeeper server's port if the address does not name one.
 pub const DEFAULT_PORT: u16 = 2181;
 
 /// An address `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH`. Neither `Debug` nor `Display` shows the password.
@@ -22,7 +22,7 @@ pub struct Ensemble {
 impl Ensemble {
     /// Parses the text after `zk://`.
     pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
-        // The last `@`, because a password may contain others.
+        // Split at the last `@`, because a password may contain an `@`.
         let (credentials, rest) = match text.rsplit_once('@') {
             Some((credentials, rest)) => (Some(credentials.to_owned()), rest),
             None => (None, text),
@@ -59,8 +59,8 @@ impl Ensemble {
         self.credentials.is_some()
     }
 
-    /// Begins a session, with the credentials, if any, in ZooKeeper's digest scheme. ZooKeeper may choose another timeout.
-    /// The session survives a short loss of the connection.
+    /// Begins a session, and authenticates with the credentials, if any, by ZooKeeper's digest scheme. ZooKeeper may choose a
+    /// session timeout other than `session_timeout`. The session survives a short loss of the connection.
     ///
     /// # Errors
     /// If no server can be reached.

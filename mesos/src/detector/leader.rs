@@ -16,7 +16,7 @@ const PREFIX: &str = "json.info_";
 pub struct Leader {
     /// The address that it listens on.
     pub address: HostPort,
-    /// Its own host name, for certificates and messages.
+    /// The master's host name, for certificates and messages.
     pub hostname: Option<String>,
     /// The id of the master process; a restarted master has a new one.
     pub id: String,
@@ -67,7 +67,7 @@ mod tests {
         let mixed =
             nodes(&["json.info_0000000012", "json.info_0000000003", "log_replicas", "info_0000000001"]);
         assert_eq!(first(&mixed), Some("json.info_0000000003"));
-        // Compared as numbers, not as text.
+        // Sequence numbers are compared as numbers, not as text.
         assert_eq!(
             first(&nodes(&["json.info_10000000000", "json.info_9999999999"])),
             Some("json.info_9999999999")

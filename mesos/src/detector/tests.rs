@@ -21,7 +21,7 @@ fn elect(sender: &channel::Sender<Election>, leader: Leader) {
     sender.send_replace(Election { leader: Some(leader), error: None });
 }
 
-/// The paused clock jumps to the limit, so nothing else can have been due before.
+/// The paused clock jumps to the limit, because no other timer is set.
 #[tokio::test(start_paused = true)]
 async fn a_fixed_list_needs_no_zookeeper_and_never_changes() {
     let detector = Detector::new("a:1,b:2".parse().unwrap());
@@ -45,7 +45,7 @@ async fn waits_for_the_first_leader_and_yields_each_next_one() {
     assert_eq!(waiting.await.unwrap().unwrap(), std::slice::from_ref(&one.address));
     assert_eq!(detector.leader_other_than(None).await, one);
     let next = detector.changed();
-    // In between, no master leads.
+    // Between the two leaders, no master leads.
     sender.send_replace(Election::default());
     elect(&sender, two.clone());
     assert_eq!(next.await, two);

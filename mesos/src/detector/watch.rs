@@ -1,4 +1,4 @@
-//! Watches the candidates in ZooKeeper, session after session. The only I/O of the detector.
+//! Watches the candidates in ZooKeeper, and starts a new session when one is lost. This is the detector's only I/O.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use super::{DetectError, Election, leader};
 use crate::backoff::Backoff;
 use crate::zookeeper::Ensemble;
 
-/// The default of masters and agents.
+/// The same default as in Mesos' masters and agents.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two sessions.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// An unreadable node is read again after this time, if nothing changes before.
+/// An unreadable node is read again after this time, or as soon as the node changes.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Publishes the state of the election for ever.
@@ -24,13 +24,13 @@ pub(super) async fn run(ensemble: Ensemble, by_name: bool, election: Sender<Elec
     loop {
         let Err(error) = session(&ensemble, by_name, &election, &mut backoff).await;
         tracing::debug!(%ensemble, ?error, "no session with ZooKeeper");
-        // Keeps the last leader, which has a session of its own.
+        // Keeps the last leader: its own session with ZooKeeper may be alive.
         election.send_modify(|election| election.error = Some(error));
         tokio::time::sleep(backoff.delay()).await;
     }
 }
 
-/// Runs one session until it is lost. The client reconnects by itself within a session.
+/// Runs one session until the session is lost. Within a session, the client reconnects by itself.
 async fn session(
     ensemble: &Ensemble,
     by_name: bool,
@@ -96,7 +96,7 @@ async fn read_election(
     }
 }
 
-/// The reason why the session is over, if this event ends it.
+/// The reason why this event ends the session; `None` if the session continues.
 fn lost(event: WatchedEvent) -> Option<ZkError> {
     match (event.event_type, event.session_state) {
         (EventType::Session, SessionState::Expired) => Some(ZkError::SessionExpired),

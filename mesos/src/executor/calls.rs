@@ -11,9 +11,9 @@ use crate::v1::{ExecutorId, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus
 /// The ids that identify an executor in every call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The framework that it belongs to.
+    /// The framework that the executor belongs to.
     pub framework_id: FrameworkId,
-    /// Its own id.
+    /// The executor's id.
     pub executor_id: ExecutorId,
 }
 
@@ -26,7 +26,7 @@ fn call(identity: &Identity, kind: Type) -> Call {
     }
 }
 
-/// SUBSCRIBE. The first call has neither tasks nor updates. A later one has the tasks without an acknowledged update, and
+/// SUBSCRIBE. The first call lists neither tasks nor updates. Later calls list the tasks without an acknowledged update, and
 /// the unacknowledged updates in order.
 pub fn subscribe(identity: &Identity, tasks: Vec<TaskInfo>, updates: Vec<TaskStatus>) -> Call {
     let subscribe = call::Subscribe {
@@ -36,17 +36,17 @@ pub fn subscribe(identity: &Identity, tasks: Vec<TaskInfo>, updates: Vec<TaskSta
     Call { subscribe: Some(subscribe), ..call(identity, Type::Subscribe) }
 }
 
-/// UPDATE: the state of a task. Keep it until its uuid is acknowledged. See [`status`].
+/// UPDATE: the state of a task. Keep the update until its uuid is acknowledged. See [`status`].
 pub fn update(identity: &Identity, status: TaskStatus) -> Call {
     Call { update: Some(call::Update { status }), ..call(identity, Type::Update) }
 }
 
-/// MESSAGE to the scheduler. It may be lost without notice.
+/// MESSAGE to the scheduler. The message may be lost without notice.
 pub fn message(identity: &Identity, data: Vec<u8>) -> Call {
     Call { message: Some(call::Message { data }), ..call(identity, Type::Message) }
 }
 
-/// HEARTBEAT: shows the agent, and proxies on the way, that the executor lives. Every half hour is enough.
+/// HEARTBEAT: shows the agent, and any proxies, that the executor is alive. One call every half hour is enough.
 pub fn heartbeat(identity: &Identity) -> Call {
     call(identity, Type::Heartbeat)
 }

@@ -26,9 +26,9 @@ pub enum Event {
     Error(String),
     /// End all tasks, send their updates, and exit within the grace period.
     Shutdown,
-    /// Shows that the agent lives.
+    /// Shows that the agent is alive.
     Heartbeat,
-    /// An event of an unknown type, or without the field that its type requires. To be ignored.
+    /// An event of an unknown type, or without the field that its type requires. Ignore it.
     Unknown(Box<Wire>),
 }
 
@@ -51,7 +51,7 @@ impl From<Wire> for Event {
     }
 }
 
-/// For embedded clusters and tests, which send events.
+/// Embedded clusters and tests use this conversion to send events.
 impl From<Event> for Wire {
     fn from(event: Event) -> Self {
         use event::Type;

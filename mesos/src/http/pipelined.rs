@@ -1,4 +1,4 @@
-//! One connection on which several calls are in flight at once; the responses come in the order of the calls.
+//! One connection with several calls in flight; the responses arrive in the order of the calls.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,16 +21,15 @@ use crate::error::CallError;
 /// A connection that is being opened.
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>, CallError>> + Send>>;
 
-/// Bytes that one read takes at most: some hundred responses that accept a call.
+/// Maximum number of bytes per read: enough for some hundred responses that accept a call.
 const READ_SIZE: usize = 16 << 10;
 /// A write buffer larger than this is freed after use.
 const MAX_KEPT_BUFFER: usize = 64 << 10;
 
-/// A connection without calls is not used any more after this time, because a firewall or NAT on the way may have
-/// dropped it silently.
+/// A connection that has been idle for this time is not reused, because a firewall or NAT may have dropped it silently.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
 
-/// The fate of a call, or of all calls of a connection.
+/// The outcome of a call, or of all calls in flight on a connection.
 #[derive(Debug)]
 pub(crate) enum ConnectionEvent<C> {
     /// The response to the oldest call.
@@ -50,11 +49,11 @@ pub(crate) struct PipelinedConnection<C> {
     io: Stream,
     /// Bytes that are still to be written.
     out: BytesMut,
-    /// Whether bytes may wait in a lower layer, such as TLS.
+    /// Whether a lower layer, such as TLS, may hold unsent bytes.
     unflushed: bool,
-    /// Whether a part of the calls in flight was written.
+    /// Whether any bytes of the calls in flight were written.
     begun: bool,
-    /// Whether there was a response on this connection.
+    /// Whether a response has arrived on this connection.
     responded: bool,
     calls: VecDeque<C>,
     reader: ResponseReader,
@@ -141,7 +140,7 @@ impl<C> PipelinedConnection<C> {
         self.out.extend_from_slice(head);
         let mut digits = [0; 32];
         let mut rest = &mut digits[..];
-        // Cannot fail: every length fits into the buffer.
+        // Writing cannot fail, because every length fits into the buffer.
         let _ = write!(rest, "{}\r\n\r\n", body.len());
         let unused = rest.len();
         self.out.extend_from_slice(&digits[..digits.len() - unused]);
@@ -179,7 +178,7 @@ impl<C> PipelinedConnection<C> {
             Ok(Poll::Pending) if self.calls.is_empty() => return,
             Ok(Poll::Pending) => {
                 let written = self.write(cx);
-                // If writing fails, a last response from the peer tells the reason better than the error does.
+                // If writing fails, a last response from the peer explains the failure better than the error.
                 self.read(cx, events).and_then(|read| match written {
                     Err(error) if read.is_pending() => Err(error),
                     _ => Ok(read),
@@ -216,9 +215,9 @@ impl<C> PipelinedConnection<C> {
         Ok(())
     }
 
-    /// Reads until nothing more has arrived. Ready when the peer takes no more calls.
+    /// Reads all bytes that have arrived. Returns `Ready` if the peer accepts no more calls.
     fn read(&mut self, cx: &mut Context<'_>, events: &mut Vec<ConnectionEvent<C>>) -> io::Result<Poll<()>> {
-        // Uninitialised, because clearing it would cost more than most reads.
+        // The space is uninitialised, because clearing it would cost more than most reads.
         let mut space = [const { MaybeUninit::uninit() }; READ_SIZE];
         loop {
             let Stream::Open(io) = &mut self.io else { return Ok(Poll::Ready(())) };
@@ -234,7 +233,7 @@ impl<C> PipelinedConnection<C> {
         }
     }
 
-    /// Takes the complete responses. Returns whether the peer takes no more calls on this connection.
+    /// Takes the complete responses. Returns whether the peer accepts no more calls on this connection.
     fn take_responses(&mut self, events: &mut Vec<ConnectionEvent<C>>) -> bool {
         loop {
             match self.reader.next() {
@@ -262,7 +261,7 @@ impl<C> PipelinedConnection<C> {
         }
     }
 
-    /// The peer has closed the connection, or takes no more calls on it.
+    /// Call this when the peer has closed the connection, or accepts no more calls on it.
     fn ended(&mut self, events: &mut Vec<ConnectionEvent<C>>) {
         if let Some(response) = self.reader.finish()
             && let Some(call) = self.calls.pop_front()
@@ -275,7 +274,7 @@ impl<C> PipelinedConnection<C> {
     }
 
     fn broken(&mut self, error: io::Error, events: &mut Vec<ConnectionEvent<C>>) {
-        // Without `responded`, a peer that closes each connection at once would be tried again for ever.
+        // Without `responded`, calls to a peer that immediately closes each connection would be repeated for ever.
         let not_sent = !self.begun && self.responded;
         let calls = self.close();
         if calls.is_empty() {

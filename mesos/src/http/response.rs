@@ -13,9 +13,9 @@ use crate::address::{AddressError, Endpoint};
 use crate::auth::Auth;
 use crate::error::{CallError, Refusal};
 
-/// Bytes of a response's body that are kept; an error message needs no more.
+/// Maximum number of bytes kept of a response's body; an error message needs no more.
 pub(super) const MAX_MESSAGE: usize = 4096;
-/// Takes the place of an empty message.
+/// Shown in place of an empty message.
 const NO_TEXT: &str = "no text";
 
 /// A response that was read to its end.
@@ -26,7 +26,7 @@ pub(crate) struct CallResponse {
     pub server: Option<String>,
     /// The start of the body.
     pub body: Vec<u8>,
-    /// Whether the peer takes no further calls on this connection.
+    /// Whether the peer accepts no more calls on this connection.
     pub closes: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn is_stream(response: &Response<Incoming>) -> bool {
     response.headers().get(CONTENT_TYPE) == Some(&PROTOBUF)
 }
 
-/// The endpoint to which a redirect leads.
+/// The target of a redirect.
 pub(super) fn redirect_target(
     endpoint: &Endpoint,
     response: &Response<Incoming>,
@@ -66,7 +66,7 @@ pub(super) async fn read(response: Response<Incoming>) -> CallResponse {
     let status = response.status();
     let (content_type, server) = (header(&response, CONTENT_TYPE), header(&response, SERVER));
     let (mut incoming, mut body) = (response.into_body(), Vec::new());
-    // An error while reading the body does not matter: its beginning says enough.
+    // An error while reading the body does not matter: the beginning of the body is enough for a message.
     while let Some(Ok(frame)) = incoming.frame().await {
         if let Some(data) = frame.data_ref() {
             body.extend_from_slice(data);
@@ -82,7 +82,7 @@ fn header(response: &Response<Incoming>, name: HeaderName) -> Option<String> {
     response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// A call, as far as the meaning of its response depends on it.
+/// The properties of a call that the meaning of its response depends on.
 pub(crate) struct CallContext<'a> {
     pub endpoint: &'a Endpoint,
     /// The name of the call's type.
@@ -109,7 +109,7 @@ impl CallContext<'_> {
         CallError::Broken { endpoint: self.endpoint.clone(), source: source.into() }
     }
 
-    /// The error that a response stands for, when another one was expected.
+    /// Converts an unexpected response to an error.
     pub fn error(&self, response: &CallResponse) -> CallError {
         let CallResponse { status, server, body, .. } = response;
         let content_type = response.content_type.as_deref().unwrap_or("of no stated type");
@@ -119,7 +119,7 @@ impl CallContext<'_> {
             let found = format!("HTTP {status}, {content_type}, to {}: {message}", self.call);
             return CallError::NotMesos { endpoint, found };
         }
-        // A Mesos that is starting responds like this. Mesos never sends a Server header.
+        // A starting master or agent responds like this. Mesos never sends a Server header.
         let starting = status == StatusCode::NOT_FOUND
             && server.is_none()
             && matches!(message.as_str(), "404 Not Found." | NO_TEXT);
@@ -141,7 +141,7 @@ impl CallContext<'_> {
     fn refusal(&self, status: StatusCode, message: &str) -> Refusal {
         let bad_request = status == StatusCode::BAD_REQUEST;
         let unknown = bad_request && message.ends_with("cannot be found");
-        // An agent takes every path below /api/v1 for its operator API.
+        // An agent treats every path below /api/v1 as its operator API.
         let wrong_api = bad_request && message == "Failed to parse body into a protobuf object";
         let replaced = bad_request && message.contains("stream ID") || message.contains("is not subscribed");
         match status {
@@ -162,7 +162,7 @@ impl CallContext<'_> {
     }
 }
 
-/// The first 200 characters, with each run of white space as one blank.
+/// The first 200 characters, with each run of white space replaced by one space.
 fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(200) {

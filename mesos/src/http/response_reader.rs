@@ -1,16 +1,16 @@
 //! Splits the bytes from a peer into the responses to pipelined calls (RFC 9112).
 //!
-//! Bytes in, responses out; no socket. hyper's client waits for each response before it sends the next request, so it
-//! cannot be used for pipelined calls.
+//! The reader does no I/O: the caller passes in bytes and gets responses. hyper's client waits for each response before it
+//! sends the next request, so it cannot be used for pipelined calls.
 
 use bytes::{Buf, BytesMut};
 use hyper::StatusCode;
 
 use super::response::{CallResponse, MAX_MESSAGE, not_http};
 
-/// Most headers of a response. A master sends three or four, a proxy some more.
+/// Maximum number of headers of a response. A master sends three or four, a proxy a few more.
 const MAX_HEADERS: usize = 64;
-/// Longest head of a response, and longest line between chunks, in bytes.
+/// Maximum length of a response's head, and of a line between chunks, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
 /// The peer's bytes are not HTTP.
@@ -28,7 +28,7 @@ impl Malformed {
 #[derive(Debug, Default)]
 pub(crate) struct ResponseReader {
     buffer: BytesMut,
-    /// The response that has begun, and the part of it that is expected next.
+    /// The response whose head has been read, and the part of it that is expected next.
     begun: Option<(CallResponse, Rest)>,
 }
 
@@ -130,7 +130,7 @@ fn take(buffer: &mut BytesMut, response: &mut CallResponse, length: u64) -> u64 
     length - here as u64
 }
 
-/// Takes a line between chunks. Returns the part that follows it.
+/// Takes a line between chunks. Returns the part that follows the line.
 fn line(buffer: &mut BytesMut, rest: Rest) -> Result<Option<Rest>, Malformed> {
     if rest == Rest::Size {
         return match httparse::parse_chunk_size(buffer) {
@@ -177,7 +177,7 @@ fn read_head(head: &httparse::Response<'_, '_>) -> Result<(CallResponse, Rest), 
     };
     let closes = is("connection", "close") || head.version == Some(0) && !is("connection", "keep-alive");
     let text = |name: &str| value(name).map(std::borrow::Cow::into_owned);
-    // Of a response that accepts a call, nothing else is used.
+    // These headers are used only for responses that do not accept a call.
     let (content_type, server) =
         if status.is_success() { (None, None) } else { (text("content-type"), text("server")) };
     let informational = status.is_informational();
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Responses in all forms. The last one ends when the connection is closed.
+    /// Responses of every form. The last response ends when the connection is closed.
     const RESPONSES: &str = "HTTP/1.1 202 Accepted\r\nDate: x\r\nContent-Length: 0\r\n\r\n\
         HTTP/1.1 100 Continue\r\n\r\n\
         HTTP/1.1 503 Service Unavailable\r\nServer: p\r\nContent-Type: text/html\r\ncontent-length: 5\r\n\r\nbusy!\

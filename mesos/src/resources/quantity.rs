@@ -1,4 +1,4 @@
-//! Amounts, with the precision that Mesos compares them with.
+//! Amounts of resources, with the precision that Mesos uses to compare them.
 
 use std::fmt;
 use std::iter::Sum;
@@ -12,12 +12,12 @@ impl Quantity {
     /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// The nearest thousandth. Negative numbers and NaN become zero.
+    /// Rounds to the nearest thousandth. Negative numbers and NaN become zero.
     pub fn new(value: f64) -> Self {
         Self((value * 1000.0).round() as u64) // `as` saturates, and turns NaN into 0
     }
 
-    /// This many thousandths.
+    /// An amount of `thousandths`.
     pub const fn from_milli(thousandths: u64) -> Self {
         Self(thousandths)
     }
@@ -32,7 +32,7 @@ impl Quantity {
         self.0
     }
 
-    /// The amount as a number, as messages have it.
+    /// The amount as a floating-point number, as in messages.
     pub fn value(self) -> f64 {
         self.0 as f64 / 1000.0
     }

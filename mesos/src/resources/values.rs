@@ -1,4 +1,4 @@
-//! Arithmetic with ranges of numbers. A range whose end is before its beginning is empty.
+//! Arithmetic with ranges of numbers. A range that ends before its beginning is empty.
 
 use crate::v1::value::{Range, Ranges};
 use crate::v1::{Resource, value};
@@ -11,7 +11,7 @@ fn set(piece: &mut Resource, range: Vec<Range>) {
     piece.ranges = Some(Ranges { range });
 }
 
-/// The size of all ranges together.
+/// The total size of all ranges.
 pub(super) fn count(piece: &Resource) -> u64 {
     let size = |range: &Range| range.end.checked_sub(range.begin).map_or(0, |more| more.saturating_add(1));
     list(piece).iter().map(size).fold(0, u64::saturating_add)
@@ -36,14 +36,15 @@ pub(super) fn take_first(piece: &mut Resource, count: usize, numbers: &mut Vec<u
     }
 }
 
-/// Takes one number out of `piece`, if it is there. Returns it as a piece of its own.
+/// Removes one number from `piece` and returns it as a separate piece; `None` if `piece` does not contain the number.
 pub(super) fn take_number(piece: &mut Resource, number: u64) -> Option<Resource> {
     let taken = with_values(piece, &[number]);
     *piece = less(piece, &taken)?;
     Some(taken)
 }
 
-/// `piece` without the numbers of `part`; `None` if they are not all there. Its ranges are merged and sorted.
+/// `piece` without the numbers of `part`; `None` if `piece` does not contain all of them. The resulting ranges are merged and
+/// sorted.
 pub(super) fn less(piece: &Resource, part: &Resource) -> Option<Resource> {
     let mut left = merged(list(piece));
     for gone in merged(list(part)) {
@@ -84,7 +85,7 @@ pub(super) fn with_values(piece: &Resource, numbers: &[u64]) -> Resource {
     Resource { ranges: Some(value::Ranges { range }), ..piece.clone() }
 }
 
-/// Adds the numbers of `other`.
+/// Adds the numbers of `other` to `piece`.
 pub(super) fn join(piece: &mut Resource, other: &Resource) {
     let joined = [list(piece), list(other)].concat();
     set(piece, joined);

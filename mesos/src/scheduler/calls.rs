@@ -1,4 +1,4 @@
-//! A function for each call. All calls except [`subscribe`] carry the framework's id.
+//! A function for each type of call. All calls except [`subscribe`] carry the framework's id.
 
 use std::time::Duration;
 
@@ -59,8 +59,8 @@ pub fn decline(framework: &FrameworkId, offer_ids: Vec<OfferId>, refuse: Option<
     Call { decline: Some(decline), ..call(framework, Type::Decline) }
 }
 
-/// ACCEPT_INVERSE_OFFERS: promises to give the resources back in time. Until then, Mesos asks again every `refuse` (`None`:
-/// its default, 5 s).
+/// ACCEPT_INVERSE_OFFERS: promises to return the resources in time. Until then, Mesos repeats the inverse offers every `refuse`
+/// (`None`: Mesos' default, 5 s).
 pub fn accept_inverse_offers(
     framework: &FrameworkId,
     inverse_offer_ids: Vec<OfferId>,
@@ -70,8 +70,8 @@ pub fn accept_inverse_offers(
     Call { accept_inverse_offers: Some(accept), ..call(framework, Type::AcceptInverseOffers) }
 }
 
-/// DECLINE_INVERSE_OFFERS: may not give the resources back in time. Mesos asks again after `refuse` (`None`: its default,
-/// 5 s).
+/// DECLINE_INVERSE_OFFERS: the framework may not return the resources in time. Mesos repeats the inverse offers after `refuse`
+/// (`None`: Mesos' default, 5 s).
 pub fn decline_inverse_offers(
     framework: &FrameworkId,
     inverse_offer_ids: Vec<OfferId>,
@@ -91,8 +91,8 @@ pub fn suppress(framework: &FrameworkId, roles: Vec<String>) -> Call {
     Call { suppress: Some(call::Suppress { roles }), ..call(framework, Type::Suppress) }
 }
 
-/// KILL: ends a task. Name the agent if it is known; otherwise a task that only its agent remembers lives on. `policy`
-/// overrides the task's own.
+/// KILL: ends a task. Name the agent if it is known; otherwise a task that only its agent knows keeps running. `policy`
+/// overrides the task's own kill policy.
 pub fn kill(
     framework: &FrameworkId,
     task: TaskId,
@@ -110,7 +110,7 @@ pub fn shutdown(framework: &FrameworkId, executor: ExecutorId, agent: AgentId) -
 }
 
 /// ACKNOWLEDGE of an update, after which the next update of its task is sent. `None` for an update that must not be
-/// acknowledged, because it has no uuid or agent: the master itself has made it, for instance for RECONCILE.
+/// acknowledged, because it has no uuid or agent: the master itself generated it, for instance in answer to RECONCILE.
 pub fn acknowledge(framework: &FrameworkId, update: &TaskStatus) -> Option<Call> {
     let acknowledge = call::Acknowledge {
         agent_id: update.agent_id.clone()?,
@@ -134,7 +134,7 @@ pub fn acknowledge_operation_status(framework: &FrameworkId, update: &OperationS
 }
 
 /// RECONCILE: asks for the state of these tasks; without tasks, of all tasks that the master knows. The answers are updates
-/// without uuid. There is none while the agent of a task has not returned.
+/// without uuid. No update comes for a task whose agent has not yet reregistered.
 pub fn reconcile(framework: &FrameworkId, tasks: Vec<(TaskId, Option<AgentId>)>) -> Call {
     let tasks = tasks.into_iter().map(|(task_id, agent_id)| call::reconcile::Task { task_id, agent_id });
     Call { reconcile: Some(call::Reconcile { tasks: tasks.collect() }), ..call(framework, Type::Reconcile) }
@@ -152,13 +152,13 @@ pub fn reconcile_operations(
     Call { reconcile_operations: Some(reconcile), ..call(framework, Type::ReconcileOperations) }
 }
 
-/// MESSAGE to an executor. It may be lost without notice.
+/// MESSAGE to an executor. The message may be lost without notice.
 pub fn message(framework: &FrameworkId, executor: ExecutorId, agent: AgentId, data: Vec<u8>) -> Call {
     let message = call::Message { agent_id: agent, executor_id: executor, data };
     Call { message: Some(message), ..call(framework, Type::Message) }
 }
 
-/// REQUEST for resources. Mesos' own allocator ignores it.
+/// REQUEST for resources. Mesos' built-in allocator ignores the call.
 pub fn request(framework: &FrameworkId, requests: Vec<Request>) -> Call {
     Call { request: Some(call::Request { requests }), ..call(framework, Type::Request) }
 }

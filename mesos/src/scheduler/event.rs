@@ -16,11 +16,11 @@ pub enum Event {
     Offers(Vec<Offer>),
     /// Mesos asks for resources back, for maintenance.
     InverseOffers(Vec<InverseOffer>),
-    /// An offer is not valid any more.
+    /// An offer is no longer valid.
     Rescind(OfferId),
-    /// An inverse offer is not valid any more.
+    /// An inverse offer is no longer valid.
     RescindInverseOffer(OfferId),
-    /// A status update of a task. Acknowledge it if [`TaskStatus::needs_acknowledgement`], once it has been stored.
+    /// A status update of a task. Once the update is stored, acknowledge it if [`TaskStatus::needs_acknowledgement`].
     Update(Box<TaskStatus>),
     /// A status update of an operation. Acknowledge it if it has a uuid.
     UpdateOperationStatus(Box<OperationStatus>),
@@ -30,9 +30,9 @@ pub enum Event {
     Failure(event::Failure),
     /// The last event. The subscription, and usually the framework id, cannot be used any more.
     Error(String),
-    /// Shows that the master lives.
+    /// Shows that the master is alive.
     Heartbeat,
-    /// An event of an unknown type, or without the field that its type requires. To be ignored.
+    /// An event of an unknown type, or without the field that its type requires. Ignore it.
     Unknown(Box<Wire>),
 }
 
@@ -63,7 +63,7 @@ impl From<Wire> for Event {
     }
 }
 
-/// For embedded clusters and tests, which send events.
+/// Embedded clusters and tests use this conversion to send events.
 impl From<Event> for Wire {
     fn from(event: Event) -> Self {
         use event::Type;

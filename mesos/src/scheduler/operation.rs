@@ -1,7 +1,7 @@
 //! A function for each operation on an offer. The operations go into [`accept`](super::accept).
 //!
-//! Resources to reserve and volumes to create are described as they will be afterwards. An example for a framework with the
-//! capability RESERVATION_REFINEMENT; with a principal, `reservation.principal` must be the same:
+//! RESERVE and CREATE take the resources in their state after the operation. The example is for a framework with the capability
+//! RESERVATION_REFINEMENT; a framework with a principal must also set `reservation.principal` to it:
 //!
 //! ```
 //! use mesos::resources::{Quantity, Resources, Shortage};
@@ -48,14 +48,14 @@ pub fn launch(task_infos: Vec<TaskInfo>) -> Operation {
     Operation { launch: Some(Launch { task_infos }), ..operation(Type::Launch) }
 }
 
-/// LAUNCH_GROUP: starts all tasks or none. The executor must have its `framework_id` set, and cpus, mem and disk of its
-/// own. The tasks must not name an executor.
+/// LAUNCH_GROUP: starts all tasks or none. The executor's `framework_id` must be set, and it must have its own cpus, mem and
+/// disk. The tasks must not name an executor.
 pub fn launch_group(executor: ExecutorInfo, tasks: Vec<TaskInfo>) -> Operation {
     let group = LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };
     Operation { launch_group: Some(group), ..operation(Type::LaunchGroup) }
 }
 
-/// RESERVE: reserves resources for a role. They are described as they will be afterwards.
+/// RESERVE: reserves resources for a role. `resources` already contain the new reservation.
 pub fn reserve(resources: Vec<Resource>) -> Operation {
     Operation { reserve: Some(Reserve { source: Vec::new(), resources }), ..operation(Type::Reserve) }
 }
@@ -80,7 +80,7 @@ pub fn grow_volume(volume: Resource, addition: Resource) -> Operation {
     Operation { grow_volume: Some(GrowVolume { volume, addition }), ..operation(Type::GrowVolume) }
 }
 
-/// SHRINK_VOLUME: takes megabytes from a persistent volume.
+/// SHRINK_VOLUME: makes a persistent volume smaller by `megabytes`.
 pub fn shrink_volume(volume: Resource, megabytes: f64) -> Operation {
     let shrink = ShrinkVolume { volume, subtract: value::Scalar { value: megabytes } };
     Operation { shrink_volume: Some(shrink), ..operation(Type::ShrinkVolume) }
@@ -92,13 +92,13 @@ pub fn create_disk(source: Resource, target: DiskType, profile: Option<String>) 
     Operation { create_disk: Some(create), ..operation(Type::CreateDisk) }
 }
 
-/// DESTROY_DISK: turns a disk into a raw one again.
+/// DESTROY_DISK: turns a disk back into a raw disk.
 pub fn destroy_disk(source: Resource) -> Operation {
     Operation { destroy_disk: Some(DestroyDisk { source }), ..operation(Type::DestroyDisk) }
 }
 
 impl Operation {
-    /// The same operation with an id, so that UPDATE_OPERATION_STATUS reports its state. Not for LAUNCH and LAUNCH_GROUP.
+    /// Sets an id, so that UPDATE_OPERATION_STATUS reports the operation's state. Not for LAUNCH and LAUNCH_GROUP.
     pub fn with_id(self, id: OperationId) -> Self {
         Self { id: Some(id), ..self }
     }

@@ -13,33 +13,33 @@ use crate::connect;
 use crate::error::CallError;
 use crate::http::{ConnectionEvent, EncodedCall, PipelinedConnection};
 
-/// How many calls a pipeline has in flight at most: connections × calls per connection.
+/// Limits the number of calls that a pipeline has in flight to connections × calls per connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PipelineSettings {
-    /// Most connections. Each is opened when it is needed. 32.
+    /// Maximum number of connections. A connection is opened when it is needed. 32.
     pub connections: usize,
-    /// Most calls in flight on one connection. 8.
+    /// Maximum number of calls in flight on one connection. 8.
     pub calls_per_connection: usize,
     /// Fewer calls than this are not spread over several connections. 4.
     pub min_batch: usize,
 }
 
 impl Default for PipelineSettings {
-    /// If the peer takes 2 ms for each call and handles the calls of a connection one by one, it is sent 16,000 calls/s.
+    /// With these values, a peer that handles the calls of a connection one by one in 2 ms each gets 16,000 calls/s.
     fn default() -> Self {
         Self { connections: 32, calls_per_connection: 8, min_batch: 4 }
     }
 }
 
-/// The fate of a call.
+/// The outcome of a call.
 #[derive(Debug)]
 pub enum CallOutcome {
-    /// The call is well-formed and has arrived. Its effect shows in events, or not at all.
+    /// The call is well-formed and has arrived. Any effect becomes visible through later events.
     Accepted,
     /// The connection was about to end, and the master has not seen the call. Send it again.
     NotSent,
-    /// The error that [`SchedulerClient::call`] would return. After an error of the connection, the fate of the other
-    /// calls in flight is unknown.
+    /// The error that [`SchedulerClient::call`] would return. After an error of the connection, the master may or may not have
+    /// received the other calls in flight.
     Failed(CallError),
 }
 
@@ -98,18 +98,18 @@ impl SchedulerClient {
 }
 
 impl Pipeline {
-    /// How many more calls can be sent now.
+    /// The number of calls that [`send`](Self::send) accepts now.
     pub fn free_capacity(&self) -> usize {
         self.idle_connections() * self.settings.calls_per_connection
     }
 
-    /// How many calls wait for their responses.
+    /// The number of calls without a response yet.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// Queues calls, at most [`free_capacity`](Self::free_capacity). The number of each call comes back with its
-    /// outcome. The calls are written while [`outcomes`](Self::outcomes) is awaited.
+    /// Queues calls, at most [`free_capacity`](Self::free_capacity). Each call's number is returned with its outcome. The calls
+    /// are written while [`outcomes`](Self::outcomes) is awaited.
     pub fn send(&mut self, calls: Vec<(u64, EncodedCall)>) {
         self.connections.iter_mut().filter(|connection| connection.is_stale()).for_each(|connection| {
             connection.close();
@@ -119,7 +119,7 @@ impl Pipeline {
         let batch = calls.len().div_ceil(self.idle_connections().max(1)).clamp(fewest.max(1), most.max(1));
         self.in_flight += calls.len();
         let mut calls = calls.into_iter().peekable();
-        // Open connections first.
+        // Use open connections first.
         for open in [true, false] {
             let idle = |it: &&mut PipelinedConnection<SentCall>| it.is_idle() && it.is_open() == open;
             for connection in self.connections.iter_mut().filter(idle) {
@@ -140,7 +140,7 @@ impl Pipeline {
         debug_assert!(calls.peek().is_none(), "more calls than there is capacity for");
     }
 
-    /// Waits for outcomes, in any order. Cancelling the future loses nothing. Never ends if no call is in flight.
+    /// Waits for outcomes, which come in any order. The future is cancel-safe. Never completes if no call is in flight.
     pub async fn outcomes(&mut self) -> Outcomes {
         std::future::poll_fn(|cx| self.poll_outcomes(cx)).await
     }
@@ -176,7 +176,7 @@ impl Pipeline {
                 if open == 0 {
                     outcomes.extend(oldest_failed(&calls, error));
                 } else {
-                    // A proxy may limit the number of connections. Those that are open are enough.
+                    // A proxy may limit the number of connections. The open ones suffice.
                     tracing::debug!(%error, open, "no further connections");
                     outcomes.extend(not_sent(calls));
                     self.connections.retain(|connection| !connection.is_closed());
@@ -195,7 +195,7 @@ impl Pipeline {
         self.connections.iter().filter(|connection| connection.is_idle()).count()
     }
 
-    /// Closes a connection whose oldest call has no response in time. One timer serves all connections: it runs out at
+    /// Closes a connection if the response to its oldest call is overdue. One timer serves all connections: the timer fires at
     /// the earliest time at which a call could be overdue.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Option<(u64, CallOutcome)> {
         let after = self.shared.http.config.call_timeout;

@@ -1,4 +1,4 @@
-//! Our .proto files against the names and numbers of Mesos 1.11.
+//! Compares our .proto files with the names and numbers of Mesos 1.11.
 
 use std::collections::BTreeSet;
 

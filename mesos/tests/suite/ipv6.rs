@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::scripted::{ScriptedPeer, accepted, stream_head, subscribe};
 
-/// A port of the loopback; none where the machine has no IPv6.
+/// A listener on the IPv6 loopback; `None` if the machine has no IPv6.
 async fn listener() -> Option<TcpListener> {
     let listener = TcpListener::bind("[::1]:0").await;
     listener.inspect_err(|error| eprintln!("skipped: no IPv6 here: {error}")).ok()
@@ -59,7 +59,8 @@ async fn zookeeper_is_asked_for_a_session() {
     let detector = Detector::new(masters);
     let asking = tokio::spawn(async move { detector.candidates(Duration::from_secs(60)).await });
     let (mut connection, _) = listener.accept().await.unwrap();
-    // A request begins with its length; that for a session has at least protocol, zxid, timeout, id and password.
+    // A request begins with its length. The request for a session contains at least protocol, zxid, timeout, id and password:
+    // 44 bytes.
     assert!(connection.read_u32().await.unwrap() >= 44);
     asking.abort();
 }

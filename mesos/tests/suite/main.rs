@@ -1,4 +1,4 @@
-//! The binding against recorded bytes of a real Mesos 1.11, and against peers that misbehave.
+//! Tests this crate with recorded bytes of a real Mesos 1.11, and with peers that misbehave.
 
 mod calls;
 mod fields;

@@ -1,4 +1,4 @@
-//! Peers that are not Mesos, or a Mesos that misbehaves.
+//! Peers that are not Mesos, and masters and agents that misbehave.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn an_absent_a_silent_and_a_closing_peer_are_transient_errors() {
     assert!(matches!(error, CallError::Timeout { .. }) && error.is_transient(), "{error}");
     let error = refused(Reply::Close, Config::default()).await;
     assert!(matches!(error, CallError::Broken { .. }) && error.is_transient(), "{error}");
-    // The response begins, but does not end.
+    // The response begins, but is never completed.
     let half = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\nhalf";
     let error = refused(Reply::Silence(half.to_vec()), impatient()).await;
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
@@ -98,7 +98,7 @@ async fn a_forbidden_call_does_not_concern_the_credentials() {
     assert!(matches!(error, CallError::Refused { refusal: Refusal::Forbidden, status: 403, .. }), "{error}");
 }
 
-/// Proxies respond like this, mostly with an HTML page.
+/// Overloaded proxies respond with these statuses, mostly with an HTML page.
 #[tokio::test]
 async fn an_overloaded_peer_is_a_transient_error() {
     for status in ["408 Request Timeout", "429 Too Many Requests", "502 Bad Gateway", "504 Gateway Timeout"] {
@@ -109,7 +109,7 @@ async fn an_overloaded_peer_is_a_transient_error() {
     }
 }
 
-/// Happens when the agent has another key than when it started this executor.
+/// An agent refuses a token if its key has changed since it started this executor.
 #[tokio::test]
 async fn a_refused_token_is_not_called_a_secret() {
     let answer = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
@@ -188,7 +188,7 @@ async fn garbage_in_a_stream_is_an_error_of_its_own() {
     let with = |chunk: &str| Reply::Bytes([stream_head(), chunk.into()].concat());
     for (chunk, expected) in [
         ("5\r\nhello\r\n", "is malformed"),
-        ("4\r\n2\n\u{7f}\u{7f}\r\n", "sent 2 bytes that are no event"),
+        ("4\r\n2\n\u{7f}\u{7f}\r\n", "sent 2 bytes that are not an event"),
         ("3\r\n9\nx\r\n0\r\n\r\n", "is malformed"),
         ("zz\r\n", "broke"),
     ] {
@@ -205,7 +205,7 @@ async fn garbage_in_a_stream_is_an_error_of_its_own() {
 
 #[tokio::test]
 async fn an_unknown_event_does_not_end_the_stream() {
-    // Type 77, and a field 99, which are both unknown.
+    // Type 77 and field 99 are both unknown.
     let unknown = b"7\r\n5\n\x08\x4d\x98\x06\x01\r\n".to_vec();
     let bytes = [stream_head(), unknown, chunk([Event::Heartbeat])].concat();
     let peer = ScriptedPeer::start(vec![Reply::Bytes(bytes)]).await;
@@ -214,7 +214,7 @@ async fn an_unknown_event_does_not_end_the_stream() {
     assert!(matches!(stream.next().await, Ok(Some(Event::Heartbeat))));
 }
 
-/// Real agents pass on their operators' attributes like this.
+/// Real agents forward their operators' attributes unchecked.
 #[tokio::test]
 async fn an_event_with_text_that_is_not_utf_8_is_readable() {
     let text = Some(Text { value: "rack #7".into() });

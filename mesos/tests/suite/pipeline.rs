@@ -150,13 +150,13 @@ async fn a_connection_that_was_closed_while_idle_is_replaced() {
     let (_peer, _stream, mut pipeline) = subscribed(list, Config::default(), ONE).await;
     send(&mut pipeline, 0..1);
     outcomes(&mut pipeline, 1).await;
-    // The end may be noticed before the next call is sent, or with it.
+    // The pipeline may notice the end of the connection before or while it sends the next call.
     loop {
         send(&mut pipeline, 1..2);
         match outcomes(&mut pipeline, 1).await.remove(&1) {
             Some(CallOutcome::NotSent) => {}
             Some(CallOutcome::Accepted) => break,
-            // The call was written before the end was noticed.
+            // The call was written before the pipeline noticed the end.
             Some(CallOutcome::Failed(CallError::Broken { .. })) => return,
             other => panic!("{other:?}"),
         }
@@ -200,7 +200,7 @@ async fn a_call_without_a_response_times_out_alone() {
 async fn a_call_fails_when_the_master_does_not_listen_any_more() {
     let (peer, _stream, mut pipeline) = subscribed(vec![], Config::default(), ONE).await;
     drop(peer);
-    // The listener is closed when its task is next polled.
+    // The listener is closed only when its aborted task is next polled, so calls may still be sent until then.
     let error = loop {
         send(&mut pipeline, 0..1);
         match outcomes(&mut pipeline, 1).await.remove(&0) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which API a file belongs to; which encoding it has.
+/// The API and the encoding of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
     pub executor: bool,
@@ -22,7 +22,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded")
 }
 
-/// All files with that ending, in order; never none.
+/// All files with this ending, in order. There is at least one.
 pub fn all(ending: &str) -> Vec<File> {
     let mut files = Vec::new();
     collect(&root(), ending, &mut files);
@@ -31,7 +31,7 @@ pub fn all(ending: &str) -> Vec<File> {
     files
 }
 
-/// The file of that name.
+/// The file with this name.
 pub fn one(name: &str) -> File {
     load(&root().join(name))
 }

@@ -27,7 +27,7 @@ fn recorded_events<W: Message + Default, E: From<W>>(http: &File) -> Vec<E> {
     std::iter::from_fn(|| reader.next().unwrap()).map(|it| W::decode(it).unwrap().into()).collect()
 }
 
-/// A stream ends in good order only if its last chunk has length 0. Otherwise the peer has died.
+/// A stream ends properly only if its last chunk has length 0. Otherwise the peer has died.
 fn check_end(file: &File, end: Result<(), StreamError>) {
     let clean = file.bytes.ends_with(b"\r\n0\r\n\r\n");
     match end {

@@ -7,7 +7,7 @@ use testing::http_peer::{HttpPeer, Reply, Request, Script};
 use testing::mesos_peer;
 use tokio::net::TcpListener;
 
-/// A server that sends prepared replies and keeps the requests.
+/// A server that sends prepared replies and records the requests.
 pub struct ScriptedPeer {
     pub address: HostPort,
     script: Script,
@@ -54,7 +54,7 @@ pub fn chunk(events: impl IntoIterator<Item = scheduler::Event>) -> Vec<u8> {
     mesos_peer::chunk::<v1::scheduler::Call>(events)
 }
 
-/// The response of a real master to every other call.
+/// The response of a real master to every call except SUBSCRIBE.
 pub fn accepted() -> Reply {
     Reply::Bytes(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".to_vec())
 }

@@ -36,8 +36,8 @@ fn read(file: &File) -> Vec<Bytes> {
 /// Decodes and encodes again. Equal bytes mean that no field was lost.
 pub fn decode<M: Message + Default>(bytes: &[u8], name: &str) -> M {
     let message = M::decode(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-    // An agent has a field that Mesos' own v1 description does not name: AgentInfo 7, which is `checkpoint` in
-    // the older API, here always true. It is the only one, and comes last in its message.
+    // The recorded AgentInfo has a field that Mesos' own v1 .proto files do not name: number 7, which is `checkpoint` in the
+    // older API. Here it is always true. It is the only such field, and the last one in its message.
     let again = message.encode_to_vec();
     let unnamed = bytes.len() - again.len();
     assert!(
@@ -89,7 +89,7 @@ fn both_encodings_have_the_same_events() {
     for side in ["scheduler", "executor"] {
         let sequence = |encoding: &str| {
             let mut types = types(&recorded::one(&format!("{encoding}/{side}-stream.recordio")));
-            // These two come at random places.
+            // The events of these two types come at random positions.
             types.retain(|name| name != "HEARTBEAT" && name != "OFFERS");
             types
         };
@@ -124,7 +124,7 @@ fn a_capability_of_a_newer_master_is_kept_as_a_number() {
     assert_eq!(master.version(), "1.11.0");
     let kinds: Vec<_> = master.capabilities.iter().map(|it| it.r#type().as_str_name()).collect();
     assert_eq!(kinds[..2], ["AGENT_UPDATE", "AGENT_DRAINING"]);
-    // The third is one that Mesos' own v1 description does not name.
+    // Mesos' own v1 .proto files do not name the third capability.
     assert_eq!(kinds.len(), 3);
     assert_eq!(master.capabilities[2].r#type, Some(3));
     assert_eq!(master.capabilities[2].r#type().as_str_name(), "UNKNOWN");

@@ -61,7 +61,7 @@ impl Authority {
         TlsFiles { ca_cert: Some(self.file("ca.pem")), client }
     }
 
-    /// A server with a certificate for these names, which may ask clients for one, too.
+    /// A server with a certificate for these names. If `ask_clients`, it requires a client certificate.
     fn acceptor(&self, names: &[&str], ask_clients: bool) -> TlsAcceptor {
         let (certificate, key) = self.sign(names);
         let provider = Arc::new(ring::default_provider());
@@ -191,7 +191,7 @@ async fn never_uses_plain_http_instead_of_tls() {
     let (error, text) = failure(&SchedulerClient::new(masters)).await;
     assert!(text.contains("Config::tls") && !error.is_transient(), "{text}");
 
-    // A server without TLS.
+    // The server does not use TLS.
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = plain.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -202,7 +202,7 @@ async fn never_uses_plain_http_instead_of_tls() {
     let (error, text) = failure(&client(&format!("https://127.0.0.1:{port}"), &authority.files(false))).await;
     assert!(text.contains("does not look like TLS") && !error.is_transient(), "{text}");
 
-    // A redirect to plain HTTP.
+    // A redirect to plain HTTP is refused.
     let peer = ScriptedPeer::start(vec![]).await;
     let redirect = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n",

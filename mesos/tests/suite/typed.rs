@@ -7,7 +7,7 @@ use mesos::{executor, scheduler, v1};
 use crate::recorded;
 use crate::streams::decode;
 
-/// The builders make what another program, which the real Mesos understood, has made.
+/// The functions build the same calls as another program, whose calls a real Mesos accepted.
 #[test]
 fn builders_agree_with_recorded_calls() {
     let recorded = |number: &str| -> v1::scheduler::Call {
@@ -91,7 +91,7 @@ fn every_type_of_call_can_be_built() {
     }
 }
 
-/// Each type of an executor's call has a function, too.
+/// Each type of an executor's call also has a function.
 #[test]
 fn every_type_of_an_executors_call_can_be_built() {
     use v1::executor::call::Type;
@@ -135,7 +135,7 @@ fn every_operation_can_be_built() {
         destroy_disk(disk()),
     ];
     let types: std::collections::BTreeSet<_> = built.iter().map(|operation| operation.r#type()).collect();
-    // All but UNKNOWN: the numbers count from 0.
+    // UNKNOWN is number 0, so the count begins at 1.
     let known = (1..100).filter(|number| Type::try_from(*number).is_ok()).count();
     assert_eq!((types.len(), types.contains(&Type::Unknown)), (known, false));
     for operation in built {
