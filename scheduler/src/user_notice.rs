@@ -172,10 +172,10 @@ impl fmt::Display for UserNotice {
         match self {
             UserNotice::Subscribed(framework) => write!(f, "subscribed as framework {framework}"),
             UserNotice::Removed(framework) => {
-                write!(f, "the master has given framework {framework} up; starting a new one")
+                write!(f, "the master has removed framework {framework}; starting a new one")
             }
             UserNotice::Resumed(tasks) => {
-                write!(f, "going on with what was left mining: {}", pluralize(*tasks, "task"))
+                write!(f, "resuming with {} still running from an earlier run", pluralize(*tasks, "task"))
             }
             UserNotice::Launched { task, host, cpus_milli } => {
                 write!(f, "launching {task} on {host} with {} CPU", *cpus_milli as f64 / 1e3)
@@ -197,16 +197,16 @@ impl fmt::Display for UserNotice {
             }
             UserNotice::ServerLost { task, workers, kept: true } => {
                 let workers = pluralize(*workers, "worker");
-                write!(f, "{task} is gone: its {workers} stay for the next server")
+                write!(f, "{task} is gone: keeping its {workers} for the next server")
             }
             UserNotice::Redirected { task, server } => write!(f, "{task} mines at {server} now"),
             UserNotice::Preempted(task) => {
                 write!(f, "no offer is enough for a server: ending {task} to make room")
             }
             UserNotice::Outdated(task) => {
-                write!(f, "{task} is of an earlier version: ending it, for a new one to take its place")
+                write!(f, "{task} runs an earlier version: replacing it")
             }
-            UserNotice::GivenUp { task, why } => write!(f, "{task} is given up: {why}"),
+            UserNotice::GivenUp { task, why } => write!(f, "giving up on {task}: {why}"),
             UserNotice::Merging { host, workers, cpus_milli } => write!(
                 f,
                 "merging {} on {host} into one with {} CPU",
@@ -215,7 +215,7 @@ impl fmt::Display for UserNotice {
             ),
             UserNotice::Maintenance { host, begins_in, tasks } => write!(
                 f,
-                "{host} goes away for maintenance in {:.0} s: {} there will end before",
+                "maintenance of {host} begins in {:.0} s: its {} will be ended before that",
                 begins_in.as_secs_f64(),
                 pluralize(*tasks, "task")
             ),
@@ -229,18 +229,18 @@ impl fmt::Display for UserNotice {
             }
             UserNotice::Paused { host, pause, failures, why } => write!(
                 f,
-                "nothing is launched on {host} for {:.0} s: {failures} failed in a row, the last with {why}",
+                "nothing is launched on {host} for {:.0} s (failures in a row: {failures}; the last: {why})",
                 pause.as_secs_f64()
             ),
             UserNotice::CommonFailure(failure) => write!(
                 f,
-                "{} launches have failed alike, on {}: {failure}; from now on one agent at a time is tried, with growing \
-                 pauses and without a line for each",
+                "{} launches failed in the same way on {}: {failure}; from now on trying one agent at a time, with growing \
+                 pauses; single failures are no longer shown",
                 failure.launches,
                 pluralize(failure.agents, "agent")
             ),
             UserNotice::CommonFailureOver(launches) => {
-                write!(f, "launches succeed again, after {launches} that failed alike")
+                write!(f, "launches succeed again, after {launches} that failed in the same way")
             }
             UserNotice::Unused(unused) => unused.fmt(f),
             UserNotice::MesosFailure(text) | UserNotice::Remark(text) => f.write_str(text),

@@ -34,7 +34,7 @@ fn lines(scheduler: &Process, text: &str) -> usize {
 /// Waits for a remark with this text, and for some tries after it.
 fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&str]) {
     let remark = scheduler
-        .wait_for_error(LONG_DEADLINE, |line| line.contains("failed alike").then(|| line.to_owned()));
+        .wait_for_error(LONG_DEADLINE, |line| line.contains("failed in the same way").then(|| line.to_owned()));
     for text in says {
         assert!(remark.contains(text), "{text:?} is not in {remark:?}");
     }
@@ -49,7 +49,7 @@ fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&s
     let different: BTreeSet<&String> = agents.iter().collect();
     assert_eq!(different.len(), agents.len(), "each on another agent: {:#?}", scheduler.stderr());
     assert_eq!(
-        (lines(scheduler, "failed alike"), lines(scheduler, "launching")),
+        (lines(scheduler, "failed in the same way"), lines(scheduler, "launching")),
         (1, QUICK),
         "{:#?}",
         scheduler.stderr()

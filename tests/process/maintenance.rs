@@ -76,7 +76,7 @@ impl MiningHarness {
     }
 
     fn end(mut self) {
-        assert!(!self.said("failed in a row"), "{:#?}", self.scheduler.stderr());
+        assert!(!self.said("failures in a row"), "{:#?}", self.scheduler.stderr());
         self.scheduler.signal(Signal::INT);
         let ended = self.scheduler.wait(LONG_DEADLINE);
         assert!(ended.status.success(), "{ended:#?}");
@@ -108,7 +108,7 @@ fn maintenance_drains_a_machine_in_time_and_mining_returns_afterwards() {
     // The maintenance begins sooner than agents are usually drained, so draining begins at once.
     schedule(&mining, &machine(first), Duration::from_secs(50));
     mining.until_running(&on(second, &[second]));
-    assert!(mining.said("127.0.0.1 goes away for maintenance") && mining.said("makes way for maintenance"));
+    assert!(mining.said("maintenance of 127.0.0.1 begins") && mining.said("makes way for maintenance"));
     let status = http::get_json(mining.mesos.master, "/maintenance/status").expect("the master answers");
     let answers = status["draining_machines"][0]["statuses"].to_string();
     assert!(answers.contains("\"ACCEPT\""), "{status}");

@@ -187,7 +187,10 @@ fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
 fn unused_reasons(fleet: &Fleet, history: &History) -> UnusedReasons {
     let reasons = fleet.agents.reasons();
     let common = fleet.common_failure().map(|failure| {
-        format!("one agent at a time is tried, since {} launches failed alike: {failure}", failure.launches)
+        format!(
+            "trying one agent at a time, since {} launches failed in the same way: {failure}",
+            failure.launches
+        )
     });
     let first = usize::from(common.is_some()) + history.remarks.len();
     let more = (first + reasons.len()).saturating_sub(REASONS) as u64;

@@ -219,8 +219,8 @@ fn what_is_reserved_on_an_agent_stays_free() {
     assert_eq!((plan.tasks.len(), plan.tasks[0].cpus_milli), (1, 1500));
     assert_eq!(
         plan.unused[0].to_string(),
-        "no worker on b.host: 1.4 CPU and 512 MB are left, 0.5 CPU of it reserved (--reserve-cpus); a worker \
-         needs 1 CPU and 128 MB"
+        "no worker on b.host: 1.4 CPU and 512 MB are left, of which 0.5 CPU is reserved (--reserve-cpus); a \
+         worker needs 1 CPU and 128 MB"
     );
 }
 

@@ -64,11 +64,11 @@ impl fmt::Display for UnusedAgent {
                 rest.as_secs_f64()
             ),
             DeclineReason::Leaving(left) if left.is_zero() => {
-                write!(f, "nothing is launched on {host}, which is away for maintenance")
+                write!(f, "nothing is launched on {host}, which is down for maintenance")
             }
             DeclineReason::Leaving(left) => write!(
                 f,
-                "nothing is launched on {host}, which goes away for maintenance in {:.0} s",
+                "nothing is launched on {host}, which goes down for maintenance in {:.0} s",
                 left.as_secs_f64()
             ),
             DeclineReason::Constraint(Demand::Server { .. }, constraint) => {
@@ -88,7 +88,7 @@ impl fmt::Display for UnusedAgent {
                 let kind = if *revocable { "revocable CPU" } else { "CPU" };
                 write!(f, "no worker on {host}: {} {kind} and {mem} MB are left", cpu(cpus_milli))?;
                 if *reserved > 0 {
-                    write!(f, ", {} CPU of it reserved (--reserve-cpus)", cpu(reserved))?;
+                    write!(f, ", of which {} CPU is reserved (--reserve-cpus)", cpu(reserved))?;
                 }
                 write!(f, "; a worker needs {} {kind} and {WORKER_MEM} MB", cpu(needed))
             }

@@ -32,7 +32,7 @@ enum Part {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentsError {
     /// The name of a placeholder is not known.
-    #[error("there is no {{{name}}}; there are {known}")]
+    #[error("unknown placeholder {{{name}}}; the known ones are {known}")]
     Unknown {
         /// The name.
         name: String,

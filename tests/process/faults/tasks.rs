@@ -60,7 +60,7 @@ fn revoked_workers_on_the_embedded_cluster() {
     let (summary, ended) = mining.end();
     let gone = ("TASK_GONE".into(), WORKERS as u64);
     assert_eq!(summary.tasks, BTreeMap::from([gone, ("TASK_KILLED".into(), 3)]), "{ended:#?}");
-    assert!(!ended.errors().contains("failed in a row"), "{ended:#?}");
+    assert!(!ended.errors().contains("failures in a row"), "{ended:#?}");
 }
 
 /// A frozen worker does not disturb the other tasks.

@@ -224,7 +224,7 @@ fn others_take_the_slots_of_unreachable_workers() {
         script.write();
         assert_eq!(script.killed(), ["miner-worker-2"], "its place is taken");
         let said = script.notices.iter().map(ToString::to_string);
-        let why = "miner-worker-2 is given up: others have taken its place";
+        let why = "giving up on miner-worker-2: others have taken its place";
         assert!(said.clone().any(|text| text == why), "{:?}", said.collect::<Vec<_>>());
     }
 }

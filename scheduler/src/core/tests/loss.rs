@@ -116,7 +116,7 @@ fn a_users_image_that_finishes_again_and_again_pauses_its_agent() {
     script.write();
     assert!(script.launched().is_empty());
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
-    let paused = "nothing is launched on b.host for 1 s: 1 failed in a row, the last with TASK_FINISHED";
+    let paused = "nothing is launched on b.host for 1 s (failures in a row: 1; the last: TASK_FINISHED)";
     assert!(said.contains(&paused.to_owned()), "{said:?}");
 }
 
@@ -321,7 +321,7 @@ fn a_server_that_gives_no_work_for_long_is_replaced() {
         script
             .notices
             .iter()
-            .any(|notice| { notice.to_string() == "miner-server-1 is given up: it gives no work" })
+            .any(|notice| { notice.to_string() == "giving up on miner-server-1: it gives no work" })
     );
     assert!(script.killed().contains(&"miner-server-1"));
     script.event(Event::Offers(vec![offer("o9", "c", 2.0, 1024)]));

@@ -21,7 +21,7 @@ fn a_silent_server_is_replaced_and_its_executor_shut_down() {
     let ended: Vec<_> = script.calls.iter().filter(ends).collect();
     assert_eq!(ended, [&Call::Shutdown { executor: "miner-server-1".into(), agent: "a".into() }]);
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
-    assert!(said.contains(&"miner-server-1 is given up: it says nothing any more".into()), "{said:?}");
+    assert!(said.contains(&"giving up on miner-server-1: it says nothing any more".into()), "{said:?}");
     assert!(said.iter().any(|text| text.starts_with("nothing is launched on a.host for 1 s")), "{said:?}");
     script.event(Event::Offers(vec![offer("o5", "c", 2.0, 1024)]));
     script.write();
@@ -151,7 +151,7 @@ fn a_worker_that_stays_in_task_starting_is_given_up() {
     assert_eq!(script.killed(), [worker.as_str()]);
     assert!(script.calls.contains(&Call::Shutdown { executor: worker.clone(), agent: "c".into() }));
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
-    assert!(said.contains(&format!("{worker} is given up: it does not come up")), "{said:?}");
+    assert!(said.contains(&format!("giving up on {worker}: it does not come up")), "{said:?}");
 }
 
 #[test]
