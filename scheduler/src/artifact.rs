@@ -43,7 +43,7 @@ pub enum ArtifactError {
     Address {
         /// The given address.
         address: String,
-        /// What is wrong with the address.
+        /// The error in the address.
         error: HostPortError,
     },
     /// The port is in use, or the address is not one of this machine.
@@ -117,7 +117,7 @@ impl ArtifactServer {
 /// Checks `--artifact-address`.
 ///
 /// # Errors
-/// If it is neither HOST nor HOST:PORT.
+/// If `text` is neither HOST nor HOST:PORT.
 pub fn checked_address(text: &str) -> Result<String, ArtifactError> {
     parse(text).map(|_| text.to_owned())
 }
@@ -135,6 +135,6 @@ fn parse(address: &str) -> Result<(String, Vec<SocketAddr>), ArtifactError> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok((host, vec![SocketAddr::new(ip, port)]));
     }
-    // A name may have addresses of both kinds.
+    // A host name may have both IPv4 and IPv6 addresses.
     Ok((host, all_interfaces(port).to_vec()))
 }

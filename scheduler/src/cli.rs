@@ -53,8 +53,8 @@ pub struct Args {
     /// How long rows of single shares are kept; totals are kept for ever.
     #[arg(long, value_name = "TIME", env = "MINER_LEDGER_RETENTION", default_value = "7d", value_parser = duration)]
     pub ledger_retention: Duration,
-    /// Largest size of the ledger, such as 500MiB or 20GiB, or none: beyond it the oldest single shares are removed, whatever
-    /// --ledger-retention says, with 0 all of them; totals are kept for ever.
+    /// Maximum size of the ledger, such as 500MiB or 20GiB, or none. Beyond it, the oldest single shares are removed, whatever
+    /// --ledger-retention says; 0 removes all of them. Totals are kept for ever.
     #[arg(long, value_name = "SIZE", env = "MINER_LEDGER_MAX_SIZE", default_value = "4GiB", value_parser = size_limit)]
     pub ledger_max_size: SizeLimit,
     /// How the framework is run.
@@ -69,7 +69,7 @@ pub struct Args {
     /// The framework's name.
     #[arg(long, env = "MINER_NAME", default_value = "mesos-miner")]
     pub name: String,
-    /// Unix user that runs the executors; it must exist on the agents [default: the one who runs the scheduler].
+    /// Unix user that runs the executors; it must exist on the agents [default: the user who runs the scheduler].
     #[arg(long, env = "MINER_USER", value_parser = NonEmptyStringValueParser::new())]
     pub user: Option<String>,
     /// Mesos role that gets the offers.
@@ -78,13 +78,13 @@ pub struct Args {
     /// What each task is given.
     #[command(flatten)]
     pub task: TaskOptions,
-    /// Give up, with exit status 1, when the master cannot be reached.
+    /// Exit with status 1 when the master cannot be reached.
     #[arg(long, env = "MINER_NO_RETRY", value_parser = BoolishValueParser::new())]
     pub no_retry: bool,
     /// Where agents get the executor.
     #[command(flatten)]
     pub executor: ExecutorArgs,
-    // Flattened options with a heading of their own come last: any options after them would stand under that heading, too.
+    // Flattened options with their own heading come last, because any options after them would be listed under that heading, too.
     /// Where tasks may run, and with how much CPU.
     #[command(flatten)]
     pub placement: PlacementArgs,
@@ -94,7 +94,7 @@ pub struct Args {
     /// Where workers mine, if not at a server task.
     #[command(flatten)]
     pub pool: PoolArgs,
-    /// How to connect to pools: workers to that of --pool, the server to those of --upstream.
+    /// How to connect to pools (workers to --pool, the server to --upstream).
     #[command(flatten)]
     pub connection: ConnectionArgs,
 }
@@ -107,7 +107,7 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
 /// Runs the scheduler until Ctrl-C or SIGTERM and prints the summary. It needs a tokio runtime.
 ///
 /// # Errors
-/// As [`run`](crate::run); and if the framework could not be ended as wished.
+/// The errors of [`run`](crate::run), and an error if the framework could not be ended as requested.
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
     let json = args.json;
     let config = args.into_config(executable).map_err(|error| UsageError(format!("{error:#}")))?;

@@ -1,4 +1,4 @@
-//! The end of a run of the framework: the last records, and what is left.
+//! The end of a run: writes the last records and determines how the run ended.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::journal::{Change, RecoveredState};
 use crate::scheduler_end::SchedulerEnd;
 use crate::store::Store;
 
-/// Writes the last records after the driver has ended, and tells how the scheduler ended.
+/// Writes the last records after the driver has ended, and returns how the scheduler ended.
 ///
 /// # Errors
 /// The error with which the driver ended, if any.
@@ -27,7 +27,7 @@ pub(crate) async fn close(config: &Config, driver: DriverExit) -> Result<Schedul
             }
         }
         Err(RunError::LeadershipLost(why)) => {
-            // Changes that did not get to ZooKeeper had no effect, so their loss does not matter.
+            // Changes that did not reach ZooKeeper had no effect, so their loss does not matter.
             let _ = store.abandon().await.inspect_err(|error| tracing::warn!(%error));
             Err(RunError::LeadershipLost(why))
         }

@@ -14,26 +14,26 @@ use crate::settings::Settings;
 use crate::store::ShareLimits;
 use crate::task_info::{Delivery, ExternalPool, Programs, TaskTemplate};
 
-/// How long the master keeps the framework's tasks without a scheduler, where they are meant to outlive it.
+/// How long the master keeps the framework's tasks without a scheduler, if the tasks are meant to outlive the scheduler.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The failover timeout of a single scheduler that ends its tasks at its end: long enough for a restart.
+/// The failover timeout if there is only one scheduler and it ends its tasks when it exits: long enough for a restart.
 const SHORT_FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// By default single shares are kept for a week, and within 4 GiB: some 140 million shares of 30 bytes, which 200 workers
-/// with a share per second find in a week.
+/// By default single shares are kept for a week, and within 4 GiB: some 140 million shares of 30 bytes, more than 200 workers
+/// with one share per second find in a week.
 const SHARE_LIMITS: ShareLimits =
     ShareLimits { age: Duration::from_secs(7 * 24 * 3600), size: Some(4 << 30) };
 
-/// The configuration of a scheduler. [`Config::new`] has the defaults of a cluster.
+/// The configuration of a scheduler. [`Config::new`] returns the defaults for a cluster.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The masters, or where in ZooKeeper to find the leading one.
+    /// The masters, or the path in ZooKeeper at which to find the leading master.
     pub master: Masters,
     /// Where several schedulers hold their election and share their state, if there are several.
     pub zk: Option<ZkConfig>,
     /// The folder of the framework's id, the launch intents and the ledger.
     pub state_dir: PathBuf,
-    /// How long, and within which space, single shares are kept.
+    /// How long single shares are kept, and how much space they may take.
     pub share_limits: ShareLimits,
     /// `FrameworkInfo.name`.
     pub name: String,
@@ -57,14 +57,14 @@ pub struct Config {
     pub placement: Placement,
     /// What the server and the workers run.
     pub programs: Programs,
-    /// The pool at which workers mine; `None`: a server task.
+    /// The pool at which workers mine; `None`: they mine at a server task.
     pub pool: Option<ExternalPool>,
     /// Where the agents get the executor.
     pub executor: ExecutorSource,
 }
 
 impl Config {
-    /// The defaults of a cluster, with `executable` served to the agents.
+    /// The defaults for a cluster, with `executable` served to the agents.
     pub fn new(master: impl Into<Masters>, executable: impl Into<PathBuf>) -> Self {
         Self {
             master: master.into(),
@@ -93,7 +93,7 @@ impl Config {
         if ends_tasks { SHORT_FAILOVER_TIMEOUT } else { FAILOVER_TIMEOUT }
     }
 
-    /// The settings of the framework's decisions. `delivery` is how agents get the executor, `remaining` is what is left of
+    /// The settings of the framework's decisions. `delivery` is how agents get the executor, and `remaining` is the time left of
     /// `duration`.
     pub(crate) fn framework_settings(&self, delivery: Delivery, remaining: Option<Duration>) -> Settings {
         Settings {
@@ -122,6 +122,6 @@ pub enum ExecutorSource {
         /// and any port.
         address: Option<String>,
     },
-    /// The user provides it in this way.
+    /// The user provides the executor in this way.
     Provided(Delivery),
 }

@@ -1,7 +1,7 @@
 //! The terminal: a log, and a frame that is redrawn.
 //!
-//! A thread of its own writes, so that a blocked terminal never blocks the framework. The log goes to standard error. The
-//! frame goes to standard output if that is a terminal; otherwise a line is printed from time to time instead.
+//! A separate thread writes, so that a blocked terminal never blocks the framework. The log goes to standard error. The frame
+//! goes to standard output if that is a terminal; otherwise a line is printed from time to time instead.
 
 mod frame;
 
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use self::frame::Size;
 use crate::core::Overview;
 
-/// How many items may wait to be written; further ones are dropped.
+/// Maximum number of items that wait to be written; further ones are dropped.
 const QUEUE: usize = 256;
-/// The most log lines that are written at once.
+/// Maximum number of log lines that are written together.
 const LINES: usize = 1000;
-/// The time between two lines where there is no terminal.
+/// The time between two lines if standard output is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// The time between two frames. It is a little less than the driver's tick, so that each tick draws a frame.
 const FRAME_EVERY: Duration = Duration::from_millis(400);
@@ -79,7 +79,7 @@ impl Display {
 
     /// Writes lines to the log.
     pub fn log_all(&self, mut lines: Vec<String>) {
-        // Nobody reads thousands of lines that come at once.
+        // Nobody reads thousands of lines that arrive together.
         let left_out = lines.split_off(lines.len().min(LINES));
         if lines.is_empty() {
             return;
@@ -101,27 +101,27 @@ impl Display {
         }
     }
 
-    /// Draws the framework's present state.
+    /// Draws the framework's current state.
     pub fn show(&self, overview: Overview) {
-        // A frame that is dropped from a full queue is soon followed by the next one.
+        // If the queue is full, this frame is dropped; the next one follows soon.
         let _ = self.queue.try_send(Item::Overview(Box::new(overview)));
     }
 }
 
 impl Drop for Display {
-    /// Waits until everything is written, so that later output comes after it.
+    /// Waits until all items are written, so that later output follows them.
     fn drop(&mut self) {
         if self.queue.send(Item::End).is_ok()
             && let Some(thread) = self.thread.take()
         {
-            // After a panic of that thread the summary must still be printed.
+            // The summary must be printed even if the thread has panicked.
             let _ = thread.join();
         }
     }
 }
 
 impl FrameTimer {
-    /// Whether the next frame is due. If it is, the interval starts anew.
+    /// Whether the next frame is due. If it is, a new interval starts.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let Some(every) = self.every else { return false };
         let due = self.last.is_none_or(|last| now.duration_since(last) >= every);
@@ -136,11 +136,11 @@ impl FrameTimer {
 fn write(items: &Receiver<Item>, mode: Mode) {
     let mut terminal = Terminal::new(mode);
     while let Ok(first) = items.recv() {
-        // All waiting items are written together, because thousands of lines may come at once.
+        // All waiting items are written together, because thousands of lines may arrive in a burst.
         for item in std::iter::once(first).chain(items.try_iter().take(QUEUE)) {
             if matches!(item, Item::End) {
                 terminal.write_log();
-                // The summary follows.
+                // The summary is printed in place of the last frame.
                 terminal.screen.erase();
                 return;
             }
@@ -150,7 +150,7 @@ fn write(items: &Receiver<Item>, mode: Mode) {
     }
 }
 
-/// The terminal, and the log lines that wait for it.
+/// The terminal, and the log lines that wait to be written.
 struct Terminal {
     mode: Mode,
     started: Instant,
@@ -200,15 +200,15 @@ impl Terminal {
     }
 }
 
-/// The part of the terminal that the last frame takes.
+/// The lines of the terminal that the last frame occupies.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Screen {
-    /// No part.
+    /// No line.
     #[default]
     Free,
     /// This number of lines above the cursor.
     Above(usize),
-    /// The cursor's own line, because the terminal has no others to spare.
+    /// Only the cursor's line, because the terminal has no other lines to spare.
     CursorLine,
 }
 
@@ -245,7 +245,7 @@ fn bold() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The present size of the terminal.
+/// The current size of the terminal.
 fn size() -> Size {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
     let size = size.map(|size| Size { columns: size.ws_col.into(), rows: size.ws_row.into() });

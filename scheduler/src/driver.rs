@@ -44,12 +44,12 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// After a subscription of this length, the pauses start with the shortest again.
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
 
-/// Runs the state machine through one subscription after the other.
+/// Runs the state machine through successive subscriptions.
 pub(crate) struct Driver {
     pub config: Arc<Config>,
     /// The credentials, whose files are read again for each subscription.
     pub access: MasterAccess,
-    /// The client of the present or the last subscription.
+    /// The client of the current or the last subscription.
     pub client: SchedulerClient,
     pub state: State,
     pub store: Store,
@@ -58,7 +58,7 @@ pub(crate) struct Driver {
     pub frames: FrameTimer,
     /// `None`: this is the only scheduler.
     pub leadership: Option<Arc<Leadership>>,
-    /// Questions about the state.
+    /// Queries about the state.
     pub queries: QueryQueue,
 }
 
@@ -76,8 +76,8 @@ impl Driver {
     /// Runs until the state machine has finished. The inner result is an error if the master did not accept all calls.
     ///
     /// # Errors
-    /// If another scheduler leads; if the master cannot be reached and `retry` is off, is not a Mesos master, or refuses the
-    /// framework.
+    /// If another scheduler leads; if the master is not a Mesos master, refuses the framework, or cannot be reached and `retry`
+    /// is off.
     pub async fn run(&mut self, mut internal: InternalEvents) -> Result<Result<(), String>, RunError> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut ever = false;
@@ -104,7 +104,7 @@ impl Driver {
         }
     }
 
-    /// Subscribes, and handles events until the subscription ends. `ever` is set when the master has confirmed it.
+    /// Subscribes, and handles events until the subscription ends. `ever` is set when the master has confirmed the subscription.
     async fn subscribe_and_serve(
         &mut self,
         internal: &mut InternalEvents,
@@ -206,7 +206,7 @@ impl Driver {
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, RunError> {
         let mut burst = LaunchBurst::default();
-        // Whether a mark is in the queue of calls.
+        // Whether the call queue contains a mark.
         let mut marked = false;
         let unanswered = Arc::clone(calls.unanswered());
         let workers = &self.config.placement.workers;
@@ -236,7 +236,7 @@ impl Driver {
                         vec![Event::CallsAnswered { decided_before }]
                     }
                 },
-                // Queries come before the events of the store, which may be many, and take only a small part of the time.
+                // Queries take little time, so they come before the store's events, of which there may be many.
                 query = self.queries.next() => {
                     self.queries.answer(query, &self.state);
                     continue;
@@ -254,7 +254,7 @@ impl Driver {
                 marked = true;
                 calls.mark(Instant::now());
             }
-            // After this process was frozen, an event may be handled before the end of the lease is noticed.
+            // If this process was frozen, an event may be received before the end of the lease is noticed.
             election::check_lease(self.leadership.as_deref())?;
             if self.handle_all(events, Some(calls)).is_break() {
                 return Ok(SubscriptionEnd::Finished(Ok(())));
@@ -263,7 +263,7 @@ impl Driver {
         }
     }
 
-    /// Lets calls be sent, and answers at most one query, without waiting.
+    /// Gives the call queue time to send calls, and answers at most one query, without waiting.
     async fn yield_between_chunks(&mut self) {
         tokio::task::yield_now().await;
         tokio::select! {
@@ -273,7 +273,7 @@ impl Driver {
         }
     }
 
-    /// Checks what the event stream returned: the master's next event, or how the subscription ends.
+    /// Checks the result of the event stream, and returns the master's next event or how the subscription ends.
     async fn check_event(
         &mut self,
         next: Result<Option<scheduler::Event>, StreamError>,
@@ -308,7 +308,7 @@ impl Driver {
     /// How to continue after an error of the event stream.
     fn on_stream_error(&self, error: StreamError) -> Result<SubscriptionEnd, RunError> {
         if let StreamError::Record { source: RecordError::TooLong { .. }, .. } = &error {
-            // The master would send it again in each subscription.
+            // The master would send the event again in each subscription.
             let what = "the master sends an event that is too long for this program";
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }

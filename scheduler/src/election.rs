@@ -2,11 +2,11 @@
 //!
 //! Three things keep a former leader from doing harm, in this order:
 //!
-//! 1. Its own clock: it stops before its session can have expired ([`Lease`]).
+//! 1. Its own clock: a leader stops before its session can have expired ([`Lease`]).
 //! 2. ZooKeeper: launches and acknowledgements wait for a write in its session, which fails once the session has expired.
-//! 3. Mesos: it subscribes only after ZooKeeper has confirmed that it leads, and acts on the subscription only after a second
-//!    confirmation. So the next leader subscribes later, with the same framework id, and from then on the master refuses
-//!    calls of the former one.
+//! 3. Mesos: a scheduler subscribes only after ZooKeeper has confirmed that it leads, and acts on the subscription only after a
+//!    second confirmation. So the next leader subscribes later, with the same framework id, and from then on the master refuses
+//!    the former leader's calls.
 
 mod lease;
 
@@ -40,7 +40,7 @@ const LATCH: &str = "latch-";
 pub struct ZkConfig {
     /// The servers and the path.
     pub ensemble: Ensemble,
-    /// A leader loses the leadership when ZooKeeper has not heard from it for this time.
+    /// A leader loses its leadership when ZooKeeper has received nothing from it for this time.
     pub session_timeout: Duration,
 }
 
@@ -62,7 +62,7 @@ impl Candidate {
     }
 }
 
-/// This scheduler's leadership. It is valid as long as the lease.
+/// This scheduler's leadership. It is valid while the lease is valid.
 pub(crate) struct Leadership {
     lock: Arc<OwnedLockClient>,
     lease: Lease,
@@ -98,7 +98,7 @@ impl Leadership {
         &self.host
     }
 
-    /// Ends the leadership at once, so that another scheduler need not wait until the session expires.
+    /// Ends the leadership immediately, so that another scheduler need not wait until the session expires.
     pub async fn release(&self) {
         // If this fails, the session expires.
         let _ = timeout(RELEASE, self.lock.client().delete(self.lock.lock_path(), None)).await;
@@ -108,7 +108,7 @@ impl Leadership {
 /// Why a scheduler stopped running the framework before the framework ended.
 #[derive(Debug)]
 pub(crate) enum RunError {
-    /// Another scheduler leads, or may lead; the reason.
+    /// Another scheduler leads, or may lead, for this reason.
     LeadershipLost(String),
     /// This scheduler cannot continue.
     Failed(anyhow::Error),
@@ -220,14 +220,14 @@ async fn stand(
         lock = client.lock(prefix, &content, options) => lock?.into_owned(),
         Err(error) = log_leaders(&client, &folder, &candidate, display) => return Err(error),
         () = stop.cancelled() => {
-            // If the node stayed, it would win at some time, and nobody would lead until the session expires.
+            // If the election node stayed, it would win at some point, and no scheduler would lead until the session expires.
             let _ = timeout(RELEASE, withdraw(&client, &folder)).await;
             return Ok(None);
         }
     };
     let lock = Arc::new(lock);
     let lease = Lease::new(client.session_timeout(), sent);
-    // The wait may have been longer than the lease.
+    // The wait may have been longer than the length of the lease.
     lease.renew(Instant::now());
     if !ask_zookeeper(&lock, &lease).await {
         return Err(ZkError::SessionExpired);
@@ -242,7 +242,7 @@ async fn withdraw(client: &Client, folder: &str) -> Result<(), ZkError> {
     for node in client.list_children(folder).await? {
         let path = format!("{folder}/{node}");
         if client.check_stat(&path).await?.is_some_and(|stat| stat.ephemeral_owner == client.session_id().0) {
-            // The lock may have deleted it already.
+            // The lock client may have deleted the node already.
             let _ = client.delete(&path, None).await;
         }
     }
@@ -270,7 +270,7 @@ async fn log_leaders(
         if let Some(node) = leading_node(&nodes) {
             let leader = match client.get_data(&format!("{folder}/{node}")).await {
                 Ok((data, _)) => serde_json::from_slice::<Candidate>(&data).ok(),
-                // That leader has just gone.
+                // That leader's node has just been deleted.
                 Err(ZkError::NoNode) => continue,
                 Err(ZkError::ConnectionLoss) => None,
                 Err(error) => return Err(error),
@@ -290,7 +290,7 @@ fn leading_node(nodes: &[String]) -> Option<&String> {
     nodes.iter().filter_map(|node| Some((number(node)?, node))).min().map(|(_, node)| node)
 }
 
-/// Renews the lease as long as the session lasts.
+/// Renews the lease while the session lasts.
 async fn renew(lock: Arc<OwnedLockClient>, lease: Lease) {
     while ask_zookeeper(&lock, &lease).await {
         tokio::time::sleep(lease.length() / 4).await;

@@ -16,7 +16,7 @@ use crate::task_info::Delivery;
 /// How long to wait for ZooKeeper to name the leading master.
 const ELECTION: Duration = Duration::from_secs(15);
 
-/// Starts the server for the executor, if this scheduler serves it. `None` if it was stopped meanwhile.
+/// Starts the server for the executor, if this scheduler serves it. Returns `None` if the scheduler was stopped meanwhile.
 pub(crate) async fn prepare_delivery(
     config: &Config,
     detector: &Detector,

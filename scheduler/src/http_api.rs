@@ -1,4 +1,4 @@
-//! The scheduler's HTTP API. It asks the driver on each request, so that nothing is computed while nobody asks.
+//! The scheduler's HTTP API. It queries the driver for each request, so that nothing is computed without a request.
 //!
 //! `/healthz` answers 200 while a worker mines, or while another scheduler leads; otherwise 503.
 
@@ -14,7 +14,7 @@ use crate::core::{MAX_PAGE, Overview, TaskOverview, TaskPage};
 use crate::history::TaskFailure;
 use crate::query::{QueryClient, QueryError, SchedulerPhase};
 
-/// How many tasks a page has by default, and in the summary.
+/// The number of tasks on a page by default, and in the summary.
 const PAGE: usize = 100;
 /// The longest id that Mesos allows: the longest file name.
 const LONGEST_ID: usize = 255;
@@ -27,7 +27,7 @@ const STANDBY: &str = "another scheduler leads: ask that one";
 #[derive(Clone, Debug)]
 pub(crate) struct HttpApi {
     phase: watch::Receiver<SchedulerPhase>,
-    /// The last answers, because many clients may ask for the same.
+    /// The last answers, because many clients may request the same data.
     summary: Arc<Mutex<Option<CachedJson>>>,
     tasks: Arc<Mutex<Option<CachedJson>>>,
 }
@@ -47,12 +47,12 @@ impl From<QueryError> for RequestError {
 }
 
 impl HttpApi {
-    /// `phase` is the scheduler's present phase.
+    /// `phase` is the scheduler's current phase.
     pub fn new(phase: watch::Receiver<SchedulerPhase>) -> Self {
         HttpApi { phase, summary: Arc::default(), tasks: Arc::default() }
     }
 
-    /// The way to the driver; `None` while another scheduler leads.
+    /// A client for the driver's queries; `None` while another scheduler leads.
     fn leader(&self) -> Result<Option<QueryClient>, RequestError> {
         match &*self.phase.borrow() {
             SchedulerPhase::Standby => Ok(None),
@@ -70,8 +70,8 @@ impl HttpApi {
     }
 }
 
-/// The JSON of a page of tasks, with or without the overview. It is made once for all who ask at the same time, because writing
-/// the JSON of 1000 tasks takes longer than collecting them.
+/// The JSON of a page of tasks, with or without the overview. It is made once for all clients that ask at the same time, because
+/// writing the JSON of 1000 tasks takes longer than collecting them.
 async fn json_of(
     last: &Mutex<Option<CachedJson>>,
     overview: Option<Arc<Overview>>,

@@ -1,4 +1,5 @@
-//! The ledger as a table: the pool servers' and the workers' accounts side by side. Pure; [`cli`] reads and prints.
+//! The ledger as a table: the pool servers' and the workers' accounts side by side. This module is pure; [`cli`] reads and
+//! prints.
 //!
 //! Both sides count the same shares, so the columns agree unless a task ended without its last report. Then the last shares
 //! of a worker (`unreported`) or of a pool server (`uncounted`) are missing on one side.
@@ -32,8 +33,8 @@ pub struct LedgerTable {
     pub total: LedgerRow,
     /// The time of the oldest single share, milliseconds since the Unix epoch; `None` if there is none.
     pub shares_since_ms: Option<u64>,
-    /// Since when this state folder has all single shares, milliseconds since the Unix epoch; `None` if no other scheduler
-    /// has ever led.
+    /// The time from which this state folder has all single shares, milliseconds since the Unix epoch; `None` if no other
+    /// scheduler has ever led.
     pub rows_since_ms: Option<u64>,
     /// Launches that failed long ago before they mined anything. They have no rows.
     pub failed_launches: Vec<FailedLaunches>,
@@ -47,18 +48,19 @@ pub const EARLIER: &str = "(earlier)";
 pub struct LedgerRow {
     /// The task's id, which is also the worker's name at the pool.
     pub task: String,
-    /// Its agent's host name; `None` for a miner that is not a task.
+    /// The host name of the task's agent; `None` for a miner that is not a task.
     pub host: Option<String>,
-    /// Mesos' name of its last state; `None` before its first status update.
+    /// Mesos' name for the task's last state; `None` before its first status update.
     pub state: Option<String>,
     /// What the pool servers count.
     pub pool: LedgerColumn,
     /// What the worker counts.
     pub worker: LedgerColumn,
-    /// Accepted shares that the pool counts and the worker ended without reporting. `None` for a live task, which will report
-    /// them, and for a worker at a foreign pool.
+    /// Accepted shares that the pool counted, but that the worker ended without reporting. `None` for a live task, which will
+    /// report them, and for a worker at a foreign pool.
     pub unreported: Option<u64>,
-    /// Accepted shares that the worker counts and the pool server ended without reporting. `None` as above.
+    /// Accepted shares that the worker counted, but that the pool server ended without reporting. `None` in the same cases as
+    /// `unreported`.
     pub uncounted: Option<u64>,
     /// Whether a server ended without its last report, so that its count may lack the shares of one report interval.
     pub short: bool,

@@ -14,8 +14,8 @@ use super::ArtifactFiles;
 
 /// The size of the chunks in which the file is read and buffered for a connection.
 pub(super) const CHUNK: usize = 64 * 1024;
-/// The most simultaneous downloads, which together saturate any network. Others wait for these to end, so that the first agents
-/// get the whole file early, instead of all agents late.
+/// Maximum number of simultaneous downloads: enough to saturate any network. Further downloads wait, so that the first agents get
+/// the whole file early, instead of all agents getting it late.
 pub(super) const DOWNLOADS: usize = 16;
 /// The time between two measurements.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// Statistics of the downloads of the executor.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DownloadStats {
-    /// How many agents get the executor in a second: the bytes sent in a second, divided by the executor's length.
+    /// Agents that get the executor per second: the bytes sent per second, divided by the executor's length.
     pub per_second: f64,
     /// Bytes sent since the start.
     pub bytes: u64,
@@ -75,7 +75,7 @@ impl Downloads {
     }
 }
 
-/// The progress of a connection's download, by which a stalled one is found.
+/// The progress of a connection's download, which shows whether the download has stalled.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     chunks: AtomicU64,
@@ -83,7 +83,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// The number of chunks that have been read; `None` while there is no download, or it waits for others.
+    /// The number of chunks that have been read; `None` while the connection has no download, or its download waits for a slot.
     pub fn chunks(&self) -> Option<u64> {
         (self.running.load(Relaxed) > 0).then(|| self.chunks.load(Relaxed))
     }

@@ -16,8 +16,8 @@ const PACKED: &str = ".tar.gz";
 const TIME: u64 = 1_577_836_800;
 /// The size of the read buffer in bytes.
 const BUFFER: usize = 256 * 1024;
-/// Longer executables have debug information and are not releases. They are packed with the fastest compression: a few per cent
-/// less to send are not worth seconds of each start.
+/// Longer executables contain debug information and are not releases. They are packed with the fastest compression, because
+/// sending a few per cent less is not worth seconds at each start.
 const LONG: u64 = 64 << 20;
 
 /// A file, and the path under which it is served.

@@ -20,17 +20,17 @@ use tokio_util::sync::CancellationToken;
 use super::ArtifactFiles;
 use super::downloads::{CHUNK, DOWNLOADS, Download, Downloads, Progress};
 
-/// The most connections at the same time, some 10 kB each; more wait to be accepted. A fetcher first asks for the length,
-/// which is answered at once even while all download slots are taken.
+/// Maximum number of simultaneous connections, which take some 10 kB each; further ones wait to be accepted. A fetcher first asks
+/// for the length, which is answered immediately even while all download slots are taken.
 const CONNECTIONS: usize = 1024;
-/// A download is ended when the agent has taken nothing for this time, so that another one gets its slot.
+/// A download is aborted if the agent has received nothing for this time, so that another download gets its slot.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// The send buffer of a connection, in bytes; the kernel doubles it. By default the kernel buffers megabytes of each
-/// download, so that in the first second the network looks far faster than it is, and too many agents are let in.
+/// The send buffer of a connection, in bytes; the kernel doubles it. By default the kernel buffers megabytes of each download,
+/// which makes the network look far faster than it is in the first second, so that too many launches would be allowed.
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// Serves until it is dropped.
+/// Serves until the future is dropped.
 pub(super) async fn serve(listener: TcpListener, files: Arc<ArtifactFiles>, downloads: Arc<Downloads>) {
     let head_timeout = Some(Duration::from_secs(10));
     let limits = Limits { connections: connections(), head_timeout, buffer: CHUNK, batch_answers: false };
@@ -51,7 +51,7 @@ pub(super) async fn serve(listener: TcpListener, files: Arc<ArtifactFiles>, down
     .await;
 }
 
-/// Completes when the agent has taken nothing of its download for a while.
+/// Completes when the agent has received nothing of its download for [`STALLED`].
 async fn stalled(progress: Arc<Progress>) {
     let mut before = None;
     loop {
@@ -65,7 +65,7 @@ async fn stalled(progress: Arc<Progress>) {
     }
 }
 
-/// At most half of the file descriptors that this process may have.
+/// The limit on connections, which is at most half of the file descriptors that this process may open.
 fn connections() -> usize {
     let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit / 2).ok());
     limit.map_or(CONNECTIONS, |limit| limit.clamp(DOWNLOADS, CONNECTIONS))
@@ -101,7 +101,7 @@ fn answer<B>(
     }
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(served.length));
-    // Not Content-Encoding: the fetcher takes what comes as it is, and unpacks it by its name.
+    // There is no Content-Encoding, because the fetcher stores the body unchanged and recognizes an archive by its name.
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response
 }

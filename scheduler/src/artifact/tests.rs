@@ -12,7 +12,7 @@ use super::*;
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A server of this file under this address.
+/// Starts a server of this file at this address.
 async fn start(file: &Path, address: Option<&str>) -> Result<ArtifactServer, ArtifactError> {
     ArtifactServer::start(file, &std::env::temp_dir(), address, LOCAL).await
 }

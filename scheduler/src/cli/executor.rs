@@ -12,8 +12,8 @@ use crate::task_info::{Containerizer, Delivery};
 /// Where agents get the executor.
 #[derive(Clone, Debug, Args)]
 pub struct ExecutorArgs {
-    /// HOST or HOST:PORT at which agents fetch the executor from this scheduler
-    /// [default: this machine as the master sees it, any port].
+    /// HOST or HOST:PORT at which agents fetch the executor from this scheduler [default: this machine's address on the route to
+    /// the master, any port].
     #[arg(long, value_name = "ADDRESS", env = "MINER_ARTIFACT_ADDRESS", value_parser = checked_address)]
     pub artifact_address: Option<String>,
     /// Serve this file to agents as the executor, instead of this program: a build for their machines, or a stripped one.
@@ -38,7 +38,7 @@ pub struct ExecutorArgs {
 }
 
 impl ExecutorArgs {
-    /// Where agents get the executor. `this_program` is called only if that file is to be served.
+    /// Where agents get the executor. `this_program` is called only if this program is to be served.
     pub(super) fn source(
         self,
         this_program: impl FnOnce() -> anyhow::Result<PathBuf>,

@@ -20,8 +20,7 @@ use crate::master_access::MasterAccess;
 #[derive(Clone, Debug, Args)]
 pub struct MasterArgs {
     /// The Mesos master: HOST:PORT, https://HOST:PORT, several separated by commas; or zk://HOST:PORT,…/PATH, also with
-    /// USER:PASSWORD@ in front; or file:///PATH of a file with such an address, which keeps the password from the list of
-    /// processes.
+    /// USER:PASSWORD@ in front; or file:///PATH of a file with such an address, which keeps the password out of the process list.
     #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
     #[arg(default_value = "127.0.0.1:5050", value_parser = RedactedParser(parse_masters))]
     pub master: Masters,
@@ -31,14 +30,14 @@ pub struct MasterArgs {
     /// File with the principal's secret; it is read again for each subscription [default: no authentication].
     #[arg(long, value_name = "FILE", env = "MINER_SECRET_FILE", requires = "principal")]
     pub secret_file: Option<PathBuf>,
-    /// Authorities to trust for an https:// master, a PEM file [default: those that the system trusts]. With zk:// it
-    /// means that masters use TLS.
+    /// PEM file of the authorities to trust for an https:// master [default: those that the system trusts]. With zk://, giving
+    /// this file means that the masters use TLS.
     #[arg(long, value_name = "FILE", env = "MINER_CA_CERT")]
     pub ca_cert: Option<PathBuf>,
-    /// Our certificate, for masters that ask for one, a PEM file.
+    /// PEM file with our certificate, for masters that ask for one.
     #[arg(long, value_name = "FILE", env = "MINER_CLIENT_CERT", requires = "client_key")]
     pub client_cert: Option<PathBuf>,
-    /// The private key of our certificate, a PEM file.
+    /// PEM file with the private key of our certificate.
     #[arg(long, value_name = "FILE", env = "MINER_CLIENT_KEY", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
 }
@@ -56,7 +55,7 @@ impl MasterArgs {
             "--ca-cert and --client-cert are for TLS, but --master {} is plain HTTP: write https://",
             self.master
         );
-        // ZooKeeper does not say whether its masters use TLS: they do if files for it are given.
+        // ZooKeeper does not store whether the masters use TLS. They are assumed to use TLS if TLS files are given.
         let tls = given || self.master.scheme() == Some(Scheme::Https);
         let access = MasterAccess::read(self.principal, self.secret_file, tls.then_some(files))?;
         Ok((self.master, access))
@@ -66,12 +65,13 @@ impl MasterArgs {
 /// The election among several schedulers.
 #[derive(Clone, Debug, Args)]
 pub struct ZkArgs {
-    /// Run several schedulers, of which one leads and the others wait: the path in ZooKeeper where they hold the election
-    /// and share their state. zk://HOST:PORT,…/PATH, also with USER:PASSWORD@ in front; or file:///PATH of a file with such an
-    /// address, which keeps the password from the list of processes.
+    /// Run several schedulers, of which one leads and the others wait: the path in ZooKeeper where they hold the election and
+    /// share their state. zk://HOST:PORT,…/PATH, also with USER:PASSWORD@ in front; or file:///PATH of a file with such an
+    /// address, which keeps the password out of the process list.
     #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = RedactedParser(ensemble))]
     pub zk: Option<Ensemble>,
-    /// A leader loses the leadership when ZooKeeper has not heard from it for this time; ZooKeeper has limits of its own.
+    /// A leader loses its leadership when ZooKeeper has received nothing from it for this time; ZooKeeper may enforce other
+    /// limits.
     #[arg(long, value_name = "TIME", env = "MINER_ZK_SESSION_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub zk_session_timeout: Duration,
 }
@@ -80,7 +80,7 @@ impl ZkArgs {
     /// Where the election is held, if `--zk` is given.
     ///
     /// # Errors
-    /// If that is the masters' own path in ZooKeeper.
+    /// If `--zk` is the path where the Mesos masters hold their election.
     pub(super) fn check(self, masters: &Masters) -> anyhow::Result<Option<ZkConfig>> {
         let Some(ensemble) = self.zk else { return Ok(None) };
         if let Some(masters) = masters.ensemble() {

@@ -14,29 +14,29 @@ use crate::options::cpus;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Where tasks run")]
 pub struct PlacementArgs {
-    /// The most CPUs of all tasks together, the server included [default: all that is offered].
+    /// Maximum number of CPUs for all tasks together, including the server [default: all that are offered].
     #[arg(long, value_name = "CPUS", env = "MINER_MAX_CPUS", value_parser = parse_sum)]
     pub max_cpus: Option<f64>,
-    /// The most workers [default: as many as fit].
+    /// Maximum number of workers [default: as many as fit].
     #[arg(long, value_name = "N", env = "MINER_MAX_WORKERS", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub max_workers: Option<u64>,
-    /// The most CPUs of one worker; an agent with more of them gets several [default: all of its agent].
+    /// Maximum number of CPUs for one worker; an agent with more CPUs gets several workers [default: all CPUs of the agent].
     #[arg(long, value_name = "CPUS", env = "MINER_CPUS_PER_WORKER", value_parser = cpus)]
     pub cpus_per_worker: Option<f64>,
-    /// The least CPUs worth a worker.
+    /// Minimum number of CPUs for a worker.
     #[arg(long, value_name = "CPUS", env = "MINER_MIN_WORKER_CPUS", default_value = "0.1", value_parser = cpus)]
     pub min_worker_cpus: f64,
-    /// CPUs to leave to others on each agent.
+    /// CPUs to leave to other frameworks on each agent.
     #[arg(long, value_name = "CPUS", env = "MINER_RESERVE_CPUS", default_value = "0", value_parser = parse_sum)]
     pub reserve_cpus: f64,
-    /// Have workers take revocable CPU, which Mesos may take back at any time, and no other.
+    /// Run workers only on revocable CPUs, which Mesos may take back at any time.
     #[arg(long, env = "MINER_REVOCABLE", value_parser = BoolishValueParser::new())]
     pub revocable: bool,
     /// Where workers may run, such as rack:UNIQUE or hostname:LIKE:node1.*: FIELD:OPERATOR or FIELD:OPERATOR:VALUE as
     /// in Marathon, with UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER; may be repeated (in the variable: one a line).
     #[arg(long, value_name = "RULE", env = "MINER_CONSTRAINT", value_delimiter = '\n', value_parser = rule)]
     pub constraint: Vec<Constraint>,
-    /// Where the server may run, likewise.
+    /// Where the server may run, in the form of --constraint.
     #[arg(long, value_name = "RULE", env = "MINER_SERVER_CONSTRAINT", value_delimiter = '\n', value_parser = rule)]
     pub server_constraint: Vec<Constraint>,
 }
@@ -77,7 +77,7 @@ fn milli(cpus: f64) -> u64 {
     (cpus * 1000.0).round() as u64
 }
 
-/// Parses a constraint. The error includes its causes, because the last one tells what is wrong with a regular expression.
+/// Parses a constraint. The error includes its causes, because the last one explains why a regular expression is invalid.
 fn rule(text: &str) -> Result<Constraint, String> {
     text.parse().map_err(|error: ConstraintError| error_chain(&error))
 }

@@ -14,7 +14,7 @@ use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
 
 use crate::task_info::{Arguments, ExternalPool, ImageTask, Programs, ServerProgram};
 
-/// The names that --server-arguments may contain: those that the node fills in, and those that the task fills in.
+/// The placeholders that --server-arguments may contain: those for the node's values, and those for the task's values.
 const NODE_WORDS: [&str; 4] = ["bitcoind_address", "bitcoind_port", "rpc_user", "rpc_password"];
 const TASK_WORDS: [&str; 3] = ["p2pool_port", "worker_port", "task_id"];
 
@@ -22,8 +22,8 @@ const TASK_WORDS: [&str; 3] = ["p2pool_port", "worker_port", "task_id"];
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server and workers")]
 pub struct ServerArgs {
-    /// The server: builtin, our pool server; or docker:IMAGE, such as docker:derekchiang/p2pool, which Mesos' own executor
-    /// runs and whose work is not accounted.
+    /// The server: builtin (our pool server), or docker:IMAGE, such as docker:derekchiang/p2pool, which Mesos' own executor runs
+    /// and whose work is not recorded in the ledger.
     #[arg(
         long,
         value_name = "KIND",
@@ -32,14 +32,14 @@ pub struct ServerArgs {
         conflicts_with = "pool"
     )]
     pub server: ServerKind,
-    /// Where the built-in server's blocks come from; the server's agent must reach a node.
+    /// Where the built-in server's blocks come from; the server's agent must be able to reach a node.
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin", conflicts_with = "pool")]
     pub chain: BlockSourceChoice,
-    /// Wanted time between two blocks of the built-in chain.
+    /// Target time between two blocks of the built-in chain.
     #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
-    /// Absolute path of a folder on the server's agent for accounts and for found blocks that no node has judged yet: on the
-    /// host or on a shared or persistent volume, and writable for the task's user. Without it, they are in the task's sandbox
+    /// Absolute path of a folder on the server's agent for accounts and for found blocks that no node has judged yet: on the host
+    /// or on a shared or persistent volume, and writable for the task's user. Without this option, they are in the task's sandbox
     /// and are deleted with it.
     #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR", conflicts_with = "pool")]
     pub data_dir: Option<String>,
@@ -58,8 +58,8 @@ pub struct ServerArgs {
     /// agents' processes can then read them.
     #[arg(long, env = "MINER_ALLOW_CREDENTIALS_IN_ARGUMENTS", value_parser = BoolishValueParser::new())]
     pub allow_credentials_in_arguments: bool,
-    /// Docker image to run as the worker instead of our own, such as derekchiang/cpuminer; only what our own server sees of its
-    /// work is accounted.
+    /// Docker image to run as the worker instead of our own, such as derekchiang/cpuminer; only the shares that our own server
+    /// receives are recorded in the ledger.
     #[arg(long, value_name = "IMAGE", env = "MINER_WORKER_IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub worker_image: Option<String>,
     /// Arguments of --worker-image, in which {server_host}, {worker_port} and {task_id} are filled in.
@@ -234,10 +234,10 @@ pub struct PoolArgs {
     /// Have workers mine at this pool, [stratum+tcp://]HOST:PORT or stratum+ssl://HOST:PORT; no server is launched.
     #[arg(long, value_name = "URL", env = "MINER_POOL", hide_env_values = true, value_parser = RedactedParser(parse_url), conflicts_with_all = ["server_constraint", "upstreams"])]
     pub pool: Option<String>,
-    /// The account there; the name of a worker is USER.TASK [default: TASK].
+    /// Account at --pool; workers log in as USER.TASK, or as TASK if no account is given.
     #[arg(long, value_name = "USER", env = "MINER_POOL_USER", requires = "pool")]
     pub pool_user: Option<String>,
-    /// File with the password there [default: the password is x].
+    /// File with the password for --pool [default: the password is x].
     #[arg(long, value_name = "FILE", env = "MINER_POOL_PASSWORD_FILE", requires = "pool")]
     pub pool_password_file: Option<PathBuf>,
 }

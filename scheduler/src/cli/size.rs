@@ -1,13 +1,13 @@
 //! Sizes as people write them on a command line.
 
-/// A size that something may have at most.
+/// A maximum size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeLimit {
     /// In bytes; `None` for no limit.
     pub bytes: Option<u64>,
 }
 
-/// A text that is no size.
+/// The text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no size: write it like 500MiB, 1.5GiB, 20GB, 0 or none")]
 pub struct SizeError(String);
@@ -37,7 +37,7 @@ pub fn size_limit(text: &str) -> Result<SizeLimit, SizeError> {
     let name = text[digits.len()..].to_ascii_lowercase();
     let (_, unit) = UNITS.iter().find(|(unit, _)| *unit == name).ok_or_else(error)?;
     let bytes = digits.parse::<f64>().map_err(|_| error())? * unit;
-    // What is beyond is a slip.
+    // A larger number is probably a typing error.
     if !(0.0..=1e18).contains(&bytes) || digits.starts_with('-') {
         return Err(error());
     }

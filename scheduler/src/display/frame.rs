@@ -9,10 +9,10 @@ use crate::core::{Overview, TaskOverview};
 use crate::history::TaskFailure;
 use crate::task_id::task_number;
 
-/// The lines that a frame leaves free: the cursor's line and one more, because terminals save the content of a screen that is
-/// cleared as a whole.
+/// The lines that a frame leaves free: the cursor's line and one more, because some terminals add the content of a completely
+/// cleared screen to their scrollback.
 const FREE_LINES: usize = 2;
-/// The most lines for the states of tasks.
+/// Maximum number of lines for the states of tasks.
 const STATE_LINES: usize = 4;
 
 /// The size of a terminal in characters.
@@ -79,9 +79,9 @@ fn crop(line: &mut String, width: usize) {
 
 /// Lines of one kind. As many are shown as there is room for.
 struct Section {
-    /// The lines, the most important first, each with its sort key among the lines that are shown.
+    /// The lines, the most important first, each with the key by which the shown lines are sorted.
     lines: Vec<(u64, String)>,
-    /// How many more items of this kind exist.
+    /// The number of further items of this kind, which have no line.
     beyond: u64,
     /// The noun for one item.
     noun: &'static str,
@@ -93,7 +93,7 @@ impl Section {
         self.lines.len() + usize::from(self.beyond > 0)
     }
 
-    /// The section in at most `room` lines; the last one tells how many items are left out.
+    /// The section in at most `room` lines; the last line gives the number of items that are left out, if any.
     fn into_lines(self, room: usize) -> Vec<String> {
         let Section { mut lines, beyond, noun } = self;
         let shown = if room >= lines.len() + usize::from(beyond > 0) { lines.len() } else { room.max(2) - 1 };
@@ -109,7 +109,7 @@ impl Section {
     }
 }
 
-/// How many lines each section gets: in turn, each gets one more line as long as there is room.
+/// How many lines each section gets: in turn, each gets one more line while there is room.
 fn share_out<const N: usize>(sections: &[Section; N], mut room: usize) -> [usize; N] {
     let mut shares = [0; N];
     loop {
@@ -151,7 +151,7 @@ fn states(overview: &Overview, width: usize) -> Vec<String> {
     lines
 }
 
-/// Words separated by commas, on several lines if one is too narrow.
+/// Words separated by commas, on several lines if one line is too short.
 fn fold(head: &str, words: &[String], width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = head.to_owned();
@@ -178,7 +178,7 @@ fn subscription(overview: &Overview, elapsed: Duration) -> String {
     format!("{framework}, {connected}, {} s", elapsed.as_secs())
 }
 
-/// Why agents are not used. While a worker mines, that is not shown.
+/// The reasons why agents are not used. They are not shown while a worker mines.
 fn reasons(overview: &Overview) -> Section {
     let noun = "more reason";
     if overview.running_workers > 0 {
@@ -200,7 +200,7 @@ fn servers(overview: &Overview) -> Section {
     Section { lines: (0..).zip(lines).collect(), beyond: 0, noun: "more server" }
 }
 
-/// The slowest workers, in the order of their launch, so that lines do not change places all the time.
+/// The slowest workers, in the order of their launch, so that the lines do not change places all the time.
 fn workers(overview: &Overview) -> Section {
     let place = |task: &TaskOverview| task_number(&task.id).unwrap_or(u64::MAX);
     let lines: Vec<_> = overview.slowest.iter().map(|task| (place(task), task_line(task))).collect();

@@ -1,5 +1,6 @@
-//! The calls of one subscription. Many are in flight at once, because each answer of a distant master takes time. Calls that Mesos
-//! needs in order are kept in order ([`order`]), and an overloaded master gets fewer at a time ([`congestion`]).
+//! The calls of one subscription. Many calls are in flight at the same time, because a distant master takes time to answer. Calls
+//! whose order matters to Mesos are kept in order ([`order`]), and an overloaded master gets fewer calls at a time
+//! ([`congestion`]).
 
 mod congestion;
 mod footprint;
@@ -71,7 +72,7 @@ impl CallQueue {
         let _ = self.queue.send(Input::Framework(framework.clone()));
     }
 
-    /// The number of calls that are not answered.
+    /// The number of unanswered calls.
     pub fn unanswered(&self) -> &Arc<Unanswered> {
         &self.unanswered
     }
@@ -96,7 +97,7 @@ impl CallQueue {
         let _ = self.queue.send(Input::Mark(now));
     }
 
-    /// Waits for the next event. It must not be called again after a failure.
+    /// Waits for the next event. This method must not be called again after a failure.
     pub async fn event(&mut self) -> QueueEvent {
         tokio::select! {
             biased;

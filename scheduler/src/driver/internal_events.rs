@@ -11,12 +11,12 @@ use crate::display::Display;
 use crate::event::Event;
 use crate::store::StoreEvent;
 
-/// The time between two ticks. The terminal is drawn as often.
+/// The time between two ticks. The terminal is redrawn at each tick.
 pub(super) const TICK: Duration = Duration::from_millis(500);
-/// How often the user is told that the store fails. It tries again every second.
+/// The minimum time between two messages to the user that the store fails. The store tries again every second.
 const WARN_EVERY: Duration = Duration::from_secs(30);
 
-/// The sources of these events.
+/// The sources of internal events.
 pub(crate) struct InternalEvents {
     store_events: mpsc::UnboundedReceiver<StoreEvent>,
     /// `None`: this scheduler does not serve the executor.
@@ -38,7 +38,7 @@ impl InternalEvents {
         InternalEvents { store_events, downloads, tick, stop, stopped: false, warned: None }
     }
 
-    /// Waits for the next events. Cancelling this loses none.
+    /// Waits for the next events. Cancelling this future loses no events.
     pub async fn next(&mut self, display: &Display) -> Vec<Event> {
         tokio::select! {
             Some(event) = self.store_events.recv() => match event {
@@ -65,7 +65,7 @@ impl InternalEvents {
     }
 }
 
-/// Waits for the next statistics, for ever if there are none.
+/// Waits for the next statistics, or for ever if there is no artifact server.
 async fn next_of(downloads: &mut Option<watch::Receiver<DownloadStats>>) -> DownloadStats {
     if let Some(receiver) = downloads
         && receiver.changed().await.is_ok()

@@ -4,18 +4,19 @@ use std::time::{Duration, Instant};
 
 use super::call_queue::BURST;
 
-/// How long the master's events wait for a burst at most.
+/// The maximum time for which a burst delays the master's events.
 const MAX_DELAY: Duration = Duration::from_secs(3);
 
-/// Whether a burst of launches is on its way to the disk or to the master. Its offers are held until then, and other frameworks
-/// wait for the rest of them, so these launches come before the updates of earlier ones.
+/// Tracks whether a burst of launches is being written to the disk or sent to the master. The offers that the burst uses are held
+/// until then, and other frameworks wait for the rest of these offers' resources, so the launches come before the status updates
+/// of earlier tasks.
 #[derive(Debug, Default)]
 pub(super) struct LaunchBurst {
     since: Option<Instant>,
 }
 
 impl LaunchBurst {
-    /// Takes the number of launches that are being written and of calls that are not answered.
+    /// Updates the state. `open` is the number of launches that are being written, plus the number of unanswered calls.
     pub fn update(&mut self, open: usize, now: Instant) {
         self.since = (open >= BURST).then(|| self.since.unwrap_or(now));
     }

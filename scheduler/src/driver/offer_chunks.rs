@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use mesos::scheduler::Event;
 use mesos::v1::Offer;
 
-/// The most agents whose offers are in one chunk, which takes some 10 ms.
+/// Maximum number of agents whose offers are in one chunk. Handling such a chunk takes some 10 ms.
 const AGENTS: usize = 500;
 
-/// The chunks of an event that wait, in order. The master's later events come after them.
+/// The waiting chunks of an event, in order. They are handled before the master's later events.
 #[derive(Debug)]
 pub(super) struct OfferChunks {
     /// Whether offers must not be split, because a constraint such as GROUP_BY needs all of them to decide about an agent.

@@ -12,7 +12,7 @@ use crate::core::State;
 use crate::election::RunError;
 use crate::store::Store;
 
-/// What a driver leaves when it ends.
+/// What a driver returns when it ends.
 pub(crate) struct DriverExit {
     pub state: State,
     pub store: Store,
@@ -20,11 +20,11 @@ pub(crate) struct DriverExit {
     pub result: Result<Result<(), String>, RunError>,
 }
 
-/// Runs the driver to its end on a thread with a runtime of its own. The event stream, the state machine and the connections
-/// of its calls wake each other for every update. On different threads, each wake-up would cost a system call and a context
-/// switch, which is more than all other work for an update.
+/// Runs the driver to its end on a thread with its own runtime. The event stream, the state machine and the connections of its
+/// calls wake each other for every update. On different threads, each wake-up would cost a system call and a context switch,
+/// which is more than all other work for an update.
 ///
-/// Dropping the future ends the driver. `events` is called on the thread, because its runtime has the timers.
+/// Dropping the future ends the driver. `events` is called on the thread, because the timers belong to that thread's runtime.
 ///
 /// # Errors
 /// If the thread cannot be started.

@@ -1,8 +1,8 @@
 //! The leader's lease: the time for which it may act as the leader without asking ZooKeeper.
 //!
-//! ZooKeeper counts the session timeout from the last request that it received, and the leader counts its lease from the
-//! time at which it sent the last request that was answered, which is earlier. So the lease ends before the session expires
-//! and another scheduler can lead. A process that was frozen finds its lease ended when it continues.
+//! ZooKeeper counts the session timeout from the last request that it received, and the leader counts its lease from the time at
+//! which it sent the last request that was answered, which is earlier. So the lease ends before the session expires and another
+//! scheduler can lead. When a frozen process continues, it finds that its lease has ended.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};

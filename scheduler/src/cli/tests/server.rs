@@ -10,7 +10,7 @@ fn programs(args: &[&str]) -> anyhow::Result<Programs> {
     args.server.check(&access, |_| None)
 }
 
-/// The usage error for contradicting options.
+/// The usage error for contradictory options.
 fn usage(args: &[&str]) -> String {
     let error = programs(args).unwrap_err();
     assert!(error.is::<command_line::UsageError>(), "{args:?}: {error:#}");
@@ -99,7 +99,7 @@ fn credentials_in_arguments_must_be_allowed() {
     assert!(none.contains("needs --rpc-user or --cookie-file"), "{none}");
     let nobody = usage(&["--server", "docker:p2pool", "--allow-credentials-in-arguments"]);
     assert!(nobody.contains("{bitcoind_address}") && nobody.contains("--bitcoind"), "{nobody}");
-    // Without credentials nothing needs to be allowed.
+    // Arguments without credentials need no permission.
     programs(&["--server", "docker:x", "--server-arguments", "-w {worker_port} {task_id}"]).unwrap();
     let unknown = usage(&["--server", "docker:x", "--server-arguments", "{password}"]);
     assert!(unknown.contains("{password}") && unknown.contains("{rpc_password}"), "{unknown}");

@@ -1,8 +1,8 @@
 //! Limits the calls in flight to an overloaded master.
 //!
-//! A master, or a proxy in front of it, that cannot accept more calls for now answers 503 or 429. Then the window, the number of
-//! calls in flight, is halved, and nothing is sent for a pause that grows. Each time that a full window of calls has been
-//! accepted, the window grows again.
+//! A master, or a proxy in front of it, that cannot accept more calls for now answers 503 or 429. Then the window, which is the
+//! maximum number of calls in flight, is halved, and nothing is sent for a pause that grows. Each time a full window of calls has
+//! been accepted, the window grows again.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// The master has recovered when it has refused no call for this time.
 const CALM: Duration = Duration::from_secs(10);
-/// How often the user is told at most that the master is overloaded.
+/// The minimum time between two messages to the user that the master is overloaded.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// The window, and what changes it.
+/// The window, and the state from which its size follows.
 #[derive(Debug)]
 pub(super) struct CongestionWindow {
     most: usize,
-    /// The most calls in flight.
+    /// Maximum number of calls in flight.
     window: usize,
     /// The calls that were accepted since the window last changed.
     taken: usize,
@@ -30,7 +30,7 @@ pub(super) struct CongestionWindow {
     refused_since: Option<Instant>,
     /// When the user was last told that the master is overloaded.
     told: Option<Instant>,
-    /// Whether the user knows that the master is overloaded now.
+    /// Whether the user has been told of the current overload.
     known: bool,
 }
 
@@ -50,7 +50,7 @@ impl CongestionWindow {
         }
     }
 
-    /// How many more calls may be sent.
+    /// The number of calls that may be sent now, in addition to those in flight.
     pub fn room(&mut self, in_flight: usize, now: Instant) -> usize {
         if self.resume.is_some_and(|at| now < at) {
             return 0;
@@ -64,12 +64,12 @@ impl CongestionWindow {
         self.resume
     }
 
-    /// The most calls in flight.
+    /// Maximum number of calls in flight.
     pub fn window(&self) -> usize {
         self.window
     }
 
-    /// For how long all calls have been refused.
+    /// How long all calls have been refused.
     pub fn refused_for(&self, now: Instant) -> Duration {
         self.refused_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
@@ -182,7 +182,7 @@ mod tests {
         assert!(!window.taken(100, later), "others wait");
         assert!(window.taken(100, later + CALM), "it has refused none for some time");
         assert!(!window.taken(0, later + CALM));
-        // The next overload comes too soon after the last message.
+        // The next overload begins too soon after the last message.
         let again = later + CALM;
         assert!(!window.refused(again));
         window.room(0, window.resume().unwrap());

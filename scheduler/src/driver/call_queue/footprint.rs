@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::event::Call;
 
-/// Something whose calls must be kept in order, as a hash. Two things with the same hash are kept in order without need.
+/// Something whose calls must be kept in order, as a hash. If two of these things have the same hash, their calls are kept in
+/// order unnecessarily.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key(u64);
 
@@ -25,20 +26,20 @@ impl Key {
 /// How a call uses a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// The call is in any order with other shared calls, and in order with exclusive ones.
+    /// The call may overtake other shared calls, but is kept in order with exclusive ones.
     Shared,
-    /// The call is in order with all others.
+    /// The call is kept in order with all other calls that use the key.
     Exclusive,
     /// The call waits for all earlier ones, but later ones do not wait for it.
     After,
-    /// The call goes before later exclusive calls, but does not wait for earlier ones.
+    /// Later exclusive calls wait for the call, but the call does not wait for earlier ones.
     Before,
 }
 
 /// The priority of a call when not all calls can be sent; the first is the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Priority {
-    /// Mesos repeats an update until it is acknowledged, and sends no newer update of that task before.
+    /// Mesos repeats a status update until it is acknowledged, and sends no later update of that task before then.
     Acknowledgement,
     /// KILL and SHUTDOWN: the task occupies resources until it has ended.
     End,
@@ -78,9 +79,9 @@ impl Footprint {
                 let mut keys = offers(ids);
                 keys.extend(tasks.iter().map(|info| task(&info.task_id.value)));
                 keys.push((Key::LAUNCHES, Use::Shared));
-                // A launch may overtake an earlier REVIVE, so that it need not wait for the DECLINEs for which the REVIVE
-                // waits. The REVIVE then removes the filter of the launch, whose only effect is that the rest of the
-                // resources is offered again.
+                // A launch may overtake an earlier REVIVE, so that it need not wait for the DECLINEs for which the REVIVE waits.
+                // The REVIVE then removes the filter of the launch, with the only effect that the rest of the resources is
+                // offered again.
                 keys.extend(filter(refuse, Use::Before));
                 (Priority::Launch, keys)
             }
@@ -95,7 +96,7 @@ impl Footprint {
             Call::Reconcile(tasks) => {
                 (Priority::Other, tasks.iter().map(|(id, _)| (task(id).0, Use::After)).collect())
             }
-            // TEARDOWN ends all tasks, so it is in order with all calls.
+            // TEARDOWN ends all tasks, so it is kept in order with all calls.
             Call::Teardown => (Priority::Other, vec![]),
         };
         let all = if *call == Call::Teardown { Use::Exclusive } else { Use::Shared };

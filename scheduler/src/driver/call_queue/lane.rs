@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::footprint::Use;
 
-/// A sequence of phases, of which the first may be sent: each is one call that uses the key exclusively, or any number of calls
-/// that share it.
+/// A sequence of phases. Each phase is one call that uses the key exclusively, or any number of calls that share the key. Only
+/// the calls of the first phase may be sent.
 #[derive(Debug)]
 pub(super) struct Lane {
     first: Phase,
@@ -54,7 +54,7 @@ impl Phase {
     /// Adds a call that shares the key.
     fn join(&mut self) {
         if !self.group.after.is_empty() {
-            // The calls in `after` must not wait for this one.
+            // The calls in `after` must not wait for the new call.
             self.before.push_back(std::mem::take(&mut self.group));
             self.number += 1;
         }

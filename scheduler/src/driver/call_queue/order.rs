@@ -11,7 +11,7 @@ use super::footprint::{Footprint, Key, Priority, Use};
 use super::lane::{Lane, Position};
 use crate::event::Call;
 
-/// One in this number of calls is the oldest one, whatever its priority.
+/// Out of this number of calls that are sent, one is chosen as the oldest, whatever its priority.
 const OLDEST_EVERY: usize = 8;
 /// The memory for more calls than this is freed when all calls are answered.
 const KEPT_CAPACITY: usize = 1024;
@@ -40,9 +40,9 @@ struct PendingCall<T> {
     number: u64,
     /// The call's own priority, or the higher one of a call that waits for it.
     priority: Priority,
-    /// The keys that the call holds, each with its position there.
+    /// The keys that the call uses, each with the call's position in the key's lane.
     keys: Vec<(Key, Position)>,
-    /// The number of keys for which the call waits.
+    /// The number of keys on which the call waits for earlier calls.
     waits: usize,
     sent: bool,
 }
@@ -100,8 +100,8 @@ impl<T> CallOrder<T> {
         }
     }
 
-    /// Raises the priority of the calls for which a call waits to that of the call. Calls that share a key are not raised, because
-    /// only REVIVE, SUPPRESS and TEARDOWN wait for them, which are not urgent.
+    /// Raises the calls for which a call waits to the priority of that call. Calls that share a key are not raised, because only
+    /// REVIVE, SUPPRESS and TEARDOWN wait for them, and these calls are not urgent.
     fn raise_earlier_calls(&mut self, index: usize) {
         let mut waiting = vec![index];
         while let Some(Some(call)) = waiting.pop().and_then(|index| self.calls.get(index)) {
@@ -214,7 +214,7 @@ impl<T> CallOrder<T> {
     }
 }
 
-/// A random one of the orders in which these calls may arrive at the master.
+/// A random order in which these calls may arrive at the master.
 #[cfg(test)]
 pub(crate) fn arrivals(calls: Vec<Call>, random: &mut rand::rngs::StdRng) -> Vec<Call> {
     use rand::RngExt;

@@ -19,7 +19,7 @@ use crate::mesos_api;
 
 /// The subscription ends when the master has refused all calls for this time.
 const GIVE_UP: Duration = Duration::from_secs(5 * 60);
-/// How many queued calls are taken at once.
+/// Maximum number of queued inputs that are taken before calls are sent.
 const BATCH: usize = 256;
 
 /// The input of the sender.
@@ -55,11 +55,11 @@ pub(super) enum SenderEvent {
 pub(super) enum MasterLoad {
     /// The master refuses calls for now.
     Overloaded {
-        /// Its answer.
+        /// The master's answer.
         why: String,
         /// The number of calls that wait to be sent.
         waiting: usize,
-        /// The most calls in flight.
+        /// Maximum number of calls in flight.
         window: usize,
     },
     /// The master accepts all calls again.
@@ -127,11 +127,11 @@ impl Sender {
                 self.take(input);
             }
             if !inputs.is_empty() {
-                // Tens of thousands of calls may be queued at once, and the driver shares this thread.
+                // Tens of thousands of calls may be queued together, and the driver shares this thread.
                 tokio::task::yield_now().await;
             }
             self.send();
-            // After `send`, which may have removed the last mark.
+            // This is checked after `send`, which may have removed the last mark.
             if !open && self.order.is_empty() {
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! The queue with a master that accepts calls in any order, late, or only when they are repeated.
+//! Tests of the queue with a master that accepts calls in any order, late, or only when they are repeated.
 
 use std::sync::{Arc, Mutex};
 
@@ -25,13 +25,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// How the master treats calls.
 struct Manner {
     random: StdRng,
-    /// The most milliseconds until a call takes effect, while calls of other connections do.
+    /// Maximum delay in milliseconds until a call takes effect. Meanwhile, calls of other connections may take effect.
     delay_ms: u64,
     /// The percentage of calls that are answered 503 and have no effect.
     refused_percent: u32,
-    /// How many calls are answered 503 first of all.
+    /// The number of calls, from the first on, that are answered 503.
     refuses: usize,
-    /// How many calls must have arrived before the first answer.
+    /// The number of calls that must have arrived before the first answer.
     gathers: usize,
 }
 
@@ -41,7 +41,7 @@ impl Manner {
         Manner { random, delay_ms: 0, refused_percent: 0, refuses: 0, gathers: 0 }
     }
 
-    /// After how long a call is answered, and whether it is accepted.
+    /// The delay until a call is answered, and whether the call is accepted.
     fn judge(&mut self) -> (Duration, bool) {
         let delay = Duration::from_millis(self.random.random_range(0..=self.delay_ms));
         let refused = self.refuses > 0 || self.random.random_range(0..100) < self.refused_percent;
@@ -74,7 +74,7 @@ impl Master {
         Master { taken, queue, _subscription: subscription }
     }
 
-    /// Sends these calls and waits until all are answered. Returns the accepted calls in the order of the master.
+    /// Sends these calls and waits until all are answered. Returns the accepted calls in the order in which they took effect.
     async fn take(self, calls: &[Call]) -> Vec<WireCall> {
         calls.iter().for_each(|call| self.queue.send(call.clone()));
         timeout(DEADLINE, self.queue.flush()).await.expect("an end").expect("no failure");
@@ -82,7 +82,7 @@ impl Master {
     }
 }
 
-/// Handles the calls of a connection one after the other.
+/// Handles the calls of a connection in sequence.
 async fn connection(
     mut socket: TcpStream,
     manner: Arc<Mutex<Manner>>,
@@ -238,7 +238,7 @@ async fn a_mark_reports_when_all_earlier_calls_are_answered() {
     let taken = master.taken.lock().unwrap().clone();
     let is_taken = |call: &Call| taken.contains(&mesos_api::call(&"f".into(), call.clone()).unwrap());
     assert!(before.iter().all(is_taken));
-    // A mark behind the last call does not hold up the end.
+    // A mark after the last call does not delay the end of the queue.
     master.queue.mark(now);
     assert_eq!(master.take(&[]).await.len(), calls.len());
 }

@@ -1,4 +1,4 @@
-//! The number of calls that are not answered, by which the driver decides whether to wait.
+//! The number of unanswered calls, from which the driver decides whether to wait.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -15,7 +15,7 @@ pub(in crate::driver) struct Unanswered {
 }
 
 impl Unanswered {
-    /// The number.
+    /// The number of unanswered calls.
     pub fn count(&self) -> usize {
         self.count.load(Relaxed)
     }
@@ -32,7 +32,7 @@ impl Unanswered {
         }
     }
 
-    /// Waits until the number has fallen below a burst.
+    /// Waits until the number has fallen below [`BURST`].
     pub async fn below_burst(&self) {
         self.below_burst.notified().await;
     }

@@ -56,7 +56,7 @@ fn places(sent: &[(usize, u64)]) -> Vec<usize> {
     places
 }
 
-/// The calls that are sent in each round, if all calls of a round are answered at once.
+/// The calls that are sent in each round, if all calls of a round are answered before the next round.
 fn rounds(calls: &[Call]) -> Vec<Vec<usize>> {
     let mut order = CallOrder::new();
     let mut round = sent(&mut order, calls);
@@ -235,7 +235,7 @@ pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     };
     let same_task = tasks(first).iter().any(|task| tasks(second).contains(task));
     let same_offer = offers(first).iter().any(|offer| offers(second).contains(offer));
-    // The rest of an offer may be offered again, so a launch need not wait for REVIVE.
+    // The rest of an offer's resources may be offered again, so a launch need not wait for REVIVE.
     let may_overtake = lifts(first) && matches!(second, Call::Accept { .. });
     let barrier = filters(first) && filters(second) && (lifts(first) || lifts(second)) && !may_overtake;
     let end = *first == Call::Teardown || *second == Call::Teardown;
@@ -266,7 +266,7 @@ pub fn calls() -> impl Strategy<Value = Vec<Call>> {
 }
 
 proptest! {
-    /// For any order of answers and refusals.
+    /// This holds for any order of answers and refusals.
     #[test]
     fn no_two_calls_that_must_keep_their_order_are_on_the_way_at_once(
         calls in calls(),
