@@ -146,7 +146,7 @@ impl Driver {
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
         if !self.config.retry {
-            let what = format!("giving up on master {master}, as --no-retry says");
+            let what = format!("giving up on master {master}, because --no-retry is set");
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
         Ok(SubscriptionEnd::Lost(error_chain(&error)))
@@ -324,8 +324,8 @@ impl Driver {
                 return Ok(SubscriptionEnd::Lost(why.to_owned()));
             }
             return Err(RunError::Failed(anyhow!(
-                "another scheduler has subscribed with this framework's id and goes on with its tasks (the master \
-                 says: {message}); where several are to stand in for each other, give each --zk"
+                "another scheduler has subscribed with this framework's id and continues its tasks (the master \
+                 says: {message}); to run standby schedulers, start each with --zk"
             )));
         }
         if message.contains("removed") && self.state.framework().is_some() {

@@ -183,7 +183,7 @@ pub(crate) async fn win(
         };
         let ensemble = &zk.ensemble;
         if matches!(error, ZkError::NoAuth | ZkError::AuthFailed | ZkError::InvalidAcl) {
-            let advice = "give credentials that have it: zk://USER:PASSWORD@HOST:PORT/PATH";
+            let advice = "give credentials with access: zk://USER:PASSWORD@HOST:PORT/PATH";
             return Err(error).context(format!("no permission to write at {ensemble}; {advice}"));
         }
         if !retry {

@@ -19,7 +19,7 @@ const PAGE: usize = 100;
 /// The longest id that Mesos allows: the longest file name.
 const LONGEST_ID: usize = 255;
 
-const STARTING: &str = "the scheduler is starting: there is no subscription at a master yet";
+const STARTING: &str = "the scheduler is starting: it has not subscribed to a master yet";
 const ENDING: &str = "the scheduler is ending";
 const STANDBY: &str = "another scheduler leads: ask that one";
 
@@ -157,7 +157,7 @@ fn flag(flag: bool) -> f64 {
 
 fn trouble(overview: &Overview) -> Option<String> {
     if !overview.connected {
-        return Some("there is no subscription at a master".to_owned());
+        return Some("not subscribed to a master".to_owned());
     }
     let why = overview.unused.texts.first().map(|text| format!(": {text}")).unwrap_or_default();
     (overview.running_workers == 0).then(|| format!("no worker mines{why}"))

@@ -1,4 +1,4 @@
-//! The scheduler alone, for `cargo run -p scheduler`. It serves the `mesos-miner` beside it as the executor.
+//! The scheduler alone, for `cargo run -p scheduler`. It serves the `mesos-miner` program in its folder as the executor.
 
 use std::process::ExitCode;
 

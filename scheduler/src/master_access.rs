@@ -35,7 +35,7 @@ impl MasterAccess {
         Ok(access)
     }
 
-    /// The principal that the framework claims to be.
+    /// The principal with which the framework authenticates.
     pub fn principal(&self) -> Option<&str> {
         self.principal.as_deref()
     }
@@ -45,7 +45,7 @@ impl MasterAccess {
         &self.settings
     }
 
-    /// Reads the files again. A file that cannot be used, perhaps because it is being written, changes nothing.
+    /// Reads the files again. If a file cannot be used, perhaps because it is being written, its previous content stays in use.
     pub(crate) fn reload(&mut self) -> &mesos::Config {
         match self.auth() {
             Ok(auth) if auth != self.settings.auth => {

@@ -1,5 +1,5 @@
-//! Options of the framework and of its tasks. Each is named once: these groups are parsed from the command line and handed on
-//! whole to the decisions and the tasks that use them.
+//! Options of the framework and of its tasks. Each option is declared only here: the groups are parsed from the command line and
+//! passed unchanged to the code that uses them.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::server_capacity::{SERVER_MEM, SERVER_MEM_RANGE};
 /// Options about the framework as a whole.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct FrameworkOptions {
-    /// At the end, end all tasks and the framework; otherwise the tasks keep mining.
+    /// End all tasks and the framework when the scheduler ends; otherwise the tasks keep mining.
     #[arg(long, env = "MINER_TEARDOWN_ON_EXIT", value_parser = BoolishValueParser::new())]
     pub teardown_on_exit: bool,
     /// End after this time, such as 30s, 5m or 12h [default: never].
@@ -22,17 +22,18 @@ pub struct FrameworkOptions {
     /// End when this many blocks have been found [default: never].
     #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub blocks: Option<u64>,
-    /// What becomes of the workers when their server is gone.
+    /// What happens to the workers when their server is lost.
     #[arg(long, env = "MINER_ON_SERVER_LOSS", value_enum, default_value = "kill")]
     pub on_server_loss: OnServerLoss,
-    /// Most live messages of all workers together per second: with many workers, each sends its own at a longer interval.
+    /// Maximum live messages per second of all workers together; with many workers, each sends live messages less often.
     #[arg(long, value_name = "N", env = "MINER_LIVE_MESSAGES_PER_SECOND", default_value = "500", value_parser = rate)]
     pub live_messages_per_second: NonZeroU32,
-    /// Most reports of all workers together per second, likewise; blocks are reported at once.
+    /// Maximum reports per second of all workers together; with many workers, each reports less often. Blocks are reported
+    /// immediately.
     #[arg(long, value_name = "N", env = "MINER_REPORTS_PER_SECOND", default_value = "200", value_parser = rate)]
     pub reports_per_second: NonZeroU32,
-    /// Replace a running task that sends no live message for this time, or for three of its intervals if that is longer. Mesos'
-    /// agents need up to 75 s to find a restarted master; at least 30 s.
+    /// Replace a running task that sends no live message for this time, or for three of its intervals if that is longer. Minimum
+    /// 30 s, but Mesos agents may need 75 s to find a restarted master.
     #[arg(long, value_name = "TIME", env = "MINER_SILENCE_TIMEOUT", default_value = "120s", value_parser = duration)]
     pub silence_timeout: Duration,
 }
@@ -57,20 +58,21 @@ pub struct TaskOptions {
     /// CPUs of the pool server's task.
     #[arg(long, value_name = "CPUS", env = "MINER_SERVER_CPUS", default_value = "1", value_parser = cpus)]
     pub server_cpus: f64,
-    /// Memory of the pool server's task, MB. It limits the number of workers: some 16,000 with 256 MB, 75 with each MB more.
+    /// Memory of the pool server's task, MB. It limits the number of workers: some 16,000 with 256 MB, and 75 more with each
+    /// further MB.
     #[arg(long, value_name = "MB", env = "MINER_SERVER_MEM", value_parser = whole_number::<u64>(SERVER_MEM_RANGE))]
     #[arg(default_value_t = SERVER_MEM)]
     pub server_mem: u64,
-    /// Shortest time between two reports of a task; agents keep every report of a live task.
+    /// Minimum time between two reports of a task; agents keep every report of a live task.
     #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = duration)]
     pub report_interval: Duration,
-    /// Shortest time between two live messages of a task, which are shown but never accounted.
+    /// Minimum time between two live messages of a task, which are displayed but never recorded in the ledger.
     #[arg(long, value_name = "TIME", env = "MINER_LIVE_INTERVAL", default_value = "5s", value_parser = duration)]
     pub live_interval: Duration,
-    /// Renew a task after this many updates, or up to a tenth fewer, so that tasks are not renewed all at once; at least 10.
+    /// Renew a task after this many updates, or up to a tenth fewer so that tasks are not all renewed together; at least 10.
     #[arg(long, value_name = "N", env = "MINER_UPDATES_PER_TASK", default_value = "100000", value_parser = updates)]
     pub updates_per_task: NonZeroU64,
-    /// Wanted time between two shares of a worker.
+    /// Target time between two shares of a worker.
     #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
     /// Hash backend of the workers, by its name in `bench` [default: the fastest].
@@ -85,7 +87,7 @@ impl Default for TaskOptions {
             server_mem: SERVER_MEM,
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
-            // Two months of one report a minute.
+            // Two months with one report a minute.
             updates_per_task: NonZeroU64::new(100_000).expect("not zero"),
             share_interval: Duration::from_secs(1),
             backend: None,
@@ -93,13 +95,13 @@ impl Default for TaskOptions {
     }
 }
 
-/// What becomes of the workers when their server is gone.
+/// What happens to the workers when their server is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnServerLoss {
-    /// They are killed, and new ones are launched with the new server.
+    /// Workers are killed, and new ones are launched with the new server.
     #[default]
     Kill,
-    /// They keep running and are redirected to the new server.
+    /// Workers keep running and are redirected to the new server.
     Repoint,
 }
 

@@ -1,8 +1,8 @@
 //! Queries about the framework's state. The driver owns the state and answers them.
 //!
-//! Nothing is computed without a query, and many queries cost little: an answer is reused for half a second, and the driver spends
-//! at most a twentieth of its time on answers. Only after answers that take longer than 3 ms does it pause for less than that, so
-//! that no query waits long.
+//! Nothing is computed without a query, and many queries cost little: an answer is reused for half a second, and the driver
+//! spends at most a twentieth of its time on answers. The pause after an answer that took longer than 3 ms is shorter than that
+//! requires, so that no query waits long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::core::{Overview, State, TaskPage};
 
-/// How many queries may wait.
+/// Maximum number of waiting queries.
 const QUEUE: usize = 16;
 /// How long an answer is reused.
 const REUSED: Duration = Duration::from_millis(500);
@@ -43,9 +43,9 @@ pub(crate) enum Query {
     Overview(oneshot::Sender<Overview>),
     /// A page of tasks.
     Tasks {
-        /// The task before the first one of the page.
+        /// The id of the task before the first task of the page.
         after: Option<String>,
-        /// The most tasks on the page.
+        /// Maximum number of tasks on the page.
         limit: usize,
         /// The channel for the page.
         answer: oneshot::Sender<TaskPage>,
@@ -60,7 +60,7 @@ impl Query {
         }
     }
 
-    /// Sends the answer. An error means that it is no longer wanted.
+    /// Sends the answer. Sending fails if the client no longer waits for it.
     fn answer(self, state: &State, now: std::time::Instant) {
         match self {
             Query::Overview(answer) => drop(answer.send(state.overview(now))),
@@ -95,7 +95,7 @@ struct Shared {
 
 /// The arguments of [`Query::Tasks`].
 type PageArguments = (Option<String>, usize);
-/// The last answer. The holder of the lock asks the driver, and others wait for the same answer.
+/// The last answer. The client that holds the lock asks the driver, and other clients wait for its answer.
 type LastAnswer<Q, A> = Mutex<Option<Answer<Q, A>>>;
 
 #[derive(Debug)]
@@ -161,9 +161,10 @@ impl QueryClient {
 }
 
 impl QueryQueue {
-    /// Waits for the next query that may be answered, for ever if all clients are gone. Cancelling this loses no query.
+    /// Waits for the next query that may be answered, or for ever if all clients have been dropped. Cancelling this future loses
+    /// no query.
     pub async fn next(&mut self) -> Query {
-        // A timer fires only when the runtime has nothing else to do.
+        // A timer fires only when the runtime has nothing else to do, so none is started without need.
         if Instant::now() < self.paused_until {
             sleep_until(self.paused_until).await;
         }
@@ -173,7 +174,7 @@ impl QueryQueue {
         }
     }
 
-    /// Answers a query, unless the answer is no longer wanted.
+    /// Answers a query, unless its client no longer waits.
     pub fn answer(&mut self, query: Query, state: &State) {
         if query.is_abandoned() {
             return;

@@ -19,17 +19,17 @@ use crate::query::SchedulerPhase;
 use crate::scheduler_end::SchedulerEnd;
 use crate::time_limit::TimeLimit;
 
-/// Runs the framework until `stop` is cancelled, or `duration` or `blocks` are reached, and everything that should end has
-/// ended. With several schedulers, it waits until this one leads, and waits again after it has lost the leadership.
+/// Runs the framework until `stop` is cancelled, or `duration` or `blocks` is reached, and then until everything that should end
+/// has ended. With several schedulers, it waits until this one leads, and waits again after it has lost the leadership.
 ///
 /// # Errors
-/// If the configuration is invalid, the state folder or the executable cannot be used, or the master is not a Mesos
-/// master or refuses the framework; with `retry` off also if master or ZooKeeper cannot be reached.
+/// If the configuration is invalid, the state folder or the executable cannot be used, or the master is not a Mesos master or
+/// refuses the framework; with `retry` off, also if the master or ZooKeeper cannot be reached.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<SchedulerEnd> {
     let (display, config) = (Arc::new(Display::start(config.quiet)), Arc::new(config));
     for image in config.programs.images() {
         display
-            .log(format!("tasks of {image} send no reports: only our own pool server accounts their work"));
+            .log(format!("tasks of {image} send no reports: only our own pool server counts their shares"));
     }
     let phase = watch::Sender::new(if config.zk.is_some() {
         SchedulerPhase::Standby
@@ -58,8 +58,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Sche
     }
 }
 
-/// Runs the framework whenever this scheduler leads, until the framework has ended or this scheduler is stopped while it
-/// waits.
+/// Runs the framework whenever this scheduler leads, until the framework has ended or this scheduler is stopped while it waits to
+/// lead.
 async fn run_while_leading(zk: &ZkConfig, run: FrameworkRun<'_>) -> anyhow::Result<SchedulerEnd> {
     let FrameworkRun { config, time, display, .. } = run;
     loop {
@@ -82,7 +82,7 @@ async fn run_while_leading(zk: &ZkConfig, run: FrameworkRun<'_>) -> anyhow::Resu
     }
 }
 
-/// Waits until this scheduler leads; `None` if it is stopped or its time is over before that.
+/// Waits until this scheduler leads; returns `None` if it is stopped or reaches its time limit before that.
 async fn stand_for_election(
     zk: &ZkConfig,
     retry: bool,

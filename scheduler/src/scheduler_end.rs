@@ -11,24 +11,24 @@ use crate::unix_time::date;
 /// earlier runs of the scheduler.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SchedulerEnd {
-    /// It ended while it was not leading. The leader, if there is one, continues.
+    /// The scheduler ended while it was not leading. The leader, if there is one, continues.
     Standby {
-        /// The time that it waited.
+        /// Only the time for which the scheduler waited.
         summary: Summary,
     },
-    /// It ended before there was a framework.
+    /// The scheduler ended before there was a framework.
     NoFramework {
-        /// Nothing was mined.
+        /// The figures of a run that mined nothing.
         summary: Summary,
     },
-    /// It ended as wished, and the framework's tasks keep running.
+    /// The scheduler ended as requested, and the framework's tasks keep running.
     TasksLeft {
         /// The figures so far.
         summary: Summary,
-        /// How many tasks there are.
+        /// The number of tasks.
         tasks: usize,
     },
-    /// It ended as wished, after the framework and all its tasks had ended.
+    /// The scheduler ended as requested, after the framework and all its tasks had ended.
     TornDown {
         /// The figures.
         summary: Summary,
@@ -37,7 +37,7 @@ pub enum SchedulerEnd {
     Failed {
         /// The figures.
         summary: Summary,
-        /// What went wrong.
+        /// The reason.
         why: String,
     },
 }
@@ -54,7 +54,7 @@ impl SchedulerEnd {
         }
     }
 
-    /// What went wrong, if anything did.
+    /// The reason, if the scheduler failed.
     pub fn failure(&self) -> Option<&str> {
         match self {
             SchedulerEnd::Failed { why, .. } => Some(why),
@@ -62,7 +62,7 @@ impl SchedulerEnd {
         }
     }
 
-    /// This end, changed by the failure to write the last records. An earlier failure stays the reported one.
+    /// This end, changed to a failure because the last records could not be written. An earlier failure is kept.
     pub(crate) fn unrecorded(self, why: String) -> Self {
         match self {
             SchedulerEnd::Failed { .. } => self,
@@ -87,7 +87,7 @@ impl SchedulerEnd {
         let led = zk.is_some() && !matches!(self, SchedulerEnd::Standby { .. });
         let complete_since = shares_complete_since.filter(|_| led).map(|ms| {
             let (since, folder) = (date(ms), state_dir.display());
-            format!("single shares are complete in {folder} since {since}; totals are since the start")
+            format!("single shares are complete in {folder} since {since}; totals count from the start")
         });
         let left = match self {
             SchedulerEnd::TasksLeft { tasks, .. } => Some(how_to_go_on(*tasks, state_dir, zk)),

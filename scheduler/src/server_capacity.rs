@@ -1,4 +1,4 @@
-//! How many workers a server task of our own admits, depending on its memory.
+//! The number of workers that our own server task admits, which depends on its memory.
 
 /// The default memory of the server's executor and task together, MB.
 pub const SERVER_MEM: u64 = 256;
@@ -12,14 +12,14 @@ const PER_MINER: u64 = 14_000;
 /// One in this number of connections is left free.
 const FREE: u32 = 16;
 
-/// The most connections of a server with this memory in MB.
+/// Maximum number of connections for a server with `mem` MB.
 pub fn connections(mem: u64) -> u32 {
     let miners = (mem << 20).saturating_sub(BASE) / PER_MINER;
     u32::try_from(miners).unwrap_or(u32::MAX)
 }
 
-/// The most workers of a server that admits this number of connections. Some connections are left for miners from outside, and
-/// for workers that reconnect before the server has noticed the end of their old connection.
+/// Maximum number of workers for a server that admits this number of connections. Some connections are left for external miners,
+/// and for workers that reconnect before the server has noticed the end of their old connection.
 pub fn workers(connections: u32) -> u64 {
     (connections - connections.div_ceil(FREE)).into()
 }

@@ -4,9 +4,9 @@
 //! persist ─▶ state folder ─▶ ZooKeeper ─▶ ticket          (without --zk: state folder ─▶ ticket)
 //! ```
 //!
-//! The state folder has everything that its own scheduler has seen. ZooKeeper, which several schedulers share, has what the
-//! next leader needs. Where the two differ, ZooKeeper is right: a change that did not reach it was never acknowledged, and a
-//! task that it does not know was never launched.
+//! The state folder has everything that its own scheduler has seen. ZooKeeper, which several schedulers share, has what the next
+//! leader needs. Where the two differ, ZooKeeper is right: a change that did not reach ZooKeeper was never acknowledged, and a
+//! task that is not in ZooKeeper was never launched.
 
 mod sqlite;
 mod totals_json;
@@ -59,8 +59,8 @@ pub enum StoreEvent {
 pub struct ShareLimits {
     /// The longest time for which a share is kept.
     pub age: Duration,
-    /// The largest size of the database, including totals, in bytes; `None` for no limit. The database may exceed it by the
-    /// writes of a second, some megabytes.
+    /// The largest size of the database, including totals, in bytes; `None` for no limit. The database may exceed the limit by
+    /// the writes of one second, which are some megabytes.
     pub size: Option<u64>,
 }
 
@@ -69,13 +69,13 @@ pub struct ShareLimits {
 pub struct LedgerSnapshot {
     /// The frameworks' ids, oldest first.
     pub frameworks: Vec<String>,
-    /// Their tasks, in the order of their launch.
+    /// The frameworks' tasks, in the order of their launch.
     pub tasks: Vec<TaskRecord>,
-    /// Their accounts.
+    /// The frameworks' accounts.
     pub ledger: Ledger,
     /// The time of the oldest single share, milliseconds since the Unix epoch.
     pub shares_since_ms: Option<u64>,
-    /// Since when this folder has all single shares of the last framework, milliseconds since the Unix epoch, if other
+    /// The time from which this folder has all single shares of the last framework, milliseconds since the Unix epoch, if other
     /// schedulers have led before.
     pub rows_since_ms: Option<u64>,
     /// Launches that failed before they mined anything, and whose rows have been removed.
@@ -87,9 +87,9 @@ pub struct LedgerSnapshot {
 pub struct FailedLaunches {
     /// The number of launches.
     pub launches: u64,
-    /// Mesos' name of the state.
+    /// Mesos' name for the state.
     pub state: String,
-    /// Mesos' name of the reason, if there was one.
+    /// Mesos' name for the reason, if there was one.
     pub reason: Option<String>,
 }
 
@@ -114,7 +114,7 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the state folder, if it exists, converts it to the present format, and reads it. Nothing else is written before
+    /// Opens the state folder, if it exists, converts it to the current format, and reads it. Nothing else is written before
     /// [`start`](Store::start). `notify` is called from other threads.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl Store {
     }
 
     /// Takes over from the previous leader: reads the tree in ZooKeeper. `own` are the state folder's records, with which the
-    /// tree starts if nobody has ever led.
+    /// tree starts if no scheduler has ever led.
     ///
     /// # Errors
     /// If the tree has unknown content, or the leadership is lost meanwhile.
@@ -142,7 +142,7 @@ impl Store {
         let leader = Leader::new(self.folder.name(), leadership.host());
         let notify = Arc::clone(&self.notify);
         let (shared, queue, handover) = SharedTree::take_over(leadership, leader, own, notify).await?;
-        // It was not set before, because this function is called once.
+        // `next` was not set before, because this function is called only once.
         let _ = self.next.set(queue);
         self.shared = Some(shared);
         let recovered = handover.recovered.clone();
@@ -162,7 +162,7 @@ impl Store {
                 notify(StoreEvent::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
             }
             (FolderEvent::Written(batch), Some(next)) => {
-                // The receiver is gone if the leadership is lost; then the next leader handles these changes.
+                // The receiver is dropped if the leadership is lost; then the next leader handles these changes.
                 let _ = next.send(batch);
             }
             (FolderEvent::Info(text), _) => notify(StoreEvent::Info(text)),
@@ -194,7 +194,7 @@ impl Store {
         self.folder.close()
     }
 
-    /// Waits until all queued changes are in the state folder, but not for ZooKeeper, which another leader writes now.
+    /// Waits until all queued changes are in the state folder, but not in ZooKeeper, to which another leader writes now.
     ///
     /// # Errors
     /// If the disk keeps failing.

@@ -20,12 +20,12 @@ impl TimeLimit {
         self.started.elapsed()
     }
 
-    /// How much longer the scheduler may run, if there is a limit.
+    /// The time for which the scheduler may still run, if there is a limit.
     pub fn remaining(&self) -> Option<Duration> {
         self.limit.map(|limit| limit.saturating_sub(self.elapsed()))
     }
 
-    /// Waits until the limit is reached; without a limit, for ever.
+    /// Waits until the limit is reached, or for ever without a limit.
     pub async fn reached(&self) {
         match self.remaining() {
             Some(remaining) => tokio::time::sleep(remaining).await,

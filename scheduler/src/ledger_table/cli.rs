@@ -22,19 +22,18 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Print the ledger: pool's and workers' accounts side by side; a running scheduler is not disturbed
 ///
-/// Totals are kept for ever: some 0.5 kB for each task that there ever was, and for each worker of each server task. Single
+/// Totals are kept for ever: some 0.5 kB for each task that was ever launched, and for each worker of each server task. Single
 /// shares, some 30 bytes each, are kept for the scheduler's --ledger-retention (7 days) and within its --ledger-max-size (4GiB
 /// for the whole ledger); beyond that the oldest are removed. ZooKeeper (the scheduler's --zk) has less than 1 kB for each task
-/// that lives or ended in the last ten minutes (or was lost in the last 30 days), in nodes of less than 1 MB; tasks that
-/// ended before are one sum there, "(earlier)".
+/// that is live, ended in the last ten minutes, or was lost in the last 30 days, in nodes of less than 1 MB; tasks that ended
+/// earlier are stored there as one sum, "(earlier)".
 #[derive(Clone, Debug, Parser)]
 pub struct Args {
     /// The scheduler's state folder.
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
-    /// Read the ledger that several schedulers share in ZooKeeper instead; the address is their --zk. zk://HOST:PORT,…/PATH, also
-    /// with USER:PASSWORD@ in front; or file:///PATH of a file with such an address, which keeps the password from the list
-    /// of processes.
+    /// Read the ledger that several schedulers share in ZooKeeper (their --zk) instead. zk://HOST:PORT,…/PATH, also with
+    /// USER:PASSWORD@ in front; or file:///PATH of a file with such an address, which keeps the password out of the process list.
     #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = RedactedParser(ensemble))]
     pub zk: Option<Ensemble>,
     /// Print the accounts of all frameworks in the folder, not only of the last one.
@@ -55,7 +54,7 @@ pub struct Args {
 /// Reads the ledger and prints it on standard output.
 ///
 /// # Errors
-/// If there is no ledger there, or it cannot be read.
+/// If there is no ledger, or it cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.shares {
         return print_shares(&args.state_dir);
@@ -74,7 +73,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// A reader that has seen enough, such as `| head`, is not an error.
+/// A reader that closes the pipe early, such as `head`, is not an error.
 fn printed(written: io::Result<()>) -> anyhow::Result<ExitCode> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}

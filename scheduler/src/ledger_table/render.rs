@@ -8,7 +8,7 @@ use super::{EARLIER, LedgerColumn, LedgerRow, LedgerTable};
 use crate::store::{FailedLaunches, StoredShare};
 use crate::unix_time::date;
 
-/// The table cuts names that are longer, because miners that are not tasks choose their own.
+/// The table cuts longer names, because miners that are not tasks choose their own names.
 const MAX_NAME: usize = 40;
 
 const HEADINGS: [&str; 11] = [
@@ -70,7 +70,7 @@ impl fmt::Display for LedgerTable {
             writeln!(f, "single shares are kept since {} (--shares)", date(ms))?;
         }
         if let Some(ms) = self.rows_since_ms {
-            writeln!(f, "single shares are complete here since {}; totals are since the start", date(ms))?;
+            writeln!(f, "single shares are complete here since {}; totals count from the start", date(ms))?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A store in memory for tests: the same tables without a file and a thread, and the same nodes without ZooKeeper. The test
+//! An in-memory store for tests: the store's tables without a file and a thread, and its nodes without ZooKeeper. The test
 //! decides when changes are written.
 
 use std::path::Path;
@@ -60,12 +60,13 @@ impl Memory {
         assert_eq!(here.sum().0, self.nodes.read().ledger.sum().0);
     }
 
-    /// Whether disk and ZooKeeper have a task.
+    /// Whether both the disk and ZooKeeper have a task.
     pub fn knows(&self, task: &str) -> bool {
         self.recover().tasks.iter().any(|record| record.id == task) && self.nodes.knows(task)
     }
 
-    /// Whether disk and ZooKeeper have this report of a task or a later one. In ZooKeeper it may be part of a sum.
+    /// Whether both the disk and ZooKeeper have this report of a task or a later one. In ZooKeeper the report may be part of a
+    /// sum.
     pub fn has(&self, task: &str, worker: &str, sequence: u64) -> bool {
         let here =
             || self.recover().ledger.entry(task, worker).is_some_and(|entry| entry.sequence >= sequence);
@@ -83,7 +84,7 @@ impl Memory {
     }
 }
 
-/// The records that a scheduler recovers from a folder that the last program of format 1 wrote.
+/// The records that a scheduler recovers from a folder that the last version with format 1 wrote.
 pub(crate) fn folder_of_format_1() -> RecoveredState {
     let folder = tempfile::tempdir().unwrap();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1/scheduler.sqlite");
@@ -93,7 +94,7 @@ pub(crate) fn folder_of_format_1() -> RecoveredState {
     recovered
 }
 
-/// The records that a scheduler recovers from a tree that the last program of format 1 wrote.
+/// The records that a scheduler recovers from a tree that the last version with format 1 wrote.
 pub(crate) fn tree_of_format_1() -> RecoveredState {
     FakeTree::of_format_1(include_str!("../../tests/fixtures/format-1/tree.json")).read()
 }

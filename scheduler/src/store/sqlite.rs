@@ -1,4 +1,4 @@
-//! The state folder: an SQLite database, written by a thread of its own.
+//! The state folder: an SQLite database, written by a separate thread.
 //!
 //! Only one scheduler at a time can use the folder, because it is locked. A missing folder is created when there is something
 //! to write.
@@ -37,11 +37,11 @@ use self::writer::{Changes, Writer};
 use super::{STATE_FOLDER, ShareLimits, StoreError};
 use crate::journal::{Change, RecoveredState, SpecificationKey, Ticket};
 
-/// The most changes that are queued together.
+/// Maximum number of changes that are queued together.
 const CHUNK: usize = 250;
 
 /// The handle of the writing thread. If it is dropped without [`close`](StateFolder::close), the thread still writes the queued
-/// changes, as long as the process lives.
+/// changes, unless the process ends first.
 pub(super) struct StateFolder {
     /// The queue of changes, which are collected until the thread is started.
     queue: mpsc::Sender<Changes>,
@@ -53,10 +53,10 @@ pub(super) struct StateFolder {
     closing: Arc<AtomicBool>,
 }
 
-/// What a folder keeps from its creation on.
+/// The properties of a folder that never change after its creation.
 #[derive(Clone, Debug)]
 struct FolderIdentity {
-    /// The folder's name among the folders of all schedulers.
+    /// The name that distinguishes the folder from those of other schedulers.
     name: String,
     specification_key: SpecificationKey,
 }
@@ -67,7 +67,7 @@ impl FolderIdentity {
         Self { name, specification_key: SpecificationKey::random() }
     }
 
-    /// The identity of a folder, which gets this one if it has none.
+    /// The stored identity of a folder. A folder without one gets this identity.
     fn read_or_write(self, connection: &Connection) -> rusqlite::Result<Self> {
         let key = self.specification_key.to_hex();
         connection.execute(
@@ -89,7 +89,7 @@ struct OpenFolder {
 }
 
 impl OpenFolder {
-    /// Creates what is missing, and converts the database to the present format.
+    /// Creates the folder and the database if they are missing, and converts the database to the current format.
     fn open(folder: &Path) -> Result<Self, StoreError> {
         let lock = STATE_FOLDER.lock(folder)?;
         let mut connection = STATE_FOLDER.open(folder)?;
@@ -105,7 +105,7 @@ impl fmt::Debug for StateFolder {
 }
 
 impl StateFolder {
-    /// Opens the state folder, if it exists, converts it to the present format, and reads it.
+    /// Opens the state folder, if it exists, converts it to the current format, and reads it.
     ///
     /// # Errors
     /// If the folder cannot be used or created, another scheduler uses it, or a later version wrote it.
@@ -129,7 +129,7 @@ impl StateFolder {
         Ok((Self { queue, receiver, opened, thread: None, folder, identity, closing }, recovered))
     }
 
-    /// The folder's name among the folders of all schedulers.
+    /// The name that distinguishes the folder from those of other schedulers.
     pub fn name(&self) -> &str {
         &self.identity.name
     }

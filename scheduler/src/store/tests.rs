@@ -302,7 +302,7 @@ fn the_excess_of_untracked_miners_becomes_one_account_and_the_sum_stays() {
         let after = open(folder.path()).1.ledger;
         assert_eq!(after.sum(), before.sum());
         assert_eq!(after.lines().len(), UNTRACKED_MINERS + 2);
-        // The seven smallest are 10 to 16.
+        // The seven smallest accounts have 10 to 16 shares.
         assert_eq!(after.line(OTHERS).unwrap().pool.accepted, 5 + 91);
         assert_eq!(after.line(&worker(2).id).unwrap().pool.accepted, 1);
     }
@@ -318,7 +318,7 @@ fn a_folder_keeps_its_key() {
     };
     let first = key(folder.path());
     assert_eq!(key(folder.path()), first);
-    // A folder that is created when there is something to write.
+    // This folder is created only when there is something to write.
     let later = folder.path().join("later");
     let (mut store, recovered) = Store::open(&later, WEEK, |_| ()).unwrap();
     store.start().unwrap();

@@ -68,7 +68,7 @@ impl From<SumJson> for (LedgerLine, u64) {
 pub struct RetiredJson {
     done: TaskNumberSet,
     lost: TaskNumberSet,
-    /// How many tasks ended in each state.
+    /// The number of tasks that ended in each state.
     states: BTreeMap<StateName, u64>,
 }
 
@@ -88,7 +88,7 @@ impl From<RetiredJson> for RetiredTasks {
     }
 }
 
-/// A task state, written by the name that Mesos gives it.
+/// A task state, written as Mesos' name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StateName(pub TaskState);

@@ -46,7 +46,7 @@ pub enum SharedError {
     ZooKeeper {
         /// The node.
         path: String,
-        /// Why.
+        /// The client's error.
         #[source]
         source: zookeeper_client::Error,
     },
@@ -65,7 +65,7 @@ pub enum SharedError {
     /// Another scheduler leads, or may lead.
     #[error("this scheduler no longer leads ({why})")]
     LeadershipLost {
-        /// How that was found.
+        /// How the loss was noticed.
         why: String,
     },
     /// The last changes could not be written.
@@ -117,8 +117,8 @@ impl Drop for SharedTree {
 }
 
 impl SharedTree {
-    /// Reads the tree, converts it to the present format, records the new leader in it, and starts the task that writes
-    /// changes. If nobody has ever led, the tree starts with the records in `own`.
+    /// Reads the tree, converts it to the current format, records the new leader in it, and starts the task that writes changes.
+    /// If no scheduler has ever led, the tree starts with the records in `own`.
     pub async fn take_over(
         leadership: &Leadership,
         leader: Leader,
@@ -160,7 +160,7 @@ impl SharedTree {
 /// Reads the last framework's ledger from ZooKeeper, in any known format, without disturbing the leader.
 ///
 /// # Errors
-/// If there is none, or it cannot be read.
+/// If there is no ledger, or it cannot be read.
 pub async fn shared_ledger_snapshot(zk: &ZkConfig) -> Result<LedgerSnapshot, SharedError> {
     let ensemble = &zk.ensemble;
     let failed = |error| SharedError::reading(ensemble.to_string(), error);

@@ -72,7 +72,7 @@ impl std::fmt::Display for MasterLoad {
             MasterLoad::Overloaded { why, waiting, window } => {
                 write!(
                     f,
-                    "the master is slow to take calls ({why}): {waiting} wait, {window} at a time are sent"
+                    "the master is overloaded ({why}): {waiting} calls wait, at most {window} are sent at a time"
                 )
             }
             MasterLoad::Recovered => f.write_str("the master takes calls as fast as they come again"),

@@ -15,7 +15,7 @@ use crate::task_id::task_number;
 pub(super) fn replace_task(tables: &Tables<'_>, task: &TaskRecord) -> rusqlite::Result<bool> {
     let failed = [TaskState::TaskFailed, TaskState::TaskError, TaskState::TaskDropped];
     let Some(state) = task.state.filter(|state| failed.contains(state)) else { return Ok(false) };
-    // SQLite compares higher numbers as negative ones.
+    // SQLite's integers are signed, so it would compare higher numbers as negative ones.
     let Some(number) = task_number(&task.id).filter(|number| i64::try_from(*number).is_ok()) else {
         return Ok(false);
     };
@@ -32,7 +32,7 @@ pub(super) fn replace_task(tables: &Tables<'_>, task: &TaskRecord) -> rusqlite::
     Ok(true)
 }
 
-/// Whether the task or its server has reported work of it.
+/// Whether the task or its server has reported work of this task.
 fn has_account(tables: &Tables<'_>, task: &TaskRecord) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM account WHERE task = ?1)
          OR EXISTS (SELECT 1 FROM account WHERE task = ?2 AND worker = ?1)";
@@ -78,7 +78,7 @@ fn delete(tables: &Tables<'_>, first: u64) -> rusqlite::Result<()> {
     )
 }
 
-/// Of the runs that begin at this number or before, the last one.
+/// The last of the runs that begin at this number or before.
 fn find(tables: &Tables<'_>, number: u64) -> rusqlite::Result<Option<FailedRun>> {
     let sql = format!("{FAILED_LAUNCHES} AND first <= ?2 ORDER BY first DESC LIMIT 1");
     let framework = tables.framework.as_deref().unwrap_or_default();
@@ -92,7 +92,7 @@ pub(super) fn contain(tables: &Tables<'_>, id: &str) -> rusqlite::Result<bool> {
     Ok(find(tables, number)?.is_some_and(|run| run.last >= number))
 }
 
-/// Removes a task from its run, because for the other schedulers it has not retired.
+/// Removes a task from its run, because the task has not retired in ZooKeeper.
 pub(super) fn remove_task(tables: &Tables<'_>, id: &str) -> rusqlite::Result<()> {
     let Some(number) = task_number(id) else { return Ok(()) };
     let Some(run) = find(tables, number)?.filter(|run| run.last >= number) else { return Ok(()) };

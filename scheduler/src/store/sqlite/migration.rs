@@ -4,8 +4,9 @@
 //! 2. When the backup is on disk, it is renamed to its final name.
 //! 3. The tables are converted, in one transaction with the format number.
 //!
-//! Nothing changes before the third step is complete, so a process that is killed before starts anew. No step touches the single
-//! shares, of which there may be gigabytes: those of earlier formats stay in their table until they are removed.
+//! The tables do not change before the third step is complete, so after a process was killed, the next one begins with the first
+//! step again. No step touches the single shares, of which there may be gigabytes: those of earlier formats stay in their table
+//! until they are removed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -48,11 +49,11 @@ const CONVERSIONS: [(i64, &str); 6] = [
     (3, "DROP TABLE attribute"),
 ];
 
-/// How many pages SQLite's log takes before they are written to the database: 8 MB. A page that changes several times meanwhile
-/// is written once.
+/// The number of pages in SQLite's log at which they are written to the database: 8 MB. A page that has changed several times in
+/// the log is written once.
 const LOG_PAGES: i64 = 2000;
 
-/// How many statements stay prepared: more than the program has.
+/// Maximum number of statements that stay prepared, which is more than the program has.
 const STATEMENTS: usize = 64;
 
 /// Creates missing tables, and converts those of an earlier format. Commits return when their changes are on disk, and readers (a
@@ -113,13 +114,13 @@ fn write_backup(connection: &Connection, partial: &Path, format: i64) -> Result<
     let name = partial.to_str().ok_or_else(not_utf8)?;
     connection.execute("ATTACH ?1 AS copy", [name]).map_err(&error)?;
     let copied = copy_tables(connection, format);
-    // An error of the copy comes before one of DETACH.
+    // An error of the copy takes precedence over an error of DETACH.
     let detached = connection.execute_batch("DETACH copy");
     copied.and(detached).map_err(error)
 }
 
 fn copy_tables(connection: &Connection, format: i64) -> rusqlite::Result<()> {
-    // The backup is synced to disk before it is renamed, so SQLite need not do that.
+    // The backup is synced to disk before it is renamed, so SQLite need not sync it.
     connection.execute_batch("PRAGMA copy.journal_mode = OFF; PRAGMA copy.synchronous = OFF;")?;
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     for statement in copy_statements(&transaction)? {
@@ -130,7 +131,7 @@ fn copy_tables(connection: &Connection, format: i64) -> rusqlite::Result<()> {
 }
 
 /// The statements that create and fill the backup's tables. Tables whose names begin with `sqlite_` are left out: only SQLite can
-/// create them, and they have nothing but statistics.
+/// create them, and they contain only statistics.
 fn copy_statements(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut query = connection.prepare(
         "SELECT type, name, sql FROM main.sqlite_master
@@ -180,7 +181,7 @@ fn convert(
     transaction.commit()
 }
 
-/// The statements that convert the tables. Missing tables are created in the present format.
+/// The statements that convert the tables. Missing tables are created in the current format.
 fn conversion(connection: &Connection, found: i64) -> rusqlite::Result<Vec<String>> {
     let mut statements = Vec::new();
     for (table, column, definition) in NEW_COLUMNS {

@@ -101,7 +101,7 @@ const TASK: &str =
     "id, kind, agent, host, server, cpus_milli, stratum_host, stratum_port, http_port, state, pool,
     origin, agent_url, specification, retired, EXISTS (SELECT 1 FROM closed WHERE closed.task = task.id)";
 
-/// The same columns in format 1.
+/// The columns of [`TASK`] in format 1.
 const TASK_1: &str =
     "id, kind, agent, host, CASE WHEN server LIKE 'miner-%' THEN server END, cpus_milli, stratum_host,
     stratum_port, http_port, state, CASE WHEN server NOT LIKE 'miner-%' THEN server END,
@@ -189,7 +189,7 @@ pub(in crate::store) fn ledger(
 
 /// The work of a framework under other leaders, of which this folder has no rows: a row of the table `earlier`.
 pub(super) struct OtherLeaders {
-    /// Since when this folder has all rows.
+    /// The time from which this folder has all rows.
     pub rows_since_ms: u64,
     /// The sum of the accounts that are not in this folder: both columns, and the blocks.
     pub sum: (LedgerLine, u64),
@@ -226,11 +226,11 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize, name: &str) -> rusqli
         .map_err(|error| invalid(column, &format!("column {name} of table earlier: {error}")))
 }
 
-/// The columns of [`FailedRun`], of one framework.
+/// Selects the columns of [`FailedRun`] for one framework.
 pub(super) const FAILED_LAUNCHES: &str =
     "SELECT first, last, state, reason, closed FROM failed_launches WHERE framework = ?1";
 
-/// Consecutive task numbers of launches that failed alike.
+/// Consecutive task numbers of launches that failed in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FailedRun {
     pub first: u64,
@@ -265,7 +265,7 @@ fn failed_runs(connection: &Connection, framework: &str) -> rusqlite::Result<Vec
         .collect()
 }
 
-/// How many of a framework's launches failed in each way, the most frequent first.
+/// The number of a framework's launches that failed in each way, the highest number first.
 pub(in crate::store) fn failed_launches(
     connection: &Connection,
     framework: &str,

@@ -53,7 +53,7 @@ impl Records for Tables<'_> {
         self.run("UPDATE framework SET ended_ms = ?2 WHERE id = ?1", params![id, integer(now_ms)])
     }
 
-    /// The task without its attributes, which writing it back does not change.
+    /// The task without its attributes. Writing the task back does not change them.
     fn task(&self, id: &str) -> rusqlite::Result<Option<Cow<'_, TaskRecord>>> {
         let framework = self.framework.as_deref().unwrap_or_default();
         Ok(read::task(self.transaction, framework, id)?.map(Cow::Owned))
@@ -161,7 +161,7 @@ impl Records for Tables<'_> {
 
     fn late_update(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
         let Some(row) = read::retired_task(self.transaction, &status.task)? else {
-            // It had no account before, so no sum contains it.
+            // The task had no account before, so no sum contains its account.
             let failed = failed_launches::contain(self, &status.task)?;
             return if failed { journal::record_accounts(self, status) } else { Ok(()) };
         };
@@ -173,7 +173,7 @@ impl Records for Tables<'_> {
         if row.in_sum { Ok(()) } else { journal::record_accounts(self, status) }
     }
 
-    /// Adds up all accounts but the largest. Repeating it changes nothing, because few are left after the first time.
+    /// Adds up all accounts but the largest. Repeating this changes nothing, because only the largest accounts are left.
     fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
         let excess = read::accounts(
             self.transaction,

@@ -13,21 +13,22 @@ use super::schema::{SHARES_2, has_table};
 use crate::store::ShareLimits;
 use crate::unix_time::date;
 
-/// How many reports' shares a step removes, in addition to as many reports as were just written.
+/// The number of reports whose shares a step removes, in addition to the number of reports that were just written.
 const REPORTS: usize = 200;
-/// How many shares of format 2 a step removes; in that format each share is a row of its own.
+/// The number of shares of format 2 that a step removes; in that format each share has its own row.
 const ROWS_2: usize = 200;
-/// How many more shares of format 2 it removes for each change that was just written: they free the space that the shares of a
-/// report now take.
+/// The number of further shares of format 2 that a step removes for each change that was just written. They free the space that
+/// the shares of a new report take.
 const ROWS_2_PER_CHANGE: usize = 20;
-/// The most pages that a step gives back to the system. SQLite searches its list of free pages for each of them, which takes the
-/// longer, the longer the list is.
+/// Maximum number of pages that a step gives back to the system. For each page, SQLite searches its list of free pages, which
+/// takes longer if the list is longer.
 const PAGES: u64 = 10;
-/// The time between two such steps while there are changes to write, which wait for them.
+/// The minimum time between two steps that give pages back while there are changes to write, because the changes wait for such a
+/// step.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
 /// A file within its limit keeps this number of free pages.
 const SPARE_PAGES: u64 = 4096;
-/// How often the user is told that shares are removed.
+/// The minimum time between two messages to the user that shares are removed.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// The result of a step.
@@ -77,7 +78,8 @@ impl DatabasePages {
         limit.is_some_and(|limit| self.all.saturating_sub(self.free).saturating_mul(self.size) > limit)
     }
 
-    /// How many pages to give back to the system: those beyond the limit, and the free pages that exceed the used ones.
+    /// The number of pages to give back to the system: those beyond the limit, or the number by which free pages exceed used ones
+    /// if that is larger.
     fn surplus(&self, limit: Option<u64>) -> u64 {
         let used = self.all.saturating_sub(self.free);
         let beyond = limit.map_or(0, |limit| self.all.saturating_sub(limit / self.size.max(1)));
@@ -140,7 +142,7 @@ impl ShareRetention {
         Ok(Some(received_ms))
     }
 
-    /// Tells the user that shares are removed because of the size, unless that was done a short time ago.
+    /// A message to the user that shares are removed because of the size, unless there was one a short time ago.
     fn message(&mut self, last_ms: i64) -> Option<String> {
         if self.told.is_some_and(|at| at.elapsed() < TELL_EVERY) {
             return None;
@@ -148,7 +150,7 @@ impl ShareRetention {
         self.told = Some(Instant::now());
         Some(format!(
             "the ledger has reached --ledger-max-size: single shares up to {} have been removed, and the oldest are removed \
-             as new ones come; totals are kept",
+             as new ones arrive; totals are kept",
             date(unsigned(last_ms))
         ))
     }
@@ -192,8 +194,8 @@ fn drop_if_empty(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// Gives free pages back to the system, and returns whether the file became smaller. A file that an earlier format created never
-/// does: only VACUUM could change that, and it rewrites the whole file.
+/// Gives free pages back to the system, and returns whether the file became smaller. A file that was created in an earlier format
+/// never becomes smaller: only VACUUM could change that, and it rewrites the whole file.
 fn give_back(connection: &Connection, pages: u64) -> rusqlite::Result<bool> {
     let before = DatabasePages::read(connection)?;
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;

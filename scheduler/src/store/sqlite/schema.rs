@@ -9,14 +9,14 @@ pub(super) const FORMAT: i64 = 3;
 /// then the table is dropped.
 pub(super) const SHARES_2: &str = "share";
 
-/// The value of `retired` for a task that retired while this scheduler led. It is 0 for one that has not retired.
+/// The value of `retired` for a task that retired while this scheduler led. It is 0 for a task that has not retired.
 pub(super) const RETIRED_HERE: i64 = 1;
 /// The value of `retired` for a task that had retired when this scheduler began to lead.
 pub(super) const RETIRED_ELSEWHERE: i64 = 2;
 
 /// The tables. The 128-bit sums are decimal text, because SQLite's integers have 64 bits. A row of `earlier` describes the work
-/// of a framework under other leaders: since when this folder has all rows, the sum of the accounts that it does not have,
-/// and the tasks that had retired. `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `attributes` are those of the
+/// of a framework under other leaders: the time from which this folder has all rows, the sum of the accounts that it does not
+/// have, and the tasks that had retired. `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `attributes` are those of the
 /// task's agent, as a JSON object; NULL if there are none. New columns come last, where ALTER TABLE adds them.
 ///
 /// A row of `reported_shares` has the shares of one worker in one report; the rows are in the order of their arrival. `worker` is

@@ -1,5 +1,5 @@
 //! The single shares of a report as one value, stored column by column because neighbouring shares differ little. A share takes
-//! some 25 bytes, where a row of its own would take 150.
+//! some 25 bytes, while a separate row would take 150.
 
 use std::time::Duration;
 
@@ -174,7 +174,7 @@ mod tests {
             let _ = decode(&bytes);
         }
 
-        /// Bytes that are damaged are refused, or are other shares, but as many as there are nonces.
+        /// Damaged bytes are refused, or are decoded to other shares, as many as there are nonces.
         #[test]
         fn damage_is_no_panic(
             shares in prop::collection::vec(any_share(), 1..9),

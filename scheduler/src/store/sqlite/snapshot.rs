@@ -9,20 +9,20 @@ use super::stored_shares::{self, StoredShare};
 use super::{migration, read};
 use crate::store::{LedgerSnapshot, STATE_FOLDER, StoreError};
 
-/// Reads the ledger of the last framework, or of all frameworks. It neither locks nor writes anything, and reads earlier formats
-/// without converting them.
+/// Reads the ledger of the last framework, or of all frameworks. This neither locks nor writes anything, and reads earlier
+/// formats without converting them.
 ///
 /// # Errors
-/// If there is none, or it cannot be read.
+/// If there is no ledger, or it cannot be read.
 pub fn ledger_snapshot(folder: &Path, all: bool) -> Result<LedgerSnapshot, StoreError> {
     let (mut connection, path) = open(folder)?;
     let error = STATE_FOLDER.database_error(&path);
-    // One transaction sees one state of the database.
+    // All reads within one transaction see the same state of the database.
     let transaction = connection.transaction().map_err(&error)?;
     read_all(&transaction, all).map_err(&error)
 }
 
-/// Reads single shares until `each` breaks: first those of earlier formats, then the others, the oldest first. It neither locks
+/// Reads single shares until `each` breaks: first those of earlier formats, then the others, the oldest first. This neither locks
 /// nor writes anything.
 ///
 /// # Errors

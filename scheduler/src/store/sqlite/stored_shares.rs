@@ -1,7 +1,7 @@
-//! Rows → single shares, read while a scheduler may be adding and removing some.
+//! Rows → single shares, read while a scheduler may be adding and removing shares.
 //!
-//! Each portion is a transaction of its own: one long transaction would keep SQLite from writing its log back, so that the log
-//! would grow.
+//! Each portion is read in a separate transaction, because one long transaction would keep SQLite from writing its log back, so
+//! that the log would grow.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use task::{ShareRow, Verdict};
 use super::schema::{SHARES_2, has_table};
 use super::share_columns;
 
-/// How many reports a portion has.
+/// The number of reports in a portion.
 const REPORTS: i64 = 100;
-/// How many shares of format 2 a portion has.
+/// The number of shares of format 2 in a portion.
 const ROWS_2: i64 = 1000;
 
 /// A share as a task reported it.
@@ -24,11 +24,11 @@ const ROWS_2: i64 = 1000;
 pub struct StoredShare {
     /// The reporting task: the worker itself, or the server that received the share.
     pub task: String,
-    /// The worker that found it.
+    /// The worker that found the share.
     pub worker: String,
     /// The number of the task's report.
     pub sequence: u64,
-    /// Its index in the report, from 0.
+    /// The share's index in the report, from 0.
     pub ordinal: u64,
     /// When the report was stored, milliseconds since the Unix epoch.
     pub received_ms: u64,

@@ -1,8 +1,8 @@
 //! Brings the state folder of a new leader up to date with the tree in ZooKeeper, which other leaders may have written since
 //! this folder's scheduler led.
 //!
-//! Each account that the tree has is copied. The tree's sum covers some accounts that the folder still has, from when its own
-//! scheduler led; the rest of that sum becomes a sum in the folder, too.
+//! Each account in the tree is copied. The tree's sum covers some accounts that the folder still has from the time when its own
+//! scheduler led; the rest of the tree's sum is stored as a sum in the folder, too.
 
 use std::collections::BTreeSet;
 
@@ -79,8 +79,8 @@ fn set_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) ->
     )
 }
 
-/// Tasks that retired under other leaders retire in the folder, too; if they had not ended here, their last state is unknown.
-/// A task that the tree does not know was never launched, and is deleted.
+/// Tasks that retired under other leaders retire in the folder, too; if they had not ended here, their last state is unknown. A
+/// task that is not in the tree was never launched, and is deleted.
 fn retire_or_delete_tasks(
     tables: &Tables<'_>,
     framework: &str,
@@ -108,7 +108,7 @@ fn retire_or_delete_tasks(
     Ok(())
 }
 
-/// Replaces the accounts by those in the tree. A report that reached only the folder was never acknowledged and comes again.
+/// Replaces the accounts by those in the tree. A report that reached only the folder was never acknowledged and will be repeated.
 /// Its shares are stored already, so `shares_sequence` is kept.
 fn replace_accounts(
     tables: &Tables<'_>,

@@ -1,5 +1,5 @@
-//! The writing thread. It writes all queued changes in one transaction, waits until they are on disk, and hands the tickets
-//! back. A failed write is repeated until it succeeds. Nothing is acknowledged to Mesos before that, so nothing is lost.
+//! The writing thread. It writes all queued changes in one transaction, waits until they are on disk, and returns the tickets. A
+//! failed write is repeated until it succeeds. Nothing is acknowledged to Mesos before that, so nothing is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,17 +16,17 @@ use crate::journal::{Change, Ticket};
 /// Changes in the order in which they are written.
 pub(super) type Changes = Vec<(Ticket, Change)>;
 
-/// A transaction with this number of changes takes no more.
+/// A transaction with this number of changes takes no further changes.
 const BATCH: usize = 1000;
-/// The time between the starts of two transactions that are not full. A transaction costs several times what a change costs, so
-/// one for each of some hundred updates per second would be most of the scheduler's work. An acknowledgement can wait for this
-/// time.
+/// The time between the starts of two transactions that are not full. A transaction costs several times as much as a change, so a
+/// separate one for each of some hundred updates per second would be most of the scheduler's work. An acknowledgement can wait
+/// for this time.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// How often the age of shares is checked while nothing is written.
+/// The time between two checks of the shares' age while nothing is written.
 const IDLE: Duration = Duration::from_secs(60);
 /// The pause between two steps of the removal of shares.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How often a failure to remove shares is logged.
+/// The minimum time between two log messages about failures to remove shares.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the writing thread reports.
@@ -65,7 +65,7 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
         Self { connection, framework, retention, more: false, warned: None, started: None, notify, closing }
     }
 
-    /// Writes until the queue is closed. Returns how many changes could not be written.
+    /// Writes until the queue is closed. Returns the number of changes that could not be written.
     pub fn run(mut self, queue: &mpsc::Receiver<Changes>) -> usize {
         while let Some(batch) = self.next_batch(queue) {
             if !self.write(&batch) {
@@ -100,7 +100,7 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
             let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
             match queue.recv_timeout(rest.unwrap_or_default()) {
                 Ok(changes) => batch.extend(changes),
-                // The time is over, or the queue is closed.
+                // The next transaction may start, or the queue is closed.
                 Err(_) => break,
             }
         }
@@ -125,7 +125,7 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
         }
     }
 
-    /// Writes a batch. Returns whether that succeeded before the time for closing was over.
+    /// Writes a batch. Returns whether the batch was written before the time limit for closing was reached.
     fn write(&mut self, batch: &[(Ticket, Change)]) -> bool {
         let Self { connection, framework, notify, closing, .. } = self;
         write_until_closed(

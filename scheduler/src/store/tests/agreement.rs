@@ -225,7 +225,7 @@ impl Three {
         let accounts = workers.into_iter().flatten().map(account).collect();
         let address = ServerAddress { host: format!("h{}", number % 2), stratum_port: 1, http_port: 2 };
         let server = (kind == TaskKind::Server).then_some(address);
-        // Late updates of a retired task are only recorded where its rows are kept.
+        // Only stores that keep a retired task's rows record its late reports, so none are generated here.
         let retired = self.plain.retired.contains(&task);
         let report = (!retired).then_some(Report { sequence: number % 6 + 1, accounts, server });
         Change::Status(StatusRecord {
@@ -311,7 +311,7 @@ fn late_reports_of_a_retired_task_are_recorded_where_its_account_is_kept() {
     assert_eq!(three.nodes.read().retired, three.plain.retired);
 }
 
-/// The task came back and was killed, so that is its final state.
+/// The task came back and was killed, so TASK_KILLED is its final state.
 #[test]
 fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
     let mut three = Three::new();
@@ -383,7 +383,7 @@ fn failed_launches_are_runs_of_numbers() {
         sums.iter().map(|sum| (sum.launches, sum.state.as_str(), sum.reason.as_deref())).collect();
     assert_eq!(sums, [(1999, "TASK_FAILED", Some("REASON")), (1, "TASK_ERROR", Some("REASON"))]);
     assert_eq!(read::recover(&three.connection).unwrap().next_number, 2002);
-    // Neither a repeated launch nor a repeated update brings one back.
+    // Neither a repeated launch nor a repeated update brings a retired task back.
     three.write(vec![Change::Task(worker(5)), status(&worker(5), TaskState::TaskRunning, None)]);
     three.assert_agreement();
     assert!(read::recover(&three.connection).unwrap().tasks.is_empty());

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::*;
 
-/// The environment variable that tells a process of this test where to write.
+/// The environment variable that contains the folder to which a process of this test writes.
 const FOLDER: &str = "MINER_TEST_WRITE_TO";
 const NAME: &str =
     "store::tests::kill::after_a_kill_no_share_is_stored_twice_and_none_of_the_newest_is_missing";

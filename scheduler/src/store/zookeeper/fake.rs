@@ -15,7 +15,7 @@ pub(crate) struct FakeTree {
 }
 
 impl FakeTree {
-    /// The nodes in a dump of format 1, converted to the present format.
+    /// The nodes in a dump of format 1, converted to the current format.
     pub fn of_format_1(dump: &str) -> FakeTree {
         let nodes: BTreeMap<String, String> = serde_json::from_str(dump).unwrap();
         let content = nodes.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
@@ -44,7 +44,7 @@ impl FakeTree {
         }
     }
 
-    /// What the next leader would read.
+    /// The records that the next leader would read.
     pub fn read(&self) -> RecoveredState {
         read(&self.content).recovered()
     }
@@ -101,7 +101,7 @@ pub(super) fn read(content: &BTreeMap<String, Vec<u8>>) -> TreeState {
     }
 }
 
-/// A tree whose commits fail as `failures` lists, the last one first.
+/// A tree whose commits fail with the errors in `failures`, the last one first.
 #[derive(Debug, Default)]
 pub(super) struct FlakyTree {
     pub content: BTreeMap<String, Vec<u8>>,

@@ -68,7 +68,7 @@ pub(super) struct FormatNode {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct FrameworkNode {
     pub format: u32,
-    /// `None` after it was torn down.
+    /// `None` after the framework was torn down.
     pub framework: Option<FrameworkRecord>,
     pub leader: Option<Leader>,
     /// The lowest number that was never used in a task id.

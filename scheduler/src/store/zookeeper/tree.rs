@@ -11,11 +11,11 @@ use super::node::{FRAMEWORK, FRAMEWORK_1, SHARD_COUNT, SHARDS, TASKS_1, node_pat
 use super::tree_state::{self, NodeWrite, UnreadableNode};
 use crate::election::{Leadership, Lease, persistent};
 
-/// How many nodes are requested at once.
+/// The number of nodes that are requested together.
 const READS: usize = 1000;
-/// How many transactions are in flight at once: ZooKeeper processes one while its disk writes another.
+/// Maximum number of transactions in flight: ZooKeeper processes one while its disk writes another.
 const IN_FLIGHT: usize = 4;
-/// The pause between two tries.
+/// The pause between two attempts.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Why a write failed.
@@ -29,7 +29,7 @@ pub(super) enum WriteError {
 
 /// A tree of nodes that can be written.
 pub(super) trait Tree: Send {
-    /// Commits transactions in any order, each of them wholly or not at all. The results are in the order of the arguments.
+    /// Commits transactions in any order, each of them completely or not at all. The results are in the order of the arguments.
     fn commit(
         &mut self,
         transactions: &[&[NodeWrite]],
@@ -41,7 +41,7 @@ pub(super) trait Tree: Send {
 pub(super) struct TreeContent {
     /// The framework node.
     pub framework: Option<Vec<u8>>,
-    /// The nodes that belong to it, in the same format.
+    /// The nodes that belong to the framework node, in the same format.
     pub nodes: BTreeMap<String, Vec<u8>>,
     /// Nodes in the shards that are not valid, because a leader was stopped during the conversion from format 1.
     pub unfinished: Vec<String>,
@@ -62,12 +62,12 @@ pub(super) struct ZooKeeperTree {
     lease: Lease,
     path: String,
     options: CreateOptions<'static>,
-    /// The names of the existing nodes; `None` after a failed write, which may have been committed all the same.
+    /// The names of the existing nodes; `None` after a failed write, which may nevertheless have been committed.
     present: Option<BTreeSet<String>>,
 }
 
 impl ZooKeeperTree {
-    /// Creates the shards where they are missing, and reads the tree.
+    /// Creates missing shards, and reads the tree.
     pub async fn open(leadership: &Leadership) -> Result<(Self, TreeContent), ReadError> {
         let ensemble = leadership.ensemble();
         let mut tree = Self {

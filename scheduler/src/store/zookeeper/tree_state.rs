@@ -1,8 +1,8 @@
-//! The leader's view of the tree in ZooKeeper: changes in, transactions out. Pure.
+//! The leader's view of the tree in ZooKeeper: it takes changes and returns transactions, without any I/O.
 //!
 //! A task and all its accounts are one node, rewritten with every change, so that the next leader finds everything that was
-//! acknowledged. Tasks that ended long ago are one sum in the framework node, so that the number of nodes depends on the
-//! present tasks, not on all that there ever were. Miners that are not tasks choose their own names; their accounts are
+//! acknowledged. Tasks that ended long ago are one sum in the framework node, so that the number of nodes depends on the current
+//! tasks, not on all tasks that were ever launched. Miners that are not tasks choose their own names; their accounts are
 //! collected in pages of bounded size. The cost of a change does not depend on the number of tasks and accounts.
 
 mod account_pages;
@@ -51,9 +51,9 @@ pub(super) struct TreeState {
     /// with the framework node.
     moved: BTreeMap<String, (LedgerLine, u64)>,
     /// Nodes whose tasks have retired or belonged to a framework that ended. They are written after the framework node, which
-    /// reports that.
+    /// records the retirement or the end.
     dropped: BTreeSet<String>,
-    /// The sum as the framework node has it; the rest is in `moved`.
+    /// The sum that the framework node contains; the rest is in `moved`.
     written_sum: (LedgerLine, u64),
     /// The framework node of format 1, to be backed up when the new one is written.
     format_1_backup: Option<Vec<u8>>,
@@ -126,8 +126,8 @@ impl TreeState {
         let Ok(()) = journal::apply(self, change, now);
     }
 
-    /// Whether earlier changes must be written before this one, and this one before later ones: such a change decides in the
-    /// framework node what becomes of other nodes.
+    /// Whether earlier changes must be written before this one, and this one before later ones: such a change alters the
+    /// framework node, which decides whether other nodes are valid.
     pub fn must_be_written_alone(change: &Change) -> bool {
         matches!(change, Change::Retire(_) | Change::FrameworkEnded)
     }

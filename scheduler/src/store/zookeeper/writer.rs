@@ -13,11 +13,11 @@ use super::tree_state::{NodeWrite, TreeState};
 use crate::journal::{Change, Ticket};
 use crate::store::{OnStoreEvent, StoreEvent};
 
-/// The most changes that are written at once.
+/// A batch with this number of changes takes no further changes.
 const BATCH: usize = 1000;
-/// The most unfinished nodes that are deleted in one transaction.
+/// Maximum number of unfinished nodes that are deleted in one transaction.
 const DELETIONS: usize = 1000;
-/// The pause between two tries.
+/// The pause between two attempts.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The only writer of the tree.
@@ -25,7 +25,7 @@ pub(super) struct Writer<T> {
     pub state: TreeState,
     pub tree: T,
     pub notify: OnStoreEvent,
-    /// Set when the scheduler is waiting for the last writes. Then nothing is tried twice.
+    /// Set when the scheduler is waiting for the last writes. Then failed writes are not repeated.
     pub closing: Arc<AtomicBool>,
 }
 
@@ -112,7 +112,7 @@ impl<T: Tree> Writer<T> {
 }
 
 /// Groups of transactions that may be committed in any order. Each node in a shard is complete in itself. The framework node
-/// decides about other nodes, so that its transaction is a group of its own.
+/// decides whether other nodes are valid, so its transaction is a separate group.
 fn independent_groups(transactions: &[Vec<NodeWrite>]) -> impl Iterator<Item = &[Vec<NodeWrite>]> {
     let alone = |writes: &[NodeWrite]| {
         writes.iter().any(|write| [FRAMEWORK, FRAMEWORK_1].contains(&write.name.as_str()))

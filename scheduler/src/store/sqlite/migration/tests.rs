@@ -15,16 +15,16 @@ use crate::store::sqlite::records;
 use crate::store::sqlite::{StateFolder, StoredShare, ledger_snapshot, stored_shares};
 use crate::task_id::TaskKind;
 
-/// The environment variable that tells a process of this test before which statement to die.
+/// The environment variable that contains the database and the statement before which a process of this test dies.
 const DIE_AT: &str = "MINER_TEST_DIE_AT";
 
-/// The database that the last program of a format wrote; the fixture's README describes it.
+/// The database that the last version with a format wrote; the fixture's README describes it.
 fn fixture(format: i64) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     fixtures.join(format!("format-{format}")).join(STATE_FOLDER.database)
 }
 
-/// A folder that the last program of a format wrote.
+/// A folder that the last version with a format wrote.
 fn folder_of(format: i64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(fixture(format), folder.path().join(STATE_FOLDER.database)).unwrap();
@@ -131,7 +131,7 @@ fn single_shares_of_format_2_are_read_as_they_were_written() {
     }
 }
 
-/// A report whose shares an earlier program has stored is repeated.
+/// A report is repeated after an earlier version has stored its shares.
 #[test]
 fn shares_of_a_repeated_report_are_not_stored_twice() {
     let folder = folder_of(2);
@@ -193,7 +193,7 @@ fn the_backup_is_the_old_database_without_single_shares() {
         }
         assert!(rows(&copied, SHARES_2).is_empty());
         assert!(!copy.with_extension("sqlite.partial").exists());
-        // Going back to the backup.
+        // The user goes back to the backup.
         drop(copied);
         fs::rename(copy, folder.path().join(STATE_FOLDER.database)).unwrap();
         assert_eq!(snapshot(&folder), LedgerSnapshot { shares_since_ms: None, ..before });
@@ -261,7 +261,7 @@ fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
     }
 }
 
-/// Processes that die in the middle of the transaction.
+/// The processes of this test die in the middle of the transaction.
 #[test]
 fn nothing_has_changed_when_the_process_dies() {
     const NAME: &str = "store::sqlite::migration::tests::nothing_has_changed_when_the_process_dies";

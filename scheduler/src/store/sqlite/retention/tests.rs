@@ -10,7 +10,7 @@ use crate::store::tests::shares;
 use crate::task_id::TaskKind;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The tolerance in bytes: more than a test writes at once, and more than partly freed pages take.
+/// The tolerance in bytes: more than a test writes in one batch, and more than partly freed pages take.
 const SLACK: u64 = 300_000;
 
 /// A folder with a framework and a worker, as the writing thread uses it.
@@ -207,7 +207,7 @@ fn old_shares_are_removed_and_totals_are_kept() {
     assert_eq!(folder.accepted(), 300);
 }
 
-/// Shares of an earlier format are the oldest. Their table is dropped with the last of them.
+/// Shares of an earlier format are the oldest. Their table is dropped when the last of them is removed.
 #[test]
 fn shares_of_format_2_are_removed_first() {
     let folder = tempfile::tempdir().unwrap();

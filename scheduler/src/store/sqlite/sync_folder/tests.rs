@@ -168,7 +168,7 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
         |connection: &Connection| read::recover(connection).unwrap().ledger.sum().0.worker.accepted;
     let before = accepted(&connection);
     assert_eq!(before, handover.recovered.ledger.sum().0.worker.accepted);
-    // The folder has five shares of it. The other eleven are in the sum.
+    // The folder has five shares of this task. The other eleven are in the sum.
     for _ in 0..2 {
         write(&mut connection, status(&worker(4, None), TaskState::TaskRunning, 9, 16));
         assert_eq!(accepted(&connection), before, "whatever its state has become");
@@ -209,7 +209,7 @@ fn shares_of_a_report_that_zookeeper_never_got_are_not_stored_twice() {
     };
     let mut framework = Some("f".to_owned());
     records::write(&mut connection, &mut framework, &report(10)).unwrap();
-    // It was the first report of this task.
+    // The report was the first one of this task.
     handover.recovered.ledger = Ledger::default();
     sync_folder(&mut connection, &handover).unwrap();
     let accepted = |connection: &Connection| {

@@ -1,10 +1,10 @@
-//! The accounts of miners that are not tasks: each reporting task has pages of bounded size for them, one node a page.
+//! The accounts of miners that are not tasks: each reporting task has pages of bounded size for them, and each page is one node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The size in bytes at which a page takes no further accounts. ZooKeeper limits a node to about a million bytes.
 pub(super) const PAGE_BYTES: usize = 200_000;
-/// The most bytes that an account takes in a page, without its names.
+/// Maximum number of bytes that an account takes in a page, without its names.
 const ACCOUNT_BYTES: usize = 400;
 
 /// The pages of all reporting tasks.
@@ -20,7 +20,7 @@ struct ReporterPages {
     pages: BTreeMap<String, usize>,
     /// The workers of each page.
     workers: BTreeMap<usize, BTreeSet<String>>,
-    /// The page that takes the next account, and how many bytes it has.
+    /// The page that takes the next account, and its size in bytes.
     last: usize,
     bytes: usize,
 }

@@ -108,7 +108,7 @@ impl TreeState {
         }
     }
 
-    /// Adds accounts of retired tasks to the sum, in case the previous leader was stopped before it had written that.
+    /// Adds accounts of retired tasks to the sum, in case the previous leader was stopped before it had written the sum.
     fn aggregate_retired_accounts(&mut self) {
         let tasks = &self.tasks;
         for aggregated in self.ledger.aggregate_all_but(|task| tasks.contains_key(task)) {

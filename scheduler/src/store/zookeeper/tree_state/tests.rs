@@ -79,7 +79,7 @@ impl Written {
         for recovered in [&mut read, &mut mine] {
             recovered.tasks.sort_by(|a, b| a.id.cmp(&b.id));
         }
-        // A number that was never launched may be used again.
+        // The number of a task that was never launched may be used again.
         assert!(read.next_number <= mine.next_number.max(1));
         mine.next_number = read.next_number;
         assert_eq!(read, mine, "what is read is what was written");
@@ -138,7 +138,7 @@ fn tasks_that_ended_long_ago_are_a_sum() {
     assert_eq!(recovered.ledger.sum().0.worker, sum.0.worker);
     assert_eq!(recovered.retired.states, [(TaskState::TaskFailed, 1), (TaskState::TaskKilled, 1)].into());
     assert_eq!(recovered.next_number, 3, "no number is used twice");
-    // A repeated update.
+    // A repeated update changes no node.
     assert!(written.write(&[update(&worker, TaskState::TaskFailed, 3, &[("miner-worker-2", 9)])]).is_empty());
 }
 

@@ -8,11 +8,11 @@ use super::{NodeWrite, TreeState};
 use crate::journal::LedgerLine;
 use crate::store::zookeeper::node::{FRAMEWORK, FRAMEWORK_1};
 
-/// The most bytes in one transaction. ZooKeeper limits a request to about a million bytes.
+/// Maximum number of bytes in one transaction. ZooKeeper limits a request to about a million bytes.
 pub(super) const MAX_BYTES: usize = 500_000;
-/// The most nodes in one transaction. Small transactions overlap: ZooKeeper processes one while its disk writes another.
+/// Maximum number of nodes in one transaction. Small transactions overlap: ZooKeeper processes one while its disk writes another.
 pub(super) const MAX_NODES: usize = 250;
-/// The bytes of a write beside its name and its content.
+/// The bytes of a write in addition to its name and its content.
 const OVERHEAD: usize = 100;
 
 /// Writes that are committed together.
@@ -41,7 +41,8 @@ impl TreeState {
     /// 1. changed nodes;
     /// 2. the framework node together with the nodes whose accounts move to its sum: in portions, each with the sum up to
     ///    that portion;
-    /// 3. deletions of nodes of retired tasks, or of a framework that ended, which the framework node reports by then.
+    /// 3. deletions of nodes of retired tasks, or of a framework that ended; by then the framework node records the retirement or
+    ///    the end.
     ///
     /// A tree of format 1 is converted by writing all nodes and then the framework node.
     pub fn take_transactions(&mut self) -> Vec<Vec<NodeWrite>> {
@@ -61,8 +62,8 @@ impl TreeState {
         transactions
     }
 
-    /// The framework node comes last, with the whole sum: its format number decides whether the nodes of format 1 or those in
-    /// the shards are valid. If the leader stops before that, the next one converts again.
+    /// The framework node comes last, with the whole sum: its format number decides whether the nodes of format 1 or those in the
+    /// shards are valid. If the leader stops before that, the next leader converts the tree again.
     fn take_conversion(&mut self) -> Vec<Vec<NodeWrite>> {
         let mut names = mem::take(&mut self.changed);
         names.extend(mem::take(&mut self.moved).into_keys());

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::zookeeper::node::FRAMEWORK_1;
 use crate::store::zookeeper::tree_state::{format, transactions};
 
-/// The nodes that the last program of format 1 wrote, and those that one of the first programs wrote; the fixtures' README
+/// The nodes that the last version with format 1 wrote, and those that one of the first versions wrote; the fixtures' README
 /// describes them.
 const LAST: &str = include_str!("../../../../../tests/fixtures/format-1/tree.json");
 const FIRST: &str = include_str!("../../../../../tests/fixtures/format-1/tree-early.json");
@@ -53,8 +53,8 @@ impl Tree {
         state.take_transactions()
     }
 
-    /// Lets a new leader take over that dies after `stop` writes. Returns whether it had finished before. A transaction with the
-    /// framework node counts as one write.
+    /// Lets a new leader take over and die after `stop` writes. Returns whether it had finished before that. A transaction with
+    /// the framework node counts as one write.
     fn take_over(&mut self, mut stop: usize) -> bool {
         for transaction in self.transactions() {
             let at_once = transaction.iter().any(|write| write.name == FRAMEWORK);
