@@ -1,4 +1,4 @@
-//! Serves an embedded cluster until it is killed or interrupted, with time limits as Mesos' flags set them.
+//! Serves an embedded cluster until it is killed or interrupted. The options for time limits are named after Mesos' flags.
 
 use anyhow::Context;
 use clap::Parser;
@@ -17,10 +17,10 @@ struct Args {
     /// Number of agents, each with 2 CPUs and 2048 MB.
     #[arg(long, default_value = "2")]
     agents: usize,
-    /// As mesos-master's flag, such as 3secs.
+    /// Like mesos-master's flag, such as 3secs.
     #[arg(long, value_parser = duration)]
     offer_timeout: Option<Duration>,
-    /// As mesos-agent's flag.
+    /// Like mesos-agent's flag.
     #[arg(long, value_parser = duration, default_value = "1mins")]
     executor_registration_timeout: Duration,
 }

@@ -1,7 +1,7 @@
 //! An agent as a pure state machine: an [`Event`] and the time go in, [`Effect`]s come out.
 //!
-//! It owns its executors, and the updates that the scheduler has not acknowledged. The crate's `cluster` owns their
-//! processes, files and connections.
+//! The agent owns the state of its executors and the updates that the scheduler has not acknowledged. The executors' processes,
+//! files and connections belong to the module `cluster`.
 
 mod calls;
 mod executor;
@@ -26,22 +26,22 @@ use std::time::{Duration, Instant};
 use updates::UpdateStream;
 use uuid::Uuid;
 
-/// How an agent behaves.
+/// The settings of an agent.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The agent's id.
     pub id: AgentId,
-    /// Name under which frameworks see it.
+    /// The host name that frameworks see.
     pub hostname: String,
-    /// Where it listens.
+    /// The port that the agent listens on.
     pub port: u16,
-    /// All its resources.
+    /// All resources of the agent.
     pub total: Resources,
     /// Sandboxes are below this folder.
     pub work_dir: PathBuf,
     /// An executor that takes longer to subscribe is killed.
     pub registration_timeout: Duration,
-    /// From SHUTDOWN to SIGKILL, unless the executor's description says otherwise.
+    /// Time from SHUTDOWN to SIGKILL, unless the executor's description sets another.
     pub shutdown_grace: Duration,
     /// How long an executor waits for a lost agent if its framework checkpoints.
     pub recovery_timeout: Duration,
@@ -60,10 +60,10 @@ impl Config {
     }
 }
 
-/// What happens to an agent.
+/// An event for an agent.
 #[derive(Debug)]
 pub enum Event {
-    /// A message of the master.
+    /// A message from the master.
     Master(ToAgent),
     /// An executor's call.
     Call(RequestId, Box<Call>),
@@ -71,7 +71,7 @@ pub enum Event {
     Closed(RequestId),
     /// Something happened to a container.
     Container(Uuid, ContainerEvent),
-    /// A test wants revocable resources taken back.
+    /// A test requests that revocable resources are taken back.
     Revoke,
     /// The cluster ends: all executors are shut down.
     Stop,
@@ -79,18 +79,18 @@ pub enum Event {
     Tick,
 }
 
-/// What happens to a container.
+/// An event of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContainerEvent {
-    /// Its process has been started, and has this id.
+    /// The process has been started, with this process id.
     Started(u32),
-    /// Its process cannot be started, for this reason.
+    /// The process cannot be started, for this reason.
     Failed(String),
-    /// Its process has ended with this wait status (wait(2)). Nothing of its process group is left.
+    /// The process has ended with this wait status (wait(2)), and its whole process group is gone.
     Exited(i32),
 }
 
-/// What an agent wants done.
+/// An action that an agent requests.
 #[derive(Debug)]
 pub enum Effect {
     /// Send a message to the master.
@@ -112,11 +112,11 @@ pub enum Effect {
 pub struct ContainerSpec {
     /// The container's id.
     pub id: Uuid,
-    /// The working folder of its process. It does not exist yet.
+    /// The working folder of the process. The folder does not exist yet.
     pub sandbox: PathBuf,
-    /// The executor's command, with files to fetch and variables of its own.
+    /// The executor's command, with its files to fetch and its own environment variables.
     pub command: CommandInfo,
-    /// Variables that the agent adds.
+    /// Environment variables that the agent adds.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -125,18 +125,18 @@ pub struct ContainerSpec {
 pub struct Agent {
     config: Config,
     frameworks: BTreeMap<FrameworkId, Framework>,
-    /// [`Event::Stop`] has come: nothing is launched any more.
+    /// Set by [`Event::Stop`]: nothing is launched any more.
     stopping: bool,
     effects: Vec<Effect>,
 }
 
-/// What an agent knows of one framework.
+/// An agent's state of one framework.
 #[derive(Clone, Debug)]
 struct Framework {
     info: FrameworkInfo,
     executors: BTreeMap<ExecutorId, Executor>,
     updates: BTreeMap<TaskId, UpdateStream>,
-    /// The master has removed it: updates are dropped.
+    /// The master has removed the framework: its updates are dropped.
     terminating: bool,
 }
 
@@ -170,7 +170,7 @@ impl Agent {
         std::mem::take(&mut self.effects)
     }
 
-    /// When [`Event::Tick`] is due at the latest.
+    /// The time of the next [`Event::Tick`].
     pub fn next_deadline(&self) -> Option<Instant> {
         let frameworks = self.frameworks.values();
         let executors = self.executors().filter_map(|executor| executor.deadline);
@@ -234,7 +234,7 @@ impl Agent {
         }
     }
 
-    /// Queues an update for the scheduler, and forwards it unless it waits behind another one.
+    /// Queues an update for the scheduler, and forwards it unless an earlier update of the task is unacknowledged.
     fn update(&mut self, framework_id: &FrameworkId, mut status: TaskStatus, now: Now) {
         let Some(framework) = self.frameworks.get_mut(framework_id).filter(|f| !f.terminating) else {
             return;

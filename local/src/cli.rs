@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Run everything on this machine: an embedded Mesos cluster, a pool server and workers under it.
+/// Run everything on this machine: an embedded Mesos cluster, and a pool server and workers as its tasks.
 #[derive(Clone, Debug, Parser)]
 #[command(version, after_help = command_line::EXIT_STATUS_HELP)]
 pub struct Args {
@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, visible_alias = "agents", value_name = "N", env = "MINER_WORKERS", default_value = "1")]
     #[arg(value_parser = whole_number::<u16>(1..=100))]
     pub workers: u16,
-    /// CPUs of all agents together [default: all that this process may use].
+    /// Total CPUs of all agents [default: all that this process may use].
     #[arg(long, value_name = "CPUS", env = "MINER_CPUS", value_parser = parse_cpus)]
     pub cpus: Option<f64>,
     /// CPUs of the pool server's task; the workers share the rest.
@@ -43,7 +43,7 @@ pub struct Args {
     /// End after this time, such as 30s, 5m or 12h [default: never].
     #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// End when so many blocks have been found [default: never].
+    /// End when this many blocks have been found [default: never].
     #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub blocks: Option<u64>,
     /// Print the summary as one line of JSON, and nothing else on standard output.
@@ -52,19 +52,19 @@ pub struct Args {
     /// Address for the scheduler's /healthz, /api/v1/summary, /api/v1/tasks and /metrics; without it, there is no HTTP server.
     #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP", value_parser = listen_address)]
     pub http: Option<SocketAddr>,
-    /// Wanted time between two shares of a worker.
+    /// Target time between two shares of a worker.
     #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
-    /// Wanted time between two blocks of the built-in chain.
+    /// Target time between two blocks of the built-in chain.
     #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
-    /// Hash backend of the workers, by its name in `bench` [default: the fastest].
+    /// Hash backend of the workers, as named by `bench` [default: the fastest].
     #[arg(long, env = "MINER_BACKEND")]
     pub backend: Option<String>,
     /// The master's port on 127.0.0.1; the agents take the ports after it. 0: any free ports.
     #[arg(long, env = "MINER_PORT", default_value = "0", value_parser = whole_number::<u16>(0..=65535))]
     pub port: u16,
-    /// Folder for sandboxes and the ledger; it is kept [default: a temporary one, removed at the end].
+    /// Folder for sandboxes and the ledger; not removed at the end [default: a temporary folder, removed at the end].
     #[arg(long, value_name = "DIR", env = "MINER_WORK_DIR")]
     pub work_dir: Option<PathBuf>,
     /// Serve only the cluster, for any framework, until Ctrl-C or --duration.
@@ -79,13 +79,14 @@ fn parse_cpus(text: &str) -> anyhow::Result<f64> {
     Ok(cpus)
 }
 
-/// Runs it to its end and prints the summary, or the error with all its causes. `executable` returns the file that agents
-/// run as the executor.
+/// Runs the command until it ends, and prints the summary, or the error with all its causes. `executable` returns the file that
+/// agents run as the executor.
 pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
     command_line::exit(command_line::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
 }
 
-/// Runs it until Ctrl-C, SIGTERM or a limit, or until the reader of its output has gone. Needs a tokio runtime.
+/// Runs the command until Ctrl-C, SIGTERM or a limit, or until the reader of standard output closes the pipe. Needs a tokio
+/// runtime.
 ///
 /// # Errors
 /// If the cluster cannot be started or the scheduler fails.
@@ -120,7 +121,7 @@ async fn start(args: &Args, server_cpus: f64, work_dir: PathBuf) -> anyhow::Resu
     Ok((Cluster::start(config).await?, claims))
 }
 
-/// Mines on a cluster until `stop` or a limit, and ends the cluster.
+/// Mines on a cluster until `stop` or a limit, then ends the cluster.
 async fn mine(
     args: &Args,
     executable: PathBuf,
@@ -152,7 +153,7 @@ async fn mine(
     }
 }
 
-/// At the second signal: kills everything, and exits without waiting for what hangs.
+/// At the second signal, kills all executors and exits, without waiting for a process that hangs.
 async fn kill_at_second_signal(
     second_signal: impl Future<Output = i32>,
     cluster: &ClusterHandle,
@@ -196,7 +197,7 @@ fn scheduler_config(
     }
 }
 
-/// Serves the cluster alone until `stop` or `--duration`.
+/// Serves only the cluster, until `stop` or `--duration`.
 async fn serve(
     args: &Args,
     work_dir: &WorkDir,
@@ -209,7 +210,7 @@ async fn serve(
     let handle = cluster.handle();
     let work = async {
         match args.duration {
-            // Whether the time is over or `stop` has come does not matter.
+            // It does not matter whether the time ran out or `stop` was cancelled.
             Some(duration) => drop(tokio::time::timeout(duration, stop.cancelled()).await),
             None => stop.cancelled().await,
         }
@@ -232,7 +233,7 @@ fn announce(cluster: &Cluster, work_dir: &Path) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// `--cpus`, or what this process may use: its CPU set, and its share of a container's.
+/// `--cpus`, or by default the CPUs that this process may use according to its CPU set and its cgroup quota.
 fn total_cpus(args: &Args) -> f64 {
     let available = || std::thread::available_parallelism().map_or(1, |n| n.get());
     args.cpus.unwrap_or_else(|| available() as f64)

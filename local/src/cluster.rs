@@ -1,4 +1,4 @@
-//! The cluster: master and agents with their sockets and processes around them.
+//! The cluster: master and agents, with their sockets and processes.
 
 mod config;
 mod core;
@@ -25,12 +25,12 @@ use uuid::Uuid;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// An address is in use, or is not this machine's.
+    /// An address is in use, or does not belong to this machine.
     #[error("cannot listen on {address} for the {member}; choose another --port, or 0 for any free one")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// The member that was to listen there.
+        /// The member that should listen on the address.
         member: String,
         /// The cause.
         source: std::io::Error,
@@ -53,7 +53,7 @@ pub enum StartError {
     },
 }
 
-/// A running cluster. Dropping it kills its processes at once; [`Cluster::stop`] shuts them down first.
+/// A running cluster. Dropping it kills its processes immediately; [`Cluster::stop`] shuts them down first.
 #[derive(Debug)]
 pub struct Cluster {
     handle: ClusterHandle,
@@ -64,7 +64,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts master and agents. They answer requests when this function returns.
+    /// Starts master and agents. Both answer requests once this function returns.
     ///
     /// # Errors
     /// If an address or the work folder cannot be used.
@@ -116,7 +116,7 @@ impl Cluster {
         &self.agents
     }
 
-    /// A handle, through which other tasks reach the cluster.
+    /// A handle that lets other tasks access the cluster.
     pub fn handle(&self) -> ClusterHandle {
         self.handle.clone()
     }
@@ -124,7 +124,7 @@ impl Cluster {
     /// Shuts all executors down (SHUTDOWN, their grace period, SIGKILL), then ends.
     pub async fn stop(self) {
         self.handle.stop(false).await;
-        // The core ends by itself now. An error would mean that it has panicked, which has been printed.
+        // Now the core ends by itself. An error would mean that the core has panicked; the panic has already been printed.
         let _ = self.core.await;
     }
 }
@@ -153,7 +153,7 @@ async fn listen(
     })
 }
 
-/// Inspects a cluster, causes faults in it, and kills it. After the end of the cluster its functions do nothing.
+/// Inspects a cluster, causes faults in it, and kills it. After the cluster has ended, the functions do nothing.
 #[derive(Clone, Debug)]
 pub struct ClusterHandle {
     sender: mpsc::UnboundedSender<Message>,
@@ -165,8 +165,8 @@ impl ClusterHandle {
         self.fault(MemberEvent::Master(master::Event::RescindOffers));
     }
 
-    /// Has the agent with that index take revocable resources back, as by order of Mesos' QoS controller: executors that
-    /// use any are killed.
+    /// Makes the agent with this index take back revocable resources, like a correction by Mesos' QoS controller: executors
+    /// that use revocable resources are killed.
     pub fn revoke(&self, agent: usize) {
         self.fault(MemberEvent::Agent(agent, agent::Event::Revoke));
     }

@@ -20,9 +20,9 @@ use tracing::{debug, info};
 /// Time between two checks of the output files' size.
 const OUTPUT_CHECK: Duration = Duration::from_secs(1);
 
-/// How often the start of a program that is still open for writing is tried again.
+/// Maximum number of attempts to start a program that is still open for writing.
 const BUSY_TRIES: u32 = 250;
-/// The pause between these tries.
+/// The pause between these attempts.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Error)]
@@ -37,7 +37,7 @@ enum StartError {
     NoCommand,
 }
 
-/// Runs a container until its process has ended. `kill` ends it by SIGKILL.
+/// Runs a container until its process has ended. Cancelling `kill` kills the process group by SIGKILL.
 pub async fn run(
     spec: ContainerSpec,
     cache: Arc<FetchCache>,
@@ -61,7 +61,7 @@ pub async fn run(
     report(ContainerEvent::Started(pid));
     info!(container = %spec.id, pid, sandbox = %spec.sandbox.display(), "started");
     let status = wait(&mut child, &group, &kill, &spec.sandbox).await;
-    // Kills the processes that are left in the group.
+    // Kills the remaining processes of the group.
     drop(group);
     debug!(container = %spec.id, pid, status, "ended");
     report(ContainerEvent::Exited(status));
@@ -106,7 +106,7 @@ async fn prepare(spec: &ContainerSpec, cache: &FetchCache) -> Result<(), StartEr
     tokio::fs::create_dir_all(sandbox).await.map_err(failed)?;
     if let Some(runs) = sandbox.parent() {
         let latest = runs.join("latest");
-        // At the first run there is no link yet, and a missing link does no harm.
+        // Ignore errors: the first run has no link to remove, and the container does not need the link.
         let _ = tokio::fs::remove_file(&latest).await;
         let _ = tokio::fs::symlink(sandbox, &latest).await;
     }
@@ -115,9 +115,8 @@ async fn prepare(spec: &ContainerSpec, cache: &FetchCache) -> Result<(), StartEr
         .map_err(|source| StartError::Fetch { container: spec.id, source })
 }
 
-/// Starts the process; while its program is open for writing, tries again. A process that was just forked for another
-/// container inherits the descriptor through which the fetcher wrote the program, and has it until it starts its own
-/// program.
+/// Starts the process; retries while the program's file is open for writing. A process that was just forked for another
+/// container inherits the descriptor through which the fetcher wrote the file, and keeps it open until exec.
 async fn spawn_when_closed(spec: &ContainerSpec) -> Result<Child, StartError> {
     for _ in 0..BUSY_TRIES {
         match spawn(spec) {

@@ -1,11 +1,11 @@
-//! How the CPUs of this machine are divided among embedded agents.
+//! Divides the CPUs of this machine among embedded agents.
 
 use crate::cluster::AgentSize;
 
-/// A worker needs this much CPU.
+/// Minimum CPUs for a worker.
 const MIN_WORKER_CPUS: f64 = 0.1;
 
-/// One agent for each worker, all with equal shares; the first one has the server's CPUs in addition.
+/// Returns one agent for each worker, all with equal shares; the first agent also has the server's CPUs.
 pub(crate) fn agent_sizes(cpus: f64, server_cpus: f64, mem: f64, workers: u16) -> Vec<AgentSize> {
     let share = worker_cpus(cpus, server_cpus, workers);
     (0..usize::from(workers))
@@ -16,7 +16,7 @@ pub(crate) fn agent_sizes(cpus: f64, server_cpus: f64, mem: f64, workers: u16) -
         .collect()
 }
 
-/// Why no worker can run; `None` if they can.
+/// Why workers cannot run; `None` if they can.
 pub(crate) fn shortage(cpus: f64, server_cpus: f64, workers: u16) -> Option<String> {
     let share = worker_cpus(cpus, server_cpus, workers);
     (share < MIN_WORKER_CPUS).then(|| {
@@ -28,7 +28,7 @@ pub(crate) fn shortage(cpus: f64, server_cpus: f64, workers: u16) -> Option<Stri
     })
 }
 
-/// Rounded down to thousandths: Mesos counts in these.
+/// A worker's CPUs, rounded down to thousandths, which is Mesos' precision.
 fn worker_cpus(cpus: f64, server_cpus: f64, workers: u16) -> f64 {
     let thousandths = ((cpus - server_cpus) * 1000.0).round().max(0.0) / f64::from(workers);
     thousandths.floor() / 1000.0

@@ -14,12 +14,12 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(bytes).expect("the build script wrote valid descriptors")
 });
 
-/// A message whose descriptor is found by its name: JSON needs the descriptor.
+/// A message with a descriptor, which the JSON encoding needs. The descriptor is found by the message's name.
 pub trait NamedMessage: Message + Default {
-    /// Its full name in the .proto files.
+    /// The message's full name in the .proto files.
     const NAME: &'static str;
 
-    /// Its descriptor.
+    /// The message's descriptor.
     fn descriptor() -> MessageDescriptor {
         POOL.get_message_by_name(Self::NAME).expect("each NamedMessage message is in the .proto files")
     }
@@ -46,7 +46,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Its media type.
+    /// The media type of the encoding.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -54,7 +54,7 @@ impl Encoding {
         }
     }
 
-    /// The message as bytes.
+    /// Encodes a message.
     pub fn encode<T: NamedMessage>(self, message: &T) -> Vec<u8> {
         match self {
             Self::Protobuf => message.encode_to_vec(),
@@ -62,10 +62,10 @@ impl Encoding {
         }
     }
 
-    /// The message in `bytes`.
+    /// Decodes a message.
     ///
     /// # Errors
-    /// What is wrong with them, in Mesos' words.
+    /// With Mesos' message if `bytes` are malformed.
     pub fn decode<T: NamedMessage>(self, bytes: &[u8]) -> Result<T, String> {
         match self {
             Self::Protobuf => {
@@ -92,7 +92,7 @@ fn to_json<T: NamedMessage>(message: &T) -> Vec<u8> {
 }
 
 fn from_json<T: NamedMessage>(bytes: &[u8]) -> Result<T, String> {
-    // Two steps, so that text that is not JSON gets another refusal than JSON that is not a Call.
+    // JSON is converted in two steps, because text that is not JSON is refused differently from JSON that is not a Call.
     let value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|error| format!("Failed to parse body into JSON: {error}"))?;
     let options = DeserializeOptions::new().deny_unknown_fields(false);
@@ -102,10 +102,10 @@ fn from_json<T: NamedMessage>(bytes: &[u8]) -> Result<T, String> {
     dynamic.transcode_to().map_err(|error| convert(error.to_string()))
 }
 
-/// The encoding that the answer must have, and the request's message.
+/// Returns the encoding that the answer must have, and the request's message.
 ///
 /// # Errors
-/// The status of the refusal, 405, 400, 415 or 406, and the reason in Mesos' words.
+/// With the HTTP status, 405, 400, 415 or 406, and Mesos' message, if the request is refused.
 pub fn read<T: NamedMessage>(request: &Request) -> Result<(Encoding, T), (u16, String)> {
     let refuse = |status: u16, reason: &str| Err((status, reason.to_owned()));
     if request.method() != hyper::Method::POST {
@@ -128,7 +128,7 @@ pub fn read<T: NamedMessage>(request: &Request) -> Result<(Encoding, T), (u16, S
     }
 }
 
-/// JSON wins where both are allowed.
+/// The encoding that an Accept header allows. JSON takes precedence if both are allowed.
 fn accepted(accept: Option<&str>) -> Option<Encoding> {
     let Some(accept) = accept else { return Some(Encoding::Json) };
     let types: Vec<&str> =

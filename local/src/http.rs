@@ -1,6 +1,6 @@
 //! The HTTP side of a simulated Mesos: connections, request bodies, replies and event streams.
 //!
-//! This module does not know Mesos' rules: a handler answers every request.
+//! This module is independent of Mesos' rules: a handler answers every request.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full, Limited};
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Longest request body, in bytes.
+/// Maximum length of a request body, in bytes.
 const MAX_BODY: usize = 16 << 20;
 /// Time in which the body of a request must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,12 +31,12 @@ pub type Request = hyper::Request<Bytes>;
 /// An answer: a whole body, or an event stream.
 pub type Reply = Response<Either<Full<Bytes>, StreamBody>>;
 
-/// The value of a request's header, if it is there and is text.
+/// The value of a request's header, if it is present and is text.
 pub fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
 }
 
-/// A status and a text that says why.
+/// A status and an explanation.
 pub fn text(status: u16, message: impl Into<String>) -> Reply {
     data(status, "text/plain; charset=utf-8", message.into())
 }
@@ -48,7 +48,7 @@ pub fn empty(status: u16) -> Reply {
     reply
 }
 
-/// A status and a body of that type.
+/// A status and a body with this content type.
 pub fn data(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     let mut reply = empty(status).map(|_| Either::Left(Full::new(body.into())));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -68,7 +68,7 @@ pub fn stream(content_type: &'static str, stream_id: Option<String>, frames: Str
 pub struct StreamBody {
     /// The frames to send. The stream ends when the last sender is dropped.
     pub receiver: mpsc::Receiver<Bytes>,
-    /// Called when the stream ends, also if the peer ends it.
+    /// Called when the stream ends, even if the peer ends it.
     pub on_end: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
@@ -92,7 +92,7 @@ impl Body for StreamBody {
     }
 }
 
-/// Answers the requests on an address. Dropping it closes the address and all connections.
+/// Answers the requests to an address. Dropping the server closes the listening socket and all connections.
 #[derive(Debug)]
 pub struct Server {
     _stop: DropGuard,
@@ -108,7 +108,8 @@ impl Server {
         let stop = CancellationToken::new();
         let limits = Limits { batch_answers: true, ..Limits::default() };
         tokio::spawn(http_server::serve(listener, limits, stop.clone(), move |socket| {
-            // Small events must not wait for one another. If the option cannot be set, they are only slower.
+            // Disable Nagle's algorithm, so that small events are sent immediately. If setting the option fails, events are
+            // only slower.
             let _ = socket.set_nodelay(true);
             let handler = handler.clone();
             let service = service_fn(move |request| {
@@ -126,7 +127,7 @@ impl Server {
     }
 }
 
-/// Reads a request's body, or says why it cannot be read.
+/// Reads a request's body. Fails with the reply that refuses the request.
 async fn read(request: hyper::Request<Incoming>) -> Result<Request, Reply> {
     let (head, body) = request.into_parts();
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {

@@ -1,8 +1,8 @@
 //! An embedded one-machine cluster, and the command that mines on it.
 //!
 //! [`cluster`] holds a master and agents inside one process. They speak Mesos' v1 HTTP API and run real
-//! executor processes, so a framework works with them as with a real cluster. `mesos-miner local` ([`cli`])
-//! starts such a cluster and runs the scheduler against it, as it would against any other.
+//! executor processes, so a framework uses them like a real cluster. `mesos-miner local` ([`cli`])
+//! starts such a cluster and connects the scheduler to it like to any other cluster.
 //!
 //! ```text
 //!  HTTP ──▶ routes ──▶ core ──▶ Master::on_event ──▶ effects: answers, events, messages to agents
@@ -10,8 +10,8 @@
 //!                       └────── containers: started, failed, exited
 //! ```
 //!
-//! Master and agents are pure state machines. One task, the core, owns them all and does the I/O. Masters and agents
-//! that die and come back are tested on a real Mesos only.
+//! Master and agents are pure state machines. One task, the core, owns them all and does the I/O. Restarts of masters and
+//! agents are tested only with a real Mesos.
 
 mod agent;
 pub mod cli;

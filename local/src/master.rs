@@ -1,6 +1,6 @@
 //! The master as a pure state machine: an [`Event`] and the time go in, [`Effect`]s come out.
 //!
-//! It owns frameworks and offers, and what it knows of agents and tasks.
+//! The master owns frameworks and offers, and its view of agents and tasks.
 
 mod accept;
 mod allocator;
@@ -28,15 +28,15 @@ use std::time::{Duration, Instant};
 
 /// Time between two heartbeats to a scheduler.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How many completed tasks of a framework, and how many completed frameworks, the master remembers.
+/// Maximum number of completed tasks per framework, and of completed frameworks, that the master remembers.
 const MAX_COMPLETED: usize = 200;
 
-/// How the master behaves.
+/// The settings of the master.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The master's id.
     pub id: String,
-    /// Where it listens.
+    /// The address that the master listens on.
     pub address: SocketAddr,
     /// Time between two allocations of free resources.
     pub allocation_interval: Duration,
@@ -44,29 +44,29 @@ pub struct Config {
     pub offer_timeout: Option<Duration>,
 }
 
-/// What happens to the master.
+/// An event for the master.
 #[derive(Debug)]
 pub enum Event {
     /// A scheduler's call.
     Call {
-        /// To be answered.
+        /// The id of the HTTP request, for the answer.
         request: RequestId,
-        /// The Mesos-Stream-Id that came with it.
+        /// The Mesos-Stream-Id header of the request.
         stream_id: Option<String>,
         /// The call.
         call: Box<Call>,
     },
     /// A scheduler's event stream has ended.
     Closed(RequestId),
-    /// A message of the agent with that index.
+    /// A message from the agent with this index.
     Agent(usize, ToMaster),
-    /// A test wants all outstanding offers rescinded.
+    /// A test requests that all outstanding offers are rescinded.
     RescindOffers,
     /// Time has passed.
     Tick,
 }
 
-/// What the master wants done.
+/// An action that the master requests.
 #[derive(Debug)]
 pub enum Effect {
     /// Answer a call.
@@ -75,11 +75,11 @@ pub enum Effect {
     Send(RequestId, scheduler::Event),
     /// End an event stream.
     Close(RequestId),
-    /// Send a message to the agent with that index.
+    /// Send a message to the agent with this index.
     Agent(usize, ToAgent),
 }
 
-/// A registered agent. It stays registered as long as the cluster lives.
+/// A registered agent. Agents stay registered until the cluster ends.
 #[derive(Debug)]
 struct Agent {
     id: AgentId,
@@ -104,7 +104,7 @@ pub struct Master {
 }
 
 impl Master {
-    /// A master with these agents and without frameworks. Every `AgentInfo` has its id.
+    /// A master with these agents and without frameworks. Every `AgentInfo` must have an id.
     pub fn new(config: Config, agents: Vec<AgentInfo>, now: Now) -> Self {
         let agents = agents.into_iter().map(|info| Agent {
             id: info.id.clone().unwrap_or_default(),
@@ -147,7 +147,7 @@ impl Master {
         std::mem::take(&mut self.effects)
     }
 
-    /// When [`Event::Tick`] is due at the latest.
+    /// The time of the next [`Event::Tick`].
     pub fn next_deadline(&self) -> Option<Instant> {
         let frameworks = self.frameworks.values().flat_map(Framework::deadlines);
         let offers = self.offers.values().filter_map(|offer| offer.expires);
@@ -187,7 +187,7 @@ impl Master {
         sum
     }
 
-    /// The sum of the outstanding offers that `which` selects.
+    /// The total resources of the outstanding offers that `which` selects.
     fn offered(&self, which: impl Fn(&Offer) -> bool) -> Resources {
         let mut sum = Resources::default();
         self.offers.values().filter(|offer| which(offer)).for_each(|o| sum.extend(o.resources.clone()));

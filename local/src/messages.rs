@@ -1,7 +1,7 @@
-//! What master and agents send each other, and what both need to write it: statuses, answers, checks of ids.
+//! Messages between master and agents, and helpers for both: statuses, answers, checks of ids.
 //!
-//! Between a real master and agent there is a protocol. Here both are in one process, so the messages are plain
-//! values, named after those of Mesos.
+//! A real master and its agents use a network protocol. Here both are in one process, so the messages are plain values, named
+//! after Mesos' messages.
 
 use mesos::resources::Resources;
 use mesos::v1::framework_info::capability::Type as Capability;
@@ -12,15 +12,15 @@ use mesos::v1::{Resource, resource::AllocationInfo, task_status};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
-/// The version of Mesos that the cluster behaves like.
+/// The version of Mesos that the cluster imitates.
 pub const VERSION: &str = "1.11.0";
 
-/// The present by both clocks: deadlines go by the first, messages carry the second.
+/// The current time by two clocks: the monotonic one for deadlines, and wall-clock time for messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// Never goes back.
+    /// Monotonic time.
     pub instant: Instant,
-    /// Since the Unix epoch.
+    /// Time since the Unix epoch.
     pub unix: Duration,
 }
 
@@ -32,7 +32,7 @@ impl Now {
     }
 }
 
-/// Names an HTTP request, and later the event stream that answers it.
+/// The id of an HTTP request, and of the event stream that answers it.
 pub type RequestId = u64;
 
 /// The answer to a call.
@@ -69,7 +69,7 @@ pub enum ToAgent {
         framework_id: FrameworkId,
         /// The task.
         task_id: TaskId,
-        /// Replaces the task's own policy.
+        /// Replaces the task's own kill policy.
         policy: Option<KillPolicy>,
     },
     /// Shut an executor down.
@@ -81,9 +81,9 @@ pub enum ToAgent {
     },
     /// Shut all executors of a framework down, and forget the framework.
     ShutdownFramework(FrameworkId),
-    /// Send all unacknowledged updates again: the framework has subscribed anew, and may have missed them.
+    /// Send all unacknowledged updates again: the framework has subscribed again, and may have missed them.
     ResendUpdates(FrameworkId),
-    /// Hand data to an executor.
+    /// Pass data to an executor.
     Message {
         /// The executor's framework.
         framework_id: FrameworkId,
@@ -112,10 +112,10 @@ pub enum ToMaster {
         framework_id: FrameworkId,
         /// The update; it has a uuid.
         status: Box<TaskStatus>,
-        /// The task's newest state; later updates may still wait behind `status`.
+        /// The task's latest state; later updates may still be queued behind `status`.
         latest: TaskState,
     },
-    /// From an executor to the scheduler.
+    /// A message from an executor to the scheduler.
     Message {
         /// The executor's framework.
         framework_id: FrameworkId,
@@ -135,7 +135,7 @@ pub enum ToMaster {
     },
 }
 
-/// A status update that master or agent make themselves.
+/// A status update that the master or an agent generates.
 pub fn status(
     task_id: &TaskId,
     state: TaskState,
@@ -165,7 +165,7 @@ pub fn state_for(info: &FrameworkInfo, state: TaskState) -> TaskState {
     if has_capability(info, Capability::PartitionAware) { state } else { TaskState::TaskLost }
 }
 
-/// The same resources, allocated to `role`, or to none.
+/// A copy of the resources, allocated to `role`, or unallocated.
 pub fn allocated_to(role: Option<&str>, resources: &Resources) -> Resources {
     let allocation_info = role.map(|role| AllocationInfo { role: Some(role.to_owned()) });
     let pieces = resources.as_slice().iter();
@@ -173,7 +173,7 @@ pub fn allocated_to(role: Option<&str>, resources: &Resources) -> Resources {
     pieces.collect::<Vec<_>>().into()
 }
 
-/// Whether Mesos takes these bytes for a uuid: 16 bytes of RFC 4122's variant.
+/// Whether Mesos accepts these bytes as a uuid: 16 bytes of RFC 4122's variant.
 pub fn is_valid_uuid(bytes: &[u8]) -> bool {
     Uuid::from_slice(bytes).is_ok_and(|uuid| uuid.get_variant() == uuid::Variant::RFC4122)
 }

@@ -4,19 +4,20 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use crate::cluster::AgentSize;
 
-/// Ports in a block. The last one is not offered: whoever listens there has claimed the block.
+/// Number of ports in a block. The last port is not offered: the cluster that listens on it has claimed the block.
 const BLOCK: u16 = 100;
 
 /// Blocks that no other cluster offers until this value is dropped.
 pub(crate) struct PortClaims {
-    /// On the last port of each block.
+    /// Listeners on the last port of each block.
     _listeners: Vec<TcpListener>,
 }
 
-/// Gives each agent a block that no other cluster has claimed, and whose first ports are free: tasks take these first.
+/// Gives each agent a block that no other cluster has claimed, and whose first ports are free, because tasks use these first.
 /// When all blocks are claimed, agents keep their ports.
 pub(crate) fn claim(agents: &mut [AgentSize]) -> PortClaims {
-    // First from 31000, Mesos' default, up to the ports that Linux gives to outgoing connections; then those below.
+    // Try the ports from 31000, Mesos' default, up to those that Linux gives to outgoing connections; then the ports below
+    // 31000.
     let mut blocks =
         (31_000..32_700).chain(20_000..31_000).step_by(usize::from(BLOCK)).filter_map(claim_block);
     let mut listeners = Vec::new();

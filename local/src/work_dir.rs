@@ -1,7 +1,7 @@
 //! The folder for sandboxes and the ledger.
 //!
-//! A temporary folder is removed when the program ends. If the program is killed, the next one removes its folder: each
-//! program locks a file in its folder, and only the end of the program releases the lock.
+//! A temporary folder is removed when the program ends. If the program is killed, the next run removes the folder: each program
+//! locks a file in its folder until it ends, so an unlocked folder is abandoned.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,7 +17,7 @@ const PREFIX: &str = "mesos-miner-local-";
 /// The file that is locked.
 const LOCK: &str = "lock";
 
-/// The folder. A temporary one is removed when it is dropped.
+/// The folder. Dropping this value removes a temporary folder.
 pub(crate) enum WorkDir {
     Given(PathBuf),
     Temporary { folder: TempDir, _lock: File },
@@ -46,7 +46,7 @@ impl WorkDir {
     /// Removes a temporary folder before the process exits without dropping it.
     pub fn remove(&self) {
         if let WorkDir::Temporary { folder, .. } = self {
-            // The process is about to exit; the next one tries again.
+            // Ignore errors: the process is about to exit, and the next run tries again.
             let _ = fs::remove_dir_all(folder.path());
         }
     }
@@ -54,7 +54,7 @@ impl WorkDir {
 
 fn temporary(parent: &Path) -> io::Result<WorkDir> {
     let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-    // The file gets its name only when it is locked, and `remove_abandoned` leaves folders without it alone.
+    // The lock file gets its final name only once it is locked; `remove_abandoned` ignores folders without a lock file.
     let fresh = folder.path().join("lock.new");
     let lock = File::create_new(&fresh)?;
     lock.try_lock()?;
@@ -62,7 +62,7 @@ fn temporary(parent: &Path) -> io::Result<WorkDir> {
     Ok(WorkDir::Temporary { folder, _lock: lock })
 }
 
-/// Removes the temporary folders of the same user's programs that were killed.
+/// Removes the temporary folders of this user's killed programs.
 fn remove_abandoned(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
@@ -106,7 +106,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let used = make(parent.path());
         let WorkDir::Temporary { folder, _lock } = make(parent.path()) else { panic!("it is temporary") };
-        // A killed program removes nothing, and releases its lock.
+        // A killed program leaves its folder behind, and releases its lock.
         let left = folder.keep();
         drop(_lock);
         let without_lock = parent.path().join(format!("{PREFIX}without-a-lock"));

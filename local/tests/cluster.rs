@@ -1,5 +1,4 @@
-//! A whole cluster over its sockets: this test program is the scheduler, and also the executor that the
-//! agents start.
+//! Tests of a whole cluster over its sockets. This test program is both the scheduler and the executor that the agents start.
 
 use local::cluster::{AgentSize, Cluster, ClusterConfig, ClusterHandle};
 use mesos::Subscription;
@@ -14,16 +13,16 @@ use mesos::v1::{
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
-/// A deadline far beyond what anything here takes.
+/// A generous deadline for every step.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Not a test: what an agent runs as the executor. Each task runs until it is killed.
+/// Not a test: agents run this function as the executor. Each task runs until it is killed.
 #[tokio::test]
 async fn executor_for_the_other_tests() {
     let Ok(env) = ExecutorEnv::from_process() else { return };
     let client = ExecutorClient::from_env(&env);
     let mut events = client.subscribe(&executor::subscribe(&env.identity, vec![], vec![])).await.unwrap();
-    // When the stream ends, the agent has gone, and so the executor ends.
+    // The end of the stream means that the agent is gone, so the executor ends, too.
     while let Ok(Some(event)) = events.next().await {
         let (task, state) = match event {
             executor::Event::Launch(task) => (task.task_id.clone(), TaskState::TaskRunning),
@@ -76,7 +75,8 @@ impl Harness {
         self.cluster.handle()
     }
 
-    /// What `wanted` returns for the first event for which it returns something. Acknowledges updates, and keeps offers.
+    /// Waits for the first event for which `wanted` returns `Some`, and returns the value. Acknowledges updates, and stores
+    /// offers.
     async fn next<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
         let find = async {
             loop {
@@ -99,7 +99,7 @@ impl Harness {
         tokio::time::timeout(DEADLINE, find).await.expect("it comes")
     }
 
-    /// An offer that is large enough. Small offers come, too.
+    /// Waits for an offer that is large enough. The cluster also makes small offers.
     async fn offer(&mut self) -> Offer {
         loop {
             let large =

@@ -27,7 +27,7 @@ impl Agent {
                 let data = message.data;
                 self.effects.push(Effect::Master(ToMaster::Message { framework_id, executor_id, data }));
             }
-            // A heartbeat needs nothing but its answer.
+            // A heartbeat has no effect except its answer.
             _ => {}
         }
     }
@@ -89,8 +89,8 @@ impl Agent {
         }
     }
 
-    /// Launches the tasks that waited for the subscription. If they were all killed meanwhile, and nothing was launched
-    /// before, the executor is shut down.
+    /// Launches the tasks that waited for the subscription. Shuts the executor down if all these tasks were killed meanwhile
+    /// and nothing was launched before.
     fn launch_queued(&mut self, framework_id: &FrameworkId, executor_id: &ExecutorId, now: Now) {
         let Some(executor) = self.executor(framework_id, executor_id) else { return };
         let Some(stream) = executor.stream else { return };
@@ -107,7 +107,7 @@ impl Agent {
         }
     }
 
-    /// Drops the tasks whose LAUNCH was lost with an earlier connection: the executor does not know them.
+    /// Drops the tasks that the executor does not know, because their LAUNCH was lost with an earlier connection.
     fn drop_missed_launches(
         &mut self,
         framework_id: &FrameworkId,
@@ -132,7 +132,7 @@ impl Agent {
         }
     }
 
-    /// Stores an executor's update, and acknowledges it to the executor at once.
+    /// Stores an executor's update, and acknowledges it to the executor immediately.
     fn on_update(
         &mut self,
         framework_id: &FrameworkId,

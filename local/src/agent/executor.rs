@@ -1,4 +1,4 @@
-//! Executors as the agent sees them: start, shutdown, end.
+//! The agent's side of executors: start, shutdown, end.
 
 use super::{Agent, ContainerEvent, ContainerSpec, Effect, api};
 use crate::messages::{Now, ToMaster, state_for, status};
@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How far an executor has come.
+/// The phase of an executor's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Started, and not subscribed yet.
+    /// Started, but not subscribed yet.
     Registering,
-    /// Subscribed; it may be disconnected at the moment.
+    /// Subscribed; the executor may be temporarily disconnected.
     Running,
     /// Shutting down, or killed.
     Terminating,
@@ -28,7 +28,7 @@ pub(super) enum Phase {
 pub(super) struct Task {
     pub info: TaskInfo,
     pub state: TaskState,
-    /// LAUNCH was sent to the executor.
+    /// Whether LAUNCH was sent to the executor.
     pub launched: bool,
 }
 
@@ -40,26 +40,26 @@ pub(super) struct Executor {
     pub sandbox: PathBuf,
     pub pid: Option<u32>,
     pub phase: Phase,
-    /// Its event stream while it is connected.
+    /// The executor's event stream while connected.
     pub stream: Option<u64>,
-    /// LAUNCH was sent to it at least once.
+    /// Whether LAUNCH was ever sent to the executor.
     pub ever_launched: bool,
     /// Tasks that have not ended.
     pub tasks: BTreeMap<TaskId, Task>,
-    /// When it is killed unless it has subscribed, or ended, by then.
+    /// When the executor is killed, unless it has subscribed (or ended, if it is shutting down) by then.
     pub deadline: Option<Instant>,
-    /// State, reason and message for the tasks that end with it, unless it just terminated.
+    /// State, reason and message for the tasks that end with the executor; `None` means that it simply terminated.
     pub termination: Option<(TaskState, Reason, String)>,
 }
 
 impl Executor {
-    /// From SHUTDOWN to SIGKILL.
+    /// Time from SHUTDOWN to SIGKILL.
     fn shutdown_grace(&self, default: Duration) -> Duration {
         let own = self.info.shutdown_grace_period.as_ref();
         own.map_or(default, |grace| Duration::from_nanos(u64::try_from(grace.nanoseconds).unwrap_or(0)))
     }
 
-    /// As updates carry it.
+    /// The container status for updates.
     pub fn container_status(&self, ip: &str) -> ContainerStatus {
         let address = network_info::IpAddress {
             protocol: Some(network_info::Protocol::IPv4.into()),
@@ -107,7 +107,8 @@ impl Agent {
         }
     }
 
-    /// The variables that an agent gives every executor; Mesos' documentation of the executor HTTP API lists them.
+    /// The environment variables that an agent sets for every executor; Mesos' documentation of the executor HTTP API lists
+    /// them.
     fn environment(&self, framework_id: &FrameworkId, executor: &Executor) -> BTreeMap<String, String> {
         let (hostname, port) = (&self.config.hostname, self.config.port);
         let framework = self.frameworks.get(framework_id);
@@ -148,7 +149,7 @@ impl Agent {
                 let message = format!("Failed to launch container: {reason}");
                 let failed = (TaskState::TaskFailed, Reason::ContainerLaunchFailed, message);
                 executor.termination.get_or_insert(failed);
-                // The wait status of a real agent's helper, which exits with 1.
+                // The wait status for exit code 1, which the helper of a real agent returns.
                 self.on_exited(container, 256, now);
             }
             ContainerEvent::Exited(status) => self.on_exited(container, status, now),
@@ -184,7 +185,7 @@ impl Agent {
         self.forget_if_empty(&framework_id);
     }
 
-    /// Kills the executors that use revocable resources, themselves or by their tasks.
+    /// Kills the executors that use revocable resources, directly or through their tasks.
     pub(super) fn revoke(&mut self) {
         let is_revocable = |resource: &Resource| resource.revocable.is_some();
         for executor in self.frameworks.values_mut().flat_map(|f| f.executors.values_mut()) {
@@ -201,7 +202,7 @@ impl Agent {
         }
     }
 
-    /// Asks an executor to end. It is killed if it has not ended when its grace period is over.
+    /// Asks an executor to end. An executor that has not ended after its grace period is killed.
     pub(super) fn shut_down(&mut self, framework_id: &FrameworkId, executor_id: &ExecutorId, now: Now) {
         let default = self.config.shutdown_grace;
         let Some(executor) = self.executor(framework_id, executor_id) else { return };

@@ -1,4 +1,4 @@
-//! What operators see of an agent: `/slave(1)/state`.
+//! The agent's state for operators: `/slave(1)/state`.
 
 use super::Agent;
 use crate::messages::VERSION;

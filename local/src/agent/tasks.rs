@@ -9,7 +9,7 @@ use mesos::v1::{ExecutorId, FrameworkId, FrameworkInfo, TaskInfo, TaskState, Tas
 use std::collections::BTreeMap;
 
 impl Agent {
-    /// Hands a task to its executor, which is started first if it does not run.
+    /// Passes a task to its executor. Starts the executor first if it is not running.
     pub(super) fn run_task(&mut self, info: FrameworkInfo, task: TaskInfo, now: Now) {
         let (Some(framework_id), Some(executor_info)) = (info.id.clone(), task.executor.clone()) else {
             return;
@@ -45,7 +45,7 @@ impl Agent {
         }
     }
 
-    /// Has the executor kill a task. A task that was not launched yet ends here.
+    /// Tells the executor to kill a task. A task that was not launched yet is removed here.
     pub(super) fn kill_task(&mut self, framework_id: &FrameworkId, kill: event::Kill, now: Now) {
         let task_id = kill.task_id.clone();
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
@@ -69,7 +69,7 @@ impl Agent {
         }
     }
 
-    /// Stores an update of an executor, unless it is a repetition or of an unknown task, and forwards it.
+    /// Stores and forwards an executor's update. Ignores repetitions and updates of unknown tasks.
     pub(super) fn store_update(
         &mut self,
         framework_id: &FrameworkId,

@@ -1,4 +1,4 @@
-//! An agent as the master and an executor see it.
+//! Tests of an agent from the sides of the master and of an executor.
 
 use super::*;
 use crate::cluster::AgentSize;
@@ -11,7 +11,7 @@ struct Harness {
     now: Now,
 }
 
-/// The effects that the tests compare, without their details.
+/// The effects that the tests compare, reduced to the relevant details.
 #[derive(Debug, PartialEq)]
 enum Observed {
     Update(TaskId, TaskState, Option<Reason>),
@@ -135,7 +135,7 @@ fn a_task_from_launch_to_its_end() {
     );
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
     let running = Observed::Update("t1".into(), TaskState::TaskRunning, None);
-    // The agent has stored the update, so it acknowledges it to the executor at once.
+    // The agent acknowledges the update to the executor immediately, because it has stored the update.
     assert_eq!(
         harness.update("t1", TaskState::TaskRunning, first),
         [accepted(), running, Observed::Event(Type::Acknowledged)]
@@ -150,7 +150,7 @@ fn a_task_from_launch_to_its_end() {
     let finished = Observed::Update("t1".into(), TaskState::TaskFinished, None);
     assert_eq!(harness.acknowledge("t1", first), [finished]);
     assert_eq!(harness.acknowledge("t1", second), []);
-    // When the executor ends, its other task ends, too.
+    // When the executor ends, its other task fails.
     let failed = Observed::Update("t2".into(), TaskState::TaskFailed, Some(Reason::ExecutorTerminated));
     assert_eq!(harness.exit(9), [Observed::Exited(9), failed]);
     assert!(harness.agent.executors().next().is_none());

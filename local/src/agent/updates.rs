@@ -1,5 +1,4 @@
-//! The status update manager: of each task one unacknowledged update at a time is forwarded, and repeated until the
-//! scheduler acknowledges it.
+//! The status update manager: forwards one update of each task at a time, and repeats it until the scheduler acknowledges it.
 
 use super::{Agent, Effect};
 use crate::messages::{Now, ToMaster};
@@ -7,7 +6,7 @@ use mesos::v1::{FrameworkId, TaskId, TaskState, TaskStatus};
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Time to the first repetition; it doubles up to [`RETRY_MAX`].
+/// Time before the first repetition; the time doubles with each repetition, up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(10);
 /// Longest time between repetitions.
 const RETRY_MAX: Duration = Duration::from_secs(600);
@@ -15,14 +14,14 @@ const RETRY_MAX: Duration = Duration::from_secs(600);
 /// The updates of one task.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UpdateStream {
-    /// The first one has been forwarded, and waits for its acknowledgement.
+    /// Unacknowledged updates. Only the first one has been forwarded.
     pending: VecDeque<TaskStatus>,
     /// The uuids of all updates so far: an executor may send an update twice.
     seen: HashSet<Vec<u8>>,
-    /// When the first update is repeated; `None`: it has not been forwarded.
+    /// When the first update is repeated; `None` if it has not been forwarded.
     pub retry_at: Option<Instant>,
     interval: Duration,
-    /// A terminal update has come; later ones are ignored.
+    /// Set by a terminal update; later updates are ignored.
     ended: bool,
 }
 
@@ -37,7 +36,7 @@ impl UpdateStream {
         true
     }
 
-    /// Whether this update has come before.
+    /// Whether this update was received before.
     pub fn has_seen(&self, status: &TaskStatus) -> bool {
         status.uuid.as_ref().is_some_and(|uuid| self.seen.contains(uuid))
     }

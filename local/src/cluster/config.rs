@@ -1,4 +1,4 @@
-//! How a cluster is made.
+//! The configuration of a cluster.
 
 use crate::agent;
 use mesos::resources::{Quantity, Resources, ranges, scalar};
@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What one agent offers.
+/// The resources that one agent offers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentSize {
     /// CPUs; fractions are counted in thousandths.
@@ -19,15 +19,14 @@ pub struct AgentSize {
     pub disk: f64,
     /// First and last port.
     pub ports: (u16, u16),
-    /// Further CPUs that may be taken back at any time. Only frameworks with the capability REVOCABLE_RESOURCES are
-    /// offered these.
+    /// Additional revocable CPUs. Only frameworks with the capability REVOCABLE_RESOURCES are offered these.
     pub revocable_cpus: f64,
 }
 
 impl AgentSize {
     /// An agent with these CPUs and megabytes, and a range of 100 ports that depends on `index`.
     pub fn new(index: usize, cpus: f64, mem: f64) -> Self {
-        // Below the ports that Linux gives to outgoing connections.
+        // The range is below the ports that Linux gives to outgoing connections.
         let first = 31000 + 100 * u16::try_from(index % 14).unwrap_or_default();
         Self { cpus, mem, disk: 1024.0, ports: (first, first + 99), revocable_cpus: 0.0 }
     }
@@ -45,10 +44,10 @@ impl AgentSize {
     }
 }
 
-/// How a cluster is made.
+/// The configuration of a cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
-    /// Where master and agents listen.
+    /// The IP address that master and agents listen on.
     pub ip: IpAddr,
     /// The master's port; the agents take the ports after it. 0: any free ports.
     pub port: u16,
@@ -62,9 +61,9 @@ pub struct ClusterConfig {
     pub offer_timeout: Option<Duration>,
     /// An executor that takes longer to subscribe is killed.
     pub registration_timeout: Duration,
-    /// From SHUTDOWN to SIGKILL, unless the executor's description says otherwise.
+    /// Time from SHUTDOWN to SIGKILL, unless the executor's description sets another.
     pub shutdown_grace: Duration,
-    /// How long an executor goes on without an agent. Short, so that none outlives the cluster for long.
+    /// How long an executor runs without its agent. The default is short, so that no executor outlives the cluster for long.
     pub recovery_timeout: Duration,
 }
 
@@ -84,7 +83,7 @@ impl ClusterConfig {
         }
     }
 
-    /// The configuration of the agent with that index; `address` is where it listens.
+    /// The configuration of the agent with this index, which listens on `address`.
     pub(super) fn agent(&self, index: usize, master_id: &str, address: SocketAddr) -> agent::Config {
         agent::Config {
             id: format!("{master_id}-S{index}").into(),

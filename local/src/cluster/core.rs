@@ -1,4 +1,4 @@
-//! The one task that owns master and agents: it hands them events, and carries out their effects.
+//! The async task that owns master and agents: it passes them events, and carries out their effects.
 
 use super::message::{Member, MemberEvent, Members, Message};
 use super::streams::Streams;
@@ -22,9 +22,9 @@ pub(super) struct Core {
     /// The agents' copies of fetched files, by index.
     caches: Vec<Arc<FetchCache>>,
     streams: Streams,
-    /// Cancelling a token kills the container.
+    /// The running containers. Cancelling a token kills its container.
     containers: HashMap<Uuid, CancellationToken>,
-    /// The tasks that run containers.
+    /// The async tasks that run containers.
     running: JoinSet<()>,
     queue: VecDeque<MemberEvent>,
     sender: mpsc::WeakUnboundedSender<Message>,
@@ -57,7 +57,7 @@ impl Core {
         }
     }
 
-    /// Runs until it is stopped and all containers have ended, or until every handle has been dropped.
+    /// Runs until the core is stopped and all containers have ended, or until every handle is dropped.
     pub async fn run(mut self) {
         loop {
             let wake = tokio::time::Instant::from_std(self.next_deadline());
@@ -71,7 +71,7 @@ impl Core {
                     self.queue_for_all_agents(|| agent::Event::Tick);
                 }
                 Some(ended) = self.running.join_next() => if let Err(error) = ended {
-                    warn!(%error, "the task of a container failed");
+                    warn!(%error, "internal error: a container's async task panicked");
                 },
             }
             self.settle();
@@ -132,7 +132,7 @@ impl Core {
         }
     }
 
-    /// Hands the members their events, and carries out the effects, until no event is left.
+    /// Passes the members their events, and carries out the effects, until no event is left.
     fn settle(&mut self) {
         while let Some(event) = self.queue.pop_front() {
             let now = Now::read();

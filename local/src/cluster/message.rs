@@ -1,4 +1,4 @@
-//! Messages to the core: calls, events, and requests of those who have a handle.
+//! Messages to the core: calls, events, and requests through handles.
 
 use crate::agent::{self, Agent, ContainerEvent};
 use crate::encoding::Encoding;
@@ -16,14 +16,14 @@ pub(super) struct Members {
     pub agents: Vec<Agent>,
 }
 
-/// One of the members.
+/// A member of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Member {
     Master,
     Agent(usize),
 }
 
-/// An event for one of the members.
+/// An event for a member.
 #[derive(Debug)]
 pub(super) enum MemberEvent {
     Master(master::Event),
@@ -51,9 +51,9 @@ pub(super) enum Message {
     },
     /// Calls a function with the members.
     Inspect(Box<dyn FnOnce(&Members) + Send>),
-    /// An event that only tests cause.
+    /// An event that only tests inject.
     Fault(MemberEvent),
-    /// Ends everything: executors in their grace period, or at once by SIGKILL.
+    /// Ends the cluster: executors get their grace period or, with `at_once`, SIGKILL immediately.
     Stop {
         at_once: bool,
         done: oneshot::Sender<()>,

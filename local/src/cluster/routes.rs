@@ -1,4 +1,4 @@
-//! Which path is what.
+//! The HTTP paths of master and agents.
 //!
 //! Master: `/api/v1/scheduler`, `/state`, `/frameworks`, `/slaves`, `/health`, `/version`, `/metrics/snapshot`, all also
 //! below `/master`. Agent: `/api/v1/executor`, `/state`, `/health`, `/version`, `/metrics/snapshot`, all also below
@@ -37,7 +37,7 @@ pub(super) async fn master(request: Request, sender: Sender) -> Reply {
     }
 }
 
-/// Answers a request to the agent with that index.
+/// Answers a request to the agent with this index.
 pub(super) async fn agent(agent: usize, request: Request, sender: Sender) -> Reply {
     let path = request.uri().path();
     match path.strip_prefix("/slave(1)").unwrap_or(path) {
@@ -52,7 +52,7 @@ pub(super) async fn agent(agent: usize, request: Request, sender: Sender) -> Rep
     }
 }
 
-/// Hands a call to the core, and waits for its answer.
+/// Passes a call to the core, and waits for its answer.
 async fn call<T: NamedMessage>(
     request: &Request,
     sender: Sender,
@@ -70,7 +70,7 @@ async fn call<T: NamedMessage>(
     answer.await.unwrap_or_else(|_| unavailable())
 }
 
-/// What a GET of a view of the members answers.
+/// Answers a GET with a view of the members as JSON.
 async fn view(
     request: &Request,
     sender: Sender,
@@ -87,7 +87,7 @@ async fn view(
     inspect(&sender, view).await.map_or_else(unavailable, |value| json_reply(&value))
 }
 
-/// What `look` returns for master and agents; `None` after the end of the cluster.
+/// Calls `look` with master and agents, and returns its result; `None` after the cluster has ended.
 pub(super) async fn inspect<T: Send + 'static>(
     sender: &mpsc::UnboundedSender<Message>,
     look: impl FnOnce(&Members) -> T + Send + 'static,
@@ -101,7 +101,7 @@ pub(super) async fn inspect<T: Send + 'static>(
     answer.await.ok()
 }
 
-/// The cluster is ending.
+/// The answer while the cluster is ending.
 fn unavailable() -> Reply {
     text(503, "Service unavailable")
 }

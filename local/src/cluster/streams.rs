@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-/// A peer that leaves more events than this unread loses its stream.
+/// A stream with more unread events than this is closed.
 const MAX_UNREAD: usize = 10_000;
 
-/// Requests that wait, and event streams.
+/// Requests that wait for their answers, and open event streams.
 pub(super) struct Streams {
     last: RequestId,
     waiting: HashMap<RequestId, (Member, Pending)>,
@@ -25,7 +25,7 @@ impl Streams {
         Self { last: 0, waiting: HashMap::new(), open: HashMap::new(), sender }
     }
 
-    /// Adds a request to that member.
+    /// Adds a request to `member`.
     pub fn open(&mut self, member: Member, pending: Pending) -> RequestId {
         self.last += 1;
         self.waiting.insert(self.last, (member, pending));
@@ -52,7 +52,7 @@ impl Streams {
                 stream(pending.encoding.content_type(), stream_id, frames)
             }
         };
-        // If the peer has gone, the reply is dropped, and a stream in it ends.
+        // If the peer has disconnected, the reply is dropped, which ends any stream in it.
         let _ = pending.reply.send(reply);
     }
 

@@ -1,7 +1,7 @@
-//! Brings the files of a command into its sandbox, under Mesos' rules for names, `executable` and `extract`.
+//! Fetches a command's files into the sandbox, by Mesos' rules for names, `executable` and `extract`.
 //!
 //! Sources are `http://` addresses, `file://` addresses and absolute paths. Archives are unpacked by `tar`
-//! or `unzip`. The agent keeps files that are marked `cache` under their whole URI, and copies them from there.
+//! or `unzip`. The agent caches files that are marked `cache`, with the whole URI as the key.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -16,9 +16,9 @@ use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
-/// A source that sends nothing for this time is given up.
+/// A download that receives nothing for this time fails.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Endings of archives, and the command that unpacks them.
+/// File name extensions of archives, and the commands that unpack them.
 const ARCHIVES: [(&str, &[&str]); 8] = [
     (".tar", &["tar", "-xf"]),
     (".tar.gz", &["tar", "-xzf"]),
@@ -34,17 +34,17 @@ const ARCHIVES: [(&str, &[&str]); 8] = [
 #[derive(Debug, Default)]
 pub struct FetchCache {
     folder: PathBuf,
-    /// By URI. Locked while a file is fetched, so that two executors that need the same file fetch it once.
+    /// The files by URI. Locked during a fetch, so that a file that two executors need is fetched only once.
     files: Mutex<HashMap<String, PathBuf>>,
 }
 
 impl FetchCache {
-    /// A cache in a folder, which is created with the first file.
+    /// A cache in a folder, which is created when the first file is fetched.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, files: Mutex::default() }
     }
 
-    /// The file behind `uri`, fetched if it is not there.
+    /// The path of the file from `uri`; fetches the file if it is not in the cache.
     async fn file(&self, uri: &str) -> Result<PathBuf, FetchError> {
         let mut files = self.files.lock().await;
         if let Some(path) = files.get(uri) {
@@ -76,10 +76,10 @@ pub enum FetchError {
     Unpack { name: String, reason: String },
 }
 
-/// Fetches all files, one after the other.
+/// Fetches all files in turn.
 ///
 /// # Errors
-/// The first error.
+/// Returns the first error.
 pub async fn fetch_all(uris: &[Uri], sandbox: &Path, cache: &FetchCache) -> Result<(), FetchError> {
     for uri in uris {
         fetch(uri, sandbox, cache).await?;
@@ -126,7 +126,7 @@ fn local_path(value: &str) -> Option<&str> {
     }
 }
 
-/// Where the file goes, below the sandbox.
+/// The path of the file, relative to the sandbox.
 fn output_name(uri: &Uri) -> Result<PathBuf, FetchError> {
     if let Some(name) = uri.output_file.as_deref().filter(|name| !name.is_empty()) {
         let path = PathBuf::from(name);
@@ -165,7 +165,7 @@ async fn download(uri: &str, target: &Path) -> Result<(), FetchError> {
     file.flush().await.map_err(io)
 }
 
-/// An error with all its causes.
+/// Formats an error with all its causes.
 fn reason_of(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

@@ -1,14 +1,14 @@
-//! stdout and stderr of a container: files that stay below a size.
+//! The output files of a container, stdout and stderr, whose size is limited.
 //!
-//! The process writes to the files itself: it loses nothing, and goes on if the cluster dies. A file that has grown too
-//! long is copied to another name and emptied.
+//! The process writes directly to the files, so it keeps running if the cluster dies. A file that has become too long is copied
+//! to another name and emptied.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 use tracing::warn;
 
-/// In bytes. A longer file is copied to `NAME.1` and emptied.
+/// Maximum size of an output file in bytes. A longer file is copied to `NAME.1` and emptied.
 const MAX_OUTPUT: u64 = 8 << 20;
 
 /// Opens an output file for appending.
@@ -27,7 +27,7 @@ pub fn bound(sandbox: &Path) {
 
 fn bound_one(sandbox: &Path, name: &str, max: u64) -> io::Result<()> {
     let path = sandbox.join(name);
-    // The sandbox belongs to the process: it may have removed the file.
+    // The process may remove files from its sandbox.
     let Ok(metadata) = std::fs::metadata(&path) else { return Ok(()) };
     if metadata.len() <= max {
         return Ok(());

@@ -87,7 +87,7 @@ async fn what_cannot_start_says_why() {
     }
 }
 
-/// By a process that another container has just been forked into.
+/// A process that was just forked for another container may still have the program's file open.
 #[tokio::test]
 async fn a_program_that_is_still_open_for_writing_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! ACCEPT: takes offers, checks the tasks in it, and launches or rejects each.
+//! ACCEPT: takes offers, checks the tasks in the call, and launches or rejects each task.
 
 use super::Master;
 use super::allocator::Offer;
@@ -13,7 +13,7 @@ use mesos::v1::task_status::{Reason, Source};
 use mesos::v1::{ExecutorInfo, FrameworkId, OfferId, Resource, TaskInfo, TaskState, TaskStatus};
 use tracing::warn;
 
-/// State, reason and message of the update that rejects a task.
+/// The state, reason and message of an update that rejects a task.
 type Rejection = (TaskState, Reason, String);
 
 impl Master {
@@ -48,7 +48,7 @@ impl Master {
         self.refuse(&offer, remaining, accept.filters.as_ref(), now);
     }
 
-    /// Takes the offers, and makes one of them. They must be this framework's, and of one agent and role.
+    /// Removes the offers and merges them into one. All must belong to this framework, and to one agent and role.
     fn take_offers(&mut self, framework_id: &FrameworkId, ids: &[OfferId]) -> Result<Offer, String> {
         let mut fault = ids.is_empty().then(|| "No offers specified".to_owned());
         let mut sum: Option<Offer> = None;
@@ -65,7 +65,7 @@ impl Master {
                 (Some(offer), Some(first)) => first.resources.extend(offer.resources),
             }
         }
-        // If there is a fault, the resources of the offers that were taken are free again.
+        // After a fault, the resources of the removed offers are free again.
         match (fault, sum) {
             (None, Some(offer)) => Ok(offer),
             (fault, _) => Err(fault.unwrap_or_default()),
@@ -100,7 +100,7 @@ impl Master {
         self.send_to_agent(&agent_id, ToAgent::RunTask { framework, task: Box::new(task) });
     }
 
-    /// Tells the framework that a task was not launched. The update has no uuid.
+    /// Sends the framework an update, without uuid, that a task was not launched.
     fn reject(&mut self, framework_id: &FrameworkId, task: &TaskInfo, rejection: Rejection, now: Now) {
         let Some(framework) = self.frameworks.get(framework_id) else { return };
         let (state, reason, message) = rejection;
@@ -122,7 +122,7 @@ fn tasks_of(operation: Operation) -> Vec<TaskInfo> {
     }
 }
 
-/// Fills in the roles that a framework may leave out.
+/// Fills in the roles, which a framework may leave out.
 fn allocate(resources: &mut [Resource], role: &str) {
     for resource in resources {
         resource.allocation_info.get_or_insert_with(|| AllocationInfo { role: Some(role.to_owned()) });
@@ -130,7 +130,7 @@ fn allocate(resources: &mut [Resource], role: &str) {
     }
 }
 
-/// Subtracts what the task needs from `remaining`, or says what is wrong with the task.
+/// Subtracts the task's resources from `remaining`. Fails with the reason if the task is invalid.
 fn check(
     framework: &Framework,
     offer: &Offer,
@@ -172,7 +172,7 @@ fn check(
     Ok(())
 }
 
-/// Whether the executor has to be started, or what is wrong with it.
+/// Returns whether the executor must be started. Fails with the reason if the executor is invalid.
 fn check_executor(framework: &Framework, offer: &Offer, executor: &ExecutorInfo) -> Result<bool, String> {
     if let Some(fault) = id_fault(&executor.executor_id.value) {
         return Err(format!("ExecutorID {fault}"));

@@ -1,4 +1,4 @@
-//! Who is offered what: the free resources of each agent go to the framework and role that hold the least CPU.
+//! Allocates resources: the free resources of each agent are offered to the framework and role with the least CPU.
 
 use super::framework::{Filter, Framework};
 use super::{Agent, Master, roles};
@@ -11,13 +11,13 @@ use mesos::v1::{Address, Filters, FrameworkId, Offer as OfferMessage, OfferId, U
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Longest time that a filter holds, as in Mesos, in seconds.
+/// Maximum duration of a filter, as in Mesos, in seconds.
 const LONGEST_FILTER: f64 = 365.0 * 86_400.0;
-/// `Filters.refuse_seconds` unless set.
+/// The default of `Filters.refuse_seconds`.
 const DEFAULT_FILTER: f64 = 5.0;
-/// An agent with less free CPU than this, and less memory than [`MIN_MEM`], is not offered.
+/// An agent with less free CPU than this, and less free memory than [`MIN_MEM`], is not offered.
 const MIN_CPUS: Quantity = Quantity::from_milli(10);
-/// In megabytes; see [`MIN_CPUS`].
+/// Minimum free memory in megabytes; see [`MIN_CPUS`].
 const MIN_MEM: Quantity = Quantity::whole(32);
 
 /// An outstanding offer.
@@ -25,9 +25,9 @@ const MIN_MEM: Quantity = Quantity::whole(32);
 pub(super) struct Offer {
     pub role: String,
     pub resources: Resources,
-    /// When it is rescinded.
+    /// When the offer is rescinded.
     pub expires: Option<Instant>,
-    /// The offer as the framework got it.
+    /// The offer as sent to the framework.
     pub message: OfferMessage,
 }
 
@@ -75,12 +75,12 @@ impl Master {
         let mut free = agent.total.clone();
         let mut taken = self.allocated(&agent.id);
         taken.extend(self.offered(|offer| offer.message.agent_id == agent.id));
-        // Nothing is taken that the agent does not have: `accept` checks that.
+        // `subtract` cannot fail: `accept` has checked that the agent has the taken resources.
         free.subtract(&allocated_to(None, &taken));
         free
     }
 
-    /// The framework and role that hold the least CPU among those that want the resources.
+    /// The framework and role with the least CPU among those that want the resources.
     fn neediest(&self, agent: &Agent, free: &Resources) -> Option<(&Framework, String)> {
         let connected = self.frameworks.values().filter(|framework| framework.stream.is_some());
         let candidates = connected.flat_map(|framework| {
@@ -147,20 +147,20 @@ impl Master {
         });
     }
 
-    /// Removes an outstanding offer, if it is this framework's.
+    /// Removes an outstanding offer if it belongs to this framework.
     pub(super) fn take_offer(&mut self, framework_id: &FrameworkId, id: &OfferId) -> Option<Offer> {
         self.offers.get(id).filter(|offer| offer.message.framework_id == *framework_id)?;
         self.offers.remove(id)
     }
 
-    /// Removes an offer, and tells the framework.
+    /// Removes an offer, and sends RESCIND to the framework.
     pub(super) fn rescind(&mut self, id: &OfferId) {
         if let Some(offer) = self.offers.remove(id) {
             self.send(&offer.message.framework_id, Event::Rescind(id.clone()));
         }
     }
 
-    /// Removes the offers of a framework without telling it.
+    /// Removes a framework's offers without sending RESCIND.
     pub(super) fn drop_offers(&mut self, framework_id: &FrameworkId) {
         self.offers.retain(|_, offer| offer.message.framework_id != *framework_id);
     }

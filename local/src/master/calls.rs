@@ -1,4 +1,4 @@
-//! Scheduler calls: which ones are refused by HTTP, and what each of the small ones does.
+//! Scheduler calls: refuses invalid calls with an HTTP status, and handles the simple ones.
 
 use super::{Effect, Master};
 use crate::messages::{Answer, Now, RequestId, ToAgent, is_valid_uuid};
@@ -24,7 +24,7 @@ impl Master {
         self.effects.push(Effect::Answer(request, answer));
     }
 
-    /// The framework of a call, if it is subscribed and the call came with its stream id.
+    /// The framework of a call, if the framework is subscribed and the call has its stream id.
     fn subscribed_framework(&self, call: &Call, stream_id: Option<&str>) -> Result<FrameworkId, Answer> {
         let id = call.framework_id.clone().unwrap_or_default();
         let Some(framework) = self.frameworks.get(&id) else {
@@ -72,7 +72,7 @@ impl Master {
                 let update = call.update_framework.unwrap_or_default();
                 self.update_framework(&framework_id, update.framework_info, &update.suppressed_roles, now);
             }
-            // The embedded cluster has no operations, no maintenance and no requests: these calls have no effect.
+            // The embedded cluster supports neither operations nor maintenance nor requests, so these calls have no effect.
             Type::Unknown
             | Type::Subscribe
             | Type::AcceptInverseOffers
@@ -106,7 +106,7 @@ impl Master {
             Some(agent_id) => {
                 self.send_to_agent(&agent_id, ToAgent::KillTask { framework_id, task_id, policy });
             }
-            // Mesos answers a KILL of an unknown task as if it were a RECONCILE.
+            // Mesos answers a KILL of an unknown task like a RECONCILE.
             None => {
                 self.reconcile_task(&framework_id, &call::reconcile::Task { task_id, agent_id }, now);
             }
@@ -130,7 +130,7 @@ fn named_or_all(info: &FrameworkInfo, named: Vec<String>) -> Vec<String> {
     if named.is_empty() { super::roles(info) } else { named }
 }
 
-/// The call's type, if the call has all its parts.
+/// The call's type, if the call has all required fields.
 fn validate(call: &Call) -> Result<Type, String> {
     let kind = call.r#type();
     let missing = |field: &str| Err(format!("Expecting '{field}' to be present"));

@@ -1,4 +1,4 @@
-//! What the master knows of one framework, and of its tasks.
+//! The master's state of one framework and of its tasks.
 
 use crate::messages::Now;
 use mesos::resources::Resources;
@@ -8,18 +8,18 @@ use mesos::v1::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// How many statuses of a task the master shows; a task that goes through its states once has fewer.
+/// Maximum number of a task's statuses that the master shows; a task that passes each state once has fewer.
 const MAX_STATUSES: usize = 20;
 
 /// One task.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
     pub info: TaskInfo,
-    /// The newest state that the master knows.
+    /// The latest state that the master knows.
     pub state: TaskState,
-    /// The last status of each run of equal states, without data.
+    /// The last status of each sequence of equal states, without data.
     pub statuses: Vec<TaskStatus>,
-    /// State and uuid of the update that was forwarded last.
+    /// State and uuid of the last forwarded update.
     pub forwarded: Option<(TaskState, Vec<u8>)>,
 }
 
@@ -32,7 +32,7 @@ impl Task {
         self.info.executor.as_ref().map(|executor| executor.executor_id.clone())
     }
 
-    /// Keeps a status for `/state`. A task may have very many of the same state: only the last of these is kept.
+    /// Stores a status for `/state`. Of successive statuses with the same state, only the last one is kept.
     pub fn remember(&mut self, status: &TaskStatus) {
         let without_data = TaskStatus { data: None, ..status.clone() };
         match self.statuses.last_mut() {
@@ -59,16 +59,16 @@ pub(super) struct Filter {
 pub(super) struct Framework {
     pub id: FrameworkId,
     pub info: FrameworkInfo,
-    /// Its event stream while it is connected.
+    /// The framework's event stream while connected.
     pub stream: Option<u64>,
-    /// The Mesos-Stream-Id of its last subscription.
+    /// The Mesos-Stream-Id of the last subscription.
     pub stream_id: String,
     pub suppressed_roles: BTreeSet<String>,
     pub filters: Vec<Filter>,
     pub tasks: BTreeMap<TaskId, Task>,
     pub completed_tasks: VecDeque<Task>,
     pub executors: BTreeMap<(AgentId, ExecutorId), ExecutorInfo>,
-    /// When it is removed unless it subscribes again.
+    /// When the framework is removed, unless it subscribes again.
     pub removal: Option<Instant>,
     pub next_heartbeat: Instant,
     pub registered: Duration,
@@ -96,7 +96,7 @@ impl Framework {
         }
     }
 
-    /// How long it may be disconnected. Absurd values are cut to what a clock can add.
+    /// How long the framework may be disconnected. Limited, so that adding it to a time cannot overflow.
     pub fn failover_timeout(&self) -> Duration {
         const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
         let seconds = self.info.failover_timeout.unwrap_or(0.0);
@@ -106,13 +106,13 @@ impl Framework {
         Duration::try_from_secs_f64(seconds).unwrap_or_default()
     }
 
-    /// When its next heartbeat and its removal are due.
+    /// When the next heartbeat and the framework's removal are due.
     pub fn deadlines(&self) -> impl Iterator<Item = Instant> {
         let heartbeat = self.stream.map(|_| self.next_heartbeat);
         heartbeat.into_iter().chain(self.removal)
     }
 
-    /// What its tasks and executors use, on one agent or on all.
+    /// The resources that the framework's tasks and executors use, on one agent or on all.
     pub fn allocated(&self, agent_id: Option<&AgentId>) -> Resources {
         let here = |agent: &AgentId| agent_id.is_none_or(|id| id == agent);
         let tasks = self.tasks.values().filter(|t| !t.state.is_terminal() && here(&t.info.agent_id));

@@ -1,4 +1,4 @@
-//! RECONCILE: the master tells the latest states of tasks.
+//! RECONCILE: the master sends the latest states of tasks.
 
 use super::Master;
 use super::framework::Task;

@@ -1,4 +1,4 @@
-//! What operators see of the master: `/master/state` and its parts, `/metrics/snapshot`.
+//! The master's state for operators: `/master/state` and its parts, and `/metrics/snapshot`.
 
 use super::framework::{Framework, Task};
 use super::{Agent, Master};
@@ -133,7 +133,7 @@ impl Master {
     }
 }
 
-/// The sums of resources by name.
+/// The total amounts of resources by name.
 pub(super) fn totals(resources: &[Resource]) -> Value {
     let mut totals = json!({"cpus": 0.0, "mem": 0.0, "disk": 0.0, "gpus": 0.0});
     for resource in resources {

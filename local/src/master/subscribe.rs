@@ -42,7 +42,7 @@ impl Master {
             master_info: Some(self.master_info()),
         };
         self.send(&id, Event::Subscribed(Box::new(subscribed)));
-        // A real master tells its agents the framework's new address, and they send their updates there again.
+        // When a framework subscribes again, a real master also makes the agents resend their unacknowledged updates.
         self.send_to_all_agents(&ToAgent::ResendUpdates(id));
     }
 
@@ -54,7 +54,7 @@ impl Master {
             .or_else(|| id.and_then(|id| id_fault(&id.value)))
     }
 
-    /// Ends the framework's subscription, if it has one, in favour of a new one.
+    /// Ends the framework's current subscription, if any, because a new one replaces it.
     fn fail_over(&mut self, framework_id: &FrameworkId) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         if let Some(old) = framework.stream.take() {
@@ -75,7 +75,7 @@ impl Master {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         framework.info = FrameworkInfo { id: Some(framework_id.clone()), ..info };
         framework.suppressed_roles = suppressed_roles.iter().cloned().collect();
-        // Its offers follow the other effects of the same event.
+        // The allocation is due immediately, so new offers follow the other effects of this event.
         self.next_allocation = now.instant;
     }
 
@@ -154,7 +154,7 @@ impl Master {
     }
 }
 
-/// What is wrong with the framework's roles; `None` if they are valid.
+/// Why the framework's roles are invalid; `None` if they are valid.
 fn roles_fault(info: &FrameworkInfo) -> Option<String> {
     let fault = super::roles(info).iter().find_map(|role| role_fault(role))?;
     Some(format!("'FrameworkInfo.roles' contains invalid role: {fault}"))

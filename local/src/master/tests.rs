@@ -1,4 +1,4 @@
-//! The master as a scheduler and an agent see it.
+//! Tests of the master from the sides of a scheduler and of an agent.
 
 use super::*;
 use crate::cluster::AgentSize;
@@ -106,7 +106,7 @@ impl Harness {
         self.call(stream, Call { accept: Some(accept), ..call_of(call::Type::Accept, framework) })
     }
 
-    /// The agent says that a task has finished.
+    /// The agent reports that a task has finished.
     fn finish(&mut self, framework_id: FrameworkId, task: &str, uuid: &[u8]) -> Vec<Effect> {
         let latest = TaskState::TaskFinished;
         let (task_id, uuid) = (task.into(), Some(uuid.to_vec()));
@@ -206,7 +206,7 @@ fn what_is_launched_is_not_offered() {
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Agent(0, ToAgent::RunTask { .. }))));
     let rest = Resources::from(offer(&harness.wait(6.0)).resources);
     assert_eq!((rest.sum("cpus").value(), rest.sum("mem").value()), (1.4, 1952.0));
-    // The same offer again.
+    // The offer cannot be used a second time.
     assert_eq!(update(&harness.launch(1, &first, "t2", 0.5)).state(), TaskState::TaskDropped);
 }
 
@@ -291,7 +291,7 @@ fn a_task_is_completed_when_its_end_is_acknowledged() {
 }
 
 proptest! {
-    /// Whatever happens, no resource is given twice, and nothing panics.
+    /// With random events, no resource is given twice, and nothing panics.
     #[test]
     fn no_resource_is_given_twice(steps in proptest::collection::vec((0u8..9, 0u64..4, 0.0..2.5f64), 1..60)) {
         let mut harness = Harness::new();

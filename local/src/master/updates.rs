@@ -1,4 +1,4 @@
-//! What agents tell the master: status updates, messages of executors, the end of executors.
+//! Messages from agents: status updates, executors' messages, and the end of executors.
 
 use super::Master;
 use crate::messages::{Now, ToMaster};
