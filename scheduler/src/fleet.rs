@@ -1,7 +1,7 @@
 //! The tasks and agents of the framework, with counts and indexes.
 //!
-//! Policies only read the fleet. Each change of a task or an agent goes through a method of this module, which keeps counts and
-//! indexes in step. So each question of a policy costs the same with a hundred tasks and with fifty thousand.
+//! Policies only read the fleet. Each change of a task or an agent goes through a method of this module, which also updates the
+//! counts and indexes. So a policy's query costs the same with fifty thousand tasks as with a hundred.
 
 mod agent;
 mod change;
@@ -40,13 +40,14 @@ use crate::task_id::{TaskKind, task_number};
 /// All tasks and agents.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    /// What is known of agents.
+    /// What is known about agents, apart from their tasks.
     pub agents: Agents,
-    /// The servers in service, by id: from the decision to launch a server until it is given up. There is one today.
+    /// The servers in service, by task id. A server is in service from the decision to launch it until the scheduler gives up on
+    /// it. Usually there is one.
     pub servers: BTreeMap<String, ServerState>,
-    /// The limit of launches, if there is one.
+    /// The limit on launches, if there is one.
     pub launch_limit: Option<LaunchLimit>,
-    /// The intervals for workers; `None` before the first decision.
+    /// The intervals of workers' live messages and reports; `None` until they are first decided.
     pub worker_intervals: Option<Intervals>,
     tasks: TaskSlab,
     index: Index,
@@ -58,7 +59,7 @@ pub struct Fleet {
 pub enum ServerState {
     /// Workers may be assigned to it when it runs.
     Open,
-    /// It is to end, so no more workers are assigned to it.
+    /// It is to be ended, so no more workers are assigned to it.
     Draining,
 }
 
@@ -90,8 +91,8 @@ impl Fleet {
         self.index.active_servers.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The tasks that have not ended in the order of their launch, after the task with the id `after`, which may be gone. Tasks
-    /// whose ids this program did not make have no number, and come last.
+    /// The tasks that have not ended, in the order of their launch. The list begins after the task with the id `after`, which
+    /// need not exist any more. Tasks whose ids this program did not create have no number and come last.
     pub fn in_launch_order(&self, after: Option<&str>) -> impl Iterator<Item = &Task> {
         let position = |id: &str| (launch_number(id), Arc::from(id));
         let from = after.map_or(Unbounded, |after| Excluded(position(after)));
@@ -125,7 +126,7 @@ impl Fleet {
         self.index.by_server.get(server).map_or(0, |keys| keys.len())
     }
 
-    /// The workers that have not ended and whose server is not in service, server by server.
+    /// The workers that have not ended and whose server is not in service, grouped by server.
     pub fn workers_without_server(&self) -> impl Iterator<Item = &Task> {
         let gone = self.index.by_server.keys().filter(|server| !self.servers.contains_key(*server));
         let mut gone: Vec<&String> = gone.collect();
@@ -139,17 +140,18 @@ impl Fleet {
         !worker.has_ended() && server.is_some_and(|server| !self.servers.contains_key(server))
     }
 
-    /// The tasks whose launch is not sent yet.
+    /// The tasks whose launch has not been sent yet.
     pub fn unsent(&self) -> impl Iterator<Item = &Task> {
         self.index.unsent.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The task that holds an offer.
+    /// The task for which this offer is held.
     pub fn holder_of(&self, offer: &str) -> Option<&Task> {
         self.tasks.get(*self.index.held_for.get(offer)?)
     }
 
-    /// The tasks that have ended, the earliest first: those that can send no more updates if `settled`, the others otherwise.
+    /// The tasks that have ended, earliest first: if `settled`, those that can send no more updates; otherwise those that may
+    /// still send some.
     pub fn ended(&self, settled: bool) -> impl Iterator<Item = &Task> {
         let of_kind = self.index.ended.iter().filter(move |(is_settled, ..)| *is_settled == settled);
         of_kind.filter_map(|(.., key)| self.tasks.get(*key))
@@ -183,12 +185,12 @@ impl Fleet {
         self.hashrates.slowest().filter_map(|key| self.tasks.get(key))
     }
 
-    /// How many launches may begin now, if they are limited.
+    /// The number of launches that may begin now; `None` if launches are not limited.
     pub fn launches_allowed(&self, now: Instant) -> Option<u64> {
         self.launch_limit.as_ref().map(|limit| limit.room(self.count_unsent() as u64, now))
     }
 
-    /// The failure that agents have in common, while they are tried one at a time.
+    /// The failure that agents have in common; `None` unless agents are tried one at a time because of it.
     pub fn common_failure(&self) -> Option<&CommonFailure> {
         self.launch_limit.as_ref().filter(|limit| limit.is_cautious())?.failure.as_ref()
     }
@@ -208,17 +210,17 @@ impl Fleet {
 
     // Counts.
 
-    /// How many tasks are in each of Mesos' states.
+    /// The number of tasks in each of Mesos' states.
     pub fn states(&self) -> &BTreeMap<TaskState, u64> {
         &self.index.states
     }
 
-    /// How many tasks that have not ended are in each state; `None` before the first update.
+    /// The number of tasks that have not ended, by state. The key is `None` for tasks without any update so far.
     pub fn active_states(&self) -> &BTreeMap<Option<TaskState>, u64> {
         &self.index.active_states
     }
 
-    /// How many launches are not sent yet.
+    /// How many launches have not been sent yet.
     pub fn count_unsent(&self) -> usize {
         self.index.unsent.len()
     }
@@ -238,7 +240,7 @@ impl Fleet {
         self.index.running_workers
     }
 
-    /// CPU (thousandths) and number of the workers that count against limits and constraints.
+    /// The workers that count against limits and constraints: their CPU (thousandths) and their number.
     pub fn placed(&self) -> (u64, u64) {
         self.index.placed
     }
@@ -254,7 +256,7 @@ impl Fleet {
     }
 }
 
-/// The number in a task's id, for the order of launches. Tasks whose ids this program did not make come last.
+/// The number in a task's id, by which launches are ordered. Tasks whose ids this program did not create come last.
 fn launch_number(id: &str) -> u64 {
     task_number(id).unwrap_or(u64::MAX)
 }

@@ -1,32 +1,32 @@
-//! What is known of agents, apart from their tasks.
+//! What is known about agents, apart from their tasks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::offers::{DeclineReason, UnusedAgent};
 
-/// The pause after the first failure. It doubles with each further one.
+/// The pause after the first failure. Each further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// A task that ran for so long cancels earlier failures.
+/// If a task ran for at least this long before it failed, earlier failures no longer count.
 const GOOD_RUN: Duration = Duration::from_secs(60);
-/// Failures are forgotten this long after the last pause.
+/// Failures are forgotten this long after the end of the last pause.
 const FORGIVEN: Duration = Duration::from_secs(24 * 3600);
-/// A reason why an agent is unused is forgotten if it was not found again for so long.
+/// The reason why an agent is unused is forgotten if it has not been found again for this long.
 const OUTDATED: Duration = Duration::from_secs(600);
 
-/// Failures on an agent, and the pause of launches that follows from them.
+/// The failures on an agent, and the resulting pause of launches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// How many launches in a row have failed. Tasks that were launched together count once.
     pub failures: u32,
     /// When the last failure was counted.
     pub since: Instant,
-    /// Until when nothing is launched.
+    /// Until this time nothing is launched on the agent.
     pub until: Instant,
 }
 
-/// When an agent's machine is unavailable because of maintenance.
+/// The time during which an agent's machine is unavailable because of maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaintenanceWindow {
     /// The beginning.
@@ -38,9 +38,9 @@ pub struct MaintenanceWindow {
 /// One agent.
 #[derive(Debug, Default)]
 pub struct Agent {
-    /// Failures, and the pause that follows from them.
+    /// The failures on the agent, and the resulting pause.
     pub pause: Option<Pause>,
-    /// When the machine is unavailable.
+    /// The planned maintenance of the machine, if any.
     pub window: Option<MaintenanceWindow>,
     /// Whether the agent's offers are declined until its resources can be offered together.
     pub(super) held: bool,
@@ -48,7 +48,8 @@ pub struct Agent {
 }
 
 impl Pause {
-    /// Whether the pause covers the failure of a task that was launched at this time: there was no new try since.
+    /// Whether the failure of a task that was launched at this time needs no further pause: the task was launched before the last
+    /// counted failure.
     fn covers(&self, launched: Option<Instant>) -> bool {
         launched.is_some_and(|launched| launched <= self.since)
     }
@@ -69,33 +70,34 @@ impl Agent {
     }
 }
 
-/// Host and reason; `None` for maintenance, whenever it begins.
+/// The host name and the reason. The reason is `None` for maintenance, so that its starting time makes no difference.
 type ReasonKey = (String, Option<DeclineReason>);
 
 /// A reason why agents are unused.
 #[derive(Debug)]
 struct Reason {
-    /// How many agents it holds for.
+    /// The number of agents that are unused for this reason.
     agents: usize,
-    /// The last agent it was found for.
+    /// The agent for which this reason was last found.
     latest: UnusedAgent,
 }
 
-/// All agents of which something is known, by id.
+/// All agents about which something is known, by id.
 #[derive(Debug, Default)]
 pub struct Agents {
     known: HashMap<String, Agent>,
-    /// The reasons that the user is told. Agents on one machine share its host name, so each reason is told once for all of them.
+    /// The reasons that are shown to the user. Agents on one machine share its host name, so a reason is shown only once for all
+    /// of them.
     reasons: BTreeMap<ReasonKey, Reason>,
 }
 
 impl Agents {
-    /// What is known of the agent with this id.
+    /// What is known about the agent with this id.
     pub fn get(&self, id: &str) -> Option<&Agent> {
         self.known.get(id)
     }
 
-    /// Changes an agent, and forgets it if nothing is known of it any more.
+    /// Changes an agent, and forgets the agent if nothing is known about it any more.
     fn change<R>(&mut self, id: &str, change: impl FnOnce(&mut Agent) -> R) -> R {
         let known = self.known.remove_entry(id);
         let (id, mut agent) = known.unwrap_or_else(|| (id.to_owned(), Agent::default()));
@@ -116,13 +118,14 @@ impl Agents {
         self.change(id, |agent| agent.held = held);
     }
 
-    /// Counts a failure. Returns the pause that begins, and its length; `None` if the present pause covers the failure.
+    /// Counts a failure. Returns the new pause and its length; `None` if the current pause covers the failure.
     pub(super) fn fail(&mut self, id: &str, task: Failed, now: Instant) -> Option<(Pause, Duration)> {
         self.change(id, |agent| {
             let before = agent.pause.map_or(0, |pause| pause.failures);
             let failures = if task.ran.is_some_and(|ran| ran >= GOOD_RUN) { 1 } else { before + 1 };
             let runs = agent.pause.is_some_and(|pause| pause.until > now && pause.covers(task.launched));
-            // A task that cancels earlier failures shortens the pause.
+            // The current pause covers this failure too, unless the task ran long enough to reset the count: then a shorter pause
+            // replaces it.
             if runs && failures >= before {
                 return None;
             }
@@ -133,7 +136,7 @@ impl Agents {
         })
     }
 
-    /// Counts a failure that other agents have in common. It makes no pause.
+    /// Counts a failure that several agents have in common. Such a failure causes no pause.
     pub(super) fn count_failure(&mut self, id: &str, task: Failed, now: Instant) {
         self.change(id, |agent| {
             agent.pause = Some(match agent.pause {
@@ -144,10 +147,10 @@ impl Agents {
         });
     }
 
-    /// Notes why an agent is unused. Returns whether the user is to be told.
+    /// Notes why an agent is unused. Returns whether to notify the user.
     pub fn note_unused(&mut self, unused: &UnusedAgent, now: Instant) -> bool {
         if matches!(unused.reason, DeclineReason::Paused(_)) {
-            return false; // The user was told when the pause began.
+            return false; // The user was notified when the pause began.
         }
         let before = self.change(&unused.agent, |agent| agent.unused.replace((now, unused.clone())));
         let new = || Reason { agents: 0, latest: unused.clone() };
@@ -161,7 +164,7 @@ impl Agents {
         news
     }
 
-    /// Something is launched on an agent after all.
+    /// Forgets why an agent was unused, since something is launched on it.
     pub fn forget_unused(&mut self, id: &str) {
         let before = self.known.get_mut(id).and_then(|agent| agent.unused.take());
         if let Some((_, before)) = before {
@@ -180,7 +183,7 @@ impl Agents {
         }
     }
 
-    /// All reasons why agents are unused, each once.
+    /// The reasons why agents are unused, without duplicates.
     pub fn reasons(&self) -> impl ExactSizeIterator<Item = &UnusedAgent> {
         self.reasons.values().map(|reason| &reason.latest)
     }
@@ -205,7 +208,7 @@ impl Agents {
     }
 }
 
-/// What the user is told once. The time at which maintenance begins is no news.
+/// The user is notified once for each of these keys. A change of the time at which maintenance begins causes no new notice.
 fn key(unused: &UnusedAgent) -> ReasonKey {
     let reason = match &unused.reason {
         DeclineReason::Leaving(_) => None,

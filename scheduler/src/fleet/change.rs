@@ -1,4 +1,4 @@
-//! How tasks change. Each change keeps counts and indexes in step.
+//! The changes of tasks. Each of them also updates the counts and indexes.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ impl Fleet {
         Some(result)
     }
 
-    /// The launch of a task is on disk and is sent. Returns the resources for the task, unless the launch was cancelled.
+    /// Records that the launch of a task is on disk and is sent now. Returns the planned task, unless the launch was cancelled.
     pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<PlannedTask> {
         self.get(id)?.planned_launch()?;
         let launched = Lifecycle::Launched { at: now };
@@ -61,7 +61,7 @@ impl Fleet {
         Some(launch.planned)
     }
 
-    /// Takes the offers that are held for a task, to accept or to decline them.
+    /// Takes the offers that are held for a task, to accept or decline them.
     pub fn take_offers(&mut self, id: &str) -> Vec<String> {
         let offers = self.change(id, |task| match &mut task.lifecycle {
             Lifecycle::Persisting(launch) => std::mem::take(&mut launch.planned.offers),
@@ -73,8 +73,8 @@ impl Fleet {
         offers
     }
 
-    /// Cancels the launch of a task whose offers are void, and with it the launches of the other tasks on these offers. Returns
-    /// the offers.
+    /// Cancels the launch of a task whose offers are void, and the launches of the other tasks on these offers. Returns the
+    /// offers.
     pub fn cancel_launch(&mut self, id: &str) -> Vec<String> {
         let offers = self.take_offers(id);
         let with = self.get(id).and_then(Task::launched_with).map(<[String]>::to_vec);
@@ -101,7 +101,7 @@ impl Fleet {
         }
     }
 
-    /// Replaces the record of a task, and takes its state from it.
+    /// Replaces the record of a task, and sets the task's state to the one in the record.
     pub fn set_record(&mut self, record: TaskRecord, now: Instant) {
         let Some(key) = self.tasks.key(&record.id) else { return };
         let Some(task) = self.tasks.get_mut(key) else { return };
@@ -130,12 +130,12 @@ impl Fleet {
         self.change(id, |task| task.health = Some(Health { healthy, since: now }));
     }
 
-    /// Sets the version of the wire form in a task's last report.
+    /// Sets the version of the wire format in which a task's last report was written.
     pub fn set_version(&mut self, id: &str, version: u32) {
         self.change(id, |task| task.version = Some(version));
     }
 
-    /// Sets the uuid of the update that is on its way to the disk.
+    /// Sets the uuid of the update that is being persisted.
     pub fn set_pending(&mut self, id: &str, uuid: Option<Vec<u8>>) {
         self.change(id, |task| task.pending_uuid = uuid);
     }
@@ -157,15 +157,15 @@ impl Fleet {
         Some(first)
     }
 
-    /// Sets the intervals of a task by its specification.
+    /// Sets the intervals that a task's specification contains.
     pub fn set_intervals(&mut self, id: &str, intervals: Intervals) {
-        // No count or index depends on them.
+        // No count or index depends on the intervals.
         if let Some(task) = self.tasks.key(id).and_then(|key| self.tasks.get_mut(key)) {
             task.intervals = Some(intervals);
         }
     }
 
-    /// Expects live messages of a task.
+    /// Records that live messages of a task are expected from now on.
     pub fn expect_live(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.silent_since = Some(now));
     }
@@ -175,11 +175,11 @@ impl Fleet {
         self.hashrates.expire(&mut self.tasks, now);
     }
 
-    /// Waits no longer for first live messages that are overdue: an image, for one, sends none.
+    /// Stops waiting for servers' first live messages that are overdue: a user's own image, for example, sends none.
     pub fn expire_first_live(&mut self, now: Instant) {
         for server in self.servers.keys() {
             if let Some(task) = self.tasks.key(server).and_then(|key| self.tasks.get_mut(key)) {
-                // No count or index depends on it.
+                // No count or index depends on this time.
                 task.first_live_due = task.first_live_due.filter(|due| *due > now);
             }
         }
@@ -190,7 +190,7 @@ impl Fleet {
         self.change(id, |task| task.slot = slot);
     }
 
-    /// Marks a task that is to end. A launch that is not sent yet is cancelled.
+    /// Marks a task as to be ended. If its launch has not been sent yet, the launch is cancelled.
     pub fn want_end(&mut self, id: &str, now: Instant) {
         self.change(id, |task| {
             if let Lifecycle::Persisting(launch) = &mut task.lifecycle {
@@ -201,17 +201,17 @@ impl Fleet {
         });
     }
 
-    /// Marks a task that has returned and is to end: its KILLs begin anew.
+    /// Marks a task that has reappeared as to be ended, and starts its KILLs over.
     pub fn want_end_of_returned(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::new(now)));
     }
 
-    /// Marks a task that is to end and whose executor does not respond: SHUTDOWN follows the next KILL.
+    /// Marks a task whose executor does not respond as to be ended: SHUTDOWN follows the next KILL.
     pub fn want_end_of_executor(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::last(now)));
     }
 
-    /// Makes the next KILL of each task that is to end due now.
+    /// Makes the next KILL of each task that is to be ended due now.
     pub fn make_all_kills_due(&mut self, now: Instant) {
         let keys = self.index.kills.iter().map(|(_, key)| *key);
         let ids = keys.filter_map(|key| self.tasks.get(key)).map(|task| task.id().to_owned());
@@ -229,8 +229,9 @@ impl Fleet {
         });
     }
 
-    /// Restarts the times after which tasks are given up, since nothing could be received from them until now. Times of states
-    /// are restarted only if `all`: after a new subscription the master says what has become of tasks.
+    /// Restarts the timeouts after which the scheduler gives up on tasks, since nothing could be received from tasks until now.
+    /// The timeouts of states are restarted only if `all`. After a new subscription they are not, since the master then reports
+    /// the current states.
     pub fn restart_timers(&mut self, all: bool, now: Instant) {
         self.tasks.for_each_mut(|task| {
             task.silent_since = task.silent_since.map(|_| now);
@@ -249,7 +250,7 @@ impl Fleet {
         });
     }
 
-    /// Removes all tasks and servers: the framework has ended. What is known of agents stays.
+    /// Removes all tasks and servers, since the framework has ended. What is known about agents is kept.
     pub fn forget_tasks(&mut self) {
         let agents = std::mem::take(&mut self.agents);
         let index = self.index.empty();
@@ -257,15 +258,15 @@ impl Fleet {
         *self = Self { agents, index, launch_limit, ..Self::default() };
     }
 
-    /// No more workers are assigned to this server.
+    /// Marks a server as draining: no more workers are assigned to it.
     pub fn drain_server(&mut self, id: &str) {
         if let Some(state) = self.servers.get_mut(id) {
             *state = ServerState::Draining;
         }
     }
 
-    /// Counts a failure of a task on its agent. A failure that other agents have in common makes no pause. Returns the pause that
-    /// begins, and its length.
+    /// Counts a failure of a task on its agent. A failure that several agents have in common causes no pause. Returns the new
+    /// pause, if any, and its length.
     pub fn count_failure(&mut self, task: &str, common: bool, now: Instant) -> Option<(Pause, Duration)> {
         let task = self.get(task)?;
         let ran = task.running_since.map(|since| now.duration_since(since));

@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::Instant;
 
-/// Items, each with one deadline. A deadline that has become later is not moved in the queue: whoever takes the item computes
-/// its deadline again, and adds the item again if the deadline is later. So frequent changes cost nothing here.
+/// Items with one deadline each. If the deadline of an item is postponed, the queue is not changed: the caller that takes the
+/// item computes its deadline again, and adds the item again if the deadline has not passed. So frequent postponements cost
+/// nothing.
 #[derive(Debug)]
 pub struct DeadlineQueue<T> {
     times: BTreeSet<(Instant, T)>,
@@ -19,7 +20,7 @@ impl<T> Default for DeadlineQueue<T> {
 }
 
 impl<T: Clone + Hash + Ord> DeadlineQueue<T> {
-    /// Adds an item. If the item is queued with an earlier deadline, that one stays.
+    /// Adds an item. If the item is queued with an earlier deadline, the earlier deadline is kept.
     pub fn add(&mut self, at: Instant, item: T) {
         match self.queued.get_mut(&item) {
             Some(queued) if *queued <= at => return,
@@ -47,8 +48,8 @@ impl<T: Clone + Hash + Ord> DeadlineQueue<T> {
         std::iter::from_fn(|| self.take(now)).collect()
     }
 
-    /// Takes out all items that are due by the deadlines that `deadline` computes now. Items with a later deadline are queued
-    /// again, and those without one are dropped.
+    /// Takes out all items whose deadline, as `deadline` computes it now, has passed. Items with a later deadline are queued
+    /// again, and items without a deadline are dropped.
     pub fn take_expired(&mut self, now: Instant, deadline: impl Fn(&T) -> Option<Instant>) -> Vec<T> {
         let mut expired = Vec::new();
         for item in self.take_all(now) {

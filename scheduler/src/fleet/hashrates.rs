@@ -9,15 +9,16 @@ use super::deadline_queue::DeadlineQueue;
 use super::task::{Hashrate, Task};
 use super::task_slab::{TaskKey, TaskSlab};
 
-/// Steps of hashrate per CPU within one doubling. Workers within one step count as equally fast, so that small changes of a
-/// hashrate move nothing.
+/// The number of steps into which each doubling of hashrate per CPU is divided. Workers in the same step count as equally fast,
+/// so that small changes of a hashrate do not reorder the workers.
 const STEPS: f64 = 16.0;
 
 /// The recent hashrates of workers.
 #[derive(Debug, Default)]
 pub(super) struct Hashrates {
     count: usize,
-    /// The sum of all hashrates, hashes in 1,000 s. Integers can be subtracted again without a rounding error.
+    /// The sum of all hashrates, in hashes per 1,000 s. Integers, unlike floating-point numbers, can be subtracted again without
+    /// rounding errors.
     sum: u128,
     by_step: BTreeMap<i32, BTreeSet<TaskKey>>,
     expiry: DeadlineQueue<TaskKey>,
@@ -39,13 +40,13 @@ impl Hashrates {
         self.by_step.values().flatten().copied()
     }
 
-    /// Takes the hashrate of a task's live message, which was received at `now`.
+    /// Stores the hashrate of a task's last live message, which was received at `now`.
     pub fn update(&mut self, key: TaskKey, task: &mut Task, now: Instant) {
         let Some((_, Live::Worker(live))) = &task.live else { return };
         if task.has_ended() {
             return;
         }
-        // The sum must not overflow, whatever workers say.
+        // Clamped, so that the sum cannot overflow, whatever workers report.
         let millihashes = (live.hashrate.clamp(0.0, 1e15) * 1e3) as u64;
         let cpus = task.record.cpus_milli().max(1) as f64 / 1e3;
         let step = ((millihashes.max(1) as f64 / cpus).log2() * STEPS).floor() as i32;

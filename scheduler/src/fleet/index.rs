@@ -1,4 +1,4 @@
-//! Counts and indexes of tasks, which follow each change of a task.
+//! Counts and indexes of tasks, which are updated with each change of a task.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::task_slab::TaskKey;
 use crate::constraints::{Constraint, Occupancy};
 use crate::task_id::TaskKind;
 
-/// The properties of a task that decide where it is counted.
+/// The properties of a task that determine its place in the counts and indexes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct IndexKeys {
     kind: TaskKind,
@@ -20,7 +20,7 @@ pub(super) struct IndexKeys {
     unsent: bool,
     may_live: bool,
     occupies_slot: bool,
-    /// For a task that has ended: whether it can send no more updates, and since when it has ended.
+    /// For a task that has ended: whether it can send no more updates, and when it ended.
     ended: Option<(bool, Instant)>,
     kill_again: Option<Instant>,
     cpus_milli: u64,
@@ -36,7 +36,7 @@ impl IndexKeys {
             occupies_slot: task.occupies_slot(),
             ended: task.since().filter(|_| task.has_ended()).map(|since| (task.is_final(), since)),
             kill_again: task.kill.map(|kill| kill.again).filter(|_| task.may_live()),
-            // The sum of all tasks must not overflow, whatever offers say.
+            // Capped, so that the sum over all tasks cannot overflow, whatever the offers contain.
             cpus_milli: task.record.cpus_milli().min(1 << 40),
         }
     }
@@ -59,27 +59,27 @@ impl IndexKeys {
 pub struct TaskCounts {
     /// All tasks.
     pub tasks: usize,
-    /// Those on unreachable agents.
+    /// The tasks on unreachable agents.
     pub unreachable: usize,
-    /// Thousandths of a CPU of all tasks.
+    /// The CPU of all tasks, thousandths.
     pub cpus_milli: u64,
 }
 
 /// The tasks of an agent that have not ended.
 #[derive(Debug, Default)]
 pub(super) struct OnAgent {
-    /// The tasks in the order in which they were added; mostly one.
+    /// The tasks in the order in which they were added; usually only one.
     pub tasks: Vec<TaskKey>,
-    /// How many of them are workers. Each offer asks for this number, which must not cost a look at the tasks.
+    /// The number of workers among the tasks. It is read for each offer, so it is not counted each time.
     pub workers: usize,
 }
 
-/// The counts and the sets.
+/// All counts and indexes.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// All tasks by Mesos' state.
+    /// The number of all tasks, by Mesos' state.
     pub states: BTreeMap<TaskState, u64>,
-    /// Those that have not ended; `None` before the first update.
+    /// The number of tasks that have not ended, by state. The key is `None` before a task's first update.
     pub active_states: BTreeMap<Option<TaskState>, u64>,
     pub unsent: BTreeSet<TaskKey>,
     pub active: BTreeSet<TaskKey>,
@@ -90,7 +90,7 @@ pub(super) struct Index {
     of_kind: BTreeMap<TaskKind, TaskCounts>,
     pub may_live: usize,
     pub running_workers: usize,
-    /// CPU (thousandths) and number of the workers that count against limits and constraints.
+    /// The workers that count against limits and constraints: their CPU (thousandths) and their number.
     pub placed: (u64, u64),
     /// The tasks that have not ended, by agent.
     pub by_agent: HashMap<String, OnAgent>,
@@ -98,11 +98,11 @@ pub(super) struct Index {
     pub held_for: HashMap<String, TaskKey>,
     /// The workers that have not ended, by their server.
     pub by_server: HashMap<String, BTreeSet<TaskKey>>,
-    /// The tasks that have ended, by whether they can send no more updates, and since when.
+    /// The tasks that have ended: whether the task can send no more updates, and when it ended.
     pub ended: BTreeSet<(bool, Instant, TaskKey)>,
     /// When the next KILL of each task is due.
     pub kills: BTreeSet<(Instant, TaskKey)>,
-    /// The constraints for workers, and the workers that they count.
+    /// The constraints for workers. `occupancy` has the workers that they count.
     constraints: Vec<Constraint>,
     pub occupancy: Occupancy,
 }
@@ -118,7 +118,7 @@ impl Index {
         Self::new(&self.constraints)
     }
 
-    /// Follows a change of a task. `before` is `None` for a new task, `after` for one that is removed.
+    /// Updates the index after a change of a task. `before` is `None` for a new task, and `after` for a removed one.
     pub fn follow(&mut self, key: TaskKey, task: &Task, before: Option<IndexKeys>, after: Option<IndexKeys>) {
         if let Some(before) = &before {
             self.count(before, false);
@@ -163,7 +163,7 @@ impl Index {
         }
     }
 
-    /// No task holds these offers any more.
+    /// Records that no task holds these offers any more.
     pub fn release(&mut self, offers: &[String]) {
         for offer in offers {
             self.held_for.remove(offer);
@@ -257,7 +257,7 @@ fn remove_in(sets: &mut HashMap<String, BTreeSet<TaskKey>>, name: &str, key: Tas
     }
 }
 
-/// Moves an entry of a set.
+/// Replaces the entry `before` of a set by `after`.
 fn move_in<T: Ord>(set: &mut BTreeSet<T>, before: Option<T>, after: Option<T>) {
     if before == after {
         return;

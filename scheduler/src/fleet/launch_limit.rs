@@ -1,20 +1,20 @@
-//! The limit of launches while they fail, or while none has succeeded yet.
+//! The limit on launches while they fail, or while none has succeeded yet.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use mesos::v1::{TaskState, task_status};
 
-/// A limit of launches. Without a limit, as many tasks are launched as resources allow.
+/// A limit on launches. Without a limit, as many tasks are launched as resources allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaunchLimit {
-    /// How many launches may be in progress: sent or on their way to the disk, without a known outcome.
+    /// Maximum number of launches in progress: these are being persisted, or were sent and have no known outcome.
     pub allowed: u64,
     /// How many launches in progress have been sent.
     pub sent: u64,
     /// Nothing is launched before this time.
     pub not_before: Option<Instant>,
-    /// The failure that is the reason for the limit; `None` if only no launch has succeeded yet.
+    /// The failure that is the reason for the limit; `None` if the reason is that no launch has succeeded yet.
     pub failure: Option<CommonFailure>,
 }
 
@@ -30,7 +30,7 @@ pub struct LaunchFailure {
 }
 
 impl LaunchFailure {
-    /// Whether another launch failed in the same way. An unknown exit status equals any.
+    /// Whether another launch failed in the same way. An unknown exit status matches any other.
     pub fn is_like(&self, other: &LaunchFailure) -> bool {
         let same_status = self.status == other.status || self.status.is_none() || other.status.is_none();
         (self.state, self.reason) == (other.state, other.reason) && same_status
@@ -44,9 +44,9 @@ pub struct CommonFailure {
     pub failure: LaunchFailure,
     /// How many launches failed like this.
     pub launches: u64,
-    /// On how many agents in a row they failed.
+    /// The number of agents in a row on which launches failed like this.
     pub agents: u64,
-    /// The message of Mesos or of the executor at the first failure, and what to do; for people.
+    /// For people: the message of Mesos or of the executor at the first failure, and advice.
     pub why: String,
 }
 
@@ -56,7 +56,7 @@ impl LaunchLimit {
         self.failure.is_some() && self.not_before.is_some()
     }
 
-    /// How many more launches may begin, if `unsent` ones are on their way to the disk.
+    /// The number of further launches that may begin while `unsent` launches are being persisted.
     pub fn room(&self, unsent: u64, now: Instant) -> u64 {
         if self.not_before.is_some_and(|at| at > now) {
             return 0;
@@ -78,7 +78,8 @@ impl fmt::Display for CommonFailure {
         if let Some(reason) = reason {
             write!(f, " ({})", reason.as_str_name())?;
         }
-        // An exit status has eight bits above those of the signal; Mesos says -1 where there was no process.
+        // The exit code is in the second byte of the status, and the signal in the lowest seven bits. Mesos reports -1 if there
+        // was no process.
         match *status {
             Some(status) if status >= 0 && status & 0x7f == 0 => {
                 write!(f, ", exit status {}", status >> 8 & 0xff)?

@@ -1,4 +1,4 @@
-//! How far a task has come, from its decision to its end.
+//! The stages of a task, from the decision to launch it to its end.
 
 use std::time::Instant;
 
@@ -6,12 +6,12 @@ use mesos::v1::TaskState;
 
 use crate::offers::PlannedTask;
 
-/// How far a task has come.
+/// The stage that a task has reached.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lifecycle {
-    /// Its launch is on its way to the disk; the offers are held.
+    /// Its launch is being persisted; the offers are held.
     Persisting(Box<PlannedLaunch>),
-    /// Its launch was cancelled on its way to the disk.
+    /// Its launch was cancelled while it was being persisted.
     Cancelled {
         /// The ids of the offers that are still held for it.
         offers: Vec<String>,
@@ -23,7 +23,7 @@ pub enum Lifecycle {
         /// When the launch was sent, or when this run began.
         at: Instant,
     },
-    /// Mesos says that the task is on its agent, or that the agent is unreachable.
+    /// According to Mesos, the task is on its agent, or the agent is unreachable.
     Reported {
         /// Mesos' state.
         state: TaskState,
@@ -32,7 +32,7 @@ pub enum Lifecycle {
         /// When the launch was sent, or when this run began.
         launched: Instant,
     },
-    /// Mesos says that the task has ended. It may return unless the state is final.
+    /// According to Mesos, the task has ended. It may reappear unless the state is final.
     Ended {
         /// Mesos' state.
         state: TaskState,
@@ -43,8 +43,8 @@ pub enum Lifecycle {
     },
 }
 
-/// A launch on its way to the disk. The launches on the offers of one agent are sent by one call, when the last of them is on
-/// disk. That last one holds the offers.
+/// A launch that is being persisted. All launches on the offers of one agent are sent in one call, once the last of them is on
+/// disk. This last launch holds the offers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedLaunch {
     /// The resources for the task.
@@ -58,13 +58,14 @@ pub struct PlannedLaunch {
 pub enum Slot {
     /// The worker counts.
     Held,
-    /// The worker was unreachable when this run of the scheduler began. It counts, but others may have its slot already.
+    /// The worker was unreachable when this run of the scheduler began. It counts, but another worker may already have taken its
+    /// slot.
     Unknown,
-    /// The worker has been unreachable for so long that others may take its slot.
+    /// The worker has been unreachable for so long that another worker may take its slot.
     Released,
 }
 
-/// What a task was before an update.
+/// The state and the slot of a task before an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateChange {
     /// Mesos' state.
@@ -73,7 +74,7 @@ pub struct StateChange {
     pub slot: Slot,
 }
 
-/// Whether a task in this state does not run, as far as Mesos knows.
+/// Whether a task in this state no longer runs, as far as Mesos knows.
 pub fn has_ended(state: TaskState) -> bool {
     state.is_terminal() || state == TaskState::TaskUnknown
 }

@@ -1,4 +1,4 @@
-//! One task: what is known of it, and the KILLs that end it.
+//! One task: what is known about it, and the KILLs that end it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::constraints::Place;
 use crate::journal::TaskRecord;
 use crate::task_id::TaskKind;
 
-/// How long a live message is recent, unless the task's interval is longer.
+/// Minimum time for which a live message counts as recent, see [`Task::freshness`].
 pub const LIVE: Duration = Duration::from_secs(20);
 
 /// How many intervals may pass without a live message before a task counts as silent, since single messages may be lost.
@@ -20,7 +20,7 @@ pub const INTERVALS_WAITED: u32 = 3;
 /// The first and the longest time between two KILLs of one task.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
-/// After so many KILLs the agent is asked to shut the executor down. Until then the task has time for a last report.
+/// After this many KILLs, the agent is asked to shut the executor down. Until then the task has time for a last report.
 const KILLS_BEFORE_SHUTDOWN: u32 = 2;
 
 /// The health that a task reports.
@@ -28,14 +28,14 @@ const KILLS_BEFORE_SHUTDOWN: u32 = 2;
 pub struct Health {
     /// Whether the task is healthy.
     pub healthy: bool,
-    /// Since when.
+    /// When this health was first reported.
     pub since: Instant,
 }
 
 /// A worker's part of the sum of hashrates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hashrate {
-    /// Hashes in 1,000 s.
+    /// Hashes per 1,000 s.
     pub millihashes: u64,
     /// The step of its hashrate per CPU, see [`Hashrates`](super::hashrates::Hashrates).
     pub step: i32,
@@ -45,7 +45,7 @@ pub(super) struct Hashrate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kill {
     sent: u32,
-    /// When the next one is due.
+    /// When the next KILL is due.
     pub again: Instant,
     pause: Duration,
 }
@@ -61,7 +61,7 @@ impl Kill {
         Self { sent: KILLS_BEFORE_SHUTDOWN, ..Self::new(now) }
     }
 
-    /// The next KILL is due at this time. An executor that ignored KILLs gets no more of them before SHUTDOWN.
+    /// Makes the next KILL due at this time. The count of sent KILLs is kept, so that SHUTDOWN is not delayed.
     pub fn due_at(self, at: Instant) -> Self {
         Self { again: at, pause: KILL_AGAIN.0, ..self }
     }
@@ -73,35 +73,37 @@ impl Kill {
     }
 }
 
-/// A task that was or will be launched. The fleet hands out shared references only, so nothing else changes a task.
+/// A task that was or will be launched. The fleet hands out shared references only, so only the fleet changes tasks.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// The id, shared with indexes.
     id: Arc<str>,
     /// The task's record.
     pub record: TaskRecord,
-    /// How far the task has come.
+    /// The stage that the task has reached.
     pub lifecycle: Lifecycle,
     /// When the task first ran, or when this run of the scheduler found it running.
     pub running_since: Option<Instant>,
     /// The last health that the task reported.
     pub health: Option<Health>,
-    /// Since when a further live message has been possible; `None` for a task that has not sent any.
+    /// When the last live message was received, or when the scheduler began to expect the next one after an interruption; `None`
+    /// if no live message is expected.
     pub silent_since: Option<Instant>,
-    /// The version of the wire form in its last report.
+    /// The version of the wire format of its last report.
     pub version: Option<u32>,
-    /// The intervals of its live messages and reports, as the task says or, if it does not, by its specification.
+    /// The intervals of its live messages and reports, as the task reports them or, if it does not, as its specification contains
+    /// them.
     pub intervals: Option<Intervals>,
-    /// Whether the task says which intervals it uses, and so can be sent others.
+    /// Whether the task reports its intervals. Only such a task can be sent new intervals.
     pub tells_intervals: bool,
-    /// Whether the task counts, if it is a worker.
+    /// Whether the task counts against limits and constraints, if it is a worker.
     pub slot: Slot,
-    /// Until when a server of an earlier run of the scheduler is given time to send its first live message, which says how many
-    /// workers it admits.
+    /// Until when the scheduler waits for the first live message of a server of an earlier run. This message reports how many
+    /// workers the server admits.
     pub first_live_due: Option<Instant>,
-    /// The uuid of an update that is on its way to the disk.
+    /// The uuid of an update that is being persisted.
     pub pending_uuid: Option<Vec<u8>>,
-    /// The last live message, and when it came.
+    /// The last live message, and when it was received.
     pub live: Option<(Instant, Live)>,
     pub(super) kill: Option<Kill>,
     pub(super) rate: Option<Hashrate>,
@@ -128,7 +130,7 @@ impl Task {
         }
     }
 
-    /// A task whose launch is on its way to the disk.
+    /// A task whose launch is being persisted.
     pub fn planned(record: TaskRecord, launch: PlannedLaunch) -> Self {
         Self::new(record, Lifecycle::Persisting(Box::new(launch)))
     }
@@ -168,7 +170,7 @@ impl Task {
         &self.record.id
     }
 
-    /// The same, to be shared.
+    /// The id of the task, as a pointer that can be shared.
     pub fn shared_id(&self) -> &Arc<str> {
         &self.id
     }
@@ -193,7 +195,7 @@ impl Task {
         self.record.kind == TaskKind::Worker
     }
 
-    /// The last state that Mesos gave, and since when.
+    /// The last state that Mesos reported, and when the task entered it.
     fn state_since(&self) -> Option<(TaskState, Instant)> {
         match self.lifecycle {
             Lifecycle::Reported { state, since, .. } | Lifecycle::Ended { state, since, .. } => {
@@ -203,12 +205,12 @@ impl Task {
         }
     }
 
-    /// The last state that Mesos gave; `None` before the first update.
+    /// The last state that Mesos reported; `None` before the first update.
     pub fn state(&self) -> Option<TaskState> {
         self.state_since().map(|(state, _)| state)
     }
 
-    /// Since when the task is in that state.
+    /// When the task entered its current state.
     pub fn since(&self) -> Option<Instant> {
         self.state_since().map(|(_, since)| since)
     }
@@ -227,7 +229,7 @@ impl Task {
         }
     }
 
-    /// Likewise, but also for a task that has ended, if this run of the scheduler saw it alive.
+    /// Like [`Self::launched`], but also for a task that has ended, if this run of the scheduler saw it alive.
     pub fn was_launched(&self) -> Option<Instant> {
         match self.lifecycle {
             Lifecycle::Ended { launched, .. } => launched,
@@ -235,12 +237,12 @@ impl Task {
         }
     }
 
-    /// Whether the launch is not sent yet.
+    /// Whether the launch has not been sent yet.
     pub fn is_unsent(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Persisting(_) | Lifecycle::Cancelled { .. })
     }
 
-    /// When the launch was sent, if there is no update since.
+    /// When the launch was sent; `None` once there is an update.
     pub fn unanswered_since(&self) -> Option<Instant> {
         match self.lifecycle {
             Lifecycle::Launched { at } => Some(at),
@@ -257,7 +259,7 @@ impl Task {
         }
     }
 
-    /// The launch that is not sent yet, unless it was cancelled.
+    /// The launch that has not been sent yet, unless it was cancelled.
     pub fn planned_launch(&self) -> Option<&PlannedLaunch> {
         match &self.lifecycle {
             Lifecycle::Persisting(launch) => Some(launch),
@@ -274,24 +276,24 @@ impl Task {
         }
     }
 
-    /// Whether the task has ended as far as Mesos knows. It may return unless the state is final.
+    /// Whether the task has ended as far as Mesos knows. It may reappear unless the state is final.
     pub fn has_ended(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Ended { .. })
     }
 
-    /// Whether the task has ended and cannot send further updates: its own last update is recorded, or Mesos says that it was
+    /// Whether the task has ended and cannot send further updates: its own last update is recorded, or Mesos reported that it was
     /// never launched.
     pub fn is_final(&self) -> bool {
         let refused = matches!(self.state(), Some(TaskState::TaskError | TaskState::TaskDropped));
         self.has_ended() && (self.record.closed || refused && self.running_since.is_none())
     }
 
-    /// Whether its agent may have the task: the launch was sent, and the task has not ended.
+    /// Whether the task may be on its agent: the launch was sent, and the task has not ended.
     pub fn may_live(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Launched { .. } | Lifecycle::Reported { .. })
     }
 
-    /// Whether Mesos says that the task runs.
+    /// Whether the task runs, according to Mesos.
     pub fn is_running(&self) -> bool {
         self.state() == Some(TaskState::TaskRunning)
     }
@@ -301,12 +303,12 @@ impl Task {
         self.is_worker() && !self.has_ended() && self.slot != Slot::Released
     }
 
-    /// Since when the task reports that it is not healthy.
+    /// Since when the task has reported that it is unhealthy.
     pub fn unhealthy_since(&self) -> Option<Instant> {
         self.health.filter(|health| !health.healthy).map(|health| health.since)
     }
 
-    /// Whether the task is to end.
+    /// Whether the task is to be ended.
     pub fn is_to_end(&self) -> bool {
         self.kill.is_some()
     }
@@ -316,7 +318,7 @@ impl Task {
         self.kill.is_some_and(|kill| kill.sent > KILLS_BEFORE_SHUTDOWN)
     }
 
-    /// H/s per CPU by the last live message; 0 if that is not recent.
+    /// The hashrate per CPU (H/s) in the last live message; 0 if this message is not recent.
     pub fn hashrate_per_cpu(&self) -> f64 {
         let cpus = self.record.cpus_milli().max(1) as f64 / 1e3;
         self.rate.map_or(0.0, |rate| rate.millihashes as f64 / 1e3 / cpus)
@@ -327,7 +329,7 @@ impl Task {
         self.rate.is_some()
     }
 
-    /// How long a live message of the task is recent: for three of its intervals, and at least for [`LIVE`].
+    /// How long a live message of the task counts as recent: three of the task's intervals, but at least [`LIVE`].
     pub fn freshness(&self) -> Duration {
         self.intervals.map_or(LIVE, |intervals| LIVE.max(INTERVALS_WAITED * intervals.live()))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::task::Task;
 
-/// The key of a task. Keys are ordered by when their tasks were added.
+/// The key of a task. The order of keys is the order in which the tasks were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TaskKey {
     order: u64,
@@ -15,7 +15,7 @@ pub(super) struct TaskKey {
 /// All tasks. The key of a removed task finds nothing, even if another task has taken its slot.
 #[derive(Debug, Default)]
 pub(super) struct TaskSlab {
-    /// Tasks are boxed: a vector that grows reserves up to twice the space, and moves its content.
+    /// Tasks are boxed, since a growing vector reserves up to twice the space and moves its elements.
     slots: Vec<Option<(u64, Box<Task>)>>,
     free: Vec<usize>,
     next: u64,

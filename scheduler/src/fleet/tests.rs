@@ -1,4 +1,4 @@
-//! Counts and indexes agree with the tasks, whatever happens in any order.
+//! Checks that counts and indexes agree with the tasks after any sequence of changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ fn ids<'a>(tasks: impl Iterator<Item = &'a Task>) -> BTreeSet<&'a str> {
     tasks.map(Task::id).collect()
 }
 
-/// Compares counts and indexes with a look at each task.
+/// Compares the counts and indexes with values computed from all tasks.
 fn check(fleet: &Fleet, now: Instant) {
     let all = || fleet.all();
     assert!(all().all(|task| fleet.get(task.id()).is_some_and(|it| it.id() == task.id())));
@@ -232,7 +232,7 @@ fn tasks_are_listed_in_the_order_of_their_launch_also_after_one_that_is_gone() {
     assert_eq!(after("miner-worker-4").as_deref(), Some("miner-worker-5"));
     assert_eq!(after("miner-worker-11").as_deref(), Some("miner-worker-12"));
     assert_eq!(after("miner-worker-12"), None);
-    // Added later, although it was launched before all others.
+    // This task is added last, although it was launched first.
     fleet.insert(Task::recovered(record(TaskKind::Worker, 1), now));
     assert_eq!(fleet.in_launch_order(None).map(Task::id).next(), Some("miner-worker-1"));
     assert_eq!(next(&fleet, "miner-worker-1").as_deref(), Some("miner-worker-2"));
